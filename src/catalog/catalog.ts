@@ -1,0 +1,80 @@
+/** Remembers what each registry holds, so that nothing immutable is read twice. */
+import type { Descriptor, Manifest } from '../registry/manifest.ts';
+import type { Digest } from '../registry/digest.ts';
+
+/** An image as it is remembered: its manifest and its config in one. */
+export interface Image extends Descriptor {
+  readonly os: string;
+  readonly architecture: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** What is remembered of a digest. An index's children stand in its order; a child may not be known (yet). */
+export type KnownManifest =
+  | { readonly kind: 'image'; readonly descriptor: Descriptor; readonly os: string; readonly architecture: string }
+  | { readonly kind: 'index'; readonly descriptor: Descriptor; readonly manifests: readonly Digest[] }
+  | { readonly kind: 'artifact'; readonly descriptor: Descriptor };
+
+/** A repository and how its last scan went. */
+export interface RepositoryState {
+  readonly name: string;
+  /** Why the last scan failed; what was known before it is kept. */
+  readonly error: string | undefined;
+  /** Full scans in a row whose list of repositories did not name it. */
+  readonly missedScans: number;
+}
+
+/** A tag and the digest it pointed to when it was last read. */
+export interface TagRecord {
+  readonly tag: string;
+  readonly digest: Digest;
+}
+
+/**
+ * What each registry holds. `registry` is always a {@link RegistrySource}'s `id`.
+ * Tags are kept for each registry and repository; manifests are content-addressed and shared by all.
+ * Reads see what was written before them; each write method is one transaction, whole or not at all.
+ */
+export interface Catalog {
+  /** All repositories of a registry, by name in code point order. */
+  repositories(registry: string): readonly RepositoryState[];
+
+  /** The tags of a repository, by name in code point order; none if it is not known. */
+  tags(registry: string, repository: string): readonly TagRecord[];
+
+  /** What is known of a digest without its labels and annotations; `undefined` if nothing. */
+  manifest(digest: Digest): KnownManifest | undefined;
+
+  /** An image with its labels and annotations; `undefined` if the digest is not known or is no image. */
+  image(digest: Digest): Image | undefined;
+
+  /** Remembers an image. Safe to repeat. */
+  putImage(image: Image): void;
+
+  /** Remembers an image index or an artifact. Safe to repeat. */
+  putManifest(manifest: Exclude<Manifest, { kind: 'image' }>): void;
+
+  /** Runs several writes as one transaction; rolled back if `write` throws. Not for `async` functions. */
+  transaction<T>(write: () => T): T;
+
+  /** The whole and successful result of reading a repository's tags: replaces them, and clears error and missed scans. */
+  replaceTags(registry: string, repository: string, tags: readonly TagRecord[]): void;
+
+  /** One tag was read: sets it, or removes it if `digest` is `undefined`. Leaves the repository's other tags alone. */
+  setTag(registry: string, repository: string, tag: string, digest: Digest | undefined): void;
+
+  /** A repository could not be read: its content stays. */
+  recordFailure(registry: string, repository: string, error: string): void;
+
+  /** The registry's list did not name this repository: counts one more missed scan and returns how many there are. */
+  recordMissed(registry: string, repository: string): number;
+
+  /** The registry said that the repository is gone. */
+  removeRepository(registry: string, repository: string): void;
+
+  /** Forgets manifests that no tag leads to any more; returns how many. */
+  prune(): number;
+
+  close(): void;
+}

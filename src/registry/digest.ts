@@ -1,0 +1,35 @@
+/**
+ * Digests of content, as the OCI image specification writes them
+ * (descriptor.md, "Digests"): `algorithm:hex`.
+ */
+import { createHash } from 'node:crypto';
+
+declare const digestBrand: unique symbol;
+
+/** A digest whose form was checked: `sha256:` and 64, or `sha512:` and 128 lowercase hexadecimal digits. */
+export type Digest = string & { readonly [digestBrand]: true };
+
+/** The algorithms the image specification registers and a client may meet. */
+export type DigestAlgorithm = 'sha256' | 'sha512';
+
+const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
+
+/** Says whether `text` is a digest that can be verified. */
+export function isDigest(text: unknown): text is Digest {
+  return typeof text === 'string' && DIGEST.test(text);
+}
+
+/** The algorithm of a digest. */
+export function digestAlgorithm(digest: Digest): DigestAlgorithm {
+  return digest.startsWith('sha512:') ? 'sha512' : 'sha256';
+}
+
+/** The digest of `content`; with sha256 unless told otherwise. */
+export function digestOf(content: Uint8Array | string, algorithm: DigestAlgorithm = 'sha256'): Digest {
+  return `${algorithm}:${createHash(algorithm).update(content).digest('hex')}` as Digest;
+}
+
+/** Says whether `content` is what `digest` names. */
+export function matchesDigest(content: Uint8Array, digest: Digest): boolean {
+  return digestOf(content, digestAlgorithm(digest)) === digest;
+}

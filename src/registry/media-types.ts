@@ -1,0 +1,29 @@
+/** The media types of manifests and image configs that an index can hold (OCI image-spec, media-types.md; Docker schema 2). */
+
+/** One image for one platform. */
+export const IMAGE_MANIFEST_TYPES: ReadonlySet<string> = new Set([
+  'application/vnd.oci.image.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.v2+json',
+]);
+
+/** Several images: an OCI image index or a Docker manifest list. */
+export const IMAGE_INDEX_TYPES: ReadonlySet<string> = new Set([
+  'application/vnd.oci.image.index.v1+json',
+  'application/vnd.docker.distribution.manifest.list.v2+json',
+]);
+
+/** Configs that describe a runnable image; a manifest with another config is an artifact. */
+export const IMAGE_CONFIG_TYPES: ReadonlySet<string> = new Set([
+  'application/vnd.oci.image.config.v1+json',
+  'application/vnd.docker.container.image.v1+json',
+]);
+
+/** Only OCI image manifests have annotations; Docker schema 2 has none. */
+export const OCI_IMAGE_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
+export const OCI_IMAGE_INDEX = 'application/vnd.oci.image.index.v1+json';
+
+/**
+ * The `Accept` of every manifest request. All types are named, since a registry may convert
+ * a manifest that the client does not accept, and with it its digest.
+ */
+export const MANIFEST_ACCEPT: string = [...IMAGE_MANIFEST_TYPES, ...IMAGE_INDEX_TYPES].join(', ');
