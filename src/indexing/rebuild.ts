@@ -1,0 +1,47 @@
+/** What a rebuild of one registry's indexes is asked to do, tells while it works, and gives in the end. */
+
+/**
+ * How much of one registry to read again: everything, or these repositories, each with all its tags or only some.
+ * Every index over the registry is brought up to date with what was read.
+ */
+export type RebuildScope = 'all' | ReadonlyMap<string, 'all' | ReadonlySet<string>>;
+
+/** Where a running rebuild is. Totals grow while the registry is still listing. */
+export interface RebuildProgress {
+  readonly phase: 'scanning' | 'rendering';
+  readonly repositories: { readonly done: number; readonly total: number };
+  /** Images whose manifest and config were fetched by this rebuild. */
+  readonly images: { readonly done: number; readonly total: number };
+  readonly requests: number;
+}
+
+/** A repository, or the whole registry (no `repository`), that could not be read; what was known before is kept. */
+export interface RebuildFailure {
+  readonly repository?: string;
+  readonly error: string;
+}
+
+/** What a rebuild did to one index. */
+export interface IndexResult {
+  readonly index: string;
+  readonly images: number;
+  /** Of the whole index, uncompressed. */
+  readonly bytes: number;
+  readonly changed: boolean;
+  readonly seconds: number;
+  /** Why the index could not be rendered or written; the previous one stays. */
+  readonly error?: string;
+  /** Something in the index that the administrator should see, such as an icon that is not a PNG. */
+  readonly warnings: readonly string[];
+}
+
+export interface RebuildResult {
+  readonly registry: string;
+  readonly seconds: number;
+  readonly repositories: number;
+  readonly requests: number;
+  /** Images that were not known before. */
+  readonly newImages: number;
+  readonly failures: readonly RebuildFailure[];
+  readonly indexes: readonly IndexResult[];
+}
