@@ -1,10 +1,16 @@
 /** What a rebuild of one registry's indexes is asked to do, tells while it works, and gives in the end. */
 
 /**
- * How much of one registry to read again: everything, or these repositories, each with all its tags or only some.
- * Every index over the registry is brought up to date with what was read.
+ * How much of one registry to read again: all that some of its indexes want, and some repositories,
+ * each with all its tags or only a few. Every index over the registry is brought up to date with what was read.
  */
-export type RebuildScope = 'all' | ReadonlyMap<string, 'all' | ReadonlySet<string>>;
+export interface RebuildScope {
+  readonly indexes: 'all' | ReadonlySet<string>;
+  readonly repositories: ReadonlyMap<string, 'all' | ReadonlySet<string>>;
+}
+
+/** The scope of a full rebuild. */
+export const EVERYTHING: RebuildScope = { indexes: 'all', repositories: new Map() };
 
 /** Where a running rebuild is. Totals grow while the registry is still listing. */
 export interface RebuildProgress {
