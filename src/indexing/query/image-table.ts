@@ -1,0 +1,280 @@
+/** All that a question can ask about the images of an index, in columns, and where the JSON of each stands in the document. */
+import { createHash } from 'node:crypto';
+import type { Pairs } from '../render-image.ts';
+import { globMatches } from './glob.ts';
+import type { Condition, Query } from './query.ts';
+
+/** Values of labels and annotations up to so many characters are kept; of longer ones only a hash. */
+const MAX_KEPT_VALUE = 128;
+
+/** A part of the document, in bytes; `end` is not in it. */
+export interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Reads a part of the document. */
+export type ReadRange = (range: Range) => Promise<Buffer>;
+
+/** A table as JSON: `ImageTable.parse(table.serialize())` asks and answers the same. Columns hold one entry an image. */
+interface Columns {
+  repositories: string[];
+  tagSets: string[][];
+  systems: string[];
+  architectures: string[];
+  /** `label:` or `annotation:` and the key. */
+  keys: string[];
+  /** Of each pair: its key, its value or the value's hash, and for a hash an image that has it (else -1). */
+  pairKeys: number[];
+  pairValues: string[];
+  pairImages: number[];
+  lists: { head: string; tagSet: number }[];
+  repository: number[];
+  /** -1: tagged itself. */
+  list: number[];
+  tagSet: number[];
+  system: number[];
+  architecture: number[];
+  starts: number[];
+  ends: number[];
+  /** The pairs of image i are `pairs[pairsFrom[i]]` up to `pairs[pairsFrom[i + 1]]`. */
+  pairsFrom: number[];
+  pairs: number[];
+}
+
+/** Gives each distinct string a number, in the order of their coming. */
+class Interned {
+  readonly values: string[] = [];
+  readonly #ids = new Map<string, number>();
+
+  id(value: string): number {
+    let id = this.#ids.get(value);
+    if (id === undefined) {
+      id = this.values.push(value) - 1;
+      this.#ids.set(value, id);
+    }
+    return id;
+  }
+}
+
+/** Builds a table image by image, in the order of the document. */
+export class ImageTableBuilder {
+  readonly #repositories = new Interned();
+  readonly #tagSets = new Interned();
+  readonly #systems = new Interned();
+  readonly #architectures = new Interned();
+  readonly #keys = new Interned();
+  readonly #pairIds = new Map<string, number>();
+  readonly #columns: Columns = {
+    repositories: this.#repositories.values, tagSets: [], systems: this.#systems.values, architectures: this.#architectures.values,
+    keys: this.#keys.values, pairKeys: [], pairValues: [], pairImages: [], lists: [],
+    repository: [], list: [], tagSet: [], system: [], architecture: [], starts: [], ends: [], pairsFrom: [0], pairs: [],
+  };
+
+  /** The images that follow are in this list; `head` is its JSON up to its images. */
+  beginList(tags: readonly string[], head: string): void {
+    this.#columns.lists.push({ head, tagSet: this.#tagSets.id(JSON.stringify(tags)) });
+  }
+
+  /** Adds an image; one without tags of its own is in the list that was begun last. */
+  add(repository: string, tags: readonly string[] | undefined, image: { os: string; architecture: string; labels: Pairs; annotations: Pairs }, range: Range): void {
+    const columns = this.#columns;
+    const ordinal = columns.starts.length;
+    columns.repository.push(this.#repositories.id(repository));
+    const list = columns.lists.length - 1;
+    columns.list.push(tags === undefined ? list : -1);
+    columns.tagSet.push(tags === undefined ? (columns.lists[list]?.tagSet ?? 0) : this.#tagSets.id(JSON.stringify(tags)));
+    columns.system.push(this.#systems.id(image.os));
+    columns.architecture.push(this.#architectures.id(image.architecture));
+    columns.starts.push(range.start);
+    columns.ends.push(range.end);
+    for (const [key, value] of image.labels) columns.pairs.push(this.#pair(`label:${key}`, value, ordinal));
+    for (const [key, value] of image.annotations) columns.pairs.push(this.#pair(`annotation:${key}`, value, ordinal));
+    columns.pairsFrom.push(columns.pairs.length);
+  }
+
+  #pair(name: string, value: string, ordinal: number): number {
+    const key = this.#keys.id(name);
+    const kept = keptValue(value);
+    const identity = `${key}:${kept}`;
+    let id = this.#pairIds.get(identity);
+    if (id === undefined) {
+      const { pairKeys, pairValues, pairImages } = this.#columns;
+      id = pairKeys.push(key) - 1;
+      pairValues.push(kept);
+      pairImages.push(kept === value ? -1 : ordinal);
+      this.#pairIds.set(identity, id);
+    }
+    return id;
+  }
+
+  build(): ImageTable {
+    return new ImageTable({ ...this.#columns, tagSets: this.#tagSets.values.map((tags) => JSON.parse(tags) as string[]) });
+  }
+}
+
+export class ImageTable {
+  readonly #columns: Columns;
+
+  constructor(columns: Columns) {
+    this.#columns = columns;
+  }
+
+  static parse(json: string): ImageTable {
+    return new ImageTable(JSON.parse(json) as Columns);
+  }
+
+  serialize(): string {
+    return JSON.stringify(this.#columns);
+  }
+
+  /** How many images there are. */
+  get size(): number {
+    return this.#columns.starts.length;
+  }
+
+  /** The combinations of a tag and an architecture that occur, sorted. */
+  tagsAndArchitectures(): { tag: string; architecture: string }[] {
+    const { tagSets, tagSet, architectures, architecture } = this.#columns;
+    const combinations = new Map<string, { tag: string; architecture: string }>();
+    for (const [image, set] of tagSet.entries()) {
+      const name = at(architectures, at(architecture, image));
+      for (const tag of at(tagSets, set)) combinations.set(`${tag}\0${name}`, { tag, architecture: name });
+    }
+    return [...combinations].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, combination]) => combination);
+  }
+
+  /** The images that fit `query`, by their place in the document. */
+  async select(query: Query, read: ReadRange): Promise<readonly number[]> {
+    let images: readonly number[] = this.#columns.starts.map((_, image) => image);
+    for (const condition of query.conditions) {
+      const holds = await this.#test(condition, read);
+      images = images.filter(holds);
+    }
+    return images;
+  }
+
+  /**
+   * The document with these images alone: texts, and parts to copy from the whole document.
+   * `registry` is the `Registry` of the index.
+   */
+  compose(registry: string, images: readonly number[]): readonly (string | Range)[] {
+    const columns = this.#columns;
+    const parts: (string | Range)[] = [];
+    let text = documentHead(registry);
+    let [repository, list] = [-1, -1];
+    for (const image of images) {
+      const [itsRepository, itsList] = [at(columns.repository, image), at(columns.list, image)];
+      const first = itsRepository !== repository;
+      if (first) {
+        if (repository !== -1) text += `${closeRepository(list)},`;
+        text += repositoryHead(at(columns.repositories, itsRepository));
+        [repository, list] = [itsRepository, -1];
+      }
+      if (itsList === list) text += first ? '' : ',';
+      else {
+        text += list === -1 ? LISTS_HEAD : `${LIST_END},`;
+        text += at(columns.lists, itsList).head;
+        list = itsList;
+      }
+      const range = { start: at(columns.starts, image), end: at(columns.ends, image) };
+      const before = parts.at(-1);
+      // Neighbours in the document are copied as one part, with the comma between them.
+      if (text === ',' && typeof before === 'object' && before.end + 1 === range.start) parts[parts.length - 1] = { start: before.start, end: range.end };
+      else parts.push(text, range);
+      text = '';
+    }
+    parts.push(text + (repository === -1 ? '' : closeRepository(list)) + DOCUMENT_END);
+    return parts;
+  }
+
+  async #test(condition: Condition, read: ReadRange): Promise<(image: number) => boolean> {
+    const { columns, fits } = { columns: this.#columns, fits: fitting(condition) };
+    switch (condition.field) {
+      case 'repository':
+        return among(columns.repository, columns.repositories.map(fits));
+      case 'os':
+        return among(columns.system, columns.systems.map(fits));
+      case 'architecture':
+        return among(columns.architecture, columns.architectures.map(fits));
+      case 'tag':
+        return among(columns.tagSet, columns.tagSets.map((tags) => tags.some(fits)));
+      case 'label':
+      case 'annotation': {
+        const wanted = await this.#pairsFitting(condition, read);
+        const { pairs, pairsFrom } = columns;
+        return (image) => {
+          for (let i = at(pairsFrom, image); i < at(pairsFrom, image + 1); i++) if (wanted[at(pairs, i)] === 1) return true;
+          return false;
+        };
+      }
+    }
+  }
+
+  /** One byte a pair: 1 where it fits. */
+  async #pairsFitting(condition: Condition, read: ReadRange): Promise<Uint8Array> {
+    const { keys, pairKeys, pairValues, pairImages } = this.#columns;
+    const wanted = new Uint8Array(pairKeys.length);
+    const key = keys.indexOf(`${condition.field}:${condition.key ?? ''}`);
+    if (key === -1) return wanted;
+    const fits = fitting(condition);
+    const kept = new Set(condition.values.map(keptValue));
+    for (let pair = 0; pair < pairKeys.length; pair++) {
+      if (pairKeys[pair] !== key) continue;
+      if (condition.operator === 'exists') wanted[pair] = 1;
+      else if (condition.operator === 'is') wanted[pair] = Number(kept.has(at(pairValues, pair)));
+      else if (at(pairImages, pair) === -1) wanted[pair] = Number(fits(at(pairValues, pair)));
+      else wanted[pair] = Number(fits(await this.#longValue(at(pairImages, pair), condition, read)));
+    }
+    return wanted;
+  }
+
+  /** A value of which only the hash is kept, out of the document. */
+  async #longValue(image: number, condition: Condition, read: ReadRange): Promise<string> {
+    const { starts, ends } = this.#columns;
+    const json = await read({ start: at(starts, image), end: at(ends, image) });
+    const { Labels, Annotations } = JSON.parse(json.toString()) as Record<'Labels' | 'Annotations', Record<string, string>>;
+    return (condition.field === 'label' ? Labels : Annotations)[condition.key ?? ''] ?? '';
+  }
+}
+
+/** The JSON of an index up to its repositories. */
+export function documentHead(registry: string): string {
+  return `{"Registry":${JSON.stringify(registry)},"Results":[`;
+}
+export const DOCUMENT_END = ']}';
+
+/** The JSON of a repository up to its images. */
+export function repositoryHead(name: string): string {
+  return `{"Name":${JSON.stringify(name)},"Images":[`;
+}
+/** Between a repository's images and its lists. */
+export const LISTS_HEAD = '],"Lists":[';
+export const LIST_END = ']}';
+export const REPOSITORY_END = ']}';
+
+function closeRepository(list: number): string {
+  return (list === -1 ? LISTS_HEAD : LIST_END) + REPOSITORY_END;
+}
+
+/** What is kept of a value: itself, or a hash that no kept value can be. */
+function keptValue(value: string): string {
+  if (value.length <= MAX_KEPT_VALUE) return value;
+  return `${createHash('sha256').update(value).digest('hex')}${'#'.repeat(MAX_KEPT_VALUE)}`;
+}
+
+function fitting({ operator, values }: Condition): (value: string) => boolean {
+  if (operator === 'matches') return (value) => values.some((pattern) => globMatches(pattern, value));
+  const alternatives = new Set(values);
+  return (value) => alternatives.has(value);
+}
+
+function among(column: readonly number[], fits: readonly boolean[]): (image: number) => boolean {
+  return (image) => fits[at(column, image)] === true;
+}
+
+function at<T>(column: readonly T[], index: number): T {
+  const value = column[index];
+  if (value === undefined) throw new RangeError(`the index table has no entry ${index}`);
+  return value;
+}

@@ -1,0 +1,78 @@
+/** Reads a query string as a question to an index. */
+import type { Condition, Field, Query } from './query.ts';
+import { canonicalQuery } from './query.ts';
+
+/** Characters of a query string. */
+export const MAX_QUERY_LENGTH = 8 * 1024;
+const MAX_PARAMETERS = 64;
+const KNOWN =
+  'repository, tag, tag:matches, os, architecture, label:KEY, label:KEY:exists, label:KEY:matches, annotation:KEY, annotation:KEY:exists, annotation:KEY:matches';
+
+/** A question that cannot be understood; the message says which parameter and what is known. */
+export class QueryError extends Error {
+  override readonly name = 'QueryError';
+  /** The HTTP status that says so. */
+  readonly statusCode: 400 | 414;
+
+  constructor(statusCode: 400 | 414, message: string) {
+    super(message);
+    this.statusCode = statusCode;
+  }
+}
+
+/**
+ * The question in `text`, the part of a URL behind its `?`.
+ * @throws QueryError
+ */
+export function parseQuery(text: string): Query {
+  if (text.length > MAX_QUERY_LENGTH) {
+    throw new QueryError(414, `The query has ${text.length} characters, more than ${MAX_QUERY_LENGTH}; ask for less at once.`);
+  }
+  const parameters = text.split('&').filter((parameter) => parameter !== '');
+  if (parameters.length > MAX_PARAMETERS) {
+    throw new QueryError(400, `The query has ${parameters.length} parameters, more than ${MAX_PARAMETERS}; ask for less at once.`);
+  }
+
+  const byName = new Map<string, { condition: Omit<Condition, 'values'>; values: Set<string> }>();
+  for (const parameter of parameters) {
+    const equals = parameter.indexOf('=');
+    const name = decode(equals === -1 ? parameter : parameter.slice(0, equals));
+    const value = equals === -1 ? '' : decode(parameter.slice(equals + 1));
+    const known = byName.get(name);
+    if (known === undefined) byName.set(name, { condition: parseName(name), values: new Set([value]) });
+    else known.values.add(value);
+    if (name.endsWith(':exists') && value !== '1') {
+      throw new QueryError(400, `${quoted(name)} takes the value 1 alone, not ${quoted(value)}.`);
+    }
+  }
+
+  const conditions = [...byName]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, { condition, values }]): Condition => ({ ...condition, values: [...values].sort() }));
+  return { conditions, canonical: canonicalQuery(conditions) };
+}
+
+/** Keys may hold colons themselves: the field is taken from the front, the operator from the end. */
+function parseName(name: string): Omit<Condition, 'values'> {
+  if (name === 'repository' || name === 'tag' || name === 'os' || name === 'architecture') return { field: name, operator: 'is' };
+  if (name === 'tag:matches') return { field: 'tag', operator: 'matches' };
+  const [, field, rest] = /^(label|annotation):([^]+)$/.exec(name) ?? [];
+  if (field === undefined || rest === undefined) {
+    throw new QueryError(400, `The query parameter ${quoted(name)} is not known. Known are ${KNOWN}.`);
+  }
+  const [, key, operator] = /^([^]+):(exists|matches)$/.exec(rest) ?? [];
+  if (key === undefined) return { field: field as Field, key: rest, operator: 'is' };
+  return { field: field as Field, key, operator: operator as 'exists' | 'matches' };
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    throw new QueryError(400, `The query holds ${quoted(text)}, which is not percent-encoded UTF-8.`);
+  }
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+}

@@ -1,0 +1,88 @@
+/** Which images of the catalog an index holds, by digest alone. */
+import { createHash } from 'node:crypto';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { Digest } from '../registry/digest.ts';
+import { wantedBy } from './globs.ts';
+import type { IndexDefinition } from './index-definition.ts';
+
+/** An image that is tagged itself. */
+export interface SelectedImage {
+  /** Sorted. */
+  readonly tags: readonly string[];
+  readonly digest: Digest;
+}
+
+/** An image index and the images in it, nested ones included, in its order. */
+export interface SelectedList {
+  /** Sorted. */
+  readonly tags: readonly string[];
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly images: readonly Digest[];
+}
+
+/** A repository's part of an index, both parts sorted by their tags. */
+export interface SelectedRepository {
+  readonly name: string;
+  readonly images: readonly SelectedImage[];
+  readonly lists: readonly SelectedList[];
+}
+
+/**
+ * The repositories, sorted by name, and in them the images that `definition` takes by repository, tag and architecture.
+ * What it requires of labels and annotations is not looked at.
+ */
+export function select(catalog: Catalog, definition: IndexDefinition): readonly SelectedRepository[] {
+  const wanted = wantedBy(definition);
+  const architectures = definition.architectures && new Set(definition.architectures);
+
+  const imagesOf = (digest: Digest, found: Set<Digest>): Set<Digest> => {
+    const manifest = catalog.manifest(digest);
+    if (manifest?.kind === 'index') for (const child of manifest.manifests) imagesOf(child, found);
+    if (manifest?.kind === 'image' && architectures?.has(manifest.architecture) !== false) found.add(digest);
+    return found;
+  };
+
+  const selected: SelectedRepository[] = [];
+  for (const { name } of catalog.repositories(definition.registry)) {
+    if (!wanted.repository(name)) continue;
+    const tagsOf = new Map<Digest, string[]>();
+    for (const { tag, digest } of catalog.tags(definition.registry, name)) {
+      if (!wanted.tag(tag)) continue;
+      const tags = tagsOf.get(digest);
+      if (tags === undefined) tagsOf.set(digest, [tag]);
+      else tags.push(tag);
+    }
+
+    const images: SelectedImage[] = [];
+    const lists: SelectedList[] = [];
+    for (const [digest, tags] of tagsOf) {
+      const manifest = catalog.manifest(digest);
+      if (manifest === undefined || manifest.kind === 'artifact') continue;
+      const found = [...imagesOf(digest, new Set())];
+      if (found.length === 0) continue;
+      if (manifest.kind === 'image') images.push({ tags, digest });
+      else lists.push({ tags, digest, mediaType: manifest.descriptor.mediaType, images: found });
+    }
+    if (images.length > 0 || lists.length > 0) {
+      selected.push({ name, images: images.sort(byTags), lists: lists.sort(byTags) });
+    }
+  }
+  return selected;
+}
+
+/**
+ * Tells without reading a label whether an index would come out the same: a hash of all that it is made from.
+ * `renderer` names the version of the code and the settings that are not in the definition.
+ */
+export function fingerprintOf(selection: readonly SelectedRepository[], definition: IndexDefinition, renderer: string): string {
+  const hash = createHash('sha256').update(JSON.stringify([renderer, definition]));
+  for (const repository of selection) hash.update(JSON.stringify(repository));
+  return hash.digest('base64url');
+}
+
+function byTags(a: { tags: readonly string[]; digest: Digest }, b: { tags: readonly string[]; digest: Digest }): number {
+  // U+0000 is in no tag, so the joined strings stand in the order of the lists.
+  const [left, right] = [a.tags.join('\0') + `\0${a.digest}`, b.tags.join('\0') + `\0${b.digest}`];
+  return left < right ? -1 : Number(left > right);
+}

@@ -1,0 +1,61 @@
+/** The encodings in which a document is kept, so that none has to be made while a client waits. */
+import { promisify } from 'node:util';
+import type { Transform } from 'node:stream';
+import zlib from 'node:zlib';
+
+/** Content codings (RFC 9110, section 8.4.1), the most compact first; `zstd` by RFC 8878. */
+export const ENCODINGS = ['br', 'zstd', 'gzip', 'identity'] as const;
+export type Encoding = (typeof ENCODINGS)[number];
+export type Compression = Exclude<Encoding, 'identity'>;
+
+const SMALL = 1024 * 1024;
+const LARGE = 32 * 1024 * 1024;
+
+/**
+ * Levels by the size of the document: what is small is made as compact as it gets, what is large must be ready in seconds.
+ * `npm run bench -- levels` measures them.
+ */
+function levels(bytes: number): Record<Compression, number> {
+  if (bytes <= SMALL) return { gzip: 9, br: 9, zstd: 15 };
+  if (bytes <= LARGE) return { gzip: 6, br: 5, zstd: 6 };
+  return { gzip: 4, br: 4, zstd: 3 };
+}
+
+function optionsFor(bytes: number) {
+  const level = levels(bytes);
+  return {
+    gzip: { level: level.gzip },
+    br: { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: level.br, [zlib.constants.BROTLI_PARAM_SIZE_HINT]: bytes } },
+    zstd: { params: { [zlib.constants.ZSTD_c_compressionLevel]: level.zstd } },
+  };
+}
+
+const gzip = promisify(zlib.gzip);
+const brotliCompress = promisify(zlib.brotliCompress);
+const zstdCompress = promisify<Buffer, zlib.ZstdOptions, Buffer>(zlib.zstdCompress);
+
+/** Compresses a whole document, off the calling thread. */
+export function compress(document: Buffer, encoding: Compression): Promise<Buffer> {
+  const options = optionsFor(document.length);
+  switch (encoding) {
+    case 'gzip':
+      return gzip(document, options.gzip);
+    case 'br':
+      return brotliCompress(document, options.br);
+    case 'zstd':
+      return zstdCompress(document, options.zstd);
+  }
+}
+
+/** A stream that compresses a document of so many bytes. */
+export function compressor(bytes: number, encoding: Compression): Transform {
+  const options = optionsFor(bytes);
+  switch (encoding) {
+    case 'gzip':
+      return zlib.createGzip(options.gzip);
+    case 'br':
+      return zlib.createBrotliCompress(options.br);
+    case 'zstd':
+      return zlib.createZstdCompress(options.zstd);
+  }
+}

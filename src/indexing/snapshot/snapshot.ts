@@ -1,0 +1,137 @@
+/** Reads a snapshot: one state of one index, which never changes. */
+import { createHash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
+import type { ReadRange } from '../query/image-table.ts';
+import { ImageTable } from '../query/image-table.ts';
+import type { Region, SnapshotFooter, StoredDocument } from './format.ts';
+import { HASH_LENGTH, MAGIC, TRAILER_LENGTH } from './format.ts';
+
+/** Snapshots up to so many bytes are held in memory whole; of larger ones each body is read when it is asked for. */
+export const DEFAULT_MEMORY_LIMIT = 64 * 1024 * 1024;
+
+/** A file that is no whole snapshot of this version. */
+export class SnapshotError extends Error {
+  override readonly name = 'SnapshotError';
+}
+
+export class Snapshot {
+  readonly footer: SnapshotFooter;
+  readonly #file: FileHandle;
+  /** The whole file, where it is held. Shared memory, so that several threads can serve from one copy. */
+  readonly #memory: Buffer | undefined;
+  #table: Promise<ImageTable> | undefined;
+  #readers = 0;
+  #closing = false;
+
+  private constructor(footer: SnapshotFooter, file: FileHandle, memory: Buffer | undefined) {
+    this.footer = footer;
+    this.#file = file;
+    this.#memory = memory;
+  }
+
+  /**
+   * Opens the snapshot at `path`. It stays readable when the file is replaced; {@link close} ends it.
+   * @throws SnapshotError if the file is damaged, cut off or of another version; the system's error if it cannot be read.
+   */
+  static async open(path: string, memoryLimit: number = DEFAULT_MEMORY_LIMIT): Promise<Snapshot> {
+    const file = await open(path);
+    try {
+      const { size } = await file.stat();
+      const footer = await readFooter(file, size, path);
+      let memory: Buffer | undefined;
+      if (size <= memoryLimit) {
+        memory = Buffer.from(new SharedArrayBuffer(size));
+        await readFully(file, memory, 0);
+      }
+      return new Snapshot(footer, file, memory);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** The document that answers a canonical query, if it is kept; the empty query is the whole index. */
+  document(canonical: string): StoredDocument | undefined {
+    return Object.hasOwn(this.footer.documents, canonical) ? this.footer.documents[canonical] : undefined;
+  }
+
+  /** A body at once, if it is in memory. */
+  held({ offset, length }: Region): Buffer | undefined {
+    return this.#memory?.subarray(offset, offset + length);
+  }
+
+  /** A body. */
+  async read(region: Region): Promise<Buffer> {
+    const held = this.held(region);
+    if (held !== undefined) return held;
+    return this.#reading(() => readFully(this.#file, Buffer.allocUnsafe(region.length), region.offset));
+  }
+
+  /** A body as a stream that holds little of it in memory. */
+  stream(region: Region): Readable {
+    const held = this.held(region);
+    if (held !== undefined) return Readable.from([held]);
+    const { offset, length } = region;
+    this.#readers++;
+    const stream = this.#file.createReadStream({ start: offset, end: offset + length - 1, autoClose: false, highWaterMark: 256 * 1024 });
+    stream.once('close', () => void this.#readerEnds());
+    return stream;
+  }
+
+  /** What all other questions are answered from. */
+  table(): Promise<ImageTable> {
+    this.#table ??= this.read(this.footer.table)
+      .then(promisify(gunzip))
+      .then((json) => ImageTable.parse(json.toString()));
+    return this.#table;
+  }
+
+  /** Reads parts of the whole document. */
+  readonly readRange: ReadRange = ({ start, end }) => this.read({ offset: start, length: end - start });
+
+  /** Closes the file as soon as nobody reads it any more. */
+  async close(): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = true;
+    if (this.#readers === 0) await this.#file.close();
+  }
+
+  async #reading<T>(read: () => Promise<T>): Promise<T> {
+    this.#readers++;
+    try {
+      return await read();
+    } finally {
+      await this.#readerEnds();
+    }
+  }
+
+  async #readerEnds(): Promise<void> {
+    this.#readers--;
+    if (this.#closing && this.#readers === 0) await this.#file.close();
+  }
+}
+
+async function readFooter(file: FileHandle, size: number, path: string): Promise<SnapshotFooter> {
+  const damaged = (what: string): SnapshotError => new SnapshotError(`${path} is no whole snapshot: ${what}`);
+  if (size < TRAILER_LENGTH) throw damaged(`it has ${size} bytes`);
+  const trailer = await readFully(file, Buffer.alloc(TRAILER_LENGTH), size - TRAILER_LENGTH);
+  if (!trailer.subarray(HASH_LENGTH + 4).equals(MAGIC)) throw damaged('it is cut off, or of another version');
+  const length = trailer.readUInt32BE(HASH_LENGTH);
+  if (length > size - TRAILER_LENGTH) throw damaged('its footer is longer than the file');
+  const json = await readFully(file, Buffer.alloc(length), size - TRAILER_LENGTH - length);
+  if (!createHash('sha256').update(json).digest().equals(trailer.subarray(0, HASH_LENGTH))) throw damaged('its footer is not what was written');
+  return JSON.parse(json.toString()) as SnapshotFooter;
+}
+
+async function readFully(file: FileHandle, into: Buffer, position: number): Promise<Buffer> {
+  for (let offset = 0; offset < into.length; ) {
+    const { bytesRead } = await file.read(into, offset, into.length - offset, position + offset);
+    if (bytesRead === 0) throw new SnapshotError('a snapshot became shorter while it was read');
+    offset += bytesRead;
+  }
+  return into;
+}

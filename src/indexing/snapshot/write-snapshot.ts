@@ -1,0 +1,209 @@
+/** Makes an index's snapshot from its images. */
+import { createHash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import { gzip } from 'node:zlib';
+import { promisify } from 'node:util';
+import { pipeline } from 'node:stream/promises';
+import type { Digest } from '../../registry/digest.ts';
+import { flatpakQuery } from '../query/query.ts';
+import type { ReadRange } from '../query/image-table.ts';
+import { DOCUMENT_END, documentHead, ImageTableBuilder, LIST_END, LISTS_HEAD, REPOSITORY_END, repositoryHead } from '../query/image-table.ts';
+import type { Pairs } from '../render-image.ts';
+import { writeFileWhole } from '../write-file.ts';
+import type { Compression } from './encodings.ts';
+import { compress, compressor } from './encodings.ts';
+import type { Representation, SnapshotFooter, StoredDocument } from './format.ts';
+import { MAGIC } from './format.ts';
+import { RegionWriter } from './region-writer.ts';
+
+/** Documents up to so many bytes are compressed in memory, larger ones as a stream from the file. */
+const IN_MEMORY = 16 * 1024 * 1024;
+const COMPRESSIONS: readonly Compression[] = ['gzip', 'br', 'zstd'];
+
+/** An image with all that its JSON shows, tags aside. */
+export interface ShownImage {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly os: string;
+  readonly architecture: string;
+  readonly annotations: Pairs;
+  readonly labels: Pairs;
+}
+
+/** A repository as it is shown; never empty. */
+export interface ShownRepository {
+  readonly name: string;
+  readonly images: readonly { readonly tags: readonly string[]; readonly image: ShownImage }[];
+  readonly lists: readonly { readonly tags: readonly string[]; readonly digest: Digest; readonly mediaType: string; readonly images: readonly ShownImage[] }[];
+}
+
+/** What a snapshot is made from. */
+export interface SnapshotSource extends Pick<SnapshotFooter, 'index' | 'fingerprint' | 'registry'> {
+  /** In the order of the document; read once, so that not all images are in memory at the same time. */
+  readonly repositories: AsyncIterable<ShownRepository>;
+  /** Called when all repositories were read: the icons that they name, all of them on disk. */
+  readonly icons: () => Promise<Iterable<string>>;
+  /** The index's previous snapshot: what has the same content keeps its time. */
+  readonly previous: SnapshotFooter | undefined;
+  readonly now: Date;
+}
+
+/** Writes the snapshot of an index to `path`, in one step, and returns its footer. */
+export async function writeSnapshot(path: string, source: SnapshotSource): Promise<SnapshotFooter> {
+  let footer: SnapshotFooter | undefined;
+  await writeFileWhole(path, async (file) => {
+    footer = await new SnapshotWriter(file, source).write();
+  });
+  if (footer === undefined) throw new Error(`${path} was not written`);
+  return footer;
+}
+
+class SnapshotWriter {
+  readonly #file: FileHandle;
+  readonly #writer: RegionWriter;
+  readonly #source: SnapshotSource;
+
+  constructor(file: FileHandle, source: SnapshotSource) {
+    this.#file = file;
+    this.#writer = new RegionWriter(file);
+    this.#source = source;
+  }
+
+  async write(): Promise<SnapshotFooter> {
+    const { index, fingerprint, registry, repositories, previous, now } = this.#source;
+    const builder = new ImageTableBuilder();
+    await this.#writeDocument(repositories, builder);
+    const whole = this.#writer.endRegion();
+    await this.#writer.flush();
+
+    const table = builder.build();
+    const read: ReadRange = await this.#reader(whole);
+    const documents: Record<string, StoredDocument> = {};
+    // Equal answers are kept once.
+    const byContent = new Map<string, StoredDocument>();
+    const keep = async (canonical: string, images: number, identity: Representation): Promise<void> => {
+      const document = byContent.get(identity.etag) ?? { images, representations: await this.#encodings(identity) };
+      byContent.set(identity.etag, document);
+      documents[canonical] = document;
+    };
+
+    await keep('', table.size, whole);
+    for (const { tag, architecture } of table.tagsAndArchitectures()) {
+      const query = flatpakQuery(tag, architecture);
+      const images = await table.select(query, read);
+      if (images.length === table.size) await keep(query.canonical, images.length, whole);
+      else {
+        for (const part of table.compose(registry, images)) {
+          await this.#writer.append(typeof part === 'string' ? Buffer.from(part) : await read(part));
+        }
+        await keep(query.canonical, images.length, this.#writer.endRegion());
+      }
+    }
+
+    await this.#writer.append(await promisify(gzip)(table.serialize(), { level: 1 }));
+    const { offset, length } = this.#writer.endRegion();
+    const same = previous?.documents['']?.representations.identity.etag === whole.etag;
+    const footer: SnapshotFooter = {
+      index,
+      fingerprint,
+      registry,
+      modified: same ? previous.modified : Math.floor(now.getTime() / 1000) * 1000,
+      icons: [...(await this.#source.icons())].sort(),
+      documents,
+      table: { offset, length },
+    };
+    await this.#writeFooter(footer);
+    return footer;
+  }
+
+  async #writeDocument(repositories: AsyncIterable<ShownRepository>, table: ImageTableBuilder): Promise<void> {
+    const write = (text: string): Promise<void> => this.#writer.append(Buffer.from(text));
+    const writeImage = async (repository: string, tags: readonly string[] | undefined, image: ShownImage, comma: boolean): Promise<void> => {
+      if (comma) await write(',');
+      const json = Buffer.from(imageJson(tags, image));
+      const start = this.#writer.position;
+      table.add(repository, tags, image, { start, end: start + json.length });
+      await this.#writer.append(json);
+    };
+
+    await write(documentHead(this.#source.registry));
+    let firstRepository = true;
+    for await (const { name, images, lists } of repositories) {
+      await write((firstRepository ? '' : ',') + repositoryHead(name));
+      firstRepository = false;
+      for (const [index, { tags, image }] of images.entries()) await writeImage(name, tags, image, index > 0);
+      await write(LISTS_HEAD);
+      for (const [index, list] of lists.entries()) {
+        const head = listHead(list.tags, list.digest, list.mediaType);
+        table.beginList(list.tags, head);
+        await write((index > 0 ? ',' : '') + head);
+        for (const [place, image] of list.images.entries()) await writeImage(name, undefined, image, place > 0);
+        await write(LIST_END);
+      }
+      await write(REPOSITORY_END);
+    }
+    await write(DOCUMENT_END);
+  }
+
+  /** Reads what was written: from memory where that is small. */
+  async #reader(whole: Representation): Promise<ReadRange> {
+    if (whole.length > IN_MEMORY) return ({ start, end }) => this.#read({ offset: start, length: end - start });
+    const document = await this.#read(whole);
+    return ({ start, end }) => Promise.resolve(document.subarray(start, end));
+  }
+
+  async #read({ offset, length }: { offset: number; length: number }): Promise<Buffer> {
+    const { buffer } = await this.#file.read(Buffer.allocUnsafe(length), 0, length, offset);
+    return buffer;
+  }
+
+  async #encodings(identity: Representation): Promise<StoredDocument['representations']> {
+    await this.#writer.flush();
+    const representations: Partial<Record<Compression, Representation>> & { identity: Representation } = { identity };
+    const store = (encoding: Compression, representation: Representation): void => {
+      if (representation.length < identity.length) representations[encoding] = representation;
+    };
+    if (identity.length <= IN_MEMORY) {
+      const document = await this.#read(identity);
+      const compressed = await Promise.all(COMPRESSIONS.map((encoding) => compress(document, encoding)));
+      for (const [index, encoding] of COMPRESSIONS.entries()) {
+        await this.#writer.append(compressed[index] ?? Buffer.alloc(0));
+        store(encoding, this.#writer.endRegion());
+      }
+      return representations;
+    }
+    for (const encoding of COMPRESSIONS) {
+      const { offset, length } = identity;
+      const document = this.#file.createReadStream({ start: offset, end: offset + length - 1, autoClose: false, highWaterMark: 1024 * 1024 });
+      await pipeline(document, compressor(length, encoding), async (compressed: AsyncIterable<Buffer>) => {
+        for await (const chunk of compressed) await this.#writer.append(chunk);
+      });
+      store(encoding, this.#writer.endRegion());
+    }
+    return representations;
+  }
+
+  async #writeFooter(footer: SnapshotFooter): Promise<void> {
+    const json = Buffer.from(JSON.stringify(footer));
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(json.length);
+    await this.#writer.append(Buffer.concat([json, createHash('sha256').update(json).digest(), length, MAGIC]));
+    await this.#writer.flush();
+  }
+}
+
+function imageJson(tags: readonly string[] | undefined, image: ShownImage): string {
+  const head = tags === undefined ? '{' : `{"Tags":${JSON.stringify(tags)},`;
+  const { digest, mediaType, os, architecture } = image;
+  const fixed = JSON.stringify({ Digest: digest, MediaType: mediaType, OS: os, Architecture: architecture }).slice(1, -1);
+  return `${head}${fixed},"Annotations":${pairsJson(image.annotations)},"Labels":${pairsJson(image.labels)}}`;
+}
+
+function listHead(tags: readonly string[], digest: Digest, mediaType: string): string {
+  return `{"Tags":${JSON.stringify(tags)},"Digest":${JSON.stringify(digest)},"MediaType":${JSON.stringify(mediaType)},"Images":[`;
+}
+
+/** Written pair by pair: as a property of an object, `__proto__` would be lost and numbers would change their place. */
+function pairsJson(pairs: Pairs): string {
+  return `{${pairs.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(',')}}`;
+}
