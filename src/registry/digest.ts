@@ -2,7 +2,7 @@
  * Digests of content, as the OCI image specification writes them
  * (descriptor.md, "Digests"): `algorithm:hex`.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 declare const digestBrand: unique symbol;
 
@@ -26,7 +26,7 @@ export function digestAlgorithm(digest: Digest): DigestAlgorithm {
 
 /** The digest of `content`; with sha256 unless told otherwise. */
 export function digestOf(content: Uint8Array | string, algorithm: DigestAlgorithm = 'sha256'): Digest {
-  return `${algorithm}:${createHash(algorithm).update(content).digest('hex')}` as Digest;
+  return `${algorithm}:${hash(algorithm, content)}` as Digest;
 }
 
 /** Says whether `content` is what `digest` names. */

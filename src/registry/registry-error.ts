@@ -33,3 +33,13 @@ export class RegistryError extends Error {
 export function isNotFound(error: unknown): boolean {
   return error instanceof RegistryError && error.code === 'not-found';
 }
+
+/** Runs `read`; a {@link RegistryError} that it throws then also says `where`. */
+export function located<T>(where: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof RegistryError)) throw error;
+    throw new RegistryError(error.code, `${where}: ${error.message}`, { cause: error });
+  }
+}

@@ -1,0 +1,29 @@
+/** Reads descriptors (OCI image-spec, descriptor.md). */
+import { isDigest } from './digest.ts';
+import { isJsonObject, malformed, type JsonObject } from './json-object.ts';
+import type { Descriptor } from './manifest.ts';
+
+/**
+ * The descriptor at `path` of a document.
+ * @throws RegistryError `malformed` if it is none, or its digest is of an algorithm that cannot be verified.
+ */
+export function parseDescriptor(value: unknown, path: string): Descriptor {
+  const object = descriptorObject(value, path);
+  const { digest, size } = object;
+  const mediaType = descriptorMediaType(object, path);
+  if (!isDigest(digest)) throw malformed(`${path}.digest`, 'a sha256 or sha512 digest');
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) throw malformed(`${path}.size`, 'a number of bytes');
+  return { mediaType, digest, size };
+}
+
+/** The descriptor at `path` as an object, for those that are judged before they are read. */
+export function descriptorObject(value: unknown, path: string): JsonObject {
+  if (!isJsonObject(value)) throw malformed(path, 'a descriptor');
+  return value;
+}
+
+/** The media type of the descriptor at `path`. */
+export function descriptorMediaType({ mediaType }: JsonObject, path: string): string {
+  if (typeof mediaType !== 'string') throw malformed(`${path}.mediaType`, 'a media type');
+  return mediaType;
+}

@@ -1,0 +1,21 @@
+/** Reads image configs (OCI image-spec, config.md). */
+import { malformed, optionalObject, parseJsonObject, stringRecord } from './json-object.ts';
+import type { ImageConfig } from './manifest.ts';
+
+/**
+ * What the image config `bytes` says; `undefined` if it names no platform, as the configs of artifacts do.
+ * @throws RegistryError `malformed` if it has another shape than the specification's.
+ */
+export function parseImageConfig(bytes: Uint8Array): ImageConfig | undefined {
+  const document = parseJsonObject(bytes);
+  const os = platformName(document.os, 'os');
+  const architecture = platformName(document.architecture, 'architecture');
+  if (os === undefined || architecture === undefined) return undefined;
+  return { os, architecture, labels: stringRecord(optionalObject(document.config, 'config').Labels, 'config.Labels') };
+}
+
+function platformName(value: unknown, path: string): string | undefined {
+  if (value === undefined || value === null || value === '' || value === 'unknown') return undefined;
+  if (typeof value !== 'string') throw malformed(path, 'a string');
+  return value;
+}

@@ -1,0 +1,100 @@
+/** Reads manifests: OCI image manifests and image indexes, Docker schema 2 and manifest lists; all others are artifacts. */
+import type { Digest } from './digest.ts';
+import { malformed, optionalArray, optionalObject, parseJsonObject, stringRecord, type JsonObject } from './json-object.ts';
+import type { Descriptor, Manifest } from './manifest.ts';
+import { IMAGE_CONFIG_TYPES, IMAGE_INDEX_TYPES, IMAGE_MANIFEST_TYPES, OCI_IMAGE_INDEX, OCI_IMAGE_MANIFEST } from './media-types.ts';
+import { descriptorMediaType, descriptorObject, parseDescriptor } from './parse-descriptor.ts';
+
+/** What is known of a manifest beside its bytes. */
+export interface ManifestOrigin {
+  /** As the registry or a descriptor says, in lower case and without parameters; `undefined` if nothing does. */
+  readonly mediaType: string | undefined;
+  readonly digest: Digest;
+}
+
+/**
+ * What the manifest `bytes` says. It is an artifact, without noise, if it is of another kind than the four, has an
+ * `artifactType`, or has no image config.
+ * @throws RegistryError `malformed` if it claims to be one of the four and has another shape, or no manifest at all.
+ */
+export function parseManifest(bytes: Uint8Array, { mediaType: declared, digest }: ManifestOrigin): Manifest {
+  const document = parseJsonObject(bytes);
+  const mediaType = mediaTypeOf(document, declared);
+  const descriptor: Descriptor = { mediaType, digest, size: bytes.length };
+  const isIndex = IMAGE_INDEX_TYPES.has(mediaType);
+  if (!isIndex && !IMAGE_MANIFEST_TYPES.has(mediaType)) return { kind: 'artifact', ...descriptor };
+
+  if (document.schemaVersion === 1) return { kind: 'artifact', ...descriptor };
+  if (document.schemaVersion !== 2) throw malformed('schemaVersion', '2');
+  refuseAmbiguity(document, isIndex);
+  if (hasArtifactType(document)) return { kind: 'artifact', ...descriptor };
+  if (isIndex) return { kind: 'index', ...descriptor, manifests: imagesOf(document) };
+
+  const config = imageConfigOf(document);
+  if (config === undefined) return { kind: 'artifact', ...descriptor };
+  const annotations = mediaType === OCI_IMAGE_MANIFEST ? stringRecord(document.annotations, 'annotations') : {};
+  return { kind: 'image', ...descriptor, config, annotations };
+}
+
+/**
+ * Header and body must agree (OCI image-spec, manifest.md, "mediaType"). A type that says nothing about manifests, as proxies and
+ * file servers send it, gives way to the body; what names no type there is recognised by its shape.
+ */
+function mediaTypeOf(document: JsonObject, declared: string | undefined): string {
+  const { mediaType } = document;
+  if (mediaType !== undefined && typeof mediaType !== 'string') throw malformed('mediaType', 'a media type');
+  const own = mediaType?.toLowerCase() || undefined;
+  const named = declared === undefined || isGeneric(declared) ? undefined : declared;
+  if (own !== undefined && named !== undefined && own !== named) throw malformed('mediaType', `${named}, as the manifest was announced`);
+  return own ?? named ?? shapeOf(document);
+}
+
+function isGeneric(mediaType: string): boolean {
+  return mediaType === 'application/json' || mediaType === 'application/octet-stream' || mediaType.startsWith('text/');
+}
+
+function shapeOf({ schemaVersion, config, layers, manifests }: JsonObject): string {
+  if (schemaVersion === 1) return 'application/vnd.docker.distribution.manifest.v1+json';
+  if (config !== undefined && layers !== undefined) return OCI_IMAGE_MANIFEST;
+  if (manifests !== undefined) return OCI_IMAGE_INDEX;
+  // Some other JSON, such as an error with status 200: to take it for an artifact would make the image vanish.
+  throw malformed('mediaType', 'a manifest');
+}
+
+/** A document that is both would be one thing to us and another to the client that pulls it (CVE-2021-41190). */
+function refuseAmbiguity({ config, layers, manifests }: JsonObject, isIndex: boolean): void {
+  if (isIndex && config !== undefined) throw malformed('config', 'none in an image index');
+  if (isIndex && layers !== undefined) throw malformed('layers', 'none in an image index');
+  if (!isIndex && manifests !== undefined) throw malformed('manifests', 'none in an image manifest');
+}
+
+function hasArtifactType({ artifactType }: JsonObject): boolean {
+  return artifactType !== undefined && artifactType !== null && artifactType !== '';
+}
+
+/** The children that may be images, each digest once. */
+function imagesOf(document: JsonObject): Descriptor[] {
+  const images = new Map<Digest, Descriptor>();
+  for (const [position, value] of optionalArray(document.manifests, 'manifests').entries()) {
+    const path = `manifests[${position}]`;
+    const child = descriptorObject(value, path);
+    const mediaType = descriptorMediaType(child, path);
+    if (!IMAGE_MANIFEST_TYPES.has(mediaType) && !IMAGE_INDEX_TYPES.has(mediaType)) continue;
+    if (hasArtifactType(child) || isUnknownPlatform(optionalObject(child.platform, `${path}.platform`))) continue;
+    const descriptor = parseDescriptor(child, path);
+    if (!images.has(descriptor.digest)) images.set(descriptor.digest, descriptor);
+  }
+  return [...images.values()];
+}
+
+/** How builders mark the attestations that they put beside the images of an index. */
+function isUnknownPlatform({ os, architecture }: JsonObject): boolean {
+  return os === 'unknown' && architecture === 'unknown';
+}
+
+/** The config's descriptor; `undefined` if it does not describe an image. */
+function imageConfigOf(document: JsonObject): Descriptor | undefined {
+  if (document.config === undefined || document.config === null) return undefined;
+  const config = descriptorObject(document.config, 'config');
+  return IMAGE_CONFIG_TYPES.has(descriptorMediaType(config, 'config')) ? parseDescriptor(config, 'config') : undefined;
+}

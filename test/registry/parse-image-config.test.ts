@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import fc from 'fast-check';
+import type { ImageConfig } from '../../src/registry/manifest.ts';
+import { parseImageConfig } from '../../src/registry/parse-image-config.ts';
+import { RegistryError } from '../../src/registry/registry-error.ts';
+
+function parse(document: unknown): ImageConfig | undefined {
+  return parseImageConfig(Buffer.from(JSON.stringify(document)));
+}
+
+test('an image config gives platform and labels', () => {
+  assert.deepEqual(parse({ os: 'linux', architecture: 'arm64', config: { Labels: { a: 'b' } }, history: [] }), {
+    os: 'linux',
+    architecture: 'arm64',
+    labels: { a: 'b' },
+  });
+});
+
+test('labels and what holds them may be absent or null', () => {
+  for (const config of [undefined, null, {}, { Labels: null }]) {
+    assert.deepEqual(parse({ os: 'linux', architecture: 'amd64', config })?.labels, {});
+  }
+});
+
+test('labels survive unchanged, whatever their keys and values', () => {
+  const long = 'ü'.repeat(512 * 1024);
+  const text = `{"os":"linux","architecture":"amd64","config":{"Labels":{"__proto__":"p","constructor":"c","🎉":"\\n","long":"${long}"}}}`;
+  assert.deepEqual(Object.entries(parseImageConfig(Buffer.from(text))?.labels ?? {}), [
+    ['__proto__', 'p'],
+    ['constructor', 'c'],
+    ['🎉', '\n'],
+    ['long', long],
+  ]);
+});
+
+test('a config without a platform describes no image', () => {
+  for (const os of [undefined, null, '', 'unknown']) {
+    assert.equal(parse({ os, architecture: 'amd64' }), undefined);
+    assert.equal(parse({ os: 'linux', architecture: os }), undefined);
+  }
+  assert.equal(parse({}), undefined);
+});
+
+test('another shape is malformed and says where', () => {
+  const cases: [RegExp, unknown][] = [
+    [/JSON object/, 'text'],
+    [/^os: /, { os: 1, architecture: 'amd64' }],
+    [/^architecture: /, { os: 'linux', architecture: {} }],
+    [/^config: /, { os: 'linux', architecture: 'amd64', config: [] }],
+    [/^config\.Labels: /, { os: 'linux', architecture: 'amd64', config: { Labels: 'x' } }],
+    [/config\.Labels\["k"\]/, { os: 'linux', architecture: 'amd64', config: { Labels: { k: null } } }],
+  ];
+  for (const [message, document] of cases) assert.throws(() => parse(document), { code: 'malformed', message });
+});
+
+test('whatever comes, a config or undefined is returned or a RegistryError thrown', () => {
+  const keys = fc.constantFrom('os', 'architecture', 'config', 'Labels', '__proto__');
+  const any = fc.oneof(fc.constantFrom('linux', 'unknown', '', null), fc.jsonValue({ maxDepth: 1 }));
+  const document = fc.dictionary(keys, fc.oneof(any, fc.dictionary(keys, fc.oneof(any, fc.dictionary(fc.string(), any)))));
+  const bytes = fc.oneof(document.map((value) => Buffer.from(JSON.stringify(value))), fc.uint8Array());
+  fc.assert(
+    fc.property(bytes, (input) => {
+      try {
+        const config = parseImageConfig(input);
+        if (config !== undefined) assert.equal(typeof config.os, 'string');
+      } catch (error) {
+        assert.ok(error instanceof RegistryError, String(error));
+      }
+    }),
+    { numRuns: 1000 },
+  );
+});
