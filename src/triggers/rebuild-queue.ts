@@ -1,0 +1,294 @@
+/** The queue of rebuilds: one at a time for each registry, and all that is asked for meanwhile merged into one more. */
+import { randomUUID } from 'node:crypto';
+import { EventEmitter } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
+import { combineRebuilds } from './combine-rebuilds.ts';
+import { failureOf, scopeToRetry } from './failed-rebuild.ts';
+import { growingPause, type PauseLimits } from './growing-pause.ts';
+import { scopesOf, type RebuildRequest } from './rebuild-request.ts';
+import { describeScope, mergeScopes, NOTHING } from './rebuild-scope.ts';
+import { summarize, type Rebuild } from './rebuild.ts';
+
+const MAX_REASONS = 10;
+const MAX_REASON_LENGTH = 200;
+const KEPT_REBUILDS = 50;
+const RETRY_PAUSES: PauseLimits = { first: 5_000, longest: 600_000 };
+
+export interface RunOptions {
+  readonly id: string;
+  readonly onProgress: (progress: RebuildProgress) => void;
+  /** Aborted when the queue is closed. */
+  readonly signal: AbortSignal;
+}
+
+export interface RebuildQueueOptions {
+  /** The names of the indexes made from each registry, by its id. */
+  readonly registries: ReadonlyMap<string, readonly string[]>;
+  /** Does a rebuild. */
+  readonly run: (registry: string, scope: RebuildScope, options: RunOptions) => Promise<RebuildResult>;
+  readonly logger: Logger;
+  /** Between attempts after a failure; 5 s, doubling up to 10 min, unless given. */
+  readonly retryPauses?: PauseLimits;
+}
+
+/** Of the rebuilds of single registries. */
+export interface RebuildQueueEvents {
+  queued: [rebuild: Rebuild];
+  started: [rebuild: Rebuild];
+  progress: [rebuild: Rebuild];
+  finished: [rebuild: Rebuild];
+}
+
+/** A rebuild of one registry. */
+type RegistryRebuild = Rebuild & { readonly registry: string };
+
+/** What one registry is at. */
+interface Lane {
+  readonly registry: string;
+  running: RegistryRebuild | undefined;
+  next: RegistryRebuild | undefined;
+  /** Failures in a row. */
+  failures: number;
+  /** Runs while `next` is an attempt after a failure that nobody else has asked for. */
+  retryTimer: NodeJS.Timeout | undefined;
+  /** Settles when what runs has ended. */
+  ended: Promise<void>;
+}
+
+/** A rebuild over several registries. */
+interface Combined {
+  readonly queuedAt: number;
+  /** The ids of those of each registry. */
+  readonly rebuilds: readonly string[];
+}
+
+/**
+ * A rebuild fails if it throws, if a repository could not be read, or if an index could not be made. What failed is tried again, after
+ * growing pauses, until it succeeds; whatever is asked for in the meantime starts at once and takes that along.
+ */
+export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
+  readonly #options: RebuildQueueOptions;
+  readonly #lanes: readonly Lane[];
+  /** Oldest first: those queued and running, and the last of those that ended. */
+  readonly #rebuilds = new Map<string, RegistryRebuild>();
+  readonly #combined = new Map<string, Combined>();
+  /** Of the rebuilds that have not ended. */
+  readonly #ends = new Map<string, PromiseWithResolvers<Rebuild>>();
+  /** The ids of those that ended, oldest first. */
+  readonly #ended: string[] = [];
+  readonly #closing = new AbortController();
+
+  constructor(options: RebuildQueueOptions) {
+    super();
+    this.#options = options;
+    this.#lanes = Array.from(options.registries.keys(), (registry) => ({
+      registry,
+      running: undefined,
+      next: undefined,
+      failures: 0,
+      retryTimer: undefined,
+      ended: Promise.resolve(),
+    }));
+  }
+
+  /**
+   * Asks for a rebuild. Gives the one that will do it, which others may have asked for too; one over several registries if it
+   * concerns several.
+   * @throws RangeError for a registry or an index that is not configured, and Error after {@link close}.
+   */
+  request({ reason, scope }: { readonly reason: string; readonly scope: RebuildRequest | readonly RebuildRequest[] }): Rebuild {
+    if (this.#closing.signal.aborted) throw new Error('no rebuild can be asked for any more: the server is stopping');
+    const scopes = new Map<string, RebuildScope>();
+    for (const request of [scope].flat()) {
+      for (const [registry, asked] of scopesOf(request, this.#options.registries)) {
+        scopes.set(registry, mergeScopes(scopes.get(registry) ?? NOTHING, asked));
+      }
+    }
+    const rebuilds: RegistryRebuild[] = [];
+    for (const lane of this.#lanes) {
+      const asked = scopes.get(lane.registry);
+      if (asked === undefined) continue;
+      clearTimeout(lane.retryTimer);
+      lane.retryTimer = undefined;
+      rebuilds.push(this.#enqueue(lane, asked, reason));
+      // Not at once, so that what is asked for in one breath is one rebuild.
+      queueMicrotask(() => this.#start(lane));
+    }
+    const [only] = rebuilds;
+    return only !== undefined && rebuilds.length === 1 ? only : this.#combine(rebuilds);
+  }
+
+  /** What is known of a rebuild now; `undefined` if it ended long ago or never was. */
+  get(id: string): Rebuild | undefined {
+    const combined = this.#combined.get(id);
+    if (combined === undefined) return this.#rebuilds.get(id);
+    return combineRebuilds(id, combined.queuedAt, combined.rebuilds.flatMap((rebuild) => this.#rebuilds.get(rebuild) ?? []));
+  }
+
+  /** The rebuilds of single registries that are queued or running, and the last 50 that ended: the newest first. */
+  recent(): readonly Rebuild[] {
+    return [...this.#rebuilds.values()].toReversed();
+  }
+
+  /**
+   * Waits until a rebuild is done or has failed.
+   * @throws RangeError if {@link get} does not know it.
+   */
+  async finished(id: string): Promise<Rebuild> {
+    const combined = this.#combined.get(id);
+    if (combined === undefined) return this.#end(id);
+    return combineRebuilds(id, combined.queuedAt, await Promise.all(combined.rebuilds.map((rebuild) => this.#end(rebuild))));
+  }
+
+  /** Starts nothing more, aborts what runs, and waits until that has ended, at most `graceMs` milliseconds. */
+  async close({ graceMs }: { readonly graceMs: number }): Promise<void> {
+    this.#closing.abort(new Error('the server is stopping'));
+    for (const lane of this.#lanes) {
+      clearTimeout(lane.retryTimer);
+      if (lane.next !== undefined) this.#finish({ ...lane.next, state: 'failed', finishedAt: Date.now(), error: 'the server stopped before it began' });
+      lane.next = undefined;
+    }
+    const ended = new AbortController();
+    const grace = sleep(graceMs, undefined, { signal: ended.signal }).catch(() => undefined);
+    await Promise.race([Promise.all(this.#lanes.map((lane) => lane.ended)), grace]);
+    ended.abort();
+  }
+
+  /** Adds to what will be done next for a registry; `dueAt` if it is to wait until then. */
+  #enqueue(lane: Lane, scope: RebuildScope, reason: string, dueAt?: number): RegistryRebuild {
+    const { next } = lane;
+    if (next !== undefined) {
+      lane.next = this.#keep({ ...next, ...addReason(next, reason), scope: mergeScopes(next.scope, scope), dueAt });
+      return lane.next;
+    }
+    const id = randomUUID();
+    this.#ends.set(id, Promise.withResolvers());
+    const queued = { id, registry: lane.registry, ...addReason(NO_REASONS, reason), scope, state: 'queued', queuedAt: Date.now(), dueAt } as const;
+    lane.next = this.#keep(queued);
+    this.emit('queued', queued);
+    return queued;
+  }
+
+  #start(lane: Lane): void {
+    const { next } = lane;
+    if (next === undefined || lane.running !== undefined || lane.retryTimer !== undefined || this.#closing.signal.aborted) return;
+    lane.next = undefined;
+    lane.ended = this.#run(lane, next);
+  }
+
+  async #run(lane: Lane, queued: RegistryRebuild): Promise<void> {
+    const { id, registry, scope } = queued;
+    let running: RegistryRebuild = this.#keep({ ...queued, dueAt: undefined, state: 'running', startedAt: Date.now() });
+    lane.running = running;
+    this.emit('started', running);
+    const onProgress = (progress: RebuildProgress): void => {
+      if (lane.running?.id !== id) return;
+      running = this.#keep({ ...running, progress });
+      this.emit('progress', running);
+    };
+
+    let result: RebuildResult | undefined;
+    let error: string | undefined;
+    let cause: unknown;
+    try {
+      result = await this.#options.run(registry, scope, { id, onProgress, signal: this.#closing.signal });
+      error = failureOf(result);
+    } catch (thrown) {
+      cause = thrown;
+      error = thrown instanceof Error ? thrown.message : String(thrown);
+    }
+
+    lane.running = undefined;
+    const finishedAt = Date.now();
+    const finished: RegistryRebuild = {
+      ...running,
+      state: error === undefined ? 'done' : 'failed',
+      finishedAt,
+      ...(result !== undefined && { result: summarize(result) }),
+      ...(error !== undefined && { error }),
+    };
+    this.#finish(finished);
+    if (error === undefined) lane.failures = 0;
+    else this.#retry(lane, id, result === undefined ? scope : scopeToRetry(scope, result));
+    this.#log(finished, lane.next, cause);
+    this.#start(lane);
+  }
+
+  /** Sees to it that what failed is done again: with what was asked for meanwhile, or after a pause. */
+  #retry(lane: Lane, id: string, scope: RebuildScope): void {
+    if (this.#closing.signal.aborted) return;
+    lane.failures++;
+    const reason = `rebuild ${id} failed`;
+    if (lane.next !== undefined) {
+      this.#enqueue(lane, scope, reason);
+      return;
+    }
+    const pause = growingPause(lane.failures, this.#options.retryPauses ?? RETRY_PAUSES);
+    this.#enqueue(lane, scope, reason, Date.now() + pause);
+    lane.retryTimer = setTimeout(() => {
+      lane.retryTimer = undefined;
+      this.#start(lane);
+    }, pause);
+  }
+
+  #keep(rebuild: RegistryRebuild): RegistryRebuild {
+    this.#rebuilds.set(rebuild.id, rebuild);
+    return rebuild;
+  }
+
+  #finish(rebuild: RegistryRebuild): void {
+    this.#keep(rebuild);
+    this.#ended.push(rebuild.id);
+    if (this.#ended.length > KEPT_REBUILDS) this.#forget(this.#ended.shift());
+    this.emit('finished', rebuild);
+    this.#ends.get(rebuild.id)?.resolve(rebuild);
+    this.#ends.delete(rebuild.id);
+  }
+
+  #forget(id: string | undefined): void {
+    if (id === undefined) return;
+    this.#rebuilds.delete(id);
+    for (const [combined, { rebuilds }] of this.#combined) if (rebuilds.includes(id)) this.#combined.delete(combined);
+  }
+
+  async #end(id: string): Promise<Rebuild> {
+    const rebuild = this.#rebuilds.get(id);
+    if (rebuild === undefined) throw new RangeError(`no rebuild ${JSON.stringify(id)} is known`);
+    return (await this.#ends.get(id)?.promise) ?? rebuild;
+  }
+
+  /** The rebuild that consists of `rebuilds`; the same for all who wait for the same. */
+  #combine(rebuilds: readonly RegistryRebuild[]): Rebuild {
+    const ids = rebuilds.map(({ id }) => id);
+    const known = [...this.#combined].find(([, combined]) => combined.rebuilds.join() === ids.join());
+    const [id, { queuedAt }] = known ?? [randomUUID(), { queuedAt: Date.now(), rebuilds: ids }];
+    this.#combined.set(id, { queuedAt, rebuilds: ids });
+    return combineRebuilds(id, queuedAt, rebuilds);
+  }
+
+  /** Tells of a rebuild that has ended, in one line; `next` is what comes after it, and `cause` what it threw. */
+  #log(rebuild: RegistryRebuild, next: RegistryRebuild | undefined, cause: unknown): void {
+    const { logger } = this.#options;
+    const { id, registry, reasons, scope, result, error } = rebuild;
+    const finishedAt = rebuild.finishedAt ?? Date.now();
+    const seconds = (finishedAt - (rebuild.startedAt ?? finishedAt)) / 1000;
+    const figures = { rebuild: id, registry, reasons, scope: describeScope(scope), seconds, ...result };
+    if (error === undefined) logger.info(figures, `rebuilt what is made from ${registry}`);
+    else if (this.#closing.signal.aborted) logger.info(figures, `stopped rebuilding what is made from ${registry}`);
+    else {
+      const again = next?.dueAt === undefined ? 'at once' : `in ${Math.ceil((next.dueAt - finishedAt) / 1000)} s`;
+      logger.warn({ ...figures, ...(cause !== undefined && { err: cause }) }, `rebuilding what is made from ${registry} failed, again ${again}: ${error}`);
+    }
+  }
+}
+
+const NO_REASONS = { reasons: [], otherReasons: 0 };
+
+/** The reasons of `rebuild` and one more. */
+function addReason({ reasons, otherReasons }: Pick<Rebuild, 'reasons' | 'otherReasons'>, reason: string): Pick<Rebuild, 'reasons' | 'otherReasons'> {
+  const short = reason.slice(0, MAX_REASON_LENGTH);
+  if (reasons.includes(short)) return { reasons, otherReasons };
+  return reasons.length < MAX_REASONS ? { reasons: [...reasons, short], otherReasons } : { reasons, otherReasons: otherReasons + 1 };
+}

@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { EVERYTHING, type RebuildScope } from '../../src/indexing/rebuild.ts';
+import { describeScope, mergeScopes, NOTHING } from '../../src/triggers/rebuild-scope.ts';
+
+const scope = (indexes: 'all' | string[], repositories: Record<string, 'all' | string[]> = {}): RebuildScope => ({
+  indexes: indexes === 'all' ? 'all' : new Set(indexes),
+  repositories: new Map(Object.entries(repositories).map(([name, tags]) => [name, tags === 'all' ? 'all' : new Set(tags)])),
+});
+
+test('merging takes the union of indexes, repositories and tags', () => {
+  const merged = mergeScopes(scope(['a'], { hello: ['1'], clock: 'all' }), scope(['b'], { hello: ['2'], clock: ['1'], new: 'all' }));
+  assert.deepEqual(merged, scope(['a', 'b'], { hello: ['1', '2'], clock: 'all', new: 'all' }));
+});
+
+test('all absorbs single indexes and tags', () => {
+  assert.deepEqual(mergeScopes(scope(['a'], { hello: ['1'] }), scope('all', { hello: 'all' })), scope('all', { hello: 'all' }));
+  assert.deepEqual(mergeScopes(EVERYTHING, scope(['a'])), EVERYTHING);
+});
+
+test('repositories stay named beside all indexes, since a list may lack them', () => {
+  assert.deepEqual(mergeScopes(EVERYTHING, scope([], { unlisted: ['1'] })), scope('all', { unlisted: ['1'] }));
+});
+
+test('neither scope is changed by merging', () => {
+  const a = scope(['a'], { hello: ['1'] });
+  const b = scope(['b'], { hello: ['2'] });
+  mergeScopes(a, b);
+  assert.deepEqual([a, b], [scope(['a'], { hello: ['1'] }), scope(['b'], { hello: ['2'] })]);
+});
+
+test('a scope that asks for all of it already stays what it is', () => {
+  const wide = scope(['a', 'b'], { hello: 'all', clock: ['1', '2'] });
+  assert.equal(mergeScopes(wide, scope(['a'], { hello: ['1'], clock: ['2'] })), wide);
+});
+
+test('a scope is described as JSON', () => {
+  assert.deepEqual(describeScope(NOTHING), { indexes: [], repositories: [] });
+  assert.deepEqual(describeScope(EVERYTHING), { indexes: 'all', repositories: [] });
+  assert.deepEqual(describeScope(scope(['a'], { hello: 'all', clock: ['1', '2'] })), {
+    indexes: ['a'],
+    repositories: ['hello', 'clock:1', 'clock:2'],
+  });
+});
+
+test('a large scope is described in short', () => {
+  const many = scope([], Object.fromEntries(Array.from({ length: 1000 }, (_, number) => [`app-${number}`, ['1', '2']])));
+  const { repositories, more } = describeScope(many);
+  assert.deepEqual([repositories.length, repositories[0], more], [20, 'app-0:1', 1980]);
+});
