@@ -1,0 +1,84 @@
+/** Reads a registry through the OCI distribution API. */
+import { Minimatch } from 'minimatch';
+import { isDigest, type Digest } from '../digest.ts';
+import type { Descriptor, ImageConfig, Manifest } from '../manifest.ts';
+import { isRepositoryName, isTag } from '../reference.ts';
+import { RegistryError } from '../registry-error.ts';
+import type { RegistrySource } from '../registry-source.ts';
+import { catalog } from './catalog.ts';
+import { config } from './config.ts';
+import { manifest } from './manifest.ts';
+import { resolve } from './resolve.ts';
+import { tags } from './tags.ts';
+import { Transport, type TransportOptions } from './transport/transport.ts';
+
+export interface HttpRegistryOptions extends TransportOptions {
+  /** Names, which need no catalog, and globs of names in the catalog; without any, all that is in the catalog. */
+  readonly repositories?: readonly string[] | undefined;
+}
+
+/** A registry at an `http` or `https` URL. */
+export class HttpRegistrySource implements RegistrySource {
+  readonly id: string;
+  readonly #transport: Transport;
+  readonly #names: ReadonlySet<string>;
+  readonly #globs: readonly Minimatch[];
+
+  /** @throws TypeError if the URL is none for a registry. */
+  constructor({ repositories = [], ...options }: HttpRegistryOptions) {
+    this.#transport = new Transport(options);
+    this.id = this.#transport.url;
+    this.#names = new Set(repositories.filter(isRepositoryName));
+    this.#globs = repositories
+      .filter((pattern) => !isRepositoryName(pattern))
+      .map((pattern) => new Minimatch(pattern, { dot: true, nobrace: true, nocomment: true, nonegate: true, noext: true, platform: 'linux' }));
+  }
+
+  get requests(): number {
+    return this.#transport.requests;
+  }
+
+  async *repositories(signal?: AbortSignal): AsyncGenerator<readonly string[]> {
+    if (this.#names.size === 0 && this.#globs.length === 0) {
+      yield* catalog(this.#transport, signal);
+      return;
+    }
+    yield [...this.#names];
+    if (this.#globs.length === 0) return;
+    for await (const page of catalog(this.#transport, signal)) {
+      yield page.filter((name) => !this.#names.has(name) && this.#globs.some((glob) => glob.match(name)));
+    }
+  }
+
+  async tags(repository: string, signal?: AbortSignal): Promise<readonly string[]> {
+    this.#check(repository);
+    return tags(this.#transport, repository, signal);
+  }
+
+  async resolve(repository: string, tag: string, signal?: AbortSignal): Promise<Descriptor> {
+    this.#check(repository, tag);
+    return resolve(this.#transport, repository, tag, signal);
+  }
+
+  async manifest(repository: string, reference: string | Digest, signal?: AbortSignal): Promise<Manifest> {
+    this.#check(repository, reference);
+    return manifest(this.#transport, repository, reference, signal);
+  }
+
+  async config(repository: string, descriptor: Descriptor, signal?: AbortSignal): Promise<ImageConfig | undefined> {
+    this.#check(repository);
+    return config(this.#transport, repository, descriptor, signal);
+  }
+
+  async close(): Promise<void> {
+    await this.#transport.close();
+  }
+
+  /** Names become parts of paths: one that breaks the grammar is in no registry, and is not asked for. */
+  #check(repository: string, reference?: string): void {
+    if (!isRepositoryName(repository)) throw new RegistryError('not-found', `${this.id}: ${JSON.stringify(repository)} cannot name a repository`);
+    if (reference !== undefined && !isTag(reference) && !isDigest(reference)) {
+      throw new RegistryError('not-found', `${this.id}: ${JSON.stringify(reference)} is neither a tag nor a digest of ${repository}`);
+    }
+  }
+}

@@ -1,0 +1,33 @@
+/** Makes errors of answers that are not what was asked for. */
+import { RegistryError, type RegistryErrorCode } from '../../registry-error.ts';
+import { isJsonObject, parseJsonObject } from '../../json-object.ts';
+import type { HttpResponse } from './http-message.ts';
+import { isTransient } from './retry.ts';
+
+const MAX_REASON = 200;
+
+/** The error that an answer with another status than 200 is. `code` takes the place of the status's own; `advice` says what to do. */
+export function answerError(response: HttpResponse, { code = codeOf(response.status), advice = '' } = {}): RegistryError {
+  return new RegistryError(code, `${response.where}: answered ${response.status}${reasonOf(response)}${advice && `; ${advice}`}`);
+}
+
+function codeOf(status: number): RegistryErrorCode {
+  if (status === 404) return 'not-found';
+  if (status === 401 || status === 403) return 'denied';
+  return isTransient(status) ? 'unavailable' : 'malformed';
+}
+
+/** The registry's own words (OCI distribution-spec, "Error Codes"), in printable characters. */
+function reasonOf({ body }: HttpResponse): string {
+  if (body.length === 0) return '';
+  try {
+    const { errors } = parseJsonObject(body);
+    const first: unknown = Array.isArray(errors) ? errors[0] : undefined;
+    if (!isJsonObject(first)) return '';
+    const words = [first.code, first.message].filter((word) => typeof word === 'string').join(': ');
+    return words && ` (${words.replaceAll(/[^\p{L}\p{N}\p{P}\p{S}]+/gu, ' ').slice(0, MAX_REASON)})`;
+  } catch {
+    // Any text may explain an error: what is no JSON says nothing that could be relied on.
+    return '';
+  }
+}

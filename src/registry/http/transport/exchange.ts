@@ -1,0 +1,112 @@
+/** One HTTP request and its whole answer, within a time and a size. */
+import type { Dispatcher } from 'undici';
+import { RegistryError } from '../../registry-error.ts';
+import { describeRequest, headerValue, type HttpHeaders, type HttpRequest, type HttpResponse } from './http-message.ts';
+
+/** What is read of a body that only explains a failure, in bytes. */
+const MAX_EXPLANATION = 64 * 1024;
+
+/**
+ * Takes the answer to one request from undici and settles with it, or with what went wrong.
+ * `timeout`, in milliseconds, is for all of it: connecting, headers and body, so that an answer that drips is ended too.
+ */
+export class Exchange implements Dispatcher.DispatchHandler {
+  readonly #request: HttpRequest;
+  readonly #resolve: (response: HttpResponse) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #timer: NodeJS.Timeout;
+  readonly #onAbort: (() => void) | undefined;
+  readonly #chunks: Buffer[] = [];
+  #controller: Dispatcher.DispatchController | undefined;
+  #failure: Error | undefined;
+  #settled = false;
+  #status = 0;
+  #headers: HttpHeaders = {};
+  #length = 0;
+
+  constructor(request: HttpRequest, timeout: number, resolve: (response: HttpResponse) => void, reject: (error: unknown) => void) {
+    this.#request = request;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#timer = setTimeout(() => {
+      this.#fail(new RegistryError('unavailable', `${describeRequest(request)}: no whole answer within ${timeout / 1000} s`));
+    }, timeout);
+    const { signal } = request;
+    if (signal) {
+      this.#onAbort = () => {
+        this.#fail(signal.reason);
+      };
+      signal.addEventListener('abort', this.#onAbort, { once: true });
+    }
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    if (this.#failure) controller.abort(this.#failure);
+    else this.#controller = controller;
+  }
+
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: HttpHeaders): void {
+    if (status < 200) return;
+    this.#status = status;
+    this.#headers = headers;
+    if (status >= 300) return;
+    const encoding = headerValue(headers, 'content-encoding')?.toLowerCase();
+    if (encoding !== undefined && encoding !== '' && encoding !== 'identity') {
+      this.#fail(new RegistryError('malformed', `${describeRequest(this.#request)}: answered in content-encoding ${encoding}, which was not asked for`));
+    } else if (this.#request.method === 'GET' && Number(headers['content-length']) > this.#request.limit) {
+      this.#failTooLarge();
+    }
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#settled) return;
+    this.#length += chunk.length;
+    this.#chunks.push(chunk);
+    if (this.#status < 300) {
+      if (this.#length > this.#request.limit) this.#failTooLarge();
+    } else if (this.#length > MAX_EXPLANATION) {
+      this.onResponseEnd();
+      this.#controller?.abort(new Error('the explanation is long enough'));
+    }
+  }
+
+  onResponseEnd(): void {
+    if (!this.#settle()) return;
+    const [first] = this.#chunks;
+    const body = first !== undefined && this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks, this.#length);
+    this.#resolve({ where: describeRequest(this.#request), status: this.#status, headers: this.#headers, body });
+  }
+
+  onResponseError(_controller: unknown, cause: Error): void {
+    if (!this.#settle()) return;
+    const tooLarge = 'code' in cause && cause.code === 'UND_ERR_HEADERS_OVERFLOW';
+    const message = `${describeRequest(this.#request)}: ${tooLarge ? 'the headers of the answer are too large' : describe(cause)}`;
+    this.#reject(new RegistryError(tooLarge ? 'too-large' : 'unavailable', message, { cause }));
+  }
+
+  #failTooLarge(): void {
+    this.#fail(new RegistryError('too-large', `${describeRequest(this.#request)}: the answer is larger than ${this.#request.limit} bytes`));
+  }
+
+  /** Ends the connection too: what is still to come on it is not wanted. */
+  #fail(reason: unknown): void {
+    if (!this.#settle()) return;
+    this.#failure = reason instanceof Error ? reason : new Error('aborted', { cause: reason });
+    this.#reject(reason);
+    this.#controller?.abort(this.#failure);
+  }
+
+  #settle(): boolean {
+    if (this.#settled) return false;
+    this.#settled = true;
+    clearTimeout(this.#timer);
+    if (this.#onAbort) this.#request.signal?.removeEventListener('abort', this.#onAbort);
+    return true;
+  }
+}
+
+/** Node leaves the message of an error empty that stands for several addresses of one host. */
+function describe(error: Error): string {
+  if (error instanceof AggregateError) return error.errors.map((each: unknown) => (each instanceof Error ? describe(each) : String(each))).join('; ');
+  return error.message || error.name;
+}

@@ -1,0 +1,49 @@
+/** Requests to a registry and their answers, as the layers of the transport hand them to each other. */
+
+/** A request whose answer has nothing to send but a body that is held in memory. */
+export interface HttpRequest {
+  readonly method: 'GET' | 'HEAD';
+  readonly origin: string;
+  /** With the query. */
+  readonly path: string;
+  readonly accept?: string | undefined;
+  readonly authorization?: string | undefined;
+  /** The most bytes of a successful answer's body. */
+  readonly limit: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface HttpResponse {
+  /** The request in words for messages; without its query, which may hold a signature. */
+  readonly where: string;
+  readonly status: number;
+  readonly headers: HttpHeaders;
+  /** Empty for HEAD; cut short where it is not the body of a success. */
+  readonly body: Buffer;
+}
+
+/** By lower-case name. */
+export type HttpHeaders = Readonly<Record<string, string | string[] | undefined>>;
+
+/**
+ * Sends one request.
+ * @throws RegistryError `unavailable`, `too-large` or `malformed`, or the signal's reason. Every status is an answer, no error.
+ */
+export type Send = (request: HttpRequest) => Promise<HttpResponse>;
+
+/** The request in words for messages. */
+export function describeRequest({ method, origin, path }: HttpRequest): string {
+  const query = path.indexOf('?');
+  return `${method} ${origin}${query < 0 ? path : path.slice(0, query)}`;
+}
+
+/** A header's value; where it was sent several times, the values as one list. */
+export function headerValue(headers: HttpHeaders, name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value.join(', ') : value;
+}
+
+/** The media type of a body, in lower case and without parameters; `undefined` if none is sent. */
+export function mediaTypeOf(headers: HttpHeaders): string | undefined {
+  return headerValue(headers, 'content-type')?.split(/[;,]/, 1)[0]?.trim().toLowerCase() || undefined;
+}

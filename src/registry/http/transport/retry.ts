@@ -1,0 +1,80 @@
+/** Repeats requests that failed for reasons that pass. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RegistryError } from '../../registry-error.ts';
+import type { Gate } from './gate.ts';
+import { headerValue, type HttpRequest, type HttpResponse, type Send } from './http-message.ts';
+import { parseRetryAfter } from './retry-after.ts';
+
+/** The longest pause, whatever the registry asks for, in milliseconds. */
+const MAX_PAUSE = 30_000;
+/** No attempt begins later than this after the first one, in milliseconds. */
+const MAX_TIME = 120_000;
+
+export interface RetryOptions {
+  readonly send: Send;
+  readonly gate: Gate;
+  /** The pauses before the second and each further attempt, in milliseconds; each is shortened by up to a half, by chance. */
+  readonly pauses: readonly number[];
+  /** Ends all pauses; nothing is repeated after it. */
+  readonly closing: AbortSignal;
+}
+
+/** Says whether an answer with `status` may be another one soon. */
+export function isTransient(status: number): boolean {
+  return status === 408 || status === 425 || status === 429 || status >= 500;
+}
+
+/**
+ * Sends through the gate, and again after a pause where there was no whole answer or a transient one; gives the last answer.
+ * A 429 closes the gate for its pause: the registry means all its clients, not only this request.
+ */
+export function retrying({ send, gate, pauses, closing }: RetryOptions): Send {
+  return async (request) => {
+    let started: number | undefined;
+    for (let attempt = 0; ; attempt++) {
+      let outcome: HttpResponse | RegistryError;
+      let pause: number | undefined;
+      await gate.enter(request.signal);
+      try {
+        started ??= performance.now();
+        outcome = await outcomeOf(send, request);
+        if (!closing.aborted) pause = pauseAfter(outcome, pauses[attempt], performance.now() - started);
+        // Before anybody else is let in.
+        if (pause !== undefined && !(outcome instanceof RegistryError) && outcome.status === 429) gate.pause(pause);
+      } finally {
+        gate.leave();
+      }
+      if (pause !== undefined) await pauseFor(pause, request.signal, closing);
+      else if (outcome instanceof RegistryError) throw outcome;
+      else return outcome;
+    }
+  };
+}
+
+/** The answer, or the error if it is of those that pass. */
+async function outcomeOf(send: Send, request: HttpRequest): Promise<HttpResponse | RegistryError> {
+  try {
+    return await send(request);
+  } catch (error) {
+    if (error instanceof RegistryError && error.code === 'unavailable') return error;
+    throw error;
+  }
+}
+
+/** How long to wait for the next attempt, `elapsed` after the first began; `undefined` if there is to be none. */
+function pauseAfter(outcome: HttpResponse | RegistryError, longest: number | undefined, elapsed: number): number | undefined {
+  const failed = outcome instanceof RegistryError;
+  if (longest === undefined || (!failed && !isTransient(outcome.status))) return undefined;
+  const asked = failed ? 0 : (parseRetryAfter(headerValue(outcome.headers, 'retry-after'), Date.now()) ?? 0);
+  if (elapsed + asked > MAX_TIME) return undefined;
+  return Math.min(Math.max(asked, longest * (1 - Math.random() / 2)), MAX_PAUSE);
+}
+
+async function pauseFor(milliseconds: number, signal: AbortSignal | undefined, closing: AbortSignal): Promise<void> {
+  try {
+    await sleep(milliseconds, undefined, { signal: signal ? AbortSignal.any([signal, closing]) : closing });
+  } catch {
+    // Cut short: by the caller, which is told why, or by closing, after which the next attempt fails by itself.
+    signal?.throwIfAborted();
+  }
+}

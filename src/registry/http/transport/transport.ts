@@ -1,0 +1,84 @@
+/** How requests reach a registry: redirects over authentication over repetition over connections. */
+import { registryId } from '../../registry-id.ts';
+import { Authenticator } from './authenticator.ts';
+import { Connections } from './connections.ts';
+import type { Credentials } from './credentials.ts';
+import { Gate } from './gate.ts';
+import type { HttpRequest, HttpResponse } from './http-message.ts';
+import { followRedirects } from './redirects.ts';
+import { retrying } from './retry.ts';
+
+/** In milliseconds; a request is tried once more often than there are pauses. */
+const PAUSES: readonly number[] = [300, 900, 2700];
+
+export interface TransportOptions {
+  /** With `http` or `https`, perhaps a path, and without credentials. */
+  readonly url: string;
+  /** Requests at once, at most. */
+  readonly concurrency: number;
+  /** For one request as a whole, in milliseconds. */
+  readonly timeout: number;
+  readonly credentials?: Credentials | undefined;
+  readonly userAgent: string;
+  /** The longest pauses before the second and each further attempt, in milliseconds. */
+  readonly pauses?: readonly number[] | undefined;
+}
+
+export interface TransportRequest extends Pick<HttpRequest, 'accept' | 'limit' | 'signal'> {
+  /** `GET` if absent. */
+  readonly method?: HttpRequest['method'];
+  /** At the registry's origin, with the query. */
+  readonly path: string;
+  /** What a token must allow, such as `repository:NAME:pull`. */
+  readonly scope: string;
+}
+
+/** Sends requests to one registry. No layer above it sees a redirect, a challenge or a fault that passed. */
+export class Transport {
+  /** The registry's URL, normalised, without a slash at its end. */
+  readonly url: string;
+  readonly origin: string;
+  /** The path below which the Distribution API is: `/v2`, or a prefix and `/v2`. */
+  readonly base: string;
+  readonly #connections: Connections;
+  readonly #gate: Gate;
+  readonly #authenticator: Authenticator;
+  readonly #closing = new AbortController();
+
+  /** @throws TypeError if `url` is none of a registry. */
+  constructor({ url: text, concurrency, timeout, credentials, userAgent, pauses = PAUSES }: TransportOptions) {
+    this.url = registryId(text, '/');
+    const { origin, pathname } = new URL(this.url);
+    this.origin = origin;
+    this.base = `${pathname.replace(/\/$/, '')}/v2`;
+    this.#connections = new Connections({ concurrency, timeout, userAgent });
+    this.#gate = new Gate(concurrency);
+    const send = retrying({
+      send: (request) => this.#connections.exchange(request),
+      gate: this.#gate,
+      pauses,
+      closing: this.#closing.signal,
+    });
+    this.#authenticator = new Authenticator({ origin, credentials, send });
+  }
+
+  /** Requests sent so far, of every kind. */
+  get requests(): number {
+    return this.#connections.requests;
+  }
+
+  /**
+   * Sends a request and reads its whole answer; every status is an answer.
+   * @throws RegistryError `unavailable`, `denied`, `too-large` or `malformed`, or the signal's reason.
+   */
+  request({ method = 'GET', path, scope, accept, limit, signal }: TransportRequest): Promise<HttpResponse> {
+    return followRedirects({ method, origin: this.origin, path, accept, limit, signal }, (request) => this.#authenticator.send(request, scope));
+  }
+
+  /** Ends all connections and waits; requests under way fail. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#gate.resume();
+    await this.#connections.close();
+  }
+}

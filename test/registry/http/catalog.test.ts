@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { allPages, playRegistry, readRegistry, sendJson } from './play-registry.ts';
+
+test('the catalog is read page by page, as its links lead, in the order of the registry', async (t) => {
+  const { url, seen } = await playRegistry(t, (request, response) => {
+    if (request.url === '/v2/_catalog?n=1000') sendJson(response, { repositories: ['b', 'a/c'] }, { link: '</v2/_catalog?last=a%2Fc&n=1000>; rel="next"' });
+    else if (request.url.endsWith('last=a%2Fc&n=1000')) sendJson(response, { repositories: ['d'] }, { link: `<http://${request.headers.host}/v2/_catalog?last=d>; rel="next"` });
+    else sendJson(response, { repositories: null });
+  });
+  const source = readRegistry(t, url);
+  assert.deepEqual(await allPages(source.repositories()), [['b', 'a/c'], ['d'], []]);
+  assert.deepEqual(seen, ['GET /v2/_catalog?n=1000', 'GET /v2/_catalog?last=a%2Fc&n=1000', 'GET /v2/_catalog?last=d']);
+  assert.equal(source.requests, 3);
+});
+
+test('names that break the grammar are passed over', async (t) => {
+  const { url } = await playRegistry(t, (_request, response) => sendJson(response, { repositories: ['good', 'Bad', '../etc', 'a//b', 7, null, 'x'.repeat(256)] }));
+  assert.deepEqual(await allPages(readRegistry(t, url).repositories()), [['good']]);
+});
+
+test('a path in the URL comes before the API', async (t) => {
+  const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, { repositories: ['a'] }));
+  const source = readRegistry(t, `${url}/some/prefix/`);
+  assert.equal(source.id, `${url}/some/prefix`);
+  assert.deepEqual(await allPages(source.repositories()), [['a']]);
+  assert.deepEqual(seen, ['GET /some/prefix/v2/_catalog?n=1000']);
+});
+
+for (const status of [401, 403, 404, 405]) {
+  test(`a registry that answers ${status} for its catalog has none, and the error says what to set`, async (t) => {
+    const { url } = await playRegistry(t, (_request, response) => sendJson(response, { errors: [{ code: 'UNAUTHORIZED', message: 'not\u0007for you' }] }, {}, status));
+    await assert.rejects(allPages(readRegistry(t, url).repositories()), (error: Error & { code?: string }) => {
+      assert.equal(error.code, 'no-catalog');
+      assert.match(error.message, new RegExp(`GET ${url}/v2/_catalog: answered ${status} \\(UNAUTHORIZED: not for you\\)`));
+      assert.ok(error.message.includes(`registries.${url}.repositories`));
+      return true;
+    });
+  });
+}
+
+test('a page that is not found later on does not mean that there is no catalog', async (t) => {
+  const { url } = await playRegistry(t, (request, response) => {
+    if (request.url.includes('last')) sendJson(response, {}, {}, 404);
+    else sendJson(response, { repositories: ['a'] }, { link: '</v2/_catalog?last=a>; rel="next"' });
+  });
+  await assert.rejects(allPages(readRegistry(t, url).repositories()), { code: 'malformed' });
+});
+
+test('configured names need no catalog', async (t) => {
+  const { url, seen } = await playRegistry(t, (_request, response) => response.destroy());
+  assert.deepEqual(await allPages(readRegistry(t, url, { repositories: ['b', 'a/x', 'b'] }).repositories()), [['b', 'a/x']]);
+  assert.deepEqual(seen, []);
+});
+
+test('configured globs choose from the catalog, beside names', async (t) => {
+  const { url } = await playRegistry(t, (_request, response) => sendJson(response, { repositories: ['apps/one', 'apps/deep/two', 'other', 'apps/named'] }));
+  const source = readRegistry(t, url, { repositories: ['apps/*', 'apps/named', 'unlisted'] });
+  assert.deepEqual(await allPages(source.repositories()), [['apps/named', 'unlisted'], ['apps/one']]);
+});

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { digestOf } from '../../../src/registry/digest.ts';
+import { playRegistry, readRegistry, sendJson } from './play-registry.ts';
+
+const BODY = JSON.stringify({ os: 'linux', architecture: 'amd64', config: { Labels: { a: 'b' } } });
+const DESCRIPTOR = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: digestOf(BODY), size: BODY.length };
+
+test('an image config is read from its blob', async (t) => {
+  const { url, seen } = await playRegistry(t, (_request, response) => response.end(BODY));
+  assert.deepEqual(await readRegistry(t, url).config('a', DESCRIPTOR), { os: 'linux', architecture: 'amd64', labels: { a: 'b' } });
+  assert.deepEqual(seen, [`GET /v2/a/blobs/${digestOf(BODY)}`]);
+});
+
+test('bytes that are not what the digest names are not believed', async (t) => {
+  const { url } = await playRegistry(t, (_request, response) => response.end(`${BODY} `));
+  await assert.rejects(readRegistry(t, url).config('a', DESCRIPTOR), { code: 'digest-mismatch' });
+});
+
+test('a config over 16 MiB is refused without a request where its descriptor says so', async (t) => {
+  const { url, seen } = await playRegistry(t, (_request, response) => response.end(Buffer.alloc(16 * 1024 * 1024 + 1)));
+  const source = readRegistry(t, url);
+  await assert.rejects(source.config('a', { ...DESCRIPTOR, size: 16 * 1024 * 1024 + 1 }), { code: 'too-large' });
+  assert.deepEqual(seen, []);
+  await assert.rejects(source.config('a', DESCRIPTOR), { code: 'too-large' });
+});
+
+test('a config that describes no image is undefined', async (t) => {
+  const { url } = await playRegistry(t, (_request, response) => response.end('{}'));
+  assert.equal(await readRegistry(t, url).config('a', { ...DESCRIPTOR, digest: digestOf('{}') }), undefined);
+});
+
+test('a missing blob is not found', async (t) => {
+  const { url } = await playRegistry(t, (_request, response) => sendJson(response, {}, {}, 404));
+  await assert.rejects(readRegistry(t, url).config('a', DESCRIPTOR), { code: 'not-found' });
+});

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { playRegistry, readRegistry, sendJson } from '../play-registry.ts';
+
+for (const status of [408, 425, 429, 500, 502, 503, 504]) {
+  test(`${status} is asked again`, async (t) => {
+    const { url, seen } = await playRegistry(t, (_request, response) => {
+      if (seen.length < 4) sendJson(response, {}, {}, status);
+      else sendJson(response, { tags: ['a'] });
+    });
+    const source = readRegistry(t, url);
+    assert.deepEqual(await source.tags('a'), ['a']);
+    assert.equal(source.requests, 4);
+  });
+}
+
+test('a connection that breaks is made again', async (t) => {
+  const { url, seen } = await playRegistry(t, (_request, response) => {
+    if (seen.length === 1) response.destroy();
+    else if (seen.length === 2) response.writeHead(200, { 'content-length': 100 }).write('{', () => response.destroy());
+    else sendJson(response, { tags: ['a'] });
+  });
+  assert.deepEqual(await readRegistry(t, url).tags('a'), ['a']);
+});
+
+test('after the last attempt it is unavailable, with the last answer', async (t) => {
+  const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, { errors: [{ code: 'TOOMANYREQUESTS' }] }, {}, 429));
+  await assert.rejects(readRegistry(t, url).tags('a'), { code: 'unavailable', message: /answered 429 \(TOOMANYREQUESTS\)/ });
+  assert.equal(seen.length, 4);
+});
+
+test('what will not pass is not asked again', async (t) => {
+  const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, {}, {}, 400));
+  await assert.rejects(readRegistry(t, url).tags('a'), { code: 'malformed' });
+  assert.equal(seen.length, 1);
+});
+
+test('Retry-After is waited for', async (t) => {
+  const times: number[] = [];
+  const { url } = await playRegistry(t, (_request, response) => {
+    times.push(performance.now());
+    if (times.length === 1) sendJson(response, {}, { 'retry-after': '1' }, 503);
+    else sendJson(response, { tags: [] });
+  });
+  await readRegistry(t, url).tags('a');
+  const [first = 0, second = 0] = times;
+  assert.ok(second - first > 990, `${second - first} ms`);
+});
+
+test('a registry that wants to be left alone for longer than a request may take is not asked again', async (t) => {
+  const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, {}, { 'retry-after': '3600' }, 503));
+  await assert.rejects(readRegistry(t, url).tags('a'), { code: 'unavailable', message: /answered 503/ });
+  assert.equal(seen.length, 1);
+});
+
+test('a 429 stops all requests for its pause', async (t) => {
+  const times: number[] = [];
+  const { url } = await playRegistry(t, (request, response) => {
+    times.push(performance.now());
+    if (request.url.startsWith('/v2/limited/') && times.length === 1) sendJson(response, {}, { 'retry-after': '1' }, 429);
+    else sendJson(response, { tags: [] });
+  });
+  const source = readRegistry(t, url, { concurrency: 1 });
+  await Promise.all(['limited', 'a', 'b'].map((repository) => source.tags(repository)));
+  const [first = 0, second = 0] = times;
+  assert.equal(times.length, 4);
+  assert.ok(second - first > 990, `${second - first} ms`);
+});
+
+test('an abort ends a pause, and a wait for its end, at once', async (t) => {
+  const aborting = new AbortController();
+  const reason = new Error('enough');
+  const { url, seen } = await playRegistry(t, (_request, response) => {
+    sendJson(response, {}, { 'retry-after': '20' }, 429);
+    response.on('close', () => setImmediate(() => aborting.abort(reason)));
+  });
+  const source = readRegistry(t, url, { concurrency: 1 });
+  const requests = ['a', 'b', 'c'].map((repository) => source.tags(repository, aborting.signal));
+  for (const request of requests) await assert.rejects(request, reason);
+  assert.equal(seen.length, 1);
+});
