@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { ImageConfig } from '../../src/registry/manifest.ts';
 import { parseImageConfig } from '../../src/registry/parse-image-config.ts';
 import { RegistryError } from '../../src/registry/registry-error.ts';

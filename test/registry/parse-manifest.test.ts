@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { digestOf } from '../../src/registry/digest.ts';
 import type { Manifest } from '../../src/registry/manifest.ts';
 import { parseManifest } from '../../src/registry/parse-manifest.ts';
