@@ -4,6 +4,7 @@ import { malformed, optionalArray, optionalObject, parseJsonObject, stringRecord
 import type { Descriptor, Manifest } from './manifest.ts';
 import { IMAGE_CONFIG_TYPES, IMAGE_INDEX_TYPES, IMAGE_MANIFEST_TYPES, OCI_IMAGE_INDEX, OCI_IMAGE_MANIFEST } from './media-types.ts';
 import { descriptorMediaType, descriptorObject, parseDescriptor } from './parse-descriptor.ts';
+import { RegistryError } from './registry-error.ts';
 
 /** What is known of a manifest beside its bytes. */
 export interface ManifestOrigin {
@@ -34,6 +35,16 @@ export function parseManifest(bytes: Uint8Array, { mediaType: declared, digest }
   if (config === undefined) return { kind: 'artifact', ...descriptor };
   const annotations = mediaType === OCI_IMAGE_MANIFEST ? stringRecord(document.annotations, 'annotations') : {};
   return { kind: 'image', ...descriptor, config, annotations };
+}
+
+/** The media type that the bytes alone tell; `undefined` if they are no manifest, as most blobs are none. */
+export function manifestMediaType(bytes: Uint8Array): string | undefined {
+  try {
+    return mediaTypeOf(parseJsonObject(bytes), undefined);
+  } catch (error) {
+    if (error instanceof RegistryError) return undefined;
+    throw error;
+  }
 }
 
 /**

@@ -1,0 +1,151 @@
+/** One OCI image layout: its tags, manifests and blobs, read anew each time. */
+import { createReadStream } from 'node:fs';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { isDigest, matchesDigest, type Digest } from '../digest.ts';
+import { MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES } from '../limits.ts';
+import type { Descriptor, ImageConfig, Manifest } from '../manifest.ts';
+import { IMAGE_MANIFEST_TYPES } from '../media-types.ts';
+import { parseImageConfig } from '../parse-image-config.ts';
+import { manifestMediaType, parseManifest } from '../parse-manifest.ts';
+import { located, RegistryError } from '../registry-error.ts';
+import { blobPath } from './blob-path.ts';
+import type { ContainedFolder } from './contained-folder.ts';
+import { INDEX_FILE } from './find-layouts.ts';
+import { imageIndexOf, type Platform } from './image-index.ts';
+import { parseLayoutTags } from './layout-tags.ts';
+
+/** A manifest, byte for byte as its digest names it. */
+export interface StoredManifest {
+  readonly descriptor: Descriptor;
+  readonly bytes: Buffer;
+}
+
+/** A blob of any size. */
+export interface StoredBlob {
+  /** In bytes. */
+  readonly size: number;
+  /** The bytes from `start` to `end`, both included and counted from 0; all if absent. They are not checked against the digest. */
+  stream(start?: number, end?: number): Readable;
+}
+
+export class Layout {
+  readonly #folder: ContainedFolder;
+  readonly #path: string;
+
+  /** The layout at `path`, relative to `folder`. */
+  constructor(folder: ContainedFolder, path: string) {
+    this.#folder = folder;
+    this.#path = path;
+  }
+
+  /** The tags in code point order. */
+  async tags(): Promise<readonly string[]> {
+    return [...(await this.#tags()).keys()].toSorted();
+  }
+
+  /** The manifest that a tag or a digest names, checked against its digest. */
+  async open(reference: string): Promise<StoredManifest> {
+    return isDigest(reference) ? this.#byDigest(reference) : this.#byTag(reference);
+  }
+
+  /** What a tag points to. */
+  async resolve(tag: string): Promise<Descriptor> {
+    const named = await this.#named(tag);
+    const [only] = named;
+    return only !== undefined && named.length === 1 ? only : (await this.#indexOf(named)).descriptor;
+  }
+
+  /** The manifest that a tag or a digest names. */
+  async manifest(reference: string): Promise<Manifest> {
+    const { descriptor, bytes } = await this.open(reference);
+    return this.#parse(bytes, descriptor);
+  }
+
+  /** The image config of a digest; `undefined` if it describes no image. */
+  async config(digest: Digest): Promise<ImageConfig | undefined> {
+    const bytes = await this.#read(digest, MAX_CONFIG_BYTES);
+    return located(this.#where(digest), () => parseImageConfig(bytes));
+  }
+
+  /** The blob of a digest, to be sent on. */
+  async blob(digest: Digest): Promise<StoredBlob> {
+    const { path, size } = await this.#folder.file(join(this.#path, blobPath(digest)));
+    return { size, stream: (start = 0, end = Math.max(0, size - 1)) => createReadStream(path, { start, end }) };
+  }
+
+  async #tags(): Promise<ReadonlyMap<string, readonly Descriptor[]>> {
+    const bytes = await this.#folder.read(join(this.#path, INDEX_FILE), MAX_MANIFEST_BYTES);
+    return located(join(this.#folder.path, this.#path, INDEX_FILE), () => parseLayoutTags(bytes));
+  }
+
+  async #named(tag: string): Promise<readonly Descriptor[]> {
+    const named = (await this.#tags()).get(tag);
+    if (named === undefined) throw new RegistryError('not-found', `${join(this.#folder.path, this.#path)}: there is no tag ${JSON.stringify(tag)}`);
+    return named;
+  }
+
+  async #byTag(tag: string): Promise<StoredManifest> {
+    const named = await this.#named(tag);
+    const [only] = named;
+    if (only === undefined || named.length > 1) return this.#indexOf(named);
+    const bytes = await this.#read(only.digest, MAX_MANIFEST_BYTES);
+    return { descriptor: { ...only, size: bytes.length }, bytes };
+  }
+
+  async #byDigest(digest: Digest): Promise<StoredManifest> {
+    const tags = await this.#tags();
+    let bytes: Buffer;
+    try {
+      bytes = await this.#read(digest, MAX_MANIFEST_BYTES);
+    } catch (error) {
+      if (!(error instanceof RegistryError) || error.code !== 'not-found') throw error;
+      return this.#madeIndex(tags, digest, error);
+    }
+    const named = [...tags.values()].flat().find((descriptor) => descriptor.digest === digest);
+    const mediaType = named?.mediaType ?? manifestMediaType(bytes);
+    if (mediaType === undefined) throw new RegistryError('not-found', `${this.#where(digest)}: this blob is no manifest`);
+    return { descriptor: { mediaType, digest, size: bytes.length }, bytes };
+  }
+
+  /** The image index of this digest among those that are made of several manifests with one tag. */
+  async #madeIndex(tags: ReadonlyMap<string, readonly Descriptor[]>, digest: Digest, notFound: RegistryError): Promise<StoredManifest> {
+    for (const named of tags.values()) {
+      if (named.length < 2) continue;
+      const index = await this.#indexOf(named);
+      if (index.descriptor.digest === digest) return index;
+    }
+    throw notFound;
+  }
+
+  async #indexOf(named: readonly Descriptor[]): Promise<StoredManifest> {
+    return imageIndexOf(await Promise.all(named.map(async (descriptor) => ({ ...descriptor, platform: await this.#platformOf(descriptor) }))));
+  }
+
+  /** The platform that the image of a descriptor is for; `undefined` where that is no image, or one that cannot be read. */
+  async #platformOf({ mediaType, digest }: Descriptor): Promise<Platform | undefined> {
+    if (!IMAGE_MANIFEST_TYPES.has(mediaType)) return undefined;
+    try {
+      const manifest = this.#parse(await this.#read(digest, MAX_MANIFEST_BYTES), { mediaType, digest });
+      return manifest.kind === 'image' ? await this.config(manifest.config.digest) : undefined;
+    } catch (error) {
+      // Whoever reads this image itself meets the error; the others of the index are not its concern.
+      if (error instanceof RegistryError) return undefined;
+      throw error;
+    }
+  }
+
+  #parse(bytes: Buffer, origin: Pick<Descriptor, 'mediaType' | 'digest'>): Manifest {
+    return located(this.#where(origin.digest), () => parseManifest(bytes, origin));
+  }
+
+  async #read(digest: Digest, limit: number): Promise<Buffer> {
+    const bytes = await this.#folder.read(join(this.#path, blobPath(digest)), limit);
+    if (!matchesDigest(bytes, digest)) throw new RegistryError('digest-mismatch', `${this.#where(digest)}: the bytes of this file are not what its name says`);
+    return bytes;
+  }
+
+  #where(digest: Digest): string {
+    return join(this.#folder.path, this.#path, blobPath(digest));
+  }
+}

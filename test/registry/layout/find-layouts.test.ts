@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import test from 'node:test';
+import { LayoutRegistrySource } from '../../../src/registry/layout/layout-registry-source.ts';
+import { temporaryFolder, writeBlob, writeIndex, writeLayout } from './write-layout.ts';
+
+async function repositoriesOf(source: LayoutRegistrySource): Promise<readonly string[]> {
+  return (await Array.fromAsync(source.repositories())).flat();
+}
+
+test('each layout at any depth is a repository named by its path', async (t) => {
+  const folder = await temporaryFolder(t);
+  for (const path of ['b', 'a/deep/er', 'a/deep', 'c.d/e_f']) await writeLayout(join(folder, path));
+  await mkdir(join(folder, 'empty'));
+  await mkdir(join(folder, 'half'));
+  await writeFile(join(folder, 'half', 'index.json'), '{}');
+  const source = new LayoutRegistrySource(folder);
+  assert.equal(source.id, `oci:${folder}`);
+  assert.deepEqual(await repositoriesOf(source), ['a/deep', 'a/deep/er', 'b', 'c.d/e_f']);
+});
+
+test('a folder that is a layout itself is the repository of its name, beside those in it', async (t) => {
+  const folder = join(await temporaryFolder(t), 'app');
+  await writeLayout(folder, [{ tag: 'outer' }]);
+  await writeLayout(join(folder, 'more'), [{ tag: 'inner' }]);
+  const source = new LayoutRegistrySource(folder);
+  assert.deepEqual(await repositoriesOf(source), ['app', 'more']);
+  assert.deepEqual(await source.tags('app'), ['outer']);
+  assert.deepEqual(await source.tags('more'), ['inner']);
+});
+
+test('blobs are not searched for layouts', async (t) => {
+  const folder = await temporaryFolder(t);
+  await writeLayout(join(folder, 'app'));
+  await writeLayout(join(folder, 'app/blobs/sha256/x'));
+  assert.deepEqual(await repositoriesOf(new LayoutRegistrySource(folder)), ['app']);
+});
+
+test('changes on disk are seen by the next call', async (t) => {
+  const folder = await temporaryFolder(t);
+  const source = new LayoutRegistrySource(folder);
+  assert.deepEqual(await repositoriesOf(source), []);
+  await writeLayout(join(folder, 'app'), [{ tag: 'one' }]);
+  assert.deepEqual(await repositoriesOf(source), ['app']);
+  assert.deepEqual(await source.tags('app'), ['one']);
+  await writeLayout(join(folder, 'app'), [{ tag: 'two' }]);
+  assert.deepEqual(await source.tags('app'), ['two']);
+  await rm(join(folder, 'app'), { recursive: true });
+  assert.deepEqual(await repositoriesOf(source), []);
+  await assert.rejects(source.tags('app'), { code: 'not-found' });
+});
+
+test('a folder that is not there is unavailable, and so is all that was in it', async (t) => {
+  const folder = join(await temporaryFolder(t), 'missing');
+  const source = new LayoutRegistrySource(folder);
+  await assert.rejects(repositoriesOf(source), { code: 'unavailable', message: new RegExp(folder) });
+  await assert.rejects(source.tags('app'), { code: 'unavailable' });
+  await assert.rejects(source.manifest('app', 'latest'), { code: 'unavailable' });
+});
+
+test('a layout whose path cannot name a repository is reported once', async (t) => {
+  const folder = await temporaryFolder(t);
+  for (const path of ['My App', 'Upper/app', 'good']) await writeLayout(join(folder, path));
+  await mkdir(join(folder, 'Not A Layout'));
+  const warnings: string[] = [];
+  const source = new LayoutRegistrySource(folder, { onWarning: (message) => warnings.push(message) });
+  for (let time = 0; time < 2; time++) assert.deepEqual(await repositoriesOf(source), ['good']);
+  assert.equal(warnings.length, 2);
+  for (const path of ['My App', 'Upper/app']) assert.ok(warnings.some((message) => message.startsWith(`${join(folder, path)}: `) && message.includes('rename')));
+  await assert.rejects(source.tags('My App'), { code: 'not-found' });
+});
+
+test('symbolic links are followed as far as they stay in the folder', async (t) => {
+  const outside = await temporaryFolder(t);
+  await writeLayout(join(outside, 'secret'));
+  const folder = await temporaryFolder(t);
+  await writeLayout(join(folder, 'real'), [{ tag: 'one' }]);
+  await symlink('real', join(folder, 'alias'));
+  await symlink(outside, join(folder, 'out'));
+  await symlink('nowhere', join(folder, 'broken'));
+  await symlink('..', join(folder, 'real', 'up'));
+  await symlink('self', join(folder, 'self'));
+  const source = new LayoutRegistrySource(folder);
+  assert.deepEqual(await repositoriesOf(source), ['alias', 'real']);
+  assert.deepEqual(await source.tags('alias'), ['one']);
+  for (const repository of ['out/secret', 'broken', 'self']) await assert.rejects(source.tags(repository), { code: 'not-found' });
+});
+
+test('files that lead out of the folder are as if they were not there', async (t) => {
+  const outside = await temporaryFolder(t);
+  await writeLayout(outside);
+  const digest = await writeBlob(outside, 'secret');
+  const folder = await temporaryFolder(t);
+  await writeIndex(join(folder, 'blobs-out'), []);
+  await symlink(join(outside, 'blobs'), join(folder, 'blobs-out', 'blobs'));
+  await mkdir(join(folder, 'index-out'));
+  for (const file of ['oci-layout', 'index.json']) await symlink(join(outside, file), join(folder, 'index-out', file));
+  const source = new LayoutRegistrySource(folder);
+  await assert.rejects(source.openBlob('blobs-out', digest), { code: 'not-found' });
+  await assert.rejects(source.tags('index-out'), { code: 'not-found' });
+});
+
+test('names that climb out of the folder are not found', async (t) => {
+  const folder = await temporaryFolder(t);
+  await writeLayout(folder);
+  await mkdir(join(folder, 'inner'));
+  const source = new LayoutRegistrySource(join(folder, 'inner'));
+  for (const name of ['..', '../inner', `../${basename(folder)}`, '.', '', 'a/../..', '/']) await assert.rejects(source.tags(name), { code: 'not-found' }, name);
+});
