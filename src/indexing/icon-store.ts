@@ -1,6 +1,6 @@
 /** The icons on disk: content-addressed, written once, kept for a while after nothing names them any more. */
 import { mkdir, readdir, rm, rmdir, stat, utimes } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { digestOf } from '../registry/digest.ts';
 import { iconPath, isIconPath } from './icon-path.ts';
 import { TEMPORARY_SUFFIX, writeFileWhole } from './write-file.ts';
@@ -13,31 +13,46 @@ const MAX_WAITING = 256;
  */
 export class IconStore {
   readonly #folder: string;
-  readonly #writing = new Map<string, Promise<void>>();
+  /** The icons that were there when they were last listed, or written since. */
+  #present = new Set<string>();
+  #folders = new Set<string>();
+  readonly #writing = new Set<Promise<void>>();
   readonly #queue: (() => void)[] = [];
   #free = WRITES_AT_ONCE;
-  readonly #failures: Error[] = [];
+  #failures: Error[] = [];
 
   constructor(folder: string) {
     this.#folder = folder;
   }
 
+  /** Looks which icons there are. Call it before a series of {@link store}: what somebody has removed is then written again. */
+  async list(): Promise<void> {
+    const present = new Set<string>();
+    const folders = await subfolders(this.#folder);
+    for (const folder of folders) for (const name of await readdir(join(this.#folder, folder))) present.add(`${folder}/${name}`);
+    this.#present = present;
+    this.#folders = new Set(folders);
+  }
+
   /** Keeps `png` and returns its path below the folder. An icon that is there already is left alone. */
   store(png: Uint8Array): string {
     const path = iconPath(digestOf(png));
-    if (!this.#writing.has(path)) {
-      const write = this.#write(path, png).catch((error: unknown) => {
-        this.#failures.push(error instanceof Error ? error : new Error(String(error)));
-      });
-      this.#writing.set(path, write);
-      void write.then(() => this.#writing.delete(path));
+    if (!this.#present.has(path)) {
+      this.#present.add(path);
+      const write = this.#write(path, png)
+        .catch((error: unknown) => {
+          this.#present.delete(path);
+          this.#failures.push(error instanceof Error ? error : new Error(String(error)));
+        })
+        .finally(() => this.#writing.delete(write));
+      this.#writing.add(write);
     }
     return path;
   }
 
   /** Resolves when few icons wait to be written, so that they do not gather in memory. */
   async ready(): Promise<void> {
-    while (this.#writing.size > MAX_WAITING) await Promise.race(this.#writing.values());
+    if (this.#writing.size > MAX_WAITING) await Promise.all(this.#writing);
   }
 
   /**
@@ -45,8 +60,9 @@ export class IconStore {
    * @throws the first failure since the last call, naming the file.
    */
   async settled(): Promise<void> {
-    await Promise.all(this.#writing.values());
-    const [failure] = this.#failures.splice(0);
+    await Promise.all(this.#writing);
+    const [failure] = this.#failures;
+    this.#failures = [];
     if (failure !== undefined) throw new Error(`an icon could not be written below ${this.#folder}: ${failure.message}`, { cause: failure });
   }
 
@@ -55,10 +71,11 @@ export class IconStore {
     else await new Promise<void>((resolve) => this.#queue.push(resolve));
     try {
       const file = join(this.#folder, path);
-      // The size tells an icon from one that was cut off by another program; its name tells its content.
-      const size = await stat(file).then((stats) => stats.size, () => -1);
-      if (size === png.length) return;
-      await mkdir(join(file, '..'), { recursive: true });
+      const folder = path.slice(0, 2);
+      if (!this.#folders.has(folder)) {
+        await mkdir(dirname(file), { recursive: true });
+        this.#folders.add(folder);
+      }
       await writeFileWhole(file, async (handle) => {
         await handle.write(png);
       });
@@ -80,8 +97,7 @@ export class IconStore {
    */
   async clean(referenced: ReadonlySet<string>, before: Date): Promise<number> {
     let removed = 0;
-    for (const folder of await readdir(this.#folder).catch(() => [])) {
-      if (!/^[0-9a-f]{2}$/.test(folder)) continue;
+    for (const folder of await subfolders(this.#folder)) {
       for (const name of await readdir(join(this.#folder, folder))) {
         const path = `${folder}/${name}`;
         if (referenced.has(path) || !(isIconPath(path) || name.endsWith(TEMPORARY_SUFFIX))) continue;
@@ -98,4 +114,13 @@ export class IconStore {
 
 function ignoreMissing(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ENOENT') throw error;
+}
+
+/** The folders of icons; none if there is no folder yet. */
+async function subfolders(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  return names.filter((name) => /^[0-9a-f]{2}$/.test(name));
 }

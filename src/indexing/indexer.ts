@@ -57,6 +57,7 @@ export class Indexer {
   readonly #icons: IconStore;
   /** The footers of the snapshots in place. */
   readonly #published: Map<string, SnapshotFooter>;
+  #rendering: Promise<void> = Promise.resolve();
 
   private constructor(options: IndexerOptions, published: Map<string, SnapshotFooter>) {
     this.#options = options;
@@ -110,7 +111,7 @@ export class Indexer {
     });
     report({ phase: 'rendering' });
     const indexes = await this.refresh(registry, { ...(onPublished && { onPublished }), ...(signal && { signal }) });
-    if (scope.indexes === 'all') await this.#clean();
+    if (scope.indexes === 'all') await this.#alone(() => this.#clean());
 
     return {
       registry,
@@ -127,9 +128,16 @@ export class Indexer {
     for (const definition of this.#options.definitions) {
       if (definition.registry !== registry) continue;
       signal?.throwIfAborted();
-      results.push(await this.#refreshIndex(definition, onPublished));
+      results.push(await this.#alone(() => this.#refreshIndex(definition, onPublished)));
     }
     return results;
+  }
+
+  /** Registries are scanned side by side, but indexes rendered and icons removed one by one: it bounds memory, and no icon goes that is being named. */
+  #alone<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#rendering.then(run);
+    this.#rendering = result.then(ignore, ignore);
+    return result;
   }
 
   async #refreshIndex(definition: IndexDefinition, onPublished: ((index: string) => void) | undefined): Promise<IndexResult> {
@@ -140,7 +148,8 @@ export class Indexer {
     let changed = false;
     let error: string | undefined;
     try {
-      const selection = select(this.#options.catalog, definition);
+      const { catalog } = this.#options;
+      const selection = catalog.transaction(() => select(catalog, definition));
       const fingerprint = fingerprintOf(selection, definition, `${RENDERER} ${this.#options.iconsUri}`);
       if (previous?.fingerprint !== fingerprint) {
         const footer = await this.#publish(definition, selection, fingerprint, previous, warnings);
@@ -185,6 +194,7 @@ export class Indexer {
       return rendered && { digest, mediaType: image.mediaType, os: image.os, architecture: image.architecture, ...rendered };
     };
 
+    if (definition.extractIcons) await this.#icons.list();
     const footer = await writeSnapshot(path, {
       index: definition.name,
       fingerprint,
@@ -250,3 +260,5 @@ function addWarning(warnings: string[], warning: string): void {
   if (warnings.length < MAX_WARNINGS) warnings.push(warning);
   else if (warnings.length === MAX_WARNINGS) warnings.push('more warnings of this index are not shown');
 }
+
+function ignore(): void {}

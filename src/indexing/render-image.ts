@@ -68,5 +68,5 @@ function isFlatpakKey(key: string): boolean {
 }
 
 function sorted(pairs: ReadonlyMap<string, string>): Pairs {
-  return [...pairs].sort(([a], [b]) => (a < b ? -1 : 1));
+  return [...pairs].toSorted(([a], [b]) => (a < b ? -1 : 1));
 }

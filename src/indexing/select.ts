@@ -65,7 +65,7 @@ export function select(catalog: Catalog, definition: IndexDefinition): readonly 
       else lists.push({ tags, digest, mediaType: manifest.descriptor.mediaType, images: found });
     }
     if (images.length > 0 || lists.length > 0) {
-      selected.push({ name, images: images.sort(byTags), lists: lists.sort(byTags) });
+      selected.push({ name, images: images.toSorted(byTags), lists: lists.toSorted(byTags) });
     }
   }
   return selected;

@@ -141,7 +141,7 @@ export class ImageTable {
       const name = at(architectures, at(architecture, image));
       for (const tag of at(tagSets, set)) combinations.set(`${tag}\0${name}`, { tag, architecture: name });
     }
-    return [...combinations].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, combination]) => combination);
+    return [...combinations].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, combination]) => combination);
   }
 
   /** The images that fit `query`, by their place in the document. */

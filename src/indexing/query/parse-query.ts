@@ -47,8 +47,8 @@ export function parseQuery(text: string): Query {
   }
 
   const conditions = [...byName]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, { condition, values }]): Condition => ({ ...condition, values: [...values].sort() }));
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, { condition, values }]): Condition => ({ ...condition, values: [...values].toSorted() }));
   return { conditions, canonical: canonicalQuery(conditions) };
 }
 

@@ -24,7 +24,7 @@ export interface Query {
 export function canonicalQuery(conditions: readonly Condition[]): string {
   return conditions
     .flatMap((condition) => condition.values.map((value) => `${encodeURIComponent(parameterName(condition))}=${encodeURIComponent(value)}`))
-    .sort()
+    .toSorted()
     .join('&');
 }
 

@@ -1,12 +1,14 @@
 /** The encodings in which a document is kept, so that none has to be made while a client waits. */
-import { promisify } from 'node:util';
 import type { Transform } from 'node:stream';
+import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 
 /** Content codings (RFC 9110, section 8.4.1), the most compact first; `zstd` by RFC 8878. */
 export const ENCODINGS = ['br', 'zstd', 'gzip', 'identity'] as const;
 export type Encoding = (typeof ENCODINGS)[number];
 export type Compression = Exclude<Encoding, 'identity'>;
+
+type Levels = Readonly<Record<Compression, number>>;
 
 const SMALL = 1024 * 1024;
 const LARGE = 32 * 1024 * 1024;
@@ -15,18 +17,20 @@ const LARGE = 32 * 1024 * 1024;
  * Levels by the size of the document: what is small is made as compact as it gets, what is large must be ready in seconds.
  * `npm run bench -- levels` measures them.
  */
-function levels(bytes: number): Record<Compression, number> {
-  if (bytes <= SMALL) return { gzip: 9, br: 9, zstd: 15 };
-  if (bytes <= LARGE) return { gzip: 6, br: 5, zstd: 6 };
-  return { gzip: 4, br: 4, zstd: 3 };
+function levelsFor(bytes: number): Levels {
+  if (bytes <= SMALL) return { gzip: 9, br: 9, zstd: 12 };
+  if (bytes <= LARGE) return { gzip: 6, br: 6, zstd: 3 };
+  return { gzip: 3, br: 4, zstd: 3 };
 }
 
-function optionsFor(bytes: number) {
-  const level = levels(bytes);
+/** For an answer that a client waits for. */
+const QUICK: Levels = { gzip: 2, br: 3, zstd: 1 };
+
+function optionsFor(bytes: number, levels: Levels) {
   return {
-    gzip: { level: level.gzip },
-    br: { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: level.br, [zlib.constants.BROTLI_PARAM_SIZE_HINT]: bytes } },
-    zstd: { params: { [zlib.constants.ZSTD_c_compressionLevel]: level.zstd } },
+    gzip: { level: levels.gzip },
+    br: { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: levels.br, [zlib.constants.BROTLI_PARAM_SIZE_HINT]: bytes } },
+    zstd: { params: { [zlib.constants.ZSTD_c_compressionLevel]: levels.zstd } },
   };
 }
 
@@ -34,9 +38,9 @@ const gzip = promisify(zlib.gzip);
 const brotliCompress = promisify(zlib.brotliCompress);
 const zstdCompress = promisify<Buffer, zlib.ZstdOptions, Buffer>(zlib.zstdCompress);
 
-/** Compresses a whole document, off the calling thread. */
-export function compress(document: Buffer, encoding: Compression): Promise<Buffer> {
-  const options = optionsFor(document.length);
+/** Compresses a whole document, off the calling thread; `quick` if a client waits for it. */
+export function compress(document: Buffer, encoding: Compression, quick = false): Promise<Buffer> {
+  const options = optionsFor(document.length, quick ? QUICK : levelsFor(document.length));
   switch (encoding) {
     case 'gzip':
       return gzip(document, options.gzip);
@@ -49,7 +53,7 @@ export function compress(document: Buffer, encoding: Compression): Promise<Buffe
 
 /** A stream that compresses a document of so many bytes. */
 export function compressor(bytes: number, encoding: Compression): Transform {
-  const options = optionsFor(bytes);
+  const options = optionsFor(bytes, levelsFor(bytes));
   switch (encoding) {
     case 'gzip':
       return zlib.createGzip(options.gzip);

@@ -8,7 +8,7 @@ const BUFFERED_BYTES = 1024 * 1024;
 
 /** A strong entity tag for bytes with this sha256. */
 export function entityTag(hash: Hash): string {
-  return `"${hash.digest('base64url').slice(0, 27)}"`;
+  return `"${hash.digest('base64url')}"`;
 }
 
 export class RegionWriter {

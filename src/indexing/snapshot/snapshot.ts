@@ -18,17 +18,27 @@ export class SnapshotError extends Error {
   override readonly name = 'SnapshotError';
 }
 
+/** A snapshot as it can be sent to another thread, which then reads from the same memory or file. */
+export interface SharedSnapshot {
+  readonly footer: SnapshotFooter;
+  readonly path: string;
+  readonly memory: SharedArrayBuffer | undefined;
+}
+
 export class Snapshot {
   readonly footer: SnapshotFooter;
-  readonly #file: FileHandle;
+  readonly #path: string;
+  /** Open while bodies must be read from it. */
+  readonly #file: FileHandle | undefined;
   /** The whole file, where it is held. Shared memory, so that several threads can serve from one copy. */
-  readonly #memory: Buffer | undefined;
+  readonly #memory: Buffer<SharedArrayBuffer> | undefined;
   #table: Promise<ImageTable> | undefined;
   #readers = 0;
   #closing = false;
 
-  private constructor(footer: SnapshotFooter, file: FileHandle, memory: Buffer | undefined) {
+  private constructor(footer: SnapshotFooter, path: string, file: FileHandle | undefined, memory: Buffer<SharedArrayBuffer> | undefined) {
     this.footer = footer;
+    this.#path = path;
     this.#file = file;
     this.#memory = memory;
   }
@@ -42,16 +52,28 @@ export class Snapshot {
     try {
       const { size } = await file.stat();
       const footer = await readFooter(file, size, path);
-      let memory: Buffer | undefined;
-      if (size <= memoryLimit) {
-        memory = Buffer.from(new SharedArrayBuffer(size));
-        await readFully(file, memory, 0);
-      }
-      return new Snapshot(footer, file, memory);
+      if (size > memoryLimit) return new Snapshot(footer, path, file, undefined);
+      const memory = Buffer.from(new SharedArrayBuffer(size));
+      await readFully(file, memory, 0);
+      await file.close();
+      return new Snapshot(footer, path, undefined, memory);
     } catch (error) {
       await file.close();
       throw error;
     }
+  }
+
+  /** For another thread to {@link openShared}. */
+  share(): SharedSnapshot {
+    return { footer: this.footer, path: this.#path, memory: this.#memory?.buffer };
+  }
+
+  /**
+   * Opens what another thread has shared. Where it is read from the file, that may have been replaced by a newer one since:
+   * then this is the newer one, whole.
+   */
+  static async openShared({ footer, path, memory }: SharedSnapshot): Promise<Snapshot> {
+    return memory === undefined ? Snapshot.open(path, 0) : new Snapshot(footer, path, undefined, Buffer.from(memory));
   }
 
   /** The document that answers a canonical query, if it is kept; the empty query is the whole index. */
@@ -68,7 +90,8 @@ export class Snapshot {
   async read(region: Region): Promise<Buffer> {
     const held = this.held(region);
     if (held !== undefined) return held;
-    return this.#reading(() => readFully(this.#file, Buffer.allocUnsafe(region.length), region.offset));
+    const file = this.#open();
+    return this.#reading(() => readFully(file, Buffer.allocUnsafe(region.length), region.offset));
   }
 
   /** A body as a stream that holds little of it in memory. */
@@ -76,8 +99,9 @@ export class Snapshot {
     const held = this.held(region);
     if (held !== undefined) return Readable.from([held]);
     const { offset, length } = region;
+    const file = this.#open();
     this.#readers++;
-    const stream = this.#file.createReadStream({ start: offset, end: offset + length - 1, autoClose: false, highWaterMark: 256 * 1024 });
+    const stream = file.createReadStream({ start: offset, end: offset + length - 1, autoClose: false, highWaterMark: 256 * 1024 });
     stream.once('close', () => void this.#readerEnds());
     return stream;
   }
@@ -97,7 +121,12 @@ export class Snapshot {
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
-    if (this.#readers === 0) await this.#file.close();
+    if (this.#readers === 0) await this.#file?.close();
+  }
+
+  #open(): FileHandle {
+    if (this.#file === undefined || (this.#closing && this.#readers === 0)) throw new SnapshotError(`${this.#path} was closed`);
+    return this.#file;
   }
 
   async #reading<T>(read: () => Promise<T>): Promise<T> {
@@ -111,7 +140,7 @@ export class Snapshot {
 
   async #readerEnds(): Promise<void> {
     this.#readers--;
-    if (this.#closing && this.#readers === 0) await this.#file.close();
+    if (this.#closing && this.#readers === 0) await this.#file?.close();
   }
 }
 

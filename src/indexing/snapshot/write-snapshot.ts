@@ -4,6 +4,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { gzip } from 'node:zlib';
 import { promisify } from 'node:util';
 import { pipeline } from 'node:stream/promises';
+import { pMapIterable } from 'p-map';
 import type { Digest } from '../../registry/digest.ts';
 import { flatpakQuery } from '../query/query.ts';
 import type { ReadRange } from '../query/image-table.ts';
@@ -18,6 +19,8 @@ import { RegionWriter } from './region-writer.ts';
 
 /** Documents up to so many bytes are compressed in memory, larger ones as a stream from the file. */
 const IN_MEMORY = 16 * 1024 * 1024;
+/** So many documents are compressed at the same time. */
+const COMPRESSED_AT_ONCE = 3;
 const COMPRESSIONS: readonly Compression[] = ['gzip', 'br', 'zstd'];
 
 /** An image with all that its JSON shows, tags aside. */
@@ -78,27 +81,27 @@ class SnapshotWriter {
 
     const table = builder.build();
     const read: ReadRange = await this.#reader(whole);
-    const documents: Record<string, StoredDocument> = {};
     // Equal answers are kept once.
-    const byContent = new Map<string, StoredDocument>();
-    const keep = async (canonical: string, images: number, identity: Representation): Promise<void> => {
-      const document = byContent.get(identity.etag) ?? { images, representations: await this.#encodings(identity) };
-      byContent.set(identity.etag, document);
-      documents[canonical] = document;
+    const byContent = new Map<string, { images: number; identity: Representation }>();
+    const answers = new Map<string, string>();
+    const keep = (canonical: string, images: number, identity: Representation): void => {
+      if (!byContent.has(identity.etag)) byContent.set(identity.etag, { images, identity });
+      answers.set(canonical, identity.etag);
     };
-
-    await keep('', table.size, whole);
+    keep('', table.size, whole);
     for (const { tag, architecture } of table.tagsAndArchitectures()) {
       const query = flatpakQuery(tag, architecture);
       const images = await table.select(query, read);
-      if (images.length === table.size) await keep(query.canonical, images.length, whole);
+      if (images.length === table.size) keep(query.canonical, images.length, whole);
       else {
         for (const part of table.compose(registry, images)) {
           await this.#writer.append(typeof part === 'string' ? Buffer.from(part) : await read(part));
         }
-        await keep(query.canonical, images.length, this.#writer.endRegion());
+        keep(query.canonical, images.length, this.#writer.endRegion());
       }
     }
+    const stored = await this.#encode(byContent);
+    const documents = Object.fromEntries([...answers].map(([canonical, etag]) => [canonical, stored.get(etag) as StoredDocument]));
 
     await this.#writer.append(await promisify(gzip)(table.serialize(), { level: 1 }));
     const { offset, length } = this.#writer.endRegion();
@@ -108,7 +111,7 @@ class SnapshotWriter {
       fingerprint,
       registry,
       modified: same ? previous.modified : Math.floor(now.getTime() / 1000) * 1000,
-      icons: [...(await this.#source.icons())].sort(),
+      icons: [...(await this.#source.icons())].toSorted(),
       documents,
       table: { offset, length },
     };
@@ -157,30 +160,33 @@ class SnapshotWriter {
     return buffer;
   }
 
-  async #encodings(identity: Representation): Promise<StoredDocument['representations']> {
+  /** Adds all encodings to the file, in a fixed order; several are made at the same time. */
+  async #encode(documents: ReadonlyMap<string, { images: number; identity: Representation }>): Promise<ReadonlyMap<string, StoredDocument>> {
     await this.#writer.flush();
-    const representations: Partial<Record<Compression, Representation>> & { identity: Representation } = { identity };
-    const store = (encoding: Compression, representation: Representation): void => {
-      if (representation.length < identity.length) representations[encoding] = representation;
-    };
-    if (identity.length <= IN_MEMORY) {
-      const document = await this.#read(identity);
-      const compressed = await Promise.all(COMPRESSIONS.map((encoding) => compress(document, encoding)));
-      for (const [index, encoding] of COMPRESSIONS.entries()) {
-        await this.#writer.append(compressed[index] ?? Buffer.alloc(0));
-        store(encoding, this.#writer.endRegion());
-      }
-      return representations;
+    const stored = new Map<string, StoredDocument>();
+    const jobs = [...documents].flatMap(([etag, document]) => COMPRESSIONS.map((encoding) => ({ etag, document, encoding })));
+    const compressed = pMapIterable(jobs, async ({ document: { identity }, encoding }) => (identity.length <= IN_MEMORY ? compress(await this.#read(identity), encoding) : undefined), {
+      concurrency: COMPRESSED_AT_ONCE,
+    });
+    let job = 0;
+    for await (const bytes of compressed) {
+      const { etag, document, encoding } = jobs[job++] as (typeof jobs)[number];
+      if (bytes === undefined) await this.#appendCompressed(document.identity, encoding);
+      else await this.#writer.append(bytes);
+      const representation = this.#writer.endRegion();
+      const before = stored.get(etag)?.representations ?? { identity: document.identity };
+      const smaller = representation.length < document.identity.length;
+      stored.set(etag, { images: document.images, representations: smaller ? { ...before, [encoding]: representation } : before });
     }
-    for (const encoding of COMPRESSIONS) {
-      const { offset, length } = identity;
-      const document = this.#file.createReadStream({ start: offset, end: offset + length - 1, autoClose: false, highWaterMark: 1024 * 1024 });
-      await pipeline(document, compressor(length, encoding), async (compressed: AsyncIterable<Buffer>) => {
-        for await (const chunk of compressed) await this.#writer.append(chunk);
-      });
-      store(encoding, this.#writer.endRegion());
-    }
-    return representations;
+    return stored;
+  }
+
+  /** Compresses a body that is too large for memory. */
+  async #appendCompressed({ offset, length }: Representation, encoding: Compression): Promise<void> {
+    const document = this.#file.createReadStream({ start: offset, end: offset + length - 1, autoClose: false, highWaterMark: 1024 * 1024 });
+    await pipeline(document, compressor(length, encoding), async (compressed: AsyncIterable<Buffer>) => {
+      for await (const chunk of compressed) await this.#writer.append(chunk);
+    });
   }
 
   async #writeFooter(footer: SnapshotFooter): Promise<void> {

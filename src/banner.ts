@@ -1,0 +1,36 @@
+/** What a person who has just started the server wants to know: how to install from it. */
+import type { App } from './app.ts';
+import type { Config } from './config/config.ts';
+import { flatpakQuery } from './indexing/query/query.ts';
+
+/** Larger answers are not searched for an app to name. */
+const MAX_BYTES = 8 * 1024 * 1024;
+const GOARCH: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', ia32: '386', arm: 'arm' };
+
+/** The URL and the `flatpak` lines that install an app of the default index, each on a line of its own. */
+export async function banner(app: App, config: Config): Promise<string> {
+  const { tag, appId } = await findApp(app, config);
+  const fragment = tag === 'latest' ? '' : `#${tag}`;
+  return [
+    `Serving at ${app.url}`,
+    'To install from it:',
+    `  flatpak remote-add --user ${config.defaultIndex} oci+${app.url}${fragment}`,
+    `  flatpak install --user ${config.defaultIndex} ${appId}`,
+    '',
+  ].join('\n');
+}
+
+/** An app for this machine's architecture, under the tag that Flatpak asks for unless told otherwise, or the first there is. */
+async function findApp(app: App, { defaultIndex }: Config): Promise<{ tag: string; appId: string }> {
+  const snapshot = app.indexes.get(defaultIndex)?.snapshot;
+  const architecture = GOARCH[process.arch] ?? process.arch;
+  const table = await snapshot?.table();
+  const tags = table?.tagsAndArchitectures().flatMap((pair) => (pair.architecture === architecture ? [pair.tag] : [])) ?? [];
+  for (const tag of tags.includes('latest') ? ['latest'] : tags) {
+    const stored = snapshot?.document(flatpakQuery(tag, architecture).canonical);
+    if (snapshot === undefined || stored === undefined || stored.representations.identity.length > MAX_BYTES) continue;
+    const [, appId] = /"org\.flatpak\.ref":"app\/([^/"]+)\//.exec((await snapshot.read(stored.representations.identity)).toString()) ?? [];
+    if (appId !== undefined) return { tag, appId };
+  }
+  return { tag: 'latest', appId: 'APP_ID' };
+}

@@ -1,0 +1,108 @@
+/** `regindexer index`: one rebuild of everything, told as it goes. */
+import { SingleBar } from 'cli-progress';
+import type { Logger } from 'pino';
+import { Build } from './build.ts';
+import { buildOptions } from './build-options.ts';
+import { StateLock } from './catalog/state-lock.ts';
+import type { Config } from './config/config.ts';
+import type { RebuildProgress, RebuildResult } from './indexing/rebuild.ts';
+import { EVERYTHING } from './indexing/rebuild.ts';
+
+/** Between lines about progress where there is no terminal, in milliseconds. */
+const LOG_INTERVAL = 10_000;
+
+/** Returns whether everything could be read and written; what could not is logged, and what was known of it is kept. */
+export async function indexOnce(config: Config, logger: Logger): Promise<boolean> {
+  const lock = StateLock.acquire(config.stateDir);
+  try {
+    const build = await Build.open(buildOptions(config), { onWarning: (message) => logger.warn(message) });
+    try {
+      const progress = process.stderr.isTTY ? new ProgressBar() : new ProgressLog(logger);
+      const results = await Promise.all(
+        [...config.registries.keys()].map((registry) => build.rebuild(registry, EVERYTHING, { onProgress: (state) => progress.report(registry, state) })),
+      );
+      progress.stop();
+      return results.map((result) => report(result, logger)).every(Boolean);
+    } finally {
+      await build.close();
+    }
+  } finally {
+    lock.release();
+  }
+}
+
+function report({ registry, repositories, requests, newImages, seconds, failures, indexes }: RebuildResult, logger: Logger): boolean {
+  for (const { repository, error } of failures) logger.error({ registry, ...(repository !== undefined && { repository }) }, `not read, what was known is kept: ${error}`);
+  logger.info({ registry, repositories, requests, newImages, seconds: round(seconds) }, `read ${registry}`);
+  for (const { index, images, bytes, changed, seconds: its, error, warnings } of indexes) {
+    for (const warning of warnings) logger.warn({ index }, warning);
+    if (error !== undefined) logger.error({ index }, `not written, the one before is kept: ${error}`);
+    process.stdout.write(`${index}: ${images} images, ${bytes} bytes, ${error === undefined ? (changed ? 'changed' : 'unchanged') : 'failed'}, ${round(its + seconds - total(indexes))} s\n`);
+  }
+  return failures.length === 0 && indexes.every(({ error }) => error === undefined);
+}
+
+/** The time that all indexes of a registry took by themselves; the rest was spent reading for all of them. */
+function total(indexes: RebuildResult['indexes']): number {
+  return indexes.reduce((sum, { seconds }) => sum + seconds, 0);
+}
+
+function round(seconds: number): number {
+  return Math.round(seconds * 100) / 100;
+}
+
+/** The progress of all registries in one. */
+class Sum {
+  readonly #states = new Map<string, RebuildProgress>();
+
+  add(registry: string, state: RebuildProgress): { repositories: number; of: number; images: number; requests: number } {
+    this.#states.set(registry, state);
+    const states = [...this.#states.values()];
+    const sum = (number: (state: RebuildProgress) => number): number => states.reduce((result, one) => result + number(one), 0);
+    return { repositories: sum((s) => s.repositories.done), of: sum((s) => s.repositories.total), images: sum((s) => s.images.done), requests: sum((s) => s.requests) };
+  }
+}
+
+class ProgressBar {
+  readonly #sum = new Sum();
+  readonly #bar = new SingleBar({
+    stream: process.stderr,
+    format: '{bar} {percentage} % │ {value} of {total} repositories │ {images} new images │ {requests} requests │ {eta_formatted} left',
+    hideCursor: true,
+    clearOnComplete: true,
+    etaBuffer: 50,
+  });
+
+  constructor() {
+    this.#bar.start(0, 0, { images: 0, requests: 0 });
+  }
+
+  report(registry: string, state: RebuildProgress): void {
+    const { repositories, of, images, requests } = this.#sum.add(registry, state);
+    this.#bar.setTotal(of);
+    this.#bar.update(repositories, { images, requests });
+  }
+
+  stop(): void {
+    this.#bar.stop();
+  }
+}
+
+class ProgressLog {
+  readonly #sum = new Sum();
+  readonly #logger: Logger;
+  #last = performance.now();
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  report(registry: string, state: RebuildProgress): void {
+    const sum = this.#sum.add(registry, state);
+    if (performance.now() - this.#last < LOG_INTERVAL) return;
+    this.#last = performance.now();
+    this.#logger.info(sum, `${sum.repositories} of ${sum.of} repositories read`);
+  }
+
+  stop(): void {}
+}

@@ -1,0 +1,139 @@
+/** An index as it is served: its current snapshot, and the headers and bodies of what clients ask for, ready to send. */
+import type { Readable } from 'node:stream';
+import { LRUCache } from 'lru-cache';
+import { parseQuery } from '../indexing/query/parse-query.ts';
+import type { Query } from '../indexing/query/query.ts';
+import type { Encoding } from '../indexing/snapshot/encodings.ts';
+import { ENCODINGS } from '../indexing/snapshot/encodings.ts';
+import type { StoredDocument } from '../indexing/snapshot/format.ts';
+import type { Snapshot } from '../indexing/snapshot/snapshot.ts';
+
+const MAX_SPELLINGS = 1024;
+
+export type Headers = Readonly<Record<string, string>>;
+
+/** One encoding of a document with all that is sent with it. */
+export interface Served {
+  readonly etag: string;
+  /** Milliseconds since the epoch. */
+  readonly modified: number;
+  /** Of a 200. */
+  readonly headers: Headers;
+  /** Of a 304: all of the above but what tells about the body. */
+  readonly freshHeaders: Headers;
+  readonly body: Buffer | StoredBody;
+}
+
+/** A body that is not in memory. */
+export interface StoredBody {
+  /** Bytes. */
+  readonly length: number;
+  read(): Promise<Buffer>;
+  stream(): Readable;
+}
+
+/** The encodings of a document that there are. */
+export type ServedDocument = ReadonlyMap<Encoding, Served>;
+
+/** What a query string asks for. */
+export interface Question {
+  readonly query: Query;
+  /** Its document, if the snapshot keeps one. */
+  readonly document: ServedDocument | undefined;
+}
+
+export class PublishedIndex {
+  readonly name: string;
+  /** Its whole document is at `/index/FILE.json`. */
+  readonly fileName: string;
+  readonly #maxAge: number;
+  #snapshot: Snapshot | undefined;
+  /** Counts up with each snapshot. */
+  generation = 0;
+  readonly #documents = new Map<StoredDocument, ServedDocument>();
+  /** By query string as it was spelled. */
+  readonly #questions = new LRUCache<string, Question>({ max: MAX_SPELLINGS });
+
+  /** @param maxAge how long clients may keep an answer, in seconds */
+  constructor(name: string, fileName: string, maxAge: number) {
+    this.name = name;
+    this.fileName = fileName;
+    this.#maxAge = maxAge;
+  }
+
+  /** `undefined` before the first rebuild. */
+  get snapshot(): Snapshot | undefined {
+    return this.#snapshot;
+  }
+
+  /** Serves `snapshot` from now on. What is being sent from the one before is sent to its end. */
+  async use(snapshot: Snapshot): Promise<void> {
+    const before = this.#snapshot;
+    this.#snapshot = snapshot;
+    this.generation++;
+    this.#documents.clear();
+    this.#questions.clear();
+    await before?.close();
+  }
+
+  /**
+   * What the part of a URL behind its `?` asks for.
+   * @throws QueryError
+   */
+  question(text: string): Question {
+    let question = this.#questions.get(text);
+    if (question === undefined) {
+      const query = parseQuery(text);
+      question = { query, document: this.document(query.canonical) };
+      this.#questions.set(text, question);
+    }
+    return question;
+  }
+
+  /** A document that the snapshot keeps; the empty query is the whole index. */
+  document(canonical: string): ServedDocument | undefined {
+    const snapshot = this.#snapshot;
+    const stored = snapshot?.document(canonical);
+    if (snapshot === undefined || stored === undefined) return undefined;
+    let document = this.#documents.get(stored);
+    if (document === undefined) {
+      document = new Map(
+        ENCODINGS.flatMap((encoding) => {
+          const representation = stored.representations[encoding];
+          if (representation === undefined) return [];
+          const body = snapshot.held(representation) ?? {
+            length: representation.length,
+            read: () => snapshot.read(representation),
+            stream: () => snapshot.stream(representation),
+          };
+          return [[encoding, this.serve(encoding, representation.etag, body)] as const];
+        }),
+      );
+      this.#documents.set(stored, document);
+    }
+    return document;
+  }
+
+  /** What is sent for a body of this index; `stored` ones may be kept by clients for `max_age`. */
+  serve(encoding: Encoding, etag: string, body: Buffer | StoredBody): Served {
+    const modified = this.#snapshot?.footer.modified ?? 0;
+    const freshHeaders = {
+      etag,
+      'cache-control': `public, max-age=${this.#maxAge}`,
+      'last-modified': new Date(modified).toUTCString(),
+      vary: 'accept-encoding',
+    };
+    return {
+      etag,
+      modified,
+      freshHeaders,
+      headers: {
+        ...freshHeaders,
+        'content-type': 'application/json; charset=utf-8',
+        'content-length': String(body.length),
+        ...(encoding !== 'identity' && { 'content-encoding': encoding }),
+      },
+      body,
+    };
+  }
+}

@@ -1,0 +1,49 @@
+/** Notifications of registries: a push is in the index a moment later. */
+import type { FastifyInstance } from 'fastify';
+import type { Rebuild } from '../../triggers/rebuild.ts';
+import type { RebuildRequest } from '../../triggers/rebuild-request.ts';
+import { parseEvents } from '../parse-events.ts';
+import { requireBearerToken } from '../plugins/bearer-token.ts';
+
+/** Events since the start. */
+export interface EventCounts {
+  /** That led to a rebuild. */
+  triggered: number;
+  /** Of other kinds, or of repositories and tags that no index takes. */
+  ignored: number;
+  malformed: number;
+}
+
+export interface EventRoutesOptions {
+  readonly token: string | undefined;
+  /** Counted up. */
+  readonly counts: EventCounts;
+  readonly request: (request: { readonly reason: string; readonly scope: readonly RebuildRequest[] }) => Rebuild;
+  /** Says whether some index takes the repository, or the tag of it. */
+  readonly wants: (repository: string, tag?: string) => boolean;
+}
+
+/** `app` must be a scope of its own: it takes bodies of any type. */
+export async function eventRoutes(app: FastifyInstance, options: EventRoutesOptions): Promise<void> {
+  const { counts } = options;
+  await requireBearerToken(app, options.token, 'server.events_token');
+  // Whatever a registry calls its body: one that is refused comes again for ever.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
+
+  app.post('/events', (request, reply) => {
+    const parsed = parseEvents(typeof request.body === 'string' ? request.body : '');
+    const wanted = parsed.changes.filter(({ repository, tag }) => options.wants(repository, tag));
+    counts.triggered += wanted.length;
+    counts.ignored += parsed.ignored + parsed.changes.length - wanted.length;
+    counts.malformed += parsed.malformed;
+    if (parsed.malformed > 0) request.log.warn({ malformed: parsed.malformed, address: request.ip }, 'a notification could not be understood');
+    if (wanted.length > 0) {
+      options.request({
+        reason: 'notification',
+        scope: wanted.map(({ repository, tag }) => (tag === undefined ? { kind: 'repository', repository } : { kind: 'tag', repository, tag })),
+      });
+    }
+    return reply.code(202).send({ accepted: wanted.length });
+  });
+}

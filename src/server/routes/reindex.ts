@@ -1,0 +1,82 @@
+/** Rebuilds on request of an administrator. */
+import rateLimit from '@fastify/rate-limit';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import { isRepositoryName } from '../../registry/reference.ts';
+import type { Rebuild } from '../../triggers/rebuild.ts';
+import type { RebuildRequest } from '../../triggers/rebuild-request.ts';
+import { requireBearerToken } from '../plugins/bearer-token.ts';
+import { rebuildView } from '../rebuild-view.ts';
+import { NotFound, RebuildFailed, TooManyRequests } from '../server-error.ts';
+
+const REQUESTS_A_MINUTE = 10;
+
+/** The part of the rebuild queue that these routes use. */
+export interface Rebuilds {
+  request(request: { readonly reason: string; readonly scope: RebuildRequest }): Rebuild;
+  get(id: string): Rebuild | undefined;
+  finished(id: string): Promise<Rebuild>;
+}
+
+export interface ReindexRoutesOptions {
+  readonly token: string | undefined;
+  readonly rebuilds: Rebuilds;
+  readonly hasIndex: (name: string) => boolean;
+  /** Says whether some index takes the repository, and the catalog or the registry has it. */
+  readonly knowsRepository: (name: string) => Promise<boolean>;
+}
+
+const Body = Type.Union([
+  Type.Null(),
+  Type.Object(
+    { index: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })), repository: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })) },
+    { additionalProperties: false, maxProperties: 1 },
+  ),
+]);
+const Parameters = Type.Object({ wait: Type.Optional(Type.Boolean()) }, { additionalProperties: false });
+
+export async function reindexRoutes(scope: FastifyInstance, options: ReindexRoutesOptions): Promise<void> {
+  const app = scope.withTypeProvider<TypeBoxTypeProvider>();
+  await app.register(rateLimit, {
+    global: false,
+    max: REQUESTS_A_MINUTE,
+    timeWindow: '1 minute',
+    errorResponseBuilder: (_request, { max, ttl }) => new TooManyRequests(String(max), String(Math.ceil(ttl / 1000))),
+  });
+  const limit = app.rateLimit();
+  // Before the token is looked at, so that tokens cannot be tried out either.
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.method === 'POST') await limit.call(app, request, reply);
+  });
+  await requireBearerToken(scope, options.token, 'server.admin_token');
+
+  app.post('/reindex', { schema: { body: Body, querystring: Parameters } }, async (request, reply) => {
+    const rebuild = options.rebuilds.request({ reason: `POST /reindex from ${request.ip}`, scope: await rebuildRequest(request.body ?? {}, options) });
+    reply.header('location', `/reindex/${rebuild.id}`).header('cache-control', 'no-store');
+    if (request.query.wait !== true) return reply.code(202).send(rebuildView(rebuild));
+    const finished = await options.rebuilds.finished(rebuild.id);
+    if (finished.state === 'failed') throw new RebuildFailed(finished.error ?? 'it was not said why');
+    return reply.send(rebuildView(finished));
+  });
+
+  app.get('/reindex/:id', { schema: { params: Type.Object({ id: Type.String() }) } }, (request, reply) => {
+    const rebuild = options.rebuilds.get(request.params.id);
+    if (rebuild === undefined) throw new NotFound('There is no such rebuild; only the last 50 are remembered, see /status.');
+    return reply.header('cache-control', 'no-store').send(rebuildView(rebuild));
+  });
+}
+
+async function rebuildRequest({ index, repository }: { index?: string; repository?: string }, options: ReindexRoutesOptions): Promise<RebuildRequest> {
+  if (index !== undefined) {
+    if (!options.hasIndex(index)) throw new NotFound(`There is no index "${index}"; /status lists those there are.`);
+    return { kind: 'index', index };
+  }
+  if (repository !== undefined) {
+    if (!isRepositoryName(repository) || !(await options.knowsRepository(repository))) {
+      throw new NotFound(`No index has a repository "${repository}", and no registry that it could come from.`);
+    }
+    return { kind: 'repository', repository };
+  }
+  return { kind: 'everything' };
+}

@@ -1,0 +1,32 @@
+/** The errors that routes answer with: what is wrong, and what to do. */
+import createError from '@fastify/error';
+
+/** Nothing is served at this path. */
+export const NotFound = createError('REGINDEXER_NOT_FOUND', '%s', 404);
+/** The index is configured, but was never built yet. */
+export const NotBuiltYet = createError('REGINDEXER_NOT_BUILT_YET', 'The index "%s" is still being built for the first time; ask again in a moment, or see /status.', 503);
+/** More questions wait to be worked out than may. */
+export const TooBusy = createError('REGINDEXER_TOO_BUSY', 'Too many different queries wait to be answered; ask again in a moment.', 503);
+/** The path exists, the method does not. */
+export const MethodNotAllowed = createError('REGINDEXER_METHOD_NOT_ALLOWED', '%s is not allowed here; use %s.', 405);
+/** The route needs a token, and none is configured. */
+export const NoTokenConfigured = createError('REGINDEXER_NO_TOKEN', 'This route is switched off: set %s in the configuration to use it.', 403);
+/** No token, or a wrong one. */
+export const Unauthorized = createError('REGINDEXER_UNAUTHORIZED', 'This route needs a token: send "Authorization: Bearer TOKEN" with the one that is %s in the configuration.', 401);
+/** Somebody asks too often. */
+export const TooManyRequests = createError('REGINDEXER_TOO_MANY_REQUESTS', 'At most %s of these requests a minute from one address; ask again in %s seconds.', 429);
+/** What was asked for was tried, and did not succeed. */
+export const RebuildFailed = createError('REGINDEXER_REBUILD_FAILED', 'The rebuild failed, and will be tried again: %s', 502);
+
+/** An error of the Distribution API, with its code (distribution-spec, "Error Codes"). */
+export class DistributionError extends Error {
+  override readonly name = 'DistributionError';
+  readonly statusCode: number;
+  readonly reason: string;
+
+  constructor(statusCode: number, reason: string, message: string) {
+    super(message);
+    this.statusCode = statusCode;
+    this.reason = reason;
+  }
+}

@@ -1,0 +1,61 @@
+/** The thread that builds: scanning, rendering and compressing happen here, so that the thread that answers never waits for them. */
+import { parentPort, workerData } from 'node:worker_threads';
+import type { BuildOptions } from '../build.ts';
+import { Build } from '../build.ts';
+import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
+import { answerCalls } from './calls.ts';
+
+export type BuildEvent =
+  /** A new snapshot of the index is in place. */
+  | { readonly type: 'published'; readonly index: string }
+  | { readonly type: 'progress'; readonly registry: string; readonly progress: RebuildProgress }
+  | { readonly type: 'warning'; readonly message: string };
+
+/** Progress is told at most this often, in milliseconds. */
+const PROGRESS_INTERVAL = 100;
+
+let build: Promise<Build> | undefined;
+
+const methods = {
+  /** Brings every index up to date with what the catalog holds. */
+  async refresh(signal: AbortSignal): Promise<void> {
+    await (await opened()).refresh({ onPublished, signal });
+  },
+
+  async rebuild(signal: AbortSignal, registry: string, scope: RebuildScope): Promise<RebuildResult> {
+    let last = 0;
+    const onProgress = (progress: RebuildProgress): void => {
+      const now = performance.now();
+      if (now - last < PROGRESS_INTERVAL) return;
+      last = now;
+      send({ type: 'progress', registry, progress });
+    };
+    return (await opened()).rebuild(registry, scope, { onProgress, onPublished, signal });
+  },
+
+  async knowsRepository(signal: AbortSignal, name: string): Promise<boolean> {
+    return (await opened()).knowsRepository(name, signal);
+  },
+
+  /** Ends all connections and closes the catalog. */
+  async close(): Promise<void> {
+    await (await build)?.close();
+    build = undefined;
+  },
+};
+export type BuildMethods = typeof methods;
+
+function opened(): Promise<Build> {
+  build ??= Build.open(workerData as BuildOptions, { onWarning: (message) => send({ type: 'warning', message }) }).catch((error: unknown) => {
+    build = undefined;
+    throw error;
+  });
+  return build;
+}
+
+function onPublished(index: string): void {
+  send({ type: 'published', index });
+}
+
+let send: (event: BuildEvent) => void = () => undefined;
+if (parentPort) send = answerCalls(parentPort, methods);

@@ -1,0 +1,80 @@
+/** The build thread, seen from the thread that serves. */
+import type { BuildOptions } from '../build.ts';
+import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
+import type { BuildEvent, BuildMethods } from './build-thread.ts';
+import { Calls } from './calls.ts';
+import { startThread } from './start-thread.ts';
+
+export interface BuilderEvents {
+  /** A new snapshot of the index is in place. */
+  onPublished(index: string): void;
+  onWarning(message: string): void;
+  /** The thread ended without having been asked to; the next call starts another. */
+  onExit(error: Error): void;
+}
+
+/** Builds in a thread of its own, which is started when it is first needed, and again should it ever die. */
+export class Builder {
+  readonly #options: BuildOptions;
+  readonly #events: BuilderEvents;
+  readonly #progress = new Map<string, (progress: RebuildProgress) => void>();
+  #calls: Calls<BuildMethods, BuildEvent> | undefined;
+
+  constructor(options: BuildOptions, events: BuilderEvents) {
+    this.#options = options;
+    this.#events = events;
+  }
+
+  /** Brings every index up to date with what the catalog holds, without asking a registry. */
+  refresh(): Promise<void> {
+    return this.#started().call('refresh', []);
+  }
+
+  /** See `Indexer.rebuild`; one at a time for each registry. */
+  async rebuild(registry: string, scope: RebuildScope, { onProgress, signal }: { onProgress?: (progress: RebuildProgress) => void; signal?: AbortSignal } = {}): Promise<RebuildResult> {
+    if (onProgress) this.#progress.set(registry, onProgress);
+    try {
+      return await this.#started().call('rebuild', [registry, scope], signal);
+    } finally {
+      this.#progress.delete(registry);
+    }
+  }
+
+  /** Says whether the catalog or a registry has the repository; yes if a registry cannot be asked. */
+  knowsRepository(name: string): Promise<boolean> {
+    return this.#started().call('knowsRepository', [name]);
+  }
+
+  /** Closes the catalog and ends the thread. */
+  async close(): Promise<void> {
+    const calls = this.#calls;
+    if (calls === undefined) return;
+    await calls.call('close', []);
+    await calls.terminate();
+  }
+
+  #started(): Calls<BuildMethods, BuildEvent> {
+    this.#calls ??= new Calls<BuildMethods, BuildEvent>(startThread('build-thread', this.#options), {
+      onEvent: (event) => this.#receive(event),
+      onExit: (error) => {
+        this.#calls = undefined;
+        this.#events.onExit(error);
+      },
+    });
+    return this.#calls;
+  }
+
+  #receive(event: BuildEvent): void {
+    switch (event.type) {
+      case 'published':
+        this.#events.onPublished(event.index);
+        break;
+      case 'progress':
+        this.#progress.get(event.registry)?.(event.progress);
+        break;
+      case 'warning':
+        this.#events.onWarning(event.message);
+        break;
+    }
+  }
+}
