@@ -1,0 +1,248 @@
+/** The message bus: listens for what asks for a rebuild, and stays connected for ever. */
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { growingPause, type PauseLimits } from '../growing-pause.ts';
+import { parseBusUrl, type BusAddress } from './bus-url.ts';
+import { LimitedLog } from './limited-log.ts';
+import { parseMessage, type ParsedMessage } from './parse-message.ts';
+import { StompConnection, StompError, type BusDestination, type BusTls, type StompMessage } from './stomp-connection.ts';
+
+const HEARTBEAT = 10_000;
+const CONNECT_TIMEOUT = 20_000;
+const PAUSES: PauseLimits = { first: 1_000, longest: 60_000 };
+
+export interface BusOptions {
+  /** Of brokers, as {@link parseBusUrl} reads them: the next is tried when one is not there. */
+  readonly urls: readonly string[];
+  readonly destinations: readonly BusDestination[];
+  /** The values of `ctype` that trigger; with `any`, every message does, whatever it holds. */
+  readonly contentTypes: 'any' | readonly string[];
+  /** Of CONNECT, such as `client-id`. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Both ways, in milliseconds; 10 s unless given, 0 for none. */
+  readonly heartbeat?: number;
+  /** PEM files, read anew for each connection: certificates may be renewed. Without `caFile`, the system's authorities are trusted. */
+  readonly caFile?: string;
+  readonly certFile?: string;
+  readonly keyFile?: string;
+  /** Asks for a rebuild. What it throws is logged, and the message comes again with the next connection if the broker keeps it. */
+  readonly onTrigger: (reason: string) => void;
+  /**
+   * The first connection asks for a rebuild, too: yes unless given. Not needed only where one begins after it anyway; every later
+   * connection asks for one, since messages may have been missed.
+   */
+  readonly firstConnectionTriggers?: boolean;
+  readonly logger: Logger;
+  /** Between attempts to connect; 1 s, doubling up to 1 min, unless given. */
+  readonly pauses?: PauseLimits;
+}
+
+export interface BusStatus {
+  readonly state: 'connecting' | 'connected' | 'closed';
+  /** Of the broker that it is connected to or tried last, without credentials. */
+  readonly url: string | undefined;
+  /** When `state` became what it is, in milliseconds since the epoch. */
+  readonly since: number;
+  readonly destinations: readonly string[];
+  /** Messages that triggered, that others are meant by, and that could not be read. */
+  readonly messages: { readonly triggered: number; readonly ignored: number; readonly malformed: number };
+  /** Connections after the first. */
+  readonly reconnects: number;
+  readonly lastError: { readonly message: string; readonly at: number } | undefined;
+}
+
+export class Bus {
+  readonly #options: BusOptions;
+  readonly #addresses: readonly BusAddress[];
+  readonly #log = new LimitedLog<'refused' | 'failed' | 'lost' | 'malformed' | 'trigger'>();
+  readonly #closing = new AbortController();
+  readonly #messages = { triggered: 0, ignored: 0, malformed: 0 };
+  #state: BusStatus['state'] = 'closed';
+  #url: string | undefined;
+  #since = Date.now();
+  #connections = 0;
+  #lastError: BusStatus['lastError'] = undefined;
+  #stopped: Promise<void> = Promise.resolve();
+
+  /** @throws TypeError for a URL or a header that cannot be; it holds no passcode. */
+  constructor(options: BusOptions) {
+    checkOptions(options);
+    this.#options = options;
+    this.#addresses = options.urls.map(parseBusUrl);
+  }
+
+  /** Begins to connect. Call it once. */
+  start(): void {
+    this.#stopped = this.#stayConnected();
+  }
+
+  /** Takes leave of the broker and connects no more; resolves when that is done, after two seconds at most. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#stopped;
+    this.#become('closed');
+  }
+
+  status(): BusStatus {
+    return {
+      state: this.#state,
+      url: this.#url,
+      since: this.#since,
+      destinations: this.#options.destinations.map(({ destination }) => destination),
+      messages: { ...this.#messages },
+      reconnects: Math.max(0, this.#connections - 1),
+      lastError: this.#lastError,
+    };
+  }
+
+  /** Goes through the brokers, and pauses when none of them was there, or one was lost. */
+  async #stayConnected(): Promise<void> {
+    const { pauses = PAUSES } = this.#options;
+    const { signal } = this.#closing;
+    let failures = 0;
+    let untried = this.#addresses.length;
+    while (!signal.aborted) {
+      for (const address of this.#addresses) {
+        const connectedFor = await this.#connect(address);
+        if (signal.aborted) return;
+        untried--;
+        if (connectedFor === undefined && untried > 0) continue;
+        untried = this.#addresses.length;
+        // A connection that is lost again and again is no success.
+        failures = connectedFor !== undefined && connectedFor >= pauses.longest ? 1 : failures + 1;
+        await sleep(growingPause(failures, pauses), undefined, { signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  /** Connects and stays so as long as possible; gives how many milliseconds that was, `undefined` if it failed. */
+  async #connect(address: BusAddress): Promise<number | undefined> {
+    this.#url = address.url;
+    this.#become('connecting');
+    const { destinations, headers = {}, heartbeat = HEARTBEAT } = this.#options;
+    let connection: StompConnection;
+    try {
+      connection = await StompConnection.open({
+        address,
+        tls: address.tls ? await this.#readTls() : {},
+        headers,
+        destinations,
+        heartbeat,
+        timeout: CONNECT_TIMEOUT,
+        onMessage: (message) => this.#receive(message),
+        signal: this.#closing.signal,
+      });
+    } catch (error) {
+      this.#failed(address, error);
+      return undefined;
+    }
+    const connectedAt = performance.now();
+    this.#connected(address);
+    const reason = await connection.closed;
+    this.#lost(address, reason);
+    return performance.now() - connectedAt;
+  }
+
+  async #readTls(): Promise<BusTls> {
+    const { caFile, certFile, keyFile } = this.#options;
+    return {
+      ...(caFile !== undefined && { ca: await readFile(caFile, 'utf8') }),
+      ...(certFile !== undefined && { cert: await readFile(certFile, 'utf8') }),
+      ...(keyFile !== undefined && { key: await readFile(keyFile, 'utf8') }),
+    };
+  }
+
+  #connected({ url }: BusAddress): void {
+    const { logger, firstConnectionTriggers = true } = this.#options;
+    this.#become('connected');
+    this.#connections++;
+    logger.info({ url, destinations: this.status().destinations }, `bus: connected to ${url}`);
+    if (this.#connections > 1 || firstConnectionTriggers) this.#trigger('bus: connected, messages may have been missed');
+  }
+
+  #failed({ url, login, virtualHost }: BusAddress, error: unknown): void {
+    if (this.#closing.signal.aborted) return;
+    const { message } = this.#remember(error);
+    const { logger } = this.#options;
+    if (error instanceof StompError && error.refused) {
+      const who = login === undefined ? 'without a login' : `as ${login}`;
+      this.#log.line('refused', (omitted) => {
+        logger.error({ omitted }, `bus: ${url} refuses the connection ${who} to the virtual host ${virtualHost}: ${message}. Check login, passcode and virtual host in bus.url`);
+      });
+    } else {
+      this.#log.line('failed', (omitted) => {
+        logger.warn({ omitted }, `bus: cannot connect to ${url}: ${message}. It is tried again until it succeeds`);
+      });
+    }
+  }
+
+  #lost({ url }: BusAddress, error: StompError): void {
+    if (this.#closing.signal.aborted) return;
+    const { message } = this.#remember(error);
+    this.#log.line('lost', (omitted) => {
+      this.#options.logger.warn({ omitted }, `bus: lost the connection to ${url}: ${message}. It is made anew`);
+    });
+  }
+
+  #receive({ destination, body, ack }: StompMessage): void {
+    const { contentTypes, logger } = this.#options;
+    let what = 'a message';
+    if (contentTypes !== 'any') {
+      const parsed: ParsedMessage = body === undefined ? { malformed: 'over 1 MiB' } : parseMessage(body);
+      if ('malformed' in parsed) {
+        this.#messages.malformed++;
+        this.#log.line('malformed', (omitted) => {
+          logger.warn({ destination, bytes: body?.length, omitted }, `bus: passed over a message on ${destination}: ${parsed.malformed}`);
+        });
+        ack();
+        return;
+      }
+      if (!contentTypes.includes(parsed.ctype)) {
+        this.#messages.ignored++;
+        ack();
+        return;
+      }
+      what = parsed.ctype;
+    }
+    if (!this.#trigger(`bus: ${what} on ${destination}`)) return;
+    this.#messages.triggered++;
+    ack();
+  }
+
+  /** Says whether the rebuild is queued. */
+  #trigger(reason: string): boolean {
+    try {
+      this.#options.onTrigger(reason);
+      return true;
+    } catch (error) {
+      this.#log.line('trigger', (omitted) => {
+        this.#options.logger.error({ err: error, omitted }, 'bus: a rebuild could not be asked for');
+      });
+      return false;
+    }
+  }
+
+  #remember(error: unknown): { readonly message: string } {
+    const message = error instanceof Error ? error.message : String(error);
+    this.#lastError = { message, at: Date.now() };
+    return { message };
+  }
+
+  #become(state: BusStatus['state']): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#since = Date.now();
+  }
+}
+
+function checkOptions({ urls, headers = {}, destinations }: BusOptions): void {
+  if (urls.length === 0) throw new TypeError('the bus needs at least one URL');
+  for (const [name, value] of Object.entries(headers)) {
+    // Those of CONNECT are sent as they are (STOMP 1.2, "Value Encoding").
+    if (/[\r\n\0:]/.test(name) || /[\r\n\0]/.test(value)) throw new TypeError(`the header ${JSON.stringify(name)} of the bus has a line break, a NUL or a colon in its name`);
+  }
+  const ids = destinations.flatMap((destination) => destination.headers?.id ?? []);
+  const twice = ids.find((id, position) => ids.indexOf(id) !== position);
+  if (twice !== undefined) throw new TypeError(`two destinations of the bus have the id ${JSON.stringify(twice)}`);
+}

@@ -1,0 +1,226 @@
+/** One connection to a broker, subscribed to its destinations (STOMP 1.2 by stompit). */
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import { connect as connectTls } from 'node:tls';
+import stompit, { type Client } from 'stompit';
+import type { BusAddress } from './bus-url.ts';
+import { keepHeadersReadable } from './keep-headers-readable.ts';
+
+/** Longer bodies are not kept. */
+const MAX_BODY_BYTES = 1024 * 1024;
+/** RabbitMQ's frames, and with them all headers of a message, are at most 128 KiB. */
+const MAX_HEADER_BYTES = 128 * 1024;
+const MAX_HEADERS = 1024;
+/** In milliseconds, for the broker to say goodbye. */
+const DISCONNECT_TIMEOUT = 2_000;
+const MAX_REASON_LENGTH = 300;
+
+/** A destination and the headers of its SUBSCRIBE, such as those of a durable subscription. */
+export interface BusDestination {
+  readonly destination: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** PEM; what is missing is the system's, or none. */
+export interface BusTls {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/** A message that has arrived and waits to be acknowledged. */
+export interface StompMessage {
+  /** The destination as it was subscribed to. */
+  readonly destination: string;
+  /** `undefined` if it is over 1 MiB. */
+  readonly body: Uint8Array | undefined;
+  readonly ack: () => void;
+}
+
+export interface StompConnectionOptions {
+  readonly address: BusAddress;
+  readonly tls: BusTls;
+  /** Of CONNECT. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly destinations: readonly BusDestination[];
+  /** Both ways, in milliseconds; 0 for none. */
+  readonly heartbeat: number;
+  /** For connecting and subscribing, in milliseconds. */
+  readonly timeout: number;
+  readonly onMessage: (message: StompMessage) => void;
+  /** When it is aborted, the connection takes leave of the broker, which keeps what durable subscriptions have not acknowledged. */
+  readonly signal: AbortSignal;
+}
+
+/** Why there is no connection, or none any more; its message holds no passcode. */
+export class StompError extends Error {
+  override readonly name = 'StompError';
+  /** The broker answered CONNECT with an ERROR: it does not like the login, the passcode or the virtual host. */
+  readonly refused: boolean;
+
+  constructor(message: string, { refused = false, ...options }: ErrorOptions & { readonly refused?: boolean } = {}) {
+    super(message, options);
+    this.refused = refused;
+  }
+}
+
+type ClientOptions = ConstructorParameters<typeof Client>[1];
+
+export class StompConnection {
+  readonly #options: StompConnectionOptions;
+  readonly #socket: Socket;
+  readonly #client: Client;
+  #accepted = false;
+  /** Resolves when the connection is gone, with the reason. */
+  readonly closed: Promise<StompError>;
+
+  private constructor(options: StompConnectionOptions) {
+    const { address, tls, heartbeat } = options;
+    const { host, port } = address;
+    this.#options = options;
+    this.#socket = address.tls ? connectTls({ host, port, ...tls, ...(isIP(host) === 0 && { servername: host }) }) : connectTcp({ host, port });
+    // A frame is several small writes.
+    this.#socket.setNoDelay(true);
+    // So that a broker which sends no heart-beats can be seen to be gone, too.
+    this.#socket.setKeepAlive(true, heartbeat);
+    this.#client = new stompit.Client(this.#socket, {
+      heartbeat: [heartbeat, heartbeat],
+      // A beat may be late a little without the connection being given up: by either side.
+      heartbeatDelayMargin: heartbeat / 2,
+      heartbeatOutputMargin: heartbeat / 10,
+      maxLineLength: MAX_HEADER_BYTES,
+      maxHeaders: MAX_HEADERS,
+    } as ClientOptions);
+    keepHeadersReadable(this.#client);
+    this.closed = this.#gone();
+  }
+
+  /**
+   * Connects and subscribes; resolves when the broker has confirmed both.
+   * @throws StompError, also when the signal is aborted meanwhile.
+   */
+  static async open(options: StompConnectionOptions): Promise<StompConnection> {
+    const connection = new StompConnection(options);
+    const timer = setTimeout(() => connection.#giveUp(`no answer within ${options.timeout / 1000} s`), options.timeout);
+    try {
+      await Promise.race([connection.#subscribeToAll(), connection.#failed()]);
+    } finally {
+      clearTimeout(timer);
+    }
+    return connection;
+  }
+
+  #giveUp(reason: string): void {
+    this.#client.destroy(new Error(reason));
+  }
+
+  #takeLeave(): void {
+    if (!this.#accepted) this.#giveUp('not needed any more');
+    else {
+      this.#client.disconnect();
+      const timer = setTimeout(() => this.#socket.destroy(), DISCONNECT_TIMEOUT);
+      this.#socket.once('close', () => clearTimeout(timer));
+    }
+  }
+
+  /** Never settles if the connection goes while it waits. */
+  async #subscribeToAll(): Promise<void> {
+    const { address, headers, destinations } = this.#options;
+    const { virtualHost: host, login, passcode } = address;
+    await new Promise((resolve) => {
+      this.#socket.once(address.tls ? 'secureConnect' : 'connect', resolve);
+    });
+    await new Promise<void>((resolve) => {
+      this.#client.once('connect', () => {
+        this.#accepted = true;
+        // In place of what stompit has just set, before another frame can come.
+        this.#listenForErrors();
+        resolve();
+      });
+      this.#client.connect({ ...headers, 'accept-version': '1.1,1.2', host, ...(login !== undefined && { login }), ...(passcode !== undefined && { passcode }) });
+      this.#listenForErrors();
+    });
+    await Promise.all(destinations.map((destination, position) => this.#subscribe(destination, position)));
+  }
+
+  #subscribe({ destination, headers }: BusDestination, position: number): Promise<void> {
+    const id = headers?.id ?? `regindexer-${position}`;
+    const ack = 'client-individual';
+    // Not `subscribe`, which tells nothing of the broker's receipt. The types want a number as id, STOMP any text.
+    this.#client.setImplicitSubscription(id as unknown as number, ack, (error, frame) => {
+      if (error === null) this.#receive(destination, frame);
+    });
+    return new Promise((onReceipt) => {
+      this.#client.sendFrame('SUBSCRIBE', { ...headers, id, destination, ack }, { onReceipt } as Client.SendOptions).end();
+    });
+  }
+
+  /** stompit 1.0.0's own handler ends the process: it destroys the frame where it means the connection, with an error that nobody hears. */
+  #listenForErrors(): void {
+    this.#client.setCommandHandler('ERROR', (frame) => {
+      const { headers } = frame as unknown as { readonly headers: Readonly<Record<string, string>> };
+      readBody(frame as unknown as Readable, (body = Buffer.of()) => {
+        const reason = [headers.message ?? 'ERROR', firstLine(body.toString())].filter((line) => line !== '').join(': ');
+        this.#client.destroy(new ErrorFrame(this.#withoutPasscode(reason)));
+      });
+    });
+  }
+
+  #receive(destination: string, frame: Client.Message): void {
+    readBody(frame, (body) => this.#options.onMessage({ destination, body, ack: () => this.#client.ack(frame) }));
+  }
+
+  async #failed(): Promise<never> {
+    throw await this.closed;
+  }
+
+  async #gone(): Promise<StompError> {
+    let cause: Error | undefined;
+    this.#client.on('error', (error: Error) => {
+      cause ??= error;
+    });
+    const { signal } = this.#options;
+    const onAbort = (): void => this.#takeLeave();
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort);
+    await new Promise((resolve) => {
+      this.#socket.once('close', resolve);
+    });
+    signal.removeEventListener('abort', onAbort);
+    return new StompError(reasonOf(cause), { cause, refused: cause instanceof ErrorFrame && !this.#accepted });
+  }
+
+  /** Brokers may quote what they do not like. */
+  #withoutPasscode(text: string): string {
+    const passcode = this.#options.address.passcode ?? this.#options.headers.passcode;
+    return passcode === undefined || passcode === '' ? text : text.replaceAll(passcode, '***');
+  }
+}
+
+/** The broker's own word. */
+class ErrorFrame extends Error {}
+
+/** Reads the body of a frame to its end; gives `undefined` for one over 1 MiB. */
+function readBody(frame: Readable, onBody: (body: Buffer | undefined) => void): void {
+  let chunks: Buffer[] = [];
+  let bytes = 0;
+  frame.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes <= MAX_BODY_BYTES) chunks.push(chunk);
+    else chunks = [];
+  });
+  frame.on('end', () => onBody(bytes <= MAX_BODY_BYTES ? Buffer.concat(chunks) : undefined));
+}
+
+/** Why the connection is gone, in one line. */
+function reasonOf(error: Error | undefined): string {
+  if (error === undefined || error.message.startsWith('connection ended')) return 'the broker closed the connection';
+  if (error.message === 'connection timed out') return 'the broker was silent for longer than its heart-beats allow';
+  // Of several addresses of one host.
+  if (error instanceof AggregateError) return error.errors.map(String).join(', ');
+  return error.message.slice(0, MAX_REASON_LENGTH);
+}
+
+function firstLine(text: string): string {
+  return /^.*/.exec(text.trim())?.[0] ?? '';
+}
