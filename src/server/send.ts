@@ -16,7 +16,12 @@ export async function sendServed(request: FastifyRequest, reply: FastifyReply, s
   reply.headers(served.headers);
   if (override) reply.headers(override);
   const { body } = served;
-  if (Buffer.isBuffer(body)) return reply.send(body);
+  // Fastify takes a buffer over shared memory for an object, unless it is told that nothing is to be serialized.
+  if (Buffer.isBuffer(body)) return reply.serializer(asItIs).send(body);
   if (request.method === 'HEAD') return reply.send();
   return reply.send(body.length <= MAX_READ ? await body.read() : body.stream());
+}
+
+function asItIs(body: Buffer): Buffer {
+  return body;
 }
