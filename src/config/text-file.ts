@@ -1,0 +1,64 @@
+/** Reads small text files, and says in a few words why one cannot be read. */
+import { accessSync, closeSync, constants, openSync, readSync, statSync } from 'node:fs';
+
+/** A file's text, or what is wrong with it, in words that follow its name. */
+export type TextFile = { readonly text: string } | { readonly fault: string; readonly cause?: unknown };
+
+/** Reads a file of UTF-8 text of at most `limit` bytes; a byte order mark is left out. */
+export function readTextFile(file: string, limit: number): TextFile {
+  let bytes: Uint8Array;
+  try {
+    bytes = readAtMost(file, limit + 1);
+  } catch (cause) {
+    return { fault: systemFault(cause), cause };
+  }
+  if (bytes.length > limit) return { fault: `is larger than ${limit / 1024} KiB` };
+  if (bytes.includes(0)) return { fault: 'is a binary file' };
+  try {
+    return { text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
+  } catch (cause) {
+    return { fault: 'is not in UTF-8', cause };
+  }
+}
+
+/** Why `file` cannot be read; `undefined` if it can. */
+export function fileFault(file: string): string | undefined {
+  try {
+    accessSync(file, constants.R_OK);
+    return statSync(file).isDirectory() ? IS_FOLDER : undefined;
+  } catch (error) {
+    return systemFault(error);
+  }
+}
+
+/** The size a file claims is not relied upon: pipes and devices claim none. */
+function readAtMost(file: string, limit: number): Uint8Array {
+  const descriptor = openSync(file, 'r');
+  try {
+    const buffer = new Uint8Array(limit);
+    let length = 0;
+    let read: number;
+    do {
+      read = readSync(descriptor, buffer, length, limit - length, null);
+      length += read;
+    } while (read > 0);
+    return buffer.subarray(0, length);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+const IS_FOLDER = 'is a folder';
+
+const FAULTS: ReadonlyMap<unknown, string> = new Map([
+  ['EISDIR', IS_FOLDER],
+  ['ENOENT', 'does not exist'],
+  ['ENOTDIR', 'does not exist'],
+  ['EACCES', 'may not be read by this user'],
+  ['EPERM', 'may not be read by this user'],
+]);
+
+function systemFault(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return FAULTS.get(code) ?? `cannot be read (${String(code ?? error)})`;
+}
