@@ -1,0 +1,297 @@
+/** Every key of the configuration file: its name, its type, its default and what it means. */
+import { Type, type Static } from 'typebox';
+import { indexName } from './index-name.ts';
+import { proxyAddresses } from './proxy-addresses.ts';
+import {
+  LONGEST_TIMER,
+  bearerToken,
+  duration,
+  flag,
+  glob,
+  outputFile,
+  path,
+  readableFile,
+  secret,
+  text,
+  wholeNumber,
+} from './rules.ts';
+import { brokerUrl, httpUrl, registryUrl, urlReference } from './url-rules.ts';
+
+/** A section of `registries`. */
+export const registrySchema = Type.Object({
+  repositories: Type.Array(glob(), {
+    description: 'Names and globs of the repositories to read. Names alone need no catalog.',
+    default: [],
+    otherwise: 'all in the catalog',
+  }),
+  username: Type.Optional(text({ description: 'Login; needs `password` too.', otherwise: 'from `auth_file`' })),
+  password: Type.Optional(secret({ description: 'Password of `username`.', otherwise: 'from `auth_file`' })),
+  auth_file: Type.Optional(
+    readableFile({
+      description: 'Logins as `skopeo login` and `docker login` write them.',
+      otherwise: '`REGISTRY_AUTH_FILE`, `containers/auth.json` in `XDG_RUNTIME_DIR`, `~/.docker/config.json`',
+    }),
+  ),
+  ca_file: Type.Optional(
+    readableFile({
+      description: 'Certificates to trust beside the system’s own (PEM).',
+      otherwise: 'from `/etc/containers/certs.d` and `/etc/docker/certs.d`',
+    }),
+  ),
+  client_cert: Type.Optional(
+    readableFile({
+      description: 'Client certificate (PEM); needs `client_key` too.',
+      otherwise: 'from `/etc/containers/certs.d` and `/etc/docker/certs.d`',
+    }),
+  ),
+  client_key: Type.Optional(readableFile({ description: 'Key of `client_cert` (PEM).', otherwise: 'as `client_cert`' })),
+  concurrency: wholeNumber(1, 1000, { description: 'How many requests may be under way at once.', default: 16 }),
+  timeout: duration({ description: 'How long one request may take.', default: '30s' }, 1, LONGEST_TIMER),
+});
+
+const index = Type.Object({
+  registry: registryUrl({
+    description: 'The registry to read: `http(s)://…`, or `oci:FOLDER`, where every OCI image layout is a repository.',
+  }),
+  registry_public: Type.Optional(
+    urlReference({
+      description: 'The registry’s URL as clients see it; may be relative to the index’s URL.',
+      otherwise: '`registry` as written; `/` for `oci:`',
+    }),
+  ),
+  output: Type.Optional(outputFile({ description: 'A file to write the index to as well.', otherwise: 'none' })),
+  tags: Type.Array(glob(), {
+    description: 'Globs (`*`, `?`), any of which must match a tag.',
+    default: ['*'],
+    minItems: 1,
+  }),
+  required_annotations: Type.Array(text({ expected: 'an annotation’s key' }), {
+    description: 'Annotations that an image must all have.',
+    default: [],
+  }),
+  required_labels: Type.Array(text({ expected: 'a label’s key' }), {
+    description: 'Labels that an image must all have.',
+    default: [],
+  }),
+  architectures: Type.Optional(
+    Type.Array(text({ expected: 'an architecture such as amd64' }), {
+      description: 'Architectures to keep, by their Go names.',
+      otherwise: 'all',
+      minItems: 1,
+    }),
+  ),
+  skip_flatpak_annotations: flag({
+    description: 'Leave out annotations that start with `org.flatpak.` or `org.freedesktop.`.',
+    default: false,
+  }),
+  skip_flatpak_labels: flag({
+    description: 'Leave out labels that start with `org.flatpak.` or `org.freedesktop.`.',
+    default: false,
+  }),
+  extract_icons: flag({ description: 'Write icons to files in `icons_dir` and name these in the index.', default: false }),
+  repository_include: Type.Array(glob(), {
+    description: 'Globs of the repositories to take.',
+    default: [],
+    otherwise: 'all',
+  }),
+  repository_exclude: Type.Array(glob(), {
+    description: 'Globs of repositories to leave out.',
+    default: [],
+    otherwise: 'none',
+  }),
+  repository_priority: Type.Array(glob(), {
+    description:
+      'Globs of repositories, the most wanted first: each Flatpak ref and architecture is then shown from one repository only.',
+    default: [],
+    otherwise: 'none',
+  }),
+  flatpak_annotations: flag({
+    description: 'Show the Flatpak labels as annotations, for clients before Flatpak 1.6.',
+    default: false,
+  }),
+  force_flatpak_token: flag({ description: 'Have clients ask for a token before they download.', default: false }),
+  signatures_dir: Type.Optional(
+    path({ description: 'Signatures to serve at `/NAME/signatures/`.', expected: 'a folder', otherwise: 'none' }),
+  ),
+  title: Type.Optional(text({ description: 'What people call this index.', otherwise: 'the index’s name' })),
+  comment: Type.Optional(text({ description: 'What it is, in one line.', otherwise: 'none' })),
+  description: Type.Optional(text({ description: 'What it is, in a few sentences.', otherwise: 'none' })),
+  homepage: Type.Optional(httpUrl({ description: 'Where to read more.', otherwise: 'none' }, 'any query')),
+  icon: Type.Optional(httpUrl({ description: 'A picture for it.', otherwise: 'none' }, 'any query')),
+  gpg_key: Type.Optional(
+    readableFile({ description: 'The public key that signatures are made with.', otherwise: 'none' }),
+  ),
+  runtime_repo: Type.Optional(
+    httpUrl({ description: 'The `.flatpakrepo` that has the runtimes of its apps.', otherwise: 'none' }, 'any query'),
+  ),
+});
+
+const daemon = Type.Object(
+  {
+    topic_prefix: text({ description: 'How the topics on the bus start.', default: 'org.fedoraproject' }),
+    environment: text({ description: 'What follows the prefix.', default: 'dev' }),
+  },
+  { default: {} },
+);
+
+const server = Type.Object(
+  {
+    host: text({ description: 'The address to listen on.', default: '127.0.0.1' }),
+    port: wholeNumber(0, 65_535, { description: 'The port; 0 lets the system choose.', default: 8080 }),
+    tls: Type.Optional(
+      Type.Object(
+        {
+          cert: readableFile({ description: 'Certificate chain (PEM); with it the server speaks HTTPS and HTTP/2.' }),
+          key: readableFile({ description: 'Key of `cert` (PEM).' }),
+        },
+        { otherwise: 'plain HTTP' },
+      ),
+    ),
+    base_url: Type.Optional(
+      httpUrl({
+        description: 'The server’s public URL, written into `.flatpakrepo` and `.flatpakref` files.',
+        otherwise: 'from the request',
+      }),
+    ),
+    admin_token: Type.Optional(
+      bearerToken({ description: 'Bearer token of `/reindex`.', otherwise: 'none: the route answers 403' }),
+    ),
+    admin_token_file: Type.Optional(path({ description: 'A file that holds `admin_token`.', otherwise: 'none' })),
+    events_token: Type.Optional(
+      bearerToken({ description: 'Bearer token of `/events`.', otherwise: 'none: the route answers 403' }),
+    ),
+    events_token_file: Type.Optional(path({ description: 'A file that holds `events_token`.', otherwise: 'none' })),
+    max_age: duration({ description: '`Cache-Control: max-age` of indexes.', default: '60s' }),
+    registry_proxy: flag({
+      description: 'Serve `/v2/` of the default index’s registry from here; always on for `oci:`.',
+      default: false,
+    }),
+    trust_proxy: Type.Union(
+      [
+        Type.Boolean(),
+        Type.Integer({ minimum: 1 }),
+        proxyAddresses(),
+        Type.Array(proxyAddresses(), { minItems: 1 }),
+      ],
+      {
+        description: 'Proxies whose `X-Forwarded-*` headers are believed: all, how many hops, or their addresses.',
+        default: false,
+        expected: 'true, false, a number of hops, or addresses and networks of proxies',
+      },
+    ),
+    workers: wholeNumber(1, 256, { description: 'How many processes or threads serve.', default: 1 }),
+  },
+  { default: {} },
+);
+
+const headers = (description: string) =>
+  Type.Record(Type.String(), Type.Union([Type.String(), Type.Boolean(), Type.Number()], { expected: 'a text', secret: true }), {
+    description,
+    default: {},
+    otherwise: 'none',
+    expected: 'headers and their values',
+  });
+
+const destinationName = (description?: string) =>
+  text({ expected: 'a destination such as /topic/org.example.compose', ...(description !== undefined && { description }) });
+
+const bus = Type.Object(
+  {
+    url: Type.Optional(
+      Type.Union([brokerUrl(), Type.Array(brokerUrl(), { minItems: 1, expected: 'a list of at least one broker' })], {
+        description: 'The broker, `stomp://USER:PASSWORD@HOST:61613/VHOST` or `stomps://…`, or a list to fail over.',
+        otherwise: 'none',
+        expected: 'the URL of a STOMP broker, or a list of such',
+        secret: true,
+      }),
+    ),
+    destinations: Type.Optional(
+      Type.Array(
+        Type.Union(
+          [
+            destinationName(),
+            Type.Object({
+              destination: destinationName('What to subscribe to.'),
+              headers: headers('Headers of this subscription, such as `id` and `durable`.'),
+            }),
+          ],
+          { expected: 'a destination such as /topic/org.example.compose, or {destination, headers}' },
+        ),
+        {
+          description: 'What to subscribe to: names, or `{destination, headers}`.',
+          otherwise: '`/topic/PREFIX.ENV.bodhi.mashtask.complete` and `/topic/PREFIX.ENV.bodhi.compose.complete` from `daemon`',
+          minItems: 1,
+        },
+      ),
+    ),
+    content_types: Type.Union(
+      [Type.Literal('any'), Type.Array(text({ expected: 'a content type such as flatpak' }), { minItems: 1 })],
+      {
+        description: 'Values of `ctype` that trigger a rebuild; `any` for every message.',
+        default: ['container', 'flatpak'],
+        expected: '"any", or a list such as [container, flatpak]',
+      },
+    ),
+    ca_file: Type.Optional(
+      readableFile({ description: 'Certificates to trust (PEM).', otherwise: 'the system’s own' }),
+    ),
+    client_cert: Type.Optional(
+      readableFile({ description: 'Client certificate (PEM); needs `client_key` too.', otherwise: 'none' }),
+    ),
+    client_key: Type.Optional(readableFile({ description: 'Key of `client_cert` (PEM).', otherwise: 'none' })),
+    headers: headers('Headers of the connection.'),
+    heartbeat: duration(
+      { description: 'How often each side must send something; 0 for no heart-beats.', default: '10s' },
+      0,
+      LONGEST_TIMER,
+    ),
+  },
+  { default: {} },
+);
+
+/** The whole file. */
+export const configSchema = Type.Object({
+  state_dir: path({
+    description: 'Where the catalog and the last indexes are kept.',
+    default: './state',
+    expected: 'a folder',
+  }),
+  icons_dir: Type.Optional(
+    path({ description: 'Where icons are written.', expected: 'a folder', otherwise: '`icons` in `state_dir`' }),
+  ),
+  icons_uri: urlReference({
+    description: 'Public URI of `icons_dir`, relative to the index’s URL. A missing last `/` is added.',
+    default: '/icons/',
+  }),
+  indexes: Type.Record(Type.String(), index, {
+    expected: 'at least one index',
+    placeholder: 'NAME',
+    keys: indexName(),
+    minProperties: 1,
+  }),
+  default_index: Type.Optional(
+    text({
+      description: 'The index that answers at `/index/static`.',
+      expected: 'the name of an index',
+      otherwise: 'the first',
+    }),
+  ),
+  registries: Type.Record(Type.String(), registrySchema, {
+    default: {},
+    expected: 'registries by their URL',
+    placeholder: 'URL',
+    keys: registryUrl(),
+  }),
+  rescan_interval: duration(
+    { description: 'How long after a full rebuild everything is read again; 0 for never.', default: '1h' },
+    0,
+    LONGEST_TIMER,
+  ),
+  clean_files_after: duration({ description: 'How long icons that no index names any more are kept.', default: '1d' }),
+  daemon,
+  server,
+  bus,
+});
+
+/** What a configuration file says, with defaults in place. */
+export type ConfigFile = Static<typeof configSchema>;

@@ -1,0 +1,64 @@
+/** URLs in the configuration file. */
+import { Type, type TString } from 'typebox';
+import { LAYOUTS } from '../registry/registry-id.ts';
+import { secret, type Options } from './rules.ts';
+
+const CREDENTIALS = 'holds a user name or password';
+
+/** `schema` with a rule: `fault` says what is wrong with a value, `undefined` if nothing is. */
+function faultless(schema: TString, fault: (written: string) => string | undefined) {
+  return Type.Refine(
+    schema,
+    (written) => fault(written) === undefined,
+    (written) => fault(written) ?? '',
+  );
+}
+
+/** The address of a registry: `http(s)://…`, or `oci:FOLDER`. */
+export function registryUrl(options: Options = {}) {
+  return faultless(secret({ expected: 'http(s)://HOST[:PORT][/PATH] or oci:FOLDER', ...options }), registryFault);
+}
+
+function registryFault(written: string): string | undefined {
+  if (written.startsWith(LAYOUTS)) return written === LAYOUTS || written.includes('\0') ? 'names no folder' : undefined;
+  const fault = urlFault(written, ['http:', 'https:']);
+  return fault === CREDENTIALS ? `${fault} (set registries.URL.username and password instead)` : fault;
+}
+
+/** A whole http(s) URL, without credentials, query and fragment unless `query` allows these two. */
+export function httpUrl(options: Options, query: 'no query' | 'any query' = 'no query') {
+  const url = secret({ expected: 'a URL such as https://apps.example.org', ...options });
+  return faultless(url, (written) => urlFault(written, ['http:', 'https:'], undefined, query));
+}
+
+/** An http(s) URL, or one relative to the URL of the index. */
+export function urlReference(options: Options) {
+  const reference = secret({ expected: 'a URL, or a path such as /icons/', ...options });
+  return faultless(reference, (written) => urlFault(written, ['http:', 'https:'], 'http://registry.example.org/index/'));
+}
+
+/** The address of a STOMP broker; may hold a login. */
+export function brokerUrl() {
+  return faultless(secret({ expected: 'stomp://[USER:PASSWORD@]HOST[:PORT][/VHOST] or stomps://…' }), brokerFault);
+}
+
+function brokerFault(written: string): string | undefined {
+  const fault = urlFault(written, ['stomp:', 'stomps:']);
+  if (fault !== undefined && fault !== CREDENTIALS) return fault;
+  return new URL(written).hostname === '' ? 'names no host' : undefined;
+}
+
+/** What is wrong with a URL, without any of its characters: it may hold a password. */
+function urlFault(
+  written: string,
+  protocols: readonly string[],
+  base?: string,
+  query: 'no query' | 'any query' = 'no query',
+): string | undefined {
+  const url = /\s/.test(written) ? null : URL.parse(written, base);
+  if (url === null || !protocols.includes(url.protocol)) {
+    return `is no ${protocols.map((protocol) => protocol.slice(0, -1)).join(' or ')} URL`;
+  }
+  if (query === 'no query' && /[?#]/.test(written)) return 'has a query or fragment';
+  return url.username === '' && url.password === '' ? undefined : CREDENTIALS;
+}
