@@ -1,0 +1,80 @@
+/** The configuration as the program uses it: names in camelCase, paths absolute, times in numbers, references resolved. */
+import type { CamelKeys } from './camel-keys.ts';
+import type { ConfigFile } from './schema.ts';
+
+/** Plain keys come from the schema, which says what they mean; those that were worked out are named here. */
+export interface Config {
+  /** The configuration file; absolute. */
+  readonly file: string;
+  readonly stateDir: string;
+  readonly iconsDir: string;
+  /** A URL, or relative to the index's URL; ends with `/`. */
+  readonly iconsUri: string;
+  /** By `id`; one for each registry that an index reads. */
+  readonly registries: ReadonlyMap<string, RegistryConfig>;
+  /** In the order of the file; at least one. */
+  readonly indexes: readonly IndexConfig[];
+  /** The name of one of `indexes`. */
+  readonly defaultIndex: string;
+  /** Milliseconds; 0 for never. */
+  readonly rescanInterval: number;
+  /** Milliseconds. */
+  readonly cleanFilesAfter: number;
+  readonly server: ServerConfig;
+  /** `undefined` if no broker is given. */
+  readonly bus: BusConfig | undefined;
+}
+
+type RegistrySection = ConfigFile['registries'][string];
+type IndexSection = ConfigFile['indexes'][string];
+
+/** How one registry is read. `repositories` is empty for all that its catalog lists. */
+export interface RegistryConfig extends CamelKeys<Omit<RegistrySection, 'timeout'>> {
+  /** The registry's URL without a slash at its end, or `oci:` and the absolute path of a folder. */
+  readonly id: string;
+  /** Milliseconds for one request. */
+  readonly timeout: number;
+}
+
+/** One index. */
+export interface IndexConfig extends CamelKeys<Omit<IndexSection, 'registry' | 'registry_public'>> {
+  readonly name: string;
+  /** FILE of the route `/index/FILE.json`. */
+  readonly fileName: string;
+  /** The `id` of its registry. */
+  readonly registry: string;
+  /** The `Registry` that clients see. */
+  readonly registryPublic: string;
+}
+
+/** Keys of the server's section that are worked out. */
+type Resolved = 'adminToken' | 'adminTokenFile' | 'eventsToken' | 'eventsTokenFile' | 'baseUrl' | 'maxAge';
+
+/** How the server answers. */
+export interface ServerConfig extends Omit<CamelKeys<ConfigFile['server']>, Resolved> {
+  /** Bearer token of `/reindex`; without one the route answers 403. */
+  readonly adminToken: string | undefined;
+  /** Bearer token of `/events`; without one the route answers 403. */
+  readonly eventsToken: string | undefined;
+  /** The public URL, without a slash at its end; `undefined` for what a request says. */
+  readonly baseUrl: string | undefined;
+  /** Seconds. */
+  readonly maxAge: number;
+}
+
+/** Which messages on which broker trigger a rebuild. */
+export interface BusConfig extends CamelKeys<Omit<ConfigFile['bus'], 'url' | 'destinations' | 'headers' | 'heartbeat'>> {
+  /** Brokers to fail over between; at least one. They may hold a login. */
+  readonly urls: readonly string[];
+  readonly destinations: readonly BusDestination[];
+  /** Headers of the connection. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Milliseconds; 0 for no heart-beats. */
+  readonly heartbeat: number;
+}
+
+/** One subscription. */
+export interface BusDestination {
+  readonly destination: string;
+  readonly headers: Readonly<Record<string, string>>;
+}

@@ -1,0 +1,33 @@
+/** Reads the configuration file. */
+import { dirname, resolve } from 'node:path';
+import { checkRelations } from './check-relations.ts';
+import { ConfigError } from './config-error.ts';
+import { ConfigReader } from './config-reader.ts';
+import type { Config } from './config.ts';
+import type { Incomplete } from './incomplete.ts';
+import { ProblemList } from './problem-list.ts';
+import { readTokens } from './read-tokens.ts';
+import type { Environment } from './replace-variables.ts';
+import { resolveConfig } from './resolve-config.ts';
+import { configSchema, type ConfigFile } from './schema.ts';
+import { readYamlFile } from './yaml-file.ts';
+
+/**
+ * Reads the configuration in `file`, with variables from `environment`. Also reads the files that hold tokens, and looks
+ * whether certificates and keys can be read.
+ * @throws ConfigError with every problem that the file has.
+ */
+export function readConfig(file: string, environment: Environment): Config {
+  const absolute = resolve(file);
+  const folder = dirname(absolute);
+  const yaml = readYamlFile(file);
+  const problems = new ProblemList(file, yaml.lines);
+  const reader = new ConfigReader(yaml, folder, environment, problems);
+  const written = (reader.read(configSchema) ?? {}) as Incomplete<ConfigFile>;
+  const names = reader.names(['indexes']);
+  checkRelations(written, names, folder, problems);
+  const tokens = readTokens(written.server ?? {}, problems);
+  const found = problems.sorted();
+  if (found.length > 0) throw new ConfigError(found);
+  return resolveConfig(absolute, written as ConfigFile, names, tokens);
+}
