@@ -1,0 +1,81 @@
+/** Says in a few lines what a configuration means. */
+import { LAYOUTS } from '../registry/registry-id.ts';
+import type { BusConfig, Config, IndexConfig, RegistryConfig, ServerConfig } from './config.ts';
+import { formatDuration } from './duration.ts';
+
+/** Plain text, one fact a line, without secrets. */
+export function describeConfig(config: Config): string {
+  const { file, indexes, registries, defaultIndex, server, bus } = config;
+  return [
+    `Configuration ${file}`,
+    ...indexes.flatMap((index) => describeIndex(index, index.name === defaultIndex)),
+    ...[...registries.values()].map(describeRegistry),
+    `Icons: in ${config.iconsDir}, served at ${config.iconsUri}, kept for ${formatDuration(config.cleanFilesAfter)} when unused`,
+    `State: in ${config.stateDir}`,
+    `Listening: ${describeListening(server)}`,
+    ...describePulls(config),
+    `Rebuilds: ${describeTriggers(config)}`,
+    ...(bus === undefined ? [] : [describeBus(bus)]),
+    ...(server.adminToken === undefined ? ['POST /reindex answers 403: server.admin_token is not set'] : []),
+    ...(server.eventsToken === undefined ? ['POST /events answers 403: server.events_token is not set'] : []),
+  ].join('\n');
+}
+
+function describeIndex(index: IndexConfig, isDefault: boolean): readonly string[] {
+  const selection = [
+    `tags ${index.tags.join(', ')}`,
+    ...some('repositories', index.repositoryInclude),
+    ...some('without repositories', index.repositoryExclude),
+    ...some('preferring repositories', index.repositoryPriority),
+    ...some('architectures', index.architectures ?? []),
+    ...some('with annotations', index.requiredAnnotations),
+    ...some('with labels', index.requiredLabels),
+  ];
+  const routes = [`/index/${index.fileName}.json`, `/${index.name}/index/static`, ...(isDefault ? ['/index/static'] : [])];
+  return [
+    `Index ${index.name}${isDefault ? ' (default)' : ''}: from ${index.registry}`,
+    `  takes: ${selection.join('; ')}`,
+    `  tells clients to download from: ${index.registryPublic}`,
+    `  served at: ${routes.join(', ')}`,
+    ...(index.output === undefined ? [] : [`  written to: ${index.output}`]),
+  ];
+}
+
+function some(what: string, names: readonly string[]): readonly string[] {
+  return names.length === 0 ? [] : [`${what} ${names.join(', ')}`];
+}
+
+function describeRegistry({ id, repositories, username, concurrency, timeout }: RegistryConfig): string {
+  const read = repositories.length === 0 ? 'all repositories' : `repositories ${repositories.join(', ')}`;
+  if (id.startsWith(LAYOUTS)) return `Registry ${id}: ${read}`;
+  const login = username === undefined ? '' : `, as ${username}`;
+  return `Registry ${id}: ${read}${login}, at most ${concurrency} requests at once, ${formatDuration(timeout)} for each`;
+}
+
+function describeListening({ host, port, tls, baseUrl }: ServerConfig): string {
+  const address = `${tls === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return baseUrl === undefined ? address : `${address}, known as ${baseUrl}`;
+}
+
+/** `oci:` folders have no server of their own. */
+function describePulls({ indexes, defaultIndex, server }: Config): readonly string[] {
+  const registry = indexes.find(({ name }) => name === defaultIndex)?.registry ?? '';
+  const isServed = server.registryProxy || registry.startsWith(LAYOUTS);
+  return isServed ? [`Pulls: /v2/ answers for ${registry}`] : [];
+}
+
+function describeTriggers({ rescanInterval, bus, server }: Config): string {
+  return [
+    'at the start',
+    ...(rescanInterval === 0 ? [] : [`${formatDuration(rescanInterval)} after the last`]),
+    ...(bus === undefined ? [] : ['on bus messages']),
+    ...(server.eventsToken === undefined ? [] : ['on POST /events']),
+    ...(server.adminToken === undefined ? [] : ['on POST /reindex']),
+  ].join(', ');
+}
+
+function describeBus({ urls, destinations, contentTypes }: BusConfig): string {
+  const brokers = urls.map((url) => new URL(url)).map(({ protocol, host }) => `${protocol}//${host}`);
+  const types = contentTypes === 'any' ? 'any content type' : `content types ${contentTypes.join(', ')}`;
+  return `Bus: ${brokers.join(' or ')}, ${destinations.map(({ destination }) => destination).join(' and ')}, ${types}`;
+}

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { dirname } from 'node:path';
+import { test } from 'node:test';
+import { describeConfig } from '../../src/config/describe-config.ts';
+import { INDEX, configOf } from './config-file.ts';
+
+test('a small configuration is described in a few lines', (t) => {
+  const config = configOf(t, INDEX);
+  assert.equal(
+    describeConfig(config).replaceAll(dirname(config.file), '/etc'),
+    `Configuration /etc/config.yaml
+Index all (default): from https://registry.example.org
+  takes: tags *
+  tells clients to download from: https://registry.example.org
+  served at: /index/all.json, /all/index/static, /index/static
+Registry https://registry.example.org: all repositories, at most 16 requests at once, 30s for each
+Icons: in /etc/state/icons, served at /icons/, kept for 1d when unused
+State: in /etc/state
+Listening: http://127.0.0.1:8080
+Rebuilds: at the start, 1h after the last
+POST /reindex answers 403: server.admin_token is not set
+POST /events answers 403: server.events_token is not set`,
+  );
+});
+
+test('a large configuration is described in full', (t) => {
+  const config = configOf(
+    t,
+    `
+rescan_interval: 0
+default_index: apps
+indexes:
+  all: {registry: https://registry.example.org, output: all-of-it.json}
+  apps:
+    registry: oci:images
+    tags: [latest, stable]
+    architectures: [amd64, arm64]
+    required_annotations: [a]
+    required_labels: [b]
+    repository_include: ["apps/*"]
+    repository_exclude: [apps/x]
+    repository_priority: [apps/y]
+registries: {"https://registry.example.org": {repositories: [a, b], username: indexer, password: x}}
+server: {host: "::1", port: 443, tls: {cert: config.yaml, key: config.yaml}, base_url: https://apps.example.org, admin_token: x, events_token: y}
+bus: {url: ["stomp://u:p@a.example.org:61613/v", stomps://b.example.org], destinations: [/topic/a, /topic/b]}
+`,
+  );
+  assert.equal(
+    describeConfig(config).replaceAll(dirname(config.file), '/etc'),
+    `Configuration /etc/config.yaml
+Index all: from https://registry.example.org
+  takes: tags *
+  tells clients to download from: https://registry.example.org
+  served at: /index/all-of-it.json, /all/index/static
+  written to: /etc/all-of-it.json
+Index apps (default): from oci:/etc/images
+  takes: tags latest, stable; repositories apps/*; without repositories apps/x; preferring repositories apps/y; architectures amd64, arm64; with annotations a; with labels b
+  tells clients to download from: /
+  served at: /index/apps.json, /apps/index/static, /index/static
+Registry https://registry.example.org: repositories a, b, as indexer, at most 16 requests at once, 30s for each
+Registry oci:/etc/images: all repositories
+Icons: in /etc/state/icons, served at /icons/, kept for 1d when unused
+State: in /etc/state
+Listening: https://[::1]:443, known as https://apps.example.org
+Pulls: /v2/ answers for oci:/etc/images
+Rebuilds: at the start, on bus messages, on POST /events, on POST /reindex
+Bus: stomp://a.example.org:61613 or stomps://b.example.org, /topic/a and /topic/b, content types container, flatpak`,
+  );
+});
+
+test('a configuration for every message says so', (t) => {
+  const config = configOf(t, `${INDEX}bus: {url: stomp://bus.example.org, content_types: any}`);
+  assert.match(describeConfig(config), /^Bus: stomp:\/\/bus\.example\.org, .*, any content type$/m);
+});

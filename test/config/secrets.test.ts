@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { describeConfig } from '../../src/config/describe-config.ts';
+import { INDEX, configError, configOf, writeConfig } from './config-file.ts';
+
+const SECRET = 'hunter2';
+
+const WRONG: readonly string[] = [
+  'indexes: {all: {registry: "https://user:hunter2@registry.example.org"}}',
+  'indexes: {all: {registry: "https://hunter2@registry.example.org"}}',
+  'indexes: {all: {registry: "https:user:hunter2@registry.example.org"}}',
+  'indexes: {all: {registry: "user:hunter2@registry.example.org"}}',
+  'indexes: {all: {registry: "https://registry.example.org/?token=hunter2"}}',
+  `${INDEX}registries: {"https://user:hunter2@registry.example.org": {}}`,
+  `${INDEX}registries: {"https://registry.example.org/?token=hunter2": {}}`,
+  `${INDEX}registries: {"https://registry.example.com": {username: hunter2, password: [hunter2]}}`,
+  `${INDEX}registries: {"https://registry.example.org": {password: {hunter2: 1}}}`,
+  `${INDEX}registries: {"https://registry.example.org": hunter2}`,
+  `${INDEX}server: {admin_token: "hunter2 hunter2"}`,
+  `${INDEX}server: {admin_token: [hunter2]}`,
+  `${INDEX}server: {admin_token: hunter2, admin_token_file: config.yaml}`,
+  `${INDEX}server: {admin_token: \${TOKEN} \${NOWHERE}}`,
+  `${INDEX}server: {events_token_file: secret}`,
+  `${INDEX}server: {events_token_file: \${TOKEN}}`,
+  `${INDEX}server: {port: \${TOKEN}}`,
+  `${INDEX}server: {tls: {cert: \${TOKEN}, key: \${TOKEN}}}`,
+  `${INDEX}default_index: \${URL}`,
+  `${INDEX}bus: {url: "stomp://user:hunter2@bus example.org"}`,
+  `${INDEX}bus: {url: "amqp://user:hunter2@bus.example.org"}`,
+  `${INDEX}bus: {url: {hunter2: x}}`,
+  `${INDEX}bus: {headers: {passcode: [hunter2]}}`,
+  `${INDEX}server: {admin_token: *hunter2}`,
+  `${INDEX}server:\n  admin_token: !hunter2 x`,
+  `${INDEX}server:\n  admin_token: hunter2: x`,
+  `${INDEX}server:\n  admin_token: "hunter2`,
+  `${INDEX}server:\n  admin_token: @hunter2`,
+  `${INDEX}server: {admin_token: "a" hunter2}`,
+  `${INDEX}server: {admin_token: hunter2,, }`,
+];
+
+for (const yaml of WRONG) {
+  test(`no secret in what is said of ${JSON.stringify(yaml.replace(INDEX, ''))}`, (t) => {
+    const file = writeConfig(t, yaml, { secret: `${SECRET}\n${SECRET}` });
+    const { message, problems } = configError(file, { TOKEN: SECRET, URL: `https://user:${SECRET}@example.org` });
+    assert.ok(!message.includes(SECRET), message);
+    assert.ok(!JSON.stringify(problems).includes(SECRET), message);
+  });
+}
+
+test('no secret in the description', (t) => {
+  const config = configOf(
+    t,
+    `${INDEX}registries: {"https://registry.example.org": {username: user, password: hunter2}}
+server: {admin_token: hunter2, events_token: hunter2}
+bus: {url: "stomp://user:hunter2@bus.example.org:61613/hunter2", headers: {passcode: hunter2}, destinations: [{destination: /topic/a, headers: {x: hunter2}}]}`,
+  );
+  assert.ok(!describeConfig(config).includes(SECRET), describeConfig(config));
+});
