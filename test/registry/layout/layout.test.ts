@@ -9,7 +9,7 @@ import { blobFile, CONFIG, INDEX, MANIFEST, temporaryFolder, writeBlob, writeIma
 
 test('an image is read from tag to labels', async (t) => {
   const folder = await temporaryFolder(t);
-  const [descriptor] = await writeLayout(join(folder, 'app'), [{ tag: 'stable', labels: { __proto__: 'x', 'org.flatpak.ref': 'app/a/x86_64/stable' } }]);
+  const [descriptor] = await writeLayout(join(folder, 'app'), [{ tag: 'stable', labels: { 'org.flatpak.ref': 'app/a/x86_64/stable' } }]);
   const source = new LayoutRegistrySource(folder);
   assert.deepEqual(await source.tags('app'), ['stable']);
   assert.deepEqual(await source.resolve('app', 'stable'), descriptor);

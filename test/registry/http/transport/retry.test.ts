@@ -70,9 +70,12 @@ test('a 429 stops all requests for its pause', async (t) => {
 test('an abort ends a pause, and a wait for its end, at once', async (t) => {
   const aborting = new AbortController();
   const reason = new Error('enough');
-  const { url, seen } = await playRegistry(t, (_request, response) => {
-    sendJson(response, {}, { 'retry-after': '20' }, 429);
-    response.on('close', () => setImmediate(() => aborting.abort(reason)));
+  const { url, seen } = await playRegistry(t, (request, response) => {
+    // The connection is closed once the answer was read.
+    request.socket.once('close', () => {
+      aborting.abort(reason);
+    });
+    sendJson(response, {}, { 'retry-after': '20', connection: 'close' }, 429);
   });
   const source = readRegistry(t, url, { concurrency: 1 });
   const requests = ['a', 'b', 'c'].map((repository) => source.tags(repository, aborting.signal));
