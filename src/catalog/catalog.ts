@@ -35,6 +35,7 @@ export interface TagRecord {
  * What each registry holds. `registry` is always a {@link RegistrySource}'s `id`.
  * Tags are kept for each registry and repository; manifests are content-addressed and shared by all.
  * Reads see what was written before them; each write method is one transaction, whole or not at all.
+ * Every method throws a {@link CatalogError} if what it is kept in is damaged, full or cannot be reached.
  */
 export interface Catalog {
   /** All repositories of a registry, by name in code point order. */
@@ -55,7 +56,10 @@ export interface Catalog {
   /** Remembers an image index or an artifact. Safe to repeat. */
   putManifest(manifest: Exclude<Manifest, { kind: 'image' }>): void;
 
-  /** Runs several writes as one transaction; rolled back if `write` throws. Not for `async` functions. */
+  /**
+   * Runs several writes as one transaction; rolled back if `write` throws. May be nested. Not for `async` functions.
+   * Many look-ups in a row are also faster in one.
+   */
   transaction<T>(write: () => T): T;
 
   /** The whole and successful result of reading a repository's tags: replaces them, and clears error and missed scans. */
@@ -67,7 +71,7 @@ export interface Catalog {
   /** A repository could not be read: its content stays. */
   recordFailure(registry: string, repository: string, error: string): void;
 
-  /** The registry's list did not name this repository: counts one more missed scan and returns how many there are. */
+  /** The registry's list did not name this repository: counts one more missed scan and returns how many there are; 0 if it is not known. */
   recordMissed(registry: string, repository: string): number;
 
   /** The registry said that the repository is gone. */

@@ -1,0 +1,59 @@
+/** The tables of the catalog. */
+
+/** Marks an SQLite file as a catalog: `RGIX`. */
+export const APPLICATION_ID = 0x52474958;
+
+/** To be raised by every change of {@link SCHEMA} and of what is written into it: a catalog of another version is read anew from the registries. */
+export const SCHEMA_VERSION = 1;
+
+/** The tables that a look-up reads; small, even where there are many images. */
+export const LOOKUP_TABLES = ['repository', 'tag', 'manifest', 'index_child'] as const;
+
+/**
+ * Text is compared byte by byte, which for UTF-8 is code point order.
+ * Digests are text: as bytes they would save 0.4 % of the file and no time.
+ * Labels and annotations stand apart from the rest of an image: with their icons they are nearly all of the file, and look-ups do without them.
+ * A checksum guards all of an image, since SQLite does not notice when a disk has changed the bytes of a text.
+ * Tags and index children may name digests that are not known (yet), so these are no foreign keys.
+ */
+export const SCHEMA = `
+  CREATE TABLE repository (
+    id INTEGER PRIMARY KEY,
+    registry TEXT NOT NULL,
+    name TEXT NOT NULL,
+    error TEXT,
+    missed_scans INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (registry, name)
+  ) STRICT;
+
+  CREATE TABLE tag (
+    repository INTEGER NOT NULL REFERENCES repository ON DELETE CASCADE,
+    tag TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (repository, tag)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE manifest (
+    id INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL CHECK (kind IN ('image', 'index', 'artifact')),
+    media_type TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    os TEXT,
+    architecture TEXT
+  ) STRICT;
+
+  CREATE TABLE index_child (
+    parent INTEGER NOT NULL REFERENCES manifest ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (parent, position)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE image (
+    manifest INTEGER PRIMARY KEY REFERENCES manifest ON DELETE CASCADE,
+    annotations TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+  ) STRICT;
+`;

@@ -1,0 +1,294 @@
+/** What the catalog remembers, and that it forgets nothing else. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite, test } from 'node:test';
+import type { TestContext } from 'node:test';
+import type { Image, KnownManifest } from '../../src/catalog/catalog.ts';
+import { SqliteCatalog } from '../../src/catalog/sqlite-catalog.ts';
+import { digestOf } from '../../src/registry/digest.ts';
+import type { ArtifactManifest, ImageIndexManifest } from '../../src/registry/manifest.ts';
+import { temporaryFolder } from './temporary-folder.ts';
+
+const REGISTRY = 'https://registry.example';
+const OTHER_REGISTRY = 'https://other.example';
+
+function openIn(t: TestContext, folder: string): SqliteCatalog {
+  const catalog = SqliteCatalog.open(join(folder, 'catalog.sqlite'), { onWarning: (warning) => assert.fail(warning) });
+  t.after(() => {
+    catalog.close();
+  });
+  return catalog;
+}
+
+function openNew(t: TestContext): SqliteCatalog {
+  return openIn(t, temporaryFolder(t));
+}
+
+function imageOf(name: string, more: Partial<Image> = {}): Image {
+  return {
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    digest: digestOf(name),
+    size: name.length,
+    os: 'linux',
+    architecture: 'amd64',
+    annotations: {},
+    labels: { 'org.flatpak.ref': `app/${name}/x86_64/stable` },
+    ...more,
+  };
+}
+
+function indexOf(name: string, children: readonly (Image | ImageIndexManifest)[]): ImageIndexManifest {
+  return {
+    kind: 'index',
+    mediaType: 'application/vnd.oci.image.index.v1+json',
+    digest: digestOf(name),
+    size: name.length,
+    manifests: children.map(({ mediaType, digest, size }) => ({ mediaType, digest, size })),
+  };
+}
+
+function artifactOf(name: string): ArtifactManifest {
+  return { kind: 'artifact', mediaType: 'application/vnd.oci.image.manifest.v1+json', digest: digestOf(name), size: name.length };
+}
+
+function descriptorOf({ mediaType, digest, size }: Image | ImageIndexManifest | ArtifactManifest): KnownManifest['descriptor'] {
+  return { mediaType, digest, size };
+}
+
+suite('manifests', () => {
+  test('an image is found by its digest, with and without its labels, also after closing and opening again', (t) => {
+    const folder = temporaryFolder(t);
+    const image = imageOf('one', { annotations: { created: 'today' } });
+    const writer = SqliteCatalog.open(join(folder, 'catalog.sqlite'), { onWarning: (warning) => assert.fail(warning) });
+    writer.putImage(image);
+    writer.close();
+
+    const catalog = openIn(t, folder);
+    assert.deepEqual(catalog.image(image.digest), image);
+    assert.deepEqual(catalog.manifest(image.digest), { kind: 'image', descriptor: descriptorOf(image), os: 'linux', architecture: 'amd64' });
+  });
+
+  test('an index names its children in its order, also those that are not known, and is no image', (t) => {
+    const catalog = openNew(t);
+    const children = ['zebra', 'ant', 'mole', 'ant'].map((name) => imageOf(name));
+    const index = indexOf('index', children);
+    catalog.putManifest(index);
+    assert.deepEqual(catalog.manifest(index.digest), { kind: 'index', descriptor: descriptorOf(index), manifests: children.map(({ digest }) => digest) });
+    assert.equal(catalog.image(index.digest), undefined);
+  });
+
+  test('an artifact is known and is no image', (t) => {
+    const catalog = openNew(t);
+    const artifact = artifactOf('signature');
+    catalog.putManifest(artifact);
+    assert.deepEqual(catalog.manifest(artifact.digest), { kind: 'artifact', descriptor: descriptorOf(artifact) });
+    assert.equal(catalog.image(artifact.digest), undefined);
+  });
+
+  test('a digest that was never put is not known', (t) => {
+    const catalog = openNew(t);
+    assert.equal(catalog.manifest(digestOf('nothing')), undefined);
+    assert.equal(catalog.image(digestOf('nothing')), undefined);
+  });
+
+  test('putting again is safe, and the last word holds when a digest turns out to be of another kind', (t) => {
+    const catalog = openNew(t);
+    const image = imageOf('same');
+    const index = indexOf('same', [imageOf('child')]);
+    catalog.putImage(image);
+    catalog.putImage(image);
+    assert.deepEqual(catalog.image(image.digest), image);
+    catalog.putManifest(index);
+    catalog.putManifest(index);
+    assert.equal(catalog.image(image.digest), undefined);
+    assert.deepEqual(catalog.manifest(image.digest), { kind: 'index', descriptor: descriptorOf(index), manifests: [digestOf('child')] });
+    catalog.putImage(image);
+    assert.deepEqual(catalog.image(image.digest), image);
+  });
+
+  test('sha512 digests are kept beside sha256 ones', (t) => {
+    const catalog = openNew(t);
+    const image = imageOf('long', { digest: digestOf('long', 'sha512') });
+    catalog.putImage(image);
+    assert.deepEqual(catalog.image(image.digest), image);
+  });
+
+  test('keys and values of every kind come back unchanged', (t) => {
+    const catalog = openNew(t);
+    const labels: Record<string, string> = Object.fromEntries([
+      ['__proto__', 'a key like others'],
+      ['constructor', ''],
+      ['', 'empty key'],
+      ['emoji \u{1F600}', '\u{1F468}\u200D\u{1F469}\u200D\u{1F467}'],
+      ['new\nline\r\n\t', 'a\nb\u2028c\u2029'],
+      ['nul\0key', 'a\0b\0'],
+      ['lone \ud800', '\udfff lone \ud83d'],
+      ["quote'\"\\", "'; DROP TABLE image; --"],
+      ['1 MiB', 'é'.repeat(512 * 1024)],
+      ['7', 'a key that looks like a number'],
+    ]);
+    const image = imageOf('strange', { labels, annotations: labels });
+    catalog.putImage(image);
+    const read = catalog.image(image.digest);
+    assert.deepEqual(read, image);
+    assert.deepEqual(Object.keys(read?.labels ?? {}), Object.keys(labels));
+    assert.equal(Object.getPrototypeOf(read?.labels), Object.prototype);
+  });
+});
+
+suite('tags and repositories', () => {
+  test('tags and repositories come in code point order', (t) => {
+    const catalog = openNew(t);
+    // In UTF-16 order U+1F600 would come before U+FF5E.
+    const names = ['10', '9', 'A', 'Z', 'a', 'a-b', 'a/b', 'z', '\uff5e', '\u{1f600}'];
+    const digest = digestOf('any');
+    for (const name of names.toReversed()) catalog.replaceTags(REGISTRY, name, names.toReversed().map((tag) => ({ tag, digest })));
+    const sorted = names.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+    assert.deepEqual(catalog.repositories(REGISTRY).map(({ name }) => name), sorted);
+    assert.deepEqual(catalog.tags(REGISTRY, 'a').map(({ tag }) => tag), sorted);
+  });
+
+  test('a tag moves, another is added and a third goes', (t) => {
+    const catalog = openNew(t);
+    const [one, two] = [digestOf('1'), digestOf('2')];
+    catalog.replaceTags(REGISTRY, 'app', [{ tag: 'latest', digest: one }, { tag: 'old', digest: one }]);
+    catalog.replaceTags(REGISTRY, 'app', [{ tag: 'latest', digest: two }, { tag: 'new', digest: one }]);
+    assert.deepEqual(catalog.tags(REGISTRY, 'app'), [{ tag: 'latest', digest: two }, { tag: 'new', digest: one }]);
+
+    catalog.setTag(REGISTRY, 'app', 'latest', one);
+    catalog.setTag(REGISTRY, 'app', 'new', undefined);
+    catalog.setTag(REGISTRY, 'app', 'newer', two);
+    assert.deepEqual(catalog.tags(REGISTRY, 'app'), [{ tag: 'latest', digest: one }, { tag: 'newer', digest: two }]);
+  });
+
+  test('a single tag makes its repository known; removing one does not', (t) => {
+    const catalog = openNew(t);
+    catalog.setTag(REGISTRY, 'nowhere', 'latest', undefined);
+    assert.deepEqual(catalog.repositories(REGISTRY), []);
+    catalog.setTag(REGISTRY, 'app', 'latest', digestOf('1'));
+    assert.deepEqual(catalog.repositories(REGISTRY), [{ name: 'app', error: undefined, missedScans: 0 }]);
+  });
+
+  test('registries do not see each other’s repositories', (t) => {
+    const catalog = openNew(t);
+    catalog.replaceTags(REGISTRY, 'app', [{ tag: 'latest', digest: digestOf('1') }]);
+    catalog.replaceTags(OTHER_REGISTRY, 'app', [{ tag: 'latest', digest: digestOf('2') }]);
+    catalog.removeRepository(REGISTRY, 'app');
+    assert.deepEqual(catalog.repositories(REGISTRY), []);
+    assert.deepEqual(catalog.tags(REGISTRY, 'app'), []);
+    assert.deepEqual(catalog.tags(OTHER_REGISTRY, 'app'), [{ tag: 'latest', digest: digestOf('2') }]);
+  });
+
+  test('a failure keeps the tags, a missed scan is counted, and a good read clears both', (t) => {
+    const catalog = openNew(t);
+    const tags = [{ tag: 'latest', digest: digestOf('1') }];
+    catalog.replaceTags(REGISTRY, 'app', tags);
+    catalog.recordFailure(REGISTRY, 'app', 'no answer within 30 s');
+    assert.equal(catalog.recordMissed(REGISTRY, 'app'), 1);
+    assert.equal(catalog.recordMissed(REGISTRY, 'app'), 2);
+    assert.deepEqual(catalog.repositories(REGISTRY), [{ name: 'app', error: 'no answer within 30 s', missedScans: 2 }]);
+    assert.deepEqual(catalog.tags(REGISTRY, 'app'), tags);
+
+    catalog.replaceTags(REGISTRY, 'app', tags);
+    assert.deepEqual(catalog.repositories(REGISTRY), [{ name: 'app', error: undefined, missedScans: 0 }]);
+  });
+
+  test('reading the same tags again writes nothing', (t) => {
+    const folder = temporaryFolder(t);
+    const catalog = openIn(t, folder);
+    const tags = ['a', 'b', 'c'].map((tag) => ({ tag, digest: digestOf(tag) }));
+    catalog.replaceTags(REGISTRY, 'app', tags);
+    const log = readFileSync(join(folder, 'catalog.sqlite-wal'));
+    catalog.replaceTags(REGISTRY, 'app', tags.toReversed());
+    assert.deepEqual(readFileSync(join(folder, 'catalog.sqlite-wal')), log);
+  });
+
+  test('a repository that failed at its first read is known by its failure; one that was never known is not missed', (t) => {
+    const catalog = openNew(t);
+    catalog.recordFailure(REGISTRY, 'app', 'denied');
+    assert.equal(catalog.recordMissed(REGISTRY, 'nowhere'), 0);
+    assert.deepEqual(catalog.repositories(REGISTRY), [{ name: 'app', error: 'denied', missedScans: 0 }]);
+  });
+});
+
+suite('transactions', () => {
+  test('a transaction gives what its function gives, and its writes stay', (t) => {
+    const catalog = openNew(t);
+    const image = imageOf('one');
+    const known = catalog.transaction(() => {
+      catalog.putImage(image);
+      return catalog.manifest(image.digest)?.kind;
+    });
+    assert.equal(known, 'image');
+    assert.deepEqual(catalog.image(image.digest), image);
+  });
+
+  test('an error undoes all of a transaction and comes out as it is', (t) => {
+    const catalog = openNew(t);
+    const [before, after] = [imageOf('before'), imageOf('after')];
+    catalog.putImage(before);
+    catalog.replaceTags(REGISTRY, 'app', [{ tag: 'latest', digest: before.digest }]);
+    const reason = new Error('stop');
+    assert.throws(
+      () =>
+        catalog.transaction(() => {
+          catalog.putImage(after);
+          catalog.replaceTags(REGISTRY, 'app', [{ tag: 'latest', digest: after.digest }]);
+          catalog.removeRepository(REGISTRY, 'other');
+          throw reason;
+        }),
+      reason,
+    );
+    assert.equal(catalog.manifest(after.digest), undefined);
+    assert.deepEqual(catalog.tags(REGISTRY, 'app'), [{ tag: 'latest', digest: before.digest }]);
+    catalog.putImage(after);
+    assert.deepEqual(catalog.image(after.digest), after);
+  });
+
+  test('a write that fails within a transaction is undone alone, if the transaction goes on', (t) => {
+    const catalog = openNew(t);
+    const image = imageOf('one');
+    catalog.transaction(() => {
+      catalog.putImage(image);
+      assert.throws(() => {
+        catalog.transaction(() => {
+          catalog.setTag(REGISTRY, 'app', 'latest', image.digest);
+          throw new Error('stop');
+        });
+      }, /stop/);
+    });
+    assert.deepEqual(catalog.image(image.digest), image);
+    assert.deepEqual(catalog.repositories(REGISTRY), []);
+  });
+});
+
+suite('prune', () => {
+  test('only what no tag leads to is forgotten, through indexes in indexes and from every repository', (t) => {
+    const catalog = openNew(t);
+    const [tagged, inIndex, inNested, lost, lostChild] = ['tagged', 'in index', 'in nested', 'lost', 'lost child'].map((name) => imageOf(name)) as [Image, Image, Image, Image, Image];
+    const nested = indexOf('nested', [inNested]);
+    const index = indexOf('index', [inIndex, nested, imageOf('not known')]);
+    const lostIndex = indexOf('lost index', [lostChild, inIndex]);
+    const signature = artifactOf('signature');
+    catalog.transaction(() => {
+      for (const image of [tagged, inIndex, inNested, lost, lostChild]) catalog.putImage(image);
+      for (const manifest of [nested, index, lostIndex, signature, artifactOf('lost artifact')]) catalog.putManifest(manifest);
+      catalog.replaceTags(REGISTRY, 'app', [{ tag: 'a', digest: tagged.digest }, { tag: 'b', digest: index.digest }, { tag: 'c', digest: signature.digest }]);
+      catalog.replaceTags(OTHER_REGISTRY, 'copy', [{ tag: 'a', digest: tagged.digest }]);
+    });
+
+    assert.equal(catalog.prune(), 4);
+    assert.equal(catalog.prune(), 0);
+    for (const { digest } of [tagged, inIndex, inNested, nested, index, signature]) assert.notEqual(catalog.manifest(digest), undefined);
+    for (const { digest } of [lost, lostChild, lostIndex, artifactOf('lost artifact')]) assert.equal(catalog.manifest(digest), undefined);
+
+    // The digest is still in the other registry's repository.
+    catalog.removeRepository(REGISTRY, 'app');
+    assert.equal(catalog.prune(), 5);
+    assert.deepEqual(catalog.image(tagged.digest), tagged);
+    catalog.setTag(OTHER_REGISTRY, 'copy', 'a', undefined);
+    assert.equal(catalog.prune(), 1);
+    assert.equal(catalog.image(tagged.digest), undefined);
+  });
+});
