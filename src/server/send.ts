@@ -17,7 +17,7 @@ export async function sendServed(request: FastifyRequest, reply: FastifyReply, s
   if (override) reply.headers(override);
   const { body } = served;
   // Fastify takes a buffer over shared memory for an object, unless it is told that nothing is to be serialized.
-  if (Buffer.isBuffer(body)) return reply.serializer(asItIs).send(body);
+  if (Buffer.isBuffer(body)) return reply.serializer(asItIs as never).send(body);
   if (request.method === 'HEAD') return reply.send();
   return reply.send(body.length <= MAX_READ ? await body.read() : body.stream());
 }
