@@ -111,6 +111,7 @@ function check(database: DatabaseSync): void {
     const verdict = database.prepare(`PRAGMA quick_check(${table})`).get()?.['quick_check'];
     if (verdict !== 'ok') throw new UnusableFile(`is damaged (${String(verdict)})`);
   }
+  if (database.prepare('SELECT id FROM catalog').get() === undefined) throw new UnusableFile('is damaged (it has lost its id)');
   database.prepare('SELECT manifest FROM image LIMIT 1').get();
   // Writes nothing, but fails where the header says that the file is for reading only.
   database.exec('DELETE FROM repository WHERE FALSE');

@@ -38,6 +38,9 @@ export interface TagRecord {
  * Every method throws a {@link CatalogError} if what it is kept in is damaged, full or cannot be reached.
  */
 export interface Catalog {
+  /** Another one for each catalog that is begun anew: tells one that has lost what it knew from one that goes on. */
+  readonly id: string;
+
   /** All repositories of a registry, by name in code point order. */
   repositories(registry: string): readonly RepositoryState[];
 

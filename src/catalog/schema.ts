@@ -7,7 +7,7 @@ export const APPLICATION_ID = 0x52474958;
 export const SCHEMA_VERSION = 1;
 
 /** The tables that a look-up reads; small, even where there are many images. */
-export const LOOKUP_TABLES = ['repository', 'tag', 'manifest', 'index_child'] as const;
+export const LOOKUP_TABLES = ['catalog', 'repository', 'tag', 'manifest', 'index_child'] as const;
 
 /**
  * Text is compared byte by byte, which for UTF-8 is code point order.
@@ -17,6 +17,9 @@ export const LOOKUP_TABLES = ['repository', 'tag', 'manifest', 'index_child'] as
  * Tags and index children may name digests that are not known (yet), so these are no foreign keys.
  */
 export const SCHEMA = `
+  CREATE TABLE catalog (id TEXT NOT NULL) STRICT;
+  INSERT INTO catalog VALUES (lower(hex(randomblob(16))));
+
   CREATE TABLE repository (
     id INTEGER PRIMARY KEY,
     registry TEXT NOT NULL,

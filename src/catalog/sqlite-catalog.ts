@@ -14,6 +14,7 @@ export interface SqliteCatalogOptions {
 
 /** A {@link Catalog} that only this object may write; the {@link StateLock} of its folder sees to that between processes. */
 export class SqliteCatalog implements Catalog {
+  readonly id: string;
   readonly #file: string;
   readonly #database: DatabaseSync;
   readonly #statements: Statements;
@@ -24,6 +25,7 @@ export class SqliteCatalog implements Catalog {
     this.#file = file;
     this.#database = database;
     this.#statements = prepareStatements(database);
+    this.id = this.#guard(() => String(database.prepare('SELECT id FROM catalog').get()?.['id']));
   }
 
   /**

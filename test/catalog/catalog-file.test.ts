@@ -51,6 +51,7 @@ suite('a file that cannot be used is set aside with a warning, and a new one tak
     'half a file': { make: (file) => { truncateSync(file, 100_000); }, warning: /is damaged/ },
     'damaged tables': { make: (file) => { overwrite(file, 4096, Buffer.alloc(16 * 4096, 0xa5)); }, warning: /is damaged/ },
     'a missing table': { make: (file) => { alter(file, 'DROP TABLE index_child'); }, warning: /is damaged \(its tables/ },
+    'a missing id': { make: (file) => { alter(file, 'DELETE FROM catalog'); }, warning: /is damaged \(it has lost its id\)/ },
     'another program’s database': { make: (file) => { alter(file, 'PRAGMA application_id = 1234'); }, warning: /is a database of another program/ },
     'a database without an owner': { make: (file) => { rmSync(file); alter(file, 'CREATE TABLE notes (note)'); }, warning: /is a database of another program/ },
     'a newer schema': { make: (file) => { alter(file, 'PRAGMA user_version = 1000'); }, warning: /was made by another version of this program/ },

@@ -56,6 +56,20 @@ function descriptorOf({ mediaType, digest, size }: Image | ImageIndexManifest | 
   return { mediaType, digest, size };
 }
 
+test('a catalog keeps its id when it is opened again; one that is begun anew has another', (t) => {
+  const file = join(temporaryFolder(t), 'catalog.sqlite');
+  const idOf = (): string => {
+    const catalog = SqliteCatalog.open(file, { onWarning: (warning) => assert.fail(warning) });
+    catalog.close();
+    return catalog.id;
+  };
+  const id = idOf();
+  assert.match(id, /^[0-9a-f]{32}$/);
+  assert.equal(idOf(), id);
+  SqliteCatalog.setAside(file);
+  assert.notEqual(idOf(), id);
+});
+
 suite('manifests', () => {
   test('an image is found by its digest, with and without its labels, also after closing and opening again', (t) => {
     const folder = temporaryFolder(t);
