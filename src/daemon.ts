@@ -1,5 +1,7 @@
 #!/usr/bin/env node
-/** `regindexer-daemon`, the name of `regindexer serve` in the program that this one replaces. */
-import { run } from './cli.ts';
+/** The program `regindexer-daemon`, as `regindexer serve` was called in the program that this one replaces. */
+import { enableCompileCache } from 'node:module';
 
+enableCompileCache();
+const { run } = await import('./commands.ts');
 process.exitCode = await run(['serve', ...process.argv.slice(2)]);

@@ -1,5 +1,5 @@
 /** `regindexer index`: one rebuild of everything, told as it goes. */
-import { SingleBar } from 'cli-progress';
+import type { SingleBar } from 'cli-progress';
 import type { Logger } from 'pino';
 import { Build } from './build.ts';
 import { buildOptions } from './build-options.ts';
@@ -17,7 +17,7 @@ export async function indexOnce(config: Config, logger: Logger): Promise<boolean
   try {
     const build = await Build.open(buildOptions(config), { onWarning: (message) => logger.warn(message) });
     try {
-      const progress = process.stderr.isTTY ? new ProgressBar() : new ProgressLog(logger);
+      const progress = process.stderr.isTTY ? await ProgressBar.start() : new ProgressLog(logger);
       const results = await Promise.all(
         [...config.registries.keys()].map((registry) => build.rebuild(registry, EVERYTHING, { onProgress: (state) => progress.report(registry, state) })),
       );
@@ -65,16 +65,23 @@ class Sum {
 
 class ProgressBar {
   readonly #sum = new Sum();
-  readonly #bar = new SingleBar({
-    stream: process.stderr,
-    format: '{bar} {percentage} % │ {value} of {total} repositories │ {images} new images │ {requests} requests │ {eta_formatted} left',
-    hideCursor: true,
-    clearOnComplete: true,
-    etaBuffer: 50,
-  });
+  readonly #bar: SingleBar;
 
-  constructor() {
-    this.#bar.start(0, 0, { images: 0, requests: 0 });
+  private constructor(bar: SingleBar) {
+    this.#bar = bar;
+  }
+
+  static async start(): Promise<ProgressBar> {
+    const { SingleBar: Bar } = await import('cli-progress');
+    const bar = new Bar({
+      stream: process.stderr,
+      format: '{bar} {percentage} % │ {value} of {total} repositories │ {images} new images │ {requests} requests │ {eta_formatted} left',
+      hideCursor: true,
+      clearOnComplete: true,
+      etaBuffer: 50,
+    });
+    bar.start(0, 0, { images: 0, requests: 0 });
+    return new ProgressBar(bar);
   }
 
   report(registry: string, state: RebuildProgress): void {

@@ -1,7 +1,6 @@
 /** The log: lines of JSON, readable on a terminal; on the standard error, so that results stay apart. */
 import type { Logger } from 'pino';
 import pino from 'pino';
-import pretty from 'pino-pretty';
 
 const STANDARD_ERROR = 2;
 
@@ -13,7 +12,7 @@ export interface LoggerOptions {
   readonly terminal: boolean;
 }
 
-export function createLogger({ verbose, level, terminal }: LoggerOptions): Logger {
+export async function createLogger({ verbose, level, terminal }: LoggerOptions): Promise<Logger> {
   const known = level !== undefined && (level in pino.levels.values || level === 'silent');
   const options = {
     level: verbose ? 'debug' : known ? level : 'info',
@@ -22,6 +21,7 @@ export function createLogger({ verbose, level, terminal }: LoggerOptions): Logge
     formatters: { level: (label: string) => ({ level: label }) },
     redact: ['req.headers.authorization', '*.password', '*.token'],
   };
-  if (terminal) return pino(options, pretty({ destination: STANDARD_ERROR, sync: true, colorize: true, singleLine: true, ignore: 'pid,hostname' }));
-  return pino(options, pino.destination({ dest: STANDARD_ERROR, sync: true }));
+  if (!terminal) return pino(options, pino.destination({ dest: STANDARD_ERROR, sync: true }));
+  const { default: pretty } = await import('pino-pretty');
+  return pino(options, pretty({ destination: STANDARD_ERROR, sync: true, colorize: true, singleLine: true, ignore: 'pid,hostname' }));
 }

@@ -1,0 +1,89 @@
+/** The commands: serve, index, check. */
+import { Command, CommanderError } from 'commander';
+import type { Logger } from 'pino';
+import type { Config } from './config/config.ts';
+import { ConfigError } from './config/config-error.ts';
+import { readConfig } from './config/read-config.ts';
+import { createLogger } from './logger.ts';
+import { version } from './version.ts';
+
+const DEFAULT_CONFIG = '/etc/regindexer/config.yaml';
+
+/** Exit statuses. */
+const OK = 0;
+const NOT_EVERYTHING_READ = 1;
+const WRONG_USAGE = 2;
+
+interface Options {
+  readonly config: string;
+  readonly verbose: boolean;
+}
+
+/** Runs one command and returns the exit status. */
+export async function run(args: readonly string[]): Promise<number> {
+  let status: number = OK;
+  const program = new Command('regindexer')
+    .description('Reads container registries, and builds and serves the index of their images for Flatpak clients.')
+    .option('-c, --config <file>', 'the configuration', DEFAULT_CONFIG)
+    .option('-v, --verbose', 'log more', false)
+    .version(version)
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: true });
+  const command = (name: string, description: string, action: (config: Config, logger: Logger) => Promise<number>): void => {
+    program.command(name).description(description).action(async () => {
+      const { config: file, verbose } = program.opts<Options>();
+      const config = readConfig(file, process.env);
+      status = await action(config, await createLogger({ verbose, level: process.env['LOG_LEVEL'], terminal: process.stderr.isTTY }));
+    });
+  };
+  command('serve', 'build the indexes in the background and serve them', serve);
+  command('index', 'build the indexes once: 0 if all is up to date, 1 if something could not be read', index);
+  command('check', 'say whether the configuration is right, and what it means', check);
+
+  try {
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    return reportError(error);
+  }
+  return status;
+}
+
+async function check(config: Config): Promise<number> {
+  const { describeConfig } = await import('./config/describe-config.ts');
+  process.stdout.write(`${describeConfig(config)}\n`);
+  return OK;
+}
+
+async function index(config: Config, logger: Logger): Promise<number> {
+  const { indexOnce } = await import('./index-once.ts');
+  return (await indexOnce(config, logger)) ? OK : NOT_EVERYTHING_READ;
+}
+
+/** Ends when a signal asks for it. */
+async function serve(config: Config, logger: Logger): Promise<number> {
+  const [{ startApp }, { default: closeWithGrace }, { banner }] = await Promise.all([import('./app.ts'), import('close-with-grace'), import('./banner.ts')]);
+  const app = await startApp(config, logger);
+  const stopped = new Promise<number>((resolve) => {
+    closeWithGrace({ delay: 15_000, logger }, async ({ err, signal }) => {
+      if (err) logger.fatal({ err }, 'stopping: something went wrong that nothing was ready for');
+      else logger.info({ signal }, 'stopping');
+      await app.close();
+      resolve(err ? NOT_EVERYTHING_READ : OK);
+    });
+  });
+  logger.info({ url: app.url }, `serving at ${app.url}`);
+  void app.started.then(async () => process.stdout.write(await banner(app, config)));
+  return stopped;
+}
+
+/** Errors that a user can do something about are told in their own words, others with all that is known. */
+function reportError(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? OK : WRONG_USAGE;
+  if (error instanceof ConfigError) {
+    process.stderr.write(`${error.message}\n`);
+    return WRONG_USAGE;
+  }
+  const known = error instanceof Error && (error.name === 'StateLockedError' || error.name === 'CatalogError' || 'code' in error);
+  process.stderr.write(`regindexer: ${known ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  return NOT_EVERYTHING_READ;
+}
