@@ -61,7 +61,7 @@ async function index(config: Config, logger: Logger): Promise<number> {
 
 /** Ends when a signal asks for it. */
 async function serve(config: Config, logger: Logger): Promise<number> {
-  const [{ startApp }, { default: closeWithGrace }, { banner }] = await Promise.all([import('./app.ts'), import('close-with-grace'), import('./banner.ts')]);
+  const [{ startApp }, { default: closeWithGrace }, { installLines }] = await Promise.all([import('./app.ts'), import('close-with-grace'), import('./install-lines.ts')]);
   const app = await startApp(config, logger);
   const stopped = new Promise<number>((resolve) => {
     closeWithGrace({ delay: 15_000, logger }, async ({ err, signal }) => {
@@ -72,7 +72,9 @@ async function serve(config: Config, logger: Logger): Promise<number> {
     });
   });
   logger.info({ url: app.url }, `serving at ${app.url}`);
-  void app.started.then(async () => process.stdout.write(await banner(app, config)));
+  process.stdout.write(`Serving at ${app.url}\n`);
+  // Which app there is to name is known when the index is.
+  void app.started.then(async () => process.stdout.write(await installLines(app, config)));
   return stopped;
 }
 

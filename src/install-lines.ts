@@ -1,4 +1,4 @@
-/** What a person who has just started the server wants to know: how to install from it. */
+/** What a person who has just started the server wants to know next: how to install from it. */
 import type { App } from './app.ts';
 import type { Config } from './config/config.ts';
 import { flatpakQuery } from './indexing/query/query.ts';
@@ -7,12 +7,11 @@ import { flatpakQuery } from './indexing/query/query.ts';
 const MAX_BYTES = 8 * 1024 * 1024;
 const GOARCH: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', ia32: '386', arm: 'arm' };
 
-/** The URL and the `flatpak` lines that install an app of the default index, each on a line of its own. */
-export async function banner(app: App, config: Config): Promise<string> {
+/** The `flatpak` lines that install an app of the default index. */
+export async function installLines(app: App, config: Config): Promise<string> {
   const { tag, appId } = await findApp(app, config);
   const fragment = tag === 'latest' ? '' : `#${tag}`;
   return [
-    `Serving at ${app.url}`,
     'To install from it:',
     `  flatpak remote-add --user ${config.defaultIndex} oci+${app.url}${fragment}`,
     `  flatpak install --user ${config.defaultIndex} ${appId}`,
