@@ -1,0 +1,119 @@
+/** All that there is to tell about one app, from its images as the index's document has them. */
+import type { Appdata } from './appdata.ts';
+import type { AppKind, FlatpakRef, Label } from './flatpak-image.ts';
+import { builtAt, isoSeconds, kindOf, parseFlatpakRef, variantText } from './flatpak-image.ts';
+import { outranks, rankOf } from './app-list.ts';
+import { parseKeyFile } from './key-file.ts';
+import { parseAppdata } from './parse-appdata.ts';
+import type { Permission } from './permissions.ts';
+import { permissionsOf } from './permissions.ts';
+
+const MAX_NOTICE = 1000;
+
+/** One build of the app. Sizes are bytes, 0 if not told. */
+export interface AppImage {
+  readonly repository: string;
+  readonly tags: readonly string[];
+  readonly digest: string;
+  /** A GOARCH name. */
+  readonly architecture: string;
+  readonly ref: string;
+  readonly branch: string;
+  readonly installedSize: number;
+  readonly downloadSize: number;
+  /** ISO 8601. */
+  readonly built: string;
+}
+
+/** Texts are empty where nothing is told; see {@link Appdata} for those from there. */
+export interface AppDetails extends Omit<Appdata, 'type'> {
+  readonly id: string;
+  readonly kind: AppKind;
+  /** A URI, relative to the index's document, or a `data:` URI of a PNG. */
+  readonly icon: string;
+  /** `ID/ARCHITECTURE/BRANCH` of what it runs on, or of what it extends. */
+  readonly runtime: string;
+  readonly permissions: readonly Permission[];
+  /** Why it is at its end of life. */
+  readonly endOfLife: string;
+  /** The ref that takes its place. */
+  readonly replacedBy: string;
+  readonly images: readonly AppImage[];
+}
+
+type JsonImage = Readonly<{ Tags?: readonly string[]; Digest: string; Architecture: string; Labels: Readonly<Record<string, string>>; Annotations: Readonly<Record<string, string>> }>;
+/** The document of an index (flatpak-oci-specs, registry-index.md). */
+export interface IndexDocument {
+  readonly Results: readonly {
+    readonly Name: string;
+    readonly Images: readonly JsonImage[];
+    readonly Lists: readonly { readonly Tags: readonly string[]; readonly Images: readonly JsonImage[] }[];
+  }[];
+}
+
+interface Candidate {
+  readonly ref: FlatpakRef;
+  readonly label: Label;
+  readonly image: AppImage;
+  readonly rank: readonly number[];
+}
+
+/** The details of the app `id`; `undefined` if no image in `document` is of it. */
+export function appDetails(document: IndexDocument, id: string): AppDetails | undefined {
+  const candidates = document.Results.flatMap(({ Name, Images, Lists }) => [
+    ...Images.flatMap((image) => candidate(Name, image.Tags ?? [], image)),
+    ...Lists.flatMap(({ Tags, Images: images }) => images.flatMap((image) => candidate(Name, Tags, image))),
+  ]).filter(({ ref }) => ref.id === id);
+  const [first, ...others] = candidates;
+  if (first === undefined) return undefined;
+  const { ref, label } = others.reduce((best, other) => (outranks(other.rank, best.rank) ? other : best), first);
+
+  const metadata = parseKeyFile(label('org.flatpak.metadata') ?? '');
+  const group = metadata.get('Application') ?? metadata.get('Runtime');
+  const { type: _type, ...appdata } = parseAppdata(label('org.freedesktop.appstream.appdata') ?? '');
+  return {
+    id,
+    kind: kindOf(ref, metadata),
+    ...appdata,
+    name: appdata.name || id,
+    icon: label('org.freedesktop.appstream.icon-128') ?? label('org.freedesktop.appstream.icon-64') ?? '',
+    runtime: metadata.get('ExtensionOf')?.get('ref')?.replace(/^(?:app|runtime)\//, '') ?? group?.get('runtime') ?? '',
+    permissions: permissionsOf(metadata),
+    endOfLife: variantText(label('org.flatpak.commit-metadata.ostree.endoflife')).slice(0, MAX_NOTICE),
+    replacedBy: variantText(label('org.flatpak.commit-metadata.ostree.endoflife-rebase')).slice(0, MAX_NOTICE),
+    images: candidates.toSorted((a, b) => Number(outranks(b.rank, a.rank)) - Number(outranks(a.rank, b.rank))).map(({ image }) => image),
+  };
+}
+
+function candidate(repository: string, tags: readonly string[], image: JsonImage): Candidate[] {
+  const label: Label = (key) => own(image.Labels, key) ?? own(image.Annotations, key);
+  const ref = parseFlatpakRef(label('org.flatpak.ref'));
+  if (ref === undefined) return [];
+  return [
+    {
+      ref,
+      label,
+      rank: rankOf(ref, tags, image.Architecture, label),
+      image: {
+        repository,
+        tags,
+        digest: image.Digest,
+        architecture: image.Architecture,
+        ref: `${ref.type}/${ref.id}/${ref.architecture}/${ref.branch}`,
+        branch: ref.branch,
+        installedSize: bytes(label('org.flatpak.installed-size')),
+        downloadSize: bytes(label('org.flatpak.download-size')),
+        built: isoSeconds(builtAt(label)),
+      },
+    },
+  ];
+}
+
+function own(pairs: Readonly<Record<string, string>>, key: string): string | undefined {
+  return Object.hasOwn(pairs, key) ? pairs[key] : undefined;
+}
+
+function bytes(text: string | undefined): number {
+  const number = Number(text);
+  return Number.isSafeInteger(number) && number > 0 ? number : 0;
+}

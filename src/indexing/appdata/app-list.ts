@@ -1,0 +1,130 @@
+/** The apps of an index, as a list to choose from: one entry for all images of an app. */
+import { createHash } from 'node:crypto';
+import type { ShownImage } from '../snapshot/write-snapshot.ts';
+import type { Appdata } from './appdata.ts';
+import { NO_APPDATA } from './appdata.ts';
+import type { AppKind, FlatpakRef, Label } from './flatpak-image.ts';
+import { builtAt, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
+import { parseKeyFile } from './key-file.ts';
+import { parseAppdata } from './parse-appdata.ts';
+
+const MAX_SUMMARY = 300;
+const MAX_KEYWORDS = 20;
+/** Longer ones are no URIs of files. */
+const MAX_ICON_URI = 1024;
+
+/** One app, runtime or extension. Texts are empty where nothing is told. */
+export interface AppEntry {
+  readonly id: string;
+  readonly kind: AppKind;
+  /** The id where there is no name. */
+  readonly name: string;
+  readonly summary: string;
+  readonly developer: string;
+  readonly keywords: readonly string[];
+  /** A URI, relative to the index's document; empty where the icon is in the index itself. */
+  readonly icon: string;
+  /** GOARCH names, sorted. */
+  readonly architectures: readonly string[];
+  /** Sorted. */
+  readonly tags: readonly string[];
+  /** ISO 8601: when the newest of its images was built. */
+  readonly updated: string;
+}
+
+/** A hash of all that an app's images are, by id: an equal one means that nothing about the app changed. */
+export type AppVersions = Readonly<Record<string, string>>;
+
+interface Collected {
+  readonly images: string[];
+  readonly architectures: Set<string>;
+  readonly tags: Set<string>;
+  updated: number;
+  /** Of the image that speaks for the app. */
+  rank: readonly number[];
+  shown: Pick<AppEntry, 'kind' | 'name' | 'summary' | 'developer' | 'keywords' | 'icon'>;
+}
+
+/** Collects the list image by image, in the order of the document. */
+export class AppListBuilder {
+  readonly #apps = new Map<string, Collected>();
+  #lastAppdata: { readonly xml: string; readonly appdata: Appdata } = { xml: '', appdata: NO_APPDATA };
+
+  /** Images that are no Flatpaks are passed over. */
+  add(repository: string, tags: readonly string[], image: ShownImage): void {
+    const label = labelOf(image);
+    const ref = parseFlatpakRef(label('org.flatpak.ref'));
+    if (ref === undefined) return;
+    let app = this.#apps.get(ref.id);
+    if (app === undefined) {
+      app = { images: [], architectures: new Set(), tags: new Set(), updated: 0, rank: [], shown: { kind: 'app', name: '', summary: '', developer: '', keywords: [], icon: '' } };
+      this.#apps.set(ref.id, app);
+    }
+    app.images.push(`${repository} ${tags.join(' ')} ${image.digest}`);
+    app.architectures.add(image.architecture);
+    for (const tag of tags) app.tags.add(tag);
+    app.updated = Math.max(app.updated, builtAt(label));
+    const rank = rankOf(ref, tags, image.architecture, label);
+    if (app.images.length > 1 && !outranks(rank, app.rank)) return;
+    app.rank = rank;
+    app.shown = this.#shown(ref, label);
+  }
+
+  /** Sorted by name, without regard to case, then by id. */
+  entries(): readonly AppEntry[] {
+    return [...this.#apps]
+      .map(([id, { shown, architectures, tags, updated }]) => ({ key: shown.name.toLowerCase(), entry: { id, ...shown, architectures: [...architectures].toSorted(), tags: [...tags].toSorted(), updated: isoSeconds(updated) } }))
+      .toSorted((a, b) => compare(a.key, b.key) || compare(a.entry.id, b.entry.id))
+      .map(({ entry }) => entry);
+  }
+
+  /** Sorted by id. */
+  versions(): AppVersions {
+    const versions = [...this.#apps].map(([id, { images }]) => [id, createHash('sha256').update(images.join('\n')).digest('base64url').slice(0, 22)] as const);
+    return Object.fromEntries(versions.toSorted(([a], [b]) => compare(a, b)));
+  }
+
+  #shown(ref: FlatpakRef, label: Label): Collected['shown'] {
+    const xml = label('org.freedesktop.appstream.appdata') ?? '';
+    // Often the same for every architecture and tag.
+    if (xml !== this.#lastAppdata.xml) this.#lastAppdata = { xml, appdata: parseAppdata(xml) };
+    const { name, summary, developer, keywords } = this.#lastAppdata.appdata;
+    return {
+      kind: kindOf(ref, parseKeyFile(label('org.flatpak.metadata') ?? '')),
+      name: name || ref.id,
+      summary: summary.slice(0, MAX_SUMMARY),
+      developer,
+      keywords: keywords.slice(0, MAX_KEYWORDS),
+      icon: iconUri(label),
+    };
+  }
+}
+
+/**
+ * Which of an app's images speaks for it, the first difference decides: what is meant for everybody, then the newest, then the
+ * most common architecture.
+ */
+export function rankOf({ branch }: FlatpakRef, tags: readonly string[], architecture: string, label: Label): readonly number[] {
+  return [Number(branch === 'stable' || tags.includes('latest')), builtAt(label), Number(architecture === 'amd64')];
+}
+
+/** Says whether a rank is higher than another one. */
+export function outranks(rank: readonly number[], other: readonly number[]): boolean {
+  const difference = rank.findIndex((value, index) => value !== other[index]);
+  return difference !== -1 && (rank[difference] ?? 0) > (other[difference] ?? 0);
+}
+
+/** The URI of the larger icon; empty if there is none, or its bytes instead of a URI. */
+function iconUri(label: Label): string {
+  const icon = label('org.freedesktop.appstream.icon-128') ?? label('org.freedesktop.appstream.icon-64') ?? '';
+  return icon.length > MAX_ICON_URI || /^\s*data:/i.test(icon) ? '' : icon;
+}
+
+function labelOf({ labels, annotations }: ShownImage): Label {
+  return (key) => (labels.find(([name]) => name === key) ?? annotations.find(([name]) => name === key))?.[1];
+}
+
+function compare(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}

@@ -1,0 +1,52 @@
+/** What Flatpak wrote about an image into its labels (flatpak-oci-specs, "Labels"; Flatpak's `add_labels_to_config`). */
+import type { KeyFile } from './key-file.ts';
+
+export type AppKind = 'app' | 'runtime' | 'extension';
+
+/** `app/ID/ARCHITECTURE/BRANCH`, or `runtime/…`; the architecture is Flatpak's name of it. */
+export interface FlatpakRef {
+  readonly type: 'app' | 'runtime';
+  readonly id: string;
+  readonly architecture: string;
+  readonly branch: string;
+}
+
+/** Reads a label or, where an index shows labels as annotations, that. */
+export type Label = (key: string) => string | undefined;
+
+/** A ref that keeps Flatpak's rules of names (`flatpak_is_valid_name`, `flatpak_is_valid_branch`), or `undefined`. */
+export function parseFlatpakRef(ref: string | undefined): FlatpakRef | undefined {
+  const [, type, id, architecture, branch] = /^(app|runtime)\/([^/]+)\/([A-Za-z0-9_]+)\/([A-Za-z0-9_-][A-Za-z0-9._-]*)$/.exec(ref ?? '') ?? [];
+  if (type === undefined || id === undefined || architecture === undefined || branch === undefined || !isAppId(id)) return undefined;
+  return { type: type as FlatpakRef['type'], id, architecture, branch };
+}
+
+/** Says whether `id` can be the name of an app or a runtime. */
+export function isAppId(id: string): boolean {
+  return id.length <= 255 && /^[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)+$/.test(id);
+}
+
+export function kindOf({ type }: FlatpakRef, metadata: KeyFile): AppKind {
+  if (type === 'app') return 'app';
+  return metadata.has('ExtensionOf') ? 'extension' : 'runtime';
+}
+
+/** The time of the build, in seconds since the epoch; 0 if it is not told. */
+export function builtAt(label: Label): number {
+  const seconds = Number(label('org.flatpak.timestamp'));
+  return Number.isSafeInteger(seconds) && seconds > 0 && seconds < 253_402_300_800 ? seconds : 0;
+}
+
+/** Seconds since the epoch as ISO 8601; empty for 0. */
+export function isoSeconds(seconds: number): string {
+  return seconds === 0 ? '' : new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
+}
+
+/** A text from a label that holds a GVariant of the type `v` in base64; empty if it holds anything else. */
+export function variantText(value: string | undefined): string {
+  const bytes = Buffer.from((value ?? '').slice(0, 16_384), 'base64');
+  return bytes.subarray(-3).equals(TEXT_END) ? bytes.subarray(0, -3).toString() : '';
+}
+
+/** What follows the text: its NUL, a NUL before the type, and the type `s`. */
+const TEXT_END = Buffer.from([0, 0, 's'.charCodeAt(0)]);

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { assert as check, property, string, array, constantFrom } from 'fast-check';
+import { parseAppdata } from '../../../src/indexing/appdata/parse-appdata.ts';
+
+const SAMPLE = new URL('../../fixtures/sources/hello/appdata.xml', import.meta.url);
+
+function component(content: string): string {
+  return `<?xml version="1.0"?><components><component type="desktop-application"><id>org.example.App</id>${content}</component></components>`;
+}
+
+test('what people are told about an app is read, without translations', async () => {
+  const { name, summary, developer, license, type, keywords, description, releases } = parseAppdata(await readFile(SAMPLE, 'utf8'));
+  assert.deepEqual({ name, summary, developer, license, type, keywords }, {
+    name: 'Hello',
+    summary: 'Says hello',
+    developer: 'The Example Project',
+    license: 'MIT',
+    type: 'desktop-application',
+    keywords: ['greeting', 'sample'],
+  });
+  assert.deepEqual(description.map(({ kind }) => kind), ['paragraph', 'paragraph', 'list']);
+  assert.deepEqual(description[2], { kind: 'list', entries: ['Greets politely', 'Needs no permission at all'] });
+  assert.equal(releases[1]?.version, '0.9');
+  assert.deepEqual(releases[1]?.notes, [{ kind: 'paragraph', text: 'The first greeting.' }]);
+});
+
+test('newer spellings are read too', () => {
+  const appdata = parseAppdata(component(`
+    <developer id="org.example"><name>Somebody</name><name xml:lang="de">Jemand</name></developer>
+    <name xml:lang="de">Falsch</name><name>Right</name>
+    <url type="bugtracker">https://example.org/bugs</url><url type="homepage">https://example.org/</url>
+    <releases><release version="2" timestamp="1735732800"/></releases>
+    <description>No markup at all</description>`));
+  assert.equal(appdata.developer, 'Somebody');
+  assert.equal(appdata.name, 'Right');
+  assert.equal(appdata.homepage, 'https://example.org/');
+  assert.equal(appdata.releases[0]?.date, '2025-01-01');
+  assert.deepEqual(appdata.description, [{ kind: 'paragraph', text: 'No markup at all' }]);
+});
+
+test('markup in a paragraph counts as its text, a translated paragraph does not count', () => {
+  const { description } = parseAppdata(component('<description><p>Runs <em>very</em> <code>fast</code> &lt;b&gt;</p><p xml:lang="de">Schnell</p><ol><li>One</li><li xml:lang="de">Eins</li></ol></description>'));
+  assert.deepEqual(description, [
+    { kind: 'paragraph', text: 'Runs very fast <b>' },
+    { kind: 'numbered', entries: ['One'] },
+  ]);
+});
+
+test('only the first component counts', () => {
+  assert.equal(parseAppdata('<components><component><name>One</name></component><component><summary>Two</summary></component></components>').summary, '');
+});
+
+test('a homepage that is no web page is none', () => {
+  assert.equal(parseAppdata(component('<url type="homepage">javascript:alert(1)</url>')).homepage, '');
+});
+
+test('entities are not expanded', () => {
+  const levels = Array.from({ length: 30 }, (_, level) => `<!ENTITY e${level + 1} "&e${level};&e${level};&e${level};&e${level};">`).join('');
+  const bomb = `<?xml version="1.0"?><!DOCTYPE c [<!ENTITY e0 "boom">${levels}<!ENTITY file SYSTEM "file:///etc/passwd">]><component><name>Before</name><summary>&e30;</summary><developer_name>&file;</developer_name></component>`;
+  const { name, summary, developer } = parseAppdata(bomb);
+  assert.deepEqual({ name, summary, developer }, { name: 'Before', summary: '', developer: '' });
+});
+
+test('depth, length and numbers are bounded, and quickly so', () => {
+  const started = performance.now();
+  parseAppdata(component(`<description>${'<p>'.repeat(1_000_000)}`));
+  const { description, keywords, releases, summary } = parseAppdata(
+    component(`<summary>${'x'.repeat(100_000)}</summary><description>${'<p>x</p>'.repeat(10_000)}</description><keywords>${'<keyword>k</keyword>'.repeat(1000)}</keywords><releases>${'<release version="1"/>'.repeat(1000)}</releases>`),
+  );
+  assert.ok(summary.length <= 8000);
+  assert.equal(description.length, 200);
+  assert.equal(keywords.length, 50);
+  assert.equal(releases.length, 20);
+  assert.ok(performance.now() - started < 5000);
+});
+
+test('of a damaged document, what stands before the damage is kept', () => {
+  assert.equal(parseAppdata(component('<name>Kept</name><summary>lost')).name, 'Kept');
+  assert.equal(parseAppdata('<component><name>Kept</name></wrong><summary>Lost</summary>').summary, '');
+});
+
+test('whatever the text, there is an answer', () => {
+  const piece = constantFrom('<component>', '</component>', '<description>', '</description>', '<p>', '</p>', '<ul>', '<li>', '</ul>', '<name>', '</name>', '<!DOCTYPE x [', ']>', '<![CDATA[', ']]>', '&amp;', '&x;', '<release version="1">', '<releases>', 'xml:lang="de"', '<!--', '-->', '<?x');
+  check(property(array(piece.chain((text) => string().map((other) => text + other))), (pieces) => {
+    const { name, description } = parseAppdata(pieces.join(''));
+    assert.equal(typeof name, 'string');
+    assert.ok(Array.isArray(description));
+  }));
+});
