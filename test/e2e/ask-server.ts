@@ -1,0 +1,74 @@
+/** What a running server is asked over HTTP, by clients and by its administrator. */
+import assert from 'node:assert/strict';
+import { request } from 'undici';
+import type { IndexJson } from '../indexing/test-state.ts';
+import { eventually } from './eventually.ts';
+
+/** The `server.admin_token` and `server.events_token` of the servers that are asked. */
+export const TOKEN = 'token-of-the-tests';
+
+/** A rebuild as `/status` and `/reindex` tell of it; times in ISO 8601. */
+export interface RebuildJson {
+  readonly id: string;
+  readonly reasons: readonly string[];
+  readonly state: 'queued' | 'running' | 'done' | 'failed';
+  readonly finishedAt?: string;
+  readonly result?: { readonly requests: number; readonly newImages: number; readonly failed: number };
+  readonly error?: string;
+}
+
+/** The part of `/status` that is read here. */
+export interface StatusJson {
+  readonly indexes: readonly { readonly name: string; readonly images?: number; readonly digest?: string }[];
+  /** The newest first. */
+  readonly rebuilds: readonly RebuildJson[];
+  readonly bus: { readonly state: string; readonly reconnects: number; readonly messages: { readonly triggered: number; readonly ignored: number; readonly malformed: number } } | null;
+  readonly events: { readonly triggered: number; readonly ignored: number; readonly malformed: number };
+}
+
+/** An answer with its body as it came. */
+export interface Answer {
+  readonly etag: string;
+  readonly body: Buffer;
+}
+
+/** @throws AssertionError unless the answer is a 200 */
+export async function get(url: string, headers: Readonly<Record<string, string>> = {}): Promise<Answer> {
+  const answer = await request(url, { headers });
+  const body = Buffer.from(await answer.body.arrayBuffer());
+  assert.equal(answer.statusCode, 200, `${url}: ${body.toString()}`);
+  return { etag: String(answer.headers.etag), body };
+}
+
+/** The whole of the index `name`. */
+export async function indexOf(url: string, name = 'apps'): Promise<IndexJson> {
+  return JSON.parse((await get(`${url}/index/${name}.json`)).body.toString()) as IndexJson;
+}
+
+/** The digests that an index has in a repository, those of images and of lists. */
+export function digestsIn(index: IndexJson, repository: string): readonly string[] {
+  const found = index.Results.find(({ Name }) => Name === repository);
+  return [...(found?.Images ?? []), ...(found?.Lists ?? [])].map(({ Digest }) => Digest);
+}
+
+export async function statusOf(url: string): Promise<StatusJson> {
+  return JSON.parse((await get(`${url}/status`)).body.toString()) as StatusJson;
+}
+
+/** Waits until all indexes can be served and nothing is being rebuilt. */
+export async function settled(url: string): Promise<StatusJson> {
+  return eventually(async () => {
+    await get(`${url}/readyz`);
+    const status = await statusOf(url);
+    assert.ok(status.rebuilds.length > 0 && status.rebuilds.every(({ finishedAt }) => finishedAt !== undefined), 'a rebuild is under way');
+    return status;
+  });
+}
+
+/** Rebuilds everything, and waits until that is done. */
+export async function reindex(url: string): Promise<RebuildJson> {
+  const { statusCode, body } = await request(`${url}/reindex?wait=true`, { method: 'POST', headers: { authorization: `Bearer ${TOKEN}` } });
+  const text = await body.text();
+  assert.equal(statusCode, 200, text);
+  return JSON.parse(text) as RebuildJson;
+}
