@@ -1,0 +1,41 @@
+/** Whether this machine has the programs that a test needs. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Where Debian's packages put a program, and which package that is. */
+const PROGRAMS = {
+  activemq: { package: 'activemq', file: '/usr/share/activemq/bin/activemq.jar' },
+  appstreamcli: { package: 'appstream' },
+  chromium: { package: 'chromium' },
+  'dbus-daemon': { package: 'dbus-daemon' },
+  'docker-registry': { package: 'docker-registry' },
+  flatpak: { package: 'flatpak' },
+  gcc: { package: 'gcc' },
+  nginx: { package: 'nginx-light' },
+  openssl: { package: 'openssl' },
+  'rabbitmq-server': { package: 'rabbitmq-server' },
+  'rsvg-convert': { package: 'librsvg2-bin' },
+  skopeo: { package: 'skopeo' },
+  wrk: { package: 'wrk' },
+} as const satisfies Record<string, { package: string; file?: string }>;
+
+export type Program = keyof typeof PROGRAMS;
+
+/** Says whether a program is there. */
+export function isInstalled(program: Program): boolean {
+  const place = PROGRAMS[program];
+  if ('file' in place) return existsSync(place.file);
+  return ['/usr/bin', '/usr/sbin'].some((folder) => existsSync(join(folder, program)));
+}
+
+/**
+ * Options of a test that needs programs: it is skipped where one is missing, and says what to install.
+ * @throws Error instead, if `CI` is `true`: there a missing program is a failure.
+ */
+export function needs(...programs: readonly Program[]): { readonly skip: string | false } {
+  const missing = programs.filter((program) => !isInstalled(program));
+  if (missing.length === 0) return { skip: false };
+  const skip = `needs ${missing.join(', ')}: apt-get install ${missing.map((program) => PROGRAMS[program].package).join(' ')}`;
+  if (process.env['CI'] === 'true') throw new Error(skip);
+  return { skip };
+}
