@@ -1,0 +1,73 @@
+/** Talks STOMP 1.2 to a broker, to publish and to see what comes. */
+import stompit, { type Client } from 'stompit';
+import type { Peer } from './peer.ts';
+
+/** A broker that speaks STOMP on 127.0.0.1 with user and password `guest`. */
+export interface Broker extends Peer {
+  readonly host: string;
+  readonly port: number;
+  /** With user, password and virtual host, as `bus.url` has it. */
+  readonly url: string;
+}
+
+export interface StompMessage {
+  readonly body: string;
+  ack(): void;
+}
+
+export interface StompConnection extends AsyncDisposable {
+  /** Sends a message, and waits until the broker has it. */
+  publish(destination: string, body: string | Uint8Array, headers?: Readonly<Record<string, string>>): Promise<void>;
+  /** Subscribes with `ack: client-individual` and the headers given. */
+  subscribe(destination: string, onMessage: (message: StompMessage) => void, headers?: Readonly<Record<string, string>>): void;
+}
+
+/** Connects as `guest` to the virtual host `/`. */
+export async function connectStomp({ host, port }: Pick<Broker, 'host' | 'port'>): Promise<StompConnection> {
+  const client = await connect(host, port);
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+  let open = true;
+  // A connection that is lost, as when a test stops the broker, ends too: who publishes is told, who listens hears no more.
+  for (const event of ['end', 'error']) {
+    client.on(event, () => {
+      open = false;
+      end();
+    });
+  }
+  return {
+    publish: async (destination, body, headers = {}) => {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      client.once('error', reject);
+      client.send({ destination, ...headers }, { onReceipt: resolve, onError: reject }).end(body);
+      await promise;
+      client.off('error', reject);
+    },
+    subscribe: (destination, onMessage, headers = {}) => {
+      client.subscribe({ destination, ack: 'client-individual', ...headers }, (error, message) => {
+        if (error) return;
+        message.readString('utf8', (_, body = '') => {
+          onMessage({ body, ack: () => client.ack(message) });
+        });
+      });
+    },
+    [Symbol.asyncDispose]: async () => {
+      if (open) client.disconnect();
+      await ended;
+    },
+  };
+}
+
+/** The broker answers a STOMP connection. */
+export async function answersStomp(host: string, port: number): Promise<void> {
+  const connection = await connectStomp({ host, port });
+  await connection[Symbol.asyncDispose]();
+}
+
+async function connect(host: string, port: number): Promise<Client> {
+  const { promise, resolve, reject } = Promise.withResolvers<Client>();
+  stompit.connect({ host, port, connectHeaders: { host: '/', login: 'guest', passcode: 'guest' } }, (error, client) => {
+    if (error) reject(error);
+    else resolve(client);
+  });
+  return promise;
+}
