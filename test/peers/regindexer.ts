@@ -1,0 +1,54 @@
+/** The program itself, run as its users run it. */
+import { mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { stringify } from 'yaml';
+import { bareEnvironment, startPeer, type Peer } from './peer.ts';
+import { commandResult, type CommandResult } from './run-command.ts';
+
+const CLI = resolve(import.meta.dirname, '../../src/cli.ts');
+
+export interface RegindexerOptions {
+  /** YAML, or what becomes YAML. Relative paths in it are in {@link Peer.folder}. */
+  readonly config: string | object;
+  /** Before the command, such as `-v`. */
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export interface Regindexer extends Peer {
+  /** Where it serves since its last start, without a last `/`; another at each start if the configuration has port 0. */
+  readonly url: string;
+}
+
+/** Starts `regindexer serve` and waits until it says its URL. It sees nothing of this process's environment. */
+export async function startRegindexer({ config, args = [], env = {} }: RegindexerOptions): Promise<Regindexer> {
+  const peer = await startPeer('regindexer', async (folder) => {
+    const file = join(folder, 'config.yaml');
+    await writeFile(file, typeof config === 'string' ? config : stringify(config));
+    return {
+      command: process.execPath,
+      args: [CLI, '-c', file, ...args, 'serve'],
+      env,
+      answers: async (log: string) => {
+        servedUrl(log);
+      },
+    };
+  });
+  return Object.defineProperty(peer, 'url', { get: () => servedUrl(peer.logSinceStart), enumerable: true }) as typeof peer & { url: string };
+}
+
+/** Runs regindexer to its end, with a home of its own. */
+export async function runRegindexer(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<CommandResult> {
+  await using home = await mkdtempDisposable(join(tmpdir(), 'regindexer-run-'));
+  return commandResult(process.execPath, [CLI, ...args], { cwd: home.path, env: bareEnvironment(home.path, env) });
+}
+
+/** The `url` of the first log line that has one. */
+function servedUrl(log: string): string {
+  for (const line of log.split('\n').slice(0, -1)) {
+    const url = line.startsWith('{') ? (JSON.parse(line) as { url?: unknown }).url : undefined;
+    if (typeof url === 'string') return url.replace(/\/$/, '');
+  }
+  throw new Error('no line of the log says the URL');
+}
