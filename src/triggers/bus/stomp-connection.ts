@@ -160,8 +160,10 @@ export class StompConnection {
     this.#client.setCommandHandler('ERROR', (frame) => {
       const { headers } = frame as unknown as { readonly headers: Readonly<Record<string, string>> };
       readBody(frame as unknown as Readable, (body = Buffer.of()) => {
-        const reason = [headers.message ?? 'ERROR', firstLine(body.toString())].filter((line) => line !== '').join(': ');
-        this.#client.destroy(new ErrorFrame(this.#withoutPasscode(reason)));
+        // ActiveMQ says the same in both.
+        const lines = new Set([headers.message ?? 'ERROR', body.toString()].map(firstLine));
+        lines.delete('');
+        this.#client.destroy(new ErrorFrame(this.#withoutPasscode([...lines].join(': '))));
       });
     });
   }
@@ -221,6 +223,7 @@ function reasonOf(error: Error | undefined): string {
   return error.message.slice(0, MAX_REASON_LENGTH);
 }
 
+/** Without the full stop, so that it can go on. */
 function firstLine(text: string): string {
-  return /^.*/.exec(text.trim())?.[0] ?? '';
+  return (/^.*/.exec(text.trim())?.[0] ?? '').replace(/\.$/, '');
 }

@@ -1,53 +1,15 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { EventEmitter, once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtempDisposable, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { Bus, type BusOptions } from '../../../src/triggers/bus/bus.ts';
-import { pino } from 'pino';
-import { accepting, StompServer, type Answer } from './stomp-server.ts';
 import type { TlsOptions } from 'node:tls';
-
-/** A bus that begins to connect, and what it asks for and logs. */
-function startBus(t: TestContext, options: Partial<BusOptions> & Pick<BusOptions, 'urls'>) {
-  const happened = new EventEmitter<{ trigger: []; line: [] }>();
-  const triggers: string[] = [];
-  const lines: { readonly level: number; readonly msg: string; readonly omitted?: number }[] = [];
-  const logger = pino({}, {
-    write: (line) => {
-      lines.push(JSON.parse(line) as (typeof lines)[number]);
-      happened.emit('line');
-    },
-  });
-  const bus = new Bus({
-    destinations: [{ destination: '/topic/x' }],
-    contentTypes: ['container', 'flatpak'],
-    firstConnectionTriggers: false,
-    pauses: { first: 20, longest: 500 },
-    onTrigger: (reason) => {
-      triggers.push(reason);
-      happened.emit('trigger');
-    },
-    logger,
-    ...options,
-  });
-  bus.start();
-  t.after(() => bus.close());
-  /** Waits for so many triggers. */
-  const triggered = async (count: number): Promise<void> => {
-    while (triggers.length < count) await once(happened, 'trigger');
-  };
-  const logged = async (pattern: RegExp) => {
-    for (;;) {
-      const line = lines.find(({ msg }) => pattern.test(msg));
-      if (line !== undefined) return line;
-      await once(happened, 'line');
-    }
-  };
-  return { bus, triggers, lines, triggered, logged };
-}
+import { pino } from 'pino';
+import { Bus, type BusOptions } from '../../../src/triggers/bus/bus.ts';
+import { makeCertificates } from '../../peers/certificates.ts';
+import { needs } from '../../peers/installed.ts';
+import { startBus } from './start-bus.ts';
+import { accepting, StompServer, type Answer } from './stomp-server.ts';
 
 async function startServer(t: TestContext, answer: Answer = accepting(), tls?: TlsOptions): Promise<StompServer> {
   const server = await StompServer.start(answer, tls);
@@ -191,15 +153,13 @@ test('wrong options are refused', () => {
   assert.throws(() => new Bus({ ...options, destinations: [{ destination: 'a', ...durable }, { destination: 'b', ...durable }] }), /two destinations .* "one"/);
 });
 
-test('TLS: the broker is known by its authority, the client by its certificate, both read anew for each connection', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'bus-'));
-  t.after(() => rm(folder, { recursive: true }));
-  const file = (name: string): string => join(folder, name);
-  makeCertificates(folder);
+test('TLS: the broker is known by its authority, the client by its certificate, both read anew for each connection', needs('openssl'), async (t) => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-bus-'));
+  const { authority, certificate, key, clientCertificate, clientKey } = await makeCertificates(folder.path);
   const server = await startServer(t, accepting(), {
-    ca: await readFile(file('ca.pem')),
-    cert: await readFile(file('server.pem')),
-    key: await readFile(file('server.key')),
+    ca: await readFile(authority),
+    cert: await readFile(certificate),
+    key: await readFile(key),
     requestCert: true,
     rejectUnauthorized: true,
   });
@@ -207,22 +167,12 @@ test('TLS: the broker is known by its authority, the client by its certificate, 
 
   const stranger = startBus(t, { urls });
   await stranger.logged(/cannot connect to stomps:.*certificate/);
-  const nobody = startBus(t, { urls, caFile: file('ca.pem') });
-  await nobody.logged(/cannot connect|lost/);
+  const nobody = startBus(t, { urls, caFile: authority });
+  await nobody.logged(/cannot connect to stomps:/);
 
-  const missing = startBus(t, { urls, caFile: file('ca.pem'), certFile: file('later.pem'), keyFile: file('client.key') });
-  await missing.logged(/cannot connect to .*ENOENT.*later\.pem/);
-  await writeFile(file('later.pem'), await readFile(file('client.pem')));
-  await missing.logged(/connected to stomps:/);
+  const later = join(folder.path, 'later.crt');
+  const client = startBus(t, { urls, caFile: authority, certFile: later, keyFile: clientKey });
+  await client.logged(/cannot connect to .*ENOENT.*later\.crt/);
+  await copyFile(clientCertificate, later);
+  await client.logged(/connected to stomps:/);
 });
-
-/** An authority, and certificates that it has signed: for a server at `localhost` and for a client. */
-function makeCertificates(folder: string): void {
-  const openssl = (...parameters: string[]): void => {
-    execFileSync('openssl', parameters, { cwd: folder, stdio: 'pipe' });
-  };
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-  openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=authority');
-  openssl('req', '-x509', ...key, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-keyout', 'server.key', '-out', 'server.pem', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost');
-  openssl('req', '-x509', ...key, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-keyout', 'client.key', '-out', 'client.pem', '-subj', '/CN=client');
-}

@@ -1,0 +1,44 @@
+/** Starts a bus for a test. */
+import { EventEmitter, once } from 'node:events';
+import type { TestContext } from 'node:test';
+import { pino } from 'pino';
+import { Bus, type BusOptions } from '../../../src/triggers/bus/bus.ts';
+
+/** A bus that begins to connect, and what it asks for and logs. */
+export function startBus(t: TestContext, options: Partial<BusOptions> & Pick<BusOptions, 'urls'>) {
+  const happened = new EventEmitter<{ trigger: []; line: [] }>();
+  const triggers: string[] = [];
+  const lines: { readonly level: number; readonly msg: string; readonly omitted?: number }[] = [];
+  const logger = pino({}, {
+    write: (line) => {
+      lines.push(JSON.parse(line) as (typeof lines)[number]);
+      happened.emit('line');
+    },
+  });
+  const bus = new Bus({
+    destinations: [{ destination: '/topic/x' }],
+    contentTypes: ['container', 'flatpak'],
+    firstConnectionTriggers: false,
+    pauses: { first: 20, longest: 500 },
+    onTrigger: (reason) => {
+      triggers.push(reason);
+      happened.emit('trigger');
+    },
+    logger,
+    ...options,
+  });
+  bus.start();
+  t.after(() => bus.close());
+  /** Waits for so many triggers. */
+  const triggered = async (count: number): Promise<void> => {
+    while (triggers.length < count) await once(happened, 'trigger');
+  };
+  const logged = async (pattern: RegExp) => {
+    for (;;) {
+      const line = lines.find(({ msg }) => pattern.test(msg));
+      if (line !== undefined) return line;
+      await once(happened, 'line');
+    }
+  };
+  return { bus, triggers, lines, triggered, logged };
+}
