@@ -118,7 +118,7 @@ export const soak: Benchmark = {
           ['index equals a fresh scan', equal ? 'yes' : 'NO', 'yes'],
           ['memory after half the time, MB', Math.round(half / 1e6), ''],
           ['memory at the end, MB', Math.round(last / 1e6), ''],
-          ['growth in the second half, %', `${(((last - half) / half) * 100).toFixed(1)}`, '< 5'],
+          ['growth in the second half, %', (((last - half) / half) * 100).toFixed(1), '< 5'],
         ],
       },
     ];
@@ -153,10 +153,14 @@ async function bytesOf({ url }: Regindexer): Promise<Buffer> {
 
 /** The repositories that two indexes show differently. */
 function differences(one: Buffer, other: Buffer): string[] {
-  const byName = (index: Buffer): Map<string, string> =>
-    new Map((JSON.parse(index.toString()) as { Results: { Name: string }[] }).Results.map((repository) => [repository.Name, JSON.stringify(repository)]));
-  const [left, right] = [byName(one), byName(other)];
+  const [left, right] = [repositoriesOf(one), repositoriesOf(other)];
   return [...new Set([...left.keys(), ...right.keys()])].filter((name) => left.get(name) !== right.get(name));
+}
+
+/** Each repository's part of an index, by its name. */
+function repositoriesOf(index: Buffer): ReadonlyMap<string, string> {
+  const { Results } = JSON.parse(index.toString()) as { Results: { Name: string }[] };
+  return new Map(Results.map((repository) => [repository.Name, JSON.stringify(repository)]));
 }
 
 /** Deletes what a tag points to; returns how many manifests that were. */
