@@ -87,13 +87,13 @@ test('headers of a message can be long, many, and named like anything', async (t
 });
 
 test('heart-beats go both ways, and keep the connection', async (t) => {
-  const { server, open } = await startServer(t, accepting('50,50'));
-  const connection = await open({ heartbeat: 50 });
+  const { server, open } = await startServer(t, accepting('300,300'));
+  const connection = await open({ heartbeat: 300 });
   const peer = await server.peer(0);
-  const beating = setInterval(() => peer.socket.write('\n'), 50);
+  const beating = setInterval(() => peer.socket.write('\n'), 100);
   t.after(() => clearInterval(beating));
   const before = peer.heartbeats;
-  while (peer.heartbeats < before + 10) await once(peer.socket, 'data');
+  while (peer.heartbeats < before + 4) await once(peer.socket, 'data');
   const state = await Promise.race([connection.closed, Promise.resolve('open')]);
   assert.equal(state, 'open');
 });
