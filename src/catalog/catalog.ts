@@ -53,6 +53,9 @@ export interface Catalog {
   /** An image with its labels and annotations; `undefined` if the digest is not known or is no image. */
   image(digest: Digest): Image | undefined;
 
+  /** What full scans of a registry took, in the words of {@link recordScanned}; none before the first one. */
+  scanned(registry: string): readonly string[];
+
   /** Remembers an image. Safe to repeat. */
   putImage(image: Image): void;
 
@@ -79,6 +82,9 @@ export interface Catalog {
 
   /** The registry said that the repository is gone. */
   removeRepository(registry: string, repository: string): void;
+
+  /** A full scan of the registry ended: of all that `taken` stands for, everything that could be read was read. Replaces what was said before. */
+  recordScanned(registry: string, taken: readonly string[]): void;
 
   /** Forgets manifests that no tag leads to any more; returns how many. */
   prune(): number;

@@ -7,7 +7,7 @@ export const APPLICATION_ID = 0x52474958;
 export const SCHEMA_VERSION = 1;
 
 /** The tables that a look-up reads; small, even where there are many images. */
-export const LOOKUP_TABLES = ['catalog', 'repository', 'tag', 'manifest', 'index_child'] as const;
+export const LOOKUP_TABLES = ['catalog', 'scanned', 'repository', 'tag', 'manifest', 'index_child'] as const;
 
 /**
  * Text is compared byte by byte, which for UTF-8 is code point order.
@@ -19,6 +19,12 @@ export const LOOKUP_TABLES = ['catalog', 'repository', 'tag', 'manifest', 'index
 export const SCHEMA = `
   CREATE TABLE catalog (id TEXT NOT NULL) STRICT;
   INSERT INTO catalog VALUES (lower(hex(randomblob(16))));
+
+  CREATE TABLE scanned (
+    registry TEXT NOT NULL,
+    taken TEXT NOT NULL,
+    PRIMARY KEY (registry, taken)
+  ) STRICT, WITHOUT ROWID;
 
   CREATE TABLE repository (
     id INTEGER PRIMARY KEY,

@@ -85,6 +85,10 @@ export class SqliteCatalog implements Catalog {
     });
   }
 
+  scanned(registry: string): readonly string[] {
+    return this.#guard(() => this.#statements.scanned.all(registry).map((row) => String(row['taken'])));
+  }
+
   putImage(image: Image): void {
     this.transaction(() => {
       const id = this.#replaceManifest('image', image, image.os, image.architecture);
@@ -157,6 +161,16 @@ export class SqliteCatalog implements Catalog {
   removeRepository(registry: string, repository: string): void {
     this.transaction(() => {
       this.#statements.removeRepository.run(registry, repository);
+    });
+  }
+
+  recordScanned(registry: string, taken: readonly string[]): void {
+    this.transaction(() => {
+      const { deleteScanned, insertScanned } = this.#statements;
+      const parts = [...new Set(taken)].toSorted();
+      if (JSON.stringify(parts) === JSON.stringify(this.scanned(registry))) return;
+      deleteScanned.run(registry);
+      for (const part of parts) insertScanned.run(registry, part);
     });
   }
 
@@ -234,6 +248,10 @@ function prepareStatements(database: DatabaseSync) {
 
     setTag: database.prepare('INSERT INTO tag (repository, tag, digest) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET digest = excluded.digest'),
     deleteTag: database.prepare('DELETE FROM tag WHERE repository = (SELECT id FROM repository WHERE registry = ? AND name = ?) AND tag = ?'),
+
+    scanned: database.prepare('SELECT taken FROM scanned WHERE registry = ? ORDER BY taken'),
+    deleteScanned: database.prepare('DELETE FROM scanned WHERE registry = ?'),
+    insertScanned: database.prepare('INSERT INTO scanned (registry, taken) VALUES (?, ?)'),
 
     prune: database.prepare(
       `WITH RECURSIVE reached (digest) AS (

@@ -14,8 +14,8 @@ export function matcher(patterns: readonly string[]): (name: string) => boolean 
 
 /** Which repositories and tags an index takes. */
 export interface Wanted {
-  repository(name: string): boolean;
-  tag(name: string): boolean;
+  readonly repository: (name: string) => boolean;
+  readonly tag: (name: string) => boolean;
 }
 
 /** The repositories and tags that `definition` takes. */

@@ -101,8 +101,8 @@ export class IconStore {
       for (const name of await readdir(join(this.#folder, folder))) {
         const path = `${folder}/${name}`;
         if (referenced.has(path) || !(isIconPath(path) || name.endsWith(TEMPORARY_SUFFIX))) continue;
-        const { mtime } = await stat(join(this.#folder, path));
-        if (mtime >= before) continue;
+        const stats = await stat(join(this.#folder, path)).catch(ignoreMissing);
+        if (stats === undefined || stats.mtime >= before) continue;
         await rm(join(this.#folder, path), { force: true });
         removed++;
       }

@@ -1,17 +1,20 @@
 /** Does one rebuild: reads a registry, decides what its indexes hold, and writes their snapshots and files. */
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { CatalogError } from '../catalog/catalog-error.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
+import type { Wanted } from './globs.ts';
 import { wantedBy } from './globs.ts';
 import { IconStore } from './icon-store.ts';
 import type { IndexDefinition } from './index-definition.ts';
-import { writeOutput } from './output-file.ts';
+import { OutputFiles } from './output-files.ts';
 import { prefer } from './prefer.ts';
 import type { IndexResult, RebuildProgress, RebuildResult, RebuildScope } from './rebuild.ts';
 import { renderImage } from './render-image.ts';
-import { scan } from './scan.ts';
+import type { ScanOptions, ScanResult } from './scan.ts';
+import { isOfRegistry, scan } from './scan.ts';
 import type { SelectedRepository } from './select.ts';
 import { fingerprintOf, select } from './select.ts';
 import type { SnapshotFooter } from './snapshot/format.ts';
@@ -21,7 +24,7 @@ import { writeSnapshot } from './snapshot/write-snapshot.ts';
 import { removeTemporaryFiles, syncFolderOf } from './write-file.ts';
 
 /** Changes whenever the same images would come out as another snapshot. */
-const RENDERER = '1';
+const RENDERER = '2';
 const MAX_WARNINGS = 20;
 const SNAPSHOT_SUFFIX = '.snapshot';
 
@@ -55,8 +58,10 @@ export interface RebuildOptions {
 export class Indexer {
   readonly #options: IndexerOptions;
   readonly #icons: IconStore;
+  readonly #outputs = new OutputFiles();
   /** The footers of the snapshots in place. */
   readonly #published: Map<string, SnapshotFooter>;
+  #scans = 0;
   #rendering: Promise<void> = Promise.resolve();
 
   private constructor(options: IndexerOptions, published: Map<string, SnapshotFooter>) {
@@ -72,13 +77,8 @@ export class Indexer {
     for (const { output } of options.definitions) if (output !== undefined) await removeTemporaryFiles(dirname(output), basename(output));
     const published = new Map<string, SnapshotFooter>();
     for (const { name } of options.definitions) {
-      try {
-        const snapshot = await Snapshot.open(snapshotPath(options.snapshotsDir, name), 0);
-        published.set(name, snapshot.footer);
-        await snapshot.close();
-      } catch {
-        // Missing or damaged: the next rebuild replaces it.
-      }
+      const footer = await footerOf(snapshotPath(options.snapshotsDir, name));
+      if (footer !== undefined) published.set(name, footer);
     }
     return new Indexer(options, published);
   }
@@ -86,7 +86,8 @@ export class Indexer {
   /**
    * Reads what `scope` asks for from one registry and brings its indexes up to date.
    * What a registry does wrong is told in the result; what it held before is kept.
-   * @throws the signal's reason once it is aborted, and CatalogError if the catalog cannot be written.
+   * @throws the signal's reason once it is aborted, CatalogError if the catalog cannot be read or written, and the system's
+   * error if files that nothing names any more cannot be removed.
    */
   async rebuild(registry: string, scope: RebuildScope, { onProgress, onPublished, signal }: RebuildOptions = {}): Promise<RebuildResult> {
     const started = performance.now();
@@ -100,15 +101,16 @@ export class Indexer {
     };
 
     const definitions = this.#options.definitions.filter((definition) => definition.registry === registry);
-    const scanned = await scan({
+    const scanned = await this.#scan({
       source,
       catalog: this.#options.catalog,
-      wanted: new Map(definitions.map((definition) => [definition.name, wantedBy(definition)])),
+      wanted: new Map(definitions.map((definition) => [definition.name, this.#wantedBy(definition)])),
       scope,
       concurrency: this.#options.concurrency(registry),
       onProgress: report,
       signal,
     });
+    if (!scanned.failures.some(isOfRegistry)) this.#recordScanned(registry, definitions, scope);
     report({ phase: 'rendering' });
     const indexes = await this.refresh(registry, { ...(onPublished && { onPublished }), ...(signal && { signal }) });
     if (scope.indexes === 'all') await this.#alone(() => this.#clean());
@@ -133,6 +135,19 @@ export class Indexer {
     return results;
   }
 
+  async #scan(options: ScanOptions): Promise<ScanResult> {
+    this.#scans++;
+    let result: ScanResult;
+    try {
+      result = await scan(options);
+    } finally {
+      this.#scans--;
+    }
+    // Another registry's scan may have written images to which no tag leads yet.
+    if (options.scope.indexes === 'all' && result.failures.length === 0 && this.#scans === 0) this.#options.catalog.prune();
+    return result;
+  }
+
   /** Registries are scanned side by side, but indexes rendered and icons removed one by one: it bounds memory, and no icon goes that is being named. */
   #alone<T>(run: () => Promise<T>): Promise<T> {
     const result = this.#rendering.then(run);
@@ -140,25 +155,42 @@ export class Indexer {
     return result;
   }
 
+  #wantedBy(definition: IndexDefinition): Wanted {
+    const { repository, tag } = wantedBy(definition);
+    const source = this.#options.sources.get(definition.registry);
+    return { repository: (name) => repository(name) && source?.covers(name) !== false, tag };
+  }
+
+  /** Remembers which indexes the catalog can be trusted to know all of. */
+  #recordScanned(registry: string, definitions: readonly IndexDefinition[], { indexes }: RebuildScope): void {
+    const { catalog } = this.#options;
+    const now = definitions.filter(({ name }) => indexes === 'all' || indexes.has(name)).map(takenBy);
+    if (now.length > 0) catalog.recordScanned(registry, indexes === 'all' ? now : [...catalog.scanned(registry), ...now]);
+  }
+
   async #refreshIndex(definition: IndexDefinition, onPublished: ((index: string) => void) | undefined): Promise<IndexResult> {
     const started = performance.now();
     const { name } = definition;
+    const { catalog } = this.#options;
     const previous = this.#published.get(name);
     const warnings: string[] = [];
     let changed = false;
     let error: string | undefined;
     try {
-      const { catalog } = this.#options;
-      const selection = catalog.transaction(() => select(catalog, definition));
+      const selection = catalog.transaction(() => select(catalog, definition, this.#wantedBy(definition)));
       const fingerprint = fingerprintOf(selection, definition, `${RENDERER} ${this.#options.iconsUri}`);
-      if (previous?.fingerprint !== fingerprint) {
-        const footer = await this.#publish(definition, selection, fingerprint, previous, warnings);
-        this.#published.set(name, footer);
-        changed = wholeOf(footer)?.etag !== wholeOf(previous)?.etag;
-        onPublished?.(name);
+      if (previous?.fingerprint !== fingerprint || previous.catalog !== catalog.id) {
+        const missing = await this.#missingKnowledge(definition, previous);
+        if (missing === undefined) {
+          const footer = await this.#publish(definition, selection, fingerprint, previous, warnings);
+          this.#published.set(name, footer);
+          changed = wholeOf(footer)?.etag !== wholeOf(previous)?.etag;
+          onPublished?.(name);
+        } else warnings.push(previous === undefined ? `it is not made yet: ${missing}` : `it stays as it was: ${missing}`);
       }
-      if (definition.output !== undefined) await this.#writeOutput(name, definition.output);
+      if (definition.output !== undefined && this.#published.has(name)) await this.#writeOutput(name, definition.output);
     } catch (cause) {
+      if (cause instanceof CatalogError) throw cause;
       error = cause instanceof Error ? cause.message : String(cause);
     }
     const footer = this.#published.get(name);
@@ -173,11 +205,32 @@ export class Indexer {
     };
   }
 
+  /**
+   * Why the index must not be made from the catalog; `undefined` if it may. A catalog that has not read the registry in full yet,
+   * because it is new, was lost, or did not have to read these tags before, would make apps vanish that are still there.
+   */
+  async #missingKnowledge(definition: IndexDefinition, previous: SnapshotFooter | undefined): Promise<string | undefined> {
+    const { catalog, snapshotsDir } = this.#options;
+    if (!catalog.scanned(definition.registry).includes(takenBy(definition))) return 'what it takes has not been read in full yet';
+    if (previous === undefined || previous.catalog === catalog.id) return undefined;
+
+    const failed = catalog.repositories(definition.registry).filter((repository) => repository.error !== undefined);
+    if (failed.length === 0) return undefined;
+    const snapshot = await Snapshot.open(snapshotPath(snapshotsDir, definition.name), 0);
+    try {
+      const shown = new Set((await snapshot.table()).repositories);
+      const lost = failed.find(({ name }) => shown.has(name));
+      return lost && `the catalog that it was made from is gone, and ${lost.name} could not be read since: ${lost.error}`;
+    } finally {
+      await snapshot.close();
+    }
+  }
+
   async #publish(definition: IndexDefinition, selection: readonly SelectedRepository[], fingerprint: string, previous: SnapshotFooter | undefined, warnings: string[]): Promise<SnapshotFooter> {
     const { catalog, iconsUri, snapshotsDir } = this.#options;
     const icons = new Set<string>();
     const path = snapshotPath(snapshotsDir, definition.name);
-    const preferred = definition.repositoryPriority.length === 0 ? selection : prefer(selection, definition.repositoryPriority, catalog);
+    const preferred = definition.repositoryPriority.length === 0 ? selection : prefer(selection, definition, catalog);
 
     const show = (digest: Digest): ShownImage | undefined => {
       const image = catalog.image(digest);
@@ -198,25 +251,32 @@ export class Indexer {
     const footer = await writeSnapshot(path, {
       index: definition.name,
       fingerprint,
+      catalog: catalog.id,
       registry: definition.registryPublic,
       repositories: shownRepositories(preferred, show, this.#icons),
       icons: async () => {
         await this.#icons.settled();
+        // Before the snapshot is replaced, so that a crash in between does not cut short the time that clients have.
+        await this.#release(previous?.icons ?? [], icons, definition.name);
         return icons;
       },
       previous,
       now: new Date(),
     });
     await syncFolderOf(path);
-    const named = new Set([...this.#published].flatMap(([index, { icons: others }]) => (index === definition.name ? [] : others)).concat(footer.icons));
-    await this.#icons.release((previous?.icons ?? []).filter((icon) => !named.has(icon)), new Date());
     return footer;
+  }
+
+  /** Starts the time after which icons that an index does not name any more are removed, unless another one names them. */
+  async #release(before: readonly string[], after: ReadonlySet<string>, index: string): Promise<void> {
+    const others = new Set([...this.#published].flatMap(([name, { icons }]) => (name === index ? [] : icons)));
+    await this.#icons.release(before.filter((icon) => !after.has(icon) && !others.has(icon)), new Date());
   }
 
   async #writeOutput(index: string, output: string): Promise<void> {
     const snapshot = await Snapshot.open(snapshotPath(this.#options.snapshotsDir, index), 0);
     try {
-      await writeOutput(output, snapshot);
+      await this.#outputs.write(output, snapshot);
     } finally {
       await snapshot.close();
     }
@@ -226,12 +286,34 @@ export class Indexer {
   async #clean(): Promise<void> {
     const { definitions, snapshotsDir, cleanFilesAfter } = this.#options;
     const names = new Set(definitions.map(({ name }) => `${name}${SNAPSHOT_SUFFIX}`));
-    for (const file of await readdir(snapshotsDir)) if (file.endsWith(SNAPSHOT_SUFFIX) && !names.has(file)) await rm(join(snapshotsDir, file));
+    for (const file of await readdir(snapshotsDir)) {
+      if (!file.endsWith(SNAPSHOT_SUFFIX) || names.has(file)) continue;
+      const path = join(snapshotsDir, file);
+      const footer = await footerOf(path);
+      if (footer !== undefined) await this.#release(footer.icons, new Set(), footer.index);
+      await rm(path);
+    }
     // An index that could not be made yet may name any icon.
     if (this.#published.size < definitions.length) return;
     const named = new Set([...this.#published.values()].flatMap(({ icons }) => icons));
     await this.#icons.clean(named, new Date(Date.now() - cleanFilesAfter));
   }
+}
+
+/** The footer of a snapshot; `undefined` if there is none that can be read, for then it is made anew. */
+async function footerOf(path: string): Promise<SnapshotFooter | undefined> {
+  try {
+    const snapshot = await Snapshot.open(path, 0);
+    await snapshot.close();
+    return snapshot.footer;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a full scan for this index reads. */
+function takenBy({ tags, repositoryInclude, repositoryExclude }: IndexDefinition): string {
+  return JSON.stringify([tags, repositoryInclude, repositoryExclude]);
 }
 
 async function* shownRepositories(

@@ -26,11 +26,15 @@ export interface RenderOptions {
   readonly onWarning: (message: string) => void;
 }
 
+/** Says whether `image` has all that an index requires. */
+export function meetsRequirements(image: Image, { requiredAnnotations, requiredLabels }: IndexDefinition): boolean {
+  return requiredAnnotations.every((key) => Object.hasOwn(image.annotations, key)) && requiredLabels.every((key) => Object.hasOwn(image.labels, key));
+}
+
 /** What an index shows of `image`; `undefined` if the index requires something that the image does not have. */
 export function renderImage(image: Image, options: RenderOptions): RenderedImage | undefined {
   const { definition } = options;
-  if (!definition.requiredAnnotations.every((key) => Object.hasOwn(image.annotations, key))) return undefined;
-  if (!definition.requiredLabels.every((key) => Object.hasOwn(image.labels, key))) return undefined;
+  if (!meetsRequirements(image, definition)) return undefined;
 
   const originalLabels = new Map(Object.entries(image.labels));
   if (definition.forceFlatpakToken) originalLabels.set(TOKEN_TYPE, TOKEN_NEEDED);

@@ -40,6 +40,12 @@ export interface ScanResult {
 
 type TagSelector = (tag: string) => boolean;
 
+interface Reading {
+  readonly repository: string;
+  /** Whether all that the digest leads to was there. */
+  readonly whole: Promise<boolean>;
+}
+
 /** Some tags of a repository could not be read; the others could. */
 class TagsFailed extends Error {}
 
@@ -57,7 +63,7 @@ class Scan {
   readonly #source: RegistrySource;
   readonly #catalog: Catalog;
   /** Manifests being read or read by this scan, so that two tags that lead to one digest cost one request. */
-  readonly #reading = new Map<Digest, Promise<void>>();
+  readonly #reading = new Map<Digest, Reading>();
   readonly #failures: RebuildFailure[] = [];
   #pending: (() => void)[] = [];
   #pendingCharacters = 0;
@@ -73,25 +79,18 @@ class Scan {
   async run(): Promise<ScanResult> {
     const { scope, concurrency, signal } = this.#options;
     const mapOptions = { concurrency, ...(signal ? { signal } : {}) };
+    const all = [...this.#options.wanted.values()];
     const indexes = [...this.#options.wanted].filter(([name]) => scope.indexes === 'all' || scope.indexes.has(name)).map(([, wanted]) => wanted);
     const complete = scope.indexes === 'all';
 
     const seen = new Set<string>();
     if (indexes.length > 0) {
-      try {
-        await pMap(
-          this.#listed(indexes, seen),
-          (repository) => this.#repository(repository, (tag) => wantsTag(indexes, repository, tag), complete),
-          mapOptions,
-        );
-        await pMap(this.#missed(indexes, seen), (repository) => this.#verifyMissed(repository), mapOptions);
-      } catch (error) {
-        this.#rethrowIfFatal(error);
-        this.#failures.push({ error: messageOf(error) });
-      }
+      const read = (repository: string): Promise<void> => this.#repository(repository, (tag) => wantsTag(indexes, repository, tag), complete);
+      await pMap(this.#listed(indexes, seen), read, mapOptions);
+      if (!this.#failures.some(isOfRegistry)) await pMap(this.#missed(indexes, seen), read, mapOptions);
     }
+    if (complete) this.#forgetUnwanted(all);
 
-    const all = [...this.#options.wanted.values()];
     await pMap(
       // What the registry has just listed was read with it, if all that any index wants was.
       complete ? [...scope.repositories].filter(([repository]) => !seen.has(repository)) : scope.repositories,
@@ -105,38 +104,48 @@ class Scan {
     );
 
     this.#flush();
-    if (complete && this.#failures.length === 0) this.#catalog.prune();
     return { repositories: this.#repositories.done, newImages: this.#images.done, failures: this.#failures };
   }
 
-  /** The repositories that the registry lists and some index wants, each once. */
+  /** The repositories that the registry lists and some index wants, each once. If the list breaks off, what came before is read. */
   async *#listed(indexes: readonly Wanted[], seen: Set<string>): AsyncGenerator<string> {
-    for await (const page of this.#source.repositories(this.#options.signal)) {
-      const fresh = page.filter((name) => !seen.has(name) && indexes.some((wanted) => wanted.repository(name)));
-      for (const name of page) seen.add(name);
-      this.#repositories.total += new Set(fresh).size;
-      this.#report();
-      yield* new Set(fresh);
+    try {
+      for await (const page of this.#source.repositories(this.#options.signal)) {
+        const fresh = new Set(page.filter((name) => !seen.has(name) && indexes.some((wanted) => wanted.repository(name))));
+        for (const name of page) seen.add(name);
+        this.#repositories.total += fresh.size;
+        this.#report();
+        yield* fresh;
+      }
+    } catch (error) {
+      this.#rethrowIfFatal(error);
+      this.#failures.push({ error: messageOf(error) });
     }
   }
 
-  /** Known repositories that the list left out: a list may be cut short, so one such scan is not believed. */
+  /**
+   * Known repositories that several lists in a row left out. One list is not believed: it may be cut short, and a registry whose
+   * storage is not there lists nothing. Then the registry is asked for the repository itself, which goes only if it is not found.
+   */
   #missed(indexes: readonly Wanted[], seen: ReadonlySet<string>): string[] {
-    return this.#catalog
-      .repositories(this.#source.id)
-      .filter(({ name }) => !seen.has(name) && indexes.some((wanted) => wanted.repository(name)))
-      .filter(({ name }) => this.#catalog.recordMissed(this.#source.id, name) >= MISSED_SCANS_TO_BELIEVE)
-      .map(({ name }) => name);
+    const registry = this.#source.id;
+    const left = this.#catalog
+      .repositories(registry)
+      .map(({ name }) => name)
+      .filter((name) => !seen.has(name) && indexes.some((wanted) => wanted.repository(name)));
+    const missed = this.#catalog.transaction(() => left.filter((name) => this.#catalog.recordMissed(registry, name) >= MISSED_SCANS_TO_BELIEVE));
+    this.#repositories.total += missed.length;
+    return missed;
   }
 
-  /** A repository that several lists left out goes, unless the registry still has tags for it. */
-  async #verifyMissed(repository: string): Promise<void> {
-    try {
-      await this.#source.tags(repository, this.#options.signal);
-    } catch (error) {
-      this.#rethrowIfFatal(error);
-      if (isNotFound(error)) this.#catalog.removeRepository(this.#source.id, repository);
-      else this.#fail(repository, error);
+  /** Repositories that no index takes any more are not kept up to date, and so not kept. */
+  #forgetUnwanted(all: readonly Wanted[]): void {
+    const registry = this.#source.id;
+    for (const { name } of this.#catalog.repositories(registry)) {
+      if (all.some((wanted) => wanted.repository(name))) continue;
+      this.#write(0, () => {
+        this.#catalog.removeRepository(registry, name);
+      });
     }
   }
 
@@ -149,7 +158,7 @@ class Scan {
       const registry = this.#source.id;
       const listed = await this.#source.tags(repository, this.#options.signal);
       const known = new Map(this.#catalog.tags(registry, repository).map(({ tag, digest }) => [tag, digest]));
-      const errors: unknown[] = [];
+      const errors: Error[] = [];
       const records: TagRecord[] = [];
       await pMap(
         listed,
@@ -161,7 +170,7 @@ class Scan {
               digest = await this.#read(repository, tag, before);
             } catch (error) {
               this.#rethrowIfFatal(error);
-              errors.push(error);
+              errors.push(tagFailed(tag, error));
             }
           } else if (complete) return;
           if (digest !== undefined) records.push({ tag, digest });
@@ -171,7 +180,8 @@ class Scan {
       this.#write(0, () => {
         this.#catalog.replaceTags(registry, repository, records);
       });
-      if (errors.length > 0) throw new TagsFailed(messageOf(errors[0]), { cause: errors[0] });
+      const [first, ...others] = errors;
+      if (first !== undefined) throw others.length === 0 ? first : new TagsFailed(`${first.message} (and ${others.length} more tags)`, { cause: first });
     } catch (error) {
       this.#rethrowIfFatal(error);
       if (isNotFound(error)) {
@@ -195,7 +205,7 @@ class Scan {
         });
       } catch (error) {
         this.#rethrowIfFatal(error);
-        this.#fail(repository, error);
+        this.#fail(repository, tagFailed(tag, error));
       }
     }
     this.#finishRepository();
@@ -222,40 +232,36 @@ class Scan {
     return digest;
   }
 
-  /** Remembers a digest and all that it leads to; reads only what is not known. */
-  #learn(repository: string, digest: Digest, manifest: Manifest | undefined, depth: number): Promise<void> {
-    let reading = this.#reading.get(digest);
-    if (reading === undefined) {
-      reading = this.#readManifest(repository, digest, manifest, depth);
-      this.#reading.set(digest, reading);
-      // Another repository may have what this one could not give.
-      reading.catch(() => this.#reading.delete(digest));
+  /**
+   * Remembers a digest and all that it leads to; reads only what is not known. Says whether all of it was there: a child that
+   * the registry does not have (a sparse index) is passed over, and asked for again at the next scan.
+   */
+  async #learn(repository: string, digest: Digest, manifest: Manifest | undefined, depth: number): Promise<boolean> {
+    const reading = this.#reading.get(digest);
+    if (reading?.repository === repository) return reading.whole;
+    if (reading !== undefined) {
+      if (await reading.whole.catch(() => false)) return true;
+      // This repository may have what that one could not give.
+      if (this.#reading.get(digest) !== reading) return this.#learn(repository, digest, manifest, depth);
     }
-    return reading;
+    const whole = this.#readManifest(repository, digest, manifest, depth);
+    this.#reading.set(digest, { repository, whole });
+    return whole;
   }
 
-  async #readManifest(repository: string, digest: Digest, fetched: Manifest | undefined, depth: number): Promise<void> {
+  async #readManifest(repository: string, digest: Digest, fetched: Manifest | undefined, depth: number): Promise<boolean> {
     const { signal } = this.#options;
     const known = this.#catalog.manifest(digest);
-    if (known?.kind === 'index') {
-      await this.#learnChildren(repository, known.manifests, depth);
-      return;
-    }
-    if (known !== undefined) return;
+    if (known?.kind === 'index') return this.#learnChildren(repository, known.manifests, depth);
+    if (known !== undefined) return true;
 
     const manifest = fetched ?? (await this.#source.manifest(repository, digest, signal));
-    if (manifest.kind === 'index') {
-      await this.#learnChildren(repository, manifest.manifests.map((child) => child.digest), depth);
+    if (manifest.kind !== 'image') {
+      const whole = manifest.kind === 'artifact' || (await this.#learnChildren(repository, manifest.manifests.map((child) => child.digest), depth));
       this.#write(0, () => {
         this.#catalog.putManifest(manifest);
       });
-      return;
-    }
-    if (manifest.kind === 'artifact') {
-      this.#write(0, () => {
-        this.#catalog.putManifest(manifest);
-      });
-      return;
+      return whole;
     }
 
     this.#images.total++;
@@ -266,7 +272,7 @@ class Scan {
       this.#write(0, () => {
         this.#catalog.putManifest({ kind: 'artifact', mediaType, digest, size });
       });
-      return;
+      return true;
     }
     const image: Image = { mediaType, digest, size, annotations, ...config };
     this.#images.done++;
@@ -274,6 +280,7 @@ class Scan {
       this.#catalog.putImage(image);
     });
     this.#report();
+    return true;
   }
 
   /** A config that is not there is a fault of the image, not the registry's word that the image is gone. */
@@ -286,18 +293,12 @@ class Scan {
     }
   }
 
-  /** A child that the registry does not have (a sparse index) is passed over, and asked for again at the next scan. */
-  async #learnChildren(repository: string, children: readonly Digest[], depth: number): Promise<void> {
+  async #learnChildren(repository: string, children: readonly Digest[], depth: number): Promise<boolean> {
     if (depth >= MAX_NESTING) throw new TagsFailed(`${repository}: image indexes nested more than ${MAX_NESTING} deep`);
-    await Promise.all(
-      children.map(async (child) => {
-        try {
-          await this.#learn(repository, child, undefined, depth + 1);
-        } catch (error) {
-          if (!isNotFound(error)) throw error;
-        }
-      }),
-    );
+    const learnt = await Promise.allSettled(children.map((child) => this.#learn(repository, child, undefined, depth + 1)));
+    const failed = learnt.find((result) => result.status === 'rejected' && !isNotFound(result.reason));
+    if (failed?.status === 'rejected') throw failed.reason;
+    return learnt.every((result) => result.status === 'fulfilled' && result.value);
   }
 
   /** Writes are gathered into few transactions, in their order, so that a tag never leads to what is not there. */
@@ -343,6 +344,15 @@ class Scan {
 
 function wantsTag(indexes: readonly Wanted[], repository: string, tag: string): boolean {
   return indexes.some((wanted) => wanted.repository(repository) && wanted.tag(tag));
+}
+
+/** Says whether it was the registry itself that could not be read: then it is not known what it holds. */
+export function isOfRegistry({ repository }: RebuildFailure): boolean {
+  return repository === undefined;
+}
+
+function tagFailed(tag: string, cause: unknown): TagsFailed {
+  return new TagsFailed(`tag ${tag}: ${messageOf(cause)}`, { cause });
 }
 
 function charactersOf(record: Readonly<Record<string, string>>): number {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Digest } from '../registry/digest.ts';
-import { wantedBy } from './globs.ts';
+import type { Wanted } from './globs.ts';
 import type { IndexDefinition } from './index-definition.ts';
 
 /** An image that is tagged itself. */
@@ -29,11 +29,10 @@ export interface SelectedRepository {
 }
 
 /**
- * The repositories, sorted by name, and in them the images that `definition` takes by repository, tag and architecture.
- * What it requires of labels and annotations is not looked at.
+ * The repositories, sorted by name, and in them the images that `definition` takes by repository and tag, which are `wanted`,
+ * and by architecture. What it requires of labels and annotations is not looked at.
  */
-export function select(catalog: Catalog, definition: IndexDefinition): readonly SelectedRepository[] {
-  const wanted = wantedBy(definition);
+export function select(catalog: Catalog, definition: IndexDefinition, wanted: Wanted): readonly SelectedRepository[] {
   const architectures = definition.architectures && new Set(definition.architectures);
 
   const imagesOf = (digest: Digest, found: Set<Digest>): Set<Digest> => {
@@ -81,8 +80,7 @@ export function fingerprintOf(selection: readonly SelectedRepository[], definiti
   return hash.digest('base64url');
 }
 
-function byTags(a: { tags: readonly string[]; digest: Digest }, b: { tags: readonly string[]; digest: Digest }): number {
-  // U+0000 is in no tag, so the joined strings stand in the order of the lists.
-  const [left, right] = [a.tags.join('\0') + `\0${a.digest}`, b.tags.join('\0') + `\0${b.digest}`];
-  return left < right ? -1 : Number(left > right);
+/** A tag belongs to one digest, so that no two begin with the same one. */
+function byTags({ tags: [a = ''] }: SelectedImage | SelectedList, { tags: [b = ''] }: SelectedImage | SelectedList): number {
+  return a < b ? -1 : 1;
 }

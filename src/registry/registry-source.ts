@@ -13,8 +13,11 @@ export interface RegistrySource {
   /** Requests made so far; 0 for a source that makes none. */
   readonly requests: number;
 
+  /** Says whether the repository is among those that this source is to read; asks nothing. */
+  covers(repository: string): boolean;
+
   /**
-   * The names of all repositories, page by page in the registry's order.
+   * The names of all repositories that it covers, page by page in the registry's order.
    * @throws RegistryError `no-catalog` where the registry does not list them.
    */
   repositories(signal?: AbortSignal): AsyncIterable<readonly string[]>;

@@ -213,8 +213,10 @@ suite('tags and repositories', () => {
     const catalog = openIn(t, folder);
     const tags = ['a', 'b', 'c'].map((tag) => ({ tag, digest: digestOf(tag) }));
     catalog.replaceTags(REGISTRY, 'app', tags);
+    catalog.recordScanned(REGISTRY, ['one', 'two']);
     const log = readFileSync(join(folder, 'catalog.sqlite-wal'));
     catalog.replaceTags(REGISTRY, 'app', tags.toReversed());
+    catalog.recordScanned(REGISTRY, ['two', 'one']);
     assert.deepEqual(readFileSync(join(folder, 'catalog.sqlite-wal')), log);
   });
 
@@ -224,6 +226,17 @@ suite('tags and repositories', () => {
     assert.equal(catalog.recordMissed(REGISTRY, 'nowhere'), 0);
     assert.deepEqual(catalog.repositories(REGISTRY), [{ name: 'app', error: 'denied', missedScans: 0 }]);
   });
+});
+
+test('what full scans took is known for each registry, until the next one', (t) => {
+  const catalog = openNew(t);
+  assert.deepEqual(catalog.scanned(REGISTRY), []);
+  catalog.recordScanned(REGISTRY, ['latest', 'stable', 'latest']);
+  catalog.recordScanned(OTHER_REGISTRY, ['all']);
+  assert.deepEqual(catalog.scanned(REGISTRY), ['latest', 'stable']);
+  catalog.recordScanned(REGISTRY, ['beta']);
+  assert.deepEqual(catalog.scanned(REGISTRY), ['beta']);
+  assert.deepEqual(catalog.scanned(OTHER_REGISTRY), ['all']);
 });
 
 suite('transactions', () => {

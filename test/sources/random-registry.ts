@@ -27,6 +27,10 @@ export class RandomRegistry implements RegistrySource {
     this.#options = options;
   }
 
+  covers(): boolean {
+    return true;
+  }
+
   async *repositories(): AsyncGenerator<readonly string[]> {
     yield Array.from({ length: this.#options.repositories }, (_, number) => randomRepository(number));
   }

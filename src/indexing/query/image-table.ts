@@ -133,6 +133,11 @@ export class ImageTable {
     return this.#columns.starts.length;
   }
 
+  /** The names of all repositories. */
+  get repositories(): readonly string[] {
+    return this.#columns.repositories;
+  }
+
   /** The combinations of a tag and an architecture that occur, sorted. */
   tagsAndArchitectures(): { tag: string; architecture: string }[] {
     const { tagSets, tagSet, architectures, architecture } = this.#columns;

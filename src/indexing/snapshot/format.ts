@@ -6,7 +6,7 @@
  */
 import type { Encoding } from './encodings.ts';
 
-export const MAGIC = Buffer.from('RGIDX001', 'latin1');
+export const MAGIC = Buffer.from('RGIDX002', 'latin1');
 export const HASH_LENGTH = 32;
 export const TRAILER_LENGTH = HASH_LENGTH + 4 + MAGIC.length;
 
@@ -33,6 +33,8 @@ export interface SnapshotFooter {
   readonly index: string;
   /** What it was made from; an equal one means an equal snapshot. */
   readonly fingerprint: string;
+  /** The `id` of the catalog that it was made from: another one may not know (yet) all that the snapshot shows. */
+  readonly catalog: string;
   /** The `Registry` of the index. */
   readonly registry: string;
   /** When its content last changed: milliseconds since the epoch, in whole seconds. */

@@ -41,7 +41,7 @@ export interface ShownRepository {
 }
 
 /** What a snapshot is made from. */
-export interface SnapshotSource extends Pick<SnapshotFooter, 'index' | 'fingerprint' | 'registry'> {
+export interface SnapshotSource extends Pick<SnapshotFooter, 'index' | 'fingerprint' | 'catalog' | 'registry'> {
   /** In the order of the document; read once, so that not all images are in memory at the same time. */
   readonly repositories: AsyncIterable<ShownRepository>;
   /** Called when all repositories were read: the icons that they name, all of them on disk. */
@@ -73,7 +73,7 @@ class SnapshotWriter {
   }
 
   async write(): Promise<SnapshotFooter> {
-    const { index, fingerprint, registry, repositories, previous, now } = this.#source;
+    const { index, fingerprint, catalog, registry, repositories, previous, now } = this.#source;
     const builder = new ImageTableBuilder();
     await this.#writeDocument(repositories, builder);
     const whole = this.#writer.endRegion();
@@ -109,6 +109,7 @@ class SnapshotWriter {
     const footer: SnapshotFooter = {
       index,
       fingerprint,
+      catalog,
       registry,
       modified: same ? previous.modified : Math.floor(now.getTime() / 1000) * 1000,
       icons: [...(await this.#source.icons())].toSorted(),

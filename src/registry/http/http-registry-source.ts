@@ -38,6 +38,11 @@ export class HttpRegistrySource implements RegistrySource {
     return this.#transport.requests;
   }
 
+  covers(repository: string): boolean {
+    const all = this.#names.size === 0 && this.#globs.length === 0;
+    return all || this.#names.has(repository) || this.#globs.some((glob) => glob.match(repository));
+  }
+
   async *repositories(signal?: AbortSignal): AsyncGenerator<readonly string[]> {
     if (this.#names.size === 0 && this.#globs.length === 0) {
       yield* catalog(this.#transport, signal);
@@ -46,7 +51,7 @@ export class HttpRegistrySource implements RegistrySource {
     yield [...this.#names];
     if (this.#globs.length === 0) return;
     for await (const page of catalog(this.#transport, signal)) {
-      yield page.filter((name) => !this.#names.has(name) && this.#globs.some((glob) => glob.match(name)));
+      yield page.filter((name) => !this.#names.has(name) && this.covers(name));
     }
   }
 

@@ -32,6 +32,10 @@ export class LayoutRegistrySource implements RegistrySource {
     this.#onWarning = onWarning;
   }
 
+  covers(): boolean {
+    return true;
+  }
+
   async *repositories(signal?: AbortSignal): AsyncGenerator<readonly string[]> {
     signal?.throwIfAborted();
     const layouts = await findLayouts(this.#folder, (path, error) => {

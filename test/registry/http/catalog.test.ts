@@ -57,4 +57,10 @@ test('configured globs choose from the catalog, beside names', async (t) => {
   const { url } = await playRegistry(t, (_request, response) => sendJson(response, { repositories: ['apps/one', 'apps/deep/two', 'other', 'apps/named'] }));
   const source = readRegistry(t, url, { repositories: ['apps/*', 'apps/named', 'unlisted'] });
   assert.deepEqual(await allPages(source.repositories()), [['apps/named', 'unlisted'], ['apps/one']]);
+  assert.deepEqual(['apps/one', 'apps/named', 'unlisted', 'apps/deep/two', 'other'].map((name) => source.covers(name)), [true, true, true, false, false]);
+});
+
+test('a source without configured names covers all repositories', async (t) => {
+  const { url } = await playRegistry(t, (_request, response) => response.destroy());
+  assert.ok(readRegistry(t, url).covers('anything/at-all'));
 });

@@ -1,0 +1,519 @@
+/** What a rebuild asks a registry for, what it believes, and what it keeps. */
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import type { Digest } from '../../src/registry/digest.ts';
+import { MemoryRegistry } from '../sources/memory-registry.ts';
+import type { RegistryCall } from '../sources/memory-registry.ts';
+import { named, TestState } from './test-state.ts';
+
+suite('requests', () => {
+  test('a cold scan asks once for the list, and for each repository, tag, child manifest and config', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    registry.pushIndex('a', 'latest', [registry.pushImage('a', undefined, named('a1')), registry.pushImage('a', undefined, { ...named('a2'), architecture: 'arm64' })]);
+    registry.pushImage('b', '1', named('b1'));
+    registry.pushImage('b', '2', named('b2'));
+    const result = await state.rebuild();
+    assert.equal(result.requests, 1 + 2 + 3 + 2 + 4);
+    assert.equal(registry.requests, result.requests);
+    assert.deepEqual([result.repositories, result.newImages, result.failures], [2, 4, []]);
+  });
+
+  test('a rescan with nothing new asks for the list, each repository, and each tag without its content', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    registry.pushIndex('a', 'latest', [registry.pushImage('a', undefined, named('a1'))]);
+    registry.pushImage('b', '1', named('b1'));
+    registry.pushArtifact('b', 'sha256-abc.sig');
+    await state.rebuild();
+    await state.reopen();
+    registry.calls.length = 0;
+    const result = await state.rebuild();
+    assert.deepEqual([result.requests, result.newImages], [1 + 2 + 3, 0]);
+    assert.deepEqual(methodsOf(registry.calls), { repositories: 1, tags: 2, resolve: 3 });
+  });
+
+  test('tags that no index takes are not asked for', async (t) => {
+    const state = await TestState.open(t, { definitions: [{ tags: ['latest'] }, { name: 'beta', tags: ['beta-*'] }] });
+    const { registry } = state;
+    for (const tag of ['latest', 'beta-1', 'nightly', 'old']) registry.pushImage('a', tag, named(tag));
+    const { requests } = await state.rebuild();
+    assert.equal(requests, 1 + 1 + 2 + 2);
+    assert.deepEqual(await state.shows(), ['a:latest latest']);
+    assert.deepEqual(await state.shows('beta'), ['a:beta-1 beta-1']);
+  });
+
+  test('a notification of one tag costs one request, and what is new besides', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    const arm64 = registry.pushImage('a', undefined, { ...named('arm64'), architecture: 'arm64' });
+    registry.pushIndex('a', 'latest', [registry.pushImage('a', undefined, named('amd64')), arm64]);
+    registry.pushImage('a', 'other', named('other'));
+    await state.rebuild();
+    assert.equal((await state.rebuildTags('a', 'latest')).requests, 1);
+
+    registry.pushIndex('a', 'latest', [registry.pushImage('a', undefined, named('newer')), arm64]);
+    registry.untag('a', 'other');
+    // The tag, the index, the new image and its config.
+    assert.equal((await state.rebuildTags('a', 'latest')).requests, 4);
+    assert.deepEqual(await state.shows(), ['a:other other', 'a:latest [newer arm64]']);
+  });
+
+  test('a notification of a tag that is new, of one that is gone, and of one that no index takes', async (t) => {
+    const state = await TestState.open(t, { definitions: [{ tags: ['latest', 'new'] }] });
+    const { registry } = state;
+    registry.pushImage('a', 'latest', named('latest'));
+    await state.rebuild();
+    registry.pushImage('a', 'new', named('new'));
+    registry.pushImage('a', 'nightly', named('nightly'));
+    registry.untag('a', 'latest');
+    assert.equal((await state.rebuildTags('a', 'new')).requests, 2);
+    assert.equal((await state.rebuildTags('a', 'latest')).requests, 1);
+    assert.equal((await state.rebuildTags('a', 'nightly')).requests, 0);
+    assert.deepEqual(await state.shows(), ['a:new new']);
+  });
+
+  test('an image with several tags is fetched once', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    const digest = registry.pushImage('a', '1.0', named('image'));
+    registry.tag('a', '1', digest);
+    registry.tag('a', 'latest', digest);
+    // Each tag has to be read to know where it leads, but the config once.
+    assert.equal((await state.rebuild()).requests, 1 + 1 + 3 + 1);
+    assert.deepEqual(await state.shows(), ['a:1,1.0,latest image']);
+  });
+
+  test('a digest in several repositories is fetched once and shown in each', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    for (const repository of ['a', 'b', 'c']) registry.pushIndex(repository, 'latest', [registry.pushImage(repository, undefined, named('image'))]);
+    await state.rebuild();
+    assert.deepEqual(methodsOf(registry.calls), { repositories: 1, tags: 3, manifest: 3 + 1, config: 1 });
+    assert.deepEqual(await state.shows(), ['a:latest [image]', 'b:latest [image]', 'c:latest [image]']);
+  });
+
+  test('what a catalog knows already costs nothing in another repository', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    registry.pushImage('a', 'latest', named('image'));
+    await state.rebuild();
+    registry.pushImage('b', 'latest', named('image'));
+    assert.equal((await state.rebuildTags('b', 'latest')).requests, 1);
+    assert.deepEqual(await state.shows(), ['a:latest image', 'b:latest image']);
+  });
+
+  test('a list of many pages is read to its end', async (t) => {
+    const state = await TestState.open(t, { registries: [new MemoryRegistry({ pageSize: 2 })] });
+    for (const name of ['a', 'b', 'c', 'd', 'e']) state.registry.pushImage(name, 'latest', named(name));
+    const { repositories, requests } = await state.rebuild();
+    assert.deepEqual([repositories, requests], [5, 3 + 5 + 5 + 5]);
+  });
+});
+
+suite('what is read', () => {
+  test('a tag that moves leads to the new image; the old one is forgotten once nothing leads to it', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    const one = registry.pushImage('a', 'latest', named('one'));
+    await state.rebuild();
+    registry.pushImage('a', 'latest', named('two'));
+    registry.tag('a', 'old', one);
+    await state.rebuild();
+    assert.deepEqual(await state.shows(), ['a:latest two', 'a:old one']);
+    registry.untag('a', 'old');
+    await state.rebuild();
+    assert.deepEqual(await state.shows(), ['a:latest two']);
+    assert.equal(state.catalog.image(one), undefined);
+  });
+
+  test('image indexes in image indexes come out as one list, up to four deep', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    let digest = registry.pushIndex('a', 'deep', [registry.pushImage('a', undefined, named('inner')), registry.pushImage('a', undefined, { ...named('arm'), architecture: 'arm64' })]);
+    for (let depth = 2; depth <= 4; depth++) digest = registry.pushIndex('a', 'deep', [digest, registry.pushImage('a', undefined, named(`at ${depth}`))]);
+    await state.rebuild();
+    assert.deepEqual(await state.shows(), ['a:deep [inner arm at 2 at 3 at 4]']);
+
+    registry.pushIndex('a', 'deep', [digest]);
+    const { failures } = await state.rebuild();
+    assert.deepEqual(failures, [{ repository: 'a', error: 'tag deep: a: image indexes nested more than 4 deep' }]);
+    assert.deepEqual(await state.shows(), ['a:deep [inner arm at 2 at 3 at 4]']);
+  });
+
+  test('artifacts and images without a platform are passed over, alone and in indexes', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    const image = registry.pushImage('a', 'latest', named('image'));
+    const signature = registry.pushArtifact('a', 'sha256-1.sig');
+    const attestation = registry.pushImage('a', 'attestation', { ...named('attestation'), os: 'unknown', architecture: 'unknown' });
+    registry.pushIndex('a', 'list', [signature, image, attestation]);
+    registry.pushIndex('a', 'no-images', [signature, attestation]);
+    const { failures, newImages } = await state.rebuild();
+    assert.deepEqual([failures, newImages], [[], 1]);
+    assert.deepEqual(await state.shows(), ['a:latest image', 'a:list [image]']);
+    assert.equal(await state.requestsOf(() => state.rebuild()), 1 + 1 + 5);
+  });
+
+  test('a child that the registry does not have is passed over, and picked up when it is there', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    const there = registry.pushImage('a', undefined, named('there'));
+    const missing = registry.pushImage('a', undefined, { ...named('missing'), architecture: 'arm64' });
+    registry.deleteManifest('a', missing);
+    registry.pushIndex('a', 'latest', [there, missing]);
+    assert.deepEqual((await state.rebuild()).failures, []);
+    assert.deepEqual(await state.shows(), ['a:latest [there]']);
+    registry.pushImage('a', undefined, { ...named('missing'), architecture: 'arm64' });
+    await state.rebuild();
+    assert.deepEqual(await state.shows(), ['a:latest [there missing]']);
+  });
+
+  test('a child that one repository does not have is taken from another that has it, whichever is read first', async (t) => {
+    for (const first of ['sparse', 'whole']) {
+      const state = await TestState.open(t, { registries: [new MemoryRegistry()] });
+      const { registry } = state;
+      const push = (repository: string): void => {
+        const child = registry.pushImage(repository, undefined, named('child'));
+        registry.pushIndex(repository, 'latest', [registry.pushImage(repository, undefined, { ...named('other'), architecture: 'arm64' }), child]);
+        if (repository === 'sparse') registry.deleteManifest(repository, child);
+      };
+      for (const repository of [first, ...['sparse', 'whole'].filter((name) => name !== first)]) push(repository);
+      assert.deepEqual((await state.rebuild()).failures, []);
+      assert.deepEqual(await state.shows(), ['sparse:latest [other child]', 'whole:latest [other child]']);
+    }
+  });
+
+  test('a repository that lists no tags any more goes, as do one that the registry does not know and a tag that leads nowhere', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    for (const name of ['emptied', 'stays']) registry.pushImage(name, 'latest', named(name));
+    const dangling = registry.pushImage('stays', 'dangling', named('dangling'));
+    await state.rebuild();
+    registry.deleteRepository('emptied', { stays: true });
+    registry.deleteManifest('stays', dangling);
+    registry.tag('stays', 'dangling', dangling);
+    assert.deepEqual((await state.rebuild()).failures, []);
+    assert.deepEqual(await state.shows(), ['stays:latest stays']);
+    assert.deepEqual(state.catalog.repositories(registry.id).map(({ name }) => name), ['stays']);
+  });
+});
+
+suite('failures', () => {
+  test('a repository whose tags cannot be read keeps its content, and is named', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    for (const name of ['bad', 'good']) registry.pushImage(name, 'latest', named(`${name} one`));
+    await state.rebuild();
+    for (const name of ['bad', 'good']) registry.pushImage(name, 'latest', named(`${name} two`));
+    registry.fail({ method: 'tags', repository: 'bad' }, 'denied');
+    assert.deepEqual((await state.rebuild()).failures, [{ repository: 'bad', error: 'http://registry.example.org tags bad: denied' }]);
+    assert.deepEqual(await state.shows(), ['bad:latest bad one', 'good:latest good two']);
+    assert.deepEqual(state.catalog.repositories(registry.id).map(({ name, error }) => [name, error !== undefined]), [['bad', true], ['good', false]]);
+
+    registry.heal();
+    assert.deepEqual((await state.rebuild()).failures, []);
+    assert.deepEqual(await state.shows(), ['bad:latest bad two', 'good:latest good two']);
+  });
+
+  for (const method of ['resolve', 'manifest', 'config'] as const) {
+    test(`a tag whose ${method} fails keeps what it led to; the other tags of its repository go on`, async (t) => {
+      const state = await TestState.open(t);
+      const { registry } = state;
+      const push = (tag: string, version: string): Digest => {
+        const arm = registry.pushImage('a', undefined, { ...named(`${tag} arm ${version}`), architecture: 'arm64' });
+        registry.pushIndex('a', tag, [registry.pushImage('a', undefined, named(`${tag} ${version}`)), arm]);
+        return arm;
+      };
+      for (const tag of ['bad', 'good']) push(tag, 'one');
+      await state.rebuild();
+      const [child] = ['bad', 'good'].map((tag) => push(tag, 'two')) as [Digest, Digest];
+      registry.fail({ method, reference: { resolve: 'bad', manifest: child, config: registry.configOf('a', child) }[method] });
+      const { failures } = await state.rebuild();
+      assert.deepEqual(failures.map(({ repository }) => repository), ['a']);
+      assert.match(failures[0]?.error ?? '', new RegExp(`^tag bad: http://registry.example.org ${method} a .*: unavailable$`));
+      assert.deepEqual(await state.shows(), ['a:bad [bad one bad arm one]', 'a:good [good two good arm two]']);
+
+      registry.heal();
+      assert.deepEqual((await state.rebuild()).failures, []);
+      assert.deepEqual(await state.shows(), ['a:bad [bad two bad arm two]', 'a:good [good two good arm two]']);
+    });
+  }
+
+  test('a config that is not there is a failure, not the end of the image', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    registry.pushImage('a', 'latest', named('one'));
+    await state.rebuild();
+    const digest = registry.pushImage('a', 'latest', named('two'));
+    registry.deleteConfigs('a');
+    const { failures } = await state.rebuild();
+    assert.equal(failures.length, 1);
+    assert.ok(failures[0]?.error.startsWith(`tag latest: a@${digest}: `));
+    assert.deepEqual(await state.shows(), ['a:latest one']);
+  });
+
+  test('several failing tags are told as one failure of their repository', async (t) => {
+    const state = await TestState.open(t);
+    for (const tag of ['1', '2', '3']) state.registry.pushImage('a', tag, named(tag));
+    state.registry.fail({ method: 'manifest' });
+    assert.deepEqual((await state.rebuild()).failures, [{ repository: 'a', error: 'tag 1: http://registry.example.org manifest a 1: unavailable (and 2 more tags)' }]);
+  });
+
+  test('what one repository cannot give is asked of another that has it too', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    for (const repository of ['bad', 'good']) registry.pushIndex(repository, 'latest', [registry.pushImage(repository, undefined, named('image'))]);
+    registry.fail({ method: 'config', repository: 'bad' });
+    const { failures } = await state.rebuild();
+    assert.deepEqual(failures.map(({ repository }) => repository), ['bad']);
+    assert.deepEqual(await state.shows(), ['good:latest [image]']);
+    assert.deepEqual((await state.rebuild()).failures, []);
+    assert.deepEqual(await state.shows(), ['bad:latest [image]', 'good:latest [image]']);
+  });
+
+  test('a rebuild ends only when all that it asked for has come, also what stands beside a failure', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    const [bad, slow] = [registry.pushImage('a', undefined, named('bad')), registry.pushImage('a', undefined, { ...named('slow'), architecture: 'arm64' })];
+    registry.pushIndex('a', 'latest', [bad, slow]);
+    registry.fail({ method: 'manifest', reference: bad });
+    const held = registry.hold({ method: 'manifest', reference: slow });
+    const rebuild = state.rebuild();
+    await held.reached;
+    held.release();
+    assert.equal((await rebuild).newImages, 1);
+    registry.heal();
+    registry.calls.length = 0;
+    await state.rebuild();
+    assert.deepEqual(registry.calls.filter(({ reference }) => reference === slow), []);
+  });
+
+  test('when the list breaks off, what it named before is read, and nothing is taken for gone', async (t) => {
+    const registry = new MemoryRegistry({ pageSize: 2 });
+    const state = await TestState.open(t, { registries: [registry] });
+    for (const name of ['a', 'b', 'c', 'd']) registry.pushImage(name, 'latest', named(`${name} one`));
+    await state.rebuild();
+    for (const name of ['a', 'b', 'c', 'd']) registry.pushImage(name, 'latest', named(`${name} two`));
+    registry.fail({ method: 'repositories', page: 2 });
+    for (let scan = 0; scan < 3; scan++) {
+      const { failures, repositories } = await state.rebuild();
+      assert.deepEqual(failures, [{ error: 'http://registry.example.org repositories: unavailable' }]);
+      assert.equal(repositories, 2);
+    }
+    assert.deepEqual(await state.shows(), ['a:latest a two', 'b:latest b two', 'c:latest c one', 'd:latest d one']);
+    assert.deepEqual(state.catalog.repositories(registry.id).map(({ missedScans }) => missedScans), [0, 0, 0, 0]);
+  });
+
+  test('a notified repository that fails is named, and keeps its content', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    registry.pushImage('a', 'latest', named('one'));
+    await state.rebuild();
+    registry.pushImage('a', 'latest', named('two'));
+    registry.fail({ repository: 'a' });
+    assert.deepEqual((await state.rebuildTags('a', 'latest')).failures, [{ repository: 'a', error: 'tag latest: http://registry.example.org resolve a latest: unavailable' }]);
+    assert.deepEqual((await state.rebuildRepository('a')).failures, [{ repository: 'a', error: 'http://registry.example.org tags a: unavailable' }]);
+    assert.deepEqual(await state.shows(), ['a:latest one']);
+  });
+});
+
+suite('a list that leaves repositories out', () => {
+  test('is not believed at once, but at the second scan', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    for (const name of ['gone', 'stays']) registry.pushImage(name, 'latest', named(name));
+    await state.rebuild();
+    registry.deleteRepository('gone');
+    assert.equal((await state.rebuild()).requests, 1 + 1 + 1);
+    assert.deepEqual(await state.shows(), ['gone:latest gone', 'stays:latest stays']);
+    await state.reopen();
+    assert.equal((await state.rebuild()).requests, 1 + 1 + 1 + 1);
+    assert.deepEqual(await state.shows(), ['stays:latest stays']);
+    assert.equal((await state.rebuild()).requests, 1 + 1 + 1);
+  });
+
+  test('loses nothing if it is whole again at the next scan', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    for (const name of ['a', 'b']) registry.pushImage(name, 'latest', named(name));
+    await state.rebuild();
+    for (let time = 0; time < 3; time++) {
+      registry.unlist('b');
+      await state.rebuild();
+      registry.list('b');
+      await state.rebuild();
+    }
+    assert.deepEqual(await state.shows(), ['a:latest a', 'b:latest b']);
+  });
+
+  test('is not believed at all while the registry has the repository, which is read on', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    registry.pushImage('a', 'latest', named('one'));
+    await state.rebuild();
+    registry.unlist('a');
+    registry.pushImage('a', 'latest', named('two'));
+    for (let scan = 0; scan < 2; scan++) await state.rebuild();
+    assert.deepEqual(await state.shows(), ['a:latest two']);
+    registry.deleteRepository('a');
+    for (let scan = 0; scan < 2; scan++) await state.rebuild();
+    assert.deepEqual(await state.shows(), []);
+  });
+
+  test('an empty list is such a list', async (t) => {
+    const state = await TestState.open(t);
+    for (const name of ['a', 'b', 'c']) state.registry.pushImage(name, 'latest', named(name));
+    await state.rebuild();
+    for (const name of ['a', 'b', 'c']) state.registry.deleteRepository(name);
+    assert.equal((await state.rebuild()).requests, 1);
+    assert.equal((await state.shows()).length, 3);
+    await state.rebuild();
+    assert.deepEqual(await state.shows(), []);
+  });
+
+  test('a repository that cannot be asked stays', async (t) => {
+    const state = await TestState.open(t);
+    state.registry.pushImage('a', 'latest', named('a'));
+    await state.rebuild();
+    state.registry.deleteRepository('a');
+    state.registry.fail({ method: 'tags' });
+    for (let scan = 0; scan < 3; scan++) await state.rebuild();
+    assert.deepEqual(await state.shows(), ['a:latest a']);
+    state.registry.heal();
+    await state.rebuild();
+    assert.deepEqual(await state.shows(), []);
+  });
+});
+
+suite('scopes', () => {
+  test('a rebuild of one repository reads it whole and leaves the rest alone', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    for (const name of ['a', 'b']) for (const tag of ['1', '2']) registry.pushImage(name, tag, named(`${name} ${tag}`));
+    await state.rebuild();
+    for (const name of ['a', 'b']) {
+      registry.untag(name, '1');
+      registry.pushImage(name, '3', named(`${name} 3`));
+    }
+    registry.calls.length = 0;
+    const { requests, repositories } = await state.rebuildRepository('a');
+    assert.deepEqual([requests, repositories], [1 + 2 + 1, 1]);
+    assert.ok(registry.calls.every(({ repository }) => repository === 'a'));
+    assert.deepEqual(await state.shows(), ['a:2 a 2', 'a:3 a 3', 'b:1 b 1', 'b:2 b 2']);
+  });
+
+  test('a rebuild of one index reads what it takes and leaves what only others take', async (t) => {
+    const state = await TestState.open(t, { definitions: [{ name: 'stable', tags: ['stable'], repositoryInclude: ['a', 'shared'] }, { name: 'beta', tags: ['beta'] }] });
+    const { registry } = state;
+    const push = (version: string): void => {
+      for (const name of ['a', 'b', 'shared']) for (const tag of ['stable', 'beta']) registry.pushImage(name, tag, named(`${name} ${tag} ${version}`));
+    };
+    push('one');
+    await state.rebuild();
+    push('two');
+    registry.calls.length = 0;
+    await state.rebuild({ indexes: new Set(['stable']), repositories: new Map() });
+    assert.deepEqual(registry.calls.filter(({ repository }) => repository === 'b'), []);
+    assert.deepEqual(await state.shows('stable'), ['a:stable a stable two', 'shared:stable shared stable two']);
+    assert.deepEqual(await state.shows('beta'), ['a:beta a beta one', 'b:beta b beta one', 'shared:beta shared beta one']);
+    await state.rebuild({ indexes: new Set(['beta']), repositories: new Map() });
+    assert.deepEqual(await state.shows('beta'), ['a:beta a beta two', 'b:beta b beta two', 'shared:beta shared beta two']);
+  });
+
+  test('repositories named beside everything are read once', async (t) => {
+    const state = await TestState.open(t);
+    state.registry.pushImage('a', 'latest', named('a'));
+    const { requests } = await state.rebuild({ indexes: 'all', repositories: new Map([['a', 'all'], ['not-there', 'all']]) });
+    assert.equal(requests, 1 + 1 + 1 + 1 + 1);
+  });
+
+  test('repositories that no index takes, or the source is not to read, cost nothing', async (t) => {
+    const state = await TestState.open(t, { definitions: [{ repositoryInclude: ['apps/*'], repositoryExclude: ['apps/secret'] }] });
+    const { registry } = state;
+    registry.uncover('apps/uncovered');
+    for (const name of ['apps/one', 'apps/secret', 'apps/uncovered', 'apps/a/b', 'other']) registry.pushImage(name, 'latest', named(name));
+    assert.equal((await state.rebuild()).requests, 1 + 1 + 1 + 1);
+    for (const name of ['apps/secret', 'apps/uncovered', 'apps/a/b', 'other']) {
+      assert.equal((await state.rebuildRepository(name)).requests, 0);
+      assert.equal((await state.rebuildTags(name, 'latest')).requests, 0);
+    }
+    assert.deepEqual(await state.shows(), ['apps/one:latest apps/one']);
+  });
+
+  test('a repository that the source is not to read any more goes at once', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    for (const name of ['a', 'b']) registry.pushImage(name, 'latest', named(name));
+    await state.rebuild();
+    registry.uncover('b');
+    await state.refresh();
+    assert.deepEqual(await state.shows(), ['a:latest a']);
+    await state.rebuild();
+    assert.deepEqual(state.catalog.repositories(registry.id).map(({ name }) => name), ['a']);
+  });
+});
+
+suite('the end of a scan', () => {
+  test('an abort ends it with the signal’s reason, and what was known is kept', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    for (const name of ['a', 'b', 'c']) registry.pushImage(name, 'latest', named(`${name} one`));
+    await state.rebuild();
+    const before = await state.text();
+    for (const name of ['a', 'b', 'c']) registry.pushImage(name, 'latest', named(`${name} two`));
+    const held = registry.hold({ repository: 'b' });
+    const abort = new AbortController();
+    const rebuild = state.rebuild(undefined, { signal: abort.signal });
+    await held.reached;
+    const reason = new Error('the server stops');
+    abort.abort(reason);
+    await assert.rejects(rebuild, reason);
+    assert.equal(await state.text(), before);
+
+    registry.heal();
+    await state.rebuild();
+    assert.deepEqual(await state.shows(), ['a:latest a two', 'b:latest b two', 'c:latest c two']);
+  });
+
+  test('progress counts up to what the result says', async (t) => {
+    const state = await TestState.open(t);
+    for (const name of ['a', 'b']) state.registry.pushImage(name, 'latest', named(name));
+    const seen: string[] = [];
+    let last;
+    const result = await state.rebuild(undefined, {
+      onProgress: (progress) => {
+        seen.push(progress.phase);
+        last = progress;
+      },
+    });
+    assert.deepEqual(last, { phase: 'rendering', repositories: { done: 2, total: 2 }, images: { done: 2, total: 2 }, requests: result.requests });
+    assert.deepEqual([...new Set(seen)], ['scanning', 'rendering']);
+  });
+
+  test('two registries scanned side by side do not lose what the other has just read', async (t) => {
+    const [slow, quick] = [new MemoryRegistry({ id: 'http://slow.example.org' }), new MemoryRegistry({ id: 'http://quick.example.org' })];
+    const state = await TestState.open(t, { registries: [slow, quick], definitions: [{ registry: slow.id }, { name: 'quick', registry: quick.id }] });
+    // So large that they are written before their tag is read.
+    const large = Array.from({ length: 5 }, (_, number) => slow.pushImage('a', undefined, named(`large ${number}`, { value: 'x'.repeat(1_000_000) })));
+    const last = slow.pushImage('a', undefined, named('last'));
+    slow.pushIndex('a', 'latest', [...large, last]);
+    quick.pushImage('b', 'latest', named('b'));
+
+    const held = slow.hold({ reference: last });
+    const rebuild = state.indexer.rebuild(slow.id, { indexes: 'all', repositories: new Map() });
+    await held.reached;
+    while (large.filter((digest) => state.catalog.manifest(digest) !== undefined).length < 4) await setImmediate();
+    await state.indexer.rebuild(quick.id, { indexes: 'all', repositories: new Map() });
+    held.release();
+    await rebuild;
+    assert.deepEqual(await state.shows(), ['a:latest [large 0 large 1 large 2 large 3 large 4 last]']);
+  });
+});
+
+function methodsOf(calls: readonly RegistryCall[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { method } of calls) counts[method] = (counts[method] ?? 0) + 1;
+  return counts;
+}
