@@ -49,10 +49,10 @@ interface Lane {
   readonly registry: string;
   running: RegistryRebuild | undefined;
   next: RegistryRebuild | undefined;
-  /** Failures in a row. */
+  /** What failed, waiting for its pause to end. */
+  retry: { rebuild: RegistryRebuild; readonly timer: NodeJS.Timeout } | undefined;
+  /** Failures in a row, whatever else succeeded between. */
   failures: number;
-  /** Runs while `next` is an attempt after a failure that nobody else has asked for. */
-  retryTimer: NodeJS.Timeout | undefined;
   /** Settles when what runs has ended. */
   ended: Promise<void>;
 }
@@ -66,7 +66,8 @@ interface Combined {
 
 /**
  * A rebuild fails if it throws, if a repository could not be read, or if an index could not be made. What failed is tried again, after
- * growing pauses, until it succeeds; whatever is asked for in the meantime starts at once and takes that along.
+ * growing pauses, until it succeeds. What is asked for in the meantime starts at once, and by itself: it does not fail with what fails
+ * for ever; only if it asks for all that the other attempt would, that is not made any more.
  */
 export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
   readonly #options: RebuildQueueOptions;
@@ -87,8 +88,8 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
       registry,
       running: undefined,
       next: undefined,
+      retry: undefined,
       failures: 0,
-      retryTimer: undefined,
       ended: Promise.resolve(),
     }));
   }
@@ -110,8 +111,6 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     for (const lane of this.#lanes) {
       const asked = scopes.get(lane.registry);
       if (asked === undefined) continue;
-      clearTimeout(lane.retryTimer);
-      lane.retryTimer = undefined;
       rebuilds.push(this.#enqueue(lane, asked, reason));
       // Not at once, so that what is asked for in one breath is one rebuild.
       queueMicrotask(() => this.#start(lane));
@@ -146,9 +145,12 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
   async close({ graceMs }: { readonly graceMs: number }): Promise<void> {
     this.#closing.abort(new Error('the server is stopping'));
     for (const lane of this.#lanes) {
-      clearTimeout(lane.retryTimer);
-      if (lane.next !== undefined) this.#finish({ ...lane.next, state: 'failed', finishedAt: Date.now(), error: 'the server stopped before it began' });
+      clearTimeout(lane.retry?.timer);
+      for (const rebuild of [lane.retry?.rebuild, lane.next]) {
+        if (rebuild !== undefined) this.#finish({ ...rebuild, state: 'failed', finishedAt: Date.now(), error: 'the server stopped before it began' });
+      }
       lane.next = undefined;
+      lane.retry = undefined;
     }
     const ended = new AbortController();
     const grace = sleep(graceMs, undefined, { signal: ended.signal }).catch(() => undefined);
@@ -156,24 +158,33 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     ended.abort();
   }
 
-  /** Adds to what will be done next for a registry; `dueAt` if it is to wait until then. */
-  #enqueue(lane: Lane, scope: RebuildScope, reason: string, dueAt?: number): RegistryRebuild {
-    const { next } = lane;
-    if (next !== undefined) {
-      lane.next = this.#keep({ ...next, ...addReason(next, reason), scope: mergeScopes(next.scope, scope), dueAt });
-      return lane.next;
-    }
+  /** Adds to what will be done next for a registry. */
+  #enqueue(lane: Lane, scope: RebuildScope, reason: string): RegistryRebuild {
+    lane.next = lane.next === undefined ? this.#queued(lane.registry, scope, reason) : this.#widened(lane.next, scope, reason);
+    return lane.next;
+  }
+
+  #queued(registry: string, scope: RebuildScope, reason: string, dueAt?: number): RegistryRebuild {
     const id = randomUUID();
     this.#ends.set(id, Promise.withResolvers());
-    const queued = { id, registry: lane.registry, ...addReason(NO_REASONS, reason), scope, state: 'queued', queuedAt: Date.now(), dueAt } as const;
-    lane.next = this.#keep(queued);
+    const queued = this.#keep({ id, registry, ...addReason(NO_REASONS, reason), scope, state: 'queued', queuedAt: Date.now(), dueAt });
     this.emit('queued', queued);
     return queued;
   }
 
+  #widened(rebuild: RegistryRebuild, scope: RebuildScope, reason: string): RegistryRebuild {
+    return this.#keep({ ...rebuild, ...addReason(rebuild, reason), scope: mergeScopes(rebuild.scope, scope) });
+  }
+
   #start(lane: Lane): void {
-    const { next } = lane;
-    if (next === undefined || lane.running !== undefined || lane.retryTimer !== undefined || this.#closing.signal.aborted) return;
+    const { next, retry } = lane;
+    if (next === undefined || lane.running !== undefined || this.#closing.signal.aborted) return;
+    if (retry !== undefined && covers(next.scope, retry.rebuild.scope)) {
+      clearTimeout(retry.timer);
+      lane.retry = undefined;
+      this.#rebuilds.delete(retry.rebuild.id);
+      this.#ends.delete(retry.rebuild.id);
+    }
     lane.next = undefined;
     lane.ended = this.#run(lane, next);
   }
@@ -210,27 +221,35 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
       ...(error !== undefined && { error }),
     };
     this.#finish(finished);
-    if (error === undefined) lane.failures = 0;
-    else this.#retry(lane, id, result === undefined ? scope : scopeToRetry(scope, result));
-    this.#log(finished, lane.next, cause);
+    if (error !== undefined) this.#retry(lane, id, result === undefined ? scope : scopeToRetry(scope, result));
+    else if (lane.retry === undefined) lane.failures = 0;
+    this.#log(finished, lane.retry?.rebuild.dueAt, cause);
     this.#start(lane);
   }
 
-  /** Sees to it that what failed is done again: with what was asked for meanwhile, or after a pause. */
+  /** Sees to it that what failed is done again after a pause; with what waits for its pause already, if something does. */
   #retry(lane: Lane, id: string, scope: RebuildScope): void {
     if (this.#closing.signal.aborted) return;
-    lane.failures++;
     const reason = `rebuild ${id} failed`;
-    if (lane.next !== undefined) {
-      this.#enqueue(lane, scope, reason);
+    if (lane.retry !== undefined) {
+      lane.retry.rebuild = this.#widened(lane.retry.rebuild, scope, reason);
       return;
     }
-    const pause = growingPause(lane.failures, this.#options.retryPauses ?? RETRY_PAUSES);
-    this.#enqueue(lane, scope, reason, Date.now() + pause);
-    lane.retryTimer = setTimeout(() => {
-      lane.retryTimer = undefined;
+    const pause = growingPause(++lane.failures, this.#options.retryPauses ?? RETRY_PAUSES);
+    const timer = setTimeout(() => {
+      const rebuild = lane.retry?.rebuild;
+      lane.retry = undefined;
+      if (rebuild !== undefined) lane.next = lane.next === undefined ? rebuild : this.#absorbed(rebuild, lane.next);
       this.#start(lane);
     }, pause);
+    lane.retry = { rebuild: this.#queued(lane.registry, scope, reason, Date.now() + pause), timer };
+  }
+
+  /** `next`, doing the work of `rebuild` as well. */
+  #absorbed(rebuild: RegistryRebuild, next: RegistryRebuild): RegistryRebuild {
+    this.#rebuilds.delete(rebuild.id);
+    this.#ends.delete(rebuild.id);
+    return this.#widened(next, rebuild.scope, rebuild.reasons[0] ?? '');
   }
 
   #keep(rebuild: RegistryRebuild): RegistryRebuild {
@@ -268,8 +287,8 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     return combineRebuilds(id, queuedAt, rebuilds);
   }
 
-  /** Tells of a rebuild that has ended, in one line; `next` is what comes after it, and `cause` what it threw. */
-  #log(rebuild: RegistryRebuild, next: RegistryRebuild | undefined, cause: unknown): void {
+  /** Tells of a rebuild that has ended, in one line; `dueAt` is when what failed is tried again, and `cause` what it threw. */
+  #log(rebuild: RegistryRebuild, dueAt: number | undefined, cause: unknown): void {
     const { logger } = this.#options;
     const { id, registry, reasons, scope, result, error } = rebuild;
     const finishedAt = rebuild.finishedAt ?? Date.now();
@@ -278,10 +297,15 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     if (error === undefined) logger.info(figures, `rebuilt what is made from ${registry}`);
     else if (this.#closing.signal.aborted) logger.info(figures, `stopped rebuilding what is made from ${registry}`);
     else {
-      const again = next?.dueAt === undefined ? 'at once' : `in ${Math.ceil((next.dueAt - finishedAt) / 1000)} s`;
-      logger.warn({ ...figures, ...(cause !== undefined && { err: cause }) }, `rebuilding what is made from ${registry} failed, again ${again}: ${error}`);
+      const again = dueAt === undefined ? '' : `, again in ${Math.ceil((dueAt - finishedAt) / 1000)} s`;
+      logger.warn({ ...figures, ...(cause !== undefined && { err: cause }) }, `rebuilding what is made from ${registry} failed${again}: ${error}`);
     }
   }
+}
+
+/** Says whether a rebuild of `wide` does all that one of `narrow` would. */
+function covers(wide: RebuildScope, narrow: RebuildScope): boolean {
+  return wide.indexes === 'all' || mergeScopes(wide, narrow) === wide;
 }
 
 const NO_REASONS = { reasons: [], otherReasons: 0 };

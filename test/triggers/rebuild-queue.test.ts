@@ -234,7 +234,7 @@ test('an index that could not be written is made again without reading anything'
   assert.deepEqual(queue.recent().map(scopeOf)[0], { indexes: [], repositories: [] });
 });
 
-test('what is asked for in the pause before another attempt starts at once and takes that along', async (t) => {
+test('what is asked for in the pause before another attempt starts at once, and by itself', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { queue, nextRun } = startQueue(t);
   const { id } = queue.request({ reason: 'test', scope: { kind: 'registry', registry: 'one' } });
@@ -242,22 +242,47 @@ test('what is asked for in the pause before another attempt starts at once and t
   await queue.finished(id);
 
   const next = queue.request({ reason: 'a push', scope: { kind: 'tag', registry: 'one', repository: 'b', tag: '1' } });
-  assert.deepEqual([next.dueAt, next.reasons], [undefined, [`rebuild ${id} failed`, 'a push']]);
+  assert.deepEqual([next.dueAt, next.reasons], [undefined, ['a push']]);
   const run = await nextRun();
-  assert.deepEqual(scopeOf(run), { indexes: [], repositories: ['a', 'b:1'] });
+  assert.deepEqual(scopeOf(run), { indexes: [], repositories: ['b:1'] });
   run.succeed();
-  await queue.finished(next.id);
+  assert.equal((await queue.finished(next.id)).state, 'done', 'it does not fail with what fails for ever');
   t.mock.timers.tick(100_000);
-  assert.deepEqual(states(queue), ['done', 'failed'], 'the other attempt is not made any more');
+  const again = await nextRun();
+  assert.deepEqual(scopeOf(again), { indexes: [], repositories: ['a'] });
+  again.succeed();
+  await queue.finished(again.id);
+  assert.deepEqual(queue.get(again.id)?.reasons, [`rebuild ${id} failed`]);
 });
 
-test('what failed is done with what was asked for meanwhile', async (t) => {
+test('another attempt is not made once something does all that it would', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  for (const scope of [{ kind: 'registry', registry: 'one' }, { kind: 'repository', registry: 'one', repository: 'a' }] as const) {
+    const { queue, nextRun } = startQueue(t);
+    const { id } = queue.request({ reason: 'test', scope: { kind: 'tag', registry: 'one', repository: 'a', tag: '1' } });
+    (await nextRun()).end({ failures: [{ repository: 'a', error: 'malformed' }] });
+    await queue.finished(id);
+    const next = queue.request({ reason: 'test', scope });
+    (await nextRun()).succeed();
+    await queue.finished(next.id);
+    t.mock.timers.tick(100_000);
+    assert.deepEqual(states(queue), ['done', 'failed']);
+  }
+});
+
+test('what was asked for during a rebuild that fails is not made to wait', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
   const { queue, nextRun } = startQueue(t);
   queue.request({ reason: 'test', scope: INDEX_STABLE });
   const first = await nextRun();
-  queue.request({ reason: 'a push', scope: { kind: 'repository', registry: 'one', repository: 'b' } });
+  const push = queue.request({ reason: 'a push', scope: { kind: 'repository', registry: 'one', repository: 'b' } });
   first.fail(new Error('no connection'));
-  assert.deepEqual(scopeOf(await nextRun()), { indexes: ['stable'], repositories: ['b'] });
+  const second = await nextRun();
+  assert.deepEqual(scopeOf(second), { indexes: [], repositories: ['b'] });
+  second.fail(new Error('no connection'));
+  await queue.finished(push.id);
+  t.mock.timers.tick(100_000);
+  assert.deepEqual(scopeOf(await nextRun()), { indexes: ['stable'], repositories: ['b'] }, 'both are tried again as one');
 });
 
 test('reasons are told once each, and not without bound', async (t) => {
