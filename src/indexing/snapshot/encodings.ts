@@ -26,11 +26,17 @@ function levelsFor(bytes: number): Levels {
 /** For an answer that a client waits for. */
 const QUICK: Levels = { gzip: 2, br: 3, zstd: 1 };
 
+/**
+ * The coders are told how much will come. They would take memory for megabytes where hundreds of bytes come, and clearing it
+ * would cost a hundred times as much as compressing.
+ */
 function optionsFor(bytes: number, levels: Levels) {
+  const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_SIZE_HINT, BROTLI_PARAM_LGWIN, BROTLI_MIN_WINDOW_BITS, BROTLI_DEFAULT_WINDOW, ZSTD_c_compressionLevel } = zlib.constants;
+  const window = Math.min(BROTLI_DEFAULT_WINDOW, Math.max(BROTLI_MIN_WINDOW_BITS, Math.ceil(Math.log2(bytes))));
   return {
     gzip: { level: levels.gzip },
-    br: { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: levels.br, [zlib.constants.BROTLI_PARAM_SIZE_HINT]: bytes } },
-    zstd: { params: { [zlib.constants.ZSTD_c_compressionLevel]: levels.zstd } },
+    br: { params: { [BROTLI_PARAM_QUALITY]: levels.br, [BROTLI_PARAM_SIZE_HINT]: bytes, [BROTLI_PARAM_LGWIN]: window } },
+    zstd: { pledgedSrcSize: bytes, params: { [ZSTD_c_compressionLevel]: levels.zstd } },
   };
 }
 
