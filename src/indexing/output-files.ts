@@ -28,7 +28,7 @@ export class OutputFiles {
     if (!same) {
       await mkdir(dirname(path), { recursive: true });
       await writeFileWhole(path, async (file) => {
-        await pipeline(snapshot.stream(whole), file.createWriteStream({ autoClose: false }));
+        await file.writeFile(snapshot.stream(whole));
       });
     }
     this.#seen.set(path, { etag, state: await stateOf(path) });
