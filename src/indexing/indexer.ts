@@ -5,6 +5,9 @@ import { CatalogError } from '../catalog/catalog-error.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
+import type { AppChanges } from './appdata/app-changes.ts';
+import { appChanges } from './appdata/app-changes.ts';
+import type { AppVersions } from './appdata/app-list.ts';
 import type { Wanted } from './globs.ts';
 import { wantedBy } from './globs.ts';
 import { IconStore } from './icon-store.ts';
@@ -24,7 +27,7 @@ import { writeSnapshot } from './snapshot/write-snapshot.ts';
 import { removeTemporaryFiles, syncFolderOf } from './write-file.ts';
 
 /** Changes whenever the same images would come out as another snapshot. */
-const RENDERER = '2';
+const RENDERER = '3';
 const MAX_WARNINGS = 20;
 const SNAPSHOT_SUFFIX = '.snapshot';
 
@@ -175,6 +178,7 @@ export class Indexer {
     const previous = this.#published.get(name);
     const warnings: string[] = [];
     let changed = false;
+    let apps: AppChanges | undefined;
     let error: string | undefined;
     try {
       const selection = catalog.transaction(() => select(catalog, definition, this.#wantedBy(definition)));
@@ -182,9 +186,12 @@ export class Indexer {
       if (previous?.fingerprint !== fingerprint || previous.catalog !== catalog.id) {
         const missing = await this.#missingKnowledge(definition, previous);
         if (missing === undefined) {
+          const path = snapshotPath(this.#options.snapshotsDir, name);
+          const before = previous === undefined ? {} : await appVersionsOf(path);
           const footer = await this.#publish(definition, selection, fingerprint, previous, warnings);
           this.#published.set(name, footer);
           changed = wholeOf(footer)?.etag !== wholeOf(previous)?.etag;
+          if (changed) apps = appChanges(before, await appVersionsOf(path));
           onPublished?.(name);
         } else warnings.push(previous === undefined ? `it is not made yet: ${missing}` : `it stays as it was: ${missing}`);
       }
@@ -199,6 +206,7 @@ export class Indexer {
       images: footer?.documents['']?.images ?? 0,
       bytes: wholeOf(footer)?.length ?? 0,
       changed,
+      ...(apps !== undefined && { apps }),
       seconds: (performance.now() - started) / 1000,
       ...(error !== undefined && { error }),
       warnings,
@@ -308,6 +316,15 @@ async function footerOf(path: string): Promise<SnapshotFooter | undefined> {
     return snapshot.footer;
   } catch {
     return undefined;
+  }
+}
+
+async function appVersionsOf(path: string): Promise<AppVersions> {
+  const snapshot = await Snapshot.open(path, 0);
+  try {
+    return await snapshot.appVersions();
+  } finally {
+    await snapshot.close();
   }
 }
 

@@ -1,4 +1,5 @@
 /** What a rebuild of one registry's indexes is asked to do, tells while it works, and gives in the end. */
+import type { AppChanges } from './appdata/app-changes.ts';
 
 /**
  * How much of one registry to read again: all that some of its indexes want, and some repositories,
@@ -34,6 +35,8 @@ export interface IndexResult {
   /** Of the whole index, uncompressed. */
   readonly bytes: number;
   readonly changed: boolean;
+  /** Which apps came, went and changed; only where `changed`. */
+  readonly apps?: AppChanges;
   readonly seconds: number;
   /** Why the index could not be rendered or written; the previous one stays. */
   readonly error?: string;

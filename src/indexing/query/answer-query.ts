@@ -22,6 +22,11 @@ export async function answerQuery(snapshot: Snapshot, query: Query, encoding: En
 
   const parts = table.compose(snapshot.footer.registry, images);
   const identity = Buffer.concat(await Promise.all(parts.map(async (part) => (typeof part === 'string' ? Buffer.from(part) : snapshot.readRange(part)))));
+  return composeAnswer(identity, encoding);
+}
+
+/** What answers in `encoding`, or as it is where that would not be smaller. */
+export async function composeAnswer(identity: Buffer, encoding: Encoding): Promise<Answer> {
   const compressed = encoding === 'identity' ? identity : await compress(identity, encoding, true);
   const smaller = compressed.length < identity.length;
   const body = smaller ? compressed : identity;

@@ -6,7 +6,7 @@
  */
 import type { Encoding } from './encodings.ts';
 
-export const MAGIC = Buffer.from('RGIDX002', 'latin1');
+export const MAGIC = Buffer.from('RGIDX003', 'latin1');
 export const HASH_LENGTH = 32;
 export const TRAILER_LENGTH = HASH_LENGTH + 4 + MAGIC.length;
 
@@ -45,4 +45,8 @@ export interface SnapshotFooter {
   readonly documents: Readonly<Record<string, StoredDocument>>;
   /** The {@link ImageTable}, gzipped JSON. */
   readonly table: Region;
+  /** The list of its apps: `{"index","apps":[AppEntry]}`; `images` counts the apps. */
+  readonly apps: StoredDocument;
+  /** The {@link AppVersions}, gzipped JSON. */
+  readonly appVersions: Region;
 }

@@ -5,6 +5,7 @@ import { open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
+import type { AppVersions } from '../appdata/app-list.ts';
 import type { ReadRange } from '../query/image-table.ts';
 import { ImageTable } from '../query/image-table.ts';
 import type { Region, SnapshotFooter, StoredDocument } from './format.ts';
@@ -112,6 +113,12 @@ export class Snapshot {
       .then(promisify(gunzip))
       .then((json) => ImageTable.parse(json.toString()));
     return this.#table;
+  }
+
+  /** What the images of each app are. */
+  async appVersions(): Promise<AppVersions> {
+    const json = await promisify(gunzip)(await this.read(this.footer.appVersions));
+    return JSON.parse(json.toString()) as AppVersions;
   }
 
   /** Reads parts of the whole document. */

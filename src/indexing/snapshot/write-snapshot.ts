@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { pipeline } from 'node:stream/promises';
 import { pMapIterable } from 'p-map';
 import type { Digest } from '../../registry/digest.ts';
+import { AppListBuilder } from '../appdata/app-list.ts';
 import { flatpakQuery } from '../query/query.ts';
 import type { ReadRange } from '../query/image-table.ts';
 import { DOCUMENT_END, documentHead, ImageTableBuilder, LIST_END, LISTS_HEAD, REPOSITORY_END, repositoryHead } from '../query/image-table.ts';
@@ -75,7 +76,8 @@ class SnapshotWriter {
   async write(): Promise<SnapshotFooter> {
     const { index, fingerprint, catalog, registry, repositories, previous, now } = this.#source;
     const builder = new ImageTableBuilder();
-    await this.#writeDocument(repositories, builder);
+    const appList = new AppListBuilder();
+    await this.#writeDocument(repositories, builder, appList);
     const whole = this.#writer.endRegion();
     await this.#writer.flush();
 
@@ -100,11 +102,17 @@ class SnapshotWriter {
         keep(query.canonical, images.length, this.#writer.endRegion());
       }
     }
+    const entries = appList.entries();
+    await this.#writer.append(Buffer.from(JSON.stringify({ index, apps: entries })));
+    const apps = this.#writer.endRegion();
+    byContent.set(apps.etag, { images: entries.length, identity: apps });
     const stored = await this.#encode(byContent);
     const documents = Object.fromEntries([...answers].map(([canonical, etag]) => [canonical, stored.get(etag) as StoredDocument]));
 
     await this.#writer.append(await promisify(gzip)(table.serialize(), { level: 1 }));
     const { offset, length } = this.#writer.endRegion();
+    await this.#writer.append(await promisify(gzip)(JSON.stringify(appList.versions()), { level: 1 }));
+    const versions = this.#writer.endRegion();
     const same = previous?.documents['']?.representations.identity.etag === whole.etag;
     const footer: SnapshotFooter = {
       index,
@@ -115,18 +123,21 @@ class SnapshotWriter {
       icons: [...(await this.#source.icons())].toSorted(),
       documents,
       table: { offset, length },
+      apps: stored.get(apps.etag) as StoredDocument,
+      appVersions: { offset: versions.offset, length: versions.length },
     };
     await this.#writeFooter(footer);
     return footer;
   }
 
-  async #writeDocument(repositories: AsyncIterable<ShownRepository>, table: ImageTableBuilder): Promise<void> {
+  async #writeDocument(repositories: AsyncIterable<ShownRepository>, table: ImageTableBuilder, appList: AppListBuilder): Promise<void> {
     const write = (text: string): Promise<void> => this.#writer.append(Buffer.from(text));
-    const writeImage = async (repository: string, tags: readonly string[] | undefined, image: ShownImage, comma: boolean): Promise<void> => {
+    const writeImage = async (repository: string, tags: readonly string[] | undefined, list: readonly string[], image: ShownImage, comma: boolean): Promise<void> => {
       if (comma) await write(',');
       const json = Buffer.from(imageJson(tags, image));
       const start = this.#writer.position;
       table.add(repository, tags, image, { start, end: start + json.length });
+      appList.add(repository, tags ?? list, image);
       await this.#writer.append(json);
     };
 
@@ -135,13 +146,13 @@ class SnapshotWriter {
     for await (const { name, images, lists } of repositories) {
       await write((firstRepository ? '' : ',') + repositoryHead(name));
       firstRepository = false;
-      for (const [index, { tags, image }] of images.entries()) await writeImage(name, tags, image, index > 0);
+      for (const [index, { tags, image }] of images.entries()) await writeImage(name, tags, [], image, index > 0);
       await write(LISTS_HEAD);
       for (const [index, list] of lists.entries()) {
         const head = listHead(list.tags, list.digest, list.mediaType);
         table.beginList(list.tags, head);
         await write((index > 0 ? ',' : '') + head);
-        for (const [place, image] of list.images.entries()) await writeImage(name, undefined, image, place > 0);
+        for (const [place, image] of list.images.entries()) await writeImage(name, undefined, list.tags, image, place > 0);
         await write(LIST_END);
       }
       await write(REPOSITORY_END);

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { AppDetails } from '../../../src/indexing/appdata/app-details.ts';
+import type { AppEntry } from '../../../src/indexing/appdata/app-list.ts';
+import { viewApps } from '../../../src/indexing/appdata/app-views.ts';
+import { flatpakLabels } from '../../sources/flatpak-labels.ts';
+import { TestState } from '../test-state.ts';
+
+async function apps(state: TestState): Promise<readonly AppEntry[]> {
+  const json = await state.withSnapshot(async (snapshot) => (await snapshot.read(snapshot.footer.apps.representations.identity)).toString());
+  return (JSON.parse(json) as { apps: readonly AppEntry[] }).apps;
+}
+
+function details(state: TestState, app: string): Promise<AppDetails | null> {
+  return state.withSnapshot(async (snapshot) => (await viewApps(snapshot, { app })) as AppDetails | null);
+}
+
+test('an index lists its apps once each, by name, with what their best image tells', async (t) => {
+  const state = await TestState.open(t);
+  const push = (repository: string, tag: string, architecture: string, app: Parameters<typeof flatpakLabels>[0]) => state.registry.pushImage(repository, tag, { architecture, labels: flatpakLabels(app) });
+  push('zebra', 'beta', 'amd64', { id: 'org.example.Zebra', name: 'Zebra (beta)', branch: 'beta', timestamp: 1_750_000_000 });
+  push('zebra', 'latest', 'arm64', { id: 'org.example.Zebra', name: 'Zebra', summary: 'Has stripes', developer: 'Somebody', keywords: ['animal'], architecture: 'aarch64' });
+  push('ant', 'latest', 'amd64', { id: 'org.example.Ant', name: 'ant' });
+  push('platform', 'latest', 'amd64', { id: 'org.example.Platform', name: 'Platform', type: 'runtime' });
+  push('platform-locale', 'latest', 'amd64', { id: 'org.example.Platform.Locale', name: 'Platform', type: 'runtime', metadata: '[ExtensionOf]\nref=runtime/org.example.Platform/x86_64/stable' });
+  state.registry.pushImage('no-flatpak', 'latest');
+  await state.rebuild();
+
+  const list = await apps(state);
+  assert.deepEqual(list.map(({ name, kind }) => [name, kind]), [['ant', 'app'], ['Platform', 'runtime'], ['Platform', 'extension'], ['Zebra', 'app']]);
+  assert.deepEqual(list[3], {
+    id: 'org.example.Zebra',
+    kind: 'app',
+    name: 'Zebra',
+    summary: 'Has stripes',
+    developer: 'Somebody',
+    keywords: ['animal'],
+    icon: '',
+    architectures: ['amd64', 'arm64'],
+    tags: ['beta', 'latest'],
+    updated: '2025-06-15T15:06:40Z',
+  });
+});
+
+test('the details of an app are those of its best image, and of all its images', async (t) => {
+  const state = await TestState.open(t);
+  const image = state.registry.pushImage('app', undefined, { labels: flatpakLabels({ id: 'org.example.App', name: 'App', metadata: '[Context]\nfilesystems=home;', endOfLife: 'Use another one' }) });
+  state.registry.pushIndex('app', 'latest', [image]);
+  state.registry.pushImage('app', 'beta', { labels: flatpakLabels({ id: 'org.example.App', name: 'App beta', branch: 'beta' }) });
+  state.registry.pushImage('longer', 'latest', { labels: flatpakLabels({ id: 'org.example.App.Longer' }) });
+  await state.rebuild();
+
+  const app = await details(state, 'org.example.App');
+  assert.equal(app?.name, 'App');
+  assert.equal(app.endOfLife, 'Use another one');
+  assert.equal(app.runtime, 'org.example.Platform/x86_64/stable');
+  assert.deepEqual(app.permissions.map(({ dangerous }) => dangerous), [true]);
+  assert.deepEqual(app.images.map(({ tags, branch, digest }) => [tags, branch, digest === image]), [[['latest'], 'stable', true], [['beta'], 'beta', false]]);
+  assert.equal(app.images[0]?.installedSize, 2_097_152);
+  assert.equal(await details(state, 'org.example.Other'), null);
+});
+
+test('labels that an index shows as annotations count the same', async (t) => {
+  const state = await TestState.open(t, { definitions: [{ flatpakAnnotations: true }] });
+  state.registry.pushImage('app', 'latest', { labels: flatpakLabels({ id: 'org.example.App', name: 'App' }) });
+  await state.rebuild();
+  assert.equal((await apps(state))[0]?.name, 'App');
+  assert.equal((await details(state, 'org.example.App'))?.name, 'App');
+});
+
+test('a rebuild tells which apps came, changed and went', async (t) => {
+  const state = await TestState.open(t);
+  const push = (id: string, summary = ''): void => void state.registry.pushImage(id.toLowerCase(), 'latest', { labels: flatpakLabels({ id: `org.example.${id}`, summary }) });
+  push('Stays');
+  push('Changes');
+  push('Goes');
+  const changes = async () => {
+    const [index] = (await state.rebuild()).indexes;
+    return index?.apps && { added: index.apps.added.ids, updated: index.apps.updated.ids, removed: index.apps.removed.ids };
+  };
+  assert.deepEqual(await changes(), { added: ['org.example.Changes', 'org.example.Goes', 'org.example.Stays'], updated: [], removed: [] });
+  assert.equal(await changes(), undefined);
+  push('Changes', 'Better now');
+  push('Comes');
+  state.registry.deleteRepository('goes', { stays: true });
+  assert.deepEqual(await changes(), { added: ['org.example.Comes'], updated: ['org.example.Changes'], removed: ['org.example.Goes'] });
+});

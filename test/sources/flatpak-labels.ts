@@ -1,0 +1,42 @@
+/** The labels that Flatpak gives to an image of an app. */
+
+export interface FlatpakApp {
+  readonly id: string;
+  readonly name?: string;
+  readonly summary?: string;
+  readonly developer?: string;
+  readonly keywords?: readonly string[];
+  /** Markup of the description. */
+  readonly description?: string;
+  /** `app` if absent. */
+  readonly type?: 'app' | 'runtime';
+  readonly branch?: string;
+  /** Flatpak's name; `x86_64` if absent. */
+  readonly architecture?: string;
+  /** More lines of the metadata, such as `[Context]` and what is in it. */
+  readonly metadata?: string;
+  /** Seconds since the epoch. */
+  readonly timestamp?: number;
+  readonly icon?: Buffer;
+  /** Why it is at its end of life. */
+  readonly endOfLife?: string;
+}
+
+export function flatpakLabels({ id, name = id, summary = '', developer = '', keywords = [], description = '', type = 'app', branch = 'stable', architecture = 'x86_64', metadata = '', timestamp = 1_735_732_800, icon, endOfLife }: FlatpakApp): Record<string, string> {
+  const group = type === 'app' ? 'Application' : 'Runtime';
+  return {
+    'org.flatpak.ref': `${type}/${id}/${architecture}/${branch}`,
+    'org.flatpak.metadata': `[${group}]\nname=${id}\nruntime=org.example.Platform/${architecture}/stable\n${metadata}\n`,
+    'org.flatpak.timestamp': String(timestamp),
+    'org.flatpak.installed-size': '2097152',
+    'org.flatpak.download-size': '1048576',
+    'org.freedesktop.appstream.appdata': `<?xml version="1.0" encoding="UTF-8"?><components><component type="desktop-application"><id>${xml(id)}</id><name>${xml(name)}</name><summary>${xml(summary)}</summary><developer_name>${xml(developer)}</developer_name><description>${description}</description><keywords>${keywords.map((keyword) => `<keyword>${xml(keyword)}</keyword>`).join('')}</keywords><releases><release version="1.2" date="2025-01-01"><description><p>Better.</p></description></release></releases></component></components>`,
+    ...(icon !== undefined && { 'org.freedesktop.appstream.icon-128': `data:image/png;base64,${icon.toString('base64')}` }),
+    ...(endOfLife !== undefined && { 'org.flatpak.commit-metadata.ostree.endoflife': Buffer.concat([Buffer.from(endOfLife), Buffer.from([0, 0, 0x73])]).toString('base64') }),
+  };
+}
+
+/** `text` as XML has it in an element or an attribute. */
+export function xml(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+}
