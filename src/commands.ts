@@ -1,4 +1,4 @@
-/** The commands: serve, index, check. */
+/** The commands: serve, index, check, health. */
 import { Command, CommanderError } from 'commander';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.ts';
@@ -11,7 +11,7 @@ const DEFAULT_CONFIG = '/etc/regindexer/config.yaml';
 
 /** Exit statuses. */
 const OK = 0;
-const NOT_EVERYTHING_READ = 1;
+const NOT_WELL = 1;
 const WRONG_USAGE = 2;
 
 interface Options {
@@ -39,6 +39,7 @@ export async function run(args: readonly string[]): Promise<number> {
   command('serve', 'build the indexes in the background and serve them', serve);
   command('index', 'build the indexes once: 0 if all is up to date, 1 if something could not be read', index);
   command('check', 'say whether the configuration is right, and what it means', check);
+  command('health', 'ask the running server whether it is alive: 0 if it is, 1 if not', health);
 
   try {
     await program.parseAsync(args, { from: 'user' });
@@ -54,9 +55,20 @@ async function check(config: Config): Promise<number> {
   return OK;
 }
 
+async function health(config: Config): Promise<number> {
+  const { checkHealth } = await import('./check-health.ts');
+  try {
+    await checkHealth(config);
+    return OK;
+  } catch (error) {
+    process.stderr.write(`regindexer: the server is not well: ${error instanceof Error ? error.message : String(error)}\n`);
+    return NOT_WELL;
+  }
+}
+
 async function index(config: Config, logger: Logger): Promise<number> {
   const { indexOnce } = await import('./index-once.ts');
-  return (await indexOnce(config, logger)) ? OK : NOT_EVERYTHING_READ;
+  return (await indexOnce(config, logger)) ? OK : NOT_WELL;
 }
 
 /** Ends when a signal asks for it. */
@@ -68,7 +80,7 @@ async function serve(config: Config, logger: Logger): Promise<number> {
       if (err) logger.fatal({ err }, 'stopping: something went wrong that nothing was ready for');
       else logger.info({ signal }, 'stopping');
       await app.close();
-      resolve(err ? NOT_EVERYTHING_READ : OK);
+      resolve(err ? NOT_WELL : OK);
     });
   });
   logger.info({ url: app.url }, `serving at ${app.url}`);
@@ -87,5 +99,5 @@ function reportError(error: unknown): number {
   }
   const known = error instanceof Error && (error.name === 'StateLockedError' || error.name === 'CatalogError' || 'code' in error);
   process.stderr.write(`regindexer: ${known ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  return NOT_EVERYTHING_READ;
+  return NOT_WELL;
 }
