@@ -6,7 +6,10 @@ import { stringify } from 'yaml';
 import { bareEnvironment, startPeer, type Peer } from './peer.ts';
 import { commandResult, type CommandResult } from './run-command.ts';
 
-const CLI = resolve(import.meta.dirname, '../../src/cli.ts');
+/** The program `regindexer`. */
+export const CLI: string = resolve(import.meta.dirname, '../../src/cli.ts');
+/** The program `regindexer-daemon`. */
+const DAEMON = resolve(import.meta.dirname, '../../src/daemon.ts');
 
 export interface RegindexerOptions {
   /** YAML, or what becomes YAML. Relative paths in it are in {@link Peer.folder}. */
@@ -14,6 +17,8 @@ export interface RegindexerOptions {
   /** Before the command, such as `-v`. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Runs `regindexer-daemon` instead of `regindexer serve`. */
+  readonly daemon?: boolean;
 }
 
 export interface Regindexer extends Peer {
@@ -21,14 +26,14 @@ export interface Regindexer extends Peer {
   readonly url: string;
 }
 
-/** Starts `regindexer serve` and waits until it says its URL. It sees nothing of this process's environment. */
-export async function startRegindexer({ config, args = [], env = {} }: RegindexerOptions): Promise<Regindexer> {
+/** Starts the server and waits until it says its URL. It sees nothing of this process's environment. */
+export async function startRegindexer({ config, args = [], env = {}, daemon = false }: RegindexerOptions): Promise<Regindexer> {
   const peer = await startPeer('regindexer', async (folder) => {
     const file = join(folder, 'config.yaml');
     await writeFile(file, typeof config === 'string' ? config : stringify(config));
     return {
       command: process.execPath,
-      args: [CLI, '-c', file, ...args, 'serve'],
+      args: daemon ? [DAEMON, '-c', file, ...args] : [CLI, '-c', file, ...args, 'serve'],
       env,
       answers: async (log: string) => {
         servedUrl(log);

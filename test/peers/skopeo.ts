@@ -17,15 +17,17 @@ export interface ImageCopy {
   readonly to: string;
   /** All images of an image index and the index itself, not only the one for this machine. */
   readonly all?: boolean;
+  /** Turns the manifest into an OCI one or one of Docker's schema 2, unless it is that already. */
+  readonly format?: 'oci' | 'v2s2';
   readonly login?: Login;
 }
 
 /** Copies an image into a registry, over HTTP or over HTTPS with any certificate; returns the digest of what the tag points to now. */
-export async function copyImage({ from, to, all = false, login }: ImageCopy): Promise<string> {
+export async function copyImage({ from, to, all = false, format, login }: ImageCopy): Promise<string> {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-skopeo-'));
   const digestFile = join(folder.path, 'digest');
   const always = ['--quiet', '--src-tls-verify=false', '--dest-tls-verify=false', '--digestfile', digestFile];
-  await skopeo('copy', ...always, ...(all ? ['--all'] : []), ...(login ? ['--dest-creds', credentials(login)] : []), from, `docker://${to}`);
+  await skopeo('copy', ...always, ...(all ? ['--all'] : []), ...(format ? ['--format', format] : []), ...(login ? ['--dest-creds', credentials(login)] : []), from, `docker://${to}`);
   return readFile(digestFile, 'utf8');
 }
 
