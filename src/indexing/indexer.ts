@@ -24,11 +24,11 @@ import type { SnapshotFooter } from './snapshot/format.ts';
 import { Snapshot } from './snapshot/snapshot.ts';
 import type { ShownImage, ShownRepository } from './snapshot/write-snapshot.ts';
 import { writeSnapshot } from './snapshot/write-snapshot.ts';
+import { Warnings } from './warnings.ts';
 import { removeTemporaryFiles, syncFolderOf } from './write-file.ts';
 
 /** Changes whenever the same images would come out as another snapshot. */
 const RENDERER = '3';
-const MAX_WARNINGS = 20;
 const SNAPSHOT_SUFFIX = '.snapshot';
 
 /** Where the snapshot of an index lies. */
@@ -176,7 +176,7 @@ export class Indexer {
     const { name } = definition;
     const { catalog } = this.#options;
     const previous = this.#published.get(name);
-    const warnings: string[] = [];
+    const warnings = new Warnings();
     let changed = false;
     let apps: AppChanges | undefined;
     let error: string | undefined;
@@ -193,7 +193,7 @@ export class Indexer {
           changed = wholeOf(footer)?.etag !== wholeOf(previous)?.etag;
           if (changed) apps = appChanges(before, await appVersionsOf(path));
           onPublished?.(name);
-        } else warnings.push(previous === undefined ? `it is not made yet: ${missing}` : `it stays as it was: ${missing}`);
+        } else warnings.add(previous === undefined ? `it is not made yet: ${missing}` : `it stays as it was: ${missing}`);
       }
       if (definition.output !== undefined && this.#published.has(name)) await this.#writeOutput(name, definition.output);
     } catch (cause) {
@@ -209,7 +209,7 @@ export class Indexer {
       ...(apps !== undefined && { apps }),
       seconds: (performance.now() - started) / 1000,
       ...(error !== undefined && { error }),
-      warnings,
+      warnings: warnings.toArray(),
     };
   }
 
@@ -234,13 +234,13 @@ export class Indexer {
     }
   }
 
-  async #publish(definition: IndexDefinition, selection: readonly SelectedRepository[], fingerprint: string, previous: SnapshotFooter | undefined, warnings: string[]): Promise<SnapshotFooter> {
+  async #publish(definition: IndexDefinition, selection: readonly SelectedRepository[], fingerprint: string, previous: SnapshotFooter | undefined, warnings: Warnings): Promise<SnapshotFooter> {
     const { catalog, iconsUri, snapshotsDir } = this.#options;
     const icons = new Set<string>();
     const path = snapshotPath(snapshotsDir, definition.name);
     const preferred = definition.repositoryPriority.length === 0 ? selection : prefer(selection, definition, catalog);
 
-    const show = (digest: Digest): ShownImage | undefined => {
+    const show = (repository: string, digest: Digest): ShownImage | undefined => {
       const image = catalog.image(digest);
       if (image === undefined) return undefined;
       const rendered = renderImage(image, {
@@ -250,7 +250,7 @@ export class Indexer {
           icons.add(icon);
           return iconsUri + icon;
         },
-        onWarning: (warning) => addWarning(warnings, warning),
+        onWarning: (warning) => warnings.add(`${repository}@${digest}: ${warning}`),
       });
       return rendered && { digest, mediaType: image.mediaType, os: image.os, architecture: image.architecture, ...rendered };
     };
@@ -261,6 +261,7 @@ export class Indexer {
       fingerprint,
       catalog: catalog.id,
       registry: definition.registryPublic,
+      refFields: definition.flatpakAnnotations ? ['label', 'annotation'] : ['label'],
       repositories: shownRepositories(preferred, show, this.#icons),
       icons: async () => {
         await this.#icons.settled();
@@ -335,29 +336,24 @@ function takenBy({ tags, repositoryInclude, repositoryExclude }: IndexDefinition
 
 async function* shownRepositories(
   selection: readonly SelectedRepository[],
-  show: (digest: Digest) => ShownImage | undefined,
+  show: (repository: string, digest: Digest) => ShownImage | undefined,
   icons: IconStore,
 ): AsyncGenerator<ShownRepository> {
-  for (const repository of selection) {
+  for (const { name, ...selected } of selection) {
     await icons.ready();
-    const images = repository.images.flatMap(({ tags, digest }) => {
-      const image = show(digest);
+    const images = selected.images.flatMap(({ tags, digest }) => {
+      const image = show(name, digest);
       return image === undefined ? [] : [{ tags, image }];
     });
-    const lists = repository.lists
-      .map((list) => ({ ...list, images: list.images.map(show).filter((image) => image !== undefined) }))
+    const lists = selected.lists
+      .map((list) => ({ ...list, images: list.images.map((digest) => show(name, digest)).filter((image) => image !== undefined) }))
       .filter((list) => list.images.length > 0);
-    if (images.length > 0 || lists.length > 0) yield { name: repository.name, images, lists };
+    if (images.length > 0 || lists.length > 0) yield { name, images, lists };
   }
 }
 
 function wholeOf(footer: SnapshotFooter | undefined) {
   return footer?.documents['']?.representations.identity;
-}
-
-function addWarning(warnings: string[], warning: string): void {
-  if (warnings.length < MAX_WARNINGS) warnings.push(warning);
-  else if (warnings.length === MAX_WARNINGS) warnings.push('more warnings of this index are not shown');
 }
 
 function ignore(): void {}

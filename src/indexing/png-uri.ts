@@ -14,12 +14,17 @@ export function isPngUri(value: string): boolean {
  * @throws Error saying what is wrong with it: no base64, no PNG signature, over 1 MiB.
  */
 export function decodePngUri(value: string): Buffer {
-  const base64 = value.slice(PREFIX.length).replaceAll(/\s+/g, '');
-  const digits = base64.replace(/={1,2}$/, '').length;
+  const base64 = value.slice(PREFIX.length);
   const bytes = Buffer.from(base64, 'base64');
-  // Buffer.from passes over what is not base64; then something is missing.
-  if (digits % 4 === 1 || bytes.length !== Math.floor((digits * 3) / 4)) throw new Error('not base64');
-  if (bytes.length > MAX_BYTES) throw new Error(`${bytes.length} bytes, more than ${MAX_BYTES}`);
+  if (bytes.length > MAX_BYTES) throw new Error('larger than 1 MiB');
+  // Buffer.from passes over what is not base64. Only then, and for line breaks, the bytes are fewer than the characters promise.
+  if (bytes.length !== bytesIn(base64) && bytes.length !== bytesIn(base64.replaceAll(/\s+/g, ''))) throw new Error('not base64');
   if (!bytes.subarray(0, SIGNATURE.length).equals(SIGNATURE)) throw new Error('no PNG signature');
   return bytes;
+}
+
+/** How many bytes so many digits of base64 are; NaN if they cannot be any. */
+function bytesIn(base64: string): number {
+  const digits = base64.replace(/={1,2}$/, '').length;
+  return digits % 4 === 1 ? Number.NaN : Math.floor((digits * 3) / 4);
 }

@@ -38,8 +38,8 @@ export function renderImage(image: Image, options: RenderOptions): RenderedImage
 
   const originalLabels = new Map(Object.entries(image.labels));
   if (definition.forceFlatpakToken) originalLabels.set(TOKEN_TYPE, TOKEN_NEEDED);
-  const labels = shown(originalLabels, definition.skipFlatpakLabels, image, options);
-  const annotations = shown(new Map(Object.entries(image.annotations)), definition.skipFlatpakAnnotations, image, options);
+  const labels = shown(originalLabels, definition.skipFlatpakLabels, options);
+  const annotations = shown(new Map(Object.entries(image.annotations)), definition.skipFlatpakAnnotations, options);
   if (definition.flatpakAnnotations) {
     for (const [key, value] of labels) {
       if (!isFlatpakKey(key)) continue;
@@ -50,7 +50,7 @@ export function renderImage(image: Image, options: RenderOptions): RenderedImage
   return { annotations: sorted(annotations), labels: sorted(labels) };
 }
 
-function shown(original: ReadonlyMap<string, string>, skipFlatpak: boolean, image: Image, options: RenderOptions): Map<string, string> {
+function shown(original: ReadonlyMap<string, string>, skipFlatpak: boolean, options: RenderOptions): Map<string, string> {
   const kept = new Map<string, string>();
   for (const [key, value] of original) {
     if (skipFlatpak && isFlatpakKey(key)) continue;
@@ -58,7 +58,7 @@ function shown(original: ReadonlyMap<string, string>, skipFlatpak: boolean, imag
       try {
         kept.set(key, options.storeIcon(decodePngUri(value)));
       } catch (error) {
-        options.onWarning(`${image.digest}: ${key} is left out: ${error instanceof Error ? error.message : String(error)}`);
+        options.onWarning(`${key} is left out: ${error instanceof Error ? error.message : String(error)}`);
       }
       continue;
     }

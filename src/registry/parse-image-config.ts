@@ -16,6 +16,7 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig | undefined {
 
 function platformName(value: unknown, path: string): string | undefined {
   if (value === undefined || value === null || value === '' || value === 'unknown') return undefined;
-  if (typeof value !== 'string') throw malformed(path, 'a string');
+  // What is no Unicode text can neither be asked for in a query nor kept as it is.
+  if (typeof value !== 'string' || !value.isWellFormed()) throw malformed(path, 'a string');
   return value;
 }

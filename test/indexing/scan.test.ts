@@ -254,6 +254,16 @@ suite('failures', () => {
     assert.deepEqual(await state.shows(), ['a:latest one']);
   });
 
+  test('an architecture that is no text is a failure, and harms nothing that is kept', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    registry.pushImage('a', 'bad', { ...named('bad'), architecture: 'lone \ud800' });
+    registry.pushImage('a', 'good', named('good'));
+    const { failures } = await state.rebuild();
+    assert.deepEqual(failures, [{ repository: 'a', error: 'tag bad: architecture: expected a string' }]);
+    assert.deepEqual(await state.shows(), ['a:good good']);
+  });
+
   test('several failing tags are told as one failure of their repository', async (t) => {
     const state = await TestState.open(t);
     for (const tag of ['1', '2', '3']) state.registry.pushImage('a', tag, named(tag));

@@ -72,7 +72,7 @@ export class TestState {
   static async open(t: TestContext, options: TestStateOptions = {}): Promise<TestState> {
     const state = new TestState(await mkdtemp(join(tmpdir(), 'regindexer-indexing-')), options);
     t.after(async () => {
-      state.#catalog?.close();
+      state.close();
       await rm(state.folder, { recursive: true, force: true });
     });
     await state.reopen();
@@ -81,8 +81,7 @@ export class TestState {
 
   /** As a restart does it; what `options` name is changed from then on. */
   async reopen(options: TestStateOptions = {}): Promise<void> {
-    this.#catalog?.close();
-    this.#catalog = undefined;
+    this.close();
     this.#options = { ...this.#options, ...options };
     this.#catalog = SqliteCatalog.open(this.catalogFile, {
       onWarning: (warning) => {
@@ -101,10 +100,15 @@ export class TestState {
     });
   }
 
-  /** Forgets all that is known, as if the catalog had been damaged or deleted, and opens again. */
-  async loseCatalog(): Promise<void> {
+  close(): void {
     this.#catalog?.close();
     this.#catalog = undefined;
+    this.#indexer = undefined;
+  }
+
+  /** Forgets all that is known, as if the catalog had been damaged or deleted, and opens again. */
+  async loseCatalog(): Promise<void> {
+    this.close();
     for (const suffix of ['', '-wal', '-shm']) await rm(this.catalogFile + suffix, { force: true });
     await this.reopen();
   }

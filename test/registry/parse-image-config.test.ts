@@ -47,6 +47,7 @@ test('another shape is malformed and says where', () => {
     [/JSON object/, 'text'],
     [/^os: /, { os: 1, architecture: 'amd64' }],
     [/^architecture: /, { os: 'linux', architecture: {} }],
+    [/^architecture: /, { os: 'linux', architecture: 'lone \ud800' }],
     [/^config: /, { os: 'linux', architecture: 'amd64', config: [] }],
     [/^config\.Labels: /, { os: 'linux', architecture: 'amd64', config: { Labels: 'x' } }],
     [/config\.Labels\["k"\]/, { os: 'linux', architecture: 'amd64', config: { Labels: { k: null } } }],

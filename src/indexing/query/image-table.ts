@@ -138,15 +138,20 @@ export class ImageTable {
     return this.#columns.repositories;
   }
 
-  /** The combinations of a tag and an architecture that occur, sorted. */
-  tagsAndArchitectures(): { tag: string; architecture: string }[] {
+  /** The combinations of a tag and an architecture that occur, those with the most images first. */
+  tagsAndArchitectures(): { readonly tag: string; readonly architecture: string }[] {
     const { tagSets, tagSet, architectures, architecture } = this.#columns;
-    const combinations = new Map<string, { tag: string; architecture: string }>();
+    const combinations = new Map<string, { tag: string; architecture: string; images: number }>();
     for (const [image, set] of tagSet.entries()) {
       const name = at(architectures, at(architecture, image));
-      for (const tag of at(tagSets, set)) combinations.set(`${tag}\0${name}`, { tag, architecture: name });
+      for (const tag of at(tagSets, set)) {
+        const key = `${tag}\0${name}`;
+        const combination = combinations.get(key);
+        if (combination === undefined) combinations.set(key, { tag, architecture: name, images: 1 });
+        else combination.images++;
+      }
     }
-    return [...combinations].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, combination]) => combination);
+    return [...combinations].toSorted(([a, { images: more }], [b, { images: fewer }]) => fewer - more || (a < b ? -1 : 1)).map(([, combination]) => combination);
   }
 
   /** The images that fit `query`, by their place in the document. */

@@ -32,11 +32,16 @@ function parameterName({ field, key, operator }: Condition): string {
   return [field, ...(key === undefined ? [] : [key]), ...(operator === 'is' ? [] : [operator])].join(':');
 }
 
-/** The question that a Flatpak client asks for the images of one tag and architecture (`flatpak_oci_index_ensure_cached`). */
-export function flatpakQuery(tag: string, architecture: string): Query {
+/**
+ * The question that a Flatpak client asks for the images of one tag and architecture (`flatpak_oci_index_ensure_cached`).
+ * Those before Flatpak 1.6 look for the ref in an `annotation`.
+ */
+export function flatpakQuery(tag: string, architecture: string, field: 'label' | 'annotation' = 'label'): Query {
+  const ref: Condition = { field, key: 'org.flatpak.ref', operator: 'exists', values: ['1'] };
   const conditions: readonly Condition[] = [
+    ...(field === 'annotation' ? [ref] : []),
     { field: 'architecture', operator: 'is', values: [architecture] },
-    { field: 'label', key: 'org.flatpak.ref', operator: 'exists', values: ['1'] },
+    ...(field === 'label' ? [ref] : []),
     { field: 'os', operator: 'is', values: ['linux'] },
     { field: 'tag', operator: 'is', values: [tag] },
   ];

@@ -8,7 +8,8 @@ import { pMapIterable } from 'p-map';
 import type { Digest } from '../../registry/digest.ts';
 import { AppListBuilder } from '../appdata/app-list.ts';
 import { flatpakQuery } from '../query/query.ts';
-import type { ReadRange } from '../query/image-table.ts';
+import type { Query } from '../query/query.ts';
+import type { ImageTable, ReadRange } from '../query/image-table.ts';
 import { DOCUMENT_END, documentHead, ImageTableBuilder, LIST_END, LISTS_HEAD, REPOSITORY_END, repositoryHead } from '../query/image-table.ts';
 import type { Pairs } from '../render-image.ts';
 import { writeFileWhole } from '../write-file.ts';
@@ -20,6 +21,8 @@ import { RegionWriter } from './region-writer.ts';
 
 /** Documents up to so many bytes are compressed in memory, larger ones as a stream from the file. */
 const IN_MEMORY = 16 * 1024 * 1024;
+/** Of tags and architectures whose images are kept ready: an index may have a tag for each version of each app. */
+const MAX_COMBINATIONS = 500;
 /** So many documents are compressed at the same time. */
 const COMPRESSED_AT_ONCE = 3;
 const COMPRESSIONS: readonly Compression[] = ['gzip', 'br', 'zstd'];
@@ -43,6 +46,8 @@ export interface ShownRepository {
 
 /** What a snapshot is made from. */
 export interface SnapshotSource extends Pick<SnapshotFooter, 'index' | 'fingerprint' | 'catalog' | 'registry'> {
+  /** Where Flatpak clients look for the ref: their questions are answered beforehand. */
+  readonly refFields: readonly ('label' | 'annotation')[];
   /** In the order of the document; read once, so that not all images are in memory at the same time. */
   readonly repositories: AsyncIterable<ShownRepository>;
   /** Called when all repositories were read: the icons that they name, all of them on disk. */
@@ -91,8 +96,7 @@ class SnapshotWriter {
       answers.set(canonical, identity.etag);
     };
     keep('', table.size, whole);
-    for (const { tag, architecture } of table.tagsAndArchitectures()) {
-      const query = flatpakQuery(tag, architecture);
+    for (const query of this.#questions(table)) {
       const images = await table.select(query, read);
       if (images.length === table.size) keep(query.canonical, images.length, whole);
       else {
@@ -128,6 +132,12 @@ class SnapshotWriter {
     };
     await this.#writeFooter(footer);
     return footer;
+  }
+
+  /** What Flatpak clients ask for, as far as it will be asked often. */
+  #questions(table: ImageTable): readonly Query[] {
+    const combinations = table.tagsAndArchitectures().slice(0, MAX_COMBINATIONS);
+    return combinations.flatMap(({ tag, architecture }) => this.#source.refFields.map((field) => flatpakQuery(tag, architecture, field)));
   }
 
   async #writeDocument(repositories: AsyncIterable<ShownRepository>, table: ImageTableBuilder, appList: AppListBuilder): Promise<void> {

@@ -1,0 +1,18 @@
+/** What the administrator should see of a rebuild, but not all of it where it is the same for thousands of images. */
+
+const SHOWN = 20;
+
+export class Warnings {
+  readonly #messages = new Set<string>();
+
+  add(message: string): void {
+    this.#messages.add(message);
+  }
+
+  /** The first ones, and how many there are besides. */
+  toArray(): readonly string[] {
+    const messages = [...this.#messages];
+    if (messages.length <= SHOWN) return messages;
+    return [...messages.slice(0, SHOWN), `${messages.length - SHOWN} more warnings are not shown`];
+  }
+}

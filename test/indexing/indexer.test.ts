@@ -1,0 +1,401 @@
+/** What a rebuild publishes: when, and that it is the same whenever it is the same. */
+import assert from 'node:assert/strict';
+import { readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { suite, test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { CatalogError } from '../../src/catalog/catalog-error.ts';
+import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
+import type { Digest } from '../../src/registry/digest.ts';
+import type { MemoryRegistry } from '../sources/memory-registry.ts';
+import { pngUri } from './png.ts';
+import { named, TestState } from './test-state.ts';
+
+const ICON = 'org.freedesktop.appstream.icon-64';
+
+/** Two apps with lists of two architectures, and an image by itself, pushed in this order or the other. */
+function fill(registry: MemoryRegistry, order: 'forwards' | 'backwards' = 'forwards'): void {
+  const inOrder = <T>(all: readonly T[]): readonly T[] => (order === 'forwards' ? all : all.toReversed());
+  for (const app of inOrder(['one', 'two'])) {
+    for (const tag of inOrder(['latest', 'beta'])) {
+      const push = (architecture: string): Digest => registry.pushImage(app, undefined, { ...named(`${app} ${tag} ${architecture}`, { 'org.flatpak.ref': `app/${app}`, [ICON]: pngUri(app) }), architecture });
+      const images = new Map(inOrder(['amd64', 'arm64']).map((architecture) => [architecture, push(architecture)]));
+      registry.pushIndex(app, tag, ['amd64', 'arm64'].flatMap((architecture) => images.get(architecture) ?? []));
+    }
+  }
+  registry.pushImage('runtime', 'latest', named('runtime', { 'org.flatpak.ref': 'runtime' }));
+}
+
+suite('the same images give the same bytes', () => {
+  test('over rebuilds, changes that are taken back, restarts and fresh states', async (t) => {
+    const definitions = [{ extractIcons: true }];
+    const state = await TestState.open(t, { definitions });
+    fill(state.registry);
+    await state.rebuild();
+    const first = await allOf(state);
+
+    const beta = state.registry.pushImage('one', 'new', named('new'));
+    await state.rebuild();
+    assert.notDeepEqual(await allOf(state), first);
+    state.registry.deleteManifest('one', beta);
+    await state.rebuild();
+    assert.deepEqual(await allOf(state), first);
+
+    await state.reopen();
+    await state.rebuild();
+    assert.deepEqual(await allOf(state), first);
+
+    const second = await TestState.open(t, { definitions });
+    fill(second.registry, 'backwards');
+    await second.rebuild();
+    assert.deepEqual(await allOf(second), first);
+  });
+
+  test('the answers to Flatpak’s questions are there for each tag and architecture, and equal ones are kept once', async (t) => {
+    const state = await TestState.open(t);
+    fill(state.registry);
+    await state.rebuild();
+    await state.withSnapshot(({ footer }) => {
+      const combinations = ['latest', 'beta'].flatMap((tag) => ['amd64', 'arm64'].map((architecture) => `architecture=${architecture}&label%3Aorg.flatpak.ref%3Aexists=1&os=linux&tag=${tag}`));
+      assert.deepEqual(Object.keys(footer.documents).toSorted(), ['', ...combinations].toSorted());
+      assert.deepEqual(combinations.map((canonical) => footer.documents[canonical]?.images), [3, 2, 2, 2]);
+    });
+
+    const single = await TestState.open(t);
+    single.registry.tag('app', '1', single.registry.pushImage('app', 'latest', named('app', { 'org.flatpak.ref': 'app' })));
+    await single.rebuild();
+    const { documents } = await single.footer();
+    assert.equal(Object.keys(documents).length, 3);
+    assert.equal(new Set(Object.values(documents).map(({ representations }) => representations.identity.offset)).size, 1);
+  });
+
+  test('where each version has its tag, only the questions with the most images are answered beforehand', async (t) => {
+    const state = await TestState.open(t);
+    for (const app of ['one', 'two']) state.registry.pushImage(app, 'stable', named(app, { 'org.flatpak.ref': app }));
+    for (let version = 0; version < 520; version++) state.registry.pushImage('one', `1.${version}`, named(`one ${version}`));
+    await state.rebuild();
+    const { documents } = await state.footer();
+    assert.equal(Object.keys(documents).length, 1 + 500);
+    assert.equal(documents['architecture=amd64&label%3Aorg.flatpak.ref%3Aexists=1&os=linux&tag=stable']?.images, 2);
+  });
+
+  test('old clients that ask for annotations are answered as fast, where flatpak_annotations makes some', async (t) => {
+    const state = await TestState.open(t, { definitions: [{ flatpakAnnotations: true }] });
+    fill(state.registry);
+    await state.rebuild();
+    await state.withSnapshot(({ footer }) => {
+      assert.equal(footer.documents['annotation%3Aorg.flatpak.ref%3Aexists=1&architecture=amd64&os=linux&tag=latest']?.images, 3);
+      assert.equal(footer.documents['architecture=amd64&label%3Aorg.flatpak.ref%3Aexists=1&os=linux&tag=latest']?.images, 0);
+    });
+  });
+});
+
+suite('an unchanged index', () => {
+  test('is left alone: neither snapshot nor output is written, and nothing is told', async (t) => {
+    const state = await TestState.open(t);
+    const output = state.path('public', 'index', 'apps.json');
+    await state.reopen({ definitions: [{ output, extractIcons: true }] });
+    fill(state.registry);
+    const published: string[] = [];
+    const onPublished = (index: string): void => void published.push(index);
+    const first = await state.rebuild(undefined, { onPublished });
+    assert.equal(first.indexes[0]?.changed, true);
+    assert.deepEqual(published, ['apps']);
+
+    const before = await Promise.all([state.snapshotFile(), output].map(identityOf));
+    for (const again of [() => state.rebuild(undefined, { onPublished }), () => state.reopen().then(() => state.rebuild(undefined, { onPublished })), () => state.rebuildTags('one', 'latest')]) {
+      const { indexes } = await again();
+      assert.deepEqual([indexes[0]?.changed, indexes[0]?.images, indexes[0]?.bytes], [false, first.indexes[0]?.images, first.indexes[0]?.bytes]);
+    }
+    assert.deepEqual(published, ['apps']);
+    assert.deepEqual(await Promise.all([state.snapshotFile(), output].map(identityOf)), before);
+  });
+
+  test('keeps the time of its last change while other things around it change', async (t) => {
+    const state = await TestState.open(t);
+    fill(state.registry);
+    await state.rebuild();
+    const { modified } = await state.footer();
+    assert.equal(modified % 1000, 0);
+    assert.ok(Math.abs(Date.now() - modified) < 60_000);
+
+    t.mock.timers.enable({ apis: ['Date'], now: modified + 3_600_000 });
+    // The definition differs, so that the snapshot is written anew, but the content does not.
+    await state.reopen({ definitions: [{ repositoryExclude: ['nothing/like/this'] }] });
+    const { indexes } = await state.rebuild();
+    assert.equal(indexes[0]?.changed, false);
+    assert.equal((await state.footer()).modified, modified);
+
+    state.registry.pushImage('three', 'latest', named('three'));
+    await state.rebuild();
+    assert.equal((await state.footer()).modified, modified + 3_600_000);
+  });
+
+  test('follows a change of its definition without asking the registry', async (t) => {
+    const state = await TestState.open(t);
+    fill(state.registry);
+    await state.rebuild();
+    await state.reopen({ definitions: [{ registryPublic: 'https://elsewhere.example.org', architectures: ['arm64'] }] });
+    const requests = state.registry.requests;
+    const [result] = await state.refresh();
+    assert.equal(result?.changed, true);
+    assert.equal(state.registry.requests, requests);
+    const { Registry, Results } = await state.json();
+    assert.equal(Registry, 'https://elsewhere.example.org');
+    assert.deepEqual(Results.map(({ Name }) => Name), ['one', 'two']);
+  });
+});
+
+suite('the snapshot', () => {
+  test('an empty registry is an index with no results', async (t) => {
+    const state = await TestState.open(t);
+    const { indexes } = await state.rebuild();
+    assert.deepEqual([indexes[0]?.images, indexes[0]?.changed], [0, true]);
+    assert.equal(await state.text(), '{"Registry":"http://registry.example.org","Results":[]}');
+  });
+
+  test('images and lists are always there, if only empty', async (t) => {
+    const state = await TestState.open(t);
+    state.registry.pushImage('image', 'latest', named('image'));
+    state.registry.pushIndex('list', 'latest', [state.registry.pushImage('list', undefined, named('list'))]);
+    await state.rebuild();
+    const { Results } = await state.json();
+    assert.deepEqual(Results.map(({ Images, Lists }) => [Images.length, Lists.length]), [[1, 0], [0, 1]]);
+  });
+
+  const damages: Readonly<Record<string, (file: string) => Promise<void>>> = {
+    'is gone': (file) => rm(file),
+    'is empty': (file) => truncate(file, 0),
+    'is cut off': async (file) => truncate(file, (await stat(file)).size - 1),
+    'is half there': async (file) => truncate(file, Math.floor((await stat(file)).size / 2)),
+    'has a changed footer': (file) => overwrite(file, -100),
+    'is of another version': (file) => overwrite(file, -1),
+    'has a footer longer than itself': (file) => overwrite(file, -12),
+    'is something else': (file) => writeFile(file, 'x'.repeat(10_000)),
+  };
+  for (const [damage, make] of Object.entries(damages)) {
+    test(`that ${damage} is made anew from the catalog`, async (t) => {
+      const state = await TestState.open(t);
+      fill(state.registry);
+      await state.rebuild();
+      const text = await state.text();
+      await make(state.snapshotFile());
+      await state.reopen();
+      const requests = state.registry.requests;
+      const [result] = await state.refresh();
+      assert.equal(result?.error, undefined);
+      assert.equal(state.registry.requests, requests);
+      assert.equal(await state.text(), text);
+    });
+  }
+
+  test('that cannot be written leaves the previous one in place, and says why', async (t) => {
+    const state = await TestState.open(t, { definitions: [{ extractIcons: true }, { name: 'other' }] });
+    state.registry.pushImage('one', 'latest', named('one'));
+    await state.rebuild();
+    // No icon can be written where its folder should be.
+    await writeFile(state.path('icons'), '');
+    state.registry.pushImage('two', 'latest', named('two', { [ICON]: pngUri('icon') }));
+    const { indexes, failures } = await state.rebuild({ indexes: new Set(['apps', 'other']), repositories: new Map() });
+    assert.deepEqual(failures, []);
+    assert.match(indexes[0]?.error ?? '', /icons/);
+    assert.equal(indexes[0]?.changed, false);
+    assert.deepEqual(await state.shows(), ['one:latest one']);
+    assert.deepEqual(await state.shows('other'), ['one:latest one', 'two:latest two']);
+    assert.deepEqual((await readdir(state.path('indexes'))).toSorted(), ['apps.snapshot', 'other.snapshot']);
+
+    await rm(state.path('icons'));
+    assert.equal((await state.rebuild()).indexes[0]?.changed, true);
+    assert.deepEqual(await state.shows(), ['one:latest one', 'two:latest two']);
+  });
+
+  test('snapshots of indexes that are not configured any more go; temporary files of a crash go when the state is opened', async (t) => {
+    const state = await TestState.open(t, { definitions: [{ name: 'stays' }, { name: 'goes' }] });
+    await state.rebuild();
+    await writeFile(state.path('indexes', 'stays.snapshot.0123456789ab.regindexer-tmp'), 'half');
+    await state.reopen({ definitions: [{ name: 'stays' }] });
+    assert.deepEqual((await readdir(state.path('indexes'))).toSorted(), ['goes.snapshot', 'stays.snapshot']);
+    await state.rebuild();
+    assert.deepEqual(await readdir(state.path('indexes')), ['stays.snapshot']);
+  });
+});
+
+suite('an index is made only from what was read in full', () => {
+  test('not before the first scan: an output of the program before stays until then', async (t) => {
+    const state = await TestState.open(t);
+    const output = state.path('apps.json');
+    await state.reopen({ definitions: [{ output }] });
+    await writeFile(output, 'from the program before');
+    fill(state.registry);
+    state.registry.fail({ method: 'repositories' });
+    const results = [await state.refresh(), (await state.rebuild()).indexes, (await state.rebuildTags('one', 'latest')).indexes];
+    for (const [result] of results) {
+      assert.deepEqual([result?.images, result?.changed, result?.error], [0, false, undefined]);
+      assert.deepEqual(result?.warnings, ['it is not made yet: what it takes has not been read in full yet']);
+    }
+    assert.deepEqual(await readdir(state.path('indexes')), []);
+    assert.equal(await state.outputText(output), 'from the program before');
+
+    state.registry.heal();
+    await state.rebuild();
+    assert.equal((await state.json()).Results.length, 3);
+    assert.equal(await state.outputText(output), await state.text());
+  });
+
+  test('a scan that was cut short is not enough, also after a restart', async (t) => {
+    const state = await TestState.open(t);
+    fill(state.registry);
+    const held = state.registry.hold({ method: 'tags', repository: 'two' });
+    const abort = new AbortController();
+    const rebuild = state.rebuild(undefined, { signal: abort.signal });
+    await held.reached;
+    abort.abort();
+    await assert.rejects(rebuild);
+    await state.reopen();
+    await state.refresh();
+    assert.deepEqual(await readdir(state.path('indexes')), []);
+  });
+
+  test('when its tags or repositories change, the index stays as it was until they were read', async (t) => {
+    const state = await TestState.open(t, { definitions: [{ tags: ['latest'] }] });
+    fill(state.registry);
+    await state.rebuild();
+    const before = await state.text();
+    for (const definition of [{ tags: ['beta'] }, { tags: ['latest'], repositoryInclude: ['one', 'other'] }]) {
+      await state.reopen({ definitions: [definition] });
+      const [result] = await state.refresh();
+      assert.deepEqual(result?.warnings, ['it stays as it was: what it takes has not been read in full yet']);
+      assert.equal(await state.text(), before);
+    }
+    await state.reopen({ definitions: [{ tags: ['beta'] }] });
+    await state.rebuild();
+    assert.deepEqual((await state.shows()).map((shown) => shown.split(' ')[0]), ['one:beta', 'two:beta']);
+  });
+
+  test('a rebuild of one index is enough for that one', async (t) => {
+    const state = await TestState.open(t, { definitions: [{ name: 'a', tags: ['latest'] }, { name: 'b', tags: ['beta'] }] });
+    fill(state.registry);
+    await state.rebuild({ indexes: new Set(['a']), repositories: new Map() });
+    assert.deepEqual(await readdir(state.path('indexes')), ['a.snapshot']);
+    await state.rebuild({ indexes: new Set(['b']), repositories: new Map() });
+    assert.deepEqual((await readdir(state.path('indexes'))).toSorted(), ['a.snapshot', 'b.snapshot']);
+    assert.equal((await state.json('b')).Results.length, 2);
+  });
+
+  suite('and when the catalog was lost', () => {
+    test('the previous index stays until the registry was read again', async (t) => {
+      const { state, before } = await loseCatalog(t);
+      const file = await identityOf(state.snapshotFile());
+      await state.refresh();
+      await state.rebuildTags('one', 'latest');
+      await state.rebuildRepository('two');
+      state.registry.fail({ method: 'repositories' });
+      const { indexes } = await state.rebuild();
+      assert.deepEqual(indexes[0]?.warnings, ['it stays as it was: what it takes has not been read in full yet']);
+      assert.deepEqual(indexes[0]?.images, 9);
+      assert.deepEqual(await identityOf(state.snapshotFile()), file);
+
+      state.registry.heal();
+      assert.equal((await state.rebuild()).indexes[0]?.changed, false);
+      assert.equal(await state.text(), before);
+    });
+
+    test('and as long as a repository that it shows cannot be read; then one read of it is enough', async (t) => {
+      const { state, before } = await loseCatalog(t);
+      state.registry.pushImage('three', 'latest', named('three'));
+      state.registry.fail({ method: 'manifest', repository: 'two', reference: 'beta' });
+      const { indexes } = await state.rebuild();
+      assert.deepEqual(indexes[0]?.warnings, ['it stays as it was: the catalog that it was made from is gone, and two could not be read since: tag beta: http://registry.example.org manifest two beta: unavailable']);
+      await state.reopen();
+      await state.refresh();
+      await state.rebuildTags('two', 'latest');
+      assert.equal(await state.text(), before);
+
+      state.registry.heal();
+      assert.equal((await state.rebuildRepository('two')).indexes[0]?.changed, true);
+      assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'runtime', 'three', 'two']);
+    });
+
+    test('a repository that it never showed may fail', async (t) => {
+      const { state } = await loseCatalog(t);
+      state.registry.pushImage('denied', 'latest', named('denied'));
+      state.registry.fail({ repository: 'denied' }, 'denied');
+      state.registry.deleteRepository('two');
+      const { indexes, failures } = await state.rebuild();
+      assert.equal(failures.length, 1);
+      assert.equal(indexes[0]?.changed, true);
+      assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'runtime']);
+
+      // From now on this catalog is the one that keeps what was known.
+      state.registry.pushImage('one', 'new', named('new'));
+      state.registry.fail({ repository: 'runtime' });
+      await state.rebuildTags('one', 'new');
+      assert.deepEqual((await state.json()).Results.map(({ Name, Images }) => [Name, Images.length]), [['one', 1], ['runtime', 1]]);
+    });
+
+    test('its output file and its icons stay as well', async (t) => {
+      const state = await TestState.open(t);
+      const output = state.path('apps.json');
+      await state.reopen({ definitions: [{ output, extractIcons: true }], cleanFilesAfter: 0 });
+      fill(state.registry);
+      await state.rebuild();
+      const icons = await readdir(state.path('icons'), { recursive: true });
+      const text = await state.text();
+      await state.loseCatalog();
+      state.registry.fail({ repository: 'one' });
+      await rm(output);
+      await state.rebuild();
+      assert.equal(await state.outputText(output), text);
+      assert.deepEqual(await readdir(state.path('icons'), { recursive: true }), icons);
+    });
+  });
+});
+
+test('damage to the catalog that shows while rendering comes out, so that the catalog can be set aside', async (t) => {
+  const state = await TestState.open(t);
+  for (let number = 0; number < 20; number++) state.registry.pushImage('app', `tag-${number}`, named(`image ${number}`, { filler: 'x'.repeat(20_000) }));
+  await state.rebuild();
+  const text = await state.text();
+  state.close();
+  const bytes = await readFile(state.catalogFile);
+  bytes.write('y', bytes.lastIndexOf('x'.repeat(1000)));
+  await writeFile(state.catalogFile, bytes);
+  await state.reopen({ definitions: [{ registryPublic: '/' }] });
+  await assert.rejects(state.refresh(), (error) => error instanceof CatalogError && error.code === 'corrupt');
+  assert.equal(await state.text(), text);
+});
+
+/** Everything that clients can tell: each document in each encoding, with its tag. */
+async function allOf(state: TestState): Promise<unknown> {
+  return state.withSnapshot(async (snapshot) => {
+    const documents = Object.entries(snapshot.footer.documents).toSorted(([a], [b]) => (a < b ? -1 : 1));
+    return Promise.all(
+      documents.map(async ([query, { images, representations }]) => [
+        query,
+        images,
+        await Promise.all(Object.entries(representations).map(async ([encoding, representation]) => [encoding, representation.etag, (await snapshot.read(representation)).toString('base64')])),
+      ]),
+    );
+  });
+}
+
+/** A state whose catalog was lost after an index was made from it. */
+async function loseCatalog(t: TestContext, definition: Partial<IndexDefinition> = {}): Promise<{ state: TestState; before: string }> {
+  const state = await TestState.open(t, { definitions: [definition] });
+  fill(state.registry);
+  await state.rebuild();
+  const before = await state.text();
+  await state.loseCatalog();
+  return { state, before };
+}
+
+async function identityOf(file: string): Promise<readonly bigint[]> {
+  const { ino, mtimeNs, size } = await stat(file, { bigint: true });
+  return [ino, mtimeNs, size];
+}
+
+/** Changes the byte at `position`, counted from the end. */
+async function overwrite(file: string, position: number): Promise<void> {
+  const bytes = await readFile(file);
+  bytes[bytes.length + position] = (bytes.at(position) ?? 0) ^ 0xff;
+  await writeFile(file, bytes);
+}
