@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
-import { Readable } from 'node:stream';
+import { finished, Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import type { AppVersions } from '../appdata/app-list.ts';
@@ -10,6 +10,7 @@ import type { ReadRange } from '../query/image-table.ts';
 import { ImageTable } from '../query/image-table.ts';
 import type { Region, SnapshotFooter, StoredDocument } from './format.ts';
 import { HASH_LENGTH, MAGIC, TRAILER_LENGTH } from './format.ts';
+import { readInto, readRegion, regionChunks } from './read-region.ts';
 
 /** Snapshots up to so many bytes are held in memory whole; of larger ones each body is read when it is asked for. */
 export const DEFAULT_MEMORY_LIMIT = 64 * 1024 * 1024;
@@ -55,13 +56,18 @@ export class Snapshot {
       const footer = await readFooter(file, size, path);
       if (size > memoryLimit) return new Snapshot(footer, path, file, undefined);
       const memory = Buffer.from(new SharedArrayBuffer(size));
-      await readFully(file, memory, 0);
+      await readInto(file, memory, 0);
       await file.close();
       return new Snapshot(footer, path, undefined, memory);
     } catch (error) {
       await file.close();
       throw error;
     }
+  }
+
+  /** Names the content: snapshots that have the same hold the same images and answer the same. */
+  get etag(): string {
+    return this.footer.documents['']?.representations.identity.etag ?? '';
   }
 
   /** For another thread to {@link openShared}. */
@@ -92,18 +98,17 @@ export class Snapshot {
     const held = this.held(region);
     if (held !== undefined) return held;
     const file = this.#open();
-    return this.#reading(() => readFully(file, Buffer.allocUnsafe(region.length), region.offset));
+    return this.reading(() => readRegion(file, region));
   }
 
   /** A body as a stream that holds little of it in memory. */
   stream(region: Region): Readable {
     const held = this.held(region);
     if (held !== undefined) return Readable.from([held]);
-    const { offset, length } = region;
     const file = this.#open();
     this.#readers++;
-    const stream = file.createReadStream({ start: offset, end: offset + length - 1, autoClose: false, highWaterMark: 256 * 1024 });
-    stream.once('close', () => void this.#readerEnds());
+    const stream = Readable.from(regionChunks(file, region), { objectMode: false });
+    finished(stream, () => void this.#readerEnds());
     return stream;
   }
 
@@ -124,6 +129,16 @@ export class Snapshot {
   /** Reads parts of the whole document. */
   readonly readRange: ReadRange = ({ start, end }) => this.read({ offset: start, length: end - start });
 
+  /** Stays readable while `use` runs, also if it is closed meanwhile. */
+  async reading<T>(use: () => Promise<T>): Promise<T> {
+    this.#readers++;
+    try {
+      return await use();
+    } finally {
+      await this.#readerEnds();
+    }
+  }
+
   /** Closes the file as soon as nobody reads it any more. */
   async close(): Promise<void> {
     if (this.#closing) return;
@@ -136,15 +151,6 @@ export class Snapshot {
     return this.#file;
   }
 
-  async #reading<T>(read: () => Promise<T>): Promise<T> {
-    this.#readers++;
-    try {
-      return await read();
-    } finally {
-      await this.#readerEnds();
-    }
-  }
-
   async #readerEnds(): Promise<void> {
     this.#readers--;
     if (this.#closing && this.#readers === 0) await this.#file?.close();
@@ -154,20 +160,11 @@ export class Snapshot {
 async function readFooter(file: FileHandle, size: number, path: string): Promise<SnapshotFooter> {
   const damaged = (what: string): SnapshotError => new SnapshotError(`${path} is no whole snapshot: ${what}`);
   if (size < TRAILER_LENGTH) throw damaged(`it has ${size} bytes`);
-  const trailer = await readFully(file, Buffer.alloc(TRAILER_LENGTH), size - TRAILER_LENGTH);
+  const trailer = await readRegion(file, { offset: size - TRAILER_LENGTH, length: TRAILER_LENGTH });
   if (!trailer.subarray(HASH_LENGTH + 4).equals(MAGIC)) throw damaged('it is cut off, or of another version');
   const length = trailer.readUInt32BE(HASH_LENGTH);
   if (length > size - TRAILER_LENGTH) throw damaged('its footer is longer than the file');
-  const json = await readFully(file, Buffer.alloc(length), size - TRAILER_LENGTH - length);
+  const json = await readRegion(file, { offset: size - TRAILER_LENGTH - length, length });
   if (!createHash('sha256').update(json).digest().equals(trailer.subarray(0, HASH_LENGTH))) throw damaged('its footer is not what was written');
   return JSON.parse(json.toString()) as SnapshotFooter;
-}
-
-async function readFully(file: FileHandle, into: Buffer, position: number): Promise<Buffer> {
-  for (let offset = 0; offset < into.length; ) {
-    const { bytesRead } = await file.read(into, offset, into.length - offset, position + offset);
-    if (bytesRead === 0) throw new SnapshotError('a snapshot became shorter while it was read');
-    offset += bytesRead;
-  }
-  return into;
 }

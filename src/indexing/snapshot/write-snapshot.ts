@@ -17,6 +17,7 @@ import type { Compression } from './encodings.ts';
 import { compress, compressor } from './encodings.ts';
 import type { Representation, SnapshotFooter, StoredDocument } from './format.ts';
 import { MAGIC } from './format.ts';
+import { readRegion, regionChunks } from './read-region.ts';
 import { RegionWriter } from './region-writer.ts';
 
 /** Documents up to so many bytes are compressed in memory, larger ones as a stream from the file. */
@@ -172,14 +173,9 @@ class SnapshotWriter {
 
   /** Reads what was written: from memory where that is small. */
   async #reader(whole: Representation): Promise<ReadRange> {
-    if (whole.length > IN_MEMORY) return ({ start, end }) => this.#read({ offset: start, length: end - start });
-    const document = await this.#read(whole);
+    if (whole.length > IN_MEMORY) return ({ start, end }) => readRegion(this.#file, { offset: start, length: end - start });
+    const document = await readRegion(this.#file, whole);
     return ({ start, end }) => Promise.resolve(document.subarray(start, end));
-  }
-
-  async #read({ offset, length }: { offset: number; length: number }): Promise<Buffer> {
-    const { buffer } = await this.#file.read(Buffer.allocUnsafe(length), 0, length, offset);
-    return buffer;
   }
 
   /** Adds all encodings to the file, in a fixed order; several are made at the same time. */
@@ -187,7 +183,7 @@ class SnapshotWriter {
     await this.#writer.flush();
     const stored = new Map<string, StoredDocument>();
     const jobs = [...documents].flatMap(([etag, document]) => COMPRESSIONS.map((encoding) => ({ etag, document, encoding })));
-    const compressed = pMapIterable(jobs, async ({ document: { identity }, encoding }) => (identity.length <= IN_MEMORY ? compress(await this.#read(identity), encoding) : undefined), {
+    const compressed = pMapIterable(jobs, async ({ document: { identity }, encoding }) => (identity.length <= IN_MEMORY ? compress(await readRegion(this.#file, identity), encoding) : undefined), {
       concurrency: COMPRESSED_AT_ONCE,
     });
     let job = 0;
@@ -204,9 +200,8 @@ class SnapshotWriter {
   }
 
   /** Compresses a body that is too large for memory. */
-  async #appendCompressed({ offset, length }: Representation, encoding: Compression): Promise<void> {
-    const document = this.#file.createReadStream({ start: offset, end: offset + length - 1, autoClose: false, highWaterMark: 1024 * 1024 });
-    await pipeline(document, compressor(length, encoding), async (compressed: AsyncIterable<Buffer>) => {
+  async #appendCompressed(document: Representation, encoding: Compression): Promise<void> {
+    await pipeline(regionChunks(this.#file, document), compressor(document.length, encoding), async (compressed: AsyncIterable<Buffer>) => {
       for await (const chunk of compressed) await this.#writer.append(chunk);
     });
   }
