@@ -16,6 +16,7 @@ import { createServer } from './server/server.ts';
 import { Builder } from './threads/builder.ts';
 import { Querier } from './threads/querier.ts';
 import { Bus } from './triggers/bus/bus.ts';
+import { Notifications } from './triggers/notifications.ts';
 import { RebuildQueue } from './triggers/rebuild-queue.ts';
 import { Schedule } from './triggers/schedule.ts';
 import { version } from './version.ts';
@@ -90,6 +91,7 @@ class Starting {
     await this.#loading;
 
     const bus = busConfig && this.#bus(busConfig);
+    const notifications = new Notifications(this.#queue);
     const wanted = indexes.map(wantedBy);
     const server = await createServer({
       logger: this.#logger,
@@ -109,7 +111,7 @@ class Starting {
       },
       events: {
         token: serverConfig.eventsToken,
-        request: (request) => this.#queue.request(request),
+        request: (request) => notifications.request(request),
         wants: (repository, tag) => wanted.some((index) => index.repository(repository) && (tag === undefined || index.tag(tag))),
       },
       status: {
@@ -134,6 +136,7 @@ class Starting {
       started,
       close: async () => {
         schedule.stop();
+        notifications.stop();
         const grace = setTimeout(() => server.server.closeAllConnections(), GRACE);
         await Promise.all([bus?.close(), server.close(), this.#queue.close({ graceMs: GRACE })]);
         clearTimeout(grace);
