@@ -30,7 +30,7 @@ export async function pushRandom(registry: string, apps: RandomApps): Promise<vo
 /** Pushes one version of app `number` as `tag`, in place of what the tag was; returns the digest of its image index. */
 export async function pushRandomVersion(registry: string, number: number, version: number, tag: string, apps: Pick<RandomApps, 'architectures' | 'size'>): Promise<Digest> {
   await using pool = new PushedRegistry(registry);
-  return pool.pushVersion(number, version, tag, apps);
+  return await pool.pushVersion(number, version, tag, apps);
 }
 
 class PushedRegistry {

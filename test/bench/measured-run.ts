@@ -1,0 +1,27 @@
+/** Runs a program of Node.js to its end and measures it as a whole, its start included. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import type { Usage } from './report-usage.ts';
+
+export interface MeasuredRun extends Usage {
+  /** From the start of the process to its end. */
+  readonly seconds: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/**
+ * Runs `node ARGS`.
+ * @throws Error if it does not end with status 0; what it wrote is in the message.
+ */
+export async function measuredRun(args: readonly string[]): Promise<MeasuredRun> {
+  const started = performance.now();
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('./report-usage.ts'), ...args], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
+  const ended = once(child, 'exit').then(([status]) => ({ status: status as number | null, seconds: (performance.now() - started) / 1000 }));
+  const [stdout = '', stderr = '', usage = ''] = await Promise.all(child.stdio.slice(1).map((stream) => text(stream as Readable)));
+  const { status, seconds } = await ended;
+  if (status !== 0) throw new Error(`node ${args.join(' ')} ended with ${status ?? 'a signal'}:\n${stderr}${stdout}`);
+  return { seconds, ...(JSON.parse(usage) as Usage), stdout, stderr };
+}

@@ -1,0 +1,109 @@
+/** Requests a second of the answers that are ready, beside a bare handler and nginx. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { request } from 'undici';
+import { isInstalled } from '../peers/installed.ts';
+import type { Nginx } from '../peers/nginx.ts';
+import { startNginx } from '../peers/nginx.ts';
+import type { ConstantAnswer } from './constant-answer.ts';
+import { askOnce, startBareServer } from './constant-answer.ts';
+import type { Load } from './load.ts';
+import { load, loadProgram } from './load.ts';
+import { median } from './median.ts';
+import type { Cell, Table } from './table.ts';
+
+const ROUNDS = 3;
+const SECONDS = 4;
+const WARM_UP_SECONDS = 1;
+
+/** A request that is asked of every server. */
+export interface Case {
+  readonly name: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly answer: ConstantAnswer;
+}
+
+/** What Flatpak asks for, again and again: the index of one tag and architecture, whether it has changed, and an icon. */
+export async function casesOf(url: string, question: string): Promise<readonly Case[]> {
+  const gzip = { 'accept-encoding': 'gzip' };
+  const index = await askOnce(url, question, gzip);
+  const unchanged = { ...gzip, 'if-none-match': index.headers['etag'] ?? '' };
+  const identity = await askOnce(url, question, {});
+  const [, icon = ''] = /"org\.freedesktop\.appstream\.icon-128":"([^"]+)"/.exec(identity.body.toString()) ?? [];
+  return [
+    { name: 'index, gzip', headers: gzip, answer: index },
+    { name: 'index, 304', headers: unchanged, answer: await askOnce(url, question, unchanged) },
+    { name: 'icon', headers: {}, answer: await askOnce(url, icon, {}) },
+  ];
+}
+
+export async function ratesTable(url: string, cases: readonly Case[], folder: string): Promise<Table> {
+  await using bare = await startBareServer(cases.map(({ answer }) => answer));
+  await using nginx = isInstalled('nginx') ? await startStaticNginx(cases, join(folder, 'nginx')) : undefined;
+  const rows: (readonly Cell[])[] = [];
+  for (const each of cases) rows.push(...(await rowsOf(each, url, bare.urlOf(each.answer), nginx?.url, folder)));
+  return {
+    title: `Serving what is ready, load by ${loadProgram()} (medians of ${ROUNDS} runs)`,
+    columns: [
+      { name: 'request' },
+      { name: 'bytes' },
+      { name: 'server' },
+      { name: 'requests/s' },
+      { name: '× bare', digits: 2 },
+      { name: 'p99 ms', digits: 2 },
+      { name: 'p99 × bare', digits: 2 },
+      { name: 'to reach' },
+    ],
+    rows,
+  };
+}
+
+/** The servers take turns, so that what the machine does beside weighs the same on all. */
+async function rowsOf({ name, headers, answer }: Case, url: string, bareUrl: string, nginxUrl: string | undefined, folder: string): Promise<readonly (readonly Cell[])[]> {
+  const { path, status, body } = answer;
+  process.stderr.write(`load: ${name}\n`);
+  const servers = [
+    { server: 'bare Fastify', url: bareUrl, headers, target: '' },
+    { server: 'regindexer', url: url + path, headers, target: '≥ 0.95 × bare, p99 ≤ 1.2 × bare' },
+    ...(nginxUrl === undefined ? [] : [{ server: 'nginx, 1 worker', url: nginxUrl + path, headers: await nginxHeaders(nginxUrl + path, headers, status), target: '' }]),
+  ];
+  const runs = servers.map((server) => ({ ...server, loads: [] as Load[] }));
+  for (const { url: warmed, headers: asked } of runs) await load({ url: warmed, headers: asked, status, seconds: WARM_UP_SECONDS, folder });
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const run of runs) run.loads.push(await load({ url: run.url, headers: run.headers, status, seconds: SECONDS, folder }));
+  }
+  const [{ loads: bare } = { loads: [] }] = runs;
+  return runs.map(({ server, loads, target }) => {
+    const middle = (value: (measured: Load) => number): number => median(loads.map(value));
+    const ratio = (value: (measured: Load) => number): number => median(loads.map((measured, round) => value(measured) / value(bare[round] ?? measured)));
+    return [name, body.length, server, middle(({ requestsPerSecond }) => requestsPerSecond), ratio(({ requestsPerSecond }) => requestsPerSecond), middle(({ p99 }) => p99), ratio(({ p99 }) => p99), target];
+  });
+}
+
+/** nginx makes its own entity tags. */
+async function nginxHeaders(url: string, headers: Readonly<Record<string, string>>, status: number): Promise<Readonly<Record<string, string>>> {
+  if (status !== 304) return headers;
+  const { 'if-none-match': _, ...others } = headers;
+  const { headers: answered, body } = await request(url, { headers: others });
+  await body.dump();
+  return { ...others, 'if-none-match': String(answered['etag']) };
+}
+
+/** Serves the same bodies from files, the index compressed beforehand. */
+async function startStaticNginx(cases: readonly Case[], folder: string): Promise<Nginx> {
+  const locations: string[] = [];
+  await mkdir(folder);
+  for (const [number, { answer: { path, status, headers, body } }] of cases.entries()) {
+    if (status !== 200) continue;
+    const file = join(folder, String(number));
+    const gzip = headers['content-encoding'] === 'gzip';
+    await writeFile(file, body);
+    if (gzip) await writeFile(`${file}.gz`, body);
+    const [route = ''] = path.split('?', 1);
+    locations.push(`location = ${route} { alias ${file}; default_type ${headers['content-type']?.split(';', 1)[0]}; gzip_static ${gzip ? 'on' : 'off'}; }`);
+  }
+  return startNginx({
+    http: 'sendfile on; tcp_nopush on; keepalive_requests 100000000; open_file_cache max=100; gzip_vary on;',
+    server: locations.join('\n'),
+  });
+}
