@@ -1,6 +1,7 @@
 /** Puts the rooms together: the server, the threads behind it, and what says when to rebuild. Starts and stops them. */
 import { readFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { buildOptions } from './build-options.ts';
 import { snapshotsDir } from './build.ts';
@@ -11,10 +12,13 @@ import { snapshotPath } from './indexing/indexer.ts';
 import { Snapshot } from './indexing/snapshot/snapshot.ts';
 import { LayoutRegistrySource } from './registry/layout/layout-registry-source.ts';
 import { LAYOUTS } from './registry/registry-id.ts';
+import { gracefulClose } from './server/graceful-close.ts';
 import { PublishedIndex } from './server/published-index.ts';
 import { createServer } from './server/server.ts';
 import { Builder } from './threads/builder.ts';
 import { Querier } from './threads/querier.ts';
+import type { ServeOptions } from './threads/serving-threads.ts';
+import { ServingThreads } from './threads/serving-threads.ts';
 import { Bus } from './triggers/bus/bus.ts';
 import { Notifications } from './triggers/notifications.ts';
 import { RebuildQueue } from './triggers/rebuild-queue.ts';
@@ -56,8 +60,10 @@ class Starting {
   readonly #startedAt: number;
   readonly #indexes: ReadonlyMap<string, PublishedIndex>;
   readonly #querier: Querier;
+  readonly #threads: ServingThreads;
   readonly #builder: Builder;
   readonly #queue: RebuildQueue;
+  readonly #closing = new AbortController();
   /** Settles when all snapshots that were published are being served. */
   #loading: Promise<void> = Promise.resolve();
 
@@ -68,6 +74,7 @@ class Starting {
     this.#startedAt = startedAt;
     this.#indexes = new Map(config.indexes.map(({ name, fileName }) => [name, new PublishedIndex(name, fileName, config.server.maxAge)]));
     this.#querier = new Querier((error) => logger.error({ err: error }, 'the query thread ended; the next query starts another'));
+    this.#threads = new ServingThreads({ count: config.server.workers - 1, answer: this.#querier.answer, logger });
     this.#builder = new Builder(buildOptions(config), {
       onPublished: (index) => this.#load(index),
       onWarning: (message) => logger.warn(message),
@@ -93,16 +100,20 @@ class Starting {
     const bus = busConfig && this.#bus(busConfig);
     const notifications = new Notifications(this.#queue);
     const wanted = indexes.map(wantedBy);
-    const server = await createServer({
-      logger: this.#logger,
+    const layouts = this.#layouts();
+    const common = {
       trustProxy: serverConfig.trustProxy,
       tls: serverConfig.tls && { cert: await readFile(serverConfig.tls.cert), key: await readFile(serverConfig.tls.key) },
-      indexes: this.#indexes,
       defaultIndex: this.#config.defaultIndex,
-      answer: this.#querier.answer,
       iconsDir: this.#config.iconsDir,
       iconsUri: this.#config.iconsUri,
-      pullSources: this.#pullSources(),
+    };
+    const server = await createServer({
+      ...common,
+      logger: this.#logger,
+      indexes: this.#indexes,
+      answer: this.#threads.answer,
+      pullSources: layouts.map((folder) => new LayoutRegistrySource(folder)),
       reindex: {
         token: serverConfig.adminToken,
         rebuilds: this.#queue,
@@ -122,8 +133,13 @@ class Starting {
         bus: () => bus?.status(),
       },
     });
-    await server.listen({ host: serverConfig.host, port: serverConfig.port });
-    const address = server.server.address() as AddressInfo;
+    const stop = gracefulClose(server);
+    const port = await this.#listen(server, {
+      ...common,
+      level: this.#logger.level,
+      indexes: indexes.map(({ name, fileName }) => ({ name, fileName, maxAge: serverConfig.maxAge })),
+      layouts,
+    });
 
     const schedule = new Schedule({ queue: this.#queue, registries: registries.keys(), interval: rescanInterval });
     schedule.start();
@@ -131,27 +147,48 @@ class Starting {
     bus?.start();
 
     return {
-      url: serverConfig.baseUrl ?? urlOf(serverConfig.host, address.port, serverConfig.tls !== undefined),
+      url: serverConfig.baseUrl ?? urlOf(serverConfig.host, port, serverConfig.tls !== undefined),
       indexes: this.#indexes,
       started,
       close: async () => {
         schedule.stop();
         notifications.stop();
-        const grace = setTimeout(() => server.server.closeAllConnections(), GRACE);
-        await Promise.all([bus?.close(), server.close(), this.#queue.close({ graceMs: GRACE })]);
-        clearTimeout(grace);
-        await this.#builder.close();
-        await this.#querier.close();
-        await this.#loading;
-        for (const { snapshot } of this.#indexes.values()) await snapshot?.close();
-        this.#lock.release();
+        this.#closing.abort(new Error('the server is stopping'));
+        try {
+          await Promise.all([bus?.close(), stop(GRACE), this.#threads.close(GRACE), this.#queue.close({ graceMs: GRACE })]);
+          await this.#builder.close();
+          await this.#querier.close();
+          await this.#loading;
+          for (const { snapshot } of this.#indexes.values()) await snapshot?.close();
+        } finally {
+          this.#lock.release();
+        }
       },
     };
   }
 
+  /** Has all threads listen at the configured address, and returns the port. */
+  async #listen(server: FastifyInstance, serve: ServeOptions): Promise<number> {
+    const { host, port, workers } = this.#config.server;
+    try {
+      const listening = { host, port, reusePort: workers > 1 };
+      await server.listen(listening);
+      const address = server.server.address() as AddressInfo;
+      await this.#threads.listen({ host, port: address.port, serve, server });
+      return address.port;
+    } catch (error) {
+      await Promise.all([server.close(), this.#threads.close(0)]);
+      throw error;
+    }
+  }
+
   /** What the catalog knows is served before the registries are asked. */
   async #firstRebuild(): Promise<void> {
-    await this.#builder.refresh().catch((error: unknown) => this.#logger.error({ err: error }, 'the indexes could not be made from the catalog'));
+    const { signal } = this.#closing;
+    await this.#builder.refresh(signal).catch((error: unknown) => {
+      if (!signal.aborted) this.#logger.error({ err: error }, 'the indexes could not be made from the catalog');
+    });
+    if (signal.aborted) return;
     const { id } = this.#queue.request({ reason: 'start', scope: { kind: 'everything' } });
     await this.#queue.finished(id);
   }
@@ -174,10 +211,10 @@ class Starting {
   }
 
   /** The folders of image layouts that indexes are made from, that of the default index first. */
-  #pullSources(): readonly LayoutRegistrySource[] {
+  #layouts(): readonly string[] {
     const { indexes, defaultIndex } = this.#config;
     const registries = new Set(indexes.toSorted((a, b) => Number(b.name === defaultIndex) - Number(a.name === defaultIndex)).map(({ registry }) => registry));
-    return [...registries].filter((id) => id.startsWith(LAYOUTS)).map((id) => new LayoutRegistrySource(id.slice(LAYOUTS.length)));
+    return [...registries].filter((id) => id.startsWith(LAYOUTS)).map((id) => id.slice(LAYOUTS.length));
   }
 
   /** Serves the snapshot of an index that is on disk; one after the other, so that the last one published is the last one served. */
@@ -185,8 +222,7 @@ class Starting {
     this.#loading = this.#loading.then(async () => {
       try {
         const snapshot = await Snapshot.open(snapshotPath(snapshotsDir(this.#config.stateDir), name));
-        await this.#querier.use(snapshot);
-        await this.#indexes.get(name)?.use(snapshot);
+        await Promise.all([this.#indexes.get(name)?.use(snapshot), this.#querier.use(snapshot), this.#threads.use(snapshot)]);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
         this.#logger.warn({ err: error, index: name }, 'the snapshot of an index cannot be served; the next rebuild makes it anew');

@@ -2,55 +2,76 @@
 import { LRUCache } from 'lru-cache';
 import type { Query } from '../indexing/query/query.ts';
 import type { Encoding } from '../indexing/snapshot/encodings.ts';
-import type { PublishedIndex, Served } from './published-index.ts';
 import { TooBusy } from './server-error.ts';
 
-/** Works out an answer, off this thread. */
-export type AnswerQuery = (index: string, query: Query, encoding: Encoding) => Promise<{ readonly encoding: Encoding; readonly body: Buffer; readonly etag: string } | 'whole'>;
+/** What is asked, of what, and how the answer is wanted. All of it can be cloned. */
+export interface Question {
+  readonly index: string;
+  /** The `etag` of the snapshot that is asked. */
+  readonly snapshot: string;
+  readonly query: Query;
+  readonly encoding: Encoding;
+  /** It will be asked again. */
+  readonly keep: boolean;
+}
+
+/** The bytes that answer a question. */
+export interface Answer {
+  /** The `etag` of the snapshot that has answered: of another one than was asked, if that was just replaced. */
+  readonly snapshot: string;
+  /** `identity` where the one that was wanted would not be smaller. */
+  readonly encoding: Encoding;
+  readonly body: Buffer;
+  readonly etag: string;
+}
+
+/** Works out an answer, off this thread; `'whole'` if it is all that the snapshot asked holds. */
+export type AnswerQuery = (question: Question) => Promise<Answer | 'whole'>;
 
 export interface AnswersOptions {
   readonly answer: AnswerQuery;
-  /** Bytes of bodies to keep. */
-  readonly maxBytes: number;
-  /** Answers being worked out at the same time; more are refused. */
-  readonly maxWaiting: number;
+  /** Bytes to keep; {@link MAX_ANSWER_BYTES} unless given. */
+  readonly maxBytes?: number;
+  /** Answers being worked out at the same time, more are refused; {@link MAX_WAITING_ANSWERS} unless given. */
+  readonly maxWaiting?: number;
 }
 
-export class Answers {
-  readonly #options: AnswersOptions;
-  readonly #kept: LRUCache<string, Served>;
-  readonly #waiting = new Map<string, Promise<Served>>();
+export const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+export const MAX_WAITING_ANSWERS = 64;
+/** What keeping an answer takes beside its body and twice its key. */
+const OVERHEAD = 512;
 
-  constructor(options: AnswersOptions) {
-    this.#options = options;
-    this.#kept = new LRUCache({ maxSize: options.maxBytes, sizeCalculation: ({ body }) => body.length + 512 });
+export class Answers {
+  readonly #answer: AnswerQuery;
+  readonly #maxWaiting: number;
+  readonly #kept: LRUCache<string, Answer | 'whole'>;
+  readonly #waiting = new Map<string, Promise<Answer | 'whole'>>();
+
+  constructor({ answer, maxBytes = MAX_ANSWER_BYTES, maxWaiting = MAX_WAITING_ANSWERS }: AnswersOptions) {
+    this.#answer = answer;
+    this.#maxWaiting = maxWaiting;
+    this.#kept = new LRUCache({
+      maxSize: maxBytes,
+      sizeCalculation: (answered, key) => OVERHEAD + 2 * key.length + (answered === 'whole' ? 0 : answered.body.length),
+    });
   }
 
   /**
-   * The answer of `index` to `query`. Equal questions at the same time are worked out once.
-   * @throws TooBusy if too many others wait
+   * The answer, at once if it is kept. Equal questions at the same time are worked out once.
+   * Rejects with TooBusy if too many others wait.
    */
-  async get(index: PublishedIndex, query: Query, encoding: Encoding, keep: boolean): Promise<Served> {
-    const key = `${index.name} ${index.generation} ${encoding} ${query.canonical}`;
+  readonly answer: AnswerQuery = async (question) => {
+    const key = `${question.index} ${question.snapshot} ${question.encoding} ${question.query.canonical}`;
     const kept = this.#kept.get(key);
     if (kept !== undefined) return kept;
     let waiting = this.#waiting.get(key);
     if (waiting === undefined) {
-      if (this.#waiting.size >= this.#options.maxWaiting) throw new TooBusy();
-      waiting = this.#workOut(index, query, encoding).finally(() => this.#waiting.delete(key));
+      if (this.#waiting.size >= this.#maxWaiting) throw new TooBusy();
+      waiting = this.#answer(question).finally(() => this.#waiting.delete(key));
       this.#waiting.set(key, waiting);
     }
-    const served = await waiting;
-    if (keep) this.#kept.set(key, served);
-    return served;
-  }
-
-  async #workOut(index: PublishedIndex, query: Query, encoding: Encoding): Promise<Served> {
-    const answer = await this.#options.answer(index.name, query, encoding);
-    if (answer !== 'whole') return index.serve(answer.encoding, answer.etag, answer.body);
-    const whole = index.document('');
-    const served = whole?.get(encoding) ?? whole?.get('identity');
-    if (served === undefined) throw new Error(`the index ${index.name} has no whole document`);
-    return served;
-  }
+    const answered = await waiting;
+    if (question.keep && (answered === 'whole' || answered.snapshot === question.snapshot)) this.#kept.set(key, answered);
+    return answered;
+  };
 }

@@ -8,6 +8,8 @@ import { ENCODINGS } from '../indexing/snapshot/encodings.ts';
 import type { StoredDocument } from '../indexing/snapshot/format.ts';
 import type { Snapshot } from '../indexing/snapshot/snapshot.ts';
 
+/** Characters of query strings that are remembered, and how many of them: a few are asked again and again. */
+const MAX_SPELLED = 1024 * 1024;
 const MAX_SPELLINGS = 1024;
 
 export type Headers = Readonly<Record<string, string>>;
@@ -36,7 +38,7 @@ export interface StoredBody {
 export type ServedDocument = ReadonlyMap<Encoding, Served>;
 
 /** What a query string asks for. */
-export interface Question {
+export interface AskedFor {
   readonly query: Query;
   /** Its document, if the snapshot keeps one. */
   readonly document: ServedDocument | undefined;
@@ -48,11 +50,10 @@ export class PublishedIndex {
   readonly fileName: string;
   readonly #maxAge: number;
   #snapshot: Snapshot | undefined;
-  /** Counts up with each snapshot. */
-  generation = 0;
+  #lastModified = '';
   readonly #documents = new Map<StoredDocument, ServedDocument>();
   /** By query string as it was spelled. */
-  readonly #questions = new LRUCache<string, Question>({ max: MAX_SPELLINGS });
+  readonly #questions = new LRUCache<string, AskedFor>({ max: MAX_SPELLINGS, maxSize: MAX_SPELLED, sizeCalculation: (_, text) => text.length + 1 });
 
   /** @param maxAge how long clients may keep an answer, in seconds */
   constructor(name: string, fileName: string, maxAge: number) {
@@ -70,7 +71,7 @@ export class PublishedIndex {
   async use(snapshot: Snapshot): Promise<void> {
     const before = this.#snapshot;
     this.#snapshot = snapshot;
-    this.generation++;
+    this.#lastModified = new Date(snapshot.footer.modified).toUTCString();
     this.#documents.clear();
     this.#questions.clear();
     await before?.close();
@@ -80,7 +81,7 @@ export class PublishedIndex {
    * What the part of a URL behind its `?` asks for.
    * @throws QueryError
    */
-  question(text: string): Question {
+  question(text: string): AskedFor {
     let question = this.#questions.get(text);
     if (question === undefined) {
       const query = parseQuery(text);
@@ -94,7 +95,16 @@ export class PublishedIndex {
   document(canonical: string): ServedDocument | undefined {
     const snapshot = this.#snapshot;
     const stored = snapshot?.document(canonical);
-    if (snapshot === undefined || stored === undefined) return undefined;
+    return snapshot && stored && this.#served(snapshot, stored);
+  }
+
+  /** The list of its apps. */
+  apps(): ServedDocument | undefined {
+    const snapshot = this.#snapshot;
+    return snapshot && this.#served(snapshot, snapshot.footer.apps);
+  }
+
+  #served(snapshot: Snapshot, stored: StoredDocument): ServedDocument {
     let document = this.#documents.get(stored);
     if (document === undefined) {
       document = new Map(
@@ -114,18 +124,17 @@ export class PublishedIndex {
     return document;
   }
 
-  /** What is sent for a body of this index; `stored` ones may be kept by clients for `max_age`. */
+  /** What is sent for a body of the current snapshot. */
   serve(encoding: Encoding, etag: string, body: Buffer | StoredBody): Served {
-    const modified = this.#snapshot?.footer.modified ?? 0;
     const freshHeaders = {
       etag,
       'cache-control': `public, max-age=${this.#maxAge}`,
-      'last-modified': new Date(modified).toUTCString(),
+      'last-modified': this.#lastModified,
       vary: 'accept-encoding',
     };
     return {
       etag,
-      modified,
+      modified: this.#snapshot?.footer.modified ?? 0,
       freshHeaders,
       headers: {
         ...freshHeaders,

@@ -18,6 +18,16 @@ export const TooManyRequests = createError('REGINDEXER_TOO_MANY_REQUESTS', 'At m
 /** What was asked for was tried, and did not succeed. */
 export const RebuildFailed = createError('REGINDEXER_REBUILD_FAILED', 'The rebuild failed, and will be tried again: %s', 502);
 
+/** The request ended before all of it was there. */
+export const RequestAborted = createError('REGINDEXER_REQUEST_ABORTED', 'The request ended before its body did.', 400);
+/** A body of a type that is not taken. */
+export const UnsupportedMediaType = createError('REGINDEXER_UNSUPPORTED_MEDIA_TYPE', 'The body is JSON here: send "Content-Type: application/json".', 415);
+
+/** Says whether `error` is one of the above, whose messages are meant for those who ask. */
+export function isExpected(error: Error): boolean {
+  return 'code' in error && typeof error.code === 'string' && error.code.startsWith('REGINDEXER_');
+}
+
 /** An error of the Distribution API, with its code (distribution-spec, "Error Codes"). */
 export class DistributionError extends Error {
   override readonly name = 'DistributionError';

@@ -1,17 +1,19 @@
 /** The Fastify app: everything that is answered over HTTP. */
-import type { FastifyInstance } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fastify, { LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { AcceptEncoding } from './accept-encoding.ts';
 import type { AnswerQuery } from './answers.ts';
 import { Answers } from './answers.ts';
-import { allow } from './plugins/allow.ts';
-import { errors } from './plugins/errors.ts';
+import { allow, supportAllMethods } from './plugins/allow.ts';
+import { errors, sendError } from './plugins/errors.ts';
 import type { PublishedIndex } from './published-index.ts';
 import type { PullSource } from './routes/distribution.ts';
 import { distributionRoutes } from './routes/distribution.ts';
 import type { EventCounts, EventRoutesOptions } from './routes/events.ts';
 import { eventRoutes } from './routes/events.ts';
+import type { Forward } from './routes/forward.ts';
+import { forwardRoutes } from './routes/forward.ts';
 import { healthRoutes } from './routes/health.ts';
 import { iconPrefixes, iconRoutes } from './routes/icons.ts';
 import { indexRoutes } from './routes/indexes.ts';
@@ -23,12 +25,11 @@ import { statusRoutes } from './routes/status.ts';
 /** Longest part of a path between two slashes, in characters: a digest is 71, a repository's name up to 255. */
 const MAX_PARAM_LENGTH = 512;
 const MAX_BODY_BYTES = 1024 * 1024;
-const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
-const MAX_WAITING_ANSWERS = 64;
-/** Whoever sends a request more slowly than this, in milliseconds, is cut off. */
-const REQUEST_TIMEOUT = 30_000;
+/** Whoever takes longer to send a request, or takes nothing of an answer for so long, is cut off; in milliseconds. */
+const PATIENCE = 30_000;
 
-export interface ServerOptions {
+/** What every thread that serves needs. */
+export interface CommonServerOptions {
   readonly logger: Logger;
   readonly trustProxy: boolean | string | readonly string[] | number;
   /** PEM; HTTPS with HTTP/2 and HTTP/1.1 if given. */
@@ -40,27 +41,47 @@ export interface ServerOptions {
   readonly iconsUri: string;
   /** What `/v2/` serves; nothing if there are none. */
   readonly pullSources: readonly PullSource[];
+  /** For clients that are slow on purpose, in milliseconds; {@link PATIENCE} unless given. */
+  readonly patience?: number;
+}
+
+/** A server that answers everything itself. */
+export interface ServerOptions extends CommonServerOptions {
   readonly reindex: ReindexRoutesOptions;
   readonly events: Omit<EventRoutesOptions, 'counts'>;
   readonly status: Omit<StatusRoutesOptions, 'indexes' | 'events'>;
 }
 
+/** A server that has another one answer what only that can. */
+export interface ForwardingServerOptions extends CommonServerOptions {
+  readonly forward: Forward;
+}
+
 /** Builds the app; it does not listen yet. */
-export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
-  const { indexes, defaultIndex, pullSources, tls } = options;
+export async function createServer(options: ServerOptions | ForwardingServerOptions): Promise<FastifyInstance> {
+  const { indexes, defaultIndex, pullSources, tls, patience = PATIENCE } = options;
+  const timeouts = { requestTimeout: patience, headersTimeout: patience, connectionsCheckingInterval: Math.ceil(patience / 6) };
   const common = {
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: options.trustProxy as boolean,
     bodyLimit: MAX_BODY_BYTES,
-    requestTimeout: REQUEST_TIMEOUT,
+    requestTimeout: patience,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
-    // A misspelt field is an error, not passed over.
-    ajv: { customOptions: { removeAdditional: false } },
+    // A misspelt field is an error, not passed over, and what is no string is not made one.
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
+    // Of a URL that no route can be found for.
+    frameworkErrors: (error: FastifyError, request: unknown, reply: unknown) => {
+      sendError(error, request as FastifyRequest, reply as FastifyReply);
+    },
   } as const;
   // Routes do not differ by the protocol: an app over HTTP/2 is handled as one over HTTP/1.1.
-  const app = tls === undefined ? (fastify(common) as unknown as FastifyInstance) : (fastify({ ...common, http2: true, https: { ...tls, allowHTTP1: true } }) as unknown as FastifyInstance);
+  const app =
+    tls === undefined
+      ? (fastify({ ...common, connectionTimeout: patience, http: timeouts }) as unknown as FastifyInstance)
+      : (fastify({ ...common, http2: true, https: { ...tls, ...timeouts, allowHTTP1: true } }) as unknown as FastifyInstance);
+  supportAllMethods(app);
   errors(app);
   const allowNoOther = allow(app);
 
@@ -68,14 +89,17 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   indexRoutes(app, {
     indexes,
     defaultIndex,
-    answers: new Answers({ answer: options.answer, maxBytes: MAX_ANSWER_BYTES, maxWaiting: MAX_WAITING_ANSWERS }),
+    answers: new Answers({ answer: options.answer }),
     acceptEncoding: new AcceptEncoding(),
   });
   iconRoutes(app, { iconsDir: options.iconsDir, prefixes: iconPrefixes(options.iconsUri, indexes.keys()) });
-  await app.register(async (scope) => reindexRoutes(scope, options.reindex));
-  const events: EventCounts = { triggered: 0, ignored: 0, malformed: 0 };
-  await app.register(async (scope) => eventRoutes(scope, { ...options.events, counts: events }));
-  statusRoutes(app, { ...options.status, indexes, events });
+  if ('forward' in options) forwardRoutes(app, options.forward, MAX_BODY_BYTES);
+  else {
+    await app.register(async (scope) => reindexRoutes(scope, options.reindex));
+    const events: EventCounts = { triggered: 0, ignored: 0, malformed: 0 };
+    await app.register(async (scope) => eventRoutes(scope, { ...options.events, counts: events }));
+    statusRoutes(app, { ...options.status, indexes, events });
+  }
   if (pullSources.length > 0) {
     await app.register(async (scope) => {
       distributionRoutes(scope, pullSources);

@@ -2,7 +2,7 @@
 import type { BuildOptions } from '../build.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import type { BuildEvent, BuildMethods } from './build-thread.ts';
-import { Calls } from './calls.ts';
+import { Calls, unlessEnded } from './calls.ts';
 import { startThread } from './start-thread.ts';
 
 export interface BuilderEvents {
@@ -26,8 +26,8 @@ export class Builder {
   }
 
   /** Brings every index up to date with what the catalog holds, without asking a registry. */
-  refresh(): Promise<void> {
-    return this.#started().call('refresh', []);
+  refresh(signal?: AbortSignal): Promise<void> {
+    return this.#started().call('refresh', [], signal);
   }
 
   /** See `Indexer.rebuild`; one at a time for each registry. */
@@ -49,7 +49,7 @@ export class Builder {
   async close(): Promise<void> {
     const calls = this.#calls;
     if (calls === undefined) return;
-    await calls.call('close', []);
+    await calls.call('close', []).catch(unlessEnded);
     await calls.terminate();
   }
 

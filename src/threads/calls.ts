@@ -4,35 +4,62 @@ import type { MessagePort, Worker } from 'node:worker_threads';
 /** What the called side offers: methods of arguments that can be cloned. The signal is aborted when the caller's is. */
 export type Methods = Record<string, (signal: AbortSignal, ...args: never[]) => unknown>;
 
+/** The other side, as either side has it. Both may call over the same. */
+export type OtherThread = Worker | MessagePort;
+
 type Parameters<M> = M extends (signal: AbortSignal, ...args: infer A) => unknown ? A : never;
 type Answer<M> = M extends (...args: never[]) => infer R ? Awaited<R> : never;
 
-type Request = { readonly call: number; readonly method: string; readonly args: unknown[] } | { readonly abort: number };
-type Reply<E> = { readonly call: number; readonly value: unknown } | { readonly call: number; readonly error: unknown } | { readonly event: E };
+type Call = { readonly call: number; readonly method: string; readonly args: unknown[] };
+type Abort = { readonly abort: number };
+type Reply = { readonly reply: number; readonly value: unknown } | { readonly reply: number; readonly error: unknown };
+type Event<E> = { readonly event: E };
+type Message<E> = Call | Abort | Reply | Event<E>;
 
-/** Answers calls that come in at `port` with `methods`; returns how to send events to the caller. */
-export function answerCalls(port: MessagePort, methods: Methods): (event: unknown) => void {
+/** The thread that was called has ended, and its answer will never come. */
+export class ThreadEnded extends Error {
+  override readonly name = 'ThreadEnded';
+}
+
+/** Passes over a {@link ThreadEnded}, where whoever starts the next thread sees to it. */
+export function unlessEnded(error: unknown): void {
+  if (!(error instanceof ThreadEnded)) throw error;
+}
+
+/** Answers the calls of `thread` with `methods`; returns how to send events to the caller. */
+export function answerCalls(thread: OtherThread, methods: Methods): (event: unknown) => void {
   const running = new Map<number, AbortController>();
-  const answer = async (call: number, method: string, args: unknown[]): Promise<void> => {
+  const answer = async ({ call, method, args }: Call): Promise<void> => {
     const abort = new AbortController();
     running.set(call, abort);
     try {
       const run = methods[method];
       if (run === undefined) throw new RangeError(`no method ${method}`);
-      port.postMessage({ call, value: await run(abort.signal, ...(args as never[])) } satisfies Reply<unknown>);
+      post(thread, { reply: call, value: await run(abort.signal, ...(args as never[])) });
     } catch (error) {
-      port.postMessage({ call, error } satisfies Reply<unknown>);
+      postError(thread, call, error);
     } finally {
       running.delete(call);
     }
   };
-  port.on('message', (request: Request) => {
-    if ('abort' in request) running.get(request.abort)?.abort();
-    else void answer(request.call, request.method, request.args);
+  thread.on('message', (message: Message<never>) => {
+    if ('abort' in message) running.get(message.abort)?.abort();
+    else if ('method' in message) void answer(message);
   });
-  return (event) => {
-    port.postMessage({ event } satisfies Reply<unknown>);
-  };
+  return (event) => post(thread, { event });
+}
+
+function post(thread: OtherThread, message: Message<unknown>): void {
+  thread.postMessage(message);
+}
+
+/** An error may hold what cannot be cloned. */
+function postError(thread: OtherThread, call: number, error: unknown): void {
+  try {
+    post(thread, { reply: call, error });
+  } catch {
+    post(thread, { reply: call, error: new Error(error instanceof Error ? error.message : String(error)) });
+  }
 }
 
 interface Pending {
@@ -42,60 +69,56 @@ interface Pending {
 
 /** Calls the methods that another thread answers with {@link answerCalls}. */
 export class Calls<M extends Methods, E = never> {
-  readonly #thread: Worker;
+  readonly #thread: OtherThread;
   readonly #pending = new Map<number, Pending>();
   #last = 0;
-  #ended: Error | undefined;
+  #ended: ThreadEnded | undefined;
   #terminated = false;
 
-  /** @param onEvent told of each event; @param onExit told when the thread ends without having been asked to */
-  constructor(thread: Worker, { onEvent, onExit }: { onEvent?: (event: E) => void; onExit?: (error: Error) => void } = {}) {
+  /** @param onEvent told of each event; @param onExit told when the thread has ended without having been asked to */
+  constructor(thread: OtherThread, { onEvent, onExit }: { onEvent?: (event: E) => void; onExit?: (error: Error) => void } = {}) {
     this.#thread = thread;
-    thread.on('message', (reply: Reply<E>) => {
-      if ('event' in reply) onEvent?.(reply.event);
-      else this.#settle(reply);
+    thread.on('message', (message: Message<E>) => {
+      if ('event' in message) onEvent?.(message.event);
+      else if ('reply' in message) this.#settle(message);
     });
-    thread.on('error', (error: Error) => this.#end(error));
-    thread.on('exit', (code) => {
-      const ended = this.#end(new Error(`the thread ended with status ${code}`));
+    // A thread that calls the one that has started it ends with that.
+    if (!('threadId' in thread)) return;
+    thread.on('error', (error: unknown) => this.#end(new ThreadEnded(`the thread ended: ${error instanceof Error ? error.message : String(error)}`, { cause: error })));
+    thread.on('exit', (code: number) => {
+      const ended = this.#end(new ThreadEnded(`the thread ended with status ${code}`));
       if (!this.#terminated) onExit?.(ended);
     });
   }
 
-  /** Calls made that were not answered yet. */
-  get pending(): number {
-    return this.#pending.size;
-  }
-
-  /** Calls `method`; rejects with its error, or when the thread ends. */
+  /** Calls `method`; rejects with its error, or with {@link ThreadEnded}. */
   call<K extends keyof M & string>(method: K, args: Parameters<M[K]>, signal?: AbortSignal): Promise<Answer<M[K]>> {
     if (this.#ended) return Promise.reject(this.#ended);
     const call = ++this.#last;
-    const answer = new Promise<unknown>((resolve, reject) => {
-      this.#pending.set(call, { resolve, reject });
-    });
-    this.#thread.postMessage({ call, method, args } satisfies Request);
-    const abort = (): void => this.#thread.postMessage({ abort: call } satisfies Request);
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.#pending.set(call, { resolve, reject });
+    post(this.#thread, { call, method, args });
+    const abort = (): void => post(this.#thread, { abort: call });
     if (signal?.aborted) abort();
     signal?.addEventListener('abort', abort);
-    return answer.finally(() => signal?.removeEventListener('abort', abort)) as Promise<Answer<M[K]>>;
+    return promise.finally(() => signal?.removeEventListener('abort', abort)) as Promise<Answer<M[K]>>;
   }
 
   /** Ends the thread; calls under way are rejected. */
   async terminate(): Promise<void> {
     this.#terminated = true;
-    this.#end(new Error('the thread was ended'));
-    await this.#thread.terminate();
+    this.#end(new ThreadEnded('the thread was ended'));
+    if ('threadId' in this.#thread) await this.#thread.terminate();
   }
 
-  #settle(reply: Exclude<Reply<E>, { event: E }>): void {
-    const pending = this.#pending.get(reply.call);
-    this.#pending.delete(reply.call);
+  #settle(reply: Reply): void {
+    const pending = this.#pending.get(reply.reply);
+    this.#pending.delete(reply.reply);
     if ('error' in reply) pending?.reject(reply.error);
     else pending?.resolve(reply.value);
   }
 
-  #end(error: Error): Error {
+  #end(error: ThreadEnded): ThreadEnded {
     const reason = (this.#ended ??= error);
     for (const pending of this.#pending.values()) pending.reject(reason);
     this.#pending.clear();

@@ -1,9 +1,7 @@
 /** The query thread, seen from the thread that serves. */
-import type { Query } from '../indexing/query/query.ts';
-import type { Encoding } from '../indexing/snapshot/encodings.ts';
 import type { Snapshot } from '../indexing/snapshot/snapshot.ts';
 import type { AnswerQuery } from '../server/answers.ts';
-import { Calls } from './calls.ts';
+import { Calls, unlessEnded } from './calls.ts';
 import type { QueryMethods } from './query-thread.ts';
 import { startThread } from './start-thread.ts';
 
@@ -13,6 +11,7 @@ export class Querier {
   readonly #snapshots = new Map<string, Snapshot>();
   #calls: Calls<QueryMethods> | undefined;
 
+  /** @param onExit told when the thread has ended without having been asked to; the next question starts another */
   constructor(onExit: (error: Error) => void) {
     this.#onExit = onExit;
   }
@@ -20,11 +19,12 @@ export class Querier {
   /** Questions to the index are answered from `snapshot` from now on. */
   async use(snapshot: Snapshot): Promise<void> {
     this.#snapshots.set(snapshot.footer.index, snapshot);
-    await this.#calls?.call('use', [snapshot.share()]);
+    // A thread that has ended: the next one starts with the snapshots there are then.
+    await this.#calls?.call('use', [snapshot.share()]).catch(unlessEnded);
   }
 
-  readonly answer: AnswerQuery = async (index: string, query: Query, encoding: Encoding) => {
-    const answer = await this.#started().call('answer', [index, query, encoding]);
+  readonly answer: AnswerQuery = async ({ index, snapshot, query, encoding }) => {
+    const answer = await this.#started().call('answer', [index, snapshot, query, encoding]);
     return answer === 'whole' ? answer : { ...answer, body: Buffer.from(answer.body) };
   };
 
@@ -42,7 +42,7 @@ export class Querier {
     });
     this.#calls = calls;
     // Calls are answered in their order as far as the thread's state goes: a question comes after its snapshot.
-    for (const snapshot of this.#snapshots.values()) void calls.call('use', [snapshot.share()]).catch(this.#onExit);
+    for (const snapshot of this.#snapshots.values()) void calls.call('use', [snapshot.share()]).catch(unlessEnded).catch(this.#onExit);
     return calls;
   }
 }

@@ -1,43 +1,54 @@
 /** The thread that works out answers, so that the thread that sends them never waits for one. */
 import { parentPort } from 'node:worker_threads';
+import type { Answer as ComposedAnswer } from '../indexing/query/answer-query.ts';
 import { answerQuery } from '../indexing/query/answer-query.ts';
 import type { Query } from '../indexing/query/query.ts';
 import type { Encoding } from '../indexing/snapshot/encodings.ts';
 import type { SharedSnapshot } from '../indexing/snapshot/snapshot.ts';
 import { Snapshot } from '../indexing/snapshot/snapshot.ts';
+import type { Answer } from '../server/answers.ts';
 import { answerCalls } from './calls.ts';
 
 /** An answer in memory that all threads can send from. */
-export interface SharedAnswer {
-  readonly encoding: Encoding;
+export interface SharedAnswer extends Omit<Answer, 'body'> {
   readonly body: SharedArrayBuffer;
-  readonly etag: string;
 }
 
-const snapshots = new Map<string, Promise<Snapshot>>();
+const snapshots = new Map<string, Promise<Snapshot | undefined>>();
 
 const methods = {
-  /** From now on, questions to the index are answered from this snapshot. */
+  /** From now on, questions to the index are answered from this snapshot; from the one before if this cannot be opened. */
   async use(_signal: AbortSignal, shared: SharedSnapshot): Promise<void> {
     const { index } = shared.footer;
     const before = snapshots.get(index);
-    const snapshot = Snapshot.openShared(shared);
-    snapshots.set(index, snapshot);
-    await snapshot;
+    const opening = Snapshot.openShared(shared);
+    snapshots.set(index, opening.catch(() => before));
+    await opening;
     await (await before)?.close();
   },
 
-  /** `'whole'` if the answer is all that the index holds. */
-  async answer(_signal: AbortSignal, index: string, query: Query, encoding: Encoding): Promise<SharedAnswer | 'whole'> {
+  /** `'whole'` if the answer is all that the snapshot with the etag `asked` holds. */
+  async answer(_signal: AbortSignal, index: string, asked: string, query: Query, encoding: Encoding): Promise<SharedAnswer | 'whole'> {
     const snapshot = await snapshots.get(index);
     if (snapshot === undefined) throw new RangeError(`no index ${index}`);
-    const answer = await answerQuery(snapshot, query, encoding);
+    const answer = await snapshot.reading(async () => {
+      const answered = await answerQuery(snapshot, query, encoding);
+      return answered === 'whole' && snapshot.etag !== asked ? wholeOf(snapshot, encoding) : answered;
+    });
     if (answer === 'whole') return answer;
     const body = new SharedArrayBuffer(answer.body.length);
     answer.body.copy(new Uint8Array(body));
-    return { ...answer, body };
+    return { snapshot: snapshot.etag, encoding: answer.encoding, body, etag: answer.etag };
   },
 };
 export type QueryMethods = typeof methods;
+
+async function wholeOf(snapshot: Snapshot, wanted: Encoding): Promise<ComposedAnswer> {
+  const representations = snapshot.document('')?.representations;
+  if (representations === undefined) throw new RangeError(`the index ${snapshot.footer.index} has no whole document`);
+  const encoding = representations[wanted] === undefined ? 'identity' : wanted;
+  const { etag, ...region } = representations[wanted] ?? representations.identity;
+  return { encoding, etag, body: await snapshot.read(region) };
+}
 
 if (parentPort) answerCalls(parentPort, methods);

@@ -8,7 +8,7 @@ import { combineRebuilds } from './combine-rebuilds.ts';
 import { failureOf, scopeToRetry } from './failed-rebuild.ts';
 import { growingPause, type PauseLimits } from './growing-pause.ts';
 import { scopesOf, type RebuildRequest } from './rebuild-request.ts';
-import { describeScope, mergeScopes, NOTHING } from './rebuild-scope.ts';
+import { describeScope, mergeAllScopes, mergeScopes } from './rebuild-scope.ts';
 import { summarize, type Rebuild } from './rebuild.ts';
 
 const MAX_REASONS = 10;
@@ -101,17 +101,19 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
    */
   request({ reason, scope }: { readonly reason: string; readonly scope: RebuildRequest | readonly RebuildRequest[] }): Rebuild {
     if (this.#closing.signal.aborted) throw new Error('no rebuild can be asked for any more: the server is stopping');
-    const scopes = new Map<string, RebuildScope>();
+    const scopes = new Map<string, RebuildScope[]>();
     for (const request of [scope].flat()) {
       for (const [registry, asked] of scopesOf(request, this.#options.registries)) {
-        scopes.set(registry, mergeScopes(scopes.get(registry) ?? NOTHING, asked));
+        const others = scopes.get(registry);
+        if (others === undefined) scopes.set(registry, [asked]);
+        else others.push(asked);
       }
     }
     const rebuilds: RegistryRebuild[] = [];
     for (const lane of this.#lanes) {
       const asked = scopes.get(lane.registry);
       if (asked === undefined) continue;
-      rebuilds.push(this.#enqueue(lane, asked, reason));
+      rebuilds.push(this.#enqueue(lane, mergeAllScopes(asked), reason));
       // Not at once, so that what is asked for in one breath is one rebuild.
       queueMicrotask(() => this.#start(lane));
     }

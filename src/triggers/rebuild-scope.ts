@@ -32,6 +32,13 @@ export function mergeScopes(a: RebuildScope, b: RebuildScope): RebuildScope {
   return indexes === a.indexes && repositories === a.repositories ? a : { indexes, repositories };
 }
 
+/** All that any of `scopes` asks for. Put together two by two: one after the other, each would copy all of those before it. */
+export function mergeAllScopes(scopes: readonly RebuildScope[]): RebuildScope {
+  if (scopes.length < 2) return scopes[0] ?? NOTHING;
+  const half = scopes.length >> 1;
+  return mergeScopes(mergeAllScopes(scopes.slice(0, half)), mergeAllScopes(scopes.slice(half)));
+}
+
 /** `a` itself if it holds `b`. */
 function union(a: 'all' | ReadonlySet<string>, b: 'all' | ReadonlySet<string>): 'all' | ReadonlySet<string> {
   if (a === 'all' || b === 'all') return 'all';

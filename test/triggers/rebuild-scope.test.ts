@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EVERYTHING, type RebuildScope } from '../../src/indexing/rebuild.ts';
-import { describeScope, mergeScopes, NOTHING } from '../../src/triggers/rebuild-scope.ts';
+import { describeScope, mergeAllScopes, mergeScopes, NOTHING } from '../../src/triggers/rebuild-scope.ts';
 
 const scope = (indexes: 'all' | string[], repositories: Record<string, 'all' | string[]> = {}): RebuildScope => ({
   indexes: indexes === 'all' ? 'all' : new Set(indexes),
@@ -47,4 +47,13 @@ test('a large scope is described in short', () => {
   const many = scope([], Object.fromEntries(Array.from({ length: 1000 }, (_, number) => [`app-${number}`, ['1', '2']])));
   const { repositories, more } = describeScope(many);
   assert.deepEqual([repositories.length, repositories[0], more], [20, 'app-0:1', 1980]);
+});
+
+test('many scopes are put together at once', () => {
+  assert.deepEqual(mergeAllScopes([]), NOTHING);
+  const many = Array.from({ length: 20_000 }, (_, i) => scope([`index${i % 3}`], { [`app${i % 10_000}`]: [String(i)] }));
+  const { indexes, repositories } = mergeAllScopes(many);
+  assert.deepEqual(indexes, new Set(['index0', 'index1', 'index2']));
+  assert.equal(repositories.size, 10_000);
+  assert.deepEqual(repositories.get('app7'), new Set(['7', '10007']));
 });

@@ -1,8 +1,9 @@
 /** Answers 405 with `Allow` where a path exists but not for the method that was used (RFC 9110, section 15.5.6). */
-import type { FastifyInstance, RouteOptions } from 'fastify';
+import { METHODS } from 'node:http';
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import { MethodNotAllowed } from '../server-error.ts';
 
-/** Must be registered before the routes. */
+/** For the routes of `app` that are registered from here on, those of its scopes included. */
 export function allow(app: FastifyInstance): () => void {
   const methodsByUrl = new Map<string, Set<string>>();
   app.addHook('onRoute', ({ url, method }: RouteOptions) => {
@@ -14,15 +15,22 @@ export function allow(app: FastifyInstance): () => void {
   /** Call it when all routes are there. */
   return () => {
     for (const [url, methods] of Array.from(methodsByUrl)) {
+      const others = app.supportedMethods.filter((method) => !methods.has(method));
+      if (others.length === 0) continue;
       const allowed = [...methods].toSorted().join(', ');
-      app.route({
-        url,
-        method: app.supportedMethods.filter((method) => !methods.has(method)),
-        handler: (request, reply) => {
-          reply.header('allow', allowed);
-          throw new MethodNotAllowed(request.method, allowed);
-        },
-      });
+      const refuse = async (request: FastifyRequest, reply: FastifyReply): Promise<never> => {
+        reply.header('allow', allowed);
+        throw new MethodNotAllowed(request.method, allowed);
+      };
+      // Before the body is looked at, whatever that may be.
+      app.route({ url, method: others, onRequest: refuse, handler: refuse });
     }
   };
+}
+
+/** Lets routes be registered for every method that a request can have, rather than the usual ones alone. */
+export function supportAllMethods(app: FastifyInstance): void {
+  const known = new Set(app.supportedMethods);
+  // CONNECT makes no request: Node.js closes the connection.
+  for (const method of METHODS) if (!known.has(method) && method !== 'CONNECT') app.addHttpMethod(method);
 }

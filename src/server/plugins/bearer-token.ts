@@ -2,28 +2,36 @@
 import bearerAuth from '@fastify/bearer-auth';
 import type { FastifyInstance } from 'fastify';
 import { NoTokenConfigured, Unauthorized } from '../server-error.ts';
+import type { RateLimit } from './rate-limit.ts';
 
-/**
- * All routes of `app`, which must be a scope of its own, need `token`; they answer 403 if there is none.
- * @param key the configuration's key of the token, for messages
- */
-export async function requireBearerToken(app: FastifyInstance, token: string | undefined, key: string): Promise<void> {
+export interface BearerTokenOptions {
+  /** Without one, the routes answer 403. */
+  readonly token: string | undefined;
+  /** The configuration's key of the token, for messages. */
+  readonly key: string;
+  /** How many wrong tokens an address may try; when it has, the right one is refused, too. */
+  readonly wrongTokens?: RateLimit;
+}
+
+/** All routes of `app`, which must be a scope of its own, need the token. */
+export async function requireBearerToken(app: FastifyInstance, { token, key, wrongTokens }: BearerTokenOptions): Promise<void> {
   if (token === undefined) {
-    app.addHook('onRequest', () => {
+    app.addHook('onRequest', async () => {
       throw new NoTokenConfigured(key);
     });
     return;
   }
-  await app.register(bearerAuth, { keys: [token], addHook: false, verifyErrorLogLevel: 'debug' });
+  // The name of the scheme may be written in any case (RFC 9110, section 11.1).
+  await app.register(bearerAuth, { keys: [token], addHook: false, verifyErrorLogLevel: 'debug', specCompliance: 'rfc6749' });
   const { verifyBearerAuth } = app;
   if (verifyBearerAuth === undefined) throw new Error('@fastify/bearer-auth gave nothing to verify with');
-  app.addHook('onRequest', (request, reply, done) => {
-    verifyBearerAuth(request, reply, (error) => {
-      if (error === undefined) done();
-      else {
-        reply.header('www-authenticate', 'Bearer realm="regindexer"');
-        done(new Unauthorized(key));
-      }
-    });
+  app.addHook('onRequest', async (request, reply) => {
+    const { promise: wrong, resolve } = Promise.withResolvers<boolean>();
+    verifyBearerAuth(request, reply, (error) => resolve(error !== undefined));
+    // In the order in which they came, also those that come in one packet: a right token counts for nothing behind too many wrong ones.
+    await ((await wrong) ? wrongTokens?.count(request, reply) : wrongTokens?.check(request, reply));
+    if (!(await wrong)) return;
+    reply.header('www-authenticate', 'Bearer realm="regindexer"');
+    throw new Unauthorized(key);
   });
 }

@@ -1,20 +1,37 @@
 /** Errors as JSON, everywhere: `{"statusCode","error","message"}`; a message says what to do, and never holds a stack. */
 import { STATUS_CODES } from 'node:http';
-import type { FastifyError, FastifyInstance } from 'fastify';
-import { NotFound, TooBusy } from '../server-error.ts';
-import { QueryError } from '../../indexing/query/parse-query.ts';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { isExpected, NotFound } from '../server-error.ts';
 
 const RETRY_AFTER_SECONDS = '1';
+/** Headers that may be set for an answer that does not come. */
+const OF_THE_ANSWER = ['etag', 'last-modified', 'vary', 'content-encoding', 'accept-ranges', 'docker-content-digest'];
 
 export function errors(app: FastifyInstance): void {
-  app.setErrorHandler((error: FastifyError, request, reply) => {
-    const statusCode = error instanceof QueryError ? error.statusCode : (error.statusCode ?? 500);
-    if (statusCode >= 500 && !(error instanceof TooBusy)) request.log.error({ err: error }, 'a request failed');
-    if (statusCode === 503) reply.header('retry-after', RETRY_AFTER_SECONDS);
-    const message = statusCode === 500 ? 'Something went wrong here; the log tells what.' : error.message;
-    return reply.code(statusCode).send({ statusCode, error: STATUS_CODES[statusCode] ?? 'Error', message });
+  app.setErrorHandler((error: FastifyError, request, reply) => sendError(error, request, reply));
+  app.setSchemaErrorFormatter(([fault], part) => {
+    const { instancePath = '', keyword, message = 'is not right', params = {} } = fault ?? {};
+    if (keyword === 'additionalProperties') return new Error(`${part}${instancePath}/${String(params['additionalProperty'])} is not known`);
+    return new Error(`${part}${instancePath} ${message}`);
   });
   app.setNotFoundHandler((request) => {
     throw new NotFound(`Nothing is served at ${request.raw.url?.split('?', 1)[0] ?? '/'}.`);
   });
+}
+
+/**
+ * Answers with an error. What nobody foresaw is logged, and its message stays here.
+ * @param beside fields that a protocol wants in the answer as well
+ */
+export function sendError(error: FastifyError, request: FastifyRequest, reply: FastifyReply, beside?: (statusCode: number, message: string) => object): FastifyReply {
+  const statusCode = error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode <= 599 ? error.statusCode : 500;
+  const foreseen = statusCode < 500 || isExpected(error);
+  if (!foreseen) request.log.error({ err: error }, 'a request failed');
+  const message = foreseen ? error.message : 'Something went wrong here; the log tells what.';
+  for (const header of OF_THE_ANSWER) reply.removeHeader(header);
+  if (statusCode === 503) reply.header('retry-after', RETRY_AFTER_SECONDS);
+  return reply
+    .code(statusCode)
+    .header('cache-control', 'no-store')
+    .send({ statusCode, error: STATUS_CODES[statusCode] ?? 'Error', message, ...beside?.(statusCode, message) });
 }

@@ -1,5 +1,5 @@
 /** The pull part of the Distribution API (OCI distribution-spec, "Pull"), read-only, over what lies on disk. */
-import { STATUS_CODES } from 'node:http';
+import type { Readable } from 'node:stream';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import parseRange from 'range-parser';
 import type { Digest } from '../../registry/digest.ts';
@@ -7,8 +7,9 @@ import { isDigest } from '../../registry/digest.ts';
 import type { Descriptor } from '../../registry/manifest.ts';
 import { isRepositoryName, isTag } from '../../registry/reference.ts';
 import { isNotFound } from '../../registry/registry-error.ts';
-import type { Readable } from 'node:stream';
 import { isFresh } from '../entity-tag.ts';
+import { allow } from '../plugins/allow.ts';
+import { sendError } from '../plugins/errors.ts';
 import { DistributionError } from '../server-error.ts';
 
 const MAX_PAGE = 1000;
@@ -27,17 +28,20 @@ interface Page {
   Querystring: { n?: string; last?: string };
 }
 
+interface PathAndPage extends Page {
+  Params: { '*': string };
+}
+
 /**
  * @param sources asked in their order; the first that has a repository answers for it
  */
 export function distributionRoutes(app: FastifyInstance, sources: readonly PullSource[]): void {
-  app.setErrorHandler((error: FastifyError, request, reply) => {
-    const statusCode = error.statusCode ?? 500;
-    if (statusCode >= 500) request.log.error({ err: error }, 'a pull failed');
-    const message = statusCode >= 500 ? 'Something went wrong here; the log tells what.' : error.message;
-    const code = error instanceof DistributionError ? error.reason : 'UNKNOWN';
-    return reply.code(statusCode).send({ statusCode, error: STATUS_CODES[statusCode] ?? 'Error', message, errors: [{ code, message }] });
-  });
+  app.setErrorHandler((error: FastifyError, request, reply) =>
+    sendError(error, request, reply, (statusCode, message) => ({
+      errors: [{ code: error instanceof DistributionError ? error.reason : statusCode === 405 ? 'UNSUPPORTED' : 'UNKNOWN', message }],
+    })),
+  );
+  const allowNoOther = allow(app);
   app.addHook('onRequest', (_request, reply, done) => {
     reply.header('docker-distribution-api-version', 'registry/2.0');
     done();
@@ -51,7 +55,7 @@ export function distributionRoutes(app: FastifyInstance, sources: readonly PullS
     return reply.send({ repositories: paged(request, reply, '/v2/_catalog', [...names].toSorted()) });
   });
 
-  app.get<Page & { Params: { '*': string } }>('/v2/*', async (request, reply) => {
+  const read = async (request: FastifyRequest<PathAndPage>, reply: FastifyReply): Promise<FastifyReply> => {
     const [, name, kind, reference] = /^(.+)\/(manifests|blobs|tags)\/([^/]+)$/.exec(request.params['*']) ?? [];
     if (!isRepositoryName(name) || reference === undefined) {
       throw new DistributionError(404, 'NAME_INVALID', 'This is no path of the Distribution API that can be read here.');
@@ -62,7 +66,10 @@ export function distributionRoutes(app: FastifyInstance, sources: readonly PullS
       return reply.send({ name, tags: paged(request, reply, `/v2/${name}/tags/list`, tags) });
     }
     return kind === 'manifests' ? sendManifest(request, reply, sources, name, reference) : sendBlob(request, reply, sources, name, reference);
-  });
+  };
+  // One route for both, so that a HEAD tells the length of what it does not read.
+  app.route<PathAndPage>({ method: ['GET', 'HEAD'], url: '/v2/*', handler: read });
+  allowNoOther();
 }
 
 async function sendManifest(request: FastifyRequest, reply: FastifyReply, sources: readonly PullSource[], name: string, reference: string): Promise<FastifyReply> {
@@ -71,37 +78,38 @@ async function sendManifest(request: FastifyRequest, reply: FastifyReply, source
   const etag = `"${descriptor.digest}"`;
   reply.headers({ etag, 'docker-content-digest': descriptor.digest, 'cache-control': isDigest(reference) ? `public, max-age=${YEAR_IN_SECONDS}, immutable` : 'no-cache' });
   if (isFresh(request.headers, etag)) return reply.code(304).send();
-  return reply.header('content-type', descriptor.mediaType).send(bytes);
+  reply.headers({ 'content-type': descriptor.mediaType, 'content-length': bytes.length });
+  return reply.send(request.method === 'HEAD' ? undefined : bytes);
 }
 
 async function sendBlob(request: FastifyRequest, reply: FastifyReply, sources: readonly PullSource[], name: string, reference: string): Promise<FastifyReply> {
   if (!isDigest(reference)) throw new DistributionError(404, 'DIGEST_INVALID', 'A blob is named by its digest.');
   const blob = await firstOf(sources, 'BLOB_UNKNOWN', `There is no blob ${reference} in ${name} here.`, (source) => source.openBlob(name, reference));
   const etag = `"${reference}"`;
+  // Only a GET has ranges, and what is not one range in bytes is passed over (RFC 9110, section 14.2).
+  const { range, 'if-range': ifRange } = request.headers;
+  const ranged = range !== undefined && request.method === 'GET' && (ifRange === undefined || ifRange === etag);
+  const ranges = ranged ? parseRange(blob.size, range) : undefined;
+  const fresh = isFresh(request.headers, etag);
+  if (ranges === -1 && !fresh) {
+    reply.header('content-range', `bytes */${blob.size}`);
+    throw new DistributionError(416, 'RANGE_INVALID', `The blob has ${blob.size} bytes; the range asked for is not in it.`);
+  }
   reply.headers({
     etag,
     'docker-content-digest': reference,
     'accept-ranges': 'bytes',
     'cache-control': `public, max-age=${YEAR_IN_SECONDS}, immutable`,
   });
-  if (isFresh(request.headers, etag)) return reply.code(304).send();
+  if (fresh) return reply.code(304).send();
   reply.header('content-type', 'application/octet-stream');
-
-  const ifRange = request.headers['if-range'];
-  const { range } = request.headers;
-  const ranges = range === undefined || (ifRange !== undefined && ifRange !== etag) ? -2 : parseRange(blob.size, range);
-  if (ranges === -1) {
-    reply.header('content-range', `bytes */${blob.size}`);
-    throw new DistributionError(416, 'RANGE_INVALID', `The blob has ${blob.size} bytes; the range asked for is not in it.`);
-  }
-  // What is not one range in bytes is passed over (RFC 9110, section 14.2).
   const [only, ...others] = Array.isArray(ranges) && ranges.type === 'bytes' ? ranges : [];
   if (only === undefined || others.length > 0) {
     reply.header('content-length', blob.size);
     return reply.send(request.method === 'HEAD' ? undefined : blob.stream());
   }
   reply.code(206).headers({ 'content-range': `bytes ${only.start}-${only.end}/${blob.size}`, 'content-length': only.end - only.start + 1 });
-  return reply.send(request.method === 'HEAD' ? undefined : blob.stream(only.start, only.end));
+  return reply.send(blob.stream(only.start, only.end));
 }
 
 /** What the first source that has it gives. */
@@ -119,8 +127,8 @@ async function firstOf<T>(sources: readonly PullSource[], reason: string, messag
 /** One page of `names`, with a link to the next (distribution-spec, "Listing Tags"). */
 function paged(request: FastifyRequest<Page>, reply: FastifyReply, path: string, names: readonly string[]): readonly string[] {
   const { n, last } = request.query;
-  const size = n === undefined ? MAX_PAGE : Number(n);
-  if (!Number.isInteger(size) || size < 0 || size > MAX_PAGE) throw new DistributionError(400, 'PAGINATION_NUMBER_INVALID', `n is a number from 0 to ${MAX_PAGE}.`);
+  const size = n === undefined ? MAX_PAGE : /^\d+$/.test(n) ? Number(n) : -1;
+  if (size < 0 || size > MAX_PAGE) throw new DistributionError(400, 'PAGINATION_NUMBER_INVALID', `n is a number from 0 to ${MAX_PAGE}.`);
   const rest = last === undefined ? names : names.filter((name) => name > last);
   const page = rest.slice(0, size);
   const end = page.at(-1);

@@ -1,6 +1,5 @@
 /** Notifications of registries: a push is in the index a moment later. */
 import type { FastifyInstance } from 'fastify';
-import type { Rebuild } from '../../triggers/rebuild.ts';
 import type { RebuildRequest } from '../../triggers/rebuild-request.ts';
 import { parseEvents } from '../parse-events.ts';
 import { requireBearerToken } from '../plugins/bearer-token.ts';
@@ -18,7 +17,7 @@ export interface EventRoutesOptions {
   readonly token: string | undefined;
   /** Counted up. */
   readonly counts: EventCounts;
-  readonly request: (request: { readonly reason: string; readonly scope: readonly RebuildRequest[] }) => Rebuild;
+  readonly request: (request: { readonly reason: string; readonly scope: readonly RebuildRequest[] }) => void;
   /** Says whether some index takes the repository, or the tag of it. */
   readonly wants: (repository: string, tag?: string) => boolean;
 }
@@ -26,10 +25,13 @@ export interface EventRoutesOptions {
 /** `app` must be a scope of its own: it takes bodies of any type. */
 export async function eventRoutes(app: FastifyInstance, options: EventRoutesOptions): Promise<void> {
   const { counts } = options;
-  await requireBearerToken(app, options.token, 'server.events_token');
+  await requireBearerToken(app, { token: options.token, key: 'server.events_token' });
   // Whatever a registry calls its body: one that is refused comes again for ever.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
+  app.addHook('onRequest', async (request) => {
+    request.raw.headers['content-type'] = 'application/json';
+  });
 
   app.post('/events', (request, reply) => {
     const parsed = parseEvents(typeof request.body === 'string' ? request.body : '');

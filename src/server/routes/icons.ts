@@ -51,7 +51,8 @@ export function iconRoutes(app: FastifyInstance, { iconsDir, prefixes }: IconRou
   };
 
   for (const prefix of prefixes) {
-    app.get<{ Params: { '*': string } }>(`${prefix}*`, async (request, reply) => {
+    // A colon alone would begin a parameter.
+    app.get<{ Params: { '*': string } }>(`${prefix.replaceAll(':', '::')}*`, async (request, reply) => {
       const path = request.params['*'];
       let icon = icons.get(path);
       if (icon === undefined) {

@@ -2,7 +2,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { AcceptEncoding } from '../accept-encoding.ts';
 import type { Answers } from '../answers.ts';
-import type { PublishedIndex, Served, ServedDocument } from '../published-index.ts';
+import type { Headers, PublishedIndex, Served, ServedDocument } from '../published-index.ts';
+import type { Query } from '../../indexing/query/query.ts';
 import type { Encoding } from '../../indexing/snapshot/encodings.ts';
 import { sendServed } from '../send.ts';
 import { NotBuiltYet, NotFound } from '../server-error.ts';
@@ -14,12 +15,9 @@ export interface IndexRoutesOptions {
   readonly acceptEncoding: AcceptEncoding;
 }
 
-interface NamedIndex {
-  Params: { index?: string };
-}
+const NOT_KEPT: Headers = { 'cache-control': 'no-store' };
 
-export function indexRoutes(app: FastifyInstance, options: IndexRoutesOptions): void {
-  const { indexes, defaultIndex, answers, acceptEncoding } = options;
+export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answers, acceptEncoding }: IndexRoutesOptions): void {
   const byFile = new Map([...indexes.values()].map((index) => [`${index.fileName}.json`, index]));
 
   const indexNamed = (name: string): PublishedIndex => {
@@ -28,38 +26,56 @@ export function indexRoutes(app: FastifyInstance, options: IndexRoutesOptions): 
     return index;
   };
 
-  const sendDocument = (request: FastifyRequest, reply: FastifyReply, document: ServedDocument, override?: Readonly<Record<string, string>>) => {
-    const served = best(document, acceptEncoding.preferences(request.headers['accept-encoding']));
-    return sendServed(request, reply, served, override);
-  };
-
   const query = (index: PublishedIndex, request: FastifyRequest, reply: FastifyReply, keep: boolean) => {
-    const { url } = request.raw;
-    const mark = url?.indexOf('?') ?? -1;
-    const question = index.question(url === undefined || mark === -1 ? '' : url.slice(mark + 1));
-    const override = keep ? undefined : { 'cache-control': 'no-store' };
-    if (index.snapshot === undefined) throw new NotBuiltYet(index.name);
-    if (question.document !== undefined) return sendDocument(request, reply, question.document, override);
-    const [encoding = 'identity'] = acceptEncoding.preferences(request.headers['accept-encoding']);
-    return answers.get(index, question.query, encoding, keep).then((served) => sendServed(request, reply, served, override));
+    const { url = '' } = request.raw;
+    const mark = url.indexOf('?');
+    const { query: asked, document } = index.question(mark === -1 ? '' : url.slice(mark + 1));
+    const override = keep ? undefined : NOT_KEPT;
+    const preferences = acceptEncoding.preferences(request.headers['accept-encoding']);
+    if (document !== undefined) return sendServed(request, reply, best(document, preferences), override);
+    return workOut(answers, index, asked, preferences, keep).then((served) => sendServed(request, reply, served, override));
   };
 
   for (const [path, keep] of [['static', true], ['dynamic', false]] as const) {
-    app.get(`/index/${path}`, (request, reply) => query(indexNamed(defaultIndex), request, reply, keep));
-    app.get<NamedIndex>(`/:index/index/${path}`, (request, reply) => query(indexNamed(request.params.index ?? ''), request, reply, keep));
+    getOrHead(app, `/index/${path}`, (request, reply) => query(indexNamed(defaultIndex), request, reply, keep));
+    getOrHead(app, `/:index/index/${path}`, (request, reply) => query(indexNamed(param(request, 'index')), request, reply, keep));
   }
 
-  app.get<{ Params: { file: string } }>('/index/:file', (request, reply) => {
-    const { file } = request.params;
+  getOrHead(app, '/index/:file', (request, reply) => {
+    const file = param(request, 'file');
     const index = byFile.get(file);
     if (index === undefined) throw new NotFound(`There is no index file "${file}" here. There is ${[...byFile.keys()].join(', ')}.`);
     const document = index.document('');
     if (document === undefined) throw new NotBuiltYet(index.name);
-    return sendDocument(request, reply, document);
+    return sendServed(request, reply, best(document, acceptEncoding.preferences(request.headers['accept-encoding'])));
   });
 }
 
-function best(document: ServedDocument, preferences: readonly Encoding[]): Served {
+/** One route for both, so that a HEAD tells the length of what it does not read. */
+function getOrHead(app: FastifyInstance, url: string, handler: (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>): void {
+  app.route({ method: ['GET', 'HEAD'], url, handler });
+}
+
+function param({ params }: FastifyRequest, name: string): string {
+  return (params as Readonly<Record<string, string>>)[name] ?? '';
+}
+
+/** The answer to a question that the index keeps no document for. */
+async function workOut(answers: Answers, index: PublishedIndex, query: Query, preferences: readonly Encoding[], keep: boolean): Promise<Served> {
+  const [encoding = 'identity'] = preferences;
+  for (;;) {
+    const snapshot = index.snapshot?.etag;
+    if (snapshot === undefined) throw new NotBuiltYet(index.name);
+    const answer = await answers.answer({ index: index.name, snapshot, query, encoding, keep });
+    if (answer !== 'whole') return index.serve(answer.encoding, answer.etag, answer.body);
+    const whole = index.document('');
+    // All of the snapshot that was asked; if another has taken its place, what is right for that one may be less.
+    if (whole !== undefined && index.snapshot?.etag === snapshot) return best(whole, preferences);
+  }
+}
+
+/** The representation that the client likes best; see {@link AcceptEncoding.preferences}. */
+export function best(document: ServedDocument, preferences: readonly Encoding[]): Served {
   for (const encoding of preferences) {
     const served = document.get(encoding);
     if (served !== undefined) return served;

@@ -1,14 +1,15 @@
 /** Rebuilds on request of an administrator. */
-import rateLimit from '@fastify/rate-limit';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { isRepositoryName } from '../../registry/reference.ts';
 import type { Rebuild } from '../../triggers/rebuild.ts';
 import type { RebuildRequest } from '../../triggers/rebuild-request.ts';
+import { letWait } from '../let-wait.ts';
 import { requireBearerToken } from '../plugins/bearer-token.ts';
+import { rateLimits } from '../plugins/rate-limit.ts';
 import { rebuildView } from '../rebuild-view.ts';
-import { NotFound, RebuildFailed, TooManyRequests } from '../server-error.ts';
+import { NotFound, RebuildFailed, UnsupportedMediaType } from '../server-error.ts';
 
 const REQUESTS_A_MINUTE = 10;
 
@@ -27,34 +28,27 @@ export interface ReindexRoutesOptions {
   readonly knowsRepository: (name: string) => Promise<boolean>;
 }
 
-const Body = Type.Union([
-  Type.Null(),
-  Type.Object(
-    { index: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })), repository: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })) },
-    { additionalProperties: false, maxProperties: 1 },
-  ),
-]);
-const Parameters = Type.Object({ wait: Type.Optional(Type.Boolean()) }, { additionalProperties: false });
+const Name = Type.Optional(Type.String({ minLength: 1, maxLength: 255 }));
+const Body = Type.Union([Type.Object({ index: Name, repository: Name }), Type.Null()]);
+/** The same as {@link Body}, in a form whose errors name the field. */
+const BODY = { type: ['object', 'null'], properties: { index: Name, repository: Name }, additionalProperties: false, maxProperties: 1 } as unknown as typeof Body;
+const Parameters = Type.Object({ wait: Type.Optional(Type.Enum(['true', 'false'])) }, { additionalProperties: false });
 
 export async function reindexRoutes(scope: FastifyInstance, options: ReindexRoutesOptions): Promise<void> {
   const app = scope.withTypeProvider<TypeBoxTypeProvider>();
-  await app.register(rateLimit, {
-    global: false,
-    max: REQUESTS_A_MINUTE,
-    timeWindow: '1 minute',
-    errorResponseBuilder: (_request, { max, ttl }) => new TooManyRequests(String(max), String(Math.ceil(ttl / 1000))),
-  });
-  const limit = app.rateLimit();
-  // Before the token is looked at, so that tokens cannot be tried out either.
+  const limit = await rateLimits(scope, REQUESTS_A_MINUTE);
+  const requests = limit();
   app.addHook('onRequest', async (request, reply) => {
-    if (request.method === 'POST') await limit.call(app, request, reply);
+    if (request.method === 'POST') await requests.count(request, reply);
   });
-  await requireBearerToken(scope, options.token, 'server.admin_token');
+  await requireBearerToken(scope, { token: options.token, key: 'server.admin_token', wrongTokens: limit() });
+  takeJsonOrNothing(scope);
 
-  app.post('/reindex', { schema: { body: Body, querystring: Parameters } }, async (request, reply) => {
+  app.post('/reindex', { schema: { body: BODY, querystring: Parameters } }, async (request, reply) => {
     const rebuild = options.rebuilds.request({ reason: `POST /reindex from ${request.ip}`, scope: await rebuildRequest(request.body ?? {}, options) });
     reply.header('location', `/reindex/${rebuild.id}`).header('cache-control', 'no-store');
-    if (request.query.wait !== true) return reply.code(202).send(rebuildView(rebuild));
+    if (request.query.wait !== 'true') return reply.code(202).send(rebuildView(rebuild));
+    letWait(request);
     const finished = await options.rebuilds.finished(rebuild.id);
     if (finished.state === 'failed') throw new RebuildFailed(finished.error ?? 'it was not said why');
     return reply.send(rebuildView(finished));
@@ -65,6 +59,14 @@ export async function reindexRoutes(scope: FastifyInstance, options: ReindexRout
     if (rebuild === undefined) throw new NotFound('There is no such rebuild; only the last 50 are remembered, see /status.');
     return reply.header('cache-control', 'no-store').send(rebuildView(rebuild));
   });
+}
+
+/** Some clients name a type also where they send nothing. */
+function takeJsonOrNothing(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => (body === '' ? done(null, null) : parse(request, body, done)));
+  app.addContentTypeParser<string>('*', { parseAs: 'string' }, (_request, body, done) => (body === '' ? done(null, null) : done(new UnsupportedMediaType())));
 }
 
 async function rebuildRequest({ index, repository }: { index?: string; repository?: string }, options: ReindexRoutesOptions): Promise<RebuildRequest> {

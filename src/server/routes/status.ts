@@ -1,10 +1,14 @@
 /** What the server is at: each index, the rebuilds, the bus. */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { FastifyInstance } from 'fastify';
 import type { Rebuild } from '../../triggers/rebuild.ts';
 import type { BusStatus } from '../../triggers/bus/bus.ts';
 import type { PublishedIndex } from '../published-index.ts';
 import { isoTime, rebuildView } from '../rebuild-view.ts';
 import type { EventCounts } from './events.ts';
+
+/** How often the delay of the event loop is measured, in milliseconds. */
+const DELAY_RESOLUTION = 20;
 
 export interface StatusRoutesOptions {
   readonly version: string;
@@ -20,6 +24,12 @@ export interface StatusRoutesOptions {
 }
 
 export function statusRoutes(app: FastifyInstance, options: StatusRoutesOptions): void {
+  const eventLoopDelay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION });
+  eventLoopDelay.enable();
+  app.addHook('onClose', async () => {
+    eventLoopDelay.disable();
+  });
+
   app.get('/status', (_request, reply) => {
     const rebuilds = options.rebuilds();
     const bus = options.bus();
@@ -30,6 +40,8 @@ export function statusRoutes(app: FastifyInstance, options: StatusRoutesOptions)
       rebuilds: rebuilds.map(rebuildView),
       bus: bus === undefined ? null : { ...bus, since: isoTime(bus.since), ...(bus.lastError && { lastError: { ...bus.lastError, at: isoTime(bus.lastError.at) } }) },
       events: options.events,
+      // Of this thread since its start, in milliseconds.
+      eventLoopDelay: { p99: beyondResolution(eventLoopDelay.percentile(99)), max: beyondResolution(eventLoopDelay.max) },
     });
   });
 }
@@ -60,6 +72,11 @@ function indexStatus(index: PublishedIndex, registry: string | undefined, rebuil
       },
     }),
   };
+}
+
+/** What is measured, in nanoseconds, is the time from one measurement to the next; its delay is what that takes longer than it should. */
+function beyondResolution(nanoseconds: number): number {
+  return Math.max(0, Math.round(nanoseconds / 10_000) / 100 - DELAY_RESOLUTION);
 }
 
 /** An entity tag is the base64url of a sha256; this is the digest of the same bytes. */

@@ -1,0 +1,33 @@
+/** How often something may happen for one address. */
+import rateLimit from '@fastify/rate-limit';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { TooManyRequests } from '../server-error.ts';
+
+export interface RateLimit {
+  /** Counts one more; throws TooManyRequests if that is one too many. */
+  count(request: FastifyRequest, reply: FastifyReply): Promise<void>;
+  /** Throws TooManyRequests if there may be no more. */
+  check(request: FastifyRequest, reply: FastifyReply): Promise<void>;
+}
+
+/** Makes limits of `max` a minute, each with counts of its own. */
+export async function rateLimits(app: FastifyInstance, max: number): Promise<() => RateLimit> {
+  await app.register(rateLimit, { global: false });
+  return () => {
+    const limiter = app.createRateLimit({ max, timeWindow: '1 minute' });
+    const refuse = (reply: FastifyReply, seconds: number): never => {
+      reply.header('retry-after', seconds);
+      throw new TooManyRequests(String(max), String(seconds));
+    };
+    return {
+      async count(request, reply) {
+        const state = await limiter(request);
+        if (!state.isAllowed && state.isExceeded) refuse(reply, state.ttlInSeconds);
+      },
+      async check(request, reply) {
+        const state = await limiter(request, { increment: false });
+        if (!state.isAllowed && state.remaining === 0) refuse(reply, state.ttlInSeconds);
+      },
+    };
+  };
+}

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { named, TestState } from '../indexing/test-state.ts';
+import { ADMIN_TOKEN, bearer, EVENTS_TOKEN, type TestServerOptions, TestServer } from './test-server.ts';
+
+const MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
+const TYPE = 'application/vnd.docker.distribution.events.v2+json';
+
+async function serve(t: TestContext, options: TestServerOptions = {}) {
+  const state = await TestState.open(t);
+  state.registry.pushImage('apps/clock', 'latest', named('clock'));
+  const server = await TestServer.create(t, state, options);
+  const post = (payload: string | object | undefined, headers: Record<string, string> = { 'content-type': TYPE }) =>
+    server.app.inject({ method: 'POST', url: '/events', headers: { ...bearer(EVENTS_TOKEN), ...headers }, ...(payload !== undefined && { payload: typeof payload === 'string' ? payload : JSON.stringify(payload) }) });
+  const counts = async () => (await server.app.inject('/status')).json<{ events: Record<string, number> }>().events;
+  return { state, server, post, counts };
+}
+
+const push = (repository: string, tag?: string) => ({ action: 'push', target: { mediaType: MANIFEST, repository, tag } });
+
+test('a push is answered at once and is in the index a moment later', async (t) => {
+  const { state, server, post } = await serve(t);
+  await server.rebuild();
+  state.registry.pushImage('apps/hello', 'latest', named('hello'));
+  const held = state.registry.hold({ repository: 'apps/hello' });
+  const before = state.registry.requests;
+  const answer = await post({ events: [push('apps/hello', 'latest')] });
+  assert.deepEqual([answer.statusCode, answer.json()], [202, { accepted: 1 }]);
+  await held.reached;
+  const rebuilt = server.rebuilt();
+  held.release();
+  await rebuilt;
+  assert.match((await server.app.inject('/index/static')).payload, /"name":"hello"/);
+  assert.deepEqual(server.queue.recent()[0]?.reasons, ['notification']);
+  assert.ok(state.registry.requests - before <= 3, 'only its own tag was asked for');
+
+  state.registry.deleteRepository('apps/hello', { stays: true });
+  const deleted = server.rebuilt();
+  await post({ events: [{ action: 'delete', target: { repository: 'apps/hello', digest: `sha256:${'0'.repeat(64)}` } }] });
+  await deleted;
+  assert.doesNotMatch((await server.app.inject('/index/static')).payload, /"name":"hello"/);
+});
+
+test('events are counted; those of no index, and of what changes no tag, are passed over', async (t) => {
+  const { server, post, counts } = await serve(t, { wants: (repository, tag) => repository.startsWith('apps/') && tag !== 'devel' });
+  const answer = await post({
+    events: [push('apps/clock', 'latest'), push('apps/clock', 'devel'), push('other/app', 'latest'), push('apps/clock'), { action: 'pull', target: push('apps/clock', 'latest').target }, 'nonsense'],
+  });
+  assert.deepEqual(answer.json(), { accepted: 1 });
+  assert.deepEqual(await counts(), { triggered: 1, ignored: 4, malformed: 1 });
+  assert.deepEqual(server.queue.recent().map(({ scope }) => [...scope.repositories]), [[['apps/clock', new Set(['latest'])]]]);
+  assert.equal(server.log.filter(({ msg }) => msg === 'a notification could not be understood').length, 1);
+});
+
+test('whatever is within the limit gets a 2xx, whatever it calls itself', async (t) => {
+  const { post, counts, server } = await serve(t);
+  let malformed = 0;
+  for (const [payload, type] of [
+    ['', TYPE], [undefined, undefined], ['{', 'application/json'], ['\u0000\u0001', 'application/octet-stream'], ['<xml/>', 'text/xml'], ['[]', ''], ['{}', ';;;'], ['null', 'application'],
+    ['events', 'multipart/form-data'], ['x'.repeat(1024 * 1024), TYPE], [`{"events":${'['.repeat(100_000)}`, TYPE], ['{"__proto__":{"events":[]}}', 'application/json'],
+  ] as const) {
+    const answer = await post(payload, type === undefined ? {} : { 'content-type': type });
+    assert.equal(answer.statusCode, 202, type);
+    assert.deepEqual(await counts(), { triggered: 0, ignored: 0, malformed: ++malformed });
+  }
+  const tooLarge = await post('x'.repeat(1024 * 1024 + 1));
+  assert.equal(tooLarge.statusCode, 413);
+  assert.equal(tooLarge.json<{ statusCode: number }>().statusCode, 413);
+  assert.deepEqual(server.queue.recent(), []);
+});
+
+test('a large envelope does not hold up the thread', async (t) => {
+  const { post, server } = await serve(t);
+  const events = Array.from({ length: 18_000 }, (_, i) => ({ action: 'delete', target: { repository: `app${i}` } }));
+  const before = process.threadCpuUsage();
+  const answer = await post({ events });
+  const took = process.threadCpuUsage(before).user / 1000;
+  assert.deepEqual(answer.json(), { accepted: 18_000 });
+  assert.ok(took < 1000, `it took ${took} ms`);
+  assert.equal(server.queue.recent().length, 1);
+});
+
+test('only who has the token may tell', async (t) => {
+  const { server, post } = await serve(t);
+  for (const token of ['wrong', ADMIN_TOKEN, '']) {
+    const answer = await post({ events: [push('apps/clock', 'latest')] }, bearer(token));
+    assert.equal(answer.statusCode, 401);
+    assert.equal(answer.headers['www-authenticate'], 'Bearer realm="regindexer"');
+  }
+  // Registries ask much more often than administrators.
+  for (let i = 0; i < 30; i++) assert.equal((await post({ events: [] })).statusCode, 202);
+  assert.deepEqual(server.queue.recent(), []);
+  const { post: closed } = await serve(t, { eventsToken: undefined });
+  const answer = await closed({ events: [] });
+  assert.equal(answer.statusCode, 403);
+  assert.match(answer.json<{ message: string }>().message, /server\.events_token/);
+});

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { iconPath } from '../../src/indexing/icon-path.ts';
+import { digestOf } from '../../src/registry/digest.ts';
+import { TestState } from '../indexing/test-state.ts';
+import { randomIcon } from '../sources/random-images.ts';
+import { RawConnection } from './raw-connection.ts';
+import { TestServer } from './test-server.ts';
+
+const PNG = randomIcon('icon', 3000);
+const PATH = iconPath(digestOf(PNG));
+
+/** A server whose icons are at `iconsUri`; one of them is there. */
+async function serve(t: TestContext, iconsUri: string, indexes: readonly string[] = ['apps']): Promise<{ state: TestState; server: TestServer; readonly put: (path: string, bytes: Buffer) => Promise<void> }> {
+  const state = await TestState.open(t);
+  const server = await TestServer.create(t, state, { iconsUri, indexes });
+  const put = async (path: string, bytes: Buffer): Promise<void> => {
+    const file = state.path('icons', path);
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, bytes);
+  };
+  await put(PATH, PNG);
+  return { state, server, put };
+}
+
+test('an icon never changes', async (t) => {
+  const { server, put } = await serve(t, '/icons/');
+  const answer = await server.app.inject(`/icons/${PATH}`);
+  assert.equal(answer.statusCode, 200);
+  assert.deepEqual(answer.rawPayload, PNG);
+  assert.equal(answer.headers['content-type'], 'image/png');
+  assert.equal(answer.headers['content-length'], String(PNG.length));
+  assert.equal(answer.headers['cache-control'], 'public, max-age=31536000, immutable');
+  const etag = String(answer.headers.etag);
+  assert.match(etag, /^"[0-9a-f]{32}"$/);
+
+  const fresh = await server.app.inject({ url: `/icons/${PATH}`, headers: { 'if-none-match': `"x", ${etag}` } });
+  assert.deepEqual([fresh.statusCode, fresh.rawPayload.length, fresh.headers.etag, fresh.headers['cache-control']], [304, 0, etag, answer.headers['cache-control']]);
+  const head = await server.app.inject({ method: 'HEAD', url: `/icons/${PATH}` });
+  assert.deepEqual([head.statusCode, head.rawPayload.length, head.headers['content-length']], [200, 0, String(PNG.length)]);
+
+  const other = randomIcon('other', 100);
+  const path = iconPath(digestOf(other));
+  assert.equal((await server.app.inject(`/icons/${path}`)).statusCode, 404);
+  await put(path, other);
+  assert.deepEqual((await server.app.inject(`/icons/${path}`)).rawPayload, other, 'one that came later');
+});
+
+test('only icons are served: no other file, no damaged one, nothing outside', async (t) => {
+  const { server, put } = await serve(t, '/icons/');
+  await put('readme.txt', Buffer.from('secret'));
+  await put('ab/readme.png', Buffer.from('secret'));
+  await put('../catalog.txt', Buffer.from('secret'));
+  const damaged = iconPath(digestOf('another icon'));
+  await put(damaged, PNG);
+  using connection = RawConnection.open(await server.listen());
+  for (const path of [
+    'readme.txt', 'ab/readme.png', '../catalog.txt', '..%2fcatalog.txt', '%2e%2e/catalog.txt', `ab/../${PATH}`, `./${PATH}`, `/${PATH}`, `${PATH}/`, `${PATH}%00`, `${PATH}%0a`,
+    '', 'ab', 'ab/', PATH.slice(0, -4), PATH.toUpperCase(), damaged, '/etc/passwd', '....//....//catalog.txt', `ab/${'0'.repeat(62)}.png`,
+  ]) {
+    connection.send(`GET /icons/${path} HTTP/1.1\nhost: a\n\n`);
+    const { statusCode, body } = await connection.answer();
+    assert.equal(statusCode, 404, path);
+    assert.equal((JSON.parse(body.toString()) as { statusCode: number }).statusCode, 404);
+    assert.doesNotMatch(body.toString(), /secret/);
+  }
+  assert.ok(server.log.some(({ msg, icon }) => icon === damaged && /not what its name says/.test(msg)));
+  await put(damaged, Buffer.from('another icon'));
+  assert.equal((await server.app.inject(`/icons/${damaged}`)).statusCode, 200, 'mended');
+});
+
+test('icons are wherever their URI leads to from an index', async (t) => {
+  for (const [uri, here, nowhere] of [
+    ['icons/', ['/index/icons/', '/apps/index/icons/', '/more/index/icons/'], ['/icons/', '/none/index/icons/']],
+    ['../icons/', ['/icons/', '/apps/icons/'], ['/index/icons/']],
+    ['/flatpak/icons/', ['/flatpak/icons/'], ['/icons/', '/apps/flatpak/icons/']],
+    ['https://cdn.example.org/pictures/', ['/pictures/'], ['/icons/']],
+    ['https://cdn.example.org/', ['/'], []],
+    ['/with%20space/a:b/', ['/with%20space/a:b/'], ['/with%20space/a/']],
+  ] as const) {
+    const { server } = await serve(t, uri, ['apps', 'more']);
+    for (const prefix of here) assert.equal((await server.app.inject(`${prefix}${PATH}`)).statusCode, 200, `${uri} ${prefix}`);
+    for (const prefix of nowhere) assert.equal((await server.app.inject(`${prefix}${PATH}`)).statusCode, 404, `${uri} ${prefix}`);
+    assert.equal((await server.app.inject('/healthz')).statusCode, 200, uri);
+  }
+});

@@ -1,0 +1,246 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { truncate } from 'node:fs/promises';
+import { test, type TestContext } from 'node:test';
+import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib';
+import { named, TestState } from '../indexing/test-state.ts';
+import type { PushedImage } from '../sources/memory-registry.ts';
+import { type TestServerOptions, TestServer } from './test-server.ts';
+
+const QUERY = 'label%3Aorg.flatpak.ref%3Aexists=1&architecture=amd64&os=linux&tag=latest';
+const DECODERS = { identity: (body: Buffer) => body, gzip: gunzipSync, br: brotliDecompressSync, zstd: zstdDecompressSync };
+
+function app(name: string, architecture = 'amd64'): PushedImage {
+  return { architecture, ...named(name, { 'org.flatpak.ref': `app/org.example.${name}/x86_64/stable`, text: 'words '.repeat(500) }) };
+}
+
+/** Two apps, one of them for two architectures, served. */
+async function serve(t: TestContext, options: TestServerOptions = {}): Promise<{ state: TestState; server: TestServer }> {
+  const state = await TestState.open(t, { definitions: (options.indexes ?? ['apps']).map((name) => ({ name })) });
+  const { registry } = state;
+  registry.pushImage('apps/clock', 'latest', app('Clock'));
+  registry.pushIndex('apps/hello', 'latest', [registry.pushImage('apps/hello', undefined, app('Hello')), registry.pushImage('apps/hello', undefined, app('HelloArm', 'arm64'))]);
+  const server = await TestServer.create(t, state, options);
+  await server.rebuild();
+  return { state, server };
+}
+
+const CHOSEN: readonly (readonly [header: string | undefined, encoding: string])[] = [
+  [undefined, 'identity'],
+  ['', 'identity'],
+  ['gzip', 'gzip'],
+  ['x-gzip', 'gzip'],
+  ['GZIP', 'gzip'],
+  ['gzip, deflate, br, zstd', 'br'],
+  ['gzip, zstd', 'zstd'],
+  ['*', 'br'],
+  ['*;q=0', 'identity'],
+  ['br;q=0, *', 'zstd'],
+  ['gzip;q=1.0, br;q=0.5', 'gzip'],
+  ['gzip;q=0.001', 'gzip'],
+  ['gzip;q=0', 'identity'],
+  ['gzip ; q=0.4 , br ; q=0.3', 'gzip'],
+  ['gzip;Q=0.2,zstd;Q=0.1', 'gzip'],
+  ['identity', 'identity'],
+  ['identity, gzip;q=0.5', 'identity'],
+  ['identity;q=0.5, gzip;q=0.4', 'identity'],
+  ['identity;q=0.5, gzip;q=0.6', 'gzip'],
+  ['identity;q=0, gzip', 'gzip'],
+  ['identity;q=0', 'identity'],
+  ['deflate, compress', 'identity'],
+  ['gzip;q=abc', 'identity'],
+  [';;;,,,q=1,=', 'identity'],
+  ['constructor, __proto__, toString', 'identity'],
+  ['gzip;level=9;q=0.5', 'gzip'],
+];
+
+test('indexes as they are served', async (t) => {
+  const { server, state } = await serve(t);
+  const stored = await TestServer.create(t, state, { memoryLimit: 0 });
+  await stored.publish();
+  const paths = ['/index/apps-file.json', `/index/static?${QUERY}`, '/index/static?repository=apps/hello', `/index/dynamic?${QUERY}`, '/index/dynamic?repository=apps/hello'];
+
+  await t.test('a query that Flatpak asks has all that a client caches by', async () => {
+    const answer = await server.app.inject(`/index/static?${QUERY}`);
+    assert.equal(answer.statusCode, 200);
+    assert.deepEqual(answer.json<{ Results: { Name: string }[] }>().Results.map(({ Name }) => Name), ['apps/clock', 'apps/hello']);
+    const { headers } = answer;
+    assert.equal(headers['content-type'], 'application/json; charset=utf-8');
+    assert.equal(headers['content-length'], String(answer.rawPayload.length));
+    assert.equal(headers['cache-control'], 'public, max-age=60');
+    assert.equal(headers.vary, 'accept-encoding');
+    assert.equal(headers.etag, `"${createHash('sha256').update(answer.rawPayload).digest('base64url')}"`);
+    const modified = Date.parse(String(headers['last-modified']));
+    assert.ok(Date.now() - modified < 600_000 && modified <= Date.now());
+    assert.equal('content-encoding' in headers, false);
+  });
+
+  await t.test('every encoding decodes to the same bytes, with a tag and length of its own', async () => {
+    for (const path of paths) {
+      const plain = await server.app.inject(path);
+      const tags = new Set([plain.headers.etag]);
+      for (const encoding of ['gzip', 'br', 'zstd'] as const) {
+        const answer = await server.app.inject({ url: path, headers: { 'accept-encoding': encoding } });
+        assert.equal(answer.headers['content-encoding'], encoding, path);
+        assert.equal(answer.headers.vary, 'accept-encoding');
+        assert.equal(answer.headers['content-length'], String(answer.rawPayload.length));
+        assert.deepEqual(DECODERS[encoding](answer.rawPayload), plain.rawPayload);
+        assert.ok(answer.rawPayload.length < plain.rawPayload.length);
+        tags.add(answer.headers.etag);
+      }
+      assert.equal(tags.size, 4);
+    }
+  });
+
+  await t.test('the client chooses the encoding', async () => {
+    for (const [header, encoding] of CHOSEN) {
+      const answer = await server.app.inject({ url: '/index/apps-file.json', headers: header === undefined ? {} : { 'accept-encoding': header } });
+      assert.equal(answer.headers['content-encoding'] ?? 'identity', encoding, String(header));
+    }
+  });
+
+  await t.test('what a client has is answered by 304, with the headers it goes on by', async () => {
+    for (const url of paths) {
+      for (const encoding of ['identity', 'gzip']) {
+        const headers = { 'accept-encoding': encoding };
+        const full = await server.app.inject({ url, headers });
+        const etag = String(full.headers.etag);
+        for (const header of [etag, `W/${etag}`, `"other", ${etag}`, `${etag},"other"`, `"other",W/${etag} , "more"`, '*', ' * ']) {
+          const fresh = await server.app.inject({ url, headers: { ...headers, 'if-none-match': header } });
+          assert.equal(fresh.statusCode, 304, `${url} ${header}`);
+          assert.equal(fresh.rawPayload.length, 0);
+          for (const name of ['etag', 'cache-control', 'last-modified', 'vary']) assert.equal(fresh.headers[name], full.headers[name], name);
+          for (const name of ['content-type', 'content-encoding', 'content-length']) assert.equal(fresh.headers[name], undefined, name);
+        }
+        for (const header of ['"other"', etag.slice(1, -1), `"${etag}`, '', 'W/"other"', '"a", "b"']) {
+          assert.equal((await server.app.inject({ url, headers: { ...headers, 'if-none-match': header } })).statusCode, 200, `${url} ${header}`);
+        }
+      }
+      const gzip = await server.app.inject({ url, headers: { 'accept-encoding': 'gzip' } });
+      assert.equal((await server.app.inject({ url, headers: { 'if-none-match': String(gzip.headers.etag) } })).statusCode, 200, 'the tag is of other bytes');
+    }
+  });
+
+  await t.test('If-Modified-Since counts where there is no If-None-Match', async () => {
+    for (const url of paths) {
+      const modified = Date.parse(String((await server.app.inject(url)).headers['last-modified']));
+      const status = async (headers: Record<string, string>): Promise<number> => (await server.app.inject({ url, headers })).statusCode;
+      assert.equal(await status({ 'if-modified-since': httpTime(modified) }), 304);
+      assert.equal(await status({ 'if-modified-since': httpTime(modified + 5000) }), 304);
+      assert.equal(await status({ 'if-modified-since': httpTime(modified - 1000) }), 200);
+      assert.equal(await status({ 'if-modified-since': 'yesterday' }), 200);
+      assert.equal(await status({ 'if-modified-since': httpTime(modified), 'if-none-match': '"other"' }), 200);
+    }
+  });
+
+  await t.test('HEAD tells what GET would, without a body, from memory and from disk', async () => {
+    for (const { app: its } of [server, stored]) {
+      for (const url of paths) {
+        const get = await its.inject({ url, headers: { 'accept-encoding': 'gzip' } });
+        const head = await its.inject({ method: 'HEAD', url, headers: { 'accept-encoding': 'gzip' } });
+        assert.equal(head.statusCode, 200);
+        assert.equal(head.rawPayload.length, 0);
+        assert.deepEqual(withoutDate(head.headers), withoutDate(get.headers), url);
+        assert.equal((await its.inject({ method: 'HEAD', url, headers: { 'accept-encoding': 'gzip', 'if-none-match': String(get.headers.etag) } })).statusCode, 304);
+      }
+    }
+  });
+
+  await t.test('a snapshot that is not held in memory is served with the same bytes and headers', async () => {
+    for (const url of paths) {
+      for (const encoding of ['identity', 'gzip', 'br', 'zstd']) {
+        const [one, other] = await Promise.all([server.app.inject({ url, headers: { 'accept-encoding': encoding } }), stored.app.inject({ url, headers: { 'accept-encoding': encoding } })]);
+        assert.deepEqual(one.rawPayload, other.rawPayload);
+        assert.deepEqual(withoutDate(one.headers), withoutDate(other.headers));
+      }
+    }
+  });
+
+  await t.test('a body that cannot be read is an error without the headers of the body', async () => {
+    await truncate(state.snapshotFile(), 100);
+    const answer = await stored.app.inject({ url: '/index/apps-file.json', headers: { 'accept-encoding': 'gzip' } });
+    assert.equal(answer.statusCode, 500);
+    assert.deepEqual(answer.json(), { statusCode: 500, error: 'Internal Server Error', message: 'Something went wrong here; the log tells what.' });
+    assert.equal(answer.headers['cache-control'], 'no-store');
+    for (const name of ['etag', 'content-encoding', 'last-modified', 'vary']) assert.equal(answer.headers[name], undefined, name);
+    assert.match(JSON.stringify(stored.log), /a request failed/);
+  });
+});
+
+test('the default index answers at /index/static, each at /NAME/index/static and as a file', async (t) => {
+  const { server, state } = await serve(t, { indexes: ['apps', 'more'], defaultIndex: 'more' });
+  const whole = await state.text('more');
+  for (const path of ['/index/static', '/index/dynamic', '/more/index/static', '/apps/index/static', '/index/more-file.json', '/index/apps-file.json']) {
+    const answer = await server.app.inject(path);
+    assert.equal(answer.statusCode, 200, path);
+    assert.equal(answer.payload, whole, path);
+  }
+  for (const path of ['/none/index/static', '/none/index/dynamic', '/index/none.json', '/index/more.json', '/index/', '/index']) {
+    const answer = await server.app.inject(path);
+    assert.equal(answer.statusCode, 404, path);
+    const { statusCode, error, message } = answer.json<Record<string, string>>();
+    assert.deepEqual([statusCode, error, typeof message], [404, 'Not Found', 'string']);
+  }
+});
+
+test('before the first build an index is 503 with Retry-After, and what cannot be asked is still 400', async (t) => {
+  const server = await TestServer.create(t, await TestState.open(t));
+  for (const path of ['/index/static', '/index/dynamic?tag=a', '/apps/index/static', '/index/apps-file.json']) {
+    const answer = await server.app.inject(path);
+    assert.equal(answer.statusCode, 503, path);
+    assert.equal(answer.headers['retry-after'], '1');
+    assert.equal(answer.headers['cache-control'], 'no-store');
+    assert.match(answer.json<{ message: string }>().message, /being built/);
+  }
+  assert.equal((await server.app.inject('/index/static?nonsense=1')).statusCode, 400);
+  assert.deepEqual(server.log, [], 'that is nothing for the log');
+});
+
+test('a rebuild that finds nothing new leaves tags and times as they are, one that does changes them', async (t) => {
+  const { server, state } = await serve(t);
+  const before = await server.app.inject(`/index/static?${QUERY}`);
+  await server.rebuild();
+  const again = await server.app.inject(`/index/static?${QUERY}`);
+  for (const name of ['etag', 'last-modified']) assert.equal(again.headers[name], before.headers[name]);
+  state.registry.pushImage('apps/new', 'latest', named('New', { 'org.flatpak.ref': 'app/org.example.New/x86_64/stable' }));
+  await server.rebuild();
+  const after = await server.app.inject(`/index/static?${QUERY}`);
+  assert.notEqual(after.headers.etag, before.headers.etag);
+  assert.match(after.payload, /org\.example\.New/);
+});
+
+test('a large document is streamed, and one that is replaced meanwhile is sent to its end', async (t) => {
+  const state = await TestState.open(t);
+  const push = (version: string): void => {
+    for (let i = 0; i < 15; i++) state.registry.pushImage(`apps/app${i}`, 'latest', named(`${version}-${i}`, { text: `${version} `.repeat(100_000) }));
+  };
+  push('one');
+  const server = await TestServer.create(t, state, { memoryLimit: 0 });
+  await server.rebuild();
+  const port = await server.listen();
+  const ask = () => fetch(`http://127.0.0.1:${port}/index/apps-file.json`, { headers: { 'accept-encoding': 'identity' } });
+  const before = Buffer.from(await state.text());
+  assert.ok(before.length > 5_000_000);
+  assert.ok(Buffer.from(await (await ask()).arrayBuffer()).equals(before));
+
+  const answer = await ask();
+  assert.equal(answer.headers.get('content-length'), String(before.length));
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of answer.body ?? []) {
+    if (chunks.push(chunk) > 1) continue;
+    push('two');
+    await server.rebuild();
+  }
+  assert.ok(Buffer.concat(chunks).equals(before), 'all of it is of the one before');
+  const after = await (await ask()).text();
+  assert.equal(after, await state.text());
+  assert.match(after, /two-14/);
+});
+
+function httpTime(time: number): string {
+  return new Date(time).toUTCString();
+}
+
+function withoutDate(headers: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return { ...headers, date: undefined };
+}

@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { gunzipSync } from 'node:zlib';
+import type { Question } from '../../src/server/answers.ts';
+import { Answers } from '../../src/server/answers.ts';
+import { TooBusy } from '../../src/server/server-error.ts';
+import { named, TestState } from '../indexing/test-state.ts';
+import { TestServer } from './test-server.ts';
+
+/** A server whose questions to the query thread are counted, and wait while they are held. */
+async function serve(t: TestContext): Promise<{ state: TestState; server: TestServer; asked: Question[]; readonly hold: () => () => void }> {
+  const state = await TestState.open(t);
+  for (const name of ['clock', 'hello', 'notes']) state.registry.pushImage(`apps/${name}`, 'latest', named(name, { 'org.flatpak.ref': `app/org.example.${name}/x86_64/stable` }));
+  const asked: Question[] = [];
+  let held: Promise<void> = Promise.resolve();
+  const server = await TestServer.create(t, state, {
+    answer: (answer) => async (question) => {
+      asked.push(question);
+      await held;
+      return answer(question);
+    },
+  });
+  await server.rebuild();
+  const hold = (): (() => void) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    held = promise;
+    return resolve;
+  };
+  return { state, server, asked, hold };
+}
+
+function repositories(index: string): string[] {
+  return (JSON.parse(index) as { Results: { Name: string }[] }).Results.map(({ Name }) => Name);
+}
+
+test('answers are worked out once and kept', async (t) => {
+  const { server, asked, hold } = await serve(t);
+  const get = (url: string, encoding = 'identity') => server.app.inject({ url, headers: { 'accept-encoding': encoding } });
+
+  await t.test('the same question in another order or spelling is the same answer', async () => {
+    asked.length = 0;
+    const first = await get('/index/static?repository=apps/hello&os=linux&label:name:exists=1&tag=latest&tag=none');
+    assert.deepEqual(repositories(first.payload), ['apps/hello']);
+    for (const query of ['tag=none&tag=latest&label%3Aname%3Aexists=1&os=linux&repository=apps%2fhello', 'os=linux&os=linux&&tag=latest&tag=none&repository=apps/hello&label:name:exists=1']) {
+      const again = await get(`/index/static?${query}`);
+      assert.deepEqual([again.payload, again.headers.etag], [first.payload, first.headers.etag]);
+    }
+    assert.equal((await get('/apps/index/static?label:name:exists=1&tag=latest&tag=none&repository=apps/hello&os=linux')).headers.etag, first.headers.etag);
+    assert.equal(asked.length, 1);
+  });
+
+  await t.test('what Flatpak asks is ready before anyone asks', async () => {
+    asked.length = 0;
+    assert.equal((await get('/index/static?tag=latest&os=linux&architecture=amd64&label:org.flatpak.ref:exists=1')).statusCode, 200);
+    assert.deepEqual(asked, []);
+  });
+
+  await t.test('dynamic says no-store, on 200 and 304, and is not kept', async () => {
+    asked.length = 0;
+    const url = '/index/dynamic?repository=apps/notes';
+    const first = await get(url);
+    assert.equal(first.headers['cache-control'], 'no-store');
+    const fresh = await server.app.inject({ url, headers: { 'if-none-match': String(first.headers.etag) } });
+    assert.deepEqual([fresh.statusCode, fresh.headers['cache-control']], [304, 'no-store']);
+    assert.equal(asked.length, 2);
+    assert.equal((await get('/index/static?repository=apps/notes')).headers['cache-control'], 'public, max-age=60');
+    assert.equal((await get(url)).headers['cache-control'], 'no-store');
+    assert.equal(asked.length, 3, 'what static has kept is there for dynamic');
+  });
+
+  await t.test('equal questions at the same time are worked out once', async () => {
+    asked.length = 0;
+    const release = hold();
+    const answers = Promise.all(Array.from({ length: 20 }, (_, i) => get(`/index/${i % 2 === 0 ? 'static' : 'dynamic'}?repository=apps/clock`)));
+    await new Promise(setImmediate);
+    release();
+    assert.equal(new Set((await answers).map(({ payload }) => payload)).size, 1);
+    assert.equal(asked.length, 1);
+  });
+
+  await t.test('a query that matches nothing is 200 with no results, one that matches all is the whole index', async () => {
+    const nothing = await get('/index/static?repository=apps/none');
+    assert.equal(nothing.statusCode, 200);
+    assert.deepEqual(nothing.json<{ Results: unknown[] }>().Results, []);
+    const whole = await get('/index/apps-file.json', 'gzip');
+    asked.length = 0;
+    for (let i = 0; i < 2; i++) {
+      const all = await get('/index/static?repository=apps/clock&repository=apps/hello&repository=apps/notes', 'gzip');
+      assert.deepEqual([all.rawPayload, all.headers.etag, all.headers['content-encoding']], [whole.rawPayload, whole.headers.etag, whole.headers['content-encoding']]);
+    }
+    assert.equal(asked.length, 1);
+  });
+
+  await t.test('what cannot be understood is 400 with the parameter, what is too long 414', async () => {
+    for (const [query, status, message] of [
+      ['nonsense=1', 400, /"nonsense" is not known. Known are repository, tag/],
+      ['tag=%zz', 400, /percent-encoded/],
+      ['label:a:exists=0', 400, /takes the value 1/],
+      [Array.from({ length: 65 }, (_, i) => `tag=${i}`).join('&'), 400, /65 parameters/],
+      [`tag=${'x'.repeat(8200)}`, 414, /8204 characters/],
+    ] as const) {
+      const answer = await get(`/index/static?${query}`);
+      const { statusCode, message: said } = answer.json<{ statusCode: number; message: string }>();
+      assert.deepEqual([answer.statusCode, statusCode], [status, status]);
+      assert.match(said, message);
+    }
+  });
+});
+
+test('too many different questions are refused, while what is kept is still served', async (t) => {
+  const { server, hold } = await serve(t);
+  const get = (url: string) => server.app.inject(url);
+  const kept = await get('/index/static?repository=apps/clock');
+  const release = hold();
+  const waiting = Array.from({ length: 64 }, (_, i) => get(`/index/dynamic?repository=apps/none${i}`));
+  await new Promise(setImmediate);
+  const refused = await get('/index/static?repository=apps/one-too-many');
+  assert.equal(refused.statusCode, 503);
+  assert.equal(refused.headers['retry-after'], '1');
+  assert.equal(refused.headers['cache-control'], 'no-store');
+  assert.match(refused.json<{ message: string }>().message, /[Tt]oo many different queries/);
+  assert.deepEqual((await get('/index/static?repository=apps/clock')).payload, kept.payload);
+  assert.equal((await get('/index/apps-file.json')).statusCode, 200);
+  release();
+  for (const { statusCode } of await Promise.all(waiting)) assert.equal(statusCode, 200);
+  assert.equal((await get('/index/static?repository=apps/one-too-many')).statusCode, 200);
+  assert.deepEqual(server.log.filter(({ level }) => level >= 40), []);
+});
+
+test('an answer from a snapshot that is being replaced is whole, and not kept', async (t) => {
+  const { state, server, asked, hold } = await serve(t);
+  const release = hold();
+  // All that the index held when it was asked; less than what it holds when that is known.
+  const all = 'repository=apps/clock&repository=apps/hello&repository=apps/notes';
+  const answer = server.app.inject(`/index/static?${all}`);
+  const one = server.app.inject('/index/static?repository=apps/hello');
+  await new Promise(setImmediate);
+  state.registry.pushImage('apps/more', 'latest', named('more'));
+  state.registry.pushImage('apps/hello', 'latest', named('new'));
+  await server.rebuild();
+  release();
+  assert.deepEqual(repositories((await answer).payload), ['apps/clock', 'apps/hello', 'apps/notes']);
+  assert.match((await one).payload, /"name":"new"/);
+  asked.length = 0;
+  const again = await server.app.inject(`/index/static?${all}`);
+  assert.equal(again.payload, (await answer).payload);
+  assert.equal(asked.length, 1);
+
+  // The other way round: little of what it holds when it is asked, all of what it holds then.
+  const releaseAgain = hold();
+  const hello = server.app.inject({ url: '/index/static?repository=apps/hello', headers: { 'accept-encoding': 'gzip' } });
+  await new Promise(setImmediate);
+  for (const repository of ['apps/clock', 'apps/notes', 'apps/more']) state.registry.deleteRepository(repository, { stays: true });
+  await server.rebuild();
+  releaseAgain();
+  assert.deepEqual(repositories(gunzipSync((await hello).rawPayload).toString()), ['apps/hello']);
+});
+
+test('answers are kept within the limit, the least recently used goes', async () => {
+  let worked = 0;
+  const answers = new Answers({
+    answer: async ({ snapshot, encoding }) => {
+      worked++;
+      return { snapshot, encoding, body: Buffer.alloc(10_000), etag: '"a"' };
+    },
+    maxBytes: 35_000,
+  });
+  const ask = (canonical: string, snapshot = '"1"') => answers.answer({ index: 'apps', snapshot, query: { conditions: [], canonical }, encoding: 'gzip', keep: true });
+  for (const canonical of ['a', 'b', 'c', 'a', 'd', 'a', 'c', 'd']) await ask(canonical);
+  assert.equal(worked, 4, 'three are kept');
+  await ask('b');
+  assert.equal(worked, 5, 'b has gone');
+  await ask('b', '"2"');
+  assert.equal(worked, 6, 'of another snapshot');
+});
+
+test('an answer that fails is not kept, and makes room for others', async () => {
+  let fail = true;
+  const answers = new Answers({
+    answer: async ({ snapshot, encoding }) => {
+      if (fail) throw new Error('no');
+      return { snapshot, encoding, body: Buffer.from('yes'), etag: '"a"' };
+    },
+    maxWaiting: 1,
+  });
+  const ask = (canonical: string) => answers.answer({ index: 'apps', snapshot: '"1"', query: { conditions: [], canonical }, encoding: 'gzip', keep: true });
+  const first = ask('a');
+  await assert.rejects(ask('b'), TooBusy);
+  await assert.rejects(first, /no/);
+  fail = false;
+  assert.notEqual(await ask('a'), 'whole');
+});

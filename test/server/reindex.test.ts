@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { named, TestState } from '../indexing/test-state.ts';
+import { RawConnection } from './raw-connection.ts';
+import { ADMIN_TOKEN, bearer, type TestServerOptions, TestServer } from './test-server.ts';
+
+interface RebuildBody {
+  readonly id: string;
+  readonly state: string;
+  readonly reasons: readonly string[];
+  readonly scope: { readonly indexes: unknown; readonly repositories: readonly string[] };
+  readonly message?: string;
+}
+
+/** A registry with one app, and nothing built yet. Each address may ask ten times a minute, so each request has its own. */
+async function serve(t: TestContext, options: TestServerOptions = {}) {
+  const state = await TestState.open(t);
+  state.registry.pushImage('apps/clock', 'latest', named('clock'));
+  const server = await TestServer.create(t, state, options);
+  let address = 0;
+  const post = (payload?: string | object, { url = '/reindex', headers = {} }: { url?: string; headers?: Record<string, string> } = {}) =>
+    server.app.inject({
+      method: 'POST',
+      url,
+      headers: { ...bearer(ADMIN_TOKEN), ...headers },
+      ...(payload !== undefined && { payload }),
+      remoteAddress: `127.0.1.${++address}`,
+    });
+  const get = (id: string) => server.app.inject({ url: `/reindex/${id}`, headers: bearer(ADMIN_TOKEN) });
+  return { state, server, post, get };
+}
+
+test('a rebuild is queued, can be looked at, and waited for', async (t) => {
+  const { state, server, post, get } = await serve(t);
+  const held = state.registry.hold({ method: 'repositories' });
+  const queued = await post();
+  assert.equal(queued.statusCode, 202);
+  const { id, state: its, reasons, scope } = queued.json<RebuildBody>();
+  assert.deepEqual([its, reasons, scope], ['queued', ['POST /reindex from 127.0.1.1'], { indexes: 'all', repositories: [] }]);
+  assert.equal(queued.headers.location, `/reindex/${id}`);
+  assert.equal(queued.headers['cache-control'], 'no-store');
+
+  await held.reached;
+  const running = await get(id);
+  assert.deepEqual([running.statusCode, running.json<RebuildBody>().state, running.headers['cache-control']], [200, 'running', 'no-store']);
+  const rebuilt = server.rebuilt();
+  held.release();
+  await rebuilt;
+  assert.equal((await get(id)).json<RebuildBody>().state, 'done');
+
+  state.registry.pushImage('apps/hello', 'latest', named('hello'));
+  const waited = await post({}, { url: '/reindex?wait=true' });
+  assert.deepEqual([waited.statusCode, waited.json<RebuildBody>().state], [200, 'done']);
+  assert.match((await server.app.inject('/index/apps-file.json')).payload, /"name":"hello"/, 'what it has made is served');
+
+  state.registry.fail({ method: 'tags', repository: 'apps/hello' });
+  const failed = await post({}, { url: '/reindex?wait=true' });
+  assert.equal(failed.statusCode, 502);
+  assert.match(failed.json<RebuildBody>().message ?? '', /The rebuild failed, and will be tried again: .*apps\/hello/);
+  assert.equal((await get('none')).statusCode, 404);
+});
+
+test('what is to be rebuilt is said in the body, if anything is', async (t) => {
+  const { state, post } = await serve(t);
+  await state.rebuild();
+  for (const [payload, headers, indexes, repositories] of [
+    [undefined, {}, 'all', []],
+    [undefined, { 'content-type': 'application/json' }, 'all', []],
+    ['', { 'content-type': 'application/json' }, 'all', []],
+    ['', { 'content-type': 'application/x-www-form-urlencoded' }, 'all', []],
+    ['{}', { 'content-type': 'application/json; charset=utf-8' }, 'all', []],
+    ['null', { 'content-type': 'application/json' }, 'all', []],
+    ['{"index":"apps"}', { 'content-type': 'application/json' }, ['apps'], []],
+    ['{"repository":"apps/clock"}', { 'content-type': 'application/json' }, [], ['apps/clock']],
+  ] as const) {
+    const answer = await post(payload, { url: '/reindex?wait=true', headers });
+    assert.equal(answer.statusCode, 200, `${payload} ${JSON.stringify(headers)} ${answer.payload}`);
+    assert.deepEqual(answer.json<RebuildBody>().scope, { indexes, repositories });
+  }
+});
+
+test('what is not understood is refused, by its path', async (t) => {
+  const { server, post } = await serve(t);
+  const json = { 'content-type': 'application/json' };
+  for (const [payload, headers, status, message] of [
+    ['{"index":5}', json, 400, 'body/index must be string'],
+    ['{"index":null}', json, 400, 'body/index must be string'],
+    ['{"index":["apps"]}', json, 400, 'body/index must be string'],
+    ['{"index":""}', json, 400, 'body/index must NOT have fewer than 1 characters'],
+    ['{"repository":{}}', json, 400, 'body/repository must be string'],
+    [`{"repository":"${'a'.repeat(256)}"}`, json, 400, 'body/repository must NOT have more than 255 characters'],
+    ['{"indx":"apps"}', json, 400, 'body/indx is not known'],
+    ['{"index":"apps","repository":"apps/clock"}', json, 400, 'body must NOT have more than 1 properties'],
+    ['[]', json, 400, 'body must be object,null'],
+    ['"apps"', json, 400, 'body must be object,null'],
+    ['{"index"', json, 400, /JSON/],
+    ['{"__proto__":{"index":"apps"}}', json, 400, /JSON/],
+    ['{"index":"none"}', json, 404, 'There is no index "none"; /status lists those there are.'],
+    ['{"repository":"none"}', json, 404, 'No index has a repository "none", and no registry that it could come from.'],
+    ['{"repository":"../../etc"}', json, 404, 'No index has a repository "../../etc", and no registry that it could come from.'],
+    ['index=apps', { 'content-type': 'application/x-www-form-urlencoded' }, 415, 'The body is JSON here: send "Content-Type: application/json".'],
+    ['{}', { 'content-type': 'text/plain' }, 415, 'The body is JSON here: send "Content-Type: application/json".'],
+    ['{}', { 'content-type': 'json' }, 415, /Media Type/],
+    [JSON.stringify({ index: 'x'.repeat(1024 * 1024) }), json, 413, /too large/],
+  ] as const) {
+    const answer = await post(payload, { headers });
+    const body = answer.json<RebuildBody>();
+    assert.equal(answer.statusCode, status, payload.slice(0, 100));
+    if (typeof message === 'string') assert.equal(body.message, message);
+    else assert.match(body.message ?? '', message);
+  }
+  for (const url of ['/reindex?wait=yes', '/reindex?wait=', '/reindex?wait=true&wait=true', '/reindex?wait=1']) {
+    const answer = await post(undefined, { url });
+    assert.equal(answer.statusCode, 400, url);
+    assert.match(answer.json<RebuildBody>().message ?? '', /^querystring\/wait must be/);
+  }
+  assert.match((await post(undefined, { url: '/reindex?wiat=true' })).json<RebuildBody>().message ?? '', /^querystring\/wiat is not known$/);
+  assert.deepEqual(server.queue.recent(), [], 'nothing was asked for');
+});
+
+test('only who has the token may ask', async (t) => {
+  const { server } = await serve(t);
+  for (const method of ['POST', 'GET'] as const) {
+    const url = method === 'POST' ? '/reindex' : '/reindex/some-id';
+    for (const [index, authorization] of [undefined, '', 'Bearer', 'Bearer ', 'Bearer wrong', `Bearer ${ADMIN_TOKEN}x`, `Basic ${ADMIN_TOKEN}`, ADMIN_TOKEN].entries()) {
+      const answer = await server.app.inject({ method, url, headers: authorization === undefined ? {} : { authorization }, remoteAddress: `127.0.2.${index}` });
+      assert.equal(answer.statusCode, 401, authorization);
+      assert.equal(answer.headers['www-authenticate'], 'Bearer realm="regindexer"');
+      assert.match(answer.json<RebuildBody>().message ?? '', /server\.admin_token/);
+    }
+    assert.deepEqual(server.queue.recent().length, method === 'POST' ? 0 : 1, 'and nothing happens');
+    const lower = await server.app.inject({ method, url, headers: { authorization: `bearer ${ADMIN_TOKEN}` } });
+    assert.equal(lower.statusCode, method === 'POST' ? 202 : 404);
+  }
+  assert.doesNotMatch(JSON.stringify(server.log), new RegExp(`${ADMIN_TOKEN}|wrong`));
+});
+
+test('without a configured token the routes are switched off', async (t) => {
+  const { server } = await serve(t, { adminToken: undefined });
+  for (const headers of [{}, bearer('undefined'), bearer(''), bearer(ADMIN_TOKEN)]) {
+    const answer = await server.app.inject({ method: 'POST', url: '/reindex', headers });
+    assert.equal(answer.statusCode, 403);
+    assert.match(answer.json<RebuildBody>().message ?? '', /switched off: set server\.admin_token/);
+    assert.equal((await server.app.inject({ url: '/reindex/some-id', headers })).statusCode, 403);
+  }
+});
+
+test('an address may ask ten times a minute, successful or not', async (t) => {
+  const { server } = await serve(t);
+  const post = (token: string, remoteAddress: string) => server.app.inject({ method: 'POST', url: '/reindex', headers: bearer(token), remoteAddress });
+  const statuses: number[] = [];
+  for (let i = 0; i < 10; i++) statuses.push((await post(i % 2 === 0 ? ADMIN_TOKEN : 'wrong', '10.0.0.1')).statusCode);
+  assert.deepEqual(statuses, [202, 401, 202, 401, 202, 401, 202, 401, 202, 401]);
+  const refused = await post(ADMIN_TOKEN, '10.0.0.1');
+  assert.equal(refused.statusCode, 429);
+  const seconds = Number(refused.headers['retry-after']);
+  assert.ok(seconds > 0 && seconds <= 60);
+  assert.equal(refused.json<RebuildBody>().message, `At most 10 of these requests a minute from one address; ask again in ${seconds} seconds.`);
+  assert.equal((await post(ADMIN_TOKEN, '10.0.0.2')).statusCode, 202, 'another address');
+  assert.equal((await server.app.inject({ url: '/reindex/none', headers: bearer(ADMIN_TOKEN), remoteAddress: '10.0.0.1' })).statusCode, 404, 'looking is not limited');
+  assert.equal((await server.app.inject({ url: '/status', remoteAddress: '10.0.0.1' })).statusCode, 200);
+});
+
+test('tokens cannot be tried out faster by looking at rebuilds', async (t) => {
+  const { server } = await serve(t);
+  const get = (token: string) => server.app.inject({ url: '/reindex/some-id', headers: bearer(token), remoteAddress: '10.0.0.1' });
+  for (let i = 0; i < 10; i++) assert.equal((await get('wrong')).statusCode, 401);
+  for (const token of ['wrong', ADMIN_TOKEN]) {
+    const answer = await get(token);
+    assert.equal(answer.statusCode, 429);
+    assert.ok(Number(answer.headers['retry-after']) > 0);
+  }
+  assert.equal((await server.app.inject({ method: 'POST', url: '/reindex', headers: bearer(ADMIN_TOKEN), remoteAddress: '10.0.0.1' })).statusCode, 429);
+
+  // Many at once, the right one among them, in one packet.
+  using connection = RawConnection.open(await server.listen());
+  const tokens = Array.from({ length: 50 }, (_, i) => (i === 30 ? ADMIN_TOKEN : `wrong${i}`));
+  connection.send(tokens.map((token) => `GET /reindex/some-id HTTP/1.1\nhost: a\nauthorization: Bearer ${token}\n\n`).join(''));
+  const statuses: number[] = [];
+  for (const _ of tokens) statuses.push((await connection.answer()).statusCode);
+  assert.equal(statuses[30], 429);
+  assert.ok(statuses.every((status) => status === 429 || status === 401));
+  assert.ok(statuses.filter((status) => status === 401).length <= 10);
+});
+
+test('behind a proxy that is trusted, the address is that of the client', async (t) => {
+  const { server } = await serve(t, { trustProxy: true });
+  const post = (client: string) => server.app.inject({ method: 'POST', url: '/reindex', headers: { ...bearer(ADMIN_TOKEN), 'x-forwarded-for': client } });
+  for (let i = 0; i < 10; i++) await post('192.0.2.1');
+  assert.deepEqual([(await post('192.0.2.1')).statusCode, (await post('192.0.2.2')).statusCode], [429, 202]);
+});
+
+test('a client that goes away while it waits cancels nothing', async (t) => {
+  const { state, server } = await serve(t);
+  const port = await server.listen();
+  const held = state.registry.hold({ method: 'repositories' });
+  const connected = once(server.app.server, 'connection') as Promise<[Socket]>;
+  const client = RawConnection.open(port);
+  client.send(`POST /reindex?wait=true HTTP/1.1\nhost: a\nauthorization: Bearer ${ADMIN_TOKEN}\ncontent-length: 0\n\n`);
+  const [socket] = await connected;
+  await held.reached;
+  const closed = once(socket, 'close');
+  client.socket.destroy();
+  await closed;
+  const rebuilt = server.rebuilt();
+  held.release();
+  await rebuilt;
+  assert.deepEqual(server.queue.recent().map(({ state: its }) => its), ['done']);
+  assert.equal((await server.app.inject('/readyz')).statusCode, 200);
+});

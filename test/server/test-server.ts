@@ -1,0 +1,146 @@
+/** A server over the indexes of a {@link TestState}, put together as the program does it but without its threads for building. */
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import type { TestContext } from 'node:test';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { pino } from 'pino';
+import { Snapshot } from '../../src/indexing/snapshot/snapshot.ts';
+import type { AnswerQuery } from '../../src/server/answers.ts';
+import { PublishedIndex } from '../../src/server/published-index.ts';
+import type { ServerOptions } from '../../src/server/server.ts';
+import { createServer } from '../../src/server/server.ts';
+import { Querier } from '../../src/threads/querier.ts';
+import { RebuildQueue } from '../../src/triggers/rebuild-queue.ts';
+import type { TestState } from '../indexing/test-state.ts';
+
+export const ADMIN_TOKEN = 'the-admin-token';
+export const EVENTS_TOKEN = 'the-events-token';
+
+export interface TestServerOptions extends Partial<Pick<ServerOptions, 'iconsUri' | 'pullSources' | 'tls' | 'patience' | 'trustProxy' | 'defaultIndex'>> {
+  /** The names of the state's indexes; `apps` if absent. */
+  readonly indexes?: readonly string[];
+  /** Snapshots over so many bytes are not held in memory. */
+  readonly memoryLimit?: number;
+  /** `undefined` for none. */
+  readonly adminToken?: string | undefined;
+  readonly eventsToken?: string | undefined;
+  readonly wants?: ServerOptions['events']['wants'];
+  readonly knowsRepository?: ServerOptions['reindex']['knowsRepository'];
+  /** Stands between the server and the query thread. */
+  readonly answer?: (answer: AnswerQuery) => AnswerQuery;
+}
+
+export class TestServer {
+  readonly app: FastifyInstance;
+  readonly queue: RebuildQueue;
+  /** Every line that was logged, parsed. */
+  readonly log: LogLine[];
+  readonly #indexes: ReadonlyMap<string, PublishedIndex>;
+  readonly #querier: Querier;
+  readonly #state: TestState;
+  readonly #memoryLimit: number | undefined;
+
+  private constructor(
+    parts: { app: FastifyInstance; queue: RebuildQueue; log: LogLine[]; indexes: ReadonlyMap<string, PublishedIndex>; querier: Querier; state: TestState; memoryLimit: number | undefined },
+  ) {
+    this.app = parts.app;
+    this.queue = parts.queue;
+    this.log = parts.log;
+    this.#indexes = parts.indexes;
+    this.#querier = parts.querier;
+    this.#state = parts.state;
+    this.#memoryLimit = parts.memoryLimit;
+  }
+
+  /** Nothing is built yet; {@link publish} and rebuilds that the queue is asked for do that. */
+  static async create(t: TestContext, state: TestState, options: TestServerOptions = {}): Promise<TestServer> {
+    const { indexes: names = ['apps'], memoryLimit, answer = (query: AnswerQuery) => query } = options;
+    const { log, logger } = memoryLog();
+    const indexes = new Map(names.map((name) => [name, new PublishedIndex(name, `${name}-file`, 60)]));
+    const querier = new Querier((error) => logger.error({ err: error }, 'the query thread ended'));
+    const queue = new RebuildQueue({
+      registries: new Map([[state.registry.id, names]]),
+      logger,
+      run: async (_registry, scope, { signal, onProgress }) => {
+        const result = await state.rebuild(scope, { signal, onProgress });
+        await server.publish();
+        return result;
+      },
+    });
+    const app = await createServer({
+      logger,
+      trustProxy: options.trustProxy ?? false,
+      tls: options.tls,
+      ...(options.patience !== undefined && { patience: options.patience }),
+      indexes,
+      defaultIndex: options.defaultIndex ?? names[0] ?? '',
+      answer: answer(querier.answer),
+      iconsDir: state.path('icons'),
+      iconsUri: options.iconsUri ?? 'icons/',
+      pullSources: options.pullSources ?? [],
+      reindex: {
+        token: 'adminToken' in options ? options.adminToken : ADMIN_TOKEN,
+        rebuilds: queue,
+        hasIndex: (name) => indexes.has(name),
+        knowsRepository: options.knowsRepository ?? (async (name) => state.catalog.tags(state.registry.id, name).length > 0),
+      },
+      events: {
+        token: 'eventsToken' in options ? options.eventsToken : EVENTS_TOKEN,
+        request: (request) => queue.request(request),
+        wants: options.wants ?? (() => true),
+      },
+      status: { version: '1.2.3', startedAt: 0, registryOf: () => state.registry.id, rebuilds: () => queue.recent(), bus: () => undefined },
+    });
+    const server = new TestServer({ app, queue, log, indexes, querier, state, memoryLimit });
+    t.after(async () => {
+      await queue.close({ graceMs: 1000 });
+      await app.close();
+      await querier.close();
+      for (const { snapshot } of indexes.values()) await snapshot?.close();
+    });
+    return server;
+  }
+
+  /** Serves the snapshots that are on disk. */
+  async publish(): Promise<void> {
+    for (const [name, index] of this.#indexes) {
+      const snapshot = await Snapshot.open(this.#state.snapshotFile(name), this.#memoryLimit);
+      await Promise.all([index.use(snapshot), this.#querier.use(snapshot)]);
+    }
+  }
+
+  /** Rebuilds everything and serves that. */
+  async rebuild(): Promise<void> {
+    await this.#state.rebuild();
+    await this.publish();
+  }
+
+  /** Listens on a port that the system chooses. */
+  async listen(): Promise<number> {
+    await this.app.listen({ host: '127.0.0.1', port: 0 });
+    return (this.app.server.address() as AddressInfo).port;
+  }
+
+  /** Resolves when a rebuild has ended. */
+  async rebuilt(): Promise<void> {
+    await once(this.queue, 'finished');
+  }
+}
+
+export interface LogLine {
+  readonly level: number;
+  readonly msg: string;
+  readonly [field: string]: unknown;
+}
+
+/** A log that is kept, down to what is for debugging. */
+export function memoryLog(): { log: LogLine[]; logger: Logger } {
+  const log: LogLine[] = [];
+  return { log, logger: pino({ level: 'trace' }, { write: (line) => log.push(JSON.parse(line) as LogLine) }) };
+}
+
+/** What the header `Authorization` says with a token. */
+export function bearer(token: string): { authorization: string } {
+  return { authorization: `Bearer ${token}` };
+}
