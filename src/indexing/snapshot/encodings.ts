@@ -26,6 +26,9 @@ function levelsFor(bytes: number): Levels {
 /** For an answer that a client waits for. */
 const QUICK: Levels = { gzip: 2, br: 3, zstd: 1 };
 
+/** The most that a coder gives out at once: each piece costs a turn of the event loop. */
+const MAX_CHUNK = 1024 * 1024;
+
 /**
  * The coders are told how much will come. They would take memory for megabytes where hundreds of bytes come, and clearing it
  * would cost a hundred times as much as compressing.
@@ -33,10 +36,11 @@ const QUICK: Levels = { gzip: 2, br: 3, zstd: 1 };
 function optionsFor(bytes: number, levels: Levels) {
   const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_SIZE_HINT, BROTLI_PARAM_LGWIN, BROTLI_MIN_WINDOW_BITS, BROTLI_DEFAULT_WINDOW, ZSTD_c_compressionLevel } = zlib.constants;
   const window = Math.min(BROTLI_DEFAULT_WINDOW, Math.max(BROTLI_MIN_WINDOW_BITS, Math.ceil(Math.log2(bytes))));
+  const chunkSize = Math.min(MAX_CHUNK, bytes + 1024);
   return {
-    gzip: { level: levels.gzip },
-    br: { params: { [BROTLI_PARAM_QUALITY]: levels.br, [BROTLI_PARAM_SIZE_HINT]: bytes, [BROTLI_PARAM_LGWIN]: window } },
-    zstd: { pledgedSrcSize: bytes, params: { [ZSTD_c_compressionLevel]: levels.zstd } },
+    gzip: { chunkSize, level: levels.gzip },
+    br: { chunkSize, params: { [BROTLI_PARAM_QUALITY]: levels.br, [BROTLI_PARAM_SIZE_HINT]: bytes, [BROTLI_PARAM_LGWIN]: window } },
+    zstd: { chunkSize, pledgedSrcSize: bytes, params: { [ZSTD_c_compressionLevel]: levels.zstd } },
   };
 }
 

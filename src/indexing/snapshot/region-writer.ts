@@ -11,11 +11,14 @@ export function entityTag(hash: Hash): string {
   return `"${hash.digest('base64url')}"`;
 }
 
+/** A snapshot consists of many small pieces: they are gathered, hashed and written in large ones. */
 export class RegionWriter {
   readonly #file: FileHandle;
+  readonly #buffer = Buffer.allocUnsafe(BUFFERED_BYTES);
   #written = 0;
-  #chunks: Uint8Array[] = [];
   #buffered = 0;
+  /** How much of what is buffered is in the hash already. */
+  #hashed = 0;
   #start = 0;
   #hash = createHash('sha256');
 
@@ -29,14 +32,33 @@ export class RegionWriter {
   }
 
   async append(bytes: Uint8Array): Promise<void> {
-    this.#hash.update(bytes);
-    this.#chunks.push(bytes);
+    if (bytes.length > BUFFERED_BYTES - this.#buffered) await this.flush();
+    if (bytes.length > BUFFERED_BYTES) {
+      this.#hash.update(bytes);
+      await this.#write(bytes);
+      return;
+    }
+    this.#buffer.set(bytes, this.#buffered);
     this.#buffered += bytes.length;
-    if (this.#buffered >= BUFFERED_BYTES) await this.flush();
+  }
+
+  /** Appends a text in UTF-8; returns how many bytes it took. */
+  async appendText(text: string): Promise<number> {
+    // At most three bytes for each UTF-16 code unit.
+    if (text.length * 3 > BUFFERED_BYTES) {
+      const bytes = Buffer.from(text);
+      await this.append(bytes);
+      return bytes.length;
+    }
+    if (text.length * 3 > BUFFERED_BYTES - this.#buffered) await this.flush();
+    const length = this.#buffer.write(text, this.#buffered);
+    this.#buffered += length;
+    return length;
   }
 
   /** Ends the body that was appended since the last end. */
   endRegion(): Representation {
+    this.#hashBuffered();
     const region = { offset: this.#start, length: this.position - this.#start, etag: entityTag(this.#hash) };
     this.#start = this.position;
     this.#hash = createHash('sha256');
@@ -45,18 +67,23 @@ export class RegionWriter {
 
   /** Brings everything that was appended into the file. */
   async flush(): Promise<void> {
-    const chunks = this.#chunks;
-    const bytes = this.#buffered;
-    this.#chunks = [];
-    if (bytes === 0) return;
-    let offset = this.#written;
-    this.#written += bytes;
+    this.#hashBuffered();
+    const bytes = this.#buffer.subarray(0, this.#buffered);
     this.#buffered = 0;
-    const block = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
-    for (let from = 0; from < block.length; ) {
-      const { bytesWritten } = await this.#file.write(block, from, block.length - from, offset);
+    this.#hashed = 0;
+    await this.#write(bytes);
+  }
+
+  #hashBuffered(): void {
+    this.#hash.update(this.#buffer.subarray(this.#hashed, this.#buffered));
+    this.#hashed = this.#buffered;
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    for (let from = 0; from < bytes.length; ) {
+      const { bytesWritten } = await this.#file.write(bytes, from, bytes.length - from, this.#written);
       from += bytesWritten;
-      offset += bytesWritten;
+      this.#written += bytesWritten;
     }
   }
 }

@@ -102,13 +102,14 @@ class SnapshotWriter {
       if (images.length === table.size) keep(query.canonical, images.length, whole);
       else {
         for (const part of table.compose(registry, images)) {
-          await this.#writer.append(typeof part === 'string' ? Buffer.from(part) : await read(part));
+          if (typeof part === 'string') await this.#writer.appendText(part);
+          else await this.#writer.append(await read(part));
         }
         keep(query.canonical, images.length, this.#writer.endRegion());
       }
     }
     const entries = appList.entries();
-    await this.#writer.append(Buffer.from(JSON.stringify({ index, apps: entries })));
+    await this.#writer.appendText(JSON.stringify({ index, apps: entries }));
     const apps = this.#writer.endRegion();
     byContent.set(apps.etag, { images: entries.length, identity: apps });
     const stored = await this.#encode(byContent);
@@ -142,14 +143,13 @@ class SnapshotWriter {
   }
 
   async #writeDocument(repositories: AsyncIterable<ShownRepository>, table: ImageTableBuilder, appList: AppListBuilder): Promise<void> {
-    const write = (text: string): Promise<void> => this.#writer.append(Buffer.from(text));
+    const write = (text: string): Promise<number> => this.#writer.appendText(text);
     const writeImage = async (repository: string, tags: readonly string[] | undefined, list: readonly string[], image: ShownImage, comma: boolean): Promise<void> => {
       if (comma) await write(',');
-      const json = Buffer.from(imageJson(tags, image));
       const start = this.#writer.position;
-      table.add(repository, tags, image, { start, end: start + json.length });
+      const length = await write(imageJson(tags, image));
+      table.add(repository, tags, image, { start, end: start + length });
       appList.add(repository, tags ?? list, image);
-      await this.#writer.append(json);
     };
 
     await write(documentHead(this.#source.registry));
