@@ -12,6 +12,7 @@ export interface RebuildJson {
   readonly id: string;
   readonly reasons: readonly string[];
   readonly state: 'queued' | 'running' | 'done' | 'failed';
+  readonly queuedAt: string;
   readonly finishedAt?: string;
   readonly result?: { readonly requests: number; readonly newImages: number; readonly failed: number };
   readonly error?: string;
