@@ -1,12 +1,12 @@
 /** The pull part of the Distribution API (OCI distribution-spec, "Pull"), read-only, over what lies on disk. */
 import type { Readable } from 'node:stream';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import parseRange from 'range-parser';
 import type { Digest } from '../../registry/digest.ts';
 import { isDigest } from '../../registry/digest.ts';
 import type { Descriptor } from '../../registry/manifest.ts';
 import { isRepositoryName, isTag } from '../../registry/reference.ts';
 import { isNotFound } from '../../registry/registry-error.ts';
+import { byteRange } from '../byte-range.ts';
 import { isFresh } from '../entity-tag.ts';
 import { allow } from '../plugins/allow.ts';
 import { sendError } from '../plugins/errors.ts';
@@ -86,12 +86,12 @@ async function sendBlob(request: FastifyRequest, reply: FastifyReply, sources: r
   if (!isDigest(reference)) throw new DistributionError(404, 'DIGEST_INVALID', 'A blob is named by its digest.');
   const blob = await firstOf(sources, 'BLOB_UNKNOWN', `There is no blob ${reference} in ${name} here.`, (source) => source.openBlob(name, reference));
   const etag = `"${reference}"`;
-  // Only a GET has ranges, and what is not one range in bytes is passed over (RFC 9110, section 14.2).
+  // Only a GET has ranges (RFC 9110, section 14.2).
   const { range, 'if-range': ifRange } = request.headers;
   const ranged = range !== undefined && request.method === 'GET' && (ifRange === undefined || ifRange === etag);
-  const ranges = ranged ? parseRange(blob.size, range) : undefined;
+  const part = ranged ? byteRange(range, blob.size) : undefined;
   const fresh = isFresh(request.headers, etag);
-  if (ranges === -1 && !fresh) {
+  if (part === 'unsatisfiable' && !fresh) {
     reply.header('content-range', `bytes */${blob.size}`);
     throw new DistributionError(416, 'RANGE_INVALID', `The blob has ${blob.size} bytes; the range asked for is not in it.`);
   }
@@ -103,13 +103,12 @@ async function sendBlob(request: FastifyRequest, reply: FastifyReply, sources: r
   });
   if (fresh) return reply.code(304).send();
   reply.header('content-type', 'application/octet-stream');
-  const [only, ...others] = Array.isArray(ranges) && ranges.type === 'bytes' ? ranges : [];
-  if (only === undefined || others.length > 0) {
+  if (part === undefined || part === 'unsatisfiable') {
     reply.header('content-length', blob.size);
     return reply.send(request.method === 'HEAD' ? undefined : blob.stream());
   }
-  reply.code(206).headers({ 'content-range': `bytes ${only.start}-${only.end}/${blob.size}`, 'content-length': only.end - only.start + 1 });
-  return reply.send(blob.stream(only.start, only.end));
+  reply.code(206).headers({ 'content-range': `bytes ${part.start}-${part.end}/${blob.size}`, 'content-length': part.end - part.start + 1 });
+  return reply.send(blob.stream(part.start, part.end));
 }
 
 /** What the first source that has it gives. */
