@@ -8,7 +8,7 @@ export const ENCODINGS = ['br', 'zstd', 'gzip', 'identity'] as const;
 export type Encoding = (typeof ENCODINGS)[number];
 export type Compression = Exclude<Encoding, 'identity'>;
 
-type Levels = Readonly<Record<Compression, number>>;
+export type Levels = Readonly<Record<Compression, number>>;
 
 const SMALL = 1024 * 1024;
 const LARGE = 32 * 1024 * 1024;
@@ -17,7 +17,7 @@ const LARGE = 32 * 1024 * 1024;
  * Levels by the size of the document: what is small is made as compact as it gets, what is large must be ready in seconds.
  * `npm run bench -- levels` measures them.
  */
-function levelsFor(bytes: number): Levels {
+export function levelsFor(bytes: number): Levels {
   if (bytes <= SMALL) return { gzip: 9, br: 9, zstd: 12 };
   if (bytes <= LARGE) return { gzip: 6, br: 6, zstd: 3 };
   return { gzip: 3, br: 4, zstd: 3 };
@@ -33,7 +33,7 @@ const MAX_CHUNK = 1024 * 1024;
  * The coders are told how much will come. They would take memory for megabytes where hundreds of bytes come, and clearing it
  * would cost a hundred times as much as compressing.
  */
-function optionsFor(bytes: number, levels: Levels) {
+export function optionsFor(bytes: number, levels: Levels) {
   const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_SIZE_HINT, BROTLI_PARAM_LGWIN, BROTLI_MIN_WINDOW_BITS, BROTLI_DEFAULT_WINDOW, ZSTD_c_compressionLevel } = zlib.constants;
   const window = Math.min(BROTLI_DEFAULT_WINDOW, Math.max(BROTLI_MIN_WINDOW_BITS, Math.ceil(Math.log2(bytes))));
   const chunkSize = Math.min(MAX_CHUNK, bytes + 1024);
