@@ -1,0 +1,263 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempDisposable, readFile } from 'node:fs/promises';
+import { connect as connectHttp2, type ClientHttp2Session, constants, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2';
+import { request as httpsRequest } from 'node:https';
+import { createServer as createTcpServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { test, type TestContext } from 'node:test';
+import { connect as connectTls } from 'node:tls';
+import { LayoutRegistrySource } from '../../src/registry/layout/layout-registry-source.ts';
+import { gracefulClose } from '../../src/server/graceful-close.ts';
+import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
+import { named, TestState } from '../indexing/test-state.ts';
+import { makeCertificates } from '../peers/certificates.ts';
+import { needs } from '../peers/installed.ts';
+import { RawConnection } from './raw-connection.ts';
+import { ADMIN_TOKEN, bearer, type TestServerOptions, TestServer } from './test-server.ts';
+
+const FLATPAK_QUERY = '/index/static?label%3Aorg.flatpak.ref%3Aexists=1&architecture=amd64&os=linux&tag=latest';
+
+async function serve(t: TestContext, options: TestServerOptions = {}): Promise<{ state: TestState; server: TestServer }> {
+  const state = await TestState.open(t);
+  state.registry.pushImage('apps/clock', 'latest', named('clock', { 'org.flatpak.ref': 'app/org.example.Clock/x86_64/stable' }));
+  const server = await TestServer.create(t, state, { pullSources: [new LayoutRegistrySource(SAMPLE_IMAGES)], ...options });
+  await server.rebuild();
+  return { state, server };
+}
+
+test('one connection after the other, as clients use them', async (t) => {
+  const { server } = await serve(t);
+  const port = await server.listen();
+
+  await t.test('a request to upgrade to h2c is answered as HTTP/1.1, and the connection goes on', async () => {
+    using connection = RawConnection.open(port);
+    for (let i = 0; i < 2; i++) {
+      connection.send(`GET ${FLATPAK_QUERY} HTTP/1.1\nHost: 127.0.0.1\nAccept-Encoding: gzip\nConnection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\n\n`);
+      const { statusCode, headers, body } = await connection.answer();
+      assert.equal(statusCode, 200);
+      assert.equal(headers['content-encoding'], 'gzip');
+      assert.equal(headers['upgrade'], undefined);
+      assert.equal(headers['content-length'], String(body.length));
+    }
+  });
+
+  await t.test('a HEAD has no body, so that the next answer is the next', async () => {
+    using connection = RawConnection.open(port);
+    const digest = String((await server.app.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest']);
+    for (const path of [FLATPAK_QUERY, '/index/apps-file.json', '/index/dynamic?tag=x', '/status', '/healthz', '/v2/', '/v2/_catalog', '/v2/apps/hello/tags/list', `/v2/apps/hello/manifests/${digest}`, `/v2/apps/hello/blobs/${digest}`, '/none', '/v2/none']) {
+      connection.send(`HEAD ${path} HTTP/1.1\nHost: a\n\nGET ${path} HTTP/1.1\nHost: a\n\n`);
+      const head = await connection.answer(false);
+      const get = await connection.answer();
+      assert.equal(head.statusCode, get.statusCode, path);
+      // The delay of the event loop is told with as many digits as it has.
+      if (path !== '/status') assert.equal(head.headers['content-length'], get.headers['content-length'], path);
+      assert.ok(get.body.length > 0);
+    }
+  });
+
+  await t.test('HTTP/1.0, pipelining, and a connection that the client wants closed', async () => {
+    using old = RawConnection.open(port);
+    old.send('GET /healthz HTTP/1.0\n\n');
+    assert.match((await old.closed()).toString(), /^HTTP\/1\.1 200 OK\r\n[^]*\{"status":"ok"\}$/);
+    using piped = RawConnection.open(port);
+    piped.send('GET /healthz HTTP/1.1\nHost: a\n\nGET /none HTTP/1.1\nHost: a\n\nGET /healthz HTTP/1.1\nHost: a\nConnection: close\n\n');
+    assert.deepEqual([(await piped.answer()).statusCode, (await piped.answer()).statusCode, (await piped.answer()).statusCode], [200, 404, 200]);
+    await piped.closed();
+  });
+
+  await t.test('what is no HTTP, or too large, is answered as JSON and cut off', async () => {
+    for (const [text, status] of [
+      ['nonsense\n\n', 400],
+      [`GET /index/static?tag=${'x'.repeat(20_000)} HTTP/1.1\nHost: a\n\n`, 431],
+      [`GET /healthz HTTP/1.1\nHost: a\nX: ${'x'.repeat(20_000)}\n\n`, 431],
+      ['POST /reindex HTTP/1.1\nHost: a\nContent-Length: 5\nTransfer-Encoding: chunked\n\n', 400],
+    ] as const) {
+      using connection = RawConnection.open(port);
+      connection.send(text);
+      const answer = await connection.answer();
+      assert.equal(answer.statusCode, status, text.slice(0, 60));
+      assert.equal((JSON.parse(answer.body.toString()) as { statusCode: number }).statusCode, status);
+      await connection.closed();
+    }
+    using connection = RawConnection.open(port);
+    connection.send('GET /healthz HTTP/1.1\n\n');
+    assert.match((await connection.closed()).toString(), /^HTTP\/1\.1 400 /, 'HTTP/1.1 has a Host');
+  });
+
+  await t.test('a body over the limit is refused without being read', async () => {
+    using connection = RawConnection.open(port);
+    connection.send(`POST /reindex HTTP/1.1\nHost: a\nAuthorization: Bearer ${ADMIN_TOKEN}\nContent-Type: application/json\nContent-Length: 10000000000\n\n{`);
+    assert.equal((await connection.answer()).statusCode, 413);
+    await connection.closed();
+  });
+
+  await t.test('OPTIONS * is answered', async () => {
+    using connection = RawConnection.open(port);
+    connection.send('OPTIONS * HTTP/1.1\nHost: a\n\n');
+    assert.ok((await connection.answer()).statusCode < 500);
+  });
+});
+
+test('a client that is slow on purpose is cut off', async (t) => {
+  const { state, server } = await serve(t, { patience: 300 });
+  const port = await server.listen();
+  const closed = async (text: string, more?: string): Promise<{ answer: string; ms: number }> => {
+    using connection = RawConnection.open(port);
+    const started = performance.now();
+    connection.send(text);
+    const trickle = setInterval(() => more !== undefined && connection.send(more), 20);
+    const answer = (await connection.closed()).toString();
+    clearInterval(trickle);
+    return { answer, ms: performance.now() - started };
+  };
+  await t.test('in the head, in the body, or before any of it', async () => {
+    const post = 'POST /events HTTP/1.1\nHost: a\nAuthorization: Bearer the-events-token\nContent-Length: 100000\n\n';
+    const answers = await Promise.all([closed('GET /healthz HTTP/1.1\nX: ', 'x'), closed(post, 'x'), closed(''), closed('G')]);
+    for (const { ms } of answers) assert.ok(ms >= 250 && ms < 20_000, `${ms} ms`);
+    for (const { answer } of answers.slice(0, 2)) assert.match(answer, /^HTTP\/1\.1 408 [^]*"statusCode":408/);
+  });
+  await t.test('also if it does not read what it has asked for', async (t2) => {
+    for (let i = 0; i < 12; i++) state.registry.pushImage(`large/app${i}`, 'latest', named(`large${i}`, { text: 'text '.repeat(200_000) }));
+    await server.rebuild();
+    const connection = RawConnection.open(port);
+    t2.after(() => connection.socket.destroy());
+    connection.socket.pause();
+    const accepted = once(server.app.server, 'connection') as Promise<[NodeJS.EventEmitter]>;
+    connection.send('GET /index/apps-file.json HTTP/1.1\nHost: a\nAccept-Encoding: identity\n\n');
+    const [socket] = await accepted;
+    await once(socket, 'close');
+  });
+  await t.test('but not one that waits for a rebuild', async () => {
+    const held = state.registry.hold({ method: 'repositories' });
+    using connection = RawConnection.open(port);
+    connection.send(`POST /reindex?wait=true HTTP/1.1\nHost: a\nAuthorization: Bearer ${ADMIN_TOKEN}\nContent-Length: 0\n\n`);
+    await held.reached;
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    held.release();
+    assert.equal((await connection.answer()).statusCode, 200);
+  });
+});
+
+test('a server that stops ends what is under way, and nothing else', async (t) => {
+  const { state, server } = await serve(t);
+  const stop = gracefulClose(server.app);
+  const port = await server.listen();
+  const held = state.registry.hold({ method: 'repositories' });
+  using idle = RawConnection.open(port);
+  idle.send('GET /healthz HTTP/1.1\nHost: a\n\n');
+  await idle.answer();
+  using waiting = RawConnection.open(port);
+  waiting.send(`POST /reindex?wait=true HTTP/1.1\nHost: a\nAuthorization: Bearer ${ADMIN_TOKEN}\nContent-Length: 0\n\n`);
+  await held.reached;
+
+  const stopped = stop(60_000);
+  await idle.closed();
+  using late = RawConnection.open(port);
+  assert.equal((await late.closed()).length, 0, 'nobody is let in any more');
+  held.release();
+  assert.equal((await waiting.answer()).statusCode, 200);
+  await stopped;
+  await waiting.closed();
+});
+
+test('a request that does not end is cut off when the server stops', async (t) => {
+  const { state, server } = await serve(t);
+  const stop = gracefulClose(server.app);
+  const port = await server.listen();
+  const held = state.registry.hold({ method: 'repositories' });
+  using waiting = RawConnection.open(port);
+  waiting.send(`POST /reindex?wait=true HTTP/1.1\nHost: a\nAuthorization: Bearer ${ADMIN_TOKEN}\nContent-Length: 0\n\n`);
+  await held.reached;
+  const started = performance.now();
+  await stop(200);
+  assert.ok(performance.now() - started >= 190);
+  assert.equal((await waiting.closed()).length, 0);
+});
+
+test('a port that is taken is an error', async (t) => {
+  const { server } = await serve(t);
+  const other = createTcpServer().listen(0, '127.0.0.1');
+  t.after(() => other.close());
+  await once(other, 'listening');
+  const { port } = other.address() as { port: number };
+  await assert.rejects(server.app.listen({ host: '127.0.0.1', port }), { code: 'EADDRINUSE' });
+});
+
+/** Asks over HTTP/2. */
+async function ask(session: ClientHttp2Session, headers: OutgoingHttpHeaders, body?: string): Promise<{ headers: IncomingHttpHeaders & { ':status'?: number }; body: Buffer }> {
+  const stream = session.request(headers, { endStream: body === undefined });
+  if (body !== undefined) stream.end(body);
+  const [answered] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+  return { headers: answered, body: await buffer(stream) };
+}
+
+test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
+  const folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-tls-'));
+  t.after(() => folder.remove());
+  const certificates = await makeCertificates(folder.path);
+  const ca = await readFile(certificates.authority);
+  const { state, server } = await serve(t, { tls: { cert: await readFile(certificates.certificate), key: await readFile(certificates.key) }, patience: 1000 });
+  const { app } = server;
+  const stop = gracefulClose(app);
+  const port = await server.listen();
+  for (let i = 0; i < 5; i++) state.registry.pushImage(`large/app${i}`, 'latest', named(`large${i}`, { text: `text${i} `.repeat(50_000) }));
+  await server.rebuild();
+
+  const session = connectHttp2(`https://127.0.0.1:${port}`, { ca });
+  t.after(() => session.destroy());
+  await t.test('the same answers over both', async () => {
+    const digest = String((await app.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest']);
+    for (const path of [FLATPAK_QUERY, '/index/apps-file.json', '/index/static?repository=large/app3', `/v2/apps/hello/blobs/${digest}`, '/v2/apps/hello/tags/list', '/none', '/v2/none', '/%zz']) {
+      const injected = await app.inject({ url: path, headers: { 'accept-encoding': 'gzip' } });
+      const two = await ask(session, { ':path': path, 'accept-encoding': 'gzip' });
+      assert.deepEqual([two.headers[':status'], two.headers.etag, two.body], [injected.statusCode, injected.headers.etag, injected.rawPayload], path);
+      const head = await ask(session, { ':path': path, ':method': 'HEAD', 'accept-encoding': 'gzip' });
+      assert.deepEqual([head.headers[':status'], head.headers['content-length'], head.body.length], [injected.statusCode, two.headers['content-length'], 0], path);
+
+      const { promise: one, resolve } = Promise.withResolvers<{ statusCode: number | undefined; body: Promise<Buffer> }>();
+      httpsRequest({ host: '127.0.0.1', port, path, ca, headers: { 'accept-encoding': 'gzip' } }, (answer) => resolve({ statusCode: answer.statusCode, body: buffer(answer) })).end();
+      assert.equal((await one).statusCode, injected.statusCode);
+      assert.deepEqual(await (await one).body, injected.rawPayload, path);
+    }
+    const fresh = await ask(session, { ':path': FLATPAK_QUERY, 'if-none-match': String((await app.inject(FLATPAK_QUERY)).headers.etag) });
+    assert.equal(fresh.headers[':status'], 304);
+    assert.equal((await ask(session, { ':path': '/index/static', ':method': 'PUT' }, '{}')).headers[':status'], 405);
+  });
+
+  await t.test('bodies and tokens over HTTP/2', async () => {
+    const post = { ':path': '/reindex?wait=true', ':method': 'POST', ...bearer(ADMIN_TOKEN) };
+    assert.equal((await ask(session, post)).headers[':status'], 200);
+    assert.equal((await ask(session, { ...post, 'content-type': 'application/json' }, '{"index":"apps"}')).headers[':status'], 200);
+    assert.equal((await ask(session, { ...post, 'content-type': 'application/json' })).headers[':status'], 200);
+    assert.equal((await ask(session, { ...post, authorization: 'Bearer wrong' })).headers[':status'], 401);
+  });
+
+  await t.test('slow requests over HTTP/1.1 are cut off here, too', async () => {
+    using connection = new RawConnection(connectTls({ port, host: '127.0.0.1', ca, ALPNProtocols: ['http/1.1'] }));
+    connection.send('GET /healthz HTTP/1.1\nX: ');
+    assert.match((await connection.closed()).toString(), /^HTTP\/1\.1 408 /);
+  });
+
+  await t.test('a stop lets streams end, and cuts off what does not', async () => {
+    const held = state.registry.hold({ method: 'repositories' });
+    const waiting = session.request({ ':path': '/reindex?wait=true', ':method': 'POST', ...bearer(ADMIN_TOKEN) });
+    const answered = once(waiting, 'response');
+    waiting.resume();
+    await held.reached;
+    const other = connectHttp2(`https://127.0.0.1:${port}`, { ca });
+    other.on('error', () => undefined);
+    const never = other.request({ ':path': '/reindex', ':method': 'POST', ...bearer(ADMIN_TOKEN), 'content-type': 'application/json' }, { endStream: false });
+    never.on('error', () => undefined);
+    await once(other, 'remoteSettings');
+    never.write('{');
+    const stopped = stop(3000);
+    held.release();
+    const [headers] = (await answered) as [IncomingHttpHeaders & { ':status'?: number }];
+    assert.equal(headers[':status'], 200);
+    await Promise.all([stopped, once(never, 'close')]);
+    assert.notEqual(never.rstCode, constants.NGHTTP2_NO_ERROR);
+  });
+});
