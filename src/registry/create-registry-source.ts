@@ -1,12 +1,12 @@
 /** Makes the source for a registry. */
 import { HttpRegistrySource } from './http/http-registry-source.ts';
-import type { Credentials } from './http/transport/credentials.ts';
+import type { AccessOptions } from './http/access/access-options.ts';
 import { LayoutRegistrySource } from './layout/layout-registry-source.ts';
 import { LAYOUTS } from './registry-id.ts';
 import type { RegistrySource } from './registry-source.ts';
 
 /** Plain values, which can be sent to a thread. */
-export interface RegistryOptions {
+export interface RegistryOptions extends AccessOptions {
   /** As `registryId` gives it. */
   readonly id: string;
   /** Requests at once, at most. */
@@ -15,20 +15,20 @@ export interface RegistryOptions {
   readonly timeout: number;
   /** Names, which need no catalog, and globs of names in the catalog; without any, all that is in the catalog. Not for `oci:`. */
   readonly repositories?: readonly string[] | undefined;
-  readonly credentials?: Credentials | undefined;
   /** Says to the registry who asks. */
   readonly userAgent?: string | undefined;
+  /** The longest pauses before the second and each further attempt of a request, in milliseconds. */
+  readonly pauses?: readonly number[] | undefined;
 }
+
+const CERTS_DIRS = ['/etc/containers/certs.d', '/etc/docker/certs.d'];
 
 /**
  * A source whose `id` is that of the options.
  * @param onWarning told of what the administrator should see although nothing failed
  * @throws TypeError if the id names no registry.
  */
-export function createRegistrySource(
-  { id, concurrency, timeout, repositories, credentials, userAgent = 'regindexer' }: RegistryOptions,
-  { onWarning }: { readonly onWarning?: (message: string) => void } = {},
-): RegistrySource {
+export function createRegistrySource({ id, ...options }: RegistryOptions, { onWarning }: { readonly onWarning?: (message: string) => void } = {}): RegistrySource {
   if (id.startsWith(LAYOUTS)) return new LayoutRegistrySource(id.slice(LAYOUTS.length), { onWarning });
-  return new HttpRegistrySource({ url: id, concurrency, timeout, repositories, credentials, userAgent });
+  return new HttpRegistrySource({ url: id, certsDirs: CERTS_DIRS, ...options });
 }

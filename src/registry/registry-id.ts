@@ -21,3 +21,8 @@ export function registryId(registry: string, folder: string): string {
   if (url.search || url.hash) throw new TypeError("a registry's URL has no query and no fragment");
   return url.origin + url.pathname.replace(/\/+$/, '');
 }
+
+/** The key of the configuration that says `key` of the registry `id`, as messages name it. */
+export function registryKey(id: string, key: string): string {
+  return `registries.${JSON.stringify(id)}.${key}`;
+}

@@ -1,26 +1,40 @@
 /** Lists the repositories of a registry (Distribution API, "Catalog"). */
 import { isRepositoryName } from '../reference.ts';
+import { RegistryError } from '../registry-error.ts';
+import { registryKey } from '../registry-id.ts';
 import { answerError } from './transport/answer-error.ts';
+import type { Subject } from './transport/authenticator.ts';
 import { pages } from './transport/pages.ts';
 import type { Transport } from './transport/transport.ts';
 
+const CATALOG: Subject = { repository: undefined, scope: 'registry:catalog:*' };
 /** Hosted registries answer so where they do not show the catalog. */
 const NO_CATALOG: ReadonlySet<number> = new Set([401, 403, 404, 405]);
 
+const MAX_PAGE_BYTES = 64 * 1024 * 1024;
+const MAX_REPOSITORIES = 1_000_000;
+
 /** The names, page by page in the registry's order; what breaks the grammar of names is left out. */
 export async function* catalog(transport: Transport, signal: AbortSignal | undefined): AsyncGenerator<readonly string[]> {
+  const advice = `the registry does not list its repositories to this client: name them in ${registryKey(transport.url, 'repositories')}`;
   const list = pages(transport, {
     path: `${transport.base}/_catalog?n=1000`,
-    scope: 'registry:catalog:*',
+    subject: CATALOG,
     key: 'repositories',
-    refused: (response) =>
-      NO_CATALOG.has(response.status)
-        ? answerError(response, {
-            code: 'no-catalog',
-            advice: `the registry does not list its repositories to this client: name them in registries.${transport.url}.repositories`,
-          })
-        : answerError(response),
+    maxPageBytes: MAX_PAGE_BYTES,
+    maxEntries: MAX_REPOSITORIES,
+    refused: (response) => answerError(response, NO_CATALOG.has(response.status) ? { code: 'no-catalog', advice } : {}),
     signal,
   });
-  for await (const page of list) yield page.filter(isRepositoryName);
+  let listed = false;
+  try {
+    for await (const page of list) {
+      listed = true;
+      yield page.filter(isRepositoryName);
+    }
+  } catch (error) {
+    // A realm may refuse the token for it.
+    if (listed || !(error instanceof RegistryError && error.code === 'denied')) throw error;
+    throw new RegistryError('no-catalog', `${error.message}; ${advice}`, { cause: error });
+  }
 }

@@ -4,7 +4,7 @@ import { MAX_CONFIG_BYTES } from '../limits.ts';
 import type { Descriptor, ImageConfig } from '../manifest.ts';
 import { parseImageConfig } from '../parse-image-config.ts';
 import { located, RegistryError } from '../registry-error.ts';
-import { repositoryError, repositoryScope } from './repository.ts';
+import { repositoryError, ofRepository } from './repository.ts';
 import type { Transport } from './transport/transport.ts';
 
 /** The image config that `descriptor` names; `undefined` if it describes no image. */
@@ -18,7 +18,7 @@ export async function config(
   if (size > MAX_CONFIG_BYTES) {
     throw new RegistryError('too-large', `${transport.origin}${path}: an image config of ${size} bytes is larger than ${MAX_CONFIG_BYTES}`);
   }
-  const response = await transport.request({ path, scope: repositoryScope(repository), limit: MAX_CONFIG_BYTES, signal });
+  const response = await transport.request({ path, subject: ofRepository(repository), limit: MAX_CONFIG_BYTES, signal });
   if (response.status !== 200) throw repositoryError(transport, response);
   const { body, where } = response;
   if (!matchesDigest(body, digest)) throw new RegistryError('digest-mismatch', `${where}: the ${body.length} bytes that came are not what was asked for`);

@@ -5,7 +5,7 @@ import type { Manifest } from '../manifest.ts';
 import { MANIFEST_ACCEPT } from '../media-types.ts';
 import { parseManifest } from '../parse-manifest.ts';
 import { located, RegistryError } from '../registry-error.ts';
-import { repositoryError, repositoryScope } from './repository.ts';
+import { repositoryError, ofRepository } from './repository.ts';
 import { mediaTypeOf, type HttpResponse } from './transport/http-message.ts';
 import type { Transport } from './transport/transport.ts';
 
@@ -18,7 +18,7 @@ export async function manifest(
 ): Promise<Manifest> {
   const response = await transport.request({
     path: `${transport.base}/${repository}/manifests/${reference}`,
-    scope: repositoryScope(repository),
+    subject: ofRepository(repository),
     accept: MANIFEST_ACCEPT,
     limit: MAX_MANIFEST_BYTES,
     signal,

@@ -4,7 +4,7 @@ import { MAX_MANIFEST_BYTES } from '../limits.ts';
 import type { Descriptor } from '../manifest.ts';
 import { MANIFEST_ACCEPT } from '../media-types.ts';
 import { manifest } from './manifest.ts';
-import { repositoryError, repositoryScope } from './repository.ts';
+import { repositoryError, ofRepository } from './repository.ts';
 import { headerValue, mediaTypeOf, type HttpResponse } from './transport/http-message.ts';
 import type { Transport } from './transport/transport.ts';
 
@@ -13,7 +13,7 @@ export async function resolve(transport: Transport, repository: string, tag: str
   const response = await transport.request({
     method: 'HEAD',
     path: `${transport.base}/${repository}/manifests/${tag}`,
-    scope: repositoryScope(repository),
+    subject: ofRepository(repository),
     accept: MANIFEST_ACCEPT,
     limit: MAX_MANIFEST_BYTES,
     signal,

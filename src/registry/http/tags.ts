@@ -1,15 +1,22 @@
 /** Lists the tags of a repository (OCI distribution-spec, "Listing Tags"). */
 import { isTag } from '../reference.ts';
-import { repositoryError, repositoryScope } from './repository.ts';
+import { repositoryError, ofRepository } from './repository.ts';
 import { pages } from './transport/pages.ts';
 import type { Transport } from './transport/transport.ts';
+
+/** Many lists are read at once. */
+const MAX_PAGE_BYTES = 16 * 1024 * 1024;
+/** Of one repository; each of them may cost a request. */
+const MAX_TAGS = 100_000;
 
 /** The tags in code point order, each once; what breaks the grammar of tags is left out. */
 export async function tags(transport: Transport, repository: string, signal: AbortSignal | undefined): Promise<readonly string[]> {
   const list = pages(transport, {
     path: `${transport.base}/${repository}/tags/list?n=1000`,
-    scope: repositoryScope(repository),
+    subject: ofRepository(repository),
     key: 'tags',
+    maxPageBytes: MAX_PAGE_BYTES,
+    maxEntries: MAX_TAGS,
     refused: (response) => repositoryError(transport, response),
     signal,
   });

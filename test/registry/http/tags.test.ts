@@ -37,7 +37,7 @@ test('a page that is not found later on does not mean that the repository is gon
 for (const status of [401, 403]) {
   test(`${status} is denied`, async (t) => {
     const { url } = await playRegistry(t, (_request, response) => sendJson(response, {}, {}, status));
-    await assert.rejects(readRegistry(t, url).tags('a'), { code: 'denied', message: /registries\.http.*username/ });
+    await assert.rejects(readRegistry(t, url).tags('a'), { code: 'denied', message: /registries\."http.*"\.username/ });
   });
 }
 

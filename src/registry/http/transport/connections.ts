@@ -1,10 +1,17 @@
 /** The connections to a registry and to the hosts that it sends its clients to. */
 import { Agent } from 'undici';
 import { RegistryError } from '../../registry-error.ts';
+import type { AccessOptions } from '../access/access-options.ts';
+import { Certificates } from '../access/certificates.ts';
+import { Proxies } from '../access/proxies.ts';
+import { asConnector, createConnect, type Connect } from './connector.ts';
 import { Exchange } from './exchange.ts';
 import { describeRequest, type HttpRequest, type HttpResponse } from './http-message.ts';
+import { ProxyDispatcher } from './proxy-dispatcher.ts';
 
-export interface ConnectionsOptions {
+export interface ConnectionsOptions extends AccessOptions {
+  /** The registry's. */
+  readonly origin: string;
   /** The most connections to one host. */
   readonly concurrency: number;
   /** For one request as a whole, in milliseconds. */
@@ -12,20 +19,29 @@ export interface ConnectionsOptions {
   readonly userAgent: string;
 }
 
+/** What leads to a host. */
+type Route = Pick<Agent | ProxyDispatcher, 'dispatch'>;
+
 /** One pool of kept-alive connections for each origin. */
 export class Connections {
+  readonly #options: ConnectionsOptions;
+  readonly #connect: Connect;
   readonly #agent: Agent;
-  readonly #timeout: number;
-  readonly #userAgent: string;
+  readonly #proxies: Proxies;
+  /** By the URLs of the proxies. */
+  readonly #proxied = new Map<string, ProxyDispatcher>();
+  /** To the registry, which most requests go to. */
+  #route: Route | undefined;
   #requests = 0;
   #closed = false;
 
-  constructor({ concurrency, timeout, userAgent }: ConnectionsOptions) {
-    this.#timeout = timeout;
-    this.#userAgent = userAgent;
+  constructor(options: ConnectionsOptions) {
+    this.#options = options;
+    this.#connect = createConnect(new Certificates(options), options.timeout);
+    this.#proxies = new Proxies(options.proxies ?? {});
     this.#agent = new Agent({
-      connections: concurrency,
-      connectTimeout: timeout,
+      connect: asConnector(this.#connect),
+      connections: options.concurrency,
       // An exchange has a time for all of it.
       headersTimeout: 0,
       bodyTimeout: 0,
@@ -39,25 +55,45 @@ export class Connections {
     return this.#requests;
   }
 
-
   /** Sends one request and reads its whole answer. */
   exchange(request: HttpRequest): Promise<HttpResponse> {
     if (this.#closed) return Promise.reject(new RegistryError('unavailable', `${describeRequest(request)}: the connections were closed`));
     if (request.signal?.aborted === true) return Promise.reject(request.signal.reason);
-    this.#requests++;
-    const { method, origin, path, accept, authorization } = request;
-    const headers = ['user-agent', this.#userAgent, 'accept-encoding', 'identity'];
+    const { timeout, userAgent } = this.#options;
+    const { method, origin, path, accept, authorization, form } = request;
+    const headers = ['user-agent', userAgent, 'accept-encoding', 'identity'];
     if (accept !== undefined) headers.push('accept', accept);
     if (authorization !== undefined) headers.push('authorization', authorization);
+    if (form !== undefined) headers.push('content-type', 'application/x-www-form-urlencoded');
     return new Promise((resolve, reject) => {
+      const route = this.#routeTo(origin);
+      this.#requests++;
       // undici would end the connection after each HEAD (`reset`), which makes up most of a rescan.
-      this.#agent.dispatch({ method, origin, path, headers, reset: false }, new Exchange(request, this.#timeout, resolve, reject));
+      route.dispatch({ method, origin, path, headers, body: form ?? null, reset: false }, new Exchange(request, timeout, resolve, reject));
     });
   }
 
   /** Ends all connections; requests under way fail. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#agent.destroy();
+    await Promise.all([this.#agent.destroy(), ...[...this.#proxied.values()].map((proxied) => proxied.destroy())]);
+  }
+
+  #routeTo(origin: string): Route {
+    if (origin !== this.#options.origin) return this.#findRoute(origin);
+    this.#route ??= this.#findRoute(origin);
+    return this.#route;
+  }
+
+  #findRoute(origin: string): Route {
+    const proxy = this.#proxies.proxyFor(origin);
+    if (proxy === undefined) return this.#agent;
+    let proxied = this.#proxied.get(proxy.href);
+    if (proxied === undefined) {
+      const { concurrency, timeout } = this.#options;
+      proxied = new ProxyDispatcher({ proxy, connect: this.#connect, concurrency, timeout });
+      this.#proxied.set(proxy.href, proxied);
+    }
+    return proxied;
   }
 }

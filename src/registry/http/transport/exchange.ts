@@ -53,7 +53,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const encoding = headerValue(headers, 'content-encoding')?.toLowerCase();
     if (encoding !== undefined && encoding !== '' && encoding !== 'identity') {
       this.#fail(new RegistryError('malformed', `${describeRequest(this.#request)}: answered in content-encoding ${encoding}, which was not asked for`));
-    } else if (this.#request.method === 'GET' && Number(headers['content-length']) > this.#request.limit) {
+    } else if (this.#request.method !== 'HEAD' && Number(headers['content-length']) > this.#request.limit) {
       this.#failTooLarge();
     }
   }
@@ -79,6 +79,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseError(_controller: unknown, cause: Error): void {
     if (!this.#settle()) return;
+    if (cause instanceof RegistryError) {
+      this.#reject(new RegistryError(cause.code, `${describeRequest(this.#request)}: ${cause.message}`, { cause }));
+      return;
+    }
     const tooLarge = 'code' in cause && cause.code === 'UND_ERR_HEADERS_OVERFLOW';
     const message = `${describeRequest(this.#request)}: ${tooLarge ? 'the headers of the answer are too large' : describe(cause)}`;
     this.#reject(new RegistryError(tooLarge ? 'too-large' : 'unavailable', message, { cause }));

@@ -1,13 +1,15 @@
 /** Requests to a registry and their answers, as the layers of the transport hand them to each other. */
 
-/** A request whose answer has nothing to send but a body that is held in memory. */
+/** A request whose answer is held in memory. */
 export interface HttpRequest {
-  readonly method: 'GET' | 'HEAD';
+  readonly method: 'GET' | 'HEAD' | 'POST';
   readonly origin: string;
   /** With the query. */
   readonly path: string;
   readonly accept?: string | undefined;
   readonly authorization?: string | undefined;
+  /** What a POST sends, as `application/x-www-form-urlencoded`. */
+  readonly form?: string;
   /** The most bytes of a successful answer's body. */
   readonly limit: number;
   readonly signal?: AbortSignal | undefined;

@@ -4,37 +4,39 @@ import { optionalArray, parseJsonObject } from '../../json-object.ts';
 import { answerError } from './answer-error.ts';
 import { headerValue, type HttpResponse } from './http-message.ts';
 import { nextLink } from './link-header.ts';
+import type { Subject } from './authenticator.ts';
 import type { Transport } from './transport.ts';
 
-const MAX_PAGE_BYTES = 64 * 1024 * 1024;
 const MAX_PAGES = 10_000;
-const MAX_ENTRIES = 1_000_000;
 
 export interface List {
   /** Of the first page, with the query. */
   readonly path: string;
-  readonly scope: string;
+  readonly subject: Subject;
   /** The member of each page that holds its entries; null means none. */
   readonly key: string;
+  readonly maxPageBytes: number;
+  /** Of all pages together. */
+  readonly maxEntries: number;
   /** The error that another status than 200 for the first page is. */
   readonly refused: (response: HttpResponse) => RegistryError;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** The entries of a list, page by page, unchecked. */
-export async function* pages(transport: Transport, { path: first, scope, key, refused, signal }: List): AsyncGenerator<readonly unknown[]> {
+export async function* pages(transport: Transport, { path: first, subject, key, maxPageBytes, maxEntries, refused, signal }: List): AsyncGenerator<readonly unknown[]> {
   const visited = new Set<string>();
   let entries = 0;
   for (let path: string | undefined = first; path !== undefined; ) {
     visited.add(path);
-    const response: HttpResponse = await transport.request({ path, scope, limit: MAX_PAGE_BYTES, signal });
+    const response: HttpResponse = await transport.request({ path, subject, limit: maxPageBytes, signal });
     if (response.status !== 200) {
       // That a later page is not found does not mean that the list is not there.
       throw visited.size === 1 ? refused(response) : answerError(response, response.status === 404 ? { code: 'malformed' } : {});
     }
     const page = located(response.where, () => optionalArray(parseJsonObject(response.body)[key], key));
     entries += page.length;
-    if (entries > MAX_ENTRIES) throw new RegistryError('too-large', `${response.where}: lists more than ${MAX_ENTRIES} ${key}`);
+    if (entries > maxEntries) throw new RegistryError('too-large', `${response.where}: lists more than ${maxEntries} ${key}`);
     yield page;
     path = nextPath(transport.origin, path, response);
     if (path !== undefined && visited.has(path)) throw new RegistryError('malformed', `${response.where}: the links to the next page lead in a loop`);

@@ -1,8 +1,9 @@
 /** How requests reach a registry: redirects over authentication over repetition over connections. */
 import { registryId } from '../../registry-id.ts';
-import { Authenticator } from './authenticator.ts';
+import type { AccessOptions } from '../access/access-options.ts';
+import { Logins } from '../access/logins.ts';
+import { Authenticator, type Subject } from './authenticator.ts';
 import { Connections } from './connections.ts';
-import type { Credentials } from './credentials.ts';
 import { Gate } from './gate.ts';
 import type { HttpRequest, HttpResponse } from './http-message.ts';
 import { followRedirects } from './redirects.ts';
@@ -11,26 +12,25 @@ import { retrying } from './retry.ts';
 /** In milliseconds; a request is tried once more often than there are pauses. */
 const PAUSES: readonly number[] = [300, 900, 2700];
 
-export interface TransportOptions {
+export interface TransportOptions extends AccessOptions {
   /** With `http` or `https`, perhaps a path, and without credentials. */
   readonly url: string;
   /** Requests at once, at most. */
   readonly concurrency: number;
   /** For one request as a whole, in milliseconds. */
   readonly timeout: number;
-  readonly credentials?: Credentials | undefined;
-  readonly userAgent: string;
+  /** Says to the registry who asks; `regindexer` if absent. */
+  readonly userAgent?: string | undefined;
   /** The longest pauses before the second and each further attempt, in milliseconds. */
   readonly pauses?: readonly number[] | undefined;
 }
 
 export interface TransportRequest extends Pick<HttpRequest, 'accept' | 'limit' | 'signal'> {
   /** `GET` if absent. */
-  readonly method?: HttpRequest['method'];
+  readonly method?: 'GET' | 'HEAD';
   /** At the registry's origin, with the query. */
   readonly path: string;
-  /** What a token must allow, such as `repository:NAME:pull`. */
-  readonly scope: string;
+  readonly subject: Subject;
 }
 
 /** Sends requests to one registry. No layer above it sees a redirect, a challenge or a fault that passed. */
@@ -46,12 +46,12 @@ export class Transport {
   readonly #closing = new AbortController();
 
   /** @throws TypeError if `url` is none of a registry. */
-  constructor({ url: text, concurrency, timeout, credentials, userAgent, pauses = PAUSES }: TransportOptions) {
+  constructor({ url: text, concurrency, timeout, userAgent = 'regindexer', pauses = PAUSES, ...access }: TransportOptions) {
     this.url = registryId(text, '/');
     const { origin, pathname } = new URL(this.url);
     this.origin = origin;
     this.base = `${pathname.replace(/\/$/, '')}/v2`;
-    this.#connections = new Connections({ concurrency, timeout, userAgent });
+    this.#connections = new Connections({ ...access, origin, concurrency, timeout, userAgent });
     this.#gate = new Gate(concurrency);
     const send = retrying({
       send: (request) => this.#connections.exchange(request),
@@ -59,7 +59,7 @@ export class Transport {
       pauses,
       closing: this.#closing.signal,
     });
-    this.#authenticator = new Authenticator({ origin, credentials, send });
+    this.#authenticator = new Authenticator({ url: this.url, logins: new Logins({ ...access, url: this.url }), send });
   }
 
   /** Requests sent so far, of every kind. */
@@ -71,8 +71,8 @@ export class Transport {
    * Sends a request and reads its whole answer; every status is an answer.
    * @throws RegistryError `unavailable`, `denied`, `too-large` or `malformed`, or the signal's reason.
    */
-  request({ method = 'GET', path, scope, accept, limit, signal }: TransportRequest): Promise<HttpResponse> {
-    return followRedirects({ method, origin: this.origin, path, accept, limit, signal }, (request) => this.#authenticator.send(request, scope));
+  request({ method = 'GET', path, subject, accept, limit, signal }: TransportRequest): Promise<HttpResponse> {
+    return followRedirects({ method, origin: this.origin, path, accept, limit, signal }, (request) => this.#authenticator.send(request, subject));
   }
 
   /** Ends all connections and waits; requests under way fail. */

@@ -1,0 +1,82 @@
+/** What is trusted of each host, and what it is shown (TLS); follows the files that say so. */
+import { readFile } from 'node:fs/promises';
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import { LRUCache } from 'lru-cache';
+import { RegistryError } from '../../registry-error.ts';
+import type { AccessOptions } from './access-options.ts';
+import { findCertificateFiles, parseCertificates, type CertificateFiles } from './certificate-files.ts';
+import { fileStamp } from './file-stamp.ts';
+
+/** A registry may send its clients to any number of hosts; most have nothing of their own. */
+const MAX_CONTEXTS = 20;
+
+export interface CertificatesOptions extends Pick<AccessOptions, 'caFile' | 'clientCert' | 'clientKey' | 'certsDirs'> {
+  /** The registry's own: only it is shown the configured client certificate. */
+  readonly origin: string;
+}
+
+export class Certificates {
+  readonly #options: CertificatesOptions;
+  /** By the files that they are made of. */
+  readonly #contexts = new LRUCache<string, Promise<SecureContext>>({ max: MAX_CONTEXTS });
+
+  constructor(options: CertificatesOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * For a connection to `origin`: trusts the authorities of Node.js and of the system, those that its folder and the registry's have, and the
+   * configured ones.
+   * @throws RegistryError `unavailable` if a file cannot be read or used.
+   */
+  async contextFor(origin: string): Promise<SecureContext> {
+    try {
+      const files = await this.#filesFor(origin);
+      const paths = [...files.authorities, ...(files.client ? [files.client.cert, files.client.key] : [])];
+      const stamps = await Promise.all(paths.map(async (path) => `${path} ${await fileStamp(path)}`));
+      const made = JSON.stringify(stamps);
+      let context = this.#contexts.get(made);
+      if (context === undefined) {
+        context = createContext(files);
+        this.#contexts.set(made, context);
+        context.catch(() => this.#contexts.delete(made));
+      }
+      return await context;
+    } catch (cause) {
+      throw new RegistryError('unavailable', `no certificates to connect to ${origin} with: ${messageOf(cause)}`, { cause });
+    }
+  }
+
+  async #filesFor(origin: string): Promise<CertificateFiles> {
+    const { origin: own, certsDirs = [], caFile, clientCert, clientKey } = this.#options;
+    const its = await findCertificateFiles(certsDirs, origin);
+    const { authorities } = origin === own ? its : await findCertificateFiles(certsDirs, own);
+    const configured = origin === own && clientCert !== undefined && clientKey !== undefined;
+    return {
+      authorities: [...new Set([...(caFile === undefined ? [] : [caFile]), ...its.authorities, ...authorities])],
+      client: configured ? { cert: clientCert, key: clientKey } : its.client,
+    };
+  }
+}
+
+async function createContext({ authorities, client }: CertificateFiles): Promise<SecureContext> {
+  const own = await Promise.all(authorities.map((path) => named(path, async () => parseCertificates(await readFile(path, 'utf8')))));
+  const ca = [...new Set([...getCACertificates('default'), ...getCACertificates('system'), ...own.flat()])];
+  if (client === undefined) return createSecureContext({ ca });
+  const { cert, key } = client;
+  const pair = { cert: await readFile(cert), key: await readFile(key) };
+  return named(`${cert} and ${key}`, () => createSecureContext({ ca, ...pair }));
+}
+
+/** Runs `read`; what it throws then also says which file it is about. */
+async function named<T>(path: string, read: () => T | Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    throw new Error(`${path}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,31 @@
+/** Chooses the proxy for each host. */
+import { RegistryError } from '../../registry-error.ts';
+import type { ProxyOptions } from './access-options.ts';
+import { parseNoProxy, type IsDirect } from './no-proxy.ts';
+import { defaultPortOf } from './registry-names.ts';
+
+export class Proxies {
+  readonly #http: string;
+  readonly #https: string;
+  readonly #isDirect: IsDirect;
+
+  constructor({ http = '', https = '', none = '' }: ProxyOptions) {
+    this.#http = http;
+    this.#https = https;
+    this.#isDirect = parseNoProxy(none);
+  }
+
+  /**
+   * The URL of the proxy for `origin`, which may hold a login; `undefined` if it is reached directly.
+   * @throws RegistryError `unavailable` if the environment names no proxy that can be used.
+   */
+  proxyFor(origin: string): URL | undefined {
+    const { protocol, hostname, port } = new URL(origin);
+    const written = protocol === 'https:' ? this.#https : this.#http;
+    if (written === '' || this.#isDirect(hostname, Number(port || defaultPortOf(protocol)))) return undefined;
+    const url = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(written) ? written : `http://${written}`);
+    if (url?.protocol === 'http:' || url?.protocol === 'https:') return url;
+    // It is not quoted, since it may hold a password.
+    throw new RegistryError('unavailable', `${origin}: ${protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY'} names no proxy, expected http://HOST:PORT or https://HOST:PORT`);
+  }
+}

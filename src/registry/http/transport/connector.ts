@@ -1,0 +1,67 @@
+/** Opens connections, over TLS with what is trusted of the host. */
+import type { Socket } from 'node:net';
+import type { SecureContext } from 'node:tls';
+import { callbackify } from 'node:util';
+import { buildConnector } from 'undici';
+import type { Certificates } from '../access/certificates.ts';
+
+/** Opens a connection; over TLS for `https:`, inside `httpSocket` if there is one. */
+export type Connect = (target: buildConnector.Options) => Promise<Socket>;
+
+/** What Node.js says of a certificate that nobody known has signed. */
+const UNTRUSTED: ReadonlySet<unknown> = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
+
+/** @param timeout for one connection, in milliseconds */
+export function createConnect(certificates: Certificates, timeout: number): Connect {
+  const connectPlain = asPromise(buildConnector({ timeout }));
+  const secure = new WeakMap<SecureContext, Connect>();
+  const connectWith = (context: SecureContext): Connect => {
+    let connect = secure.get(context);
+    if (connect === undefined) {
+      connect = asPromise(buildConnector({ timeout, secureContext: context, allowH2: false }));
+      secure.set(context, connect);
+    }
+    return connect;
+  };
+  return async (target) => {
+    if (target.protocol !== 'https:') return connectPlain(target);
+    const host = target.host ?? target.hostname;
+    const connect = connectWith(await certificates.contextFor(`https://${host}`));
+    return connect(target).catch((error: unknown) => {
+      throw explained(error, host);
+    });
+  };
+}
+
+/** As undici wants it. */
+export function asConnector(connect: Connect): buildConnector.connector {
+  const connectAndCall = callbackify(connect);
+  return (target, callback) => {
+    connectAndCall(target, (error: Error | null, socket) => {
+      if (error === null) callback(null, socket);
+      else callback(error, null);
+    });
+  };
+}
+
+function asPromise(connect: buildConnector.connector): Connect {
+  return (target) =>
+    new Promise((resolve, reject) => {
+      connect(target, (...[error, socket]) => {
+        if (error === null) resolve(socket);
+        else reject(error);
+      });
+    });
+}
+
+function explained(error: unknown, host: string): unknown {
+  if (!(error instanceof Error && 'code' in error && UNTRUSTED.has(error.code))) return error;
+  const advice = `set the registry's ca_file, or put the authority's certificate into /etc/containers/certs.d/${host}/NAME.crt`;
+  return new Error(`${error.message}: the certificate of ${host} is signed by nobody who is trusted; ${advice}`, { cause: error });
+}

@@ -1,0 +1,75 @@
+/** A forward proxy for tests: it makes tunnels (CONNECT), and passes plain requests on. */
+import { once } from 'node:events';
+import { createServer, request as send, type IncomingMessage } from 'node:http';
+import { createServer as createSecureServer, type ServerOptions } from 'node:https';
+import { connect, type AddressInfo, type Socket } from 'node:net';
+import type { TestContext } from 'node:test';
+
+export interface ForwardProxy {
+  readonly url: string;
+  /** `CONNECT HOST:PORT`, or `METHOD URL`, of each request, and the login that it came with. */
+  readonly seen: readonly (readonly [request: string, login: string | undefined])[];
+  /** How many connections were made. */
+  readonly connections: () => number;
+}
+
+export interface ForwardProxyOptions {
+  /** Takes no request without this login. */
+  readonly login?: string;
+  /** Speaks TLS to its clients. */
+  readonly tls?: ServerOptions;
+}
+
+/** Starts a proxy, until the test ends. It passes on whatever can be reached. */
+export async function startForwardProxy(t: TestContext, { login, tls }: ForwardProxyOptions = {}): Promise<ForwardProxy> {
+  const seen: (readonly [string, string | undefined])[] = [];
+  const sockets = new Set<Socket>();
+  let connections = 0;
+  const isLetIn = (request: IncomingMessage): boolean => {
+    const { 'proxy-authorization': shown } = request.headers;
+    const its = shown === undefined ? undefined : atob(shown.replace('Basic ', ''));
+    seen.push([`${request.method} ${request.url}`, its]);
+    return login === undefined || its === login;
+  };
+
+  const server = tls ? createSecureServer(tls) : createServer();
+  server.on('connection', (socket: Socket) => {
+    connections++;
+    sockets.add(socket);
+  });
+  server.on('request', (request: IncomingMessage, response) => {
+    if (!isLetIn(request)) {
+      response.writeHead(407).end();
+      return;
+    }
+    const { 'proxy-authorization': _login, ...headers } = request.headers;
+    const onward = send(request.url ?? '', { method: request.method ?? 'GET', headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+    });
+    onward.on('error', () => response.writeHead(502).end());
+    request.pipe(onward);
+  });
+  server.on('connect', (request: IncomingMessage, socket: Socket) => {
+    if (!isLetIn(request)) {
+      socket.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n');
+      return;
+    }
+    const [host = '', port] = (request.url ?? '').split(':');
+    const onward = connect(Number(port), host, () => {
+      socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+      socket.pipe(onward).pipe(socket);
+    });
+    sockets.add(onward);
+    onward.on('error', () => socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n'));
+    socket.on('error', () => onward.destroy());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  return { url: `${tls ? 'https' : 'http'}://127.0.0.1:${port}`, seen, connections: () => connections };
+}
