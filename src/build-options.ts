@@ -1,18 +1,25 @@
 /** Which part of the configuration those who build need. */
 import type { BuildOptions } from './build.ts';
-import type { Config } from './config/config.ts';
+import type { Config, RegistryConfig } from './config/config.ts';
 import type { RegistryOptions } from './registry/create-registry-source.ts';
 
-export function buildOptions({ stateDir, iconsDir, iconsUri, cleanFilesAfter, registries, indexes }: Config): BuildOptions {
-  return { stateDir, iconsDir, iconsUri, cleanFilesAfter, registries: registryOptions(registries), definitions: indexes };
+export function buildOptions(config: Config): BuildOptions {
+  const { stateDir, iconsDir, iconsUri, cleanFilesAfter, registries, indexes } = config;
+  return {
+    stateDir,
+    iconsDir,
+    iconsUri,
+    cleanFilesAfter,
+    registries: [...registries.values()].map((registry) => registryOptions(registry, config.access)),
+    definitions: indexes,
+  };
 }
 
-function registryOptions(registries: Config['registries']): RegistryOptions[] {
-  return [...registries.values()].map(({ id, repositories, username, password, concurrency, timeout }) => ({
-    id,
-    repositories,
-    ...(username !== undefined && password !== undefined && { credentials: { username, password } }),
-    concurrency,
-    timeout,
-  }));
+function registryOptions({ username, password, authFile, ...registry }: RegistryConfig, { authFiles, proxies }: Config['access']): RegistryOptions {
+  return {
+    ...registry,
+    credentials: username === undefined || password === undefined ? undefined : { username, password },
+    authFiles: authFile === undefined ? authFiles : [{ path: authFile, required: true }],
+    proxies,
+  };
 }

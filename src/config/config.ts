@@ -1,4 +1,5 @@
 /** The configuration as the program uses it: names in camelCase, paths absolute, times in numbers, references resolved. */
+import type { AuthFile, ProxyOptions } from '../registry/http/access/access-options.ts';
 import type { CamelKeys } from './camel-keys.ts';
 import type { ConfigFile } from './schema.ts';
 
@@ -10,6 +11,8 @@ export interface Config {
   readonly iconsDir: string;
   /** A URL, or relative to the index's URL; ends with `/`. */
   readonly iconsUri: string;
+  /** How registries are reached that say nothing else. */
+  readonly access: AccessConfig;
   /** By `id`; one for each registry that an index reads. */
   readonly registries: ReadonlyMap<string, RegistryConfig>;
   /** In the order of the file; at least one. */
@@ -23,6 +26,13 @@ export interface Config {
   readonly server: ServerConfig;
   /** `undefined` if no broker is given. */
   readonly bus: BusConfig | undefined;
+}
+
+/** What the environment says about reaching registries. */
+export interface AccessConfig {
+  /** Files with logins, in the order in which they are searched; absolute. */
+  readonly authFiles: readonly AuthFile[];
+  readonly proxies: ProxyOptions;
 }
 
 type RegistrySection = ConfigFile['registries'][string];

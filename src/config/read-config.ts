@@ -13,7 +13,7 @@ import { configSchema, type ConfigFile } from './schema.ts';
 import { readYamlFile } from './yaml-file.ts';
 
 /**
- * Reads the configuration in `file`, with variables from `environment`. Also reads the files that hold tokens, and looks
+ * Reads the configuration in `file`, with variables, and what else concerns registries, from `environment`. Also reads the files that hold tokens, and looks
  * whether certificates and keys can be read.
  * @throws ConfigError with every problem that the file has.
  */
@@ -29,5 +29,5 @@ export function readConfig(file: string, environment: Environment): Config {
   const tokens = readTokens(written.server ?? {}, problems);
   const found = problems.sorted();
   if (found.length > 0) throw new ConfigError(found);
-  return resolveConfig(absolute, written as ConfigFile, names, tokens);
+  return resolveConfig(absolute, written as ConfigFile, names, tokens, environment);
 }

@@ -7,10 +7,12 @@ import { fileNameOf } from './check-relations.ts';
 import type { BusConfig, Config, IndexConfig, RegistryConfig, ServerConfig } from './config.ts';
 import { parseDuration } from './duration.ts';
 import type { Tokens } from './read-tokens.ts';
+import type { Environment } from './replace-variables.ts';
+import { resolveAccess } from './resolve-access.ts';
 import { registrySchema, type ConfigFile } from './schema.ts';
 
 /** The configuration of `file` (absolute), which was found right; `names` are its indexes in the order of the file. */
-export function resolveConfig(file: string, written: ConfigFile, names: readonly string[], tokens: Tokens): Config {
+export function resolveConfig(file: string, written: ConfigFile, names: readonly string[], tokens: Tokens, environment: Environment): Config {
   const folder = dirname(file);
   const indexes = names.flatMap((name) => {
     const section = written.indexes[name];
@@ -21,6 +23,7 @@ export function resolveConfig(file: string, written: ConfigFile, names: readonly
     stateDir: written.state_dir,
     iconsDir: written.icons_dir ?? join(written.state_dir, 'icons'),
     iconsUri: written.icons_uri.replace(/\/*$/, '/'),
+    access: resolveAccess(environment),
     registries: resolveRegistries(written, indexes, folder),
     indexes,
     defaultIndex: written.default_index ?? String(names[0]),
