@@ -1,5 +1,5 @@
 /** All that a question can ask about the images of an index, in columns, and where the JSON of each stands in the document. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Pairs } from '../render-image.ts';
 import { globMatches } from './glob.ts';
 import type { Condition, Query } from './query.ts';
@@ -24,7 +24,7 @@ interface Columns {
   architectures: string[];
   /** `label:` or `annotation:` and the key. */
   keys: string[];
-  /** Of each pair: its key, its value or the value's hash, and for a hash an image that has it (else -1). */
+  /** Of each pair: its key, its value or the hash of a long one, and for a hash an image that has it (else -1). */
   pairKeys: number[];
   pairValues: string[];
   pairImages: number[];
@@ -95,14 +95,15 @@ export class ImageTableBuilder {
 
   #pair(name: string, value: string, ordinal: number): number {
     const key = this.#keys.id(name);
-    const kept = keptValue(value);
-    const identity = `${key}:${kept}`;
+    const long = isLong(value);
+    const kept = long ? hashOf(value) : value;
+    const identity = `${key}${long ? '#' : '='}${kept}`;
     let id = this.#pairIds.get(identity);
     if (id === undefined) {
       const { pairKeys, pairValues, pairImages } = this.#columns;
       id = pairKeys.push(key) - 1;
       pairValues.push(kept);
-      pairImages.push(kept === value ? -1 : ordinal);
+      pairImages.push(long ? ordinal : -1);
       this.#pairIds.set(identity, id);
     }
     return id;
@@ -157,10 +158,8 @@ export class ImageTable {
   /** The images that fit `query`, by their place in the document. */
   async select(query: Query, read: ReadRange): Promise<readonly number[]> {
     let images: readonly number[] = this.#columns.starts.map((_, image) => image);
-    for (const condition of query.conditions) {
-      const holds = await this.#test(condition, read);
-      images = images.filter(holds);
-    }
+    // What may have to read values looks only at what all others have left.
+    for (const condition of query.conditions.toSorted((a, b) => costOf(a) - costOf(b))) images = await this.#filter(images, condition, read);
     return images;
   }
 
@@ -198,8 +197,10 @@ export class ImageTable {
     return parts;
   }
 
-  async #test(condition: Condition, read: ReadRange): Promise<(image: number) => boolean> {
-    const { columns, fits } = { columns: this.#columns, fits: fitting(condition) };
+  async #filter(images: readonly number[], condition: Condition, read: ReadRange): Promise<readonly number[]> {
+    const columns = this.#columns;
+    const fits = fitting(condition);
+    const among = (column: readonly number[], wanted: readonly boolean[]): readonly number[] => images.filter((image) => wanted[at(column, image)]);
     switch (condition.field) {
       case 'repository':
         return among(columns.repository, columns.repositories.map(fits));
@@ -210,37 +211,51 @@ export class ImageTable {
       case 'tag':
         return among(columns.tagSet, columns.tagSets.map((tags) => tags.some(fits)));
       case 'label':
-      case 'annotation': {
-        const wanted = await this.#pairsFitting(condition, read);
-        const { pairs, pairsFrom } = columns;
-        return (image) => {
-          for (let i = at(pairsFrom, image); i < at(pairsFrom, image + 1); i++) if (wanted[at(pairs, i)] === 1) return true;
-          return false;
-        };
-      }
+      case 'annotation':
+        return this.#filterByPair(images, condition, read);
     }
   }
 
-  /** One byte a pair: 1 where it fits. */
-  async #pairsFitting(condition: Condition, read: ReadRange): Promise<Uint8Array> {
-    const { keys, pairKeys, pairValues, pairImages } = this.#columns;
-    const wanted = new Uint8Array(pairKeys.length);
+  async #filterByPair(images: readonly number[], condition: Condition, read: ReadRange): Promise<readonly number[]> {
+    const { keys, pairKeys, pairs, pairsFrom } = this.#columns;
     const key = keys.indexOf(`${condition.field}:${condition.key ?? ''}`);
-    if (key === -1) return wanted;
-    const fits = fitting(condition);
-    const kept = new Set(condition.values.map(keptValue));
-    for (let pair = 0; pair < pairKeys.length; pair++) {
-      if (pairKeys[pair] !== key) continue;
-      if (condition.operator === 'exists') wanted[pair] = 1;
-      else if (condition.operator === 'is') wanted[pair] = Number(kept.has(at(pairValues, pair)));
-      else if (at(pairImages, pair) === -1) wanted[pair] = Number(fits(at(pairValues, pair)));
-      else wanted[pair] = Number(fits(await this.#longValue(at(pairImages, pair), condition, read)));
+    if (key === -1) return [];
+    const fits = this.#fittingPair(condition, read);
+    /** By pair; many images have the same. */
+    const decided = new Map<number, boolean>();
+    const left: number[] = [];
+    for (const image of images) {
+      const end = at(pairsFrom, image + 1);
+      let i = at(pairsFrom, image);
+      while (i < end && pairKeys[at(pairs, i)] !== key) i++;
+      if (i === end) continue;
+      const pair = at(pairs, i);
+      let decision = decided.get(pair);
+      if (decision === undefined) {
+        const answer = fits(pair);
+        decision = typeof answer === 'boolean' ? answer : await answer;
+        decided.set(pair, decision);
+      }
+      if (decision) left.push(image);
     }
-    return wanted;
+    return left;
+  }
+
+  /** Says whether the value of a pair with the condition's key fits; at once, unless a long value has to be read. */
+  #fittingPair(condition: Condition, read: ReadRange): (pair: number) => boolean | Promise<boolean> {
+    if (condition.operator === 'exists') return () => true;
+    const { pairValues, pairImages } = this.#columns;
+    const fits = fitting(condition);
+    const hashes = new Set(condition.values.filter(isLong).map(hashOf));
+    return (pair) => {
+      const image = at(pairImages, pair);
+      if (image === -1) return fits(at(pairValues, pair));
+      return condition.operator === 'is' ? hashes.has(at(pairValues, pair)) : this.#valueOf(image, condition, read).then(fits);
+    };
   }
 
   /** A value of which only the hash is kept, out of the document. */
-  async #longValue(image: number, condition: Condition, read: ReadRange): Promise<string> {
+  async #valueOf(image: number, condition: Condition, read: ReadRange): Promise<string> {
     const { starts, ends } = this.#columns;
     const json = await read({ start: at(starts, image), end: at(ends, image) });
     const { Labels, Annotations } = JSON.parse(json.toString()) as Record<'Labels' | 'Annotations', Record<string, string>>;
@@ -267,20 +282,24 @@ function closeRepository(list: number): string {
   return (list === -1 ? LISTS_HEAD : LIST_END) + REPOSITORY_END;
 }
 
-/** What is kept of a value: itself, or a hash that no kept value can be. */
-function keptValue(value: string): string {
-  if (value.length <= MAX_KEPT_VALUE) return value;
-  return `${createHash('sha256').update(value).digest('hex')}${'#'.repeat(MAX_KEPT_VALUE)}`;
+/** Says whether a value is kept as its hash. */
+function isLong(value: string): boolean {
+  return value.length > MAX_KEPT_VALUE;
+}
+
+function hashOf(value: string): string {
+  return hash('sha256', value, 'base64url');
+}
+
+/** Cheap ones first: columns, then pairs, then pairs whose values may have to be read. */
+function costOf({ field, operator }: Condition): number {
+  return Number(field === 'label' || field === 'annotation') + Number(operator === 'matches');
 }
 
 function fitting({ operator, values }: Condition): (value: string) => boolean {
   if (operator === 'matches') return (value) => values.some((pattern) => globMatches(pattern, value));
   const alternatives = new Set(values);
   return (value) => alternatives.has(value);
-}
-
-function among(column: readonly number[], fits: readonly boolean[]): (image: number) => boolean {
-  return (image) => fits[at(column, image)] === true;
 }
 
 function at<T>(column: readonly T[], index: number): T {

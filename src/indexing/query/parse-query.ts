@@ -38,12 +38,11 @@ export function parseQuery(text: string): Query {
     const equals = parameter.indexOf('=');
     const name = decode(equals === -1 ? parameter : parameter.slice(0, equals));
     const value = equals === -1 ? '' : decode(parameter.slice(equals + 1));
-    const known = byName.get(name);
-    if (known === undefined) byName.set(name, { condition: parseName(name), values: new Set([value]) });
-    else known.values.add(value);
-    if (name.endsWith(':exists') && value !== '1') {
+    const { condition, values } = byName.get(name) ?? { condition: parseName(name), values: new Set<string>() };
+    if (condition.operator === 'exists' && value !== '1') {
       throw new QueryError(400, `${quoted(name)} takes the value 1 alone, not ${quoted(value)}.`);
     }
+    byName.set(name, { condition, values: values.add(value) });
   }
 
   const conditions = [...byName]
@@ -56,13 +55,11 @@ export function parseQuery(text: string): Query {
 function parseName(name: string): Omit<Condition, 'values'> {
   if (name === 'repository' || name === 'tag' || name === 'os' || name === 'architecture') return { field: name, operator: 'is' };
   if (name === 'tag:matches') return { field: 'tag', operator: 'matches' };
-  const [, field, rest] = /^(label|annotation):([^]+)$/.exec(name) ?? [];
-  if (field === undefined || rest === undefined) {
+  const [, field, key, operator = 'is'] = /^(label|annotation):([^]+?)(?::(exists|matches))?$/.exec(name) ?? [];
+  if (field === undefined || key === undefined || /^:(?:exists|matches)$/.test(key)) {
     throw new QueryError(400, `The query parameter ${quoted(name)} is not known. Known are ${KNOWN}.`);
   }
-  const [, key, operator] = /^([^]+):(exists|matches)$/.exec(rest) ?? [];
-  if (key === undefined) return { field: field as Field, key: rest, operator: 'is' };
-  return { field: field as Field, key, operator: operator as 'exists' | 'matches' };
+  return { field: field as Field, key, operator: operator as Condition['operator'] };
 }
 
 function decode(text: string): string {

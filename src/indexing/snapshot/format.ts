@@ -6,7 +6,7 @@
  */
 import type { Encoding } from './encodings.ts';
 
-export const MAGIC = Buffer.from('RGIDX003', 'latin1');
+export const MAGIC = Buffer.from('RGIDX004', 'latin1');
 export const HASH_LENGTH = 32;
 export const TRAILER_LENGTH = HASH_LENGTH + 4 + MAGIC.length;
 
