@@ -18,6 +18,8 @@ export const TooManyRequests = createError('REGINDEXER_TOO_MANY_REQUESTS', 'At m
 /** What was asked for was tried, and did not succeed. */
 export const RebuildFailed = createError('REGINDEXER_REBUILD_FAILED', 'The rebuild failed, and will be tried again: %s', 502);
 
+/** Connections are still served, but nothing new is begun. */
+export const Stopping = createError('REGINDEXER_STOPPING', 'The server is stopping; ask again in a moment.', 503);
 /** The request ended before all of it was there. */
 export const RequestAborted = createError('REGINDEXER_REQUEST_ABORTED', 'The request ended before its body did.', 400);
 /** A body of a type that is not taken. */

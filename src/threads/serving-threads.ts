@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { Snapshot } from '../indexing/snapshot/snapshot.ts';
 import type { Answer, AnswerQuery, Question } from '../server/answers.ts';
 import { Answers } from '../server/answers.ts';
-import type { ForwardedReply, ForwardedRequest } from '../server/routes/forward.ts';
+import type { Forward, ForwardedRequest } from '../server/routes/forward.ts';
 import { answerForwarded } from '../server/routes/forward.ts';
 import { TooBusy } from '../server/server-error.ts';
 import type { CommonServerOptions } from '../server/server.ts';
@@ -27,7 +27,7 @@ export interface ServeOptions extends Omit<CommonServerOptions, 'logger' | 'inde
 /** What the threads ask the first one for. */
 export interface MainMethods {
   answer(signal: AbortSignal, question: Question): Promise<Answer | 'whole' | 'busy'>;
-  forward(signal: AbortSignal, request: ForwardedRequest): Promise<ForwardedReply>;
+  forward(signal: AbortSignal, request: ForwardedRequest): ReturnType<Forward>;
   [method: string]: (signal: AbortSignal, ...args: never[]) => unknown;
 }
 

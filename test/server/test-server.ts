@@ -134,10 +134,24 @@ export interface LogLine {
   readonly [field: string]: unknown;
 }
 
+export interface MemoryLog {
+  readonly log: LogLine[];
+  readonly logger: Logger;
+  /** The next line whose message fits. */
+  readonly logged: (message: RegExp) => Promise<LogLine>;
+}
+
 /** A log that is kept, down to what is for debugging. */
-export function memoryLog(): { log: LogLine[]; logger: Logger } {
+export function memoryLog(): MemoryLog {
   const log: LogLine[] = [];
-  return { log, logger: pino({ level: 'trace' }, { write: (line) => log.push(JSON.parse(line) as LogLine) }) };
+  const awaited = new Map<RegExp, (line: LogLine) => void>();
+  const write = (text: string): void => {
+    const line = JSON.parse(text) as LogLine;
+    log.push(line);
+    for (const [message, resolve] of awaited) if (message.test(line.msg)) resolve(line);
+  };
+  const logged = (message: RegExp): Promise<LogLine> => new Promise((resolve) => awaited.set(message, resolve));
+  return { log, logger: pino({ level: 'trace' }, { write }), logged };
 }
 
 /** What the header `Authorization` says with a token. */

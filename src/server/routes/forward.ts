@@ -1,7 +1,8 @@
 /** The routes that only one thread can answer, in the others: they hand the request over and send on what comes back. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { errorCodes } from 'fastify';
 import { letWait } from '../let-wait.ts';
-import { RequestAborted } from '../server-error.ts';
+import { RequestAborted, Stopping } from '../server-error.ts';
 
 const EVENT_STREAM = '/api/events';
 /** What these need is in one thread. */
@@ -25,7 +26,8 @@ export interface ForwardedReply {
   readonly body: Uint8Array;
 }
 
-export type Forward = (request: ForwardedRequest) => Promise<ForwardedReply>;
+/** `'stopping'` if there will be no answer any more. */
+export type Forward = (request: ForwardedRequest) => Promise<ForwardedReply | 'stopping'>;
 
 /** @param bodyLimit the other side's, in bytes */
 export function forwardRoutes(app: FastifyInstance, forward: Forward, bodyLimit: number): void {
@@ -40,6 +42,7 @@ export function forwardRoutes(app: FastifyInstance, forward: Forward, bodyLimit:
       remoteAddress: request.socket.remoteAddress ?? '',
       body,
     });
+    if (answer === 'stopping') throw new Stopping();
     reply.code(answer.statusCode).headers(endToEnd(answer.headers));
     if (answer.headers['content-length'] !== undefined) reply.header('content-length', answer.headers['content-length']);
     // The rest of a body that is too long is not waited for.
@@ -51,14 +54,13 @@ export function forwardRoutes(app: FastifyInstance, forward: Forward, bodyLimit:
 }
 
 /** Has `app` answer a request that another thread hands over. */
-export async function answerForwarded(app: FastifyInstance, { method, url, headers, remoteAddress, body }: ForwardedRequest): Promise<ForwardedReply> {
-  const reply = await app.inject({
-    method: method as 'GET',
-    url,
-    headers,
-    remoteAddress,
-    ...(body.length > 0 && { payload: Buffer.from(body) }),
+export async function answerForwarded(app: FastifyInstance, { method, url, headers, remoteAddress, body }: ForwardedRequest): ReturnType<Forward> {
+  const injected = { method: method as 'GET', url, headers, remoteAddress, ...(body.length > 0 && { payload: Buffer.from(body) }) };
+  const reply = await app.inject(injected).catch((error: unknown) => {
+    if (error instanceof errorCodes.FST_ERR_REOPENED_CLOSE_SERVER) return undefined;
+    throw error;
   });
+  if (reply === undefined) return 'stopping';
   return { statusCode: reply.statusCode, headers: endToEnd(reply.headers, ['content-length']), body: reply.rawPayload };
 }
 

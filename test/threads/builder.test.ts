@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { test, type TestContext } from 'node:test';
+import type { Worker } from 'node:worker_threads';
+import { snapshotsDir } from '../../src/build.ts';
+import { snapshotPath } from '../../src/indexing/indexer.ts';
+import { EVERYTHING, type RebuildProgress } from '../../src/indexing/rebuild.ts';
+import { Snapshot } from '../../src/indexing/snapshot/snapshot.ts';
+import { Builder } from '../../src/threads/builder.ts';
+import { ThreadEnded } from '../../src/threads/calls.ts';
+import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
+import { defineIndex } from '../indexing/test-state.ts';
+
+interface Setup {
+  readonly builder: Builder;
+  readonly registry: string;
+  readonly stateDir: string;
+  readonly published: string[];
+  readonly warnings: string[];
+  readonly exits: Error[];
+}
+
+/** A builder over a copy of the samples. */
+async function setUp(t: TestContext): Promise<Setup> {
+  const folder = await mkdtemp(join(tmpdir(), 'regindexer-builder-'));
+  await cp(SAMPLE_IMAGES, join(folder, 'images'), { recursive: true });
+  const registry = `oci:${join(folder, 'images')}`;
+  const stateDir = join(folder, 'state');
+  const [published, warnings, exits]: [string[], string[], Error[]] = [[], [], []];
+  const builder = new Builder(
+    {
+      stateDir, iconsDir: join(folder, 'icons'), iconsUri: 'icons/', cleanFilesAfter: 1000,
+      registries: [{ id: registry, concurrency: 4, timeout: 1000 }],
+      definitions: [defineIndex({ registry })],
+    },
+    { onPublished: (index) => published.push(index), onWarning: (message) => warnings.push(message), onExit: (error) => exits.push(error) },
+  );
+  t.after(async () => {
+    await builder.close();
+    await rm(folder, { recursive: true });
+  });
+  return { builder, registry, stateDir, published, warnings, exits };
+}
+
+test('it builds in a thread of its own, and tells of it', async (t) => {
+  const { builder, registry, stateDir, published, warnings } = await setUp(t);
+  await builder.refresh();
+  const progress: RebuildProgress[] = [];
+  const result = await builder.rebuild(registry, EVERYTHING, { onProgress: (at) => progress.push(at) });
+  assert.deepEqual([result.repositories, result.newImages, result.failures], [3, 3, []]);
+  assert.equal(published.at(-1), 'apps');
+  assert.ok(progress.length > 0);
+  const snapshot = await Snapshot.open(snapshotPath(snapshotsDir(stateDir), 'apps'));
+  t.after(() => snapshot.close());
+  assert.equal(snapshot.document('')?.images, 3);
+  assert.deepEqual([await builder.knowsRepository('apps/hello'), await builder.knowsRepository('apps/none')], [true, false]);
+  await assert.rejects(builder.rebuild('http://other.example.org', EVERYTHING), /no registry http:\/\/other\.example\.org is configured/);
+  assert.deepEqual(warnings, []);
+});
+
+test('a thread that dies is told of, and the next rebuild starts another', async (t) => {
+  const { builder, registry, exits } = await setUp(t);
+  const started = once(process, 'worker') as Promise<[Worker]>;
+  await builder.rebuild(registry, EVERYTHING);
+  const [worker] = await started;
+  const rebuild = assert.rejects(builder.rebuild(registry, EVERYTHING), ThreadEnded);
+  await worker.terminate();
+  await rebuild;
+  assert.equal(exits.length, 1);
+  const again = await builder.rebuild(registry, EVERYTHING);
+  assert.deepEqual([again.newImages, again.failures], [0, []], 'what was known is known');
+});
+
+test('an abort ends a rebuild', async (t) => {
+  const { builder, registry } = await setUp(t);
+  await assert.rejects(builder.rebuild(registry, EVERYTHING, { signal: AbortSignal.abort() }), /abort/);
+  assert.equal((await builder.rebuild(registry, EVERYTHING)).newImages, 3);
+});
