@@ -27,6 +27,8 @@ export class IconStore {
 
   /** Looks which icons there are. Call it before a series of {@link store}: what somebody has removed is then written again. */
   async list(): Promise<void> {
+    await Promise.all(this.#writing);
+    this.#failures = [];
     const present = new Set<string>();
     const folders = await subfolders(this.#folder);
     for (const folder of folders) for (const name of await readdir(join(this.#folder, folder))) present.add(`${folder}/${name}`);
@@ -57,7 +59,7 @@ export class IconStore {
 
   /**
    * Resolves when all icons that were handed over are on disk.
-   * @throws the first failure since the last call, naming the file.
+   * @throws the first failure since the last {@link list}, naming the file.
    */
   async settled(): Promise<void> {
     await Promise.all(this.#writing);

@@ -2,7 +2,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CatalogError } from '../catalog/catalog-error.ts';
-import type { Catalog } from '../catalog/catalog.ts';
+import type { Catalog, Image } from '../catalog/catalog.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
 import type { AppChanges } from './appdata/app-changes.ts';
@@ -111,6 +111,7 @@ export class Indexer {
       scope,
       concurrency: this.#options.concurrency(registry),
       onProgress: report,
+      onImage: this.#iconWriter(definitions),
       signal,
     });
     if (!scanned.failures.some(isOfRegistry)) this.#recordScanned(registry, definitions, scope);
@@ -149,6 +150,20 @@ export class Indexer {
     // Another registry's scan may have written images to which no tag leads yet.
     if (options.scope.indexes === 'all' && result.failures.length === 0 && this.#scans === 0) this.#options.catalog.prune();
     return result;
+  }
+
+  /** Writes the icons of an image while the registry is waited for; rendering then finds them there. */
+  #iconWriter(definitions: readonly IndexDefinition[]): (image: Image) => Promise<void> {
+    const extracting = definitions.filter(({ extractIcons }) => extractIcons);
+    let listed: Promise<void> | undefined;
+    return async (image) => {
+      const showing = extracting.filter(({ architectures }) => architectures?.includes(image.architecture) !== false);
+      if (showing.length === 0) return;
+      // Where icons cannot be written, rendering says so.
+      await (listed ??= this.#icons.list().catch(ignore));
+      for (const definition of showing) renderImage(image, { definition, storeIcon: (png) => this.#icons.store(png), onWarning: ignore });
+      await this.#icons.ready();
+    };
   }
 
   /** Registries are scanned side by side, but indexes rendered and icons removed one by one: it bounds memory, and no icon goes that is being named. */

@@ -24,6 +24,8 @@ export interface ScanOptions {
   /** Repositories, and tags within each, that are read at once. */
   readonly concurrency: number;
   readonly onProgress?: (progress: ScanProgress) => void;
+  /** Told of each image that was not known before; the scan waits for it. */
+  readonly onImage?: (image: Image) => Promise<void>;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -275,6 +277,7 @@ class Scan {
       return true;
     }
     const image: Image = { mediaType, digest, size, annotations, ...config };
+    await this.#options.onImage?.(image);
     this.#images.done++;
     this.#write(charactersOf(image.labels) + charactersOf(image.annotations), () => {
       this.#catalog.putImage(image);

@@ -47,7 +47,7 @@ export function randomIcon(name: string, bytes: number): Buffer {
   return Buffer.concat(chunks).subarray(0, bytes);
 }
 
-/** The config of app `number`, in one of its versions, for one architecture. */
+/** The config of app `number`, in one of its versions, for one architecture; its icons are the same for all, as in a real build. */
 export function randomConfig(number: number, version: number, architecture: string, size: ImageSize = USUAL_SIZE): ImageConfig {
   const random = randomNumbers(number * 31 + version);
   const id = `org.example.App${String(number).padStart(5, '0')}`;
@@ -56,7 +56,7 @@ export function randomConfig(number: number, version: number, architecture: stri
   let appdata = `<?xml version="1.0" encoding="UTF-8"?>\n<components version="0.8"><component type="desktop"><id>${id}</id><name>App ${number}</name><summary>${words(6)}</summary><description>`;
   while (appdata.length < size.appdata - 60) appdata += `<p>${words(25)}</p>\n`;
   appdata += '</description></component></components>';
-  const icon = (pixels: number, bytes: number): string => `data:image/png;base64,${randomIcon(`${id} ${version} ${architecture} ${pixels}`, bytes).toString('base64')}`;
+  const icon = (pixels: number, bytes: number): string => `data:image/png;base64,${randomIcon(`${id} ${version} ${pixels}`, bytes).toString('base64')}`;
   return {
     os: 'linux',
     architecture,

@@ -11,7 +11,7 @@ export type Compression = Exclude<Encoding, 'identity'>;
 export type Levels = Readonly<Record<Compression, number>>;
 
 const SMALL = 1024 * 1024;
-const LARGE = 32 * 1024 * 1024;
+const LARGE = 8 * 1024 * 1024;
 
 /**
  * Levels by the size of the document: what is small is made as compact as it gets, what is large must be ready in seconds.
