@@ -3,18 +3,23 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { BuildOptions } from '../build.ts';
 import { Build } from '../build.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
+import type { RequestCount } from '../registry/http/transport/request-counts.ts';
+import { RequestCounts } from '../registry/http/transport/request-counts.ts';
 import { answerCalls } from './calls.ts';
 
 export type BuildEvent =
   /** A new snapshot of the index is in place. */
   | { readonly type: 'published'; readonly index: string }
   | { readonly type: 'progress'; readonly registry: string; readonly progress: RebuildProgress }
+  /** Requests since the last such event. */
+  | { readonly type: 'requests'; readonly counts: readonly RequestCount[] }
   | { readonly type: 'warning'; readonly message: string };
 
 /** Progress is told at most this often, in milliseconds. */
 const PROGRESS_INTERVAL = 100;
 
 let build: Promise<Build> | undefined;
+let requests: RequestCounts | undefined;
 
 const methods = {
   /** Brings every index up to date with what the catalog holds. */
@@ -29,8 +34,13 @@ const methods = {
       if (now - last < PROGRESS_INTERVAL) return;
       last = now;
       send({ type: 'progress', registry, progress });
+      sendCounts();
     };
-    return (await opened()).rebuild(registry, scope, { onProgress, onPublished, signal });
+    try {
+      return await (await opened()).rebuild(registry, scope, { onProgress, onPublished, signal });
+    } finally {
+      sendCounts();
+    }
   },
 
   async knowsRepository(signal: AbortSignal, name: string): Promise<boolean> {
@@ -53,9 +63,17 @@ function opened(): Promise<Build> {
   return build;
 }
 
+function sendCounts(): void {
+  const counts = requests?.take() ?? [];
+  if (counts.length > 0) send({ type: 'requests', counts });
+}
+
 function onPublished(index: string): void {
   send({ type: 'published', index });
 }
 
 let send: (event: BuildEvent) => void = () => undefined;
-if (parentPort) send = answerCalls(parentPort, methods);
+if (parentPort) {
+  send = answerCalls(parentPort, methods);
+  requests = new RequestCounts((workerData as BuildOptions).registries.map(({ id }) => id));
+}

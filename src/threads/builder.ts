@@ -1,6 +1,7 @@
 /** The build thread, seen from the thread that serves. */
 import type { BuildOptions } from '../build.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
+import type { RequestCount } from '../registry/http/transport/request-counts.ts';
 import type { BuildEvent, BuildMethods } from './build-thread.ts';
 import { Calls, unlessEnded } from './calls.ts';
 import { startThread } from './start-thread.ts';
@@ -18,6 +19,8 @@ export class Builder {
   readonly #options: BuildOptions;
   readonly #events: BuilderEvents;
   readonly #progress = new Map<string, (progress: RebuildProgress) => void>();
+  /** Since the start, by registry and status. */
+  readonly #requests = new Map<string, RequestCount>();
   #calls: Calls<BuildMethods, BuildEvent> | undefined;
 
   constructor(options: BuildOptions, events: BuilderEvents) {
@@ -43,6 +46,11 @@ export class Builder {
   /** Says whether the catalog or a registry has the repository; yes if a registry cannot be asked. */
   knowsRepository(name: string): Promise<boolean> {
     return this.#started().call('knowsRepository', [name]);
+  }
+
+  /** Requests to registries so far. */
+  registryRequests(): Iterable<RequestCount> {
+    return this.#requests.values();
   }
 
   /** Closes the catalog and ends the thread. */
@@ -71,6 +79,12 @@ export class Builder {
         break;
       case 'progress':
         this.#progress.get(event.registry)?.(event.progress);
+        break;
+      case 'requests':
+        for (const { registry, status, count } of event.counts) {
+          const key = `${registry} ${status}`;
+          this.#requests.set(key, { registry, status, count: count + (this.#requests.get(key)?.count ?? 0) });
+        }
         break;
       case 'warning':
         this.#events.onWarning(event.message);

@@ -1,0 +1,57 @@
+/** Counts the requests of this thread by registry and by the status of the answer, as undici tells of them. */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+
+export interface RequestCount {
+  /** The `id` of a registry, or `other` for what it leads to: token servers and stores of blobs. */
+  readonly registry: string;
+  /** The HTTP status, or `error` where none came. */
+  readonly status: string;
+  readonly count: number;
+}
+
+const OTHER = 'other';
+const ANSWERED = 'undici:request:headers';
+const FAILED = 'undici:request:error';
+
+/** What undici publishes (its `docs/api/DiagnosticsChannel.md`). */
+interface Published {
+  readonly request: { readonly origin?: string | URL };
+  readonly response?: { readonly statusCode: number };
+}
+
+export class RequestCounts implements Disposable {
+  readonly #registries: ReadonlyMap<string, string>;
+  #counts = new Map<string, RequestCount>();
+
+  /** @param registries the ids of registries; those that are no URLs are never asked over HTTP */
+  constructor(registries: Iterable<string>) {
+    this.#registries = new Map(Array.from(registries).flatMap((id) => (/^https?:/.test(id) ? [[new URL(id).origin, id] as const] : [])));
+    subscribe(ANSWERED, this.#onAnswer);
+    subscribe(FAILED, this.#onError);
+  }
+
+  /** What was counted since this was last called. */
+  take(): readonly RequestCount[] {
+    const counts = [...this.#counts.values()];
+    this.#counts = new Map();
+    return counts;
+  }
+
+  [Symbol.dispose](): void {
+    unsubscribe(ANSWERED, this.#onAnswer);
+    unsubscribe(FAILED, this.#onError);
+  }
+
+  readonly #onAnswer = (message: unknown): void => {
+    const { request, response } = message as Published;
+    this.#count(request, String(response?.statusCode ?? 'error'));
+  };
+
+  readonly #onError = (message: unknown): void => this.#count((message as Published).request, 'error');
+
+  #count({ origin = '' }: Published['request'], status: string): void {
+    const registry = this.#registries.get(String(origin).replace(/\/$/, '')) ?? OTHER;
+    const key = `${registry} ${status}`;
+    this.#counts.set(key, { registry, status, count: (this.#counts.get(key)?.count ?? 0) + 1 });
+  }
+}
