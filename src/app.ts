@@ -13,6 +13,7 @@ import { Snapshot } from './indexing/snapshot/snapshot.ts';
 import { LayoutRegistrySource } from './registry/layout/layout-registry-source.ts';
 import { LAYOUTS } from './registry/registry-id.ts';
 import { gracefulClose } from './server/graceful-close.ts';
+import { publication } from './publication.ts';
 import { PublishedIndex } from './server/published-index.ts';
 import { createServer } from './server/server.ts';
 import { Builder } from './threads/builder.ts';
@@ -107,6 +108,7 @@ class Starting {
       defaultIndex: this.#config.defaultIndex,
       iconsDir: this.#config.iconsDir,
       iconsUri: this.#config.iconsUri,
+      publication: await publication(this.#config),
     };
     const server = await createServer({
       ...common,
@@ -132,6 +134,8 @@ class Starting {
         rebuilds: () => this.#queue.recent(),
         bus: () => bus?.status(),
       },
+      rebuildEvents: this.#queue,
+      registryRequests: () => this.#builder.registryRequests(),
     });
     const stop = gracefulClose(server);
     const port = await this.#listen(server, {

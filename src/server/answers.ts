@@ -1,5 +1,7 @@
 /** Answers to questions that no document is kept for: each worked out once, the last ones kept. */
 import { LRUCache } from 'lru-cache';
+import type { AppView } from '../indexing/appdata/app-views.ts';
+import { viewKey } from '../indexing/appdata/app-views.ts';
 import type { Query } from '../indexing/query/query.ts';
 import type { Encoding } from '../indexing/snapshot/encodings.ts';
 import { TooBusy } from './server-error.ts';
@@ -10,6 +12,8 @@ export interface Question {
   /** The `etag` of the snapshot that is asked. */
   readonly snapshot: string;
   readonly query: Query;
+  /** Asks for this instead of the images of the query. */
+  readonly view?: AppView;
   readonly encoding: Encoding;
   /** It will be asked again. */
   readonly keep: boolean;
@@ -46,6 +50,8 @@ export class Answers {
   readonly #maxWaiting: number;
   readonly #kept: LRUCache<string, Answer | 'whole'>;
   readonly #waiting = new Map<string, Promise<Answer | 'whole'>>();
+  #hits = 0;
+  #misses = 0;
 
   constructor({ answer, maxBytes = MAX_ANSWER_BYTES, maxWaiting = MAX_WAITING_ANSWERS }: AnswersOptions) {
     this.#answer = answer;
@@ -56,14 +62,23 @@ export class Answers {
     });
   }
 
+  /** How many questions were answered by what was kept, and how many were not. */
+  counts(): { readonly hits: number; readonly misses: number } {
+    return { hits: this.#hits, misses: this.#misses };
+  }
+
   /**
    * The answer, at once if it is kept. Equal questions at the same time are worked out once.
    * Rejects with TooBusy if too many others wait.
    */
   readonly answer: AnswerQuery = async (question) => {
-    const key = `${question.index} ${question.snapshot} ${question.encoding} ${question.query.canonical}`;
+    const key = `${question.index} ${question.snapshot} ${question.encoding} ${question.view === undefined ? question.query.canonical : viewKey(question.view)}`;
     const kept = this.#kept.get(key);
-    if (kept !== undefined) return kept;
+    if (kept !== undefined) {
+      this.#hits++;
+      return kept;
+    }
+    this.#misses++;
     let waiting = this.#waiting.get(key);
     if (waiting === undefined) {
       if (this.#waiting.size >= this.#maxWaiting) throw new TooBusy();

@@ -1,5 +1,11 @@
 /** Whether a client has what would be sent (RFC 9110, section 13.1). */
+import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+
+/** A strong entity tag for a text, quotes included. */
+export function entityTagOf(text: string): string {
+  return `"${createHash('sha256').update(text).digest('base64url')}"`;
+}
 
 /**
  * Says whether a GET or HEAD with these headers is answered by 304. `If-None-Match` is compared weakly and beats

@@ -5,18 +5,28 @@ import type { Logger } from 'pino';
 import { AcceptEncoding } from './accept-encoding.ts';
 import type { AnswerQuery } from './answers.ts';
 import { Answers } from './answers.ts';
+import { AppViews } from './app-views.ts';
 import { allow, supportAllMethods } from './plugins/allow.ts';
 import { errors, sendError } from './plugins/errors.ts';
+import type { Publication } from './public-index.ts';
 import type { PublishedIndex } from './published-index.ts';
+import { apiRoutes } from './routes/api.ts';
 import type { PullSource } from './routes/distribution.ts';
 import { distributionRoutes } from './routes/distribution.ts';
 import type { EventCounts, EventRoutesOptions } from './routes/events.ts';
 import { eventRoutes } from './routes/events.ts';
+import { flatpakFileRoutes } from './routes/flatpak-files.ts';
 import type { Forward } from './routes/forward.ts';
 import { forwardRoutes } from './routes/forward.ts';
 import { healthRoutes } from './routes/health.ts';
 import { iconPrefixes, iconRoutes } from './routes/icons.ts';
 import { indexRoutes } from './routes/indexes.ts';
+import type { MetricsRoutesOptions } from './routes/metrics.ts';
+import { metricsRoutes } from './routes/metrics.ts';
+import { openapiRoutes } from './routes/openapi.ts';
+import { pageRoutes } from './routes/page.ts';
+import type { RebuildEvents } from './routes/rebuild-events.ts';
+import { rebuildEventRoutes } from './routes/rebuild-events.ts';
 import type { ReindexRoutesOptions } from './routes/reindex.ts';
 import { reindexRoutes } from './routes/reindex.ts';
 import type { StatusRoutesOptions } from './routes/status.ts';
@@ -41,6 +51,8 @@ export interface CommonServerOptions {
   readonly iconsUri: string;
   /** What `/v2/` serves; nothing if there are none. */
   readonly pullSources: readonly PullSource[];
+  /** What people are shown: the page, and what stands behind it. Without, none of it is served. */
+  readonly publication?: Publication;
   /** For clients that are slow on purpose, in milliseconds; {@link PATIENCE} unless given. */
   readonly patience?: number;
 }
@@ -50,6 +62,9 @@ export interface ServerOptions extends CommonServerOptions {
   readonly reindex: ReindexRoutesOptions;
   readonly events: Omit<EventRoutesOptions, 'counts'>;
   readonly status: Omit<StatusRoutesOptions, 'indexes' | 'events'>;
+  /** The rebuilds as they happen, for the page and for figures. Without, neither is told of them. */
+  readonly rebuildEvents?: RebuildEvents;
+  readonly registryRequests?: MetricsRoutesOptions['registryRequests'];
 }
 
 /** A server that has another one answer what only that can. */
@@ -65,6 +80,8 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: options.trustProxy as boolean,
+    // Requests are not logged, so they need no logger of their own.
+    childLoggerFactory: (logger: unknown) => logger as never,
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: patience,
     forceCloseConnections: 'idle',
@@ -85,18 +102,28 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
   errors(app);
   const allowNoOther = allow(app);
 
+  const answers = new Answers({ answer: options.answer });
+  const acceptEncoding = new AcceptEncoding();
+  const events: EventCounts = { triggered: 0, ignored: 0, malformed: 0 };
+  if (!('forward' in options)) {
+    const { status: { version, bus }, rebuildEvents, registryRequests = () => [] } = options;
+    await openapiRoutes(app, version);
+    if (rebuildEvents !== undefined) {
+      metricsRoutes(app, { version, indexes, rebuilds: rebuildEvents, bus, events, answers: () => answers.counts(), registryRequests });
+      rebuildEventRoutes(app, rebuildEvents);
+    }
+  }
   healthRoutes(app, indexes);
   indexRoutes(app, {
     indexes,
     defaultIndex,
-    answers: new Answers({ answer: options.answer }),
-    acceptEncoding: new AcceptEncoding(),
+    answers,
+    acceptEncoding,
   });
   iconRoutes(app, { iconsDir: options.iconsDir, prefixes: iconPrefixes(options.iconsUri, indexes.keys()) });
   if ('forward' in options) forwardRoutes(app, options.forward, MAX_BODY_BYTES);
   else {
     await app.register(async (scope) => reindexRoutes(scope, options.reindex));
-    const events: EventCounts = { triggered: 0, ignored: 0, malformed: 0 };
     await app.register(async (scope) => eventRoutes(scope, { ...options.events, counts: events }));
     statusRoutes(app, { ...options.status, indexes, events });
   }
@@ -104,6 +131,14 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
     await app.register(async (scope) => {
       distributionRoutes(scope, pullSources);
     });
+  }
+
+  if (options.publication !== undefined) {
+    const { publication, iconsUri } = options;
+    const views = new AppViews(answers);
+    apiRoutes(app, { indexes, defaultIndex, views, acceptEncoding });
+    flatpakFileRoutes(app, { indexes, publication, views });
+    await app.register(async (scope) => pageRoutes(scope, { indexes, defaultIndex, publication, views, iconsUri }));
   }
 
   allowNoOther();

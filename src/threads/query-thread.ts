@@ -1,7 +1,9 @@
 /** The thread that works out answers, so that the thread that sends them never waits for one. */
 import { parentPort } from 'node:worker_threads';
+import type { AppView } from '../indexing/appdata/app-views.ts';
+import { viewApps } from '../indexing/appdata/app-views.ts';
 import type { Answer as ComposedAnswer } from '../indexing/query/answer-query.ts';
-import { answerQuery } from '../indexing/query/answer-query.ts';
+import { answerQuery, composeAnswer } from '../indexing/query/answer-query.ts';
 import type { Query } from '../indexing/query/query.ts';
 import type { Encoding } from '../indexing/snapshot/encodings.ts';
 import type { SharedSnapshot } from '../indexing/snapshot/snapshot.ts';
@@ -28,11 +30,12 @@ const methods = {
   },
 
   /** `'whole'` if the answer is all that the snapshot with the etag `asked` holds. */
-  async answer(_signal: AbortSignal, index: string, asked: string, query: Query, encoding: Encoding): Promise<SharedAnswer | 'whole'> {
+  async answer(_signal: AbortSignal, index: string, asked: string, question: Query | AppView, encoding: Encoding): Promise<SharedAnswer | 'whole'> {
     const snapshot = await snapshots.get(index);
     if (snapshot === undefined) throw new RangeError(`no index ${index}`);
     const answer = await snapshot.reading(async () => {
-      const answered = await answerQuery(snapshot, query, encoding);
+      if (!('conditions' in question)) return composeAnswer(Buffer.from(JSON.stringify(await viewApps(snapshot, question))), encoding);
+      const answered = await answerQuery(snapshot, question, encoding);
       return answered === 'whole' && snapshot.etag !== asked ? wholeOf(snapshot, encoding) : answered;
     });
     if (answer === 'whole') return answer;

@@ -1,0 +1,125 @@
+/** Asks the server. */
+
+/** @typedef {import('../src/indexing/appdata/app-list.ts').AppEntry} AppEntry */
+/** @typedef {import('../src/indexing/appdata/app-details.ts').AppDetails} AppDetails */
+/** @typedef {import('../src/indexing/appdata/app-changes.ts').AppChanges} AppChanges */
+/** @typedef {{ name: string, title: string, comment?: string, description?: string, homepage?: string }} IndexTexts */
+/** @typedef {{ base: string | null, indexes: IndexTexts[] }} Known */
+/** @typedef {AppEntry & { index: string }} ListedApp */
+
+/**
+ * @typedef {object} RebuildView
+ * @property {string} id
+ * @property {string} [registry]
+ * @property {'queued' | 'running' | 'done' | 'failed'} state
+ * @property {string[]} reasons
+ * @property {number} otherReasons
+ * @property {string} queuedAt
+ * @property {string} [dueAt]
+ * @property {string} [startedAt]
+ * @property {string} [finishedAt]
+ * @property {import('../src/indexing/rebuild.ts').RebuildProgress} [progress]
+ * @property {{ repositories: number, requests: number, newImages: number, failed: number, failures: { repository?: string, error: string }[], indexes: import('../src/indexing/rebuild.ts').IndexResult[] }} [result]
+ * @property {string} [error]
+ */
+
+/**
+ * @typedef {object} Status
+ * @property {string} version
+ * @property {string} startedAt
+ * @property {{ name: string, registry: string, ready: boolean, images?: number, bytes?: number, modified?: string, lastRebuild?: { state: string, finishedAt: string, seconds: number, warnings?: string[], error?: string } }[]} indexes
+ * @property {RebuildView[]} rebuilds
+ * @property {{ state: string, url?: string, since: string, destinations: string[], messages: { triggered: number, ignored: number, malformed: number }, reconnects: number, lastError?: { message: string, at: string } } | null} bus
+ * @property {{ triggered: number, ignored: number, malformed: number }} events
+ */
+
+/** What the server said instead of an answer, in words for people. */
+export class Refusal extends Error {
+  /**
+   * @param {number} status 0 if it did not answer at all
+   * @param {string} message
+   */
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** What the page knows from the start: the indexes and their texts. */
+export function known() {
+  return /** @type {Known} */ (JSON.parse(document.body.dataset['known'] ?? ''));
+}
+
+/** Where the server is for others, without a slash at its end. */
+export function base() {
+  return known().base ?? location.origin;
+}
+
+/**
+ * @template T
+ * @param {string} path
+ * @param {RequestInit} [options]
+ * @returns {Promise<T>}
+ */
+async function ask(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw new Refusal(0, 'The server does not answer. It may be restarting, or the network may be down.');
+  }
+  const body = await response.json().catch(() => null);
+  if (!response.ok) throw new Refusal(response.status, body?.message ?? `The server answered ${response.status}.`);
+  if (body === null) throw new Refusal(response.status, 'The server sent something that cannot be read.');
+  return body;
+}
+
+/**
+ * The apps of an index, each with the name of the index.
+ * @param {string} index
+ * @returns {Promise<ListedApp[]>}
+ */
+export async function fetchApps(index) {
+  /** @type {{ apps: AppEntry[] }} */
+  const { apps } = await ask(`/api/apps?index=${encodeURIComponent(index)}`);
+  return apps.map((app) => ({ ...app, index }));
+}
+
+/**
+ * @param {string} id
+ * @param {string} index
+ * @returns {Promise<AppDetails>}
+ */
+export function fetchApp(id, index) {
+  return ask(`/api/apps/${encodeURIComponent(id)}?index=${encodeURIComponent(index)}`);
+}
+
+/** @returns {Promise<Status>} */
+export function fetchStatus() {
+  return ask('/status');
+}
+
+/**
+ * Asks for a rebuild of one index, or of everything.
+ * @param {string} token
+ * @param {string | undefined} index
+ * @returns {Promise<RebuildView>}
+ */
+export function requestRebuild(token, index) {
+  return ask('/reindex', {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify(index === undefined ? {} : { index }),
+  });
+}
+
+/**
+ * The address of an icon that an index names; undefined for none, and for what no picture is loaded from.
+ * @param {string} icon
+ * @param {string} index
+ */
+export function iconAddress(icon, index) {
+  if (icon === '') return undefined;
+  const url = URL.parse(icon, `${location.origin}/${encodeURIComponent(index)}/index/static`);
+  return url !== null && (url.protocol === 'http:' || url.protocol === 'https:' || icon.startsWith('data:image/png;')) ? url.href : undefined;
+}

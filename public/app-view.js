@@ -1,0 +1,194 @@
+/** All about one app, and three ways to install it. */
+import { base, fetchApp, known, Refusal } from './api.js';
+import { command } from './copy.js';
+import { h } from './dom.js';
+import { counted, day, size } from './format.js';
+import { appIcon } from './icon.js';
+
+/** @typedef {import('./api.js').AppDetails} AppDetails */
+/** @typedef {import('../src/indexing/appdata/app-details.ts').AppImage} AppImage */
+/** @typedef {import('../src/indexing/appdata/appdata.ts').Block} Block */
+/** @typedef {import('../src/indexing/appdata/permissions.ts').Permission} Permission */
+
+const SLOW = 700;
+const KINDS = { app: 'App', runtime: 'Runtime', extension: 'Extension' };
+const GROUPS = /** @type {const} */ ({ network: 'Network', files: 'Files', devices: 'Devices', sockets: 'Display, sound and more', bus: 'Other programs', features: 'Features' });
+
+export class AppView {
+  #heading = h('h1', { tabindex: -1 });
+  element = h('article', { class: 'app' });
+  /** Goes up with each app that is shown, so that a late answer for an older one is passed over. */
+  #showing = 0;
+
+  get heading() {
+    return this.#heading;
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} wanted the name of an index; the first that has the app if it is empty
+   * @param {import('./api.js').ListedApp | undefined} listed what is known of it already
+   * @param {string} back where the list is
+   */
+  async show(id, wanted, listed, back) {
+    const showing = ++this.#showing;
+    const index = wanted || listed?.index || (known().indexes[0]?.name ?? '');
+    this.#heading = h('h1', { tabindex: -1 }, listed?.name ?? id);
+    const backLink = h('p', { class: 'back' }, h('a', { href: back }, '← All apps'));
+    const wait = h('p', { class: 'wait' });
+    this.element.replaceChildren(backLink, h('header', { class: 'hero' }, appIcon(listed ?? { name: id, icon: '' }, index, 128), h('div', {}, this.#heading, h('p', { class: 'summary' }, listed?.summary ?? ''))), wait);
+    const slow = setTimeout(() => (wait.textContent = 'Still loading. The server is slow to answer.'), SLOW);
+    try {
+      const app = await fetchApp(id, index);
+      if (showing === this.#showing) this.#fill(app, index, backLink);
+    } catch (error) {
+      if (showing !== this.#showing) return;
+      const gone = error instanceof Refusal && error.status === 404;
+      wait.replaceWith(
+        h('div', { class: 'notice' }, h('p', {}, gone ? `This app is not in the index “${index}” any more, or never was.` : error instanceof Error ? error.message : String(error)), gone ? h('a', { href: back }, 'See all apps') : h('button', { type: 'button', onclick: () => void this.show(id, wanted, listed, back) }, 'Try again')),
+      );
+    } finally {
+      clearTimeout(slow);
+    }
+  }
+
+  /**
+   * @param {AppDetails} app
+   * @param {string} index
+   * @param {HTMLElement} back
+   */
+  #fill(app, index, back) {
+    this.#heading.textContent = app.name;
+    const focused = document.activeElement === this.#heading;
+    const [best] = app.images;
+    const title = known().indexes.find(({ name }) => name === index)?.title ?? index;
+    this.element.replaceChildren(
+      back,
+      h('header', { class: 'hero' }, appIcon(app, index, 128), h('div', {}, this.#heading, h('p', { class: 'summary' }, app.summary), h('p', { class: 'by' }, app.kind !== 'app' && h('span', { class: 'badge' }, KINDS[app.kind]), app.developer && `by ${app.developer}`))),
+      app.endOfLife !== '' || app.replacedBy !== '' ? endOfLife(app) : '',
+      install(app, index, title),
+      h('div', { class: 'columns' },
+        h('div', {},
+          app.description.length > 0 && section('description', 'About', blocks(app.description)),
+          section('permissions', 'Permissions', permissions(app.permissions)),
+          app.releases.length > 0 && section('versions', 'Versions', h('ol', { class: 'releases' }, app.releases.map(release))),
+        ),
+        section('details', 'Facts', facts(app, best, title)),
+      ),
+      section('images', 'Images', images(app, index)),
+    );
+    // An element that is put elsewhere loses the focus.
+    if (focused) this.#heading.focus({ preventScroll: true });
+  }
+}
+
+/**
+ * @param {string} id
+ * @param {string} title
+ * @param {...(Node | readonly Node[])} children
+ */
+function section(id, title, ...children) {
+  return h('section', { class: id, 'aria-labelledby': `h-${id}` }, h('h2', { id: `h-${id}` }, title), ...children);
+}
+
+/** @param {AppDetails} app */
+function endOfLife({ endOfLife: reason, replacedBy }) {
+  return h('div', { class: 'notice warning', role: 'note' }, h('p', {}, h('strong', {}, 'No longer maintained. '), reason || 'There will be no more updates.', replacedBy !== '' && ` It is replaced by ${replacedBy}.`));
+}
+
+/**
+ * @param {AppDetails} app
+ * @param {string} index
+ * @param {string} title
+ */
+function install({ id, name }, index, title) {
+  const file = `/${encodeURIComponent(index)}/${encodeURIComponent(id)}.flatpakref`;
+  const repo = `/${encodeURIComponent(index)}.flatpakrepo`;
+  return section(
+    'install',
+    'Install',
+    h('div', { class: 'ways' },
+      h('div', {}, h('h3', {}, 'With one click'), h('p', {}, h('a', { class: 'button', href: file }, `Install ${name}`)), h('p', { class: 'hint' }, 'Your software centre opens the file. On most systems that is all.')),
+      h('div', {}, h('h3', {}, 'In a terminal'), command(`flatpak install --user ${base()}${file}`, `the command that installs ${name}`)),
+      h('div', {}, h('h3', {}, `All of ${title}`), command(`flatpak remote-add --user --if-not-exists ${index} ${base()}${repo}`, `the command that adds ${title}`), h('p', { class: 'hint' }, 'Or open ', h('a', { href: repo }, `${index}.flatpakrepo`), ' with your software centre.')),
+    ),
+  );
+}
+
+/** @param {readonly Block[]} description */
+function blocks(description) {
+  return description.map((block) => (block.kind === 'paragraph' ? h('p', {}, block.text) : h(block.kind === 'list' ? 'ul' : 'ol', {}, block.entries.map((entry) => h('li', {}, entry)))));
+}
+
+/** @param {readonly Permission[]} all */
+function permissions(all) {
+  if (all.length === 0) return h('p', { class: 'safe' }, 'It asks for none: it stays within its sandbox.');
+  const dangerous = all.filter(({ dangerous: isDangerous }) => isDangerous).length;
+  const groups = Object.entries(GROUPS).flatMap(([kind, words]) => {
+    const own = all.filter((one) => one.kind === kind);
+    return own.length === 0 ? [] : [h('dt', {}, words), h('dd', {}, h('ul', {}, own.map(permission)))];
+  });
+  return h('div', {}, dangerous > 0 && h('p', { class: 'danger' }, `${counted(dangerous, 'permission')} of these can reach beyond the sandbox.`), h('dl', {}, groups));
+}
+
+/** @param {Permission} permission */
+function permission({ text, dangerous }) {
+  return h('li', dangerous ? { class: 'danger' } : {}, text, dangerous && h('span', { class: 'badge' }, 'Careful'));
+}
+
+/** @param {AppDetails['releases'][number]} release */
+function release({ version, date, notes }) {
+  return h('li', {}, h('h3', {}, version || 'Unnamed version', date !== '' && h('time', { datetime: date }, day(date))), notes.length > 0 ? blocks(notes) : h('p', { class: 'hint' }, 'Nothing was written about this version.'));
+}
+
+/** @param {readonly string[]} values */
+function distinct(values) {
+  return [...new Set(values)].toSorted().join(', ');
+}
+
+/**
+ * @param {AppDetails} app
+ * @param {AppImage | undefined} best
+ * @param {string} title
+ */
+function facts(app, best, title) {
+  /** @type {readonly (readonly [name: string, value: string | Node])[]} */
+  const all = [
+    ['Id', h('code', {}, app.id)],
+    ['Installed size', best !== undefined && best.installedSize > 0 ? size(best.installedSize) : ''],
+    ['Download', best !== undefined && best.downloadSize > 0 ? size(best.downloadSize) : ''],
+    ['Built', best === undefined || best.built === '' ? '' : h('time', { datetime: best.built }, day(best.built))],
+    ['Architectures', distinct(app.images.map(({ architecture }) => architecture))],
+    ['Tags', distinct(app.images.flatMap(({ tags }) => tags))],
+    [app.kind === 'extension' ? 'Extends' : 'Runtime', app.runtime === '' ? '' : h('code', {}, app.runtime)],
+    ['License', app.license],
+    ['Homepage', app.homepage === '' ? '' : h('a', { href: app.homepage, rel: 'noopener noreferrer' }, app.homepage)],
+    ['Index', title],
+  ];
+  return h('dl', { class: 'facts' }, all.flatMap(([name, value]) => (value === '' ? [] : [h('div', {}, h('dt', {}, name), h('dd', {}, value))])));
+}
+
+/**
+ * @param {AppDetails} app
+ * @param {string} index
+ */
+function images({ id, name, images: all }, index) {
+  const row = (/** @type {AppImage} */ image) => {
+    const [tag] = image.tags;
+    const parameters = new URLSearchParams({ ...(tag !== undefined && { tag }), arch: image.architecture });
+    return h(
+      'tr',
+      {},
+      h('th', { scope: 'row' }, image.tags.join(', ') || 'none'),
+      h('td', {}, image.architecture),
+      h('td', {}, image.branch),
+      h('td', {}, image.built === '' ? '' : h('time', { datetime: image.built }, day(image.built))),
+      h('td', {}, image.downloadSize > 0 ? size(image.downloadSize) : ''),
+      h('td', {}, h('code', {}, image.repository)),
+      h('td', {}, h('code', { class: 'digest', title: image.digest, tabindex: 0 }, image.digest)),
+      h('td', {}, h('a', { href: `/${encodeURIComponent(index)}/${encodeURIComponent(id)}.flatpakref?${parameters}`, 'aria-label': `Install ${name}, ${tag ?? 'no tag'}, ${image.architecture}` }, 'Install')),
+    );
+  };
+  const columns = ['Tags', 'Architecture', 'Branch', 'Built', 'Download', 'Repository', 'Digest', 'Install'];
+  return h('div', { class: 'table', role: 'region', 'aria-labelledby': 'h-images', tabindex: 0 }, h('table', {}, h('thead', {}, h('tr', {}, columns.map((column) => h('th', { scope: 'col' }, column)))), h('tbody', {}, all.map(row))));
+}

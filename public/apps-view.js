@@ -1,0 +1,236 @@
+/** The apps to choose from: search, filters, and the grid of those that fit. */
+import { fetchApps, known, Refusal } from './api.js';
+import { announce, h } from './dom.js';
+import { counted, number } from './format.js';
+import { appIcon } from './icon.js';
+import { findApps, valuesOf } from './search.js';
+import { addressOf } from './state.js';
+
+/** @typedef {import('./api.js').ListedApp} ListedApp */
+/** @typedef {import('./state.js').State} State */
+
+/** So many are there at once, the others follow picture by picture of the screen. */
+const AT_ONCE = 48;
+const PER_FRAME = 160;
+/** When to say that an answer takes its time, in milliseconds. */
+const SLOW = 700;
+/** When to ask again for an index that is still being made, in milliseconds. */
+const AGAIN = 2_000;
+/** How long nothing must be typed before the number of results is read out, in milliseconds. */
+const QUIET = 600;
+
+const KINDS = /** @type {const} */ ({ app: 'Apps', runtime: 'Runtimes', extension: 'Extensions' });
+
+export class AppsView {
+  /** @type {readonly ListedApp[]} */
+  #apps = [];
+  /** Cards that were made before. @type {Map<ListedApp, HTMLLIElement>} */
+  #cards = new Map();
+  /** @type {State | undefined} */
+  #state;
+  /** @type {(state: State) => void} */
+  #onChange;
+  /** Goes up with each filling of the grid, so that an older one ends. */
+  #filling = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #quiet;
+  #loaded = false;
+
+  #search = h('input', { type: 'search', id: 'q', placeholder: 'Search apps', autocomplete: 'off', spellcheck: 'false', enterkeyhint: 'search', 'aria-describedby': 'count', oninput: () => this.#changed({ q: this.#search.value }) });
+  #kind = this.#select('kind', 'Kind', 'All kinds', Object.entries(KINDS));
+  #arch = this.#select('arch', 'Architecture', 'All architectures', []);
+  #tag = this.#select('tag', 'Tag', 'All tags', []);
+  #index = this.#select('index', 'Index', 'All indexes', known().indexes.map(({ name, title }) => [name, title]));
+  #sort = this.#select('sort', 'Sort', 'By name', [['newest', 'Newest first']]);
+  #count = h('p', { id: 'count', class: 'count' });
+  #grid = h('ul', { class: 'grid', 'aria-label': 'Apps' });
+  #notice = h('div', { class: 'notice', hidden: true });
+  #title = h('h1', { class: 'unseen', tabindex: -1 }, 'Apps');
+  element = h(
+    'section',
+    { class: 'apps' },
+    this.#title,
+    this.#introduction(),
+    h(
+      'form',
+      { class: 'filters', role: 'search', 'aria-label': 'Apps', onsubmit: (event) => event.preventDefault() },
+      h('label', { for: 'q', class: 'unseen' }, 'Search by name, id, summary and keywords'),
+      this.#search,
+      h('div', { class: 'selects' }, [this.#kind, this.#arch, this.#tag, this.#index, this.#sort].map((select) => select.parentElement)),
+    ),
+    this.#count,
+    this.#notice,
+    this.#grid,
+  );
+
+  /** @param {(state: State) => void} onChange told of each state that the user makes by searching and filtering */
+  constructor(onChange) {
+    this.#onChange = onChange;
+    if (known().indexes.length < 2) this.#index.parentElement?.remove();
+    void this.#load();
+  }
+
+  get heading() {
+    return this.#title;
+  }
+
+  /** @param {string} id @param {string} index */
+  find(id, index) {
+    return this.#apps.find((app) => app.id === id && (index === '' || app.index === index));
+  }
+
+  /**
+   * Shows a state.
+   * @param {State} state
+   * @param {boolean} whole all cards at once, for a place further down to be found again
+   */
+  show(state, whole = false) {
+    this.#state = state;
+    if (this.#search.value !== state.q) this.#search.value = state.q;
+    for (const [select, value] of /** @type {const} */ ([[this.#kind, state.kind], [this.#arch, state.arch], [this.#tag, state.tag], [this.#index, state.index], [this.#sort, state.sort === 'name' ? '' : state.sort]])) choose(select, value);
+    this.#fill(whole);
+  }
+
+  focusSearch() {
+    this.#search.focus();
+    this.#search.select();
+  }
+
+  async #load() {
+    const slow = setTimeout(() => this.#tell('Still loading. The server is slow to answer.'), SLOW);
+    const { indexes } = known();
+    const lists = await Promise.allSettled(indexes.map(({ name }) => fetchApps(name)));
+    clearTimeout(slow);
+    this.#notice.hidden = true;
+    this.#loaded = true;
+    const apps = lists.flatMap((list) => (list.status === 'fulfilled' ? list.value : []));
+    // Each list is sorted already.
+    this.#apps = indexes.length === 1 ? apps : apps.toSorted((a, b) => a.name.localeCompare(b.name, 'en', { sensitivity: 'base' }));
+    this.#cards.clear();
+    options(this.#arch, valuesOf(this.#apps, 'architectures'));
+    options(this.#tag, valuesOf(this.#apps, 'tags'));
+    if (this.#state !== undefined) this.show(this.#state);
+
+    const failed = lists.flatMap((list) => (list.status === 'rejected' ? [list.reason] : []));
+    if (failed.length === 0) return;
+    if (failed.every((error) => error instanceof Refusal && error.status === 503)) {
+      this.#tell(indexes.length === 1 ? 'The index is being made for the first time. Its apps show up here as soon as it is ready.' : 'Some indexes are being made for the first time. Their apps show up here as soon as they are ready.');
+      setTimeout(() => void this.#load(), AGAIN);
+    } else this.#tell(failed[0] instanceof Error ? failed[0].message : String(failed[0]), 'Try again', () => void this.#load());
+  }
+
+  /** @param {Partial<State>} change */
+  #changed(change) {
+    if (this.#state === undefined) return;
+    this.#state = { ...this.#state, ...change };
+    this.#onChange(this.#state);
+    this.#fill(false);
+    clearTimeout(this.#quiet);
+    this.#quiet = setTimeout(() => announce(this.#count.textContent ?? ''), QUIET);
+  }
+
+  /** @param {boolean} whole */
+  #fill(whole) {
+    if (this.#state === undefined || !this.#loaded) return;
+    const state = this.#state;
+    const found = findApps(this.#apps, state);
+    const filling = ++this.#filling;
+    const total = this.#apps.length;
+    this.#count.textContent = found.length === total ? counted(total, 'app') : `${number(found.length)} of ${counted(total, 'app')}`;
+    const first = whole ? found.length : AT_ONCE;
+    this.#grid.replaceChildren(...found.slice(0, first).map((app) => this.#card(app)));
+    if (total > 0) this.#notice.hidden = true;
+    if (found.length === 0) this.#tellEmpty(state, total);
+    const more = (/** @type {number} */ from) => {
+      if (from >= found.length || filling !== this.#filling) return;
+      this.#grid.append(...found.slice(from, from + PER_FRAME).map((app) => this.#card(app)));
+      requestAnimationFrame(() => more(from + PER_FRAME));
+    };
+    // Once what is seen first was painted.
+    requestAnimationFrame(() => requestAnimationFrame(() => more(first)));
+  }
+
+  /** @param {State} state @param {number} total */
+  #tellEmpty(state, total) {
+    if (total === 0) this.#tell('There are no apps here yet. They show up as soon as the registry has some that fit the configuration.');
+    else if (state.q === '') this.#tell('No app has all of that.', 'Clear the filters', () => this.#clear());
+    else this.#tell(`No app fits “${state.q}”. Search for part of its name, or for what it does.`, 'Clear search and filters', () => this.#clear());
+  }
+
+  #clear() {
+    this.#changed({ q: '', kind: '', arch: '', tag: '', index: '' });
+    if (this.#state !== undefined) this.show(this.#state);
+    this.#search.focus();
+  }
+
+  /**
+   * @param {string} text
+   * @param {string} [action]
+   * @param {() => void} [run]
+   */
+  #tell(text, action, run) {
+    this.#notice.replaceChildren(h('p', {}, text));
+    if (action !== undefined && run !== undefined) this.#notice.append(h('button', { type: 'button', onclick: run }, action));
+    this.#notice.hidden = false;
+  }
+
+  /** @param {ListedApp} app */
+  #card(app) {
+    let card = this.#cards.get(app);
+    if (card === undefined) {
+      card = h(
+        'li',
+        { class: 'card' },
+        appIcon(app, app.index, 64),
+        h(
+          'div',
+          { class: 'about' },
+          h('a', { href: addressOf({ app: app.id, index: app.index }) }, app.name),
+          h('p', { class: 'summary' }, app.summary),
+          h('p', { class: 'by' }, app.kind !== 'app' && h('span', { class: 'badge' }, app.kind === 'runtime' ? 'Runtime' : 'Extension'), app.developer || app.id),
+        ),
+      );
+      this.#cards.set(app, card);
+    }
+    return card;
+  }
+
+  #introduction() {
+    const [only, ...others] = known().indexes;
+    if (only === undefined || others.length > 0 || (only.comment === undefined && only.description === undefined)) return undefined;
+    return h('div', { class: 'introduction' }, only.comment !== undefined && h('p', { class: 'lead' }, only.comment), only.description !== undefined && h('p', {}, only.description));
+  }
+
+  /**
+   * @param {'kind' | 'arch' | 'tag' | 'index' | 'sort'} name
+   * @param {string} label
+   * @param {string} all
+   * @param {readonly (readonly [value: string, text: string])[]} values
+   */
+  #select(name, label, all, values) {
+    const select = h('select', { id: `filter-${name}`, onchange: () => this.#changed({ [name]: name === 'sort' && select.value === '' ? 'name' : select.value }) }, h('option', { value: '' }, all), values.map(([value, text]) => h('option', { value }, text)));
+    h('div', {}, h('label', { for: `filter-${name}` }, label), select);
+    return select;
+  }
+}
+
+/**
+ * Gives a filter other values to choose from; the choice stays.
+ * @param {HTMLSelectElement} select
+ * @param {readonly string[]} values
+ */
+function options(select, values) {
+  const { value } = select;
+  select.replaceChildren(...Array.from(select.options).slice(0, 1), ...values.map((text) => h('option', { value: text }, text)));
+  choose(select, value);
+}
+
+/**
+ * Chooses a value, also one that no app has: a link may come from an earlier time.
+ * @param {HTMLSelectElement} select
+ * @param {string} value
+ */
+function choose(select, value) {
+  if (!Array.from(select.options).some((option) => option.value === value)) select.append(h('option', { value }, value));
+  select.value = value;
+}

@@ -1,0 +1,17 @@
+/** The icon of an app, of a fixed size from the start, so that nothing moves when it comes. */
+import { iconAddress } from './api.js';
+import { h } from './dom.js';
+
+/**
+ * @param {{ name: string, icon: string }} app
+ * @param {string} index
+ * @param {number} size
+ */
+export function appIcon(app, index, size) {
+  const address = iconAddress(app.icon, index);
+  const letter = h('span', { class: 'letter', 'aria-hidden': 'true' }, String.fromCodePoint(app.name.codePointAt(0) ?? 0x3f).toUpperCase());
+  const frame = h('span', { class: size > 64 ? 'icon large' : 'icon' });
+  if (address === undefined) frame.append(letter);
+  else frame.append(h('img', { src: address, alt: '', width: size, height: size, loading: 'lazy', decoding: 'async', onerror: () => frame.replaceChildren(letter) }));
+  return frame;
+}

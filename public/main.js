@@ -1,0 +1,89 @@
+/** The page: shows what the address says, and keeps the address to what is shown. */
+import { AppsView } from './apps-view.js';
+import { byId } from './dom.js';
+import { addressOf, parseState } from './state.js';
+
+/** @typedef {import('./state.js').State} State */
+
+const TITLE = document.title;
+const main = byId('main');
+
+/** The list as it was left, for the way back to it. */
+let listAddress = addressOf({ ...parseState(location.search), app: '', view: 'apps' });
+const apps = new AppsView((state) => {
+  listAddress = addressOf({ ...state, app: '' });
+  history.replaceState({ scroll: 0 }, '', listAddress);
+});
+/** Loaded when they are first shown. @type {import('./app-view.js').AppView | undefined} */
+let app;
+/** @type {import('./status-view.js').StatusView | undefined} */
+let status;
+/** Goes up with each place that is gone to, so that what comes late is passed over. */
+let renders = 0;
+
+/**
+ * Shows what the address says.
+ * @param {boolean} focus the user has gone there from another view of the page
+ * @param {number} scroll how far down
+ */
+async function render(focus, scroll) {
+  const state = parseState(location.search);
+  const current = ++renders;
+  if (state.view !== 'status') status?.hide();
+  /** @type {AppsView | import('./app-view.js').AppView | import('./status-view.js').StatusView} */
+  let view = apps;
+  if (state.view === 'app') {
+    const { AppView } = await import('./app-view.js');
+    if (current !== renders) return;
+    const shown = (app ??= new AppView());
+    const entitle = () => {
+      if (current === renders) document.title = `${shown.heading.textContent ?? state.app} – ${TITLE}`;
+    };
+    void shown.show(state.app, state.index, apps.find(state.app, state.index), listAddress).then(entitle);
+    entitle();
+    view = shown;
+  } else if (state.view === 'status') {
+    const { StatusView } = await import('./status-view.js');
+    if (current !== renders) return;
+    view = status ??= new StatusView();
+    status.show();
+    document.title = `Status – ${TITLE}`;
+  } else {
+    listAddress = addressOf(state);
+    apps.show(state, scroll > 0);
+    document.title = TITLE;
+  }
+  if (view.element.parentElement !== main) main.replaceChildren(view.element);
+  for (const link of document.querySelectorAll('nav a')) {
+    if ((state.view === 'status') === link.getAttribute('href')?.includes('view=status')) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  if (focus) view.heading.focus({ preventScroll: true });
+  scrollTo(0, scroll);
+}
+
+/** @param {string} address */
+function go(address) {
+  history.replaceState({ scroll: scrollY }, '');
+  history.pushState({ scroll: 0 }, '', address);
+  void render(true, 0);
+}
+
+document.addEventListener('click', (event) => {
+  const link = event.target instanceof Element ? event.target.closest('a') : null;
+  if (link === null || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.defaultPrevented) return;
+  if (link.origin !== location.origin || link.pathname !== '/' || link.hash !== '') return;
+  event.preventDefault();
+  go(link.href);
+});
+
+document.addEventListener('keydown', (event) => {
+  const typing = event.target instanceof HTMLElement && event.target.matches('input, select, textarea');
+  if (event.key !== '/' || typing || event.ctrlKey || event.metaKey || event.altKey || !apps.element.isConnected) return;
+  event.preventDefault();
+  apps.focusSearch();
+});
+
+history.scrollRestoration = 'manual';
+addEventListener('popstate', (event) => void render(true, event.state?.scroll ?? 0));
+void render(false, history.state?.scroll ?? 0);

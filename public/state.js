@@ -1,0 +1,42 @@
+/** What the page shows, as the address bar holds it. */
+
+/**
+ * @typedef {object} State
+ * @property {'apps' | 'app' | 'status'} view
+ * @property {string} q what is searched for
+ * @property {string} kind
+ * @property {string} arch
+ * @property {string} tag
+ * @property {string} index
+ * @property {'name' | 'newest'} sort
+ * @property {string} app the id of the app that is shown
+ */
+
+/** Filters of the list, and how they are spelled in an address. */
+const FILTERS = /** @type {const} */ (['q', 'kind', 'arch', 'tag', 'index']);
+
+/**
+ * @param {string} search the part of an address from its `?` on
+ * @returns {State}
+ */
+export function parseState(search) {
+  const parameters = new URLSearchParams(search);
+  const of = (/** @type {string} */ name) => parameters.get(name) ?? '';
+  const app = of('app');
+  const view = app === '' ? (of('view') === 'status' ? 'status' : 'apps') : 'app';
+  return { view, q: of('q'), kind: of('kind'), arch: of('arch'), tag: of('tag'), index: of('index'), sort: of('sort') === 'newest' ? 'newest' : 'name', app };
+}
+
+/**
+ * The address of a state, without what goes without saying.
+ * @param {Partial<State>} state
+ */
+export function addressOf(state) {
+  const parameters = new URLSearchParams();
+  if (state.view === 'status') parameters.set('view', 'status');
+  if (state.app) parameters.set('app', state.app);
+  for (const name of FILTERS) if (state[name]) parameters.set(name, state[name]);
+  if (state.sort === 'newest') parameters.set('sort', 'newest');
+  const search = parameters.toString();
+  return search === '' ? '/' : `/?${search}`;
+}

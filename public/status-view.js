@@ -1,0 +1,356 @@
+/** What the server is at: its indexes, the rebuilds as they run, what failed, what changed. */
+import { fetchStatus, known, Refusal, requestRebuild } from './api.js';
+import { rebuildChart } from './chart.js';
+import { announce, h } from './dom.js';
+import { ago, counted, duration, number, size, time } from './format.js';
+import { addressOf } from './state.js';
+
+/** @typedef {import('./api.js').Status} Status */
+/** @typedef {import('./api.js').RebuildView} Rebuild */
+
+/** Where the token is kept: for this tab, until it is closed. */
+const TOKEN = 'regindexer-admin-token';
+const SLOW = 700;
+/** Rebuilds that are listed. */
+const LISTED = 15;
+/** How often ages are told anew, in milliseconds. */
+const TICK = 10_000;
+
+export class StatusView {
+  #heading = h('h1', { tabindex: -1 }, 'Status');
+  #connection = h('span', { class: 'connection' });
+  #message = h('div', { class: 'notice', hidden: true });
+  #running = h('div', { class: 'running' });
+  #indexes = h('div', { class: 'indexes' });
+  #failures = h('div');
+  #changes = h('div');
+  #rebuilds = h('div');
+  #bus = h('div');
+  #admin = h('div');
+  element = h(
+    'section',
+    { class: 'status' },
+    h('header', { class: 'bar' }, this.#heading, this.#connection),
+    this.#message,
+    this.#running,
+    titled('Indexes', this.#indexes),
+    titled('Repositories that could not be read', this.#failures),
+    titled('What changed', this.#changes),
+    titled('Rebuilds', this.#rebuilds),
+    titled('Messages and notifications', this.#bus),
+    titled('Administration', this.#admin),
+  );
+  /** @type {Status | undefined} */
+  #status;
+  /** Those that run and wait, by id. @type {Map<string, Rebuild>} */
+  #live = new Map();
+  /** The bars of running rebuilds, by id. @type {Map<string, { update: (rebuild: Rebuild) => void, element: HTMLElement }>} */
+  #bars = new Map();
+  /** @type {EventSource | undefined} */
+  #events;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #ticking;
+
+  get heading() {
+    return this.#heading;
+  }
+
+  show() {
+    this.#fillAdmin();
+    void this.#load();
+    this.#connect();
+    clearInterval(this.#ticking);
+    this.#ticking = setInterval(() => this.#fill(), TICK);
+  }
+
+  hide() {
+    this.#events?.close();
+    this.#events = undefined;
+    clearInterval(this.#ticking);
+  }
+
+  async #load() {
+    const slow = setTimeout(() => this.#tell('Still loading. The server is slow to answer.'), SLOW);
+    try {
+      this.#status = await fetchStatus();
+      this.#message.hidden = true;
+      this.#live = new Map(this.#status.rebuilds.filter(isLive).map((rebuild) => [rebuild.id, rebuild]));
+      this.#fill();
+    } catch (error) {
+      this.#tell(error instanceof Error ? error.message : String(error), () => void this.#load());
+    } finally {
+      clearTimeout(slow);
+    }
+  }
+
+  /** The browser connects again by itself whenever the stream ends. */
+  #connect() {
+    this.#events?.close();
+    const events = new EventSource('/api/events');
+    this.#events = events;
+    let lost = false;
+    events.addEventListener('open', () => {
+      this.#say('Live', 'live');
+      // Something may have happened meanwhile.
+      if (lost) void this.#load();
+      lost = false;
+    });
+    events.addEventListener('error', () => {
+      lost = true;
+      this.#say('Connecting again …', 'lost');
+      if (events.readyState === EventSource.CLOSED && this.#events === events) setTimeout(() => this.#events === events && this.#connect(), 5_000);
+    });
+    events.addEventListener('rebuild', (event) => this.#receive(/** @type {Rebuild} */ (JSON.parse(event.data))));
+  }
+
+  /** @param {Rebuild} rebuild */
+  #receive(rebuild) {
+    if (isLive(rebuild)) {
+      this.#live.set(rebuild.id, rebuild);
+      this.#fillRunning();
+      return;
+    }
+    this.#live.delete(rebuild.id);
+    this.#fillRunning();
+    announce(rebuild.state === 'done' ? 'A rebuild is done' : `A rebuild failed: ${rebuild.error ?? ''}`);
+    void this.#load();
+  }
+
+  /** @param {string} text @param {string} kind */
+  #say(text, kind) {
+    this.#connection.textContent = text;
+    this.#connection.className = `connection ${kind}`;
+  }
+
+  /** @param {string} text @param {() => void} [again] */
+  #tell(text, again) {
+    this.#message.replaceChildren(h('p', {}, text));
+    if (again) this.#message.append(h('button', { type: 'button', onclick: again }, 'Try again'));
+    this.#message.hidden = false;
+  }
+
+  #fill() {
+    const status = this.#status;
+    if (status === undefined) return;
+    this.#fillRunning();
+    this.#indexes.replaceChildren(...status.indexes.map((index) => indexCard(index, status)));
+    this.#failures.replaceChildren(failures(status));
+    this.#changes.replaceChildren(changes(status));
+    this.#rebuilds.replaceChildren(rebuildTable(status));
+    this.#bus.replaceChildren(bus(status));
+  }
+
+  /** Each bar stays the same element while it moves. */
+  #fillRunning() {
+    for (const [id, { element }] of this.#bars) {
+      if (this.#live.has(id)) continue;
+      element.remove();
+      this.#bars.delete(id);
+    }
+    for (const rebuild of this.#live.values()) {
+      let bar = this.#bars.get(rebuild.id);
+      if (bar === undefined) {
+        bar = progressBar(rebuild);
+        this.#bars.set(rebuild.id, bar);
+        this.#running.append(bar.element);
+      }
+      bar.update(rebuild);
+    }
+  }
+
+  #fillAdmin() {
+    const token = sessionStorage.getItem(TOKEN);
+    this.#admin.replaceChildren(token === null ? this.#tokenForm('') : this.#rebuildButtons(token));
+  }
+
+  /** @param {string} problem */
+  #tokenForm(problem) {
+    const input = h('input', { type: 'password', id: 'token', name: 'token', autocomplete: 'off', required: true, 'aria-describedby': 'token-hint' });
+    const use = (/** @type {Event} */ event) => {
+      event.preventDefault();
+      sessionStorage.setItem(TOKEN, input.value.trim());
+      this.#fillAdmin();
+      this.#admin.querySelector('button')?.focus();
+    };
+    return h('form', { class: 'token', onsubmit: use }, problem !== '' && h('p', { class: 'danger', role: 'alert' }, problem), h('label', { for: 'token' }, 'Admin token'), input, h('button', { type: 'submit' }, 'Use it'), h('p', { id: 'token-hint', class: 'hint' }, 'It is “admin_token” of the configuration, and is kept for this tab alone, until you close it.'));
+  }
+
+  /** @param {string} token */
+  #rebuildButtons(token) {
+    const result = h('p', { class: 'hint', role: 'status' });
+    const rebuild = async (/** @type {string | undefined} */ index) => {
+      try {
+        await requestRebuild(token, index);
+        result.textContent = 'Asked for.';
+      } catch (error) {
+        if (!(error instanceof Refusal && (error.status === 401 || error.status === 403))) {
+          result.textContent = error instanceof Error ? error.message : String(error);
+          return;
+        }
+        sessionStorage.removeItem(TOKEN);
+        this.#admin.replaceChildren(this.#tokenForm(error.status === 401 ? 'That is not the token. Type it again.' : error.message));
+        this.#admin.querySelector('input')?.focus();
+      }
+    };
+    const { indexes } = known();
+    return h(
+      'div',
+      { class: 'buttons' },
+      h('button', { type: 'button', class: 'button', onclick: () => void rebuild(undefined) }, 'Rebuild everything'),
+      indexes.length > 1 ? indexes.map(({ name, title }) => h('button', { type: 'button', onclick: () => void rebuild(name) }, `Rebuild ${title}`)) : [],
+      h('button', { type: 'button', onclick: () => { sessionStorage.removeItem(TOKEN); this.#fillAdmin(); } }, 'Forget the token'),
+      result,
+    );
+  }
+}
+
+/** @param {Rebuild} rebuild */
+function isLive({ state }) {
+  return state === 'queued' || state === 'running';
+}
+
+/** @param {string} title @param {HTMLElement} content */
+function titled(title, content) {
+  const id = `h-${title.toLowerCase().replaceAll(' ', '-')}`;
+  return h('section', { 'aria-labelledby': id }, h('h2', { id }, title), content);
+}
+
+/** @param {string | undefined} iso */
+function moment(iso) {
+  return iso === undefined ? '' : h('time', { datetime: iso, title: time(iso) }, ago(iso));
+}
+
+/** @param {string | undefined} registry */
+function indexesOf(registry, /** @type {Status | undefined} */ status) {
+  return status?.indexes.filter((index) => index.registry === registry).map(({ name }) => name).join(', ') || registry || 'everything';
+}
+
+/** @param {readonly string[]} reasons */
+function reasonsOf(reasons) {
+  return [...new Set(reasons.map((reason) => (/^rebuild \S+ failed$/.test(reason) ? 'one that failed' : reason)))].join(', ');
+}
+
+/** @param {Rebuild} first */
+function progressBar(first) {
+  const title = h('h2', { id: `r-${first.id}` });
+  const bar = h('progress', { 'aria-labelledby': `r-${first.id}` });
+  const words = h('p', { class: 'hint' });
+  /** @param {Rebuild} rebuild */
+  const update = ({ state, progress, dueAt, registry = 'everything', reasons }) => {
+    title.textContent = state === 'queued' ? `Waiting: ${registry}` : `Rebuilding from ${registry}`;
+    if (state === 'queued') {
+      bar.hidden = true;
+      words.textContent = `${dueAt === undefined ? 'It starts when the one before has ended.' : `It is tried again ${ago(dueAt)}.`} Asked for by: ${reasonsOf(reasons)}`;
+      return;
+    }
+    bar.hidden = false;
+    if (progress === undefined || progress.repositories.total === 0) {
+      bar.removeAttribute('value');
+      words.textContent = progress?.phase === 'rendering' ? 'Writing the index' : 'Reading the list of repositories';
+      return;
+    }
+    bar.max = progress.repositories.total;
+    bar.value = progress.repositories.done;
+    const read = `${number(progress.repositories.done)} of ${counted(progress.repositories.total, 'repository', 'repositories')} read, ${counted(progress.images.done, 'new image')}, ${counted(progress.requests, 'request')}`;
+    words.textContent = progress.phase === 'rendering' ? `Writing the index. ${read}` : read;
+  };
+  return { element: h('div', { class: 'progress' }, title, bar, words), update };
+}
+
+/**
+ * @param {Status['indexes'][number]} index
+ * @param {Status} status
+ */
+function indexCard({ name, registry, ready, images = 0, bytes = 0, modified, lastRebuild }, status) {
+  const texts = known().indexes.find((index) => index.name === name);
+  const failed = lastRebuild?.state === 'failed';
+  const bars = status.rebuilds
+    .filter((rebuild) => rebuild.registry === registry && rebuild.finishedAt !== undefined && rebuild.startedAt !== undefined)
+    .map((rebuild) => ({
+      seconds: (Date.parse(rebuild.finishedAt ?? '') - Date.parse(rebuild.startedAt ?? '')) / 1000,
+      changed: rebuild.result?.indexes.some((result) => result.index === name && result.changed) ?? false,
+      failed: rebuild.state === 'failed',
+      when: time(rebuild.finishedAt ?? ''),
+    }))
+    .toReversed();
+  const badge = !ready ? h('span', { class: 'badge' }, 'Being made') : failed ? h('span', { class: 'badge danger' }, 'Last rebuild failed') : h('span', { class: 'badge good' }, 'Up to date');
+  return h(
+    'article',
+    { class: 'index', 'aria-label': texts?.title ?? name },
+    h('h3', {}, h('a', { href: addressOf({ index: name }) }, texts?.title ?? name), badge),
+    h('p', {}, ready ? `${counted(images, 'image')}, ${size(bytes)}` : 'There is nothing to serve yet.'),
+    h('p', { class: 'hint' }, lastRebuild === undefined ? 'Not rebuilt since the start' : ['Rebuilt ', moment(lastRebuild.finishedAt), ` in ${duration(lastRebuild.seconds)}`], modified !== undefined && [', last change ', moment(modified)].map((part) => part)),
+    lastRebuild?.error !== undefined && h('p', { class: 'danger' }, lastRebuild.error),
+    (lastRebuild?.warnings?.length ?? 0) > 0 && h('details', {}, h('summary', {}, counted(lastRebuild?.warnings?.length ?? 0, 'warning')), h('ul', {}, lastRebuild?.warnings?.map((warning) => h('li', {}, warning)) ?? [])),
+    bars.length > 0 ? rebuildChart(bars) : '',
+  );
+}
+
+/** @param {Status} status */
+function failures({ rebuilds, indexes }) {
+  const registries = [...new Set(indexes.map(({ registry }) => registry))];
+  const failed = registries.flatMap((registry) => {
+    const last = rebuilds.find((rebuild) => rebuild.registry === registry && rebuild.finishedAt !== undefined);
+    const rows = last?.result?.failures.map(({ repository, error }) => h('li', {}, h('code', {}, repository ?? registry), ` ${error}`)) ?? [];
+    const others = (last?.result?.failed ?? 0) - rows.length;
+    return others > 0 ? [...rows, h('li', {}, `and ${number(others)} more`)] : rows;
+  });
+  return failed.length === 0 ? h('p', { class: 'hint' }, 'None: the last rebuild read them all.') : h('div', {}, h('ul', { class: 'failures' }, failed), h('p', { class: 'hint' }, 'What was known of them before is still served, and they are tried again.'));
+}
+
+/** @param {Status} status */
+function changes({ rebuilds }) {
+  const entries = rebuilds.flatMap(({ finishedAt, result }) =>
+    (result?.indexes ?? []).flatMap(({ index, apps }) => {
+      if (apps === undefined) return [];
+      const parts = /** @type {const} */ ([['Added', apps.added], ['Updated', apps.updated], ['Removed', apps.removed]]).filter(([, { count }]) => count > 0);
+      return parts.length === 0 ? [] : [h('li', {}, h('p', { class: 'hint' }, index, ', ', moment(finishedAt)), h('dl', {}, parts.flatMap(([word, { count, ids }]) => [h('dt', {}, `${word} (${number(count)})`), h('dd', {}, idList(word, ids, index), count > ids.length && ` and ${number(count - ids.length)} more`)])))];
+    }),
+  );
+  return entries.length === 0 ? h('p', { class: 'hint' }, 'No app has changed since the server was started.') : h('ul', { class: 'changes' }, entries.slice(0, LISTED));
+}
+
+/**
+ * @param {string} word
+ * @param {readonly string[]} ids
+ * @param {string} index
+ */
+function idList(word, ids, index) {
+  return ids.flatMap((id, place) => [place > 0 ? ', ' : '', word === 'Removed' ? id : h('a', { href: addressOf({ app: id, index }) }, id)]);
+}
+
+/** @param {Status} status */
+function rebuildTable(status) {
+  const ended = status.rebuilds.filter(({ finishedAt }) => finishedAt !== undefined).slice(0, LISTED);
+  if (ended.length === 0) return h('p', { class: 'hint' }, 'None has ended yet.');
+  const row = (/** @type {Rebuild} */ { finishedAt, startedAt, registry, reasons, otherReasons, state, result, error }) =>
+    h(
+      'tr',
+      {},
+      h('th', { scope: 'row' }, moment(finishedAt)),
+      h('td', {}, indexesOf(registry, status)),
+      h('td', {}, state === 'done' ? (result?.indexes.some(({ changed }) => changed) ? 'Changed' : 'Nothing changed') : h('span', { class: 'danger' }, `Failed: ${error ?? ''}`)),
+      h('td', {}, startedAt === undefined ? '' : duration((Date.parse(finishedAt ?? '') - Date.parse(startedAt)) / 1000)),
+      h('td', {}, result === undefined ? '' : number(result.requests)),
+      h('td', {}, reasonsOf(reasons) + (otherReasons > 0 ? ` and ${otherReasons} more` : '')),
+    );
+  return h('div', { class: 'table', role: 'region', 'aria-label': 'Rebuilds', tabindex: 0 }, h('table', {}, h('thead', {}, h('tr', {}, ['Ended', 'Indexes', 'Result', 'Took', 'Requests', 'Asked for by'].map((column) => h('th', { scope: 'col' }, column)))), h('tbody', {}, ended.map(row))));
+}
+
+/** @param {Status['events']} counts */
+function inWords({ triggered, ignored, malformed }) {
+  return `${number(triggered)} led to a rebuild, ${number(ignored)} did not concern an index, ${number(malformed)} could not be read`;
+}
+
+/** @param {Status} status */
+function bus({ bus: state, events, version, startedAt }) {
+  return h(
+    'dl',
+    { class: 'facts' },
+    h('div', {}, h('dt', {}, 'Message bus'), h('dd', {}, state === null ? 'None is configured' : [state.state === 'connected' ? 'Connected to ' : 'Not connected to ', h('code', {}, state.url ?? ''), ', since ', moment(state.since)])),
+    state !== null && h('div', {}, h('dt', {}, 'Messages'), h('dd', {}, inWords(state.messages))),
+    state?.lastError !== undefined && h('div', {}, h('dt', {}, 'Last trouble with the bus'), h('dd', {}, state.lastError.message, ', ', moment(state.lastError.at))),
+    h('div', {}, h('dt', {}, 'Notifications of registries'), h('dd', {}, inWords(events))),
+    h('div', {}, h('dt', {}, 'Server'), h('dd', {}, `regindexer ${version}, started `, moment(startedAt))),
+  );
+}

@@ -1,0 +1,25 @@
+/** An index as people know it: the texts of its configuration, for the page and for the files that add it to Flatpak. */
+
+export interface PublicIndex {
+  readonly name: string;
+  /** The name, unless the configuration has a title. */
+  readonly title: string;
+  readonly comment?: string | undefined;
+  readonly description?: string | undefined;
+  readonly homepage?: string | undefined;
+  readonly icon?: string | undefined;
+  /** The public key that its apps are signed with: binary, in base64. */
+  readonly gpgKey?: string | undefined;
+  /** The URL of a `.flatpakrepo` that has the runtimes. */
+  readonly runtimeRepo?: string | undefined;
+  /** There are signatures at `/NAME/signatures/`. */
+  readonly signatures: boolean;
+}
+
+/** All of it can be cloned, so that it can be sent to a thread. */
+export interface Publication {
+  /** In the order of the configuration. */
+  readonly indexes: readonly PublicIndex[];
+  /** The public URL, without a slash at its end; `undefined` for what a request says. */
+  readonly baseUrl: string | undefined;
+}

@@ -1,0 +1,104 @@
+/** What the page reads: the apps of an index, and all about one of them. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Static } from 'typebox';
+import { Type } from 'typebox';
+import { isAppId } from '../../indexing/appdata/flatpak-image.ts';
+import type { AcceptEncoding } from '../accept-encoding.ts';
+import type { AppViews } from '../app-views.ts';
+import type { PublishedIndex } from '../published-index.ts';
+import { sendServed } from '../send.ts';
+import { NotBuiltYet, NotFound } from '../server-error.ts';
+import { best } from './indexes.ts';
+
+export interface ApiRoutesOptions {
+  readonly indexes: ReadonlyMap<string, PublishedIndex>;
+  readonly defaultIndex: string;
+  readonly views: AppViews;
+  readonly acceptEncoding: AcceptEncoding;
+}
+
+const Text = Type.String();
+const Texts = Type.Array(Text);
+const Kind = Type.Enum(['app', 'runtime', 'extension']);
+const About = {
+  id: Text,
+  kind: Kind,
+  name: Text,
+  summary: Text,
+  developer: Text,
+  keywords: Texts,
+  icon: Type.String({ description: 'Relative to /INDEX/index/static; empty if there is none.' }),
+};
+const Blocks = Type.Array(
+  Type.Union([
+    Type.Object({ kind: Type.Literal('paragraph'), text: Text }),
+    Type.Object({ kind: Type.Enum(['list', 'numbered']), entries: Texts }),
+  ]),
+);
+const AppList = Type.Object({
+  index: Text,
+  apps: Type.Array(
+    Type.Object({ ...About, architectures: Texts, tags: Texts, updated: Type.String({ description: 'ISO 8601: the build of the newest image; empty if unknown.' }) }),
+  ),
+});
+const App = Type.Object({
+  ...About,
+  license: Text,
+  homepage: Text,
+  description: Blocks,
+  releases: Type.Array(Type.Object({ version: Text, date: Text, notes: Blocks })),
+  runtime: Type.String({ description: 'ID/ARCHITECTURE/BRANCH of what it runs on, or extends.' }),
+  permissions: Type.Array(Type.Object({ kind: Text, text: Text, dangerous: Type.Boolean() })),
+  endOfLife: Text,
+  replacedBy: Text,
+  images: Type.Array(
+    Type.Object({
+      repository: Text,
+      tags: Texts,
+      digest: Text,
+      architecture: Text,
+      ref: Text,
+      branch: Text,
+      installedSize: Type.Integer({ description: 'Bytes; 0 if unknown.' }),
+      downloadSize: Type.Integer({ description: 'Bytes; 0 if unknown.' }),
+      built: Text,
+    }),
+  ),
+});
+const Parameters = Type.Object({ index: Type.Optional(Type.String({ description: 'The name of an index; the default index if left out.' })) }, { additionalProperties: false });
+type Asked = Static<typeof Parameters>;
+
+export function apiRoutes(app: FastifyInstance, { indexes, defaultIndex, views, acceptEncoding }: ApiRoutesOptions): void {
+  const indexNamed = (name: string): PublishedIndex => {
+    const index = indexes.get(name);
+    if (index === undefined) throw new NotFound(`There is no index "${name}" here. There is ${[...indexes.keys()].join(', ')}.`);
+    return index;
+  };
+  const preferences = (request: FastifyRequest) => acceptEncoding.preferences(request.headers['accept-encoding']);
+
+  app.route<{ Querystring: Asked }>({
+    method: ['GET', 'HEAD'],
+    url: '/api/apps',
+    schema: { summary: 'The apps of an index', querystring: Parameters, response: { 200: AppList } },
+    handler: (request, reply) => {
+      const index = indexNamed(request.query.index ?? defaultIndex);
+      const apps = index.apps();
+      if (apps === undefined) throw new NotBuiltYet(index.name);
+      return sendServed(request, reply, best(apps, preferences(request)));
+    },
+  });
+
+  app.route<{ Querystring: Asked; Params: { id: string } }>({
+    method: ['GET', 'HEAD'],
+    url: '/api/apps/:id',
+    schema: { summary: 'All about one app', params: Type.Object({ id: Text }), querystring: Parameters, response: { 200: App } },
+    handler: async (request, reply) => {
+      const index = indexNamed(request.query.index ?? defaultIndex);
+      const { id } = request.params;
+      const [encoding = 'identity'] = preferences(request);
+      const served = isAppId(id) ? await views.served(index, { app: id }, encoding) : undefined;
+      if (served === undefined) throw new NotFound(`The index "${index.name}" has no app "${id}".`);
+      return sendServed(request, reply, served);
+    },
+  });
+}

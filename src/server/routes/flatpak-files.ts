@@ -1,0 +1,112 @@
+/** Files that add an index to Flatpak, or install an app from it, with one click (flatpak-flatpakrepo(5), flatpak-flatpakref(5)). */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { AppDetails, AppImage } from '../../indexing/appdata/app-details.ts';
+import { isAppId } from '../../indexing/appdata/flatpak-image.ts';
+import type { AppViews } from '../app-views.ts';
+import { entityTagOf, isFresh } from '../entity-tag.ts';
+import type { Publication, PublicIndex } from '../public-index.ts';
+import type { PublishedIndex } from '../published-index.ts';
+import { NotFound } from '../server-error.ts';
+
+const REF = '.flatpakref';
+const MAX_AGE = 60;
+/** What `flatpak remote-add` asks for if its URL names no tag. */
+const DEFAULT_TAG = 'latest';
+
+export interface FlatpakFileRoutesOptions {
+  readonly indexes: ReadonlyMap<string, PublishedIndex>;
+  readonly publication: Publication;
+  readonly views: AppViews;
+}
+
+/** What is left out where it is `undefined`. */
+type Entries = Readonly<Record<string, string | undefined>>;
+
+export function flatpakFileRoutes(app: FastifyInstance, { indexes, publication: { indexes: published, baseUrl }, views }: FlatpakFileRoutesOptions): void {
+  const base = (request: FastifyRequest): string => baseUrl ?? `${request.protocol}://${request.host}`;
+
+  for (const index of published) {
+    app.get(`/${index.name}.flatpakrepo`, { schema: { summary: `Adds the index ${index.name} to Flatpak`, produces: ['application/vnd.flatpak.repo'] } }, (request, reply) => {
+      const { title: Title, comment: Comment, description: Description, homepage: Homepage, icon: Icon } = index;
+      const keys = { Title, Url: remoteUrl(base(request), index), Comment, Description, Homepage, Icon, ...signing(base(request), index) };
+      return sendFile(request, reply, `${index.name}.flatpakrepo`, 'application/vnd.flatpak.repo', keyFile('Flatpak Repo', keys));
+    });
+
+    app.get<{ Params: { file: string }; Querystring: { tag?: string; arch?: string } }>(
+      `/${index.name}/:file`,
+      {
+        schema: {
+          summary: `Installs an app from the index ${index.name}: APPID.flatpakref`,
+          querystring: { type: 'object', properties: { tag: { type: 'string' }, arch: { type: 'string' } }, additionalProperties: false },
+          produces: ['application/vnd.flatpak.ref'],
+        },
+      },
+      async (request, reply) => {
+        const { file } = request.params;
+        const id = file.slice(0, -REF.length);
+        const current = indexes.get(index.name);
+        if (!file.endsWith(REF) || !isAppId(id) || current === undefined) throw new NotFound(`Nothing is served at /${index.name}/${file}.`);
+        const details = (await views.read(current, { app: id })) as AppDetails | null;
+        const { tag, arch } = request.query;
+        const image = details?.images.find(({ tags, architecture, ref }) => (tag === undefined || tags.includes(tag)) && (arch === undefined || architecture === arch || ref.split('/')[2] === arch));
+        if (details === null || image === undefined) throw new NotFound(`The index "${index.name}" has no ${id}${tag === undefined ? '' : ` with the tag ${tag}`}${arch === undefined ? '' : ` for ${arch}`}.`);
+        const keys = refKeys(base(request), index, details, image, tag);
+        return sendFile(request, reply, `${id}${REF}`, 'application/vnd.flatpak.ref', keyFile('Flatpak Ref', keys));
+      },
+    );
+  }
+}
+
+function refKeys(base: string, index: PublicIndex, { id, name, summary, homepage, icon }: AppDetails, { tags, branch, ref }: AppImage, asked: string | undefined): Entries {
+  const tag = asked ?? (tags.includes(DEFAULT_TAG) ? DEFAULT_TAG : tags[0]);
+  const document = `${base}/${index.name}/index/static`;
+  return {
+    Name: id,
+    Branch: branch,
+    Title: name,
+    Comment: summary || undefined,
+    Url: remoteUrl(base, index, tag),
+    IsRuntime: String(ref.startsWith('runtime/')),
+    Homepage: homepage || index.homepage,
+    Icon: webUrl(icon, document),
+    SuggestRemoteName: index.name,
+    RuntimeRepo: index.runtimeRepo,
+    ...signing(base, index),
+  };
+}
+
+/** An icon's URL; `undefined` if there is none, or its bytes instead of a URI. */
+function webUrl(icon: string, document: string): string | undefined {
+  const url = icon === '' ? null : URL.parse(icon, document);
+  return url?.protocol === 'http:' || url?.protocol === 'https:' ? url.href : undefined;
+}
+
+function remoteUrl(base: string, { name }: PublicIndex, tag?: string): string {
+  return `oci+${base}/${name}${tag === undefined || tag === DEFAULT_TAG ? '' : `#${encodeURIComponent(tag)}`}`;
+}
+
+function signing(base: string, { name, gpgKey, signatures }: PublicIndex): Entries {
+  return { GPGKey: gpgKey, SignatureLookaside: signatures ? `${base}/${name}/signatures` : undefined };
+}
+
+/** A key file of one group, as GLib writes it: no value can end its line. */
+export function keyFile(group: string, entries: Entries): string {
+  const lines = Object.entries(entries).flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${escaped(value)}\n`]));
+  return `[${group}]\n${lines.join('')}`;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+function escaped(value: string): string {
+  return value
+    .replace(/[\\\n\r\t]/g, (character) => ESCAPES[character] ?? '')
+    .replace(/[\p{Cc}\u2028\u2029]/gu, '')
+    .replace(/^ /, '\\s');
+}
+
+function sendFile(request: FastifyRequest, reply: FastifyReply, name: string, type: string, text: string): FastifyReply {
+  const etag = entityTagOf(text);
+  reply.headers({ etag, 'cache-control': `public, max-age=${MAX_AGE}` });
+  if (isFresh(request.headers, etag)) return reply.code(304).send();
+  return reply.headers({ 'content-type': `${type}; charset=utf-8`, 'content-disposition': `attachment; filename="${name}"` }).send(text);
+}

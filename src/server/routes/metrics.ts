@@ -1,0 +1,145 @@
+/** `/metrics`: figures for Prometheus, by its conventions for names. */
+import type { FastifyInstance } from 'fastify';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { RebuildEvents } from './rebuild-events.ts';
+import type { BusStatus } from '../../triggers/bus/bus.ts';
+import type { PublishedIndex } from '../published-index.ts';
+import type { RouteFigures } from '../request-figures.ts';
+import { DURATION_BOUNDS, RequestFigures } from '../request-figures.ts';
+import type { EventCounts } from './events.ts';
+
+/** Upper bounds in seconds. */
+const REBUILD_BUCKETS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000];
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST']);
+
+export interface MetricsRoutesOptions {
+  readonly version: string;
+  readonly indexes: ReadonlyMap<string, PublishedIndex>;
+  readonly rebuilds: RebuildEvents;
+  readonly bus: () => BusStatus | undefined;
+  readonly events: EventCounts;
+  /** How many answers to queries were kept ready or were worked out before, and how many had to be worked out. */
+  readonly answers: () => { readonly hits: number; readonly misses: number };
+  /** Requests to registries so far, by the registry and the status of the answer. */
+  readonly registryRequests: () => Iterable<{ readonly registry: string; readonly status: string; readonly count: number }>;
+}
+
+/** Call it before the routes that it is to count are registered. */
+export function metricsRoutes(app: FastifyInstance, options: MetricsRoutesOptions): void {
+  const registry = new Registry();
+  const registers = [registry];
+  // Process, memory, garbage collection and the delay of the event loop.
+  collectDefaultMetrics({ register: registry });
+  new Gauge({ name: 'regindexer_build_info', help: 'The version that runs, as a label; always 1.', labelNames: ['version'], registers }).set({ version: options.version }, 1);
+  httpMetrics(app, registry);
+  indexMetrics(options.indexes, registry);
+  rebuildMetrics(options.rebuilds, registers);
+  eventMetrics(options, registry);
+
+  app.get('/metrics', { schema: { summary: 'Figures for Prometheus', produces: ['text/plain'] } }, async (_request, reply) =>
+    reply.headers({ 'content-type': registry.contentType, 'cache-control': 'no-store' }).send(await registry.metrics()),
+  );
+}
+
+/** Counted by ourselves and told when somebody asks: prom-client hashes labels at each count, which takes a tenth of what a request does. */
+function httpMetrics(app: FastifyInstance, registry: Registry): void {
+  const figures = new RequestFigures();
+  app.addHook('onResponse', (request, reply, done) => {
+    // The pattern of the route, not the path: there are only so many.
+    figures.count(request.routeOptions.url ?? 'none', METHODS.has(request.method) ? request.method : 'other', reply.statusCode, reply.elapsedTime / 1000);
+    done();
+  });
+  counter('regindexer_http_requests_total', 'Requests that were answered, by route.', ['method', 'route', 'status'], () => [...figures.routes].flatMap(([route, { answers }]) => answersOf(route, answers)), registry);
+  const name = 'regindexer_http_request_duration_seconds';
+  const histogram = { name, help: 'How long answers took.', type: 'histogram', aggregator: 'sum' } as const;
+  // What a registry needs of a metric.
+  registry.registerMetric({ ...histogram, get: async () => ({ ...histogram, values: [...figures.routes].flatMap(([route, its]) => durationsOf(name, route, its)) }) } as unknown as Histogram);
+}
+
+function answersOf(route: string, answers: ReadonlyMap<string, number>): (readonly [labels: Readonly<Record<string, string>>, count: number])[] {
+  return Array.from(answers, ([answer, count]) => {
+    const [method = '', status = ''] = answer.split(' ');
+    return [{ method, route, status }, count] as const;
+  });
+}
+
+/** Of one route: buckets, each with those before it, their sum and their number. */
+function durationsOf(name: string, route: string, { durations, sum }: RouteFigures): { readonly metricName: string; readonly labels: object; readonly value: number }[] {
+  let total = 0;
+  const buckets = durations.map((count, place) => {
+    total += count;
+    return { metricName: `${name}_bucket`, labels: { le: DURATION_BOUNDS[place] ?? '+Inf', route }, value: total };
+  });
+  return [...buckets, { metricName: `${name}_sum`, labels: { route }, value: sum }, { metricName: `${name}_count`, labels: { route }, value: total }];
+}
+
+function indexMetrics(indexes: ReadonlyMap<string, PublishedIndex>, registry: Registry): void {
+  const gauge = (name: string, help: string, value: (index: PublishedIndex) => number | undefined): void => {
+    const metric = new Gauge({
+      name,
+      help,
+      labelNames: ['index'] as const,
+      registers: [],
+      collect() {
+        this.reset();
+        for (const index of indexes.values()) {
+          const current = value(index);
+          if (current !== undefined) this.set({ index: index.name }, current);
+        }
+      },
+    });
+    registry.registerMetric(metric);
+  };
+  gauge('regindexer_index_ready', '1 if the index is being served.', ({ snapshot }) => Number(snapshot !== undefined));
+  gauge('regindexer_index_images', 'Images in the index.', ({ snapshot }) => snapshot?.document('')?.images);
+  gauge('regindexer_index_apps', 'Apps, runtimes and extensions in the index.', ({ snapshot }) => snapshot?.footer.apps.images);
+  gauge('regindexer_index_size_bytes', 'Size of the index, not compressed.', ({ snapshot }) => snapshot?.document('')?.representations.identity.length);
+  gauge('regindexer_index_last_change_timestamp_seconds', 'When the content of the index last changed.', ({ snapshot }) => snapshot && snapshot.footer.modified / 1000);
+}
+
+function rebuildMetrics(rebuilds: RebuildEvents, registers: Registry[]): void {
+  const labelNames = ['registry'] as const;
+  const ended = new Counter({ name: 'regindexer_rebuilds_total', help: 'Rebuilds that ended, by how.', labelNames: ['registry', 'result'] as const, registers });
+  const duration = new Histogram({ name: 'regindexer_rebuild_duration_seconds', help: 'How long rebuilds took.', labelNames, buckets: REBUILD_BUCKETS, registers });
+  const failed = new Gauge({ name: 'regindexer_failed_repositories', help: 'Repositories that the last rebuild could not read.', labelNames, registers });
+  const last = new Gauge({ name: 'regindexer_last_successful_rebuild_timestamp_seconds', help: 'When the last rebuild without a failure ended.', labelNames, registers });
+  rebuilds.on('finished', ({ registry = '', state, startedAt, finishedAt = 0, result }) => {
+    ended.inc({ registry, result: state === 'done' ? 'success' : 'failure' });
+    if (startedAt !== undefined) duration.observe({ registry }, (finishedAt - startedAt) / 1000);
+    if (result !== undefined) failed.set({ registry }, result.failed);
+    if (state === 'done') last.set({ registry }, finishedAt / 1000);
+  });
+}
+
+function eventMetrics({ bus, events, answers, registryRequests }: MetricsRoutesOptions, registry: Registry): void {
+  counter('regindexer_registry_requests_total', 'Requests to registries, by the status of the answer.', ['registry', 'status'], () => Array.from(registryRequests(), (request) => [{ registry: request.registry, status: request.status }, request.count] as const), registry);
+  counter('regindexer_query_answers_total', 'Answers to queries, by whether they were kept from before.', ['cache'], () => [[{ cache: 'hit' }, answers().hits], [{ cache: 'miss' }, answers().misses]], registry);
+  counter('regindexer_events_total', 'Notifications of registries, by what came of them.', ['result'], () => Object.entries(events).map(([result, count]) => [{ result }, count as number] as const), registry);
+  if (bus() === undefined) return;
+  const connected = new Gauge({
+    name: 'regindexer_bus_connected',
+    help: '1 while the message bus is connected.',
+    registers: [],
+    collect() {
+      this.set(Number(bus()?.state === 'connected'));
+    },
+  });
+  registry.registerMetric(connected);
+  counter('regindexer_bus_messages_total', 'Messages of the bus, by what came of them.', ['result'], () => Object.entries(bus()?.messages ?? {}).map(([result, count]) => [{ result }, count] as const), registry);
+  counter('regindexer_bus_reconnects_total', 'Connections to the bus after the first.', [], () => [[{}, bus()?.reconnects ?? 0]], registry);
+}
+
+/** A counter of what is counted elsewhere. */
+function counter(name: string, help: string, labelNames: readonly string[], counts: () => readonly (readonly [labels: Readonly<Record<string, string>>, count: number])[], registry: Registry): void {
+  const metric = new Counter({
+    name,
+    help,
+    labelNames,
+    registers: [],
+    collect() {
+      this.reset();
+      for (const [labels, count] of counts()) this.inc(labels, count);
+    },
+  });
+  registry.registerMetric(metric);
+}

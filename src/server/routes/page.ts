@@ -1,0 +1,105 @@
+/** The page: what is in the indexes, for people. Its files are in `public/`, sent as they are. */
+import { readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import compress from '@fastify/compress';
+import fastifyStatic from '@fastify/static';
+import type { FastifyInstance } from 'fastify';
+import type { AppListPage } from '../../indexing/appdata/app-views.ts';
+import { PAGE_SIZE } from '../../indexing/appdata/app-views.ts';
+import type { AppViews } from '../app-views.ts';
+import { entityTagOf, isFresh } from '../entity-tag.ts';
+import type { Publication, PublicIndex } from '../public-index.ts';
+import type { PublishedIndex } from '../published-index.ts';
+
+const FOLDER = resolve(import.meta.dirname, '../../../public');
+/** Not a page that needs no more than a glance. */
+const COMPRESS_FROM = 1024;
+const MAX_PAGE = 10_000;
+
+export interface PageRoutesOptions {
+  readonly indexes: ReadonlyMap<string, PublishedIndex>;
+  readonly defaultIndex: string;
+  readonly publication: Publication;
+  readonly views: AppViews;
+  readonly iconsUri: string;
+}
+
+/** `scope` must be one of its own: its answers are compressed, and carry headers for browsers. */
+export async function pageRoutes(scope: FastifyInstance, { indexes, defaultIndex, publication, views, iconsUri }: PageRoutesOptions): Promise<void> {
+  const template = await readFile(join(FOLDER, 'index.html'), 'utf8');
+  const headers = securityHeaders(iconsUri);
+  scope.addHook('onSend', async (_request, reply) => {
+    reply.headers(headers);
+  });
+  await scope.register(compress, { threshold: COMPRESS_FROM, encodings: ['br', 'gzip'] });
+  await scope.register(fastifyStatic, { root: FOLDER, prefix: '/page/', wildcard: false, index: false, cacheControl: false, globIgnore: ['index.html'], setHeaders: (reply) => void reply.header('cache-control', 'no-cache') });
+
+  scope.get<{ Querystring: { index?: unknown; page?: unknown } }>('/', { schema: { summary: 'The page', produces: ['text/html'] } }, async (request, reply) => {
+    const shown = publication.indexes.find(({ name }) => name === request.query.index) ?? publication.indexes.find(({ name }) => name === defaultIndex);
+    const published = shown && indexes.get(shown.name);
+    const page = pageNumber(request.query.page);
+    const list = published?.snapshot === undefined ? undefined : ((await views.read(published, { page })) as AppListPage);
+    const html = fill(template, publication, shown, list, page);
+    const etag = entityTagOf(html);
+    reply.headers({ etag, 'cache-control': 'no-cache' });
+    if (isFresh(request.headers, etag)) return reply.code(304).send();
+    return reply.type('text/html; charset=utf-8').send(html);
+  });
+}
+
+/** Nothing but this server's own files; nothing in them is ever read as a script or markup. */
+function securityHeaders(iconsUri: string): Readonly<Record<string, string>> {
+  const icons = URL.canParse(iconsUri) ? ` ${new URL(iconsUri).origin}` : '';
+  return {
+    'content-security-policy': [
+      "default-src 'none'",
+      "script-src 'self'",
+      "style-src 'self'",
+      `img-src 'self' data:${icons}`,
+      "connect-src 'self'",
+      "manifest-src 'self'",
+      "form-action 'self'",
+      "base-uri 'none'",
+      "frame-ancestors 'none'",
+      "require-trusted-types-for 'script'",
+      "trusted-types 'none'",
+    ].join('; '),
+    'x-content-type-options': 'nosniff',
+    'referrer-policy': 'same-origin',
+    'cross-origin-opener-policy': 'same-origin',
+  };
+}
+
+function pageNumber(text: unknown): number {
+  const number = Number(text);
+  return Number.isInteger(number) && number >= 1 && number <= MAX_PAGE ? number - 1 : 0;
+}
+
+/** The template with its `{{places}}` filled; the list is for browsers without JavaScript. */
+function fill(template: string, { indexes, baseUrl }: Publication, shown: PublicIndex | undefined, list: AppListPage | undefined, page: number): string {
+  const known = { base: baseUrl ?? null, indexes: indexes.map(({ name, title, comment, description, homepage }) => ({ name, title, comment, description, homepage })) };
+  const places: Readonly<Record<string, string>> = {
+    title: escaped(indexes.length === 1 ? (indexes[0]?.title ?? '') : 'Apps'),
+    known: escaped(JSON.stringify(known)),
+    preload: indexes.map(({ name }) => `<link rel="preload" as="fetch" crossorigin href="/api/apps?index=${encodeURIComponent(name)}">`).join('\n'),
+    list: shown === undefined ? '' : listHtml(indexes, shown, list, page),
+  };
+  return template.replace(/\{\{(\w+)\}\}/g, (_, place: string) => places[place] ?? '');
+}
+
+function listHtml(indexes: readonly PublicIndex[], shown: PublicIndex, list: AppListPage | undefined, page: number): string {
+  const others = indexes.length > 1 ? `<p>Indexes: ${indexes.map(({ name, title }) => `<a href="/?index=${encodeURIComponent(name)}">${escaped(title)}</a>`).join(', ')}</p>` : '';
+  const head = `<h1>${escaped(shown.title)}</h1>${others}<p><a href="/${encodeURIComponent(shown.name)}.flatpakrepo">Add all of it to Flatpak</a></p>`;
+  if (list === undefined) return `${head}<p>This index is being made for the first time. Look again in a moment.</p>`;
+  if (list.total === 0) return `${head}<p>There are no apps in this index.</p>`;
+  const entries = list.apps.map(({ id, name, summary }) => `<li><a href="/${encodeURIComponent(shown.name)}/${encodeURIComponent(id)}.flatpakref">${escaped(name)}</a> ${escaped(summary)}</li>`);
+  const link = (number: number, text: string): string => `<a href="/?index=${encodeURIComponent(shown.name)}&amp;page=${number + 1}">${text}</a>`;
+  const pages = [page > 0 ? link(page - 1, 'Previous page') : '', (page + 1) * PAGE_SIZE < list.total ? link(page + 1, 'Next page') : ''].filter((text) => text !== '');
+  return `${head}<ul>${entries.join('\n')}</ul>${pages.length > 0 ? `<p>${pages.join(' · ')}</p>` : ''}`;
+}
+
+const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+
+function escaped(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '');
+}

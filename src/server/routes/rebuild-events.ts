@@ -1,0 +1,67 @@
+/** `/api/events`: rebuilds as they happen (server-sent events, HTML Standard, section 9.2). */
+import { PassThrough } from 'node:stream';
+import type { FastifyInstance } from 'fastify';
+import type { RebuildQueueEvents } from '../../triggers/rebuild-queue.ts';
+import type { Rebuild } from '../../triggers/rebuild.ts';
+import { letWait } from '../let-wait.ts';
+import { rebuildView } from '../rebuild-view.ts';
+import { TooBusy } from '../server-error.ts';
+
+/** Streams at the same time; more are refused. */
+const MAX_STREAMS = 200;
+/** A word now and then, so that no proxy takes the silence for an end; in milliseconds. */
+const HEARTBEAT = 15_000;
+/** When a browser that lost the stream asks again, in milliseconds. */
+const RETRY = 2_000;
+
+/** The part of the rebuild queue that this route uses. */
+export interface RebuildEvents {
+  /** The newest first. */
+  recent(): readonly Rebuild[];
+  on(event: keyof RebuildQueueEvents, listener: (rebuild: Rebuild) => void): unknown;
+}
+
+/** Each event is named `rebuild`; its data is a rebuild as `/status` has it. */
+export function rebuildEventRoutes(app: FastifyInstance, queue: RebuildEvents): void {
+  const streams = new Set<PassThrough>();
+  const tell = (rebuild: Rebuild, always: boolean): void => {
+    if (streams.size === 0) return;
+    const event = eventText(rebuild);
+    // Who does not keep up is not told of every step.
+    for (const stream of streams) if (always || !stream.writableNeedDrain) stream.write(event);
+  };
+  queue.on('queued', (rebuild) => tell(rebuild, true));
+  queue.on('started', (rebuild) => tell(rebuild, true));
+  queue.on('progress', (rebuild) => tell(rebuild, false));
+  queue.on('finished', (rebuild) => tell(rebuild, true));
+
+  const heartbeat = setInterval(() => {
+    for (const stream of streams) {
+      // What was not taken since the last one is not going to be.
+      if (stream.writableNeedDrain) stream.destroy();
+      else stream.write(':\n\n');
+    }
+  }, HEARTBEAT);
+  heartbeat.unref();
+  app.addHook('preClose', async () => {
+    clearInterval(heartbeat);
+    for (const stream of streams) stream.end();
+  });
+
+  app.get<{ Querystring: { once?: string } }>('/api/events', { schema: { summary: 'Rebuilds as they happen, as server-sent events', produces: ['text/event-stream'] } }, (request, reply) => {
+    const now = `retry: ${RETRY}\n\n${queue.recent().filter(({ state }) => state === 'queued' || state === 'running').map(eventText).join('')}`;
+    reply.headers({ 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
+    if (request.query.once !== undefined) return reply.send(now);
+    if (streams.size >= MAX_STREAMS) throw new TooBusy();
+    letWait(request);
+    const stream = new PassThrough();
+    streams.add(stream);
+    stream.once('close', () => streams.delete(stream));
+    stream.write(now);
+    return reply.send(stream);
+  });
+}
+
+function eventText(rebuild: Rebuild): string {
+  return `event: rebuild\ndata: ${JSON.stringify(rebuildView(rebuild))}\n\n`;
+}

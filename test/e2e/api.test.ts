@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { request } from 'undici';
+import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
+import { flatpakLabels } from '../sources/flatpak-labels.ts';
+import { LabelRegistry } from '../sources/label-registry.ts';
+import { get, reindex, settled, TOKEN } from './ask-server.ts';
+
+async function json(url: string): Promise<{ status: number; body: unknown }> {
+  const answer = await request(url);
+  return { status: answer.statusCode, body: await answer.body.json() };
+}
+
+for (const workers of [1, 2]) {
+  suite(`what stands behind the page, with ${workers} serving`, () => {
+    const resources = new AsyncDisposableStack();
+    let registry: LabelRegistry;
+    let server: Regindexer;
+    before(async () => {
+      registry = resources.use(await LabelRegistry.start());
+      registry.push('app', { labels: flatpakLabels({ id: 'org.example.App', name: 'App' }) });
+      server = resources.use(
+        await startRegindexer({ config: { indexes: { apps: { registry: registry.url }, others: { registry: registry.url, tags: ['none'] } }, server: { port: 0, admin_token: TOKEN, workers } } }),
+      );
+      await settled(server.url);
+    });
+    after(() => resources.disposeAsync());
+
+    test('the apps of each index, and all about one', async () => {
+      const { body } = await get(`${server.url}/api/apps`);
+      assert.deepEqual((JSON.parse(body.toString()) as { apps: { id: string }[] }).apps.map(({ id }) => id), ['org.example.App']);
+      assert.deepEqual((await json(`${server.url}/api/apps?index=others`)).body, { index: 'others', apps: [] });
+      assert.equal(((await json(`${server.url}/api/apps/org.example.App?index=apps`)).body as { name: string }).name, 'App');
+      for (const path of ['/api/apps?index=none', '/api/apps/org.example.App?index=others', '/api/apps/org.example.None', '/api/apps/*', '/apps/org.example.None.flatpakref', '/apps/org.example.App']) assert.equal((await json(server.url + path)).status, 404, path);
+      assert.equal((await json(`${server.url}/api/apps?indx=apps`)).status, 400);
+    });
+
+    test('they are sent compressed, cached like the index, and have strong entity tags for each encoding', async () => {
+      for (const path of ['/api/apps', '/api/apps/org.example.App']) {
+        const plain = await request(server.url + path);
+        const zipped = await request(server.url + path, { headers: { 'accept-encoding': 'gzip' } });
+        await Promise.all([plain.body.dump(), zipped.body.dump()]);
+        assert.equal(zipped.headers['content-encoding'], 'gzip');
+        assert.equal(zipped.headers['cache-control'], 'public, max-age=60');
+        assert.equal(zipped.headers.vary, 'accept-encoding');
+        assert.match(String(zipped.headers.etag), /^"[\w-]{43}"$/);
+        assert.notEqual(zipped.headers.etag, plain.headers.etag);
+      }
+    });
+
+    test('rebuilds are told of as they happen', async () => {
+      const abort = new AbortController();
+      const stream = await request(`${server.url}/api/events`, { signal: abort.signal, headersTimeout: 10_000 });
+      assert.equal(stream.headers['content-type'], 'text/event-stream; charset=utf-8');
+      if (workers > 1) {
+        // Where another thread answers, the stream ends, and a browser asks again.
+        await stream.body.dump();
+        return;
+      }
+      await reindex(server.url);
+      let text = '';
+      for await (const chunk of stream.body) {
+        text += String(chunk);
+        if (text.includes('"state":"done"')) break;
+      }
+      assert.match(text, /^retry: \d+\n\n/);
+      assert.deepEqual(Array.from(text.matchAll(/"state":"(\w+)"/g), ([, state]) => state).filter((state, index, states) => state !== states[index - 1]), ['queued', 'running', 'done']);
+      abort.abort();
+    });
+
+    test('the figures are those of what has happened', async () => {
+      await request(`${server.url}/nowhere/at-all/of-that-name`).then(({ body }) => body.dump());
+      const { body } = await get(`${server.url}/metrics`);
+      const figures = body.toString();
+      for (const pattern of [
+        /^regindexer_rebuilds_total\{registry="[^"]+",result="success"\} [1-9]/m,
+        /^regindexer_rebuild_duration_seconds_count\{registry="[^"]+"\} [1-9]/m,
+        /^regindexer_registry_requests_total\{registry="http:\/\/127\.0\.0\.1:\d+",status="200"\} [1-9]/m,
+        /^regindexer_index_images\{index="apps"\} 1$/m,
+        /^regindexer_index_apps\{index="others"\} 0$/m,
+        /^regindexer_failed_repositories\{registry="[^"]+"\} 0$/m,
+        /^regindexer_events_total\{result="triggered"\} 0$/m,
+        /^regindexer_query_answers_total\{cache="miss"\} \d/m,
+        /^regindexer_http_requests_total\{method="GET",route="[^"]+",status="200"\} \d/m,
+        /^nodejs_eventloop_lag_p99_seconds /m,
+      ]) assert.match(figures, pattern);
+      // Whatever path is asked for, there are only so many routes.
+      assert.doesNotMatch(figures, /nowhere/);
+      for (const [, name] of figures.matchAll(/^# TYPE (regindexer_\w+) counter$/gm)) assert.match(String(name), /_total$/);
+    });
+
+    test('the routes are described by their schemas', async () => {
+      const { body } = await get(`${server.url}/openapi.json`);
+      const { openapi, paths } = JSON.parse(body.toString()) as { openapi: string; paths: Record<string, Record<string, { responses: object; parameters?: { name: string }[] }>> };
+      assert.equal(openapi, '3.1.0');
+      for (const path of ['/api/apps', '/api/apps/{id}', '/status', '/reindex', '/events', '/healthz', '/readyz', '/metrics', '/index/static', '/{index}/index/static', '/apps.flatpakrepo']) assert.ok(paths[path], path);
+      assert.deepEqual(Object.keys(paths['/reindex'] ?? {}), ['post']);
+      assert.deepEqual(paths['/api/apps/{id}']?.['get']?.parameters?.map(({ name }) => name), ['index', 'id']);
+    });
+  });
+}
