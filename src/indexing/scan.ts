@@ -13,7 +13,7 @@ const MISSED_SCANS_TO_BELIEVE = 2;
 /** Image indexes in image indexes; deeper ones are refused. */
 const MAX_NESTING = 4;
 /** Labels and annotations held back for the next transaction, in characters. */
-const MAX_PENDING_CHARACTERS = 4_000_000;
+const MAX_PENDING_CHARACTERS = 500_000;
 
 export interface ScanOptions {
   readonly source: RegistrySource;

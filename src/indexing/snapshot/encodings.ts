@@ -19,7 +19,7 @@ const LARGE = 8 * 1024 * 1024;
  */
 export function levelsFor(bytes: number): Levels {
   if (bytes <= SMALL) return { gzip: 9, br: 9, zstd: 12 };
-  if (bytes <= LARGE) return { gzip: 6, br: 6, zstd: 3 };
+  if (bytes <= LARGE) return { gzip: 6, br: 4, zstd: 3 };
   return { gzip: 3, br: 4, zstd: 3 };
 }
 
@@ -27,15 +27,17 @@ export function levelsFor(bytes: number): Levels {
 const QUICK: Levels = { gzip: 2, br: 3, zstd: 1 };
 
 /** The most that a coder gives out at once: each piece costs a turn of the event loop. */
-const MAX_CHUNK = 1024 * 1024;
+const MAX_CHUNK = 256 * 1024;
+/** In bits: more takes memory for little gain. */
+const MAX_BROTLI_WINDOW = 19;
 
 /**
  * The coders are told how much will come. They would take memory for megabytes where hundreds of bytes come, and clearing it
  * would cost a hundred times as much as compressing.
  */
 export function optionsFor(bytes: number, levels: Levels) {
-  const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_SIZE_HINT, BROTLI_PARAM_LGWIN, BROTLI_MIN_WINDOW_BITS, BROTLI_DEFAULT_WINDOW, ZSTD_c_compressionLevel } = zlib.constants;
-  const window = Math.min(BROTLI_DEFAULT_WINDOW, Math.max(BROTLI_MIN_WINDOW_BITS, Math.ceil(Math.log2(bytes))));
+  const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_SIZE_HINT, BROTLI_PARAM_LGWIN, BROTLI_MIN_WINDOW_BITS, ZSTD_c_compressionLevel } = zlib.constants;
+  const window = Math.min(MAX_BROTLI_WINDOW, Math.max(BROTLI_MIN_WINDOW_BITS, Math.ceil(Math.log2(bytes))));
   const chunkSize = Math.min(MAX_CHUNK, bytes + 1024);
   return {
     gzip: { chunkSize, level: levels.gzip },

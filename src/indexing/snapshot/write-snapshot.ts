@@ -25,7 +25,8 @@ const IN_MEMORY = 16 * 1024 * 1024;
 /** Of tags and architectures whose images are kept ready: an index may have a tag for each version of each app. */
 const MAX_COMBINATIONS = 500;
 /** So many documents are compressed at the same time. */
-const COMPRESSED_AT_ONCE = 3;
+const COMPRESSED_AT_ONCE = 1;
+const COMPRESSED_IN_MEMORY = 4 * 1024 * 1024;
 const COMPRESSIONS: readonly Compression[] = ['gzip', 'br', 'zstd'];
 
 /** An image with all that its JSON shows, tags aside. */
@@ -183,7 +184,7 @@ class SnapshotWriter {
     await this.#writer.flush();
     const stored = new Map<string, StoredDocument>();
     const jobs = [...documents].flatMap(([etag, document]) => COMPRESSIONS.map((encoding) => ({ etag, document, encoding })));
-    const compressed = pMapIterable(jobs, async ({ document: { identity }, encoding }) => (identity.length <= IN_MEMORY ? compress(await readRegion(this.#file, identity), encoding) : undefined), {
+    const compressed = pMapIterable(jobs, async ({ document: { identity }, encoding }) => (identity.length <= COMPRESSED_IN_MEMORY ? compress(await readRegion(this.#file, identity), encoding) : undefined), {
       concurrency: COMPRESSED_AT_ONCE,
     });
     let job = 0;
