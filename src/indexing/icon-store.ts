@@ -19,7 +19,8 @@ export class IconStore {
   readonly #writing = new Set<Promise<void>>();
   readonly #queue: (() => void)[] = [];
   #free = WRITES_AT_ONCE;
-  #failures: Error[] = [];
+  /** What could not be written when it was last tried, by path. */
+  readonly #failures = new Map<string, Error>();
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -28,7 +29,6 @@ export class IconStore {
   /** Looks which icons there are. Call it before a series of {@link store}: what somebody has removed is then written again. */
   async list(): Promise<void> {
     await Promise.all(this.#writing);
-    this.#failures = [];
     const present = new Set<string>();
     const folders = await subfolders(this.#folder);
     for (const folder of folders) for (const name of await readdir(join(this.#folder, folder))) present.add(`${folder}/${name}`);
@@ -41,10 +41,11 @@ export class IconStore {
     const path = iconPath(digestOf(png));
     if (!this.#present.has(path)) {
       this.#present.add(path);
+      this.#failures.delete(path);
       const write = this.#write(path, png)
-        .catch((error: unknown) => {
+        .catch((error: Error) => {
           this.#present.delete(path);
-          this.#failures.push(error instanceof Error ? error : new Error(String(error)));
+          this.#failures.set(path, error);
         })
         .finally(() => this.#writing.delete(write));
       this.#writing.add(write);
@@ -58,14 +59,15 @@ export class IconStore {
   }
 
   /**
-   * Resolves when all icons that were handed over are on disk.
-   * @throws the first failure since the last {@link list}, naming the file.
+   * Resolves when the icons at `paths`, all of which were handed over, are on disk.
+   * @throws Error naming the folder if one of them could not be written.
    */
-  async settled(): Promise<void> {
+  async settled(paths: Iterable<string>): Promise<void> {
     await Promise.all(this.#writing);
-    const [failure] = this.#failures;
-    this.#failures = [];
-    if (failure !== undefined) throw new Error(`an icon could not be written below ${this.#folder}: ${failure.message}`, { cause: failure });
+    for (const path of paths) {
+      const cause = this.#failures.get(path);
+      if (cause !== undefined) throw new Error(`an icon could not be written below ${this.#folder}: ${cause.message}`, { cause });
+    }
   }
 
   async #write(path: string, png: Uint8Array): Promise<void> {
@@ -120,9 +122,9 @@ function ignoreMissing(error: NodeJS.ErrnoException): void {
 
 /** The folders of icons; none if there is no folder yet. */
 async function subfolders(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+  const entries = await readdir(folder, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];
     throw error;
   });
-  return names.filter((name) => /^[0-9a-f]{2}$/.test(name));
+  return entries.filter((entry) => /^[0-9a-f]{2}$/.test(entry.name) && !entry.isFile()).map(({ name }) => name);
 }

@@ -279,7 +279,7 @@ export class Indexer {
       refFields: definition.flatpakAnnotations ? ['label', 'annotation'] : ['label'],
       repositories: shownRepositories(preferred, show, this.#icons),
       icons: async () => {
-        await this.#icons.settled();
+        await this.#icons.settled(icons);
         // Before the snapshot is replaced, so that a crash in between does not cut short the time that clients have.
         await this.#release(previous?.icons ?? [], icons, definition.name);
         return icons;

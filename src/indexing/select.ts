@@ -1,6 +1,6 @@
 /** Which images of the catalog an index holds, by digest alone. */
 import { createHash } from 'node:crypto';
-import type { Catalog } from '../catalog/catalog.ts';
+import type { Catalog, KnownManifest } from '../catalog/catalog.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { Wanted } from './globs.ts';
 import type { IndexDefinition } from './index-definition.ts';
@@ -35,11 +35,9 @@ export interface SelectedRepository {
 export function select(catalog: Catalog, definition: IndexDefinition, wanted: Wanted): readonly SelectedRepository[] {
   const architectures = definition.architectures && new Set(definition.architectures);
 
-  const imagesOf = (digest: Digest, found: Set<Digest>): Set<Digest> => {
-    const manifest = catalog.manifest(digest);
-    if (manifest?.kind === 'index') for (const child of manifest.manifests) imagesOf(child, found);
-    if (manifest?.kind === 'image' && architectures?.has(manifest.architecture) !== false) found.add(digest);
-    return found;
+  const addImages = (manifest: KnownManifest | undefined, found: Set<Digest>): void => {
+    if (manifest?.kind === 'index') for (const child of manifest.manifests) addImages(catalog.manifest(child), found);
+    if (manifest?.kind === 'image' && architectures?.has(manifest.architecture) !== false) found.add(manifest.descriptor.digest);
   };
 
   const selected: SelectedRepository[] = [];
@@ -58,10 +56,11 @@ export function select(catalog: Catalog, definition: IndexDefinition, wanted: Wa
     for (const [digest, tags] of tagsOf) {
       const manifest = catalog.manifest(digest);
       if (manifest === undefined || manifest.kind === 'artifact') continue;
-      const found = [...imagesOf(digest, new Set())];
-      if (found.length === 0) continue;
+      const found = new Set<Digest>();
+      addImages(manifest, found);
+      if (found.size === 0) continue;
       if (manifest.kind === 'image') images.push({ tags, digest });
-      else lists.push({ tags, digest, mediaType: manifest.descriptor.mediaType, images: found });
+      else lists.push({ tags, digest, mediaType: manifest.descriptor.mediaType, images: [...found] });
     }
     if (images.length > 0 || lists.length > 0) {
       selected.push({ name, images: images.toSorted(byTags), lists: lists.toSorted(byTags) });

@@ -1,9 +1,12 @@
 /** Which icons lie on disk, and for how long. */
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import type { TestContext } from 'node:test';
+import { IconStore } from '../../src/indexing/icon-store.ts';
 import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
 import { png, pngPath, pngUri } from './png.ts';
 import { named, TestState } from './test-state.ts';
@@ -142,6 +145,38 @@ test('icons that somebody has removed come back at the next change', async (t) =
   await state.rebuild();
   assert.deepEqual(await readFile(state.path('icons', pngPath('icon'))), png('icon'));
   assert.deepEqual(await readFile(state.path('icons', pngPath('other'))), png('other'));
+});
+
+test('an icon that could not be written is told to whoever names it, whatever others do meanwhile, until it could', async (t) => {
+  const folder = (await TestState.open(t)).path('icons');
+  const [bad, good] = [pngPath('bad'), pngPath('good')];
+  await mkdir(folder);
+  // In the place of its folder.
+  await writeFile(`${folder}/${bad.slice(0, 2)}`, '');
+  const icons = new IconStore(folder);
+  assert.equal(icons.store(png('bad')), bad);
+  await icons.list();
+  assert.equal(icons.store(png('good')), good);
+  await icons.settled([good]);
+  await assert.rejects(icons.settled([good, bad]), (error: Error) => error.message.startsWith(`an icon could not be written below ${folder}: `));
+  await rm(`${folder}/${bad.slice(0, 2)}`);
+  icons.store(png('bad'));
+  await icons.settled([good, bad]);
+  assert.deepEqual(await readFile(`${folder}/${bad}`), png('bad'));
+});
+
+test('icons of new images are written while the registry is still being read', async (t) => {
+  const { state } = await openState(t);
+  push(state, 'app', 'icon');
+  push(state, 'slow', 'other');
+  const held = state.registry.hold({ method: 'tags', repository: 'slow' });
+  const rebuild = state.rebuild();
+  await held.reached;
+  while (!existsSync(state.path('icons', pngPath('icon')))) await setImmediate();
+  assert.ok(!existsSync(state.snapshotFile()));
+  held.release();
+  await rebuild;
+  assert.deepEqual(await iconsOf(state), [pngPath('icon'), pngPath('other')].toSorted());
 });
 
 test('thousands of icons are written, each once, and equal ones are one', async (t) => {
