@@ -1,4 +1,5 @@
 /** Does one rebuild: reads a registry, decides what its indexes hold, and writes their snapshots and files. */
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CatalogError } from '../catalog/catalog-error.ts';
@@ -190,7 +191,9 @@ export class Indexer {
     const started = performance.now();
     const { name } = definition;
     const { catalog } = this.#options;
-    const previous = this.#published.get(name);
+    const path = snapshotPath(this.#options.snapshotsDir, name);
+    // Somebody may have removed it.
+    const previous = existsSync(path) ? this.#published.get(name) : undefined;
     const warnings = new Warnings();
     let changed = false;
     let apps: AppChanges | undefined;
@@ -201,8 +204,8 @@ export class Indexer {
       if (previous?.fingerprint !== fingerprint || previous.catalog !== catalog.id) {
         const missing = await this.#missingKnowledge(definition, previous);
         if (missing === undefined) {
-          const path = snapshotPath(this.#options.snapshotsDir, name);
-          const before = previous === undefined ? {} : await appVersionsOf(path);
+          // Of a damaged snapshot nothing is known, so that all apps count as new.
+          const before = previous === undefined ? {} : await appVersionsOf(path).catch(() => ({}));
           const footer = await this.#publish(definition, selection, fingerprint, previous, warnings);
           this.#published.set(name, footer);
           changed = wholeOf(footer)?.etag !== wholeOf(previous)?.etag;
@@ -271,6 +274,7 @@ export class Indexer {
     };
 
     if (definition.extractIcons) await this.#icons.list();
+    await mkdir(snapshotsDir, { recursive: true });
     const footer = await writeSnapshot(path, {
       index: definition.name,
       fingerprint,

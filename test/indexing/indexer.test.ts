@@ -188,6 +188,33 @@ suite('the snapshot', () => {
     });
   }
 
+  test('that somebody removes while the program runs is made anew, with its folder', async (t) => {
+    const state = await TestState.open(t);
+    await state.reopen({ definitions: [{ output: state.path('apps.json') }] });
+    fill(state.registry);
+    await state.rebuild();
+    const text = await state.text();
+    for (const removed of [state.snapshotFile(), state.path('indexes')]) {
+      await rm(removed, { recursive: true });
+      assert.equal((await state.rebuild()).indexes[0]?.error, undefined);
+      assert.equal(await state.text(), text);
+    }
+  });
+
+  test('whose content is damaged does not keep the next one from being made', async (t) => {
+    const state = await TestState.open(t);
+    fill(state.registry);
+    await state.rebuild();
+    const { appVersions } = await state.footer();
+    const bytes = await readFile(state.snapshotFile());
+    bytes.fill(0xff, appVersions.offset, appVersions.offset + appVersions.length);
+    await writeFile(state.snapshotFile(), bytes);
+    state.registry.pushImage('three', 'latest', named('three'));
+    const { indexes } = await state.rebuild();
+    assert.deepEqual([indexes[0]?.error, indexes[0]?.changed], [undefined, true]);
+    assert.equal((await state.json()).Results.length, 4);
+  });
+
   test('that cannot be written leaves the previous one in place, and says why', async (t) => {
     const state = await TestState.open(t, { definitions: [{ extractIcons: true }, { name: 'other' }] });
     state.registry.pushImage('one', 'latest', named('one'));
