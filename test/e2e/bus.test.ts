@@ -33,9 +33,8 @@ function testWith(startBroker: () => Promise<Broker>, durable: object): void {
   let registry: DockerRegistry;
   let server: Regindexer;
   before(async () => {
-    const starting = startBroker();
     registry = resources.use(await startDockerRegistry());
-    broker = resources.use(await starting);
+    broker = resources.use(await startBroker());
     server = resources.use(await startRegindexer({ config: configuration() }));
     await connected();
   });
