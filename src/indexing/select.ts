@@ -62,9 +62,8 @@ export function select(catalog: Catalog, definition: IndexDefinition, wanted: Wa
       if (manifest.kind === 'image') images.push({ tags, digest });
       else lists.push({ tags, digest, mediaType: manifest.descriptor.mediaType, images: [...found] });
     }
-    if (images.length > 0 || lists.length > 0) {
-      selected.push({ name, images: images.toSorted(byTags), lists: lists.toSorted(byTags) });
-    }
+    // Both stand in the order of their first tags, in which the catalog gives them.
+    if (images.length > 0 || lists.length > 0) selected.push({ name, images, lists });
   }
   return selected;
 }
@@ -77,9 +76,4 @@ export function fingerprintOf(selection: readonly SelectedRepository[], definiti
   const hash = createHash('sha256').update(JSON.stringify([renderer, definition]));
   for (const repository of selection) hash.update(JSON.stringify(repository));
   return hash.digest('base64url');
-}
-
-/** A tag belongs to one digest, so that no two begin with the same one. */
-function byTags({ tags: [a = ''] }: SelectedImage | SelectedList, { tags: [b = ''] }: SelectedImage | SelectedList): number {
-  return a < b ? -1 : 1;
 }

@@ -324,6 +324,12 @@ suite('an index is made only from what was read in full', () => {
       state.registry.heal();
       assert.equal((await state.rebuild()).indexes[0]?.changed, false);
       assert.equal(await state.text(), before);
+
+      // From now on the new catalog is the one that keeps what was known.
+      state.registry.pushImage('three', 'latest', named('three'));
+      state.registry.fail({ repository: 'two' });
+      assert.equal((await state.rebuild()).indexes[0]?.changed, true);
+      assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'runtime', 'three', 'two']);
     });
 
     test('and as long as a repository that it shows cannot be read; then one read of it is enough', async (t) => {

@@ -465,6 +465,20 @@ suite('scopes', () => {
   });
 });
 
+test('what no index takes any more is forgotten by a full scan, and only by that', async (t) => {
+  const state = await TestState.open(t);
+  const { registry } = state;
+  for (const repository of ['a', 'b']) for (const tag of ['latest', 'beta']) registry.pushImage(repository, tag, named(`${repository} ${tag}`));
+  await state.rebuild();
+  await state.reopen({ definitions: [{ tags: ['latest'], repositoryExclude: ['b'] }] });
+  const known = (): readonly string[] => state.catalog.repositories(registry.id).flatMap(({ name }) => state.catalog.tags(registry.id, name).map(({ tag }) => `${name}:${tag}`));
+  await state.rebuild({ indexes: new Set(['apps']), repositories: new Map() });
+  await state.rebuildTags('a', 'latest');
+  assert.deepEqual(known(), ['a:beta', 'a:latest', 'b:beta', 'b:latest']);
+  await state.rebuild();
+  assert.deepEqual(known(), ['a:latest']);
+});
+
 suite('the end of a scan', () => {
   test('an abort ends it with the signal’s reason, and what was known is kept', async (t) => {
     const state = await TestState.open(t);
