@@ -95,6 +95,7 @@ class Starting {
 
   async start(): Promise<App> {
     const { indexes, server: serverConfig, registries, rescanInterval, bus: busConfig } = this.#config;
+    this.#warnOfKeysWithoutEffect();
     for (const { name } of indexes) this.#load(name);
     await this.#loading;
 
@@ -169,6 +170,16 @@ class Starting {
         }
       },
     };
+  }
+
+  /** Keys that are known and checked, but that nothing stands behind yet. */
+  #warnOfKeysWithoutEffect(): void {
+    const { server: { registryProxy }, indexes, defaultIndex } = this.#config;
+    const registry = indexes.find(({ name }) => name === defaultIndex)?.registry;
+    if (registryProxy && registry?.startsWith(LAYOUTS) === false) this.#logger.warn('server.registry_proxy has no effect yet: clients must reach the registry themselves');
+    for (const { name, signaturesDir } of indexes) {
+      if (signaturesDir !== undefined) this.#logger.warn(`indexes.${name}.signatures_dir has no effect yet: its files are not served`);
+    }
   }
 
   /** Has all threads listen at the configured address, and returns the port. */
