@@ -4,7 +4,7 @@
  * - `not-found`: the registry says that it does not have it (404);
  * - `no-catalog`: the registry does not list its repositories;
  * - `denied`: 401 or 403;
- * - `unavailable`: no connection, a time-out, 408, 425, 429 or 5xx after all attempts;
+ * - `unavailable`: no connection, a time-out, 408, 425, 429 or 5xx after all attempts, or no login or certificates that can be read;
  * - `too-large`: over the limit for its kind;
  * - `digest-mismatch`: the bytes are not what the digest names;
  * - `malformed`: an answer of another shape than the specification's.
@@ -18,13 +18,16 @@ export type RegistryErrorCode =
   | 'digest-mismatch'
   | 'malformed';
 
+/** A registry has a say in messages: names, URLs and reasons are its own. */
+const MAX_MESSAGE = 2000;
+
 /** Thrown by every {@link RegistrySource}; its message says what was read, from where, what went wrong and what to do. */
 export class RegistryError extends Error {
   override readonly name = 'RegistryError';
   readonly code: RegistryErrorCode;
 
   constructor(code: RegistryErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
+    super(message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}…` : message, options);
     this.code = code;
   }
 }

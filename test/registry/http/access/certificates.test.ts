@@ -7,8 +7,8 @@ import { after, before, suite, test, type TestContext } from 'node:test';
 import { digestOf } from '../../../../src/registry/digest.ts';
 import { makeCertificates, type Certificates } from '../../../peers/certificates.ts';
 import { needs } from '../../../peers/installed.ts';
-import { readRegistry, sendJson } from '../play-registry.ts';
-import { temporaryFolder } from './access-folder.ts';
+import { playRegistry, readRegistry, sendJson } from '../play-registry.ts';
+import { temporaryFolder, writeAuthFile } from './access-folder.ts';
 import { clientOf, playSecurely } from './play-securely.ts';
 
 const CONFIG = JSON.stringify({ os: 'linux', architecture: 'amd64' });
@@ -86,6 +86,28 @@ suite('registries with certificates of their own', needs('openssl'), () => {
     assert.equal((await ownOfStorage.config('a', DESCRIPTOR))?.os, 'linux');
     const [client, nobody] = ['regindexer-test-client', 'nobody'];
     assert.deepEqual(clients, [client, nobody, client, nobody, nobody, client]);
+  });
+
+  test('a realm that is not encrypted is asked for tokens, and shown no login', async (t) => {
+    const authorizations: (string | undefined)[] = [];
+    const realm = await playRegistry(t, (request, response) => {
+      authorizations.push(request.headers.authorization);
+      sendJson(response, { token: 'abc' });
+    });
+    const { url } = await playSecurely(t, certificates, (request, response) => {
+      if (request.headers.authorization === 'Bearer abc') sendJson(response, { tags: ['a'] });
+      else sendJson(response, {}, { 'www-authenticate': `Bearer realm="${realm.url}/token?secret"` }, 401);
+    });
+    const caFile = certificates.authority;
+    await assert.rejects(readRegistry(t, url, { caFile, credentials: { username: 'user', password: 'hunter2' } }).tags('a'), {
+      code: 'denied',
+      message: `${url}: names the token realm ${realm.url}/token; credentials are not sent there without https`,
+    });
+    const identity = writeAuthFile(t, { auths: { [new URL(url).host]: { identitytoken: 'hunter2' } } });
+    await assert.rejects(readRegistry(t, url, { caFile, authFiles: [identity] }).tags('a'), { code: 'denied', message: /not sent there without https/ });
+    assert.deepEqual(authorizations, []);
+    assert.deepEqual(await readRegistry(t, url, { caFile }).tags('a'), ['a']);
+    assert.deepEqual(authorizations, [undefined]);
   });
 
   test('a file that cannot be used is named', async (t) => {

@@ -70,3 +70,8 @@ test('a redirect to nowhere is malformed', async (t) => {
     await assert.rejects(readRegistry(t, url).config('a', DESCRIPTOR), { code: 'malformed', message: /Location/ });
   }
 });
+
+test('a place of any length leaves a message of some length', async (t) => {
+  const { url } = await playRegistry(t, (request, response) => response.writeHead(302, { location: request.url.startsWith('/v2') ? `/${'x'.repeat(10_000)}` : request.url }).end());
+  await assert.rejects(readRegistry(t, url).config('a', DESCRIPTOR), (error: Error) => error.message.length <= 2001 && error.message.startsWith(`GET ${url}/xxx`));
+});
