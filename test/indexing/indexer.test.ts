@@ -306,6 +306,9 @@ suite('an index is made only from what was read in full', () => {
     await state.rebuild({ indexes: new Set(['b']), repositories: new Map() });
     assert.deepEqual((await readdir(state.path('indexes'))).toSorted(), ['a.snapshot', 'b.snapshot']);
     assert.equal((await state.json('b')).Results.length, 2);
+    state.registry.pushImage('three', 'latest', named('three'));
+    await state.rebuildTags('three', 'latest');
+    assert.equal((await state.json('a')).Results.length, 4);
   });
 
   suite('and when the catalog was lost', () => {

@@ -241,6 +241,26 @@ suite('failures', () => {
     });
   }
 
+  test('tags that lead to one digest fail together', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    const push = (version: string): Digest => {
+      const child = registry.pushImage('a', undefined, named(version));
+      const digest = registry.pushIndex('a', 'latest', [child]);
+      for (const tag of ['1', '2']) registry.tag('a', tag, digest);
+      return child;
+    };
+    push('one');
+    await state.rebuild();
+    registry.fail({ method: 'config', reference: registry.configOf('a', push('two')) });
+    const { failures } = await state.rebuild();
+    assert.match(failures[0]?.error ?? '', /\(and 2 more tags\)$/);
+    assert.deepEqual(await state.shows(), ['a:1,2,latest [one]']);
+    registry.heal();
+    await state.rebuild();
+    assert.deepEqual(await state.shows(), ['a:1,2,latest [two]']);
+  });
+
   test('a config that is not there is a failure, not the end of the image', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
@@ -290,8 +310,12 @@ suite('failures', () => {
     registry.pushIndex('a', 'latest', [bad, slow]);
     registry.fail({ method: 'manifest', reference: bad });
     const held = registry.hold({ method: 'manifest', reference: slow });
-    const rebuild = state.rebuild();
+    const phases = new Set<string>();
+    const rebuild = state.rebuild(undefined, { onProgress: ({ phase }) => phases.add(phase) });
     await held.reached;
+    // Everything else that can happen has happened by now.
+    for (let turn = 0; turn < 10; turn++) await setImmediate();
+    assert.ok(!phases.has('rendering'));
     held.release();
     assert.equal((await rebuild).newImages, 1);
     registry.heal();
