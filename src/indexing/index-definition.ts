@@ -14,7 +14,7 @@ export interface IndexDefinition {
   readonly repositoryInclude: readonly string[];
   /** Globs of repositories to leave out. */
   readonly repositoryExclude: readonly string[];
-  /** Globs, the most wanted first. With any, each Flatpak ref and architecture is shown from one repository only. */
+  /** Globs, the most wanted first. With any, one image is shown for each Flatpak ref and architecture: see `prefer`. */
   readonly repositoryPriority: readonly string[];
   /** Keys that an image must all have. */
   readonly requiredAnnotations: readonly string[];
