@@ -93,9 +93,10 @@ test('a thread that dies is told of, and the next question starts another', asyn
   const first = querier.answer(ask('repository=apps/hello', snapshot));
   const worker = await started;
   await first;
-  const waiting = assert.rejects(querier.answer(ask('repository=apps/clock', snapshot)), ThreadEnded);
-  await worker.terminate();
-  await waiting;
+  // It dies before it can answer.
+  const dying = worker.terminate();
+  await assert.rejects(querier.answer(ask('repository=apps/clock', snapshot)), ThreadEnded);
+  await dying;
   assert.equal(exits.length, 1);
   state.registry.pushImage('apps/new', 'latest', named('new'));
   const second = await publish();
