@@ -2,6 +2,7 @@
 import { fetchApps, known, Refusal } from './api.js';
 import { announce, h } from './dom.js';
 import { counted, number } from './format.js';
+import { Grid } from './grid.js';
 import { appIcon } from './icon.js';
 import { findApps, valuesOf } from './search.js';
 import { addressOf } from './state.js';
@@ -9,9 +10,6 @@ import { addressOf } from './state.js';
 /** @typedef {import('./api.js').ListedApp} ListedApp */
 /** @typedef {import('./state.js').State} State */
 
-/** So many are there at once, the others follow picture by picture of the screen. */
-const AT_ONCE = 48;
-const PER_FRAME = 160;
 /** When to say that an answer takes its time, in milliseconds. */
 const SLOW = 700;
 /** When to ask again for an index that is still being made, in milliseconds. */
@@ -30,8 +28,6 @@ export class AppsView {
   #state;
   /** @type {(state: State) => void} */
   #onChange;
-  /** Goes up with each filling of the grid, so that an older one ends. */
-  #filling = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #quiet;
   #loaded = false;
@@ -43,7 +39,7 @@ export class AppsView {
   #index = this.#select('index', 'Index', 'All indexes', known().indexes.map(({ name, title }) => [name, title]));
   #sort = this.#select('sort', 'Sort', 'By name', [['newest', 'Newest first']]);
   #count = h('p', { id: 'count', class: 'count' });
-  #grid = h('ul', { class: 'grid', 'aria-label': 'Apps' });
+  #grid = new Grid('Apps', (/** @type {ListedApp} */ app) => this.#card(app));
   #notice = h('div', { class: 'notice', hidden: true });
   #title = h('h1', { class: 'unseen', tabindex: -1 }, 'Apps');
   element = h(
@@ -60,7 +56,7 @@ export class AppsView {
     ),
     this.#count,
     this.#notice,
-    this.#grid,
+    this.#grid.element,
   );
 
   /** @param {(state: State) => void} onChange told of each state that the user makes by searching and filtering */
@@ -79,16 +75,12 @@ export class AppsView {
     return this.#apps.find((app) => app.id === id && (index === '' || app.index === index));
   }
 
-  /**
-   * Shows a state.
-   * @param {State} state
-   * @param {boolean} whole all cards at once, for a place further down to be found again
-   */
-  show(state, whole = false) {
+  /** @param {State} state */
+  show(state) {
     this.#state = state;
     if (this.#search.value !== state.q) this.#search.value = state.q;
     for (const [select, value] of /** @type {const} */ ([[this.#kind, state.kind], [this.#arch, state.arch], [this.#tag, state.tag], [this.#index, state.index], [this.#sort, state.sort === 'name' ? '' : state.sort]])) choose(select, value);
-    this.#fill(whole);
+    this.#fill();
   }
 
   focusSearch() {
@@ -124,30 +116,20 @@ export class AppsView {
     if (this.#state === undefined) return;
     this.#state = { ...this.#state, ...change };
     this.#onChange(this.#state);
-    this.#fill(false);
+    this.#fill();
     clearTimeout(this.#quiet);
     this.#quiet = setTimeout(() => announce(this.#count.textContent ?? ''), QUIET);
   }
 
-  /** @param {boolean} whole */
-  #fill(whole) {
+  #fill() {
     if (this.#state === undefined || !this.#loaded) return;
     const state = this.#state;
     const found = findApps(this.#apps, state);
-    const filling = ++this.#filling;
     const total = this.#apps.length;
     this.#count.textContent = found.length === total ? counted(total, 'app') : `${number(found.length)} of ${counted(total, 'app')}`;
-    const first = whole ? found.length : AT_ONCE;
-    this.#grid.replaceChildren(...found.slice(0, first).map((app) => this.#card(app)));
     if (total > 0) this.#notice.hidden = true;
+    this.#grid.show(found);
     if (found.length === 0) this.#tellEmpty(state, total);
-    const more = (/** @type {number} */ from) => {
-      if (from >= found.length || filling !== this.#filling) return;
-      this.#grid.append(...found.slice(from, from + PER_FRAME).map((app) => this.#card(app)));
-      requestAnimationFrame(() => more(from + PER_FRAME));
-    };
-    // Once what is seen first was painted.
-    requestAnimationFrame(() => requestAnimationFrame(() => more(first)));
   }
 
   /** @param {State} state @param {number} total */

@@ -50,7 +50,7 @@ async function render(focus, scroll) {
     document.title = `Status – ${TITLE}`;
   } else {
     listAddress = addressOf(state);
-    apps.show(state, scroll > 0);
+    apps.show(state);
     document.title = TITLE;
   }
   if (view.element.parentElement !== main) main.replaceChildren(view.element);

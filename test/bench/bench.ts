@@ -6,13 +6,14 @@ import { build } from './build.ts';
 import { large } from './large.ts';
 import { levels } from './levels.ts';
 import { machineLine, thisMachine } from './machine.ts';
+import { page } from './page.ts';
 import { soak } from './soak.ts';
 import { serve } from './serve.ts';
 import { tableMarkdown, tableObject } from './table.ts';
 
 const WRONG_USAGE = 2;
 
-const BENCHMARKS: Readonly<Record<string, Benchmark>> = { build, large, levels, serve, soak };
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = { build, large, levels, page, serve, soak };
 
 const USAGE = `Usage: npm run bench -- [NAME…] [--out FILE]
 

@@ -12,6 +12,7 @@ import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
 import { flatpakLabels, xml } from '../sources/flatpak-labels.ts';
 import { LabelRegistry } from '../sources/label-registry.ts';
 import { get, settled, TOKEN } from './ask-server.ts';
+import { eventually } from './eventually.ts';
 
 const PUBLIC = resolve(import.meta.dirname, '../../public');
 const MAX_COMPRESSED_BYTES = 60_000;
@@ -56,8 +57,7 @@ suite('the page', needs('chromium'), () => {
     const search = page.getByRole('searchbox');
     for (const [typed, expected] of [['paint', ['Painter']], ['numbers', ['Calculator']], ['example.Edit', ['Editor']], ['arithmetic', ['Calculator']], ['text e', ['Editor']]] as const) {
       await search.fill(typed);
-      await page.waitForFunction(`document.querySelectorAll('.card').length === ${expected.length}`);
-      assert.deepEqual(await names(page), expected);
+      await eventually(async () => assert.deepEqual(await names(page), expected));
       assert.equal(new URL(page.url()).searchParams.get('q'), typed);
     }
     await search.fill('nothing of the kind');
@@ -225,7 +225,7 @@ suite('the page', needs('chromium'), () => {
     assert.equal(await focused(page), 'Skip to the content');
     await page.keyboard.press('/');
     await page.keyboard.type('calc');
-    await page.waitForFunction(`document.querySelectorAll('.card').length === 1`);
+    await eventually(async () => assert.deepEqual(await names(page), ['Calculator']));
     for (let presses = 0; presses < 10 && (await focused(page)) !== 'Calculator'; presses++) await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { level: 2, name: 'Install' }).waitFor();
@@ -252,6 +252,30 @@ suite('the page', needs('chromium'), () => {
       }
     });
   }
+
+  test('of many apps, only those near what is seen are in the document, and the way back leads to the same place', async (t) => {
+    await using large = await LabelRegistry.start();
+    const name = (number: number): string => `App ${String(number).padStart(3, '0')}`;
+    for (let number = 0; number < 500; number++) large.push(`app-${number}`, { labels: flatpakLabels({ id: `org.example.App${number}`, name: name(number) }) });
+    await using other = await startRegindexer({ config: { indexes: { apps: { registry: large.url } }, server: { port: 0 } } });
+    await settled(other.url);
+    const page = await open(t, browser, other.url);
+    await page.getByText('500 apps').waitFor();
+    await page.getByRole('link', { name: name(0) }).waitFor();
+    assert.ok((await names(page)).length < 100);
+    await page.keyboard.press('End');
+    const last = page.getByRole('link', { name: name(499) });
+    await last.waitFor();
+    assert.equal(await page.locator('.card', { has: last }).getAttribute('aria-posinset'), '500');
+    assert.ok((await names(page)).length < 100);
+    const place = await page.evaluate(`scrollY`);
+    await last.click();
+    await page.getByRole('heading', { level: 2, name: 'Permissions' }).waitFor();
+    await page.goBack();
+    await last.waitFor();
+    assert.equal(await page.evaluate(`scrollY`), place);
+    await page.close();
+  });
 
   test('nothing moves as icons load', async (t) => {
     const page = await open(t, browser, 'about:blank');

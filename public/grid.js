@@ -1,0 +1,117 @@
+/** A grid of cards of one height, of which only those near what is seen are in the document: how many there are costs nothing. */
+import { h } from './dom.js';
+
+/** Rows beyond what is seen, at either end. */
+const BEYOND = 3;
+
+/** @template T */
+export class Grid {
+  element;
+  /** @type {(entry: T) => HTMLLIElement} */
+  #card;
+  /** @type {readonly T[]} */
+  #entries = [];
+  /** Which entries are in the document: from the first, up to but without the last. */
+  #range = { first: 0, last: 0 };
+  /** As it was measured last: columns, and pixels from the top of one row to that of the next. */
+  #measure = { columns: 1, row: 140, top: 0 };
+  #waiting = false;
+
+  /**
+   * @param {string} label
+   * @param {(entry: T) => HTMLLIElement} card gives the same element for the same entry
+   */
+  constructor(label, card) {
+    this.#card = card;
+    // Takes the focus from a card that goes.
+    this.element = h('ul', { class: 'grid', 'aria-label': label, tabindex: -1 });
+    addEventListener('scroll', () => this.#soon(), { passive: true });
+    new ResizeObserver(() => this.#remeasure()).observe(this.element);
+  }
+
+  /** @param {readonly T[]} entries */
+  show(entries) {
+    this.#entries = entries;
+    this.#range = this.#wanted();
+    const cards = this.#cards(this.#range.first, this.#range.last);
+    this.element.replaceChildren(...cards);
+    this.#keepPlace();
+  }
+
+  #soon() {
+    if (this.#waiting || !this.element.isConnected) return;
+    this.#waiting = true;
+    requestAnimationFrame(() => {
+      this.#waiting = false;
+      this.#move();
+    });
+  }
+
+  /** Adds and removes at the ends, so that what stays is left alone. */
+  #move() {
+    const before = this.#range;
+    const { first, last } = (this.#range = this.#wanted());
+    if (first === before.first && last === before.last) return;
+    if (first >= before.last || last <= before.first) {
+      this.#leave(() => this.element.replaceChildren(...this.#cards(first, last)));
+    } else {
+      this.#leave(() => {
+        for (let index = before.first; index < first; index++) this.element.firstElementChild?.remove();
+        for (let index = last; index < before.last; index++) this.element.lastElementChild?.remove();
+      });
+      this.element.prepend(...this.#cards(first, before.first));
+      this.element.append(...this.#cards(before.last, last));
+    }
+    this.#keepPlace();
+  }
+
+  /**
+   * From a card that goes, the keyboard comes to the first that is there.
+   * @param {() => void} change
+   */
+  #leave(change) {
+    const inside = this.element.contains(document.activeElement);
+    change();
+    if (inside && !this.element.contains(document.activeElement)) this.element.focus({ preventScroll: true });
+  }
+
+  /** @param {number} first @param {number} last */
+  #cards(first, last) {
+    return this.#entries.slice(first, Math.max(first, last)).map((entry, index) => {
+      const card = this.#card(entry);
+      card.setAttribute('aria-setsize', String(this.#entries.length));
+      card.setAttribute('aria-posinset', String(first + index + 1));
+      return card;
+    });
+  }
+
+  #wanted() {
+    const { columns, row, top } = this.#measure;
+    const rows = Math.ceil(this.#entries.length / columns);
+    const from = Math.min(rows, Math.max(0, Math.floor((scrollY - top) / row) - BEYOND));
+    const to = Math.max(from, Math.ceil((scrollY + innerHeight - top) / row) + BEYOND);
+    return { first: from * columns, last: Math.min(this.#entries.length, to * columns) };
+  }
+
+  /** The rows that are not there take their place all the same. */
+  #keepPlace() {
+    const { columns, row } = this.#measure;
+    const { first, last } = this.#range;
+    const after = Math.ceil(this.#entries.length / columns) - Math.ceil(last / columns);
+    this.element.style.paddingTop = `${(first / columns) * row}px`;
+    this.element.style.paddingBottom = `${after * row}px`;
+  }
+
+  #remeasure() {
+    const card = this.element.firstElementChild;
+    if (card === null || !this.element.isConnected) return;
+    const { gridTemplateColumns, rowGap } = getComputedStyle(this.element);
+    const columns = gridTemplateColumns.split(' ').length;
+    const row = card.getBoundingClientRect().height + Number.parseFloat(rowGap);
+    const top = this.element.getBoundingClientRect().top + scrollY;
+    const { columns: columnsBefore, row: rowBefore } = this.#measure;
+    this.#measure = { columns, row, top };
+    if (columns !== columnsBefore || row !== rowBefore) this.show(this.#entries);
+    else this.#move();
+  }
+}
