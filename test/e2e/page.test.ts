@@ -255,16 +255,15 @@ suite('the page', needs('chromium'), () => {
 
   test('of many apps, only those near what is seen are in the document, and the way back leads to the same place', async (t) => {
     await using large = await LabelRegistry.start();
-    const name = (number: number): string => `App ${String(number).padStart(3, '0')}`;
-    for (let number = 0; number < 500; number++) large.push(`app-${number}`, { labels: flatpakLabels({ id: `org.example.App${number}`, name: name(number) }) });
+    for (let number = 0; number < 500; number++) large.push(`app-${number}`, { labels: flatpakLabels({ id: `org.example.App${number}`, name: numbered(number) }) });
     await using other = await startRegindexer({ config: { indexes: { apps: { registry: large.url } }, server: { port: 0 } } });
     await settled(other.url);
     const page = await open(t, browser, other.url);
     await page.getByText('500 apps').waitFor();
-    await page.getByRole('link', { name: name(0) }).waitFor();
+    await page.getByRole('link', { name: numbered(0) }).waitFor();
     assert.ok((await names(page)).length < 100);
     await page.keyboard.press('End');
-    const last = page.getByRole('link', { name: name(499) });
+    const last = page.getByRole('link', { name: numbered(499) });
     await last.waitFor();
     assert.equal(await page.locator('.card', { has: last }).getAttribute('aria-posinset'), '500');
     assert.ok((await names(page)).length < 100);
@@ -325,6 +324,11 @@ function fill(registry: LabelRegistry): void {
   registry.push('graphics/painter', { tag: 'beta', labels: flatpakLabels({ ...painter, branch: 'beta' }) });
   registry.push('runtime/platform', { labels: flatpakLabels({ id: 'org.example.Platform', name: 'Platform', type: 'runtime' }) });
   registry.push('runtime/locale', { labels: flatpakLabels({ id: 'org.example.Platform.Locale', name: 'Locale of Platform', type: 'runtime', metadata: '[ExtensionOf]\nref=runtime/org.example.Platform/x86_64/stable' }) });
+}
+
+/** Names that sort as their numbers do. */
+function numbered(number: number): string {
+  return `App ${String(number).padStart(3, '0')}`;
 }
 
 /** What the console of a page may hold. */
