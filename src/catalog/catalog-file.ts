@@ -16,7 +16,7 @@ const BUSY_TIMEOUT = 5000;
 const SETTINGS = `
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = NORMAL;
-  PRAGMA cache_size = -16000;
+  PRAGMA cache_size = -4000;
   PRAGMA journal_size_limit = 16000000;
   PRAGMA temp_store = MEMORY;
 `;

@@ -1,24 +1,30 @@
 /** The icons on disk: content-addressed, written once, kept for a while after nothing names them any more. */
 import { mkdir, readdir, rm, rmdir, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import pMap from 'p-map';
 import { digestOf } from '../registry/digest.ts';
 import { iconPath, isIconPath } from './icon-path.ts';
 import { TEMPORARY_SUFFIX, writeFileWhole } from './write-file.ts';
 
 const WRITES_AT_ONCE = 16;
-const MAX_WAITING = 256;
+/** Icons are written so many together: each that is synced by itself would cost the file system as much as all of them at once. */
+const BATCH = 128;
+const MAX_WAITING = 4 * BATCH;
 
 /**
- * Icons below one folder, as `ab/cdef….png`. Writing goes on behind {@link store}; {@link settled} tells when all are on disk.
+ * Icons below one folder, as `ab/cdef….png`. Writing goes on behind {@link store}, in batches; {@link settled} writes what is left,
+ * and tells when all are on disk.
  */
 export class IconStore {
   readonly #folder: string;
   /** The icons that were there when they were last listed, or written since. */
   #present = new Set<string>();
   #folders = new Set<string>();
-  readonly #writing = new Set<Promise<void>>();
-  readonly #queue: (() => void)[] = [];
-  #free = WRITES_AT_ONCE;
+  /** Those that wait for their batch, by path. */
+  #gathered = new Map<string, Uint8Array>();
+  /** How many are gathered or being written. */
+  #waiting = 0;
+  #writing: Promise<void> = Promise.resolve();
   /** What could not be written when it was last tried, by path. */
   readonly #failures = new Map<string, Error>();
 
@@ -28,7 +34,7 @@ export class IconStore {
 
   /** Looks which icons there are. Call it before a series of {@link store}: what somebody has removed is then written again. */
   async list(): Promise<void> {
-    await Promise.all(this.#writing);
+    await this.#writeGathered();
     const present = new Set<string>();
     const folders = await subfolders(this.#folder);
     for (const folder of folders) for (const name of await readdir(join(this.#folder, folder))) present.add(`${folder}/${name}`);
@@ -42,20 +48,16 @@ export class IconStore {
     if (!this.#present.has(path)) {
       this.#present.add(path);
       this.#failures.delete(path);
-      const write = this.#write(path, png)
-        .catch((error: Error) => {
-          this.#present.delete(path);
-          this.#failures.set(path, error);
-        })
-        .finally(() => this.#writing.delete(write));
-      this.#writing.add(write);
+      this.#gathered.set(path, png);
+      this.#waiting++;
+      if (this.#gathered.size >= BATCH) void this.#writeGathered();
     }
     return path;
   }
 
   /** Resolves when few icons wait to be written, so that they do not gather in memory. */
   async ready(): Promise<void> {
-    if (this.#writing.size > MAX_WAITING) await Promise.all(this.#writing);
+    if (this.#waiting > MAX_WAITING) await this.#writeGathered();
   }
 
   /**
@@ -63,31 +65,48 @@ export class IconStore {
    * @throws Error naming the folder if one of them could not be written.
    */
   async settled(paths: Iterable<string>): Promise<void> {
-    await Promise.all(this.#writing);
+    await this.#writeGathered();
     for (const path of paths) {
       const cause = this.#failures.get(path);
       if (cause !== undefined) throw new Error(`an icon could not be written below ${this.#folder}: ${cause.message}`, { cause });
     }
   }
 
+  /** Resolves when all that was handed over until now is written or has failed. */
+  #writeGathered(): Promise<void> {
+    const batch = this.#gathered;
+    this.#gathered = new Map();
+    if (batch.size > 0) this.#writing = this.#writing.then(() => this.#writeBatch(batch));
+    return this.#writing;
+  }
+
+  /** Never rejects: what could not be written is told of by {@link settled}. */
+  async #writeBatch(batch: ReadonlyMap<string, Uint8Array>): Promise<void> {
+    await pMap(
+      batch,
+      async ([path, png]) => {
+        try {
+          await this.#write(path, png);
+        } catch (error) {
+          this.#present.delete(path);
+          this.#failures.set(path, error as Error);
+        }
+        this.#waiting--;
+      },
+      { concurrency: WRITES_AT_ONCE },
+    );
+  }
+
   async #write(path: string, png: Uint8Array): Promise<void> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#queue.push(resolve));
-    try {
-      const file = join(this.#folder, path);
-      const folder = path.slice(0, 2);
-      if (!this.#folders.has(folder)) {
-        await mkdir(dirname(file), { recursive: true });
-        this.#folders.add(folder);
-      }
-      await writeFileWhole(file, async (handle) => {
-        await handle.write(png);
-      });
-    } finally {
-      const next = this.#queue.shift();
-      if (next === undefined) this.#free++;
-      else next();
+    const file = join(this.#folder, path);
+    const folder = path.slice(0, 2);
+    if (!this.#folders.has(folder)) {
+      await mkdir(dirname(file), { recursive: true });
+      this.#folders.add(folder);
     }
+    await writeFileWhole(file, async (handle) => {
+      await handle.write(png);
+    });
   }
 
   /** Starts the time after which icons that nothing names any more are removed. */

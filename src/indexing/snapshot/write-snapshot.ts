@@ -25,7 +25,7 @@ const IN_MEMORY = 16 * 1024 * 1024;
 /** Of tags and architectures whose images are kept ready: an index may have a tag for each version of each app. */
 const MAX_COMBINATIONS = 500;
 /** So many documents are compressed at the same time. */
-const COMPRESSED_AT_ONCE = 1;
+const COMPRESSED_AT_ONCE = 2;
 const COMPRESSED_IN_MEMORY = 4 * 1024 * 1024;
 const COMPRESSIONS: readonly Compression[] = ['gzip', 'br', 'zstd'];
 
