@@ -2,6 +2,7 @@
 import type { BuildOptions } from './build.ts';
 import type { Config, RegistryConfig } from './config/config.ts';
 import type { RegistryOptions } from './registry/create-registry-source.ts';
+import { version } from './version.ts';
 
 export function buildOptions(config: Config): BuildOptions {
   const { stateDir, iconsDir, iconsUri, cleanFilesAfter, registries, indexes } = config;
@@ -15,11 +16,13 @@ export function buildOptions(config: Config): BuildOptions {
   };
 }
 
-function registryOptions({ username, password, authFile, ...registry }: RegistryConfig, { authFiles, proxies }: Config['access']): RegistryOptions {
+/** How a registry is reached, in a form that can be cloned. */
+export function registryOptions({ username, password, authFile, ...registry }: RegistryConfig, { authFiles, proxies }: Config['access']): RegistryOptions {
   return {
     ...registry,
     credentials: username === undefined || password === undefined ? undefined : { username, password },
     authFiles: authFile === undefined ? authFiles : [{ path: authFile, required: true }],
     proxies,
+    userAgent: `regindexer/${version}`,
   };
 }

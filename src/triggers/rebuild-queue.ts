@@ -215,8 +215,10 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
 
     lane.running = undefined;
     const finishedAt = Date.now();
+    // How far it had come is of no use any more.
+    const { progress: _progress, ...ended } = running;
     const finished: RegistryRebuild = {
-      ...running,
+      ...ended,
       state: error === undefined ? 'done' : 'failed',
       finishedAt,
       ...(result !== undefined && { result: summarize(result) }),

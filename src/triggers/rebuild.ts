@@ -22,6 +22,7 @@ export interface Rebuild {
   readonly dueAt?: number | undefined;
   readonly startedAt?: number;
   readonly finishedAt?: number;
+  /** While it runs. */
   readonly progress?: RebuildProgress;
   readonly result?: RebuildSummary;
   /** Why it failed, in one line. */

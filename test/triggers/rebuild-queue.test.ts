@@ -78,6 +78,7 @@ test('a rebuild is queued, runs, tells its progress and is done', async (t) => {
 
   run.end({ newImages: 7 });
   const done = await queue.finished(queued.id);
+  assert.equal('progress' in done, false, 'only what runs has progress');
   assert.deepEqual([done.state, done.result?.newImages, done.error], ['done', 7, undefined]);
   assert.ok(done.queuedAt <= (done.startedAt ?? 0) && (done.startedAt ?? 0) <= (done.finishedAt ?? 0));
   assert.deepEqual(queue.get(queued.id), done);
