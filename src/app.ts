@@ -7,13 +7,13 @@ import { buildOptions } from './build-options.ts';
 import { snapshotsDir } from './build.ts';
 import { StateLock } from './catalog/state-lock.ts';
 import type { BusConfig, Config } from './config/config.ts';
+import { proxyWarnings } from './config/proxied-registry.ts';
 import { wantedBy } from './indexing/globs.ts';
 import { snapshotPath } from './indexing/indexer.ts';
 import { Snapshot } from './indexing/snapshot/snapshot.ts';
-import { LayoutRegistrySource } from './registry/layout/layout-registry-source.ts';
-import { LAYOUTS } from './registry/registry-id.ts';
 import { gracefulClose } from './server/graceful-close.ts';
 import { publication } from './publication.ts';
+import { openPulls, pullOptions } from './pulls.ts';
 import { PublishedIndex } from './server/published-index.ts';
 import { createServer } from './server/server.ts';
 import { Builder } from './threads/builder.ts';
@@ -95,20 +95,22 @@ class Starting {
 
   async start(): Promise<App> {
     const { indexes, server: serverConfig, registries, rescanInterval, bus: busConfig } = this.#config;
-    this.#warnOfKeysWithoutEffect();
+    for (const warning of proxyWarnings(this.#config)) this.#logger.warn(warning);
     for (const { name } of indexes) this.#load(name);
     await this.#loading;
 
     const bus = busConfig && this.#bus(busConfig);
     const notifications = new Notifications(this.#queue);
     const wanted = indexes.map(wantedBy);
-    const layouts = this.#layouts();
+    const pulling = pullOptions(this.#config);
+    const pulls = openPulls(pulling);
     const common = {
       trustProxy: serverConfig.trustProxy,
       tls: serverConfig.tls && { cert: await readFile(serverConfig.tls.cert), key: await readFile(serverConfig.tls.key) },
       defaultIndex: this.#config.defaultIndex,
       iconsDir: this.#config.iconsDir,
       iconsUri: this.#config.iconsUri,
+      signatures: Object.fromEntries(indexes.flatMap(({ name, signaturesDir }) => (signaturesDir === undefined ? [] : [[name, signaturesDir]]))),
       publication: await publication(this.#config),
     };
     const server = await createServer({
@@ -116,7 +118,8 @@ class Starting {
       logger: this.#logger,
       indexes: this.#indexes,
       answer: this.#threads.answer,
-      pullSources: layouts.map((folder) => new LayoutRegistrySource(folder)),
+      pullSources: pulls.pullSources,
+      registryProxy: pulls.registryProxy,
       reindex: {
         token: serverConfig.adminToken,
         rebuilds: this.#queue,
@@ -143,7 +146,7 @@ class Starting {
       ...common,
       level: this.#logger.level,
       indexes: indexes.map(({ name, fileName }) => ({ name, fileName, maxAge: serverConfig.maxAge })),
-      layouts,
+      pulls: pulling,
     });
 
     const schedule = new Schedule({ queue: this.#queue, registries: registries.keys(), interval: rescanInterval });
@@ -161,6 +164,7 @@ class Starting {
         this.#closing.abort(new Error('the server is stopping'));
         try {
           await Promise.all([bus?.close(), stop(GRACE), this.#threads.close(GRACE), this.#queue.close({ graceMs: GRACE })]);
+          await pulls.close();
           await this.#builder.close();
           await this.#querier.close();
           await this.#loading;
@@ -170,16 +174,6 @@ class Starting {
         }
       },
     };
-  }
-
-  /** Keys that are known and checked, but that nothing stands behind yet. */
-  #warnOfKeysWithoutEffect(): void {
-    const { server: { registryProxy }, indexes, defaultIndex } = this.#config;
-    const registry = indexes.find(({ name }) => name === defaultIndex)?.registry;
-    if (registryProxy && registry?.startsWith(LAYOUTS) === false) this.#logger.warn('server.registry_proxy has no effect yet: clients must reach the registry themselves');
-    for (const { name, signaturesDir } of indexes) {
-      if (signaturesDir !== undefined) this.#logger.warn(`indexes.${name}.signatures_dir has no effect yet: its files are not served`);
-    }
   }
 
   /** Has all threads listen at the configured address, and returns the port. */
@@ -223,13 +217,6 @@ class Starting {
       onTrigger: (reason) => void this.#queue.request({ reason, scope: { kind: 'everything' } }),
       logger: this.#logger,
     });
-  }
-
-  /** The folders of image layouts that indexes are made from, that of the default index first. */
-  #layouts(): readonly string[] {
-    const { indexes, defaultIndex } = this.#config;
-    const registries = new Set(indexes.toSorted((a, b) => Number(b.name === defaultIndex) - Number(a.name === defaultIndex)).map(({ registry }) => registry));
-    return [...registries].filter((id) => id.startsWith(LAYOUTS)).map((id) => id.slice(LAYOUTS.length));
   }
 
   /** Serves the snapshot of an index that is on disk; one after the other, so that the last one published is the last one served. */

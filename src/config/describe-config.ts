@@ -2,6 +2,7 @@
 import { LAYOUTS } from '../registry/registry-id.ts';
 import type { BusConfig, Config, IndexConfig, RegistryConfig, ServerConfig } from './config.ts';
 import { formatDuration } from './duration.ts';
+import { proxyWarnings } from './proxied-registry.ts';
 
 /** Plain text, one fact a line, without secrets. */
 export function describeConfig(config: Config): string {
@@ -38,6 +39,7 @@ function describeIndex(index: IndexConfig, isDefault: boolean): readonly string[
     `  tells clients to download from: ${index.registryPublic}`,
     `  served at: ${routes.join(', ')}`,
     ...(index.output === undefined ? [] : [`  written to: ${index.output}`]),
+    ...(index.signaturesDir === undefined ? [] : [`  signatures: in ${index.signaturesDir}, served at /${index.name}/signatures/`]),
   ];
 }
 
@@ -58,10 +60,12 @@ function describeListening({ host, port, tls, baseUrl }: ServerConfig): string {
 }
 
 /** `oci:` folders have no server of their own. */
-function describePulls({ indexes, defaultIndex, server }: Config): readonly string[] {
+function describePulls(config: Config): readonly string[] {
+  const { indexes, defaultIndex, server } = config;
   const registry = indexes.find(({ name }) => name === defaultIndex)?.registry ?? '';
-  const isServed = server.registryProxy || registry.startsWith(LAYOUTS);
-  return isServed ? [`Pulls: /v2/ answers for ${registry}`] : [];
+  const redirects = server.registryProxyRedirects === 'pass' ? ', and passes its redirects to other hosts on' : '';
+  if (registry.startsWith(LAYOUTS)) return [`Pulls: /v2/ answers for ${registry}`];
+  return server.registryProxy ? [`Pulls: /v2/ answers for ${registry}${redirects}`, ...proxyWarnings(config).map((warning) => `  but ${warning}`)] : [];
 }
 
 function describeTriggers({ rescanInterval, bus, server }: Config): string {

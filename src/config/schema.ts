@@ -166,6 +166,11 @@ const server = Type.Object(
       description: 'Serve `/v2/` of the default index’s registry from here; always on for `oci:`.',
       default: false,
     }),
+    registry_proxy_redirects: Type.Union([Type.Literal('follow'), Type.Literal('pass')], {
+      description: 'Where that registry redirects to another host: `follow` it here, or `pass` it on to the client.',
+      default: 'follow',
+      expected: 'follow or pass',
+    }),
     trust_proxy: Type.Union(
       [
         Type.Boolean(),

@@ -1,5 +1,6 @@
-/** Makes the source for a registry. */
+/** Makes what reads a registry: its source, and what reads it for clients. */
 import { HttpRegistrySource } from './http/http-registry-source.ts';
+import { HttpPuller } from './http/puller.ts';
 import type { AccessOptions } from './http/access/access-options.ts';
 import { LayoutRegistrySource } from './layout/layout-registry-source.ts';
 import { LAYOUTS } from './registry-id.ts';
@@ -31,4 +32,13 @@ const CERTS_DIRS = ['/etc/containers/certs.d', '/etc/docker/certs.d'];
 export function createRegistrySource({ id, ...options }: RegistryOptions, { onWarning }: { readonly onWarning?: (message: string) => void } = {}): RegistrySource {
   if (id.startsWith(LAYOUTS)) return new LayoutRegistrySource(id.slice(LAYOUTS.length), { onWarning });
   return new HttpRegistrySource({ url: id, certsDirs: CERTS_DIRS, ...options });
+}
+
+/**
+ * What reads the registry of the options, which has a URL, for clients.
+ * @param passRedirects redirects to another origin are answers, rather than followed
+ * @throws TypeError if the id is no URL of a registry.
+ */
+export function createPuller({ id, pauses: _pauses, ...options }: RegistryOptions, passRedirects: boolean): HttpPuller {
+  return new HttpPuller({ url: id, certsDirs: CERTS_DIRS, passRedirects, ...options });
 }

@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** A strong entity tag for a text, quotes included. */
-export function entityTagOf(text: string): string {
-  return `"${createHash('sha256').update(text).digest('base64url')}"`;
+/** A strong entity tag for a body, quotes included. */
+export function entityTagOf(body: string | Uint8Array): string {
+  return `"${createHash('sha256').update(body).digest('base64url')}"`;
 }
 
 /**

@@ -1,8 +1,11 @@
 /** Clients that wait for long with a reason. */
 import type { FastifyRequest } from 'fastify';
 
-/** The connection of `request` may be silent while it is answered, however long that takes. */
-export function letWait({ raw }: FastifyRequest): void {
+/** The connection of `request` may be silent while it is answered, however long that takes; or until what this returns is called. */
+export function letWait({ raw }: FastifyRequest): () => void {
   // A request that was injected has no connection.
-  (raw.socket as Partial<typeof raw.socket>).setTimeout?.(0);
+  const { socket }: { socket: Partial<typeof raw.socket> } = raw;
+  const { timeout = 0 } = socket;
+  socket.setTimeout?.(0);
+  return () => socket.setTimeout?.(timeout);
 }

@@ -18,6 +18,11 @@ export const TooManyRequests = createError('REGINDEXER_TOO_MANY_REQUESTS', 'At m
 /** What was asked for was tried, and did not succeed. */
 export const RebuildFailed = createError('REGINDEXER_REBUILD_FAILED', 'The rebuild failed, and will be tried again: %s', 502);
 
+/** The registry that is served from here gave no answer that can be sent on. */
+export const RegistryUnavailable = createError('REGINDEXER_REGISTRY_UNAVAILABLE', 'The registry behind this server cannot be read now; ask again in a moment. The log of this server says why.', 502);
+/** It gave none in time. */
+export const RegistryTooSlow = createError('REGINDEXER_REGISTRY_TOO_SLOW', 'The registry behind this server did not answer within %s s; ask again in a moment, or give it more time with registries.URL.timeout.', 504);
+
 /** Connections are still served, but nothing new is begun. */
 export const Stopping = createError('REGINDEXER_STOPPING', 'The server is stopping; ask again in a moment.', 503);
 /** The request ended before all of it was there. */

@@ -25,10 +25,12 @@ import type { MetricsRoutesOptions } from './routes/metrics.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { openapiRoutes } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
+import type { RegistryProxy } from './routes/registry-proxy.ts';
 import type { RebuildEvents } from './routes/rebuild-events.ts';
 import { rebuildEventRoutes } from './routes/rebuild-events.ts';
 import type { ReindexRoutesOptions } from './routes/reindex.ts';
 import { reindexRoutes } from './routes/reindex.ts';
+import { signatureRoutes } from './routes/signatures.ts';
 import type { StatusRoutesOptions } from './routes/status.ts';
 import { statusRoutes } from './routes/status.ts';
 
@@ -49,8 +51,12 @@ export interface CommonServerOptions {
   readonly answer: AnswerQuery;
   readonly iconsDir: string;
   readonly iconsUri: string;
-  /** What `/v2/` serves; nothing if there are none. */
+  /** What `/v2/` serves; nothing if there are none, and no proxy. */
   readonly pullSources: readonly PullSource[];
+  /** A registry that is served from here where none of the sources has what is asked for. */
+  readonly registryProxy?: RegistryProxy | undefined;
+  /** Folders of signatures, by the index whose images they sign. */
+  readonly signatures?: Readonly<Record<string, string>>;
   /** What people are shown: the page, and what stands behind it. Without, none of it is served. */
   readonly publication?: Publication;
   /** For clients that are slow on purpose, in milliseconds; {@link PATIENCE} unless given. */
@@ -74,7 +80,7 @@ export interface ForwardingServerOptions extends CommonServerOptions {
 
 /** Builds the app; it does not listen yet. */
 export async function createServer(options: ServerOptions | ForwardingServerOptions): Promise<FastifyInstance> {
-  const { indexes, defaultIndex, pullSources, tls, patience = PATIENCE } = options;
+  const { indexes, defaultIndex, pullSources, registryProxy, tls, patience = PATIENCE } = options;
   const timeouts = { requestTimeout: patience, headersTimeout: patience, connectionsCheckingInterval: Math.ceil(patience / 6) };
   const common = {
     loggerInstance: options.logger,
@@ -121,15 +127,16 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
     acceptEncoding,
   });
   iconRoutes(app, { iconsDir: options.iconsDir, prefixes: iconPrefixes(options.iconsUri, indexes.keys()) });
+  signatureRoutes(app, options.signatures ?? {});
   if ('forward' in options) forwardRoutes(app, options.forward, MAX_BODY_BYTES);
   else {
     await app.register(async (scope) => reindexRoutes(scope, options.reindex));
     await app.register(async (scope) => eventRoutes(scope, { ...options.events, counts: events }));
     statusRoutes(app, { ...options.status, indexes, events });
   }
-  if (pullSources.length > 0) {
+  if (pullSources.length > 0 || registryProxy !== undefined) {
     await app.register(async (scope) => {
-      distributionRoutes(scope, pullSources);
+      distributionRoutes(scope, pullSources, registryProxy);
     });
   }
 

@@ -5,7 +5,8 @@ import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import type { SharedSnapshot } from '../indexing/snapshot/snapshot.ts';
 import { Snapshot } from '../indexing/snapshot/snapshot.ts';
-import { LayoutRegistrySource } from '../registry/layout/layout-registry-source.ts';
+import type { Pulls } from '../pulls.ts';
+import { openPulls } from '../pulls.ts';
 import { gracefulClose } from '../server/graceful-close.ts';
 import { PublishedIndex } from '../server/published-index.ts';
 import { TooBusy } from '../server/server-error.ts';
@@ -29,13 +30,14 @@ export interface ServeMethods {
 
 if (parentPort) serve(parentPort, workerData as ServeOptions);
 
-function serve(main: MessagePort, { level, indexes: published, layouts, ...options }: ServeOptions): void {
+function serve(main: MessagePort, { level, indexes: published, pulls: pullOptions, ...options }: ServeOptions): void {
   const calls = new Calls<MainMethods>(main);
   const indexes = new Map(published.map(({ name, fileName, maxAge }) => [name, new PublishedIndex(name, fileName, maxAge)]));
   /** Settles when the snapshots so far are served: one after the other, so that the last one stays. */
   let using: Promise<void> = Promise.resolve();
   let stop: ((graceMs: number) => Promise<void>) | undefined;
 
+  const pulls: Pulls = openPulls(pullOptions);
   const create = (): Promise<FastifyInstance> =>
     createServer({
       ...options,
@@ -46,7 +48,8 @@ function serve(main: MessagePort, { level, indexes: published, layouts, ...optio
         if (answer === 'busy') throw new TooBusy();
         return answer === 'whole' ? answer : { ...answer, body: Buffer.from(answer.body.buffer, answer.body.byteOffset, answer.body.length) };
       },
-      pullSources: layouts.map((folder) => new LayoutRegistrySource(folder)),
+      pullSources: pulls.pullSources,
+      registryProxy: pulls.registryProxy,
       forward: (request) => calls.call('forward', [request]),
     });
 
@@ -64,6 +67,7 @@ function serve(main: MessagePort, { level, indexes: published, layouts, ...optio
     },
     close: async (_signal, graceMs) => {
       await stop?.(graceMs);
+      await pulls.close();
       for (const { snapshot } of indexes.values()) await snapshot?.close();
     },
   };

@@ -8,6 +8,7 @@ import type { Forward, ForwardedRequest } from '../server/routes/forward.ts';
 import { answerForwarded } from '../server/routes/forward.ts';
 import { TooBusy } from '../server/server-error.ts';
 import type { CommonServerOptions } from '../server/server.ts';
+import type { PullOptions } from '../pulls.ts';
 import { answerCalls, Calls, unlessEnded } from './calls.ts';
 import type { LogEvent, ServeMethods } from './serve-thread.ts';
 import { startThread } from './start-thread.ts';
@@ -16,12 +17,12 @@ import { startThread } from './start-thread.ts';
 const PAUSE = 1_000;
 
 /** What a thread serves, in a form that can be cloned. */
-export interface ServeOptions extends Omit<CommonServerOptions, 'logger' | 'indexes' | 'answer' | 'pullSources'> {
+export interface ServeOptions extends Omit<CommonServerOptions, 'logger' | 'indexes' | 'answer' | 'pullSources' | 'registryProxy'> {
   /** Of the log. */
   readonly level: string;
   readonly indexes: readonly { readonly name: string; readonly fileName: string; readonly maxAge: number }[];
-  /** The folders of image layouts that `/v2/` serves. */
-  readonly layouts: readonly string[];
+  /** What `/v2/` serves. */
+  readonly pulls: PullOptions;
 }
 
 /** What the threads ask the first one for. */

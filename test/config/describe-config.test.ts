@@ -72,3 +72,12 @@ test('a configuration for every message says so', (t) => {
   const config = configOf(t, `${INDEX}bus: {url: stomp://bus.example.org, content_types: any}`);
   assert.match(describeConfig(config), /^Bus: stomp:\/\/bus\.example\.org, .*, any content type$/m);
 });
+
+test('a proxy that clients are told to go past is told, and where signatures are', (t) => {
+  const text = 'indexes: {apps: {registry: https://registry.example.org/, signatures_dir: sigs}}\nserver: {registry_proxy: true, registry_proxy_redirects: pass}';
+  const past = configOf(t, text);
+  const described = describeConfig(past).replaceAll(dirname(past.file), '/etc');
+  assert.match(described, /^  signatures: in \/etc\/sigs, served at \/apps\/signatures\/$/m);
+  assert.match(described, /^Pulls: \/v2\/ answers for https:\/\/registry\.example\.org, and passes its redirects to other hosts on\n  but indexes\.apps: clients are told to download from https:\/\/registry\.example\.org itself, .*; set registry_public to \/ /m);
+  for (const own of ['/', 'https://apps.example.org']) assert.doesNotMatch(describeConfig(configOf(t, text.replace('sigs', `sigs, registry_public: "${own}"`))), /^  but/m);
+});

@@ -51,6 +51,7 @@ test('what a file leaves out has its default', (t) => {
       baseUrl: undefined,
       maxAge: 60,
       registryProxy: false,
+      registryProxyRedirects: 'follow',
       trustProxy: false,
       workers: 1,
     },
@@ -117,6 +118,7 @@ server:
   events_token: events
   max_age: 5m
   registry_proxy: true
+  registry_proxy_redirects: pass
   trust_proxy: [10.0.0.0/8, "::1", loopback]
   workers: 2
 bus:
@@ -202,6 +204,7 @@ bus:
     eventsToken: 'events',
     maxAge: 300,
     registryProxy: true,
+    registryProxyRedirects: 'pass',
     trustProxy: ['10.0.0.0/8', '::1', 'loopback'],
     workers: 2,
   });

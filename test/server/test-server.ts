@@ -17,7 +17,7 @@ import type { TestState } from '../indexing/test-state.ts';
 export const ADMIN_TOKEN = 'the-admin-token';
 export const EVENTS_TOKEN = 'the-events-token';
 
-export interface TestServerOptions extends Partial<Pick<ServerOptions, 'iconsUri' | 'pullSources' | 'tls' | 'patience' | 'trustProxy' | 'defaultIndex'>> {
+export interface TestServerOptions extends Partial<Pick<ServerOptions, 'iconsUri' | 'pullSources' | 'registryProxy' | 'signatures' | 'tls' | 'patience' | 'trustProxy' | 'defaultIndex'>> {
   /** The names of the state's indexes; `apps` if absent. */
   readonly indexes?: readonly string[];
   /** Snapshots over so many bytes are not held in memory. */
@@ -79,6 +79,8 @@ export class TestServer {
       iconsDir: state.path('icons'),
       iconsUri: options.iconsUri ?? 'icons/',
       pullSources: options.pullSources ?? [],
+      registryProxy: options.registryProxy,
+      signatures: options.signatures ?? {},
       reindex: {
         token: 'adminToken' in options ? options.adminToken : ADMIN_TOKEN,
         rebuilds: queue,

@@ -30,7 +30,7 @@ async function setUp(t: TestContext, { count = 1, memoryLimit }: { count?: numbe
   const listen = () =>
     threads.listen({
       host: '127.0.0.1', port, server: server.app,
-      serve: { level: 'trace', trustProxy: false, defaultIndex: 'apps', indexes: [{ name: 'apps', fileName: 'apps-file', maxAge: 60 }], iconsDir: state.path('icons'), iconsUri: 'icons/', layouts: [SAMPLE_IMAGES] },
+      serve: { level: 'trace', trustProxy: false, defaultIndex: 'apps', indexes: [{ name: 'apps', fileName: 'apps-file', maxAge: 60 }], iconsDir: state.path('icons'), iconsUri: 'icons/', pulls: { layouts: [SAMPLE_IMAGES] } },
     });
   const dispatcher = new Agent({ pipelining: 0 });
   t.after(async () => {

@@ -7,7 +7,8 @@ import type { Subject } from './transport/authenticator.ts';
 import { pages } from './transport/pages.ts';
 import type { Transport } from './transport/transport.ts';
 
-const CATALOG: Subject = { repository: undefined, scope: 'registry:catalog:*' };
+/** What requests for the catalog are about. */
+export const CATALOG: Subject = { repository: undefined, scope: 'registry:catalog:*' };
 /** Hosted registries answer so where they do not show the catalog. */
 const NO_CATALOG: ReadonlySet<number> = new Set([401, 403, 404, 405]);
 

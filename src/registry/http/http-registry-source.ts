@@ -1,5 +1,4 @@
 /** Reads a registry through the OCI distribution API. */
-import { Minimatch } from 'minimatch';
 import { isDigest, type Digest } from '../digest.ts';
 import type { Descriptor, ImageConfig, Manifest } from '../manifest.ts';
 import { isRepositoryName, isTag } from '../reference.ts';
@@ -7,6 +6,7 @@ import { RegistryError } from '../registry-error.ts';
 import type { RegistrySource } from '../registry-source.ts';
 import { catalog } from './catalog.ts';
 import { config } from './config.ts';
+import { CoveredRepositories } from './covered-repositories.ts';
 import { manifest } from './manifest.ts';
 import { resolve } from './resolve.ts';
 import { tags } from './tags.ts';
@@ -21,17 +21,13 @@ export interface HttpRegistryOptions extends TransportOptions {
 export class HttpRegistrySource implements RegistrySource {
   readonly id: string;
   readonly #transport: Transport;
-  readonly #names: ReadonlySet<string>;
-  readonly #globs: readonly Minimatch[];
+  readonly #covered: CoveredRepositories;
 
   /** @throws TypeError if the URL is none for a registry. */
   constructor({ repositories = [], ...options }: HttpRegistryOptions) {
     this.#transport = new Transport(options);
     this.id = this.#transport.url;
-    this.#names = new Set(repositories.filter(isRepositoryName));
-    this.#globs = repositories
-      .filter((pattern) => !isRepositoryName(pattern))
-      .map((pattern) => new Minimatch(pattern, { dot: true, nobrace: true, nocomment: true, nonegate: true, noext: true, platform: 'linux' }));
+    this.#covered = new CoveredRepositories(repositories);
   }
 
   get requests(): number {
@@ -39,19 +35,19 @@ export class HttpRegistrySource implements RegistrySource {
   }
 
   covers(repository: string): boolean {
-    const all = this.#names.size === 0 && this.#globs.length === 0;
-    return all || this.#names.has(repository) || this.#globs.some((glob) => glob.match(repository));
+    return this.#covered.has(repository);
   }
 
   async *repositories(signal?: AbortSignal): AsyncGenerator<readonly string[]> {
-    if (this.#names.size === 0 && this.#globs.length === 0) {
+    const { all, named, names } = this.#covered;
+    if (all) {
       yield* catalog(this.#transport, signal);
       return;
     }
-    yield [...this.#names];
-    if (this.#globs.length === 0) return;
+    yield [...names];
+    if (named) return;
     for await (const page of catalog(this.#transport, signal)) {
-      yield page.filter((name) => !this.#names.has(name) && this.covers(name));
+      yield page.filter((name) => !names.has(name) && this.covers(name));
     }
   }
 

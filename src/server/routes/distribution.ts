@@ -1,4 +1,4 @@
-/** The pull part of the Distribution API (OCI distribution-spec, "Pull"), read-only, over what lies on disk. */
+/** The pull part of the Distribution API (OCI distribution-spec, "Pull"), read-only, over what lies on disk and over a registry behind this server. */
 import type { Readable } from 'node:stream';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Digest } from '../../registry/digest.ts';
@@ -11,8 +11,11 @@ import { isFresh } from '../entity-tag.ts';
 import { allow } from '../plugins/allow.ts';
 import { sendError } from '../plugins/errors.ts';
 import { DistributionError } from '../server-error.ts';
+import type { RegistryProxy } from './registry-proxy.ts';
 
 const MAX_PAGE = 1000;
+/** Whatever somebody has pushed, no browser is to take it for a page of this server. */
+const HEADERS = { 'docker-distribution-api-version': 'registry/2.0', 'x-content-type-options': 'nosniff', 'content-security-policy': "default-src 'none'; sandbox" };
 const YEAR_IN_SECONDS = 31_536_000;
 
 /** What the routes need of a registry; `not-found` is a RegistryError. */
@@ -34,8 +37,9 @@ interface PathAndPage extends Page {
 
 /**
  * @param sources asked in their order; the first that has a repository answers for it
+ * @param proxy asked where none of them has it
  */
-export function distributionRoutes(app: FastifyInstance, sources: readonly PullSource[]): void {
+export function distributionRoutes(app: FastifyInstance, sources: readonly PullSource[], proxy?: RegistryProxy): void {
   app.setErrorHandler((error: FastifyError, request, reply) =>
     sendError(error, request, reply, (statusCode, message) => ({
       errors: [{ code: error instanceof DistributionError ? error.reason : statusCode === 405 ? 'UNSUPPORTED' : 'UNKNOWN', message }],
@@ -43,14 +47,15 @@ export function distributionRoutes(app: FastifyInstance, sources: readonly PullS
   );
   const allowNoOther = allow(app);
   app.addHook('onRequest', (_request, reply, done) => {
-    reply.header('docker-distribution-api-version', 'registry/2.0');
+    reply.headers(HEADERS);
     done();
   });
 
   app.get('/v2/', (_request, reply) => reply.send({}));
 
   app.get<Page>('/v2/_catalog', async (request, reply) => {
-    const names = new Set<string>();
+    if (proxy !== undefined && proxy.names === undefined) return reply.send({ repositories: await proxy.repositories(request, reply) });
+    const names = new Set<string>(proxy?.names);
     for (const source of sources) for await (const page of source.repositories()) for (const name of page) names.add(name);
     return reply.send({ repositories: paged(request, reply, '/v2/_catalog', [...names].toSorted()) });
   });
@@ -60,12 +65,21 @@ export function distributionRoutes(app: FastifyInstance, sources: readonly PullS
     if (!isRepositoryName(name) || reference === undefined) {
       throw new DistributionError(404, 'NAME_INVALID', 'This is no path of the Distribution API that can be read here.');
     }
-    if (kind === 'tags') {
-      if (reference !== 'list') throw new DistributionError(404, 'UNSUPPORTED', `Tags are listed at /v2/${name}/tags/list.`);
-      const tags = await firstOf(sources, 'NAME_UNKNOWN', `There is no repository ${name} here.`, (source) => source.tags(name));
-      return reply.send({ name, tags: paged(request, reply, `/v2/${name}/tags/list`, tags) });
+    if (kind === 'tags' && reference !== 'list') throw new DistributionError(404, 'UNSUPPORTED', `Tags are listed at /v2/${name}/tags/list.`);
+    if (kind === 'manifests' && !isDigest(reference) && !isTag(reference)) throw new DistributionError(404, 'MANIFEST_INVALID', 'A manifest is named by a tag or a digest.');
+    if (kind === 'blobs' && !isDigest(reference)) throw new DistributionError(404, 'DIGEST_INVALID', 'A blob is named by its digest.');
+    try {
+      if (kind === 'tags') {
+        const tags = await firstOf(sources, 'NAME_UNKNOWN', `There is no repository ${name} here.`, (source) => source.tags(name));
+        return reply.send({ name, tags: paged(request, reply, `/v2/${name}/tags/list`, tags) });
+      }
+      if (kind === 'blobs' && isDigest(reference)) return await sendBlob(request, reply, sources, name, reference);
+      return await sendManifest(request, reply, sources, name, reference);
+    } catch (error) {
+      if (proxy?.shows(name) !== true || !(error instanceof DistributionError && error.statusCode === 404)) throw error;
     }
-    return kind === 'manifests' ? sendManifest(request, reply, sources, name, reference) : sendBlob(request, reply, sources, name, reference);
+    if (kind === 'tags') return reply.send({ name, tags: await proxy.tags(request, reply, name) });
+    return proxy.send(request, reply, { repository: name, kind: kind === 'manifests' ? kind : 'blobs', reference });
   };
   // One route for both, so that a HEAD tells the length of what it does not read.
   app.route<PathAndPage>({ method: ['GET', 'HEAD'], url: '/v2/*', handler: read });
@@ -73,7 +87,6 @@ export function distributionRoutes(app: FastifyInstance, sources: readonly PullS
 }
 
 async function sendManifest(request: FastifyRequest, reply: FastifyReply, sources: readonly PullSource[], name: string, reference: string): Promise<FastifyReply> {
-  if (!isDigest(reference) && !isTag(reference)) throw new DistributionError(404, 'MANIFEST_INVALID', 'A manifest is named by a tag or a digest.');
   const { descriptor, bytes } = await firstOf(sources, 'MANIFEST_UNKNOWN', `There is no manifest ${name}:${reference} here.`, (source) => source.openManifest(name, reference));
   const etag = `"${descriptor.digest}"`;
   reply.headers({ etag, 'docker-content-digest': descriptor.digest, 'cache-control': isDigest(reference) ? `public, max-age=${YEAR_IN_SECONDS}, immutable` : 'no-cache' });
@@ -82,8 +95,7 @@ async function sendManifest(request: FastifyRequest, reply: FastifyReply, source
   return reply.send(request.method === 'HEAD' ? undefined : bytes);
 }
 
-async function sendBlob(request: FastifyRequest, reply: FastifyReply, sources: readonly PullSource[], name: string, reference: string): Promise<FastifyReply> {
-  if (!isDigest(reference)) throw new DistributionError(404, 'DIGEST_INVALID', 'A blob is named by its digest.');
+async function sendBlob(request: FastifyRequest, reply: FastifyReply, sources: readonly PullSource[], name: string, reference: Digest): Promise<FastifyReply> {
   const blob = await firstOf(sources, 'BLOB_UNKNOWN', `There is no blob ${reference} in ${name} here.`, (source) => source.openBlob(name, reference));
   const etag = `"${reference}"`;
   // Only a GET has ranges (RFC 9110, section 14.2).

@@ -12,9 +12,9 @@ import { ProxyDispatcher } from './proxy-dispatcher.ts';
 export interface ConnectionsOptions extends AccessOptions {
   /** The registry's. */
   readonly origin: string;
-  /** The most connections to one host. */
-  readonly concurrency: number;
-  /** For one request as a whole, in milliseconds. */
+  /** The most connections to one host; null for as many as there are requests. */
+  readonly concurrency: number | null;
+  /** For one request as a whole, in milliseconds; for one that is streamed, until its body begins, and between the parts of that. */
   readonly timeout: number;
   readonly userAgent: string;
 }
@@ -55,21 +55,22 @@ export class Connections {
     return this.#requests;
   }
 
-  /** Sends one request and reads its whole answer. */
+  /** Sends one request and reads its answer: all of it, or its head if the body is streamed. */
   exchange(request: HttpRequest): Promise<HttpResponse> {
     if (this.#closed) return Promise.reject(new RegistryError('unavailable', `${describeRequest(request)}: the connections were closed`));
     if (request.signal?.aborted === true) return Promise.reject(request.signal.reason);
     const { timeout, userAgent } = this.#options;
-    const { method, origin, path, accept, authorization, form } = request;
+    const { method, origin, path, accept, authorization, conditions = {}, form, streamed = false } = request;
     const headers = ['user-agent', userAgent, 'accept-encoding', 'identity'];
     if (accept !== undefined) headers.push('accept', accept);
     if (authorization !== undefined) headers.push('authorization', authorization);
+    for (const [name, value] of Object.entries(conditions)) headers.push(name, value);
     if (form !== undefined) headers.push('content-type', 'application/x-www-form-urlencoded');
     return new Promise((resolve, reject) => {
       const route = this.#routeTo(origin);
       this.#requests++;
       // undici would end the connection after each HEAD (`reset`), which makes up most of a rescan.
-      route.dispatch({ method, origin, path, headers, body: form ?? null, reset: false }, new Exchange(request, timeout, resolve, reject));
+      route.dispatch({ method, origin, path, headers, body: form ?? null, reset: false, ...(streamed && { bodyTimeout: timeout }) }, new Exchange(request, timeout, resolve, reject));
     });
   }
 

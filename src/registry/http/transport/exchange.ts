@@ -1,14 +1,16 @@
-/** One HTTP request and its whole answer, within a time and a size. */
+/** One HTTP request and its answer: whole, within a time and a size, or streamed. */
 import type { Dispatcher } from 'undici';
 import { RegistryError } from '../../registry-error.ts';
 import { describeRequest, headerValue, type HttpHeaders, type HttpRequest, type HttpResponse } from './http-message.ts';
+import { StreamedBody } from './streamed-body.ts';
 
 /** What is read of a body that only explains a failure, in bytes. */
 const MAX_EXPLANATION = 64 * 1024;
 
 /**
  * Takes the answer to one request from undici and settles with it, or with what went wrong.
- * `timeout`, in milliseconds, is for all of it: connecting, headers and body, so that an answer that drips is ended too.
+ * `timeout`, in milliseconds, is for all of it: connecting, headers and body, so that an answer that drips is ended too. For a body
+ * that is streamed undici sees to it that something comes at all.
  */
 export class Exchange implements Dispatcher.DispatchHandler {
   readonly #request: HttpRequest;
@@ -23,6 +25,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #status = 0;
   #headers: HttpHeaders = {};
   #length = 0;
+  #stream: StreamedBody | undefined;
 
   constructor(request: HttpRequest, timeout: number, resolve: (response: HttpResponse) => void, reject: (error: unknown) => void) {
     this.#request = request;
@@ -45,7 +48,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     else this.#controller = controller;
   }
 
-  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: HttpHeaders): void {
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: HttpHeaders): void {
     if (status < 200) return;
     this.#status = status;
     this.#headers = headers;
@@ -53,12 +56,15 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const encoding = headerValue(headers, 'content-encoding')?.toLowerCase();
     if (encoding !== undefined && encoding !== '' && encoding !== 'identity') {
       this.#fail(new RegistryError('malformed', `${describeRequest(this.#request)}: answered in content-encoding ${encoding}, which was not asked for`));
+    } else if (this.#request.streamed === true && this.#request.method !== 'HEAD') {
+      this.#startStream(controller);
     } else if (this.#request.method !== 'HEAD' && Number(headers['content-length']) > this.#request.limit) {
       this.#failTooLarge();
     }
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#stream) this.#stream.receive(chunk);
     if (this.#settled) return;
     this.#length += chunk.length;
     this.#chunks.push(chunk);
@@ -71,6 +77,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
+    this.#stream?.end();
     if (!this.#settle()) return;
     const [first] = this.#chunks;
     const body = first !== undefined && this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks, this.#length);
@@ -78,14 +85,22 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: unknown, cause: Error): void {
+    this.#stream?.fail(this.#explained(cause));
+    if (this.#settle()) this.#reject(this.#explained(cause));
+  }
+
+  #startStream(controller: Dispatcher.DispatchController): void {
     if (!this.#settle()) return;
-    if (cause instanceof RegistryError) {
-      this.#reject(new RegistryError(cause.code, `${describeRequest(this.#request)}: ${cause.message}`, { cause }));
-      return;
-    }
+    this.#stream = new StreamedBody(controller);
+    this.#resolve({ where: describeRequest(this.#request), status: this.#status, headers: this.#headers, body: Buffer.alloc(0), stream: this.#stream });
+  }
+
+  #explained(cause: Error): RegistryError {
+    const where = describeRequest(this.#request);
+    if (cause instanceof RegistryError) return new RegistryError(cause.code, `${where}: ${cause.message}`, { cause });
     const tooLarge = 'code' in cause && cause.code === 'UND_ERR_HEADERS_OVERFLOW';
-    const message = `${describeRequest(this.#request)}: ${tooLarge ? 'the headers of the answer are too large' : describe(cause)}`;
-    this.#reject(new RegistryError(tooLarge ? 'too-large' : 'unavailable', message, { cause }));
+    const message = `${where}: ${tooLarge ? 'the headers of the answer are too large' : describe(cause)}`;
+    return new RegistryError(tooLarge ? 'too-large' : 'unavailable', message, { cause });
   }
 
   #failTooLarge(): void {

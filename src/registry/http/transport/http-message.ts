@@ -1,6 +1,6 @@
 /** Requests to a registry and their answers, as the layers of the transport hand them to each other. */
+import type { Readable } from 'node:stream';
 
-/** A request whose answer is held in memory. */
 export interface HttpRequest {
   readonly method: 'GET' | 'HEAD' | 'POST';
   readonly origin: string;
@@ -8,10 +8,14 @@ export interface HttpRequest {
   readonly path: string;
   readonly accept?: string | undefined;
   readonly authorization?: string | undefined;
+  /** Others that ask for a part of the answer, or for none of it (RFC 9110, sections 13.1 and 14.2). */
+  readonly conditions?: Readonly<Record<string, string>> | undefined;
   /** What a POST sends, as `application/x-www-form-urlencoded`. */
   readonly form?: string;
-  /** The most bytes of a successful answer's body. */
+  /** The most bytes of a successful answer's body; nothing if it is `streamed`. */
   readonly limit: number;
+  /** A successful answer is given when its head is there, and its body as it comes. */
+  readonly streamed?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -20,8 +24,10 @@ export interface HttpResponse {
   readonly where: string;
   readonly status: number;
   readonly headers: HttpHeaders;
-  /** Empty for HEAD; cut short where it is not the body of a success. */
+  /** Empty for HEAD and where it is streamed; cut short where it is not the body of a success. */
   readonly body: Buffer;
+  /** Of a success that is streamed. It must be read to its end or destroyed; it fails with a RegistryError. */
+  readonly stream?: Readable;
 }
 
 /** By lower-case name. */

@@ -14,8 +14,8 @@ export interface ProxyDispatcherOptions {
   readonly proxy: URL;
   /** Opens connections to the proxy, and TLS inside its tunnels. */
   readonly connect: Connect;
-  /** Connections at once, at most: to the proxy, and through it to one host. */
-  readonly concurrency: number;
+  /** Connections at once, at most: to the proxy, and through it to one host; null for as many as there are requests. */
+  readonly concurrency: number | null;
   /** For the proxy to make a tunnel, in milliseconds. */
   readonly timeout: number;
 }

@@ -7,9 +7,10 @@ const MAX_REDIRECTS = 5;
 
 /**
  * Sends `request` and follows where the answers lead; gives the last one.
+ * @param within an origin: an answer that leads out of it is the last one, too
  * @throws RegistryError `malformed` for a loop, more than 5 redirects, or a place that is no http or https URL.
  */
-export async function followRedirects(request: HttpRequest, send: Send): Promise<HttpResponse> {
+export async function followRedirects(request: HttpRequest, send: Send, within?: string): Promise<HttpResponse> {
   let response = await send(request);
   if (!REDIRECTS.has(response.status)) return response;
 
@@ -21,6 +22,7 @@ export async function followRedirects(request: HttpRequest, send: Send): Promise
     if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
       throw new RegistryError('malformed', `${response.where}: redirects (${response.status}) without an http or https URL in Location`);
     }
+    if (within !== undefined && url.origin !== within) return response;
     current = { ...request, origin: url.origin, path: url.pathname + url.search };
     const target = current.origin + current.path;
     if (visited.has(target)) throw new RegistryError('malformed', `${response.where}: redirects in a loop, back to ${url.origin}${url.pathname}`);

@@ -5,7 +5,7 @@ import { Logins } from '../access/logins.ts';
 import { Authenticator, type Subject } from './authenticator.ts';
 import { Connections } from './connections.ts';
 import { Gate } from './gate.ts';
-import type { HttpRequest, HttpResponse } from './http-message.ts';
+import type { HttpRequest, HttpResponse, Send } from './http-message.ts';
 import { followRedirects } from './redirects.ts';
 import { retrying } from './retry.ts';
 
@@ -19,18 +19,22 @@ export interface TransportOptions extends AccessOptions {
   readonly concurrency: number;
   /** For one request as a whole, in milliseconds. */
   readonly timeout: number;
+  /** Answers are streamed to clients that may be slow: how many of these are under way at once is not bounded, only how many wait for one. */
+  readonly streams?: boolean | undefined;
   /** Says to the registry who asks; `regindexer` if absent. */
   readonly userAgent?: string | undefined;
   /** The longest pauses before the second and each further attempt, in milliseconds. */
   readonly pauses?: readonly number[] | undefined;
 }
 
-export interface TransportRequest extends Pick<HttpRequest, 'accept' | 'limit' | 'signal'> {
+export interface TransportRequest extends Pick<HttpRequest, 'accept' | 'conditions' | 'limit' | 'streamed' | 'signal'> {
   /** `GET` if absent. */
   readonly method?: 'GET' | 'HEAD';
   /** At the registry's origin, with the query. */
   readonly path: string;
   readonly subject: Subject;
+  /** A redirect to another origin is an answer, rather than followed. */
+  readonly passRedirects?: boolean | undefined;
 }
 
 /** Sends requests to one registry. No layer above it sees a redirect, a challenge or a fault that passed. */
@@ -46,12 +50,12 @@ export class Transport {
   readonly #closing = new AbortController();
 
   /** @throws TypeError if `url` is none of a registry. */
-  constructor({ url: text, concurrency, timeout, userAgent = 'regindexer', pauses = PAUSES, ...access }: TransportOptions) {
+  constructor({ url: text, concurrency, timeout, streams = false, userAgent = 'regindexer', pauses = PAUSES, ...access }: TransportOptions) {
     this.url = registryId(text, '/');
     const { origin, pathname } = new URL(this.url);
     this.origin = origin;
     this.base = `${pathname.replace(/\/$/, '')}/v2`;
-    this.#connections = new Connections({ ...access, origin, concurrency, timeout, userAgent });
+    this.#connections = new Connections({ ...access, origin, concurrency: streams ? null : concurrency, timeout, userAgent });
     this.#gate = new Gate(concurrency);
     const send = retrying({
       send: (request) => this.#connections.exchange(request),
@@ -68,11 +72,12 @@ export class Transport {
   }
 
   /**
-   * Sends a request and reads its whole answer; every status is an answer.
+   * Sends a request and reads its answer, whole unless its body is streamed; every status is an answer.
    * @throws RegistryError `unavailable`, `denied`, `too-large` or `malformed`, or the signal's reason.
    */
-  request({ method = 'GET', path, subject, accept, limit, signal }: TransportRequest): Promise<HttpResponse> {
-    return followRedirects({ method, origin: this.origin, path, accept, limit, signal }, (request) => this.#authenticator.send(request, subject));
+  request({ method = 'GET', path, subject, passRedirects = false, ...rest }: TransportRequest): Promise<HttpResponse> {
+    const send: Send = (request) => this.#authenticator.send(request, subject);
+    return followRedirects({ method, origin: this.origin, path, ...rest }, send, passRedirects ? this.origin : undefined);
   }
 
   /** Ends all connections and waits; requests under way fail. */

@@ -1,0 +1,21 @@
+/** Which registry is served from here, and who is told so. */
+import { LAYOUTS, registryId } from '../registry/registry-id.ts';
+import type { Config } from './config.ts';
+
+/** The id of the registry that `server.registry_proxy` serves; `undefined` if there is none. `oci:` folders are served without it. */
+export function proxiedRegistry({ server, indexes, defaultIndex }: Config): string | undefined {
+  const registry = indexes.find(({ name }) => name === defaultIndex)?.registry;
+  return server.registryProxy && registry?.startsWith(LAYOUTS) === false ? registry : undefined;
+}
+
+/** What an administrator may have overlooked: indexes whose clients go past the proxy, to the registry itself. A line for each. */
+export function proxyWarnings(config: Config): readonly string[] {
+  const proxied = proxiedRegistry(config);
+  return config.indexes
+    .filter(({ registry, registryPublic }) => registry === proxied && isRegistry(registryPublic, registry))
+    .map(({ name }) => `indexes.${name}: clients are told to download from ${proxied} itself, not through server.registry_proxy; set registry_public to / to have them download from here`);
+}
+
+function isRegistry(registryPublic: string, id: string): boolean {
+  return URL.canParse(registryPublic) && registryId(registryPublic, '/') === id;
+}

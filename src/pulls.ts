@@ -1,0 +1,57 @@
+/** What `/v2/` serves: folders of image layouts, and the registry that is proxied. */
+import { registryOptions } from './build-options.ts';
+import type { Config } from './config/config.ts';
+import { proxiedRegistry } from './config/proxied-registry.ts';
+import { wantedBy } from './indexing/globs.ts';
+import type { IndexDefinition } from './indexing/index-definition.ts';
+import type { RegistryOptions } from './registry/create-registry-source.ts';
+import { createPuller } from './registry/create-registry-source.ts';
+import { LayoutRegistrySource } from './registry/layout/layout-registry-source.ts';
+import { LAYOUTS } from './registry/registry-id.ts';
+import type { PullSource } from './server/routes/distribution.ts';
+import { RegistryProxy } from './server/routes/registry-proxy.ts';
+
+/** All of it can be cloned, so that it can be sent to a thread. */
+export interface PullOptions {
+  /** Folders of image layouts, that of the default index first. */
+  readonly layouts: readonly string[];
+  readonly proxied?: ProxiedRegistry | undefined;
+}
+
+export interface ProxiedRegistry {
+  readonly registry: RegistryOptions;
+  readonly passRedirects: boolean;
+  /** Those made from it: what none of them takes is not shown. */
+  readonly indexes: readonly IndexDefinition[];
+}
+
+export interface Pulls {
+  readonly pullSources: readonly PullSource[];
+  readonly registryProxy: RegistryProxy | undefined;
+  /** Ends all connections to registries. */
+  close(): Promise<void>;
+}
+
+export function pullOptions(config: Config): PullOptions {
+  const { indexes, defaultIndex, registries, access, server } = config;
+  const ids = new Set(indexes.toSorted((a, b) => Number(b.name === defaultIndex) - Number(a.name === defaultIndex)).map(({ registry }) => registry));
+  const proxied = registries.get(proxiedRegistry(config) ?? '');
+  return {
+    layouts: [...ids].filter((id) => id.startsWith(LAYOUTS)).map((id) => id.slice(LAYOUTS.length)),
+    proxied: proxied && {
+      registry: registryOptions(proxied, access),
+      passRedirects: server.registryProxyRedirects === 'pass',
+      indexes: indexes.filter(({ registry }) => registry === proxied.id),
+    },
+  };
+}
+
+export function openPulls({ layouts, proxied }: PullOptions): Pulls {
+  const pullSources = layouts.map((folder) => new LayoutRegistrySource(folder));
+  if (proxied === undefined) return { pullSources, registryProxy: undefined, close: () => Promise.resolve() };
+  const { registry, passRedirects, indexes } = proxied;
+  const puller = createPuller(registry, passRedirects);
+  const wanted = indexes.map(wantedBy);
+  const shows = (repository: string, tag?: string): boolean => puller.covers(repository) && wanted.some((index) => index.repository(repository) && (tag === undefined || index.tag(tag)));
+  return { pullSources, registryProxy: new RegistryProxy({ puller, shows, timeout: registry.timeout }), close: () => puller.close() };
+}

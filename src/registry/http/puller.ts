@@ -1,0 +1,104 @@
+/** Reads for clients what a registry has: manifests and blobs as they come, lists a page at a time. */
+import { optionalArray, parseJsonObject } from '../json-object.ts';
+import { MAX_MANIFEST_BYTES } from '../limits.ts';
+import { located, RegistryError } from '../registry-error.ts';
+import { CATALOG } from './catalog.ts';
+import { CoveredRepositories } from './covered-repositories.ts';
+import type { HttpRegistryOptions } from './http-registry-source.ts';
+import { ofRepository } from './repository.ts';
+import type { Subject } from './transport/authenticator.ts';
+import { headerValue, type HttpResponse } from './transport/http-message.ts';
+import { nextLink } from './transport/link-header.ts';
+import { Transport } from './transport/transport.ts';
+
+/** A client waits: what does not pass soon is told, rather than waited for. In milliseconds. */
+const PAUSES: readonly number[] = [200, 600];
+
+export interface PullerOptions extends Omit<HttpRegistryOptions, 'streams' | 'pauses'> {
+  /** Redirects to another origin are answers, rather than followed. */
+  readonly passRedirects: boolean;
+}
+
+/** A manifest or a blob that a client asks for. */
+export interface Pull {
+  readonly method: 'GET' | 'HEAD';
+  readonly repository: string;
+  readonly kind: 'manifests' | 'blobs';
+  /** A tag or a digest. */
+  readonly reference: string;
+  readonly accept?: string | undefined;
+  /** See `HttpRequest`. */
+  readonly conditions: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+}
+
+/** A page of a list. */
+export interface ListPage {
+  readonly names: readonly string[];
+  /** The query that asks for the next page, with its `?`; `undefined` if there is none. */
+  readonly next: string | undefined;
+}
+
+export class HttpPuller {
+  readonly #transport: Transport;
+  readonly #covered: CoveredRepositories;
+  readonly #passRedirects: boolean;
+
+  /** @throws TypeError if the URL is none for a registry. */
+  constructor({ repositories = [], passRedirects, ...options }: PullerOptions) {
+    this.#transport = new Transport({ ...options, streams: true, pauses: PAUSES });
+    this.#covered = new CoveredRepositories(repositories);
+    this.#passRedirects = passRedirects;
+  }
+
+  /** All the repositories that there are to read, if the catalog need not be asked for them. */
+  get names(): readonly string[] | undefined {
+    return this.#covered.named ? [...this.#covered.names] : undefined;
+  }
+
+  /** Says whether the repository is among those to read; asks nothing. */
+  covers(repository: string): boolean {
+    return this.#covered.has(repository);
+  }
+
+  /**
+   * The answer to a pull; every status is one. The body of a success is streamed.
+   * @throws RegistryError, or the signal's reason.
+   */
+  open({ repository, kind, reference, ...pull }: Pull): Promise<HttpResponse> {
+    return this.#transport.request({
+      ...pull,
+      path: `${this.#transport.base}/${repository}/${kind}/${reference}`,
+      subject: ofRepository(repository),
+      limit: MAX_MANIFEST_BYTES,
+      streamed: true,
+      passRedirects: this.#passRedirects,
+    });
+  }
+
+  /** A page of the repositories that the registry lists, or its answer if it does not. @param query of the page, with its `?` */
+  repositories(query: string, signal: AbortSignal): Promise<ListPage | HttpResponse> {
+    return this.#page('/_catalog', CATALOG, 'repositories', query, signal);
+  }
+
+  /** A page of a repository's tags, or the registry's answer if it lists none. @param query of the page, with its `?` */
+  tags(repository: string, query: string, signal: AbortSignal): Promise<ListPage | HttpResponse> {
+    return this.#page(`/${repository}/tags/list`, ofRepository(repository), 'tags', query, signal);
+  }
+
+  /** Ends all connections. */
+  async close(): Promise<void> {
+    await this.#transport.close();
+  }
+
+  async #page(list: string, subject: Subject, key: string, query: string, signal: AbortSignal): Promise<ListPage | HttpResponse> {
+    const path = `${this.#transport.base}${list}`;
+    const response = await this.#transport.request({ path: path + query, subject, limit: MAX_MANIFEST_BYTES, signal });
+    if (response.status !== 200) return response;
+    const names = located(response.where, () => optionalArray(parseJsonObject(response.body)[key], key)).filter((name) => typeof name === 'string');
+    const link = nextLink(headerValue(response.headers, 'link'));
+    const next = link === undefined ? undefined : URL.parse(link, this.#transport.origin + path);
+    if (next === null || (next !== undefined && next.pathname !== path)) throw new RegistryError('malformed', `${response.where}: the next page is not one of the same list`);
+    return { names, next: next?.search };
+  }
+}
