@@ -103,7 +103,7 @@ class Starting {
     const notifications = new Notifications(this.#queue);
     const wanted = indexes.map(wantedBy);
     const pulling = pullOptions(this.#config);
-    const pulls = openPulls(pulling);
+    const pulls = await openPulls(pulling);
     const common = {
       trustProxy: serverConfig.trustProxy,
       tls: serverConfig.tls && { cert: await readFile(serverConfig.tls.cert), key: await readFile(serverConfig.tls.key) },

@@ -5,7 +5,6 @@ import { proxiedRegistry } from './config/proxied-registry.ts';
 import { wantedBy } from './indexing/globs.ts';
 import type { IndexDefinition } from './indexing/index-definition.ts';
 import type { RegistryOptions } from './registry/create-registry-source.ts';
-import { createPuller } from './registry/create-registry-source.ts';
 import { LayoutRegistrySource } from './registry/layout/layout-registry-source.ts';
 import { LAYOUTS } from './registry/registry-id.ts';
 import type { PullSource } from './server/routes/distribution.ts';
@@ -46,10 +45,12 @@ export function pullOptions(config: Config): PullOptions {
   };
 }
 
-export function openPulls({ layouts, proxied }: PullOptions): Pulls {
+export async function openPulls({ layouts, proxied }: PullOptions): Promise<Pulls> {
   const pullSources = layouts.map((folder) => new LayoutRegistrySource(folder));
   if (proxied === undefined) return { pullSources, registryProxy: undefined, close: () => Promise.resolve() };
   const { registry, passRedirects, indexes } = proxied;
+  // A client of HTTP is large, and not every server needs one.
+  const { createPuller } = await import('./registry/create-registry-source.ts');
   const puller = createPuller(registry, passRedirects);
   const wanted = indexes.map(wantedBy);
   const shows = (repository: string, tag?: string): boolean => puller.covers(repository) && wanted.some((index) => index.repository(repository) && (tag === undefined || index.tag(tag)));

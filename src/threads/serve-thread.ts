@@ -5,7 +5,6 @@ import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import type { SharedSnapshot } from '../indexing/snapshot/snapshot.ts';
 import { Snapshot } from '../indexing/snapshot/snapshot.ts';
-import type { Pulls } from '../pulls.ts';
 import { openPulls } from '../pulls.ts';
 import { gracefulClose } from '../server/graceful-close.ts';
 import { PublishedIndex } from '../server/published-index.ts';
@@ -37,9 +36,10 @@ function serve(main: MessagePort, { level, indexes: published, pulls: pullOption
   let using: Promise<void> = Promise.resolve();
   let stop: ((graceMs: number) => Promise<void>) | undefined;
 
-  const pulls: Pulls = openPulls(pullOptions);
-  const create = (): Promise<FastifyInstance> =>
-    createServer({
+  const opened = openPulls(pullOptions);
+  const create = async (): Promise<FastifyInstance> => {
+    const { pullSources, registryProxy } = await opened;
+    return createServer({
       ...options,
       logger: pino({ level, base: null, timestamp: false }, { write: (line) => log({ line }) }),
       indexes,
@@ -48,10 +48,11 @@ function serve(main: MessagePort, { level, indexes: published, pulls: pullOption
         if (answer === 'busy') throw new TooBusy();
         return answer === 'whole' ? answer : { ...answer, body: Buffer.from(answer.body.buffer, answer.body.byteOffset, answer.body.length) };
       },
-      pullSources: pulls.pullSources,
-      registryProxy: pulls.registryProxy,
+      pullSources,
+      registryProxy,
       forward: (request) => calls.call('forward', [request]),
     });
+  };
 
   const methods: ServeMethods = {
     use: async (_signal, shared) => {
@@ -67,7 +68,7 @@ function serve(main: MessagePort, { level, indexes: published, pulls: pullOption
     },
     close: async (_signal, graceMs) => {
       await stop?.(graceMs);
-      await pulls.close();
+      await (await opened).close();
       for (const { snapshot } of indexes.values()) await snapshot?.close();
     },
   };

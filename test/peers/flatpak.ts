@@ -1,5 +1,6 @@
 /** The flatpak command as a user of his own: a fresh home, fresh installations, and a session bus for what flatpak starts on it. */
-import { mkdir } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { takesConnections } from './answering.ts';
 import { bareEnvironment, startPeer, type Peer } from './peer.ts';
@@ -15,8 +16,31 @@ export interface FlatpakClient extends Peer {
   flatpak(...args: readonly string[]): Promise<string>;
 }
 
-/** Starts a session without any remote or app. Commands with and without `--user` work; neither touches the machine's installations. */
-export async function startFlatpakClient(): Promise<FlatpakClient> {
+/** A server whose certificate is signed by an authority of its own. */
+export interface TrustedServer {
+  /** `HOST:PORT`. */
+  readonly host: string;
+  /** PEM file. */
+  readonly authority: string;
+}
+
+/** What this system trusts; Flatpak before 1.17 looks nowhere else. */
+const SYSTEM_AUTHORITIES = '/etc/ssl/certs/ca-certificates.crt';
+/** Runs a command in a view of the files where `$1` is in the place of `$2`. */
+const WITH_FILE = 'mount --bind "$1" "$2" && shift 2 && exec "$@"';
+const UNSHARE = ['--mount', ...(process.getuid?.() === 0 ? [] : ['--map-root-user'])];
+
+/** Options of a test of a client that trusts a server of its own: it is skipped where the system does not let it. */
+export function canTrust(): { readonly skip: string | false } {
+  const { status } = spawnSync('unshare', [...UNSHARE, 'mount', '--bind', '/etc/hostname', SYSTEM_AUTHORITIES]);
+  return { skip: status !== 0 && 'this system does not let tests mount a file over another' };
+}
+
+/**
+ * Starts a session without any remote or app. Commands with and without `--user` work; neither touches the machine's installations.
+ * @param trusted a server whose authority the client trusts beside those of the system
+ */
+export async function startFlatpakClient(trusted?: TrustedServer): Promise<FlatpakClient> {
   // One bus for the whole session, not `dbus-run-session` for each command: what flatpak starts on that would outlive it, and hold its output open.
   const peer = await startPeer('flatpak', async (folder) => {
     const place = (name: string): string => join(folder, name);
@@ -33,12 +57,25 @@ export async function startFlatpakClient(): Promise<FlatpakClient> {
       FLATPAK_CONFIG_DIR: place('etc'),
       DBUS_SESSION_BUS_ADDRESS: `unix:path=${bus}`,
     };
-    const args = ['--session', '--nofork', '--nopidfile', `--address=unix:path=${bus}`];
-    return { command: 'dbus-daemon', args, env, answers: () => takesConnections({ path: bus }) };
+    const run = trusted === undefined ? undefined : await trusting(trusted, folder, env.XDG_CONFIG_HOME);
+    const [command, ...args] = [...(run ?? []), 'dbus-daemon', '--session', '--nofork', '--nopidfile', `--address=unix:path=${bus}`];
+    return { command, args, env, run, answers: () => takesConnections({ path: bus }) };
   });
-  const { env } = peer.program;
+  const { env, run = [] } = peer.program;
+  const [command, ...prefix] = [...run, 'flatpak'];
   return Object.assign(peer, {
     installation: join(env.XDG_DATA_HOME, 'flatpak'),
-    flatpak: (...args: readonly string[]) => runCommand('flatpak', args, { env: bareEnvironment(env.HOME, env) }),
+    flatpak: (...args: readonly string[]) => runCommand(command, [...prefix, ...args], { env: bareEnvironment(env.HOME, env) }),
   });
+}
+
+/** Puts the server's authority where Flatpak looks; returns what a command begins with to see it there. */
+async function trusting({ host, authority }: TrustedServer, folder: string, config: string): Promise<readonly string[]> {
+  const own = join(config, 'containers/certs.d', host);
+  await mkdir(own, { recursive: true });
+  const certificate = await readFile(authority, 'utf8');
+  await writeFile(join(own, 'ca.crt'), certificate);
+  const all = join(folder, 'authorities.crt');
+  await writeFile(all, `${await readFile(SYSTEM_AUTHORITIES, 'utf8')}\n${certificate}`);
+  return ['unshare', ...UNSHARE, 'sh', '-c', WITH_FILE, 'sh', all, SYSTEM_AUTHORITIES];
 }

@@ -44,7 +44,7 @@ async function serve(t: TestContext, answer: Answer, { registry: its = {}, passR
     answer(request, response);
   });
   const options: RegistryOptions = { id: registry.url, concurrency: 4, timeout: 5000, userAgent: 'regindexer/test', credentials: LOGIN, ...its };
-  const pulls = openPulls({ layouts, proxied: { registry: options, passRedirects, indexes: indexes.map((index) => defineIndex({ registry: registry.url, ...index })) } });
+  const pulls = await openPulls({ layouts, proxied: { registry: options, passRedirects, indexes: indexes.map((index) => defineIndex({ registry: registry.url, ...index })) } });
   const server = await TestServer.create(t, await TestState.open(t), { ...pulls });
   t.after(() => pulls.close());
   return { server, registry, got };
