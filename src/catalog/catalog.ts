@@ -50,6 +50,9 @@ export interface Catalog {
   /** What is known of a digest without its labels and annotations; `undefined` if nothing. */
   manifest(digest: Digest): KnownManifest | undefined;
 
+  /** Says whether a digest and all that it leads to are known. */
+  isWhole(digest: Digest): boolean;
+
   /** An image with its labels and annotations; `undefined` if the digest is not known or is no image. */
   image(digest: Digest): Image | undefined;
 

@@ -72,6 +72,10 @@ export class SqliteCatalog implements Catalog {
     });
   }
 
+  isWhole(digest: Digest): boolean {
+    return this.#guard(() => this.#statements.missing.get(digest) === undefined);
+  }
+
   image(digest: Digest): Image | undefined {
     return this.#guard(() => {
       const known = this.#statements.image.get(digest) as ImageRow | undefined;
@@ -228,6 +232,14 @@ function prepareStatements(database: DatabaseSync) {
     ),
     manifest: database.prepare('SELECT id, kind, media_type, size, os, architecture FROM manifest WHERE digest = ?'),
     children: database.prepare('SELECT digest FROM index_child WHERE parent = ? ORDER BY position'),
+    missing: database.prepare(
+      `WITH RECURSIVE reached(digest) AS (
+         VALUES (?)
+         UNION
+         SELECT index_child.digest FROM reached JOIN manifest USING (digest) JOIN index_child ON index_child.parent = manifest.id
+       )
+       SELECT 1 FROM reached WHERE NOT EXISTS (SELECT 1 FROM manifest WHERE manifest.digest = reached.digest) LIMIT 1`,
+    ),
     image: database.prepare(
       `SELECT media_type, size, os, architecture, annotations, labels, checksum
        FROM manifest JOIN image ON image.manifest = manifest.id

@@ -220,8 +220,10 @@ class Scan {
     let manifest: Manifest | undefined;
     try {
       // A tag that is new is read at once: its manifest will be wanted, and a HEAD would cost one request more.
-      if (before !== undefined && this.#catalog.manifest(before) !== undefined) {
+      const whole = before !== undefined && this.#catalog.isWhole(before);
+      if (whole || (before !== undefined && this.#catalog.manifest(before) !== undefined)) {
         ({ digest } = await this.#source.resolve(repository, tag, signal));
+        if (whole && digest === before) return digest;
       } else {
         manifest = await this.#source.manifest(repository, tag, signal);
         digest = manifest.digest;

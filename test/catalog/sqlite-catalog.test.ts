@@ -100,8 +100,21 @@ suite('manifests', () => {
     assert.equal(catalog.image(artifact.digest), undefined);
   });
 
+  test('a digest is whole once all is known that it leads to, however deep', (t) => {
+    const catalog = openNew(t);
+    const [first, second] = [imageOf('first'), imageOf('second')];
+    const inner = indexOf('inner', [first, second]);
+    const outer = indexOf('outer', [first, inner]);
+    for (const put of [() => catalog.putManifest(outer), () => catalog.putImage(first), () => catalog.putManifest(inner), () => catalog.putImage(second)]) {
+      assert.equal(catalog.isWhole(outer.digest), false);
+      put();
+    }
+    assert.deepEqual([outer, inner, first].map(({ digest }) => catalog.isWhole(digest)), [true, true, true]);
+  });
+
   test('a digest that was never put is not known', (t) => {
     const catalog = openNew(t);
+    assert.equal(catalog.isWhole(digestOf('nothing')), false);
     assert.equal(catalog.manifest(digestOf('nothing')), undefined);
     assert.equal(catalog.image(digestOf('nothing')), undefined);
   });

@@ -20,12 +20,13 @@ import { MAGIC } from './format.ts';
 import { readRegion, regionChunks } from './read-region.ts';
 import { RegionWriter } from './region-writer.ts';
 
-/** Documents up to so many bytes are compressed in memory, larger ones as a stream from the file. */
+/** A whole document up to so many bytes is kept in memory until all is made from it. */
 const IN_MEMORY = 16 * 1024 * 1024;
 /** Of tags and architectures whose images are kept ready: an index may have a tag for each version of each app. */
 const MAX_COMBINATIONS = 500;
 /** So many documents are compressed at the same time. */
 const COMPRESSED_AT_ONCE = 2;
+/** Other documents up to so many bytes are compressed in memory, larger ones as a stream from the file. */
 const COMPRESSED_IN_MEMORY = 4 * 1024 * 1024;
 const COMPRESSIONS: readonly Compression[] = ['gzip', 'br', 'zstd'];
 
@@ -88,8 +89,11 @@ class SnapshotWriter {
     const whole = this.#writer.endRegion();
     await this.#writer.flush();
 
+    const document = whole.length <= IN_MEMORY ? await readRegion(this.#file, whole) : undefined;
+    // It takes longest, so it is begun before the rest is made.
+    const wholeCompressed = document && Promise.all(COMPRESSIONS.map((encoding) => compress(document, encoding)));
+    const read: ReadRange = ({ start, end }) => (document ? Promise.resolve(document.subarray(start, end)) : readRegion(this.#file, { offset: start, length: end - start }));
     const table = builder.build();
-    const read: ReadRange = await this.#reader(whole);
     // Equal answers are kept once.
     const byContent = new Map<string, { images: number; identity: Representation }>();
     const answers = new Map<string, string>();
@@ -113,7 +117,7 @@ class SnapshotWriter {
     await this.#writer.appendText(JSON.stringify({ index, apps: entries }));
     const apps = this.#writer.endRegion();
     byContent.set(apps.etag, { images: entries.length, identity: apps });
-    const stored = await this.#encode(byContent);
+    const stored = await this.#encode(byContent, { etag: whole.etag, compressed: wholeCompressed });
     const documents = Object.fromEntries([...answers].map(([canonical, etag]) => [canonical, stored.get(etag) as StoredDocument]));
 
     await this.#writer.append(await promisify(gzip)(table.serialize(), { level: 1 }));
@@ -172,21 +176,19 @@ class SnapshotWriter {
     await write(DOCUMENT_END);
   }
 
-  /** Reads what was written: from memory where that is small. */
-  async #reader(whole: Representation): Promise<ReadRange> {
-    if (whole.length > IN_MEMORY) return ({ start, end }) => readRegion(this.#file, { offset: start, length: end - start });
-    const document = await readRegion(this.#file, whole);
-    return ({ start, end }) => Promise.resolve(document.subarray(start, end));
-  }
-
-  /** Adds all encodings to the file, in a fixed order; several are made at the same time. */
-  async #encode(documents: ReadonlyMap<string, { images: number; identity: Representation }>): Promise<ReadonlyMap<string, StoredDocument>> {
+  /** Adds all encodings to the file, in a fixed order; several are made at the same time. `begun` are those of one document. */
+  async #encode(documents: ReadonlyMap<string, { images: number; identity: Representation }>, begun: { etag: string; compressed: Promise<readonly Buffer[]> | undefined }): Promise<ReadonlyMap<string, StoredDocument>> {
     await this.#writer.flush();
     const stored = new Map<string, StoredDocument>();
-    const jobs = [...documents].flatMap(([etag, document]) => COMPRESSIONS.map((encoding) => ({ etag, document, encoding })));
-    const compressed = pMapIterable(jobs, async ({ document: { identity }, encoding }) => (identity.length <= COMPRESSED_IN_MEMORY ? compress(await readRegion(this.#file, identity), encoding) : undefined), {
-      concurrency: COMPRESSED_AT_ONCE,
-    });
+    const jobs = [...documents].flatMap(([etag, document]) => COMPRESSIONS.map((encoding, place) => ({ etag, document, encoding, place })));
+    const compressed = pMapIterable(
+      jobs,
+      async ({ etag, document: { identity }, encoding, place }) => {
+        if (etag === begun.etag) return (await begun.compressed)?.[place];
+        return identity.length <= COMPRESSED_IN_MEMORY ? compress(await readRegion(this.#file, identity), encoding) : undefined;
+      },
+      { concurrency: COMPRESSED_AT_ONCE },
+    );
     let job = 0;
     for await (const bytes of compressed) {
       const { etag, document, encoding } = jobs[job++] as (typeof jobs)[number];
