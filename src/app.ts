@@ -1,33 +1,17 @@
-/** Puts the rooms together: the server, the threads behind it, and what says when to rebuild. Starts and stops them. */
-import { readFile } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
-import type { FastifyInstance } from 'fastify';
+/** The program as it serves: takes the state and the address, and follows its configuration. */
 import type { Logger } from 'pino';
-import { buildOptions } from './build-options.ts';
-import { snapshotsDir } from './build.ts';
+import type { Registry as Figures } from 'prom-client';
 import { StateLock } from './catalog/state-lock.ts';
-import type { BusConfig, Config } from './config/config.ts';
+import type { Config } from './config/config.ts';
+import { ConfigError } from './config/config-error.ts';
+import { keptUntilRestart } from './config/kept-until-restart.ts';
 import { proxyWarnings } from './config/proxied-registry.ts';
-import { wantedBy } from './indexing/globs.ts';
-import { snapshotPath } from './indexing/indexer.ts';
-import { Snapshot } from './indexing/snapshot/snapshot.ts';
-import { gracefulClose } from './server/graceful-close.ts';
-import { publication } from './publication.ts';
-import { openPulls, pullOptions } from './pulls.ts';
-import { PublishedIndex } from './server/published-index.ts';
-import { createServer } from './server/server.ts';
-import { Builder } from './threads/builder.ts';
-import { Querier } from './threads/querier.ts';
-import type { ServeOptions } from './threads/serving-threads.ts';
+import { Front } from './server/front.ts';
+import { KeyPairWatch, readKeyPair, type KeyPair } from './server/key-pair.ts';
+import type { PublishedIndex } from './server/published-index.ts';
+import { collectProcessFigures } from './server/routes/metrics.ts';
+import { GRACE, Service, type ServiceOptions } from './service.ts';
 import { ServingThreads } from './threads/serving-threads.ts';
-import { Bus } from './triggers/bus/bus.ts';
-import { Notifications } from './triggers/notifications.ts';
-import { RebuildQueue } from './triggers/rebuild-queue.ts';
-import { Schedule } from './triggers/schedule.ts';
-import { version } from './version.ts';
-
-/** How long requests under way may take to end when the server stops, in milliseconds. */
-const GRACE = 10_000;
 
 export interface App {
   /** Where it listens. */
@@ -35,202 +19,201 @@ export interface App {
   readonly indexes: ReadonlyMap<string, PublishedIndex>;
   /** Resolves when the rebuild at the start has ended, well or not. */
   readonly started: Promise<void>;
+  /**
+   * Brings the configuration that `read` gives into effect, and the certificates with it, while everything is answered on. What is wrong is
+   * logged, and all stays as it was. Resolves when that is done; never rejects.
+   */
+  reload(read: () => Config): Promise<void>;
   /** Stops accepting, lets what is under way end within 10 s, and leaves the state whole. */
   close(): Promise<void>;
 }
 
 /**
  * Serves what is on disk at once, then brings it up to date.
- * @throws StateLockedError if another process uses the `state_dir`; the system's error if the address is taken.
+ * @throws StateLockedError if another process uses the `state_dir`; KeyPairError if the certificate cannot be used; the system's error if the
+ * address is taken.
  */
 export async function startApp(config: Config, logger: Logger): Promise<App> {
   const startedAt = Date.now();
   const lock = StateLock.acquire(config.stateDir);
   try {
-    return await new Starting(config, logger, lock, startedAt).start();
+    return await RunningApp.start(config, logger, lock, startedAt);
   } catch (error) {
     lock.release();
     throw error;
   }
 }
 
-class Starting {
-  readonly #config: Config;
-  readonly #logger: Logger;
-  readonly #lock: StateLock;
-  readonly #startedAt: number;
-  readonly #indexes: ReadonlyMap<string, PublishedIndex>;
-  readonly #querier: Querier;
-  readonly #threads: ServingThreads;
-  readonly #builder: Builder;
-  readonly #queue: RebuildQueue;
+/** What there is one of, whatever the configuration. */
+interface Parts {
+  readonly logger: Logger;
+  readonly lock: StateLock;
+  readonly startedAt: number;
+  readonly processFigures: Figures;
+  readonly threads: ServingThreads;
+  /** What answers now. */
+  readonly current: { service?: Service };
+}
+
+class RunningApp implements App {
+  readonly url: string;
+  readonly started: Promise<void>;
+  readonly #parts: Parts;
+  readonly #front: Front;
+  #watch: KeyPairWatch | undefined;
   readonly #closing = new AbortController();
-  /** Settles when all snapshots that were published are being served. */
-  #loading: Promise<void> = Promise.resolve();
+  /** Settles when the changes so far are in effect. */
+  #changing: Promise<void> = Promise.resolve();
+  /** Those that answer to their end what they were asked before they were followed by another. */
+  readonly #leaving = new Set<Promise<void>>();
 
-  constructor(config: Config, logger: Logger, lock: StateLock, startedAt: number) {
-    this.#config = config;
-    this.#logger = logger;
-    this.#lock = lock;
-    this.#startedAt = startedAt;
-    this.#indexes = new Map(config.indexes.map(({ name, fileName }) => [name, new PublishedIndex(name, fileName, config.server.maxAge)]));
-    this.#querier = new Querier((error) => logger.error({ err: error }, 'the query thread ended; the next query starts another'));
-    this.#threads = new ServingThreads({ count: config.server.workers - 1, answer: this.#querier.answer, logger });
-    this.#builder = new Builder(buildOptions(config), {
-      onPublished: (index) => this.#load(index),
-      onWarning: (message) => logger.warn(message),
-      onExit: (error) => logger.error({ err: error }, 'the build thread ended; the next rebuild starts another'),
-    });
-    const registries = new Map([...config.registries.keys()].map((id) => [id, config.indexes.filter(({ registry }) => registry === id).map(({ name }) => name)]));
-    this.#queue = new RebuildQueue({
-      registries,
-      logger,
-      run: async (registry, scope, options) => {
-        const result = await this.#builder.rebuild(registry, scope, options);
-        await this.#loading;
-        return result;
-      },
-    });
+  private constructor(parts: Parts, front: Front, service: Service, port: number) {
+    this.#parts = parts;
+    this.#front = front;
+    const { host, tls, baseUrl } = service.config.server;
+    this.url = baseUrl ?? urlOf(host, port, tls !== undefined);
+    this.started = service.begin('start');
+    this.#watchKeyPair();
   }
 
-  async start(): Promise<App> {
-    const { indexes, server: serverConfig, registries, rescanInterval, bus: busConfig } = this.#config;
-    for (const warning of proxyWarnings(this.#config)) this.#logger.warn(warning);
-    for (const { name } of indexes) this.#load(name);
-    await this.#loading;
-
-    const bus = busConfig && this.#bus(busConfig);
-    const notifications = new Notifications(this.#queue);
-    const wanted = indexes.map(wantedBy);
-    const pulling = pullOptions(this.#config);
-    const pulls = await openPulls(pulling);
-    const common = {
-      trustProxy: serverConfig.trustProxy,
-      tls: serverConfig.tls && { cert: await readFile(serverConfig.tls.cert), key: await readFile(serverConfig.tls.key) },
-      defaultIndex: this.#config.defaultIndex,
-      iconsDir: this.#config.iconsDir,
-      iconsUri: this.#config.iconsUri,
-      signatures: Object.fromEntries(indexes.flatMap(({ name, signaturesDir }) => (signaturesDir === undefined ? [] : [[name, signaturesDir]]))),
-      publication: await publication(this.#config),
-    };
-    const server = await createServer({
-      ...common,
-      logger: this.#logger,
-      indexes: this.#indexes,
-      answer: this.#threads.answer,
-      pullSources: pulls.pullSources,
-      registryProxy: pulls.registryProxy,
-      reindex: {
-        token: serverConfig.adminToken,
-        rebuilds: this.#queue,
-        hasIndex: (name) => this.#indexes.has(name),
-        knowsRepository: async (name) => wanted.some((index) => index.repository(name)) && this.#builder.knowsRepository(name),
-      },
-      events: {
-        token: serverConfig.eventsToken,
-        request: (request) => notifications.request(request),
-        wants: (repository, tag) => wanted.some((index) => index.repository(repository) && (tag === undefined || index.tag(tag))),
-      },
-      status: {
-        version,
-        startedAt: this.#startedAt,
-        registryOf: (name) => indexes.find((index) => index.name === name)?.registry,
-        rebuilds: () => this.#queue.recent(),
-        bus: () => bus?.status(),
-      },
-      rebuildEvents: this.#queue,
-      registryRequests: () => this.#builder.registryRequests(),
-    });
-    const stop = gracefulClose(server);
-    const port = await this.#listen(server, {
-      ...common,
-      level: this.#logger.level,
-      indexes: indexes.map(({ name, fileName }) => ({ name, fileName, maxAge: serverConfig.maxAge })),
-      pulls: pulling,
-    });
-
-    const schedule = new Schedule({ queue: this.#queue, registries: registries.keys(), interval: rescanInterval });
-    schedule.start();
-    const started = this.#firstRebuild();
-    bus?.start();
-
-    return {
-      url: serverConfig.baseUrl ?? urlOf(serverConfig.host, port, serverConfig.tls !== undefined),
-      indexes: this.#indexes,
-      started,
-      close: async () => {
-        schedule.stop();
-        notifications.stop();
-        this.#closing.abort(new Error('the server is stopping'));
-        try {
-          await Promise.all([bus?.close(), stop(GRACE), this.#threads.close(GRACE), this.#queue.close({ graceMs: GRACE })]);
-          await pulls.close();
-          await this.#builder.close();
-          await this.#querier.close();
-          await this.#loading;
-          for (const { snapshot } of this.#indexes.values()) await snapshot?.close();
-        } finally {
-          this.#lock.release();
-        }
-      },
-    };
-  }
-
-  /** Has all threads listen at the configured address, and returns the port. */
-  async #listen(server: FastifyInstance, serve: ServeOptions): Promise<number> {
-    const { host, port, workers } = this.#config.server;
+  static async start(config: Config, logger: Logger, lock: StateLock, startedAt: number): Promise<App> {
+    const { host, port, workers, tls: files } = config.server;
+    const tls = files && (await readKeyPair(files));
+    warn(config, logger);
+    const threads = new ServingThreads({ count: workers - 1, logger });
+    const parts: Parts = { logger, lock, startedAt, processFigures: collectProcessFigures(), threads, current: {} };
+    const service = await openService(config, parts);
+    parts.current.service = service;
+    const front = new Front(service.app, { tls });
     try {
-      const listening = { host, port, reusePort: workers > 1 };
-      await server.listen(listening);
-      const address = server.server.address() as AddressInfo;
-      await this.#threads.listen({ host, port: address.port, serve, server });
-      return address.port;
+      const listening = await front.listen({ host, port, reusePort: workers > 1 });
+      await threads.listen({ host, port: listening, tls }, service);
+      return new RunningApp(parts, front, service, listening);
     } catch (error) {
-      await Promise.all([server.close(), this.#threads.close(0)]);
+      await Promise.all([front.close(0), threads.close(0)]);
+      await service.close();
       throw error;
     }
   }
 
-  /** What the catalog knows is served before the registries are asked. */
-  async #firstRebuild(): Promise<void> {
-    const { signal } = this.#closing;
-    await this.#builder.refresh(signal).catch((error: unknown) => {
-      if (!signal.aborted) this.#logger.error({ err: error }, 'the indexes could not be made from the catalog');
-    });
-    if (signal.aborted) return;
-    const { id } = this.#queue.request({ reason: 'start', scope: { kind: 'everything' } });
-    await this.#queue.finished(id);
+  get #service(): Service {
+    const { service } = this.#parts.current;
+    if (service === undefined) throw new TypeError('nothing answers');
+    return service;
   }
 
-  #bus(config: BusConfig): Bus {
-    const { urls, destinations, contentTypes, headers, heartbeat, caFile, clientCert, clientKey } = config;
-    return new Bus({
-      urls,
-      destinations,
-      contentTypes,
-      headers,
-      heartbeat,
-      ...(caFile !== undefined && { caFile }),
-      ...(clientCert !== undefined && { certFile: clientCert }),
-      ...(clientKey !== undefined && { keyFile: clientKey }),
-      firstConnectionTriggers: true,
-      onTrigger: (reason) => void this.#queue.request({ reason, scope: { kind: 'everything' } }),
-      logger: this.#logger,
-    });
+  get indexes(): ReadonlyMap<string, PublishedIndex> {
+    return this.#service.indexes;
   }
 
-  /** Serves the snapshot of an index that is on disk; one after the other, so that the last one published is the last one served. */
-  #load(name: string): void {
-    this.#loading = this.#loading.then(async () => {
+  reload(read: () => Config): Promise<void> {
+    return this.#inTurn(async () => {
+      const { logger } = this.#parts;
       try {
-        const snapshot = await Snapshot.open(snapshotPath(snapshotsDir(this.#config.stateDir), name));
-        await Promise.all([this.#indexes.get(name)?.use(snapshot), this.#querier.use(snapshot), this.#threads.use(snapshot)]);
+        await this.#follow(read());
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-        this.#logger.warn({ err: error, index: name }, 'the snapshot of an index cannot be served; the next rebuild makes it anew');
+        if (error instanceof ConfigError) logger.error(`the configuration is wrong, and the one before stays in effect:\n${error.message}`);
+        else logger.error({ err: error }, `the configuration cannot be used, and the one before stays in effect: ${messageOf(error)}`);
       }
     });
   }
+
+  async close(): Promise<void> {
+    const { lock, threads } = this.#parts;
+    this.#closing.abort();
+    this.#watch?.[Symbol.dispose]();
+    await this.#changing;
+    try {
+      await Promise.all([this.#front.close(GRACE), threads.close(GRACE), this.#service.endBuilding(0, this.#closing.signal)]);
+      await this.#service.close();
+      await Promise.all(this.#leaving);
+    } finally {
+      lock.release();
+    }
+  }
+
+  async #follow(written: Config): Promise<void> {
+    const { logger, threads } = this.#parts;
+    const before = this.#service;
+    const { config, keys } = keptUntilRestart(before.config, written);
+    const tls = config.server.tls && (await readKeyPair(config.server.tls));
+    const next = await openService(config, this.#parts);
+    // From here on nothing is left that may be wrong.
+    this.#parts.current.service = next;
+    if (tls) await this.#secure(tls);
+    const ended = this.#front.use(next.app);
+    await threads.answer(next);
+    this.#watchKeyPair();
+    for (const key of keys) logger.warn(`${key} has changed, which takes effect at the next start; until then it is as it was`);
+    warn(config, logger);
+    logger.info({ file: config.file }, 'the configuration was read again, and is in effect');
+
+    // Only one may build at a time.
+    const built = before.endBuilding(GRACE, this.#closing.signal);
+    const left = this.#leave(before, Promise.all([ended, built]));
+    this.#leaving.add(left);
+    void left.then(() => this.#leaving.delete(left));
+    await built;
+    await next.loadSnapshots();
+    if (!this.#closing.signal.aborted) void next.begin('the configuration was read again');
+  }
+
+  /** @param ended resolves when nobody waits for its answer any more, and it builds no more */
+  async #leave(service: Service, ended: Promise<unknown>): Promise<void> {
+    try {
+      // Streams that have no end of their own end here.
+      await service.app.close();
+      await ended;
+      await service.close();
+    } catch (error) {
+      this.#parts.logger.error({ err: error }, 'what answered by the configuration before could not be closed');
+    }
+  }
+
+  /** Follows the files of the certificate. */
+  #watchKeyPair(): void {
+    this.#watch?.[Symbol.dispose]();
+    const { tls } = this.#service.config.server;
+    const { logger } = this.#parts;
+    this.#watch =
+      tls &&
+      new KeyPairWatch(tls, {
+        onChange: (pair) =>
+          void this.#inTurn(async () => {
+            await this.#secure(pair);
+            logger.info('the certificate has changed, and the new one is in use');
+          }),
+        onFault: (error) => logger.error(`the certificate has changed and cannot be used, and the one before stays in use: ${messageOf(error)}`),
+      });
+  }
+
+  async #secure(pair: KeyPair): Promise<void> {
+    this.#front.secure(pair);
+    await this.#parts.threads.secure(pair);
+  }
+
+  /** One change after the other; none when it stops. */
+  #inTurn(change: () => Promise<void>): Promise<void> {
+    this.#changing = this.#changing.then(async () => {
+      if (!this.#closing.signal.aborted) await change();
+    });
+    return this.#changing;
+  }
+}
+
+function openService(config: Config, { logger, startedAt, processFigures, threads, current }: Parts): Promise<Service> {
+  const onServed: ServiceOptions['onServed'] = async (service, snapshot) => {
+    if (service === current.service) await threads.use(snapshot);
+  };
+  return Service.open({ config, logger, startedAt, processFigures, onServed });
+}
+
+function warn(config: Config, logger: Logger): void {
+  for (const warning of proxyWarnings(config)) logger.warn(warning);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function urlOf(host: string, port: number, tls: boolean): string {

@@ -1,4 +1,5 @@
 /** The commands: serve, index, check, health. */
+import { isatty } from 'node:tty';
 import { Command, CommanderError } from 'commander';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.ts';
@@ -7,6 +8,7 @@ import { readConfig } from './config/read-config.ts';
 import { createLogger } from './logger.ts';
 import { version } from './version.ts';
 
+const STANDARD_INPUT = 0;
 const DEFAULT_CONFIG = '/etc/regindexer/config.yaml';
 
 /** Exit statuses. */
@@ -29,11 +31,12 @@ export async function run(args: readonly string[]): Promise<number> {
     .version(version)
     .exitOverride()
     .configureHelp({ showGlobalOptions: true });
-  const command = (name: string, description: string, action: (config: Config, logger: Logger) => Promise<number>): void => {
+  const command = (name: string, description: string, action: (config: Config, logger: Logger, reread: () => Config) => Promise<number>): void => {
     program.command(name).description(description).action(async () => {
       const { config: file, verbose } = program.opts<Options>();
-      const config = readConfig(file, process.env);
-      status = await action(config, await createLogger({ verbose, level: process.env['LOG_LEVEL'], terminal: process.stderr.isTTY }));
+      const read = (): Config => readConfig(file, process.env);
+      const config = read();
+      status = await action(config, await createLogger({ verbose, level: process.env['LOG_LEVEL'], terminal: process.stderr.isTTY }), read);
     });
   };
   command('serve', 'build the indexes in the background and serve them', serve);
@@ -71,18 +74,29 @@ async function index(config: Config, logger: Logger): Promise<number> {
   return (await indexOnce(config, logger)) ? OK : NOT_WELL;
 }
 
-/** Ends when a signal asks for it. */
-async function serve(config: Config, logger: Logger): Promise<number> {
+/** Ends when a signal asks for it; SIGHUP has it read its configuration again. */
+async function serve(config: Config, logger: Logger, reread: () => Config): Promise<number> {
+  const { promise: hungUp, resolve: onFirst } = Promise.withResolvers<void>();
+  let onHangUp: () => void = onFirst;
+  process.on('SIGHUP', () => onHangUp());
   const [{ startApp }, { default: closeWithGrace }, { installLines }] = await Promise.all([import('./app.ts'), import('close-with-grace'), import('./install-lines.ts')]);
   const app = await startApp(config, logger);
   const stopped = new Promise<number>((resolve) => {
-    closeWithGrace({ delay: 15_000, logger }, async ({ err, signal }) => {
+    closeWithGrace({ delay: 15_000, logger, skip: ['SIGHUP'] }, async ({ err, signal }) => {
       if (err) logger.fatal({ err }, 'stopping: something went wrong that nothing was ready for');
       else logger.info({ signal }, 'stopping');
       await app.close();
       resolve(err ? NOT_WELL : OK);
     });
   });
+  const fromTerminal = isatty(STANDARD_INPUT);
+  onHangUp = () => {
+    // The terminal that it was started from is gone, and whoever started it with that.
+    if (fromTerminal && !isatty(STANDARD_INPUT)) process.kill(process.pid, 'SIGTERM');
+    else void app.reload(reread);
+  };
+  // One may have come before there was anything to reload.
+  void hungUp.then(onHangUp);
   logger.info({ url: app.url }, `serving at ${app.url}`);
   process.stdout.write(`Serving at ${app.url}\n`);
   // Which app there is to name is known when the index is.

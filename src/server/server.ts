@@ -22,7 +22,7 @@ import { healthRoutes } from './routes/health.ts';
 import { iconPrefixes, iconRoutes } from './routes/icons.ts';
 import { indexRoutes } from './routes/indexes.ts';
 import type { MetricsRoutesOptions } from './routes/metrics.ts';
-import { metricsRoutes } from './routes/metrics.ts';
+import { collectProcessFigures, metricsRoutes } from './routes/metrics.ts';
 import { openapiRoutes } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
 import type { RegistryProxy } from './routes/registry-proxy.ts';
@@ -37,15 +37,11 @@ import { statusRoutes } from './routes/status.ts';
 /** Longest part of a path between two slashes, in characters: a digest is 71, a repository's name up to 255. */
 const MAX_PARAM_LENGTH = 512;
 const MAX_BODY_BYTES = 1024 * 1024;
-/** Whoever takes longer to send a request, or takes nothing of an answer for so long, is cut off; in milliseconds. */
-const PATIENCE = 30_000;
 
 /** What every thread that serves needs. */
 export interface CommonServerOptions {
   readonly logger: Logger;
   readonly trustProxy: boolean | string | readonly string[] | number;
-  /** PEM; HTTPS with HTTP/2 and HTTP/1.1 if given. */
-  readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined;
   readonly indexes: ReadonlyMap<string, PublishedIndex>;
   readonly defaultIndex: string;
   readonly answer: AnswerQuery;
@@ -59,8 +55,6 @@ export interface CommonServerOptions {
   readonly signatures?: Readonly<Record<string, string>>;
   /** What people are shown: the page, and what stands behind it. Without, none of it is served. */
   readonly publication?: Publication;
-  /** For clients that are slow on purpose, in milliseconds; {@link PATIENCE} unless given. */
-  readonly patience?: number;
 }
 
 /** A server that answers everything itself. */
@@ -71,6 +65,8 @@ export interface ServerOptions extends CommonServerOptions {
   /** The rebuilds as they happen, for the page and for figures. Without, neither is told of them. */
   readonly rebuildEvents?: RebuildEvents;
   readonly registryRequests?: MetricsRoutesOptions['registryRequests'];
+  /** Of the process, which may have had other servers before. */
+  readonly processFigures?: MetricsRoutesOptions['processFigures'];
 }
 
 /** A server that has another one answer what only that can. */
@@ -78,19 +74,16 @@ export interface ForwardingServerOptions extends CommonServerOptions {
   readonly forward: Forward;
 }
 
-/** Builds the app; it does not listen yet. */
+/** Builds the app, ready to answer; it is a `Front` that listens. */
 export async function createServer(options: ServerOptions | ForwardingServerOptions): Promise<FastifyInstance> {
-  const { indexes, defaultIndex, pullSources, registryProxy, tls, patience = PATIENCE } = options;
-  const timeouts = { requestTimeout: patience, headersTimeout: patience, connectionsCheckingInterval: Math.ceil(patience / 6) };
-  const common = {
+  const { indexes, defaultIndex, pullSources, registryProxy } = options;
+  const app = fastify({
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: options.trustProxy as boolean,
     // Requests are not logged, so they need no logger of their own.
     childLoggerFactory: (logger: unknown) => logger as never,
     bodyLimit: MAX_BODY_BYTES,
-    requestTimeout: patience,
-    forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     // A misspelt field is an error, not passed over, and what is no string is not made one.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
@@ -98,12 +91,7 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
     frameworkErrors: (error: FastifyError, request: unknown, reply: unknown) => {
       sendError(error, request as FastifyRequest, reply as FastifyReply);
     },
-  } as const;
-  // Routes do not differ by the protocol: an app over HTTP/2 is handled as one over HTTP/1.1.
-  const app =
-    tls === undefined
-      ? (fastify({ ...common, connectionTimeout: patience, http: timeouts }) as unknown as FastifyInstance)
-      : (fastify({ ...common, http2: true, https: { ...tls, ...timeouts, allowHTTP1: true } }) as unknown as FastifyInstance);
+  }) as unknown as FastifyInstance;
   supportAllMethods(app);
   errors(app);
   const allowNoOther = allow(app);
@@ -112,10 +100,10 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
   const acceptEncoding = new AcceptEncoding();
   const events: EventCounts = { triggered: 0, ignored: 0, malformed: 0 };
   if (!('forward' in options)) {
-    const { status: { version, bus }, rebuildEvents, registryRequests = () => [] } = options;
+    const { status: { version, bus }, rebuildEvents, registryRequests = () => [], processFigures = collectProcessFigures() } = options;
     await openapiRoutes(app, version);
     if (rebuildEvents !== undefined) {
-      metricsRoutes(app, { version, indexes, rebuilds: rebuildEvents, bus, events, answers: () => answers.counts(), registryRequests });
+      metricsRoutes(app, { version, indexes, rebuilds: rebuildEvents, bus, events, answers: () => answers.counts(), registryRequests, processFigures });
       rebuildEventRoutes(app, rebuildEvents);
     }
   }
@@ -149,5 +137,6 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
   }
 
   allowNoOther();
+  await app.ready();
   return app;
 }

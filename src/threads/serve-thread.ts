@@ -3,15 +3,18 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
+import type { Logger } from 'pino';
 import type { SharedSnapshot } from '../indexing/snapshot/snapshot.ts';
 import { Snapshot } from '../indexing/snapshot/snapshot.ts';
+import type { Pulls } from '../pulls.ts';
 import { openPulls } from '../pulls.ts';
-import { gracefulClose } from '../server/graceful-close.ts';
+import { Front } from '../server/front.ts';
+import type { KeyPair } from '../server/key-pair.ts';
 import { PublishedIndex } from '../server/published-index.ts';
 import { TooBusy } from '../server/server-error.ts';
 import { createServer } from '../server/server.ts';
 import { answerCalls, Calls } from './calls.ts';
-import type { MainMethods, ServeOptions } from './serving-threads.ts';
+import type { Listening, MainMethods, ServeOptions } from './serving-threads.ts';
 
 /** A line of the log, for the thread that writes it. */
 export interface LogEvent {
@@ -19,58 +22,104 @@ export interface LogEvent {
 }
 
 export interface ServeMethods {
+  /** Answers by these options from now on, from these snapshots to begin with. */
+  answer(signal: AbortSignal, options: ServeOptions, snapshots: readonly SharedSnapshot[]): Promise<void>;
   /** Serves a snapshot from now on. */
   use(signal: AbortSignal, shared: SharedSnapshot): Promise<void>;
-  listen(signal: AbortSignal, host: string, port: number): Promise<void>;
-  /** Stops the server; see {@link gracefulClose}. */
+  /** Call it after {@link answer}. */
+  listen(signal: AbortSignal, listening: Listening): Promise<void>;
+  /** See {@link Front.secure}. */
+  secure(signal: AbortSignal, pair: KeyPair): Promise<void>;
+  /** See {@link Front.close}. */
   close(signal: AbortSignal, graceMs: number): Promise<void>;
   [method: string]: (signal: AbortSignal, ...args: never[]) => Promise<void>;
 }
 
-if (parentPort) serve(parentPort, workerData as ServeOptions);
+if (parentPort) serve(parentPort, (workerData as { readonly level: string }).level);
 
-function serve(main: MessagePort, { level, indexes: published, pulls: pullOptions, ...options }: ServeOptions): void {
+function serve(main: MessagePort, level: string): void {
   const calls = new Calls<MainMethods>(main);
-  const indexes = new Map(published.map(({ name, fileName, maxAge }) => [name, new PublishedIndex(name, fileName, maxAge)]));
+  const logger = pino({ level, base: null, timestamp: false }, { write: (line) => log({ line }) });
+  let current: Answering | undefined;
+  let front: Front | undefined;
   /** Settles when the snapshots so far are served: one after the other, so that the last one stays. */
   let using: Promise<void> = Promise.resolve();
-  let stop: ((graceMs: number) => Promise<void>) | undefined;
 
-  const opened = openPulls(pullOptions);
-  const create = async (): Promise<FastifyInstance> => {
-    const { pullSources, registryProxy } = await opened;
-    return createServer({
+  const inTurn = async (run: () => Promise<void>): Promise<void> => {
+    const done = using.then(run);
+    using = done.catch(() => undefined);
+    await done;
+  };
+
+  const methods: ServeMethods = {
+    answer: (_signal, options, snapshots) =>
+      inTurn(async () => {
+        const next = await Answering.open(options, snapshots, calls, logger);
+        const before = current;
+        current = next;
+        const ended = front?.use(next.app);
+        // Not waited for: what is under way may take its time.
+        void before?.close(ended).catch((error: unknown) => logger.error({ err: error }, 'what answered before could not be closed'));
+      }),
+    use: (_signal, shared) => inTurn(async () => current?.use(shared)),
+    listen: async (_signal, { host, port, tls, patience }) => {
+      if (current === undefined) throw new TypeError('there is nothing that could answer');
+      front = new Front(current.app, { tls, patience });
+      await front.listen({ host, port, reusePort: true });
+      logger.info(`Another thread serves at port ${port} of ${host}`);
+    },
+    secure: async (_signal, pair) => front?.secure(pair),
+    close: async (_signal, graceMs) => {
+      await front?.close(graceMs);
+      await current?.close();
+    },
+  };
+  const log: (event: LogEvent) => void = answerCalls(main, methods);
+}
+
+/** What answers by one configuration. */
+class Answering {
+  readonly app: FastifyInstance;
+  readonly #indexes: ReadonlyMap<string, PublishedIndex>;
+  readonly #pulls: Pulls;
+
+  private constructor(app: FastifyInstance, indexes: ReadonlyMap<string, PublishedIndex>, pulls: Pulls) {
+    this.app = app;
+    this.#indexes = indexes;
+    this.#pulls = pulls;
+  }
+
+  static async open({ level: _level, indexes: published, pulls: pulling, ...options }: ServeOptions, snapshots: readonly SharedSnapshot[], calls: Calls<MainMethods>, logger: Logger): Promise<Answering> {
+    const indexes = new Map(published.map(({ name, fileName, maxAge }) => [name, new PublishedIndex(name, fileName, maxAge)]));
+    const pulls = await openPulls(pulling);
+    const app = await createServer({
       ...options,
-      logger: pino({ level, base: null, timestamp: false }, { write: (line) => log({ line }) }),
+      logger,
       indexes,
       answer: async (question) => {
         const answer = await calls.call('answer', [question]);
         if (answer === 'busy') throw new TooBusy();
         return answer === 'whole' ? answer : { ...answer, body: Buffer.from(answer.body.buffer, answer.body.byteOffset, answer.body.length) };
       },
-      pullSources,
-      registryProxy,
+      pullSources: pulls.pullSources,
+      registryProxy: pulls.registryProxy,
       forward: (request) => calls.call('forward', [request]),
     });
-  };
+    const answering = new Answering(app, indexes, pulls);
+    for (const shared of snapshots) await answering.use(shared);
+    return answering;
+  }
 
-  const methods: ServeMethods = {
-    use: async (_signal, shared) => {
-      const used = using.then(async () => indexes.get(shared.footer.index)?.use(await Snapshot.openShared(shared)));
-      using = used.catch(() => undefined);
-      await used;
-    },
-    listen: async (_signal, host, port) => {
-      const server = await create();
-      stop = gracefulClose(server);
-      const address = { host, port, reusePort: true };
-      await server.listen(address);
-    },
-    close: async (_signal, graceMs) => {
-      await stop?.(graceMs);
-      await (await opened).close();
-      for (const { snapshot } of indexes.values()) await snapshot?.close();
-    },
-  };
-  const log: (event: LogEvent) => void = answerCalls(main, methods);
+  /** Serves a snapshot from now on. */
+  async use(shared: SharedSnapshot): Promise<void> {
+    await this.#indexes.get(shared.footer.index)?.use(await Snapshot.openShared(shared));
+  }
+
+  /** @param ended resolves when nobody waits for an answer any more */
+  async close(ended?: Promise<void>): Promise<void> {
+    await this.app.close();
+    await ended;
+    await this.#pulls.close();
+    for (const { snapshot } of this.#indexes.values()) await snapshot?.close();
+  }
 }

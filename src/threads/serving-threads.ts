@@ -3,10 +3,10 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Snapshot } from '../indexing/snapshot/snapshot.ts';
 import type { Answer, AnswerQuery, Question } from '../server/answers.ts';
-import { Answers } from '../server/answers.ts';
 import type { Forward, ForwardedRequest } from '../server/routes/forward.ts';
 import { answerForwarded } from '../server/routes/forward.ts';
 import { TooBusy } from '../server/server-error.ts';
+import type { KeyPair } from '../server/key-pair.ts';
 import type { CommonServerOptions } from '../server/server.ts';
 import type { PullOptions } from '../pulls.ts';
 import { answerCalls, Calls, unlessEnded } from './calls.ts';
@@ -35,17 +35,24 @@ export interface MainMethods {
 export interface ServingThreadsOptions {
   /** How many; with 0, nothing is started. */
   readonly count: number;
-  readonly answer: AnswerQuery;
   readonly logger: Logger;
 }
 
-/** Where the threads serve, and what. */
-export interface Serving {
+/** Where the threads listen. The first one does so, too, with `reusePort`. */
+export interface Listening {
   readonly host: string;
   readonly port: number;
+  readonly tls?: KeyPair | undefined;
+  readonly patience?: number | undefined;
+}
+
+/** What the threads serve. */
+export interface Serving {
   readonly serve: ServeOptions;
-  /** That of the first thread; it listens there with `reusePort`. */
-  readonly server: FastifyInstance;
+  /** What answers in the first thread. */
+  readonly app: FastifyInstance;
+  readonly answer: AnswerQuery;
+  readonly snapshots: readonly Snapshot[];
 }
 
 type ServingThread = Calls<ServeMethods, LogEvent>;
@@ -53,16 +60,15 @@ type ServingThread = Calls<ServeMethods, LogEvent>;
 /** Serves the same snapshots in several threads; one that dies is started again. */
 export class ServingThreads {
   readonly #options: ServingThreadsOptions;
-  /** For the first thread as well, so that what one has asked for is there for all. */
-  readonly answer: AnswerQuery;
   readonly #snapshots = new Map<string, Snapshot>();
   readonly #threads = new Set<ServingThread>();
   readonly #restarts = new Set<NodeJS.Timeout>();
+  #listening: Listening | undefined;
+  #serving: Serving | undefined;
   #closing = false;
 
   constructor(options: ServingThreadsOptions) {
     this.#options = options;
-    this.answer = options.count === 0 ? options.answer : new Answers({ answer: options.answer }).answer;
   }
 
   /** Resolves when all threads serve `snapshot`. */
@@ -72,8 +78,22 @@ export class ServingThreads {
   }
 
   /** Starts the threads; resolves when they listen. */
-  async listen(serving: Serving): Promise<void> {
-    await Promise.all(Array.from({ length: this.#options.count }, () => this.#start(serving)));
+  async listen(listening: Listening, serving: Serving): Promise<void> {
+    this.#listening = listening;
+    this.#keep(serving);
+    await Promise.all(Array.from({ length: this.#options.count }, () => this.#start()));
+  }
+
+  /** Has all threads answer by `serving` from now on, on the connections that there are as well. */
+  async answer(serving: Serving): Promise<void> {
+    this.#keep(serving);
+    await Promise.all(Array.from(this.#threads, (thread) => this.#prepare(thread).catch(unlessEnded)));
+  }
+
+  /** See `Front.secure`; `pair` was used before. */
+  async secure(pair: KeyPair): Promise<void> {
+    if (this.#listening) this.#listening = { ...this.#listening, tls: pair };
+    await Promise.all(Array.from(this.#threads, (thread) => thread.call('secure', [pair]).catch(unlessEnded)));
   }
 
   /** Lets requests under way end within `graceMs` milliseconds, and ends the threads. */
@@ -88,22 +108,35 @@ export class ServingThreads {
     );
   }
 
-  async #start(serving: Serving): Promise<void> {
-    const worker = startThread('serve-thread', serving.serve);
-    answerCalls(worker, this.#methods(serving.server));
-    let listening = false;
+  #keep(serving: Serving): void {
+    this.#serving = serving;
+    this.#snapshots.clear();
+    for (const snapshot of serving.snapshots) this.#snapshots.set(snapshot.footer.index, snapshot);
+  }
+
+  async #prepare(thread: ServingThread): Promise<void> {
+    if (this.#serving === undefined) throw new TypeError('there is nothing to serve');
+    await thread.call('answer', [this.#serving.serve, Array.from(this.#snapshots.values(), (snapshot) => snapshot.share())]);
+  }
+
+  async #start(): Promise<void> {
+    const [listening, serving] = [this.#listening, this.#serving];
+    if (listening === undefined || serving === undefined) throw new TypeError('there is nothing to serve');
+    const worker = startThread('serve-thread', { level: serving.serve.level });
+    answerCalls(worker, this.#methods(serving));
+    let listens = false;
     const thread: ServingThread = new Calls(worker, {
       onEvent: ({ line }) => this.#log(line),
       onExit: (error) => {
         this.#threads.delete(thread);
-        if (listening) this.#restart(serving, error);
+        if (listens) this.#restart(error);
       },
     });
     this.#threads.add(thread);
     try {
-      await Promise.all(Array.from(this.#snapshots.values(), (snapshot) => thread.call('use', [snapshot.share()])));
-      await thread.call('listen', [serving.host, serving.port]);
-      listening = true;
+      await this.#prepare(thread);
+      await thread.call('listen', [this.#listening ?? listening]);
+      listens = true;
     } catch (error) {
       this.#threads.delete(thread);
       await thread.terminate();
@@ -111,27 +144,29 @@ export class ServingThreads {
     }
   }
 
-  #restart(serving: Serving, cause: unknown): void {
+  #restart(cause: unknown): void {
     if (this.#closing) return;
     this.#options.logger.error({ err: cause }, 'a thread that serves has ended; another is started');
     const restart = setTimeout(() => {
       this.#restarts.delete(restart);
-      this.#start(serving).catch((error: unknown) => this.#restart(serving, error));
+      this.#start().catch((error: unknown) => this.#restart(error));
     }, PAUSE);
     this.#restarts.add(restart);
   }
 
-  #methods(server: FastifyInstance): MainMethods {
+  /** @param first what is served to begin with */
+  #methods(first: Serving): MainMethods {
+    const serving = (): Serving => this.#serving ?? first;
     return {
       answer: async (_signal, question) => {
         try {
-          return await this.answer(question);
+          return await serving().answer(question);
         } catch (error) {
           if (error instanceof TooBusy) return 'busy';
           throw error;
         }
       },
-      forward: (_signal, request) => answerForwarded(server, request),
+      forward: (_signal, request) => answerForwarded(serving().app, request),
     };
   }
 

@@ -143,6 +143,19 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     return combineRebuilds(id, combined.queuedAt, await Promise.all(combined.rebuilds.map((rebuild) => this.#end(rebuild))));
   }
 
+  /** Waits until nothing runs and nothing is about to, at most `graceMs` milliseconds or until `signal` is aborted. What failed and waits for its pause is not waited for. */
+  async settled(graceMs: number, signal: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    const grace = sleep(graceMs, undefined, { signal: AbortSignal.any([over.signal, signal]) }).catch(() => undefined);
+    const idle = async (): Promise<void> => {
+      while (!over.signal.aborted && this.#lanes.some(({ running, next }) => running !== undefined || next !== undefined)) {
+        await Promise.all(this.#lanes.map(({ ended }) => ended));
+      }
+    };
+    await Promise.race([idle(), grace]);
+    over.abort();
+  }
+
   /** Starts nothing more, aborts what runs, and waits until that has ended, at most `graceMs` milliseconds. */
   async close({ graceMs }: { readonly graceMs: number }): Promise<void> {
     this.#closing.abort(new Error('the server is stopping'));

@@ -10,7 +10,6 @@ import { buffer } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { LayoutRegistrySource } from '../../src/registry/layout/layout-registry-source.ts';
-import { gracefulClose } from '../../src/server/graceful-close.ts';
 import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
 import { named, TestState } from '../indexing/test-state.ts';
 import { makeCertificates } from '../peers/certificates.ts';
@@ -125,7 +124,7 @@ test('a client that is slow on purpose is cut off', async (t) => {
     const connection = RawConnection.open(port);
     t2.after(() => connection.socket.destroy());
     connection.socket.pause();
-    const accepted = once(server.app.server, 'connection') as Promise<[NodeJS.EventEmitter]>;
+    const accepted = once(server.front.server, 'connection') as Promise<[NodeJS.EventEmitter]>;
     connection.send('GET /index/apps-file.json HTTP/1.1\nHost: a\nAccept-Encoding: identity\n\n');
     const [socket] = await accepted;
     await once(socket, 'close');
@@ -143,7 +142,6 @@ test('a client that is slow on purpose is cut off', async (t) => {
 
 test('a server that stops ends what is under way, and nothing else', async (t) => {
   const { state, server } = await serve(t);
-  const stop = gracefulClose(server.app);
   const port = await server.listen();
   const held = state.registry.hold({ method: 'repositories' });
   using idle = RawConnection.open(port);
@@ -153,7 +151,7 @@ test('a server that stops ends what is under way, and nothing else', async (t) =
   waiting.send(`POST /reindex?wait=true HTTP/1.1\nHost: a\nAuthorization: Bearer ${ADMIN_TOKEN}\nContent-Length: 0\n\n`);
   await held.reached;
 
-  const stopped = stop(60_000);
+  const stopped = server.front.close(60_000);
   await idle.closed();
   using late = RawConnection.open(port);
   assert.equal((await late.closed()).length, 0, 'nobody is let in any more');
@@ -165,14 +163,13 @@ test('a server that stops ends what is under way, and nothing else', async (t) =
 
 test('a request that does not end is cut off when the server stops', async (t) => {
   const { state, server } = await serve(t);
-  const stop = gracefulClose(server.app);
   const port = await server.listen();
   const held = state.registry.hold({ method: 'repositories' });
   using waiting = RawConnection.open(port);
   waiting.send(`POST /reindex?wait=true HTTP/1.1\nHost: a\nAuthorization: Bearer ${ADMIN_TOKEN}\nContent-Length: 0\n\n`);
   await held.reached;
   const started = performance.now();
-  await stop(200);
+  await server.front.close(200);
   assert.ok(performance.now() - started >= 190);
   assert.equal((await waiting.closed()).length, 0);
 });
@@ -183,7 +180,7 @@ test('a port that is taken is an error', async (t) => {
   t.after(() => other.close());
   await once(other, 'listening');
   const { port } = other.address() as { port: number };
-  await assert.rejects(server.app.listen({ host: '127.0.0.1', port }), { code: 'EADDRINUSE' });
+  await assert.rejects(server.front.listen({ host: '127.0.0.1', port, reusePort: false }), { code: 'EADDRINUSE' });
 });
 
 /** Asks over HTTP/2. */
@@ -201,7 +198,6 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
   const ca = await readFile(certificates.authority);
   const { state, server } = await serve(t, { tls: { cert: await readFile(certificates.certificate), key: await readFile(certificates.key) }, patience: 1000 });
   const { app } = server;
-  const stop = gracefulClose(app);
   const port = await server.listen();
   for (let i = 0; i < 5; i++) state.registry.pushImage(`large/app${i}`, 'latest', named(`large${i}`, { text: `text${i} `.repeat(50_000) }));
   await server.rebuild();
@@ -253,7 +249,7 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
     never.on('error', () => undefined);
     await once(other, 'remoteSettings');
     never.write('{');
-    const stopped = stop(3000);
+    const stopped = server.front.close(3000);
     held.release();
     const [headers] = (await answered) as [IncomingHttpHeaders & { ':status'?: number }];
     assert.equal(headers[':status'], 200);

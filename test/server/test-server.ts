@@ -1,12 +1,12 @@
 /** A server over the indexes of a {@link TestState}, put together as the program does it but without its threads for building. */
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { pino } from 'pino';
 import { Snapshot } from '../../src/indexing/snapshot/snapshot.ts';
 import type { AnswerQuery } from '../../src/server/answers.ts';
+import { Front, type FrontOptions } from '../../src/server/front.ts';
 import { PublishedIndex } from '../../src/server/published-index.ts';
 import type { ServerOptions } from '../../src/server/server.ts';
 import { createServer } from '../../src/server/server.ts';
@@ -17,7 +17,7 @@ import type { TestState } from '../indexing/test-state.ts';
 export const ADMIN_TOKEN = 'the-admin-token';
 export const EVENTS_TOKEN = 'the-events-token';
 
-export interface TestServerOptions extends Partial<Pick<ServerOptions, 'iconsUri' | 'pullSources' | 'registryProxy' | 'signatures' | 'tls' | 'patience' | 'trustProxy' | 'defaultIndex'>> {
+export interface TestServerOptions extends Partial<Pick<ServerOptions, 'iconsUri' | 'pullSources' | 'registryProxy' | 'signatures' | 'trustProxy' | 'defaultIndex'>>, FrontOptions {
   /** The names of the state's indexes; `apps` if absent. */
   readonly indexes?: readonly string[];
   /** Snapshots over so many bytes are not held in memory. */
@@ -33,6 +33,8 @@ export interface TestServerOptions extends Partial<Pick<ServerOptions, 'iconsUri
 
 export class TestServer {
   readonly app: FastifyInstance;
+  /** What listens for it. */
+  readonly front: Front;
   readonly queue: RebuildQueue;
   /** Every line that was logged, parsed. */
   readonly log: LogLine[];
@@ -42,9 +44,10 @@ export class TestServer {
   readonly #memoryLimit: number | undefined;
 
   private constructor(
-    parts: { app: FastifyInstance; queue: RebuildQueue; log: LogLine[]; indexes: ReadonlyMap<string, PublishedIndex>; querier: Querier; state: TestState; memoryLimit: number | undefined },
+    parts: { app: FastifyInstance; front: Front; queue: RebuildQueue; log: LogLine[]; indexes: ReadonlyMap<string, PublishedIndex>; querier: Querier; state: TestState; memoryLimit: number | undefined },
   ) {
     this.app = parts.app;
+    this.front = parts.front;
     this.queue = parts.queue;
     this.log = parts.log;
     this.#indexes = parts.indexes;
@@ -71,8 +74,6 @@ export class TestServer {
     const app = await createServer({
       logger,
       trustProxy: options.trustProxy ?? false,
-      tls: options.tls,
-      ...(options.patience !== undefined && { patience: options.patience }),
       indexes,
       defaultIndex: options.defaultIndex ?? names[0] ?? '',
       answer: answer(querier.answer),
@@ -94,10 +95,11 @@ export class TestServer {
       },
       status: { version: '1.2.3', startedAt: 0, registryOf: () => state.registry.id, rebuilds: () => queue.recent(), bus: () => undefined },
     });
-    const server = new TestServer({ app, queue, log, indexes, querier, state, memoryLimit });
+    const front = new Front(app, options);
+    const server = new TestServer({ app, front, queue, log, indexes, querier, state, memoryLimit });
     t.after(async () => {
       await queue.close({ graceMs: 1000 });
-      await app.close();
+      await front.close(0);
       await querier.close();
       for (const { snapshot } of indexes.values()) await snapshot?.close();
     });
@@ -120,8 +122,7 @@ export class TestServer {
 
   /** Listens on a port that the system chooses. */
   async listen(): Promise<number> {
-    await this.app.listen({ host: '127.0.0.1', port: 0 });
-    return (this.app.server.address() as AddressInfo).port;
+    return this.front.listen({ host: '127.0.0.1', port: 0, reusePort: false });
   }
 
   /** Resolves when a rebuild has ended. */

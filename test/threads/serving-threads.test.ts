@@ -4,6 +4,7 @@ import { test, type TestContext } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import { Agent, request } from 'undici';
 import { Snapshot } from '../../src/indexing/snapshot/snapshot.ts';
+import { Answers } from '../../src/server/answers.ts';
 import { ServingThreads } from '../../src/threads/serving-threads.ts';
 import { Querier } from '../../src/threads/querier.ts';
 import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
@@ -19,17 +20,21 @@ async function setUp(t: TestContext, { count = 1, memoryLimit }: { count?: numbe
   const server = await TestServer.create(t, state, { pullSources: [new LayoutRegistrySource(SAMPLE_IMAGES)] });
   const { log, logger, logged } = memoryLog();
   const querier = new Querier((error) => logger.error({ err: error }, 'the query thread ended'));
-  const threads = new ServingThreads({ count, answer: querier.answer, logger });
+  const threads = new ServingThreads({ count, logger });
+  /** Shared, as the first thread does it, so that what one has asked for is there for all. */
+  const { answer } = new Answers({ answer: querier.answer });
+  let snapshots: readonly Snapshot[] = [];
   const publish = async (): Promise<void> => {
     await server.rebuild();
     const snapshot = await Snapshot.open(state.snapshotFile(), memoryLimit);
     t.after(() => snapshot.close());
+    snapshots = [snapshot];
     await Promise.all([querier.use(snapshot), threads.use(snapshot)]);
   };
   const port = await freePort();
   const listen = () =>
-    threads.listen({
-      host: '127.0.0.1', port, server: server.app,
+    threads.listen({ host: '127.0.0.1', port }, {
+      app: server.app, answer, snapshots,
       serve: { level: 'trace', trustProxy: false, defaultIndex: 'apps', indexes: [{ name: 'apps', fileName: 'apps-file', maxAge: 60 }], iconsDir: state.path('icons'), iconsUri: 'icons/', pulls: { layouts: [SAMPLE_IMAGES] } },
     });
   const dispatcher = new Agent({ pipelining: 0 });
@@ -126,7 +131,7 @@ test('a thread that dies is started again, with what is to be served then', asyn
   const started = once(process, 'worker') as Promise<[Worker]>;
   await listen();
   const [worker] = await started;
-  const again = logged(/^Server listening at/);
+  const again = logged(/^Another thread serves at port/);
   await worker.terminate();
   await assert.rejects(ask('/healthz'), { code: 'ECONNREFUSED' });
   state.registry.pushImage('apps/new', 'latest', named('new'));
@@ -142,7 +147,7 @@ test('what a thread logs is in the log', async (t) => {
   const { server, log, publish, listen, ask } = await setUp(t);
   await publish();
   await listen();
-  assert.ok(log.some(({ msg }) => msg.startsWith('Server listening at')));
+  assert.ok(log.some(({ msg }) => msg.startsWith('Another thread serves at port')));
   await server.app.close();
   const answer = await ask('/status');
   assert.equal(answer.statusCode, 503, 'the first one is stopping');

@@ -22,14 +22,20 @@ export interface MetricsRoutesOptions {
   readonly answers: () => { readonly hits: number; readonly misses: number };
   /** Requests to registries so far, by the registry and the status of the answer. */
   readonly registryRequests: () => Iterable<{ readonly registry: string; readonly status: string; readonly count: number }>;
+  readonly processFigures: Registry;
+}
+
+/** Begins to measure process, memory, garbage collection and the delay of the event loop. Call it once: it never ends. */
+export function collectProcessFigures(): Registry {
+  const register = new Registry();
+  collectDefaultMetrics({ register });
+  return register;
 }
 
 /** Call it before the routes that it is to count are registered. */
 export function metricsRoutes(app: FastifyInstance, options: MetricsRoutesOptions): void {
   const registry = new Registry();
   const registers = [registry];
-  // Process, memory, garbage collection and the delay of the event loop.
-  collectDefaultMetrics({ register: registry });
   new Gauge({ name: 'regindexer_build_info', help: 'The version that runs, as a label; always 1.', labelNames: ['version'], registers }).set({ version: options.version }, 1);
   httpMetrics(app, registry);
   indexMetrics(options.indexes, registry);
@@ -37,7 +43,7 @@ export function metricsRoutes(app: FastifyInstance, options: MetricsRoutesOption
   eventMetrics(options, registry);
 
   app.get('/metrics', { schema: { summary: 'Figures for Prometheus', produces: ['text/plain'] } }, async (_request, reply) =>
-    reply.headers({ 'content-type': registry.contentType, 'cache-control': 'no-store' }).send(await registry.metrics()),
+    reply.headers({ 'content-type': registry.contentType, 'cache-control': 'no-store' }).send(`${await options.processFigures.metrics()}\n${await registry.metrics()}`),
   );
 }
 

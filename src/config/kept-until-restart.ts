@@ -1,0 +1,35 @@
+/** Which keys of a configuration that is read again take effect only at the next start. */
+import type { Config } from './config.ts';
+
+/** What is in effect now, and the keys that are not yet as they were written. */
+export interface Kept {
+  readonly config: Config;
+  readonly keys: readonly string[];
+}
+
+/**
+ * `written` with what cannot change while the server runs as it is in `running`: the state, which is locked; where it listens, and whether
+ * with TLS; how many threads serve.
+ */
+export function keptUntilRestart(running: Config, written: Config): Kept {
+  const { stateDir, iconsDir, server: { host, port, workers, tls } } = running;
+  const sameState = stateDir === written.stateDir;
+  const { tls: writtenTls, ...writtenServer } = written.server;
+  const shown = (tls === undefined) === (writtenTls === undefined) ? writtenTls : tls;
+  const config: Config = {
+    ...written,
+    stateDir,
+    // Which may be a folder in the other.
+    iconsDir: sameState ? written.iconsDir : iconsDir,
+    server: { ...writtenServer, host, port, workers, ...(shown && { tls: shown }) },
+  };
+  const values: Readonly<Record<string, readonly [kept: unknown, written: unknown]>> = {
+    state_dir: [stateDir, written.stateDir],
+    icons_dir: [config.iconsDir, written.iconsDir],
+    'server.host': [host, written.server.host],
+    'server.port': [port, written.server.port],
+    'server.workers': [workers, written.server.workers],
+    'server.tls': [shown, writtenTls],
+  };
+  return { config, keys: Object.keys(values).filter((key) => values[key]?.[0] !== values[key]?.[1]) };
+}
