@@ -23,6 +23,7 @@ export class LabelRegistry implements AsyncDisposable {
   readonly #blobs = new Map<string, { readonly mediaType: string; readonly body: string }>();
   readonly #broken = new Set<string>();
   #held: Promise<void> | undefined;
+  #awaited: (() => void) | undefined;
   readonly #close: () => Promise<void>;
 
   private constructor(url: string, close: () => Promise<void>) {
@@ -69,6 +70,11 @@ export class LabelRegistry implements AsyncDisposable {
     };
   }
 
+  /** Resolves when it is asked for anything. */
+  asked(): Promise<void> {
+    return new Promise((resolve) => (this.#awaited = resolve));
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.#close();
   }
@@ -81,6 +87,7 @@ export class LabelRegistry implements AsyncDisposable {
   }
 
   async #answer(url: string, response: ServerResponse): Promise<void> {
+    this.#awaited?.();
     if (url.startsWith('/v2/_catalog')) return send(response, 200, { repositories: [...this.#tags.keys()].toSorted() });
     const [, repository = '', kind, reference = ''] = /^\/v2\/(.+)\/(tags|manifests|blobs)\/([^?]+)/.exec(url) ?? [];
     const tags = this.#tags.get(repository);
