@@ -33,9 +33,20 @@ export function isInstalled(program: Program): boolean {
  * @throws Error instead, if `CI` is `true`: there a missing program is a failure.
  */
 export function needs(...programs: readonly Program[]): { readonly skip: string | false } {
-  const missing = programs.filter((program) => !isInstalled(program));
-  if (missing.length === 0) return { skip: false };
-  const skip = `needs ${missing.join(', ')}: apt-get install ${missing.map((program) => PROGRAMS[program].package).join(' ')}`;
+  const skip = missing(...programs);
+  if (skip === undefined) return { skip: false };
   if (process.env['CI'] === 'true') throw new Error(skip);
   return { skip };
+}
+
+/** @throws Error that says what to install, unless all are there. */
+export function requirePrograms(...programs: readonly Program[]): void {
+  const fault = missing(...programs);
+  if (fault !== undefined) throw new Error(fault);
+}
+
+/** What is not there of `programs` and how to have it; `undefined` if all are there. */
+function missing(...programs: readonly Program[]): string | undefined {
+  const absent = programs.filter((program) => !isInstalled(program));
+  return absent.length === 0 ? undefined : `needs ${absent.join(', ')}: apt-get install ${absent.map((program) => PROGRAMS[program].package).join(' ')}`;
 }

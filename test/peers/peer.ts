@@ -14,6 +14,8 @@ export interface PeerProgram {
   readonly env?: Readonly<Record<string, string>>;
   /** Resolves if the program answers as it should, and rejects if it does not yet; given what it has printed since its start. */
   readonly answers: (log: string) => Promise<void>;
+  /** Hears what it prints as it does so. */
+  readonly onOutput?: (text: string) => void;
 }
 
 /** How a program ended: one of the two is not null. */
@@ -66,6 +68,11 @@ export class Peer<Program extends PeerProgram = PeerProgram> implements AsyncDis
     return this.#log.slice(this.#startOfLog);
   }
 
+  /** Whether it was started and has not been stopped, though it may have ended by itself. */
+  get isStarted(): boolean {
+    return this.#child !== undefined;
+  }
+
   /** @throws Error if it does not run. */
   get pid(): number {
     if (this.#child?.pid === undefined) throw new Error(`${this.name} does not run`);
@@ -90,6 +97,7 @@ export class Peer<Program extends PeerProgram = PeerProgram> implements AsyncDis
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
         this.#log += text;
+        this.program.onOutput?.(text);
       });
     }
     await once(child, 'spawn');

@@ -19,6 +19,10 @@ export interface RegindexerOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Runs `regindexer-daemon` instead of `regindexer serve`. */
   readonly daemon?: boolean;
+  /** What runs it, such as `unshare` with its options. */
+  readonly under?: readonly string[];
+  /** Hears what it prints as it does so. */
+  readonly onOutput?: (text: string) => void;
 }
 
 export interface Regindexer extends Peer {
@@ -27,14 +31,17 @@ export interface Regindexer extends Peer {
 }
 
 /** Starts the server and waits until it says its URL. It sees nothing of this process's environment. */
-export async function startRegindexer({ config, args = [], env = {}, daemon = false }: RegindexerOptions): Promise<Regindexer> {
+export async function startRegindexer({ config, args = [], env = {}, daemon = false, under = [], onOutput }: RegindexerOptions): Promise<Regindexer> {
   const peer = await startPeer('regindexer', async (folder) => {
     const file = join(folder, 'config.yaml');
     await writeFile(file, typeof config === 'string' ? config : stringify(config));
+    const own = daemon ? [DAEMON, '-c', file, ...args] : [CLI, '-c', file, ...args, 'serve'];
+    const [command = process.execPath, ...rest] = [...under, process.execPath, ...own];
     return {
-      command: process.execPath,
-      args: daemon ? [DAEMON, '-c', file, ...args] : [CLI, '-c', file, ...args, 'serve'],
+      command,
+      args: rest,
       env,
+      ...(onOutput && { onOutput }),
       answers: async (log: string) => {
         servedUrl(log);
       },
