@@ -1,10 +1,10 @@
 /** The icons on disk: content-addressed, written once, kept for a while after nothing names them any more. */
-import { mkdir, readdir, rm, rmdir, stat, utimes } from 'node:fs/promises';
+import { readdir, rm, rmdir, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import pMap from 'p-map';
 import { digestOf } from '../registry/digest.ts';
 import { iconPath, isIconPath } from './icon-path.ts';
-import { TEMPORARY_SUFFIX, writeFileWhole } from './write-file.ts';
+import { makeFolder, TEMPORARY_SUFFIX, writeFileWhole } from './write-file.ts';
 
 const WRITES_AT_ONCE = 16;
 /** Icons are written so many together: each that is synced by itself would cost the file system as much as all of them at once. */
@@ -40,6 +40,13 @@ export class IconStore {
     for (const folder of folders) for (const name of await readdir(join(this.#folder, folder))) present.add(`${folder}/${name}`);
     this.#present = present;
     this.#folders = new Set(folders);
+  }
+
+  /** Looks whether one of these icons is not there any more. */
+  async lacks(paths: readonly string[]): Promise<boolean> {
+    if (paths.length === 0) return false;
+    await this.list();
+    return paths.some((path) => !this.#present.has(path));
   }
 
   /** Keeps `png` and returns its path below the folder. An icon that is there already is left alone. */
@@ -101,7 +108,7 @@ export class IconStore {
     const file = join(this.#folder, path);
     const folder = path.slice(0, 2);
     if (!this.#folders.has(folder)) {
-      await mkdir(dirname(file), { recursive: true });
+      await makeFolder(dirname(file));
       this.#folders.add(folder);
     }
     await writeFileWhole(file, async (handle) => {

@@ -117,8 +117,9 @@ export class Indexer {
     });
     if (!scanned.failures.some(isOfRegistry)) this.#recordScanned(registry, definitions, scope);
     report({ phase: 'rendering' });
-    const indexes = await this.refresh(registry, { ...(onPublished && { onPublished }), ...(signal && { signal }) });
-    if (scope.indexes === 'all') await this.#alone(() => this.#clean());
+    const full = scope.indexes === 'all';
+    const indexes = await this.#refresh(registry, full, { ...(onPublished && { onPublished }), ...(signal && { signal }) });
+    if (full) await this.#alone(() => this.#clean());
 
     return {
       registry,
@@ -130,12 +131,17 @@ export class Indexer {
   }
 
   /** Brings the indexes of one registry up to date with what the catalog holds, without asking the registry. */
-  async refresh(registry: string, { onPublished, signal }: Pick<RebuildOptions, 'onPublished' | 'signal'> = {}): Promise<readonly IndexResult[]> {
+  refresh(registry: string, options: Pick<RebuildOptions, 'onPublished' | 'signal'> = {}): Promise<readonly IndexResult[]> {
+    return this.#refresh(registry, false, options);
+  }
+
+  /** @param lookForIcons makes indexes anew whose icons somebody has removed */
+  async #refresh(registry: string, lookForIcons: boolean, { onPublished, signal }: Pick<RebuildOptions, 'onPublished' | 'signal'>): Promise<readonly IndexResult[]> {
     const results: IndexResult[] = [];
     for (const definition of this.#options.definitions) {
       if (definition.registry !== registry) continue;
       signal?.throwIfAborted();
-      results.push(await this.#alone(() => this.#refreshIndex(definition, onPublished)));
+      results.push(await this.#alone(() => this.#refreshIndex(definition, lookForIcons, onPublished)));
     }
     return results;
   }
@@ -187,7 +193,7 @@ export class Indexer {
     if (now.length > 0) catalog.recordScanned(registry, indexes === 'all' ? now : [...catalog.scanned(registry), ...now]);
   }
 
-  async #refreshIndex(definition: IndexDefinition, onPublished: ((index: string) => void) | undefined): Promise<IndexResult> {
+  async #refreshIndex(definition: IndexDefinition, lookForIcons: boolean, onPublished: ((index: string) => void) | undefined): Promise<IndexResult> {
     const started = performance.now();
     const { name } = definition;
     const { catalog } = this.#options;
@@ -201,7 +207,7 @@ export class Indexer {
     try {
       const selection = catalog.transaction(() => select(catalog, definition, this.#wantedBy(definition)));
       const fingerprint = fingerprintOf(selection, definition, `${RENDERER} ${this.#options.iconsUri}`);
-      if (previous?.fingerprint !== fingerprint || previous.catalog !== catalog.id) {
+      if (previous?.fingerprint !== fingerprint || previous.catalog !== catalog.id || (lookForIcons && (await this.#icons.lacks(previous.icons)))) {
         const missing = await this.#missingKnowledge(definition, previous);
         if (missing === undefined) {
           // Of a damaged snapshot nothing is known, so that all apps count as new.

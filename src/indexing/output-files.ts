@@ -1,12 +1,12 @@
 /** The files that indexes are written to beside being served, for web servers that serve files. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { entityTag } from './snapshot/region-writer.ts';
 import type { Snapshot } from './snapshot/snapshot.ts';
-import { writeFileWhole } from './write-file.ts';
+import { makeFolder, writeFileWhole } from './write-file.ts';
 
 export class OutputFiles {
   /** What each file was when it last held what it should: while it is that, it need not be read again. */
@@ -26,7 +26,7 @@ export class OutputFiles {
 
     const same = state?.size === whole.length && (await entityTagOf(path)) === etag;
     if (!same) {
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolder(dirname(path));
       await writeFileWhole(path, async (file) => {
         await file.writeFile(snapshot.stream(whole));
       });

@@ -1,17 +1,36 @@
 /** Files that are whole or not there: written beside their place, synced, and renamed. */
 import { randomBytes } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import { open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 /** How a temporary file's name ends; one that a crash left behind may be removed. */
 export const TEMPORARY_SUFFIX = '.regindexer-tmp';
 
+/** What to do where the system does not let a file be written. */
+const ADVICE: Readonly<Record<string, string>> = {
+  ENOSPC: 'make room on that disk',
+  EDQUOT: 'make room, or raise the quota',
+  EROFS: 'make that disk writable, or name another folder',
+  EACCES: 'let this user write there, or name another folder',
+};
+
 /**
  * Makes `path` what `write` writes, at once and durably; if it throws, `path` is as it was.
  * The folder must exist.
+ * @throws Error with the path and what to do, with the system's as its cause; and what `write` throws of its own.
  */
 export async function writeFileWhole(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
+  try {
+    await replaceFile(path, write);
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause;
+    const advice = ADVICE[cause.code ?? ''];
+    throw new Error(`${path} could not be written: ${cause.message}${advice === undefined ? '' : `; ${advice}`}`, { cause });
+  }
+}
+
+async function replaceFile(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
   const temporary = `${path}.${randomBytes(6).toString('hex')}${TEMPORARY_SUFFIX}`;
   const file = await open(temporary, 'wx+', 0o644);
   try {
@@ -25,6 +44,22 @@ export async function writeFileWhole(path: string, write: (file: FileHandle) => 
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
+  }
+}
+
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error;
+}
+
+/** Makes a folder with those above it, unless it is there. Node.js would say of a disk that is read-only that the folder is missing. */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT') throw error;
+    await mkdir(path, { recursive: true });
   }
 }
 

@@ -136,6 +136,22 @@ test('files of others are left alone; what a crash left of an icon goes after an
   assert.deepEqual(names.toSorted(), [...foreign, pngPath('icon')].map((name) => state.path('icons', name)).toSorted());
 });
 
+test('icons that somebody has removed come back at the next full rebuild, though nothing else is new', async (t) => {
+  const { state } = await openState(t);
+  push(state, 'app', 'icon');
+  push(state, 'other', 'other');
+  const { indexes: [before] } = await state.rebuild();
+  await rm(state.path('icons', pngPath('icon')));
+  const published: string[] = [];
+  const { indexes: [after] } = await state.rebuild({ indexes: new Set(['apps']), repositories: new Map() }, { onPublished: (index) => published.push(index) });
+  assert.deepEqual([published, existsSync(state.path('icons', pngPath('icon')))], [[], false], 'to look for them is for full rebuilds');
+  const { indexes: [full] } = await state.rebuild(undefined, { onPublished: (index) => published.push(index) });
+  assert.deepEqual(await readFile(state.path('icons', pngPath('icon'))), png('icon'));
+  assert.deepEqual([published, after?.changed, full?.changed, full?.bytes], [['apps'], false, false, before?.bytes]);
+  await state.rebuild(undefined, { onPublished: (index) => published.push(index) });
+  assert.equal(published.length, 1);
+});
+
 test('icons that somebody has removed come back at the next change', async (t) => {
   const { state } = await openState(t);
   push(state, 'app', 'icon');

@@ -53,7 +53,8 @@ export async function startRegindexer({ config, args = [], env = {}, daemon = fa
 /** Runs regindexer to its end, with a home of its own. */
 export async function runRegindexer(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<CommandResult> {
   await using home = await mkdtempDisposable(join(tmpdir(), 'regindexer-run-'));
-  return commandResult(process.execPath, [CLI, ...args], { cwd: home.path, env: bareEnvironment(home.path, env) });
+  // Awaited: its home goes only when it has ended.
+  return await commandResult(process.execPath, [CLI, ...args], { cwd: home.path, env: bareEnvironment(home.path, env) });
 }
 
 /** The `url` of the first log line that has one. */
