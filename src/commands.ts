@@ -4,8 +4,6 @@ import { Command, CommanderError } from 'commander';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.ts';
 import { ConfigError } from './config/config-error.ts';
-import { readConfig } from './config/read-config.ts';
-import { createLogger } from './logger.ts';
 import { version } from './version.ts';
 
 const STANDARD_INPUT = 0;
@@ -21,6 +19,15 @@ interface Options {
   readonly verbose: boolean;
 }
 
+/** The configuration as it was read, and how it is read again. */
+interface Configured {
+  readonly config: Config;
+  readonly read: () => Config;
+  readonly logger: Logger;
+}
+
+type Configure = () => Promise<Configured>;
+
 /** Runs one command and returns the exit status. */
 export async function run(args: readonly string[]): Promise<number> {
   let status: number = OK;
@@ -31,12 +38,15 @@ export async function run(args: readonly string[]): Promise<number> {
     .version(version)
     .exitOverride()
     .configureHelp({ showGlobalOptions: true });
-  const command = (name: string, description: string, action: (config: Config, logger: Logger, reread: () => Config) => Promise<number>): void => {
+  const configure: Configure = async () => {
+    const [{ readConfig }, { createLogger }] = await Promise.all([import('./config/read-config.ts'), import('./logger.ts')]);
+    const { config: file, verbose } = program.opts<Options>();
+    const read = (): Config => readConfig(file, process.env);
+    return { config: read(), read, logger: await createLogger({ verbose, level: process.env['LOG_LEVEL'], terminal: process.stderr.isTTY }) };
+  };
+  const command = (name: string, description: string, action: (configure: Configure) => Promise<number>): void => {
     program.command(name).description(description).action(async () => {
-      const { config: file, verbose } = program.opts<Options>();
-      const read = (): Config => readConfig(file, process.env);
-      const config = read();
-      status = await action(config, await createLogger({ verbose, level: process.env['LOG_LEVEL'], terminal: process.stderr.isTTY }), read);
+      status = await action(configure);
     });
   };
   command('serve', 'build the indexes in the background and serve them', serve);
@@ -52,13 +62,15 @@ export async function run(args: readonly string[]): Promise<number> {
   return status;
 }
 
-async function check(config: Config): Promise<number> {
+async function check(configure: Configure): Promise<number> {
+  const { config } = await configure();
   const { describeConfig } = await import('./config/describe-config.ts');
   process.stdout.write(`${describeConfig(config)}\n`);
   return OK;
 }
 
-async function health(config: Config): Promise<number> {
+async function health(configure: Configure): Promise<number> {
+  const { config } = await configure();
   const { checkHealth } = await import('./check-health.ts');
   try {
     await checkHealth(config);
@@ -69,16 +81,25 @@ async function health(config: Config): Promise<number> {
   }
 }
 
-async function index(config: Config, logger: Logger): Promise<number> {
-  const { indexOnce } = await import('./index-once.ts');
-  return (await indexOnce(config, logger)) ? OK : NOT_WELL;
+async function index(configure: Configure): Promise<number> {
+  const { startBuildThread } = await import('./threads/builder.ts');
+  // It loads while the configuration is read.
+  const thread = startBuildThread();
+  try {
+    const { config, logger } = await configure();
+    const { indexOnce } = await import('./index-once.ts');
+    return (await indexOnce(config, logger, thread)) ? OK : NOT_WELL;
+  } finally {
+    await thread.terminate();
+  }
 }
 
 /** Ends when a signal asks for it; SIGHUP has it read its configuration again. */
-async function serve(config: Config, logger: Logger, reread: () => Config): Promise<number> {
+async function serve(configure: Configure): Promise<number> {
   const { promise: hungUp, resolve: onFirst } = Promise.withResolvers<void>();
   let onHangUp: () => void = onFirst;
   process.on('SIGHUP', () => onHangUp());
+  const { config, read, logger } = await configure();
   const [{ startApp }, { default: closeWithGrace }, { installLines }] = await Promise.all([import('./app.ts'), import('close-with-grace'), import('./install-lines.ts')]);
   const app = await startApp(config, logger);
   const stopped = new Promise<number>((resolve) => {
@@ -93,7 +114,7 @@ async function serve(config: Config, logger: Logger, reread: () => Config): Prom
   onHangUp = () => {
     // The terminal that it was started from is gone, and whoever started it with that.
     if (fromTerminal && !isatty(STANDARD_INPUT)) process.kill(process.pid, 'SIGTERM');
-    else void app.reload(reread);
+    else void app.reload(read);
   };
   // One may have come before there was anything to reload.
   void hungUp.then(onHangUp);

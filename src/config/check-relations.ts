@@ -1,6 +1,6 @@
 /** Finds what is wrong between the keys of a configuration, each of which is right by itself. */
 import { closest } from 'fastest-levenshtein';
-import { Value } from 'typebox/value';
+import { Check } from 'typebox/schema';
 import { registryId } from '../registry/registry-id.ts';
 import type { Incomplete } from './incomplete.ts';
 import { shown, type KeyPath } from './problem.ts';
@@ -66,7 +66,7 @@ function checkRegistries({ indexes = {}, registries = {} }: Written, folder: str
     const path = ['registries', url];
     checkPair(section ?? {}, path, 'client_cert', 'client_key', problems);
     checkPair(section ?? {}, path, 'username', 'password', problems);
-    if (!Value.Check(registryUrl(), url)) continue;
+    if (!Check(registryUrl(), url)) continue;
     const id = registryId(url, folder);
     if (seen.has(id)) problems.add(path, 'is a registry that has a section already, expected one for each', 'key');
     else if (!used.has(id) && used.size > 0) {

@@ -13,7 +13,7 @@ import {
   type TRecord,
   type TSchema,
 } from 'typebox';
-import { Value } from 'typebox/value';
+import { Check } from 'typebox/schema';
 import { isMap, isScalar, isSeq, type Node, type Scalar } from 'yaml';
 import { annotationsOf } from './annotations.ts';
 import { configKeys } from './config-keys.ts';
@@ -95,7 +95,7 @@ export class ConfigReader {
     );
     return Object.fromEntries(
       entries.map((entry) => {
-        if (keys !== undefined && !Value.Check(keys, entry.name)) {
+        if (keys !== undefined && !Check(keys, entry.name)) {
           this.#problems.add([...path, entry.name], valueFault(keys, entry.name, shown(entry.name)), entry.offset);
         }
         return [entry.name, this.#readEntry(RecordValue(schema), entry, path)];
@@ -147,7 +147,7 @@ export class ConfigReader {
   #readScalar(schema: TSchema, scalar: Scalar, path: KeyPath): unknown {
     const replaced = this.#replace(scalar, path);
     if (replaced === undefined) return undefined;
-    const value = scalarReadings(scalar, replaced).find((reading) => Value.Check(schema, reading));
+    const value = scalarReadings(scalar, replaced).find((reading) => Check(schema, reading));
     if (value === undefined) {
       this.#problems.add(path, valueFault(schema, replaced, displayed(replaced, scalar.value)));
       return undefined;

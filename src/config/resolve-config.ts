@@ -1,7 +1,7 @@
 /** Works out the configuration from what the file says. */
 import { dirname, join } from 'node:path';
-import { Value } from 'typebox/value';
 import { LAYOUTS, registryId } from '../registry/registry-id.ts';
+import { annotationsOf } from './annotations.ts';
 import { camelKeys } from './camel-keys.ts';
 import { fileNameOf } from './check-relations.ts';
 import type { BusConfig, Config, IndexConfig, RegistryConfig, ServerConfig } from './config.ts';
@@ -54,10 +54,16 @@ function resolveRegistries(
   const sections = new Map(Object.entries(written.registries).map(([url, section]) => [registryId(url, folder), section]));
   return new Map(
     indexes.map(({ registry: id }) => {
-      const section = sections.get(id) ?? Value.Create(registrySchema);
+      const section = sections.get(id) ?? unwritten();
       return [id, { ...camelKeys(section), id, timeout: milliseconds(section.timeout) }];
     }),
   );
+}
+
+/** A registry that only an index names. */
+function unwritten(): ConfigFile['registries'][string] {
+  const presets = Object.entries(registrySchema.properties).map(([key, schema]) => [key, annotationsOf(schema).default]);
+  return Object.fromEntries(presets.filter(([, preset]) => preset !== undefined)) as ConfigFile['registries'][string];
 }
 
 function resolveServer(section: ConfigFile['server'], tokens: Tokens): ServerConfig {

@@ -1,6 +1,6 @@
 /** Says in words why a value is not what the schema wants. */
 import { IsArray, type TSchema } from 'typebox';
-import { Value } from 'typebox/value';
+import { Check, Errors } from 'typebox/schema';
 import { isMap, isScalar, isSeq, type Node } from 'yaml';
 import { annotationsOf } from './annotations.ts';
 import { shown } from './problem.ts';
@@ -13,7 +13,8 @@ export function valueFault(schema: TSchema, value: unknown, display: string): st
 
 /** What a rule of `rules.ts` says of the value. */
 function ruleFault(schema: TSchema, value: unknown): string | undefined {
-  for (const error of Value.Errors(schema, value)) {
+  const [, errors] = Errors(schema, value);
+  for (const error of errors) {
     if (error.keyword === '~refine' && error.params.message !== '') return error.params.message;
   }
   return undefined;
@@ -22,7 +23,7 @@ function ruleFault(schema: TSchema, value: unknown): string | undefined {
 function plainFault(schema: TSchema, value: unknown, display: string): string {
   const isSecret = annotationsOf(schema).secret === true;
   if (typeof value === 'string') return isSecret ? 'has the wrong form' : `is ${display}`;
-  const quotes = Value.Check(schema, String(value)) ? ' without quotes' : '';
+  const quotes = Check(schema, String(value)) ? ' without quotes' : '';
   return `is ${isSecret ? `a ${typeof value}` : display}${quotes}`;
 }
 

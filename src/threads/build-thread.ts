@@ -1,5 +1,5 @@
 /** The thread that builds: scanning, rendering and compressing happen here, so that the thread that answers never waits for them. */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import type { BuildOptions } from '../build.ts';
 import { Build } from '../build.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
@@ -18,10 +18,17 @@ export type BuildEvent =
 /** Progress is told at most this often, in milliseconds. */
 const PROGRESS_INTERVAL = 100;
 
+let options: BuildOptions | undefined;
 let build: Promise<Build> | undefined;
 let requests: RequestCounts | undefined;
 
 const methods = {
+  /** Comes before all others. */
+  configure(_signal: AbortSignal, configured: BuildOptions): void {
+    options = configured;
+    requests = new RequestCounts(configured.registries.map(({ id }) => id));
+  },
+
   /** Brings every index up to date with what the catalog holds. */
   async refresh(signal: AbortSignal): Promise<void> {
     await (await opened()).refresh({ onPublished, signal });
@@ -56,7 +63,8 @@ const methods = {
 export type BuildMethods = typeof methods;
 
 function opened(): Promise<Build> {
-  build ??= Build.open(workerData as BuildOptions, { onWarning: (message) => send({ type: 'warning', message }) }).catch((error: unknown) => {
+  if (options === undefined) throw new Error('the build thread has not been configured');
+  build ??= Build.open(options, { onWarning: (message) => send({ type: 'warning', message }) }).catch((error: unknown) => {
     build = undefined;
     throw error;
   });
@@ -73,7 +81,4 @@ function onPublished(index: string): void {
 }
 
 let send: (event: BuildEvent) => void = () => undefined;
-if (parentPort) {
-  send = answerCalls(parentPort, methods);
-  requests = new RequestCounts((workerData as BuildOptions).registries.map(({ id }) => id));
-}
+if (parentPort) send = answerCalls(parentPort, methods);

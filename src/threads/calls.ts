@@ -12,7 +12,8 @@ type Answer<M> = M extends (...args: never[]) => infer R ? Awaited<R> : never;
 
 type Call = { readonly call: number; readonly method: string; readonly args: unknown[] };
 type Abort = { readonly abort: number };
-type Reply = { readonly reply: number; readonly value: unknown } | { readonly reply: number; readonly error: unknown };
+type Reply = { readonly reply: number; readonly value: unknown } | Failure;
+type Failure = { readonly reply: number; readonly error: unknown; /** What cloning loses of an error. */ readonly own: { readonly name?: string; readonly code?: unknown } };
 type Event<E> = { readonly event: E };
 type Message<E> = Call | Abort | Reply | Event<E>;
 
@@ -55,11 +56,19 @@ function post(thread: OtherThread, message: Message<unknown>): void {
 
 /** An error may hold what cannot be cloned. */
 function postError(thread: OtherThread, call: number, error: unknown): void {
+  const own = error instanceof Error ? { name: error.name, ...('code' in error && { code: error.code }) } : {};
   try {
-    post(thread, { reply: call, error });
+    post(thread, { reply: call, error, own });
   } catch {
-    post(thread, { reply: call, error: new Error(error instanceof Error ? error.message : String(error)) });
+    post(thread, { reply: call, error: new Error(error instanceof Error ? error.message : String(error)), own });
   }
+}
+
+/** An error as it was before it was cloned. */
+function withOwn(error: unknown, own: Failure['own']): unknown {
+  if (!(error instanceof Error)) return error;
+  for (const [key, value] of Object.entries(own)) if (Reflect.get(error, key) !== value) Object.defineProperty(error, key, { value });
+  return error;
 }
 
 interface Pending {
@@ -114,7 +123,7 @@ export class Calls<M extends Methods, E = never> {
   #settle(reply: Reply): void {
     const pending = this.#pending.get(reply.reply);
     this.#pending.delete(reply.reply);
-    if ('error' in reply) pending?.reject(reply.error);
+    if ('error' in reply) pending?.reject(withOwn(reply.error, reply.own));
     else pending?.resolve(reply.value);
   }
 

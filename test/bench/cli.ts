@@ -1,4 +1,4 @@
-/** The program that is measured. */
+/** The program that is measured, as it is published. */
 import { fileURLToPath } from 'node:url';
 
-export const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
+export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));

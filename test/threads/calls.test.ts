@@ -29,6 +29,7 @@ test('errors come back with their message and cause, whatever they hold', async 
   const { calls } = start(t);
   await assert.rejects(calls.call('fail', []), (error: Error) => error instanceof TypeError && error.message === 'it failed' && (error.cause as Error).message === 'the reason');
   await assert.rejects(calls.call('failUncloneably', []), { message: 'it failed' });
+  await assert.rejects(calls.call('failByName', []), { name: 'DiskError', code: 'full', message: 'no room' });
   await assert.rejects(calls.call('answerUncloneably', []), /could not be cloned/);
   await assert.rejects(calls.call('none' as 'fail', []), /no method none/);
   assert.equal(await calls.call('add', [1, 2]), 3, 'and the thread goes on');

@@ -12,6 +12,9 @@ const methods = {
   failUncloneably: (): never => {
     throw new Error('it failed', { cause: () => 'a function cannot be cloned' });
   },
+  failByName: (): never => {
+    throw Object.assign(new Error('no room'), { name: 'DiskError', code: 'full' });
+  },
   answerUncloneably: (): unknown => () => undefined,
   untilAborted: (signal: AbortSignal): Promise<never> => pause(60_000, undefined, { signal }) as Promise<never>,
   tell: (_signal: AbortSignal, count: number): void => {
