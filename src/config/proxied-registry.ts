@@ -8,12 +8,19 @@ export function proxiedRegistry({ server, indexes, defaultIndex }: Config): stri
   return server.registryProxy && registry?.startsWith(LAYOUTS) === false ? registry : undefined;
 }
 
-/** What an administrator may have overlooked: indexes whose clients go past the proxy, to the registry itself. A line for each. */
+/** What an administrator may have overlooked: indexes whose clients go past the proxy, or come to it for what it does not have. A line for each. */
 export function proxyWarnings(config: Config): readonly string[] {
   const proxied = proxiedRegistry(config);
-  return config.indexes
-    .filter(({ registry, registryPublic }) => registry === proxied && isRegistry(registryPublic, registry))
-    .map(({ name }) => `indexes.${name}: clients are told to download from ${proxied} itself, not through server.registry_proxy; set registry_public to / to have them download from here`);
+  if (proxied === undefined) return [];
+  return config.indexes.flatMap(({ name, registry, registryPublic }) => {
+    if (registry === proxied && isRegistry(registryPublic, registry)) {
+      return [`indexes.${name}: clients are told to download from ${proxied} itself, not through server.registry_proxy; set registry_public to / to have them download from here`];
+    }
+    if (registry !== proxied && !registry.startsWith(LAYOUTS) && registryPublic === '/') {
+      return [`indexes.${name}: clients are told to download from here, where server.registry_proxy serves ${proxied} and not ${registry}; leave registry_public out, or give this index a server of its own`];
+    }
+    return [];
+  });
 }
 
 function isRegistry(registryPublic: string, id: string): boolean {

@@ -79,5 +79,7 @@ test('a proxy that clients are told to go past is told, and where signatures are
   const described = describeConfig(past).replaceAll(dirname(past.file), '/etc');
   assert.match(described, /^  signatures: in \/etc\/sigs, served at \/apps\/signatures\/$/m);
   assert.match(described, /^Pulls: \/v2\/ answers for https:\/\/registry\.example\.org, and passes its redirects to other hosts on\n  but indexes\.apps: clients are told to download from https:\/\/registry\.example\.org itself, .*; set registry_public to \/ /m);
+  const other = describeConfig(configOf(t, 'indexes: {a: {registry: https://a.example.org, registry_public: /}, b: {registry: https://b.example.org, registry_public: /}, c: {registry: oci:c}}\nserver: {registry_proxy: true}'));
+  assert.deepEqual(other.match(/^  but .*?, where/gm), ['  but indexes.b: clients are told to download from here, where']);
   for (const own of ['/', 'https://apps.example.org']) assert.doesNotMatch(describeConfig(configOf(t, text.replace('sigs', `sigs, registry_public: "${own}"`))), /^  but/m);
 });
