@@ -16,6 +16,7 @@ const PROGRAMS = {
   'rabbitmq-server': { package: 'rabbitmq-server' },
   'rsvg-convert': { package: 'librsvg2-bin' },
   skopeo: { package: 'skopeo' },
+  'systemd-analyze': { package: 'systemd' },
   wrk: { package: 'wrk' },
 } as const satisfies Record<string, { package: string; file?: string }>;
 

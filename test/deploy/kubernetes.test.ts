@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { mkdtempDisposable, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { test } from 'node:test';
+import { StatefulSet } from 'kubernetes-models/apps/v1';
+import { PodDisruptionBudget } from 'kubernetes-models/policy/v1';
+import { ConfigMap, Secret, Service } from 'kubernetes-models/v1';
+import { parseAllDocuments } from 'yaml';
+import { version } from '../../src/version.ts';
+import { runRegindexer } from '../peers/regindexer.ts';
+
+const FILE = resolve(import.meta.dirname, '../../deploy/kubernetes/regindexer.yaml');
+const MODELS = { ConfigMap, PodDisruptionBudget, Secret, Service, StatefulSet };
+
+interface Manifest {
+  readonly apiVersion: string;
+  readonly kind: keyof typeof MODELS;
+  readonly data?: Readonly<Record<string, string>>;
+  readonly stringData?: Readonly<Record<string, string>>;
+  readonly spec?: unknown;
+}
+
+/** As the API server reads YAML. */
+const manifests = parseAllDocuments(await readFile(FILE, 'utf8'), { version: '1.1' }).map((document) => document.toJS() as Manifest);
+
+/** The same, which takes the path of each value out of `unread` when it is read. */
+function recording<T>(value: T, path: string, unread: Set<string>): T {
+  if (typeof value !== 'object' || value === null) return value;
+  const copy = Object.entries(value).map(([key, child]) => [key, recording(child, `${path}/${key}`, unread)]);
+  for (const [key] of copy) unread.add(`${path}/${key}`);
+  return new Proxy(Array.isArray(value) ? copy.map(([, child]) => child as unknown) : Object.fromEntries(copy), {
+    get: (target, key, receiver) => {
+      unread.delete(`${path}/${String(key)}`);
+      return Reflect.get(target, key, receiver) as unknown;
+    },
+  }) as T;
+}
+
+for (const manifest of manifests) {
+  test(`the ${manifest.kind} follows the schema of Kubernetes`, () => {
+    // The schemas let keys that they do not know pass: those are the ones that nobody has read. A model of its own would be a copy.
+    const unread = new Set<string>();
+    Reflect.apply(MODELS[manifest.kind].prototype.validate, recording(manifest, '', unread), []);
+    assert.deepEqual([...unread], []);
+  });
+}
+
+test('the pod runs the version that is here', () => {
+  const [image] = JSON.stringify(manifests.find(({ kind }) => kind === 'StatefulSet')).match(/(?<="image":")[^"]+/) ?? [];
+  assert.equal(image, `regindexer:${version}`);
+});
+
+test('the configuration is right once there are tokens, and not before', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-kubernetes-'));
+  const data = manifests.find(({ kind }) => kind === 'ConfigMap')?.data?.['config.yaml'] ?? assert.fail('no configuration');
+  const tokens = manifests.find(({ kind }) => kind === 'Secret')?.stringData ?? assert.fail('no tokens');
+  const file = join(folder.path, 'config.yaml');
+  await writeFile(file, data.replaceAll('/run/secrets/regindexer', folder.path));
+  const check = () => runRegindexer(['-c', file, 'check']);
+  for (const [name, token] of Object.entries(tokens)) await writeFile(join(folder.path, name), token);
+  const refused = await check();
+  assert.equal(refused.code, 2);
+  assert.match(refused.stderr, /admin_token_file.*is empty.*events_token_file.*is empty/s);
+  for (const name of Object.keys(tokens)) await writeFile(join(folder.path, name), '0123456789abcdef');
+  assert.equal((await check()).code, 0);
+});
