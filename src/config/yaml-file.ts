@@ -23,7 +23,7 @@ export function readYamlFile(file: string): YamlFile {
   const whole = (message: string) => ({ file, line: 1, column: 1, path: '', message });
   const read = readTextFile(file, LIMIT);
   if ('fault' in read) {
-    throw new ConfigError([whole(`${read.fault}, expected a configuration file (YAML)`)], { cause: read.cause });
+    throw new ConfigError([whole(`${read.fault}, expected a configuration file (YAML): put one there, or name another with --config`)], { cause: read.cause });
   }
 
   const lines = new LineCounter();

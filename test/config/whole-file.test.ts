@@ -43,22 +43,22 @@ for (const [name, content, place, message] of FILES) {
 test('a file that is not there is one clear line, with its cause', (t) => {
   const file = join(temporaryFolder(t), 'nowhere.yaml');
   const error = configError(file);
-  assert.equal(error.message, `${file}:1:1: does not exist, expected a configuration file (YAML)`);
+  assert.equal(error.message, `${file}:1:1: does not exist, expected a configuration file (YAML): put one there, or name another with --config`);
   assert.equal((error.cause as NodeJS.ErrnoException).code, 'ENOENT');
 });
 
 test('a folder is one clear line', (t) => {
   const folder = join(temporaryFolder(t), 'config.yaml');
   mkdirSync(folder);
-  assert.equal(configError(folder).message, `${folder}:1:1: is a folder, expected a configuration file (YAML)`);
+  assert.equal(configError(folder).message, `${folder}:1:1: is a folder, expected a configuration file (YAML): put one there, or name another with --config`);
 });
 
 test('a file without permission is one clear line', { skip: process.getuid?.() === 0 && 'root may read everything' }, (t) => {
   const file = writeConfig(t, INDEX);
   chmodSync(file, 0);
-  assert.equal(configError(file).message, `${file}:1:1: may not be read by this user, expected a configuration file (YAML)`);
+  assert.equal(configError(file).message, `${file}:1:1: may not be read by this user, expected a configuration file (YAML): put one there, or name another with --config`);
 });
 
 test('a device without end is one clear line', () => {
-  assert.equal(configError('/dev/zero').message, '/dev/zero:1:1: is larger than 1024 KiB, expected a configuration file (YAML)');
+  assert.equal(configError('/dev/zero').message, '/dev/zero:1:1: is larger than 1024 KiB, expected a configuration file (YAML): put one there, or name another with --config');
 });
