@@ -41,7 +41,8 @@ for (const manifest of manifests) {
   test(`the ${manifest.kind} follows the schema of Kubernetes`, () => {
     // The schemas let keys that they do not know pass: those are the ones that nobody has read. A model of its own would be a copy.
     const unread = new Set<string>();
-    Reflect.apply(MODELS[manifest.kind].prototype.validate, recording(manifest, '', unread), []);
+    const model = Object.setPrototypeOf(recording(manifest, '', unread), MODELS[manifest.kind].prototype) as { validate(): void };
+    model.validate();
     assert.deepEqual([...unread], []);
   });
 }

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { mkdtempDisposable, writeFile, type DisposableTempDir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { after, before, suite, test } from 'node:test';
+import { stringify } from 'yaml';
+import { version } from '../src/version.ts';
+import { get, settled } from './e2e/ask-server.ts';
+import { SAMPLE_IMAGES } from './fixtures/samples.ts';
+import { bareEnvironment, startPeer } from './peers/peer.ts';
+import { commandResult, runCommand } from './peers/run-command.ts';
+
+const ROOT = resolve(import.meta.dirname, '..');
+const PACKED = /^(LICENSE|README\.md|package\.json|config\.yaml|public\/[\w.-]+|deploy\/\w+\/regindexer\.\w+|dist\/.+(?<!\.test)\.(js|d\.ts))$/;
+
+/** What `npm pack --json` says. */
+interface Packed {
+  readonly filename: string;
+  readonly files: readonly { readonly path: string }[];
+}
+
+suite('the package, installed from its tarball', () => {
+  let folder: DisposableTempDir;
+  let packed: Packed;
+  const PATH = `${dirname(process.execPath)}:${process.env['PATH']}`;
+  const env = (): Record<string, string> => bareEnvironment(folder.path, { PATH });
+  /** With the cache and the settings of who runs the tests, but not as part of what npm runs already. */
+  const npm = (args: readonly string[], cwd: string): Promise<string> => {
+    const own = Object.entries(process.env).flatMap(([name, value]) => (value === undefined || /^(NODE_TEST|npm_(lifecycle|package|config_local_prefix))/.test(name) ? [] : [[name, value] as const]));
+    return runCommand('npm', args, { cwd, env: { ...Object.fromEntries(own), PATH } });
+  };
+  const bin = (name: string): string => join(folder.path, 'node_modules/.bin', name);
+  const file = (name: string): string => join(folder.path, name);
+  before(async () => {
+    folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-package-'));
+    const [only] = JSON.parse(await npm(['pack', '--json', '--pack-destination', folder.path], ROOT)) as Packed[];
+    packed = only ?? assert.fail('npm packed nothing');
+    await writeFile(file('package.json'), '{"name": "elsewhere", "private": true, "type": "module"}');
+    await npm(['install', '--prefer-offline', '--no-audit', '--no-fund', file(packed.filename)], folder.path);
+    await writeFile(file('config.yaml'), stringify({ indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}`, extract_icons: true } }, server: { port: 0 } }));
+  });
+  after(() => folder.remove());
+
+  test('holds what is needed and nothing else', () => {
+    const paths = packed.files.map(({ path }) => path);
+    assert.deepEqual(paths.filter((path) => !PACKED.test(path)), []);
+    for (const path of ['LICENSE', 'README.md', 'config.yaml', 'dist/cli.js', 'dist/daemon.js', 'dist/index.d.ts', 'public/index.html', 'deploy/systemd/regindexer.service']) assert.ok(paths.includes(path), path);
+  });
+
+  test('its commands run', async () => {
+    assert.equal(await runCommand(bin('regindexer'), ['--version'], { env: env() }), `${version}\n`);
+    assert.match(await runCommand(bin('regindexer'), ['-c', file('config.yaml'), 'check'], { env: env() }), /apps/);
+  });
+
+  for (const [name, ...args] of [['regindexer', 'serve'], ['regindexer-daemon']] as const) {
+    test(`${name} serves the index and the page`, async () => {
+      await using server = await startPeer(name, () => ({
+        command: bin(name),
+        args: ['-c', file('config.yaml'), ...args],
+        env: env(),
+        answers: async (log) => assert.match(log, /^Serving at \S+$/m),
+      }));
+      const [url = ''] = /(?<=^Serving at )\S+/m.exec(server.log) ?? [];
+      const { indexes } = await settled(url);
+      assert.deepEqual(indexes.map(({ images }) => images), [3]);
+      assert.match((await get(`${url}/`)).body.toString(), /<title>/);
+      assert.deepEqual(await server.stop(), { code: 0, signal: null });
+    });
+  }
+
+  test('its types are those of what it exports', async () => {
+    await writeFile(file('program.ts'), `import { createLogger, readConfig, startApp, type App } from 'regindexer';
+const app: App = await startApp(readConfig('config.yaml', {}), await createLogger({ verbose: false, level: 'warn', terminal: false }));
+await app.started;
+console.log(app.url satisfies string);
+await app.close();
+`);
+    const { code, stdout } = await commandResult(join(ROOT, 'node_modules/.bin/tsc'), ['--noEmit', '--strict', '--skipLibCheck', '--module', 'nodenext', '--target', 'es2024', '--types', 'node', '--typeRoots', join(ROOT, 'node_modules/@types'), 'program.ts'], { cwd: folder.path, env: env() });
+    assert.equal(code, 0, stdout);
+    assert.match(await runCommand('node', ['program.ts'], { cwd: folder.path, env: env() }), /^http:\/\/127\.0\.0\.1:\d+\n$/);
+  });
+});
