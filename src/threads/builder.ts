@@ -7,12 +7,9 @@ import type { BuildEvent, BuildMethods } from './build-thread.ts';
 import { Calls, unlessEnded } from './calls.ts';
 import { startThread } from './start-thread.ts';
 
-/** What is read is soon garbage: with more room for it a rebuild takes no less time, but 100 MB more. */
-const MAX_YOUNG_GENERATION = 24;
-
 /** A thread for a {@link Builder}; it begins to load before it is known what it will build. */
 export function startBuildThread(): Worker {
-  return startThread('build-thread', { resourceLimits: { maxYoungGenerationSizeMb: MAX_YOUNG_GENERATION } });
+  return startThread('build-thread');
 }
 
 export interface BuilderEvents {

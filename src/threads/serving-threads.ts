@@ -122,7 +122,7 @@ export class ServingThreads {
   async #start(): Promise<void> {
     const [listening, serving] = [this.#listening, this.#serving];
     if (listening === undefined || serving === undefined) throw new TypeError('there is nothing to serve');
-    const worker = startThread('serve-thread', { workerData: { level: serving.serve.level } });
+    const worker = startThread('serve-thread', { level: serving.serve.level });
     answerCalls(worker, this.#methods(serving));
     let listens = false;
     const thread: ServingThread = new Calls(worker, {
