@@ -14,6 +14,8 @@ const OK = 0;
 const NOT_WELL = 1;
 const WRONG_USAGE = 2;
 
+const ENDS = ['SIGINT', 'SIGTERM'] as const;
+
 interface Options {
   readonly config: string;
   readonly verbose: boolean;
@@ -99,6 +101,9 @@ async function serve(configure: Configure): Promise<number> {
   const { promise: hungUp, resolve: onFirst } = Promise.withResolvers<void>();
   let onHangUp: () => void = onFirst;
   process.on('SIGHUP', () => onHangUp());
+  // Until there is something to finish: process 1 of a container hears no signal that it does not handle.
+  const endAtOnce = (): void => process.exit(OK);
+  for (const signal of ENDS) process.on(signal, endAtOnce);
   const { config, read, logger } = await configure();
   const [{ startApp }, { default: closeWithGrace }, { installLines }] = await Promise.all([import('./app.ts'), import('close-with-grace'), import('./install-lines.ts')]);
   const app = await startApp(config, logger);
@@ -109,6 +114,7 @@ async function serve(configure: Configure): Promise<number> {
       await app.close();
       resolve(err ? NOT_WELL : OK);
     });
+    for (const signal of ENDS) process.off(signal, endAtOnce);
   });
   const fromTerminal = isatty(STANDARD_INPUT);
   onHangUp = () => {

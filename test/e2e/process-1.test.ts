@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempDisposable, readFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdtempDisposable, open, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { request } from 'undici';
-import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
+import { bareEnvironment } from '../peers/peer.ts';
+import { CLI, startRegindexer, type Regindexer } from '../peers/regindexer.ts';
+import { runCommand } from '../peers/run-command.ts';
 import { writeBlob, writeLayout } from '../registry/layout/write-layout.ts';
 import { get } from './ask-server.ts';
 import { eventually } from './eventually.ts';
@@ -14,14 +18,14 @@ import { eventually } from './eventually.ts';
 /** More than what fits into the buffers between a server and a client that does not read. */
 const LARGE = 32 * 1024 * 1024;
 
-const CONTAINER = ['unshare', ...(process.getuid?.() === 0 ? [] : ['--map-root-user']), '--pid', '--fork', '--kill-child'];
+const CONTAINER = ['unshare', ...(process.getuid?.() === 0 ? [] : ['--map-root-user']), '--pid', '--fork', '--kill-child'] as const;
 
 function canUnshare(): { readonly skip: string | false } {
   return { skip: spawnSync('unshare', [...CONTAINER.slice(1), 'true']).status !== 0 && 'this system does not let tests make namespaces of processes' };
 }
 
 /** The server itself, whose parent is the container's. */
-async function serverProcess({ pid }: Regindexer): Promise<number> {
+async function serverProcess({ pid }: Pick<Regindexer, 'pid'>): Promise<number> {
   return Number((await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim());
 }
 
@@ -42,4 +46,22 @@ test('as process 1 of a container it ends at SIGTERM, with status 0, when the re
   assert.equal(`sha256:${hash.digest('hex')}`, large);
   // The container's own process hands on the status, and does not listen to signals.
   assert.deepEqual(await server.stop(), { code: 0, signal: null });
+});
+
+test('as process 1 of a container it ends at SIGTERM while it starts, too', { ...canUnshare(), timeout: 60_000 }, async (t) => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-process-1-'));
+  // It has to wait for its configuration.
+  const config = join(folder.path, 'config.yaml');
+  await runCommand('mkfifo', [config], { env: bareEnvironment(folder.path) });
+  const [command, ...args] = [...CONTAINER, process.execPath, CLI, '-c', config, 'serve'];
+  const child = spawn(command, args, { env: bareEnvironment(folder.path), stdio: ['ignore', 'pipe', 'inherit'] });
+  t.after(() => child.kill('SIGKILL'));
+  const [output, ended] = [text(child.stdout), once(child, 'exit')];
+  const { pid } = child;
+  assert.ok(pid !== undefined);
+  await using pipe = await open(config, 'w');
+  process.kill(await serverProcess({ pid }), 'SIGTERM');
+  await pipe.writeFile('indexes: {apps: {registry: https://registry.example.org}}\nserver: {port: 0}\n');
+  await pipe.close();
+  assert.deepEqual([await ended, await output], [[0, null], '']);
 });
