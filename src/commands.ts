@@ -102,7 +102,6 @@ async function serve(configure: Configure): Promise<number> {
   let onHangUp: () => void = onFirst;
   process.on('SIGHUP', () => onHangUp());
   // Until there is something to finish: process 1 of a container hears no signal that it does not handle.
-  const endAtOnce = (): void => process.exit(OK);
   for (const signal of ENDS) process.on(signal, endAtOnce);
   const { config, read, logger } = await configure();
   const [{ startApp }, { default: closeWithGrace }, { installLines }] = await Promise.all([import('./app.ts'), import('close-with-grace'), import('./install-lines.ts')]);
@@ -129,6 +128,10 @@ async function serve(configure: Configure): Promise<number> {
   // Which app there is to name is known when the index is.
   void app.started.then(async () => process.stdout.write(await installLines(app, config)));
   return stopped;
+}
+
+function endAtOnce(): void {
+  process.exit(OK);
 }
 
 /** Errors that a user can do something about are told in their own words, others with all that is known. */

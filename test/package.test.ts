@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempDisposable, writeFile, type DisposableTempDir } from 'node:fs/promises';
+import { mkdtempDisposable, readFile, writeFile, type DisposableTempDir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { after, before, suite, test } from 'node:test';
@@ -18,6 +18,15 @@ interface Packed {
   readonly filename: string;
   readonly files: readonly { readonly path: string }[];
 }
+
+test('no dependency runs a script when it is installed, but those that are allowed to by name', async () => {
+  const [lock, own] = (await Promise.all(['package-lock.json', 'package.json'].map(async (name) => JSON.parse(await readFile(join(ROOT, name), 'utf8')) as unknown))) as [
+    { readonly packages: Readonly<Record<string, { readonly hasInstallScript?: boolean }>> },
+    { readonly allowScripts: Readonly<Record<string, boolean>> },
+  ];
+  const running = Object.entries(lock.packages).flatMap(([path, { hasInstallScript }]) => (hasInstallScript ? [path.replace(/^.*node_modules\//, '')] : []));
+  assert.deepEqual(running, Object.keys(own.allowScripts));
+});
 
 suite('the package, installed from its tarball', () => {
   let folder: DisposableTempDir;
