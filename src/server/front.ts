@@ -39,6 +39,7 @@ export class Front {
   readonly server: http.Server | http2.Http2SecureServer;
   readonly #sockets = new Set<Socket>();
   #answering: Answering;
+  #closing = false;
 
   /** `app` is ready, and answers until {@link use}. */
   constructor(app: FastifyInstance, { tls, patience = PATIENCE }: FrontOptions = {}) {
@@ -89,6 +90,7 @@ export class Front {
 
   /** Stops: takes no new connections, and lets the requests under way end; those that have not after `graceMs` milliseconds are cut off. */
   async close(graceMs: number): Promise<void> {
+    this.#closing = true;
     const idle = setInterval(() => 'closeIdleConnections' in this.server && this.server.closeIdleConnections(), IDLE_INTERVAL);
     const grace = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
@@ -106,6 +108,8 @@ export class Front {
 
   #answer(request: http.IncomingMessage, response: http.ServerResponse): void {
     const answering = this.#answering;
+    // Not while it closes: then each answer has to end its connection.
+    if (!this.#closing && answering.app.answerReady?.(request, response)) return;
     answering.requests++;
     response.once('close', () => {
       answering.requests--;

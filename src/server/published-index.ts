@@ -51,6 +51,7 @@ export class PublishedIndex {
   readonly #maxAge: number;
   #snapshot: Snapshot | undefined;
   #lastModified = '';
+  readonly #onReplaced: (() => void)[] = [];
   readonly #documents = new Map<StoredDocument, ServedDocument>();
   /** By query string as it was spelled. */
   readonly #questions = new LRUCache<string, AskedFor>({ max: MAX_SPELLINGS, maxSize: MAX_SPELLED, sizeCalculation: (_, text) => text.length + 1 });
@@ -74,7 +75,13 @@ export class PublishedIndex {
     this.#lastModified = new Date(snapshot.footer.modified).toUTCString();
     this.#documents.clear();
     this.#questions.clear();
+    for (const replaced of this.#onReplaced) replaced();
     await before?.close();
+  }
+
+  /** Has `replaced` called whenever another snapshot is served. */
+  whenReplaced(replaced: () => void): void {
+    this.#onReplaced.push(replaced);
   }
 
   /**

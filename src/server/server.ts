@@ -10,6 +10,8 @@ import { allow, supportAllMethods } from './plugins/allow.ts';
 import { errors, sendError } from './plugins/errors.ts';
 import type { Publication } from './public-index.ts';
 import type { PublishedIndex } from './published-index.ts';
+import { ReadyAnswers } from './plugins/ready-answers.ts';
+import { RequestFigures } from './request-figures.ts';
 import { apiRoutes } from './routes/api.ts';
 import type { PullSource } from './routes/distribution.ts';
 import { distributionRoutes } from './routes/distribution.ts';
@@ -98,12 +100,15 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
 
   const answers = new Answers({ answer: options.answer });
   const acceptEncoding = new AcceptEncoding();
+  const figures = new RequestFigures();
+  const readyAnswers = new ReadyAnswers(app, { onAnswered: (route, method, status, seconds) => figures.count(route, method, status, seconds) });
+  for (const index of indexes.values()) index.whenReplaced(() => readyAnswers.clear());
   const events: EventCounts = { triggered: 0, ignored: 0, malformed: 0 };
   if (!('forward' in options)) {
     const { status: { version, bus }, rebuildEvents, registryRequests = () => [], processFigures = collectProcessFigures() } = options;
     await openapiRoutes(app, version);
     if (rebuildEvents !== undefined) {
-      metricsRoutes(app, { version, indexes, rebuilds: rebuildEvents, bus, events, answers: () => answers.counts(), registryRequests, processFigures });
+      metricsRoutes(app, { version, figures, indexes, rebuilds: rebuildEvents, bus, events, answers: () => answers.counts(), registryRequests, processFigures });
       rebuildEventRoutes(app, rebuildEvents);
     }
   }
@@ -113,8 +118,9 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
     defaultIndex,
     answers,
     acceptEncoding,
+    readyAnswers,
   });
-  iconRoutes(app, { iconsDir: options.iconsDir, prefixes: iconPrefixes(options.iconsUri, indexes.keys()) });
+  iconRoutes(app, { iconsDir: options.iconsDir, prefixes: iconPrefixes(options.iconsUri, indexes.keys()), readyAnswers });
   signatureRoutes(app, options.signatures ?? {});
   if ('forward' in options) forwardRoutes(app, options.forward, MAX_BODY_BYTES);
   else {

@@ -6,6 +6,7 @@ import { LRUCache } from 'lru-cache';
 import { iconPath, isIconPath } from '../../indexing/icon-path.ts';
 import { digestOf } from '../../registry/digest.ts';
 import { isFresh } from '../entity-tag.ts';
+import type { ReadyAnswers } from '../plugins/ready-answers.ts';
 import type { Headers } from '../published-index.ts';
 import { NotFound } from '../server-error.ts';
 
@@ -23,6 +24,7 @@ export interface IconRoutesOptions {
   readonly iconsDir: string;
   /** The paths below which icons are served; each ends with `/`. */
   readonly prefixes: readonly string[];
+  readonly readyAnswers: ReadyAnswers;
 }
 
 /** The paths that `iconsUri` leads to from an index's documents. */
@@ -31,7 +33,7 @@ export function iconPrefixes(iconsUri: string, indexes: Iterable<string>): reado
   return [...new Set(documents.map((document) => decodeURIComponent(new URL(iconsUri, new URL(document, 'http://localhost')).pathname)))];
 }
 
-export function iconRoutes(app: FastifyInstance, { iconsDir, prefixes }: IconRoutesOptions): void {
+export function iconRoutes(app: FastifyInstance, { iconsDir, prefixes, readyAnswers }: IconRoutesOptions): void {
   const icons = new LRUCache<string, Icon>({ maxSize: MAX_BYTES_IN_MEMORY, sizeCalculation: ({ body }) => body.length + 512 });
 
   const load = async (path: string): Promise<Icon | undefined> => {
@@ -60,6 +62,7 @@ export function iconRoutes(app: FastifyInstance, { iconsDir, prefixes }: IconRou
         if (icon === undefined) throw new NotFound('There is no such icon here; it may belong to an older index.');
         icons.set(path, icon);
       }
+      readyAnswers.keep(reply, icon.body.length);
       if (isFresh(request.headers, icon.etag)) return reply.code(304).headers(icon.freshHeaders).send();
       return reply.headers(icon.headers).send(icon.body);
     });

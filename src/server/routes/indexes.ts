@@ -5,6 +5,7 @@ import type { Answers } from '../answers.ts';
 import type { Headers, PublishedIndex, Served, ServedDocument } from '../published-index.ts';
 import type { Query } from '../../indexing/query/query.ts';
 import type { Encoding } from '../../indexing/snapshot/encodings.ts';
+import type { ReadyAnswers } from '../plugins/ready-answers.ts';
 import { sendServed } from '../send.ts';
 import { NotBuiltYet, NotFound } from '../server-error.ts';
 
@@ -13,11 +14,12 @@ export interface IndexRoutesOptions {
   readonly defaultIndex: string;
   readonly answers: Answers;
   readonly acceptEncoding: AcceptEncoding;
+  readonly readyAnswers: ReadyAnswers;
 }
 
 const NOT_KEPT: Headers = { 'cache-control': 'no-store' };
 
-export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answers, acceptEncoding }: IndexRoutesOptions): void {
+export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answers, acceptEncoding, readyAnswers }: IndexRoutesOptions): void {
   const byFile = new Map([...indexes.values()].map((index) => [`${index.fileName}.json`, index]));
 
   const indexNamed = (name: string): PublishedIndex => {
@@ -32,7 +34,10 @@ export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answe
     const { query: asked, document } = index.question(mark === -1 ? '' : url.slice(mark + 1));
     const override = keep ? undefined : NOT_KEPT;
     const preferences = acceptEncoding.preferences(request.headers['accept-encoding']);
-    if (document !== undefined) return sendServed(request, reply, best(document, preferences), override);
+    if (document !== undefined) {
+      if (keep) readyAnswers.keep(reply, 0);
+      return sendServed(request, reply, best(document, preferences), override);
+    }
     return workOut(answers, index, asked, preferences, keep).then((served) => sendServed(request, reply, served, override));
   };
 
@@ -47,6 +52,7 @@ export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answe
     if (index === undefined) throw new NotFound(`There is no index file "${file}" here. There is ${[...byFile.keys()].join(', ')}.`);
     const document = index.document('');
     if (document === undefined) throw new NotBuiltYet(index.name);
+    readyAnswers.keep(reply, 0);
     return sendServed(request, reply, best(document, acceptEncoding.preferences(request.headers['accept-encoding'])));
   });
 }

@@ -4,8 +4,8 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { RebuildEvents } from './rebuild-events.ts';
 import type { BusStatus } from '../../triggers/bus/bus.ts';
 import type { PublishedIndex } from '../published-index.ts';
-import type { RouteFigures } from '../request-figures.ts';
-import { DURATION_BOUNDS, RequestFigures } from '../request-figures.ts';
+import type { RequestFigures, RouteFigures } from '../request-figures.ts';
+import { DURATION_BOUNDS } from '../request-figures.ts';
 import type { EventCounts } from './events.ts';
 
 /** Upper bounds in seconds. */
@@ -14,6 +14,8 @@ const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST']);
 
 export interface MetricsRoutesOptions {
   readonly version: string;
+  /** Counts requests that never come to a hook of the app. */
+  readonly figures: RequestFigures;
   readonly indexes: ReadonlyMap<string, PublishedIndex>;
   readonly rebuilds: RebuildEvents;
   readonly bus: () => BusStatus | undefined;
@@ -37,7 +39,7 @@ export function metricsRoutes(app: FastifyInstance, options: MetricsRoutesOption
   const registry = new Registry();
   const registers = [registry];
   new Gauge({ name: 'regindexer_build_info', help: 'The version that runs, as a label; always 1.', labelNames: ['version'], registers }).set({ version: options.version }, 1);
-  httpMetrics(app, registry);
+  httpMetrics(app, options.figures, registry);
   indexMetrics(options.indexes, registry);
   rebuildMetrics(options.rebuilds, registers);
   eventMetrics(options, registry);
@@ -48,8 +50,7 @@ export function metricsRoutes(app: FastifyInstance, options: MetricsRoutesOption
 }
 
 /** Counted by ourselves and told when somebody asks: prom-client hashes labels at each count, which takes a tenth of what a request does. */
-function httpMetrics(app: FastifyInstance, registry: Registry): void {
-  const figures = new RequestFigures();
+function httpMetrics(app: FastifyInstance, figures: RequestFigures, registry: Registry): void {
   app.addHook('onResponse', (request, reply, done) => {
     // The pattern of the route, not the path: there are only so many.
     figures.count(request.routeOptions.url ?? 'none', METHODS.has(request.method) ? request.method : 'other', reply.statusCode, reply.elapsedTime / 1000);

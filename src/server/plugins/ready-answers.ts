@@ -1,0 +1,85 @@
+/** Answers that were just given, ready to be given again without finding a route for them. */
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { LRUCache } from 'lru-cache';
+
+/** Of keys and of bodies that nothing else holds. */
+const MAX_BYTES = 32 * 1024 * 1024;
+/** What an answer takes beside its key and its body. */
+const OVERHEAD = 1024;
+
+interface ReadyAnswer {
+  readonly route: string;
+  readonly status: number;
+  readonly headers: OutgoingHttpHeaders;
+  readonly body: Buffer | undefined;
+  /** In bytes. */
+  readonly size: number;
+}
+
+export interface ReadyAnswersOptions {
+  /** Told of each answer that this gave, with the time it took in seconds. */
+  readonly onAnswered?: (route: string, method: string, status: number, seconds: number) => void;
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Answers a request that is like one before, and says whether it has. */
+    answerReady?(request: IncomingMessage, response: ServerResponse): boolean;
+  }
+  interface FastifyReply {
+    /** To be given again: all that it depends on is the URL, `Accept-Encoding` and `If-None-Match`; how many bytes that keeps, and until when. */
+    ready: { readonly size: number; readonly version: number } | undefined;
+  }
+}
+
+export class ReadyAnswers {
+  readonly #answers = new LRUCache<string, ReadyAnswer>({ maxSize: MAX_BYTES, sizeCalculation: ({ size }, key) => OVERHEAD + 2 * key.length + size });
+  #version = 0;
+
+  /** For the routes of `app`. */
+  constructor(app: FastifyInstance, { onAnswered }: ReadyAnswersOptions = {}) {
+    app.decorateReply('ready', undefined);
+    app.addHook('onSend', (request, reply, payload, done) => {
+      const { ready } = reply;
+      if (ready?.version === this.#version && request.method === 'GET' && (payload === undefined || payload === null || Buffer.isBuffer(payload))) {
+        const key = keyOf(request.raw);
+        if (key !== undefined) {
+          const answer = { route: request.routeOptions.url ?? '', status: reply.statusCode, headers: { ...reply.getHeaders() } as OutgoingHttpHeaders, body: payload ?? undefined, size: ready.size };
+          this.#answers.set(key, answer);
+        }
+      }
+      done();
+    });
+    app.decorate('answerReady', (request: IncomingMessage, response: ServerResponse) => {
+      const key = keyOf(request);
+      const answer = key === undefined ? undefined : this.#answers.get(key);
+      if (answer === undefined) return false;
+      const { route, status, headers, body } = answer;
+      if (onAnswered) {
+        const started = performance.now();
+        response.on('finish', () => onAnswered(route, 'GET', status, (performance.now() - started) / 1000));
+      }
+      response.writeHead(status, headers);
+      response.end(body);
+      return true;
+    });
+  }
+
+  /** Has what `reply` sends be given again. @param size bytes of its body that nothing else holds */
+  keep(reply: FastifyReply, size: number): void {
+    reply.ready = { size, version: this.#version };
+  }
+
+  /** Forgets all: something has changed. */
+  clear(): void {
+    this.#version++;
+    this.#answers.clear();
+  }
+}
+
+/** What an answer depends on; `undefined` if it may depend on more. */
+function keyOf({ method, url, headers }: IncomingMessage): string | undefined {
+  if (method !== 'GET' || headers['if-modified-since'] !== undefined) return undefined;
+  return `${url}\n${headers['accept-encoding'] ?? ''}\n${headers['if-none-match'] ?? ''}`;
+}

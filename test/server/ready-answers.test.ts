@@ -1,0 +1,68 @@
+/** What is asked again is answered as it was before, until something changes. */
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { request } from 'undici';
+import { png, pngPath, pngUri } from '../indexing/png.ts';
+import { named, TestState } from '../indexing/test-state.ts';
+import { TestServer } from './test-server.ts';
+
+const ICON = 'org.freedesktop.appstream.icon-64';
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly body: Buffer;
+}
+
+async function start(t: TestContext): Promise<{ state: TestState; server: TestServer; ask: (path: string, headers?: Record<string, string>, method?: 'GET' | 'HEAD') => Promise<Answer> }> {
+  const state = await TestState.open(t, { definitions: [{ extractIcons: true }] });
+  state.registry.pushImage('app', 'latest', named('app', { [ICON]: pngUri('icon') }));
+  const server = await TestServer.create(t, state);
+  await server.rebuild();
+  const origin = `http://127.0.0.1:${await server.listen()}`;
+  const ask = async (path: string, headers: Record<string, string> = {}, method: 'GET' | 'HEAD' = 'GET'): Promise<Answer> => {
+    const { statusCode, headers: { date: _, ...answered }, body } = await request(origin + path, { method, headers });
+    return { status: statusCode, headers: answered, body: Buffer.from(await body.arrayBuffer()) };
+  };
+  return { state, server, ask };
+}
+
+test('each is answered the same again, whatever was asked in between', async (t) => {
+  const { ask } = await start(t);
+  const etag = String((await ask('/index/static')).headers['etag']);
+  const asked: [string, Record<string, string>, ('GET' | 'HEAD')?][] = [
+    ['/index/static', {}],
+    ['/index/static', { 'accept-encoding': 'gzip' }],
+    ['/index/static', { 'if-none-match': etag }],
+    ['/index/static', { 'if-none-match': '"other"' }],
+    ['/index/static', { 'if-modified-since': new Date(Date.now() + 60_000).toUTCString() }],
+    ['/index/static', {}, 'HEAD'],
+    ['/index/static?architecture=none', {}],
+    ['/index/dynamic', {}],
+    ['/index/apps-file.json', {}],
+    [`/index/icons/${pngPath('icon')}`, {}],
+    [`/index/icons/${pngPath('icon')}`, { 'if-none-match': '*' }],
+  ];
+  const first: Answer[] = [];
+  for (const question of asked) first.push(await ask(...question));
+  assert.deepEqual(first.map(({ status }) => status), [200, 200, 304, 200, 304, 200, 200, 200, 200, 200, 304]);
+  for (let round = 0; round < 2; round++) {
+    for (const [place, question] of asked.entries()) assert.deepEqual(await ask(...question), first[place], JSON.stringify(question));
+  }
+  assert.deepEqual(first[9]?.body, png('icon'));
+});
+
+test('once another snapshot is served, nothing of the one before is', async (t) => {
+  const { state, server, ask } = await start(t);
+  const before = [await ask('/index/static'), await ask('/index/static')];
+  const etag = String(before[0]?.headers['etag']);
+  assert.equal((await ask('/index/static', { 'if-none-match': etag })).status, 304);
+  state.registry.pushImage('new', 'latest', named('new'));
+  await server.rebuild();
+  for (let round = 0; round < 2; round++) {
+    const { status, headers, body } = await ask('/index/static', { 'if-none-match': etag });
+    assert.equal(status, 200);
+    assert.notEqual(headers['etag'], etag);
+    assert.match(body.toString(), /"Name":"new"/);
+  }
+});
