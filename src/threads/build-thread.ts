@@ -1,4 +1,5 @@
 /** The thread that builds: scanning, rendering and compressing happen here, so that the thread that answers never waits for them. */
+import { constants, platform, setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import type { BuildOptions } from '../build.ts';
 import { Build } from '../build.ts';
@@ -23,9 +24,10 @@ let build: Promise<Build> | undefined;
 let requests: RequestCounts | undefined;
 
 const methods = {
-  /** Comes before all others. */
-  configure(_signal: AbortSignal, configured: BuildOptions): void {
+  /** Comes before all others. @param aside whether this process has more urgent things to do */
+  configure(_signal: AbortSignal, configured: BuildOptions, aside: boolean): void {
     options = configured;
+    if (aside) stepBack();
     requests = new RequestCounts(configured.registries.map(({ id }) => id));
   },
 
@@ -61,6 +63,11 @@ const methods = {
   },
 };
 export type BuildMethods = typeof methods;
+
+/** Lets the threads that answer go first where there are not processors for all. Only Linux has priorities of threads. */
+function stepBack(): void {
+  if (platform() === 'linux') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+}
 
 function opened(): Promise<Build> {
   if (options === undefined) throw new Error('the build thread has not been configured');

@@ -23,15 +23,17 @@ export interface BuilderEvents {
 /** Builds in a thread of its own, which is started when it is first needed, and again should it ever die. */
 export class Builder {
   readonly #options: BuildOptions;
+  readonly #aside: boolean;
   readonly #events: BuilderEvents;
   readonly #progress = new Map<string, (progress: RebuildProgress) => void>();
   /** Since the start, by registry and status. */
   readonly #requests = new Map<string, RequestCount>();
   #calls: Calls<BuildMethods, BuildEvent> | undefined;
 
-  /** @param thread one that has been started already */
+  /** @param thread one that has been started already, in a process that does nothing else */
   constructor(options: BuildOptions, events: BuilderEvents, thread?: Worker) {
     this.#options = options;
+    this.#aside = thread === undefined;
     this.#events = events;
     if (thread) this.#calls = this.#configured(thread);
   }
@@ -82,7 +84,7 @@ export class Builder {
         this.#events.onExit(error);
       },
     });
-    calls.call('configure', [this.#options]).catch(unlessEnded);
+    calls.call('configure', [this.#options, this.#aside]).catch(unlessEnded);
     return calls;
   }
 

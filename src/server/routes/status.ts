@@ -25,7 +25,10 @@ export interface StatusRoutesOptions {
 
 export function statusRoutes(app: FastifyInstance, options: StatusRoutesOptions): void {
   const eventLoopDelay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION });
-  eventLoopDelay.enable();
+  // While the server is put together nobody waits for it.
+  app.addHook('onReady', async () => {
+    eventLoopDelay.enable();
+  });
   app.addHook('onClose', async () => {
     eventLoopDelay.disable();
   });
@@ -40,7 +43,7 @@ export function statusRoutes(app: FastifyInstance, options: StatusRoutesOptions)
       rebuilds: rebuilds.map(rebuildView),
       bus: bus === undefined ? null : { ...bus, since: isoTime(bus.since), ...(bus.lastError && { lastError: { ...bus.lastError, at: isoTime(bus.lastError.at) } }) },
       events: options.events,
-      // Of this thread since its start, in milliseconds.
+      // Of this thread since it answers, in milliseconds.
       eventLoopDelay: { p99: beyondResolution(eventLoopDelay.percentile(99)), max: beyondResolution(eventLoopDelay.max) },
     });
   });
