@@ -3,11 +3,25 @@ import { once } from 'node:events';
 import http from 'node:http';
 import http2 from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
+import { Http2Sessions } from './http2-sessions.ts';
 import type { KeyPair } from './key-pair.ts';
+import { SlowReaders } from './slow-readers.ts';
 
 /** Whoever takes longer to send a request, or takes nothing of an answer for so long, is cut off; in milliseconds. */
 const PATIENCE = 30_000;
+/** How often it is looked for those, in a {@link PATIENCE}. */
+const CHECKS = 6;
+/** All that clients may take it for (RFC 6761, section 6.3). */
+const LOCALHOST: readonly string[] = ['127.0.0.1', '::1'];
+const WITHOUT_IPV6: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT']);
+/** Of a request, in bytes: its URL and its headers together. */
+const MAX_HEAD = 16 * 1024;
+/** At the same time; more are closed. */
+const MAX_CONNECTIONS = 4096;
+/** At the same time, on one connection. */
+const MAX_STREAMS = 100;
 /** How long a connection may be idle, in milliseconds. */
 const KEPT_ALIVE = 72_000;
 /** How often connections are closed that became idle while it stops, in milliseconds. */
@@ -18,9 +32,13 @@ export interface FrontOptions {
   readonly tls?: KeyPair | undefined;
   /** For clients that are slow on purpose, in milliseconds; {@link PATIENCE} unless given. */
   readonly patience?: number | undefined;
+  /** In milliseconds; {@link KEPT_ALIVE} unless given. */
+  readonly keptAlive?: number | undefined;
+  /** {@link MAX_CONNECTIONS} unless given. */
+  readonly maxConnections?: number | undefined;
 }
 
-/** Where to listen. With `reusePort`, other threads may do so, too. */
+/** Where to listen; `localhost` is both of its addresses. With `reusePort`, other threads may do so, too. */
 export interface Address {
   readonly host: string;
   readonly port: number;
@@ -35,38 +53,48 @@ interface Answering {
   ended?: () => void;
 }
 
+type Server = http.Server | http2.Http2SecureServer;
+
 export class Front {
-  readonly server: http.Server | http2.Http2SecureServer;
+  readonly server: Server;
+  readonly #options: FrontOptions;
+  /** One for each address. */
+  readonly #servers: Server[];
   readonly #sockets = new Set<Socket>();
+  readonly #slowReaders: SlowReaders;
+  readonly #sessions: Http2Sessions;
+  readonly #checking: NodeJS.Timeout;
   #answering: Answering;
+  /** Connections that were closed at once since it was last looked. */
+  #dropped = 0;
   #closing = false;
 
   /** `app` is ready, and answers until {@link use}. */
-  constructor(app: FastifyInstance, { tls, patience = PATIENCE }: FrontOptions = {}) {
+  constructor(app: FastifyInstance, options: FrontOptions = {}) {
+    const { patience = PATIENCE, keptAlive = KEPT_ALIVE } = options;
+    this.#options = options;
     this.#answering = { app, requests: 0 };
-    const timeouts = { requestTimeout: patience, headersTimeout: patience, connectionsCheckingInterval: Math.ceil(patience / 6) };
-    if (tls === undefined) {
-      this.server = http.createServer(timeouts).setTimeout(patience);
-      this.server.keepAliveTimeout = KEPT_ALIVE;
-    } else {
-      this.server = http2.createSecureServer({ ...tls, ...timeouts, allowHTTP1: true });
-      this.server.on('session', (session) => session.setTimeout(KEPT_ALIVE, () => session.close()));
-    }
-    const server: http.Server = this.server as http.Server;
-    // Routes do not differ by the protocol: a request over HTTP/2 is handled as one over HTTP/1.1.
-    server.on('request', (request, response) => this.#answer(request, response));
-    server.on('clientError', (error, socket) => this.#answering.app.server.emit('clientError', error, socket));
-    server.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
-    });
+    this.#slowReaders = new SlowReaders(patience);
+    this.#sessions = new Http2Sessions({ patience, keptAlive });
+    this.#checking = setInterval(() => this.#check(), patience / CHECKS).unref();
+    this.server = this.#createServer();
+    this.#servers = [this.server];
   }
 
   /** Listens, and returns the port. */
   async listen(address: Address): Promise<number> {
-    this.server.listen({ ...address });
-    await once(this.server, 'listening');
-    return (this.server.address() as AddressInfo).port;
+    const [first = address.host, ...others] = address.host === 'localhost' ? LOCALHOST : [address.host];
+    const port = await listenAt(this.server, { ...address, host: first });
+    for (const host of others) {
+      const server = this.#createServer();
+      this.#servers.push(server);
+      try {
+        await listenAt(server, { ...address, host, port });
+      } catch (error) {
+        if (!WITHOUT_IPV6.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+      }
+    }
+    return port;
   }
 
   /**
@@ -84,30 +112,84 @@ export class Front {
    * @throws Error if it listens without TLS, or the pair cannot be used; then all is as it was.
    */
   secure(pair: KeyPair): void {
-    if (!('setSecureContext' in this.server)) throw new TypeError('this server listens without TLS');
-    this.server.setSecureContext(pair);
+    for (const server of this.#servers) {
+      if (!('setSecureContext' in server)) throw new TypeError('this server listens without TLS');
+      server.setSecureContext(pair);
+    }
   }
 
   /** Stops: takes no new connections, and lets the requests under way end; those that have not after `graceMs` milliseconds are cut off. */
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
-    const idle = setInterval(() => 'closeIdleConnections' in this.server && this.server.closeIdleConnections(), IDLE_INTERVAL);
+    const servers = this.#servers.filter(({ listening }) => listening);
+    const idle = setInterval(() => {
+      for (const server of servers) if ('closeIdleConnections' in server) server.closeIdleConnections();
+    }, IDLE_INTERVAL);
     const grace = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
     }, graceMs);
     try {
-      const ended = this.server.listening ? once(this.server, 'close') : undefined;
+      const ended = servers.map((server) => once(server, 'close'));
       const closing = this.#answering.app.close();
-      if (ended) this.server.close();
-      await Promise.all([closing, ended]);
+      for (const server of servers) server.close();
+      await Promise.all([closing, ...ended]);
     } finally {
       clearInterval(idle);
       clearTimeout(grace);
+      clearInterval(this.#checking);
     }
+  }
+
+  #createServer(): Server {
+    const { tls, patience = PATIENCE, keptAlive = KEPT_ALIVE, maxConnections = MAX_CONNECTIONS } = this.#options;
+    const limits = {
+      requestTimeout: patience,
+      headersTimeout: patience,
+      connectionsCheckingInterval: Math.ceil(patience / CHECKS),
+      keepAliveTimeout: keptAlive,
+      maxHeaderSize: MAX_HEAD,
+      // Answered by ourselves, with a body.
+      requireHostHeader: false,
+      // Finds out that a client is gone whose connection was never closed.
+      keepAlive: true,
+    };
+    const server =
+      tls === undefined
+        ? http.createServer(limits)
+        : http2.createSecureServer({ ...tls, ...limits, handshakeTimeout: patience, settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: MAX_HEAD }, allowHTTP1: true });
+    // Later than for a request that does not come, which is answered before it is cut off.
+    server.setTimeout(2 * patience);
+    server.maxConnections = maxConnections;
+    server.on('drop', () => this.#dropped++);
+    // Routes do not differ by the protocol: a request over HTTP/2 is handled as one over HTTP/1.1.
+    (server as http.Server).on('request', (request, response) => this.#answer(request, response));
+    (server as http.Server).on('clientError', (error, socket) => this.#answering.app.server.emit('clientError', error, socket));
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+      if (tls === undefined) this.#slowReaders.watch(socket);
+    });
+    if (tls !== undefined) {
+      server.on('secureConnection', (socket: TLSSocket) => socket.alpnProtocol !== 'h2' && this.#slowReaders.watch(socket));
+      server.on('session', (session: http2.ServerHttp2Session) => this.#sessions.watch(session));
+    }
+    return server;
+  }
+
+  #check(): void {
+    const now = performance.now();
+    this.#slowReaders.check(now);
+    this.#sessions.check(now);
+    if (this.#dropped > 0) this.#answering.app.log.warn({ connections: this.#dropped }, 'connections were closed at once: there are as many as there may be');
+    this.#dropped = 0;
   }
 
   #answer(request: http.IncomingMessage, response: http.ServerResponse): void {
     const answering = this.#answering;
+    if (request.headers.host === undefined && request.httpVersion === '1.1') {
+      refuse(response);
+      return;
+    }
     // Not while it closes: then each answer has to end its connection.
     if (!this.#closing && answering.app.answerReady?.(request, response)) return;
     answering.requests++;
@@ -117,4 +199,17 @@ export class Front {
     });
     answering.app.routing(request, response);
   }
+}
+
+async function listenAt(server: Server, address: Address): Promise<number> {
+  server.listen({ ...address });
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+/** A request over HTTP/1.1 names the host that it is for (RFC 9112, section 3.2). */
+function refuse(response: http.ServerResponse): void {
+  const body = JSON.stringify({ statusCode: 400, error: 'Bad Request', message: 'A request over HTTP/1.1 needs the header Host.' });
+  response.writeHead(400, { 'content-type': 'application/json; charset=utf-8', 'content-length': Buffer.byteLength(body), connection: 'close' });
+  response.end(body);
 }

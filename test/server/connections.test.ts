@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { mkdtempDisposable, readFile } from 'node:fs/promises';
 import { connect as connectHttp2, type ClientHttp2Session, constants, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2';
 import { request as httpsRequest } from 'node:https';
-import { createServer as createTcpServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
@@ -15,7 +15,7 @@ import { named, TestState } from '../indexing/test-state.ts';
 import { makeCertificates } from '../peers/certificates.ts';
 import { needs } from '../peers/installed.ts';
 import { RawConnection } from './raw-connection.ts';
-import { ADMIN_TOKEN, bearer, type TestServerOptions, TestServer } from './test-server.ts';
+import { ADMIN_TOKEN, bearer, EVENTS_TOKEN, type TestServerOptions, TestServer } from './test-server.ts';
 
 const FLATPAK_QUERY = '/index/static?label%3Aorg.flatpak.ref%3Aexists=1&architecture=amd64&os=linux&tag=latest';
 
@@ -81,9 +81,15 @@ test('one connection after the other, as clients use them', async (t) => {
       assert.equal((JSON.parse(answer.body.toString()) as { statusCode: number }).statusCode, status);
       await connection.closed();
     }
-    using connection = RawConnection.open(port);
-    connection.send('GET /healthz HTTP/1.1\n\n');
-    assert.match((await connection.closed()).toString(), /^HTTP\/1\.1 400 /, 'HTTP/1.1 has a Host');
+    await server.app.inject('/index/static');
+    for (const path of ['/healthz', '/index/static', '/index/static']) {
+      using connection = RawConnection.open(port);
+      connection.send(`GET ${path} HTTP/1.1\n\n`);
+      const answer = await connection.answer();
+      assert.equal(answer.statusCode, 400, 'HTTP/1.1 has a Host');
+      assert.match(answer.body.toString(), /"statusCode":400.*needs the header Host/);
+      await connection.closed();
+    }
   });
 
   await t.test('a body over the limit is refused without being read', async () => {
@@ -116,7 +122,7 @@ test('a client that is slow on purpose is cut off', async (t) => {
     const post = 'POST /events HTTP/1.1\nHost: a\nAuthorization: Bearer the-events-token\nContent-Length: 100000\n\n';
     const answers = await Promise.all([closed('GET /healthz HTTP/1.1\nX: ', 'x'), closed(post, 'x'), closed(''), closed('G')]);
     for (const { ms } of answers) assert.ok(ms >= 250 && ms < 20_000, `${ms} ms`);
-    for (const { answer } of answers.slice(0, 2)) assert.match(answer, /^HTTP\/1\.1 408 [^]*"statusCode":408/);
+    for (const { answer } of answers) assert.match(answer, /^HTTP\/1\.1 408 [^]*"statusCode":408/);
   });
   await t.test('also if it does not read what it has asked for', async (t2) => {
     for (let i = 0; i < 12; i++) state.registry.pushImage(`large/app${i}`, 'latest', named(`large${i}`, { text: 'text '.repeat(200_000) }));
@@ -128,6 +134,17 @@ test('a client that is slow on purpose is cut off', async (t) => {
     connection.send('GET /index/apps-file.json HTTP/1.1\nHost: a\nAccept-Encoding: identity\n\n');
     const [socket] = await accepted;
     await once(socket, 'close');
+  });
+  await t.test('also if it takes what it has asked for a little at a time', async (t2) => {
+    const connection = RawConnection.open(port);
+    t2.after(() => connection.socket.destroy());
+    connection.socket.pause();
+    const reading = setInterval(() => connection.socket.read(1), 20);
+    const accepted = once(server.front.server, 'connection') as Promise<[NodeJS.EventEmitter]>;
+    connection.send('GET /index/apps-file.json HTTP/1.1\nHost: a\nAccept-Encoding: identity\n\n');
+    const [socket] = await accepted;
+    await once(socket, 'close');
+    clearInterval(reading);
   });
   await t.test('but not one that waits for a rebuild', async () => {
     const held = state.registry.hold({ method: 'repositories' });
@@ -174,6 +191,29 @@ test('a request that does not end is cut off when the server stops', async (t) =
   assert.equal((await waiting.closed()).length, 0);
 });
 
+test('there are only so many connections at a time', async (t) => {
+  const { server } = await serve(t, { maxConnections: 1, patience: 300 });
+  const port = await server.listen();
+  using first = RawConnection.open(port);
+  first.send('GET /healthz HTTP/1.1\nHost: a\n\n');
+  await first.answer();
+  using second = RawConnection.open(port);
+  assert.equal((await second.closed()).length, 0);
+  await server.logged(/connections were closed at once/);
+});
+
+test('localhost is both of its addresses', async (t) => {
+  const { server } = await serve(t);
+  const port = await server.front.listen({ host: 'localhost', port: 0, reusePort: false });
+  // A machine without IPv6 has the first alone.
+  const loopbacks = Object.values(networkInterfaces()).flatMap((addresses) => addresses?.filter(({ internal }) => internal).map(({ address }) => address) ?? []);
+  for (const address of loopbacks.filter((one) => one === '127.0.0.1' || one === '::1')) {
+    using connection = new RawConnection(connectTcp(port, address));
+    connection.send('GET /healthz HTTP/1.1\nHost: a\n\n');
+    assert.equal((await connection.answer()).statusCode, 200, address);
+  }
+});
+
 test('a port that is taken is an error', async (t) => {
   const { server } = await serve(t);
   const other = createTcpServer().listen(0, '127.0.0.1');
@@ -196,13 +236,13 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
   t.after(() => folder.remove());
   const certificates = await makeCertificates(folder.path);
   const ca = await readFile(certificates.authority);
-  const { state, server } = await serve(t, { tls: { cert: await readFile(certificates.certificate), key: await readFile(certificates.key) }, patience: 1000 });
+  const { state, server } = await serve(t, { tls: { cert: await readFile(certificates.certificate), key: await readFile(certificates.key) }, patience: 1000, keptAlive: 1500 });
   const { app } = server;
   const port = await server.listen();
   for (let i = 0; i < 5; i++) state.registry.pushImage(`large/app${i}`, 'latest', named(`large${i}`, { text: `text${i} `.repeat(50_000) }));
   await server.rebuild();
 
-  const session = connectHttp2(`https://127.0.0.1:${port}`, { ca });
+  let session = connectHttp2(`https://127.0.0.1:${port}`, { ca });
   t.after(() => session.destroy());
   await t.test('the same answers over both', async () => {
     const digest = String((await app.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest']);
@@ -237,7 +277,34 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
     assert.match((await connection.closed()).toString(), /^HTTP\/1\.1 408 /);
   });
 
+  await t.test('clients of HTTP/2 that are slow on purpose are cut off: their requests, their reading, their silence', async (t2) => {
+    const other = connectHttp2(`https://127.0.0.1:${port}`, { ca, settings: { initialWindowSize: 1 } });
+    t2.after(() => other.destroy());
+    const ended = once(other, 'close');
+    const slow = other.request({ ':path': '/events', ':method': 'POST', ...bearer(EVENTS_TOKEN), 'content-length': '100000' }, { endStream: false });
+    const trickle = setInterval(() => slow.write('x'), 50);
+    slow.once('close', () => clearInterval(trickle));
+    const [refused] = (await once(slow, 'response')) as [IncomingHttpHeaders & { ':status'?: number }];
+    assert.equal(refused[':status'], 408);
+    slow.resume();
+    await once(slow, 'close');
+
+    const unread = other.request({ ':path': '/index/apps-file.json', 'accept-encoding': 'identity' });
+    unread.on('error', () => undefined);
+    await once(unread, 'response');
+    await once(unread, 'close');
+    assert.notEqual(unread.rstCode, constants.NGHTTP2_NO_ERROR);
+
+    // The client is not idle, but does not ask for anything.
+    const pings = setInterval(() => !other.destroyed && other.ping(() => undefined), 100);
+    await ended;
+    clearInterval(pings);
+  });
+
   await t.test('a stop lets streams end, and cuts off what does not', async () => {
+    // The one before was idle for too long.
+    if (!session.closed) await once(session, 'close');
+    session = connectHttp2(`https://127.0.0.1:${port}`, { ca });
     const held = state.registry.hold({ method: 'repositories' });
     const waiting = session.request({ ':path': '/reindex?wait=true', ':method': 'POST', ...bearer(ADMIN_TOKEN) });
     const answered = once(waiting, 'response');
@@ -249,7 +316,7 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
     never.on('error', () => undefined);
     await once(other, 'remoteSettings');
     never.write('{');
-    const stopped = server.front.close(3000);
+    const stopped = server.front.close(500);
     held.release();
     const [headers] = (await answered) as [IncomingHttpHeaders & { ':status'?: number }];
     assert.equal(headers[':status'], 200);

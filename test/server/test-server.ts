@@ -38,18 +38,21 @@ export class TestServer {
   readonly queue: RebuildQueue;
   /** Every line that was logged, parsed. */
   readonly log: LogLine[];
+  /** See {@link MemoryLog}. */
+  readonly logged: MemoryLog['logged'];
   readonly #indexes: ReadonlyMap<string, PublishedIndex>;
   readonly #querier: Querier;
   readonly #state: TestState;
   readonly #memoryLimit: number | undefined;
 
   private constructor(
-    parts: { app: FastifyInstance; front: Front; queue: RebuildQueue; log: LogLine[]; indexes: ReadonlyMap<string, PublishedIndex>; querier: Querier; state: TestState; memoryLimit: number | undefined },
+    parts: { app: FastifyInstance; front: Front; queue: RebuildQueue; log: LogLine[]; logged: MemoryLog['logged']; indexes: ReadonlyMap<string, PublishedIndex>; querier: Querier; state: TestState; memoryLimit: number | undefined },
   ) {
     this.app = parts.app;
     this.front = parts.front;
     this.queue = parts.queue;
     this.log = parts.log;
+    this.logged = parts.logged;
     this.#indexes = parts.indexes;
     this.#querier = parts.querier;
     this.#state = parts.state;
@@ -59,7 +62,7 @@ export class TestServer {
   /** Nothing is built yet; {@link publish} and rebuilds that the queue is asked for do that. */
   static async create(t: TestContext, state: TestState, options: TestServerOptions = {}): Promise<TestServer> {
     const { indexes: names = ['apps'], memoryLimit, answer = (query: AnswerQuery) => query } = options;
-    const { log, logger } = memoryLog();
+    const { log, logger, logged } = memoryLog();
     const indexes = new Map(names.map((name) => [name, new PublishedIndex(name, `${name}-file`, 60)]));
     const querier = new Querier((error) => logger.error({ err: error }, 'the query thread ended'));
     const queue = new RebuildQueue({
@@ -96,7 +99,7 @@ export class TestServer {
       status: { version: '1.2.3', startedAt: 0, registryOf: () => state.registry.id, rebuilds: () => queue.recent(), bus: () => undefined },
     });
     const front = new Front(app, options);
-    const server = new TestServer({ app, front, queue, log, indexes, querier, state, memoryLimit });
+    const server = new TestServer({ app, front, queue, log, logged, indexes, querier, state, memoryLimit });
     t.after(async () => {
       await queue.close({ graceMs: 1000 });
       await front.close(0);
