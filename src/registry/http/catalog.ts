@@ -17,7 +17,7 @@ const MAX_REPOSITORIES = 1_000_000;
 
 /** The names, page by page in the registry's order; what breaks the grammar of names is left out. */
 export async function* catalog(transport: Transport, signal: AbortSignal | undefined): AsyncGenerator<readonly string[]> {
-  const advice = `the registry does not list its repositories to this client: name them in ${registryKey(transport.url, 'repositories')}`;
+  const advice = `the registry does not list its repositories to this client: name them in ${registryKey(transport.url, 'repositories')}, or log in as somebody to whom it does`;
   const list = pages(transport, {
     path: `${transport.base}/_catalog?n=1000`,
     subject: CATALOG,
