@@ -1,18 +1,174 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { test } from 'node:test';
+import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { after, before, suite, test } from 'node:test';
+import { Agent, request } from 'undici';
+import { parse } from 'yaml';
 import { configKeys } from '../src/config/config-keys.ts';
+import { readConfig } from '../src/config/read-config.ts';
+import { temporaryFolder } from './config/config-file.ts';
+import { get, settled } from './e2e/ask-server.ts';
+import { SAMPLE_IMAGES } from './fixtures/samples.ts';
+import { makeCertificates } from './peers/certificates.ts';
+import { freePort } from './peers/free-port.ts';
+import { needs } from './peers/installed.ts';
+import { startNginx } from './peers/nginx.ts';
+import { startRegindexer, type Regindexer } from './peers/regindexer.ts';
 
-const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+const ROOT = resolve(import.meta.dirname, '..');
+const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+
+/** What stands between `<!-- NAME -->` and `<!-- /NAME -->`. */
+function marked(name: string): string {
+  const [, text] = new RegExp(`<!-- ${name} -->\\n([^]*)<!-- /${name} -->`).exec(readme) ?? assert.fail(`no ${name}`);
+  return text ?? '';
+}
+
+/** The blocks of code in `language`. */
+function blocks(language: string, text = readme): readonly string[] {
+  return [...text.matchAll(/^( *)```(\w+)\n([^]*?)^ *```$/gm)].flatMap(([, indent = '', its, code = '']) => (its === language ? [code.replaceAll(new RegExp(`^${indent}`, 'gm'), '')] : []));
+}
+
+/** The cells of each row of the tables in `text`, without their heads. */
+function rows(text: string): readonly (readonly string[])[] {
+  return [...text.matchAll(/^\|(?! ---)(.*)\|$(?!\n\| ---)/gm)].map(([, row = '']) => row.split('|').map((cell) => cell.trim()));
+}
+
+function codeIn(cell: string | undefined): readonly string[] {
+  return Array.from(cell?.matchAll(/`([^`]+)`/g) ?? [], ([, code = '']) => code);
+}
 
 test('the README lists every key of the configuration as the schema has it', () => {
   const table = ['| key | default | meaning |', '| --- | --- | --- |', ...configKeys().map(({ path, default: preset, description }) => `| \`${path}\` | ${preset} | ${description} |`)].join('\n');
-  const [, listed] = /<!-- keys -->\n([^]*)<!-- \/keys -->/.exec(readme) ?? [];
-  assert.equal(listed?.trim(), table);
+  assert.equal(marked('keys').trim(), table);
 });
 
 test('the README opens with the two commands', () => {
   const [first, second] = readme.match(/^ {4}.+$/gm) ?? [];
   assert.match(first ?? '', /^ {4}npm ci && npm start /);
   assert.match(second ?? '', /^ {4}npm ci && npm test /);
+});
+
+test('the configurations in the README are right', (t) => {
+  const folder = temporaryFolder(t);
+  mkdirSync(join(folder, 'etc'));
+  for (const name of ['admin-token', 'events-token']) writeFileSync(join(folder, 'etc', name), name);
+  const configurations = blocks('yaml').filter((block) => block.startsWith('indexes:'));
+  assert.equal(configurations.length, 2);
+  for (const configuration of configurations) {
+    const file = join(folder, 'config.yaml');
+    writeFileSync(file, configuration.replaceAll('/etc/regindexer/', `${folder}/etc/`));
+    readConfig(file, {});
+  }
+});
+
+test('keys of others lead to keys that there are', () => {
+  const known = new Set(configKeys().map(({ path }) => path));
+  const wanted = rows(marked('moving')).flatMap(([, here]) => codeIn(here));
+  assert.ok(wanted.length > 30);
+  assert.deepEqual(wanted.filter((key) => !known.has(key)), []);
+});
+
+test('every message in the README is in the sources', () => {
+  const sources = globSync('src/**/*.ts', { cwd: ROOT }).map((path) => readFileSync(join(ROOT, path), 'utf8')).join('\n');
+  const messages = rows(marked('messages')).flatMap(([message]) => codeIn(message));
+  assert.ok(messages.length > 40);
+  // `…` stands for what differs; what is left between two of these must be there word for word.
+  const fragments = messages.flatMap((message) => message.split('…')).filter((fragment) => /\w{3}/.test(fragment));
+  assert.deepEqual(fragments.filter((fragment) => !sources.includes(fragment.trim())), []);
+});
+
+suite('what the README says of a server that runs', () => {
+  const resources = new AsyncDisposableStack();
+  let server: Regindexer;
+  before(async () => {
+    const port = await freePort();
+    const config = {
+      indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}`, extract_icons: true, signatures_dir: '.' } },
+      server: { port, trust_proxy: 'loopback' },
+      // There need be none for its figures to be there.
+      bus: { url: 'stomp://127.0.0.1:1' },
+    };
+    server = resources.use(await startRegindexer({ config }));
+    await settled(server.url);
+  });
+  after(() => resources.disposeAsync());
+
+  const text = async (path: string): Promise<string> => (await get(`${server.url}${path}`)).body.toString();
+  /** Metrics by their names in `# TYPE`, each with the labels that it has. */
+  const metrics = async (): Promise<ReadonlyMap<string, ReadonlySet<string>>> => {
+    const found = await text('/metrics');
+    return new Map(
+      Array.from(found.matchAll(/^# TYPE (regindexer_\w+) /gm), ([, name = '']) => {
+        const labels = [...found.matchAll(new RegExp(`^${name}(?:_bucket)?\\{([^}]*)\\}`, 'gm'))].flatMap(([, its = '']) => Array.from(its.matchAll(/(\w+)="/g), ([, label = '']) => label));
+        return [name, new Set(labels)] as const;
+      }),
+    );
+  };
+
+  test('its routes are those that there are', async () => {
+    const { paths } = JSON.parse(await text('/openapi.json')) as { readonly paths: Readonly<Record<string, Readonly<Record<string, unknown>>>> };
+    // These do not describe themselves.
+    const operations = ['GET /openapi.json', 'GET /page/{*}'];
+    await Promise.all(['/openapi.json', '/page/main.js'].map(text));
+    for (const [path, methods] of Object.entries(paths)) for (const method of Object.keys(methods)) if (method !== 'head') operations.push(`${method.toUpperCase()} ${path}`);
+
+    const patterns = operations
+      .toSorted((one, other) => one.split('{').length - other.split('{').length)
+      .map((operation) => [operation, new RegExp(`^${operation.replaceAll(/[.]/g, '\\.').replaceAll('{*}', '.+').replaceAll(/\{\w+\}/g, '[^/]+')}$`)] as const);
+    const [, section = ''] = /^## Routes\n([^]*?)^## /m.exec(readme) ?? [];
+    const listed = rows(section).flatMap(([route]) => codeIn(route));
+    const meant = listed.map((route) => patterns.find(([, pattern]) => pattern.test(route.replace('NAME', 'apps')))?.[0] ?? `none for ${route}`);
+    assert.deepEqual([...new Set(meant)].toSorted(), operations.toSorted());
+  });
+
+  test('what answers GET answers HEAD', async () => {
+    for (const path of ['/', '/index/static', '/index/apps.json', '/apps.flatpakrepo', '/api/apps', '/status', '/metrics', '/readyz', '/v2/', '/openapi.json']) {
+      const { statusCode, body } = await request(`${server.url}${path}`, { method: 'HEAD' });
+      await body.dump();
+      assert.equal(statusCode, 200, path);
+    }
+  });
+
+  test('its metrics are those that there are', async () => {
+    const labels = new Map(Array.from(await metrics(), ([name, its]) => [name, its] as const));
+    const listed = rows(marked('metrics')).map(([metric, its = '']) => [codeIn(metric)[0] ?? '', its.split(', ').filter(Boolean)] as const);
+    assert.deepEqual(listed.map(([name]) => name).toSorted(), [...labels.keys()].toSorted());
+    // A counter that has counted nothing shows no labels.
+    for (const [name, its] of listed) for (const label of labels.get(name) ?? []) assert.ok([...its, 'le'].includes(label), `${name} has ${label}`);
+  });
+
+  test('its alerts ask for metrics and labels that there are', async () => {
+    const known = await metrics();
+    const { groups } = parse(blocks('yaml', marked('alerts'))[0] ?? '') as { readonly groups: readonly { readonly rules: readonly { readonly alert: string; readonly expr: string }[] }[] };
+    const selectors = groups.flatMap(({ rules }) => rules).flatMap(({ expr }) => [...expr.matchAll(/(regindexer_\w+)(?:\{(\w+))?/g)]);
+    assert.ok(selectors.length >= 8);
+    const documented = new Map(rows(marked('metrics')).map(([metric, its = '']) => [codeIn(metric)[0], its.split(', ')]));
+    for (const [, name = '', label] of selectors) {
+      assert.ok(known.has(name), name);
+      if (label !== undefined) assert.ok(documented.get(name)?.includes(label), `${name} has no ${label}`);
+    }
+  });
+
+  test('its nginx stands in front of the server', needs('nginx', 'openssl'), async (t) => {
+    const folder = temporaryFolder(t);
+    const { authority, certificate, key } = await makeCertificates(folder);
+    const [block = ''] = blocks('nginx');
+    const port = await freePort();
+    const http = block
+      .replace('listen 443', `listen 127.0.0.1:${port}`)
+      .replace('http://127.0.0.1:8080', server.url)
+      .replace(/ssl_certificate [^;]+/, `ssl_certificate ${certificate}`)
+      .replace(/ssl_certificate_key [^;]+/, `ssl_certificate_key ${key}`);
+    await using _ = await startNginx({ server: '', http });
+    const dispatcher = new Agent({ connect: { ca: readFileSync(authority) } });
+    t.after(() => dispatcher.close());
+    const ask = async (path: string): Promise<{ readonly status: number; readonly text: string }> => {
+      const { statusCode, body } = await request(`https://localhost:${port}${path}`, { dispatcher });
+      return { status: statusCode, text: await body.text() };
+    };
+    assert.equal((await ask('/index/static')).text, await text('/index/static'));
+    assert.match((await ask('/apps.flatpakrepo')).text, new RegExp(`^Url=oci\\+https://localhost:${port}/apps$`, 'm'));
+    assert.equal((await ask('/metrics')).status, 403);
+  });
 });
