@@ -183,6 +183,7 @@ export class Service {
     const pulls = await openPulls(pulling);
     const common = {
       trustProxy: serverConfig.trustProxy,
+      tls: serverConfig.tls !== undefined,
       defaultIndex: config.defaultIndex,
       iconsDir: config.iconsDir,
       iconsUri: config.iconsUri,

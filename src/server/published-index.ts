@@ -7,6 +7,7 @@ import type { Encoding } from '../indexing/snapshot/encodings.ts';
 import { ENCODINGS } from '../indexing/snapshot/encodings.ts';
 import type { StoredDocument } from '../indexing/snapshot/format.ts';
 import type { Snapshot } from '../indexing/snapshot/snapshot.ts';
+import { NOT_SNIFFED } from './plugins/security-headers.ts';
 
 /** Characters of query strings that are remembered, and how many of them: a few are asked again and again. */
 const MAX_SPELLED = 1024 * 1024;
@@ -145,6 +146,7 @@ export class PublishedIndex {
       freshHeaders,
       headers: {
         ...freshHeaders,
+        ...NOT_SNIFFED,
         'content-type': 'application/json; charset=utf-8',
         'content-length': String(body.length),
         ...(encoding !== 'identity' && { 'content-encoding': encoding }),

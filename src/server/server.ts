@@ -8,10 +8,12 @@ import { Answers } from './answers.ts';
 import { AppViews } from './app-views.ts';
 import { allow, supportAllMethods } from './plugins/allow.ts';
 import { errors, sendError } from './plugins/errors.ts';
+import { securityHeaders } from './plugins/security-headers.ts';
 import type { Publication } from './public-index.ts';
 import type { PublishedIndex } from './published-index.ts';
 import { ReadyAnswers } from './plugins/ready-answers.ts';
 import { RequestFigures } from './request-figures.ts';
+import { nameRequests, requestIds } from './request-ids.ts';
 import { apiRoutes } from './routes/api.ts';
 import type { PullSource } from './routes/distribution.ts';
 import { distributionRoutes } from './routes/distribution.ts';
@@ -24,8 +26,8 @@ import { healthRoutes } from './routes/health.ts';
 import { iconPrefixes, iconRoutes } from './routes/icons.ts';
 import { indexRoutes } from './routes/indexes.ts';
 import type { MetricsRoutesOptions } from './routes/metrics.ts';
-import { collectProcessFigures, metricsRoutes } from './routes/metrics.ts';
-import { openapiRoutes } from './routes/openapi.ts';
+import { collectProcessFigures, countRequests, metricsRoutes } from './routes/metrics.ts';
+import { describeRoutes, openapiRoutes } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
 import type { RegistryProxy } from './routes/registry-proxy.ts';
 import type { RebuildEvents } from './routes/rebuild-events.ts';
@@ -55,6 +57,8 @@ export interface CommonServerOptions {
   readonly registryProxy?: RegistryProxy | undefined;
   /** Folders of signatures, by the index whose images they sign. */
   readonly signatures?: Readonly<Record<string, string>>;
+  /** It is spoken to in HTTPS. */
+  readonly tls?: boolean;
   /** What people are shown: the page, and what stands behind it. Without, none of it is served. */
   readonly publication?: Publication;
 }
@@ -78,13 +82,14 @@ export interface ForwardingServerOptions extends CommonServerOptions {
 
 /** Builds the app, ready to answer; it is a `Front` that listens. */
 export async function createServer(options: ServerOptions | ForwardingServerOptions): Promise<FastifyInstance> {
-  const { indexes, defaultIndex, pullSources, registryProxy } = options;
+  const { indexes, defaultIndex, pullSources, registryProxy, tls = false } = options;
   const app = fastify({
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: options.trustProxy as boolean,
     // Requests are not logged, so they need no logger of their own.
     childLoggerFactory: (logger: unknown) => logger as never,
+    genReqId: requestIds(options.trustProxy !== false),
     bodyLimit: MAX_BODY_BYTES,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     // A misspelt field is an error, not passed over, and what is no string is not made one.
@@ -103,16 +108,8 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
   const figures = new RequestFigures();
   const readyAnswers = new ReadyAnswers(app, { onAnswered: (route, method, status, seconds) => figures.count(route, method, status, seconds) });
   for (const index of indexes.values()) index.whenReplaced(() => readyAnswers.clear());
-  const events: EventCounts = { triggered: 0, ignored: 0, malformed: 0 };
-  if (!('forward' in options)) {
-    const { status: { version, bus }, rebuildEvents, registryRequests = () => [], processFigures = collectProcessFigures() } = options;
-    await openapiRoutes(app, version);
-    if (rebuildEvents !== undefined) {
-      metricsRoutes(app, { version, figures, indexes, rebuilds: rebuildEvents, bus, events, answers: () => answers.counts(), registryRequests, processFigures });
-      rebuildEventRoutes(app, rebuildEvents);
-    }
-  }
-  healthRoutes(app, indexes);
+  countRequests(app, figures);
+  if (!('forward' in options)) await describeRoutes(app, options.status.version);
   indexRoutes(app, {
     indexes,
     defaultIndex,
@@ -124,9 +121,20 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
   signatureRoutes(app, options.signatures ?? {});
   if ('forward' in options) forwardRoutes(app, options.forward, MAX_BODY_BYTES);
   else {
-    await app.register(async (scope) => reindexRoutes(scope, options.reindex));
-    await app.register(async (scope) => eventRoutes(scope, { ...options.events, counts: events }));
-    statusRoutes(app, { ...options.status, indexes, events });
+    const { status: { version, bus }, rebuildEvents, registryRequests = () => [], processFigures = collectProcessFigures() } = options;
+    const events: EventCounts = { triggered: 0, ignored: 0, malformed: 0 };
+    await app.register(async (scope) => {
+      await securityHeaders(scope, tls);
+      nameRequests(scope);
+      openapiRoutes(scope);
+      if (rebuildEvents !== undefined) {
+        metricsRoutes(scope, { version, figures, indexes, rebuilds: rebuildEvents, bus, events, answers: () => answers.counts(), registryRequests, processFigures });
+        rebuildEventRoutes(scope, rebuildEvents);
+      }
+      await scope.register(async (own) => reindexRoutes(own, options.reindex));
+      await scope.register(async (own) => eventRoutes(own, { ...options.events, counts: events }));
+      statusRoutes(scope, { ...options.status, indexes, events });
+    });
   }
   if (pullSources.length > 0 || registryProxy !== undefined) {
     await app.register(async (scope) => {
@@ -134,13 +142,17 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
     });
   }
 
-  if (options.publication !== undefined) {
-    const { publication, iconsUri } = options;
-    const views = new AppViews(answers);
-    apiRoutes(app, { indexes, defaultIndex, views, acceptEncoding });
-    flatpakFileRoutes(app, { indexes, publication, views });
-    await app.register(async (scope) => pageRoutes(scope, { indexes, defaultIndex, publication, views, iconsUri }));
-  }
+  const { publication, iconsUri } = options;
+  const views = new AppViews(answers);
+  await app.register(async (scope) => {
+    await securityHeaders(scope, tls);
+    nameRequests(scope);
+    healthRoutes(scope, indexes);
+    if (publication === undefined) return;
+    apiRoutes(scope, { indexes, defaultIndex, views, acceptEncoding });
+    flatpakFileRoutes(scope, { indexes, publication, views });
+  });
+  if (publication !== undefined) await app.register(async (scope) => pageRoutes(scope, { indexes, defaultIndex, publication, views, iconsUri, tls }));
 
   allowNoOther();
   await app.ready();

@@ -296,7 +296,7 @@ suite('the page', needs('chromium'), () => {
     assert.deepEqual([...origins], [server.url]);
     const { headers } = await request(server.url);
     const policy = String(headers['content-security-policy']);
-    assert.match(policy, /default-src 'none'; script-src 'self'; style-src 'self';/);
+    assert.match(policy, /^default-src 'none';frame-ancestors 'none';script-src 'self';style-src 'self';/);
     assert.doesNotMatch(policy, /unsafe/);
   });
 

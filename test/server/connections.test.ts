@@ -258,6 +258,8 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
       assert.equal((await one).statusCode, injected.statusCode);
       assert.deepEqual(await (await one).body, injected.rawPayload, path);
     }
+    // Browsers are told to use nothing else.
+    assert.equal((await ask(session, { ':path': '/healthz' })).headers['strict-transport-security'], 'max-age=31536000');
     const fresh = await ask(session, { ':path': FLATPAK_QUERY, 'if-none-match': String((await app.inject(FLATPAK_QUERY)).headers.etag) });
     assert.equal(fresh.headers[':status'], 304);
     assert.equal((await ask(session, { ':path': '/index/static', ':method': 'PUT' }, '{}')).headers[':status'], 405);

@@ -70,7 +70,7 @@ suite('what a registry has is served from here', () => {
     assert.ok(whole.rawPayload.equals(BLOB));
     const { etag, 'content-length': length, 'content-type': type, 'docker-content-digest': digest, 'accept-ranges': ranges, 'cache-control': cache, 'docker-distribution-api-version': version } = whole.headers;
     assert.deepEqual([etag, length, type, digest, ranges, cache, version], [`"${DIGEST}"`, '100000', 'application/octet-stream', DIGEST, 'bytes', 'public, max-age=31536000, immutable', 'registry/2.0']);
-    assert.deepEqual([whole.headers['x-content-type-options'], whole.headers['content-security-policy']], ['nosniff', "default-src 'none'; sandbox"]);
+    assert.deepEqual([whole.headers['x-content-type-options'], whole.headers['content-security-policy']], ['nosniff', "default-src 'none'; frame-ancestors 'none'; sandbox"]);
 
     const head = await app.inject({ method: 'HEAD', url: BLOB_PATH });
     assert.deepEqual([head.statusCode, head.headers['content-length'], head.rawPayload.length], [200, '100000', 0]);

@@ -17,7 +17,7 @@ import type { TestState } from '../indexing/test-state.ts';
 export const ADMIN_TOKEN = 'the-admin-token';
 export const EVENTS_TOKEN = 'the-events-token';
 
-export interface TestServerOptions extends Partial<Pick<ServerOptions, 'iconsUri' | 'pullSources' | 'registryProxy' | 'signatures' | 'trustProxy' | 'defaultIndex'>>, FrontOptions {
+export interface TestServerOptions extends Partial<Pick<ServerOptions, 'iconsUri' | 'pullSources' | 'registryProxy' | 'signatures' | 'trustProxy' | 'defaultIndex' | 'publication'>>, FrontOptions {
   /** The names of the state's indexes; `apps` if absent. */
   readonly indexes?: readonly string[];
   /** Snapshots over so many bytes are not held in memory. */
@@ -77,6 +77,8 @@ export class TestServer {
     const app = await createServer({
       logger,
       trustProxy: options.trustProxy ?? false,
+      tls: options.tls !== undefined,
+      ...(options.publication && { publication: options.publication }),
       indexes,
       defaultIndex: options.defaultIndex ?? names[0] ?? '',
       answer: answer(querier.answer),

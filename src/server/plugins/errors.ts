@@ -1,7 +1,9 @@
 /** Errors as JSON, everywhere: `{"statusCode","error","message"}`; a message says what to do, and never holds a stack. */
 import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { logOf, REQUEST_ID } from '../request-ids.ts';
 import { isExpected, NotFound } from '../server-error.ts';
+import { NO_PAGE } from './security-headers.ts';
 
 const RETRY_AFTER_SECONDS = '1';
 /** Headers that may be set for an answer that does not come. */
@@ -26,12 +28,12 @@ export function errors(app: FastifyInstance): void {
 export function sendError(error: FastifyError, request: FastifyRequest, reply: FastifyReply, beside?: (statusCode: number, message: string) => object): FastifyReply {
   const statusCode = error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode <= 599 ? error.statusCode : 500;
   const foreseen = statusCode < 500 || isExpected(error);
-  if (!foreseen) request.log.error({ err: error }, 'a request failed');
+  if (!foreseen) logOf(request).error({ err: error }, 'a request failed');
   const message = foreseen ? error.message : 'Something went wrong here; the log tells what.';
   for (const header of OF_THE_ANSWER) reply.removeHeader(header);
   if (statusCode === 503) reply.header('retry-after', RETRY_AFTER_SECONDS);
   return reply
     .code(statusCode)
-    .header('cache-control', 'no-store')
+    .headers({ ...NO_PAGE, 'cache-control': 'no-store', [REQUEST_ID]: request.id })
     .send({ statusCode, error: STATUS_CODES[statusCode] ?? 'Error', message, ...beside?.(statusCode, message) });
 }

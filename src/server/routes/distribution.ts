@@ -10,12 +10,12 @@ import { byteRange } from '../byte-range.ts';
 import { isFresh } from '../entity-tag.ts';
 import { allow } from '../plugins/allow.ts';
 import { sendError } from '../plugins/errors.ts';
+import { NO_PAGE } from '../plugins/security-headers.ts';
 import { DistributionError } from '../server-error.ts';
 import type { RegistryProxy } from './registry-proxy.ts';
 
 const MAX_PAGE = 1000;
-/** Whatever somebody has pushed, no browser is to take it for a page of this server. */
-const HEADERS = { 'docker-distribution-api-version': 'registry/2.0', 'x-content-type-options': 'nosniff', 'content-security-policy': "default-src 'none'; sandbox" };
+const HEADERS = { 'docker-distribution-api-version': 'registry/2.0', ...NO_PAGE };
 const YEAR_IN_SECONDS = 31_536_000;
 
 /** What the routes need of a registry; `not-found` is a RegistryError. */

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { RebuildRequest } from '../../triggers/rebuild-request.ts';
 import { parseEvents } from '../parse-events.ts';
 import { requireBearerToken } from '../plugins/bearer-token.ts';
+import { logOf } from '../request-ids.ts';
 
 /** Events since the start. */
 export interface EventCounts {
@@ -39,7 +40,7 @@ export async function eventRoutes(app: FastifyInstance, options: EventRoutesOpti
     counts.triggered += wanted.length;
     counts.ignored += parsed.ignored + parsed.changes.length - wanted.length;
     counts.malformed += parsed.malformed;
-    if (parsed.malformed > 0) request.log.warn({ malformed: parsed.malformed, address: request.ip }, 'a notification could not be understood');
+    if (parsed.malformed > 0) logOf(request).warn({ malformed: parsed.malformed, address: request.ip }, 'a notification could not be understood');
     if (wanted.length > 0) {
       options.request({
         reason: 'notification',

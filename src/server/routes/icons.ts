@@ -7,6 +7,7 @@ import { iconPath, isIconPath } from '../../indexing/icon-path.ts';
 import { digestOf } from '../../registry/digest.ts';
 import { isFresh } from '../entity-tag.ts';
 import type { ReadyAnswers } from '../plugins/ready-answers.ts';
+import { NOT_SNIFFED } from '../plugins/security-headers.ts';
 import type { Headers } from '../published-index.ts';
 import { NotFound } from '../server-error.ts';
 
@@ -49,7 +50,7 @@ export function iconRoutes(app: FastifyInstance, { iconsDir, prefixes, readyAnsw
     }
     const etag = `"${path.replace('/', '').slice(0, 32)}"`;
     const freshHeaders = { etag, 'cache-control': `public, max-age=${YEAR_IN_SECONDS}, immutable` };
-    return { etag, body, freshHeaders, headers: { ...freshHeaders, 'content-type': 'image/png', 'content-length': String(body.length) } };
+    return { etag, body, freshHeaders, headers: { ...freshHeaders, ...NOT_SNIFFED, 'content-type': 'image/png', 'content-length': String(body.length) } };
   };
 
   for (const prefix of prefixes) {

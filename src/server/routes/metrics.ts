@@ -34,12 +34,11 @@ export function collectProcessFigures(): Registry {
   return register;
 }
 
-/** Call it before the routes that it is to count are registered. */
 export function metricsRoutes(app: FastifyInstance, options: MetricsRoutesOptions): void {
   const registry = new Registry();
   const registers = [registry];
   new Gauge({ name: 'regindexer_build_info', help: 'The version that runs, as a label; always 1.', labelNames: ['version'], registers }).set({ version: options.version }, 1);
-  httpMetrics(app, options.figures, registry);
+  httpMetrics(options.figures, registry);
   indexMetrics(options.indexes, registry);
   rebuildMetrics(options.rebuilds, registers);
   eventMetrics(options, registry);
@@ -49,13 +48,17 @@ export function metricsRoutes(app: FastifyInstance, options: MetricsRoutesOption
   );
 }
 
-/** Counted by ourselves and told when somebody asks: prom-client hashes labels at each count, which takes a tenth of what a request does. */
-function httpMetrics(app: FastifyInstance, figures: RequestFigures, registry: Registry): void {
+/** Counts what is answered by the routes that are registered from here on. */
+export function countRequests(app: FastifyInstance, figures: RequestFigures): void {
   app.addHook('onResponse', (request, reply, done) => {
     // The pattern of the route, not the path: there are only so many.
     figures.count(request.routeOptions.url ?? 'none', METHODS.has(request.method) ? request.method : 'other', reply.statusCode, reply.elapsedTime / 1000);
     done();
   });
+}
+
+/** Counted by ourselves and told when somebody asks: prom-client hashes labels at each count, which takes a tenth of what a request does. */
+function httpMetrics(figures: RequestFigures, registry: Registry): void {
   counter('regindexer_http_requests_total', 'Requests that were answered, by route.', ['method', 'route', 'status'], () => [...figures.routes].flatMap(([route, { answers }]) => answersOf(route, answers)), registry);
   const name = 'regindexer_http_request_duration_seconds';
   const histogram = { name, help: 'How long answers took.', type: 'histogram', aggregator: 'sum' } as const;

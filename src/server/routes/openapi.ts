@@ -5,8 +5,8 @@ import type { FastifyInstance } from 'fastify';
 /** More methods than that one route takes: it is the one that refuses what the others do not take. */
 const METHODS_OF_A_ROUTE = 2;
 
-/** Call it before the routes that it is to describe are registered. */
-export async function openapiRoutes(app: FastifyInstance, version: string): Promise<void> {
+/** Begins to take note of the routes that are registered. */
+export async function describeRoutes(app: FastifyInstance, version: string): Promise<void> {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -15,5 +15,9 @@ export async function openapiRoutes(app: FastifyInstance, version: string): Prom
     },
     transform: ({ schema, url, route }) => ({ schema: [route.method].flat().length > METHODS_OF_A_ROUTE ? { ...schema, hide: true } : schema, url }),
   });
+}
+
+/** Call it below where {@link describeRoutes} was called. */
+export function openapiRoutes(app: FastifyInstance): void {
   app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => reply.header('cache-control', 'no-cache').send(app.swagger()));
 }

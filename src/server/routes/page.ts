@@ -8,8 +8,10 @@ import type { AppListPage } from '../../indexing/appdata/app-views.ts';
 import { PAGE_SIZE } from '../../indexing/appdata/app-views.ts';
 import type { AppViews } from '../app-views.ts';
 import { entityTagOf, isFresh } from '../entity-tag.ts';
+import { ofThePage, securityHeaders } from '../plugins/security-headers.ts';
 import type { Publication, PublicIndex } from '../public-index.ts';
 import type { PublishedIndex } from '../published-index.ts';
+import { nameRequests } from '../request-ids.ts';
 
 const FOLDER = resolve(import.meta.dirname, '../../../public');
 /** Not a page that needs no more than a glance. */
@@ -22,15 +24,15 @@ export interface PageRoutesOptions {
   readonly publication: Publication;
   readonly views: AppViews;
   readonly iconsUri: string;
+  /** The server speaks HTTPS. */
+  readonly tls: boolean;
 }
 
 /** `scope` must be one of its own: its answers are compressed, and carry headers for browsers. */
-export async function pageRoutes(scope: FastifyInstance, { indexes, defaultIndex, publication, views, iconsUri }: PageRoutesOptions): Promise<void> {
+export async function pageRoutes(scope: FastifyInstance, { indexes, defaultIndex, publication, views, iconsUri, tls }: PageRoutesOptions): Promise<void> {
   const template = await readFile(join(FOLDER, 'index.html'), 'utf8');
-  const headers = securityHeaders(iconsUri);
-  scope.addHook('onSend', async (_request, reply) => {
-    reply.headers(headers);
-  });
+  await securityHeaders(scope, tls, ofThePage(iconsUri));
+  nameRequests(scope);
   await scope.register(compress, { threshold: COMPRESS_FROM, encodings: ['br', 'gzip'] });
   await scope.register(fastifyStatic, { root: FOLDER, prefix: '/page/', wildcard: false, index: false, cacheControl: false, globIgnore: ['index.html'], setHeaders: (reply) => void reply.header('cache-control', 'no-cache') });
 
@@ -45,29 +47,6 @@ export async function pageRoutes(scope: FastifyInstance, { indexes, defaultIndex
     if (isFresh(request.headers, etag)) return reply.code(304).send();
     return reply.type('text/html; charset=utf-8').send(html);
   });
-}
-
-/** Nothing but this server's own files; nothing in them is ever read as a script or markup. */
-function securityHeaders(iconsUri: string): Readonly<Record<string, string>> {
-  const icons = URL.canParse(iconsUri) ? ` ${new URL(iconsUri).origin}` : '';
-  return {
-    'content-security-policy': [
-      "default-src 'none'",
-      "script-src 'self'",
-      "style-src 'self'",
-      `img-src 'self' data:${icons}`,
-      "connect-src 'self'",
-      "manifest-src 'self'",
-      "form-action 'self'",
-      "base-uri 'none'",
-      "frame-ancestors 'none'",
-      "require-trusted-types-for 'script'",
-      "trusted-types 'none'",
-    ].join('; '),
-    'x-content-type-options': 'nosniff',
-    'referrer-policy': 'same-origin',
-    'cross-origin-opener-policy': 'same-origin',
-  };
 }
 
 function pageNumber(text: unknown): number {

@@ -6,6 +6,7 @@ import { isDigest } from '../../registry/digest.ts';
 import { isRepositoryName, isTag } from '../../registry/reference.ts';
 import { RegistryError } from '../../registry/registry-error.ts';
 import { letWait } from '../let-wait.ts';
+import { logOf } from '../request-ids.ts';
 import { DistributionError, RegistryTooSlow, RegistryUnavailable, RequestAborted } from '../server-error.ts';
 
 const YEAR_IN_SECONDS = 31_536_000;
@@ -102,7 +103,7 @@ export class RegistryProxy {
     try {
       return await ask(ended.signal);
     } catch (error) {
-      if (error === tooSlow) request.log.warn({ url: request.url }, `the registry did not answer within ${timeout / 1000} s`);
+      if (error === tooSlow) logOf(request).warn({ url: request.url }, `the registry did not answer within ${timeout / 1000} s`);
       if (!(error instanceof RegistryError)) throw error;
       throw this.#unavailable(request, error.message, error);
     } finally {
@@ -115,7 +116,7 @@ export class RegistryProxy {
   #refusal(request: FastifyRequest, reply: FastifyReply, { status, headers, where }: HttpResponse, absent: DistributionError): Error {
     if (status === 404) return absent;
     if (status === 401 || status === 403) {
-      request.log.warn({ url: request.url }, `${where}: answered ${status}; the registry may need another login in registries.URL.username and password`);
+      logOf(request).warn({ url: request.url }, `${where}: answered ${status}; the registry may need another login in registries.URL.username and password`);
       return new DistributionError(403, 'DENIED', 'The registry behind this server does not show this to the server. Its log says more.');
     }
     if (status === 416) {
@@ -132,7 +133,7 @@ export class RegistryProxy {
   }
 
   #unavailable(request: FastifyRequest, message: string, cause?: unknown): Error {
-    request.log.warn({ url: request.url }, `the registry could not be read for a client: ${message}`);
+    logOf(request).warn({ url: request.url }, `the registry could not be read for a client: ${message}`);
     return new RegistryUnavailable({ cause });
   }
 }

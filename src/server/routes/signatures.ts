@@ -4,6 +4,8 @@ import { ContainedFolder } from '../../registry/layout/contained-folder.ts';
 import { isRepositoryName } from '../../registry/reference.ts';
 import { RegistryError } from '../../registry/registry-error.ts';
 import { entityTagOf, isFresh } from '../entity-tag.ts';
+import { NO_PAGE } from '../plugins/security-headers.ts';
+import { logOf } from '../request-ids.ts';
 import { NotFound } from '../server-error.ts';
 
 /** Bytes; one has a few hundred. */
@@ -22,13 +24,13 @@ export function signatureRoutes(app: FastifyInstance, folders: Readonly<Record<s
       if (!isRepositoryName(PATH.exec(asked)?.groups?.['repository'])) throw new NotFound(`A signature is at /${index}/signatures/REPOSITORY@sha256=HEX/signature-NUMBER.`);
       const signature = await folder.read(asked, MAX_SIGNATURE).catch((error: unknown) => {
         if (!(error instanceof RegistryError)) throw error;
-        if (error.code !== 'not-found') request.log.warn({ index }, `a signature cannot be served: ${error.message}`);
+        if (error.code !== 'not-found') logOf(request).warn({ index }, `a signature cannot be served: ${error.message}`);
         throw new NotFound('There is no such signature here.');
       });
       const etag = entityTagOf(signature);
       reply.headers({ etag, 'cache-control': `public, max-age=${MAX_AGE}` });
       if (isFresh(request.headers, etag)) return reply.code(304).send();
-      return reply.headers({ 'content-type': 'application/octet-stream', 'x-content-type-options': 'nosniff' }).send(signature);
+      return reply.headers({ 'content-type': 'application/octet-stream', ...NO_PAGE }).send(signature);
     });
   }
 }

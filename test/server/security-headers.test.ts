@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { test } from 'node:test';
+import { iconPath } from '../../src/indexing/icon-path.ts';
+import { digestOf } from '../../src/registry/digest.ts';
+import { named, TestState } from '../indexing/test-state.ts';
+import { randomIcon } from '../sources/random-images.ts';
+import { TestServer } from './test-server.ts';
+
+const ICON = randomIcon('icon', 300);
+
+test('browsers are told what they may do with an answer', async (t) => {
+  const state = await TestState.open(t);
+  state.registry.pushImage('apps/clock', 'latest', named('clock', { 'org.flatpak.ref': 'app/org.example.Clock/x86_64/stable' }));
+  const server = await TestServer.create(t, state, {
+    iconsUri: 'https://icons.example.org/icons/',
+    publication: { baseUrl: undefined, indexes: [{ name: 'apps', title: 'Apps', signatures: false }] },
+  });
+  await server.rebuild();
+  const icon = iconPath(digestOf(ICON));
+  await mkdir(dirname(state.path('icons', icon)), { recursive: true });
+  await writeFile(state.path('icons', icon), ICON);
+
+  await t.test('the page runs and shows nothing but what is its own', async () => {
+    for (const path of ['/', '/page/main.js', '/page/page.css']) {
+      const { statusCode, headers } = await server.app.inject(path);
+      assert.equal(statusCode, 200);
+      assert.equal(
+        headers['content-security-policy'],
+        "default-src 'none';frame-ancestors 'none';script-src 'self';style-src 'self';img-src 'self' data: https://icons.example.org;connect-src 'self';manifest-src 'self';form-action 'self';base-uri 'none';require-trusted-types-for 'script';trusted-types 'none'",
+      );
+      assert.deepEqual([headers['x-content-type-options'], headers['referrer-policy'], headers['x-frame-options'], headers['cross-origin-opener-policy'], headers['cross-origin-resource-policy']], ['nosniff', 'no-referrer', 'DENY', 'same-origin', 'same-origin'], path);
+    }
+  });
+
+  await t.test('what else a person may look at is no page, and is shown in none', async () => {
+    for (const path of ['/status', '/api/apps', '/api/apps/org.example.Clock', '/openapi.json', '/apps.flatpakrepo', '/apps/org.example.Clock.flatpakref', '/healthz', '/reindex', '/none', '/index/none.json', '/%zz']) {
+      const { headers } = await server.app.inject(path);
+      assert.match(String(headers['content-security-policy']), /^default-src 'none'; ?frame-ancestors 'none'/, path);
+      assert.equal(headers['x-content-type-options'], 'nosniff', path);
+    }
+  });
+
+  await t.test('indexes and icons are what they say, and other pages may show them', async () => {
+    for (const path of ['/index/static', '/index/static', '/index/static?tag=latest', '/index/apps-file.json', `/icons/${icon}`]) {
+      const { statusCode, headers } = await server.app.inject(path);
+      assert.equal(statusCode, 200);
+      assert.equal(headers['x-content-type-options'], 'nosniff', path);
+      assert.equal(headers['cross-origin-resource-policy'], undefined, path);
+    }
+  });
+
+  await t.test('without TLS, nothing asks for it', async () => {
+    for (const path of ['/', '/status', '/index/static']) assert.equal((await server.app.inject(path)).headers['strict-transport-security'], undefined);
+  });
+});
