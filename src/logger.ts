@@ -3,6 +3,12 @@ import type { Logger } from 'pino';
 import pino from 'pino';
 
 const STANDARD_ERROR = 2;
+/** What is never written, wherever it is in a line; as headers and the configuration spell it. */
+const SECRETS = ['authorization', 'proxy-authorization', 'cookie', 'set-cookie', 'password', 'passcode', 'token', 'admin_token', 'adminToken', 'events_token', 'eventsToken'];
+/** What is written without the login that may be in it. */
+const URLS = ['url', 'urls[*]'];
+/** How deep they are looked for. */
+const DEPTHS = ['', '*.', '*.*.', '*.*.*.'];
 
 export interface LoggerOptions {
   /** Debug messages too. */
@@ -19,9 +25,20 @@ export async function createLogger({ verbose, level, terminal }: LoggerOptions):
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
-    redact: ['req.headers.authorization', '*.password', '*.token'],
+    redact: { paths: secretPaths(), censor },
   };
   if (!terminal) return pino(options, pino.destination({ dest: STANDARD_ERROR, sync: true }));
   const { default: pretty } = await import('pino-pretty');
   return pino(options, pretty({ destination: STANDARD_ERROR, sync: true, colorize: true, singleLine: true, ignore: 'pid,hostname' }));
+}
+
+/** In the language of pino's `redact`. */
+function secretPaths(): string[] {
+  const at = (depth: string, name: string): string => (name.includes('-') ? `${depth.slice(0, -1)}["${name}"]` : depth + name);
+  return DEPTHS.flatMap((depth) => [...SECRETS, ...URLS].map((name) => at(depth, name)));
+}
+
+function censor(value: unknown, path: string[]): unknown {
+  if (SECRETS.includes(path.at(-1) ?? '')) return '[secret]';
+  return typeof value === 'string' ? value.replace(/\/\/[^/@]*@/g, '//') : value;
 }

@@ -7,12 +7,14 @@ import type { TLSSocket } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import { Http2Sessions } from './http2-sessions.ts';
 import type { KeyPair } from './key-pair.ts';
+import { REQUEST_ID } from './request-ids.ts';
 import { SlowReaders } from './slow-readers.ts';
 
 /** Whoever takes longer to send a request, or takes nothing of an answer for so long, is cut off; in milliseconds. */
 const PATIENCE = 30_000;
 /** How often it is looked for those, in a {@link PATIENCE}. */
 const CHECKS = 6;
+const DEBUG: ReadonlySet<string> = new Set(['debug', 'trace']);
 /** All that clients may take it for (RFC 6761, section 6.3). */
 const LOCALHOST: readonly string[] = ['127.0.0.1', '::1'];
 const WITHOUT_IPV6: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT']);
@@ -48,6 +50,8 @@ export interface Address {
 /** An app, and the requests that it has not answered to their end. */
 interface Answering {
   readonly app: FastifyInstance;
+  /** Each answer is logged. */
+  readonly debug: boolean;
   requests: number;
   /** Called when there are none, once it is followed by another app. */
   ended?: () => void;
@@ -73,7 +77,7 @@ export class Front {
   constructor(app: FastifyInstance, options: FrontOptions = {}) {
     const { patience = PATIENCE, keptAlive = KEPT_ALIVE } = options;
     this.#options = options;
-    this.#answering = { app, requests: 0 };
+    this.#answering = answeringOf(app);
     this.#slowReaders = new SlowReaders(patience);
     this.#sessions = new Http2Sessions({ patience, keptAlive });
     this.#checking = setInterval(() => this.#check(), patience / CHECKS).unref();
@@ -103,7 +107,7 @@ export class Front {
    */
   async use(app: FastifyInstance): Promise<void> {
     const before = this.#answering;
-    this.#answering = { app, requests: 0 };
+    this.#answering = answeringOf(app);
     if (before.requests > 0) await new Promise<void>((resolve) => (before.ended = resolve));
   }
 
@@ -186,6 +190,7 @@ export class Front {
 
   #answer(request: http.IncomingMessage, response: http.ServerResponse): void {
     const answering = this.#answering;
+    if (answering.debug) logAnswer(answering.app.log, request, response);
     if (request.headers.host === undefined && request.httpVersion === '1.1') {
       refuse(response);
       return;
@@ -199,6 +204,18 @@ export class Front {
     });
     answering.app.routing(request, response);
   }
+}
+
+function answeringOf(app: FastifyInstance): Answering {
+  return { app, debug: DEBUG.has(app.log.level), requests: 0 };
+}
+
+function logAnswer(log: FastifyInstance['log'], { method, url, httpVersion, socket: { remoteAddress } }: http.IncomingMessage, response: http.ServerResponse): void {
+  const started = performance.now();
+  response.once('close', () => {
+    const { statusCode: status, writableFinished } = response;
+    log.debug({ request: response.getHeader(REQUEST_ID), method, url, httpVersion, address: remoteAddress, status, seconds: (performance.now() - started) / 1000 }, writableFinished ? 'answered' : 'not answered to the end');
+  });
 }
 
 async function listenAt(server: Server, address: Address): Promise<number> {

@@ -209,6 +209,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     let running: RegistryRebuild = this.#keep({ ...queued, dueAt: undefined, state: 'running', startedAt: Date.now() });
     lane.running = running;
     this.emit('started', running);
+    this.#options.logger.debug({ rebuild: id, registry, reasons: running.reasons, scope: describeScope(scope) }, `rebuilding what is made from ${registry}`);
     const onProgress = (progress: RebuildProgress): void => {
       if (lane.running?.id !== id) return;
       running = this.#keep({ ...running, progress });

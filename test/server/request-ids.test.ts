@@ -12,7 +12,7 @@ test('each request has a name, told with the answer, and with what the log says 
   for (const id of ids) assert.match(String(id), /^[\w-]{8}-[0-9a-z]+$/);
 
   const answer = await server.app.inject({ method: 'POST', url: '/events', headers: bearer(EVENTS_TOKEN), payload: 'no JSON' });
-  const [line] = server.log.filter(({ msg }) => msg === 'a notification could not be understood');
+  const line = server.log.find(({ msg }) => msg === 'a notification could not be understood');
   assert.equal(line?.['request'], answer.headers['x-request-id']);
 });
 
@@ -21,4 +21,13 @@ test('what stands before the server may name a request, if it is trusted, and no
   const named = async (id: string): Promise<string> => String((await server.app.inject({ url: PATH, headers: { 'x-request-id': id } })).headers['x-request-id']);
   assert.equal(await named('7f3c.a:1/b+c=@d_e-f'), '7f3c.a:1/b+c=@d_e-f');
   for (const id of ['', 'a b', '"', 'x'.repeat(129), 'ä']) assert.match(await named(id), /^[\w-]{8}-[0-9a-z]+$/);
+});
+
+test('with the log at its most talkative, each answer is a line', async (t) => {
+  const server = await TestServer.create(t, await TestState.open(t));
+  const port = await server.listen();
+  const line = server.logged(/^answered$/);
+  const answer = await fetch(`http://127.0.0.1:${port}${PATH}?x=y`);
+  await answer.text();
+  assert.partialDeepStrictEqual(await line, { level: 20, method: 'GET', url: '/status?x=y', status: 200, request: answer.headers.get('x-request-id') });
 });

@@ -24,7 +24,7 @@ interface Run extends RunOptions {
 /** A queue over REGISTRIES, and the rebuilds that it runs, one after another. */
 function startQueue(t: TestContext, registries: ReadonlyMap<string, readonly string[]> = REGISTRIES) {
   const lines: Record<string, unknown>[] = [];
-  const logger = pino({ level: 'debug' }, { write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) });
+  const logger = pino({ level: 'info' }, { write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) });
   const started: Run[] = [];
   const waiting: ((run: Run) => void)[] = [];
   const queue = new RebuildQueue({
