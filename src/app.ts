@@ -1,15 +1,15 @@
 /** The program as it serves: takes the state and the address, and follows its configuration. */
 import type { Logger } from 'pino';
-import type { Registry as Figures } from 'prom-client';
 import { StateLock } from './catalog/state-lock.ts';
 import type { Config } from './config/config.ts';
 import { ConfigError } from './config/config-error.ts';
 import { keptUntilRestart } from './config/kept-until-restart.ts';
 import { proxyWarnings } from './config/proxied-registry.ts';
+import { RequestCounts } from './registry/http/transport/request-counts.ts';
+import { Figures } from './server/figures.ts';
 import { Front } from './server/front.ts';
 import { KeyPairWatch, readKeyPair, type KeyPair } from './server/key-pair.ts';
 import type { PublishedIndex } from './server/published-index.ts';
-import { collectProcessFigures } from './server/routes/metrics.ts';
 import { GRACE, Service, type ServiceOptions } from './service.ts';
 import { ServingThreads } from './threads/serving-threads.ts';
 
@@ -49,7 +49,9 @@ interface Parts {
   readonly logger: Logger;
   readonly lock: StateLock;
   readonly startedAt: number;
-  readonly processFigures: Figures;
+  readonly figures: Figures;
+  /** Of what this thread asks registries for its clients. */
+  readonly requests: RequestCounts;
   readonly threads: ServingThreads;
   /** What answers now. */
   readonly current: { service?: Service };
@@ -81,7 +83,10 @@ class RunningApp implements App {
     const tls = files && (await readKeyPair(files));
     warn(config, logger);
     const threads = new ServingThreads({ count: workers - 1, logger });
-    const parts: Parts = { logger, lock, startedAt, processFigures: collectProcessFigures(), threads, current: {} };
+    const requests = new RequestCounts();
+    const figures = new Figures(() => requests.take());
+    figures.collectProcess();
+    const parts: Parts = { logger, lock, startedAt, figures, requests, threads, current: {} };
     const service = await openService(config, parts);
     parts.current.service = service;
     const front = new Front(service.app, { tls });
@@ -201,11 +206,11 @@ class RunningApp implements App {
   }
 }
 
-function openService(config: Config, { logger, startedAt, processFigures, threads, current }: Parts): Promise<Service> {
+function openService(config: Config, { logger, startedAt, figures, requests, threads, current }: Parts): Promise<Service> {
   const onServed: ServiceOptions['onServed'] = async (service, snapshot) => {
     if (service === current.service) await threads.use(snapshot);
   };
-  return Service.open({ config, logger, startedAt, processFigures, onServed });
+  return Service.open({ config, logger, startedAt, figures, requests, otherThreads: () => threads.counts(), onServed });
 }
 
 function warn(config: Config, logger: Logger): void {

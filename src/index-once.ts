@@ -19,7 +19,7 @@ const LOG_INTERVAL = 10_000;
 export async function indexOnce(config: Config, logger: Logger, thread: Worker): Promise<boolean> {
   const lock = StateLock.acquire(config.stateDir);
   try {
-    const builder = new Builder(buildOptions(config), { onPublished: ignore, onWarning: (message) => logger.warn(message), onExit: ignore }, thread);
+    const builder = new Builder(buildOptions(config), { onPublished: ignore, onRequests: ignore, onWarning: (message) => logger.warn(message), onExit: ignore }, thread);
     try {
       const progress = process.stderr.isTTY ? await ProgressBar.start() : new ProgressLog(logger);
       const results = await Promise.all(

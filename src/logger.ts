@@ -34,8 +34,7 @@ export async function createLogger({ verbose, level, terminal }: LoggerOptions):
 
 /** In the language of pino's `redact`. */
 function secretPaths(): string[] {
-  const at = (depth: string, name: string): string => (name.includes('-') ? `${depth.slice(0, -1)}["${name}"]` : depth + name);
-  return DEPTHS.flatMap((depth) => [...SECRETS, ...URLS].map((name) => at(depth, name)));
+  return DEPTHS.flatMap((depth) => [...SECRETS, ...URLS].map((name) => (name.includes('-') ? `${depth.slice(0, -1)}["${name}"]` : depth + name)));
 }
 
 function censor(value: unknown, path: string[]): unknown {

@@ -5,6 +5,7 @@ import { proxiedRegistry } from './config/proxied-registry.ts';
 import { wantedBy } from './indexing/globs.ts';
 import type { IndexDefinition } from './indexing/index-definition.ts';
 import type { RegistryOptions } from './registry/create-registry-source.ts';
+import type { RequestCounts } from './registry/http/transport/request-counts.ts';
 import { LayoutRegistrySource } from './registry/layout/layout-registry-source.ts';
 import { LAYOUTS } from './registry/registry-id.ts';
 import type { PullSource } from './server/routes/distribution.ts';
@@ -45,10 +46,12 @@ export function pullOptions(config: Config): PullOptions {
   };
 }
 
-export async function openPulls({ layouts, proxied }: PullOptions): Promise<Pulls> {
+/** @param requests told which registry is asked */
+export async function openPulls({ layouts, proxied }: PullOptions, requests: RequestCounts): Promise<Pulls> {
   const pullSources = layouts.map((folder) => new LayoutRegistrySource(folder));
   if (proxied === undefined) return { pullSources, registryProxy: undefined, close: () => Promise.resolve() };
   const { registry, passRedirects, indexes } = proxied;
+  requests.know([registry.id]);
   // A client of HTTP is large, and not every server needs one.
   const { createPuller } = await import('./registry/create-registry-source.ts');
   const puller = createPuller(registry, passRedirects);

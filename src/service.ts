@@ -1,7 +1,6 @@
 /** All that one configuration makes: the indexes, what answers for them, what builds them, and what says when. */
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import type { Registry as Figures } from 'prom-client';
 import { buildOptions } from './build-options.ts';
 import { snapshotsDir } from './build.ts';
 import type { BusConfig, Config } from './config/config.ts';
@@ -10,10 +9,13 @@ import { snapshotPath } from './indexing/indexer.ts';
 import { Snapshot } from './indexing/snapshot/snapshot.ts';
 import { publication } from './publication.ts';
 import { openPulls, pullOptions, type Pulls } from './pulls.ts';
+import type { RequestCounts } from './registry/http/transport/request-counts.ts';
 import type { AnswerQuery } from './server/answers.ts';
 import { Answers } from './server/answers.ts';
+import type { Figures } from './server/figures.ts';
 import { PublishedIndex } from './server/published-index.ts';
 import { createServer } from './server/server.ts';
+import type { Counts } from './server/thread-figures.ts';
 import { Builder } from './threads/builder.ts';
 import { Querier } from './threads/querier.ts';
 import type { ServeOptions } from './threads/serving-threads.ts';
@@ -31,7 +33,11 @@ export interface ServiceOptions {
   readonly logger: Logger;
   /** Of the process, in milliseconds since the epoch. */
   readonly startedAt: number;
-  readonly processFigures: Figures;
+  readonly figures: Figures;
+  /** Told which registry this thread asks. */
+  readonly requests: RequestCounts;
+  /** What other threads that serve have counted. */
+  readonly otherThreads: () => Promise<readonly Counts[]>;
   /** The service serves a snapshot, in this thread, from now on. */
   readonly onServed: (service: Service, snapshot: Snapshot) => Promise<void>;
 }
@@ -74,6 +80,7 @@ export class Service {
     this.answer = config.server.workers === 1 ? this.#querier.answer : new Answers({ answer: this.#querier.answer }).answer;
     this.#builder = new Builder(buildOptions(config), {
       onPublished: (index) => this.#load(index),
+      onRequests: (counts) => options.figures.addRegistryRequests(counts),
       onWarning: (message) => logger.warn(message),
       onExit: (error) => logger.error({ err: error }, 'the build thread ended; the next rebuild starts another'),
     });
@@ -109,6 +116,11 @@ export class Service {
   /** What answers here. */
   get app(): FastifyInstance {
     return this.#ready().app;
+  }
+
+  /** The rebuilds as they happen. */
+  get rebuilds(): RebuildQueue {
+    return this.#queue;
   }
 
   /** How further threads answer. */
@@ -174,13 +186,13 @@ export class Service {
   }
 
   async #open(): Promise<void> {
-    const { config, logger, startedAt, processFigures } = this.#options;
+    const { config, logger, startedAt, figures, requests, otherThreads } = this.#options;
     const { indexes, server: serverConfig } = config;
     await this.loadSnapshots();
 
     const wanted = indexes.map(wantedBy);
     const pulling = pullOptions(config);
-    const pulls = await openPulls(pulling);
+    const pulls = await openPulls(pulling, requests);
     const common = {
       trustProxy: serverConfig.trustProxy,
       tls: serverConfig.tls !== undefined,
@@ -219,8 +231,8 @@ export class Service {
         bus: () => this.#bus?.status(),
       },
       rebuildEvents: this.#queue,
-      registryRequests: () => this.#builder.registryRequests(),
-      processFigures,
+      figures,
+      otherThreads,
     });
     this.#opened = {
       app,
@@ -241,6 +253,7 @@ export class Service {
       ...(clientCert !== undefined && { certFile: clientCert }),
       ...(clientKey !== undefined && { keyFile: clientKey }),
       firstConnectionTriggers: true,
+      counts: this.#options.figures.bus,
       onTrigger: (reason) => void this.#queue.request({ reason, scope: { kind: 'everything' } }),
       logger: this.#options.logger,
     });

@@ -32,12 +32,20 @@ export interface Answer {
 /** Works out an answer, off this thread; `'whole'` if it is all that the snapshot asked holds. */
 export type AnswerQuery = (question: Question) => Promise<Answer | 'whole'>;
 
+/** How many questions were answered by what was kept, and how many were not. */
+export interface QueryCounts {
+  hits: number;
+  misses: number;
+}
+
 export interface AnswersOptions {
   readonly answer: AnswerQuery;
   /** Bytes to keep; {@link MAX_ANSWER_BYTES} unless given. */
   readonly maxBytes?: number;
   /** Answers being worked out at the same time, more are refused; {@link MAX_WAITING_ANSWERS} unless given. */
   readonly maxWaiting?: number;
+  /** Counted up. */
+  readonly counts?: QueryCounts;
 }
 
 export const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
@@ -50,21 +58,16 @@ export class Answers {
   readonly #maxWaiting: number;
   readonly #kept: LRUCache<string, Answer | 'whole'>;
   readonly #waiting = new Map<string, Promise<Answer | 'whole'>>();
-  #hits = 0;
-  #misses = 0;
+  readonly #counts: QueryCounts;
 
-  constructor({ answer, maxBytes = MAX_ANSWER_BYTES, maxWaiting = MAX_WAITING_ANSWERS }: AnswersOptions) {
+  constructor({ answer, maxBytes = MAX_ANSWER_BYTES, maxWaiting = MAX_WAITING_ANSWERS, counts = { hits: 0, misses: 0 } }: AnswersOptions) {
     this.#answer = answer;
     this.#maxWaiting = maxWaiting;
+    this.#counts = counts;
     this.#kept = new LRUCache({
       maxSize: maxBytes,
       sizeCalculation: (answered, key) => OVERHEAD + 2 * key.length + (answered === 'whole' ? 0 : answered.body.length),
     });
-  }
-
-  /** How many questions were answered by what was kept, and how many were not. */
-  counts(): { readonly hits: number; readonly misses: number } {
-    return { hits: this.#hits, misses: this.#misses };
   }
 
   /**
@@ -75,10 +78,10 @@ export class Answers {
     const key = `${question.index} ${question.snapshot} ${question.encoding} ${question.view === undefined ? question.query.canonical : viewKey(question.view)}`;
     const kept = this.#kept.get(key);
     if (kept !== undefined) {
-      this.#hits++;
+      this.#counts.hits++;
       return kept;
     }
-    this.#misses++;
+    this.#counts.misses++;
     let waiting = this.#waiting.get(key);
     if (waiting === undefined) {
       if (this.#waiting.size >= this.#maxWaiting) throw new TooBusy();

@@ -31,3 +31,15 @@ export class RequestFigures {
     figures.sum += seconds;
   }
 }
+
+/** Adds what was counted in `routes` to `sum`. */
+export function addRoutes(sum: Map<string, RouteFigures>, routes: ReadonlyMap<string, RouteFigures>): void {
+  for (const [route, figures] of routes) {
+    const before = sum.get(route);
+    sum.set(route, {
+      answers: Array.from(figures.answers).reduce((answers, [answer, count]) => answers.set(answer, count + (answers.get(answer) ?? 0)), new Map(before?.answers)),
+      durations: figures.durations.map((count, place) => count + (before?.durations[place] ?? 0)),
+      sum: figures.sum + (before?.sum ?? 0),
+    });
+  }
+}

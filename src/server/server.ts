@@ -9,15 +9,15 @@ import { AppViews } from './app-views.ts';
 import { allow, supportAllMethods } from './plugins/allow.ts';
 import { errors, sendError } from './plugins/errors.ts';
 import { securityHeaders } from './plugins/security-headers.ts';
+import type { Figures } from './figures.ts';
 import type { Publication } from './public-index.ts';
 import type { PublishedIndex } from './published-index.ts';
 import { ReadyAnswers } from './plugins/ready-answers.ts';
-import { RequestFigures } from './request-figures.ts';
 import { nameRequests, requestIds } from './request-ids.ts';
 import { apiRoutes } from './routes/api.ts';
 import type { PullSource } from './routes/distribution.ts';
 import { distributionRoutes } from './routes/distribution.ts';
-import type { EventCounts, EventRoutesOptions } from './routes/events.ts';
+import type { EventRoutesOptions } from './routes/events.ts';
 import { eventRoutes } from './routes/events.ts';
 import { flatpakFileRoutes } from './routes/flatpak-files.ts';
 import type { Forward } from './routes/forward.ts';
@@ -26,7 +26,7 @@ import { healthRoutes } from './routes/health.ts';
 import { iconPrefixes, iconRoutes } from './routes/icons.ts';
 import { indexRoutes } from './routes/indexes.ts';
 import type { MetricsRoutesOptions } from './routes/metrics.ts';
-import { collectProcessFigures, countRequests, metricsRoutes } from './routes/metrics.ts';
+import { countRequests, metricsRoutes } from './routes/metrics.ts';
 import { describeRoutes, openapiRoutes } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
 import type { RegistryProxy } from './routes/registry-proxy.ts';
@@ -37,6 +37,7 @@ import { reindexRoutes } from './routes/reindex.ts';
 import { signatureRoutes } from './routes/signatures.ts';
 import type { StatusRoutesOptions } from './routes/status.ts';
 import { statusRoutes } from './routes/status.ts';
+import type { ThreadFigures } from './thread-figures.ts';
 
 /** Longest part of a path between two slashes, in characters: a digest is 71, a repository's name up to 255. */
 const MAX_PARAM_LENGTH = 512;
@@ -57,6 +58,8 @@ export interface CommonServerOptions {
   readonly registryProxy?: RegistryProxy | undefined;
   /** Folders of signatures, by the index whose images they sign. */
   readonly signatures?: Readonly<Record<string, string>>;
+  /** The rebuilds as they happen, for the page and for figures. Without, neither is told of them. */
+  readonly rebuildEvents?: RebuildEvents;
   /** It is spoken to in HTTPS. */
   readonly tls?: boolean;
   /** What people are shown: the page, and what stands behind it. Without, none of it is served. */
@@ -68,21 +71,22 @@ export interface ServerOptions extends CommonServerOptions {
   readonly reindex: ReindexRoutesOptions;
   readonly events: Omit<EventRoutesOptions, 'counts'>;
   readonly status: Omit<StatusRoutesOptions, 'indexes' | 'events'>;
-  /** The rebuilds as they happen, for the page and for figures. Without, neither is told of them. */
-  readonly rebuildEvents?: RebuildEvents;
-  readonly registryRequests?: MetricsRoutesOptions['registryRequests'];
   /** Of the process, which may have had other servers before. */
-  readonly processFigures?: MetricsRoutesOptions['processFigures'];
+  readonly figures: Figures;
+  /** What other threads that serve have counted. */
+  readonly otherThreads?: MetricsRoutesOptions['otherThreads'];
 }
 
 /** A server that has another one answer what only that can. */
 export interface ForwardingServerOptions extends CommonServerOptions {
   readonly forward: Forward;
+  /** Of the thread, which may have had other servers before. */
+  readonly figures: ThreadFigures;
 }
 
 /** Builds the app, ready to answer; it is a `Front` that listens. */
 export async function createServer(options: ServerOptions | ForwardingServerOptions): Promise<FastifyInstance> {
-  const { indexes, defaultIndex, pullSources, registryProxy, tls = false } = options;
+  const { indexes, defaultIndex, pullSources, registryProxy, rebuildEvents, tls = false } = options;
   const app = fastify({
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -103,12 +107,12 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
   errors(app);
   const allowNoOther = allow(app);
 
-  const answers = new Answers({ answer: options.answer });
+  const { figures } = options;
+  const answers = new Answers({ answer: options.answer, counts: figures.queries });
   const acceptEncoding = new AcceptEncoding();
-  const figures = new RequestFigures();
-  const readyAnswers = new ReadyAnswers(app, { onAnswered: (route, method, status, seconds) => figures.count(route, method, status, seconds) });
+  const readyAnswers = new ReadyAnswers(app, { onAnswered: (route, method, status, seconds) => figures.requests.count(route, method, status, seconds) });
   for (const index of indexes.values()) index.whenReplaced(() => readyAnswers.clear());
-  countRequests(app, figures);
+  countRequests(app, figures.requests);
   if (!('forward' in options)) await describeRoutes(app, options.status.version);
   indexRoutes(app, {
     indexes,
@@ -121,15 +125,15 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
   signatureRoutes(app, options.signatures ?? {});
   if ('forward' in options) forwardRoutes(app, options.forward, MAX_BODY_BYTES);
   else {
-    const { status: { version, bus }, rebuildEvents, registryRequests = () => [], processFigures = collectProcessFigures() } = options;
-    const events: EventCounts = { triggered: 0, ignored: 0, malformed: 0 };
+    const { status: { version, bus }, figures: all, otherThreads = async () => [] } = options;
+    const { events } = all;
     await app.register(async (scope) => {
       await securityHeaders(scope, tls);
       nameRequests(scope);
       openapiRoutes(scope);
       if (rebuildEvents !== undefined) {
-        metricsRoutes(scope, { version, figures, indexes, rebuilds: rebuildEvents, bus, events, answers: () => answers.counts(), registryRequests, processFigures });
-        rebuildEventRoutes(scope, rebuildEvents);
+        all.follow(rebuildEvents);
+        metricsRoutes(scope, { version, figures: all, otherThreads, indexes, bus });
       }
       await scope.register(async (own) => reindexRoutes(own, options.reindex));
       await scope.register(async (own) => eventRoutes(own, { ...options.events, counts: events }));
@@ -148,6 +152,7 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
     await securityHeaders(scope, tls);
     nameRequests(scope);
     healthRoutes(scope, indexes);
+    if (rebuildEvents !== undefined) rebuildEventRoutes(scope, rebuildEvents);
     if (publication === undefined) return;
     apiRoutes(scope, { indexes, defaultIndex, views, acceptEncoding });
     flatpakFileRoutes(scope, { indexes, publication, views });

@@ -15,6 +15,8 @@ export function startBuildThread(): Worker {
 export interface BuilderEvents {
   /** A new snapshot of the index is in place. */
   onPublished(index: string): void;
+  /** Requests that were made to registries since this was last called. */
+  onRequests(counts: readonly RequestCount[]): void;
   onWarning(message: string): void;
   /** The thread ended without having been asked to; the next call starts another. */
   onExit(error: Error): void;
@@ -26,8 +28,6 @@ export class Builder {
   readonly #aside: boolean;
   readonly #events: BuilderEvents;
   readonly #progress = new Map<string, (progress: RebuildProgress) => void>();
-  /** Since the start, by registry and status. */
-  readonly #requests = new Map<string, RequestCount>();
   #calls: Calls<BuildMethods, BuildEvent> | undefined;
 
   /** @param thread one that has been started already, in a process that does nothing else */
@@ -56,11 +56,6 @@ export class Builder {
   /** Says whether the catalog or a registry has the repository; yes if a registry cannot be asked. */
   knowsRepository(name: string): Promise<boolean> {
     return this.#started().call('knowsRepository', [name]);
-  }
-
-  /** Requests to registries so far. */
-  registryRequests(): Iterable<RequestCount> {
-    return this.#requests.values();
   }
 
   /** Closes the catalog and ends the thread. */
@@ -97,10 +92,7 @@ export class Builder {
         this.#progress.get(event.registry)?.(event.progress);
         break;
       case 'requests':
-        for (const { registry, status, count } of event.counts) {
-          const key = `${registry} ${status}`;
-          this.#requests.set(key, { registry, status, count: count + (this.#requests.get(key)?.count ?? 0) });
-        }
+        this.#events.onRequests(event.counts);
         break;
       case 'warning':
         this.#events.onWarning(event.message);

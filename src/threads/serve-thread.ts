@@ -8,12 +8,17 @@ import type { SharedSnapshot } from '../indexing/snapshot/snapshot.ts';
 import { Snapshot } from '../indexing/snapshot/snapshot.ts';
 import type { Pulls } from '../pulls.ts';
 import { openPulls } from '../pulls.ts';
+import { RequestCounts } from '../registry/http/transport/request-counts.ts';
 import { Front } from '../server/front.ts';
 import type { KeyPair } from '../server/key-pair.ts';
 import { PublishedIndex } from '../server/published-index.ts';
 import { TooBusy } from '../server/server-error.ts';
 import { createServer } from '../server/server.ts';
+import { type Counts, ThreadFigures } from '../server/thread-figures.ts';
+import type { RebuildEvents } from '../server/routes/rebuild-events.ts';
+import type { Rebuild } from '../triggers/rebuild.ts';
 import { answerCalls, Calls } from './calls.ts';
+import { RelayedRebuilds, type RebuildNews } from './rebuild-relay.ts';
 import type { Listening, MainMethods, ServeOptions } from './serving-threads.ts';
 
 /** A line of the log, for the thread that writes it. */
@@ -22,24 +27,29 @@ export interface LogEvent {
 }
 
 export interface ServeMethods {
-  /** Answers by these options from now on, from these snapshots to begin with. */
-  answer(signal: AbortSignal, options: ServeOptions, snapshots: readonly SharedSnapshot[]): Promise<void>;
+  /** Answers by these options from now on, from these snapshots to begin with, while these rebuilds run or wait. */
+  answer(signal: AbortSignal, options: ServeOptions, snapshots: readonly SharedSnapshot[], live: readonly Rebuild[]): Promise<void>;
   /** Serves a snapshot from now on. */
   use(signal: AbortSignal, shared: SharedSnapshot): Promise<void>;
   /** Call it after {@link answer}. */
   listen(signal: AbortSignal, listening: Listening): Promise<void>;
+  /** What it has counted since it was started. */
+  counts(signal: AbortSignal): Promise<Counts>;
   /** See {@link Front.secure}. */
   secure(signal: AbortSignal, pair: KeyPair): Promise<void>;
   /** See {@link Front.close}. */
   close(signal: AbortSignal, graceMs: number): Promise<void>;
-  [method: string]: (signal: AbortSignal, ...args: never[]) => Promise<void>;
+  [method: string]: (signal: AbortSignal, ...args: never[]) => Promise<unknown>;
 }
 
 if (parentPort) serve(parentPort, (workerData as { readonly level: string }).level);
 
 function serve(main: MessagePort, level: string): void {
-  const calls = new Calls<MainMethods>(main);
+  const rebuilds = new RelayedRebuilds();
+  const calls = new Calls<MainMethods, RebuildNews>(main, { onEvent: (news) => rebuilds.receive(news) });
   const logger = pino({ level, base: null, timestamp: false }, { write: (line) => log({ line }) });
+  const requests = new RequestCounts();
+  const figures = new ThreadFigures(() => requests.take());
   let current: Answering | undefined;
   let front: Front | undefined;
   /** Settles when the snapshots so far are served: one after the other, so that the last one stays. */
@@ -52,15 +62,18 @@ function serve(main: MessagePort, level: string): void {
   };
 
   const methods: ServeMethods = {
-    answer: (_signal, options, snapshots) =>
-      inTurn(async () => {
-        const next = await Answering.open(options, snapshots, calls, logger);
+    answer: (_signal, options, snapshots, live) => {
+      // At once: what is told of meanwhile is newer.
+      rebuilds.begin(live);
+      return inTurn(async () => {
+        const next = await Answering.open(options, snapshots, calls, logger, { requests, figures, rebuilds });
         const before = current;
         current = next;
         const ended = front?.use(next.app);
         // Not waited for: what is under way may take its time.
         void before?.close(ended).catch((error: unknown) => logger.error({ err: error }, 'what answered before could not be closed'));
-      }),
+      });
+    },
     use: (_signal, shared) => inTurn(async () => current?.use(shared)),
     listen: async (_signal, { host, port, tls, patience }) => {
       if (current === undefined) throw new TypeError('there is nothing that could answer');
@@ -68,6 +81,7 @@ function serve(main: MessagePort, level: string): void {
       await front.listen({ host, port, reusePort: true });
       logger.info(`Another thread serves at port ${port} of ${host}`);
     },
+    counts: async () => figures.counts(),
     secure: async (_signal, pair) => front?.secure(pair),
     close: async (_signal, graceMs) => {
       await front?.close(graceMs);
@@ -75,6 +89,13 @@ function serve(main: MessagePort, level: string): void {
     },
   };
   const log: (event: LogEvent) => void = answerCalls(main, methods);
+}
+
+/** What is there from the start of the thread to its end. */
+interface Lasting {
+  readonly requests: RequestCounts;
+  readonly figures: ThreadFigures;
+  readonly rebuilds: RebuildEvents;
 }
 
 /** What answers by one configuration. */
@@ -89,12 +110,14 @@ class Answering {
     this.#pulls = pulls;
   }
 
-  static async open({ level: _level, indexes: published, pulls: pulling, ...options }: ServeOptions, snapshots: readonly SharedSnapshot[], calls: Calls<MainMethods>, logger: Logger): Promise<Answering> {
+  static async open({ level: _level, indexes: published, pulls: pulling, ...options }: ServeOptions, snapshots: readonly SharedSnapshot[], calls: Calls<MainMethods>, logger: Logger, { requests, figures, rebuilds }: Lasting): Promise<Answering> {
     const indexes = new Map(published.map(({ name, fileName, maxAge }) => [name, new PublishedIndex(name, fileName, maxAge)]));
-    const pulls = await openPulls(pulling);
+    const pulls = await openPulls(pulling, requests);
     const app = await createServer({
       ...options,
       logger,
+      figures,
+      rebuildEvents: rebuilds,
       indexes,
       answer: async (question) => {
         const answer = await calls.call('answer', [question]);

@@ -3,21 +3,24 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Snapshot } from '../indexing/snapshot/snapshot.ts';
 import type { Answer, AnswerQuery, Question } from '../server/answers.ts';
+import type { RebuildEvents } from '../server/routes/rebuild-events.ts';
 import type { Forward, ForwardedRequest } from '../server/routes/forward.ts';
 import { answerForwarded } from '../server/routes/forward.ts';
 import { TooBusy } from '../server/server-error.ts';
 import type { KeyPair } from '../server/key-pair.ts';
 import type { CommonServerOptions } from '../server/server.ts';
+import type { Counts } from '../server/thread-figures.ts';
 import type { PullOptions } from '../pulls.ts';
 import { answerCalls, Calls, unlessEnded } from './calls.ts';
 import type { LogEvent, ServeMethods } from './serve-thread.ts';
+import { liveRebuilds, type RebuildNews, relayRebuilds } from './rebuild-relay.ts';
 import { startThread } from './start-thread.ts';
 
 /** Between the end of a thread that was not asked to end and the start of another, in milliseconds. */
 const PAUSE = 1_000;
 
 /** What a thread serves, in a form that can be cloned. */
-export interface ServeOptions extends Omit<CommonServerOptions, 'logger' | 'indexes' | 'answer' | 'pullSources' | 'registryProxy'> {
+export interface ServeOptions extends Omit<CommonServerOptions, 'logger' | 'indexes' | 'answer' | 'pullSources' | 'registryProxy' | 'rebuildEvents'> {
   /** Of the log. */
   readonly level: string;
   readonly indexes: readonly { readonly name: string; readonly fileName: string; readonly maxAge: number }[];
@@ -53,6 +56,7 @@ export interface Serving {
   readonly app: FastifyInstance;
   readonly answer: AnswerQuery;
   readonly snapshots: readonly Snapshot[];
+  readonly rebuilds: RebuildEvents;
 }
 
 type ServingThread = Calls<ServeMethods, LogEvent>;
@@ -62,6 +66,9 @@ export class ServingThreads {
   readonly #options: ServingThreadsOptions;
   readonly #snapshots = new Map<string, Snapshot>();
   readonly #threads = new Set<ServingThread>();
+  /** What tells each thread of rebuilds. */
+  readonly #tell = new Map<ServingThread, (news: RebuildNews) => void>();
+  #endRelay: () => void = () => undefined;
   readonly #restarts = new Set<NodeJS.Timeout>();
   #listening: Listening | undefined;
   #serving: Serving | undefined;
@@ -90,6 +97,12 @@ export class ServingThreads {
     await Promise.all(Array.from(this.#threads, (thread) => this.#prepare(thread).catch(unlessEnded)));
   }
 
+  /** What each of them has counted; of one that has ended, nothing is known. */
+  async counts(): Promise<readonly Counts[]> {
+    const counts = await Promise.all(Array.from(this.#threads, (thread) => thread.call('counts', []).catch(unlessEnded)));
+    return counts.filter((one) => one !== undefined);
+  }
+
   /** See `Front.secure`; `pair` was used before. */
   async secure(pair: KeyPair): Promise<void> {
     if (this.#listening) this.#listening = { ...this.#listening, tls: pair };
@@ -99,6 +112,7 @@ export class ServingThreads {
   /** Lets requests under way end within `graceMs` milliseconds, and ends the threads. */
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
+    this.#endRelay();
     for (const restart of this.#restarts) clearTimeout(restart);
     await Promise.all(
       Array.from(this.#threads, async (thread) => {
@@ -109,6 +123,10 @@ export class ServingThreads {
   }
 
   #keep(serving: Serving): void {
+    this.#endRelay();
+    this.#endRelay = relayRebuilds(serving.rebuilds, (news) => {
+      for (const tell of this.#tell.values()) tell(news);
+    });
     this.#serving = serving;
     this.#snapshots.clear();
     for (const snapshot of serving.snapshots) this.#snapshots.set(snapshot.footer.index, snapshot);
@@ -116,32 +134,38 @@ export class ServingThreads {
 
   async #prepare(thread: ServingThread): Promise<void> {
     if (this.#serving === undefined) throw new TypeError('there is nothing to serve');
-    await thread.call('answer', [this.#serving.serve, Array.from(this.#snapshots.values(), (snapshot) => snapshot.share())]);
+    await thread.call('answer', [this.#serving.serve, Array.from(this.#snapshots.values(), (snapshot) => snapshot.share()), liveRebuilds(this.#serving.rebuilds)]);
   }
 
   async #start(): Promise<void> {
     const [listening, serving] = [this.#listening, this.#serving];
     if (listening === undefined || serving === undefined) throw new TypeError('there is nothing to serve');
     const worker = startThread('serve-thread', { level: serving.serve.level });
-    answerCalls(worker, this.#methods(serving));
+    const tell = answerCalls(worker, this.#methods(serving));
     let listens = false;
     const thread: ServingThread = new Calls(worker, {
       onEvent: ({ line }) => this.#log(line),
       onExit: (error) => {
-        this.#threads.delete(thread);
+        this.#forget(thread);
         if (listens) this.#restart(error);
       },
     });
     this.#threads.add(thread);
+    this.#tell.set(thread, tell);
     try {
       await this.#prepare(thread);
       await thread.call('listen', [this.#listening ?? listening]);
       listens = true;
     } catch (error) {
-      this.#threads.delete(thread);
+      this.#forget(thread);
       await thread.terminate();
       throw error;
     }
+  }
+
+  #forget(thread: ServingThread): void {
+    this.#threads.delete(thread);
+    this.#tell.delete(thread);
   }
 
   #restart(cause: unknown): void {

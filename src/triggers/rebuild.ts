@@ -41,6 +41,11 @@ export interface RebuildSummary {
   readonly indexes: readonly IndexResult[];
 }
 
+/** Says whether it runs or waits. */
+export function isLive({ state }: Rebuild): boolean {
+  return state === 'queued' || state === 'running';
+}
+
 const MAX_FAILURES = 20;
 
 /** What a history can afford to keep of `result`. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { request } from 'undici';
+import { Agent, request } from 'undici';
 import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
 import { flatpakLabels } from '../sources/flatpak-labels.ts';
 import { LabelRegistry } from '../sources/label-registry.ts';
@@ -25,6 +25,12 @@ for (const workers of [1, 2]) {
       await settled(server.url);
     });
     after(() => resources.disposeAsync());
+
+    /** How often an index was sent. */
+    const answered = async (): Promise<number> => {
+      const { body } = await get(`${server.url}/metrics`);
+      return Number(/^regindexer_http_requests_total\{method="GET",route="\/:index\/index\/static",status="200"\} (\d+)$/m.exec(body.toString())?.[1] ?? 0);
+    };
 
     test('the apps of each index, and all about one', async () => {
       const { body } = await get(`${server.url}/api/apps`);
@@ -52,11 +58,6 @@ for (const workers of [1, 2]) {
       const abort = new AbortController();
       const stream = await request(`${server.url}/api/events`, { signal: abort.signal, headersTimeout: 10_000 });
       assert.equal(stream.headers['content-type'], 'text/event-stream; charset=utf-8');
-      if (workers > 1) {
-        // Where another thread answers, the stream ends, and a browser asks again.
-        await stream.body.dump();
-        return;
-      }
       await reindex(server.url);
       let text = '';
       for await (const chunk of stream.body) {
@@ -87,6 +88,15 @@ for (const workers of [1, 2]) {
       // Whatever path is asked for, there are only so many routes.
       assert.doesNotMatch(figures, /nowhere/);
       for (const [, name] of figures.matchAll(/^# TYPE (regindexer_\w+) counter$/gm)) assert.match(String(name), /_total$/);
+    });
+
+    test('what each thread answers is counted', async () => {
+      const earlier = await answered();
+      // Over a connection of its own each, so that any of the threads may answer.
+      const dispatcher = new Agent({ pipelining: 0 });
+      for (let number = 0; number < 40; number++) await request(`${server.url}/apps/index/static`, { dispatcher }).then(({ body }) => body.dump());
+      await dispatcher.close();
+      assert.equal((await answered()) - earlier, 40);
     });
 
     test('the routes are described by their schemas', async () => {

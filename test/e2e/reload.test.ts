@@ -76,6 +76,12 @@ for (const workers of [1, 2]) {
       });
     };
 
+    /** Rebuilds, and requests for one. */
+    const counted = async (): Promise<readonly number[]> => {
+      const { text: figures } = await ask('/metrics');
+      return [/^regindexer_rebuilds_total\{[^}]*result="success"\} (\d+)$/m, /^regindexer_http_requests_total\{method="POST",route="\/reindex",status="200"\} (\d+)$/m].map((pattern) => Number(pattern.exec(figures)?.[1] ?? 0));
+    };
+
     /** Whom a new connection is shown. */
     const serial = async (): Promise<string> => {
       const { hostname, port } = new URL(server.url);
@@ -133,6 +139,15 @@ for (const workers of [1, 2]) {
       assert.match(await reload(/the configuration cannot be used, and the one before stays in effect/), /server\.tls: .*tls\.crt and .*config\.yaml cannot be used/);
       assert.equal((await ask('/index/static')).status, 200);
       assert.equal((await ask('/reindex?wait=true', { method: 'POST', headers: { authorization: `Bearer ${TOKEN}` } })).status, 200, 'it goes on to build');
+    });
+
+    test('what is counted goes on', async () => {
+      const [rebuilds = 0, asked = 0] = await counted();
+      assert.ok(rebuilds > 0 && asked > 0);
+      await write(tls);
+      await reload(/"the configuration was read again, and is in effect"/);
+      assert.equal((await counted())[1], asked);
+      await eventually(async () => assert.ok(((await counted())[0] ?? 0) > rebuilds));
     });
 
     test('what cannot change while it runs is named', async () => {

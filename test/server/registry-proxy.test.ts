@@ -8,6 +8,7 @@ import { suite, test, type TestContext } from 'node:test';
 import { openPulls, type PullOptions } from '../../src/pulls.ts';
 import type { RegistryOptions } from '../../src/registry/create-registry-source.ts';
 import { digestOf } from '../../src/registry/digest.ts';
+import { RequestCounts } from '../../src/registry/http/transport/request-counts.ts';
 import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
 import { defineIndex, TestState } from '../indexing/test-state.ts';
 import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
@@ -27,6 +28,8 @@ interface Setup {
   readonly registry: Played;
   /** The headers of the requests that the registry has got. */
   readonly got: readonly IncomingHttpHeaders[];
+  /** What was asked of the registry. */
+  readonly counts: RequestCounts;
 }
 
 interface Options {
@@ -44,10 +47,14 @@ async function serve(t: TestContext, answer: Answer, { registry: its = {}, passR
     answer(request, response);
   });
   const options: RegistryOptions = { id: registry.url, concurrency: 4, timeout: 5000, userAgent: 'regindexer/test', credentials: LOGIN, ...its };
-  const pulls = await openPulls({ layouts, proxied: { registry: options, passRedirects, indexes: indexes.map((index) => defineIndex({ registry: registry.url, ...index })) } });
+  const counts = new RequestCounts();
+  const pulls = await openPulls({ layouts, proxied: { registry: options, passRedirects, indexes: indexes.map((index) => defineIndex({ registry: registry.url, ...index })) } }, counts);
   const server = await TestServer.create(t, await TestState.open(t), { ...pulls });
-  t.after(() => pulls.close());
-  return { server, registry, got };
+  t.after(async () => {
+    await pulls.close();
+    counts[Symbol.dispose]();
+  });
+  return { server, registry, got, counts };
 }
 
 /** As docker-registry answers for a blob. */
@@ -304,3 +311,10 @@ async function download(port: number): Promise<IncomingMessage> {
   const [answer] = (await once(get({ port, path: BLOB_PATH, agent: false }), 'response')) as [IncomingMessage];
   return answer;
 }
+
+test('what is asked of the registry for clients is counted', async (t) => {
+  const { server, registry, counts } = await serve(t, sendBlob);
+  await server.app.inject(BLOB_PATH);
+  await server.app.inject({ url: BLOB_PATH, headers: { range: 'bytes=0-1' } });
+  assert.deepEqual(counts.take(), [{ registry: registry.url, status: '200', count: 1 }, { registry: registry.url, status: '206', count: 1 }]);
+});

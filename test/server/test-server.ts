@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { pino } from 'pino';
 import { Snapshot } from '../../src/indexing/snapshot/snapshot.ts';
 import type { AnswerQuery } from '../../src/server/answers.ts';
+import { Figures } from '../../src/server/figures.ts';
 import { Front, type FrontOptions } from '../../src/server/front.ts';
 import { PublishedIndex } from '../../src/server/published-index.ts';
 import type { ServerOptions } from '../../src/server/server.ts';
@@ -98,6 +99,7 @@ export class TestServer {
         request: (request) => queue.request(request),
         wants: options.wants ?? (() => true),
       },
+      figures: new Figures(),
       status: { version: '1.2.3', startedAt: 0, registryOf: () => state.registry.id, rebuilds: () => queue.recent(), bus: () => undefined },
     });
     const front = new Front(app, options);

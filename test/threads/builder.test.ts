@@ -36,7 +36,7 @@ async function setUp(t: TestContext): Promise<Setup> {
       registries: [{ id: registry, concurrency: 4, timeout: 1000 }],
       definitions: [defineIndex({ registry })],
     },
-    { onPublished: (index) => published.push(index), onWarning: (message) => warnings.push(message), onExit: (error) => exits.push(error) },
+    { onPublished: (index) => published.push(index), onRequests: () => undefined, onWarning: (message) => warnings.push(message), onExit: (error) => exits.push(error) },
   );
   t.after(async () => {
     await builder.close();

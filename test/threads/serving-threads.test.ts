@@ -34,7 +34,7 @@ async function setUp(t: TestContext, { count = 1, memoryLimit }: { count?: numbe
   const port = await freePort();
   const listen = () =>
     threads.listen({ host: '127.0.0.1', port }, {
-      app: server.app, answer, snapshots,
+      app: server.app, answer, snapshots, rebuilds: server.queue,
       serve: { level: 'trace', trustProxy: false, defaultIndex: 'apps', indexes: [{ name: 'apps', fileName: 'apps-file', maxAge: 60 }], iconsDir: state.path('icons'), iconsUri: 'icons/', pulls: { layouts: [SAMPLE_IMAGES] } },
     });
   const dispatcher = new Agent({ pipelining: 0 });
@@ -48,7 +48,7 @@ async function setUp(t: TestContext, { count = 1, memoryLimit }: { count?: numbe
     const { statusCode, headers, body } = await request(`http://127.0.0.1:${port}${path}`, { dispatcher, ...options });
     return { statusCode, headers, body: Buffer.from(await body.arrayBuffer()) };
   };
-  return { state, server, threads, log, logged, publish, listen, ask };
+  return { state, server, threads, log, logged, publish, listen, ask, url: `http://127.0.0.1:${port}` };
 }
 
 test('a thread answers as the first one does', async (t) => {
@@ -166,4 +166,22 @@ test('with none of them nothing is started', async (t) => {
   assert.equal(started, 0);
   await assert.rejects(ask('/healthz'), { code: 'ECONNREFUSED' });
   await threads.close(0);
+});
+
+test('a thread tells of rebuilds as they happen', async (t) => {
+  const { state, server, publish, listen, url } = await setUp(t);
+  await publish();
+  await listen();
+  const held = state.registry.hold({ method: 'repositories' });
+  const { id } = server.queue.request({ reason: 'test', scope: { kind: 'everything' } });
+  await held.reached;
+  const { body } = await request(`${url}/api/events`);
+  let text = '';
+  for await (const chunk of body) {
+    text += String(chunk);
+    // It begins with what is under way.
+    if (text.includes('"state":"running"')) held.release();
+    if (text.includes('"state":"done"')) break;
+  }
+  assert.match(text, new RegExp(`^retry: \\d+\n\nevent: rebuild\ndata: \\{"id":"${id}"`));
 });

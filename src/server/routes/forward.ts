@@ -4,9 +4,8 @@ import { errorCodes } from 'fastify';
 import { letWait } from '../let-wait.ts';
 import { RequestAborted, Stopping } from '../server-error.ts';
 
-const EVENT_STREAM = '/api/events';
 /** What these need is in one thread. */
-const FORWARDED = ['/status', '/reindex', '/reindex/*', '/events', '/metrics', '/openapi.json', EVENT_STREAM];
+const FORWARDED = ['/status', '/reindex', '/reindex/*', '/events', '/metrics', '/openapi.json'];
 /** Headers that concern a connection alone (RFC 9110, section 7.6.1), and what is counted anew. */
 const OF_THE_CONNECTION = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'http2-settings', 'content-length', 'expect']);
 
@@ -36,8 +35,7 @@ export function forwardRoutes(app: FastifyInstance, forward: Forward, bodyLimit:
     const body = await readBody(request, bodyLimit);
     const answer = await forward({
       method: request.method,
-      // A stream cannot be handed over, but what it would begin with can: whoever reads it asks again.
-      url: request.routeOptions.url === EVENT_STREAM ? `${EVENT_STREAM}?once` : (request.raw.url ?? '/'),
+      url: request.raw.url ?? '/',
       headers: { ...endToEnd(request.headers), host: request.host },
       remoteAddress: request.socket.remoteAddress ?? '',
       body,
@@ -50,7 +48,7 @@ export function forwardRoutes(app: FastifyInstance, forward: Forward, bodyLimit:
     return reply.send(request.method === 'HEAD' ? undefined : Buffer.from(answer.body));
   };
   // As a hook, so that a body is passed on as it is, whatever its type.
-  for (const url of FORWARDED) app.route({ url, method: app.supportedMethods, onRequest: handOver, handler: handOver });
+  for (const url of FORWARDED) app.route({ url, method: app.supportedMethods, config: { handedOver: true }, onRequest: handOver, handler: handOver });
 }
 
 /** Has `app` answer a request that another thread hands over. */

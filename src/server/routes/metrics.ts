@@ -1,69 +1,62 @@
 /** `/metrics`: figures for Prometheus, by its conventions for names. */
 import type { FastifyInstance } from 'fastify';
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { RebuildEvents } from './rebuild-events.ts';
+import { Counter, Gauge, type Histogram, Registry } from 'prom-client';
 import type { BusStatus } from '../../triggers/bus/bus.ts';
 import type { PublishedIndex } from '../published-index.ts';
-import type { RequestFigures, RouteFigures } from '../request-figures.ts';
-import { DURATION_BOUNDS } from '../request-figures.ts';
-import type { EventCounts } from './events.ts';
+import type { Figures } from '../figures.ts';
+import { DURATION_BOUNDS, type RequestFigures, type RouteFigures } from '../request-figures.ts';
+import { type Counts, sumOf } from '../thread-figures.ts';
 
-/** Upper bounds in seconds. */
-const REBUILD_BUCKETS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000];
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST']);
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Another thread answers. */
+    readonly handedOver?: boolean;
+  }
+}
 
 export interface MetricsRoutesOptions {
   readonly version: string;
-  /** Counts requests that never come to a hook of the app. */
-  readonly figures: RequestFigures;
+  readonly figures: Figures;
+  /** What other threads that serve have counted. */
+  readonly otherThreads: () => Promise<readonly Counts[]>;
   readonly indexes: ReadonlyMap<string, PublishedIndex>;
-  readonly rebuilds: RebuildEvents;
   readonly bus: () => BusStatus | undefined;
-  readonly events: EventCounts;
-  /** How many answers to queries were kept ready or were worked out before, and how many had to be worked out. */
-  readonly answers: () => { readonly hits: number; readonly misses: number };
-  /** Requests to registries so far, by the registry and the status of the answer. */
-  readonly registryRequests: () => Iterable<{ readonly registry: string; readonly status: string; readonly count: number }>;
-  readonly processFigures: Registry;
-}
-
-/** Begins to measure process, memory, garbage collection and the delay of the event loop. Call it once: it never ends. */
-export function collectProcessFigures(): Registry {
-  const register = new Registry();
-  collectDefaultMetrics({ register });
-  return register;
 }
 
 export function metricsRoutes(app: FastifyInstance, options: MetricsRoutesOptions): void {
   const registry = new Registry();
   const registers = [registry];
   new Gauge({ name: 'regindexer_build_info', help: 'The version that runs, as a label; always 1.', labelNames: ['version'], registers }).set({ version: options.version }, 1);
-  httpMetrics(options.figures, registry);
+  /** As it was when somebody asked last. */
+  let counts = options.figures.counts();
+  httpMetrics(() => counts, registry);
   indexMetrics(options.indexes, registry);
-  rebuildMetrics(options.rebuilds, registers);
-  eventMetrics(options, registry);
+  eventMetrics(options, () => counts, registry);
 
-  app.get('/metrics', { schema: { summary: 'Figures for Prometheus', produces: ['text/plain'] } }, async (_request, reply) =>
-    reply.headers({ 'content-type': registry.contentType, 'cache-control': 'no-store' }).send(`${await options.processFigures.metrics()}\n${await registry.metrics()}`),
-  );
+  app.get('/metrics', { schema: { summary: 'Figures for Prometheus', produces: ['text/plain'] } }, async (_request, reply) => {
+    counts = sumOf([options.figures.counts(), ...(await options.otherThreads())]);
+    return reply.headers({ 'content-type': registry.contentType, 'cache-control': 'no-store' }).send(`${await options.figures.metrics()}\n${await registry.metrics()}`);
+  });
 }
 
 /** Counts what is answered by the routes that are registered from here on. */
 export function countRequests(app: FastifyInstance, figures: RequestFigures): void {
-  app.addHook('onResponse', (request, reply, done) => {
-    // The pattern of the route, not the path: there are only so many.
-    figures.count(request.routeOptions.url ?? 'none', METHODS.has(request.method) ? request.method : 'other', reply.statusCode, reply.elapsedTime / 1000);
+  app.addHook('onResponse', ({ routeOptions, method }, reply, done) => {
+    // The pattern of the route, not the path: there are only so many. What is handed over is counted where it is answered.
+    if (routeOptions.config.handedOver !== true) figures.count(routeOptions.url ?? 'none', METHODS.has(method) ? method : 'other', reply.statusCode, reply.elapsedTime / 1000);
     done();
   });
 }
 
 /** Counted by ourselves and told when somebody asks: prom-client hashes labels at each count, which takes a tenth of what a request does. */
-function httpMetrics(figures: RequestFigures, registry: Registry): void {
-  counter('regindexer_http_requests_total', 'Requests that were answered, by route.', ['method', 'route', 'status'], () => [...figures.routes].flatMap(([route, { answers }]) => answersOf(route, answers)), registry);
+function httpMetrics(counts: () => Counts, registry: Registry): void {
+  counter('regindexer_http_requests_total', 'Requests that were answered, by route.', ['method', 'route', 'status'], () => [...counts().routes].flatMap(([route, { answers }]) => answersOf(route, answers)), registry);
   const name = 'regindexer_http_request_duration_seconds';
   const histogram = { name, help: 'How long answers took.', type: 'histogram', aggregator: 'sum' } as const;
   // What a registry needs of a metric.
-  registry.registerMetric({ ...histogram, get: async () => ({ ...histogram, values: [...figures.routes].flatMap(([route, its]) => durationsOf(name, route, its)) }) } as unknown as Histogram);
+  registry.registerMetric({ ...histogram, get: async () => ({ ...histogram, values: [...counts().routes].flatMap(([route, its]) => durationsOf(name, route, its)) }) } as unknown as Histogram);
 }
 
 function answersOf(route: string, answers: ReadonlyMap<string, number>): (readonly [labels: Readonly<Record<string, string>>, count: number])[] {
@@ -107,24 +100,10 @@ function indexMetrics(indexes: ReadonlyMap<string, PublishedIndex>, registry: Re
   gauge('regindexer_index_last_change_timestamp_seconds', 'When the content of the index last changed.', ({ snapshot }) => snapshot && snapshot.footer.modified / 1000);
 }
 
-function rebuildMetrics(rebuilds: RebuildEvents, registers: Registry[]): void {
-  const labelNames = ['registry'] as const;
-  const ended = new Counter({ name: 'regindexer_rebuilds_total', help: 'Rebuilds that ended, by how.', labelNames: ['registry', 'result'] as const, registers });
-  const duration = new Histogram({ name: 'regindexer_rebuild_duration_seconds', help: 'How long rebuilds took.', labelNames, buckets: REBUILD_BUCKETS, registers });
-  const failed = new Gauge({ name: 'regindexer_failed_repositories', help: 'Repositories that the last rebuild could not read.', labelNames, registers });
-  const last = new Gauge({ name: 'regindexer_last_successful_rebuild_timestamp_seconds', help: 'When the last rebuild without a failure ended.', labelNames, registers });
-  rebuilds.on('finished', ({ registry = '', state, startedAt, finishedAt = 0, result }) => {
-    ended.inc({ registry, result: state === 'done' ? 'success' : 'failure' });
-    if (startedAt !== undefined) duration.observe({ registry }, (finishedAt - startedAt) / 1000);
-    if (result !== undefined) failed.set({ registry }, result.failed);
-    if (state === 'done') last.set({ registry }, finishedAt / 1000);
-  });
-}
-
-function eventMetrics({ bus, events, answers, registryRequests }: MetricsRoutesOptions, registry: Registry): void {
-  counter('regindexer_registry_requests_total', 'Requests to registries, by the status of the answer.', ['registry', 'status'], () => Array.from(registryRequests(), (request) => [{ registry: request.registry, status: request.status }, request.count] as const), registry);
-  counter('regindexer_query_answers_total', 'Answers to queries, by whether they were kept from before.', ['cache'], () => [[{ cache: 'hit' }, answers().hits], [{ cache: 'miss' }, answers().misses]], registry);
-  counter('regindexer_events_total', 'Notifications of registries, by what came of them.', ['result'], () => Object.entries(events).map(([result, count]) => [{ result }, count as number] as const), registry);
+function eventMetrics({ bus, figures }: MetricsRoutesOptions, counts: () => Counts, registry: Registry): void {
+  counter('regindexer_registry_requests_total', 'Requests to registries, by the status of the answer.', ['registry', 'status'], () => counts().registryRequests.map(({ registry: id, status, count }) => [{ registry: id, status }, count] as const), registry);
+  counter('regindexer_query_answers_total', 'Answers to queries, by whether they were kept from before.', ['cache'], () => [[{ cache: 'hit' }, counts().queries.hits], [{ cache: 'miss' }, counts().queries.misses]], registry);
+  counter('regindexer_events_total', 'Notifications of registries, by what came of them.', ['result'], () => Object.entries(figures.events).map(([result, count]) => [{ result }, count as number] as const), registry);
   if (bus() === undefined) return;
   const connected = new Gauge({
     name: 'regindexer_bus_connected',

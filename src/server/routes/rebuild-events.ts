@@ -2,7 +2,7 @@
 import { PassThrough } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import type { RebuildQueueEvents } from '../../triggers/rebuild-queue.ts';
-import type { Rebuild } from '../../triggers/rebuild.ts';
+import { isLive, type Rebuild } from '../../triggers/rebuild.ts';
 import { letWait } from '../let-wait.ts';
 import { rebuildView } from '../rebuild-view.ts';
 import { TooBusy } from '../server-error.ts';
@@ -19,6 +19,7 @@ export interface RebuildEvents {
   /** The newest first. */
   recent(): readonly Rebuild[];
   on(event: keyof RebuildQueueEvents, listener: (rebuild: Rebuild) => void): unknown;
+  off(event: keyof RebuildQueueEvents, listener: (rebuild: Rebuild) => void): unknown;
 }
 
 /** Each event is named `rebuild`; its data is a rebuild as `/status` has it. */
@@ -30,10 +31,10 @@ export function rebuildEventRoutes(app: FastifyInstance, queue: RebuildEvents): 
     // Who does not keep up is not told of every step.
     for (const stream of streams) if (always || !stream.writableNeedDrain) stream.write(event);
   };
-  queue.on('queued', (rebuild) => tell(rebuild, true));
-  queue.on('started', (rebuild) => tell(rebuild, true));
-  queue.on('progress', (rebuild) => tell(rebuild, false));
-  queue.on('finished', (rebuild) => tell(rebuild, true));
+  const tellAll = (rebuild: Rebuild): void => tell(rebuild, true);
+  const tellProgress = (rebuild: Rebuild): void => tell(rebuild, false);
+  for (const event of ['queued', 'started', 'finished'] as const) queue.on(event, tellAll);
+  queue.on('progress', tellProgress);
 
   const heartbeat = setInterval(() => {
     for (const stream of streams) {
@@ -45,13 +46,14 @@ export function rebuildEventRoutes(app: FastifyInstance, queue: RebuildEvents): 
   heartbeat.unref();
   app.addHook('preClose', async () => {
     clearInterval(heartbeat);
+    for (const event of ['queued', 'started', 'finished'] as const) queue.off(event, tellAll);
+    queue.off('progress', tellProgress);
     for (const stream of streams) stream.end();
   });
 
-  app.get<{ Querystring: { once?: string } }>('/api/events', { schema: { summary: 'Rebuilds as they happen, as server-sent events', produces: ['text/event-stream'] } }, (request, reply) => {
-    const now = `retry: ${RETRY}\n\n${queue.recent().filter(({ state }) => state === 'queued' || state === 'running').map(eventText).join('')}`;
+  app.get('/api/events', { schema: { summary: 'Rebuilds as they happen, as server-sent events', produces: ['text/event-stream'] } }, (request, reply) => {
+    const now = `retry: ${RETRY}\n\n${queue.recent().filter(isLive).map(eventText).join('')}`;
     reply.headers({ 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
-    if (request.query.once !== undefined) return reply.send(now);
     if (streams.size >= MAX_STREAMS) throw new TooBusy();
     letWait(request);
     const stream = new PassThrough();

@@ -33,9 +33,20 @@ export interface BusOptions {
    * connection asks for one, since messages may have been missed.
    */
   readonly firstConnectionTriggers?: boolean;
+  /** Counted up; those of its own unless given. */
+  readonly counts?: BusCounts;
   readonly logger: Logger;
   /** Between attempts to connect; 1 s, doubling up to 1 min, unless given. */
   readonly pauses?: PauseLimits;
+}
+
+export interface BusCounts {
+  /** Messages that triggered, that others are meant by, and that could not be read. */
+  triggered: number;
+  ignored: number;
+  malformed: number;
+  /** Connections after the first. */
+  reconnects: number;
 }
 
 export interface BusStatus {
@@ -45,9 +56,7 @@ export interface BusStatus {
   /** When `state` became what it is, in milliseconds since the epoch. */
   readonly since: number;
   readonly destinations: readonly string[];
-  /** Messages that triggered, that others are meant by, and that could not be read. */
-  readonly messages: { readonly triggered: number; readonly ignored: number; readonly malformed: number };
-  /** Connections after the first. */
+  readonly messages: Readonly<Omit<BusCounts, 'reconnects'>>;
   readonly reconnects: number;
   readonly lastError: { readonly message: string; readonly at: number } | undefined;
 }
@@ -57,11 +66,11 @@ export class Bus {
   readonly #addresses: readonly BusAddress[];
   readonly #log = new LimitedLog<'refused' | 'failed' | 'lost' | 'malformed' | 'trigger'>();
   readonly #closing = new AbortController();
-  readonly #messages = { triggered: 0, ignored: 0, malformed: 0 };
+  readonly #counts: BusCounts;
   #state: BusStatus['state'] = 'closed';
   #url: string | undefined;
   #since = Date.now();
-  #connections = 0;
+  #wasConnected = false;
   #lastError: BusStatus['lastError'] = undefined;
   #stopped: Promise<void> = Promise.resolve();
 
@@ -69,6 +78,7 @@ export class Bus {
   constructor(options: BusOptions) {
     checkOptions(options);
     this.#options = options;
+    this.#counts = options.counts ?? { triggered: 0, ignored: 0, malformed: 0, reconnects: 0 };
     this.#addresses = options.urls.map(parseBusUrl);
   }
 
@@ -85,13 +95,14 @@ export class Bus {
   }
 
   status(): BusStatus {
+    const { reconnects, ...messages } = this.#counts;
     return {
       state: this.#state,
       url: this.#url,
       since: this.#since,
       destinations: this.#options.destinations.map(({ destination }) => destination),
-      messages: { ...this.#messages },
-      reconnects: Math.max(0, this.#connections - 1),
+      messages,
+      reconnects,
       lastError: this.#lastError,
     };
   }
@@ -156,9 +167,11 @@ export class Bus {
   #connected({ url }: BusAddress): void {
     const { logger, firstConnectionTriggers = true } = this.#options;
     this.#become('connected');
-    this.#connections++;
+    const again = this.#wasConnected;
+    this.#wasConnected = true;
+    if (again) this.#counts.reconnects++;
     logger.info({ url, destinations: this.status().destinations }, `bus: connected to ${url}`);
-    if (this.#connections > 1 || firstConnectionTriggers) this.#trigger('bus: connected, messages may have been missed');
+    if (again || firstConnectionTriggers) this.#trigger('bus: connected, messages may have been missed');
   }
 
   #failed({ url, login, virtualHost }: BusAddress, error: unknown): void {
@@ -191,7 +204,7 @@ export class Bus {
     if (contentTypes !== 'any') {
       const parsed: ParsedMessage = body === undefined ? { malformed: 'over 1 MiB' } : parseMessage(body);
       if ('malformed' in parsed) {
-        this.#messages.malformed++;
+        this.#counts.malformed++;
         this.#log.line('malformed', (omitted) => {
           logger.warn({ destination, bytes: body?.length, omitted }, `bus: passed over a message on ${destination}: ${parsed.malformed}`);
         });
@@ -199,14 +212,14 @@ export class Bus {
         return;
       }
       if (!contentTypes.includes(parsed.ctype)) {
-        this.#messages.ignored++;
+        this.#counts.ignored++;
         ack();
         return;
       }
       what = parsed.ctype;
     }
     if (!this.#trigger(`bus: ${what} on ${destination}`)) return;
-    this.#messages.triggered++;
+    this.#counts.triggered++;
     ack();
   }
 

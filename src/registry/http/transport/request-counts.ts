@@ -20,14 +20,19 @@ interface Published {
 }
 
 export class RequestCounts implements Disposable {
-  readonly #registries: ReadonlyMap<string, string>;
+  readonly #registries = new Map<string, string>();
   #counts = new Map<string, RequestCount>();
 
   /** @param registries the ids of registries; those that are no URLs are never asked over HTTP */
-  constructor(registries: Iterable<string>) {
-    this.#registries = new Map(Array.from(registries).flatMap((id) => (/^https?:/.test(id) ? [[new URL(id).origin, id] as const] : [])));
+  constructor(registries: Iterable<string> = []) {
+    this.know(registries);
     subscribe(ANSWERED, this.#onAnswer);
     subscribe(FAILED, this.#onError);
+  }
+
+  /** Tells these apart, too, from now on. */
+  know(registries: Iterable<string>): void {
+    for (const id of registries) if (/^https?:/.test(id)) this.#registries.set(new URL(id).origin, id);
   }
 
   /** What was counted since this was last called. */
