@@ -7,6 +7,8 @@ import { LRUCache } from 'lru-cache';
 const MAX_BYTES = 32 * 1024 * 1024;
 /** What an answer takes beside its key and its body. */
 const OVERHEAD = 1024;
+/** Bytes; what a socket takes without its reader. */
+const SMALL_BODY = 16 * 1024;
 
 interface ReadyAnswer {
   readonly route: string;
@@ -56,12 +58,14 @@ export class ReadyAnswers {
       const answer = key === undefined ? undefined : this.#answers.get(key);
       if (answer === undefined) return false;
       const { route, status, headers, body } = answer;
-      if (onAnswered) {
-        const started = performance.now();
-        response.on('finish', () => onAnswered(route, 'GET', status, (performance.now() - started) / 1000));
-      }
+      const started = performance.now();
+      const answered = (): void => onAnswered?.(route, 'GET', status, (performance.now() - started) / 1000);
+      // A small one is with the system at once.
+      const small = body === undefined || body.length <= SMALL_BODY;
+      if (!small) response.on('finish', answered);
       response.writeHead(status, headers);
       response.end(body);
+      if (small) answered();
       return true;
     });
   }
