@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { Agent, request } from 'undici';
@@ -171,4 +171,10 @@ suite('what the README says of a server that runs', () => {
     assert.match((await ask('/apps.flatpakrepo')).text, new RegExp(`^Url=oci\\+https://localhost:${port}/apps$`, 'm'));
     assert.equal((await ask('/metrics')).status, 403);
   });
+});
+
+test('where the README leads to is there', () => {
+  const anchors = new Set(Array.from(readme.matchAll(/^#+ (.+)$/gm), ([, title = '']) => `#${title.toLowerCase().replaceAll(/[^\w -]/g, '').replaceAll(' ', '-')}`));
+  const targets = Array.from(readme.matchAll(/\]\(([^)]+)\)/g), ([, target = '']) => target).filter((target) => !target.startsWith('https:'));
+  assert.deepEqual(targets.filter((target) => !(target.startsWith('#') ? anchors.has(target) : existsSync(join(ROOT, target)))), []);
 });
