@@ -8,6 +8,7 @@ import { appIcon } from './icon.js';
 /** @typedef {import('./api.js').AppDetails} AppDetails */
 /** @typedef {import('../src/indexing/appdata/app-details.ts').AppImage} AppImage */
 /** @typedef {import('../src/indexing/appdata/appdata.ts').Block} Block */
+/** @typedef {import('../src/indexing/appdata/appdata.ts').Span} Span */
 /** @typedef {import('../src/indexing/appdata/permissions.ts').Permission} Permission */
 
 const SLOW = 700;
@@ -117,7 +118,12 @@ function install({ id, name }, index, title) {
 
 /** @param {readonly Block[]} description */
 function blocks(description) {
-  return description.map((block) => (block.kind === 'paragraph' ? h('p', {}, block.text) : h(block.kind === 'list' ? 'ul' : 'ol', {}, block.entries.map((entry) => h('li', {}, entry)))));
+  return description.map((block) => (block.kind === 'paragraph' ? h('p', {}, spans(block.text)) : h(block.kind === 'list' ? 'ul' : 'ol', {}, block.entries.map((entry) => h('li', {}, spans(entry))))));
+}
+
+/** @param {readonly Span[]} text */
+function spans(text) {
+  return text.map((span) => (typeof span === 'string' ? span : h(span.kind, {}, span.text)));
 }
 
 /** @param {readonly Permission[]} all */

@@ -3,8 +3,11 @@ import { after, before, suite, test } from 'node:test';
 import { Agent, request } from 'undici';
 import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
 import { flatpakLabels } from '../sources/flatpak-labels.ts';
+import { randomIcon } from '../sources/random-images.ts';
 import { LabelRegistry } from '../sources/label-registry.ts';
 import { get, reindex, settled, TOKEN } from './ask-server.ts';
+
+const ICON = randomIcon('icon', 2000);
 
 async function json(url: string): Promise<{ status: number; body: unknown }> {
   const answer = await request(url);
@@ -18,7 +21,7 @@ for (const workers of [1, 2]) {
     let server: Regindexer;
     before(async () => {
       registry = resources.use(await LabelRegistry.start());
-      registry.push('app', { labels: flatpakLabels({ id: 'org.example.App', name: 'App' }) });
+      registry.push('app', { labels: flatpakLabels({ id: 'org.example.App', name: 'App', icon: ICON }) });
       server = resources.use(
         await startRegindexer({ config: { indexes: { apps: { registry: registry.url }, others: { registry: registry.url, tags: ['none'] } }, server: { port: 0, admin_token: TOKEN, workers } } }),
       );
@@ -39,6 +42,21 @@ for (const workers of [1, 2]) {
       assert.equal(((await json(`${server.url}/api/apps/org.example.App?index=apps`)).body as { name: string }).name, 'App');
       for (const path of ['/api/apps?index=none', '/api/apps/org.example.App?index=others', '/api/apps/org.example.None', '/api/apps/*', '/apps/org.example.None.flatpakref', '/apps/org.example.App']) assert.equal((await json(server.url + path)).status, 404, path);
       assert.equal((await json(`${server.url}/api/apps?indx=apps`)).status, 400);
+    });
+
+    test('an icon that the index holds is given out by itself', async () => {
+      const list = JSON.parse((await get(`${server.url}/api/apps`)).body.toString()) as { apps: { icon: string }[] };
+      const path = list.apps[0]?.icon ?? '';
+      const icon = await request(server.url + path);
+      assert.deepEqual(Buffer.from(await icon.body.arrayBuffer()), ICON);
+      assert.deepEqual([icon.headers['content-type'], icon.headers['cache-control']], ['image/png', 'public, max-age=31536000, immutable']);
+      const fresh = await request(server.url + path, { headers: { 'if-none-match': String(icon.headers.etag) } });
+      await fresh.body.dump();
+      assert.equal(fresh.statusCode, 304);
+      const unversioned = await request(`${server.url}/api/apps/org.example.App/icon`);
+      await unversioned.body.dump();
+      assert.equal(unversioned.headers['cache-control'], 'no-cache');
+      for (const none of ['/api/apps/org.example.None/icon', '/api/apps/org.example.App/icon?index=others', '/api/apps/*/icon']) assert.equal((await json(server.url + none)).status, 404, none);
     });
 
     test('they are sent compressed, cached like the index, and have strong entity tags for each encoding', async () => {

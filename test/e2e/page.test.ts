@@ -180,6 +180,21 @@ suite('the page', needs('chromium'), () => {
     await page.close();
   });
 
+  test('an icon that is not extracted is shown, too, in the list and on the page of its app', async (t) => {
+    await using other = await startRegindexer({ config: { indexes: { apps: { registry: registry.url } }, server: { port: 0 } } });
+    await settled(other.url);
+    const page = await open(t, browser, other.url);
+    const card = page.locator('.card', { hasText: 'Painter' });
+    await card.locator('img').waitFor();
+    const shown = (within: string): Promise<number> => page.evaluate<number>(`document.querySelector('${within} img').naturalWidth`);
+    await eventually(async () => assert.equal(await shown('.card:has(a[href*=Painter])'), 1));
+    await card.getByRole('link').click();
+    await page.getByRole('heading', { level: 2, name: 'Permissions' }).waitFor();
+    await eventually(async () => assert.equal(await shown('.hero'), 1));
+    assert.deepEqual(await page.locator('.description em, .description code').allTextContents(), ['anything', 'pixels']);
+    await page.close();
+  });
+
   test('what an app says about itself is shown as text, whatever it is', async (t) => {
     await using hostile = await LabelRegistry.start();
     const labels = flatpakLabels({ id: 'org.example.Attack', name: ATTACK, summary: ATTACK, developer: ATTACK, keywords: [ATTACK], description: `<p>${xml(ATTACK)}</p><ul><li>${xml(ATTACK)}</li></ul>`, metadata: `[Context]\nfilesystems=${ATTACK};\nsockets=${ATTACK};\n[Session Bus Policy]\n${ATTACK.replaceAll('=', '')}=talk`, endOfLife: ATTACK });
@@ -319,7 +334,7 @@ function fill(registry: LabelRegistry): void {
   registry.push('calculator', { labels: flatpakLabels(calculator) });
   registry.push('calculator', { tag: 'arm', architecture: 'arm64', labels: flatpakLabels({ ...calculator, architecture: 'aarch64', timestamp: 1_709_000_000 }) });
   registry.push('editor', { labels: flatpakLabels({ id: 'org.example.Editor', name: 'Editor', summary: 'Edits text', keywords: ['text'], timestamp: 1_700_000_000 }) });
-  const painter = { id: 'org.example.Painter', name: 'Painter', summary: 'Paints pictures', description: '<p>Paint.</p><ul><li>Brushes</li><li>Colours &amp; more</li></ul>', metadata: '[Context]\nfilesystems=host;\nshared=network;', timestamp: 1_720_000_000, icon: PIXEL, endOfLife: 'Use Editor instead' };
+  const painter = { id: 'org.example.Painter', name: 'Painter', summary: 'Paints pictures', description: '<p>Paint <em>anything</em> in <code>pixels</code>.</p><ul><li>Brushes</li><li>Colours &amp; more</li></ul>', metadata: '[Context]\nfilesystems=host;\nshared=network;', timestamp: 1_720_000_000, icon: PIXEL, endOfLife: 'Use Editor instead' };
   registry.push('graphics/painter', { labels: flatpakLabels(painter) });
   registry.push('graphics/painter', { tag: 'beta', labels: flatpakLabels({ ...painter, branch: 'beta' }) });
   registry.push('runtime/platform', { labels: flatpakLabels({ id: 'org.example.Platform', name: 'Platform', type: 'runtime' }) });

@@ -2,7 +2,7 @@
 import type { Appdata } from './appdata.ts';
 import type { AppKind, FlatpakRef, Label } from './flatpak-image.ts';
 import { builtAt, isoSeconds, kindOf, parseFlatpakRef, variantText } from './flatpak-image.ts';
-import { outranks, rankOf } from './app-list.ts';
+import { iconOf, outranks, rankOf } from './app-list.ts';
 import { parseKeyFile } from './key-file.ts';
 import { parseAppdata } from './parse-appdata.ts';
 import type { Permission } from './permissions.ts';
@@ -76,7 +76,7 @@ export function appDetails(document: IndexDocument, id: string): AppDetails | un
     kind: kindOf(ref, metadata),
     ...appdata,
     name: appdata.name || id,
-    icon: label('org.freedesktop.appstream.icon-128') ?? label('org.freedesktop.appstream.icon-64') ?? '',
+    icon: iconOf(label),
     runtime: metadata.get('ExtensionOf')?.get('ref')?.replace(/^(?:app|runtime)\//, '') ?? group?.get('runtime') ?? '',
     permissions: permissionsOf(metadata),
     endOfLife: variantText(label('org.flatpak.commit-metadata.ostree.endoflife')).slice(0, MAX_NOTICE),

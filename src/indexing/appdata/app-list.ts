@@ -1,5 +1,6 @@
 /** The apps of an index, as a list to choose from: one entry for all images of an app. */
 import { createHash } from 'node:crypto';
+import { isPngUri } from '../png-uri.ts';
 import type { ShownImage } from '../snapshot/write-snapshot.ts';
 import type { Appdata } from './appdata.ts';
 import { NO_APPDATA } from './appdata.ts';
@@ -22,7 +23,7 @@ export interface AppEntry {
   readonly summary: string;
   readonly developer: string;
   readonly keywords: readonly string[];
-  /** A URI, relative to the index's document; empty where the icon is in the index itself. */
+  /** A URI, relative to the index's document; empty for none. Where the icon is in the index itself, this server gives it out there. */
   readonly icon: string;
   /** GOARCH names, sorted. */
   readonly architectures: readonly string[];
@@ -47,8 +48,14 @@ interface Collected {
 
 /** Collects the list image by image, in the order of the document. */
 export class AppListBuilder {
+  readonly #index: string;
   readonly #apps = new Map<string, Collected>();
   #lastAppdata: { readonly xml: string; readonly appdata: Appdata } = { xml: '', appdata: NO_APPDATA };
+
+  /** @param index its name */
+  constructor(index: string) {
+    this.#index = index;
+  }
 
   /** Images that are no Flatpaks are passed over. */
   add(repository: string, tags: readonly string[], image: ShownImage): void {
@@ -95,8 +102,14 @@ export class AppListBuilder {
       summary: summary.slice(0, MAX_SUMMARY),
       developer,
       keywords: keywords.slice(0, MAX_KEYWORDS),
-      icon: iconUri(label),
+      icon: this.#iconUri(ref.id, label),
     };
+  }
+
+  #iconUri(id: string, label: Label): string {
+    const icon = iconOf(label);
+    if (isPngUri(icon)) return `/api/apps/${id}/icon?index=${encodeURIComponent(this.#index)}&version=${versionOfIcon(icon)}`;
+    return icon.length > MAX_ICON_URI || /^\s*data:/i.test(icon) ? '' : icon;
   }
 }
 
@@ -114,10 +127,14 @@ export function outranks(rank: readonly number[], other: readonly number[]): boo
   return difference !== -1 && (rank[difference] ?? 0) > (other[difference] ?? 0);
 }
 
-/** The URI of the larger icon; empty if there is none, or its bytes instead of a URI. */
-function iconUri(label: Label): string {
-  const icon = label('org.freedesktop.appstream.icon-128') ?? label('org.freedesktop.appstream.icon-64') ?? '';
-  return icon.length > MAX_ICON_URI || /^\s*data:/i.test(icon) ? '' : icon;
+/** The larger icon: a URI, or its bytes instead; empty if there is none. */
+export function iconOf(label: Label): string {
+  return label('org.freedesktop.appstream.icon-128') ?? label('org.freedesktop.appstream.icon-64') ?? '';
+}
+
+/** Differs wherever the bytes of an icon do. @param icon as {@link iconOf} gives it */
+export function versionOfIcon(icon: string): string {
+  return createHash('sha256').update(icon).digest('base64url').slice(0, 22);
 }
 
 function labelOf({ labels, annotations }: ShownImage): Label {

@@ -1,7 +1,10 @@
 /** What an app's AppStream metadata tells people (freedesktop.org, AppStream 1.0, "Upstream Metadata"). */
 
+/** A part of a text: plain, emphasized or code. */
+export type Span = string | { readonly kind: 'em' | 'code'; readonly text: string };
+
 /** A part of a description: a paragraph, or a list of which each entry is a text. */
-export type Block = { readonly kind: 'paragraph'; readonly text: string } | { readonly kind: 'list' | 'numbered'; readonly entries: readonly string[] };
+export type Block = { readonly kind: 'paragraph'; readonly text: readonly Span[] } | { readonly kind: 'list' | 'numbered'; readonly entries: readonly (readonly Span[])[] };
 
 /** One version that was released. */
 export interface Release {

@@ -1,8 +1,9 @@
 /** Reads appdata: XML that anybody may have written, so that nothing in it is expanded, followed or recursed into. */
 import type { QualifiedTag, Tag } from 'sax';
 import sax from 'sax';
-import type { Appdata, Block, Release } from './appdata.ts';
+import type { Appdata, Block, Release, Span } from './appdata.ts';
 import { NO_APPDATA } from './appdata.ts';
+import { RunningText } from './running-text.ts';
 
 /** Characters that are read; real appdata has a few thousand. What comes after is as if it were not there. */
 const MAX_LENGTH = 1024 * 1024;
@@ -54,7 +55,9 @@ class AppdataReader {
   #isHomepage = false;
   #homepage = '';
   #description: Description | undefined;
-  #list: string[] | undefined;
+  #list: (readonly Span[])[] | undefined;
+  /** Of the paragraph or the entry of a list that is open. */
+  #running = new RunningText(MAX_TEXT);
   readonly #single = new Map<string, string>();
   #type = '';
   readonly #keywords: string[] = [];
@@ -91,7 +94,9 @@ class AppdataReader {
   }
 
   text(text: string): void {
-    if (this.#reading && this.#component !== -1 && this.#translated === 0 && this.#text.length < MAX_TEXT) this.#text += text.slice(0, MAX_TEXT);
+    if (!this.#reading || this.#component === -1 || this.#translated > 0) return;
+    if (this.#description !== undefined) this.#running.add(text);
+    else if (this.#text.length < MAX_TEXT) this.#text += text.slice(0, MAX_TEXT);
   }
 
   appdata(): Appdata {
@@ -124,6 +129,7 @@ class AppdataReader {
       this.#releases.push({ version: textOf(attributes['version']).slice(0, MAX_NAME), date: dayOf(textOf(attributes['date']), textOf(attributes['timestamp'])), notes: [] });
     }
     if (path === 'releases/release/description') this.#description = { depth: this.#path.length, blocks: this.#releases.at(-1)?.notes ?? [] };
+    if (this.#description !== undefined) this.#running = new RunningText(MAX_TEXT);
     this.#isHomepage = path === 'url' && textOf(attributes['type']) === 'homepage';
   }
 
@@ -140,33 +146,36 @@ class AppdataReader {
   }
 
   #openBlock(name: string): void {
-    if (name === 'ul' || name === 'ol') {
-      this.#list = [];
-      this.#text = '';
-    } else if (name === 'p' || name === 'li') this.#text = '';
+    if (name === 'em' || name === 'code') this.#running.open(name);
+    if (name === 'ul' || name === 'ol') this.#list = [];
+    if (BLOCKS.has(name)) this.#running = new RunningText(MAX_TEXT);
   }
 
   #closeBlock({ depth, blocks }: Description, name: string): void {
     const add = (block: Block): void => {
       if (blocks.length < MAX_BLOCKS) blocks.push(block);
     };
-    const text = collapsed(this.#text);
-    if (name === 'p' && text !== '') add({ kind: 'paragraph', text });
-    if (name === 'li' && text !== '' && this.#list !== undefined && this.#list.length < MAX_BLOCKS) this.#list.push(text);
+    if (name === 'em' || name === 'code') this.#running.close();
+    const text = this.#running.spans();
+    if (name === 'p' && text.length > 0) add({ kind: 'paragraph', text });
+    if (name === 'li' && text.length > 0 && this.#list !== undefined && this.#list.length < MAX_BLOCKS) this.#list.push(text);
     if ((name === 'ul' || name === 'ol') && this.#list !== undefined) {
       if (this.#list.length > 0) add({ kind: name === 'ul' ? 'list' : 'numbered', entries: this.#list });
       this.#list = undefined;
     }
     if (this.#path.length < depth) {
       // Some write their text without any markup.
-      if (blocks.length === 0 && text !== '') add({ kind: 'paragraph', text });
+      if (blocks.length === 0 && text.length > 0) add({ kind: 'paragraph', text });
       this.#description = undefined;
       this.#list = undefined;
     }
-    if (name === 'p' || name === 'li' || name === 'ul' || name === 'ol' || this.#description === undefined) this.#text = '';
+    if (BLOCKS.has(name)) this.#running = new RunningText(MAX_TEXT);
+    this.#text = '';
   }
 }
 
+/** Elements of a description that begin a text of their own. */
+const BLOCKS: ReadonlySet<string> = new Set(['p', 'li', 'ul', 'ol']);
 /** Elements that count once, by their path in the component. */
 const SINGLE: ReadonlySet<string> = new Set(['name', 'summary', 'developer/name', 'developer_name', 'project_license']);
 

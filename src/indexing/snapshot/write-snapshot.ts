@@ -84,7 +84,7 @@ class SnapshotWriter {
   async write(): Promise<SnapshotFooter> {
     const { index, fingerprint, catalog, registry, repositories, previous, now } = this.#source;
     const builder = new ImageTableBuilder();
-    const appList = new AppListBuilder();
+    const appList = new AppListBuilder(index);
     await this.#writeDocument(repositories, builder, appList);
     const whole = this.#writer.endRegion();
     await this.#writer.flush();

@@ -2,10 +2,14 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import { Type } from 'typebox';
+import type { AppDetails } from '../../indexing/appdata/app-details.ts';
+import { versionOfIcon } from '../../indexing/appdata/app-list.ts';
+import { decodePngUri, isPngUri } from '../../indexing/png-uri.ts';
 import { isAppId } from '../../indexing/appdata/flatpak-image.ts';
 import type { AcceptEncoding } from '../accept-encoding.ts';
 import type { AppViews } from '../app-views.ts';
 import type { PublishedIndex } from '../published-index.ts';
+import { isFresh } from '../entity-tag.ts';
 import { sendServed } from '../send.ts';
 import { NotBuiltYet, NotFound } from '../server-error.ts';
 import { best } from './indexes.ts';
@@ -29,10 +33,11 @@ const About = {
   keywords: Texts,
   icon: Type.String({ description: 'Relative to /INDEX/index/static; empty if there is none.' }),
 };
+const Spans = Type.Array(Type.Union([Text, Type.Object({ kind: Type.Enum(['em', 'code']), text: Text })]));
 const Blocks = Type.Array(
   Type.Union([
-    Type.Object({ kind: Type.Literal('paragraph'), text: Text }),
-    Type.Object({ kind: Type.Enum(['list', 'numbered']), entries: Texts }),
+    Type.Object({ kind: Type.Literal('paragraph'), text: Spans }),
+    Type.Object({ kind: Type.Enum(['list', 'numbered']), entries: Type.Array(Spans) }),
   ]),
 );
 const AppList = Type.Object({
@@ -65,8 +70,10 @@ const App = Type.Object({
     }),
   ),
 });
+const YEAR_IN_SECONDS = 31_536_000;
 const Parameters = Type.Object({ index: Type.Optional(Type.String({ description: 'The name of an index; the default index if left out.' })) }, { additionalProperties: false });
 type Asked = Static<typeof Parameters>;
+const IconParameters = Type.Object({ ...Parameters.properties, version: Type.Optional(Type.String({ description: 'As the list has it: the answer may then be kept for ever.' })) }, { additionalProperties: false });
 
 export function apiRoutes(app: FastifyInstance, { indexes, defaultIndex, views, acceptEncoding }: ApiRoutesOptions): void {
   const indexNamed = (name: string): PublishedIndex => {
@@ -88,6 +95,22 @@ export function apiRoutes(app: FastifyInstance, { indexes, defaultIndex, views, 
     },
   });
 
+  app.get<{ Querystring: Static<typeof IconParameters>; Params: { id: string } }>(
+    '/api/apps/:id/icon',
+    { schema: { summary: 'The icon of an app whose index holds it, as a PNG', params: Type.Object({ id: Text }), querystring: IconParameters, produces: ['image/png'] } },
+    async (request, reply) => {
+      const index = indexNamed(request.query.index ?? defaultIndex);
+      const { id } = request.params;
+      const details = isAppId(id) ? ((await views.read(index, { app: id })) as AppDetails | null) : null;
+      if (details === null || !isPngUri(details.icon)) throw new NotFound(`The index "${index.name}" holds no icon of an app "${id}".`);
+      const version = versionOfIcon(details.icon);
+      const etag = `"${version}"`;
+      reply.headers({ etag, 'cache-control': request.query.version === version ? `public, max-age=${YEAR_IN_SECONDS}, immutable` : 'no-cache' });
+      if (isFresh(request.headers, etag)) return reply.code(304).send();
+      return reply.type('image/png').send(pngOf(details.icon));
+    },
+  );
+
   app.route<{ Querystring: Asked; Params: { id: string } }>({
     method: ['GET', 'HEAD'],
     url: '/api/apps/:id',
@@ -101,4 +124,13 @@ export function apiRoutes(app: FastifyInstance, { indexes, defaultIndex, views, 
       return sendServed(request, reply, served);
     },
   });
+}
+
+/** @throws NotFound if the label holds something else than it says. */
+function pngOf(icon: string): Buffer {
+  try {
+    return decodePngUri(icon);
+  } catch (error) {
+    throw new NotFound(`The icon of this app is no PNG: ${error instanceof Error ? error.message : String(error)}.`);
+  }
 }

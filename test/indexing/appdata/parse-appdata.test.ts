@@ -21,9 +21,9 @@ test('what people are told about an app is read, without translations', async ()
     keywords: ['greeting', 'sample'],
   });
   assert.deepEqual(description.map(({ kind }) => kind), ['paragraph', 'paragraph', 'list']);
-  assert.deepEqual(description[2], { kind: 'list', entries: ['Greets politely', 'Needs no permission at all'] });
+  assert.deepEqual(description[2], { kind: 'list', entries: [['Greets politely'], ['Needs no permission at all']] });
   assert.equal(releases[1]?.version, '0.9');
-  assert.deepEqual(releases[1]?.notes, [{ kind: 'paragraph', text: 'The first greeting.' }]);
+  assert.deepEqual(releases[1]?.notes, [{ kind: 'paragraph', text: ['The first greeting.'] }]);
 });
 
 test('newer spellings are read too', () => {
@@ -37,14 +37,14 @@ test('newer spellings are read too', () => {
   assert.equal(appdata.name, 'Right');
   assert.equal(appdata.homepage, 'https://example.org/');
   assert.equal(appdata.releases[0]?.date, '2025-01-01');
-  assert.deepEqual(appdata.description, [{ kind: 'paragraph', text: 'No markup at all' }]);
+  assert.deepEqual(appdata.description, [{ kind: 'paragraph', text: ['No markup at all'] }]);
 });
 
-test('markup in a paragraph counts as its text, a translated paragraph does not count', () => {
-  const { description } = parseAppdata(component('<description><p>Runs <em>very</em> <code>fast</code> &lt;b&gt;</p><p xml:lang="de">Schnell</p><ol><li>One</li><li xml:lang="de">Eins</li></ol></description>'));
+test('what is emphasized or code stays so, other markup counts as its text, a translated paragraph does not count', () => {
+  const { description } = parseAppdata(component('<description><p> Runs <em> very\n<code>  fast</code></em> <b>&lt;b&gt;</b><em> </em></p><p xml:lang="de">Schnell</p><ol><li>One</li><li xml:lang="de">Eins</li></ol></description>'));
   assert.deepEqual(description, [
-    { kind: 'paragraph', text: 'Runs very fast <b>' },
-    { kind: 'numbered', entries: ['One'] },
+    { kind: 'paragraph', text: ['Runs ', { kind: 'em', text: 'very ' }, { kind: 'code', text: 'fast' }, ' <b>'] },
+    { kind: 'numbered', entries: [['One']] },
   ]);
 });
 
