@@ -93,6 +93,8 @@ class RunningApp implements App {
     try {
       const listening = await front.listen({ host, port, reusePort: workers > 1 });
       await threads.listen({ host, port: listening, tls }, service);
+      const address = urlOf(host, listening, tls !== undefined);
+      logger.info({ address }, `listening at ${address}`);
       return new RunningApp(parts, front, service, listening);
     } catch (error) {
       await Promise.all([front.close(0), threads.close(0)]);
