@@ -1,8 +1,8 @@
 /** All about one app, and three ways to install it. */
 import { base, fetchApp, known, Refusal } from './api.js';
 import { command } from './copy.js';
-import { h } from './dom.js';
-import { counted, day, size } from './format.js';
+import { breakable, h } from './dom.js';
+import { day, number, size } from './format.js';
 import { appIcon } from './icon.js';
 
 /** @typedef {import('./api.js').AppDetails} AppDetails */
@@ -134,7 +134,7 @@ function permissions(all) {
     const own = all.filter((one) => one.kind === kind);
     return own.length === 0 ? [] : [h('dt', {}, words), h('dd', {}, h('ul', {}, own.map(permission)))];
   });
-  return h('div', {}, dangerous > 0 && h('p', { class: 'danger' }, `${counted(dangerous, 'permission')} of these can reach beyond the sandbox.`), h('dl', {}, groups));
+  return h('div', {}, dangerous > 0 && h('p', { class: 'danger' }, `${number(dangerous)} of these permissions can reach beyond the sandbox.`), h('dl', {}, groups));
 }
 
 /** @param {Permission} permission */
@@ -166,7 +166,7 @@ function facts(app, best, title) {
     ['Built', best === undefined || best.built === '' ? '' : h('time', { datetime: best.built }, day(best.built))],
     ['Architectures', distinct(app.images.map(({ architecture }) => architecture))],
     ['Tags', distinct(app.images.flatMap(({ tags }) => tags))],
-    [app.kind === 'extension' ? 'Extends' : 'Runtime', app.runtime === '' ? '' : h('code', {}, app.runtime)],
+    [app.kind === 'extension' ? 'Extends' : 'Runtime', app.runtime === '' ? '' : h('code', {}, breakable(app.runtime))],
     ['License', app.license],
     ['Homepage', app.homepage === '' ? '' : h('a', { href: app.homepage, rel: 'noopener noreferrer' }, app.homepage)],
     ['Index', title],

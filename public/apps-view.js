@@ -3,7 +3,7 @@ import { fetchApps, known, Refusal } from './api.js';
 import { announce, h } from './dom.js';
 import { counted, number } from './format.js';
 import { Grid } from './grid.js';
-import { appIcon } from './icon.js';
+import { appIcon, loadIcon } from './icon.js';
 import { findApps, valuesOf } from './search.js';
 import { addressOf } from './state.js';
 
@@ -39,7 +39,7 @@ export class AppsView {
   #index = this.#select('index', 'Index', 'All indexes', known().indexes.map(({ name, title }) => [name, title]));
   #sort = this.#select('sort', 'Sort', 'By name', [['newest', 'Newest first']]);
   #count = h('p', { id: 'count', class: 'count' });
-  #grid = new Grid('Apps', (/** @type {ListedApp} */ app) => this.#card(app));
+  #grid = new Grid('Apps', (/** @type {ListedApp} */ app) => this.#card(app), loadIcon);
   #notice = h('div', { class: 'notice', hidden: true });
   #title = h('h1', { class: 'unseen', tabindex: -1 }, 'Apps');
   element = h(
@@ -163,7 +163,7 @@ export class AppsView {
       card = h(
         'li',
         { class: 'card' },
-        appIcon(app, app.index, 64),
+        appIcon(app, app.index, 64, true),
         h(
           'div',
           { class: 'about' },

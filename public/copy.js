@@ -1,5 +1,5 @@
 /** A command with a button that copies it. */
-import { announce, h } from './dom.js';
+import { announce, breakable, h } from './dom.js';
 
 /** How long the button says that it has copied, in milliseconds. */
 const SAID = 2_000;
@@ -9,7 +9,7 @@ const SAID = 2_000;
  * @param {string} label what the command does
  */
 export function command(text, label) {
-  const code = h('code', { tabindex: 0 }, text);
+  const code = h('code', { tabindex: 0 }, breakable(text));
   const button = h('button', { type: 'button', class: 'copy', 'aria-label': `Copy: ${label}`, onclick: () => void copy() }, 'Copy');
   const copy = async () => {
     const copied = await copyText(text, code);

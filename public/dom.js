@@ -48,6 +48,15 @@ function fill(element, attributes, children) {
 }
 
 /**
+ * A command, an address or the like, so that its line breaks where a reader would break it: never within an option, and after a slash rather than within a word.
+ * @param {string} text
+ * @returns {Child[]}
+ */
+export function breakable(text) {
+  return text.split(/( )/).flatMap((word) => (word.startsWith('-') ? [h('span', { class: 'option' }, word)] : word.split(/(?<=[^/]\/)(?!\/)|(?=\.flatpak)/).flatMap((part, place) => (place === 0 ? [part] : [h('wbr'), part]))));
+}
+
+/**
  * The element with this id.
  * @param {string} id
  */

@@ -3,6 +3,10 @@ import { h } from './dom.js';
 
 /** Rows beyond what is seen, at either end. */
 const BEYOND = 3;
+/** Faster, nobody sees the pictures that pass; in pixels a second. */
+const FAST = 4_000;
+/** How long it must not move fast before what was passed over is completed, in milliseconds. */
+const CALM = 100;
 
 /** @template T */
 export class Grid {
@@ -16,13 +20,21 @@ export class Grid {
   /** As it was measured last: columns, and pixels from the top of one row to that of the next. */
   #measure = { columns: 1, row: 140, top: 0 };
   #waiting = false;
+  /** When and where it was looked last. */
+  #looked = { at: 0, place: 0 };
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #calming;
+  /** @type {(card: HTMLLIElement) => void} */
+  #complete;
 
   /**
    * @param {string} label
    * @param {(entry: T) => HTMLLIElement} card gives the same element for the same entry
+   * @param {(card: HTMLLIElement) => void} complete loads what a card does without while it is scrolled past
    */
-  constructor(label, card) {
+  constructor(label, card, complete) {
     this.#card = card;
+    this.#complete = complete;
     // Takes the focus from a card that goes.
     this.element = h('ul', { class: 'grid', 'aria-label': label, tabindex: -1 });
     addEventListener('scroll', () => this.#soon(), { passive: true });
@@ -36,6 +48,7 @@ export class Grid {
     const cards = this.#cards(this.#range.first, this.#range.last);
     this.element.replaceChildren(...cards);
     this.#keepPlace();
+    this.#completeAll();
   }
 
   #soon() {
@@ -49,7 +62,9 @@ export class Grid {
 
   /** Adds and removes at the ends, so that what stays is left alone. */
   #move() {
-    const before = this.#range;
+    const [{ at, place }, now, before] = [this.#looked, performance.now(), this.#range];
+    this.#looked = { at: now, place: scrollY };
+    const fast = (Math.abs(scrollY - place) / (now - at)) * 1000 > FAST;
     const { first, last } = (this.#range = this.#wanted());
     if (first === before.first && last === before.last) return;
     if (first >= before.last || last <= before.first) {
@@ -63,6 +78,13 @@ export class Grid {
       this.element.append(...this.#cards(before.last, last));
     }
     this.#keepPlace();
+    clearTimeout(this.#calming);
+    if (fast) this.#calming = setTimeout(() => this.#completeAll(), CALM);
+    else this.#completeAll();
+  }
+
+  #completeAll() {
+    for (const card of this.element.children) this.#complete(/** @type {HTMLLIElement} */ (card));
   }
 
   /**

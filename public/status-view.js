@@ -279,7 +279,7 @@ function indexCard({ name, registry, ready, images = 0, bytes = 0, modified, las
     { class: 'index', 'aria-label': texts?.title ?? name },
     h('h3', {}, h('a', { href: addressOf({ index: name }) }, texts?.title ?? name), badge),
     h('p', {}, ready ? `${counted(images, 'image')}, ${size(bytes)}` : 'There is nothing to serve yet.'),
-    h('p', { class: 'hint' }, lastRebuild === undefined ? 'Not rebuilt since the start' : ['Rebuilt ', moment(lastRebuild.finishedAt), ` in ${duration(lastRebuild.seconds)}`], modified !== undefined && [', last change ', moment(modified)].map((part) => part)),
+    h('p', { class: 'hint' }, lastRebuild === undefined ? 'Not rebuilt since the start' : [failed ? 'Tried ' : 'Rebuilt ', moment(lastRebuild.finishedAt), ` ${failed ? 'for' : 'in'} ${duration(lastRebuild.seconds)}`], modified !== undefined && [', last change ', moment(modified)].map((part) => part)),
     lastRebuild?.error !== undefined && h('p', { class: 'danger' }, lastRebuild.error),
     (lastRebuild?.warnings?.length ?? 0) > 0 && h('details', {}, h('summary', {}, counted(lastRebuild?.warnings?.length ?? 0, 'warning')), h('ul', {}, lastRebuild?.warnings?.map((warning) => h('li', {}, warning)) ?? [])),
     bars.length > 0 ? rebuildChart(bars) : '',

@@ -270,7 +270,7 @@ suite('the page', needs('chromium'), () => {
 
   test('of many apps, only those near what is seen are in the document, and the way back leads to the same place', async (t) => {
     await using large = await LabelRegistry.start();
-    for (let number = 0; number < 500; number++) large.push(`app-${number}`, { labels: flatpakLabels({ id: `org.example.App${number}`, name: numbered(number) }) });
+    for (let number = 0; number < 500; number++) large.push(`app-${number}`, { labels: flatpakLabels({ id: `org.example.App${number}`, name: numbered(number), icon: PIXEL }) });
     await using other = await startRegindexer({ config: { indexes: { apps: { registry: large.url } }, server: { port: 0 } } });
     await settled(other.url);
     const page = await open(t, browser, other.url);
@@ -282,6 +282,8 @@ suite('the page', needs('chromium'), () => {
     await last.waitFor();
     assert.equal(await page.locator('.card', { has: last }).getAttribute('aria-posinset'), '500');
     assert.ok((await names(page)).length < 100);
+    // What was scrolled past too fast to be seen is completed when it stands still.
+    await eventually(async () => assert.equal(await page.evaluate(`[...document.querySelectorAll('.card img')].filter(({ complete, naturalWidth }) => !complete || naturalWidth === 0).length`), 0));
     const place = await page.evaluate(`scrollY`);
     await last.click();
     await page.getByRole('heading', { level: 2, name: 'Permissions' }).waitFor();
