@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
+import Schema from 'typebox/schema';
 import { Agent, request } from 'undici';
 import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
 import { flatpakLabels } from '../sources/flatpak-labels.ts';
@@ -8,6 +9,14 @@ import { LabelRegistry } from '../sources/label-registry.ts';
 import { get, reindex, settled, TOKEN } from './ask-server.ts';
 
 const ICON = randomIcon('icon', 2000);
+
+/** A schema of objects that have nothing else than what it names. */
+function closed(schema: unknown): unknown {
+  if (typeof schema !== 'object' || schema === null) return schema;
+  if (Array.isArray(schema)) return schema.map(closed);
+  const inner = Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, closed(value)]));
+  return 'properties' in schema ? { ...inner, additionalProperties: false } : inner;
+}
 
 async function json(url: string): Promise<{ status: number; body: unknown }> {
   const answer = await request(url);
@@ -23,7 +32,7 @@ for (const workers of [1, 2]) {
       registry = resources.use(await LabelRegistry.start());
       registry.push('app', { labels: flatpakLabels({ id: 'org.example.App', name: 'App', icon: ICON }) });
       server = resources.use(
-        await startRegindexer({ config: { indexes: { apps: { registry: registry.url }, others: { registry: registry.url, tags: ['none'] } }, server: { port: 0, admin_token: TOKEN, workers } } }),
+        await startRegindexer({ config: { indexes: { apps: { registry: registry.url }, others: { registry: registry.url, tags: ['none'] } }, server: { port: 0, admin_token: TOKEN, events_token: TOKEN, workers } } }),
       );
       await settled(server.url);
     });
@@ -122,6 +131,17 @@ for (const workers of [1, 2]) {
       const { openapi, paths } = JSON.parse(body.toString()) as { openapi: string; paths: Record<string, Record<string, { responses: object; parameters?: { name: string }[] }>> };
       assert.equal(openapi, '3.1.0');
       for (const path of ['/api/apps', '/api/apps/{id}', '/status', '/reindex', '/events', '/healthz', '/readyz', '/metrics', '/index/static', '/{index}/index/static', '/apps.flatpakrepo']) assert.ok(paths[path], path);
+      for (const [path, url, method] of [
+        ['/status', '/status', 'get'], ['/index/static', '/index/static', 'get'], ['/{index}/index/dynamic', '/others/index/dynamic?tag=none', 'get'], ['/index/{file}', '/index/apps.json', 'get'], ['/api/apps', '/api/apps', 'get'],
+        ['/api/apps/{id}', '/api/apps/org.example.App', 'get'], ['/reindex', '/reindex?wait=true', 'post'], ['/events', '/events', 'post'], ['/healthz', '/healthz', 'get'], ['/readyz', '/readyz', 'get'],
+      ] as const) {
+        const answer = await request(server.url + url, { method: method === 'get' ? 'GET' : 'POST', headers: { authorization: `Bearer ${TOKEN}` }, ...(path === '/events' && { body: '{"events":[]}' }) });
+        const responses = paths[path]?.[method]?.responses as Record<string, { content: Record<string, { schema: object }> }>;
+        const schema = responses[answer.statusCode]?.content['application/json']?.schema;
+        assert.ok(schema, `${path} ${answer.statusCode}`);
+        const [fits, problems] = Schema.Compile(closed(schema) as object).Errors(await answer.body.json());
+        assert.ok(fits, `${path}: ${JSON.stringify(problems)}`);
+      }
       assert.deepEqual(Object.keys(paths['/reindex'] ?? {}), ['post']);
       assert.deepEqual(paths['/api/apps/{id}']?.['get']?.parameters?.map(({ name }) => name), ['index', 'id']);
     });

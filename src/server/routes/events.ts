@@ -1,6 +1,7 @@
 /** Notifications of registries: a push is in the index a moment later. */
 import type { FastifyInstance } from 'fastify';
 import type { RebuildRequest } from '../../triggers/rebuild-request.ts';
+import { EventsAnswer } from '../answer-schemas.ts';
 import { parseEvents } from '../parse-events.ts';
 import { requireBearerToken } from '../plugins/bearer-token.ts';
 import { logOf } from '../request-ids.ts';
@@ -34,7 +35,7 @@ export async function eventRoutes(app: FastifyInstance, options: EventRoutesOpti
     request.raw.headers['content-type'] = 'application/json';
   });
 
-  app.post('/events', (request, reply) => {
+  app.post('/events', { schema: { summary: 'Notifications of registries', security: [{ token: [] }] }, config: { answers: { 202: EventsAnswer } } }, (request, reply) => {
     const parsed = parseEvents(typeof request.body === 'string' ? request.body : '');
     const wanted = parsed.changes.filter(({ repository, tag }) => options.wants(repository, tag));
     counts.triggered += wanted.length;

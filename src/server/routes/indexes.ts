@@ -1,6 +1,7 @@
 /** The indexes: whole, and queried (flatpak-oci-specs, registry-index.md). */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { AcceptEncoding } from '../accept-encoding.ts';
+import { Index } from '../answer-schemas.ts';
 import type { Answers } from '../answers.ts';
 import type { Headers, PublishedIndex, Served, ServedDocument } from '../published-index.ts';
 import type { Query } from '../../indexing/query/query.ts';
@@ -42,11 +43,11 @@ export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answe
   };
 
   for (const [path, keep] of [['static', true], ['dynamic', false]] as const) {
-    getOrHead(app, `/index/${path}`, (request, reply) => query(indexNamed(defaultIndex), request, reply, keep));
-    getOrHead(app, `/:index/index/${path}`, (request, reply) => query(indexNamed(param(request, 'index')), request, reply, keep));
+    getOrHead(app, `/index/${path}`, 'The default index, queried', (request, reply) => query(indexNamed(defaultIndex), request, reply, keep));
+    getOrHead(app, `/:index/index/${path}`, 'An index, queried', (request, reply) => query(indexNamed(param(request, 'index')), request, reply, keep));
   }
 
-  getOrHead(app, '/index/:file', (request, reply) => {
+  getOrHead(app, '/index/:file', 'A whole index', (request, reply) => {
     const file = param(request, 'file');
     const index = byFile.get(file);
     if (index === undefined) throw new NotFound(`There is no index file "${file}" here. There is ${[...byFile.keys()].join(', ')}.`);
@@ -58,8 +59,8 @@ export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answe
 }
 
 /** One route for both, so that a HEAD tells the length of what it does not read. */
-function getOrHead(app: FastifyInstance, url: string, handler: (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>): void {
-  app.route({ method: ['GET', 'HEAD'], url, handler });
+function getOrHead(app: FastifyInstance, url: string, summary: string, handler: (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>): void {
+  app.route({ method: ['GET', 'HEAD'], url, schema: { summary }, config: { answers: { 200: Index } }, handler });
 }
 
 function param({ params }: FastifyRequest, name: string): string {

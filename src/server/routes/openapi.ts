@@ -1,6 +1,15 @@
 /** `/openapi.json`: the routes, described from their own schemas (OpenAPI 3.1). */
 import swagger from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
+import type { TSchema } from 'typebox';
+import { ErrorAnswer } from '../answer-schemas.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Shapes of answers by their status, for those who read about the route: unlike those in its schema, nothing is made from them. */
+    readonly answers?: Readonly<Record<number, TSchema>>;
+  }
+}
 
 /** More methods than that one route takes: it is the one that refuses what the others do not take. */
 const METHODS_OF_A_ROUTE = 2;
@@ -13,7 +22,10 @@ export async function describeRoutes(app: FastifyInstance, version: string): Pro
       info: { title: 'regindexer', version, description: 'An index of container registries for Flatpak, the page over it, and what runs it.' },
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
     },
-    transform: ({ schema, url, route }) => ({ schema: [route.method].flat().length > METHODS_OF_A_ROUTE ? { ...schema, hide: true } : schema, url }),
+    transform: ({ schema, url, route: { method, config } }) => {
+      if ([method].flat().length > METHODS_OF_A_ROUTE) return { schema: { ...schema, hide: true }, url };
+      return { schema: { ...schema, response: { ...(schema?.response as object | undefined), ...config?.answers, default: ErrorAnswer } }, url };
+    },
   });
 }
 

@@ -5,6 +5,7 @@ import { Type } from 'typebox';
 import { isRepositoryName } from '../../registry/reference.ts';
 import type { Rebuild } from '../../triggers/rebuild.ts';
 import type { RebuildRequest } from '../../triggers/rebuild-request.ts';
+import { RebuildAnswer } from '../answer-schemas.ts';
 import { letWait } from '../let-wait.ts';
 import { requireBearerToken } from '../plugins/bearer-token.ts';
 import { rateLimits } from '../plugins/rate-limit.ts';
@@ -32,6 +33,7 @@ const Name = Type.Optional(Type.String({ minLength: 1, maxLength: 255 }));
 const Body = Type.Union([Type.Object({ index: Name, repository: Name }), Type.Null()]);
 /** The same as {@link Body}, in a form whose errors name the field. */
 const BODY = { type: ['object', 'null'], properties: { index: Name, repository: Name }, additionalProperties: false, maxProperties: 1 } as unknown as typeof Body;
+const TOKEN = [{ token: [] }];
 const Parameters = Type.Object({ wait: Type.Optional(Type.Enum(['true', 'false'])) }, { additionalProperties: false });
 
 export async function reindexRoutes(scope: FastifyInstance, options: ReindexRoutesOptions): Promise<void> {
@@ -44,7 +46,7 @@ export async function reindexRoutes(scope: FastifyInstance, options: ReindexRout
   await requireBearerToken(scope, { token: options.token, key: 'server.admin_token', wrongTokens: limit() });
   takeJsonOrNothing(scope);
 
-  app.post('/reindex', { schema: { body: BODY, querystring: Parameters } }, async (request, reply) => {
+  app.post('/reindex', { schema: { summary: 'Asks for a rebuild', body: BODY, querystring: Parameters, security: TOKEN }, config: { answers: { 200: RebuildAnswer, 202: RebuildAnswer } } }, async (request, reply) => {
     const rebuild = options.rebuilds.request({ reason: `POST /reindex from ${request.ip}`, scope: await rebuildRequest(request.body ?? {}, options) });
     reply.header('location', `/reindex/${rebuild.id}`).header('cache-control', 'no-store');
     if (request.query.wait !== 'true') return reply.code(202).send(rebuildView(rebuild));
@@ -54,7 +56,7 @@ export async function reindexRoutes(scope: FastifyInstance, options: ReindexRout
     return reply.send(rebuildView(finished));
   });
 
-  app.get('/reindex/:id', { schema: { params: Type.Object({ id: Type.String() }) } }, (request, reply) => {
+  app.get('/reindex/:id', { schema: { summary: 'The state of a rebuild', params: Type.Object({ id: Type.String() }), security: TOKEN }, config: { answers: { 200: RebuildAnswer } } }, (request, reply) => {
     const rebuild = options.rebuilds.get(request.params.id);
     if (rebuild === undefined) throw new NotFound('There is no such rebuild; only the last 50 are remembered, see /status.');
     return reply.header('cache-control', 'no-store').send(rebuildView(rebuild));

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Rebuild } from '../../triggers/rebuild.ts';
 import type { BusStatus } from '../../triggers/bus/bus.ts';
 import type { PublishedIndex } from '../published-index.ts';
+import { StatusAnswer } from '../answer-schemas.ts';
 import { isoTime, rebuildView } from '../rebuild-view.ts';
 import type { EventCounts } from './events.ts';
 
@@ -33,7 +34,7 @@ export function statusRoutes(app: FastifyInstance, options: StatusRoutesOptions)
     eventLoopDelay.disable();
   });
 
-  app.get('/status', (_request, reply) => {
+  app.get('/status', { schema: { summary: 'What the server is at' }, config: { answers: { 200: StatusAnswer } } }, (_request, reply) => {
     const rebuilds = options.rebuilds();
     const bus = options.bus();
     return reply.header('cache-control', 'no-store').send({
