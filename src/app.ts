@@ -69,11 +69,11 @@ class RunningApp implements App {
   /** Those that answer to their end what they were asked before they were followed by another. */
   readonly #leaving = new Set<Promise<void>>();
 
-  private constructor(parts: Parts, front: Front, service: Service, port: number) {
+  /** @param address where it listens */
+  private constructor(parts: Parts, front: Front, service: Service, address: string) {
     this.#parts = parts;
     this.#front = front;
-    const { host, tls, baseUrl } = service.config.server;
-    this.url = baseUrl ?? urlOf(host, port, tls !== undefined);
+    this.url = service.config.server.baseUrl ?? address;
     this.started = service.begin('start');
     this.#watchKeyPair();
   }
@@ -95,7 +95,7 @@ class RunningApp implements App {
       await threads.listen({ host, port: listening, tls }, service);
       const address = urlOf(host, listening, tls !== undefined);
       logger.info({ address }, `listening at ${address}`);
-      return new RunningApp(parts, front, service, listening);
+      return new RunningApp(parts, front, service, address);
     } catch (error) {
       await Promise.all([front.close(0), threads.close(0)]);
       await service.close();

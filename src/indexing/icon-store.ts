@@ -42,10 +42,8 @@ export class IconStore {
     this.#folders = new Set(folders);
   }
 
-  /** Looks whether one of these icons is not there any more. */
-  async lacks(paths: readonly string[]): Promise<boolean> {
-    if (paths.length === 0) return false;
-    await this.list();
+  /** Says whether one of these icons was not there when they were last listed. */
+  lacks(paths: readonly string[]): boolean {
     return paths.some((path) => !this.#present.has(path));
   }
 

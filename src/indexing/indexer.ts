@@ -138,10 +138,17 @@ export class Indexer {
   /** @param lookForIcons makes indexes anew whose icons somebody has removed */
   async #refresh(registry: string, lookForIcons: boolean, { onPublished, signal }: Pick<RebuildOptions, 'onPublished' | 'signal'>): Promise<readonly IndexResult[]> {
     const results: IndexResult[] = [];
+    /** Once for all of them. */
+    let listed: Promise<void> | undefined;
+    const lacksIcons = async ({ icons }: SnapshotFooter): Promise<boolean> => {
+      if (!lookForIcons || icons.length === 0) return false;
+      await (listed ??= this.#icons.list());
+      return this.#icons.lacks(icons);
+    };
     for (const definition of this.#options.definitions) {
       if (definition.registry !== registry) continue;
       signal?.throwIfAborted();
-      results.push(await this.#alone(() => this.#refreshIndex(definition, lookForIcons, onPublished)));
+      results.push(await this.#alone(() => this.#refreshIndex(definition, lacksIcons, onPublished)));
     }
     return results;
   }
@@ -193,7 +200,7 @@ export class Indexer {
     if (now.length > 0) catalog.recordScanned(registry, indexes === 'all' ? now : [...catalog.scanned(registry), ...now]);
   }
 
-  async #refreshIndex(definition: IndexDefinition, lookForIcons: boolean, onPublished: ((index: string) => void) | undefined): Promise<IndexResult> {
+  async #refreshIndex(definition: IndexDefinition, lacksIcons: (footer: SnapshotFooter) => Promise<boolean>, onPublished: ((index: string) => void) | undefined): Promise<IndexResult> {
     const started = performance.now();
     const { name } = definition;
     const { catalog } = this.#options;
@@ -207,7 +214,7 @@ export class Indexer {
     try {
       const selection = catalog.transaction(() => select(catalog, definition, this.#wantedBy(definition)));
       const fingerprint = fingerprintOf(selection, definition, `${RENDERER} ${this.#options.iconsUri}`);
-      if (previous?.fingerprint !== fingerprint || previous.catalog !== catalog.id || (lookForIcons && (await this.#icons.lacks(previous.icons)))) {
+      if (previous?.fingerprint !== fingerprint || previous.catalog !== catalog.id || (await lacksIcons(previous))) {
         const missing = await this.#missingKnowledge(definition, previous);
         if (missing === undefined) {
           // Of a damaged snapshot nothing is known, so that all apps count as new.

@@ -7,6 +7,7 @@ import type { TLSSocket } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import { Http2Sessions } from './http2-sessions.ts';
 import type { KeyPair } from './key-pair.ts';
+import { errorBody } from './plugins/errors.ts';
 import { REQUEST_ID } from './request-ids.ts';
 import { SlowReaders } from './slow-readers.ts';
 
@@ -226,7 +227,7 @@ async function listenAt(server: Server, address: Address): Promise<number> {
 
 /** A request over HTTP/1.1 names the host that it is for (RFC 9112, section 3.2). */
 function refuse(response: http.ServerResponse): void {
-  const body = JSON.stringify({ statusCode: 400, error: 'Bad Request', message: 'A request over HTTP/1.1 needs the header Host.' });
+  const body = JSON.stringify(errorBody(400, 'A request over HTTP/1.1 needs the header Host.'));
   response.writeHead(400, { 'content-type': 'application/json; charset=utf-8', 'content-length': Buffer.byteLength(body), connection: 'close' });
   response.end(body);
 }

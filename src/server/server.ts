@@ -110,7 +110,7 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
   const { figures } = options;
   const answers = new Answers({ answer: options.answer, counts: figures.queries });
   const acceptEncoding = new AcceptEncoding();
-  const readyAnswers = new ReadyAnswers(app, { onAnswered: (route, method, status, seconds) => figures.requests.count(route, method, status, seconds) });
+  const readyAnswers = new ReadyAnswers(app, figures.requests);
   for (const index of indexes.values()) index.whenReplaced(() => readyAnswers.clear());
   countRequests(app, figures.requests);
   if (!('forward' in options)) await describeRoutes(app, options.status.version);

@@ -1,35 +1,28 @@
 /** What a thread that serves counts, from its start to its end, whatever the configuration. */
+import type { RequestCount } from '../registry/http/transport/request-counts.ts';
 import type { QueryCounts } from './answers.ts';
 import { addRoutes, RequestFigures, type RouteFigures } from './request-figures.ts';
-
-/** Requests to a registry that ended in one way. */
-export interface RegistryRequests {
-  readonly registry: string;
-  /** The HTTP status, or `error` where none came. */
-  readonly status: string;
-  readonly count: number;
-}
 
 /** What was counted until one moment. It can be cloned, so that it can be sent to another thread. */
 export interface Counts {
   readonly routes: ReadonlyMap<string, RouteFigures>;
   readonly queries: QueryCounts;
-  readonly registryRequests: readonly RegistryRequests[];
+  readonly registryRequests: readonly RequestCount[];
 }
 
 export class ThreadFigures {
   readonly requests = new RequestFigures();
   readonly queries: QueryCounts = { hits: 0, misses: 0 };
-  readonly #registryRequests = new Map<string, RegistryRequests>();
-  readonly #take: () => readonly RegistryRequests[];
+  readonly #registryRequests = new Map<string, RequestCount>();
+  readonly #take: () => readonly RequestCount[];
 
   /** @param take gives the requests to registries that this thread has made since it was last called */
-  constructor(take: () => readonly RegistryRequests[] = () => []) {
+  constructor(take: () => readonly RequestCount[] = () => []) {
     this.#take = take;
   }
 
   /** Adds requests that were made to registries. */
-  addRegistryRequests(requests: readonly RegistryRequests[]): void {
+  addRegistryRequests(requests: readonly RequestCount[]): void {
     for (const { registry, status, count } of requests) {
       const key = `${registry} ${status}`;
       this.#registryRequests.set(key, { registry, status, count: count + (this.#registryRequests.get(key)?.count ?? 0) });

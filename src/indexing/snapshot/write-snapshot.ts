@@ -91,7 +91,8 @@ class SnapshotWriter {
 
     const document = whole.length <= IN_MEMORY ? await readRegion(this.#file, whole) : undefined;
     // It takes longest, so it is begun before the rest is made.
-    const wholeCompressed = document && Promise.all(COMPRESSIONS.map((encoding) => compress(document, encoding)));
+    const begun = new Map<string, Promise<readonly Buffer[]>>();
+    if (document) begun.set(whole.etag, Promise.all(COMPRESSIONS.map((encoding) => compress(document, encoding))));
     const read: ReadRange = ({ start, end }) => (document ? Promise.resolve(document.subarray(start, end)) : readRegion(this.#file, { offset: start, length: end - start }));
     const table = builder.build();
     // Equal answers are kept once.
@@ -117,7 +118,7 @@ class SnapshotWriter {
     await this.#writer.appendText(JSON.stringify({ index, apps: entries }));
     const apps = this.#writer.endRegion();
     byContent.set(apps.etag, { images: entries.length, identity: apps });
-    const stored = await this.#encode(byContent, { etag: whole.etag, compressed: wholeCompressed });
+    const stored = await this.#encode(byContent, begun);
     const documents = Object.fromEntries([...answers].map(([canonical, etag]) => [canonical, stored.get(etag) as StoredDocument]));
 
     await this.#writer.append(await promisify(gzip)(table.serialize(), { level: 1 }));
@@ -176,15 +177,16 @@ class SnapshotWriter {
     await write(DOCUMENT_END);
   }
 
-  /** Adds all encodings to the file, in a fixed order; several are made at the same time. `begun` are those of one document. */
-  async #encode(documents: ReadonlyMap<string, { images: number; identity: Representation }>, begun: { etag: string; compressed: Promise<readonly Buffer[]> | undefined }): Promise<ReadonlyMap<string, StoredDocument>> {
+  /** Adds all encodings to the file, in a fixed order; several are made at the same time. `begun` are those that are being made already. */
+  async #encode(documents: ReadonlyMap<string, { images: number; identity: Representation }>, begun: ReadonlyMap<string, Promise<readonly Buffer[]>>): Promise<ReadonlyMap<string, StoredDocument>> {
     await this.#writer.flush();
     const stored = new Map<string, StoredDocument>();
     const jobs = [...documents].flatMap(([etag, document]) => COMPRESSIONS.map((encoding, place) => ({ etag, document, encoding, place })));
     const compressed = pMapIterable(
       jobs,
       async ({ etag, document: { identity }, encoding, place }) => {
-        if (etag === begun.etag) return (await begun.compressed)?.[place];
+        const own = await begun.get(etag);
+        if (own !== undefined) return own[place];
         return identity.length <= COMPRESSED_IN_MEMORY ? compress(await readRegion(this.#file, identity), encoding) : undefined;
       },
       { concurrency: COMPRESSED_AT_ONCE },

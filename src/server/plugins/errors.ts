@@ -35,5 +35,10 @@ export function sendError(error: FastifyError, request: FastifyRequest, reply: F
   return reply
     .code(statusCode)
     .headers({ ...NO_PAGE, 'cache-control': 'no-store', [REQUEST_ID]: request.id })
-    .send({ statusCode, error: STATUS_CODES[statusCode] ?? 'Error', message, ...beside?.(statusCode, message) });
+    .send({ ...errorBody(statusCode, message), ...beside?.(statusCode, message) });
+}
+
+/** What every error looks like. */
+export function errorBody(statusCode: number, message: string): { readonly statusCode: number; readonly error: string; readonly message: string } {
+  return { statusCode, error: STATUS_CODES[statusCode] ?? 'Error', message };
 }

@@ -2,6 +2,7 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { LRUCache } from 'lru-cache';
+import type { RequestFigures } from '../request-figures.ts';
 
 /** Of keys and of bodies that nothing else holds. */
 const MAX_BYTES = 32 * 1024 * 1024;
@@ -19,11 +20,6 @@ interface ReadyAnswer {
   readonly size: number;
 }
 
-export interface ReadyAnswersOptions {
-  /** Told of each answer that this gave, with the time it took in seconds. */
-  readonly onAnswered?: (route: string, method: string, status: number, seconds: number) => void;
-}
-
 declare module 'fastify' {
   interface FastifyInstance {
     /** Answers a request that is like one before, and says whether it has. */
@@ -39,8 +35,8 @@ export class ReadyAnswers {
   readonly #answers = new LRUCache<string, ReadyAnswer>({ maxSize: MAX_BYTES, sizeCalculation: ({ size }, key) => OVERHEAD + 2 * key.length + size });
   #version = 0;
 
-  /** For the routes of `app`. */
-  constructor(app: FastifyInstance, { onAnswered }: ReadyAnswersOptions = {}) {
+  /** For the routes of `app`; `figures` counts what never comes to a hook of it. */
+  constructor(app: FastifyInstance, figures: RequestFigures) {
     app.decorateReply('ready', undefined);
     app.addHook('onSend', (request, reply, payload, done) => {
       const { ready } = reply;
@@ -59,7 +55,7 @@ export class ReadyAnswers {
       if (answer === undefined) return false;
       const { route, status, headers, body } = answer;
       const started = performance.now();
-      const answered = (): void => onAnswered?.(route, 'GET', status, (performance.now() - started) / 1000);
+      const answered = (): void => figures.count(route, 'GET', status, (performance.now() - started) / 1000);
       // A small one is with the system at once.
       const small = body === undefined || body.length <= SMALL_BODY;
       if (!small) response.on('finish', answered);

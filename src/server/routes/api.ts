@@ -8,6 +8,7 @@ import { decodePngUri, isPngUri } from '../../indexing/png-uri.ts';
 import { isAppId } from '../../indexing/appdata/flatpak-image.ts';
 import type { AcceptEncoding } from '../accept-encoding.ts';
 import type { AppViews } from '../app-views.ts';
+import { IMMUTABLE } from '../cache-control.ts';
 import type { PublishedIndex } from '../published-index.ts';
 import { isFresh } from '../entity-tag.ts';
 import { sendServed } from '../send.ts';
@@ -70,7 +71,6 @@ const App = Type.Object({
     }),
   ),
 });
-const YEAR_IN_SECONDS = 31_536_000;
 const Parameters = Type.Object({ index: Type.Optional(Type.String({ description: 'The name of an index; the default index if left out.' })) }, { additionalProperties: false });
 type Asked = Static<typeof Parameters>;
 const IconParameters = Type.Object({ ...Parameters.properties, version: Type.Optional(Type.String({ description: 'As the list has it: the answer may then be kept for ever.' })) }, { additionalProperties: false });
@@ -105,7 +105,7 @@ export function apiRoutes(app: FastifyInstance, { indexes, defaultIndex, views, 
       if (details === null || !isPngUri(details.icon)) throw new NotFound(`The index "${index.name}" holds no icon of an app "${id}".`);
       const version = versionOfIcon(details.icon);
       const etag = `"${version}"`;
-      reply.headers({ etag, 'cache-control': request.query.version === version ? `public, max-age=${YEAR_IN_SECONDS}, immutable` : 'no-cache' });
+      reply.headers({ etag, 'cache-control': request.query.version === version ? IMMUTABLE : 'no-cache' });
       if (isFresh(request.headers, etag)) return reply.code(304).send();
       return reply.type('image/png').send(pngOf(details.icon));
     },

@@ -7,6 +7,7 @@ import type { Descriptor } from '../../registry/manifest.ts';
 import { isRepositoryName, isTag } from '../../registry/reference.ts';
 import { isNotFound } from '../../registry/registry-error.ts';
 import { byteRange } from '../byte-range.ts';
+import { IMMUTABLE } from '../cache-control.ts';
 import { isFresh } from '../entity-tag.ts';
 import { allow } from '../plugins/allow.ts';
 import { sendError } from '../plugins/errors.ts';
@@ -16,7 +17,6 @@ import type { RegistryProxy } from './registry-proxy.ts';
 
 const MAX_PAGE = 1000;
 const HEADERS = { 'docker-distribution-api-version': 'registry/2.0', ...NO_PAGE };
-const YEAR_IN_SECONDS = 31_536_000;
 
 /** What the routes need of a registry; `not-found` is a RegistryError. */
 export interface PullSource {
@@ -89,7 +89,7 @@ export function distributionRoutes(app: FastifyInstance, sources: readonly PullS
 async function sendManifest(request: FastifyRequest, reply: FastifyReply, sources: readonly PullSource[], name: string, reference: string): Promise<FastifyReply> {
   const { descriptor, bytes } = await firstOf(sources, 'MANIFEST_UNKNOWN', `There is no manifest ${name}:${reference} here.`, (source) => source.openManifest(name, reference));
   const etag = `"${descriptor.digest}"`;
-  reply.headers({ etag, 'docker-content-digest': descriptor.digest, 'cache-control': isDigest(reference) ? `public, max-age=${YEAR_IN_SECONDS}, immutable` : 'no-cache' });
+  reply.headers({ etag, 'docker-content-digest': descriptor.digest, 'cache-control': isDigest(reference) ? IMMUTABLE : 'no-cache' });
   if (isFresh(request.headers, etag)) return reply.code(304).send();
   reply.headers({ 'content-type': descriptor.mediaType, 'content-length': bytes.length });
   return reply.send(request.method === 'HEAD' ? undefined : bytes);
@@ -111,7 +111,7 @@ async function sendBlob(request: FastifyRequest, reply: FastifyReply, sources: r
     etag,
     'docker-content-digest': reference,
     'accept-ranges': 'bytes',
-    'cache-control': `public, max-age=${YEAR_IN_SECONDS}, immutable`,
+    'cache-control': IMMUTABLE,
   });
   if (fresh) return reply.code(304).send();
   reply.header('content-type', 'application/octet-stream');

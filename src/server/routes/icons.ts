@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import { iconPath, isIconPath } from '../../indexing/icon-path.ts';
 import { digestOf } from '../../registry/digest.ts';
+import { IMMUTABLE } from '../cache-control.ts';
 import { isFresh } from '../entity-tag.ts';
 import type { ReadyAnswers } from '../plugins/ready-answers.ts';
 import { NOT_SNIFFED } from '../plugins/security-headers.ts';
@@ -12,7 +13,6 @@ import type { Headers } from '../published-index.ts';
 import { NotFound } from '../server-error.ts';
 
 const MAX_BYTES_IN_MEMORY = 32 * 1024 * 1024;
-const YEAR_IN_SECONDS = 31_536_000;
 
 interface Icon {
   readonly etag: string;
@@ -49,7 +49,7 @@ export function iconRoutes(app: FastifyInstance, { iconsDir, prefixes, readyAnsw
       return undefined;
     }
     const etag = `"${path.replace('/', '').slice(0, 32)}"`;
-    const freshHeaders = { etag, 'cache-control': `public, max-age=${YEAR_IN_SECONDS}, immutable` };
+    const freshHeaders = { etag, 'cache-control': IMMUTABLE };
     return { etag, body, freshHeaders, headers: { ...freshHeaders, ...NOT_SNIFFED, 'content-type': 'image/png', 'content-length': String(body.length) } };
   };
 

@@ -5,11 +5,11 @@ import { headerValue, type HttpResponse } from '../../registry/http/transport/ht
 import { isDigest } from '../../registry/digest.ts';
 import { isRepositoryName, isTag } from '../../registry/reference.ts';
 import { RegistryError } from '../../registry/registry-error.ts';
+import { IMMUTABLE } from '../cache-control.ts';
 import { letWait } from '../let-wait.ts';
 import { logOf } from '../request-ids.ts';
 import { DistributionError, RegistryTooSlow, RegistryUnavailable, RequestAborted } from '../server-error.ts';
 
-const YEAR_IN_SECONDS = 31_536_000;
 /** What a client may say beside its path. All else stays here: its credentials above all. */
 const CONDITIONS = ['range', 'if-range', 'if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since'] as const;
 /** What is sent on of an answer. All else stays here: challenges and cookies above all. */
@@ -69,7 +69,7 @@ export class RegistryProxy {
     }
     // What a blob holds is its own affair, and that of who pulls it.
     if (kind === 'blobs' && status !== 304) reply.header('content-type', 'application/octet-stream');
-    reply.header('cache-control', byDigest ? `public, max-age=${YEAR_IN_SECONDS}, immutable` : 'no-cache');
+    reply.header('cache-control', byDigest ? IMMUTABLE : 'no-cache');
     return reply.code(status).send(response.stream);
   }
 
