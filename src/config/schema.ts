@@ -217,7 +217,7 @@ const bus = Type.Object(
             destinationName(),
             Type.Object({
               destination: destinationName('What to subscribe to.'),
-              headers: headers('Headers of this subscription, such as `id` and `durable`.'),
+              headers: headers('Headers of this subscription, such as `id` and `durable`; `prefetch-count` and `activemq.prefetchSize` are 100 by themselves.'),
             }),
           ],
           { expected: 'a destination such as /topic/org.example.compose, or {destination, headers}' },

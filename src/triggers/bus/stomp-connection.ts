@@ -14,6 +14,13 @@ const MAX_HEADERS = 1024;
 /** In milliseconds, for the broker to say goodbye. */
 const DISCONNECT_TIMEOUT = 2_000;
 const MAX_REASON_LENGTH = 300;
+/**
+ * How many messages a broker sends before it waits for the first to be acknowledged, by ActiveMQ's word and by RabbitMQ's. Neither has
+ * a limit worth the name by itself, and after thousands of messages at once Linux may get nothing through any more, either way: the
+ * broker is busy writing, its own receive buffer is full of acknowledgements, and what the full buffer turns away is what would tell
+ * it that its messages have arrived.
+ */
+const PREFETCH = { 'activemq.prefetchSize': '100', 'prefetch-count': '100' };
 
 /** A destination and the headers of its SUBSCRIBE, such as those of a durable subscription. */
 export interface BusDestination {
@@ -151,7 +158,7 @@ export class StompConnection {
       if (error === null) this.#receive(destination, frame);
     });
     return new Promise((onReceipt) => {
-      this.#client.sendFrame('SUBSCRIBE', { ...headers, id, destination, ack }, { onReceipt } as Client.SendOptions).end();
+      this.#client.sendFrame('SUBSCRIBE', { ...PREFETCH, ...headers, id, destination, ack }, { onReceipt } as Client.SendOptions).end();
     });
   }
 

@@ -38,17 +38,29 @@ test('CONNECT and SUBSCRIBE say what they were told to', async (t) => {
     url: server.url({ credentials: 'me:pass:word@', path: '/fedora' }),
     headers: { 'client-id': 'indexer' },
     heartbeat: 5_000,
-    destinations: [{ destination: '/topic/a.b' }, { destination: '/queue/q:1', headers: { id: 'durable-one', durable: 'true', 'auto-delete': 'false', ack: 'auto' } }],
+    destinations: [{ destination: '/topic/a.b' }, { destination: '/queue/q:1', headers: { id: 'durable-one', durable: 'true', 'auto-delete': 'false', 'prefetch-count': '7', ack: 'auto' } }],
   });
   const [connect, first, second] = (await server.peer(0)).frames;
   assert.deepEqual(connect, {
     command: 'CONNECT',
     headers: { 'client-id': 'indexer', 'accept-version': '1.1,1.2', host: 'fedora', login: 'me', passcode: 'pass:word', 'heart-beat': '5000,5000' },
   });
-  assert.deepEqual(first, { command: 'SUBSCRIBE', headers: { id: 'regindexer-0', destination: '/topic/a.b', ack: 'client-individual', receipt: '1' } });
+  assert.deepEqual(first, {
+    command: 'SUBSCRIBE',
+    headers: { id: 'regindexer-0', destination: '/topic/a.b', ack: 'client-individual', 'activemq.prefetchSize': '100', 'prefetch-count': '100', receipt: '1' },
+  });
   assert.deepEqual(second, {
     command: 'SUBSCRIBE',
-    headers: { id: 'durable-one', durable: 'true', 'auto-delete': 'false', ack: 'client-individual', destination: '/queue/q\\c1', receipt: '2' },
+    headers: {
+      id: 'durable-one',
+      durable: 'true',
+      'auto-delete': 'false',
+      ack: 'client-individual',
+      'activemq.prefetchSize': '100',
+      'prefetch-count': '7',
+      destination: '/queue/q\\c1',
+      receipt: '2',
+    },
   });
 });
 
