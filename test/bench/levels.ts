@@ -15,7 +15,7 @@ import type { Cell, Table } from './table.ts';
 
 const LEVELS: Readonly<Record<Compression, readonly number[]>> = {
   gzip: [1, 2, 3, 4, 6, 9],
-  br: [1, 3, 4, 5, 6, 9, 11],
+  br: [1, 3, 4, 5, 6, 7, 9, 11],
   zstd: [1, 3, 6, 9, 12, 15, 19],
 };
 

@@ -14,7 +14,7 @@ import { DOCUMENT_END, documentHead, ImageTableBuilder, LIST_END, LISTS_HEAD, RE
 import type { Pairs } from '../render-image.ts';
 import { writeFileWhole } from '../write-file.ts';
 import type { Compression } from './encodings.ts';
-import { compress, compressor } from './encodings.ts';
+import { compress, compressor, compressSync } from './encodings.ts';
 import type { Representation, SnapshotFooter, StoredDocument } from './format.ts';
 import { MAGIC } from './format.ts';
 import { readRegion, regionChunks } from './read-region.ts';
@@ -90,9 +90,8 @@ class SnapshotWriter {
     await this.#writer.flush();
 
     const document = whole.length <= IN_MEMORY ? await readRegion(this.#file, whole) : undefined;
-    // It takes longest, so it is begun before the rest is made.
-    const begun = new Map<string, Promise<readonly Buffer[]>>();
-    if (document) begun.set(whole.etag, Promise.all(COMPRESSIONS.map((encoding) => compress(document, encoding))));
+    // It takes long, so it is begun before the rest is made.
+    const gzipped = document && compress(document, 'gzip');
     const read: ReadRange = ({ start, end }) => (document ? Promise.resolve(document.subarray(start, end)) : readRegion(this.#file, { offset: start, length: end - start }));
     const table = builder.build();
     // Equal answers are kept once.
@@ -118,7 +117,7 @@ class SnapshotWriter {
     await this.#writer.appendText(JSON.stringify({ index, apps: entries }));
     const apps = this.#writer.endRegion();
     byContent.set(apps.etag, { images: entries.length, identity: apps });
-    const stored = await this.#encode(byContent, begun);
+    const stored = await this.#encode(byContent, (identity) => (identity === whole && document && gzipped ? { document, gzipped } : undefined));
     const documents = Object.fromEntries([...answers].map(([canonical, etag]) => [canonical, stored.get(etag) as StoredDocument]));
 
     await this.#writer.append(await promisify(gzip)(table.serialize(), { level: 1 }));
@@ -177,29 +176,43 @@ class SnapshotWriter {
     await write(DOCUMENT_END);
   }
 
-  /** Adds all encodings to the file, in a fixed order; several are made at the same time. `begun` are those that are being made already. */
-  async #encode(documents: ReadonlyMap<string, { images: number; identity: Representation }>, begun: ReadonlyMap<string, Promise<readonly Buffer[]>>): Promise<ReadonlyMap<string, StoredDocument>> {
+  /**
+   * Adds all encodings to the file, in a fixed order. Of what fits in memory, gzip is made by the thread pool and the others
+   * meanwhile here: each thread that they are made in keeps tens of megabytes.
+   * @param begun the document and what is being made of it already
+   */
+  async #encode(
+    documents: ReadonlyMap<string, { images: number; identity: Representation }>,
+    begun: (identity: Representation) => { document: Buffer; gzipped: Promise<Buffer> } | undefined,
+  ): Promise<ReadonlyMap<string, StoredDocument>> {
     await this.#writer.flush();
-    const stored = new Map<string, StoredDocument>();
-    const jobs = [...documents].flatMap(([etag, document]) => COMPRESSIONS.map((encoding, place) => ({ etag, document, encoding, place })));
     const compressed = pMapIterable(
-      jobs,
-      async ({ etag, document: { identity }, encoding, place }) => {
-        const own = await begun.get(etag);
-        if (own !== undefined) return own[place];
-        return identity.length <= COMPRESSED_IN_MEMORY ? compress(await readRegion(this.#file, identity), encoding) : undefined;
+      documents.values(),
+      async ({ identity }): Promise<Readonly<Record<Compression, Buffer>> | undefined> => {
+        let made = begun(identity);
+        if (made === undefined) {
+          if (identity.length > COMPRESSED_IN_MEMORY) return undefined;
+          const document = await readRegion(this.#file, identity);
+          made = { document, gzipped: compress(document, 'gzip') };
+        }
+        const br = compressSync(made.document, 'br');
+        const zstd = compressSync(made.document, 'zstd');
+        return { gzip: await made.gzipped, br, zstd };
       },
       { concurrency: COMPRESSED_AT_ONCE },
     );
-    let job = 0;
+    const stored = new Map<string, StoredDocument>();
+    const entries = documents.entries();
     for await (const bytes of compressed) {
-      const { etag, document, encoding } = jobs[job++] as (typeof jobs)[number];
-      if (bytes === undefined) await this.#appendCompressed(document.identity, encoding);
-      else await this.#writer.append(bytes);
-      const representation = this.#writer.endRegion();
-      const before = stored.get(etag)?.representations ?? { identity: document.identity };
-      const smaller = representation.length < document.identity.length;
-      stored.set(etag, { images: document.images, representations: smaller ? { ...before, [encoding]: representation } : before });
+      const [etag, { images, identity }] = entries.next().value as [string, { images: number; identity: Representation }];
+      const representations: Record<string, Representation> & { identity: Representation } = { identity };
+      for (const encoding of COMPRESSIONS) {
+        if (bytes === undefined) await this.#appendCompressed(identity, encoding);
+        else await this.#writer.append(bytes[encoding]);
+        const representation = this.#writer.endRegion();
+        if (representation.length < identity.length) representations[encoding] = representation;
+      }
+      stored.set(etag, { images, representations });
     }
     return stored;
   }
