@@ -1,5 +1,6 @@
 /** The icons on disk: content-addressed, written once, kept for a while after nothing names them any more. */
-import { readdir, rm, rmdir, stat, utimes } from 'node:fs/promises';
+import { type Dirent, readdirSync } from 'node:fs';
+import { rm, rmdir, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import pMap from 'p-map';
 import { digestOf } from '../registry/digest.ts';
@@ -35,11 +36,9 @@ export class IconStore {
   /** Looks which icons there are. Call it before a series of {@link store}: what somebody has removed is then written again. */
   async list(): Promise<void> {
     await this.#writeGathered();
-    const present = new Set<string>();
-    const folders = await subfolders(this.#folder);
-    for (const folder of folders) for (const name of await readdir(join(this.#folder, folder))) present.add(`${folder}/${name}`);
-    this.#present = present;
-    this.#folders = new Set(folders);
+    const folders = filesByFolder(this.#folder);
+    this.#present = new Set([...folders].flatMap(([folder, names]) => names.map((name) => `${folder}/${name}`)));
+    this.#folders = new Set(folders.keys());
   }
 
   /** Says whether one of these icons was not there when they were last listed. */
@@ -125,16 +124,18 @@ export class IconStore {
    */
   async clean(referenced: ReadonlySet<string>, before: Date): Promise<number> {
     let removed = 0;
-    for (const folder of await subfolders(this.#folder)) {
-      for (const name of await readdir(join(this.#folder, folder))) {
+    for (const [folder, names] of filesByFolder(this.#folder)) {
+      let left = names.length;
+      for (const name of names) {
         const path = `${folder}/${name}`;
         if (referenced.has(path) || !(isIconPath(path) || name.endsWith(TEMPORARY_SUFFIX))) continue;
         const stats = await stat(join(this.#folder, path)).catch(ignoreMissing);
         if (stats === undefined || stats.mtime >= before) continue;
         await rm(join(this.#folder, path), { force: true });
         removed++;
+        left--;
       }
-      await rmdir(join(this.#folder, folder)).catch(() => undefined);
+      if (left === 0) await rmdir(join(this.#folder, folder)).catch(() => undefined);
     }
     return removed;
   }
@@ -144,11 +145,18 @@ function ignoreMissing(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ENOENT') throw error;
 }
 
-/** The folders of icons; none if there is no folder yet. */
-async function subfolders(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw error;
-  });
-  return entries.filter((entry) => /^[0-9a-f]{2}$/.test(entry.name) && !entry.isFile()).map(({ name }) => name);
+/**
+ * The files in each folder of icons; none if there is no folder yet. There are up to 256 folders: asking for each through the
+ * thread pool would take ten times as long.
+ */
+function filesByFolder(folder: string): ReadonlyMap<string, readonly string[]> {
+  let entries: Dirent[];
+  try {
+    entries = readdirSync(folder, { withFileTypes: true });
+  } catch (error) {
+    ignoreMissing(error as NodeJS.ErrnoException);
+    return new Map();
+  }
+  const folders = entries.filter((entry) => /^[0-9a-f]{2}$/.test(entry.name) && !entry.isFile());
+  return new Map(folders.map(({ name }) => [name, readdirSync(join(folder, name))]));
 }
