@@ -5,8 +5,9 @@ import { cpuSeconds, memoryOf } from './process-usage.ts';
 import type { Case } from './serve-rates.ts';
 import type { Cell, Table } from './table.ts';
 
-const ROUNDS = 3;
-const SECONDS = 4;
+/** Many and short: a machine that others use, too, is fast for some seconds and slow for the next. */
+const ROUNDS = 15;
+const SECONDS = 1;
 const WARM_UP_SECONDS = 1;
 
 export interface MeasuredServer {
@@ -38,7 +39,7 @@ export async function workerCostTable(servers: readonly MeasuredServer[], cases:
     }
   }
   return {
-    title: `Serving threads (medians of ${ROUNDS} runs)`,
+    title: `Serving threads (medians of ${ROUNDS} turns)`,
     columns: [
       { name: 'request' },
       { name: 'workers' },
