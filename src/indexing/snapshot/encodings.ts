@@ -64,16 +64,9 @@ export function compress(document: Buffer, encoding: Compression, quick = false)
 }
 
 /** Compresses a whole document on the calling thread. */
-export function compressSync(document: Buffer, encoding: Compression): Buffer {
+export function compressSync(document: Buffer, encoding: Exclude<Compression, 'gzip'>): Buffer {
   const options = optionsFor(document.length, levelsFor(document.length));
-  switch (encoding) {
-    case 'gzip':
-      return zlib.gzipSync(document, options.gzip);
-    case 'br':
-      return zlib.brotliCompressSync(document, options.br);
-    case 'zstd':
-      return zlib.zstdCompressSync(document, options.zstd);
-  }
+  return encoding === 'br' ? zlib.brotliCompressSync(document, options.br) : zlib.zstdCompressSync(document, options.zstd);
 }
 
 /** A stream that compresses a document of so many bytes. */

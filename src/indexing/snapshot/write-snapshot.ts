@@ -70,6 +70,16 @@ export async function writeSnapshot(path: string, source: SnapshotSource): Promi
   return footer;
 }
 
+/** A document in memory, and what the thread pool makes of it. */
+interface Begun {
+  readonly document: Buffer;
+  readonly gzipped: Promise<Buffer>;
+}
+
+function begin(document: Buffer): Begun {
+  return { document, gzipped: compress(document, 'gzip') };
+}
+
 class SnapshotWriter {
   readonly #file: FileHandle;
   readonly #writer: RegionWriter;
@@ -91,7 +101,7 @@ class SnapshotWriter {
 
     const document = whole.length <= IN_MEMORY ? await readRegion(this.#file, whole) : undefined;
     // It takes long, so it is begun before the rest is made.
-    const gzipped = document && compress(document, 'gzip');
+    const begun = document && begin(document);
     const read: ReadRange = ({ start, end }) => (document ? Promise.resolve(document.subarray(start, end)) : readRegion(this.#file, { offset: start, length: end - start }));
     const table = builder.build();
     // Equal answers are kept once.
@@ -117,7 +127,7 @@ class SnapshotWriter {
     await this.#writer.appendText(JSON.stringify({ index, apps: entries }));
     const apps = this.#writer.endRegion();
     byContent.set(apps.etag, { images: entries.length, identity: apps });
-    const stored = await this.#encode(byContent, (identity) => (identity === whole && document && gzipped ? { document, gzipped } : undefined));
+    const stored = await this.#encode(byContent, begun && new Map([[whole, begun]]));
     const documents = Object.fromEntries([...answers].map(([canonical, etag]) => [canonical, stored.get(etag) as StoredDocument]));
 
     await this.#writer.append(await promisify(gzip)(table.serialize(), { level: 1 }));
@@ -179,21 +189,20 @@ class SnapshotWriter {
   /**
    * Adds all encodings to the file, in a fixed order. Of what fits in memory, gzip is made by the thread pool and the others
    * meanwhile here: each thread that they are made in keeps tens of megabytes.
-   * @param begun the document and what is being made of it already
+   * @param begun those that are being made already
    */
   async #encode(
     documents: ReadonlyMap<string, { images: number; identity: Representation }>,
-    begun: (identity: Representation) => { document: Buffer; gzipped: Promise<Buffer> } | undefined,
+    begun: ReadonlyMap<Representation, Begun> | undefined,
   ): Promise<ReadonlyMap<string, StoredDocument>> {
     await this.#writer.flush();
     const compressed = pMapIterable(
       documents.values(),
       async ({ identity }): Promise<Readonly<Record<Compression, Buffer>> | undefined> => {
-        let made = begun(identity);
+        let made = begun?.get(identity);
         if (made === undefined) {
           if (identity.length > COMPRESSED_IN_MEMORY) return undefined;
-          const document = await readRegion(this.#file, identity);
-          made = { document, gzipped: compress(document, 'gzip') };
+          made = begin(await readRegion(this.#file, identity));
         }
         const br = compressSync(made.document, 'br');
         const zstd = compressSync(made.document, 'zstd');
