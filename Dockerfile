@@ -6,7 +6,7 @@ WORKDIR /build
 # Dependencies before sources: a change of these does not install those again.
 COPY package.json package-lock.json ./
 RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts --no-audit --no-fund
-COPY tsconfig.json ./
+COPY tsconfig.json rolldown.config.ts ./
 COPY src src
 RUN npm run -s build && chmod 755 dist/cli.js
 

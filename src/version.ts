@@ -1,5 +1,7 @@
 /** The program's version. */
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PACKAGE_FOLDER } from './package-folder.ts';
 
-/** As in package.json, which lies beside `src` and beside `dist` alike. */
-export const version: string = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+/** As in package.json. */
+export const version: string = (JSON.parse(readFileSync(join(PACKAGE_FOLDER, 'package.json'), 'utf8')) as { version: string }).version;

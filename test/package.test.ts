@@ -46,7 +46,7 @@ suite('the package, installed from its tarball', () => {
     packed = only ?? assert.fail('npm packed nothing');
     await writeFile(file('package.json'), '{"name": "elsewhere", "private": true, "type": "module"}');
     await npm(['install', '--prefer-offline', '--no-audit', '--no-fund', file(packed.filename)], folder.path);
-    await writeFile(file('config.yaml'), stringify({ indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}`, extract_icons: true } }, server: { port: 0 } }));
+    await writeFile(file('config.yaml'), stringify({ indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}`, extract_icons: true } }, server: { port: 0, workers: 2 } }));
   });
   after(() => folder.remove());
 
@@ -62,7 +62,7 @@ suite('the package, installed from its tarball', () => {
   });
 
   for (const [name, ...args] of [['regindexer', 'serve'], ['regindexer-daemon']] as const) {
-    test(`${name} serves the index and the page`, async () => {
+    test(`${name} serves the index, answers to queries, and the page`, async () => {
       await using server = await startPeer(name, () => ({
         command: bin(name),
         args: ['-c', file('config.yaml'), ...args],
@@ -72,6 +72,7 @@ suite('the package, installed from its tarball', () => {
       const [url = ''] = /(?<=^Serving at )\S+/m.exec(server.log) ?? [];
       const { indexes } = await settled(url);
       assert.deepEqual(indexes.map(({ images }) => images), [3]);
+      assert.equal((await get(`${url}/index/dynamic?repository=none`)).body.toString(), '{"Registry":"/","Results":[]}');
       assert.match((await get(`${url}/`)).body.toString(), /<title>/);
       assert.deepEqual(await server.stop(), { code: 0, signal: null });
     });

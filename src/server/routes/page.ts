@@ -1,11 +1,12 @@
 /** The page: what is in the indexes, for people. Its files are in `public/`, sent as they are. */
 import { readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import compress from '@fastify/compress';
 import fastifyStatic from '@fastify/static';
 import type { FastifyInstance } from 'fastify';
 import type { AppListPage } from '../../indexing/appdata/app-views.ts';
 import { PAGE_SIZE } from '../../indexing/appdata/app-views.ts';
+import { PACKAGE_FOLDER } from '../../package-folder.ts';
 import type { AppViews } from '../app-views.ts';
 import { entityTagOf, isFresh } from '../entity-tag.ts';
 import { ofThePage, securityHeaders } from '../plugins/security-headers.ts';
@@ -13,7 +14,7 @@ import type { Publication, PublicIndex } from '../public-index.ts';
 import type { PublishedIndex } from '../published-index.ts';
 import { nameRequests } from '../request-ids.ts';
 
-const FOLDER = resolve(import.meta.dirname, '../../../public');
+const FOLDER = join(PACKAGE_FOLDER, 'public');
 /** Not a page that needs no more than a glance. */
 const COMPRESS_FROM = 1024;
 const MAX_PAGE = 10_000;

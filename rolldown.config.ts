@@ -1,0 +1,27 @@
+/** How `npm run build` puts the modules of src into few files, because a short run is mostly loading. */
+import { defineConfig } from 'rolldown';
+import own from './package.json' with { type: 'json' };
+
+/** Hundreds of small modules: loading them takes as long as all else that a short run loads. */
+const INLINED = new Set(['typebox']);
+
+const external = Object.keys(own.dependencies).filter((name) => !INLINED.has(name));
+const threads = ['thread', 'build-thread', 'query-thread', 'serve-thread'];
+
+export default defineConfig({
+  platform: 'node',
+  logLevel: 'warn',
+  input: {
+    cli: 'src/cli.ts',
+    daemon: 'src/daemon.ts',
+    index: 'src/index.ts',
+    ...Object.fromEntries(threads.map((name) => [name, `src/threads/${name}.ts`])),
+  },
+  external: (id) => external.some((name) => id === name || id.startsWith(`${name}/`)),
+  output: {
+    dir: 'dist',
+    // All in one folder: a thread's file lies beside that which starts it.
+    entryFileNames: '[name].js',
+    chunkFileNames: '[name]-[hash].js',
+  },
+});
