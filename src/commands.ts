@@ -84,16 +84,9 @@ async function health(configure: Configure): Promise<number> {
 }
 
 async function index(configure: Configure): Promise<number> {
-  const { startBuildThread } = await import('./threads/builder.ts');
-  // It loads while the configuration is read.
-  const thread = startBuildThread();
-  try {
-    const { config, logger } = await configure();
-    const { indexOnce } = await import('./index-once.ts');
-    return (await indexOnce(config, logger, thread)) ? OK : NOT_WELL;
-  } finally {
-    await thread.terminate();
-  }
+  const { config, logger } = await configure();
+  const { indexOnce } = await import('./index-once.ts');
+  return (await indexOnce(config, logger)) ? OK : NOT_WELL;
 }
 
 /** Ends when a signal asks for it; SIGHUP has it read its configuration again. */

@@ -1,34 +1,30 @@
 /** `regindexer index`: one rebuild of everything, told as it goes. */
-import type { Worker } from 'node:worker_threads';
 import type { SingleBar } from 'cli-progress';
 import type { Logger } from 'pino';
+import { Build } from './build.ts';
 import { buildOptions } from './build-options.ts';
 import { StateLock } from './catalog/state-lock.ts';
 import type { Config } from './config/config.ts';
 import type { RebuildProgress, RebuildResult } from './indexing/rebuild.ts';
 import { EVERYTHING } from './indexing/rebuild.ts';
-import { Builder } from './threads/builder.ts';
 
 /** Between lines about progress where there is no terminal, in milliseconds. */
 const LOG_INTERVAL = 10_000;
 
-/**
- * Returns whether everything could be read and written; what could not is logged, and what was known of it is kept.
- * `thread` is a build thread; it is ended.
- */
-export async function indexOnce(config: Config, logger: Logger, thread: Worker): Promise<boolean> {
+/** Returns whether everything could be read and written; what could not is logged, and what was known of it is kept. */
+export async function indexOnce(config: Config, logger: Logger): Promise<boolean> {
   const lock = StateLock.acquire(config.stateDir);
   try {
-    const builder = new Builder(buildOptions(config), { onPublished: ignore, onRequests: ignore, onWarning: (message) => logger.warn(message), onExit: ignore }, thread);
+    const build = await Build.open(buildOptions(config), { onWarning: (message) => logger.warn(message) });
     try {
       const progress = process.stderr.isTTY ? await ProgressBar.start() : new ProgressLog(logger);
       const results = await Promise.all(
-        [...config.registries.keys()].map((registry) => builder.rebuild(registry, EVERYTHING, { onProgress: (state) => progress.report(registry, state) })),
+        [...config.registries.keys()].map((registry) => build.rebuild(registry, EVERYTHING, { onProgress: (state) => progress.report(registry, state) })),
       );
       progress.stop();
       return results.map((result) => report(result, logger)).every(Boolean);
     } finally {
-      await builder.close();
+      await build.close();
     }
   } finally {
     lock.release();
@@ -45,8 +41,6 @@ function report({ registry, repositories, requests, newImages, seconds, failures
   }
   return failures.length === 0 && indexes.every(({ error }) => error === undefined);
 }
-
-function ignore(): void {}
 
 /** The time that all indexes of a registry took by themselves; the rest was spent reading for all of them. */
 function total(indexes: RebuildResult['indexes']): number {

@@ -24,10 +24,9 @@ let build: Promise<Build> | undefined;
 let requests: RequestCounts | undefined;
 
 const methods = {
-  /** Comes before all others. @param aside whether this process has more urgent things to do */
-  configure(_signal: AbortSignal, configured: BuildOptions, aside: boolean): void {
+  /** Comes before all others. */
+  configure(_signal: AbortSignal, configured: BuildOptions): void {
     options = configured;
-    if (aside) stepBack();
     requests = new RequestCounts(configured.registries.map(({ id }) => id));
   },
 
@@ -87,5 +86,6 @@ function onPublished(index: string): void {
   send({ type: 'published', index });
 }
 
+stepBack();
 let send: (event: BuildEvent) => void = () => undefined;
 if (parentPort) send = answerCalls(parentPort, methods);

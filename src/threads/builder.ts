@@ -1,16 +1,10 @@
 /** The build thread, seen from the thread that serves. */
-import type { Worker } from 'node:worker_threads';
 import type { BuildOptions } from '../build.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
 import type { BuildEvent, BuildMethods } from './build-thread.ts';
 import { Calls, unlessEnded } from './calls.ts';
 import { startThread } from './start-thread.ts';
-
-/** A thread for a {@link Builder}; it begins to load before it is known what it will build. */
-export function startBuildThread(): Worker {
-  return startThread('build-thread');
-}
 
 export interface BuilderEvents {
   /** A new snapshot of the index is in place. */
@@ -25,17 +19,13 @@ export interface BuilderEvents {
 /** Builds in a thread of its own, which is started when it is first needed, and again should it ever die. */
 export class Builder {
   readonly #options: BuildOptions;
-  readonly #aside: boolean;
   readonly #events: BuilderEvents;
   readonly #progress = new Map<string, (progress: RebuildProgress) => void>();
   #calls: Calls<BuildMethods, BuildEvent> | undefined;
 
-  /** @param thread one that has been started already, in a process that does nothing else */
-  constructor(options: BuildOptions, events: BuilderEvents, thread?: Worker) {
+  constructor(options: BuildOptions, events: BuilderEvents) {
     this.#options = options;
-    this.#aside = thread === undefined;
     this.#events = events;
-    if (thread) this.#calls = this.#configured(thread);
   }
 
   /** Brings every index up to date with what the catalog holds, without asking a registry. */
@@ -67,19 +57,19 @@ export class Builder {
   }
 
   #started(): Calls<BuildMethods, BuildEvent> {
-    this.#calls ??= this.#configured(startBuildThread());
+    this.#calls ??= this.#start();
     return this.#calls;
   }
 
-  #configured(thread: Worker): Calls<BuildMethods, BuildEvent> {
-    const calls = new Calls<BuildMethods, BuildEvent>(thread, {
+  #start(): Calls<BuildMethods, BuildEvent> {
+    const calls = new Calls<BuildMethods, BuildEvent>(startThread('build-thread'), {
       onEvent: (event) => this.#receive(event),
       onExit: (error) => {
         this.#calls = undefined;
         this.#events.onExit(error);
       },
     });
-    calls.call('configure', [this.#options, this.#aside]).catch(unlessEnded);
+    calls.call('configure', [this.#options]).catch(unlessEnded);
     return calls;
   }
 
