@@ -14,6 +14,9 @@ const MAX_KEYWORDS = 20;
 /** Longer ones are no URIs of files. */
 const MAX_ICON_URI = 1024;
 
+/** Most of what appdata says, and nothing that a list shows. */
+const LONG_ELEMENTS = ['description', 'releases', 'screenshots'];
+
 /** One app, runtime or extension. Texts are empty where nothing is told. */
 export interface AppEntry {
   readonly id: string;
@@ -94,7 +97,7 @@ export class AppListBuilder {
   #shown(ref: FlatpakRef, label: Label): Collected['shown'] {
     const xml = label('org.freedesktop.appstream.appdata') ?? '';
     // Often the same for every architecture and tag.
-    if (xml !== this.#lastAppdata.xml) this.#lastAppdata = { xml, appdata: parseAppdata(xml) };
+    if (xml !== this.#lastAppdata.xml) this.#lastAppdata = { xml, appdata: parseAppdata(xml, LONG_ELEMENTS) };
     const { name, summary, developer, keywords } = this.#lastAppdata.appdata;
     return {
       kind: kindOf(ref, parseKeyFile(label('org.flatpak.metadata') ?? '')),

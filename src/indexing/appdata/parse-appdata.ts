@@ -20,9 +20,10 @@ const MAX_KEYWORDS = 50;
 /**
  * What `xml` tells about its first component. Of a document that is damaged, what stands before the damage; elements
  * that are translations are passed over. Never throws.
+ * @param passedOver elements to pass over as well
  */
-export function parseAppdata(xml: string): Appdata {
-  const reader = new AppdataReader();
+export function parseAppdata(xml: string, passedOver: readonly string[] = []): Appdata {
+  const reader = new AppdataReader(passedOver);
   // Strict: no entity but XML's own five is known, so that none can be made to grow.
   const parser = Object.assign(sax.parser(true, { position: false }), {
     onopentag: (tag: Tag | QualifiedTag) => reader.open(tag),
@@ -44,12 +45,13 @@ interface Description {
 
 /** Takes a document tag by tag. A path is the names of the open elements from the component on. */
 class AppdataReader {
+  readonly #passedOver: readonly string[];
   readonly #path: string[] = [];
   #reading = true;
   /** How many elements from the outermost one the component is; -1 outside. */
   #component = -1;
-  /** Elements within one that is a translation, itself included. */
-  #translated = 0;
+  /** Elements within one that is passed over, itself included. */
+  #passing = 0;
   #text = '';
   /** The element that is open is the URL of the homepage. */
   #isHomepage = false;
@@ -64,6 +66,10 @@ class AppdataReader {
   readonly #blocks: Block[] = [];
   readonly #releases: (Release & { readonly notes: Block[] })[] = [];
 
+  constructor(passedOver: readonly string[]) {
+    this.#passedOver = passedOver;
+  }
+
   get reading(): boolean {
     return this.#reading;
   }
@@ -76,7 +82,7 @@ class AppdataReader {
     if (this.#path.length >= MAX_DEPTH) this.stop();
     if (!this.#reading) return;
     this.#path.push(name);
-    if (this.#translated > 0 || attributes['xml:lang'] !== undefined) this.#translated++;
+    if (this.#passing > 0 || attributes['xml:lang'] !== undefined || this.#passedOver.includes(name)) this.#passing++;
     else if (this.#component === -1) this.#openOutside(name, attributes);
     else if (this.#description !== undefined) this.#openBlock(name);
     else this.#openField(attributes);
@@ -85,7 +91,7 @@ class AppdataReader {
   close(): void {
     if (!this.#reading) return;
     const name = this.#path.pop() ?? '';
-    if (this.#translated > 0) this.#translated--;
+    if (this.#passing > 0) this.#passing--;
     else if (this.#component === -1) return;
     // The first component has ended.
     else if (this.#path.length < this.#component) this.stop();
@@ -94,7 +100,7 @@ class AppdataReader {
   }
 
   text(text: string): void {
-    if (!this.#reading || this.#component === -1 || this.#translated > 0) return;
+    if (!this.#reading || this.#component === -1 || this.#passing > 0) return;
     if (this.#description !== undefined) this.#running.add(text);
     else if (this.#text.length < MAX_TEXT) this.#text += text.slice(0, MAX_TEXT);
   }
