@@ -1,11 +1,15 @@
 /** Files that are whole or not there: written beside their place, synced, and renamed. */
 import { randomBytes } from 'node:crypto';
+import { rename as renameFile, writeFile } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 
 /** How a temporary file's name ends; one that a crash left behind may be removed. */
 export const TEMPORARY_SUFFIX = '.regindexer-tmp';
+
+const MODE = 0o644;
 
 /** What to do where the system does not let a file be written. */
 const ADVICE: Readonly<Record<string, string>> = {
@@ -15,14 +19,21 @@ const ADVICE: Readonly<Record<string, string>> = {
   EACCES: 'let this user write there, or name another folder',
 };
 
+/** Those of `node:fs/promises` take three times as long, for a handle to each file. */
+const [rename, writeNew] = [promisify(renameFile), promisify(writeFile)];
+
+/** Names of temporary files differ by process and by file. */
+const PROCESS = randomBytes(6).toString('hex');
+let files = 0;
+
 /**
- * Makes `path` what `write` writes, at once and durably; if it throws, `path` is as it was.
+ * Makes `path` what `content` is or writes, at once and durably; if that fails, `path` is as it was.
  * The folder must exist.
- * @throws Error with the path and what to do, with the system's as its cause; and what `write` throws of its own.
+ * @throws Error with the path and what to do, with the system's as its cause; and what `content` throws of its own.
  */
-export async function writeFileWhole(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
+export async function writeFileWhole(path: string, content: Uint8Array | ((file: FileHandle) => Promise<void>)): Promise<void> {
   try {
-    await replaceFile(path, write);
+    await replaceFile(path, content);
   } catch (cause) {
     if (!isSystemError(cause)) throw cause;
     const advice = ADVICE[cause.code ?? ''];
@@ -30,20 +41,25 @@ export async function writeFileWhole(path: string, write: (file: FileHandle) => 
   }
 }
 
-async function replaceFile(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
-  const temporary = `${path}.${randomBytes(6).toString('hex')}${TEMPORARY_SUFFIX}`;
-  const file = await open(temporary, 'wx+', 0o644);
+async function replaceFile(path: string, content: Uint8Array | ((file: FileHandle) => Promise<void>)): Promise<void> {
+  const temporary = `${path}.${PROCESS}${files++}${TEMPORARY_SUFFIX}`;
   try {
-    try {
-      await write(file);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    if (typeof content === 'function') await writeWith(temporary, content);
+    else await writeNew(temporary, content, { flag: 'wx', mode: MODE, flush: true });
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
+  }
+}
+
+async function writeWith(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
+  const file = await open(path, 'wx+', MODE);
+  try {
+    await write(file);
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
 
