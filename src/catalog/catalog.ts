@@ -6,8 +6,19 @@ import type { Digest } from '../registry/digest.ts';
 export interface Image extends Descriptor {
   readonly os: string;
   readonly architecture: string;
+  /** All but {@link icons}. */
   readonly annotations: Readonly<Record<string, string>>;
+  /** All but {@link icons}. */
   readonly labels: Readonly<Record<string, string>>;
+  readonly icons: readonly ImageIcon[];
+}
+
+/** An annotation or a label that is an icon. Its PNG is remembered once, however many images have it. */
+export interface ImageIcon {
+  readonly place: 'annotation' | 'label';
+  readonly key: string;
+  /** Of the PNG. */
+  readonly png: Digest;
 }
 
 /** What is remembered of a digest. An index's children stand in its order; a child may not be known (yet). */
@@ -56,11 +67,14 @@ export interface Catalog {
   /** An image with its labels and annotations; `undefined` if the digest is not known or is no image. */
   image(digest: Digest): Image | undefined;
 
+  /** The PNG of an image's icon. */
+  png(digest: Digest): Buffer;
+
   /** What full scans of a registry took, in the words of {@link recordScanned}; none before the first one. */
   scanned(registry: string): readonly string[];
 
-  /** Remembers an image. Safe to repeat. */
-  putImage(image: Image): void;
+  /** Remembers an image, with the PNGs of its icons. Safe to repeat. */
+  putImage(image: Image, pngs: ReadonlyMap<Digest, Buffer>): void;
 
   /** Remembers an image index or an artifact. Safe to repeat. */
   putManifest(manifest: Exclude<Manifest, { kind: 'image' }>): void;
@@ -89,7 +103,7 @@ export interface Catalog {
   /** A full scan of the registry ended: of all that `taken` stands for, everything that could be read was read. Replaces what was said before. */
   recordScanned(registry: string, taken: readonly string[]): void;
 
-  /** Forgets manifests that no tag leads to any more; returns how many. */
+  /** Forgets manifests that no tag leads to any more, and the PNGs that were theirs alone; returns how many manifests. */
   prune(): number;
 
   close(): void;

@@ -4,7 +4,7 @@
 export const APPLICATION_ID = 0x52474958;
 
 /** To be raised by every change of {@link SCHEMA} and of what is written into it: a catalog of another version is read anew from the registries. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 /** The tables that a look-up reads; small, even where there are many images. */
 export const LOOKUP_TABLES = ['catalog', 'scanned', 'repository', 'tag', 'manifest', 'index_child'] as const;
@@ -12,7 +12,8 @@ export const LOOKUP_TABLES = ['catalog', 'scanned', 'repository', 'tag', 'manife
 /**
  * Text is compared byte by byte, which for UTF-8 is code point order.
  * Digests are text: as bytes they would save 0.4 % of the file and no time.
- * Labels and annotations stand apart from the rest of an image: with their icons they are nearly all of the file, and look-ups do without them.
+ * Labels and annotations stand apart from the rest of an image: with the icons they are nearly all of the file, and look-ups do without them.
+ * Icons are kept once: the builds of an app for all architectures have the same.
  * A checksum guards all of an image, since SQLite does not notice when a disk has changed the bytes of a text.
  * Tags and index children may name digests that are not known (yet), so these are no foreign keys.
  */
@@ -64,5 +65,19 @@ export const SCHEMA = `
     annotations TEXT NOT NULL,
     labels TEXT NOT NULL,
     checksum INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE image_icon (
+    manifest INTEGER NOT NULL REFERENCES image ON DELETE CASCADE,
+    place TEXT NOT NULL CHECK (place IN ('annotation', 'label')),
+    key TEXT NOT NULL,
+    png TEXT NOT NULL,
+    PRIMARY KEY (manifest, place, key)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE png (
+    id INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL UNIQUE,
+    bytes BLOB NOT NULL
   ) STRICT;
 `;

@@ -1,9 +1,9 @@
 /** The catalog in one SQLite file. */
 import type { DatabaseSync } from 'node:sqlite';
 import { crc32 } from 'node:zlib';
-import type { Digest } from '../registry/digest.ts';
+import { matchesDigest, type Digest } from '../registry/digest.ts';
 import type { Manifest } from '../registry/manifest.ts';
-import type { Catalog, Image, KnownManifest, RepositoryState, TagRecord } from './catalog.ts';
+import type { Catalog, Image, ImageIcon, KnownManifest, RepositoryState, TagRecord } from './catalog.ts';
 import { CatalogError } from './catalog-error.ts';
 import { openCatalogFile, setCatalogFileAside } from './catalog-file.ts';
 
@@ -80,12 +80,19 @@ export class SqliteCatalog implements Catalog {
     return this.#guard(() => {
       const known = this.#statements.image.get(digest) as ImageRow | undefined;
       if (known === undefined) return undefined;
-      const { media_type: mediaType, size, os, architecture, annotations, labels } = known;
-      const described = { mediaType, digest, size, os, architecture };
-      if (checksumOf(described, annotations, labels) !== known.checksum) {
-        throw new CatalogError('corrupt', `${this.#file} is damaged (what it holds of ${digest} has changed): it has to be set aside and made anew`);
-      }
+      const { id, media_type: mediaType, size, os, architecture, annotations, labels } = known;
+      const icons = (this.#statements.icons.all(id) as IconRow[]).map(({ place, key, png }) => ({ place, key, png }));
+      const described = { mediaType, digest, size, os, architecture, icons };
+      if (checksumOf(described, annotations, labels) !== known.checksum) throw this.#changed(digest);
       return { ...described, annotations: parse(annotations), labels: parse(labels) };
+    });
+  }
+
+  png(digest: Digest): Buffer {
+    return this.#guard(() => {
+      const bytes = this.#statements.png.get(digest)?.['bytes'] as Uint8Array | undefined;
+      if (bytes === undefined || !matchesDigest(bytes, digest)) throw this.#changed(digest);
+      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     });
   }
 
@@ -93,11 +100,14 @@ export class SqliteCatalog implements Catalog {
     return this.#guard(() => this.#statements.scanned.all(registry).map((row) => String(row['taken'])));
   }
 
-  putImage(image: Image): void {
+  putImage(image: Image, pngs: ReadonlyMap<Digest, Buffer>): void {
     this.transaction(() => {
+      const { insertImage, insertIcon, insertPng } = this.#statements;
       const id = this.#replaceManifest('image', image, image.os, image.architecture);
       const [annotations, labels] = [JSON.stringify(image.annotations), JSON.stringify(image.labels)];
-      this.#statements.insertImage.run(id, annotations, labels, checksumOf(image, annotations, labels));
+      insertImage.run(id, annotations, labels, checksumOf(image, annotations, labels));
+      for (const { place, key, png } of image.icons) insertIcon.run(id, place, key, png);
+      for (const [digest, bytes] of pngs) insertPng.run(digest, bytes);
     });
   }
 
@@ -115,11 +125,12 @@ export class SqliteCatalog implements Catalog {
       const nested = this.#depth > 0;
       // SQLite itself rolls a transaction back when the disk is full; what follows must not be written outside of it.
       if (nested && !database.isTransaction) throw new Error('the transaction was already rolled back by an earlier error');
-      database.exec(nested ? 'SAVEPOINT nested' : 'BEGIN IMMEDIATE');
+      const { begin, commit, savepoint, release } = this.#statements;
+      (nested ? savepoint : begin).run();
       this.#depth++;
       try {
         const result = write();
-        database.exec(nested ? 'RELEASE nested' : 'COMMIT');
+        (nested ? release : commit).run();
         return result;
       } catch (error) {
         if (database.isTransaction) database.exec(nested ? 'ROLLBACK TO nested; RELEASE nested' : 'ROLLBACK');
@@ -179,7 +190,11 @@ export class SqliteCatalog implements Catalog {
   }
 
   prune(): number {
-    return this.transaction(() => Number(this.#statements.prune.run().changes));
+    return this.transaction(() => {
+      const manifests = Number(this.#statements.prune.run().changes);
+      if (manifests > 0) this.#statements.prunePngs.run();
+      return manifests;
+    });
   }
 
   close(): void {
@@ -201,6 +216,10 @@ export class SqliteCatalog implements Catalog {
     return known?.id ?? insertRepository.run(registry, repository).lastInsertRowid;
   }
 
+  #changed(digest: Digest): CatalogError {
+    return new CatalogError('corrupt', `${this.#file} is damaged (what it holds of ${digest} has changed): it has to be set aside and made anew`);
+  }
+
   #guard<T>(work: () => T): T {
     try {
       return work();
@@ -218,12 +237,18 @@ type DescriptorRow = { readonly media_type: string; readonly size: number };
 type PlatformRow = { readonly os: string; readonly architecture: string };
 /** `os` and `architecture` are NULL unless it is an image, and not read then. */
 type ManifestRow = DescriptorRow & PlatformRow & { readonly id: number; readonly kind: KnownManifest['kind'] };
-type ImageRow = DescriptorRow & PlatformRow & { readonly annotations: string; readonly labels: string; readonly checksum: number };
+type IconRow = { readonly [Property in keyof ImageIcon]: ImageIcon[Property] };
+type ImageRow = DescriptorRow & PlatformRow & { readonly id: number; readonly annotations: string; readonly labels: string; readonly checksum: number };
 
 type Statements = ReturnType<typeof prepareStatements>;
 
 function prepareStatements(database: DatabaseSync) {
   return {
+    begin: database.prepare('BEGIN IMMEDIATE'),
+    commit: database.prepare('COMMIT'),
+    savepoint: database.prepare('SAVEPOINT nested'),
+    release: database.prepare('RELEASE nested'),
+
     repositories: database.prepare('SELECT name, error, missed_scans FROM repository WHERE registry = ? ORDER BY name'),
     tags: database.prepare(
       `SELECT tag, digest FROM tag
@@ -241,14 +266,18 @@ function prepareStatements(database: DatabaseSync) {
        SELECT 1 FROM reached WHERE NOT EXISTS (SELECT 1 FROM manifest WHERE manifest.digest = reached.digest) LIMIT 1`,
     ),
     image: database.prepare(
-      `SELECT media_type, size, os, architecture, annotations, labels, checksum
+      `SELECT id, media_type, size, os, architecture, annotations, labels, checksum
        FROM manifest JOIN image ON image.manifest = manifest.id
        WHERE digest = ?`,
     ),
+    icons: database.prepare('SELECT place, key, png FROM image_icon WHERE manifest = ?'),
+    png: database.prepare('SELECT bytes FROM png WHERE digest = ?'),
 
     deleteManifest: database.prepare('DELETE FROM manifest WHERE digest = ?'),
     insertManifest: database.prepare('INSERT INTO manifest (digest, kind, media_type, size, os, architecture) VALUES (?, ?, ?, ?, ?, ?)'),
     insertImage: database.prepare('INSERT INTO image (manifest, annotations, labels, checksum) VALUES (?, ?, ?, ?)'),
+    insertIcon: database.prepare('INSERT INTO image_icon (manifest, place, key, png) VALUES (?, ?, ?, ?)'),
+    insertPng: database.prepare('INSERT INTO png (digest, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING'),
     insertChild: database.prepare('INSERT INTO index_child (parent, position, digest) VALUES (?, ?, ?)'),
 
     repositoryId: database.prepare('SELECT id FROM repository WHERE registry = ? AND name = ?'),
@@ -274,11 +303,13 @@ function prepareStatements(database: DatabaseSync) {
        )
        DELETE FROM manifest WHERE digest NOT IN (SELECT digest FROM reached)`,
     ),
+    prunePngs: database.prepare('DELETE FROM png WHERE digest IN (SELECT digest FROM png EXCEPT SELECT png FROM image_icon)'),
   };
 }
 
-function checksumOf({ digest, mediaType, size, os, architecture }: Omit<Image, 'annotations' | 'labels'>, annotations: string, labels: string): number {
-  return crc32(labels, crc32(annotations, crc32(JSON.stringify([digest, mediaType, size, os, architecture]))));
+function checksumOf({ digest, mediaType, size, os, architecture, icons }: Omit<Image, 'annotations' | 'labels'>, annotations: string, labels: string): number {
+  const pngs = icons.map(({ place, key, png }) => `${place} ${key} ${png}`).toSorted();
+  return crc32(labels, crc32(annotations, crc32(JSON.stringify([digest, mediaType, size, os, architecture, ...pngs]))));
 }
 
 function parse(text: string): Readonly<Record<string, string>> {

@@ -3,7 +3,7 @@ import { type Dirent, readdirSync } from 'node:fs';
 import { rm, rmdir, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import pMap from 'p-map';
-import { digestOf } from '../registry/digest.ts';
+import type { Digest } from '../registry/digest.ts';
 import { iconPath, isIconPath } from './icon-path.ts';
 import { makeFolder, TEMPORARY_SUFFIX, writeFileWhole } from './write-file.ts';
 
@@ -46,10 +46,11 @@ export class IconStore {
     return paths.some((path) => !this.#present.has(path));
   }
 
-  /** Keeps `png` and returns its path below the folder. An icon that is there already is left alone. */
-  store(png: Uint8Array): string {
-    const path = iconPath(digestOf(png));
+  /** Keeps the icon that `read` returns, and returns its path below the folder. An icon that is there already is left alone. */
+  store(digest: Digest, read: () => Uint8Array): string {
+    const path = iconPath(digest);
     if (!this.#present.has(path)) {
+      const png = read();
       this.#present.add(path);
       this.#failures.delete(path);
       this.#gathered.set(path, png);
@@ -108,9 +109,7 @@ export class IconStore {
       await makeFolder(dirname(file));
       this.#folders.add(folder);
     }
-    await writeFileWhole(file, async (handle) => {
-      await handle.write(png);
-    });
+    await writeFileWhole(file, png);
   }
 
   /** Starts the time after which icons that nothing names any more are removed. */

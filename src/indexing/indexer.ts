@@ -167,15 +167,16 @@ export class Indexer {
   }
 
   /** Writes the icons of an image while the registry is waited for; rendering then finds them there. */
-  #iconWriter(definitions: readonly IndexDefinition[]): (image: Image) => Promise<void> {
+  #iconWriter(definitions: readonly IndexDefinition[]): (image: Image, pngs: ReadonlyMap<Digest, Buffer>) => Promise<void> {
     const extracting = definitions.filter(({ extractIcons }) => extractIcons);
     let listed: Promise<void> | undefined;
-    return async (image) => {
+    return async (image, pngs) => {
       const showing = extracting.filter(({ architectures }) => architectures?.includes(image.architecture) !== false);
       if (showing.length === 0) return;
       // Where icons cannot be written, rendering says so.
       await (listed ??= this.#icons.list().catch(ignore));
-      for (const definition of showing) renderImage(image, { definition, storeIcon: (png) => this.#icons.store(png), onWarning: ignore });
+      const readPng = (digest: Digest): Buffer => pngs.get(digest) as Buffer;
+      for (const definition of showing) renderImage(image, { definition, readPng, storeIcon: (digest, read) => this.#icons.store(digest, read), onWarning: ignore });
       await this.#icons.ready();
     };
   }
@@ -276,8 +277,9 @@ export class Indexer {
       if (image === undefined) return undefined;
       const rendered = renderImage(image, {
         definition,
-        storeIcon: (png) => {
-          const icon = this.#icons.store(png);
+        readPng: (png) => catalog.png(png),
+        storeIcon: (png, read) => {
+          const icon = this.#icons.store(png, read);
           icons.add(icon);
           return iconsUri + icon;
         },

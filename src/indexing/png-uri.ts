@@ -4,6 +4,11 @@ const PREFIX = 'data:image/png;base64,';
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 const MAX_BYTES = 1024 * 1024;
 
+/** The data URI that holds `png`. */
+export function pngUri(png: Buffer): string {
+  return PREFIX + png.toString('base64');
+}
+
 /** Says whether `value` claims to hold a PNG. */
 export function isPngUri(value: string): boolean {
   return value.startsWith(PREFIX);

@@ -1,10 +1,10 @@
 /** One image as an index shows it. */
-import type { Image } from '../catalog/catalog.ts';
+import type { Image, ImageIcon } from '../catalog/catalog.ts';
+import { digestOf, type Digest } from '../registry/digest.ts';
+import { ICON_KEYS } from './icons.ts';
 import type { IndexDefinition } from './index-definition.ts';
-import { decodePngUri, isPngUri } from './png-uri.ts';
+import { decodePngUri, isPngUri, pngUri } from './png-uri.ts';
 
-/** The labels and annotations that hold icons (flatpak-oci-specs; Flatpak's `flatpak-oci-registry.c`). */
-const ICON_KEYS: ReadonlySet<string> = new Set(['org.freedesktop.appstream.icon-64', 'org.freedesktop.appstream.icon-128']);
 const TOKEN_TYPE = 'org.flatpak.commit-metadata.xa.token-type';
 /** A GVariant `v` that holds the int32 1, in base64: a token is needed. */
 const TOKEN_NEEDED = 'AQAAAABp';
@@ -20,15 +20,19 @@ export interface RenderedImage {
 
 export interface RenderOptions {
   readonly definition: IndexDefinition;
-  /** Keeps an icon and returns the URI that the index names it by. */
-  readonly storeIcon: (png: Buffer) => string;
+  /** The PNG of one of the image's icons. */
+  readonly readPng: (digest: Digest) => Buffer;
+  /** Keeps an icon and returns the URI that the index names it by. `read` returns its PNG. */
+  readonly storeIcon: (digest: Digest, read: () => Buffer) => string;
   /** Told of an icon that is left out, with the reason. */
   readonly onWarning: (message: string) => void;
 }
 
 /** Says whether `image` has all that an index requires. */
 export function meetsRequirements(image: Image, { requiredAnnotations, requiredLabels }: IndexDefinition): boolean {
-  return requiredAnnotations.every((key) => Object.hasOwn(image.annotations, key)) && requiredLabels.every((key) => Object.hasOwn(image.labels, key));
+  const has = (place: ImageIcon['place'], texts: Image['labels'], key: string): boolean =>
+    Object.hasOwn(texts, key) || image.icons.some((icon) => icon.place === place && icon.key === key);
+  return requiredAnnotations.every((key) => has('annotation', image.annotations, key)) && requiredLabels.every((key) => has('label', image.labels, key));
 }
 
 /** What an index shows of `image`; `undefined` if the index requires something that the image does not have. */
@@ -38,8 +42,9 @@ export function renderImage(image: Image, options: RenderOptions): RenderedImage
 
   const originalLabels = new Map(Object.entries(image.labels));
   if (definition.forceFlatpakToken) originalLabels.set(TOKEN_TYPE, TOKEN_NEEDED);
-  const labels = shown(originalLabels, definition.skipFlatpakLabels, options);
-  const annotations = shown(new Map(Object.entries(image.annotations)), definition.skipFlatpakAnnotations, options);
+  const iconsOf = (place: ImageIcon['place']): readonly ImageIcon[] => image.icons.filter((icon) => icon.place === place);
+  const labels = shown(originalLabels, iconsOf('label'), definition.skipFlatpakLabels, options);
+  const annotations = shown(new Map(Object.entries(image.annotations)), iconsOf('annotation'), definition.skipFlatpakAnnotations, options);
   if (definition.flatpakAnnotations) {
     for (const [key, value] of labels) {
       if (!isFlatpakKey(key)) continue;
@@ -50,20 +55,26 @@ export function renderImage(image: Image, options: RenderOptions): RenderedImage
   return { annotations: sorted(annotations), labels: sorted(labels) };
 }
 
-function shown(original: ReadonlyMap<string, string>, skipFlatpak: boolean, options: RenderOptions): Map<string, string> {
+function shown(original: ReadonlyMap<string, string>, icons: readonly ImageIcon[], skipFlatpak: boolean, options: RenderOptions): Map<string, string> {
+  const { definition: { extractIcons }, readPng, storeIcon, onWarning } = options;
   const kept = new Map<string, string>();
   for (const [key, value] of original) {
     if (skipFlatpak && isFlatpakKey(key)) continue;
-    if (options.definition.extractIcons && ICON_KEYS.has(key) && isPngUri(value)) {
-      try {
-        kept.set(key, options.storeIcon(decodePngUri(value)));
-      } catch (error) {
-        options.onWarning(`${key} is left out: ${error instanceof Error ? error.message : String(error)}`);
-      }
+    if (!extractIcons || !ICON_KEYS.has(key) || !isPngUri(value)) {
+      kept.set(key, value);
       continue;
     }
-    kept.set(key, value);
+    // An icon that is written in an unusual way, or none.
+    let png: Buffer;
+    try {
+      png = decodePngUri(value);
+    } catch (error) {
+      onWarning(`${key} is left out: ${error instanceof Error ? error.message : String(error)}`);
+      continue;
+    }
+    kept.set(key, storeIcon(digestOf(png), () => png));
   }
+  if (!skipFlatpak) for (const { key, png } of icons) kept.set(key, extractIcons ? storeIcon(png, () => readPng(png)) : pngUri(readPng(png)));
   return kept;
 }
 

@@ -6,14 +6,15 @@ import type { ImageConfig, ImageManifest, Manifest } from '../registry/manifest.
 import { isNotFound, RegistryError } from '../registry/registry-error.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
 import type { Wanted } from './globs.ts';
+import { detachIcons } from './icons.ts';
 import type { RebuildFailure, RebuildScope } from './rebuild.ts';
 
 /** Scans in a row that must not list a repository before it is believed to be gone. */
 const MISSED_SCANS_TO_BELIEVE = 2;
 /** Image indexes in image indexes; deeper ones are refused. */
 const MAX_NESTING = 4;
-/** Labels and annotations held back for the next transaction, in characters. */
-const MAX_PENDING_CHARACTERS = 500_000;
+/** Labels, annotations and icons held back for the next transaction, in characters or bytes. */
+const MAX_PENDING = 500_000;
 
 export interface ScanOptions {
   readonly source: RegistrySource;
@@ -24,8 +25,8 @@ export interface ScanOptions {
   /** Repositories, and tags within each, that are read at once. */
   readonly concurrency: number;
   readonly onProgress?: (progress: ScanProgress) => void;
-  /** Told of each image that was not known before; the scan waits for it. */
-  readonly onImage?: (image: Image) => Promise<void>;
+  /** Told of each image that was not known before, with the PNGs of its icons; the scan waits for it. */
+  readonly onImage?: (image: Image, pngs: ReadonlyMap<Digest, Buffer>) => Promise<void>;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -68,7 +69,7 @@ class Scan {
   readonly #reading = new Map<Digest, Reading>();
   readonly #failures: RebuildFailure[] = [];
   #pending: (() => void)[] = [];
-  #pendingCharacters = 0;
+  #pendingSize = 0;
   #repositories = { done: 0, total: 0 };
   #images = { done: 0, total: 0 };
 
@@ -270,7 +271,7 @@ class Scan {
 
     this.#images.total++;
     const config = await this.#config(repository, manifest);
-    const { mediaType, size, annotations } = manifest;
+    const { mediaType, size } = manifest;
     if (config === undefined) {
       this.#images.total--;
       this.#write(0, () => {
@@ -278,11 +279,14 @@ class Scan {
       });
       return true;
     }
-    const image: Image = { mediaType, digest, size, annotations, ...config };
-    await this.#options.onImage?.(image);
+    const { os, architecture, labels } = config;
+    const { pngs, ...texts } = detachIcons({ annotations: manifest.annotations, labels });
+    const image: Image = { mediaType, digest, size, os, architecture, ...texts };
+    await this.#options.onImage?.(image, pngs);
     this.#images.done++;
-    this.#write(charactersOf(image.labels) + charactersOf(image.annotations), () => {
-      this.#catalog.putImage(image);
+    const bytes = pngs.values().reduce((sum, { length }) => sum + length, 0);
+    this.#write(charactersOf(image.labels) + charactersOf(image.annotations) + bytes, () => {
+      this.#catalog.putImage(image, pngs);
     });
     this.#report();
     return true;
@@ -307,16 +311,16 @@ class Scan {
   }
 
   /** Writes are gathered into few transactions, in their order, so that a tag never leads to what is not there. */
-  #write(characters: number, write: () => void): void {
+  #write(size: number, write: () => void): void {
     this.#pending.push(write);
-    this.#pendingCharacters += characters;
-    if (this.#pendingCharacters > MAX_PENDING_CHARACTERS) this.#flush();
+    this.#pendingSize += size;
+    if (this.#pendingSize > MAX_PENDING) this.#flush();
   }
 
   #flush(): void {
     const writes = this.#pending;
     this.#pending = [];
-    this.#pendingCharacters = 0;
+    this.#pendingSize = 0;
     if (writes.length === 0) return;
     this.#catalog.transaction(() => {
       for (const write of writes) write();

@@ -15,6 +15,7 @@ function imageOf(generation: number, repository: number): Image {
     os: 'linux',
     architecture: 'amd64',
     annotations: {},
+    icons: [],
     labels: { name, filler: String(generation % 10).repeat(LABEL_LENGTH) },
   };
 }
@@ -24,7 +25,7 @@ export function writeGeneration(catalog: Catalog, generation: number): void {
   catalog.transaction(() => {
     for (let repository = 0; repository < REPOSITORIES; repository++) {
       const image = imageOf(generation, repository);
-      catalog.putImage(image);
+      catalog.putImage(image, new Map());
       catalog.replaceTags('registry', `repository-${repository}`, [{ tag: String(generation), digest: image.digest }]);
     }
   });

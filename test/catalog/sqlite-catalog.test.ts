@@ -6,11 +6,12 @@ import { suite, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { Image, KnownManifest } from '../../src/catalog/catalog.ts';
 import { SqliteCatalog } from '../../src/catalog/sqlite-catalog.ts';
-import { digestOf } from '../../src/registry/digest.ts';
+import { digestOf, type Digest } from '../../src/registry/digest.ts';
 import type { ArtifactManifest, ImageIndexManifest } from '../../src/registry/manifest.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 const REGISTRY = 'https://registry.example';
+const NO_PNGS = new Map<Digest, Buffer>();
 const OTHER_REGISTRY = 'https://other.example';
 
 function openIn(t: TestContext, folder: string): SqliteCatalog {
@@ -33,6 +34,7 @@ function imageOf(name: string, more: Partial<Image> = {}): Image {
     os: 'linux',
     architecture: 'amd64',
     annotations: {},
+    icons: [],
     labels: { 'org.flatpak.ref': `app/${name}/x86_64/stable` },
     ...more,
   };
@@ -75,12 +77,31 @@ suite('manifests', () => {
     const folder = temporaryFolder(t);
     const image = imageOf('one', { annotations: { created: 'today' } });
     const writer = SqliteCatalog.open(join(folder, 'catalog.sqlite'), { onWarning: (warning) => assert.fail(warning) });
-    writer.putImage(image);
+    writer.putImage(image, NO_PNGS);
     writer.close();
 
     const catalog = openIn(t, folder);
     assert.deepEqual(catalog.image(image.digest), image);
     assert.deepEqual(catalog.manifest(image.digest), { kind: 'image', descriptor: descriptorOf(image), os: 'linux', architecture: 'amd64' });
+  });
+
+  test('an image has its icons, and of equal ones the PNG is kept as long as one of them is', (t) => {
+    const catalog = openNew(t);
+    const [png, other] = [Buffer.from('a PNG'), Buffer.from('another PNG')];
+    const icons: Image['icons'] = [
+      { place: 'label', key: '64', png: digestOf(png) },
+      { place: 'annotation', key: '64', png: digestOf(other) },
+    ];
+    const [both, one] = [imageOf('both', { icons }), imageOf('one', { icons: icons.slice(0, 1) })];
+    catalog.putImage(both, new Map([[digestOf(png), png], [digestOf(other), other]]));
+    catalog.putImage(one, new Map([[digestOf(png), png]]));
+    assert.deepEqual(new Set(catalog.image(both.digest)?.icons), new Set(icons));
+    assert.deepEqual(catalog.image(one.digest), one);
+    assert.deepEqual([catalog.png(digestOf(png)), catalog.png(digestOf(other))], [png, other]);
+    catalog.setTag(REGISTRY, 'a', 'latest', one.digest);
+    assert.equal(catalog.prune(), 1);
+    assert.deepEqual(catalog.png(digestOf(png)), png);
+    assert.throws(() => catalog.png(digestOf(other)), { name: 'CatalogError', code: 'corrupt' });
   });
 
   test('an index names its children in its order, also those that are not known, and is no image', (t) => {
@@ -105,7 +126,7 @@ suite('manifests', () => {
     const [first, second] = [imageOf('first'), imageOf('second')];
     const inner = indexOf('inner', [first, second]);
     const outer = indexOf('outer', [first, inner]);
-    for (const put of [() => catalog.putManifest(outer), () => catalog.putImage(first), () => catalog.putManifest(inner), () => catalog.putImage(second)]) {
+    for (const put of [() => catalog.putManifest(outer), () => catalog.putImage(first, NO_PNGS), () => catalog.putManifest(inner), () => catalog.putImage(second, NO_PNGS)]) {
       assert.equal(catalog.isWhole(outer.digest), false);
       put();
     }
@@ -123,21 +144,21 @@ suite('manifests', () => {
     const catalog = openNew(t);
     const image = imageOf('same');
     const index = indexOf('same', [imageOf('child')]);
-    catalog.putImage(image);
-    catalog.putImage(image);
+    catalog.putImage(image, NO_PNGS);
+    catalog.putImage(image, NO_PNGS);
     assert.deepEqual(catalog.image(image.digest), image);
     catalog.putManifest(index);
     catalog.putManifest(index);
     assert.equal(catalog.image(image.digest), undefined);
     assert.deepEqual(catalog.manifest(image.digest), { kind: 'index', descriptor: descriptorOf(index), manifests: [digestOf('child')] });
-    catalog.putImage(image);
+    catalog.putImage(image, NO_PNGS);
     assert.deepEqual(catalog.image(image.digest), image);
   });
 
   test('sha512 digests are kept beside sha256 ones', (t) => {
     const catalog = openNew(t);
     const image = imageOf('long', { digest: digestOf('long', 'sha512') });
-    catalog.putImage(image);
+    catalog.putImage(image, NO_PNGS);
     assert.deepEqual(catalog.image(image.digest), image);
   });
 
@@ -156,7 +177,7 @@ suite('manifests', () => {
       ['7', 'a key that looks like a number'],
     ]);
     const image = imageOf('strange', { labels, annotations: labels });
-    catalog.putImage(image);
+    catalog.putImage(image, NO_PNGS);
     const read = catalog.image(image.digest);
     assert.deepEqual(read, image);
     assert.deepEqual(Object.keys(read?.labels ?? {}), Object.keys(labels));
@@ -257,7 +278,7 @@ suite('transactions', () => {
     const catalog = openNew(t);
     const image = imageOf('one');
     const known = catalog.transaction(() => {
-      catalog.putImage(image);
+      catalog.putImage(image, NO_PNGS);
       return catalog.manifest(image.digest)?.kind;
     });
     assert.equal(known, 'image');
@@ -267,13 +288,13 @@ suite('transactions', () => {
   test('an error undoes all of a transaction and comes out as it is', (t) => {
     const catalog = openNew(t);
     const [before, after] = [imageOf('before'), imageOf('after')];
-    catalog.putImage(before);
+    catalog.putImage(before, NO_PNGS);
     catalog.replaceTags(REGISTRY, 'app', [{ tag: 'latest', digest: before.digest }]);
     const reason = new Error('stop');
     assert.throws(
       () =>
         catalog.transaction(() => {
-          catalog.putImage(after);
+          catalog.putImage(after, NO_PNGS);
           catalog.replaceTags(REGISTRY, 'app', [{ tag: 'latest', digest: after.digest }]);
           catalog.removeRepository(REGISTRY, 'other');
           throw reason;
@@ -282,7 +303,7 @@ suite('transactions', () => {
     );
     assert.equal(catalog.manifest(after.digest), undefined);
     assert.deepEqual(catalog.tags(REGISTRY, 'app'), [{ tag: 'latest', digest: before.digest }]);
-    catalog.putImage(after);
+    catalog.putImage(after, NO_PNGS);
     assert.deepEqual(catalog.image(after.digest), after);
   });
 
@@ -290,7 +311,7 @@ suite('transactions', () => {
     const catalog = openNew(t);
     const image = imageOf('one');
     catalog.transaction(() => {
-      catalog.putImage(image);
+      catalog.putImage(image, NO_PNGS);
       assert.throws(() => {
         catalog.transaction(() => {
           catalog.setTag(REGISTRY, 'app', 'latest', image.digest);
@@ -312,7 +333,7 @@ suite('prune', () => {
     const lostIndex = indexOf('lost index', [lostChild, inIndex]);
     const signature = artifactOf('signature');
     catalog.transaction(() => {
-      for (const image of [tagged, inIndex, inNested, lost, lostChild]) catalog.putImage(image);
+      for (const image of [tagged, inIndex, inNested, lost, lostChild]) catalog.putImage(image, NO_PNGS);
       for (const manifest of [nested, index, lostIndex, signature, artifactOf('lost artifact')]) catalog.putManifest(manifest);
       catalog.replaceTags(REGISTRY, 'app', [{ tag: 'a', digest: tagged.digest }, { tag: 'b', digest: index.digest }, { tag: 'c', digest: signature.digest }]);
       catalog.replaceTags(OTHER_REGISTRY, 'copy', [{ tag: 'a', digest: tagged.digest }]);

@@ -8,6 +8,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { TestContext } from 'node:test';
 import { IconStore } from '../../src/indexing/icon-store.ts';
 import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
+import { digestOf } from '../../src/registry/digest.ts';
 import { png, pngPath, pngUri } from './png.ts';
 import { named, TestState } from './test-state.ts';
 
@@ -170,13 +171,14 @@ test('an icon that could not be written is told to whoever names it, whatever ot
   // In the place of its folder.
   await writeFile(`${folder}/${bad.slice(0, 2)}`, '');
   const icons = new IconStore(folder);
-  assert.equal(icons.store(png('bad')), bad);
+  const store = (content: string): string => icons.store(digestOf(png(content)), () => png(content));
+  assert.equal(store('bad'), bad);
   await icons.list();
-  assert.equal(icons.store(png('good')), good);
+  assert.equal(store('good'), good);
   await icons.settled([good]);
   await assert.rejects(icons.settled([good, bad]), (error: Error) => error.message.startsWith(`an icon could not be written below ${folder}: `));
   await rm(`${folder}/${bad.slice(0, 2)}`);
-  icons.store(png('bad'));
+  store('bad');
   await icons.settled([good, bad]);
   assert.deepEqual(await readFile(`${folder}/${bad}`), png('bad'));
 });

@@ -96,10 +96,25 @@ suite('extract_icons', () => {
     assert.deepEqual(warnings, []);
   });
 
-  test('without it, icons stay where they are', async (t) => {
-    const { image, state } = await show(t, {}, { labels: { [ICON_64]: pngUri('icon') } });
-    assert.deepEqual(image.Labels, { [ICON_64]: pngUri('icon') });
-    assert.ok(!existsSync(state.path('icons')));
+  test('without it, icons stay where they are, as they were written', async (t) => {
+    const usual = pngUri('icon');
+    for (const icon of [usual, `${usual}\n`, usual.replace(/=+$/, ''), 'data:image/png;base64,bm8gUE5H', 'data:image/png;base64,!']) {
+      const texts = { a: '1', [ICON_128]: icon, [ICON_64]: usual, z: '2' };
+      const { image, state } = await show(t, {}, { labels: texts, annotations: texts });
+      assert.deepEqual([image.Labels, image.Annotations], [texts, texts]);
+      assert.ok(!existsSync(state.path('icons')));
+    }
+  });
+
+  test('an icon can be required like other labels and annotations', async (t) => {
+    for (const place of ['Labels', 'Annotations'] as const) {
+      const state = await TestState.open(t, { definitions: [{ [`required${place}`]: [ICON_64] }] });
+      state.registry.pushImage('with', 'latest', { [place.toLowerCase()]: { [ICON_64]: pngUri('icon') } });
+      state.registry.pushImage('with-another', 'latest', { [place.toLowerCase()]: { [ICON_128]: pngUri('icon') } });
+      state.registry.pushImage('without', 'latest', {});
+      await state.rebuild();
+      assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['with']);
+    }
   });
 
   test('icons that the index does not show are not written', async (t) => {
