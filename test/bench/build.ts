@@ -2,9 +2,9 @@
 import { mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { pushRandomVersion } from '../sources/push-random.ts';
 import { randomRepository } from '../sources/random-images.ts';
+import { asJavaScript } from './as-javascript.ts';
 import type { Benchmark } from './benchmark.ts';
 import { CLI } from './cli.ts';
 import { APPS, IMAGES, startFilledRegistry } from './filled-registry.ts';
@@ -16,8 +16,6 @@ import type { Cell, Table } from './table.ts';
 const ROUNDS = 3;
 /** The app that gets a new version before each rescan after a push. */
 const PUSHED = 7;
-
-const FLOOR = fileURLToPath(new URL('./registry-floor.ts', import.meta.url));
 
 /** A run, with the requests that the registry has counted. */
 interface Run extends MeasuredRun {
@@ -66,7 +64,8 @@ export const build: Benchmark = {
       const measured = await measuredRun(args);
       return { ...measured, requests: (await registry.requestsCounted()) - before, said: requestsSaid(measured.stderr) };
     };
-    const floor = (...args: readonly string[]): Promise<Run> => run([FLOOR, registry.url, ...args]);
+    const floorProgram = await asJavaScript('registry-floor');
+    const floor = (...args: readonly string[]): Promise<Run> => run([floorProgram, registry.url, ...args]);
     const index = async (expected: 'changed' | 'unchanged'): Promise<Run> => {
       const indexed = await run([CLI, '--config', config, 'index']);
       if (!indexed.stdout.includes(`apps: ${IMAGES} images,`) || !indexed.stdout.includes(` ${expected},`)) throw new Error(`not ${IMAGES} images ${expected}: ${indexed.stdout}`);
