@@ -1,4 +1,5 @@
 /** `regindexer index`: one rebuild of everything, told as it goes. */
+import { setFlagsFromString } from 'node:v8';
 import type { SingleBar } from 'cli-progress';
 import type { Logger } from 'pino';
 import { Build } from './build.ts';
@@ -13,6 +14,8 @@ const LOG_INTERVAL = 10_000;
 
 /** Returns whether everything could be read and written; what could not is logged, and what was known of it is kept. */
 export async function indexOnce(config: Config, logger: Logger): Promise<boolean> {
+  // By now V8's young generation has room for 16 MB. What a rebuild reads is soon garbage: room for 64 would save no time, and take 60 MB.
+  setFlagsFromString('--semi-space-growth-factor=1');
   const lock = StateLock.acquire(config.stateDir);
   try {
     const build = await Build.open(buildOptions(config), { onWarning: (message) => logger.warn(message) });
