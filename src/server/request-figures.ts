@@ -18,17 +18,25 @@ export class RequestFigures {
   readonly routes = new Map<string, RouteFigures>();
 
   count(route: string, method: string, status: number, seconds: number): void {
+    this.counter(route, method, status)(seconds);
+  }
+
+  /** Counts one answer of this kind, that took so many seconds, each time that it is called. */
+  counter(route: string, method: string, status: number): (seconds: number) => void {
     let figures = this.routes.get(route);
     if (figures === undefined) {
       figures = { answers: new Map(), durations: Array.from({ length: DURATION_BOUNDS.length + 1 }, () => 0), sum: 0 };
       this.routes.set(route, figures);
     }
+    const { answers, durations } = figures;
     const answer = `${method} ${status}`;
-    figures.answers.set(answer, (figures.answers.get(answer) ?? 0) + 1);
-    let place = 0;
-    while (place < DURATION_BOUNDS.length && seconds > (DURATION_BOUNDS[place] ?? 0)) place++;
-    figures.durations[place] = (figures.durations[place] ?? 0) + 1;
-    figures.sum += seconds;
+    return (seconds) => {
+      answers.set(answer, (answers.get(answer) ?? 0) + 1);
+      let place = 0;
+      while (place < DURATION_BOUNDS.length && seconds > (DURATION_BOUNDS[place] ?? 0)) place++;
+      durations[place] = (durations[place] ?? 0) + 1;
+      figures.sum += seconds;
+    };
   }
 }
 
