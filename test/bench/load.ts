@@ -8,6 +8,9 @@ import { bareEnvironment } from '../peers/peer.ts';
 import { runCommand } from '../peers/run-command.ts';
 
 const CONNECTIONS = 32;
+/** Many and short: a machine that others use, too, is fast for some seconds and slow for the next. */
+export const TURNS = 15;
+const SECONDS = 1;
 
 export interface Load {
   readonly requests: number;
@@ -24,6 +27,20 @@ export interface LoadOptions {
   readonly seconds: number;
   /** Takes what the load needs to write. */
   readonly folder: string;
+}
+
+/**
+ * Has `measure` called with each server in turns, one after the other, so that what the machine does beside weighs the same on
+ * all; every other time in the reverse order, so that none is always the first. Before that, each is warmed up.
+ * @returns for each server, what was measured in each turn
+ */
+export async function inTurns<Server, Measured>(servers: readonly Server[], measure: (server: Server, seconds: number) => Promise<Measured>): Promise<Map<Server, Measured[]>> {
+  for (const server of servers) await measure(server, SECONDS);
+  const measured = new Map(servers.map((server) => [server, [] as Measured[]]));
+  for (let turn = 0; turn < TURNS; turn++) {
+    for (const server of turn % 2 === 0 ? servers : servers.toReversed()) measured.get(server)?.push(await measure(server, SECONDS));
+  }
+  return measured;
 }
 
 /** Which program makes the load. */

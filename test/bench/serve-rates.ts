@@ -8,14 +8,9 @@ import { startNginx } from '../peers/nginx.ts';
 import type { ConstantAnswer } from './constant-answer.ts';
 import { askOnce, startBareServer } from './constant-answer.ts';
 import type { Load } from './load.ts';
-import { load, loadProgram } from './load.ts';
+import { inTurns, load, loadProgram, TURNS } from './load.ts';
 import { median } from './median.ts';
 import type { Cell, Table } from './table.ts';
-
-/** Many and short: a machine that others use, too, is fast for some seconds and slow for the next. */
-const ROUNDS = 15;
-const SECONDS = 1;
-const WARM_UP_SECONDS = 1;
 
 /** A request that is asked of every server. */
 export interface Case {
@@ -44,7 +39,7 @@ export async function ratesTable(url: string, cases: readonly Case[], folder: st
   const rows: (readonly Cell[])[] = [];
   for (const each of cases) rows.push(...(await rowsOf(each, url, bare.urlOf(each.answer), nginx?.url, folder)));
   return {
-    title: `Serving what is ready, load by ${loadProgram()} (medians of ${ROUNDS} turns)`,
+    title: `Serving what is ready, load by ${loadProgram()} (medians of ${TURNS} turns)`,
     columns: [
       { name: 'request' },
       { name: 'bytes' },
@@ -59,7 +54,6 @@ export async function ratesTable(url: string, cases: readonly Case[], folder: st
   };
 }
 
-/** The servers take turns, so that what the machine does beside weighs the same on all. */
 async function rowsOf({ name, headers, answer }: Case, url: string, bareUrl: string, nginxUrl: string | undefined, folder: string): Promise<readonly (readonly Cell[])[]> {
   const { path, status, body } = answer;
   process.stderr.write(`load: ${name}\n`);
@@ -68,15 +62,11 @@ async function rowsOf({ name, headers, answer }: Case, url: string, bareUrl: str
     { server: 'regindexer', url: url + path, headers, target: '≥ 0.95 × bare, p99 ≤ 1.2 × bare' },
     ...(nginxUrl === undefined ? [] : [{ server: 'nginx, 1 worker', url: nginxUrl + path, headers: await nginxHeaders(nginxUrl + path, headers, status), target: '' }]),
   ];
-  const runs = servers.map((server) => ({ ...server, loads: [] as Load[] }));
-  for (const { url: warmed, headers: asked } of runs) await load({ url: warmed, headers: asked, status, seconds: WARM_UP_SECONDS, folder });
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const run of runs) run.loads.push(await load({ url: run.url, headers: run.headers, status, seconds: SECONDS, folder }));
-  }
-  const [{ loads: bare } = { loads: [] }] = runs;
-  return runs.map(({ server, loads, target }) => {
+  const loadsOf = await inTurns(servers, (server, seconds) => load({ url: server.url, headers: server.headers, status, seconds, folder }));
+  const [bare = []] = loadsOf.values();
+  return [...loadsOf].map(([{ server, target }, loads]) => {
     const middle = (value: (measured: Load) => number): number => median(loads.map(value));
-    const ratio = (value: (measured: Load) => number): number => median(loads.map((measured, round) => value(measured) / value(bare[round] ?? measured)));
+    const ratio = (value: (measured: Load) => number): number => median(loads.map((measured, turn) => value(measured) / value(bare[turn] ?? measured)));
     return [name, body.length, server, middle(({ requestsPerSecond }) => requestsPerSecond), ratio(({ requestsPerSecond }) => requestsPerSecond), middle(({ p99 }) => p99), ratio(({ p99 }) => p99), target];
   });
 }
