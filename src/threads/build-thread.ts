@@ -65,7 +65,12 @@ export type BuildMethods = typeof methods;
 
 /** Lets the threads that answer go first where there are not processors for all. Only Linux has priorities of threads. */
 function stepBack(): void {
-  if (platform() === 'linux') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  if (platform() !== 'linux') return;
+  try {
+    setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // A sandbox may not let a process do that: it builds as well without.
+  }
 }
 
 function opened(): Promise<Build> {
