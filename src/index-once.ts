@@ -20,17 +20,33 @@ export async function indexOnce(config: Config, logger: Logger): Promise<boolean
   try {
     const build = await Build.open(buildOptions(config), { onWarning: (message) => logger.warn(message) });
     try {
-      const progress = process.stderr.isTTY ? await ProgressBar.start() : new ProgressLog(logger);
-      const results = await Promise.all(
-        [...config.registries.keys()].map((registry) => build.rebuild(registry, EVERYTHING, { onProgress: (state) => progress.report(registry, state) })),
-      );
-      progress.stop();
+      const results = await rebuildAll(build, [...config.registries.keys()], process.stderr.isTTY ? await ProgressBar.start() : new ProgressLog(logger));
       return results.map((result) => report(result, logger)).every(Boolean);
     } finally {
       await build.close();
     }
   } finally {
     lock.release();
+  }
+}
+
+/** Resolves, or rejects, when nothing is being read or written any more; the first error ends the others. */
+async function rebuildAll(build: Build, registries: readonly string[], progress: ProgressBar | ProgressLog): Promise<readonly RebuildResult[]> {
+  const failed = new AbortController();
+  const rebuilds = registries.map(async (registry) => {
+    try {
+      return await build.rebuild(registry, EVERYTHING, { onProgress: (state) => progress.report(registry, state), signal: failed.signal });
+    } catch (error) {
+      failed.abort(error);
+      throw error;
+    }
+  });
+  try {
+    await Promise.allSettled(rebuilds);
+    failed.signal.throwIfAborted();
+    return await Promise.all(rebuilds);
+  } finally {
+    progress.stop();
   }
 }
 

@@ -1,0 +1,28 @@
+/** How `regindexer index` ends when something goes wrong that is no fault of a registry. */
+import assert from 'node:assert/strict';
+import { cp, mkdir, mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { test } from 'node:test';
+import { stringify } from 'yaml';
+import { SAMPLE_IMAGES } from './fixtures/samples.ts';
+import { commandResult, runCommand } from './peers/run-command.ts';
+
+const CLI = resolve(import.meta.dirname, '../src/cli.ts');
+
+test('what ends the rebuild of one registry ends the command, on a terminal too, and leaves a state to go on from', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
+  const config = join(folder.path, 'config.yaml');
+  await cp(SAMPLE_IMAGES, join(folder.path, 'other'), { recursive: true });
+  await writeFile(config, stringify({ state_dir: './state', indexes: { one: { registry: `oci:${SAMPLE_IMAGES}` }, two: { registry: 'oci:other' } } }));
+  // What is no file cannot be removed as one that nothing names any more.
+  const gone = join(folder.path, 'state/indexes/gone.snapshot');
+  await mkdir(gone, { recursive: true });
+  const env = { PATH: '/usr/bin:/bin', TERM: 'xterm', HOME: folder.path };
+  const { code, stdout } = await commandResult('script', ['--quiet', '--return', '--command', `'${process.execPath}' '${CLI}' -c '${config}' index`, '/dev/null'], { env });
+  assert.equal(code, 1, stdout);
+  assert.ok(stdout.includes(gone), stdout);
+  await runCommand('rmdir', [gone], { env });
+  const printed = await runCommand(process.execPath, [CLI, '-c', config, 'index'], { env });
+  assert.match(printed, /^one: 3 images, [^]*^two: 3 images, /m);
+});
