@@ -1,9 +1,12 @@
 /** How `npm run build` puts the modules of src into few files, because a short run is mostly loading. */
+import { readFileSync } from 'node:fs';
 import { defineConfig } from 'rolldown';
 import own from './package.json' with { type: 'json' };
 
-/** Hundreds of small modules: loading them takes as long as all else that a short run loads. */
+/** Hundreds of small modules: loading them takes as long as all else that a short run loads. The published types need the package as well. */
 const INLINED = new Set(['typebox']);
+/** Goes with every copy of its code. */
+const LICENCE = `/*!\n${readFileSync('node_modules/typebox/license', 'utf8').trim()}\n*/`;
 
 const external = Object.keys(own.dependencies).filter((name) => !INLINED.has(name));
 const threads = ['thread', 'build-thread', 'query-thread', 'serve-thread'];
@@ -23,5 +26,6 @@ export default defineConfig({
     // All in one folder: a thread's file lies beside that which starts it.
     entryFileNames: '[name].js',
     chunkFileNames: '[name]-[hash].js',
+    postBanner: ({ moduleIds }) => (moduleIds.some((id) => id.includes('/node_modules/typebox/')) ? LICENCE : ''),
   },
 });
