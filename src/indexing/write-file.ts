@@ -19,11 +19,11 @@ const ADVICE: Readonly<Record<string, string>> = {
   EACCES: 'let this user write there, or name another folder',
 };
 
-/** Those of `node:fs/promises` take three times as long, for a handle to each file. */
+/** Those of `node:fs/promises` take longer: a handle is made to each file. */
 const [rename, writeNew] = [promisify(renameFile), promisify(writeFile)];
 
-/** Names of temporary files differ by process and by file. */
-const PROCESS = randomBytes(6).toString('hex');
+/** Names of temporary files differ by the process, or the thread, that writes them, and by file. */
+const WRITER = randomBytes(6).toString('hex');
 let files = 0;
 
 /**
@@ -42,13 +42,14 @@ export async function writeFileWhole(path: string, content: Uint8Array | ((file:
 }
 
 async function replaceFile(path: string, content: Uint8Array | ((file: FileHandle) => Promise<void>)): Promise<void> {
-  const temporary = `${path}.${PROCESS}${files++}${TEMPORARY_SUFFIX}`;
+  const temporary = `${path}.${WRITER}${files++}${TEMPORARY_SUFFIX}`;
   try {
     if (typeof content === 'function') await writeWith(temporary, content);
     else await writeNew(temporary, content, { flag: 'wx', mode: MODE, flush: true });
     await rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    // Where it could not be made, it can often not be looked for.
+    await rm(temporary, { force: true }).catch(() => undefined);
     throw error;
   }
 }
