@@ -59,6 +59,7 @@ suite('the package, installed from its tarball', () => {
   test('its commands run', async () => {
     assert.equal(await runCommand(bin('regindexer'), ['--version'], { env: env() }), `${version}\n`);
     assert.match(await runCommand(bin('regindexer'), ['-c', file('config.yaml'), 'check'], { env: env() }), /apps/);
+    assert.match(await runCommand(bin('regindexer'), ['-c', file('config.yaml'), 'index'], { env: env() }), /^apps: 3 images, \d+ bytes, changed/m);
   });
 
   for (const [name, ...args] of [['regindexer', 'serve'], ['regindexer-daemon']] as const) {

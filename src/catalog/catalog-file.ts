@@ -99,7 +99,7 @@ function create(database: DatabaseSync): void {
 }
 
 /**
- * Looks for damage in all that look-ups read. Labels and annotations are left out: reading a large catalog whole would
+ * Looks for damage in all that look-ups read. Labels, annotations and icons are left out: reading a large catalog whole would
  * cost seconds at each start, and damage to them is found when they are read.
  */
 function check(database: DatabaseSync): void {

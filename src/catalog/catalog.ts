@@ -64,10 +64,10 @@ export interface Catalog {
   /** Says whether a digest and all that it leads to are known. */
   isWhole(digest: Digest): boolean;
 
-  /** An image with its labels and annotations; `undefined` if the digest is not known or is no image. */
+  /** An image with its labels and annotations, and which icons it has; `undefined` if the digest is not known or is no image. */
   image(digest: Digest): Image | undefined;
 
-  /** The PNG of an image's icon. */
+  /** The PNG of an image's icon. Throws the {@link CatalogError} of a damaged file if it is not there, or not what it was. */
   png(digest: Digest): Buffer;
 
   /** What full scans of a registry took, in the words of {@link recordScanned}; none before the first one. */

@@ -11,7 +11,7 @@ import { CatalogError } from '../../src/catalog/catalog-error.ts';
 import type { Catalog } from '../../src/catalog/catalog.ts';
 import { SqliteCatalog } from '../../src/catalog/sqlite-catalog.ts';
 import { digestOf } from '../../src/registry/digest.ts';
-import { readGeneration, writeGeneration } from './generation.ts';
+import { pngOf, readGeneration, writeGeneration } from './generation.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 const NAME = 'catalog.sqlite';
@@ -149,9 +149,11 @@ function readWhatIsThere(catalog: Catalog): void {
   for (const { name } of catalog.repositories('registry')) {
     for (const { digest } of catalog.tags('registry', name)) {
       catalog.manifest(digest);
-      const labels = catalog.image(digest)?.labels;
-      if (labels !== undefined) assert.equal(digestOf(labels['name'] ?? ''), digest);
-      if (labels !== undefined) assert.equal(labels['filler'], '1'.repeat(20_000));
+      const image = catalog.image(digest);
+      if (image === undefined) continue;
+      assert.equal(digestOf(image.labels['name'] ?? ''), digest);
+      assert.equal(image.labels['filler'], '1'.repeat(20_000));
+      for (const { png } of image.icons) assert.deepEqual(catalog.png(png), pngOf(1));
     }
   }
 }

@@ -5,6 +5,12 @@ import { digestOf } from '../../src/registry/digest.ts';
 
 const REPOSITORIES = 20;
 const LABEL_LENGTH = 20_000;
+const PNG_LENGTH = 5_000;
+
+/** The icon of all images of a generation. */
+export function pngOf(generation: number): Buffer {
+  return Buffer.alloc(PNG_LENGTH, generation % 256);
+}
 
 function imageOf(generation: number, repository: number): Image {
   const name = `${generation}/${repository}`;
@@ -15,7 +21,7 @@ function imageOf(generation: number, repository: number): Image {
     os: 'linux',
     architecture: 'amd64',
     annotations: {},
-    icons: [],
+    icons: [{ place: 'label', key: 'icon', png: digestOf(pngOf(generation)) }],
     labels: { name, filler: String(generation % 10).repeat(LABEL_LENGTH) },
   };
 }
@@ -25,7 +31,7 @@ export function writeGeneration(catalog: Catalog, generation: number): void {
   catalog.transaction(() => {
     for (let repository = 0; repository < REPOSITORIES; repository++) {
       const image = imageOf(generation, repository);
-      catalog.putImage(image, new Map());
+      catalog.putImage(image, new Map([[digestOf(pngOf(generation)), pngOf(generation)]]));
       catalog.replaceTags('registry', `repository-${repository}`, [{ tag: String(generation), digest: image.digest }]);
     }
   });
@@ -41,6 +47,7 @@ export function readGeneration(catalog: Catalog): number {
     for (const { tag, digest } of tags) {
       generations.add(Number(tag));
       assert.deepEqual(catalog.image(digest), imageOf(Number(tag), Number(name.replace('repository-', ''))));
+      assert.deepEqual(catalog.png(digestOf(pngOf(Number(tag)))), pngOf(Number(tag)));
     }
   }
   if (repositories.length === 0) return 0;

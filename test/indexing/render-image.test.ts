@@ -97,7 +97,8 @@ suite('extract_icons', () => {
   });
 
   test('without it, icons stay where they are, as they were written', async (t) => {
-    const usual = pngUri('icon');
+    const usual = pngUri('its icon');
+    assert.match(usual, /=$/);
     for (const icon of [usual, `${usual}\n`, usual.replace(/=+$/, ''), 'data:image/png;base64,bm8gUE5H', 'data:image/png;base64,!']) {
       const texts = { a: '1', [ICON_128]: icon, [ICON_64]: usual, z: '2' };
       const { image, state } = await show(t, {}, { labels: texts, annotations: texts });
