@@ -118,6 +118,16 @@ test('damage that shows while running is told as such; the file can then be set 
   fresh.close();
 });
 
+test('an icon that has changed is not believed, nor that an image has another', (t) => {
+  for (const change of ["UPDATE png SET bytes = x'00'", 'DELETE FROM png', `UPDATE image_icon SET png = '${digestOf('another')}'`, 'DELETE FROM image_icon']) {
+    const file = join(folderWithCatalog(t), NAME);
+    alter(file, change);
+    const catalog = SqliteCatalog.open(file, { onWarning: failOnWarning });
+    t.after(() => catalog.close());
+    assert.throws(() => readGeneration(catalog), { name: 'CatalogError', code: 'corrupt' }, change);
+  }
+});
+
 test('whatever bytes of the file a disk changes, labels come out unchanged or not at all, and nothing but CatalogError is thrown', (t) => {
   const folder = folderWithCatalog(t);
   const [file, copy] = [join(folder, NAME), join(folder, 'copy.sqlite')];
