@@ -6,7 +6,8 @@ import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { stringify } from 'yaml';
 import { SAMPLE_IMAGES } from './fixtures/samples.ts';
-import { commandResult, runCommand } from './peers/run-command.ts';
+import { bareEnvironment } from './peers/peer.ts';
+import { commandResultOnTerminal, runCommand } from './peers/run-command.ts';
 
 const CLI = resolve(import.meta.dirname, '../src/cli.ts');
 
@@ -18,8 +19,8 @@ test('what ends the rebuild of one registry ends the command, on a terminal too,
   // What is no file cannot be removed as one that nothing names any more.
   const gone = join(folder.path, 'state/indexes/gone.snapshot');
   await mkdir(gone, { recursive: true });
-  const env = { PATH: '/usr/bin:/bin', TERM: 'xterm', HOME: folder.path };
-  const { code, stdout } = await commandResult('script', ['--quiet', '--return', '--command', `'${process.execPath}' '${CLI}' -c '${config}' index`, '/dev/null'], { env });
+  const env = bareEnvironment(folder.path);
+  const { code, stdout } = await commandResultOnTerminal(process.execPath, [CLI, '-c', config, 'index'], { env });
   assert.equal(code, 1, stdout);
   assert.ok(stdout.includes(gone), stdout);
   await runCommand('rmdir', [gone], { env });

@@ -11,7 +11,7 @@ import { startDockerRegistry, type DockerRegistry } from '../peers/docker-regist
 import { needs } from '../peers/installed.ts';
 import { startPeer } from '../peers/peer.ts';
 import { CLI, runRegindexer, startRegindexer } from '../peers/regindexer.ts';
-import { commandResult, type CommandResult } from '../peers/run-command.ts';
+import { commandResultOnTerminal, type CommandResult } from '../peers/run-command.ts';
 import { requestsIn } from './access-log.ts';
 import { digestsIn, get, indexOf, settled } from './ask-server.ts';
 import { eventually } from './eventually.ts';
@@ -131,7 +131,7 @@ suite("regindexer's own configuration", needs('docker-registry', 'skopeo'), () =
   });
 
   test('on a terminal there is a bar', async () => {
-    const { code, stdout } = await commandResult('script', ['--quiet', '--return', '--command', `'${process.execPath}' '${CLI}' -c '${config}' index`, '/dev/null'], { env: { PATH: '/usr/bin:/bin', TERM: 'xterm', HOME: folder, COLUMNS: '160' } });
+    const { code, stdout } = await commandResultOnTerminal(process.execPath, [CLI, '-c', config, 'index'], { env: { PATH: '/usr/bin:/bin', HOME: folder, COLUMNS: '160' } });
     assert.equal(code, 0, stdout);
     const { repositories } = await countTags(registry.url);
     assert.match(stdout, new RegExp(`[=-]{40} \\d+ % │ \\d+ of ${repositories} repositories │ \\d+ new images │ \\d+ requests │ .* left`));

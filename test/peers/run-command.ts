@@ -30,6 +30,12 @@ export async function commandResult(command: string, args: readonly string[], op
   return promise;
 }
 
+/** As {@link commandResult}, on a terminal: all that it prints is in `stdout`. None of the words may hold a quote. */
+export function commandResultOnTerminal(command: string, args: readonly string[], { env, ...options }: CommandOptions): Promise<CommandResult> {
+  const line = [command, ...args].map((word) => `'${word}'`).join(' ');
+  return commandResult('script', ['--quiet', '--return', '--command', line, '/dev/null'], { ...options, env: { TERM: 'xterm', ...env } });
+}
+
 /**
  * Runs a program and returns what it prints on its standard output.
  * @throws Error with all its output unless it exits with 0.
