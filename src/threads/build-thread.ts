@@ -91,6 +91,8 @@ function onPublished(index: string): void {
   send({ type: 'published', index });
 }
 
-stepBack();
 let send: (event: BuildEvent) => void = () => undefined;
-if (parentPort) send = answerCalls(parentPort, methods);
+if (parentPort) {
+  stepBack();
+  send = answerCalls(parentPort, methods);
+}
