@@ -241,7 +241,7 @@ type DescriptorRow = { readonly media_type: string; readonly size: number };
 type PlatformRow = { readonly os: string; readonly architecture: string };
 /** `os` and `architecture` are NULL unless it is an image, and not read then. */
 type ManifestRow = DescriptorRow & PlatformRow & { readonly id: number; readonly kind: KnownManifest['kind'] };
-type IconRow = { readonly [Property in keyof ImageIcon]: ImageIcon[Property] };
+type IconRow = { readonly place: ImageIcon['place']; readonly key: string; readonly png: Digest };
 type ImageRow = DescriptorRow & PlatformRow & { readonly id: number; readonly annotations: string; readonly labels: string; readonly checksum: number };
 
 type Statements = ReturnType<typeof prepareStatements>;

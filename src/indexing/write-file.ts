@@ -1,8 +1,8 @@
 /** Files that are whole or not there: written beside their place, synced, and renamed. */
 import { randomBytes } from 'node:crypto';
-import { rename as renameFile, writeFile } from 'node:fs';
+import { writeFile } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { mkdir, open, readdir, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -19,8 +19,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   EACCES: 'let this user write there, or name another folder',
 };
 
-/** Those of `node:fs/promises` take longer: a handle is made to each file. */
-const [rename, writeNew] = [promisify(renameFile), promisify(writeFile)];
+/** That of `node:fs/promises` takes longer: it makes a handle for each file. */
+const writeNew = promisify(writeFile);
 
 /** Names of temporary files differ by the process, or the thread, that writes them, and by file. */
 const WRITER = randomBytes(6).toString('hex');
