@@ -6,6 +6,7 @@ import { isSameLogin, loginAdvice, type Login } from '../access/login.ts';
 import type { Logins } from '../access/logins.ts';
 import { answerError } from './answer-error.ts';
 import { headerValue, type HttpRequest, type HttpResponse, type Send } from './http-message.ts';
+import { onAbort } from './on-abort.ts';
 import { parseChallenges } from './www-authenticate.ts';
 
 const MAX_TOKENS = 1000;
@@ -193,12 +194,7 @@ function parseSecret(body: Buffer): JsonObject {
 function untilAborted<T>(shared: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return shared;
   return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      reject(signal.reason);
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
-    shared.then(resolve, reject).finally(() => {
-      signal.removeEventListener('abort', onAbort);
-    });
+    const forgetAbort = onAbort(signal, () => reject(signal.reason));
+    shared.then(resolve, reject).finally(forgetAbort);
   });
 }

@@ -2,6 +2,7 @@
 import type { Dispatcher } from 'undici';
 import { RegistryError } from '../../registry-error.ts';
 import { describeRequest, headerValue, type HttpHeaders, type HttpRequest, type HttpResponse } from './http-message.ts';
+import { onAbort } from './on-abort.ts';
 import { StreamedBody } from './streamed-body.ts';
 
 /** What is read of a body that only explains a failure, in bytes. */
@@ -17,7 +18,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly #resolve: (response: HttpResponse) => void;
   readonly #reject: (error: unknown) => void;
   readonly #timer: NodeJS.Timeout;
-  readonly #onAbort: (() => void) | undefined;
+  readonly #forgetAbort: (() => void) | undefined;
   readonly #chunks: Buffer[] = [];
   #controller: Dispatcher.DispatchController | undefined;
   #failure: Error | undefined;
@@ -35,12 +36,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       this.#fail(new RegistryError('unavailable', `${describeRequest(request)}: no whole answer within ${timeout / 1000} s`));
     }, timeout);
     const { signal } = request;
-    if (signal) {
-      this.#onAbort = () => {
-        this.#fail(signal.reason);
-      };
-      signal.addEventListener('abort', this.#onAbort, { once: true });
-    }
+    this.#forgetAbort = signal && onAbort(signal, () => this.#fail(signal.reason));
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -119,7 +115,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#settled) return false;
     this.#settled = true;
     clearTimeout(this.#timer);
-    if (this.#onAbort) this.#request.signal?.removeEventListener('abort', this.#onAbort);
+    this.#forgetAbort?.();
     return true;
   }
 }

@@ -1,4 +1,5 @@
 /** Lets a number of requests through at once, and none for a time when the registry asks for it. */
+import { onAbort } from './on-abort.ts';
 
 export class Gate {
   readonly #waiting: (() => void)[] = [];
@@ -19,7 +20,7 @@ export class Gate {
     }
     return new Promise((resolve, reject) => {
       const admit = (): void => {
-        signal?.removeEventListener('abort', giveUp);
+        forgetAbort?.();
         resolve();
       };
       const giveUp = (): void => {
@@ -27,7 +28,7 @@ export class Gate {
         reject(signal?.reason);
       };
       this.#waiting.push(admit);
-      signal?.addEventListener('abort', giveUp, { once: true });
+      const forgetAbort = signal && onAbort(signal, giveUp);
     });
   }
 
