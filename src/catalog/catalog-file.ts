@@ -9,11 +9,16 @@ import { APPLICATION_ID, LOOKUP_TABLES, SCHEMA, SCHEMA_VERSION } from './schema.
 const BUSY_TIMEOUT = 5000;
 
 /**
+ * The file is this process's alone, which the lock of its folder sees to: then SQLite need not lock it for each look-up, nor share memory
+ * for its log, which it cannot on a network's file system.
+ * A page of 8 kB holds most images whole.
  * WAL with synchronous NORMAL keeps the file whole through kill -9 and a power cut, which may cost the last transactions.
  * Temporary tables stay in memory, since a container may have no writable /tmp; they hold digests only.
  * The file is not mapped into memory (SQLite's default), where a fault of the disk would be a signal that ends the process.
  */
 const SETTINGS = `
+  PRAGMA locking_mode = EXCLUSIVE;
+  PRAGMA page_size = 8192;
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = NORMAL;
   PRAGMA cache_size = -4000;
