@@ -1,8 +1,8 @@
 /** Files that are whole or not there: written beside their place, synced, and renamed. */
 import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs';
+import { close, constants, open, writeFile } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open as openHandle, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -10,6 +10,8 @@ import { promisify } from 'node:util';
 export const TEMPORARY_SUFFIX = '.regindexer-tmp';
 
 const MODE = 0o644;
+/** A file that is new, and on disk when what was written to it is: syncing it afterwards would take longer. */
+const NEW_AND_SYNCED = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_DSYNC;
 
 /** What to do where the system does not let a file be written. */
 const ADVICE: Readonly<Record<string, string>> = {
@@ -19,8 +21,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   EACCES: 'let this user write there, or name another folder',
 };
 
-/** That of `node:fs/promises` takes longer: it makes a handle for each file. */
-const writeNew = promisify(writeFile);
+/** Those of `node:fs/promises` take longer: they make a handle for each file. */
+const [openFile, writeAll, closeFile] = [promisify(open), promisify(writeFile), promisify(close)];
 
 /** Names of temporary files differ by the process, or the thread, that writes them, and by file. */
 const WRITER = randomBytes(6).toString('hex');
@@ -45,7 +47,7 @@ async function replaceFile(path: string, content: Uint8Array | ((file: FileHandl
   const temporary = `${path}.${WRITER}${files++}${TEMPORARY_SUFFIX}`;
   try {
     if (typeof content === 'function') await writeWith(temporary, content);
-    else await writeNew(temporary, content, { flag: 'wx', mode: MODE, flush: true });
+    else await writeNew(temporary, content);
     await rename(temporary, path);
   } catch (error) {
     // Where it could not be made, it can often not be looked for.
@@ -54,8 +56,17 @@ async function replaceFile(path: string, content: Uint8Array | ((file: FileHandl
   }
 }
 
+async function writeNew(path: string, content: Uint8Array): Promise<void> {
+  const file = await openFile(path, NEW_AND_SYNCED, MODE);
+  try {
+    await writeAll(file, content);
+  } finally {
+    await closeFile(file);
+  }
+}
+
 async function writeWith(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
-  const file = await open(path, 'wx+', MODE);
+  const file = await openHandle(path, 'wx+', MODE);
   try {
     await write(file);
     await file.sync();
@@ -82,7 +93,7 @@ export async function makeFolder(path: string): Promise<void> {
 
 /** Makes renames in the folder of `path` durable. */
 export async function syncFolderOf(path: string): Promise<void> {
-  const folder = await open(dirname(path));
+  const folder = await openHandle(dirname(path));
   try {
     await folder.sync();
   } finally {
