@@ -6,6 +6,11 @@ import { decodePngUri, isPngUri, pngUri } from './png-uri.ts';
 /** The labels and annotations that hold icons (flatpak-oci-specs; Flatpak's `flatpak-oci-registry.c`). */
 export const ICON_KEYS: ReadonlySet<string> = new Set(['org.freedesktop.appstream.icon-64', 'org.freedesktop.appstream.icon-128']);
 
+/** Of icons that are remembered. */
+const MAX_REMEMBERED = 64;
+/** Longer ones are not, in characters. */
+const MAX_LENGTH = 50_000;
+
 type Texts = Readonly<Record<string, string>>;
 
 /** Labels and annotations in parts. */
@@ -16,18 +21,42 @@ export interface DetachedIcons {
   readonly pngs: ReadonlyMap<Digest, Buffer>;
 }
 
-/** Takes out the icons that {@link pngUri} gives back as they were written; what only claims to be an icon stays. */
-export function detachIcons({ annotations, labels }: { readonly annotations: Texts; readonly labels: Texts }): DetachedIcons {
+/** An icon's text, its bytes, and what these hash to. */
+interface Png {
+  readonly text: string;
+  readonly digest: Digest;
+  readonly bytes: Buffer;
+}
+
+/** Reads icons, and remembers the last: the builds of an app for all architectures have the same. */
+export class IconReader {
+  /** To compare some texts, most of other lengths, takes less than to hash one. */
+  readonly #last: Png[] = [];
+
+  /** The icon that `text` is; `undefined` unless {@link pngUri} would write it so. */
+  read(text: string): Png | undefined {
+    if (!isPngUri(text)) return undefined;
+    const known = this.#last.find((png) => png.text === text);
+    if (known !== undefined) return known;
+    const bytes = decoded(text);
+    if (bytes === undefined || pngUri(bytes) !== text) return undefined;
+    const png = { text, digest: digestOf(bytes), bytes };
+    if (text.length <= MAX_LENGTH && this.#last.push(png) > MAX_REMEMBERED) this.#last.shift();
+    return png;
+  }
+}
+
+/** Takes out the icons that `reader` can read; what only claims to be an icon stays. */
+export function detachIcons({ annotations, labels }: { readonly annotations: Texts; readonly labels: Texts }, reader: IconReader): DetachedIcons {
   const icons: ImageIcon[] = [];
   const pngs = new Map<Digest, Buffer>();
   const without = (place: ImageIcon['place'], texts: Texts): Texts => {
     const taken = new Set<string>();
     for (const key of ICON_KEYS) {
-      const bytes = Object.hasOwn(texts, key) ? pngOf(texts[key] as string) : undefined;
-      if (bytes === undefined) continue;
-      const png = digestOf(bytes);
-      icons.push({ place, key, png });
-      pngs.set(png, bytes);
+      const png = Object.hasOwn(texts, key) ? reader.read(texts[key] as string) : undefined;
+      if (png === undefined) continue;
+      icons.push({ place, key, png: png.digest });
+      pngs.set(png.digest, png.bytes);
       taken.add(key);
     }
     return taken.size === 0 ? texts : Object.fromEntries(Object.entries(texts).filter(([key]) => !taken.has(key)));
@@ -35,11 +64,9 @@ export function detachIcons({ annotations, labels }: { readonly annotations: Tex
   return { annotations: without('annotation', annotations), labels: without('label', labels), icons, pngs };
 }
 
-function pngOf(text: string): Buffer | undefined {
-  if (!isPngUri(text)) return undefined;
+function decoded(text: string): Buffer | undefined {
   try {
-    const png = decodePngUri(text);
-    return pngUri(png) === text ? png : undefined;
+    return decodePngUri(text);
   } catch {
     return undefined;
   }

@@ -16,7 +16,7 @@ import type { IndexDefinition } from './index-definition.ts';
 import { OutputFiles } from './output-files.ts';
 import { prefer } from './prefer.ts';
 import type { IndexResult, RebuildProgress, RebuildResult, RebuildScope } from './rebuild.ts';
-import { renderImage } from './render-image.ts';
+import { extractedIcons, renderImage } from './render-image.ts';
 import type { ScanOptions, ScanResult } from './scan.ts';
 import { isOfRegistry, scan } from './scan.ts';
 import type { SelectedRepository } from './select.ts';
@@ -29,7 +29,7 @@ import { Warnings } from './warnings.ts';
 import { removeTemporaryFiles, syncFolderOf } from './write-file.ts';
 
 /** Changes whenever the same images would come out as another snapshot. */
-const RENDERER = '4';
+const RENDERER = '5';
 const SNAPSHOT_SUFFIX = '.snapshot';
 
 /** Where the snapshot of an index lies. */
@@ -172,11 +172,11 @@ export class Indexer {
     let listed: Promise<void> | undefined;
     return async (image, pngs) => {
       const showing = extracting.filter(({ architectures }) => architectures?.includes(image.architecture) !== false);
-      if (showing.length === 0) return;
+      const icons = showing.flatMap((definition) => extractedIcons(image, definition));
+      if (icons.length === 0) return;
       // Where icons cannot be written, rendering says so.
       await (listed ??= this.#icons.list().catch(ignore));
-      const readPng = (digest: Digest): Buffer => pngs.get(digest) as Buffer;
-      for (const definition of showing) renderImage(image, { definition, readPng, storeIcon: (digest, read) => this.#icons.store(digest, read), onWarning: ignore });
+      for (const { png } of icons) this.#icons.store(png, () => pngs.get(png) as Buffer);
       await this.#icons.ready();
     };
   }

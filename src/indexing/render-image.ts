@@ -55,6 +55,13 @@ export function renderImage(image: Image, options: RenderOptions): RenderedImage
   return { annotations: sorted(annotations), labels: sorted(labels) };
 }
 
+/** The icons that an index names by their files, those aside that are written in an unusual way. */
+export function extractedIcons(image: Image, definition: IndexDefinition): readonly ImageIcon[] {
+  if (!definition.extractIcons || !meetsRequirements(image, definition)) return [];
+  const { skipFlatpakAnnotations, skipFlatpakLabels } = definition;
+  return image.icons.filter(({ place }) => !(place === 'label' ? skipFlatpakLabels : skipFlatpakAnnotations));
+}
+
 function shown(original: ReadonlyMap<string, string>, icons: readonly ImageIcon[], skipFlatpak: boolean, options: RenderOptions): Map<string, string> {
   const { definition: { extractIcons }, readPng, storeIcon, onWarning } = options;
   const kept = new Map<string, string>();

@@ -6,7 +6,7 @@ import type { ImageConfig, ImageManifest, Manifest } from '../registry/manifest.
 import { isNotFound, RegistryError } from '../registry/registry-error.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
 import type { Wanted } from './globs.ts';
-import { detachIcons } from './icons.ts';
+import { detachIcons, IconReader } from './icons.ts';
 import type { RebuildFailure, RebuildScope } from './rebuild.ts';
 
 /** Scans in a row that must not list a repository before it is believed to be gone. */
@@ -68,6 +68,7 @@ class Scan {
   /** Manifests being read or read by this scan, so that two tags that lead to one digest cost one request. */
   readonly #reading = new Map<Digest, Reading>();
   readonly #failures: RebuildFailure[] = [];
+  readonly #icons = new IconReader();
   #pending: (() => void)[] = [];
   #pendingSize = 0;
   #repositories = { done: 0, total: 0 };
@@ -280,7 +281,7 @@ class Scan {
       return true;
     }
     const { os, architecture, labels } = config;
-    const { pngs, ...texts } = detachIcons({ annotations: manifest.annotations, labels });
+    const { pngs, ...texts } = detachIcons({ annotations: manifest.annotations, labels }, this.#icons);
     const image: Image = { mediaType, digest, size, os, architecture, ...texts };
     await this.#options.onImage?.(image, pngs);
     this.#images.done++;
