@@ -14,7 +14,7 @@ import { buildRandomState, NO_REGISTRY, usualApps } from './random-state.ts';
 import type { Cell, Table } from './table.ts';
 
 const LEVELS: Readonly<Record<Compression, readonly number[]>> = {
-  gzip: [1, 2, 3, 4, 6, 9],
+  gzip: [1, 2, 3, 4, 5, 6, 9],
   br: [1, 3, 4, 5, 6, 7, 9, 11],
   zstd: [1, 3, 6, 9, 12, 15, 19],
 };

@@ -10,17 +10,17 @@ export type Compression = Exclude<Encoding, 'identity'>;
 
 export type Levels = Readonly<Record<Compression, number>>;
 
-const SMALL = 1024 * 1024;
-const LARGE = 8 * 1024 * 1024;
+const SMALL = 128 * 1024;
+const MEDIUM = 1024 * 1024;
 
 /**
- * Levels by the size of the document: what is small is made about as compact as it gets (brotli's 8 and 9 take 17 and 31 MB to
- * save 1 %), what is large must be ready in seconds. `npm run bench -- levels` measures them.
+ * Levels by the size of the document: what is small is made about as compact as it gets (brotli's 7 takes 8 MB to save 2 %), what is
+ * large must be ready soon (gzip's 6 takes twice as long as 5 to save 10 %). `npm run bench -- levels` measures them.
  */
 export function levelsFor(bytes: number): Levels {
-  if (bytes <= SMALL) return { gzip: 9, br: 7, zstd: 12 };
-  if (bytes <= LARGE) return { gzip: 6, br: 4, zstd: 3 };
-  return { gzip: 3, br: 4, zstd: 3 };
+  if (bytes <= SMALL) return { gzip: 9, br: 6, zstd: 12 };
+  if (bytes <= MEDIUM) return { gzip: 6, br: 6, zstd: 6 };
+  return { gzip: 5, br: 4, zstd: 3 };
 }
 
 /** For an answer that a client waits for. */
@@ -28,21 +28,21 @@ const QUICK: Levels = { gzip: 2, br: 3, zstd: 1 };
 
 /** The most that a coder gives out at once: each piece costs a turn of the event loop. */
 const MAX_CHUNK = 256 * 1024;
-/** In bits: more takes memory for little gain. */
-const MAX_BROTLI_WINDOW = 19;
+/** In bits, of brotli and zstd: a larger one takes memory, of the clients too, and gains nothing. */
+const MAX_WINDOW = 18;
 
 /**
  * The coders are told how much will come. They would take memory for megabytes where hundreds of bytes come, and clearing it
  * would cost a hundred times as much as compressing.
  */
 export function optionsFor(bytes: number, levels: Levels) {
-  const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_SIZE_HINT, BROTLI_PARAM_LGWIN, BROTLI_MIN_WINDOW_BITS, ZSTD_c_compressionLevel } = zlib.constants;
-  const window = Math.min(MAX_BROTLI_WINDOW, Math.max(BROTLI_MIN_WINDOW_BITS, Math.ceil(Math.log2(bytes))));
+  const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_SIZE_HINT, BROTLI_PARAM_LGWIN, BROTLI_MIN_WINDOW_BITS, ZSTD_c_compressionLevel, ZSTD_c_windowLog } = zlib.constants;
+  const window = Math.min(MAX_WINDOW, Math.max(BROTLI_MIN_WINDOW_BITS, Math.ceil(Math.log2(bytes))));
   const chunkSize = Math.min(MAX_CHUNK, bytes + 1024);
   return {
     gzip: { chunkSize, level: levels.gzip },
     br: { chunkSize, params: { [BROTLI_PARAM_QUALITY]: levels.br, [BROTLI_PARAM_SIZE_HINT]: bytes, [BROTLI_PARAM_LGWIN]: window } },
-    zstd: { chunkSize, pledgedSrcSize: bytes, params: { [ZSTD_c_compressionLevel]: levels.zstd } },
+    zstd: { chunkSize, pledgedSrcSize: bytes, params: { [ZSTD_c_compressionLevel]: levels.zstd, [ZSTD_c_windowLog]: window } },
   };
 }
 

@@ -5,11 +5,10 @@ import { gzip } from 'node:zlib';
 import { promisify } from 'node:util';
 import { pipeline } from 'node:stream/promises';
 import { pMapIterable } from 'p-map';
-import type { Digest } from '../../registry/digest.ts';
+import { digestOf, type Digest } from '../../registry/digest.ts';
 import { AppListBuilder } from '../appdata/app-list.ts';
 import { flatpakQuery } from '../query/query.ts';
-import type { Query } from '../query/query.ts';
-import type { ImageTable, ReadRange } from '../query/image-table.ts';
+import type { ImageTable, Range, ReadRange } from '../query/image-table.ts';
 import { DOCUMENT_END, documentHead, ImageTableBuilder, LIST_END, LISTS_HEAD, REPOSITORY_END, repositoryHead } from '../query/image-table.ts';
 import type { Pairs } from '../render-image.ts';
 import { writeFileWhole } from '../write-file.ts';
@@ -25,9 +24,9 @@ const IN_MEMORY = 16 * 1024 * 1024;
 /** Of tags and architectures whose images are kept ready: an index may have a tag for each version of each app. */
 const MAX_COMBINATIONS = 500;
 /** So many documents are compressed at the same time. */
-const COMPRESSED_AT_ONCE = 2;
-/** Other documents up to so many bytes are compressed in memory, larger ones as a stream from the file. */
-const COMPRESSED_IN_MEMORY = 4 * 1024 * 1024;
+const ENCODED_AT_ONCE = 3;
+/** Other documents up to so many bytes are encoded in memory, larger ones as a stream from the file. */
+const ENCODED_IN_MEMORY = 4 * 1024 * 1024;
 const COMPRESSIONS: readonly Compression[] = ['gzip', 'br', 'zstd'];
 
 /** An image with all that its JSON shows, tags aside. */
@@ -70,14 +69,23 @@ export async function writeSnapshot(path: string, source: SnapshotSource): Promi
   return footer;
 }
 
-/** A document in memory, and what the thread pool makes of it. */
-interface Begun {
-  readonly document: Buffer;
-  readonly gzipped: Promise<Buffer>;
+/** A document that the snapshot is to hold. */
+interface Body {
+  /** The canonical question that it answers first; `undefined` if it answers none. */
+  readonly question: string | undefined;
+  readonly images: number;
+  /** Texts, and parts of the whole document. */
+  readonly parts: readonly (string | Range)[];
+  /** Where it stands, if it was written already. */
+  readonly identity?: Representation;
+  /** Its bytes, unless they are too many to be in memory at once. */
+  readonly document: Buffer | undefined;
 }
 
-function begin(document: Buffer): Begun {
-  return { document, gzipped: compress(document, 'gzip') };
+/** A body, and what was made of it in memory. */
+interface EncodedBody {
+  readonly body: Body;
+  readonly compressed: Readonly<Record<Compression, Buffer>> | undefined;
 }
 
 class SnapshotWriter {
@@ -100,35 +108,18 @@ class SnapshotWriter {
     await this.#writer.flush();
 
     const document = whole.length <= IN_MEMORY ? await readRegion(this.#file, whole) : undefined;
-    // It takes long, so it is begun before the rest is made.
-    const begun = document && begin(document);
     const read: ReadRange = ({ start, end }) => (document ? Promise.resolve(document.subarray(start, end)) : readRegion(this.#file, { offset: start, length: end - start }));
     const table = builder.build();
-    // Equal answers are kept once.
-    const byContent = new Map<string, { images: number; identity: Representation }>();
-    const answers = new Map<string, string>();
-    const keep = (canonical: string, images: number, identity: Representation): void => {
-      if (!byContent.has(identity.etag)) byContent.set(identity.etag, { images, identity });
-      answers.set(canonical, identity.etag);
-    };
-    keep('', table.size, whole);
-    for (const query of this.#questions(table)) {
-      const images = await table.select(query, read);
-      if (images.length === table.size) keep(query.canonical, images.length, whole);
-      else {
-        for (const part of table.compose(registry, images)) {
-          if (typeof part === 'string') await this.#writer.appendText(part);
-          else await this.#writer.append(await read(part));
-        }
-        keep(query.canonical, images.length, this.#writer.endRegion());
-      }
-    }
     const entries = appList.entries();
-    await this.#writer.appendText(JSON.stringify({ index, apps: entries }));
-    const apps = this.#writer.endRegion();
-    byContent.set(apps.etag, { images: entries.length, identity: apps });
-    const stored = await this.#encode(byContent, begun && new Map([[whole, begun]]));
-    const documents = Object.fromEntries([...answers].map(([canonical, etag]) => [canonical, stored.get(etag) as StoredDocument]));
+    const apps = await gathered({ question: undefined, images: entries.length, parts: [JSON.stringify({ index, apps: entries })] }, read);
+    /** By question, the one whose document answers it too. */
+    const answers = new Map<string, string>();
+    const bodies = this.#bodies({ question: '', images: table.size, parts: [], identity: whole, document }, apps, table, read, answers);
+    const stored = new Map<string | undefined, StoredDocument>();
+    for await (const encoded of pMapIterable(bodies, encode, { concurrency: ENCODED_AT_ONCE })) {
+      stored.set(encoded.body.question, await this.#store(encoded, read));
+    }
+    const documents = Object.fromEntries([...answers].map(([question, answered]) => [question, stored.get(answered) as StoredDocument]));
 
     await this.#writer.append(await promisify(gzip)(table.serialize(), { level: 1 }));
     const { offset, length } = this.#writer.endRegion();
@@ -144,17 +135,33 @@ class SnapshotWriter {
       icons: [...(await this.#source.icons())].toSorted(),
       documents,
       table: { offset, length },
-      apps: stored.get(apps.etag) as StoredDocument,
+      apps: stored.get(undefined) as StoredDocument,
       appVersions: { offset: versions.offset, length: versions.length },
     };
     await this.#writeFooter(footer);
     return footer;
   }
 
-  /** What Flatpak clients ask for, as far as it will be asked often. */
-  #questions(table: ImageTable): readonly Query[] {
+  /**
+   * All that is to be kept: the whole index, the answers to what Flatpak clients ask for, as far as it will be asked often, and the
+   * apps. Equal answers are made once, and told in `answers`.
+   */
+  async *#bodies(whole: Body, apps: Body, table: ImageTable, read: ReadRange, answers: Map<string, string>): AsyncGenerator<Body> {
+    yield whole;
+    answers.set('', '');
+    yield apps;
+    const bySelection = new Map<string, string>();
     const combinations = table.tagsAndArchitectures().slice(0, MAX_COMBINATIONS);
-    return combinations.flatMap(({ tag, architecture }) => this.#source.refFields.map((field) => flatpakQuery(tag, architecture, field)));
+    const questions = combinations.flatMap(({ tag, architecture }) => this.#source.refFields.map((field) => flatpakQuery(tag, architecture, field)));
+    for (const question of questions) {
+      const images = await table.select(question, read);
+      const selection = digestOf(Buffer.from(Uint32Array.from(images).buffer));
+      const answered = images.length === table.size ? '' : bySelection.get(selection);
+      answers.set(question.canonical, answered ?? question.canonical);
+      if (answered !== undefined) continue;
+      bySelection.set(selection, question.canonical);
+      yield gathered({ question: question.canonical, images: images.length, parts: table.compose(this.#source.registry, images) }, read);
+    }
   }
 
   async #writeDocument(repositories: AsyncIterable<ShownRepository>, table: ImageTableBuilder, appList: AppListBuilder): Promise<void> {
@@ -186,48 +193,28 @@ class SnapshotWriter {
     await write(DOCUMENT_END);
   }
 
-  /**
-   * Adds all encodings to the file, in a fixed order. Of what fits in memory, gzip is made by the thread pool and the others
-   * meanwhile here: each thread that they are made in keeps tens of megabytes.
-   * @param begun those that are being made already
-   */
-  async #encode(
-    documents: ReadonlyMap<string, { images: number; identity: Representation }>,
-    begun: ReadonlyMap<Representation, Begun> | undefined,
-  ): Promise<ReadonlyMap<string, StoredDocument>> {
-    await this.#writer.flush();
-    const compressed = pMapIterable(
-      documents.values(),
-      async ({ identity }): Promise<Readonly<Record<Compression, Buffer>> | undefined> => {
-        let made = begun?.get(identity);
-        if (made === undefined) {
-          if (identity.length > COMPRESSED_IN_MEMORY) return undefined;
-          made = begin(await readRegion(this.#file, identity));
-        }
-        const br = compressSync(made.document, 'br');
-        const zstd = compressSync(made.document, 'zstd');
-        return { gzip: await made.gzipped, br, zstd };
-      },
-      { concurrency: COMPRESSED_AT_ONCE },
-    );
-    const stored = new Map<string, StoredDocument>();
-    const entries = documents.entries();
-    for await (const bytes of compressed) {
-      const [etag, { images, identity }] = entries.next().value as [string, { images: number; identity: Representation }];
-      const representations: Record<string, Representation> & { identity: Representation } = { identity };
-      for (const encoding of COMPRESSIONS) {
-        if (bytes === undefined) await this.#appendCompressed(identity, encoding);
-        else await this.#writer.append(bytes[encoding]);
-        const representation = this.#writer.endRegion();
-        if (representation.length < identity.length) representations[encoding] = representation;
-      }
-      stored.set(etag, { images, representations });
+  /** Adds a document in all encodings to the file, in a fixed order. */
+  async #store({ body, compressed }: EncodedBody, read: ReadRange): Promise<StoredDocument> {
+    const { images, parts, document } = body;
+    let { identity } = body;
+    if (identity === undefined) {
+      if (document === undefined) for (const part of parts) await (typeof part === 'string' ? this.#writer.appendText(part) : this.#writer.append(await read(part)));
+      else await this.#writer.append(document);
+      identity = this.#writer.endRegion();
     }
-    return stored;
+    const representations: Record<string, Representation> & { identity: Representation } = { identity };
+    for (const encoding of COMPRESSIONS) {
+      if (compressed === undefined) await this.#appendCompressed(identity, encoding);
+      else await this.#writer.append(compressed[encoding]);
+      const representation = this.#writer.endRegion();
+      if (representation.length < identity.length) representations[encoding] = representation;
+    }
+    return { images, representations };
   }
 
-  /** Compresses a body that is too large for memory. */
+  /** Compresses a document that is too large for memory. */
   async #appendCompressed(document: Representation, encoding: Compression): Promise<void> {
+    await this.#writer.flush();
     await pipeline(regionChunks(this.#file, document), compressor(document.length, encoding), async (compressed: AsyncIterable<Buffer>) => {
       for await (const chunk of compressed) await this.#writer.append(chunk);
     });
@@ -240,6 +227,29 @@ class SnapshotWriter {
     await this.#writer.append(Buffer.concat([json, createHash('sha256').update(json).digest(), length, MAGIC]));
     await this.#writer.flush();
   }
+}
+
+/**
+ * Compresses what is in memory: gzip in the thread pool, the others meanwhile here, since each thread that they are made in keeps
+ * tens of megabytes.
+ */
+async function encode(body: Body): Promise<EncodedBody> {
+  const { document } = body;
+  if (document === undefined) return { body, compressed: undefined };
+  const gzipped = compress(document, 'gzip');
+  const br = compressSync(document, 'br');
+  const zstd = compressSync(document, 'zstd');
+  return { body, compressed: { gzip: await gzipped, br, zstd } };
+}
+
+/** Puts the parts of a body together, unless it is too large for memory. */
+async function gathered(body: Omit<Body, 'document'>, read: ReadRange): Promise<Body> {
+  const length = body.parts.reduce((sum, part) => sum + (typeof part === 'string' ? Buffer.byteLength(part) : part.end - part.start), 0);
+  if (length > ENCODED_IN_MEMORY) return { ...body, document: undefined };
+  const document = Buffer.allocUnsafe(length);
+  let filled = 0;
+  for (const part of body.parts) filled += typeof part === 'string' ? document.write(part, filled) : (await read(part)).copy(document, filled);
+  return { ...body, document };
 }
 
 function imageJson(tags: readonly string[] | undefined, image: ShownImage): string {

@@ -8,7 +8,7 @@ import { compress, compressor } from '../../../src/indexing/snapshot/encodings.t
 
 const DECOMPRESS: Readonly<Record<Compression, (bytes: Buffer) => Buffer>> = { gzip: gunzipSync, br: brotliDecompressSync, zstd: zstdDecompressSync };
 /** At the borders of the levels and windows as well. */
-const SIZES = [0, 1, 16, 1000, 1024, 1025, 70_000, 1024 * 1024, 1024 * 1024 + 1];
+const SIZES = [0, 1, 16, 1000, 1024, 1025, 70_000, 128 * 1024, 128 * 1024 + 1, 1024 * 1024, 1024 * 1024 + 1];
 
 for (const encoding of ['gzip', 'br', 'zstd'] as const) {
   test(`${encoding} gives back documents of every size, at once and as a stream, and the same bytes each time`, async () => {
