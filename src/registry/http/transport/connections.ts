@@ -1,5 +1,5 @@
 /** The connections to a registry and to the hosts that it sends its clients to. */
-import { Agent } from 'undici';
+import type { Pool as UndiciPool } from 'undici';
 import { RegistryError } from '../../registry-error.ts';
 import type { AccessOptions } from '../access/access-options.ts';
 import { Certificates } from '../access/certificates.ts';
@@ -8,6 +8,7 @@ import { asConnector, createConnect, type Connect } from './connector.ts';
 import { Exchange } from './exchange.ts';
 import { describeRequest, type HttpRequest, type HttpResponse } from './http-message.ts';
 import { ProxyDispatcher } from './proxy-dispatcher.ts';
+import { Agent, type Dispatching, Pool } from './undici.ts';
 
 export interface ConnectionsOptions extends AccessOptions {
   /** The registry's. */
@@ -20,13 +21,15 @@ export interface ConnectionsOptions extends AccessOptions {
 }
 
 /** What leads to a host. */
-type Route = Pick<Agent | ProxyDispatcher, 'dispatch'>;
+type Route = Pick<Dispatching | ProxyDispatcher, 'dispatch'>;
 
 /** One pool of kept-alive connections for each origin. */
 export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #connect: Connect;
-  readonly #agent: Agent;
+  readonly #pool: Dispatching;
+  /** For all hosts but the registry's. */
+  readonly #agent: Dispatching;
   readonly #proxies: Proxies;
   /** By the URLs of the proxies. */
   readonly #proxied = new Map<string, ProxyDispatcher>();
@@ -39,7 +42,7 @@ export class Connections {
     this.#options = options;
     this.#connect = createConnect(new Certificates(options), options.timeout);
     this.#proxies = new Proxies(options.proxies ?? {});
-    this.#agent = new Agent({
+    const settings: UndiciPool.Options = {
       connect: asConnector(this.#connect),
       connections: options.concurrency,
       // An exchange has a time for all of it.
@@ -47,7 +50,9 @@ export class Connections {
       bodyTimeout: 0,
       // One broken connection must cost one request; over HTTP/2 it would cost all that share it.
       allowH2: false,
-    });
+    };
+    this.#pool = new Pool(options.origin, settings);
+    this.#agent = new Agent(settings);
   }
 
   /** Every request sent so far: repeated and redirected ones and those for tokens too. */
@@ -77,7 +82,7 @@ export class Connections {
   /** Ends all connections; requests under way fail. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([this.#agent.destroy(), ...[...this.#proxied.values()].map((proxied) => proxied.destroy())]);
+    await Promise.all([this.#pool.destroy(), this.#agent.destroy(), ...[...this.#proxied.values()].map((proxied) => proxied.destroy())]);
   }
 
   #routeTo(origin: string): Route {
@@ -88,7 +93,7 @@ export class Connections {
 
   #findRoute(origin: string): Route {
     const proxy = this.#proxies.proxyFor(origin);
-    if (proxy === undefined) return this.#agent;
+    if (proxy === undefined) return origin === this.#options.origin ? this.#pool : this.#agent;
     let proxied = this.#proxied.get(proxy.href);
     if (proxied === undefined) {
       const { concurrency, timeout } = this.#options;

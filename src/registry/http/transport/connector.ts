@@ -2,11 +2,12 @@
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import { callbackify } from 'node:util';
-import { buildConnector } from 'undici';
+import type * as undici from 'undici';
 import type { Certificates } from '../access/certificates.ts';
+import { buildConnector } from './undici.ts';
 
 /** Opens a connection; over TLS for `https:`, inside `httpSocket` if there is one. */
-export type Connect = (target: buildConnector.Options) => Promise<Socket>;
+export type Connect = (target: undici.buildConnector.Options) => Promise<Socket>;
 
 /** What Node.js says of a certificate that nobody known has signed. */
 const UNTRUSTED: ReadonlySet<unknown> = new Set([
@@ -40,7 +41,7 @@ export function createConnect(certificates: Certificates, timeout: number): Conn
 }
 
 /** As undici wants it. */
-export function asConnector(connect: Connect): buildConnector.connector {
+export function asConnector(connect: Connect): undici.buildConnector.connector {
   const connectAndCall = callbackify(connect);
   return (target, callback) => {
     connectAndCall(target, (error: Error | null, socket) => {
@@ -50,7 +51,7 @@ export function asConnector(connect: Connect): buildConnector.connector {
   };
 }
 
-function asPromise(connect: buildConnector.connector): Connect {
+function asPromise(connect: undici.buildConnector.connector): Connect {
   return (target) =>
     new Promise((resolve, reject) => {
       connect(target, (...[error, socket]) => {
