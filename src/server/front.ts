@@ -192,12 +192,12 @@ export class Front {
   #answer(request: http.IncomingMessage, response: http.ServerResponse): void {
     const answering = this.#answering;
     if (answering.debug) logAnswer(answering.app.log, request, response);
+    // Not while it closes: then each answer has to end its connection.
+    if (!this.#closing && answering.app.answerReady?.(request, response)) return;
     if (request.headers.host === undefined && request.httpVersion === '1.1') {
       refuse(response);
       return;
     }
-    // Not while it closes: then each answer has to end its connection.
-    if (!this.#closing && answering.app.answerReady?.(request, response)) return;
     answering.requests++;
     response.once('close', () => {
       answering.requests--;

@@ -4,6 +4,7 @@ import { test, type TestContext } from 'node:test';
 import { request } from 'undici';
 import { png, pngPath, pngUri } from '../indexing/png.ts';
 import { named, TestState } from '../indexing/test-state.ts';
+import { RawConnection } from './raw-connection.ts';
 import { TestServer } from './test-server.ts';
 
 const ICON = 'org.freedesktop.appstream.icon-64';
@@ -14,17 +15,18 @@ interface Answer {
   readonly body: Buffer;
 }
 
-async function start(t: TestContext): Promise<{ state: TestState; server: TestServer; ask: (path: string, headers?: Record<string, string>, method?: 'GET' | 'HEAD') => Promise<Answer> }> {
+async function start(t: TestContext): Promise<{ state: TestState; server: TestServer; port: number; ask: (path: string, headers?: Record<string, string>, method?: 'GET' | 'HEAD') => Promise<Answer> }> {
   const state = await TestState.open(t, { definitions: [{ extractIcons: true }] });
   state.registry.pushImage('app', 'latest', named('app', { [ICON]: pngUri('icon') }));
   const server = await TestServer.create(t, state);
   await server.rebuild();
-  const origin = `http://127.0.0.1:${await server.listen()}`;
+  const port = await server.listen();
+  const origin = `http://127.0.0.1:${port}`;
   const ask = async (path: string, headers: Record<string, string> = {}, method: 'GET' | 'HEAD' = 'GET'): Promise<Answer> => {
     const { statusCode, headers: { date: _, ...answered }, body } = await request(origin + path, { method, headers });
     return { status: statusCode, headers: answered, body: Buffer.from(await body.arrayBuffer()) };
   };
-  return { state, server, ask };
+  return { state, server, port, ask };
 }
 
 test('each is answered the same again, whatever was asked in between', async (t) => {
@@ -64,5 +66,24 @@ test('once another snapshot is served, nothing of the one before is', async (t) 
     assert.equal(status, 200);
     assert.notEqual(headers['etag'], etag);
     assert.match(body.toString(), /"Name":"new"/);
+  }
+});
+
+test('headers count however they are written: in capital letters, more than once, or not at all', async (t) => {
+  const { port, ask } = await start(t);
+  const etag = String((await ask('/index/static')).headers['etag']);
+  const raw = async (lines: string): Promise<number> => {
+    using connection = RawConnection.open(port);
+    connection.send(`GET /index/static HTTP/1.1\n${lines}\n`);
+    return (await connection.answer()).statusCode;
+  };
+  // Each is asked after its answer, or that to a question like it, was ready.
+  for (let round = 0; round < 2; round++) {
+    assert.equal(await raw('Host: a\n'), 200);
+    assert.equal(await raw(`HOST: a\nIF-NONE-MATCH: ${etag}\n`), 304);
+    assert.equal(await raw(`host: a\nif-none-match: "other"\nif-none-match: ${etag}\n`), 304);
+    assert.equal(await raw(`host: a\nif-none-match: "other"\n`), 200);
+    assert.equal(await raw(`if-none-match: ${etag}\n`), 400);
+    assert.equal(await raw(''), 400);
   }
 });

@@ -81,8 +81,40 @@ export class ReadyAnswers {
   }
 }
 
-/** What an answer depends on; `undefined` if it may depend on more. */
-function keyOf({ method, url, headers }: IncomingMessage): string | undefined {
-  if (method !== 'GET' || headers['if-modified-since'] !== undefined) return undefined;
-  return `${url}\n${headers['accept-encoding'] ?? ''}\n${headers['if-none-match'] ?? ''}`;
+/**
+ * What an answer depends on; `undefined` if it may depend on more. Of the headers as they came: to make an object of them takes
+ * longer than to look through them.
+ */
+function keyOf({ method, url, rawHeaders }: IncomingMessage): string | undefined {
+  if (method !== 'GET') return undefined;
+  let hosts = 0;
+  let encoding: string | undefined;
+  let match: string | undefined;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] as string;
+    const value = rawHeaders[index + 1] as string;
+    // Most are known by their lengths not to matter.
+    switch (name.length) {
+      case 'host'.length:
+        if (name.toLowerCase() === 'host') hosts++;
+        break;
+      case ':authority'.length:
+        if (name === ':authority') hosts++;
+        break;
+      case 'if-none-match'.length:
+        if (name.toLowerCase() !== 'if-none-match') break;
+        if (match !== undefined) return undefined;
+        match = value;
+        break;
+      case 'accept-encoding'.length:
+        if (name.toLowerCase() !== 'accept-encoding') break;
+        if (encoding !== undefined) return undefined;
+        encoding = value;
+        break;
+      case 'if-modified-since'.length:
+        if (name.toLowerCase() === 'if-modified-since') return undefined;
+        break;
+    }
+  }
+  return hosts === 1 ? `${url}\n${encoding ?? ''}\n${match ?? ''}` : undefined;
 }
