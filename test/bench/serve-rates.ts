@@ -33,13 +33,34 @@ export async function casesOf(url: string, question: string): Promise<readonly C
   ];
 }
 
-export async function ratesTable(url: string, cases: readonly Case[], folder: string): Promise<Table> {
-  await using bare = await startBareServer(cases.map(({ answer }) => answer));
-  await using nginx = isInstalled('nginx') ? await startStaticNginx(cases, join(folder, 'nginx')) : undefined;
-  const rows: (readonly Cell[])[] = [];
-  for (const each of cases) rows.push(...(await rowsOf(each, url, bare.urlOf(each.answer), nginx?.url, folder)));
+/** Each run has servers of its own: how fast a process is, differs from one start to the next. */
+const RUNS = 3;
+
+/** What a server did in one run: the medians of its turns. */
+interface Rates extends Pick<Load, 'requestsPerSecond' | 'p99'> {
+  /** Times those of the bare server in the turns beside. */
+  readonly ratio: Pick<Load, 'requestsPerSecond' | 'p99'>;
+}
+
+/** @param startServer starts regindexer with what `cases` are about */
+export async function ratesTable(startServer: () => Promise<AsyncDisposable & { readonly url: string }>, cases: readonly Case[], folder: string): Promise<Table> {
+  /** By case and server. */
+  const runs = new Map<string, { readonly each: Case; readonly server: string; readonly rates: Rates[] }>();
+  for (let run = 1; run <= RUNS; run++) {
+    await using started = await startServer();
+    await using bare = await startBareServer(cases.map(({ answer }) => answer));
+    await using nginx = isInstalled('nginx') ? await startStaticNginx(cases, join(folder, `nginx-${run}`)) : undefined;
+    for (const each of cases) {
+      process.stderr.write(`load: ${each.name}, run ${run} of ${RUNS}\n`);
+      for (const [server, rates] of await ratesOf(each, started.url, bare.urlOf(each.answer), nginx?.url, folder)) {
+        const key = `${each.name} ${server}`;
+        if (!runs.has(key)) runs.set(key, { each, server, rates: [] });
+        runs.get(key)?.rates.push(rates);
+      }
+    }
+  }
   return {
-    title: `Serving what is ready, load by ${loadProgram()} (medians of ${TURNS} turns)`,
+    title: `Serving what is ready, load by ${loadProgram()} (medians of ${RUNS} runs, of ${TURNS} turns each)`,
     columns: [
       { name: 'request' },
       { name: 'bytes' },
@@ -50,25 +71,35 @@ export async function ratesTable(url: string, cases: readonly Case[], folder: st
       { name: 'p99 × bare', digits: 2 },
       { name: 'to reach' },
     ],
-    rows,
+    rows: [...runs.values()]
+      .toSorted((a, b) => cases.indexOf(a.each) - cases.indexOf(b.each))
+      .map(({ each, server, rates }): readonly Cell[] => {
+        const middle = (value: (run: Rates) => number): number => median(rates.map(value));
+        const target = server === REGINDEXER ? '≥ 0.95 × bare, p99 ≤ 1.2 × bare' : '';
+        return [each.name, each.answer.body.length, server, middle((run) => run.requestsPerSecond), middle(({ ratio }) => ratio.requestsPerSecond), middle((run) => run.p99), middle(({ ratio }) => ratio.p99), target];
+      }),
   };
 }
 
-async function rowsOf({ name, headers, answer }: Case, url: string, bareUrl: string, nginxUrl: string | undefined, folder: string): Promise<readonly (readonly Cell[])[]> {
-  const { path, status, body } = answer;
-  process.stderr.write(`load: ${name}\n`);
+const REGINDEXER = 'regindexer';
+
+/** By the name of the server. */
+async function ratesOf({ headers, answer }: Case, url: string, bareUrl: string, nginxUrl: string | undefined, folder: string): Promise<ReadonlyMap<string, Rates>> {
+  const { path, status } = answer;
   const servers = [
-    { server: 'bare Fastify', url: bareUrl, headers, target: '' },
-    { server: 'regindexer', url: url + path, headers, target: '≥ 0.95 × bare, p99 ≤ 1.2 × bare' },
-    ...(nginxUrl === undefined ? [] : [{ server: 'nginx, 1 worker', url: nginxUrl + path, headers: await nginxHeaders(nginxUrl + path, headers, status), target: '' }]),
+    { server: 'bare Fastify', url: bareUrl, headers },
+    { server: REGINDEXER, url: url + path, headers },
+    ...(nginxUrl === undefined ? [] : [{ server: 'nginx, 1 worker', url: nginxUrl + path, headers: await nginxHeaders(nginxUrl + path, headers, status) }]),
   ];
   const loadsOf = await inTurns(servers, (server, seconds) => load({ url: server.url, headers: server.headers, status, seconds, folder }));
   const [bare = []] = loadsOf.values();
-  return [...loadsOf].map(([{ server, target }, loads]) => {
-    const middle = (value: (measured: Load) => number): number => median(loads.map(value));
-    const ratio = (value: (measured: Load) => number): number => median(loads.map((measured, turn) => value(measured) / value(bare[turn] ?? measured)));
-    return [name, body.length, server, middle(({ requestsPerSecond }) => requestsPerSecond), ratio(({ requestsPerSecond }) => requestsPerSecond), middle(({ p99 }) => p99), ratio(({ p99 }) => p99), target];
-  });
+  return new Map(
+    [...loadsOf].map(([{ server }, loads]) => {
+      const middle = (key: keyof Rates['ratio']): number => median(loads.map((measured) => measured[key]));
+      const ratio = (key: keyof Rates['ratio']): number => median(loads.map((measured, turn) => measured[key] / (bare[turn] ?? measured)[key]));
+      return [server, { requestsPerSecond: middle('requestsPerSecond'), p99: middle('p99'), ratio: { requestsPerSecond: ratio('requestsPerSecond'), p99: ratio('p99') } }];
+    }),
+  );
 }
 
 /** nginx makes its own entity tags. */

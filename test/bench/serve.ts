@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { flatpakQuery } from '../../src/indexing/query/query.ts';
-import { startRegindexer } from '../peers/regindexer.ts';
+import { type Regindexer, startRegindexer } from '../peers/regindexer.ts';
 import type { Benchmark } from './benchmark.ts';
 import { CLI } from './cli.ts';
 import { APPS, IMAGES, startFilledRegistry } from './filled-registry.ts';
@@ -13,7 +13,7 @@ import { measuredRun } from './measured-run.ts';
 import { everyImage, hundredImages, latencyRow } from './query-latency.ts';
 import { queryMemoryTable } from './query-memory.ts';
 import { rebuildDelayTable } from './rebuild-delay.ts';
-import { casesOf, ratesTable } from './serve-rates.ts';
+import { type Case, casesOf, ratesTable } from './serve-rates.ts';
 import { startRebuildEnded } from './server-status.ts';
 import type { Cell, Table } from './table.ts';
 import { workerCostTable } from './worker-cost.ts';
@@ -52,11 +52,10 @@ async function serveUsual(): Promise<{ rates: Table; queries: readonly (readonly
   await measuredRun([CLI, '--config', configFile, 'index']);
   await cp(stateDir(1), stateDir(2), { recursive: true });
 
-  await using one = await startRegindexer({ config: configOf(1) });
-  await using two = await startRegindexer({ config: configOf(2) });
-  await Promise.all([startRebuildEnded(one.url), startRebuildEnded(two.url)]);
-  const cases = await casesOf(one.url, QUESTION);
-  const rates = await ratesTable(one.url, cases, folder.path);
+  const cases = await casesWith(configOf(1));
+  const rates = await ratesTable(() => startBuilt(configOf(1)), cases, folder.path);
+  await using one = await startBuilt(configOf(1));
+  await using two = await startBuilt(configOf(2));
   const queries = [
     await latencyRow(`over ${IMAGES.toLocaleString('en')} images`, one.url, 100, hundredImages(APPS.repositories), '≤ 15 ms'),
     await latencyRow(`over ${IMAGES.toLocaleString('en')} images`, one.url, IMAGES, everyImage(), '≤ 60 ms'),
@@ -67,12 +66,23 @@ async function serveUsual(): Promise<{ rates: Table; queries: readonly (readonly
   return { rates, queries, rebuild: await rebuildDelayTable(configOf(1), stateDir(1), cases), workers };
 }
 
+/** Starts a server on what was built for it before, and waits until it has seen that nothing has changed. */
+async function startBuilt(config: string): Promise<Regindexer> {
+  const server = await startRegindexer({ config });
+  await startRebuildEnded(server.url);
+  return server;
+}
+
+async function casesWith(config: string): Promise<readonly Case[]> {
+  await using server = await startBuilt(config);
+  return casesOf(server.url, QUESTION);
+}
+
 /** Over 50,000 images in 4 indexes. */
 async function serveLarge(): Promise<{ queries: readonly (readonly Cell[])[]; memory: Table }> {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-serve-'));
   const { config } = await buildLargeState(folder.path);
-  await using server = await startRegindexer({ config });
-  await startRebuildEnded(server.url);
+  await using server = await startBuilt(config);
   const queries = [await latencyRow('over 50,000 images', server.url, 100, hundredImages(LARGE_REPOSITORIES), '≤ 150 ms')];
   return { queries, memory: await queryMemoryTable(server.url, server.pid) };
 }
