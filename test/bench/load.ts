@@ -9,7 +9,7 @@ import { runCommand } from '../peers/run-command.ts';
 
 const CONNECTIONS = 32;
 /** Many and short: a machine that others use, too, is fast for some seconds and slow for the next. */
-export const TURNS = 11;
+export const TURNS = 9;
 const SECONDS = 1;
 
 export interface Load {

@@ -75,7 +75,7 @@ async function startBuilt(config: string): Promise<Regindexer> {
 
 async function casesWith(config: string): Promise<readonly Case[]> {
   await using server = await startBuilt(config);
-  return casesOf(server.url, QUESTION);
+  return await casesOf(server.url, QUESTION);
 }
 
 /** Over 50,000 images in 4 indexes. */
