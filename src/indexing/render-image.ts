@@ -42,7 +42,8 @@ export function renderImage(image: Image, options: RenderOptions): RenderedImage
 
   const originalLabels = new Map(Object.entries(image.labels));
   if (definition.forceFlatpakToken) originalLabels.set(TOKEN_TYPE, TOKEN_NEEDED);
-  const iconsOf = (place: ImageIcon['place']): readonly ImageIcon[] => image.icons.filter((icon) => icon.place === place);
+  const icons = shownIcons(image, definition);
+  const iconsOf = (place: ImageIcon['place']): readonly ImageIcon[] => icons.filter((icon) => icon.place === place);
   const labels = shown(originalLabels, iconsOf('label'), definition.skipFlatpakLabels, options);
   const annotations = shown(new Map(Object.entries(image.annotations)), iconsOf('annotation'), definition.skipFlatpakAnnotations, options);
   if (definition.flatpakAnnotations) {
@@ -57,9 +58,12 @@ export function renderImage(image: Image, options: RenderOptions): RenderedImage
 
 /** The icons that an index names by their files, those aside that are written in an unusual way. */
 export function extractedIcons(image: Image, definition: IndexDefinition): readonly ImageIcon[] {
-  if (!definition.extractIcons || !meetsRequirements(image, definition)) return [];
-  const { skipFlatpakAnnotations, skipFlatpakLabels } = definition;
-  return image.icons.filter(({ place }) => !(place === 'label' ? skipFlatpakLabels : skipFlatpakAnnotations));
+  return definition.extractIcons && meetsRequirements(image, definition) ? shownIcons(image, definition) : [];
+}
+
+/** Icons are Flatpak's own, and left out with all that is. */
+function shownIcons({ icons }: Image, { skipFlatpakAnnotations, skipFlatpakLabels }: IndexDefinition): readonly ImageIcon[] {
+  return icons.filter(({ place }) => !(place === 'label' ? skipFlatpakLabels : skipFlatpakAnnotations));
 }
 
 function shown(original: ReadonlyMap<string, string>, icons: readonly ImageIcon[], skipFlatpak: boolean, options: RenderOptions): Map<string, string> {
@@ -81,7 +85,7 @@ function shown(original: ReadonlyMap<string, string>, icons: readonly ImageIcon[
     }
     kept.set(key, storeIcon(digestOf(png), () => png));
   }
-  if (!skipFlatpak) for (const { key, png } of icons) kept.set(key, extractIcons ? storeIcon(png, () => readPng(png)) : pngUri(readPng(png)));
+  for (const { key, png } of icons) kept.set(key, extractIcons ? storeIcon(png, () => readPng(png)) : pngUri(readPng(png)));
   return kept;
 }
 

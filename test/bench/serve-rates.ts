@@ -44,18 +44,16 @@ interface Rates extends Pick<Load, 'requestsPerSecond' | 'p99'> {
 
 /** @param startServer starts regindexer with what `cases` are about */
 export async function ratesTable(startServer: () => Promise<AsyncDisposable & { readonly url: string }>, cases: readonly Case[], folder: string): Promise<Table> {
-  /** By case and server. */
-  const runs = new Map<string, { readonly each: Case; readonly server: string; readonly rates: Rates[] }>();
+  /** Of each case by the name of the server, a figure for each run. */
+  const runs = new Map(cases.map((each) => [each, new Map<string, Rates[]>()]));
   for (let run = 1; run <= RUNS; run++) {
     await using started = await startServer();
     await using bare = await startBareServer(cases.map(({ answer }) => answer));
     await using nginx = isInstalled('nginx') ? await startStaticNginx(cases, join(folder, `nginx-${run}`)) : undefined;
-    for (const each of cases) {
+    for (const [each, ratesBy] of runs) {
       process.stderr.write(`load: ${each.name}, run ${run} of ${RUNS}\n`);
       for (const [server, rates] of await ratesOf(each, started.url, bare.urlOf(each.answer), nginx?.url, folder)) {
-        const key = `${each.name} ${server}`;
-        if (!runs.has(key)) runs.set(key, { each, server, rates: [] });
-        runs.get(key)?.rates.push(rates);
+        ratesBy.set(server, [...(ratesBy.get(server) ?? []), rates]);
       }
     }
   }
@@ -71,13 +69,13 @@ export async function ratesTable(startServer: () => Promise<AsyncDisposable & { 
       { name: 'p99 × bare', digits: 2 },
       { name: 'to reach' },
     ],
-    rows: [...runs.values()]
-      .toSorted((a, b) => cases.indexOf(a.each) - cases.indexOf(b.each))
-      .map(({ each, server, rates }): readonly Cell[] => {
+    rows: [...runs].flatMap(([{ name, answer }, ratesBy]) =>
+      [...ratesBy].map(([server, rates]): readonly Cell[] => {
         const middle = (value: (run: Rates) => number): number => median(rates.map(value));
         const target = server === REGINDEXER ? '≥ 0.95 × bare, p99 ≤ 1.2 × bare' : '';
-        return [each.name, each.answer.body.length, server, middle((run) => run.requestsPerSecond), middle(({ ratio }) => ratio.requestsPerSecond), middle((run) => run.p99), middle(({ ratio }) => ratio.p99), target];
+        return [name, answer.body.length, server, middle((run) => run.requestsPerSecond), middle(({ ratio }) => ratio.requestsPerSecond), middle((run) => run.p99), middle(({ ratio }) => ratio.p99), target];
       }),
+    ),
   };
 }
 

@@ -155,7 +155,7 @@ class SnapshotWriter {
     const questions = combinations.flatMap(({ tag, architecture }) => this.#source.refFields.map((field) => flatpakQuery(tag, architecture, field)));
     for (const question of questions) {
       const images = await table.select(question, read);
-      const selection = digestOf(Buffer.from(Uint32Array.from(images).buffer));
+      const selection = digestOf(images.join(' '));
       const answered = images.length === table.size ? '' : bySelection.get(selection);
       answers.set(question.canonical, answered ?? question.canonical);
       if (answered !== undefined) continue;

@@ -7,13 +7,14 @@ const waiting = new WeakMap<AbortSignal, Set<() => void>>();
  * one listener: adding and removing one for each request would cost as much as sending it.
  */
 export function onAbort(signal: AbortSignal, run: () => void): () => void {
-  let runs = waiting.get(signal);
-  if (runs === undefined) {
-    runs = new Set();
-    waiting.set(signal, runs);
-    const all = runs;
-    signal.addEventListener('abort', () => all.forEach((each) => each()), { once: true });
-  }
-  const its = runs.add(run);
-  return () => its.delete(run);
+  const runs = waiting.get(signal) ?? listen(signal);
+  runs.add(run);
+  return () => runs.delete(run);
+}
+
+function listen(signal: AbortSignal): Set<() => void> {
+  const runs = new Set<() => void>();
+  waiting.set(signal, runs);
+  signal.addEventListener('abort', () => runs.forEach((run) => run()), { once: true });
+  return runs;
 }
