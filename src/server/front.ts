@@ -162,8 +162,8 @@ export class Front {
       tls === undefined
         ? http.createServer(limits)
         : http2.createSecureServer({ ...tls, ...limits, handshakeTimeout: patience, settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: MAX_HEAD }, allowHTTP1: true });
-    // Later than for a request that does not come, which is answered before it is cut off.
-    server.setTimeout(2 * patience);
+    // Later than for a request that does not come, which is answered before it is cut off. Without TLS, only while it matters.
+    if (tls !== undefined) server.setTimeout(2 * patience);
     server.maxConnections = maxConnections;
     server.on('drop', () => this.#dropped++);
     // Routes do not differ by the protocol: a request over HTTP/2 is handled as one over HTTP/1.1.
@@ -193,17 +193,27 @@ export class Front {
     const answering = this.#answering;
     if (answering.debug) logAnswer(answering.app.log, request, response);
     // Not while it closes: then each answer has to end its connection.
-    if (!this.#closing && answering.app.answerReady?.(request, response)) return;
+    if (!this.#closing && answering.app.answerReady?.(request, response)) {
+      if (request.socket.writableLength > 0) this.#limitStall(request.socket);
+      return;
+    }
     if (request.headers.host === undefined && request.httpVersion === '1.1') {
       refuse(response);
       return;
     }
+    this.#limitStall(request.socket);
     answering.requests++;
     response.once('close', () => {
       answering.requests--;
       if (answering.requests === 0) answering.ended?.();
     });
     answering.app.routing(request, response);
+  }
+
+  /** Has the socket be closed if nothing of what is under way gets on. Until the next request: most are answered sooner than a timer is set. */
+  #limitStall(socket: Socket): void {
+    const { tls, patience = PATIENCE } = this.#options;
+    if (tls === undefined) socket.setTimeout(2 * patience);
   }
 }
 

@@ -3,17 +3,26 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 // The global of this name is looked up on every use, which takes longer than to read the clock.
 import { performance } from 'node:perf_hooks';
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import { LRUCache } from 'lru-cache';
 import type { RequestFigures } from '../request-figures.ts';
 
-/** Of keys and of bodies that nothing else holds. */
+/** Of URLs, headers and bodies that nothing else holds. */
 const MAX_BYTES = 32 * 1024 * 1024;
-/** What an answer takes beside its key and its body. */
+/** What an answer takes beside those. */
 const OVERHEAD = 1024;
+/** Answers to one URL: clients differ in what encodings they accept, and in what they have. */
+const MAX_VARIANTS = 32;
 /** Bytes; what a socket takes without its reader. */
 const SMALL_BODY = 16 * 1024;
 
+/** What an answer depends on. */
+interface Question {
+  readonly url: string;
+  readonly acceptEncoding: string | undefined;
+  readonly ifNoneMatch: string | undefined;
+}
+
 interface ReadyAnswer {
+  readonly question: Question;
   readonly count: (seconds: number) => void;
   readonly status: number;
   /** Names and values in turn, which is the fastest to write. */
@@ -35,7 +44,12 @@ declare module 'fastify' {
 }
 
 export class ReadyAnswers {
-  readonly #answers = new LRUCache<string, ReadyAnswer>({ maxSize: MAX_BYTES, sizeCalculation: ({ size }, key) => OVERHEAD + 2 * key.length + size });
+  /** By URL, which is found sooner than a key made of all that an answer depends on. */
+  #recent = new Map<string, readonly ReadyAnswer[]>();
+  /** Those that were given before them; what is given again becomes recent. */
+  #older = new Map<string, readonly ReadyAnswer[]>();
+  /** Of the recent ones, in bytes. */
+  #size = 0;
   #version = 0;
 
   /** For the routes of `app`; `figures` counts what never comes to a hook of it. */
@@ -44,18 +58,18 @@ export class ReadyAnswers {
     app.addHook('onSend', (request, reply, payload, done) => {
       const { ready } = reply;
       if (ready?.version === this.#version && request.method === 'GET' && (payload === undefined || payload === null || Buffer.isBuffer(payload))) {
-        const key = keyOf(request.raw);
-        if (key !== undefined) {
+        const question = questionOf(request.raw);
+        if (question !== undefined) {
           const count = figures.counter(request.routeOptions.url ?? '', 'GET', reply.statusCode);
           const headers = Object.entries(reply.getHeaders()).flatMap(([name, value]) => [name, String(value)]);
-          this.#answers.set(key, { count, status: reply.statusCode, headers, body: payload ?? undefined, size: ready.size });
+          this.#add({ question, count, status: reply.statusCode, headers, body: payload ?? undefined, size: ready.size });
         }
       }
       done();
     });
     app.decorate('answerReady', (request: IncomingMessage, response: ServerResponse) => {
-      const key = keyOf(request);
-      const answer = key === undefined ? undefined : this.#answers.get(key);
+      const question = questionOf(request);
+      const answer = question && this.#find(question);
       if (answer === undefined) return false;
       const { count, status, headers, body } = answer;
       const started = performance.now();
@@ -77,19 +91,44 @@ export class ReadyAnswers {
   /** Forgets all: something has changed. */
   clear(): void {
     this.#version++;
-    this.#answers.clear();
+    this.#recent.clear();
+    this.#older.clear();
+    this.#size = 0;
   }
+
+  #find(question: Question): ReadyAnswer | undefined {
+    const recent = variant(this.#recent.get(question.url), question);
+    if (recent !== undefined) return recent;
+    const older = variant(this.#older.get(question.url), question);
+    if (older !== undefined) this.#add(older);
+    return older;
+  }
+
+  #add(answer: ReadyAnswer): void {
+    const { question: { url, acceptEncoding = '', ifNoneMatch = '' }, size } = answer;
+    const others = this.#recent.get(url) ?? [];
+    this.#recent.set(url, [...others.slice(1 - MAX_VARIANTS), answer]);
+    this.#size += OVERHEAD + 2 * (url.length + acceptEncoding.length + ifNoneMatch.length) + size;
+    if (this.#size <= MAX_BYTES / 2) return;
+    this.#older = this.#recent;
+    this.#recent = new Map();
+    this.#size = 0;
+  }
+}
+
+function variant(answers: readonly ReadyAnswer[] | undefined, { acceptEncoding, ifNoneMatch }: Question): ReadyAnswer | undefined {
+  return answers?.find(({ question }) => question.acceptEncoding === acceptEncoding && question.ifNoneMatch === ifNoneMatch);
 }
 
 /**
  * What an answer depends on; `undefined` if it may depend on more. Of the headers as they came: to make an object of them takes
  * longer than to look through them.
  */
-function keyOf({ method, url, rawHeaders }: IncomingMessage): string | undefined {
-  if (method !== 'GET') return undefined;
+function questionOf({ method, url, rawHeaders }: IncomingMessage): Question | undefined {
+  if (method !== 'GET' || url === undefined) return undefined;
   let hosts = 0;
-  let encoding: string | undefined;
-  let match: string | undefined;
+  let acceptEncoding: string | undefined;
+  let ifNoneMatch: string | undefined;
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] as string;
     const value = rawHeaders[index + 1] as string;
@@ -103,18 +142,18 @@ function keyOf({ method, url, rawHeaders }: IncomingMessage): string | undefined
         break;
       case 'if-none-match'.length:
         if (name.toLowerCase() !== 'if-none-match') break;
-        if (match !== undefined) return undefined;
-        match = value;
+        if (ifNoneMatch !== undefined) return undefined;
+        ifNoneMatch = value;
         break;
       case 'accept-encoding'.length:
         if (name.toLowerCase() !== 'accept-encoding') break;
-        if (encoding !== undefined) return undefined;
-        encoding = value;
+        if (acceptEncoding !== undefined) return undefined;
+        acceptEncoding = value;
         break;
       case 'if-modified-since'.length:
         if (name.toLowerCase() === 'if-modified-since') return undefined;
         break;
     }
   }
-  return hosts === 1 ? `${url}\n${encoding ?? ''}\n${match ?? ''}` : undefined;
+  return hosts === 1 ? { url, acceptEncoding, ifNoneMatch } : undefined;
 }
