@@ -1,12 +1,11 @@
 /** How `npm run build` puts the modules of src into few files, because a short run is mostly loading. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { defineConfig } from 'rolldown';
 import own from './package.json' with { type: 'json' };
 
-/** Hundreds of small modules: loading them takes as long as all else that a short run loads. The published types need the package as well. */
-const INLINED = new Set(['typebox']);
-/** Goes with every copy of its code. */
-const LICENCE = `/*!\n${readFileSync('node_modules/typebox/license', 'utf8').trim()}\n*/`;
+/** What every run loads, and consists of many small modules: to load those takes as long as all else. The published types need the packages as well. */
+const INLINED = new Set(['commander', 'minimatch', 'p-map', 'typebox', 'yaml']);
 
 const external = Object.keys(own.dependencies).filter((name) => !INLINED.has(name));
 const threads = ['thread', 'build-thread', 'query-thread', 'serve-thread'];
@@ -26,6 +25,18 @@ export default defineConfig({
     // All in one folder: a thread's file lies beside that which starts it.
     entryFileNames: '[name].js',
     chunkFileNames: '[name]-[hash].js',
-    postBanner: ({ moduleIds }) => (moduleIds.some((id) => id.includes('/node_modules/typebox/')) ? LICENCE : ''),
+    postBanner: ({ moduleIds }) => licencesOf(moduleIds),
   },
 });
+
+/** The licences of the packages that these modules are from: they go with every copy of the code. */
+function licencesOf(moduleIds: readonly string[]): string {
+  const folders = new Set(moduleIds.flatMap((id) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(id) ?? []));
+  return [...folders].toSorted().map((folder) => `/*!\n${licenceIn(folder)}\n*/`).join('\n');
+}
+
+function licenceIn(folder: string): string {
+  const name = readdirSync(folder).find((file) => /^licen[cs]e/i.test(file));
+  if (name === undefined) throw new Error(`${folder} has no licence`);
+  return readFileSync(join(folder, name), 'utf8').trim();
+}

@@ -7,6 +7,9 @@ import type { Catalog, Image, ImageIcon, KnownManifest, RepositoryState, TagReco
 import { CatalogError } from './catalog-error.ts';
 import { openCatalogFile, setCatalogFileAside } from './catalog-file.ts';
 
+/** Of texts of images that were just written, in characters: what a scan has read is rendered next. */
+const MAX_RECENT = 12_000_000;
+
 export interface SqliteCatalogOptions {
   /** Told when a file that cannot be used was set aside. */
   readonly onWarning: (warning: string) => void;
@@ -20,6 +23,9 @@ export class SqliteCatalog implements Catalog {
   readonly #statements: Statements;
   /** Transactions under way, one in the other. */
   #depth = 0;
+  /** Images that were written and not read since, and the length of their texts. */
+  readonly #recent = new Map<Digest, { readonly image: Image; readonly length: number }>();
+  #recentLength = 0;
 
   private constructor(file: string, database: DatabaseSync) {
     this.#file = file;
@@ -82,6 +88,11 @@ export class SqliteCatalog implements Catalog {
 
   image(digest: Digest): Image | undefined {
     return this.#guard(() => {
+      const recent = this.#recent.get(digest);
+      if (recent !== undefined) {
+        this.#forgetRecent(digest);
+        return recent.image;
+      }
       const known = this.#statements.image.get(digest) as ImageRow | undefined;
       if (known === undefined) return undefined;
       const { id, media_type: mediaType, size, os, architecture, annotations, labels } = known;
@@ -112,6 +123,11 @@ export class SqliteCatalog implements Catalog {
       insertImage.run(id, annotations, labels, checksumOf(image, annotations, labels));
       for (const { place, key, png } of image.icons) insertIcon.run(id, place, key, png);
       for (const [digest, bytes] of pngs) insertPng.run(digest, bytes);
+      const length = annotations.length + labels.length;
+      if (this.#recentLength + length <= MAX_RECENT) {
+        this.#recent.set(image.digest, { image, length });
+        this.#recentLength += length;
+      }
     });
   }
 
@@ -137,6 +153,7 @@ export class SqliteCatalog implements Catalog {
         (nested ? release : commit).run();
         return result;
       } catch (error) {
+        this.#forgetAllRecent();
         if (database.isTransaction) database.exec(nested ? 'ROLLBACK TO nested; RELEASE nested' : 'ROLLBACK');
         throw error;
       } finally {
@@ -196,7 +213,10 @@ export class SqliteCatalog implements Catalog {
   prune(): number {
     return this.transaction(() => {
       const manifests = Number(this.#statements.prune.run().changes);
-      if (manifests > 0) this.#statements.prunePngs.run();
+      if (manifests > 0) {
+        this.#statements.prunePngs.run();
+        this.#forgetAllRecent();
+      }
       return manifests;
     });
   }
@@ -209,6 +229,7 @@ export class SqliteCatalog implements Catalog {
 
   /** Remembers what all manifests have in common in place of whatever the digest was known as; returns its id. */
   #replaceManifest(kind: KnownManifest['kind'], { digest, mediaType, size }: Manifest | Image, os: string | null, architecture: string | null): number | bigint {
+    this.#forgetRecent(digest);
     this.#statements.deleteManifest.run(digest);
     return this.#statements.insertManifest.run(digest, kind, mediaType, size, os, architecture).lastInsertRowid;
   }
@@ -218,6 +239,16 @@ export class SqliteCatalog implements Catalog {
     const { repositoryId, insertRepository } = this.#statements;
     const known = repositoryId.get(registry, repository) as { id: number } | undefined;
     return known?.id ?? insertRepository.run(registry, repository).lastInsertRowid;
+  }
+
+  #forgetRecent(digest: Digest): void {
+    this.#recentLength -= this.#recent.get(digest)?.length ?? 0;
+    this.#recent.delete(digest);
+  }
+
+  #forgetAllRecent(): void {
+    this.#recent.clear();
+    this.#recentLength = 0;
   }
 
   #changed(digest: Digest): CatalogError {

@@ -8,8 +8,7 @@ import { bareEnvironment } from '../peers/peer.ts';
 import { runCommand } from '../peers/run-command.ts';
 
 const CONNECTIONS = 32;
-/** Many and short: a machine that others use, too, is fast for some seconds and slow for the next. */
-export const TURNS = 9;
+/** Of each turn. Many and short: a machine that others use, too, is fast for some seconds and slow for the next. */
 const SECONDS = 1;
 
 export interface Load {
@@ -30,14 +29,14 @@ export interface LoadOptions {
 }
 
 /**
- * Has `measure` called with each server in turns, one after the other, so that what the machine does beside weighs the same on
+ * Has `measure` called with each server in so many turns, one after the other, so that what the machine does beside weighs the same on
  * all; every other time in the reverse order, so that none is always the first. Before that, each is warmed up.
  * @returns for each server, what was measured in each turn
  */
-export async function inTurns<Server, Measured>(servers: readonly Server[], measure: (server: Server, seconds: number) => Promise<Measured>): Promise<Map<Server, Measured[]>> {
+export async function inTurns<Server, Measured>(servers: readonly Server[], turns: number, measure: (server: Server, seconds: number) => Promise<Measured>): Promise<Map<Server, Measured[]>> {
   for (const server of servers) await measure(server, SECONDS);
   const measured = new Map(servers.map((server) => [server, [] as Measured[]]));
-  for (let turn = 0; turn < TURNS; turn++) {
+  for (let turn = 0; turn < turns; turn++) {
     for (const server of turn % 2 === 0 ? servers : servers.toReversed()) measured.get(server)?.push(await measure(server, SECONDS));
   }
   return measured;

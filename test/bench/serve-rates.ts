@@ -8,7 +8,7 @@ import { startNginx } from '../peers/nginx.ts';
 import type { ConstantAnswer } from './constant-answer.ts';
 import { askOnce, startBareServer } from './constant-answer.ts';
 import type { Load } from './load.ts';
-import { inTurns, load, loadProgram, TURNS } from './load.ts';
+import { inTurns, load, loadProgram } from './load.ts';
 import { median } from './median.ts';
 import type { Cell, Table } from './table.ts';
 
@@ -33,10 +33,13 @@ export async function casesOf(url: string, question: string): Promise<readonly C
   ];
 }
 
-/** Each run has servers of its own: how fast a process is, differs from one start to the next. */
 const RUNS = 3;
+/** In each run. How fast a process of Node.js is, differs from one start to the next by up to a tenth, whatever it runs. */
+const STARTS = 3;
+/** After each start. */
+const TURNS = 3;
 
-/** What a server did in one run: the medians of its turns. */
+/** What a server did in one run: the medians of all its turns. */
 interface Rates extends Pick<Load, 'requestsPerSecond' | 'p99'> {
   /** Times those of the bare server in the turns beside. */
   readonly ratio: Pick<Load, 'requestsPerSecond' | 'p99'>;
@@ -47,18 +50,24 @@ export async function ratesTable(startServer: () => Promise<AsyncDisposable & { 
   /** Of each case by the name of the server, a figure for each run. */
   const runs = new Map(cases.map((each) => [each, new Map<string, Rates[]>()]));
   for (let run = 1; run <= RUNS; run++) {
-    await using started = await startServer();
-    await using bare = await startBareServer(cases.map(({ answer }) => answer));
-    await using nginx = isInstalled('nginx') ? await startStaticNginx(cases, join(folder, `nginx-${run}`)) : undefined;
-    for (const [each, ratesBy] of runs) {
-      process.stderr.write(`load: ${each.name}, run ${run} of ${RUNS}\n`);
-      for (const [server, rates] of await ratesOf(each, started.url, bare.urlOf(each.answer), nginx?.url, folder)) {
-        ratesBy.set(server, [...(ratesBy.get(server) ?? []), rates]);
+    const loads = new Map(cases.map((each) => [each, new Map<string, Load[]>()]));
+    for (let start = 1; start <= STARTS; start++) {
+      await using started = await startServer();
+      await using bare = await startBareServer(cases.map(({ answer }) => answer));
+      await using nginx = isInstalled('nginx') ? await startStaticNginx(cases, join(folder, `nginx-${run}-${start}`)) : undefined;
+      for (const [each, loadsBy] of loads) {
+        process.stderr.write(`load: ${each.name}, run ${run} of ${RUNS}, start ${start} of ${STARTS}\n`);
+        for (const [server, added] of await loadsOf(each, started.url, bare.urlOf(each.answer), nginx?.url, folder)) {
+          loadsBy.set(server, [...(loadsBy.get(server) ?? []), ...added]);
+        }
       }
+    }
+    for (const [each, ratesBy] of runs) {
+      for (const [server, rates] of ratesOf(loads.get(each) ?? new Map())) ratesBy.set(server, [...(ratesBy.get(server) ?? []), rates]);
     }
   }
   return {
-    title: `Serving what is ready, load by ${loadProgram()} (medians of ${RUNS} runs, of ${TURNS} turns each)`,
+    title: `Serving what is ready, load by ${loadProgram()} (medians of ${RUNS} runs, each of ${TURNS} turns with ${STARTS} starts of each server)`,
     columns: [
       { name: 'request' },
       { name: 'bytes' },
@@ -79,20 +88,26 @@ export async function ratesTable(startServer: () => Promise<AsyncDisposable & { 
   };
 }
 
+const BARE = 'bare Fastify';
 const REGINDEXER = 'regindexer';
 
-/** By the name of the server. */
-async function ratesOf({ headers, answer }: Case, url: string, bareUrl: string, nginxUrl: string | undefined, folder: string): Promise<ReadonlyMap<string, Rates>> {
+/** What was measured in each turn, by the name of the server. */
+async function loadsOf({ headers, answer }: Case, url: string, bareUrl: string, nginxUrl: string | undefined, folder: string): Promise<ReadonlyMap<string, readonly Load[]>> {
   const { path, status } = answer;
   const servers = [
-    { server: 'bare Fastify', url: bareUrl, headers },
+    { server: BARE, url: bareUrl, headers },
     { server: REGINDEXER, url: url + path, headers },
     ...(nginxUrl === undefined ? [] : [{ server: 'nginx, 1 worker', url: nginxUrl + path, headers: await nginxHeaders(nginxUrl + path, headers, status) }]),
   ];
-  const loadsOf = await inTurns(servers, (server, seconds) => load({ url: server.url, headers: server.headers, status, seconds, folder }));
-  const [bare = []] = loadsOf.values();
+  const measured = await inTurns(servers, TURNS, (server, seconds) => load({ url: server.url, headers: server.headers, status, seconds, folder }));
+  return new Map([...measured].map(([{ server }, loads]) => [server, loads]));
+}
+
+/** By the name of the server. */
+function ratesOf(loadsBy: ReadonlyMap<string, readonly Load[]>): ReadonlyMap<string, Rates> {
+  const bare = loadsBy.get(BARE) ?? [];
   return new Map(
-    [...loadsOf].map(([{ server }, loads]) => {
+    [...loadsBy].map(([server, loads]) => {
       const middle = (key: keyof Rates['ratio']): number => median(loads.map((measured) => measured[key]));
       const ratio = (key: keyof Rates['ratio']): number => median(loads.map((measured, turn) => measured[key] / (bare[turn] ?? measured)[key]));
       return [server, { requestsPerSecond: middle('requestsPerSecond'), p99: middle('p99'), ratio: { requestsPerSecond: ratio('requestsPerSecond'), p99: ratio('p99') } }];

@@ -54,15 +54,8 @@ async function serveUsual(): Promise<{ rates: Table; queries: readonly (readonly
 
   const cases = await casesWith(configOf(1));
   const rates = await ratesTable(() => startBuilt(configOf(1)), cases, folder.path);
-  await using one = await startBuilt(configOf(1));
-  await using two = await startBuilt(configOf(2));
-  const queries = [
-    await latencyRow(`over ${IMAGES.toLocaleString('en')} images`, one.url, 100, hundredImages(APPS.repositories), '≤ 15 ms'),
-    await latencyRow(`over ${IMAGES.toLocaleString('en')} images`, one.url, IMAGES, everyImage(), '≤ 60 ms'),
-  ];
-  const workers = await workerCostTable([one, two].map(({ url, pid }, index) => ({ workers: index + 1, url, pid })), cases, folder.path);
-  await one.stop();
-  await two.stop();
+  const queries = await usualQueries(configOf(1));
+  const workers = await workerCostTable((threads) => startBuilt(configOf(threads)), cases, folder.path);
   return { rates, queries, rebuild: await rebuildDelayTable(configOf(1), stateDir(1), cases), workers };
 }
 
@@ -76,6 +69,15 @@ async function startBuilt(config: string): Promise<Regindexer> {
 async function casesWith(config: string): Promise<readonly Case[]> {
   await using server = await startBuilt(config);
   return await casesOf(server.url, QUESTION);
+}
+
+async function usualQueries(config: string): Promise<readonly (readonly Cell[])[]> {
+  await using server = await startBuilt(config);
+  const over = `over ${IMAGES.toLocaleString('en')} images`;
+  return [
+    await latencyRow(over, server.url, 100, hundredImages(APPS.repositories), '≤ 15 ms'),
+    await latencyRow(over, server.url, IMAGES, everyImage(), '≤ 60 ms'),
+  ];
 }
 
 /** Over 50,000 images in 4 indexes. */
