@@ -80,7 +80,8 @@ export interface Catalog {
   putManifest(manifest: Exclude<Manifest, { kind: 'image' }>): void;
 
   /**
-   * Runs several writes as one transaction; rolled back if `write` throws. May be nested. Not for `async` functions.
+   * Runs several writes as one transaction; rolled back if `write` throws. One inside another is part of it, so that an error in
+   * either rolls back both. Not for `async` functions.
    * Many look-ups in a row are also faster in one.
    */
   transaction<T>(write: () => T): T;

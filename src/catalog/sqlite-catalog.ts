@@ -1,5 +1,5 @@
 /** The catalog in one SQLite file. */
-import type { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync, StatementResultingChanges } from 'node:sqlite';
 import { crc32 } from 'node:zlib';
 import { matchesDigest, type Digest } from '../registry/digest.ts';
 import type { Manifest } from '../registry/manifest.ts';
@@ -142,19 +142,19 @@ export class SqliteCatalog implements Catalog {
   transaction<T>(write: () => T): T {
     return this.#guard(() => {
       const database = this.#database;
-      const nested = this.#depth > 0;
-      // SQLite itself rolls a transaction back when the disk is full; what follows must not be written outside of it.
-      if (nested && !database.isTransaction) throw new Error('the transaction was already rolled back by an earlier error');
-      const { begin, commit, savepoint, release } = this.#statements;
-      (nested ? savepoint : begin).run();
+      const outermost = this.#depth === 0;
+      if (outermost) this.#statements.begin.run();
       this.#depth++;
       try {
+        // SQLite itself rolls a transaction back when the disk is full; what follows must not be written outside of it.
+        if (!database.isTransaction) throw rolledBack();
         const result = write();
-        (nested ? release : commit).run();
+        if (!database.isTransaction) throw rolledBack();
+        if (outermost) this.#statements.commit.run();
         return result;
       } catch (error) {
         this.#forgetAllRecent();
-        if (database.isTransaction) database.exec(nested ? 'ROLLBACK TO nested; RELEASE nested' : 'ROLLBACK');
+        if (database.isTransaction) database.exec('ROLLBACK');
         throw error;
       } finally {
         this.#depth--;
@@ -229,9 +229,12 @@ export class SqliteCatalog implements Catalog {
 
   /** Remembers what all manifests have in common in place of whatever the digest was known as; returns its id. */
   #replaceManifest(kind: KnownManifest['kind'], { digest, mediaType, size }: Manifest | Image, os: string | null, architecture: string | null): number | bigint {
+    const insert = (): StatementResultingChanges => this.#statements.insertManifest.run(digest, kind, mediaType, size, os, architecture);
+    const inserted = insert();
+    if (Number(inserted.changes) > 0) return inserted.lastInsertRowid;
     this.#forgetRecent(digest);
     this.#statements.deleteManifest.run(digest);
-    return this.#statements.insertManifest.run(digest, kind, mediaType, size, os, architecture).lastInsertRowid;
+    return insert().lastInsertRowid;
   }
 
   /** The id of a repository, which becomes known if it was not. */
@@ -281,8 +284,6 @@ function prepareStatements(database: DatabaseSync) {
   return {
     begin: database.prepare('BEGIN IMMEDIATE'),
     commit: database.prepare('COMMIT'),
-    savepoint: database.prepare('SAVEPOINT nested'),
-    release: database.prepare('RELEASE nested'),
 
     repositories: database.prepare('SELECT name, error, missed_scans FROM repository WHERE registry = ? ORDER BY name'),
     tags: database.prepare(
@@ -317,7 +318,7 @@ function prepareStatements(database: DatabaseSync) {
     png: database.prepare('SELECT bytes FROM png WHERE digest = ?'),
 
     deleteManifest: database.prepare('DELETE FROM manifest WHERE digest = ?'),
-    insertManifest: database.prepare('INSERT INTO manifest (digest, kind, media_type, size, os, architecture) VALUES (?, ?, ?, ?, ?, ?)'),
+    insertManifest: database.prepare('INSERT INTO manifest (digest, kind, media_type, size, os, architecture) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING'),
     insertImage: database.prepare('INSERT INTO image (manifest, annotations, labels, checksum) VALUES (?, ?, ?, ?)'),
     insertIcon: database.prepare('INSERT INTO image_icon (manifest, place, key, png) VALUES (?, ?, ?, ?)'),
     insertPng: database.prepare('INSERT INTO png (digest, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING'),
@@ -348,6 +349,10 @@ function prepareStatements(database: DatabaseSync) {
     ),
     prunePngs: database.prepare('DELETE FROM png WHERE digest IN (SELECT digest FROM png EXCEPT SELECT png FROM image_icon)'),
   };
+}
+
+function rolledBack(): Error {
+  return new Error('the transaction was already rolled back by an earlier error');
 }
 
 function checksumOf({ digest, mediaType, size, os, architecture, icons }: Omit<Image, 'annotations' | 'labels'>, annotations: string, labels: string): number {

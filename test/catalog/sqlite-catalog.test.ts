@@ -311,20 +311,25 @@ suite('transactions', () => {
     assert.deepEqual(catalog.image(after.digest), after);
   });
 
-  test('a write that fails within a transaction is undone alone, if the transaction goes on', (t) => {
+  test('a write that fails within a transaction undoes all of it, whoever catches the error', (t) => {
     const catalog = openNew(t);
     const image = imageOf('one');
-    catalog.transaction(() => {
-      catalog.putImage(image, NO_PNGS);
-      assert.throws(() => {
-        catalog.transaction(() => {
-          catalog.setTag(REGISTRY, 'app', 'latest', image.digest);
-          throw new Error('stop');
-        });
-      }, /stop/);
-    });
-    assert.deepEqual(catalog.image(image.digest), image);
+    assert.throws(() => {
+      catalog.transaction(() => {
+        catalog.putImage(image, NO_PNGS);
+        assert.throws(() => {
+          catalog.transaction(() => {
+            catalog.setTag(REGISTRY, 'app', 'latest', image.digest);
+            throw new Error('stop');
+          });
+        }, /stop/);
+        assert.throws(() => catalog.setTag(REGISTRY, 'app', 'latest', image.digest), /already rolled back/);
+      });
+    }, /already rolled back/);
+    assert.equal(catalog.image(image.digest), undefined);
     assert.deepEqual(catalog.repositories(REGISTRY), []);
+    catalog.putImage(image, NO_PNGS);
+    assert.deepEqual(catalog.image(image.digest), image);
   });
 });
 
