@@ -18,13 +18,13 @@ const MAX_WAITING = 4 * BATCH;
  */
 export class IconStore {
   readonly #folder: string;
-  /** The icons that were there when they were last listed, or written since. */
+  /** The icons that were there when they were last listed, or handed over since. */
   #present = new Set<string>();
   #folders = new Set<string>();
   /** Those that wait for their batch, by path. */
   #gathered = new Map<string, Uint8Array>();
-  /** How many are gathered or being written. */
-  #waiting = 0;
+  /** The paths of those that are gathered or being written. */
+  readonly #waiting = new Set<string>();
   #writing: Promise<void> = Promise.resolve();
   /** What could not be written when it was last tried, by path. */
   readonly #failures = new Map<string, Error>();
@@ -34,10 +34,10 @@ export class IconStore {
   }
 
   /** Looks which icons there are. Call it before a series of {@link store}: what somebody has removed is then written again. */
-  async list(): Promise<void> {
-    await this.#writeGathered();
+  list(): void {
     const folders = filesByFolder(this.#folder);
     this.#present = new Set([...folders].flatMap(([folder, names]) => names.map((name) => `${folder}/${name}`)));
+    for (const path of this.#waiting) this.#present.add(path);
     this.#folders = new Set(folders.keys());
   }
 
@@ -54,7 +54,7 @@ export class IconStore {
       this.#present.add(path);
       this.#failures.delete(path);
       this.#gathered.set(path, png);
-      this.#waiting++;
+      this.#waiting.add(path);
       if (this.#gathered.size >= BATCH) void this.#writeGathered();
     }
     return path;
@@ -62,7 +62,7 @@ export class IconStore {
 
   /** Resolves when few icons wait to be written, so that they do not gather in memory. */
   async ready(): Promise<void> {
-    if (this.#waiting > MAX_WAITING) await this.#writeGathered();
+    if (this.#waiting.size > MAX_WAITING) await this.#writeGathered();
   }
 
   /**
@@ -96,7 +96,7 @@ export class IconStore {
           this.#present.delete(path);
           this.#failures.set(path, error as Error);
         }
-        this.#waiting--;
+        this.#waiting.delete(path);
       },
       { concurrency: WRITES_AT_ONCE },
     );
@@ -109,7 +109,13 @@ export class IconStore {
       await makeFolder(dirname(file));
       this.#folders.add(folder);
     }
-    await writeFileWhole(file, png);
+    try {
+      await writeFileWhole(file, png);
+    } catch (error) {
+      // It may have been removed, or be none.
+      this.#folders.delete(folder);
+      throw error;
+    }
   }
 
   /** Starts the time after which icons that nothing names any more are removed. */

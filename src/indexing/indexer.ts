@@ -139,10 +139,11 @@ export class Indexer {
   async #refresh(registry: string, lookForIcons: boolean, { onPublished, signal }: Pick<RebuildOptions, 'onPublished' | 'signal'>): Promise<readonly IndexResult[]> {
     const results: IndexResult[] = [];
     /** Once for all of them. */
-    let listed: Promise<void> | undefined;
-    const lacksIcons = async ({ icons }: SnapshotFooter): Promise<boolean> => {
+    let listed = false;
+    const lacksIcons = ({ icons }: SnapshotFooter): boolean => {
       if (!lookForIcons || icons.length === 0) return false;
-      await (listed ??= this.#icons.list());
+      if (!listed) this.#icons.list();
+      listed = true;
       return this.#icons.lacks(icons);
     };
     for (const definition of this.#options.definitions) {
@@ -169,16 +170,23 @@ export class Indexer {
   /** Writes the icons of an image while the registry is waited for; rendering then finds them there. */
   #iconWriter(definitions: readonly IndexDefinition[]): (image: Image, pngs: ReadonlyMap<Digest, Buffer>) => Promise<void> {
     const extracting = definitions.filter(({ extractIcons }) => extractIcons);
-    let listed: Promise<void> | undefined;
+    let listed = false;
     return async (image, pngs) => {
       const showing = extracting.filter(({ architectures }) => architectures?.includes(image.architecture) !== false);
       const icons = showing.flatMap((definition) => extractedIcons(image, definition));
       if (icons.length === 0) return;
-      // Where icons cannot be written, rendering says so.
-      await (listed ??= this.#icons.list().catch(ignore));
+      if (!listed) this.#listIcons();
+      listed = true;
       for (const { png } of icons) this.#icons.store(png, () => pngs.get(png) as Buffer);
       await this.#icons.ready();
     };
+  }
+
+  /** Where icons cannot be written, rendering says so. */
+  #listIcons(): void {
+    try {
+      this.#icons.list();
+    } catch {}
   }
 
   /** Registries are scanned side by side, but indexes rendered and icons removed one by one: it bounds memory, and no icon goes that is being named. */
@@ -201,7 +209,7 @@ export class Indexer {
     if (now.length > 0) catalog.recordScanned(registry, indexes === 'all' ? now : [...catalog.scanned(registry), ...now]);
   }
 
-  async #refreshIndex(definition: IndexDefinition, lacksIcons: (footer: SnapshotFooter) => Promise<boolean>, onPublished: ((index: string) => void) | undefined): Promise<IndexResult> {
+  async #refreshIndex(definition: IndexDefinition, lacksIcons: (footer: SnapshotFooter) => boolean, onPublished: ((index: string) => void) | undefined): Promise<IndexResult> {
     const started = performance.now();
     const { name } = definition;
     const { catalog } = this.#options;
@@ -215,7 +223,7 @@ export class Indexer {
     try {
       const selection = catalog.transaction(() => select(catalog, definition, this.#wantedBy(definition)));
       const fingerprint = fingerprintOf(selection, definition, `${RENDERER} ${this.#options.iconsUri}`);
-      if (previous?.fingerprint !== fingerprint || previous.catalog !== catalog.id || (await lacksIcons(previous))) {
+      if (previous?.fingerprint !== fingerprint || previous.catalog !== catalog.id || lacksIcons(previous)) {
         const missing = await this.#missingKnowledge(definition, previous);
         if (missing === undefined) {
           // Of a damaged snapshot nothing is known, so that all apps count as new.
@@ -288,7 +296,7 @@ export class Indexer {
       return rendered && { digest, mediaType: image.mediaType, os: image.os, architecture: image.architecture, ...rendered };
     };
 
-    if (definition.extractIcons) await this.#icons.list();
+    if (definition.extractIcons) this.#icons.list();
     await mkdir(snapshotsDir, { recursive: true });
     const footer = await writeSnapshot(path, {
       index: definition.name,

@@ -173,7 +173,7 @@ test('an icon that could not be written is told to whoever names it, whatever ot
   const icons = new IconStore(folder);
   const store = (content: string): string => icons.store(digestOf(png(content)), () => png(content));
   assert.equal(store('bad'), bad);
-  await icons.list();
+  icons.list();
   assert.equal(store('good'), good);
   await icons.settled([good]);
   await assert.rejects(icons.settled([good, bad]), (error: Error) => error.message.startsWith(`an icon could not be written below ${folder}: `));
