@@ -30,19 +30,26 @@ interface Png {
 
 /** Reads icons, and remembers the last: the builds of an app for all architectures have the same. */
 export class IconReader {
-  /** To compare some texts, most of other lengths, takes less than to hash one. */
-  readonly #last: Png[] = [];
+  /** By the length of the text, of which to compare it takes less than to hash it. */
+  readonly #last = new Map<number, Png>();
 
   /** The icon that `text` is; `undefined` unless {@link pngUri} would write it so. */
   read(text: string): Png | undefined {
     if (!isPngUri(text)) return undefined;
-    const known = this.#last.find((png) => png.text === text);
-    if (known !== undefined) return known;
+    const known = this.#last.get(text.length);
+    if (known?.text === text) return known;
     const bytes = decoded(text);
     if (bytes === undefined || pngUri(bytes) !== text) return undefined;
     const png = { text, digest: digestOf(bytes), bytes };
-    if (text.length <= MAX_LENGTH && this.#last.push(png) > MAX_REMEMBERED) this.#last.shift();
+    if (text.length <= MAX_LENGTH) this.#remember(png);
     return png;
+  }
+
+  #remember(png: Png): void {
+    this.#last.delete(png.text.length);
+    this.#last.set(png.text.length, png);
+    const [oldest] = this.#last.keys();
+    if (this.#last.size > MAX_REMEMBERED && oldest !== undefined) this.#last.delete(oldest);
   }
 }
 
