@@ -28,6 +28,8 @@ const QUICK: Levels = { gzip: 2, br: 3, zstd: 1 };
 
 /** The most that a coder gives out at once: each piece costs a turn of the event loop. */
 const MAX_CHUNK = 256 * 1024;
+/** How much smaller gzip makes a large document at least: those of many images by four and more. */
+const LEAST_RATIO = 3;
 /** In bits, of brotli and zstd: a larger one takes memory, of the clients too, and gains nothing. */
 const MAX_WINDOW = 18;
 
@@ -55,7 +57,8 @@ export function compress(document: Buffer, encoding: Compression, quick = false)
   const options = optionsFor(document.length, quick ? QUICK : levelsFor(document.length));
   switch (encoding) {
     case 'gzip':
-      return gzip(document, options.gzip);
+      // All in one piece: between two, it would wait for its turn of a thread that may be compressing meanwhile.
+      return gzip(document, { ...options.gzip, chunkSize: Math.max(options.gzip.chunkSize, Math.ceil(document.length / LEAST_RATIO)) });
     case 'br':
       return brotliCompress(document, options.br);
     case 'zstd':

@@ -14,7 +14,7 @@ import type { Pairs } from '../render-image.ts';
 import { writeFileWhole } from '../write-file.ts';
 import type { Compression } from './encodings.ts';
 import { compress, compressor, compressSync } from './encodings.ts';
-import type { Representation, SnapshotFooter, StoredDocument } from './format.ts';
+import type { Region, Representation, SnapshotFooter, StoredDocument } from './format.ts';
 import { MAGIC } from './format.ts';
 import { readRegion, regionChunks } from './read-region.ts';
 import { RegionWriter } from './region-writer.ts';
@@ -111,6 +111,7 @@ class SnapshotWriter {
     const read: ReadRange = ({ start, end }) => (document ? Promise.resolve(document.subarray(start, end)) : readRegion(this.#file, { offset: start, length: end - start }));
     const table = builder.build();
     const entries = appList.entries();
+    const tables = Promise.all([gzipTable(table.serialize()), gzipTable(JSON.stringify(appList.versions()))]);
     const apps = await gathered({ question: undefined, images: entries.length, parts: [JSON.stringify({ index, apps: entries })] }, read);
     /** By question, the one whose document answers it too. */
     const answers = new Map<string, string>();
@@ -121,10 +122,9 @@ class SnapshotWriter {
     }
     const documents = Object.fromEntries([...answers].map(([question, answered]) => [question, stored.get(answered) as StoredDocument]));
 
-    await this.#writer.append(await promisify(gzip)(table.serialize(), { level: 1 }));
-    const { offset, length } = this.#writer.endRegion();
-    await this.#writer.append(await promisify(gzip)(JSON.stringify(appList.versions()), { level: 1 }));
-    const versions = this.#writer.endRegion();
+    const [forQuestions, forChanges] = await tables;
+    const tableRegion = await this.#appendTable(forQuestions);
+    const appVersions = await this.#appendTable(forChanges);
     const same = previous?.documents['']?.representations.identity.etag === whole.etag;
     const footer: SnapshotFooter = {
       index,
@@ -134,9 +134,9 @@ class SnapshotWriter {
       modified: same ? previous.modified : Math.floor(now.getTime() / 1000) * 1000,
       icons: [...(await this.#source.icons())].toSorted(),
       documents,
-      table: { offset, length },
+      table: tableRegion,
       apps: stored.get(undefined) as StoredDocument,
-      appVersions: { offset: versions.offset, length: versions.length },
+      appVersions,
     };
     await this.#writeFooter(footer);
     return footer;
@@ -220,6 +220,12 @@ class SnapshotWriter {
     });
   }
 
+  async #appendTable(gzipped: Buffer): Promise<Region> {
+    await this.#writer.append(gzipped);
+    const { offset, length } = this.#writer.endRegion();
+    return { offset, length };
+  }
+
   async #writeFooter(footer: SnapshotFooter): Promise<void> {
     const json = Buffer.from(JSON.stringify(footer));
     const length = Buffer.alloc(4);
@@ -240,6 +246,11 @@ async function encode(body: Body): Promise<EncodedBody> {
   const br = compressSync(document, 'br');
   const zstd = compressSync(document, 'zstd');
   return { body, compressed: { gzip: await gzipped, br, zstd } };
+}
+
+/** In the thread pool; what is read once and again by this program only has to be made soon. */
+function gzipTable(json: string): Promise<Buffer> {
+  return promisify(gzip)(json, { level: 1 });
 }
 
 /** Puts the parts of a body together, unless it is too large for memory. */
