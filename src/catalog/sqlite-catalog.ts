@@ -26,12 +26,15 @@ export class SqliteCatalog implements Catalog {
   /** Images that were written and not read since, and the length of their texts. */
   readonly #recent = new Map<Digest, { readonly image: Image; readonly length: number }>();
   #recentLength = 0;
+  /** See {@link #changes}: when it was last pruned. */
+  #prunedChanges: number;
 
   private constructor(file: string, database: DatabaseSync) {
     this.#file = file;
     this.#database = database;
     this.#statements = prepareStatements(database);
     this.id = this.#guard(() => String(database.prepare('SELECT id FROM catalog').get()?.['id']));
+    this.#prunedChanges = this.#changes();
   }
 
   /**
@@ -211,7 +214,9 @@ export class SqliteCatalog implements Catalog {
   }
 
   prune(): number {
-    return this.transaction(() => {
+    // What a crash has kept from being pruned goes with the next change.
+    if (this.#changes() === this.#prunedChanges) return 0;
+    const pruned = this.transaction(() => {
       const manifests = Number(this.#statements.prune.run().changes);
       if (manifests > 0) {
         this.#statements.prunePngs.run();
@@ -219,12 +224,19 @@ export class SqliteCatalog implements Catalog {
       }
       return manifests;
     });
+    this.#prunedChanges = this.#changes();
+    return pruned;
   }
 
   close(): void {
     this.#guard(() => {
       this.#database.close();
     });
+  }
+
+  /** How many rows were written since this object opened the file. */
+  #changes(): number {
+    return this.#guard(() => Number(this.#statements.changes.get()?.['changes']));
   }
 
   /** Remembers what all manifests have in common in place of whatever the digest was known as; returns its id. */
@@ -347,6 +359,7 @@ function prepareStatements(database: DatabaseSync) {
        )
        DELETE FROM manifest WHERE digest NOT IN (SELECT digest FROM reached)`,
     ),
+    changes: database.prepare('SELECT total_changes() AS changes'),
     prunePngs: database.prepare('DELETE FROM png WHERE digest IN (SELECT digest FROM png EXCEPT SELECT png FROM image_icon)'),
   };
 }

@@ -364,4 +364,16 @@ suite('prune', () => {
     assert.equal(catalog.prune(), 1);
     assert.equal(catalog.image(tagged.digest), undefined);
   });
+
+  test('what was not pruned before the file was opened goes with the next change', (t) => {
+    const folder = temporaryFolder(t);
+    const [kept, lost] = [imageOf('kept'), imageOf('lost')];
+    const before = SqliteCatalog.open(join(folder, 'catalog.sqlite'), { onWarning: (warning) => assert.fail(warning) });
+    for (const image of [kept, lost]) before.putImage(image, NO_PNGS);
+    before.close();
+    const catalog = openIn(t, folder);
+    catalog.setTag(REGISTRY, 'app', 'latest', kept.digest);
+    assert.equal(catalog.prune(), 1);
+    assert.deepEqual([catalog.image(kept.digest), catalog.image(lost.digest)], [kept, undefined]);
+  });
 });
