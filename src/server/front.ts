@@ -19,6 +19,13 @@ const DEBUG: ReadonlySet<string> = new Set(['debug', 'trace']);
 /** All that clients may take it for (RFC 6761, section 6.3). */
 const LOCALHOST: readonly string[] = ['127.0.0.1', '::1'];
 const WITHOUT_IPV6: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT']);
+/** What to do where the system does not let it listen. */
+const LISTEN_ADVICE: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another program listens there; end it, or set server.port to another port',
+  EADDRNOTAVAIL: 'this machine does not have that address; set server.host to one of its own, or to 0.0.0.0 or :: for all of them',
+  EACCES: 'this user may not; set server.port to a port from 1024 on',
+  ENOTFOUND: 'that name has no address; set server.host to an address, or to a name that has one',
+};
 /** Of a request, in bytes: its URL and its headers together. */
 const MAX_HEAD = 16 * 1024;
 /** At the same time; more are closed. */
@@ -86,7 +93,10 @@ export class Front {
     this.#servers = [this.server];
   }
 
-  /** Listens, and returns the port. */
+  /**
+   * Listens, and returns the port.
+   * @throws Error with the system's `code`, that says what to do where that is known.
+   */
   async listen(address: Address): Promise<number> {
     const [first = address.host, ...others] = address.host === 'localhost' ? LOCALHOST : [address.host];
     const port = await listenAt(this.server, { ...address, host: first });
@@ -231,7 +241,14 @@ function logAnswer(log: FastifyInstance['log'], { method, url, httpVersion, sock
 
 async function listenAt(server: Server, address: Address): Promise<number> {
   server.listen({ ...address });
-  await once(server, 'listening');
+  try {
+    await once(server, 'listening');
+  } catch (cause) {
+    const { code = '' } = cause as NodeJS.ErrnoException;
+    const advice = LISTEN_ADVICE[code];
+    if (advice === undefined) throw cause;
+    throw Object.assign(new Error(`cannot listen at ${address.host}, port ${address.port}: ${advice}`, { cause }), { code });
+  }
   return (server.address() as AddressInfo).port;
 }
 

@@ -214,13 +214,18 @@ test('localhost is both of its addresses', async (t) => {
   }
 });
 
-test('a port that is taken is an error', async (t) => {
+test('a port that is taken, and an address that is not there, are errors that say what to do', async (t) => {
   const { server } = await serve(t);
   const other = createTcpServer().listen(0, '127.0.0.1');
   t.after(() => other.close());
   await once(other, 'listening');
   const { port } = other.address() as { port: number };
-  await assert.rejects(server.front.listen({ host: '127.0.0.1', port, reusePort: false }), { code: 'EADDRINUSE' });
+  await assert.rejects(server.front.listen({ host: '127.0.0.1', port, reusePort: false }), {
+    code: 'EADDRINUSE',
+    message: `cannot listen at 127.0.0.1, port ${port}: another program listens there; end it, or set server.port to another port`,
+  });
+  // For documentation (RFC 5737).
+  await assert.rejects(server.front.listen({ host: '192.0.2.1', port: 0, reusePort: false }), { code: 'EADDRNOTAVAIL', message: /^cannot listen at 192\.0\.2\.1, port 0: .* set server\.host to / });
 });
 
 /** Asks over HTTP/2. */
