@@ -9,6 +9,8 @@ import { openCatalogFile, setCatalogFileAside } from './catalog-file.ts';
 
 /** Of texts of images that were just written, in characters: what a scan has read is rendered next. */
 const MAX_RECENT = 12_000_000;
+/** What an image takes beside its texts, in as many characters. */
+const IMAGE_OVERHEAD = 1000;
 
 export interface SqliteCatalogOptions {
   /** Told when a file that cannot be used was set aside. */
@@ -26,7 +28,7 @@ export class SqliteCatalog implements Catalog {
   /** Images that were written and not read since, and the length of their texts. */
   readonly #recent = new Map<Digest, { readonly image: Image; readonly length: number }>();
   #recentLength = 0;
-  /** See {@link #changes}: when it was last pruned. */
+  /** What {@link #changes} said when it was last pruned. */
   #prunedChanges: number;
 
   private constructor(file: string, database: DatabaseSync) {
@@ -76,7 +78,7 @@ export class SqliteCatalog implements Catalog {
       const descriptor = { mediaType, digest, size };
       if (kind === 'image') return { kind, descriptor, os, architecture };
       if (kind === 'artifact') return { kind, descriptor };
-      const children = this.#statements.children.all(id) as ChildRow[];
+      const children = this.#statements.children.all(id) as DigestRow[];
       return { kind, descriptor, manifests: children.map((child) => child.digest) };
     });
   }
@@ -126,11 +128,7 @@ export class SqliteCatalog implements Catalog {
       insertImage.run(id, annotations, labels, checksumOf(image, annotations, labels));
       for (const { place, key, png } of image.icons) insertIcon.run(id, place, key, png);
       for (const [digest, bytes] of pngs) insertPng.run(digest, bytes);
-      const length = annotations.length + labels.length;
-      if (this.#recentLength + length <= MAX_RECENT) {
-        this.#recent.set(image.digest, { image, length });
-        this.#recentLength += length;
-      }
+      this.#remember(image, IMAGE_OVERHEAD + annotations.length + labels.length);
     });
   }
 
@@ -217,12 +215,10 @@ export class SqliteCatalog implements Catalog {
     // What a crash has kept from being pruned goes with the next change.
     if (this.#changes() === this.#prunedChanges) return 0;
     const pruned = this.transaction(() => {
-      const manifests = Number(this.#statements.prune.run().changes);
-      if (manifests > 0) {
-        this.#statements.prunePngs.run();
-        this.#forgetAllRecent();
-      }
-      return manifests;
+      const gone = this.#statements.prune.all() as DigestRow[];
+      for (const { digest } of gone) this.#forgetRecent(digest);
+      if (gone.length > 0) this.#statements.prunePngs.run();
+      return gone.length;
     });
     this.#prunedChanges = this.#changes();
     return pruned;
@@ -256,6 +252,16 @@ export class SqliteCatalog implements Catalog {
     return known?.id ?? insertRepository.run(registry, repository).lastInsertRowid;
   }
 
+  /** Those that were written first make room. */
+  #remember(image: Image, length: number): void {
+    this.#recent.set(image.digest, { image, length });
+    this.#recentLength += length;
+    for (const digest of this.#recent.keys()) {
+      if (this.#recentLength <= MAX_RECENT) break;
+      this.#forgetRecent(digest);
+    }
+  }
+
   #forgetRecent(digest: Digest): void {
     this.#recentLength -= this.#recent.get(digest)?.length ?? 0;
     this.#recent.delete(digest);
@@ -282,7 +288,7 @@ export class SqliteCatalog implements Catalog {
 /** Rows as SQLite gives them, typed by the schema's word. */
 type RepositoryRow = { readonly name: string; readonly error: string | null; readonly missed_scans: number };
 type TagRow = { readonly tag: string; readonly digest: Digest };
-type ChildRow = { readonly digest: Digest };
+type DigestRow = { readonly digest: Digest };
 type DescriptorRow = { readonly media_type: string; readonly size: number };
 type PlatformRow = { readonly os: string; readonly architecture: string };
 /** `os` and `architecture` are NULL unless it is an image, and not read then. */
@@ -357,7 +363,7 @@ function prepareStatements(database: DatabaseSync) {
          SELECT child.digest
          FROM reached JOIN manifest USING (digest) JOIN index_child AS child ON child.parent = manifest.id
        )
-       DELETE FROM manifest WHERE digest NOT IN (SELECT digest FROM reached)`,
+       DELETE FROM manifest WHERE digest NOT IN (SELECT digest FROM reached) RETURNING digest`,
     ),
     changes: database.prepare('SELECT total_changes() AS changes'),
     prunePngs: database.prepare('DELETE FROM png WHERE digest IN (SELECT digest FROM png EXCEPT SELECT png FROM image_icon)'),

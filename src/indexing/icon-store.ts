@@ -1,7 +1,7 @@
 /** The icons on disk: content-addressed, written once, kept for a while after nothing names them any more. */
 import { type Dirent, readdirSync } from 'node:fs';
 import { rm, rmdir, stat, utimes } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import pMap from 'p-map';
 import type { Digest } from '../registry/digest.ts';
 import { iconPath, isIconPath } from './icon-path.ts';
@@ -103,19 +103,19 @@ export class IconStore {
   }
 
   async #write(path: string, png: Uint8Array): Promise<void> {
-    const file = join(this.#folder, path);
     const folder = path.slice(0, 2);
-    if (!this.#folders.has(folder)) {
-      await makeFolder(dirname(file));
-      this.#folders.add(folder);
+    if (this.#folders.has(folder)) {
+      try {
+        await writeFileWhole(join(this.#folder, path), png);
+        return;
+      } catch {
+        // The folder may have been removed since, or be a file.
+        this.#folders.delete(folder);
+      }
     }
-    try {
-      await writeFileWhole(file, png);
-    } catch (error) {
-      // It may have been removed, or be none.
-      this.#folders.delete(folder);
-      throw error;
-    }
+    await makeFolder(join(this.#folder, folder));
+    await writeFileWhole(join(this.#folder, path), png);
+    this.#folders.add(folder);
   }
 
   /** Starts the time after which icons that nothing names any more are removed. */

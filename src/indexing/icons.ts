@@ -30,7 +30,7 @@ interface Png {
 
 /** Reads icons, and remembers the last: the builds of an app for all architectures have the same. */
 export class IconReader {
-  /** By the length of the text, of which to compare it takes less than to hash it. */
+  /** One for each length: to compare a text with it takes less than to hash the text. */
   readonly #last = new Map<number, Png>();
 
   /** The icon that `text` is; `undefined` unless {@link pngUri} would write it so. */

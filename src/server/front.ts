@@ -204,7 +204,8 @@ export class Front {
     if (answering.debug) logAnswer(answering.app.log, request, response);
     // Not while it closes: then each answer has to end its connection.
     if (!this.#closing && answering.app.answerReady?.(request, response)) {
-      if (request.socket.writableLength > 0) this.#limitStall(request.socket);
+      // Of the response: what waits for the answer before it is not with the socket yet.
+      if (response.writableLength > 0) this.#limitStall(request.socket);
       return;
     }
     if (request.headers.host === undefined && request.httpVersion === '1.1') {
@@ -220,7 +221,10 @@ export class Front {
     answering.app.routing(request, response);
   }
 
-  /** Has the socket be closed if nothing of what is under way gets on. Until the next request: most are answered sooner than a timer is set. */
+  /**
+   * Has the socket be closed if nothing of what is under way gets on. Only until the next request, since most are answered sooner than
+   * a timer is set: Node.js sets a connection's timeout to the server's, which is none, when it begins to wait for one.
+   */
   #limitStall(socket: Socket): void {
     const { tls, patience = PATIENCE } = this.#options;
     if (tls === undefined) socket.setTimeout(2 * patience);

@@ -32,7 +32,8 @@ export async function workerCostTable(startServer: (workers: number) => Promise<
   const measured = new Map(cases.map((each) => [each, new Map(WORKERS.map((workers) => [workers, [] as Turn[]]))]));
   for (let start = 1; start <= STARTS; start++) {
     await using servers = new AsyncDisposableStack();
-    const started = await Promise.all(WORKERS.map(async (workers) => ({ workers, server: servers.use(await startServer(workers)) })));
+    const started: { workers: number; server: RunningServer }[] = [];
+    for (const workers of WORKERS) started.push({ workers, server: servers.use(await startServer(workers)) });
     for (const [{ name, headers, answer: { path, status } }, turnsBy] of measured) {
       process.stderr.write(`workers: ${name}, start ${start} of ${STARTS}\n`);
       const turns = await inTurns(started, TURNS, async ({ server: { url, pid } }, seconds): Promise<Turn> => {

@@ -95,8 +95,9 @@ suite('manifests', () => {
     const [both, one] = [imageOf('both', { icons }), imageOf('one', { icons: icons.slice(0, 1) })];
     catalog.putImage(both, new Map([[digestOf(png), png], [digestOf(other), other]]));
     catalog.putImage(one, new Map([[digestOf(png), png]]));
-    // As it was just written, and as the file has it.
-    for (const read of [catalog.image(both.digest), catalog.image(both.digest)]) assert.deepEqual(new Set(read?.icons), new Set(icons));
+    const [written, stored] = [catalog.image(both.digest), catalog.image(both.digest)];
+    assert.notEqual(stored, written);
+    for (const read of [written, stored]) assert.deepEqual(new Set(read?.icons), new Set(icons));
     assert.deepEqual(catalog.image(one.digest), one);
     assert.deepEqual([catalog.png(digestOf(png)), catalog.png(digestOf(other))], [png, other]);
     catalog.setTag(REGISTRY, 'a', 'latest', one.digest);
@@ -147,7 +148,7 @@ suite('manifests', () => {
     const index = indexOf('same', [imageOf('child')]);
     catalog.putImage(image, NO_PNGS);
     catalog.putImage(image, NO_PNGS);
-    assert.deepEqual(catalog.image(image.digest), image);
+    // Not read in between: an image that was just written is kept in memory until it is.
     catalog.putManifest(index);
     catalog.putManifest(index);
     assert.equal(catalog.image(image.digest), undefined);
@@ -179,12 +180,59 @@ suite('manifests', () => {
     ]);
     const image = imageOf('strange', { labels, annotations: labels });
     catalog.putImage(image, NO_PNGS);
-    // As it was just written, and as the file has it.
-    for (const read of [catalog.image(image.digest), catalog.image(image.digest)]) {
+    const written = catalog.image(image.digest);
+    const stored = catalog.image(image.digest);
+    assert.notEqual(stored, written);
+    for (const read of [written, stored]) {
       assert.deepEqual(read, image);
       assert.deepEqual(Object.keys(read?.labels ?? {}), Object.keys(labels));
       assert.equal(Object.getPrototypeOf(read?.labels), Object.prototype);
     }
+  });
+});
+
+/** Once it is read, it is not. */
+function inMemory(catalog: SqliteCatalog, image: Image): boolean {
+  return catalog.image(image.digest) === image;
+}
+
+function large(name: string): Image {
+  return imageOf(name, { labels: { text: name.padEnd(1_000_000, '-') } });
+}
+
+suite('images that were just written are in memory until they are read', () => {
+  test('as far as there is room, for large ones and for many', (t) => {
+    for (const images of [Array.from({ length: 15 }, (_, number) => large(`image ${number}`)), Array.from({ length: 13_000 }, (_, number) => imageOf(`image ${number}`))]) {
+      const catalog = openNew(t);
+      catalog.transaction(() => {
+        for (const image of images) catalog.putImage(image, NO_PNGS);
+      });
+      assert.equal(inMemory(catalog, images.at(0) as Image), false);
+      assert.equal(inMemory(catalog, images.at(-1) as Image), true);
+      assert.equal(inMemory(catalog, images.at(-1) as Image), false);
+    }
+  });
+
+  test('what was read makes room', (t) => {
+    const catalog = openNew(t);
+    const first = large('first');
+    catalog.putImage(first, NO_PNGS);
+    for (let number = 0; number < 30; number++) {
+      const image = large(`image ${number}`);
+      catalog.putImage(image, NO_PNGS);
+      assert.equal(inMemory(catalog, image), true);
+    }
+    assert.equal(inMemory(catalog, first), true);
+  });
+
+  test('whatever else is pruned', (t) => {
+    const catalog = openNew(t);
+    const [kept, lost] = [imageOf('kept'), imageOf('lost')];
+    for (const image of [kept, lost]) catalog.putImage(image, NO_PNGS);
+    catalog.setTag(REGISTRY, 'app', 'latest', kept.digest);
+    assert.equal(catalog.prune(), 1);
+    assert.equal(inMemory(catalog, kept), true);
+    assert.equal(catalog.image(lost.digest), undefined);
   });
 });
 
@@ -365,13 +413,14 @@ suite('prune', () => {
     assert.equal(catalog.image(tagged.digest), undefined);
   });
 
-  test('what was not pruned before the file was opened goes with the next change', (t) => {
+  test('what was not pruned before the file was opened is not looked for until something changes', (t) => {
     const folder = temporaryFolder(t);
     const [kept, lost] = [imageOf('kept'), imageOf('lost')];
     const before = SqliteCatalog.open(join(folder, 'catalog.sqlite'), { onWarning: (warning) => assert.fail(warning) });
     for (const image of [kept, lost]) before.putImage(image, NO_PNGS);
     before.close();
     const catalog = openIn(t, folder);
+    assert.equal(catalog.prune(), 0);
     catalog.setTag(REGISTRY, 'app', 'latest', kept.digest);
     assert.equal(catalog.prune(), 1);
     assert.deepEqual([catalog.image(kept.digest), catalog.image(lost.digest)], [kept, undefined]);

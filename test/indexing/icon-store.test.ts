@@ -41,6 +41,9 @@ test('an icon that the index names stays, however old', async (t) => {
   await state.rebuild();
   await state.reopen();
   await state.rebuild();
+  // Its image is read anew.
+  await state.loseCatalog();
+  await state.rebuild();
   assert.deepEqual(await iconsOf(state), [pngPath('icon'), pngPath('other')].toSorted());
   const after = await stat(state.path('icons', pngPath('icon')), { bigint: true });
   assert.deepEqual([after.ino, after.mtimeNs], [before.ino, before.mtimeNs]);
@@ -153,7 +156,7 @@ test('icons that somebody has removed come back at the next full rebuild, though
   assert.equal(published.length, 1);
 });
 
-test('icons that somebody has removed come back at the next change', async (t) => {
+test('icons that somebody has removed come back at the next change, whether that brings an icon or not', async (t) => {
   const { state } = await openState(t);
   push(state, 'app', 'icon');
   await state.rebuild();
@@ -162,6 +165,10 @@ test('icons that somebody has removed come back at the next change', async (t) =
   await state.rebuild();
   assert.deepEqual(await readFile(state.path('icons', pngPath('icon'))), png('icon'));
   assert.deepEqual(await readFile(state.path('icons', pngPath('other'))), png('other'));
+  await rm(state.path('icons'), { recursive: true });
+  state.registry.pushImage('plain', 'latest', named('plain'));
+  await state.rebuild();
+  assert.deepEqual(await iconsOf(state), [pngPath('icon'), pngPath('other')].toSorted());
 });
 
 test('an icon that could not be written is told to whoever names it, whatever others do meanwhile, until it could', async (t) => {
@@ -181,6 +188,29 @@ test('an icon that could not be written is told to whoever names it, whatever ot
   store('bad');
   await icons.settled([good, bad]);
   assert.deepEqual(await readFile(`${folder}/${bad}`), png('bad'));
+});
+
+test('an icon that is still being written is there, and is not read again', async (t) => {
+  const icons = new IconStore((await TestState.open(t)).path('icons'));
+  const path = icons.store(digestOf(png('icon')), () => png('icon'));
+  icons.list();
+  assert.equal(icons.lacks([path]), false);
+  icons.store(digestOf(png('icon')), () => assert.fail('it was read again'));
+  await icons.settled([path]);
+});
+
+test('icons are written, though their folder is removed after it was seen', async (t) => {
+  const folder = (await TestState.open(t)).path('icons');
+  const icons = new IconStore(folder);
+  const write = async (content: string): Promise<void> => icons.settled([icons.store(digestOf(png(content)), () => png(content))]);
+  await write('icon');
+  icons.list();
+  await rm(`${folder}/${pngPath('icon').slice(0, 2)}`, { recursive: true });
+  // Of the same folder.
+  let number = 0;
+  while (pngPath(`other ${number}`).slice(0, 2) !== pngPath('icon').slice(0, 2)) number++;
+  await write(`other ${number}`);
+  assert.deepEqual(await readFile(`${folder}/${pngPath(`other ${number}`)}`), png(`other ${number}`));
 });
 
 test('icons of new images are written while the registry is still being read', async (t) => {

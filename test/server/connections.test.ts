@@ -135,6 +135,22 @@ test('a client that is slow on purpose is cut off', async (t) => {
     const [socket] = await accepted;
     await once(socket, 'close');
   });
+  await t.test('also if what it does not read comes behind another answer', async (t2) => {
+    const head = 'GET /index/apps-file.json HTTP/1.1\nHost: a\nAccept-Encoding: identity\n';
+    using before = RawConnection.open(port);
+    before.send(`${head}\n`);
+    const { etag } = (await before.answer()).headers;
+    // Once both are ready to be given again.
+    before.send(`${head}If-None-Match: ${etag}\n\n`);
+    assert.equal((await before.answer()).statusCode, 304);
+    const connection = RawConnection.open(port);
+    t2.after(() => connection.socket.destroy());
+    connection.socket.pause();
+    const accepted = once(server.front.server, 'connection') as Promise<[NodeJS.EventEmitter]>;
+    connection.send(`${head}If-None-Match: ${etag}\n\n${head}\n`);
+    const [socket] = await accepted;
+    await once(socket, 'close', { signal: AbortSignal.timeout(20_000) });
+  });
   await t.test('also if it takes what it has asked for a little at a time', async (t2) => {
     const connection = RawConnection.open(port);
     t2.after(() => connection.socket.destroy());
@@ -282,6 +298,18 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
     using connection = new RawConnection(connectTls({ port, host: '127.0.0.1', ca, ALPNProtocols: ['http/1.1'] }));
     connection.send('GET /healthz HTTP/1.1\nX: ');
     assert.match((await connection.closed()).toString(), /^HTTP\/1\.1 408 /);
+  });
+
+  await t.test('and so are those who do not read over HTTP/1.1', async (t2) => {
+    for (let i = 0; i < 12; i++) state.registry.pushImage(`larger/app${i}`, 'latest', named(`larger${i}`, { text: 'text '.repeat(200_000) }));
+    await server.rebuild();
+    const accepted = once(server.front.server, 'secureConnection') as Promise<[NodeJS.EventEmitter]>;
+    const connection = new RawConnection(connectTls({ port, host: '127.0.0.1', ca, ALPNProtocols: ['http/1.1'] }));
+    t2.after(() => connection.socket.destroy());
+    const [socket] = await accepted;
+    connection.socket.pause();
+    connection.send('GET /index/apps-file.json HTTP/1.1\nHost: a\nAccept-Encoding: identity\n\n');
+    await once(socket, 'close', { signal: AbortSignal.timeout(20_000) });
   });
 
   await t.test('clients of HTTP/2 that are slow on purpose are cut off: their requests, their reading, their silence', async (t2) => {

@@ -1,7 +1,13 @@
 /** What is asked again is answered as it was before, until something changes. */
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
+import { suite, test, type TestContext } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { gunzipSync } from 'node:zlib';
+import fastify from 'fastify';
 import { request } from 'undici';
+import { Front } from '../../src/server/front.ts';
+import { ReadyAnswers } from '../../src/server/plugins/ready-answers.ts';
+import { RequestFigures } from '../../src/server/request-figures.ts';
 import { png, pngPath, pngUri } from '../indexing/png.ts';
 import { named, TestState } from '../indexing/test-state.ts';
 import { RawConnection } from './raw-connection.ts';
@@ -48,6 +54,9 @@ test('each is answered the same again, whatever was asked in between', async (t)
   const first: Answer[] = [];
   for (const question of asked) first.push(await ask(...question));
   assert.deepEqual(first.map(({ status }) => status), [200, 200, 304, 200, 304, 200, 200, 200, 200, 200, 304]);
+  const [plain, zipped] = first;
+  assert.deepEqual([plain?.headers['content-encoding'], zipped?.headers['content-encoding']], [undefined, 'gzip']);
+  assert.deepEqual(gunzipSync(zipped?.body ?? ''), plain?.body);
   for (let round = 0; round < 2; round++) {
     for (const [place, question] of asked.entries()) assert.deepEqual(await ask(...question), first[place], JSON.stringify(question));
   }
@@ -86,4 +95,83 @@ test('headers count however they are written: in capital letters, more than once
     assert.equal(await raw(`if-none-match: ${etag}\n`), 400);
     assert.equal(await raw(''), 400);
   }
+});
+
+suite('of an app that tells how often it was asked', () => {
+  /** Of answers in bytes. */
+  const SIZE = 1000;
+
+  /** @param maxBytes room for as many answers as it has thousands of bytes, or half of that */
+  async function counting(t: TestContext, maxBytes?: number) {
+    const app = fastify();
+    const answers = new ReadyAnswers(app, new RequestFigures(), { ...(maxBytes !== undefined && { maxBytes }) });
+    let asked = 0;
+    let held: Promise<void> | undefined;
+    app.get('/*', async (_request, reply) => {
+      asked++;
+      answers.keep(reply, SIZE);
+      await held;
+      return Buffer.from('answer');
+    });
+    await app.ready();
+    const front = new Front(app);
+    const port = await front.listen({ host: '127.0.0.1', port: 0, reusePort: false });
+    t.after(() => front.close(0));
+    /** Says whether the app was asked for it. */
+    const asks = async (path: string, etag = ''): Promise<boolean> => {
+      const before = asked;
+      const { body } = await request(`http://127.0.0.1:${port}${path}`, { headers: etag === '' ? {} : { 'if-none-match': etag } });
+      assert.equal(await body.text(), 'answer');
+      return asked > before;
+    };
+    const hold = (until: Promise<void>): void => void (held = until);
+    return { answers, asks, hold, asked: () => asked };
+  }
+
+  test('what is asked again and again stays, and what is not makes room', async (t) => {
+    const { asks } = await counting(t, 50 * SIZE);
+    assert.equal(await asks('/often'), true);
+    for (let other = 0; other < 100; other++) {
+      assert.equal(await asks(`/other-${other}`), true);
+      assert.equal(await asks('/often'), false, `after ${other} others`);
+    }
+    assert.equal(await asks('/other-99'), false);
+    assert.equal(await asks('/other-0'), true);
+  });
+
+  test('nothing is left of what was there before a change, however long ago it was asked', async (t) => {
+    const { answers, asks } = await counting(t, 50 * SIZE);
+    for (let other = 0; other < 20; other++) await asks(`/other-${other}`);
+    answers.clear();
+    for (let other = 0; other < 20; other++) assert.equal(await asks(`/other-${other}`), true);
+  });
+
+  test('an answer that was under way during a change is not given again', async (t) => {
+    const { answers, asks, hold, asked } = await counting(t);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    hold(promise);
+    const underWay = asks('/');
+    while (asked() === 0) await setImmediate(undefined, { signal: t.signal });
+    answers.clear();
+    resolve();
+    assert.equal(await underWay, true);
+    assert.equal(await asks('/'), true);
+    assert.equal(await asks('/'), false);
+  });
+
+  test('of one URL there are so many, and equal ones that were asked for together are one', async (t) => {
+    const { asks, hold, asked } = await counting(t);
+    assert.equal(await asks('/', '"first"'), true);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    hold(promise);
+    const together = Array.from({ length: 5 }, () => asks('/', '"together"'));
+    while (asked() < 6) await setImmediate(undefined, { signal: t.signal });
+    resolve();
+    await Promise.all(together);
+    for (let other = 0; other < 30; other++) assert.equal(await asks('/', `"${other}"`), true);
+    assert.equal(await asks('/', '"first"'), false);
+    assert.equal(await asks('/', '"one more"'), true);
+    assert.equal(await asks('/', '"first"'), true);
+    assert.equal(await asks('/', '"29"'), false);
+  });
 });

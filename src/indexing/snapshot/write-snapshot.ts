@@ -111,7 +111,9 @@ class SnapshotWriter {
     const read: ReadRange = ({ start, end }) => (document ? Promise.resolve(document.subarray(start, end)) : readRegion(this.#file, { offset: start, length: end - start }));
     const table = builder.build();
     const entries = appList.entries();
-    const tables = Promise.all([gzipTable(table.serialize()), gzipTable(JSON.stringify(appList.versions()))]);
+    const tables = Promise.all([table.serialize(), JSON.stringify(appList.versions())].map(gzipTable));
+    // It is awaited last; until then, an error of it is nobody's.
+    tables.catch(() => undefined);
     const apps = await gathered({ question: undefined, images: entries.length, parts: [JSON.stringify({ index, apps: entries })] }, read);
     /** By question, the one whose document answers it too. */
     const answers = new Map<string, string>();
@@ -122,9 +124,13 @@ class SnapshotWriter {
     }
     const documents = Object.fromEntries([...answers].map(([question, answered]) => [question, stored.get(answered) as StoredDocument]));
 
-    const [forQuestions, forChanges] = await tables;
-    const tableRegion = await this.#appendTable(forQuestions);
-    const appVersions = await this.#appendTable(forChanges);
+    const regions: Region[] = [];
+    for (const gzipped of await tables) {
+      await this.#writer.append(gzipped);
+      const { offset, length } = this.#writer.endRegion();
+      regions.push({ offset, length });
+    }
+    const [tableRegion, appVersions] = regions as [Region, Region];
     const same = previous?.documents['']?.representations.identity.etag === whole.etag;
     const footer: SnapshotFooter = {
       index,
@@ -220,12 +226,6 @@ class SnapshotWriter {
     });
   }
 
-  async #appendTable(gzipped: Buffer): Promise<Region> {
-    await this.#writer.append(gzipped);
-    const { offset, length } = this.#writer.endRegion();
-    return { offset, length };
-  }
-
   async #writeFooter(footer: SnapshotFooter): Promise<void> {
     const json = Buffer.from(JSON.stringify(footer));
     const length = Buffer.alloc(4);
@@ -248,7 +248,7 @@ async function encode(body: Body): Promise<EncodedBody> {
   return { body, compressed: { gzip: await gzipped, br, zstd } };
 }
 
-/** In the thread pool; what is read once and again by this program only has to be made soon. */
+/** In the thread pool, and quickly: only this program reads it. */
 function gzipTable(json: string): Promise<Buffer> {
   return promisify(gzip)(json, { level: 1 });
 }

@@ -51,9 +51,11 @@ export class ReadyAnswers {
   /** Of the recent ones, in bytes. */
   #size = 0;
   #version = 0;
+  readonly #maxBytes: number;
 
   /** For the routes of `app`; `figures` counts what never comes to a hook of it. */
-  constructor(app: FastifyInstance, figures: RequestFigures) {
+  constructor(app: FastifyInstance, figures: RequestFigures, { maxBytes = MAX_BYTES }: { readonly maxBytes?: number } = {}) {
+    this.#maxBytes = maxBytes;
     app.decorateReply('ready', undefined);
     app.addHook('onSend', (request, reply, payload, done) => {
       const { ready } = reply;
@@ -107,9 +109,11 @@ export class ReadyAnswers {
   #add(answer: ReadyAnswer): void {
     const { question: { url, acceptEncoding = '', ifNoneMatch = '' }, size } = answer;
     const others = this.#recent.get(url) ?? [];
+    // Requests that are under way together are each answered without it.
+    if (variant(others, answer.question) !== undefined) return;
     this.#recent.set(url, [...others.slice(1 - MAX_VARIANTS), answer]);
     this.#size += OVERHEAD + 2 * (url.length + acceptEncoding.length + ifNoneMatch.length) + size;
-    if (this.#size <= MAX_BYTES / 2) return;
+    if (this.#size <= this.#maxBytes / 2) return;
     this.#older = this.#recent;
     this.#recent = new Map();
     this.#size = 0;
