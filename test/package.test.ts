@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempDisposable, readFile, writeFile, type DisposableTempDir } from 'node:fs/promises';
+import { mkdtempDisposable, readdir, readFile, writeFile, type DisposableTempDir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { after, before, suite, test } from 'node:test';
@@ -54,6 +54,17 @@ suite('the package, installed from its tarball', () => {
     const paths = packed.files.map(({ path }) => path);
     assert.deepEqual(paths.filter((path) => !PACKED.test(path)), []);
     for (const path of ['LICENSE', 'README.md', 'config.yaml', 'dist/cli.js', 'dist/daemon.js', 'dist/index.d.ts', 'public/index.html', 'deploy/systemd/regindexer.service']) assert.ok(paths.includes(path), path);
+  });
+
+  test('carries the licences of the packages whose code is in its own', async () => {
+    const scripts = packed.files.map(({ path }) => path).filter((path) => path.endsWith('.js'));
+    const code = (await Promise.all(scripts.map((path) => readFile(file(join('node_modules/regindexer', path)), 'utf8')))).join('\n');
+    for (const name of ['commander', 'minimatch', 'p-map', 'typebox', 'yaml']) {
+      assert.doesNotMatch(code, new RegExp(`from "${name}["/]`), `${name} is loaded`);
+      const names = await readdir(join(ROOT, 'node_modules', name));
+      const licence = await readFile(join(ROOT, 'node_modules', name, names.find((each) => /^licen[cs]e/i.test(each)) ?? ''), 'utf8');
+      assert.ok(code.includes(licence.trim()), `the licence of ${name} is missing`);
+    }
   });
 
   test('its commands run', async () => {
