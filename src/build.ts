@@ -1,5 +1,4 @@
 /** Puts together what builds indexes: sources, catalog and indexer. Runs in the build thread, or alone for `regindexer index`. */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CatalogError } from './catalog/catalog-error.ts';
 import { SqliteCatalog } from './catalog/sqlite-catalog.ts';
@@ -7,6 +6,7 @@ import type { IndexDefinition } from './indexing/index-definition.ts';
 import type { RebuildOptions } from './indexing/indexer.ts';
 import { Indexer } from './indexing/indexer.ts';
 import type { RebuildResult, RebuildScope } from './indexing/rebuild.ts';
+import { makeFolder } from './make-folder.ts';
 import type { RegistryOptions } from './registry/create-registry-source.ts';
 import { createRegistrySource } from './registry/create-registry-source.ts';
 import { isNotFound } from './registry/registry-error.ts';
@@ -48,7 +48,7 @@ export class Build {
    * @param onWarning told of what an administrator should know, such as a damaged catalog that was set aside
    */
   static async open(options: BuildOptions, { onWarning }: { onWarning: (message: string) => void }): Promise<Build> {
-    await mkdir(options.stateDir, { recursive: true });
+    makeFolder(options.stateDir);
     const sources = new Map(options.registries.map((registry) => [registry.id, createRegistrySource(registry, { onWarning })]));
     const catalog = SqliteCatalog.open(catalogFile(options), { onWarning });
     return new Build(options, onWarning, sources, catalog, await openIndexer(options, sources, catalog));

@@ -1,8 +1,9 @@
 /** Sees to it that one process at a time uses a `state_dir`. */
-import { accessSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { makeFolder } from '../make-folder.ts';
 import { CatalogError } from './catalog-error.ts';
 
 /** Thrown when another process, or another part of this one, holds the folder. */
@@ -34,7 +35,7 @@ export class StateLock {
     const lockFile = join(stateDir, 'lock');
     const holderFile = join(stateDir, 'lock.holder');
     try {
-      mkdirSync(stateDir, { recursive: true });
+      makeFolder(stateDir);
       accessSync(stateDir, constants.W_OK | constants.X_OK);
     } catch (error) {
       throw CatalogError.fromSystem(error, stateDir);

@@ -4,8 +4,9 @@ import { rm, rmdir, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import pMap from 'p-map';
 import type { Digest } from '../registry/digest.ts';
+import { makeFolder } from '../make-folder.ts';
 import { iconPath, isIconPath } from './icon-path.ts';
-import { makeFolder, TEMPORARY_SUFFIX, writeFileWhole } from './write-file.ts';
+import { TEMPORARY_SUFFIX, writeFileWhole } from './write-file.ts';
 
 const WRITES_AT_ONCE = 16;
 /** Icons are written so many together: each that is synced by itself would cost the file system as much as all of them at once. */
@@ -113,7 +114,7 @@ export class IconStore {
         this.#folders.delete(folder);
       }
     }
-    await makeFolder(join(this.#folder, folder));
+    makeFolder(join(this.#folder, folder));
     await writeFileWhole(join(this.#folder, path), png);
     this.#folders.add(folder);
   }

@@ -1,12 +1,12 @@
 /** Does one rebuild: reads a registry, decides what its indexes hold, and writes their snapshots and files. */
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import type { Catalog, Image } from '../catalog/catalog.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
-import type { AppChanges } from './appdata/app-changes.ts';
+import { makeFolder } from '../make-folder.ts';
 import { appChanges } from './appdata/app-changes.ts';
 import type { AppVersions } from './appdata/app-list.ts';
 import type { Wanted } from './globs.ts';
@@ -65,6 +65,8 @@ export class Indexer {
   readonly #outputs = new OutputFiles();
   /** The footers of the snapshots in place. */
   readonly #published: Map<string, SnapshotFooter>;
+  /** Of indexes that {@link refresh} has changed: the apps before. The next rebuild tells of it. */
+  readonly #untold = new Map<string, AppVersions>();
   #scans = 0;
   #rendering: Promise<void> = Promise.resolve();
 
@@ -76,7 +78,7 @@ export class Indexer {
 
   /** An indexer that goes on from the snapshots that are there; one that cannot be read will be made anew. */
   static async open(options: IndexerOptions): Promise<Indexer> {
-    await mkdir(options.snapshotsDir, { recursive: true });
+    makeFolder(options.snapshotsDir);
     await removeTemporaryFiles(options.snapshotsDir, '');
     for (const { output } of options.definitions) if (output !== undefined) await removeTemporaryFiles(dirname(output), basename(output));
     const published = new Map<string, SnapshotFooter>();
@@ -118,7 +120,8 @@ export class Indexer {
     if (!scanned.failures.some(isOfRegistry)) this.#recordScanned(registry, definitions, scope);
     report({ phase: 'rendering' });
     const full = scope.indexes === 'all';
-    const indexes = await this.#refresh(registry, full, { ...(onPublished && { onPublished }), ...(signal && { signal }) });
+    const refreshed = await this.#refresh(registry, full, { ...(onPublished && { onPublished }), ...(signal && { signal }) });
+    const indexes = await Promise.all(refreshed.map((result) => this.#tell(result)));
     if (full) await this.#alone(() => this.#clean());
 
     return {
@@ -130,14 +133,22 @@ export class Indexer {
     };
   }
 
-  /** Brings the indexes of one registry up to date with what the catalog holds, without asking the registry. */
-  refresh(registry: string, options: Pick<RebuildOptions, 'onPublished' | 'signal'> = {}): Promise<readonly IndexResult[]> {
+  /** Brings the indexes of one registry up to date with what the catalog holds, without asking the registry; the next rebuild tells what that changed. */
+  refresh(registry: string, options: Pick<RebuildOptions, 'onPublished' | 'signal'> = {}): Promise<readonly Omit<IndexResult, 'apps'>[]> {
     return this.#refresh(registry, false, options);
   }
 
+  /** Adds which apps have changed since it was last told. */
+  async #tell(result: Omit<IndexResult, 'apps'>): Promise<IndexResult> {
+    const before = this.#untold.get(result.index);
+    if (before === undefined) return result;
+    this.#untold.delete(result.index);
+    return { ...result, changed: true, apps: appChanges(before, await appVersionsOf(snapshotPath(this.#options.snapshotsDir, result.index)).catch(() => before)) };
+  }
+
   /** @param lookForIcons makes indexes anew whose icons somebody has removed */
-  async #refresh(registry: string, lookForIcons: boolean, { onPublished, signal }: Pick<RebuildOptions, 'onPublished' | 'signal'>): Promise<readonly IndexResult[]> {
-    const results: IndexResult[] = [];
+  async #refresh(registry: string, lookForIcons: boolean, { onPublished, signal }: Pick<RebuildOptions, 'onPublished' | 'signal'>): Promise<readonly Omit<IndexResult, 'apps'>[]> {
+    const results: Omit<IndexResult, 'apps'>[] = [];
     /** Once for all of them. */
     let listed = false;
     const lacksIcons = ({ icons }: SnapshotFooter): boolean => {
@@ -209,7 +220,7 @@ export class Indexer {
     if (now.length > 0) catalog.recordScanned(registry, indexes === 'all' ? now : [...catalog.scanned(registry), ...now]);
   }
 
-  async #refreshIndex(definition: IndexDefinition, lacksIcons: (footer: SnapshotFooter) => boolean, onPublished: ((index: string) => void) | undefined): Promise<IndexResult> {
+  async #refreshIndex(definition: IndexDefinition, lacksIcons: (footer: SnapshotFooter) => boolean, onPublished: ((index: string) => void) | undefined): Promise<Omit<IndexResult, 'apps'>> {
     const started = performance.now();
     const { name } = definition;
     const { catalog } = this.#options;
@@ -218,7 +229,6 @@ export class Indexer {
     const previous = existsSync(path) ? this.#published.get(name) : undefined;
     const warnings = new Warnings();
     let changed = false;
-    let apps: AppChanges | undefined;
     let error: string | undefined;
     try {
       const selection = catalog.transaction(() => select(catalog, definition, this.#wantedBy(definition)));
@@ -231,7 +241,7 @@ export class Indexer {
           const footer = await this.#publish(definition, selection, fingerprint, previous, warnings);
           this.#published.set(name, footer);
           changed = wholeOf(footer)?.etag !== wholeOf(previous)?.etag;
-          if (changed) apps = appChanges(before, await appVersionsOf(path));
+          if (changed && !this.#untold.has(name)) this.#untold.set(name, before);
           onPublished?.(name);
         } else warnings.add(previous === undefined ? `it is not made yet: ${missing}` : `it stays as it was: ${missing}`);
       }
@@ -246,7 +256,6 @@ export class Indexer {
       images: footer?.documents['']?.images ?? 0,
       bytes: wholeOf(footer)?.length ?? 0,
       changed,
-      ...(apps !== undefined && { apps }),
       seconds: (performance.now() - started) / 1000,
       ...(error !== undefined && { error }),
       warnings: warnings.toArray(),
@@ -297,7 +306,7 @@ export class Indexer {
     };
 
     if (definition.extractIcons) this.#icons.list();
-    await mkdir(snapshotsDir, { recursive: true });
+    makeFolder(snapshotsDir);
     const footer = await writeSnapshot(path, {
       index: definition.name,
       fingerprint,

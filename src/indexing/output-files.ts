@@ -4,9 +4,10 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { makeFolder } from '../make-folder.ts';
 import { entityTag } from './snapshot/region-writer.ts';
 import type { Snapshot } from './snapshot/snapshot.ts';
-import { makeFolder, writeFileWhole } from './write-file.ts';
+import { writeFileWhole } from './write-file.ts';
 
 export class OutputFiles {
   /** What each file was when it last held what it should: while it is that, it need not be read again. */
@@ -26,7 +27,7 @@ export class OutputFiles {
 
     const same = state?.size === whole.length && (await entityTagOf(path)) === etag;
     if (!same) {
-      await makeFolder(dirname(path));
+      makeFolder(dirname(path));
       await writeFileWhole(path, async (file) => {
         await file.writeFile(snapshot.stream(whole));
       });

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { close, constants, open, writeFile } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { mkdir, open as openHandle, readdir, rename, rm } from 'node:fs/promises';
+import { open as openHandle, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -77,18 +77,6 @@ async function writeWith(path: string, write: (file: FileHandle) => Promise<void
 
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'syscall' in error;
-}
-
-/** Makes a folder with those above it, unless it is there. Node.js would say of a disk that is read-only that the folder is missing. */
-export async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return;
-    if (code !== 'ENOENT') throw error;
-    await mkdir(path, { recursive: true });
-  }
 }
 
 /** Makes renames in the folder of `path` durable. */
