@@ -87,7 +87,12 @@ async function health(configure: Configure): Promise<number> {
 async function index(configure: Configure): Promise<number> {
   const { config, logger } = await configure();
   const { indexOnce } = await import('./index-once.ts');
-  return (await indexOnce(config, logger)) ? OK : NOT_WELL;
+  try {
+    return (await indexOnce(config, logger)) ? OK : NOT_WELL;
+  } catch (error) {
+    if (error instanceof Error && error.name === 'StateLockedError') error.message += '; a server that runs rebuilds when it is asked to by POST /reindex';
+    throw error;
+  }
 }
 
 /** Ends when a signal asks for it; SIGHUP has it read its configuration again. */

@@ -1,7 +1,5 @@
 #!/usr/bin/env node
 /** The program `regindexer-daemon`, as `regindexer serve` was called in the program that this one replaces. */
-import { enableCompileCache } from 'node:module';
+import { start } from './start.ts';
 
-enableCompileCache();
-const { run } = await import('./commands.ts');
-process.exitCode = await run(['serve', ...process.argv.slice(2)]);
+await start(['serve', ...process.argv.slice(2)]);

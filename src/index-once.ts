@@ -52,11 +52,13 @@ async function rebuildAll(build: Build, registries: readonly string[], progress:
 
 function report({ registry, repositories, requests, newImages, seconds, failures, indexes }: RebuildResult, logger: Logger): boolean {
   for (const { repository, error } of failures) logger.error({ registry, ...(repository !== undefined && { repository }) }, `not read, what was known is kept: ${error}`);
-  logger.info({ registry, repositories, requests, newImages, seconds: round(seconds) }, `read ${registry}`);
+  logger.info({ registry, repositories, requests, newImages, seconds: round(seconds) }, failures.length === 0 ? `read ${registry}` : `read what could be read of ${registry}`);
   for (const { index, images, bytes, changed, seconds: its, error, warnings } of indexes) {
     for (const warning of warnings) logger.warn({ index }, warning);
     if (error !== undefined) logger.error({ index }, `not written, the one before is kept: ${error}`);
-    process.stdout.write(`${index}: ${images} images, ${bytes} bytes, ${error === undefined ? (changed ? 'changed' : 'unchanged') : 'failed'}, ${round(its + seconds - total(indexes))} s\n`);
+    // One that is there is never empty.
+    const outcome = error !== undefined ? 'failed' : bytes === 0 ? 'not made yet' : changed ? 'changed' : 'unchanged';
+    process.stdout.write(`${index}: ${images} images, ${bytes} bytes, ${outcome}, ${round(its + seconds - total(indexes))} s\n`);
   }
   return failures.length === 0 && indexes.every(({ error }) => error === undefined);
 }

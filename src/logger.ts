@@ -11,14 +11,15 @@ const URLS = ['url', 'urls[*]'];
 const DEPTHS = ['', '*.', '*.*.', '*.*.*.'];
 
 export interface LoggerOptions {
-  /** Debug messages too. */
-  readonly verbose: boolean;
-  /** A level of pino's by name; what is none is passed over. */
+  /** Debug messages too; false unless given. */
+  readonly verbose?: boolean;
+  /** A level of pino's by name, `info` unless given; what is none is passed over. */
   readonly level?: string | undefined;
-  readonly terminal: boolean;
+  /** To be read by people; whether the standard error is a terminal, unless given. */
+  readonly terminal?: boolean;
 }
 
-export async function createLogger({ verbose, level, terminal }: LoggerOptions): Promise<Logger> {
+export async function createLogger({ verbose = false, level, terminal = process.stderr.isTTY }: LoggerOptions = {}): Promise<Logger> {
   const known = level !== undefined && (level in pino.levels.values || level === 'silent');
   const options = {
     level: verbose ? 'debug' : known ? level : 'info',

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { stringify } from 'yaml';
 import { SAMPLE_IMAGES } from './fixtures/samples.ts';
 import { bareEnvironment } from './peers/peer.ts';
-import { commandResultOnTerminal, runCommand } from './peers/run-command.ts';
+import { commandResult, commandResultOnTerminal, runCommand } from './peers/run-command.ts';
 
 const CLI = resolve(import.meta.dirname, '../src/cli.ts');
 
@@ -26,4 +26,13 @@ test('what ends the rebuild of one registry ends the command, on a terminal too,
   await runCommand('rmdir', [gone], { env });
   const printed = await runCommand(process.execPath, [CLI, '-c', config, 'index'], { env });
   assert.match(printed, /^one: 3 images, [^]*^two: 3 images, /m);
+});
+
+test('an index that could not be made yet is told of as that', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
+  const config = join(folder.path, 'config.yaml');
+  await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:nowhere' } } }));
+  const { code, stdout, stderr } = await commandResult(process.execPath, [CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) });
+  assert.deepEqual([code, stdout.replace(/[\d.]+ s/, '')], [1, 'apps: 0 images, 0 bytes, not made yet, \n']);
+  assert.doesNotMatch(stderr, /"read oci:/);
 });

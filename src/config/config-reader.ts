@@ -1,6 +1,6 @@
 /** Reads a YAML document by a schema: replaces variables, fills in defaults, and gathers every problem with its place. */
 import { resolve } from 'node:path';
-import { closest } from 'fastest-levenshtein';
+import { closest, distance } from 'fastest-levenshtein';
 import {
   IsArray,
   IsObject,
@@ -202,6 +202,9 @@ function branchFor(schema: TSchema, node: Node | null): TSchema {
 /** The known key that is most similar to an unknown one, and its namesakes elsewhere. */
 function nearestKey(name: string, schema: TObject): string {
   const namesake = configKeys().find(({ path }) => path.endsWith(`.${name}`));
-  const nearest = `"${closest(name, Object.keys(schema.properties))}" (the nearest known key)`;
+  const known = Object.keys(schema.properties);
+  const similar = closest(name, known);
+  // What has little in common with it is not what was meant.
+  const nearest = distance(name, similar) <= Math.max(name.length, similar.length) / 2 ? `"${similar}" (the nearest known key)` : `one of ${known.join(', ')}`;
   return namesake === undefined ? nearest : `it as ${namesake.path}, or ${nearest}`;
 }

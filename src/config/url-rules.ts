@@ -3,6 +3,7 @@ import { Type, type TString } from 'typebox';
 import { LAYOUTS } from '../registry/registry-id.ts';
 import { secret, type Options } from './rules.ts';
 
+const MAX_PORT = 65_535;
 const CREDENTIALS = 'holds a user name or password';
 
 /** `schema` with a rule: `fault` says what is wrong with a value, `undefined` if nothing is. */
@@ -22,6 +23,7 @@ export function registryUrl(options: Options = {}) {
 function registryFault(written: string): string | undefined {
   if (written.startsWith(LAYOUTS)) return written === LAYOUTS || written.includes('\0') ? 'names no folder' : undefined;
   const fault = urlFault(written, ['http:', 'https:']);
+  if (fault === undefined && /\/v2\/?$/.test(written)) return 'ends with /v2, which is asked for below it (leave that away)';
   return fault === CREDENTIALS ? `${fault} (set registries.URL.username and password instead)` : fault;
 }
 
@@ -56,6 +58,8 @@ function urlFault(
   query: 'no query' | 'any query' = 'no query',
 ): string | undefined {
   const url = /\s/.test(written) ? null : URL.parse(written, base);
+  const [, port = ''] = /:(\d+)(?:[/?#]|$)/.exec(written) ?? [];
+  if (url === null && Number(port) > MAX_PORT) return `has a port over ${MAX_PORT}`;
   if (url === null || !protocols.includes(url.protocol)) {
     return `is no ${protocols.map((protocol) => protocol.slice(0, -1)).join(' or ')} URL`;
   }

@@ -77,7 +77,7 @@ const FAULTS: Readonly<Record<ErrorCode, string>> = {
   BAD_COLLECTION_TYPE: 'a tag does not fit its value, expected no tag',
   BAD_DIRECTIVE: 'a directive is not known, expected none or %YAML 1.2',
   BAD_DQ_ESCAPE: 'an escape sequence is not known, expected "\\\\" for a backslash, or single quotes',
-  BAD_INDENT: 'the indentation is wrong, expected keys that belong together to start in the same column',
+  BAD_INDENT: 'the indentation is wrong, expected keys that belong together to start in the same column, and each [ and { to be closed',
   BAD_PROP_ORDER: 'an anchor or tag stands in the wrong place, expected it right before its value',
   BAD_SCALAR_START: 'the text starts with a character that YAML reserves, expected the text in quotes',
   BLOCK_AS_IMPLICIT_KEY: 'a key stands inside a value, expected text that holds ": " to stand in quotes',

@@ -96,8 +96,8 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
     genReqId: requestIds(options.trustProxy !== false),
     bodyLimit: MAX_BODY_BYTES,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
-    // A misspelt field is an error, not passed over, and what is no string is not made one.
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
+    // A misspelt field is an error, not passed over, and what is no string is not made one; errors tell what would be right.
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, verbose: true } },
     // Of a URL that no route can be found for.
     frameworkErrors: (error: FastifyError, request: unknown, reply: unknown) => {
       sendError(error, request as FastifyRequest, reply as FastifyReply);

@@ -16,6 +16,7 @@ const REGISTRY = 'registry: https://registry.example.org';
 
 const CASES: readonly Case[] = [
   // Keys
+  { name: 'an unknown key like no other', yaml: `${INDEX}▶x: 1`, path: 'x', message: /not known here, expected one of state_dir, .*bus$/ },
   { name: 'an unknown key', yaml: `${INDEX}▶icon_dir: x`, path: 'icon_dir', message: /not known here, expected "icons_dir" \(the nearest known key\)/ },
   { name: 'an unknown key of an index', yaml: `indexes:\n  all:\n    ${REGISTRY}\n    ▶tag: [a]`, path: 'indexes.all.tag', message: /"tags"/ },
   { name: 'a key in the wrong section', yaml: `${INDEX}▶port: 1`, path: 'port', message: /expected it as server\.port/ },
@@ -87,6 +88,8 @@ const CASES: readonly Case[] = [
     message: /is no http or https URL, expected http\(s\):\/\/HOST/,
   })),
   { name: 'oci: without a folder', yaml: `indexes: {all: {registry: ▶"oci:"}}`, path: 'indexes.all.registry', message: /names no folder/ },
+  { name: 'a registry with the path that it is asked at', yaml: `indexes: {all: {registry: ▶"https://registry.example.org/v2/"}}`, path: 'indexes.all.registry', message: /ends with \/v2, .*leave that away/ },
+  { name: 'a registry with a port that is none', yaml: `indexes: {all: {registry: ▶"https://registry.example.org:70000/x"}}`, path: 'indexes.all.registry', message: /has a port over 65535/ },
   { name: 'a registry with a query', yaml: `indexes: {all: {registry: ▶"https://registry.example.org?a=b"}}`, path: 'indexes.all.registry', message: /has a query/ },
   { name: 'a login in a registry’s URL', yaml: `indexes: {all: {registry: ▶https://user:hunter2@registry.example.org}}`, path: 'indexes.all.registry', message: /holds a user name or password \(set registries\.URL\.username and password instead\)/ },
   { name: 'a login in a key of registries', yaml: `${INDEX}registries:\n  ▶https://user:hunter2@registry.example.org: {}`, path: 'registries."…@registry.example.org"', message: /holds a user name or password \(set/ },

@@ -1,6 +1,6 @@
 /** Errors as JSON, everywhere: `{"statusCode","error","message"}`; a message says what to do, and never holds a stack. */
 import { STATUS_CODES } from 'node:http';
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
 import { logOf, REQUEST_ID } from '../request-ids.ts';
 import { isExpected, NotFound } from '../server-error.ts';
 import { NO_PAGE } from './security-headers.ts';
@@ -11,14 +11,26 @@ const OF_THE_ANSWER = ['etag', 'last-modified', 'vary', 'content-encoding', 'acc
 
 export function errors(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError, request, reply) => sendError(error, request, reply));
-  app.setSchemaErrorFormatter(([fault], part) => {
-    const { instancePath = '', keyword, message = 'is not right', params = {} } = fault ?? {};
-    if (keyword === 'additionalProperties') return new Error(`${part}${instancePath}/${String(params['additionalProperty'])} is not known`);
-    return new Error(`${part}${instancePath} ${message}`);
-  });
+  app.setSchemaErrorFormatter(([fault], part) => new Error(fault === undefined ? `${part} is not right` : schemaFault(fault, part)));
   app.setNotFoundHandler((request) => {
     throw new NotFound(`Nothing is served at ${request.raw.url?.split('?', 1)[0] ?? '/'}.`);
   });
+}
+
+/** What is wrong with a part of a request, and what was expected. The schema is there if Ajv is told to be verbose. */
+function schemaFault({ instancePath, keyword, message = 'is not right', params, ...fault }: FastifySchemaValidationError & { readonly parentSchema?: { readonly properties?: object } }, part: string): string {
+  const where = part + instancePath;
+  const { additionalProperty, allowedValues, limit } = params as { additionalProperty?: unknown; allowedValues?: readonly unknown[]; limit?: unknown };
+  switch (keyword) {
+    case 'additionalProperties':
+      return `${where}/${String(additionalProperty)} is not known, expected ${Object.keys(fault.parentSchema?.properties ?? {}).join(' or ')}`;
+    case 'enum':
+      return `${where} is none of its values, expected ${allowedValues?.join(' or ')}`;
+    case 'maxProperties':
+      return `${where} has too many fields, expected ${String(limit)} of them`;
+    default:
+      return `${where} ${message}`;
+  }
 }
 
 /**

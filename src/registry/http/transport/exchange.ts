@@ -123,5 +123,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
 /** Node leaves the message of an error empty that stands for several addresses of one host. */
 function describe(error: Error): string {
   if (error instanceof AggregateError) return error.errors.map((each: unknown) => (each instanceof Error ? describe(each) : String(each))).join('; ');
+  if ('code' in error && error.code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'what came is no TLS; a registry that speaks plain HTTP has a URL that starts with http://';
   return error.message || error.name;
 }

@@ -58,6 +58,11 @@ test('a host that nobody listens at is unavailable', async (t) => {
   await assert.rejects(readRegistry(t, `http://127.0.0.1:${port}`, once1).tags('a'), { code: 'unavailable', message: /ECONNREFUSED/ });
 });
 
+test('a registry that speaks plain HTTP where TLS is expected is told of as that', async (t) => {
+  const { url } = await playRegistry(t, (_request, response) => sendJson(response, { tags: [] }));
+  await assert.rejects(readRegistry(t, url.replace('http:', 'https:'), once1).tags('a'), { code: 'unavailable', message: /: what came is no TLS; .* starts with http:\/\/$/ });
+});
+
 const broken: [string, string, boolean][] = [
   ['a body that stops half-way', 'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"tags":', true],
   ['a chunked body that stops half-way', 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n8\r\n{"tags":\r\n', true],
