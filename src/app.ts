@@ -1,10 +1,10 @@
 /** The program as it serves: takes the state and the address, and follows its configuration. */
 import type { Logger } from 'pino';
 import { StateLock } from './catalog/state-lock.ts';
+import { configWarnings } from './config/config-warnings.ts';
 import type { Config } from './config/config.ts';
 import { ConfigError } from './config/config-error.ts';
 import { keptUntilRestart } from './config/kept-until-restart.ts';
-import { proxyWarnings } from './config/proxied-registry.ts';
 import { RequestCounts } from './registry/http/transport/request-counts.ts';
 import { Figures } from './server/figures.ts';
 import { Front } from './server/front.ts';
@@ -216,7 +216,7 @@ function openService(config: Config, { logger, startedAt, figures, requests, thr
 }
 
 function warn(config: Config, logger: Logger): void {
-  for (const warning of proxyWarnings(config)) logger.warn(warning);
+  for (const warning of configWarnings(config)) logger.warn(warning);
 }
 
 function messageOf(error: unknown): string {

@@ -67,7 +67,14 @@ export async function run(args: readonly string[]): Promise<number> {
 
 async function check(configure: Configure): Promise<number> {
   const { config } = await configure();
-  const { describeConfig } = await import('./config/describe-config.ts');
+  const [{ describeConfig }, { readKeyPair }] = await Promise.all([import('./config/describe-config.ts'), import('./server/key-pair.ts')]);
+  const { tls } = config.server;
+  try {
+    if (tls !== undefined) await readKeyPair(tls);
+  } catch (error) {
+    reportError(error);
+    return WRONG_USAGE;
+  }
   process.stdout.write(`${describeConfig(config)}\n`);
   return OK;
 }

@@ -1,8 +1,9 @@
 /** Says in a few lines what a configuration means. */
 import { LAYOUTS } from '../registry/registry-id.ts';
+import { configWarnings } from './config-warnings.ts';
 import type { BusConfig, Config, IndexConfig, RegistryConfig, ServerConfig } from './config.ts';
 import { formatDuration } from './duration.ts';
-import { proxyWarnings } from './proxied-registry.ts';
+import { proxiedRegistry } from './proxied-registry.ts';
 
 /** Plain text, one fact a line, without secrets. */
 export function describeConfig(config: Config): string {
@@ -19,6 +20,7 @@ export function describeConfig(config: Config): string {
     ...(bus === undefined ? [] : [describeBus(bus)]),
     ...(server.adminToken === undefined ? ['POST /reindex answers 403: server.admin_token is not set'] : []),
     ...(server.eventsToken === undefined ? ['POST /events answers 403: server.events_token is not set'] : []),
+    ...configWarnings(config).map((warning) => `Warning: ${warning}`),
   ].join('\n');
 }
 
@@ -61,11 +63,11 @@ function describeListening({ host, port, tls, baseUrl }: ServerConfig): string {
 
 /** `oci:` folders have no server of their own. */
 function describePulls(config: Config): readonly string[] {
-  const { indexes, defaultIndex, server } = config;
-  const registry = indexes.find(({ name }) => name === defaultIndex)?.registry ?? '';
-  const redirects = server.registryProxyRedirects === 'pass' ? ', and passes its redirects to other hosts on' : '';
-  if (registry.startsWith(LAYOUTS)) return [`Pulls: /v2/ answers for ${registry}`];
-  return server.registryProxy ? [`Pulls: /v2/ answers for ${registry}${redirects}`, ...proxyWarnings(config).map((warning) => `  but ${warning}`)] : [];
+  const layouts = config.indexes.map(({ registry }) => registry).filter((id) => id.startsWith(LAYOUTS));
+  const proxied = proxiedRegistry(config);
+  const served = [...new Set([...layouts, ...(proxied === undefined ? [] : [proxied])])];
+  const redirects = proxied !== undefined && config.server.registryProxyRedirects === 'pass' ? ', and passes its redirects to other hosts on' : '';
+  return served.length === 0 ? [] : [`Pulls: /v2/ answers for ${served.join(' and ')}${redirects}`];
 }
 
 function describeTriggers({ rescanInterval, bus, server }: Config): string {

@@ -78,8 +78,19 @@ test('a proxy that clients are told to go past is told, and where signatures are
   const past = configOf(t, text);
   const described = describeConfig(past).replaceAll(dirname(past.file), '/etc');
   assert.match(described, /^  signatures: in \/etc\/sigs, served at \/apps\/signatures\/$/m);
-  assert.match(described, /^Pulls: \/v2\/ answers for https:\/\/registry\.example\.org, and passes its redirects to other hosts on\n  but indexes\.apps: clients are told to download from https:\/\/registry\.example\.org itself, .*; set registry_public to \/ /m);
+  assert.match(described, /^Pulls: \/v2\/ answers for https:\/\/registry\.example\.org, and passes its redirects to other hosts on\n[^]*\nWarning: indexes\.apps: clients are told to download from https:\/\/registry\.example\.org itself, .*; set registry_public to \/ /m);
   const other = describeConfig(configOf(t, 'indexes: {a: {registry: https://a.example.org, registry_public: /}, b: {registry: https://b.example.org, registry_public: /}, c: {registry: oci:c}}\nserver: {registry_proxy: true}'));
-  assert.deepEqual(other.match(/^  but .*?, where/gm), ['  but indexes.b: clients are told to download from here, where']);
-  for (const own of ['/', 'https://apps.example.org']) assert.doesNotMatch(describeConfig(configOf(t, text.replace('sigs', `sigs, registry_public: "${own}"`))), /^  but/m);
+  assert.deepEqual(other.match(/^Warning: .*?, where/gm), ['Warning: indexes.b: clients are told to download from here, where']);
+  assert.match(other, /^Pulls: \/v2\/ answers for oci:.*\/c and https:\/\/a\.example\.org$/m);
+  for (const own of ['/', 'https://apps.example.org']) assert.doesNotMatch(describeConfig(configOf(t, text.replace('sigs', `sigs, registry_public: "${own}"`))), /^Warning/m);
+});
+
+test('what an index takes nothing by is told', (t) => {
+  const index = (keys: string): string => describeConfig(configOf(t, `indexes: {a: {registry: https://registry.example.org, ${keys}}}`));
+  assert.deepEqual(index('tags: ["^latest$", "v[0-9]*"], repository_include: ["apps/(x|y)", "apps/**"], architectures: [x86_64, arm64, constructor]').match(/^Warning: .*$/gm), [
+    'Warning: indexes.a.tags: nothing has a name such as "^latest$"; it is a glob and no regular expression: * and ? stand for any characters',
+    'Warning: indexes.a.repository_include: nothing has a name such as "apps/(x|y)"; it is a glob and no regular expression: * and ? stand for any characters',
+    'Warning: indexes.a.architectures: images call x86_64 amd64',
+  ]);
+  assert.match(index('registry_public: /'), /^Warning: indexes\.a: clients are told to download from here, where nothing serves https:\/\/registry\.example\.org; set server\.registry_proxy/m);
 });

@@ -7,6 +7,7 @@ import { after, before, suite, test } from 'node:test';
 import { request } from 'undici';
 import { stringify } from 'yaml';
 import type { ImageJson, IndexJson } from '../indexing/test-state.ts';
+import { makeCertificates } from '../peers/certificates.ts';
 import { startDockerRegistry, type DockerRegistry } from '../peers/docker-registry.ts';
 import { needs } from '../peers/installed.ts';
 import { startPeer } from '../peers/peer.ts';
@@ -208,6 +209,16 @@ suite('wrong usage ends with status 2', () => {
       assert.doesNotMatch(stderr, /^ {4}at /m);
     });
   }
+
+  test('a certificate and the key of another one, already when the configuration is checked', needs('openssl'), async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-usage-'));
+    const { certificate, clientKey } = await makeCertificates(folder.path);
+    const file = join(folder.path, 'config.yaml');
+    await writeFile(file, stringify({ indexes: { apps: { registry: 'http://127.0.0.1:5000' } }, server: { tls: { cert: certificate, key: clientKey } } }));
+    const { code, stdout, stderr } = await runRegindexer(['-c', file, 'check']);
+    assert.deepEqual([code, stdout], [2, '']);
+    assert.match(stderr, /^regindexer: server\.tls: .* cannot be used: .*key values mismatch\n$/);
+  });
 
   test('every fault of a configuration, with its place', async () => {
     await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-usage-'));

@@ -1,0 +1,32 @@
+/** What an administrator may have overlooked in a configuration that is right by itself. */
+import type { Config, IndexConfig } from './config.ts';
+import { proxyWarnings } from './proxied-registry.ts';
+
+/** A line for each. */
+export function configWarnings(config: Config): readonly string[] {
+  return [...config.indexes.flatMap(selectionWarnings), ...proxyWarnings(config)];
+}
+
+/** What neither a tag nor the name of a repository has in it (OCI distribution-spec, "Pulling manifests"), nor is special in a glob. */
+const IN_NO_NAME = /[^A-Za-z0-9._/*?[\]!-]/;
+
+/** GOARCH names by what else these architectures are called (the image-spec's `architecture`; `uname`, Debian). */
+const GO_NAMES: Readonly<Record<string, string>> = {
+  x86_64: 'amd64', aarch64: 'arm64', i386: '386', i486: '386', i586: '386', i686: '386', x86: '386', armv7l: 'arm', armhf: 'arm', ppc64el: 'ppc64le', loongarch64: 'loong64',
+};
+
+/** What an index takes nothing by. */
+function selectionWarnings({ name, tags, repositoryInclude, repositoryExclude, repositoryPriority, architectures = [] }: IndexConfig): readonly string[] {
+  const globs = { tags, repository_include: repositoryInclude, repository_exclude: repositoryExclude, repository_priority: repositoryPriority };
+  return [
+    ...Object.entries(globs).flatMap(([key, patterns]) =>
+      patterns
+        .filter((pattern) => IN_NO_NAME.test(pattern))
+        .map((pattern) => `indexes.${name}.${key}: nothing has a name such as ${JSON.stringify(pattern)}; it is a glob and no regular expression: * and ? stand for any characters`),
+    ),
+    ...architectures.flatMap((architecture) => {
+      const goName = Object.hasOwn(GO_NAMES, architecture) ? GO_NAMES[architecture] : undefined;
+      return goName === undefined ? [] : [`indexes.${name}.architectures: images call ${architecture} ${goName}`];
+    }),
+  ];
+}
