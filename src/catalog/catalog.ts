@@ -24,8 +24,15 @@ export interface ImageIcon {
 /** What is remembered of a digest. An index's children stand in its order; a child may not be known (yet). */
 export type KnownManifest =
   | { readonly kind: 'image'; readonly descriptor: Descriptor; readonly os: string; readonly architecture: string }
-  | { readonly kind: 'index'; readonly descriptor: Descriptor; readonly manifests: readonly Digest[] }
+  | { readonly kind: 'index'; readonly descriptor: Descriptor; readonly manifests: readonly KnownChild[] }
   | { readonly kind: 'artifact'; readonly descriptor: Descriptor };
+
+/** A child of an index and, if it is known, what it is; of an image also its architecture. */
+export interface KnownChild {
+  readonly digest: Digest;
+  readonly kind: KnownManifest['kind'] | undefined;
+  readonly architecture: string | undefined;
+}
 
 /** A repository and how its last scan went. */
 export interface RepositoryState {

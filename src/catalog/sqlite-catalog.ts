@@ -78,8 +78,8 @@ export class SqliteCatalog implements Catalog {
       const descriptor = { mediaType, digest, size };
       if (kind === 'image') return { kind, descriptor, os, architecture };
       if (kind === 'artifact') return { kind, descriptor };
-      const children = this.#statements.children.all(id) as DigestRow[];
-      return { kind, descriptor, manifests: children.map((child) => child.digest) };
+      const children = this.#statements.children.all(id) as ChildRow[];
+      return { kind, descriptor, manifests: children.map((child) => ({ digest: child.digest, kind: child.kind ?? undefined, architecture: child.architecture ?? undefined })) };
     });
   }
 
@@ -289,6 +289,7 @@ export class SqliteCatalog implements Catalog {
 type RepositoryRow = { readonly name: string; readonly error: string | null; readonly missed_scans: number };
 type TagRow = { readonly tag: string; readonly digest: Digest };
 type DigestRow = { readonly digest: Digest };
+type ChildRow = DigestRow & { readonly kind: KnownManifest['kind'] | null; readonly architecture: string | null };
 type DescriptorRow = { readonly media_type: string; readonly size: number };
 type PlatformRow = { readonly os: string; readonly architecture: string };
 /** `os` and `architecture` are NULL unless it is an image, and not read then. */
@@ -310,7 +311,7 @@ function prepareStatements(database: DatabaseSync) {
        ORDER BY tag`,
     ),
     manifest: database.prepare('SELECT id, kind, media_type, size, os, architecture FROM manifest WHERE digest = ?'),
-    children: database.prepare('SELECT digest FROM index_child WHERE parent = ? ORDER BY position'),
+    children: database.prepare('SELECT child.digest, kind, architecture FROM index_child AS child LEFT JOIN manifest USING (digest) WHERE parent = ? ORDER BY position'),
     // Children that are not known, or may have children that are not. There are seldom any, and asking for `missing` takes five times as long.
     unsettled: database.prepare(
       `SELECT (

@@ -258,7 +258,7 @@ class Scan {
   async #readManifest(repository: string, digest: Digest, fetched: Manifest | undefined, depth: number): Promise<boolean> {
     const { signal } = this.#options;
     const known = this.#catalog.manifest(digest);
-    if (known?.kind === 'index') return this.#learnChildren(repository, known.manifests, depth);
+    if (known?.kind === 'index') return this.#learnChildren(repository, known.manifests.map((child) => child.digest), depth);
     if (known !== undefined) return true;
 
     const manifest = fetched ?? (await this.#source.manifest(repository, digest, signal));

@@ -35,9 +35,17 @@ export interface SelectedRepository {
 export function select(catalog: Catalog, definition: IndexDefinition, wanted: Wanted): readonly SelectedRepository[] {
   const architectures = definition.architectures && new Set(definition.architectures);
 
+  const addImage = (digest: Digest, architecture: string, found: Set<Digest>): void => {
+    if (architectures?.has(architecture) !== false) found.add(digest);
+  };
   const addImages = (manifest: KnownManifest | undefined, found: Set<Digest>): void => {
-    if (manifest?.kind === 'index') for (const child of manifest.manifests) addImages(catalog.manifest(child), found);
-    if (manifest?.kind === 'image' && architectures?.has(manifest.architecture) !== false) found.add(manifest.descriptor.digest);
+    if (manifest?.kind === 'image') addImage(manifest.descriptor.digest, manifest.architecture, found);
+    if (manifest?.kind !== 'index') return;
+    for (const { digest, kind, architecture } of manifest.manifests) {
+      if (kind === 'image') addImage(digest, architecture ?? '', found);
+      // An index in the index.
+      else if (kind === 'index') addImages(catalog.manifest(digest), found);
+    }
   };
 
   const selected: SelectedRepository[] = [];

@@ -106,12 +106,27 @@ suite('manifests', () => {
     assert.throws(() => catalog.png(digestOf(other)), { name: 'CatalogError', code: 'corrupt' });
   });
 
-  test('an index names its children in its order, also those that are not known, and is no image', (t) => {
+  test('an index names its children in its order and what is known of them, and is no image', (t) => {
     const catalog = openNew(t);
-    const children = ['zebra', 'ant', 'mole', 'ant'].map((name) => imageOf(name));
-    const index = indexOf('index', children);
-    catalog.putManifest(index);
-    assert.deepEqual(catalog.manifest(index.digest), { kind: 'index', descriptor: descriptorOf(index), manifests: children.map(({ digest }) => digest) });
+    const [zebra, ant, mole] = [imageOf('zebra', { architecture: 'arm64' }), indexOf('ant', []), artifactOf('mole')];
+    const index = indexOf('index', [zebra, ant, imageOf('fox'), zebra]);
+    catalog.putManifest({ ...index, manifests: [...index.manifests, mole] });
+    const manifests = (): unknown => {
+      const known = catalog.manifest(index.digest);
+      return known?.kind === 'index' ? known.manifests.map(({ digest, kind, architecture }) => [digest, kind, architecture]) : known;
+    };
+    assert.deepEqual(catalog.manifest(index.digest)?.descriptor, descriptorOf(index));
+    const unknown = [zebra, ant, imageOf('fox'), zebra, mole].map(({ digest }) => [digest, undefined, undefined]);
+    assert.deepEqual(manifests(), unknown);
+    catalog.putImage(zebra, NO_PNGS);
+    for (const manifest of [ant, mole]) catalog.putManifest(manifest);
+    assert.deepEqual(manifests(), [
+      [zebra.digest, 'image', 'arm64'],
+      [ant.digest, 'index', undefined],
+      [digestOf('fox'), undefined, undefined],
+      [zebra.digest, 'image', 'arm64'],
+      [mole.digest, 'artifact', undefined],
+    ]);
     assert.equal(catalog.image(index.digest), undefined);
   });
 
@@ -152,7 +167,7 @@ suite('manifests', () => {
     catalog.putManifest(index);
     catalog.putManifest(index);
     assert.equal(catalog.image(image.digest), undefined);
-    assert.deepEqual(catalog.manifest(image.digest), { kind: 'index', descriptor: descriptorOf(index), manifests: [digestOf('child')] });
+    assert.deepEqual(catalog.manifest(image.digest), { kind: 'index', descriptor: descriptorOf(index), manifests: [{ digest: digestOf('child'), kind: undefined, architecture: undefined }] });
     catalog.putImage(image, NO_PNGS);
     assert.deepEqual(catalog.image(image.digest), image);
   });
