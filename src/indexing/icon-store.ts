@@ -22,6 +22,8 @@ export class IconStore {
   /** The icons that were there when they were last listed, or handed over since. */
   #present = new Set<string>();
   #folders = new Set<string>();
+  /** The files by folder when they were last listed, until they were looked through for what is to go. */
+  #listed: ReadonlyMap<string, readonly string[]> | undefined;
   /** Those that wait for their batch, by path. */
   #gathered = new Map<string, Uint8Array>();
   /** The paths of those that are gathered or being written. */
@@ -37,6 +39,7 @@ export class IconStore {
   /** Looks which icons there are. Call it before a series of {@link store}: what somebody has removed is then written again. */
   list(): void {
     const folders = filesByFolder(this.#folder);
+    this.#listed = folders;
     this.#present = new Set([...folders].flatMap(([folder, names]) => names.map((name) => `${folder}/${name}`)));
     for (const path of this.#waiting) this.#present.add(path);
     this.#folders = new Set(folders.keys());
@@ -130,7 +133,10 @@ export class IconStore {
    */
   async clean(referenced: ReadonlySet<string>, before: Date): Promise<number> {
     let removed = 0;
-    for (const [folder, names] of filesByFolder(this.#folder)) {
+    // What came after they were listed is too new to go.
+    const folders = this.#listed ?? filesByFolder(this.#folder);
+    this.#listed = undefined;
+    for (const [folder, names] of folders) {
       let left = names.length;
       for (const name of names) {
         const path = `${folder}/${name}`;

@@ -69,6 +69,8 @@ class Scan {
   readonly #reading = new Map<Digest, Reading>();
   readonly #failures: RebuildFailure[] = [];
   readonly #icons = new IconReader();
+  /** Repositories whose last scan went well, and that this one has not read yet. */
+  readonly #sound: Set<string>;
   #pending: (() => void)[] = [];
   #pendingSize = 0;
   #repositories = { done: 0, total: 0 };
@@ -78,6 +80,8 @@ class Scan {
     this.#options = options;
     this.#source = options.source;
     this.#catalog = options.catalog;
+    const known = this.#catalog.repositories(this.#source.id);
+    this.#sound = new Set(known.filter(({ error, missedScans }) => error === undefined && missedScans === 0).map(({ name }) => name));
   }
 
   async run(): Promise<ScanResult> {
@@ -160,6 +164,7 @@ class Scan {
   async #repository(repository: string, wants: TagSelector, complete: boolean): Promise<void> {
     try {
       const registry = this.#source.id;
+      const sound = this.#sound.delete(repository);
       const listed = await this.#source.tags(repository, this.#options.signal);
       const known = new Map(this.#catalog.tags(registry, repository).map(({ tag, digest }) => [tag, digest]));
       const errors: Error[] = [];
@@ -181,9 +186,12 @@ class Scan {
         },
         { concurrency: this.#options.concurrency },
       );
-      this.#write(0, () => {
-        this.#catalog.replaceTags(registry, repository, records);
-      });
+      const unchanged = records.length === known.size && records.every(({ tag, digest }) => known.get(tag) === digest);
+      if (!unchanged || !sound) {
+        this.#write(0, () => {
+          this.#catalog.replaceTags(registry, repository, records);
+        });
+      }
       const [first, ...others] = errors;
       if (first !== undefined) throw others.length === 0 ? first : new TagsFailed(`${first.message} (and ${others.length} more tags)`, { cause: first });
     } catch (error) {

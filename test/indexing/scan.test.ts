@@ -217,6 +217,24 @@ suite('failures', () => {
     assert.deepEqual(await state.shows(), ['bad:latest bad two', 'good:latest good two']);
   });
 
+  test('a repository that comes back as it was is sound again', async (t) => {
+    const state = await TestState.open(t);
+    const { registry, catalog } = state;
+    const states = (): unknown => catalog.repositories(registry.id).map(({ error, missedScans }) => [error !== undefined, missedScans]);
+    registry.pushImage('a', 'latest', named('a'));
+    await state.rebuild();
+    registry.fail({ method: 'tags' });
+    await state.rebuild();
+    assert.deepEqual(states(), [[true, 0]]);
+    registry.heal();
+    await state.rebuild();
+    assert.deepEqual(states(), [[false, 0]]);
+    catalog.recordMissed(registry.id, 'a');
+    assert.deepEqual(states(), [[false, 1]]);
+    await state.rebuild();
+    assert.deepEqual(states(), [[false, 0]]);
+  });
+
   for (const method of ['resolve', 'manifest', 'config'] as const) {
     test(`a tag whose ${method} fails keeps what it led to; the other tags of its repository go on`, async (t) => {
       const state = await TestState.open(t);
