@@ -69,8 +69,8 @@ class Scan {
   readonly #reading = new Map<Digest, Reading>();
   readonly #failures: RebuildFailure[] = [];
   readonly #icons = new IconReader();
-  /** Repositories whose last scan went well, and that this one has not read yet. */
-  readonly #sound: Set<string>;
+  /** Where a whole index is read: repositories whose last scan went well, and that this one has not read yet. */
+  readonly #sound = new Set<string>();
   #pending: (() => void)[] = [];
   #pendingSize = 0;
   #repositories = { done: 0, total: 0 };
@@ -80,8 +80,6 @@ class Scan {
     this.#options = options;
     this.#source = options.source;
     this.#catalog = options.catalog;
-    const known = this.#catalog.repositories(this.#source.id);
-    this.#sound = new Set(known.filter(({ error, missedScans }) => error === undefined && missedScans === 0).map(({ name }) => name));
   }
 
   async run(): Promise<ScanResult> {
@@ -93,6 +91,7 @@ class Scan {
 
     const seen = new Set<string>();
     if (indexes.length > 0) {
+      for (const { name, error, missedScans } of this.#catalog.repositories(this.#source.id)) if (error === undefined && missedScans === 0) this.#sound.add(name);
       const read = (repository: string): Promise<void> => this.#repository(repository, (tag) => wantsTag(indexes, repository, tag), complete);
       await pMap(this.#listed(indexes, seen), read, mapOptions);
       if (!this.#failures.some(isOfRegistry)) await pMap(this.#missed(indexes, seen), read, mapOptions);
