@@ -1,6 +1,7 @@
 /** The catalog in one SQLite file. */
 import type { DatabaseSync, StatementResultingChanges } from 'node:sqlite';
 import { crc32 } from 'node:zlib';
+import { LRUCache } from 'lru-cache';
 import { matchesDigest, type Digest } from '../registry/digest.ts';
 import type { Manifest } from '../registry/manifest.ts';
 import type { Catalog, Image, ImageIcon, KnownManifest, RepositoryState, TagRecord } from './catalog.ts';
@@ -25,9 +26,8 @@ export class SqliteCatalog implements Catalog {
   readonly #statements: Statements;
   /** Transactions under way, one in the other. */
   #depth = 0;
-  /** Images that were written and not read since, and the length of their texts. */
-  readonly #recent = new Map<Digest, { readonly image: Image; readonly length: number }>();
-  #recentLength = 0;
+  /** Images that were written and not read since; those that were written first make room. */
+  readonly #recent = new LRUCache<Digest, Image>({ maxSize: MAX_RECENT });
   /** What {@link #changes} said when it was last pruned. */
   #prunedChanges: number;
 
@@ -95,8 +95,8 @@ export class SqliteCatalog implements Catalog {
     return this.#guard(() => {
       const recent = this.#recent.get(digest);
       if (recent !== undefined) {
-        this.#forgetRecent(digest);
-        return recent.image;
+        this.#recent.delete(digest);
+        return recent;
       }
       const known = this.#statements.image.get(digest) as ImageRow | undefined;
       if (known === undefined) return undefined;
@@ -128,7 +128,7 @@ export class SqliteCatalog implements Catalog {
       insertImage.run(id, annotations, labels, checksumOf(image, annotations, labels));
       for (const { place, key, png } of image.icons) insertIcon.run(id, place, key, png);
       for (const [digest, bytes] of pngs) insertPng.run(digest, bytes);
-      this.#remember(image, IMAGE_OVERHEAD + annotations.length + labels.length);
+      this.#recent.set(image.digest, image, { size: IMAGE_OVERHEAD + annotations.length + labels.length });
     });
   }
 
@@ -154,7 +154,7 @@ export class SqliteCatalog implements Catalog {
         if (outermost) this.#statements.commit.run();
         return result;
       } catch (error) {
-        this.#forgetAllRecent();
+        this.#recent.clear();
         if (database.isTransaction) database.exec('ROLLBACK');
         throw error;
       } finally {
@@ -216,7 +216,7 @@ export class SqliteCatalog implements Catalog {
     if (this.#changes() === this.#prunedChanges) return 0;
     const pruned = this.transaction(() => {
       const gone = this.#statements.prune.all() as DigestRow[];
-      for (const { digest } of gone) this.#forgetRecent(digest);
+      for (const { digest } of gone) this.#recent.delete(digest);
       if (gone.length > 0) this.#statements.prunePngs.run();
       return gone.length;
     });
@@ -240,7 +240,7 @@ export class SqliteCatalog implements Catalog {
     const insert = (): StatementResultingChanges => this.#statements.insertManifest.run(digest, kind, mediaType, size, os, architecture);
     const inserted = insert();
     if (Number(inserted.changes) > 0) return inserted.lastInsertRowid;
-    this.#forgetRecent(digest);
+    this.#recent.delete(digest);
     this.#statements.deleteManifest.run(digest);
     return insert().lastInsertRowid;
   }
@@ -250,26 +250,6 @@ export class SqliteCatalog implements Catalog {
     const { repositoryId, insertRepository } = this.#statements;
     const known = repositoryId.get(registry, repository) as { id: number } | undefined;
     return known?.id ?? insertRepository.run(registry, repository).lastInsertRowid;
-  }
-
-  /** Those that were written first make room. */
-  #remember(image: Image, length: number): void {
-    this.#recent.set(image.digest, { image, length });
-    this.#recentLength += length;
-    for (const digest of this.#recent.keys()) {
-      if (this.#recentLength <= MAX_RECENT) break;
-      this.#forgetRecent(digest);
-    }
-  }
-
-  #forgetRecent(digest: Digest): void {
-    this.#recentLength -= this.#recent.get(digest)?.length ?? 0;
-    this.#recent.delete(digest);
-  }
-
-  #forgetAllRecent(): void {
-    this.#recent.clear();
-    this.#recentLength = 0;
   }
 
   #changed(digest: Digest): CatalogError {

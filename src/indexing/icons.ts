@@ -1,4 +1,5 @@
 /** The icons among an image's labels and annotations. */
+import { LRUCache } from 'lru-cache';
 import type { ImageIcon } from '../catalog/catalog.ts';
 import { digestOf, type Digest } from '../registry/digest.ts';
 import { decodePngUri, isPngUri, pngUri } from './png-uri.ts';
@@ -31,7 +32,7 @@ interface Png {
 /** Reads icons, and remembers the last: the builds of an app for all architectures have the same. */
 export class IconReader {
   /** One for each length: to compare a text with it takes less than to hash the text. */
-  readonly #last = new Map<number, Png>();
+  readonly #last = new LRUCache<number, Png>({ max: MAX_REMEMBERED });
 
   /** The icon that `text` is; `undefined` unless {@link pngUri} would write it so. */
   read(text: string): Png | undefined {
@@ -41,15 +42,8 @@ export class IconReader {
     const bytes = decoded(text);
     if (bytes === undefined || pngUri(bytes) !== text) return undefined;
     const png = { text, digest: digestOf(bytes), bytes };
-    if (text.length <= MAX_LENGTH) this.#remember(png);
+    if (text.length <= MAX_LENGTH) this.#last.set(text.length, png);
     return png;
-  }
-
-  #remember(png: Png): void {
-    this.#last.delete(png.text.length);
-    this.#last.set(png.text.length, png);
-    const [oldest] = this.#last.keys();
-    if (this.#last.size > MAX_REMEMBERED && oldest !== undefined) this.#last.delete(oldest);
   }
 }
 
