@@ -65,7 +65,7 @@ export class Indexer {
   readonly #outputs = new OutputFiles();
   /** The footers of the snapshots in place. */
   readonly #published: Map<string, SnapshotFooter>;
-  /** Of indexes that {@link refresh} has changed: the apps before. The next rebuild tells of it. */
+  /** Of indexes that have changed since a rebuild last told of it: the apps before. */
   readonly #untold = new Map<string, AppVersions>();
   #scans = 0;
   #rendering: Promise<void> = Promise.resolve();

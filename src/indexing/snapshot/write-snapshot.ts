@@ -111,7 +111,7 @@ class SnapshotWriter {
     const read: ReadRange = ({ start, end }) => (document ? Promise.resolve(document.subarray(start, end)) : readRegion(this.#file, { offset: start, length: end - start }));
     const table = builder.build();
     const entries = appList.entries();
-    const tables = Promise.all([table.serialize(), JSON.stringify(appList.versions())].map(gzipTable));
+    const tables = Promise.all([gzipTable(table.serialize()), gzipTable(JSON.stringify(appList.versions()))]);
     // It is awaited last; until then, an error of it is nobody's.
     tables.catch(() => undefined);
     const apps = await gathered({ question: undefined, images: entries.length, parts: [JSON.stringify({ index, apps: entries })] }, read);
@@ -124,13 +124,9 @@ class SnapshotWriter {
     }
     const documents = Object.fromEntries([...answers].map(([question, answered]) => [question, stored.get(answered) as StoredDocument]));
 
-    const regions: Region[] = [];
-    for (const gzipped of await tables) {
-      await this.#writer.append(gzipped);
-      const { offset, length } = this.#writer.endRegion();
-      regions.push({ offset, length });
-    }
-    const [tableRegion, appVersions] = regions as [Region, Region];
+    const [forQuestions, forChanges] = await tables;
+    const tableRegion = await this.#appendTable(forQuestions);
+    const appVersions = await this.#appendTable(forChanges);
     const same = previous?.documents['']?.representations.identity.etag === whole.etag;
     const footer: SnapshotFooter = {
       index,
@@ -224,6 +220,12 @@ class SnapshotWriter {
     await pipeline(regionChunks(this.#file, document), compressor(document.length, encoding), async (compressed: AsyncIterable<Buffer>) => {
       for await (const chunk of compressed) await this.#writer.append(chunk);
     });
+  }
+
+  async #appendTable(gzipped: Buffer): Promise<Region> {
+    await this.#writer.append(gzipped);
+    const { offset, length } = this.#writer.endRegion();
+    return { offset, length };
   }
 
   async #writeFooter(footer: SnapshotFooter): Promise<void> {
