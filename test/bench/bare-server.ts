@@ -1,6 +1,6 @@
 /**
  * The floor of serving: Fastify with handlers that return constants, and one that tells the delay of its event loop as
- * `/status` of regindexer does. `node bare-server.ts FILE` prints its URL.
+ * `/status` of regindexer does. `node bare-server.ts FILE [PORT]` prints its URL; several can have one port.
  */
 import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -30,4 +30,6 @@ function beyondResolution(nanoseconds: number): number {
   return Math.max(0, nanoseconds / 1e6 - RESOLUTION);
 }
 
-process.stdout.write(`${await app.listen({ host: '127.0.0.1', port: 0 })}\n`);
+// Fastify hands this to the server, though its types do not name `reusePort`.
+const listenOptions = { host: '127.0.0.1', port: Number(process.argv[3] ?? 0), reusePort: true };
+process.stdout.write(`${await app.listen(listenOptions)}\n`);

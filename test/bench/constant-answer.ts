@@ -32,14 +32,17 @@ export interface BareServer extends Peer {
   readonly urlOf: (answer: ConstantAnswer) => string;
 }
 
-/** Starts a Fastify server in a process of its own that gives these answers. */
-export async function startBareServer(answers: readonly ConstantAnswer[]): Promise<BareServer> {
+/**
+ * Starts a Fastify server in a process of its own that gives these answers.
+ * @param beside a server whose port it listens on as well
+ */
+export async function startBareServer(answers: readonly ConstantAnswer[], beside?: BareServer): Promise<BareServer> {
   const peer = await startPeer('bare-server', async (folder) => {
     const file = join(folder, 'answers.json');
     await writeFile(file, JSON.stringify(answers.map((answer) => ({ ...answer, route: routeOf(answer), body: answer.body.toString('base64') }))));
     return {
       command: process.execPath,
-      args: [BARE_SERVER, file],
+      args: [BARE_SERVER, file, ...(beside === undefined ? [] : [new URL(beside.url).port])],
       answers: async (log: string) => {
         if (!log.includes('\n')) throw new Error('it has not said its URL yet');
       },

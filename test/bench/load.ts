@@ -24,6 +24,8 @@ export interface LoadOptions {
   /** What is answered; looked at once, beforehand. */
   readonly status: number;
   readonly seconds: number;
+  /** Requests a second, about; as many as are answered if absent. */
+  readonly rate?: number | undefined;
   /** Takes what the load needs to write. */
   readonly folder: string;
 }
@@ -61,12 +63,14 @@ export async function load(options: LoadOptions): Promise<Load> {
   return measured;
 }
 
-async function wrk({ url, headers, seconds, folder }: LoadOptions): Promise<Load & { failures: number }> {
+async function wrk({ url, headers, seconds, rate, folder }: LoadOptions): Promise<Load & { failures: number }> {
   const script = join(folder, 'wrk.lua');
   // wrk counts in microseconds. A function for each response would make it slow: it copies each body.
+  // Of its own it keeps to no rate; each connection waits for whole milliseconds.
+  const pause = rate === undefined ? '' : `function delay() return ${Math.max(1, Math.round((CONNECTIONS / rate) * 1000))} end\n`;
   await writeFile(
     script,
-    `function done(summary, latency)
+    `${pause}function done(summary, latency)
   local errors = summary.errors
   print(string.format('{"requests":%d,"requestsPerSecond":%f,"p99":%f,"failures":%d}',
     summary.requests, summary.requests / summary.duration * 1e6, latency:percentile(99) / 1000,
@@ -79,10 +83,10 @@ end
   return JSON.parse(output.slice(output.lastIndexOf('{'))) as Load & { failures: number };
 }
 
-async function autocannon({ url, headers, seconds, folder }: LoadOptions): Promise<Load & { failures: number }> {
+async function autocannon({ url, headers, seconds, rate, folder }: LoadOptions): Promise<Load & { failures: number }> {
   const program = createRequire(import.meta.url).resolve('autocannon');
   const headerArgs = Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}=${value}`]);
-  const output = await run(folder, process.execPath, [program, '--json', '--no-progress', '-c', String(CONNECTIONS), '-d', String(seconds), ...headerArgs, url]);
+  const output = await run(folder, process.execPath, [program, '--json', '--no-progress', '-c', String(CONNECTIONS), '-d', String(seconds), ...(rate === undefined ? [] : ['-R', String(Math.round(rate))]), ...headerArgs, url]);
   const { requests, latency, errors, timeouts, '4xx': refused, '5xx': failed } = JSON.parse(output) as AutocannonResult;
   return { requests: requests.total, requestsPerSecond: requests.average, p99: latency.p99, failures: errors + timeouts + refused + failed };
 }

@@ -88,8 +88,8 @@ export async function ratesTable(startServer: () => Promise<AsyncDisposable & { 
   };
 }
 
-const BARE = 'bare Fastify';
-const REGINDEXER = 'regindexer';
+export const BARE = 'bare Fastify';
+export const REGINDEXER = 'regindexer';
 
 /** What was measured in each turn, by the name of the server. */
 async function loadsOf({ headers, answer }: Case, url: string, bareUrl: string, nginxUrl: string | undefined, folder: string): Promise<ReadonlyMap<string, readonly Load[]>> {
