@@ -42,10 +42,13 @@ export async function run(args: readonly string[]): Promise<number> {
     .exitOverride()
     .configureHelp({ showGlobalOptions: true });
   const configure: Configure = async () => {
-    const [{ readConfig }, { createLogger }] = await Promise.all([import('./config/read-config.ts'), import('./logger.ts')]);
+    const [{ readConfig }, { createLogger, LOG_LEVELS }] = await Promise.all([import('./config/read-config.ts'), import('./logger.ts')]);
     const { config: file, verbose } = program.opts<Options>();
     const read = (): Config => readConfig(file, process.env);
-    return { config: read(), read, logger: await createLogger({ verbose, level: process.env['LOG_LEVEL'], terminal: process.stderr.isTTY }) };
+    // Empty where a container's configuration passes on what is not set.
+    const level = process.env['LOG_LEVEL'] || undefined;
+    if (level !== undefined && !LOG_LEVELS.includes(level)) program.error(`LOG_LEVEL: ${JSON.stringify(level)} is no level, expected one of ${LOG_LEVELS.join(', ')}`, { exitCode: WRONG_USAGE });
+    return { config: read(), read, logger: await createLogger({ verbose, level, terminal: process.stderr.isTTY }) };
   };
   const command = (name: string, description: string, action: (configure: Configure) => Promise<number>): void => {
     program.command(name).description(description).action(async () => {

@@ -8,6 +8,7 @@ import { StateLock } from './catalog/state-lock.ts';
 import type { Config } from './config/config.ts';
 import type { RebuildProgress, RebuildResult } from './indexing/rebuild.ts';
 import { EVERYTHING } from './indexing/rebuild.ts';
+import { describeLogged, logRequests } from './registry/http/transport/request-log.ts';
 
 /** Between lines about progress where there is no terminal, in milliseconds. */
 const LOG_INTERVAL = 10_000;
@@ -16,11 +17,13 @@ const LOG_INTERVAL = 10_000;
 export async function indexOnce(config: Config, logger: Logger): Promise<boolean> {
   // By now V8's young generation has room for 16 MB. What a rebuild reads is soon garbage: room for 64 would save no time, and take 60 MB.
   setFlagsFromString('--semi-space-growth-factor=1');
+  const verbose = logger.isLevelEnabled('debug');
+  if (verbose) logRequests((request) => logger.debug({ ...request }, describeLogged(request)));
   const lock = StateLock.acquire(config.stateDir);
   try {
     const build = await Build.open(buildOptions(config), { onWarning: (message) => logger.warn(message) });
     try {
-      const results = await rebuildAll(build, [...config.registries.keys()], process.stderr.isTTY ? await ProgressBar.start() : new ProgressLog(logger));
+      const results = await rebuildAll(build, [...config.registries.keys()], process.stderr.isTTY && !verbose ? await ProgressBar.start() : new ProgressLog(logger));
       return results.map((result) => report(result, logger)).every(Boolean);
     } finally {
       await build.close();

@@ -10,19 +10,22 @@ const URLS = ['url', 'urls[*]'];
 /** How deep they are looked for. */
 const DEPTHS = ['', '*.', '*.*.', '*.*.*.'];
 
+/** From all that there is to nothing. */
+export const LOG_LEVELS: readonly string[] = [...Object.keys(pino.levels.values), 'silent'];
+
 export interface LoggerOptions {
   /** Debug messages too; false unless given. */
   readonly verbose?: boolean;
-  /** A level of pino's by name, `info` unless given; what is none is passed over. */
+  /** One of {@link LOG_LEVELS}; `info` unless given. */
   readonly level?: string | undefined;
   /** To be read by people; whether the standard error is a terminal, unless given. */
   readonly terminal?: boolean;
 }
 
-export async function createLogger({ verbose = false, level, terminal = process.stderr.isTTY }: LoggerOptions = {}): Promise<Logger> {
-  const known = level !== undefined && (level in pino.levels.values || level === 'silent');
+/** @throws Error if there is no such level. */
+export async function createLogger({ verbose = false, level = 'info', terminal = process.stderr.isTTY }: LoggerOptions = {}): Promise<Logger> {
   const options = {
-    level: verbose ? 'debug' : known ? level : 'info',
+    level: verbose ? 'debug' : level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },

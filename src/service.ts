@@ -10,6 +10,7 @@ import { Snapshot } from './indexing/snapshot/snapshot.ts';
 import { publication } from './publication.ts';
 import { openPulls, pullOptions, type Pulls } from './pulls.ts';
 import type { RequestCounts } from './registry/http/transport/request-counts.ts';
+import { describeLogged } from './registry/http/transport/request-log.ts';
 import type { AnswerQuery } from './server/answers.ts';
 import { Answers } from './server/answers.ts';
 import type { Figures } from './server/figures.ts';
@@ -81,6 +82,7 @@ export class Service {
     this.#builder = new Builder(buildOptions(config), {
       onPublished: (index) => this.#load(index),
       onRequests: (counts) => options.figures.addRegistryRequests(counts),
+      onRequest: logger.isLevelEnabled('debug') ? (request) => logger.debug({ ...request }, describeLogged(request)) : undefined,
       onWarning: (message) => logger.warn(message),
       onExit: (error) => logger.error({ err: error }, 'the build thread ended; the next rebuild starts another'),
     });

@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { stringify } from 'yaml';
 import { SAMPLE_IMAGES } from './fixtures/samples.ts';
+import { playRegistry } from './registry/http/play-registry.ts';
 import { bareEnvironment } from './peers/peer.ts';
 import { commandResult, commandResultOnTerminal, runCommand } from './peers/run-command.ts';
 
@@ -35,4 +36,21 @@ test('an index that could not be made yet is told of as that', async () => {
   const { code, stdout, stderr } = await commandResult(process.execPath, [CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) });
   assert.deepEqual([code, stdout.replace(/[\d.]+ s/, '')], [1, 'apps: 0 images, 0 bytes, not made yet, \n']);
   assert.doesNotMatch(stderr, /"read oci:/);
+});
+
+test('each request is told of with -v', async (t) => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
+  const config = join(folder.path, 'config.yaml');
+  const { url } = await playRegistry(t, ({ url: path }, response) => void (path.startsWith('/v2/_catalog') ? response.end('{"repositories": ["app"]}') : response.writeHead(404).end('{}')));
+  await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: url } } }));
+  const requests = async (...args: string[]): Promise<readonly object[]> => {
+    const { stderr } = await commandResult(process.execPath, [CLI, '-c', config, ...args, 'index'], { env: bareEnvironment(folder.path) });
+    const lines = stderr.trim().split('\n').map((line) => JSON.parse(line) as { level: string; method?: string; url?: string; status?: number; seconds?: number });
+    return lines.filter(({ method }) => method !== undefined).map(({ level, method, url: asked, status, seconds }) => ({ level, method, asked, status, timed: seconds !== undefined }));
+  };
+  assert.deepEqual(await requests('-v'), [
+    { level: 'debug', method: 'GET', asked: `${url}/v2/_catalog`, status: 200, timed: true },
+    { level: 'debug', method: 'GET', asked: `${url}/v2/app/tags/list`, status: 404, timed: true },
+  ]);
+  assert.deepEqual(await requests(), []);
 });

@@ -57,8 +57,13 @@ test('how much is written is said by -v and LOG_LEVEL', async (t) => {
   };
   assert.deepEqual(await levels([], {}), ['info']);
   assert.deepEqual(await levels([], { LOG_LEVEL: 'error' }), []);
-  assert.deepEqual(await levels([], { LOG_LEVEL: 'nonsense' }), ['info']);
+  assert.deepEqual(await levels([], { LOG_LEVEL: '' }), ['info']);
   assert.ok((await logged({}, { verbose: true })).includes('in detail'));
   assert.ok((await logged({}, { level: 'debug' })).includes('in detail'));
   assert.ok(!(await logged({}, { level: 'warn' })).includes('said'));
+});
+
+test('a level that is none ends with what there is', async () => {
+  const { code, stderr } = await commandResult(process.execPath, [CLI, '--config', 'config.yaml', 'check'], { env: { LOG_LEVEL: 'loud' } });
+  assert.deepEqual([code, stderr], [2, 'LOG_LEVEL: "loud" is no level, expected one of trace, debug, info, warn, error, fatal, silent\n']);
 });

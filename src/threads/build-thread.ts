@@ -6,6 +6,7 @@ import { Build } from '../build.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
 import { RequestCounts } from '../registry/http/transport/request-counts.ts';
+import { type LoggedRequest, logRequests } from '../registry/http/transport/request-log.ts';
 import { answerCalls } from './calls.ts';
 
 export type BuildEvent =
@@ -14,6 +15,8 @@ export type BuildEvent =
   | { readonly type: 'progress'; readonly registry: string; readonly progress: RebuildProgress }
   /** Requests since the last such event. */
   | { readonly type: 'requests'; readonly counts: readonly RequestCount[] }
+  /** Each of them, where it was asked for. */
+  | { readonly type: 'request'; readonly request: LoggedRequest }
   | { readonly type: 'warning'; readonly message: string };
 
 /** Progress is told at most this often, in milliseconds. */
@@ -24,10 +27,11 @@ let build: Promise<Build> | undefined;
 let requests: RequestCounts | undefined;
 
 const methods = {
-  /** Comes before all others. */
-  configure(_signal: AbortSignal, configured: BuildOptions): void {
+  /** Comes before all others. @param verbose sends an event for each request */
+  configure(_signal: AbortSignal, configured: BuildOptions, verbose: boolean): void {
     options = configured;
     requests = new RequestCounts(configured.registries.map(({ id }) => id));
+    if (verbose) logRequests((request) => send({ type: 'request', request }));
   },
 
   /** Brings every index up to date with what the catalog holds. */

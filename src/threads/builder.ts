@@ -2,6 +2,7 @@
 import type { BuildOptions } from '../build.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
+import type { LoggedRequest } from '../registry/http/transport/request-log.ts';
 import type { BuildEvent, BuildMethods } from './build-thread.ts';
 import { Calls, unlessEnded } from './calls.ts';
 import { startThread } from './start-thread.ts';
@@ -11,6 +12,8 @@ export interface BuilderEvents {
   onPublished(index: string): void;
   /** Requests that were made to registries since this was last called. */
   onRequests(counts: readonly RequestCount[]): void;
+  /** Told of each request to a registry; the thread sends none of this if absent. */
+  readonly onRequest?: ((request: LoggedRequest) => void) | undefined;
   onWarning(message: string): void;
   /** The thread ended without having been asked to; the next call starts another. */
   onExit(error: Error): void;
@@ -69,7 +72,7 @@ export class Builder {
         this.#events.onExit(error);
       },
     });
-    calls.call('configure', [this.#options]).catch(unlessEnded);
+    calls.call('configure', [this.#options, this.#events.onRequest !== undefined]).catch(unlessEnded);
     return calls;
   }
 
@@ -83,6 +86,9 @@ export class Builder {
         break;
       case 'requests':
         this.#events.onRequests(event.counts);
+        break;
+      case 'request':
+        this.#events.onRequest?.(event.request);
         break;
       case 'warning':
         this.#events.onWarning(event.message);

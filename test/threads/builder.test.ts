@@ -11,8 +11,10 @@ import { EVERYTHING, type RebuildProgress } from '../../src/indexing/rebuild.ts'
 import { Snapshot } from '../../src/indexing/snapshot/snapshot.ts';
 import { Builder } from '../../src/threads/builder.ts';
 import { ThreadEnded } from '../../src/threads/calls.ts';
+import type { LoggedRequest } from '../../src/registry/http/transport/request-log.ts';
 import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
 import { defineIndex } from '../indexing/test-state.ts';
+import { playRegistry } from '../registry/http/play-registry.ts';
 
 interface Setup {
   readonly builder: Builder;
@@ -78,4 +80,24 @@ test('an abort ends a rebuild', async (t) => {
   const { builder, registry } = await setUp(t);
   await assert.rejects(builder.rebuild(registry, EVERYTHING, { signal: AbortSignal.abort() }), /abort/);
   assert.equal((await builder.rebuild(registry, EVERYTHING)).newImages, 3);
+});
+
+test('each request of the thread is told of to who wants to know', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'regindexer-builder-'));
+  const { url } = await playRegistry(t, (_request, response) => void response.end('{"repositories": []}'));
+  const told: LoggedRequest[] = [];
+  const builder = new Builder(
+    {
+      stateDir: folder, iconsDir: join(folder, 'icons'), iconsUri: 'icons/', cleanFilesAfter: 1000,
+      registries: [{ id: url, concurrency: 4, timeout: 1000 }],
+      definitions: [defineIndex({ registry: url })],
+    },
+    { onPublished: () => undefined, onRequests: () => undefined, onRequest: (request) => told.push(request), onWarning: () => undefined, onExit: () => undefined },
+  );
+  t.after(async () => {
+    await builder.close();
+    await rm(folder, { recursive: true });
+  });
+  await builder.rebuild(url, EVERYTHING);
+  assert.deepEqual(told.map(({ method, url: asked, status }) => ({ method, asked, status })), [{ method: 'GET', asked: `${url}/v2/_catalog`, status: 200 }]);
 });

@@ -1,0 +1,67 @@
+/** Tells of each request of this thread when its answer begins or it fails, as undici tells of them. */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+
+/** A request to a registry, or to what it leads to: token servers and stores of blobs. */
+export interface LoggedRequest {
+  readonly method: string;
+  /** Without its query, which may hold a signature. */
+  readonly url: string;
+  /** The HTTP status; `undefined` where none came. */
+  readonly status?: number | undefined;
+  /** Why none came. */
+  readonly error?: string | undefined;
+  /** Until the head of the answer, waiting for a connection included. */
+  readonly seconds: number;
+}
+
+const CREATED = 'undici:request:create';
+const ANSWERED = 'undici:request:headers';
+const FAILED = 'undici:request:error';
+
+/** What undici publishes (its `docs/api/DiagnosticsChannel.md`). */
+interface Published {
+  readonly request: { readonly method?: string; readonly origin?: string | URL; readonly path?: string };
+  readonly response?: { readonly statusCode: number };
+  readonly error?: Error;
+}
+
+/** Has `onRequest` told of each request from now on; what is returned ends that. */
+export function logRequests(onRequest: (request: LoggedRequest) => void): Disposable {
+  /** When each request was made, on the clock of `performance.now()`. */
+  const created = new WeakMap<Published['request'], number>();
+  const onCreate = (message: unknown): void => {
+    created.set((message as Published).request, performance.now());
+  };
+  const onEnd = (message: unknown): void => {
+    const { request, response, error } = message as Published;
+    const start = created.get(request);
+    // It was made before anybody listened, or its answer broke off after it had been told of.
+    if (start === undefined) return;
+    created.delete(request);
+    const { method = 'GET', origin = '', path = '' } = request;
+    const url = String(origin).replace(/\/$/, '') + path.split('?', 1)[0];
+    onRequest({
+      method,
+      url,
+      ...(response && { status: response.statusCode }),
+      // Some errors say of which request they are.
+      ...(error && { error: error.message.replace(`${method} ${url}: `, '') }),
+      seconds: Math.round(performance.now() - start) / 1000,
+    });
+  };
+  subscribe(CREATED, onCreate);
+  subscribe(ANSWERED, onEnd);
+  subscribe(FAILED, onEnd);
+  return {
+    [Symbol.dispose]: () => {
+      unsubscribe(CREATED, onCreate);
+      unsubscribe(ANSWERED, onEnd);
+      unsubscribe(FAILED, onEnd);
+    },
+  };
+}
+
+/** The request in words for the log. */
+export function describeLogged({ method, url, status, error }: LoggedRequest): string {
+  return `${method} ${url}: ${status ?? error ?? 'failed'}`;
+}
