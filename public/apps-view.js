@@ -126,7 +126,7 @@ export class AppsView {
     const state = this.#state;
     const found = findApps(this.#apps, state);
     const total = this.#apps.length;
-    this.#count.textContent = found.length === total ? counted(total, 'app') : `${number(found.length)} of ${counted(total, 'app')}`;
+    this.#count.textContent = found.length === total ? countedByKind(found) : `${countedByKind(found)} of ${number(total)}`;
     if (total > 0) this.#notice.hidden = true;
     this.#grid.show(found);
     if (found.length === 0) this.#tellEmpty(state, total);
@@ -215,4 +215,11 @@ function options(select, values) {
 function choose(select, value) {
   if (!Array.from(select.options).some((option) => option.value === value)) select.append(h('option', { value }, value));
   select.value = value;
+}
+
+/** How many of each kind there are: “12 apps, 2 runtimes”. @param {readonly ListedApp[]} apps */
+function countedByKind(apps) {
+  if (apps.length === 0) return counted(0, 'app');
+  const counts = Object.keys(KINDS).map((kind) => ({ kind, count: apps.filter((app) => app.kind === kind).length }));
+  return counts.filter(({ count }) => count > 0).map(({ kind, count }) => counted(count, kind)).join(', ');
 }

@@ -45,6 +45,7 @@ suite('the page', needs('chromium'), () => {
     const page = await open(t, browser, server.url);
     await page.locator('.card').first().waitFor();
     assert.deepEqual(await names(page), ['Calculator', 'Editor', 'Locale of Platform', 'Painter', 'Platform']);
+    assert.equal(await page.locator('#count').textContent(), '3 apps, 1 runtime, 1 extension');
     const card = page.locator('.card', { hasText: 'Calculator' });
     assert.equal(await card.locator('.summary').textContent(), 'Adds numbers');
     assert.match((await card.locator('.by').textContent()) ?? '', /Somebody/);
@@ -73,6 +74,7 @@ suite('the page', needs('chromium'), () => {
     assert.deepEqual(await names(page), ['Calculator']);
     await page.getByLabel('Architecture').selectOption('');
     await page.getByLabel('Kind').selectOption('runtime');
+    assert.equal(await page.locator('#count').textContent(), '1 runtime of 5');
     assert.deepEqual(await names(page), ['Platform']);
     await page.getByLabel('Kind').selectOption('app');
     await page.getByLabel('Tag').selectOption('beta');
