@@ -77,8 +77,8 @@ export class Service {
     this.#options = options;
     this.indexes = new Map(config.indexes.map(({ name, fileName }) => [name, new PublishedIndex(name, fileName, config.server.maxAge)]));
     this.#querier = new Querier((error) => logger.error({ err: error }, 'the query thread ended; the next query starts another'));
-    // Of all threads, so that what one has asked for is there for the others.
-    this.answer = config.server.workers === 1 ? this.#querier.answer : new Answers({ answer: this.#querier.answer }).answer;
+    // For all threads, so that what one has asked for is there for the others.
+    this.answer = new Answers({ answer: this.#querier.answer, counts: options.figures.queries }).answer;
     this.#builder = new Builder(buildOptions(config), {
       onPublished: (index) => this.#load(index),
       onRequests: (counts) => options.figures.addRegistryRequests(counts),

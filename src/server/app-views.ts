@@ -1,7 +1,7 @@
-/** What people are shown of an index, as it is served: worked out by the query thread, the last ones kept. */
+/** What people are shown of an index, as it is served: worked out by the query thread. */
 import type { AppView } from '../indexing/appdata/app-views.ts';
 import type { Encoding } from '../indexing/snapshot/encodings.ts';
-import type { Answer, Answers } from './answers.ts';
+import type { Answer, AnswerQuery } from './answers.ts';
 import type { PublishedIndex, Served } from './published-index.ts';
 import { NotBuiltYet } from './server-error.ts';
 
@@ -10,10 +10,10 @@ const NO_QUERY = { conditions: [], canonical: '' };
 const NOTHING = 'null';
 
 export class AppViews {
-  readonly #answers: Answers;
+  readonly #answerQuery: AnswerQuery;
 
-  constructor(answers: Answers) {
-    this.#answers = answers;
+  constructor(answer: AnswerQuery) {
+    this.#answerQuery = answer;
   }
 
   /**
@@ -37,7 +37,7 @@ export class AppViews {
   async #answer(index: PublishedIndex, view: AppView, encoding: Encoding): Promise<Answer> {
     const snapshot = index.snapshot?.etag;
     if (snapshot === undefined) throw new NotBuiltYet(index.name);
-    const answer = await this.#answers.answer({ index: index.name, snapshot, query: NO_QUERY, view, encoding, keep: true });
+    const answer = await this.#answerQuery({ index: index.name, snapshot, query: NO_QUERY, view, encoding, keep: true });
     if (answer === 'whole') throw new TypeError('a view was answered by a document');
     return answer;
   }

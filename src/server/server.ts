@@ -4,7 +4,6 @@ import fastify, { LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { AcceptEncoding } from './accept-encoding.ts';
 import type { AnswerQuery } from './answers.ts';
-import { Answers } from './answers.ts';
 import { AppViews } from './app-views.ts';
 import { allow, supportAllMethods } from './plugins/allow.ts';
 import { errors, sendError } from './plugins/errors.ts';
@@ -49,6 +48,7 @@ export interface CommonServerOptions {
   readonly trustProxy: boolean | string | readonly string[] | number;
   readonly indexes: ReadonlyMap<string, PublishedIndex>;
   readonly defaultIndex: string;
+  /** Answers what no document is kept for. It keeps what will be asked again, for all threads, and bounds how many wait. */
   readonly answer: AnswerQuery;
   readonly iconsDir: string;
   readonly iconsUri: string;
@@ -108,7 +108,6 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
   const allowNoOther = allow(app);
 
   const { figures } = options;
-  const answers = new Answers({ answer: options.answer, counts: figures.queries });
   const acceptEncoding = new AcceptEncoding();
   const readyAnswers = new ReadyAnswers(app, figures.requests);
   for (const index of indexes.values()) index.whenReplaced(() => readyAnswers.clear());
@@ -117,7 +116,7 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
   indexRoutes(app, {
     indexes,
     defaultIndex,
-    answers,
+    answer: options.answer,
     acceptEncoding,
     readyAnswers,
   });
@@ -147,7 +146,7 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
   }
 
   const { publication, iconsUri } = options;
-  const views = new AppViews(answers);
+  const views = new AppViews(options.answer);
   await app.register(async (scope) => {
     await securityHeaders(scope, tls);
     nameRequests(scope);

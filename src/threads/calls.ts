@@ -8,7 +8,8 @@ export type Methods = Record<string, (signal: AbortSignal, ...args: never[]) => 
 export type OtherThread = Worker | MessagePort;
 
 type Parameters<M> = M extends (signal: AbortSignal, ...args: infer A) => unknown ? A : never;
-type Answer<M> = M extends (...args: never[]) => infer R ? Awaited<R> : never;
+type Answer<M> = M extends (...args: never[]) => infer R ? Unwrapped<Awaited<R>> : never;
+type Unwrapped<R> = R extends Moved<infer V> ? V : R;
 
 type Call = { readonly call: number; readonly method: string; readonly args: unknown[] };
 type Abort = { readonly abort: number };
@@ -16,6 +17,17 @@ type Reply = { readonly reply: number; readonly value: unknown } | Failure;
 type Failure = { readonly reply: number; readonly error: unknown; /** What cloning loses of an error. */ readonly own: { readonly name?: string; readonly code?: unknown } };
 type Event<E> = { readonly event: E };
 type Message<E> = Call | Abort | Reply | Event<E>;
+
+/** What a method answers with, if its buffers are to go over to the caller, rather than copies of them. */
+export class Moved<V> {
+  readonly value: V;
+  readonly buffers: readonly ArrayBuffer[];
+
+  constructor(value: V, buffers: readonly ArrayBuffer[]) {
+    this.value = value;
+    this.buffers = buffers;
+  }
+}
 
 /** The thread that was called has ended, and its answer will never come. */
 export class ThreadEnded extends Error {
@@ -36,7 +48,9 @@ export function answerCalls(thread: OtherThread, methods: Methods): (event: unkn
     try {
       const run = methods[method];
       if (run === undefined) throw new RangeError(`no method ${method}`);
-      post(thread, { reply: call, value: await run(abort.signal, ...(args as never[])) });
+      const answered = await run(abort.signal, ...(args as never[]));
+      if (answered instanceof Moved) post(thread, { reply: call, value: answered.value }, answered.buffers);
+      else post(thread, { reply: call, value: answered });
     } catch (error) {
       postError(thread, call, error);
     } finally {
@@ -50,8 +64,8 @@ export function answerCalls(thread: OtherThread, methods: Methods): (event: unkn
   return (event) => post(thread, { event });
 }
 
-function post(thread: OtherThread, message: Message<unknown>): void {
-  thread.postMessage(message);
+function post(thread: OtherThread, message: Message<unknown>, moved: readonly ArrayBuffer[] = []): void {
+  thread.postMessage(message, moved);
 }
 
 /** An error may hold what cannot be cloned. */

@@ -9,11 +9,11 @@ import type { Encoding } from '../indexing/snapshot/encodings.ts';
 import type { SharedSnapshot } from '../indexing/snapshot/snapshot.ts';
 import { Snapshot } from '../indexing/snapshot/snapshot.ts';
 import type { Answer } from '../server/answers.ts';
-import { answerCalls } from './calls.ts';
+import { answerCalls, Moved } from './calls.ts';
 
-/** An answer in memory that all threads can send from. */
-export interface SharedAnswer extends Omit<Answer, 'body'> {
-  readonly body: SharedArrayBuffer;
+/** An answer as it is handed over. Not in shared memory: V8 does not count that, and would free what is not kept any more only by chance. */
+export interface MovedAnswer extends Omit<Answer, 'body'> {
+  readonly body: ArrayBuffer;
 }
 
 const snapshots = new Map<string, Promise<Snapshot | undefined>>();
@@ -30,7 +30,7 @@ const methods = {
   },
 
   /** `'whole'` if the answer is all that the snapshot with the etag `asked` holds. */
-  async answer(_signal: AbortSignal, index: string, asked: string, question: Query | AppView, encoding: Encoding): Promise<SharedAnswer | 'whole'> {
+  async answer(_signal: AbortSignal, index: string, asked: string, question: Query | AppView, encoding: Encoding): Promise<Moved<MovedAnswer> | 'whole'> {
     const snapshot = await snapshots.get(index);
     if (snapshot === undefined) throw new RangeError(`no index ${index}`);
     const answer = await snapshot.reading(async () => {
@@ -39,9 +39,10 @@ const methods = {
       return answered === 'whole' && snapshot.etag !== asked ? wholeOf(snapshot, encoding) : answered;
     });
     if (answer === 'whole') return answer;
-    const body = new SharedArrayBuffer(answer.body.length);
+    // Of its own: what a coder gives out may be the beginning of a much larger buffer.
+    const body = new ArrayBuffer(answer.body.length);
     answer.body.copy(new Uint8Array(body));
-    return { snapshot: snapshot.etag, encoding: answer.encoding, body, etag: answer.etag };
+    return new Moved({ snapshot: snapshot.etag, encoding: answer.encoding, body, etag: answer.etag }, [body]);
   },
 };
 export type QueryMethods = typeof methods;

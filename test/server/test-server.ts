@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { pino } from 'pino';
 import { Snapshot } from '../../src/indexing/snapshot/snapshot.ts';
-import type { AnswerQuery } from '../../src/server/answers.ts';
+import { type AnswerQuery, Answers } from '../../src/server/answers.ts';
 import { Figures } from '../../src/server/figures.ts';
 import { Front, type FrontOptions } from '../../src/server/front.ts';
 import { PublishedIndex } from '../../src/server/published-index.ts';
@@ -75,6 +75,7 @@ export class TestServer {
         return result;
       },
     });
+    const figures = new Figures();
     const app = await createServer({
       logger,
       trustProxy: options.trustProxy ?? false,
@@ -82,7 +83,7 @@ export class TestServer {
       ...(options.publication && { publication: options.publication }),
       indexes,
       defaultIndex: options.defaultIndex ?? names[0] ?? '',
-      answer: answer(querier.answer),
+      answer: new Answers({ answer: answer(querier.answer), counts: figures.queries }).answer,
       iconsDir: state.path('icons'),
       iconsUri: options.iconsUri ?? 'icons/',
       pullSources: options.pullSources ?? [],
@@ -99,7 +100,7 @@ export class TestServer {
         request: (request) => queue.request(request),
         wants: options.wants ?? (() => true),
       },
-      figures: new Figures(),
+      figures,
       status: { version: '1.2.3', startedAt: 0, registryOf: () => state.registry.id, rebuilds: () => queue.recent(), bus: () => undefined },
     });
     const front = new Front(app, options);

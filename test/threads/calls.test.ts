@@ -25,6 +25,14 @@ test('calls are answered, each with its own', async (t) => {
   assert.deepEqual(events, [0, 1, 2]);
 });
 
+test('buffers go over where they are to, and are copied else', async (t) => {
+  const { calls } = start(t);
+  assert.equal((await calls.call('move', [])).byteLength, 5);
+  assert.equal(await calls.call('left', []), 0);
+  assert.equal((await calls.call('copy', [])).byteLength, 5);
+  assert.equal(await calls.call('left', []), 5);
+});
+
 test('errors come back with their message and cause, whatever they hold', async (t) => {
   const { calls } = start(t);
   await assert.rejects(calls.call('fail', []), (error: Error) => error instanceof TypeError && error.message === 'it failed' && (error.cause as Error).message === 'the reason');

@@ -59,7 +59,9 @@ test('questions are answered from the snapshot that was given last', async (t) =
     const second = await publish();
     const answer = await querier.answer(ask('repository=apps/new', second));
     assert.match(textOf(answer), /"name":"new"/);
-    assert.ok(answer !== 'whole' && answer.snapshot === second.etag && answer.body.buffer instanceof SharedArrayBuffer);
+    assert.ok(answer !== 'whole' && answer.snapshot === second.etag);
+    // Shared memory is not counted by V8, which would not know when to free it.
+    assert.ok(answer.body.buffer instanceof ArrayBuffer && answer.body.buffer.byteLength === answer.body.length);
     const ofTheOther = await querier.answer(ask('os=linux', first));
     assert.ok(ofTheOther !== 'whole' && ofTheOther.snapshot === second.etag, 'all of the second is not all of the first');
   }

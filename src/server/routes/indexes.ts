@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { AcceptEncoding } from '../accept-encoding.ts';
 import { Index } from '../answer-schemas.ts';
-import type { Answers } from '../answers.ts';
+import type { AnswerQuery } from '../answers.ts';
 import type { Headers, PublishedIndex, Served, ServedDocument } from '../published-index.ts';
 import type { Query } from '../../indexing/query/query.ts';
 import type { Encoding } from '../../indexing/snapshot/encodings.ts';
@@ -13,14 +13,14 @@ import { NotBuiltYet, NotFound } from '../server-error.ts';
 export interface IndexRoutesOptions {
   readonly indexes: ReadonlyMap<string, PublishedIndex>;
   readonly defaultIndex: string;
-  readonly answers: Answers;
+  readonly answer: AnswerQuery;
   readonly acceptEncoding: AcceptEncoding;
   readonly readyAnswers: ReadyAnswers;
 }
 
 const NOT_KEPT: Headers = { 'cache-control': 'no-store' };
 
-export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answers, acceptEncoding, readyAnswers }: IndexRoutesOptions): void {
+export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answer, acceptEncoding, readyAnswers }: IndexRoutesOptions): void {
   const byFile = new Map([...indexes.values()].map((index) => [`${index.fileName}.json`, index]));
 
   const indexNamed = (name: string): PublishedIndex => {
@@ -39,7 +39,7 @@ export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answe
       if (keep) readyAnswers.keep(reply, 0);
       return sendServed(request, reply, best(document, preferences), override);
     }
-    return workOut(answers, index, asked, preferences, keep).then((served) => sendServed(request, reply, served, override));
+    return workOut(answer, index, asked, preferences, keep).then((served) => sendServed(request, reply, served, override));
   };
 
   for (const [path, keep] of [['static', true], ['dynamic', false]] as const) {
@@ -68,12 +68,12 @@ function param({ params }: FastifyRequest, name: string): string {
 }
 
 /** The answer to a question that the index keeps no document for. */
-async function workOut(answers: Answers, index: PublishedIndex, query: Query, preferences: readonly Encoding[], keep: boolean): Promise<Served> {
+async function workOut(answerQuery: AnswerQuery, index: PublishedIndex, query: Query, preferences: readonly Encoding[], keep: boolean): Promise<Served> {
   const [encoding = 'identity'] = preferences;
   for (;;) {
     const snapshot = index.snapshot?.etag;
     if (snapshot === undefined) throw new NotBuiltYet(index.name);
-    const answer = await answers.answer({ index: index.name, snapshot, query, encoding, keep });
+    const answer = await answerQuery({ index: index.name, snapshot, query, encoding, keep });
     if (answer !== 'whole') return index.serve(answer.encoding, answer.etag, answer.body);
     const whole = index.document('');
     // All of the snapshot that was asked; if another has taken its place, what is right for that one may be less.

@@ -1,11 +1,23 @@
 /** A thread that answers calls in all the ways there are, for the test of calls. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { parentPort } from 'node:worker_threads';
-import { answerCalls, Calls } from '../../../src/threads/calls.ts';
+import { answerCalls, Calls, Moved } from '../../../src/threads/calls.ts';
+
+let given = new ArrayBuffer(0);
 
 const methods = {
   add: (_signal: AbortSignal, a: number, b: number): number => a + b,
   echo: async (_signal: AbortSignal, value: unknown): Promise<unknown> => value,
+  move: (): Moved<ArrayBuffer> => {
+    given = new ArrayBuffer(5);
+    return new Moved(given, [given]);
+  },
+  copy: (): ArrayBuffer => {
+    given = new ArrayBuffer(5);
+    return given;
+  },
+  /** What it still has of the buffer that it gave last, in bytes. */
+  left: (): number => given.byteLength,
   fail: async (): Promise<never> => {
     throw new TypeError('it failed', { cause: new Error('the reason') });
   },
