@@ -13,11 +13,13 @@ import { measuredRun } from './measured-run.ts';
 import { everyImage, hundredImages, latencyRow } from './query-latency.ts';
 import { queryMemoryTable } from './query-memory.ts';
 import { rebuildDelayTable } from './rebuild-delay.ts';
+import { rebuildMemoryTable } from './rebuild-memory.ts';
 import { type Case, casesOf, ratesTable } from './serve-rates.ts';
 import { startRebuildEnded } from './server-status.ts';
 import type { Cell, Table } from './table.ts';
 import { workerCostTable } from './worker-cost.ts';
 
+const EVENTS_TOKEN = 'benchmark';
 const QUESTION = `/index/static?${flatpakQuery('latest', 'amd64').canonical}`;
 
 export const serve: Benchmark = {
@@ -30,20 +32,20 @@ export const serve: Benchmark = {
       columns: [{ name: 'question' }, { name: 'selects' }, { name: 'median ms', digits: 1 }, { name: 'worst ms', digits: 1 }, { name: 'to reach' }],
       rows: [...usual.queries, ...large.queries],
     };
-    return [usual.rates, queries, usual.rebuild, large.memory, usual.workers];
+    return [usual.rates, queries, usual.rebuild, large.memory, usual.memory, usual.workers];
   },
 };
 
 /** Over the registry of 2,000 images. */
-async function serveUsual(): Promise<{ rates: Table; queries: readonly (readonly Cell[])[]; rebuild: Table; workers: Table }> {
+async function serveUsual(): Promise<{ rates: Table; queries: readonly (readonly Cell[])[]; rebuild: Table; memory: Table; workers: Table }> {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-serve-'));
   await using registry = await startFilledRegistry();
   const stateDir = (workers: number): string => join(folder.path, `state-${workers}`);
-  const configOf = (workers: number): string =>
+  const configOf = (workers: number, more: object = {}): string =>
     stringify({
       state_dir: stateDir(workers),
       indexes: { apps: { registry: registry.url, extract_icons: true } },
-      server: { port: 0, workers },
+      server: { port: 0, workers, ...more },
     });
 
   process.stderr.write('building its index\n');
@@ -56,7 +58,8 @@ async function serveUsual(): Promise<{ rates: Table; queries: readonly (readonly
   const rates = await ratesTable(() => startBuilt(configOf(1)), cases, folder.path);
   const queries = await usualQueries(configOf(1));
   const workers = await workerCostTable((threads) => startBuilt(configOf(threads)), cases, folder.path);
-  return { rates, queries, rebuild: await rebuildDelayTable(configOf(1), stateDir(1), cases), workers };
+  const rebuild = await rebuildDelayTable(configOf(1), stateDir(1), cases);
+  return { rates, queries, rebuild, memory: await usualMemory(registry.url, configOf(1, { events_token: EVENTS_TOKEN })), workers };
 }
 
 /** Starts a server on what was built for it before, and waits until it has seen that nothing has changed. */
@@ -69,6 +72,11 @@ async function startBuilt(config: string): Promise<Regindexer> {
 async function casesWith(config: string): Promise<readonly Case[]> {
   await using server = await startBuilt(config);
   return await casesOf(server.url, QUESTION);
+}
+
+async function usualMemory(registryUrl: string, config: string): Promise<Table> {
+  await using server = await startBuilt(config);
+  return await rebuildMemoryTable(registryUrl, { url: server.url, pid: server.pid, eventsToken: EVENTS_TOKEN });
 }
 
 async function usualQueries(config: string): Promise<readonly (readonly Cell[])[]> {

@@ -8,6 +8,7 @@ import { gunzip } from 'node:zlib';
 import type { AppVersions } from '../appdata/app-list.ts';
 import type { ReadRange } from '../query/image-table.ts';
 import { ImageTable } from '../query/image-table.ts';
+import { countShared } from './counted.ts';
 import type { Region, SnapshotFooter, StoredDocument } from './format.ts';
 import { HASH_LENGTH, MAGIC, TRAILER_LENGTH } from './format.ts';
 import { readInto, readRegion, regionChunks } from './read-region.ts';
@@ -55,7 +56,7 @@ export class Snapshot {
       const { size } = await file.stat();
       const footer = await readFooter(file, size, path);
       if (size > memoryLimit) return new Snapshot(footer, path, file, undefined);
-      const memory = Buffer.from(new SharedArrayBuffer(size));
+      const memory = Buffer.from(countShared(new SharedArrayBuffer(size)));
       await readInto(file, memory, 0);
       await file.close();
       return new Snapshot(footer, path, undefined, memory);
@@ -80,7 +81,7 @@ export class Snapshot {
    * then this is the newer one, whole.
    */
   static async openShared({ footer, path, memory }: SharedSnapshot): Promise<Snapshot> {
-    return memory === undefined ? Snapshot.open(path, 0) : new Snapshot(footer, path, undefined, Buffer.from(memory));
+    return memory === undefined ? Snapshot.open(path, 0) : new Snapshot(footer, path, undefined, Buffer.from(countShared(memory)));
   }
 
   /** The document that answers a canonical query, if it is kept; the empty query is the whole index. */
