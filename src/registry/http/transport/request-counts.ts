@@ -1,5 +1,6 @@
 /** Counts the requests of this thread by registry and by the status of the answer, as undici tells of them. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { ANSWERED, FAILED, originOf, type Published } from './published-requests.ts';
 
 export interface RequestCount {
   /** The `id` of a registry, or `other` for what it leads to: token servers and stores of blobs. */
@@ -10,14 +11,6 @@ export interface RequestCount {
 }
 
 const OTHER = 'other';
-const ANSWERED = 'undici:request:headers';
-const FAILED = 'undici:request:error';
-
-/** What undici publishes (its `docs/api/DiagnosticsChannel.md`). */
-interface Published {
-  readonly request: { readonly origin?: string | URL };
-  readonly response?: { readonly statusCode: number };
-}
 
 export class RequestCounts implements Disposable {
   readonly #registries = new Map<string, string>();
@@ -54,8 +47,8 @@ export class RequestCounts implements Disposable {
 
   readonly #onError = (message: unknown): void => this.#count((message as Published).request, 'error');
 
-  #count({ origin = '' }: Published['request'], status: string): void {
-    const registry = this.#registries.get(String(origin).replace(/\/$/, '')) ?? OTHER;
+  #count(request: Published['request'], status: string): void {
+    const registry = this.#registries.get(originOf(request)) ?? OTHER;
     const key = `${registry} ${status}`;
     this.#counts.set(key, { registry, status, count: (this.#counts.get(key)?.count ?? 0) + 1 });
   }

@@ -1,5 +1,6 @@
 /** Tells of each request of this thread when its answer begins or it fails, as undici tells of them. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { ANSWERED, CREATED, FAILED, originOf, type Published } from './published-requests.ts';
 
 /** A request to a registry, or to what it leads to: token servers and stores of blobs. */
 export interface LoggedRequest {
@@ -12,17 +13,6 @@ export interface LoggedRequest {
   readonly error?: string | undefined;
   /** Until the head of the answer, waiting for a connection included. */
   readonly seconds: number;
-}
-
-const CREATED = 'undici:request:create';
-const ANSWERED = 'undici:request:headers';
-const FAILED = 'undici:request:error';
-
-/** What undici publishes (its `docs/api/DiagnosticsChannel.md`). */
-interface Published {
-  readonly request: { readonly method?: string; readonly origin?: string | URL; readonly path?: string };
-  readonly response?: { readonly statusCode: number };
-  readonly error?: Error;
 }
 
 /** Has `onRequest` told of each request from now on; what is returned ends that. */
@@ -38,8 +28,8 @@ export function logRequests(onRequest: (request: LoggedRequest) => void): Dispos
     // It was made before anybody listened, or its answer broke off after it had been told of.
     if (start === undefined) return;
     created.delete(request);
-    const { method = 'GET', origin = '', path = '' } = request;
-    const url = String(origin).replace(/\/$/, '') + path.split('?', 1)[0];
+    const { method = 'GET', path = '' } = request;
+    const url = originOf(request) + path.split('?', 1)[0];
     onRequest({
       method,
       url,
