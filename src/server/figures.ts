@@ -1,6 +1,7 @@
 /** What the process counts from its start to its end, whatever the configuration: for `/metrics`, and in part for `/status`. */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { BusCounts } from '../triggers/bus/bus.ts';
+import type { QueryCounts } from './answers.ts';
 import type { EventCounts } from './routes/events.ts';
 import type { RebuildEvents } from './routes/rebuild-events.ts';
 import { ThreadFigures } from './thread-figures.ts';
@@ -10,6 +11,8 @@ const REBUILD_BUCKETS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000];
 
 export class Figures extends ThreadFigures {
   readonly events: EventCounts = { triggered: 0, ignored: 0, malformed: 0 };
+  /** One thread answers the questions of all. */
+  readonly queries: QueryCounts = { hits: 0, misses: 0 };
   readonly bus: BusCounts = { triggered: 0, ignored: 0, malformed: 0, reconnects: 0 };
   readonly #process = new Registry();
   readonly #rebuilds = new RebuildFigures();

@@ -102,7 +102,7 @@ function indexMetrics(indexes: ReadonlyMap<string, PublishedIndex>, registry: Re
 
 function eventMetrics({ bus, figures }: MetricsRoutesOptions, counts: () => Counts, registry: Registry): void {
   counter('regindexer_registry_requests_total', 'Requests to registries, by the status of the answer.', ['registry', 'status'], () => counts().registryRequests.map(({ registry: id, status, count }) => [{ registry: id, status }, count] as const), registry);
-  counter('regindexer_query_answers_total', 'Answers to queries, by whether they were kept from before.', ['cache'], () => [[{ cache: 'hit' }, counts().queries.hits], [{ cache: 'miss' }, counts().queries.misses]], registry);
+  counter('regindexer_query_answers_total', 'Answers to queries, by whether they were kept from before.', ['cache'], () => [[{ cache: 'hit' }, figures.queries.hits], [{ cache: 'miss' }, figures.queries.misses]], registry);
   counter('regindexer_events_total', 'Notifications of registries, by what came of them.', ['result'], () => Object.entries(figures.events).map(([result, count]) => [{ result }, count as number] as const), registry);
   if (bus() === undefined) return;
   const connected = new Gauge({
