@@ -61,6 +61,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   'no JSON': { kinds: BODIES, play: (response, { headers }) => sendBody(response, headers, '<html>Please log in</html>') },
   'nothing': { kinds: BODIES, play: (response, { headers }) => sendBody(response, headers, '') },
   'JSON of another shape': { kinds: BODIES, play: (response, { headers }) => sendBody(response, headers, '{"repositories": {"a": 1}, "tags": "latest", "schemaVersion": "2", "config": []}') },
+  'an error with status 200': { kinds: BODIES, play: (response, { headers }) => sendBody(response, headers, '{"errors": [{"code": "FAULT"}]}') },
   'an array': { kinds: BODIES, play: (response, { headers }) => sendBody(response, headers, '[1, 2, 3]') },
   'a wrong digest header': {
     kinds: ['manifest', 'manifest head'],

@@ -1,7 +1,6 @@
 /** Reads for clients what a registry has: manifests and blobs as they come, lists a page at a time. */
-import { optionalArray, parseJsonObject } from '../json-object.ts';
 import { MAX_MANIFEST_BYTES } from '../limits.ts';
-import { located, RegistryError } from '../registry-error.ts';
+import { RegistryError } from '../registry-error.ts';
 import { CATALOG } from './catalog.ts';
 import { CoveredRepositories } from './covered-repositories.ts';
 import type { HttpRegistryOptions } from './http-registry-source.ts';
@@ -9,6 +8,7 @@ import { ofRepository } from './repository.ts';
 import type { Subject } from './transport/authenticator.ts';
 import { headerValue, type HttpResponse } from './transport/http-message.ts';
 import { nextLink } from './transport/link-header.ts';
+import { entriesOf } from './transport/pages.ts';
 import { Transport } from './transport/transport.ts';
 
 /** A client waits: what does not pass soon is told, rather than waited for. In milliseconds. */
@@ -95,7 +95,7 @@ export class HttpPuller {
     const path = `${this.#transport.base}${list}`;
     const response = await this.#transport.request({ path: path + query, subject, limit: MAX_MANIFEST_BYTES, signal });
     if (response.status !== 200) return response;
-    const names = located(response.where, () => optionalArray(parseJsonObject(response.body)[key], key)).filter((name) => typeof name === 'string');
+    const names = entriesOf(response, key).filter((name) => typeof name === 'string');
     const link = nextLink(headerValue(response.headers, 'link'));
     const next = link === undefined ? undefined : URL.parse(link, this.#transport.origin + path);
     if (next === null || (next !== undefined && next.pathname !== path)) throw new RegistryError('malformed', `${response.where}: the next page is not one of the same list`);

@@ -1,6 +1,6 @@
 /** Reads lists page by page (OCI distribution-spec, "Listing Tags"). */
 import { located, RegistryError } from '../../registry-error.ts';
-import { optionalArray, parseJsonObject } from '../../json-object.ts';
+import { malformed, optionalArray, parseJsonObject } from '../../json-object.ts';
 import { answerError } from './answer-error.ts';
 import { headerValue, type HttpResponse } from './http-message.ts';
 import { nextLink } from './link-header.ts';
@@ -13,7 +13,7 @@ export interface List {
   /** Of the first page, with the query. */
   readonly path: string;
   readonly subject: Subject;
-  /** The member of each page that holds its entries; null means none. */
+  /** The member of each page that holds its entries. */
   readonly key: string;
   readonly maxPageBytes: number;
   /** Of all pages together. */
@@ -34,7 +34,7 @@ export async function* pages(transport: Transport, { path: first, subject, key, 
       // That a later page is not found does not mean that the list is not there.
       throw visited.size === 1 ? refused(response) : answerError(response, response.status === 404 ? { code: 'malformed' } : {});
     }
-    const page = located(response.where, () => optionalArray(parseJsonObject(response.body)[key], key));
+    const page = entriesOf(response, key);
     entries += page.length;
     if (entries > maxEntries) throw new RegistryError('too-large', `${response.where}: lists more than ${maxEntries} ${key}`);
     yield page;
@@ -42,6 +42,18 @@ export async function* pages(transport: Transport, { path: first, subject, key, 
     if (path !== undefined && visited.has(path)) throw new RegistryError('malformed', `${response.where}: the links to the next page lead in a loop`);
     if (visited.size >= MAX_PAGES) throw new RegistryError('too-large', `${response.where}: has more than ${MAX_PAGES} pages`);
   }
+}
+
+/**
+ * The member `key` of a page, where null means none.
+ * @throws RegistryError `malformed` unless it is there: some other JSON, such as an error with status 200, would be an empty list.
+ */
+export function entriesOf({ body, where }: HttpResponse, key: string): readonly unknown[] {
+  return located(where, () => {
+    const page = parseJsonObject(body);
+    if (!Object.hasOwn(page, key)) throw malformed(key, 'an array');
+    return optionalArray(page[key], key);
+  });
 }
 
 function nextPath(origin: string, path: string, { headers, where }: HttpResponse): string | undefined {
