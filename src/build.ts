@@ -51,7 +51,7 @@ export class Build {
     makeFolder(options.stateDir);
     const sources = new Map(options.registries.map((registry) => [registry.id, createRegistrySource(registry, { onWarning })]));
     const catalog = SqliteCatalog.open(catalogFile(options), { onWarning });
-    return new Build(options, onWarning, sources, catalog, await openIndexer(options, sources, catalog));
+    return new Build(options, onWarning, sources, catalog, await openIndexer(options, onWarning, sources, catalog));
   }
 
   /** Brings every index up to date with what the catalog holds, without asking a registry. */
@@ -69,7 +69,7 @@ export class Build {
       this.#catalog.close();
       SqliteCatalog.setAside(catalogFile(this.#options));
       this.#catalog = SqliteCatalog.open(catalogFile(this.#options), { onWarning: this.#onWarning });
-      this.#indexer = await openIndexer(this.#options, this.#sources, this.#catalog);
+      this.#indexer = await openIndexer(this.#options, this.#onWarning, this.#sources, this.#catalog);
       return this.#indexer.rebuild(registry, { ...scope, indexes: 'all' }, options);
     }
   }
@@ -97,7 +97,7 @@ function catalogFile({ stateDir }: BuildOptions): string {
   return join(stateDir, 'catalog.sqlite');
 }
 
-function openIndexer(options: BuildOptions, sources: ReadonlyMap<string, RegistrySource>, catalog: SqliteCatalog): Promise<Indexer> {
+function openIndexer(options: BuildOptions, onWarning: (message: string) => void, sources: ReadonlyMap<string, RegistrySource>, catalog: SqliteCatalog): Promise<Indexer> {
   const concurrency = new Map(options.registries.map(({ id, concurrency: atOnce }) => [id, atOnce]));
   return Indexer.open({
     sources,
@@ -108,5 +108,6 @@ function openIndexer(options: BuildOptions, sources: ReadonlyMap<string, Registr
     iconsDir: options.iconsDir,
     iconsUri: options.iconsUri,
     cleanFilesAfter: options.cleanFilesAfter,
+    onWarning,
   });
 }

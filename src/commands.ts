@@ -135,10 +135,14 @@ async function serve(configure: Configure): Promise<number> {
   };
   // One may have come before there was anything to reload.
   void hungUp.then(onHangUp);
+  // Whoever has started it may have read what they wanted to know.
+  process.stdout.on('error', () => undefined);
   logger.info({ url: app.url }, `serving at ${app.url}`);
   process.stdout.write(`Serving at ${app.url}\n`);
   // Which app there is to name is known when the index is.
-  void app.started.then(async () => process.stdout.write(await installLines(app, config)));
+  void app.started
+    .then(async () => process.stdout.write(await installLines(app, config)))
+    .catch((error: unknown) => logger.warn({ err: error }, 'it cannot be told how to install from the index'));
   return stopped;
 }
 

@@ -50,6 +50,8 @@ export interface IndexerOptions {
   readonly iconsUri: string;
   /** How long files that nothing names any more are kept, in milliseconds. */
   readonly cleanFilesAfter: number;
+  /** Told of a snapshot that is damaged. */
+  readonly onWarning: (message: string) => void;
 }
 
 export interface RebuildOptions {
@@ -83,7 +85,7 @@ export class Indexer {
     for (const { output } of options.definitions) if (output !== undefined) await removeTemporaryFiles(dirname(output), basename(output));
     const published = new Map<string, SnapshotFooter>();
     for (const { name } of options.definitions) {
-      const footer = await footerOf(snapshotPath(options.snapshotsDir, name));
+      const footer = await soundFooterOf(snapshotPath(options.snapshotsDir, name), options.onWarning);
       if (footer !== undefined) published.set(name, footer);
     }
     return new Indexer(options, published);
@@ -248,7 +250,7 @@ export class Indexer {
       if (definition.output !== undefined && this.#published.has(name)) await this.#writeOutput(name, definition.output);
     } catch (cause) {
       if (cause instanceof CatalogError) throw cause;
-      error = cause instanceof Error ? cause.message : String(cause);
+      error = messageOf(cause);
     }
     const footer = this.#published.get(name);
     return {
@@ -360,7 +362,23 @@ export class Indexer {
   }
 }
 
-/** The footer of a snapshot; `undefined` if there is none that can be read, for then it is made anew. */
+/** The footer of a snapshot that is as it was written; `undefined` if there is none, for then it is made anew. */
+async function soundFooterOf(path: string, onWarning: (message: string) => void): Promise<SnapshotFooter | undefined> {
+  try {
+    const snapshot = await Snapshot.open(path, 0);
+    try {
+      await snapshot.verify();
+    } finally {
+      await snapshot.close();
+    }
+    return snapshot.footer;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') onWarning(`${messageOf(error)}; it is made anew`);
+    return undefined;
+  }
+}
+
+/** The footer of a snapshot; `undefined` if there is none that can be read. */
 async function footerOf(path: string): Promise<SnapshotFooter | undefined> {
   try {
     const snapshot = await Snapshot.open(path, 0);
@@ -405,6 +423,10 @@ async function* shownRepositories(
 
 function wholeOf(footer: SnapshotFooter | undefined) {
   return footer?.documents['']?.representations.identity;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function ignore(): void {}

@@ -23,11 +23,7 @@ export function usualApps(repositories: number): RandomApps {
 export async function buildRandomState(configFile: string, apps: RandomApps): Promise<RebuildResult> {
   const config = buildOptions(readConfig(configFile, {}));
   await mkdir(config.stateDir, { recursive: true });
-  const catalog = SqliteCatalog.open(join(config.stateDir, 'catalog.sqlite'), {
-    onWarning: (warning) => {
-      throw new Error(warning);
-    },
-  });
+  const catalog = SqliteCatalog.open(join(config.stateDir, 'catalog.sqlite'), { onWarning: fail });
   const registry = new RandomRegistry({ ...apps, id: NO_REGISTRY });
   const indexer = await Indexer.open({
     ...config,
@@ -35,10 +31,15 @@ export async function buildRandomState(configFile: string, apps: RandomApps): Pr
     concurrency: () => 16,
     catalog,
     snapshotsDir: snapshotsDir(config.stateDir),
+    onWarning: fail,
   });
   const result = await indexer.rebuild(registry.id, EVERYTHING);
   catalog.close();
   const problems = [...result.failures.map(({ error }) => error), ...result.indexes.flatMap(({ error, warnings }) => [...(error === undefined ? [] : [error]), ...warnings])];
   if (problems.length > 0) throw new Error(problems.join('\n'));
   return result;
+}
+
+function fail(warning: string): never {
+  throw new Error(warning);
 }

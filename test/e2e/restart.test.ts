@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { request } from 'undici';
 import { flatpakQuery } from '../../src/indexing/query/query.ts';
+import { Snapshot } from '../../src/indexing/snapshot/snapshot.ts';
+import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
 import { startDockerRegistry, type DockerRegistry } from '../peers/docker-registry.ts';
 import { needs } from '../peers/installed.ts';
 import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
@@ -57,6 +60,29 @@ suite('a server that is stopped and started', needs('docker-registry', 'skopeo')
     await registry.start();
     await reindex(server.url);
     assert.deepEqual(await answersOf(server.url), served);
+  });
+
+  test('makes anew what a fault of the disk has changed', async () => {
+    await server.stop();
+    const file = join(server.folder, 'state/indexes/apps.snapshot');
+    const bytes = await readFile(file);
+    const snapshot = await Snapshot.open(file);
+    const { documents, table } = snapshot.footer;
+    await snapshot.close();
+    for (const body of [documents['']?.representations.gzip, table]) bytes.fill(0xff, body?.offset, (body?.offset ?? 0) + (body?.length ?? 0));
+    await writeFile(file, bytes);
+    await server.start();
+    await settled(server.url);
+    assert.match(server.logSinceStart, /apps\.snapshot is no whole snapshot: the \d+ bytes from \d+ on are not what was written; it is made anew/);
+    assert.deepEqual(await answersOf(server.url), served);
+    assert.deepEqual(await server.stop(), { code: 0, signal: null });
+    await server.start();
+  });
+
+  test('goes on when nobody reads what it prints', async () => {
+    await using unread = await startRegindexer({ config: { indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}` } }, server: { port: 0 } }, under: ['bash', '-c', 'exec "$@" > >(:)', 'bash'] });
+    await settled(unread.url);
+    assert.deepEqual(await unread.stop(), { code: 0, signal: null });
   });
 
   test('answers as one that has never run before', async () => {

@@ -5,6 +5,8 @@ import { suite, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { CatalogError } from '../../src/catalog/catalog-error.ts';
 import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
+import type { Representation, SnapshotFooter } from '../../src/indexing/snapshot/format.ts';
+import { Snapshot } from '../../src/indexing/snapshot/snapshot.ts';
 import type { Digest } from '../../src/registry/digest.ts';
 import type { MemoryRegistry } from '../sources/memory-registry.ts';
 import { pngUri } from './png.ts';
@@ -186,6 +188,9 @@ suite('the snapshot', () => {
     'is of another version': (file) => overwrite(file, -1),
     'has a footer longer than itself': (file) => overwrite(file, -12),
     'is something else': (file) => writeFile(file, 'x'.repeat(10_000)),
+    'has a changed document': (file) => overwriteBody(file, ({ documents }) => documents['']?.representations.br),
+    'has a changed table': (file) => overwriteBody(file, ({ table }) => table),
+    'has changed versions': (file) => overwriteBody(file, ({ appVersions }) => appVersions),
   };
   for (const [damage, make] of Object.entries(damages)) {
     test(`that ${damage} is made anew from the catalog`, async (t) => {
@@ -200,6 +205,8 @@ suite('the snapshot', () => {
       assert.equal(result?.error, undefined);
       assert.equal(state.registry.requests, requests);
       assert.equal(await state.text(), text);
+      await state.withSnapshot((snapshot) => snapshot.verify());
+      assert.equal(state.warnings.filter((warning) => warning.startsWith(`${state.snapshotFile()} is no whole snapshot: `) && warning.endsWith('; it is made anew')).length, damage === 'is gone' ? 0 : 1);
     });
   }
 
@@ -445,6 +452,15 @@ async function identityOf(file: string): Promise<readonly bigint[]> {
 }
 
 /** Changes the byte at `position`, counted from the end. */
+/** Changes the last byte of a body: what its length and its format say stays right. */
+async function overwriteBody(file: string, choose: (footer: SnapshotFooter) => Representation | undefined): Promise<void> {
+  const snapshot = await Snapshot.open(file);
+  const body = choose(snapshot.footer);
+  await snapshot.close();
+  assert.ok(body);
+  await overwrite(file, body.offset + body.length - 1 - (await stat(file)).size);
+}
+
 async function overwrite(file: string, position: number): Promise<void> {
   const bytes = await readFile(file);
   bytes[bytes.length + position] = (bytes.at(position) ?? 0) ^ 0xff;

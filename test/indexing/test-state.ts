@@ -54,6 +54,8 @@ export interface TestStateOptions {
 
 export class TestState {
   readonly folder: string;
+  /** Of snapshots. */
+  readonly warnings: string[] = [];
   /** The first one. */
   readonly registry: MemoryRegistry;
   readonly #registries: readonly MemoryRegistry[];
@@ -97,6 +99,7 @@ export class TestState {
       iconsDir: this.path('icons'),
       iconsUri: 'icons/',
       cleanFilesAfter: this.#options.cleanFilesAfter ?? 86_400_000,
+      onWarning: (warning) => this.warnings.push(warning),
     });
   }
 

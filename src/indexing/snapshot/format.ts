@@ -6,7 +6,7 @@
  */
 import type { Encoding } from './encodings.ts';
 
-export const MAGIC = Buffer.from('RGIDX004', 'latin1');
+export const MAGIC = Buffer.from('RGIDX005', 'latin1');
 export const HASH_LENGTH = 32;
 export const TRAILER_LENGTH = HASH_LENGTH + 4 + MAGIC.length;
 
@@ -44,9 +44,9 @@ export interface SnapshotFooter {
   /** By canonical query; the empty one is the whole index. */
   readonly documents: Readonly<Record<string, StoredDocument>>;
   /** The {@link ImageTable}, gzipped JSON. */
-  readonly table: Region;
+  readonly table: Representation;
   /** The list of its apps: `{"index","apps":[AppEntry]}`; `images` counts the apps. */
   readonly apps: StoredDocument;
   /** The {@link AppVersions}, gzipped JSON. */
-  readonly appVersions: Region;
+  readonly appVersions: Representation;
 }

@@ -12,6 +12,7 @@ import { countShared } from './counted.ts';
 import type { Region, SnapshotFooter, StoredDocument } from './format.ts';
 import { HASH_LENGTH, MAGIC, TRAILER_LENGTH } from './format.ts';
 import { readInto, readRegion, regionChunks } from './read-region.ts';
+import { entityTag } from './region-writer.ts';
 
 /** Snapshots up to so many bytes are held in memory whole; of larger ones each body is read when it is asked for. */
 export const DEFAULT_MEMORY_LIMIT = 64 * 1024 * 1024;
@@ -64,6 +65,25 @@ export class Snapshot {
       await file.close();
       throw error;
     }
+  }
+
+  /**
+   * Reads all of it, a little at a time, and compares it with what was written.
+   * @throws SnapshotError if something of it is damaged.
+   */
+  async verify(): Promise<void> {
+    const { documents, apps, table, appVersions } = this.footer;
+    const stored = [...Object.values(documents), apps].flatMap(({ representations }) => Object.values(representations));
+    // Equal answers stand there once.
+    const bodies = new Map([...stored, table, appVersions].map((body) => [body.offset, body]));
+    await this.reading(async () => {
+      for (const body of bodies.values()) {
+        const held = this.held(body);
+        const hash = createHash('sha256');
+        for await (const chunk of held ? [held] : regionChunks(this.#open(), body)) hash.update(chunk);
+        if (entityTag(hash) !== body.etag) throw damaged(this.#path, `the ${body.length} bytes from ${body.offset} on are not what was written`);
+      }
+    });
   }
 
   /** Names the content: snapshots that have the same hold the same images and answer the same. */
@@ -158,14 +178,17 @@ export class Snapshot {
   }
 }
 
+function damaged(path: string, what: string): SnapshotError {
+  return new SnapshotError(`${path} is no whole snapshot: ${what}`);
+}
+
 async function readFooter(file: FileHandle, size: number, path: string): Promise<SnapshotFooter> {
-  const damaged = (what: string): SnapshotError => new SnapshotError(`${path} is no whole snapshot: ${what}`);
-  if (size < TRAILER_LENGTH) throw damaged(`it has ${size} bytes`);
+  if (size < TRAILER_LENGTH) throw damaged(path, `it has ${size} bytes`);
   const trailer = await readRegion(file, { offset: size - TRAILER_LENGTH, length: TRAILER_LENGTH });
-  if (!trailer.subarray(HASH_LENGTH + 4).equals(MAGIC)) throw damaged('it is cut off, or of another version');
+  if (!trailer.subarray(HASH_LENGTH + 4).equals(MAGIC)) throw damaged(path, 'it is cut off, or of another version');
   const length = trailer.readUInt32BE(HASH_LENGTH);
-  if (length > size - TRAILER_LENGTH) throw damaged('its footer is longer than the file');
+  if (length > size - TRAILER_LENGTH) throw damaged(path, 'its footer is longer than the file');
   const json = await readRegion(file, { offset: size - TRAILER_LENGTH - length, length });
-  if (!createHash('sha256').update(json).digest().equals(trailer.subarray(0, HASH_LENGTH))) throw damaged('its footer is not what was written');
+  if (!createHash('sha256').update(json).digest().equals(trailer.subarray(0, HASH_LENGTH))) throw damaged(path, 'its footer is not what was written');
   return JSON.parse(json.toString()) as SnapshotFooter;
 }

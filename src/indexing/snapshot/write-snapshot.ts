@@ -14,7 +14,7 @@ import type { Pairs } from '../render-image.ts';
 import { writeFileWhole } from '../write-file.ts';
 import type { Compression } from './encodings.ts';
 import { compress, compressor, compressSync } from './encodings.ts';
-import type { Region, Representation, SnapshotFooter, StoredDocument } from './format.ts';
+import type { Representation, SnapshotFooter, StoredDocument } from './format.ts';
 import { MAGIC } from './format.ts';
 import { readRegion, regionChunks } from './read-region.ts';
 import { RegionWriter } from './region-writer.ts';
@@ -222,10 +222,9 @@ class SnapshotWriter {
     });
   }
 
-  async #appendTable(gzipped: Buffer): Promise<Region> {
+  async #appendTable(gzipped: Buffer): Promise<Representation> {
     await this.#writer.append(gzipped);
-    const { offset, length } = this.#writer.endRegion();
-    return { offset, length };
+    return this.#writer.endRegion();
   }
 
   async #writeFooter(footer: SnapshotFooter): Promise<void> {
