@@ -5,10 +5,10 @@ import type { Gate } from './gate.ts';
 import { headerValue, type HttpRequest, type HttpResponse, type Send } from './http-message.ts';
 import { parseRetryAfter } from './retry-after.ts';
 
-/** The longest pause, whatever the registry asks for, in milliseconds. */
-const MAX_PAUSE = 30_000;
 /** No attempt begins later than this after the first one, in milliseconds. */
 const MAX_TIME = 120_000;
+/** The longest time for which a registry is left alone, in milliseconds; then it is asked whether it still wants to be. */
+const MAX_LEFT_ALONE = 3_600_000;
 
 export interface RetryOptions {
   readonly send: Send;
@@ -26,7 +26,7 @@ export function isTransient(status: number): boolean {
 
 /**
  * Sends through the gate, and again after a pause where there was no whole answer or a transient one; gives the last answer.
- * A 429 closes the gate for its pause: the registry means all its clients, not only this request.
+ * A 429 closes the gate for as long as it asks for: the registry means all its clients, not only this request.
  */
 export function retrying({ send, gate, pauses, closing }: RetryOptions): Send {
   return async (request) => {
@@ -38,9 +38,11 @@ export function retrying({ send, gate, pauses, closing }: RetryOptions): Send {
       try {
         started ??= performance.now();
         outcome = await outcomeOf(send, request);
-        if (!closing.aborted) pause = pauseAfter(outcome, pauses[attempt], performance.now() - started);
-        // Before anybody else is let in.
-        if (pause !== undefined && !(outcome instanceof RegistryError) && outcome.status === 429) gate.pause(pause);
+        if (!closing.aborted) {
+          pause = pauseAfter(outcome, pauses[attempt], performance.now() - started);
+          // Before anybody else is let in.
+          if (!(outcome instanceof RegistryError) && outcome.status === 429) leaveAlone(gate, outcome, pause);
+        }
       } finally {
         gate.leave();
       }
@@ -65,9 +67,25 @@ async function outcomeOf(send: Send, request: HttpRequest): Promise<HttpResponse
 function pauseAfter(outcome: HttpResponse | RegistryError, longest: number | undefined, elapsed: number): number | undefined {
   const failed = outcome instanceof RegistryError;
   if (longest === undefined || (!failed && !isTransient(outcome.status))) return undefined;
-  const asked = failed ? 0 : (parseRetryAfter(headerValue(outcome.headers, 'retry-after'), Date.now()) ?? 0);
+  const asked = failed ? 0 : askedPause(outcome);
   if (elapsed + asked > MAX_TIME) return undefined;
-  return Math.min(Math.max(asked, longest * (1 - Math.random() / 2)), MAX_PAUSE);
+  return Math.max(asked, longest * (1 - Math.random() / 2));
+}
+
+/** In milliseconds. */
+function askedPause({ headers }: HttpResponse): number {
+  return parseRetryAfter(headerValue(headers, 'retry-after'), Date.now()) ?? 0;
+}
+
+/** Has the others wait until this request is repeated, or as long as the registry asks for; if that is too long to wait, it is not asked at all. */
+function leaveAlone(gate: Gate, answer: HttpResponse, pause: number | undefined): void {
+  const time = pause ?? Math.min(askedPause(answer), MAX_LEFT_ALONE);
+  if (time <= MAX_TIME) {
+    gate.pause(time);
+    return;
+  }
+  const end = new Date(Date.now() + time).toISOString();
+  gate.close(time, () => new RegistryError('unavailable', `the registry is left alone until ${end}, as it asks for: ${answer.where}: answered ${answer.status}`));
 }
 
 async function pauseFor(milliseconds: number, signal: AbortSignal | undefined, closing: AbortSignal): Promise<void> {

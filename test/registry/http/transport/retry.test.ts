@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import type { RegistryError } from '../../../../src/registry/registry-error.ts';
 import { playRegistry, readRegistry, sendJson } from '../play-registry.ts';
 
 for (const status of [408, 425, 429, 500, 502, 503, 504]) {
@@ -65,6 +66,31 @@ test('a 429 stops all requests for its pause', async (t) => {
   const [first = 0, second = 0] = times;
   assert.equal(times.length, 4);
   assert.ok(second - first > 990, `${second - first} ms`);
+});
+
+test('a 429 that is not asked again stops all requests for as long as it asks for', async (t) => {
+  const times: number[] = [];
+  const { url } = await playRegistry(t, (_request, response) => {
+    times.push(performance.now());
+    if (times.length === 1) sendJson(response, {}, { 'retry-after': '1' }, 429);
+    else sendJson(response, { tags: [] });
+  });
+  const source = readRegistry(t, url, { concurrency: 1, pauses: [] });
+  await assert.rejects(source.tags('limited'), { code: 'unavailable' });
+  await source.tags('a');
+  const [first = 0, second = 0] = times;
+  assert.ok(second - first > 990, `${second - first} ms`);
+});
+
+test('a registry that wants to be left alone for long is asked nothing, also by those who wait', async (t) => {
+  const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, {}, { 'retry-after': '3600' }, 429));
+  const source = readRegistry(t, url, { concurrency: 2 });
+  const told = await Promise.all(Array.from({ length: 20 }, (_, number) => source.tags(`a${number}`).then(String, (error: RegistryError) => `${error.code}: ${error.message}`)));
+  assert.ok(seen.length <= 2, `${seen.length} requests`);
+  assert.match(told.at(-1) ?? '', /^unavailable: the registry is left alone until 20\d\d-\S+Z, as it asks for: GET http:\S+: answered 429$/);
+  const before = seen.length;
+  await assert.rejects(source.tags('later'), { code: 'unavailable', message: /is left alone until/ });
+  assert.equal(seen.length, before);
 });
 
 test('an abort ends a pause, and a wait for its end, at once', async (t) => {
