@@ -13,8 +13,8 @@ import { RegistryProxy } from './server/routes/registry-proxy.ts';
 
 /** All of it can be cloned, so that it can be sent to a thread. */
 export interface PullOptions {
-  /** Folders of image layouts, that of the default index first. */
-  readonly layouts: readonly string[];
+  /** Folders of image layouts, and which of them to show, that of the default index first. */
+  readonly layouts: readonly { readonly folder: string; readonly repositories: readonly string[] }[];
   readonly proxied?: ProxiedRegistry | undefined;
 }
 
@@ -37,7 +37,7 @@ export function pullOptions(config: Config): PullOptions {
   const ids = new Set(indexes.toSorted((a, b) => Number(b.name === defaultIndex) - Number(a.name === defaultIndex)).map(({ registry }) => registry));
   const proxied = registries.get(proxiedRegistry(config) ?? '');
   return {
-    layouts: [...ids].filter((id) => id.startsWith(LAYOUTS)).map((id) => id.slice(LAYOUTS.length)),
+    layouts: [...ids].filter((id) => id.startsWith(LAYOUTS)).map((id) => ({ folder: id.slice(LAYOUTS.length), repositories: registries.get(id)?.repositories ?? [] })),
     proxied: proxied && {
       registry: registryOptions(proxied, access),
       passRedirects: server.registryProxyRedirects === 'pass',
@@ -48,7 +48,7 @@ export function pullOptions(config: Config): PullOptions {
 
 /** @param requests told which registry is asked */
 export async function openPulls({ layouts, proxied }: PullOptions, requests: RequestCounts): Promise<Pulls> {
-  const pullSources = layouts.map((folder) => new LayoutRegistrySource(folder));
+  const pullSources = layouts.map(({ folder, repositories }) => new LayoutRegistrySource(folder, { repositories }));
   if (proxied === undefined) return { pullSources, registryProxy: undefined, close: () => Promise.resolve() };
   const { registry, passRedirects, indexes } = proxied;
   requests.know([registry.id]);

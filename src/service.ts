@@ -9,6 +9,7 @@ import { snapshotPath } from './indexing/indexer.ts';
 import { Snapshot } from './indexing/snapshot/snapshot.ts';
 import { publication } from './publication.ts';
 import { openPulls, pullOptions, type Pulls } from './pulls.ts';
+import { CoveredRepositories } from './registry/covered-repositories.ts';
 import type { RequestCounts } from './registry/http/transport/request-counts.ts';
 import { describeLogged } from './registry/http/transport/request-log.ts';
 import type { AnswerQuery } from './server/answers.ts';
@@ -192,7 +193,11 @@ export class Service {
     const { indexes, server: serverConfig } = config;
     await this.loadSnapshots();
 
-    const wanted = indexes.map(wantedBy);
+    const wanted = indexes.map((index) => {
+      const { repository, tag } = wantedBy(index);
+      const covered = new CoveredRepositories(config.registries.get(index.registry)?.repositories ?? []);
+      return { repository: (name: string) => covered.has(name) && repository(name), tag };
+    });
     const pulling = pullOptions(config);
     const pulls = await openPulls(pulling, requests);
     const common = {
@@ -217,7 +222,7 @@ export class Service {
         hasIndex: (name) => this.indexes.has(name),
         knowsRepository: async (name) => {
           await this.#begun.promise;
-          return wanted.some((index) => index.repository(name)) && this.#builder.knowsRepository(name);
+          return this.#builder.knowsRepository(name);
         },
       },
       events: {

@@ -14,7 +14,7 @@ export interface RegistryOptions extends AccessOptions {
   readonly concurrency: number;
   /** For one request as a whole, in milliseconds. */
   readonly timeout: number;
-  /** Names, which need no catalog, and globs of names in the catalog; without any, all that is in the catalog. Not for `oci:`. */
+  /** Names, which need no catalog, and globs of names in the catalog; without any, all that is in the catalog. */
   readonly repositories?: readonly string[] | undefined;
   /** Says to the registry who asks. */
   readonly userAgent?: string | undefined;
@@ -30,7 +30,7 @@ const CERTS_DIRS = ['/etc/containers/certs.d', '/etc/docker/certs.d'];
  * @throws TypeError if the id names no registry.
  */
 export function createRegistrySource({ id, ...options }: RegistryOptions, { onWarning }: { readonly onWarning?: (message: string) => void } = {}): RegistrySource {
-  if (id.startsWith(LAYOUTS)) return new LayoutRegistrySource(id.slice(LAYOUTS.length), { onWarning });
+  if (id.startsWith(LAYOUTS)) return new LayoutRegistrySource(id.slice(LAYOUTS.length), { repositories: options.repositories, onWarning });
   return new HttpRegistrySource({ url: id, certsDirs: CERTS_DIRS, ...options });
 }
 

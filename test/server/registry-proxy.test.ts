@@ -159,7 +159,7 @@ suite('a proxied registry shows no more than its indexes', () => {
   });
 
   test('folders of image layouts are served beside it', async (t) => {
-    const { server: { app }, registry } = await serve(t, sendBlob, { layouts: [SAMPLE_IMAGES] });
+    const { server: { app }, registry } = await serve(t, sendBlob, { layouts: [{ folder: SAMPLE_IMAGES, repositories: [] }] });
     const local = await app.inject('/v2/apps/hello/manifests/latest');
     assert.deepEqual([local.statusCode, registry.seen.length], [200, 0]);
     assert.equal((await app.inject(`/v2/apps/hello/blobs/${DIGEST}`)).statusCode, 200);

@@ -8,6 +8,7 @@ import type { Worker } from 'node:worker_threads';
 import { snapshotsDir } from '../../src/build.ts';
 import { snapshotPath } from '../../src/indexing/indexer.ts';
 import { EVERYTHING, type RebuildProgress } from '../../src/indexing/rebuild.ts';
+import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
 import { Snapshot } from '../../src/indexing/snapshot/snapshot.ts';
 import { Builder } from '../../src/threads/builder.ts';
 import { ThreadEnded } from '../../src/threads/calls.ts';
@@ -26,7 +27,7 @@ interface Setup {
 }
 
 /** A builder over a copy of the samples. */
-async function setUp(t: TestContext): Promise<Setup> {
+async function setUp(t: TestContext, repositories: readonly string[] = [], definition: Partial<IndexDefinition> = {}): Promise<Setup> {
   const folder = await mkdtemp(join(tmpdir(), 'regindexer-builder-'));
   await cp(SAMPLE_IMAGES, join(folder, 'images'), { recursive: true });
   const registry = `oci:${join(folder, 'images')}`;
@@ -35,8 +36,8 @@ async function setUp(t: TestContext): Promise<Setup> {
   const builder = new Builder(
     {
       stateDir, iconsDir: join(folder, 'icons'), iconsUri: 'icons/', cleanFilesAfter: 1000,
-      registries: [{ id: registry, concurrency: 4, timeout: 1000 }],
-      definitions: [defineIndex({ registry })],
+      registries: [{ id: registry, concurrency: 4, timeout: 1000, repositories }],
+      definitions: [defineIndex({ registry, ...definition })],
     },
     { onPublished: (index) => published.push(index), onRequests: () => undefined, onWarning: (message) => warnings.push(message), onExit: (error) => exits.push(error) },
   );
@@ -100,4 +101,11 @@ test('each request of the thread is told of to who wants to know', async (t) => 
   });
   await builder.rebuild(url, EVERYTHING);
   assert.deepEqual(told.map(({ method, url: asked, status }) => ({ method, asked, status })), [{ method: 'GET', asked: `${url}/v2/_catalog`, status: 200 }]);
+});
+
+test('it knows only repositories that the configuration takes', async (t) => {
+  const { builder, registry } = await setUp(t, ['apps/*'], { repositoryExclude: ['apps/clock'] });
+  assert.deepEqual((await builder.rebuild(registry, EVERYTHING)).repositories, 1);
+  const known = await Promise.all(['apps/hello', 'apps/clock', 'runtime/platform'].map((name) => builder.knowsRepository(name)));
+  assert.deepEqual(known, [true, false, false]);
 });

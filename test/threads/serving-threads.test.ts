@@ -35,7 +35,7 @@ async function setUp(t: TestContext, { count = 1, memoryLimit }: { count?: numbe
   const listen = () =>
     threads.listen({ host: '127.0.0.1', port }, {
       app: server.app, answer, snapshots, rebuilds: server.queue,
-      serve: { level: 'trace', trustProxy: false, defaultIndex: 'apps', indexes: [{ name: 'apps', fileName: 'apps-file', maxAge: 60 }], iconsDir: state.path('icons'), iconsUri: 'icons/', pulls: { layouts: [SAMPLE_IMAGES] } },
+      serve: { level: 'trace', trustProxy: false, defaultIndex: 'apps', indexes: [{ name: 'apps', fileName: 'apps-file', maxAge: 60 }], iconsDir: state.path('icons'), iconsUri: 'icons/', pulls: { layouts: [{ folder: SAMPLE_IMAGES, repositories: [] }] } },
     });
   const dispatcher = new Agent({ pipelining: 0 });
   t.after(async () => {

@@ -1,4 +1,5 @@
 /** Reads a registry through the OCI distribution API. */
+import { CoveredRepositories } from '../covered-repositories.ts';
 import { isDigest, type Digest } from '../digest.ts';
 import type { Descriptor, ImageConfig, Manifest } from '../manifest.ts';
 import { isRepositoryName, isTag } from '../reference.ts';
@@ -6,7 +7,6 @@ import { RegistryError } from '../registry-error.ts';
 import type { RegistrySource } from '../registry-source.ts';
 import { catalog } from './catalog.ts';
 import { config } from './config.ts';
-import { CoveredRepositories } from './covered-repositories.ts';
 import { manifest } from './manifest.ts';
 import { resolve } from './resolve.ts';
 import { tags } from './tags.ts';

@@ -1,8 +1,8 @@
 /** Reads for clients what a registry has: manifests and blobs as they come, lists a page at a time. */
+import { CoveredRepositories } from '../covered-repositories.ts';
 import { MAX_MANIFEST_BYTES } from '../limits.ts';
 import { RegistryError } from '../registry-error.ts';
 import { CATALOG } from './catalog.ts';
-import { CoveredRepositories } from './covered-repositories.ts';
 import type { HttpRegistryOptions } from './http-registry-source.ts';
 import { ofRepository } from './repository.ts';
 import type { Subject } from './transport/authenticator.ts';

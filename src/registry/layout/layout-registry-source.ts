@@ -1,5 +1,6 @@
 /** Reads the OCI image layouts in a folder as the repositories of a registry. */
 import { basename, resolve } from 'node:path';
+import { CoveredRepositories } from '../covered-repositories.ts';
 import type { Digest } from '../digest.ts';
 import type { Descriptor, ImageConfig, Manifest } from '../manifest.ts';
 import { isRepositoryName } from '../reference.ts';
@@ -11,6 +12,8 @@ import { findLayouts, INDEX_FILE, LAYOUT_FILE } from './find-layouts.ts';
 import { Layout, type StoredBlob, type StoredManifest } from './layout.ts';
 
 export interface LayoutRegistryOptions {
+  /** Names and globs of those to read; all unless given. */
+  readonly repositories?: readonly string[] | undefined;
   /** Told once of each folder that cannot be a repository. */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
@@ -24,16 +27,18 @@ export class LayoutRegistrySource implements RegistrySource {
   readonly requests = 0;
   readonly #folder: ContainedFolder;
   readonly #onWarning: (message: string) => void;
+  readonly #covered: CoveredRepositories;
   readonly #warned = new Set<string>();
 
-  constructor(folder: string, { onWarning = () => {} }: LayoutRegistryOptions = {}) {
+  constructor(folder: string, { repositories = [], onWarning = () => {} }: LayoutRegistryOptions = {}) {
     this.#folder = new ContainedFolder(resolve(folder));
     this.id = LAYOUTS + this.#folder.path;
+    this.#covered = new CoveredRepositories(repositories);
     this.#onWarning = onWarning;
   }
 
-  covers(): boolean {
-    return true;
+  covers(repository: string): boolean {
+    return this.#covered.has(repository);
   }
 
   async *repositories(signal?: AbortSignal): AsyncGenerator<readonly string[]> {
@@ -47,7 +52,7 @@ export class LayoutRegistrySource implements RegistrySource {
       if (isRepositoryName(name)) names.add(name);
       else this.#warn(resolve(this.#folder.path, path), 'cannot name a repository; rename it to lower-case letters, digits and single . _ - between them');
     }
-    yield [...names];
+    yield [...names].filter((name) => this.covers(name));
   }
 
   async tags(repository: string, signal?: AbortSignal): Promise<readonly string[]> {
@@ -87,7 +92,7 @@ export class LayoutRegistrySource implements RegistrySource {
   async #layout(repository: string, signal?: AbortSignal): Promise<Layout> {
     signal?.throwIfAborted();
     // The grammar of names leaves no way to climb out of the folder.
-    const paths = isRepositoryName(repository) ? [...(repository === basename(this.#folder.path) ? [''] : []), repository] : [];
+    const paths = isRepositoryName(repository) && this.covers(repository) ? [...(repository === basename(this.#folder.path) ? [''] : []), repository] : [];
     for (const path of paths) {
       const [layout, index] = await Promise.all([this.#folder.find(`${path}/${LAYOUT_FILE}`), this.#folder.find(`${path}/${INDEX_FILE}`)]);
       if (layout !== undefined && index !== undefined) return new Layout(this.#folder, path);

@@ -21,6 +21,15 @@ test('an image is read from tag to labels', async (t) => {
   assert.equal(source.requests, 0);
 });
 
+test('only what is named, or matched, is listed, read and served', async (t) => {
+  const folder = await temporaryFolder(t);
+  for (const name of ['apps/one', 'apps/two', 'other']) await writeLayout(join(folder, name), [{ tag: 'latest' }]);
+  const source = new LayoutRegistrySource(folder, { repositories: ['other', 'apps/t*', 'gone'] });
+  assert.deepEqual((await Array.fromAsync(source.repositories())).flat().toSorted(), ['apps/two', 'other']);
+  assert.deepEqual([source.covers('apps/one'), await source.tags('other')], [false, ['latest']]);
+  await assert.rejects(source.openManifest('apps/one', 'latest'), { code: 'not-found' });
+});
+
 test('what has no name, or one that is no tag, is latest', async (t) => {
   for (const tag of [undefined, 'app/org.example.App/x86_64/stable', '', '-x']) {
     const folder = await temporaryFolder(t);

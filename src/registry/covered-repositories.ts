@@ -1,6 +1,6 @@
 /** Which repositories of a registry are to be read. */
 import { Minimatch } from 'minimatch';
-import { isRepositoryName } from '../reference.ts';
+import { isRepositoryName } from './reference.ts';
 
 export class CoveredRepositories {
   /** Those that are named. */
