@@ -113,6 +113,7 @@ export class Indexer {
       source,
       catalog: this.#options.catalog,
       wanted: new Map(definitions.map((definition) => [definition.name, this.#wantedBy(definition)])),
+      expected: await this.#inheritedBy(definitions, scope),
       scope,
       concurrency: this.#options.concurrency(registry),
       onProgress: report,
@@ -266,20 +267,38 @@ export class Indexer {
 
   /**
    * Why the index must not be made from the catalog; `undefined` if it may. A catalog that has not read the registry in full yet,
-   * because it is new, was lost, or did not have to read these tags before, would make apps vanish that are still there.
+   * because it is new, was lost, or did not have to read this registry or these tags before, would make apps vanish that are still there.
    */
   async #missingKnowledge(definition: IndexDefinition, previous: SnapshotFooter | undefined): Promise<string | undefined> {
-    const { catalog, snapshotsDir } = this.#options;
+    const { catalog } = this.#options;
     if (!catalog.scanned(definition.registry).includes(takenBy(definition))) return 'what it takes has not been read in full yet';
-    if (previous === undefined || previous.catalog === catalog.id) return undefined;
-
     const failed = catalog.repositories(definition.registry).filter((repository) => repository.error !== undefined);
-    if (failed.length === 0) return undefined;
-    const snapshot = await Snapshot.open(snapshotPath(snapshotsDir, definition.name), 0);
+    if (previous === undefined || failed.length === 0) return undefined;
+    const inherited = new Set(await this.#inherited(definition, previous));
+    const lost = failed.find(({ name }) => inherited.has(name));
+    const since = previous.catalog === catalog.id ? 'what it is made from was configured anew' : 'the catalog that it was made from is gone';
+    return lost && `${since}, and ${lost.name} could not be read since: ${lost.error}`;
+  }
+
+  /** What {@link #inherited} tells of those indexes that are read in full. */
+  async #inheritedBy(definitions: readonly IndexDefinition[], { indexes }: RebuildScope): Promise<ReadonlySet<string>> {
+    const read = definitions.filter(({ name }) => indexes === 'all' || indexes.has(name));
+    const inherited = await Promise.all(read.map((definition) => this.#inherited(definition, this.#published.get(definition.name))));
+    return new Set(inherited.flat());
+  }
+
+  /**
+   * The repositories that an index takes and its snapshot shows from another catalog, another registry, or from when it took others:
+   * the catalog may not know of them that they were there.
+   */
+  async #inherited(definition: IndexDefinition, previous: SnapshotFooter | undefined): Promise<readonly string[]> {
+    const { catalog, snapshotsDir } = this.#options;
+    if (previous === undefined || (previous.catalog === catalog.id && previous.source === sourceOf(definition))) return [];
+    const path = snapshotPath(snapshotsDir, definition.name);
+    if (!existsSync(path)) return [];
+    const snapshot = await Snapshot.open(path, 0);
     try {
-      const shown = new Set((await snapshot.table()).repositories);
-      const lost = failed.find(({ name }) => shown.has(name));
-      return lost && `the catalog that it was made from is gone, and ${lost.name} could not be read since: ${lost.error}`;
+      return (await snapshot.table()).repositories.filter(this.#wantedBy(definition).repository);
     } finally {
       await snapshot.close();
     }
@@ -313,6 +332,7 @@ export class Indexer {
       index: definition.name,
       fingerprint,
       catalog: catalog.id,
+      source: sourceOf(definition),
       registry: definition.registryPublic,
       refFields: definition.flatpakAnnotations ? ['label', 'annotation'] : ['label'],
       repositories: shownRepositories(preferred, show, this.#icons),
@@ -396,6 +416,11 @@ async function appVersionsOf(path: string): Promise<AppVersions> {
   } finally {
     await snapshot.close();
   }
+}
+
+/** Where an index comes from, as its snapshot remembers it. */
+function sourceOf(definition: IndexDefinition): string {
+  return `${definition.registry} ${takenBy(definition)}`;
 }
 
 /** What a full scan for this index reads. */

@@ -22,6 +22,8 @@ export interface ScanOptions {
   /** What each index over this registry takes, by its name. */
   readonly wanted: ReadonlyMap<string, Wanted>;
   readonly scope: RebuildScope;
+  /** Repositories that the catalog may not know although they were there: if the registry does not list them, it is asked for each. None unless given. */
+  readonly expected?: ReadonlySet<string>;
   /** Repositories, and tags within each, that are read at once. */
   readonly concurrency: number;
   readonly onProgress?: (progress: ScanProgress) => void;
@@ -94,7 +96,11 @@ class Scan {
       for (const { name, error, missedScans } of this.#catalog.repositories(this.#source.id)) if (error === undefined && missedScans === 0) this.#sound.add(name);
       const read = (repository: string): Promise<void> => this.#repository(repository, (tag) => wantsTag(indexes, repository, tag), complete);
       await pMap(this.#listed(indexes, seen), read, mapOptions);
-      if (!this.#failures.some(isOfRegistry)) await pMap(this.#missed(indexes, seen), read, mapOptions);
+      if (!this.#failures.some(isOfRegistry)) {
+        const unlisted = new Set([...this.#missed(indexes, seen), ...this.#unread(seen)]);
+        this.#repositories.total += unlisted.size;
+        await pMap(unlisted, read, mapOptions);
+      }
     }
     if (complete) this.#forgetUnwanted(all);
 
@@ -140,9 +146,13 @@ class Scan {
       .repositories(registry)
       .map(({ name }) => name)
       .filter((name) => !seen.has(name) && indexes.some((wanted) => wanted.repository(name)));
-    const missed = this.#catalog.transaction(() => left.filter((name) => this.#catalog.recordMissed(registry, name) >= MISSED_SCANS_TO_BELIEVE));
-    this.#repositories.total += missed.length;
-    return missed;
+    return this.#catalog.transaction(() => left.filter((name) => this.#catalog.recordMissed(registry, name) >= MISSED_SCANS_TO_BELIEVE));
+  }
+
+  /** Those that were expected, are not listed, and could not be read yet: nothing is kept of them until a second list tells the same. */
+  #unread(seen: ReadonlySet<string>): string[] {
+    const read = new Set(this.#catalog.repositories(this.#source.id).flatMap(({ name, error }) => (error === undefined ? [name] : [])));
+    return [...(this.#options.expected ?? [])].filter((name) => !seen.has(name) && !read.has(name));
   }
 
   /** Repositories that no index takes any more are not kept up to date, and so not kept. */

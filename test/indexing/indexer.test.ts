@@ -5,10 +5,11 @@ import { suite, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { CatalogError } from '../../src/catalog/catalog-error.ts';
 import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
+import { EVERYTHING } from '../../src/indexing/rebuild.ts';
 import type { Representation, SnapshotFooter } from '../../src/indexing/snapshot/format.ts';
 import { Snapshot } from '../../src/indexing/snapshot/snapshot.ts';
 import type { Digest } from '../../src/registry/digest.ts';
-import type { MemoryRegistry } from '../sources/memory-registry.ts';
+import { MemoryRegistry } from '../sources/memory-registry.ts';
 import { pngUri } from './png.ts';
 import { named, TestState } from './test-state.ts';
 
@@ -373,6 +374,26 @@ suite('an index is made only from what was read in full', () => {
       assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'runtime', 'three', 'two']);
     });
 
+    test('a list that is cut short does not make an app vanish, and the registry is asked for it', async (t) => {
+      const { state, before } = await loseCatalog(t);
+      state.registry.unlist('two');
+      const { indexes, failures } = await state.rebuild();
+      assert.deepEqual([indexes[0]?.changed, failures], [false, []]);
+      assert.equal(await state.text(), before);
+    });
+
+    test('a list that is cut short, with what it leaves out failing, leaves the index as it was', async (t) => {
+      const { state, before } = await loseCatalog(t);
+      state.registry.unlist('two');
+      state.registry.fail({ method: 'tags', repository: 'two' });
+      state.registry.deleteRepository('runtime');
+      await state.rebuild();
+      assert.equal(await state.text(), before);
+      state.registry.heal();
+      await state.rebuild();
+      assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'two']);
+    });
+
     test('a repository that it never showed may fail', async (t) => {
       const { state } = await loseCatalog(t);
       state.registry.pushImage('denied', 'latest', named('denied'));
@@ -405,6 +426,39 @@ suite('an index is made only from what was read in full', () => {
       assert.equal(await state.outputText(output), text);
       assert.deepEqual(await readdir(state.path('icons'), { recursive: true }), icons);
     });
+  });
+});
+
+suite('an index that is configured anew', () => {
+  test('with another registry stays as it was until all that it shows could be read there', async (t) => {
+    const [first, second] = [new MemoryRegistry(), new MemoryRegistry({ id: 'http://other.example.org' })];
+    const state = await TestState.open(t, { registries: [first, second] });
+    fill(first);
+    fill(second);
+    second.deleteRepository('runtime');
+    await state.rebuild();
+    await state.reopen({ definitions: [{ registry: second.id }] });
+    second.fail({ repository: 'two' });
+    const { indexes } = await state.indexer.rebuild(second.id, EVERYTHING);
+    assert.deepEqual(indexes[0]?.warnings, ['it stays as it was: what it is made from was configured anew, and two could not be read since: http://other.example.org tags two: unavailable']);
+    assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'runtime', 'two']);
+    second.heal();
+    await state.indexer.rebuild(second.id, EVERYTHING);
+    assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'two']);
+  });
+
+  test('with other tags stays as it was until all that it shows and takes could be read', async (t) => {
+    const state = await TestState.open(t, { definitions: [{ tags: ['beta'] }] });
+    fill(state.registry);
+    await state.rebuild();
+    await state.reopen({ definitions: [{ tags: ['latest'] }] });
+    state.registry.fail({ repository: 'two' });
+    await state.rebuild();
+    assert.deepEqual((await state.json()).Results.map(({ Name, Lists }) => [Name, Lists[0]?.Tags]), [['one', ['beta']], ['two', ['beta']]]);
+    // What it takes no more is not waited for.
+    await state.reopen({ definitions: [{ tags: ['latest'], repositoryExclude: ['two'] }, { name: 'other' }] });
+    await state.rebuild();
+    assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'runtime']);
   });
 });
 
@@ -451,7 +505,6 @@ async function identityOf(file: string): Promise<readonly bigint[]> {
   return [ino, mtimeNs, size];
 }
 
-/** Changes the byte at `position`, counted from the end. */
 /** Changes the last byte of a body: what its length and its format say stays right. */
 async function overwriteBody(file: string, choose: (footer: SnapshotFooter) => Representation | undefined): Promise<void> {
   const snapshot = await Snapshot.open(file);
@@ -461,6 +514,7 @@ async function overwriteBody(file: string, choose: (footer: SnapshotFooter) => R
   await overwrite(file, body.offset + body.length - 1 - (await stat(file)).size);
 }
 
+/** Changes the byte at `position`, counted from the end. */
 async function overwrite(file: string, position: number): Promise<void> {
   const bytes = await readFile(file);
   bytes[bytes.length + position] = (bytes.at(position) ?? 0) ^ 0xff;

@@ -35,6 +35,8 @@ export interface SnapshotFooter {
   readonly fingerprint: string;
   /** The `id` of the catalog that it was made from: another one may not know (yet) all that the snapshot shows. */
   readonly catalog: string;
+  /** The registry that it was read from, and what was taken of it; of anything else the catalog may not know yet what the snapshot shows. */
+  readonly source: string;
   /** The `Registry` of the index. */
   readonly registry: string;
   /** When its content last changed: milliseconds since the epoch, in whole seconds. */

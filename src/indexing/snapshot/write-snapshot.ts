@@ -47,7 +47,7 @@ export interface ShownRepository {
 }
 
 /** What a snapshot is made from. */
-export interface SnapshotSource extends Pick<SnapshotFooter, 'index' | 'fingerprint' | 'catalog' | 'registry'> {
+export interface SnapshotSource extends Pick<SnapshotFooter, 'index' | 'fingerprint' | 'catalog' | 'source' | 'registry'> {
   /** Where Flatpak clients look for the ref: their questions are answered beforehand. */
   readonly refFields: readonly ('label' | 'annotation')[];
   /** In the order of the document; read once, so that not all images are in memory at the same time. */
@@ -100,7 +100,7 @@ class SnapshotWriter {
   }
 
   async write(): Promise<SnapshotFooter> {
-    const { index, fingerprint, catalog, registry, repositories, previous, now } = this.#source;
+    const { index, fingerprint, catalog, source, registry, repositories, previous, now } = this.#source;
     const builder = new ImageTableBuilder();
     const appList = new AppListBuilder(index);
     await this.#writeDocument(repositories, builder, appList);
@@ -132,6 +132,7 @@ class SnapshotWriter {
       index,
       fingerprint,
       catalog,
+      source,
       registry,
       modified: same ? previous.modified : Math.floor(now.getTime() / 1000) * 1000,
       icons: [...(await this.#source.icons())].toSorted(),
