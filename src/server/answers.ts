@@ -29,8 +29,11 @@ export interface Answer {
   readonly etag: string;
 }
 
-/** Works out an answer, off this thread; `'whole'` if it is all that the snapshot asked holds. */
-export type AnswerQuery = (question: Question) => Promise<Answer | 'whole'>;
+/**
+ * Works out an answer, off this thread; `'whole'` if it is all that the snapshot asked holds. The signal is aborted when nobody waits for it
+ * any more; then it rejects.
+ */
+export type AnswerQuery = (question: Question, signal?: AbortSignal) => Promise<Answer | 'whole'>;
 
 /** How many questions were answered by what was kept, and how many were not. */
 export interface QueryCounts {
@@ -53,11 +56,19 @@ export const MAX_WAITING_ANSWERS = 64;
 /** What keeping an answer takes beside its body and twice its key. */
 const OVERHEAD = 512;
 
+/** A question that is being worked out. */
+interface Waiting {
+  readonly answered: Promise<Answer | 'whole'>;
+  askers: number;
+  /** Ends the work. */
+  readonly unasked: AbortController;
+}
+
 export class Answers {
   readonly #answer: AnswerQuery;
   readonly #maxWaiting: number;
   readonly #kept: LRUCache<string, Answer | 'whole'>;
-  readonly #waiting = new Map<string, Promise<Answer | 'whole'>>();
+  readonly #waiting = new Map<string, Waiting>();
   readonly #counts: QueryCounts;
 
   constructor({ answer, maxBytes = MAX_ANSWER_BYTES, maxWaiting = MAX_WAITING_ANSWERS, counts = { hits: 0, misses: 0 } }: AnswersOptions) {
@@ -71,10 +82,10 @@ export class Answers {
   }
 
   /**
-   * The answer, at once if it is kept. Equal questions at the same time are worked out once.
-   * Rejects with TooBusy if too many others wait.
+   * The answer, at once if it is kept. Equal questions at the same time are worked out once, as long as somebody waits.
+   * Rejects with TooBusy if too many others wait, and with the signal's reason.
    */
-  readonly answer: AnswerQuery = async (question) => {
+  readonly answer: AnswerQuery = async (question, signal) => {
     const key = `${question.index} ${question.snapshot} ${question.encoding} ${question.view === undefined ? question.query.canonical : viewKey(question.view)}`;
     const kept = this.#kept.get(key);
     if (kept !== undefined) {
@@ -82,14 +93,42 @@ export class Answers {
       return kept;
     }
     this.#counts.misses++;
-    let waiting = this.#waiting.get(key);
-    if (waiting === undefined) {
-      if (this.#waiting.size >= this.#maxWaiting) throw new TooBusy();
-      waiting = this.#answer(question).finally(() => this.#waiting.delete(key));
-      this.#waiting.set(key, waiting);
-    }
-    const answered = await waiting;
+    const answered = await this.#wait(key, this.#waiting.get(key) ?? this.#begin(key, question), signal);
     if (question.keep && (answered === 'whole' || answered.snapshot === question.snapshot)) this.#kept.set(key, answered);
     return answered;
   };
+
+  #begin(key: string, question: Question): Waiting {
+    if (this.#waiting.size >= this.#maxWaiting) throw new TooBusy();
+    const unasked = new AbortController();
+    const waiting: Waiting = { answered: this.#answer(question, unasked.signal).finally(() => this.#end(key, waiting)), askers: 0, unasked };
+    // All who wait may have gone.
+    waiting.answered.catch(() => undefined);
+    this.#waiting.set(key, waiting);
+    return waiting;
+  }
+
+  async #wait(key: string, waiting: Waiting, signal: AbortSignal | undefined): Promise<Answer | 'whole'> {
+    waiting.askers++;
+    if (signal === undefined) return waiting.answered;
+    const gone = Promise.withResolvers<never>();
+    const leave = (): void => {
+      gone.reject(signal.reason);
+      if (--waiting.askers > 0) return;
+      // Who asks the same now begins anew.
+      this.#end(key, waiting);
+      waiting.unasked.abort(signal.reason);
+    };
+    signal.addEventListener('abort', leave, { once: true });
+    if (signal.aborted) leave();
+    try {
+      return await Promise.race([waiting.answered, gone.promise]);
+    } finally {
+      signal.removeEventListener('abort', leave);
+    }
+  }
+
+  #end(key: string, waiting: Waiting): void {
+    if (this.#waiting.get(key) === waiting) this.#waiting.delete(key);
+  }
 }

@@ -23,8 +23,8 @@ export class Querier {
     await this.#calls?.call('use', [snapshot.share()]).catch(unlessEnded);
   }
 
-  readonly answer: AnswerQuery = async ({ index, snapshot, query, encoding, view }) => {
-    const answer = await this.#started().call('answer', [index, snapshot, view ?? query, encoding]);
+  readonly answer: AnswerQuery = async ({ index, snapshot, query, encoding, view }, signal) => {
+    const answer = await this.#started().call('answer', [index, snapshot, view ?? query, encoding], signal);
     return answer === 'whole' ? answer : { ...answer, body: Buffer.from(answer.body) };
   };
 

@@ -30,12 +30,12 @@ const methods = {
   },
 
   /** `'whole'` if the answer is all that the snapshot with the etag `asked` holds. */
-  async answer(_signal: AbortSignal, index: string, asked: string, question: Query | AppView, encoding: Encoding): Promise<Moved<MovedAnswer> | 'whole'> {
+  async answer(signal: AbortSignal, index: string, asked: string, question: Query | AppView, encoding: Encoding): Promise<Moved<MovedAnswer> | 'whole'> {
     const snapshot = await snapshots.get(index);
     if (snapshot === undefined) throw new RangeError(`no index ${index}`);
     const answer = await snapshot.reading(async () => {
       if (!('conditions' in question)) return composeAnswer(Buffer.from(JSON.stringify(await viewApps(snapshot, question))), encoding);
-      const answered = await answerQuery(snapshot, question, encoding);
+      const answered = await answerQuery(snapshot, question, encoding, signal);
       return answered === 'whole' && snapshot.etag !== asked ? wholeOf(snapshot, encoding) : answered;
     });
     if (answer === 'whole') return answer;

@@ -119,8 +119,11 @@ class Answering {
       figures,
       rebuildEvents: rebuilds,
       indexes,
-      answer: async (question) => {
-        const answer = await calls.call('answer', [question]);
+      answer: async (question, signal) => {
+        const answer = await calls.call('answer', [question], signal).catch((error: unknown) => {
+          signal?.throwIfAborted();
+          throw error;
+        });
         if (answer === 'busy') throw new TooBusy();
         return answer === 'whole' ? answer : { ...answer, body: Buffer.from(answer.body.buffer, answer.body.byteOffset, answer.body.length) };
       },

@@ -182,9 +182,9 @@ export class ServingThreads {
   #methods(first: Serving): MainMethods {
     const serving = (): Serving => this.#serving ?? first;
     return {
-      answer: async (_signal, question) => {
+      answer: async (signal, question) => {
         try {
-          return await serving().answer(question);
+          return await serving().answer(question, signal);
         } catch (error) {
           if (error instanceof TooBusy) return 'busy';
           throw error;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import type { Question } from '../../src/server/answers.ts';
@@ -124,6 +125,57 @@ test('too many different questions are refused, while what is kept is still serv
   release();
   for (const { statusCode } of await Promise.all(waiting)) assert.equal(statusCode, 200);
   assert.equal((await get('/index/static?repository=apps/one-too-many')).statusCode, 200);
+  assert.deepEqual(server.log.filter(({ level }) => level >= 40), []);
+});
+
+test('a question that nobody waits for any more is given up', async () => {
+  const signals: AbortSignal[] = [];
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
+  const answers = new Answers({
+    maxWaiting: 1,
+    answer: async ({ snapshot, encoding }, signal) => {
+      assert.ok(signal);
+      signals.push(signal);
+      await held;
+      signal.throwIfAborted();
+      return { snapshot, encoding, body: Buffer.from('x'), etag: '"x"' };
+    },
+  });
+  const question: Question = { index: 'apps', snapshot: 's', query: { conditions: [], canonical: 'a' }, encoding: 'identity', keep: true };
+  const [first, second, third] = [new AbortController(), new AbortController(), new AbortController()];
+  const asked = [first, second].map(({ signal }) => answers.answer(question, signal));
+  first.abort(new Error('gone'));
+  await assert.rejects(asked[0] ?? Promise.resolve(), /gone/);
+  assert.equal(signals[0]?.aborted, false, 'another one waits');
+  second.abort(new Error('gone, too'));
+  await assert.rejects(asked[1] ?? Promise.resolve(), /gone, too/);
+  assert.equal(signals[0]?.aborted, true);
+  // It takes no place any more, and who asks the same gets an answer.
+  const again = answers.answer(question, third.signal);
+  release();
+  assert.ok((await again) !== 'whole');
+  assert.equal(signals.length, 2);
+});
+
+test('a client that goes away takes its question with it', async (t) => {
+  const state = await TestState.open(t);
+  state.registry.pushImage('apps/hello', 'latest', named('hello'));
+  const asked = Promise.withResolvers<AbortSignal>();
+  const server = await TestServer.create(t, state, {
+    answer: () => (_question, signal) =>
+      new Promise((_resolve, reject) => {
+        signal?.addEventListener('abort', () => reject(signal.reason as Error));
+        if (signal) asked.resolve(signal);
+      }),
+  });
+  await server.rebuild();
+  const url = await server.app.listen({ port: 0 });
+  const client = new AbortController();
+  const answer = fetch(`${url}/index/static?repository=apps/none`, { signal: client.signal });
+  const signal = await asked.promise;
+  client.abort();
+  await assert.rejects(answer, { name: 'AbortError' });
+  if (!signal.aborted) await once(signal, 'abort');
   assert.deepEqual(server.log.filter(({ level }) => level >= 40), []);
 });
 

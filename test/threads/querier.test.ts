@@ -118,3 +118,20 @@ test('a thread that dies while it takes a snapshot does not keep that from being
   assert.match(textOf(await querier.answer(ask('repository=apps/hello', snapshot))), /"name":"hello"/);
   assert.equal(exits.length, 1);
 });
+
+test('a long question lets others have their turns, and ends when nobody waits for it', async (t) => {
+  const { state, querier, publish } = await setUp(t);
+  // A value of its own for each image, too long to be kept apart from the document.
+  for (let image = 0; image < 400; image++) state.registry.pushImage(`apps/${image}`, 'latest', named(`${image}`, { long: 'x'.repeat(40_000) + image }));
+  const snapshot = await publish();
+  await querier.answer(ask('repository=apps/hello', snapshot));
+  const told: string[] = [];
+  const gone = new AbortController();
+  const long = querier.answer(ask('label:long:matches=*x*x*x9', snapshot)).then(() => told.push('long'));
+  const given = assert.rejects(querier.answer(ask('label:long:matches=*x*x*x8', snapshot), gone.signal), { name: 'AbortError' }).then(() => told.push('given up'));
+  await querier.answer(ask('repository=apps/clock', snapshot));
+  told.push('short');
+  gone.abort();
+  await Promise.all([long, given]);
+  assert.deepEqual(told, ['short', 'given up', 'long']);
+});

@@ -14,10 +14,10 @@ export interface Answer {
   readonly etag: string;
 }
 
-/** The answer to `query` in `encoding`, or as it is where that would not be smaller; `'whole'` if it is all that the index holds. */
-export async function answerQuery(snapshot: Snapshot, query: Query, encoding: Encoding): Promise<Answer | 'whole'> {
+/** The answer to `query` in `encoding`, or as it is where that would not be smaller; `'whole'` if it is all that the index holds. @throws the signal's reason once it is aborted */
+export async function answerQuery(snapshot: Snapshot, query: Query, encoding: Encoding, signal?: AbortSignal): Promise<Answer | 'whole'> {
   const table = await snapshot.table();
-  const images = await table.select(query, snapshot.readRange);
+  const images = await table.select(query, snapshot.readRange, signal);
   if (images.length === table.size) return 'whole';
 
   const parts = table.compose(snapshot.footer.registry, images);

@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto';
 import type { Pairs } from '../render-image.ts';
 import { globMatches } from './glob.ts';
+import { Turns } from './turns.ts';
 import type { Condition, Query } from './query.ts';
 
 /** Values of labels and annotations up to so many characters are kept; of longer ones only a hash. */
@@ -155,11 +156,12 @@ export class ImageTable {
     return [...combinations].toSorted(([a, { images: more }], [b, { images: fewer }]) => fewer - more || (a < b ? -1 : 1)).map(([, combination]) => combination);
   }
 
-  /** The images that fit `query`, by their place in the document. */
-  async select(query: Query, read: ReadRange): Promise<readonly number[]> {
+  /** The images that fit `query`, by their place in the document. @throws the signal's reason once it is aborted */
+  async select(query: Query, read: ReadRange, signal?: AbortSignal): Promise<readonly number[]> {
+    const turns = new Turns(signal);
     let images: readonly number[] = this.#columns.starts.map((_, image) => image);
     // What may have to read values looks only at what all others have left.
-    for (const condition of query.conditions.toSorted((a, b) => costOf(a) - costOf(b))) images = await this.#filter(images, condition, read);
+    for (const condition of query.conditions.toSorted((a, b) => costOf(a) - costOf(b))) images = await this.#filter(images, condition, read, turns);
     return images;
   }
 
@@ -197,7 +199,7 @@ export class ImageTable {
     return parts;
   }
 
-  async #filter(images: readonly number[], condition: Condition, read: ReadRange): Promise<readonly number[]> {
+  async #filter(images: readonly number[], condition: Condition, read: ReadRange, turns: Turns): Promise<readonly number[]> {
     const columns = this.#columns;
     const fits = fitting(condition);
     const among = (column: readonly number[], wanted: readonly boolean[]): readonly number[] => images.filter((image) => wanted[at(column, image)]);
@@ -212,11 +214,11 @@ export class ImageTable {
         return among(columns.tagSet, columns.tagSets.map((tags) => tags.some(fits)));
       case 'label':
       case 'annotation':
-        return this.#filterByPair(images, condition, read);
+        return this.#filterByPair(images, condition, read, turns);
     }
   }
 
-  async #filterByPair(images: readonly number[], condition: Condition, read: ReadRange): Promise<readonly number[]> {
+  async #filterByPair(images: readonly number[], condition: Condition, read: ReadRange, turns: Turns): Promise<readonly number[]> {
     const { keys, pairKeys, pairs, pairsFrom } = this.#columns;
     const key = keys.indexOf(`${condition.field}:${condition.key ?? ''}`);
     if (key === -1) return [];
@@ -233,7 +235,11 @@ export class ImageTable {
       let decision = decided.get(pair);
       if (decision === undefined) {
         const answer = fits(pair);
-        decision = typeof answer === 'boolean' ? answer : await answer;
+        if (typeof answer === 'boolean') decision = answer;
+        else {
+          decision = await answer;
+          await turns.next();
+        }
         decided.set(pair, decision);
       }
       if (decision) left.push(image);

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { AcceptEncoding } from '../accept-encoding.ts';
 import { Index } from '../answer-schemas.ts';
 import type { AnswerQuery } from '../answers.ts';
+import { askerGone } from '../asker-gone.ts';
 import type { Headers, PublishedIndex, Served, ServedDocument } from '../published-index.ts';
 import type { Query } from '../../indexing/query/query.ts';
 import type { Encoding } from '../../indexing/snapshot/encodings.ts';
@@ -39,7 +40,8 @@ export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answe
       if (keep) readyAnswers.keep(reply, 0);
       return sendServed(request, reply, best(document, preferences), override);
     }
-    return workOut(answer, index, asked, preferences, keep).then((served) => sendServed(request, reply, served, override));
+    const gone = askerGone(reply);
+    return workOut((question) => answer(question, gone), index, asked, preferences, keep).then((served) => sendServed(request, reply, served, override));
   };
 
   for (const [path, keep] of [['static', true], ['dynamic', false]] as const) {
