@@ -67,6 +67,8 @@ export class Service {
   readonly #schedule: Schedule;
   readonly #bus: Bus | undefined;
   readonly #begun = Promise.withResolvers<void>();
+  /** What the catalog knows is published. */
+  readonly #refreshed = Promise.withResolvers<void>();
   readonly #ending = new AbortController();
   #opened: Opened | undefined;
   /** Settles when all snapshots that were published are being served. */
@@ -92,7 +94,7 @@ export class Service {
       registries,
       logger,
       run: async (registry, scope, options_) => {
-        await this.#begun.promise;
+        await this.#refreshed.promise;
         this.#ending.signal.throwIfAborted();
         const result = await this.#builder.rebuild(registry, scope, options_);
         await this.#loading;
@@ -155,6 +157,7 @@ export class Service {
     await this.#builder.refresh(signal).catch((error: unknown) => {
       if (!signal.aborted) this.#options.logger.error({ err: error }, 'the indexes could not be made from the catalog');
     });
+    this.#refreshed.resolve();
     if (signal.aborted) return;
     const { id } = this.#queue.request({ reason, scope: { kind: 'everything' } });
     await this.#queue.finished(id);
@@ -168,6 +171,7 @@ export class Service {
     this.#ending.abort(new Error('the server is stopping'));
     // What waits for the begin is told that it will not come.
     this.#begun.resolve();
+    this.#refreshed.resolve();
     await this.#queue.close({ graceMs: GRACE });
     await this.#builder.close();
     await this.#loading;

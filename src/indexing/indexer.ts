@@ -176,9 +176,14 @@ export class Indexer {
     } finally {
       this.#scans--;
     }
-    // Another registry's scan may have written images to which no tag leads yet.
-    if (options.scope.indexes === 'all' && result.failures.length === 0 && this.#scans === 0) this.#options.catalog.prune();
+    if (options.scope.indexes === 'all' && result.failures.length === 0) await this.#alone(async () => this.#prune());
     return result;
+  }
+
+  /** Call it alone: what is being rendered may be what no tag leads to any more. */
+  #prune(): void {
+    // Another registry's scan may have written images to which no tag leads yet.
+    if (this.#scans === 0) this.#options.catalog.prune();
   }
 
   /** Writes the icons of an image while the registry is waited for; rendering then finds them there. */
@@ -312,7 +317,8 @@ export class Indexer {
 
     const show = (repository: string, digest: Digest): ShownImage | undefined => {
       const image = catalog.image(digest);
-      if (image === undefined) return undefined;
+      // Left out, it would be an app that vanishes.
+      if (image === undefined) throw new Error(`the catalog does not have ${repository}@${digest} any more`);
       const rendered = renderImage(image, {
         definition,
         readPng: (png) => catalog.png(png),

@@ -429,6 +429,18 @@ suite('an index is made only from what was read in full', () => {
   });
 });
 
+test('what is being rendered is not pruned', async (t) => {
+  const state = await TestState.open(t);
+  for (let image = 0; image < 50; image++) state.registry.pushImage(`app-${image}`, 'latest', named(`${image} before`));
+  await state.rebuild();
+  await state.reopen({ definitions: [{ requiredLabels: ['name'] }] });
+  for (let image = 0; image < 50; image++) state.registry.pushImage(`app-${image}`, 'latest', named(`${image} after`));
+  const images: number[] = [];
+  await Promise.all([state.refresh().then(([result]) => images.push(result?.images ?? 0)), state.rebuild()]);
+  assert.deepEqual(images, [50]);
+  assert.equal((await state.json()).Results.length, 50);
+});
+
 suite('an index that is configured anew', () => {
   test('with another registry stays as it was until all that it shows could be read there', async (t) => {
     const [first, second] = [new MemoryRegistry(), new MemoryRegistry({ id: 'http://other.example.org' })];
