@@ -29,50 +29,70 @@ export function snapshotsDir(stateDir: string): string {
   return join(stateDir, 'indexes');
 }
 
+export interface BuildEvents {
+  /** Told of what an administrator should know, such as a damaged catalog that was set aside. */
+  readonly onWarning: (message: string) => void;
+  /** A catalog that turned out to be damaged was set aside: all registries have to be read anew. The one whose rebuild found out is. */
+  readonly onCatalogLost?: () => void;
+}
+
+/** What goes with one catalog. */
+interface Parts {
+  readonly catalog: SqliteCatalog;
+  readonly indexer: Indexer;
+}
+
 export class Build {
   readonly #options: BuildOptions;
   readonly #onWarning: (message: string) => void;
   readonly #sources: ReadonlyMap<string, RegistrySource>;
-  #catalog: SqliteCatalog;
-  #indexer: Indexer;
+  readonly #onCatalogLost: () => void;
+  /** One for each catalog that there was. */
+  #parts: Promise<Parts>;
 
-  private constructor(options: BuildOptions, onWarning: (message: string) => void, sources: ReadonlyMap<string, RegistrySource>, catalog: SqliteCatalog, indexer: Indexer) {
+  private constructor(options: BuildOptions, { onWarning, onCatalogLost = () => {} }: BuildEvents, sources: ReadonlyMap<string, RegistrySource>, parts: Parts) {
     this.#options = options;
     this.#onWarning = onWarning;
+    this.#onCatalogLost = onCatalogLost;
     this.#sources = sources;
-    this.#catalog = catalog;
-    this.#indexer = indexer;
+    this.#parts = Promise.resolve(parts);
   }
 
-  /**
-   * Opens the state. The caller holds its lock.
-   * @param onWarning told of what an administrator should know, such as a damaged catalog that was set aside
-   */
-  static async open(options: BuildOptions, { onWarning }: { onWarning: (message: string) => void }): Promise<Build> {
+  /** Opens the state. The caller holds its lock. */
+  static async open(options: BuildOptions, events: BuildEvents): Promise<Build> {
     makeFolder(options.stateDir);
-    const sources = new Map(options.registries.map((registry) => [registry.id, createRegistrySource(registry, { onWarning })]));
-    const catalog = SqliteCatalog.open(catalogFile(options), { onWarning });
-    return new Build(options, onWarning, sources, catalog, await openIndexer(options, onWarning, sources, catalog));
+    const sources = new Map(options.registries.map((registry) => [registry.id, createRegistrySource(registry, events)]));
+    return new Build(options, events, sources, await openParts(options, events.onWarning, sources));
   }
 
   /** Brings every index up to date with what the catalog holds, without asking a registry. */
   async refresh(options: Pick<RebuildOptions, 'onPublished' | 'signal'> = {}): Promise<void> {
-    for (const registry of this.#sources.keys()) await this.#indexer.refresh(registry, options);
+    for (const registry of this.#sources.keys()) await (await this.#parts).indexer.refresh(registry, options);
   }
 
-  /** See {@link Indexer.rebuild}. A catalog that turns out to be damaged is set aside and made anew. */
+  /** See {@link Indexer.rebuild}. A catalog that turns out to be damaged is set aside, and the registry read anew. */
   async rebuild(registry: string, scope: RebuildScope, options: RebuildOptions = {}): Promise<RebuildResult> {
+    const parts = this.#parts;
     try {
-      return await this.#indexer.rebuild(registry, scope, options);
+      return await (await parts).indexer.rebuild(registry, scope, options);
     } catch (error) {
-      if (!(error instanceof CatalogError && error.code === 'corrupt')) throw error;
-      this.#onWarning(error.message);
-      this.#catalog.close();
-      SqliteCatalog.setAside(catalogFile(this.#options));
-      this.#catalog = SqliteCatalog.open(catalogFile(this.#options), { onWarning: this.#onWarning });
-      this.#indexer = await openIndexer(this.#options, this.#onWarning, this.#sources, this.#catalog);
-      return this.#indexer.rebuild(registry, { ...scope, indexes: 'all' }, options);
+      if (!(error instanceof CatalogError)) throw error;
+      // Another rebuild may have found out first.
+      if (this.#parts === parts) {
+        if (error.code !== 'corrupt') throw error;
+        this.#onWarning(error.message);
+        this.#parts = this.#replaceCatalog((await parts).catalog);
+      } else if (error.code !== 'corrupt' && error.code !== 'closed') throw error;
     }
+    return (await this.#parts).indexer.rebuild(registry, { ...scope, indexes: 'all' }, options);
+  }
+
+  async #replaceCatalog(damaged: SqliteCatalog): Promise<Parts> {
+    damaged.close();
+    SqliteCatalog.setAside(catalogFile(this.#options));
+    const parts = await openParts(this.#options, this.#onWarning, this.#sources);
+    this.#onCatalogLost();
+    return parts;
   }
 
   /** Says whether a repository that some index takes is in the catalog or its registry; yes if that cannot be asked. */
@@ -80,7 +100,7 @@ export class Build {
     for (const [id, source] of this.#sources) {
       const taken = source.covers(name) && this.#options.definitions.some((definition) => definition.registry === id && wantedBy(definition).repository(name));
       if (!taken) continue;
-      if (this.#catalog.tags(id, name).length > 0) return true;
+      if ((await this.#parts).catalog.tags(id, name).length > 0) return true;
       const known = await source.tags(name, signal).then(
         () => true,
         (error: unknown) => !isNotFound(error),
@@ -92,7 +112,7 @@ export class Build {
 
   async close(): Promise<void> {
     await Promise.all([...this.#sources.values()].map((source) => source.close()));
-    this.#catalog.close();
+    (await this.#parts).catalog.close();
   }
 }
 
@@ -100,9 +120,10 @@ function catalogFile({ stateDir }: BuildOptions): string {
   return join(stateDir, 'catalog.sqlite');
 }
 
-function openIndexer(options: BuildOptions, onWarning: (message: string) => void, sources: ReadonlyMap<string, RegistrySource>, catalog: SqliteCatalog): Promise<Indexer> {
+async function openParts(options: BuildOptions, onWarning: (message: string) => void, sources: ReadonlyMap<string, RegistrySource>): Promise<Parts> {
+  const catalog = SqliteCatalog.open(catalogFile(options), { onWarning });
   const concurrency = new Map(options.registries.map(({ id, concurrency: atOnce }) => [id, atOnce]));
-  return Indexer.open({
+  const indexer = await Indexer.open({
     sources,
     concurrency: (registry) => concurrency.get(registry) ?? 1,
     catalog,
@@ -113,4 +134,5 @@ function openIndexer(options: BuildOptions, onWarning: (message: string) => void
     cleanFilesAfter: options.cleanFilesAfter,
     onWarning,
   });
+  return { catalog, indexer };
 }

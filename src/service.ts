@@ -87,6 +87,9 @@ export class Service {
       onRequests: (counts) => options.figures.addRegistryRequests(counts),
       onRequest: logger.isLevelEnabled('debug') ? (request) => logger.debug({ ...request }, describeLogged(request)) : undefined,
       onWarning: (message) => logger.warn(message),
+      onCatalogLost: () => {
+        if (!this.#ending.signal.aborted) this.#queue.request({ reason: 'the catalog was damaged', scope: { kind: 'everything' } });
+      },
       onExit: (error) => logger.error({ err: error }, 'the build thread ended; the next rebuild starts another'),
     });
     const registries = new Map([...config.registries.keys()].map((id) => [id, config.indexes.filter(({ registry }) => registry === id).map(({ name }) => name)]));

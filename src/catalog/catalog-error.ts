@@ -4,9 +4,10 @@
  * - `corrupt`: the file is damaged; it has to be set aside and made anew;
  * - `full`: the disk is full;
  * - `read-only`: the file or its folder may not be written;
+ * - `closed`: it was closed, perhaps to be set aside;
  * - `unavailable`: anything else that the system refuses, such as a missing folder, a faulty disk or a file that another program holds.
  */
-export type CatalogErrorCode = 'corrupt' | 'full' | 'read-only' | 'unavailable';
+export type CatalogErrorCode = 'corrupt' | 'full' | 'read-only' | 'closed' | 'unavailable';
 
 /** Thrown by the catalog and the state lock; its message names the file, says what went wrong and what to do. */
 export class CatalogError extends Error {
@@ -64,5 +65,6 @@ const MESSAGES: Readonly<Record<CatalogErrorCode, (file: string, reason: string)
   corrupt: (file, reason) => `${file} is damaged (${reason}): it has to be set aside and made anew`,
   full: (file) => `${file} could not be written, the disk is full: free some space; what it held before is kept`,
   'read-only': (file, reason) => `${file} may not be written (${reason}): make it and its folder writable for this user, or set state_dir to another folder`,
+  closed: (file) => `${file} was closed`,
   unavailable: (file, reason) => `${file} cannot be used (${reason}): see that its folder exists, that its disk is sound, and that no other program holds it`,
 };

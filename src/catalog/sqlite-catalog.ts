@@ -24,6 +24,7 @@ export class SqliteCatalog implements Catalog {
   readonly #file: string;
   readonly #database: DatabaseSync;
   readonly #statements: Statements;
+  #closed = false;
   /** Transactions under way, one in the other. */
   #depth = 0;
   /** Images that were written and not read since; those that were written first make room. */
@@ -225,6 +226,7 @@ export class SqliteCatalog implements Catalog {
   }
 
   close(): void {
+    this.#closed = true;
     this.#guard(() => {
       this.#database.close();
     });
@@ -260,6 +262,7 @@ export class SqliteCatalog implements Catalog {
     try {
       return work();
     } catch (error) {
+      if (this.#closed) throw new CatalogError('closed', `${this.#file} was closed`, { cause: error });
       throw CatalogError.fromSqlite(error, this.#file);
     }
   }

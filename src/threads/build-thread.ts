@@ -17,6 +17,8 @@ export type BuildEvent =
   | { readonly type: 'requests'; readonly counts: readonly RequestCount[] }
   /** Each of them, where it was asked for. */
   | { readonly type: 'request'; readonly request: LoggedRequest }
+  /** All registries have to be read anew. */
+  | { readonly type: 'catalogLost' }
   | { readonly type: 'warning'; readonly message: string };
 
 /** Progress is told at most this often, in milliseconds. */
@@ -79,7 +81,7 @@ function stepBack(): void {
 
 function opened(): Promise<Build> {
   if (options === undefined) throw new Error('the build thread has not been configured');
-  build ??= Build.open(options, { onWarning: (message) => send({ type: 'warning', message }) }).catch((error: unknown) => {
+  build ??= Build.open(options, { onWarning: (message) => send({ type: 'warning', message }), onCatalogLost: () => send({ type: 'catalogLost' }) }).catch((error: unknown) => {
     build = undefined;
     throw error;
   });

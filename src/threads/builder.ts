@@ -15,6 +15,8 @@ export interface BuilderEvents {
   /** Told of each request to a registry; the thread sends none of this if absent. */
   readonly onRequest?: ((request: LoggedRequest) => void) | undefined;
   onWarning(message: string): void;
+  /** The catalog was damaged: all registries have to be read anew. */
+  onCatalogLost(): void;
   /** The thread ended without having been asked to; the next call starts another. */
   onExit(error: Error): void;
 }
@@ -89,6 +91,9 @@ export class Builder {
         break;
       case 'request':
         this.#events.onRequest?.(event.request);
+        break;
+      case 'catalogLost':
+        this.#events.onCatalogLost();
         break;
       case 'warning':
         this.#events.onWarning(event.message);

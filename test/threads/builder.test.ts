@@ -39,7 +39,7 @@ async function setUp(t: TestContext, repositories: readonly string[] = [], defin
       registries: [{ id: registry, concurrency: 4, timeout: 1000, repositories }],
       definitions: [defineIndex({ registry, ...definition })],
     },
-    { onPublished: (index) => published.push(index), onRequests: () => undefined, onWarning: (message) => warnings.push(message), onExit: (error) => exits.push(error) },
+    { onPublished: (index) => published.push(index), onRequests: () => undefined, onWarning: (message) => warnings.push(message), onCatalogLost: () => undefined, onExit: (error) => exits.push(error) },
   );
   t.after(async () => {
     await builder.close();
@@ -93,7 +93,7 @@ test('each request of the thread is told of to who wants to know', async (t) => 
       registries: [{ id: url, concurrency: 4, timeout: 1000 }],
       definitions: [defineIndex({ registry: url })],
     },
-    { onPublished: () => undefined, onRequests: () => undefined, onRequest: (request) => told.push(request), onWarning: () => undefined, onExit: () => undefined },
+    { onPublished: () => undefined, onRequests: () => undefined, onRequest: (request) => told.push(request), onWarning: () => undefined, onCatalogLost: () => undefined, onExit: () => undefined },
   );
   t.after(async () => {
     await builder.close();
