@@ -14,7 +14,7 @@ import { GRACE, Service, type ServiceOptions } from './service.ts';
 import { ServingThreads } from './threads/serving-threads.ts';
 
 export interface App {
-  /** Where it listens. */
+  /** Where clients reach it: `server.base_url`, or where it listens. */
   readonly url: string;
   readonly indexes: ReadonlyMap<string, PublishedIndex>;
   /** Resolves when the rebuild at the start has ended, well or not. */
@@ -182,6 +182,7 @@ class RunningApp implements App {
     this.#watch?.[Symbol.dispose]();
     const { tls } = this.#service.config.server;
     const { logger } = this.#parts;
+    const onFault = (error: unknown): void => logger.error(`the certificate has changed and cannot be used, and the one before stays in use: ${messageOf(error)}`);
     this.#watch =
       tls &&
       new KeyPairWatch(tls, {
@@ -189,8 +190,8 @@ class RunningApp implements App {
           void this.#inTurn(async () => {
             await this.#secure(pair);
             logger.info('the certificate has changed, and the new one is in use');
-          }),
-        onFault: (error) => logger.error(`the certificate has changed and cannot be used, and the one before stays in use: ${messageOf(error)}`),
+          }).catch(onFault),
+        onFault,
       });
   }
 
@@ -199,12 +200,13 @@ class RunningApp implements App {
     await this.#parts.threads.secure(pair);
   }
 
-  /** One change after the other; none when it stops. */
+  /** One change after the other, also where one fails; none when it stops. */
   #inTurn(change: () => Promise<void>): Promise<void> {
-    this.#changing = this.#changing.then(async () => {
+    const changed = this.#changing.then(async () => {
       if (!this.#closing.signal.aborted) await change();
     });
-    return this.#changing;
+    this.#changing = changed.catch(() => undefined);
+    return changed;
   }
 }
 

@@ -22,9 +22,9 @@ export class Figures extends ThreadFigures {
     collectDefaultMetrics({ register: this.#process });
   }
 
-  /** Counts the rebuilds of `rebuilds` from now on. */
-  follow(rebuilds: RebuildEvents): void {
-    this.#rebuilds.follow(rebuilds);
+  /** Counts the rebuilds of `rebuilds`, which are of `registries`, from now on. */
+  follow(rebuilds: RebuildEvents, registries: ReadonlySet<string>): void {
+    this.#rebuilds.follow(rebuilds, registries);
   }
 
   /** All but what a server tells by itself, in the format of Prometheus. */
@@ -41,9 +41,14 @@ class RebuildFigures {
   readonly #failed = new Gauge({ name: 'regindexer_failed_repositories', help: 'Repositories that the last rebuild could not read.', labelNames: ['registry'], registers: this.#registers });
   readonly #last = new Gauge({ name: 'regindexer_last_successful_rebuild_timestamp_seconds', help: 'When the last rebuild without a failure ended.', labelNames: ['registry'], registers: this.#registers });
 
-  follow(rebuilds: RebuildEvents): void {
+  /** Of the last. */
+  #registries: ReadonlySet<string> = new Set();
+
+  follow(rebuilds: RebuildEvents, registries: ReadonlySet<string>): void {
     // Of registries that are not read any more, nothing is known; the others are read anew.
     this.#failed.reset();
+    for (const registry of this.#registries) if (!registries.has(registry)) this.#last.remove({ registry });
+    this.#registries = registries;
     rebuilds.on('finished', ({ registry = '', state, startedAt, finishedAt = 0, result }) => {
       this.#ended.inc({ registry, result: state === 'done' ? 'success' : 'failure' });
       if (startedAt !== undefined) this.#duration.observe({ registry }, (finishedAt - startedAt) / 1000);

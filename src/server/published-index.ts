@@ -8,6 +8,7 @@ import { ENCODINGS } from '../indexing/snapshot/encodings.ts';
 import type { StoredDocument } from '../indexing/snapshot/format.ts';
 import type { Snapshot } from '../indexing/snapshot/snapshot.ts';
 import { NOT_SNIFFED } from './plugins/security-headers.ts';
+import { NotFound } from './server-error.ts';
 
 /** Characters of query strings that are remembered, and how many of them: a few are asked again and again. */
 const MAX_SPELLED = 1024 * 1024;
@@ -43,6 +44,13 @@ export interface AskedFor {
   readonly query: Query;
   /** Its document, if the snapshot keeps one. */
   readonly document: ServedDocument | undefined;
+}
+
+/** @throws NotFound if there is no such index. */
+export function indexNamed(indexes: ReadonlyMap<string, PublishedIndex>, name: string): PublishedIndex {
+  const index = indexes.get(name);
+  if (index === undefined) throw new NotFound(`There is no index "${name}" here. There is ${[...indexes.keys()].join(', ')}.`);
+  return index;
 }
 
 export class PublishedIndex {

@@ -131,7 +131,7 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
       nameRequests(scope);
       openapiRoutes(scope);
       if (rebuildEvents !== undefined) {
-        all.follow(rebuildEvents);
+        all.follow(rebuildEvents, new Set([...indexes.keys()].flatMap((name) => options.status.registryOf(name) ?? [])));
         metricsRoutes(scope, { version, figures: all, otherThreads, indexes, bus });
       }
       await scope.register(async (own) => reindexRoutes(own, options.reindex));

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { Stopping } from '../server/server-error.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import { combineRebuilds } from './combine-rebuilds.ts';
 import { failureOf, scopeToRetry } from './failed-rebuild.ts';
@@ -97,10 +98,10 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
   /**
    * Asks for a rebuild. Gives the one that will do it, which others may have asked for too; one over several registries if it
    * concerns several.
-   * @throws RangeError for a registry or an index that is not configured, and Error after {@link close}.
+   * @throws RangeError for a registry or an index that is not configured, and Stopping after {@link close}.
    */
   request({ reason, scope }: { readonly reason: string; readonly scope: RebuildRequest | readonly RebuildRequest[] }): Rebuild {
-    if (this.#closing.signal.aborted) throw new Error('no rebuild can be asked for any more: the server is stopping');
+    if (this.#closing.signal.aborted) throw new Stopping();
     const scopes = new Map<string, RebuildScope[]>();
     for (const request of [scope].flat()) {
       for (const [registry, asked] of scopesOf(request, this.#options.registries)) {
@@ -197,8 +198,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     if (retry !== undefined && covers(next.scope, retry.rebuild.scope)) {
       clearTimeout(retry.timer);
       lane.retry = undefined;
-      this.#rebuilds.delete(retry.rebuild.id);
-      this.#ends.delete(retry.rebuild.id);
+      this.#endsWith(retry.rebuild, next);
     }
     lane.next = undefined;
     lane.ended = this.#run(lane, next);
@@ -265,9 +265,16 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
 
   /** `next`, doing the work of `rebuild` as well. */
   #absorbed(rebuild: RegistryRebuild, next: RegistryRebuild): RegistryRebuild {
+    this.#endsWith(rebuild, next);
+    return this.#widened(next, rebuild.scope, rebuild.reasons[0] ?? '');
+  }
+
+  /** Forgets `rebuild`, whose work `other` does: who waits for its end waits for that one's. */
+  #endsWith(rebuild: RegistryRebuild, other: RegistryRebuild): void {
+    const waiting = this.#ends.get(rebuild.id);
     this.#rebuilds.delete(rebuild.id);
     this.#ends.delete(rebuild.id);
-    return this.#widened(next, rebuild.scope, rebuild.reasons[0] ?? '');
+    if (waiting !== undefined) void this.#ends.get(other.id)?.promise.then(waiting.resolve);
   }
 
   #keep(rebuild: RegistryRebuild): RegistryRebuild {

@@ -319,6 +319,17 @@ suite('the page', needs('chromium'), () => {
     assert.doesNotMatch(policy, /unsafe/);
   });
 
+  test('the page has one weak entity tag in all encodings', async () => {
+    const answers = await Promise.all(['identity', 'gzip', 'br'].map(async (encoding) => {
+      const { headers, body } = await request(server.url, { headers: { 'accept-encoding': encoding } });
+      await body.dump();
+      return [headers.etag, headers.vary, headers['content-encoding'] ?? 'identity'];
+    }));
+    const [[etag] = []] = answers;
+    assert.match(String(etag), /^W\/"[\w-]{43}"$/);
+    assert.deepEqual(answers, ['identity', 'gzip', 'br'].map((encoding) => [etag, 'accept-encoding', encoding]));
+  });
+
   test('the files have entity tags, and are small', async () => {
     for (const path of ['/', '/page/main.js', '/api/apps', '/api/apps/org.example.Editor', '/apps.flatpakrepo']) {
       const { etag } = await get(server.url + path);

@@ -89,6 +89,9 @@ test('one connection after the other, as clients use them', async (t) => {
       assert.equal(answer.statusCode, 400, 'HTTP/1.1 has a Host');
       assert.match(answer.body.toString(), /"statusCode":400.*needs the header Host/);
       await connection.closed();
+      using ambiguous = RawConnection.open(port);
+      ambiguous.send(`GET ${path} HTTP/1.1\nHost: a\nHost: b\n\n`);
+      assert.equal((await ambiguous.answer()).statusCode, 400, 'and only one');
     }
   });
 

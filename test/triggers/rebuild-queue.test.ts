@@ -202,6 +202,19 @@ test('a failed rebuild is tried again after growing pauses until it succeeds', a
   assert.ok((queue.recent()[0]?.dueAt ?? 0) - Date.now() <= 1_000, 'the pauses begin anew');
 });
 
+test('who waits for another attempt is told when something that does its work as well has ended', async (t) => {
+  const { queue, nextRun } = startQueue(t);
+  const { id } = queue.request({ reason: 'test', scope: INDEX_STABLE });
+  (await nextRun()).fail(new Error('no connection'));
+  await queue.finished(id);
+  const retry = queue.recent()[0]?.id ?? '';
+  const finished = queue.finished(retry);
+  const wider = queue.request({ reason: 'test', scope: { kind: 'registry', registry: 'one' } });
+  (await nextRun()).succeed();
+  assert.deepEqual([(await finished).id, (await finished).state], [wider.id, 'done']);
+  assert.notEqual(retry, wider.id);
+});
+
 test('only what failed is tried again', async (t) => {
   const { queue, nextRun } = startQueue(t);
   const { id } = queue.request({ reason: 'test', scope: { kind: 'registry', registry: 'one' } });
@@ -325,7 +338,7 @@ test('closing aborts what runs and starts nothing more', async (t) => {
   await queue.close({ graceMs: 10_000 });
   assert.deepEqual(queue.recent().map(({ id, state }) => [id, state]), [[queued.id, 'failed'], [running.id, 'failed']]);
   assert.equal((await queue.finished(running.id)).error, 'the server is stopping');
-  assert.throws(() => queue.request({ reason: 'test', scope: INDEX_STABLE }), /stopping/);
+  assert.throws(() => queue.request({ reason: 'test', scope: INDEX_STABLE }), { statusCode: 503, message: /stopping/ });
   assert.deepEqual(lines.map(({ level }) => level), [30]);
 });
 

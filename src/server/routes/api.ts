@@ -9,7 +9,7 @@ import { isAppId } from '../../indexing/appdata/flatpak-image.ts';
 import type { AcceptEncoding } from '../accept-encoding.ts';
 import type { AppViews } from '../app-views.ts';
 import { IMMUTABLE } from '../cache-control.ts';
-import type { PublishedIndex } from '../published-index.ts';
+import { indexNamed, type PublishedIndex } from '../published-index.ts';
 import { isFresh } from '../entity-tag.ts';
 import { sendServed } from '../send.ts';
 import { NotBuiltYet, NotFound } from '../server-error.ts';
@@ -76,11 +76,6 @@ type Asked = Static<typeof Parameters>;
 const IconParameters = Type.Object({ ...Parameters.properties, version: Type.Optional(Type.String({ description: 'As the list has it: the answer may then be kept for ever.' })) }, { additionalProperties: false });
 
 export function apiRoutes(app: FastifyInstance, { indexes, defaultIndex, views, acceptEncoding }: ApiRoutesOptions): void {
-  const indexNamed = (name: string): PublishedIndex => {
-    const index = indexes.get(name);
-    if (index === undefined) throw new NotFound(`There is no index "${name}" here. There is ${[...indexes.keys()].join(', ')}.`);
-    return index;
-  };
   const preferences = (request: FastifyRequest) => acceptEncoding.preferences(request.headers['accept-encoding']);
 
   app.route<{ Querystring: Asked }>({
@@ -88,7 +83,7 @@ export function apiRoutes(app: FastifyInstance, { indexes, defaultIndex, views, 
     url: '/api/apps',
     schema: { summary: 'The apps of an index', querystring: Parameters, response: { 200: AppList } },
     handler: (request, reply) => {
-      const index = indexNamed(request.query.index ?? defaultIndex);
+      const index = indexNamed(indexes, request.query.index ?? defaultIndex);
       const apps = index.apps();
       if (apps === undefined) throw new NotBuiltYet(index.name);
       return sendServed(request, reply, best(apps, preferences(request)));
@@ -99,7 +94,7 @@ export function apiRoutes(app: FastifyInstance, { indexes, defaultIndex, views, 
     '/api/apps/:id/icon',
     { schema: { summary: 'The icon of an app whose index holds it, as a PNG', params: Type.Object({ id: Text }), querystring: IconParameters, produces: ['image/png'] } },
     async (request, reply) => {
-      const index = indexNamed(request.query.index ?? defaultIndex);
+      const index = indexNamed(indexes, request.query.index ?? defaultIndex);
       const { id } = request.params;
       const details = isAppId(id) ? ((await views.read(index, { app: id })) as AppDetails | null) : null;
       if (details === null || !isPngUri(details.icon)) throw new NotFound(`The index "${index.name}" holds no icon of an app "${id}".`);
@@ -116,7 +111,7 @@ export function apiRoutes(app: FastifyInstance, { indexes, defaultIndex, views, 
     url: '/api/apps/:id',
     schema: { summary: 'All about one app', params: Type.Object({ id: Text }), querystring: Parameters, response: { 200: App } },
     handler: async (request, reply) => {
-      const index = indexNamed(request.query.index ?? defaultIndex);
+      const index = indexNamed(indexes, request.query.index ?? defaultIndex);
       const { id } = request.params;
       const [encoding = 'identity'] = preferences(request);
       const served = isAppId(id) ? await views.served(index, { app: id }, encoding) : undefined;

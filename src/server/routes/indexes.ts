@@ -5,6 +5,7 @@ import { Index } from '../answer-schemas.ts';
 import type { AnswerQuery } from '../answers.ts';
 import { askerGone } from '../asker-gone.ts';
 import type { Headers, PublishedIndex, Served, ServedDocument } from '../published-index.ts';
+import { indexNamed } from '../published-index.ts';
 import type { Query } from '../../indexing/query/query.ts';
 import type { Encoding } from '../../indexing/snapshot/encodings.ts';
 import type { ReadyAnswers } from '../plugins/ready-answers.ts';
@@ -24,11 +25,6 @@ const NOT_KEPT: Headers = { 'cache-control': 'no-store' };
 export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answer, acceptEncoding, readyAnswers }: IndexRoutesOptions): void {
   const byFile = new Map([...indexes.values()].map((index) => [`${index.fileName}.json`, index]));
 
-  const indexNamed = (name: string): PublishedIndex => {
-    const index = indexes.get(name);
-    if (index === undefined) throw new NotFound(`There is no index "${name}" here. There is ${[...indexes.keys()].join(', ')}.`);
-    return index;
-  };
 
   const query = (index: PublishedIndex, request: FastifyRequest, reply: FastifyReply, keep: boolean) => {
     const { url = '' } = request.raw;
@@ -45,8 +41,8 @@ export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answe
   };
 
   for (const [path, keep] of [['static', true], ['dynamic', false]] as const) {
-    getOrHead(app, `/index/${path}`, 'The default index, queried', (request, reply) => query(indexNamed(defaultIndex), request, reply, keep));
-    getOrHead(app, `/:index/index/${path}`, 'An index, queried', (request, reply) => query(indexNamed(param(request, 'index')), request, reply, keep));
+    getOrHead(app, `/index/${path}`, 'The default index, queried', (request, reply) => query(indexNamed(indexes, defaultIndex), request, reply, keep));
+    getOrHead(app, `/:index/index/${path}`, 'An index, queried', (request, reply) => query(indexNamed(indexes, param(request, 'index')), request, reply, keep));
   }
 
   getOrHead(app, '/index/:file', 'A whole index', (request, reply) => {

@@ -43,8 +43,9 @@ export async function pageRoutes(scope: FastifyInstance, { indexes, defaultIndex
     const page = pageNumber(request.query.page);
     const list = published?.snapshot === undefined ? undefined : ((await views.read(published, { page })) as AppListPage);
     const html = fill(template, publication, shown, list, page);
+    // Weak, for it is compressed on its way.
     const etag = entityTagOf(html);
-    reply.headers({ etag, 'cache-control': 'no-cache' });
+    reply.headers({ etag: `W/${etag}`, 'cache-control': 'no-cache', vary: 'accept-encoding' });
     if (isFresh(request.headers, etag)) return reply.code(304).send();
     return reply.type('text/html; charset=utf-8').send(html);
   });

@@ -5,7 +5,7 @@ import type { RebuildQueueEvents } from '../../triggers/rebuild-queue.ts';
 import { isLive, type Rebuild } from '../../triggers/rebuild.ts';
 import { letWait } from '../let-wait.ts';
 import { rebuildView } from '../rebuild-view.ts';
-import { TooBusy } from '../server-error.ts';
+import { TooManyStreams } from '../server-error.ts';
 
 /** Streams at the same time; more are refused. */
 const MAX_STREAMS = 200;
@@ -52,9 +52,9 @@ export function rebuildEventRoutes(app: FastifyInstance, queue: RebuildEvents): 
   });
 
   app.get('/api/events', { schema: { summary: 'Rebuilds as they happen, as server-sent events', produces: ['text/event-stream'] } }, (request, reply) => {
+    if (streams.size >= MAX_STREAMS) throw new TooManyStreams();
     const now = `retry: ${RETRY}\n\n${queue.recent().filter(isLive).map(eventText).join('')}`;
     reply.headers({ 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
-    if (streams.size >= MAX_STREAMS) throw new TooBusy();
     letWait(request);
     const stream = new PassThrough();
     streams.add(stream);

@@ -1,6 +1,6 @@
 /** Counts the requests of this thread by registry and by the status of the answer, as undici tells of them. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { ANSWERED, FAILED, originOf, type Published } from './published-requests.ts';
+import { ANSWERED, FAILED, targetOf, type Published } from './published-requests.ts';
 
 export interface RequestCount {
   /** The `id` of a registry, or `other` for what it leads to: token servers and stores of blobs. */
@@ -14,6 +14,7 @@ const OTHER = 'other';
 
 export class RequestCounts implements Disposable {
   readonly #registries = new Map<string, string>();
+  readonly #answered = new WeakSet<Published['request']>();
   #counts = new Map<string, RequestCount>();
 
   /** @param registries the ids of registries; those that are no URLs are never asked over HTTP */
@@ -42,13 +43,18 @@ export class RequestCounts implements Disposable {
 
   readonly #onAnswer = (message: unknown): void => {
     const { request, response } = message as Published;
+    this.#answered.add(request);
     this.#count(request, String(response?.statusCode ?? 'error'));
   };
 
-  readonly #onError = (message: unknown): void => this.#count((message as Published).request, 'error');
+  readonly #onError = (message: unknown): void => {
+    const { request } = message as Published;
+    // One whose answer broke off, or was given up, has been counted.
+    if (!this.#answered.has(request)) this.#count(request, 'error');
+  };
 
   #count(request: Published['request'], status: string): void {
-    const registry = this.#registries.get(originOf(request)) ?? OTHER;
+    const registry = this.#registries.get(targetOf(request).origin) ?? OTHER;
     const key = `${registry} ${status}`;
     this.#counts.set(key, { registry, status, count: (this.#counts.get(key)?.count ?? 0) + 1 });
   }

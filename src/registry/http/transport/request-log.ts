@@ -1,6 +1,6 @@
 /** Tells of each request of this thread when its answer begins or it fails, as undici tells of them. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { ANSWERED, CREATED, FAILED, originOf, type Published } from './published-requests.ts';
+import { ANSWERED, CREATED, FAILED, targetOf, type Published } from './published-requests.ts';
 
 /** A request to a registry, or to what it leads to: token servers and stores of blobs. */
 export interface LoggedRequest {
@@ -28,8 +28,9 @@ export function logRequests(onRequest: (request: LoggedRequest) => void): Dispos
     // It was made before anybody listened, or its answer broke off after it had been told of.
     if (start === undefined) return;
     created.delete(request);
-    const { method = 'GET', path = '' } = request;
-    const url = originOf(request) + path.split('?', 1)[0];
+    const { method = 'GET' } = request;
+    const { origin, path } = targetOf(request);
+    const url = origin + path.split('?', 1)[0];
     onRequest({
       method,
       url,

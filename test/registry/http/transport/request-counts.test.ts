@@ -17,3 +17,13 @@ test('requests are counted by registry and status, those that lead elsewhere apa
   ]);
   assert.deepEqual(counts.take(), []);
 });
+
+test('an answer that is given up half-way is counted once', async (t) => {
+  const registry = await playRegistry(t, (_request, response) => void response.writeHead(200, { 'content-length': 100 }).write('half'));
+  using counts = new RequestCounts([registry.url]);
+  const gone = new AbortController();
+  const { body } = await request(registry.url, { signal: gone.signal });
+  gone.abort();
+  await assert.rejects(body.text(), { name: 'AbortError' });
+  assert.deepEqual(counts.take(), [{ registry: registry.url, status: '200', count: 1 }]);
+});

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { request } from 'undici';
+import { Client, request } from 'undici';
+import { RequestCounts } from '../../../../src/registry/http/transport/request-counts.ts';
 import { describeLogged, type LoggedRequest, logRequests } from '../../../../src/registry/http/transport/request-log.ts';
 import { playRegistry } from '../play-registry.ts';
 
@@ -19,4 +20,16 @@ test('each request is told of with its outcome, without its query', async (t) =>
     `GET ${registry.url}/broken: other side closed`,
   ]);
   assert.ok(told.every(({ seconds }) => seconds >= 0 && seconds < 60));
+});
+
+test('what is asked through a proxy is told by where it goes', async (t) => {
+  const proxy = await playRegistry(t, (_request, response) => void response.end());
+  const told: LoggedRequest[] = [];
+  using _log = logRequests((one) => told.push(one));
+  using counts = new RequestCounts(['http://registry.example.org']);
+  const client = new Client(proxy.url);
+  t.after(() => client.close());
+  await (await client.request({ method: 'GET', path: 'http://registry.example.org/v2/_catalog?n=1000' })).body.dump();
+  assert.deepEqual(told.map(describeLogged), ['GET http://registry.example.org/v2/_catalog: 200']);
+  assert.deepEqual(counts.take(), [{ registry: 'http://registry.example.org', status: '200', count: 1 }]);
 });
