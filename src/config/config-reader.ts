@@ -85,8 +85,9 @@ export class ConfigReader {
   }
 
   #readRecord(schema: TRecord, node: Node | null, path: KeyPath): unknown {
-    const entries = this.#entries(schema, node, path);
-    if (entries === undefined) return undefined;
+    const written = this.#entries(schema, node, path);
+    if (written === undefined) return undefined;
+    const entries = this.#named(written, path);
     const { keys, minProperties = 0 } = annotationsOf(schema);
     if (entries.length < minProperties) this.#problems.add(path, `is empty, expected ${expected(schema)}`);
     this.#names.set(
@@ -101,6 +102,19 @@ export class ConfigReader {
         return [entry.name, this.#readEntry(RecordValue(schema), entry, path)];
       }),
     );
+  }
+
+  /** The entries with the variables in their keys replaced; those with a problem are left out. */
+  #named(entries: readonly Entry[], parent: KeyPath): readonly Entry[] {
+    const named = new Map<string, Entry>();
+    for (const entry of entries) {
+      const { text, faults } = replaceVariables(entry.name, this.#environment);
+      for (const { message } of faults) this.#problems.add([...parent, entry.name], message, entry.offset);
+      if (faults.length > 0) continue;
+      if (named.has(text)) this.#problems.add([...parent, text], 'is given twice, expected it once', entry.offset);
+      else named.set(text, { ...entry, name: text });
+    }
+    return [...named.values()];
   }
 
   #readArray(schema: TArray, node: Node | null, path: KeyPath): unknown {

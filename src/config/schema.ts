@@ -15,7 +15,7 @@ import {
   text,
   wholeNumber,
 } from './rules.ts';
-import { brokerUrl, httpUrl, registryUrl, urlReference } from './url-rules.ts';
+import { brokerUrl, httpUrl, registryUrl, servedReference, urlReference } from './url-rules.ts';
 
 /** A section of `registries`. */
 export const registrySchema = Type.Object({
@@ -264,7 +264,7 @@ export const configSchema = Type.Object({
   icons_dir: Type.Optional(
     path({ description: 'Where icons are written.', expected: 'a folder', otherwise: '`icons` in `state_dir`' }),
   ),
-  icons_uri: urlReference({
+  icons_uri: servedReference({
     description: 'Public URI of `icons_dir`, relative to the index’s URL. A missing last `/` is added.',
     default: '/icons/',
   }),

@@ -3,6 +3,8 @@ import { Type, type TString } from 'typebox';
 import { LAYOUTS } from '../registry/registry-id.ts';
 import { secret, type Options } from './rules.ts';
 
+/** What a reference is relative to. */
+const BASE = 'http://registry.example.org/index/';
 const MAX_PORT = 65_535;
 const CREDENTIALS = 'holds a user name or password';
 
@@ -36,7 +38,17 @@ export function httpUrl(options: Options, query: 'no query' | 'any query' = 'no 
 /** An http(s) URL, or one relative to the URL of the index. */
 export function urlReference(options: Options) {
   const reference = secret({ expected: 'a URL, or a path such as /icons/', ...options });
-  return faultless(reference, (written) => urlFault(written, ['http:', 'https:'], 'http://registry.example.org/index/'));
+  return faultless(reference, referenceFault);
+}
+
+/** A {@link urlReference} whose path is served here. */
+export function servedReference(options: Options) {
+  const reference = secret({ expected: 'a URL, or a path such as /icons/', ...options });
+  return faultless(reference, (written) => referenceFault(written) ?? pathFault(new URL(written, BASE)));
+}
+
+function referenceFault(written: string): string | undefined {
+  return urlFault(written, ['http:', 'https:'], BASE);
 }
 
 /** The address of a STOMP broker; may hold a login. */
@@ -48,6 +60,16 @@ function brokerFault(written: string): string | undefined {
   const fault = urlFault(written, ['stomp:', 'stomps:']);
   if (fault !== undefined && fault !== CREDENTIALS) return fault;
   return new URL(written).hostname === '' ? 'names no host' : undefined;
+}
+
+/** What keeps a path from being served here. */
+function pathFault({ pathname }: URL): string | undefined {
+  try {
+    decodeURIComponent(pathname);
+  } catch {
+    return 'has a % that stands for nothing';
+  }
+  return /^\/v2\/*$/.test(pathname) ? 'is where pulls are served' : undefined;
 }
 
 /** What is wrong with a URL, without any of its characters: it may hold a password. */

@@ -110,6 +110,10 @@ const CASES: readonly Case[] = [
   { name: 'a client certificate of the bus without a key', yaml: `${INDEX}bus:\n  ▶client_cert: config.yaml`, path: 'bus.client_cert', message: /without client_key/ },
 
   // Other rules
+  { name: 'an icons_uri that is no path', yaml: `${INDEX}icons_uri: ▶/ic%zz/`, path: 'icons_uri', message: /has a % that stands for nothing, expected a URL, or a path/ },
+  { name: 'an icons_uri that is taken', yaml: `${INDEX}icons_uri: ▶/v2`, path: 'icons_uri', message: /is where pulls are served, expected a URL, or a path/ },
+  { name: 'a variable in a key that is not set', yaml: `${INDEX}registries:\n  ▶"\${NOWHERE}": {}`, path: 'registries."${NOWHERE}"', message: /NOWHERE, which is not set/ },
+  { name: 'a key that a variable makes another', yaml: `indexes:\n  a: {${REGISTRY}}\n  ▶"\${NOWHERE:a}": {${REGISTRY}}`, path: 'indexes.a', message: /is given twice/ },
   { name: 'a fragment in icons_uri', yaml: `${INDEX}icons_uri: ▶"/icons#"`, path: 'icons_uri', message: /query or fragment, expected a URL, or a path/ },
   { name: 'a base_url that is a path', yaml: `${INDEX}server: {base_url: ▶/apps}`, path: 'server.base_url', message: /is no http or https URL/ },
   { name: 'a broker over http', yaml: `${INDEX}bus: {url: ▶"http://bus.example.org"}`, path: 'bus.url', message: /is no stomp or stomps URL/ },

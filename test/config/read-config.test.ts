@@ -348,9 +348,9 @@ test('destinations are names, or names with headers', (t) => {
   ]);
 });
 
-test('variables are replaced in every value', (t) => {
+test('variables are replaced in every value and in names', (t) => {
   const environment = { STATE: '/srv/state', PORT: '9000', PROXY: 'true', HOPS: '2', TOKEN: '12345', TAG: 'v*', INTERVAL: '90' };
-  const { stateDir, server, indexes, rescanInterval } = configOf(
+  const { stateDir, server, indexes, rescanInterval, registries } = configOf(
     t,
     `
 state_dir: \${STATE}/\${INSTANCE:main}
@@ -364,6 +364,9 @@ server:
   registry_proxy: \${PROXY}
   trust_proxy: \${HOPS}
   admin_token: \${TOKEN}
+registries:
+  https://\${HOST:registry.example.org}:
+    concurrency: 3
 `,
     { environment },
   );
@@ -371,6 +374,7 @@ server:
   assert.equal(rescanInterval, 90_000);
   assert.equal(indexes[0]?.registry, 'https://registry.example.org');
   assert.deepEqual(indexes[0].tags, ['v*', '${TAG}']);
+  assert.equal(registries.get('https://registry.example.org')?.concurrency, 3);
   assert.equal(server.port, 9000);
   assert.equal(server.registryProxy, true);
   assert.equal(server.trustProxy, 2);

@@ -25,7 +25,8 @@ test('each request is told of with its outcome, without its query', async (t) =>
 test('what is asked through a proxy is told by where it goes', async (t) => {
   const proxy = await playRegistry(t, (_request, response) => void response.end());
   const told: LoggedRequest[] = [];
-  using _log = logRequests((one) => told.push(one));
+  const log = logRequests((one) => told.push(one));
+  t.after(() => log[Symbol.dispose]());
   using counts = new RequestCounts(['http://registry.example.org']);
   const client = new Client(proxy.url);
   t.after(() => client.close());
