@@ -12,6 +12,8 @@ import { describeLogged, logRequests } from './registry/http/transport/request-l
 
 /** Between lines about progress where there is no terminal, in milliseconds. */
 const LOG_INTERVAL = 10_000;
+/** What ends it before it is done. */
+const ENDS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 /** Returns whether everything could be read and written; what could not is logged, and what was known of it is kept. */
 export async function indexOnce(config: Config, logger: Logger): Promise<boolean> {
@@ -95,7 +97,14 @@ class ProgressBar {
 
   private constructor(bar: SingleBar) {
     this.#bar = bar;
+    for (const signal of ENDS) process.on(signal, this.#onEnd);
   }
+
+  /** Leaves the terminal as it was, and ends the process as if nobody had listened. */
+  readonly #onEnd = (signal: NodeJS.Signals): void => {
+    this.stop();
+    process.kill(process.pid, signal);
+  };
 
   static async start(): Promise<ProgressBar> {
     const { SingleBar: Bar } = await import('cli-progress');
@@ -117,6 +126,7 @@ class ProgressBar {
   }
 
   stop(): void {
+    for (const signal of ENDS) process.off(signal, this.#onEnd);
     this.#bar.stop();
   }
 }

@@ -1,5 +1,6 @@
 /** How `regindexer index` ends when something goes wrong that is no fault of a registry. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { cp, mkdir, mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -53,4 +54,14 @@ test('each request is told of with -v', async (t) => {
     { level: 'debug', method: 'GET', asked: `${url}/v2/app/tags/list`, status: 404, timed: true },
   ]);
   assert.deepEqual(await requests(), []);
+});
+
+test('on a terminal it gives the cursor back when it is interrupted', async (t) => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
+  const [config, pid] = [join(folder.path, 'config.yaml'), join(folder.path, 'pid')];
+  const { url } = await playRegistry(t, () => process.kill(Number(readFileSync(pid, 'utf8')), 'SIGINT'));
+  await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: url } } }));
+  const { code, stdout } = await commandResultOnTerminal('sh', ['-c', 'echo $$ > "$0"; exec "$@"', pid, process.execPath, CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) });
+  assert.equal(code, 130);
+  assert.ok(stdout.lastIndexOf('\u001B[?25h') > stdout.lastIndexOf('\u001B[?25l') && stdout.includes('\u001B[?25l'), JSON.stringify(stdout.slice(-200)));
 });

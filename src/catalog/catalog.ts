@@ -108,6 +108,9 @@ export interface Catalog {
   /** The registry said that the repository is gone. */
   removeRepository(registry: string, repository: string): void;
 
+  /** Forgets all registries but these, with what is known of them. */
+  keepRegistries(registries: ReadonlySet<string>): void;
+
   /** A full scan of the registry ended: of all that `taken` stands for, everything that could be read was read. Replaces what was said before. */
   recordScanned(registry: string, taken: readonly string[]): void;
 

@@ -202,6 +202,16 @@ export class SqliteCatalog implements Catalog {
     });
   }
 
+  keepRegistries(registries: ReadonlySet<string>): void {
+    this.transaction(() => {
+      const known = this.#statements.registries.all() as { readonly registry: string }[];
+      for (const { registry } of known.filter((row) => !registries.has(row.registry))) {
+        this.#statements.removeRegistry.run(registry);
+        this.#statements.deleteScanned.run(registry);
+      }
+    });
+  }
+
   recordScanned(registry: string, taken: readonly string[]): void {
     this.transaction(() => {
       const { deleteScanned, insertScanned } = this.#statements;
@@ -328,6 +338,8 @@ function prepareStatements(database: DatabaseSync) {
 
     repositoryId: database.prepare('SELECT id FROM repository WHERE registry = ? AND name = ?'),
     insertRepository: database.prepare('INSERT INTO repository (registry, name) VALUES (?, ?)'),
+    registries: database.prepare('SELECT DISTINCT registry FROM repository UNION SELECT registry FROM scanned'),
+    removeRegistry: database.prepare('DELETE FROM repository WHERE registry = ?'),
     removeRepository: database.prepare('DELETE FROM repository WHERE registry = ? AND name = ?'),
     clearFaults: database.prepare('UPDATE repository SET error = NULL, missed_scans = 0 WHERE id = ? AND (error IS NOT NULL OR missed_scans > 0)'),
     recordFailure: database.prepare('UPDATE repository SET error = ? WHERE id = ?'),

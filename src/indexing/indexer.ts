@@ -370,7 +370,7 @@ export class Indexer {
     }
   }
 
-  /** Removes icons that nothing has named for long, and snapshots of indexes that are not configured any more. */
+  /** Removes icons that nothing has named for long, and snapshots of indexes and what is known of registries that are not configured any more. */
   async #clean(): Promise<void> {
     const { definitions, snapshotsDir, cleanFilesAfter } = this.#options;
     const names = new Set(definitions.map(({ name }) => `${name}${SNAPSHOT_SUFFIX}`));
@@ -383,6 +383,7 @@ export class Indexer {
     }
     // An index that could not be made yet may name any icon.
     if (this.#published.size < definitions.length) return;
+    this.#options.catalog.keepRegistries(new Set(definitions.map(({ registry }) => registry)));
     const named = new Set([...this.#published.values()].flatMap(({ icons }) => icons));
     await this.#icons.clean(named, new Date(Date.now() - cleanFilesAfter));
   }

@@ -456,6 +456,7 @@ suite('an index that is configured anew', () => {
     assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'runtime', 'two']);
     second.heal();
     await state.indexer.rebuild(second.id, EVERYTHING);
+    assert.deepEqual([state.catalog.repositories(first.id), state.catalog.scanned(first.id)], [[], []], 'what is not read any more is not kept');
     assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'two']);
   });
 
