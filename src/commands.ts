@@ -1,4 +1,5 @@
 /** The commands: serve, index, check, health. */
+import { setImmediate } from 'node:timers/promises';
 import { isatty } from 'node:tty';
 import { setFlagsFromString } from 'node:v8';
 import { Command, CommanderError } from 'commander';
@@ -34,6 +35,7 @@ type Configure = () => Promise<Configured>;
 /** Runs one command and returns the exit status. */
 export async function run(args: readonly string[]): Promise<number> {
   let status: number = OK;
+  const unwritten = watchOutput();
   const program = new Command('regindexer')
     .description('Reads container registries, and builds and serves the index of their images for Flatpak clients.')
     .option('-c, --config <file>', 'the configuration', DEFAULT_CONFIG)
@@ -65,7 +67,24 @@ export async function run(args: readonly string[]): Promise<number> {
   } catch (error) {
     return reportError(error);
   }
-  return status;
+  const fault = await unwritten();
+  if (fault === undefined) return status;
+  process.stderr.write(`regindexer: what it says could not be written to the standard output: ${fault.message}\n`);
+  return status === OK ? NOT_WELL : status;
+}
+
+/** Goes on when nobody reads its output any more. What is returned tells what else kept some of that from being written. */
+function watchOutput(): () => Promise<Error | undefined> {
+  let fault: Error | undefined;
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') fault ??= error;
+  });
+  process.stderr.on('error', () => undefined);
+  return async () => {
+    // It is told of a moment after it was written.
+    await setImmediate();
+    return fault;
+  };
 }
 
 async function check(configure: Configure): Promise<number> {
@@ -135,8 +154,6 @@ async function serve(configure: Configure): Promise<number> {
   };
   // One may have come before there was anything to reload.
   void hungUp.then(onHangUp);
-  // Whoever has started it may have read what they wanted to know.
-  process.stdout.on('error', () => undefined);
   logger.info({ url: app.url }, `serving at ${app.url}`);
   process.stdout.write(`Serving at ${app.url}\n`);
   // Which app there is to name is known when the index is.

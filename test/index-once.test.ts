@@ -65,3 +65,17 @@ test('on a terminal it gives the cursor back when it is interrupted', async (t) 
   assert.equal(code, 130);
   assert.ok(stdout.lastIndexOf('\u001B[?25h') > stdout.lastIndexOf('\u001B[?25l') && stdout.includes('\u001B[?25l'), JSON.stringify(stdout.slice(-200)));
 });
+
+test('who reads only the beginning of its output does not end it, and what cannot be written is told', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
+  const config = join(folder.path, 'config.yaml');
+  await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}` } } }));
+  const run = (line: string, command: string) => commandResult('bash', ['-c', line, 'bash', process.execPath, CLI, '-c', config, command], { env: bareEnvironment(folder.path) });
+  for (const command of ['index', 'check', '--help']) {
+    const { code, stderr } = await run('"$@" > >(:)', command);
+    assert.deepEqual([code, /Error|EPIPE/.test(stderr)], [0, false], `${command}: ${stderr}`);
+  }
+  const { code, stderr } = await run('"$@" > /dev/full', 'index');
+  assert.equal(code, 1);
+  assert.match(stderr, /^regindexer: what it says could not be written to the standard output: ENOSPC/m);
+});
