@@ -2,6 +2,7 @@
 import { isRepositoryName } from '../reference.ts';
 import { RegistryError } from '../registry-error.ts';
 import { registryKey } from '../registry-id.ts';
+import { loginAdvice } from './access/login.ts';
 import { answerError } from './transport/answer-error.ts';
 import type { Subject } from './transport/authenticator.ts';
 import { pages } from './transport/pages.ts';
@@ -24,7 +25,10 @@ export async function* catalog(transport: Transport, signal: AbortSignal | undef
     key: 'repositories',
     maxPageBytes: MAX_PAGE_BYTES,
     maxEntries: MAX_REPOSITORIES,
-    refused: (response) => answerError(response, NO_CATALOG.has(response.status) ? { code: 'no-catalog', advice } : {}),
+    refused: (response) => {
+      if (response.loginRefused) return answerError(response, { code: 'no-catalog', advice: loginAdvice(transport.url, true) });
+      return answerError(response, NO_CATALOG.has(response.status) ? { code: 'no-catalog', advice } : {});
+    },
     signal,
   });
   let listed = false;

@@ -14,5 +14,5 @@ export function ofRepository(repository: string): Subject {
 /** The error that an answer about a repository with another status than 200 is. */
 export function repositoryError(transport: Transport, response: HttpResponse): RegistryError {
   const denied = response.status === 401 || response.status === 403;
-  return answerError(response, denied ? { advice: loginAdvice(transport.url) } : {});
+  return answerError(response, denied ? { advice: loginAdvice(transport.url, response.loginRefused === true) } : {});
 }

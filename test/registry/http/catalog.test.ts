@@ -39,6 +39,13 @@ for (const status of [401, 403, 404, 405]) {
   });
 }
 
+test('a registry that refuses a login is not asked to list its repositories to somebody else', async (t) => {
+  const { url } = await playRegistry(t, (_request, response) => sendJson(response, {}, { 'www-authenticate': 'Basic realm="registry"' }, 401));
+  const advice = (options: object) => allPages(readRegistry(t, url, options).repositories()).then(String, ({ message }: Error) => message.replace(/^.*?; /, ''));
+  assert.equal(await advice({ credentials: { username: 'user', password: 'wrong' } }), `the login is refused: check registries."${url}".username and password, or log in anew where they come from`);
+  assert.match(await advice({}), /^the registry does not list its repositories/);
+});
+
 test('a page that is not found later on does not mean that there is no catalog', async (t) => {
   const { url } = await playRegistry(t, (request, response) => {
     if (request.url.includes('last')) sendJson(response, {}, {}, 404);

@@ -108,7 +108,7 @@ suite('a real docker-registry', needs('docker-registry', 'skopeo', 'openssl', 'n
     await assert.rejects(readRegistry(t, registry.url, { credentials: { username: 'admin', password: 'secret' } }).tags('apps/hello'), { code: 'denied' });
     await assert.rejects(readRegistry(t, registry.url, { credentials: { username: 'admin', password: 'wrong' } }).tags('apps/hello'), {
       code: 'denied',
-      message: /\/token: answered 401 \(UNAUTHORIZED: who are you\?\); it may need registries\./,
+      message: /\/token: answered 401 \(UNAUTHORIZED: who are you\?\); the login is refused: check registries\./,
     });
   });
 

@@ -33,7 +33,8 @@ export function isSameLogin(one: Login | undefined, other: Login | undefined): b
   return one.kind === 'basic' ? other.kind === 'basic' && one.authorization === other.authorization : other.kind === 'identity' && one.token === other.token;
 }
 
-/** What to do where the registry `id` refuses somebody. */
-export function loginAdvice(id: string): string {
+/** What to do where the registry `id` refuses somebody. @param known whether it was asked with a login */
+export function loginAdvice(id: string, known: boolean): string {
+  if (known) return `the login is refused: check ${registryKey(id, 'username')} and password, or log in anew where they come from`;
   return `it may need ${registryKey(id, 'username')} and password, or others`;
 }

@@ -111,9 +111,9 @@ export class Authenticator {
       return this.#send({ ...request, authorization: `Bearer ${token}` });
     }
     if (basic !== undefined && authorization !== basic && challenges.some(({ scheme }) => scheme === 'basic')) {
-      return this.#send({ ...request, authorization: basic });
+      return refusing(await this.#send({ ...request, authorization: basic }));
     }
-    return response;
+    return basic !== undefined && authorization === basic ? refusing(response) : response;
   }
 
   /** The token kept for `scope`, or a new one, for which the realm is asked for `asked`. */
@@ -145,7 +145,7 @@ export class Authenticator {
     }
     const response = await this.#send(tokenRequest(login, { url, service }, asked));
     // Without the realm nobody knows what the registry has: this is no word about the repository.
-    if (response.status !== 200) throw answerError(response, REFUSALS.has(response.status) ? { code: 'denied', advice: loginAdvice(this.#url) } : {});
+    if (response.status !== 200) throw answerError(response, REFUSALS.has(response.status) ? { code: 'denied', advice: loginAdvice(this.#url, login !== undefined && response.status === 401) } : {});
     return located(response.where, () => parseToken(response.body));
   }
 }
@@ -197,4 +197,9 @@ function untilAborted<T>(shared: Promise<T>, signal: AbortSignal | undefined): P
     const forgetAbort = onAbort(signal, () => reject(signal.reason));
     shared.then(resolve, reject).finally(forgetAbort);
   });
+}
+
+/** The answer to a login itself, which a token would hide. */
+function refusing(response: HttpResponse): HttpResponse {
+  return response.status === 401 ? { ...response, loginRefused: true } : response;
 }

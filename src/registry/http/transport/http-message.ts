@@ -23,6 +23,8 @@ export interface HttpResponse {
   /** The request in words for messages; without its query, which may hold a signature. */
   readonly where: string;
   readonly status: number;
+  /** It refuses the login that it was asked with. */
+  readonly loginRefused?: boolean;
   readonly headers: HttpHeaders;
   /** Empty for HEAD and where it is streamed; cut short where it is not the body of a success. */
   readonly body: Buffer;
