@@ -40,8 +40,9 @@ export async function eventRoutes(app: FastifyInstance, options: EventRoutesOpti
     const wanted = parsed.changes.filter(({ repository, tag }) => options.wants(repository, tag));
     counts.triggered += wanted.length;
     counts.ignored += parsed.ignored + parsed.changes.length - wanted.length;
-    counts.malformed += parsed.malformed;
-    if (parsed.malformed > 0) logOf(request).warn({ malformed: parsed.malformed, address: request.ip }, 'a notification could not be understood');
+    counts.malformed += parsed.malformed.length;
+    const [fault] = parsed.malformed;
+    if (fault !== undefined) logOf(request).warn({ malformed: parsed.malformed.length, address: request.ip }, `a notification could not be understood: ${fault}`);
     if (wanted.length > 0) {
       options.request({
         reason: 'notification',
