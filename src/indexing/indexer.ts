@@ -364,7 +364,9 @@ export class Indexer {
   async #writeOutput(index: string, output: string): Promise<void> {
     const snapshot = await Snapshot.open(snapshotPath(this.#options.snapshotsDir, index), 0);
     try {
-      await this.#outputs.write(output, snapshot);
+      await this.#outputs.write(output, snapshot).catch((cause: unknown) => {
+        throw new Error(`indexes.${index}.output: ${output} is not written: ${messageOf(cause)}`, { cause });
+      });
     } finally {
       await snapshot.close();
     }

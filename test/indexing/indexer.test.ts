@@ -441,6 +441,15 @@ test('what is being rendered is not pruned', async (t) => {
   assert.equal((await state.json()).Results.length, 50);
 });
 
+test('an output that cannot be written is named with its key', async (t) => {
+  const state = await TestState.open(t);
+  const output = state.path('file/apps.json');
+  await writeFile(state.path('file'), '');
+  await state.reopen({ definitions: [{ output }] });
+  const { indexes } = await state.rebuild();
+  assert.match(indexes[0]?.error ?? '', /^indexes\.apps\.output: .*file\/apps\.json is not written: E/);
+});
+
 suite('an index that is configured anew', () => {
   test('with another registry stays as it was until all that it shows could be read there', async (t) => {
     const [first, second] = [new MemoryRegistry(), new MemoryRegistry({ id: 'http://other.example.org' })];
