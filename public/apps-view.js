@@ -126,7 +126,9 @@ export class AppsView {
     const state = this.#state;
     const found = findApps(this.#apps, state);
     const total = this.#apps.length;
-    this.#count.textContent = found.length === total ? countedByKind(found) : `${countedByKind(found)} of ${number(total)}`;
+    // What is not found has no kind.
+    const shown = found.length === 0 && total > 0 ? number(0) : countedByKind(found);
+    this.#count.textContent = found.length === total ? shown : `${shown} of ${number(total)}`;
     if (total > 0) this.#notice.hidden = true;
     this.#grid.show(found);
     if (found.length === 0) this.#tellEmpty(state, total);

@@ -63,6 +63,7 @@ suite('the page', needs('chromium'), () => {
     }
     await search.fill('nothing of the kind');
     await page.getByText('No app fits “nothing of the kind”.').waitFor();
+    assert.equal(await page.locator('#count').textContent(), '0 of 5');
     await page.getByRole('button', { name: 'Clear search and filters' }).click();
     assert.equal((await names(page)).length, 5);
     assert.equal(new URL(page.url()).search, '');
