@@ -365,7 +365,8 @@ export class Indexer {
     const snapshot = await Snapshot.open(snapshotPath(this.#options.snapshotsDir, index), 0);
     try {
       await this.#outputs.write(output, snapshot).catch((cause: unknown) => {
-        throw new Error(`indexes.${index}.output: ${output} is not written: ${messageOf(cause)}`, { cause });
+        const message = messageOf(cause);
+        throw new Error(`indexes.${index}.output: ${message.startsWith(output) ? message : `${output} could not be written: ${message}`}`, { cause });
       });
     } finally {
       await snapshot.close();

@@ -136,7 +136,7 @@ suite('a server whose disks are full, may not be written, or lose their files', 
 
   test('a full disk of files, where nothing is new but the file itself: the new index is served all the same', async () => {
     registry.push(randomRepository(0), { tag: 'more', labels: { text: 'x'.repeat(100_000) } });
-    await survives(() => files.fill(), new RegExp(`index apps: ${files.path}/out/apps\\.json could not be written: ENOSPC.*make room on that disk`), () => files.free(), { fileAlone: true });
+    await survives(() => files.fill(), new RegExp(`index apps: indexes\\.apps\\.output: ${files.path}/out/apps\\.json could not be written: ENOSPC.*make room on that disk`), () => files.free(), { fileAlone: true });
   });
 
   test('a disk of the state that may not be written', async () => {

@@ -447,7 +447,7 @@ test('an output that cannot be written is named with its key', async (t) => {
   await writeFile(state.path('file'), '');
   await state.reopen({ definitions: [{ output }] });
   const { indexes } = await state.rebuild();
-  assert.match(indexes[0]?.error ?? '', /^indexes\.apps\.output: .*file\/apps\.json is not written: E/);
+  assert.match(indexes[0]?.error ?? '', /^indexes\.apps\.output: .*file\/apps\.json could not be written: E/);
 });
 
 suite('an index that is configured anew', () => {
