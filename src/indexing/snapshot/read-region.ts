@@ -18,6 +18,14 @@ export function readRegion(file: FileHandle, { offset, length }: Region): Promis
   return readInto(file, Buffer.allocUnsafe(length), offset);
 }
 
+/** A region piece by piece, each in the place of the one before: for who needs no piece any more when the next comes. */
+export async function* passingChunks(file: FileHandle, { offset, length }: Region): AsyncGenerator<Buffer> {
+  const place = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, length));
+  for (let read = 0; read < length; read += CHUNK_BYTES) {
+    yield await readInto(file, place.subarray(0, Math.min(CHUNK_BYTES, length - read)), offset + read);
+  }
+}
+
 /** A region piece by piece. */
 export async function* regionChunks(file: FileHandle, { offset, length }: Region): AsyncGenerator<Buffer> {
   for (let read = 0; read < length; read += CHUNK_BYTES) {
