@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.ts';
 import { ConfigError } from './config/config-error.ts';
+import { messageOf } from './message-of.ts';
 import { version } from './version.ts';
 
 const STANDARD_INPUT = 0;
@@ -108,7 +109,7 @@ async function health(configure: Configure): Promise<number> {
     await checkHealth(config);
     return OK;
   } catch (error) {
-    process.stderr.write(`regindexer: the server is not well: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`regindexer: the server is not well: ${messageOf(error)}\n`);
     return NOT_WELL;
   }
 }

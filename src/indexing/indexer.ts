@@ -4,6 +4,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import type { Catalog, Image } from '../catalog/catalog.ts';
+import { messageOf } from '../message-of.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
 import { makeFolder } from '../make-folder.ts';
@@ -458,10 +459,6 @@ async function* shownRepositories(
 
 function wholeOf(footer: SnapshotFooter | undefined) {
   return footer?.documents['']?.representations.identity;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function ignore(): void {}

@@ -1,5 +1,6 @@
 /** One image as an index shows it. */
 import type { Image, ImageIcon } from '../catalog/catalog.ts';
+import { messageOf } from '../message-of.ts';
 import { digestOf, type Digest } from '../registry/digest.ts';
 import { ICON_KEYS } from './icons.ts';
 import type { IndexDefinition } from './index-definition.ts';
@@ -80,7 +81,7 @@ function shown(original: ReadonlyMap<string, string>, icons: readonly ImageIcon[
     try {
       png = decodePngUri(value);
     } catch (error) {
-      onWarning(`${key} is left out: ${error instanceof Error ? error.message : String(error)}`);
+      onWarning(`${key} is left out: ${messageOf(error)}`);
       continue;
     }
     kept.set(key, storeIcon(digestOf(png), () => png));

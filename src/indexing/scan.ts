@@ -1,6 +1,7 @@
 /** Brings the catalog up to date with a registry, at the least number of requests. */
 import pMap from 'p-map';
 import type { Catalog, Image, TagRecord } from '../catalog/catalog.ts';
+import { messageOf } from '../message-of.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { ImageConfig, ImageManifest, Manifest } from '../registry/manifest.ts';
 import { isNotFound, RegistryError } from '../registry/registry-error.ts';
@@ -386,8 +387,4 @@ function charactersOf(record: Readonly<Record<string, string>>): number {
   let characters = 0;
   for (const [key, value] of Object.entries(record)) characters += key.length + value.length;
   return characters;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

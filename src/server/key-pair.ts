@@ -2,6 +2,7 @@
 import { watchFile, unwatchFile } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
+import { messageOf } from '../message-of.ts';
 
 /** How often it is looked whether files have changed, in milliseconds. */
 const INTERVAL = 2_000;
@@ -31,7 +32,7 @@ export async function readKeyPair({ cert, key }: KeyPairFiles): Promise<KeyPair>
     createSecureContext(pair);
     return pair;
   } catch (cause) {
-    throw new KeyPairError(`server.tls: ${cert} and ${key} cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new KeyPairError(`server.tls: ${cert} and ${key} cannot be used: ${messageOf(cause)}`, { cause });
   }
 }
 

@@ -1,5 +1,6 @@
 /** Calls between threads: methods of one side, called by the other, each with its answer or error; and events back. */
 import type { MessagePort, Worker } from 'node:worker_threads';
+import { messageOf } from '../message-of.ts';
 
 /** What the called side offers: methods of arguments that can be cloned. The signal is aborted when the caller's is. */
 export type Methods = Record<string, (signal: AbortSignal, ...args: never[]) => unknown>;
@@ -74,7 +75,7 @@ function postError(thread: OtherThread, call: number, error: unknown): void {
   try {
     post(thread, { reply: call, error, own });
   } catch {
-    post(thread, { reply: call, error: new Error(error instanceof Error ? error.message : String(error)), own });
+    post(thread, { reply: call, error: new Error(messageOf(error)), own });
   }
 }
 
@@ -107,7 +108,7 @@ export class Calls<M extends Methods, E = never> {
     });
     // A thread that calls the one that has started it ends with that.
     if (!('threadId' in thread)) return;
-    thread.on('error', (error: unknown) => this.#end(new ThreadEnded(`the thread ended: ${error instanceof Error ? error.message : String(error)}`, { cause: error })));
+    thread.on('error', (error: unknown) => this.#end(new ThreadEnded(`the thread ended: ${messageOf(error)}`, { cause: error })));
     thread.on('exit', (code: number) => {
       const ended = this.#end(new ThreadEnded(`the thread ended with status ${code}`));
       if (!this.#terminated) onExit?.(ended);

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { messageOf } from '../message-of.ts';
 import { Stopping } from '../server/server-error.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import { combineRebuilds } from './combine-rebuilds.ts';
@@ -224,7 +225,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
       error = failureOf(result);
     } catch (thrown) {
       cause = thrown;
-      error = thrown instanceof Error ? thrown.message : String(thrown);
+      error = messageOf(thrown);
     }
 
     lane.running = undefined;

@@ -2,6 +2,7 @@
 import type { Stats } from 'node:fs';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
+import { messageOf } from '../../message-of.ts';
 import { RegistryError } from '../registry-error.ts';
 
 /** What the system says of a path at which there is nothing. */
@@ -87,5 +88,5 @@ async function statOf(path: string): Promise<Stats> {
 
 function unreadable(path: string, cause: unknown): RegistryError {
   if (isAbsent(cause)) return new RegistryError('not-found', `${path}: there is no such file`, { cause });
-  return new RegistryError('unavailable', `${path}: cannot be read (${cause instanceof Error ? cause.message : String(cause)})`, { cause });
+  return new RegistryError('unavailable', `${path}: cannot be read (${messageOf(cause)})`, { cause });
 }

@@ -1,5 +1,6 @@
 /** Reads the OCI image layouts in a folder as the repositories of a registry. */
 import { basename, resolve } from 'node:path';
+import { messageOf } from '../../message-of.ts';
 import { CoveredRepositories } from '../covered-repositories.ts';
 import type { Digest } from '../digest.ts';
 import type { Descriptor, ImageConfig, Manifest } from '../manifest.ts';
@@ -44,7 +45,7 @@ export class LayoutRegistrySource implements RegistrySource {
   async *repositories(signal?: AbortSignal): AsyncGenerator<readonly string[]> {
     signal?.throwIfAborted();
     const layouts = await findLayouts(this.#folder, (path, error) => {
-      this.#warn(path, `cannot be read (${error instanceof Error ? error.message : String(error)}); no image layout in it is listed`);
+      this.#warn(path, `cannot be read (${messageOf(error)}); no image layout in it is listed`);
     });
     const names = new Set<string>();
     for (const path of layouts) {

@@ -6,6 +6,7 @@ import type { AppDetails } from '../../indexing/appdata/app-details.ts';
 import { versionOfIcon } from '../../indexing/appdata/app-list.ts';
 import { decodePngUri, isPngUri } from '../../indexing/png-uri.ts';
 import { isAppId } from '../../indexing/appdata/flatpak-image.ts';
+import { messageOf } from '../../message-of.ts';
 import type { AcceptEncoding } from '../accept-encoding.ts';
 import type { AppViews } from '../app-views.ts';
 import { IMMUTABLE } from '../cache-control.ts';
@@ -126,6 +127,6 @@ function pngOf(icon: string): Buffer {
   try {
     return decodePngUri(icon);
   } catch (error) {
-    throw new NotFound(`The icon of this app is no PNG: ${error instanceof Error ? error.message : String(error)}.`);
+    throw new NotFound(`The icon of this app is no PNG: ${messageOf(error)}.`);
   }
 }

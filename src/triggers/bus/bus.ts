@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { messageOf } from '../../message-of.ts';
 import { growingPause, type PauseLimits } from '../growing-pause.ts';
 import { parseBusUrl, type BusAddress } from './bus-url.ts';
 import { LimitedLog } from './limited-log.ts';
@@ -237,7 +238,7 @@ export class Bus {
   }
 
   #remember(error: unknown): { readonly message: string } {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error);
     this.#lastError = { message, at: Date.now() };
     return { message };
   }

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import { LRUCache } from 'lru-cache';
+import { messageOf } from '../../../message-of.ts';
 import { RegistryError } from '../../registry-error.ts';
 import type { AccessOptions } from './access-options.ts';
 import { findCertificateFiles, parseCertificates, type CertificateFiles } from './certificate-files.ts';
@@ -75,8 +76,4 @@ async function named<T>(path: string, read: () => T | Promise<T>): Promise<T> {
   } catch (cause) {
     throw new Error(`${path}: ${messageOf(cause)}`, { cause });
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,5 +1,6 @@
 /** Finds the login for each repository of a registry, and keeps up with the files and programs that it comes from. */
 import { readFile, stat } from 'node:fs/promises';
+import { messageOf } from '../../../message-of.ts';
 import { RegistryError } from '../../registry-error.ts';
 import { registryKey } from '../../registry-id.ts';
 import type { AccessOptions, AuthFile } from './access-options.ts';
@@ -142,7 +143,7 @@ class LoginFile {
       this.#fault = undefined;
     } catch (error) {
       // Without the error itself as its cause, which may quote the file. What was known before goes on being used.
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       this.#fault = new RegistryError('unavailable', `the login for ${this.#registry} cannot be read from ${this.#path}: ${reason}${this.#advice}`);
     }
     this.#loaded = true;

@@ -1,6 +1,7 @@
 /** Sends requests through a forward proxy: those with http as they are (RFC 9112, section 3.2.2), those with https through tunnels. */
 import type { Socket } from 'node:net';
 import type { buildConnector, Dispatcher } from 'undici';
+import { messageOf } from '../../../message-of.ts';
 import { asConnector, type Connect } from './connector.ts';
 import { Agent, connect as connectThrough, type Dispatching, Pool } from './undici.ts';
 
@@ -61,7 +62,7 @@ export class ProxyDispatcher {
     try {
       answer = await connectThrough.call(this.#proxy, { path: place, headers: ['host', place, ...this.#login] });
     } catch (cause) {
-      throw new Error(`the proxy ${this.#name} made no tunnel to ${place}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+      throw new Error(`the proxy ${this.#name} made no tunnel to ${place}: ${messageOf(cause)}`, { cause });
     }
     const { statusCode, socket } = answer;
     if (statusCode >= 200 && statusCode < 300) return socket as Socket;
