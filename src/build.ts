@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { CatalogError } from './catalog/catalog-error.ts';
 import { SqliteCatalog } from './catalog/sqlite-catalog.ts';
-import { wantedBy } from './indexing/globs.ts';
+import { isWanted, wantedBy } from './indexing/globs.ts';
 import type { IndexDefinition } from './indexing/index-definition.ts';
 import type { RebuildOptions } from './indexing/indexer.ts';
 import { Indexer } from './indexing/indexer.ts';
@@ -98,8 +98,8 @@ export class Build {
   /** Says whether a repository that some index takes is in the catalog or its registry; yes if that cannot be asked. */
   async knowsRepository(name: string, signal?: AbortSignal): Promise<boolean> {
     for (const [id, source] of this.#sources) {
-      const taken = source.covers(name) && this.#options.definitions.some((definition) => definition.registry === id && wantedBy(definition).repository(name));
-      if (!taken) continue;
+      const definitions = this.#options.definitions.filter(({ registry }) => registry === id);
+      if (!isWanted(definitions.map((definition) => wantedBy(definition, (repository) => source.covers(repository))), name)) continue;
       if ((await this.#parts).catalog.tags(id, name).length > 0) return true;
       const known = await source.tags(name, signal).then(
         () => true,

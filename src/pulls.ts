@@ -2,7 +2,7 @@
 import { registryOptions } from './build-options.ts';
 import type { Config } from './config/config.ts';
 import { proxiedRegistry } from './config/proxied-registry.ts';
-import { wantedBy } from './indexing/globs.ts';
+import { isWanted, wantedBy } from './indexing/globs.ts';
 import type { IndexDefinition } from './indexing/index-definition.ts';
 import type { RegistryOptions } from './registry/create-registry-source.ts';
 import type { RequestCounts } from './registry/http/transport/request-counts.ts';
@@ -55,7 +55,7 @@ export async function openPulls({ layouts, proxied }: PullOptions, requests: Req
   // A client of HTTP is large, and not every server needs one.
   const { createPuller } = await import('./registry/create-registry-source.ts');
   const puller = createPuller(registry, passRedirects);
-  const wanted = indexes.map(wantedBy);
-  const shows = (repository: string, tag?: string): boolean => puller.covers(repository) && wanted.some((index) => index.repository(repository) && (tag === undefined || index.tag(tag)));
+  const wanted = indexes.map((index) => wantedBy(index, (repository) => puller.covers(repository)));
+  const shows = (repository: string, tag?: string): boolean => isWanted(wanted, repository, tag);
   return { pullSources, registryProxy: new RegistryProxy({ puller, shows, timeout: registry.timeout }), close: () => puller.close() };
 }

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { buildOptions } from './build-options.ts';
 import { snapshotsDir } from './build.ts';
 import type { BusConfig, Config } from './config/config.ts';
-import { wantedBy } from './indexing/globs.ts';
+import { isWanted, wantedBy } from './indexing/globs.ts';
 import { snapshotPath } from './indexing/indexer.ts';
 import { Snapshot } from './indexing/snapshot/snapshot.ts';
 import { publication } from './publication.ts';
@@ -201,9 +201,8 @@ export class Service {
     await this.loadSnapshots();
 
     const wanted = indexes.map((index) => {
-      const { repository, tag } = wantedBy(index);
       const covered = new CoveredRepositories(config.registries.get(index.registry)?.repositories ?? []);
-      return { repository: (name: string) => covered.has(name) && repository(name), tag };
+      return wantedBy(index, (repository) => covered.has(repository));
     });
     const pulling = pullOptions(config);
     const pulls = await openPulls(pulling, requests);
@@ -235,7 +234,7 @@ export class Service {
       events: {
         token: serverConfig.eventsToken,
         request: (request) => this.#notifications.request(request),
-        wants: (repository, tag) => wanted.some((index) => index.repository(repository) && (tag === undefined || index.tag(tag))),
+        wants: (repository, tag) => isWanted(wanted, repository, tag),
       },
       status: {
         version,

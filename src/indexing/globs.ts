@@ -18,9 +18,14 @@ export interface Wanted {
   readonly tag: (name: string) => boolean;
 }
 
-/** The repositories and tags that `definition` takes. */
-export function wantedBy(definition: IndexDefinition): Wanted {
+/** The repositories and tags that `definition` takes, of those that its registry is read for. */
+export function wantedBy(definition: IndexDefinition, covers: (repository: string) => boolean): Wanted {
   const include = definition.repositoryInclude.length === 0 ? () => true : matcher(definition.repositoryInclude);
   const exclude = matcher(definition.repositoryExclude);
-  return { repository: (name) => include(name) && !exclude(name), tag: matcher(definition.tags) };
+  return { repository: (name) => include(name) && !exclude(name) && covers(name), tag: matcher(definition.tags) };
+}
+
+/** Says whether some index takes the repository; with `tag`, that tag of it. */
+export function isWanted(indexes: readonly Wanted[], repository: string, tag?: string): boolean {
+  return indexes.some((wanted) => wanted.repository(repository) && (tag === undefined || wanted.tag(tag)));
 }

@@ -217,9 +217,8 @@ export class Indexer {
   }
 
   #wantedBy(definition: IndexDefinition): Wanted {
-    const { repository, tag } = wantedBy(definition);
     const source = this.#options.sources.get(definition.registry);
-    return { repository: (name) => repository(name) && source?.covers(name) !== false, tag };
+    return wantedBy(definition, (repository) => source?.covers(repository) !== false);
   }
 
   /** Remembers which indexes the catalog can be trusted to know all of. */

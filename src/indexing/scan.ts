@@ -6,7 +6,7 @@ import type { Digest } from '../registry/digest.ts';
 import type { ImageConfig, ImageManifest, Manifest } from '../registry/manifest.ts';
 import { isNotFound, RegistryError } from '../registry/registry-error.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
-import type { Wanted } from './globs.ts';
+import { isWanted, type Wanted } from './globs.ts';
 import { detachIcons, IconReader } from './icons.ts';
 import type { RebuildFailure, RebuildScope } from './rebuild.ts';
 
@@ -95,7 +95,7 @@ class Scan {
     const seen = new Set<string>();
     if (indexes.length > 0) {
       for (const { name, error, missedScans } of this.#catalog.repositories(this.#source.id)) if (error === undefined && missedScans === 0) this.#sound.add(name);
-      const read = (repository: string): Promise<void> => this.#repository(repository, (tag) => wantsTag(indexes, repository, tag), complete);
+      const read = (repository: string): Promise<void> => this.#repository(repository, (tag) => isWanted(indexes, repository, tag), complete);
       await pMap(this.#listed(indexes, seen), read, mapOptions);
       if (!this.#failures.some(isOfRegistry)) {
         const unlisted = new Set([...this.#missed(indexes, seen), ...this.#unread(seen)]);
@@ -109,10 +109,10 @@ class Scan {
       // What the registry has just listed was read with it, if all that any index wants was.
       complete ? [...scope.repositories].filter(([repository]) => !seen.has(repository)) : scope.repositories,
       async ([repository, tags]) => {
-        if (!all.some((wanted) => wanted.repository(repository))) return;
+        if (!isWanted(all, repository)) return;
         this.#repositories.total++;
-        if (tags === 'all') await this.#repository(repository, (tag) => wantsTag(all, repository, tag), true);
-        else await this.#tags(repository, [...tags].filter((tag) => wantsTag(all, repository, tag)));
+        if (tags === 'all') await this.#repository(repository, (tag) => isWanted(all, repository, tag), true);
+        else await this.#tags(repository, [...tags].filter((tag) => isWanted(all, repository, tag)));
       },
       mapOptions,
     );
@@ -125,7 +125,7 @@ class Scan {
   async *#listed(indexes: readonly Wanted[], seen: Set<string>): AsyncGenerator<string> {
     try {
       for await (const page of this.#source.repositories(this.#options.signal)) {
-        const fresh = new Set(page.filter((name) => !seen.has(name) && indexes.some((wanted) => wanted.repository(name))));
+        const fresh = new Set(page.filter((name) => !seen.has(name) && isWanted(indexes, name)));
         for (const name of page) seen.add(name);
         this.#repositories.total += fresh.size;
         this.#report();
@@ -146,7 +146,7 @@ class Scan {
     const left = this.#catalog
       .repositories(registry)
       .map(({ name }) => name)
-      .filter((name) => !seen.has(name) && indexes.some((wanted) => wanted.repository(name)));
+      .filter((name) => !seen.has(name) && isWanted(indexes, name));
     return this.#catalog.transaction(() => left.filter((name) => this.#catalog.recordMissed(registry, name) >= MISSED_SCANS_TO_BELIEVE));
   }
 
@@ -160,7 +160,7 @@ class Scan {
   #forgetUnwanted(all: readonly Wanted[]): void {
     const registry = this.#source.id;
     for (const { name } of this.#catalog.repositories(registry)) {
-      if (all.some((wanted) => wanted.repository(name))) continue;
+      if (isWanted(all, name)) continue;
       this.#write(0, () => {
         this.#catalog.removeRepository(registry, name);
       });
@@ -368,10 +368,6 @@ class Scan {
     this.#options.signal?.throwIfAborted();
     if (!(error instanceof TagsFailed || error instanceof RegistryError)) throw error;
   }
-}
-
-function wantsTag(indexes: readonly Wanted[], repository: string, tag: string): boolean {
-  return indexes.some((wanted) => wanted.repository(repository) && wanted.tag(tag));
 }
 
 /** Says whether it was the registry itself that could not be read: then it is not known what it holds. */
