@@ -208,7 +208,8 @@ export class Front {
       if (response.writableLength > 0) this.#limitStall(request.socket);
       return;
     }
-    if (request.httpVersion === '1.1' && !namesOneHost(request)) {
+    // RFC 9112, section 3.2.
+    if (request.httpVersion === '1.1' && request.headersDistinct['host']?.length !== 1) {
       refuse(response);
       return;
     }
@@ -257,13 +258,6 @@ async function listenAt(server: Server, address: Address): Promise<number> {
 }
 
 /** A request over HTTP/1.1 names the host that it is for (RFC 9112, section 3.2). */
-/** What each request of HTTP/1.1 must do (RFC 9112, section 3.2). */
-function namesOneHost({ rawHeaders }: http.IncomingMessage): boolean {
-  let hosts = 0;
-  for (let name = 0; name < rawHeaders.length; name += 2) if (rawHeaders[name]?.length === 4 && rawHeaders[name]?.toLowerCase() === 'host') hosts++;
-  return hosts === 1;
-}
-
 function refuse(response: http.ServerResponse): void {
   const body = JSON.stringify(errorBody(400, 'A request over HTTP/1.1 needs the header Host, once.'));
   response.writeHead(400, { 'content-type': 'application/json; charset=utf-8', 'content-length': Buffer.byteLength(body), connection: 'close' });

@@ -3,7 +3,6 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { AcceptEncoding } from '../accept-encoding.ts';
 import { Index } from '../answer-schemas.ts';
 import type { AnswerQuery } from '../answers.ts';
-import { askerGone } from '../asker-gone.ts';
 import type { Headers, PublishedIndex, Served, ServedDocument } from '../published-index.ts';
 import { indexNamed } from '../published-index.ts';
 import type { Query } from '../../indexing/query/query.ts';
@@ -11,6 +10,7 @@ import type { Encoding } from '../../indexing/snapshot/encodings.ts';
 import type { ReadyAnswers } from '../plugins/ready-answers.ts';
 import { sendServed } from '../send.ts';
 import { NotBuiltYet, NotFound } from '../server-error.ts';
+import { whileAsked } from '../while-asked.ts';
 
 export interface IndexRoutesOptions {
   readonly indexes: ReadonlyMap<string, PublishedIndex>;
@@ -25,7 +25,6 @@ const NOT_KEPT: Headers = { 'cache-control': 'no-store' };
 export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answer, acceptEncoding, readyAnswers }: IndexRoutesOptions): void {
   const byFile = new Map([...indexes.values()].map((index) => [`${index.fileName}.json`, index]));
 
-
   const query = (index: PublishedIndex, request: FastifyRequest, reply: FastifyReply, keep: boolean) => {
     const { url = '' } = request.raw;
     const mark = url.indexOf('?');
@@ -36,8 +35,8 @@ export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answe
       if (keep) readyAnswers.keep(reply, 0);
       return sendServed(request, reply, best(document, preferences), override);
     }
-    const gone = askerGone(reply);
-    return workOut((question) => answer(question, gone), index, asked, preferences, keep).then((served) => sendServed(request, reply, served, override));
+    const { signal } = whileAsked(reply);
+    return workOut((question) => answer(question, signal), index, asked, preferences, keep).then((served) => sendServed(request, reply, served, override));
   };
 
   for (const [path, keep] of [['static', true], ['dynamic', false]] as const) {

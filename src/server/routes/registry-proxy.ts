@@ -8,7 +8,8 @@ import { RegistryError } from '../../registry/registry-error.ts';
 import { IMMUTABLE } from '../cache-control.ts';
 import { letWait } from '../let-wait.ts';
 import { logOf } from '../request-ids.ts';
-import { DistributionError, RegistryTooSlow, RegistryUnavailable, RequestAborted } from '../server-error.ts';
+import { DistributionError, RegistryTooSlow, RegistryUnavailable } from '../server-error.ts';
+import { whileAsked } from '../while-asked.ts';
 
 /** What a client may say beside its path. All else stays here: its credentials above all. */
 const CONDITIONS = ['range', 'if-range', 'if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since'] as const;
@@ -95,10 +96,9 @@ export class RegistryProxy {
   /** Waits for the registry as long as the client does, and no longer than it may take. */
   async #ask<T>(request: FastifyRequest, reply: FastifyReply, ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const { timeout } = this.#options;
-    const ended = new AbortController();
+    const ended = whileAsked(reply);
     const tooSlow = new RegistryTooSlow(String(timeout / 1000));
     const timer = setTimeout(() => ended.abort(tooSlow), timeout);
-    reply.raw.once('close', () => ended.abort(new RequestAborted()));
     const waitNoMore = letWait(request);
     try {
       return await ask(ended.signal);
