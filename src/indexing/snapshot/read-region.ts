@@ -2,7 +2,8 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Region } from './format.ts';
 
-const CHUNK_BYTES = 256 * 1024;
+/** Of a piece of a region, at most. */
+export const CHUNK_BYTES = 256 * 1024;
 
 /** Fills `into` with what stands in the file from `position` on. */
 export async function readInto(file: FileHandle, into: Buffer, position: number): Promise<Buffer> {
@@ -18,17 +19,13 @@ export function readRegion(file: FileHandle, { offset, length }: Region): Promis
   return readInto(file, Buffer.allocUnsafe(length), offset);
 }
 
-/** A region piece by piece, each in the place of the one before: for who needs no piece any more when the next comes. */
-export async function* passingChunks(file: FileHandle, { offset, length }: Region): AsyncGenerator<Buffer> {
-  const place = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, length));
+/**
+ * A region piece by piece.
+ * @param place of {@link CHUNK_BYTES}, for who needs no piece any more when the next comes: all of them are read into it
+ */
+export async function* regionChunks(file: FileHandle, { offset, length }: Region, place?: Buffer): AsyncGenerator<Buffer> {
   for (let read = 0; read < length; read += CHUNK_BYTES) {
-    yield await readInto(file, place.subarray(0, Math.min(CHUNK_BYTES, length - read)), offset + read);
-  }
-}
-
-/** A region piece by piece. */
-export async function* regionChunks(file: FileHandle, { offset, length }: Region): AsyncGenerator<Buffer> {
-  for (let read = 0; read < length; read += CHUNK_BYTES) {
-    yield await readRegion(file, { offset: offset + read, length: Math.min(CHUNK_BYTES, length - read) });
+    const size = Math.min(CHUNK_BYTES, length - read);
+    yield await readInto(file, place?.subarray(0, size) ?? Buffer.allocUnsafe(size), offset + read);
   }
 }

@@ -11,7 +11,7 @@ import { ImageTable } from '../query/image-table.ts';
 import { countShared } from './counted.ts';
 import type { Region, SnapshotFooter, StoredDocument } from './format.ts';
 import { HASH_LENGTH, MAGIC, TRAILER_LENGTH } from './format.ts';
-import { passingChunks, readInto, readRegion, regionChunks } from './read-region.ts';
+import { CHUNK_BYTES, readInto, readRegion, regionChunks } from './read-region.ts';
 import { entityTag } from './region-writer.ts';
 
 /** Snapshots up to so many bytes are held in memory whole; of larger ones each body is read when it is asked for. */
@@ -76,11 +76,12 @@ export class Snapshot {
     const stored = [...Object.values(documents), apps].flatMap(({ representations }) => Object.values(representations));
     // Equal answers stand there once.
     const bodies = new Map([...stored, table, appVersions].map((body) => [body.offset, body]));
+    const place = Buffer.allocUnsafe(CHUNK_BYTES);
     await this.reading(async () => {
       for (const body of bodies.values()) {
         const held = this.held(body);
         const hash = createHash('sha256');
-        for await (const chunk of held ? [held] : passingChunks(this.#open(), body)) hash.update(chunk);
+        for await (const chunk of held ? [held] : regionChunks(this.#open(), body, place)) hash.update(chunk);
         if (entityTag(hash) !== body.etag) throw damaged(this.#path, `the ${body.length} bytes from ${body.offset} on are not what was written`);
       }
     });
