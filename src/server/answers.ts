@@ -4,6 +4,7 @@ import type { AppView } from '../indexing/appdata/app-views.ts';
 import { viewKey } from '../indexing/appdata/app-views.ts';
 import type { Query } from '../indexing/query/query.ts';
 import type { Encoding } from '../indexing/snapshot/encodings.ts';
+import { untilAborted } from '../on-abort.ts';
 import { TooBusy } from './server-error.ts';
 
 /** What is asked, of what, and how the answer is wanted. All of it can be cloned. */
@@ -93,6 +94,7 @@ export class Answers {
       return kept;
     }
     this.#counts.misses++;
+    signal?.throwIfAborted();
     const answered = await this.#wait(key, this.#waiting.get(key) ?? this.#begin(key, question), signal);
     if (question.keep && (answered === 'whole' || answered.snapshot === question.snapshot)) this.#kept.set(key, answered);
     return answered;
@@ -101,34 +103,21 @@ export class Answers {
   #begin(key: string, question: Question): Waiting {
     if (this.#waiting.size >= this.#maxWaiting) throw new TooBusy();
     const unasked = new AbortController();
-    const waiting: Waiting = { answered: this.#answer(question, unasked.signal).finally(() => this.#end(key, waiting)), askers: 0, unasked };
-    // All who wait may have gone.
-    waiting.answered.catch(() => undefined);
+    const waiting: Waiting = { answered: this.#answer(question, unasked.signal), askers: 0, unasked };
     this.#waiting.set(key, waiting);
     return waiting;
   }
 
   async #wait(key: string, waiting: Waiting, signal: AbortSignal | undefined): Promise<Answer | 'whole'> {
     waiting.askers++;
-    if (signal === undefined) return waiting.answered;
-    const gone = Promise.withResolvers<never>();
-    const leave = (): void => {
-      gone.reject(signal.reason);
-      if (--waiting.askers > 0) return;
-      // Who asks the same now begins anew.
-      this.#end(key, waiting);
-      waiting.unasked.abort(signal.reason);
-    };
-    signal.addEventListener('abort', leave, { once: true });
-    if (signal.aborted) leave();
     try {
-      return await Promise.race([waiting.answered, gone.promise]);
+      return await untilAborted(waiting.answered, signal);
     } finally {
-      signal.removeEventListener('abort', leave);
+      // The last one has the answer, or takes the question along: who asks the same now begins anew.
+      if (--waiting.askers === 0) {
+        this.#waiting.delete(key);
+        waiting.unasked.abort();
+      }
     }
-  }
-
-  #end(key: string, waiting: Waiting): void {
-    if (this.#waiting.get(key) === waiting) this.#waiting.delete(key);
   }
 }

@@ -1,12 +1,12 @@
 /** Answers the challenges of a registry: Basic, and Bearer with tokens from its realm (Distribution, "Token Authentication Specification"). */
 import { LRUCache } from 'lru-cache';
+import { untilAborted } from '../../../on-abort.ts';
 import { parseJsonObject, type JsonObject } from '../../json-object.ts';
 import { located, RegistryError } from '../../registry-error.ts';
 import { isSameLogin, loginAdvice, type Login } from '../access/login.ts';
 import type { Logins } from '../access/logins.ts';
 import { answerError } from './answer-error.ts';
 import { headerValue, type HttpRequest, type HttpResponse, type Send } from './http-message.ts';
-import { onAbort } from './on-abort.ts';
 import { parseChallenges } from './www-authenticate.ts';
 
 const MAX_TOKENS = 1000;
@@ -188,15 +188,6 @@ function parseSecret(body: Buffer): JsonObject {
   } catch {
     throw new RegistryError('malformed', 'expected a JSON object with a token');
   }
-}
-
-/** Waits for what others wait for too: an abort ends only this wait. */
-function untilAborted<T>(shared: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return shared;
-  return new Promise((resolve, reject) => {
-    const forgetAbort = onAbort(signal, () => reject(signal.reason));
-    shared.then(resolve, reject).finally(forgetAbort);
-  });
 }
 
 /** The answer to a login itself, which a token would hide. */

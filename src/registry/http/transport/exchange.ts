@@ -1,8 +1,8 @@
 /** One HTTP request and its answer: whole, within a time and a size, or streamed. */
 import type { Dispatcher } from 'undici';
+import { onAbort } from '../../../on-abort.ts';
 import { RegistryError } from '../../registry-error.ts';
 import { describeRequest, headerValue, type HttpHeaders, type HttpRequest, type HttpResponse } from './http-message.ts';
-import { onAbort } from './on-abort.ts';
 import { StreamedBody } from './streamed-body.ts';
 
 /** What is read of a body that only explains a failure, in bytes. */

@@ -1,5 +1,5 @@
 /** Lets a number of requests through at once, and none for a time when the registry asks for it: they wait, or are refused. */
-import { onAbort } from './on-abort.ts';
+import { onAbort } from '../../../on-abort.ts';
 
 interface Waiting {
   readonly admit: () => void;

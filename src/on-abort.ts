@@ -1,4 +1,4 @@
-/** Waiting for an abort beside many others. */
+/** Waiting beside many others: for an abort, or for what an abort ends. */
 
 const waiting = new WeakMap<AbortSignal, Set<() => void>>();
 
@@ -10,6 +10,15 @@ export function onAbort(signal: AbortSignal, run: () => void): () => void {
   const runs = waiting.get(signal) ?? listen(signal);
   runs.add(run);
   return () => runs.delete(run);
+}
+
+/** Waits for what others wait for too: an abort ends only this wait. */
+export function untilAborted<T>(shared: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return shared;
+  return new Promise((resolve, reject) => {
+    const forgetAbort = onAbort(signal, () => reject(signal.reason));
+    shared.then(resolve, reject).finally(forgetAbort);
+  });
 }
 
 function listen(signal: AbortSignal): Set<() => void> {
