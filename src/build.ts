@@ -44,16 +44,14 @@ interface Parts {
 
 export class Build {
   readonly #options: BuildOptions;
-  readonly #onWarning: (message: string) => void;
+  readonly #events: BuildEvents;
   readonly #sources: ReadonlyMap<string, RegistrySource>;
-  readonly #onCatalogLost: () => void;
   /** One for each catalog that there was. */
   #parts: Promise<Parts>;
 
-  private constructor(options: BuildOptions, { onWarning, onCatalogLost = () => {} }: BuildEvents, sources: ReadonlyMap<string, RegistrySource>, parts: Parts) {
+  private constructor(options: BuildOptions, events: BuildEvents, sources: ReadonlyMap<string, RegistrySource>, parts: Parts) {
     this.#options = options;
-    this.#onWarning = onWarning;
-    this.#onCatalogLost = onCatalogLost;
+    this.#events = events;
     this.#sources = sources;
     this.#parts = Promise.resolve(parts);
   }
@@ -62,7 +60,7 @@ export class Build {
   static async open(options: BuildOptions, events: BuildEvents): Promise<Build> {
     makeFolder(options.stateDir);
     const sources = new Map(options.registries.map((registry) => [registry.id, createRegistrySource(registry, events)]));
-    return new Build(options, events, sources, await openParts(options, events.onWarning, sources));
+    return new Build(options, events, sources, await openParts(options, events, sources));
   }
 
   /** Brings every index up to date with what the catalog holds, without asking a registry. */
@@ -80,7 +78,7 @@ export class Build {
       // Another rebuild may have found out first.
       if (this.#parts === parts) {
         if (error.code !== 'corrupt') throw error;
-        this.#onWarning(error.message);
+        this.#events.onWarning(error.message);
         this.#parts = this.#replaceCatalog((await parts).catalog);
       } else if (error.code !== 'corrupt' && error.code !== 'closed') throw error;
     }
@@ -90,8 +88,8 @@ export class Build {
   async #replaceCatalog(damaged: SqliteCatalog): Promise<Parts> {
     damaged.close();
     SqliteCatalog.setAside(catalogFile(this.#options));
-    const parts = await openParts(this.#options, this.#onWarning, this.#sources);
-    this.#onCatalogLost();
+    const parts = await openParts(this.#options, this.#events, this.#sources);
+    this.#events.onCatalogLost?.();
     return parts;
   }
 
@@ -120,7 +118,7 @@ function catalogFile({ stateDir }: BuildOptions): string {
   return join(stateDir, 'catalog.sqlite');
 }
 
-async function openParts(options: BuildOptions, onWarning: (message: string) => void, sources: ReadonlyMap<string, RegistrySource>): Promise<Parts> {
+async function openParts(options: BuildOptions, { onWarning }: BuildEvents, sources: ReadonlyMap<string, RegistrySource>): Promise<Parts> {
   const catalog = SqliteCatalog.open(catalogFile(options), { onWarning });
   const concurrency = new Map(options.registries.map(({ id, concurrency: atOnce }) => [id, atOnce]));
   const indexer = await Indexer.open({

@@ -19,19 +19,24 @@ export class CatalogError extends Error {
     this.code = code;
   }
 
+  /** The error of `file`; `reason` says what is wrong, where `code` does not. */
+  static of(code: CatalogErrorCode, file: string, reason = '', options?: ErrorOptions): CatalogError {
+    return new CatalogError(code, MESSAGES[code](file, reason), options);
+  }
+
   /** `cause` as a CatalogError, if it is SQLite's error about `file` or the system under it; any other error as it is. */
   static fromSqlite(cause: unknown, file: string): unknown {
     if (!(cause instanceof Error && 'errcode' in cause && typeof cause.errcode === 'number')) return cause;
     // The low byte is the primary code, the rest refines it.
     const code = cause.errcode === SQLITE_IOERR_SHMSIZE ? 'full' : SQLITE_CODES[cause.errcode & 0xff];
-    return code === undefined ? cause : new CatalogError(code, MESSAGES[code](file, cause.message), { cause });
+    return code === undefined ? cause : CatalogError.of(code, file, cause.message, { cause });
   }
 
   /** `cause`, an error of `node:fs` about `file`, as a CatalogError; any other error as it is. */
   static fromSystem(cause: unknown, file: string): unknown {
     if (!(cause instanceof Error && 'syscall' in cause && 'code' in cause)) return cause;
     const code = SYSTEM_CODES[String(cause.code)] ?? 'unavailable';
-    return new CatalogError(code, MESSAGES[code](file, cause.message), { cause });
+    return CatalogError.of(code, file, cause.message, { cause });
   }
 }
 

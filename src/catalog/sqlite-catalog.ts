@@ -265,14 +265,14 @@ export class SqliteCatalog implements Catalog {
   }
 
   #changed(digest: Digest): CatalogError {
-    return new CatalogError('corrupt', `${this.#file} is damaged (what it holds of ${digest} has changed): it has to be set aside and made anew`);
+    return CatalogError.of('corrupt', this.#file, `what it holds of ${digest} has changed`);
   }
 
   #guard<T>(work: () => T): T {
     try {
       return work();
     } catch (error) {
-      if (this.#closed) throw new CatalogError('closed', `${this.#file} was closed`, { cause: error });
+      if (this.#closed) throw CatalogError.of('closed', this.#file, undefined, { cause: error });
       throw CatalogError.fromSqlite(error, this.#file);
     }
   }
