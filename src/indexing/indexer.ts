@@ -224,7 +224,7 @@ export class Indexer {
   /** Remembers which indexes the catalog can be trusted to know all of. */
   #recordScanned(registry: string, definitions: readonly IndexDefinition[], { indexes }: RebuildScope): void {
     const { catalog } = this.#options;
-    const now = definitions.filter(({ name }) => indexes === 'all' || indexes.has(name)).map(takenBy);
+    const now = inFull(definitions, indexes).map(takenBy);
     if (now.length > 0) catalog.recordScanned(registry, indexes === 'all' ? now : [...catalog.scanned(registry), ...now]);
   }
 
@@ -277,18 +277,16 @@ export class Indexer {
   async #missingKnowledge(definition: IndexDefinition, previous: SnapshotFooter | undefined): Promise<string | undefined> {
     const { catalog } = this.#options;
     if (!catalog.scanned(definition.registry).includes(takenBy(definition))) return 'what it takes has not been read in full yet';
-    const failed = catalog.repositories(definition.registry).filter((repository) => repository.error !== undefined);
-    if (previous === undefined || failed.length === 0) return undefined;
     const inherited = new Set(await this.#inherited(definition, previous));
-    const lost = failed.find(({ name }) => inherited.has(name));
-    const since = previous.catalog === catalog.id ? 'what it is made from was configured anew' : 'the catalog that it was made from is gone';
+    if (inherited.size === 0) return undefined;
+    const lost = catalog.repositories(definition.registry).find(({ name, error }) => error !== undefined && inherited.has(name));
+    const since = previous?.catalog === catalog.id ? 'what it is made from was configured anew' : 'the catalog that it was made from is gone';
     return lost && `${since}, and ${lost.name} could not be read since: ${lost.error}`;
   }
 
   /** What {@link #inherited} tells of those indexes that are read in full. */
   async #inheritedBy(definitions: readonly IndexDefinition[], { indexes }: RebuildScope): Promise<ReadonlySet<string>> {
-    const read = definitions.filter(({ name }) => indexes === 'all' || indexes.has(name));
-    const inherited = await Promise.all(read.map((definition) => this.#inherited(definition, this.#published.get(definition.name))));
+    const inherited = await Promise.all(inFull(definitions, indexes).map((definition) => this.#inherited(definition, this.#published.get(definition.name))));
     return new Set(inherited.flat());
   }
 
@@ -301,12 +299,8 @@ export class Indexer {
     if (previous === undefined || (previous.catalog === catalog.id && previous.source === sourceOf(definition))) return [];
     const path = snapshotPath(snapshotsDir, definition.name);
     if (!existsSync(path)) return [];
-    const snapshot = await Snapshot.open(path, 0);
-    try {
-      return (await snapshot.table()).repositories.filter(this.#wantedBy(definition).repository);
-    } finally {
-      await snapshot.close();
-    }
+    const { repositories } = await withSnapshot(path, (snapshot) => snapshot.table());
+    return repositories.filter(this.#wantedBy(definition).repository);
   }
 
   async #publish(definition: IndexDefinition, selection: readonly SelectedRepository[], fingerprint: string, previous: SnapshotFooter | undefined, warnings: Warnings): Promise<SnapshotFooter> {
@@ -362,14 +356,11 @@ export class Indexer {
   }
 
   async #writeOutput(index: string, output: string): Promise<void> {
-    const snapshot = await Snapshot.open(snapshotPath(this.#options.snapshotsDir, index), 0);
     try {
-      await this.#outputs.write(output, snapshot).catch((cause: unknown) => {
-        const message = messageOf(cause);
-        throw new Error(`indexes.${index}.output: ${message.startsWith(output) ? message : `${output} could not be written: ${message}`}`, { cause });
-      });
-    } finally {
-      await snapshot.close();
+      await withSnapshot(snapshotPath(this.#options.snapshotsDir, index), (snapshot) => this.#outputs.write(output, snapshot));
+    } catch (cause) {
+      const message = messageOf(cause);
+      throw new Error(`indexes.${index}.output: ${message.startsWith(output) ? message : `${output} could not be written: ${message}`}`, { cause });
     }
   }
 
@@ -395,13 +386,10 @@ export class Indexer {
 /** The footer of a snapshot that is as it was written; `undefined` if there is none, for then it is made anew. */
 async function soundFooterOf(path: string, onWarning: (message: string) => void): Promise<SnapshotFooter | undefined> {
   try {
-    const snapshot = await Snapshot.open(path, 0);
-    try {
+    return await withSnapshot(path, async (snapshot) => {
       await snapshot.verify();
-    } finally {
-      await snapshot.close();
-    }
-    return snapshot.footer;
+      return snapshot.footer;
+    });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') onWarning(`${messageOf(error)}; it is made anew`);
     return undefined;
@@ -411,21 +399,29 @@ async function soundFooterOf(path: string, onWarning: (message: string) => void)
 /** The footer of a snapshot; `undefined` if there is none that can be read. */
 async function footerOf(path: string): Promise<SnapshotFooter | undefined> {
   try {
-    const snapshot = await Snapshot.open(path, 0);
-    await snapshot.close();
-    return snapshot.footer;
+    return await withSnapshot(path, ({ footer }) => footer);
   } catch {
     return undefined;
   }
 }
 
-async function appVersionsOf(path: string): Promise<AppVersions> {
+function appVersionsOf(path: string): Promise<AppVersions> {
+  return withSnapshot(path, (snapshot) => snapshot.appVersions());
+}
+
+/** Reads from the snapshot at `path`, of which little is held in memory. @throws as {@link Snapshot.open} does */
+async function withSnapshot<T>(path: string, read: (snapshot: Snapshot) => Promise<T> | T): Promise<T> {
   const snapshot = await Snapshot.open(path, 0);
   try {
-    return await snapshot.appVersions();
+    return await read(snapshot);
   } finally {
     await snapshot.close();
   }
+}
+
+/** Those of which all is read. */
+function inFull(definitions: readonly IndexDefinition[], indexes: RebuildScope['indexes']): readonly IndexDefinition[] {
+  return indexes === 'all' ? definitions : definitions.filter(({ name }) => indexes.has(name));
 }
 
 /** Where an index comes from, as its snapshot remembers it. */
