@@ -1,6 +1,5 @@
 /** Counts the requests of this thread by registry and by the status of the answer, as undici tells of them. */
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { ANSWERED, FAILED, targetOf, type Published } from './published-requests.ts';
+import { onOutcome, targetOf, type Published } from './published-requests.ts';
 
 export interface RequestCount {
   /** The `id` of a registry, or `other` for what it leads to: token servers and stores of blobs. */
@@ -14,14 +13,13 @@ const OTHER = 'other';
 
 export class RequestCounts implements Disposable {
   readonly #registries = new Map<string, string>();
-  readonly #answered = new WeakSet<Published['request']>();
+  readonly #outcomes: Disposable;
   #counts = new Map<string, RequestCount>();
 
   /** @param registries the ids of registries; those that are no URLs are never asked over HTTP */
   constructor(registries: Iterable<string> = []) {
     this.know(registries);
-    subscribe(ANSWERED, this.#onAnswer);
-    subscribe(FAILED, this.#onError);
+    this.#outcomes = onOutcome(({ request, response }) => this.#count(request, String(response?.statusCode ?? 'error')));
   }
 
   /** Tells these apart, too, from now on. */
@@ -37,21 +35,8 @@ export class RequestCounts implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    unsubscribe(ANSWERED, this.#onAnswer);
-    unsubscribe(FAILED, this.#onError);
+    this.#outcomes[Symbol.dispose]();
   }
-
-  readonly #onAnswer = (message: unknown): void => {
-    const { request, response } = message as Published;
-    this.#answered.add(request);
-    this.#count(request, String(response?.statusCode ?? 'error'));
-  };
-
-  readonly #onError = (message: unknown): void => {
-    const { request } = message as Published;
-    // One whose answer broke off, or was given up, has been counted.
-    if (!this.#answered.has(request)) this.#count(request, 'error');
-  };
 
   #count(request: Published['request'], status: string): void {
     const registry = this.#registries.get(targetOf(request).origin) ?? OTHER;

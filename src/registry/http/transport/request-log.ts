@@ -1,6 +1,6 @@
 /** Tells of each request of this thread when its answer begins or it fails, as undici tells of them. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { ANSWERED, CREATED, FAILED, targetOf, type Published } from './published-requests.ts';
+import { CREATED, onOutcome, targetOf, type Published } from './published-requests.ts';
 
 /** A request to a registry, or to what it leads to: token servers and stores of blobs. */
 export interface LoggedRequest {
@@ -22,12 +22,11 @@ export function logRequests(onRequest: (request: LoggedRequest) => void): Dispos
   const onCreate = (message: unknown): void => {
     created.set((message as Published).request, performance.now());
   };
-  const onEnd = (message: unknown): void => {
-    const { request, response, error } = message as Published;
+  subscribe(CREATED, onCreate);
+  const outcomes = onOutcome(({ request, response, error }) => {
     const start = created.get(request);
-    // It was made before anybody listened, or its answer broke off after it had been told of.
+    // It was made before anybody listened.
     if (start === undefined) return;
-    created.delete(request);
     const { method = 'GET' } = request;
     const { origin, path } = targetOf(request);
     const url = origin + path.split('?', 1)[0];
@@ -39,15 +38,11 @@ export function logRequests(onRequest: (request: LoggedRequest) => void): Dispos
       ...(error && { error: error.message.replace(`${method} ${url}: `, '') }),
       seconds: Math.round(performance.now() - start) / 1000,
     });
-  };
-  subscribe(CREATED, onCreate);
-  subscribe(ANSWERED, onEnd);
-  subscribe(FAILED, onEnd);
+  });
   return {
     [Symbol.dispose]: () => {
       unsubscribe(CREATED, onCreate);
-      unsubscribe(ANSWERED, onEnd);
-      unsubscribe(FAILED, onEnd);
+      outcomes[Symbol.dispose]();
     },
   };
 }
