@@ -127,8 +127,7 @@ export class AppsView {
     const found = findApps(this.#apps, state);
     const total = this.#apps.length;
     // What is not found has no kind.
-    const shown = found.length === 0 && total > 0 ? number(0) : countedByKind(found);
-    this.#count.textContent = found.length === total ? shown : `${shown} of ${number(total)}`;
+    this.#count.textContent = found.length === total ? countedByKind(found) : `${found.length === 0 ? number(0) : countedByKind(found)} of ${number(total)}`;
     if (total > 0) this.#notice.hidden = true;
     this.#grid.show(found);
     if (found.length === 0) this.#tellEmpty(state, total);

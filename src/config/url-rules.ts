@@ -37,18 +37,18 @@ export function httpUrl(options: Options, query: 'no query' | 'any query' = 'no 
 
 /** An http(s) URL, or one relative to the URL of the index. */
 export function urlReference(options: Options) {
-  const reference = secret({ expected: 'a URL, or a path such as /icons/', ...options });
-  return faultless(reference, referenceFault);
+  return reference(options, () => undefined);
 }
 
 /** A {@link urlReference} whose path is served here. */
 export function servedReference(options: Options) {
-  const reference = secret({ expected: 'a URL, or a path such as /icons/', ...options });
-  return faultless(reference, (written) => referenceFault(written) ?? pathFault(new URL(written, BASE)));
+  return reference(options, pathFault);
 }
 
-function referenceFault(written: string): string | undefined {
-  return urlFault(written, ['http:', 'https:'], BASE);
+/** @param fault what else is wrong with it */
+function reference(options: Options, fault: (url: URL) => string | undefined) {
+  const schema = secret({ expected: 'a URL, or a path such as /icons/', ...options });
+  return faultless(schema, (written) => urlFault(written, ['http:', 'https:'], BASE) ?? fault(new URL(written, BASE)));
 }
 
 /** The address of a STOMP broker; may hold a login. */

@@ -39,7 +39,7 @@ export class Gate {
       };
       const giveUp = (): void => {
         this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
-        reject(signal?.reason);
+        waiting.refuse(signal?.reason as Error);
       };
       this.#waiting.push(waiting);
       const forgetAbort = signal && onAbort(signal, giveUp);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import test, { type TestContext } from 'node:test';
 import type { RegistryError } from '../../../../src/registry/registry-error.ts';
 import { playRegistry, readRegistry, sendJson } from '../play-registry.ts';
 
@@ -36,16 +36,25 @@ test('what will not pass is not asked again', async (t) => {
   assert.equal(seen.length, 1);
 });
 
-test('Retry-After is waited for', async (t) => {
+/** A registry that answers the first request for `path` and what is below it with `status` and asks for a pause of a second, and when it was asked. */
+async function playPausing(t: TestContext, status: number, path = '/v2/'): Promise<{ readonly url: string; readonly times: readonly number[] }> {
   const times: number[] = [];
-  const { url } = await playRegistry(t, (_request, response) => {
+  const { url } = await playRegistry(t, (request, response) => {
     times.push(performance.now());
-    if (times.length === 1) sendJson(response, {}, { 'retry-after': '1' }, 503);
+    if (request.url.startsWith(path) && times.length === 1) sendJson(response, {}, { 'retry-after': '1' }, status);
     else sendJson(response, { tags: [] });
   });
-  await readRegistry(t, url).tags('a');
-  const [first = 0, second = 0] = times;
+  return { url, times };
+}
+
+function assertPaused([first = 0, second = 0]: readonly number[]): void {
   assert.ok(second - first > 990, `${second - first} ms`);
+}
+
+test('Retry-After is waited for', async (t) => {
+  const { url, times } = await playPausing(t, 503);
+  await readRegistry(t, url).tags('a');
+  assertPaused(times);
 });
 
 test('a registry that wants to be left alone for longer than a request may take is not asked again', async (t) => {
@@ -55,31 +64,19 @@ test('a registry that wants to be left alone for longer than a request may take 
 });
 
 test('a 429 stops all requests for its pause', async (t) => {
-  const times: number[] = [];
-  const { url } = await playRegistry(t, (request, response) => {
-    times.push(performance.now());
-    if (request.url.startsWith('/v2/limited/') && times.length === 1) sendJson(response, {}, { 'retry-after': '1' }, 429);
-    else sendJson(response, { tags: [] });
-  });
+  const { url, times } = await playPausing(t, 429, '/v2/limited/');
   const source = readRegistry(t, url, { concurrency: 1 });
   await Promise.all(['limited', 'a', 'b'].map((repository) => source.tags(repository)));
-  const [first = 0, second = 0] = times;
   assert.equal(times.length, 4);
-  assert.ok(second - first > 990, `${second - first} ms`);
+  assertPaused(times);
 });
 
 test('a 429 that is not asked again stops all requests for as long as it asks for', async (t) => {
-  const times: number[] = [];
-  const { url } = await playRegistry(t, (_request, response) => {
-    times.push(performance.now());
-    if (times.length === 1) sendJson(response, {}, { 'retry-after': '1' }, 429);
-    else sendJson(response, { tags: [] });
-  });
+  const { url, times } = await playPausing(t, 429);
   const source = readRegistry(t, url, { concurrency: 1, pauses: [] });
   await assert.rejects(source.tags('limited'), { code: 'unavailable' });
   await source.tags('a');
-  const [first = 0, second = 0] = times;
-  assert.ok(second - first > 990, `${second - first} ms`);
+  assertPaused(times);
 });
 
 test('a registry that wants to be left alone for long is asked nothing, also by those who wait', async (t) => {
