@@ -12,8 +12,8 @@ export interface Annotations {
   readonly expected?: string;
   /** The value must not be shown, nor any part of it. */
   readonly secret?: true;
-  /** A path, relative to the folder of the configuration file; `readable` if it must lead to a file that can be read now. */
-  readonly path?: 'any' | 'readable';
+  /** A path, relative to the folder of the configuration file; `readable` if it must lead to a file that can be read now, `output` to one that may be replaced. */
+  readonly path?: 'any' | 'readable' | 'output';
   /** Of a record: how its keys are called in documentation, and the rule that they follow. */
   readonly placeholder?: string;
   readonly keys?: TSchema;

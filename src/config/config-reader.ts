@@ -22,7 +22,7 @@ import { pathText, shown, type KeyPath } from './problem.ts';
 import type { ProblemList } from './problem-list.ts';
 import { replaceVariables, type Environment } from './replace-variables.ts';
 import { scalarReadings } from './scalar-readings.ts';
-import { fileFault } from './text-file.ts';
+import { fileFault, outputFault } from './text-file.ts';
 import { displayed, expected, kindFault, valueFault } from './value-fault.ts';
 import type { YamlFile } from './yaml-file.ts';
 
@@ -169,7 +169,7 @@ export class ConfigReader {
     const { path: kind } = annotationsOf(schema);
     if (kind === undefined || typeof value !== 'string') return value;
     const file = resolve(this.#folder, value);
-    const fault = kind === 'readable' ? fileFault(file) : undefined;
+    const fault = kind === 'any' ? undefined : kind === 'readable' ? fileFault(file) : outputFault(file);
     if (fault !== undefined) {
       const name = value === scalar.value ? shown(file) : displayed(value, scalar.value);
       this.#problems.add(path, `is ${name}, which ${fault}, expected ${expected(schema)}`);

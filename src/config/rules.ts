@@ -76,7 +76,7 @@ export function readableFile(options: Options) {
 /** A file to write an index to; its name without `.json` is part of a URL. */
 export function outputFile(options: Options) {
   return Type.Refine(
-    path({ expected: 'the path of a file such as /var/www/html/index/apps.json', ...options }),
+    path({ expected: 'the path of a file such as /var/www/html/index/apps.json', path: 'output', ...options }),
     (written) => !written.endsWith('/') && !['', '.', '..'].includes(outputName(written)),
     () => 'names no file',
   );

@@ -1,17 +1,18 @@
 /** Reads small text files, and says in a few words why one cannot be read. */
-import { accessSync, closeSync, constants, openSync, readSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, fstatSync, openSync, readSync, statSync, type Stats } from 'node:fs';
 
 /** A file's text, or what is wrong with it, in words that follow its name. */
 export type TextFile = { readonly text: string } | { readonly fault: string; readonly cause?: unknown };
 
 /** Reads a file of UTF-8 text of at most `limit` bytes; a byte order mark is left out. */
 export function readTextFile(file: string, limit: number): TextFile {
-  let bytes: Uint8Array;
+  let bytes: Uint8Array | string;
   try {
     bytes = readAtMost(file, limit + 1);
   } catch (cause) {
     return { fault: systemFault(cause), cause };
   }
+  if (typeof bytes === 'string') return { fault: bytes };
   if (bytes.length > limit) return { fault: `is larger than ${limit / 1024} KiB` };
   if (bytes.includes(0)) return { fault: 'is a binary file' };
   try {
@@ -25,16 +26,24 @@ export function readTextFile(file: string, limit: number): TextFile {
 export function fileFault(file: string): string | undefined {
   try {
     accessSync(file, constants.R_OK);
-    return statSync(file).isDirectory() ? IS_FOLDER : undefined;
+    return kindFault(statSync(file));
   } catch (error) {
     return systemFault(error);
   }
 }
 
-/** The size a file claims is not relied upon: pipes and devices claim none. */
-function readAtMost(file: string, limit: number): Uint8Array {
-  const descriptor = openSync(file, 'r');
+/** Why `file` cannot be replaced by another; `undefined` if it can, or is not there. */
+export function outputFault(file: string): string | undefined {
+  const stats = statSync(file, { throwIfNoEntry: false });
+  return stats && kindFault(stats);
+}
+
+/** Returns the first `limit` bytes of a file, or what is wrong with it. Never waits: a pipe may never be written to. */
+function readAtMost(file: string, limit: number): Uint8Array | string {
+  const descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   try {
+    const fault = kindFault(fstatSync(descriptor));
+    if (fault !== undefined) return fault;
     const buffer = new Uint8Array(limit);
     let length = 0;
     let read: number;
@@ -46,6 +55,11 @@ function readAtMost(file: string, limit: number): Uint8Array {
   } finally {
     closeSync(descriptor);
   }
+}
+
+function kindFault(stats: Stats): string | undefined {
+  if (stats.isFile()) return undefined;
+  return stats.isDirectory() ? IS_FOLDER : 'is a pipe or a device, not a regular file';
 }
 
 const IS_FOLDER = 'is a folder';

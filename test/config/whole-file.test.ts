@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { INDEX, configError, temporaryFolder, writeConfig } from './config-file.ts';
+import { INDEX, configError, problemsOf, temporaryFolder, writeConfig } from './config-file.ts';
 
 /** Ten anchors, each of which names the one before ten times. */
 const LAUGHS = Array.from({ length: 10 }, (_, n) => `a${n}: &a${n} [${Array(10).fill(n === 0 ? 'x' : `*a${n - 1}`).join(', ')}]`).join('\n');
@@ -59,6 +60,24 @@ test('a file without permission is one clear line', { skip: process.getuid?.() =
   assert.equal(configError(file).message, `${file}:1:1: may not be read by this user, expected a configuration file (YAML): put one there, or name another with --config`);
 });
 
-test('a device without end is one clear line', () => {
-  assert.equal(configError('/dev/zero').message, '/dev/zero:1:1: is larger than 1024 KiB, expected a configuration file (YAML): put one there, or name another with --config');
+test('a device or a pipe that nobody writes to is one clear line, at once', (t) => {
+  const pipe = join(temporaryFolder(t), 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  for (const file of ['/dev/zero', '/dev/null', pipe]) {
+    assert.equal(configError(file).message, `${file}:1:1: is a pipe or a device, not a regular file, expected a configuration file (YAML): put one there, or name another with --config`);
+  }
+});
+
+test('a pipe or a device that the configuration names is an error, at once', (t) => {
+  const file = writeConfig(
+    t,
+    `${INDEX.replace('}}', ', gpg_key: pipe, output: pipe}}')}registries: {"https://registry.example.org": {auth_file: pipe, ca_file: pipe, client_cert: pipe, client_key: /dev/zero}}
+server: {admin_token_file: pipe, events_token_file: /dev/zero, tls: {cert: pipe, key: pipe}}
+bus: {ca_file: pipe, client_cert: pipe, client_key: pipe}
+`,
+  );
+  execFileSync('mkfifo', [join(dirname(file), 'pipe')]);
+  const problems = problemsOf(file);
+  assert.equal(problems.length, 13);
+  for (const { path, message } of problems) assert.match(message, /is a pipe or a device, not a regular file, expected/, path);
 });
