@@ -6,6 +6,8 @@ import { suite, test } from 'node:test';
 import { DCLinter } from 'dclint';
 import { Agent, request } from 'undici';
 import { parse } from 'yaml';
+import { configWarnings } from '../src/config/config-warnings.ts';
+import { configOf } from './config/config-file.ts';
 import { COMPOSED } from './dev/environment.ts';
 import { digestsIn, settled } from './e2e/ask-server.ts';
 import { eventually } from './e2e/eventually.ts';
@@ -57,6 +59,10 @@ test('compose.yaml follows the schema of the Compose specification', () => {
 test('its images are named without the host of a registry', () => {
   const images = Object.values(compose.services).flatMap(({ image }) => image ?? []);
   assert.deepEqual(images.filter((image) => !/^[a-z]+:[\w.-]+$/.test(image)), []);
+});
+
+test('nothing is to be warned of in the configuration of its server', (t) => {
+  assert.deepEqual(configWarnings(configOf(t, config('server'))), []);
 });
 
 test('it listens on this machine alone, where npm run dev:push and dev:trigger look', () => {

@@ -5,6 +5,7 @@ import { after, before, suite, test } from 'node:test';
 import { Agent, request } from 'undici';
 import { parse } from 'yaml';
 import { configKeys } from '../src/config/config-keys.ts';
+import { configWarnings } from '../src/config/config-warnings.ts';
 import { readConfig } from '../src/config/read-config.ts';
 import { temporaryFolder } from './config/config-file.ts';
 import { get, settled } from './e2e/ask-server.ts';
@@ -49,16 +50,16 @@ test('the README opens with the two commands', () => {
   assert.match(second ?? '', /^ {4}npm ci && npm test /);
 });
 
-test('the configurations in the README are right', (t) => {
+test('the configurations in the README are right, and nothing is to be warned of in them', (t) => {
   const folder = temporaryFolder(t);
   mkdirSync(join(folder, 'etc'));
-  for (const name of ['admin-token', 'events-token']) writeFileSync(join(folder, 'etc', name), name);
+  for (const name of ['admin-token', 'events-token']) writeFileSync(join(folder, 'etc', name), `one-long-${name}`);
   const configurations = blocks('yaml').filter((block) => block.startsWith('indexes:'));
   assert.equal(configurations.length, 2);
   for (const configuration of configurations) {
     const file = join(folder, 'config.yaml');
     writeFileSync(file, configuration.replaceAll('/etc/regindexer/', `${folder}/etc/`));
-    readConfig(file, {});
+    assert.deepEqual(configWarnings(readConfig(file, {})), []);
   }
 });
 

@@ -4,7 +4,20 @@ import { proxyWarnings } from './proxied-registry.ts';
 
 /** A line for each. */
 export function configWarnings(config: Config): readonly string[] {
-  return [...config.indexes.flatMap(selectionWarnings), ...proxyWarnings(config)];
+  return [...config.indexes.flatMap(selectionWarnings), ...proxyWarnings(config), ...tokenWarnings(config.server)];
+}
+
+/** Characters below which a token can be found by trying. */
+const SAFE_TOKEN = 16;
+
+function tokenWarnings({ adminToken, eventsToken }: Config['server']): readonly string[] {
+  const tokens = { 'server.admin_token': adminToken, 'server.events_token': eventsToken };
+  return [
+    ...Object.entries(tokens)
+      .filter(([, token]) => token !== undefined && token.length < SAFE_TOKEN)
+      .map(([key]) => `${key}: has fewer than ${SAFE_TOKEN} characters, so that it can be guessed; make one with "openssl rand -hex 24"`),
+    ...(adminToken !== undefined && adminToken === eventsToken ? ['server.events_token: is the same as server.admin_token, so that whatever sends notifications may also ask for rebuilds; give each its own'] : []),
+  ];
 }
 
 /** What neither a tag nor the name of a repository has in it (OCI distribution-spec, "Pulling manifests"), nor is special in a glob. */

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { parse } from 'yaml';
 import { configKeys } from '../../src/config/config-keys.ts';
+import { configWarnings } from '../../src/config/config-warnings.ts';
 import { readConfig } from '../../src/config/read-config.ts';
 import { configError, writeConfig } from './config-file.ts';
 
@@ -14,7 +15,9 @@ const TEXT = readFileSync(FILE, 'utf8');
 const ALL_KEYS = TEXT.replaceAll(/^( *)#(?=\w|  )/gm, '$1');
 
 test('the repository’s configuration is right, and indexes the sample images', () => {
-  const { indexes, stateDir, server, bus } = readConfig(FILE, {});
+  const config = readConfig(FILE, {});
+  const { indexes, stateDir, server, bus } = config;
+  assert.deepEqual(configWarnings(config), []);
   assert.deepEqual(
     indexes.map(({ name, registry, tags, extractIcons }) => ({ name, registry, tags, extractIcons })),
     [{ name: 'apps', registry: `oci:${fileURLToPath(new URL('../fixtures/images', import.meta.url))}`, tags: ['*'], extractIcons: true }],

@@ -41,7 +41,7 @@ indexes:
     repository_exclude: [apps/x]
     repository_priority: [apps/y]
 registries: {"https://registry.example.org": {repositories: [a, b], username: indexer, password: x}}
-server: {host: "::1", port: 443, tls: {cert: config.yaml, key: config.yaml}, base_url: https://apps.example.org, admin_token: x, events_token: y}
+server: {host: "::1", port: 443, tls: {cert: config.yaml, key: config.yaml}, base_url: https://apps.example.org, admin_token: one-long-admin-token, events_token: one-long-events-token}
 bus: {url: ["stomp://u:p@a.example.org:61613/v", stomps://b.example.org], destinations: [/topic/a, /topic/b]}
 `,
   );
@@ -93,4 +93,12 @@ test('what an index takes nothing by is told', (t) => {
     'Warning: indexes.a.architectures: images call x86_64 amd64',
   ]);
   assert.match(index('registry_public: /'), /^Warning: indexes\.a: clients are told to download from here, where nothing serves https:\/\/registry\.example\.org; set server\.registry_proxy/m);
+});
+
+test('tokens that can be guessed, or that are the same, are told without showing them', (t) => {
+  const warnings = (tokens: string): readonly string[] => describeConfig(configOf(t, `${INDEX}server: {${tokens}}`, { beside: { token: 'fifteen-letters\n' } })).match(/^Warning: .*$/gm) ?? [];
+  assert.deepEqual(warnings('admin_token_file: token, events_token: sixteen--letters'), ['Warning: server.admin_token: has fewer than 16 characters, so that it can be guessed; make one with "openssl rand -hex 24"']);
+  assert.deepEqual(warnings('admin_token: sixteen--letters, events_token: sixteen--letters'), ['Warning: server.events_token: is the same as server.admin_token, so that whatever sends notifications may also ask for rebuilds; give each its own']);
+  assert.deepEqual(warnings('admin_token: sixteen--letters, events_token: 0123456789abcdef'), []);
+  assert.deepEqual(warnings(''), []);
 });

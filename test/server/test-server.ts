@@ -15,7 +15,7 @@ import { Querier } from '../../src/threads/querier.ts';
 import { RebuildQueue } from '../../src/triggers/rebuild-queue.ts';
 import type { TestState } from '../indexing/test-state.ts';
 
-export const ADMIN_TOKEN = 'the-admin-token';
+export const ADMIN_TOKEN = 'the-one-admin-token';
 export const EVENTS_TOKEN = 'the-events-token';
 
 export interface TestServerOptions extends Partial<Pick<ServerOptions, 'iconsUri' | 'pullSources' | 'registryProxy' | 'signatures' | 'trustProxy' | 'defaultIndex' | 'publication'>>, FrontOptions {
