@@ -17,7 +17,7 @@ import type { IndexDefinition } from './index-definition.ts';
 import { OutputFiles } from './output-files.ts';
 import { prefer } from './prefer.ts';
 import type { IndexResult, RebuildProgress, RebuildResult, RebuildScope } from './rebuild.ts';
-import { extractedIcons, renderImage } from './render-image.ts';
+import { extractedIcons, meetsRequirements, renderImage } from './render-image.ts';
 import type { ScanOptions, ScanResult } from './scan.ts';
 import { isOfRegistry, scan } from './scan.ts';
 import type { SelectedRepository } from './select.ts';
@@ -242,7 +242,7 @@ export class Indexer {
       const selection = catalog.transaction(() => select(catalog, definition, this.#wantedBy(definition)));
       const fingerprint = fingerprintOf(selection, definition, `${RENDERER} ${this.#options.iconsUri}`);
       if (previous?.fingerprint !== fingerprint || previous.catalog !== catalog.id || lacksIcons(previous)) {
-        const missing = await this.#missingKnowledge(definition, previous);
+        const missing = await this.#missingKnowledge(definition, previous, selection);
         if (missing === undefined) {
           // Of a damaged snapshot nothing is known, so that all apps count as new.
           const before = previous === undefined ? {} : await appVersionsOf(path).catch(() => ({}));
@@ -274,14 +274,32 @@ export class Indexer {
    * Why the index must not be made from the catalog; `undefined` if it may. A catalog that has not read the registry in full yet,
    * because it is new, was lost, or did not have to read this registry or these tags before, would make apps vanish that are still there.
    */
-  async #missingKnowledge(definition: IndexDefinition, previous: SnapshotFooter | undefined): Promise<string | undefined> {
+  async #missingKnowledge(definition: IndexDefinition, previous: SnapshotFooter | undefined, selection: readonly SelectedRepository[]): Promise<string | undefined> {
     const { catalog } = this.#options;
     if (!catalog.scanned(definition.registry).includes(takenBy(definition))) return 'what it takes has not been read in full yet';
+    if (previous === undefined) return this.#nothingRead(definition, selection);
     const inherited = new Set(await this.#inherited(definition, previous));
     if (inherited.size === 0) return undefined;
     const lost = catalog.repositories(definition.registry).find(({ name, error }) => error !== undefined && inherited.has(name));
     const since = previous?.catalog === catalog.id ? 'what it is made from was configured anew' : 'the catalog that it was made from is gone';
     return lost && `${since}, and ${lost.name} could not be read since: ${lost.error}`;
+  }
+
+  /** Why an index would be empty only because its repositories could not be read; `undefined` if it would not. */
+  #nothingRead(definition: IndexDefinition, selection: readonly SelectedRepository[]): string | undefined {
+    const { catalog } = this.#options;
+    const wanted = this.#wantedBy(definition);
+    const taken = catalog.repositories(definition.registry).filter(({ name }) => wanted.repository(name));
+    const unread = taken.filter(({ error }) => error !== undefined);
+    const [first] = unread;
+    if (first === undefined || unread.length <= taken.length / 2) return undefined;
+    const shows = (digest: Digest): boolean => {
+      const image = catalog.image(digest);
+      return image !== undefined && meetsRequirements(image, definition);
+    };
+    if (selection.some(({ images, lists }) => images.some(({ digest }) => shows(digest)) || lists.some((list) => list.images.some(shows)))) return undefined;
+    const others = unread.length === 1 ? '' : ` (and ${unread.length - 1} more)`;
+    return `it would be empty, and ${first.name}${others} could not be read`;
   }
 
   /** What {@link #inherited} tells of those indexes that are read in full. */

@@ -305,6 +305,40 @@ suite('an index is made only from what was read in full', () => {
     assert.deepEqual(await readdir(state.path('indexes')), []);
   });
 
+  for (const [what, call] of [['its repositories', { method: 'tags' }], ['their tags', { method: 'manifest' }]] as const) {
+    test(`an index of which nothing is known is not made as an empty one while ${what} cannot be read, also after a restart`, async (t) => {
+      const state = await TestState.open(t, { definitions: [{ name: 'a', requiredLabels: ['org.flatpak.ref'] }, { name: 'b', repositoryInclude: ['two'] }] });
+      fill(state.registry);
+      state.registry.fail(call);
+      const rebuilt = (await state.rebuild()).indexes;
+      await state.reopen();
+      for (const indexes of [rebuilt, await state.refresh(), (await state.rebuildTags('one', 'nightly')).indexes]) {
+        assert.match(indexes[0]?.warnings[0] ?? '', /^it is not made yet: it would be empty, and one \(and 2 more\) could not be read$/);
+        assert.match(indexes[1]?.warnings[0] ?? '', /^it is not made yet: it would be empty, and two could not be read$/);
+      }
+      assert.deepEqual(await readdir(state.path('indexes')), []);
+
+      state.registry.heal();
+      state.registry.fail({ ...call, repository: 'two' });
+      await state.rebuild();
+      assert.deepEqual(await readdir(state.path('indexes')), ['a.snapshot'], 'something of it could be read');
+      state.registry.heal();
+      await state.rebuildRepository('two');
+      assert.equal((await state.json('b')).Results.length, 1);
+    });
+  }
+
+  test('an index that is rightly empty is made, also beside a repository that cannot be read', async (t) => {
+    const state = await TestState.open(t, { definitions: [{ requiredLabels: ['org.flatpak.ref'] }] });
+    await state.rebuild();
+    assert.deepEqual((await state.json()).Results, []);
+    await rm(state.snapshotFile());
+    for (const repository of ['one', 'two']) state.registry.pushImage(repository, 'latest', named(repository));
+    state.registry.fail({ repository: 'two' }, 'denied');
+    await state.rebuild();
+    assert.deepEqual((await state.json()).Results, []);
+  });
+
   test('when its tags or repositories change, the index stays as it was until they were read', async (t) => {
     const state = await TestState.open(t, { definitions: [{ tags: ['latest'] }] });
     fill(state.registry);

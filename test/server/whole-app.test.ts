@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { cp, mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -89,6 +91,20 @@ test('from nothing to an index, and at once after a restart', async (t) => {
   await again.app.started;
   assert.deepEqual(names((await again.ask('/index/static')).text), ['apps/clock', 'apps/hello']);
   assert.deepEqual(log.filter(({ level }) => level >= 40), []);
+});
+
+test('it is not ready while a registry whose repositories are named cannot be read', async (t) => {
+  const { start, stateDir } = await setUp(t);
+  const registry = createServer((incoming, response) => response.writeHead(incoming.url?.includes('/gone/') === true ? 404 : 503).end()).listen(0, '127.0.0.1');
+  t.after(() => registry.close());
+  await once(registry, 'listening');
+  const url = `http://127.0.0.1:${(registry.address() as AddressInfo).port}`;
+  await writeFile(join(stateDir, '..', 'config.yaml'), stringify({ state_dir: 'state', indexes: { apps: { registry: url } }, registries: { [url]: { repositories: ['apps/hello', 'gone/app'] } }, server: { port: 0 } }));
+  const { app, ask } = await start();
+  await app.started;
+  assert.equal((await ask('/readyz')).statusCode, 503);
+  assert.equal((await ask('/index/static')).statusCode, 503);
+  assert.match((await ask('/status')).text, /it is not made yet: it would be empty, and apps\/hello could not be read/);
 });
 
 test('what it is told is in the index when it says so, and never in the log', async (t) => {
