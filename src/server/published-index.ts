@@ -57,7 +57,8 @@ export class PublishedIndex {
   readonly name: string;
   /** Its whole document is at `/index/FILE.json`. */
   readonly fileName: string;
-  readonly #maxAge: number;
+  /** How long clients may keep an answer, in seconds. */
+  readonly maxAge: number;
   #snapshot: Snapshot | undefined;
   #lastModified = '';
   readonly #onReplaced: (() => void)[] = [];
@@ -65,11 +66,10 @@ export class PublishedIndex {
   /** By query string as it was spelled. */
   readonly #questions = new LRUCache<string, AskedFor>({ max: MAX_SPELLINGS, maxSize: MAX_SPELLED, sizeCalculation: (_, text) => text.length + 1 });
 
-  /** @param maxAge how long clients may keep an answer, in seconds */
   constructor(name: string, fileName: string, maxAge: number) {
     this.name = name;
     this.fileName = fileName;
-    this.#maxAge = maxAge;
+    this.maxAge = maxAge;
   }
 
   /** `undefined` before the first rebuild. */
@@ -144,7 +144,7 @@ export class PublishedIndex {
   serve(encoding: Encoding, etag: string, body: Buffer | StoredBody): Served {
     const freshHeaders = {
       etag,
-      'cache-control': `public, max-age=${this.#maxAge}`,
+      'cache-control': `public, max-age=${this.maxAge}`,
       'last-modified': this.#lastModified,
       vary: 'accept-encoding',
     };

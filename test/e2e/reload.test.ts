@@ -116,7 +116,7 @@ for (const workers of [1, 2]) {
       assert.match((await ask('/more.flatpakrepo')).text, /^Title=More$/m);
       await text(events.body);
       const { headers } = await request(`${server.url}/index/static`, { dispatcher: agent });
-      assert.equal(headers['cache-control'], 'public, max-age=7');
+      assert.equal(headers['cache-control'], 'public, max-age=7, stale-while-revalidate=7, stale-if-error=86400');
       const post = (token: string) => ask('/reindex?wait=true', { method: 'POST', headers: { authorization: `Bearer ${token}` } });
       assert.deepEqual([(await post(TOKEN)).status, (await post('the-second-token')).status], [401, 200]);
 

@@ -67,7 +67,7 @@ test('indexes as they are served', async (t) => {
     const { headers } = answer;
     assert.equal(headers['content-type'], 'application/json; charset=utf-8');
     assert.equal(headers['content-length'], String(answer.rawPayload.length));
-    assert.equal(headers['cache-control'], 'public, max-age=60');
+    assert.equal(headers['cache-control'], 'public, max-age=60, stale-while-revalidate=60, stale-if-error=86400');
     assert.equal(headers.vary, 'accept-encoding');
     assert.equal(headers.etag, `"${createHash('sha256').update(answer.rawPayload).digest('base64url')}"`);
     const modified = Date.parse(String(headers['last-modified']));

@@ -64,7 +64,7 @@ test('answers are worked out once and kept', async (t) => {
     const fresh = await server.app.inject({ url, headers: { 'if-none-match': String(first.headers.etag) } });
     assert.deepEqual([fresh.statusCode, fresh.headers['cache-control']], [304, 'no-store']);
     assert.equal(asked.length, 2);
-    assert.equal((await get('/index/static?repository=apps/notes')).headers['cache-control'], 'public, max-age=60');
+    assert.equal((await get('/index/static?repository=apps/notes')).headers['cache-control'], 'public, max-age=60, stale-while-revalidate=60, stale-if-error=86400');
     assert.equal((await get(url)).headers['cache-control'], 'no-store');
     assert.equal(asked.length, 3, 'what static has kept is there for dynamic');
   });

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { AcceptEncoding } from '../accept-encoding.ts';
 import { Index } from '../answer-schemas.ts';
 import type { AnswerQuery } from '../answers.ts';
+import { indexCacheControl } from '../cache-control.ts';
 import type { Headers, PublishedIndex, Served, ServedDocument } from '../published-index.ts';
 import { indexNamed } from '../published-index.ts';
 import type { Query } from '../../indexing/query/query.ts';
@@ -29,7 +30,7 @@ export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answe
     const { url = '' } = request.raw;
     const mark = url.indexOf('?');
     const { query: asked, document } = index.question(mark === -1 ? '' : url.slice(mark + 1));
-    const override = keep ? undefined : NOT_KEPT;
+    const override = keep ? keptBy(index) : NOT_KEPT;
     const preferences = acceptEncoding.preferences(request.headers['accept-encoding']);
     if (document !== undefined) {
       if (keep) readyAnswers.keep(reply, 0);
@@ -51,8 +52,12 @@ export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answe
     const document = index.document('');
     if (document === undefined) throw new NotBuiltYet(index.name);
     readyAnswers.keep(reply, 0);
-    return sendServed(request, reply, best(document, acceptEncoding.preferences(request.headers['accept-encoding'])));
+    return sendServed(request, reply, best(document, acceptEncoding.preferences(request.headers['accept-encoding'])), keptBy(index));
   });
+}
+
+function keptBy({ maxAge }: PublishedIndex): Headers {
+  return { 'cache-control': indexCacheControl(maxAge) };
 }
 
 /** One route for both, so that a HEAD tells the length of what it does not read. */
