@@ -1,9 +1,12 @@
 /** Finds what is wrong between the keys of a configuration, each of which is right by itself. */
 import { closest } from 'fastest-levenshtein';
 import { Check } from 'typebox/schema';
+import { CoveredRepositories } from '../registry/covered-repositories.ts';
+import { isRepositoryName } from '../registry/reference.ts';
 import { registryId } from '../registry/registry-id.ts';
 import type { Incomplete } from './incomplete.ts';
-import { shown, type KeyPath } from './problem.ts';
+import { hostWithoutCatalog } from './known-hosts.ts';
+import { pathText, shown, type KeyPath } from './problem.ts';
 import type { ProblemList } from './problem-list.ts';
 import { outputName } from './rules.ts';
 import type { ConfigFile } from './schema.ts';
@@ -16,6 +19,7 @@ export function checkRelations(written: Written, names: readonly string[], folde
   checkFiles(written, names, problems);
   checkDefaultIndex(written, names, problems);
   checkRegistries(written, folder, problems);
+  checkRepositories(written, folder, problems);
   checkPair(written.bus ?? {}, ['bus'], 'client_cert', 'client_key', problems);
   for (const token of ['admin_token', 'events_token'] as const) {
     if (written.server?.[token] !== undefined && written.server[`${token}_file`] !== undefined) {
@@ -76,6 +80,38 @@ function checkRegistries({ indexes = {}, registries = {} }: Written, folder: str
     seen.add(id);
   }
 }
+
+/** Each index takes some repository, and each registry is asked for what it can answer. */
+function checkRepositories({ indexes = {}, registries = {} }: Written, folder: string, problems: ProblemList): void {
+  const sections = new Map(Object.entries(registries).flatMap(([url, section]) => (Check(registryUrl(), url) ? [[registryId(url, folder), { url, patterns: section?.repositories ?? [] }]] : [])));
+  for (const [name, index] of Object.entries(indexes)) {
+    const { registry, repository_include: include = [], repository_exclude: exclude = [] } = index ?? {};
+    const all = exclude.findIndex((pattern) => EVERYTHING.test(pattern));
+    if (all !== -1) problems.add(['indexes', name, 'repository_exclude', all], 'leaves out every repository, expected globs of some');
+    if (registry === undefined) continue;
+    const section = sections.get(registryId(registry, folder));
+    const host = hostWithoutCatalog(registry);
+    if (host !== undefined && (section === undefined || section.patterns.length === 0)) {
+      const where = pathText(['registries', section?.url ?? registry, 'repositories']);
+      problems.add(['indexes', name, 'registry'], `is a registry that does not list its repositories, expected their names in ${where}`);
+    }
+    const read = new CoveredRepositories(section?.patterns ?? []);
+    const isTaken = (repository: string): boolean => new CoveredRepositories(include).has(repository) && !(exclude.length > 0 && new CoveredRepositories(exclude).has(repository));
+    if (read.named && all === -1 && ![...read.names].some(isTaken)) {
+      problems.add(['indexes', name], `takes none of the repositories that ${pathText(['registries', section?.url ?? '', 'repositories'])} names, expected repository_include and repository_exclude to leave one`, 'key');
+    }
+  }
+  for (const { url, patterns } of sections.values()) {
+    const host = hostWithoutCatalog(url);
+    if (host === undefined) continue;
+    for (const [position, pattern] of patterns.entries()) {
+      if (!isRepositoryName(pattern)) problems.add(['registries', url, 'repositories', position], `is ${shown(pattern)}, but ${host} has no list of repositories to compare it with, expected a name such as owner/app, without globs`);
+    }
+  }
+}
+
+/** Globs that match any name. */
+const EVERYTHING = /^(?:\*\*\/)*\*\*$|^(?:\*\*\/)+\*$/;
 
 function checkPair<Key extends string>(
   section: Readonly<Partial<Record<Key, unknown>>>,

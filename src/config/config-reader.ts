@@ -21,9 +21,9 @@ import { MappingReader, offsetOf, type Entry, type Mapping } from './mapping.ts'
 import { pathText, shown, type KeyPath } from './problem.ts';
 import type { ProblemList } from './problem-list.ts';
 import { replaceVariables, type Environment } from './replace-variables.ts';
-import { scalarReadings } from './scalar-readings.ts';
+import { plainReadings, scalarReadings } from './scalar-readings.ts';
 import { fileFault, outputFault } from './text-file.ts';
-import { displayed, expected, kindFault, valueFault } from './value-fault.ts';
+import { displayed, expected, kindFault, quoteFault, valueFault } from './value-fault.ts';
 import type { YamlFile } from './yaml-file.ts';
 
 /** Reads one document. */
@@ -163,7 +163,8 @@ export class ConfigReader {
     if (replaced === undefined) return undefined;
     const value = scalarReadings(scalar, replaced).find((reading) => Check(schema, reading));
     if (value === undefined) {
-      this.#problems.add(path, valueFault(schema, replaced, displayed(replaced, scalar.value)));
+      const display = displayed(replaced, scalar.value);
+      this.#problems.add(path, isOnlyQuoted(schema, scalar, replaced) ? quoteFault(schema, display) : valueFault(schema, replaced, display));
       return undefined;
     }
     const { path: kind } = annotationsOf(schema);
@@ -195,6 +196,11 @@ export class ConfigReader {
     const { text, faults } = replaceVariables(node.value, this.#environment);
     return text === '' && faults.length === 0;
   }
+}
+
+/** Says whether the value would be right without its quotes. */
+function isOnlyQuoted(schema: TSchema, scalar: Scalar, value: unknown): boolean {
+  return typeof value === 'string' && scalar.type !== 'PLAIN' && plainReadings(value).some((reading) => Check(schema, reading));
 }
 
 /** Says whether a key may be left out. */

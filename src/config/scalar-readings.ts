@@ -16,7 +16,11 @@ const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
  */
 export function scalarReadings(scalar: Scalar, value: unknown): readonly unknown[] {
   if (typeof value !== 'string' || scalar.type !== 'PLAIN') return [value];
-  const boolean = BOOLEANS.get(value.toLowerCase());
-  const isNumber = value !== scalar.value && /^-?\d+(?:\.\d+)?$/.test(value);
-  return [value, ...(boolean === undefined ? [] : [boolean]), ...(isNumber ? [Number(value)] : [])];
+  return [value, ...plainReadings(value).filter((reading) => typeof reading === 'boolean' || value !== scalar.value)];
+}
+
+/** The boolean or number that `text` means where it is plain. */
+export function plainReadings(text: string): readonly (boolean | number)[] {
+  const boolean = BOOLEANS.get(text.toLowerCase());
+  return [...(boolean === undefined ? [] : [boolean]), ...(/^-?\d+(?:\.\d+)?$/.test(text) ? [Number(text)] : [])];
 }

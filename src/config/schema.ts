@@ -15,7 +15,7 @@ import {
   text,
   wholeNumber,
 } from './rules.ts';
-import { brokerUrl, httpUrl, registryUrl, servedReference, urlReference } from './url-rules.ts';
+import { brokerUrl, httpUrl, registryReference, registryUrl, servedReference } from './url-rules.ts';
 
 /** A section of `registries`. */
 export const registrySchema = Type.Object({
@@ -54,7 +54,7 @@ const index = Type.Object({
     description: 'The registry to read: `http(s)://…`, or `oci:FOLDER`, where every OCI image layout is a repository.',
   }),
   registry_public: Type.Optional(
-    urlReference({
+    registryReference({
       description: 'The registry’s URL as clients see it; may be relative to the index’s URL.',
       otherwise: '`registry` as written; `/` for `oci:`',
     }),

@@ -1,6 +1,7 @@
 /** URLs in the configuration file. */
 import { Type, type TString } from 'typebox';
 import { LAYOUTS } from '../registry/registry-id.ts';
+import { hostFault } from './known-hosts.ts';
 import { secret, type Options } from './rules.ts';
 
 /** What a reference is relative to. */
@@ -26,7 +27,8 @@ function registryFault(written: string): string | undefined {
   if (written.startsWith(LAYOUTS)) return written === LAYOUTS || written.includes('\0') ? 'names no folder' : undefined;
   const fault = urlFault(written, ['http:', 'https:']);
   if (fault === undefined && /\/v2\/?$/.test(written)) return 'ends with /v2, which is asked for below it (leave that away)';
-  return fault === CREDENTIALS ? `${fault} (set registries.URL.username and password instead)` : fault;
+  if (fault === CREDENTIALS) return `${fault} (set registries.URL.username and password instead)`;
+  return fault ?? hostFault(new URL(written));
 }
 
 /** A whole http(s) URL, without credentials, query and fragment unless `query` allows these two. */
@@ -35,12 +37,12 @@ export function httpUrl(options: Options, query: 'no query' | 'any query' = 'no 
   return faultless(url, (written) => urlFault(written, ['http:', 'https:'], undefined, query));
 }
 
-/** An http(s) URL, or one relative to the URL of the index. */
-export function urlReference(options: Options) {
-  return reference(options, () => undefined);
+/** The address of a registry as clients see it: an http(s) URL, or one relative to the URL of the index. */
+export function registryReference(options: Options) {
+  return reference(options, hostFault);
 }
 
-/** A {@link urlReference} whose path is served here. */
+/** An http(s) URL, or one relative to the URL of the index, whose path is served here. */
 export function servedReference(options: Options) {
   return reference(options, pathFault);
 }
@@ -79,6 +81,10 @@ function urlFault(
   base?: string,
   query: 'no query' | 'any query' = 'no query',
 ): string | undefined {
+  const scheme = protocols.find((protocol) => written.toLowerCase().startsWith(protocol));
+  // The parser would take "https:icons" for a host, and a client for a path.
+  if (scheme !== undefined && !written.startsWith('//', scheme.length)) return `has no // after ${scheme}`;
+  if (scheme !== undefined && /^\/\/[/\\]/.test(written.slice(scheme.length))) return 'names no host';
   const url = /\s/.test(written) ? null : URL.parse(written, base);
   const [, port = ''] = /:(\d+)(?:[/?#]|$)/.exec(written) ?? [];
   if (url === null && Number(port) > MAX_PORT) return `has a port over ${MAX_PORT}`;

@@ -11,6 +11,11 @@ export function valueFault(schema: TSchema, value: unknown, display: string): st
   return `${fault}, expected ${expected(schema)}`;
 }
 
+/** What is wrong with a text in quotes that `schema` refuses for them alone. */
+export function quoteFault(schema: TSchema, display: string): string {
+  return `is ${display} in quotes, expected ${expected(schema)}, without quotes`;
+}
+
 /** What a rule of `rules.ts` says of the value. */
 function ruleFault(schema: TSchema, value: unknown): string | undefined {
   const [, errors] = Errors(schema, value);

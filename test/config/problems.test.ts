@@ -39,11 +39,11 @@ const CASES: readonly Case[] = [
   { name: 'no value', yaml: `${INDEX}▶state_dir:`, path: 'state_dir', message: /has no value, expected a folder/ },
   { name: 'an empty text', yaml: `${INDEX}state_dir: ▶""`, path: 'state_dir', message: /is empty, expected a folder/ },
   { name: 'a number for a text', yaml: `indexes: {all: {${REGISTRY}, tags: [a, ▶1.10]}}`, path: 'indexes.all.tags[1]', message: /is 1\.1 without quotes, expected a glob/ },
-  { name: 'a text for a number', yaml: `${INDEX}server: {port: ▶"8080"}`, path: 'server.port', message: /is "8080", expected a whole number from 0 to 65535/ },
+  { name: 'a text for a number', yaml: `${INDEX}server: {port: ▶"8080"}`, path: 'server.port', message: /^is "8080" in quotes, expected a whole number from 0 to 65535, without quotes$/ },
   { name: 'a number out of bounds', yaml: `${INDEX}server: {port: ▶65536}`, path: 'server.port', message: /is 65536, expected a whole number/ },
   { name: 'a fraction', yaml: `${INDEX}server: {workers: ▶1.5}`, path: 'server.workers', message: /is 1\.5, expected a whole number from 1/ },
   { name: 'no boolean', yaml: `${INDEX}server: {registry_proxy: ▶maybe}`, path: 'server.registry_proxy', message: /is "maybe", expected true or false/ },
-  { name: 'a quoted boolean', yaml: `${INDEX}server: {registry_proxy: ▶"true"}`, path: 'server.registry_proxy', message: /is "true", expected true or false/ },
+  { name: 'a quoted boolean', yaml: `${INDEX}server: {registry_proxy: ▶"true"}`, path: 'server.registry_proxy', message: /^is "true" in quotes, expected true or false, without quotes$/ },
   { name: 'a number for a boolean', yaml: `${INDEX}server: {registry_proxy: ▶1}`, path: 'server.registry_proxy', message: /is 1, expected true or false/ },
   { name: 'no duration', yaml: `${INDEX}rescan_interval: ▶soon`, path: 'rescan_interval', message: /is "soon", expected a duration such as 500ms/ },
   { name: 'a negative duration', yaml: `${INDEX}rescan_interval: ▶-1`, path: 'rescan_interval', message: /is -1, expected a duration/ },
@@ -86,6 +86,47 @@ const CASES: readonly Case[] = [
     yaml: `indexes: {all: {registry: ▶"${url}"}}`,
     path: 'indexes.all.registry',
     message: /is no http or https URL, expected http\(s\):\/\/HOST/,
+  })),
+  ...['https:registry.example.org', 'HTTPS:/registry.example.org', 'https:///registry.example.org'].map((url) => ({
+    name: `the registry ${url}`,
+    yaml: `indexes: {all: {registry: ▶"${url}"}}`,
+    path: 'indexes.all.registry',
+    message: /^(?:has no \/\/ after https:|names no host), expected http\(s\):\/\/HOST/,
+  })),
+  ...['https:icons.example.org', 'http:icons/', 'https:/icons/'].map((url) => ({
+    name: `the icons ${url}`,
+    yaml: `${INDEX}icons_uri: ▶"${url}"`,
+    path: 'icons_uri',
+    message: /^has no \/\/ after https?:, expected a URL, or a path such as \/icons\/$/,
+  })),
+  { name: 'a public URL without slashes', yaml: `${INDEX}server: {base_url: ▶"https:apps.example.org"}`, path: 'server.base_url', message: /^has no \/\/ after https:/ },
+  { name: 'a broker without slashes', yaml: `${INDEX}bus: {url: ▶"stomp:bus.example.org:61613"}`, path: 'bus.url', message: /^has no \/\/ after stomp:/ },
+  ...['https://docker.io', 'https://hub.docker.com/u/example', 'http://DOCKER.IO/'].flatMap((url) => [
+    { name: `the registry ${url}`, yaml: `indexes: {all: {registry: ▶"${url}"}}`, path: 'indexes.all.registry', message: /^is not a registry \(the one of Docker Hub is https:\/\/registry-1\.docker\.io\), expected/ },
+    { name: `the public registry ${url}`, yaml: `indexes: {all: {${REGISTRY}, registry_public: ▶"${url}"}}`, path: 'indexes.all.registry_public', message: /^is not a registry \(the one of Docker Hub is/ },
+  ]),
+  ...['https://ghcr.io/owner', 'https://registry-1.docker.io/library/'].map((url) => ({
+    name: `the registry ${url}`,
+    yaml: `indexes: {all: {registry: ▶"${url}"}}`,
+    path: 'indexes.all.registry',
+    message: /^has a path, where only https:\/\/(?:ghcr\.io|registry-1\.docker\.io) is a registry \(an owner belongs into registries\.URL\.repositories, as OWNER\/NAME\), expected/,
+  })),
+  ...['https://ghcr.io', 'https://registry-1.docker.io/'].flatMap((url) => [
+    { name: `${url} without repositories`, yaml: `indexes: {all: {registry: ▶"${url}"}}`, path: 'indexes.all.registry', message: new RegExp(`^is a registry that does not list its repositories, expected their names in registries\\."${url}"\\.repositories$`) },
+    { name: `${url} with an empty section`, yaml: `indexes: {all: {registry: ▶"${url}"}}\nregistries: {"${url}": {timeout: 5s}}`, path: 'indexes.all.registry', message: /does not list its repositories/ },
+    { name: `${url} with a glob`, yaml: `indexes: {all: {registry: "${url}"}}\nregistries: {"${url}": {repositories: [owner/app, ▶"owner/*"]}}`, path: `registries."${url}".repositories[1]`, message: /^is "owner\/\*", but (?:ghcr|registry-1\.docker)\.io has no list of repositories to compare it with, expected a name such as owner\/app, without globs$/ },
+  ]),
+  ...['**', '**/*', '**/**'].map((glob) => ({
+    name: `all repositories left out with ${glob}`,
+    yaml: `indexes: {all: {${REGISTRY}, repository_exclude: [x, ▶"${glob}"]}}`,
+    path: 'indexes.all.repository_exclude[1]',
+    message: /^leaves out every repository, expected globs of some$/,
+  })),
+  ...['repository_exclude: ["apps/*"]', 'repository_include: [runtimes/x]', 'repository_include: ["apps/*"], repository_exclude: [apps/b, apps/a]'].map((globs) => ({
+    name: `no repository taken by ${globs}`,
+    yaml: `indexes:\n  ▶all: {${REGISTRY}, ${globs}}\nregistries: {"https://registry.example.org/": {repositories: [apps/a, apps/b]}}`,
+    path: 'indexes.all',
+    message: /^takes none of the repositories that registries\."https:\/\/registry\.example\.org\/"\.repositories names, expected repository_include and repository_exclude to leave one$/,
   })),
   { name: 'oci: without a folder', yaml: `indexes: {all: {registry: ▶"oci:"}}`, path: 'indexes.all.registry', message: /names no folder/ },
   { name: 'a registry with the path that it is asked at', yaml: `indexes: {all: {registry: ▶"https://registry.example.org/v2/"}}`, path: 'indexes.all.registry', message: /ends with \/v2, .*leave that away/ },
@@ -140,6 +181,8 @@ const CASES: readonly Case[] = [
   { name: 'a variable in several lines', yaml: `indexes:\n  all:\n    ${REGISTRY}\n    description: |\n      one\n      two ▶\${NOWHERE}\n`, path: 'indexes.all.description', message: /NOWHERE, which is not set/ },
   { name: 'a variable behind an escape', yaml: `${INDEX}state_dir: ▶"\\x24{NOWHERE}"`, path: 'state_dir', message: /NOWHERE, which is not set/ },
   { name: 'a variable that does not close', yaml: `${INDEX}state_dir: /srv/▶\${STATE`, path: 'state_dir', message: /"\$\{" that starts no variable/ },
+  { name: 'a number from a variable in quotes', yaml: `${INDEX}server: {port: ▶"\${PORT}"}`, path: 'server.port', message: /^is "\$\{PORT\}" with the values of the environment in quotes, expected a whole number from 0 to 65535, without quotes$/ },
+  { name: 'a number that is wrong also without quotes', yaml: `${INDEX}server: {port: ▶"80800"}`, path: 'server.port', message: /^is "80800", expected a whole number from 0 to 65535$/ },
   { name: 'a variable that is no number', yaml: `${INDEX}server: {port: ▶"\${HOME_PORT}"}`, path: 'server.port', message: /is "\$\{HOME_PORT\}" with the values of the environment, expected a whole number/ },
   { name: 'a required value that a variable leaves empty', yaml: `indexes:\n  all:\n    registry: ▶\${EMPTY}`, path: 'indexes.all.registry', message: /is empty, expected http/ },
 
@@ -155,7 +198,7 @@ for (const { name, yaml, path, message } of CASES) {
   test(name, (t) => {
     const before = yaml.slice(0, yaml.indexOf(HERE)).split('\n');
     const file = writeConfig(t, yaml.replace(HERE, ''), { empty: ' \n' });
-    const [problem, ...others] = problemsOf(file, { HOME_PORT: '80a', EMPTY: '' });
+    const [problem, ...others] = problemsOf(file, { HOME_PORT: '80a', PORT: '8080', EMPTY: '' });
     assert.deepEqual(others, []);
     assert.ok(problem !== undefined);
     assert.match(problem.message, message);
