@@ -4,7 +4,7 @@
 export const APPLICATION_ID = 0x52474958;
 
 /** To be raised by every change of {@link SCHEMA} and of what is written into it: a catalog of another version is read anew from the registries. */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 /** The tables that a look-up reads; small, even where there are many images. */
 export const LOOKUP_TABLES = ['catalog', 'scanned', 'repository', 'tag', 'manifest', 'index_child'] as const;

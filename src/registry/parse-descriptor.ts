@@ -22,8 +22,8 @@ export function descriptorObject(value: unknown, path: string): JsonObject {
   return value;
 }
 
-/** The media type of the descriptor at `path`. */
+/** The media type of the descriptor at `path`, in lower case. */
 export function descriptorMediaType({ mediaType }: JsonObject, path: string): string {
   if (typeof mediaType !== 'string') throw malformed(`${path}.mediaType`, 'a media type');
-  return mediaType;
+  return mediaType.toLowerCase();
 }

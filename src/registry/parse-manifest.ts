@@ -14,8 +14,8 @@ export interface ManifestOrigin {
 }
 
 /**
- * What the manifest `bytes` says. It is an artifact, without noise, if it is of another kind than the four, has an
- * `artifactType`, or has no image config.
+ * What the manifest `bytes` says. It is an artifact, without noise, if it is of another kind than the four, has another
+ * `artifactType` than an image config's media type, or has no image config.
  * @throws RegistryError `malformed` if it claims to be one of the four and has another shape, or no manifest at all.
  */
 export function parseManifest(bytes: Uint8Array, { mediaType: declared, digest }: ManifestOrigin): Manifest {
@@ -28,7 +28,7 @@ export function parseManifest(bytes: Uint8Array, { mediaType: declared, digest }
   if (document.schemaVersion === 1) return { kind: 'artifact', ...descriptor };
   if (document.schemaVersion !== 2) throw malformed('schemaVersion', '2');
   refuseAmbiguity(document, isIndex);
-  if (hasArtifactType(document)) return { kind: 'artifact', ...descriptor };
+  if (isArtifact(document)) return { kind: 'artifact', ...descriptor };
   if (isIndex) return { kind: 'index', ...descriptor, manifests: imagesOf(document) };
 
   const config = imageConfigOf(document);
@@ -79,8 +79,10 @@ function refuseAmbiguity({ config, layers, manifests }: JsonObject, isIndex: boo
   if (!isIndex && manifests !== undefined) throw malformed('manifests', 'none in an image manifest');
 }
 
-function hasArtifactType({ artifactType }: JsonObject): boolean {
-  return artifactType !== undefined && artifactType !== null && artifactType !== '';
+/** Builders may give an image the media type of its config as `artifactType`. */
+function isArtifact({ artifactType }: JsonObject): boolean {
+  if (artifactType === undefined || artifactType === null || artifactType === '') return false;
+  return typeof artifactType !== 'string' || !IMAGE_CONFIG_TYPES.has(artifactType.toLowerCase());
 }
 
 /** The children that may be images, each digest once. */
@@ -91,7 +93,7 @@ function imagesOf(document: JsonObject): Descriptor[] {
     const child = descriptorObject(value, path);
     const mediaType = descriptorMediaType(child, path);
     if (!IMAGE_MANIFEST_TYPES.has(mediaType) && !IMAGE_INDEX_TYPES.has(mediaType)) continue;
-    if (hasArtifactType(child) || isUnknownPlatform(optionalObject(child.platform, `${path}.platform`))) continue;
+    if (isArtifact(child) || isUnknownPlatform(optionalObject(child.platform, `${path}.platform`))) continue;
     const descriptor = parseDescriptor(child, path);
     if (!images.has(descriptor.digest)) images.set(descriptor.digest, descriptor);
   }

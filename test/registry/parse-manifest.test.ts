@@ -100,6 +100,15 @@ test('what is no image is an artifact', () => {
   for (const [name, document, mediaType] of artifacts) assert.equal(parse(document, mediaType).kind, 'artifact', name);
 });
 
+test('an artifactType that is the media type of an image config means an image', () => {
+  for (const artifactType of [OCI_CONFIG, DOCKER_CONFIG, 'Application/vnd.OCI.image.config.v1+JSON']) {
+    assert.equal(parse(image({ artifactType })).kind, 'image', artifactType);
+    const children = [child('oci', { artifactType }), child('docker', { mediaType: DOCKER_MANIFEST, artifactType }), child('nested', { mediaType: OCI_INDEX, artifactType })];
+    assert.deepEqual(childrenOf(parse(index(children, { artifactType }))), ['oci', 'docker', 'nested'].map((name) => digestOf(name)));
+    assert.equal(parse(image({ artifactType, config: { ...config, mediaType: 'application/vnd.oci.empty.v1+json' } })).kind, 'artifact');
+  }
+});
+
 test('an image index names its images in its order, each once', () => {
   const manifest = parse(index([child('b'), child('a'), child('b', { size: 4 })]));
   assert.deepEqual(childrenOf(manifest), [digestOf('b'), digestOf('a')]);
@@ -116,9 +125,10 @@ test('an image index leaves out what cannot be an image', () => {
       child('nested', { mediaType: OCI_INDEX }),
       child('nested list', { mediaType: DOCKER_LIST }),
       child('docker', { mediaType: DOCKER_MANIFEST }),
+      child('capitals', { mediaType: OCI_MANIFEST.toUpperCase() }),
     ]),
   );
-  assert.deepEqual(childrenOf(manifest), ['image', 'without platform', 'nested', 'nested list', 'docker'].map((name) => digestOf(name)));
+  assert.deepEqual(childrenOf(manifest), ['image', 'without platform', 'nested', 'nested list', 'docker', 'capitals'].map((name) => digestOf(name)));
 });
 
 test('a manifest list is an index, and manifests may be null', () => {
