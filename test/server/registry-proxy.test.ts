@@ -98,6 +98,20 @@ suite('what a registry has is served from here', () => {
     assert.deepEqual([registry.seen, got[0]?.accept, got[0]?.['user-agent'], got[0]?.['accept-encoding']], [['GET /v2/apps/a/manifests/latest'], MANIFEST_TYPE, 'regindexer/test', 'identity']);
   });
 
+  test('the head of a manifest, also where the registry refuses HEAD', async (t) => {
+    const { server: { app }, registry } = await serve(t, (request, response) => {
+      if (request.method === 'HEAD') response.writeHead(404).end();
+      else if (request.url.endsWith('/gone')) sendJson(response, {}, {}, 404);
+      else response.writeHead(200, { 'content-type': MANIFEST_TYPE, 'docker-content-digest': digestOf(MANIFEST), 'content-length': MANIFEST.length }).end(MANIFEST);
+    });
+    assert.equal((await app.inject({ method: 'HEAD', url: '/v2/apps/a/manifests/gone' })).statusCode, 404);
+    for (const tag of ['latest', 'other']) {
+      const head = await app.inject({ method: 'HEAD', url: `/v2/apps/a/manifests/${tag}` });
+      assert.deepEqual([head.statusCode, head.body, head.headers['docker-content-digest'], head.headers['content-length']], [200, '', digestOf(MANIFEST), String(MANIFEST.length)]);
+    }
+    assert.deepEqual(registry.seen.map((request) => request.replace('/v2/apps/a/manifests/', '')), ['HEAD gone', 'GET gone', 'HEAD latest', 'GET latest', 'GET other']);
+  });
+
   test('with the credentials of this server, which the client neither sees nor brings', async (t) => {
     const { server: { app }, got } = await serve(t, (request, response) => {
       if (request.headers.authorization === AUTHORIZATION) sendBlob(request, response);

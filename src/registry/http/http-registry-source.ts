@@ -7,6 +7,7 @@ import { RegistryError } from '../registry-error.ts';
 import type { RegistrySource } from '../registry-source.ts';
 import { catalog } from './catalog.ts';
 import { config } from './config.ts';
+import { HeadTrust } from './head-trust.ts';
 import { manifest } from './manifest.ts';
 import { resolve } from './resolve.ts';
 import { tags } from './tags.ts';
@@ -22,6 +23,7 @@ export class HttpRegistrySource implements RegistrySource {
   readonly id: string;
   readonly #transport: Transport;
   readonly #covered: CoveredRepositories;
+  readonly #heads = new HeadTrust();
 
   /** @throws TypeError if the URL is none for a registry. */
   constructor({ repositories = [], ...options }: HttpRegistryOptions) {
@@ -58,7 +60,7 @@ export class HttpRegistrySource implements RegistrySource {
 
   async resolve(repository: string, tag: string, signal?: AbortSignal): Promise<Descriptor> {
     this.#check(repository, tag);
-    return resolve(this.#transport, repository, tag, signal);
+    return resolve(this.#transport, repository, tag, this.#heads, signal);
   }
 
   async manifest(repository: string, reference: string | Digest, signal?: AbortSignal): Promise<Manifest> {

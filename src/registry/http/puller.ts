@@ -3,6 +3,7 @@ import { CoveredRepositories } from '../covered-repositories.ts';
 import { MAX_MANIFEST_BYTES } from '../limits.ts';
 import { RegistryError } from '../registry-error.ts';
 import { CATALOG } from './catalog.ts';
+import { HeadTrust } from './head-trust.ts';
 import type { HttpRegistryOptions } from './http-registry-source.ts';
 import { ofRepository } from './repository.ts';
 import type { Subject } from './transport/authenticator.ts';
@@ -43,6 +44,7 @@ export class HttpPuller {
   readonly #transport: Transport;
   readonly #covered: CoveredRepositories;
   readonly #passRedirects: boolean;
+  readonly #heads = new HeadTrust();
 
   /** @throws TypeError if the URL is none for a registry. */
   constructor({ repositories = [], passRedirects, ...options }: PullerOptions) {
@@ -63,9 +65,20 @@ export class HttpPuller {
 
   /**
    * The answer to a pull; every status is one. The body of a success is streamed.
+   * The head of a manifest comes from a GET where the registry refuses HEAD.
    * @throws RegistryError, or the signal's reason.
    */
-  open({ repository, kind, reference, ...pull }: Pull): Promise<HttpResponse> {
+  async open(pull: Pull): Promise<HttpResponse> {
+    if (pull.method === 'GET' || pull.kind === 'blobs') return this.#open(pull);
+    const head = this.#heads.trusted ? await this.#open(pull) : undefined;
+    if (head !== undefined && (isAnswered(head) || !this.#heads.mayBeRefused(head))) return head;
+    const { stream, ...response } = await this.#open({ ...pull, method: 'GET' });
+    stream?.destroy();
+    if (head !== undefined && isAnswered(response)) this.#heads.distrust();
+    return response;
+  }
+
+  #open({ repository, kind, reference, ...pull }: Pull): Promise<HttpResponse> {
     return this.#transport.request({
       ...pull,
       path: `${this.#transport.base}/${repository}/${kind}/${reference}`,
@@ -101,4 +114,9 @@ export class HttpPuller {
     if (next === null || (next !== undefined && next.pathname !== path)) throw new RegistryError('malformed', `${response.where}: the next page is not one of the same list`);
     return { names, next: next?.search };
   }
+}
+
+/** A success, a redirect, or that the client's copy is still good. */
+function isAnswered({ status }: HttpResponse): boolean {
+  return status < 400;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import test, { type TestContext } from 'node:test';
 import { digestOf } from '../../../src/registry/digest.ts';
-import { playRegistry, readRegistry, sendJson } from './play-registry.ts';
+import { playRegistry, readRegistry, sendJson, type Played } from './play-registry.ts';
 
 const TYPE = 'application/vnd.oci.image.index.v1+json';
 const BODY = JSON.stringify({ schemaVersion: 2, mediaType: TYPE, manifests: [] });
@@ -50,7 +50,56 @@ test('a digest that is none counts as missing', async (t) => {
   assert.equal((await readRegistry(t, url).resolve('a', 'latest')).digest, digestOf(BODY));
 });
 
-test('a tag that is gone is not found', async (t) => {
-  const { url } = await playRegistry(t, (_request, response) => sendJson(response, {}, {}, 404));
-  await assert.rejects(readRegistry(t, url).resolve('a', 'latest'), { code: 'not-found', message: /HEAD .*\/v2\/a\/manifests\/latest: answered 404/ });
+/** A registry with the tag `latest` of each repository but `gone`, which answers HEAD with `refusal`. */
+function refuseHeads(t: TestContext, refusal: number): Promise<Played> {
+  return playRegistry(t, ({ method, url }, response) => {
+    if (method === 'HEAD') response.writeHead(refusal).end();
+    else if (url.includes('/gone/')) sendJson(response, {}, {}, 404);
+    else response.writeHead(200, { 'docker-content-digest': digestOf(BODY), 'content-type': TYPE, 'content-length': BODY.length }).end(BODY);
+  });
+}
+
+for (const status of [400, 401, 403, 404, 405, 500, 501]) {
+  test(`where HEAD is refused with ${status}, GET is asked, and the next HEADs are spared`, async (t) => {
+    const { url, seen } = await refuseHeads(t, status);
+    const source = readRegistry(t, url, { pauses: [] });
+    for (const repository of ['a', 'b']) assert.deepEqual(await source.resolve(repository, 'latest'), { mediaType: TYPE, digest: digestOf(BODY), size: BODY.length });
+    assert.deepEqual(seen, ['HEAD /v2/a/manifests/latest', 'GET /v2/a/manifests/latest', 'GET /v2/b/manifests/latest']);
+    await assert.rejects(source.resolve('gone', 'latest'), { code: 'not-found', message: /GET .*\/v2\/gone\/manifests\/latest: answered 404/ });
+  });
+}
+
+test('HEADs are asked again after a while', async (t) => {
+  const { url, seen } = await refuseHeads(t, 404);
+  const source = readRegistry(t, url);
+  const now = performance.now.bind(performance);
+  await source.resolve('a', 'latest');
+  t.mock.method(performance, 'now', () => now() + 3_600_000);
+  await source.resolve('a', 'latest');
+  assert.deepEqual(seen.map((request) => request.split(' ')[0]), ['HEAD', 'GET', 'HEAD', 'GET']);
+});
+
+for (const status of [429, 502, 503, 504]) {
+  test(`a HEAD answered ${status} is no refusal`, async (t) => {
+    const { url, seen } = await refuseHeads(t, status);
+    await assert.rejects(readRegistry(t, url, { pauses: [] }).resolve('a', 'latest'), { code: 'unavailable' });
+    assert.deepEqual(seen, ['HEAD /v2/a/manifests/latest']);
+  });
+}
+
+test('a HEAD that is challenged is no refusal', async (t) => {
+  const { url, seen } = await playRegistry(t, (_request, response) => response.writeHead(401, { 'www-authenticate': 'Basic realm="registry"' }).end());
+  await assert.rejects(readRegistry(t, url).resolve('a', 'latest'), { code: 'denied' });
+  assert.deepEqual(seen, ['HEAD /v2/a/manifests/latest']);
+});
+
+test('a tag that is gone is not found once GET says so, and costs the other tags no GET', async (t) => {
+  const { url, seen } = await playRegistry(t, (request, response) => {
+    if (request.url.includes('/gone')) sendJson(response, {}, {}, 404);
+    else response.writeHead(200, { 'content-type': TYPE, 'content-length': 480, 'docker-content-digest': digestOf('x') }).end();
+  });
+  const source = readRegistry(t, url);
+  await assert.rejects(source.resolve('a', 'gone'), { code: 'not-found', message: /GET .*\/v2\/a\/manifests\/gone: answered 404/ });
+  await source.resolve('a', 'latest');
+  assert.deepEqual(seen, ['HEAD /v2/a/manifests/gone', 'GET /v2/a/manifests/gone', 'HEAD /v2/a/manifests/latest']);
 });
