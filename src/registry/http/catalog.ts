@@ -5,7 +5,7 @@ import { registryKey } from '../registry-id.ts';
 import { loginAdvice } from './access/login.ts';
 import { answerError } from './transport/answer-error.ts';
 import type { Subject } from './transport/authenticator.ts';
-import { pages } from './transport/pages.ts';
+import { pages, type Paging } from './transport/pages.ts';
 import type { Transport } from './transport/transport.ts';
 
 /** What requests for the catalog are about. */
@@ -17,10 +17,10 @@ const MAX_PAGE_BYTES = 64 * 1024 * 1024;
 const MAX_REPOSITORIES = 1_000_000;
 
 /** The names, page by page in the registry's order; what breaks the grammar of names is left out. */
-export async function* catalog(transport: Transport, signal: AbortSignal | undefined): AsyncGenerator<readonly string[]> {
+export async function* catalog(transport: Transport, paging: Paging, signal: AbortSignal | undefined): AsyncGenerator<readonly string[]> {
   const advice = `the registry does not list its repositories to this client: name them in ${registryKey(transport.url, 'repositories')}, or log in as somebody to whom it does`;
   const list = pages(transport, {
-    path: `${transport.base}/_catalog?n=1000`,
+    path: `${transport.base}/_catalog`,
     subject: CATALOG,
     key: 'repositories',
     maxPageBytes: MAX_PAGE_BYTES,
@@ -29,6 +29,7 @@ export async function* catalog(transport: Transport, signal: AbortSignal | undef
       if (response.loginRefused) return answerError(response, { code: 'no-catalog', advice: loginAdvice(transport.url, true) });
       return answerError(response, NO_CATALOG.has(response.status) ? { code: 'no-catalog', advice } : {});
     },
+    paging,
     signal,
   });
   let listed = false;

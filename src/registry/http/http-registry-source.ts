@@ -11,6 +11,7 @@ import { HeadTrust } from './head-trust.ts';
 import { manifest } from './manifest.ts';
 import { resolve } from './resolve.ts';
 import { tags } from './tags.ts';
+import { Paging } from './transport/pages.ts';
 import { Transport, type TransportOptions } from './transport/transport.ts';
 
 export interface HttpRegistryOptions extends TransportOptions {
@@ -24,6 +25,7 @@ export class HttpRegistrySource implements RegistrySource {
   readonly #transport: Transport;
   readonly #covered: CoveredRepositories;
   readonly #heads = new HeadTrust();
+  readonly #paging = { repositories: new Paging(), tags: new Paging() };
 
   /** @throws TypeError if the URL is none for a registry. */
   constructor({ repositories = [], ...options }: HttpRegistryOptions) {
@@ -43,19 +45,19 @@ export class HttpRegistrySource implements RegistrySource {
   async *repositories(signal?: AbortSignal): AsyncGenerator<readonly string[]> {
     const { all, named, names } = this.#covered;
     if (all) {
-      yield* catalog(this.#transport, signal);
+      yield* catalog(this.#transport, this.#paging.repositories, signal);
       return;
     }
     yield [...names];
     if (named) return;
-    for await (const page of catalog(this.#transport, signal)) {
+    for await (const page of catalog(this.#transport, this.#paging.repositories, signal)) {
       yield page.filter((name) => !names.has(name) && this.covers(name));
     }
   }
 
   async tags(repository: string, signal?: AbortSignal): Promise<readonly string[]> {
     this.#check(repository);
-    return tags(this.#transport, repository, signal);
+    return tags(this.#transport, repository, this.#paging.tags, signal);
   }
 
   async resolve(repository: string, tag: string, signal?: AbortSignal): Promise<Descriptor> {

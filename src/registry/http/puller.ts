@@ -1,15 +1,13 @@
 /** Reads for clients what a registry has: manifests and blobs as they come, lists a page at a time. */
 import { CoveredRepositories } from '../covered-repositories.ts';
 import { MAX_MANIFEST_BYTES } from '../limits.ts';
-import { RegistryError } from '../registry-error.ts';
 import { CATALOG } from './catalog.ts';
 import { HeadTrust } from './head-trust.ts';
 import type { HttpRegistryOptions } from './http-registry-source.ts';
 import { ofRepository } from './repository.ts';
 import type { Subject } from './transport/authenticator.ts';
-import { headerValue, type HttpResponse } from './transport/http-message.ts';
-import { nextLink } from './transport/link-header.ts';
-import { entriesOf } from './transport/pages.ts';
+import type { HttpResponse } from './transport/http-message.ts';
+import { entriesOf, linkedQuery } from './transport/pages.ts';
 import { Transport } from './transport/transport.ts';
 
 /** A client waits: what does not pass soon is told, rather than waited for. In milliseconds. */
@@ -106,13 +104,17 @@ export class HttpPuller {
 
   async #page(list: string, subject: Subject, key: string, query: string, signal: AbortSignal): Promise<ListPage | HttpResponse> {
     const path = `${this.#transport.base}${list}`;
-    const response = await this.#transport.request({ path: path + query, subject, limit: MAX_MANIFEST_BYTES, signal });
+    const ask = (asked: string): Promise<HttpResponse> => this.#transport.request({ path: path + asked, subject, limit: MAX_MANIFEST_BYTES, signal });
+    let response = await ask(query);
+    const parameters = new URLSearchParams(query);
+    // The registry's limit may be lower than what the client asks for.
+    if (response.status === 400 && parameters.has('n')) {
+      parameters.delete('n');
+      response = await ask(parameters.size === 0 ? '' : `?${parameters.toString()}`);
+    }
     if (response.status !== 200) return response;
     const names = entriesOf(response, key).filter((name) => typeof name === 'string');
-    const link = nextLink(headerValue(response.headers, 'link'));
-    const next = link === undefined ? undefined : URL.parse(link, this.#transport.origin + path);
-    if (next === null || (next !== undefined && next.pathname !== path)) throw new RegistryError('malformed', `${response.where}: the next page is not one of the same list`);
-    return { names, next: next?.search };
+    return { names, next: linkedQuery(this.#transport.origin + path, response) };
   }
 }
 

@@ -1,7 +1,7 @@
 /** Lists the tags of a repository (OCI distribution-spec, "Listing Tags"). */
 import { isTag } from '../reference.ts';
 import { repositoryError, ofRepository } from './repository.ts';
-import { pages } from './transport/pages.ts';
+import { pages, type Paging } from './transport/pages.ts';
 import type { Transport } from './transport/transport.ts';
 
 /** Many lists are read at once. */
@@ -10,14 +10,15 @@ const MAX_PAGE_BYTES = 16 * 1024 * 1024;
 const MAX_TAGS = 100_000;
 
 /** The tags in code point order, each once; what breaks the grammar of tags is left out. */
-export async function tags(transport: Transport, repository: string, signal: AbortSignal | undefined): Promise<readonly string[]> {
+export async function tags(transport: Transport, repository: string, paging: Paging, signal: AbortSignal | undefined): Promise<readonly string[]> {
   const list = pages(transport, {
-    path: `${transport.base}/${repository}/tags/list?n=1000`,
+    path: `${transport.base}/${repository}/tags/list`,
     subject: ofRepository(repository),
     key: 'tags',
     maxPageBytes: MAX_PAGE_BYTES,
     maxEntries: MAX_TAGS,
     refused: (response) => repositoryError(transport, response),
+    paging,
     signal,
   });
   const found = new Set<string>();

@@ -8,9 +8,13 @@ import type { Subject } from './authenticator.ts';
 import type { Transport } from './transport.ts';
 
 const MAX_PAGES = 10_000;
+/** Entries that are asked for at once. */
+const PAGE_SIZE = '1000';
+/** Answers of registries that do not know `last`. */
+const NO_LAST: ReadonlySet<number> = new Set([400, 404, 405]);
 
 export interface List {
-  /** Of the first page, with the query. */
+  /** Without a query. */
   readonly path: string;
   readonly subject: Subject;
   /** The member of each page that holds its entries. */
@@ -20,26 +24,63 @@ export interface List {
   readonly maxEntries: number;
   /** The error that another status than 200 for the first page is. */
   readonly refused: (response: HttpResponse) => RegistryError;
+  readonly paging: Paging;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The entries of a list, page by page, unchecked. */
-export async function* pages(transport: Transport, { path: first, subject, key, maxPageBytes, maxEntries, refused, signal }: List): AsyncGenerator<readonly unknown[]> {
+/** What a registry's lists of one kind have shown of how it pages. */
+export class Paging {
+  /** It refuses the number of entries that is asked for. */
+  refusesSize = false;
+  #longest = 0;
+
+  /** Says whether a page with so many entries and without a link to the next may have been cut: pages are cut at round numbers. */
+  mayBeCut(entries: number): boolean {
+    this.#longest = Math.max(this.#longest, entries);
+    return entries > 0 && entries === this.#longest && (entries % 10 === 0 || entries % 25 === 0);
+  }
+}
+
+/**
+ * The entries of a list, page by page, unchecked. A list that may have been cut without a link to its next page is asked on
+ * from its last entry, until nothing new comes.
+ */
+export async function* pages(transport: Transport, { path, subject, key, maxPageBytes, maxEntries, refused, paging, signal }: List): AsyncGenerator<readonly unknown[]> {
+  const ask = (query: string): Promise<HttpResponse> => transport.request({ path: path + query, subject, limit: maxPageBytes, signal });
   const visited = new Set<string>();
+  const known = new Set<unknown>();
   let entries = 0;
-  for (let path: string | undefined = first; path !== undefined; ) {
-    visited.add(path);
-    const response: HttpResponse = await transport.request({ path, subject, limit: maxPageBytes, signal });
-    if (response.status !== 200) {
-      // That a later page is not found does not mean that the list is not there.
-      throw visited.size === 1 ? refused(response) : answerError(response, response.status === 404 ? { code: 'malformed' } : {});
+  let how: 'first' | 'linked' | 'guessed' = 'first';
+  let next: string | undefined = paging.refusesSize ? '' : `?n=${PAGE_SIZE}`;
+  while (next !== undefined) {
+    let response = await ask(next);
+    if (how === 'first' && response.status === 400 && next !== '') {
+      response = await ask('');
+      paging.refusesSize = response.status === 200;
     }
-    const page = entriesOf(response, key);
+    visited.add(next);
+    if (response.status !== 200) {
+      if (how === 'first') throw refused(response);
+      if (how === 'guessed' && NO_LAST.has(response.status)) return;
+      // That a later page is not found does not mean that the list is not there.
+      throw answerError(response, response.status === 404 ? { code: 'malformed' } : {});
+    }
+
+    const listed = entriesOf(response, key);
+    const page = how === 'guessed' ? listed.filter((entry) => !known.has(entry)) : listed;
     entries += page.length;
     if (entries > maxEntries) throw new RegistryError('too-large', `${response.where}: lists more than ${maxEntries} ${key}`);
     yield page;
-    path = nextPath(transport.origin, path, response);
-    if (path !== undefined && visited.has(path)) throw new RegistryError('malformed', `${response.where}: the links to the next page lead in a loop`);
+
+    next = linkedQuery(transport.origin + path, response);
+    const last: unknown = listed.at(-1);
+    if (next !== undefined) how = 'linked';
+    else if (typeof last === 'string' && (how === 'guessed' ? page.length > 0 : how === 'first' && paging.mayBeCut(listed.length))) {
+      how = 'guessed';
+      for (const entry of page) known.add(entry);
+      next = `?${new URLSearchParams({ ...(!paging.refusesSize && { n: PAGE_SIZE }), last }).toString()}`;
+    }
+    if (next !== undefined && visited.has(next)) throw new RegistryError('malformed', `${response.where}: the links to the next page lead in a loop`);
     if (visited.size >= MAX_PAGES) throw new RegistryError('too-large', `${response.where}: has more than ${MAX_PAGES} pages`);
   }
 }
@@ -56,10 +97,15 @@ export function entriesOf({ body, where }: HttpResponse, key: string): readonly 
   });
 }
 
-function nextPath(origin: string, path: string, { headers, where }: HttpResponse): string | undefined {
+/**
+ * The query of the next page's link, with its `?`; `undefined` if there is no link. Where else the link leads does not count:
+ * a registry behind a proxy may not know its own scheme, host and path.
+ * @param url of the list
+ */
+export function linkedQuery(url: string, { headers, where }: HttpResponse): string | undefined {
   const link = nextLink(headerValue(headers, 'link'));
   if (link === undefined) return undefined;
-  const url = URL.parse(link, origin + path);
-  if (url?.origin !== origin) throw new RegistryError('malformed', `${where}: the next page is not at ${origin}, but ${url?.origin ?? 'at no URL'}`);
-  return url.pathname + url.search;
+  const query = URL.parse(link, url)?.search;
+  if (query === undefined || query === '') throw new RegistryError('malformed', `${where}: the link to the next page has no query`);
+  return query;
 }

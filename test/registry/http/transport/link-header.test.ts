@@ -12,12 +12,16 @@ test('the target of the link to the next page is found', () => {
     '</first>; rel="first", </v2/_catalog?last=b&n=2>; rel="next"',
     ' ,, </v2/_catalog?last=b&n=2>; crossorigin; rel="next"',
     '</v2/_catalog?last=b&n=2>; rel=next; rel=prev',
+    '</v2/_catalog?last=b&n=2>',
+    '</v2/_catalog?last=b&n=2>; title="next page"',
+    '</first>; rel=first, </v2/_catalog?last=b&n=2>, </other>',
+    '</without>, </v2/_catalog?last=b&n=2>; rel=next',
   ];
   for (const header of headers) assert.equal(nextLink(header), '/v2/_catalog?last=b&n=2', header);
 });
 
 test('a header without a next page has none', () => {
-  for (const header of [undefined, '', 'nonsense', '</a>', '</a>; rel=prev', '</a>; rel="nextish"', '</a; rel=next', '</a>; title="rel=next']) {
+  for (const header of [undefined, '', 'nonsense', '</a>; rel=prev', '</a>; rel="nextish"', '</a; rel=next', '</a>; rel=""']) {
     assert.equal(nextLink(header), undefined, header);
   }
 });

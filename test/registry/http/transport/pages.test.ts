@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import test from 'node:test';
-import { playRegistry, readRegistry, sendJson } from '../play-registry.ts';
+import test, { type TestContext } from 'node:test';
+import { allPages, playRegistry, readRegistry, sendJson, type Played } from '../play-registry.ts';
 
 test('links that lead in a loop are named', async (t) => {
   const { url, seen } = await playRegistry(t, (request, response) => {
@@ -11,12 +11,87 @@ test('links that lead in a loop are named', async (t) => {
   assert.equal(seen.length, 3);
 });
 
-test('a link to another origin is refused', async (t) => {
+test('of a link only the query counts, at the own origin and path', async (t) => {
   const elsewhere = await playRegistry(t, (_request, response) => sendJson(response, { tags: ['evil'] }));
-  const { url } = await playRegistry(t, (_request, response) => sendJson(response, { tags: ['a'] }, { link: `<${elsewhere.url}/v2/a/tags/list>; rel="next"` }));
-  await assert.rejects(readRegistry(t, url).tags('a'), { code: 'malformed', message: /next page/ });
+  for (const target of [`${elsewhere.url}/v2/a/tags/list`, 'https://registry.internal/v2/a/tags/list', '/v2/a/tags/list', '/inner/v2/a/tags/list', '//other/', '']) {
+    const { url, seen } = await playRegistry(t, (request, response) => {
+      if (request.url.includes('last')) sendJson(response, { tags: ['b'] });
+      else sendJson(response, { tags: ['a'] }, { link: `<${target}?last=a&n=1>; rel="next"` });
+    });
+    assert.deepEqual(await readRegistry(t, `${url}/prefix`).tags('a'), ['a', 'b'], target);
+    assert.deepEqual(seen, ['GET /prefix/v2/a/tags/list?n=1000', 'GET /prefix/v2/a/tags/list?last=a&n=1']);
+  }
   assert.deepEqual(elsewhere.seen, []);
 });
+
+test('a link without a query is named', async (t) => {
+  const { url } = await playRegistry(t, (_request, response) => sendJson(response, { tags: ['a'] }, { link: '</v2/a/tags/list>; rel="next"' }));
+  await assert.rejects(readRegistry(t, url).tags('a'), { code: 'malformed', message: /\/v2\/a\/tags\/list: the link to the next page has no query/ });
+});
+
+test('a registry that refuses so large a page is asked without a size, from then on at once', async (t) => {
+  const { url, seen } = await playRegistry(t, (request, response) => {
+    const key = request.url.includes('_catalog') ? 'repositories' : 'tags';
+    if (request.url.includes('n=1000')) sendJson(response, { errors: [{ code: 'PAGINATION_NUMBER_INVALID' }] }, {}, 400);
+    else if (request.url.includes('last')) sendJson(response, { [key]: ['b'] });
+    else sendJson(response, { [key]: ['a'] }, { link: `<${request.url}?last=a&n=1>; rel="next"` });
+  });
+  const source = readRegistry(t, url);
+  for (let time = 0; time < 2; time++) {
+    assert.deepEqual(await allPages(source.repositories()), [['a'], ['b']]);
+    assert.deepEqual(await source.tags('a'), ['a', 'b']);
+  }
+  assert.deepEqual(seen.map((request) => request.replace(/^GET \/v2\/(a\/tags\/)?/, '')), [
+    '_catalog?n=1000', '_catalog', '_catalog?last=a&n=1', 'list?n=1000', 'list', 'list?last=a&n=1',
+    '_catalog', '_catalog?last=a&n=1', 'list', 'list?last=a&n=1',
+  ]);
+});
+
+/** A registry whose repository has so many tags, and that gives no more than `limit` of them at once, without a link. */
+function cutLists(t: TestContext, count: number, limit: number): Promise<Played> {
+  const tags = Array.from({ length: count }, (_, number) => `t${String(number).padStart(5, '0')}`);
+  return playRegistry(t, (request, response) => {
+    const last = new URL(request.url, 'http://registry').searchParams.get('last') ?? '';
+    sendJson(response, { tags: tags.filter((tag) => tag > last).slice(0, limit) });
+  });
+}
+
+test('a list that was cut at a round number without a link is asked on until nothing new comes', async (t) => {
+  for (const [count, limit, requests] of [[250, 100, 4], [200, 100, 3], [2500, 1000, 4], [60, 25, 4], [35, 10, 5], [1000, 5000, 2], [999, 5000, 1], [7, 10, 1]] as const) {
+    const { url, seen } = await cutLists(t, count, limit);
+    assert.equal((await readRegistry(t, url).tags('a')).length, count);
+    assert.equal(seen.length, requests, `${count} by ${limit}`);
+  }
+});
+
+test('a list is not asked on where a longer one came whole, or links lead through it', async (t) => {
+  const { url, seen } = await playRegistry(t, (request, response) => {
+    if (request.url.includes('last')) sendJson(response, { tags: ['b'] });
+    else if (request.url.includes('/linked/')) sendJson(response, { tags: numbered(10) }, { link: '<list?last=a>; rel="next"' });
+    else sendJson(response, { tags: numbered(request.url.includes('/long/') ? 57 : 50) });
+  });
+  const source = readRegistry(t, url);
+  for (const repository of ['linked', 'long', 'short']) await source.tags(repository);
+  assert.deepEqual(seen.map((request) => request.split('?')[0]), ['linked', 'linked', 'long', 'short'].map((repository) => `GET /v2/${repository}/tags/list`));
+});
+
+test('a registry that does not know how to go on has told all', async (t) => {
+  for (const status of [200, 400, 404, 405]) {
+    const { url, seen } = await playRegistry(t, (request, response) => sendJson(response, { tags: numbered(100) }, {}, request.url.includes('last') ? status : 200));
+    assert.equal((await readRegistry(t, url).tags('a')).length, 100);
+    assert.deepEqual(seen.at(-1), 'GET /v2/a/tags/list?n=1000&last=t99');
+    assert.equal(seen.length, 2);
+  }
+});
+
+test('a list that breaks off where it is asked on has not told all', async (t) => {
+  const { url } = await playRegistry(t, (request, response) => sendJson(response, { tags: numbered(100) }, {}, request.url.includes('last') ? 500 : 200));
+  await assert.rejects(readRegistry(t, url).tags('a'), { code: 'unavailable' });
+});
+
+function numbered(count: number): readonly string[] {
+  return Array.from({ length: count }, (_, number) => `t${number}`);
+}
 
 test('a repository with more than 100000 tags is named, in one page or in many', async (t) => {
   let page = 0;
