@@ -4,7 +4,15 @@ import { proxyWarnings } from './proxied-registry.ts';
 
 /** A line for each. */
 export function configWarnings(config: Config): readonly string[] {
-  return [...config.indexes.flatMap(selectionWarnings), ...proxyWarnings(config), ...tokenWarnings(config.server)];
+  return [...config.indexes.flatMap(selectionWarnings), ...proxyWarnings(config), ...tokenWarnings(config.server), ...hostWarnings(config.server)];
+}
+
+/** Addresses that only this machine reaches. */
+const LOCAL = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/;
+
+function hostWarnings({ host, baseUrl }: Config['server']): readonly string[] {
+  if (baseUrl !== undefined || LOCAL.test(host)) return [];
+  return [`server.base_url: is not set while the server listens at ${host}, so that .flatpakrepo and .flatpakref files name whatever host a request names; set it to the public URL`];
 }
 
 /** Characters below which a token can be found by trying. */

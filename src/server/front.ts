@@ -7,7 +7,6 @@ import type { TLSSocket } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import { Http2Sessions } from './http2-sessions.ts';
 import type { KeyPair } from './key-pair.ts';
-import { errorBody } from './plugins/errors.ts';
 import { REQUEST_ID } from './request-ids.ts';
 import { SlowReaders } from './slow-readers.ts';
 
@@ -163,7 +162,7 @@ export class Front {
       connectionsCheckingInterval: Math.ceil(patience / CHECKS),
       keepAliveTimeout: keptAlive,
       maxHeaderSize: MAX_HEAD,
-      // Answered by ourselves, with a body.
+      // Checked by the app, which answers with a body.
       requireHostHeader: false,
       // Finds out that a client is gone whose connection was never closed.
       keepAlive: true,
@@ -208,11 +207,6 @@ export class Front {
       if (response.writableLength > 0) this.#limitStall(request.socket);
       return;
     }
-    // RFC 9112, section 3.2.
-    if (request.httpVersion === '1.1' && request.headersDistinct['host']?.length !== 1) {
-      refuse(response);
-      return;
-    }
     this.#limitStall(request.socket);
     answering.requests++;
     response.once('close', () => {
@@ -255,11 +249,4 @@ async function listenAt(server: Server, address: Address): Promise<number> {
     throw Object.assign(new Error(`cannot listen at ${address.host}, port ${address.port}: ${advice}`, { cause }), { code });
   }
   return (server.address() as AddressInfo).port;
-}
-
-/** A request over HTTP/1.1 names the host that it is for (RFC 9112, section 3.2). */
-function refuse(response: http.ServerResponse): void {
-  const body = JSON.stringify(errorBody(400, 'A request over HTTP/1.1 needs the header Host, once.'));
-  response.writeHead(400, { 'content-type': 'application/json; charset=utf-8', 'content-length': Buffer.byteLength(body), connection: 'close' });
-  response.end(body);
 }

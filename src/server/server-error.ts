@@ -25,6 +25,8 @@ export const RegistryUnavailable = createError('REGINDEXER_REGISTRY_UNAVAILABLE'
 /** It gave none in time. */
 export const RegistryTooSlow = createError('REGINDEXER_REGISTRY_TOO_SLOW', 'The registry behind this server did not answer within %s s; ask again in a moment, or give it more time with registries.URL.timeout.', 504);
 
+/** The host that a request is for cannot be used. */
+export const InvalidHost = createError('REGINDEXER_INVALID_HOST', 'The host of this request is not valid: %s.', 400);
 /** Connections are still served, but nothing new is begun. */
 export const Stopping = createError('REGINDEXER_STOPPING', 'The server is stopping; ask again in a moment.', 503);
 /** The request ended before all of it was there. */

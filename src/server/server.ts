@@ -7,6 +7,7 @@ import type { AnswerQuery } from './answers.ts';
 import { AppViews } from './app-views.ts';
 import { allow, supportAllMethods } from './plugins/allow.ts';
 import { errors, sendError } from './plugins/errors.ts';
+import { checkHosts } from './plugins/hosts.ts';
 import { securityHeaders } from './plugins/security-headers.ts';
 import type { Figures } from './figures.ts';
 import type { Publication } from './public-index.ts';
@@ -86,14 +87,15 @@ export interface ForwardingServerOptions extends CommonServerOptions {
 
 /** Builds the app, ready to answer; it is a `Front` that listens. */
 export async function createServer(options: ServerOptions | ForwardingServerOptions): Promise<FastifyInstance> {
-  const { indexes, defaultIndex, pullSources, registryProxy, rebuildEvents, tls = false } = options;
+  const { indexes, defaultIndex, pullSources, registryProxy, rebuildEvents, trustProxy, tls = false } = options;
   const app = fastify({
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
-    trustProxy: options.trustProxy as boolean,
+    // Fastify itself believes nobody where it is given a number of hops.
+    trustProxy: (typeof trustProxy === 'number' ? (_address: string, hop: number): boolean => hop < trustProxy : trustProxy) as boolean,
     // Requests are not logged, so they need no logger of their own.
     childLoggerFactory: (logger: unknown) => logger as never,
-    genReqId: requestIds(options.trustProxy !== false),
+    genReqId: requestIds(trustProxy !== false),
     bodyLimit: MAX_BODY_BYTES,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     // A misspelt field is an error, not passed over, and what is no string is not made one; errors tell what would be right.
@@ -104,6 +106,7 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
     },
   }) as unknown as FastifyInstance;
   supportAllMethods(app);
+  checkHosts(app);
   errors(app);
   const allowNoOther = allow(app);
 

@@ -102,3 +102,10 @@ test('tokens that can be guessed, or that are the same, are told without showing
   assert.deepEqual(warnings('admin_token: sixteen--letters, events_token: 0123456789abcdef'), []);
   assert.deepEqual(warnings(''), []);
 });
+
+test('a server that others reach is warned of files that name what a request names', (t) => {
+  const warnings = (server: string): readonly string[] => describeConfig(configOf(t, `${INDEX}server: {${server}}`)).match(/^Warning: .*$/gm) ?? [];
+  const warning = 'Warning: server.base_url: is not set while the server listens at 0.0.0.0, so that .flatpakrepo and .flatpakref files name whatever host a request names; set it to the public URL';
+  assert.deepEqual(warnings('host: 0.0.0.0'), [warning]);
+  for (const server of ['host: 0.0.0.0, base_url: https://apps.example.org', 'host: localhost', 'host: 127.0.0.2', 'host: "::1"']) assert.deepEqual(warnings(server), [], server);
+});

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { RequestFigures } from '../request-figures.ts';
+import { isHost } from './hosts.ts';
 
 /** Of URLs, headers and bodies that nothing else holds. */
 const MAX_BYTES = 32 * 1024 * 1024;
@@ -139,10 +140,10 @@ function questionOf({ method, url, rawHeaders }: IncomingMessage): Question | un
     // Most are known by their lengths not to matter.
     switch (name.length) {
       case 'host'.length:
-        if (name.toLowerCase() === 'host') hosts++;
+        if (name.toLowerCase() === 'host' && isHost(value)) hosts++;
         break;
       case ':authority'.length:
-        if (name === ':authority') hosts++;
+        if (name === ':authority' && isHost(value)) hosts++;
         break;
       case 'if-none-match'.length:
         if (name.toLowerCase() !== 'if-none-match') break;

@@ -4,6 +4,7 @@ import type { AppDetails, AppImage } from '../../indexing/appdata/app-details.ts
 import { isAppId } from '../../indexing/appdata/flatpak-image.ts';
 import type { AppViews } from '../app-views.ts';
 import { entityTagOf, isFresh } from '../entity-tag.ts';
+import { originOf } from '../plugins/hosts.ts';
 import type { Publication, PublicIndex } from '../public-index.ts';
 import type { PublishedIndex } from '../published-index.ts';
 import { NotFound } from '../server-error.ts';
@@ -23,13 +24,15 @@ export interface FlatpakFileRoutesOptions {
 type Entries = Readonly<Record<string, string | undefined>>;
 
 export function flatpakFileRoutes(app: FastifyInstance, { indexes, publication: { indexes: published, baseUrl }, views }: FlatpakFileRoutesOptions): void {
-  const base = (request: FastifyRequest): string => baseUrl ?? `${request.protocol}://${request.host}`;
+  const base = (request: FastifyRequest): string => baseUrl ?? originOf(request);
+  // What a request has named is for nobody else: a cache might know less of it than this server does.
+  const cacheControl = `${baseUrl === undefined ? 'private' : 'public'}, max-age=${MAX_AGE}`;
 
   for (const index of published) {
     app.get(`/${index.name}.flatpakrepo`, { schema: { summary: `Adds the index ${index.name} to Flatpak`, produces: ['application/vnd.flatpak.repo'] } }, (request, reply) => {
       const { title: Title, comment: Comment, description: Description, homepage: Homepage, icon: Icon } = index;
       const keys = { Title, Url: remoteUrl(base(request), index), Comment, Description, Homepage, Icon, ...signing(base(request), index) };
-      return sendFile(request, reply, `${index.name}.flatpakrepo`, 'application/vnd.flatpak.repo', keyFile('Flatpak Repo', keys));
+      return sendFile(request, reply.header('cache-control', cacheControl), `${index.name}.flatpakrepo`, 'application/vnd.flatpak.repo', keyFile('Flatpak Repo', keys));
     });
 
     app.get<{ Params: { file: string }; Querystring: { tag?: string; arch?: string } }>(
@@ -51,7 +54,7 @@ export function flatpakFileRoutes(app: FastifyInstance, { indexes, publication: 
         const image = details?.images.find(({ tags, architecture, ref }) => (tag === undefined || tags.includes(tag)) && (arch === undefined || architecture === arch || ref.split('/')[2] === arch));
         if (details === null || image === undefined) throw new NotFound(`The index "${index.name}" has no ${id}${tag === undefined ? '' : ` with the tag ${tag}`}${arch === undefined ? '' : ` for ${arch}`}.`);
         const keys = refKeys(base(request), index, details, image, tag);
-        return sendFile(request, reply, `${id}${REF}`, 'application/vnd.flatpak.ref', keyFile('Flatpak Ref', keys));
+        return sendFile(request, reply.header('cache-control', cacheControl), `${id}${REF}`, 'application/vnd.flatpak.ref', keyFile('Flatpak Ref', keys));
       },
     );
   }
@@ -106,7 +109,7 @@ function escaped(value: string): string {
 
 function sendFile(request: FastifyRequest, reply: FastifyReply, name: string, type: string, text: string): FastifyReply {
   const etag = entityTagOf(text);
-  reply.headers({ etag, 'cache-control': `public, max-age=${MAX_AGE}` });
+  reply.header('etag', etag);
   if (isFresh(request.headers, etag)) return reply.code(304).send();
   return reply.headers({ 'content-type': `${type}; charset=utf-8`, 'content-disposition': `attachment; filename="${name}"` }).send(text);
 }
