@@ -12,6 +12,15 @@ export function matcher(patterns: readonly string[]): (name: string) => boolean 
   return (name) => globs.some((glob) => glob.match(name));
 }
 
+/** Gives the place of a repository's first pattern in `priority`; behind all of them if none matches. */
+export function rankingOf(priority: readonly string[]): (repository: string) => number {
+  const patterns = priority.map((pattern) => matcher([pattern]));
+  return (repository) => {
+    const rank = patterns.findIndex((matches) => matches(repository));
+    return rank === -1 ? patterns.length : rank;
+  };
+}
+
 /** Which repositories and tags an index takes. */
 export interface Wanted {
   readonly repository: (name: string) => boolean;

@@ -30,7 +30,7 @@ import { Warnings } from './warnings.ts';
 import { removeTemporaryFiles, syncFolderOf } from './write-file.ts';
 
 /** Changes whenever the same images would come out as another snapshot. */
-const RENDERER = '5';
+const RENDERER = '6';
 const SNAPSHOT_SUFFIX = '.snapshot';
 
 /** Where the snapshot of an index lies. */
@@ -246,7 +246,7 @@ export class Indexer {
         if (missing === undefined) {
           // Of a damaged snapshot nothing is known, so that all apps count as new.
           const before = previous === undefined ? {} : await appVersionsOf(path).catch(() => ({}));
-          const footer = await this.#publish(definition, selection, fingerprint, previous, warnings);
+          const footer = await this.#publish(definition, selection, fingerprint, previous);
           this.#published.set(name, footer);
           changed = wholeOf(footer)?.etag !== wholeOf(previous)?.etag;
           if (changed && !this.#untold.has(name)) this.#untold.set(name, before);
@@ -266,7 +266,7 @@ export class Indexer {
       changed,
       seconds: (performance.now() - started) / 1000,
       ...(error !== undefined && { error }),
-      warnings: warnings.toArray(),
+      warnings: [...(footer?.warnings ?? []), ...warnings.toArray()],
     };
   }
 
@@ -321,11 +321,12 @@ export class Indexer {
     return repositories.filter(this.#wantedBy(definition).repository);
   }
 
-  async #publish(definition: IndexDefinition, selection: readonly SelectedRepository[], fingerprint: string, previous: SnapshotFooter | undefined, warnings: Warnings): Promise<SnapshotFooter> {
+  async #publish(definition: IndexDefinition, selection: readonly SelectedRepository[], fingerprint: string, previous: SnapshotFooter | undefined): Promise<SnapshotFooter> {
     const { catalog, iconsUri, snapshotsDir } = this.#options;
     const icons = new Set<string>();
+    const warnings = new Warnings();
     const path = snapshotPath(snapshotsDir, definition.name);
-    const preferred = definition.repositoryPriority.length === 0 ? selection : prefer(selection, definition, catalog);
+    const preferred = definition.repositoryPriority.length === 0 ? selection : prefer(selection, definition, catalog, (contest) => warnings.add(contest));
 
     const show = (repository: string, digest: Digest): ShownImage | undefined => {
       const image = catalog.image(digest);
@@ -352,6 +353,7 @@ export class Indexer {
       catalog: catalog.id,
       source: sourceOf(definition),
       registry: definition.registryPublic,
+      repositoryPriority: definition.repositoryPriority,
       refFields: definition.flatpakAnnotations ? ['label', 'annotation'] : ['label'],
       repositories: shownRepositories(preferred, show, this.#icons),
       icons: async () => {
@@ -360,6 +362,7 @@ export class Indexer {
         await this.#release(previous?.icons ?? [], icons, definition.name);
         return icons;
       },
+      warnings: () => warnings.toArray(),
       previous,
       now: new Date(),
     });

@@ -1,12 +1,12 @@
 /** One image for each Flatpak ref and architecture, for indexes with `repository_priority`. */
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Digest } from '../registry/digest.ts';
-import { matcher } from './globs.ts';
+import { rankingOf } from './globs.ts';
 import type { IndexDefinition } from './index-definition.ts';
 import { meetsRequirements } from './render-image.ts';
 import type { SelectedImage, SelectedList, SelectedRepository } from './select.ts';
+import { contestOf, identityOf } from './winners.ts';
 
-const REF = 'org.flatpak.ref';
 /** Has `1.10` after `1.9`; of one language, so that the order is the same everywhere. */
 const VERSIONS = new Intl.Collator('en', { numeric: true });
 
@@ -17,26 +17,33 @@ const VERSIONS = new Intl.Collator('en', { numeric: true });
  * 2. its tags, or those of the list that it is in: `latest` wins;
  * 3. else the highest tag, compared as a version: `1.10` is over `1.9`.
  *
- * Images without a ref are all kept.
+ * Images that are not Flatpaks are all kept.
+ * @param onContest told where the name of the repository has decided
  */
-export function prefer(selection: readonly SelectedRepository[], definition: IndexDefinition, catalog: Catalog): readonly SelectedRepository[] {
-  const refs = new Map<Digest, string | undefined>();
+export function prefer(selection: readonly SelectedRepository[], definition: IndexDefinition, catalog: Catalog, onContest: (contest: string) => void): readonly SelectedRepository[] {
+  const identities = new Map<Digest, string | undefined>();
   const refOf = (digest: Digest): string | undefined => {
-    if (!refs.has(digest)) refs.set(digest, refAndArchitecture(digest, definition, catalog));
-    return refs.get(digest);
+    if (!identities.has(digest)) identities.set(digest, shownIdentity(digest, definition, catalog));
+    return identities.get(digest);
   };
 
-  const winners = new Map<string, { readonly holder: SelectedImage | SelectedList; readonly digest: Digest }>();
-  const rankOf = ranking(definition.repositoryPriority);
-  for (const { images, lists } of selection.toSorted((a, b) => rankOf(a.name) - rankOf(b.name))) {
+  const winners = new Map<string, { readonly repository: string; readonly holder: SelectedImage | SelectedList; readonly digest: Digest }>();
+  /** Of each winner, the repositories that come after it by their names alone. */
+  const contests = new Map<string, Set<string>>();
+  const rankOf = rankingOf(definition.repositoryPriority);
+  for (const { name, images, lists } of selection.toSorted((a, b) => rankOf(a.name) - rankOf(b.name))) {
     const holders = [...images.map((image) => ({ holder: image, digests: [image.digest] })), ...lists.map((list) => ({ holder: list, digests: list.images }))];
     for (const { holder, digests } of holders.toSorted((a, b) => byVersion(a.holder, b.holder))) {
       for (const digest of digests) {
         const ref = refOf(digest);
-        if (ref !== undefined && !winners.has(ref)) winners.set(ref, { holder, digest });
+        if (ref === undefined) continue;
+        const winner = winners.get(ref);
+        if (winner === undefined) winners.set(ref, { repository: name, holder, digest });
+        else if (winner.repository !== name && rankOf(winner.repository) === rankOf(name)) contests.set(ref, (contests.get(ref) ?? new Set()).add(name));
       }
     }
   }
+  for (const [ref, losers] of contests) onContest(contestOf(ref, winners.get(ref)?.repository ?? '', losers));
 
   const wins = (holder: SelectedImage | SelectedList, digest: Digest): boolean => {
     const ref = refOf(digest);
@@ -52,21 +59,15 @@ export function prefer(selection: readonly SelectedRepository[], definition: Ind
     .filter(({ images, lists }) => images.length > 0 || lists.length > 0);
 }
 
-/** What there is to be one image of; `undefined` for an image that is not a Flatpak, or that the index will not show. */
-function refAndArchitecture(digest: Digest, definition: IndexDefinition, catalog: Catalog): string | undefined {
+/** See {@link identityOf}; `undefined` also for an image that the index will not show. */
+function shownIdentity(digest: Digest, definition: IndexDefinition, catalog: Catalog): string | undefined {
   const image = catalog.image(digest);
   if (image === undefined || !meetsRequirements(image, definition)) return undefined;
-  const ref = image.labels[REF] ?? image.annotations[REF];
-  return ref === undefined ? undefined : `${image.architecture} ${ref}`;
+  return identityOf(image, (key) => own(image.labels, key) ?? own(image.annotations, key));
 }
 
-/** The place of a repository's first pattern; behind all of them if none matches. */
-function ranking(priority: readonly string[]): (repository: string) => number {
-  const patterns = priority.map((pattern) => matcher([pattern]));
-  return (repository) => {
-    const rank = patterns.findIndex((matches) => matches(repository));
-    return rank === -1 ? patterns.length : rank;
-  };
+function own(texts: Readonly<Record<string, string>>, key: string): string | undefined {
+  return Object.hasOwn(texts, key) ? texts[key] : undefined;
 }
 
 /** The most wanted first. No two have the same tag. */

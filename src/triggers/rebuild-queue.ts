@@ -79,6 +79,8 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
   readonly #combined = new Map<string, Combined>();
   /** Of the rebuilds that have not ended. */
   readonly #ends = new Map<string, PromiseWithResolvers<Rebuild>>();
+  /** What was logged of each index. */
+  readonly #warned = new Map<string, readonly string[]>();
   /** The ids of those that ended, oldest first. */
   readonly #ended: string[] = [];
   readonly #closing = new AbortController();
@@ -319,6 +321,11 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     const { id, registry, reasons, scope, result, error } = rebuild;
     const finishedAt = rebuild.finishedAt ?? Date.now();
     const seconds = (finishedAt - (rebuild.startedAt ?? finishedAt)) / 1000;
+    for (const { index, warnings } of result?.indexes ?? []) {
+      const before = this.#warned.get(index) ?? [];
+      for (const warning of warnings) if (!before.includes(warning)) logger.warn({ index }, warning);
+      this.#warned.set(index, warnings);
+    }
     const figures = { rebuild: id, registry, reasons, scope: describeScope(scope), seconds, ...result };
     if (error === undefined) logger.info(figures, `rebuilt what is made from ${registry}`);
     else if (this.#closing.signal.aborted) logger.info(figures, `stopped rebuilding what is made from ${registry}`);

@@ -149,12 +149,12 @@ suite('an unchanged index', () => {
 
   test('tells at the next rebuild, once, what a change of its definition has changed', async (t) => {
     const state = await TestState.open(t);
-    for (const name of ['kept', 'gone']) state.registry.pushImage(name, 'latest', named(name, { 'org.flatpak.ref': `app/org.example.${name}/x86_64/stable` }));
+    for (const name of ['kept', 'gone']) state.registry.pushImage(name, 'latest', named(name, { 'org.flatpak.ref': `app/org.example.${name}/x86_64/stable`, 'org.flatpak.metadata': '' }));
     await state.rebuild();
     await state.reopen({ definitions: [{ repositoryExclude: ['gone'] }] });
     await state.refresh();
     await state.refresh();
-    state.registry.pushImage('new', 'latest', named('new', { 'org.flatpak.ref': 'app/org.example.new/x86_64/stable' }));
+    state.registry.pushImage('new', 'latest', named('new', { 'org.flatpak.ref': 'app/org.example.new/x86_64/stable', 'org.flatpak.metadata': '' }));
     const [told] = (await state.rebuild()).indexes;
     assert.equal(told?.changed, true);
     assert.deepEqual(told.apps, { added: { count: 1, ids: ['org.example.new'] }, updated: { count: 0, ids: [] }, removed: { count: 1, ids: ['org.example.gone'] } });

@@ -6,9 +6,10 @@ import type { MemoryRegistry, PushedImage } from '../sources/memory-registry.ts'
 import { named, TestState } from './test-state.ts';
 
 const REF = 'org.flatpak.ref';
+const METADATA = 'org.flatpak.metadata';
 
 function push(registry: MemoryRegistry, repository: string, tag: string | undefined, ref: string, more: PushedImage = {}): Digest {
-  return registry.pushImage(repository, tag, { ...more, ...named(`${repository} ${tag ?? more.architecture ?? ''}`, { [REF]: ref, ...more.labels }) });
+  return registry.pushImage(repository, tag, { ...more, ...named(`${repository} ${tag ?? more.architecture ?? ''}`, { [REF]: ref, [METADATA]: '', ...more.labels }) });
 }
 
 suite('between repositories', () => {
@@ -47,7 +48,7 @@ suite('between repositories', () => {
 
   test('a ref in an annotation counts where there is none in the labels', async (t) => {
     const state = await TestState.open(t, { definitions: [{ repositoryPriority: ['stable', 'beta'] }] });
-    state.registry.pushImage('stable', 'latest', { ...named('annotated'), annotations: { [REF]: 'A' } });
+    state.registry.pushImage('stable', 'latest', { ...named('annotated'), annotations: { [REF]: 'A', [METADATA]: '' } });
     push(state.registry, 'beta', 'latest', 'A');
     await state.rebuild();
     assert.deepEqual(await state.shows(), ['stable:latest annotated']);
@@ -121,7 +122,7 @@ suite('within a repository', () => {
   test('of two images of one list that are the same app, the first is shown', async (t) => {
     const state = await TestState.open(t, { definitions: [{ repositoryPriority: ['app'] }] });
     const { registry } = state;
-    registry.pushIndex('app', 'latest', ['second', 'first'].map((name) => registry.pushImage('app', undefined, named(name, { [REF]: 'A' }))));
+    registry.pushIndex('app', 'latest', ['second', 'first'].map((name) => registry.pushImage('app', undefined, named(name, { [REF]: 'A', [METADATA]: '' }))));
     await state.rebuild();
     assert.deepEqual(await state.shows(), ['app:latest [second]']);
   });

@@ -2,7 +2,8 @@
 import type { Appdata } from './appdata.ts';
 import type { AppKind, FlatpakRef, Label } from './flatpak-image.ts';
 import { builtAt, isoSeconds, kindOf, parseFlatpakRef, variantText } from './flatpak-image.ts';
-import { iconOf, outranks, rankOf } from './app-list.ts';
+import { Winners } from '../winners.ts';
+import { iconOf, outranks, placesBy, rankOf } from './app-list.ts';
 import { parseKeyFile } from './key-file.ts';
 import { parseAppdata } from './parse-appdata.ts';
 import type { Permission } from './permissions.ts';
@@ -41,7 +42,7 @@ export interface AppDetails extends Omit<Appdata, 'type'> {
   readonly images: readonly AppImage[];
 }
 
-type JsonImage = Readonly<{ Tags?: readonly string[]; Digest: string; Architecture: string; Labels: Readonly<Record<string, string>>; Annotations: Readonly<Record<string, string>> }>;
+type JsonImage = Readonly<{ Tags?: readonly string[]; Digest: string; OS: string; Architecture: string; Labels: Readonly<Record<string, string>>; Annotations: Readonly<Record<string, string>> }>;
 /** The document of an index (flatpak-oci-specs, registry-index.md). */
 export interface IndexDocument {
   readonly Results: readonly {
@@ -58,8 +59,18 @@ interface Candidate {
   readonly rank: readonly number[];
 }
 
-/** The details of the app `id`; `undefined` if no image in `document` is of it. */
-export function appDetails(document: IndexDocument, id: string): AppDetails | undefined {
+/** The details of the app `id`, from all images of it in the order of the index; `undefined` if no image in `document` is of it. */
+export function appDetails(document: IndexDocument, id: string, repositoryPriority: readonly string[]): AppDetails | undefined {
+  const winners = new Winners();
+  const placeOf = placesBy(repositoryPriority);
+  const candidate = (repository: string, allTags: readonly string[], image: JsonImage): Candidate[] => {
+    const label: Label = (key) => own(image.Labels, key) ?? own(image.Annotations, key);
+    const ref = parseFlatpakRef(label('org.flatpak.ref'));
+    const { Digest: digest, OS: os, Architecture: architecture } = image;
+    const tags = winners.add({ repository, tags: allTags, digest, os, architecture }, label) ?? [];
+    if (ref === undefined || tags.length === 0) return [];
+    return [{ ref, label, rank: rankOf(ref, tags, architecture, label, placeOf(repository)), image: appImage(repository, tags, image, ref, label) }];
+  };
   const candidates = document.Results.flatMap(({ Name, Images, Lists }) => [
     ...Images.flatMap((image) => candidate(Name, image.Tags ?? [], image)),
     ...Lists.flatMap(({ Tags, Images: images }) => images.flatMap((image) => candidate(Name, Tags, image))),
@@ -85,28 +96,18 @@ export function appDetails(document: IndexDocument, id: string): AppDetails | un
   };
 }
 
-function candidate(repository: string, tags: readonly string[], image: JsonImage): Candidate[] {
-  const label: Label = (key) => own(image.Labels, key) ?? own(image.Annotations, key);
-  const ref = parseFlatpakRef(label('org.flatpak.ref'));
-  if (ref === undefined) return [];
-  return [
-    {
-      ref,
-      label,
-      rank: rankOf(ref, tags, image.Architecture, label),
-      image: {
-        repository,
-        tags,
-        digest: image.Digest,
-        architecture: image.Architecture,
-        ref: `${ref.type}/${ref.id}/${ref.architecture}/${ref.branch}`,
-        branch: ref.branch,
-        installedSize: bytes(label('org.flatpak.installed-size')),
-        downloadSize: bytes(label('org.flatpak.download-size')),
-        built: isoSeconds(builtAt(label)),
-      },
-    },
-  ];
+function appImage(repository: string, tags: readonly string[], image: JsonImage, ref: FlatpakRef, label: Label): AppImage {
+  return {
+    repository,
+    tags,
+    digest: image.Digest,
+    architecture: image.Architecture,
+    ref: `${ref.type}/${ref.id}/${ref.architecture}/${ref.branch}`,
+    branch: ref.branch,
+    installedSize: bytes(label('org.flatpak.installed-size')),
+    downloadSize: bytes(label('org.flatpak.download-size')),
+    built: isoSeconds(builtAt(label)),
+  };
 }
 
 function own(pairs: Readonly<Record<string, string>>, key: string): string | undefined {

@@ -1,7 +1,9 @@
 /** The apps of an index, as a list to choose from: one entry for all images of an app. */
 import { createHash } from 'node:crypto';
+import { rankingOf } from '../globs.ts';
 import { isPngUri } from '../png-uri.ts';
 import type { ShownImage } from '../snapshot/write-snapshot.ts';
+import { Winners } from '../winners.ts';
 import type { Appdata } from './appdata.ts';
 import { NO_APPDATA } from './appdata.ts';
 import type { AppKind, FlatpakRef, Label } from './flatpak-image.ts';
@@ -52,19 +54,24 @@ interface Collected {
 /** Collects the list image by image, in the order of the document. */
 export class AppListBuilder {
   readonly #index: string;
+  readonly #winners = new Winners();
+  readonly #placeOf: PlaceOf;
   readonly #apps = new Map<string, Collected>();
   #lastAppdata: { readonly xml: string; readonly appdata: Appdata } = { xml: '', appdata: NO_APPDATA };
 
-  /** @param index its name */
-  constructor(index: string) {
+  /** @param index its name, and which of its repositories are preferred */
+  constructor(index: string, repositoryPriority: readonly string[]) {
     this.#index = index;
+    this.#placeOf = placesBy(repositoryPriority);
   }
 
-  /** Images that are no Flatpaks are passed over. */
-  add(repository: string, tags: readonly string[], image: ShownImage): void {
+  /** Passes over images that are not Flatpaks, or of which clients get another one. */
+  add(repository: string, allTags: readonly string[], image: ShownImage): void {
     const label = labelOf(image);
     const ref = parseFlatpakRef(label('org.flatpak.ref'));
     if (ref === undefined) return;
+    const tags = this.#winners.add({ ...image, repository, tags: allTags }, label) ?? [];
+    if (tags.length === 0) return;
     let app = this.#apps.get(ref.id);
     if (app === undefined) {
       app = { images: [], architectures: new Set(), tags: new Set(), updated: 0, rank: [], shown: { kind: 'app', name: '', summary: '', developer: '', keywords: [], icon: '' } };
@@ -74,7 +81,7 @@ export class AppListBuilder {
     app.architectures.add(image.architecture);
     for (const tag of tags) app.tags.add(tag);
     app.updated = Math.max(app.updated, builtAt(label));
-    const rank = rankOf(ref, tags, image.architecture, label);
+    const rank = rankOf(ref, tags, image.architecture, label, this.#placeOf(repository));
     if (app.images.length > 1 && !outranks(rank, app.rank)) return;
     app.rank = rank;
     app.shown = this.#shown(ref, label);
@@ -116,12 +123,31 @@ export class AppListBuilder {
   }
 }
 
+/** Where a repository comes among all, the most wanted first. */
+export type PlaceOf = (repository: string) => readonly [rank: number, order: number];
+
+/** Places by `priority`, else in the order in which repositories are first asked for. */
+export function placesBy(priority: readonly string[]): PlaceOf {
+  const ranking = rankingOf(priority);
+  const places = new Map<string, readonly [rank: number, order: number]>();
+  return (repository) => {
+    let place = places.get(repository);
+    if (place === undefined) {
+      place = [ranking(repository), places.size];
+      places.set(repository, place);
+    }
+    return place;
+  };
+}
+
 /**
- * Which of an app's images speaks for it, the first difference decides: what is meant for everybody, then the newest, then the
- * most common architecture.
+ * Which of an app's images speaks for it, the first difference decides: what is meant for everybody, then the repository, then the
+ * newest, then the most common architecture. Only within a repository by a time that images claim: else whoever may push to any
+ * could speak for the apps of all.
  */
-export function rankOf({ branch }: FlatpakRef, tags: readonly string[], architecture: string, label: Label): readonly number[] {
-  return [Number(branch === 'stable' || tags.includes('latest')), builtAt(label), Number(architecture === 'amd64')];
+export function rankOf({ branch }: FlatpakRef, tags: readonly string[], architecture: string, label: Label, [rank, order]: ReturnType<PlaceOf>): readonly number[] {
+  const latest = tags.includes('latest');
+  return [Number(branch === 'stable' || latest), -rank, -order, builtAt(label), Number(latest), Number(architecture === 'amd64')];
 }
 
 /** Says whether a rank is higher than another one. */

@@ -42,7 +42,7 @@ async function viewApp(snapshot: Snapshot, id: string): Promise<AppDetails | nul
     if (images.length === 0) continue;
     const parts = table.compose(snapshot.footer.registry, images);
     const json = Buffer.concat(await Promise.all(parts.map(async (part) => (typeof part === 'string' ? Buffer.from(part) : snapshot.readRange(part)))));
-    return appDetails(JSON.parse(json.toString()) as IndexDocument, id) ?? null;
+    return appDetails(JSON.parse(json.toString()) as IndexDocument, id, snapshot.footer.repositoryPriority) ?? null;
   }
   return null;
 }

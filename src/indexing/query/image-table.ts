@@ -1,9 +1,11 @@
 /** All that a question can ask about the images of an index, in columns, and where the JSON of each stands in the document. */
 import { hash } from 'node:crypto';
 import type { Pairs } from '../render-image.ts';
+import { Winners } from '../winners.ts';
 import { globMatches } from './glob.ts';
 import { Turns } from './turns.ts';
 import type { Condition, Query } from './query.ts';
+import { asksForRefs, REF_FIELDS } from './query.ts';
 
 /** Values of labels and annotations up to so many characters are kept; of longer ones only a hash. */
 const MAX_KEPT_VALUE = 128;
@@ -34,6 +36,8 @@ interface Columns {
   /** -1: tagged itself. */
   list: number[];
   tagSet: number[];
+  /** The tags with which clients get the image that look for the ref in a label, or in an annotation. */
+  won: { label: number[]; annotation: number[] };
   system: number[];
   architecture: number[];
   starts: number[];
@@ -66,25 +70,36 @@ export class ImageTableBuilder {
   readonly #architectures = new Interned();
   readonly #keys = new Interned();
   readonly #pairIds = new Map<string, number>();
+  readonly #winners = { label: new Winners(), annotation: new Winners() };
   readonly #columns: Columns = {
     repositories: this.#repositories.values, tagSets: [], systems: this.#systems.values, architectures: this.#architectures.values,
     keys: this.#keys.values, pairKeys: [], pairValues: [], pairImages: [], lists: [],
-    repository: [], list: [], tagSet: [], system: [], architecture: [], starts: [], ends: [], pairsFrom: [0], pairs: [],
+    repository: [], list: [], tagSet: [], won: { label: [], annotation: [] }, system: [], architecture: [], starts: [], ends: [], pairsFrom: [0], pairs: [],
   };
+
+  #listTags: readonly string[] = [];
 
   /** The images that follow are in this list; `head` is its JSON up to its images. */
   beginList(tags: readonly string[], head: string): void {
+    this.#listTags = tags;
     this.#columns.lists.push({ head, tagSet: this.#tagSets.id(JSON.stringify(tags)) });
   }
 
   /** Adds an image; one without tags of its own is in the list that was begun last. */
-  add(repository: string, tags: readonly string[] | undefined, image: { os: string; architecture: string; labels: Pairs; annotations: Pairs }, range: Range): void {
+  add(repository: string, tags: readonly string[] | undefined, image: { digest: string; os: string; architecture: string; labels: Pairs; annotations: Pairs }, range: Range): void {
     const columns = this.#columns;
     const ordinal = columns.starts.length;
     columns.repository.push(this.#repositories.id(repository));
     const list = columns.lists.length - 1;
     columns.list.push(tags === undefined ? list : -1);
-    columns.tagSet.push(tags === undefined ? (columns.lists[list]?.tagSet ?? 0) : this.#tagSets.id(JSON.stringify(tags)));
+    const tagSet = tags === undefined ? (columns.lists[list]?.tagSet ?? 0) : this.#tagSets.id(JSON.stringify(tags));
+    columns.tagSet.push(tagSet);
+    const contender = { repository, tags: tags ?? this.#listTags, digest: image.digest, os: image.os, architecture: image.architecture };
+    for (const field of REF_FIELDS) {
+      const pairs = field === 'label' ? image.labels : image.annotations;
+      const won = this.#winners[field].add(contender, (key) => pairs.find(([name]) => name === key)?.[1]);
+      columns.won[field].push(won === undefined || won === contender.tags ? tagSet : this.#tagSets.id(JSON.stringify(won)));
+    }
     columns.system.push(this.#systems.id(image.os));
     columns.architecture.push(this.#architectures.id(image.architecture));
     columns.starts.push(range.start);
@@ -108,6 +123,11 @@ export class ImageTableBuilder {
       this.#pairIds.set(identity, id);
     }
     return id;
+  }
+
+  /** See {@link Winners.contests}. */
+  *contests(): Generator<string> {
+    for (const field of REF_FIELDS) yield* this.#winners[field].contests();
   }
 
   build(): ImageTable {
@@ -159,9 +179,13 @@ export class ImageTable {
   /** The images that fit `query`, by their place in the document. @throws the signal's reason once it is aborted */
   async select(query: Query, read: ReadRange, signal?: AbortSignal): Promise<readonly number[]> {
     const turns = new Turns(signal);
-    let images: readonly number[] = this.#columns.starts.map((_, image) => image);
+    const { starts, tagSet, won } = this.#columns;
+    let images: readonly number[] = starts.map((_, image) => image);
+    // Who asks for refs would take one of several images that are the same by its place, and another one when the index grows.
+    const tagColumns = asksForRefs(query).map((field) => won[field]);
+    if (tagColumns.length === 0) tagColumns.push(tagSet);
     // What may have to read values looks only at what all others have left.
-    for (const condition of query.conditions.toSorted((a, b) => costOf(a) - costOf(b))) images = await this.#filter(images, condition, read, turns);
+    for (const condition of query.conditions.toSorted((a, b) => costOf(a) - costOf(b))) images = await this.#filter(images, condition, tagColumns, read, turns);
     return images;
   }
 
@@ -199,7 +223,7 @@ export class ImageTable {
     return parts;
   }
 
-  async #filter(images: readonly number[], condition: Condition, read: ReadRange, turns: Turns): Promise<readonly number[]> {
+  async #filter(images: readonly number[], condition: Condition, tagColumns: readonly (readonly number[])[], read: ReadRange, turns: Turns): Promise<readonly number[]> {
     const columns = this.#columns;
     const fits = fitting(condition);
     const among = (column: readonly number[], wanted: readonly boolean[]): readonly number[] => images.filter((image) => wanted[at(column, image)]);
@@ -210,8 +234,10 @@ export class ImageTable {
         return among(columns.system, columns.systems.map(fits));
       case 'architecture':
         return among(columns.architecture, columns.architectures.map(fits));
-      case 'tag':
-        return among(columns.tagSet, columns.tagSets.map((tags) => tags.some(fits)));
+      case 'tag': {
+        const wanted = columns.tagSets.map((tags) => tags.some(fits));
+        return tagColumns.reduce((left, column) => left.filter((image) => wanted[at(column, image)]), images);
+      }
       case 'label':
       case 'annotation':
         return this.#filterByPair(images, condition, read, turns);

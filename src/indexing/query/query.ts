@@ -1,5 +1,7 @@
 /** A question to an index (flatpak-oci-specs, registry-index.md, "Requests"; Flagstate's `:matches`). */
 
+const REF = 'org.flatpak.ref';
+
 /** What a condition looks at. */
 export type Field = 'repository' | 'tag' | 'os' | 'architecture' | 'label' | 'annotation';
 
@@ -20,6 +22,14 @@ export interface Query {
   readonly canonical: string;
 }
 
+/** Where Flatpak clients look for the ref of an image; those before Flatpak 1.6 in an annotation. */
+export const REF_FIELDS = ['label', 'annotation'] as const;
+
+/** Where `query` wants images to have a ref: it is Flatpak's, whatever else it asks. Its tags are those with which clients get an image. */
+export function asksForRefs({ conditions }: Query): readonly (typeof REF_FIELDS)[number][] {
+  return REF_FIELDS.filter((wanted) => conditions.some(({ field, key, operator }) => field === wanted && key === REF && operator === 'exists'));
+}
+
 /** The query string of `conditions` in its one canonical spelling. */
 export function canonicalQuery(conditions: readonly Condition[]): string {
   return conditions
@@ -36,8 +46,8 @@ function parameterName({ field, key, operator }: Condition): string {
  * The question that a Flatpak client asks for the images of one tag and architecture (`flatpak_oci_index_ensure_cached`).
  * Those before Flatpak 1.6 look for the ref in an `annotation`.
  */
-export function flatpakQuery(tag: string, architecture: string, field: 'label' | 'annotation' = 'label'): Query {
-  const ref: Condition = { field, key: 'org.flatpak.ref', operator: 'exists', values: ['1'] };
+export function flatpakQuery(tag: string, architecture: string, field: (typeof REF_FIELDS)[number] = 'label'): Query {
+  const ref: Condition = { field, key: REF, operator: 'exists', values: ['1'] };
   const conditions: readonly Condition[] = [
     ...(field === 'annotation' ? [ref] : []),
     { field: 'architecture', operator: 'is', values: [architecture] },

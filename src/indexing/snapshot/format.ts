@@ -6,7 +6,7 @@
  */
 import type { Encoding } from './encodings.ts';
 
-export const MAGIC = Buffer.from('RGIDX005', 'latin1');
+export const MAGIC = Buffer.from('RGIDX006', 'latin1');
 export const HASH_LENGTH = 32;
 export const TRAILER_LENGTH = HASH_LENGTH + 4 + MAGIC.length;
 
@@ -43,6 +43,10 @@ export interface SnapshotFooter {
   readonly modified: number;
   /** The paths of all icons that it names, sorted. */
   readonly icons: readonly string[];
+  /** Globs, the most wanted first: which repository speaks for an app. */
+  readonly repositoryPriority: readonly string[];
+  /** What the administrator should see of what it holds. */
+  readonly warnings: readonly string[];
   /** By canonical query; the empty one is the whole index. */
   readonly documents: Readonly<Record<string, StoredDocument>>;
   /** The {@link ImageTable}, gzipped JSON. */

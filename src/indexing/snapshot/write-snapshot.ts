@@ -11,6 +11,7 @@ import { flatpakQuery } from '../query/query.ts';
 import type { ImageTable, Range, ReadRange } from '../query/image-table.ts';
 import { DOCUMENT_END, documentHead, ImageTableBuilder, LIST_END, LISTS_HEAD, REPOSITORY_END, repositoryHead } from '../query/image-table.ts';
 import type { Pairs } from '../render-image.ts';
+import { Warnings } from '../warnings.ts';
 import { writeFileWhole } from '../write-file.ts';
 import type { Compression } from './encodings.ts';
 import { compress, compressor, compressSync } from './encodings.ts';
@@ -47,13 +48,15 @@ export interface ShownRepository {
 }
 
 /** What a snapshot is made from. */
-export interface SnapshotSource extends Pick<SnapshotFooter, 'index' | 'fingerprint' | 'catalog' | 'source' | 'registry'> {
+export interface SnapshotSource extends Pick<SnapshotFooter, 'index' | 'fingerprint' | 'catalog' | 'source' | 'registry' | 'repositoryPriority'> {
   /** Where Flatpak clients look for the ref: their questions are answered beforehand. */
   readonly refFields: readonly ('label' | 'annotation')[];
   /** In the order of the document; read once, so that not all images are in memory at the same time. */
   readonly repositories: AsyncIterable<ShownRepository>;
   /** Called when all repositories were read: the icons that they name, all of them on disk. */
   readonly icons: () => Promise<Iterable<string>>;
+  /** Called when all repositories were read. */
+  readonly warnings: () => readonly string[];
   /** The index's previous snapshot: what has the same content keeps its time. */
   readonly previous: SnapshotFooter | undefined;
   readonly now: Date;
@@ -100,9 +103,9 @@ class SnapshotWriter {
   }
 
   async write(): Promise<SnapshotFooter> {
-    const { index, fingerprint, catalog, source, registry, repositories, previous, now } = this.#source;
+    const { index, fingerprint, catalog, source, registry, repositories, repositoryPriority, warnings, previous, now } = this.#source;
     const builder = new ImageTableBuilder();
-    const appList = new AppListBuilder(index);
+    const appList = new AppListBuilder(index, repositoryPriority);
     await this.#writeDocument(repositories, builder, appList);
     const whole = this.#writer.endRegion();
     await this.#writer.flush();
@@ -124,6 +127,8 @@ class SnapshotWriter {
     }
     const documents = Object.fromEntries([...answers].map(([question, answered]) => [question, stored.get(answered) as StoredDocument]));
 
+    const contests = new Warnings();
+    for (const contest of builder.contests()) contests.add(contest);
     const [forQuestions, forChanges] = await tables;
     const tableRegion = await this.#appendTable(forQuestions);
     const appVersions = await this.#appendTable(forChanges);
@@ -134,6 +139,8 @@ class SnapshotWriter {
       catalog,
       source,
       registry,
+      repositoryPriority,
+      warnings: [...contests.toArray(), ...warnings()],
       modified: same ? previous.modified : Math.floor(now.getTime() / 1000) * 1000,
       icons: [...(await this.#source.icons())].toSorted(),
       documents,

@@ -64,6 +64,7 @@ function indexStatus(index: PublishedIndex, registry: string | undefined, rebuil
       bytes: whole.representations.identity.length,
       digest: digestOfTag(whole.representations.identity.etag),
       modified: isoTime(index.snapshot?.footer.modified ?? 0),
+      warnings: index.snapshot?.footer.warnings ?? [],
     }),
     ...(last?.finishedAt !== undefined && {
       lastRebuild: {

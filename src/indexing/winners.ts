@@ -1,0 +1,75 @@
+/** Which image clients get where several are the same: one for each Flatpak ref, architecture and tag. */
+import type { Label } from './appdata/flatpak-image.ts';
+
+const REF = 'org.flatpak.ref';
+/** So many repositories, and so many tags, are named. */
+const MAX_NAMED = 5;
+
+/** An image of which there may be another one. */
+export interface Contender {
+  readonly repository: string;
+  /** Its own, or those of the list that it is in. */
+  readonly tags: readonly string[];
+  readonly digest: string;
+  readonly os: string;
+  readonly architecture: string;
+}
+
+/** Names what clients take only once, whatever its tags; `undefined` for what they pass over: it must not keep another image from them. */
+export function identityOf({ digest, os, architecture }: Pick<Contender, 'digest' | 'os' | 'architecture'>, label: Label): string | undefined {
+  const ref = label(REF);
+  if (ref === undefined || label('org.flatpak.metadata') === undefined || !digest.startsWith('sha256:')) return undefined;
+  return `${ref} (${os}/${architecture})`;
+}
+
+/** Decides between images that are given in the order of preference: that of an index's document. */
+export class Winners {
+  /** Repositories, by tag and identity. */
+  readonly #winners = new Map<string, string>();
+  /** By identity and the winner's repository. */
+  readonly #contests = new Map<string, { readonly identity: string; readonly winner: string; readonly losers: Set<string>; readonly tags: Set<string> }>();
+
+  /** The tags with which clients get this image, rather than one before it; `undefined` if they pass it over. */
+  add(image: Contender, label: Label): readonly string[] | undefined {
+    const identity = identityOf(image, label);
+    if (identity === undefined) return undefined;
+    const won = image.tags.filter((tag) => {
+      const place = `${tag} ${identity}`;
+      const winner = this.#winners.get(place);
+      if (winner === undefined) this.#winners.set(place, image.repository);
+      else this.#lose(identity, winner, image.repository, tag);
+      return winner === undefined;
+    });
+    return won.length === image.tags.length ? image.tags : won;
+  }
+
+  /** A line for each image of which there is another one, for whoever can do something about it. */
+  *contests(): Generator<string> {
+    for (const { identity, winner, losers, tags } of this.#contests.values()) {
+      const others = [...losers].filter((repository) => repository !== winner);
+      const tagged = `with the tag ${listed(tags)}`;
+      yield others.length === 0 ? `${identity} is in ${winner} more than once ${tagged}: clients get the first` : contestOf(identity, winner, others, tagged);
+    }
+  }
+
+  #lose(identity: string, winner: string, loser: string, tag: string): void {
+    const key = `${winner} ${identity}`;
+    let contest = this.#contests.get(key);
+    if (contest === undefined) {
+      contest = { identity, winner, losers: new Set(), tags: new Set() };
+      this.#contests.set(key, contest);
+    }
+    contest.losers.add(loser);
+    contest.tags.add(tag);
+  }
+}
+
+/** Says which of several repositories clients get an image from, and how to choose. */
+export function contestOf(identity: string, winner: string, losers: Iterable<string>, tagged = ''): string {
+  return `${identity} is in several repositories: clients get it from ${winner}, not from ${listed(losers)}${tagged && ` (${tagged})`}; repository_priority and repository_exclude choose`;
+}
+
+function listed(names: Iterable<string>): string {
+  const all = [...names];
+  return all.length <= MAX_NAMED ? all.join(', ') : `${all.slice(0, MAX_NAMED).join(', ')} and ${all.length - MAX_NAMED} more`;
+}
