@@ -126,6 +126,17 @@ suite('what a registry has is served from here', () => {
     }
   });
 
+  test('without those credentials, if the registry does not take them and answers anybody', async (t) => {
+    for (const status of [400, 401, 403, 404]) {
+      const { server: { app }, got } = await serve(t, (request, response) => {
+        if (request.headers.authorization === undefined) sendBlob(request, response);
+        else response.writeHead(status).end();
+      });
+      const answer = await app.inject(BLOB_PATH);
+      assert.deepEqual([answer.statusCode, answer.rawPayload.equals(BLOB), got.length], [200, true, 2], String(status));
+    }
+  });
+
   test('only to be read', async (t) => {
     const { server: { app }, registry } = await serve(t, sendBlob);
     for (const [method, url] of [['PUT', '/v2/apps/a/manifests/latest'], ['DELETE', BLOB_PATH], ['POST', '/v2/apps/a/blobs/uploads/'], ['PATCH', BLOB_PATH], ['POST', '/v2/_catalog']] as const) {

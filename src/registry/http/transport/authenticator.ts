@@ -1,23 +1,19 @@
 /** Answers the challenges of a registry: Basic, and Bearer with tokens from its realm (Distribution, "Token Authentication Specification"). */
 import { LRUCache } from 'lru-cache';
 import { untilAborted } from '../../../on-abort.ts';
-import { parseJsonObject, type JsonObject } from '../../json-object.ts';
-import { located, RegistryError } from '../../registry-error.ts';
-import { isSameLogin, loginAdvice, type Login } from '../access/login.ts';
+import { RegistryError } from '../../registry-error.ts';
+import { isSameLogin, type Login } from '../access/login.ts';
 import type { Logins } from '../access/logins.ts';
-import { answerError } from './answer-error.ts';
 import { headerValue, type HttpRequest, type HttpResponse, type Send } from './http-message.ts';
+import { fetchToken, realmOf, type Realm } from './realm.ts';
 import { parseChallenges } from './www-authenticate.ts';
 
 const MAX_TOKENS = 1000;
-const MAX_TOKEN_BYTES = 1024 * 1024;
-/** What a token is good for if its service does not say, in seconds. */
-const DEFAULT_LIFETIME = 60;
+const MAX_REALMS = 100;
 /** A token is renewed when this part of its life is over: it must still be valid when it arrives. */
 const USED_LIFETIME = 0.9;
-/** Statuses by which a realm refuses a token; 400 is that of OAuth2 (RFC 6749, section 5.2). */
-const REFUSALS: ReadonlySet<number> = new Set([400, 401, 403, 404]);
-const CLIENT_ID = 'regindexer';
+/** By which registries answer a login that they did not ask for. */
+const UNASKED: ReadonlySet<number> = new Set([400, 401, 403, 404]);
 
 /** What a request is about. */
 export interface Subject {
@@ -28,21 +24,26 @@ export interface Subject {
 }
 
 export interface AuthenticatorOptions {
-  /** The registry's; only its origin is ever sent an `Authorization`. */
+  /** The registry's; only its origin is ever sent a login or a token that was given for one. */
   readonly url: string;
+  /** The path below which its API is: nothing else there is sent an `Authorization`. */
+  readonly base: string;
   readonly logins: Logins;
   readonly send: Send;
-}
-
-interface Realm {
-  readonly url: URL;
-  readonly service: string | undefined;
 }
 
 interface Token {
   readonly text: Promise<string>;
   /** On the clock of `performance.now()`; never while it is being fetched. */
   expires: number;
+}
+
+/** What came of a request. */
+interface Outcome {
+  /** The error is `denied`. */
+  readonly result: HttpResponse | RegistryError;
+  /** It was sent without a login, too, to no avail. */
+  readonly sentWithout?: boolean;
 }
 
 /**
@@ -52,78 +53,140 @@ interface Token {
 export class Authenticator {
   readonly #url: string;
   readonly #origin: string;
+  readonly #base: string;
   readonly #logins: Logins;
   readonly #send: Send;
+  /** By origin, login or none, and scope. */
   readonly #tokens = new LRUCache<string, Token>({ max: MAX_TOKENS });
+  /** By origin. */
+  readonly #realms = new LRUCache<string, Realm>({ max: MAX_REALMS });
+  /** Scopes for which the registry does not take the login, but answers without one. */
+  readonly #open = new LRUCache<string, true>({ max: MAX_TOKENS });
   /** Of the logins that the tokens were given for. */
   #generation = 0;
-  #realm: Realm | undefined;
+  /** The registry has asked for Basic credentials. */
+  #wantsBasic = false;
 
-  constructor({ url, logins, send }: AuthenticatorOptions) {
+  constructor({ url, base, logins, send }: AuthenticatorOptions) {
     this.#url = url;
     this.#origin = new URL(url).origin;
+    this.#base = base;
     this.#logins = logins;
     this.#send = send;
   }
 
   /**
    * Sends `request`, and once more if the registry challenges it; all of it again if the login was refused and there is a newer one.
+   * Where no login helps it is sent without: what anybody may read stays readable.
    * @throws RegistryError `denied` if the realm refuses a token, `unavailable` if the login cannot be read, and what `send` throws.
    */
   async send(request: HttpRequest, subject: Subject): Promise<HttpResponse> {
     const { signal } = request;
     signal?.throwIfAborted();
-    if (request.origin !== this.#origin) return this.#send(request);
+    if (request.origin !== this.#origin || !request.path.startsWith(`${this.#base}/`)) return this.#sendElsewhere(request, subject);
     const found = this.#logins.of(subject.repository);
     const login = found instanceof Promise ? await untilAborted(found, signal) : found;
-
-    let outcome: HttpResponse | RegistryError;
-    try {
-      outcome = await this.#sendAs(login, request, subject);
-      if (outcome.status !== 401) return outcome;
-    } catch (error) {
-      if (!(error instanceof RegistryError && error.code === 'denied')) throw error;
-      outcome = error;
-    }
-    const newer = await untilAborted(this.#logins.renew(subject.repository, login), signal);
-    if (!isSameLogin(newer, login)) return this.#sendAs(newer, request, subject);
-    if (outcome instanceof RegistryError) throw outcome;
-    return outcome;
-  }
-
-  async #sendAs(login: Login | undefined, request: HttpRequest, { scope }: Subject): Promise<HttpResponse> {
     if (this.#generation !== this.#logins.generation) {
       this.#generation = this.#logins.generation;
       this.#tokens.clear();
+      this.#open.clear();
     }
-    const basic = login?.kind === 'basic' ? login.authorization : undefined;
-    const used = this.#realm && this.#token(login, this.#realm, scope, scope);
-    const authorization = used ? `Bearer ${await untilAborted(used.text, request.signal)}` : basic;
-    const response = await this.#send(authorization === undefined ? request : { ...request, authorization });
-    if (response.status !== 401) return response;
+    const { repository, scope } = subject;
+    const open = login !== undefined && this.#open.has(scope) ? (await this.#outcomeOf(undefined, request, scope)).result : undefined;
+    if (open !== undefined && isGiven(open)) return given(open);
+    this.#open.delete(scope);
 
-    const challenges = parseChallenges(headerValue(response.headers, 'www-authenticate') ?? '');
-    const bearer = challenges.find(({ scheme }) => scheme === 'bearer')?.parameters;
-    if (bearer) {
-      this.#realm = realmOf(bearer, response);
-      if (this.#tokens.get(scope) === used) this.#tokens.delete(scope);
-      const token = await untilAborted(this.#token(login, this.#realm, scope, bearer.get('scope') ?? scope).text, request.signal);
-      return this.#send({ ...request, authorization: `Bearer ${token}` });
+    let used = login;
+    let { result, sentWithout = open !== undefined } = await this.#outcomeOf(login, request, scope);
+    if (statusOf(result) === 401) {
+      const newer = await untilAborted(this.#logins.renew(repository, login), signal);
+      if (!isSameLogin(newer, login)) {
+        used = newer;
+        ({ result, sentWithout = false } = await this.#outcomeOf(newer, request, scope));
+      }
     }
-    if (basic !== undefined && authorization !== basic && challenges.some(({ scheme }) => scheme === 'basic')) {
-      return refusing(await this.#send({ ...request, authorization: basic }));
+    if (used !== undefined && isDenied(result)) {
+      // A catalog may show less to nobody than to the login, which would not be seen.
+      const other = repository === undefined ? await this.#sendUnasked(used, request) : sentWithout ? undefined : (await this.#outcomeOf(undefined, request, scope)).result;
+      if (other !== undefined && isGiven(other)) {
+        if (repository !== undefined) this.#open.set(scope, true);
+        return given(other);
+      }
     }
-    return basic !== undefined && authorization === basic ? refusing(response) : response;
+    if (open === undefined || statusOf(open) !== 404 || isGiven(result)) return given(result);
+    // Nobody was answered before: this is the registry's word, and no login knows better.
+    this.#open.set(scope, true);
+    return given(open);
   }
 
-  /** The token kept for `scope`, or a new one, for which the realm is asked for `asked`. */
-  #token(login: Login | undefined, realm: Realm, scope: string, asked: string): Token {
-    const kept = this.#tokens.get(scope);
+  /** Sends what the registry redirected to. A second registry may ask for a token: nobody's is enough for what anybody may read. */
+  #sendElsewhere(request: HttpRequest, { scope }: Subject): Promise<HttpResponse> {
+    const repository = /\/v2\/([^?]+)\/(?:blobs|manifests|tags)\//.exec(request.path)?.[1];
+    const isApi = repository !== undefined && request.origin !== this.#origin;
+    return this.#answerChallenge(undefined, request, isApi ? `repository:${repository}:pull` : scope, isApi).then(({ response }) => response);
+  }
+
+  /** What comes of `request` with `login`; without it until it is asked for, if the registry does not take it unasked. */
+  async #outcomeOf(login: Login | undefined, request: HttpRequest, scope: string): Promise<Outcome> {
+    try {
+      const first = await this.#answerChallenge(login, request, scope, true);
+      const { response } = first;
+      if (!first.unasked || this.#wantsBasic || !UNASKED.has(response.status)) return { result: response };
+      const second = await this.#answerChallenge(login, request, scope, false);
+      if (second.challenged) return { result: second.response };
+      if (!isGiven(second.response)) return { result: response, sentWithout: true };
+      this.#open.set(scope, true);
+      return { result: second.response };
+    } catch (error) {
+      if (error instanceof RegistryError && error.code === 'denied') return { result: error };
+      throw error;
+    }
+  }
+
+  /** Harbor shows its catalog to Basic credentials alone, and never asks for them. */
+  async #sendUnasked(login: Login, request: HttpRequest): Promise<HttpResponse | undefined> {
+    if (login.kind !== 'basic' || !this.#realms.has(this.#origin)) return undefined;
+    return this.#send({ ...request, authorization: login.authorization });
+  }
+
+  /**
+   * Sends `request`, and again with what a challenge asks for.
+   * @param ahead sends at once what is likely to be asked for: a token where the realm is known, else Basic credentials
+   */
+  async #answerChallenge(login: Login | undefined, request: HttpRequest, scope: string, ahead: boolean): Promise<{ response: HttpResponse; challenged: boolean; unasked: boolean }> {
+    const basic = login?.kind === 'basic' ? login.authorization : undefined;
+    const known = ahead ? this.#realms.get(request.origin) : undefined;
+    const used = known && this.#token(login, known, request.origin, scope);
+    const authorization = used ? await bearer(used, request) : ahead ? basic : undefined;
+    const isBasic = basic !== undefined && authorization === basic;
+    const response = await this.#send(authorization === undefined ? request : { ...request, authorization });
+    if (response.status !== 401) return { response, challenged: false, unasked: isBasic };
+
+    const challenges = parseChallenges(headerValue(response.headers, 'www-authenticate') ?? '');
+    const parameters = challenges.find(({ scheme }) => scheme === 'bearer')?.parameters;
+    if (parameters) {
+      const realm = realmOf(parameters, response, request.origin === this.#origin ? this.#url : request.origin);
+      this.#realms.set(request.origin, realm);
+      const key = keyOf(login, request.origin, scope);
+      if (this.#tokens.get(key) === used) this.#tokens.delete(key);
+      const renewed = await bearer(this.#token(login, realm, request.origin, scope), request);
+      return { response: await this.#send({ ...request, authorization: renewed }), challenged: true, unasked: false };
+    }
+    const challenged = basic !== undefined && challenges.some(({ scheme }) => scheme === 'basic');
+    if (challenged) this.#wantsBasic = true;
+    if (challenged && !isBasic) return { response: refusing(await this.#send({ ...request, authorization: basic })), challenged, unasked: false };
+    return { response: isBasic ? refusing(response) : response, challenged, unasked: isBasic };
+  }
+
+  /** The token kept for `scope`, or a new one. */
+  #token(login: Login | undefined, realm: Realm, origin: string, scope: string): Token {
+    const key = keyOf(login, origin, scope);
+    const kept = this.#tokens.get(key);
     if (kept !== undefined && performance.now() < kept.expires) return kept;
     const asking = performance.now();
     const token: Token = {
       expires: Number.POSITIVE_INFINITY,
-      text: this.#fetchToken(login, realm, asked).then(
+      text: fetchToken(realm, login, scope, this.#send).then(
         ({ text, lifetime }) => {
           token.expires = asking + lifetime * 1000 * USED_LIFETIME;
           return text;
@@ -134,60 +197,38 @@ export class Authenticator {
         },
       ),
     };
-    this.#tokens.set(scope, token);
+    this.#tokens.set(key, token);
     return token;
   }
-
-  async #fetchToken(login: Login | undefined, { url, service }: Realm, asked: string): Promise<{ text: string; lifetime: number }> {
-    const encrypted = url.protocol === 'https:' || this.#origin.startsWith('http:');
-    if (login !== undefined && !encrypted) {
-      throw new RegistryError('denied', `${this.#origin}: names the token realm ${url.origin}${url.pathname}; credentials are not sent there without https`);
-    }
-    const response = await this.#send(tokenRequest(login, { url, service }, asked));
-    // Without the realm nobody knows what the registry has: this is no word about the repository.
-    if (response.status !== 200) throw answerError(response, REFUSALS.has(response.status) ? { code: 'denied', advice: loginAdvice(this.#url, login !== undefined && response.status === 401) } : {});
-    return located(response.where, () => parseToken(response.body));
-  }
 }
 
-function realmOf(parameters: ReadonlyMap<string, string>, { where }: HttpResponse): Realm {
-  const url = URL.parse(parameters.get('realm') ?? '');
-  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
-    throw new RegistryError('malformed', `${where}: asks for a Bearer token without a realm that is an http or https URL`);
-  }
-  return { url, service: parameters.get('service') };
+/** Each scope has one login at a time, or none. */
+function keyOf(login: Login | undefined, origin: string, scope: string): string {
+  return `${origin} ${login === undefined ? 'nobody' : 'login'} ${scope}`;
 }
 
-/** Asks with Basic credentials, if there are any, or with an identity token (Distribution, "Oauth2 Token Authentication"). */
-function tokenRequest(login: Login | undefined, { url, service }: Realm, asked: string): HttpRequest {
-  const place = { origin: url.origin, limit: MAX_TOKEN_BYTES };
-  const parameters = new URLSearchParams(service === undefined ? {} : { service });
-  if (login?.kind === 'identity') {
-    for (const [name, value] of Object.entries({ grant_type: 'refresh_token', refresh_token: login.token, client_id: CLIENT_ID, scope: asked })) parameters.set(name, value);
-    return { ...place, method: 'POST', path: url.pathname + url.search, form: parameters.toString() };
-  }
-  const query = new URLSearchParams(url.search);
-  for (const [name, value] of parameters) query.set(name, value);
-  // A challenge may name several scopes, one after the other.
-  for (const scope of asked.split(' ')) query.append('scope', scope);
-  return { ...place, method: 'GET', path: `${url.pathname}?${query.toString()}`, authorization: login?.authorization };
+async function bearer({ text }: Token, { signal }: HttpRequest): Promise<string> {
+  return `Bearer ${await untilAborted(text, signal)}`;
 }
 
-/** The token and its lifetime in seconds. Its text is a secret: no error quotes it. */
-function parseToken(body: Buffer): { text: string; lifetime: number } {
-  const { token, access_token: accessToken, expires_in: expiresIn } = parseSecret(body);
-  const text = token ?? accessToken;
-  if (typeof text !== 'string' || !/^[\x21-\x7e]+$/.test(text)) throw new RegistryError('malformed', 'expected a token');
-  return { text, lifetime: typeof expiresIn === 'number' && expiresIn > 0 ? expiresIn : DEFAULT_LIFETIME };
+/** Says whether it is an answer with what was asked for, or a part of it. */
+function isGiven(result: HttpResponse | RegistryError): boolean {
+  return !(result instanceof RegistryError) && (result.status < 400 || result.status === 416);
 }
 
-/** As `parseJsonObject`, without the cause of an error, which would quote the text. */
-function parseSecret(body: Buffer): JsonObject {
-  try {
-    return parseJsonObject(body);
-  } catch {
-    throw new RegistryError('malformed', 'expected a JSON object with a token');
-  }
+function given(result: HttpResponse | RegistryError): HttpResponse {
+  if (result instanceof RegistryError) throw result;
+  return result;
+}
+
+/** Says whether it is about who asks. */
+function isDenied(result: HttpResponse | RegistryError): boolean {
+  return statusOf(result) === 401 || statusOf(result) === 403;
+}
+
+/** 401 for a realm that gives no token. */
+function statusOf(result: HttpResponse | RegistryError): number {
+  return result instanceof RegistryError ? 401 : result.status;
 }
 
 /** The answer to a login itself, which a token would hide. */

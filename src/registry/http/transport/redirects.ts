@@ -3,7 +3,7 @@ import { RegistryError } from '../../registry-error.ts';
 import { headerValue, type HttpRequest, type HttpResponse, type Send } from './http-message.ts';
 
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
-const MAX_REDIRECTS = 5;
+export const MAX_REDIRECTS = 5;
 
 /**
  * Sends `request` and follows where the answers lead; gives the last one.
@@ -12,23 +12,44 @@ const MAX_REDIRECTS = 5;
  */
 export async function followRedirects(request: HttpRequest, send: Send, within?: string): Promise<HttpResponse> {
   let response = await send(request);
-  if (!REDIRECTS.has(response.status)) return response;
+  let url = redirectTarget(response, request);
+  if (url === undefined) return response;
 
   const visited = new Set([request.origin + request.path]);
-  let current = request;
-  while (REDIRECTS.has(response.status)) {
-    const location = headerValue(response.headers, 'location');
-    const url = location === undefined ? null : URL.parse(location, current.origin + current.path);
-    if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
-      throw new RegistryError('malformed', `${response.where}: redirects (${response.status}) without an http or https URL in Location`);
-    }
+  while (url !== undefined) {
     if (within !== undefined && url.origin !== within) return response;
-    current = { ...request, origin: url.origin, path: url.pathname + url.search };
+    const current: HttpRequest = { ...request, origin: url.origin, path: url.pathname + url.search };
     const target = current.origin + current.path;
     if (visited.has(target)) throw new RegistryError('malformed', `${response.where}: redirects in a loop, back to ${url.origin}${url.pathname}`);
     if (visited.size > MAX_REDIRECTS) throw new RegistryError('malformed', `${response.where}: redirects more than ${MAX_REDIRECTS} times`);
     visited.add(target);
     response = await send(current);
+    url = redirectTarget(response, current);
   }
   return response;
+}
+
+/**
+ * Where the answer to `request` leads; `undefined` if it is no redirect.
+ * @throws RegistryError `malformed` for a place that is no http or https URL.
+ */
+export function redirectTarget({ status, headers, where }: HttpResponse, request: HttpRequest): URL | undefined {
+  if (!REDIRECTS.has(status)) return undefined;
+  const location = headerValue(headers, 'location');
+  const url = location === undefined ? null : URL.parse(location, request.origin + request.path);
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
+    throw new RegistryError('malformed', `${where}: redirects (${status}) without an http or https URL in Location`);
+  }
+  return withTls(url, request.origin);
+}
+
+/** `url` with https where it says http of the host of `from` itself, which has https: a registry may not know of the front with TLS before it. */
+export function withTls(url: URL, from: string): URL {
+  const { protocol, hostname, port } = new URL(from);
+  const isIts = url.hostname === hostname && (url.port === '' || url.port === (port || '443'));
+  if (url.protocol !== 'http:' || protocol !== 'https:' || !isIts) return url;
+  const meant = new URL(url);
+  meant.protocol = 'https:';
+  meant.port = port;
+  return meant;
 }

@@ -63,7 +63,7 @@ export class Transport {
       pauses,
       closing: this.#closing.signal,
     });
-    this.#authenticator = new Authenticator({ url: this.url, logins: new Logins({ ...access, url: this.url }), send });
+    this.#authenticator = new Authenticator({ url: this.url, base: this.base, logins: new Logins({ ...access, url: this.url }), send });
   }
 
   /** Requests sent so far, of every kind. */

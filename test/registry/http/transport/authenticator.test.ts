@@ -31,13 +31,18 @@ test('Basic credentials are sent with the first request', async (t) => {
 });
 
 test('wrong Basic credentials are denied, without a word of them', async (t) => {
-  const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, {}, { 'www-authenticate': 'Basic realm="x"' }, 401));
+  const shown: (string | undefined)[] = [];
+  const { url } = await playRegistry(t, (request, response) => {
+    shown.push(request.headers.authorization);
+    sendJson(response, {}, { 'www-authenticate': 'Basic realm="x"' }, 401);
+  });
   await assert.rejects(readRegistry(t, url, { credentials: CREDENTIALS }).tags('a'), (error: Error & { code?: string }) => {
     assert.equal(error.code, 'denied');
+    assert.match(error.message, /the login is refused/);
     assert.ok(!error.message.includes('p:ä') && !error.message.includes(BASIC));
     return true;
   });
-  assert.equal(seen.length, 1);
+  assert.deepEqual(shown, [BASIC, undefined]);
 });
 
 for (const member of ['token', 'access_token']) {

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { digestOf } from '../../../../src/registry/digest.ts';
-import { playRegistry, readRegistry } from '../play-registry.ts';
+import { playRegistry, readRegistry, sendJson } from '../play-registry.ts';
 
 const BODY = JSON.stringify({ os: 'linux', architecture: 'amd64' });
 const DESCRIPTOR = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: digestOf(BODY), size: BODY.length };
 const CREDENTIALS = { username: 'user', password: 'secret' };
+const BASIC = `Basic ${btoa('user:secret')}`;
 
 test('a blob at another host is read there, without credentials', async (t) => {
   const sent: (string | undefined)[] = [];
@@ -20,11 +21,11 @@ test('a blob at another host is read there, without credentials', async (t) => {
   const source = readRegistry(t, url, { credentials: CREDENTIALS });
   assert.equal((await source.config('a', DESCRIPTOR))?.os, 'linux');
   assert.deepEqual(storage.seen, ['GET /blob?signature=x']);
-  assert.deepEqual(sent, [`Basic ${btoa('user:secret')}`, undefined]);
+  assert.deepEqual(sent, [BASIC, undefined]);
   assert.equal(source.requests, 2);
 });
 
-test('a challenge of another host is not answered', async (t) => {
+test('a challenge of another host for a login is not answered', async (t) => {
   const storage = await playRegistry(t, (_request, response) => response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end());
   const { url } = await playRegistry(t, (_request, response) => response.writeHead(302, { location: `${storage.url}/blob?signature=x` }).end());
   await assert.rejects(readRegistry(t, url, { credentials: CREDENTIALS }).config('a', DESCRIPTOR), (error: Error & { code?: string }) => {
@@ -35,12 +36,47 @@ test('a challenge of another host is not answered', async (t) => {
   assert.equal(storage.seen.length, 1);
 });
 
-test('a redirect within the registry keeps the credentials', async (t) => {
-  const { url } = await playRegistry(t, (request, response) => {
-    if (request.url !== '/elsewhere') response.writeHead(308, { location: '/elsewhere' }).end();
-    else response.end(request.headers.authorization === `Basic ${btoa('user:secret')}` ? BODY : '');
+test('a redirect within the API keeps the credentials', async (t) => {
+  for (const prefix of ['', '/mirror']) {
+    const { url } = await playRegistry(t, (request, response) => {
+      if (request.url !== `${prefix}/v2/elsewhere`) response.writeHead(308, { location: `${prefix}/v2/elsewhere` }).end();
+      else response.end(request.headers.authorization === BASIC ? BODY : '');
+    });
+    assert.equal((await readRegistry(t, url + prefix, { credentials: CREDENTIALS }).config('a', DESCRIPTOR))?.os, 'linux');
+  }
+});
+
+test('storage at the registry’s own host, outside the API, is shown neither a login nor a token', async (t) => {
+  for (const scheme of ['Basic', 'Bearer']) {
+    const { url } = await playRegistry(t, ({ url: path, headers: { authorization } }, response) => {
+      if (path.startsWith('/token')) sendJson(response, { token: 'abc' });
+      else if (path.startsWith('/storage/')) response.writeHead(authorization === undefined ? 200 : 400).end(BODY);
+      else if (authorization === (scheme === 'Basic' ? BASIC : 'Bearer abc')) response.writeHead(302, { location: '/storage/v2/a/blobs/x' }).end();
+      else response.writeHead(401, { 'www-authenticate': `${scheme} realm="${url}/token"` }).end();
+    });
+    const source = readRegistry(t, url, { credentials: CREDENTIALS });
+    for (const _ of [1, 2]) assert.equal((await source.config('a', DESCRIPTOR))?.os, 'linux', scheme);
+  }
+});
+
+test('a second registry is answered with a token of its own, for nobody and for what is read', async (t) => {
+  const asked: string[] = [];
+  const realm = await playRegistry(t, (request, response) => {
+    asked.push(`${request.url} ${request.headers.authorization}`);
+    sendJson(response, { token: 'of-the-second' });
   });
-  assert.equal((await readRegistry(t, url, { credentials: CREDENTIALS }).config('a', DESCRIPTOR))?.os, 'linux');
+  const second = await playRegistry(t, (request, response) => {
+    if (request.headers.authorization === 'Bearer of-the-second') response.end(BODY);
+    else response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm.url}/token",service="second",scope="repository:secret:pull,push"` }).end();
+  });
+  const { url } = await playRegistry(t, (request, response) => {
+    if (request.headers.authorization === BASIC) response.writeHead(307, { location: `${second.url}/v2/mirror/a/blobs/${DESCRIPTOR.digest}` }).end();
+    else response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
+  });
+  const source = readRegistry(t, url, { credentials: CREDENTIALS });
+  for (const _ of [1, 2]) assert.equal((await source.config('a', DESCRIPTOR))?.os, 'linux');
+  assert.deepEqual(asked, [`/token?service=second&scope=${encodeURIComponent('repository:mirror/a:pull')} undefined`]);
+  assert.equal(second.seen.length, 3, 'the token is kept');
 });
 
 test('a loop of redirects is named', async (t) => {
