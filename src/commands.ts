@@ -28,7 +28,13 @@ interface Options {
 interface Configured {
   readonly config: Config;
   readonly read: () => Config;
+  /** Reads it again, and looks whether it can work on this machine. */
+  readonly check: () => Promise<Config>;
   readonly logger: Logger;
+}
+
+interface CheckOptions {
+  readonly online?: boolean;
 }
 
 type Configure = () => Promise<Configured>;
@@ -45,22 +51,22 @@ export async function run(args: readonly string[]): Promise<number> {
     .exitOverride()
     .configureHelp({ showGlobalOptions: true });
   const configure: Configure = async () => {
-    const [{ readConfig }, { createLogger, LOG_LEVELS }] = await Promise.all([import('./config/read-config.ts'), import('./logger.ts')]);
+    const [{ checkConfig, readConfig }, { createLogger, LOG_LEVELS }] = await Promise.all([import('./config/read-config.ts'), import('./logger.ts')]);
     const { config: file, verbose } = program.opts<Options>();
     const read = (): Config => readConfig(file, process.env);
     // Empty where a container's configuration passes on what is not set.
     const level = process.env['LOG_LEVEL'] || undefined;
     if (level !== undefined && !LOG_LEVELS.includes(level)) program.error(`LOG_LEVEL: ${JSON.stringify(level)} is no level, expected one of ${LOG_LEVELS.join(', ')}`, { exitCode: WRONG_USAGE });
-    return { config: read(), read, logger: await createLogger({ verbose, level, terminal: process.stderr.isTTY }) };
+    return { config: read(), read, check: () => checkConfig(file, process.env), logger: await createLogger({ verbose, level, terminal: process.stderr.isTTY }) };
   };
-  const command = (name: string, description: string, action: (configure: Configure) => Promise<number>): void => {
-    program.command(name).description(description).action(async () => {
-      status = await action(configure);
+  const command = (name: string, description: string, action: (configure: Configure, options: CheckOptions) => Promise<number>): Command =>
+    program.command(name).description(description).action(async (options: CheckOptions) => {
+      status = await action(configure, options);
     });
-  };
   command('serve', 'build the indexes in the background and serve them', serve);
   command('index', 'build the indexes once: 0 if all is up to date, 1 if something could not be read', index);
-  command('check', 'say whether the configuration is right, and what it means', check);
+  command('check', 'say whether the configuration is right and can work on this machine, and what it means', check)
+    .option('--online', 'also ask each registry one question, and say what came: 1 if one could not be read');
   command('health', 'ask the running server whether it is alive: 0 if it is, 1 if not', health);
 
   try {
@@ -88,9 +94,10 @@ function watchOutput(): () => Promise<Error | undefined> {
   };
 }
 
-async function check(configure: Configure): Promise<number> {
-  const { config } = await configure();
+async function check(configure: Configure, { online = false }: CheckOptions): Promise<number> {
+  const { check: checked } = await configure();
   const [{ describeConfig }, { readKeyPair }] = await Promise.all([import('./config/describe-config.ts'), import('./server/key-pair.ts')]);
+  const config = await checked();
   const { tls } = config.server;
   try {
     if (tls !== undefined) await readKeyPair(tls);
@@ -99,7 +106,11 @@ async function check(configure: Configure): Promise<number> {
     return WRONG_USAGE;
   }
   process.stdout.write(`${describeConfig(config)}\n`);
-  return OK;
+  if (!online) return OK;
+  const { checkRegistries } = await import('./check-registries.ts');
+  const answers = await checkRegistries(config);
+  for (const { text } of answers) process.stdout.write(`Online: ${text}\n`);
+  return answers.every(({ ok }) => ok) ? OK : NOT_WELL;
 }
 
 async function health(configure: Configure): Promise<number> {

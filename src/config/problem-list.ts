@@ -1,5 +1,6 @@
 /** Gathers problems while a file is read, and finds the place of each. */
 import type { LineCounter } from 'yaml';
+import { ConfigError } from './config-error.ts';
 import { pathText, type KeyPath, type Problem } from './problem.ts';
 
 /** Where a value stands: offsets into the text of the file. */
@@ -37,8 +38,8 @@ export class ProblemList {
     this.#problems.push({ file: this.#file, line, column: col, path: pathText(path), message });
   }
 
-  /** All problems, in the order of the file. */
-  sorted(): readonly Problem[] {
-    return this.#problems.toSorted((a, b) => a.line - b.line || a.column - b.column);
+  /** @throws ConfigError with all problems, in the order of the file, if there are any. */
+  throwIfAny(): void {
+    if (this.#problems.length > 0) throw new ConfigError(this.#problems.toSorted((a, b) => a.line - b.line || a.column - b.column));
   }
 }

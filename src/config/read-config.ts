@@ -1,7 +1,7 @@
 /** Reads the configuration file. */
 import { dirname, resolve } from 'node:path';
+import { checkMachine } from './check-machine.ts';
 import { checkRelations } from './check-relations.ts';
-import { ConfigError } from './config-error.ts';
 import { ConfigReader } from './config-reader.ts';
 import type { Config } from './config.ts';
 import type { Incomplete } from './incomplete.ts';
@@ -18,6 +18,21 @@ import { readYamlFile } from './yaml-file.ts';
  * @throws ConfigError with every problem that the file has.
  */
 export function readConfig(file: string, environment: Environment): Config {
+  return read(file, environment).config;
+}
+
+/**
+ * As {@link readConfig}, and looks whether this machine has what the configuration names: folders to read, folders to write to, an address.
+ * @throws ConfigError with every problem that was found.
+ */
+export async function checkConfig(file: string, environment: Environment): Promise<Config> {
+  const { config, problems } = read(file, environment);
+  await checkMachine(config, problems);
+  problems.throwIfAny();
+  return config;
+}
+
+function read(file: string, environment: Environment): { readonly config: Config; readonly problems: ProblemList } {
   const absolute = resolve(file);
   const folder = dirname(absolute);
   const yaml = readYamlFile(file);
@@ -27,7 +42,6 @@ export function readConfig(file: string, environment: Environment): Config {
   const names = reader.names(['indexes']);
   checkRelations(written, names, folder, problems);
   const tokens = readTokens(written.server ?? {}, problems);
-  const found = problems.sorted();
-  if (found.length > 0) throw new ConfigError(found);
-  return resolveConfig(absolute, written as ConfigFile, names, tokens, environment);
+  problems.throwIfAny();
+  return { config: resolveConfig(absolute, written as ConfigFile, names, tokens, environment), problems };
 }

@@ -57,7 +57,7 @@ test('the configuration is right once there are tokens, and not before', async (
   const data = manifests.find(({ kind }) => kind === 'ConfigMap')?.data?.['config.yaml'] ?? assert.fail('no configuration');
   const tokens = manifests.find(({ kind }) => kind === 'Secret')?.stringData ?? assert.fail('no tokens');
   const file = join(folder.path, 'config.yaml');
-  await writeFile(file, data.replaceAll('/run/secrets/regindexer', folder.path));
+  await writeFile(file, data.replaceAll('/run/secrets/regindexer', folder.path).replaceAll('/var/lib/regindexer', join(folder.path, 'state')));
   const check = () => runRegindexer(['-c', file, 'check']);
   for (const [name, token] of Object.entries(tokens)) await writeFile(join(folder.path, name), token);
   const refused = await check();

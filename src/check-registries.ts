@@ -1,0 +1,53 @@
+/** `regindexer check --online`: asks each registry one question, and says what came. */
+import { registryOptions } from './build-options.ts';
+import type { Config, RegistryConfig } from './config/config.ts';
+import { messageOf } from './message-of.ts';
+import { CoveredRepositories } from './registry/covered-repositories.ts';
+import { createRegistrySource } from './registry/create-registry-source.ts';
+import type { RegistrySource } from './registry/registry-source.ts';
+
+/** How many names are shown of a list. */
+const SHOWN = 3;
+
+export interface RegistryAnswer {
+  readonly ok: boolean;
+  /** One line, without secrets. */
+  readonly text: string;
+}
+
+/** Asks all registries of a configuration at once, each as the first request of a rebuild would. Tries nothing again. */
+export function checkRegistries(config: Config): Promise<readonly RegistryAnswer[]> {
+  return Promise.all([...config.registries.values()].map((registry) => checkRegistry(registry, config)));
+}
+
+async function checkRegistry(registry: RegistryConfig, { access }: Config): Promise<RegistryAnswer> {
+  const source = createRegistrySource({ ...registryOptions(registry, access), pauses: [] });
+  const started = performance.now();
+  try {
+    const came = await ask(source, new CoveredRepositories(registry.repositories));
+    return { ok: true, text: `${registry.id} answered after ${((performance.now() - started) / 1000).toFixed(2)} s: ${came}` };
+  } catch (error) {
+    return { ok: false, text: `${registry.id} could not be read: ${messageOf(error)}` };
+  } finally {
+    await source.close();
+  }
+}
+
+/** Asks for the tags of the first repository where all are named, else for the first page of the list of repositories. */
+async function ask(source: RegistrySource, { named, names }: CoveredRepositories): Promise<string> {
+  const [repository] = names;
+  if (named && repository !== undefined) return `${repository} has ${listed(await source.tags(repository), 'tag', 'tags')}`;
+  const found: string[] = [];
+  for await (const page of source.repositories()) {
+    // The first page has the names that need no question.
+    found.push(...page.filter((name) => !names.has(name)));
+    if (source.requests > 0) break;
+  }
+  return `it lists ${listed(found, 'repository', 'repositories')}`;
+}
+
+function listed(names: readonly string[], one: string, several: string): string {
+  if (names.length === 0) return `no ${several}`;
+  const shown = names.slice(0, SHOWN).join(', ');
+  return `${names.length} ${names.length === 1 ? one : several} (${names.length > SHOWN ? `${shown}, …` : shown})`;
+}
