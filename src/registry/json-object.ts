@@ -37,13 +37,30 @@ export function optionalArray(value: unknown, path: string): readonly unknown[] 
   return value;
 }
 
-/** Annotations or labels (OCI image-spec, annotations.md: keys and values are strings); absent and null mean none. */
+/**
+ * Annotations or labels (OCI image-spec, annotations.md: keys and values are strings); absent and null mean none.
+ * A value that is null is empty, as Go reads it.
+ */
 export function stringRecord(value: unknown, path: string): Readonly<Record<string, string>> {
-  const record = optionalObject(value, path);
-  for (const key of Object.keys(record)) {
-    if (typeof record[key] !== 'string') throw malformed(`${path}[${JSON.stringify(key.slice(0, 100))}]`, 'a string');
-  }
-  return record as Readonly<Record<string, string>>;
+  const entries = Object.entries(optionalObject(value, path)).map(([key, text]) => {
+    const where = `${path}[${JSON.stringify(key.slice(0, 100))}]`;
+    if (!isPlainText(key)) throw malformed(`the key of ${where}`, PLAIN_TEXT);
+    if (text !== null && typeof text !== 'string') throw malformed(where, 'a string');
+    if (text !== null && !isPlainText(text)) throw malformed(where, PLAIN_TEXT);
+    return [key, text ?? ''] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+/** What {@link isPlainText} tells, for messages. */
+export const PLAIN_TEXT = 'Unicode text without NUL';
+
+/**
+ * Says whether every client reads `text` as it stands. Flatpak cannot parse a whole index because of one unpaired surrogate,
+ * and ends a string at NUL, so that one key could be taken for another.
+ */
+export function isPlainText(text: string): boolean {
+  return text.isWellFormed() && !text.includes('\0');
 }
 
 /** The error of a document in which `path` is not what was expected. */

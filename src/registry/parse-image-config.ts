@@ -1,5 +1,5 @@
 /** Reads image configs (OCI image-spec, config.md). */
-import { malformed, optionalObject, parseJsonObject, stringRecord } from './json-object.ts';
+import { isPlainText, malformed, optionalObject, parseJsonObject, stringRecord } from './json-object.ts';
 import type { ImageConfig } from './manifest.ts';
 
 /**
@@ -16,7 +16,6 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig | undefined {
 
 function platformName(value: unknown, path: string): string | undefined {
   if (value === undefined || value === null || value === '' || value === 'unknown') return undefined;
-  // What is no Unicode text can neither be asked for in a query nor kept as it is.
-  if (typeof value !== 'string' || !value.isWellFormed()) throw malformed(path, 'a string');
+  if (typeof value !== 'string' || !isPlainText(value)) throw malformed(path, 'a string');
   return value;
 }

@@ -302,6 +302,24 @@ suite('failures', () => {
     assert.deepEqual(await state.shows(), ['a:good good']);
   });
 
+  test('an image with a text that would end Flatpak’s parser is left out and named', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    registry.pushImage('a', 'good', named('good'));
+    registry.pushImage('a', 'updated', named('one'));
+    await state.rebuild();
+    registry.pushImage('a', 'updated', named('two', { x: 'lone \ud800' }));
+    registry.pushImage('b', 'latest', named('spoof', { 'org.flatpak.ref\0': 'app/net.own.Other/x86_64/stable' }));
+    registry.pushImage('c', 'latest', { ...named('annotated'), annotations: { '\udc00': '' } });
+    const { failures } = await state.rebuild();
+    assert.deepEqual(failures.toSorted((a, b) => String(a.repository).localeCompare(String(b.repository))), [
+      { repository: 'a', error: 'tag updated: config.Labels["x"]: expected Unicode text without NUL' },
+      { repository: 'b', error: 'tag latest: the key of config.Labels["org.flatpak.ref\\u0000"]: expected Unicode text without NUL' },
+      { repository: 'c', error: 'tag latest: the key of annotations["\\udc00"]: expected Unicode text without NUL' },
+    ]);
+    assert.deepEqual(await state.shows(), ['a:good good', 'a:updated one']);
+  });
+
   test('several failing tags are told as one failure of their repository', async (t) => {
     const state = await TestState.open(t);
     for (const tag of ['1', '2', '3']) state.registry.pushImage('a', tag, named(tag));

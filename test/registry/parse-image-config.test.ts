@@ -34,6 +34,19 @@ test('labels survive unchanged, whatever their keys and values', () => {
   ]);
 });
 
+test('a label that is null is empty', () => {
+  const text = '{"os":"linux","architecture":"amd64","config":{"Labels":{"a":null,"__proto__":null,"b":"c"}}}';
+  assert.deepEqual(Object.entries(parseImageConfig(Buffer.from(text))?.labels ?? {}), [['a', ''], ['__proto__', ''], ['b', 'c']]);
+});
+
+test('a label that some client could not read as it stands is malformed and named', () => {
+  for (const bad of ['\ud800', 'a\udc00b', '\ud83d\ud83d', '\0', 'a\0b']) {
+    const quoted = JSON.stringify(bad).replaceAll('\\', '\\\\');
+    const labels: [RegExp, object][] = [[/^config\.Labels\["k"\]: expected Unicode text without NUL$/, { k: bad }], [new RegExp(`^the key of config\\.Labels\\[${quoted}\\]: expected Unicode text without NUL$`), { [bad]: 'v' }]];
+    for (const [message, Labels] of labels) assert.throws(() => parse({ os: 'linux', architecture: 'amd64', config: { Labels } }), { code: 'malformed', message });
+  }
+});
+
 test('a config without a platform describes no image', () => {
   for (const os of [undefined, null, '', 'unknown']) {
     assert.equal(parse({ os, architecture: 'amd64' }), undefined);
@@ -50,7 +63,8 @@ test('another shape is malformed and says where', () => {
     [/^architecture: /, { os: 'linux', architecture: 'lone \ud800' }],
     [/^config: /, { os: 'linux', architecture: 'amd64', config: [] }],
     [/^config\.Labels: /, { os: 'linux', architecture: 'amd64', config: { Labels: 'x' } }],
-    [/config\.Labels\["k"\]/, { os: 'linux', architecture: 'amd64', config: { Labels: { k: null } } }],
+    [/^architecture: /, { os: 'linux', architecture: 'amd64\0' }],
+    [/config\.Labels\["k"\]/, { os: 'linux', architecture: 'amd64', config: { Labels: { k: 1 } } }],
   ];
   for (const [message, document] of cases) assert.throws(() => parse(document), { code: 'malformed', message });
 });

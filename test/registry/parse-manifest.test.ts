@@ -80,6 +80,13 @@ test('an annotation that is no string is malformed and named', () => {
   assert.throws(() => parse(image({ annotations: { good: 'a', bad: 1 } })), { code: 'malformed', message: /annotations\["bad"\]/ });
 });
 
+test('an annotation that is null is empty; one that some client could not read as it stands is malformed and named', () => {
+  const manifest = parse(image({ annotations: { a: null, b: 'c' } }));
+  assert.deepEqual(manifest.kind === 'image' && manifest.annotations, { a: '', b: 'c' });
+  assert.throws(() => parse(image({ annotations: { a: '\ud800' } })), { code: 'malformed', message: 'annotations["a"]: expected Unicode text without NUL' });
+  assert.throws(() => parse(image({ annotations: { 'a\0b': '' } })), { code: 'malformed', message: 'the key of annotations["a\\u0000b"]: expected Unicode text without NUL' });
+});
+
 test('Docker schema 2 has no annotations', () => {
   const manifest = parse(image({ mediaType: DOCKER_MANIFEST, config: { ...config, mediaType: DOCKER_CONFIG }, annotations: { a: 'b' } }), DOCKER_MANIFEST);
   assert.deepEqual(manifest.kind === 'image' && manifest.annotations, {});
