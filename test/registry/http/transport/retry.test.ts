@@ -32,7 +32,7 @@ test('after the last attempt it is unavailable, with the last answer', async (t)
 
 test('what will not pass is not asked again', async (t) => {
   const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, {}, {}, 400));
-  await assert.rejects(readRegistry(t, url).tags('a'), { code: 'malformed' });
+  await assert.rejects(readRegistry(t, url).manifest('a', 'latest'), { code: 'malformed' });
   assert.equal(seen.length, 1);
 });
 
