@@ -29,7 +29,7 @@ export const registrySchema = Type.Object({
   auth_file: Type.Optional(
     readableFile({
       description: 'Logins as `skopeo login` and `docker login` write them.',
-      otherwise: '`REGISTRY_AUTH_FILE`, `containers/auth.json` in `XDG_RUNTIME_DIR`, `~/.docker/config.json`',
+      otherwise: '`REGISTRY_AUTH_FILE`, `containers/auth.json` in `XDG_RUNTIME_DIR` (else `/run/containers/UID/auth.json`) and in `~/.config`, `config.json` in `DOCKER_CONFIG` or `~/.docker`',
     }),
   ),
   ca_file: Type.Optional(

@@ -14,7 +14,7 @@ test('what a file leaves out has its default', (t) => {
     stateDir: join(folder, 'state'),
     iconsDir: join(folder, 'state/icons'),
     iconsUri: '/icons/',
-    access: { authFiles: [], proxies: { http: undefined, https: undefined, none: undefined } },
+    access: { authFiles: [{ path: `/run/containers/${process.getuid?.()}/auth.json`, required: false }], proxies: { http: undefined, https: undefined, none: undefined } },
     registries: new Map([
       [
         'https://registry.example.org',
@@ -141,7 +141,7 @@ bus:
     stateDir: '/srv/state',
     iconsDir: join(dirname(folder), 'icons'),
     iconsUri: 'https://apps.example.org/icons/',
-    access: { authFiles: [], proxies: { http: undefined, https: undefined, none: undefined } },
+    access: { authFiles: [{ path: `/run/containers/${process.getuid?.()}/auth.json`, required: false }], proxies: { http: undefined, https: undefined, none: undefined } },
     defaultIndex: 'apps',
     rescanInterval: 0,
     cleanFilesAfter: 2 * 86_400_000,

@@ -11,10 +11,17 @@ const NOT_FOUND = 'credentials not found in native keychain';
 /** The user name that stands for an identity token. */
 const IDENTITY = '<token>';
 
+/** There is no such program. */
+export class NoCredentialHelper extends RegistryError {
+  constructor(message: string) {
+    super('unavailable', message);
+  }
+}
+
 /**
  * The login that the program has for `server`; `undefined` if it has none.
  * @param time how long it may take, in milliseconds
- * @throws RegistryError `unavailable` if it cannot be run, fails, or says something else. What it prints may be secret, and is not quoted.
+ * @throws NoCredentialHelper, or RegistryError `unavailable` if it cannot be run, fails, or says something else. What it prints may be secret, and is not quoted.
  */
 export async function askCredentialHelper(name: string, server: string, time: number = TIME): Promise<Login | undefined> {
   const program = `docker-credential-${name}`;
@@ -29,7 +36,7 @@ export async function askCredentialHelper(name: string, server: string, time: nu
       else resolve(login);
     } else if (stdout.trim() === NOT_FOUND) resolve(undefined);
     else if (error.killed === true) fail(`did not end within ${time / 1000} s`);
-    else if (error.code === 'ENOENT') fail('cannot be run: there is no such program in PATH');
+    else if (error.code === 'ENOENT') reject(new NoCredentialHelper(`${program} get cannot be run: there is no such program in PATH`));
     else fail(`failed (${error.signal ?? error.code})`);
   });
   // One that ends without having read is judged by how it ends.
@@ -47,6 +54,6 @@ function parseAnswer(text: string): Login | undefined {
   }
   if (!isJsonObject(answer)) return undefined;
   const { Username: username, Secret: secret } = answer;
-  if (typeof username !== 'string' || username === '' || typeof secret !== 'string' || secret === '') return undefined;
+  if (typeof username !== 'string' || typeof secret !== 'string' || secret === '') return undefined;
   return username === IDENTITY ? identityLogin(secret) : basicLogin({ username, password: secret });
 }

@@ -4,7 +4,7 @@ import { messageOf } from '../../../message-of.ts';
 import { RegistryError } from '../../registry-error.ts';
 import { registryKey } from '../../registry-id.ts';
 import type { AccessOptions, AuthFile } from './access-options.ts';
-import { askCredentialHelper } from './credential-helper.ts';
+import { askCredentialHelper, NoCredentialHelper } from './credential-helper.ts';
 import { fileStamp } from './file-stamp.ts';
 import { basicLogin, isSameLogin, type Login } from './login.ts';
 import { parseAuthFile, type AuthFileEntry } from './parse-auth-file.ts';
@@ -101,6 +101,8 @@ class LoginFile {
   #entry: AuthFileEntry | undefined;
   /** What a program says about the whole registry. */
   #kept: Login | undefined;
+  /** The program that the file names is not there, while the login is. */
+  #withoutProgram = false;
   #fault: RegistryError | undefined;
 
   constructor({ path, required }: AuthFile, url: string) {
@@ -117,11 +119,11 @@ class LoginFile {
     return this.#fault;
   }
 
-  /** The most specific one. A program's takes the place of the file's own for the whole registry. */
+  /** The most specific one. A program's takes the place of the file's own for the whole registry, if there is such a program. */
   loginFor(repository: string | undefined): Login | undefined {
     if (this.#entry === undefined) return undefined;
     const { logins, helper } = this.#entry;
-    if (helper !== undefined) return this.#kept;
+    if (helper !== undefined && !this.#withoutProgram) return this.#kept;
     for (let path = repository ?? ''; path !== ''; path = path.slice(0, Math.max(0, path.lastIndexOf('/')))) {
       const login = logins.get(path);
       if (login !== undefined) return login;
@@ -132,12 +134,12 @@ class LoginFile {
   /** Reads the file if it has changed, and asks its program then, after a fault, or if `askHelper`. Says whether anything may be another. */
   async load(askHelper: boolean): Promise<boolean> {
     try {
-      const stamp = await fileStamp(this.#path);
+      const stamp = await this.#stampNow();
       const changed = !this.#loaded || stamp !== this.#stamp;
       if (!changed && this.#fault === undefined && !(askHelper && hasHelper(this.#entry))) return false;
       if (stamp === undefined && this.#required) throw new Error('it does not exist');
       const entry = stamp === undefined ? undefined : parseAuthFile(await this.#read(), this.#registry, this.#defaultPort);
-      this.#kept = await this.#askHelper(entry);
+      this.#kept = await this.#askProgram(entry);
       this.#entry = entry;
       this.#stamp = stamp;
       this.#fault = undefined;
@@ -150,11 +152,33 @@ class LoginFile {
     return true;
   }
 
+  /** A folder that may not be looked into, as `/run/containers` of root's, has no login for this user. */
+  async #stampNow(): Promise<string | undefined> {
+    try {
+      return await fileStamp(this.#path);
+    } catch (error) {
+      if (!this.#required && error instanceof Error && 'code' in error && error.code === 'EACCES') return undefined;
+      throw error;
+    }
+  }
+
   async #read(): Promise<Buffer> {
     const stats = await stat(this.#path);
     if (!stats.isFile()) throw new Error('it is no file');
     if (stats.size > MAX_FILE_BYTES) throw new Error(`it is larger than ${MAX_FILE_BYTES} bytes`);
     return readFile(this.#path);
+  }
+
+  /** What the program says. One that is not there does not matter where the file, which may have been copied from elsewhere, has a login too. */
+  async #askProgram(entry: AuthFileEntry | undefined): Promise<Login | undefined> {
+    this.#withoutProgram = false;
+    try {
+      return await this.#askHelper(entry);
+    } catch (error) {
+      if (!(error instanceof NoCredentialHelper) || entry === undefined || entry.logins.size === 0) throw error;
+      this.#withoutProgram = true;
+      return undefined;
+    }
   }
 
   async #askHelper(entry: AuthFileEntry | undefined): Promise<Login | undefined> {

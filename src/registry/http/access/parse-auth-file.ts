@@ -1,5 +1,5 @@
 /** Reads files with logins, as `skopeo login` and `docker login` write them (containers-auth.json(5)). */
-import { isJsonObject, malformed, optionalObject, parseJsonObject } from '../../json-object.ts';
+import { isJsonObject, malformed, optionalObject, parseJsonObject, type JsonObject } from '../../json-object.ts';
 import { basicLogin, identityLogin, type Login } from './login.ts';
 import { parsePlace } from './registry-names.ts';
 
@@ -24,19 +24,18 @@ export function parseAuthFile(bytes: Uint8Array, registry: string, defaultPort: 
     const place = parsePlace(key, defaultPort);
     if (place.registry !== registry) continue;
     if (!isJsonObject(value)) throw malformed('an entry of auths', 'an object');
-    const login = loginOf(value.auth, value.identitytoken);
+    const login = loginOf(value);
     // A key that says the name in full is meant more than an old one that is a URL.
     if (login !== undefined && (!logins.has(place.path) || !/^https?:/i.test(key))) logins.set(place.path, login);
   }
   return { logins, helper: helperOf(optionalObject(credHelpers, 'credHelpers'), registry, defaultPort), store: programName(credsStore, 'credsStore') };
 }
 
-/** Programs leave entries without a login behind, which say nothing. */
-function loginOf(auth: unknown, identityToken: unknown): Login | undefined {
-  if (typeof identityToken === 'string' && identityToken !== '') return identityLogin(identityToken);
-  if (typeof auth !== 'string') return undefined;
-  const [, username, password] = /^([^:]+):(.+)$/s.exec(Buffer.from(auth, 'base64').toString().replace(/\0+$/, '')) ?? [];
-  return username === undefined || password === undefined ? undefined : basicLogin({ username, password });
+/** Programs leave entries without a login behind, which say nothing. The user may have no name: some registries know tokens alone. */
+function loginOf({ auth, username, password, identitytoken }: JsonObject): Login | undefined {
+  if (typeof identitytoken === 'string' && identitytoken !== '') return identityLogin(identitytoken);
+  const [, name = username, secret = password] = typeof auth === 'string' ? (/^([^:]*):(.+)$/s.exec(Buffer.from(auth, 'base64').toString().replace(/\0+$/, '')) ?? []) : [];
+  return typeof name === 'string' && typeof secret === 'string' && secret !== '' ? basicLogin({ username: name, password: secret }) : undefined;
 }
 
 function helperOf(helpers: Readonly<Record<string, unknown>>, registry: string, defaultPort: string): AuthFileEntry['helper'] {

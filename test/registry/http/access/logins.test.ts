@@ -140,6 +140,25 @@ test('where the program has no login, the file’s own is used', async (t) => {
   assert.deepEqual(await readRegistry(t, registry.url, { authFiles: [file] }).tags('a'), ['file']);
 });
 
+test('where the program is not there, the file’s own login is used; once it is there, its', async (t) => {
+  const registry = await playWhoAmI(t);
+  const host = hostOf(registry);
+  for (const program of [{ credsStore: 'copied' }, { credHelpers: { [host]: 'copied' } }]) {
+    const file = writeAuthFile(t, { auths: { [host]: entry('file') }, ...program });
+    assert.deepEqual(await readRegistry(t, registry.url, { authFiles: [file] }).tags('a'), ['file']);
+  }
+  const logins = new Logins({ url: registry.url, authFiles: [writeAuthFile(t, { auths: { [host]: entry('file') }, credsStore: 'copied' })] });
+  const before = await logins.of('a');
+  installHelper(t, 'copied', `echo '{"Username":"kept","Secret":"x"}'`);
+  assert.deepEqual(await logins.renew('a', before), basicLogin({ username: 'kept', password: 'x' }));
+});
+
+test('a folder of logins that may not be looked into has none', { skip: process.getuid?.() === 0 && 'root may look into all' }, async (t) => {
+  const folder = temporaryFolder(t);
+  chmodSync(folder, 0);
+  assert.equal(await new Logins({ url: 'https://registry.example.org', authFiles: [{ path: join(folder, 'auth.json'), required: false }] }).of('a'), undefined);
+});
+
 test('a program is asked under every name of Docker Hub', async (t) => {
   const folder = installHelper(t, 'hub', 'echo "$SERVER" >> "$(dirname "$0")/asked"; echo "credentials not found in native keychain"; exit 1');
   const logins = new Logins({ url: 'https://registry-1.docker.io', authFiles: [writeAuthFile(t, { credsStore: 'hub' })] });
@@ -205,11 +224,13 @@ token) echo '{"Username":"<token>","Secret":"hunter2"}';;
 none) echo 'credentials not found in native keychain'; exit 1;;
 fails) echo hunter2; echo hunter2 >&2; exit 3;;
 garbage) echo hunter2;;
-empty) echo '{"Username":"","Secret":"hunter2"}';;
+nameless) echo '{"Username":"","Secret":"hunter2"}';;
+empty) echo '{"Username":"hunter2","Secret":""}';;
 hangs) exec sleep 60;;
 esac`,
   );
   assert.deepEqual(await askCredentialHelper('many', 'token'), identityLogin('hunter2'));
+  assert.deepEqual(await askCredentialHelper('many', 'nameless'), basicLogin({ username: '', password: 'hunter2' }));
   assert.equal(await askCredentialHelper('many', 'none'), undefined);
   const faults: [string, RegExp][] = [
     ['fails', /failed \(3\)/],

@@ -58,8 +58,19 @@ test('a password may hold colons and anything else; zeros at the end are none of
   assert.deepEqual(logins.get(''), basicLogin({ username: 'user', password: 'p:ä\n' }));
 });
 
+test('a login may be in username and password, and its user without a name', () => {
+  const named = { username: 'user', password: 'p:ä' };
+  for (const [written, meant] of [
+    [named, named],
+    [{ ...named, auth: '' }, named],
+    [{ ...named, ...entry('other') }, { username: 'other', password: 'password' }],
+    [{ auth: btoa(':token') }, { username: '', password: 'token' }],
+    [{ username: '', password: 'token' }, { username: '', password: 'token' }],
+  ] as const) assert.deepEqual(parse({ auths: { 'registry.example.org': written } }).logins.get(''), basicLogin(meant), JSON.stringify(written));
+});
+
 test('entries without a login say nothing', () => {
-  for (const empty of [{}, { auth: '' }, { auth: btoa('user') }, { auth: btoa('user:') }, { auth: btoa(':password') }, { auth: 7 }, { identitytoken: '' }]) {
+  for (const empty of [{}, { auth: '' }, { auth: btoa('user') }, { auth: btoa('user:') }, { auth: btoa(':') }, { auth: 7 }, { username: 'user' }, { username: 'user', password: '' }, { username: 7, password: 'x' }, { identitytoken: '' }]) {
     assert.deepEqual(parse({ auths: { 'registry.example.org': empty } }).logins, new Map(), JSON.stringify(empty));
   }
   for (const nothing of [{}, { auths: null, credHelpers: null, credsStore: null }, { credsStore: '' }]) {
