@@ -53,7 +53,7 @@ export interface IndexConfig extends CamelKeys<Omit<IndexSection, 'registry' | '
   readonly fileName: string;
   /** The `id` of its registry. */
   readonly registry: string;
-  /** The `Registry` that clients see. */
+  /** The `Registry` that clients see: a whole URL where the server's own is known. */
   readonly registryPublic: string;
 }
 

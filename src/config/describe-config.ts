@@ -29,6 +29,7 @@ function describeIndex(index: IndexConfig, isDefault: boolean): readonly string[
     `tags ${index.tags.join(', ')}`,
     ...some('repositories', index.repositoryInclude),
     ...some('without repositories', index.repositoryExclude),
+    ...(index.lists === 'flatten' ? ['lists as single images'] : []),
     ...some('preferring repositories', index.repositoryPriority),
     ...some('architectures', index.architectures ?? []),
     ...some('with annotations', index.requiredAnnotations),

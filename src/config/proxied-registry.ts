@@ -11,16 +11,17 @@ export function proxiedRegistry({ server, indexes, defaultIndex }: Config): stri
 /** What an administrator may have overlooked: indexes whose clients go past the proxy, or come to it for what it does not have. A line for each. */
 export function proxyWarnings(config: Config): readonly string[] {
   const proxied = proxiedRegistry(config);
+  const here = `${config.server.baseUrl ?? ''}/`;
   if (proxied === undefined) {
     return config.indexes
-      .filter(({ registry, registryPublic }) => !registry.startsWith(LAYOUTS) && registryPublic === '/')
+      .filter(({ registry, registryPublic }) => !registry.startsWith(LAYOUTS) && registryPublic === here)
       .map(({ name, registry }) => `indexes.${name}: clients are told to download from here, where nothing serves ${registry}; set server.registry_proxy to true, unless a proxy before this server does`);
   }
   return config.indexes.flatMap(({ name, registry, registryPublic }) => {
     if (registry === proxied && isRegistry(registryPublic, registry)) {
       return [`indexes.${name}: clients are told to download from ${proxied} itself, not through server.registry_proxy; set registry_public to / to have them download from here`];
     }
-    if (registry !== proxied && !registry.startsWith(LAYOUTS) && registryPublic === '/') {
+    if (registry !== proxied && !registry.startsWith(LAYOUTS) && registryPublic === here) {
       return [`indexes.${name}: clients are told to download from here, where server.registry_proxy serves ${proxied} and not ${registry}; leave registry_public out, or give this index a server of its own`];
     }
     return [];

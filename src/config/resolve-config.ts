@@ -14,9 +14,10 @@ import { registrySchema, type ConfigFile } from './schema.ts';
 /** The configuration of `file` (absolute), which was found right; `names` are its indexes in the order of the file. */
 export function resolveConfig(file: string, written: ConfigFile, names: readonly string[], tokens: Tokens, environment: Environment): Config {
   const folder = dirname(file);
+  const server = resolveServer(written.server, tokens);
   const indexes = names.flatMap((name) => {
     const section = written.indexes[name];
-    return section === undefined ? [] : [resolveIndex(name, section, folder)];
+    return section === undefined ? [] : [resolveIndex(name, section, folder, server.baseUrl)];
   });
   return {
     file,
@@ -29,12 +30,12 @@ export function resolveConfig(file: string, written: ConfigFile, names: readonly
     defaultIndex: written.default_index ?? String(names[0]),
     rescanInterval: milliseconds(written.rescan_interval),
     cleanFilesAfter: milliseconds(written.clean_files_after),
-    server: resolveServer(written.server, tokens),
+    server,
     bus: resolveBus(written.bus, written.daemon),
   };
 }
 
-function resolveIndex(name: string, section: ConfigFile['indexes'][string], folder: string): IndexConfig {
+function resolveIndex(name: string, section: ConfigFile['indexes'][string], folder: string, baseUrl: string | undefined): IndexConfig {
   const { registry: url, registry_public: registryPublic, ...rest } = section;
   const registry = registryId(url, folder);
   return {
@@ -42,8 +43,14 @@ function resolveIndex(name: string, section: ConfigFile['indexes'][string], fold
     name,
     fileName: fileNameOf(name, rest.output),
     registry,
-    registryPublic: registryPublic ?? (registry.startsWith(LAYOUTS) ? '/' : url),
+    registryPublic: publicUrl(registryPublic ?? (registry.startsWith(LAYOUTS) ? '/' : url), name, baseUrl),
   };
+}
+
+/** `reference` as it is, or, where the server's URL is known, as a whole URL: what begins with a slash is below that. */
+function publicUrl(reference: string, index: string, baseUrl: string | undefined): string {
+  if (baseUrl === undefined || URL.canParse(reference)) return reference;
+  return reference.startsWith('/') && !reference.startsWith('//') ? baseUrl + reference : new URL(reference, `${baseUrl}/${index}/index/static`).href;
 }
 
 function resolveRegistries(

@@ -105,6 +105,12 @@ const index = Type.Object({
     default: [],
     otherwise: 'none',
   }),
+  lists: Type.Union([Type.Literal('keep'), Type.Literal('flatten')], {
+    description:
+      'Image lists stand in `Lists`, or `flatten`: their images stand in `Images` with the tags of the list, for readers that know no `Lists`.',
+    default: 'keep',
+    expected: 'keep or flatten',
+  }),
   flatpak_annotations: flag({
     description: 'Show the Flatpak labels as annotations, for clients before Flatpak 1.6.',
     default: false,
@@ -149,7 +155,8 @@ const server = Type.Object(
     ),
     base_url: Type.Optional(
       httpUrl({
-        description: 'The server’s public URL, written into `.flatpakrepo` and `.flatpakref` files.',
+        description:
+          'The server’s public URL, written into `.flatpakrepo` and `.flatpakref` files, and before a relative `registry_public`.',
         otherwise: 'from the request',
       }),
     ),

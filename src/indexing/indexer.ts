@@ -21,7 +21,7 @@ import { extractedIcons, meetsRequirements, renderImage } from './render-image.t
 import type { ScanOptions, ScanResult } from './scan.ts';
 import { isOfRegistry, scan } from './scan.ts';
 import type { SelectedRepository } from './select.ts';
-import { fingerprintOf, select } from './select.ts';
+import { fingerprintOf, flatten, select } from './select.ts';
 import type { SnapshotFooter } from './snapshot/format.ts';
 import { Snapshot } from './snapshot/snapshot.ts';
 import type { ShownImage, ShownRepository } from './snapshot/write-snapshot.ts';
@@ -355,7 +355,7 @@ export class Indexer {
       registry: definition.registryPublic,
       repositoryPriority: definition.repositoryPriority,
       refFields: definition.flatpakAnnotations ? ['label', 'annotation'] : ['label'],
-      repositories: shownRepositories(preferred, show, this.#icons),
+      repositories: shownRepositories(definition.lists === 'flatten' ? preferred.map(flatten) : preferred, show, this.#icons),
       icons: async () => {
         await this.#icons.settled(icons);
         // Before the snapshot is replaced, so that a crash in between does not cut short the time that clients have.

@@ -76,6 +76,22 @@ export function select(catalog: Catalog, definition: IndexDefinition, wanted: Wa
   return selected;
 }
 
+/** `repository` with the images of its lists as if each was tagged itself, with the tags of the list. */
+export function flatten({ name, images, lists }: SelectedRepository): SelectedRepository {
+  const tagsOf = new Map<Digest, Set<string>>();
+  const add = (digest: Digest, tags: readonly string[]): void => void tagsOf.set(digest, new Set([...(tagsOf.get(digest) ?? []), ...tags]));
+  for (const { digest, tags } of images) add(digest, tags);
+  for (const list of lists) for (const digest of list.images) add(digest, list.tags);
+  const flat = [...tagsOf].map(([digest, tags]) => ({ digest, tags: [...tags].toSorted() }));
+  // Those of one list stay in its order.
+  return { name, images: flat.toSorted((a, b) => compare(a.tags[0] ?? '', b.tags[0] ?? '')), lists: [] };
+}
+
+function compare(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}
+
 /**
  * Tells without reading a label whether an index would come out the same: a hash of all that it is made from.
  * `renderer` names the version of the code and the settings that are not in the definition.

@@ -97,7 +97,8 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
     childLoggerFactory: (logger: unknown) => logger as never,
     genReqId: requestIds(trustProxy !== false),
     bodyLimit: MAX_BODY_BYTES,
-    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    // Readers of indexes join URL/ and /index/static.
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH, ignoreDuplicateSlashes: true },
     // A misspelt field is an error, not passed over, and what is no string is not made one; errors tell what would be right.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, verbose: true } },
     // Of a URL that no route can be found for.

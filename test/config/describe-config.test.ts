@@ -55,7 +55,7 @@ Index all: from https://registry.example.org
   written to: /etc/all-of-it.json
 Index apps (default): from oci:/etc/images
   takes: tags latest, stable; repositories apps/*; without repositories apps/x; preferring repositories apps/y; architectures amd64, arm64; with annotations a; with labels b
-  tells clients to download from: /
+  tells clients to download from: https://apps.example.org/
   served at: /index/apps.json, /apps/index/static, /index/static
 Registry https://registry.example.org: repositories a, b, as indexer, at most 16 requests at once, 30s for each
 Registry oci:/etc/images: all repositories
@@ -92,7 +92,9 @@ test('what an index takes nothing by is told', (t) => {
     'Warning: indexes.a.repository_include: nothing has a name such as "apps/(x|y)"; it is a glob and no regular expression: * and ? stand for any characters',
     'Warning: indexes.a.architectures: images call x86_64 amd64',
   ]);
-  assert.match(index('registry_public: /'), /^Warning: indexes\.a: clients are told to download from here, where nothing serves https:\/\/registry\.example\.org; set server\.registry_proxy/m);
+  const here = /^Warning: indexes\.a: clients are told to download from here, where nothing serves https:\/\/registry\.example\.org; set server\.registry_proxy/m;
+  assert.match(index('registry_public: /'), here);
+  assert.match(describeConfig(configOf(t, 'indexes: {a: {registry: https://registry.example.org, registry_public: /}}\nserver: {base_url: https://apps.example.org}')), here);
 });
 
 test('tokens that can be guessed, or that are the same, are told without showing them', (t) => {

@@ -36,6 +36,7 @@ test('what a file leaves out has its default', (t) => {
         repositoryInclude: [],
         repositoryExclude: [],
         repositoryPriority: [],
+        lists: 'keep',
         flatpakAnnotations: false,
         forceFlatpakToken: false,
       },
@@ -87,6 +88,7 @@ indexes:
     repository_include: ["apps/*"]
     repository_exclude: ["apps/x*"]
     repository_priority: [apps/a, apps/b]
+    lists: flatten
     flatpak_annotations: true
     force_flatpak_token: true
     signatures_dir: sigs
@@ -184,6 +186,7 @@ bus:
     repositoryInclude: ['apps/*'],
     repositoryExclude: ['apps/x*'],
     repositoryPriority: ['apps/a', 'apps/b'],
+    lists: 'flatten',
     flatpakAnnotations: true,
     forceFlatpakToken: true,
     signaturesDir: at('sigs'),
@@ -291,6 +294,12 @@ test('an oci: registry is its folder, and is served from here unless the file sa
     ],
   );
   assert.deepEqual(registries.get(id)?.repositories, ['a']);
+});
+
+test('where the server’s URL is known, a relative registry_public is a whole URL', (t) => {
+  const shown = (baseUrl: string) => configOf(t, `indexes: {a: {registry: oci:images}, b: {registry: https://r.example.org, registry_public: /mirror}, c: {registry: oci:images, registry_public: ../../}, d: {registry: https://r.example.org}}\nserver: {base_url: ${baseUrl}}`).indexes.map(({ registryPublic }) => registryPublic);
+  assert.deepEqual(shown('https://apps.example.org'), ['https://apps.example.org/', 'https://apps.example.org/mirror', 'https://apps.example.org/', 'https://r.example.org']);
+  assert.deepEqual(shown('https://example.org/flatpak/'), ['https://example.org/flatpak/', 'https://example.org/flatpak/mirror', 'https://example.org/flatpak/', 'https://r.example.org']);
 });
 
 test('indexes can share keys by merging', (t) => {

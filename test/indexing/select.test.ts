@@ -141,6 +141,19 @@ suite('order', () => {
   });
 });
 
+test('lists that are flattened are images with their tags, in their order and once each', async (t) => {
+  const state = await TestState.open(t, { definitions: [{ lists: 'flatten' }, { name: 'kept' }] });
+  const { registry } = state;
+  const [z, a] = ['z', 'a'].map((name, i) => registry.pushImage('app', undefined, { ...named(name, { 'org.flatpak.ref': 'app/A', 'org.flatpak.metadata': '' }), architecture: ['arm64', 'amd64'][i] ?? '' }));
+  assert.ok(z && a);
+  registry.pushIndex('app', 'latest', [z, a]);
+  registry.tag('app', 'stable', registry.pushIndex('app', 'beta', [a]));
+  registry.pushImage('app', 'alone', named('alone'));
+  await state.rebuild();
+  assert.deepEqual(await state.shows(), ['app:alone alone', 'app:beta,latest,stable a', 'app:latest z']);
+  assert.deepEqual(await state.shows('kept'), ['app:alone alone', 'app:beta,stable [a]', 'app:latest [z a]']);
+});
+
 test('a digest that is tagged and in a list is shown as both', async (t) => {
   const state = await TestState.open(t);
   const image = state.registry.pushImage('app', 'latest', named('image'));

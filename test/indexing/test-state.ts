@@ -40,7 +40,7 @@ export function defineIndex(definition: Partial<IndexDefinition> = {}): IndexDef
   return {
     name: 'apps', registry, registryPublic: registry, tags: ['*'],
     repositoryInclude: [], repositoryExclude: [], repositoryPriority: [], requiredAnnotations: [], requiredLabels: [],
-    skipFlatpakAnnotations: false, skipFlatpakLabels: false, extractIcons: false, flatpakAnnotations: false, forceFlatpakToken: false,
+    skipFlatpakAnnotations: false, skipFlatpakLabels: false, extractIcons: false, lists: 'keep', flatpakAnnotations: false, forceFlatpakToken: false,
     ...definition,
   };
 }

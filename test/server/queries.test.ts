@@ -56,6 +56,13 @@ test('answers are worked out once and kept', async (t) => {
     assert.deepEqual(asked, []);
   });
 
+  await t.test('slashes that are doubled count as one', async () => {
+    const { payload } = await get('/apps/index/static?tag=latest');
+    for (const url of ['//apps/index/static?tag=latest', '/apps//index/static?tag=latest', '///apps//index//static?tag=latest']) assert.equal((await get(url)).payload, payload, url);
+    assert.equal((await get('//index/static?repository=apps//hello')).json<{ Results: unknown[] }>().Results.length, 0, 'those of a value stay');
+    assert.equal((await get('//index//apps-file.json')).statusCode, 200);
+  });
+
   await t.test('dynamic says no-store, on 200 and 304, and is not kept', async () => {
     asked.length = 0;
     const url = '/index/dynamic?repository=apps/notes';
