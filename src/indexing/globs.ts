@@ -1,5 +1,6 @@
 /** Globs over tags and repository names. */
 import { Minimatch } from 'minimatch';
+import { DELTA_INDEX_TAG } from '../registry/reference.ts';
 import type { IndexDefinition } from './index-definition.ts';
 
 /** Says whether one of `patterns` matches: `*` and `?` stay within a path segment, `**` crosses it; nothing else is special but `[…]`. */
@@ -31,7 +32,8 @@ export interface Wanted {
 export function wantedBy(definition: IndexDefinition, covers: (repository: string) => boolean): Wanted {
   const include = definition.repositoryInclude.length === 0 ? () => true : matcher(definition.repositoryInclude);
   const exclude = matcher(definition.repositoryExclude);
-  return { repository: (name) => include(name) && !exclude(name) && covers(name), tag: matcher(definition.tags) };
+  const tag = matcher(definition.tags);
+  return { repository: (name) => include(name) && !exclude(name) && covers(name), tag: (name) => name !== DELTA_INDEX_TAG && tag(name) };
 }
 
 /** Says whether some index takes the repository; with `tag`, that tag of it. */

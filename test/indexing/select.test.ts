@@ -171,6 +171,18 @@ test('tags that an index does not take are not shown, also on what it takes', as
   assert.deepEqual(await state.shows('secret'), ['app:secret-launch image']);
 });
 
+test('the tag that leads to the updates between images is no image, whatever an index takes', async (t) => {
+  const state = await TestState.open(t, { definitions: [{ tags: ['*'] }, { name: 'named', tags: ['_deltaindex'] }] });
+  const { registry } = state;
+  registry.pushIndex('app', '_deltaindex', [registry.pushImage('app', undefined, named('delta'))]);
+  registry.tag('app', 'latest', registry.pushImage('app', undefined, named('image')));
+  await state.rebuild();
+  await state.rebuildTags('app', '_deltaindex');
+  assert.deepEqual(await state.shows(), ['app:latest image']);
+  assert.deepEqual(await state.shows('named'), []);
+  assert.ok(!registry.calls.some(({ reference }) => reference === '_deltaindex'), 'it is not read');
+});
+
 test('several indexes over several registries are made by one indexer, each from its own', async (t) => {
   const [one, two] = [new MemoryRegistry({ id: 'http://one.example.org' }), new MemoryRegistry({ id: 'http://two.example.org' })];
   const state = await TestState.open(t, {

@@ -10,6 +10,7 @@ import { TestState } from '../indexing/test-state.ts';
 import { needs } from '../peers/installed.ts';
 import { bareEnvironment } from '../peers/peer.ts';
 import { runCommand } from '../peers/run-command.ts';
+import { temporaryFolder, writeIndex, writeLayout } from '../registry/layout/write-layout.ts';
 import { RawConnection } from './raw-connection.ts';
 import { TestServer } from './test-server.ts';
 
@@ -176,6 +177,17 @@ test('what lies on disk can be pulled', async (t) => {
   });
 
   assert.deepEqual(server.log.filter(({ level }) => level >= 40), []);
+});
+
+test('what leads to the updates between images is served, and listed nowhere', async (t) => {
+  const folder = await temporaryFolder(t);
+  const layout = join(folder, 'app');
+  const [image] = await writeLayout(layout);
+  assert.ok(image);
+  await writeIndex(layout, [['latest', image], ['_deltaindex', image]]);
+  const { app } = await serve(t, folder);
+  assert.equal((await app.inject('/v2/app/manifests/_deltaindex')).statusCode, 200);
+  assert.deepEqual((await app.inject('/v2/app/tags/list')).json(), { name: 'app', tags: ['latest'] });
 });
 
 test('the first folder that has a repository answers for it', async (t) => {

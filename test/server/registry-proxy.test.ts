@@ -168,6 +168,17 @@ suite('a proxied registry shows no more than its indexes', () => {
     for (const url of [BLOB_PATH, `/v2/apps/a/manifests/${DIGEST}`, '/v2/apps/a/manifests/latest', '/v2/apps/b/manifests/internal']) assert.equal((await app.inject(url)).statusCode, 200, url);
   });
 
+  test('what leads to the updates between the images of a repository that is shown is served, and listed nowhere', async (t) => {
+    const { server: { app }, registry } = await serve(t, (request, response) => {
+      if (request.url.includes('/tags/list')) sendJson(response, { name: 'apps/a', tags: ['_deltaindex', 'latest', 'v1'] });
+      else response.writeHead(200, { 'content-type': MANIFEST_TYPE, 'content-length': MANIFEST.length, 'docker-content-digest': digestOf(MANIFEST) }).end(request.method === 'HEAD' ? undefined : MANIFEST);
+    }, { indexes: [{ tags: ['latest', '_*'], repositoryInclude: ['apps/*'] }] });
+    for (const method of ['GET', 'HEAD'] as const) assert.equal((await app.inject({ method, url: '/v2/apps/a/manifests/_deltaindex' })).statusCode, 200);
+    assert.equal((await app.inject('/v2/secret/manifests/_deltaindex')).statusCode, 404);
+    assert.deepEqual((await app.inject('/v2/apps/a/tags/list')).json(), { name: 'apps/a', tags: ['latest'] });
+    assert.deepEqual(registry.seen.filter((request) => request.includes('secret')), []);
+  });
+
   test('lists name them, page by page, with links to here', async (t) => {
     const { server: { app }, registry } = await serve(t, openRegistry, { indexes });
     const catalog = await app.inject('/v2/_catalog?n=4&last=%22>');

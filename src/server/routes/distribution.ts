@@ -4,7 +4,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { Digest } from '../../registry/digest.ts';
 import { isDigest } from '../../registry/digest.ts';
 import type { Descriptor } from '../../registry/manifest.ts';
-import { isRepositoryName, isTag } from '../../registry/reference.ts';
+import { DELTA_INDEX_TAG, isRepositoryName, isTag } from '../../registry/reference.ts';
 import { isNotFound } from '../../registry/registry-error.ts';
 import { byteRange } from '../byte-range.ts';
 import { IMMUTABLE } from '../cache-control.ts';
@@ -71,7 +71,7 @@ export function distributionRoutes(app: FastifyInstance, sources: readonly PullS
     try {
       if (kind === 'tags') {
         const tags = await firstOf(sources, 'NAME_UNKNOWN', `There is no repository ${name} here.`, (source) => source.tags(name));
-        return reply.send({ name, tags: paged(request, reply, `/v2/${name}/tags/list`, tags) });
+        return reply.send({ name, tags: paged(request, reply, `/v2/${name}/tags/list`, tags.filter((tag) => tag !== DELTA_INDEX_TAG)) });
       }
       if (kind === 'blobs' && isDigest(reference)) return await sendBlob(request, reply, sources, name, reference);
       return await sendManifest(request, reply, sources, name, reference);

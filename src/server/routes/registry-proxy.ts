@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { HttpPuller, ListPage, Pull } from '../../registry/http/puller.ts';
 import { headerValue, type HttpResponse } from '../../registry/http/transport/http-message.ts';
 import { isDigest } from '../../registry/digest.ts';
-import { isRepositoryName, isTag } from '../../registry/reference.ts';
+import { DELTA_INDEX_TAG, isRepositoryName, isTag } from '../../registry/reference.ts';
 import { RegistryError } from '../../registry/registry-error.ts';
 import { IMMUTABLE } from '../cache-control.ts';
 import { letWait } from '../let-wait.ts';
@@ -46,7 +46,8 @@ export class RegistryProxy {
   async send(request: FastifyRequest, reply: FastifyReply, { repository, kind, reference }: Pick<Pull, 'repository' | 'kind' | 'reference'>): Promise<FastifyReply> {
     const { headers } = request;
     const byDigest = isDigest(reference);
-    if (!byDigest && !this.#options.shows(repository, reference)) throw notFound(kind, repository, reference);
+    // What it leads to is asked for by digest, and would be served.
+    if (!byDigest && reference !== DELTA_INDEX_TAG && !this.#options.shows(repository, reference)) throw notFound(kind, repository, reference);
     const response = await this.#ask(request, reply, (signal) =>
       this.#options.puller.open({
         method: request.method === 'HEAD' ? 'HEAD' : 'GET',
