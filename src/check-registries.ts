@@ -1,4 +1,5 @@
 /** `regindexer check --online`: asks each registry one question, and says what came. */
+import { amount } from './amount.ts';
 import { registryOptions } from './build-options.ts';
 import type { Config, RegistryConfig } from './config/config.ts';
 import { messageOf } from './message-of.ts';
@@ -49,5 +50,5 @@ async function ask(source: RegistrySource, { named, names }: CoveredRepositories
 function listed(names: readonly string[], one: string, several: string): string {
   if (names.length === 0) return `no ${several}`;
   const shown = names.slice(0, SHOWN).join(', ');
-  return `${names.length} ${names.length === 1 ? one : several} (${names.length > SHOWN ? `${shown}, …` : shown})`;
+  return `${amount(names.length, one, several)} (${names.length > SHOWN ? `${shown}, …` : shown})`;
 }

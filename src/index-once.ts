@@ -2,6 +2,7 @@
 import { setFlagsFromString } from 'node:v8';
 import type { SingleBar } from 'cli-progress';
 import type { Logger } from 'pino';
+import { amount } from './amount.ts';
 import { Build } from './build.ts';
 import { buildOptions } from './build-options.ts';
 import { StateLock } from './catalog/state-lock.ts';
@@ -12,10 +13,15 @@ import { describeLogged, logRequests } from './registry/http/transport/request-l
 
 /** Between lines about progress where there is no terminal, in milliseconds. */
 const LOG_INTERVAL = 10_000;
+/** How long what is being read or written may take to end, in milliseconds. */
+const GRACE = 2_000;
 /** What ends it before it is done. */
 const ENDS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
-/** Returns whether everything could be read and written; what could not is logged, and what was known of it is kept. */
+/**
+ * Returns whether everything could be read and written; what could not is logged, and what was known of it is kept. A signal that
+ * ends it is taken as that in the end, when all is closed; a second one, or one that nothing follows, at once.
+ */
 export async function indexOnce(config: Config, logger: Logger): Promise<boolean> {
   // By now V8's young generation has room for 16 MB. What a rebuild reads is soon garbage: room for 64 would save no time, and take 60 MB.
   setFlagsFromString('--semi-space-growth-factor=1');
@@ -24,37 +30,86 @@ export async function indexOnce(config: Config, logger: Logger): Promise<boolean
   const verbose = logger.isLevelEnabled('debug');
   if (verbose) logRequests((request) => logger.debug({ ...request }, describeLogged(request)));
   const lock = StateLock.acquire(config.stateDir);
+  const progress = process.stderr.isTTY && !verbose ? await ProgressBar.start() : new ProgressLog(logger);
+  using interruption = new Interruption(() => {
+    progress.stop();
+    logger.warn('stopping; nothing is lost: what was read and written is kept, and the next run goes on from there');
+  });
   try {
     const build = await Build.open(buildOptions(config), { onWarning: (message) => logger.warn(message) });
     try {
-      const results = await rebuildAll(build, [...config.registries.keys()], process.stderr.isTTY && !verbose ? await ProgressBar.start() : new ProgressLog(logger));
+      const results = await rebuildAll(build, [...config.registries.keys()], progress, interruption.signal);
       return results.map((result) => report(result, logger)).every(Boolean);
     } finally {
       await build.close();
     }
+  } catch (error) {
+    if (interruption.signal.aborted) return false;
+    throw error;
   } finally {
+    progress.stop();
     lock.release();
+    interruption.end();
   }
 }
 
-/** Resolves, or rejects, when nothing is being read or written any more; the first error ends the others. */
-async function rebuildAll(build: Build, registries: readonly string[], progress: ProgressBar | ProgressLog): Promise<readonly RebuildResult[]> {
+/** Ctrl-C, and other signals that end the process: the first lets what is under way end, as long as that takes no time. */
+class Interruption implements Disposable {
+  readonly #stopping = new AbortController();
+  readonly #onFirst: () => void;
+  #received: NodeJS.Signals | undefined;
+
+  constructor(onFirst: () => void) {
+    this.#onFirst = onFirst;
+    for (const signal of ENDS) process.on(signal, this.#onSignal);
+  }
+
+  /** Aborted by the first one. */
+  get signal(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  readonly #onSignal = (signal: NodeJS.Signals): void => {
+    const first = this.#received === undefined;
+    this.#received = signal;
+    if (!first) {
+      this.end();
+      return;
+    }
+    this.#onFirst();
+    setTimeout(() => this.end(), GRACE).unref();
+    this.#stopping.abort(new Error('stopped by a signal'));
+  };
+
+  /** Ends the process as if nobody had listened, if a signal came. */
+  end(): void {
+    if (this.#received === undefined) return;
+    this[Symbol.dispose]();
+    process.kill(process.pid, this.#received);
+  }
+
+  [Symbol.dispose](): void {
+    for (const signal of ENDS) process.off(signal, this.#onSignal);
+  }
+}
+
+/** Resolves, or rejects, when nothing is being read or written any more; the first error ends the others, as `signal` ends all. */
+async function rebuildAll(build: Build, registries: readonly string[], progress: ProgressBar | ProgressLog, signal: AbortSignal): Promise<readonly RebuildResult[]> {
   const failed = new AbortController();
+  const ending = AbortSignal.any([failed.signal, signal]);
   const rebuilds = registries.map(async (registry) => {
     try {
-      return await build.rebuild(registry, EVERYTHING, { onProgress: (state) => progress.report(registry, state), signal: failed.signal });
+      return await build.rebuild(registry, EVERYTHING, { onProgress: (state) => progress.report(registry, state), signal: ending });
     } catch (error) {
       failed.abort(error);
       throw error;
     }
   });
-  try {
-    await Promise.allSettled(rebuilds);
-    failed.signal.throwIfAborted();
-    return await Promise.all(rebuilds);
-  } finally {
-    progress.stop();
-  }
+  await Promise.allSettled(rebuilds);
+  // It tells of its end before what follows is printed.
+  progress.stop();
+  ending.throwIfAborted();
+  return Promise.all(rebuilds);
 }
 
 function report({ registry, repositories, requests, newImages, seconds, failures, indexes }: RebuildResult, logger: Logger): boolean {
@@ -65,7 +120,7 @@ function report({ registry, repositories, requests, newImages, seconds, failures
     if (error !== undefined) logger.error({ index }, `not written, the one before is kept: ${error}`);
     // One that is there is never empty.
     const outcome = error !== undefined ? 'failed' : bytes === 0 ? 'not made yet' : changed ? 'changed' : 'unchanged';
-    process.stdout.write(`${index}: ${images} images, ${bytes} bytes, ${outcome}, ${round(its + seconds - total(indexes))} s\n`);
+    process.stdout.write(`${index}: ${amount(images, 'image')}, ${amount(bytes, 'byte')}, ${outcome}, ${round(its + seconds - total(indexes))} s\n`);
   }
   return failures.length === 0 && indexes.every(({ error }) => error === undefined);
 }
@@ -94,41 +149,44 @@ class Sum {
 class ProgressBar {
   readonly #sum = new Sum();
   readonly #bar: SingleBar;
+  #stopped = false;
 
   private constructor(bar: SingleBar) {
     this.#bar = bar;
-    for (const signal of ENDS) process.on(signal, this.#onEnd);
   }
 
-  /** Leaves the terminal as it was, and ends the process as if nobody had listened. */
-  readonly #onEnd = (signal: NodeJS.Signals): void => {
-    this.stop();
-    process.kill(process.pid, signal);
-  };
-
   static async start(): Promise<ProgressBar> {
-    const { SingleBar: Bar } = await import('cli-progress');
+    const { Format, SingleBar: Bar } = (await import('cli-progress')).default;
     const bar = new Bar({
       stream: process.stderr,
-      format: '{bar} {percentage} % │ {value} of {total} repositories │ {images} new images │ {requests} requests │ {eta_formatted} left',
+      format: '{bar} {percentage} % │ {value} of {total} repositories │ {images} │ {requests} │ {eta_formatted}',
       hideCursor: true,
       clearOnComplete: true,
       etaBuffer: 50,
+      // It is a word as long as nothing can be estimated.
+      formatTime: (seconds: unknown, ...options) => (typeof seconds === 'number' ? `${Format.TimeFormat(seconds, ...options)} left` : 'time left not known yet'),
     });
-    bar.start(0, 0, { images: 0, requests: 0 });
+    bar.start(0, 0, shownCounts({ images: 0, requests: 0 }));
     return new ProgressBar(bar);
   }
 
   report(registry: string, state: RebuildProgress): void {
-    const { repositories, of, images, requests } = this.#sum.add(registry, state);
+    if (this.#stopped) return;
+    const { repositories, of, ...counts } = this.#sum.add(registry, state);
     this.#bar.setTotal(of);
-    this.#bar.update(repositories, { images, requests });
+    this.#bar.update(repositories, shownCounts(counts));
   }
 
+  /** Leaves the terminal as it was. */
   stop(): void {
-    for (const signal of ENDS) process.off(signal, this.#onEnd);
+    if (this.#stopped) return;
+    this.#stopped = true;
     this.#bar.stop();
   }
+}
+
+function shownCounts({ images, requests }: { readonly images: number; readonly requests: number }): Readonly<Record<'images' | 'requests', string>> {
+  return { images: amount(images, 'new image'), requests: amount(requests, 'request') };
 }
 
 class ProgressLog {

@@ -1,6 +1,7 @@
 /** How `regindexer index` ends when something goes wrong that is no fault of a registry. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { cp, mkdir, mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -63,7 +64,46 @@ test('on a terminal it gives the cursor back when it is interrupted', async (t) 
   await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: url } } }));
   const { code, stdout } = await commandResultOnTerminal('sh', ['-c', 'echo $$ > "$0"; exec "$@"', pid, process.execPath, CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) });
   assert.equal(code, 130);
+  assert.match(stdout, /stopping; nothing is lost: what was read and written is kept, and the next run goes on from there/);
   assert.ok(stdout.lastIndexOf('\u001B[?25h') > stdout.lastIndexOf('\u001B[?25l') && stdout.includes('\u001B[?25l'), JSON.stringify(stdout.slice(-200)));
+});
+
+test('a signal ends it with its state whole, and with the status of that signal', async (t) => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
+  const config = join(folder.path, 'config.yaml');
+  const images = join(folder.path, 'images');
+  await cp(SAMPLE_IMAGES, images, { recursive: true });
+  await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' } } }));
+  await runCommand(process.execPath, [CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) });
+
+  const child = { pid: 0 };
+  // It gets no answer before the signal, and none after it.
+  const { url } = await playRegistry(t, () => process.kill(child.pid, 'SIGTERM'));
+  await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' }, others: { registry: url } } }));
+  const { code, signal, stderr } = await new Promise<{ code: number | null; signal: string | null; stderr: string }>((ended) => {
+    const running = spawn(process.execPath, [CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path), stdio: ['ignore', 'ignore', 'pipe'] });
+    child.pid = running.pid ?? 0;
+    let said = '';
+    running.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+    running.on('close', (its, by) => ended({ code: its, signal: by, stderr: said }));
+  });
+  assert.deepEqual([code, signal], [null, 'SIGTERM']);
+  assert.match(stderr, /"level":"warn".*"stopping; nothing is lost: /);
+  assert.deepEqual(readdirSync(join(folder.path, 'state')).filter((name) => name === 'lock.holder'), []);
+  await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' } } }));
+  assert.match(await runCommand(process.execPath, [CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) }), /^apps: 3 images, \d+ bytes, unchanged, /m);
+});
+
+test('what is one is told of as one, and no time that is not known', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
+  const config = join(folder.path, 'config.yaml');
+  await cp(join(SAMPLE_IMAGES, 'apps/clock'), join(folder.path, 'images/clock'), { recursive: true });
+  await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' } } }));
+  const { stdout } = await commandResultOnTerminal(process.execPath, [CLI, '-c', config, 'index'], { env: { ...bareEnvironment(folder.path), COLUMNS: '160' } });
+  assert.match(stdout, /│ 1 of 1 repositories │ 1 new image │ 0 requests │ /);
+  assert.match(stdout, /│ time left not known yet/);
+  assert.doesNotMatch(stdout, /NFs|LLs|Infinity|NaN/);
+  assert.match(stdout, /^apps: 1 image, \d+ bytes, changed, /m);
 });
 
 test('who reads only the beginning of its output does not end it, and what cannot be written is told', async () => {

@@ -1,4 +1,5 @@
 /** What the administrator should see of a rebuild, but not all of it where it is the same for thousands of images. */
+import { amount } from '../amount.ts';
 
 const SHOWN = 20;
 
@@ -13,6 +14,6 @@ export class Warnings {
   toArray(): readonly string[] {
     const messages = [...this.#messages];
     if (messages.length <= SHOWN) return messages;
-    return [...messages.slice(0, SHOWN), `${messages.length - SHOWN} more warnings are not shown`];
+    return [...messages.slice(0, SHOWN), `and ${amount(messages.length - SHOWN, 'more warning')}`];
   }
 }
