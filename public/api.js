@@ -1,4 +1,5 @@
 /** Asks the server. */
+import { ROOT } from './root.js';
 
 /** @typedef {import('../src/indexing/appdata/app-list.ts').AppEntry} AppEntry */
 /** @typedef {import('../src/indexing/appdata/app-details.ts').AppDetails} AppDetails */
@@ -52,19 +53,19 @@ export function known() {
 
 /** Where the server is for others, without a slash at its end. */
 export function base() {
-  return known().base ?? location.origin;
+  return known().base ?? location.origin + ROOT.slice(0, -1);
 }
 
 /**
  * @template T
- * @param {string} path
+ * @param {string} path below where the server's paths begin
  * @param {RequestInit} [options]
  * @returns {Promise<T>}
  */
 async function ask(path, options) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(ROOT + path, options);
   } catch {
     throw new Refusal(0, 'The server does not answer. It may be restarting, or the network may be down.');
   }
@@ -81,7 +82,7 @@ async function ask(path, options) {
  */
 export async function fetchApps(index) {
   /** @type {{ apps: AppEntry[] }} */
-  const { apps } = await ask(`/api/apps?index=${encodeURIComponent(index)}`);
+  const { apps } = await ask(`api/apps?index=${encodeURIComponent(index)}`);
   return apps.map((app) => ({ ...app, index }));
 }
 
@@ -91,12 +92,12 @@ export async function fetchApps(index) {
  * @returns {Promise<AppDetails>}
  */
 export function fetchApp(id, index) {
-  return ask(`/api/apps/${encodeURIComponent(id)}?index=${encodeURIComponent(index)}`);
+  return ask(`api/apps/${encodeURIComponent(id)}?index=${encodeURIComponent(index)}`);
 }
 
 /** @returns {Promise<Status>} */
 export function fetchStatus() {
-  return ask('/status');
+  return ask('status');
 }
 
 /**
@@ -106,7 +107,7 @@ export function fetchStatus() {
  * @returns {Promise<RebuildView>}
  */
 export function requestRebuild(token, index) {
-  return ask('/reindex', {
+  return ask('reindex', {
     method: 'POST',
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
     body: JSON.stringify(index === undefined ? {} : { index }),
@@ -120,6 +121,6 @@ export function requestRebuild(token, index) {
  */
 export function iconAddress(icon, index) {
   if (icon === '') return undefined;
-  const url = URL.parse(icon, `${location.origin}/${encodeURIComponent(index)}/index/static`);
+  const url = URL.parse(icon, `${location.origin}${ROOT}${encodeURIComponent(index)}/index/static`);
   return url !== null && (url.protocol === 'http:' || url.protocol === 'https:' || icon.startsWith('data:image/png;')) ? url.href : undefined;
 }

@@ -4,6 +4,7 @@ import { command } from './copy.js';
 import { breakable, h } from './dom.js';
 import { day, number, size } from './format.js';
 import { appIcon } from './icon.js';
+import { ROOT } from './root.js';
 
 /** @typedef {import('./api.js').AppDetails} AppDetails */
 /** @typedef {import('../src/indexing/appdata/app-details.ts').AppImage} AppImage */
@@ -103,15 +104,15 @@ function endOfLife({ endOfLife: reason, replacedBy }) {
  * @param {string} title
  */
 function install({ id, name }, index, title) {
-  const file = `/${encodeURIComponent(index)}/${encodeURIComponent(id)}.flatpakref`;
-  const repo = `/${encodeURIComponent(index)}.flatpakrepo`;
+  const file = `${encodeURIComponent(index)}/${encodeURIComponent(id)}.flatpakref`;
+  const repo = `${encodeURIComponent(index)}.flatpakrepo`;
   return section(
     'install',
     'Install',
     h('div', { class: 'ways' },
-      h('div', {}, h('h3', {}, 'With one click'), h('p', {}, h('a', { class: 'button', href: file }, `Install ${name}`)), h('p', { class: 'hint' }, 'Your software centre opens the file. On most systems that is all.')),
-      h('div', {}, h('h3', {}, 'In a terminal'), command(`flatpak install --user ${base()}${file}`, `the command that installs ${name}`)),
-      h('div', {}, h('h3', {}, `All of ${title}`), command(`flatpak remote-add --user --if-not-exists ${index} ${base()}${repo}`, `the command that adds ${title}`), h('p', { class: 'hint' }, 'Or open ', h('a', { href: repo }, `${index}.flatpakrepo`), ' with your software centre.')),
+      h('div', {}, h('h3', {}, 'With one click'), h('p', {}, h('a', { class: 'button', href: ROOT + file }, `Install ${name}`)), h('p', { class: 'hint' }, 'Your software centre opens the file. On most systems that is all.')),
+      h('div', {}, h('h3', {}, 'In a terminal'), command(`flatpak install --user ${base()}/${file}`, `the command that installs ${name}`)),
+      h('div', {}, h('h3', {}, `All of ${title}`), command(`flatpak remote-add --user --if-not-exists ${index} ${base()}/${repo}`, `the command that adds ${title}`), h('p', { class: 'hint' }, 'Or open ', h('a', { href: ROOT + repo }, `${index}.flatpakrepo`), ' with your software centre.')),
     ),
   );
 }
@@ -192,7 +193,7 @@ function images({ id, name, images: all }, index) {
       h('td', {}, image.downloadSize > 0 ? size(image.downloadSize) : ''),
       h('td', {}, h('code', {}, image.repository)),
       h('td', {}, h('code', { class: 'digest', title: image.digest, tabindex: 0 }, image.digest)),
-      h('td', {}, h('a', { href: `/${encodeURIComponent(index)}/${encodeURIComponent(id)}.flatpakref?${parameters}`, 'aria-label': `Install ${name}, ${tag ?? 'no tag'}, ${image.architecture}` }, 'Install')),
+      h('td', {}, h('a', { href: `${ROOT}${encodeURIComponent(index)}/${encodeURIComponent(id)}.flatpakref?${parameters}`, 'aria-label': `Install ${name}, ${tag ?? 'no tag'}, ${image.architecture}` }, 'Install')),
     );
   };
   const columns = ['Tags', 'Architecture', 'Branch', 'Built', 'Download', 'Repository', 'Digest', 'Install'];

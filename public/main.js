@@ -1,6 +1,7 @@
 /** The page: shows what the address says, and keeps the address to what is shown. */
 import { AppsView } from './apps-view.js';
 import { byId } from './dom.js';
+import { ROOT } from './root.js';
 import { addressOf, parseState } from './state.js';
 
 /** @typedef {import('./state.js').State} State */
@@ -72,7 +73,7 @@ function go(address) {
 document.addEventListener('click', (event) => {
   const link = event.target instanceof Element ? event.target.closest('a') : null;
   if (link === null || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.defaultPrevented) return;
-  if (link.origin !== location.origin || link.pathname !== '/' || link.hash !== '') return;
+  if (link.origin !== location.origin || link.pathname !== ROOT || link.hash !== '') return;
   event.preventDefault();
   go(link.href);
 });

@@ -1,4 +1,5 @@
 /** What the page shows, as the address bar holds it. */
+import { ROOT } from './root.js';
 
 /**
  * @typedef {object} State
@@ -38,5 +39,5 @@ export function addressOf(state) {
   for (const name of FILTERS) if (state[name]) parameters.set(name, state[name]);
   if (state.sort === 'newest') parameters.set('sort', 'newest');
   const search = parameters.toString();
-  return search === '' ? '/' : `/?${search}`;
+  return search === '' ? ROOT : `${ROOT}?${search}`;
 }

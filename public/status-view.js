@@ -3,6 +3,7 @@ import { fetchStatus, known, Refusal, requestRebuild } from './api.js';
 import { rebuildChart } from './chart.js';
 import { announce, h } from './dom.js';
 import { ago, counted, duration, number, size, time } from './format.js';
+import { ROOT } from './root.js';
 import { addressOf } from './state.js';
 
 /** @typedef {import('./api.js').Status} Status */
@@ -86,7 +87,7 @@ export class StatusView {
   /** The browser connects again by itself whenever the stream ends. */
   #connect() {
     this.#events?.close();
-    const events = new EventSource('/api/events');
+    const events = new EventSource(`${ROOT}api/events`);
     this.#events = events;
     let lost = false;
     events.addEventListener('open', () => {

@@ -209,6 +209,7 @@ export class Service {
     const common = {
       trustProxy: serverConfig.trustProxy,
       tls: serverConfig.tls !== undefined,
+      basePath: serverConfig.basePath,
       defaultIndex: config.defaultIndex,
       iconsDir: config.iconsDir,
       iconsUri: config.iconsUri,

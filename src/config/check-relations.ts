@@ -5,6 +5,7 @@ import { CoveredRepositories } from '../registry/covered-repositories.ts';
 import { isRepositoryName } from '../registry/reference.ts';
 import { registryId } from '../registry/registry-id.ts';
 import type { Incomplete } from './incomplete.ts';
+import { ROUTES } from './index-name.ts';
 import { hostWithoutCatalog } from './known-hosts.ts';
 import { pathText, shown, type KeyPath } from './problem.ts';
 import type { ProblemList } from './problem-list.ts';
@@ -18,6 +19,7 @@ type Written = Incomplete<ConfigFile>;
 export function checkRelations(written: Written, names: readonly string[], folder: string, problems: ProblemList): void {
   checkFiles(written, names, problems);
   checkDefaultIndex(written, names, problems);
+  checkBasePath(written, names, problems);
   checkRegistries(written, folder, problems);
   checkRepositories(written, folder, problems);
   checkPair(written.bus ?? {}, ['bus'], 'client_cert', 'client_key', problems);
@@ -57,6 +59,14 @@ export function fileNameOf(name: string, output: string | undefined): string {
 function checkDefaultIndex({ default_index: name }: Written, names: readonly string[], problems: ProblemList): void {
   if (name === undefined || names.length === 0 || names.includes(name)) return;
   problems.add(['default_index'], `names no index, expected ${shown(closest(name, names))} (the nearest)`);
+}
+
+/** A path before the server's own must not begin as these do: where a proxy strips it, nobody could tell which is meant. */
+function checkBasePath({ server }: Written, names: readonly string[], problems: ProblemList): void {
+  const [, first = ''] = URL.parse(server?.base_url ?? '')?.pathname.split('/') ?? [];
+  const path: KeyPath = ['server', 'base_url'];
+  if (ROUTES.has(first)) problems.add(path, `has a path that begins with /${first}, which is one of the server's own routes, expected another path`);
+  else if (first !== '' && names.includes(first)) problems.add(path, `has a path that begins with /${first}, which is where index ${first} answers, expected another path, or another name for the index`);
 }
 
 /** Each registry's section belongs to a registry that is read, and is the only one. */

@@ -9,7 +9,7 @@ export interface Config {
   readonly file: string;
   readonly stateDir: string;
   readonly iconsDir: string;
-  /** A URL, or relative to the index's URL; ends with `/`. */
+  /** A URL, or relative to the index's URL as clients see it; ends with `/`. */
   readonly iconsUri: string;
   /** How registries are reached that say nothing else. */
   readonly access: AccessConfig;
@@ -68,6 +68,8 @@ export interface ServerConfig extends Omit<CamelKeys<ConfigFile['server']>, Reso
   readonly eventsToken: string | undefined;
   /** The public URL, without a slash at its end; `undefined` for what a request says. */
   readonly baseUrl: string | undefined;
+  /** The path of `baseUrl`, without a slash at its end. */
+  readonly basePath: string;
   /** Seconds. */
   readonly maxAge: number;
 }

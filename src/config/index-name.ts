@@ -2,7 +2,7 @@
 import { Type } from 'typebox';
 
 /** First path segments that the server's own routes have. */
-const ROUTES: ReadonlySet<string> = new Set([
+export const ROUTES: ReadonlySet<string> = new Set([
   'index',
   'icons',
   'healthz',
@@ -13,6 +13,7 @@ const ROUTES: ReadonlySet<string> = new Set([
   'events',
   'v2',
   'api',
+  'page',
   'openapi.json',
 ]);
 

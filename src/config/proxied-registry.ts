@@ -11,7 +11,8 @@ export function proxiedRegistry({ server, indexes, defaultIndex }: Config): stri
 /** What an administrator may have overlooked: indexes whose clients go past the proxy, or come to it for what it does not have. A line for each. */
 export function proxyWarnings(config: Config): readonly string[] {
   const proxied = proxiedRegistry(config);
-  const here = `${config.server.baseUrl ?? ''}/`;
+  const { baseUrl } = config.server;
+  const here = baseUrl === undefined ? '/' : new URL(`${baseUrl}/`).href;
   if (proxied === undefined) {
     return config.indexes
       .filter(({ registry, registryPublic }) => !registry.startsWith(LAYOUTS) && registryPublic === here)

@@ -2,6 +2,7 @@
 import { dirname, join } from 'node:path';
 import { LAYOUTS, registryId } from '../registry/registry-id.ts';
 import { annotationsOf } from './annotations.ts';
+import { basePathOf, belowBasePath } from './base-path.ts';
 import { camelKeys } from './camel-keys.ts';
 import { fileNameOf } from './check-relations.ts';
 import type { BusConfig, Config, IndexConfig, RegistryConfig, ServerConfig } from './config.ts';
@@ -17,13 +18,13 @@ export function resolveConfig(file: string, written: ConfigFile, names: readonly
   const server = resolveServer(written.server, tokens);
   const indexes = names.flatMap((name) => {
     const section = written.indexes[name];
-    return section === undefined ? [] : [resolveIndex(name, section, folder, server.baseUrl)];
+    return section === undefined ? [] : [resolveIndex(name, section, folder, server)];
   });
   return {
     file,
     stateDir: written.state_dir,
     iconsDir: written.icons_dir ?? join(written.state_dir, 'icons'),
-    iconsUri: written.icons_uri.replace(/\/*$/, '/'),
+    iconsUri: belowBasePath(written.icons_uri, server.basePath).replace(/\/*$/, '/'),
     access: resolveAccess(environment),
     registries: resolveRegistries(written, indexes, folder),
     indexes,
@@ -35,7 +36,7 @@ export function resolveConfig(file: string, written: ConfigFile, names: readonly
   };
 }
 
-function resolveIndex(name: string, section: ConfigFile['indexes'][string], folder: string, baseUrl: string | undefined): IndexConfig {
+function resolveIndex(name: string, section: ConfigFile['indexes'][string], folder: string, server: ServerConfig): IndexConfig {
   const { registry: url, registry_public: registryPublic, ...rest } = section;
   const registry = registryId(url, folder);
   return {
@@ -43,14 +44,14 @@ function resolveIndex(name: string, section: ConfigFile['indexes'][string], fold
     name,
     fileName: fileNameOf(name, rest.output),
     registry,
-    registryPublic: publicUrl(registryPublic ?? (registry.startsWith(LAYOUTS) ? '/' : url), name, baseUrl),
+    registryPublic: publicUrl(registryPublic ?? (registry.startsWith(LAYOUTS) ? '/' : url), name, server),
   };
 }
 
 /** `reference` as it is, or, where the server's URL is known, as a whole URL: what begins with a slash is below that. */
-function publicUrl(reference: string, index: string, baseUrl: string | undefined): string {
+function publicUrl(reference: string, index: string, { baseUrl, basePath }: ServerConfig): string {
   if (baseUrl === undefined || URL.canParse(reference)) return reference;
-  return reference.startsWith('/') && !reference.startsWith('//') ? baseUrl + reference : new URL(reference, `${baseUrl}/${index}/index/static`).href;
+  return new URL(belowBasePath(reference, basePath), `${baseUrl}/${index}/index/static`).href;
 }
 
 function resolveRegistries(
@@ -79,6 +80,7 @@ function resolveServer(section: ConfigFile['server'], tokens: Tokens): ServerCon
     ...camelKeys(rest),
     ...tokens,
     baseUrl: baseUrl?.replace(/\/+$/, ''),
+    basePath: basePathOf(baseUrl),
     maxAge: Math.floor(milliseconds(maxAge) / 1000),
   };
 }

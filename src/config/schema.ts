@@ -156,7 +156,7 @@ const server = Type.Object(
     base_url: Type.Optional(
       httpUrl({
         description:
-          'The server’s public URL, written into `.flatpakrepo` and `.flatpakref` files, and before a relative `registry_public`.',
+          'The server’s public URL, written into `.flatpakrepo` and `.flatpakref` files, and before a relative `registry_public`. If it has a path, all is answered below that, too.',
         otherwise: 'from the request',
       }),
     ),

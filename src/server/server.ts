@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { AcceptEncoding } from './accept-encoding.ts';
 import type { AnswerQuery } from './answers.ts';
 import { AppViews } from './app-views.ts';
+import { withoutBasePath } from './base-path.ts';
 import { allow, supportAllMethods } from './plugins/allow.ts';
 import { errors, sendError } from './plugins/errors.ts';
 import { checkHosts } from './plugins/hosts.ts';
@@ -61,6 +62,8 @@ export interface CommonServerOptions {
   readonly signatures?: Readonly<Record<string, string>>;
   /** The rebuilds as they happen, for the page and for figures. Without, neither is told of them. */
   readonly rebuildEvents?: RebuildEvents;
+  /** The path of the public URL, without a slash at its end. Requests come with it or without. */
+  readonly basePath?: string;
   /** It is spoken to in HTTPS. */
   readonly tls?: boolean;
   /** What people are shown: the page, and what stands behind it. Without, none of it is served. */
@@ -87,7 +90,7 @@ export interface ForwardingServerOptions extends CommonServerOptions {
 
 /** Builds the app, ready to answer; it is a `Front` that listens. */
 export async function createServer(options: ServerOptions | ForwardingServerOptions): Promise<FastifyInstance> {
-  const { indexes, defaultIndex, pullSources, registryProxy, rebuildEvents, trustProxy, tls = false } = options;
+  const { indexes, defaultIndex, pullSources, registryProxy, rebuildEvents, trustProxy, basePath = '', tls = false } = options;
   const app = fastify({
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -99,6 +102,7 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
     bodyLimit: MAX_BODY_BYTES,
     // Readers of indexes join URL/ and /index/static.
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH, ignoreDuplicateSlashes: true },
+    rewriteUrl: ({ url = '/' }) => withoutBasePath(url, basePath),
     // A misspelt field is an error, not passed over, and what is no string is not made one; errors tell what would be right.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, verbose: true } },
     // Of a URL that no route can be found for.
@@ -106,6 +110,7 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
       sendError(error, request as FastifyRequest, reply as FastifyReply);
     },
   }) as unknown as FastifyInstance;
+  app.decorate('basePath', basePath);
   supportAllMethods(app);
   checkHosts(app);
   errors(app);
@@ -124,7 +129,7 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
     acceptEncoding,
     readyAnswers,
   });
-  iconRoutes(app, { iconsDir: options.iconsDir, prefixes: iconPrefixes(options.iconsUri, indexes.keys()), readyAnswers });
+  iconRoutes(app, { iconsDir: options.iconsDir, prefixes: iconPrefixes(options.iconsUri, indexes.keys(), basePath), readyAnswers });
   signatureRoutes(app, options.signatures ?? {});
   if ('forward' in options) forwardRoutes(app, options.forward, MAX_BODY_BYTES);
   else {

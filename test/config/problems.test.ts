@@ -157,6 +157,8 @@ const CASES: readonly Case[] = [
   { name: 'a key that a variable makes another', yaml: `indexes:\n  a: {${REGISTRY}}\n  ▶"\${NOWHERE:a}": {${REGISTRY}}`, path: 'indexes.a', message: /is given twice/ },
   { name: 'a fragment in icons_uri', yaml: `${INDEX}icons_uri: ▶"/icons#"`, path: 'icons_uri', message: /query or fragment, expected a URL, or a path/ },
   { name: 'a base_url that is a path', yaml: `${INDEX}server: {base_url: ▶/apps}`, path: 'server.base_url', message: /is no http or https URL/ },
+  { name: 'a base_url whose path begins as a route does', yaml: `${INDEX}server: {base_url: ▶"https://example.org/v2/apps"}`, path: 'server.base_url', message: /begins with \/v2, which is one of the server's own routes/ },
+  { name: 'a base_url whose path begins with an index', yaml: `${INDEX}server: {base_url: ▶https://example.org/all}`, path: 'server.base_url', message: /begins with \/all, which is where index all answers/ },
   { name: 'a broker over http', yaml: `${INDEX}bus: {url: ▶"http://bus.example.org"}`, path: 'bus.url', message: /is no stomp or stomps URL/ },
   { name: 'a broker without a host', yaml: `${INDEX}bus: {url: [stomp://bus.example.org, ▶"stomp:///x"]}`, path: 'bus.url[1]', message: /names no host, expected stomp:\/\// },
   { name: 'no broker in the list', yaml: `${INDEX}bus: {url: ▶[]}`, path: 'bus.url', message: /is empty, expected a list of at least one broker/ },

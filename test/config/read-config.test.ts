@@ -50,6 +50,7 @@ test('what a file leaves out has its default', (t) => {
       adminToken: undefined,
       eventsToken: undefined,
       baseUrl: undefined,
+      basePath: '',
       maxAge: 60,
       registryProxy: false,
       registryProxyRedirects: 'follow',
@@ -203,6 +204,7 @@ bus:
     port: 443,
     tls: { cert: at('a.pem'), key: at('a.key') },
     baseUrl: 'https://apps.example.org/flatpak',
+    basePath: '/flatpak',
     adminToken: 'from-a-file',
     eventsToken: 'events',
     maxAge: 300,
@@ -224,6 +226,13 @@ bus:
     headers: { 'client-id': '7' },
     heartbeat: 500,
   });
+});
+
+test('paths of this server are below that of base_url, as clients see them', (t) => {
+  const { iconsUri, indexes } = configOf(t, 'indexes: {a: {registry: "https://registry.example.org", registry_public: /}, b: {registry: "oci:images"}, c: {registry: "oci:images", registry_public: /flatpak/}}\nserver: {base_url: "https://apps.example.org/flatpak/"}');
+  assert.equal(iconsUri, '/flatpak/icons/');
+  assert.deepEqual(indexes.map(({ registryPublic }) => registryPublic), ['https://apps.example.org/flatpak/', 'https://apps.example.org/flatpak/', 'https://apps.example.org/flatpak/']);
+  assert.equal(configOf(t, 'indexes: {a: {registry: "oci:images"}}\nicons_uri: /flatpak/pictures\nserver: {base_url: "https://apps.example.org/flatpak"}').iconsUri, '/flatpak/pictures/');
 });
 
 test('a configuration of regindexer is read as it stands', (t) => {

@@ -56,10 +56,11 @@ for (const workers of [1, 2]) {
     test('an icon that the index holds is given out by itself', async () => {
       const list = JSON.parse((await get(`${server.url}/api/apps`)).body.toString()) as { apps: { icon: string }[] };
       const path = list.apps[0]?.icon ?? '';
-      const icon = await request(server.url + path);
+      const address = new URL(path, `${server.url}/apps/index/static`);
+      const icon = await request(address);
       assert.deepEqual(Buffer.from(await icon.body.arrayBuffer()), ICON);
       assert.deepEqual([icon.headers['content-type'], icon.headers['cache-control']], ['image/png', 'public, max-age=31536000, immutable']);
-      const fresh = await request(server.url + path, { headers: { 'if-none-match': String(icon.headers.etag) } });
+      const fresh = await request(address, { headers: { 'if-none-match': String(icon.headers.etag) } });
       await fresh.body.dump();
       assert.equal(fresh.statusCode, 304);
       const unversioned = await request(`${server.url}/api/apps/org.example.App/icon`);

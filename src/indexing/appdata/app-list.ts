@@ -118,7 +118,7 @@ export class AppListBuilder {
 
   #iconUri(id: string, label: Label): string {
     const icon = iconOf(label);
-    if (isPngUri(icon)) return `/api/apps/${id}/icon?index=${encodeURIComponent(this.#index)}&version=${versionOfIcon(icon)}`;
+    if (isPngUri(icon)) return `../../api/apps/${id}/icon?index=${encodeURIComponent(this.#index)}&version=${versionOfIcon(icon)}`;
     return icon.length > MAX_ICON_URI || /^\s*data:/i.test(icon) ? '' : icon;
   }
 }

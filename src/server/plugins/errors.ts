@@ -13,7 +13,7 @@ export function errors(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError, request, reply) => sendError(error, request, reply));
   app.setSchemaErrorFormatter(([fault], part) => new Error(fault === undefined ? `${part} is not right` : schemaFault(fault, part)));
   app.setNotFoundHandler((request) => {
-    throw new NotFound(`Nothing is served at ${request.raw.url?.split('?', 1)[0] ?? '/'}.`);
+    throw new NotFound(`Nothing is served at ${request.originalUrl.split('?', 1)[0] ?? '/'}.`);
   });
 }
 

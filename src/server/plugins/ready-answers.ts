@@ -61,7 +61,7 @@ export class ReadyAnswers {
     app.addHook('onSend', (request, reply, payload, done) => {
       const { ready } = reply;
       if (ready?.version === this.#version && request.method === 'GET' && (payload === undefined || payload === null || Buffer.isBuffer(payload))) {
-        const question = questionOf(request.raw);
+        const question = questionOf(request.raw, request.originalUrl);
         if (question !== undefined) {
           const count = figures.counter(request.routeOptions.url ?? '', 'GET', reply.statusCode);
           const headers = Object.entries(reply.getHeaders()).flatMap(([name, value]) => [name, String(value)]);
@@ -71,7 +71,7 @@ export class ReadyAnswers {
       done();
     });
     app.decorate('answerReady', (request: IncomingMessage, response: ServerResponse) => {
-      const question = questionOf(request);
+      const question = questionOf(request, request.url);
       const answer = question && this.#find(question);
       if (answer === undefined) return false;
       const { count, status, headers, body } = answer;
@@ -126,10 +126,10 @@ function variant(answers: readonly ReadyAnswer[] | undefined, { acceptEncoding, 
 }
 
 /**
- * What an answer depends on; `undefined` if it may depend on more. Of the headers as they came: to make an object of them takes
+ * What an answer depends on, where it was asked for at `url`; `undefined` if it may depend on more. Of the headers as they came: to make an object of them takes
  * longer than to look through them.
  */
-function questionOf({ method, url, rawHeaders }: IncomingMessage): Question | undefined {
+function questionOf({ method, rawHeaders }: IncomingMessage, url: string | undefined): Question | undefined {
   if (method !== 'GET' || url === undefined) return undefined;
   let hosts = 0;
   let acceptEncoding: string | undefined;

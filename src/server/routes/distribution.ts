@@ -143,6 +143,6 @@ function paged(request: FastifyRequest<Page>, reply: FastifyReply, path: string,
   const rest = last === undefined ? names : names.filter((name) => name > last);
   const page = rest.slice(0, size);
   const end = page.at(-1);
-  if (end !== undefined && rest.length > size) reply.header('link', `<${path}?n=${size}&last=${encodeURIComponent(end)}>; rel="next"`);
+  if (end !== undefined && rest.length > size) reply.header('link', `<${request.server.basePath}${path}?n=${size}&last=${encodeURIComponent(end)}>; rel="next"`);
   return page;
 }

@@ -35,7 +35,7 @@ export function forwardRoutes(app: FastifyInstance, forward: Forward, bodyLimit:
     const body = await readBody(request, bodyLimit);
     const answer = await forward({
       method: request.method,
-      url: request.raw.url ?? '/',
+      url: request.originalUrl,
       headers: { ...endToEnd(request.headers), host: request.host },
       remoteAddress: request.socket.remoteAddress ?? '',
       body,

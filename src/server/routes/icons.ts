@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import { iconPath, isIconPath } from '../../indexing/icon-path.ts';
 import { digestOf } from '../../registry/digest.ts';
+import { withoutBasePath } from '../base-path.ts';
 import { IMMUTABLE } from '../cache-control.ts';
 import { isFresh } from '../entity-tag.ts';
 import type { ReadyAnswers } from '../plugins/ready-answers.ts';
@@ -28,10 +29,10 @@ export interface IconRoutesOptions {
   readonly readyAnswers: ReadyAnswers;
 }
 
-/** The paths that `iconsUri` leads to from an index's documents. */
-export function iconPrefixes(iconsUri: string, indexes: Iterable<string>): readonly string[] {
+/** The paths that `iconsUri` leads to from an index's documents, without `basePath`. */
+export function iconPrefixes(iconsUri: string, indexes: Iterable<string>, basePath: string): readonly string[] {
   const documents = ['/index/static', ...[...indexes].map((index) => `/${index}/index/static`)];
-  return [...new Set(documents.map((document) => decodeURIComponent(new URL(iconsUri, new URL(document, 'http://localhost')).pathname)))];
+  return [...new Set(documents.map((document) => decodeURIComponent(withoutBasePath(new URL(iconsUri, new URL(document, 'http://localhost')).pathname, basePath))))];
 }
 
 export function iconRoutes(app: FastifyInstance, { iconsDir, prefixes, readyAnswers }: IconRoutesOptions): void {

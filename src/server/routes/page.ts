@@ -42,7 +42,7 @@ export async function pageRoutes(scope: FastifyInstance, { indexes, defaultIndex
     const published = shown && indexes.get(shown.name);
     const page = pageNumber(request.query.page);
     const list = published?.snapshot === undefined ? undefined : ((await views.read(published, { page })) as AppListPage);
-    const html = fill(template, publication, shown, list, page);
+    const html = fill(template, publication, shown, list, page, `${scope.basePath}/`);
     // Weak, for it is compressed on its way.
     const etag = entityTagOf(html);
     reply.headers({ etag: `W/${etag}`, 'cache-control': 'no-cache', vary: 'accept-encoding' });
@@ -56,25 +56,29 @@ function pageNumber(text: unknown): number {
   return Number.isInteger(number) && number >= 1 && number <= MAX_PAGE ? number - 1 : 0;
 }
 
-/** The template with its `{{places}}` filled; the list is for browsers without JavaScript. */
-function fill(template: string, { indexes, baseUrl }: Publication, shown: PublicIndex | undefined, list: AppListPage | undefined, page: number): string {
+/**
+ * The template with its `{{places}}` filled; the list is for browsers without JavaScript.
+ * @param root where the server's paths begin
+ */
+function fill(template: string, { indexes, baseUrl }: Publication, shown: PublicIndex | undefined, list: AppListPage | undefined, page: number, root: string): string {
   const known = { base: baseUrl ?? null, indexes: indexes.map(({ name, title, comment, description, homepage }) => ({ name, title, comment, description, homepage })) };
   const places: Readonly<Record<string, string>> = {
+    root: escaped(root),
     title: escaped(indexes.length === 1 ? (indexes[0]?.title ?? '') : 'Apps'),
     known: escaped(JSON.stringify(known)),
-    preload: indexes.map(({ name }) => `<link rel="preload" as="fetch" crossorigin href="/api/apps?index=${encodeURIComponent(name)}">`).join('\n'),
-    list: shown === undefined ? '' : listHtml(indexes, shown, list, page),
+    preload: indexes.map(({ name }) => `<link rel="preload" as="fetch" crossorigin href="${escaped(root)}api/apps?index=${encodeURIComponent(name)}">`).join('\n'),
+    list: shown === undefined ? '' : listHtml(indexes, shown, list, page, escaped(root)),
   };
   return template.replace(/\{\{(\w+)\}\}/g, (_, place: string) => places[place] ?? '');
 }
 
-function listHtml(indexes: readonly PublicIndex[], shown: PublicIndex, list: AppListPage | undefined, page: number): string {
-  const others = indexes.length > 1 ? `<p>Indexes: ${indexes.map(({ name, title }) => `<a href="/?index=${encodeURIComponent(name)}">${escaped(title)}</a>`).join(', ')}</p>` : '';
-  const head = `<h1>${escaped(shown.title)}</h1>${others}<p><a href="/${encodeURIComponent(shown.name)}.flatpakrepo">Add all of it to Flatpak</a></p>`;
+function listHtml(indexes: readonly PublicIndex[], shown: PublicIndex, list: AppListPage | undefined, page: number, root: string): string {
+  const others = indexes.length > 1 ? `<p>Indexes: ${indexes.map(({ name, title }) => `<a href="${root}?index=${encodeURIComponent(name)}">${escaped(title)}</a>`).join(', ')}</p>` : '';
+  const head = `<h1>${escaped(shown.title)}</h1>${others}<p><a href="${root}${encodeURIComponent(shown.name)}.flatpakrepo">Add all of it to Flatpak</a></p>`;
   if (list === undefined) return `${head}<p>This index is being made for the first time. Look again in a moment.</p>`;
   if (list.total === 0) return `${head}<p>There are no apps in this index.</p>`;
-  const entries = list.apps.map(({ id, name, summary }) => `<li><a href="/${encodeURIComponent(shown.name)}/${encodeURIComponent(id)}.flatpakref">${escaped(name)}</a> ${escaped(summary)}</li>`);
-  const link = (number: number, text: string): string => `<a href="/?index=${encodeURIComponent(shown.name)}&amp;page=${number + 1}">${text}</a>`;
+  const entries = list.apps.map(({ id, name, summary }) => `<li><a href="${root}${encodeURIComponent(shown.name)}/${encodeURIComponent(id)}.flatpakref">${escaped(name)}</a> ${escaped(summary)}</li>`);
+  const link = (number: number, text: string): string => `<a href="${root}?index=${encodeURIComponent(shown.name)}&amp;page=${number + 1}">${text}</a>`;
   const pages = [page > 0 ? link(page - 1, 'Previous page') : '', (page + 1) * PAGE_SIZE < list.total ? link(page + 1, 'Next page') : ''].filter((text) => text !== '');
   return `${head}<ul>${entries.join('\n')}</ul>${pages.length > 0 ? `<p>${pages.join(' · ')}</p>` : ''}`;
 }

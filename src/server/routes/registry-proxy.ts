@@ -90,7 +90,7 @@ export class RegistryProxy {
   async #list(request: FastifyRequest, reply: FastifyReply, path: string, unknown: string, ask: (signal: AbortSignal) => Promise<ListPage | HttpResponse>): Promise<readonly string[]> {
     const page = await this.#ask(request, reply, ask);
     if ('status' in page) throw this.#refusal(request, reply, page, new DistributionError(404, 'NAME_UNKNOWN', unknown));
-    if (page.next !== undefined) reply.header('link', `<${path}${page.next}>; rel="next"`);
+    if (page.next !== undefined) reply.header('link', `<${request.server.basePath}${path}${page.next}>; rel="next"`);
     return page.names;
   }
 

@@ -48,7 +48,7 @@ export async function reindexRoutes(scope: FastifyInstance, options: ReindexRout
 
   app.post('/reindex', { schema: { summary: 'Asks for a rebuild', body: BODY, querystring: Parameters, security: TOKEN }, config: { answers: { 200: RebuildAnswer, 202: RebuildAnswer } } }, async (request, reply) => {
     const rebuild = options.rebuilds.request({ reason: `POST /reindex from ${request.ip}`, scope: await rebuildRequest(request.body ?? {}, options) });
-    reply.header('location', `/reindex/${rebuild.id}`).header('cache-control', 'no-store');
+    reply.header('location', `${app.basePath}/reindex/${rebuild.id}`).header('cache-control', 'no-store');
     if (request.query.wait !== 'true') return reply.code(202).send(rebuildView(rebuild));
     letWait(request);
     const finished = await options.rebuilds.finished(rebuild.id);

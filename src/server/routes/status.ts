@@ -40,7 +40,7 @@ export function statusRoutes(app: FastifyInstance, options: StatusRoutesOptions)
     return reply.header('cache-control', 'no-store').send({
       version: options.version,
       startedAt: isoTime(options.startedAt),
-      indexes: [...options.indexes.values()].map((index) => indexStatus(index, options.registryOf(index.name), rebuilds)),
+      indexes: [...options.indexes.values()].map((index) => indexStatus(index, options.registryOf(index.name), rebuilds, app.basePath)),
       rebuilds: rebuilds.map(rebuildView),
       bus: bus === undefined ? null : { ...bus, since: isoTime(bus.since), ...(bus.lastError && { lastError: { ...bus.lastError, at: isoTime(bus.lastError.at) } }) },
       events: options.events,
@@ -50,14 +50,14 @@ export function statusRoutes(app: FastifyInstance, options: StatusRoutesOptions)
   });
 }
 
-function indexStatus(index: PublishedIndex, registry: string | undefined, rebuilds: readonly Rebuild[]): Record<string, unknown> {
+function indexStatus(index: PublishedIndex, registry: string | undefined, rebuilds: readonly Rebuild[], basePath: string): Record<string, unknown> {
   const whole = index.snapshot?.document('');
   const last = rebuilds.find((rebuild) => rebuild.registry === registry && rebuild.finishedAt !== undefined);
   const result = last?.result?.indexes.find((candidate) => candidate.index === index.name);
   return {
     name: index.name,
     registry,
-    file: `/index/${index.fileName}.json`,
+    file: `${basePath}/index/${index.fileName}.json`,
     ready: whole !== undefined,
     ...(whole !== undefined && {
       images: whole.images,
