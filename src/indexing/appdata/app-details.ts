@@ -81,7 +81,7 @@ export function appDetails(document: IndexDocument, id: string, repositoryPriori
 
   const metadata = parseKeyFile(label('org.flatpak.metadata') ?? '');
   const group = metadata.get('Application') ?? metadata.get('Runtime');
-  const { type: _type, ...appdata } = parseAppdata(label('org.freedesktop.appstream.appdata') ?? '');
+  const { type: _type, ...appdata } = parseAppdata(label('org.freedesktop.appstream.appdata') ?? '', { id });
   return {
     id,
     kind: kindOf(ref, metadata),

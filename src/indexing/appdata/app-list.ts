@@ -57,7 +57,7 @@ export class AppListBuilder {
   readonly #winners = new Winners();
   readonly #placeOf: PlaceOf;
   readonly #apps = new Map<string, Collected>();
-  #lastAppdata: { readonly xml: string; readonly appdata: Appdata } = { xml: '', appdata: NO_APPDATA };
+  #lastAppdata: { readonly id: string; readonly xml: string; readonly appdata: Appdata } = { id: '', xml: '', appdata: NO_APPDATA };
 
   /** @param index its name, and which of its repositories are preferred */
   constructor(index: string, repositoryPriority: readonly string[]) {
@@ -104,7 +104,8 @@ export class AppListBuilder {
   #shown(ref: FlatpakRef, label: Label): Collected['shown'] {
     const xml = label('org.freedesktop.appstream.appdata') ?? '';
     // Often the same for every architecture and tag.
-    if (xml !== this.#lastAppdata.xml) this.#lastAppdata = { xml, appdata: parseAppdata(xml, LONG_ELEMENTS) };
+    const { id } = ref;
+    if (xml !== this.#lastAppdata.xml || id !== this.#lastAppdata.id) this.#lastAppdata = { id, xml, appdata: parseAppdata(xml, { id, passedOver: LONG_ELEMENTS }) };
     const { name, summary, developer, keywords } = this.#lastAppdata.appdata;
     return {
       kind: kindOf(ref, parseKeyFile(label('org.flatpak.metadata') ?? '')),

@@ -17,13 +17,19 @@ const MAX_BLOCKS = 200;
 const MAX_RELEASES = 20;
 const MAX_KEYWORDS = 50;
 
+export interface AppdataOptions {
+  /** Of the app: of several components, the one with its id counts. */
+  readonly id?: string;
+  /** Elements that are not needed. */
+  readonly passedOver?: readonly string[];
+}
+
 /**
- * What `xml` tells about its first component. Of a document that is damaged, what stands before the damage; elements
- * that are translations are passed over. Never throws.
- * @param passedOver elements to pass over as well
+ * What `xml` tells about the component of the app `id`, or else about its first one. Of a document that is damaged, what stands
+ * before the damage; translations are passed over. Never throws.
  */
-export function parseAppdata(xml: string, passedOver: readonly string[] = []): Appdata {
-  const reader = new AppdataReader(passedOver);
+export function parseAppdata(xml: string, options: AppdataOptions = {}): Appdata {
+  const reader = new AppdataReader(options);
   // Strict: no entity but XML's own five is known, so that none can be made to grow.
   const parser = Object.assign(sax.parser(true, { position: false }), {
     onopentag: (tag: Tag | QualifiedTag) => reader.open(tag),
@@ -37,36 +43,107 @@ export function parseAppdata(xml: string, passedOver: readonly string[] = []): A
   return reader.appdata();
 }
 
+/** How far a text is from being untranslated: not at all, or English where nothing else is there. `undefined` for a translation. */
+function languageRank(language: string): number | undefined {
+  if (/^C(?:\.|$)/.test(language)) return 1;
+  if (/^en$/i.test(language)) return 2;
+  return /^en[_-]/i.test(language) ? 3 : undefined;
+}
+
+/** Texts in several languages; those of the lowest rank count. */
+class Ranked<T> {
+  readonly #byRank = new Map<number, T[]>();
+
+  add(rank: number, value: T, limit: number): void {
+    const values = this.#byRank.get(rank) ?? [];
+    if (values.length < limit) values.push(value);
+    this.#byRank.set(rank, values);
+  }
+
+  /** The lowest rank that there is. */
+  get rank(): number {
+    return Math.min(...this.#byRank.keys());
+  }
+
+  /** Those of one rank. */
+  of(rank: number): readonly T[] {
+    return this.#byRank.get(rank) ?? [];
+  }
+
+  best(): readonly T[] {
+    return this.of(this.rank);
+  }
+}
+
+/** What is read of one component. */
+class Component {
+  readonly type: string;
+  homepage = '';
+  readonly single = new Map<string, { readonly rank: number; readonly text: string }>();
+  readonly keywords = new Ranked<string>();
+  readonly blocks = new Ranked<Block>();
+  readonly releases: (Omit<Release, 'notes'> & { readonly notes: Ranked<Block> })[] = [];
+
+  constructor(type: string) {
+    this.type = type;
+  }
+
+  field(path: string): string {
+    return this.single.get(path)?.text ?? '';
+  }
+
+  isOf(id: string): boolean {
+    const own = this.field('id');
+    return own === id || own === `${id}.desktop`;
+  }
+
+  appdata(): Appdata {
+    return {
+      ...NO_APPDATA,
+      name: this.field('name'),
+      summary: this.field('summary'),
+      developer: this.field('developer/name') || this.field('developer_name'),
+      license: this.field('project_license'),
+      homepage: this.homepage,
+      type: this.type,
+      keywords: this.keywords.best(),
+      description: this.blocks.best(),
+      releases: this.releases.map((release) => ({ ...release, notes: release.notes.best() })),
+    };
+  }
+}
+
 /** Where a description is being read into. */
 interface Description {
   readonly depth: number;
-  readonly blocks: Block[];
+  readonly blocks: Ranked<Block>;
 }
 
 /** Takes a document tag by tag. A path is the names of the open elements from the component on. */
 class AppdataReader {
+  readonly #id: string | undefined;
   readonly #passedOver: readonly string[];
   readonly #path: string[] = [];
+  /** Of the languages of the open elements. */
+  readonly #ranks: number[] = [];
   #reading = true;
-  /** How many elements from the outermost one the component is; -1 outside. */
-  #component = -1;
+  /** That of the app, or else the first. */
+  #chosen: Component | undefined;
+  #current: Component | undefined;
+  /** How many elements from the outermost one the current component is. */
+  #depth = 0;
   /** Elements within one that is passed over, itself included. */
   #passing = 0;
   #text = '';
   /** The element that is open is the URL of the homepage. */
   #isHomepage = false;
-  #homepage = '';
   #description: Description | undefined;
-  #list: (readonly Span[])[] | undefined;
+  #list: Ranked<readonly Span[]> | undefined;
   /** Of the paragraph or the entry of a list that is open. */
   #running = new RunningText(MAX_TEXT);
-  readonly #single = new Map<string, string>();
-  #type = '';
-  readonly #keywords: string[] = [];
-  readonly #blocks: Block[] = [];
-  readonly #releases: (Release & { readonly notes: Block[] })[] = [];
 
-  constructor(passedOver: readonly string[]) {
+  constructor({ id, passedOver = [] }: AppdataOptions) {
+    this.#id = id;
     this.#passedOver = passedOver;
   }
 
@@ -75,103 +152,111 @@ class AppdataReader {
   }
 
   stop(): void {
+    if (this.#current !== undefined) this.#choose(this.#current);
+    this.#current = undefined;
     this.#reading = false;
   }
 
   open({ name, attributes }: Tag | QualifiedTag): void {
     if (this.#path.length >= MAX_DEPTH) this.stop();
     if (!this.#reading) return;
+    const language = attributes['xml:lang'];
+    const rank = language === undefined ? (this.#ranks.at(-1) ?? 0) : languageRank(textOf(language));
     this.#path.push(name);
-    if (this.#passing > 0 || attributes['xml:lang'] !== undefined || this.#passedOver.includes(name)) this.#passing++;
-    else if (this.#component === -1) this.#openOutside(name, attributes);
+    this.#ranks.push(rank ?? 0);
+    if (this.#passing > 0 || rank === undefined || this.#passedOver.includes(name)) this.#passing++;
+    else if (this.#current === undefined) this.#openOutside(name, attributes);
     else if (this.#description !== undefined) this.#openBlock(name);
-    else this.#openField(attributes);
+    else this.#openField(this.#current, attributes);
   }
 
   close(): void {
     if (!this.#reading) return;
     const name = this.#path.pop() ?? '';
+    const rank = this.#ranks.pop() ?? 0;
     if (this.#passing > 0) this.#passing--;
-    else if (this.#component === -1) return;
-    // The first component has ended.
-    else if (this.#path.length < this.#component) this.stop();
-    else if (this.#description !== undefined) this.#closeBlock(this.#description, name);
-    else this.#closeField([...this.#path.slice(this.#component), name].join('/'));
+    else if (this.#current === undefined) return;
+    else if (this.#path.length < this.#depth) this.#closeComponent(this.#current);
+    else if (this.#description !== undefined) this.#closeBlock(this.#description, name, rank);
+    else this.#closeField(this.#current, [...this.#path.slice(this.#depth), name].join('/'), rank);
   }
 
   text(text: string): void {
-    if (!this.#reading || this.#component === -1 || this.#passing > 0) return;
+    if (!this.#reading || this.#current === undefined || this.#passing > 0) return;
     if (this.#description !== undefined) this.#running.add(text);
     else if (this.#text.length < MAX_TEXT) this.#text += text.slice(0, MAX_TEXT);
   }
 
+  /** Call it last. */
   appdata(): Appdata {
-    const field = (path: string): string => this.#single.get(path) ?? '';
-    return {
-      ...NO_APPDATA,
-      name: field('name'),
-      summary: field('summary'),
-      developer: field('developer/name') || field('developer_name'),
-      license: field('project_license'),
-      homepage: this.#homepage,
-      type: this.#type,
-      keywords: this.#keywords,
-      description: this.#blocks,
-      releases: this.#releases,
-    };
+    this.stop();
+    return this.#chosen?.appdata() ?? NO_APPDATA;
+  }
+
+  #choose(component: Component): void {
+    if (this.#chosen === undefined || this.#isOfApp(component)) this.#chosen = component;
+  }
+
+  #isOfApp(component: Component): boolean {
+    return this.#id === undefined || component.isOf(this.#id);
   }
 
   #openOutside(name: string, attributes: (Tag | QualifiedTag)['attributes']): void {
     if (name !== 'component' && name !== 'application') return;
-    this.#component = this.#path.length;
-    this.#type = textOf(attributes['type']).slice(0, MAX_NAME);
+    this.#depth = this.#path.length;
+    this.#current = new Component(textOf(attributes['type']).slice(0, MAX_NAME));
   }
 
-  #openField(attributes: (Tag | QualifiedTag)['attributes']): void {
+  #closeComponent(component: Component): void {
+    if (this.#isOfApp(component)) this.stop();
+    else this.#choose(component);
+    this.#current = undefined;
+  }
+
+  #openField(component: Component, attributes: (Tag | QualifiedTag)['attributes']): void {
     this.#text = '';
-    const path = this.#path.slice(this.#component).join('/');
-    if (path === 'description') this.#description = { depth: this.#path.length, blocks: this.#blocks };
-    if (path === 'releases/release' && this.#releases.length <= MAX_RELEASES) {
-      this.#releases.push({ version: textOf(attributes['version']).slice(0, MAX_NAME), date: dayOf(textOf(attributes['date']), textOf(attributes['timestamp'])), notes: [] });
+    const path = this.#path.slice(this.#depth).join('/');
+    const { releases } = component;
+    if (path === 'description') this.#description = { depth: this.#path.length, blocks: component.blocks };
+    if (path === 'releases/release' && releases.length <= MAX_RELEASES) {
+      releases.push({ version: textOf(attributes['version']).slice(0, MAX_NAME), date: dayOf(textOf(attributes['date']), textOf(attributes['timestamp'])), notes: new Ranked() });
     }
-    if (path === 'releases/release/description') this.#description = { depth: this.#path.length, blocks: this.#releases.at(-1)?.notes ?? [] };
+    if (path === 'releases/release/description') this.#description = { depth: this.#path.length, blocks: releases.at(-1)?.notes ?? new Ranked() };
     if (this.#description !== undefined) this.#running = new RunningText(MAX_TEXT);
     this.#isHomepage = path === 'url' && textOf(attributes['type']) === 'homepage';
   }
 
-  #closeField(path: string): void {
-    if (path === 'releases/release' && this.#releases.length > MAX_RELEASES) this.#releases.pop();
+  #closeField(component: Component, path: string, rank: number): void {
+    const { releases, keywords, single } = component;
+    if (path === 'releases/release' && releases.length > MAX_RELEASES) releases.pop();
     const text = collapsed(this.#text);
     this.#text = '';
     if (text === '') return;
-    if (path === 'keywords/keyword') {
-      if (this.#keywords.length < MAX_KEYWORDS) this.#keywords.push(text.slice(0, MAX_NAME));
-    } else if (path === 'url') {
-      if (this.#isHomepage) this.#homepage ||= httpUrl(text);
-    } else if (SINGLE.has(path) && !this.#single.has(path)) this.#single.set(path, text.slice(0, path === 'summary' ? MAX_TEXT : MAX_NAME));
+    if (path === 'keywords/keyword') keywords.add(rank, text.slice(0, MAX_NAME), MAX_KEYWORDS);
+    else if (path === 'url') {
+      if (this.#isHomepage) component.homepage ||= httpUrl(text);
+    } else if (SINGLE.has(path) && rank < (single.get(path)?.rank ?? Number.POSITIVE_INFINITY)) single.set(path, { rank, text: text.slice(0, path === 'summary' ? MAX_TEXT : MAX_NAME) });
   }
 
   #openBlock(name: string): void {
     if (name === 'em' || name === 'code') this.#running.open(name);
-    if (name === 'ul' || name === 'ol') this.#list = [];
+    if (name === 'ul' || name === 'ol') this.#list = new Ranked();
     if (BLOCKS.has(name)) this.#running = new RunningText(MAX_TEXT);
   }
 
-  #closeBlock({ depth, blocks }: Description, name: string): void {
-    const add = (block: Block): void => {
-      if (blocks.length < MAX_BLOCKS) blocks.push(block);
-    };
+  #closeBlock({ depth, blocks }: Description, name: string, rank: number): void {
     if (name === 'em' || name === 'code') this.#running.close();
     const text = this.#running.spans();
-    if (name === 'p' && text.length > 0) add({ kind: 'paragraph', text });
-    if (name === 'li' && text.length > 0 && this.#list !== undefined && this.#list.length < MAX_BLOCKS) this.#list.push(text);
+    if (name === 'p' && text.length > 0) blocks.add(rank, { kind: 'paragraph', text }, MAX_BLOCKS);
+    if (name === 'li' && text.length > 0) this.#list?.add(rank, text, MAX_BLOCKS);
     if ((name === 'ul' || name === 'ol') && this.#list !== undefined) {
-      if (this.#list.length > 0) add({ kind: name === 'ul' ? 'list' : 'numbered', entries: this.#list });
+      const entries = this.#list.best();
+      if (entries.length > 0) blocks.add(Math.max(rank, this.#list.rank), { kind: name === 'ul' ? 'list' : 'numbered', entries }, MAX_BLOCKS);
       this.#list = undefined;
     }
     if (this.#path.length < depth) {
       // Some write their text without any markup.
-      if (blocks.length === 0 && text.length > 0) add({ kind: 'paragraph', text });
+      if (blocks.of(rank).length === 0 && text.length > 0) blocks.add(rank, { kind: 'paragraph', text }, MAX_BLOCKS);
       this.#description = undefined;
       this.#list = undefined;
     }
@@ -183,7 +268,7 @@ class AppdataReader {
 /** Elements of a description that begin a text of their own. */
 const BLOCKS: ReadonlySet<string> = new Set(['p', 'li', 'ul', 'ol']);
 /** Elements that count once, by their path in the component. */
-const SINGLE: ReadonlySet<string> = new Set(['name', 'summary', 'developer/name', 'developer_name', 'project_license']);
+const SINGLE: ReadonlySet<string> = new Set(['id', 'name', 'summary', 'developer/name', 'developer_name', 'project_license']);
 
 function textOf(attribute: (Tag | QualifiedTag)['attributes'][string] | undefined): string {
   if (attribute === undefined) return '';

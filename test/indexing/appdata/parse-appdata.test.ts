@@ -48,8 +48,45 @@ test('what is emphasized or code stays so, other markup counts as its text, a tr
   ]);
 });
 
-test('only the first component counts', () => {
-  assert.equal(parseAppdata('<components><component><name>One</name></component><component><summary>Two</summary></component></components>').summary, '');
+/** A component whose type is its name. */
+function one(id: string, name: string): string {
+  return `<component type="${name}"><id>${id}</id><name>${name}</name></component>`;
+}
+
+/** The name and type of what counts. */
+function named(id: string | undefined, ...components: readonly string[]): readonly string[] {
+  const { name, type } = parseAppdata(`<components>${components.join('')}</components>`, { ...(id !== undefined && { id }) });
+  return [name, type];
+}
+
+test('of several components, that of the app counts, with or without .desktop, else the first', () => {
+  const [helper, app, other] = [one('org.example.App.Helper', 'Helper'), one('org.example.App', 'App'), one('org.example.Other', 'Other')];
+  assert.deepEqual(named('org.example.App', helper, app, other), ['App', 'App']);
+  assert.deepEqual(named('org.example.App', helper, one('org.example.App.desktop', 'Desktop'), other), ['Desktop', 'Desktop']);
+  assert.deepEqual(named('org.example.desktop', helper, one('org.example.desktop', 'Named so')), ['Named so', 'Named so']);
+  assert.deepEqual(named('org.example.None', helper, app), ['Helper', 'Helper']);
+  assert.deepEqual(named(undefined, helper, app), ['Helper', 'Helper']);
+  assert.deepEqual(named('org.example.App', '<component><name>Late</name><id>org.example.App</id></component>'), ['Late', '']);
+  assert.equal(parseAppdata(`<components>${helper}<component><id>org.example.App</id><name>Kept</name><summary>lost`, { id: 'org.example.App' }).name, 'Kept', 'damaged');
+  assert.equal(parseAppdata('<components><component><name>One</name></component><component><summary>Two</summary></component></components>').summary, '', 'none is filled up from another');
+});
+
+test('C and English count as untranslated where nothing is', () => {
+  const read = parseAppdata(component(`
+    <name xml:lang="de">Falsch</name><name xml:lang="en_GB">Colour</name><name xml:lang="en">English</name><name xml:lang="C">Right</name>
+    <summary xml:lang="en">English</summary><summary>Right</summary><summary xml:lang="C">C</summary>
+    <developer><name xml:lang="en-US">Somebody</name></developer>
+    <keywords xml:lang="de"><keyword>falsch</keyword></keywords><keywords xml:lang="en"><keyword>right</keyword><keyword>too</keyword></keywords>
+    <description xml:lang="fr"><p>Faux</p></description>
+    <description xml:lang="en"><p>One</p><ul><li>Two</li></ul></description>
+    <releases><release version="1"><description><p xml:lang="C">Better</p><p xml:lang="de">Besser</p><ul><li xml:lang="C">Faster</li><li xml:lang="de">Schneller</li></ul></description></release></releases>`));
+  assert.deepEqual([read.name, read.summary, read.developer, read.keywords], ['Right', 'Right', 'Somebody', ['right', 'too']]);
+  assert.deepEqual(read.description, [{ kind: 'paragraph', text: ['One'] }, { kind: 'list', entries: [['Two']] }]);
+  assert.deepEqual(read.releases[0]?.notes, [{ kind: 'paragraph', text: ['Better'] }, { kind: 'list', entries: [['Faster']] }]);
+  const both = parseAppdata(component('<description><p>One</p><p xml:lang="en">English</p><p xml:lang="C">C</p></description>'));
+  assert.deepEqual(both.description, [{ kind: 'paragraph', text: ['One'] }]);
+  assert.equal(parseAppdata('<components xml:lang="C"><component><name>Whole</name><name xml:lang="de">Ganz</name></component></components>').name, 'Whole');
+  assert.equal(parseAppdata(component('<name xml:lang="Cx">No</name><name xml:lang="enm">No</name>')).name, '');
 });
 
 test('a homepage that is no web page is none', () => {
