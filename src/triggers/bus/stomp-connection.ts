@@ -1,16 +1,12 @@
-/** One connection to a broker, subscribed to its destinations (STOMP 1.2 by stompit). */
+/** One connection to a broker, subscribed to its destinations (STOMP 1.2). */
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
-import stompit, { type Client } from 'stompit';
 import type { BusAddress } from './bus-url.ts';
-import { keepHeadersReadable } from './keep-headers-readable.ts';
+import { StompClient, type Frame } from './stomp-client.ts';
 
 /** Longer bodies are not kept. */
 const MAX_BODY_BYTES = 1024 * 1024;
-/** RabbitMQ's frames, and with them all headers of a message, are at most 128 KiB. */
-const MAX_HEADER_BYTES = 128 * 1024;
-const MAX_HEADERS = 1024;
 /** In milliseconds, for the broker to say goodbye. */
 const DISCONNECT_TIMEOUT = 2_000;
 const MAX_REASON_LENGTH = 300;
@@ -71,12 +67,10 @@ export class StompError extends Error {
   }
 }
 
-type ClientOptions = ConstructorParameters<typeof Client>[1];
-
 export class StompConnection {
   readonly #options: StompConnectionOptions;
   readonly #socket: Socket;
-  readonly #client: Client;
+  readonly #client: StompClient;
   #accepted = false;
   /** Resolves when the connection is gone, with the reason. */
   readonly closed: Promise<StompError>;
@@ -90,15 +84,7 @@ export class StompConnection {
     this.#socket.setNoDelay(true);
     // So that a broker which sends no heart-beats can be seen to be gone, too.
     this.#socket.setKeepAlive(true, heartbeat);
-    this.#client = new stompit.Client(this.#socket, {
-      heartbeat: [heartbeat, heartbeat],
-      // A beat may be late a little without the connection being given up: by either side.
-      heartbeatDelayMargin: heartbeat / 2,
-      heartbeatOutputMargin: heartbeat / 10,
-      maxLineLength: MAX_HEADER_BYTES,
-      maxHeaders: MAX_HEADERS,
-    } as ClientOptions);
-    keepHeadersReadable(this.#client);
+    this.#client = new StompClient(this.#socket, heartbeat);
     this.closed = this.#gone();
   }
 
@@ -138,45 +124,33 @@ export class StompConnection {
       this.#socket.once(address.tls ? 'secureConnect' : 'connect', resolve);
     });
     await new Promise<void>((resolve) => {
-      this.#client.once('connect', () => {
+      const onConnect = (): void => {
         this.#accepted = true;
-        // In place of what stompit has just set, before another frame can come.
-        this.#listenForErrors();
         resolve();
-      });
-      this.#client.connect({ ...headers, 'accept-version': '1.1,1.2', host, ...(login !== undefined && { login }), ...(passcode !== undefined && { passcode }) });
-      this.#listenForErrors();
+      };
+      const connectHeaders = { ...headers, 'accept-version': '1.1,1.2', host, ...(login !== undefined && { login }), ...(passcode !== undefined && { passcode }) };
+      this.#client.connect(connectHeaders, onConnect, (frame) => this.#receiveError(frame));
     });
     await Promise.all(destinations.map((destination, position) => this.#subscribe(destination, position)));
   }
 
   #subscribe({ destination, headers }: BusDestination, position: number): Promise<void> {
     const id = headers?.id ?? `regindexer-${position}`;
-    const ack = 'client-individual';
-    // Not `subscribe`, which tells nothing of the broker's receipt. The types want a number as id, STOMP any text.
-    this.#client.setImplicitSubscription(id as unknown as number, ack, (error, frame) => {
-      if (error === null) this.#receive(destination, frame);
-    });
-    return new Promise((onReceipt) => {
-      this.#client.sendFrame('SUBSCRIBE', { ...PREFETCH, ...headers, id, destination, ack }, { onReceipt } as Client.SendOptions).end();
+    return this.#client.subscribe({ ...PREFETCH, ...headers, id, destination, ack: 'client-individual' }, (frame) => {
+      readBody(frame, (body) => this.#options.onMessage({ destination, body, ack: () => this.#client.ack(frame) }));
     });
   }
 
-  /** stompit 1.0.0's own handler ends the process: it destroys the frame where it means the connection, with an error that nobody hears. */
-  #listenForErrors(): void {
-    this.#client.setCommandHandler('ERROR', (frame) => {
-      const { headers } = frame as unknown as { readonly headers: Readonly<Record<string, string>> };
-      readBody(frame as unknown as Readable, (body = Buffer.of()) => {
-        // ActiveMQ says the same in both.
-        const lines = new Set([headers.message ?? 'ERROR', body.toString()].map(firstLine));
-        lines.delete('');
-        this.#client.destroy(new ErrorFrame(this.#withoutPasscode([...lines].join(': '))));
-      });
-    });
-  }
-
-  #receive(destination: string, frame: Client.Message): void {
-    readBody(frame, (body) => this.#options.onMessage({ destination, body, ack: () => this.#client.ack(frame) }));
+  #receiveError(frame: Frame): void {
+    const tell = (body: Uint8Array = Buffer.of()): void => {
+      // ActiveMQ says the same in both.
+      const lines = new Set([frame.headers.message ?? 'ERROR', Buffer.from(body).toString()].map(firstLine));
+      lines.delete('');
+      this.#client.destroy(new ErrorFrame(this.#withoutPasscode([...lines].join(': '))));
+    };
+    const timer = setTimeout(tell, DISCONNECT_TIMEOUT);
+    this.#socket.once('close', () => clearTimeout(timer));
+    readBody(frame, tell);
   }
 
   async #failed(): Promise<never> {
@@ -185,7 +159,7 @@ export class StompConnection {
 
   async #gone(): Promise<StompError> {
     let cause: Error | undefined;
-    this.#client.on('error', (error: Error) => {
+    this.#client.onError((error) => {
       cause ??= error;
     });
     const { signal } = this.#options;
@@ -211,19 +185,24 @@ class ErrorFrame extends Error {}
 
 /** Reads the body of a frame to its end; gives `undefined` for one over 1 MiB. */
 function readBody(frame: Readable, onBody: (body: Buffer | undefined) => void): void {
-  let chunks: Buffer[] = [];
-  let bytes = 0;
+  // One buffer that grows: a body may come byte by byte.
+  let body: Buffer = Buffer.of();
+  let length = 0;
   frame.on('data', (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes <= MAX_BODY_BYTES) chunks.push(chunk);
-    else chunks = [];
+    const end = length + chunk.length;
+    if (end <= MAX_BODY_BYTES) {
+      if (end > body.length) body = Buffer.concat([body], Math.max(end, 2 * body.length));
+      chunk.copy(body, length);
+    } else body = Buffer.of();
+    length = end;
   });
-  frame.on('end', () => onBody(bytes <= MAX_BODY_BYTES ? Buffer.concat(chunks) : undefined));
+  frame.on('end', () => onBody(length <= MAX_BODY_BYTES ? body.subarray(0, length) : undefined));
 }
 
 /** Why the connection is gone, in one line. */
 function reasonOf(error: Error | undefined): string {
   if (error === undefined || error.message.startsWith('connection ended')) return 'the broker closed the connection';
+  if (error.message === 'unexpected end of stream') return 'the broker closed the connection within a frame, as one that does not speak STOMP does';
   if (error.message === 'connection timed out') return 'the broker was silent for longer than its heart-beats allow';
   // Of several addresses of one host.
   if (error instanceof AggregateError) return error.errors.map(String).join(', ');

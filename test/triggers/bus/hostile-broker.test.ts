@@ -1,0 +1,260 @@
+import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import * as fc from 'fast-check';
+import { parseBusUrl } from '../../../src/triggers/bus/bus-url.ts';
+import { StompConnection, StompError } from '../../../src/triggers/bus/stomp-connection.ts';
+import { startBus } from './start-bus.ts';
+import { accepting, StompServer, type Answer, type StompPeer } from './stomp-server.ts';
+
+const SOURCES = join(import.meta.dirname, '../../../src');
+/** What every object has. */
+const INHERITED = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf', 'isPrototypeOf', '__defineGetter__', '__lookupSetter__'];
+/** The subscription that a connection makes. */
+const SUBSCRIPTION = 'regindexer-0';
+
+async function startServer(t: TestContext, answer: Answer): Promise<StompServer> {
+  const server = await StompServer.start(answer);
+  t.after(() => server[Symbol.asyncDispose]());
+  return server;
+}
+
+/** Why a connection is refused or closed. */
+async function end(server: StompServer): Promise<StompError> {
+  try {
+    const connection = await StompConnection.open({
+      address: parseBusUrl(server.url()),
+      tls: {},
+      headers: {},
+      destinations: [{ destination: '/topic/x' }],
+      heartbeat: 10_000,
+      timeout: 10_000,
+      onMessage: ({ ack }) => ack(),
+      signal: new AbortController().signal,
+    });
+    return await connection.closed;
+  } catch (error) {
+    if (error instanceof StompError) return error;
+    throw error;
+  }
+}
+
+/** Writes `bytes` and no more. */
+function sending(after: 'CONNECT' | 'SUBSCRIBE', bytes: string | Buffer): Answer {
+  return (peer, frame) => {
+    if (after === 'SUBSCRIBE') accepting()(peer, frame);
+    if (frame.command === after) peer.socket.end(bytes);
+  };
+}
+
+test('a frame that names what every object has ends the connection, and nothing else', async (t) => {
+  for (const name of INHERITED) {
+    const frames: readonly (readonly [bytes: string, after: 'CONNECT' | 'SUBSCRIBE', reason: RegExp])[] = [
+      [`MESSAGE\nsubscription:${name}\nmessage-id:1\n\nx\0`, 'SUBSCRIBE', /a message for a subscription that it was not asked for/],
+      [`RECEIPT\nreceipt-id:${name}\n\n\0`, 'SUBSCRIBE', /a receipt that it was not asked for/],
+      [`${name}\n\n\0`, 'SUBSCRIBE', /something else than STOMP/],
+      [`CONNECTED\nversion:${name}\n\n\0`, 'CONNECT', /a version of STOMP that it was not asked for/],
+    ];
+    for (const [bytes, after, reason] of frames) {
+      const server = await startServer(t, sending(after, bytes));
+      assert.match((await end(server)).message, reason, bytes);
+    }
+  }
+});
+
+test('frames out of turn, and what is no frame, are told as what they are', async (t) => {
+  const cases: readonly (readonly [Answer, RegExp])[] = [
+    [sending('CONNECT', `MESSAGE\nsubscription:${SUBSCRIPTION}\n\nx\0`), /sent MESSAGE out of turn/],
+    [sending('CONNECT', 'RECEIPT\nreceipt-id:1\n\n\0'), /sent RECEIPT out of turn/],
+    [sending('SUBSCRIBE', 'CONNECTED\nversion:1.2\n\n\0'), /sent CONNECTED out of turn/],
+    [sending('SUBSCRIBE', 'RECEIPT\nreceipt-id:1\n\n\0'), /a receipt that it was not asked for/],
+    [sending('CONNECT', 'HTTP/1.1 400 Bad Request\r\n\r\n\0'), /something else than STOMP/],
+    [sending('CONNECT', 'AMQP\0\0\x09\x01'), /closed the connection within a frame, as one that does not speak STOMP does/],
+    ...['-1,-1', '99999999999,99999999999', 'x,y', '1', '1e3,1e3', '0x1,0x1', ',', '1,1,1'].map((beats) => [sending('CONNECT', `CONNECTED\nversion:1.2\nheart-beat:${beats}\n\n\0`), /a heart-beat that is not two numbers/] as const),
+  ];
+  for (const [answer, reason] of cases) assert.match((await end(await startServer(t, answer))).message, reason);
+});
+
+test('ten thousand odd frames end no process', { timeout: 240_000 }, async (t) => {
+  const odd = fc.oneof(fc.constantFrom(...INHERITED), fc.string({ maxLength: 20 }), fc.string({ unit: 'binary', maxLength: 5 }));
+  const name = fc.oneof({ weight: 3, arbitrary: fc.constantFrom('subscription', 'receipt-id', 'message-id', 'ack', 'content-length', 'content-type', 'version', 'heart-beat', 'message', 'receipt') }, { weight: 1, arbitrary: odd });
+  const value = fc.oneof(fc.constantFrom(SUBSCRIPTION, '1', '2', '0', '-1', '-5', '1e99', 'NaN', '99999999999', '1.2', '1.0', '0,0', '1,1', '\\c', '\\x', '\\', 'text/plain', ''), odd);
+  const frame = fc.record({
+    after: fc.constantFrom('CONNECT' as const, 'SUBSCRIBE' as const, 'SUBSCRIBE' as const),
+    command: fc.oneof({ weight: 3, arbitrary: fc.constantFrom('MESSAGE', 'RECEIPT', 'ERROR', 'CONNECTED') }, { weight: 1, arbitrary: odd }),
+    headers: fc.array(fc.tuple(name, value), { maxLength: 6 }),
+    body: fc.uint8Array({ maxLength: 30 }),
+    ending: fc.constantFrom('\0', '\0\n', '\0\r\n', '', '\n\n', '\0\0', '\0MESSAGE\n'),
+  });
+  let sent = 0;
+  const waiting: { after: 'CONNECT' | 'SUBSCRIBE'; bytes: Buffer }[] = [];
+  const plays = new WeakMap<StompPeer, Answer>();
+  const server = await startServer(t, (peer, received) => {
+    let play = plays.get(peer);
+    if (play === undefined) {
+      const { after, bytes } = waiting.pop() ?? assert.fail('more connections than frames');
+      sent++;
+      plays.set(peer, (play = sending(after, bytes)));
+    }
+    play(peer, received);
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(frame, { minLength: 20, maxLength: 20 }), async (frames) => {
+      for (const { after, command, headers, body, ending } of frames) {
+        const head = `${command}\n${headers.map((pair) => `${pair.join(':')}\n`).join('')}\n`;
+        waiting.push({ after, bytes: Buffer.concat([Buffer.from(head), body, Buffer.from(ending)]) });
+      }
+      await Promise.all(frames.map(async () => assert.ok((await end(server)) instanceof StompError)));
+    }),
+    { numRuns: 500 },
+  );
+  t.diagnostic(`${sent} frames`);
+  assert.ok(sent >= 10_000);
+});
+
+async function gone({ socket }: StompPeer): Promise<void> {
+  // Not `once`: how it goes does not matter.
+  await new Promise((resolve) => {
+    socket.once('close', resolve);
+  });
+}
+
+/** Writes `chunk` again and again, as fast as it is taken and no further, until the client has gone; gives how many bytes it could. */
+async function flood(peer: StompPeer, chunk: Buffer, limit = Infinity): Promise<number> {
+  let bytes = 0;
+  const closed = gone(peer);
+  while (!peer.socket.destroyed && bytes < limit) {
+    bytes += chunk.length;
+    if (!peer.socket.write(chunk)) await Promise.race([new Promise((resolve) => peer.socket.once('drain', resolve)), closed]);
+  }
+  return bytes;
+}
+
+function repeated(text: string, bytes: number): Buffer {
+  return Buffer.from(text.repeat(Math.ceil(bytes / text.length)));
+}
+
+const MEBIBYTE = 1024 * 1024;
+const message = (headers = ''): string => `MESSAGE\nsubscription:${SUBSCRIPTION}\n${headers}\n`;
+
+test('a broker that plays tricks, one after another, neither ends the process nor makes it grow, and is heard again when it stops', { timeout: 120_000 }, async (t) => {
+  /** Each resolves when the client has gone. */
+  const tricks: Readonly<Record<string, (peer: StompPeer) => Promise<void>>> = {
+    'a header without end': async (peer) => {
+      peer.socket.write(message().slice(0, -1));
+      assert.ok((await flood(peer, repeated('x', 64 * 1024))) < 30 * MEBIBYTE);
+    },
+    'large headers, many of them': async (peer) => {
+      peer.socket.write(message().slice(0, -1));
+      let number = 0;
+      const many = Buffer.concat(Array.from({ length: 1_000 }, () => Buffer.from(`header-${number++}:${'x'.repeat(100_000)}\n`)));
+      assert.ok((await flood(peer, many)) < 2 * many.length);
+    },
+    'the same header for ever': async (peer) => {
+      peer.socket.write(message().slice(0, -1));
+      assert.ok((await flood(peer, repeated('a:b\n', 64 * 1024))) < 30 * MEBIBYTE);
+    },
+    'a large id': async (peer) => {
+      peer.socket.write(`${message(`message-id:${'x'.repeat(100_000)}\n`)}x\0`);
+      await gone(peer);
+    },
+    'a body without end': async (peer) => {
+      peer.socket.write(message());
+      const before = used();
+      await flood(peer, repeated('x', 64 * 1024), 50 * MEBIBYTE);
+      assert.ok(used() - before < 10 * MEBIBYTE);
+      peer.socket.end();
+    },
+    'a body that is longer than any number': async (peer) => {
+      peer.socket.write(message('content-length:999999999999999999999\n'));
+      const before = used();
+      await flood(peer, repeated('\0', 64 * 1024), 50 * MEBIBYTE);
+      assert.ok(used() - before < 10 * MEBIBYTE);
+      peer.socket.end();
+    },
+    'an ERROR without end': async (peer) => {
+      peer.socket.write('ERROR\nmessage:go away\n\n');
+      await flood(peer, repeated('x', 64 * 1024));
+    },
+    'an ERROR that does not go on': async (peer) => {
+      peer.socket.write('ERROR\nmessage:go away\n\n');
+      await gone(peer);
+    },
+    'nothing but heart-beats': async (peer) => {
+      await flood(peer, repeated('\n', 64 * 1024), 20 * MEBIBYTE);
+      peer.socket.end();
+    },
+    'messages without end, and deaf to what is answered': async (peer) => {
+      peer.socket.pause();
+      const before = used();
+      await flood(peer, repeated(`${message(`message-id:1\nack:${'1'.repeat(4_000)}\n`)}x\0\n`, 64 * 1024));
+      assert.ok(used() - before < 40 * MEBIBYTE);
+    },
+    'noise': async (peer) => {
+      peer.socket.write(Buffer.from(Array.from({ length: 100_000 }, (_, place) => (place * 7919) % 256)));
+      peer.socket.end();
+    },
+  };
+  const names = Object.keys(tricks);
+  let plays: Promise<string>[] = [];
+  let honest = false;
+  const server = await startServer(t, (peer, frame) => {
+    accepting()(peer, frame);
+    if (honest || frame.command !== 'SUBSCRIBE') return;
+    const trick = names[plays.length % names.length] ?? '';
+    // A client that goes says so in its own words.
+    plays.push((tricks[trick]?.(peer) ?? Promise.resolve()).then(() => trick));
+  });
+  const { bus, triggered, triggers } = startBus(t, { urls: [server.url()], pauses: { first: 1, longest: 5 }, contentTypes: 'any' });
+  const round = async (): Promise<void> => {
+    for (let place = 0; place < names.length; place++) {
+      while (plays[place] === undefined) await sleep(1);
+      await plays[place];
+    }
+  };
+  await round();
+  const before = used();
+  plays = [];
+  await round();
+  honest = true;
+  const grown = used() - before;
+  t.diagnostic(`${(grown / 1e6).toFixed(1)} MB more after another round`);
+  assert.ok(grown < 20 * MEBIBYTE);
+
+  const wanted = triggers.length + 1;
+  while (bus.status().state !== 'connected' || (await server.peer(server.connections - 1)).socket.destroyed) await sleep(1);
+  (await server.peer(server.connections - 1)).message('1', 'x');
+  await triggered(wanted);
+});
+
+test('a body that comes byte by byte takes no more room than another', async (t) => {
+  const server = await startServer(t, accepting());
+  const bodies: number[] = [];
+  const connection = await StompConnection.open({ address: parseBusUrl(server.url()), tls: {}, headers: {}, destinations: [{ destination: '/topic/x' }], heartbeat: 0, timeout: 10_000, onMessage: ({ body }) => bodies.push(body?.length ?? 0), signal: new AbortController().signal });
+  const { socket } = await server.peer(0);
+  socket.write(message());
+  const before = used();
+  for (let place = 0; place < 20_000; place++) if (!socket.write('x') || place % 10 === 0) await new Promise(setImmediate);
+  assert.ok(used() - before < 5 * MEBIBYTE);
+  socket.end('\0');
+  await connection.closed;
+  assert.deepEqual(bodies, [20_000]);
+});
+
+test('one file knows stompit', async () => {
+  const files = (await readdir(SOURCES, { recursive: true })).filter((file) => file.endsWith('.ts'));
+  const texts = await Promise.all(files.map(async (file) => ({ file, text: await readFile(join(SOURCES, file), 'utf8') })));
+  assert.deepEqual(texts.filter(({ text }) => /from 'stompit|import\('stompit/.test(text)).map(({ file }) => file), ['triggers/bus/stomp-client.ts']);
+});
+
+/** Bytes in use after everything that nothing refers to is gone. */
+function used(): number {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
+}
