@@ -6,7 +6,7 @@ import { runCommand } from './run-command.ts';
 /** Paths of PEM files. */
 export interface Certificates {
   readonly authority: string;
-  /** For `localhost` and 127.0.0.1. */
+  /** For `localhost`, 127.0.0.1 and `registry.test`. */
   readonly certificate: string;
   readonly key: string;
   readonly clientCertificate: string;
@@ -23,7 +23,7 @@ export async function makeCertificates(folder: string): Promise<Certificates> {
   const signed = ['-CA', file('authority.crt'), '-CAkey', file('authority.key'), '-addext', 'basicConstraints=critical,CA:FALSE'];
   await request('authority', '-subj', '/CN=regindexer test authority');
   await Promise.all([
-    request('server', '-subj', '/CN=localhost', ...signed, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'),
+    request('server', '-subj', '/CN=localhost', ...signed, '-addext', 'subjectAltName=DNS:localhost,DNS:registry.test,IP:127.0.0.1'),
     request('client', '-subj', '/CN=regindexer test client', ...signed, '-addext', 'extendedKeyUsage=clientAuth'),
   ]);
   return {

@@ -5,6 +5,7 @@ import { get, type IncomingHttpHeaders, type IncomingMessage, type ServerRespons
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
 import { suite, test, type TestContext } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { openPulls, type PullOptions } from '../../src/pulls.ts';
 import type { RegistryOptions } from '../../src/registry/create-registry-source.ts';
 import { digestOf } from '../../src/registry/digest.ts';
@@ -103,7 +104,7 @@ suite('what a registry has is served from here', () => {
       if (request.method === 'HEAD') response.writeHead(404).end();
       else if (request.url.endsWith('/gone')) sendJson(response, {}, {}, 404);
       else response.writeHead(200, { 'content-type': MANIFEST_TYPE, 'docker-content-digest': digestOf(MANIFEST), 'content-length': MANIFEST.length }).end(MANIFEST);
-    });
+    }, { registry: { credentials: undefined } });
     assert.equal((await app.inject({ method: 'HEAD', url: '/v2/apps/a/manifests/gone' })).statusCode, 404);
     for (const tag of ['latest', 'other']) {
       const head = await app.inject({ method: 'HEAD', url: `/v2/apps/a/manifests/${tag}` });
@@ -135,6 +136,16 @@ suite('what a registry has is served from here', () => {
       const answer = await app.inject(BLOB_PATH);
       assert.deepEqual([answer.statusCode, answer.rawPayload.equals(BLOB), got.length], [200, true, 2], String(status));
     }
+  });
+
+  test('unpacked, where the registry packs what was asked for as it is', async (t) => {
+    const { server: { app } } = await serve(t, (_request, response) => {
+      const packed = gzipSync(BLOB);
+      response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': packed.length, 'accept-ranges': 'bytes', 'docker-content-digest': DIGEST }).end(packed);
+    });
+    const blob = await app.inject(BLOB_PATH);
+    assert.ok(blob.rawPayload.equals(BLOB));
+    assert.deepEqual([blob.statusCode, blob.headers['content-encoding'], blob.headers['accept-ranges']], [200, undefined, undefined]);
   });
 
   test('only to be read', async (t) => {

@@ -11,7 +11,7 @@ import { needs } from '../../peers/installed.ts';
 import { startNginx } from '../../peers/nginx.ts';
 import { runRegindexer } from '../../peers/regindexer.ts';
 import { startTokenService } from '../../peers/token-service.ts';
-import { startForwardProxy } from './forward-proxy.ts';
+import { named, startForwardProxy } from './forward-proxy.ts';
 import { readRegistry } from './play-registry.ts';
 
 suite('a real docker-registry', needs('docker-registry', 'skopeo', 'openssl', 'nginx'), () => {
@@ -45,6 +45,13 @@ suite('a real docker-registry', needs('docker-registry', 'skopeo', 'openssl', 'n
       const manifest = await source.manifest(repository, digest);
       assert.equal(manifest.kind === 'image' && (await source.config(repository, manifest.config))?.architecture, 'amd64');
     }
+  }
+
+  /** A configuration with an index of the registry at `url`. */
+  async function configure(name: string, url: string): Promise<string> {
+    const path = join(folder, `${name}.yaml`);
+    await writeFile(path, JSON.stringify({ state_dir: `./${name}-state`, indexes: { apps: { registry: url, output: `./${name}.json` } } }));
+    return path;
   }
 
   /** The file of somebody who has logged in. */
@@ -129,8 +136,8 @@ suite('a real docker-registry', needs('docker-registry', 'skopeo', 'openssl', 'n
     const proxy = await startForwardProxy(t, { login: 'user:secret' });
     const address = proxy.url.replace('//', '//user:secret@');
     const proxies = { http: address, https: address };
-    await readAll(t, front.url, { caFile: certificates.authority, proxies });
-    await readAll(t, open.url, { proxies });
+    await readAll(t, named(front.url), { caFile: certificates.authority, proxies });
+    await readAll(t, named(open.url), { proxies });
     assert.deepEqual(new Set(proxy.seen.map(([request]) => request.split(' ')[0])), new Set(['CONNECT', 'HEAD', 'GET']));
   });
 
@@ -138,18 +145,16 @@ suite('a real docker-registry', needs('docker-registry', 'skopeo', 'openssl', 'n
     await using service = await startTokenService({ certificates, readers: { 'apps/hello': 'helen' }, passwords: { helen: 'secret' } });
     await using registry = await startWithSamples(service.registry);
     const proxy = await startForwardProxy(t);
-    const config = join(folder, 'config.yaml');
-    const output = join(folder, 'index.json');
-    await writeFile(config, JSON.stringify({ indexes: { apps: { registry: registry.url, output } } }));
-    const path = await authFile('environment.json', { [registry.host]: { auth: btoa('helen:secret') } });
+    const url = named(registry.url);
+    const path = await authFile('environment.json', { [new URL(url).host]: { auth: btoa('helen:secret') } });
 
-    const anonymous = await runRegindexer(['-v', '-c', config, 'index']);
+    const anonymous = await runRegindexer(['-v', '-c', await configure('direct', registry.url), 'index']);
     assert.equal(anonymous.code, 1);
     assert.match(anonymous.stderr, /apps\/hello/);
-    const named = await runRegindexer(['-v', '-c', config, 'index'], { REGISTRY_AUTH_FILE: path, HTTP_PROXY: proxy.url });
-    assert.equal(named.code, 0, named.stderr);
-    assert.match(named.stdout, /^apps: 3 images/);
-    assert.ok(proxy.seen.some(([request]) => request === `GET ${registry.url}/v2/_catalog?n=1000`));
-    for (const text of [anonymous, named].flatMap(({ stdout, stderr }) => [stdout, stderr])) assert.ok(!/secret|Bearer|Basic/.test(text), text);
+    const proxied = await runRegindexer(['-v', '-c', await configure('proxied', url), 'index'], { REGISTRY_AUTH_FILE: path, HTTP_PROXY: proxy.url });
+    assert.equal(proxied.code, 0, proxied.stderr);
+    assert.match(proxied.stdout, /^apps: 3 images/);
+    assert.ok(proxy.seen.some(([request]) => request === `GET ${url}/v2/_catalog?n=1000`));
+    for (const text of [anonymous, proxied].flatMap(({ stdout, stderr }) => [stdout, stderr])) assert.ok(!/secret|Bearer|Basic/.test(text), text);
   });
 });

@@ -20,7 +20,12 @@ export interface ForwardProxyOptions {
   readonly tls?: ServerOptions;
 }
 
-/** Starts a proxy, until the test ends. It passes on whatever can be reached. */
+/** The host of a played registry by a name that its client does not take for this machine, which no proxy is asked for. */
+export function named(url: string): string {
+  return url.replace('127.0.0.1', 'registry.test');
+}
+
+/** Starts a proxy, until the test ends. It passes everything on to this machine, whatever it is called. */
 export async function startForwardProxy(t: TestContext, { login, tls }: ForwardProxyOptions = {}): Promise<ForwardProxy> {
   const seen: (readonly [string, string | undefined])[] = [];
   const sockets = new Set<Socket>();
@@ -43,7 +48,8 @@ export async function startForwardProxy(t: TestContext, { login, tls }: ForwardP
       return;
     }
     const { 'proxy-authorization': _login, ...headers } = request.headers;
-    const onward = send(request.url ?? '', { method: request.method ?? 'GET', headers }, (answer) => {
+    const target = new URL(request.url ?? '');
+    const onward = send({ host: '127.0.0.1', port: target.port, path: target.pathname + target.search, method: request.method ?? 'GET', headers }, (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
       answer.pipe(response);
     });
@@ -55,8 +61,8 @@ export async function startForwardProxy(t: TestContext, { login, tls }: ForwardP
       socket.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n');
       return;
     }
-    const [host = '', port] = (request.url ?? '').split(':');
-    const onward = connect(Number(port), host, () => {
+    const port = Number(request.url?.split(':')[1]);
+    const onward = connect(port, '127.0.0.1', () => {
       socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
       socket.pipe(onward).pipe(socket);
     });

@@ -20,6 +20,14 @@ export function parseNoProxy(text: string): IsDirect {
   };
 }
 
+const LOOPBACK = [networkRule('127.0.0.0', 8), networkRule('::1', 128)];
+
+/** Says whether the host, as in a URL, is this machine itself: `localhost`, or a loopback address. */
+export function isLoopback(hostname: string): boolean {
+  const host = bare(hostname.toLowerCase());
+  return host === 'localhost' || LOOPBACK.some((isIn) => isIn(host));
+}
+
 function ruleOf(entry: string): IsDirect {
   const [, address = '', bits = ''] = /^([^/]+)\/(\d{1,3})$/.exec(entry) ?? [];
   if (isIP(bare(address)) !== 0) return networkRule(bare(address), Number(bits));

@@ -1,7 +1,7 @@
 /** Chooses the proxy for each host. */
 import { RegistryError } from '../../registry-error.ts';
 import type { ProxyOptions } from './access-options.ts';
-import { parseNoProxy, type IsDirect } from './no-proxy.ts';
+import { isLoopback, parseNoProxy, type IsDirect } from './no-proxy.ts';
 import { defaultPortOf } from './registry-names.ts';
 
 export class Proxies {
@@ -16,13 +16,13 @@ export class Proxies {
   }
 
   /**
-   * The URL of the proxy for `origin`, which may hold a login; `undefined` if it is reached directly.
+   * The URL of the proxy for `origin`, which may hold a login; `undefined` if it is reached directly, as this machine always is.
    * @throws RegistryError `unavailable` if the environment names no proxy that can be used.
    */
   proxyFor(origin: string): URL | undefined {
     const { protocol, hostname, port } = new URL(origin);
     const written = protocol === 'https:' ? this.#https : this.#http;
-    if (written === '' || this.#isDirect(hostname, Number(port || defaultPortOf(protocol)))) return undefined;
+    if (written === '' || isLoopback(hostname) || this.#isDirect(hostname, Number(port || defaultPortOf(protocol)))) return undefined;
     const url = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(written) ? written : `http://${written}`);
     if (url?.protocol === 'http:' || url?.protocol === 'https:') return url;
     // It is not quoted, since it may hold a password.

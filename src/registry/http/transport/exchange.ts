@@ -2,7 +2,8 @@
 import type { Dispatcher } from 'undici';
 import { onAbort } from '../../../on-abort.ts';
 import { RegistryError } from '../../registry-error.ts';
-import { describeRequest, headerValue, type HttpHeaders, type HttpRequest, type HttpResponse } from './http-message.ts';
+import { contentEncoding, headersUnpacked, isGzip, unpackBody, unpackStream } from './content-encoding.ts';
+import { describeRequest, type HttpHeaders, type HttpRequest, type HttpResponse } from './http-message.ts';
 import { StreamedBody } from './streamed-body.ts';
 
 /** What is read of a body that only explains a failure, in bytes. */
@@ -25,6 +26,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #settled = false;
   #status = 0;
   #headers: HttpHeaders = {};
+  /** The body comes as gzip. */
+  #packed = false;
   #length = 0;
   #stream: StreamedBody | undefined;
 
@@ -49,10 +52,17 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#status = status;
     this.#headers = headers;
     if (status >= 300) return;
-    const encoding = headerValue(headers, 'content-encoding')?.toLowerCase();
-    if (encoding !== undefined && encoding !== '' && encoding !== 'identity') {
-      this.#fail(new RegistryError('malformed', `${describeRequest(this.#request)}: answered in content-encoding ${encoding}, which was not asked for`));
-    } else if (this.#request.streamed === true && this.#request.method !== 'HEAD') {
+    const encoding = contentEncoding(headers);
+    if (encoding !== undefined) {
+      // A part of packed bytes cannot be unpacked.
+      if (!isGzip(encoding) || status === 206) {
+        this.#fail(new RegistryError('malformed', `${describeRequest(this.#request)}: answered in content-encoding ${encoding}, which was not asked for`));
+        return;
+      }
+      this.#packed = true;
+      this.#headers = headersUnpacked(headers);
+    }
+    if (this.#request.streamed === true && this.#request.method !== 'HEAD') {
       this.#startStream(controller);
     } else if (this.#request.method !== 'HEAD' && Number(headers['content-length']) > this.#request.limit) {
       this.#failTooLarge();
@@ -77,7 +87,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (!this.#settle()) return;
     const [first] = this.#chunks;
     const body = first !== undefined && this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks, this.#length);
-    this.#resolve({ where: describeRequest(this.#request), status: this.#status, headers: this.#headers, body });
+    const response = { where: describeRequest(this.#request), status: this.#status, headers: this.#headers };
+    if (this.#packed) unpackBody(body, this.#request.limit, response.where).then((unpacked) => this.#resolve({ ...response, body: unpacked }), this.#reject);
+    else this.#resolve({ ...response, body });
   }
 
   onResponseError(_controller: unknown, cause: Error): void {
@@ -87,8 +99,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   #startStream(controller: Dispatcher.DispatchController): void {
     if (!this.#settle()) return;
+    const where = describeRequest(this.#request);
     this.#stream = new StreamedBody(controller);
-    this.#resolve({ where: describeRequest(this.#request), status: this.#status, headers: this.#headers, body: Buffer.alloc(0), stream: this.#stream });
+    const stream = this.#packed ? unpackStream(this.#stream, where) : this.#stream;
+    this.#resolve({ where, status: this.#status, headers: this.#headers, body: Buffer.alloc(0), stream });
   }
 
   #explained(cause: Error): RegistryError {
@@ -123,6 +137,14 @@ export class Exchange implements Dispatcher.DispatchHandler {
 /** Node leaves the message of an error empty that stands for several addresses of one host. */
 function describe(error: Error): string {
   if (error instanceof AggregateError) return error.errors.map((each: unknown) => (each instanceof Error ? describe(each) : String(each))).join('; ');
-  if ('code' in error && error.code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'what came is no TLS; a registry that speaks plain HTTP has a URL that starts with http://';
+  const { code, reason } = error as NodeJS.ErrnoException & { readonly reason?: unknown };
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'what came is no TLS; a registry that speaks plain HTTP has a URL that starts with http://';
+  if (code === 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL' || isHttp2(error)) return 'what answers there speaks HTTP/2 alone; have the server or proxy in front of the registry speak HTTP/1.1, too';
+  if (code?.startsWith('ERR_SSL_') === true && typeof reason === 'string') return `no TLS connection could be made: ${reason}`;
   return error.message || error.name;
+}
+
+/** Says whether what could not be read as HTTP/1.1 begins as HTTP/2 does, with a frame SETTINGS (RFC 9113, section 3.4). */
+function isHttp2(error: Error): boolean {
+  return 'data' in error && typeof error.data === 'string' && error.data.startsWith('\0') && error.data[3] === '\u0004';
 }

@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict';
-import { createServer } from 'node:net';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
-import test, { type TestContext } from 'node:test';
+import { readFileSync } from 'node:fs';
+import { mkdtempDisposable } from 'node:fs/promises';
+import { createSecureServer, createServer as createHttp2Server } from 'node:http2';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite, test, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { digestOf } from '../../../../src/registry/digest.ts';
+import { OCI_IMAGE_MANIFEST } from '../../../../src/registry/media-types.ts';
+import { makeCertificates } from '../../../peers/certificates.ts';
+import { needs } from '../../../peers/installed.ts';
 import { playRegistry, readRegistry, sendJson } from '../play-registry.ts';
 
 const once1 = { pauses: [] };
@@ -87,11 +95,70 @@ test('headers of a mebibyte are refused by name', async (t) => {
   await assert.rejects(readRegistry(t, url).tags('a'), { code: 'too-large', message: /headers/ });
 });
 
-test('a compressed answer, which was not asked for, is refused without unpacking it', async (t) => {
-  const { url } = await playRegistry(t, (_request, response) => {
-    response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(Buffer.alloc(1024 * 1024)));
+suite('an answer that comes compressed, though it was asked for as it is,', () => {
+  const CONFIG = JSON.stringify({ os: 'linux', architecture: 'amd64' });
+  const DESCRIPTOR = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: digestOf(CONFIG), size: CONFIG.length };
+
+  test('is unpacked', async (t) => {
+    for (const encoding of ['gzip', 'x-gzip', 'GZIP']) {
+      const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-encoding': encoding }).end(gzipSync(CONFIG)));
+      assert.equal((await readRegistry(t, url).config('a', DESCRIPTOR))?.os, 'linux', encoding);
+    }
   });
-  await assert.rejects(readRegistry(t, url).tags('a'), { code: 'malformed', message: /content-encoding gzip/ });
+
+  test('is taken as it is if only its header says so', async (t) => {
+    const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(CONFIG));
+    assert.equal((await readRegistry(t, url).config('a', DESCRIPTOR))?.os, 'linux');
+  });
+
+  test('has no length that a HEAD could tell', async (t) => {
+    const manifest = JSON.stringify({ schemaVersion: 2, mediaType: OCI_IMAGE_MANIFEST, config: DESCRIPTOR, layers: [] });
+    const packed = gzipSync(manifest);
+    const headers = { 'content-encoding': 'gzip', 'content-length': packed.length, 'content-type': OCI_IMAGE_MANIFEST, 'docker-content-digest': digestOf(manifest) };
+    const { url } = await playRegistry(t, ({ method }, response) => response.writeHead(200, headers).end(method === 'HEAD' ? undefined : packed));
+    assert.equal((await readRegistry(t, url).resolve('a', 'latest')).size, manifest.length);
+  });
+
+  test('is not unpacked beyond its limit', async (t) => {
+    const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(Buffer.alloc(64 * 1024 * 1024))));
+    await assert.rejects(readRegistry(t, url).tags('a'), { code: 'too-large', message: /larger than/ });
+  });
+
+  test('is malformed if it cannot be unpacked', async (t) => {
+    const packed = gzipSync(CONFIG);
+    for (const [encoding, body] of [['gzip', packed.subarray(0, -4)], ['br', packed]] as const) {
+      const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-encoding': encoding }).end(body));
+      await assert.rejects(readRegistry(t, url).config('a', DESCRIPTOR), { code: 'malformed', message: new RegExp(`content-encoding ${encoding}, which was not asked for`) });
+    }
+  });
+});
+
+/** Has `server` listen until the test ends; gives its port. */
+async function listen(t: TestContext, server: Server): Promise<number> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket) => sockets.add(socket));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+suite('what speaks HTTP/2 alone', needs('openssl'), () => {
+  const advice = { code: 'unavailable', message: /\/v2\/a\/tags\/list: what answers there speaks HTTP\/2 alone; have the server or proxy .* speak HTTP\/1\.1, too$/ };
+  test('over TLS is told of as that', async (t) => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-http2-'));
+    const { certificate, key, authority } = await makeCertificates(folder.path);
+    const port = await listen(t, createSecureServer({ cert: readFileSync(certificate), key: readFileSync(key) }));
+    await assert.rejects(readRegistry(t, `https://127.0.0.1:${port}`, { caFile: authority, ...once1 }).tags('a'), advice);
+  });
+
+  test('without TLS is told of as that', async (t) => {
+    const port = await listen(t, createHttp2Server());
+    await assert.rejects(readRegistry(t, `http://127.0.0.1:${port}`, once1).tags('a'), advice);
+  });
 });
 
 test('an endless explanation of an error is not waited for', async (t) => {
