@@ -21,10 +21,10 @@ export interface ImageIcon {
   readonly png: Digest;
 }
 
-/** What is remembered of a digest. An index's children stand in its order; a child may not be known (yet). */
+/** What is remembered of a digest. An index's children stand in its order; a child may not be known (yet). Faults are those of children that cannot be read. */
 export type KnownManifest =
   | { readonly kind: 'image'; readonly descriptor: Descriptor; readonly os: string; readonly architecture: string }
-  | { readonly kind: 'index'; readonly descriptor: Descriptor; readonly manifests: readonly KnownChild[] }
+  | { readonly kind: 'index'; readonly descriptor: Descriptor; readonly manifests: readonly KnownChild[]; readonly faults?: readonly string[] }
   | { readonly kind: 'artifact'; readonly descriptor: Descriptor };
 
 /** A child of an index and, if it is known, what it is; of an image also its architecture. */
@@ -47,11 +47,13 @@ export interface RepositoryState {
 export interface TagRecord {
   readonly tag: string;
   readonly digest: Digest;
+  /** Images that the tag led to before, in place of those that could not be read since; absent if there are none. */
+  readonly kept?: readonly Digest[];
 }
 
 /**
  * What each registry holds. `registry` is always a {@link RegistrySource}'s `id`.
- * Tags are kept for each registry and repository; manifests are content-addressed and shared by all.
+ * Tags are kept for each registry and repository; manifests for each registry that gave them, and shared by its repositories.
  * Reads see what was written before them; each write method is one transaction, whole or not at all.
  * Every method throws a {@link CatalogError} if what it is kept in is damaged, full or cannot be reached.
  */
@@ -65,14 +67,14 @@ export interface Catalog {
   /** The tags of a repository, by name in code point order; none if it is not known. */
   tags(registry: string, repository: string): readonly TagRecord[];
 
-  /** What is known of a digest without its labels and annotations; `undefined` if nothing. */
-  manifest(digest: Digest): KnownManifest | undefined;
+  /** What a registry has given for a digest, without labels and annotations; `undefined` if nothing. */
+  manifest(registry: string, digest: Digest): KnownManifest | undefined;
 
-  /** Says whether a digest and all that it leads to are known. */
-  isWhole(digest: Digest): boolean;
+  /** Says whether a registry has given a digest and all that it leads to, and nothing of it has a fault. */
+  isWhole(registry: string, digest: Digest): boolean;
 
-  /** An image with its labels and annotations, and which icons it has; `undefined` if the digest is not known or is no image. */
-  image(digest: Digest): Image | undefined;
+  /** An image with its labels and annotations, and which icons it has; `undefined` if the registry has not given the digest, or it is no image. */
+  image(registry: string, digest: Digest): Image | undefined;
 
   /** The PNG of an image's icon. Throws the {@link CatalogError} of a damaged file if it is not there, or not what it was. */
   png(digest: Digest): Buffer;
@@ -80,11 +82,11 @@ export interface Catalog {
   /** What full scans of a registry took, in the words of {@link recordScanned}; none before the first one. */
   scanned(registry: string): readonly string[];
 
-  /** Remembers an image, with the PNGs of its icons. Safe to repeat. */
-  putImage(image: Image, pngs: ReadonlyMap<Digest, Buffer>): void;
+  /** Remembers an image that a registry has given, with the PNGs of its icons. Safe to repeat. */
+  putImage(registry: string, image: Image, pngs: ReadonlyMap<Digest, Buffer>): void;
 
-  /** Remembers an image index or an artifact. Safe to repeat. */
-  putManifest(manifest: Exclude<Manifest, { kind: 'image' }>): void;
+  /** Remembers an image index or an artifact that a registry has given. Safe to repeat. */
+  putManifest(registry: string, manifest: Exclude<Manifest, { kind: 'image' }>): void;
 
   /**
    * Runs several writes as one transaction; rolled back if `write` throws. One inside another is part of it, so that an error in
@@ -96,8 +98,11 @@ export interface Catalog {
   /** The whole and successful result of reading a repository's tags: replaces them, and clears error and missed scans. */
   replaceTags(registry: string, repository: string, tags: readonly TagRecord[]): void;
 
-  /** One tag was read: sets it, or removes it if `digest` is `undefined`. Leaves the repository's other tags alone. */
-  setTag(registry: string, repository: string, tag: string, digest: Digest | undefined): void;
+  /** One tag was read. Leaves the repository's other tags alone. */
+  setTag(registry: string, repository: string, tag: TagRecord): void;
+
+  /** One tag is gone. Leaves the repository's other tags alone. */
+  removeTag(registry: string, repository: string, tag: string): void;
 
   /** A repository could not be read: its content stays. */
   recordFailure(registry: string, repository: string, error: string): void;

@@ -28,7 +28,7 @@ export class SqliteCatalog implements Catalog {
   /** Transactions under way, one in the other. */
   #depth = 0;
   /** Images that were written and not read since; those that were written first make room. */
-  readonly #recent = new LRUCache<Digest, Image>({ maxSize: MAX_RECENT });
+  readonly #recent = new LRUCache<string, Image>({ maxSize: MAX_RECENT });
   /** What {@link #changes} said when it was last pruned. */
   #prunedChanges: number;
 
@@ -67,39 +67,48 @@ export class SqliteCatalog implements Catalog {
   tags(registry: string, repository: string): readonly TagRecord[] {
     return this.#guard(() => {
       const known = this.#statements.tags.all(registry, repository) as TagRow[];
-      return known.map(({ tag, digest }) => ({ tag, digest }));
+      const kept = new Map<string, Digest[]>();
+      for (const { tag, digest } of this.#statements.kept.all(registry, repository) as TagRow[]) kept.set(tag, [...(kept.get(tag) ?? []), digest]);
+      return known.map(({ tag, digest }) => {
+        const its = kept.get(tag);
+        return { tag, digest, ...(its && { kept: its }) };
+      });
     });
   }
 
-  manifest(digest: Digest): KnownManifest | undefined {
+  manifest(registry: string, digest: Digest): KnownManifest | undefined {
     return this.#guard(() => {
-      const known = this.#statements.manifest.get(digest) as ManifestRow | undefined;
+      const known = this.#statements.manifest.get(registry, digest) as ManifestRow | undefined;
       if (known === undefined) return undefined;
       const { id, kind, media_type: mediaType, size, os, architecture } = known;
       const descriptor = { mediaType, digest, size };
       if (kind === 'image') return { kind, descriptor, os, architecture };
       if (kind === 'artifact') return { kind, descriptor };
-      const children = this.#statements.children.all(id) as ChildRow[];
-      return { kind, descriptor, manifests: children.map((child) => ({ digest: child.digest, kind: child.kind ?? undefined, architecture: child.architecture ?? undefined })) };
+      const children = this.#statements.children.all(registry, id) as ChildRow[];
+      const faults = children.flatMap(({ fault }) => fault ?? []);
+      const manifests = children
+        .filter(({ fault }) => fault === null)
+        .map((child) => ({ digest: child.digest, kind: child.kind ?? undefined, architecture: child.architecture ?? undefined }));
+      return { kind, descriptor, manifests, ...(faults.length > 0 && { faults }) };
     });
   }
 
-  isWhole(digest: Digest): boolean {
+  isWhole(registry: string, digest: Digest): boolean {
     return this.#guard(() => {
-      const known = this.#statements.unsettled.get(digest) as { readonly children: number } | undefined;
+      const known = this.#statements.unsettled.get(registry, digest) as { readonly children: number } | undefined;
       if (known === undefined) return false;
-      return known.children === 0 || this.#statements.missing.get(digest) === undefined;
+      return known.children === 0 || this.#statements.missing.get(registry, digest) === undefined;
     });
   }
 
-  image(digest: Digest): Image | undefined {
+  image(registry: string, digest: Digest): Image | undefined {
     return this.#guard(() => {
-      const recent = this.#recent.get(digest);
+      const recent = this.#recent.get(placeOf(registry, digest));
       if (recent !== undefined) {
-        this.#recent.delete(digest);
+        this.#recent.delete(placeOf(registry, digest));
         return recent;
       }
-      const known = this.#statements.image.get(digest) as ImageRow | undefined;
+      const known = this.#statements.image.get(registry, digest) as ImageRow | undefined;
       if (known === undefined) return undefined;
       const { id, media_type: mediaType, size, os, architecture, annotations, labels } = known;
       const icons = (this.#statements.icons.all(id) as IconRow[]).map(({ place, key, png }) => ({ place, key, png }));
@@ -121,23 +130,24 @@ export class SqliteCatalog implements Catalog {
     return this.#guard(() => this.#statements.scanned.all(registry).map((row) => String(row['taken'])));
   }
 
-  putImage(image: Image, pngs: ReadonlyMap<Digest, Buffer>): void {
+  putImage(registry: string, image: Image, pngs: ReadonlyMap<Digest, Buffer>): void {
     this.transaction(() => {
       const { insertImage, insertIcon, insertPng } = this.#statements;
-      const id = this.#replaceManifest('image', image, image.os, image.architecture);
+      const id = this.#replaceManifest(registry, 'image', image, image.os, image.architecture);
       const [annotations, labels] = [JSON.stringify(image.annotations), JSON.stringify(image.labels)];
       insertImage.run(id, annotations, labels, checksumOf(image, annotations, labels));
       for (const { place, key, png } of image.icons) insertIcon.run(id, place, key, png);
       for (const [digest, bytes] of pngs) insertPng.run(digest, bytes);
-      this.#recent.set(image.digest, image, { size: IMAGE_OVERHEAD + annotations.length + labels.length });
+      this.#recent.set(placeOf(registry, image.digest), image, { size: IMAGE_OVERHEAD + annotations.length + labels.length });
     });
   }
 
-  putManifest(manifest: Exclude<Manifest, { kind: 'image' }>): void {
+  putManifest(registry: string, manifest: Exclude<Manifest, { kind: 'image' }>): void {
     this.transaction(() => {
-      const id = this.#replaceManifest(manifest.kind, manifest, null, null);
+      const id = this.#replaceManifest(registry, manifest.kind, manifest, null, null);
       if (manifest.kind === 'artifact') return;
-      for (const [position, { digest }] of manifest.manifests.entries()) this.#statements.insertChild.run(id, position, digest);
+      const children = [...manifest.manifests.map(({ digest }) => [digest, null] as const), ...(manifest.faults ?? []).map((fault) => ['', fault] as const)];
+      for (const [position, [digest, fault]] of children.entries()) this.#statements.insertChild.run(id, position, digest, fault);
     });
   }
 
@@ -166,23 +176,28 @@ export class SqliteCatalog implements Catalog {
 
   replaceTags(registry: string, repository: string, tags: readonly TagRecord[]): void {
     this.transaction(() => {
-      const { clearFaults, setTag, deleteTag } = this.#statements;
-      const gone = new Map(this.tags(registry, repository).map(({ tag, digest }) => [tag, digest]));
+      const gone = new Map(this.tags(registry, repository).map((record) => [record.tag, record]));
       const id = this.#repositoryId(registry, repository);
-      clearFaults.run(id);
+      this.#statements.clearFaults.run(id);
       // Only what differs is written, so that a rescan with nothing new leaves the disk alone.
-      for (const { tag, digest } of tags) {
-        if (gone.get(tag) !== digest) setTag.run(id, tag, digest);
-        gone.delete(tag);
+      for (const record of tags) {
+        const before = gone.get(record.tag);
+        if (before === undefined || !isSameRecord(before, record)) this.#putTag(id, record);
+        gone.delete(record.tag);
       }
-      for (const tag of gone.keys()) deleteTag.run(registry, repository, tag);
+      for (const tag of gone.keys()) this.#statements.deleteTag.run(registry, repository, tag);
     });
   }
 
-  setTag(registry: string, repository: string, tag: string, digest: Digest | undefined): void {
+  setTag(registry: string, repository: string, record: TagRecord): void {
     this.transaction(() => {
-      if (digest === undefined) this.#statements.deleteTag.run(registry, repository, tag);
-      else this.#statements.setTag.run(this.#repositoryId(registry, repository), tag, digest);
+      this.#putTag(this.#repositoryId(registry, repository), record);
+    });
+  }
+
+  removeTag(registry: string, repository: string, tag: string): void {
+    this.transaction(() => {
+      this.#statements.deleteTag.run(registry, repository, tag);
     });
   }
 
@@ -226,8 +241,8 @@ export class SqliteCatalog implements Catalog {
     // What a crash has kept from being pruned goes with the next change.
     if (this.#changes() === this.#prunedChanges) return 0;
     const pruned = this.transaction(() => {
-      const gone = this.#statements.prune.all() as DigestRow[];
-      for (const { digest } of gone) this.#recent.delete(digest);
+      const gone = this.#statements.prune.all() as (DigestRow & { readonly registry: string })[];
+      for (const { registry, digest } of gone) this.#recent.delete(placeOf(registry, digest));
       if (gone.length > 0) this.#statements.prunePngs.run();
       return gone.length;
     });
@@ -247,13 +262,20 @@ export class SqliteCatalog implements Catalog {
     return this.#guard(() => Number(this.#statements.changes.get()?.['changes']));
   }
 
+  #putTag(repository: number | bigint, { tag, digest, kept = [] }: TagRecord): void {
+    const { setTag, clearKept, insertKept } = this.#statements;
+    setTag.run(repository, tag, digest);
+    clearKept.run(repository, tag);
+    for (const [position, image] of kept.entries()) insertKept.run(repository, tag, position, image);
+  }
+
   /** Remembers what all manifests have in common in place of whatever the digest was known as; returns its id. */
-  #replaceManifest(kind: KnownManifest['kind'], { digest, mediaType, size }: Manifest | Image, os: string | null, architecture: string | null): number | bigint {
-    const insert = (): StatementResultingChanges => this.#statements.insertManifest.run(digest, kind, mediaType, size, os, architecture);
+  #replaceManifest(registry: string, kind: KnownManifest['kind'], { digest, mediaType, size }: Manifest | Image, os: string | null, architecture: string | null): number | bigint {
+    const insert = (): StatementResultingChanges => this.#statements.insertManifest.run(registry, digest, kind, mediaType, size, os, architecture);
     const inserted = insert();
     if (Number(inserted.changes) > 0) return inserted.lastInsertRowid;
-    this.#recent.delete(digest);
-    this.#statements.deleteManifest.run(digest);
+    this.#recent.delete(placeOf(registry, digest));
+    this.#statements.deleteManifest.run(registry, digest);
     return insert().lastInsertRowid;
   }
 
@@ -282,7 +304,7 @@ export class SqliteCatalog implements Catalog {
 type RepositoryRow = { readonly name: string; readonly error: string | null; readonly missed_scans: number };
 type TagRow = { readonly tag: string; readonly digest: Digest };
 type DigestRow = { readonly digest: Digest };
-type ChildRow = DigestRow & { readonly kind: KnownManifest['kind'] | null; readonly architecture: string | null };
+type ChildRow = DigestRow & { readonly fault: string | null; readonly kind: KnownManifest['kind'] | null; readonly architecture: string | null };
 type DescriptorRow = { readonly media_type: string; readonly size: number };
 type PlatformRow = { readonly os: string; readonly architecture: string };
 /** `os` and `architecture` are NULL unless it is an image, and not read then. */
@@ -303,38 +325,47 @@ function prepareStatements(database: DatabaseSync) {
        WHERE repository = (SELECT id FROM repository WHERE registry = ? AND name = ?)
        ORDER BY tag`,
     ),
-    manifest: database.prepare('SELECT id, kind, media_type, size, os, architecture FROM manifest WHERE digest = ?'),
-    children: database.prepare('SELECT child.digest, kind, architecture FROM index_child AS child LEFT JOIN manifest USING (digest) WHERE parent = ? ORDER BY position'),
+    kept: database.prepare(
+      `SELECT tag, digest FROM kept
+       WHERE repository = (SELECT id FROM repository WHERE registry = ? AND name = ?)
+       ORDER BY tag, position`,
+    ),
+    manifest: database.prepare('SELECT id, kind, media_type, size, os, architecture FROM manifest WHERE registry = ? AND digest = ?'),
+    children: database.prepare(
+      `SELECT child.digest, fault, kind, architecture
+       FROM index_child AS child LEFT JOIN manifest ON manifest.registry = ? AND manifest.digest = child.digest
+       WHERE parent = ? ORDER BY position`,
+    ),
     // Children that are not known, or may have children that are not. There are seldom any, and asking for `missing` takes five times as long.
     unsettled: database.prepare(
       `SELECT (
-         SELECT count(*) FROM index_child LEFT JOIN manifest AS child USING (digest)
+         SELECT count(*) FROM index_child LEFT JOIN manifest AS child ON child.registry = manifest.registry AND child.digest = index_child.digest
          WHERE parent = manifest.id AND (child.id IS NULL OR child.kind = 'index')
        ) AS children
-       FROM manifest WHERE digest = ?`,
+       FROM manifest WHERE registry = ? AND digest = ?`,
     ),
     missing: database.prepare(
-      `WITH RECURSIVE reached(digest) AS (
-         VALUES (?)
+      `WITH RECURSIVE reached(registry, digest) AS (
+         VALUES (?, ?)
          UNION
-         SELECT index_child.digest FROM reached JOIN manifest USING (digest) JOIN index_child ON index_child.parent = manifest.id
+         SELECT registry, index_child.digest FROM reached JOIN manifest USING (registry, digest) JOIN index_child ON index_child.parent = manifest.id
        )
-       SELECT 1 FROM reached WHERE NOT EXISTS (SELECT 1 FROM manifest WHERE manifest.digest = reached.digest) LIMIT 1`,
+       SELECT 1 FROM reached WHERE NOT EXISTS (SELECT 1 FROM manifest WHERE manifest.registry = reached.registry AND manifest.digest = reached.digest) LIMIT 1`,
     ),
     image: database.prepare(
       `SELECT id, media_type, size, os, architecture, annotations, labels, checksum
        FROM manifest JOIN image ON image.manifest = manifest.id
-       WHERE digest = ?`,
+       WHERE registry = ? AND digest = ?`,
     ),
     icons: database.prepare('SELECT place, key, png FROM image_icon WHERE manifest = ?'),
     png: database.prepare('SELECT bytes FROM png WHERE digest = ?'),
 
-    deleteManifest: database.prepare('DELETE FROM manifest WHERE digest = ?'),
-    insertManifest: database.prepare('INSERT INTO manifest (digest, kind, media_type, size, os, architecture) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING'),
+    deleteManifest: database.prepare('DELETE FROM manifest WHERE registry = ? AND digest = ?'),
+    insertManifest: database.prepare('INSERT INTO manifest (registry, digest, kind, media_type, size, os, architecture) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING'),
     insertImage: database.prepare('INSERT INTO image (manifest, annotations, labels, checksum) VALUES (?, ?, ?, ?)'),
     insertIcon: database.prepare('INSERT INTO image_icon (manifest, place, key, png) VALUES (?, ?, ?, ?)'),
     insertPng: database.prepare('INSERT INTO png (digest, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING'),
-    insertChild: database.prepare('INSERT INTO index_child (parent, position, digest) VALUES (?, ?, ?)'),
+    insertChild: database.prepare('INSERT INTO index_child (parent, position, digest, fault) VALUES (?, ?, ?, ?)'),
 
     repositoryId: database.prepare('SELECT id FROM repository WHERE registry = ? AND name = ?'),
     insertRepository: database.prepare('INSERT INTO repository (registry, name) VALUES (?, ?)'),
@@ -348,22 +379,34 @@ function prepareStatements(database: DatabaseSync) {
     setTag: database.prepare('INSERT INTO tag (repository, tag, digest) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET digest = excluded.digest'),
     deleteTag: database.prepare('DELETE FROM tag WHERE repository = (SELECT id FROM repository WHERE registry = ? AND name = ?) AND tag = ?'),
 
+    clearKept: database.prepare('DELETE FROM kept WHERE repository = ? AND tag = ?'),
+    insertKept: database.prepare('INSERT INTO kept (repository, tag, position, digest) VALUES (?, ?, ?, ?)'),
+
     scanned: database.prepare('SELECT taken FROM scanned WHERE registry = ? ORDER BY taken'),
     deleteScanned: database.prepare('DELETE FROM scanned WHERE registry = ?'),
     insertScanned: database.prepare('INSERT INTO scanned (registry, taken) VALUES (?, ?)'),
 
     prune: database.prepare(
-      `WITH RECURSIVE reached (digest) AS (
-         SELECT digest FROM tag
+      `WITH RECURSIVE reached (registry, digest) AS (
+         SELECT registry, digest FROM (SELECT repository, digest FROM tag UNION SELECT repository, digest FROM kept) JOIN repository ON repository.id = repository
          UNION
-         SELECT child.digest
-         FROM reached JOIN manifest USING (digest) JOIN index_child AS child ON child.parent = manifest.id
+         SELECT registry, child.digest
+         FROM reached JOIN manifest USING (registry, digest) JOIN index_child AS child ON child.parent = manifest.id
        )
-       DELETE FROM manifest WHERE digest NOT IN (SELECT digest FROM reached) RETURNING digest`,
+       DELETE FROM manifest WHERE (registry, digest) NOT IN (SELECT registry, digest FROM reached) RETURNING registry, digest`,
     ),
     changes: database.prepare('SELECT total_changes() AS changes'),
     prunePngs: database.prepare('DELETE FROM png WHERE digest IN (SELECT digest FROM png EXCEPT SELECT png FROM image_icon)'),
   };
+}
+
+/** Names an image of a registry among those in memory. */
+function placeOf(registry: string, digest: Digest): string {
+  return `${registry} ${digest}`;
+}
+
+function isSameRecord(one: TagRecord, other: TagRecord): boolean {
+  return one.digest === other.digest && String(one.kept ?? []) === String(other.kept ?? []);
 }
 
 function rolledBack(): Error {

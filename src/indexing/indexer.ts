@@ -294,7 +294,7 @@ export class Indexer {
     const [first] = unread;
     if (first === undefined || unread.length <= taken.length / 2) return undefined;
     const shows = (digest: Digest): boolean => {
-      const image = catalog.image(digest);
+      const image = catalog.image(definition.registry, digest);
       return image !== undefined && meetsRequirements(image, definition);
     };
     if (selection.some(({ images, lists }) => images.some(({ digest }) => shows(digest)) || lists.some((list) => list.images.some(shows)))) return undefined;
@@ -329,7 +329,7 @@ export class Indexer {
     const preferred = definition.repositoryPriority.length === 0 ? selection : prefer(selection, definition, catalog, (contest) => warnings.add(contest));
 
     const show = (repository: string, digest: Digest): ShownImage | undefined => {
-      const image = catalog.image(digest);
+      const image = catalog.image(definition.registry, digest);
       // Left out, it would be an app that vanishes.
       if (image === undefined) throw new Error(`the catalog does not have ${repository}@${digest} any more`);
       const rendered = renderImage(image, {

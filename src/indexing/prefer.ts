@@ -61,7 +61,7 @@ export function prefer(selection: readonly SelectedRepository[], definition: Ind
 
 /** See {@link identityOf}; `undefined` also for an image that the index will not show. */
 function shownIdentity(digest: Digest, definition: IndexDefinition, catalog: Catalog): string | undefined {
-  const image = catalog.image(digest);
+  const image = catalog.image(definition.registry, digest);
   if (image === undefined || !meetsRequirements(image, definition)) return undefined;
   return identityOf(image, (key) => own(image.labels, key) ?? own(image.annotations, key));
 }

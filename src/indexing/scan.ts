@@ -1,6 +1,6 @@
 /** Brings the catalog up to date with a registry, at the least number of requests. */
 import pMap from 'p-map';
-import type { Catalog, Image, TagRecord } from '../catalog/catalog.ts';
+import type { Catalog, Image, KnownManifest, TagRecord } from '../catalog/catalog.ts';
 import { messageOf } from '../message-of.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { ImageConfig, ImageManifest, Manifest } from '../registry/manifest.ts';
@@ -48,9 +48,30 @@ type TagSelector = (tag: string) => boolean;
 
 interface Reading {
   readonly repository: string;
-  /** Whether all that the digest leads to was there. */
-  readonly whole: Promise<boolean>;
+  readonly learnt: Promise<Learnt>;
 }
+
+/** What came of reading a digest and all that it leads to. */
+interface Learnt {
+  /** All of it was there. */
+  readonly whole: boolean;
+  /** Of parts that could not be read; the others could. */
+  readonly faults: readonly unknown[];
+}
+
+/** What a tag points to now, `undefined` if it is gone, and what could not be read of it. */
+interface TagReading {
+  readonly record: TagRecord | undefined;
+  readonly faults: readonly unknown[];
+}
+
+/** What an image index leads to, and what is wrong with it. */
+interface Children {
+  readonly manifests: readonly { readonly digest: Digest }[];
+  readonly faults?: readonly string[];
+}
+
+const WHOLE: Learnt = { whole: true, faults: [] };
 
 /** Some tags of a repository could not be read; the others could. */
 class TagsFailed extends Error {}
@@ -176,27 +197,29 @@ class Scan {
       const registry = this.#source.id;
       const sound = this.#sound.delete(repository);
       const listed = await this.#source.tags(repository, this.#options.signal);
-      const known = new Map(this.#catalog.tags(registry, repository).map(({ tag, digest }) => [tag, digest]));
+      const known = this.#tagsOf(repository);
       const errors: Error[] = [];
       const records: TagRecord[] = [];
       await pMap(
         listed,
         async (tag) => {
           const before = known.get(tag);
-          let digest = before;
+          let record = before;
           if (wants(tag)) {
             try {
-              digest = await this.#read(repository, tag, before);
+              const read = await this.#read(repository, tag, before);
+              record = read.record;
+              if (read.faults.length > 0) errors.push(tagFailed(tag, read.faults));
             } catch (error) {
               this.#rethrowIfFatal(error);
-              errors.push(tagFailed(tag, error));
+              errors.push(tagFailed(tag, [error]));
             }
           } else if (complete) return;
-          if (digest !== undefined) records.push({ tag, digest });
+          if (record !== undefined) records.push(record);
         },
         { concurrency: this.#options.concurrency },
       );
-      const unchanged = records.length === known.size && records.every(({ tag, digest }) => known.get(tag) === digest);
+      const unchanged = records.length === known.size && records.every((record) => record === known.get(record.tag));
       if (!unchanged || !sound) {
         this.#write(0, () => {
           this.#catalog.replaceTags(registry, repository, records);
@@ -218,74 +241,116 @@ class Scan {
   /** Reads single tags of a repository and leaves its others alone. */
   async #tags(repository: string, tags: readonly string[]): Promise<void> {
     const registry = this.#source.id;
-    const known = new Map(this.#catalog.tags(registry, repository).map(({ tag, digest }) => [tag, digest]));
+    const known = this.#tagsOf(repository);
     for (const tag of tags) {
       try {
-        const digest = await this.#read(repository, tag, known.get(tag));
+        const { record, faults } = await this.#read(repository, tag, known.get(tag));
         this.#write(0, () => {
-          this.#catalog.setTag(registry, repository, tag, digest);
+          if (record === undefined) this.#catalog.removeTag(registry, repository, tag);
+          else this.#catalog.setTag(registry, repository, record);
         });
+        if (faults.length > 0) this.#fail(repository, tagFailed(tag, faults));
       } catch (error) {
         this.#rethrowIfFatal(error);
-        this.#fail(repository, tagFailed(tag, error));
+        this.#fail(repository, tagFailed(tag, [error]));
       }
     }
     this.#finishRepository();
   }
 
-  /** What `tag` points to now, with all that it leads to remembered; `undefined` if the registry says that it is gone. */
-  async #read(repository: string, tag: string, before: Digest | undefined): Promise<Digest | undefined> {
+  #tagsOf(repository: string): ReadonlyMap<string, TagRecord> {
+    return new Map(this.#catalog.tags(this.#source.id, repository).map((record) => [record.tag, record]));
+  }
+
+  /** Reads what `tag` points to now, with all that it leads to. @param before what it pointed to */
+  async #read(repository: string, tag: string, before: TagRecord | undefined): Promise<TagReading> {
     const { signal } = this.#options;
     let digest: Digest;
     let manifest: Manifest | undefined;
     try {
       // A tag that is new is read at once: its manifest will be wanted, and a HEAD would cost one request more.
-      const whole = before !== undefined && this.#catalog.isWhole(before);
-      if (whole || (before !== undefined && this.#catalog.manifest(before) !== undefined)) {
+      const whole = before !== undefined && this.#catalog.isWhole(this.#source.id, before.digest);
+      if (whole || (before !== undefined && this.#known(before.digest) !== undefined)) {
         ({ digest } = await this.#source.resolve(repository, tag, signal));
-        if (whole && digest === before) return digest;
+        if (whole && digest === before.digest && before.kept === undefined) return { record: before, faults: [] };
       } else {
         manifest = await this.#source.manifest(repository, tag, signal);
         digest = manifest.digest;
       }
     } catch (error) {
-      if (isNotFound(error)) return undefined;
+      if (isNotFound(error)) return { record: undefined, faults: [] };
       throw error;
     }
-    await this.#learn(repository, digest, manifest, 0);
-    return digest;
+    const { faults } = await this.#learn(repository, digest, manifest, 0);
+    const kept = faults.length === 0 ? [] : this.#kept(digest, before, faults);
+    const record = before?.digest === digest && String(before.kept ?? []) === String(kept) ? before : { tag, digest, ...(kept.length > 0 && { kept }) };
+    return { record, faults };
   }
 
   /**
-   * Remembers a digest and all that it leads to; reads only what is not known. Says whether all of it was there: a child that
-   * the registry does not have (a sparse index) is passed over, and asked for again at the next scan.
+   * Images that a tag led to before and that nothing which could be read of `digest` replaces: of the same platform and Flatpak ref.
+   * @throws the first of `faults` if no image of `digest` could be read
    */
-  async #learn(repository: string, digest: Digest, manifest: Manifest | undefined, depth: number): Promise<boolean> {
+  #kept(digest: Digest, before: TagRecord | undefined, faults: readonly unknown[]): readonly Digest[] {
+    this.#flush();
+    const now = this.#imagesIn(digest);
+    if (now.size === 0) throw faults[0];
+    if (before === undefined) return [];
+    const replaced = new Set([...now].map((image) => this.#identityOf(image)));
+    const shown = new Set([before.digest, ...(before.kept ?? [])].flatMap((one) => [...this.#imagesIn(one)]));
+    return [...shown].filter((image) => !now.has(image) && !replaced.has(this.#identityOf(image)));
+  }
+
+  /** The images that are known of a digest, those of nested indexes included. */
+  #imagesIn(digest: Digest, found: Set<Digest> = new Set()): ReadonlySet<Digest> {
+    const manifest = this.#known(digest);
+    if (manifest?.kind === 'image') found.add(digest);
+    if (manifest?.kind === 'index') for (const child of manifest.manifests) this.#imagesIn(child.digest, found);
+    return found;
+  }
+
+  #identityOf(digest: Digest): string {
+    const image = this.#catalog.image(this.#source.id, digest);
+    return JSON.stringify([image?.os, image?.architecture, image?.labels['org.flatpak.ref']]);
+  }
+
+  /** What the registry has given for a digest. */
+  #known(digest: Digest): KnownManifest | undefined {
+    return this.#catalog.manifest(this.#source.id, digest);
+  }
+
+  /**
+   * Remembers a digest and all that it leads to; reads only what is not known. A child that the registry does not have (a sparse
+   * index) is passed over, and asked for again at the next scan; one that cannot be read is a fault.
+   */
+  async #learn(repository: string, digest: Digest, manifest: Manifest | undefined, depth: number): Promise<Learnt> {
     const reading = this.#reading.get(digest);
-    if (reading?.repository === repository) return reading.whole;
+    if (reading?.repository === repository) return reading.learnt;
     if (reading !== undefined) {
-      if (await reading.whole.catch(() => false)) return true;
+      const learnt = await reading.learnt.catch(() => undefined);
+      if (learnt?.whole === true) return learnt;
       // This repository may have what that one could not give.
       if (this.#reading.get(digest) !== reading) return this.#learn(repository, digest, manifest, depth);
     }
-    const whole = this.#readManifest(repository, digest, manifest, depth);
-    this.#reading.set(digest, { repository, whole });
-    return whole;
+    const learnt = this.#readManifest(repository, digest, manifest, depth);
+    this.#reading.set(digest, { repository, learnt });
+    return learnt;
   }
 
-  async #readManifest(repository: string, digest: Digest, fetched: Manifest | undefined, depth: number): Promise<boolean> {
+  async #readManifest(repository: string, digest: Digest, fetched: Manifest | undefined, depth: number): Promise<Learnt> {
     const { signal } = this.#options;
-    const known = this.#catalog.manifest(digest);
-    if (known?.kind === 'index') return this.#learnChildren(repository, known.manifests.map((child) => child.digest), depth);
-    if (known !== undefined) return true;
+    const registry = this.#source.id;
+    const known = this.#known(digest);
+    if (known?.kind === 'index') return this.#learnChildren(repository, digest, known, depth);
+    if (known !== undefined) return WHOLE;
 
     const manifest = fetched ?? (await this.#source.manifest(repository, digest, signal));
     if (manifest.kind !== 'image') {
-      const whole = manifest.kind === 'artifact' || (await this.#learnChildren(repository, manifest.manifests.map((child) => child.digest), depth));
+      const learnt = manifest.kind === 'artifact' ? WHOLE : await this.#learnChildren(repository, digest, manifest, depth);
       this.#write(0, () => {
-        this.#catalog.putManifest(manifest);
+        this.#catalog.putManifest(registry, manifest);
       });
-      return whole;
+      return learnt;
     }
 
     this.#images.total++;
@@ -294,9 +359,9 @@ class Scan {
     if (config === undefined) {
       this.#images.total--;
       this.#write(0, () => {
-        this.#catalog.putManifest({ kind: 'artifact', mediaType, digest, size });
+        this.#catalog.putManifest(registry, { kind: 'artifact', mediaType, digest, size });
       });
-      return true;
+      return WHOLE;
     }
     const { os, architecture, labels } = config;
     const { pngs, ...texts } = detachIcons({ annotations: manifest.annotations, labels }, this.#icons);
@@ -305,10 +370,10 @@ class Scan {
     this.#images.done++;
     const bytes = pngs.values().reduce((sum, { length }) => sum + length, 0);
     this.#write(charactersOf(image.labels) + charactersOf(image.annotations) + bytes, () => {
-      this.#catalog.putImage(image, pngs);
+      this.#catalog.putImage(registry, image, pngs);
     });
     this.#report();
-    return true;
+    return WHOLE;
   }
 
   /** A config that is not there is a fault of the image, not the registry's word that the image is gone. */
@@ -321,12 +386,20 @@ class Scan {
     }
   }
 
-  async #learnChildren(repository: string, children: readonly Digest[], depth: number): Promise<boolean> {
+  async #learnChildren(repository: string, digest: Digest, { manifests, faults = [] }: Children, depth: number): Promise<Learnt> {
     if (depth >= MAX_NESTING) throw new TagsFailed(`${repository}: image indexes nested more than ${MAX_NESTING} deep`);
-    const learnt = await Promise.allSettled(children.map((child) => this.#learn(repository, child, undefined, depth + 1)));
-    const failed = learnt.find((result) => result.status === 'rejected' && !isNotFound(result.reason));
-    if (failed?.status === 'rejected') throw failed.reason;
-    return learnt.every((result) => result.status === 'fulfilled' && result.value);
+    const learnt = await Promise.allSettled(manifests.map((child) => this.#learn(repository, child.digest, undefined, depth + 1)));
+    const found = learnt.flatMap((result) => {
+      if (result.status === 'fulfilled') return result.value.faults;
+      this.#rethrowIfFatal(result.reason);
+      // Of an index that is nested too deep nothing is taken.
+      if (result.reason instanceof TagsFailed) throw result.reason;
+      return isNotFound(result.reason) ? [] : [result.reason as unknown];
+    });
+    return {
+      whole: faults.length === 0 && learnt.every((result) => result.status === 'fulfilled' && result.value.whole),
+      faults: [...faults.map((fault) => new RegistryError('malformed', `${repository}@${digest}: ${fault}`)), ...found],
+    };
   }
 
   /** Writes are gathered into few transactions, in their order, so that a tag never leads to what is not there. */
@@ -375,8 +448,8 @@ export function isOfRegistry({ repository }: RebuildFailure): boolean {
   return repository === undefined;
 }
 
-function tagFailed(tag: string, cause: unknown): TagsFailed {
-  return new TagsFailed(`tag ${tag}: ${messageOf(cause)}`, { cause });
+function tagFailed(tag: string, [cause, ...others]: readonly unknown[]): TagsFailed {
+  return new TagsFailed(`tag ${tag}: ${messageOf(cause)}${others.length === 0 ? '' : ` (and ${others.length} more of its images)`}`, { cause });
 }
 
 function charactersOf(record: Readonly<Record<string, string>>): number {

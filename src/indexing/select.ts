@@ -18,6 +18,7 @@ export interface SelectedList {
   readonly tags: readonly string[];
   readonly digest: Digest;
   readonly mediaType: string;
+  /** Behind its own ones those that are kept in place of what could not be read of it. */
   readonly images: readonly Digest[];
 }
 
@@ -35,6 +36,7 @@ export interface SelectedRepository {
 export function select(catalog: Catalog, definition: IndexDefinition, wanted: Wanted): readonly SelectedRepository[] {
   const architectures = definition.architectures && new Set(definition.architectures);
 
+  const known = (digest: Digest): KnownManifest | undefined => catalog.manifest(definition.registry, digest);
   const addImage = (digest: Digest, architecture: string, found: Set<Digest>): void => {
     if (architectures?.has(architecture) !== false) found.add(digest);
   };
@@ -44,28 +46,30 @@ export function select(catalog: Catalog, definition: IndexDefinition, wanted: Wa
     for (const { digest, kind, architecture } of manifest.manifests) {
       if (kind === 'image') addImage(digest, architecture ?? '', found);
       // An index in the index.
-      else if (kind === 'index') addImages(catalog.manifest(digest), found);
+      else if (kind === 'index') addImages(known(digest), found);
     }
   };
 
   const selected: SelectedRepository[] = [];
   for (const { name } of catalog.repositories(definition.registry)) {
     if (!wanted.repository(name)) continue;
-    const tagsOf = new Map<Digest, string[]>();
-    for (const { tag, digest } of catalog.tags(definition.registry, name)) {
+    const tagged = new Map<Digest, { readonly tags: string[]; readonly kept: Digest[] }>();
+    for (const { tag, digest, kept = [] } of catalog.tags(definition.registry, name)) {
       if (!wanted.tag(tag)) continue;
-      const tags = tagsOf.get(digest);
-      if (tags === undefined) tagsOf.set(digest, [tag]);
-      else tags.push(tag);
+      const one = tagged.get(digest) ?? { tags: [], kept: [] };
+      one.tags.push(tag);
+      one.kept.push(...kept);
+      tagged.set(digest, one);
     }
 
     const images: SelectedImage[] = [];
     const lists: SelectedList[] = [];
-    for (const [digest, tags] of tagsOf) {
-      const manifest = catalog.manifest(digest);
+    for (const [digest, { tags, kept }] of tagged) {
+      const manifest = known(digest);
       if (manifest === undefined || manifest.kind === 'artifact') continue;
       const found = new Set<Digest>();
       addImages(manifest, found);
+      for (const image of kept) addImages(known(image), found);
       if (found.size === 0) continue;
       if (manifest.kind === 'image') images.push({ tags, digest });
       else lists.push({ tags, digest, mediaType: manifest.descriptor.mediaType, images: [...found] });

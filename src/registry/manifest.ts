@@ -21,6 +21,8 @@ export interface ImageManifest extends Descriptor {
 export interface ImageIndexManifest extends Descriptor {
   readonly kind: 'index';
   readonly manifests: readonly Descriptor[];
+  /** What is wrong with children that cannot be read; absent if nothing is. */
+  readonly faults?: readonly string[];
 }
 
 /** A manifest that is no image: a signature, an attestation, a chart, Docker schema 1. */

@@ -1,7 +1,7 @@
 /** Reads manifests: OCI image manifests and image indexes, Docker schema 2 and manifest lists; all others are artifacts. */
 import type { Digest } from './digest.ts';
 import { malformed, optionalArray, optionalObject, parseJsonObject, stringRecord, type JsonObject } from './json-object.ts';
-import type { Descriptor, Manifest } from './manifest.ts';
+import type { Descriptor, ImageIndexManifest, Manifest } from './manifest.ts';
 import { IMAGE_CONFIG_TYPES, IMAGE_INDEX_TYPES, IMAGE_MANIFEST_TYPES, OCI_IMAGE_INDEX, OCI_IMAGE_MANIFEST } from './media-types.ts';
 import { descriptorMediaType, descriptorObject, parseDescriptor } from './parse-descriptor.ts';
 import { RegistryError } from './registry-error.ts';
@@ -29,7 +29,7 @@ export function parseManifest(bytes: Uint8Array, { mediaType: declared, digest }
   if (document.schemaVersion !== 2) throw malformed('schemaVersion', '2');
   refuseAmbiguity(document, isIndex);
   if (isArtifact(document)) return { kind: 'artifact', ...descriptor };
-  if (isIndex) return { kind: 'index', ...descriptor, manifests: imagesOf(document) };
+  if (isIndex) return { kind: 'index', ...descriptor, ...imagesOf(document) };
 
   const config = imageConfigOf(document);
   if (config === undefined) return { kind: 'artifact', ...descriptor };
@@ -85,19 +85,29 @@ function isArtifact({ artifactType }: JsonObject): boolean {
   return typeof artifactType !== 'string' || !IMAGE_CONFIG_TYPES.has(artifactType.toLowerCase());
 }
 
-/** The children that may be images, each digest once. */
-function imagesOf(document: JsonObject): Descriptor[] {
+/** The children that may be images, each digest once. One that is broken does not hide the others. */
+function imagesOf(document: JsonObject): Pick<ImageIndexManifest, 'manifests' | 'faults'> {
   const images = new Map<Digest, Descriptor>();
+  const faults: string[] = [];
   for (const [position, value] of optionalArray(document.manifests, 'manifests').entries()) {
-    const path = `manifests[${position}]`;
-    const child = descriptorObject(value, path);
-    const mediaType = descriptorMediaType(child, path);
-    if (!IMAGE_MANIFEST_TYPES.has(mediaType) && !IMAGE_INDEX_TYPES.has(mediaType)) continue;
-    if (isArtifact(child) || isUnknownPlatform(optionalObject(child.platform, `${path}.platform`))) continue;
-    const descriptor = parseDescriptor(child, path);
-    if (!images.has(descriptor.digest)) images.set(descriptor.digest, descriptor);
+    try {
+      const descriptor = imageAt(value, `manifests[${position}]`);
+      if (descriptor !== undefined && !images.has(descriptor.digest)) images.set(descriptor.digest, descriptor);
+    } catch (error) {
+      if (!(error instanceof RegistryError)) throw error;
+      faults.push(error.message);
+    }
   }
-  return [...images.values()];
+  return { manifests: [...images.values()], ...(faults.length > 0 && { faults }) };
+}
+
+/** The child at `path`; `undefined` if it cannot be an image. */
+function imageAt(value: unknown, path: string): Descriptor | undefined {
+  const child = descriptorObject(value, path);
+  const mediaType = descriptorMediaType(child, path);
+  if (!IMAGE_MANIFEST_TYPES.has(mediaType) && !IMAGE_INDEX_TYPES.has(mediaType)) return undefined;
+  if (isArtifact(child) || isUnknownPlatform(optionalObject(child.platform, `${path}.platform`))) return undefined;
+  return parseDescriptor(child, path);
 }
 
 /** How builders mark the attestations that they put beside the images of an index. */

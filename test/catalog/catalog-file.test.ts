@@ -158,8 +158,8 @@ test('whatever bytes of the file a disk changes, labels come out unchanged or no
 function readWhatIsThere(catalog: Catalog): void {
   for (const { name } of catalog.repositories('registry')) {
     for (const { digest } of catalog.tags('registry', name)) {
-      catalog.manifest(digest);
-      const image = catalog.image(digest);
+      catalog.manifest('registry', digest);
+      const image = catalog.image('registry', digest);
       if (image === undefined) continue;
       assert.equal(digestOf(image.labels['name'] ?? ''), digest);
       assert.equal(image.labels['filler'], '1'.repeat(20_000));

@@ -31,7 +31,7 @@ export function writeGeneration(catalog: Catalog, generation: number): void {
   catalog.transaction(() => {
     for (let repository = 0; repository < REPOSITORIES; repository++) {
       const image = imageOf(generation, repository);
-      catalog.putImage(image, new Map([[digestOf(pngOf(generation)), pngOf(generation)]]));
+      catalog.putImage('registry', image, new Map([[digestOf(pngOf(generation)), pngOf(generation)]]));
       catalog.replaceTags('registry', `repository-${repository}`, [{ tag: String(generation), digest: image.digest }]);
     }
   });
@@ -46,7 +46,7 @@ export function readGeneration(catalog: Catalog): number {
     assert.equal(tags.length, 1);
     for (const { tag, digest } of tags) {
       generations.add(Number(tag));
-      assert.deepEqual(catalog.image(digest), imageOf(Number(tag), Number(name.replace('repository-', ''))));
+      assert.deepEqual(catalog.image('registry', digest), imageOf(Number(tag), Number(name.replace('repository-', ''))));
       assert.deepEqual(catalog.png(digestOf(pngOf(Number(tag)))), pngOf(Number(tag)));
     }
   }

@@ -77,12 +77,12 @@ suite('manifests', () => {
     const folder = temporaryFolder(t);
     const image = imageOf('one', { annotations: { created: 'today' } });
     const writer = SqliteCatalog.open(join(folder, 'catalog.sqlite'), { onWarning: (warning) => assert.fail(warning) });
-    writer.putImage(image, NO_PNGS);
+    writer.putImage(REGISTRY, image, NO_PNGS);
     writer.close();
 
     const catalog = openIn(t, folder);
-    assert.deepEqual(catalog.image(image.digest), image);
-    assert.deepEqual(catalog.manifest(image.digest), { kind: 'image', descriptor: descriptorOf(image), os: 'linux', architecture: 'amd64' });
+    assert.deepEqual(catalog.image(REGISTRY, image.digest), image);
+    assert.deepEqual(catalog.manifest(REGISTRY, image.digest), { kind: 'image', descriptor: descriptorOf(image), os: 'linux', architecture: 'amd64' });
   });
 
   test('an image has its icons, and of equal ones the PNG is kept as long as one of them is', (t) => {
@@ -93,14 +93,14 @@ suite('manifests', () => {
       { place: 'annotation', key: '64', png: digestOf(other) },
     ];
     const [both, one] = [imageOf('both', { icons }), imageOf('one', { icons: icons.slice(0, 1) })];
-    catalog.putImage(both, new Map([[digestOf(png), png], [digestOf(other), other]]));
-    catalog.putImage(one, new Map([[digestOf(png), png]]));
-    const [written, stored] = [catalog.image(both.digest), catalog.image(both.digest)];
+    catalog.putImage(REGISTRY, both, new Map([[digestOf(png), png], [digestOf(other), other]]));
+    catalog.putImage(REGISTRY, one, new Map([[digestOf(png), png]]));
+    const [written, stored] = [catalog.image(REGISTRY, both.digest), catalog.image(REGISTRY, both.digest)];
     assert.notEqual(stored, written);
     for (const read of [written, stored]) assert.deepEqual(new Set(read?.icons), new Set(icons));
-    assert.deepEqual(catalog.image(one.digest), one);
+    assert.deepEqual(catalog.image(REGISTRY, one.digest), one);
     assert.deepEqual([catalog.png(digestOf(png)), catalog.png(digestOf(other))], [png, other]);
-    catalog.setTag(REGISTRY, 'a', 'latest', one.digest);
+    catalog.setTag(REGISTRY, 'a', { tag: 'latest', digest: one.digest });
     assert.equal(catalog.prune(), 1);
     assert.deepEqual(catalog.png(digestOf(png)), png);
     assert.throws(() => catalog.png(digestOf(other)), { name: 'CatalogError', code: 'corrupt' });
@@ -110,16 +110,16 @@ suite('manifests', () => {
     const catalog = openNew(t);
     const [zebra, ant, mole] = [imageOf('zebra', { architecture: 'arm64' }), indexOf('ant', []), artifactOf('mole')];
     const index = indexOf('index', [zebra, ant, imageOf('fox'), zebra]);
-    catalog.putManifest({ ...index, manifests: [...index.manifests, mole] });
+    catalog.putManifest(REGISTRY, { ...index, manifests: [...index.manifests, mole] });
     const manifests = (): unknown => {
-      const known = catalog.manifest(index.digest);
+      const known = catalog.manifest(REGISTRY, index.digest);
       return known?.kind === 'index' ? known.manifests.map(({ digest, kind, architecture }) => [digest, kind, architecture]) : known;
     };
-    assert.deepEqual(catalog.manifest(index.digest)?.descriptor, descriptorOf(index));
+    assert.deepEqual(catalog.manifest(REGISTRY, index.digest)?.descriptor, descriptorOf(index));
     const unknown = [zebra, ant, imageOf('fox'), zebra, mole].map(({ digest }) => [digest, undefined, undefined]);
     assert.deepEqual(manifests(), unknown);
-    catalog.putImage(zebra, NO_PNGS);
-    for (const manifest of [ant, mole]) catalog.putManifest(manifest);
+    catalog.putImage(REGISTRY, zebra, NO_PNGS);
+    for (const manifest of [ant, mole]) catalog.putManifest(REGISTRY, manifest);
     assert.deepEqual(manifests(), [
       [zebra.digest, 'image', 'arm64'],
       [ant.digest, 'index', undefined],
@@ -127,15 +127,15 @@ suite('manifests', () => {
       [zebra.digest, 'image', 'arm64'],
       [mole.digest, 'artifact', undefined],
     ]);
-    assert.equal(catalog.image(index.digest), undefined);
+    assert.equal(catalog.image(REGISTRY, index.digest), undefined);
   });
 
   test('an artifact is known and is no image', (t) => {
     const catalog = openNew(t);
     const artifact = artifactOf('signature');
-    catalog.putManifest(artifact);
-    assert.deepEqual(catalog.manifest(artifact.digest), { kind: 'artifact', descriptor: descriptorOf(artifact) });
-    assert.equal(catalog.image(artifact.digest), undefined);
+    catalog.putManifest(REGISTRY, artifact);
+    assert.deepEqual(catalog.manifest(REGISTRY, artifact.digest), { kind: 'artifact', descriptor: descriptorOf(artifact) });
+    assert.equal(catalog.image(REGISTRY, artifact.digest), undefined);
   });
 
   test('a digest is whole once all is known that it leads to, however deep', (t) => {
@@ -143,40 +143,70 @@ suite('manifests', () => {
     const [first, second] = [imageOf('first'), imageOf('second')];
     const inner = indexOf('inner', [first, second]);
     const outer = indexOf('outer', [first, inner]);
-    for (const put of [() => catalog.putManifest(outer), () => catalog.putImage(first, NO_PNGS), () => catalog.putManifest(inner), () => catalog.putImage(second, NO_PNGS)]) {
-      assert.equal(catalog.isWhole(outer.digest), false);
+    for (const put of [() => catalog.putManifest(REGISTRY, outer), () => catalog.putImage(REGISTRY, first, NO_PNGS), () => catalog.putManifest(REGISTRY, inner), () => catalog.putImage(REGISTRY, second, NO_PNGS)]) {
+      assert.equal(catalog.isWhole(REGISTRY, outer.digest), false);
       put();
     }
-    assert.deepEqual([outer, inner, first].map(({ digest }) => catalog.isWhole(digest)), [true, true, true]);
+    assert.deepEqual([outer, inner, first].map(({ digest }) => catalog.isWhole(REGISTRY, digest)), [true, true, true]);
+  });
+
+  test('an index has its faults and is never whole, nor is what leads to it', (t) => {
+    const catalog = openNew(t);
+    const image = imageOf('image');
+    const inner = { ...indexOf('inner', [image]), faults: ['manifests[1].digest: bad', 'manifests[2]: bad'] };
+    const outer = indexOf('outer', [inner]);
+    catalog.putImage(REGISTRY, image, NO_PNGS);
+    for (const manifest of [inner, outer]) catalog.putManifest(REGISTRY, manifest);
+    const known = catalog.manifest(REGISTRY, inner.digest);
+    assert.deepEqual(known?.kind === 'index' && [known.manifests.map(({ digest }) => digest), known.faults], [[image.digest], inner.faults]);
+    for (const { digest } of [inner, outer]) assert.equal(catalog.isWhole(REGISTRY, digest), false);
+    catalog.setTag(REGISTRY, 'app', { tag: 'latest', digest: outer.digest });
+    assert.equal(catalog.prune(), 0);
+  });
+
+  test('what one registry has given is not known of another', (t) => {
+    const catalog = openNew(t);
+    const image = imageOf('image');
+    const index = indexOf('index', [image]);
+    catalog.putImage(REGISTRY, image, NO_PNGS);
+    catalog.putManifest(OTHER_REGISTRY, index);
+    assert.equal(catalog.manifest(OTHER_REGISTRY, image.digest), undefined);
+    assert.equal(catalog.image(OTHER_REGISTRY, image.digest), undefined);
+    assert.equal(catalog.isWhole(OTHER_REGISTRY, index.digest), false);
+    const known = catalog.manifest(OTHER_REGISTRY, index.digest);
+    assert.deepEqual(known?.kind === 'index' && known.manifests, [{ digest: image.digest, kind: undefined, architecture: undefined }]);
+    catalog.putImage(OTHER_REGISTRY, image, NO_PNGS);
+    assert.equal(catalog.isWhole(OTHER_REGISTRY, index.digest), true);
+    for (const registry of [REGISTRY, OTHER_REGISTRY]) assert.deepEqual(catalog.image(registry, image.digest), image);
   });
 
   test('a digest that was never put is not known', (t) => {
     const catalog = openNew(t);
-    assert.equal(catalog.isWhole(digestOf('nothing')), false);
-    assert.equal(catalog.manifest(digestOf('nothing')), undefined);
-    assert.equal(catalog.image(digestOf('nothing')), undefined);
+    assert.equal(catalog.isWhole(REGISTRY, digestOf('nothing')), false);
+    assert.equal(catalog.manifest(REGISTRY, digestOf('nothing')), undefined);
+    assert.equal(catalog.image(REGISTRY, digestOf('nothing')), undefined);
   });
 
   test('putting again is safe, and the last word holds when a digest turns out to be of another kind', (t) => {
     const catalog = openNew(t);
     const image = imageOf('same');
     const index = indexOf('same', [imageOf('child')]);
-    catalog.putImage(image, NO_PNGS);
-    catalog.putImage(image, NO_PNGS);
+    catalog.putImage(REGISTRY, image, NO_PNGS);
+    catalog.putImage(REGISTRY, image, NO_PNGS);
     // Not read in between: an image that was just written is kept in memory until it is.
-    catalog.putManifest(index);
-    catalog.putManifest(index);
-    assert.equal(catalog.image(image.digest), undefined);
-    assert.deepEqual(catalog.manifest(image.digest), { kind: 'index', descriptor: descriptorOf(index), manifests: [{ digest: digestOf('child'), kind: undefined, architecture: undefined }] });
-    catalog.putImage(image, NO_PNGS);
-    assert.deepEqual(catalog.image(image.digest), image);
+    catalog.putManifest(REGISTRY, index);
+    catalog.putManifest(REGISTRY, index);
+    assert.equal(catalog.image(REGISTRY, image.digest), undefined);
+    assert.deepEqual(catalog.manifest(REGISTRY, image.digest), { kind: 'index', descriptor: descriptorOf(index), manifests: [{ digest: digestOf('child'), kind: undefined, architecture: undefined }] });
+    catalog.putImage(REGISTRY, image, NO_PNGS);
+    assert.deepEqual(catalog.image(REGISTRY, image.digest), image);
   });
 
   test('sha512 digests are kept beside sha256 ones', (t) => {
     const catalog = openNew(t);
     const image = imageOf('long', { digest: digestOf('long', 'sha512') });
-    catalog.putImage(image, NO_PNGS);
-    assert.deepEqual(catalog.image(image.digest), image);
+    catalog.putImage(REGISTRY, image, NO_PNGS);
+    assert.deepEqual(catalog.image(REGISTRY, image.digest), image);
   });
 
   test('keys and values of every kind come back unchanged', (t) => {
@@ -194,9 +224,9 @@ suite('manifests', () => {
       ['7', 'a key that looks like a number'],
     ]);
     const image = imageOf('strange', { labels, annotations: labels });
-    catalog.putImage(image, NO_PNGS);
-    const written = catalog.image(image.digest);
-    const stored = catalog.image(image.digest);
+    catalog.putImage(REGISTRY, image, NO_PNGS);
+    const written = catalog.image(REGISTRY, image.digest);
+    const stored = catalog.image(REGISTRY, image.digest);
     assert.notEqual(stored, written);
     for (const read of [written, stored]) {
       assert.deepEqual(read, image);
@@ -208,7 +238,7 @@ suite('manifests', () => {
 
 /** Once it is read, it is not. */
 function inMemory(catalog: SqliteCatalog, image: Image): boolean {
-  return catalog.image(image.digest) === image;
+  return catalog.image(REGISTRY, image.digest) === image;
 }
 
 function large(name: string): Image {
@@ -220,7 +250,7 @@ suite('images that were just written are in memory until they are read', () => {
     for (const images of [Array.from({ length: 15 }, (_, number) => large(`image ${number}`)), Array.from({ length: 13_000 }, (_, number) => imageOf(`image ${number}`))]) {
       const catalog = openNew(t);
       catalog.transaction(() => {
-        for (const image of images) catalog.putImage(image, NO_PNGS);
+        for (const image of images) catalog.putImage(REGISTRY, image, NO_PNGS);
       });
       assert.equal(inMemory(catalog, images.at(0) as Image), false);
       assert.equal(inMemory(catalog, images.at(-1) as Image), true);
@@ -231,10 +261,10 @@ suite('images that were just written are in memory until they are read', () => {
   test('what was read makes room', (t) => {
     const catalog = openNew(t);
     const first = large('first');
-    catalog.putImage(first, NO_PNGS);
+    catalog.putImage(REGISTRY, first, NO_PNGS);
     for (let number = 0; number < 30; number++) {
       const image = large(`image ${number}`);
-      catalog.putImage(image, NO_PNGS);
+      catalog.putImage(REGISTRY, image, NO_PNGS);
       assert.equal(inMemory(catalog, image), true);
     }
     assert.equal(inMemory(catalog, first), true);
@@ -243,11 +273,11 @@ suite('images that were just written are in memory until they are read', () => {
   test('whatever else is pruned', (t) => {
     const catalog = openNew(t);
     const [kept, lost] = [imageOf('kept'), imageOf('lost')];
-    for (const image of [kept, lost]) catalog.putImage(image, NO_PNGS);
-    catalog.setTag(REGISTRY, 'app', 'latest', kept.digest);
+    for (const image of [kept, lost]) catalog.putImage(REGISTRY, image, NO_PNGS);
+    catalog.setTag(REGISTRY, 'app', { tag: 'latest', digest: kept.digest });
     assert.equal(catalog.prune(), 1);
     assert.equal(inMemory(catalog, kept), true);
-    assert.equal(catalog.image(lost.digest), undefined);
+    assert.equal(catalog.image(REGISTRY, lost.digest), undefined);
   });
 });
 
@@ -270,17 +300,17 @@ suite('tags and repositories', () => {
     catalog.replaceTags(REGISTRY, 'app', [{ tag: 'latest', digest: two }, { tag: 'new', digest: one }]);
     assert.deepEqual(catalog.tags(REGISTRY, 'app'), [{ tag: 'latest', digest: two }, { tag: 'new', digest: one }]);
 
-    catalog.setTag(REGISTRY, 'app', 'latest', one);
-    catalog.setTag(REGISTRY, 'app', 'new', undefined);
-    catalog.setTag(REGISTRY, 'app', 'newer', two);
+    catalog.setTag(REGISTRY, 'app', { tag: 'latest', digest: one });
+    catalog.removeTag(REGISTRY, 'app', 'new');
+    catalog.setTag(REGISTRY, 'app', { tag: 'newer', digest: two });
     assert.deepEqual(catalog.tags(REGISTRY, 'app'), [{ tag: 'latest', digest: one }, { tag: 'newer', digest: two }]);
   });
 
   test('a single tag makes its repository known; removing one does not', (t) => {
     const catalog = openNew(t);
-    catalog.setTag(REGISTRY, 'nowhere', 'latest', undefined);
+    catalog.removeTag(REGISTRY, 'nowhere', 'latest');
     assert.deepEqual(catalog.repositories(REGISTRY), []);
-    catalog.setTag(REGISTRY, 'app', 'latest', digestOf('1'));
+    catalog.setTag(REGISTRY, 'app', { tag: 'latest', digest: digestOf('1') });
     assert.deepEqual(catalog.repositories(REGISTRY), [{ name: 'app', error: undefined, missedScans: 0 }]);
   });
 
@@ -344,34 +374,34 @@ suite('transactions', () => {
     const catalog = openNew(t);
     const image = imageOf('one');
     const known = catalog.transaction(() => {
-      catalog.putImage(image, NO_PNGS);
-      return catalog.manifest(image.digest)?.kind;
+      catalog.putImage(REGISTRY, image, NO_PNGS);
+      return catalog.manifest(REGISTRY, image.digest)?.kind;
     });
     assert.equal(known, 'image');
-    assert.deepEqual(catalog.image(image.digest), image);
+    assert.deepEqual(catalog.image(REGISTRY, image.digest), image);
   });
 
   test('an error undoes all of a transaction and comes out as it is', (t) => {
     const catalog = openNew(t);
     const [before, after] = [imageOf('before'), imageOf('after')];
-    catalog.putImage(before, NO_PNGS);
+    catalog.putImage(REGISTRY, before, NO_PNGS);
     catalog.replaceTags(REGISTRY, 'app', [{ tag: 'latest', digest: before.digest }]);
     const reason = new Error('stop');
     assert.throws(
       () =>
         catalog.transaction(() => {
-          catalog.putImage(after, NO_PNGS);
+          catalog.putImage(REGISTRY, after, NO_PNGS);
           catalog.replaceTags(REGISTRY, 'app', [{ tag: 'latest', digest: after.digest }]);
           catalog.removeRepository(REGISTRY, 'other');
           throw reason;
         }),
       reason,
     );
-    assert.equal(catalog.manifest(after.digest), undefined);
-    assert.equal(catalog.image(after.digest), undefined);
+    assert.equal(catalog.manifest(REGISTRY, after.digest), undefined);
+    assert.equal(catalog.image(REGISTRY, after.digest), undefined);
     assert.deepEqual(catalog.tags(REGISTRY, 'app'), [{ tag: 'latest', digest: before.digest }]);
-    catalog.putImage(after, NO_PNGS);
-    assert.deepEqual(catalog.image(after.digest), after);
+    catalog.putImage(REGISTRY, after, NO_PNGS);
+    assert.deepEqual(catalog.image(REGISTRY, after.digest), after);
   });
 
   test('a write that fails within a transaction undoes all of it, whoever catches the error', (t) => {
@@ -379,20 +409,20 @@ suite('transactions', () => {
     const image = imageOf('one');
     assert.throws(() => {
       catalog.transaction(() => {
-        catalog.putImage(image, NO_PNGS);
+        catalog.putImage(REGISTRY, image, NO_PNGS);
         assert.throws(() => {
           catalog.transaction(() => {
-            catalog.setTag(REGISTRY, 'app', 'latest', image.digest);
+            catalog.setTag(REGISTRY, 'app', { tag: 'latest', digest: image.digest });
             throw new Error('stop');
           });
         }, /stop/);
-        assert.throws(() => catalog.setTag(REGISTRY, 'app', 'latest', image.digest), /already rolled back/);
+        assert.throws(() => catalog.setTag(REGISTRY, 'app', { tag: 'latest', digest: image.digest }), /already rolled back/);
       });
     }, /already rolled back/);
-    assert.equal(catalog.image(image.digest), undefined);
+    assert.equal(catalog.image(REGISTRY, image.digest), undefined);
     assert.deepEqual(catalog.repositories(REGISTRY), []);
-    catalog.putImage(image, NO_PNGS);
-    assert.deepEqual(catalog.image(image.digest), image);
+    catalog.putImage(REGISTRY, image, NO_PNGS);
+    assert.deepEqual(catalog.image(REGISTRY, image.digest), image);
   });
 });
 
@@ -405,39 +435,56 @@ suite('prune', () => {
     const lostIndex = indexOf('lost index', [lostChild, inIndex]);
     const signature = artifactOf('signature');
     catalog.transaction(() => {
-      for (const image of [tagged, inIndex, inNested, lost, lostChild]) catalog.putImage(image, NO_PNGS);
-      for (const manifest of [nested, index, lostIndex, signature, artifactOf('lost artifact')]) catalog.putManifest(manifest);
+      for (const image of [tagged, inIndex, inNested, lost, lostChild]) catalog.putImage(REGISTRY, image, NO_PNGS);
+      for (const manifest of [nested, index, lostIndex, signature, artifactOf('lost artifact')]) catalog.putManifest(REGISTRY, manifest);
       catalog.replaceTags(REGISTRY, 'app', [{ tag: 'a', digest: tagged.digest }, { tag: 'b', digest: index.digest }, { tag: 'c', digest: signature.digest }]);
+      catalog.putImage(OTHER_REGISTRY, tagged, NO_PNGS);
       catalog.replaceTags(OTHER_REGISTRY, 'copy', [{ tag: 'a', digest: tagged.digest }]);
     });
 
     assert.equal(catalog.prune(), 4);
     assert.equal(catalog.prune(), 0);
-    for (const { digest } of [tagged, inIndex, inNested, nested, index, signature]) assert.notEqual(catalog.manifest(digest), undefined);
+    for (const { digest } of [tagged, inIndex, inNested, nested, index, signature]) assert.notEqual(catalog.manifest(REGISTRY, digest), undefined);
     for (const { digest } of [lost, lostChild, lostIndex, artifactOf('lost artifact')]) {
-      assert.equal(catalog.manifest(digest), undefined);
-      assert.equal(catalog.image(digest), undefined);
+      assert.equal(catalog.manifest(REGISTRY, digest), undefined);
+      assert.equal(catalog.image(REGISTRY, digest), undefined);
     }
 
-    // The digest is still in the other registry's repository.
+    // The other registry has given it, too.
     catalog.removeRepository(REGISTRY, 'app');
-    assert.equal(catalog.prune(), 5);
-    assert.deepEqual(catalog.image(tagged.digest), tagged);
-    catalog.setTag(OTHER_REGISTRY, 'copy', 'a', undefined);
+    assert.equal(catalog.prune(), 6);
+    assert.deepEqual([catalog.image(REGISTRY, tagged.digest), catalog.image(OTHER_REGISTRY, tagged.digest)], [undefined, tagged]);
+    catalog.removeTag(OTHER_REGISTRY, 'copy', 'a');
     assert.equal(catalog.prune(), 1);
-    assert.equal(catalog.image(tagged.digest), undefined);
+    assert.equal(catalog.image(OTHER_REGISTRY, tagged.digest), undefined);
+  });
+
+  test('images that are kept in place of others are not forgotten', (t) => {
+    const catalog = openNew(t);
+    const [kept, old] = [imageOf('kept'), imageOf('old')];
+    const index = indexOf('index', [imageOf('broken')]);
+    catalog.putManifest(REGISTRY, index);
+    for (const image of [kept, old]) catalog.putImage(REGISTRY, image, NO_PNGS);
+    const record = { tag: 'latest', digest: index.digest, kept: [kept.digest] };
+    catalog.setTag(REGISTRY, 'app', record);
+    assert.equal(catalog.prune(), 1);
+    assert.deepEqual(catalog.image(REGISTRY, kept.digest), kept);
+    assert.deepEqual(catalog.tags(REGISTRY, 'app'), [record]);
+    catalog.replaceTags(REGISTRY, 'app', [{ tag: 'latest', digest: index.digest }]);
+    assert.deepEqual(catalog.tags(REGISTRY, 'app'), [{ tag: 'latest', digest: index.digest }]);
+    assert.equal(catalog.prune(), 1);
   });
 
   test('what was not pruned before the file was opened is not looked for until something changes', (t) => {
     const folder = temporaryFolder(t);
     const [kept, lost] = [imageOf('kept'), imageOf('lost')];
     const before = SqliteCatalog.open(join(folder, 'catalog.sqlite'), { onWarning: (warning) => assert.fail(warning) });
-    for (const image of [kept, lost]) before.putImage(image, NO_PNGS);
+    for (const image of [kept, lost]) before.putImage(REGISTRY, image, NO_PNGS);
     before.close();
     const catalog = openIn(t, folder);
     assert.equal(catalog.prune(), 0);
-    catalog.setTag(REGISTRY, 'app', 'latest', kept.digest);
+    catalog.setTag(REGISTRY, 'app', { tag: 'latest', digest: kept.digest });
     assert.equal(catalog.prune(), 1);
-    assert.deepEqual([catalog.image(kept.digest), catalog.image(lost.digest)], [kept, undefined]);
+    assert.deepEqual([catalog.image(REGISTRY, kept.digest), catalog.image(REGISTRY, lost.digest)], [kept, undefined]);
   });
 });

@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import type { Digest } from '../../src/registry/digest.ts';
+import { EVERYTHING } from '../../src/indexing/rebuild.ts';
+import { OCI_IMAGE_INDEX, OCI_IMAGE_MANIFEST } from '../../src/registry/media-types.ts';
 import { MemoryRegistry } from '../sources/memory-registry.ts';
-import type { RegistryCall } from '../sources/memory-registry.ts';
+import type { PushedImage, RegistryCall } from '../sources/memory-registry.ts';
 import { named, TestState } from './test-state.ts';
 
 suite('requests', () => {
@@ -125,7 +127,7 @@ suite('what is read', () => {
     registry.untag('a', 'old');
     await state.rebuild();
     assert.deepEqual(await state.shows(), ['a:latest two']);
-    assert.equal(state.catalog.image(one), undefined);
+    assert.equal(state.catalog.image(registry.id, one), undefined);
   });
 
   test('image indexes in image indexes come out as one list, up to four deep', async (t) => {
@@ -236,7 +238,7 @@ suite('failures', () => {
   });
 
   for (const method of ['resolve', 'manifest', 'config'] as const) {
-    test(`a tag whose ${method} fails keeps what it led to; the other tags of its repository go on`, async (t) => {
+    test(`what fails of a tag by its ${method} keeps what it led to; the other tags of its repository go on`, async (t) => {
       const state = await TestState.open(t);
       const { registry } = state;
       const push = (tag: string, version: string): Digest => {
@@ -251,7 +253,7 @@ suite('failures', () => {
       const { failures } = await state.rebuild();
       assert.deepEqual(failures.map(({ repository }) => repository), ['a']);
       assert.match(failures[0]?.error ?? '', new RegExp(`^tag bad: http://registry.example.org ${method} a .*: unavailable$`));
-      assert.deepEqual(await state.shows(), ['a:bad [bad one bad arm one]', 'a:good [good two good arm two]']);
+      assert.deepEqual(await state.shows(), [`a:bad [bad ${method === 'resolve' ? 'one' : 'two'} bad arm one]`, 'a:good [good two good arm two]']);
 
       registry.heal();
       assert.deepEqual((await state.rebuild()).failures, []);
@@ -387,6 +389,124 @@ suite('failures', () => {
     assert.deepEqual((await state.rebuildRepository('a')).failures, [{ repository: 'a', error: 'http://registry.example.org tags a: unavailable' }]);
     assert.deepEqual(await state.shows(), ['a:latest one']);
   });
+});
+
+function forArm(name: string): PushedImage {
+  return { ...named(name), architecture: 'arm64' };
+}
+
+suite('a child of an index that cannot be read', () => {
+  test('hides no sibling, in a new tag and nested, and is asked for again', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    const bad = registry.pushImage('a', undefined, forArm('bad'));
+    const inner = registry.pushIndex('a', undefined, [bad, registry.pushImage('a', undefined, named('inner'))]);
+    registry.pushIndex('a', 'latest', [registry.pushImage('a', undefined, named('outer')), inner]);
+    registry.fail({ method: 'config', reference: registry.configOf('a', bad) }, 'denied');
+    for (let time = 0; time < 2; time++) {
+      const { failures } = await state.rebuild();
+      assert.deepEqual(failures.map(({ repository }) => repository), ['a']);
+      assert.match(failures[0]?.error ?? '', /^tag latest: http:\/\/registry.example.org config a .*: denied$/);
+      assert.deepEqual(await state.shows(), ['a:latest [outer inner]']);
+      assert.match(state.catalog.repositories(registry.id)[0]?.error ?? '', /denied/);
+    }
+    registry.heal();
+    registry.calls.length = 0;
+    assert.deepEqual((await state.rebuild()).failures, []);
+    assert.deepEqual(methodsOf(registry.calls), { repositories: 1, tags: 1, resolve: 1, manifest: 1, config: 1 });
+    assert.deepEqual(await state.shows(), ['a:latest [outer bad inner]']);
+    assert.equal(state.catalog.repositories(registry.id)[0]?.error, undefined);
+  });
+
+  test('is shown as it was known until then, however often the tag moves', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    const push = (version: string, ...bad: readonly string[]): void => {
+      const images = [registry.pushImage('a', undefined, named(`amd ${version}`)), registry.pushImage('a', undefined, forArm(`arm ${version}`))] as const;
+      registry.pushIndex('a', 'latest', images);
+      registry.heal();
+      for (const [position, digest] of images.entries()) if (bad.includes(['amd', 'arm'][position] ?? '')) registry.fail({ method: 'config', reference: registry.configOf('a', digest) });
+    };
+    push('1');
+    await state.rebuild();
+    push('2', 'arm');
+    assert.equal((await state.rebuildTags('a', 'latest')).failures.length, 1);
+    assert.deepEqual(await state.shows(), ['a:latest [amd 2 arm 1]']);
+    push('3', 'amd', 'arm');
+    await state.rebuild();
+    assert.deepEqual(await state.shows(), ['a:latest [amd 2 arm 1]']);
+    push('4', 'amd');
+    await state.rebuild();
+    await state.reopen();
+    assert.deepEqual(await state.shows(), ['a:latest [arm 4 amd 2]']);
+    assert.equal((await state.rebuild()).failures.length, 1);
+    assert.deepEqual(await state.shows(), ['a:latest [arm 4 amd 2]']);
+    registry.heal();
+    await state.rebuild();
+    assert.deepEqual(await state.shows(), ['a:latest [amd 4 arm 4]']);
+  });
+
+  test('is kept beside another app of the same architecture, which is replaced', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    const push = (version: string): Digest => {
+      const [one, two] = ['one', 'two'].map((app) => registry.pushImage('a', undefined, named(`${app} ${version}`, { 'org.flatpak.ref': `app/net.own.${app}/x86_64/stable` }))) as [Digest, Digest];
+      registry.pushIndex('a', 'latest', [one, two]);
+      return two;
+    };
+    push('1');
+    await state.rebuild();
+    registry.fail({ method: 'manifest', reference: push('2') });
+    await state.rebuild();
+    assert.deepEqual(await state.shows(), ['a:latest [one 2 two 1]']);
+  });
+
+  test('goes when the registry says that it is gone', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    const push = (version: string): Digest => {
+      const bad = registry.pushImage('a', undefined, forArm(`arm ${version}`));
+      registry.pushIndex('a', 'latest', [registry.pushImage('a', undefined, named(`amd ${version}`)), bad]);
+      return bad;
+    };
+    push('1');
+    await state.rebuild();
+    const bad = push('2');
+    registry.fail({ method: 'manifest', reference: bad });
+    await state.rebuild();
+    registry.heal();
+    registry.deleteManifest('a', bad);
+    assert.deepEqual((await state.rebuild()).failures, []);
+    assert.deepEqual(await state.shows(), ['a:latest [amd 2]']);
+  });
+
+  test('may be a descriptor that nobody can follow: it is told at each scan', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    const good = { mediaType: OCI_IMAGE_MANIFEST, digest: registry.pushImage('a', undefined, named('good')), size: 100 };
+    const digest = registry.pushManifest('a', 'latest', { schemaVersion: 2, mediaType: OCI_IMAGE_INDEX, manifests: [{ ...good, digest: 'blake3:abc' }, good] });
+    for (let time = 0; time < 2; time++) {
+      const { failures } = await state.rebuild();
+      assert.deepEqual(failures, [{ repository: 'a', error: `tag latest: a@${digest}: manifests[0].digest: expected a sha256 or sha512 digest` }]);
+      assert.deepEqual(await state.shows(), ['a:latest [good]']);
+    }
+  });
+});
+
+test('a digest is a registry’s only if that registry gave it', async (t) => {
+  const [own, foreign] = [new MemoryRegistry({ id: 'http://own.example.org' }), new MemoryRegistry({ id: 'http://foreign.example.org' })];
+  const state = await TestState.open(t, { registries: [own, foreign], definitions: [{ registry: own.id, skipFlatpakLabels: true }, { name: 'foreign', registry: foreign.id }] });
+  const secret = own.pushImage('a', 'latest', named('secret', { 'org.flatpak.secret': 'of the own registry' }));
+  await state.indexer.rebuild(own.id, EVERYTHING);
+  foreign.pushIndex('b', 'list', [foreign.pushImage('b', undefined, named('foreign')), secret]);
+  foreign.tag('b', 'latest', secret);
+  await state.indexer.rebuild(foreign.id, EVERYTHING);
+  assert.deepEqual(await state.shows('foreign'), ['b:list [foreign]']);
+  assert.deepEqual(await state.shows(), ['a:latest secret']);
+  // The registry that has it may show it.
+  foreign.pushImage('b', 'copy', named('secret', { 'org.flatpak.secret': 'of the own registry' }));
+  await state.indexer.rebuild(foreign.id, EVERYTHING);
+  assert.deepEqual(await state.shows('foreign'), ['b:copy,latest secret', 'b:list [foreign secret]']);
 });
 
 suite('a list that leaves repositories out', () => {
@@ -588,7 +708,7 @@ suite('the end of a scan', () => {
     const held = slow.hold({ reference: last });
     const rebuild = state.indexer.rebuild(slow.id, { indexes: 'all', repositories: new Map() });
     await held.reached;
-    while (large.filter((digest) => state.catalog.manifest(digest) !== undefined).length < 4) await setImmediate();
+    while (large.filter((digest) => state.catalog.manifest(slow.id, digest) !== undefined).length < 4) await setImmediate();
     await state.indexer.rebuild(quick.id, { indexes: 'all', repositories: new Map() });
     held.release();
     await rebuild;
