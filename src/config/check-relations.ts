@@ -19,6 +19,7 @@ type Written = Incomplete<ConfigFile>;
 export function checkRelations(written: Written, names: readonly string[], folder: string, problems: ProblemList): void {
   checkFiles(written, names, problems);
   checkDefaultIndex(written, names, problems);
+  checkRemoteIcons(written, names, problems);
   checkBasePath(written, names, problems);
   checkRegistries(written, folder, problems);
   checkRepositories(written, folder, problems);
@@ -59,6 +60,16 @@ export function fileNameOf(name: string, output: string | undefined): string {
 function checkDefaultIndex({ default_index: name }: Written, names: readonly string[], problems: ProblemList): void {
   if (name === undefined || names.length === 0 || names.includes(name)) return;
   problems.add(['default_index'], `names no index, expected ${shown(closest(name, names))} (the nearest)`);
+}
+
+/** Clients keep app data by itself: what it names must be whole URLs. */
+function checkRemoteIcons({ indexes = {}, icons_uri: iconsUri = '', server }: Written, names: readonly string[], problems: ProblemList): void {
+  for (const name of names) {
+    const path: KeyPath = ['indexes', name, 'remote_icons'];
+    if (indexes[name]?.remote_icons !== true) continue;
+    if (indexes[name].extract_icons === false) problems.add(path, 'is set without extract_icons, expected both or neither', 'key');
+    if (server?.base_url === undefined && !URL.canParse(iconsUri)) problems.add(path, 'is set while the URL of icons is not known, expected server.base_url, or a whole URL as icons_uri', 'key');
+  }
 }
 
 /** A path before the server's own must not begin as these do: where a proxy strips it, nobody could tell which is meant. */

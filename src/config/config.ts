@@ -47,7 +47,7 @@ export interface RegistryConfig extends CamelKeys<Omit<RegistrySection, 'timeout
 }
 
 /** One index. */
-export interface IndexConfig extends CamelKeys<Omit<IndexSection, 'registry' | 'registry_public'>> {
+export interface IndexConfig extends CamelKeys<Omit<IndexSection, 'registry' | 'registry_public' | 'remote_icons'>> {
   readonly name: string;
   /** FILE of the route `/index/FILE.json`. */
   readonly fileName: string;
@@ -55,6 +55,8 @@ export interface IndexConfig extends CamelKeys<Omit<IndexSection, 'registry' | '
   readonly registry: string;
   /** The `Registry` that clients see: a whole URL where the server's own is known. */
   readonly registryPublic: string;
+  /** Where icons are that app data is to name, too: a whole URL that ends with `/`. */
+  readonly remoteIconsUri?: string;
 }
 
 /** Keys of the server's section that are worked out. */

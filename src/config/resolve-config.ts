@@ -16,15 +16,16 @@ import { registrySchema, type ConfigFile } from './schema.ts';
 export function resolveConfig(file: string, written: ConfigFile, names: readonly string[], tokens: Tokens, environment: Environment): Config {
   const folder = dirname(file);
   const server = resolveServer(written.server, tokens);
+  const iconsUri = written.icons_uri.replace(/\/*$/, '/');
   const indexes = names.flatMap((name) => {
     const section = written.indexes[name];
-    return section === undefined ? [] : [resolveIndex(name, section, folder, server)];
+    return section === undefined ? [] : [resolveIndex(name, section, folder, server, iconsUri)];
   });
   return {
     file,
     stateDir: written.state_dir,
     iconsDir: written.icons_dir ?? join(written.state_dir, 'icons'),
-    iconsUri: belowBasePath(written.icons_uri, server.basePath).replace(/\/*$/, '/'),
+    iconsUri: belowBasePath(iconsUri, server.basePath),
     access: resolveAccess(environment),
     registries: resolveRegistries(written, indexes, folder),
     indexes,
@@ -36,8 +37,8 @@ export function resolveConfig(file: string, written: ConfigFile, names: readonly
   };
 }
 
-function resolveIndex(name: string, section: ConfigFile['indexes'][string], folder: string, server: ServerConfig): IndexConfig {
-  const { registry: url, registry_public: registryPublic, ...rest } = section;
+function resolveIndex(name: string, section: ConfigFile['indexes'][string], folder: string, server: ServerConfig, iconsUri: string): IndexConfig {
+  const { registry: url, registry_public: registryPublic, remote_icons: remoteIcons, ...rest } = section;
   const registry = registryId(url, folder);
   return {
     ...camelKeys(rest),
@@ -45,6 +46,7 @@ function resolveIndex(name: string, section: ConfigFile['indexes'][string], fold
     fileName: fileNameOf(name, rest.output),
     registry,
     registryPublic: publicUrl(registryPublic ?? (registry.startsWith(LAYOUTS) ? '/' : url), name, server),
+    ...(remoteIcons && { remoteIconsUri: publicUrl(iconsUri, name, server) }),
   };
 }
 

@@ -89,6 +89,10 @@ const index = Type.Object({
     default: false,
   }),
   extract_icons: flag({ description: 'Write icons to files in `icons_dir` and name these in the index.', default: false }),
+  remote_icons: flag({
+    description: 'Also name extracted icons in the app data of images, for KDE’s Discover; needs `server.base_url`, or a whole URL as `icons_uri`.',
+    default: false,
+  }),
   repository_include: Type.Array(glob(), {
     description: 'Globs of the repositories to take.',
     default: [],

@@ -27,6 +27,8 @@ export interface IndexDefinition {
   readonly skipFlatpakLabels: boolean;
   /** Write icons to files and name these instead. */
   readonly extractIcons: boolean;
+  /** What the paths of icons are appended to in app data, to name them there as well: a URL that ends with `/`. */
+  readonly remoteIconsUri?: string | undefined;
   /** Whether image lists are shown as such, or their images as if each was tagged itself. */
   readonly lists: 'keep' | 'flatten';
   /** Show the Flatpak labels as annotations, for clients before Flatpak 1.6. */

@@ -2,10 +2,14 @@
 import type { Image, ImageIcon } from '../catalog/catalog.ts';
 import { messageOf } from '../message-of.ts';
 import { digestOf, type Digest } from '../registry/digest.ts';
+import { parseFlatpakRef } from './appdata/flatpak-image.ts';
+import { type RemoteIcon, withRemoteIcons } from './appdata/remote-icons.ts';
+import { iconPath } from './icon-path.ts';
 import { ICON_KEYS } from './icons.ts';
 import type { IndexDefinition } from './index-definition.ts';
 import { decodePngUri, isPngUri, pngUri } from './png-uri.ts';
 
+const APPDATA = 'org.freedesktop.appstream.appdata';
 const TOKEN_TYPE = 'org.flatpak.commit-metadata.xa.token-type';
 /** A GVariant `v` that holds the int32 1, in base64: a token is needed. */
 const TOKEN_NEEDED = 'AQAAAABp';
@@ -68,8 +72,13 @@ function shownIcons({ icons }: Image, { skipFlatpakAnnotations, skipFlatpakLabel
 }
 
 function shown(original: ReadonlyMap<string, string>, icons: readonly ImageIcon[], skipFlatpak: boolean, options: RenderOptions): Map<string, string> {
-  const { definition: { extractIcons }, readPng, storeIcon, onWarning } = options;
+  const { definition: { extractIcons, remoteIconsUri }, readPng, storeIcon, onWarning } = options;
   const kept = new Map<string, string>();
+  const remote: RemoteIcon[] = [];
+  const extract = (key: string, png: Digest, read: () => Buffer): void => {
+    kept.set(key, storeIcon(png, read));
+    if (remoteIconsUri !== undefined) remote.push({ size: Number(key.split('-').at(-1)), url: remoteIconsUri + iconPath(png) });
+  };
   for (const [key, value] of original) {
     if (skipFlatpak && isFlatpakKey(key)) continue;
     if (!extractIcons || !ICON_KEYS.has(key) || !isPngUri(value)) {
@@ -84,9 +93,15 @@ function shown(original: ReadonlyMap<string, string>, icons: readonly ImageIcon[
       onWarning(`${key} is left out: ${messageOf(error)}`);
       continue;
     }
-    kept.set(key, storeIcon(digestOf(png), () => png));
+    extract(key, digestOf(png), () => png);
   }
-  for (const { key, png } of icons) kept.set(key, extractIcons ? storeIcon(png, () => readPng(png)) : pngUri(readPng(png)));
+  for (const { key, png } of icons) {
+    if (extractIcons) extract(key, png, () => readPng(png));
+    else kept.set(key, pngUri(readPng(png)));
+  }
+  const appdata = kept.get(APPDATA);
+  const id = parseFlatpakRef(kept.get('org.flatpak.ref'))?.id;
+  if (appdata !== undefined && id !== undefined) kept.set(APPDATA, withRemoteIcons(appdata, id, remote.toSorted((a, b) => a.size - b.size)));
   return kept;
 }
 

@@ -156,6 +156,8 @@ const CASES: readonly Case[] = [
   { name: 'a variable in a key that is not set', yaml: `${INDEX}registries:\n  ▶"\${NOWHERE}": {}`, path: 'registries."${NOWHERE}"', message: /NOWHERE, which is not set/ },
   { name: 'a key that a variable makes another', yaml: `indexes:\n  a: {${REGISTRY}}\n  ▶"\${NOWHERE:a}": {${REGISTRY}}`, path: 'indexes.a', message: /is given twice/ },
   { name: 'a fragment in icons_uri', yaml: `${INDEX}icons_uri: ▶"/icons#"`, path: 'icons_uri', message: /query or fragment, expected a URL, or a path/ },
+  { name: 'remote icons without a URL', yaml: `indexes:\n  all:\n    ${REGISTRY}\n    extract_icons: true\n    ▶remote_icons: true`, path: 'indexes.all.remote_icons', message: /is set while the URL of icons is not known, expected server\.base_url, or a whole URL as icons_uri/ },
+  { name: 'remote icons that are not extracted', yaml: `icons_uri: https://cdn.example.org\nindexes:\n  all:\n    ${REGISTRY}\n    ▶remote_icons: true`, path: 'indexes.all.remote_icons', message: /is set without extract_icons, expected both or neither/ },
   { name: 'a base_url that is a path', yaml: `${INDEX}server: {base_url: ▶/apps}`, path: 'server.base_url', message: /is no http or https URL/ },
   { name: 'a base_url whose path begins as a route does', yaml: `${INDEX}server: {base_url: ▶"https://example.org/v2/apps"}`, path: 'server.base_url', message: /begins with \/v2, which is one of the server's own routes/ },
   { name: 'a base_url whose path begins with an index', yaml: `${INDEX}server: {base_url: ▶https://example.org/all}`, path: 'server.base_url', message: /begins with \/all, which is where index all answers/ },

@@ -311,6 +311,14 @@ test('where the server’s URL is known, a relative registry_public is a whole U
   assert.deepEqual(shown('https://example.org/flatpak/'), ['https://example.org/flatpak/', 'https://example.org/flatpak/mirror', 'https://example.org/flatpak/', 'https://r.example.org']);
 });
 
+test('icons that app data names have whole URLs', (t) => {
+  const uri = (more: string) => configOf(t, `indexes: {a: {registry: oci:images, extract_icons: true, remote_icons: true}}\n${more}`).indexes[0]?.remoteIconsUri;
+  assert.equal(uri('server: {base_url: https://apps.example.org}'), 'https://apps.example.org/icons/');
+  assert.equal(uri('server: {base_url: https://example.org/flatpak/}'), 'https://example.org/flatpak/icons/');
+  assert.equal(uri('icons_uri: ../pictures\nserver: {base_url: https://apps.example.org}'), 'https://apps.example.org/a/pictures/');
+  assert.equal(uri('icons_uri: https://cdn.example.org/icons'), 'https://cdn.example.org/icons/');
+});
+
 test('indexes can share keys by merging', (t) => {
   const { indexes } = configOf(
     t,

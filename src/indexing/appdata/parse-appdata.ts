@@ -6,7 +6,7 @@ import { NO_APPDATA } from './appdata.ts';
 import { RunningText } from './running-text.ts';
 
 /** Characters that are read; real appdata has a few thousand. What comes after is as if it were not there. */
-const MAX_LENGTH = 1024 * 1024;
+export const MAX_LENGTH = 1024 * 1024;
 /** Elements within one another; AppStream knows nine. */
 const MAX_DEPTH = 32;
 /** Small, so that reading ends soon after a reason to stop. */
@@ -41,6 +41,11 @@ export function parseAppdata(xml: string, options: AppdataOptions = {}): Appdata
   const end = Math.min(xml.length, MAX_LENGTH);
   for (let from = 0; from < end && reader.reading; from += CHUNK) parser.write(xml.slice(from, Math.min(end, from + CHUNK)));
   return reader.appdata();
+}
+
+/** Says whether a component with this id is of the app: older ones have the name of its desktop file. */
+export function isOfApp(component: string, app: string): boolean {
+  return component === app || component === `${app}.desktop`;
 }
 
 /** How far a text is from being untranslated: not at all, or English where nothing else is there. `undefined` for a translation. */
@@ -90,11 +95,6 @@ class Component {
 
   field(path: string): string {
     return this.single.get(path)?.text ?? '';
-  }
-
-  isOf(id: string): boolean {
-    const own = this.field('id');
-    return own === id || own === `${id}.desktop`;
   }
 
   appdata(): Appdata {
@@ -198,7 +198,7 @@ class AppdataReader {
   }
 
   #isOfApp(component: Component): boolean {
-    return this.#id === undefined || component.isOf(this.#id);
+    return this.#id === undefined || isOfApp(component.field('id'), this.#id);
   }
 
   #openOutside(name: string, attributes: (Tag | QualifiedTag)['attributes']): void {
