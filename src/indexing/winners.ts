@@ -2,6 +2,8 @@
 import type { Label } from './appdata/flatpak-image.ts';
 
 const REF = 'org.flatpak.ref';
+/** Longer ones are not Flatpak's, whose names have at most 255 characters. */
+const MAX_REF = 1024;
 /** So many repositories, and so many tags, are named. */
 const MAX_NAMED = 5;
 
@@ -18,14 +20,14 @@ export interface Contender {
 /** Names what clients take only once, whatever its tags; `undefined` for what they pass over: it must not keep another image from them. */
 export function identityOf({ digest, os, architecture }: Pick<Contender, 'digest' | 'os' | 'architecture'>, label: Label): string | undefined {
   const ref = label(REF);
-  if (ref === undefined || label('org.flatpak.metadata') === undefined || !digest.startsWith('sha256:')) return undefined;
+  if (ref === undefined || ref.length > MAX_REF || label('org.flatpak.metadata') === undefined || !digest.startsWith('sha256:')) return undefined;
   return `${ref} (${os}/${architecture})`;
 }
 
 /** Decides between images that are given in the order of preference: that of an index's document. */
 export class Winners {
-  /** Repositories, by tag and identity. */
-  readonly #winners = new Map<string, string>();
+  /** Repositories, by identity and tag. */
+  readonly #winners = new Map<string, Map<string, string>>();
   /** By identity and the winner's repository. */
   readonly #contests = new Map<string, { readonly identity: string; readonly winner: string; readonly losers: Set<string>; readonly tags: Set<string> }>();
 
@@ -33,10 +35,11 @@ export class Winners {
   add(image: Contender, label: Label): readonly string[] | undefined {
     const identity = identityOf(image, label);
     if (identity === undefined) return undefined;
+    let winners = this.#winners.get(identity);
+    if (winners === undefined) this.#winners.set(identity, (winners = new Map()));
     const won = image.tags.filter((tag) => {
-      const place = `${tag} ${identity}`;
-      const winner = this.#winners.get(place);
-      if (winner === undefined) this.#winners.set(place, image.repository);
+      const winner = winners.get(tag);
+      if (winner === undefined) winners.set(tag, image.repository);
       else this.#lose(identity, winner, image.repository, tag);
       return winner === undefined;
     });
@@ -48,7 +51,7 @@ export class Winners {
     for (const { identity, winner, losers, tags } of this.#contests.values()) {
       const others = [...losers].filter((repository) => repository !== winner);
       const tagged = `with the tag ${listed(tags)}`;
-      yield others.length === 0 ? `${identity} is in ${winner} more than once ${tagged}: clients get the first` : contestOf(identity, winner, others, tagged);
+      yield others.length === 0 ? `${printable(identity)} is in ${winner} more than once ${tagged}: clients get the first` : contestOf(identity, winner, others, tagged);
     }
   }
 
@@ -66,7 +69,12 @@ export class Winners {
 
 /** Says which of several repositories clients get an image from, and how to choose. */
 export function contestOf(identity: string, winner: string, losers: Iterable<string>, tagged = ''): string {
-  return `${identity} is in several repositories: clients get it from ${winner}, not from ${listed(losers)}${tagged && ` (${tagged})`}; repository_priority and repository_exclude choose`;
+  return `${printable(identity)} is in several repositories: clients get it from ${winner}, not from ${listed(losers)}${tagged && ` (${tagged})`}; repository_priority and repository_exclude choose`;
+}
+
+/** An image may say anything of itself, also to the terminal on which this is read. */
+function printable(identity: string): string {
+  return identity.replaceAll(/[^ -~]/g, '?');
 }
 
 function listed(names: Iterable<string>): string {

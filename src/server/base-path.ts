@@ -10,7 +10,7 @@ declare module 'fastify' {
 /** `asked` as it is without `basePath`, which most likely a proxy has stripped where it is not there. */
 export function withoutBasePath(asked: string, basePath: string): string {
   // As everywhere in a path, doubled slashes count as one.
-  const url = asked.replace(/^\/{2,}/, '/');
+  const url = asked.replace(/^[^?]*/, (path) => path.replaceAll(/\/{2,}/g, '/'));
   if (basePath === '' || !url.startsWith(basePath)) return url;
   const rest = url.slice(basePath.length);
   if (rest === '' || rest.startsWith('?')) return `/${rest}`;

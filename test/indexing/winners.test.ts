@@ -179,6 +179,13 @@ suite('the others are named', () => {
     assert.deepEqual((await state.rebuild()).indexes[0]?.warnings, []);
   });
 
+  test('without what would be done to a terminal by it', async (t) => {
+    const { state } = await open(t);
+    for (const repository of ['a', 'b']) state.registry.pushImage(repository, 'latest', { labels: { 'org.flatpak.ref': 'app/\u001B[31m/x86_64/stable', 'org.flatpak.metadata': '' } });
+    const [warning = ''] = (await state.rebuild()).indexes[0]?.warnings ?? [];
+    assert.ok(warning.startsWith('app/?[31m/x86_64/stable (linux/amd64) is in several repositories: '), warning);
+  });
+
   test('with repository_priority where only their names have decided', async (t) => {
     const { state, push } = await open(t, { repositoryPriority: ['wanted'] });
     for (const repository of ['wanted', 'x', 'y']) push(repository, 'latest', repository);
