@@ -5,6 +5,7 @@ import { configWarnings } from './config/config-warnings.ts';
 import type { Config } from './config/config.ts';
 import { ConfigError } from './config/config-error.ts';
 import { keptUntilRestart } from './config/kept-until-restart.ts';
+import { signedReferences } from './config/signed-reference.ts';
 import { messageOf } from './message-of.ts';
 import { RequestCounts } from './registry/http/transport/request-counts.ts';
 import { Figures } from './server/figures.ts';
@@ -220,6 +221,7 @@ function openService(config: Config, { logger, startedAt, figures, requests, thr
 
 function warn(config: Config, logger: Logger): void {
   for (const warning of configWarnings(config)) logger.warn(warning);
+  for (const [index, reference] of signedReferences(config)) logger.info({ index }, `signatures must have the docker-reference ${reference}`);
 }
 
 function urlOf(host: string, port: number, tls: boolean): string {

@@ -1,10 +1,11 @@
 /** What an administrator may have overlooked in a configuration that is right by itself. */
 import type { Config, IndexConfig } from './config.ts';
 import { proxyWarnings } from './proxied-registry.ts';
+import { signatureWarnings } from './signed-reference.ts';
 
 /** A line for each. */
 export function configWarnings(config: Config): readonly string[] {
-  return [...config.indexes.flatMap(selectionWarnings), ...proxyWarnings(config), ...tokenWarnings(config.server), ...hostWarnings(config.server)];
+  return [...config.indexes.flatMap((index) => [...selectionWarnings(index), ...signatureWarnings(index)]), ...proxyWarnings(config), ...tokenWarnings(config.server), ...hostWarnings(config.server)];
 }
 
 /** Addresses that only this machine reaches. */

@@ -4,6 +4,7 @@ import { configWarnings } from './config-warnings.ts';
 import type { BusConfig, Config, IndexConfig, RegistryConfig, ServerConfig } from './config.ts';
 import { formatDuration } from './duration.ts';
 import { proxiedRegistry } from './proxied-registry.ts';
+import { signedReference } from './signed-reference.ts';
 
 /** Plain text, one fact a line, without secrets. */
 export function describeConfig(config: Config): string {
@@ -42,7 +43,7 @@ function describeIndex(index: IndexConfig, isDefault: boolean): readonly string[
     `  tells clients to download from: ${index.registryPublic}`,
     `  served at: ${routes.join(', ')}`,
     ...(index.output === undefined ? [] : [`  written to: ${index.output}`]),
-    ...(index.signaturesDir === undefined ? [] : [`  signatures: in ${index.signaturesDir}, served at /${index.name}/signatures/`]),
+    ...(index.signaturesDir === undefined ? [] : [`  signatures: in ${index.signaturesDir}, served at /${index.name}/signatures/; their docker-reference must be ${signedReference(index)}`]),
   ];
 }
 

@@ -77,7 +77,7 @@ test('a proxy that clients are told to go past is told, and where signatures are
   const text = 'indexes: {apps: {registry: https://registry.example.org/, signatures_dir: sigs}}\nserver: {registry_proxy: true, registry_proxy_redirects: pass}';
   const past = configOf(t, text);
   const described = describeConfig(past).replaceAll(dirname(past.file), '/etc');
-  assert.match(described, /^  signatures: in \/etc\/sigs, served at \/apps\/signatures\/$/m);
+  assert.match(described, /^  signatures: in \/etc\/sigs, served at \/apps\/signatures\/; their docker-reference must be registry\.example\.org\/REPOSITORY$/m);
   assert.match(described, /^Pulls: \/v2\/ answers for https:\/\/registry\.example\.org, and passes its redirects to other hosts on\n[^]*\nWarning: indexes\.apps: clients are told to download from https:\/\/registry\.example\.org itself, .*; set registry_public to \/ /m);
   const other = describeConfig(configOf(t, 'indexes: {a: {registry: https://a.example.org, registry_public: /}, b: {registry: https://b.example.org, registry_public: /}, c: {registry: oci:c}}\nserver: {registry_proxy: true}'));
   assert.deepEqual(other.match(/^Warning: .*?, where/gm), ['Warning: indexes.b: clients are told to download from here, where']);
@@ -110,4 +110,20 @@ test('a server that others reach is warned of files that name what a request nam
   const warning = 'Warning: server.base_url: is not set while the server listens at 0.0.0.0, so that .flatpakrepo and .flatpakref files name whatever host a request names; set it to the public URL';
   assert.deepEqual(warnings('host: 0.0.0.0'), [warning]);
   for (const server of ['host: 0.0.0.0, base_url: https://apps.example.org', 'host: localhost', 'host: 127.0.0.2', 'host: "::1"']) assert.deepEqual(warnings(server), [], server);
+});
+
+test('signatures that clients look for, and the name that they must have', (t) => {
+  const told = (index: string, server = ''): readonly string[] => {
+    const described = describeConfig(configOf(t, `indexes: {apps: {registry: "https://registry.example.org:5000", gpg_key: key, ${index}}}\nserver: {${server}}`, { beside: { key: '' } }));
+    return described.match(/(?<=docker-reference must be |docker-reference (?!must)).*$|(?<=Warning: indexes\.apps\.gpg_key: ).*(?=; set it)/gm) ?? [];
+  };
+  const refused = 'Flatpak from 1.17 on refuses every image that is not signed, and signatures_dir is not set';
+  const here = 'HOST[:PORT]/REPOSITORY, where HOST[:PORT] is this server as clients reach it (its name is known here once server.base_url is set)';
+  assert.deepEqual(told('signatures_dir: .'), ['registry.example.org:5000/REPOSITORY']);
+  assert.deepEqual(told(''), [refused, 'registry.example.org:5000/REPOSITORY, or leave gpg_key out']);
+  // Behind the proxy it is this server that clients pull from.
+  assert.deepEqual(told('registry_public: /, signatures_dir: .', 'registry_proxy: true'), [here]);
+  assert.deepEqual(told('registry_public: /, signatures_dir: .', 'registry_proxy: true, base_url: "https://apps.example.org"'), ['apps.example.org/REPOSITORY']);
+  assert.deepEqual(told('registry_public: "http://[::1]:5000/sub", signatures_dir: .'), ['::1:5000/REPOSITORY']);
+  assert.deepEqual(told('registry_public: "https://registry.example.org:80/", signatures_dir: .'), ['registry.example.org/REPOSITORY']);
 });
