@@ -28,7 +28,7 @@ import { ROOT } from './root.js';
  * @typedef {object} Status
  * @property {string} version
  * @property {string} startedAt
- * @property {{ name: string, registry: string, ready: boolean, images?: number, bytes?: number, modified?: string, lastRebuild?: { state: string, finishedAt: string, seconds: number, warnings?: string[], error?: string } }[]} indexes
+ * @property {{ name: string, registry: string, ready: boolean, warnings: string[], images?: number, bytes?: number, modified?: string, lastRebuild?: { state: string, finishedAt: string, seconds: number, warnings?: string[], error?: string } }[]} indexes
  * @property {RebuildView[]} rebuilds
  * @property {{ state: string, url?: string, since: string, destinations: string[], messages: { triggered: number, ignored: number, malformed: number }, reconnects: number, lastError?: { message: string, at: string } } | null} bus
  * @property {{ triggered: number, ignored: number, malformed: number }} events

@@ -262,8 +262,9 @@ function progressBar(first) {
  * @param {Status['indexes'][number]} index
  * @param {Status} status
  */
-function indexCard({ name, registry, ready, images = 0, bytes = 0, modified, lastRebuild }, status) {
+function indexCard({ name, registry, ready, images = 0, bytes = 0, modified, warnings, lastRebuild }, status) {
   const texts = known().indexes.find((index) => index.name === name);
+  const told = [...new Set([...warnings, ...(lastRebuild?.warnings ?? [])])];
   const failed = lastRebuild?.state === 'failed';
   const bars = status.rebuilds
     .filter((rebuild) => rebuild.registry === registry && rebuild.finishedAt !== undefined && rebuild.startedAt !== undefined)
@@ -282,7 +283,7 @@ function indexCard({ name, registry, ready, images = 0, bytes = 0, modified, las
     h('p', {}, ready ? `${counted(images, 'image')}, ${size(bytes)}` : 'There is nothing to serve yet.'),
     h('p', { class: 'hint' }, lastRebuild === undefined ? 'Not rebuilt since the start' : [failed ? 'Tried ' : 'Rebuilt ', moment(lastRebuild.finishedAt), ` ${failed ? 'for' : 'in'} ${duration(lastRebuild.seconds)}`], modified !== undefined && [', last change ', moment(modified)].map((part) => part)),
     lastRebuild?.error !== undefined && h('p', { class: 'danger' }, lastRebuild.error),
-    (lastRebuild?.warnings?.length ?? 0) > 0 && h('details', {}, h('summary', {}, counted(lastRebuild?.warnings?.length ?? 0, 'warning')), h('ul', {}, lastRebuild?.warnings?.map((warning) => h('li', {}, warning)) ?? [])),
+    told.length > 0 && h('details', {}, h('summary', {}, counted(told.length, 'warning')), h('ul', {}, told.map((warning) => h('li', {}, warning)))),
     bars.length > 0 ? rebuildChart(bars) : '',
   );
 }

@@ -106,6 +106,10 @@ async function check(configure: Configure, { online = false }: CheckOptions): Pr
     return WRONG_USAGE;
   }
   process.stdout.write(`${describeConfig(config)}\n`);
+  const { contentWarnings, publishedContents } = await import('./index-warnings.ts');
+  for (const [name, warnings] of contentWarnings(config, await publishedContents(config))) {
+    for (const warning of warnings) process.stdout.write(`Warning: index ${name} as it was built last: ${warning}\n`);
+  }
   if (!online) return OK;
   const { checkRegistries } = await import('./check-registries.ts');
   const answers = await checkRegistries(config);

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { buildOptions } from './build-options.ts';
 import { snapshotsDir } from './build.ts';
 import type { BusConfig, Config } from './config/config.ts';
+import { allIndexWarnings } from './index-warnings.ts';
 import { isWanted, wantedBy } from './indexing/globs.ts';
 import { snapshotPath } from './indexing/indexer.ts';
 import { Snapshot } from './indexing/snapshot/snapshot.ts';
@@ -241,6 +242,7 @@ export class Service {
         version,
         startedAt,
         registryOf: (name) => indexes.find((index) => index.name === name)?.registry,
+        warnings: () => allIndexWarnings(config, new Map(this.snapshots.map(({ footer }) => [footer.index, footer]))),
         rebuilds: () => this.#queue.recent(),
         bus: () => this.#bus?.status(),
       },

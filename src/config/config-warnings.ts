@@ -1,11 +1,32 @@
 /** What an administrator may have overlooked in a configuration that is right by itself. */
+import { matcher } from '../registry/matcher.ts';
+import { isTag } from '../registry/reference.ts';
 import type { Config, IndexConfig } from './config.ts';
 import { proxyWarnings } from './proxied-registry.ts';
 import { signatureWarnings } from './signed-reference.ts';
 
 /** A line for each. */
 export function configWarnings(config: Config): readonly string[] {
-  return [...config.indexes.flatMap((index) => [...selectionWarnings(index), ...signatureWarnings(index)]), ...proxyWarnings(config), ...tokenWarnings(config.server), ...hostWarnings(config.server)];
+  return [...config.indexes.flatMap((index) => indexWarnings(config, index)), ...tokenWarnings(config.server), ...hostWarnings(config.server)];
+}
+
+/** Those of one index. */
+export function indexWarnings(config: Config, index: IndexConfig): readonly string[] {
+  return [...selectionWarnings(index), ...tagWarnings(index), ...signatureWarnings(index), ...proxyWarnings(config, index)];
+}
+
+/** What Flatpak asks for if a remote's URL names no tag. */
+const DEFAULT_TAG = 'latest';
+
+/** Says whether an index takes the tag that Flatpak asks for if a remote's URL names none. */
+export function takesDefaultTag({ tags }: IndexConfig): boolean {
+  return matcher(tags)(DEFAULT_TAG);
+}
+
+function tagWarnings(index: IndexConfig): readonly string[] {
+  if (takesDefaultTag(index) || index.skipFlatpakLabels) return [];
+  const tag = index.tags.find((pattern) => isTag(pattern)) ?? 'TAG';
+  return [`indexes.${index.name}.tags: none of them can be latest, which Flatpak asks for unless the URL of its remote ends with another, such as oci+https://HOST/${index.name}#${tag}`];
 }
 
 /** Addresses that only this machine reaches. */

@@ -1,6 +1,6 @@
 /** Which registry is served from here, and who is told so. */
 import { LAYOUTS, registryId } from '../registry/registry-id.ts';
-import type { Config } from './config.ts';
+import type { Config, IndexConfig } from './config.ts';
 
 /** The id of the registry that `server.registry_proxy` serves; `undefined` if there is none. `oci:` folders are served without it. */
 export function proxiedRegistry({ server, indexes, defaultIndex }: Config): string | undefined {
@@ -8,25 +8,22 @@ export function proxiedRegistry({ server, indexes, defaultIndex }: Config): stri
   return server.registryProxy && registry?.startsWith(LAYOUTS) === false ? registry : undefined;
 }
 
-/** What an administrator may have overlooked: indexes whose clients go past the proxy, or come to it for what it does not have. A line for each. */
-export function proxyWarnings(config: Config): readonly string[] {
+/** What an administrator may have overlooked: clients of the index go past the proxy, or come to it for what it does not have. */
+export function proxyWarnings(config: Config, { name, registry, registryPublic }: IndexConfig): readonly string[] {
   const proxied = proxiedRegistry(config);
   const { baseUrl } = config.server;
   const here = baseUrl === undefined ? '/' : new URL(`${baseUrl}/`).href;
+  const isHere = !registry.startsWith(LAYOUTS) && registryPublic === here;
   if (proxied === undefined) {
-    return config.indexes
-      .filter(({ registry, registryPublic }) => !registry.startsWith(LAYOUTS) && registryPublic === here)
-      .map(({ name, registry }) => `indexes.${name}: clients are told to download from here, where nothing serves ${registry}; set server.registry_proxy to true, unless a proxy before this server does`);
+    return isHere ? [`indexes.${name}: clients are told to download from here, where nothing serves ${registry}; set server.registry_proxy to true, unless a proxy before this server does`] : [];
   }
-  return config.indexes.flatMap(({ name, registry, registryPublic }) => {
-    if (registry === proxied && isRegistry(registryPublic, registry)) {
-      return [`indexes.${name}: clients are told to download from ${proxied} itself, not through server.registry_proxy; set registry_public to / to have them download from here`];
-    }
-    if (registry !== proxied && !registry.startsWith(LAYOUTS) && registryPublic === here) {
-      return [`indexes.${name}: clients are told to download from here, where server.registry_proxy serves ${proxied} and not ${registry}; leave registry_public out, or give this index a server of its own`];
-    }
-    return [];
-  });
+  if (registry === proxied && isRegistry(registryPublic, registry)) {
+    return [`indexes.${name}: clients are told to download from ${proxied} itself, not through server.registry_proxy; set registry_public to / to have them download from here`];
+  }
+  if (registry !== proxied && isHere) {
+    return [`indexes.${name}: clients are told to download from here, where server.registry_proxy serves ${proxied} and not ${registry}; leave registry_public out, or give this index a server of its own`];
+  }
+  return [];
 }
 
 function isRegistry(registryPublic: string, id: string): boolean {

@@ -1,17 +1,7 @@
 /** Globs over tags and repository names. */
-import { Minimatch } from 'minimatch';
+import { matcher } from '../registry/matcher.ts';
 import { DELTA_INDEX_TAG } from '../registry/reference.ts';
 import type { IndexDefinition } from './index-definition.ts';
-
-/** Says whether one of `patterns` matches: `*` and `?` stay within a path segment, `**` crosses it; nothing else is special but `[…]`. */
-export function matcher(patterns: readonly string[]): (name: string) => boolean {
-  if (patterns.some((pattern) => pattern === '**')) return () => true;
-  const globs = patterns.map(
-    (pattern) =>
-      new Minimatch(pattern, { dot: true, nobrace: true, nocomment: true, nonegate: true, noext: true, platform: 'linux' }),
-  );
-  return (name) => globs.some((glob) => glob.match(name));
-}
 
 /** Gives the place of a repository's first pattern in `priority`; behind all of them if none matches. */
 export function rankingOf(priority: readonly string[]): (repository: string) => number {

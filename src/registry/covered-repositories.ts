@@ -1,18 +1,18 @@
 /** Which repositories of a registry are to be read. */
-import { Minimatch } from 'minimatch';
+import { matcher } from './matcher.ts';
 import { isRepositoryName } from './reference.ts';
 
 export class CoveredRepositories {
   /** Those that are named. */
   readonly names: ReadonlySet<string>;
-  readonly #globs: readonly Minimatch[];
+  readonly #globs: readonly string[];
+  readonly #matches: (repository: string) => boolean;
 
   /** @param patterns names, and globs of names in the catalog; without any, all that is in the catalog */
   constructor(patterns: readonly string[]) {
     this.names = new Set(patterns.filter(isRepositoryName));
-    this.#globs = patterns
-      .filter((pattern) => !isRepositoryName(pattern))
-      .map((pattern) => new Minimatch(pattern, { dot: true, nobrace: true, nocomment: true, nonegate: true, noext: true, platform: 'linux' }));
+    this.#globs = patterns.filter((pattern) => !isRepositoryName(pattern));
+    this.#matches = matcher(this.#globs);
   }
 
   /** All that is in the catalog. */
@@ -26,6 +26,6 @@ export class CoveredRepositories {
   }
 
   has(repository: string): boolean {
-    return this.all || this.names.has(repository) || this.#globs.some((glob) => glob.match(repository));
+    return this.all || this.names.has(repository) || this.#matches(repository);
   }
 }

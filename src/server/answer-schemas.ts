@@ -74,7 +74,7 @@ const IndexStatus = Type.Object({
   bytes: Type.Optional(Count),
   digest: Type.Optional(Text),
   modified: Type.Optional(Time),
-  warnings: Type.Optional(Type.Array(Text, { description: 'Of what it holds.' })),
+  warnings: Type.Array(Text, { description: 'Of its configuration, and of what it holds.' }),
   lastRebuild: Type.Optional(
     Type.Object({ id: Text, state: Text, finishedAt: Time, seconds: Seconds, changed: Type.Optional(Type.Boolean()), warnings: Type.Optional(Texts), error: Type.Optional(Text) }),
   ),

@@ -91,7 +91,10 @@ test('what an index takes nothing by is told', (t) => {
     'Warning: indexes.a.tags: nothing has a name such as "^latest$"; it is a glob and no regular expression: * and ? stand for any characters',
     'Warning: indexes.a.repository_include: nothing has a name such as "apps/(x|y)"; it is a glob and no regular expression: * and ? stand for any characters',
     'Warning: indexes.a.architectures: images call x86_64 amd64',
+    'Warning: indexes.a.tags: none of them can be latest, which Flatpak asks for unless the URL of its remote ends with another, such as oci+https://HOST/a#TAG',
   ]);
+  assert.deepEqual(index('tags: [sta*, v1.0]').match(/#.*$/gm), ['#v1.0']);
+  for (const taken of ['tags: [latest]', 'tags: ["*"]', 'tags: [stable, "lat*"]', 'tags: [v1], skip_flatpak_labels: true']) assert.doesNotMatch(index(taken), /^Warning/m);
   const here = /^Warning: indexes\.a: clients are told to download from here, where nothing serves https:\/\/registry\.example\.org; set server\.registry_proxy/m;
   assert.match(index('registry_public: /'), here);
   assert.match(describeConfig(configOf(t, 'indexes: {a: {registry: https://registry.example.org, registry_public: /}}\nserver: {base_url: https://apps.example.org}')), here);

@@ -25,7 +25,7 @@ test('the status tells of each index, the rebuilds and the events', async (t) =>
   const empty = await status();
   assert.equal(empty['version'], '1.2.3');
   assert.equal(empty['startedAt'], '1970-01-01T00:00:00.000Z');
-  assert.deepEqual(empty.indexes, [{ name: 'apps', registry: state.registry.id, file: '/index/apps-file.json', ready: false }]);
+  assert.deepEqual(empty.indexes, [{ name: 'apps', registry: state.registry.id, file: '/index/apps-file.json', ready: false, warnings: [] }]);
   assert.deepEqual([empty['rebuilds'], empty['bus'], empty['events']], [[], null, { triggered: 0, ignored: 0, malformed: 0 }]);
   const { p99, max } = empty['eventLoopDelay'] as { p99: number; max: number };
   assert.ok(p99 >= 0 && max >= p99 && max < 60_000);

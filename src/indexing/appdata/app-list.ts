@@ -167,7 +167,8 @@ export function versionOfIcon(icon: string): string {
   return createHash('sha256').update(icon).digest('base64url').slice(0, 22);
 }
 
-function labelOf({ labels, annotations }: ShownImage): Label {
+/** Reads what an image shows, be it a label or an annotation. */
+export function labelOf({ labels, annotations }: ShownImage): Label {
   return (key) => (labels.find(([name]) => name === key) ?? annotations.find(([name]) => name === key))?.[1];
 }
 

@@ -4,9 +4,10 @@
  *
  *     bodies, one behind the other │ footer (JSON) │ sha256 of the footer │ its length (uint32, big endian) │ magic
  */
+import type { RuntimeNeeds } from '../appdata/runtime-needs.ts';
 import type { Encoding } from './encodings.ts';
 
-export const MAGIC = Buffer.from('RGIDX006', 'latin1');
+export const MAGIC = Buffer.from('RGIDX007', 'latin1');
 export const HASH_LENGTH = 32;
 export const TRAILER_LENGTH = HASH_LENGTH + 4 + MAGIC.length;
 
@@ -47,6 +48,7 @@ export interface SnapshotFooter {
   readonly repositoryPriority: readonly string[];
   /** What the administrator should see of what it holds. */
   readonly warnings: readonly string[];
+  readonly needs: RuntimeNeeds;
   /** By canonical query; the empty one is the whole index. */
   readonly documents: Readonly<Record<string, StoredDocument>>;
   /** The {@link ImageTable}, gzipped JSON. */

@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { pMapIterable } from 'p-map';
 import { digestOf, type Digest } from '../../registry/digest.ts';
 import { AppListBuilder } from '../appdata/app-list.ts';
+import { RuntimeNeedsBuilder } from '../appdata/runtime-needs.ts';
 import { flatpakQuery } from '../query/query.ts';
 import type { ImageTable, Range, ReadRange } from '../query/image-table.ts';
 import { DOCUMENT_END, documentHead, ImageTableBuilder, LIST_END, LISTS_HEAD, REPOSITORY_END, repositoryHead } from '../query/image-table.ts';
@@ -85,6 +86,11 @@ interface Body {
   readonly document: Buffer | undefined;
 }
 
+/** Is told of each image in the order of the document. */
+interface ImageCollector {
+  add(repository: string, tags: readonly string[], image: ShownImage): void;
+}
+
 /** A body, and what was made of it in memory. */
 interface EncodedBody {
   readonly body: Body;
@@ -106,7 +112,8 @@ class SnapshotWriter {
     const { index, fingerprint, catalog, source, registry, repositories, repositoryPriority, warnings, previous, now } = this.#source;
     const builder = new ImageTableBuilder();
     const appList = new AppListBuilder(index, repositoryPriority);
-    await this.#writeDocument(repositories, builder, appList);
+    const needs = new RuntimeNeedsBuilder();
+    await this.#writeDocument(repositories, builder, [appList, needs]);
     const whole = this.#writer.endRegion();
     await this.#writer.flush();
 
@@ -141,6 +148,7 @@ class SnapshotWriter {
       registry,
       repositoryPriority,
       warnings: [...contests.toArray(), ...warnings()],
+      needs: needs.build(),
       modified: same ? previous.modified : Math.floor(now.getTime() / 1000) * 1000,
       icons: [...(await this.#source.icons())].toSorted(),
       documents,
@@ -174,14 +182,14 @@ class SnapshotWriter {
     }
   }
 
-  async #writeDocument(repositories: AsyncIterable<ShownRepository>, table: ImageTableBuilder, appList: AppListBuilder): Promise<void> {
+  async #writeDocument(repositories: AsyncIterable<ShownRepository>, table: ImageTableBuilder, others: readonly ImageCollector[]): Promise<void> {
     const write = (text: string): Promise<number> => this.#writer.appendText(text);
     const writeImage = async (repository: string, tags: readonly string[] | undefined, list: readonly string[], image: ShownImage, comma: boolean): Promise<void> => {
       if (comma) await write(',');
       const start = this.#writer.position;
       const length = await write(imageJson(tags, image));
       table.add(repository, tags, image, { start, end: start + length });
-      appList.add(repository, tags ?? list, image);
+      for (const collector of others) collector.add(repository, tags ?? list, image);
     };
 
     await write(documentHead(this.#source.registry));

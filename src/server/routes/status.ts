@@ -18,6 +18,8 @@ export interface StatusRoutesOptions {
   readonly indexes: ReadonlyMap<string, PublishedIndex>;
   /** The registry of each index. */
   readonly registryOf: (index: string) => string | undefined;
+  /** What an administrator should know of each index, by its name. */
+  readonly warnings: () => ReadonlyMap<string, readonly string[]>;
   /** The newest first. */
   readonly rebuilds: () => readonly Rebuild[];
   readonly bus: () => BusStatus | undefined;
@@ -37,10 +39,11 @@ export function statusRoutes(app: FastifyInstance, options: StatusRoutesOptions)
   app.get('/status', { schema: { summary: 'What the server is at' }, config: { answers: { 200: StatusAnswer } } }, (_request, reply) => {
     const rebuilds = options.rebuilds();
     const bus = options.bus();
+    const warnings = options.warnings();
     return reply.header('cache-control', 'no-store').send({
       version: options.version,
       startedAt: isoTime(options.startedAt),
-      indexes: [...options.indexes.values()].map((index) => indexStatus(index, options.registryOf(index.name), rebuilds, app.basePath)),
+      indexes: [...options.indexes.values()].map((index) => indexStatus(index, options.registryOf(index.name), warnings.get(index.name) ?? [], rebuilds, app.basePath)),
       rebuilds: rebuilds.map(rebuildView),
       bus: bus === undefined ? null : { ...bus, since: isoTime(bus.since), ...(bus.lastError && { lastError: { ...bus.lastError, at: isoTime(bus.lastError.at) } }) },
       events: options.events,
@@ -50,7 +53,7 @@ export function statusRoutes(app: FastifyInstance, options: StatusRoutesOptions)
   });
 }
 
-function indexStatus(index: PublishedIndex, registry: string | undefined, rebuilds: readonly Rebuild[], basePath: string): Record<string, unknown> {
+function indexStatus(index: PublishedIndex, registry: string | undefined, warnings: readonly string[], rebuilds: readonly Rebuild[], basePath: string): Record<string, unknown> {
   const whole = index.snapshot?.document('');
   const last = rebuilds.find((rebuild) => rebuild.registry === registry && rebuild.finishedAt !== undefined);
   const result = last?.result?.indexes.find((candidate) => candidate.index === index.name);
@@ -59,12 +62,12 @@ function indexStatus(index: PublishedIndex, registry: string | undefined, rebuil
     registry,
     file: `${basePath}/index/${index.fileName}.json`,
     ready: whole !== undefined,
+    warnings,
     ...(whole !== undefined && {
       images: whole.images,
       bytes: whole.representations.identity.length,
       digest: digestOfTag(whole.representations.identity.etag),
       modified: isoTime(index.snapshot?.footer.modified ?? 0),
-      warnings: index.snapshot?.footer.warnings ?? [],
     }),
     ...(last?.finishedAt !== undefined && {
       lastRebuild: {

@@ -1,0 +1,48 @@
+/** What an administrator should know of each index: of its configuration, and of what is published. */
+import { snapshotsDir } from './build.ts';
+import { indexWarnings, takesDefaultTag } from './config/config-warnings.ts';
+import type { Config } from './config/config.ts';
+import { missingRuntimes } from './indexing/appdata/runtime-needs.ts';
+import { snapshotPath } from './indexing/indexer.ts';
+import type { SnapshotFooter } from './indexing/snapshot/format.ts';
+import { Snapshot } from './indexing/snapshot/snapshot.ts';
+import { Warnings } from './indexing/warnings.ts';
+
+/** What is published of an index. */
+type PublishedContent = Pick<SnapshotFooter, 'warnings' | 'needs'>;
+
+/** All warnings, by the index's name. */
+export function allIndexWarnings(config: Config, published: ReadonlyMap<string, PublishedContent>): ReadonlyMap<string, readonly string[]> {
+  const content = contentWarnings(config, published);
+  return new Map(config.indexes.map((index) => [index.name, [...indexWarnings(config, index), ...(content.get(index.name) ?? [])]]));
+}
+
+/** Those of what is published, by the index's name. */
+export function contentWarnings({ indexes }: Config, published: ReadonlyMap<string, PublishedContent>): ReadonlyMap<string, readonly string[]> {
+  const available = new Set([...published.values()].flatMap(({ needs }) => needs.runtimes));
+  return new Map(
+    indexes.flatMap((index) => {
+      const content = published.get(index.name);
+      if (content === undefined) return [];
+      const missing = new Warnings();
+      if (index.runtimeRepo === undefined) for (const warning of missingRuntimes(content.needs, available)) missing.add(warning);
+      const untagged = content.needs.offersDefaultTag || !takesDefaultTag(index) ? [] : ['none of its Flatpaks has the tag latest, which Flatpak asks for unless the URL of its remote ends with another'];
+      return [[index.name, [...untagged, ...content.warnings, ...missing.toArray()]]];
+    }),
+  );
+}
+
+/** What the last rebuild of each index has published; an index of which nothing can be read is left out. */
+export async function publishedContents({ stateDir, indexes }: Config): Promise<ReadonlyMap<string, PublishedContent>> {
+  const published = new Map<string, PublishedContent>();
+  for (const { name } of indexes) {
+    try {
+      const snapshot = await Snapshot.open(snapshotPath(snapshotsDir(stateDir), name), 0);
+      published.set(name, snapshot.footer);
+      await snapshot.close();
+    } catch {
+      // The next rebuild makes it anew.
+    }
+  }
+  return published;
+}
