@@ -16,7 +16,7 @@ export interface WrittenImage {
 }
 
 /** A child of an image index. */
-export type Child = Descriptor & { readonly platform?: { readonly os: string; readonly architecture: string } };
+export type Child = Descriptor & { readonly platform?: { readonly os: string; readonly architecture: string }; readonly annotations?: Readonly<Record<string, string>> };
 
 export class RegistryWriter {
   readonly #url: string;
@@ -44,7 +44,7 @@ export class RegistryWriter {
     return { mediaType, digest, size: Buffer.byteLength(body) };
   }
 
-  async blob(repository: string, mediaType: string, content: string): Promise<Descriptor> {
+  async blob(repository: string, mediaType: string, content: string | Uint8Array): Promise<Descriptor> {
     const digest = digestOf(content);
     const upload = new URL(await this.#send('POST', `${this.#url}/v2/${repository}/blobs/uploads/`, 202));
     upload.searchParams.set('digest', digest);
@@ -53,7 +53,7 @@ export class RegistryWriter {
   }
 
   /** Returns the `Location` of the answer. */
-  async #send(method: 'POST' | 'PUT', url: string, expected: number, body = '', contentType = 'application/octet-stream'): Promise<string> {
+  async #send(method: 'POST' | 'PUT', url: string, expected: number, body: string | Uint8Array = '', contentType = 'application/octet-stream'): Promise<string> {
     const answer = await request(url, { method, body, headers: { 'content-type': contentType } });
     const text = await answer.body.text();
     if (answer.statusCode !== expected) throw new Error(`${method} ${url} was answered with ${answer.statusCode}: ${text}`);
