@@ -4,7 +4,7 @@ import { ROOT } from './root.js';
 /** @typedef {import('../src/indexing/appdata/app-list.ts').AppEntry} AppEntry */
 /** @typedef {import('../src/indexing/appdata/app-details.ts').AppDetails} AppDetails */
 /** @typedef {import('../src/indexing/appdata/app-changes.ts').AppChanges} AppChanges */
-/** @typedef {{ name: string, title: string, comment?: string, description?: string, homepage?: string }} IndexTexts */
+/** @typedef {{ name: string, title: string, remoteName: string, comment?: string, description?: string, homepage?: string }} IndexTexts */
 /** @typedef {{ base: string | null, indexes: IndexTexts[] }} Known */
 /** @typedef {AppEntry & { index: string }} ListedApp */
 

@@ -105,6 +105,7 @@ function endOfLife({ endOfLife: reason, replacedBy }) {
  */
 function install({ id, name }, index, title) {
   const file = `${encodeURIComponent(index)}/${encodeURIComponent(id)}.flatpakref`;
+  const remote = known().indexes.find(({ name: other }) => other === index)?.remoteName ?? index;
   const repo = `${encodeURIComponent(index)}.flatpakrepo`;
   return section(
     'install',
@@ -112,7 +113,7 @@ function install({ id, name }, index, title) {
     h('div', { class: 'ways' },
       h('div', {}, h('h3', {}, 'With one click'), h('p', {}, h('a', { class: 'button', href: ROOT + file }, `Install ${name}`)), h('p', { class: 'hint' }, 'Your software centre opens the file. On most systems that is all.')),
       h('div', {}, h('h3', {}, 'In a terminal'), command(`flatpak install --user ${base()}/${file}`, `the command that installs ${name}`)),
-      h('div', {}, h('h3', {}, `All of ${title}`), command(`flatpak remote-add --user --if-not-exists ${index} ${base()}/${repo}`, `the command that adds ${title}`), h('p', { class: 'hint' }, 'Or open ', h('a', { href: ROOT + repo }, `${index}.flatpakrepo`), ' with your software centre.')),
+      h('div', {}, h('h3', {}, `All of ${title}`), command(`flatpak remote-add --user --if-not-exists ${remote} ${base()}/${repo}`, `the command that adds ${title}`), h('p', { class: 'hint' }, 'Or open ', h('a', { href: ROOT + repo }, `${index}.flatpakrepo`), ' with your software centre.')),
     ),
   );
 }

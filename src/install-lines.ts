@@ -10,11 +10,14 @@ const GOARCH: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64',
 /** The `flatpak` lines that install an app of the default index. */
 export async function installLines(app: App, config: Config): Promise<string> {
   const { tag, appId } = await findApp(app, config);
-  const fragment = tag === 'latest' ? '' : `#${tag}`;
+  const { defaultIndex, indexes } = config;
+  const remote = indexes.find(({ name }) => name === defaultIndex)?.remoteName ?? defaultIndex;
+  const file = (path: string): string => (tag === 'latest' ? `${app.url}/${path}` : `'${app.url}/${path}?tag=${tag}'`);
+  // The second is right as well where another remote has this name.
   return [
     'To install from it:',
-    `  flatpak remote-add --user ${config.defaultIndex} oci+${app.url}${fragment}`,
-    `  flatpak install --user ${config.defaultIndex} ${appId}`,
+    `  flatpak remote-add --user --if-not-exists ${remote} ${file(`${defaultIndex}.flatpakrepo`)}`,
+    `  flatpak install --user ${file(`${defaultIndex}/${appId}.flatpakref`)}`,
     '',
   ].join('\n');
 }

@@ -8,9 +8,9 @@ export async function publication({ indexes, server: { baseUrl } }: Config): Pro
   return { baseUrl, indexes: await Promise.all(indexes.map(publicIndex)) };
 }
 
-async function publicIndex({ name, title = name, comment, description, homepage, icon, gpgKey, runtimeRepo, signaturesDir }: IndexConfig): Promise<PublicIndex> {
+async function publicIndex({ name, title = name, comment, description, homepage, icon, gpgKey, remoteName = name, collectionId, runtimeRepo, signaturesDir }: IndexConfig): Promise<PublicIndex> {
   const key = gpgKey === undefined ? undefined : unarmored(await readFile(gpgKey));
-  return { name, title, comment, description, homepage, icon, gpgKey: key, runtimeRepo, signatures: signaturesDir !== undefined };
+  return { name, title, comment, description, homepage, icon, gpgKey: key, remoteName, collectionId, runtimeRepo, signatures: signaturesDir !== undefined };
 }
 
 /** A public key in base64, from a file that holds it binary or in ASCII armor (RFC 9580, section 6.2). */

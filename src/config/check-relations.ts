@@ -20,6 +20,7 @@ export function checkRelations(written: Written, names: readonly string[], folde
   checkFiles(written, names, problems);
   checkDefaultIndex(written, names, problems);
   checkRemoteIcons(written, names, problems);
+  checkCollections(written, names, problems);
   checkBasePath(written, names, problems);
   checkRegistries(written, folder, problems);
   checkRepositories(written, folder, problems);
@@ -69,6 +70,14 @@ function checkRemoteIcons({ indexes = {}, icons_uri: iconsUri = '', server }: Wr
     if (indexes[name]?.remote_icons !== true) continue;
     if (indexes[name].extract_icons === false) problems.add(path, 'is set without extract_icons, expected both or neither', 'key');
     if (server?.base_url === undefined && !URL.canParse(iconsUri)) problems.add(path, 'is set while the URL of icons is not known, expected server.base_url, or a whole URL as icons_uri', 'key');
+  }
+}
+
+/** Flatpak before 1.17 refuses files with a collection ID and without a key. */
+function checkCollections({ indexes }: Written, names: readonly string[], problems: ProblemList): void {
+  for (const name of names) {
+    const section = indexes?.[name];
+    if (section?.collection_id !== undefined && section.gpg_key === undefined) problems.add(['indexes', name, 'collection_id'], 'is given without gpg_key, expected both', 'key');
   }
 }
 

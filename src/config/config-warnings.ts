@@ -12,7 +12,7 @@ export function configWarnings(config: Config): readonly string[] {
 
 /** Those of one index. */
 export function indexWarnings(config: Config, index: IndexConfig): readonly string[] {
-  return [...selectionWarnings(index), ...tagWarnings(index), ...signatureWarnings(index), ...proxyWarnings(config, index)];
+  return [...selectionWarnings(index), ...collectionWarnings(index), ...tagWarnings(index), ...signatureWarnings(index), ...proxyWarnings(config, index)];
 }
 
 /** What Flatpak asks for if a remote's URL names no tag. */
@@ -57,6 +57,10 @@ const IN_NO_NAME = /[^A-Za-z0-9._/*?[\]!-]/;
 const GO_NAMES: Readonly<Record<string, string>> = {
   x86_64: 'amd64', aarch64: 'arm64', i386: '386', i486: '386', i586: '386', i686: '386', x86: '386', armv7l: 'arm', armhf: 'arm', ppc64el: 'ppc64le', loongarch64: 'loong64',
 };
+
+function collectionWarnings({ name, collectionId }: IndexConfig): readonly string[] {
+  return collectionId === undefined ? [] : [`indexes.${name}.collection_id: Flatpak before 1.17 cannot use a remote of images that has one; leave it out unless all clients are newer`];
+}
 
 /** What an index takes nothing by. */
 function selectionWarnings({ name, tags, repositoryInclude, repositoryExclude, repositoryPriority, architectures = [] }: IndexConfig): readonly string[] {

@@ -132,7 +132,24 @@ const index = Type.Object({
     readableFile({ description: 'The public key that signatures are made with.', otherwise: 'none' }),
   ),
   runtime_repo: Type.Optional(
-    httpUrl({ description: 'The `.flatpakrepo` that has the runtimes of its apps.', otherwise: 'none' }, 'any query'),
+    httpUrl({ description: 'The `.flatpakrepo` that has the runtimes of its apps.', otherwise: 'this server’s, where it has them' }, 'any query'),
+  ),
+  remote_name: Type.Optional(
+    text({
+      description: 'What Flatpak is told to call its remote.',
+      pattern: /^[A-Za-z0-9_][A-Za-z0-9._-]*$/,
+      expected: 'a name such as example-apps, of letters, digits, ".", "_" and "-"',
+      otherwise: 'the index’s name',
+    }),
+  ),
+  collection_id: Type.Optional(
+    text({
+      description: 'Collection ID that Flatpak gives its remote, for `flatpak preinstall`; needs `gpg_key` too, and all clients from 1.17 on.',
+      pattern: /^[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+$/,
+      maxLength: 255,
+      expected: 'a reversed domain name such as org.example.Apps',
+      otherwise: 'none',
+    }),
   ),
 });
 

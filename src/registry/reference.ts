@@ -1,7 +1,8 @@
 /** Names of repositories and tags (OCI distribution-spec, "Pulling manifests"). */
 
 const REPOSITORY = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
-const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
+/** What a tag is; at most 128 characters. */
+export const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
 const MAX_REPOSITORY_LENGTH = 255;
 /** Leads to the updates between a repository's images, and to no image (flatpak-oci-specs, image-deltas.md). */
 export const DELTA_INDEX_TAG = '_deltaindex';

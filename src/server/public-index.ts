@@ -10,6 +10,10 @@ export interface PublicIndex {
   readonly icon?: string | undefined;
   /** The public key that its apps are signed with: binary, in base64. */
   readonly gpgKey?: string | undefined;
+  /** What clients are told to call their remote. */
+  readonly remoteName: string;
+  /** Of its apps and runtimes, for `flatpak preinstall`. */
+  readonly collectionId?: string | undefined;
   /** The URL of a `.flatpakrepo` that has the runtimes. */
   readonly runtimeRepo?: string | undefined;
   /** There are signatures at `/NAME/signatures/`. */

@@ -11,6 +11,7 @@ const PROGRAMS = {
   'docker-registry': { package: 'docker-registry' },
   flatpak: { package: 'flatpak' },
   gcc: { package: 'gcc' },
+  gpg: { package: 'gpg' },
   nginx: { package: 'nginx-light' },
   openssl: { package: 'openssl' },
   'rabbitmq-server': { package: 'rabbitmq-server' },

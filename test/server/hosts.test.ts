@@ -21,7 +21,7 @@ const ODD = [
 async function serve(t: TestContext, options: TestServerOptions = {}, baseUrl?: string): Promise<TestServer> {
   const state = await TestState.open(t);
   state.registry.pushImage('apps/clock', 'latest', named('clock', { 'org.flatpak.ref': 'app/org.example.Clock/x86_64/stable' }));
-  const publication = { indexes: [{ name: 'apps', title: 'apps', signatures: false }], baseUrl };
+  const publication = { indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }], baseUrl };
   const server = await TestServer.create(t, state, { publication, ...options });
   await server.rebuild();
   return server;

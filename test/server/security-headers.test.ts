@@ -15,7 +15,7 @@ test('browsers are told what they may do with an answer', async (t) => {
   state.registry.pushImage('apps/clock', 'latest', named('clock', { 'org.flatpak.ref': 'app/org.example.Clock/x86_64/stable' }));
   const server = await TestServer.create(t, state, {
     iconsUri: 'https://icons.example.org/icons/',
-    publication: { baseUrl: undefined, indexes: [{ name: 'apps', title: 'Apps', signatures: false }] },
+    publication: { baseUrl: undefined, indexes: [{ name: 'apps', title: 'Apps', remoteName: 'apps', signatures: false }] },
   });
   await server.rebuild();
   const icon = iconPath(digestOf(ICON));

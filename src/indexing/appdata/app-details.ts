@@ -4,7 +4,7 @@ import type { AppKind, FlatpakRef, Label } from './flatpak-image.ts';
 import { builtAt, isoSeconds, kindOf, parseFlatpakRef, variantText } from './flatpak-image.ts';
 import { Winners } from '../winners.ts';
 import { iconOf, outranks, placesBy, rankOf } from './app-list.ts';
-import { parseKeyFile } from './key-file.ts';
+import { type KeyFile, parseKeyFile } from './key-file.ts';
 import { parseAppdata } from './parse-appdata.ts';
 import type { Permission } from './permissions.ts';
 import { permissionsOf } from './permissions.ts';
@@ -20,6 +20,10 @@ export interface AppImage {
   readonly architecture: string;
   readonly ref: string;
   readonly branch: string;
+  /** `ID/ARCHITECTURE/BRANCH` of what it runs on, or of what it extends; empty if not told. */
+  readonly runtime: string;
+  /** The URL of a `.flatpakrepo` that has its runtime, as the image says; empty if it does not. */
+  readonly runtimeRepo: string;
   readonly installedSize: number;
   readonly downloadSize: number;
   /** ISO 8601. */
@@ -80,7 +84,6 @@ export function appDetails(document: IndexDocument, id: string, repositoryPriori
   const { ref, label } = others.reduce((best, other) => (outranks(other.rank, best.rank) ? other : best), first);
 
   const metadata = parseKeyFile(label('org.flatpak.metadata') ?? '');
-  const group = metadata.get('Application') ?? metadata.get('Runtime');
   const { type: _type, ...appdata } = parseAppdata(label('org.freedesktop.appstream.appdata') ?? '', { id });
   return {
     id,
@@ -88,7 +91,7 @@ export function appDetails(document: IndexDocument, id: string, repositoryPriori
     ...appdata,
     name: appdata.name || id,
     icon: iconOf(label),
-    runtime: metadata.get('ExtensionOf')?.get('ref')?.replace(/^(?:app|runtime)\//, '') ?? group?.get('runtime') ?? '',
+    runtime: runtimeOf(metadata),
     permissions: permissionsOf(metadata),
     endOfLife: variantText(label('org.flatpak.commit-metadata.ostree.endoflife')).slice(0, MAX_NOTICE),
     replacedBy: variantText(label('org.flatpak.commit-metadata.ostree.endoflife-rebase')).slice(0, MAX_NOTICE),
@@ -104,10 +107,17 @@ function appImage(repository: string, tags: readonly string[], image: JsonImage,
     architecture: image.Architecture,
     ref: `${ref.type}/${ref.id}/${ref.architecture}/${ref.branch}`,
     branch: ref.branch,
+    runtime: runtimeOf(parseKeyFile(label('org.flatpak.metadata') ?? '')),
+    runtimeRepo: label('org.flatpak.runtime-repo') ?? '',
     installedSize: bytes(label('org.flatpak.installed-size')),
     downloadSize: bytes(label('org.flatpak.download-size')),
     built: isoSeconds(builtAt(label)),
   };
+}
+
+function runtimeOf(metadata: KeyFile): string {
+  const group = metadata.get('Application') ?? metadata.get('Runtime');
+  return metadata.get('ExtensionOf')?.get('ref')?.replace(/^(?:app|runtime)\//, '') ?? group?.get('runtime') ?? '';
 }
 
 function own(pairs: Readonly<Record<string, string>>, key: string): string | undefined {

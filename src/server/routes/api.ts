@@ -66,6 +66,8 @@ const App = Type.Object({
       architecture: Text,
       ref: Text,
       branch: Text,
+      runtime: Type.String({ description: 'ID/ARCHITECTURE/BRANCH of what it runs on, or extends.' }),
+      runtimeRepo: Type.String({ description: 'Where that is, as the image says; most do not.' }),
       installedSize: Type.Integer({ description: 'Bytes; 0 if unknown.' }),
       downloadSize: Type.Integer({ description: 'Bytes; 0 if unknown.' }),
       built: Text,

@@ -2,6 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { AppDetails, AppImage } from '../../indexing/appdata/app-details.ts';
 import { isAppId } from '../../indexing/appdata/flatpak-image.ts';
+import { TAG } from '../../registry/reference.ts';
 import type { AppViews } from '../app-views.ts';
 import { entityTagOf, isFresh } from '../entity-tag.ts';
 import { originOf } from '../plugins/hosts.ts';
@@ -29,9 +30,14 @@ export function flatpakFileRoutes(app: FastifyInstance, { indexes, publication: 
   const cacheControl = `${baseUrl === undefined ? 'private' : 'public'}, max-age=${MAX_AGE}`;
 
   for (const index of published) {
-    app.get(`/${index.name}.flatpakrepo`, { schema: { summary: `Adds the index ${index.name} to Flatpak`, produces: ['application/vnd.flatpak.repo'] } }, (request, reply) => {
+    const repository = {
+      summary: `Adds the index ${index.name} to Flatpak`,
+      querystring: { type: 'object', properties: { tag: { type: 'string', pattern: TAG.source } }, additionalProperties: false },
+      produces: ['application/vnd.flatpak.repo'],
+    };
+    app.get<{ Querystring: { tag?: string } }>(`/${index.name}.flatpakrepo`, { schema: repository }, (request, reply) => {
       const { title: Title, comment: Comment, description: Description, homepage: Homepage, icon: Icon } = index;
-      const keys = { Title, Url: remoteUrl(base(request), index), Comment, Description, Homepage, Icon, ...signing(base(request), index) };
+      const keys = { Title, Url: remoteUrl(base(request), index, request.query.tag), Comment, Description, Homepage, Icon, ...trust(base(request), index) };
       return sendFile(request, reply.header('cache-control', cacheControl), `${index.name}.flatpakrepo`, 'application/vnd.flatpak.repo', keyFile('Flatpak Repo', keys));
     });
 
@@ -53,15 +59,37 @@ export function flatpakFileRoutes(app: FastifyInstance, { indexes, publication: 
         const { tag, arch } = request.query;
         const image = details?.images.find(({ tags, architecture, ref }) => (tag === undefined || tags.includes(tag)) && (arch === undefined || architecture === arch || ref.split('/')[2] === arch));
         if (details === null || image === undefined) throw new NotFound(`The index "${index.name}" has no ${id}${tag === undefined ? '' : ` with the tag ${tag}`}${arch === undefined ? '' : ` for ${arch}`}.`);
-        const keys = refKeys(base(request), index, details, image, tag);
+        const wanted = tag ?? tagOf(image.tags);
+        const RuntimeRepo = webUrl(image.runtimeRepo) ?? index.runtimeRepo ?? (await ownRuntimeRepo(base(request), index, image, wanted));
+        const keys = { ...refKeys(base(request), index, details, image, wanted), RuntimeRepo, ...trust(base(request), index) };
         return sendFile(request, reply.header('cache-control', cacheControl), `${id}${REF}`, 'application/vnd.flatpak.ref', keyFile('Flatpak Ref', keys));
       },
     );
   }
+
+  /** The `.flatpakrepo` of the index that has the runtime of an app's image: its own, else another one of this server. */
+  async function ownRuntimeRepo(at: string, index: PublicIndex, { ref, runtime }: AppImage, tag: string | undefined): Promise<string | undefined> {
+    const [id = ''] = runtime.split('/');
+    if (!ref.startsWith('app/') || !isAppId(id)) return undefined;
+    for (const other of [index, ...published.filter((one) => one !== index)]) {
+      const current = indexes.get(other.name);
+      if (current?.snapshot === undefined) continue;
+      const details = (await views.read(current, { app: id })) as AppDetails | null;
+      const tags = details?.images.filter((image) => image.ref === `runtime/${runtime}`).flatMap((image) => image.tags) ?? [];
+      if (tags.length === 0) continue;
+      const runtimeTag = tag !== undefined && tags.includes(tag) ? tag : tagOf(tags);
+      return `${at}/${other.name}.flatpakrepo${runtimeTag === undefined || runtimeTag === DEFAULT_TAG ? '' : `?tag=${encodeURIComponent(runtimeTag)}`}`;
+    }
+    return undefined;
+  }
 }
 
-function refKeys(base: string, index: PublicIndex, { id, name, summary, homepage, icon }: AppDetails, { tags, branch, ref }: AppImage, asked: string | undefined): Entries {
-  const tag = asked ?? (tags.includes(DEFAULT_TAG) ? DEFAULT_TAG : tags[0]);
+/** The tag that a client is to ask for. */
+function tagOf(tags: readonly string[]): string | undefined {
+  return tags.includes(DEFAULT_TAG) ? DEFAULT_TAG : tags[0];
+}
+
+function refKeys(base: string, index: PublicIndex, { id, name, summary, homepage, icon }: AppDetails, { branch, ref }: AppImage, tag: string | undefined): Entries {
   const document = `${base}/${index.name}/index/static`;
   return {
     Name: id,
@@ -70,17 +98,15 @@ function refKeys(base: string, index: PublicIndex, { id, name, summary, homepage
     Comment: summary || undefined,
     Url: remoteUrl(base, index, tag),
     IsRuntime: String(ref.startsWith('runtime/')),
-    Homepage: homepage || index.homepage,
+    Homepage: homepage || undefined,
     Icon: webUrl(icon, document),
-    SuggestRemoteName: index.name,
-    RuntimeRepo: index.runtimeRepo,
-    ...signing(base, index),
+    SuggestRemoteName: index.remoteName,
   };
 }
 
-/** An icon's URL; `undefined` if there is none, or its bytes instead of a URI. */
-function webUrl(icon: string, document: string): string | undefined {
-  const url = icon === '' ? null : URL.parse(icon, document);
+/** A URL that a client can ask; `undefined` for anything else, such as an icon's bytes. */
+function webUrl(reference: string, document?: string): string | undefined {
+  const url = reference === '' ? null : URL.parse(reference, document);
   return url?.protocol === 'http:' || url?.protocol === 'https:' ? url.href : undefined;
 }
 
@@ -88,8 +114,8 @@ function remoteUrl(base: string, { name }: PublicIndex, tag?: string): string {
   return `oci+${base}/${name}${tag === undefined || tag === DEFAULT_TAG ? '' : `#${encodeURIComponent(tag)}`}`;
 }
 
-function signing(base: string, { name, gpgKey, signatures }: PublicIndex): Entries {
-  return { GPGKey: gpgKey, SignatureLookaside: signatures ? `${base}/${name}/signatures` : undefined };
+function trust(base: string, { name, gpgKey, collectionId, signatures }: PublicIndex): Entries {
+  return { GPGKey: gpgKey, DeployCollectionID: collectionId, SignatureLookaside: signatures ? `${base}/${name}/signatures` : undefined };
 }
 
 /** A key file of one group, as GLib writes it: no value can end its line. */

@@ -61,7 +61,7 @@ function pageNumber(text: unknown): number {
  * @param root where the server's paths begin
  */
 function fill(template: string, { indexes, baseUrl }: Publication, shown: PublicIndex | undefined, list: AppListPage | undefined, page: number, root: string): string {
-  const known = { base: baseUrl ?? null, indexes: indexes.map(({ name, title, comment, description, homepage }) => ({ name, title, comment, description, homepage })) };
+  const known = { base: baseUrl ?? null, indexes: indexes.map(({ name, title, remoteName, comment, description, homepage }) => ({ name, title, remoteName, comment, description, homepage })) };
   const places: Readonly<Record<string, string>> = {
     root: escaped(root),
     title: escaped(indexes.length === 1 ? (indexes[0]?.title ?? '') : 'Apps'),
