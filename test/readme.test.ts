@@ -8,13 +8,18 @@ import { configKeys } from '../src/config/config-keys.ts';
 import { configWarnings } from '../src/config/config-warnings.ts';
 import { readConfig } from '../src/config/read-config.ts';
 import { temporaryFolder } from './config/config-file.ts';
-import { get, settled } from './e2e/ask-server.ts';
+import { get, indexOf, settled } from './e2e/ask-server.ts';
+import { eventually } from './e2e/eventually.ts';
 import { SAMPLE_IMAGES } from './fixtures/samples.ts';
 import { makeCertificates } from './peers/certificates.ts';
+import { startDockerRegistry } from './peers/docker-registry.ts';
+import { startFlatpakClient } from './peers/flatpak.ts';
 import { freePort } from './peers/free-port.ts';
 import { needs } from './peers/installed.ts';
 import { startNginx } from './peers/nginx.ts';
+import { bareEnvironment } from './peers/peer.ts';
 import { startRegindexer, type Regindexer } from './peers/regindexer.ts';
+import { runCommand } from './peers/run-command.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
@@ -42,6 +47,27 @@ function codeIn(cell: string | undefined): readonly string[] {
 test('the README lists every key of the configuration as the schema has it', () => {
   const table = ['| key | default | meaning |', '| --- | --- | --- |', ...configKeys().map(({ path, default: preset, description }) => `| \`${path}\` | ${preset} | ${description} |`)].join('\n');
   assert.equal(marked('keys').trim(), table);
+});
+
+test('its walk leads to an app that runs, also for whoever looked before it was pushed', needs('docker-registry', 'skopeo', 'flatpak', 'dbus-daemon'), async (t) => {
+  const [, walk = ''] = /^## From zero to an app[^\n]*\n([^]*?)^## /m.exec(readme) ?? [];
+  const [registryConfig = '', config = ''] = blocks('yaml', walk);
+  const port = await freePort();
+  const folder = temporaryFolder(t);
+  const { notifications } = parse(registryConfig.replace('8081', String(port))) as { readonly notifications: object };
+  await using registry = await startDockerRegistry({ sections: { notifications } });
+  const here = (text: string): string => text.replaceAll(':5000', `:${registry.port}`).replaceAll('8081', String(port)).replaceAll(/(?<=oci:)(?=test\/)/g, `${ROOT}/`);
+  const commands = (program: string): readonly (readonly string[])[] => blocks('sh', walk).flatMap((block) => here(block).split('\n')).filter((line) => line.startsWith(`${program} `)).map((line) => line.split(' ').slice(1));
+  await using server = await startRegindexer({ config: here(config) });
+  await settled(server.url);
+  await using user = await startFlatpakClient();
+  const [add = [], install = [], run = []] = commands('flatpak');
+  await user.flatpak(...add);
+  assert.equal(await user.flatpak('remote-ls', '--user', '--all', 'our-apps'), '');
+  for (const copy of commands('skopeo')) await runCommand('skopeo', ['--insecure-policy', ...copy], { env: bareEnvironment(folder) });
+  await eventually(async () => assert.deepEqual((await indexOf(server.url)).Results.map(({ Name }) => Name), ['apps/hello', 'runtime/platform']));
+  await user.flatpak(...install);
+  assert.equal(await user.flatpak(...run), /`(Hello from .*?)`/.exec(walk)?.[1] + '\n');
 });
 
 test('the README opens with the two commands', () => {
