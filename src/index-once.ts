@@ -113,7 +113,7 @@ async function rebuildAll(build: Build, registries: readonly string[], progress:
 }
 
 function report({ registry, repositories, requests, newImages, seconds, failures, indexes }: RebuildResult, logger: Logger): boolean {
-  for (const { repository, error } of failures) logger.error({ registry, ...(repository !== undefined && { repository }) }, `not read, what was known is kept: ${error}`);
+  for (const { repository, error, detail = error } of failures) logger.error({ registry, ...(repository !== undefined && { repository }) }, `not read, what was known is kept: ${detail}`);
   logger.info({ registry, repositories, requests, newImages, seconds: round(seconds) }, failures.length === 0 ? `read ${registry}` : `read what could be read of ${registry}`);
   for (const { index, images, bytes, changed, seconds: its, error, warnings } of indexes) {
     for (const warning of warnings) logger.warn({ index }, warning);

@@ -46,6 +46,12 @@ export const registrySchema = Type.Object({
   ),
   client_key: Type.Optional(readableFile({ description: 'Key of `client_cert` (PEM).', otherwise: 'as `client_cert`' })),
   concurrency: wholeNumber(1, 1000, { description: 'How many requests may be under way at once.', default: 16 }),
+  private_redirects: Type.Optional(
+    flag({
+      description: 'Whether the registry may lead to private addresses: by redirects, and by the token server that it names.',
+      otherwise: 'only if it is at one itself',
+    }),
+  ),
   timeout: duration({ description: 'How long one request may take.', default: '30s' }, 1, LONGEST_TIMER),
 });
 

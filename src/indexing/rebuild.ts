@@ -25,7 +25,10 @@ export interface RebuildProgress {
 /** A repository, or the whole registry (no `repository`), that could not be read; what was known before is kept. */
 export interface RebuildFailure {
   readonly repository?: string;
+  /** In words for everybody. */
   readonly error: string;
+  /** All that is known, for the log alone; absent where `error` says it. */
+  readonly detail?: string;
 }
 
 /** What a rebuild did to one index. */

@@ -4,6 +4,7 @@ import type { Catalog, Image, KnownManifest, TagRecord } from '../catalog/catalo
 import { messageOf } from '../message-of.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { ImageConfig, ImageManifest, Manifest } from '../registry/manifest.ts';
+import { publicWords } from '../registry/public-words.ts';
 import { isNotFound, RegistryError } from '../registry/registry-error.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
 import { isWanted, type Wanted } from './globs.ts';
@@ -154,7 +155,7 @@ class Scan {
       }
     } catch (error) {
       this.#rethrowIfFatal(error);
-      this.#failures.push({ error: messageOf(error) });
+      this.#failures.push(this.#failure(error));
     }
   }
 
@@ -420,11 +421,17 @@ class Scan {
   }
 
   #fail(repository: string, error: unknown): void {
-    const message = messageOf(error);
-    this.#failures.push({ repository, error: message });
+    const failure = this.#failure(error);
+    this.#failures.push({ repository, ...failure });
     this.#write(0, () => {
-      this.#catalog.recordFailure(this.#source.id, repository, message);
+      this.#catalog.recordFailure(this.#source.id, repository, failure.error);
     });
+  }
+
+  #failure(error: unknown): RebuildFailure {
+    const words = publicWords(error, this.#source.id);
+    const detail = messageOf(error);
+    return { error: words, ...(detail !== words && { detail }) };
   }
 
   #finishRepository(): void {

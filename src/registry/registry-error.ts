@@ -42,7 +42,11 @@ export function located<T>(where: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof RegistryError)) throw error;
-    throw new RegistryError(error.code, `${where}: ${error.message}`, { cause: error });
+    throw withPlace(where, error);
   }
+}
+
+/** `error` itself, or a {@link RegistryError} that also says `where`. */
+export function withPlace(where: string, error: unknown): unknown {
+  return error instanceof RegistryError ? new RegistryError(error.code, `${where}: ${error.message}`, { cause: error }) : error;
 }

@@ -1,6 +1,11 @@
 /** What went wrong in a rebuild that came to its end, and what of it must be tried again. */
 import type { RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 
+/** `result` with all that is known of its failures, for the log. */
+export function withDetails(result: RebuildResult): RebuildResult {
+  return { ...result, failures: result.failures.map(({ detail, error, ...failure }) => ({ ...failure, error: detail ?? error })) };
+}
+
 /** Why `result` is no success, in one line; `undefined` if it is one. */
 export function failureOf({ failures, indexes }: RebuildResult): string | undefined {
   const errors = failures.map(({ repository, error }) => (repository === undefined ? error : `${repository}: ${error}`));

@@ -7,7 +7,7 @@ import { messageOf } from '../message-of.ts';
 import { Stopping } from '../server/server-error.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import { combineRebuilds } from './combine-rebuilds.ts';
-import { failureOf, scopeToRetry } from './failed-rebuild.ts';
+import { failureOf, scopeToRetry, withDetails } from './failed-rebuild.ts';
 import { growingPause, type PauseLimits } from './growing-pause.ts';
 import { scopesOf, type RebuildRequest } from './rebuild-request.ts';
 import { describeScope, mergeAllScopes, mergeScopes } from './rebuild-scope.ts';
@@ -244,7 +244,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     this.#finish(finished);
     if (error !== undefined) this.#retry(lane, id, result === undefined ? scope : scopeToRetry(scope, result));
     else if (lane.retry === undefined) lane.failures = 0;
-    this.#log(finished, lane.retry?.rebuild.dueAt, cause);
+    this.#log(finished, result && withDetails(result), lane.retry?.rebuild.dueAt, cause);
     this.#start(lane);
   }
 
@@ -316,9 +316,10 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
   }
 
   /** Tells of a rebuild that has ended, in one line; `dueAt` is when what failed is tried again, and `cause` what it threw. */
-  #log(rebuild: RegistryRebuild, dueAt: number | undefined, cause: unknown): void {
+  #log(rebuild: RegistryRebuild, result: RebuildResult | undefined, dueAt: number | undefined, cause: unknown): void {
     const { logger } = this.#options;
-    const { id, registry, reasons, scope, result, error } = rebuild;
+    const { id, registry, reasons, scope } = rebuild;
+    const error = (result && failureOf(result)) ?? rebuild.error;
     const finishedAt = rebuild.finishedAt ?? Date.now();
     const seconds = (finishedAt - (rebuild.startedAt ?? finishedAt)) / 1000;
     for (const { index, warnings } of result?.indexes ?? []) {
@@ -326,7 +327,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
       for (const warning of warnings) if (!before.includes(warning)) logger.warn({ index }, warning);
       this.#warned.set(index, warnings);
     }
-    const figures = { rebuild: id, registry, reasons, scope: describeScope(scope), seconds, ...result };
+    const figures = { rebuild: id, registry, reasons, scope: describeScope(scope), seconds, ...(result && summarize(result)) };
     if (error === undefined) logger.info(figures, `rebuilt what is made from ${registry}`);
     else if (this.#closing.signal.aborted) logger.info(figures, `stopped rebuilding what is made from ${registry}`);
     else {

@@ -48,7 +48,7 @@ export function isLive({ state }: Rebuild): boolean {
 
 const MAX_FAILURES = 20;
 
-/** What a history can afford to keep of `result`. */
+/** What a history can afford to keep of `result`, and everybody may see. */
 export function summarize({ repositories, requests, newImages, failures, indexes }: RebuildResult): RebuildSummary {
-  return { repositories, requests, newImages, failed: failures.length, failures: failures.slice(0, MAX_FAILURES), indexes };
+  return { repositories, requests, newImages, failed: failures.length, failures: failures.slice(0, MAX_FAILURES).map(({ detail: _detail, ...failure }) => failure), indexes };
 }

@@ -15,6 +15,8 @@ export interface AccessOptions {
   /** Folders of folders named `HOST` or `HOST:PORT` (containers-certs.d(5)). */
   readonly certsDirs?: readonly string[] | undefined;
   readonly proxies?: ProxyOptions | undefined;
+  /** Whether redirects and token servers may be at private addresses; only if the registry itself is at one unless given. */
+  readonly privateRedirects?: boolean | undefined;
 }
 
 /** A file with logins (containers-auth.json(5)). */

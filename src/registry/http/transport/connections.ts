@@ -1,8 +1,9 @@
 /** The connections to a registry and to the hosts that it sends its clients to. */
 import type { Pool as UndiciPool } from 'undici';
-import { RegistryError } from '../../registry-error.ts';
+import { RegistryError, withPlace } from '../../registry-error.ts';
 import type { AccessOptions } from '../access/access-options.ts';
 import { Certificates } from '../access/certificates.ts';
+import { PrivateAddresses } from '../access/private-addresses.ts';
 import { Proxies } from '../access/proxies.ts';
 import { asConnector, createConnect, type Connect } from './connector.ts';
 import { Exchange } from './exchange.ts';
@@ -12,6 +13,7 @@ import { Agent, type Dispatching, Pool } from './undici.ts';
 
 export interface ConnectionsOptions extends AccessOptions {
   /** The registry's. */
+  readonly url: string;
   readonly origin: string;
   /** The most connections to one host; null for as many as there are requests. */
   readonly concurrency: number | null;
@@ -30,6 +32,8 @@ export class Connections {
   readonly #pool: Dispatching;
   /** For all hosts but the registry's. */
   readonly #agent: Dispatching;
+  /** To these the registry may lead. */
+  readonly #addresses: PrivateAddresses;
   readonly #proxies: Proxies;
   /** By the URLs of the proxies. */
   readonly #proxied = new Map<string, ProxyDispatcher>();
@@ -40,7 +44,9 @@ export class Connections {
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
-    this.#connect = createConnect(new Certificates(options), options.timeout);
+    const certificates = new Certificates(options);
+    this.#connect = createConnect(certificates, options.timeout);
+    this.#addresses = new PrivateAddresses({ url: options.url, allowed: options.privateRedirects });
     this.#proxies = new Proxies(options.proxies ?? {});
     const settings: UndiciPool.Options = {
       connect: asConnector(this.#connect),
@@ -52,7 +58,7 @@ export class Connections {
       allowH2: false,
     };
     this.#pool = new Pool(options.origin, settings);
-    this.#agent = new Agent(settings);
+    this.#agent = new Agent({ ...settings, connect: asConnector(createConnect(certificates, options.timeout, this.#addresses)) });
   }
 
   /** Every request sent so far: repeated and redirected ones and those for tokens too. */
@@ -61,9 +67,16 @@ export class Connections {
   }
 
   /** Sends one request and reads its answer: all of it, or its head if the body is streamed. */
-  exchange(request: HttpRequest): Promise<HttpResponse> {
-    if (this.#closed) return Promise.reject(new RegistryError('unavailable', `${describeRequest(request)}: the connections were closed`));
-    if (request.signal?.aborted === true) return Promise.reject(request.signal.reason);
+  async exchange(request: HttpRequest): Promise<HttpResponse> {
+    if (this.#closed) throw new RegistryError('unavailable', `${describeRequest(request)}: the connections were closed`);
+    request.signal?.throwIfAborted();
+    const route = this.#routeTo(request.origin);
+    if (route instanceof ProxyDispatcher && request.origin !== this.#options.origin) {
+      await this.#addresses.check(new URL(request.origin).hostname).catch((error: unknown) => {
+        throw withPlace(describeRequest(request), error);
+      });
+      request.signal?.throwIfAborted();
+    }
     const { timeout, userAgent } = this.#options;
     const { method, origin, path, accept, authorization, conditions = {}, form, streamed = false } = request;
     const headers = ['user-agent', userAgent, 'accept-encoding', 'identity'];
@@ -72,7 +85,6 @@ export class Connections {
     for (const [name, value] of Object.entries(conditions)) headers.push(name, value);
     if (form !== undefined) headers.push('content-type', 'application/x-www-form-urlencoded');
     return new Promise((resolve, reject) => {
-      const route = this.#routeTo(origin);
       this.#requests++;
       // undici would end the connection after each HEAD (`reset`), which makes up most of a rescan.
       route.dispatch({ method, origin, path, headers, body: form ?? null, reset: false, ...(streamed && { bodyTimeout: timeout }) }, new Exchange(request, timeout, resolve, reject));

@@ -1,9 +1,10 @@
 /** Opens connections, over TLS with what is trusted of the host. */
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import { callbackify } from 'node:util';
 import type * as undici from 'undici';
 import type { Certificates } from '../access/certificates.ts';
+import type { PrivateAddresses } from '../access/private-addresses.ts';
 import { buildConnector } from './undici.ts';
 
 /** Opens a connection; over TLS for `https:`, inside `httpSocket` if there is one. */
@@ -18,19 +19,25 @@ const UNTRUSTED: ReadonlySet<unknown> = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
 ]);
 
-/** @param timeout for one connection, in milliseconds */
-export function createConnect(certificates: Certificates, timeout: number): Connect {
-  const connectPlain = asPromise(buildConnector({ timeout }));
+/**
+ * @param timeout for one connection, in milliseconds
+ * @param addresses says which hosts may be connected to; all unless given
+ */
+export function createConnect(certificates: Certificates, timeout: number, addresses?: PrivateAddresses): Connect {
+  const options = { timeout, ...(addresses && { lookup: addresses.lookup }) };
+  const connectPlain = asPromise(buildConnector(options));
   const secure = new WeakMap<SecureContext, Connect>();
   const connectWith = (context: SecureContext): Connect => {
     let connect = secure.get(context);
     if (connect === undefined) {
-      connect = asPromise(buildConnector({ timeout, secureContext: context, allowH2: false }));
+      connect = asPromise(buildConnector({ ...options, secureContext: context, allowH2: false }));
       secure.set(context, connect);
     }
     return connect;
   };
   return async (target) => {
+    // An address is not looked up.
+    if (isIP(target.hostname) !== 0) await addresses?.check(target.hostname);
     if (target.protocol !== 'https:') return connectPlain(target);
     const host = target.host ?? target.hostname;
     const connect = connectWith(await certificates.contextFor(`https://${host}`));

@@ -55,7 +55,7 @@ export class Transport {
     const { origin, pathname } = new URL(this.url);
     this.origin = origin;
     this.base = `${pathname.replace(/\/$/, '')}/v2`;
-    this.#connections = new Connections({ ...access, origin, concurrency: streams ? null : concurrency, timeout, userAgent });
+    this.#connections = new Connections({ ...access, url: this.url, origin, concurrency: streams ? null : concurrency, timeout, userAgent });
     this.#gate = new Gate(concurrency);
     const send = retrying({
       send: (request) => this.#connections.exchange(request),
