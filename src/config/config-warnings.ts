@@ -1,13 +1,14 @@
 /** What an administrator may have overlooked in a configuration that is right by itself. */
 import { matcher } from '../registry/matcher.ts';
 import { isTag } from '../registry/reference.ts';
+import { registryKey } from '../registry/registry-id.ts';
 import type { Config, IndexConfig } from './config.ts';
 import { proxyWarnings } from './proxied-registry.ts';
 import { signatureWarnings } from './signed-reference.ts';
 
 /** A line for each. */
 export function configWarnings(config: Config): readonly string[] {
-  return [...config.indexes.flatMap((index) => indexWarnings(config, index)), ...tokenWarnings(config.server), ...hostWarnings(config.server)];
+  return [...config.indexes.flatMap((index) => indexWarnings(config, index)), ...[...config.registries.values()].flatMap(({ id, repositories }) => globWarnings(registryKey(id, 'repositories'), repositories, IN_NO_REPOSITORY)), ...tokenWarnings(config.server), ...hostWarnings(config.server)];
 }
 
 /** Those of one index. */
@@ -50,8 +51,18 @@ function tokenWarnings({ adminToken, eventsToken }: Config['server']): readonly 
   ];
 }
 
-/** What neither a tag nor the name of a repository has in it (OCI distribution-spec, "Pulling manifests"), nor is special in a glob. */
-const IN_NO_NAME = /[^A-Za-z0-9._/*?[\]!-]/;
+/** What is in no tag, and in no name of a repository (OCI distribution-spec, "Pulling manifests"), nor special in a glob. */
+const IN_NO_TAG = /[^A-Za-z0-9._*?[\]!-]/;
+const IN_NO_REPOSITORY = /[^a-z0-9._/*?[\]!-]/;
+
+function globWarnings(key: string, patterns: readonly string[], impossible: RegExp): readonly string[] {
+  return patterns
+    .filter((pattern) => impossible.test(pattern))
+    .map((pattern) => {
+      const rule = /^[A-Za-z0-9._/*?[\]!-]*$/.test(pattern) ? (impossible === IN_NO_TAG ? 'a tag has no slash' : 'repositories have lower-case names') : 'it is a glob, not a regular expression: * and ? stand for any characters';
+      return `${key}: nothing has a name such as ${JSON.stringify(pattern)}; ${rule}`;
+    });
+}
 
 /** GOARCH names by what else these architectures are called (the image-spec's `architecture`; `uname`, Debian). */
 const GO_NAMES: Readonly<Record<string, string>> = {
@@ -64,13 +75,10 @@ function collectionWarnings({ name, collectionId }: IndexConfig): readonly strin
 
 /** What an index takes nothing by. */
 function selectionWarnings({ name, tags, repositoryInclude, repositoryExclude, repositoryPriority, architectures = [] }: IndexConfig): readonly string[] {
-  const globs = { tags, repository_include: repositoryInclude, repository_exclude: repositoryExclude, repository_priority: repositoryPriority };
+  const globs = { repository_include: repositoryInclude, repository_exclude: repositoryExclude, repository_priority: repositoryPriority };
   return [
-    ...Object.entries(globs).flatMap(([key, patterns]) =>
-      patterns
-        .filter((pattern) => IN_NO_NAME.test(pattern))
-        .map((pattern) => `indexes.${name}.${key}: nothing has a name such as ${JSON.stringify(pattern)}; it is a glob and no regular expression: * and ? stand for any characters`),
-    ),
+    ...globWarnings(`indexes.${name}.tags`, tags, IN_NO_TAG),
+    ...Object.entries(globs).flatMap(([key, patterns]) => globWarnings(`indexes.${name}.${key}`, patterns, IN_NO_REPOSITORY)),
     ...architectures.flatMap((architecture) => {
       const goName = Object.hasOwn(GO_NAMES, architecture) ? GO_NAMES[architecture] : undefined;
       return goName === undefined ? [] : [`indexes.${name}.architectures: images call ${architecture} ${goName}`];

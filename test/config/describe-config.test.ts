@@ -88,10 +88,16 @@ test('a proxy that clients are told to go past is told, and where signatures are
 test('what an index takes nothing by is told', (t) => {
   const index = (keys: string): string => describeConfig(configOf(t, `indexes: {a: {registry: https://registry.example.org, ${keys}}}`));
   assert.deepEqual(index('tags: ["^latest$", "v[0-9]*"], repository_include: ["apps/(x|y)", "apps/**"], architectures: [x86_64, arm64, constructor]').match(/^Warning: .*$/gm), [
-    'Warning: indexes.a.tags: nothing has a name such as "^latest$"; it is a glob and no regular expression: * and ? stand for any characters',
-    'Warning: indexes.a.repository_include: nothing has a name such as "apps/(x|y)"; it is a glob and no regular expression: * and ? stand for any characters',
+    'Warning: indexes.a.tags: nothing has a name such as "^latest$"; it is a glob, not a regular expression: * and ? stand for any characters',
+    'Warning: indexes.a.repository_include: nothing has a name such as "apps/(x|y)"; it is a glob, not a regular expression: * and ? stand for any characters',
     'Warning: indexes.a.architectures: images call x86_64 amd64',
     'Warning: indexes.a.tags: none of them can be latest, which Flatpak asks for unless the URL of its remote ends with another, such as oci+https://HOST/a#TAG',
+  ]);
+  const told = describeConfig(configOf(t, 'indexes: {a: {registry: https://registry.example.org, tags: [latest, a/b], repository_include: ["Apps/*"]}}\nregistries: {"https://registry.example.org": {repositories: [Apps/Hello]}}'));
+  assert.deepEqual(told.match(/^Warning: .*$/gm), [
+    'Warning: indexes.a.tags: nothing has a name such as "a/b"; a tag has no slash',
+    'Warning: indexes.a.repository_include: nothing has a name such as "Apps/*"; repositories have lower-case names',
+    'Warning: registries."https://registry.example.org".repositories: nothing has a name such as "Apps/Hello"; repositories have lower-case names',
   ]);
   assert.deepEqual(index('tags: [sta*, v1.0]').match(/#.*$/gm), ['#v1.0']);
   for (const taken of ['tags: [latest]', 'tags: ["*"]', 'tags: [stable, "lat*"]', 'tags: [v1], skip_flatpak_labels: true']) assert.doesNotMatch(index(taken), /^Warning/m);

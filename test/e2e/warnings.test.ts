@@ -13,6 +13,7 @@ import { settled, statusOf } from './ask-server.ts';
 
 const MISSING = 'org.example.Clock and 1 more app need the runtime org.example.Platform/x86_64/stable, which is in no index here; set runtime_repo to the .flatpakrepo that has it, or push it';
 const TAGS = 'indexes.stable.tags: none of them can be latest, which Flatpak asks for unless the URL of its remote ends with another, such as oci+https://HOST/stable#stable';
+const UNSIGNED = 'indexes.named.gpg_key: Flatpak from 1.17 on refuses every image that is not signed, and signatures_dir is not set; set it to a folder of signatures with the docker-reference HOST[:PORT]/REPOSITORY, where HOST[:PORT] is this server as clients reach it (its name is known here once server.base_url is set), or leave gpg_key out';
 const UNTAGGED = 'none of its Flatpaks has the tag latest, which Flatpak asks for unless the URL of its remote ends with another';
 
 test('check and /status tell of runtimes that are nowhere, and of tags that nobody asks for', async () => {
@@ -22,7 +23,7 @@ test('check and /status tell of runtimes that are nowhere, and of tags that nobo
   await cp(join(SAMPLE_IMAGES, 'apps'), apps, { recursive: true });
   await cp(join(SAMPLE_IMAGES, 'runtime'), runtimes, { recursive: true });
   const config = (indexes: object) => ({ state_dir: join(folder.path, 'state'), indexes, server: { port: 0 } });
-  const alone = { apps: { registry: `oci:${apps}` }, named: { registry: `oci:${apps}`, runtime_repo: 'https://apps.example.org/runtimes.flatpakrepo' }, stable: { registry: `oci:${runtimes}`, tags: ['stable'] } };
+  const alone = { apps: { registry: `oci:${apps}` }, named: { registry: `oci:${apps}`, runtime_repo: 'https://apps.example.org/runtimes.flatpakrepo', gpg_key: join(folder.path, 'key') }, stable: { registry: `oci:${runtimes}`, tags: ['stable'] } };
   const warnings = async (indexes: object) => {
     await using server = await startRegindexer({ config: config(indexes) });
     await settled(server.url);
@@ -36,12 +37,14 @@ test('check and /status tell of runtimes that are nowhere, and of tags that nobo
     return stdout.match(/(?<=^Warning: ).*/gm) ?? [];
   };
 
+  await writeFile(join(folder.path, 'key'), '');
+
   // Nothing is published yet.
-  assert.deepEqual(await check(alone), [TAGS]);
+  assert.deepEqual(await check(alone), [UNSIGNED, TAGS]);
   const { log, status } = await warnings(alone);
-  assert.deepEqual(status, { apps: [MISSING], named: [], stable: [TAGS] });
-  assert.ok(log.includes(TAGS));
-  assert.deepEqual(await check(alone), [TAGS, `index apps as it was built last: ${MISSING}`]);
+  assert.deepEqual(status, { apps: [MISSING], named: [UNSIGNED], stable: [TAGS] });
+  for (const warning of [TAGS, UNSIGNED]) assert.ok(log.includes(warning), log);
+  assert.deepEqual(await check(alone), [UNSIGNED, TAGS, `index apps as it was built last: ${MISSING}`]);
 
   // Another index has it.
   const together = { apps: alone.apps, runtimes: { registry: `oci:${runtimes}` } };
