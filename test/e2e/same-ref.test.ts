@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { cp, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
+import { flatpakQuery } from '../../src/indexing/query/query.ts';
 import { makeSample, SAMPLE_IMAGES } from '../fixtures/samples.ts';
 import { startFlatpakClient, type FlatpakClient } from '../peers/flatpak.ts';
 import { needs } from '../peers/installed.ts';
@@ -51,7 +52,12 @@ suite('the same app in two repositories', needs('flatpak', 'dbus-daemon', 'gcc',
     assert.equal(listed.split('\n').filter((ref) => ref.includes('org.example.Hello/')).length, 1);
   });
 
-  test('the page and .flatpakref show the same, and the other is named in /status and the log', async () => {
+  test('the page, .flatpakref and index/dynamic have the same, and the other is named in /status and the log', async () => {
+    for (const route of ['static', 'dynamic']) {
+      const answer = (await get(`${server.url}/index/${route}?${flatpakQuery('latest', 'amd64').canonical}`)).body.toString();
+      assert.ok(answer.includes('"apps/hello"') && !answer.includes('"zoo/hello"'), route);
+    }
+    assert.match((await get(`${server.url}/apps/org.example.Hello.flatpakref`)).body.toString(), /^Name=org\.example\.Hello$/m);
     const app = JSON.parse((await get(`${server.url}/api/apps/org.example.Hello`)).body.toString()) as { images: { repository: string }[]; releases: { version: string }[] };
     assert.deepEqual(app.images.map(({ repository }) => repository), ['apps/hello']);
     assert.equal(app.releases[0]?.version, '1.0');
