@@ -33,8 +33,9 @@ interface Configured {
   readonly logger: Logger;
 }
 
-interface CheckOptions {
+interface CommandOptions {
   readonly online?: boolean;
+  readonly acceptLosses?: boolean;
 }
 
 type Configure = () => Promise<Configured>;
@@ -59,12 +60,13 @@ export async function run(args: readonly string[]): Promise<number> {
     if (level !== undefined && !LOG_LEVELS.includes(level)) program.error(`LOG_LEVEL: ${JSON.stringify(level)} is no level, expected one of ${LOG_LEVELS.join(', ')}`, { exitCode: WRONG_USAGE });
     return { config: read(), read, check: () => checkConfig(file, process.env), logger: await createLogger({ verbose, level, terminal: process.stderr.isTTY }) };
   };
-  const command = (name: string, description: string, action: (configure: Configure, options: CheckOptions) => Promise<number>): Command =>
-    program.command(name).description(description).action(async (options: CheckOptions) => {
+  const command = (name: string, description: string, action: (configure: Configure, options: CommandOptions) => Promise<number>): Command =>
+    program.command(name).description(description).action(async (options: CommandOptions) => {
       status = await action(configure, options);
     });
   command('serve', 'build the indexes in the background and serve them', serve);
-  command('index', 'build the indexes once: 0 if all is up to date, 1 if something could not be read', index);
+  command('index', 'build the indexes once: 0 if all is up to date, 1 if something could not be read', index)
+    .option('--accept-losses', 'let go at once what a registry says is gone, however much that is');
   command('check', 'say whether the configuration is right and can work on this machine, and what it means', check)
     .option('--online', 'also ask each registry one question, and say what came: 1 if one could not be read');
   command('health', 'ask the running server whether it is alive: 0 if it is, 1 if not', health);
@@ -94,7 +96,7 @@ function watchOutput(): () => Promise<Error | undefined> {
   };
 }
 
-async function check(configure: Configure, { online = false }: CheckOptions): Promise<number> {
+async function check(configure: Configure, { online = false }: CommandOptions): Promise<number> {
   const { check: checked } = await configure();
   const [{ describeConfig }, { readKeyPair }] = await Promise.all([import('./config/describe-config.ts'), import('./server/key-pair.ts')]);
   const config = await checked();
@@ -129,11 +131,11 @@ async function health(configure: Configure): Promise<number> {
   }
 }
 
-async function index(configure: Configure): Promise<number> {
+async function index(configure: Configure, { acceptLosses = false }: CommandOptions): Promise<number> {
   const { config, logger } = await configure();
   const { indexOnce } = await import('./index-once.ts');
   try {
-    return (await indexOnce(config, logger)) ? OK : NOT_WELL;
+    return (await indexOnce(config, logger, { acceptLosses })) ? OK : NOT_WELL;
   } catch (error) {
     if (error instanceof Error && error.name === 'StateLockedError') error.message += '; a server that runs rebuilds when it is asked to by POST /reindex';
     throw error;

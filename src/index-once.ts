@@ -7,7 +7,7 @@ import { Build } from './build.ts';
 import { buildOptions } from './build-options.ts';
 import { StateLock } from './catalog/state-lock.ts';
 import type { Config } from './config/config.ts';
-import type { RebuildProgress, RebuildResult } from './indexing/rebuild.ts';
+import type { RebuildProgress, RebuildResult, RebuildScope } from './indexing/rebuild.ts';
 import { EVERYTHING } from './indexing/rebuild.ts';
 import { describeLogged, logRequests } from './registry/http/transport/request-log.ts';
 
@@ -21,8 +21,9 @@ const ENDS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 /**
  * Returns whether everything could be read and written; what could not is logged, and what was known of it is kept. A signal that
  * ends it is taken as that in the end, when all is closed; a second one, or one that nothing follows, at once.
+ * @param acceptLosses lets go at once what registries say is gone, however much that is
  */
-export async function indexOnce(config: Config, logger: Logger): Promise<boolean> {
+export async function indexOnce(config: Config, logger: Logger, { acceptLosses }: { readonly acceptLosses: boolean }): Promise<boolean> {
   // By now V8's young generation has room for 16 MB. What a rebuild reads is soon garbage: room for 64 would save no time, and take 60 MB.
   setFlagsFromString('--semi-space-growth-factor=1');
   // TurboFan takes what has been called 3,000 times, and in a run of seconds a tenth of all CPU time: most of it comes too late to pay.
@@ -38,7 +39,7 @@ export async function indexOnce(config: Config, logger: Logger): Promise<boolean
   try {
     const build = await Build.open(buildOptions(config), { onWarning: (message) => logger.warn(message) });
     try {
-      const results = await rebuildAll(build, [...config.registries.keys()], progress, interruption.signal);
+      const results = await rebuildAll(build, [...config.registries.keys()], { ...EVERYTHING, acceptLosses }, progress, interruption.signal);
       return results.map((result) => report(result, logger)).every(Boolean);
     } finally {
       await build.close();
@@ -94,12 +95,12 @@ class Interruption implements Disposable {
 }
 
 /** Resolves, or rejects, when nothing is being read or written any more; the first error ends the others, as `signal` ends all. */
-async function rebuildAll(build: Build, registries: readonly string[], progress: ProgressBar | ProgressLog, signal: AbortSignal): Promise<readonly RebuildResult[]> {
+async function rebuildAll(build: Build, registries: readonly string[], scope: RebuildScope, progress: ProgressBar | ProgressLog, signal: AbortSignal): Promise<readonly RebuildResult[]> {
   const failed = new AbortController();
   const ending = AbortSignal.any([failed.signal, signal]);
   const rebuilds = registries.map(async (registry) => {
     try {
-      return await build.rebuild(registry, EVERYTHING, { onProgress: (state) => progress.report(registry, state), signal: ending });
+      return await build.rebuild(registry, scope, { onProgress: (state) => progress.report(registry, state), signal: ending });
     } catch (error) {
       failed.abort(error);
       throw error;
@@ -122,7 +123,7 @@ function report({ registry, repositories, requests, newImages, seconds, failures
     const outcome = error !== undefined ? 'failed' : bytes === 0 ? 'not made yet' : changed ? 'changed' : 'unchanged';
     process.stdout.write(`${index}: ${amount(images, 'image')}, ${amount(bytes, 'byte')}, ${outcome}, ${round(its + seconds - total(indexes))} s\n`);
   }
-  return failures.length === 0 && indexes.every(({ error }) => error === undefined);
+  return failures.length === 0 && indexes.every(({ error, held }) => error === undefined && held === undefined);
 }
 
 /** The time that all indexes of a registry took by themselves; the rest was spent reading for all of them. */

@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { stringify } from 'yaml';
 import { SAMPLE_IMAGES } from './fixtures/samples.ts';
+import { writeIndex, writeLayout } from './registry/layout/write-layout.ts';
 import { playRegistry } from './registry/http/play-registry.ts';
 import { bareEnvironment } from './peers/peer.ts';
 import { commandResult, commandResultOnTerminal, runCommand } from './peers/run-command.ts';
@@ -38,6 +39,25 @@ test('an index that could not be made yet is told of as that', async () => {
   const { code, stdout, stderr } = await commandResult(process.execPath, [CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) });
   assert.deepEqual([code, stdout.replace(/[\d.]+ s/, '')], [1, 'apps: 0 images, 0 bytes, not made yet, \n']);
   assert.doesNotMatch(stderr, /"read oci:/);
+});
+
+test('most of an index goes at the second run that finds it gone, or at once with --accept-losses', async () => {
+  for (const [runs, ...args] of [[2], [1, '--accept-losses']] as const) {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
+    const [config, images] = [join(folder.path, 'config.yaml'), join(folder.path, 'images')];
+    await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' } } }));
+    const run = (...more: readonly string[]) => commandResult(process.execPath, [CLI, '-c', config, 'index', ...more], { env: bareEnvironment(folder.path) });
+    await writeLayout(join(images, 'app'), Array.from({ length: 30 }, (_, tag) => ({ tag: `v${tag}`, labels: { tag: String(tag) } })));
+    assert.match((await run()).stdout, /^apps: 30 images, /);
+    await writeIndex(join(images, 'app'), []);
+    for (let held = 1; held < runs; held++) {
+      const { code, stdout, stderr } = await run();
+      assert.deepEqual([code, /^apps: (\d+) images, /.exec(stdout)?.[1]], [1, '30'], stderr);
+      assert.match(stderr, /the registry says that 30 of its 30 images are gone, .*regindexer index --accept-losses, lets them go now/);
+    }
+    const { code, stdout } = await run(...args);
+    assert.deepEqual([code, /^apps: (\d+) images, /.exec(stdout)?.[1]], [0, '0']);
+  }
 });
 
 test('each request is told of with -v', async (t) => {

@@ -51,6 +51,9 @@ export interface TagRecord {
   readonly kept?: readonly Digest[];
 }
 
+/** Tags by repository. */
+export type TagsByRepository = ReadonlyMap<string, ReadonlySet<string>>;
+
 /**
  * What each registry holds. `registry` is always a {@link RegistrySource}'s `id`.
  * Tags are kept for each registry and repository; manifests for each registry that gave them, and shared by its repositories.
@@ -81,6 +84,9 @@ export interface Catalog {
 
   /** What full scans of a registry took, in the words of {@link recordScanned}; none before the first one. */
   scanned(registry: string): readonly string[];
+
+  /** The tags of a registry that it says are gone, and that are kept until it says so again. */
+  heldTags(registry: string): TagsByRepository;
 
   /** Remembers an image that a registry has given, with the PNGs of its icons. Safe to repeat. */
   putImage(registry: string, image: Image, pngs: ReadonlyMap<Digest, Buffer>): void;
@@ -118,6 +124,9 @@ export interface Catalog {
 
   /** A full scan of the registry ended: of all that `taken` stands for, everything that could be read was read. Replaces what was said before. */
   recordScanned(registry: string, taken: readonly string[]): void;
+
+  /** Replaces what {@link heldTags} tells; the tags themselves stay as they are. */
+  recordHeldTags(registry: string, tags: TagsByRepository): void;
 
   /** Forgets manifests that no tag leads to any more, and the PNGs that were theirs alone; returns how many manifests. */
   prune(): number;

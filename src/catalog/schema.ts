@@ -4,10 +4,10 @@
 export const APPLICATION_ID = 0x52474958;
 
 /** To be raised by every change of {@link SCHEMA} and of what is written into it: a catalog of another version is read anew from the registries. */
-export const SCHEMA_VERSION = 4;
+export const SCHEMA_VERSION = 5;
 
 /** The tables that a look-up reads; small, even where there are many images. */
-export const LOOKUP_TABLES = ['catalog', 'scanned', 'repository', 'tag', 'kept', 'manifest', 'index_child'] as const;
+export const LOOKUP_TABLES = ['catalog', 'scanned', 'held_tag', 'repository', 'tag', 'kept', 'manifest', 'index_child'] as const;
 
 /**
  * Text is compared byte by byte, which for UTF-8 is code point order.
@@ -27,6 +27,13 @@ export const SCHEMA = `
     registry TEXT NOT NULL,
     taken TEXT NOT NULL,
     PRIMARY KEY (registry, taken)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE held_tag (
+    registry TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    PRIMARY KEY (registry, repository, tag)
   ) STRICT, WITHOUT ROWID;
 
   CREATE TABLE repository (

@@ -4,7 +4,7 @@ import { crc32 } from 'node:zlib';
 import { LRUCache } from 'lru-cache';
 import { matchesDigest, type Digest } from '../registry/digest.ts';
 import type { Manifest } from '../registry/manifest.ts';
-import type { Catalog, Image, ImageIcon, KnownManifest, RepositoryState, TagRecord } from './catalog.ts';
+import type { Catalog, Image, ImageIcon, KnownManifest, RepositoryState, TagRecord, TagsByRepository } from './catalog.ts';
 import { CatalogError } from './catalog-error.ts';
 import { openCatalogFile, setCatalogFileAside } from './catalog-file.ts';
 
@@ -130,6 +130,18 @@ export class SqliteCatalog implements Catalog {
     return this.#guard(() => this.#statements.scanned.all(registry).map((row) => String(row['taken'])));
   }
 
+  heldTags(registry: string): TagsByRepository {
+    return this.#guard(() => {
+      const held = new Map<string, Set<string>>();
+      for (const { repository, tag } of this.#statements.heldTags.all(registry) as HeldTagRow[]) {
+        const tags = held.get(repository);
+        if (tags === undefined) held.set(repository, new Set([tag]));
+        else tags.add(tag);
+      }
+      return held;
+    });
+  }
+
   putImage(registry: string, image: Image, pngs: ReadonlyMap<Digest, Buffer>): void {
     this.transaction(() => {
       const { insertImage, insertIcon, insertPng } = this.#statements;
@@ -223,6 +235,7 @@ export class SqliteCatalog implements Catalog {
       for (const { registry } of known.filter((row) => !registries.has(row.registry))) {
         this.#statements.removeRegistry.run(registry);
         this.#statements.deleteScanned.run(registry);
+        this.#statements.deleteHeldTags.run(registry);
       }
     });
   }
@@ -234,6 +247,14 @@ export class SqliteCatalog implements Catalog {
       if (JSON.stringify(parts) === JSON.stringify(this.scanned(registry))) return;
       deleteScanned.run(registry);
       for (const part of parts) insertScanned.run(registry, part);
+    });
+  }
+
+  recordHeldTags(registry: string, tags: TagsByRepository): void {
+    this.transaction(() => {
+      const { deleteHeldTags, insertHeldTag } = this.#statements;
+      deleteHeldTags.run(registry);
+      for (const [repository, its] of tags) for (const tag of its) insertHeldTag.run(registry, repository, tag);
     });
   }
 
@@ -303,6 +324,7 @@ export class SqliteCatalog implements Catalog {
 /** Rows as SQLite gives them, typed by the schema's word. */
 type RepositoryRow = { readonly name: string; readonly error: string | null; readonly missed_scans: number };
 type TagRow = { readonly tag: string; readonly digest: Digest };
+type HeldTagRow = { readonly repository: string; readonly tag: string };
 type DigestRow = { readonly digest: Digest };
 type ChildRow = DigestRow & { readonly fault: string | null; readonly kind: KnownManifest['kind'] | null; readonly architecture: string | null };
 type DescriptorRow = { readonly media_type: string; readonly size: number };
@@ -369,7 +391,7 @@ function prepareStatements(database: DatabaseSync) {
 
     repositoryId: database.prepare('SELECT id FROM repository WHERE registry = ? AND name = ?'),
     insertRepository: database.prepare('INSERT INTO repository (registry, name) VALUES (?, ?)'),
-    registries: database.prepare('SELECT DISTINCT registry FROM repository UNION SELECT registry FROM scanned'),
+    registries: database.prepare('SELECT DISTINCT registry FROM repository UNION SELECT registry FROM scanned UNION SELECT registry FROM held_tag'),
     removeRegistry: database.prepare('DELETE FROM repository WHERE registry = ?'),
     removeRepository: database.prepare('DELETE FROM repository WHERE registry = ? AND name = ?'),
     clearFaults: database.prepare('UPDATE repository SET error = NULL, missed_scans = 0 WHERE id = ? AND (error IS NOT NULL OR missed_scans > 0)'),
@@ -385,6 +407,10 @@ function prepareStatements(database: DatabaseSync) {
     scanned: database.prepare('SELECT taken FROM scanned WHERE registry = ? ORDER BY taken'),
     deleteScanned: database.prepare('DELETE FROM scanned WHERE registry = ?'),
     insertScanned: database.prepare('INSERT INTO scanned (registry, taken) VALUES (?, ?)'),
+
+    heldTags: database.prepare('SELECT repository, tag FROM held_tag WHERE registry = ? ORDER BY repository, tag'),
+    deleteHeldTags: database.prepare('DELETE FROM held_tag WHERE registry = ?'),
+    insertHeldTag: database.prepare('INSERT INTO held_tag (registry, repository, tag) VALUES (?, ?, ?)'),
 
     prune: database.prepare(
       `WITH RECURSIVE reached (registry, digest) AS (

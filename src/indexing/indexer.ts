@@ -14,9 +14,10 @@ import type { Wanted } from './globs.ts';
 import { wantedBy } from './globs.ts';
 import { IconStore } from './icon-store.ts';
 import type { IndexDefinition } from './index-definition.ts';
+import { describeHeld, imagesLost, tagsToHold, WHOLE_REPOSITORY, type LosingIndex } from './losses.ts';
 import { OutputFiles } from './output-files.ts';
 import { prefer } from './prefer.ts';
-import type { IndexResult, RebuildProgress, RebuildResult, RebuildScope } from './rebuild.ts';
+import type { HeldImages, IndexResult, RebuildProgress, RebuildResult, RebuildScope } from './rebuild.ts';
 import { extractedIcons, meetsRequirements, renderImage } from './render-image.ts';
 import type { ScanOptions, ScanResult } from './scan.ts';
 import { isOfRegistry, scan } from './scan.ts';
@@ -110,12 +111,14 @@ export class Indexer {
     };
 
     const definitions = this.#options.definitions.filter((definition) => definition.registry === registry);
+    const losing = await Promise.all(definitions.map((definition) => this.#losing(definition)));
     const scanned = await this.#scan({
       source,
       catalog: this.#options.catalog,
       wanted: new Map(definitions.map((definition) => [definition.name, this.#wantedBy(definition)])),
-      expected: await this.#inheritedBy(definitions, scope),
+      expected: new Set(losing.flatMap(({ definition, inherited }) => (isInFull(definition, scope) ? [...inherited.keys()] : []))),
       scope,
+      hold: (gone) => tagsToHold(this.#options.catalog, losing, gone),
       concurrency: this.#options.concurrency(registry),
       onProgress: report,
       onImage: this.#iconWriter(definitions),
@@ -222,10 +225,10 @@ export class Indexer {
   }
 
   /** Remembers which indexes the catalog can be trusted to know all of. */
-  #recordScanned(registry: string, definitions: readonly IndexDefinition[], { indexes }: RebuildScope): void {
+  #recordScanned(registry: string, definitions: readonly IndexDefinition[], scope: RebuildScope): void {
     const { catalog } = this.#options;
-    const now = inFull(definitions, indexes).map(takenBy);
-    if (now.length > 0) catalog.recordScanned(registry, indexes === 'all' ? now : [...catalog.scanned(registry), ...now]);
+    const now = definitions.filter((definition) => isInFull(definition, scope)).map(takenBy);
+    if (now.length > 0) catalog.recordScanned(registry, scope.indexes === 'all' ? now : [...catalog.scanned(registry), ...now]);
   }
 
   async #refreshIndex(definition: IndexDefinition, lacksIcons: (footer: SnapshotFooter) => boolean, onPublished: ((index: string) => void) | undefined): Promise<Omit<IndexResult, 'apps'>> {
@@ -258,6 +261,8 @@ export class Indexer {
       if (cause instanceof CatalogError) throw cause;
       error = messageOf(cause);
     }
+    const held = await this.#held(definition);
+    if (held !== undefined) warnings.add(describeHeld(held));
     const footer = this.#published.get(name);
     return {
       index: name,
@@ -266,6 +271,7 @@ export class Indexer {
       changed,
       seconds: (performance.now() - started) / 1000,
       ...(error !== undefined && { error }),
+      ...(held && { held }),
       warnings: [...(footer?.warnings ?? []), ...warnings.toArray()],
     };
   }
@@ -278,11 +284,13 @@ export class Indexer {
     const { catalog } = this.#options;
     if (!catalog.scanned(definition.registry).includes(takenBy(definition))) return 'what it takes has not been read in full yet';
     if (previous === undefined) return this.#nothingRead(definition, selection);
-    const inherited = new Set(await this.#inherited(definition, previous));
+    const inherited = await this.#inherited(definition, previous);
     if (inherited.size === 0) return undefined;
     const lost = catalog.repositories(definition.registry).find(({ name, error }) => error !== undefined && inherited.has(name));
     const since = previous?.catalog === catalog.id ? 'what it is made from was configured anew' : 'the catalog that it was made from is gone';
-    return lost && `${since}, and ${lost.name} could not be read since: ${lost.error}`;
+    if (lost !== undefined) return `${since}, and ${lost.name} could not be read since: ${lost.error}`;
+    const [held] = [...catalog.heldTags(definition.registry)].flatMap(([name, tags]) => (tags.has(WHOLE_REPOSITORY) && inherited.has(name) ? [name] : []));
+    return held && `${since}, and ${held} is gone now`;
   }
 
   /** Why an index would be empty only because its repositories could not be read; `undefined` if it would not. */
@@ -302,23 +310,31 @@ export class Indexer {
     return `it would be empty, and ${first.name}${others} could not be read`;
   }
 
-  /** What {@link #inherited} tells of those indexes that are read in full. */
-  async #inheritedBy(definitions: readonly IndexDefinition[], { indexes }: RebuildScope): Promise<ReadonlySet<string>> {
-    const inherited = await Promise.all(inFull(definitions, indexes).map((definition) => this.#inherited(definition, this.#published.get(definition.name))));
-    return new Set(inherited.flat());
+  async #losing(definition: IndexDefinition): Promise<LosingIndex> {
+    return { definition, wanted: this.#wantedBy(definition), inherited: await this.#inherited(definition, this.#published.get(definition.name)) };
   }
 
   /**
-   * The repositories that an index takes and its snapshot shows from another catalog, another registry, or from when it took others:
-   * the catalog may not know of them that they were there.
+   * The repositories that an index takes and its snapshot shows from another catalog, another registry, or from when it took others,
+   * each with how many images it shows: the catalog may not know of them that they were there.
    */
-  async #inherited(definition: IndexDefinition, previous: SnapshotFooter | undefined): Promise<readonly string[]> {
+  async #inherited(definition: IndexDefinition, previous: SnapshotFooter | undefined): Promise<ReadonlyMap<string, number>> {
     const { catalog, snapshotsDir } = this.#options;
-    if (previous === undefined || (previous.catalog === catalog.id && previous.source === sourceOf(definition))) return [];
+    if (previous === undefined || (previous.catalog === catalog.id && previous.source === sourceOf(definition))) return new Map();
     const path = snapshotPath(snapshotsDir, definition.name);
-    if (!existsSync(path)) return [];
-    const { repositories } = await withSnapshot(path, (snapshot) => snapshot.table());
-    return repositories.filter(this.#wantedBy(definition).repository);
+    if (!existsSync(path)) return new Map();
+    const table = await withSnapshot(path, (snapshot) => snapshot.table());
+    const wanted = this.#wantedBy(definition);
+    return new Map([...table.imagesByRepository()].filter(([name]) => wanted.repository(name)));
+  }
+
+  /** What of an index is gone, and kept for now. */
+  async #held(definition: IndexDefinition): Promise<HeldImages | undefined> {
+    const { catalog } = this.#options;
+    const tags = catalog.heldTags(definition.registry);
+    if (tags.size === 0) return undefined;
+    const held = imagesLost(catalog, await this.#losing(definition), tags);
+    return held.images === 0 ? undefined : held;
   }
 
   async #publish(definition: IndexDefinition, selection: readonly SelectedRepository[], fingerprint: string, previous: SnapshotFooter | undefined): Promise<SnapshotFooter> {
@@ -440,9 +456,9 @@ async function withSnapshot<T>(path: string, read: (snapshot: Snapshot) => Promi
   }
 }
 
-/** Those of which all is read. */
-function inFull(definitions: readonly IndexDefinition[], indexes: RebuildScope['indexes']): readonly IndexDefinition[] {
-  return indexes === 'all' ? definitions : definitions.filter(({ name }) => indexes.has(name));
+/** Says whether all of the index is read. */
+function isInFull({ name }: IndexDefinition, { indexes }: RebuildScope): boolean {
+  return indexes === 'all' || indexes.has(name);
 }
 
 /** Where an index comes from, as its snapshot remembers it. */

@@ -8,6 +8,8 @@ import type { AppChanges } from './appdata/app-changes.ts';
 export interface RebuildScope {
   readonly indexes: 'all' | ReadonlySet<string>;
   readonly repositories: ReadonlyMap<string, 'all' | ReadonlySet<string>>;
+  /** What the registry says is gone goes at once, however much that is. */
+  readonly acceptLosses?: boolean;
 }
 
 /** The scope of a full rebuild. */
@@ -31,6 +33,13 @@ export interface RebuildFailure {
   readonly detail?: string;
 }
 
+/** Images of an index that the registry says are gone, and that are shown until the next full scan finds the same. */
+export interface HeldImages {
+  readonly images: number;
+  /** How many the index shows with them. */
+  readonly of: number;
+}
+
 /** What a rebuild did to one index. */
 export interface IndexResult {
   readonly index: string;
@@ -43,6 +52,7 @@ export interface IndexResult {
   readonly seconds: number;
   /** Why the index could not be rendered or written; the previous one stays. */
   readonly error?: string;
+  readonly held?: HeldImages;
   /** Something in the index that the administrator should see, such as an icon that is not a PNG. */
   readonly warnings: readonly string[];
 }

@@ -1,6 +1,6 @@
 /** Brings the catalog up to date with a registry, at the least number of requests. */
 import pMap from 'p-map';
-import type { Catalog, Image, KnownManifest, TagRecord } from '../catalog/catalog.ts';
+import type { Catalog, Image, KnownManifest, TagRecord, TagsByRepository } from '../catalog/catalog.ts';
 import { messageOf } from '../message-of.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { ImageConfig, ImageManifest, Manifest } from '../registry/manifest.ts';
@@ -9,6 +9,7 @@ import { isNotFound, RegistryError } from '../registry/registry-error.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
 import { isWanted, type Wanted } from './globs.ts';
 import { detachIcons, IconReader } from './icons.ts';
+import { WHOLE_REPOSITORY } from './losses.ts';
 import type { RebuildFailure, RebuildScope } from './rebuild.ts';
 
 /** Scans in a row that must not list a repository before it is believed to be gone. */
@@ -26,6 +27,8 @@ export interface ScanOptions {
   readonly scope: RebuildScope;
   /** Repositories that the catalog may not know although they were there: if the registry does not list them, it is asked for each. None unless given. */
   readonly expected?: ReadonlySet<string>;
+  /** Which of the tags that are gone are kept until another scan of whole indexes finds the same; none unless given. */
+  readonly hold?: (gone: TagsByRepository) => TagsByRepository;
   /** Repositories, and tags within each, that are read at once. */
   readonly concurrency: number;
   readonly onProgress?: (progress: ScanProgress) => void;
@@ -96,6 +99,12 @@ class Scan {
   readonly #icons = new IconReader();
   /** Where a whole index is read: repositories whose last scan went well, and that this one has not read yet. */
   readonly #sound = new Set<string>();
+  /** What an earlier scan found gone, and was not believed. */
+  readonly #held: Map<string, Set<string>>;
+  /** What this one finds gone, and is believed only if it is not too much. */
+  readonly #gone = new Map<string, Set<string>>();
+  /** Those that the registry does not have any more. */
+  readonly #goneRepositories = new Set<string>();
   #pending: (() => void)[] = [];
   #pendingSize = 0;
   #repositories = { done: 0, total: 0 };
@@ -105,6 +114,7 @@ class Scan {
     this.#options = options;
     this.#source = options.source;
     this.#catalog = options.catalog;
+    this.#held = new Map(Array.from(this.#catalog.heldTags(this.#source.id), ([repository, tags]) => [repository, new Set(tags)]));
   }
 
   async run(): Promise<ScanResult> {
@@ -117,7 +127,7 @@ class Scan {
     const seen = new Set<string>();
     if (indexes.length > 0) {
       for (const { name, error, missedScans } of this.#catalog.repositories(this.#source.id)) if (error === undefined && missedScans === 0) this.#sound.add(name);
-      const read = (repository: string): Promise<void> => this.#repository(repository, (tag) => isWanted(indexes, repository, tag), complete);
+      const read = (repository: string): Promise<void> => this.#repository(repository, (tag) => isWanted(indexes, repository, tag), complete, true);
       await pMap(this.#listed(indexes, seen), read, mapOptions);
       if (!this.#failures.some(isOfRegistry)) {
         const unlisted = new Set([...this.#missed(indexes, seen), ...this.#unread(seen)]);
@@ -133,13 +143,14 @@ class Scan {
       async ([repository, tags]) => {
         if (!isWanted(all, repository)) return;
         this.#repositories.total++;
-        if (tags === 'all') await this.#repository(repository, (tag) => isWanted(all, repository, tag), true);
+        if (tags === 'all') await this.#repository(repository, (tag) => isWanted(all, repository, tag), true, false);
         else await this.#tags(repository, [...tags].filter((tag) => isWanted(all, repository, tag)));
       },
       mapOptions,
     );
 
     this.#flush();
+    this.#settleLosses();
     return { repositories: this.#repositories.done, newImages: this.#images.done, failures: this.#failures };
   }
 
@@ -169,7 +180,8 @@ class Scan {
       .repositories(registry)
       .map(({ name }) => name)
       .filter((name) => !seen.has(name) && isWanted(indexes, name));
-    return this.#catalog.transaction(() => left.filter((name) => this.#catalog.recordMissed(registry, name) >= MISSED_SCANS_TO_BELIEVE));
+    const enough = this.#options.scope.acceptLosses === true ? 1 : MISSED_SCANS_TO_BELIEVE;
+    return this.#catalog.transaction(() => left.filter((name) => this.#catalog.recordMissed(registry, name) >= enough || this.#held.has(name)));
   }
 
   /** Those that were expected, are not listed, and could not be read yet: nothing is kept of them until a second list tells the same. */
@@ -183,6 +195,7 @@ class Scan {
     const registry = this.#source.id;
     for (const { name } of this.#catalog.repositories(registry)) {
       if (isWanted(all, name)) continue;
+      this.#held.delete(name);
       this.#write(0, () => {
         this.#catalog.removeRepository(registry, name);
       });
@@ -193,9 +206,9 @@ class Scan {
    * Reads all tags of a repository that `wants` selects. Other tags go if `complete`, else they stay as long as the registry
    * has them.
    */
-  async #repository(repository: string, wants: TagSelector, complete: boolean): Promise<void> {
+  async #repository(repository: string, wants: TagSelector, complete: boolean, full: boolean): Promise<void> {
+    const registry = this.#source.id;
     try {
-      const registry = this.#source.id;
       const sound = this.#sound.delete(repository);
       const listed = await this.#source.tags(repository, this.#options.signal);
       const known = this.#tagsOf(repository);
@@ -220,6 +233,9 @@ class Scan {
         },
         { concurrency: this.#options.concurrency },
       );
+      const left = new Set(records.map(({ tag }) => tag));
+      const missing = [...known.keys()].filter((tag) => !left.has(tag) && (wants(tag) || !complete));
+      for (const tag of this.#lose(repository, missing, full)) records.push(known.get(tag) as TagRecord);
       const unchanged = records.length === known.size && records.every((record) => record === known.get(record.tag));
       if (!unchanged || !sound) {
         this.#write(0, () => {
@@ -231,12 +247,63 @@ class Scan {
     } catch (error) {
       this.#rethrowIfFatal(error);
       if (isNotFound(error)) {
-        this.#write(0, () => {
-          this.#catalog.removeRepository(this.#source.id, repository);
-        });
+        this.#loseAll(repository, full);
       } else this.#fail(repository, error);
     }
     this.#finishRepository();
+  }
+
+  /**
+   * Notes which tags of a repository are gone, the only ones of it that are; returns those that stay for now. What a notification
+   * tells of a repository that was sound is believed; all else waits for the end of the scan, and what was held, for a full one.
+   */
+  #lose(repository: string, missing: readonly string[], full: boolean): readonly string[] {
+    const held = this.#held.get(repository);
+    this.#held.delete(repository);
+    if (this.#options.scope.acceptLosses === true) return [];
+    const stillHeld = full ? [] : missing.filter((tag) => held?.has(tag) === true);
+    if (stillHeld.length > 0) this.#held.set(repository, new Set(stillHeld));
+    const doubted = missing.length > 0 && (full || this.#wasUnread(repository)) ? missing.filter((tag) => held?.has(tag) !== true) : [];
+    if (doubted.length > 0) this.#gone.set(repository, new Set(doubted));
+    return [...stillHeld, ...doubted];
+  }
+
+  /** The registry says that a repository is gone. */
+  #loseAll(repository: string, full: boolean): void {
+    const registry = this.#source.id;
+    const known = this.#catalog.tags(registry, repository).map(({ tag }) => tag);
+    const expected = known.length === 0 && this.#options.expected?.has(repository) === true;
+    const staying = new Set(this.#lose(repository, expected ? [WHOLE_REPOSITORY] : known, full));
+    this.#goneRepositories.add(repository);
+    this.#write(0, () => {
+      this.#forget(repository, new Set(known.filter((tag) => !staying.has(tag))), staying.size === 0);
+    });
+  }
+
+  #wasUnread(repository: string): boolean {
+    return this.#catalog.repositories(this.#source.id).some(({ name, error }) => name === repository && error !== undefined);
+  }
+
+  /** Lets go what is gone, but for what is too much at once. */
+  #settleLosses(): void {
+    const registry = this.#source.id;
+    const held = this.#gone.size === 0 ? this.#gone : (this.#options.hold?.(this.#gone) ?? new Map<string, Set<string>>());
+    for (const [repository, tags] of held) this.#held.set(repository, new Set([...(this.#held.get(repository) ?? []), ...tags]));
+    this.#catalog.transaction(() => {
+      for (const [repository, tags] of this.#gone) {
+        const its = this.#held.get(repository);
+        this.#forget(repository, new Set([...tags].filter((tag) => its?.has(tag) !== true)), its === undefined && this.#goneRepositories.has(repository));
+      }
+      const before = this.#catalog.heldTags(registry);
+      const now = new Map([...this.#held].filter(([, tags]) => tags.size > 0));
+      if (before.size > 0 || now.size > 0) this.#catalog.recordHeldTags(registry, now);
+    });
+  }
+
+  #forget(repository: string, tags: ReadonlySet<string>, whole: boolean): void {
+    const registry = this.#source.id;
+    if (whole) this.#catalog.removeRepository(registry, repository);
+    else for (const tag of tags) this.#catalog.removeTag(registry, repository, tag);
   }
 
   /** Reads single tags of a repository and leaves its others alone. */
@@ -246,6 +313,7 @@ class Scan {
     for (const tag of tags) {
       try {
         const { record, faults } = await this.#read(repository, tag, known.get(tag));
+        this.#held.get(repository)?.delete(tag);
         this.#write(0, () => {
           if (record === undefined) this.#catalog.removeTag(registry, repository, tag);
           else this.#catalog.setTag(registry, repository, record);

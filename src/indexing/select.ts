@@ -22,6 +22,9 @@ export interface SelectedList {
   readonly images: readonly Digest[];
 }
 
+/** What of the catalog is looked at. */
+export type SelectionSource = Pick<Catalog, 'repositories' | 'tags' | 'manifest'>;
+
 /** A repository's part of an index, both parts sorted by their tags. */
 export interface SelectedRepository {
   readonly name: string;
@@ -33,7 +36,7 @@ export interface SelectedRepository {
  * The repositories, sorted by name, and in them the images that `definition` takes by repository and tag, which are `wanted`,
  * and by architecture. What it requires of labels and annotations is not looked at.
  */
-export function select(catalog: Catalog, definition: IndexDefinition, wanted: Wanted): readonly SelectedRepository[] {
+export function select(catalog: SelectionSource, definition: IndexDefinition, wanted: Wanted): readonly SelectedRepository[] {
   const architectures = definition.architectures && new Set(definition.architectures);
 
   const known = (digest: Digest): KnownManifest | undefined => catalog.manifest(definition.registry, digest);

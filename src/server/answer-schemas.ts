@@ -26,6 +26,7 @@ export const Index = Type.Object({
 });
 
 const Changed = Type.Object({ count: Count, ids: Type.Array(Text, { description: 'The first of them.' }) });
+const Held = Type.Optional(Type.Object({ images: Count, of: Count }, { description: 'Images that the registry says are gone, kept until the next full scan finds the same.' }));
 const RebuiltIndex = Type.Object({
   index: Text,
   images: Count,
@@ -34,6 +35,7 @@ const RebuiltIndex = Type.Object({
   apps: Type.Optional(Type.Object({ added: Changed, updated: Changed, removed: Changed })),
   seconds: Seconds,
   error: Type.Optional(Text),
+  held: Held,
   warnings: Texts,
 });
 const progress = Type.Object({ done: Count, total: Count });
@@ -42,7 +44,7 @@ const rebuild = {
   registry: Type.Optional(Type.String({ description: 'Unless it is one over several registries.' })),
   reasons: Texts,
   otherReasons: Type.Integer({ description: 'How many more there were.' }),
-  scope: Type.Object({ indexes: Type.Union([Type.Literal('all'), Texts]), repositories: Texts, more: Type.Optional(Count) }),
+  scope: Type.Object({ indexes: Type.Union([Type.Literal('all'), Texts]), repositories: Texts, more: Type.Optional(Count), acceptLosses: Type.Optional(Type.Boolean()) }),
   state: Type.Enum(['queued', 'running', 'done', 'failed']),
   queuedAt: Time,
   dueAt: Type.Optional(Time),
@@ -74,6 +76,7 @@ const IndexStatus = Type.Object({
   bytes: Type.Optional(Count),
   digest: Type.Optional(Text),
   modified: Type.Optional(Time),
+  held: Held,
   warnings: Type.Array(Text, { description: 'Of its configuration, and of what it holds.' }),
   lastRebuild: Type.Optional(
     Type.Object({ id: Text, state: Text, finishedAt: Time, seconds: Seconds, changed: Type.Optional(Type.Boolean()), warnings: Type.Optional(Texts), error: Type.Optional(Text) }),

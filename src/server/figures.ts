@@ -41,18 +41,22 @@ class RebuildFigures {
   readonly #failed = new Gauge({ name: 'regindexer_failed_repositories', help: 'Repositories that the last rebuild could not read.', labelNames: ['registry'], registers: this.#registers });
   readonly #last = new Gauge({ name: 'regindexer_last_successful_rebuild_timestamp_seconds', help: 'When the last rebuild without a failure ended.', labelNames: ['registry'], registers: this.#registers });
 
+  readonly #held = new Gauge({ name: 'regindexer_index_held_images', help: 'Images that the registry says are gone, kept until the next full scan finds the same.', labelNames: ['index'], registers: this.#registers });
+
   /** Of the last. */
   #registries: ReadonlySet<string> = new Set();
 
   follow(rebuilds: RebuildEvents, registries: ReadonlySet<string>): void {
     // Of registries that are not read any more, nothing is known; the others are read anew.
     this.#failed.reset();
+    this.#held.reset();
     for (const registry of this.#registries) if (!registries.has(registry)) this.#last.remove({ registry });
     this.#registries = registries;
     rebuilds.on('finished', ({ registry = '', state, startedAt, finishedAt = 0, result }) => {
       this.#ended.inc({ registry, result: state === 'done' ? 'success' : 'failure' });
       if (startedAt !== undefined) this.#duration.observe({ registry }, (finishedAt - startedAt) / 1000);
       if (result !== undefined) this.#failed.set({ registry }, result.failed);
+      for (const { index, held } of result?.indexes ?? []) this.#held.set({ index }, held?.images ?? 0);
       if (state === 'done') this.#last.set({ registry }, finishedAt / 1000);
     });
   }

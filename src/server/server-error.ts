@@ -32,6 +32,8 @@ export const Stopping = createError('REGINDEXER_STOPPING', 'The server is stoppi
 /** The request ended before all of it was there. */
 export const RequestAborted = createError('REGINDEXER_REQUEST_ABORTED', 'The request ended before its body did.', 400);
 /** A body of a type that is not taken. */
+export const BadBody = createError('REGINDEXER_BAD_BODY', '%s', 400);
+
 export const UnsupportedMediaType = createError('REGINDEXER_UNSUPPORTED_MEDIA_TYPE', 'The body is JSON here: send "Content-Type: application/json".', 415);
 
 /** Says whether `error` is one of the above, whose messages are meant for those who ask. */

@@ -27,5 +27,5 @@ export function scopeToRetry(scope: RebuildScope, { failures }: RebuildResult): 
     const onlyNamed = scope.indexes !== 'all' && scope.indexes.size === 0;
     repositories.set(repository, (onlyNamed ? scope.repositories.get(repository) : undefined) ?? 'all');
   }
-  return { indexes: new Set(), repositories };
+  return { indexes: new Set(), repositories, ...(scope.acceptLosses === true && { acceptLosses: true }) };
 }

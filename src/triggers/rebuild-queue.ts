@@ -339,6 +339,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
 
 /** Says whether a rebuild of `wide` does all that one of `narrow` would. */
 function covers(wide: RebuildScope, narrow: RebuildScope): boolean {
+  if (narrow.acceptLosses === true && wide.acceptLosses !== true) return false;
   return wide.indexes === 'all' || mergeScopes(wide, narrow) === wide;
 }
 

@@ -1,19 +1,25 @@
 /** What can be asked to be rebuilt, and what that means for each registry. */
 import { EVERYTHING, type RebuildScope } from '../indexing/rebuild.ts';
 
-/** Without a `registry`, a repository or a tag is meant wherever it is. */
-export type RebuildRequest =
+/** Without a `registry`, a repository or a tag is meant wherever it is. `acceptLosses` is that of {@link RebuildScope}. */
+export type RebuildRequest = { readonly acceptLosses?: boolean } & (
   | { readonly kind: 'everything' }
   | { readonly kind: 'registry'; readonly registry: string }
   | { readonly kind: 'index'; readonly index: string }
   | { readonly kind: 'repository'; readonly repository: string; readonly registry?: string }
-  | { readonly kind: 'tag'; readonly repository: string; readonly tag: string; readonly registry?: string };
+  | { readonly kind: 'tag'; readonly repository: string; readonly tag: string; readonly registry?: string }
+);
 
 /**
  * What `request` means for each registry that it concerns. `registries` are the ids of all, each with the names of its indexes.
  * @throws RangeError for a registry or an index that is not configured.
  */
 export function scopesOf(request: RebuildRequest, registries: ReadonlyMap<string, readonly string[]>): ReadonlyMap<string, RebuildScope> {
+  const scopes = askedOf(request, registries);
+  return request.acceptLosses === true ? new Map(Array.from(scopes, ([registry, scope]) => [registry, { ...scope, acceptLosses: true }])) : scopes;
+}
+
+function askedOf(request: RebuildRequest, registries: ReadonlyMap<string, readonly string[]>): ReadonlyMap<string, RebuildScope> {
   if (request.kind === 'everything') return inEach(registries.keys(), EVERYTHING);
   if (request.kind === 'registry') return inEach([known(request.registry, registries)], EVERYTHING);
   if (request.kind === 'index') {

@@ -13,6 +13,7 @@ export interface ScopeDescription {
   readonly repositories: readonly string[];
   /** How many more there are. */
   readonly more?: number;
+  readonly acceptLosses?: boolean;
 }
 
 /**
@@ -29,7 +30,9 @@ export function mergeScopes(a: RebuildScope, b: RebuildScope): RebuildScope {
     if (repositories === a.repositories) repositories = new Map(repositories);
     (repositories as Map<string, typeof merged>).set(repository, merged);
   }
-  return indexes === a.indexes && repositories === a.repositories ? a : { indexes, repositories };
+  const acceptLosses = a.acceptLosses === true || b.acceptLosses === true;
+  if (indexes === a.indexes && repositories === a.repositories && acceptLosses === (a.acceptLosses === true)) return a;
+  return { indexes, repositories, ...(acceptLosses && { acceptLosses }) };
 }
 
 /** All that any of `scopes` asks for. Put together two by two: one after the other, each would copy all of those before it. */
@@ -46,7 +49,7 @@ function union(a: 'all' | ReadonlySet<string>, b: 'all' | ReadonlySet<string>): 
 }
 
 /** `scope` as JSON, however large it is. */
-export function describeScope({ indexes, repositories }: RebuildScope): ScopeDescription {
+export function describeScope({ indexes, repositories, acceptLosses }: RebuildScope): ScopeDescription {
   const shown: string[] = [];
   let count = 0;
   for (const [repository, tags] of repositories) {
@@ -58,5 +61,6 @@ export function describeScope({ indexes, repositories }: RebuildScope): ScopeDes
     indexes: indexes === 'all' ? 'all' : [...indexes],
     repositories: shown,
     ...(count > shown.length && { more: count - shown.length }),
+    ...(acceptLosses === true && { acceptLosses }),
   };
 }

@@ -358,6 +358,19 @@ suite('tags and repositories', () => {
   });
 });
 
+test('tags that are held are known for each registry, until others are or the registry is forgotten', (t) => {
+  const folder = temporaryFolder(t);
+  const catalog = openIn(t, folder);
+  const held = new Map([['apps/one', new Set(['beta', 'latest'])], ['apps/two', new Set([''])]]);
+  catalog.recordHeldTags(REGISTRY, held);
+  catalog.recordHeldTags(OTHER_REGISTRY, new Map([['app', new Set(['latest'])]]));
+  assert.deepEqual(catalog.heldTags(REGISTRY), held);
+  catalog.recordHeldTags(REGISTRY, new Map([['apps/one', new Set(['beta'])]]));
+  assert.deepEqual(catalog.heldTags(REGISTRY), new Map([['apps/one', new Set(['beta'])]]));
+  catalog.keepRegistries(new Set([REGISTRY]));
+  assert.deepEqual([catalog.heldTags(REGISTRY).size, catalog.heldTags(OTHER_REGISTRY).size], [1, 0]);
+});
+
 test('what full scans took is known for each registry, until the next one', (t) => {
   const catalog = openNew(t);
   assert.deepEqual(catalog.scanned(REGISTRY), []);

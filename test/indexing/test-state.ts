@@ -75,7 +75,8 @@ export class TestState {
     const state = new TestState(await mkdtemp(join(tmpdir(), 'regindexer-indexing-')), options);
     t.after(async () => {
       state.close();
-      await rm(state.folder, { recursive: true, force: true });
+      // A rebuild that nobody has waited for may still write.
+      await rm(state.folder, { recursive: true, force: true, maxRetries: 10 });
     });
     await state.reopen();
     return state;

@@ -81,6 +81,27 @@ test('what is to be rebuilt is said in the body, if anything is', async (t) => {
   }
 });
 
+test('a sudden loss is told of, and taken at once where the body says so', async (t) => {
+  const { state, server, post } = await serve(t);
+  for (let app = 0; app < 30; app++) state.registry.pushImage(`apps/app-${app}`, 'latest', named(`app ${app}`));
+  await post({}, { url: '/reindex?wait=true' });
+  for (let app = 0; app < 30; app++) state.registry.deleteRepository(`apps/app-${app}`, { stays: true });
+  const wait = { url: '/reindex?wait=true' };
+  const held = async (): Promise<readonly unknown[]> => {
+    const { indexes } = (await server.app.inject('/status')).json<{ indexes: { images: number; held?: object; lastRebuild: { state: string; warnings: string[] } }[] }>();
+    return [indexes[0]?.images, indexes[0]?.held, indexes[0]?.lastRebuild.state, indexes[0]?.lastRebuild.warnings.length];
+  };
+  assert.equal((await post({ accept_losses: false }, wait)).statusCode, 200);
+  assert.deepEqual(await held(), [31, { images: 30, of: 31 }, 'done', 1]);
+  const logged = server.log.filter(({ level }) => level === 40).map(({ msg }) => msg);
+  assert.equal(logged.length, 1);
+  assert.match(logged[0] ?? '', /^the registry says that 30 of its 31 images are gone, .*POST \/reindex with \{"accept_losses": true\}/);
+
+  const { scope } = (await post({ index: 'apps', accept_losses: true }, wait)).json<{ scope: object }>();
+  assert.deepEqual(scope, { indexes: ['apps'], repositories: [], acceptLosses: true });
+  assert.deepEqual(await held(), [1, undefined, 'done', 0]);
+});
+
 test('what is not understood is refused, by its path', async (t) => {
   const { server, post } = await serve(t);
   const json = { 'content-type': 'application/json' };
@@ -91,8 +112,9 @@ test('what is not understood is refused, by its path', async (t) => {
     ['{"index":""}', json, 400, 'body/index must NOT have fewer than 1 characters'],
     ['{"repository":{}}', json, 400, 'body/repository must be string'],
     [`{"repository":"${'a'.repeat(256)}"}`, json, 400, 'body/repository must NOT have more than 255 characters'],
-    ['{"indx":"apps"}', json, 400, 'body/indx is not known, expected index or repository'],
-    ['{"index":"apps","repository":"apps/clock"}', json, 400, 'body has too many fields, expected 1 of them'],
+    ['{"indx":"apps"}', json, 400, 'body/indx is not known, expected index or repository or accept_losses'],
+    ['{"index":"apps","repository":"apps/clock"}', json, 400, 'body has index and repository, expected one of them'],
+    ['{"accept_losses":"yes"}', json, 400, 'body/accept_losses must be boolean'],
     ['[]', json, 400, 'body must be object,null'],
     ['"apps"', json, 400, 'body must be object,null'],
     ['{"index"', json, 400, /JSON/],

@@ -34,6 +34,13 @@ test('a scope that asks for all of it already stays what it is', () => {
   assert.equal(mergeScopes(wide, scope(['a'], { hello: ['1'], clock: ['2'] })), wide);
 });
 
+test('losses are accepted if anybody accepts them', () => {
+  const accepting = { ...scope(['a']), acceptLosses: true };
+  assert.deepEqual(mergeScopes(EVERYTHING, accepting), { ...EVERYTHING, acceptLosses: true });
+  assert.equal(mergeScopes(accepting, scope(['a'])), accepting);
+  assert.deepEqual(describeScope(accepting), { indexes: ['a'], repositories: [], acceptLosses: true });
+});
+
 test('a scope is described as JSON', () => {
   assert.deepEqual(describeScope(NOTHING), { indexes: [], repositories: [] });
   assert.deepEqual(describeScope(EVERYTHING), { indexes: 'all', repositories: [] });

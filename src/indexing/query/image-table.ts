@@ -155,9 +155,12 @@ export class ImageTable {
     return this.#columns.starts.length;
   }
 
-  /** The names of all repositories. */
-  get repositories(): readonly string[] {
-    return this.#columns.repositories;
+  /** How many images each repository has. */
+  imagesByRepository(): ReadonlyMap<string, number> {
+    const { repositories, repository } = this.#columns;
+    const counts = new Map(repositories.map((name) => [name, 0]));
+    for (const number of repository) counts.set(repositories[number] as string, (counts.get(repositories[number] as string) ?? 0) + 1);
+    return counts;
   }
 
   /** The combinations of a tag and an architecture that occur, those with the most images first. */

@@ -10,7 +10,7 @@ import { letWait } from '../let-wait.ts';
 import { requireBearerToken } from '../plugins/bearer-token.ts';
 import { rateLimits } from '../plugins/rate-limit.ts';
 import { rebuildView } from '../rebuild-view.ts';
-import { NotFound, RebuildFailed, UnsupportedMediaType } from '../server-error.ts';
+import { BadBody, NotFound, RebuildFailed, UnsupportedMediaType } from '../server-error.ts';
 
 const REQUESTS_A_MINUTE = 10;
 
@@ -30,9 +30,10 @@ export interface ReindexRoutesOptions {
 }
 
 const Name = Type.Optional(Type.String({ minLength: 1, maxLength: 255 }));
-const Body = Type.Union([Type.Object({ index: Name, repository: Name }), Type.Null()]);
+const AcceptLosses = Type.Optional(Type.Boolean({ description: 'Lets go at once what the registry says is gone, however much that is.' }));
+const Body = Type.Union([Type.Object({ index: Name, repository: Name, accept_losses: AcceptLosses }), Type.Null()]);
 /** The same as {@link Body}, in a form whose errors name the field. */
-const BODY = { type: ['object', 'null'], properties: { index: Name, repository: Name }, additionalProperties: false, maxProperties: 1 } as unknown as typeof Body;
+const BODY = { type: ['object', 'null'], properties: { index: Name, repository: Name, accept_losses: AcceptLosses }, additionalProperties: false } as unknown as typeof Body;
 const TOKEN = [{ token: [] }];
 const Parameters = Type.Object({ wait: Type.Optional(Type.Enum(['true', 'false'])) }, { additionalProperties: false });
 
@@ -71,16 +72,17 @@ function takeJsonOrNothing(app: FastifyInstance): void {
   app.addContentTypeParser<string>('*', { parseAs: 'string' }, (_request, body, done) => (body === '' ? done(null, null) : done(new UnsupportedMediaType())));
 }
 
-async function rebuildRequest({ index, repository }: { index?: string; repository?: string }, options: ReindexRoutesOptions): Promise<RebuildRequest> {
+async function rebuildRequest({ index, repository, accept_losses: acceptLosses = false }: { index?: string; repository?: string; accept_losses?: boolean }, options: ReindexRoutesOptions): Promise<RebuildRequest> {
+  if (index !== undefined && repository !== undefined) throw new BadBody('body has index and repository, expected one of them');
   if (index !== undefined) {
     if (!options.hasIndex(index)) throw new NotFound(`There is no index "${index}"; /status lists those there are.`);
-    return { kind: 'index', index };
+    return { kind: 'index', index, acceptLosses };
   }
   if (repository !== undefined) {
     if (!isRepositoryName(repository) || !(await options.knowsRepository(repository))) {
       throw new NotFound(`No index has a repository "${repository}", and no registry that it could come from.`);
     }
-    return { kind: 'repository', repository };
+    return { kind: 'repository', repository, acceptLosses };
   }
-  return { kind: 'everything' };
+  return { kind: 'everything', acceptLosses };
 }

@@ -69,6 +69,7 @@ function indexStatus(index: PublishedIndex, registry: string | undefined, warnin
       digest: digestOfTag(whole.representations.identity.etag),
       modified: isoTime(index.snapshot?.footer.modified ?? 0),
     }),
+    ...(result?.held && { held: result.held }),
     ...(last?.finishedAt !== undefined && {
       lastRebuild: {
         id: last.id,
