@@ -5,6 +5,7 @@ import { breakable, h } from './dom.js';
 import { day, number, size } from './format.js';
 import { appIcon } from './icon.js';
 import { ROOT } from './root.js';
+import { addressOf } from './state.js';
 
 /** @typedef {import('./api.js').AppDetails} AppDetails */
 /** @typedef {import('../src/indexing/appdata/app-details.ts').AppImage} AppImage */
@@ -21,6 +22,12 @@ export class AppView {
   element = h('article', { class: 'app' });
   /** Goes up with each app that is shown, so that a late answer for an older one is passed over. */
   #showing = 0;
+  #find;
+
+  /** @param {(id: string, index: string) => import('./api.js').ListedApp | undefined} find what the list has, in any index if that is empty */
+  constructor(find) {
+    this.#find = find;
+  }
 
   get heading() {
     return this.#heading;
@@ -67,7 +74,7 @@ export class AppView {
     this.element.replaceChildren(
       back,
       h('header', { class: 'hero' }, appIcon(app, index, 128), h('div', {}, this.#heading, h('p', { class: 'summary' }, app.summary), h('p', { class: 'by' }, app.kind !== 'app' && h('span', { class: 'badge' }, KINDS[app.kind]), app.developer && `by ${app.developer}`))),
-      app.endOfLife !== '' || app.replacedBy !== '' ? endOfLife(app) : '',
+      app.endOfLife !== '' || app.replacedBy !== '' ? endOfLife(app, index, this.#find) : '',
       install(app, index, title),
       h('div', { class: 'columns' },
         h('div', {},
@@ -93,9 +100,17 @@ function section(id, title, ...children) {
   return h('section', { class: id, 'aria-labelledby': `h-${id}` }, h('h2', { id: `h-${id}` }, title), ...children);
 }
 
-/** @param {AppDetails} app */
-function endOfLife({ endOfLife: reason, replacedBy }) {
-  return h('div', { class: 'notice warning', role: 'note' }, h('p', {}, h('strong', {}, 'No longer maintained. '), reason || 'There will be no more updates.', replacedBy !== '' && ` It is replaced by ${replacedBy}.`));
+/**
+ * @param {AppDetails} app
+ * @param {string} index
+ * @param {(id: string, index: string) => import('./api.js').ListedApp | undefined} find
+ */
+function endOfLife({ endOfLife: reason, replacedBy }, index, find) {
+  // A ref: `app/ID/ARCHITECTURE/BRANCH`.
+  const id = replacedBy.replace(/^(?:app|runtime)\//, '').replace(/\/.*/s, '');
+  const listed = find(id, index) ?? find(id, '');
+  const link = h('a', { href: addressOf({ app: id, index: listed?.index ?? index }) }, listed?.name ?? id);
+  return h('div', { class: 'notice warning', role: 'note' }, h('p', {}, h('strong', {}, 'No longer maintained. '), reason || 'There will be no more updates.'), id !== '' && h('p', {}, 'It is replaced by ', link, '.'));
 }
 
 /**

@@ -1,5 +1,5 @@
 /** The apps to choose from: search, filters, and the grid of those that fit. */
-import { fetchApps, known, Refusal } from './api.js';
+import { fetchApps, fetchStatus, known, Refusal } from './api.js';
 import { announce, h } from './dom.js';
 import { counted, number } from './format.js';
 import { Grid } from './grid.js';
@@ -12,8 +12,9 @@ import { addressOf } from './state.js';
 
 /** When to say that an answer takes its time, in milliseconds. */
 const SLOW = 700;
-/** When to ask again for an index that is still being made, in milliseconds. */
+/** When to ask again for an index that is not there yet, in milliseconds: while it is being made, and after that failed. */
 const AGAIN = 2_000;
+const LATER = 10_000;
 /** How long nothing must be typed before the number of results is read out, in milliseconds. */
 const QUIET = 600;
 
@@ -31,6 +32,8 @@ export class AppsView {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #quiet;
   #loaded = false;
+  /** Why indexes are not there, as it was announced last. */
+  #missing = '';
 
   #search = h('input', { type: 'search', id: 'q', placeholder: 'Search apps', autocomplete: 'off', spellcheck: 'false', enterkeyhint: 'search', 'aria-describedby': 'count', oninput: () => this.#changed({ q: this.#search.value }) });
   #kind = this.#select('kind', 'Kind', 'All kinds', Object.entries(KINDS));
@@ -41,16 +44,17 @@ export class AppsView {
   #count = h('p', { id: 'count', class: 'count' });
   #grid = new Grid('Apps', (/** @type {ListedApp} */ app) => this.#card(app), loadIcon);
   #notice = h('div', { class: 'notice', hidden: true });
+  #introduction = h('div', { class: 'introduction', hidden: true });
   #title = h('h1', { class: 'unseen', tabindex: -1 }, 'Apps');
   element = h(
     'section',
     { class: 'apps' },
     this.#title,
-    this.#introduction(),
+    this.#introduction,
     h(
       'form',
       { class: 'filters', role: 'search', 'aria-label': 'Apps', onsubmit: (event) => event.preventDefault() },
-      h('label', { for: 'q', class: 'unseen' }, 'Search by name, id, summary and keywords'),
+      h('label', { for: 'q', class: 'unseen' }, 'Search by name, id, developer, summary and keywords'),
       this.#search,
       h('div', { class: 'selects' }, [this.#kind, this.#arch, this.#tag, this.#index, this.#sort].map((select) => select.parentElement)),
     ),
@@ -80,6 +84,7 @@ export class AppsView {
     this.#state = state;
     if (this.#search.value !== state.q) this.#search.value = state.q;
     for (const [select, value] of /** @type {const} */ ([[this.#kind, state.kind], [this.#arch, state.arch], [this.#tag, state.tag], [this.#index, state.index], [this.#sort, state.sort === 'name' ? '' : state.sort]])) choose(select, value);
+    this.#introduce();
     this.#fill();
   }
 
@@ -92,6 +97,12 @@ export class AppsView {
     const slow = setTimeout(() => this.#tell('Still loading. The server is slow to answer.'), SLOW);
     const { indexes } = known();
     const lists = await Promise.allSettled(indexes.map(({ name }) => fetchApps(name)));
+    const failed = indexes.flatMap((index, place) => {
+      const list = lists[place];
+      return list?.status === 'rejected' ? [{ index, error: /** @type {unknown} */ (list.reason) }] : [];
+    });
+    const missing = failed.length > 0 && failed.every(({ error }) => error instanceof Refusal && error.status === 503);
+    const reasons = missing ? await whyMissing(failed.map(({ index }) => index)) : [];
     clearTimeout(slow);
     this.#notice.hidden = true;
     this.#loaded = true;
@@ -103,12 +114,24 @@ export class AppsView {
     options(this.#tag, valuesOf(this.#apps, 'tags'));
     if (this.#state !== undefined) this.show(this.#state);
 
-    const failed = lists.flatMap((list) => (list.status === 'rejected' ? [list.reason] : []));
-    if (failed.length === 0) return;
-    if (failed.every((error) => error instanceof Refusal && error.status === 503)) {
+    const [first] = failed;
+    if (first === undefined) return;
+    if (failed.length === indexes.length) this.#count.textContent = '';
+    if (reasons.length > 0) {
+      const status = h('a', { href: addressOf({ view: 'status' }) }, 'See the status');
+      this.#tell([...reasons, 'It is tried again until it succeeds.'].join(' '), status);
+      this.#announceMissing(reasons.join(' '));
+      setTimeout(() => void this.#load(), LATER);
+    } else if (missing) {
       this.#tell(indexes.length === 1 ? 'The index is being made for the first time. Its apps show up here as soon as it is ready.' : 'Some indexes are being made for the first time. Their apps show up here as soon as they are ready.');
       setTimeout(() => void this.#load(), AGAIN);
-    } else this.#tell(failed[0] instanceof Error ? failed[0].message : String(failed[0]), 'Try again', () => void this.#load());
+    } else this.#tell(first.error instanceof Error ? first.error.message : String(first.error), button('Try again', () => void this.#load()));
+  }
+
+  /** Only once while it stays so. @param {string} reasons */
+  #announceMissing(reasons) {
+    if (reasons !== this.#missing) announce(reasons);
+    this.#missing = reasons;
   }
 
   /** @param {Partial<State>} change */
@@ -116,6 +139,7 @@ export class AppsView {
     if (this.#state === undefined) return;
     this.#state = { ...this.#state, ...change };
     this.#onChange(this.#state);
+    this.#introduce();
     this.#fill();
     clearTimeout(this.#quiet);
     this.#quiet = setTimeout(() => announce(this.#count.textContent ?? ''), QUIET);
@@ -136,8 +160,8 @@ export class AppsView {
   /** @param {State} state @param {number} total */
   #tellEmpty(state, total) {
     if (total === 0) this.#tell('There are no apps here yet. They show up as soon as the registry has some that fit the configuration.');
-    else if (state.q === '') this.#tell('No app has all of that.', 'Clear the filters', () => this.#clear());
-    else this.#tell(`No app fits “${state.q}”. Search for part of its name, or for what it does.`, 'Clear search and filters', () => this.#clear());
+    else if (state.q === '') this.#tell('No app has all of that.', button('Clear the filters', () => this.#clear()));
+    else this.#tell(`No app fits “${state.q}”. Search for part of its name, or for what it does.`, button('Clear search and filters', () => this.#clear()));
   }
 
   #clear() {
@@ -148,12 +172,10 @@ export class AppsView {
 
   /**
    * @param {string} text
-   * @param {string} [action]
-   * @param {() => void} [run]
+   * @param {HTMLElement} [action]
    */
-  #tell(text, action, run) {
-    this.#notice.replaceChildren(h('p', {}, text));
-    if (action !== undefined && run !== undefined) this.#notice.append(h('button', { type: 'button', onclick: run }, action));
+  #tell(text, action) {
+    this.#notice.replaceChildren(h('p', {}, text), action ?? '');
     this.#notice.hidden = false;
   }
 
@@ -170,7 +192,7 @@ export class AppsView {
           { class: 'about' },
           h('a', { href: addressOf({ app: app.id, index: app.index }) }, app.name),
           h('p', { class: 'summary' }, app.summary),
-          h('p', { class: 'by' }, app.kind !== 'app' && h('span', { class: 'badge' }, app.kind === 'runtime' ? 'Runtime' : 'Extension'), app.developer || app.id),
+          h('p', { class: 'by' }, (app.endOfLife !== '' || app.replacedBy !== '') && h('span', { class: 'badge danger' }, 'End of life'), app.kind !== 'app' && h('span', { class: 'badge' }, app.kind === 'runtime' ? 'Runtime' : 'Extension'), h('span', { class: 'who' }, app.developer || app.id)),
         ),
       );
       this.#cards.set(app, card);
@@ -178,10 +200,13 @@ export class AppsView {
     return card;
   }
 
-  #introduction() {
-    const [only, ...others] = known().indexes;
-    if (only === undefined || others.length > 0 || (only.comment === undefined && only.description === undefined)) return undefined;
-    return h('div', { class: 'introduction' }, only.comment !== undefined && h('p', { class: 'lead' }, only.comment), only.description !== undefined && h('p', {}, only.description));
+  /** Says what the only index is for, or the one that is chosen. */
+  #introduce() {
+    const { indexes } = known();
+    const { comment, description, homepage } = (indexes.length === 1 ? indexes[0] : indexes.find(({ name }) => name === this.#state?.index)) ?? {};
+    const link = homepage === undefined ? '' : h('p', {}, h('a', { href: homepage, rel: 'noopener noreferrer' }, `More at ${new URL(homepage).host}`));
+    this.#introduction.replaceChildren(comment === undefined ? '' : h('p', { class: 'lead' }, comment), description === undefined ? '' : h('p', {}, description), link);
+    this.#introduction.hidden = comment === undefined && description === undefined && homepage === undefined;
   }
 
   /**
@@ -195,6 +220,26 @@ export class AppsView {
     h('div', {}, h('label', { for: `filter-${name}` }, label), select);
     return select;
   }
+}
+
+/**
+ * A sentence for each of these indexes that cannot be made, as the status has it; none if that cannot be read.
+ * @param {readonly import('./api.js').IndexTexts[]} indexes
+ */
+async function whyMissing(indexes) {
+  const status = await fetchStatus().catch(() => undefined);
+  return indexes.flatMap(({ name, title }) => {
+    const last = status?.indexes.find((index) => index.name === name)?.lastRebuild;
+    return last?.state === 'failed' ? [`“${title}” could not be made: ${last.error ?? 'the reason is in the log of the server'}.`] : [];
+  });
+}
+
+/**
+ * @param {string} text
+ * @param {() => void} run
+ */
+function button(text, run) {
+  return h('button', { type: 'button', onclick: run }, text);
 }
 
 /**

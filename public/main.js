@@ -1,6 +1,7 @@
 /** The page: shows what the address says, and keeps the address to what is shown. */
 import { AppsView } from './apps-view.js';
 import { byId } from './dom.js';
+import { NotLoaded } from './not-loaded.js';
 import { ROOT } from './root.js';
 import { addressOf, parseState } from './state.js';
 
@@ -22,6 +23,16 @@ let status;
 /** Goes up with each place that is gone to, so that what comes late is passed over. */
 let renders = 0;
 
+async function loadApp() {
+  const { AppView } = await import('./app-view.js');
+  return (app ??= new AppView((id, index) => apps.find(id, index)));
+}
+
+async function loadStatus() {
+  const { StatusView } = await import('./status-view.js');
+  return (status ??= new StatusView());
+}
+
 /**
  * Shows what the address says.
  * @param {boolean} focus the user has gone there from another view of the page
@@ -31,28 +42,26 @@ async function render(focus, scroll) {
   const state = parseState(location.search);
   const current = ++renders;
   if (state.view !== 'status') status?.hide();
-  /** @type {AppsView | import('./app-view.js').AppView | import('./status-view.js').StatusView} */
+  /** @type {AppsView | NotLoaded | import('./app-view.js').AppView | import('./status-view.js').StatusView} */
   let view = apps;
-  if (state.view === 'app') {
-    const { AppView } = await import('./app-view.js');
+  if (state.view !== 'apps') {
+    view = await (state.view === 'app' ? loadApp() : loadStatus()).catch(() => new NotLoaded(listAddress));
     if (current !== renders) return;
-    const shown = (app ??= new AppView());
+  }
+  if (view === app && app !== undefined) {
+    const shown = app;
     const entitle = () => {
       if (current === renders) document.title = `${shown.heading.textContent ?? state.app} – ${TITLE}`;
     };
     void shown.show(state.app, state.index, apps.find(state.app, state.index), listAddress).then(entitle);
     entitle();
-    view = shown;
-  } else if (state.view === 'status') {
-    const { StatusView } = await import('./status-view.js');
-    if (current !== renders) return;
-    view = status ??= new StatusView();
-    status.show();
-    document.title = `Status – ${TITLE}`;
-  } else {
+  } else if (view === apps) {
     listAddress = addressOf(state);
     apps.show(state);
     document.title = TITLE;
+  } else {
+    if (view === status) status?.show();
+    document.title = `${view.heading.textContent ?? ''} – ${TITLE}`;
   }
   if (view.element.parentElement !== main) main.replaceChildren(view.element);
   for (const link of document.querySelectorAll('nav a')) {

@@ -7,11 +7,22 @@
 /** @type {WeakMap<ListedApp, { name: string, text: string }>} */
 const searchable = new WeakMap();
 
+/** What stands for letters that Unicode does not take apart. @type {Readonly<Record<string, string>>} */
+const PLAIN = { ß: 'ss', æ: 'ae', œ: 'oe', ø: 'o', đ: 'd', ð: 'd', þ: 'th', ł: 'l', ı: 'i' };
+
+/**
+ * In small letters and without accents, as people type who do not have them on their keyboard.
+ * @param {string} text
+ */
+function plain(text) {
+  return text.normalize('NFKD').replace(/[\u0300-\u036f]/g, '').toLowerCase().replace(/[ßæœøđðþłı]/g, (letter) => PLAIN[letter] ?? letter);
+}
+
 /** @param {ListedApp} app */
 function textsOf(app) {
   let texts = searchable.get(app);
   if (texts === undefined) {
-    texts = { name: app.name.toLowerCase(), text: [app.name, app.id, app.summary, ...app.keywords].join('\n').toLowerCase() };
+    texts = { name: plain(app.name), text: plain([app.name, app.id, app.summary, app.developer, ...app.keywords].join('\n')) };
     searchable.set(app, texts);
   }
   return texts;
@@ -23,7 +34,7 @@ function textsOf(app) {
  * @param {State} state
  */
 export function findApps(apps, state) {
-  const words = state.q.toLowerCase().split(/\s+/).filter((word) => word !== '');
+  const words = plain(state.q).split(/\s+/).filter((word) => word !== '');
   const found = apps.filter(
     (app) =>
       (state.kind === '' || app.kind === state.kind) &&

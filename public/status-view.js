@@ -275,12 +275,12 @@ function indexCard({ name, registry, ready, images = 0, bytes = 0, modified, war
       when: time(rebuild.finishedAt ?? ''),
     }))
     .toReversed();
-  const badge = !ready ? h('span', { class: 'badge' }, 'Being made') : failed ? h('span', { class: 'badge danger' }, 'Last rebuild failed') : h('span', { class: 'badge good' }, 'Up to date');
+  const badge = !ready && !failed ? h('span', { class: 'badge' }, 'Being made') : failed ? h('span', { class: 'badge danger' }, 'Last rebuild failed') : h('span', { class: 'badge good' }, 'Up to date');
   return h(
     'article',
     { class: 'index', 'aria-label': texts?.title ?? name },
     h('h3', {}, h('a', { href: addressOf({ index: name }) }, texts?.title ?? name), badge),
-    h('p', {}, ready ? `${counted(images, 'image')}, ${size(bytes)}` : 'There is nothing to serve yet.'),
+    h('p', {}, ready ? `${counted(images, 'image')}, ${size(bytes)}` : failed ? 'It could not be made yet. It is tried again until it succeeds.' : 'There is nothing to serve yet.'),
     h('p', { class: 'hint' }, lastRebuild === undefined ? 'Not rebuilt since the start' : [failed ? 'Tried ' : 'Rebuilt ', moment(lastRebuild.finishedAt), ` ${failed ? 'for' : 'in'} ${duration(lastRebuild.seconds)}`], modified !== undefined && [', last change ', moment(modified)].map((part) => part)),
     lastRebuild?.error !== undefined && h('p', { class: 'danger' }, lastRebuild.error),
     told.length > 0 && h('details', {}, h('summary', {}, counted(told.length, 'warning')), h('ul', {}, told.map((warning) => h('li', {}, warning)))),

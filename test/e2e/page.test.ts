@@ -7,11 +7,12 @@ import axe from 'axe-core';
 import type { Page } from 'playwright-core';
 import { request } from 'undici';
 import { startChromium, type Browser } from '../peers/chromium.ts';
+import { freePort } from '../peers/free-port.ts';
 import { needs } from '../peers/installed.ts';
 import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
 import { flatpakLabels, xml } from '../sources/flatpak-labels.ts';
 import { LabelRegistry } from '../sources/label-registry.ts';
-import { get, settled, TOKEN } from './ask-server.ts';
+import { get, reindex, settled, TOKEN } from './ask-server.ts';
 import { eventually } from './eventually.ts';
 
 const PUBLIC = resolve(import.meta.dirname, '../../public');
@@ -31,7 +32,7 @@ suite('the page', needs('chromium'), () => {
     server = resources.use(
       await startRegindexer({
         config: {
-          indexes: { apps: { registry: registry.url, extract_icons: true, title: 'Test apps', comment: 'All that is tested' } },
+          indexes: { apps: { registry: registry.url, extract_icons: true, title: 'Test apps', comment: 'All that is tested', homepage: 'https://apps.example.org/about' } },
           server: { port: 0, admin_token: TOKEN, max_age: 0 },
         },
       }),
@@ -51,12 +52,13 @@ suite('the page', needs('chromium'), () => {
     assert.match((await card.locator('.by').textContent()) ?? '', /Somebody/);
     assert.match((await card.locator('img').getAttribute('src')) ?? '', /\/icons\/[0-9a-f]{2}\/[0-9a-f]{62}\.png$/);
     assert.equal(await page.locator('.card', { hasText: 'Editor' }).locator('.letter').textContent(), 'E');
+    assert.equal(await page.getByRole('link', { name: 'More at apps.example.org' }).getAttribute('href'), 'https://apps.example.org/about');
   });
 
-  test('search looks at name, id, summary and keywords as one types, and the address holds it', async (t) => {
+  test('search looks at name, id, developer, summary and keywords as one types, with and without accents, and the address holds it', async (t) => {
     const page = await open(t, browser, server.url);
     const search = page.getByRole('searchbox');
-    for (const [typed, expected] of [['paint', ['Painter']], ['numbers', ['Calculator']], ['example.Edit', ['Editor']], ['arithmetic', ['Calculator']], ['text e', ['Editor']]] as const) {
+    for (const [typed, expected] of [['paint', ['Painter']], ['numbers', ['Calculator']], ['example.Edit', ['Editor']], ['arithmetic', ['Calculator']], ['text e', ['Editor']], ['somebody', ['Calculator']], ['café smörgås', ['Editor']], ['CAFE smorgas', ['Editor']]] as const) {
       await search.fill(typed);
       await eventually(async () => assert.deepEqual(await names(page), expected));
       assert.equal(new URL(page.url()).searchParams.get('q'), typed);
@@ -101,6 +103,7 @@ suite('the page', needs('chromium'), () => {
     assert.match((await page.locator('.permissions li.danger').first().textContent()) ?? '', /Read and change all files/);
     assert.deepEqual(await page.locator('.releases h3').allTextContents(), ['1.2Jan 1, 2025']);
     assert.match((await page.locator('.warning').textContent()) ?? '', /Use Editor instead/);
+    assert.deepEqual(await page.locator('.permissions dd').nth(await termPlace(page, 'Network')).locator('li').allTextContents(), ['Use the network']);
     const facts = (await page.locator('.facts').innerText()).replaceAll('\u00a0', ' ');
     for (const fact of ['2.1 MB', '1.0 MB', 'org.example.Platform/x86_64/stable', 'beta, latest']) assert.ok(facts.includes(fact), `${fact} is not in ${facts}`);
     assert.match((await page.locator('.digest').first().textContent()) ?? '', /^sha256:[0-9a-f]{64}$/);
@@ -112,6 +115,55 @@ suite('the page', needs('chromium'), () => {
     await page.getByRole('searchbox').waitFor();
     assert.equal(await page.getByRole('searchbox').inputValue(), 'paint');
     assert.deepEqual(await names(page), ['Painter']);
+  });
+
+  test('what is at its end of life says so in the list, and leads to what replaces it', async (t) => {
+    const page = await open(t, browser, server.url);
+    await page.locator('.card').first().waitFor();
+    assert.deepEqual(await page.locator('.card', { hasText: 'End of life' }).locator('a').allTextContents(), ['Painter']);
+    await page.getByRole('link', { name: 'Painter' }).click();
+    await page.locator('.warning').getByRole('link', { name: 'Editor' }).click();
+    await page.getByRole('heading', { level: 1, name: 'Editor', exact: true }).waitFor();
+    assert.equal(new URL(page.url()).searchParams.get('app'), 'org.example.Editor');
+  });
+
+  test('a card that is clicked while the server is away says so, and its app is shown when the server is back', async (t) => {
+    await using other = await startRegindexer({ config: { indexes: { apps: { registry: registry.url } }, server: { port: await freePort() } } });
+    await settled(other.url);
+    for (const link of ['Painter', 'Status']) {
+      const page = await open(t, browser, other.url);
+      expectedErrors(page).push(/ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET/);
+      await page.locator('.card').first().waitFor();
+      await other.stop();
+      await page.getByRole('link', { name: link }).click();
+      await page.getByRole('heading', { level: 1, name: 'The server does not answer' }).waitFor();
+      assert.equal(await focused(page), 'The server does not answer');
+      await page.getByRole('button', { name: 'Try again' }).click();
+      await page.getByText('The server still does not answer.').waitFor();
+      await other.start();
+      await page.getByRole('button', { name: 'Try again' }).click();
+      await page.getByRole('heading', { level: 1, name: link, exact: true }).waitFor();
+      await page.goBack();
+      await page.locator('.card').first().waitFor();
+      await page.close();
+    }
+  });
+
+  test('where the registry refuses, the page says what is wrong until it does no more', async (t) => {
+    await using refusing = await LabelRegistry.start();
+    refusing.push('editor', { labels: flatpakLabels({ id: 'org.example.Editor', name: 'Editor' }) });
+    refusing.break('editor');
+    await using other = await startRegindexer({ config: { indexes: { apps: { registry: refusing.url, title: 'Test apps' } }, server: { port: 0, admin_token: TOKEN } } });
+    const page = await open(t, browser, other.url);
+    expectedErrors(page).push(/503/);
+    await page.locator('.notice').getByText(/“Test apps” could not be made: .*403/).waitFor();
+    await page.getByRole('link', { name: 'See the status' }).click();
+    await page.locator('.index', { hasText: 'Last rebuild failed' }).getByText('It could not be made yet.').waitFor();
+    await page.goBack();
+    refusing.mend('editor');
+    await reindex(other.url);
+    await page.locator('.card').getByRole('link', { name: 'Editor' }).waitFor();
+    await page.close();
   });
 
   test('a link leads straight to an app, also to one that is not there', async (t) => {
@@ -233,6 +285,8 @@ suite('the page', needs('chromium'), () => {
     const link = page.getByRole('link', { name: 'Calculator' });
     assert.equal(await link.getAttribute('href'), '/apps/org.example.Calculator.flatpakref');
     assert.equal(await page.getByRole('link', { name: 'Add all of it to Flatpak' }).getAttribute('href'), '/apps.flatpakrepo');
+    assert.equal(await page.getByRole('link', { name: 'More about it' }).getAttribute('href'), 'https://apps.example.org/about');
+    assert.deepEqual(await page.locator('li', { hasText: '(no longer maintained)' }).getByRole('link').allTextContents(), ['Painter']);
     await page.close();
   });
 
@@ -349,8 +403,8 @@ function fill(registry: LabelRegistry): void {
   const calculator = { id: 'org.example.Calculator', name: 'Calculator', summary: 'Adds numbers', developer: 'Somebody', keywords: ['arithmetic'], timestamp: 1_710_000_000, icon: PIXEL };
   registry.push('calculator', { labels: flatpakLabels(calculator) });
   registry.push('calculator', { tag: 'arm', architecture: 'arm64', labels: flatpakLabels({ ...calculator, architecture: 'aarch64', timestamp: 1_709_000_000 }) });
-  registry.push('editor', { labels: flatpakLabels({ id: 'org.example.Editor', name: 'Editor', summary: 'Edits text', keywords: ['text'], timestamp: 1_700_000_000 }) });
-  const painter = { id: 'org.example.Painter', name: 'Painter', summary: 'Paints pictures', description: '<p>Paint <em>anything</em> in <code>pixels</code>.</p><ul><li>Brushes</li><li>Colours &amp; more</li></ul>', metadata: '[Context]\nfilesystems=host;\nshared=network;', timestamp: 1_720_000_000, icon: PIXEL, endOfLife: 'Use Editor instead' };
+  registry.push('editor', { labels: flatpakLabels({ id: 'org.example.Editor', name: 'Editor', summary: 'Edits text', developer: 'Café Smørgås', keywords: ['text'], timestamp: 1_700_000_000 }) });
+  const painter = { id: 'org.example.Painter', name: 'Painter', summary: 'Paints pictures', description: '<p>Paint <em>anything</em> in <code>pixels</code>.</p><ul><li>Brushes</li><li>Colours &amp; more</li></ul>', metadata: '[Context]\nfilesystems=host;\nshared=network;ipc;', timestamp: 1_720_000_000, icon: PIXEL, endOfLife: 'Use Editor instead', replacedBy: 'app/org.example.Editor/x86_64/stable' };
   registry.push('graphics/painter', { labels: flatpakLabels(painter) });
   registry.push('graphics/painter', { tag: 'beta', labels: flatpakLabels({ ...painter, branch: 'beta' }) });
   registry.push('runtime/platform', { labels: flatpakLabels({ id: 'org.example.Platform', name: 'Platform', type: 'runtime' }) });
@@ -387,6 +441,11 @@ async function open(t: TestContext, { context }: Browser, url: string): Promise<
 
 async function names(page: Page): Promise<readonly string[]> {
   return page.locator('.card a').allTextContents();
+}
+
+/** Which of the permissions' groups is called so. */
+async function termPlace(page: Page, term: string): Promise<number> {
+  return (await page.locator('.permissions dt').allTextContents()).indexOf(term);
 }
 
 /** The text of what has the focus. */

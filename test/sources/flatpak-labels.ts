@@ -20,9 +20,11 @@ export interface FlatpakApp {
   readonly icon?: Buffer;
   /** Why it is at its end of life. */
   readonly endOfLife?: string;
+  /** The ref that takes its place. */
+  readonly replacedBy?: string;
 }
 
-export function flatpakLabels({ id, name = id, summary = '', developer = '', keywords = [], description = '', type = 'app', branch = 'stable', architecture = 'x86_64', metadata = '', timestamp = 1_735_732_800, icon, endOfLife }: FlatpakApp): Record<string, string> {
+export function flatpakLabels({ id, name = id, summary = '', developer = '', keywords = [], description = '', type = 'app', branch = 'stable', architecture = 'x86_64', metadata = '', timestamp = 1_735_732_800, icon, endOfLife, replacedBy }: FlatpakApp): Record<string, string> {
   const group = type === 'app' ? 'Application' : 'Runtime';
   return {
     'org.flatpak.ref': `${type}/${id}/${architecture}/${branch}`,
@@ -32,8 +34,14 @@ export function flatpakLabels({ id, name = id, summary = '', developer = '', key
     'org.flatpak.download-size': '1048576',
     'org.freedesktop.appstream.appdata': `<?xml version="1.0" encoding="UTF-8"?><components><component type="desktop-application"><id>${xml(id)}</id><name>${xml(name)}</name><summary>${xml(summary)}</summary><developer_name>${xml(developer)}</developer_name><description>${description}</description><keywords>${keywords.map((keyword) => `<keyword>${xml(keyword)}</keyword>`).join('')}</keywords><releases><release version="1.2" date="2025-01-01"><description><p>Better.</p></description></release></releases></component></components>`,
     ...(icon !== undefined && { 'org.freedesktop.appstream.icon-128': `data:image/png;base64,${icon.toString('base64')}` }),
-    ...(endOfLife !== undefined && { 'org.flatpak.commit-metadata.ostree.endoflife': Buffer.concat([Buffer.from(endOfLife), Buffer.from([0, 0, 0x73])]).toString('base64') }),
+    ...(endOfLife !== undefined && { 'org.flatpak.commit-metadata.ostree.endoflife': variant(endOfLife) }),
+    ...(replacedBy !== undefined && { 'org.flatpak.commit-metadata.ostree.endoflife-rebase': variant(replacedBy) }),
   };
+}
+
+/** A GVariant of the type `v` that holds a text, in base64. */
+function variant(text: string): string {
+  return Buffer.concat([Buffer.from(text), Buffer.from([0, 0, 0x73])]).toString('base64');
 }
 
 /** `text` as XML has it in an element or an attribute. */

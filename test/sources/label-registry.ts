@@ -60,6 +60,11 @@ export class LabelRegistry implements AsyncDisposable {
     this.#broken.add(repository);
   }
 
+  /** From now on, they can be read again. */
+  mend(repository: string): void {
+    this.#broken.delete(repository);
+  }
+
   /** Answers about tags wait from now on; returns what lets them go on. */
   hold(): () => void {
     const { promise, resolve } = Promise.withResolvers<void>();

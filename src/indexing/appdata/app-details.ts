@@ -1,15 +1,13 @@
 /** All that there is to tell about one app, from its images as the index's document has them. */
 import type { Appdata } from './appdata.ts';
-import type { AppKind, FlatpakRef, Label } from './flatpak-image.ts';
-import { builtAt, isoSeconds, kindOf, parseFlatpakRef, variantText } from './flatpak-image.ts';
+import type { AppKind, EndOfLife, FlatpakRef, Label } from './flatpak-image.ts';
+import { builtAt, endOfLifeOf, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
 import { Winners } from '../winners.ts';
 import { iconOf, outranks, placesBy, rankOf } from './app-list.ts';
 import { type KeyFile, parseKeyFile } from './key-file.ts';
 import { parseAppdata } from './parse-appdata.ts';
 import type { Permission } from './permissions.ts';
 import { permissionsOf } from './permissions.ts';
-
-const MAX_NOTICE = 1000;
 
 /** One build of the app. Sizes are bytes, 0 if not told. */
 export interface AppImage {
@@ -31,7 +29,7 @@ export interface AppImage {
 }
 
 /** Texts are empty where nothing is told; see {@link Appdata} for those from there. */
-export interface AppDetails extends Omit<Appdata, 'type'> {
+export interface AppDetails extends Omit<Appdata, 'type'>, EndOfLife {
   readonly id: string;
   readonly kind: AppKind;
   /** A URI, relative to the index's document, or a `data:` URI of a PNG. */
@@ -39,10 +37,6 @@ export interface AppDetails extends Omit<Appdata, 'type'> {
   /** `ID/ARCHITECTURE/BRANCH` of what it runs on, or of what it extends. */
   readonly runtime: string;
   readonly permissions: readonly Permission[];
-  /** Why it is at its end of life. */
-  readonly endOfLife: string;
-  /** The ref that takes its place. */
-  readonly replacedBy: string;
   readonly images: readonly AppImage[];
 }
 
@@ -93,8 +87,7 @@ export function appDetails(document: IndexDocument, id: string, repositoryPriori
     icon: iconOf(label),
     runtime: runtimeOf(metadata),
     permissions: permissionsOf(metadata),
-    endOfLife: variantText(label('org.flatpak.commit-metadata.ostree.endoflife')).slice(0, MAX_NOTICE),
-    replacedBy: variantText(label('org.flatpak.commit-metadata.ostree.endoflife-rebase')).slice(0, MAX_NOTICE),
+    ...endOfLifeOf(label),
     images: candidates.toSorted((a, b) => Number(outranks(b.rank, a.rank)) - Number(outranks(a.rank, b.rank))).map(({ image }) => image),
   };
 }

@@ -6,8 +6,8 @@ import type { ShownImage } from '../snapshot/write-snapshot.ts';
 import { Winners } from '../winners.ts';
 import type { Appdata } from './appdata.ts';
 import { NO_APPDATA } from './appdata.ts';
-import type { AppKind, FlatpakRef, Label } from './flatpak-image.ts';
-import { builtAt, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
+import type { AppKind, EndOfLife, FlatpakRef, Label } from './flatpak-image.ts';
+import { builtAt, endOfLifeOf, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
 import { parseKeyFile } from './key-file.ts';
 import { parseAppdata } from './parse-appdata.ts';
 
@@ -20,7 +20,7 @@ const MAX_ICON_URI = 1024;
 const LONG_ELEMENTS = ['description', 'releases', 'screenshots'];
 
 /** One app, runtime or extension. Texts are empty where nothing is told. */
-export interface AppEntry {
+export interface AppEntry extends EndOfLife {
   readonly id: string;
   readonly kind: AppKind;
   /** The id where there is no name. */
@@ -48,7 +48,7 @@ interface Collected {
   updated: number;
   /** Of the image that speaks for the app. */
   rank: readonly number[];
-  shown: Pick<AppEntry, 'kind' | 'name' | 'summary' | 'developer' | 'keywords' | 'icon'>;
+  shown: Pick<AppEntry, 'kind' | 'name' | 'summary' | 'developer' | 'keywords' | 'icon' | keyof EndOfLife>;
 }
 
 /** Collects the list image by image, in the order of the document. */
@@ -74,7 +74,7 @@ export class AppListBuilder {
     if (tags.length === 0) return;
     let app = this.#apps.get(ref.id);
     if (app === undefined) {
-      app = { images: [], architectures: new Set(), tags: new Set(), updated: 0, rank: [], shown: { kind: 'app', name: '', summary: '', developer: '', keywords: [], icon: '' } };
+      app = { images: [], architectures: new Set(), tags: new Set(), updated: 0, rank: [], shown: { kind: 'app', name: '', summary: '', developer: '', keywords: [], icon: '', endOfLife: '', replacedBy: '' } };
       this.#apps.set(ref.id, app);
     }
     app.images.push(`${repository} ${tags.join(' ')} ${image.digest}`);
@@ -87,10 +87,10 @@ export class AppListBuilder {
     app.shown = this.#shown(ref, label);
   }
 
-  /** Sorted by name, without regard to case, then by id. */
+  /** Sorted by name, without regard to case and accents, then by id. */
   entries(): readonly AppEntry[] {
     return [...this.#apps]
-      .map(([id, { shown, architectures, tags, updated }]) => ({ key: shown.name.toLowerCase(), entry: { id, ...shown, architectures: [...architectures].toSorted(), tags: [...tags].toSorted(), updated: isoSeconds(updated) } }))
+      .map(([id, { shown, architectures, tags, updated }]) => ({ key: sortKey(shown.name), entry: { id, ...shown, architectures: [...architectures].toSorted(), tags: [...tags].toSorted(), updated: isoSeconds(updated) } }))
       .toSorted((a, b) => compare(a.key, b.key) || compare(a.entry.id, b.entry.id))
       .map(({ entry }) => entry);
   }
@@ -114,6 +114,7 @@ export class AppListBuilder {
       developer,
       keywords: keywords.slice(0, MAX_KEYWORDS),
       icon: this.#iconUri(ref.id, label),
+      ...endOfLifeOf(label),
     };
   }
 
@@ -170,6 +171,10 @@ export function versionOfIcon(icon: string): string {
 /** Reads what an image shows, be it a label or an annotation. */
 export function labelOf({ labels, annotations }: ShownImage): Label {
   return (key) => (labels.find(([name]) => name === key) ?? annotations.find(([name]) => name === key))?.[1];
+}
+
+function sortKey(name: string): string {
+  return name.normalize('NFKD').replace(/[\u0300-\u036F]/g, '').toLowerCase();
 }
 
 function compare(a: string, b: string): number {

@@ -43,9 +43,24 @@ export function isoSeconds(seconds: number): string {
 }
 
 /** A text from a label that holds a GVariant of the type `v` in base64; empty if it holds anything else. */
-export function variantText(value: string | undefined): string {
+function variantText(value: string | undefined): string {
   const bytes = Buffer.from((value ?? '').slice(0, 16_384), 'base64');
   return bytes.subarray(-3).equals(TEXT_END) ? bytes.subarray(0, -3).toString() : '';
+}
+
+const MAX_NOTICE = 1000;
+
+/** That an app gets no updates any more. Both are empty for one that does. */
+export interface EndOfLife {
+  /** Why it is at its end of life. */
+  readonly endOfLife: string;
+  /** The ref that takes its place. */
+  readonly replacedBy: string;
+}
+
+export function endOfLifeOf(label: Label): EndOfLife {
+  const notice = (key: string): string => variantText(label(`org.flatpak.commit-metadata.ostree.${key}`)).slice(0, MAX_NOTICE);
+  return { endOfLife: notice('endoflife'), replacedBy: notice('endoflife-rebase') };
 }
 
 /** What follows the text: its NUL, a NUL before the type, and the type `s`. */

@@ -87,7 +87,8 @@ export function permissionsOf(metadata: KeyFile): readonly Permission[] {
       return { kind, text, dangerous };
     });
   const permissions = [
-    ...worded('network', SHARED, list('shared'), 'Share'),
+    // X11 needs `ipc`; the network does not.
+    ...list('shared').flatMap((entry) => worded(entry === 'network' ? 'network' : 'sockets', SHARED, [entry], 'Share')),
     ...list('filesystems').map(files),
     ...list('persistent').map((folder): Permission => ({ kind: 'files', text: `Keep the folder ${folder} of its own`, dangerous: false })),
     ...worded('devices', DEVICES, list('devices'), 'Use the device'),

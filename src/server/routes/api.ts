@@ -34,6 +34,8 @@ const About = {
   developer: Text,
   keywords: Texts,
   icon: Type.String({ description: 'Relative to /INDEX/index/static; empty if there is none.' }),
+  endOfLife: Type.String({ description: 'Why there are no more updates; empty if there are.' }),
+  replacedBy: Type.String({ description: 'The ref that takes its place; empty if there is none.' }),
 };
 const Spans = Type.Array(Type.Union([Text, Type.Object({ kind: Type.Enum(['em', 'code']), text: Text })]));
 const Blocks = Type.Array(
@@ -56,8 +58,6 @@ const App = Type.Object({
   releases: Type.Array(Type.Object({ version: Text, date: Text, notes: Blocks })),
   runtime: Type.String({ description: 'ID/ARCHITECTURE/BRANCH of what it runs on, or extends.' }),
   permissions: Type.Array(Type.Object({ kind: Text, text: Text, dangerous: Type.Boolean() })),
-  endOfLife: Text,
-  replacedBy: Text,
   images: Type.Array(
     Type.Object({
       repository: Text,

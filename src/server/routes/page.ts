@@ -74,10 +74,11 @@ function fill(template: string, { indexes, baseUrl }: Publication, shown: Public
 
 function listHtml(indexes: readonly PublicIndex[], shown: PublicIndex, list: AppListPage | undefined, page: number, root: string): string {
   const others = indexes.length > 1 ? `<p>Indexes: ${indexes.map(({ name, title }) => `<a href="${root}?index=${encodeURIComponent(name)}">${escaped(title)}</a>`).join(', ')}</p>` : '';
-  const head = `<h1>${escaped(shown.title)}</h1>${others}<p><a href="${root}${encodeURIComponent(shown.name)}.flatpakrepo">Add all of it to Flatpak</a></p>`;
-  if (list === undefined) return `${head}<p>This index is being made for the first time. Look again in a moment.</p>`;
+  const about = shown.homepage === undefined ? '' : `<p><a href="${escaped(shown.homepage)}">More about it</a></p>`;
+  const head = `<h1>${escaped(shown.title)}</h1>${about}${others}<p><a href="${root}${encodeURIComponent(shown.name)}.flatpakrepo">Add all of it to Flatpak</a></p>`;
+  if (list === undefined) return `${head}<p>This index was not made yet. Look again in a moment; the <a href="${root}status">status</a> says what is wrong if it stays so.</p>`;
   if (list.total === 0) return `${head}<p>There are no apps in this index.</p>`;
-  const entries = list.apps.map(({ id, name, summary }) => `<li><a href="${root}${encodeURIComponent(shown.name)}/${encodeURIComponent(id)}.flatpakref">${escaped(name)}</a> ${escaped(summary)}</li>`);
+  const entries = list.apps.map(({ id, name, summary, endOfLife, replacedBy }) => `<li><a href="${root}${encodeURIComponent(shown.name)}/${encodeURIComponent(id)}.flatpakref">${escaped(name)}</a> ${escaped(summary)}${endOfLife === '' && replacedBy === '' ? '' : ' (no longer maintained)'}</li>`);
   const link = (number: number, text: string): string => `<a href="${root}?index=${encodeURIComponent(shown.name)}&amp;page=${number + 1}">${text}</a>`;
   const pages = [page > 0 ? link(page - 1, 'Previous page') : '', (page + 1) * PAGE_SIZE < list.total ? link(page + 1, 'Next page') : ''].filter((text) => text !== '');
   return `${head}<ul>${entries.join('\n')}</ul>${pages.length > 0 ? `<p>${pages.join(' · ')}</p>` : ''}`;

@@ -19,7 +19,7 @@ test('an index lists its apps once each, by name, with what their best image tel
   const state = await TestState.open(t);
   const push = (repository: string, tag: string, architecture: string, app: Parameters<typeof flatpakLabels>[0]) => state.registry.pushImage(repository, tag, { architecture, labels: flatpakLabels(app) });
   push('zebra', 'beta', 'amd64', { id: 'org.example.Zebra', name: 'Zebra (beta)', branch: 'beta', timestamp: 1_750_000_000 });
-  push('zebra', 'latest', 'arm64', { id: 'org.example.Zebra', name: 'Zebra', summary: 'Has stripes', developer: 'Somebody', keywords: ['animal'], architecture: 'aarch64' });
+  push('zebra', 'latest', 'arm64', { id: 'org.example.Zebra', name: 'Zebra', summary: 'Has stripes', developer: 'Somebody', keywords: ['animal'], architecture: 'aarch64', endOfLife: 'The stripes are gone', replacedBy: 'app/org.example.Horse/x86_64/stable' });
   push('ant', 'latest', 'amd64', { id: 'org.example.Ant', name: 'ant' });
   push('platform', 'latest', 'amd64', { id: 'org.example.Platform', name: 'Platform', type: 'runtime' });
   push('platform-locale', 'latest', 'amd64', { id: 'org.example.Platform.Locale', name: 'Platform', type: 'runtime', metadata: '[ExtensionOf]\nref=runtime/org.example.Platform/x86_64/stable' });
@@ -36,10 +36,19 @@ test('an index lists its apps once each, by name, with what their best image tel
     developer: 'Somebody',
     keywords: ['animal'],
     icon: '',
+    endOfLife: 'The stripes are gone',
+    replacedBy: 'app/org.example.Horse/x86_64/stable',
     architectures: ['amd64', 'arm64'],
     tags: ['beta', 'latest'],
     updated: '2025-06-15T15:06:40Z',
   });
+});
+
+test('accents do not count where apps are sorted', async (t) => {
+  const state = await TestState.open(t);
+  for (const name of ['Zoo', 'Écran', 'Editor', 'Übung', 'angle']) state.registry.pushImage(`app-${name.length}-${name.codePointAt(0)}`, 'latest', { labels: flatpakLabels({ id: `org.example.App${name.codePointAt(0)}`, name }) });
+  await state.rebuild();
+  assert.deepEqual((await apps(state)).map(({ name }) => name), ['angle', 'Écran', 'Editor', 'Übung', 'Zoo']);
 });
 
 test('the details of an app are those of its best image, and of all its images', async (t) => {

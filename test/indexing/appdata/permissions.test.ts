@@ -42,6 +42,7 @@ org.freedesktop.UPower=talk
     'Talk to org.freedesktop.UPower on the system bus',
   ]);
   assert.ok(told.slice(0, 5).every(({ dangerous }) => dangerous));
+  assert.deepEqual(told.filter(({ kind }) => kind === 'network').map(({ text }) => text), ['Use the network']);
 });
 
 test('what is not known is told by its name', () => {
