@@ -47,10 +47,10 @@ suite('a real docker-registry', needs('docker-registry', 'skopeo', 'openssl', 'n
     }
   }
 
-  /** A configuration with an index of the registry at `url`. */
+  /** A configuration with an index of the registry at `url`, whose token server is on this machine. */
   async function configure(name: string, url: string): Promise<string> {
     const path = join(folder, `${name}.yaml`);
-    await writeFile(path, JSON.stringify({ state_dir: `./${name}-state`, indexes: { apps: { registry: url, output: `./${name}.json` } } }));
+    await writeFile(path, JSON.stringify({ state_dir: `./${name}-state`, indexes: { apps: { registry: url, output: `./${name}.json` } }, registries: { [url]: { private_redirects: true } } }));
     return path;
   }
 
@@ -117,6 +117,21 @@ suite('a real docker-registry', needs('docker-registry', 'skopeo', 'openssl', 'n
       code: 'denied',
       message: /\/token: answered 401 \(UNAUTHORIZED: who are you\?\); the login is refused: check registries\./,
     });
+  });
+
+  test('that does not know of the front with TLS before it, and redirects for tokens', async (t) => {
+    const login = { username: 'helen', password: 'secret' };
+    await using service = await startTokenService({ certificates, readers: { 'apps/hello': login.username }, passwords: { [login.username]: login.password } });
+    const { auth, ...sections } = service.registry.sections as { readonly auth: { readonly token: object } };
+    await using registry = await startWithSamples({ sections: { ...sections, auth: { token: { ...auth.token, realm: 'http://127.0.0.1/token' } } } });
+    await using front = await startNginx({
+      tls: certificates,
+      server: `location = /token { return 301 http://127.0.0.1/token/$is_args$args; }
+        location /token/ { proxy_pass ${service.url}; }
+        location / { proxy_pass ${registry.url}; proxy_set_header Host $http_host; }`,
+    });
+    await readAll(t, front.url, { caFile: certificates.authority, credentials: login });
+    assert.deepEqual(new Set(service.requests.map(({ user }) => user)), new Set([login.username]));
   });
 
   test('whose tokens are good for a second', async (t) => {

@@ -51,8 +51,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (status < 200) return;
     this.#status = status;
     this.#headers = headers;
-    if (status >= 300) return;
     const encoding = contentEncoding(headers);
+    if (status >= 300) {
+      this.#packed = encoding !== undefined && isGzip(encoding);
+      return;
+    }
     if (encoding !== undefined) {
       // A part of packed bytes cannot be unpacked.
       if (!isGzip(encoding) || status === 206) {
@@ -88,8 +91,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const [first] = this.#chunks;
     const body = first !== undefined && this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks, this.#length);
     const response = { where: describeRequest(this.#request), status: this.#status, headers: this.#headers };
-    if (this.#packed) unpackBody(body, this.#request.limit, response.where).then((unpacked) => this.#resolve({ ...response, body: unpacked }), this.#reject);
-    else this.#resolve({ ...response, body });
+    if (!this.#packed) this.#resolve({ ...response, body });
+    // What only explains a failure may be cut short.
+    else if (this.#status >= 300) unpackBody(body, MAX_EXPLANATION, response.where).then((unpacked) => this.#resolve({ ...response, body: unpacked }), () => this.#resolve({ ...response, body }));
+    else unpackBody(body, this.#request.limit, response.where).then((unpacked) => this.#resolve({ ...response, body: unpacked }), this.#reject);
   }
 
   onResponseError(_controller: unknown, cause: Error): void {

@@ -31,7 +31,7 @@ export class ProxyDispatcher {
 
   constructor({ proxy, connect, concurrency, timeout }: ProxyDispatcherOptions) {
     this.#name = proxy.origin;
-    this.#login = proxy.username === '' ? [] : ['proxy-authorization', authorizationOf(proxy)];
+    this.#login = proxy.username === '' && proxy.password === '' ? [] : ['proxy-authorization', authorizationOf(proxy)];
     this.#connect = connect;
     const limits = { connections: concurrency, bodyTimeout: 0, allowH2: false };
     // undici takes the name that a proxy with https has to prove for that of the request's host.

@@ -73,6 +73,9 @@ test('the login of a proxy is shown to it, never to the registry, and never told
   const right = `http://us%40er:p%40ss%25@${address.host}`;
   assert.deepEqual(await readRegistry(t, url, { proxies: { http: right } }).tags('a'), ['not-told']);
 
+  const nameless = await startForwardProxy(t, { login: ':token' });
+  assert.deepEqual(await readRegistry(t, url, { proxies: { http: nameless.url.replace('//', '//:token@') } }).tags('a'), ['not-told']);
+
   const wrong = `http://hunter1:hunter2@${address.host}`;
   await assert.rejects(readRegistry(t, url, { proxies: { http: wrong } }).tags('a'), (error: Error) => /answered 407/.test(error.message) && !error.message.includes('hunter'));
 });

@@ -106,6 +106,13 @@ suite('an answer that comes compressed, though it was asked for as it is,', () =
     }
   });
 
+  test('explains a failure, too', async (t) => {
+    for (const [body, reason] of [[gzipSync(JSON.stringify({ errors: [{ code: 'DENIED' }] })), ' \\(DENIED\\);'], [gzipSync('x').subarray(0, 12), ';']] as const) {
+      const { url } = await playRegistry(t, (_request, response) => response.writeHead(403, { 'content-encoding': 'gzip' }).end(body));
+      await assert.rejects(readRegistry(t, url).tags('a'), { code: 'denied', message: new RegExp(`answered 403${reason}`) });
+    }
+  });
+
   test('is taken as it is if only its header says so', async (t) => {
     const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(CONFIG));
     assert.equal((await readRegistry(t, url).config('a', DESCRIPTOR))?.os, 'linux');
