@@ -3,14 +3,12 @@ import { once } from 'node:events';
 import http from 'node:http';
 import http2 from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
-import { Http2Sessions } from './http2-sessions.ts';
+import { Http2Sessions } from './plugins/http2-sessions.ts';
 import type { KeyPair } from './key-pair.ts';
 import { REQUEST_ID } from './request-ids.ts';
-import { SlowReaders } from './slow-readers.ts';
 
-/** Whoever takes longer to send a request, or takes nothing of an answer for so long, is cut off; in milliseconds. */
+/** Whoever takes longer to send a request is cut off; in milliseconds. */
 const PATIENCE = 30_000;
 /** How often it is looked for those, in a {@link PATIENCE}. */
 const CHECKS = 6;
@@ -72,7 +70,6 @@ export class Front {
   /** One for each address. */
   readonly #servers: Server[];
   readonly #sockets = new Set<Socket>();
-  readonly #slowReaders: SlowReaders;
   readonly #sessions: Http2Sessions;
   readonly #checking: NodeJS.Timeout;
   #answering: Answering;
@@ -85,7 +82,6 @@ export class Front {
     const { patience = PATIENCE, keptAlive = KEPT_ALIVE } = options;
     this.#options = options;
     this.#answering = answeringOf(app);
-    this.#slowReaders = new SlowReaders(patience);
     this.#sessions = new Http2Sessions({ patience, keptAlive });
     this.#checking = setInterval(() => this.#check(), patience / CHECKS).unref();
     this.server = this.#createServer();
@@ -181,19 +177,13 @@ export class Front {
     server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
-      if (tls === undefined) this.#slowReaders.watch(socket);
     });
-    if (tls !== undefined) {
-      server.on('secureConnection', (socket: TLSSocket) => socket.alpnProtocol !== 'h2' && this.#slowReaders.watch(socket));
-      server.on('session', (session: http2.ServerHttp2Session) => this.#sessions.watch(session));
-    }
+    if (tls !== undefined) server.on('session', (session: http2.ServerHttp2Session) => this.#sessions.watch(session));
     return server;
   }
 
   #check(): void {
-    const now = performance.now();
-    this.#slowReaders.check(now);
-    this.#sessions.check(now);
+    this.#sessions.check(performance.now());
     if (this.#dropped > 0) this.#answering.app.log.warn({ connections: this.#dropped }, 'connections were closed at once: there are as many as there may be');
     this.#dropped = 0;
   }

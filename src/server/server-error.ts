@@ -7,6 +7,8 @@ export const NotFound = createError('REGINDEXER_NOT_FOUND', '%s', 404);
 export const NotBuiltYet = createError('REGINDEXER_NOT_BUILT_YET', 'The index "%s" is still being built for the first time; ask again in a moment, or see /status.', 503);
 /** More questions wait to be worked out than may. */
 export const TooBusy = createError('REGINDEXER_TOO_BUSY', 'Too many different queries wait to be answered; ask again in a moment.', 503);
+/** Clients take what is sent so slowly that there is no memory for more. */
+export const TooManyUnsent = createError('REGINDEXER_TOO_MANY_UNSENT', 'Too many answers wait for clients that read slowly; ask again in a moment.', 503);
 /** As many clients follow the rebuilds as may. */
 export const TooManyStreams = createError('REGINDEXER_TOO_MANY_STREAMS', 'As many clients as may follow the rebuilds already; ask /status instead, or again in a moment.', 503);
 /** The path exists, the method does not. */

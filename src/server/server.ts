@@ -13,6 +13,7 @@ import { securityHeaders } from './plugins/security-headers.ts';
 import type { Figures } from './figures.ts';
 import type { Publication } from './public-index.ts';
 import type { PublishedIndex } from './published-index.ts';
+import { boundReaders, Readers, type ReadersOptions } from './plugins/readers.ts';
 import { ReadyAnswers } from './plugins/ready-answers.ts';
 import { nameRequests, requestIds } from './request-ids.ts';
 import { apiRoutes } from './routes/api.ts';
@@ -68,6 +69,7 @@ export interface CommonServerOptions {
   readonly tls?: boolean;
   /** What people are shown: the page, and what stands behind it. Without, none of it is served. */
   readonly publication?: Publication;
+  readonly readers?: ReadersOptions;
 }
 
 /** A server that answers everything itself. */
@@ -117,8 +119,11 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
   const allowNoOther = allow(app);
 
   const { figures } = options;
+  const readers = new Readers(options.readers);
   const acceptEncoding = new AcceptEncoding();
-  const readyAnswers = new ReadyAnswers(app, figures.requests);
+  const readyAnswers = new ReadyAnswers(app, figures.requests, readers);
+  // What is kept ready is kept as it is, so that comes before.
+  boundReaders(app, readers);
   for (const index of indexes.values()) index.whenReplaced(() => readyAnswers.clear());
   countRequests(app, figures.requests);
   if (!('forward' in options)) await describeRoutes(app, options.status.version);

@@ -7,6 +7,7 @@ import fastify from 'fastify';
 import { request } from 'undici';
 import { Front } from '../../src/server/front.ts';
 import { ReadyAnswers } from '../../src/server/plugins/ready-answers.ts';
+import { Readers } from '../../src/server/plugins/readers.ts';
 import { RequestFigures } from '../../src/server/request-figures.ts';
 import { png, pngPath, pngUri } from '../indexing/png.ts';
 import { named, TestState } from '../indexing/test-state.ts';
@@ -104,7 +105,7 @@ suite('of an app that tells how often it was asked', () => {
   /** @param maxBytes room for as many answers as it has thousands of bytes, or half of that */
   async function counting(t: TestContext, maxBytes?: number) {
     const app = fastify();
-    const answers = new ReadyAnswers(app, new RequestFigures(), { ...(maxBytes !== undefined && { maxBytes }) });
+    const answers = new ReadyAnswers(app, new RequestFigures(), new Readers(), { ...(maxBytes !== undefined && { maxBytes }) });
     let asked = 0;
     let held: Promise<void> | undefined;
     app.get('/*', async (_request, reply) => {

@@ -18,7 +18,7 @@ import type { TestState } from '../indexing/test-state.ts';
 export const ADMIN_TOKEN = 'the-one-admin-token';
 export const EVENTS_TOKEN = 'the-events-token';
 
-export interface TestServerOptions extends Partial<Pick<ServerOptions, 'iconsUri' | 'pullSources' | 'registryProxy' | 'signatures' | 'trustProxy' | 'defaultIndex' | 'publication'>>, FrontOptions {
+export interface TestServerOptions extends Partial<Pick<ServerOptions, 'iconsUri' | 'readers' | 'pullSources' | 'registryProxy' | 'signatures' | 'trustProxy' | 'defaultIndex' | 'publication'>>, FrontOptions {
   /** The names of the state's indexes; `apps` if absent. */
   readonly indexes?: readonly string[];
   /** Snapshots over so many bytes are not held in memory. */
@@ -84,6 +84,7 @@ export class TestServer {
       indexes,
       defaultIndex: options.defaultIndex ?? names[0] ?? '',
       answer: new Answers({ answer: answer(querier.answer), counts: figures.queries }).answer,
+      readers: { patience: options.patience, ...options.readers },
       iconsDir: state.path('icons'),
       iconsUri: options.iconsUri ?? 'icons/',
       pullSources: options.pullSources ?? [],

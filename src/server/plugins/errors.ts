@@ -46,7 +46,9 @@ export function sendError(error: FastifyError, request: FastifyRequest, reply: F
   if (statusCode === 503) reply.header('retry-after', RETRY_AFTER_SECONDS);
   return reply
     .code(statusCode)
-    .headers({ ...NO_PAGE, 'cache-control': 'no-store', [REQUEST_ID]: request.id })
+    // The answer that does not come may have been one that needs no serializing.
+    .serializer(JSON.stringify)
+    .headers({ ...NO_PAGE, 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', [REQUEST_ID]: request.id })
     .send({ ...errorBody(statusCode, message), ...beside?.(statusCode, message) });
 }
 

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { RequestFigures } from '../request-figures.ts';
+import type { Readers } from './readers.ts';
 import { isHost } from './hosts.ts';
 
 /** Of URLs, headers and bodies that nothing else holds. */
@@ -54,8 +55,8 @@ export class ReadyAnswers {
   #version = 0;
   readonly #maxBytes: number;
 
-  /** For the routes of `app`; `figures` counts what never comes to a hook of it. */
-  constructor(app: FastifyInstance, figures: RequestFigures, { maxBytes = MAX_BYTES }: { readonly maxBytes?: number } = {}) {
+  /** For the routes of `app`; `figures` counts, and `readers` bounds, what never comes to a hook of it. */
+  constructor(app: FastifyInstance, figures: RequestFigures, readers: Readers, { maxBytes = MAX_BYTES }: { readonly maxBytes?: number } = {}) {
     this.#maxBytes = maxBytes;
     app.decorateReply('ready', undefined);
     app.addHook('onSend', (request, reply, payload, done) => {
@@ -75,12 +76,16 @@ export class ReadyAnswers {
       const answer = question && this.#find(question);
       if (answer === undefined) return false;
       const { count, status, headers, body } = answer;
+      // The routes refuse it if there is no room.
+      if (body !== undefined && !readers.admits(body)) return false;
       const started = performance.now();
       // A small one is with the system at once.
       const small = body === undefined || body.length <= SMALL_BODY;
       if (!small) response.on('finish', () => count((performance.now() - started) / 1000));
       response.writeHead(status, headers);
-      response.end(body);
+      if (small) response.end(body);
+      else readers.send(response, body);
+      if (small && response.writableLength > 0) readers.watch(response, body);
       if (small) count((performance.now() - started) / 1000);
       return true;
     });

@@ -1,9 +1,8 @@
 /** Bounds how long clients of HTTP/2 may hold a session or a stream; for those of HTTP/1.1, Node.js does. */
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
-import { cutOff, SlowReaders } from './slow-readers.ts';
 
 export interface Http2SessionsOptions {
-  /** Within which a request must be there, and something of an answer be taken; in milliseconds. */
+  /** Within which a request must be there, in milliseconds. */
   readonly patience: number;
   /** How long a session may be without a stream, in milliseconds. */
   readonly keptAlive: number;
@@ -20,11 +19,9 @@ export class Http2Sessions {
   readonly #sessions = new Map<ServerHttp2Session, Session>();
   /** Those whose request is not known to be there, and when they began. */
   readonly #requests = new Map<ServerHttp2Stream, number>();
-  readonly #slowReaders: SlowReaders;
 
   constructor(options: Http2SessionsOptions) {
     this.#options = options;
-    this.#slowReaders = new SlowReaders(options.patience);
   }
 
   watch(session: ServerHttp2Session): void {
@@ -36,10 +33,6 @@ export class Http2Sessions {
     session.on('stream', (stream) => {
       state.streams++;
       if (!stream.endAfterHeaders) this.#requests.set(stream, performance.now());
-      this.#slowReaders.watch(stream);
-      stream.setTimeout(this.#options.patience, () => {
-        if (stream.writableLength > 0) cutOff(stream);
-      });
       stream.once('close', () => {
         this.#requests.delete(stream);
         state.streams--;
@@ -50,7 +43,6 @@ export class Http2Sessions {
 
   /** Cuts off those that have had their time. Call it again and again. @param now as `performance.now()` has it */
   check(now: number): void {
-    this.#slowReaders.check(now);
     const { patience, keptAlive } = this.#options;
     for (const [stream, began] of this.#requests) {
       if (stream.state.state !== constants.NGHTTP2_STREAM_STATE_OPEN) this.#requests.delete(stream);

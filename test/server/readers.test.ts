@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempDisposable, readFile } from 'node:fs/promises';
+import { connect as connectHttp2, type ClientHttp2Session, type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { test, type TestContext } from 'node:test';
+import { named, TestState } from '../indexing/test-state.ts';
+import { makeCertificates } from '../peers/certificates.ts';
+import { needs } from '../peers/installed.ts';
+import { RawConnection } from './raw-connection.ts';
+import { type TestServerOptions, TestServer } from './test-server.ts';
+
+const IMAGES = 12;
+/** More than the system takes of one answer without its reader. */
+const LARGE = 1_500_000;
+
+async function serve(t: TestContext, options: TestServerOptions): Promise<TestServer> {
+  const state = await TestState.open(t);
+  for (let i = 0; i < IMAGES; i++) state.registry.pushImage(`apps/app${i}`, 'latest', named(`app${i}`, { text: `${i} `.padEnd(LARGE, 'text ') }));
+  state.registry.pushImage('apps/small', 'latest', named('small'));
+  const server = await TestServer.create(t, state, options);
+  await server.rebuild();
+  return server;
+}
+
+/** A question for all images but one, spelled so that no other is the same. */
+function question(without: number, spelling: string): string {
+  const repositories = Array.from({ length: IMAGES }, (_, i) => `repository=apps/app${i}`).filter((_, i) => i !== without);
+  return `/index/dynamic?${[...repositories, 'tag=latest', `tag=${spelling}`].join('&')}`;
+}
+
+/** Asks, and reads nothing but the status. */
+async function askOnly(t: TestContext, port: number, path: string): Promise<{ status: number; head: string; socket: Socket }> {
+  const socket = connect(port, '127.0.0.1');
+  t.after(() => socket.destroy());
+  socket.on('error', () => undefined);
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
+  const [chunk] = (await once(socket, 'data')) as [Buffer];
+  socket.pause();
+  const head = chunk.toString('latin1').split('\r\n\r\n', 1)[0] ?? '';
+  return { status: Number(head.split(' ')[1]), head, socket };
+}
+
+test('what waits for all clients together is bounded, and equal bodies are one', async (t) => {
+  const server = await serve(t, { readers: { maxUnsent: 3.5 * IMAGES * LARGE } });
+  const port = await server.listen();
+  const waiting: Socket[] = [];
+  for (let i = 0; i < 8; i++) {
+    const { status, socket } = await askOnly(t, port, question(0, `none${i}`));
+    assert.equal(status, 200, 'the same bytes again');
+    waiting.push(socket);
+  }
+  for (const without of [1, 2]) {
+    const { status, socket } = await askOnly(t, port, question(without, 'none'));
+    assert.equal(status, 200);
+    waiting.push(socket);
+  }
+  const refused = await askOnly(t, port, question(3, 'none'));
+  assert.equal(refused.status, 503);
+  assert.match(refused.head, /^retry-after: 1$/m);
+  assert.match(refused.head, /^cache-control: no-store$/m);
+  assert.doesNotMatch(refused.head, /^etag:/m);
+  // What is small has room.
+  using other = RawConnection.open(port);
+  other.send('GET /healthz HTTP/1.1\nHost: a\n\nGET /index/dynamic?repository=apps/small HTTP/1.1\nHost: a\n\n');
+  assert.deepEqual([(await other.answer()).statusCode, (await other.answer()).statusCode], [200, 200]);
+
+  for (const socket of waiting) socket.destroy();
+  for (;;) if ((await askOnly(t, port, question(3, 'none'))).status === 200) break;
+});
+
+test('answers that wait for their turn on a connection count, until it is closed', async (t) => {
+  const server = await serve(t, { readers: { maxUnsent: 2.5 * IMAGES * LARGE } });
+  const port = await server.listen();
+  using connection = RawConnection.open(port);
+  connection.socket.pause();
+  const asked = [0, 1, 2].map((without) => `GET ${question(without, 'none')} HTTP/1.1\nHost: a\n\n`);
+  connection.send(asked.join(''));
+  const refused = async (): Promise<boolean> => (await askOnly(t, port, question(4, 'none'))).status === 503;
+  while (!(await refused()));
+  connection.socket.destroy();
+  while (await refused());
+});
+
+test('who takes nothing is cut off within twice the patience, and who takes little', async (t) => {
+  const patience = 1_200;
+  const server = await serve(t, { patience });
+  const port = await server.listen();
+  const whole = 'GET /index/apps-file.json HTTP/1.1\nHost: a\nAccept-Encoding: identity\n\n';
+  /** Resolves with how long the server kept the connection of a client that reads so many bytes in a tenth of a second. */
+  const kept = async (request: string, bytes: number): Promise<number> => {
+    const connection = RawConnection.open(port);
+    t.after(() => connection.socket.destroy());
+    connection.socket.pause();
+    const accepted = once(server.front.server, 'connection') as Promise<[Socket]>;
+    connection.send(request);
+    const [socket] = await accepted;
+    const reading = setInterval(() => bytes > 0 && connection.socket.read(bytes), 100);
+    // From the first byte that nobody takes.
+    while (socket.writableLength === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    const began = performance.now();
+    await once(socket, 'close', { signal: AbortSignal.timeout(20_000) });
+    clearInterval(reading);
+    return performance.now() - began;
+  };
+  for (const [what, request, bytes] of [
+    ['nothing', whole, 0],
+    ['nothing of several answers', whole.repeat(5), 0],
+    ['nothing behind small answers', `GET /healthz HTTP/1.1\nHost: a\n\n${whole}`, 0],
+    ['little', whole, 10],
+  ] as const) {
+    const ms = await kept(request, bytes);
+    assert.ok(ms >= patience * 0.9 && ms < 2 * patience, `${what}: ${ms} ms`);
+  }
+});
+
+/** How long an answer of which so much is read in a tenth of a second lasts. */
+async function lasts(session: ClientHttp2Session, path: string, bytes: number, atMost: number): Promise<{ ms: number; code: number | undefined }> {
+  const stream: ClientHttp2Stream = session.request({ ':path': path, 'accept-encoding': 'identity' }, { endStream: true });
+  stream.on('error', () => undefined);
+  const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders & { ':status'?: number }];
+  assert.equal(headers[':status'], 200);
+  const began = performance.now();
+  const reading = setInterval(() => bytes > 0 && stream.read(bytes), 100);
+  const timeout = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), atMost);
+  await once(stream, 'close');
+  clearInterval(reading);
+  clearTimeout(timeout);
+  return { ms: performance.now() - began, code: stream.rstCode };
+}
+
+test('over HTTP/2 each answer is judged by what is taken of it', needs('openssl'), async (t) => {
+  const patience = 1_500;
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-tls-'));
+  const certificates = await makeCertificates(folder.path);
+  const ca = await readFile(certificates.authority);
+  const server = await serve(t, { tls: { cert: await readFile(certificates.certificate), key: await readFile(certificates.key) }, patience });
+  const port = await server.listen();
+  const open = (window: number): ClientHttp2Session => {
+    const session = connectHttp2(`https://127.0.0.1:${port}`, { ca, settings: { initialWindowSize: window } });
+    t.after(() => session.destroy());
+    session.on('error', () => undefined);
+    return session;
+  };
+  const large = '/index/apps-file.json';
+  const [nothing, small, little, enough] = await Promise.all([
+    lasts(open(0), large, 0, 20_000),
+    lasts(open(0), '/index/dynamic?repository=apps/small', 0, 20_000),
+    lasts(open(64), large, 16, 20_000),
+    lasts(open(8192), large, 4096, 4 * patience),
+  ]);
+  for (const [what, { ms, code }] of Object.entries({ nothing, small, little })) {
+    assert.ok(ms >= patience * 0.9 && ms < 2 * patience, `${what}: ${ms} ms`);
+    assert.equal(code, constants.NGHTTP2_CANCEL, what);
+  }
+  assert.equal(enough.code, constants.NGHTTP2_NO_ERROR, 'ended by the client');
+  const session = open(65_535);
+  const stream = session.request({ ':path': large, 'accept-encoding': 'identity' });
+  assert.equal((JSON.parse(await text(stream)) as { Results: unknown[] }).Results.length, IMAGES + 1);
+});
