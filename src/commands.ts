@@ -57,7 +57,7 @@ export async function run(args: readonly string[]): Promise<number> {
     const read = (): Config => readConfig(file, process.env);
     // Empty where a container's configuration passes on what is not set.
     const level = process.env['LOG_LEVEL'] || undefined;
-    if (level !== undefined && !LOG_LEVELS.includes(level)) program.error(`LOG_LEVEL: ${JSON.stringify(level)} is no level, expected one of ${LOG_LEVELS.join(', ')}`, { exitCode: WRONG_USAGE });
+    if (level !== undefined && !LOG_LEVELS.includes(level)) program.error(`LOG_LEVEL: ${JSON.stringify(level)} is not a level, expected one of ${LOG_LEVELS.join(', ')}`, { exitCode: WRONG_USAGE });
     return { config: read(), read, check: () => checkConfig(file, process.env), logger: await createLogger({ verbose, level, terminal: process.stderr.isTTY }) };
   };
   const command = (name: string, description: string, action: (configure: Configure, options: CommandOptions) => Promise<number>): Command =>
@@ -126,7 +126,7 @@ async function health(configure: Configure): Promise<number> {
     await checkHealth(config);
     return OK;
   } catch (error) {
-    process.stderr.write(`regindexer: the server is not well: ${messageOf(error)}\n`);
+    process.stderr.write(`regindexer: the health check failed: ${messageOf(error)}\n`);
     return NOT_WELL;
   }
 }

@@ -65,5 +65,5 @@ test('how much is written is said by -v and LOG_LEVEL', async (t) => {
 
 test('a level that is none ends with what there is', async () => {
   const { code, stderr } = await commandResult(process.execPath, [CLI, '--config', 'config.yaml', 'check'], { env: { LOG_LEVEL: 'loud' } });
-  assert.deepEqual([code, stderr], [2, 'LOG_LEVEL: "loud" is no level, expected one of trace, debug, info, warn, error, fatal, silent\n']);
+  assert.deepEqual([code, stderr], [2, 'LOG_LEVEL: "loud" is not a level, expected one of trace, debug, info, warn, error, fatal, silent\n']);
 });

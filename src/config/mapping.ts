@@ -48,7 +48,7 @@ export class MappingReader {
       const key = this.follow(written, path);
       if (key === undefined) continue;
       if (!isScalar(key)) {
-        this.#problems.add(path, 'has a key that is no text, expected a text', offset);
+        this.#problems.add(path, 'has a key that is not text, expected a text', offset);
         continue;
       }
       const name = typeof key.value === 'string' ? key.value : (key.source ?? '');

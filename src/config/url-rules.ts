@@ -89,7 +89,7 @@ function urlFault(
   const [, port = ''] = /:(\d+)(?:[/?#]|$)/.exec(written) ?? [];
   if (url === null && Number(port) > MAX_PORT) return `has a port over ${MAX_PORT}`;
   if (url === null || !protocols.includes(url.protocol)) {
-    return `is no ${protocols.map((protocol) => protocol.slice(0, -1)).join(' or ')} URL`;
+    return `is not a URL with ${protocols.map((protocol) => protocol.slice(0, -1)).join(' or ')}`;
   }
   if (query === 'no query' && /[?#]/.test(written)) return 'has a query or fragment';
   return url.username === '' && url.password === '' ? undefined : CREDENTIALS;

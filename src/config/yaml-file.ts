@@ -90,7 +90,7 @@ const FAULTS: Readonly<Record<ErrorCode, string>> = {
   MULTIPLE_ANCHORS: 'a value has two anchors, expected one',
   MULTIPLE_DOCS: 'a second document starts here, expected only one in a file',
   MULTIPLE_TAGS: 'a value has two tags, expected none',
-  NON_STRING_KEY: 'a key is no text, expected a text',
+  NON_STRING_KEY: 'a key is not text, expected a text',
   RESOURCE_EXHAUSTION: 'anchors or brackets are nested too deeply, or anchors used too often, expected a plain configuration',
   TAB_AS_INDENT: 'a tab is used for indentation, expected spaces',
   TAG_RESOLVE_FAILED: 'a tag is not known here, expected none (a text that starts with "!" needs quotes)',

@@ -27,7 +27,7 @@ const CASES: readonly Case[] = [
   { name: 'half of tls', yaml: `${INDEX}server:\n  ▶tls: {cert: config.yaml}`, path: 'server.tls.key', message: /is missing, expected a file/ },
   { name: 'a key given twice', yaml: `${INDEX}state_dir: a\n▶state_dir: b`, path: 'state_dir', message: /given twice, .*line 2/ },
   { name: 'an index given twice', yaml: `indexes:\n  a: {${REGISTRY}}\n  ▶a: {${REGISTRY}}`, path: 'indexes.a', message: /given twice, .*line 2/ },
-  { name: 'a key that is a list', yaml: `${INDEX}▶[a, b]: c`, path: '', message: /a key that is no text/ },
+  { name: 'a key that is a list', yaml: `${INDEX}▶[a, b]: c`, path: '', message: /a key that is not text/ },
 
   // Types
   { name: 'a text for a list', yaml: `indexes: {all: {${REGISTRY}, tags: ▶latest}}`, path: 'indexes.all.tags', message: /is a text, expected a list, each element a glob/ },
@@ -85,7 +85,7 @@ const CASES: readonly Case[] = [
     name: `the registry ${url}`,
     yaml: `indexes: {all: {registry: ▶"${url}"}}`,
     path: 'indexes.all.registry',
-    message: /is no http or https URL, expected http\(s\):\/\/HOST/,
+    message: /is not a URL with http or https, expected http\(s\):\/\/HOST/,
   })),
   ...['https:registry.example.org', 'HTTPS:/registry.example.org', 'https:///registry.example.org'].map((url) => ({
     name: `the registry ${url}`,
@@ -158,13 +158,13 @@ const CASES: readonly Case[] = [
   { name: 'a fragment in icons_uri', yaml: `${INDEX}icons_uri: ▶"/icons#"`, path: 'icons_uri', message: /query or fragment, expected a URL, or a path/ },
   { name: 'remote icons without a URL', yaml: `indexes:\n  all:\n    ${REGISTRY}\n    extract_icons: true\n    ▶remote_icons: true`, path: 'indexes.all.remote_icons', message: /is set while the URL of icons is not known, expected server\.base_url, or a whole URL as icons_uri/ },
   { name: 'remote icons that are not extracted', yaml: `icons_uri: https://cdn.example.org\nindexes:\n  all:\n    ${REGISTRY}\n    ▶remote_icons: true`, path: 'indexes.all.remote_icons', message: /is set without extract_icons, expected both or neither/ },
-  { name: 'a base_url that is a path', yaml: `${INDEX}server: {base_url: ▶/apps}`, path: 'server.base_url', message: /is no http or https URL/ },
+  { name: 'a base_url that is a path', yaml: `${INDEX}server: {base_url: ▶/apps}`, path: 'server.base_url', message: /is not a URL with http or https/ },
   { name: 'a remote_name with a slash', yaml: `indexes: {all: {${REGISTRY}, remote_name: ▶a/b}}`, path: 'indexes.all.remote_name', message: /expected a name such as example-apps/ },
   { name: 'a collection_id of one part', yaml: `indexes: {all: {${REGISTRY}, gpg_key: config.yaml, collection_id: ▶apps}}`, path: 'indexes.all.collection_id', message: /expected a reversed domain name/ },
   { name: 'a collection_id without a key', yaml: `indexes: {all: {${REGISTRY}, ▶collection_id: org.example.Apps}}`, path: 'indexes.all.collection_id', message: /is given without gpg_key, expected both/ },
   { name: 'a base_url whose path begins as a route does', yaml: `${INDEX}server: {base_url: ▶"https://example.org/v2/apps"}`, path: 'server.base_url', message: /begins with \/v2, which is one of the server's own routes/ },
   { name: 'a base_url whose path begins with an index', yaml: `${INDEX}server: {base_url: ▶https://example.org/all}`, path: 'server.base_url', message: /begins with \/all, which is where index all answers/ },
-  { name: 'a broker over http', yaml: `${INDEX}bus: {url: ▶"http://bus.example.org"}`, path: 'bus.url', message: /is no stomp or stomps URL/ },
+  { name: 'a broker over http', yaml: `${INDEX}bus: {url: ▶"http://bus.example.org"}`, path: 'bus.url', message: /is not a URL with stomp or stomps/ },
   { name: 'a broker without a host', yaml: `${INDEX}bus: {url: [stomp://bus.example.org, ▶"stomp:///x"]}`, path: 'bus.url[1]', message: /names no host, expected stomp:\/\// },
   { name: 'no broker in the list', yaml: `${INDEX}bus: {url: ▶[]}`, path: 'bus.url', message: /is empty, expected a list of at least one broker/ },
   { name: 'an unknown word for content types', yaml: `${INDEX}bus: {content_types: ▶all}`, path: 'bus.content_types', message: /is "all", expected "any", or a list/ },
