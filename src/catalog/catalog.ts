@@ -34,6 +34,26 @@ export interface KnownChild {
   readonly architecture: string | undefined;
 }
 
+/** About what a tag takes, in bytes. */
+export const TAG_BYTES = 200;
+/** About what a manifest takes beside its texts, icons and children, in bytes. */
+const MANIFEST_BYTES = 500;
+/** About what a child of an index takes, in bytes. */
+const CHILD_BYTES = 150;
+
+/** About what an image takes, in bytes. @param pngs of its icons */
+export function imageBytes({ annotations, labels }: Pick<Image, 'annotations' | 'labels'>, pngs: ReadonlyMap<Digest, Buffer>): number {
+  let bytes = MANIFEST_BYTES;
+  for (const texts of [annotations, labels]) for (const [key, value] of Object.entries(texts)) bytes += key.length + value.length;
+  for (const { length } of pngs.values()) bytes += length;
+  return bytes;
+}
+
+/** About what an image index or an artifact takes, in bytes. */
+export function manifestBytes(manifest: Exclude<Manifest, { kind: 'image' }>): number {
+  return MANIFEST_BYTES + (manifest.kind === 'index' ? (manifest.manifests.length + (manifest.faults?.length ?? 0)) * CHILD_BYTES : 0);
+}
+
 /** A repository and how its last scan went. */
 export interface RepositoryState {
   readonly name: string;
@@ -81,6 +101,9 @@ export interface Catalog {
 
   /** The PNG of an image's icon. Throws the {@link CatalogError} of a damaged file if it is not there, or not what it was. */
   png(digest: Digest): Buffer;
+
+  /** About how many bytes are kept of what a registry has given. */
+  stored(registry: string): number;
 
   /** What full scans of a registry took, in the words of {@link recordScanned}; none before the first one. */
   scanned(registry: string): readonly string[];

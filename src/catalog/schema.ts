@@ -4,7 +4,7 @@
 export const APPLICATION_ID = 0x52474958;
 
 /** To be raised by every change of {@link SCHEMA} and of what is written into it: a catalog of another version is read anew from the registries. */
-export const SCHEMA_VERSION = 5;
+export const SCHEMA_VERSION = 6;
 
 /** The tables that a look-up reads; small, even where there are many images. */
 export const LOOKUP_TABLES = ['catalog', 'scanned', 'held_tag', 'repository', 'tag', 'kept', 'manifest', 'index_child'] as const;
@@ -14,6 +14,7 @@ export const LOOKUP_TABLES = ['catalog', 'scanned', 'held_tag', 'repository', 't
  * A manifest belongs to the registry that gave it: that another registry names its digest proves nothing.
  * Digests are text: as bytes they would save 0.4 % of the file and no time.
  * Labels and annotations stand apart from the rest of an image: with the icons they are nearly all of the file, and look-ups do without them.
+ * `stored` is about what a manifest takes here, in bytes, with its texts, icons and children.
  * Icons are kept once: the builds of an app for all architectures have the same.
  * A checksum guards all of an image, since SQLite does not notice when a disk has changed the bytes of a text.
  * Tags and index children may name digests that are not known (yet), so these are no foreign keys. A child that has a fault has an
@@ -70,6 +71,7 @@ export const SCHEMA = `
     size INTEGER NOT NULL,
     os TEXT,
     architecture TEXT,
+    stored INTEGER NOT NULL,
     UNIQUE (registry, digest)
   ) STRICT;
 

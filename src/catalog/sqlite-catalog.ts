@@ -4,7 +4,7 @@ import { crc32 } from 'node:zlib';
 import { LRUCache } from 'lru-cache';
 import { matchesDigest, type Digest } from '../registry/digest.ts';
 import type { Manifest } from '../registry/manifest.ts';
-import type { Catalog, Image, ImageIcon, KnownManifest, RepositoryState, TagRecord, TagsByRepository } from './catalog.ts';
+import { imageBytes, manifestBytes, TAG_BYTES, type Catalog, type Image, type ImageIcon, type KnownManifest, type RepositoryState, type TagRecord, type TagsByRepository } from './catalog.ts';
 import { CatalogError } from './catalog-error.ts';
 import { openCatalogFile, setCatalogFileAside } from './catalog-file.ts';
 
@@ -126,6 +126,13 @@ export class SqliteCatalog implements Catalog {
     });
   }
 
+  stored(registry: string): number {
+    return this.#guard(() => {
+      const { manifests, tags } = this.#statements.stored.get(registry, registry) as { readonly manifests: number; readonly tags: number };
+      return manifests + tags * TAG_BYTES;
+    });
+  }
+
   scanned(registry: string): readonly string[] {
     return this.#guard(() => this.#statements.scanned.all(registry).map((row) => String(row['taken'])));
   }
@@ -145,7 +152,7 @@ export class SqliteCatalog implements Catalog {
   putImage(registry: string, image: Image, pngs: ReadonlyMap<Digest, Buffer>): void {
     this.transaction(() => {
       const { insertImage, insertIcon, insertPng } = this.#statements;
-      const id = this.#replaceManifest(registry, 'image', image, image.os, image.architecture);
+      const id = this.#replaceManifest(registry, 'image', image, imageBytes(image, pngs), image.os, image.architecture);
       const [annotations, labels] = [JSON.stringify(image.annotations), JSON.stringify(image.labels)];
       insertImage.run(id, annotations, labels, checksumOf(image, annotations, labels));
       for (const { place, key, png } of image.icons) insertIcon.run(id, place, key, png);
@@ -156,7 +163,7 @@ export class SqliteCatalog implements Catalog {
 
   putManifest(registry: string, manifest: Exclude<Manifest, { kind: 'image' }>): void {
     this.transaction(() => {
-      const id = this.#replaceManifest(registry, manifest.kind, manifest, null, null);
+      const id = this.#replaceManifest(registry, manifest.kind, manifest, manifestBytes(manifest), null, null);
       if (manifest.kind === 'artifact') return;
       const children = [...manifest.manifests.map(({ digest }) => [digest, null] as const), ...(manifest.faults ?? []).map((fault) => ['', fault] as const)];
       for (const [position, [digest, fault]] of children.entries()) this.#statements.insertChild.run(id, position, digest, fault);
@@ -291,8 +298,8 @@ export class SqliteCatalog implements Catalog {
   }
 
   /** Remembers what all manifests have in common in place of whatever the digest was known as; returns its id. */
-  #replaceManifest(registry: string, kind: KnownManifest['kind'], { digest, mediaType, size }: Manifest | Image, os: string | null, architecture: string | null): number | bigint {
-    const insert = (): StatementResultingChanges => this.#statements.insertManifest.run(registry, digest, kind, mediaType, size, os, architecture);
+  #replaceManifest(registry: string, kind: KnownManifest['kind'], { digest, mediaType, size }: Manifest | Image, stored: number, os: string | null, architecture: string | null): number | bigint {
+    const insert = (): StatementResultingChanges => this.#statements.insertManifest.run(registry, digest, kind, mediaType, size, os, architecture, stored);
     const inserted = insert();
     if (Number(inserted.changes) > 0) return inserted.lastInsertRowid;
     this.#recent.delete(placeOf(registry, digest));
@@ -382,8 +389,14 @@ function prepareStatements(database: DatabaseSync) {
     icons: database.prepare('SELECT place, key, png FROM image_icon WHERE manifest = ?'),
     png: database.prepare('SELECT bytes FROM png WHERE digest = ?'),
 
+    stored: database.prepare(
+      `SELECT
+         (SELECT coalesce(sum(stored), 0) FROM manifest WHERE registry = ?) AS manifests,
+         (SELECT count(*) FROM tag JOIN repository ON repository.id = tag.repository WHERE registry = ?) AS tags`,
+    ),
+
     deleteManifest: database.prepare('DELETE FROM manifest WHERE registry = ? AND digest = ?'),
-    insertManifest: database.prepare('INSERT INTO manifest (registry, digest, kind, media_type, size, os, architecture) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING'),
+    insertManifest: database.prepare('INSERT INTO manifest (registry, digest, kind, media_type, size, os, architecture, stored) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING'),
     insertImage: database.prepare('INSERT INTO image (manifest, annotations, labels, checksum) VALUES (?, ?, ?, ?)'),
     insertIcon: database.prepare('INSERT INTO image_icon (manifest, place, key, png) VALUES (?, ?, ?, ?)'),
     insertPng: database.prepare('INSERT INTO png (digest, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING'),

@@ -52,7 +52,7 @@ export interface IndexerOptions {
   readonly iconsUri: string;
   /** How long files that nothing names any more are kept, in milliseconds. */
   readonly cleanFilesAfter: number;
-  /** Told of a snapshot that is damaged. */
+  /** Told of a snapshot that is damaged, and of a registry that fills the catalog. */
   readonly onWarning: (message: string) => void;
 }
 
@@ -122,6 +122,7 @@ export class Indexer {
       concurrency: this.#options.concurrency(registry),
       onProgress: report,
       onImage: this.#iconWriter(definitions),
+      onWarning: this.#options.onWarning,
       signal,
     });
     if (!scanned.failures.some(isOfRegistry)) this.#recordScanned(registry, definitions, scope);
@@ -180,7 +181,7 @@ export class Indexer {
     } finally {
       this.#scans--;
     }
-    if (options.scope.indexes === 'all' && result.failures.length === 0) await this.#alone(async () => this.#prune());
+    if (options.scope.indexes === 'all' && !result.failures.some(isOfRegistry)) await this.#alone(async () => this.#prune());
     return result;
   }
 

@@ -1,11 +1,12 @@
 /** Brings the catalog up to date with a registry, at the least number of requests. */
 import pMap from 'p-map';
-import type { Catalog, Image, KnownManifest, TagRecord, TagsByRepository } from '../catalog/catalog.ts';
+import { imageBytes, manifestBytes, TAG_BYTES, type Catalog, type Image, type KnownManifest, type TagRecord, type TagsByRepository } from '../catalog/catalog.ts';
 import { messageOf } from '../message-of.ts';
 import type { Digest } from '../registry/digest.ts';
+import { LARGE_CONFIG_BYTES, MAX_INDEX_CHILDREN, MAX_MANIFEST_BYTES } from '../registry/limits.ts';
 import type { ImageConfig, ImageManifest, Manifest } from '../registry/manifest.ts';
 import { publicWords } from '../registry/public-words.ts';
-import { isNotFound, RegistryError } from '../registry/registry-error.ts';
+import { isNotFound, RegistryError, type RegistryErrorCode } from '../registry/registry-error.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
 import { isWanted, type Wanted } from './globs.ts';
 import { detachIcons, IconReader } from './icons.ts';
@@ -16,8 +17,20 @@ import type { RebuildFailure, RebuildScope } from './rebuild.ts';
 const MISSED_SCANS_TO_BELIEVE = 2;
 /** Image indexes in image indexes; deeper ones are refused. */
 const MAX_NESTING = 4;
+/** Manifests and configs of one repository that a scan asks for; the next one goes on. */
+const MAX_REQUESTS = 50_000;
+/** Bytes of manifests and configs of one repository that a scan reads; the next one goes on. */
+const MAX_BYTES = 1024 ** 3;
+/** Bytes of one registry that the catalog keeps. */
+const MAX_STORED = 2 * 1024 ** 3;
+/** The part of that from which on it is told. */
+const STORED_TO_WARN = 0.75;
+/** Faults of what came, which came whole nevertheless. */
+const CAME_WHOLE: ReadonlySet<RegistryErrorCode> = new Set(['malformed', 'too-large', 'digest-mismatch']);
 /** Labels, annotations and icons held back for the next transaction, in characters or bytes. */
 const MAX_PENDING = 500_000;
+/** Writes held back for the next transaction. */
+const MAX_PENDING_WRITES = 10_000;
 
 export interface ScanOptions {
   readonly source: RegistrySource;
@@ -31,7 +44,11 @@ export interface ScanOptions {
   readonly hold?: (gone: TagsByRepository) => TagsByRepository;
   /** Repositories, and tags within each, that are read at once. */
   readonly concurrency: number;
+  /** Bytes of one registry that the catalog keeps; 2 GiB if absent. */
+  readonly maxStored?: number;
   readonly onProgress?: (progress: ScanProgress) => void;
+  /** Told of a registry that fills the catalog. */
+  readonly onWarning?: (message: string) => void;
   /** Told of each image that was not known before, with the PNGs of its icons; the scan waits for it. */
   readonly onImage?: (image: Image, pngs: ReadonlyMap<Digest, Buffer>) => Promise<void>;
   readonly signal?: AbortSignal | undefined;
@@ -50,6 +67,22 @@ export interface ScanResult {
 
 type TagSelector = (tag: string) => boolean;
 
+/** A repository that is being read, and what that has cost so far. */
+interface RepositoryReading {
+  readonly name: string;
+  requests: number;
+  bytes: number;
+  /** What was read for it. */
+  readonly digests: Digest[];
+}
+
+/** A tag that is being read. */
+interface TagContext {
+  readonly repository: RepositoryReading;
+  /** That the tag leads to, by however many ways. */
+  manifests: number;
+}
+
 interface Reading {
   readonly repository: string;
   readonly learnt: Promise<Learnt>;
@@ -61,6 +94,8 @@ interface Learnt {
   readonly whole: boolean;
   /** Of parts that could not be read; the others could. */
   readonly faults: readonly unknown[];
+  /** Below it, by however many ways. */
+  readonly manifests: number;
 }
 
 /** What a tag points to now, `undefined` if it is gone, and what could not be read of it. */
@@ -75,7 +110,7 @@ interface Children {
   readonly faults?: readonly string[];
 }
 
-const WHOLE: Learnt = { whole: true, faults: [] };
+const WHOLE: Learnt = { whole: true, faults: [], manifests: 0 };
 
 /** Some tags of a repository could not be read; the others could. */
 class TagsFailed extends Error {}
@@ -95,6 +130,12 @@ class Scan {
   readonly #catalog: Catalog;
   /** Manifests being read or read by this scan, so that two tags that lead to one digest cost one request. */
   readonly #reading = new Map<Digest, Reading>();
+  /** Of repositories that were read: the catalog knows them after the next transaction. */
+  #finished: Digest[] = [];
+  /** Bytes that the catalog keeps of the registry, with what is held back. */
+  #stored = 0;
+  /** Large configs are read one after the other. */
+  #large: Promise<unknown> = Promise.resolve();
   readonly #failures: RebuildFailure[] = [];
   readonly #icons = new IconReader();
   /** Where a whole index is read: repositories whose last scan went well, and that this one has not read yet. */
@@ -123,6 +164,7 @@ class Scan {
     const all = [...this.#options.wanted.values()];
     const indexes = [...this.#options.wanted].filter(([name]) => scope.indexes === 'all' || scope.indexes.has(name)).map(([, wanted]) => wanted);
     const complete = scope.indexes === 'all';
+    this.#stored = this.#catalog.stored(this.#source.id);
 
     const seen = new Set<string>();
     if (indexes.length > 0) {
@@ -151,6 +193,7 @@ class Scan {
 
     this.#flush();
     this.#settleLosses();
+    this.#warnOfStored();
     return { repositories: this.#repositories.done, newImages: this.#images.done, failures: this.#failures };
   }
 
@@ -208,11 +251,17 @@ class Scan {
    */
   async #repository(repository: string, wants: TagSelector, complete: boolean, full: boolean): Promise<void> {
     const registry = this.#source.id;
+    const reading = newReading(repository);
     try {
       const sound = this.#sound.delete(repository);
       const listed = await this.#source.tags(repository, this.#options.signal);
       const known = this.#tagsOf(repository);
-      const errors: Error[] = [];
+      let error: Error | undefined;
+      let failed = 0;
+      const fail = (tag: string, faults: readonly unknown[]): void => {
+        error ??= tagFailed(tag, faults);
+        failed++;
+      };
       const records: TagRecord[] = [];
       await pMap(
         listed,
@@ -221,12 +270,12 @@ class Scan {
           let record = before;
           if (wants(tag)) {
             try {
-              const read = await this.#read(repository, tag, before);
+              const read = await this.#read(reading, tag, before);
               record = read.record;
-              if (read.faults.length > 0) errors.push(tagFailed(tag, read.faults));
-            } catch (error) {
-              this.#rethrowIfFatal(error);
-              errors.push(tagFailed(tag, [error]));
+              if (read.faults.length > 0) fail(tag, read.faults);
+            } catch (cause) {
+              this.#rethrowIfFatal(cause);
+              fail(tag, [cause]);
             }
           } else if (complete) return;
           if (record !== undefined) records.push(record);
@@ -242,15 +291,14 @@ class Scan {
           this.#catalog.replaceTags(registry, repository, records);
         });
       }
-      const [first, ...others] = errors;
-      if (first !== undefined) throw others.length === 0 ? first : new TagsFailed(`${first.message} (and ${others.length} more tags)`, { cause: first });
+      if (error !== undefined) throw failed === 1 ? error : new TagsFailed(`${error.message} (and ${failed - 1} more tags)`, { cause: error });
     } catch (error) {
       this.#rethrowIfFatal(error);
       if (isNotFound(error)) {
         this.#loseAll(repository, full);
       } else this.#fail(repository, error);
     }
-    this.#finishRepository();
+    this.#finishRepository(reading);
   }
 
   /**
@@ -309,10 +357,11 @@ class Scan {
   /** Reads single tags of a repository and leaves its others alone. */
   async #tags(repository: string, tags: readonly string[]): Promise<void> {
     const registry = this.#source.id;
+    const reading = newReading(repository);
     const known = this.#tagsOf(repository);
     for (const tag of tags) {
       try {
-        const { record, faults } = await this.#read(repository, tag, known.get(tag));
+        const { record, faults } = await this.#read(reading, tag, known.get(tag));
         this.#held.get(repository)?.delete(tag);
         this.#write(0, () => {
           if (record === undefined) this.#catalog.removeTag(registry, repository, tag);
@@ -324,7 +373,7 @@ class Scan {
         this.#fail(repository, tagFailed(tag, [error]));
       }
     }
-    this.#finishRepository();
+    this.#finishRepository(reading);
   }
 
   #tagsOf(repository: string): ReadonlyMap<string, TagRecord> {
@@ -332,25 +381,26 @@ class Scan {
   }
 
   /** Reads what `tag` points to now, with all that it leads to. @param before what it pointed to */
-  async #read(repository: string, tag: string, before: TagRecord | undefined): Promise<TagReading> {
-    const { signal } = this.#options;
+  async #read(repository: RepositoryReading, tag: string, before: TagRecord | undefined): Promise<TagReading> {
+    const context: TagContext = { repository, manifests: 0 };
+    if (before === undefined) this.#store(TAG_BYTES);
     let digest: Digest;
     let manifest: Manifest | undefined;
     try {
       // A tag that is new is read at once: its manifest will be wanted, and a HEAD would cost one request more.
       const whole = before !== undefined && this.#catalog.isWhole(this.#source.id, before.digest);
       if (whole || (before !== undefined && this.#known(before.digest) !== undefined)) {
-        ({ digest } = await this.#source.resolve(repository, tag, signal));
+        ({ digest } = await this.#source.resolve(repository.name, tag, this.#options.signal));
         if (whole && digest === before.digest && before.kept === undefined) return { record: before, faults: [] };
       } else {
-        manifest = await this.#source.manifest(repository, tag, signal);
+        manifest = await this.#manifest(context, tag);
         digest = manifest.digest;
       }
     } catch (error) {
       if (isNotFound(error)) return { record: undefined, faults: [] };
       throw error;
     }
-    const { faults } = await this.#learn(repository, digest, manifest, 0);
+    const { faults } = await this.#learn(context, digest, manifest, 0);
     const kept = faults.length === 0 ? [] : this.#kept(digest, before, faults);
     const record = before?.digest === digest && String(before.kept ?? []) === String(kept) ? before : { tag, digest, ...(kept.length > 0 && { kept }) };
     return { record, faults };
@@ -392,30 +442,32 @@ class Scan {
    * Remembers a digest and all that it leads to; reads only what is not known. A child that the registry does not have (a sparse
    * index) is passed over, and asked for again at the next scan; one that cannot be read is a fault.
    */
-  async #learn(repository: string, digest: Digest, manifest: Manifest | undefined, depth: number): Promise<Learnt> {
+  async #learn(context: TagContext, digest: Digest, manifest: Manifest | undefined, depth: number): Promise<Learnt> {
+    const { repository } = context;
     const reading = this.#reading.get(digest);
-    if (reading?.repository === repository) return reading.learnt;
+    if (reading?.repository === repository.name) return counted(context, await reading.learnt);
     if (reading !== undefined) {
       const learnt = await reading.learnt.catch(() => undefined);
-      if (learnt?.whole === true) return learnt;
+      if (learnt?.whole === true) return counted(context, learnt);
       // This repository may have what that one could not give.
-      if (this.#reading.get(digest) !== reading) return this.#learn(repository, digest, manifest, depth);
+      if (this.#reading.get(digest) !== reading) return this.#learn(context, digest, manifest, depth);
     }
-    const learnt = this.#readManifest(repository, digest, manifest, depth);
-    this.#reading.set(digest, { repository, learnt });
+    const learnt = this.#readManifest(context, digest, manifest, depth);
+    this.#reading.set(digest, { repository: repository.name, learnt });
+    repository.digests.push(digest);
     return learnt;
   }
 
-  async #readManifest(repository: string, digest: Digest, fetched: Manifest | undefined, depth: number): Promise<Learnt> {
-    const { signal } = this.#options;
+  async #readManifest(context: TagContext, digest: Digest, fetched: Manifest | undefined, depth: number): Promise<Learnt> {
     const registry = this.#source.id;
     const known = this.#known(digest);
-    if (known?.kind === 'index') return this.#learnChildren(repository, digest, known, depth);
+    if (known?.kind === 'index') return this.#learnChildren(context, digest, known, depth);
     if (known !== undefined) return WHOLE;
 
-    const manifest = fetched ?? (await this.#source.manifest(repository, digest, signal));
+    const manifest = fetched ?? (await this.#manifest(context, digest));
     if (manifest.kind !== 'image') {
-      const learnt = manifest.kind === 'artifact' ? WHOLE : await this.#learnChildren(repository, digest, manifest, depth);
+      const learnt = manifest.kind === 'artifact' ? WHOLE : await this.#learnChildren(context, digest, manifest, depth);
+      this.#store(manifestBytes(manifest));
       this.#write(0, () => {
         this.#catalog.putManifest(registry, manifest);
       });
@@ -423,7 +475,7 @@ class Scan {
     }
 
     this.#images.total++;
-    const config = await this.#config(repository, manifest);
+    const config = await this.#config(context, manifest);
     const { mediaType, size } = manifest;
     if (config === undefined) {
       this.#images.total--;
@@ -435,39 +487,83 @@ class Scan {
     const { os, architecture, labels } = config;
     const { pngs, ...texts } = detachIcons({ annotations: manifest.annotations, labels }, this.#icons);
     const image: Image = { mediaType, digest, size, os, architecture, ...texts };
+    const bytes = imageBytes(image, pngs);
+    this.#store(bytes);
     await this.#options.onImage?.(image, pngs);
     this.#images.done++;
-    const bytes = pngs.values().reduce((sum, { length }) => sum + length, 0);
-    this.#write(charactersOf(image.labels) + charactersOf(image.annotations) + bytes, () => {
+    this.#write(bytes, () => {
       this.#catalog.putImage(registry, image, pngs);
     });
     this.#report();
     return WHOLE;
   }
 
-  /** A config that is not there is a fault of the image, not the registry's word that the image is gone. */
-  async #config(repository: string, manifest: ImageManifest): Promise<ImageConfig | undefined> {
+  async #manifest({ repository }: TagContext, reference: string): Promise<Manifest> {
+    this.#charge(repository, 0);
     try {
-      return await this.#source.config(repository, manifest.config, this.#options.signal);
+      const manifest = await this.#source.manifest(repository.name, reference, this.#options.signal);
+      repository.bytes += manifest.size;
+      return manifest;
     } catch (error) {
-      if (isNotFound(error)) throw new RegistryError('malformed', `${repository}@${manifest.digest}: ${messageOf(error)}`, { cause: error });
+      if (error instanceof RegistryError && CAME_WHOLE.has(error.code)) repository.bytes += MAX_MANIFEST_BYTES;
       throw error;
     }
   }
 
-  async #learnChildren(repository: string, digest: Digest, { manifests, faults = [] }: Children, depth: number): Promise<Learnt> {
+  /** A config that is not there is a fault of the image, not the registry's word that the image is gone. */
+  async #config({ repository }: TagContext, { digest, config }: ImageManifest): Promise<ImageConfig | undefined> {
+    this.#charge(repository, config.size);
+    const read = (): Promise<ImageConfig | undefined> => this.#source.config(repository.name, config, this.#options.signal);
+    try {
+      if (config.size <= LARGE_CONFIG_BYTES) return await read();
+      const large = this.#large.then(read);
+      this.#large = large.catch(() => {});
+      return await large;
+    } catch (error) {
+      if (isNotFound(error)) throw new RegistryError('malformed', `${repository.name}@${digest}: ${messageOf(error)}`, { cause: error });
+      throw error;
+    }
+  }
+
+  /** Counts a request for so many bytes. @throws RegistryError `too-large` where the repository has cost enough, or the catalog keeps enough of its registry */
+  #charge(repository: RepositoryReading, bytes: number): void {
+    this.#store(0);
+    if (repository.requests >= MAX_REQUESTS || repository.bytes + bytes > MAX_BYTES) {
+      throw new RegistryError('too-large', `${repository.name}: more than ${MAX_REQUESTS} manifests and configs, or ${mebibytes(MAX_BYTES)} of them, are new; the rest is left to the next rebuild`);
+    }
+    repository.requests++;
+    repository.bytes += bytes;
+  }
+
+  /** Counts what the catalog is to keep. @throws RegistryError `too-large` where it keeps enough of the registry */
+  #store(bytes: number): void {
+    const { maxStored = MAX_STORED } = this.#options;
+    if (this.#stored + bytes > maxStored) throw new RegistryError('too-large', `nothing new is taken from ${this.#source.id}, of which ${mebibytes(this.#stored)} are kept already`);
+    this.#stored += bytes;
+  }
+
+  #warnOfStored(): void {
+    const { maxStored = MAX_STORED, onWarning } = this.#options;
+    if (this.#stored <= maxStored * STORED_TO_WARN) return;
+    onWarning?.(`${mebibytes(this.#stored)} are kept of ${this.#source.id}: beyond ${mebibytes(maxStored)} nothing new is taken from it. Take fewer repositories or tags, or see who pushes so much`);
+  }
+
+  async #learnChildren(context: TagContext, digest: Digest, { manifests, faults = [] }: Children, depth: number): Promise<Learnt> {
+    const repository = context.repository.name;
     if (depth >= MAX_NESTING) throw new TagsFailed(`${repository}: image indexes nested more than ${MAX_NESTING} deep`);
-    const learnt = await Promise.allSettled(manifests.map((child) => this.#learn(repository, child.digest, undefined, depth + 1)));
+    count(context, manifests.length);
+    const learnt = await Promise.allSettled(manifests.map((child) => this.#learn(context, child.digest, undefined, depth + 1)));
     const found = learnt.flatMap((result) => {
       if (result.status === 'fulfilled') return result.value.faults;
       this.#rethrowIfFatal(result.reason);
-      // Of an index that is nested too deep nothing is taken.
+      // Of an index that is nested too deep or too wide nothing is taken.
       if (result.reason instanceof TagsFailed) throw result.reason;
       return isNotFound(result.reason) ? [] : [result.reason as unknown];
     });
     return {
       whole: faults.length === 0 && learnt.every((result) => result.status === 'fulfilled' && result.value.whole),
       faults: [...faults.map((fault) => new RegistryError('malformed', `${repository}@${digest}: ${fault}`)), ...found],
+      manifests: learnt.reduce((sum, result) => sum + 1 + (result.status === 'fulfilled' ? result.value.manifests : 0), 0),
     };
   }
 
@@ -475,17 +571,21 @@ class Scan {
   #write(size: number, write: () => void): void {
     this.#pending.push(write);
     this.#pendingSize += size;
-    if (this.#pendingSize > MAX_PENDING) this.#flush();
+    if (this.#pendingSize > MAX_PENDING || this.#pending.length > MAX_PENDING_WRITES) this.#flush();
   }
 
   #flush(): void {
     const writes = this.#pending;
     this.#pending = [];
     this.#pendingSize = 0;
-    if (writes.length === 0) return;
-    this.#catalog.transaction(() => {
-      for (const write of writes) write();
-    });
+    const finished = this.#finished;
+    this.#finished = [];
+    if (writes.length > 0) {
+      this.#catalog.transaction(() => {
+        for (const write of writes) write();
+      });
+    }
+    for (const digest of finished) this.#reading.delete(digest);
   }
 
   #fail(repository: string, error: unknown): void {
@@ -502,7 +602,8 @@ class Scan {
     return { error: words, ...(detail !== words && { detail }) };
   }
 
-  #finishRepository(): void {
+  #finishRepository({ digests }: RepositoryReading): void {
+    for (const digest of digests) this.#finished.push(digest);
     this.#repositories.done++;
     this.#report();
   }
@@ -527,8 +628,22 @@ function tagFailed(tag: string, [cause, ...others]: readonly unknown[]): TagsFai
   return new TagsFailed(`tag ${tag}: ${messageOf(cause)}${others.length === 0 ? '' : ` (and ${others.length} more of its images)`}`, { cause });
 }
 
-function charactersOf(record: Readonly<Record<string, string>>): number {
-  let characters = 0;
-  for (const [key, value] of Object.entries(record)) characters += key.length + value.length;
-  return characters;
+function newReading(name: string): RepositoryReading {
+  return { name, requests: 0, bytes: 0, digests: [] };
+}
+
+/** Counts what was learnt for another tag. */
+function counted(context: TagContext, learnt: Learnt): Learnt {
+  count(context, learnt.manifests);
+  return learnt;
+}
+
+/** Counts manifests that a tag leads to. @throws TagsFailed if they are too many */
+function count(context: TagContext, manifests: number): void {
+  context.manifests += manifests;
+  if (context.manifests > MAX_INDEX_CHILDREN) throw new TagsFailed(`${context.repository.name}: more than ${MAX_INDEX_CHILDREN} manifests in one image index and those in it`);
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.round(bytes / 1024 ** 2)} MiB`;
 }

@@ -1,6 +1,7 @@
 /** Reads manifests: OCI image manifests and image indexes, Docker schema 2 and manifest lists; all others are artifacts. */
 import type { Digest } from './digest.ts';
 import { malformed, optionalArray, optionalObject, parseJsonObject, stringRecord, type JsonObject } from './json-object.ts';
+import { MAX_INDEX_CHILDREN } from './limits.ts';
 import type { Descriptor, ImageIndexManifest, Manifest } from './manifest.ts';
 import { IMAGE_CONFIG_TYPES, IMAGE_INDEX_TYPES, IMAGE_MANIFEST_TYPES, OCI_IMAGE_INDEX, OCI_IMAGE_MANIFEST } from './media-types.ts';
 import { descriptorMediaType, descriptorObject, parseDescriptor } from './parse-descriptor.ts';
@@ -16,7 +17,8 @@ export interface ManifestOrigin {
 /**
  * What the manifest `bytes` says. It is an artifact, without noise, if it is of another kind than the four, has another
  * `artifactType` than an image config's media type, or has no image config.
- * @throws RegistryError `malformed` if it claims to be one of the four and has another shape, or no manifest at all.
+ * @throws RegistryError `malformed` if it claims to be one of the four and has another shape, or no manifest at all; `too-large` if
+ * it is an index of too many images.
  */
 export function parseManifest(bytes: Uint8Array, { mediaType: declared, digest }: ManifestOrigin): Manifest {
   const document = parseJsonObject(bytes);
@@ -97,6 +99,7 @@ function imagesOf(document: JsonObject): Pick<ImageIndexManifest, 'manifests' | 
       if (!(error instanceof RegistryError)) throw error;
       faults.push(error.message);
     }
+    if (images.size + faults.length > MAX_INDEX_CHILDREN) throw new RegistryError('too-large', `manifests: more than ${MAX_INDEX_CHILDREN} images in one image index`);
   }
   return { manifests: [...images.values()], ...(faults.length > 0 && { faults }) };
 }

@@ -382,6 +382,21 @@ test('what full scans took is known for each registry, until the next one', (t) 
   assert.deepEqual(catalog.scanned(OTHER_REGISTRY), ['all']);
 });
 
+test('what is kept of a registry is counted, until it is forgotten', (t) => {
+  const catalog = openNew(t);
+  const png = Buffer.alloc(100_000);
+  const image = imageOf('image', { labels: { long: 'x'.repeat(1_000_000) }, icons: [{ place: 'label', key: '64', png: digestOf(png) }] });
+  const index = indexOf('index', Array.from({ length: 1000 }, (_, number) => imageOf(`child ${number}`)));
+  catalog.putImage(REGISTRY, image, new Map([[digestOf(png), png]]));
+  catalog.putManifest(OTHER_REGISTRY, index);
+  catalog.replaceTags(OTHER_REGISTRY, 'app', Array.from({ length: 1000 }, (_, number) => ({ tag: String(number), digest: index.digest })));
+  const [stored, other] = [REGISTRY, OTHER_REGISTRY].map((registry) => catalog.stored(registry)) as [number, number];
+  assert.ok(stored > 1_100_000 && stored < 1_110_000, String(stored));
+  assert.ok(other > 200_000 && other < 400_000, String(other));
+  catalog.prune();
+  assert.deepEqual([catalog.stored(REGISTRY), catalog.stored(OTHER_REGISTRY)], [0, other]);
+});
+
 suite('transactions', () => {
   test('a transaction gives what its function gives, and its writes stay', (t) => {
     const catalog = openNew(t);

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import type { Digest } from '../../src/registry/digest.ts';
+import { scan as runScan, type ScanResult } from '../../src/indexing/scan.ts';
+import { digestOf, type Digest } from '../../src/registry/digest.ts';
 import { EVERYTHING } from '../../src/indexing/rebuild.ts';
 import { OCI_IMAGE_INDEX, OCI_IMAGE_MANIFEST } from '../../src/registry/media-types.ts';
 import { MemoryRegistry } from '../sources/memory-registry.ts';
@@ -490,6 +491,110 @@ suite('a child of an index that cannot be read', () => {
       assert.deepEqual(failures, [{ repository: 'a', error: `tag latest: a@${digest}: manifests[0].digest: expected a sha256 or sha512 digest` }]);
       assert.deepEqual(await state.shows(), ['a:latest [good]']);
     }
+  });
+});
+
+/** Digests of nothing. */
+function absent(count: number, salt: string): readonly Digest[] {
+  return Array.from({ length: count }, (_, number) => digestOf(`${salt} ${number}`));
+}
+
+suite('a repository that costs too much fails, and the others go on', () => {
+  test('indexes in an index that lead to more than 1000 manifests together, also by many ways to few', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    registry.pushImage('hostile', 'wide', named('before'));
+    registry.pushImage('innocent', 'latest', named('innocent'));
+    await state.rebuild();
+    const image = registry.pushImage('hostile', undefined, named('image'));
+    const leaves = Array.from({ length: 40 }, (_, number) => registry.pushIndex('hostile', undefined, [image, ...absent(30, String(number))]));
+    registry.pushIndex('hostile', 'wide', leaves);
+    const few = absent(30, 'few');
+    const middle = Array.from({ length: 40 }, (_, number) => registry.pushIndex('hostile', undefined, [image, ...few, digestOf(`of ${number}`)]));
+    registry.pushIndex('hostile', 'many-ways', middle);
+    registry.pushImage('innocent', 'latest', named('newer'));
+
+    registry.calls.length = 0;
+    const { failures } = await state.rebuild();
+    assert.deepEqual(failures.map(({ repository }) => repository), ['hostile']);
+    assert.match(failures[0]?.error ?? '', /^tag (wide|many-ways): hostile: more than 1000 manifests in one image index and those in it \(and 1 more tags\)$/);
+    assert.deepEqual(await state.shows(), ['hostile:wide before', 'innocent:latest newer']);
+    assert.ok(registry.calls.length < 3000, String(registry.calls.length));
+  });
+
+  test('more than 1 GiB of configs: what was read is kept, and the next rebuild goes on', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    const tags = Array.from({ length: 70 }, (_, number) => `t${number}`);
+    for (const tag of tags) {
+      const image = registry.pushImage('a', undefined, named(tag));
+      const config = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: registry.configOf('a', image), size: 16 * 1024 * 1024 };
+      registry.pushManifest('a', tag, { schemaVersion: 2, mediaType: OCI_IMAGE_MANIFEST, config, layers: [] });
+    }
+    registry.pushImage('b', 'latest', named('b'));
+    const { failures } = await state.rebuild();
+    assert.equal(failures.length, 1);
+    assert.match(failures[0]?.error ?? '', /^tag t\d+: a: more than 50000 manifests and configs, or 1024 MiB of them, are new; the rest is left to the next rebuild \(and 6 more tags\)$/);
+    assert.equal((await state.shows()).length, 63 + 1);
+    assert.deepEqual((await state.rebuild()).failures, []);
+    assert.equal((await state.shows()).length, 70 + 1);
+  });
+
+  test('large configs are read one after the other', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    const configs = ['one', 'two', 'small'].map((name) => {
+      const digest = registry.configOf('a', registry.pushImage('a', undefined, named(name)));
+      const config = { mediaType: 'application/vnd.oci.image.config.v1+json', digest, size: name === 'small' ? 1000 : 2 * 1024 * 1024 };
+      registry.pushManifest('a', name, { schemaVersion: 2, mediaType: OCI_IMAGE_MANIFEST, config, layers: [] });
+      return digest;
+    });
+    const held = registry.hold({ method: 'config', reference: configs[0] ?? '' });
+    const rebuild = state.rebuild();
+    await held.reached;
+    for (let turn = 0; turn < 20; turn++) await setImmediate();
+    const asked = (): readonly (string | undefined)[] => registry.calls.filter(({ method }) => method === 'config').map(({ reference }) => reference);
+    assert.deepEqual(new Set(asked()), new Set([configs[0], configs[2]]));
+    held.release();
+    assert.deepEqual((await rebuild).failures, []);
+    assert.deepEqual(new Set(asked()), new Set(configs));
+  });
+
+  test('what one registry may keep in the catalog has a bound, and a warning before it', async (t) => {
+    const state = await TestState.open(t);
+    const { registry, catalog } = state;
+    const warnings: string[] = [];
+    const run = (): Promise<ScanResult> =>
+      runScan({ source: registry, catalog, wanted: new Map([['apps', { repository: () => true, tag: () => true }]]), scope: EVERYTHING, concurrency: 1, maxStored: 5 * 1024 ** 2, onWarning: (warning) => warnings.push(warning) });
+    const push = (repository: string, mebibytes: number): void => {
+      registry.pushImage(repository, 'latest', named(repository, { long: 'x'.repeat(mebibytes * 1024 ** 2) }));
+    };
+    push('a', 2);
+    assert.deepEqual((await run()).failures, []);
+    assert.deepEqual(warnings, []);
+    push('b', 2);
+    assert.deepEqual((await run()).failures, []);
+    const warning = '4 MiB are kept of http://registry.example.org: beyond 5 MiB nothing new is taken from it. Take fewer repositories or tags, or see who pushes so much';
+    assert.deepEqual(warnings.splice(0), [warning]);
+    push('c', 2);
+    assert.deepEqual((await run()).failures, [{ repository: 'c', error: 'tag latest: nothing new is taken from http://registry.example.org, of which 4 MiB are kept already' }]);
+    assert.deepEqual(warnings, [warning]);
+    assert.deepEqual(catalog.repositories(registry.id).map(({ name, error }) => [name, error !== undefined]), [['a', false], ['b', false], ['c', true]]);
+    registry.deleteRepository('a', { stays: true });
+    await run();
+    catalog.prune();
+    assert.deepEqual((await run()).failures, []);
+  });
+
+  test('what a failing repository does not lead to any more is forgotten', async (t) => {
+    const state = await TestState.open(t);
+    const { registry, catalog } = state;
+    const old = registry.pushImage('a', 'latest', named('old'));
+    await state.rebuild();
+    registry.pushImage('a', 'latest', named('new'));
+    registry.pushImage('a', 'bad', named('lone \ud800'));
+    assert.equal((await state.rebuild()).failures.length, 1);
+    assert.equal(catalog.manifest(registry.id, old), undefined);
   });
 });
 

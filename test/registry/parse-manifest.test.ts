@@ -152,6 +152,13 @@ test('a child that is broken or of an unknown kind is named, and hides no other'
   ]);
 });
 
+test('an index of more than 1000 images is refused; what cannot be an image does not count', () => {
+  const children = Array.from({ length: 1000 }, (_, number) => child(`image ${number}`));
+  const others = Array.from({ length: 5000 }, (_, number) => child(`chart ${number}`, { mediaType: 'application/vnd.example' }));
+  assert.equal(childrenOf(parse(index([...others, ...children, ...children]))).length, 1000);
+  for (const more of [child('one more'), 'broken']) assert.throws(() => parse(index([...children, more])), { code: 'too-large', message: /^manifests: more than 1000 images/ });
+});
+
 test('a manifest list is an index, and manifests may be null', () => {
   assert.deepEqual(childrenOf(parse(index([child('a', { mediaType: DOCKER_MANIFEST })], { mediaType: DOCKER_LIST }), DOCKER_LIST)), [digestOf('a')]);
   assert.deepEqual(childrenOf(parse(index(null))), []);

@@ -25,6 +25,15 @@ test('a config over 16 MiB is refused without a request where its descriptor say
   await assert.rejects(source.config('a', DESCRIPTOR), { code: 'too-large' });
 });
 
+test('a config that announces little is read up to 1 MiB, one that announces more up to 16', async (t) => {
+  const body = JSON.stringify({ os: 'linux', architecture: 'amd64', config: { Labels: { long: 'x'.repeat(2 * 1024 * 1024) } } });
+  const { url } = await playRegistry(t, (_request, response) => response.end(body));
+  const source = readRegistry(t, url);
+  const descriptor = { ...DESCRIPTOR, digest: digestOf(body) };
+  await assert.rejects(source.config('a', descriptor), { code: 'too-large' });
+  assert.equal((await source.config('a', { ...descriptor, size: body.length }))?.os, 'linux');
+});
+
 test('a config that describes no image is undefined', async (t) => {
   const { url } = await playRegistry(t, (_request, response) => response.end('{}'));
   assert.equal(await readRegistry(t, url).config('a', { ...DESCRIPTOR, digest: digestOf('{}') }), undefined);
