@@ -34,6 +34,8 @@ export const Stopping = createError('REGINDEXER_STOPPING', 'The server is stoppi
 /** The request ended before all of it was there. */
 export const RequestAborted = createError('REGINDEXER_REQUEST_ABORTED', 'The request ended before its body did.', 400);
 /** A body of a type that is not taken. */
+export const NotReadable = createError('REGINDEXER_NOT_READABLE', 'What is asked for lies here, but cannot be read as it is; the log of this server says why.', 502);
+
 export const BadBody = createError('REGINDEXER_BAD_BODY', '%s', 400);
 
 export const UnsupportedMediaType = createError('REGINDEXER_UNSUPPORTED_MEDIA_TYPE', 'The body is JSON here: send "Content-Type: application/json".', 415);

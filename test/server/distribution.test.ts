@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cp, mkdtempDisposable, readFile, rm, truncate } from 'node:fs/promises';
+import { cp, mkdtempDisposable, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -209,6 +209,24 @@ test('what is damaged is not served as what it is not', async (t) => {
   assert.deepEqual(answer.json<{ errors: unknown }>().errors, [{ code: 'UNKNOWN', message: 'Something went wrong here; the log tells what.' }]);
   assert.equal(answer.headers['docker-content-digest'], undefined);
   assert.equal(server.log.filter(({ level }) => level >= 50).length, 1);
+});
+
+test('what cannot be read, or is too large, is told of as that', async (t) => {
+  const folder = await copySamples(t);
+  const server = await serve(t, folder);
+  await truncate(join(folder, 'apps/hello/index.json'), 4 * 1024 * 1024 + 1);
+  await writeFile(join(folder, 'apps/clock/index.json'), '[]');
+  const ask = async (url: string): Promise<unknown> => {
+    const answer = await server.app.inject(url);
+    return [answer.statusCode, answer.json<{ errors: { message: string }[] }>().errors.map(({ message }) => message)];
+  };
+  const told = [502, ['What is asked for lies here, but cannot be read as it is; the log of this server says why.']];
+  for (const url of ['/v2/apps/hello/tags/list', '/v2/apps/hello/manifests/latest', '/v2/apps/clock/tags/list']) assert.deepEqual(await ask(url), told, url);
+  assert.equal((await server.app.inject('/v2/runtime/platform/tags/list')).statusCode, 200);
+  await rm(folder, { recursive: true });
+  assert.deepEqual(await ask('/v2/_catalog'), told);
+  assert.deepEqual(server.log.filter(({ level }) => level >= 50), []);
+  assert.match(server.log.find(({ level }) => level === 40)?.msg ?? '', /apps\/hello\/index\.json: 4194305 bytes are more than 4194304/);
 });
 
 test('without a folder there is no /v2/', async (t) => {

@@ -1,18 +1,30 @@
 /** A folder of which nothing is read that is not really in it: symbolic links that lead out of it are as if they were not there. */
-import type { Stats } from 'node:fs';
-import { readFile, realpath, stat } from 'node:fs/promises';
+import { constants, type BigIntStats, type Dirent } from 'node:fs';
+import { lstat, open, readdir, readlink, realpath, type FileHandle } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { messageOf } from '../../message-of.ts';
 import { RegistryError } from '../registry-error.ts';
 
-/** What the system says of a path at which there is nothing. */
-const ABSENT: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG']);
+/** What the system says of a path at which there is nothing to read; of a socket, ENXIO. */
+const ABSENT: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'ENXIO']);
 
-export interface ContainedFile {
-  /** Its real path. */
-  readonly path: string;
+/** A file that is open, and was in the folder when it was opened. */
+export class ContainedFile implements AsyncDisposable {
+  readonly handle: FileHandle;
   /** In bytes. */
   readonly size: number;
+  /** Another one for each file, and whenever it is written. */
+  readonly identity: string;
+
+  constructor(handle: FileHandle, { dev, ino, size, mtimeNs, ctimeNs }: BigIntStats) {
+    this.handle = handle;
+    this.size = Number(size);
+    this.identity = [dev, ino, size, mtimeNs, ctimeNs].join(' ');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.handle.close();
+  }
 }
 
 export class ContainedFolder {
@@ -40,7 +52,7 @@ export class ContainedFolder {
     const root = await this.root();
     try {
       const found = await realpath(join(root, path));
-      return found === root || found.startsWith(root.endsWith(sep) ? root : root + sep) ? found : undefined;
+      return isWithin(root, found) ? found : undefined;
     } catch (cause) {
       if (isAbsent(cause)) return undefined;
       throw unreadable(join(root, path), cause);
@@ -48,14 +60,21 @@ export class ContainedFolder {
   }
 
   /**
-   * The file at `path`, relative to the folder.
+   * Opens the file at `path`, relative to the folder. Where it is is looked at when it is open: before, it could still be exchanged.
    * @throws RegistryError `not-found` if there is no file.
    */
-  async file(path: string): Promise<ContainedFile> {
-    const found = await this.find(path);
-    const stats = found === undefined ? undefined : await statOf(found);
-    if (found === undefined || stats?.isFile() !== true) throw new RegistryError('not-found', `${join(this.path, path)}: there is no such file`);
-    return { path: found, size: stats.size };
+  async open(path: string): Promise<ContainedFile> {
+    const root = await this.root();
+    // A pipe is not waited for.
+    const handle = await this.#open(join(root, path), constants.O_NONBLOCK);
+    try {
+      const stats = await handle.stat({ bigint: true });
+      if (!stats.isFile() || !(await isOpenWithin(root, handle, join(root, path)))) throw new RegistryError('not-found', `${join(this.path, path)}: there is no such file`);
+      return new ContainedFile(handle, stats);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
   }
 
   /**
@@ -63,12 +82,37 @@ export class ContainedFolder {
    * @throws RegistryError `not-found` if there is no file, `too-large` if it has more than `limit` bytes.
    */
   async read(path: string, limit: number): Promise<Buffer> {
-    const file = await this.file(path);
-    if (file.size > limit) throw new RegistryError('too-large', `${file.path}: ${file.size} bytes are more than ${limit}`);
+    await using file = await this.open(path);
+    if (file.size > limit) throw new RegistryError('too-large', `${join(this.path, path)}: ${file.size} bytes are more than ${limit}`);
     try {
-      return await readFile(file.path);
+      const { bytesRead, buffer } = await file.handle.read({ buffer: Buffer.alloc(file.size), position: 0 });
+      return buffer.subarray(0, bytesRead);
     } catch (cause) {
-      throw unreadable(file.path, cause);
+      throw unreadable(join(this.path, path), cause);
+    }
+  }
+
+  /**
+   * What is in the folder at a real path.
+   * @throws the system's error if it cannot be read; none of what is outside of this folder.
+   */
+  async entries(real: string): Promise<readonly Dirent[]> {
+    const root = await this.root();
+    await using handle = await open(real, constants.O_RDONLY | constants.O_DIRECTORY);
+    if (!(await isOpenWithin(root, handle, real))) return [];
+    try {
+      return await readdir(descriptorPath(handle), { withFileTypes: true });
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+      return await readdir(real, { withFileTypes: true });
+    }
+  }
+
+  async #open(path: string, flags: number): Promise<FileHandle> {
+    try {
+      return await open(path, constants.O_RDONLY | flags);
+    } catch (cause) {
+      throw unreadable(path, cause);
     }
   }
 }
@@ -78,12 +122,28 @@ export function isAbsent(error: unknown): boolean {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' && ABSENT.has(error.code);
 }
 
-async function statOf(path: string): Promise<Stats> {
+function isWithin(root: string, path: string): boolean {
+  return path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
+}
+
+/** Says whether what `path` was opened as is in a folder: by what Linux knows of it, elsewhere by what is there now. */
+async function isOpenWithin(root: string, handle: FileHandle, path: string): Promise<boolean> {
   try {
-    return await stat(path);
+    return isWithin(root, await readlink(descriptorPath(handle)));
+  } catch (error) {
+    if (!isAbsent(error)) throw unreadable(path, error);
+  }
+  try {
+    const real = await realpath(path);
+    const [opened, there] = await Promise.all([handle.stat({ bigint: true }), lstat(real, { bigint: true })]);
+    return isWithin(root, real) && opened.dev === there.dev && opened.ino === there.ino;
   } catch (cause) {
     throw unreadable(path, cause);
   }
+}
+
+function descriptorPath({ fd }: FileHandle): string {
+  return `/proc/self/fd/${fd}`;
 }
 
 function unreadable(path: string, cause: unknown): RegistryError {

@@ -1,6 +1,6 @@
 /** Looks for image layouts (OCI image-spec, image-layout.md). */
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { join, sep } from 'node:path';
 import { isAbsent, type ContainedFolder } from './contained-folder.ts';
 
 /** The files that make a folder an image layout. */
@@ -10,17 +10,16 @@ const BLOBS = 'blobs';
 
 /**
  * The paths, relative to `folder` and with `/`, of all image layouts in it at any depth, sorted; `''` is the folder itself.
+ * Each real folder is searched once. A symbolic link to a layout is another path of it; what is in what links lead to is found where it is.
  * A folder below that cannot be read is told to `onUnreadable` and passed over.
  */
 export async function findLayouts(folder: ContainedFolder, onUnreadable: (path: string, error: unknown) => void): Promise<string[]> {
   const found: string[] = [];
 
-  async function search(path: string, real: string, above: ReadonlySet<string>): Promise<void> {
-    // A link to a folder above it would lead in circles.
-    if (above.has(real)) return;
+  async function search(path: string, real: string): Promise<void> {
     let entries;
     try {
-      entries = await readdir(real, { withFileTypes: true });
+      entries = await folder.entries(real);
     } catch (error) {
       if (!isAbsent(error)) onUnreadable(real, error);
       return;
@@ -28,27 +27,27 @@ export async function findLayouts(folder: ContainedFolder, onUnreadable: (path: 
     const names = new Set(entries.map(({ name }) => name));
     const isLayout = names.has(LAYOUT_FILE) && names.has(INDEX_FILE);
     if (isLayout) found.push(path);
-    const here = new Set(above).add(real);
     for (const entry of entries) {
       if (isLayout && entry.name === BLOBS) continue;
       const below = path === '' ? entry.name : `${path}/${entry.name}`;
-      if (entry.isDirectory()) await search(below, join(real, entry.name), here);
+      if (entry.isDirectory()) await search(below, join(real, entry.name));
       else if (entry.isSymbolicLink()) {
         const target = await folder.find(below);
-        if (target !== undefined && (await isFolder(target))) await search(below, target, here);
+        // A folder above it would lead in circles.
+        if (target !== undefined && target !== real && !real.startsWith(target + sep) && (await isLayoutAt(target))) found.push(below);
       }
     }
   }
 
-  await search('', await folder.root(), new Set());
+  await search('', await folder.root());
   return found.toSorted();
 }
 
-async function isFolder(path: string): Promise<boolean> {
+async function isLayoutAt(path: string): Promise<boolean> {
   try {
-    return (await stat(path)).isDirectory();
+    const files = await Promise.all([LAYOUT_FILE, INDEX_FILE].map((file) => stat(join(path, file))));
+    return files.every((file) => file.isFile());
   } catch {
-    // Gone since it was found.
     return false;
   }
 }

@@ -8,6 +8,7 @@ import { isRepositoryName } from '../reference.ts';
 import { RegistryError } from '../registry-error.ts';
 import { LAYOUTS } from '../registry-id.ts';
 import type { RegistrySource } from '../registry-source.ts';
+import { CheckedBlobs } from './checked-blobs.ts';
 import { ContainedFolder } from './contained-folder.ts';
 import { findLayouts, INDEX_FILE, LAYOUT_FILE } from './find-layouts.ts';
 import { Layout, type StoredBlob, type StoredManifest } from './layout.ts';
@@ -27,6 +28,7 @@ export class LayoutRegistrySource implements RegistrySource {
   readonly id: string;
   readonly requests = 0;
   readonly #folder: ContainedFolder;
+  readonly #checked = new CheckedBlobs();
   readonly #onWarning: (message: string) => void;
   readonly #covered: CoveredRepositories;
   readonly #warned = new Set<string>();
@@ -81,8 +83,8 @@ export class LayoutRegistrySource implements RegistrySource {
   }
 
   /**
-   * A blob, for a client that pulls it.
-   * @throws RegistryError `not-found` if the repository's layout does not hold it.
+   * A blob, for a client that pulls it; checked against its digest.
+   * @throws RegistryError `not-found` if the repository's layout does not hold it, `digest-mismatch` if its file is something else.
    */
   async openBlob(repository: string, digest: Digest): Promise<StoredBlob> {
     return (await this.#layout(repository)).blob(digest);
@@ -96,7 +98,7 @@ export class LayoutRegistrySource implements RegistrySource {
     const paths = isRepositoryName(repository) && this.covers(repository) ? [...(repository === basename(this.#folder.path) ? [''] : []), repository] : [];
     for (const path of paths) {
       const [layout, index] = await Promise.all([this.#folder.find(`${path}/${LAYOUT_FILE}`), this.#folder.find(`${path}/${INDEX_FILE}`)]);
-      if (layout !== undefined && index !== undefined) return new Layout(this.#folder, path);
+      if (layout !== undefined && index !== undefined) return new Layout(this.#folder, path, this.#checked);
     }
     throw new RegistryError('not-found', `${this.id}: there is no image layout ${JSON.stringify(repository)}`);
   }

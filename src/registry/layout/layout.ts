@@ -1,7 +1,6 @@
 /** One OCI image layout: its tags, manifests and blobs, read anew each time. */
-import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { isDigest, matchesDigest, type Digest } from '../digest.ts';
 import { MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES } from '../limits.ts';
 import type { Descriptor, ImageConfig, Manifest } from '../manifest.ts';
@@ -10,10 +9,13 @@ import { parseImageConfig } from '../parse-image-config.ts';
 import { manifestMediaType, parseManifest } from '../parse-manifest.ts';
 import { located, RegistryError } from '../registry-error.ts';
 import { blobPath } from './blob-path.ts';
+import type { CheckedBlobs } from './checked-blobs.ts';
 import type { ContainedFolder } from './contained-folder.ts';
 import { INDEX_FILE } from './find-layouts.ts';
 import { imageIndexOf, type Platform } from './image-index.ts';
 import { parseLayoutTags } from './layout-tags.ts';
+
+const CHUNK_BYTES = 256 * 1024;
 
 /** A manifest, byte for byte as its digest names it. */
 export interface StoredManifest {
@@ -21,22 +23,24 @@ export interface StoredManifest {
   readonly bytes: Buffer;
 }
 
-/** A blob of any size. */
+/** A blob of any size, that was compared with its digest. */
 export interface StoredBlob {
   /** In bytes. */
   readonly size: number;
-  /** The bytes from `start` to `end`, both included and counted from 0; all if absent. They are not checked against the digest. */
+  /** The bytes from `start` to `end`, both included and counted from 0; all if absent. */
   stream(start?: number, end?: number): Readable;
 }
 
 export class Layout {
   readonly #folder: ContainedFolder;
   readonly #path: string;
+  readonly #checked: CheckedBlobs;
 
   /** The layout at `path`, relative to `folder`. */
-  constructor(folder: ContainedFolder, path: string) {
+  constructor(folder: ContainedFolder, path: string, checked: CheckedBlobs) {
     this.#folder = folder;
     this.#path = path;
+    this.#checked = checked;
   }
 
   /** The tags in code point order. */
@@ -70,8 +74,18 @@ export class Layout {
 
   /** The blob of a digest, to be sent on. */
   async blob(digest: Digest): Promise<StoredBlob> {
-    const { path, size } = await this.#folder.file(join(this.#path, blobPath(digest)));
-    return { size, stream: (start = 0, end = Math.max(0, size - 1)) => createReadStream(path, { start, end }) };
+    await using file = await this.#folder.open(join(this.#path, blobPath(digest)));
+    if (!(await this.#checked.match(digest, file))) throw this.#mismatch(digest);
+    const { size, identity } = file;
+    return { size, stream: (start = 0, end = size - 1) => Readable.from(this.#chunks(digest, identity, start, end), { objectMode: false }) };
+  }
+
+  /** A part of a blob, as long as its file is as it was. */
+  async *#chunks(digest: Digest, identity: string, start: number, end: number): AsyncGenerator<Buffer> {
+    await using file = await this.#folder.open(join(this.#path, blobPath(digest)));
+    if (file.identity !== identity) throw new RegistryError('unavailable', `${this.#where(digest)}: the file has changed since it was asked for`);
+    if (end < start) return;
+    for await (const chunk of file.handle.createReadStream({ start, end, autoClose: false, highWaterMark: CHUNK_BYTES })) yield chunk as Buffer;
   }
 
   async #tags(): Promise<ReadonlyMap<string, readonly Descriptor[]>> {
@@ -141,8 +155,12 @@ export class Layout {
 
   async #read(digest: Digest, limit: number): Promise<Buffer> {
     const bytes = await this.#folder.read(join(this.#path, blobPath(digest)), limit);
-    if (!matchesDigest(bytes, digest)) throw new RegistryError('digest-mismatch', `${this.#where(digest)}: the bytes of this file are not what its name says`);
+    if (!matchesDigest(bytes, digest)) throw this.#mismatch(digest);
     return bytes;
+  }
+
+  #mismatch(digest: Digest): RegistryError {
+    return new RegistryError('digest-mismatch', `${this.#where(digest)}: the bytes of this file are not what its name says`);
   }
 
   #where(digest: Digest): string {

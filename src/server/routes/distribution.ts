@@ -5,14 +5,15 @@ import type { Digest } from '../../registry/digest.ts';
 import { isDigest } from '../../registry/digest.ts';
 import type { Descriptor } from '../../registry/manifest.ts';
 import { DELTA_INDEX_TAG, isRepositoryName, isTag } from '../../registry/reference.ts';
-import { isNotFound } from '../../registry/registry-error.ts';
+import { isNotFound, RegistryError } from '../../registry/registry-error.ts';
 import { byteRange } from '../byte-range.ts';
 import { IMMUTABLE } from '../cache-control.ts';
 import { isFresh } from '../entity-tag.ts';
 import { allow } from '../plugins/allow.ts';
 import { sendError } from '../plugins/errors.ts';
 import { NO_PAGE } from '../plugins/security-headers.ts';
-import { DistributionError } from '../server-error.ts';
+import { logOf } from '../request-ids.ts';
+import { DistributionError, NotReadable } from '../server-error.ts';
 import type { RegistryProxy } from './registry-proxy.ts';
 
 const MAX_PAGE = 1000;
@@ -40,8 +41,8 @@ interface PathAndPage extends Page {
  * @param proxy asked where none of them has it
  */
 export function distributionRoutes(app: FastifyInstance, sources: readonly PullSource[], proxy?: RegistryProxy): void {
-  app.setErrorHandler((error: FastifyError, request, reply) =>
-    sendError(error, request, reply, (statusCode, message) => ({
+  app.setErrorHandler((error: FastifyError | RegistryError, request, reply) =>
+    sendError(error instanceof RegistryError && error.code !== 'digest-mismatch' ? unreadable(request, error) : error, request, reply, (statusCode, message) => ({
       errors: [{ code: error instanceof DistributionError ? error.reason : statusCode === 405 ? 'UNSUPPORTED' : 'UNKNOWN', message }],
     })),
   );
@@ -121,6 +122,12 @@ async function sendBlob(request: FastifyRequest, reply: FastifyReply, sources: r
   }
   reply.code(206).headers({ 'content-range': `bytes ${part.start}-${part.end}/${blob.size}`, 'content-length': part.end - part.start + 1 });
   return reply.send(blob.stream(part.start, part.end));
+}
+
+/** What a client is told of what lies here and cannot be read: the log alone says where. Bytes that are not what they were are a fault of the disk. */
+function unreadable(request: FastifyRequest, error: RegistryError): FastifyError {
+  logOf(request).warn(`what a client asked for cannot be read: ${error.message}`);
+  return new NotReadable();
 }
 
 /** What the first source that has it gives. */

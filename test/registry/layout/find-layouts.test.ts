@@ -87,6 +87,17 @@ test('symbolic links are followed as far as they stay in the folder', async (t) 
   for (const repository of ['out/secret', 'broken', 'self']) await assert.rejects(source.tags(repository), { code: 'not-found' });
 });
 
+test('folders that link to each other are each searched once', async (t) => {
+  const folder = await temporaryFolder(t);
+  const names = Array.from({ length: 12 }, (_, number) => `f${number}`);
+  for (const name of names) {
+    await writeLayout(join(folder, name, 'app'));
+    for (const other of names) if (other !== name) await symlink(join('..', other), join(folder, name, other));
+  }
+  await symlink(join('f1', 'app'), join(folder, 'alias'));
+  assert.deepEqual(await repositoriesOf(new LayoutRegistrySource(folder)), ['alias', ...names.map((name) => `${name}/app`).toSorted()]);
+});
+
 test('files that lead out of the folder are as if they were not there', async (t) => {
   const outside = await temporaryFolder(t);
   await writeLayout(outside);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { rm, truncate, writeFile } from 'node:fs/promises';
+import { link, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 import test from 'node:test';
@@ -151,6 +151,30 @@ test('a blob is streamed, whole or a part of it', async (t) => {
   assert.equal((await buffer((await source.openBlob('app', empty)).stream())).length, 0);
   await assert.rejects(source.openBlob('other', digest), { code: 'not-found' });
   await assert.rejects(source.openBlob('app', digestOf('x')), { code: 'not-found' });
+});
+
+test('a blob is sent only if it is what its digest names, whatever has put it there', async (t) => {
+  const folder = await temporaryFolder(t);
+  const layout = join(folder, 'app');
+  await writeLayout(layout);
+  const digest = await writeBlob(layout, 'hello world');
+  const file = blobFile(layout, digest);
+  const source = new LayoutRegistrySource(folder);
+  const before = await source.openBlob('app', digest);
+  assert.equal(await text(before.stream()), 'hello world');
+
+  const secret = join(await temporaryFolder(t), 'secret');
+  await writeFile(secret, 'what nobody may see');
+  await rm(file);
+  await link(secret, file);
+  await assert.rejects(source.openBlob('app', digest), { code: 'digest-mismatch', message: new RegExp(file) });
+  await assert.rejects(text(before.stream()), { code: 'unavailable' });
+
+  await rm(file);
+  await writeBlob(layout, 'hello world');
+  assert.equal(await text((await source.openBlob('app', digest)).stream()), 'hello world');
+  await writeFile(file, 'hello World');
+  await assert.rejects(source.openBlob('app', digest), { code: 'digest-mismatch' });
 });
 
 test('a blob that is no manifest is not served as one', async (t) => {
