@@ -1,5 +1,6 @@
 /** Brings the catalog up to date with a registry, at the least number of requests. */
 import pMap from 'p-map';
+import { amount } from '../amount.ts';
 import { imageBytes, manifestBytes, TAG_BYTES, type Catalog, type Image, type KnownManifest, type TagRecord, type TagsByRepository } from '../catalog/catalog.ts';
 import { messageOf } from '../message-of.ts';
 import type { Digest } from '../registry/digest.ts';
@@ -291,7 +292,7 @@ class Scan {
           this.#catalog.replaceTags(registry, repository, records);
         });
       }
-      if (error !== undefined) throw failed === 1 ? error : new TagsFailed(`${error.message} (and ${failed - 1} more tags)`, { cause: error });
+      if (error !== undefined) throw failed === 1 ? error : new TagsFailed(`${error.message} (and ${amount(failed - 1, 'more tag')})`, { cause: error });
     } catch (error) {
       this.#rethrowIfFatal(error);
       if (isNotFound(error)) {

@@ -517,7 +517,7 @@ suite('a repository that costs too much fails, and the others go on', () => {
     registry.calls.length = 0;
     const { failures } = await state.rebuild();
     assert.deepEqual(failures.map(({ repository }) => repository), ['hostile']);
-    assert.match(failures[0]?.error ?? '', /^tag (wide|many-ways): hostile: more than 1000 manifests in one image index and those in it \(and 1 more tags\)$/);
+    assert.match(failures[0]?.error ?? '', /^tag (wide|many-ways): hostile: more than 1000 manifests in one image index and those in it \(and 1 more tag\)$/);
     assert.deepEqual(await state.shows(), ['hostile:wide before', 'innocent:latest newer']);
     assert.ok(registry.calls.length < 3000, String(registry.calls.length));
   });
