@@ -59,7 +59,7 @@ export class Build {
   /** Opens the state. The caller holds its lock. */
   static async open(options: BuildOptions, events: BuildEvents): Promise<Build> {
     makeFolder(options.stateDir);
-    const sources = new Map(options.registries.map((registry) => [registry.id, createRegistrySource(registry, events)]));
+    const sources = new Map(options.registries.map((registry) => [registry.id, createRegistrySource(registry)]));
     return new Build(options, events, sources, await openParts(options, events, sources));
   }
 

@@ -108,7 +108,8 @@ async function check(configure: Configure, { online = false }: CommandOptions): 
     return WRONG_USAGE;
   }
   process.stdout.write(`${describeConfig(config)}\n`);
-  const { contentWarnings, publishedContents } = await import('./index-warnings.ts');
+  const { contentWarnings, layoutWarnings, publishedContents } = await import('./index-warnings.ts');
+  for (const warning of await layoutWarnings(config)) process.stdout.write(`Warning: ${warning}\n`);
   for (const [name, warnings] of contentWarnings(config, await publishedContents(config))) {
     for (const warning of warnings) process.stdout.write(`Warning: index ${name} as it was built last: ${warning}\n`);
   }

@@ -7,6 +7,9 @@ import { snapshotPath } from './indexing/indexer.ts';
 import type { SnapshotFooter } from './indexing/snapshot/format.ts';
 import { Snapshot } from './indexing/snapshot/snapshot.ts';
 import { Warnings } from './indexing/warnings.ts';
+import { messageOf } from './message-of.ts';
+import { LayoutRegistrySource } from './registry/layout/layout-registry-source.ts';
+import { LAYOUTS } from './registry/registry-id.ts';
 
 /** What is published of an index. */
 type PublishedContent = Pick<SnapshotFooter, 'warnings' | 'needs'>;
@@ -30,6 +33,22 @@ export function contentWarnings({ indexes }: Config, published: ReadonlyMap<stri
       return [[index.name, [...untagged, ...content.warnings, ...missing.toArray()]]];
     }),
   );
+}
+
+/** What is wrong with the names of image layouts in `oci:` folders. */
+export async function layoutWarnings({ registries }: Config): Promise<readonly string[]> {
+  const sources = [...registries.values()].filter(({ id }) => id.startsWith(LAYOUTS)).map(({ id, repositories }) => new LayoutRegistrySource(id.slice(LAYOUTS.length), { repositories }));
+  const warnings = await Promise.all(
+    sources.map(async (source) => {
+      try {
+        for await (const _ of source.repositories());
+        return source.warnings;
+      } catch (error) {
+        return [messageOf(error)];
+      }
+    }),
+  );
+  return warnings.flat();
 }
 
 /** What the last rebuild of each index has published; an index of which nothing can be read is left out. */

@@ -10,6 +10,7 @@ import type { RegistrySource } from '../registry/registry-source.ts';
 import { makeFolder } from '../make-folder.ts';
 import { appChanges } from './appdata/app-changes.ts';
 import type { AppVersions } from './appdata/app-list.ts';
+import { architectureMismatch } from './appdata/flatpak-image.ts';
 import type { Wanted } from './globs.ts';
 import { wantedBy } from './globs.ts';
 import { IconStore } from './icon-store.ts';
@@ -273,7 +274,7 @@ export class Indexer {
       seconds: (performance.now() - started) / 1000,
       ...(error !== undefined && { error }),
       ...(held && { held }),
-      warnings: [...(footer?.warnings ?? []), ...warnings.toArray()],
+      warnings: [...(footer?.warnings ?? []), ...(this.#options.sources.get(definition.registry)?.warnings ?? []), ...warnings.toArray()],
     };
   }
 
@@ -359,6 +360,8 @@ export class Indexer {
         },
         onWarning: (warning) => warnings.add(`${repository}@${digest}: ${warning}`),
       });
+      const mismatch = rendered && architectureMismatch(image);
+      if (mismatch !== undefined) warnings.add(`${repository}@${digest}: ${mismatch}`);
       return rendered && { digest, mediaType: image.mediaType, os: image.os, architecture: image.architecture, ...rendered };
     };
 

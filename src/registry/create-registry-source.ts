@@ -26,11 +26,10 @@ const CERTS_DIRS = ['/etc/containers/certs.d', '/etc/docker/certs.d'];
 
 /**
  * A source whose `id` is that of the options.
- * @param onWarning told of what the administrator should see although nothing failed
  * @throws TypeError if the id names no registry.
  */
-export function createRegistrySource({ id, ...options }: RegistryOptions, { onWarning }: { readonly onWarning?: (message: string) => void } = {}): RegistrySource {
-  if (id.startsWith(LAYOUTS)) return new LayoutRegistrySource(id.slice(LAYOUTS.length), { repositories: options.repositories, onWarning });
+export function createRegistrySource({ id, ...options }: RegistryOptions): RegistrySource {
+  if (id.startsWith(LAYOUTS)) return new LayoutRegistrySource(id.slice(LAYOUTS.length), { repositories: options.repositories });
   return new HttpRegistrySource({ url: id, certsDirs: CERTS_DIRS, ...options });
 }
 

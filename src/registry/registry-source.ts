@@ -13,6 +13,9 @@ export interface RegistrySource {
   /** Requests made so far; 0 for a source that makes none. */
   readonly requests: number;
 
+  /** What the last listing of the repositories came upon that is none, though somebody may think so; in words for administrators. */
+  readonly warnings?: readonly string[];
+
   /** Says whether the repository is among those that this source is to read; asks nothing. */
   covers(repository: string): boolean;
 

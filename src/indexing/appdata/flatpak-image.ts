@@ -1,4 +1,5 @@
 /** What Flatpak wrote about an image into its labels (flatpak-oci-specs, "Labels"; Flatpak's `add_labels_to_config`). */
+import type { Image } from '../../catalog/catalog.ts';
 import type { KeyFile } from './key-file.ts';
 
 export type AppKind = 'app' | 'runtime' | 'extension';
@@ -19,6 +20,16 @@ export function parseFlatpakRef(ref: string | undefined): FlatpakRef | undefined
   const [, type, id, architecture, branch] = /^(app|runtime)\/([^/]+)\/([A-Za-z0-9_]+)\/([A-Za-z0-9_-][A-Za-z0-9._-]*)$/.exec(ref ?? '') ?? [];
   if (type === undefined || id === undefined || architecture === undefined || branch === undefined || !isAppId(id)) return undefined;
   return { type: type as FlatpakRef['type'], id, architecture, branch };
+}
+
+/** What the platform of an image's config calls an architecture of Flatpak (`flatpak_arch_to_oci_arch`). */
+const OCI_ARCHITECTURES: ReadonlyMap<string, string> = new Map([['x86_64', 'amd64'], ['aarch64', 'arm64'], ['i386', '386']]);
+
+/** What is wrong with an image whose ref and whose config name different architectures; `undefined` for every other. */
+export function architectureMismatch({ architecture, labels, annotations }: Pick<Image, 'architecture' | 'labels' | 'annotations'>): string | undefined {
+  const ref = parseFlatpakRef(labels['org.flatpak.ref'] ?? annotations['org.flatpak.ref']);
+  if (ref === undefined || architecture === (OCI_ARCHITECTURES.get(ref.architecture) ?? ref.architecture)) return undefined;
+  return `its Flatpak ref is for ${ref.architecture}, its image config says ${architecture}: clients of neither can install it; build it anew for one of them`;
 }
 
 /** Says whether `id` can be the name of an app or a runtime. */

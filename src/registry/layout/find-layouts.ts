@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { isAbsent, type ContainedFolder } from './contained-folder.ts';
+import { lowerCased } from './name-layouts.ts';
 
 /** The files that make a folder an image layout. */
 export const LAYOUT_FILE = 'oci-layout';
@@ -41,6 +42,34 @@ export async function findLayouts(folder: ContainedFolder, onUnreadable: (path: 
 
   await search('', await folder.root());
   return found.toSorted();
+}
+
+/** The paths of the layouts whose paths are `name` but for capitals, sorted. */
+export async function findLayoutsAlike(folder: ContainedFolder, name: string): Promise<string[]> {
+  let paths = [''];
+  for (const part of name.split('/')) {
+    const below = await Promise.all(paths.map(async (path) => (await namesIn(folder, path)).filter((entry) => lowerCased(entry) === part).map((entry) => (path === '' ? entry : `${path}/${entry}`))));
+    paths = below.flat();
+  }
+  const layouts = await Promise.all(paths.map(async (path) => ((await hasLayout(folder, path)) ? [path] : [])));
+  return layouts.flat().toSorted();
+}
+
+/** Says whether there is an image layout at `path`, relative to `folder`. */
+export async function hasLayout(folder: ContainedFolder, path: string): Promise<boolean> {
+  const files = await Promise.all([LAYOUT_FILE, INDEX_FILE].map((file) => folder.find(`${path}/${file}`)));
+  return files.every((file) => file !== undefined);
+}
+
+/** What is in a folder; nothing where that cannot be told. */
+async function namesIn(folder: ContainedFolder, path: string): Promise<readonly string[]> {
+  const real = await folder.find(path);
+  if (real === undefined) return [];
+  try {
+    return (await folder.entries(real)).map((entry) => entry.name);
+  } catch {
+    return [];
+  }
 }
 
 async function isLayoutAt(path: string): Promise<boolean> {

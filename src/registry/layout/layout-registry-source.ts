@@ -10,34 +10,35 @@ import { LAYOUTS } from '../registry-id.ts';
 import type { RegistrySource } from '../registry-source.ts';
 import { CheckedBlobs } from './checked-blobs.ts';
 import { ContainedFolder } from './contained-folder.ts';
-import { findLayouts, INDEX_FILE, LAYOUT_FILE } from './find-layouts.ts';
+import { findLayouts, findLayoutsAlike, hasLayout } from './find-layouts.ts';
 import { Layout, type StoredBlob, type StoredManifest } from './layout.ts';
+import { lowerCased, nameLayouts } from './name-layouts.ts';
 
 export interface LayoutRegistryOptions {
   /** Names and globs of those to read; all unless given. */
   readonly repositories?: readonly string[] | undefined;
-  /** Told once of each folder that cannot be a repository. */
-  readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 /**
- * Each image layout in a folder, at any depth, is a repository named by its path. If the folder is one itself, that is the
- * repository of the folder's name. What changes on disk is seen by the next call.
+ * Each image layout in a folder, at any depth, is a repository named by its path, in lower case where that is unique. If the folder is
+ * one itself, that is the repository of the folder's name. What changes on disk is seen by the next call.
  */
 export class LayoutRegistrySource implements RegistrySource {
   readonly id: string;
   readonly requests = 0;
   readonly #folder: ContainedFolder;
   readonly #checked = new CheckedBlobs();
-  readonly #onWarning: (message: string) => void;
   readonly #covered: CoveredRepositories;
-  readonly #warned = new Set<string>();
+  #warnings: readonly string[] = [];
 
-  constructor(folder: string, { repositories = [], onWarning = () => {} }: LayoutRegistryOptions = {}) {
+  constructor(folder: string, { repositories = [] }: LayoutRegistryOptions = {}) {
     this.#folder = new ContainedFolder(resolve(folder));
     this.id = LAYOUTS + this.#folder.path;
     this.#covered = new CoveredRepositories(repositories);
-    this.#onWarning = onWarning;
+  }
+
+  get warnings(): readonly string[] {
+    return this.#warnings;
   }
 
   covers(repository: string): boolean {
@@ -46,16 +47,13 @@ export class LayoutRegistrySource implements RegistrySource {
 
   async *repositories(signal?: AbortSignal): AsyncGenerator<readonly string[]> {
     signal?.throwIfAborted();
+    const warnings: string[] = [];
     const layouts = await findLayouts(this.#folder, (path, error) => {
-      this.#warn(path, `cannot be read (${messageOf(error)}); no image layout in it is listed`);
+      warnings.push(`${path}: cannot be read (${messageOf(error)}); no image layout in it is listed`);
     });
-    const names = new Set<string>();
-    for (const path of layouts) {
-      const name = path === '' ? basename(this.#folder.path) : path;
-      if (isRepositoryName(name)) names.add(name);
-      else this.#warn(resolve(this.#folder.path, path), 'cannot name a repository; rename it to lower-case letters, digits and single . _ - between them');
-    }
-    yield [...names].filter((name) => this.covers(name));
+    const { paths, faults } = nameLayouts(layouts, basename(this.#folder.path));
+    this.#warnings = [...warnings, ...faults.map(({ path, fault }) => `${resolve(this.#folder.path, path)}: ${fault}`)];
+    yield [...paths.keys()].filter((name) => this.covers(name)).toSorted();
   }
 
   async tags(repository: string, signal?: AbortSignal): Promise<readonly string[]> {
@@ -95,17 +93,17 @@ export class LayoutRegistrySource implements RegistrySource {
   async #layout(repository: string, signal?: AbortSignal): Promise<Layout> {
     signal?.throwIfAborted();
     // The grammar of names leaves no way to climb out of the folder.
-    const paths = isRepositoryName(repository) && this.covers(repository) ? [...(repository === basename(this.#folder.path) ? [''] : []), repository] : [];
-    for (const path of paths) {
-      const [layout, index] = await Promise.all([this.#folder.find(`${path}/${LAYOUT_FILE}`), this.#folder.find(`${path}/${INDEX_FILE}`)]);
-      if (layout !== undefined && index !== undefined) return new Layout(this.#folder, path, this.#checked);
+    if (isRepositoryName(repository) && this.covers(repository)) {
+      const path = await this.#pathOf(repository);
+      if (path !== undefined) return new Layout(this.#folder, path, this.#checked);
     }
     throw new RegistryError('not-found', `${this.id}: there is no image layout ${JSON.stringify(repository)}`);
   }
 
-  #warn(path: string, message: string): void {
-    if (this.#warned.has(path)) return;
-    this.#warned.add(path);
-    this.#onWarning(`${path}: ${message}`);
+  async #pathOf(repository: string): Promise<string | undefined> {
+    const name = basename(this.#folder.path);
+    const isOwn = repository === lowerCased(name) && (await hasLayout(this.#folder, ''));
+    if (!isOwn && (await hasLayout(this.#folder, repository))) return repository;
+    return nameLayouts([...(isOwn ? [''] : []), ...(await findLayoutsAlike(this.#folder, repository))], name).paths.get(repository);
   }
 }

@@ -62,7 +62,7 @@ function indexStatus(index: PublishedIndex, registry: string | undefined, warnin
     registry,
     file: `${basePath}/index/${index.fileName}.json`,
     ready: whole !== undefined,
-    warnings,
+    warnings: [...new Set([...warnings, ...(result?.warnings ?? [])])],
     ...(whole !== undefined && {
       images: whole.images,
       bytes: whole.representations.identity.length,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import test from 'node:test';
 import { LayoutRegistrySource } from '../../../src/registry/layout/layout-registry-source.ts';
@@ -59,16 +59,49 @@ test('a folder that is not there is unavailable, and so is all that was in it', 
   await assert.rejects(source.manifest('app', 'latest'), { code: 'unavailable' });
 });
 
-test('a layout whose path cannot name a repository is reported once', async (t) => {
+test('a layout whose path cannot name a repository is told of until it can', async (t) => {
   const folder = await temporaryFolder(t);
-  for (const path of ['My App', 'Upper/app', 'good']) await writeLayout(join(folder, path));
+  for (const path of ['My App', 'good']) await writeLayout(join(folder, path));
   await mkdir(join(folder, 'Not A Layout'));
-  const warnings: string[] = [];
-  const source = new LayoutRegistrySource(folder, { onWarning: (message) => warnings.push(message) });
-  for (let time = 0; time < 2; time++) assert.deepEqual(await repositoriesOf(source), ['good']);
-  assert.equal(warnings.length, 2);
-  for (const path of ['My App', 'Upper/app']) assert.ok(warnings.some((message) => message.startsWith(`${join(folder, path)}: `) && message.includes('rename')));
+  const source = new LayoutRegistrySource(folder);
+  for (let time = 0; time < 2; time++) {
+    assert.deepEqual(await repositoriesOf(source), ['good']);
+    assert.deepEqual(source.warnings, [`${join(folder, 'My App')}: cannot name a repository; rename it to letters, digits and single . _ - between them`]);
+  }
   await assert.rejects(source.tags('My App'), { code: 'not-found' });
+  await assert.rejects(source.tags('my app'), { code: 'not-found' });
+  await rename(join(folder, 'My App'), join(folder, 'My_App'));
+  assert.deepEqual(await repositoriesOf(source), ['good', 'my_app']);
+  assert.deepEqual(source.warnings, []);
+});
+
+test('capitals in a path are lower-cased where that is unique', async (t) => {
+  const folder = await temporaryFolder(t);
+  for (const path of ['net.bar.Hi', 'Deep/net.bar.App', 'Twice', 'tWice', 'Clock', 'clock', 'A/b', 'a/B', 'a/c']) await writeLayout(join(folder, path), [{ tag: path.replace('/', '-') }]);
+  const source = new LayoutRegistrySource(folder);
+  assert.deepEqual(await repositoriesOf(source), ['a/c', 'clock', 'deep/net.bar.app', 'net.bar.hi']);
+  assert.deepEqual(source.warnings?.map((warning) => warning.slice(folder.length + 1)).toSorted(), [
+    'A/b: would be the repository a/b like a/B, as names of repositories have no capitals; rename one of them',
+    'Clock: would be the repository clock like clock, as names of repositories have no capitals; rename one of them',
+    'Twice: would be the repository twice like tWice, as names of repositories have no capitals; rename one of them',
+    'a/B: would be the repository a/b like A/b, as names of repositories have no capitals; rename one of them',
+    'tWice: would be the repository twice like Twice, as names of repositories have no capitals; rename one of them',
+  ]);
+  for (const [repository, tag] of [['a/c', 'a-c'], ['clock', 'clock'], ['deep/net.bar.app', 'Deep-net.bar.App'], ['net.bar.hi', 'net.bar.Hi']] as const) assert.deepEqual(await source.tags(repository), [tag]);
+  for (const none of ['a/b', 'twice', 'net.bar.Hi', 'Deep/net.bar.App', 'net.bar']) await assert.rejects(source.tags(none), { code: 'not-found' }, none);
+});
+
+test('capitals in the name of the folder itself, and links that lead out, are no way around this', async (t) => {
+  const folder = join(await temporaryFolder(t), 'net.bar.Hi');
+  await writeLayout(folder, [{ tag: 'outer' }]);
+  const source = new LayoutRegistrySource(folder);
+  assert.deepEqual(await repositoriesOf(source), ['net.bar.hi']);
+  assert.deepEqual(await source.tags('net.bar.hi'), ['outer']);
+  const outside = await temporaryFolder(t);
+  await writeLayout(join(outside, 'Secret'));
+  await symlink(outside, join(folder, 'Out'));
+  await symlink(join(outside, 'Secret'), join(folder, 'Other'));
+  for (const none of ['out/secret', 'other']) await assert.rejects(source.tags(none), { code: 'not-found' }, none);
 });
 
 test('symbolic links are followed as far as they stay in the folder', async (t) => {
