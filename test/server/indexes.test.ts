@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { truncate } from 'node:fs/promises';
+import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { test, type TestContext } from 'node:test';
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { named, TestState } from '../indexing/test-state.ts';
@@ -165,6 +165,23 @@ test('indexes as they are served', async (t) => {
     for (const name of ['etag', 'content-encoding', 'last-modified', 'vary']) assert.equal(answer.headers[name], undefined, name);
     assert.match(JSON.stringify(stored.log), /a request failed/);
   });
+});
+
+test('a body that a disk has changed is not served, least of all under the tag of the right one', { expectFailure: 'bodies of snapshots are not compared when they are read; they go' }, async (t) => {
+  const { state } = await serve(t);
+  const stored = await TestServer.create(t, state, { memoryLimit: 0 });
+  await stored.publish();
+  const { rawPayload, headers } = await stored.app.inject('/index/dynamic');
+  const bytes = await readFile(state.snapshotFile());
+  const place = bytes.indexOf(rawPayload);
+  assert.ok(place >= 0);
+  bytes.write('?', place + rawPayload.length / 2);
+  await writeFile(state.snapshotFile(), bytes);
+  for (const url of ['/index/static', '/index/dynamic', '/index/apps-file.json']) {
+    const answer = await stored.app.inject(url);
+    assert.notEqual(answer.headers.etag, headers.etag, url);
+    assert.notEqual(answer.statusCode, 200, url);
+  }
 });
 
 test('the default index answers at /index/static, each at /NAME/index/static and as a file', async (t) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { cp, mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -175,6 +175,27 @@ test('it can be stopped while it starts, and the state is whole', async (t) => {
   await app.started;
   assert.deepEqual(names((await ask('/index/static')).text), ['apps/hello']);
   assert.deepEqual(log.filter(({ level }) => level >= 50), []);
+});
+
+test('a body that a disk has changed is not served at the start', { todo: 'snapshots are served before they are verified; they go' }, async (t) => {
+  const { start, stateDir } = await setUp(t);
+  const first = await start();
+  await first.app.started;
+  const right = await first.ask('/index/static');
+  await first.app.close();
+  const file = join(stateDir, 'indexes/apps.snapshot');
+  const bytes = await readFile(file);
+  const place = bytes.indexOf(right.text);
+  assert.ok(place >= 0);
+  bytes.write('?', place + right.text.length / 2);
+  await writeFile(file, bytes);
+  const { app, ask } = await start();
+  for (let time = 0; time < 10; time++) {
+    const { statusCode, text } = await ask('/index/static');
+    assert.ok(statusCode === 503 || text === right.text, `${statusCode}: ${text.slice(0, 100)}`);
+  }
+  await app.started;
+  assert.equal((await ask('/index/static')).text, right.text);
 });
 
 test('a port that is taken is an error, and lets the state go', async (t) => {
