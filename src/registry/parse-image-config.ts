@@ -14,8 +14,12 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig | undefined {
   return { os, architecture, labels: stringRecord(optionalObject(document.config, 'config').Labels, 'config.Labels') };
 }
 
+/** Characters of a name of an architecture or operating system; Go's longest has 9. */
+const MAX_PLATFORM_NAME = 64;
+
 function platformName(value: unknown, path: string): string | undefined {
   if (value === undefined || value === null || value === '' || value === 'unknown') return undefined;
   if (typeof value !== 'string' || !isPlainText(value)) throw malformed(path, 'a string');
+  if (value.length > MAX_PLATFORM_NAME) throw malformed(path, `a name of at most ${MAX_PLATFORM_NAME} characters`);
   return value;
 }

@@ -4,7 +4,7 @@ import http from 'node:http';
 import http2 from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { Http2Sessions } from './plugins/http2-sessions.ts';
+import { HTTP2_LIMITS, Http2Sessions } from './plugins/http2-sessions.ts';
 import type { KeyPair } from './key-pair.ts';
 import { REQUEST_ID } from './request-ids.ts';
 
@@ -27,8 +27,6 @@ const LISTEN_ADVICE: Readonly<Record<string, string>> = {
 const MAX_HEAD = 16 * 1024;
 /** At the same time; more are closed. */
 const MAX_CONNECTIONS = 4096;
-/** At the same time, on one connection. */
-const MAX_STREAMS = 100;
 /** How long a connection may be idle, in milliseconds. */
 const KEPT_ALIVE = 72_000;
 /** How often connections are closed that became idle while it stops, in milliseconds. */
@@ -166,7 +164,7 @@ export class Front {
     const server =
       tls === undefined
         ? http.createServer(limits)
-        : http2.createSecureServer({ ...tls, ...limits, handshakeTimeout: patience, settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: MAX_HEAD }, allowHTTP1: true });
+        : http2.createSecureServer({ ...tls, ...limits, ...HTTP2_LIMITS, handshakeTimeout: patience, settings: { ...HTTP2_LIMITS.settings, maxHeaderListSize: MAX_HEAD }, allowHTTP1: true });
     // Later than for a request that does not come, which is answered before it is cut off. Without TLS, only while it matters.
     if (tls !== undefined) server.setTimeout(2 * patience);
     server.maxConnections = maxConnections;

@@ -9,6 +9,7 @@ import { withoutBasePath } from './base-path.ts';
 import { allow, supportAllMethods } from './plugins/allow.ts';
 import { errors, sendError } from './plugins/errors.ts';
 import { checkHosts } from './plugins/hosts.ts';
+import { skipReset } from './plugins/http2-sessions.ts';
 import { securityHeaders } from './plugins/security-headers.ts';
 import type { Figures } from './figures.ts';
 import type { Publication } from './public-index.ts';
@@ -114,6 +115,7 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
   }) as unknown as FastifyInstance;
   app.decorate('basePath', basePath);
   supportAllMethods(app);
+  skipReset(app);
   checkHosts(app);
   errors(app);
   const allowNoOther = allow(app);

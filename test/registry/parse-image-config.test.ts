@@ -61,6 +61,8 @@ test('another shape is malformed and says where', () => {
     [/^os: /, { os: 1, architecture: 'amd64' }],
     [/^architecture: /, { os: 'linux', architecture: {} }],
     [/^architecture: /, { os: 'linux', architecture: 'lone \ud800' }],
+    [/^os: .*at most 64 characters/, { os: 'x'.repeat(65), architecture: 'amd64' }],
+    [/^architecture: .*at most 64 characters/, { os: 'linux', architecture: 'x'.repeat(65) }],
     [/^config: /, { os: 'linux', architecture: 'amd64', config: [] }],
     [/^config\.Labels: /, { os: 'linux', architecture: 'amd64', config: { Labels: 'x' } }],
     [/^architecture: /, { os: 'linux', architecture: 'amd64\0' }],

@@ -102,6 +102,7 @@ export class TestServer {
         wants: options.wants ?? (() => true),
       },
       figures,
+      rebuildEvents: queue,
       status: { version: '1.2.3', startedAt: 0, registryOf: () => state.registry.id, warnings: () => new Map([...indexes.values()].map(({ name, snapshot }) => [name, snapshot?.footer.warnings ?? []])), rebuilds: () => queue.recent(), bus: () => undefined },
     });
     const front = new Front(app, options);

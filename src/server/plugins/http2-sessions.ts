@@ -1,5 +1,17 @@
 /** Bounds how long clients of HTTP/2 may hold a session or a stream; for those of HTTP/1.1, Node.js does. */
-import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { constants, Http2ServerRequest, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import type { FastifyInstance } from 'fastify';
+
+/** Streams at the same time, on one connection. */
+const MAX_STREAMS = 100;
+/** Streams that were opened and are not known to be closed; who resets them in bulk comes to more. */
+const MAX_OPENED = 3 * MAX_STREAMS;
+/** Resets of one connection: at once, and in the long run in a second (CVE-2023-44487). */
+const RESET_BURST = 400;
+const RESET_RATE = 20;
+
+/** What Node.js itself bounds. */
+export const HTTP2_LIMITS = { settings: { maxConcurrentStreams: MAX_STREAMS }, streamResetBurst: RESET_BURST, streamResetRate: RESET_RATE } as const;
 
 export interface Http2SessionsOptions {
   /** Within which a request must be there, in milliseconds. */
@@ -32,6 +44,8 @@ export class Http2Sessions {
     session.setTimeout(0);
     session.on('stream', (stream) => {
       state.streams++;
+      // Streams that are reset at once are not counted by the limit of those at the same time.
+      if (state.streams > MAX_OPENED) session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
       if (!stream.endAfterHeaders) this.#requests.set(stream, performance.now());
       stream.once('close', () => {
         this.#requests.delete(stream);
@@ -55,6 +69,21 @@ export class Http2Sessions {
       else session.close();
     }
   }
+}
+
+/** Has the routes of `app` not begin what was reset right after it was asked. */
+export function skipReset(app: FastifyInstance): void {
+  app.addHook('onRequest', ({ raw }, _reply, done) => {
+    if (!(raw instanceof Http2ServerRequest)) {
+      done();
+      return;
+    }
+    // All that came together is known then.
+    setImmediate(() => {
+      const { stream } = raw;
+      if (!stream.closed && !stream.destroyed && stream.session?.destroyed === false) done();
+    });
+  });
 }
 
 function refuse(stream: ServerHttp2Stream): void {

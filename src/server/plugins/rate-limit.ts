@@ -1,6 +1,7 @@
 /** How often something may happen for one address. */
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { networkOf } from '../client-network.ts';
 import { TooManyRequests } from '../server-error.ts';
 
 export interface RateLimit {
@@ -14,7 +15,7 @@ export interface RateLimit {
 export async function rateLimits(app: FastifyInstance, max: number): Promise<() => RateLimit> {
   await app.register(rateLimit, { global: false });
   return () => {
-    const limiter = app.createRateLimit({ max, timeWindow: '1 minute' });
+    const limiter = app.createRateLimit({ max, timeWindow: '1 minute', keyGenerator: ({ ip }) => networkOf(ip) });
     const refuse = (reply: FastifyReply, seconds: number): never => {
       reply.header('retry-after', seconds);
       throw new TooManyRequests(String(max), String(seconds));

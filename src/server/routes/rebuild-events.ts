@@ -3,12 +3,15 @@ import { PassThrough } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import type { RebuildQueueEvents } from '../../triggers/rebuild-queue.ts';
 import { isLive, type Rebuild } from '../../triggers/rebuild.ts';
+import { networkOf } from '../client-network.ts';
 import { letWait } from '../let-wait.ts';
 import { rebuildView } from '../rebuild-view.ts';
 import { TooManyStreams } from '../server-error.ts';
 
 /** Streams at the same time; more are refused. */
 const MAX_STREAMS = 200;
+/** Of those, what one client may have. */
+const MAX_OF_ONE = 40;
 /** A word now and then, so that no proxy takes the silence for an end; in milliseconds. */
 const HEARTBEAT = 15_000;
 /** When a browser that lost the stream asks again, in milliseconds. */
@@ -24,12 +27,13 @@ export interface RebuildEvents {
 
 /** Each event is named `rebuild`; its data is a rebuild as `/status` has it. */
 export function rebuildEventRoutes(app: FastifyInstance, queue: RebuildEvents): void {
-  const streams = new Set<PassThrough>();
+  /** With the network of the client. */
+  const streams = new Map<PassThrough, string>();
   const tell = (rebuild: Rebuild, always: boolean): void => {
     if (streams.size === 0) return;
     const event = eventText(rebuild);
     // Who does not keep up is not told of every step.
-    for (const stream of streams) if (always || !stream.writableNeedDrain) stream.write(event);
+    for (const stream of streams.keys()) if (always || !stream.writableNeedDrain) stream.write(event);
   };
   const tellAll = (rebuild: Rebuild): void => tell(rebuild, true);
   const tellProgress = (rebuild: Rebuild): void => tell(rebuild, false);
@@ -37,7 +41,7 @@ export function rebuildEventRoutes(app: FastifyInstance, queue: RebuildEvents): 
   queue.on('progress', tellProgress);
 
   const heartbeat = setInterval(() => {
-    for (const stream of streams) {
+    for (const stream of streams.keys()) {
       // What was not taken since the last one is not going to be.
       if (stream.writableNeedDrain) stream.destroy();
       else stream.write(':\n\n');
@@ -48,16 +52,18 @@ export function rebuildEventRoutes(app: FastifyInstance, queue: RebuildEvents): 
     clearInterval(heartbeat);
     for (const event of ['queued', 'started', 'finished'] as const) queue.off(event, tellAll);
     queue.off('progress', tellProgress);
-    for (const stream of streams) stream.end();
+    for (const stream of streams.keys()) stream.end();
   });
 
   app.get('/api/events', { schema: { summary: 'Rebuilds as they happen, as server-sent events', produces: ['text/event-stream'] } }, (request, reply) => {
-    if (streams.size >= MAX_STREAMS) throw new TooManyStreams();
+    const network = networkOf(request.ip);
+    const itsOwn = [...streams.values()].filter((other) => other === network).length;
+    if (streams.size >= MAX_STREAMS || itsOwn >= MAX_OF_ONE) throw new TooManyStreams();
     const now = `retry: ${RETRY}\n\n${queue.recent().filter(isLive).map(eventText).join('')}`;
     reply.headers({ 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
     letWait(request);
     const stream = new PassThrough();
-    streams.add(stream);
+    streams.set(stream, network);
     stream.once('close', () => streams.delete(stream));
     stream.write(now);
     return reply.send(stream);
