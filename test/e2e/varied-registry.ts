@@ -49,7 +49,7 @@ async function pushArtifacts(writer: RegistryWriter): Promise<void> {
 
 async function pushOddities(writer: RegistryWriter): Promise<void> {
   await writer.image('apps/plain', { labels: null }, 'nightly');
-  const strange = { ['__proto__']: 'own', constructor: 'x', '': 'no key', 'a "b"\n\t😀': '\u2028 \\ \u0000', large: 'x'.repeat(1024 * 1024) };
+  const strange = { ['__proto__']: 'own', constructor: 'x', '': 'no key', 'a "b"\n\t😀': '\u2028 \\ \u0001', large: 'x'.repeat(1024 * 1024) };
   await writer.image('apps/odd', { labels: strange, annotations: { ...strange, 'org.example.kind': '' } }, 'latest');
   const [one, two] = [pngUri(randomIcon('one', 3_000)), pngUri(randomIcon('two', 3_000))];
   await writer.image(
