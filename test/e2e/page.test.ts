@@ -317,6 +317,7 @@ suite('the page', needs('chromium'), () => {
           await page.goto(server.url + path);
           await page.locator(ready).first().waitFor();
           assert.equal(await page.evaluate(`document.documentElement.scrollWidth - document.documentElement.clientWidth`), 0, `${path} at ${width} pixels is wider than the window`);
+          assert.equal(await page.evaluate(`[...document.querySelectorAll('.card .about > *')].filter((line) => line.getBoundingClientRect().right > line.closest('.card').getBoundingClientRect().right).length`), 0, `what a card tells at ${width} pixels is wider than the card`);
           assert.deepEqual(await seriousFindings(page), [], `${path} at ${width} pixels`);
         }
         const ground = await page.evaluate<string>(`getComputedStyle(document.body).backgroundColor`);
