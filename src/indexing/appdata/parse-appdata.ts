@@ -1,9 +1,9 @@
 /** Reads appdata: XML that anybody may have written, so that nothing in it is expanded, followed or recursed into. */
 import type { QualifiedTag, Tag } from 'sax';
-import sax from 'sax';
 import type { Appdata, Block, Release, Span } from './appdata.ts';
 import { NO_APPDATA } from './appdata.ts';
 import { RunningText } from './running-text.ts';
+import { xmlParser } from './xml-parser.ts';
 
 /** Characters that are read; real appdata has a few thousand. What comes after is as if it were not there. */
 export const MAX_LENGTH = 1024 * 1024;
@@ -30,8 +30,7 @@ export interface AppdataOptions {
  */
 export function parseAppdata(xml: string, options: AppdataOptions = {}): Appdata {
   const reader = new AppdataReader(options);
-  // Strict: no entity but XML's own five is known, so that none can be made to grow.
-  const parser = Object.assign(sax.parser(true, { position: false }), {
+  const parser = xmlParser({ position: false }, {
     onopentag: (tag: Tag | QualifiedTag) => reader.open(tag),
     onclosetag: () => reader.close(),
     ontext: (text: string) => reader.text(text),

@@ -1,7 +1,7 @@
 /** Names an app's icons in its app data, for software centres that do not look where Flatpak puts those of OCI remotes. */
-import sax from 'sax';
 import type { QualifiedTag, Tag } from 'sax';
 import { isOfApp, MAX_LENGTH } from './parse-appdata.ts';
+import { xmlParser } from './xml-parser.ts';
 
 /** An icon as AppStream names it (freedesktop.org, AppStream 1.0, "icon"). */
 export interface RemoteIcon {
@@ -28,7 +28,7 @@ function endOfComponent(xml: string, id: string): number | undefined {
   let hasRemote = false;
   let end: number | undefined;
   let failed = false;
-  const parser = Object.assign(sax.parser(true, { position: true }), {
+  const parser = xmlParser({ position: true }, {
     onopentag: ({ name, attributes }: Tag | QualifiedTag) => {
       path.push(name);
       if (depth === 0 && name === 'component') {

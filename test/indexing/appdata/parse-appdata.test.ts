@@ -118,8 +118,12 @@ test('of a damaged document, what stands before the damage is kept', () => {
   assert.equal(parseAppdata('<component><name>Kept</name></wrong><summary>Lost</summary>').summary, '');
 });
 
+test('an attribute may have any name', () => {
+  for (const name of ['hasOwnProperty', '__proto__', 'constructor', 'toString']) assert.equal(parseAppdata(`<component ${name}="x" type="font" ${name}2="y"><name ${name}="x" xml:lang="de">Nein</name><name ${name}="x" a="y">Yes</name></component>`).name, 'Yes', name);
+});
+
 test('whatever the text, there is an answer', () => {
-  const piece = constantFrom('<component>', '</component>', '<description>', '</description>', '<p>', '</p>', '<ul>', '<li>', '</ul>', '<name>', '</name>', '<!DOCTYPE x [', ']>', '<![CDATA[', ']]>', '&amp;', '&x;', '<release version="1">', '<releases>', 'xml:lang="de"', '<!--', '-->', '<?x');
+  const piece = constantFrom('<component>', '</component>', '<description>', '</description>', '<p>', '</p>', '<ul>', '<li>', '</ul>', '<name>', '</name>', '<!DOCTYPE x [', ']>', '<![CDATA[', ']]>', '&amp;', '&x;', '<release version="1">', '<releases>', 'xml:lang="de"', '<name hasOwnProperty="x" ', '__proto__="x" ', '<!--', '-->', '<?x');
   check(property(array(piece.chain((text) => string().map((other) => text + other))), (pieces) => {
     const { name, description } = parseAppdata(pieces.join(''));
     assert.equal(typeof name, 'string');

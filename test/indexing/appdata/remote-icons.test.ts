@@ -23,6 +23,11 @@ suite('an icon is named', () => {
     assert.equal(add(`<component><id>${ID}</id></component>`), `<component><id>${ID}</id>${ICON}</component>`);
   });
 
+  test('whatever attributes are called', () => {
+    const xml = `<component hasOwnProperty="x" __proto__="y" z="z"><id>${ID}</id></component>`;
+    assert.notEqual(add(xml), xml);
+  });
+
   const unchanged: Readonly<Record<string, string>> = {
     'there is no component of the app': `<components><component><id>org.example.Other</id><provides><id>${ID}</id></provides></component></components>`,
     'it is cut off': `<components><component><id>${ID}</id></component>`,
