@@ -10,10 +10,9 @@ import { messageOf } from './message-of.ts';
 import { RequestCounts } from './registry/http/transport/request-counts.ts';
 import { Figures } from './server/figures.ts';
 import { Front } from './server/front.ts';
-import { KeyPairWatch, readKeyPair, type KeyPair } from './server/key-pair.ts';
+import { KeyPairWatch, readKeyPair } from './server/key-pair.ts';
 import type { PublishedIndex } from './server/published-index.ts';
-import { GRACE, Service, type ServiceOptions } from './service.ts';
-import { ServingThreads } from './threads/serving-threads.ts';
+import { GRACE, Service } from './service.ts';
 
 export interface App {
   /** Where clients reach it: `server.base_url`, or where it listens. */
@@ -54,9 +53,6 @@ interface Parts {
   readonly figures: Figures;
   /** Of what this thread asks registries for its clients. */
   readonly requests: RequestCounts;
-  readonly threads: ServingThreads;
-  /** What answers now. */
-  readonly current: { service?: Service };
 }
 
 class RunningApp implements App {
@@ -64,6 +60,8 @@ class RunningApp implements App {
   readonly started: Promise<void>;
   readonly #parts: Parts;
   readonly #front: Front;
+  /** What answers now. */
+  #service: Service;
   #watch: KeyPairWatch | undefined;
   readonly #closing = new AbortController();
   /** Settles when the changes so far are in effect. */
@@ -75,40 +73,32 @@ class RunningApp implements App {
   private constructor(parts: Parts, front: Front, service: Service, address: string) {
     this.#parts = parts;
     this.#front = front;
+    this.#service = service;
     this.url = service.config.server.baseUrl ?? address;
     this.started = service.begin('start');
     this.#watchKeyPair();
   }
 
   static async start(config: Config, logger: Logger, lock: StateLock, startedAt: number): Promise<App> {
-    const { host, port, workers, tls: files } = config.server;
+    const { host, port, tls: files } = config.server;
     const tls = files && (await readKeyPair(files));
     warn(config, logger);
-    const threads = new ServingThreads({ count: workers - 1, logger });
     const requests = new RequestCounts();
     const figures = new Figures(() => requests.take());
     figures.collectProcess();
-    const parts: Parts = { logger, lock, startedAt, figures, requests, threads, current: {} };
+    const parts: Parts = { logger, lock, startedAt, figures, requests };
     const service = await openService(config, parts);
-    parts.current.service = service;
     const front = new Front(service.app, { tls });
     try {
-      const listening = await front.listen({ host, port, reusePort: workers > 1 });
-      await threads.listen({ host, port: listening, tls }, service);
+      const listening = await front.listen({ host, port });
       const address = urlOf(host, listening, tls !== undefined);
       logger.info({ address }, `listening at ${address}`);
       return new RunningApp(parts, front, service, address);
     } catch (error) {
-      await Promise.all([front.close(0), threads.close(0)]);
+      await front.close(0);
       await service.close();
       throw error;
     }
-  }
-
-  get #service(): Service {
-    const { service } = this.#parts.current;
-    if (service === undefined) throw new TypeError('nothing answers');
-    return service;
   }
 
   get indexes(): ReadonlyMap<string, PublishedIndex> {
@@ -128,12 +118,12 @@ class RunningApp implements App {
   }
 
   async close(): Promise<void> {
-    const { lock, threads } = this.#parts;
+    const { lock } = this.#parts;
     this.#closing.abort();
     this.#watch?.[Symbol.dispose]();
     await this.#changing;
     try {
-      await Promise.all([this.#front.close(GRACE), threads.close(GRACE), this.#service.endBuilding(0, this.#closing.signal)]);
+      await Promise.all([this.#front.close(GRACE), this.#service.endBuilding(0, this.#closing.signal)]);
       await this.#service.close();
       await Promise.all(this.#leaving);
     } finally {
@@ -142,16 +132,15 @@ class RunningApp implements App {
   }
 
   async #follow(written: Config): Promise<void> {
-    const { logger, threads } = this.#parts;
+    const { logger } = this.#parts;
     const before = this.#service;
     const { config, keys } = keptUntilRestart(before.config, written);
     const tls = config.server.tls && (await readKeyPair(config.server.tls));
     const next = await openService(config, this.#parts);
     // From here on nothing is left that may be wrong.
-    this.#parts.current.service = next;
-    if (tls) await this.#secure(tls);
+    this.#service = next;
+    if (tls) this.#front.secure(tls);
     const ended = this.#front.use(next.app);
-    await threads.answer(next);
     this.#watchKeyPair();
     for (const key of keys) logger.warn(`${key} has changed, which takes effect at the next start; until then it is as it was`);
     warn(config, logger);
@@ -190,16 +179,11 @@ class RunningApp implements App {
       new KeyPairWatch(tls, {
         onChange: (pair) =>
           void this.#inTurn(async () => {
-            await this.#secure(pair);
+            this.#front.secure(pair);
             logger.info('the certificate has changed, and the new one is in use');
           }).catch(onFault),
         onFault,
       });
-  }
-
-  async #secure(pair: KeyPair): Promise<void> {
-    this.#front.secure(pair);
-    await this.#parts.threads.secure(pair);
   }
 
   /** One change after the other, also where one fails; none when it stops. */
@@ -212,11 +196,8 @@ class RunningApp implements App {
   }
 }
 
-function openService(config: Config, { logger, startedAt, figures, requests, threads, current }: Parts): Promise<Service> {
-  const onServed: ServiceOptions['onServed'] = async (service, snapshot) => {
-    if (service === current.service) await threads.use(snapshot);
-  };
-  return Service.open({ config, logger, startedAt, figures, requests, otherThreads: () => threads.counts(), onServed });
+function openService(config: Config, { logger, startedAt, figures, requests }: Parts): Promise<Service> {
+  return Service.open({ config, logger, startedAt, figures, requests });
 }
 
 function warn(config: Config, logger: Logger): void {

@@ -11,7 +11,6 @@ import { LAYOUTS } from './registry/registry-id.ts';
 import type { PullSource } from './server/routes/distribution.ts';
 import { RegistryProxy } from './server/routes/registry-proxy.ts';
 
-/** All of it can be cloned, so that it can be sent to a thread. */
 export interface PullOptions {
   /** Folders of image layouts, and which of them to show, that of the default index first. */
   readonly layouts: readonly { readonly folder: string; readonly repositories: readonly string[] }[];

@@ -13,15 +13,12 @@ import { openPulls, pullOptions, type Pulls } from './pulls.ts';
 import { CoveredRepositories } from './registry/covered-repositories.ts';
 import type { RequestCounts } from './registry/http/transport/request-counts.ts';
 import { describeLogged } from './registry/http/transport/request-log.ts';
-import type { AnswerQuery } from './server/answers.ts';
 import { Answers } from './server/answers.ts';
 import type { Figures } from './server/figures.ts';
 import { PublishedIndex } from './server/published-index.ts';
 import { createServer } from './server/server.ts';
-import type { Counts } from './server/thread-figures.ts';
 import { Builder } from './threads/builder.ts';
 import { Querier } from './threads/querier.ts';
-import type { ServeOptions } from './threads/serving-threads.ts';
 import { Bus } from './triggers/bus/bus.ts';
 import { Notifications } from './triggers/notifications.ts';
 import { RebuildQueue } from './triggers/rebuild-queue.ts';
@@ -39,16 +36,11 @@ export interface ServiceOptions {
   readonly figures: Figures;
   /** Told which registry this thread asks. */
   readonly requests: RequestCounts;
-  /** What other threads that serve have counted. */
-  readonly otherThreads: () => Promise<readonly Counts[]>;
-  /** The service serves a snapshot, in this thread, from now on. */
-  readonly onServed: (service: Service, snapshot: Snapshot) => Promise<void>;
 }
 
 /** What {@link Service.open} has made ready. */
 interface Opened {
   readonly app: FastifyInstance;
-  readonly serve: ServeOptions;
   readonly pulls: Pulls;
 }
 
@@ -59,9 +51,9 @@ interface Opened {
 export class Service {
   readonly config: Config;
   readonly indexes: ReadonlyMap<string, PublishedIndex>;
-  readonly answer: AnswerQuery;
   readonly #options: ServiceOptions;
   readonly #querier: Querier;
+  readonly #answers: Answers;
   readonly #builder: Builder;
   readonly #queue: RebuildQueue;
   readonly #notifications: Notifications;
@@ -81,8 +73,7 @@ export class Service {
     this.#options = options;
     this.indexes = new Map(config.indexes.map(({ name, fileName }) => [name, new PublishedIndex(name, fileName, config.server.maxAge)]));
     this.#querier = new Querier((error) => logger.error({ err: error }, 'the query thread ended; the next query starts another'));
-    // For all threads, so that what one has asked for is there for the others.
-    this.answer = new Answers({ answer: this.#querier.answer, counts: options.figures.queries }).answer;
+    this.#answers = new Answers({ answer: this.#querier.answer, counts: options.figures.queries });
     this.#builder = new Builder(buildOptions(config), {
       onPublished: (index) => this.#load(index),
       onRequests: (counts) => options.figures.addRegistryRequests(counts),
@@ -125,21 +116,6 @@ export class Service {
   /** What answers here. */
   get app(): FastifyInstance {
     return this.#ready().app;
-  }
-
-  /** The rebuilds as they happen. */
-  get rebuilds(): RebuildQueue {
-    return this.#queue;
-  }
-
-  /** How further threads answer. */
-  get serve(): ServeOptions {
-    return this.#ready().serve;
-  }
-
-  /** What is served now. */
-  get snapshots(): readonly Snapshot[] {
-    return [...this.indexes.values()].flatMap(({ snapshot }) => snapshot ?? []);
   }
 
   /** Serves what is on disk, which somebody else may have built. */
@@ -197,7 +173,7 @@ export class Service {
   }
 
   async #open(): Promise<void> {
-    const { config, logger, startedAt, figures, requests, otherThreads } = this.#options;
+    const { config, logger, startedAt, figures, requests } = this.#options;
     const { indexes, server: serverConfig } = config;
     await this.loadSnapshots();
 
@@ -205,9 +181,8 @@ export class Service {
       const covered = new CoveredRepositories(config.registries.get(index.registry)?.repositories ?? []);
       return wantedBy(index, (repository) => covered.has(repository));
     });
-    const pulling = pullOptions(config);
-    const pulls = await openPulls(pulling, requests);
-    const common = {
+    const pulls = await openPulls(pullOptions(config), requests);
+    const app = await createServer({
       trustProxy: serverConfig.trustProxy,
       tls: serverConfig.tls !== undefined,
       basePath: serverConfig.basePath,
@@ -216,12 +191,9 @@ export class Service {
       iconsUri: config.iconsUri,
       signatures: Object.fromEntries(indexes.flatMap(({ name, signaturesDir }) => (signaturesDir === undefined ? [] : [[name, signaturesDir]]))),
       publication: await publication(config),
-    };
-    const app = await createServer({
-      ...common,
       logger,
       indexes: this.indexes,
-      answer: this.answer,
+      answer: this.#answers.answer,
       pullSources: pulls.pullSources,
       registryProxy: pulls.registryProxy,
       reindex: {
@@ -242,19 +214,14 @@ export class Service {
         version,
         startedAt,
         registryOf: (name) => indexes.find((index) => index.name === name)?.registry,
-        warnings: () => allIndexWarnings(config, new Map(this.snapshots.map(({ footer }) => [footer.index, footer]))),
+        warnings: () => allIndexWarnings(config, new Map([...this.indexes].flatMap(([name, { snapshot }]) => (snapshot === undefined ? [] : [[name, snapshot.footer]])))),
         rebuilds: () => this.#queue.recent(),
         bus: () => this.#bus?.status(),
       },
       rebuildEvents: this.#queue,
       figures,
-      otherThreads,
     });
-    this.#opened = {
-      app,
-      pulls,
-      serve: { ...common, level: logger.level, indexes: indexes.map(({ name, fileName }) => ({ name, fileName, maxAge: serverConfig.maxAge })), pulls: pulling },
-    };
+    this.#opened = { app, pulls };
   }
 
   #createBus(config: BusConfig): Bus {
@@ -280,7 +247,7 @@ export class Service {
     this.#loading = this.#loading.then(async () => {
       try {
         const snapshot = await Snapshot.open(snapshotPath(snapshotsDir(this.config.stateDir), name));
-        await Promise.all([this.indexes.get(name)?.use(snapshot), this.#querier.use(snapshot), this.#options.onServed(this, snapshot)]);
+        await Promise.all([this.indexes.get(name)?.use(snapshot), this.#querier.use(snapshot)]);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
         this.#options.logger.warn({ err: error, index: name }, 'the snapshot of an index cannot be served; the next rebuild makes it anew');

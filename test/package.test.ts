@@ -46,7 +46,7 @@ suite('the package, installed from its tarball', () => {
     packed = only ?? assert.fail('npm packed nothing');
     await writeFile(file('package.json'), '{"name": "elsewhere", "private": true, "type": "module"}');
     await npm(['install', '--prefer-offline', '--no-audit', '--no-fund', file(packed.filename)], folder.path);
-    await writeFile(file('config.yaml'), stringify({ indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}`, extract_icons: true } }, server: { port: 0, workers: 2 } }));
+    await writeFile(file('config.yaml'), stringify({ indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}`, extract_icons: true } }, server: { port: 0 } }));
   });
   after(() => folder.remove());
 

@@ -71,7 +71,7 @@ export class ConfigReader {
     if (entries === undefined) return undefined;
     for (const { name, offset } of entries) {
       if (Object.hasOwn(schema.properties, name)) continue;
-      this.#problems.add([...path, name], `is not known here, expected ${nearestKey(name, schema)}`, offset);
+      this.#problems.add([...path, name], annotationsOf(schema).removed?.[name] ?? `is not known here, expected ${nearestKey(name, schema)}`, offset);
     }
     const given = new Map(entries.map((entry) => [entry.name, entry]));
     return Object.fromEntries(

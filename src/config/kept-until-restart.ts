@@ -9,10 +9,10 @@ export interface Kept {
 
 /**
  * `written` with what cannot change while the server runs as it is in `running`: the state, which is locked; where it listens, and whether
- * with TLS; how many threads serve.
+ * with TLS.
  */
 export function keptUntilRestart(running: Config, written: Config): Kept {
-  const { stateDir, iconsDir, server: { host, port, workers, tls } } = running;
+  const { stateDir, iconsDir, server: { host, port, tls } } = running;
   const sameState = stateDir === written.stateDir;
   const { tls: writtenTls, ...writtenServer } = written.server;
   const shown = (tls === undefined) === (writtenTls === undefined) ? writtenTls : tls;
@@ -21,14 +21,13 @@ export function keptUntilRestart(running: Config, written: Config): Kept {
     stateDir,
     // Which may be a folder in the other.
     iconsDir: sameState ? written.iconsDir : iconsDir,
-    server: { ...writtenServer, host, port, workers, ...(shown && { tls: shown }) },
+    server: { ...writtenServer, host, port, ...(shown && { tls: shown }) },
   };
   const values: Readonly<Record<string, readonly [kept: unknown, written: unknown]>> = {
     state_dir: [stateDir, written.stateDir],
     icons_dir: [config.iconsDir, written.iconsDir],
     'server.host': [host, written.server.host],
     'server.port': [port, written.server.port],
-    'server.workers': [workers, written.server.workers],
     'server.tls': [shown, writtenTls],
   };
   return { config, keys: Object.keys(values).filter((key) => values[key]?.[0] !== values[key]?.[1]) };

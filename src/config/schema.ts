@@ -218,9 +218,8 @@ const server = Type.Object(
         expected: 'true, false, a number of hops, or addresses and networks of proxies',
       },
     ),
-    workers: wholeNumber(1, 256, { description: 'How many processes or threads serve.', default: 1 }),
   },
-  { default: {} },
+  { default: {}, removed: { workers: 'was removed, expected several replicas of the program with one store instead: a process answers with one thread' } },
 );
 
 const headers = (description: string) =>

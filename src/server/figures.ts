@@ -1,21 +1,29 @@
 /** What the process counts from its start to its end, whatever the configuration: for `/metrics`, and in part for `/status`. */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { RequestCount } from '../registry/http/transport/request-counts.ts';
 import type { BusCounts } from '../triggers/bus/bus.ts';
 import type { QueryCounts } from './answers.ts';
 import type { EventCounts } from './routes/events.ts';
 import type { RebuildEvents } from './routes/rebuild-events.ts';
-import { ThreadFigures } from './thread-figures.ts';
 
 /** Upper bounds in seconds. */
+const REQUEST_BUCKETS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
 const REBUILD_BUCKETS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000];
 
-export class Figures extends ThreadFigures {
+export class Figures {
+  readonly requests = new RequestFigures();
   readonly events: EventCounts = { triggered: 0, ignored: 0, malformed: 0 };
-  /** One thread answers the questions of all. */
   readonly queries: QueryCounts = { hits: 0, misses: 0 };
   readonly bus: BusCounts = { triggered: 0, ignored: 0, malformed: 0, reconnects: 0 };
   readonly #process = new Registry();
   readonly #rebuilds = new RebuildFigures();
+  readonly #registryRequests = new Counter({ name: 'regindexer_registry_requests_total', help: 'Requests to registries, by the status of the answer.', labelNames: ['registry', 'status'], registers: [] });
+  readonly #take: () => readonly RequestCount[];
+
+  /** @param take gives the requests to registries that this thread has made since it was last called */
+  constructor(take: () => readonly RequestCount[] = () => []) {
+    this.#take = take;
+  }
 
   /** Begins to measure process, memory, garbage collection and the delay of the event loop: one is enough, for that never ends. */
   collectProcess(): void {
@@ -27,9 +35,39 @@ export class Figures extends ThreadFigures {
     this.#rebuilds.follow(rebuilds, registries);
   }
 
+  /** Adds requests that were made to registries. */
+  addRegistryRequests(requests: readonly RequestCount[]): void {
+    for (const { registry, status, count } of requests) this.#registryRequests.inc({ registry, status }, count);
+  }
+
   /** All but what a server tells by itself, in the format of Prometheus. */
   async metrics(): Promise<string> {
-    return `${await this.#process.metrics()}\n${await this.#rebuilds.registry.metrics()}`;
+    this.addRegistryRequests(this.#take());
+    const registries = new Registry();
+    registries.registerMetric(this.#registryRequests);
+    return (await Promise.all([this.#process, this.requests.registry, this.#rebuilds.registry, registries].map((registry) => registry.metrics()))).join('\n');
+  }
+}
+
+/** How many requests were answered, how, and how fast. */
+export class RequestFigures {
+  readonly registry = new Registry();
+  readonly #registers = [this.registry];
+  readonly #answers = new Counter({ name: 'regindexer_http_requests_total', help: 'Requests that were answered, by route.', labelNames: ['method', 'route', 'status'], registers: this.#registers });
+  readonly #durations = new Histogram({ name: 'regindexer_http_request_duration_seconds', help: 'How long answers took.', labelNames: ['route'], buckets: REQUEST_BUCKETS, registers: this.#registers });
+
+  /** @param route its pattern: there are only so many */
+  count(route: string, method: string, status: number, seconds: number): void {
+    this.counter(route, method, status)(seconds);
+  }
+
+  /** Counts one answer of this kind, that took so many seconds, each time that it is called. */
+  counter(route: string, method: string, status: number): (seconds: number) => void {
+    const [answers, durations] = [this.#answers.labels(method, route, String(status)), this.#durations.labels(route)];
+    return (seconds) => {
+      answers.inc();
+      durations.observe(seconds);
+    };
   }
 }
 

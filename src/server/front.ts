@@ -43,11 +43,10 @@ export interface FrontOptions {
   readonly maxConnections?: number | undefined;
 }
 
-/** Where to listen; `localhost` is both of its addresses. With `reusePort`, other threads may do so, too. */
+/** Where to listen; `localhost` is both of its addresses. */
 export interface Address {
   readonly host: string;
   readonly port: number;
-  readonly reusePort: boolean;
 }
 
 /** An app, and the requests that it has not answered to their end. */

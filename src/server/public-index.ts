@@ -20,7 +20,6 @@ export interface PublicIndex {
   readonly signatures: boolean;
 }
 
-/** All of it can be cloned, so that it can be sent to a thread. */
 export interface Publication {
   /** In the order of the configuration. */
   readonly indexes: readonly PublicIndex[];

@@ -23,12 +23,9 @@ import { distributionRoutes } from './routes/distribution.ts';
 import type { EventRoutesOptions } from './routes/events.ts';
 import { eventRoutes } from './routes/events.ts';
 import { flatpakFileRoutes } from './routes/flatpak-files.ts';
-import type { Forward } from './routes/forward.ts';
-import { forwardRoutes } from './routes/forward.ts';
 import { healthRoutes } from './routes/health.ts';
 import { iconPrefixes, iconRoutes } from './routes/icons.ts';
 import { indexRoutes } from './routes/indexes.ts';
-import type { MetricsRoutesOptions } from './routes/metrics.ts';
 import { countRequests, metricsRoutes } from './routes/metrics.ts';
 import { describeRoutes, openapiRoutes } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
@@ -40,19 +37,17 @@ import { reindexRoutes } from './routes/reindex.ts';
 import { signatureRoutes } from './routes/signatures.ts';
 import type { StatusRoutesOptions } from './routes/status.ts';
 import { statusRoutes } from './routes/status.ts';
-import type { ThreadFigures } from './thread-figures.ts';
 
 /** Longest part of a path between two slashes, in characters: a digest is 71, a repository's name up to 255. */
 const MAX_PARAM_LENGTH = 512;
 const MAX_BODY_BYTES = 1024 * 1024;
 
-/** What every thread that serves needs. */
-export interface CommonServerOptions {
+export interface ServerOptions {
   readonly logger: Logger;
   readonly trustProxy: boolean | string | readonly string[] | number;
   readonly indexes: ReadonlyMap<string, PublishedIndex>;
   readonly defaultIndex: string;
-  /** Answers what no document is kept for. It keeps what will be asked again, for all threads, and bounds how many wait. */
+  /** Answers what no document is kept for. It keeps what will be asked again, and bounds how many wait. */
   readonly answer: AnswerQuery;
   readonly iconsDir: string;
   readonly iconsUri: string;
@@ -71,28 +66,15 @@ export interface CommonServerOptions {
   /** What people are shown: the page, and what stands behind it. Without, none of it is served. */
   readonly publication?: Publication;
   readonly readers?: ReadersOptions;
-}
-
-/** A server that answers everything itself. */
-export interface ServerOptions extends CommonServerOptions {
   readonly reindex: ReindexRoutesOptions;
   readonly events: Omit<EventRoutesOptions, 'counts'>;
   readonly status: Omit<StatusRoutesOptions, 'indexes' | 'events'>;
   /** Of the process, which may have had other servers before. */
   readonly figures: Figures;
-  /** What other threads that serve have counted. */
-  readonly otherThreads?: MetricsRoutesOptions['otherThreads'];
-}
-
-/** A server that has another one answer what only that can. */
-export interface ForwardingServerOptions extends CommonServerOptions {
-  readonly forward: Forward;
-  /** Of the thread, which may have had other servers before. */
-  readonly figures: ThreadFigures;
 }
 
 /** Builds the app, ready to answer; it is a `Front` that listens. */
-export async function createServer(options: ServerOptions | ForwardingServerOptions): Promise<FastifyInstance> {
+export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
   const { indexes, defaultIndex, pullSources, registryProxy, rebuildEvents, trustProxy, basePath = '', tls = false } = options;
   const app = fastify({
     loggerInstance: options.logger,
@@ -128,7 +110,7 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
   boundReaders(app, readers);
   for (const index of indexes.values()) index.whenReplaced(() => readyAnswers.clear());
   countRequests(app, figures.requests);
-  if (!('forward' in options)) await describeRoutes(app, options.status.version);
+  await describeRoutes(app, options.status.version);
   indexRoutes(app, {
     indexes,
     defaultIndex,
@@ -138,23 +120,19 @@ export async function createServer(options: ServerOptions | ForwardingServerOpti
   });
   iconRoutes(app, { iconsDir: options.iconsDir, prefixes: iconPrefixes(options.iconsUri, indexes.keys(), basePath), readyAnswers });
   signatureRoutes(app, options.signatures ?? {});
-  if ('forward' in options) forwardRoutes(app, options.forward, MAX_BODY_BYTES);
-  else {
-    const { status: { version, bus }, figures: all, otherThreads = async () => [] } = options;
-    const { events } = all;
-    await app.register(async (scope) => {
-      await securityHeaders(scope, tls);
-      nameRequests(scope);
-      openapiRoutes(scope);
-      if (rebuildEvents !== undefined) {
-        all.follow(rebuildEvents, new Set([...indexes.keys()].flatMap((name) => options.status.registryOf(name) ?? [])));
-        metricsRoutes(scope, { version, figures: all, otherThreads, indexes, bus });
-      }
-      await scope.register(async (own) => reindexRoutes(own, options.reindex));
-      await scope.register(async (own) => eventRoutes(own, { ...options.events, counts: events }));
-      statusRoutes(scope, { ...options.status, indexes, events });
-    });
-  }
+  await app.register(async (scope) => {
+    await securityHeaders(scope, tls);
+    nameRequests(scope);
+    openapiRoutes(scope);
+    const { reindex, events, status } = options;
+    if (rebuildEvents !== undefined) {
+      figures.follow(rebuildEvents, new Set([...indexes.keys()].flatMap((name) => status.registryOf(name) ?? [])));
+      metricsRoutes(scope, { version: status.version, figures, indexes, bus: status.bus });
+    }
+    await scope.register(async (own) => reindexRoutes(own, reindex));
+    await scope.register(async (own) => eventRoutes(own, { ...events, counts: figures.events }));
+    statusRoutes(scope, { ...status, indexes, events: figures.events });
+  });
   if (pullSources.length > 0 || registryProxy !== undefined) {
     await app.register(async (scope) => {
       distributionRoutes(scope, pullSources, registryProxy);

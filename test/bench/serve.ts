@@ -1,5 +1,5 @@
 /** `serve`: how fast answers are, beside the least that they could cost. */
-import { cp, mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
@@ -17,13 +17,12 @@ import { rebuildMemoryTable } from './rebuild-memory.ts';
 import { type Case, casesOf, ratesTable } from './serve-rates.ts';
 import { startRebuildEnded } from './server-status.ts';
 import type { Cell, Table } from './table.ts';
-import { workerCostTable } from './worker-cost.ts';
 
 const EVENTS_TOKEN = 'benchmark';
 const QUESTION = `/index/static?${flatpakQuery('latest', 'amd64').canonical}`;
 
 export const serve: Benchmark = {
-  summary: 'rates, query times, delays while rebuilding, memory and CPU time of the server',
+  summary: 'rates, query times, delays while rebuilding, and memory of the server',
   run: async () => {
     const usual = await serveUsual();
     const large = await serveLarge();
@@ -32,34 +31,32 @@ export const serve: Benchmark = {
       columns: [{ name: 'question' }, { name: 'selects' }, { name: 'median ms', digits: 1 }, { name: 'worst ms', digits: 1 }, { name: 'to reach' }],
       rows: [...usual.queries, ...large.queries],
     };
-    return [usual.rates, queries, usual.rebuild, large.memory, usual.memory, usual.workers];
+    return [usual.rates, queries, usual.rebuild, large.memory, usual.memory];
   },
 };
 
 /** Over the registry of 2,000 images. */
-async function serveUsual(): Promise<{ rates: Table; queries: readonly (readonly Cell[])[]; rebuild: Table; memory: Table; workers: Table }> {
+async function serveUsual(): Promise<{ rates: Table; queries: readonly (readonly Cell[])[]; rebuild: Table; memory: Table }> {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-serve-'));
   await using registry = await startFilledRegistry();
-  const stateDir = (workers: number): string => join(folder.path, `state-${workers}`);
-  const configOf = (workers: number, more: object = {}): string =>
+  const stateDir = join(folder.path, 'state');
+  const configOf = (more: object = {}): string =>
     stringify({
-      state_dir: stateDir(workers),
+      state_dir: stateDir,
       indexes: { apps: { registry: registry.url, extract_icons: true } },
-      server: { port: 0, workers, ...more },
+      server: { port: 0, ...more },
     });
 
   process.stderr.write('building its index\n');
   const configFile = join(folder.path, 'config.yaml');
-  await writeFile(configFile, configOf(1));
+  await writeFile(configFile, configOf());
   await measuredRun([CLI, '--config', configFile, 'index']);
-  await cp(stateDir(1), stateDir(2), { recursive: true });
 
-  const cases = await casesWith(configOf(1));
-  const rates = await ratesTable(() => startBuilt(configOf(1)), cases, folder.path);
-  const queries = await usualQueries(configOf(1));
-  const workers = await workerCostTable((threads) => startBuilt(configOf(threads)), cases, folder.path);
-  const rebuild = await rebuildDelayTable(configOf(1), stateDir(1), cases);
-  return { rates, queries, rebuild, memory: await usualMemory(registry.url, configOf(1, { events_token: EVENTS_TOKEN })), workers };
+  const cases = await casesWith(configOf());
+  const rates = await ratesTable(() => startBuilt(configOf()), cases, folder.path);
+  const queries = await usualQueries(configOf());
+  const rebuild = await rebuildDelayTable(configOf(), stateDir, cases);
+  return { rates, queries, rebuild, memory: await usualMemory(registry.url, configOf({ events_token: EVENTS_TOKEN })) };
 }
 
 /** Starts a server on what was built for it before, and waits until it has seen that nothing has changed. */

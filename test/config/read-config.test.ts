@@ -55,7 +55,6 @@ test('what a file leaves out has its default', (t) => {
       registryProxy: false,
       registryProxyRedirects: 'follow',
       trustProxy: false,
-      workers: 1,
     },
     bus: undefined,
   });
@@ -123,7 +122,6 @@ server:
   registry_proxy: true
   registry_proxy_redirects: pass
   trust_proxy: [10.0.0.0/8, "::1", loopback]
-  workers: 2
 bus:
   url: [stomp://user:hunter2@a.example.org:61613/, stomps://b.example.org]
   content_types: any
@@ -211,7 +209,6 @@ bus:
     registryProxy: true,
     registryProxyRedirects: 'pass',
     trustProxy: ['10.0.0.0/8', '::1', 'loopback'],
-    workers: 2,
   });
   assert.deepEqual(bus, {
     urls: ['stomp://user:hunter2@a.example.org:61613/', 'stomps://b.example.org'],

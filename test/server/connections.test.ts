@@ -223,7 +223,7 @@ test('there are only so many connections at a time', async (t) => {
 
 test('localhost is both of its addresses', async (t) => {
   const { server } = await serve(t);
-  const port = await server.front.listen({ host: 'localhost', port: 0, reusePort: false });
+  const port = await server.front.listen({ host: 'localhost', port: 0 });
   // A machine without IPv6 has the first alone.
   const loopbacks = Object.values(networkInterfaces()).flatMap((addresses) => addresses?.filter(({ internal }) => internal).map(({ address }) => address) ?? []);
   for (const address of loopbacks.filter((one) => one === '127.0.0.1' || one === '::1')) {
@@ -239,12 +239,12 @@ test('a port that is taken, and an address that is not there, are errors that sa
   t.after(() => other.close());
   await once(other, 'listening');
   const { port } = other.address() as { port: number };
-  await assert.rejects(server.front.listen({ host: '127.0.0.1', port, reusePort: false }), {
+  await assert.rejects(server.front.listen({ host: '127.0.0.1', port }), {
     code: 'EADDRINUSE',
     message: `cannot listen at 127.0.0.1, port ${port}: another program listens there; end it, or set server.port to another port`,
   });
   // For documentation (RFC 5737).
-  await assert.rejects(server.front.listen({ host: '192.0.2.1', port: 0, reusePort: false }), { code: 'EADDRNOTAVAIL', message: /^cannot listen at 192\.0\.2\.1, port 0: .* set server\.host to / });
+  await assert.rejects(server.front.listen({ host: '192.0.2.1', port: 0 }), { code: 'EADDRNOTAVAIL', message: /^cannot listen at 192\.0\.2\.1, port 0: .* set server\.host to / });
 });
 
 /** Asks over HTTP/2. */

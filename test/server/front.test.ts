@@ -22,7 +22,7 @@ async function named(name: string): Promise<{ app: FastifyInstance; asked: Promi
 
 async function start(t: TestContext, app: FastifyInstance): Promise<{ front: Front; port: number }> {
   const front = new Front(app);
-  const port = await front.listen({ host: '127.0.0.1', port: 0, reusePort: false });
+  const port = await front.listen({ host: '127.0.0.1', port: 0 });
   t.after(() => front.close(0));
   return { front, port };
 }

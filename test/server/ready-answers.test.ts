@@ -8,7 +8,7 @@ import { request } from 'undici';
 import { Front } from '../../src/server/front.ts';
 import { ReadyAnswers } from '../../src/server/plugins/ready-answers.ts';
 import { Readers } from '../../src/server/plugins/readers.ts';
-import { RequestFigures } from '../../src/server/request-figures.ts';
+import { RequestFigures } from '../../src/server/figures.ts';
 import { png, pngPath, pngUri } from '../indexing/png.ts';
 import { named, TestState } from '../indexing/test-state.ts';
 import { RawConnection } from './raw-connection.ts';
@@ -116,7 +116,7 @@ suite('of an app that tells how often it was asked', () => {
     });
     await app.ready();
     const front = new Front(app);
-    const port = await front.listen({ host: '127.0.0.1', port: 0, reusePort: false });
+    const port = await front.listen({ host: '127.0.0.1', port: 0 });
     t.after(() => front.close(0));
     /** Says whether the app was asked for it. */
     const asks = async (path: string, etag = ''): Promise<boolean> => {

@@ -132,7 +132,7 @@ export class TestServer {
 
   /** Listens on a port that the system chooses. */
   async listen(): Promise<number> {
-    return this.front.listen({ host: '127.0.0.1', port: 0, reusePort: false });
+    return this.front.listen({ host: '127.0.0.1', port: 0 });
   }
 
   /** Resolves when a rebuild has ended. */

@@ -130,15 +130,15 @@ test('what it is told is in the index when it says so, and never in the log', as
 
 test('its threads may die', async (t) => {
   const { start, images, log } = await setUp(t);
-  const workers: Worker[] = [];
-  const remember = (worker: Worker): void => void workers.push(worker);
+  const threads: Worker[] = [];
+  const remember = (worker: Worker): void => void threads.push(worker);
   process.on('worker', remember);
   t.after(() => process.off('worker', remember));
   const { app, ask } = await start();
   await app.started;
   await ask('/index/dynamic?repository=apps/hello');
-  assert.equal(workers.length, 2, 'one builds, one answers questions');
-  for (const worker of workers) {
+  assert.equal(threads.length, 2, 'one builds, one answers questions');
+  for (const worker of threads) {
     const exit = once(worker, 'exit');
     await worker.terminate();
     await exit;
@@ -147,7 +147,7 @@ test('its threads may die', async (t) => {
   await addClock(images);
   assert.equal((await ask('/reindex?wait=true', { method: 'POST', headers: bearer(ADMIN_TOKEN) })).statusCode, 200);
   assert.deepEqual(names((await ask('/index/dynamic?repository=apps/clock')).text), ['apps/clock']);
-  assert.equal(workers.length, 4);
+  assert.equal(threads.length, 4);
 });
 
 test('a damaged snapshot is made anew', async (t) => {
@@ -205,32 +205,4 @@ test('a port that is taken is an error, and lets the state go', async (t) => {
   const other = await setUp(t, { port: Number(new URL(app.url).port) });
   await assert.rejects(other.start(), { code: 'EADDRINUSE' });
   await assert.rejects(other.start(), { code: 'EADDRINUSE' }, 'not that the state is locked');
-});
-
-test('several workers serve the same, before a rebuild is reported as done', async (t) => {
-  const { start, images, log } = await setUp(t, { workers: 3 });
-  const { app, ask } = await start();
-  await app.started;
-  const each = async (path: string, headers: Record<string, string> = {}): Promise<string> => {
-    const answers = await Promise.all(Array.from({ length: 30 }, () => ask(path, { headers })));
-    const [only, ...others] = new Set(answers.map(({ statusCode, headers: its, text }) => `${statusCode} ${String(its['etag'])} ${String(its['last-modified'])} ${text}`));
-    assert.deepEqual(others, [], path);
-    return only ?? '';
-  };
-  for (const path of ['/index/static', '/index/apps.json', '/index/dynamic?repository=apps/hello', '/readyz', '/v2/apps/hello/tags/list']) assert.match(await each(path), /^200 /);
-  for (const path of ['/', '/status', '/metrics', '/openapi.json', '/apps.flatpakrepo']) {
-    const statuses = await Promise.all(Array.from({ length: 10 }, async () => (await ask(path)).statusCode));
-    assert.deepEqual(new Set(statuses), new Set([200]), path);
-  }
-  await addClock(images);
-  assert.equal((await ask('/reindex?wait=true', { method: 'POST', headers: bearer(ADMIN_TOKEN) })).statusCode, 200);
-  for (const path of ['/index/static', '/index/dynamic?os=linux']) assert.match(await each(path), /apps\/clock/);
-  assert.match(await each('/index/dynamic?repository=apps/clock'), /apps\/clock/);
-  const statuses = await Promise.all(Array.from({ length: 12 }, () => ask('/reindex', { method: 'POST', headers: bearer(ADMIN_TOKEN) })));
-  assert.deepEqual(statuses.map(({ statusCode }) => statusCode).toSorted((a, b) => a - b), [...Array.from({ length: 9 }, () => 202), 429, 429, 429], 'one limit for all');
-  assert.equal(log.filter(({ msg }) => msg.startsWith('Another thread serves at port')).length, 2);
-  const { port } = new URL(app.url);
-  await app.close();
-  await assert.rejects(ask('/healthz'), { code: 'ECONNREFUSED' }, port);
-  assert.deepEqual(log.filter(({ level }) => level >= 40), []);
 });

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 // The global of this name is looked up on every use, which takes longer than to read the clock.
 import { performance } from 'node:perf_hooks';
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import type { RequestFigures } from '../request-figures.ts';
+import type { RequestFigures } from '../figures.ts';
 import type { Readers } from './readers.ts';
 import { isHost } from './hosts.ts';
 

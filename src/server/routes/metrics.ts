@@ -1,26 +1,15 @@
 /** `/metrics`: figures for Prometheus, by its conventions for names. */
 import type { FastifyInstance } from 'fastify';
-import { Counter, Gauge, type Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
 import type { BusStatus } from '../../triggers/bus/bus.ts';
 import type { PublishedIndex } from '../published-index.ts';
-import type { Figures } from '../figures.ts';
-import { DURATION_BOUNDS, type RequestFigures, type RouteFigures } from '../request-figures.ts';
-import { type Counts, sumOf } from '../thread-figures.ts';
+import type { Figures, RequestFigures } from '../figures.ts';
 
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST']);
-
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** Another thread answers. */
-    readonly handedOver?: boolean;
-  }
-}
 
 export interface MetricsRoutesOptions {
   readonly version: string;
   readonly figures: Figures;
-  /** What other threads that serve have counted. */
-  readonly otherThreads: () => Promise<readonly Counts[]>;
   readonly indexes: ReadonlyMap<string, PublishedIndex>;
   readonly bus: () => BusStatus | undefined;
 }
@@ -29,14 +18,10 @@ export function metricsRoutes(app: FastifyInstance, options: MetricsRoutesOption
   const registry = new Registry();
   const registers = [registry];
   new Gauge({ name: 'regindexer_build_info', help: 'The version that runs, as a label; always 1.', labelNames: ['version'], registers }).set({ version: options.version }, 1);
-  /** As it was when somebody asked last. */
-  let counts = options.figures.counts();
-  httpMetrics(() => counts, registry);
   indexMetrics(options.indexes, registry);
-  eventMetrics(options, () => counts, registry);
+  eventMetrics(options, registry);
 
   app.get('/metrics', { schema: { summary: 'Figures for Prometheus', produces: ['text/plain'] } }, async (_request, reply) => {
-    counts = sumOf([options.figures.counts(), ...(await options.otherThreads())]);
     return reply.headers({ 'content-type': registry.contentType, 'cache-control': 'no-store' }).send(`${await options.figures.metrics()}\n${await registry.metrics()}`);
   });
 }
@@ -44,36 +29,10 @@ export function metricsRoutes(app: FastifyInstance, options: MetricsRoutesOption
 /** Counts what is answered by the routes that are registered from here on. */
 export function countRequests(app: FastifyInstance, figures: RequestFigures): void {
   app.addHook('onResponse', ({ routeOptions, method }, reply, done) => {
-    // The pattern of the route, not the path: there are only so many. What is handed over is counted where it is answered.
-    if (routeOptions.config.handedOver !== true) figures.count(routeOptions.url ?? 'none', METHODS.has(method) ? method : 'other', reply.statusCode, reply.elapsedTime / 1000);
+    // The pattern of the route, not the path: there are only so many.
+    figures.count(routeOptions.url ?? 'none', METHODS.has(method) ? method : 'other', reply.statusCode, reply.elapsedTime / 1000);
     done();
   });
-}
-
-/** Counted by ourselves and told when somebody asks: prom-client hashes labels at each count, which takes a tenth of what a request does. */
-function httpMetrics(counts: () => Counts, registry: Registry): void {
-  counter('regindexer_http_requests_total', 'Requests that were answered, by route.', ['method', 'route', 'status'], () => [...counts().routes].flatMap(([route, { answers }]) => answersOf(route, answers)), registry);
-  const name = 'regindexer_http_request_duration_seconds';
-  const histogram = { name, help: 'How long answers took.', type: 'histogram', aggregator: 'sum' } as const;
-  // What a registry needs of a metric.
-  registry.registerMetric({ ...histogram, get: async () => ({ ...histogram, values: [...counts().routes].flatMap(([route, its]) => durationsOf(name, route, its)) }) } as unknown as Histogram);
-}
-
-function answersOf(route: string, answers: ReadonlyMap<string, number>): (readonly [labels: Readonly<Record<string, string>>, count: number])[] {
-  return Array.from(answers, ([answer, count]) => {
-    const [method = '', status = ''] = answer.split(' ');
-    return [{ method, route, status }, count] as const;
-  });
-}
-
-/** Of one route: buckets, each with those before it, their sum and their number. */
-function durationsOf(name: string, route: string, { durations, sum }: RouteFigures): { readonly metricName: string; readonly labels: object; readonly value: number }[] {
-  let total = 0;
-  const buckets = durations.map((count, place) => {
-    total += count;
-    return { metricName: `${name}_bucket`, labels: { le: DURATION_BOUNDS[place] ?? '+Inf', route }, value: total };
-  });
-  return [...buckets, { metricName: `${name}_sum`, labels: { route }, value: sum }, { metricName: `${name}_count`, labels: { route }, value: total }];
 }
 
 function indexMetrics(indexes: ReadonlyMap<string, PublishedIndex>, registry: Registry): void {
@@ -100,8 +59,7 @@ function indexMetrics(indexes: ReadonlyMap<string, PublishedIndex>, registry: Re
   gauge('regindexer_index_last_change_timestamp_seconds', 'When the content of the index last changed.', ({ snapshot }) => snapshot && snapshot.footer.modified / 1000);
 }
 
-function eventMetrics({ bus, figures }: MetricsRoutesOptions, counts: () => Counts, registry: Registry): void {
-  counter('regindexer_registry_requests_total', 'Requests to registries, by the status of the answer.', ['registry', 'status'], () => counts().registryRequests.map(({ registry: id, status, count }) => [{ registry: id, status }, count] as const), registry);
+function eventMetrics({ bus, figures }: MetricsRoutesOptions, registry: Registry): void {
   counter('regindexer_query_answers_total', 'Answers to queries, by whether they were kept from before.', ['cache'], () => [[{ cache: 'hit' }, figures.queries.hits], [{ cache: 'miss' }, figures.queries.misses]], registry);
   counter('regindexer_events_total', 'Notifications of registries, by what came of them.', ['result'], () => Object.entries(figures.events).map(([result, count]) => [{ result }, count as number] as const), registry);
   if (bus() === undefined) return;
