@@ -16,7 +16,7 @@ test('errors are JSON, whatever was asked', async (t) => {
   const { app } = server;
 
   await t.test('paths that are not there are 404', async () => {
-    for (const url of ['/none', '/index', '/index/', '/index/static/', '/index/static/more', '//index/static', '/INDEX/static', '/healthz/', '/reindex', '/v2/', `/${'a/'.repeat(1000)}`, '/🙂', '/?a=b']) {
+    for (const url of ['/none', '/index', '/index/', '/index/static/', '/index/static/more', '/INDEX/static', '/healthz/', '/reindex', '/v2/', `/${'a/'.repeat(1000)}`, '/🙂', '/?a=b']) {
       const answer = await app.inject(url);
       const { statusCode, error, message } = answer.json<ErrorBody>();
       if (url === '/reindex') assert.equal(statusCode, 405);
