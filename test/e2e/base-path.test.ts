@@ -104,6 +104,11 @@ test('the server itself answers with the path and without it', async () => {
   await settled(own);
   const expected = await indexOf(own);
   assert.deepEqual(await indexOf(`${own}/our%20apps`), expected);
+  const index = await get(`${own}/index/static`);
+  for (const spelled of ['/our%20apps/index/static', '/our%20apps/index/static', '//our%20apps//index/static', '/our%20apps/apps/index/static']) assert.deepEqual(await get(own + spelled), index, spelled);
+  const fresh = await request(`${own}/our%20apps/index/static`, { headers: { 'if-none-match': index.etag } });
+  await fresh.body.dump();
+  assert.equal(fresh.statusCode, 304);
   const page = await get(`${own}/`);
   for (const path of ['/our%20apps', '/our%20apps/', '/our%20apps?q=x']) assert.deepEqual(await get(own + path), page, path);
   for (const path of ['/our%20appsindex/static', '/other/index/static', '/our%20apps/our%20apps/healthz']) {

@@ -51,7 +51,9 @@ test('check and /status tell of runtimes that are nowhere, and of tags that nobo
   assert.deepEqual((await warnings(together)).status, { apps: [], runtimes: [] });
   assert.deepEqual(await check(together), []);
 
-  // The tag may be taken, but no image has it.
+  // The tag may be taken, but no image has it. An image that says where its runtime is lacks none.
   await writeLayout(join(folder.path, 'others/platform'), [{ tag: 'stable', labels: flatpakLabels({ id: 'org.example.Platform', type: 'runtime' }) }]);
+  const told = { ...flatpakLabels({ id: 'org.example.Told' }), 'org.flatpak.metadata': '[Application]\nruntime=org.example.None/x86_64/stable\n', 'org.flatpak.runtime-repo': 'https://runtimes.example.org/all.flatpakrepo' };
+  await writeLayout(join(folder.path, 'others/told'), [{ tag: 'stable', labels: told }]);
   assert.deepEqual((await warnings({ others: { registry: `oci:${join(folder.path, 'others')}` } })).status, { others: [UNTAGGED] });
 });

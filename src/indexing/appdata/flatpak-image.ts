@@ -42,6 +42,12 @@ export function kindOf({ type }: FlatpakRef, metadata: KeyFile): AppKind {
   return metadata.has('ExtensionOf') ? 'extension' : 'runtime';
 }
 
+/** Says whether a label is a URL that a client can ask. */
+export function isWebUrl(text: string | undefined): text is string {
+  const protocol = text === undefined ? undefined : URL.parse(text)?.protocol;
+  return protocol === 'http:' || protocol === 'https:';
+}
+
 /** The time of the build, in seconds since the epoch; 0 if it is not told. */
 export function builtAt(label: Label): number {
   const seconds = Number(label('org.flatpak.timestamp'));

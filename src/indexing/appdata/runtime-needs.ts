@@ -2,7 +2,7 @@
 import { amount } from '../../amount.ts';
 import type { ShownImage } from '../snapshot/write-snapshot.ts';
 import { labelOf } from './app-list.ts';
-import { parseFlatpakRef } from './flatpak-image.ts';
+import { isWebUrl, parseFlatpakRef } from './flatpak-image.ts';
 import { parseKeyFile } from './key-file.ts';
 
 /** What `flatpak remote-add` asks for if its URL names no tag. */
@@ -42,6 +42,8 @@ export class RuntimeNeedsBuilder {
       this.#runtimes.add(`${ref.id}/${ref.architecture}/${ref.branch}`);
       return;
     }
+    // Its image says where the runtime is.
+    if (isWebUrl(label('org.flatpak.runtime-repo'))) return;
     const runtime = parseKeyFile(label('org.flatpak.metadata') ?? '').get('Application')?.get('runtime');
     if (runtime === undefined || parseFlatpakRef(`runtime/${runtime}`) === undefined) return;
     const apps = this.#apps.get(runtime);

@@ -1,7 +1,7 @@
 /** Files that add an index to Flatpak, or install an app from it, with one click (flatpak-flatpakrepo(5), flatpak-flatpakref(5)). */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { AppDetails, AppImage } from '../../indexing/appdata/app-details.ts';
-import { isAppId } from '../../indexing/appdata/flatpak-image.ts';
+import { isAppId, isWebUrl } from '../../indexing/appdata/flatpak-image.ts';
 import { TAG } from '../../registry/reference.ts';
 import type { AppViews } from '../app-views.ts';
 import { entityTagOf, isFresh } from '../entity-tag.ts';
@@ -106,8 +106,8 @@ function refKeys(base: string, index: PublicIndex, { id, name, summary, homepage
 
 /** A URL that a client can ask; `undefined` for anything else, such as an icon's bytes. */
 function webUrl(reference: string, document?: string): string | undefined {
-  const url = reference === '' ? null : URL.parse(reference, document);
-  return url?.protocol === 'http:' || url?.protocol === 'https:' ? url.href : undefined;
+  const url = reference === '' ? undefined : URL.parse(reference, document)?.href;
+  return isWebUrl(url) ? url : undefined;
 }
 
 function remoteUrl(base: string, { name }: PublicIndex, tag?: string): string {
