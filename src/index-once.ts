@@ -135,11 +135,18 @@ function round(seconds: number): number {
   return Math.round(seconds * 100) / 100;
 }
 
+interface Counts {
+  readonly repositories: number;
+  readonly of: number;
+  readonly images: number;
+  readonly requests: number;
+}
+
 /** The progress of all registries in one. */
 class Sum {
   readonly #states = new Map<string, RebuildProgress>();
 
-  add(registry: string, state: RebuildProgress): { repositories: number; of: number; images: number; requests: number } {
+  add(registry: string, state: RebuildProgress): Counts {
     this.#states.set(registry, state);
     const states = [...this.#states.values()];
     const sum = (number: (state: RebuildProgress) => number): number => states.reduce((result, one) => result + number(one), 0);
@@ -160,22 +167,24 @@ class ProgressBar {
     const { Format, SingleBar: Bar } = (await import('cli-progress')).default;
     const bar = new Bar({
       stream: process.stderr,
-      format: '{bar} {percentage} % │ {value} of {total} repositories │ {images} │ {requests} │ {eta_formatted}',
+      format: '{bar} {percent} % │ {value} of {total} repositories │ {images} │ {requests} │ {eta_formatted}',
+      // Of nothing it would be full.
+      formatBar: (progress, options) => Format.BarFormat(bar.getTotal() === 0 ? 0 : progress, options),
       hideCursor: true,
       clearOnComplete: true,
       etaBuffer: 50,
       // It is a word as long as nothing can be estimated.
       formatTime: (seconds: unknown, ...options) => (typeof seconds === 'number' ? `${Format.TimeFormat(seconds, ...options)} left` : 'time left not known yet'),
     });
-    bar.start(0, 0, shownCounts({ images: 0, requests: 0 }));
+    bar.start(0, 0, shownCounts({ repositories: 0, of: 0, images: 0, requests: 0 }));
     return new ProgressBar(bar);
   }
 
   report(registry: string, state: RebuildProgress): void {
     if (this.#stopped) return;
-    const { repositories, of, ...counts } = this.#sum.add(registry, state);
-    this.#bar.setTotal(of);
-    this.#bar.update(repositories, shownCounts(counts));
+    const counts = this.#sum.add(registry, state);
+    this.#bar.setTotal(counts.of);
+    this.#bar.update(counts.repositories, shownCounts(counts));
   }
 
   /** Leaves the terminal as it was. */
@@ -186,8 +195,8 @@ class ProgressBar {
   }
 }
 
-function shownCounts({ images, requests }: { readonly images: number; readonly requests: number }): Readonly<Record<'images' | 'requests', string>> {
-  return { images: amount(images, 'new image'), requests: amount(requests, 'request') };
+function shownCounts({ repositories, of, images, requests }: Counts): Readonly<Record<'percent' | 'images' | 'requests', string>> {
+  return { percent: String(of === 0 ? 0 : Math.floor((repositories / of) * 100)), images: amount(images, 'new image'), requests: amount(requests, 'request') };
 }
 
 class ProgressLog {

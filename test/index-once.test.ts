@@ -121,7 +121,7 @@ test('what is one is told of as one, and no time that is not known', async () =>
   await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' } } }));
   const { stdout } = await commandResultOnTerminal(process.execPath, [CLI, '-c', config, 'index'], { env: { ...bareEnvironment(folder.path), COLUMNS: '160' } });
   assert.match(stdout, /│ 1 of 1 repositories │ 1 new image │ 0 requests │ /);
-  assert.match(stdout, /│ time left not known yet/);
+  assert.match(stdout, /-{40} 0 % │ 0 of 0 repositories │ 0 new images │ 0 requests │ time left not known yet/);
   assert.doesNotMatch(stdout, /NFs|LLs|Infinity|NaN/);
   assert.match(stdout, /^apps: 1 image, \d+ bytes, changed, /m);
 });
