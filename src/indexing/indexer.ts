@@ -32,7 +32,7 @@ import { Warnings } from './warnings.ts';
 import { removeTemporaryFiles, syncFolderOf } from './write-file.ts';
 
 /** Changes whenever the same images would come out as another snapshot. */
-const RENDERER = '7';
+const RENDERER = '8';
 const SNAPSHOT_SUFFIX = '.snapshot';
 
 /** Where the snapshot of an index lies. */

@@ -4,6 +4,7 @@ import { messageOf } from '../message-of.ts';
 import { digestOf, type Digest } from '../registry/digest.ts';
 import { parseFlatpakRef } from './appdata/flatpak-image.ts';
 import { type RemoteIcon, withRemoteIcons } from './appdata/remote-icons.ts';
+import { hasForbiddenCharacter } from './appdata/xml-characters.ts';
 import { iconPath } from './icon-path.ts';
 import { ICON_KEYS } from './icons.ts';
 import type { IndexDefinition } from './index-definition.ts';
@@ -29,7 +30,7 @@ export interface RenderOptions {
   readonly readPng: (digest: Digest) => Buffer;
   /** Keeps an icon and returns the URI that the index names it by. `read` returns its PNG. */
   readonly storeIcon: (digest: Digest, read: () => Buffer) => string;
-  /** Told of an icon that is left out, with the reason. */
+  /** Told of an icon or app data that are left out, with the reason. */
   readonly onWarning: (message: string) => void;
 }
 
@@ -81,6 +82,11 @@ function shown(original: ReadonlyMap<string, string>, icons: readonly ImageIcon[
   };
   for (const [key, value] of original) {
     if (skipFlatpak && isFlatpakKey(key)) continue;
+    // Flatpak passes it on in one file with the app data of all apps, which AppStream could not read.
+    if (key === APPDATA && hasForbiddenCharacter(value)) {
+      onWarning(`${key} is left out: it has a character that XML does not allow`);
+      continue;
+    }
     if (!extractIcons || !ICON_KEYS.has(key) || !isPngUri(value)) {
       kept.set(key, value);
       continue;

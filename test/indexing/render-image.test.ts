@@ -69,6 +69,18 @@ test('what Flatpak’s keys are is left out where the index says so, each by its
   assert.deepEqual([labels.image.Annotations, labels.image.Labels], [pairs, rest]);
 });
 
+test('app data that would make those of all apps unreadable are left out with a warning', async (t) => {
+  const APPDATA = 'org.freedesktop.appstream.appdata';
+  for (const bad of ['\u0001', '\u000b', '\uffff', '&#1;', '&#x1F;', '&#XFFFE;', '&#0;', '&#xd800;', '&#x110000;', '&#99999999999;']) {
+    const { image, warnings } = await show(t, {}, { labels: { [APPDATA]: `<component><name>a${bad}b</name></component>`, other: bad } });
+    assert.deepEqual(image.Labels, { other: bad });
+    assert.deepEqual(warnings, [`app@${image.Digest}: ${APPDATA} is left out: it has a character that XML does not allow`]);
+  }
+  const good = '<component><name>\t\r\n\u0085é🎉&#9;&#x1F389;&#128512;&amp;#1; </name></component>';
+  const { image, warnings } = await show(t, {}, { labels: { [APPDATA]: good } });
+  assert.deepEqual([image.Labels, warnings], [{ [APPDATA]: good }, []]);
+});
+
 suite('flatpak_annotations and force_flatpak_token', () => {
   test('Flatpak’s labels become annotations, icons and all', async (t) => {
     const { image } = await show(t, { flatpakAnnotations: true, extractIcons: true }, { labels: { 'org.flatpak.ref': 'r', [ICON_64]: pngUri('icon'), other: 'o' }, annotations: { 'org.flatpak.ref': 'old', mine: 'm' } });
