@@ -28,6 +28,9 @@ const MAX_STORED = 2 * 1024 ** 3;
 const STORED_TO_WARN = 0.75;
 /** Faults of what came, which came whole nevertheless. */
 const CAME_WHOLE: ReadonlySet<RegistryErrorCode> = new Set(['malformed', 'too-large', 'digest-mismatch']);
+/** Failures of one scan that are told in the registry's words, which take room in memory and in the catalog. */
+const MAX_EXPLAINED = 10_000;
+const UNEXPLAINED: RebuildFailure = { error: `could not be read, as ${MAX_EXPLAINED} others` };
 /** Labels, annotations and icons held back for the next transaction, in characters or bytes. */
 const MAX_PENDING = 500_000;
 /** Writes held back for the next transaction. */
@@ -590,7 +593,7 @@ class Scan {
   }
 
   #fail(repository: string, error: unknown): void {
-    const failure = this.#failure(error);
+    const failure = this.#failures.length < MAX_EXPLAINED ? this.#failure(error) : UNEXPLAINED;
     this.#failures.push({ repository, ...failure });
     this.#write(0, () => {
       this.#catalog.recordFailure(this.#source.id, repository, failure.error);

@@ -586,6 +586,17 @@ suite('a repository that costs too much fails, and the others go on', () => {
     assert.deepEqual((await run()).failures, []);
   });
 
+  test('more than 10,000 failures are named, and no more explained', async (t) => {
+    const state = await TestState.open(t);
+    const { registry, catalog } = state;
+    for (let number = 0; number <= 10_000; number++) registry.pushImage(`r${number}`, 'latest', named('image'));
+    registry.fail({ method: 'tags' });
+    const { failures } = await state.rebuild();
+    assert.equal(new Set(failures.map(({ repository }) => repository)).size, 10_001);
+    assert.deepEqual(failures.filter(({ error }) => error === 'could not be read, as 10000 others').length, 1);
+    assert.equal(catalog.repositories(registry.id).filter(({ error }) => error !== undefined).length, 10_001);
+  });
+
   test('what a failing repository does not lead to any more is forgotten', async (t) => {
     const state = await TestState.open(t);
     const { registry, catalog } = state;
