@@ -18,6 +18,8 @@ export interface Question {
   readonly encoding: Encoding;
   /** It will be asked again. */
   readonly keep: boolean;
+  /** Who asks: each has a share of the places. */
+  readonly from?: string;
 }
 
 /** The bytes that answer a question. */
@@ -46,7 +48,7 @@ export interface AnswersOptions {
   readonly answer: AnswerQuery;
   /** Bytes to keep; {@link MAX_ANSWER_BYTES} unless given. */
   readonly maxBytes?: number;
-  /** Answers being worked out at the same time, more are refused; {@link MAX_WAITING_ANSWERS} unless given. */
+  /** Answers that may be waited for at the same time, more are refused; {@link MAX_WAITING_ANSWERS} unless given. Views have as many places of their own. */
   readonly maxWaiting?: number;
   /** Counted up. */
   readonly counts?: QueryCounts;
@@ -54,11 +56,17 @@ export interface AnswersOptions {
 
 export const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 export const MAX_WAITING_ANSWERS = 64;
+/** The part of them that one client may have. */
+const SHARE = 1 / 4;
+/** Questions being worked out at the same time; the others wait for their turn. */
+const MAX_RUNNING = 2;
 /** What keeping an answer takes beside its body and twice its key. */
 const OVERHEAD = 512;
 
-/** A question that is being worked out. */
+/** A question that is waited for. */
 interface Waiting {
+  readonly isView: boolean;
+  readonly from: string;
   readonly answered: Promise<Answer | 'whole'>;
   askers: number;
   /** Ends the work. */
@@ -71,6 +79,9 @@ export class Answers {
   readonly #kept: LRUCache<string, Answer | 'whole'>;
   readonly #waiting = new Map<string, Waiting>();
   readonly #counts: QueryCounts;
+  /** What begins each question that waits for its turn, by who asks; they take turns. */
+  readonly #queue = new Map<string, (() => void)[]>();
+  #running = 0;
 
   constructor({ answer, maxBytes = MAX_ANSWER_BYTES, maxWaiting = MAX_WAITING_ANSWERS, counts = { hits: 0, misses: 0 } }: AnswersOptions) {
     this.#answer = answer;
@@ -101,11 +112,42 @@ export class Answers {
   };
 
   #begin(key: string, question: Question): Waiting {
-    if (this.#waiting.size >= this.#maxWaiting) throw new TooBusy();
+    const { from = '', view } = question;
+    const isView = view !== undefined;
+    // No question takes a place from the page and the API.
+    const others = [...this.#waiting.values()].filter((other) => other.isView === isView);
+    const itsOwn = isView ? 0 : others.filter((other) => other.from === from).length;
+    if (others.length >= this.#maxWaiting || itsOwn >= Math.ceil(this.#maxWaiting * SHARE)) throw new TooBusy();
     const unasked = new AbortController();
-    const waiting: Waiting = { answered: this.#answer(question, unasked.signal), askers: 0, unasked };
+    const answered = isView ? this.#answer(question, unasked.signal) : this.#inTurn(question, from, unasked.signal);
+    const waiting: Waiting = { isView, from, answered, askers: 0, unasked };
     this.#waiting.set(key, waiting);
     return waiting;
+  }
+
+  async #inTurn(question: Question, from: string, signal: AbortSignal): Promise<Answer | 'whole'> {
+    const { promise: turn, resolve: begin } = Promise.withResolvers<void>();
+    this.#queue.set(from, [...(this.#queue.get(from) ?? []), begin]);
+    this.#beginNext();
+    await turn;
+    try {
+      signal.throwIfAborted();
+      return await this.#answer(question, signal);
+    } finally {
+      this.#running--;
+      this.#beginNext();
+    }
+  }
+
+  #beginNext(): void {
+    for (const [from, [begin, ...others]] of this.#queue) {
+      if (this.#running >= MAX_RUNNING) return;
+      // Whoever had a turn comes last.
+      this.#queue.delete(from);
+      if (others.length > 0) this.#queue.set(from, others);
+      this.#running++;
+      begin?.();
+    }
   }
 
   async #wait(key: string, waiting: Waiting, signal: AbortSignal | undefined): Promise<Answer | 'whole'> {

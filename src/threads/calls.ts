@@ -15,7 +15,7 @@ type Unwrapped<R> = R extends Moved<infer V> ? V : R;
 type Call = { readonly call: number; readonly method: string; readonly args: unknown[] };
 type Abort = { readonly abort: number };
 type Reply = { readonly reply: number; readonly value: unknown } | Failure;
-type Failure = { readonly reply: number; readonly error: unknown; /** What cloning loses of an error. */ readonly own: { readonly name?: string; readonly code?: unknown } };
+type Failure = { readonly reply: number; readonly error: unknown; /** What cloning loses of an error. */ readonly own: { readonly name?: string; readonly code?: unknown; readonly statusCode?: unknown } };
 type Event<E> = { readonly event: E };
 type Message<E> = Call | Abort | Reply | Event<E>;
 
@@ -71,7 +71,7 @@ function post(thread: OtherThread, message: Message<unknown>, moved: readonly Ar
 
 /** An error may hold what cannot be cloned. */
 function postError(thread: OtherThread, call: number, error: unknown): void {
-  const own = error instanceof Error ? { name: error.name, ...('code' in error && { code: error.code }) } : {};
+  const own = error instanceof Error ? { name: error.name, ...('code' in error && { code: error.code }), ...('statusCode' in error && { statusCode: error.statusCode }) } : {};
   try {
     post(thread, { reply: call, error, own });
   } catch {

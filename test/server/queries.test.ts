@@ -120,7 +120,7 @@ test('too many different questions are refused, while what is kept is still serv
   const get = (url: string) => server.app.inject(url);
   const kept = await get('/index/static?repository=apps/clock');
   const release = hold();
-  const waiting = Array.from({ length: 64 }, (_, i) => get(`/index/dynamic?repository=apps/none${i}`));
+  const waiting = Array.from({ length: 64 }, (_, i) => server.app.inject({ url: `/index/dynamic?repository=apps/none${i}`, remoteAddress: `192.0.2.${i % 4}` }));
   await new Promise(setImmediate);
   const refused = await get('/index/static?repository=apps/one-too-many');
   assert.equal(refused.statusCode, 503);
@@ -133,6 +133,63 @@ test('too many different questions are refused, while what is kept is still serv
   for (const { statusCode } of await Promise.all(waiting)) assert.equal(statusCode, 200);
   assert.equal((await get('/index/static?repository=apps/one-too-many')).statusCode, 200);
   assert.deepEqual(server.log.filter(({ level }) => level >= 40), []);
+});
+
+test('one client has a quarter of the places, and turns with others', async () => {
+  const begun: string[] = [];
+  const ends: (() => void)[] = [];
+  const answers = new Answers({
+    maxWaiting: 64,
+    answer: async ({ snapshot, encoding, query }) => {
+      begun.push(query.canonical);
+      await new Promise<void>((resolve) => ends.push(resolve));
+      return { snapshot, encoding, body: Buffer.from('x'), etag: '"x"' };
+    },
+  });
+  const ask = (from: string, canonical: string, view?: { readonly app: string }) => answers.answer({ index: 'apps', snapshot: 's', query: { conditions: [], canonical }, encoding: 'identity', keep: false, from, ...(view && { view }) });
+  const many = Array.from({ length: 16 }, (_, i) => ask('192.0.2.1', `many${i}`));
+  await assert.rejects(ask('192.0.2.1', 'one-too-many'), TooBusy);
+  const others = [ask('192.0.2.2', 'other'), ask('192.0.2.3', 'third')];
+  assert.deepEqual(begun, ['many0', 'many1'], 'two at a time');
+  const page = ask('192.0.2.1', '', { app: 'org.example.Clock' });
+  assert.equal(begun.length, 3, 'the page and the API are not kept waiting');
+  while (begun.length < 19) {
+    ends.shift()?.();
+    await new Promise(setImmediate);
+  }
+  for (const end of ends) end();
+  await Promise.all([...many, ...others, page]);
+  assert.deepEqual(begun.slice(3, 6).toSorted(), ['many2', 'other', 'third'], 'those that come later are not behind all of the first');
+});
+
+/** Patterns that are compared with each character of a label. */
+function globs(count: number, salt: string): string {
+  return Array.from({ length: count }, (_, i) => `label:text:matches=*${'a?'.repeat(20 + i)}${salt}☃*`).map(encodeURI).join('&');
+}
+
+test('a question that would take too many steps is 400 with the parameter, and takes nothing from the page', async (t) => {
+  const state = await TestState.open(t);
+  state.registry.pushImage('apps/long', 'latest', named('long', { text: 'a'.repeat(4 * 1024 * 1024), 'org.flatpak.ref': 'app/org.example.Long/x86_64/stable', 'org.flatpak.metadata': '[Application]\nname=org.example.Long\nruntime=org.example.Platform/x86_64/stable\n' }));
+  const server = await TestServer.create(t, state, { publication: { indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }], baseUrl: undefined } });
+  await server.rebuild();
+  const refused = await server.app.inject(`/index/dynamic?${globs(60, '')}`);
+  assert.equal(refused.statusCode, 400);
+  assert.match(refused.json<{ message: string }>().message, /^The query parameter "label:text:matches" takes more than \d+ steps over this index; /);
+  assert.equal((await server.app.inject(`/index/dynamic?${globs(1, 'b')}`)).statusCode, 200);
+
+  const over = new AbortController();
+  const flood = Array.from({ length: 16 }, async (_, i) => {
+    for (let round = 0; !over.signal.aborted; round++) await server.app.inject({ url: `/index/dynamic?${globs(5, `${i}-${round}`)}`, remoteAddress: '192.0.2.1' });
+  });
+  try {
+    for (const url of ['/', '/api/apps', '/apps/org.example.Long.flatpakref', '/api/apps/org.example.Long']) assert.ok([200, 404].includes((await server.app.inject({ url, remoteAddress: '192.0.2.1' })).statusCode), url);
+    const began = performance.now();
+    assert.equal((await server.app.inject({ url: '/index/dynamic?repository=apps/long&tag=none', remoteAddress: '192.0.2.2' })).statusCode, 200);
+    assert.ok(performance.now() - began < 10_000);
+  } finally {
+    over.abort();
+    await Promise.all(flood);
+  }
 });
 
 test('a question that nobody waits for any more is given up', async () => {

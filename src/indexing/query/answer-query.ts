@@ -4,6 +4,7 @@ import type { Encoding } from '../snapshot/encodings.ts';
 import { compress } from '../snapshot/encodings.ts';
 import { entityTag } from '../snapshot/region-writer.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import { Effort, MAX_STEPS } from './effort.ts';
 import type { Query } from './query.ts';
 
 /** The bytes that answer a question. */
@@ -15,9 +16,9 @@ export interface Answer {
 }
 
 /** The answer to `query` in `encoding`, or as it is where that would not be smaller; `'whole'` if it is all that the index holds. @throws the signal's reason once it is aborted */
-export async function answerQuery(snapshot: Snapshot, query: Query, encoding: Encoding, signal?: AbortSignal): Promise<Answer | 'whole'> {
+export async function answerQuery(snapshot: Snapshot, query: Query, encoding: Encoding, signal?: AbortSignal, maxSteps: number = MAX_STEPS): Promise<Answer | 'whole'> {
   const table = await snapshot.table();
-  const images = await table.select(query, snapshot.readRange, signal);
+  const images = await table.select(query, snapshot.readRange, new Effort({ signal, maxSteps }));
   if (images.length === table.size) return 'whole';
 
   const parts = table.compose(snapshot.footer.registry, images);

@@ -2,8 +2,8 @@
 import { hash } from 'node:crypto';
 import type { Pairs } from '../render-image.ts';
 import { Winners } from '../winners.ts';
-import { globMatches } from './glob.ts';
-import { Turns } from './turns.ts';
+import { Effort } from './effort.ts';
+import { Glob, matches } from './glob.ts';
 import type { Condition, Query } from './query.ts';
 import { asksForRefs, REF_FIELDS } from './query.ts';
 
@@ -179,16 +179,15 @@ export class ImageTable {
     return [...combinations].toSorted(([a, { images: more }], [b, { images: fewer }]) => fewer - more || (a < b ? -1 : 1)).map(([, combination]) => combination);
   }
 
-  /** The images that fit `query`, by their place in the document. @throws the signal's reason once it is aborted */
-  async select(query: Query, read: ReadRange, signal?: AbortSignal): Promise<readonly number[]> {
-    const turns = new Turns(signal);
+  /** The images that fit `query`, by their place in the document. @throws QueryError if that takes too many steps; the reason of the effort's signal */
+  async select(query: Query, read: ReadRange, effort: Effort = new Effort()): Promise<readonly number[]> {
     const { starts, tagSet, won } = this.#columns;
     let images: readonly number[] = starts.map((_, image) => image);
     // Who asks for refs would take one of several images that are the same by its place, and another one when the index grows.
     const tagColumns = asksForRefs(query).map((field) => won[field]);
     if (tagColumns.length === 0) tagColumns.push(tagSet);
     // What may have to read values looks only at what all others have left.
-    for (const condition of query.conditions.toSorted((a, b) => costOf(a) - costOf(b))) images = await this.#filter(images, condition, tagColumns, read, turns);
+    for (const condition of query.conditions.toSorted((a, b) => costOf(a) - costOf(b))) images = await this.#filter(images, condition, tagColumns, read, effort);
     return images;
   }
 
@@ -226,32 +225,32 @@ export class ImageTable {
     return parts;
   }
 
-  async #filter(images: readonly number[], condition: Condition, tagColumns: readonly (readonly number[])[], read: ReadRange, turns: Turns): Promise<readonly number[]> {
+  async #filter(images: readonly number[], condition: Condition, tagColumns: readonly (readonly number[])[], read: ReadRange, effort: Effort): Promise<readonly number[]> {
     const columns = this.#columns;
-    const fits = fitting(condition);
     const among = (column: readonly number[], wanted: readonly boolean[]): readonly number[] => images.filter((image) => wanted[at(column, image)]);
     switch (condition.field) {
       case 'repository':
-        return among(columns.repository, columns.repositories.map(fits));
+        return among(columns.repository, await decide(columns.repositories, condition, effort));
       case 'os':
-        return among(columns.system, columns.systems.map(fits));
+        return among(columns.system, await decide(columns.systems, condition, effort));
       case 'architecture':
-        return among(columns.architecture, columns.architectures.map(fits));
+        return among(columns.architecture, await decide(columns.architectures, condition, effort));
       case 'tag': {
-        const wanted = columns.tagSets.map((tags) => tags.some(fits));
+        const wanted: boolean[] = [];
+        for (const tags of columns.tagSets) wanted.push((await decide(tags, condition, effort)).includes(true));
         return tagColumns.reduce((left, column) => left.filter((image) => wanted[at(column, image)]), images);
       }
       case 'label':
       case 'annotation':
-        return this.#filterByPair(images, condition, read, turns);
+        return this.#filterByPair(images, condition, read, effort);
     }
   }
 
-  async #filterByPair(images: readonly number[], condition: Condition, read: ReadRange, turns: Turns): Promise<readonly number[]> {
+  async #filterByPair(images: readonly number[], condition: Condition, read: ReadRange, effort: Effort): Promise<readonly number[]> {
     const { keys, pairKeys, pairs, pairsFrom } = this.#columns;
     const key = keys.indexOf(`${condition.field}:${condition.key ?? ''}`);
     if (key === -1) return [];
-    const fits = this.#fittingPair(condition, read);
+    const fits = this.#fittingPair(condition, read, effort);
     /** By pair; many images have the same. */
     const decided = new Map<number, boolean>();
     const left: number[] = [];
@@ -259,16 +258,13 @@ export class ImageTable {
       const end = at(pairsFrom, image + 1);
       let i = at(pairsFrom, image);
       while (i < end && pairKeys[at(pairs, i)] !== key) i++;
+      if (effort.spend(condition, 1 + i - at(pairsFrom, image))) await effort.turn();
       if (i === end) continue;
       const pair = at(pairs, i);
       let decision = decided.get(pair);
       if (decision === undefined) {
         const answer = fits(pair);
-        if (typeof answer === 'boolean') decision = answer;
-        else {
-          decision = await answer;
-          await turns.next();
-        }
+        decision = typeof answer === 'boolean' ? answer : await answer;
         decided.set(pair, decision);
       }
       if (decision) left.push(image);
@@ -277,22 +273,24 @@ export class ImageTable {
   }
 
   /** Says whether the value of a pair with the condition's key fits; at once, unless a long value has to be read. */
-  #fittingPair(condition: Condition, read: ReadRange): (pair: number) => boolean | Promise<boolean> {
+  #fittingPair(condition: Condition, read: ReadRange, effort: Effort): (pair: number) => boolean | Promise<boolean> {
     if (condition.operator === 'exists') return () => true;
     const { pairValues, pairImages } = this.#columns;
-    const fits = fitting(condition);
+    const fits = fitting(condition, effort);
     const hashes = new Set(condition.values.filter(isLong).map(hashOf));
     return (pair) => {
       const image = at(pairImages, pair);
       if (image === -1) return fits(at(pairValues, pair));
-      return condition.operator === 'is' ? hashes.has(at(pairValues, pair)) : this.#valueOf(image, condition, read).then(fits);
+      return condition.operator === 'is' ? hashes.has(at(pairValues, pair)) : this.#valueOf(image, condition, read, effort).then(fits);
     };
   }
 
   /** A value of which only the hash is kept, out of the document. */
-  async #valueOf(image: number, condition: Condition, read: ReadRange): Promise<string> {
+  async #valueOf(image: number, condition: Condition, read: ReadRange, effort: Effort): Promise<string> {
     const { starts, ends } = this.#columns;
-    const json = await read({ start: at(starts, image), end: at(ends, image) });
+    const range = { start: at(starts, image), end: at(ends, image) };
+    if (effort.spend(condition, range.end - range.start)) await effort.turn();
+    const json = await read(range);
     const { Labels, Annotations } = JSON.parse(json.toString()) as Record<'Labels' | 'Annotations', Record<string, string>>;
     return (condition.field === 'label' ? Labels : Annotations)[condition.key ?? ''] ?? '';
   }
@@ -331,10 +329,47 @@ function costOf({ field, operator }: Condition): number {
   return Number(field === 'label' || field === 'annotation') + Number(operator === 'matches');
 }
 
-function fitting({ operator, values }: Condition): (value: string) => boolean {
-  if (operator === 'matches') return (value) => values.some((pattern) => globMatches(pattern, value));
-  const alternatives = new Set(values);
-  return (value) => alternatives.has(value);
+/** Says of each of `values` whether it fits. */
+async function decide(values: readonly string[], condition: Condition, effort: Effort): Promise<boolean[]> {
+  const fits = fitting(condition, effort);
+  const decisions: boolean[] = [];
+  for (const value of values) {
+    const decision = fits(value);
+    decisions.push(typeof decision === 'boolean' ? decision : await decision);
+    if (effort.spend(condition, 1)) await effort.turn();
+  }
+  return decisions;
+}
+
+/** Says whether a value fits; at once, unless it is long. */
+function fitting(condition: Condition, effort: Effort): (value: string) => boolean | Promise<boolean> {
+  if (condition.operator !== 'matches') {
+    const alternatives = new Set(condition.values);
+    return (value) => alternatives.has(value);
+  }
+  const globs = condition.values.map((pattern) => new Glob(pattern));
+  const steps = (glob: Glob, value: string): boolean => effort.spend(condition, glob.steps(value));
+  return (value) => {
+    if (isLong(value)) return fitsLong(globs, value, steps, effort);
+    return globs.some((glob) => {
+      steps(glob, value);
+      return matches(glob, value);
+    });
+  };
+}
+
+async function fitsLong(globs: readonly Glob[], value: string, steps: (glob: Glob, value: string) => boolean, effort: Effort): Promise<boolean> {
+  for (const glob of globs) {
+    if (steps(glob, value)) await effort.turn();
+    const comparing = glob.compare(value);
+    for (;;) {
+      const { done, value: fits } = comparing.next();
+      if (done !== true) await effort.turn();
+      else if (fits) return true;
+      else break;
+    }
+  }
+  return false;
 }
 
 function at<T>(column: readonly T[], index: number): T {

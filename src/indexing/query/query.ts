@@ -38,7 +38,8 @@ export function canonicalQuery(conditions: readonly Condition[]): string {
     .join('&');
 }
 
-function parameterName({ field, key, operator }: Condition): string {
+/** How a query string names what a condition looks at. */
+export function parameterName({ field, key, operator }: Condition): string {
   return [field, ...(key === undefined ? [] : [key]), ...(operator === 'is' ? [] : [operator])].join(':');
 }
 

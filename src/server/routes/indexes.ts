@@ -5,6 +5,7 @@ import { Index } from '../answer-schemas.ts';
 import type { AnswerQuery } from '../answers.ts';
 import { indexCacheControl } from '../cache-control.ts';
 import type { Headers, PublishedIndex, Served, ServedDocument } from '../published-index.ts';
+import { networkOf } from '../client-network.ts';
 import { indexNamed } from '../published-index.ts';
 import type { Query } from '../../indexing/query/query.ts';
 import type { Encoding } from '../../indexing/snapshot/encodings.ts';
@@ -37,7 +38,7 @@ export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, answe
       return sendServed(request, reply, best(document, preferences), override);
     }
     const { signal } = whileAsked(reply);
-    return workOut((question) => answer(question, signal), index, asked, preferences, keep).then((served) => sendServed(request, reply, served, override));
+    return workOut((question) => answer({ ...question, from: networkOf(request.ip) }, signal), index, asked, preferences, keep).then((served) => sendServed(request, reply, served, override));
   };
 
   for (const [path, keep] of [['static', true], ['dynamic', false]] as const) {

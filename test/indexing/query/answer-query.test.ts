@@ -173,6 +173,24 @@ suite('the document', () => {
     });
   });
 
+  test('is given up inside a long value once nobody waits, and takes turns there', async (t) => {
+    const state = await TestState.open(t);
+    state.registry.pushImage('app', 'latest', named('long', { text: 'a'.repeat(8 * 1024 * 1024) }));
+    await state.rebuild();
+    await state.withSnapshot(async (snapshot) => {
+      const text = Array.from({ length: 20 }, (_, i) => `label:text:matches=*${'a'.repeat(i + 1)}b*`).join('&');
+      const gone = new AbortController();
+      let turns = 0;
+      const turn = setInterval(() => {
+        if (++turns === 3) gone.abort(new Error('nobody waits'));
+      }, 5);
+      t.after(() => clearInterval(turn));
+      await assert.rejects(answerQuery(snapshot, parseQuery(text), 'identity', gone.signal), /nobody waits/);
+      assert.equal(turns, 3);
+      await assert.rejects(answerQuery(snapshot, parseQuery(`tag=latest&${text}`), 'identity', undefined, 20 * 1024 * 1024), { statusCode: 400, message: /^The query parameter "label:text:matches" takes more than 20971520 steps/ });
+    });
+  });
+
   test('is the whole one if all images match, which is not made a second time', async (t) => {
     const state = await TestState.open(t);
     fill(state.registry);

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { globMatches } from '../../../src/indexing/query/glob.ts';
+import { Glob, matches } from '../../../src/indexing/query/glob.ts';
+
+const globMatches = (pattern: string, text: string): boolean => matches(new Glob(pattern), text);
 
 test('a star stands for any characters, a question mark for one, and all else for itself', () => {
   const cases: readonly (readonly [pattern: string, matching: readonly string[], others: readonly string[]])[] = [
@@ -42,4 +44,17 @@ test('sixty-four stars over a value of 1 MiB are done with, where a regular expr
   assert.ok(globMatches('*a'.repeat(64), value));
   assert.ok(!globMatches(`${'*aaaaaaaaaaaaaaaa'.repeat(64)}b`, value));
   assert.ok(!globMatches(`${'*?'.repeat(64)}b`, value));
+});
+
+test('question marks do not multiply what a value takes, wherever they stand', () => {
+  const value = 'a'.repeat(4 * 1024 * 1024);
+  const began = performance.now();
+  assert.ok(!globMatches(`*${'?'.repeat(4000)}☃`, value));
+  assert.ok(!globMatches(`*${'?'.repeat(4000)}☃*`, value));
+  assert.ok(!globMatches(`*${'a?'.repeat(15)}☃*`, value));
+  assert.ok(!globMatches(`*☃${'a'.repeat(4000)}*`, value));
+  assert.ok(!globMatches(`*${'a'.repeat(4000)}☃*`, value));
+  assert.ok(globMatches(`*${'a?'.repeat(40)}*`, value));
+  // The product of the lengths would take minutes.
+  assert.ok(performance.now() - began < 5_000);
 });
