@@ -67,7 +67,8 @@ test('what a start with config.yaml prints installs an app', needs('flatpak', 'd
   const [add = '', install = ''] = lines;
   await user.flatpak(...add.split(' '));
   await user.flatpak(...install.split(' '), '--assumeyes');
-  assert.match(await user.flatpak('run', '--user', install.split(' ').at(-1) ?? ''), /^\d\d:\d\d:\d\d UTC, org\.example\.Clock 1\.0\n$/);
+  const [, app = ''] = /\/([^/]+)\.flatpakref$/.exec(install) ?? [];
+  assert.match(await user.flatpak('run', '--user', app), /^\d\d:\d\d:\d\d UTC, org\.example\.Clock 1\.0\n$/);
 });
 
 /** The repository's configuration for a copy elsewhere, on a free port. Its state is beside the copy. */
