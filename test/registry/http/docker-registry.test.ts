@@ -65,6 +65,12 @@ suite('a real docker-registry', needs('docker-registry', 'skopeo', 'openssl', 'n
     await readAll(t, open.url, {});
   });
 
+  test('whose pages are smaller than what is asked for', async (t) => {
+    await using registry = await startWithSamples({ sections: { catalog: { maxentries: 2 } } });
+    assert.equal((await fetch(`${registry.url}/v2/_catalog?n=1000`)).status, 400);
+    await readAll(t, registry.url, {});
+  });
+
   test('that wants Basic credentials (htpasswd)', async (t) => {
     const login = { username: 'reader', password: 'p:ss wörd' };
     await using registry = await startWithSamples({ login });
