@@ -72,6 +72,16 @@ test('what waits for all clients together is bounded, and equal bodies are one',
   for (;;) if ((await askOnly(t, port, question(3, 'none'))).status === 200) break;
 });
 
+test('who takes nothing makes room for others where that is scarce', async (t) => {
+  const patience = 9_000;
+  const server = await serve(t, { patience, readers: { maxUnsent: 2.5 * IMAGES * LARGE } });
+  const port = await server.listen();
+  for (const without of [0, 1]) await askOnly(t, port, question(without, 'none'));
+  const began = performance.now();
+  while ((await askOnly(t, port, question(2, 'none'))).status === 503);
+  assert.ok(performance.now() - began < patience);
+});
+
 test('answers that wait for their turn on a connection count, until it is closed', async (t) => {
   const server = await serve(t, { readers: { maxUnsent: 2.5 * IMAGES * LARGE } });
   const port = await server.listen();

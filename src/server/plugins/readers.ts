@@ -22,6 +22,8 @@ const BUSY = 8;
 /** How long a client may be slower, in milliseconds, and how often that is looked at meanwhile. */
 const PATIENCE = 30_000;
 const CHECKS = 6;
+/** Whoever has taken nothing for so many checks makes room where others were refused. */
+const STALLED = 2;
 
 export interface ReadersOptions {
   /** {@link MAX_UNSENT} unless given. */
@@ -96,6 +98,8 @@ export class Readers {
   readonly #bodies = new Map<Buffer, number>();
   readonly #byTag = new Map<string, Buffer>();
   #unsent = 0;
+  /** Since the last check. */
+  #refused = false;
   readonly #checking: NodeJS.Timeout;
   #closing = false;
 
@@ -108,7 +112,9 @@ export class Readers {
   /** Says whether there is room to send `body`, or one that is read while it is sent. There always is if nothing else is sent. */
   admits(body: Buffer | undefined): boolean {
     const small = body !== undefined && body.length <= SMALL_BODY;
-    return this.#readings.size === 0 || this.#unsent + this.#costOf(body) <= this.#maxUnsent + (small ? RESERVE : 0);
+    const admitted = this.#readings.size === 0 || this.#unsent + this.#costOf(body) <= this.#maxUnsent + (small ? RESERVE : 0);
+    this.#refused ||= !admitted;
+    return admitted;
   }
 
   /** The body that others are being sent, if that is the same. @param etag finds it */
@@ -167,12 +173,15 @@ export class Readers {
   /** Cuts off those that were too slow. */
   #check(): void {
     const least = (LEAST_RATE * this.#patience) / 1000;
+    const scarce = this.#refused;
+    this.#refused = false;
     for (const { response, connection, taken, body, checks } of this.#readings) {
       if (!(body === undefined ? response.writableLength > 0 : body.waiting) || isQueued(response)) {
         checks.length = 0;
         continue;
       }
       checks.push({ own: taken, connection: connection.taken });
+      if (scarce && checks.at(-1 - STALLED)?.own === taken) cutOff(response);
       if (checks.length <= CHECKS) continue;
       const before = checks.shift() ?? { own: 0, connection: 0 };
       const own = taken - before.own;
