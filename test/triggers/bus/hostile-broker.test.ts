@@ -78,16 +78,19 @@ test('frames out of turn, and what is no frame, are told as what they are', asyn
   for (const [answer, reason] of cases) assert.match((await end(await startServer(t, answer))).message, reason);
 });
 
-test('ten thousand odd frames end no process', { timeout: 240_000 }, async (t) => {
+test('ten thousand odd frames end no process', { timeout: 120_000 }, async (t) => {
   const odd = fc.oneof(fc.constantFrom(...INHERITED), fc.string({ maxLength: 20 }), fc.string({ unit: 'binary', maxLength: 5 }));
   const name = fc.oneof({ weight: 3, arbitrary: fc.constantFrom('subscription', 'receipt-id', 'message-id', 'ack', 'content-length', 'content-type', 'version', 'heart-beat', 'message', 'receipt') }, { weight: 1, arbitrary: odd });
   const value = fc.oneof(fc.constantFrom(SUBSCRIPTION, '1', '2', '0', '-1', '-5', '1e99', 'NaN', '99999999999', '1.2', '1.0', '0,0', '1,1', '\\c', '\\x', '\\', 'text/plain', ''), odd);
   const frame = fc.record({
-    after: fc.constantFrom('CONNECT' as const, 'SUBSCRIBE' as const, 'SUBSCRIBE' as const),
     command: fc.oneof({ weight: 3, arbitrary: fc.constantFrom('MESSAGE', 'RECEIPT', 'ERROR', 'CONNECTED') }, { weight: 1, arbitrary: odd }),
     headers: fc.array(fc.tuple(name, value), { maxLength: 6 }),
     body: fc.uint8Array({ maxLength: 30 }),
     ending: fc.constantFrom('\0', '\0\n', '\0\r\n', '', '\n\n', '\0\0', '\0MESSAGE\n'),
+  });
+  const connection = fc.record({
+    after: fc.constantFrom('CONNECT' as const, 'SUBSCRIBE' as const, 'SUBSCRIBE' as const),
+    frames: fc.array(frame, { minLength: 5, maxLength: 5 }),
   });
   let sent = 0;
   const waiting: { after: 'CONNECT' | 'SUBSCRIBE'; bytes: Buffer }[] = [];
@@ -95,21 +98,21 @@ test('ten thousand odd frames end no process', { timeout: 240_000 }, async (t) =
   const server = await startServer(t, (peer, received) => {
     let play = plays.get(peer);
     if (play === undefined) {
-      const { after, bytes } = waiting.pop() ?? assert.fail('more connections than frames');
-      sent++;
+      const { after, bytes } = waiting.pop() ?? assert.fail('a connection too many');
       plays.set(peer, (play = sending(after, bytes)));
     }
     play(peer, received);
   });
   await fc.assert(
-    fc.asyncProperty(fc.array(frame, { minLength: 20, maxLength: 20 }), async (frames) => {
-      for (const { after, command, headers, body, ending } of frames) {
-        const head = `${command}\n${headers.map((pair) => `${pair.join(':')}\n`).join('')}\n`;
-        waiting.push({ after, bytes: Buffer.concat([Buffer.from(head), body, Buffer.from(ending)]) });
+    fc.asyncProperty(fc.array(connection, { minLength: 20, maxLength: 20 }), async (connections) => {
+      for (const { after, frames } of connections) {
+        const bytes = frames.map(({ command, headers, body, ending }) => Buffer.concat([Buffer.from(`${command}\n${headers.map((pair) => `${pair.join(':')}\n`).join('')}\n`), body, Buffer.from(ending)]));
+        waiting.push({ after, bytes: Buffer.concat(bytes) });
+        sent += bytes.length;
       }
-      await Promise.all(frames.map(async () => assert.ok((await end(server)) instanceof StompError)));
+      await Promise.all(connections.map(async () => assert.ok((await end(server)) instanceof StompError)));
     }),
-    { numRuns: 500 },
+    { numRuns: 100 },
   );
   t.diagnostic(`${sent} frames`);
   assert.ok(sent >= 10_000);
@@ -248,7 +251,10 @@ test('one file knows stompit', async () => {
 /** Bytes in use after everything that nothing refers to is gone. */
 function used(): number {
   setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
+  const collect = runInNewContext('gc') as () => void;
+  collect();
+  // Buffers are freed by another thread, for which the next collection waits.
+  collect();
   const { heapUsed, arrayBuffers } = process.memoryUsage();
   return heapUsed + arrayBuffers;
 }
