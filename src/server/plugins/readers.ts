@@ -229,6 +229,8 @@ export class Readers {
 /** Ends an answer, whatever has not been taken. */
 function cutOff(response: Response): void {
   if ('stream' in response) response.stream.close(constants.NGHTTP2_CANCEL);
+  // Otherwise the system goes on offering what it holds, up to some megabytes, for minutes. Node.js resets no TLS connection.
+  else if (!('encrypted' in response.req.socket)) response.req.socket.resetAndDestroy();
   response.destroy();
 }
 
