@@ -12,7 +12,8 @@ const DESTINATION = `/topic/${TOPIC}`;
 async function trigger(): Promise<void> {
   const { url, broker } = await runningEnvironment();
   await eventually(async () => assert.equal((await statusOf(url)).bus?.state, 'connected', `${url} does not listen on its bus`));
-  const known = new Set((await statusOf(url)).rebuilds.map(({ id }) => id));
+  // A rebuild that is queued would take the message on.
+  const known = new Set((await settled(url)).rebuilds.map(({ id }) => id));
   {
     await using connection = await connectStomp(broker);
     await connection.publish(DESTINATION, JSON.stringify({ topic: TOPIC, msg: { ctype: 'flatpak' } }));

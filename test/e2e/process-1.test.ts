@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempDisposable, open, readFile } from 'node:fs/promises';
+import { mkdtempDisposable, open, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -50,18 +50,25 @@ test('as process 1 of a container it ends at SIGTERM, with status 0, when the re
 
 test('as process 1 of a container it ends at SIGTERM while it starts, too', { ...canUnshare(), timeout: 60_000 }, async (t) => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-process-1-'));
-  // It has to wait for its configuration.
-  const config = join(folder.path, 'config.yaml');
-  await runCommand('mkfifo', [config], { env: bareEnvironment(folder.path) });
-  const [command, ...args] = [...CONTAINER, process.execPath, CLI, '-c', config, 'serve'];
+  const [pipe, config, preload] = ['pipe', 'config.yaml', 'preload.mjs'].map((name) => join(folder.path, name)) as [string, string, string];
+  await runCommand('mkfifo', [pipe], { env: bareEnvironment(folder.path) });
+  await writeFile(config, 'indexes: {apps: {registry: https://registry.example.org}}\nserver: {port: 0}\n');
+  // It has to wait once it hears signals.
+  await writeFile(preload, `import { readFileSync } from 'node:fs';
+process.on('newListener', function wait(event) {
+  if (event !== 'SIGTERM') return;
+  process.off('newListener', wait);
+  readFileSync('${pipe}');
+});
+`);
+  const [command, ...args] = [...CONTAINER, process.execPath, '--import', preload, CLI, '-c', config, 'serve'];
   const child = spawn(command, args, { env: bareEnvironment(folder.path), stdio: ['ignore', 'pipe', 'inherit'] });
   t.after(() => child.kill('SIGKILL'));
   const [output, ended] = [text(child.stdout), once(child, 'exit')];
   const { pid } = child;
   assert.ok(pid !== undefined);
-  await using pipe = await open(config, 'w');
+  await using gate = await open(pipe, 'w');
   process.kill(await serverProcess({ pid }), 'SIGTERM');
-  await pipe.writeFile('indexes: {apps: {registry: https://registry.example.org}}\nserver: {port: 0}\n');
-  await pipe.close();
+  await gate.close();
   assert.deepEqual([await ended, await output], [[0, null], '']);
 });
