@@ -154,7 +154,7 @@ suite('the page', needs('chromium'), () => {
     refusing.push('editor', { labels: flatpakLabels({ id: 'org.example.Editor', name: 'Editor' }) });
     refusing.break('editor');
     await using other = await startRegindexer({ config: { indexes: { apps: { registry: refusing.url, title: 'Test apps' } }, server: { port: 0, admin_token: TOKEN } } });
-    const page = await open(t, browser, other.url);
+    const page = await open(t, browser, other.url, { clock: true });
     expectedErrors(page).push(/503/);
     await page.locator('.notice').getByText(/“Test apps” could not be made: .*403/).waitFor();
     await page.getByRole('link', { name: 'See the status' }).click();
@@ -162,6 +162,7 @@ suite('the page', needs('chromium'), () => {
     await page.goBack();
     refusing.mend('editor');
     await reindex(other.url);
+    await page.clock.fastForward(10_000);
     await page.locator('.card').getByRole('link', { name: 'Editor' }).waitFor();
     await page.close();
   });
@@ -423,9 +424,10 @@ function expectedErrors(page: Page): RegExp[] {
   return expected.get(page) ?? [];
 }
 
-/** A page until the test ends; then nothing may have gone wrong in it. */
-async function open(t: TestContext, { context }: Browser, url: string): Promise<Page> {
+/** A page until the test ends, with a `clock` that can be put forward if so asked; then nothing may have gone wrong in it. */
+async function open(t: TestContext, { context }: Browser, url: string, { clock = false } = {}): Promise<Page> {
   const page = await context.newPage();
+  if (clock) await page.clock.install();
   const errors: string[] = [];
   expected.set(page, []);
   page.on('pageerror', (error) => errors.push(error.stack ?? error.message));
