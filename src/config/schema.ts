@@ -45,7 +45,7 @@ export const registrySchema = Type.Object({
     }),
   ),
   client_key: Type.Optional(readableFile({ description: 'Key of `client_cert` (PEM).', otherwise: 'as `client_cert`' })),
-  concurrency: wholeNumber(1, 1000, { description: 'How many requests may be under way at once.', default: 16 }),
+  concurrency: wholeNumber(1, 1000, { description: 'The most requests at once; how many are best is found.', default: 128 }),
   private_redirects: Type.Optional(
     flag({
       description: 'Whether the registry may lead to private addresses: by redirects, and by the token server that it names.',

@@ -12,6 +12,7 @@ import type { RegistrySource } from '../registry/registry-source.ts';
 import { isWanted, type Wanted } from './globs.ts';
 import { detachIcons, IconReader } from './icons.ts';
 import { WHOLE_REPOSITORY } from './losses.ts';
+import { Places } from './places.ts';
 import type { RebuildFailure, RebuildScope } from './rebuild.ts';
 
 /** Scans in a row that must not list a repository before it is believed to be gone. */
@@ -46,7 +47,7 @@ export interface ScanOptions {
   readonly expected?: ReadonlySet<string>;
   /** Which of the tags that are gone are kept until another scan of whole indexes finds the same; none unless given. */
   readonly hold?: (gone: TagsByRepository) => TagsByRepository;
-  /** Repositories, and tags within each, that are read at once. */
+  /** Repositories, and tags of all of them, that are read at once. */
   readonly concurrency: number;
   /** Bytes of one registry that the catalog keeps; 2 GiB if absent. */
   readonly maxStored?: number;
@@ -142,6 +143,7 @@ class Scan {
   #large: Promise<unknown> = Promise.resolve();
   readonly #failures: RebuildFailure[] = [];
   readonly #icons = new IconReader();
+  readonly #tagsAtOnce: Places;
   /** Where a whole index is read: repositories whose last scan went well, and that this one has not read yet. */
   readonly #sound = new Set<string>();
   /** What an earlier scan found gone, and was not believed. */
@@ -159,6 +161,7 @@ class Scan {
     this.#options = options;
     this.#source = options.source;
     this.#catalog = options.catalog;
+    this.#tagsAtOnce = new Places(options.concurrency);
     this.#held = new Map(Array.from(this.#catalog.heldTags(this.#source.id), ([repository, tags]) => [repository, new Set(tags)]));
   }
 
@@ -267,25 +270,21 @@ class Scan {
         failed++;
       };
       const records: TagRecord[] = [];
-      await pMap(
-        listed,
-        async (tag) => {
-          const before = known.get(tag);
-          let record = before;
-          if (wants(tag)) {
-            try {
-              const read = await this.#read(reading, tag, before);
-              record = read.record;
-              if (read.faults.length > 0) fail(tag, read.faults);
-            } catch (cause) {
-              this.#rethrowIfFatal(cause);
-              fail(tag, [cause]);
-            }
-          } else if (complete) return;
-          if (record !== undefined) records.push(record);
-        },
-        { concurrency: this.#options.concurrency },
-      );
+      await this.#tagsAtOnce.forEach(listed, async (tag) => {
+        const before = known.get(tag);
+        let record = before;
+        if (wants(tag)) {
+          try {
+            const read = await this.#read(reading, tag, before);
+            record = read.record;
+            if (read.faults.length > 0) fail(tag, read.faults);
+          } catch (cause) {
+            this.#rethrowIfFatal(cause);
+            fail(tag, [cause]);
+          }
+        } else if (complete) return;
+        if (record !== undefined) records.push(record);
+      });
       const left = new Set(records.map(({ tag }) => tag));
       const missing = [...known.keys()].filter((tag) => !left.has(tag) && (wants(tag) || !complete));
       for (const tag of this.#lose(repository, missing, full)) records.push(known.get(tag) as TagRecord);

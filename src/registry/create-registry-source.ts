@@ -10,8 +10,10 @@ import type { RegistrySource } from './registry-source.ts';
 export interface RegistryOptions extends AccessOptions {
   /** As `registryId` gives it. */
   readonly id: string;
-  /** Requests at once, at most. */
+  /** Requests at once, at most; how many there are is found. */
   readonly concurrency: number;
+  /** There are always as many at once as may be: to compare with. */
+  readonly fixedConcurrency?: boolean | undefined;
   /** For one request as a whole, in milliseconds. */
   readonly timeout: number;
   /** Names, which need no catalog, and globs of names in the catalog; without any, all that is in the catalog. */

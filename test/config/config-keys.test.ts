@@ -21,7 +21,7 @@ test('defaults are as YAML writes them, or in words', () => {
     ['indexes.NAME.tags', '`["*"]`'],
     ['indexes.NAME.extract_icons', '`false`'],
     ['indexes.NAME.architectures', 'all'],
-    ['registries.URL.concurrency', '`16`'],
+    ['registries.URL.concurrency', '`128`'],
     ['registries.URL.timeout', '`30s`'],
     ['server.tls.cert', 'required'],
     ['bus.destinations[].headers', 'none'],

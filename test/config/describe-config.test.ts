@@ -13,7 +13,7 @@ Index all (default): from https://registry.example.org
   takes: tags *
   tells clients to download from: https://registry.example.org
   served at: /index/all.json, /all/index/static, /index/static
-Registry https://registry.example.org: all repositories, at most 16 requests at once, 30s for each
+Registry https://registry.example.org: all repositories, at most 128 requests at once, 30s for each
 Icons: in /etc/state/icons, served at /icons/, kept for 1d when unused
 State: in /etc/state
 Listening: http://127.0.0.1:8080
@@ -57,7 +57,7 @@ Index apps (default): from oci:/etc/images
   takes: tags latest, stable; repositories apps/*; without repositories apps/x; preferring repositories apps/y; architectures amd64, arm64; with annotations a; with labels b
   tells clients to download from: https://apps.example.org/
   served at: /index/apps.json, /apps/index/static, /index/static
-Registry https://registry.example.org: repositories a, b, as indexer, at most 16 requests at once, 30s for each
+Registry https://registry.example.org: repositories a, b, as indexer, at most 128 requests at once, 30s for each
 Registry oci:/etc/images: all repositories
 Icons: in /etc/state/icons, served at /icons/, kept for 1d when unused
 State: in /etc/state

@@ -18,7 +18,7 @@ test('what a file leaves out has its default', (t) => {
     registries: new Map([
       [
         'https://registry.example.org',
-        { id: 'https://registry.example.org', repositories: [], concurrency: 16, timeout: 30_000 },
+        { id: 'https://registry.example.org', repositories: [], concurrency: 128, timeout: 30_000 },
       ],
     ]),
     indexes: [
@@ -165,7 +165,7 @@ bus:
           timeout: 1500,
         },
       ],
-      [`oci:${at('images')}`, { id: `oci:${at('images')}`, repositories: [], concurrency: 16, timeout: 30_000 }],
+      [`oci:${at('images')}`, { id: `oci:${at('images')}`, repositories: [], concurrency: 128, timeout: 30_000 }],
     ],
   );
   assert.equal(indexes[0]?.registryPublic, 'https://registry.example.org/', 'as it was written');

@@ -12,8 +12,9 @@ import { Transport } from './transport/transport.ts';
 
 /** A client waits: what does not pass soon is told, rather than waited for. In milliseconds. */
 const PAUSES: readonly number[] = [200, 600];
+const PATIENCE = 5000;
 
-export interface PullerOptions extends Omit<HttpRegistryOptions, 'streams' | 'pauses'> {
+export interface PullerOptions extends Omit<HttpRegistryOptions, 'streams' | 'pauses' | 'patience'> {
   /** Redirects to another origin are answers, rather than followed. */
   readonly passRedirects: boolean;
 }
@@ -46,7 +47,7 @@ export class HttpPuller {
 
   /** @throws TypeError if the URL is none for a registry. */
   constructor({ repositories = [], passRedirects, ...options }: PullerOptions) {
-    this.#transport = new Transport({ ...options, streams: true, pauses: PAUSES });
+    this.#transport = new Transport({ ...options, streams: true, pauses: PAUSES, patience: PATIENCE });
     this.#covered = new CoveredRepositories(repositories);
     this.#passRedirects = passRedirects;
   }

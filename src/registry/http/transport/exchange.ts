@@ -24,6 +24,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #controller: Dispatcher.DispatchController | undefined;
   #failure: Error | undefined;
   #settled = false;
+  #sentAt = 0;
+  #latency = 0;
   #status = 0;
   #headers: HttpHeaders = {};
   /** The body comes as gzip. */
@@ -36,7 +38,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#resolve = resolve;
     this.#reject = reject;
     this.#timer = setTimeout(() => {
-      this.#fail(new RegistryError('unavailable', `${describeRequest(request)}: no whole answer within ${timeout / 1000} s`));
+      this.#fail(new RegistryError('unavailable', `${describeRequest(request)}: no whole answer within ${timeout / 1000} s`, { cause: new DOMException('timed out', 'TimeoutError') }));
     }, timeout);
     const { signal } = request;
     this.#forgetAbort = signal && onAbort(signal, () => this.#fail(signal.reason));
@@ -45,10 +47,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     if (this.#failure) controller.abort(this.#failure);
     else this.#controller = controller;
+    this.#sentAt = performance.now();
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: HttpHeaders): void {
     if (status < 200) return;
+    this.#latency = performance.now() - this.#sentAt;
     this.#status = status;
     this.#headers = headers;
     const encoding = contentEncoding(headers);
@@ -90,7 +94,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (!this.#settle()) return;
     const [first] = this.#chunks;
     const body = first !== undefined && this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks, this.#length);
-    const response = { where: describeRequest(this.#request), status: this.#status, headers: this.#headers };
+    const response = { where: describeRequest(this.#request), status: this.#status, headers: this.#headers, latency: this.#latency };
     if (!this.#packed) this.#resolve({ ...response, body });
     // What only explains a failure may be cut short.
     else if (this.#status >= 300) unpackBody(body, MAX_EXPLANATION, response.where).then((unpacked) => this.#resolve({ ...response, body: unpacked }), () => this.#resolve({ ...response, body }));
@@ -107,7 +111,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const where = describeRequest(this.#request);
     this.#stream = new StreamedBody(controller);
     const stream = this.#packed ? unpackStream(this.#stream, where) : this.#stream;
-    this.#resolve({ where, status: this.#status, headers: this.#headers, body: Buffer.alloc(0), stream });
+    this.#resolve({ where, status: this.#status, headers: this.#headers, latency: this.#latency, body: Buffer.alloc(0), stream });
   }
 
   #explained(cause: Error): RegistryError {

@@ -1,36 +1,51 @@
-/** Lets a number of requests through at once, and none for a time when the registry asks for it: they wait, or are refused. */
+/** Lets requests through as {@link CongestionControl} allows, and none for a time when the registry asks for it: they wait, or are refused. */
 import { onAbort } from '../../../on-abort.ts';
+import type { CongestionControl } from './congestion-control.ts';
+
+/** One request was let through. */
+export interface Turn {
+  /** When, on the clock of `performance.now()`. */
+  readonly at: number;
+  /** No other was let through beside it, although there may have been one: only the number at once stood against it. */
+  readonly full: boolean;
+}
 
 interface Waiting {
-  readonly admit: () => void;
+  readonly admit: (turn: Turn) => void;
   readonly refuse: (reason: Error) => void;
 }
 
 export class Gate {
+  readonly #control: CongestionControl;
   readonly #waiting: Waiting[] = [];
-  #free: number;
+  #underWay = 0;
   #opensAt = 0;
+  /** It is closed until then. */
   #timer: NodeJS.Timeout | undefined;
+  /** The next one's turn by the pace. */
+  #turn: NodeJS.Timeout | undefined;
   /** Makes the error of those who come while it is closed. */
   #refusal: (() => Error) | undefined;
+  #ended = false;
 
-  constructor(places: number) {
-    this.#free = places;
+  constructor(control: CongestionControl) {
+    this.#control = control;
   }
 
-  /** Takes a place, waiting for one if need be. Each place is given back by {@link leave}. Throws or rejects if it is closed. */
-  enter(signal: AbortSignal | undefined): Promise<void> | undefined {
+  /**
+   * Takes a turn, waiting for it if need be. Each turn is given back by {@link leave}. Throws or rejects if the gate is closed.
+   * @param again goes before all who have had no turn yet
+   */
+  enter(signal: AbortSignal | undefined, again = false): Promise<Turn> | Turn {
     signal?.throwIfAborted();
-    if (this.#free > 0 && this.#timer === undefined) {
-      this.#free--;
-      return undefined;
-    }
+    const now = performance.now();
+    if (this.#waiting.length === 0 && this.#admits(now)) return this.#admit(now);
     if (this.#refusal !== undefined) throw this.#refusal();
     return new Promise((resolve, reject) => {
       const waiting: Waiting = {
-        admit: () => {
+        admit: (turn) => {
           forgetAbort?.();
-          resolve();
+          resolve(turn);
         },
         refuse: (reason) => {
           forgetAbort?.();
@@ -41,14 +56,16 @@ export class Gate {
         this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
         waiting.refuse(signal?.reason as Error);
       };
-      this.#waiting.push(waiting);
+      if (again) this.#waiting.unshift(waiting);
+      else this.#waiting.push(waiting);
       const forgetAbort = signal && onAbort(signal, giveUp);
+      this.#admitNext();
     });
   }
 
   leave(): void {
-    this.#free++;
-    this.#admit();
+    this.#underWay--;
+    this.#admitNext();
   }
 
   /** Lets nobody in for so many milliseconds. */
@@ -58,7 +75,7 @@ export class Gate {
     this.#opensAt = opensAt;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.resume();
+      this.#resume();
     }, milliseconds);
   }
 
@@ -69,21 +86,38 @@ export class Gate {
     for (const { refuse } of this.#waiting.splice(0)) refuse(refusal());
   }
 
-  /** Ends a pause. */
-  resume(): void {
+  /** Lets everybody in from now on. */
+  end(): void {
+    this.#ended = true;
+    clearTimeout(this.#turn);
+    this.#resume();
+  }
+
+  #resume(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#refusal = undefined;
     this.#opensAt = 0;
-    this.#admit();
+    this.#admitNext();
   }
 
-  #admit(): void {
-    while (this.#free > 0 && this.#timer === undefined) {
-      const next = this.#waiting.shift();
-      if (next === undefined) return;
-      this.#free--;
-      next.admit();
-    }
+  #admits(now: number): boolean {
+    return this.#ended || (this.#timer === undefined && this.#underWay < this.#control.window && this.#control.wait(now) === 0);
+  }
+
+  #admit(now: number): Turn {
+    this.#underWay++;
+    this.#control.sent(now);
+    return { at: now, full: this.#underWay >= this.#control.window || (this.#waiting.length > 0 && this.#control.wait(now) === 0) };
+  }
+
+  #admitNext(): void {
+    const now = performance.now();
+    while (this.#waiting.length > 0 && this.#admits(now)) this.#waiting.shift()?.admit(this.#admit(now));
+    if (this.#waiting.length === 0 || this.#turn !== undefined || this.#timer !== undefined || this.#underWay >= this.#control.window) return;
+    this.#turn = setTimeout(() => {
+      this.#turn = undefined;
+      this.#admitNext();
+    }, this.#control.wait(now));
   }
 }

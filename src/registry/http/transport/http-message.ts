@@ -26,6 +26,8 @@ export interface HttpResponse {
   /** It refuses the login that it was asked with. */
   readonly loginRefused?: boolean;
   readonly headers: HttpHeaders;
+  /** From sending the request to the head of its answer, in milliseconds; connecting is not counted. */
+  readonly latency: number;
   /** Empty for HEAD and where it is streamed; cut short where it is not the body of a success. */
   readonly body: Buffer;
   /** Of a success that is streamed. It must be read to its end or destroyed; it fails with a RegistryError. */

@@ -1,20 +1,31 @@
 /** Repeats requests that failed for reasons that pass. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RegistryError } from '../../registry-error.ts';
-import type { Gate } from './gate.ts';
+import type { CongestionControl } from './congestion-control.ts';
+import type { Gate, Turn } from './gate.ts';
 import { headerValue, type HttpRequest, type HttpResponse, type Send } from './http-message.ts';
 import { parseRetryAfter } from './retry-after.ts';
 
 /** No attempt begins later than this after the first one, in milliseconds. */
 const MAX_TIME = 120_000;
+/** Where a registry refuses everything, after the last of the usual pauses: this times as long. */
+const LONG_PAUSE = 10;
+/** A request may be answered 429 so much more often than it may fail. */
+const MORE_REFUSALS = 8;
+/** Statuses of registries that have too much to do. */
+const OVERLOADED: ReadonlySet<number> = new Set([503, 504]);
 /** The longest time for which a registry is left alone, in milliseconds; then it is asked whether it still wants to be. */
 const MAX_LEFT_ALONE = 3_600_000;
 
 export interface RetryOptions {
   readonly send: Send;
   readonly gate: Gate;
+  /** Is told how each request went. */
+  readonly control: CongestionControl;
   /** The pauses before the second and each further attempt, in milliseconds; each is shortened by up to a half, by chance. */
   readonly pauses: readonly number[];
+  /** How long a request that is answered 429 is repeated, in milliseconds; two minutes if absent. */
+  readonly patience?: number | undefined;
   /** Ends all pauses; nothing is repeated after it. */
   readonly closing: AbortSignal;
 }
@@ -26,22 +37,45 @@ export function isTransient(status: number): boolean {
 
 /**
  * Sends through the gate, and again after a pause where there was no whole answer or a transient one; gives the last answer.
- * A 429 closes the gate for as long as it asks for: the registry means all its clients, not only this request.
+ * A 429 is not counted among them, and closes the gate for as long as it asks for: the registry means all its clients, not only
+ * this request.
  */
-export function retrying({ send, gate, pauses, closing }: RetryOptions): Send {
+export function retrying({ send, gate, control, pauses, patience = MAX_TIME, closing }: RetryOptions): Send {
+  /** Says whether to ask once more. */
+  const limited = (answer: HttpResponse, turn: Turn, started: number, refusals: number): boolean => {
+    const now = performance.now();
+    const inRow = control.limited(turn.at, now);
+    const asked = askedPause(answer);
+    const longest = pauses[inRow - 1] ?? LONG_PAUSE * (pauses.at(-1) ?? 0);
+    const pause = Math.max(asked, longest * (1 - Math.random() / 2));
+    const again = refusals <= MORE_REFUSALS * pauses.length && now - started + pause <= patience;
+    // Before anybody else is let in.
+    if (again) gate.pause(pause);
+    else if (pause <= MAX_TIME && inRow <= Math.max(1, 2 * pauses.length)) gate.pause(asked);
+    else leaveAlone(gate, answer, Math.min(pause, MAX_LEFT_ALONE));
+    return again;
+  };
+
   return async (request) => {
     let started: number | undefined;
-    for (let attempt = 0; ; attempt++) {
+    let failures = 0;
+    let refusals = 0;
+    for (let again = false; ; again = true) {
+      const turn = await gate.enter(request.signal, again);
       let outcome: HttpResponse | RegistryError;
       let pause: number | undefined;
-      await gate.enter(request.signal);
       try {
-        started ??= performance.now();
+        started ??= turn.at;
         outcome = await outcomeOf(send, request);
         if (!closing.aborted) {
-          pause = pauseAfter(outcome, pauses[attempt], performance.now() - started);
-          // Before anybody else is let in.
-          if (!(outcome instanceof RegistryError) && outcome.status === 429) leaveAlone(gate, outcome, pause);
+          if (!(outcome instanceof RegistryError) && outcome.status === 429) {
+            if (limited(outcome, turn, started, ++refusals)) continue;
+          } else {
+            const now = performance.now();
+            if (isOverload(outcome)) control.failed(turn.at, now);
+            else if (!(outcome instanceof RegistryError)) control.answered({ kind: kindOf(request), sentAt: turn.at, latency: outcome.latency, full: turn.full }, now);
+            pause = pauseAfter(outcome, pauses[failures++], now - started);
+          }
         }
       } finally {
         gate.leave();
@@ -51,6 +85,17 @@ export function retrying({ send, gate, pauses, closing }: RetryOptions): Send {
       else return outcome;
     }
   };
+}
+
+/** What takes about the same time. */
+function kindOf({ method, origin, path }: HttpRequest): string {
+  return `${method} ${origin} ${/\/v2\/.*\/(manifests|blobs|tags)\//.exec(path)?.[1] ?? ''}`;
+}
+
+function isOverload(outcome: HttpResponse | RegistryError): boolean {
+  if (!(outcome instanceof RegistryError)) return OVERLOADED.has(outcome.status);
+  const { cause } = outcome;
+  return cause instanceof Error && (cause.name.includes('Timeout') || ('code' in cause && cause.code === 'ETIMEDOUT'));
 }
 
 /** The answer, or the error if it is of those that pass. */
@@ -77,13 +122,8 @@ function askedPause({ headers }: HttpResponse): number {
   return parseRetryAfter(headerValue(headers, 'retry-after'), Date.now()) ?? 0;
 }
 
-/** Has the others wait until this request is repeated, or as long as the registry asks for; if that is too long to wait, it is not asked at all. */
-function leaveAlone(gate: Gate, answer: HttpResponse, pause: number | undefined): void {
-  const time = pause ?? Math.min(askedPause(answer), MAX_LEFT_ALONE);
-  if (time <= MAX_TIME) {
-    gate.pause(time);
-    return;
-  }
+/** Has nobody ask for so many milliseconds. */
+function leaveAlone(gate: Gate, answer: HttpResponse, time: number): void {
   const end = new Date(Date.now() + time).toISOString();
   gate.close(time, () => new RegistryError('unavailable', `the registry is left alone until ${end}, as it asks for: ${answer.where}: answered ${answer.status}`));
 }

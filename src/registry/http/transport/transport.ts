@@ -3,6 +3,7 @@ import { registryId } from '../../registry-id.ts';
 import type { AccessOptions } from '../access/access-options.ts';
 import { Logins } from '../access/logins.ts';
 import { Authenticator, type Subject } from './authenticator.ts';
+import { CongestionControl } from './congestion-control.ts';
 import { Connections } from './connections.ts';
 import { Gate } from './gate.ts';
 import type { HttpRequest, HttpResponse, Send } from './http-message.ts';
@@ -15,8 +16,10 @@ const PAUSES: readonly number[] = [300, 900, 2700];
 export interface TransportOptions extends AccessOptions {
   /** With `http` or `https`, perhaps a path, and without credentials. */
   readonly url: string;
-  /** Requests at once, at most. */
+  /** Requests at once, at most; how many there are is found. */
   readonly concurrency: number;
+  /** There are always as many at once as may be: to compare with. */
+  readonly fixedConcurrency?: boolean | undefined;
   /** For one request as a whole, in milliseconds. */
   readonly timeout: number;
   /** Answers are streamed to clients that may be slow: how many of these are under way at once is not bounded, only how many wait for one. */
@@ -25,6 +28,8 @@ export interface TransportOptions extends AccessOptions {
   readonly userAgent?: string | undefined;
   /** The longest pauses before the second and each further attempt, in milliseconds. */
   readonly pauses?: readonly number[] | undefined;
+  /** How long a request that is answered 429 is repeated, in milliseconds. */
+  readonly patience?: number | undefined;
 }
 
 export interface TransportRequest extends Pick<HttpRequest, 'accept' | 'conditions' | 'limit' | 'streamed' | 'signal'> {
@@ -50,17 +55,20 @@ export class Transport {
   readonly #closing = new AbortController();
 
   /** @throws TypeError if `url` is none of a registry. */
-  constructor({ url: text, concurrency, timeout, streams = false, userAgent = 'regindexer', pauses = PAUSES, ...access }: TransportOptions) {
+  constructor({ url: text, concurrency, fixedConcurrency, timeout, streams = false, userAgent = 'regindexer', pauses = PAUSES, patience, ...access }: TransportOptions) {
     this.url = registryId(text, '/');
     const { origin, pathname } = new URL(this.url);
     this.origin = origin;
     this.base = `${pathname.replace(/\/$/, '')}/v2`;
     this.#connections = new Connections({ ...access, url: this.url, origin, concurrency: streams ? null : concurrency, timeout, userAgent });
-    this.#gate = new Gate(concurrency);
+    const control = new CongestionControl({ bound: concurrency, fixed: fixedConcurrency });
+    this.#gate = new Gate(control);
     const send = retrying({
       send: (request) => this.#connections.exchange(request),
       gate: this.#gate,
+      control,
       pauses,
+      patience,
       closing: this.#closing.signal,
     });
     this.#authenticator = new Authenticator({ url: this.url, base: this.base, logins: new Logins({ ...access, url: this.url }), send });
@@ -83,7 +91,7 @@ export class Transport {
   /** Ends all connections and waits; requests under way fail. */
   async close(): Promise<void> {
     this.#closing.abort();
-    this.#gate.resume();
+    this.#gate.end();
     await this.#connections.close();
   }
 }

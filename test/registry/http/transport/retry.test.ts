@@ -25,10 +25,48 @@ test('a connection that breaks is made again', async (t) => {
 });
 
 test('after the last attempt it is unavailable, with the last answer', async (t) => {
-  const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, { errors: [{ code: 'TOOMANYREQUESTS' }] }, {}, 429));
-  await assert.rejects(readRegistry(t, url).tags('a'), { code: 'unavailable', message: /answered 429 \(TOOMANYREQUESTS\)/ });
+  const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, { errors: [{ code: 'UNAVAILABLE' }] }, {}, 503));
+  await assert.rejects(readRegistry(t, url).tags('a'), { code: 'unavailable', message: /answered 503 \(UNAVAILABLE\)/ });
   assert.equal(seen.length, 4);
 });
+
+test('a 429 takes no attempt from a request that has other faults', async (t) => {
+  const answers = [429, 429, 500, 429, 429, 429, 502, 429, 504, 429];
+  const { url, seen } = await playRegistry(t, (_request, response) => {
+    const status = answers[seen.length - 1];
+    if (status === undefined) sendJson(response, { tags: ['a'] });
+    else sendJson(response, {}, {}, status);
+  });
+  assert.deepEqual(await readRegistry(t, url).tags('a'), ['a']);
+  assert.equal(seen.length, answers.length + 1);
+});
+
+test('a registry that answers nothing but 429 is given up, and asked nothing more by those who wait', async (t) => {
+  const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, { errors: [{ code: 'TOOMANYREQUESTS' }] }, {}, 429));
+  const source = readRegistry(t, url, { concurrency: 1 });
+  const [first, ...others] = await Promise.allSettled(Array.from({ length: 500 }, (_, number) => source.tags(`a${number}`)));
+  assert.match(String(first?.status === 'rejected' && first.reason), /answered 429 \(TOOMANYREQUESTS\)/);
+  for (const { status } of others) assert.equal(status, 'rejected');
+  assert.ok(seen.length < 100, `${seen.length} requests`);
+});
+
+for (const headers of [{}, { 'retry-after': '0' }]) {
+  test(`a registry that allows twenty requests in a quarter of a second is read without a failure, ${'retry-after' in headers ? 'with' : 'without'} Retry-After`, async (t) => {
+    const taken: number[] = [];
+    const { url } = await playRegistry(t, (_request, response) => {
+      const now = performance.now();
+      while ((taken[0] ?? now) < now - 250) taken.shift();
+      if (taken.length >= 20) sendJson(response, {}, headers, 429);
+      else {
+        taken.push(now);
+        sendJson(response, { tags: ['a'] });
+      }
+    });
+    const source = readRegistry(t, url, { concurrency: 128, pauses: [20, 50, 100] });
+    const lists = await Promise.all(Array.from({ length: 60 }, (_, number) => source.tags(`a${number}`)));
+    assert.ok(lists.every(([tag]) => tag === 'a'));
+  });
+}
 
 test('what will not pass is not asked again', async (t) => {
   const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, {}, {}, 400));
