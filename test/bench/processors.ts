@@ -11,9 +11,15 @@ export async function keepApart(other: number): Promise<boolean> {
   const count = cpus().length;
   if (count < 2) return false;
   const half = Math.floor(count / 2);
-  await confine(other, `0-${half - 1}`);
+  await keepAway(other);
   await confine(process.pid, `${half}-${count - 1}`);
   return true;
+}
+
+/** Keeps one more process to the half that {@link keepApart} leaves to others. */
+export async function keepAway(other: number): Promise<void> {
+  const half = Math.floor(cpus().length / 2);
+  if (half > 0) await confine(other, `0-${half - 1}`);
 }
 
 /** @param processors as taskset(1) takes them; all threads that there are */
