@@ -30,10 +30,12 @@ const CONFIRMED = 0.25;
 /** Requests a second; what allows less is obeyed by pauses. */
 const SLOWEST_PACE = 1;
 const SECOND = 1000;
+/** Parts of it that are counted apart. */
+const SLOTS = 40;
 /** A pace is found over at least this, in milliseconds. */
 const SETTLED = 2 * SECOND;
-/** A timer may be late by so much without making the pace slower, in milliseconds. */
-const MADE_UP_FOR = 20;
+/** How late a timer may be, in milliseconds. */
+const TIMER_DELAY = 20;
 
 /** What became of a request; times are in milliseconds on one clock. */
 export interface Answered {
@@ -119,6 +121,11 @@ export class CongestionControl {
     return this.#pace.refused(sentAt, now);
   }
 
+  /** A pause is over: the time of it is not made up for. */
+  resumed(now: number): void {
+    this.#pace.resumed(now);
+  }
+
   /** Says whether requests take longer than they have to, by a mean of as many as are under way, and changes how many these are. */
   #judge(ratio: number, now: number): void {
     if (ratio > QUEUED) this.#shrink(Math.min(LEAST, this.#window), Math.max(0.5, FLAT / ratio), now);
@@ -159,80 +166,96 @@ export class CongestionControl {
 
 /** Requests a second, once a registry has said that it allows only so many. */
 class Pace {
-  /** Requests a second that were accepted; `undefined` for as fast as can be. */
-  #found: number | undefined;
+  /** Requests a second, just after the last refusal; `undefined` for as fast as can be. */
+  #base: number | undefined;
+  /** Nothing but what was accepted before the first refusal tells of it yet. */
+  #isFirst = false;
   #doubles = PACE_DOUBLES;
   #refusedAt = -Infinity;
   #refusedInRow = 0;
-  /** When {@link #found} was last found. */
+  /** When {@link #base} was last found. */
   #foundAt = -Infinity;
   #acceptedSinceFound = 0;
   #next = 0;
-  readonly #lately = new PerSecond();
+  readonly #lately = new LastSecond();
 
   wait(now: number): number {
-    return this.#found === undefined ? 0 : Math.max(0, this.#next - now);
+    return this.#base === undefined ? 0 : Math.max(0, this.#next - now);
   }
 
   sent(now: number): void {
-    if (now - this.#refusedAt > 10 * this.#doubles) this.#found = undefined;
-    if (this.#found === undefined) return;
-    const rate = PACE_KEPT * this.#found * (1 + ((now - this.#refusedAt) / this.#doubles) ** 3);
-    this.#next = Math.max(this.#next, now - MADE_UP_FOR) + SECOND / rate;
+    if (now - this.#refusedAt > 10 * this.#doubles) this.#base = undefined;
+    if (this.#base === undefined) return;
+    // More is not made up for: a burst would be more than the registry allows.
+    this.#next = Math.max(this.#next, now - TIMER_DELAY) + SECOND / this.#rate(this.#base, now);
   }
 
   accepted(sentAt: number, now: number): void {
     this.#lately.add(now);
     if (sentAt >= this.#refusedAt) this.#refusedInRow = 0;
     if (sentAt >= this.#foundAt) this.#acceptedSinceFound++;
-    // Others of those that were sent together with the first that was refused.
-    else if (this.#found !== undefined) this.#found = Math.max(this.#found, this.#lately.most(now));
+    // Some that were sent together with the first that was refused.
+    else if (this.#isFirst && this.#base !== undefined) this.#base = Math.max(this.#base, PACE_KEPT * this.#lately.count(now));
   }
 
   refused(sentAt: number, now: number): number {
     // Those that were sent together are refused together.
     if (sentAt < this.#refusedAt) return Math.max(1, this.#refusedInRow);
-    if (this.#found === undefined) this.#find(START, now);
-    else if (now - this.#foundAt > SETTLED) this.#find((this.#acceptedSinceFound * SECOND) / (now - this.#foundAt), now);
+    if (this.#base === undefined || now - this.#foundAt > SETTLED) this.#find(now);
     this.#refusedInRow++;
     this.#refusedAt = now;
-    this.#next = now;
     return this.#refusedInRow;
   }
 
-  /** @param least requests a second that are allowed */
-  #find(least: number, now: number): void {
-    const before = this.#found ?? 0;
-    // Just after a pause the last seconds say nothing.
-    this.#found = Math.max(SLOWEST_PACE, least, now - this.#refusedAt > SETTLED ? this.#lately.most(now) : 0);
-    this.#doubles = Math.abs(this.#found / before - 1) < CONFIRMED ? Math.min(4 * this.#doubles, SLOWEST_DOUBLING) : PACE_DOUBLES;
+  resumed(now: number): void {
+    this.#next = Math.max(this.#next, now);
+  }
+
+  #find(now: number): void {
+    const before = this.#base;
+    this.#isFirst = before === undefined;
+    const doubled = this.#doubles;
+    const rate = this.#rate(before ?? 0, now);
+    this.#doubles = PACE_DOUBLES;
+    if (before === undefined) {
+      this.#base = PACE_KEPT * Math.max(START, this.#lately.count(now));
+    } else {
+      const mean = (this.#acceptedSinceFound * SECOND) / (now - this.#foundAt);
+      // Just after a pause the last second says nothing.
+      const most = now - this.#refusedAt > SETTLED ? Math.max(mean, this.#lately.count(now)) : mean;
+      this.#base = Math.max(SLOWEST_PACE, PACE_KEPT * Math.min(most, rate));
+      if (Math.abs(this.#base / before - 1) < CONFIRMED) this.#doubles = Math.min(4 * doubled, SLOWEST_DOUBLING);
+    }
     this.#foundAt = now;
     this.#acceptedSinceFound = 0;
   }
+
+  #rate(base: number, now: number): number {
+    return base * (1 + ((now - this.#refusedAt) / this.#doubles) ** 3);
+  }
 }
 
-/** Counts within seconds. */
-class PerSecond {
-  #start = 0;
-  #count = 0;
-  #before = 0;
+/** Counts what was in the last second. */
+class LastSecond {
+  /** One more, for the slot that is under way. */
+  readonly #counts = new Uint32Array(SLOTS + 1);
+  /** Slots since the clock began. */
+  #slot = 0;
 
   add(now: number): void {
-    this.#roll(now);
-    this.#count++;
+    this.#move(now);
+    const slot = this.#slot % this.#counts.length;
+    this.#counts[slot] = (this.#counts[slot] ?? 0) + 1;
   }
 
-  /** In this second or the one before. */
-  most(now: number): number {
-    this.#roll(now);
-    return Math.max(this.#count, this.#before);
+  count(now: number): number {
+    this.#move(now);
+    return this.#counts.reduce((sum, count) => sum + count, 0);
   }
 
-  #roll(now: number): void {
-    const elapsed = now - this.#start;
-    if (elapsed < SECOND) return;
-    this.#before = elapsed < 2 * SECOND ? this.#count : 0;
-    this.#count = 0;
-    this.#start = elapsed < 2 * SECOND ? this.#start + SECOND : now;
+  #move(now: number): void {
+    const slot = Math.floor((now * SLOTS) / SECOND);
+    for (let empty = Math.max(this.#slot, slot - this.#counts.length) + 1; empty <= slot; empty++) this.#counts[empty % this.#counts.length] = 0;
+    this.#slot = slot;
   }
 }

@@ -98,6 +98,7 @@ export class Gate {
     this.#timer = undefined;
     this.#refusal = undefined;
     this.#opensAt = 0;
+    this.#control.resumed(performance.now());
     this.#admitNext();
   }
 

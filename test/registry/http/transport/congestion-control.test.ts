@@ -42,6 +42,7 @@ function play(control: CongestionControl, { roundTrip, service, workers, accepts
   const windows: number[] = [];
   let now = 0;
   let opensAt = 0;
+  let paused = false;
   let timer: number | undefined;
   let underWay = 0;
   let answered = 0;
@@ -79,6 +80,7 @@ function play(control: CongestionControl, { roundTrip, service, workers, accepts
             refused++;
             mostRefused = Math.max(mostRefused, ++request.refusals);
             const pause = PAUSES[control.limited(sentAt, now) - 1] ?? 27_000;
+            paused = true;
             opensAt = Math.max(opensAt, now + Math.max(retryAfter, pause * (1 - random() / 2)));
           } else {
             failed++;
@@ -98,6 +100,11 @@ function play(control: CongestionControl, { roundTrip, service, workers, accepts
         timer = now + Math.ceil(wait);
         at(timer, sendAll);
         return;
+      }
+      if (paused) {
+        paused = false;
+        control.resumed(now);
+        continue;
       }
       send(waiting.shift() ?? { refusals: 0 });
     }
@@ -257,6 +264,11 @@ suite('a limit of requests a second is found', () => {
     const { time, refused } = play(new CongestionControl({ bound: BOUND }), { roundTrip: 10, workers: ALL, service: () => 1, accepts: sliding(RATE) }, 3000);
     assert.ok(time <= 1.1 * (3000 / RATE) * 1000, `${time} ms`);
     assert.ok(refused < 30, `${refused} were refused`);
+  });
+
+  test('and kept to where requests must be evenly spaced', () => {
+    const { time } = play(new CongestionControl({ bound: BOUND }), { roundTrip: 10, workers: ALL, service: () => 1, accepts: bucket(RATE, 1) }, 3000);
+    assert.ok(time <= 1.3 * (3000 / RATE) * 1000, `${time} ms`);
   });
 
   test('and left behind when there is none any more', () => {
