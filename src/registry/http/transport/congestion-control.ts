@@ -5,10 +5,8 @@
  */
 import { LRUCache } from 'lru-cache';
 
-/** Requests at once to begin with. */
+/** Requests at once to begin with, as many as TCP sends segments (RFC 6928); fewer only because of faults: below, latency says little. */
 const START = 10;
-/** Fewer than these only because of faults: below, latency says little. */
-const LEAST = 4;
 /** Latency over the least: up to the first there is room for more at once, from the second on there is a queue. */
 const FLAT = 1.5;
 const QUEUED = 2;
@@ -128,7 +126,7 @@ export class CongestionControl {
 
   /** Says whether requests take longer than they have to, by a mean of as many as are under way, and changes how many these are. */
   #judge(ratio: number, now: number): void {
-    if (ratio > QUEUED) this.#shrink(Math.min(LEAST, this.#window), Math.max(0.5, FLAT / ratio), now);
+    if (ratio > QUEUED) this.#shrink(Math.min(START, this.#window), Math.max(0.5, FLAT / ratio), now);
     else if (ratio < FLAT && this.#window >= this.#threshold) this.#change(Math.min(this.#bound, this.#window + Math.max(1, this.#window / 4)), now);
     else this.#answers = this.#ratios = 0;
   }
