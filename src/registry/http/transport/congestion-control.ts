@@ -10,6 +10,8 @@ const START = 10;
 /** Latency over the least: up to the first there is room for more at once, from the second on there is a queue. */
 const FLAT = 1.5;
 const QUEUED = 2;
+/** Latency below this is as good as none, in milliseconds: near by, more at once is faster for longer than latency is flat. */
+const NONE = 25;
 /** One answer that stalls says no more than this. */
 const STALLED = 4;
 /** What is thought to be the least latency may be outdated after this, in milliseconds: it is measured anew. */
@@ -151,7 +153,7 @@ export class CongestionControl {
     known.count = Math.min(SAMPLES, known.count + 1);
     known.mean += (latency - known.mean) / known.count;
     known.least = known.count < SAMPLES ? known.mean : Math.min(known.least, known.mean);
-    return latency / known.least;
+    return latency / Math.max(NONE, known.least);
   }
 
   #measureAnew(now: number): void {

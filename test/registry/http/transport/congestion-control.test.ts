@@ -182,7 +182,7 @@ test('it begins low, and goes up to the bound where latency stays flat', () => {
 });
 
 test('no more queue at a registry than it works on', () => {
-  const { windows } = play(new CongestionControl({ bound: BOUND }), { roundTrip: 1, workers: 10, service: () => 10 }, 4000);
+  const { windows } = play(new CongestionControl({ bound: BOUND }), { roundTrip: 1, workers: 10, service: () => 40 }, 4000);
   for (const window of windows) assert.ok(window >= 10 && window <= 30, windows.join(', '));
 });
 
@@ -204,9 +204,9 @@ test('it goes down when latency rises, and up when that is over', () => {
 test('a path that has become longer is not taken for a queue for ever', () => {
   const control = new CongestionControl({ bound: BOUND });
   askFor(control, 10, 0, 1000);
-  askFor(control, 50, 1000, 5000);
+  askFor(control, 100, 1000, 5000);
   assert.equal(control.window, 10);
-  askFor(control, 50, 5000, 40_000);
+  askFor(control, 100, 5000, 40_000);
   assert.equal(control.window, BOUND);
 });
 
