@@ -8,7 +8,7 @@ import own from './package.json' with { type: 'json' };
 const INLINED = new Set(['commander', 'minimatch', 'p-map', 'typebox', 'yaml']);
 
 const external = Object.keys(own.dependencies).filter((name) => !INLINED.has(name));
-const threads = ['thread', 'build-thread', 'query-thread'];
+const threads = ['thread', 'build-thread'];
 
 export default defineConfig({
   platform: 'node',

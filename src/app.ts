@@ -1,6 +1,6 @@
 /** The program as it serves: takes the state and the address, and follows its configuration. */
 import type { Logger } from 'pino';
-import { StateLock } from './catalog/state-lock.ts';
+import { StateLock } from './store/state-lock.ts';
 import { configWarnings } from './config/config-warnings.ts';
 import type { Config } from './config/config.ts';
 import { ConfigError } from './config/config-error.ts';
@@ -152,7 +152,7 @@ class RunningApp implements App {
     this.#leaving.add(left);
     void left.then(() => this.#leaving.delete(left));
     await built;
-    await next.loadSnapshots();
+    await next.loadPublished();
     if (!this.#closing.signal.aborted) void next.begin('the configuration was read again');
   }
 

@@ -1,7 +1,4 @@
-/** Puts together what builds indexes: sources, catalog and indexer. Runs in the build thread, or alone for `regindexer index`. */
-import { join } from 'node:path';
-import { CatalogError } from './catalog/catalog-error.ts';
-import { SqliteCatalog } from './catalog/sqlite-catalog.ts';
+/** Puts together what builds indexes: sources, store and indexer. Runs in the build thread, or alone for `regindexer index`. */
 import { isWanted, wantedBy } from './indexing/globs.ts';
 import type { IndexDefinition } from './indexing/index-definition.ts';
 import type { RebuildOptions } from './indexing/indexer.ts';
@@ -12,11 +9,13 @@ import type { RegistryOptions } from './registry/create-registry-source.ts';
 import { createRegistrySource } from './registry/create-registry-source.ts';
 import { isNotFound } from './registry/registry-error.ts';
 import type { RegistrySource } from './registry/registry-source.ts';
+import { SqliteStore } from './store/sqlite/sqlite-store.ts';
+import { StoreError } from './store/store-error.ts';
 
 /** All of it can be cloned, so that it can be sent to a thread. */
 export interface BuildOptions {
   readonly stateDir: string;
-  readonly iconsDir: string;
+  readonly iconsDir: string | undefined;
   readonly iconsUri: string;
   /** Milliseconds. */
   readonly cleanFilesAfter: number;
@@ -24,21 +23,18 @@ export interface BuildOptions {
   readonly definitions: readonly IndexDefinition[];
 }
 
-/** The folder of the snapshots. */
-export function snapshotsDir(stateDir: string): string {
-  return join(stateDir, 'indexes');
-}
-
 export interface BuildEvents {
-  /** Told of what an administrator should know, such as a damaged catalog that was set aside. */
+  /** Told of what an administrator should know, such as a damaged file of the store that was set aside. */
   readonly onWarning: (message: string) => void;
-  /** A catalog that turned out to be damaged was set aside: all registries have to be read anew. The one whose rebuild found out is. */
-  readonly onCatalogLost?: () => void;
+  /** A file of the store that turned out to be damaged was set aside: all registries have to be read anew. A rebuild that found out reads its own. */
+  readonly onStoreLost?: () => void;
 }
 
-/** What goes with one catalog. */
+type PublishOptions = Pick<RebuildOptions, 'onPublished' | 'signal'>;
+
+/** What goes with one store. */
 interface Parts {
-  readonly catalog: SqliteCatalog;
+  readonly store: SqliteStore;
   readonly indexer: Indexer;
 }
 
@@ -46,50 +42,109 @@ export class Build {
   readonly #options: BuildOptions;
   readonly #events: BuildEvents;
   readonly #sources: ReadonlyMap<string, RegistrySource>;
-  /** One for each catalog that there was. */
-  #parts: Promise<Parts>;
+  /** One for each store that there was; `undefined` where one could not be opened. */
+  #parts: Promise<Parts> | undefined;
 
-  private constructor(options: BuildOptions, events: BuildEvents, sources: ReadonlyMap<string, RegistrySource>, parts: Parts) {
+  private constructor(options: BuildOptions, events: BuildEvents, sources: ReadonlyMap<string, RegistrySource>) {
     this.#options = options;
     this.#events = events;
     this.#sources = sources;
-    this.#parts = Promise.resolve(parts);
   }
 
   /** Opens the state. The caller holds its lock. */
   static async open(options: BuildOptions, events: BuildEvents): Promise<Build> {
     makeFolder(options.stateDir);
     const sources = new Map(options.registries.map((registry) => [registry.id, createRegistrySource(registry)]));
-    return new Build(options, events, sources, await openParts(options, events, sources));
+    const build = new Build(options, events, sources);
+    await build.#opened();
+    return build;
   }
 
   /** Brings every index up to date with what the catalog holds, without asking a registry. */
-  async refresh(options: Pick<RebuildOptions, 'onPublished' | 'signal'> = {}): Promise<void> {
-    for (const registry of this.#sources.keys()) await (await this.#parts).indexer.refresh(registry, options);
+  async refresh(options: PublishOptions = {}): Promise<void> {
+    await this.#soundly((indexer) => this.#refreshAll(indexer, options), (indexer) => this.#refreshAll(indexer, options));
   }
 
-  /** See {@link Indexer.rebuild}. A catalog that turns out to be damaged is set aside, and the registry read anew. */
+  /** See {@link Indexer.rebuild}. A file of the store that turns out to be damaged is set aside, and the registry read anew. */
   async rebuild(registry: string, scope: RebuildScope, options: RebuildOptions = {}): Promise<RebuildResult> {
-    const parts = this.#parts;
+    return this.#soundly(
+      (indexer) => indexer.rebuild(registry, scope, options),
+      async (indexer) => {
+        // What the catalog knows is published before the registry is read.
+        await this.#refreshAll(indexer, options);
+        return indexer.rebuild(registry, { ...scope, indexes: 'all' }, options);
+      },
+    );
+  }
+
+  /**
+   * Looks through all that is published, and makes anew from the catalog what is not as it was written. Says whether something is lost that
+   * only a full rebuild can bring back.
+   */
+  async mend(options: PublishOptions = {}): Promise<boolean> {
+    return this.#soundly(
+      async (indexer) => {
+        const lost = await indexer.verify();
+        await this.#refreshAll(indexer, options);
+        return lost;
+      },
+      async (indexer) => {
+        await this.#refreshAll(indexer, options);
+        return true;
+      },
+    );
+  }
+
+  async #refreshAll(indexer: Indexer, options: PublishOptions): Promise<void> {
+    for (const registry of this.#sources.keys()) await indexer.refresh(registry, options);
+  }
+
+  /** Runs `work`; if the store turns out to be damaged, runs `again` with the one that takes its place. */
+  async #soundly<T>(work: (indexer: Indexer) => Promise<T>, again: (indexer: Indexer) => Promise<T>): Promise<T> {
+    const parts = this.#opened();
     try {
-      return await (await parts).indexer.rebuild(registry, scope, options);
+      return await work((await parts).indexer);
     } catch (error) {
-      if (!(error instanceof CatalogError)) throw error;
-      // Another rebuild may have found out first.
+      if (!(error instanceof StoreError)) throw error;
+      // Others may have found out first.
       if (this.#parts === parts) {
         if (error.code !== 'corrupt') throw error;
-        this.#events.onWarning(error.message);
-        this.#parts = this.#replaceCatalog((await parts).catalog);
+        const { store } = await parts;
+        void this.#use(store.close().then(() => this.#replaceStore(error)));
       } else if (error.code !== 'corrupt' && error.code !== 'closed') throw error;
     }
-    return (await this.#parts).indexer.rebuild(registry, { ...scope, indexes: 'all' }, options);
+    return again((await this.#opened()).indexer);
   }
 
-  async #replaceCatalog(damaged: SqliteCatalog): Promise<Parts> {
-    damaged.close();
-    SqliteCatalog.setAside(catalogFile(this.#options));
+  #opened(): Promise<Parts> {
+    return (
+      this.#parts ??
+      this.#use(
+        openParts(this.#options, this.#events, this.#sources).catch((error: unknown) => {
+          if (error instanceof StoreError && error.code === 'corrupt') return this.#replaceStore(error);
+          throw error;
+        }),
+      )
+    );
+  }
+
+  /** Works with what `opened` gives from now on; where that fails, the next one tries again. */
+  #use(opened: Promise<Parts>): Promise<Parts> {
+    const parts = opened.catch((error: unknown) => {
+      if (this.#parts === parts) this.#parts = undefined;
+      throw error;
+    });
+    this.#parts = parts;
+    return parts;
+  }
+
+  /** Puts another store in the place of one that is closed and turned out to be damaged. */
+  async #replaceStore({ message, file }: StoreError): Promise<Parts> {
+    const aside = SqliteStore.setAside(file);
+    this.#events.onWarning(`${message}; it was set aside as ${aside}, which may be removed`);
     const parts = await openParts(this.#options, this.#events, this.#sources);
-    this.#events.onCatalogLost?.();
+    await parts.store.salvage(aside);
+    this.#events.onStoreLost?.();
     return parts;
   }
 
@@ -98,7 +153,8 @@ export class Build {
     for (const [id, source] of this.#sources) {
       const definitions = this.#options.definitions.filter(({ registry }) => registry === id);
       if (!isWanted(definitions.map((definition) => wantedBy(definition, (repository) => source.covers(repository))), name)) continue;
-      if ((await this.#parts).catalog.tags(id, name).length > 0) return true;
+      const { repositories } = await (await this.#opened()).store.catalog.known(id, [name]);
+      if ((repositories.get(name)?.tags.size ?? 0) > 0) return true;
       const known = await source.tags(name, signal).then(
         () => true,
         (error: unknown) => !isNotFound(error),
@@ -110,27 +166,20 @@ export class Build {
 
   async close(): Promise<void> {
     await Promise.all([...this.#sources.values()].map((source) => source.close()));
-    (await this.#parts).catalog.close();
+    const parts = await this.#parts?.catch(() => undefined);
+    await parts?.indexer.settled();
+    await parts?.store.close();
   }
 }
 
-function catalogFile({ stateDir }: BuildOptions): string {
-  return join(stateDir, 'catalog.sqlite');
-}
-
-async function openParts(options: BuildOptions, { onWarning }: BuildEvents, sources: ReadonlyMap<string, RegistrySource>): Promise<Parts> {
-  const catalog = SqliteCatalog.open(catalogFile(options), { onWarning });
-  const concurrency = new Map(options.registries.map(({ id, concurrency: atOnce }) => [id, atOnce]));
-  const indexer = await Indexer.open({
-    sources,
-    concurrency: (registry) => concurrency.get(registry) ?? 1,
-    catalog,
-    definitions: options.definitions,
-    snapshotsDir: snapshotsDir(options.stateDir),
-    iconsDir: options.iconsDir,
-    iconsUri: options.iconsUri,
-    cleanFilesAfter: options.cleanFilesAfter,
-    onWarning,
-  });
-  return { catalog, indexer };
+async function openParts({ stateDir, registries, ...options }: BuildOptions, { onWarning }: BuildEvents, sources: ReadonlyMap<string, RegistrySource>): Promise<Parts> {
+  const store = SqliteStore.open(stateDir, onWarning);
+  const concurrency = new Map(registries.map(({ id, concurrency: atOnce }) => [id, atOnce]));
+  try {
+    const indexer = await Indexer.open({ sources, concurrency: (registry) => concurrency.get(registry) ?? 1, store, ...options, onWarning });
+    return { store, indexer };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
 }

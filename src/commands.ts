@@ -193,7 +193,7 @@ function reportError(error: unknown): number {
     process.stderr.write(`${error.message}\n`);
     return WRONG_USAGE;
   }
-  const known = error instanceof Error && (error.name === 'StateLockedError' || error.name === 'CatalogError' || 'code' in error);
+  const known = error instanceof Error && (error.name === 'StateLockedError' || error.name === 'StoreError' || 'code' in error);
   process.stderr.write(`regindexer: ${known ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   return NOT_WELL;
 }

@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { amount } from './amount.ts';
 import { Build } from './build.ts';
 import { buildOptions } from './build-options.ts';
-import { StateLock } from './catalog/state-lock.ts';
+import { StateLock } from './store/state-lock.ts';
 import type { Config } from './config/config.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from './indexing/rebuild.ts';
 import { EVERYTHING } from './indexing/rebuild.ts';

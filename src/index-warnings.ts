@@ -1,18 +1,28 @@
 /** What an administrator should know of each index: of its configuration, and of what is published. */
-import { snapshotsDir } from './build.ts';
 import { indexWarnings, takesDefaultTag } from './config/config-warnings.ts';
 import type { Config } from './config/config.ts';
-import { missingRuntimes } from './indexing/appdata/runtime-needs.ts';
-import { snapshotPath } from './indexing/indexer.ts';
-import type { SnapshotFooter } from './indexing/snapshot/format.ts';
-import { Snapshot } from './indexing/snapshot/snapshot.ts';
+import { joinNeeds, missingRuntimes, type RuntimeNeeds } from './indexing/appdata/runtime-needs.ts';
+import type { Chunk } from './indexing/chunk/chunk.ts';
 import { Warnings } from './indexing/warnings.ts';
 import { messageOf } from './message-of.ts';
 import { LayoutRegistrySource } from './registry/layout/layout-registry-source.ts';
 import { LAYOUTS } from './registry/registry-id.ts';
+import { PublicationLoader } from './server/publication-loader.ts';
+import { PublishedIndex } from './server/published-index.ts';
+import { SqliteStore } from './store/sqlite/sqlite-store.ts';
 
-/** What is published of an index. */
-type PublishedContent = Pick<SnapshotFooter, 'warnings' | 'needs'>;
+/** What is published of an index, as far as an administrator should know. */
+interface PublishedContent {
+  readonly warnings: readonly string[];
+  readonly needs: RuntimeNeeds;
+}
+
+/** That of an index that consists of `chunks`. */
+export function contentOf(chunks: readonly Chunk[]): PublishedContent {
+  const warnings = new Warnings();
+  for (const chunk of chunks) for (const warning of chunk.warnings) warnings.add(warning);
+  return { warnings: warnings.toArray(), needs: joinNeeds(chunks.map(({ needs }) => needs)) };
+}
 
 /** All warnings, by the index's name. */
 export function allIndexWarnings(config: Config, published: ReadonlyMap<string, PublishedContent>): ReadonlyMap<string, readonly string[]> {
@@ -29,7 +39,7 @@ export function contentWarnings({ indexes }: Config, published: ReadonlyMap<stri
       if (content === undefined) return [];
       const missing = new Warnings();
       if (index.runtimeRepo === undefined) for (const warning of missingRuntimes(content.needs, available)) missing.add(warning);
-      const untagged = content.needs.offersDefaultTag || !takesDefaultTag(index) ? [] : ['none of its Flatpaks has the tag latest, which Flatpak asks for unless the URL of its remote ends with another'];
+      const untagged = content.needs.flatpaks === 0 || content.needs.offered > 0 || !takesDefaultTag(index) ? [] : ['none of its Flatpaks has the tag latest, which Flatpak asks for unless the URL of its remote ends with another'];
       return [[index.name, [...untagged, ...content.warnings, ...missing.toArray()]]];
     }),
   );
@@ -54,14 +64,17 @@ export async function layoutWarnings({ registries }: Config): Promise<readonly s
 /** What the last rebuild of each index has published; an index of which nothing can be read is left out. */
 export async function publishedContents({ stateDir, indexes }: Config): Promise<ReadonlyMap<string, PublishedContent>> {
   const published = new Map<string, PublishedContent>();
-  for (const { name } of indexes) {
-    try {
-      const snapshot = await Snapshot.open(snapshotPath(snapshotsDir(stateDir), name), 0);
-      published.set(name, snapshot.footer);
-      await snapshot.close();
-    } catch {
-      // The next rebuild makes it anew.
+  try {
+    const reader = SqliteStore.openPublications(stateDir);
+    if (reader === undefined) return published;
+    const loader = new PublicationLoader(reader);
+    for (const index of indexes) {
+      const loaded = new PublishedIndex({ ...index, maxAge: 0 });
+      if (await loader.load(loaded)) published.set(index.name, contentOf(loaded.shown?.chunks ?? []));
     }
+    await reader.close();
+  } catch {
+    // The next rebuild makes it anew.
   }
   return published;
 }

@@ -1,10 +1,8 @@
 /** What a person who has just started the server wants to know next: how to install from it. */
 import type { App } from './app.ts';
 import type { Config } from './config/config.ts';
-import { flatpakQuery } from './indexing/query/query.ts';
+import { inflate } from './indexing/chunk/gzip-member.ts';
 
-/** Larger answers are not searched for an app to name. */
-const MAX_BYTES = 8 * 1024 * 1024;
 const GOARCH: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', ia32: '386', arm: 'arm' };
 
 /** The `flatpak` lines that install an app of the default index. */
@@ -24,15 +22,17 @@ export async function installLines(app: App, config: Config): Promise<string> {
 
 /** An app for this machine's architecture, under the tag that Flatpak asks for unless told otherwise, or the first there is. */
 async function findApp(app: App, { defaultIndex }: Config): Promise<{ tag: string; appId: string }> {
-  const snapshot = app.indexes.get(defaultIndex)?.snapshot;
+  const index = app.indexes.get(defaultIndex);
   const architecture = GOARCH[process.arch] ?? process.arch;
-  const table = await snapshot?.table();
-  const tags = table?.tagsAndArchitectures().flatMap((pair) => (pair.architecture === architecture ? [pair.tag] : [])) ?? [];
+  const chunks = index?.shown?.chunks ?? [];
+  const tags = [...new Set(chunks.flatMap(({ ready }) => ready.flatMap((question) => (question.architecture === architecture ? [question.tag] : []))))];
   for (const tag of tags.includes('latest') ? ['latest'] : tags) {
-    const stored = snapshot?.document(flatpakQuery(tag, architecture).canonical);
-    if (snapshot === undefined || stored === undefined || stored.representations.identity.length > MAX_BYTES) continue;
-    const [, appId] = /"org\.flatpak\.ref":"app\/([^/"]+)\//.exec((await snapshot.read(stored.representations.identity)).toString()) ?? [];
-    if (appId !== undefined) return { tag, appId };
+    for (const chunk of chunks) {
+      const part = chunk.readyPart({ field: 'label', tag, architecture });
+      if (part === undefined || part.images === 0) continue;
+      const [, appId] = /"org\.flatpak\.ref":"app\/([^/"]+)\//.exec((await inflate(part.entries)).toString()) ?? [];
+      if (appId !== undefined) return { tag, appId };
+    }
   }
   return { tag: 'latest', appId: 'APP_ID' };
 }

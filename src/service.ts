@@ -2,28 +2,32 @@
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { buildOptions } from './build-options.ts';
-import { snapshotsDir } from './build.ts';
 import type { BusConfig, Config } from './config/config.ts';
-import { allIndexWarnings } from './index-warnings.ts';
+import { allIndexWarnings, contentOf } from './index-warnings.ts';
 import { isWanted, wantedBy } from './indexing/globs.ts';
-import { snapshotPath } from './indexing/indexer.ts';
-import { Snapshot } from './indexing/snapshot/snapshot.ts';
+import type { PublishedPart } from './indexing/indexer.ts';
 import { publication } from './publication.ts';
 import { openPulls, pullOptions, type Pulls } from './pulls.ts';
+import type { Digest } from './registry/digest.ts';
 import { CoveredRepositories } from './registry/covered-repositories.ts';
 import type { RequestCounts } from './registry/http/transport/request-counts.ts';
 import { describeLogged } from './registry/http/transport/request-log.ts';
-import { Answers } from './server/answers.ts';
 import type { Figures } from './server/figures.ts';
-import { PublishedIndex } from './server/published-index.ts';
+import { PublicationLoader } from './server/publication-loader.ts';
+import { JoinedBodies, PublishedIndex } from './server/published-index.ts';
+import { Questions } from './server/questions.ts';
 import { createServer } from './server/server.ts';
+import type { SqlitePublicationReader } from './store/sqlite/sqlite-publications.ts';
+import { SqliteStore } from './store/sqlite/sqlite-store.ts';
 import { Builder } from './threads/builder.ts';
-import { Querier } from './threads/querier.ts';
 import { Bus } from './triggers/bus/bus.ts';
 import { Notifications } from './triggers/notifications.ts';
 import { RebuildQueue } from './triggers/rebuild-queue.ts';
 import { Schedule } from './triggers/schedule.ts';
 import { version } from './version.ts';
+
+/** How long after what is published was looked through it is not again, in milliseconds: on a disk that fails, each time would cost as much as the last. */
+const MENDED_FOR = 60_000;
 
 /** How long requests and rebuilds under way may take to end, in milliseconds. */
 export const GRACE = 10_000;
@@ -52,8 +56,6 @@ export class Service {
   readonly config: Config;
   readonly indexes: ReadonlyMap<string, PublishedIndex>;
   readonly #options: ServiceOptions;
-  readonly #querier: Querier;
-  readonly #answers: Answers;
   readonly #builder: Builder;
   readonly #queue: RebuildQueue;
   readonly #notifications: Notifications;
@@ -64,23 +66,29 @@ export class Service {
   readonly #refreshed = Promise.withResolvers<void>();
   readonly #ending = new AbortController();
   #opened: Opened | undefined;
-  /** Settles when all snapshots that were published are being served. */
+  /** What is published, once something is. */
+  #reader: SqlitePublicationReader | undefined;
+  #loader: PublicationLoader | undefined;
+  /** Files that others took the place of, while something that was read from them is still served. */
+  readonly #replaced: SqlitePublicationReader[] = [];
+  #mended = -Infinity;
+  /** Settles when all that was published is being served. */
   #loading: Promise<void> = Promise.resolve();
 
   private constructor(options: ServiceOptions) {
     const { config, logger } = options;
     this.config = config;
     this.#options = options;
-    this.indexes = new Map(config.indexes.map(({ name, fileName }) => [name, new PublishedIndex(name, fileName, config.server.maxAge)]));
-    this.#querier = new Querier((error) => logger.error({ err: error }, 'the query thread ended; the next query starts another'));
-    this.#answers = new Answers({ answer: this.#querier.answer, counts: options.figures.queries });
+    const joined = new JoinedBodies();
+    this.indexes = new Map(config.indexes.map((index) => [index.name, new PublishedIndex({ ...index, maxAge: config.server.maxAge, joined })]));
     this.#builder = new Builder(buildOptions(config), {
-      onPublished: (index) => this.#load(index),
+      onPublished: (index, part) => this.#load(index, part),
       onRequests: (counts) => options.figures.addRegistryRequests(counts),
       onRequest: logger.isLevelEnabled('debug') ? (request) => logger.debug({ ...request }, describeLogged(request)) : undefined,
       onWarning: (message) => logger.warn(message),
-      onCatalogLost: () => {
-        if (!this.#ending.signal.aborted) this.#queue.request({ reason: 'the catalog was damaged', scope: { kind: 'everything' } });
+      onStoreLost: () => {
+        this.#reopen();
+        if (!this.#ending.signal.aborted) this.#queue.request({ reason: 'a part of the store was damaged', scope: { kind: 'everything' } });
       },
       onExit: (error) => logger.error({ err: error }, 'the build thread ended; the next rebuild starts another'),
     });
@@ -118,9 +126,9 @@ export class Service {
     return this.#ready().app;
   }
 
-  /** Serves what is on disk, which somebody else may have built. */
-  async loadSnapshots(): Promise<void> {
-    for (const name of this.indexes.keys()) this.#load(name);
+  /** Serves what is published, also by whoever wrote the store before. */
+  async loadPublished(): Promise<void> {
+    for (const name of this.indexes.keys()) this.#load(name, 'index');
     await this.#loading;
   }
 
@@ -162,9 +170,8 @@ export class Service {
     await this.#opened?.app.close();
     await this.#opened?.pulls.close();
     await this.#builder.close();
-    await this.#querier.close();
     await this.#loading;
-    for (const { snapshot } of this.indexes.values()) await snapshot?.close();
+    for (const reader of [...this.#replaced, this.#reader]) await reader?.close();
   }
 
   #ready(): Opened {
@@ -175,7 +182,7 @@ export class Service {
   async #open(): Promise<void> {
     const { config, logger, startedAt, figures, requests } = this.#options;
     const { indexes, server: serverConfig } = config;
-    await this.loadSnapshots();
+    await this.loadPublished();
 
     const wanted = indexes.map((index) => {
       const covered = new CoveredRepositories(config.registries.get(index.registry)?.repositories ?? []);
@@ -187,13 +194,13 @@ export class Service {
       tls: serverConfig.tls !== undefined,
       basePath: serverConfig.basePath,
       defaultIndex: config.defaultIndex,
-      iconsDir: config.iconsDir,
       iconsUri: config.iconsUri,
       signatures: Object.fromEntries(indexes.flatMap(({ name, signaturesDir }) => (signaturesDir === undefined ? [] : [[name, signaturesDir]]))),
       publication: await publication(config),
       logger,
       indexes: this.indexes,
-      answer: this.#answers.answer,
+      questions: new Questions({ counts: figures.queries }),
+      readIcon: (digest) => this.#readIcon(digest),
       pullSources: pulls.pullSources,
       registryProxy: pulls.registryProxy,
       reindex: {
@@ -214,7 +221,7 @@ export class Service {
         version,
         startedAt,
         registryOf: (name) => indexes.find((index) => index.name === name)?.registry,
-        warnings: () => allIndexWarnings(config, new Map([...this.indexes].flatMap(([name, { snapshot }]) => (snapshot === undefined ? [] : [[name, snapshot.footer]])))),
+        warnings: () => allIndexWarnings(config, new Map([...this.indexes].flatMap(([name, { shown }]) => (shown === undefined ? [] : [[name, contentOf(shown.chunks)]])))),
         rebuilds: () => this.#queue.recent(),
         bus: () => this.#bus?.status(),
       },
@@ -242,16 +249,68 @@ export class Service {
     });
   }
 
-  /** Serves the snapshot of an index that is on disk; one after the other, so that the last one published is the last one served. */
-  #load(name: string): void {
+  /** Serves what is published of an index; one after the other, so that the last one published is the last one served. */
+  #load(name: string, part: PublishedPart): void {
     this.#loading = this.#loading.then(async () => {
+      const index = this.indexes.get(name);
+      if (index === undefined) return;
       try {
-        const snapshot = await Snapshot.open(snapshotPath(snapshotsDir(this.config.stateDir), name));
-        await Promise.all([this.indexes.get(name)?.use(snapshot), this.#querier.use(snapshot)]);
+        this.#reader ??= SqliteStore.openPublications(this.config.stateDir);
+        if (this.#reader === undefined) return;
+        this.#loader ??= new PublicationLoader(this.#reader, { onUnreadable: (error) => this.#reload(error) });
+        await (part === 'apps' && this.#loader.hasLoaded(index) ? this.#loader.loadApps(index) : this.#loader.load(index));
+        await this.#closeReplaced(this.#loader);
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-        this.#options.logger.warn({ err: error, index: name }, 'the snapshot of an index cannot be served; the next rebuild makes it anew');
+        this.#mend(error);
       }
     });
+  }
+
+  /** Reads another file from now on, which took the place of the one that was read. */
+  #reopen(): void {
+    this.#loading = this.#loading.then(() => {
+      if (this.#reader !== undefined) this.#replaced.push(this.#reader);
+      this.#reader = undefined;
+      this.#loader = undefined;
+    });
+  }
+
+  async #closeReplaced(loader: PublicationLoader): Promise<void> {
+    if ([...this.indexes.values()].some((index) => index.shown !== undefined && !loader.hasLoaded(index))) return;
+    for (const reader of this.#replaced.splice(0)) await reader.close();
+  }
+
+  /** Serves the newest there is where something of what is served cannot be read; if there is nothing newer, it is made anew. */
+  async #reload(error: unknown): Promise<void> {
+    const versions = (): string => JSON.stringify([...this.indexes.values()].map(({ shown }) => shown?.publication.version));
+    const before = versions();
+    await this.loadPublished();
+    if (versions() === before) this.#mend(error);
+  }
+
+  /** Has what is published looked through, and made anew where it is damaged. */
+  #mend(error: unknown): void {
+    const { signal } = this.#ending;
+    const now = performance.now();
+    if (signal.aborted || now - this.#mended < MENDED_FOR) return;
+    this.#mended = now;
+    this.#options.logger.warn({ err: error }, 'what is published cannot be read, and is made anew');
+    void this.#makeAnew();
+  }
+
+  async #makeAnew(): Promise<void> {
+    const { signal } = this.#ending;
+    await this.#refreshed.promise;
+    try {
+      if (!signal.aborted && (await this.#builder.mend(signal))) this.#queue.request({ reason: 'a part of the store was damaged', scope: { kind: 'everything' } });
+    } catch (error) {
+      if (!signal.aborted) this.#options.logger.error({ err: error }, 'what is published could not be made anew; the next rebuild tries again');
+    }
+  }
+
+  async #readIcon(digest: Digest): Promise<Buffer | undefined> {
+    const png = await this.#loader?.readIcon(digest);
+    if (png === undefined && [...this.indexes.values()].some(({ shown }) => shown?.chunks.some(({ icons }) => icons.includes(digest)) === true)) this.#mend(new Error(`the icon ${digest} is damaged, or not there`));
+    return png;
   }
 }

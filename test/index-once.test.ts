@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { cp, mkdir, mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtempDisposable, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
@@ -19,10 +19,11 @@ test('what ends the rebuild of one registry ends the command, on a terminal too,
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
   const config = join(folder.path, 'config.yaml');
   await cp(SAMPLE_IMAGES, join(folder.path, 'other'), { recursive: true });
-  await writeFile(config, stringify({ state_dir: './state', indexes: { one: { registry: `oci:${SAMPLE_IMAGES}` }, two: { registry: 'oci:other' } } }));
-  // What is no file cannot be removed as one that nothing names any more.
-  const gone = join(folder.path, 'state/indexes/gone.snapshot');
+  await writeFile(config, stringify({ state_dir: './state', icons_dir: './icons', indexes: { one: { registry: `oci:${SAMPLE_IMAGES}` }, two: { registry: 'oci:other' } } }));
+  // What is no file cannot be removed as an icon that nothing names any more.
+  const gone = join(folder.path, 'icons/00', `${'0'.repeat(62)}.png`);
   await mkdir(gone, { recursive: true });
+  await utimes(gone, new Date(0), new Date(0));
   const env = bareEnvironment(folder.path);
   const { code, stdout } = await commandResultOnTerminal(process.execPath, [CLI, '-c', config, 'index'], { env });
   assert.equal(code, 1, stdout);

@@ -23,7 +23,7 @@ export async function checkMachine({ stateDir, iconsDir, indexes, server }: Conf
   };
 
   written(['state_dir'], stateDir, 'a folder that this user may make or write to');
-  if (indexes.some(({ extractIcons }) => extractIcons)) written(['icons_dir'], iconsDir, 'a folder that this user may make or write to');
+  if (iconsDir !== undefined && indexes.some(({ extractIcons }) => extractIcons)) written(['icons_dir'], iconsDir, 'a folder that this user may make or write to');
   for (const { name, registry, output, signaturesDir } of indexes) {
     if (registry.startsWith(LAYOUTS)) read(['indexes', name, 'registry'], registry.slice(LAYOUTS.length), 'a folder with OCI image layouts');
     if (output !== undefined) written(['indexes', name, 'output'], dirname(output), 'a file in a folder that this user may make or write to');

@@ -8,7 +8,7 @@ export interface Config {
   /** The configuration file; absolute. */
   readonly file: string;
   readonly stateDir: string;
-  readonly iconsDir: string;
+  readonly iconsDir: string | undefined;
   /** A URL, or relative to the index's URL as clients see it; ends with `/`. */
   readonly iconsUri: string;
   /** How registries are reached that say nothing else. */

@@ -13,7 +13,7 @@ export function describeConfig(config: Config): string {
     `Configuration ${file}`,
     ...indexes.flatMap((index) => describeIndex(index, index.name === defaultIndex)),
     ...[...registries.values()].map(describeRegistry),
-    `Icons: in ${config.iconsDir}, served at ${config.iconsUri}, kept for ${formatDuration(config.cleanFilesAfter)} when unused`,
+    `Icons: served at ${config.iconsUri}${config.iconsDir === undefined ? '' : `, written to ${config.iconsDir}`}, kept for ${formatDuration(config.cleanFilesAfter)} when unused`,
     `State: in ${config.stateDir}`,
     `Listening: ${describeListening(server)}`,
     ...describePulls(config),

@@ -12,20 +12,16 @@ export interface Kept {
  * with TLS.
  */
 export function keptUntilRestart(running: Config, written: Config): Kept {
-  const { stateDir, iconsDir, server: { host, port, tls } } = running;
-  const sameState = stateDir === written.stateDir;
+  const { stateDir, server: { host, port, tls } } = running;
   const { tls: writtenTls, ...writtenServer } = written.server;
   const shown = (tls === undefined) === (writtenTls === undefined) ? writtenTls : tls;
   const config: Config = {
     ...written,
     stateDir,
-    // Which may be a folder in the other.
-    iconsDir: sameState ? written.iconsDir : iconsDir,
     server: { ...writtenServer, host, port, ...(shown && { tls: shown }) },
   };
   const values: Readonly<Record<string, readonly [kept: unknown, written: unknown]>> = {
     state_dir: [stateDir, written.stateDir],
-    icons_dir: [config.iconsDir, written.iconsDir],
     'server.host': [host, written.server.host],
     'server.port': [port, written.server.port],
     'server.tls': [shown, writtenTls],

@@ -1,5 +1,5 @@
 /** Works out the configuration from what the file says. */
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { LAYOUTS, registryId } from '../registry/registry-id.ts';
 import { annotationsOf } from './annotations.ts';
 import { basePathOf, belowBasePath } from './base-path.ts';
@@ -24,7 +24,7 @@ export function resolveConfig(file: string, written: ConfigFile, names: readonly
   return {
     file,
     stateDir: written.state_dir,
-    iconsDir: written.icons_dir ?? join(written.state_dir, 'icons'),
+    iconsDir: written.icons_dir,
     iconsUri: belowBasePath(iconsUri, server.basePath),
     access: resolveAccess(environment),
     registries: resolveRegistries(written, indexes, folder),

@@ -94,7 +94,7 @@ const index = Type.Object({
     description: 'Leave out labels that start with `org.flatpak.` or `org.freedesktop.`.',
     default: false,
   }),
-  extract_icons: flag({ description: 'Write icons to files in `icons_dir` and name these in the index.', default: false }),
+  extract_icons: flag({ description: 'Take icons out of the index, and name them there by their URIs.', default: false }),
   remote_icons: flag({
     description: 'Also name extracted icons in the app data of images, for KDE’s Discover; needs `server.base_url`, or a whole URL as `icons_uri`.',
     default: false,
@@ -290,15 +290,15 @@ const bus = Type.Object(
 /** The whole file. */
 export const configSchema = Type.Object({
   state_dir: path({
-    description: 'Where the catalog and the last indexes are kept.',
+    description: 'Where all that is read and published is kept.',
     default: './state',
     expected: 'a folder',
   }),
   icons_dir: Type.Optional(
-    path({ description: 'Where icons are written.', expected: 'a folder', otherwise: '`icons` in `state_dir`' }),
+    path({ description: 'A folder that icons are written to as well, for web servers that serve files.', expected: 'a folder' }),
   ),
   icons_uri: servedReference({
-    description: 'Public URI of `icons_dir`, relative to the index’s URL. A missing last `/` is added.',
+    description: 'Public URI of the icons, relative to the index’s URL. A missing last `/` is added.',
     default: '/icons/',
   }),
   indexes: Type.Record(Type.String(), index, {

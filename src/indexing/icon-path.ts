@@ -11,3 +11,8 @@ export function iconPath(digest: Digest): string {
 export function isIconPath(path: string): boolean {
   return /^[0-9a-f]{2}\/[0-9a-f]{62}\.png$/.test(path);
 }
+
+/** The digest whose path {@link iconPath} gives as `path`; `undefined` if there is none. */
+export function digestOfIconPath(path: string): Digest | undefined {
+  return isIconPath(path) ? (`sha256:${path.slice(0, 2)}${path.slice(3, -'.png'.length)}` as Digest) : undefined;
+}

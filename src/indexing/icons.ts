@@ -1,6 +1,6 @@
 /** The icons among an image's labels and annotations. */
 import { LRUCache } from 'lru-cache';
-import type { ImageIcon } from '../catalog/catalog.ts';
+import type { ImageIcon } from '../store/catalog.ts';
 import { digestOf, type Digest } from '../registry/digest.ts';
 import { decodePngUri, isPngUri, pngUri } from './png-uri.ts';
 

@@ -1,104 +1,120 @@
-/** Does one rebuild: reads a registry, decides what its indexes hold, and writes their snapshots and files. */
-import { existsSync } from 'node:fs';
-import { readdir, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { CatalogError } from '../catalog/catalog-error.ts';
-import type { Catalog, Image } from '../catalog/catalog.ts';
+/** Does one rebuild: reads a registry, decides what its indexes hold, and publishes what has changed. */
+import { basename, dirname } from 'node:path';
 import { messageOf } from '../message-of.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
-import { makeFolder } from '../make-folder.ts';
-import { appChanges } from './appdata/app-changes.ts';
-import type { AppVersions } from './appdata/app-list.ts';
-import { architectureMismatch } from './appdata/flatpak-image.ts';
+import type { TakenBy } from '../store/catalog.ts';
+import { StoreError } from '../store/store-error.ts';
+import type { Store } from '../store/store.ts';
+import type { AppChanges } from './appdata/app-changes.ts';
+import { AppPagesEncoder } from './appdata/app-pages.ts';
+import { AppList, type AppRecords } from './appdata/app-list.ts';
+import type { Chunk } from './chunk/chunk.ts';
+import { joinParts } from './chunk/part.ts';
 import type { Wanted } from './globs.ts';
 import { wantedBy } from './globs.ts';
+import { iconPath } from './icon-path.ts';
 import { IconStore } from './icon-store.ts';
+import { Facts, Images } from './image-facts.ts';
 import type { IndexDefinition } from './index-definition.ts';
-import { describeHeld, imagesLost, tagsToHold, WHOLE_REPOSITORY, type LosingIndex } from './losses.ts';
+import { describeHeld, imagesLost, type LosingIndex, tagsToHold, WHOLE_REPOSITORY } from './losses.ts';
 import { OutputFiles } from './output-files.ts';
-import { prefer } from './prefer.ts';
+import { appRecordsOf, Publisher, readPublished, takenBy } from './publisher.ts';
 import type { HeldImages, IndexResult, RebuildProgress, RebuildResult, RebuildScope } from './rebuild.ts';
-import { extractedIcons, meetsRequirements, renderImage } from './render-image.ts';
-import type { ScanOptions, ScanResult } from './scan.ts';
+import type { ScanResult } from './scan.ts';
 import { isOfRegistry, scan } from './scan.ts';
-import type { SelectedRepository } from './select.ts';
-import { fingerprintOf, flatten, select } from './select.ts';
-import type { SnapshotFooter } from './snapshot/format.ts';
-import { Snapshot } from './snapshot/snapshot.ts';
-import type { ShownImage, ShownRepository } from './snapshot/write-snapshot.ts';
-import { writeSnapshot } from './snapshot/write-snapshot.ts';
+import { digestsOf, selectRepository } from './select.ts';
 import { Warnings } from './warnings.ts';
-import { removeTemporaryFiles, syncFolderOf } from './write-file.ts';
+import { WorkingCopy } from './working-copy.ts';
+import { removeTemporaryFiles } from './write-file.ts';
 
-/** Changes whenever the same images would come out as another snapshot. */
-const RENDERER = '8';
-const SNAPSHOT_SUFFIX = '.snapshot';
-
-/** Where the snapshot of an index lies. */
-export function snapshotPath(folder: string, index: string): string {
-  return join(folder, `${index}${SNAPSHOT_SUFFIX}`);
-}
+/** How long chunks are kept that no publication names any more, in milliseconds. */
+const CHUNKS_KEPT = 3_600_000;
+/** How often publishing looks for chunks to remove, in milliseconds: where pushes come by notifications, full rebuilds may be rare. */
+const CHUNKS_CLEANED = 600_000;
 
 export interface IndexerOptions {
   readonly sources: ReadonlyMap<string, RegistrySource>;
   /** Requests at once, by registry. */
   readonly concurrency: (registry: string) => number;
-  readonly catalog: Catalog;
+  readonly store: Store;
   readonly definitions: readonly IndexDefinition[];
-  /** The folder of the snapshots; it is the indexer's own. */
-  readonly snapshotsDir: string;
-  readonly iconsDir: string;
+  /** A folder that icons are written to as well. */
+  readonly iconsDir?: string | undefined;
   /** What icons' paths are appended to in an index; ends with `/`. */
   readonly iconsUri: string;
-  /** How long files that nothing names any more are kept, in milliseconds. */
+  /** How long icons that nothing names any more are kept, in milliseconds. */
   readonly cleanFilesAfter: number;
-  /** Told of a snapshot that is damaged, and of a registry that fills the catalog. */
+  /** Told of a registry that fills the catalog. */
   readonly onWarning: (message: string) => void;
 }
 
+/** What of an index is there in a new version. */
+export type PublishedPart = 'index' | 'apps';
+
 export interface RebuildOptions {
   readonly onProgress?: (progress: RebuildProgress) => void;
-  /** A new snapshot of this index is in place. */
-  readonly onPublished?: (index: string) => void;
+  /** Told when something new of an index is published. */
+  readonly onPublished?: (index: string, part: PublishedPart) => void;
   readonly signal?: AbortSignal;
 }
 
+type OnPublished = NonNullable<RebuildOptions['onPublished']>;
+
 export class Indexer {
   readonly #options: IndexerOptions;
-  readonly #icons: IconStore;
+  readonly #publishers: ReadonlyMap<string, Publisher>;
+  readonly #facts: ReadonlyMap<string, Facts>;
+  readonly #iconFiles: IconStore | undefined;
   readonly #outputs = new OutputFiles();
-  /** The footers of the snapshots in place. */
-  readonly #published: Map<string, SnapshotFooter>;
-  /** Of indexes that have changed since a rebuild last told of it: the apps before. */
-  readonly #untold = new Map<string, AppVersions>();
+  /** Of indexes that have changed since a rebuild last told of it. */
+  readonly #untold = new Map<string, AppChanges>();
+  /** Indexes whose list of apps is not (yet) that of what is published. */
+  readonly #unlisted: Set<string>;
+  /** What chunks tell of apps, for the lists that were made last. */
+  readonly #appRecords = new Map<string, AppRecords>();
+  /** By index. */
+  readonly #appLists = new Map<string, { readonly list: AppList; readonly pages: AppPagesEncoder }>();
+  /** Published indexes that are not configured: should they be again before they go, they have to show what has changed meanwhile. */
+  #unconfigured: readonly string[];
+  /** Icons that are damaged, and were not read again since. */
+  readonly #lostIcons = new Set<Digest>();
+  /** When chunks were last removed. */
+  #chunksCleaned = 0;
   #scans = 0;
   #rendering: Promise<void> = Promise.resolve();
+  #listing: Promise<void> = Promise.resolve();
 
-  private constructor(options: IndexerOptions, published: Map<string, SnapshotFooter>) {
+  private constructor(options: IndexerOptions, images: Images, publishers: ReadonlyMap<string, Publisher>, iconFiles: IconStore | undefined, unlisted: Set<string>, unconfigured: readonly string[]) {
     this.#options = options;
-    this.#icons = new IconStore(options.iconsDir);
-    this.#published = published;
+    this.#publishers = publishers;
+    this.#unlisted = unlisted;
+    this.#unconfigured = unconfigured;
+    this.#facts = new Map(options.definitions.map((definition) => [definition.name, new Facts(images, definition)]));
+    this.#iconFiles = iconFiles;
   }
 
-  /** An indexer that goes on from the snapshots that are there; one that cannot be read will be made anew. */
+  /** An indexer that goes on from what is published. @throws StoreError */
   static async open(options: IndexerOptions): Promise<Indexer> {
-    makeFolder(options.snapshotsDir);
-    await removeTemporaryFiles(options.snapshotsDir, '');
-    for (const { output } of options.definitions) if (output !== undefined) await removeTemporaryFiles(dirname(output), basename(output));
-    const published = new Map<string, SnapshotFooter>();
-    for (const { name } of options.definitions) {
-      const footer = await soundFooterOf(snapshotPath(options.snapshotsDir, name), options.onWarning);
-      if (footer !== undefined) published.set(name, footer);
+    const { definitions, store: { catalog, publications }, iconsDir, iconsUri, sources } = options;
+    for (const { output } of definitions) if (output !== undefined) await removeTemporaryFiles(dirname(output), basename(output));
+    const images = new Images(catalog);
+    const iconFiles = iconsDir === undefined ? undefined : openIconFiles(iconsDir);
+    const publishers = new Map<string, Publisher>();
+    for (const definition of definitions) {
+      publishers.set(definition.name, await Publisher.open({ definition, wanted: wantedIn(sources, definition), patterns: sources.get(definition.registry)?.patterns ?? [], catalog, publications, images, iconsUri, iconFiles }));
     }
-    return new Indexer(options, published);
+    const unlisted = new Set<string>();
+    for (const [name, { published }] of publishers) if (published?.publication.version !== (await publications.apps(name))?.version) unlisted.add(name);
+    const unconfigured = (await publications.published()).filter((name) => !publishers.has(name));
+    return new Indexer(options, images, publishers, iconFiles, unlisted, unconfigured);
   }
 
   /**
    * Reads what `scope` asks for from one registry and brings its indexes up to date.
    * What a registry does wrong is told in the result; what it held before is kept.
-   * @throws the signal's reason once it is aborted, CatalogError if the catalog cannot be read or written, and the system's
-   * error if files that nothing names any more cannot be removed.
+   * @throws the signal's reason once it is aborted, StoreError if the store cannot be read or written, and the system's error if files
+   * that nothing names any more cannot be removed.
    */
   async rebuild(registry: string, scope: RebuildScope, { onProgress, onPublished, signal }: RebuildOptions = {}): Promise<RebuildResult> {
     const started = performance.now();
@@ -111,107 +127,112 @@ export class Indexer {
       onProgress?.(progress);
     };
 
-    const definitions = this.#options.definitions.filter((definition) => definition.registry === registry);
-    const losing = await Promise.all(definitions.map((definition) => this.#losing(definition)));
-    const scanned = await this.#scan({
-      source,
-      catalog: this.#options.catalog,
-      wanted: new Map(definitions.map((definition) => [definition.name, this.#wantedBy(definition)])),
-      expected: new Set(losing.flatMap(({ definition, inherited }) => (isInFull(definition, scope) ? [...inherited.keys()] : []))),
-      scope,
-      hold: (gone) => tagsToHold(this.#options.catalog, losing, gone),
-      concurrency: this.#options.concurrency(registry),
-      onProgress: report,
-      onImage: this.#iconWriter(definitions),
-      onWarning: this.#options.onWarning,
-      signal,
-    });
-    if (!scanned.failures.some(isOfRegistry)) this.#recordScanned(registry, definitions, scope);
-    report({ phase: 'rendering' });
     const full = scope.indexes === 'all';
-    const refreshed = await this.#refresh(registry, full, { ...(onPublished && { onPublished }), ...(signal && { signal }) });
-    const indexes = await Promise.all(refreshed.map((result) => this.#tell(result)));
-    if (full) await this.#alone(() => this.#clean());
-
-    return {
-      registry,
-      seconds: (performance.now() - started) / 1000,
-      requests: source.requests - requestsBefore,
-      ...scanned,
-      indexes,
-    };
+    const scanned = await this.#scan(source, scope, report, signal);
+    report({ phase: 'rendering' });
+    if (full && this.#iconFiles !== undefined) await this.#alone(async () => this.#writeMissingIcons(registry));
+    const refreshed = await this.#refresh(registry, { ...(onPublished && { onPublished }), ...(signal && { signal }) });
+    const indexes = refreshed.map((result) => this.#tell(result));
+    if (full) {
+      await this.#listing;
+      await this.#alone(() => this.#clean());
+    }
+    return { registry, seconds: (performance.now() - started) / 1000, requests: source.requests - requestsBefore, ...scanned, indexes };
   }
 
   /** Brings the indexes of one registry up to date with what the catalog holds, without asking the registry; the next rebuild tells what that changed. */
-  refresh(registry: string, options: Pick<RebuildOptions, 'onPublished' | 'signal'> = {}): Promise<readonly Omit<IndexResult, 'apps'>[]> {
-    return this.#refresh(registry, false, options);
+  async refresh(registry: string, options: Pick<RebuildOptions, 'onPublished' | 'signal'> = {}): Promise<readonly Omit<IndexResult, 'apps'>[]> {
+    return this.#refresh(registry, options);
+  }
+
+  /**
+   * Reads all that is published. What is missing is made anew by the next refresh; says whether icons are lost, which the next full rebuild reads again.
+   * @throws StoreError if something is not as it was written
+   */
+  async verify(): Promise<boolean> {
+    const { publications } = this.#options.store;
+    return this.#alone(async () => {
+      for (const publisher of this.#publishers.values()) await publisher.verify();
+      for (const icon of this.#namedIcons()) if ((await publications.png(icon)) === undefined) this.#lostIcons.add(icon);
+      return this.#lostIcons.size > 0;
+    });
+  }
+
+  /** The icons that an index names as files. */
+  #namedIcons(): ReadonlySet<Digest> {
+    return new Set([...this.#publishers.values()].flatMap(({ published }) => published?.chunks.flatMap((chunk) => chunk.icons) ?? []));
+  }
+
+  /** Resolves when the lists of apps are those of what is published. */
+  async settled(): Promise<void> {
+    await this.#listing;
   }
 
   /** Adds which apps have changed since it was last told. */
-  async #tell(result: Omit<IndexResult, 'apps'>): Promise<IndexResult> {
-    const before = this.#untold.get(result.index);
-    if (before === undefined) return result;
+  #tell(result: Omit<IndexResult, 'apps'>): IndexResult {
+    const apps = this.#untold.get(result.index);
     this.#untold.delete(result.index);
-    return { ...result, changed: true, apps: appChanges(before, await appVersionsOf(snapshotPath(this.#options.snapshotsDir, result.index)).catch(() => before)) };
+    return apps === undefined ? result : { ...result, changed: true, apps };
   }
 
-  /** @param lookForIcons makes indexes anew whose icons somebody has removed */
-  async #refresh(registry: string, lookForIcons: boolean, { onPublished, signal }: Pick<RebuildOptions, 'onPublished' | 'signal'>): Promise<readonly Omit<IndexResult, 'apps'>[]> {
-    const results: Omit<IndexResult, 'apps'>[] = [];
-    /** Once for all of them. */
-    let listed = false;
-    const lacksIcons = ({ icons }: SnapshotFooter): boolean => {
-      if (!lookForIcons || icons.length === 0) return false;
-      if (!listed) this.#icons.list();
-      listed = true;
-      return this.#icons.lacks(icons);
-    };
-    for (const definition of this.#options.definitions) {
-      if (definition.registry !== registry) continue;
-      signal?.throwIfAborted();
-      results.push(await this.#alone(() => this.#refreshIndex(definition, lacksIcons, onPublished)));
-    }
-    return results;
-  }
-
-  async #scan(options: ScanOptions): Promise<ScanResult> {
+  async #scan(source: RegistrySource, scope: RebuildScope, report: (change: Partial<RebuildProgress>) => void, signal: AbortSignal | undefined): Promise<ScanResult> {
+    const { store: { catalog, publications } } = this.#options;
+    const registry = source.id;
+    const definitions = this.#definitionsOf(registry);
+    const losing = definitions.map((definition) => this.#losing(definition));
+    const readsIndexes = scope.indexes === 'all' || scope.indexes.size > 0;
     this.#scans++;
     let result: ScanResult;
     try {
-      result = await scan(options);
+      const known = await WorkingCopy.load({
+        catalog, publications, registry,
+        repositories: readsIndexes ? undefined : [...scope.repositories.keys()],
+        takenBy: this.#takenBy(definitions),
+        suspect: scope.indexes === 'all' ? await this.#lackingIcons(registry) : undefined,
+      });
+      result = await scan({
+        source,
+        known,
+        wanted: new Map(definitions.map((definition) => [definition.name, wantedIn(this.#options.sources, definition)])),
+        expected: new Set(losing.flatMap(({ definition, inherited }) => (isInFull(definition, scope) ? [...inherited.keys()] : []))),
+        scope,
+        hold: async (gone) => tagsToHold(await known.everything(), losing, gone),
+        concurrency: this.#options.concurrency(registry),
+        onProgress: report,
+        onWarning: this.#options.onWarning,
+        signal,
+      });
+      if (!result.failures.some(isOfRegistry)) await this.#recordScanned(known, definitions, scope);
     } finally {
       this.#scans--;
     }
-    if (options.scope.indexes === 'all' && !result.failures.some(isOfRegistry)) await this.#alone(async () => this.#prune());
+    // What is being rendered may be what no tag leads to any more; and another registry's scan may have written images to which no tag leads yet.
+    if (scope.indexes === 'all' && !result.failures.some(isOfRegistry)) await this.#alone(async () => void (this.#scans === 0 && (await catalog.prune())));
     return result;
   }
 
-  /** Call it alone: what is being rendered may be what no tag leads to any more. */
-  #prune(): void {
-    // Another registry's scan may have written images to which no tag leads yet.
-    if (this.#scans === 0) this.#options.catalog.prune();
+  /** The images whose icons are not there any more: they are read again. */
+  async #lackingIcons(registry: string): Promise<ReadonlySet<Digest>> {
+    const { catalog, publications } = this.#options.store;
+    const icons = await catalog.icons(registry);
+    const missing = new Set([...(await publications.missingPngs([...icons.keys()])), ...this.#lostIcons]);
+    for (const png of missing) if (icons.has(png)) this.#lostIcons.delete(png);
+    return new Set([...missing].flatMap((png) => icons.get(png) ?? []));
   }
 
-  /** Writes the icons of an image while the registry is waited for; rendering then finds them there. */
-  #iconWriter(definitions: readonly IndexDefinition[]): (image: Image, pngs: ReadonlyMap<Digest, Buffer>) => Promise<void> {
-    const extracting = definitions.filter(({ extractIcons }) => extractIcons);
-    let listed = false;
-    return async (image, pngs) => {
-      const showing = extracting.filter(({ architectures }) => architectures?.includes(image.architecture) !== false);
-      const icons = showing.flatMap((definition) => extractedIcons(image, definition));
-      if (icons.length === 0) return;
-      if (!listed) this.#listIcons();
-      listed = true;
-      for (const { png } of icons) this.#icons.store(png, () => pngs.get(png) as Buffer);
-      await this.#icons.ready();
-    };
+  /** The indexes that have to be told of a change: also those that were never published, which somebody may be rendering from what was known before. */
+  #takenBy(definitions: readonly IndexDefinition[]): TakenBy {
+    const taking = definitions.map((definition) => ({ name: definition.name, wanted: wantedIn(this.#options.sources, definition) }));
+    return (repository) => [...taking.filter(({ wanted }) => wanted.repository(repository)).map(({ name }) => name), ...this.#unconfigured];
   }
 
-  /** Where icons cannot be written, rendering says so. */
-  #listIcons(): void {
-    try {
-      this.#icons.list();
-    } catch {}
+  /** Remembers which indexes the catalog can be trusted to know all of. */
+  async #recordScanned(known: WorkingCopy, definitions: readonly IndexDefinition[], scope: RebuildScope): Promise<void> {
+    const now = definitions.filter((definition) => isInFull(definition, scope)).map(takenBy);
+    if (now.length === 0) return;
+    const before = scope.indexes === 'all' ? [] : await this.#options.store.catalog.scanned(definitions[0]?.registry ?? '');
+    known.recordScanned([...before, ...now]);
+    await known.commit();
   }
 
   /** Registries are scanned side by side, but indexes rendered and icons removed one by one: it bounds memory, and no icon goes that is being named. */
@@ -221,60 +242,54 @@ export class Indexer {
     return result;
   }
 
-  #wantedBy(definition: IndexDefinition): Wanted {
-    const source = this.#options.sources.get(definition.registry);
-    return wantedBy(definition, (repository) => source?.covers(repository) !== false);
+  async #refresh(registry: string, { onPublished, signal }: Pick<RebuildOptions, 'onPublished' | 'signal'>): Promise<readonly Omit<IndexResult, 'apps'>[]> {
+    const results: Omit<IndexResult, 'apps'>[] = [];
+    for (const definition of this.#definitionsOf(registry)) {
+      signal?.throwIfAborted();
+      results.push(await this.#alone(() => this.#refreshIndex(definition, onPublished)));
+    }
+    return results;
   }
 
-  /** Remembers which indexes the catalog can be trusted to know all of. */
-  #recordScanned(registry: string, definitions: readonly IndexDefinition[], scope: RebuildScope): void {
-    const { catalog } = this.#options;
-    const now = definitions.filter((definition) => isInFull(definition, scope)).map(takenBy);
-    if (now.length > 0) catalog.recordScanned(registry, scope.indexes === 'all' ? now : [...catalog.scanned(registry), ...now]);
-  }
-
-  async #refreshIndex(definition: IndexDefinition, lacksIcons: (footer: SnapshotFooter) => boolean, onPublished: ((index: string) => void) | undefined): Promise<Omit<IndexResult, 'apps'>> {
+  async #refreshIndex(definition: IndexDefinition, onPublished: OnPublished | undefined): Promise<Omit<IndexResult, 'apps'>> {
     const started = performance.now();
-    const { name } = definition;
-    const { catalog } = this.#options;
-    const path = snapshotPath(this.#options.snapshotsDir, name);
-    // Somebody may have removed it.
-    const previous = existsSync(path) ? this.#published.get(name) : undefined;
+    const publisher = this.#publisher(definition);
     const warnings = new Warnings();
     let changed = false;
     let error: string | undefined;
     try {
-      const selection = catalog.transaction(() => select(catalog, definition, this.#wantedBy(definition)));
-      const fingerprint = fingerprintOf(selection, definition, `${RENDERER} ${this.#options.iconsUri}`);
-      if (previous?.fingerprint !== fingerprint || previous.catalog !== catalog.id || lacksIcons(previous)) {
-        const missing = await this.#missingKnowledge(definition, previous, selection);
+      if (await publisher.isStale()) {
+        const missing = await this.#missingKnowledge(definition, publisher);
         if (missing === undefined) {
-          // Of a damaged snapshot nothing is known, so that all apps count as new.
-          const before = previous === undefined ? {} : await appVersionsOf(path).catch(() => ({}));
-          const footer = await this.#publish(definition, selection, fingerprint, previous);
-          this.#published.set(name, footer);
-          changed = wholeOf(footer)?.etag !== wholeOf(previous)?.etag;
-          if (changed && !this.#untold.has(name)) this.#untold.set(name, before);
-          onPublished?.(name);
-        } else warnings.add(previous === undefined ? `it is not made yet: ${missing}` : `it stays as it was: ${missing}`);
+          const result = await publisher.publish();
+          changed = result.changed;
+          if (changed) this.#untold.set(definition.name, result.apps);
+          await this.#release(result.iconsGone);
+          if (result.published) {
+            this.#unlisted.add(definition.name);
+            onPublished?.(definition.name, 'index');
+            await this.#cleanChunks(CHUNKS_CLEANED);
+          }
+        } else warnings.add(publisher.published === undefined ? `it is not made yet: ${missing}` : `it stays as it was: ${missing}`);
       }
-      if (definition.output !== undefined && this.#published.has(name)) await this.#writeOutput(name, definition.output);
+      if (this.#unlisted.has(definition.name)) this.#listApps(definition, onPublished);
+      if (definition.output !== undefined) await this.#writeOutput(definition, definition.output);
     } catch (cause) {
-      if (cause instanceof CatalogError) throw cause;
+      if (cause instanceof StoreError) throw cause;
       error = messageOf(cause);
     }
     const held = await this.#held(definition);
     if (held !== undefined) warnings.add(describeHeld(held));
-    const footer = this.#published.get(name);
+    const whole = publisher.published?.whole;
     return {
-      index: name,
-      images: footer?.documents['']?.images ?? 0,
-      bytes: wholeOf(footer)?.length ?? 0,
+      index: definition.name,
+      images: whole?.images ?? 0,
+      bytes: whole?.length ?? 0,
       changed,
       seconds: (performance.now() - started) / 1000,
       ...(error !== undefined && { error }),
       ...(held && { held }),
-      warnings: [...(footer?.warnings ?? []), ...(this.#options.sources.get(definition.registry)?.warnings ?? []), ...warnings.toArray()],
+      warnings: [...publisher.warnings, ...(this.#options.sources.get(definition.registry)?.warnings ?? []), ...warnings.toArray()],
     };
   }
 
@@ -282,219 +297,204 @@ export class Indexer {
    * Why the index must not be made from the catalog; `undefined` if it may. A catalog that has not read the registry in full yet,
    * because it is new, was lost, or did not have to read this registry or these tags before, would make apps vanish that are still there.
    */
-  async #missingKnowledge(definition: IndexDefinition, previous: SnapshotFooter | undefined, selection: readonly SelectedRepository[]): Promise<string | undefined> {
-    const { catalog } = this.#options;
-    if (!catalog.scanned(definition.registry).includes(takenBy(definition))) return 'what it takes has not been read in full yet';
-    if (previous === undefined) return this.#nothingRead(definition, selection);
-    const inherited = await this.#inherited(definition, previous);
+  async #missingKnowledge(definition: IndexDefinition, publisher: Publisher): Promise<string | undefined> {
+    const { catalog } = this.#options.store;
+    if (!(await catalog.scanned(definition.registry)).includes(takenBy(definition))) return 'what it takes has not been read in full yet';
+    if (publisher.published === undefined) return this.#nothingRead(definition);
+    const inherited = this.#inherited(definition);
     if (inherited.size === 0) return undefined;
-    const lost = catalog.repositories(definition.registry).find(({ name, error }) => error !== undefined && inherited.has(name));
-    const since = previous?.catalog === catalog.id ? 'what it is made from was configured anew' : 'the catalog that it was made from is gone';
-    if (lost !== undefined) return `${since}, and ${lost.name} could not be read since: ${lost.error}`;
-    const [held] = [...catalog.heldTags(definition.registry)].flatMap(([name, tags]) => (tags.has(WHOLE_REPOSITORY) && inherited.has(name) ? [name] : []));
+    const { repositories } = await catalog.known(definition.registry, [...inherited.keys()]);
+    const lost = [...repositories].find(([, { error }]) => error !== undefined);
+    const since = publisher.inherited === 'source' ? 'what it is made from was configured anew' : 'the catalog that it was made from is gone';
+    if (lost !== undefined) return `${since}, and ${lost[0]} could not be read since: ${lost[1].error}`;
+    const [held] = [...(await catalog.heldTags(definition.registry))].flatMap(([name, tags]) => (tags.has(WHOLE_REPOSITORY) && inherited.has(name) ? [name] : []));
     return held && `${since}, and ${held} is gone now`;
   }
 
   /** Why an index would be empty only because its repositories could not be read; `undefined` if it would not. */
-  #nothingRead(definition: IndexDefinition, selection: readonly SelectedRepository[]): string | undefined {
-    const { catalog } = this.#options;
-    const wanted = this.#wantedBy(definition);
-    const taken = catalog.repositories(definition.registry).filter(({ name }) => wanted.repository(name));
-    const unread = taken.filter(({ error }) => error !== undefined);
+  async #nothingRead(definition: IndexDefinition): Promise<string | undefined> {
+    const wanted = wantedIn(this.#options.sources, definition);
+    const known = await this.#options.store.catalog.known(definition.registry);
+    const taken = [...known.repositories].filter(([name]) => wanted.repository(name));
+    const unread = taken.filter(([, { error }]) => error !== undefined);
     const [first] = unread;
     if (first === undefined || unread.length <= taken.length / 2) return undefined;
-    const shows = (digest: Digest): boolean => {
-      const image = catalog.image(definition.registry, digest);
-      return image !== undefined && meetsRequirements(image, definition);
-    };
-    if (selection.some(({ images, lists }) => images.some(({ digest }) => shows(digest)) || lists.some((list) => list.images.some(shows)))) return undefined;
+    for (const [name] of taken) {
+      const facts = await this.#factsOf(definition).get(digestsOf(selectRepository(name, known, definition, wanted)));
+      if ([...facts.values()].some(({ shown }) => shown)) return undefined;
+    }
     const others = unread.length === 1 ? '' : ` (and ${unread.length - 1} more)`;
-    return `it would be empty, and ${first.name}${others} could not be read`;
+    return `it would be empty, and ${first[0]}${others} could not be read`;
   }
 
-  async #losing(definition: IndexDefinition): Promise<LosingIndex> {
-    return { definition, wanted: this.#wantedBy(definition), inherited: await this.#inherited(definition, this.#published.get(definition.name)) };
+  #losing(definition: IndexDefinition): LosingIndex {
+    return { definition, wanted: wantedIn(this.#options.sources, definition), facts: this.#factsOf(definition), inherited: this.#inherited(definition) };
   }
 
   /**
-   * The repositories that an index takes and its snapshot shows from another catalog, another registry, or from when it took others,
+   * The repositories that an index takes and its publication shows from another catalog, another registry, or from when it took others,
    * each with how many images it shows: the catalog may not know of them that they were there.
    */
-  async #inherited(definition: IndexDefinition, previous: SnapshotFooter | undefined): Promise<ReadonlyMap<string, number>> {
-    const { catalog, snapshotsDir } = this.#options;
-    if (previous === undefined || (previous.catalog === catalog.id && previous.source === sourceOf(definition))) return new Map();
-    const path = snapshotPath(snapshotsDir, definition.name);
-    if (!existsSync(path)) return new Map();
-    const table = await withSnapshot(path, (snapshot) => snapshot.table());
-    const wanted = this.#wantedBy(definition);
-    return new Map([...table.imagesByRepository()].filter(([name]) => wanted.repository(name)));
+  #inherited(definition: IndexDefinition): ReadonlyMap<string, number> {
+    const publisher = this.#publisher(definition);
+    if (publisher.inherited === undefined) return new Map();
+    const wanted = wantedIn(this.#options.sources, definition);
+    return new Map([...publisher.imagesByRepository()].filter(([name]) => wanted.repository(name)));
   }
 
   /** What of an index is gone, and kept for now. */
   async #held(definition: IndexDefinition): Promise<HeldImages | undefined> {
-    const { catalog } = this.#options;
-    const tags = catalog.heldTags(definition.registry);
+    const { catalog } = this.#options.store;
+    const tags = await catalog.heldTags(definition.registry);
     if (tags.size === 0) return undefined;
-    const held = imagesLost(catalog, await this.#losing(definition), tags);
+    const held = await imagesLost(await catalog.known(definition.registry), this.#losing(definition), tags);
     return held.images === 0 ? undefined : held;
   }
 
-  async #publish(definition: IndexDefinition, selection: readonly SelectedRepository[], fingerprint: string, previous: SnapshotFooter | undefined): Promise<SnapshotFooter> {
-    const { catalog, iconsUri, snapshotsDir } = this.#options;
-    const icons = new Set<string>();
-    const warnings = new Warnings();
-    const path = snapshotPath(snapshotsDir, definition.name);
-    const preferred = definition.repositoryPriority.length === 0 ? selection : prefer(selection, definition, catalog, (contest) => warnings.add(contest));
-
-    const show = (repository: string, digest: Digest): ShownImage | undefined => {
-      const image = catalog.image(definition.registry, digest);
-      // Left out, it would be an app that vanishes.
-      if (image === undefined) throw new Error(`the catalog does not have ${repository}@${digest} any more`);
-      const rendered = renderImage(image, {
-        definition,
-        readPng: (png) => catalog.png(png),
-        storeIcon: (png, read) => {
-          const icon = this.#icons.store(png, read);
-          icons.add(icon);
-          return iconsUri + icon;
-        },
-        onWarning: (warning) => warnings.add(`${repository}@${digest}: ${warning}`),
-      });
-      const mismatch = rendered && architectureMismatch(image);
-      if (mismatch !== undefined) warnings.add(`${repository}@${digest}: ${mismatch}`);
-      return rendered && { digest, mediaType: image.mediaType, os: image.os, architecture: image.architecture, ...rendered };
-    };
-
-    if (definition.extractIcons) this.#icons.list();
-    makeFolder(snapshotsDir);
-    const footer = await writeSnapshot(path, {
-      index: definition.name,
-      fingerprint,
-      catalog: catalog.id,
-      source: sourceOf(definition),
-      registry: definition.registryPublic,
-      repositoryPriority: definition.repositoryPriority,
-      refFields: definition.flatpakAnnotations ? ['label', 'annotation'] : ['label'],
-      repositories: shownRepositories(definition.lists === 'flatten' ? preferred.map(flatten) : preferred, show, this.#icons),
-      icons: async () => {
-        await this.#icons.settled(icons);
-        // Before the snapshot is replaced, so that a crash in between does not cut short the time that clients have.
-        await this.#release(previous?.icons ?? [], icons, definition.name);
-        return icons;
-      },
-      warnings: () => warnings.toArray(),
-      previous,
-      now: new Date(),
-    });
-    await syncFolderOf(path);
-    return footer;
-  }
-
-  /** Starts the time after which icons that an index does not name any more are removed, unless another one names them. */
-  async #release(before: readonly string[], after: ReadonlySet<string>, index: string): Promise<void> {
-    const others = new Set([...this.#published].flatMap(([name, { icons }]) => (name === index ? [] : icons)));
-    await this.#icons.release(before.filter((icon) => !after.has(icon) && !others.has(icon)), new Date());
-  }
-
-  async #writeOutput(index: string, output: string): Promise<void> {
+  async #writeOutput(definition: IndexDefinition, output: string): Promise<void> {
+    const published = this.#publisher(definition).published;
+    if (published === undefined) return;
     try {
-      await withSnapshot(snapshotPath(this.#options.snapshotsDir, index), (snapshot) => this.#outputs.write(output, snapshot));
+      await this.#outputs.write(output, joinParts(published.publication.registry, published.chunks.map(({ whole, slice }) => ({ part: whole, slice }))));
     } catch (cause) {
+      if (cause instanceof StoreError) throw cause;
       const message = messageOf(cause);
-      throw new Error(`indexes.${index}.output: ${message.startsWith(output) ? message : `${output} could not be written: ${message}`}`, { cause });
+      throw new Error(`indexes.${definition.name}.output: ${message.startsWith(output) ? message : `${output} could not be written: ${message}`}`, { cause });
     }
   }
 
-  /** Removes icons that nothing has named for long, and snapshots of indexes and what is known of registries that are not configured any more. */
-  async #clean(): Promise<void> {
-    const { definitions, snapshotsDir, cleanFilesAfter } = this.#options;
-    const names = new Set(definitions.map(({ name }) => `${name}${SNAPSHOT_SUFFIX}`));
-    for (const file of await readdir(snapshotsDir)) {
-      if (!file.endsWith(SNAPSHOT_SUFFIX) || names.has(file)) continue;
-      const path = join(snapshotsDir, file);
-      const footer = await footerOf(path);
-      if (footer !== undefined) await this.#release(footer.icons, new Set(), footer.index);
-      await rm(path);
-    }
-    // An index that could not be made yet may name any icon.
-    if (this.#published.size < definitions.length) return;
-    this.#options.catalog.keepRegistries(new Set(definitions.map(({ registry }) => registry)));
-    const named = new Set([...this.#published.values()].flatMap(({ icons }) => icons));
-    await this.#icons.clean(named, new Date(Date.now() - cleanFilesAfter));
-  }
-}
-
-/** The footer of a snapshot that is as it was written; `undefined` if there is none, for then it is made anew. */
-async function soundFooterOf(path: string, onWarning: (message: string) => void): Promise<SnapshotFooter | undefined> {
-  try {
-    return await withSnapshot(path, async (snapshot) => {
-      await snapshot.verify();
-      return snapshot.footer;
+  /** Makes the list of an index's apps, when nothing else is to be done: it goes through all of them. */
+  #listApps(definition: IndexDefinition, onPublished: OnPublished | undefined): void {
+    const publisher = this.#publisher(definition);
+    this.#listing = this.#listing.then(async () => {
+      const published = publisher.published;
+      if (published === undefined || !this.#unlisted.has(definition.name)) return;
+      await this.#alone(async () => undefined);
+      // A later publication has its own.
+      if (publisher.published !== published) return;
+      const records: AppRecords[] = [];
+      for (const chunk of published.chunks) records.push(await this.#recordsOf(definition, chunk));
+      this.#forgetRecords();
+      const { list, pages } = this.#appListOf(definition);
+      const body = await pages.encode(list.update(records));
+      await this.#options.store.publications.putApps(definition.name, { version: published.publication.version, body });
+      this.#unlisted.delete(definition.name);
+      onPublished?.(definition.name, 'apps');
     });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') onWarning(`${messageOf(error)}; it is made anew`);
-    return undefined;
+    // The list before stays until the next one is made.
+    this.#listing = this.#listing.catch(ignore);
+  }
+
+  #appListOf({ name, repositoryPriority }: IndexDefinition): { readonly list: AppList; readonly pages: AppPagesEncoder } {
+    let its = this.#appLists.get(name);
+    if (its === undefined) {
+      its = { list: new AppList(repositoryPriority), pages: new AppPagesEncoder(name) };
+      this.#appLists.set(name, its);
+    }
+    return its;
+  }
+
+  async #recordsOf({ name }: IndexDefinition, chunk: Chunk): Promise<AppRecords> {
+    const key = `${name} ${chunk.name}`;
+    let records = this.#appRecords.get(key);
+    if (records === undefined) {
+      records = await appRecordsOf(chunk);
+      this.#appRecords.set(key, records);
+    }
+    return records;
+  }
+
+  #forgetRecords(): void {
+    const current = new Set([...this.#publishers].flatMap(([name, { published }]) => published?.chunks.map((chunk) => `${name} ${chunk.name}`) ?? []));
+    for (const key of this.#appRecords.keys()) if (!current.has(key)) this.#appRecords.delete(key);
+  }
+
+  /** Starts the time after which the files of icons are removed that an index does not name any more, unless another one names them. */
+  async #release(icons: readonly Digest[]): Promise<void> {
+    if (this.#iconFiles === undefined || icons.length === 0) return;
+    const named = this.#namedIcons();
+    await this.#iconFiles.release(icons.filter((icon) => !named.has(icon)).map(iconPath), new Date());
+  }
+
+  /** Writes the icons of a registry's indexes again that somebody has removed from the folder. */
+  async #writeMissingIcons(registry: string): Promise<void> {
+    const files = this.#iconFiles;
+    if (files === undefined) return;
+    files.list();
+    for (const definition of this.#definitionsOf(registry)) {
+      const icons = new Set(this.#publisher(definition).published?.chunks.flatMap((chunk) => chunk.icons));
+      for (const icon of icons) {
+        if (!files.lacks([iconPath(icon)])) continue;
+        const png = await this.#options.store.publications.png(icon);
+        if (png !== undefined) files.store(icon, () => png);
+        await files.ready();
+      }
+      await files.settled([...icons].map(iconPath)).catch(ignore);
+    }
+  }
+
+  /** Removes icons that nothing has named for long, chunks, and what is known of indexes and registries that are not configured any more. */
+  async #clean(): Promise<void> {
+    await this.#cleanChunks(0);
+    const { definitions, cleanFilesAfter, store: { catalog, publications } } = this.#options;
+    for (const name of this.#unconfigured) {
+      await this.#release((await readPublished(publications, name))?.chunks.flatMap(({ icons }) => icons) ?? []);
+      await catalog.clearDirty(name, Number.MAX_SAFE_INTEGER);
+    }
+    this.#unconfigured = [];
+    await publications.keepIndexes(new Set(definitions.map(({ name }) => name)));
+    const published = [...this.#publishers.values()].map((publisher) => publisher.published);
+    // An index that could not be made yet may name any icon.
+    if (published.includes(undefined)) return;
+    const registries = new Set(definitions.map(({ registry }) => registry));
+    await catalog.keepRegistries(registries);
+    const named = new Set(published.flatMap((one) => one?.chunks.flatMap(({ icons }) => icons) ?? []));
+    const known = new Set(named);
+    for (const registry of registries) for (const icon of (await catalog.icons(registry)).keys()) known.add(icon);
+    const now = Date.now();
+    await publications.clean({ named: (icon) => known.has(icon), chunksBefore: now - CHUNKS_KEPT, pngsBefore: now - cleanFilesAfter, now });
+    await this.#iconFiles?.clean(new Set([...named].map(iconPath)), new Date(now - cleanFilesAfter));
+  }
+
+  /** Removes chunks that no publication has named for long. @param interval at least so many milliseconds after it was last done */
+  async #cleanChunks(interval: number): Promise<void> {
+    const now = Date.now();
+    if (now - this.#chunksCleaned < interval) return;
+    this.#chunksCleaned = now;
+    await this.#options.store.publications.clean({ chunksBefore: now - CHUNKS_KEPT, now });
+  }
+
+  #definitionsOf(registry: string): readonly IndexDefinition[] {
+    return this.#options.definitions.filter((definition) => definition.registry === registry);
+  }
+
+  #publisher({ name }: IndexDefinition): Publisher {
+    return this.#publishers.get(name) as Publisher;
+  }
+
+  #factsOf({ name }: IndexDefinition): Facts {
+    return this.#facts.get(name) as Facts;
   }
 }
 
-/** The footer of a snapshot; `undefined` if there is none that can be read. */
-async function footerOf(path: string): Promise<SnapshotFooter | undefined> {
+/** Where icons cannot be looked at, publishing says so. */
+function openIconFiles(folder: string): IconStore {
+  const files = new IconStore(folder);
   try {
-    return await withSnapshot(path, ({ footer }) => footer);
-  } catch {
-    return undefined;
-  }
+    files.list();
+  } catch {}
+  return files;
 }
 
-function appVersionsOf(path: string): Promise<AppVersions> {
-  return withSnapshot(path, (snapshot) => snapshot.appVersions());
-}
-
-/** Reads from the snapshot at `path`, of which little is held in memory. @throws as {@link Snapshot.open} does */
-async function withSnapshot<T>(path: string, read: (snapshot: Snapshot) => Promise<T> | T): Promise<T> {
-  const snapshot = await Snapshot.open(path, 0);
-  try {
-    return await read(snapshot);
-  } finally {
-    await snapshot.close();
-  }
+/** The repositories and tags that an index takes, of those that its registry is read for. */
+function wantedIn(sources: ReadonlyMap<string, RegistrySource>, definition: IndexDefinition): Wanted {
+  const source = sources.get(definition.registry);
+  return wantedBy(definition, (repository) => source?.covers(repository) !== false);
 }
 
 /** Says whether all of the index is read. */
 function isInFull({ name }: IndexDefinition, { indexes }: RebuildScope): boolean {
   return indexes === 'all' || indexes.has(name);
-}
-
-/** Where an index comes from, as its snapshot remembers it. */
-function sourceOf(definition: IndexDefinition): string {
-  return `${definition.registry} ${takenBy(definition)}`;
-}
-
-/** What a full scan for this index reads. */
-function takenBy({ tags, repositoryInclude, repositoryExclude }: IndexDefinition): string {
-  return JSON.stringify([tags, repositoryInclude, repositoryExclude]);
-}
-
-async function* shownRepositories(
-  selection: readonly SelectedRepository[],
-  show: (repository: string, digest: Digest) => ShownImage | undefined,
-  icons: IconStore,
-): AsyncGenerator<ShownRepository> {
-  for (const { name, ...selected } of selection) {
-    await icons.ready();
-    const images = selected.images.flatMap(({ tags, digest }) => {
-      const image = show(name, digest);
-      return image === undefined ? [] : [{ tags, image }];
-    });
-    const lists = selected.lists
-      .map((list) => ({ ...list, images: list.images.map((digest) => show(name, digest)).filter((image) => image !== undefined) }))
-      .filter((list) => list.images.length > 0);
-    if (images.length > 0 || lists.length > 0) yield { name, images, lists };
-  }
-}
-
-function wholeOf(footer: SnapshotFooter | undefined) {
-  return footer?.documents['']?.representations.identity;
 }
 
 function ignore(): void {}

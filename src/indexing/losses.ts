@@ -1,11 +1,11 @@
 /** What a scan found to be gone, and whether that is too much at once to be believed. */
-import type { Catalog, TagsByRepository } from '../catalog/catalog.ts';
+import type { KnownRegistry, TagsByRepository } from '../store/catalog.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { Wanted } from './globs.ts';
+import type { Facts } from './image-facts.ts';
 import type { IndexDefinition } from './index-definition.ts';
 import type { HeldImages } from './rebuild.ts';
-import { meetsRequirements } from './render-image.ts';
-import { select, type SelectedRepository, type SelectionSource } from './select.ts';
+import { digestsOf, selectRepository, type SelectedRepository } from './select.ts';
 
 /** Losses up to so many images are always believed. */
 const FEW_IMAGES = 20;
@@ -17,21 +17,23 @@ export const WHOLE_REPOSITORY = '';
 export interface LosingIndex {
   readonly definition: IndexDefinition;
   readonly wanted: Wanted;
+  readonly facts: Facts;
   /** How many images it shows from each repository that the catalog may not know. */
   readonly inherited: ReadonlyMap<string, number>;
 }
 
-/** Those of the tags that are gone which lead to what some index shows that would lose most of its images with them. */
-export function tagsToHold(catalog: Catalog, indexes: readonly LosingIndex[], gone: TagsByRepository): TagsByRepository {
+/** Those of the tags that are gone which lead to what some index shows that would lose most of its images with them. @throws StoreError */
+export async function tagsToHold(known: KnownRegistry, indexes: readonly LosingIndex[], gone: TagsByRepository): Promise<TagsByRepository> {
   const held = new Map<string, Set<string>>();
   const hold = (repository: string, tags: Iterable<string>): void => {
     for (const tag of tags) if (gone.get(repository)?.has(tag) === true) held.set(repository, (held.get(repository) ?? new Set()).add(tag));
   };
   for (const index of indexes) {
-    const { images, of } = imagesLost(catalog, index, gone);
+    const { images, of } = await imagesLost(known, index, gone);
     if (images <= FEW_IMAGES || images <= of / 2) continue;
-    const shows = showing(catalog, index);
-    for (const repository of select(catalog, index.definition, index.wanted)) {
+    const selection = selectAll(known, index);
+    const shows = await showing(selection, index);
+    for (const repository of selection) {
       for (const { digest, tags } of repository.images) if (shows(digest)) hold(repository.name, tags);
       for (const list of repository.lists) if (list.images.some(shows)) hold(repository.name, list.tags);
     }
@@ -40,34 +42,17 @@ export function tagsToHold(catalog: Catalog, indexes: readonly LosingIndex[], go
   return held;
 }
 
-/** How many images an index would lose with these tags, and of how many; if they are few, not looking at what it requires of them. */
-export function imagesLost(catalog: Catalog, index: LosingIndex, gone: TagsByRepository): HeldImages {
-  const { definition, wanted, inherited } = index;
-  return catalog.transaction(() => {
-    const unknown = sum(Array.from(inherited, ([repository, images]) => (gone.get(repository)?.has(WHOLE_REPOSITORY) === true ? images : 0)));
-    const before = select(catalog, definition, wanted);
-    const after = select(without(catalog, gone), definition, wanted);
-    const lost = (shows: (digest: Digest) => boolean): HeldImages => {
-      const of = countImages(before, shows);
-      return { images: of - countImages(after, shows) + unknown, of: of + unknown };
-    };
-    const most = lost(() => true);
-    return most.images <= FEW_IMAGES ? most : lost(showing(catalog, index));
-  });
-}
-
-/** Says whether the index shows an image that it has selected. */
-function showing(catalog: Catalog, { definition }: LosingIndex): (digest: Digest) => boolean {
-  const shown = new Map<Digest, boolean>();
-  return (digest) => {
-    let shows = shown.get(digest);
-    if (shows === undefined) {
-      const image = catalog.image(definition.registry, digest);
-      shows = image !== undefined && meetsRequirements(image, definition);
-      shown.set(digest, shows);
-    }
-    return shows;
+/** How many images an index would lose with these tags, and of how many; if they are few, not looking at what it requires of them. @throws StoreError */
+export async function imagesLost(known: KnownRegistry, index: LosingIndex, gone: TagsByRepository): Promise<HeldImages> {
+  const unknown = sum(Array.from(index.inherited, ([repository, images]) => (gone.get(repository)?.has(WHOLE_REPOSITORY) === true ? images : 0)));
+  const before = selectAll(known, index);
+  const after = selectAll(without(known, gone), index);
+  const lost = (shows: (digest: Digest) => boolean): HeldImages => {
+    const of = countImages(before, shows);
+    return { images: of - countImages(after, shows) + unknown, of: of + unknown };
   };
+  const most = lost(() => true);
+  return most.images <= FEW_IMAGES ? most : lost(await showing(before, index));
 }
 
 /** What an administrator is told. */
@@ -78,12 +63,21 @@ export function describeHeld({ images, of }: HeldImages): string {
   );
 }
 
-/** The catalog as if these tags were gone. */
-function without(catalog: SelectionSource, gone: TagsByRepository): SelectionSource {
+function selectAll(known: KnownRegistry, { definition, wanted }: LosingIndex): readonly SelectedRepository[] {
+  return [...known.repositories.keys()].filter(wanted.repository).map((name) => selectRepository(name, known, definition, wanted));
+}
+
+/** Says whether the index shows an image that it has selected. */
+async function showing(selection: readonly SelectedRepository[], { facts }: LosingIndex): Promise<(digest: Digest) => boolean> {
+  const found = await facts.get([...new Set(selection.flatMap(digestsOf))]);
+  return (digest) => found.get(digest)?.shown === true;
+}
+
+/** What is known, as if these tags were gone. */
+function without({ repositories, manifests }: KnownRegistry, gone: TagsByRepository): KnownRegistry {
   return {
-    repositories: (registry) => catalog.repositories(registry),
-    tags: (registry, repository) => catalog.tags(registry, repository).filter(({ tag }) => gone.get(repository)?.has(tag) !== true),
-    manifest: (registry, digest) => catalog.manifest(registry, digest),
+    manifests,
+    repositories: new Map([...repositories].map(([name, repository]) => [name, { ...repository, tags: new Map([...repository.tags].filter(([tag]) => gone.get(name)?.has(tag) !== true)) }])),
   };
 }
 

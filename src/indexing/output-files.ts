@@ -1,61 +1,65 @@
 /** The files that indexes are written to beside being served, for web servers that serve files. */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { makeFolder } from '../make-folder.ts';
-import { entityTag } from './snapshot/region-writer.ts';
-import type { Snapshot } from './snapshot/snapshot.ts';
+import { inflate } from './chunk/gzip-member.ts';
+import type { JoinedDocument } from './chunk/part.ts';
 import { writeFileWhole } from './write-file.ts';
 
 export class OutputFiles {
   /** What each file was when it last held what it should: while it is that, it need not be read again. */
-  readonly #seen = new Map<string, { readonly etag: string; readonly state: FileState | undefined }>();
+  readonly #seen = new Map<string, { readonly tag: string; readonly state: string | undefined }>();
 
   /**
-   * Makes the file at `path` the whole index of `snapshot`. A file that is that already is left alone, with its time.
+   * Makes the file at `path` the whole index. A file that is that already is left alone, with its time.
    * Returns whether it was written.
+   * @throws Error with the path and what to do
    */
-  async write(path: string, snapshot: Snapshot): Promise<boolean> {
-    const whole = snapshot.document('')?.representations.identity;
-    if (whole === undefined) throw new Error(`the snapshot of ${snapshot.footer.index} holds no whole index`);
-    const { etag } = whole;
+  async write(path: string, document: JoinedDocument): Promise<boolean> {
+    const { tag } = document;
     const state = await stateOf(path);
     const seen = this.#seen.get(path);
-    if (state !== undefined && seen?.etag === etag && seen.state?.version === state.version) return false;
+    if (state !== undefined && seen?.tag === tag && seen.state === state) return false;
 
-    const same = state?.size === whole.length && (await entityTagOf(path)) === etag;
+    const same = await holds(path, document);
     if (!same) {
       makeFolder(dirname(path));
       await writeFileWhole(path, async (file) => {
-        await file.writeFile(snapshot.stream(whole));
+        for (const piece of document.pieces) await file.writeFile(await inflate(piece));
       });
     }
-    this.#seen.set(path, { etag, state: await stateOf(path) });
+    this.#seen.set(path, { tag, state: await stateOf(path) });
     return !same;
   }
 }
 
-interface FileState {
-  readonly size: number;
-  /** Another one after every write. */
-  readonly version: string;
-}
-
-/** `undefined` if there is no file. */
-async function stateOf(path: string): Promise<FileState | undefined> {
+/** Another one after every write; `undefined` if there is no file. */
+async function stateOf(path: string): Promise<string | undefined> {
   try {
     const { dev, ino, size, ctimeNs } = await stat(path, { bigint: true });
-    return { size: Number(size), version: [dev, ino, size, ctimeNs].join(' ') };
+    return [dev, ino, size, ctimeNs].join(' ');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
+    return ignoreMissing(error);
   }
 }
 
-async function entityTagOf(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash);
-  return entityTag(hash);
+/** Says whether the file at `path` is `document`. */
+async function holds(path: string, { length, pieces }: JoinedDocument): Promise<boolean> {
+  const file = await open(path).catch(ignoreMissing);
+  if (file === undefined) return false;
+  try {
+    if ((await file.stat()).size !== length) return false;
+    for (const piece of pieces) {
+      const expected = await inflate(piece);
+      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(expected.length), 0, expected.length);
+      if (bytesRead !== expected.length || !buffer.equals(expected)) return false;
+    }
+    return true;
+  } finally {
+    await file.close();
+  }
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
 }

@@ -1,36 +1,33 @@
 /** One image for each Flatpak ref and architecture, for indexes with `repository_priority`. */
-import type { Catalog } from '../catalog/catalog.ts';
 import type { Digest } from '../registry/digest.ts';
 import { rankingOf } from './globs.ts';
 import type { IndexDefinition } from './index-definition.ts';
-import { meetsRequirements } from './render-image.ts';
 import type { SelectedImage, SelectedList, SelectedRepository } from './select.ts';
-import { contestOf, identityOf } from './winners.ts';
+import { type Contest, contestOf } from './winners.ts';
 
 /** Has `1.10` after `1.9`; of one language, so that the order is the same everywhere. */
 const VERSIONS = new Intl.Collator('en', { numeric: true });
 
 /**
- * Of the images with the same ref and architecture that have what `definition` requires, leaves one. It is chosen by
+ * Of the images with the same identity, which is their ref and architecture, leaves one. It is chosen by
  * 1. its repository: the one that an earlier pattern of `repositoryPriority` matches; one that no pattern matches comes after
  *    those, and among equals the first by name wins;
  * 2. its tags, or those of the list that it is in: `latest` wins;
  * 3. else the highest tag, compared as a version: `1.10` is over `1.9`.
  *
- * Images that are not Flatpaks are all kept.
+ * Images that are not Flatpaks, and so have no identity, are all kept.
  * @param onContest told where the name of the repository has decided
  */
-export function prefer(selection: readonly SelectedRepository[], definition: IndexDefinition, catalog: Catalog, onContest: (contest: string) => void): readonly SelectedRepository[] {
-  const identities = new Map<Digest, string | undefined>();
-  const refOf = (digest: Digest): string | undefined => {
-    if (!identities.has(digest)) identities.set(digest, shownIdentity(digest, definition, catalog));
-    return identities.get(digest);
-  };
-
+export function prefer(
+  selection: readonly SelectedRepository[],
+  { repositoryPriority }: IndexDefinition,
+  refOf: (digest: Digest) => string | undefined,
+  onContest: (contest: Contest) => void,
+): readonly SelectedRepository[] {
   const winners = new Map<string, { readonly repository: string; readonly holder: SelectedImage | SelectedList; readonly digest: Digest }>();
   /** Of each winner, the repositories that come after it by their names alone. */
   const contests = new Map<string, Set<string>>();
-  const rankOf = rankingOf(definition.repositoryPriority);
+  const rankOf = rankingOf(repositoryPriority);
   for (const { name, images, lists } of selection.toSorted((a, b) => rankOf(a.name) - rankOf(b.name))) {
     const holders = [...images.map((image) => ({ holder: image, digests: [image.digest] })), ...lists.map((list) => ({ holder: list, digests: list.images }))];
     for (const { holder, digests } of holders.toSorted((a, b) => byVersion(a.holder, b.holder))) {
@@ -43,31 +40,18 @@ export function prefer(selection: readonly SelectedRepository[], definition: Ind
       }
     }
   }
-  for (const [ref, losers] of contests) onContest(contestOf(ref, winners.get(ref)?.repository ?? '', losers));
+  for (const [ref, losers] of contests) onContest({ identity: ref, message: contestOf(ref, winners.get(ref)?.repository ?? '', losers) });
 
   const wins = (holder: SelectedImage | SelectedList, digest: Digest): boolean => {
     const ref = refOf(digest);
     const winner = ref === undefined ? undefined : winners.get(ref);
     return winner === undefined || (winner.holder === holder && winner.digest === digest);
   };
-  return selection
-    .map(({ name, images, lists }) => ({
-      name,
-      images: images.filter((image) => wins(image, image.digest)),
-      lists: lists.map((list) => ({ ...list, images: list.images.filter((digest) => wins(list, digest)) })).filter((list) => list.images.length > 0),
-    }))
-    .filter(({ images, lists }) => images.length > 0 || lists.length > 0);
-}
-
-/** See {@link identityOf}; `undefined` also for an image that the index will not show. */
-function shownIdentity(digest: Digest, definition: IndexDefinition, catalog: Catalog): string | undefined {
-  const image = catalog.image(definition.registry, digest);
-  if (image === undefined || !meetsRequirements(image, definition)) return undefined;
-  return identityOf(image, (key) => own(image.labels, key) ?? own(image.annotations, key));
-}
-
-function own(texts: Readonly<Record<string, string>>, key: string): string | undefined {
-  return Object.hasOwn(texts, key) ? texts[key] : undefined;
+  return selection.map(({ name, images, lists }) => ({
+    name,
+    images: images.filter((image) => wins(image, image.digest)),
+    lists: lists.map((list) => ({ ...list, images: list.images.filter((digest) => wins(list, digest)) })).filter((list) => list.images.length > 0),
+  }));
 }
 
 /** The most wanted first. No two have the same tag. */

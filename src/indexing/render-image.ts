@@ -1,5 +1,5 @@
 /** One image as an index shows it. */
-import type { Image, ImageIcon } from '../catalog/catalog.ts';
+import type { Image, ImageIcon } from '../store/catalog.ts';
 import { messageOf } from '../message-of.ts';
 import { digestOf, type Digest } from '../registry/digest.ts';
 import { parseFlatpakRef } from './appdata/flatpak-image.ts';
@@ -28,8 +28,8 @@ export interface RenderOptions {
   readonly definition: IndexDefinition;
   /** The PNG of one of the image's icons. */
   readonly readPng: (digest: Digest) => Buffer;
-  /** Keeps an icon and returns the URI that the index names it by. `read` returns its PNG. */
-  readonly storeIcon: (digest: Digest, read: () => Buffer) => string;
+  /** Returns the URI that the index names an icon by. @param unusual its PNG, where it was not among the image's icons */
+  readonly storeIcon: (digest: Digest, unusual?: Buffer) => string;
   /** Told of an icon or app data that are left out, with the reason. */
   readonly onWarning: (message: string) => void;
 }
@@ -39,6 +39,14 @@ export function meetsRequirements(image: Image, { requiredAnnotations, requiredL
   const has = (place: ImageIcon['place'], texts: Image['labels'], key: string): boolean =>
     Object.hasOwn(texts, key) || image.icons.some((icon) => icon.place === place && icon.key === key);
   return requiredAnnotations.every((key) => has('annotation', image.annotations, key)) && requiredLabels.every((key) => has('label', image.labels, key));
+}
+
+/** What an index shows as a label or annotation that is Flatpak's own and no icon; `undefined` if nothing. */
+export function shownFlatpakText({ labels, annotations }: Image, definition: IndexDefinition, place: ImageIcon['place'], key: string): string | undefined {
+  const label = !definition.skipFlatpakLabels && Object.hasOwn(labels, key) ? labels[key] : undefined;
+  const annotation = !definition.skipFlatpakAnnotations && Object.hasOwn(annotations, key) ? annotations[key] : undefined;
+  if (!definition.flatpakAnnotations) return place === 'label' ? label : annotation;
+  return place === 'label' ? undefined : (label ?? annotation);
 }
 
 /** What an index shows of `image`; `undefined` if the index requires something that the image does not have. */
@@ -62,11 +70,6 @@ export function renderImage(image: Image, options: RenderOptions): RenderedImage
   return { annotations: sorted(annotations), labels: sorted(labels) };
 }
 
-/** The icons that an index names by their files, those aside that are written in an unusual way. */
-export function extractedIcons(image: Image, definition: IndexDefinition): readonly ImageIcon[] {
-  return definition.extractIcons && meetsRequirements(image, definition) ? shownIcons(image, definition) : [];
-}
-
 /** Icons are Flatpak's own, and left out with all that is. */
 function shownIcons({ icons }: Image, { skipFlatpakAnnotations, skipFlatpakLabels }: IndexDefinition): readonly ImageIcon[] {
   return icons.filter(({ place }) => !(place === 'label' ? skipFlatpakLabels : skipFlatpakAnnotations));
@@ -76,8 +79,8 @@ function shown(original: ReadonlyMap<string, string>, icons: readonly ImageIcon[
   const { definition: { extractIcons, remoteIconsUri }, readPng, storeIcon, onWarning } = options;
   const kept = new Map<string, string>();
   const remote: RemoteIcon[] = [];
-  const extract = (key: string, png: Digest, read: () => Buffer): void => {
-    kept.set(key, storeIcon(png, read));
+  const extract = (key: string, png: Digest, unusual?: Buffer): void => {
+    kept.set(key, storeIcon(png, unusual));
     if (remoteIconsUri !== undefined) remote.push({ size: Number(key.split('-').at(-1)), url: remoteIconsUri + iconPath(png) });
   };
   for (const [key, value] of original) {
@@ -99,10 +102,10 @@ function shown(original: ReadonlyMap<string, string>, icons: readonly ImageIcon[
       onWarning(`${key} is left out: ${messageOf(error)}`);
       continue;
     }
-    extract(key, digestOf(png), () => png);
+    extract(key, digestOf(png), png);
   }
   for (const { key, png } of icons) {
-    if (extractIcons) extract(key, png, () => readPng(png));
+    if (extractIcons) extract(key, png);
     else kept.set(key, pngUri(readPng(png)));
   }
   const appdata = kept.get(APPDATA);

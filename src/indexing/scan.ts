@@ -1,7 +1,7 @@
 /** Brings the catalog up to date with a registry, at the least number of requests. */
 import pMap from 'p-map';
 import { amount } from '../amount.ts';
-import { imageBytes, manifestBytes, TAG_BYTES, type Catalog, type Image, type KnownManifest, type TagRecord, type TagsByRepository } from '../catalog/catalog.ts';
+import { imageBytes, manifestBytes, TAG_BYTES, type Image, type TagRecord, type TagsByRepository } from '../store/catalog.ts';
 import { messageOf } from '../message-of.ts';
 import type { Digest } from '../registry/digest.ts';
 import { LARGE_CONFIG_BYTES, MAX_INDEX_CHILDREN, MAX_MANIFEST_BYTES } from '../registry/limits.ts';
@@ -14,6 +14,7 @@ import { detachIcons, IconReader } from './icons.ts';
 import { WHOLE_REPOSITORY } from './losses.ts';
 import { Places } from './places.ts';
 import type { RebuildFailure, RebuildScope } from './rebuild.ts';
+import type { WorkingCopy } from './working-copy.ts';
 
 /** Scans in a row that must not list a repository before it is believed to be gone. */
 const MISSED_SCANS_TO_BELIEVE = 2;
@@ -32,21 +33,18 @@ const CAME_WHOLE: ReadonlySet<RegistryErrorCode> = new Set(['malformed', 'too-la
 /** Failures of one scan that are told in the registry's words, which take room in memory and in the catalog. */
 const MAX_EXPLAINED = 10_000;
 const UNEXPLAINED: RebuildFailure = { error: `could not be read, as ${MAX_EXPLAINED} others` };
-/** Labels, annotations and icons held back for the next transaction, in characters or bytes. */
-const MAX_PENDING = 500_000;
-/** Writes held back for the next transaction. */
-const MAX_PENDING_WRITES = 10_000;
 
 export interface ScanOptions {
   readonly source: RegistrySource;
-  readonly catalog: Catalog;
+  /** What is known of the registry: of all of it, unless `scope` is of some repositories alone. */
+  readonly known: WorkingCopy;
   /** What each index over this registry takes, by its name. */
   readonly wanted: ReadonlyMap<string, Wanted>;
   readonly scope: RebuildScope;
   /** Repositories that the catalog may not know although they were there: if the registry does not list them, it is asked for each. None unless given. */
   readonly expected?: ReadonlySet<string>;
   /** Which of the tags that are gone are kept until another scan of whole indexes finds the same; none unless given. */
-  readonly hold?: (gone: TagsByRepository) => TagsByRepository;
+  readonly hold?: (gone: TagsByRepository) => Promise<TagsByRepository>;
   /** Repositories, and tags of all of them, that are read at once. */
   readonly concurrency: number;
   /** Bytes of one registry that the catalog keeps; 2 GiB if absent. */
@@ -54,8 +52,6 @@ export interface ScanOptions {
   readonly onProgress?: (progress: ScanProgress) => void;
   /** Told of a registry that fills the catalog. */
   readonly onWarning?: (message: string) => void;
-  /** Told of each image that was not known before, with the PNGs of its icons; the scan waits for it. */
-  readonly onImage?: (image: Image, pngs: ReadonlyMap<Digest, Buffer>) => Promise<void>;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -111,8 +107,8 @@ interface TagReading {
 
 /** What an image index leads to, and what is wrong with it. */
 interface Children {
-  readonly manifests: readonly { readonly digest: Digest }[];
-  readonly faults?: readonly string[];
+  readonly manifests: readonly Digest[];
+  readonly faults: readonly string[];
 }
 
 const WHOLE: Learnt = { whole: true, faults: [], manifests: 0 };
@@ -121,7 +117,7 @@ const WHOLE: Learnt = { whole: true, faults: [], manifests: 0 };
 class TagsFailed extends Error {}
 
 /**
- * Reads what `scope` asks for into the catalog. A repository that cannot be read keeps what is known of it and is named in
+ * Reads what `scope` asks for into what is known, and commits it. A repository that cannot be read keeps what is known of it and is named in
  * `failures`; only the registry's own word removes anything.
  * @throws the signal's reason once it is aborted, and whatever the catalog throws.
  */
@@ -132,13 +128,11 @@ export async function scan(options: ScanOptions): Promise<ScanResult> {
 class Scan {
   readonly #options: ScanOptions;
   readonly #source: RegistrySource;
-  readonly #catalog: Catalog;
+  readonly #known: WorkingCopy;
   /** Manifests being read or read by this scan, so that two tags that lead to one digest cost one request. */
   readonly #reading = new Map<Digest, Reading>();
-  /** Of repositories that were read: the catalog knows them after the next transaction. */
-  #finished: Digest[] = [];
   /** Bytes that the catalog keeps of the registry, with what is held back. */
-  #stored = 0;
+  #stored: number;
   /** Large configs are read one after the other. */
   #large: Promise<unknown> = Promise.resolve();
   readonly #failures: RebuildFailure[] = [];
@@ -152,17 +146,16 @@ class Scan {
   readonly #gone = new Map<string, Set<string>>();
   /** Those that the registry does not have any more. */
   readonly #goneRepositories = new Set<string>();
-  #pending: (() => void)[] = [];
-  #pendingSize = 0;
   #repositories = { done: 0, total: 0 };
   #images = { done: 0, total: 0 };
 
   constructor(options: ScanOptions) {
     this.#options = options;
     this.#source = options.source;
-    this.#catalog = options.catalog;
+    this.#known = options.known;
+    this.#stored = options.known.stored;
+    this.#held = new Map(Array.from(this.#known.heldTags, ([repository, tags]) => [repository, new Set(tags)]));
     this.#tagsAtOnce = new Places(options.concurrency);
-    this.#held = new Map(Array.from(this.#catalog.heldTags(this.#source.id), ([repository, tags]) => [repository, new Set(tags)]));
   }
 
   async run(): Promise<ScanResult> {
@@ -171,11 +164,10 @@ class Scan {
     const all = [...this.#options.wanted.values()];
     const indexes = [...this.#options.wanted].filter(([name]) => scope.indexes === 'all' || scope.indexes.has(name)).map(([, wanted]) => wanted);
     const complete = scope.indexes === 'all';
-    this.#stored = this.#catalog.stored(this.#source.id);
 
     const seen = new Set<string>();
     if (indexes.length > 0) {
-      for (const { name, error, missedScans } of this.#catalog.repositories(this.#source.id)) if (error === undefined && missedScans === 0) this.#sound.add(name);
+      for (const [name, { error, missedScans }] of this.#known.repositories) if (error === undefined && missedScans === 0) this.#sound.add(name);
       const read = (repository: string): Promise<void> => this.#repository(repository, (tag) => isWanted(indexes, repository, tag), complete, true);
       await pMap(this.#listed(indexes, seen), read, mapOptions);
       if (!this.#failures.some(isOfRegistry)) {
@@ -198,8 +190,8 @@ class Scan {
       mapOptions,
     );
 
-    this.#flush();
-    this.#settleLosses();
+    await this.#settleLosses();
+    await this.#known.commit();
     this.#warnOfStored();
     return { repositories: this.#repositories.done, newImages: this.#images.done, failures: this.#failures };
   }
@@ -225,30 +217,23 @@ class Scan {
    * storage is not there lists nothing. Then the registry is asked for the repository itself, which goes only if it is not found.
    */
   #missed(indexes: readonly Wanted[], seen: ReadonlySet<string>): string[] {
-    const registry = this.#source.id;
-    const left = this.#catalog
-      .repositories(registry)
-      .map(({ name }) => name)
-      .filter((name) => !seen.has(name) && isWanted(indexes, name));
+    const left = [...this.#known.repositories.keys()].filter((name) => !seen.has(name) && isWanted(indexes, name));
     const enough = this.#options.scope.acceptLosses === true ? 1 : MISSED_SCANS_TO_BELIEVE;
-    return this.#catalog.transaction(() => left.filter((name) => this.#catalog.recordMissed(registry, name) >= enough || this.#held.has(name)));
+    return left.filter((name) => this.#known.recordMissed(name) >= enough || this.#held.has(name));
   }
 
   /** Those that were expected, are not listed, and could not be read yet: nothing is kept of them until a second list tells the same. */
   #unread(seen: ReadonlySet<string>): string[] {
-    const read = new Set(this.#catalog.repositories(this.#source.id).flatMap(({ name, error }) => (error === undefined ? [name] : [])));
+    const read = new Set([...this.#known.repositories].flatMap(([name, { error }]) => (error === undefined ? [name] : [])));
     return [...(this.#options.expected ?? [])].filter((name) => !seen.has(name) && !read.has(name));
   }
 
   /** Repositories that no index takes any more are not kept up to date, and so not kept. */
   #forgetUnwanted(all: readonly Wanted[]): void {
-    const registry = this.#source.id;
-    for (const { name } of this.#catalog.repositories(registry)) {
+    for (const name of this.#known.repositories.keys()) {
       if (isWanted(all, name)) continue;
       this.#held.delete(name);
-      this.#write(0, () => {
-        this.#catalog.removeRepository(registry, name);
-      });
+      this.#known.removeRepository(name);
     }
   }
 
@@ -257,12 +242,11 @@ class Scan {
    * has them.
    */
   async #repository(repository: string, wants: TagSelector, complete: boolean, full: boolean): Promise<void> {
-    const registry = this.#source.id;
     const reading = newReading(repository);
     try {
       const sound = this.#sound.delete(repository);
       const listed = await this.#source.tags(repository, this.#options.signal);
-      const known = this.#tagsOf(repository);
+      const known = this.#known.tags(repository);
       let error: Error | undefined;
       let failed = 0;
       const fail = (tag: string, faults: readonly unknown[]): void => {
@@ -289,11 +273,7 @@ class Scan {
       const missing = [...known.keys()].filter((tag) => !left.has(tag) && (wants(tag) || !complete));
       for (const tag of this.#lose(repository, missing, full)) records.push(known.get(tag) as TagRecord);
       const unchanged = records.length === known.size && records.every((record) => record === known.get(record.tag));
-      if (!unchanged || !sound) {
-        this.#write(0, () => {
-          this.#catalog.replaceTags(registry, repository, records);
-        });
-      }
+      if (!unchanged || !sound) this.#known.replaceTags(repository, records);
       if (error !== undefined) throw failed === 1 ? error : new TagsFailed(`${error.message} (and ${amount(failed - 1, 'more tag')})`, { cause: error });
     } catch (error) {
       this.#rethrowIfFatal(error);
@@ -321,55 +301,43 @@ class Scan {
 
   /** The registry says that a repository is gone. */
   #loseAll(repository: string, full: boolean): void {
-    const registry = this.#source.id;
-    const known = this.#catalog.tags(registry, repository).map(({ tag }) => tag);
+    const known = [...this.#known.tags(repository).keys()];
     const expected = known.length === 0 && this.#options.expected?.has(repository) === true;
     const staying = new Set(this.#lose(repository, expected ? [WHOLE_REPOSITORY] : known, full));
     this.#goneRepositories.add(repository);
-    this.#write(0, () => {
-      this.#forget(repository, new Set(known.filter((tag) => !staying.has(tag))), staying.size === 0);
-    });
+    this.#forget(repository, known.filter((tag) => !staying.has(tag)), staying.size === 0);
   }
 
   #wasUnread(repository: string): boolean {
-    return this.#catalog.repositories(this.#source.id).some(({ name, error }) => name === repository && error !== undefined);
+    return this.#known.repositories.get(repository)?.error !== undefined;
   }
 
   /** Lets go what is gone, but for what is too much at once. */
-  #settleLosses(): void {
-    const registry = this.#source.id;
-    const held = this.#gone.size === 0 ? this.#gone : (this.#options.hold?.(this.#gone) ?? new Map<string, Set<string>>());
+  async #settleLosses(): Promise<void> {
+    const held = this.#gone.size === 0 ? this.#gone : ((await this.#options.hold?.(this.#gone)) ?? new Map<string, Set<string>>());
     for (const [repository, tags] of held) this.#held.set(repository, new Set([...(this.#held.get(repository) ?? []), ...tags]));
-    this.#catalog.transaction(() => {
-      for (const [repository, tags] of this.#gone) {
-        const its = this.#held.get(repository);
-        this.#forget(repository, new Set([...tags].filter((tag) => its?.has(tag) !== true)), its === undefined && this.#goneRepositories.has(repository));
-      }
-      const before = this.#catalog.heldTags(registry);
-      const now = new Map([...this.#held].filter(([, tags]) => tags.size > 0));
-      if (before.size > 0 || now.size > 0) this.#catalog.recordHeldTags(registry, now);
-    });
+    for (const [repository, tags] of this.#gone) {
+      const its = this.#held.get(repository);
+      this.#forget(repository, [...tags].filter((tag) => its?.has(tag) !== true), its === undefined && this.#goneRepositories.has(repository));
+    }
+    this.#known.holdTags(new Map([...this.#held].filter(([, tags]) => tags.size > 0)));
   }
 
-  #forget(repository: string, tags: ReadonlySet<string>, whole: boolean): void {
-    const registry = this.#source.id;
-    if (whole) this.#catalog.removeRepository(registry, repository);
-    else for (const tag of tags) this.#catalog.removeTag(registry, repository, tag);
+  #forget(repository: string, tags: readonly string[], whole: boolean): void {
+    if (whole) this.#known.removeRepository(repository);
+    else for (const tag of tags) this.#known.removeTag(repository, tag);
   }
 
   /** Reads single tags of a repository and leaves its others alone. */
   async #tags(repository: string, tags: readonly string[]): Promise<void> {
-    const registry = this.#source.id;
     const reading = newReading(repository);
-    const known = this.#tagsOf(repository);
+    const known = this.#known.tags(repository);
     for (const tag of tags) {
       try {
         const { record, faults } = await this.#read(reading, tag, known.get(tag));
         this.#held.get(repository)?.delete(tag);
-        this.#write(0, () => {
-          if (record === undefined) this.#catalog.removeTag(registry, repository, tag);
-          else this.#catalog.setTag(registry, repository, record);
-        });
+        if (record === undefined) this.#known.removeTag(repository, tag);
+        else if (record !== known.get(tag)) this.#known.setTag(repository, record);
         if (faults.length > 0) this.#fail(repository, tagFailed(tag, faults));
       } catch (error) {
         this.#rethrowIfFatal(error);
@@ -377,10 +345,6 @@ class Scan {
       }
     }
     this.#finishRepository(reading);
-  }
-
-  #tagsOf(repository: string): ReadonlyMap<string, TagRecord> {
-    return new Map(this.#catalog.tags(this.#source.id, repository).map((record) => [record.tag, record]));
   }
 
   /** Reads what `tag` points to now, with all that it leads to. @param before what it pointed to */
@@ -391,8 +355,8 @@ class Scan {
     let manifest: Manifest | undefined;
     try {
       // A tag that is new is read at once: its manifest will be wanted, and a HEAD would cost one request more.
-      const whole = before !== undefined && this.#catalog.isWhole(this.#source.id, before.digest);
-      if (whole || (before !== undefined && this.#known(before.digest) !== undefined)) {
+      const whole = before !== undefined && this.#known.isWhole(before.digest);
+      if (whole || (before !== undefined && (await this.#known.manifest(before.digest)) !== undefined)) {
         ({ digest } = await this.#source.resolve(repository.name, tag, this.#options.signal));
         if (whole && digest === before.digest && before.kept === undefined) return { record: before, faults: [] };
       } else {
@@ -404,7 +368,7 @@ class Scan {
       throw error;
     }
     const { faults } = await this.#learn(context, digest, manifest, 0);
-    const kept = faults.length === 0 ? [] : this.#kept(digest, before, faults);
+    const kept = faults.length === 0 ? [] : await this.#kept(digest, before, faults);
     const record = before?.digest === digest && String(before.kept ?? []) === String(kept) ? before : { tag, digest, ...(kept.length > 0 && { kept }) };
     return { record, faults };
   }
@@ -413,32 +377,18 @@ class Scan {
    * Images that a tag led to before and that nothing which could be read of `digest` replaces: of the same platform and Flatpak ref.
    * @throws the first of `faults` if no image of `digest` could be read
    */
-  #kept(digest: Digest, before: TagRecord | undefined, faults: readonly unknown[]): readonly Digest[] {
-    this.#flush();
-    const now = this.#imagesIn(digest);
+  async #kept(digest: Digest, before: TagRecord | undefined, faults: readonly unknown[]): Promise<readonly Digest[]> {
+    const now = this.#known.imagesIn(digest);
     if (now.size === 0) throw faults[0];
     if (before === undefined) return [];
-    const replaced = new Set([...now].map((image) => this.#identityOf(image)));
-    const shown = new Set([before.digest, ...(before.kept ?? [])].flatMap((one) => [...this.#imagesIn(one)]));
-    return [...shown].filter((image) => !now.has(image) && !replaced.has(this.#identityOf(image)));
-  }
-
-  /** The images that are known of a digest, those of nested indexes included. */
-  #imagesIn(digest: Digest, found: Set<Digest> = new Set()): ReadonlySet<Digest> {
-    const manifest = this.#known(digest);
-    if (manifest?.kind === 'image') found.add(digest);
-    if (manifest?.kind === 'index') for (const child of manifest.manifests) this.#imagesIn(child.digest, found);
-    return found;
-  }
-
-  #identityOf(digest: Digest): string {
-    const image = this.#catalog.image(this.#source.id, digest);
-    return JSON.stringify([image?.os, image?.architecture, image?.labels['org.flatpak.ref']]);
-  }
-
-  /** What the registry has given for a digest. */
-  #known(digest: Digest): KnownManifest | undefined {
-    return this.#catalog.manifest(this.#source.id, digest);
+    const shown = new Set([before.digest, ...(before.kept ?? [])].flatMap((one) => [...this.#known.imagesIn(one)]));
+    const images = await this.#known.images([...now, ...shown]);
+    const identityOf = (one: Digest): string => {
+      const image = images.get(one);
+      return JSON.stringify([image?.os, image?.architecture, image?.labels['org.flatpak.ref']]);
+    };
+    const replaced = new Set([...now].map(identityOf));
+    return [...shown].filter((image) => !now.has(image) && !replaced.has(identityOf(image)));
   }
 
   /**
@@ -462,18 +412,15 @@ class Scan {
   }
 
   async #readManifest(context: TagContext, digest: Digest, fetched: Manifest | undefined, depth: number): Promise<Learnt> {
-    const registry = this.#source.id;
-    const known = this.#known(digest);
-    if (known?.kind === 'index') return this.#learnChildren(context, digest, known, depth);
+    const known = await this.#known.manifest(digest);
+    if (known?.kind === 'index') return this.#learnChildren(context, digest, { manifests: known.manifests, faults: known.faults ?? [] }, depth);
     if (known !== undefined) return WHOLE;
 
     const manifest = fetched ?? (await this.#manifest(context, digest));
     if (manifest.kind !== 'image') {
-      const learnt = manifest.kind === 'artifact' ? WHOLE : await this.#learnChildren(context, digest, manifest, depth);
+      const learnt = manifest.kind === 'artifact' ? WHOLE : await this.#learnChildren(context, digest, { manifests: manifest.manifests.map((child) => child.digest), faults: manifest.faults ?? [] }, depth);
       this.#store(manifestBytes(manifest));
-      this.#write(0, () => {
-        this.#catalog.putManifest(registry, manifest);
-      });
+      this.#known.putManifest(manifest);
       return learnt;
     }
 
@@ -482,21 +429,15 @@ class Scan {
     const { mediaType, size } = manifest;
     if (config === undefined) {
       this.#images.total--;
-      this.#write(0, () => {
-        this.#catalog.putManifest(registry, { kind: 'artifact', mediaType, digest, size });
-      });
+      this.#known.putManifest({ kind: 'artifact', mediaType, digest, size });
       return WHOLE;
     }
     const { os, architecture, labels } = config;
     const { pngs, ...texts } = detachIcons({ annotations: manifest.annotations, labels }, this.#icons);
     const image: Image = { mediaType, digest, size, os, architecture, ...texts };
-    const bytes = imageBytes(image, pngs);
-    this.#store(bytes);
-    await this.#options.onImage?.(image, pngs);
+    this.#store(imageBytes(image, pngs));
+    await this.#known.putImage(image, pngs);
     this.#images.done++;
-    this.#write(bytes, () => {
-      this.#catalog.putImage(registry, image, pngs);
-    });
     this.#report();
     return WHOLE;
   }
@@ -551,11 +492,11 @@ class Scan {
     onWarning?.(`${mebibytes(this.#stored)} are kept of ${this.#source.id}: beyond ${mebibytes(maxStored)} nothing new is taken from it. Take fewer repositories or tags, or see who pushes so much`);
   }
 
-  async #learnChildren(context: TagContext, digest: Digest, { manifests, faults = [] }: Children, depth: number): Promise<Learnt> {
+  async #learnChildren(context: TagContext, digest: Digest, { manifests, faults }: Children, depth: number): Promise<Learnt> {
     const repository = context.repository.name;
     if (depth >= MAX_NESTING) throw new TagsFailed(`${repository}: image indexes nested more than ${MAX_NESTING} deep`);
     count(context, manifests.length);
-    const learnt = await Promise.allSettled(manifests.map((child) => this.#learn(context, child.digest, undefined, depth + 1)));
+    const learnt = await Promise.allSettled(manifests.map((child) => this.#learn(context, child, undefined, depth + 1)));
     const found = learnt.flatMap((result) => {
       if (result.status === 'fulfilled') return result.value.faults;
       this.#rethrowIfFatal(result.reason);
@@ -570,33 +511,10 @@ class Scan {
     };
   }
 
-  /** Writes are gathered into few transactions, in their order, so that a tag never leads to what is not there. */
-  #write(size: number, write: () => void): void {
-    this.#pending.push(write);
-    this.#pendingSize += size;
-    if (this.#pendingSize > MAX_PENDING || this.#pending.length > MAX_PENDING_WRITES) this.#flush();
-  }
-
-  #flush(): void {
-    const writes = this.#pending;
-    this.#pending = [];
-    this.#pendingSize = 0;
-    const finished = this.#finished;
-    this.#finished = [];
-    if (writes.length > 0) {
-      this.#catalog.transaction(() => {
-        for (const write of writes) write();
-      });
-    }
-    for (const digest of finished) this.#reading.delete(digest);
-  }
-
   #fail(repository: string, error: unknown): void {
     const failure = this.#failures.length < MAX_EXPLAINED ? this.#failure(error) : UNEXPLAINED;
     this.#failures.push({ repository, ...failure });
-    this.#write(0, () => {
-      this.#catalog.recordFailure(this.#source.id, repository, failure.error);
-    });
+    this.#known.recordFailure(repository, failure.error);
   }
 
   #failure(error: unknown): RebuildFailure {
@@ -606,7 +524,8 @@ class Scan {
   }
 
   #finishRepository({ digests }: RepositoryReading): void {
-    for (const digest of digests) this.#finished.push(digest);
+    // What was read is known from here on.
+    for (const digest of digests) this.#reading.delete(digest);
     this.#repositories.done++;
     this.#report();
   }

@@ -1,6 +1,5 @@
 /** Which images of the catalog an index holds, by digest alone. */
-import { createHash } from 'node:crypto';
-import type { Catalog, KnownManifest } from '../catalog/catalog.ts';
+import type { KnownManifest, KnownRegistry } from '../store/catalog.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { Wanted } from './globs.ts';
 import type { IndexDefinition } from './index-definition.ts';
@@ -22,9 +21,6 @@ export interface SelectedList {
   readonly images: readonly Digest[];
 }
 
-/** What of the catalog is looked at. */
-export type SelectionSource = Pick<Catalog, 'repositories' | 'tags' | 'manifest'>;
-
 /** A repository's part of an index, both parts sorted by their tags. */
 export interface SelectedRepository {
   readonly name: string;
@@ -33,54 +29,54 @@ export interface SelectedRepository {
 }
 
 /**
- * The repositories, sorted by name, and in them the images that `definition` takes by repository and tag, which are `wanted`,
- * and by architecture. What it requires of labels and annotations is not looked at.
+ * The images of a repository that `definition` takes by tag, which are `wanted`, and by architecture. What it requires of labels and
+ * annotations is not looked at.
+ * @param name a repository that the index takes; one that is not known has no images
  */
-export function select(catalog: SelectionSource, definition: IndexDefinition, wanted: Wanted): readonly SelectedRepository[] {
+export function selectRepository(name: string, { repositories, manifests }: KnownRegistry, definition: IndexDefinition, wanted: Wanted): SelectedRepository {
   const architectures = definition.architectures && new Set(definition.architectures);
-
-  const known = (digest: Digest): KnownManifest | undefined => catalog.manifest(definition.registry, digest);
-  const addImage = (digest: Digest, architecture: string, found: Set<Digest>): void => {
-    if (architectures?.has(architecture) !== false) found.add(digest);
-  };
   const addImages = (manifest: KnownManifest | undefined, found: Set<Digest>): void => {
-    if (manifest?.kind === 'image') addImage(manifest.descriptor.digest, manifest.architecture, found);
-    if (manifest?.kind !== 'index') return;
-    for (const { digest, kind, architecture } of manifest.manifests) {
-      if (kind === 'image') addImage(digest, architecture ?? '', found);
-      // An index in the index.
-      else if (kind === 'index') addImages(known(digest), found);
-    }
+    if (manifest?.kind === 'image' && architectures?.has(manifest.architecture) !== false) found.add(manifest.descriptor.digest);
+    // An index in the index, too.
+    if (manifest?.kind === 'index') for (const child of manifest.manifests) addImages(manifests.get(child), found);
   };
 
-  const selected: SelectedRepository[] = [];
-  for (const { name } of catalog.repositories(definition.registry)) {
-    if (!wanted.repository(name)) continue;
-    const tagged = new Map<Digest, { readonly tags: string[]; readonly kept: Digest[] }>();
-    for (const { tag, digest, kept = [] } of catalog.tags(definition.registry, name)) {
-      if (!wanted.tag(tag)) continue;
-      const one = tagged.get(digest) ?? { tags: [], kept: [] };
-      one.tags.push(tag);
-      one.kept.push(...kept);
-      tagged.set(digest, one);
-    }
-
-    const images: SelectedImage[] = [];
-    const lists: SelectedList[] = [];
-    for (const [digest, { tags, kept }] of tagged) {
-      const manifest = known(digest);
-      if (manifest === undefined || manifest.kind === 'artifact') continue;
-      const found = new Set<Digest>();
-      addImages(manifest, found);
-      for (const image of kept) addImages(known(image), found);
-      if (found.size === 0) continue;
-      if (manifest.kind === 'image') images.push({ tags, digest });
-      else lists.push({ tags, digest, mediaType: manifest.descriptor.mediaType, images: [...found] });
-    }
-    // Both stand in the order of their first tags, in which the catalog gives them.
-    if (images.length > 0 || lists.length > 0) selected.push({ name, images, lists });
+  const tagged = new Map<Digest, { readonly tags: string[]; readonly kept: Digest[] }>();
+  for (const { tag, digest, kept = [] } of repositories.get(name)?.tags.values() ?? []) {
+    if (!wanted.tag(tag)) continue;
+    const one = tagged.get(digest) ?? { tags: [], kept: [] };
+    one.tags.push(tag);
+    one.kept.push(...kept);
+    tagged.set(digest, one);
   }
-  return selected;
+  const images: SelectedImage[] = [];
+  const lists: SelectedList[] = [];
+  for (const [digest, { tags, kept }] of tagged) {
+    const manifest = manifests.get(digest);
+    if (manifest === undefined || manifest.kind === 'artifact') continue;
+    const found = new Set<Digest>();
+    addImages(manifest, found);
+    for (const image of kept) addImages(manifests.get(image), found);
+    if (found.size === 0) continue;
+    if (manifest.kind === 'image') images.push({ tags, digest });
+    else lists.push({ tags, digest, mediaType: manifest.descriptor.mediaType, images: [...found] });
+  }
+  // Both stand in the order of their first tags, in which the catalog gives them.
+  return { name, images, lists };
+}
+
+/** The digests of all images of a repository, each once. */
+export function digestsOf({ images, lists }: SelectedRepository): readonly Digest[] {
+  return [...new Set([...images.map(({ digest }) => digest), ...lists.flatMap((list) => list.images)])];
+}
+
+/** A repository with those images alone that `keeps` says; lists without any go. */
+export function filterImages({ name, images, lists }: SelectedRepository, keeps: (digest: Digest) => boolean): SelectedRepository {
+  return {
+    name,
+    images: images.filter(({ digest }) => keeps(digest)),
+    lists: lists.map((list) => ({ ...list, images: list.images.filter(keeps) })).filter((list) => list.images.length > 0),
+  };
 }
 
 /** `repository` with the images of its lists as if each was tagged itself, with the tags of the list. */
@@ -97,14 +93,4 @@ export function flatten({ name, images, lists }: SelectedRepository): SelectedRe
 function compare(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
-}
-
-/**
- * Tells without reading a label whether an index would come out the same: a hash of all that it is made from.
- * `renderer` names the version of the code and the settings that are not in the definition.
- */
-export function fingerprintOf(selection: readonly SelectedRepository[], definition: IndexDefinition, renderer: string): string {
-  const hash = createHash('sha256').update(JSON.stringify([renderer, definition]));
-  for (const repository of selection) hash.update(JSON.stringify(repository));
-  return hash.digest('base64url');
 }

@@ -7,21 +7,17 @@ const MAX_REF = 1024;
 /** So many repositories, and so many tags, are named. */
 const MAX_NAMED = 5;
 
-/** An image of which there may be another one. */
-export interface Contender {
-  readonly repository: string;
-  /** Its own, or those of the list that it is in. */
-  readonly tags: readonly string[];
-  readonly digest: string;
-  readonly os: string;
-  readonly architecture: string;
-}
-
 /** Names what clients take only once, whatever its tags; `undefined` for what they pass over: it must not keep another image from them. */
-export function identityOf({ digest, os, architecture }: Pick<Contender, 'digest' | 'os' | 'architecture'>, label: Label): string | undefined {
+export function identityOf({ digest, os, architecture }: { readonly digest: string; readonly os: string; readonly architecture: string }, label: Label): string | undefined {
   const ref = label(REF);
   if (ref === undefined || ref.length > MAX_REF || label('org.flatpak.metadata') === undefined || !digest.startsWith('sha256:')) return undefined;
   return `${ref} (${os}/${architecture})`;
+}
+
+/** An image of which there is another one, in words for whoever can do something about it. */
+export interface Contest {
+  readonly identity: string;
+  readonly message: string;
 }
 
 /** Decides between images that are given in the order of preference: that of an index's document. */
@@ -31,27 +27,25 @@ export class Winners {
   /** By identity and the winner's repository. */
   readonly #contests = new Map<string, { readonly identity: string; readonly winner: string; readonly losers: Set<string>; readonly tags: Set<string> }>();
 
-  /** The tags with which clients get this image, rather than one before it; `undefined` if they pass it over. */
-  add(image: Contender, label: Label): readonly string[] | undefined {
-    const identity = identityOf(image, label);
-    if (identity === undefined) return undefined;
+  /** The tags with which clients get an image before this one. @param identity of {@link identityOf}; what has none keeps nothing from others */
+  add(repository: string, tags: readonly string[], identity: string | undefined): readonly string[] {
+    if (identity === undefined) return [];
     let winners = this.#winners.get(identity);
     if (winners === undefined) this.#winners.set(identity, (winners = new Map()));
-    const won = image.tags.filter((tag) => {
+    return tags.filter((tag) => {
       const winner = winners.get(tag);
-      if (winner === undefined) winners.set(tag, image.repository);
-      else this.#lose(identity, winner, image.repository, tag);
-      return winner === undefined;
+      if (winner === undefined) winners.set(tag, repository);
+      else this.#lose(identity, winner, repository, tag);
+      return winner !== undefined;
     });
-    return won.length === image.tags.length ? image.tags : won;
   }
 
-  /** A line for each image of which there is another one, for whoever can do something about it. */
-  *contests(): Generator<string> {
+  *contests(): Generator<Contest> {
     for (const { identity, winner, losers, tags } of this.#contests.values()) {
       const others = [...losers].filter((repository) => repository !== winner);
       const tagged = `with the tag ${listed(tags)}`;
-      yield others.length === 0 ? `${printable(identity)} is in ${winner} more than once ${tagged}: clients get the first` : contestOf(identity, winner, others, tagged);
+      const message = others.length === 0 ? `${printable(identity)} is in ${winner} more than once ${tagged}: clients get the first` : contestOf(identity, winner, others, tagged);
+      yield { identity, message };
     }
   }
 

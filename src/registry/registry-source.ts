@@ -16,6 +16,9 @@ export interface RegistrySource {
   /** What the last listing of the repositories came upon that is none, though somebody may think so; in words for administrators. */
   readonly warnings?: readonly string[];
 
+  /** The names and globs that {@link covers} goes by; none for all repositories. */
+  readonly patterns?: readonly string[];
+
   /** Says whether the repository is among those that this source is to read; asks nothing. */
   covers(repository: string): boolean;
 

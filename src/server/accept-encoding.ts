@@ -1,6 +1,8 @@
 /** Which encodings a client takes (RFC 9110, section 12.5.3). */
-import type { Encoding } from '../indexing/snapshot/encodings.ts';
-import { ENCODINGS } from '../indexing/snapshot/encodings.ts';
+
+/** Content codings (RFC 9110, section 8.4.1), the most compact first. */
+export const ENCODINGS = ['gzip', 'identity'] as const;
+export type Encoding = (typeof ENCODINGS)[number];
 
 /** Distinct headers remembered; clients send few. */
 const MAX_REMEMBERED = 256;

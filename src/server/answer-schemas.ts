@@ -74,7 +74,7 @@ const IndexStatus = Type.Object({
   ready: Type.Boolean(),
   images: Type.Optional(Count),
   bytes: Type.Optional(Count),
-  digest: Type.Optional(Text),
+  etag: Type.Optional(Type.String({ description: 'Changes when the content of the whole index does.' })),
   modified: Type.Optional(Time),
   held: Held,
   warnings: Type.Array(Text, { description: 'Of its configuration, and of what it holds.' }),

@@ -17,7 +17,7 @@ export function isFresh(headers: IncomingHttpHeaders, etag: string, modified?: n
   if (ifNoneMatch !== undefined) {
     if (ifNoneMatch === etag || ifNoneMatch.trim() === '*') return true;
     const tags: readonly string[] = ifNoneMatch.match(/"[^"]*"/g) ?? [];
-    return tags.includes(etag);
+    return tags.includes(etag.replace(/^W\//, ''));
   }
   const ifModifiedSince = headers['if-modified-since'];
   if (ifModifiedSince === undefined || modified === undefined) return false;

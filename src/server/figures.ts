@@ -2,7 +2,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
 import type { BusCounts } from '../triggers/bus/bus.ts';
-import type { QueryCounts } from './answers.ts';
+import type { QueryCounts } from './questions.ts';
 import type { EventCounts } from './routes/events.ts';
 import type { RebuildEvents } from './routes/rebuild-events.ts';
 

@@ -5,6 +5,8 @@ import createError from '@fastify/error';
 export const NotFound = createError('REGINDEXER_NOT_FOUND', '%s', 404);
 /** The index is configured, but was never built yet. */
 export const NotBuiltYet = createError('REGINDEXER_NOT_BUILT_YET', 'The index "%s" is still being built for the first time; ask again in a moment, or see /status.', 503);
+/** What is kept of the index is damaged. */
+export const PartUnreadable = createError('REGINDEXER_PART_UNREADABLE', 'A part of the index cannot be read, and is being made anew; ask again in a moment.', 503);
 /** More questions wait to be worked out than may. */
 export const TooBusy = createError('REGINDEXER_TOO_BUSY', 'Too many different queries wait to be answered; ask again in a moment.', 503);
 /** Clients take what is sent so slowly that there is no memory for more. */
@@ -43,6 +45,11 @@ export const UnsupportedMediaType = createError('REGINDEXER_UNSUPPORTED_MEDIA_TY
 /** Says whether `error` is one of the above, whose messages are meant for those who ask. */
 export function isExpected(error: Error): boolean {
   return 'code' in error && typeof error.code === 'string' && error.code.startsWith('REGINDEXER_');
+}
+
+/** Says whether `error` is a {@link PartUnreadable}. */
+export function isUnreadable(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'REGINDEXER_PART_UNREADABLE';
 }
 
 /** An error of the Distribution API, with its code (distribution-spec, "Error Codes"). */

@@ -3,8 +3,6 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import fastify, { LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { AcceptEncoding } from './accept-encoding.ts';
-import type { AnswerQuery } from './answers.ts';
-import { AppViews } from './app-views.ts';
 import { withoutBasePath } from './base-path.ts';
 import { allow, supportAllMethods } from './plugins/allow.ts';
 import { errors, sendError } from './plugins/errors.ts';
@@ -14,6 +12,7 @@ import { securityHeaders } from './plugins/security-headers.ts';
 import type { Figures } from './figures.ts';
 import type { Publication } from './public-index.ts';
 import type { PublishedIndex } from './published-index.ts';
+import type { Questions } from './questions.ts';
 import { boundReaders, Readers, type ReadersOptions } from './plugins/readers.ts';
 import { ReadyAnswers } from './plugins/ready-answers.ts';
 import { nameRequests, requestIds } from './request-ids.ts';
@@ -24,7 +23,7 @@ import type { EventRoutesOptions } from './routes/events.ts';
 import { eventRoutes } from './routes/events.ts';
 import { flatpakFileRoutes } from './routes/flatpak-files.ts';
 import { healthRoutes } from './routes/health.ts';
-import { iconPrefixes, iconRoutes } from './routes/icons.ts';
+import { iconPrefixes, iconRoutes, type IconRoutesOptions } from './routes/icons.ts';
 import { indexRoutes } from './routes/indexes.ts';
 import { countRequests, metricsRoutes } from './routes/metrics.ts';
 import { describeRoutes, openapiRoutes } from './routes/openapi.ts';
@@ -47,9 +46,10 @@ export interface ServerOptions {
   readonly trustProxy: boolean | string | readonly string[] | number;
   readonly indexes: ReadonlyMap<string, PublishedIndex>;
   readonly defaultIndex: string;
-  /** Answers what no document is kept for. It keeps what will be asked again, and bounds how many wait. */
-  readonly answer: AnswerQuery;
-  readonly iconsDir: string;
+  /** Answers what is not ready. */
+  readonly questions: Questions;
+  /** The PNG of an icon; `undefined` if there is none. */
+  readonly readIcon: IconRoutesOptions['readIcon'];
   readonly iconsUri: string;
   /** What `/v2/` serves; nothing if there are none, and no proxy. */
   readonly pullSources: readonly PullSource[];
@@ -114,11 +114,11 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   indexRoutes(app, {
     indexes,
     defaultIndex,
-    answer: options.answer,
+    questions: options.questions,
     acceptEncoding,
     readyAnswers,
   });
-  iconRoutes(app, { iconsDir: options.iconsDir, prefixes: iconPrefixes(options.iconsUri, indexes.keys(), basePath), readyAnswers });
+  iconRoutes(app, { readIcon: options.readIcon, prefixes: iconPrefixes(options.iconsUri, indexes.keys(), basePath), readyAnswers });
   signatureRoutes(app, options.signatures ?? {});
   await app.register(async (scope) => {
     await securityHeaders(scope, tls);
@@ -140,17 +140,16 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   }
 
   const { publication, iconsUri } = options;
-  const views = new AppViews(options.answer);
   await app.register(async (scope) => {
     await securityHeaders(scope, tls);
     nameRequests(scope);
     healthRoutes(scope, indexes);
     if (rebuildEvents !== undefined) rebuildEventRoutes(scope, rebuildEvents);
     if (publication === undefined) return;
-    apiRoutes(scope, { indexes, defaultIndex, views, acceptEncoding });
-    flatpakFileRoutes(scope, { indexes, publication, views });
+    apiRoutes(scope, { indexes, defaultIndex, acceptEncoding });
+    flatpakFileRoutes(scope, { indexes, publication });
   });
-  if (publication !== undefined) await app.register(async (scope) => pageRoutes(scope, { indexes, defaultIndex, publication, views, iconsUri, tls }));
+  if (publication !== undefined) await app.register(async (scope) => pageRoutes(scope, { indexes, defaultIndex, publication, iconsUri, tls }));
 
   allowNoOther();
   await app.ready();

@@ -3,6 +3,7 @@ import { constants, platform, setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import type { BuildOptions } from '../build.ts';
 import { Build } from '../build.ts';
+import type { PublishedPart } from '../indexing/indexer.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
 import { RequestCounts } from '../registry/http/transport/request-counts.ts';
@@ -10,15 +11,15 @@ import { type LoggedRequest, logRequests } from '../registry/http/transport/requ
 import { answerCalls } from './calls.ts';
 
 export type BuildEvent =
-  /** A new snapshot of the index is in place. */
-  | { readonly type: 'published'; readonly index: string }
+  /** Something new of the index is published. */
+  | { readonly type: 'published'; readonly index: string; readonly part: PublishedPart }
   | { readonly type: 'progress'; readonly registry: string; readonly progress: RebuildProgress }
   /** Requests since the last such event. */
   | { readonly type: 'requests'; readonly counts: readonly RequestCount[] }
   /** Each of them, where it was asked for. */
   | { readonly type: 'request'; readonly request: LoggedRequest }
   /** All registries have to be read anew. */
-  | { readonly type: 'catalogLost' }
+  | { readonly type: 'storeLost' }
   | { readonly type: 'warning'; readonly message: string };
 
 /** Progress is told at most this often, in milliseconds. */
@@ -57,11 +58,16 @@ const methods = {
     }
   },
 
+  /** See {@link Build.mend}. */
+  async mend(signal: AbortSignal): Promise<boolean> {
+    return (await opened()).mend({ onPublished, signal });
+  },
+
   async knowsRepository(signal: AbortSignal, name: string): Promise<boolean> {
     return (await opened()).knowsRepository(name, signal);
   },
 
-  /** Ends all connections and closes the catalog. */
+  /** Ends all connections and closes the store. */
   async close(): Promise<void> {
     await (await build)?.close();
     build = undefined;
@@ -81,7 +87,7 @@ function stepBack(): void {
 
 function opened(): Promise<Build> {
   if (options === undefined) throw new Error('the build thread has not been configured');
-  build ??= Build.open(options, { onWarning: (message) => send({ type: 'warning', message }), onCatalogLost: () => send({ type: 'catalogLost' }) }).catch((error: unknown) => {
+  build ??= Build.open(options, { onWarning: (message) => send({ type: 'warning', message }), onStoreLost: () => send({ type: 'storeLost' }) }).catch((error: unknown) => {
     build = undefined;
     throw error;
   });
@@ -93,8 +99,8 @@ function sendCounts(): void {
   if (counts.length > 0) send({ type: 'requests', counts });
 }
 
-function onPublished(index: string): void {
-  send({ type: 'published', index });
+function onPublished(index: string, part: PublishedPart): void {
+  send({ type: 'published', index, part });
 }
 
 let send: (event: BuildEvent) => void = () => undefined;

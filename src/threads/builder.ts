@@ -1,5 +1,6 @@
 /** The build thread, seen from the thread that serves. */
 import type { BuildOptions } from '../build.ts';
+import type { PublishedPart } from '../indexing/indexer.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
 import type { LoggedRequest } from '../registry/http/transport/request-log.ts';
@@ -8,15 +9,15 @@ import { Calls, unlessEnded } from './calls.ts';
 import { startThread } from './start-thread.ts';
 
 export interface BuilderEvents {
-  /** A new snapshot of the index is in place. */
-  onPublished(index: string): void;
+  /** Something new of the index is published. */
+  onPublished(index: string, part: PublishedPart): void;
   /** Requests that were made to registries since this was last called. */
   onRequests(counts: readonly RequestCount[]): void;
   /** Told of each request to a registry; the thread sends none of this if absent. */
   readonly onRequest?: ((request: LoggedRequest) => void) | undefined;
   onWarning(message: string): void;
-  /** The catalog was damaged: all registries have to be read anew. */
-  onCatalogLost(): void;
+  /** A file of the store was damaged, and another one took its place: all registries have to be read anew. */
+  onStoreLost(): void;
   /** The thread ended without having been asked to; the next call starts another. */
   onExit(error: Error): void;
 }
@@ -38,6 +39,11 @@ export class Builder {
     return this.#started().call('refresh', [], signal);
   }
 
+  /** Makes anew what is published and not as it was written; says whether something is lost that only a full rebuild can bring back. */
+  mend(signal?: AbortSignal): Promise<boolean> {
+    return this.#started().call('mend', [], signal);
+  }
+
   /** See `Indexer.rebuild`; one at a time for each registry. */
   async rebuild(registry: string, scope: RebuildScope, { onProgress, signal }: { onProgress?: (progress: RebuildProgress) => void; signal?: AbortSignal } = {}): Promise<RebuildResult> {
     if (onProgress) this.#progress.set(registry, onProgress);
@@ -53,7 +59,7 @@ export class Builder {
     return this.#started().call('knowsRepository', [name]);
   }
 
-  /** Closes the catalog and ends the thread. */
+  /** Closes the store and ends the thread. */
   async close(): Promise<void> {
     const calls = this.#calls;
     if (calls === undefined) return;
@@ -81,7 +87,7 @@ export class Builder {
   #receive(event: BuildEvent): void {
     switch (event.type) {
       case 'published':
-        this.#events.onPublished(event.index);
+        this.#events.onPublished(event.index, event.part);
         break;
       case 'progress':
         this.#progress.get(event.registry)?.(event.progress);
@@ -92,8 +98,8 @@ export class Builder {
       case 'request':
         this.#events.onRequest?.(event.request);
         break;
-      case 'catalogLost':
-        this.#events.onCatalogLost();
+      case 'storeLost':
+        this.#events.onStoreLost();
         break;
       case 'warning':
         this.#events.onWarning(event.message);

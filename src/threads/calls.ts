@@ -1,34 +1,18 @@
-/** Calls between threads: methods of one side, called by the other, each with its answer or error; and events back. */
+/** Calls to another thread: of its methods, each with its answer or error; and events back. */
 import type { MessagePort, Worker } from 'node:worker_threads';
 import { messageOf } from '../message-of.ts';
 
 /** What the called side offers: methods of arguments that can be cloned. The signal is aborted when the caller's is. */
 export type Methods = Record<string, (signal: AbortSignal, ...args: never[]) => unknown>;
 
-/** The other side, as either side has it. Both may call over the same. */
-export type OtherThread = Worker | MessagePort;
-
 type Parameters<M> = M extends (signal: AbortSignal, ...args: infer A) => unknown ? A : never;
-type Answer<M> = M extends (...args: never[]) => infer R ? Unwrapped<Awaited<R>> : never;
-type Unwrapped<R> = R extends Moved<infer V> ? V : R;
+type Answer<M> = M extends (...args: never[]) => infer R ? Awaited<R> : never;
 
 type Call = { readonly call: number; readonly method: string; readonly args: unknown[] };
 type Abort = { readonly abort: number };
 type Reply = { readonly reply: number; readonly value: unknown } | Failure;
 type Failure = { readonly reply: number; readonly error: unknown; /** What cloning loses of an error. */ readonly own: { readonly name?: string; readonly code?: unknown; readonly statusCode?: unknown } };
 type Event<E> = { readonly event: E };
-type Message<E> = Call | Abort | Reply | Event<E>;
-
-/** What a method answers with, if its buffers are to go over to the caller, rather than copies of them. */
-export class Moved<V> {
-  readonly value: V;
-  readonly buffers: readonly ArrayBuffer[];
-
-  constructor(value: V, buffers: readonly ArrayBuffer[]) {
-    this.value = value;
-    this.buffers = buffers;
-  }
-}
 
 /** The thread that was called has ended, and its answer will never come. */
 export class ThreadEnded extends Error {
@@ -40,8 +24,8 @@ export function unlessEnded(error: unknown): void {
   if (!(error instanceof ThreadEnded)) throw error;
 }
 
-/** Answers the calls of `thread` with `methods`; returns how to send events to the caller. */
-export function answerCalls(thread: OtherThread, methods: Methods): (event: unknown) => void {
+/** Answers the calls that come through `port` with `methods`; returns how to send events to the caller. */
+export function answerCalls(port: MessagePort, methods: Methods): (event: unknown) => void {
   const running = new Map<number, AbortController>();
   const answer = async ({ call, method, args }: Call): Promise<void> => {
     const abort = new AbortController();
@@ -49,33 +33,31 @@ export function answerCalls(thread: OtherThread, methods: Methods): (event: unkn
     try {
       const run = methods[method];
       if (run === undefined) throw new RangeError(`no method ${method}`);
-      const answered = await run(abort.signal, ...(args as never[]));
-      if (answered instanceof Moved) post(thread, { reply: call, value: answered.value }, answered.buffers);
-      else post(thread, { reply: call, value: answered });
+      post(port, { reply: call, value: await run(abort.signal, ...(args as never[])) });
     } catch (error) {
-      postError(thread, call, error);
+      postError(port, call, error);
     } finally {
       running.delete(call);
     }
   };
-  thread.on('message', (message: Message<never>) => {
+  port.on('message', (message: Call | Abort) => {
     if ('abort' in message) running.get(message.abort)?.abort();
-    else if ('method' in message) void answer(message);
+    else void answer(message);
   });
-  return (event) => post(thread, { event });
+  return (event) => post(port, { event });
 }
 
-function post(thread: OtherThread, message: Message<unknown>, moved: readonly ArrayBuffer[] = []): void {
-  thread.postMessage(message, moved);
+function post(thread: Worker | MessagePort, message: Call | Abort | Reply | Event<unknown>): void {
+  thread.postMessage(message);
 }
 
 /** An error may hold what cannot be cloned. */
-function postError(thread: OtherThread, call: number, error: unknown): void {
+function postError(port: MessagePort, call: number, error: unknown): void {
   const own = error instanceof Error ? { name: error.name, ...('code' in error && { code: error.code }), ...('statusCode' in error && { statusCode: error.statusCode }) } : {};
   try {
-    post(thread, { reply: call, error, own });
+    post(port, { reply: call, error, own });
   } catch {
-    post(thread, { reply: call, error: new Error(messageOf(error)), own });
+    post(port, { reply: call, error: new Error(messageOf(error)), own });
   }
 }
 
@@ -93,21 +75,19 @@ interface Pending {
 
 /** Calls the methods that another thread answers with {@link answerCalls}. */
 export class Calls<M extends Methods, E = never> {
-  readonly #thread: OtherThread;
+  readonly #thread: Worker;
   readonly #pending = new Map<number, Pending>();
   #last = 0;
   #ended: ThreadEnded | undefined;
   #terminated = false;
 
   /** @param onEvent told of each event; @param onExit told when the thread has ended without having been asked to */
-  constructor(thread: OtherThread, { onEvent, onExit }: { onEvent?: (event: E) => void; onExit?: (error: Error) => void } = {}) {
+  constructor(thread: Worker, { onEvent, onExit }: { onEvent?: (event: E) => void; onExit?: (error: Error) => void } = {}) {
     this.#thread = thread;
-    thread.on('message', (message: Message<E>) => {
+    thread.on('message', (message: Reply | Event<E>) => {
       if ('event' in message) onEvent?.(message.event);
-      else if ('reply' in message) this.#settle(message);
+      else this.#settle(message);
     });
-    // A thread that calls the one that has started it ends with that.
-    if (!('threadId' in thread)) return;
     thread.on('error', (error: unknown) => this.#end(new ThreadEnded(`the thread ended: ${messageOf(error)}`, { cause: error })));
     thread.on('exit', (code: number) => {
       const ended = this.#end(new ThreadEnded(`the thread ended with status ${code}`));
@@ -132,7 +112,7 @@ export class Calls<M extends Methods, E = never> {
   async terminate(): Promise<void> {
     this.#terminated = true;
     this.#end(new ThreadEnded('the thread was ended'));
-    if ('threadId' in this.#thread) await this.#thread.terminate();
+    await this.#thread.terminate();
   }
 
   #settle(reply: Reply): void {

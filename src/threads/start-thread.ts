@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 /** In MB. What a rebuild reads and what an answer is made of is soon garbage: more room for it would save no time, and take 100 MB. */
 const MAX_YOUNG_GENERATION = 24;
 
-export type ThreadName = 'build-thread' | 'query-thread';
+export type ThreadName = 'build-thread';
 
 /** The thread runs `NAME.ts` beside this file, or `NAME.js` once that is built. */
 export function startThread(name: ThreadName, workerData?: unknown): Worker {

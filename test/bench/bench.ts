@@ -5,16 +5,16 @@ import type { Benchmark } from './benchmark.ts';
 import { build } from './build.ts';
 import { large } from './large.ts';
 import { latency } from './latency.ts';
-import { levels } from './levels.ts';
 import { machineLine, thisMachine } from './machine.ts';
 import { page } from './page.ts';
+import { push } from './push.ts';
 import { soak } from './soak.ts';
 import { serve } from './serve.ts';
 import { tableMarkdown, tableObject } from './table.ts';
 
 const WRONG_USAGE = 2;
 
-const BENCHMARKS: Readonly<Record<string, Benchmark>> = { build, large, latency, levels, page, serve, soak };
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = { build, large, latency, page, push, serve, soak };
 
 const USAGE = `Usage: npm run bench -- [NAME…] [--out FILE]
 

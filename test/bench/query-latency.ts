@@ -2,6 +2,7 @@
 import { Client } from 'undici';
 import { randomNumbers, randomRepository } from '../sources/random-images.ts';
 import { median } from './median.ts';
+import { statusOf } from './server-status.ts';
 import type { Cell } from './table.ts';
 
 /** Four images each. */
@@ -19,6 +20,11 @@ export function* hundredImages(repositories: number): Generator<string> {
   }
 }
 
+/** Different questions that select half of the images. */
+export function* halfOfTheImages(): Generator<string> {
+  for (let number = 0; ; number++) yield `tag=stable&os=linux&os=none-${number}`;
+}
+
 /** Different questions that select every image. */
 export function* everyImage(): Generator<string> {
   for (let number = 0; ; number++) yield `os=linux&os=none-${number}`;
@@ -26,9 +32,10 @@ export function* everyImage(): Generator<string> {
 
 /**
  * Asks one question after the other, as Flatpak does.
- * @returns the row of a table: name, images, median and worst time in milliseconds, target
+ * @param count of questions
+ * @returns the row of a table: name, images, median and worst time and, since the start of the server, the 99th percentile of its event loop's delay in milliseconds, target
  */
-export async function latencyRow(name: string, url: string, images: number, questions: Iterator<string>, target: string): Promise<readonly Cell[]> {
+export async function latencyRow(name: string, url: string, images: number, questions: Iterator<string>, target: string, count: number = QUESTIONS): Promise<readonly Cell[]> {
   process.stderr.write(`questions: ${name}\n`);
   const client = new Client(url);
   const ask = async (encoding: string): Promise<Buffer> => {
@@ -43,12 +50,12 @@ export async function latencyRow(name: string, url: string, images: number, ques
     if (selected !== images) throw new Error(`the question selects ${selected} images instead of ${images}`);
     for (let number = 0; number < WARM_UP; number++) await ask('gzip');
     const times: number[] = [];
-    for (let number = 0; number < QUESTIONS; number++) {
+    for (let number = 0; number < count; number++) {
       const started = performance.now();
       await ask('gzip');
       times.push(performance.now() - started);
     }
-    return [name, images, median(times), Math.max(...times), target];
+    return [name, images, median(times), Math.max(...times), (await statusOf(url)).eventLoopDelay.p99, target];
   } finally {
     await client.close();
   }

@@ -24,7 +24,7 @@ export async function queryMemoryTable(url: string, pid: number): Promise<Table>
   const rows: Cell[][] = [];
   const record = async (asked: number): Promise<void> => {
     const { now, peak } = await memoryOf(pid);
-    rows.push([asked, now / 1e6, peak / 1e6, '< 1 GiB (1,074 MB), flat']);
+    rows.push([asked, now / 1e6, peak / 1e6, '< 450 MB, flat']);
   };
 
   const ask = async (number: number): Promise<void> => {

@@ -1,13 +1,11 @@
 /** The state of a server over a random registry, made without a registry. */
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { buildOptions } from '../../src/build-options.ts';
-import { snapshotsDir } from '../../src/build.ts';
-import { SqliteCatalog } from '../../src/catalog/sqlite-catalog.ts';
 import { readConfig } from '../../src/config/read-config.ts';
 import { Indexer } from '../../src/indexing/indexer.ts';
 import type { RebuildResult } from '../../src/indexing/rebuild.ts';
 import { EVERYTHING } from '../../src/indexing/rebuild.ts';
+import { makeFolder } from '../../src/make-folder.ts';
+import { SqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import type { RandomApps } from '../sources/random-images.ts';
 import { RandomRegistry } from '../sources/random-registry.ts';
 
@@ -19,22 +17,32 @@ export function usualApps(repositories: number): RandomApps {
   return { repositories, tags: ['latest', 'stable'], architectures: ['amd64', 'arm64'] };
 }
 
+/** Makes up all that a build of this reads, and nothing else; what that costs is no work of the program. */
+export async function readRandomSource(apps: RandomApps): Promise<void> {
+  await using registry = Object.assign(new RandomRegistry(apps), { [Symbol.asyncDispose]: () => registry.close() });
+  for await (const page of registry.repositories()) {
+    for (const repository of page) {
+      for (const tag of await registry.tags()) {
+        const read = await registry.manifest(repository, tag);
+        for (const { digest } of read.kind === 'index' ? read.manifests : []) {
+          const image = await registry.manifest(repository, digest);
+          if (image.kind === 'image') await registry.config(repository, image);
+        }
+      }
+    }
+  }
+}
+
 /** A build as `regindexer index` with this configuration does it, but that what {@link NO_REGISTRY} holds is made up. */
 export async function buildRandomState(configFile: string, apps: RandomApps): Promise<RebuildResult> {
-  const config = buildOptions(readConfig(configFile, {}));
-  await mkdir(config.stateDir, { recursive: true });
-  const catalog = SqliteCatalog.open(join(config.stateDir, 'catalog.sqlite'), { onWarning: fail });
+  const { stateDir, ...config } = buildOptions(readConfig(configFile, {}));
+  makeFolder(stateDir);
+  const store = SqliteStore.open(stateDir, fail);
   const registry = new RandomRegistry({ ...apps, id: NO_REGISTRY });
-  const indexer = await Indexer.open({
-    ...config,
-    sources: new Map([[registry.id, registry]]),
-    concurrency: () => 16,
-    catalog,
-    snapshotsDir: snapshotsDir(config.stateDir),
-    onWarning: fail,
-  });
+  const indexer = await Indexer.open({ ...config, sources: new Map([[registry.id, registry]]), concurrency: () => 16, store, onWarning: fail });
   const result = await indexer.rebuild(registry.id, EVERYTHING);
-  catalog.close();
+  await indexer.settled();
+  await store.close();
   const problems = [...result.failures.map(({ error }) => error), ...result.indexes.flatMap(({ error, warnings }) => [...(error === undefined ? [] : [error]), ...warnings])];
   if (problems.length > 0) throw new Error(problems.join('\n'));
   return result;

@@ -1,8 +1,8 @@
 /** What those who are served notice of a rebuild. */
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Agent } from 'undici';
+import { storeFiles } from '../../src/store/sqlite/sqlite-store.ts';
 import { startRegindexer } from '../peers/regindexer.ts';
 import { startBareServer } from './constant-answer.ts';
 import { IMAGES } from './filled-registry.ts';
@@ -60,7 +60,7 @@ class Reader {
  */
 export async function rebuildDelayTable(config: string, stateDir: string, cases: readonly Case[]): Promise<Table> {
   process.stderr.write('a cold rebuild while serving\n');
-  for (const suffix of ['', '-wal', '-shm']) await rm(join(stateDir, `catalog.sqlite${suffix}`), { force: true });
+  for (const suffix of ['', '-wal', '-shm']) await rm(storeFiles(stateDir).catalog + suffix, { force: true });
   await using bare = await startBareServer(cases.map(({ answer }) => answer));
   await using server = await startRegindexer({ config });
   const agent = new Agent();
@@ -91,7 +91,7 @@ export async function rebuildDelayTable(config: string, stateDir: string, cases:
     ],
     rows: [
       row('bare Fastify beside it', bareReader, bareDelay, ''),
-      row('regindexer, rebuilding', reader, eventLoopDelay, 'p99 ≤ 15 ms, max ≤ 100 ms, 0 failed'),
+      row('regindexer, rebuilding', reader, eventLoopDelay, 'p99 ≤ 15 ms, 0 failed'),
     ],
   };
 }

@@ -16,7 +16,7 @@ test('defaults are as YAML writes them, or in words', () => {
   const defaults = new Map(configKeys().map((key) => [key.path, key.default]));
   for (const [path, text] of [
     ['state_dir', '`./state`'],
-    ['icons_dir', '`icons` in `state_dir`'],
+    ['icons_dir', 'none'],
     ['indexes.NAME.registry', 'required'],
     ['indexes.NAME.tags', '`["*"]`'],
     ['indexes.NAME.extract_icons', '`false`'],

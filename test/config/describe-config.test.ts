@@ -14,7 +14,7 @@ Index all (default): from https://registry.example.org
   tells clients to download from: https://registry.example.org
   served at: /index/all.json, /all/index/static, /index/static
 Registry https://registry.example.org: all repositories, at most 128 requests at once, 30s for each
-Icons: in /etc/state/icons, served at /icons/, kept for 1d when unused
+Icons: served at /icons/, kept for 1d when unused
 State: in /etc/state
 Listening: http://127.0.0.1:8080
 Rebuilds: at the start, 1h after the last
@@ -29,6 +29,7 @@ test('a large configuration is described in full', (t) => {
     `
 rescan_interval: 0
 default_index: apps
+icons_dir: icons
 indexes:
   all: {registry: https://registry.example.org, output: all-of-it.json}
   apps:
@@ -59,7 +60,7 @@ Index apps (default): from oci:/etc/images
   served at: /index/apps.json, /apps/index/static, /index/static
 Registry https://registry.example.org: repositories a, b, as indexer, at most 128 requests at once, 30s for each
 Registry oci:/etc/images: all repositories
-Icons: in /etc/state/icons, served at /icons/, kept for 1d when unused
+Icons: served at /icons/, written to /etc/icons, kept for 1d when unused
 State: in /etc/state
 Listening: https://[::1]:443, known as https://apps.example.org
 Pulls: /v2/ answers for oci:/etc/images

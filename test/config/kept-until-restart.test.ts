@@ -13,9 +13,9 @@ function pair(t: TestContext, before: string, after: string): [Config, Config] {
 test('the state and the address stay as they are, and are named', (t) => {
   const [running, written] = pair(t, 'state_dir: /one\nserver: {port: 1}', 'state_dir: /two\nrescan_interval: 5m\nserver: {port: 2, host: "::1", max_age: 5s}');
   const { config, keys } = keptUntilRestart(running, written);
-  assert.deepEqual(keys, ['state_dir', 'icons_dir', 'server.host', 'server.port']);
+  assert.deepEqual(keys, ['state_dir', 'server.host', 'server.port']);
   const { host, port, maxAge } = config.server;
-  assert.deepEqual([config.stateDir, config.iconsDir, host, port], ['/one', '/one/icons', '127.0.0.1', 1]);
+  assert.deepEqual([config.stateDir, host, port], ['/one', '127.0.0.1', 1]);
   assert.deepEqual([maxAge, config.rescanInterval], [5, 300_000], 'all else is as it is written');
 });
 

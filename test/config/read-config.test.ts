@@ -12,7 +12,7 @@ test('what a file leaves out has its default', (t) => {
   assert.deepEqual(readConfig(file, {}), {
     file,
     stateDir: join(folder, 'state'),
-    iconsDir: join(folder, 'state/icons'),
+    iconsDir: undefined,
     iconsUri: '/icons/',
     access: { authFiles: [{ path: `/run/containers/${process.getuid?.()}/auth.json`, required: false }], proxies: { http: undefined, https: undefined, none: undefined } },
     registries: new Map([

@@ -68,7 +68,7 @@ suite('what stands behind the page', () => {
     for (const none of ['/api/apps/org.example.None/icon', '/api/apps/org.example.App/icon?index=others', '/api/apps/*/icon']) assert.equal((await json(server.url + none)).status, 404, none);
   });
 
-  test('they are sent compressed, cached like the index, and have strong entity tags for each encoding', async () => {
+  test('they are sent compressed, cached like the index, and have the entity tag of their content, a weak one where it is compressed', async () => {
     for (const path of ['/api/apps', '/api/apps/org.example.App']) {
       const plain = await request(server.url + path);
       const zipped = await request(server.url + path, { headers: { 'accept-encoding': 'gzip' } });
@@ -76,8 +76,8 @@ suite('what stands behind the page', () => {
       assert.equal(zipped.headers['content-encoding'], 'gzip');
       assert.equal(zipped.headers['cache-control'], 'public, max-age=60');
       assert.equal(zipped.headers.vary, 'accept-encoding');
-      assert.match(String(zipped.headers.etag), /^"[\w-]{43}"$/);
-      assert.notEqual(zipped.headers.etag, plain.headers.etag);
+      assert.match(String(plain.headers.etag), /^"[\w-]{43}"$/);
+      assert.equal(zipped.headers.etag, `W/${String(plain.headers.etag)}`);
     }
   });
 

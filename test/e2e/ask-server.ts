@@ -20,7 +20,7 @@ export interface RebuildJson {
 
 /** The part of `/status` that is read here. */
 export interface StatusJson {
-  readonly indexes: readonly { readonly name: string; readonly images?: number; readonly digest?: string; readonly warnings?: readonly string[] }[];
+  readonly indexes: readonly { readonly name: string; readonly images?: number; readonly etag?: string; readonly warnings?: readonly string[] }[];
   /** The newest first. */
   readonly rebuilds: readonly RebuildJson[];
   readonly bus: { readonly state: string; readonly reconnects: number; readonly messages: { readonly triggered: number; readonly ignored: number; readonly malformed: number } } | null;

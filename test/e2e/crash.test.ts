@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { createHash, randomInt } from 'node:crypto';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempDisposable, readdir, readFile, writeFile } from 'node:fs/promises';
 import { DatabaseSync } from 'node:sqlite';
@@ -8,16 +8,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { gunzipSync } from 'node:zlib';
 import { stringify } from 'yaml';
 import { Build } from '../../src/build.ts';
 import { buildOptions } from '../../src/build-options.ts';
 import { readConfig } from '../../src/config/read-config.ts';
 import { iconPath } from '../../src/indexing/icon-path.ts';
-import { snapshotPath } from '../../src/indexing/indexer.ts';
 import { EVERYTHING } from '../../src/indexing/rebuild.ts';
-import { Snapshot } from '../../src/indexing/snapshot/snapshot.ts';
 import { TEMPORARY_SUFFIX } from '../../src/indexing/write-file.ts';
 import { digestOf } from '../../src/registry/digest.ts';
+import { PublicationLoader } from '../../src/server/publication-loader.ts';
+import { PublishedIndex } from '../../src/server/published-index.ts';
+import { SqliteStore, storeFiles } from '../../src/store/sqlite/sqlite-store.ts';
 import { bareEnvironment } from '../peers/peer.ts';
 import { CLI } from '../peers/regindexer.ts';
 import { LabelRegistry } from '../sources/label-registry.ts';
@@ -103,7 +105,7 @@ async function killOften(t: TestContext, seed: number): Promise<void> {
     const now = await disk.check(`${what}, after the next start`);
     for (const [place, text] of Object.entries(left)) {
       assert.ok(text === old[place] || text === now[place], `${what}: ${place} is neither the old index nor the new one`);
-      assert.equal(now[place], now[place.replace(/^(file|snapshot)/, 'snapshot')], `${what}: the file and the snapshot differ`);
+      assert.equal(now[place], now[place.replace(/^file/, 'publication')], `${what}: the file and what is served differ`);
     }
     const state = Object.entries(left).map(([place, text]) => `${place.split(' ')[0]} ${text === now[place] ? 'new' : 'old'}`).join(', ');
     seen.set(state, (seen.get(state) ?? 0) + 1);
@@ -120,21 +122,23 @@ class Disk {
     this.#folder = folder;
   }
 
-  /** The indexes, as they are in output files and snapshots. */
+  /** The indexes, as they are in output files and as they are served. */
   async indexes(): Promise<Record<string, string>> {
     const found: Record<string, string> = {};
     for (const name of INDEXES) {
       found[`file of ${name}`] = await readFile(join(this.#folder, 'out', `${name}.json`), 'utf8');
-      found[`snapshot of ${name}`] = await this.#snapshot(name);
+      found[`publication of ${name}`] = await this.#published(name);
     }
     return found;
   }
 
   /** The same; fails if any of it is not whole. */
   async check(what: string): Promise<Record<string, string>> {
-    const database = new DatabaseSync(join(this.#folder, 'state/catalog.sqlite'));
-    assert.deepEqual(database.prepare('PRAGMA integrity_check').all().map((row) => ({ ...row })), [{ integrity_check: 'ok' }], what);
-    database.close();
+    for (const file of Object.values(storeFiles(join(this.#folder, 'state')))) {
+      using database = new DatabaseSync(file);
+      assert.deepEqual(database.prepare('PRAGMA integrity_check').all().map((row) => ({ ...row })), [{ integrity_check: 'ok' }], what);
+      assert.deepEqual(database.prepare('PRAGMA foreign_key_check').all(), [], what);
+    }
     const indexes = await this.indexes();
     for (const [place, text] of Object.entries(indexes)) {
       JSON.parse(text);
@@ -152,17 +156,25 @@ class Disk {
     return files.filter((entry) => entry.name.endsWith(TEMPORARY_SUFFIX) || entry.name.includes('damaged')).map(({ name }) => name);
   }
 
-  /** The whole document of a snapshot, all of whose bodies are what their tags say. */
-  async #snapshot(name: string): Promise<string> {
-    const snapshot = await Snapshot.open(snapshotPath(join(this.#folder, 'state/indexes'), name));
-    for (const [query, { representations }] of Object.entries(snapshot.footer.documents)) {
-      for (const [encoding, { etag, ...region }] of Object.entries(representations)) {
-        assert.equal(`"${createHash('sha256').update(await snapshot.read(region)).digest('base64url')}"`, etag, `${name} ${query} ${encoding}`);
+  /** The whole document of an index as it is served; fails unless all that it consists of can be read. */
+  async #published(name: string): Promise<string> {
+    const reader = SqliteStore.openPublications(join(this.#folder, 'state')) ?? assert.fail('nothing was ever published');
+    try {
+      const index = new PublishedIndex({ name, fileName: name, maxAge: 0, repositoryPriority: [] });
+      await new PublicationLoader(reader).load(index);
+      const { chunks } = index.shown ?? assert.fail(`${name} is not published`);
+      for (const chunk of chunks) {
+        await chunk.columns();
+        for (const icon of chunk.icons) assert.ok(await reader.png(icon), `${name} names an icon that is not there`);
       }
+      const ready = index.question('tag=stable&os=linux&architecture=amd64&label:org.flatpak.ref:exists=1').document;
+      for (const document of [index.whole(), ready]) {
+        const [plain, zipped] = await Promise.all([document?.get('identity')?.body.read(), document?.get('gzip')?.body.read()]);
+        assert.deepEqual(gunzipSync(zipped ?? ''), plain);
+      }
+      return String(await index.whole()?.get('identity')?.body.read());
+    } finally {
+      await reader.close();
     }
-    await snapshot.table();
-    await snapshot.appVersions();
-    const whole = snapshot.document('')?.representations.identity ?? assert.fail(`${name} has no whole document`);
-    return (await snapshot.read(whole)).toString();
   }
 }

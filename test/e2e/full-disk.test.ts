@@ -172,10 +172,14 @@ suite('a server whose disks are full, may not be written, or lose their files', 
           }),
         ),
       );
+    const written = async (): Promise<readonly string[]> => (await readdir(join(files.path, 'icons'), { recursive: true })).filter((name) => name.endsWith('.png')).toSorted();
+    const all = await written();
+    assert.deepEqual(all, icons.map((icon) => icon.replace('/icons/', '')).toSorted());
     await rm(join(files.path, 'icons'), { recursive: true });
-    assert.deepEqual(await statuses(), new Set([404]));
+    assert.deepEqual(await statuses(), new Set([200]), 'they are served from the store');
     assert.equal((await get(`${server.url}/readyz`)).body.toString(), '{"status":"ready"}');
     await reindex(server.url);
+    assert.deepEqual(await written(), all);
     assert.deepEqual(await statuses(), new Set([200]));
     assert.deepEqual(await server.stop(), { code: 0, signal: null });
     assert.doesNotMatch(server.log, /"level":"fatal"/);

@@ -1,17 +1,18 @@
 /** What a rebuild publishes: when, and that it is the same whenever it is the same. */
 import assert from 'node:assert/strict';
-import { readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { DatabaseSync } from 'node:sqlite';
 import { suite, test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { CatalogError } from '../../src/catalog/catalog-error.ts';
 import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
 import { EVERYTHING } from '../../src/indexing/rebuild.ts';
-import type { Representation, SnapshotFooter } from '../../src/indexing/snapshot/format.ts';
-import { Snapshot } from '../../src/indexing/snapshot/snapshot.ts';
+import { flatpakQuery } from '../../src/indexing/query/query.ts';
 import type { Digest } from '../../src/registry/digest.ts';
+import { StoreError } from '../../src/store/store-error.ts';
+import { storeFiles } from '../../src/store/sqlite/sqlite-store.ts';
 import { MemoryRegistry } from '../sources/memory-registry.ts';
 import { pngUri } from './png.ts';
-import { named, TestState } from './test-state.ts';
+import { named, namesIn, TestState } from './test-state.ts';
 
 const ICON = 'org.freedesktop.appstream.icon-64';
 
@@ -57,80 +58,82 @@ suite('the same images give the same bytes', () => {
     const state = await TestState.open(t);
     fill(state.registry);
     await state.rebuild();
-    await state.withSnapshot(({ footer }) => {
-      const combinations = ['latest', 'beta'].flatMap((tag) => ['amd64', 'arm64'].map((architecture) => `architecture=${architecture}&label%3Aorg.flatpak.ref%3Aexists=1&os=linux&tag=${tag}`));
-      assert.deepEqual(Object.keys(footer.documents).toSorted(), ['', ...combinations].toSorted());
-      assert.deepEqual(combinations.map((canonical) => footer.documents[canonical]?.images), [3, 2, 2, 2]);
-    });
+    const index = await state.index();
+    const combinations = ['latest', 'beta'].flatMap((tag) => ['amd64', 'arm64'].map((architecture) => ({ field: 'label', tag, architecture }) as const));
+    const imagesOf = (question: (typeof combinations)[number]) => index.shown?.chunks.reduce((sum, chunk) => sum + (chunk.readyPart(question)?.images ?? NaN), 0);
+    assert.deepEqual(combinations.map(imagesOf), [3, 2, 2, 2]);
+    for (const { tag, architecture } of [...combinations, { tag: 'none', architecture: 'amd64' }]) assert.ok(index.question(flatpakQuery(tag, architecture).canonical).document);
 
     const single = await TestState.open(t);
     single.registry.tag('app', '1', single.registry.pushImage('app', 'latest', named('app', { 'org.flatpak.ref': 'app' })));
     await single.rebuild();
-    const { documents } = await single.footer();
-    assert.equal(Object.keys(documents).length, 3);
-    assert.equal(new Set(Object.values(documents).map(({ representations }) => representations.identity.offset)).size, 1);
+    const [chunk] = (await single.shown()).chunks;
+    assert.deepEqual(chunk?.ready.map(({ tag }) => tag), ['1', 'latest']);
+    for (const question of chunk?.ready ?? []) assert.equal(chunk?.readyPart(question), chunk?.whole);
   });
 
-  test('where each version has its tag, only the questions with the most images are answered beforehand', async (t) => {
+  test('where each version has its tag, only those questions are answered beforehand that many repositories have an answer to', async (t) => {
     const state = await TestState.open(t);
-    for (const app of ['one', 'two']) state.registry.pushImage(app, 'stable', named(app, { 'org.flatpak.ref': app }));
-    for (let version = 0; version < 520; version++) state.registry.pushImage('one', `1.${version}`, named(`one ${version}`));
+    // All of one chunk.
+    const apps = ['a', 'b', 'c', 'd', 'e'];
+    for (const app of apps) state.registry.pushImage(app, 'stable', named(app, { 'org.flatpak.ref': app }));
+    for (let version = 0; version < 70; version++) state.registry.pushImage('a', `1.${version}`, named(`a ${version}`, { 'org.flatpak.ref': 'a' }));
     await state.rebuild();
-    const { documents } = await state.footer();
-    assert.equal(Object.keys(documents).length, 1 + 500);
-    assert.equal(documents['architecture=amd64&label%3Aorg.flatpak.ref%3Aexists=1&os=linux&tag=stable']?.images, 2);
+    const { chunks } = await state.shown();
+    assert.deepEqual(chunks.map(({ ready, repositories }) => [repositories.length, ready]), [[apps.length, [{ field: 'label', tag: 'stable', architecture: 'amd64' }]]]);
+    assert.deepEqual(namesIn(await state.answer(flatpakQuery('stable', 'amd64').canonical)), apps);
+    assert.deepEqual(namesIn(await state.answer(flatpakQuery('1.7', 'amd64').canonical)), ['a 7']);
   });
 
   test('old clients that ask for annotations are answered as fast, where flatpak_annotations makes some', async (t) => {
     const state = await TestState.open(t, { definitions: [{ flatpakAnnotations: true }] });
     fill(state.registry);
     await state.rebuild();
-    await state.withSnapshot(({ footer }) => {
-      assert.equal(footer.documents['annotation%3Aorg.flatpak.ref%3Aexists=1&architecture=amd64&os=linux&tag=latest']?.images, 3);
-      assert.equal(footer.documents['architecture=amd64&label%3Aorg.flatpak.ref%3Aexists=1&os=linux&tag=latest']?.images, 0);
-    });
+    const index = await state.index();
+    const imagesOf = (field: 'label' | 'annotation') => index.shown?.chunks.reduce((sum, chunk) => sum + (chunk.readyPart({ field, tag: 'latest', architecture: 'amd64' })?.images ?? NaN), 0);
+    assert.deepEqual([imagesOf('annotation'), imagesOf('label')], [3, 0]);
   });
 });
 
 suite('an unchanged index', () => {
-  test('is left alone: neither snapshot nor output is written, and nothing is told', async (t) => {
+  test('is left alone: neither a publication nor an output is written, and nothing is told', async (t) => {
     const state = await TestState.open(t);
     const output = state.path('public', 'index', 'apps.json');
     await state.reopen({ definitions: [{ output, extractIcons: true }] });
     fill(state.registry);
     const published: string[] = [];
-    const onPublished = (index: string): void => void published.push(index);
+    const onPublished = (index: string, part: string): void => void published.push(`${index} ${part}`);
     const first = await state.rebuild(undefined, { onPublished });
     assert.equal(first.indexes[0]?.changed, true);
-    assert.deepEqual(published, ['apps']);
+    assert.deepEqual(published, ['apps index', 'apps apps']);
 
-    const before = await Promise.all([state.snapshotFile(), output].map(identityOf));
+    const before = [(await state.shown()).publication, await identityOf(output)];
     for (const again of [() => state.rebuild(undefined, { onPublished }), () => state.reopen().then(() => state.rebuild(undefined, { onPublished })), () => state.rebuildTags('one', 'latest')]) {
       const { indexes } = await again();
       assert.deepEqual([indexes[0]?.changed, indexes[0]?.images, indexes[0]?.bytes], [false, first.indexes[0]?.images, first.indexes[0]?.bytes]);
     }
-    assert.deepEqual(published, ['apps']);
-    assert.deepEqual(await Promise.all([state.snapshotFile(), output].map(identityOf)), before);
+    assert.deepEqual(published, ['apps index', 'apps apps']);
+    assert.deepEqual([(await state.shown()).publication, await identityOf(output)], before);
   });
 
   test('keeps the time of its last change while other things around it change', async (t) => {
     const state = await TestState.open(t);
     fill(state.registry);
     await state.rebuild();
-    const { modified } = await state.footer();
+    const { modified } = (await state.shown()).publication;
     assert.equal(modified % 1000, 0);
     assert.ok(Math.abs(Date.now() - modified) < 60_000);
 
     t.mock.timers.enable({ apis: ['Date'], now: modified + 3_600_000 });
-    // The definition differs, so that the snapshot is written anew, but the content does not.
+    // The definition differs, so that it is published anew, but the content does not.
     await state.reopen({ definitions: [{ repositoryExclude: ['nothing/like/this'] }] });
     const { indexes } = await state.rebuild();
     assert.equal(indexes[0]?.changed, false);
-    assert.equal((await state.footer()).modified, modified);
+    assert.equal((await state.shown()).publication.modified, modified);
 
     state.registry.pushImage('three', 'latest', named('three'));
     await state.rebuild();
-    assert.equal((await state.footer()).modified, modified + 3_600_000);
+    assert.equal((await state.shown()).publication.modified, modified + 3_600_000);
   });
 
   test('follows a change of its definition without asking the registry', async (t) => {
@@ -163,7 +166,7 @@ suite('an unchanged index', () => {
   });
 });
 
-suite('the snapshot', () => {
+suite('what is published', () => {
   test('an empty registry is an index with no results', async (t) => {
     const state = await TestState.open(t);
     const { indexes } = await state.rebuild();
@@ -180,65 +183,42 @@ suite('the snapshot', () => {
     assert.deepEqual(Results.map(({ Images, Lists }) => [Images.length, Lists.length]), [[1, 0], [0, 1]]);
   });
 
-  const damages: Readonly<Record<string, (file: string) => Promise<void>>> = {
-    'is gone': (file) => rm(file),
-    'is empty': (file) => truncate(file, 0),
-    'is cut off': async (file) => truncate(file, (await stat(file)).size - 1),
-    'is half there': async (file) => truncate(file, Math.floor((await stat(file)).size / 2)),
-    'has a changed footer': (file) => overwrite(file, -100),
-    'is of another version': (file) => overwrite(file, -1),
-    'has a footer longer than itself': (file) => overwrite(file, -12),
-    'is something else': (file) => writeFile(file, 'x'.repeat(10_000)),
-    'has a changed document': (file) => overwriteBody(file, ({ documents }) => documents['']?.representations.br),
-    'has a changed table': (file) => overwriteBody(file, ({ table }) => table),
-    'has changed versions': (file) => overwriteBody(file, ({ appVersions }) => appVersions),
+  const losses: Readonly<Record<string, (state: TestState) => Promise<void>>> = {
+    'is gone': async (state) => {
+      await state.close();
+      for (const suffix of ['', '-wal', '-shm']) await rm(storeFiles(state.folder).publications + suffix, { force: true });
+    },
+    'has lost a chunk': async (state) => {
+      await state.close();
+      const database = new DatabaseSync(storeFiles(state.folder).publications);
+      database.exec('DELETE FROM chunk WHERE id = (SELECT max(id) FROM chunk)');
+      database.close();
+    },
+    'is of another version of the program': async (state) => {
+      const { publication } = await state.shown();
+      await state.store.publications.publish({ ...publication, version: publication.version + 1, format: 'another' }, []);
+    },
   };
-  for (const [damage, make] of Object.entries(damages)) {
-    test(`that ${damage} is made anew from the catalog`, async (t) => {
+  for (const [loss, lose] of Object.entries(losses)) {
+    test(`is made anew from the catalog where it ${loss}, under a version that it never had`, async (t) => {
       const state = await TestState.open(t);
-      fill(state.registry);
+      for (const name of ['one', 'two']) state.registry.pushImage(name, 'latest', named(name));
       await state.rebuild();
-      const text = await state.text();
-      await make(state.snapshotFile());
+      const [text, { publication: before }] = [await state.text(), await state.shown()];
+      await lose(state);
       await state.reopen();
       const requests = state.registry.requests;
       const [result] = await state.refresh();
       assert.equal(result?.error, undefined);
       assert.equal(state.registry.requests, requests);
       assert.equal(await state.text(), text);
-      await state.withSnapshot((snapshot) => snapshot.verify());
-      assert.equal(state.warnings.filter((warning) => warning.startsWith(`${state.snapshotFile()} is no whole snapshot: `) && warning.endsWith('; it is made anew')).length, damage === 'is gone' ? 0 : 1);
+      const { publication: after } = await state.shown();
+      assert.deepEqual(after.chunks, before.chunks);
+      assert.ok(after.version > before.version);
     });
   }
 
-  test('that somebody removes while the program runs is made anew, with its folder', async (t) => {
-    const state = await TestState.open(t);
-    await state.reopen({ definitions: [{ output: state.path('apps.json') }] });
-    fill(state.registry);
-    await state.rebuild();
-    const text = await state.text();
-    for (const removed of [state.snapshotFile(), state.path('indexes')]) {
-      await rm(removed, { recursive: true });
-      assert.equal((await state.rebuild()).indexes[0]?.error, undefined);
-      assert.equal(await state.text(), text);
-    }
-  });
-
-  test('whose content is damaged does not keep the next one from being made', async (t) => {
-    const state = await TestState.open(t);
-    fill(state.registry);
-    await state.rebuild();
-    const { appVersions } = await state.footer();
-    const bytes = await readFile(state.snapshotFile());
-    bytes.fill(0xff, appVersions.offset, appVersions.offset + appVersions.length);
-    await writeFile(state.snapshotFile(), bytes);
-    state.registry.pushImage('three', 'latest', named('three'));
-    const { indexes } = await state.rebuild();
-    assert.deepEqual([indexes[0]?.error, indexes[0]?.changed], [undefined, true]);
-    assert.equal((await state.json()).Results.length, 4);
-  });
-
-  test('that cannot be written leaves the previous one in place, and says why', async (t) => {
+  test('stays where the next one cannot be written, which says why', async (t) => {
     const state = await TestState.open(t, { definitions: [{ extractIcons: true }, { name: 'other' }] });
     state.registry.pushImage('one', 'latest', named('one'));
     await state.rebuild();
@@ -251,21 +231,32 @@ suite('the snapshot', () => {
     assert.equal(indexes[0]?.changed, false);
     assert.deepEqual(await state.shows(), ['one:latest one']);
     assert.deepEqual(await state.shows('other'), ['one:latest one', 'two:latest two']);
-    assert.deepEqual((await readdir(state.path('indexes'))).toSorted(), ['apps.snapshot', 'other.snapshot']);
 
     await rm(state.path('icons'));
     assert.equal((await state.rebuild()).indexes[0]?.changed, true);
     assert.deepEqual(await state.shows(), ['one:latest one', 'two:latest two']);
   });
 
-  test('snapshots of indexes that are not configured any more go; temporary files of a crash go when the state is opened', async (t) => {
+  test('goes where the index is not configured any more, with the next full rebuild', async (t) => {
     const state = await TestState.open(t, { definitions: [{ name: 'stays' }, { name: 'goes' }] });
     await state.rebuild();
-    await writeFile(state.path('indexes', 'stays.snapshot.0123456789ab.regindexer-tmp'), 'half');
     await state.reopen({ definitions: [{ name: 'stays' }] });
-    assert.deepEqual((await readdir(state.path('indexes'))).toSorted(), ['goes.snapshot', 'stays.snapshot']);
+    await state.refresh();
+    assert.deepEqual(await state.store.publications.published(), ['goes', 'stays']);
     await state.rebuild();
-    assert.deepEqual(await readdir(state.path('indexes')), ['stays.snapshot']);
+    assert.deepEqual(await state.store.publications.published(), ['stays']);
+  });
+
+  test('shows what has changed while the index was not configured for a moment', async (t) => {
+    const state = await TestState.open(t, { definitions: [{ name: 'stays' }, { name: 'back' }] });
+    fill(state.registry);
+    await state.rebuild();
+    await state.reopen({ definitions: [{ name: 'stays' }] });
+    state.registry.pushImage('three', 'latest', named('three'));
+    await state.rebuildTags('three', 'latest');
+    await state.reopen({ definitions: [{ name: 'stays' }, { name: 'back' }] });
+    await state.refresh();
+    assert.equal(await state.text('back'), await state.text('stays'));
   });
 });
 
@@ -282,7 +273,7 @@ suite('an index is made only from what was read in full', () => {
       assert.deepEqual([result?.images, result?.changed, result?.error], [0, false, undefined]);
       assert.deepEqual(result?.warnings, ['it is not made yet: what it takes has not been read in full yet']);
     }
-    assert.deepEqual(await readdir(state.path('indexes')), []);
+    assert.deepEqual(await state.store.publications.published(), []);
     assert.equal(await state.outputText(output), 'from the program before');
 
     state.registry.heal();
@@ -302,7 +293,7 @@ suite('an index is made only from what was read in full', () => {
     await assert.rejects(rebuild);
     await state.reopen();
     await state.refresh();
-    assert.deepEqual(await readdir(state.path('indexes')), []);
+    assert.deepEqual(await state.store.publications.published(), []);
   });
 
   for (const [what, call] of [['its repositories', { method: 'tags' }], ['their tags', { method: 'manifest' }]] as const) {
@@ -316,12 +307,12 @@ suite('an index is made only from what was read in full', () => {
         assert.match(indexes[0]?.warnings[0] ?? '', /^it is not made yet: it would be empty, and one \(and 2 more\) could not be read$/);
         assert.match(indexes[1]?.warnings[0] ?? '', /^it is not made yet: it would be empty, and two could not be read$/);
       }
-      assert.deepEqual(await readdir(state.path('indexes')), []);
+      assert.deepEqual(await state.store.publications.published(), []);
 
       state.registry.heal();
       state.registry.fail({ ...call, repository: 'two' });
       await state.rebuild();
-      assert.deepEqual(await readdir(state.path('indexes')), ['a.snapshot'], 'something of it could be read');
+      assert.deepEqual(await state.store.publications.published(), ['a'], 'something of it could be read');
       state.registry.heal();
       await state.rebuildRepository('two');
       assert.equal((await state.json('b')).Results.length, 1);
@@ -332,7 +323,8 @@ suite('an index is made only from what was read in full', () => {
     const state = await TestState.open(t, { definitions: [{ requiredLabels: ['org.flatpak.ref'] }] });
     await state.rebuild();
     assert.deepEqual((await state.json()).Results, []);
-    await rm(state.snapshotFile());
+    await state.store.publications.keepIndexes(new Set());
+    await state.reopen();
     for (const repository of ['one', 'two']) state.registry.pushImage(repository, 'latest', named(repository));
     state.registry.fail({ repository: 'two' }, 'denied');
     await state.rebuild();
@@ -359,9 +351,9 @@ suite('an index is made only from what was read in full', () => {
     const state = await TestState.open(t, { definitions: [{ name: 'a', tags: ['latest'] }, { name: 'b', tags: ['beta'] }] });
     fill(state.registry);
     await state.rebuild({ indexes: new Set(['a']), repositories: new Map() });
-    assert.deepEqual(await readdir(state.path('indexes')), ['a.snapshot']);
+    assert.deepEqual(await state.store.publications.published(), ['a']);
     await state.rebuild({ indexes: new Set(['b']), repositories: new Map() });
-    assert.deepEqual((await readdir(state.path('indexes'))).toSorted(), ['a.snapshot', 'b.snapshot']);
+    assert.deepEqual(await state.store.publications.published(), ['a', 'b']);
     assert.equal((await state.json('b')).Results.length, 2);
     state.registry.pushImage('three', 'latest', named('three'));
     await state.rebuildTags('three', 'latest');
@@ -371,7 +363,7 @@ suite('an index is made only from what was read in full', () => {
   suite('and when the catalog was lost', () => {
     test('the previous index stays until the registry was read again', async (t) => {
       const { state, before } = await loseCatalog(t);
-      const file = await identityOf(state.snapshotFile());
+      const { publication } = await state.shown();
       await state.refresh();
       await state.rebuildTags('one', 'latest');
       await state.rebuildRepository('two');
@@ -379,7 +371,7 @@ suite('an index is made only from what was read in full', () => {
       const { indexes } = await state.rebuild();
       assert.deepEqual(indexes[0]?.warnings, ['it stays as it was: what it takes has not been read in full yet']);
       assert.deepEqual(indexes[0]?.images, 9);
-      assert.deepEqual(await identityOf(state.snapshotFile()), file);
+      assert.deepEqual((await state.shown()).publication, publication);
 
       state.registry.heal();
       assert.equal((await state.rebuild()).indexes[0]?.changed, false);
@@ -499,7 +491,7 @@ suite('an index that is configured anew', () => {
     assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'runtime', 'two']);
     second.heal();
     await state.indexer.rebuild(second.id, EVERYTHING);
-    assert.deepEqual([state.catalog.repositories(first.id), state.catalog.scanned(first.id)], [[], []], 'what is not read any more is not kept');
+    assert.deepEqual([await state.repositories(first.id), await state.store.catalog.scanned(first.id)], [[], []], 'what is not read any more is not kept');
     assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'two']);
   });
 
@@ -523,27 +515,23 @@ test('damage to the catalog that shows while rendering comes out, so that the ca
   for (let number = 0; number < 20; number++) state.registry.pushImage('app', `tag-${number}`, named(`image ${number}`, { filler: 'x'.repeat(20_000) }));
   await state.rebuild();
   const text = await state.text();
-  state.close();
+  await state.close();
   const bytes = await readFile(state.catalogFile);
   bytes.write('y', bytes.lastIndexOf('x'.repeat(1000)));
   await writeFile(state.catalogFile, bytes);
   await state.reopen({ definitions: [{ registryPublic: '/' }] });
-  await assert.rejects(state.refresh(), (error) => error instanceof CatalogError && error.code === 'corrupt');
+  await assert.rejects(state.refresh(), (error) => error instanceof StoreError && error.code === 'corrupt');
   assert.equal(await state.text(), text);
 });
 
-/** Everything that clients can tell: each document in each encoding, with its tag. */
+/** Everything that clients can tell: the whole index and the ready answers in each encoding, with all that is sent with them but the time. */
 async function allOf(state: TestState): Promise<unknown> {
-  return state.withSnapshot(async (snapshot) => {
-    const documents = Object.entries(snapshot.footer.documents).toSorted(([a], [b]) => (a < b ? -1 : 1));
-    return Promise.all(
-      documents.map(async ([query, { images, representations }]) => [
-        query,
-        images,
-        await Promise.all(Object.entries(representations).map(async ([encoding, representation]) => [encoding, representation.etag, (await snapshot.read(representation)).toString('base64')])),
-      ]),
-    );
-  });
+  const index = await state.index();
+  const questions = ['latest', 'beta', 'new'].flatMap((tag) => ['amd64', 'arm64'].map((architecture) => flatpakQuery(tag, architecture).canonical));
+  const documents = [index.whole(), index.apps(), ...questions.map((question) => index.question(question).document)];
+  return Promise.all(
+    documents.flatMap((document) => [...(document ?? [])]).map(async ([encoding, { headers: { 'last-modified': _modified, ...headers }, body }]) => [encoding, headers, (await body.read()).toString('base64')]),
+  );
 }
 
 /** A state whose catalog was lost after an index was made from it. */
@@ -559,20 +547,4 @@ async function loseCatalog(t: TestContext, definition: Partial<IndexDefinition> 
 async function identityOf(file: string): Promise<readonly bigint[]> {
   const { ino, mtimeNs, size } = await stat(file, { bigint: true });
   return [ino, mtimeNs, size];
-}
-
-/** Changes the last byte of a body: what its length and its format say stays right. */
-async function overwriteBody(file: string, choose: (footer: SnapshotFooter) => Representation | undefined): Promise<void> {
-  const snapshot = await Snapshot.open(file);
-  const body = choose(snapshot.footer);
-  await snapshot.close();
-  assert.ok(body);
-  await overwrite(file, body.offset + body.length - 1 - (await stat(file)).size);
-}
-
-/** Changes the byte at `position`, counted from the end. */
-async function overwrite(file: string, position: number): Promise<void> {
-  const bytes = await readFile(file);
-  bytes[bytes.length + position] = (bytes.at(position) ?? 0) ^ 0xff;
-  await writeFile(file, bytes);
 }

@@ -1,13 +1,8 @@
 /** Names that every object of JavaScript has are names like others, wherever somebody may choose one. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AppDetails } from '../../src/indexing/appdata/app-details.ts';
-import type { AppListPage } from '../../src/indexing/appdata/app-views.ts';
-import { viewApps } from '../../src/indexing/appdata/app-views.ts';
-import { answerQuery } from '../../src/indexing/query/answer-query.ts';
-import { parseQuery } from '../../src/indexing/query/parse-query.ts';
 import { flatpakLabels } from '../sources/flatpak-labels.ts';
-import { type IndexJson, named, TestState } from './test-state.ts';
+import { named, namesIn, TestState } from './test-state.ts';
 
 const INHERITED = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf', '__defineGetter__', '__lookupSetter__'];
 const APPDATA = 'org.freedesktop.appstream.appdata';
@@ -31,20 +26,13 @@ test('keys and values of labels and annotations, tags, repositories, systems and
   assert.deepEqual(new Map(Object.entries(image?.Annotations ?? {})), new Map(Object.entries(annotations)));
   assert.deepEqual([Results[0]?.Name, image?.Tags?.toSorted(), image?.OS, image?.Architecture], ['constructor', INHERITED.toSorted(), 'constructor', 'constructor']);
 
-  await state.withSnapshot(async (snapshot) => {
-    const found = async (query: string): Promise<readonly (string | undefined)[]> => {
-      const answer = await answerQuery(snapshot, parseQuery(query), 'identity');
-      assert.notEqual(answer, 'whole', query);
-      const json = answer === 'whole' ? '' : answer.body.toString();
-      return (JSON.parse(json) as IndexJson).Results.flatMap(({ Images }) => Images.map((each) => each.Labels['name']));
-    };
-    for (const name of INHERITED) {
-      for (const query of [`tag=${name}`, `label:${name}:exists=1`, `label:${name}=label ${name}`, `label:${name}:matches=label*`, `annotation:${name}=${name}`]) assert.deepEqual(await found(query), ['odd'], query);
-      assert.deepEqual(await found(`label:${name}=${name}`), []);
-    }
-    assert.deepEqual(await found('repository=constructor&os=constructor&architecture=constructor'), ['odd']);
-    for (const query of ['os=toString', 'architecture=toString', 'repository=valueof']) assert.deepEqual(await found(query), []);
-  });
+  const found = async (query: string): Promise<readonly (string | undefined)[]> => namesIn(await state.answer(query));
+  for (const name of INHERITED) {
+    for (const query of [`tag=${name}`, `label:${name}:exists=1`, `label:${name}=label ${name}`, `label:${name}:matches=label*`, `annotation:${name}=${name}`]) assert.deepEqual(await found(query), ['odd'], query);
+    assert.deepEqual(await found(`label:${name}=${name}`), []);
+  }
+  assert.deepEqual(await found('repository=constructor&os=constructor&architecture=constructor'), ['odd']);
+  for (const query of ['os=toString', 'architecture=toString', 'repository=valueof']) assert.deepEqual(await found(query), []);
 });
 
 test('attributes of app data, groups and keys of the metadata, permissions', async (t) => {
@@ -55,11 +43,8 @@ test('attributes of app data, groups and keys of the metadata, permissions', asy
   state.registry.pushImage('odd', 'latest', { labels: { ...labels, [APPDATA]: (labels[APPDATA] ?? '').replace('<component ', `<component ${attributes} `) } });
   state.registry.pushImage('plain', 'latest', { labels: flatpakLabels({ id: 'org.example.Plain', name: 'Plain' }) });
   await state.rebuild();
-  await state.withSnapshot(async (snapshot) => {
-    const list = (await viewApps(snapshot, { page: 0 })) as AppListPage;
-    assert.deepEqual(list.apps.map(({ name }) => name), ['Odd', 'Plain']);
-    const details = (await viewApps(snapshot, { app: 'org.example.Odd' })) as AppDetails;
-    assert.equal(details.permissions.length, 6 * INHERITED.length);
-    for (const { text } of details.permissions) assert.ok(INHERITED.some((name) => text.includes(name)), text);
-  });
+  assert.deepEqual((await state.apps()).map(({ name }) => name), ['Odd', 'Plain']);
+  const details = await state.details('org.example.Odd');
+  assert.equal(details?.permissions.length, 6 * INHERITED.length);
+  for (const { text } of details.permissions) assert.ok(INHERITED.some((name) => text.includes(name)), text);
 });

@@ -40,7 +40,7 @@ suite('a full scan that would take most of an index away', () => {
     assert.equal(await shown(state), 31);
     const again = await state.rebuild();
     assert.deepEqual([again.indexes[0]?.held, again.indexes[0]?.warnings, await state.shows()], [undefined, [], ['new:latest new']]);
-    assert.deepEqual(state.catalog.repositories(state.registry.id).map(({ name }) => name), ['new']);
+    assert.deepEqual(await state.repositories(), ['new']);
   });
 
   test('is forgotten when what was gone is there again, and then is held anew', async (t) => {
@@ -72,7 +72,7 @@ suite('a full scan that would take most of an index away', () => {
       assert.equal(await shown(state), APPS);
       const { indexes } = await state.rebuild(ACCEPTING);
       assert.deepEqual([indexes[0]?.held, await shown(state)], [undefined, 0]);
-      assert.deepEqual(state.catalog.heldTags(state.registry.id), new Map());
+      assert.deepEqual(await state.store.catalog.heldTags(state.registry.id), new Map());
     }
   });
 

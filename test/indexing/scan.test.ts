@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { scan as runScan, type ScanResult } from '../../src/indexing/scan.ts';
 import { digestOf, type Digest } from '../../src/registry/digest.ts';
 import { EVERYTHING } from '../../src/indexing/rebuild.ts';
+import { WorkingCopy } from '../../src/indexing/working-copy.ts';
 import { OCI_IMAGE_INDEX, OCI_IMAGE_MANIFEST } from '../../src/registry/media-types.ts';
 import { MemoryRegistry } from '../sources/memory-registry.ts';
 import type { PushedImage, RegistryCall } from '../sources/memory-registry.ts';
@@ -128,7 +129,7 @@ suite('what is read', () => {
     registry.untag('a', 'old');
     await state.rebuild();
     assert.deepEqual(await state.shows(), ['a:latest two']);
-    assert.equal(state.catalog.image(registry.id, one), undefined);
+    assert.equal(await state.image(one), undefined);
   });
 
   test('image indexes in image indexes come out as one list, up to four deep', async (t) => {
@@ -199,7 +200,7 @@ suite('what is read', () => {
     registry.tag('stays', 'dangling', dangling);
     assert.deepEqual((await state.rebuild()).failures, []);
     assert.deepEqual(await state.shows(), ['stays:latest stays']);
-    assert.deepEqual(state.catalog.repositories(registry.id).map(({ name }) => name), ['stays']);
+    assert.deepEqual(await state.repositories(), ['stays']);
   });
 });
 
@@ -213,7 +214,7 @@ suite('failures', () => {
     registry.fail({ method: 'tags', repository: 'bad' }, 'denied');
     assert.deepEqual((await state.rebuild()).failures, [{ repository: 'bad', error: 'http://registry.example.org tags bad: denied' }]);
     assert.deepEqual(await state.shows(), ['bad:latest bad one', 'good:latest good two']);
-    assert.deepEqual(state.catalog.repositories(registry.id).map(({ name, error }) => [name, error !== undefined]), [['bad', true], ['good', false]]);
+    assert.deepEqual(await failing(state), [['bad', true], ['good', false]]);
 
     registry.heal();
     assert.deepEqual((await state.rebuild()).failures, []);
@@ -222,20 +223,20 @@ suite('failures', () => {
 
   test('a repository that comes back as it was is sound again', async (t) => {
     const state = await TestState.open(t);
-    const { registry, catalog } = state;
-    const states = (): unknown => catalog.repositories(registry.id).map(({ error, missedScans }) => [error !== undefined, missedScans]);
+    const { registry } = state;
+    const states = async (): Promise<unknown> => [...(await state.known()).repositories.values()].map(({ error, missedScans }) => [error !== undefined, missedScans]);
     registry.pushImage('a', 'latest', named('a'));
     await state.rebuild();
     registry.fail({ method: 'tags' });
     await state.rebuild();
-    assert.deepEqual(states(), [[true, 0]]);
+    assert.deepEqual(await states(), [[true, 0]]);
     registry.heal();
     await state.rebuild();
-    assert.deepEqual(states(), [[false, 0]]);
-    catalog.recordMissed(registry.id, 'a');
-    assert.deepEqual(states(), [[false, 1]]);
+    assert.deepEqual(await states(), [[false, 0]]);
+    await state.store.catalog.commit(registry.id, [{ kind: 'missed', repository: 'a' }], () => []);
+    assert.deepEqual(await states(), [[false, 1]]);
     await state.rebuild();
-    assert.deepEqual(states(), [[false, 0]]);
+    assert.deepEqual(await states(), [[false, 0]]);
   });
 
   for (const method of ['resolve', 'manifest', 'config'] as const) {
@@ -376,7 +377,7 @@ suite('failures', () => {
       assert.equal(repositories, 2);
     }
     assert.deepEqual(await state.shows(), ['a:latest a two', 'b:latest b two', 'c:latest c one', 'd:latest d one']);
-    assert.deepEqual(state.catalog.repositories(registry.id).map(({ missedScans }) => missedScans), [0, 0, 0, 0]);
+    assert.deepEqual([...(await state.known()).repositories.values()].map(({ missedScans }) => missedScans), [0, 0, 0, 0]);
   });
 
   test('a notified repository that fails is named, and keeps its content', async (t) => {
@@ -409,14 +410,14 @@ suite('a child of an index that cannot be read', () => {
       assert.deepEqual(failures.map(({ repository }) => repository), ['a']);
       assert.match(failures[0]?.error ?? '', /^tag latest: http:\/\/registry.example.org config a .*: denied$/);
       assert.deepEqual(await state.shows(), ['a:latest [outer inner]']);
-      assert.match(state.catalog.repositories(registry.id)[0]?.error ?? '', /denied/);
+      assert.match((await state.known()).repositories.get('a')?.error ?? '', /denied/);
     }
     registry.heal();
     registry.calls.length = 0;
     assert.deepEqual((await state.rebuild()).failures, []);
     assert.deepEqual(methodsOf(registry.calls), { repositories: 1, tags: 1, resolve: 1, manifest: 1, config: 1 });
     assert.deepEqual(await state.shows(), ['a:latest [outer bad inner]']);
-    assert.equal(state.catalog.repositories(registry.id)[0]?.error, undefined);
+    assert.equal((await state.known()).repositories.get('a')?.error, undefined);
   });
 
   test('is shown as it was known until then, however often the tag moves', async (t) => {
@@ -562,10 +563,10 @@ suite('a repository that costs too much fails, and the others go on', () => {
 
   test('what one registry may keep in the catalog has a bound, and a warning before it', async (t) => {
     const state = await TestState.open(t);
-    const { registry, catalog } = state;
+    const { registry, store: { catalog, publications } } = state;
     const warnings: string[] = [];
-    const run = (): Promise<ScanResult> =>
-      runScan({ source: registry, catalog, wanted: new Map([['apps', { repository: () => true, tag: () => true }]]), scope: EVERYTHING, concurrency: 1, maxStored: 5 * 1024 ** 2, onWarning: (warning) => warnings.push(warning) });
+    const run = async (): Promise<ScanResult> =>
+      runScan({ source: registry, known: await WorkingCopy.load({ catalog, publications, registry: registry.id, takenBy: () => [] }), wanted: new Map([['apps', { repository: () => true, tag: () => true }]]), scope: EVERYTHING, concurrency: 1, maxStored: 5 * 1024 ** 2, onWarning: (warning) => warnings.push(warning) });
     const push = (repository: string, mebibytes: number): void => {
       registry.pushImage(repository, 'latest', named(repository, { long: 'x'.repeat(mebibytes * 1024 ** 2) }));
     };
@@ -579,33 +580,33 @@ suite('a repository that costs too much fails, and the others go on', () => {
     push('c', 2);
     assert.deepEqual((await run()).failures, [{ repository: 'c', error: 'tag latest: nothing new is taken from http://registry.example.org, of which 4 MiB are kept already' }]);
     assert.deepEqual(warnings, [warning]);
-    assert.deepEqual(catalog.repositories(registry.id).map(({ name, error }) => [name, error !== undefined]), [['a', false], ['b', false], ['c', true]]);
+    assert.deepEqual(await failing(state), [['a', false], ['b', false], ['c', true]]);
     registry.deleteRepository('a', { stays: true });
     await run();
-    catalog.prune();
+    await catalog.prune();
     assert.deepEqual((await run()).failures, []);
   });
 
   test('more than 10,000 failures are named, and no more explained', async (t) => {
     const state = await TestState.open(t);
-    const { registry, catalog } = state;
+    const { registry } = state;
     for (let number = 0; number <= 10_000; number++) registry.pushImage(`r${number}`, 'latest', named('image'));
     registry.fail({ method: 'tags' });
     const { failures } = await state.rebuild();
     assert.equal(new Set(failures.map(({ repository }) => repository)).size, 10_001);
     assert.deepEqual(failures.filter(({ error }) => error === 'could not be read, as 10000 others').length, 1);
-    assert.equal(catalog.repositories(registry.id).filter(({ error }) => error !== undefined).length, 10_001);
+    assert.equal((await failing(state)).filter(([, failed]) => failed).length, 10_001);
   });
 
   test('what a failing repository does not lead to any more is forgotten', async (t) => {
     const state = await TestState.open(t);
-    const { registry, catalog } = state;
+    const { registry } = state;
     const old = registry.pushImage('a', 'latest', named('old'));
     await state.rebuild();
     registry.pushImage('a', 'latest', named('new'));
     registry.pushImage('a', 'bad', named('lone \ud800'));
     assert.equal((await state.rebuild()).failures.length, 1);
-    assert.equal(catalog.manifest(registry.id, old), undefined);
+    assert.equal(await state.image(old), undefined);
   });
 });
 
@@ -754,10 +755,18 @@ suite('scopes', () => {
     for (const name of ['a', 'b']) registry.pushImage(name, 'latest', named(name));
     await state.rebuild();
     registry.uncover('b');
+    await state.reopen();
     await state.refresh();
     assert.deepEqual(await state.shows(), ['a:latest a']);
+    registry.cover('b');
+    await state.reopen();
+    await state.refresh();
+    assert.deepEqual(await state.shows(), ['a:latest a', 'b:latest b'], 'it is shown again at once, too');
+    registry.uncover('b');
+    await state.reopen();
     await state.rebuild();
-    assert.deepEqual(state.catalog.repositories(registry.id).map(({ name }) => name), ['a']);
+    assert.deepEqual(await state.shows(), ['a:latest a']);
+    assert.deepEqual(await state.repositories(), ['a']);
   });
 });
 
@@ -767,12 +776,12 @@ test('what no index takes any more is forgotten by a full scan, and only by that
   for (const repository of ['a', 'b']) for (const tag of ['latest', 'beta']) registry.pushImage(repository, tag, named(`${repository} ${tag}`));
   await state.rebuild();
   await state.reopen({ definitions: [{ tags: ['latest'], repositoryExclude: ['b'] }] });
-  const known = (): readonly string[] => state.catalog.repositories(registry.id).flatMap(({ name }) => state.catalog.tags(registry.id, name).map(({ tag }) => `${name}:${tag}`));
+  const known = async (): Promise<readonly string[]> => [...(await state.known()).repositories].flatMap(([name, { tags }]) => [...tags.keys()].map((tag) => `${name}:${tag}`));
   await state.rebuild({ indexes: new Set(['apps']), repositories: new Map() });
   await state.rebuildTags('a', 'latest');
-  assert.deepEqual(known(), ['a:beta', 'a:latest', 'b:beta', 'b:latest']);
+  assert.deepEqual(await known(), ['a:beta', 'a:latest', 'b:beta', 'b:latest']);
   await state.rebuild();
-  assert.deepEqual(known(), ['a:latest']);
+  assert.deepEqual(await known(), ['a:latest']);
 });
 
 suite('the end of a scan', () => {
@@ -824,13 +833,18 @@ suite('the end of a scan', () => {
     const held = slow.hold({ reference: last });
     const rebuild = state.indexer.rebuild(slow.id, { indexes: 'all', repositories: new Map() });
     await held.reached;
-    while (large.filter((digest) => state.catalog.manifest(slow.id, digest) !== undefined).length < 4) await setImmediate();
+    while ((await state.store.catalog.manifests(slow.id, large)).size < 4) await setImmediate(undefined, { signal: t.signal });
     await state.indexer.rebuild(quick.id, { indexes: 'all', repositories: new Map() });
     held.release();
     await rebuild;
     assert.deepEqual(await state.shows(), ['a:latest [large 0 large 1 large 2 large 3 large 4 last]']);
   });
 });
+
+/** The repositories that the catalog knows, and whether each could not be read. */
+async function failing(state: TestState): Promise<readonly (readonly [name: string, failing: boolean])[]> {
+  return [...(await state.known()).repositories].map(([name, { error }]) => [name, error !== undefined]);
+}
 
 function methodsOf(calls: readonly RegistryCall[]): Record<string, number> {
   const counts: Record<string, number> = {};

@@ -1,17 +1,26 @@
-/** A state with its catalog and indexer over registries in memory, in a folder that goes with the test. */
+/** A state with its store and indexer over registries in memory, in a folder that goes with the test. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { SqliteCatalog } from '../../src/catalog/sqlite-catalog.ts';
+import type { AppDetails } from '../../src/indexing/appdata/app-details.ts';
+import type { AppEntry } from '../../src/indexing/appdata/app-list.ts';
+import { inflate } from '../../src/indexing/chunk/gzip-member.ts';
 import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
-import { Indexer, snapshotPath } from '../../src/indexing/indexer.ts';
+import { Indexer } from '../../src/indexing/indexer.ts';
 import type { RebuildOptions } from '../../src/indexing/indexer.ts';
 import type { IndexResult, RebuildResult, RebuildScope } from '../../src/indexing/rebuild.ts';
 import { EVERYTHING } from '../../src/indexing/rebuild.ts';
-import type { SnapshotFooter } from '../../src/indexing/snapshot/format.ts';
-import { Snapshot } from '../../src/indexing/snapshot/snapshot.ts';
+import type { Digest } from '../../src/registry/digest.ts';
+import { PublicationLoader } from '../../src/server/publication-loader.ts';
+import { PublishedIndex, type ServedDocument, type Shown } from '../../src/server/published-index.ts';
+import { Questions } from '../../src/server/questions.ts';
+import type { Image, KnownRegistry } from '../../src/store/catalog.ts';
+import { SqliteStore, storeFiles } from '../../src/store/sqlite/sqlite-store.ts';
 import { MemoryRegistry } from '../sources/memory-registry.ts';
+import { defineIndex } from './define-index.ts';
+
+export { defineIndex };
 
 export interface IndexJson {
   readonly Registry: string;
@@ -34,17 +43,6 @@ export interface ImageJson {
   readonly Labels: Readonly<Record<string, string>>;
 }
 
-/** The definition of an index that takes every tag and shows all as it is. */
-export function defineIndex(definition: Partial<IndexDefinition> = {}): IndexDefinition {
-  const registry = definition.registry ?? 'http://registry.example.org';
-  return {
-    name: 'apps', registry, registryPublic: registry, tags: ['*'],
-    repositoryInclude: [], repositoryExclude: [], repositoryPriority: [], requiredAnnotations: [], requiredLabels: [],
-    skipFlatpakAnnotations: false, skipFlatpakLabels: false, extractIcons: false, lists: 'keep', flatpakAnnotations: false, forceFlatpakToken: false,
-    ...definition,
-  };
-}
-
 export interface TestStateOptions {
   readonly registries?: readonly MemoryRegistry[];
   readonly definitions?: readonly Partial<IndexDefinition>[];
@@ -54,13 +52,13 @@ export interface TestStateOptions {
 
 export class TestState {
   readonly folder: string;
-  /** Of snapshots. */
+  /** Of registries that fill the catalog. */
   readonly warnings: string[] = [];
   /** The first one. */
   readonly registry: MemoryRegistry;
   readonly #registries: readonly MemoryRegistry[];
   #options: TestStateOptions;
-  #catalog: SqliteCatalog | undefined;
+  #store: SqliteStore | undefined;
   #indexer: Indexer | undefined;
 
   private constructor(folder: string, options: TestStateOptions) {
@@ -74,7 +72,7 @@ export class TestState {
   static async open(t: TestContext, options: TestStateOptions = {}): Promise<TestState> {
     const state = new TestState(await mkdtemp(join(tmpdir(), 'regindexer-indexing-')), options);
     t.after(async () => {
-      state.close();
+      await state.close();
       // A rebuild that nobody has waited for may still write.
       await rm(state.folder, { recursive: true, force: true, maxRetries: 10 });
     });
@@ -84,19 +82,16 @@ export class TestState {
 
   /** As a restart does it; what `options` name is changed from then on. */
   async reopen(options: TestStateOptions = {}): Promise<void> {
-    this.close();
+    await this.close();
     this.#options = { ...this.#options, ...options };
-    this.#catalog = SqliteCatalog.open(this.catalogFile, {
-      onWarning: (warning) => {
-        throw new Error(warning);
-      },
+    this.#store = SqliteStore.open(this.folder, (warning) => {
+      throw new Error(warning);
     });
     this.#indexer = await Indexer.open({
       sources: new Map(this.#registries.map((registry) => [registry.id, registry])),
       concurrency: () => 8,
-      catalog: this.#catalog,
+      store: this.#store,
       definitions: (this.#options.definitions ?? [{}]).map(defineIndex),
-      snapshotsDir: this.path('indexes'),
       iconsDir: this.path('icons'),
       iconsUri: 'icons/',
       cleanFilesAfter: this.#options.cleanFilesAfter ?? 86_400_000,
@@ -104,30 +99,31 @@ export class TestState {
     });
   }
 
-  close(): void {
-    this.#catalog?.close();
-    this.#catalog = undefined;
+  async close(): Promise<void> {
+    await this.#indexer?.settled();
+    await this.#store?.close();
+    this.#store = undefined;
     this.#indexer = undefined;
   }
 
   /** Forgets all that is known, as if the catalog had been damaged or deleted, and opens again. */
   async loseCatalog(): Promise<void> {
-    this.close();
+    await this.close();
     for (const suffix of ['', '-wal', '-shm']) await rm(this.catalogFile + suffix, { force: true });
     await this.reopen();
   }
 
   get catalogFile(): string {
-    return this.path('catalog.sqlite');
+    return storeFiles(this.folder).catalog;
   }
 
   path(...parts: string[]): string {
     return join(this.folder, ...parts);
   }
 
-  get catalog(): SqliteCatalog {
-    if (this.#catalog === undefined) throw new Error('the state is closed');
-    return this.#catalog;
+  get store(): SqliteStore {
+    if (this.#store === undefined) throw new Error('the state is closed');
+    return this.#store;
   }
 
   get indexer(): Indexer {
@@ -160,31 +156,26 @@ export class TestState {
     return this.registry.requests - before;
   }
 
-  snapshotFile(index = 'apps'): string {
-    return snapshotPath(this.path('indexes'), index);
+  /** An index as it is served; it serves nothing if nothing is published. */
+  async index(name = 'apps'): Promise<PublishedIndex> {
+    const { repositoryPriority } = defineIndex((this.#options.definitions ?? [{}]).find((definition) => (definition.name ?? 'apps') === name));
+    const index = new PublishedIndex({ name, fileName: name, maxAge: 60, repositoryPriority });
+    await this.indexer.settled();
+    await new PublicationLoader(this.store.publications).load(index);
+    return index;
   }
 
-  /** Opens the snapshot of an index, runs `read` and closes it. */
-  async withSnapshot<T>(read: (snapshot: Snapshot) => Promise<T> | T, index = 'apps'): Promise<T> {
-    const snapshot = await Snapshot.open(this.snapshotFile(index));
-    try {
-      return await read(snapshot);
-    } finally {
-      await snapshot.close();
-    }
-  }
-
-  footer(index = 'apps'): Promise<SnapshotFooter> {
-    return this.withSnapshot(({ footer }) => footer, index);
+  /** What is published of an index. */
+  async shown(name = 'apps'): Promise<Shown> {
+    const { shown } = await this.index(name);
+    if (shown === undefined) throw new Error(`nothing is published of ${name}`);
+    return shown;
   }
 
   /** The whole index as text. */
-  text(index = 'apps'): Promise<string> {
-    return this.withSnapshot(async (snapshot) => {
-      const whole = snapshot.document('');
-      if (whole === undefined) throw new Error('no whole document');
-      return (await snapshot.read(whole.representations.identity)).toString();
-    }, index);
+  async text(index = 'apps'): Promise<string> {
+    const { whole } = await this.shown(index);
+    return Buffer.concat(await Promise.all(whole.pieces.map(inflate))).toString();
   }
 
   async json(index = 'apps'): Promise<IndexJson> {
@@ -200,9 +191,57 @@ export class TestState {
     ]);
   }
 
+  /** The answer to a question. */
+  async answer(query: string, index = 'apps'): Promise<string> {
+    return answerText(await this.index(index), query);
+  }
+
+  /** The list of an index's apps. */
+  async apps(index = 'apps'): Promise<readonly AppEntry[]> {
+    const document = (await this.index(index)).apps();
+    if (document === undefined) throw new Error(`the apps of ${index} are not listed`);
+    return (JSON.parse(await textOf(document)) as { apps: readonly AppEntry[] }).apps;
+  }
+
+  /** All about an app; `undefined` if the index does not have it. */
+  async details(app: string, index = 'apps'): Promise<AppDetails | undefined> {
+    return (await (await this.index(index)).app(app))?.details;
+  }
+
+  /** What the catalog holds of the first registry, or of another one. */
+  known(registry = this.registry.id): Promise<KnownRegistry> {
+    return this.store.catalog.known(registry);
+  }
+
+  /** The names of the repositories that the catalog knows. */
+  async repositories(registry = this.registry.id): Promise<readonly string[]> {
+    return [...(await this.known(registry)).repositories.keys()];
+  }
+
+  /** An image as the catalog holds it, whether a tag leads to it or not. */
+  async image(digest: Digest, registry = this.registry.id): Promise<Image | undefined> {
+    return (await this.store.catalog.images(registry, [digest])).get(digest);
+  }
+
   outputText(path: string): Promise<string> {
     return readFile(path, 'utf8');
   }
+}
+
+/** The answer of an index to a question: as it is served, whether it is ready or has to be worked out. */
+export async function answerText(index: PublishedIndex, text: string): Promise<string> {
+  const { query, document } = index.question(text);
+  return textOf(document ?? (await new Questions({ counts: { hits: 0, misses: 0 } }).answer(index, query, { keep: false, from: 'the test', signal: new AbortController().signal })));
+}
+
+async function textOf(document: ServedDocument): Promise<string> {
+  return (await document.get('identity')?.body.read())?.toString() ?? '';
+}
+
+/** The names of the images in an answer, in its order. */
+export function namesIn(json: string): readonly (string | undefined)[] {
+  const { Results } = JSON.parse(json) as IndexJson;
+  return Results.flatMap(({ Images, Lists }) => [...Images, ...Lists.flatMap((list) => list.Images)]).map(({ Labels }) => Labels['name']);
 }
 
 /** Labels that name an image, for {@link TestState.shows}. */

@@ -3,14 +3,11 @@ import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
 import type { AppDetails } from '../../src/indexing/appdata/app-details.ts';
 import type { AppEntry } from '../../src/indexing/appdata/app-list.ts';
-import { viewApps } from '../../src/indexing/appdata/app-views.ts';
 import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
-import { answerQuery } from '../../src/indexing/query/answer-query.ts';
-import { parseQuery } from '../../src/indexing/query/parse-query.ts';
 import type { Digest } from '../../src/registry/digest.ts';
 import { flatpakLabels, type FlatpakApp } from '../sources/flatpak-labels.ts';
 import type { PushedImage } from '../sources/memory-registry.ts';
-import { type IndexJson, TestState } from './test-state.ts';
+import { namesIn, TestState } from './test-state.ts';
 
 const FLATPAK = 'label:org.flatpak.ref:exists=1&architecture=amd64&os=linux&tag=latest';
 const ID = 'org.example.App';
@@ -25,19 +22,9 @@ async function open(t: TestContext, definition: Partial<IndexDefinition> = {}) {
   const push = (repository: string, tag: string | undefined, name: string, more: Partial<FlatpakApp> = {}, image: PushedImage = {}): Digest =>
     state.registry.pushImage(repository, tag, { ...image, labels: labels(name, more) });
   /** The names of the images that answer, in their order. */
-  const ask = (query: string): Promise<readonly (string | undefined)[]> =>
-    state.withSnapshot(async (snapshot) => {
-      const parsed = parseQuery(query);
-      const ready = snapshot.document(parsed.canonical);
-      const answer = ready === undefined ? await answerQuery(snapshot, parsed, 'identity') : { body: await snapshot.read(ready.representations.identity) };
-      const json = answer === 'whole' ? await state.text() : answer.body.toString();
-      return (JSON.parse(json) as IndexJson).Results.flatMap(({ Images, Lists }) => [...Images, ...Lists.flatMap((list) => list.Images)]).map(({ Labels }) => Labels['name']);
-    });
-  const apps = async (): Promise<readonly AppEntry[]> => {
-    const json = await state.withSnapshot(async (snapshot) => (await snapshot.read(snapshot.footer.apps.representations.identity)).toString());
-    return (JSON.parse(json) as { apps: readonly AppEntry[] }).apps;
-  };
-  const details = (): Promise<AppDetails | null> => state.withSnapshot(async (snapshot) => (await viewApps(snapshot, { app: ID })) as AppDetails | null);
+  const ask = async (query: string): Promise<readonly (string | undefined)[]> => namesIn(await state.answer(query));
+  const apps = (): Promise<readonly AppEntry[]> => state.apps();
+  const details = (): Promise<AppDetails | undefined> => state.details(ID);
   return { state, push, ask, apps, details };
 }
 
@@ -174,7 +161,7 @@ suite('the others are named', () => {
     assert.deepEqual((await state.rebuild()).indexes[0]?.warnings, [told]);
     await state.reopen();
     assert.deepEqual((await state.refresh())[0]?.warnings, [told]);
-    assert.deepEqual((await state.footer()).warnings, [told]);
+    assert.deepEqual((await state.shown()).warnings, [told]);
     for (const repository of ['b', 'c']) state.registry.deleteRepository(repository, { stays: true });
     assert.deepEqual((await state.rebuild()).indexes[0]?.warnings, []);
   });

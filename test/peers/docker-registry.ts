@@ -8,8 +8,8 @@ import { startPeer, type Peer } from './peer.ts';
 import { runCommand } from './run-command.ts';
 
 export interface DockerRegistryOptions {
-  /** Where it posts its notifications, and the bearer token that it sends along. */
-  readonly notifications?: { readonly url: string; readonly token?: string };
+  /** Where it posts its notifications, the bearer token that it sends along, and what it passes over (`ignore` of an endpoint). */
+  readonly notifications?: { readonly url: string; readonly token?: string; readonly ignore?: object };
   /** Asks for Basic credentials. */
   readonly login?: { readonly username: string; readonly password: string };
   /** Speaks HTTPS with this certificate and key (PEM files). */
@@ -56,9 +56,9 @@ export async function startDockerRegistry(options: DockerRegistryOptions = {}): 
   return Object.assign(peer, { url: `${scheme}://127.0.0.1:${port}`, host: `127.0.0.1:${port}`, port });
 }
 
-function endpoint({ url, token }: { url: string; token?: string }): object {
+function endpoint({ url, token, ignore }: NonNullable<DockerRegistryOptions['notifications']>): object {
   const headers = token === undefined ? {} : { Authorization: [`Bearer ${token}`] };
-  return { name: 'index', url, timeout: '1s', threshold: 3, backoff: '1s', headers };
+  return { name: 'index', url, timeout: '1s', threshold: 3, backoff: '1s', headers, ...(ignore && { ignore }) };
 }
 
 /** The only hash that docker-registry takes; Debian's C library has it, and Perl, always there, reaches it. */

@@ -43,9 +43,10 @@ test('a connection of HTTP/2 that opens and resets streams in bulk goes, and not
   let asked = 0;
   const server = await TestServer.create(t, state, {
     tls: { cert: await readFile(certificates.certificate), key: await readFile(certificates.key) },
-    answer: (answer) => (question, signal) => {
+    maxBodyBytes: 1,
+    readBody: (read) => {
       asked++;
-      return answer(question, signal);
+      return read();
     },
   });
   await server.rebuild();

@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { iconPath } from '../../src/indexing/icon-path.ts';
-import { digestOf } from '../../src/registry/digest.ts';
+import { type Digest, digestOf } from '../../src/registry/digest.ts';
 import { TestState } from '../indexing/test-state.ts';
 import { randomIcon } from '../sources/random-images.ts';
 import { RawConnection } from './raw-connection.ts';
@@ -13,15 +11,11 @@ const PNG = randomIcon('icon', 3000);
 const PATH = iconPath(digestOf(PNG));
 
 /** A server whose icons are at `iconsUri`; one of them is there. */
-async function serve(t: TestContext, iconsUri: string, indexes: readonly string[] = ['apps']): Promise<{ state: TestState; server: TestServer; readonly put: (path: string, bytes: Buffer) => Promise<void> }> {
+async function serve(t: TestContext, iconsUri: string, indexes: readonly string[] = ['apps']): Promise<{ state: TestState; server: TestServer; readonly put: (digest: Digest, bytes: Buffer) => Promise<void> }> {
   const state = await TestState.open(t);
   const server = await TestServer.create(t, state, { iconsUri, indexes });
-  const put = async (path: string, bytes: Buffer): Promise<void> => {
-    const file = state.path('icons', path);
-    await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, bytes);
-  };
-  await put(PATH, PNG);
+  const put = (digest: Digest, bytes: Buffer): Promise<void> => state.store.publications.putPngs(new Map([[digest, bytes]]));
+  await put(digestOf(PNG), PNG);
   return { state, server, put };
 }
 
@@ -44,17 +38,14 @@ test('an icon never changes', async (t) => {
   const other = randomIcon('other', 100);
   const path = iconPath(digestOf(other));
   assert.equal((await server.app.inject(`/icons/${path}`)).statusCode, 404);
-  await put(path, other);
+  await put(digestOf(other), other);
   assert.deepEqual((await server.app.inject(`/icons/${path}`)).rawPayload, other, 'one that came later');
 });
 
-test('only icons are served: no other file, no damaged one, nothing outside', async (t) => {
+test('only icons are served: nothing else, no damaged one, nothing outside', async (t) => {
   const { server, put } = await serve(t, '/icons/');
-  await put('readme.txt', Buffer.from('secret'));
-  await put('ab/readme.png', Buffer.from('secret'));
-  await put('../catalog.txt', Buffer.from('secret'));
   const damaged = iconPath(digestOf('another icon'));
-  await put(damaged, PNG);
+  await put(digestOf('another icon'), PNG);
   using connection = RawConnection.open(await server.listen());
   for (const path of [
     'readme.txt', 'ab/readme.png', '../catalog.txt', '..%2fcatalog.txt', '%2e%2e/catalog.txt', `ab/../${PATH}`, `./${PATH}`, `${PATH}/`, `${PATH}%00`, `${PATH}%0a`,
@@ -64,10 +55,8 @@ test('only icons are served: no other file, no damaged one, nothing outside', as
     const { statusCode, body } = await connection.answer();
     assert.equal(statusCode, 404, path);
     assert.equal((JSON.parse(body.toString()) as { statusCode: number }).statusCode, 404);
-    assert.doesNotMatch(body.toString(), /secret/);
   }
-  assert.ok(server.log.some(({ msg, icon }) => icon === damaged && /not what its name says/.test(msg)));
-  await put(damaged, Buffer.from('another icon'));
+  await put(digestOf('another icon'), Buffer.from('another icon'));
   assert.equal((await server.app.inject(`/icons/${damaged}`)).statusCode, 200, 'mended');
 });
 

@@ -1,14 +1,11 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { test, type TestContext } from 'node:test';
-import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib';
+import { gunzipSync } from 'node:zlib';
 import { named, TestState } from '../indexing/test-state.ts';
 import type { PushedImage } from '../sources/memory-registry.ts';
 import { type TestServerOptions, TestServer } from './test-server.ts';
 
 const QUERY = 'label%3Aorg.flatpak.ref%3Aexists=1&architecture=amd64&os=linux&tag=latest';
-const DECODERS = { identity: (body: Buffer) => body, gzip: gunzipSync, br: brotliDecompressSync, zstd: zstdDecompressSync };
 
 function app(name: string, architecture = 'amd64'): PushedImage {
   return { architecture, ...named(name, { 'org.flatpak.ref': `app/org.example.${name}/x86_64/stable`, text: 'words '.repeat(500) }) };
@@ -31,11 +28,11 @@ const CHOSEN: readonly (readonly [header: string | undefined, encoding: string])
   ['gzip', 'gzip'],
   ['x-gzip', 'gzip'],
   ['GZIP', 'gzip'],
-  ['gzip, deflate, br, zstd', 'br'],
-  ['gzip, zstd', 'zstd'],
-  ['*', 'br'],
+  ['gzip, deflate, br, zstd', 'gzip'],
+  ['br, zstd', 'identity'],
+  ['*', 'gzip'],
   ['*;q=0', 'identity'],
-  ['br;q=0, *', 'zstd'],
+  ['gzip;q=0, *', 'identity'],
   ['gzip;q=1.0, br;q=0.5', 'gzip'],
   ['gzip;q=0.001', 'gzip'],
   ['gzip;q=0', 'identity'],
@@ -56,7 +53,7 @@ const CHOSEN: readonly (readonly [header: string | undefined, encoding: string])
 
 test('indexes as they are served', async (t) => {
   const { server, state } = await serve(t);
-  const stored = await TestServer.create(t, state, { memoryLimit: 0 });
+  const stored = await TestServer.create(t, state, { maxBodyBytes: 1 });
   await stored.publish();
   const paths = ['/index/apps-file.json', `/index/static?${QUERY}`, '/index/static?repository=apps/hello', `/index/dynamic?${QUERY}`, '/index/dynamic?repository=apps/hello'];
 
@@ -69,26 +66,22 @@ test('indexes as they are served', async (t) => {
     assert.equal(headers['content-length'], String(answer.rawPayload.length));
     assert.equal(headers['cache-control'], 'public, max-age=60, stale-while-revalidate=60, stale-if-error=86400');
     assert.equal(headers.vary, 'accept-encoding');
-    assert.equal(headers.etag, `"${createHash('sha256').update(answer.rawPayload).digest('base64url')}"`);
+    assert.match(String(headers.etag), /^"[\w-]{43}"$/);
     const modified = Date.parse(String(headers['last-modified']));
     assert.ok(Date.now() - modified < 600_000 && modified <= Date.now());
     assert.equal('content-encoding' in headers, false);
   });
 
-  await t.test('every encoding decodes to the same bytes, with a tag and length of its own', async () => {
+  await t.test('gzip decodes to the same bytes, with the same tag, which is weak, and a length of its own', async () => {
     for (const path of paths) {
       const plain = await server.app.inject(path);
-      const tags = new Set([plain.headers.etag]);
-      for (const encoding of ['gzip', 'br', 'zstd'] as const) {
-        const answer = await server.app.inject({ url: path, headers: { 'accept-encoding': encoding } });
-        assert.equal(answer.headers['content-encoding'], encoding, path);
-        assert.equal(answer.headers.vary, 'accept-encoding');
-        assert.equal(answer.headers['content-length'], String(answer.rawPayload.length));
-        assert.deepEqual(DECODERS[encoding](answer.rawPayload), plain.rawPayload);
-        assert.ok(answer.rawPayload.length < plain.rawPayload.length);
-        tags.add(answer.headers.etag);
-      }
-      assert.equal(tags.size, 4);
+      const zipped = await server.app.inject({ url: path, headers: { 'accept-encoding': 'gzip' } });
+      assert.equal(zipped.headers['content-encoding'], 'gzip', path);
+      assert.equal(zipped.headers.vary, 'accept-encoding');
+      assert.equal(zipped.headers['content-length'], String(zipped.rawPayload.length));
+      assert.deepEqual(gunzipSync(zipped.rawPayload), plain.rawPayload);
+      assert.ok(zipped.rawPayload.length < plain.rawPayload.length);
+      assert.equal(zipped.headers.etag, `W/${String(plain.headers.etag)}`);
     }
   });
 
@@ -104,8 +97,9 @@ test('indexes as they are served', async (t) => {
       for (const encoding of ['identity', 'gzip']) {
         const headers = { 'accept-encoding': encoding };
         const full = await server.app.inject({ url, headers });
-        const etag = String(full.headers.etag);
-        for (const header of [etag, `W/${etag}`, `"other", ${etag}`, `${etag},"other"`, `"other",W/${etag} , "more"`, '*', ' * ']) {
+        const sent = String(full.headers.etag);
+        const etag = sent.replace(/^W\//, '');
+        for (const header of [sent, etag, `W/${etag}`, `"other", ${etag}`, `${etag},"other"`, `"other",W/${etag} , "more"`, '*', ' * ']) {
           const fresh = await server.app.inject({ url, headers: { ...headers, 'if-none-match': header } });
           assert.equal(fresh.statusCode, 304, `${url} ${header}`);
           assert.equal(fresh.rawPayload.length, 0);
@@ -117,7 +111,7 @@ test('indexes as they are served', async (t) => {
         }
       }
       const gzip = await server.app.inject({ url, headers: { 'accept-encoding': 'gzip' } });
-      assert.equal((await server.app.inject({ url, headers: { 'if-none-match': String(gzip.headers.etag) } })).statusCode, 200, 'the tag is of other bytes');
+      assert.equal((await server.app.inject({ url, headers: { 'if-none-match': String(gzip.headers.etag) } })).statusCode, 304, 'the same content in other bytes');
     }
   });
 
@@ -146,9 +140,9 @@ test('indexes as they are served', async (t) => {
     }
   });
 
-  await t.test('a snapshot that is not held in memory is served with the same bytes and headers', async () => {
+  await t.test('what is not held in memory is served with the same bytes and headers', async () => {
     for (const url of paths) {
-      for (const encoding of ['identity', 'gzip', 'br', 'zstd']) {
+      for (const encoding of ['identity', 'gzip']) {
         const [one, other] = await Promise.all([server.app.inject({ url, headers: { 'accept-encoding': encoding } }), stored.app.inject({ url, headers: { 'accept-encoding': encoding } })]);
         assert.deepEqual(one.rawPayload, other.rawPayload);
         assert.deepEqual(withoutDate(one.headers), withoutDate(other.headers));
@@ -157,31 +151,31 @@ test('indexes as they are served', async (t) => {
   });
 
   await t.test('a body that cannot be read is an error without the headers of the body', async () => {
-    await truncate(state.snapshotFile(), 100);
-    const answer = await stored.app.inject({ url: '/index/apps-file.json', headers: { 'accept-encoding': 'gzip' } });
-    assert.equal(answer.statusCode, 500);
-    assert.deepEqual(answer.json(), { statusCode: 500, error: 'Internal Server Error', message: 'Something went wrong here; the log tells what.' });
+    const failing = await TestServer.create(t, state, { maxBodyBytes: 1, readBody: () => Promise.reject(new Error('a faulty disk')) });
+    await failing.publish();
+    const answer = await failing.app.inject({ url: '/index/apps-file.json', headers: { 'accept-encoding': 'gzip' } });
+    assert.deepEqual(answer.json(), { statusCode: 503, error: 'Service Unavailable', message: 'A part of the index cannot be read, and is being made anew; ask again in a moment.' });
     assert.equal(answer.headers['cache-control'], 'no-store');
+    assert.equal(answer.headers['retry-after'], '1');
     for (const name of ['etag', 'content-encoding', 'last-modified', 'vary']) assert.equal(answer.headers[name], undefined, name);
-    assert.match(JSON.stringify(stored.log), /a request failed/);
   });
 });
 
-test('a body that a disk has changed is not served, least of all under the tag of the right one', { expectFailure: 'bodies of snapshots are not compared when they are read; they go' }, async (t) => {
-  const { state } = await serve(t);
-  const stored = await TestServer.create(t, state, { memoryLimit: 0 });
-  await stored.publish();
-  const { rawPayload, headers } = await stored.app.inject('/index/dynamic');
-  const bytes = await readFile(state.snapshotFile());
-  const place = bytes.indexOf(rawPayload);
-  assert.ok(place >= 0);
-  bytes.write('?', place + rawPayload.length / 2);
-  await writeFile(state.snapshotFile(), bytes);
-  for (const url of ['/index/static', '/index/dynamic', '/index/apps-file.json']) {
-    const answer = await stored.app.inject(url);
-    assert.notEqual(answer.headers.etag, headers.etag, url);
-    assert.notEqual(answer.statusCode, 200, url);
+test('what has gone from the store while it was served leads to what is newest', async (t) => {
+  const { state, server } = await serve(t, { maxBodyBytes: 1 });
+  const urls = ['/index/apps-file.json', '/index/dynamic?label:name=Clock'];
+  const before = await Promise.all(urls.map((url) => server.app.inject(url)));
+  state.registry.pushImage('apps/clock', 'latest', { ...app('Clock'), ...named('Clock', { version: '2' }) });
+  await state.rebuild();
+  const now = Date.now();
+  await state.store.publications.clean({ named: () => true, chunksBefore: now + 60_000, pngsBefore: 0, now });
+  for (const [place, url] of urls.entries()) {
+    const { statusCode, headers, payload } = await server.app.inject({ url, headers: { 'accept-encoding': 'gzip, identity;q=0.5' } });
+    assert.equal(statusCode, 200, payload);
+    assert.notEqual(headers.etag, `W/${String(before[place]?.headers.etag)}`);
+    assert.match((await server.app.inject(url)).payload, /"version":"2"/);
   }
+  assert.deepEqual(server.log.filter(({ level }) => level >= 40), []);
 });
 
 test('the default index answers at /index/static, each at /NAME/index/static and as a file', async (t) => {
@@ -226,13 +220,13 @@ test('a rebuild that finds nothing new leaves tags and times as they are, one th
   assert.match(after.payload, /org\.example\.New/);
 });
 
-test('a large document is streamed, and one that is replaced meanwhile is sent to its end', async (t) => {
+test('a large document is sent part by part, and one that is replaced meanwhile to its end', async (t) => {
   const state = await TestState.open(t);
   const push = (version: string): void => {
     for (let i = 0; i < 15; i++) state.registry.pushImage(`apps/app${i}`, 'latest', named(`${version}-${i}`, { text: `${version} `.repeat(100_000) }));
   };
   push('one');
-  const server = await TestServer.create(t, state, { memoryLimit: 0 });
+  const server = await TestServer.create(t, state, { maxBodyBytes: 1 });
   await server.rebuild();
   const port = await server.listen();
   const ask = () => fetch(`http://127.0.0.1:${port}/index/apps-file.json`, { headers: { 'accept-encoding': 'identity' } });

@@ -1,33 +1,38 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
-import type { Question } from '../../src/server/answers.ts';
-import { Answers } from '../../src/server/answers.ts';
-import { TooBusy } from '../../src/server/server-error.ts';
 import { named, TestState } from '../indexing/test-state.ts';
-import { TestServer } from './test-server.ts';
+import { TestServer, type TestServerOptions } from './test-server.ts';
 
-/** A server whose questions to the query thread are counted, and wait while they are held. */
-async function serve(t: TestContext): Promise<{ state: TestState; server: TestServer; asked: Question[]; readonly hold: () => () => void }> {
+/** A server that keeps no bodies of chunks, so that it reads one for each look into a chunk; these are counted, and wait while they are held. */
+async function serve(t: TestContext, questions: NonNullable<TestServerOptions['questions']> = {}, names: readonly string[] = ['clock', 'hello', 'notes']): Promise<{ state: TestState; server: TestServer; reads: () => number; readonly hold: () => () => void }> {
   const state = await TestState.open(t);
-  for (const name of ['clock', 'hello', 'notes']) state.registry.pushImage(`apps/${name}`, 'latest', named(name, { 'org.flatpak.ref': `app/org.example.${name}/x86_64/stable` }));
-  const asked: Question[] = [];
+  for (const name of names) state.registry.pushImage(`apps/${name}`, 'latest', named(name, { 'org.flatpak.ref': `app/org.example.${name}/x86_64/stable` }));
+  let count = 0;
   let held: Promise<void> = Promise.resolve();
   const server = await TestServer.create(t, state, {
-    answer: (answer) => async (question) => {
-      asked.push(question);
+    questions,
+    maxBodyBytes: 1,
+    readBody: async (read) => {
+      count++;
       await held;
-      return answer(question);
+      return read();
     },
   });
   await server.rebuild();
+  /** How many there were since it was last asked. */
+  const reads = (): number => {
+    const so = count;
+    count = 0;
+    return so;
+  };
   const hold = (): (() => void) => {
     const { promise, resolve } = Promise.withResolvers<void>();
     held = promise;
     return resolve;
   };
-  return { state, server, asked, hold };
+  return { state, server, reads, hold };
 }
 
 function repositories(index: string): string[] {
@@ -35,25 +40,26 @@ function repositories(index: string): string[] {
 }
 
 test('answers are worked out once and kept', async (t) => {
-  const { server, asked, hold } = await serve(t);
+  const { state, server, reads, hold } = await serve(t);
+  assert.equal((await state.shown()).chunks.length, 1);
   const get = (url: string, encoding = 'identity') => server.app.inject({ url, headers: { 'accept-encoding': encoding } });
 
   await t.test('the same question in another order or spelling is the same answer', async () => {
-    asked.length = 0;
     const first = await get('/index/static?repository=apps/hello&os=linux&label:name:exists=1&tag=latest&tag=none');
+    assert.notEqual(reads(), 0);
     assert.deepEqual(repositories(first.payload), ['apps/hello']);
     for (const query of ['tag=none&tag=latest&label%3Aname%3Aexists=1&os=linux&repository=apps%2fhello', 'os=linux&os=linux&&tag=latest&tag=none&repository=apps/hello&label:name:exists=1']) {
       const again = await get(`/index/static?${query}`);
       assert.deepEqual([again.payload, again.headers.etag], [first.payload, first.headers.etag]);
     }
     assert.equal((await get('/apps/index/static?label:name:exists=1&tag=latest&tag=none&repository=apps/hello&os=linux')).headers.etag, first.headers.etag);
-    assert.equal(asked.length, 1);
+    assert.equal(reads(), 0);
   });
 
   await t.test('what Flatpak asks is ready before anyone asks', async () => {
-    asked.length = 0;
+    const { hits, misses } = server.queries;
     assert.equal((await get('/index/static?tag=latest&os=linux&architecture=amd64&label:org.flatpak.ref:exists=1')).statusCode, 200);
-    assert.deepEqual(asked, []);
+    assert.deepEqual(server.queries, { hits, misses });
   });
 
   await t.test('slashes that are doubled count as one', async () => {
@@ -64,26 +70,28 @@ test('answers are worked out once and kept', async (t) => {
   });
 
   await t.test('dynamic says no-store, on 200 and 304, and is not kept', async () => {
-    asked.length = 0;
+    const { hits, misses } = server.queries;
     const url = '/index/dynamic?repository=apps/notes';
     const first = await get(url);
     assert.equal(first.headers['cache-control'], 'no-store');
     const fresh = await server.app.inject({ url, headers: { 'if-none-match': String(first.headers.etag) } });
     assert.deepEqual([fresh.statusCode, fresh.headers['cache-control']], [304, 'no-store']);
-    assert.equal(asked.length, 2);
+    assert.deepEqual(server.queries, { hits, misses: misses + 2 });
     assert.equal((await get('/index/static?repository=apps/notes')).headers['cache-control'], 'public, max-age=60, stale-while-revalidate=60, stale-if-error=86400');
     assert.equal((await get(url)).headers['cache-control'], 'no-store');
-    assert.equal(asked.length, 3, 'what static has kept is there for dynamic');
+    assert.deepEqual(server.queries, { hits: hits + 1, misses: misses + 3 }, 'what static has kept is there for dynamic');
   });
 
   await t.test('equal questions at the same time are worked out once', async () => {
-    asked.length = 0;
+    reads();
+    await get('/index/dynamic?repository=apps/clock');
+    const once = reads();
     const release = hold();
     const answers = Promise.all(Array.from({ length: 20 }, (_, i) => get(`/index/${i % 2 === 0 ? 'static' : 'dynamic'}?repository=apps/clock`)));
-    await new Promise(setImmediate);
+    await setImmediate();
     release();
     assert.equal(new Set((await answers).map(({ payload }) => payload)).size, 1);
-    assert.equal(asked.length, 1);
+    assert.equal(reads(), once);
   });
 
   await t.test('a query that matches nothing is 200 with no results, one that matches all is the whole index', async () => {
@@ -91,12 +99,12 @@ test('answers are worked out once and kept', async (t) => {
     assert.equal(nothing.statusCode, 200);
     assert.deepEqual(nothing.json<{ Results: unknown[] }>().Results, []);
     const whole = await get('/index/apps-file.json', 'gzip');
-    asked.length = 0;
+    const { hits, misses } = server.queries;
     for (let i = 0; i < 2; i++) {
       const all = await get('/index/static?repository=apps/clock&repository=apps/hello&repository=apps/notes', 'gzip');
       assert.deepEqual([all.rawPayload, all.headers.etag, all.headers['content-encoding']], [whole.rawPayload, whole.headers.etag, whole.headers['content-encoding']]);
     }
-    assert.equal(asked.length, 1);
+    assert.deepEqual(server.queries, { hits: hits + 1, misses: misses + 1 });
   });
 
   await t.test('what cannot be understood is 400 with the parameter, what is too long 414', async () => {
@@ -119,9 +127,10 @@ test('too many different questions are refused, while what is kept is still serv
   const { server, hold } = await serve(t);
   const get = (url: string) => server.app.inject(url);
   const kept = await get('/index/static?repository=apps/clock');
+  await get('/index/apps-file.json');
   const release = hold();
   const waiting = Array.from({ length: 64 }, (_, i) => server.app.inject({ url: `/index/dynamic?repository=apps/none${i}`, remoteAddress: `192.0.2.${i % 4}` }));
-  await new Promise(setImmediate);
+  await setImmediate();
   const refused = await get('/index/static?repository=apps/one-too-many');
   assert.equal(refused.statusCode, 503);
   assert.equal(refused.headers['retry-after'], '1');
@@ -135,31 +144,44 @@ test('too many different questions are refused, while what is kept is still serv
   assert.deepEqual(server.log.filter(({ level }) => level >= 40), []);
 });
 
-test('one client has a quarter of the places, and turns with others', async () => {
-  const begun: string[] = [];
-  const ends: (() => void)[] = [];
-  const answers = new Answers({
-    maxWaiting: 64,
-    answer: async ({ snapshot, encoding, query }) => {
-      begun.push(query.canonical);
-      await new Promise<void>((resolve) => ends.push(resolve));
-      return { snapshot, encoding, body: Buffer.from('x'), etag: '"x"' };
+test('one client has a quarter of the places, and turns with others', async (t) => {
+  const state = await TestState.open(t);
+  state.registry.pushImage('apps/clock', 'latest', named('clock', { 'org.flatpak.ref': 'app/org.example.Clock/x86_64/stable', 'org.flatpak.metadata': '[Application]\nname=org.example.Clock\nruntime=org.example.Platform/x86_64/stable\n' }));
+  /** What lets each look into a chunk go on, in their order. */
+  const looks: (() => void)[] = [];
+  const server = await TestServer.create(t, state, {
+    publication: { indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }], baseUrl: undefined },
+    maxBodyBytes: 1,
+    readBody: async (read) => {
+      await new Promise<void>((resolve) => looks.push(resolve));
+      return read();
     },
   });
-  const ask = (from: string, canonical: string, view?: { readonly app: string }) => answers.answer({ index: 'apps', snapshot: 's', query: { conditions: [], canonical }, encoding: 'identity', keep: false, from, ...(view && { view }) });
+  await server.rebuild();
+  const answered: string[] = [];
+  const ask = async (from: string, name: string): Promise<number> => {
+    const { statusCode } = await server.app.inject({ url: `/index/dynamic?repository=${name}`, remoteAddress: from });
+    answered.push(name);
+    return statusCode;
+  };
   const many = Array.from({ length: 16 }, (_, i) => ask('192.0.2.1', `many${i}`));
-  await assert.rejects(ask('192.0.2.1', 'one-too-many'), TooBusy);
+  await setImmediate();
+  assert.equal(await ask('192.0.2.1', 'one-too-many'), 503);
   const others = [ask('192.0.2.2', 'other'), ask('192.0.2.3', 'third')];
-  assert.deepEqual(begun, ['many0', 'many1'], 'two at a time');
-  const page = ask('192.0.2.1', '', { app: 'org.example.Clock' });
-  assert.equal(begun.length, 3, 'the page and the API are not kept waiting');
-  while (begun.length < 19) {
-    ends.shift()?.();
-    await new Promise(setImmediate);
+  await setImmediate();
+  assert.equal(looks.length, 2, 'two at a time');
+  const page = server.app.inject({ url: '/api/apps/org.example.Clock', remoteAddress: '192.0.2.1' });
+  while (looks.length < 3) await setImmediate();
+  looks.splice(2, 1)[0]?.();
+  assert.equal((await page).statusCode, 200, 'the page and the API are not kept waiting');
+  while (answered.length < 19) {
+    const before = answered.length;
+    looks.shift()?.();
+    while (answered.length === before) await setImmediate();
   }
-  for (const end of ends) end();
-  await Promise.all([...many, ...others, page]);
-  assert.deepEqual(begun.slice(3, 6).toSorted(), ['many2', 'other', 'third'], 'those that come later are not behind all of the first');
+  assert.deepEqual(new Set(await Promise.all([...many, ...others])), new Set([200]));
+  assert.deepEqual(answered.slice(0, 3), ['one-too-many', 'many0', 'many1']);
+  assert.deepEqual(answered.slice(3, 6).toSorted(), ['many2', 'other', 'third'], 'those that come later are not behind all of the first');
 });
 
 /** Patterns that are compared with each character of a label. */
@@ -192,117 +214,127 @@ test('a question that would take too many steps is 400 with the parameter, and t
   }
 });
 
-test('a question that nobody waits for any more is given up', async () => {
-  const signals: AbortSignal[] = [];
-  const { promise: held, resolve: release } = Promise.withResolvers<void>();
-  const answers = new Answers({
-    maxWaiting: 1,
-    answer: async ({ snapshot, encoding }, signal) => {
-      assert.ok(signal);
-      signals.push(signal);
-      await held;
-      signal.throwIfAborted();
-      return { snapshot, encoding, body: Buffer.from('x'), etag: '"x"' };
-    },
-  });
-  const question: Question = { index: 'apps', snapshot: 's', query: { conditions: [], canonical: 'a' }, encoding: 'identity', keep: true };
-  const [first, second, third] = [new AbortController(), new AbortController(), new AbortController()];
-  const asked = [first, second].map(({ signal }) => answers.answer(question, signal));
-  first.abort(new Error('gone'));
-  await assert.rejects(asked[0] ?? Promise.resolve(), /gone/);
-  assert.equal(signals[0]?.aborted, false, 'another one waits');
-  second.abort(new Error('gone, too'));
-  await assert.rejects(asked[1] ?? Promise.resolve(), /gone, too/);
-  assert.equal(signals[0]?.aborted, true);
+test('a question that nobody waits for any more is given up', async (t) => {
+  const { server, hold, reads } = await serve(t, { maxWaiting: 1 });
+  const port = await server.listen();
+  const ask = (question: string, signal?: AbortSignal) => fetch(`http://127.0.0.1:${port}/index/static?repository=${question}`, { ...(signal && { signal }) });
+  const release = hold();
+  const clients = [new AbortController(), new AbortController()];
+  const answers = clients.map(({ signal }) => ask('apps/none', signal));
+  while (reads() === 0) await setImmediate();
+  const refused = async (): Promise<boolean> => (await server.app.inject('/index/static?repository=apps/other')).statusCode === 503;
+  assert.equal(await refused(), true);
+  clients[0]?.abort();
+  await assert.rejects(answers[0] ?? Promise.resolve(), { name: 'AbortError' });
+  assert.equal(await refused(), true, 'another one waits');
+  clients[1]?.abort();
+  await assert.rejects(answers[1] ?? Promise.resolve(), { name: 'AbortError' });
   // It takes no place any more, and who asks the same gets an answer.
-  const again = answers.answer(question, third.signal);
+  const again = ask('apps/none');
+  while (server.queries.misses < 5) await setImmediate();
   release();
-  assert.ok((await again) !== 'whole');
-  assert.equal(signals.length, 2);
-});
-
-test('a client that goes away takes its question with it', async (t) => {
-  const state = await TestState.open(t);
-  state.registry.pushImage('apps/hello', 'latest', named('hello'));
-  const asked = Promise.withResolvers<AbortSignal>();
-  const server = await TestServer.create(t, state, {
-    answer: () => (_question, signal) =>
-      new Promise((_resolve, reject) => {
-        signal?.addEventListener('abort', () => reject(signal.reason as Error));
-        if (signal) asked.resolve(signal);
-      }),
-  });
-  await server.rebuild();
-  const url = await server.app.listen({ port: 0 });
-  const client = new AbortController();
-  const answer = fetch(`${url}/index/static?repository=apps/none`, { signal: client.signal });
-  const signal = await asked.promise;
-  client.abort();
-  await assert.rejects(answer, { name: 'AbortError' });
-  if (!signal.aborted) await once(signal, 'abort');
+  assert.equal((await again).status, 200);
+  assert.equal(await refused(), false);
   assert.deepEqual(server.log.filter(({ level }) => level >= 40), []);
 });
 
-test('an answer from a snapshot that is being replaced is whole, and not kept', async (t) => {
-  const { state, server, asked, hold } = await serve(t);
+test('an answer from a publication that is being replaced is whole, and kept for what has not changed alone', async (t) => {
+  const { state, server, hold, reads } = await serve(t);
   const release = hold();
   // All that the index held when it was asked; less than what it holds when that is known.
   const all = 'repository=apps/clock&repository=apps/hello&repository=apps/notes';
   const answer = server.app.inject(`/index/static?${all}`);
-  const one = server.app.inject('/index/static?repository=apps/hello');
-  await new Promise(setImmediate);
+  while (reads() === 0) await setImmediate();
   state.registry.pushImage('apps/more', 'latest', named('more'));
   state.registry.pushImage('apps/hello', 'latest', named('new'));
   await server.rebuild();
   release();
-  assert.deepEqual(repositories((await answer).payload), ['apps/clock', 'apps/hello', 'apps/notes']);
-  assert.match((await one).payload, /"name":"new"/);
-  asked.length = 0;
-  const again = await server.app.inject(`/index/static?${all}`);
-  assert.equal(again.payload, (await answer).payload);
-  assert.equal(asked.length, 1);
+  const before = await answer;
+  assert.deepEqual(repositories(before.payload), ['apps/clock', 'apps/hello', 'apps/notes']);
+  assert.match(before.payload, /"name":"hello"/);
+  const after = await server.app.inject(`/index/static?${all}`);
+  assert.deepEqual(repositories(after.payload), ['apps/clock', 'apps/hello', 'apps/notes']);
+  assert.match(after.payload, /"name":"new"/);
+  assert.notEqual(after.headers.etag, before.headers.etag);
 
   // The other way round: little of what it holds when it is asked, all of what it holds then.
   const releaseAgain = hold();
+  reads();
   const hello = server.app.inject({ url: '/index/static?repository=apps/hello', headers: { 'accept-encoding': 'gzip' } });
-  await new Promise(setImmediate);
+  while (reads() === 0) await setImmediate();
   for (const repository of ['apps/clock', 'apps/notes', 'apps/more']) state.registry.deleteRepository(repository, { stays: true });
   await server.rebuild();
   releaseAgain();
   assert.deepEqual(repositories(gunzipSync((await hello).rawPayload).toString()), ['apps/hello']);
 });
 
-test('answers are kept within the limit, the least recently used goes', async () => {
-  let worked = 0;
-  const answers = new Answers({
-    answer: async ({ snapshot, encoding }) => {
-      worked++;
-      return { snapshot, encoding, body: Buffer.alloc(10_000), etag: '"a"' };
-    },
-    maxBytes: 35_000,
-  });
-  const ask = (canonical: string, snapshot = '"1"') => answers.answer({ index: 'apps', snapshot, query: { conditions: [], canonical }, encoding: 'gzip', keep: true });
-  for (const canonical of ['a', 'b', 'c', 'a', 'd', 'a', 'c', 'd']) await ask(canonical);
-  assert.equal(worked, 4, 'three are kept');
-  await ask('b');
-  assert.equal(worked, 5, 'b has gone');
-  await ask('b', '"2"');
-  assert.equal(worked, 6, 'of another snapshot');
+test('after a push only the chunk that has changed is asked again', async (t) => {
+  const names = Array.from({ length: 100 }, (_, i) => `app${i}`);
+  const { state, server, reads } = await serve(t, {}, names);
+  const before = (await state.shown()).chunks.map(({ name }) => name);
+  assert.ok(before.length > 3);
+  const ask = async (question: string): Promise<string[]> => repositories((await server.app.inject(`/index/static?${question}`)).payload);
+  assert.deepEqual(await ask('label:name=new'), []);
+  assert.equal(reads(), before.length);
+  await ask('label:name=new');
+  assert.equal(reads(), 0);
+
+  state.registry.pushImage('apps/app50', 'latest', named('other'));
+  await server.rebuild();
+  const after = (await state.shown()).chunks.map(({ name }) => name);
+  assert.equal(after.filter((name) => !before.includes(name)).length, 1);
+  assert.deepEqual(await ask('label:name=new'), []);
+  assert.equal(reads(), 1);
+
+  // Several pushes, the question between some of them.
+  for (const [i, pushed] of ['app1', 'app99', 'app1', 'app40'].entries()) {
+    state.registry.pushImage(`apps/${pushed}`, 'latest', named(i % 2 === 0 ? 'new' : 'old'));
+    await server.rebuild();
+    if (i > 0) assert.deepEqual((await ask('label:name=new')).includes(`apps/${pushed}`), i % 2 === 0, pushed);
+  }
+  const kept = await server.app.inject('/index/static?label:name=new');
+  assert.equal(kept.payload, (await server.app.inject('/index/static?label:name:matches=new')).payload, 'as it would be if it were asked for the first time');
 });
 
-test('an answer that fails is not kept, and makes room for others', async () => {
+test('answers are kept within the limit, the least recently used goes', async (t) => {
+  const { state, server, reads } = await serve(t, { maxBytes: 15_000 });
+  const ask = (name: string) => server.app.inject(`/index/static?repository=${name}`);
+  for (const name of ['a', 'b', 'c', 'a', 'd', 'a', 'c', 'd']) await ask(name);
+  assert.equal(reads(), 4, 'three are kept');
+  await ask('b');
+  assert.equal(reads(), 1, 'b has gone');
+  state.registry.pushImage('apps/more', 'latest', named('more'));
+  await server.rebuild();
+  await ask('b');
+  assert.equal(reads(), 1, 'of another publication');
+});
+
+test('an answer that fails is not kept, and makes room for others', async (t) => {
+  const state = await TestState.open(t);
+  state.registry.pushImage('apps/clock', 'latest', named('clock'));
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
   let fail = true;
-  const answers = new Answers({
-    answer: async ({ snapshot, encoding }) => {
+  const server = await TestServer.create(t, state, {
+    questions: { maxWaiting: 1 },
+    maxBodyBytes: 1,
+    readBody: async (read) => {
+      await held;
       if (fail) throw new Error('no');
-      return { snapshot, encoding, body: Buffer.from('yes'), etag: '"a"' };
+      return read();
     },
-    maxWaiting: 1,
   });
-  const ask = (canonical: string) => answers.answer({ index: 'apps', snapshot: '"1"', query: { conditions: [], canonical }, encoding: 'gzip', keep: true });
+  await server.rebuild();
+  const ask = async (name: string) => {
+    const { statusCode, payload } = await server.app.inject(`/index/static?repository=${name}`);
+    return { statusCode, payload };
+  };
   const first = ask('a');
-  await assert.rejects(ask('b'), TooBusy);
-  await assert.rejects(first, /no/);
+  await setImmediate();
+  assert.match((await ask('b')).payload, /Too many different queries/);
+  release();
+  const { statusCode, payload } = await first;
+  assert.equal(statusCode, 503);
+  assert.match(payload, /cannot be read, and is being made anew/);
   fail = false;
-  assert.notEqual(await ask('a'), 'whole');
+  assert.equal((await ask('a')).statusCode, 200);
 });

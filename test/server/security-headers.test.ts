@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { iconPath } from '../../src/indexing/icon-path.ts';
 import { digestOf } from '../../src/registry/digest.ts';
@@ -19,8 +17,7 @@ test('browsers are told what they may do with an answer', async (t) => {
   });
   await server.rebuild();
   const icon = iconPath(digestOf(ICON));
-  await mkdir(dirname(state.path('icons', icon)), { recursive: true });
-  await writeFile(state.path('icons', icon), ICON);
+  await state.store.publications.putPngs(new Map([[digestOf(ICON), ICON]]));
 
   await t.test('the page runs and shows nothing but what is its own', async () => {
     for (const path of ['/', '/page/main.js', '/page/page.css']) {

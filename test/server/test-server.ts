@@ -4,14 +4,15 @@ import type { TestContext } from 'node:test';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { pino } from 'pino';
-import { Snapshot } from '../../src/indexing/snapshot/snapshot.ts';
-import { type AnswerQuery, Answers } from '../../src/server/answers.ts';
+import { contentOf } from '../../src/index-warnings.ts';
 import { Figures } from '../../src/server/figures.ts';
 import { Front, type FrontOptions } from '../../src/server/front.ts';
+import { PublicationLoader } from '../../src/server/publication-loader.ts';
 import { PublishedIndex } from '../../src/server/published-index.ts';
+import { type QueryCounts, Questions, type QuestionsOptions } from '../../src/server/questions.ts';
 import type { ServerOptions } from '../../src/server/server.ts';
 import { createServer } from '../../src/server/server.ts';
-import { Querier } from '../../src/threads/querier.ts';
+import type { PublicationReader } from '../../src/store/publications.ts';
 import { RebuildQueue } from '../../src/triggers/rebuild-queue.ts';
 import type { TestState } from '../indexing/test-state.ts';
 
@@ -21,15 +22,16 @@ export const EVENTS_TOKEN = 'the-events-token';
 export interface TestServerOptions extends Partial<Pick<ServerOptions, 'iconsUri' | 'readers' | 'pullSources' | 'registryProxy' | 'signatures' | 'trustProxy' | 'defaultIndex' | 'publication'>>, FrontOptions {
   /** The names of the state's indexes; `apps` if absent. */
   readonly indexes?: readonly string[];
-  /** Snapshots over so many bytes are not held in memory. */
-  readonly memoryLimit?: number;
+  /** Bytes of chunks' bodies that are kept in memory. */
+  readonly maxBodyBytes?: number;
+  /** Stands between the server and the store where bodies of chunks are read. */
+  readonly readBody?: (read: () => Promise<Buffer | undefined>) => Promise<Buffer | undefined>;
   /** `undefined` for none. */
   readonly adminToken?: string | undefined;
   readonly eventsToken?: string | undefined;
   readonly wants?: ServerOptions['events']['wants'];
   readonly knowsRepository?: ServerOptions['reindex']['knowsRepository'];
-  /** Stands between the server and the query thread. */
-  readonly answer?: (answer: AnswerQuery) => AnswerQuery;
+  readonly questions?: Omit<QuestionsOptions, 'counts'>;
 }
 
 export class TestServer {
@@ -42,12 +44,14 @@ export class TestServer {
   /** See {@link MemoryLog}. */
   readonly logged: MemoryLog['logged'];
   readonly #indexes: ReadonlyMap<string, PublishedIndex>;
-  readonly #querier: Querier;
   readonly #state: TestState;
-  readonly #memoryLimit: number | undefined;
+  #loader: PublicationLoader | undefined;
+  /** How many questions were answered by what was kept, and how many were not. */
+  readonly queries: QueryCounts;
+  readonly #options: TestServerOptions;
 
   private constructor(
-    parts: { app: FastifyInstance; front: Front; queue: RebuildQueue; log: LogLine[]; logged: MemoryLog['logged']; indexes: ReadonlyMap<string, PublishedIndex>; querier: Querier; state: TestState; memoryLimit: number | undefined },
+    parts: { app: FastifyInstance; front: Front; queue: RebuildQueue; log: LogLine[]; logged: MemoryLog['logged']; indexes: ReadonlyMap<string, PublishedIndex>; state: TestState; queries: QueryCounts; options: TestServerOptions },
   ) {
     this.app = parts.app;
     this.front = parts.front;
@@ -55,17 +59,16 @@ export class TestServer {
     this.log = parts.log;
     this.logged = parts.logged;
     this.#indexes = parts.indexes;
-    this.#querier = parts.querier;
     this.#state = parts.state;
-    this.#memoryLimit = parts.memoryLimit;
+    this.queries = parts.queries;
+    this.#options = parts.options;
   }
 
   /** Nothing is built yet; {@link publish} and rebuilds that the queue is asked for do that. */
   static async create(t: TestContext, state: TestState, options: TestServerOptions = {}): Promise<TestServer> {
-    const { indexes: names = ['apps'], memoryLimit, answer = (query: AnswerQuery) => query } = options;
+    const { indexes: names = ['apps'] } = options;
     const { log, logger, logged } = memoryLog();
-    const indexes = new Map(names.map((name) => [name, new PublishedIndex(name, `${name}-file`, 60)]));
-    const querier = new Querier((error) => logger.error({ err: error }, 'the query thread ended'));
+    const indexes = new Map(names.map((name) => [name, new PublishedIndex({ name, fileName: `${name}-file`, maxAge: 60, repositoryPriority: [] })]));
     const queue = new RebuildQueue({
       registries: new Map([[state.registry.id, names]]),
       logger,
@@ -83,9 +86,9 @@ export class TestServer {
       ...(options.publication && { publication: options.publication }),
       indexes,
       defaultIndex: options.defaultIndex ?? names[0] ?? '',
-      answer: new Answers({ answer: answer(querier.answer), counts: figures.queries }).answer,
+      questions: new Questions({ ...options.questions, counts: figures.queries }),
+      readIcon: (digest) => state.store.publications.png(digest),
       readers: { patience: options.patience, ...options.readers },
-      iconsDir: state.path('icons'),
       iconsUri: options.iconsUri ?? 'icons/',
       pullSources: options.pullSources ?? [],
       registryProxy: options.registryProxy,
@@ -94,7 +97,7 @@ export class TestServer {
         token: 'adminToken' in options ? options.adminToken : ADMIN_TOKEN,
         rebuilds: queue,
         hasIndex: (name) => indexes.has(name),
-        knowsRepository: options.knowsRepository ?? (async (name) => state.catalog.tags(state.registry.id, name).length > 0),
+        knowsRepository: options.knowsRepository ?? (async (name) => ((await state.store.catalog.known(state.registry.id, [name])).repositories.get(name)?.tags.size ?? 0) > 0),
       },
       events: {
         token: 'eventsToken' in options ? options.eventsToken : EVENTS_TOKEN,
@@ -103,25 +106,32 @@ export class TestServer {
       },
       figures,
       rebuildEvents: queue,
-      status: { version: '1.2.3', startedAt: 0, registryOf: () => state.registry.id, warnings: () => new Map([...indexes.values()].map(({ name, snapshot }) => [name, snapshot?.footer.warnings ?? []])), rebuilds: () => queue.recent(), bus: () => undefined },
+      status: { version: '1.2.3', startedAt: 0, registryOf: () => state.registry.id, warnings: () => new Map([...indexes.values()].map(({ name, shown }) => [name, contentOf(shown?.chunks ?? []).warnings])), rebuilds: () => queue.recent(), bus: () => undefined },
     });
     const front = new Front(app, options);
-    const server = new TestServer({ app, front, queue, log, logged, indexes, querier, state, memoryLimit });
+    const server = new TestServer({ app, front, queue, log, logged, indexes, state, queries: figures.queries, options });
     t.after(async () => {
       await queue.close({ graceMs: 1000 });
       await front.close(0);
-      await querier.close();
-      for (const { snapshot } of indexes.values()) await snapshot?.close();
     });
     return server;
   }
 
-  /** Serves the snapshots that are on disk. */
+  /** Serves what is published. */
   async publish(): Promise<void> {
-    for (const [name, index] of this.#indexes) {
-      const snapshot = await Snapshot.open(this.#state.snapshotFile(name), this.#memoryLimit);
-      await Promise.all([index.use(snapshot), this.#querier.use(snapshot)]);
-    }
+    await this.#state.indexer.settled();
+    const { maxBodyBytes, readBody = (read) => read() } = this.#options;
+    const publications = (): PublicationReader => this.#state.store.publications;
+    const reader: PublicationReader = {
+      publication: (index) => publications().publication(index),
+      chunkHeads: (chunks) => publications().chunkHeads(chunks),
+      chunkBody: (chunk, sha256) => readBody(() => publications().chunkBody(chunk, sha256)),
+      png: (digest) => publications().png(digest),
+      apps: (index) => publications().apps(index),
+    };
+    this.#loader ??= new PublicationLoader(reader, { maxBodyBytes, onUnreadable: () => this.publish() });
+    const loader = this.#loader;
+    for (const index of this.#indexes.values()) await loader.load(index);
   }
 
   /** Rebuilds everything and serves that. */

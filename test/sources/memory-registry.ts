@@ -145,7 +145,7 @@ export class MemoryRegistry implements RegistrySource {
     this.#unlisted.delete(repository);
   }
 
-  /** From now on the source is not to read this repository, as if its configuration left it out. */
+  /** From now on the source is not to read this repository, as if its configuration left it out. Indexers that are opened from then on see it. */
   uncover(repository: string): void {
     this.#uncovered.add(repository);
   }
@@ -180,6 +180,15 @@ export class MemoryRegistry implements RegistrySource {
   /** Ends all failures. */
   heal(): void {
     this.#faults.length = 0;
+  }
+
+  /** From now on it is to be read again. */
+  cover(repository: string): void {
+    this.#uncovered.delete(repository);
+  }
+
+  get patterns(): readonly string[] {
+    return [...this.#uncovered].map((name) => `all but ${name}`);
   }
 
   covers(repository: string): boolean {

@@ -5,11 +5,9 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { test, type TestContext } from 'node:test';
 import type { Worker } from 'node:worker_threads';
-import { snapshotsDir } from '../../src/build.ts';
-import { snapshotPath } from '../../src/indexing/indexer.ts';
 import { EVERYTHING, type RebuildProgress } from '../../src/indexing/rebuild.ts';
 import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
-import { Snapshot } from '../../src/indexing/snapshot/snapshot.ts';
+import { SqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import { Builder } from '../../src/threads/builder.ts';
 import { ThreadEnded } from '../../src/threads/calls.ts';
 import type { LoggedRequest } from '../../src/registry/http/transport/request-log.ts';
@@ -39,7 +37,7 @@ async function setUp(t: TestContext, repositories: readonly string[] = [], defin
       registries: [{ id: registry, concurrency: 4, timeout: 1000, repositories }],
       definitions: [defineIndex({ registry, ...definition })],
     },
-    { onPublished: (index) => published.push(index), onRequests: () => undefined, onWarning: (message) => warnings.push(message), onCatalogLost: () => undefined, onExit: (error) => exits.push(error) },
+    { onPublished: (index, part) => published.push(`${index} ${part}`), onRequests: () => undefined, onWarning: (message) => warnings.push(message), onStoreLost: () => undefined, onExit: (error) => exits.push(error) },
   );
   t.after(async () => {
     await builder.close();
@@ -54,11 +52,12 @@ test('it builds in a thread of its own, and tells of it', async (t) => {
   const progress: RebuildProgress[] = [];
   const result = await builder.rebuild(registry, EVERYTHING, { onProgress: (at) => progress.push(at) });
   assert.deepEqual([result.repositories, result.newImages, result.failures], [3, 3, []]);
-  assert.equal(published.at(-1), 'apps');
+  assert.deepEqual(published, ['apps index', 'apps apps']);
   assert.ok(progress.length > 0);
-  const snapshot = await Snapshot.open(snapshotPath(snapshotsDir(stateDir), 'apps'));
-  t.after(() => snapshot.close());
-  assert.equal(snapshot.document('')?.images, 3);
+  const publications = SqliteStore.openPublications(stateDir);
+  t.after(() => publications?.close());
+  const publication = await publications?.publication('apps');
+  assert.equal((await publications?.chunkHeads(publication?.chunks ?? []))?.size, publication?.chunks.length);
   assert.deepEqual([await builder.knowsRepository('apps/hello'), await builder.knowsRepository('apps/none')], [true, false]);
   await assert.rejects(builder.rebuild('http://other.example.org', EVERYTHING), /no registry http:\/\/other\.example\.org is configured/);
   assert.deepEqual(warnings, []);
@@ -93,7 +92,7 @@ test('each request of the thread is told of to who wants to know', async (t) => 
       registries: [{ id: url, concurrency: 4, timeout: 1000 }],
       definitions: [defineIndex({ registry: url })],
     },
-    { onPublished: () => undefined, onRequests: () => undefined, onRequest: (request) => told.push(request), onWarning: () => undefined, onCatalogLost: () => undefined, onExit: () => undefined },
+    { onPublished: () => undefined, onRequests: () => undefined, onRequest: (request) => told.push(request), onWarning: () => undefined, onStoreLost: () => undefined, onExit: () => undefined },
   );
   t.after(async () => {
     await builder.close();

@@ -1,5 +1,4 @@
 /** What a rebuild changed, app by app. */
-import type { AppVersions } from './app-list.ts';
 
 /** So many ids are named; the others are counted. */
 const MAX_NAMED = 20;
@@ -17,11 +16,16 @@ export interface AppChanges {
   readonly removed: ChangedApps;
 }
 
-export function appChanges(before: AppVersions, after: AppVersions): AppChanges {
-  const added = Object.keys(after).filter((id) => !Object.hasOwn(before, id));
-  const removed = Object.keys(before).filter((id) => !Object.hasOwn(after, id));
-  const updated = Object.keys(after).filter((id) => Object.hasOwn(before, id) && before[id] !== after[id]);
-  return { added: named(added), updated: named(updated), removed: named(removed) };
+/**
+ * @param gone what the images of apps were in what was replaced, by app
+ * @param added what they are in what has replaced it
+ * @param kept the apps of which something stays as it was
+ */
+export function appChanges(gone: ReadonlyMap<string, string>, added: ReadonlyMap<string, string>, kept: ReadonlySet<string>): AppChanges {
+  const changed = [...new Set([...gone.keys(), ...added.keys()])].filter((id) => gone.get(id) !== added.get(id)).toSorted();
+  const isNew = (id: string): boolean => !gone.has(id) && !kept.has(id);
+  const isGone = (id: string): boolean => !added.has(id) && !kept.has(id);
+  return { added: named(changed.filter(isNew)), updated: named(changed.filter((id) => !isNew(id) && !isGone(id))), removed: named(changed.filter(isGone)) };
 }
 
 function named(ids: readonly string[]): ChangedApps {

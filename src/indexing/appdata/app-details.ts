@@ -2,8 +2,8 @@
 import type { Appdata } from './appdata.ts';
 import type { AppKind, EndOfLife, FlatpakRef, Label } from './flatpak-image.ts';
 import { builtAt, endOfLifeOf, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
-import { Winners } from '../winners.ts';
-import { iconOf, outranks, placesBy, rankOf } from './app-list.ts';
+import { identityOf, Winners } from '../winners.ts';
+import { iconOf, outranks, placed, placesBy, rankOf } from './app-list.ts';
 import { type KeyFile, parseKeyFile } from './key-file.ts';
 import { parseAppdata } from './parse-appdata.ts';
 import type { Permission } from './permissions.ts';
@@ -65,9 +65,11 @@ export function appDetails(document: IndexDocument, id: string, repositoryPriori
     const label: Label = (key) => own(image.Labels, key) ?? own(image.Annotations, key);
     const ref = parseFlatpakRef(label('org.flatpak.ref'));
     const { Digest: digest, OS: os, Architecture: architecture } = image;
-    const tags = winners.add({ repository, tags: allTags, digest, os, architecture }, label) ?? [];
-    if (ref === undefined || tags.length === 0) return [];
-    return [{ ref, label, rank: rankOf(ref, tags, architecture, label, placeOf(repository)), image: appImage(repository, tags, image, ref, label) }];
+    const identity = identityOf({ digest, os, architecture }, label);
+    const hidden = winners.add(repository, allTags, identity);
+    const tags = allTags.filter((tag) => !hidden.includes(tag));
+    if (ref === undefined || identity === undefined || tags.length === 0) return [];
+    return [{ ref, label, rank: placed(rankOf(ref, tags, architecture, label), placeOf(repository)), image: appImage(repository, tags, image, ref, label) }];
   };
   const candidates = document.Results.flatMap(({ Name, Images, Lists }) => [
     ...Images.flatMap((image) => candidate(Name, image.Tags ?? [], image)),

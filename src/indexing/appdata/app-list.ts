@@ -2,8 +2,7 @@
 import { createHash } from 'node:crypto';
 import { rankingOf } from '../globs.ts';
 import { isPngUri } from '../png-uri.ts';
-import type { ShownImage } from '../snapshot/write-snapshot.ts';
-import { Winners } from '../winners.ts';
+import type { PlacedImage, ShownImage, ShownRepository } from '../document.ts';
 import type { Appdata } from './appdata.ts';
 import { NO_APPDATA } from './appdata.ts';
 import type { AppKind, EndOfLife, FlatpakRef, Label } from './flatpak-image.ts';
@@ -38,70 +37,133 @@ export interface AppEntry extends EndOfLife {
   readonly updated: string;
 }
 
-/** A hash of all that an app's images are, by id: an equal one means that nothing about the app changed. */
-export type AppVersions = Readonly<Record<string, string>>;
-
-interface Collected {
-  readonly images: string[];
-  readonly architectures: Set<string>;
-  readonly tags: Set<string>;
-  updated: number;
-  /** Of the image that speaks for the app. */
-  rank: readonly number[];
-  shown: Pick<AppEntry, 'kind' | 'name' | 'summary' | 'developer' | 'keywords' | 'icon' | keyof EndOfLife>;
+/** What one chunk of an index tells of an app. */
+export interface AppRecord {
+  /** What its images are: repository, tags and digest. */
+  readonly images: readonly string[];
+  readonly architectures: readonly string[];
+  readonly tags: readonly string[];
+  /** Seconds since the epoch: when the newest of its images was built; 0 if that is not told. */
+  readonly updated: number;
+  /** The image that speaks for the app in this chunk, and what decides whether it does so among all; see {@link rankOf}. */
+  readonly repository: string;
+  readonly rank: Rank;
+  readonly shown: Pick<AppEntry, 'kind' | 'name' | 'summary' | 'developer' | 'keywords' | 'icon' | keyof EndOfLife>;
 }
 
-/** Collects the list image by image, in the order of the document. */
-export class AppListBuilder {
+/** By the app's id. */
+export type AppRecords = Readonly<Record<string, AppRecord>>;
+
+/**
+ * What `repositories`, in the order of the document, tell of apps.
+ * @param index its name
+ * @param priority its `repositoryPriority`
+ */
+export function appRecords(index: string, priority: readonly string[], repositories: readonly ShownRepository[]): AppRecords {
+  const collector = new Collector(index, priority);
+  for (const { name, images, lists } of repositories) {
+    for (const { tags, ...image } of images) collector.add(name, tags, image);
+    for (const list of lists) for (const image of list.images) collector.add(name, list.tags, image);
+  }
+  return collector.records();
+}
+
+/** An app of the list, and what it was made from. */
+interface ListedApp {
+  readonly records: readonly AppRecord[];
+  readonly entry: AppEntry;
+  readonly key: string;
+}
+
+/** The list of an index's apps, made again and again: entries that have not changed stay the same objects. */
+export class AppList {
+  readonly #ranking: (repository: string) => number;
+  #apps: ReadonlyMap<string, ListedApp> = new Map();
+
+  /** @param priority the index's `repositoryPriority` */
+  constructor(priority: readonly string[]) {
+    this.#ranking = rankingOf(priority);
+  }
+
+  /**
+   * All apps, sorted by name, without regard to case, then by id.
+   * @param chunks their records, in the order of the document
+   */
+  update(chunks: Iterable<AppRecords>): readonly AppEntry[] {
+    const records = new Map<string, AppRecord[]>();
+    for (const chunk of chunks) {
+      for (const [id, record] of Object.entries(chunk)) {
+        const its = records.get(id);
+        if (its === undefined) records.set(id, [record]);
+        else its.push(record);
+      }
+    }
+    this.#apps = new Map(Array.from(records, ([id, its]) => [id, this.#listed(id, its)]));
+    return [...this.#apps.values()].toSorted((a, b) => compare(a.key, b.key) || compare(a.entry.id, b.entry.id)).map(({ entry }) => entry);
+  }
+
+  #listed(id: string, records: readonly AppRecord[]): ListedApp {
+    const before = this.#apps.get(id);
+    if (before?.records.length === records.length && before.records.every((record, place) => record === records[place])) return before;
+    const shown = this.#best(records).shown;
+    const architectures = new Set(records.flatMap((record) => record.architectures));
+    const tags = new Set(records.flatMap((record) => record.tags));
+    const updated = Math.max(...records.map((record) => record.updated));
+    const entry = { id, ...shown, architectures: [...architectures].toSorted(), tags: [...tags].toSorted(), updated: isoSeconds(updated) };
+    return before !== undefined && JSON.stringify(before.entry) === JSON.stringify(entry) ? { ...before, records } : { records, entry, key: sortKey(shown.name) };
+  }
+
+  /** The one that speaks for the app. */
+  #best(records: readonly AppRecord[]): AppRecord {
+    const placeOf = placesBy([], this.#ranking);
+    let [best, rank]: [AppRecord | undefined, readonly number[]] = [undefined, []];
+    for (const record of records) {
+      const its = placed(record.rank, placeOf(record.repository));
+      if (best === undefined || outranks(its, rank)) [best, rank] = [record, its];
+    }
+    return best as AppRecord;
+  }
+}
+
+/** Collects records image by image. */
+class Collector {
   readonly #index: string;
-  readonly #winners = new Winners();
   readonly #placeOf: PlaceOf;
-  readonly #apps = new Map<string, Collected>();
+  readonly #apps = new Map<string, { images: string[]; architectures: Set<string>; tags: Set<string>; best: Pick<AppRecord, 'repository' | 'rank' | 'shown'>; updated: number }>();
   #lastAppdata: { readonly id: string; readonly xml: string; readonly appdata: Appdata } = { id: '', xml: '', appdata: NO_APPDATA };
 
-  /** @param index its name, and which of its repositories are preferred */
-  constructor(index: string, repositoryPriority: readonly string[]) {
+  constructor(index: string, priority: readonly string[]) {
     this.#index = index;
-    this.#placeOf = placesBy(repositoryPriority);
+    this.#placeOf = placesBy(priority);
   }
 
   /** Passes over images that are not Flatpaks, or of which clients get another one. */
-  add(repository: string, allTags: readonly string[], image: ShownImage): void {
+  add(repository: string, allTags: readonly string[], { image, hidden: { either } }: PlacedImage): void {
     const label = labelOf(image);
     const ref = parseFlatpakRef(label('org.flatpak.ref'));
-    if (ref === undefined) return;
-    const tags = this.#winners.add({ ...image, repository, tags: allTags }, label) ?? [];
+    if (ref === undefined || either === undefined) return;
+    const tags = allTags.filter((tag) => !either.includes(tag));
     if (tags.length === 0) return;
-    let app = this.#apps.get(ref.id);
+    const line = `${repository} ${tags.join(' ')} ${image.digest}`;
+    const rank = rankOf(ref, tags, image.architecture, label);
+    const app = this.#apps.get(ref.id);
     if (app === undefined) {
-      app = { images: [], architectures: new Set(), tags: new Set(), updated: 0, rank: [], shown: { kind: 'app', name: '', summary: '', developer: '', keywords: [], icon: '', endOfLife: '', replacedBy: '' } };
-      this.#apps.set(ref.id, app);
+      this.#apps.set(ref.id, { images: [line], architectures: new Set([image.architecture]), tags: new Set(tags), updated: builtAt(label), best: { repository, rank, shown: this.#shown(ref, label) } });
+      return;
     }
-    app.images.push(`${repository} ${tags.join(' ')} ${image.digest}`);
+    app.images.push(line);
     app.architectures.add(image.architecture);
     for (const tag of tags) app.tags.add(tag);
     app.updated = Math.max(app.updated, builtAt(label));
-    const rank = rankOf(ref, tags, image.architecture, label, this.#placeOf(repository));
-    if (app.images.length > 1 && !outranks(rank, app.rank)) return;
-    app.rank = rank;
-    app.shown = this.#shown(ref, label);
+    const [before, now] = [placed(app.best.rank, this.#placeOf(app.best.repository)), placed(rank, this.#placeOf(repository))];
+    if (outranks(now, before)) app.best = { repository, rank, shown: this.#shown(ref, label) };
   }
 
-  /** Sorted by name, without regard to case and accents, then by id. */
-  entries(): readonly AppEntry[] {
-    return [...this.#apps]
-      .map(([id, { shown, architectures, tags, updated }]) => ({ key: sortKey(shown.name), entry: { id, ...shown, architectures: [...architectures].toSorted(), tags: [...tags].toSorted(), updated: isoSeconds(updated) } }))
-      .toSorted((a, b) => compare(a.key, b.key) || compare(a.entry.id, b.entry.id))
-      .map(({ entry }) => entry);
+  records(): AppRecords {
+    return Object.fromEntries([...this.#apps].map(([id, { images, architectures, tags, updated, best }]) => [id, { images, architectures: [...architectures], tags: [...tags], updated, ...best }]));
   }
 
-  /** Sorted by id. */
-  versions(): AppVersions {
-    const versions = [...this.#apps].map(([id, { images }]) => [id, createHash('sha256').update(images.join('\n')).digest('base64url').slice(0, 22)] as const);
-    return Object.fromEntries(versions.toSorted(([a], [b]) => compare(a, b)));
-  }
-
-  #shown(ref: FlatpakRef, label: Label): Collected['shown'] {
+  #shown(ref: FlatpakRef, label: Label): AppRecord['shown'] {
     const xml = label('org.freedesktop.appstream.appdata') ?? '';
     // Often the same for every architecture and tag.
     const { id } = ref;
@@ -125,12 +187,14 @@ export class AppListBuilder {
   }
 }
 
+/** What decides between images beside the place of their repositories: the first number before that place, the others after it. */
+export type Rank = readonly [stable: number, built: number, latest: number, amd64: number];
+
 /** Where a repository comes among all, the most wanted first. */
 export type PlaceOf = (repository: string) => readonly [rank: number, order: number];
 
 /** Places by `priority`, else in the order in which repositories are first asked for. */
-export function placesBy(priority: readonly string[]): PlaceOf {
-  const ranking = rankingOf(priority);
+export function placesBy(priority: readonly string[], ranking: (repository: string) => number = rankingOf(priority)): PlaceOf {
   const places = new Map<string, readonly [rank: number, order: number]>();
   return (repository) => {
     let place = places.get(repository);
@@ -147,9 +211,14 @@ export function placesBy(priority: readonly string[]): PlaceOf {
  * newest, then the most common architecture. Only within a repository by a time that images claim: else whoever may push to any
  * could speak for the apps of all.
  */
-export function rankOf({ branch }: FlatpakRef, tags: readonly string[], architecture: string, label: Label, [rank, order]: ReturnType<PlaceOf>): readonly number[] {
+export function rankOf({ branch }: FlatpakRef, tags: readonly string[], architecture: string, label: Label): Rank {
   const latest = tags.includes('latest');
-  return [Number(branch === 'stable' || latest), -rank, -order, builtAt(label), Number(latest), Number(architecture === 'amd64')];
+  return [Number(branch === 'stable' || latest), builtAt(label), Number(latest), Number(architecture === 'amd64')];
+}
+
+/** What {@link rankOf} says of an image in a repository at this place, for {@link outranks}. */
+export function placed([stable, ...others]: Rank, [rank, order]: ReturnType<PlaceOf>): readonly number[] {
+  return [stable, -rank, -order, ...others];
 }
 
 /** Says whether a rank is higher than another one. */

@@ -1,5 +1,5 @@
 /** What Flatpak wrote about an image into its labels (flatpak-oci-specs, "Labels"; Flatpak's `add_labels_to_config`). */
-import type { Image } from '../../catalog/catalog.ts';
+import type { Image } from '../../store/catalog.ts';
 import type { KeyFile } from './key-file.ts';
 
 export type AppKind = 'app' | 'runtime' | 'extension';

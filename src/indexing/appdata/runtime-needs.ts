@@ -1,6 +1,6 @@
 /** What the Flatpaks of an index need that clients may not find. */
 import { amount } from '../../amount.ts';
-import type { ShownImage } from '../snapshot/write-snapshot.ts';
+import type { ShownRepository } from '../document.ts';
 import { labelOf } from './app-list.ts';
 import { isWebUrl, parseFlatpakRef } from './flatpak-image.ts';
 import { parseKeyFile } from './key-file.ts';
@@ -8,64 +8,62 @@ import { parseKeyFile } from './key-file.ts';
 /** What `flatpak remote-add` asks for if its URL names no tag. */
 export const DEFAULT_TAG = 'latest';
 
+/** What some images are, and what they need. */
 export interface RuntimeNeeds {
-  /** Says whether clients that name no tag get any of its Flatpaks; so if it has none. */
-  readonly offersDefaultTag: boolean;
-  /** `ID/ARCHITECTURE/BRANCH` of the runtimes that are in it. */
+  readonly flatpaks: number;
+  /** How many of these have the tag {@link DEFAULT_TAG}. */
+  readonly offered: number;
+  /** `ID/ARCHITECTURE/BRANCH` of the runtimes among them. */
   readonly runtimes: readonly string[];
-  /** Those that its apps need. */
-  readonly needed: readonly NeededRuntime[];
+  /** Runtimes that apps need, and the ids of these apps. */
+  readonly needed: readonly (readonly [runtime: string, apps: readonly string[]])[];
 }
 
-interface NeededRuntime {
-  readonly runtime: string;
-  /** How many apps need it, and the first of them. */
-  readonly apps: number;
-  readonly app: string;
-}
-
-/** Collects the needs image by image. */
-export class RuntimeNeedsBuilder {
-  #flatpaks = 0;
-  #offered = 0;
-  readonly #runtimes = new Set<string>();
-  readonly #apps = new Map<string, Set<string>>();
-
-  /** Passes over images that are not Flatpaks. */
-  add(_repository: string, tags: readonly string[], image: ShownImage): void {
+/** What all the images of repositories need. */
+export function runtimeNeeds(repositories: readonly ShownRepository[]): RuntimeNeeds {
+  let flatpaks = 0;
+  let offered = 0;
+  const runtimes = new Set<string>();
+  const needed = new Map<string, Set<string>>();
+  const images = repositories.flatMap(({ images: own, lists }) => [...own.map(({ tags, image }) => ({ tags, image })), ...lists.flatMap((list) => list.images.map(({ image }) => ({ tags: list.tags, image })))]);
+  for (const { tags, image } of images) {
     const label = labelOf(image);
     const ref = parseFlatpakRef(label('org.flatpak.ref'));
-    if (ref === undefined) return;
-    this.#flatpaks++;
-    if (tags.includes(DEFAULT_TAG)) this.#offered++;
+    if (ref === undefined) continue;
+    flatpaks++;
+    if (tags.includes(DEFAULT_TAG)) offered++;
     if (ref.type === 'runtime') {
-      this.#runtimes.add(`${ref.id}/${ref.architecture}/${ref.branch}`);
-      return;
+      runtimes.add(`${ref.id}/${ref.architecture}/${ref.branch}`);
+      continue;
     }
     // Its image says where the runtime is.
-    if (isWebUrl(label('org.flatpak.runtime-repo'))) return;
+    if (isWebUrl(label('org.flatpak.runtime-repo'))) continue;
     const runtime = parseKeyFile(label('org.flatpak.metadata') ?? '').get('Application')?.get('runtime');
-    if (runtime === undefined || parseFlatpakRef(`runtime/${runtime}`) === undefined) return;
-    const apps = this.#apps.get(runtime);
-    if (apps === undefined) this.#apps.set(runtime, new Set([ref.id]));
-    else apps.add(ref.id);
+    if (runtime === undefined || parseFlatpakRef(`runtime/${runtime}`) === undefined) continue;
+    needed.set(runtime, (needed.get(runtime) ?? new Set()).add(ref.id));
   }
+  return { flatpaks, offered, runtimes: [...runtimes].toSorted(), needed: [...needed].map(([runtime, apps]) => [runtime, [...apps]] as const) };
+}
 
-  build(): RuntimeNeeds {
-    return {
-      offersDefaultTag: this.#flatpaks === 0 || this.#offered > 0,
-      runtimes: [...this.#runtimes].toSorted(),
-      needed: [...this.#apps].map(([runtime, apps]) => ({ runtime, apps: apps.size, app: [...apps][0] ?? '' })).toSorted((a, b) => (a.runtime < b.runtime ? -1 : 1)),
-    };
-  }
+/** What all parts of an index need. */
+export function joinNeeds(parts: readonly RuntimeNeeds[]): RuntimeNeeds {
+  const needed = new Map<string, Set<string>>();
+  for (const part of parts) for (const [runtime, apps] of part.needed) needed.set(runtime, new Set([...(needed.get(runtime) ?? []), ...apps]));
+  return {
+    flatpaks: parts.reduce((sum, { flatpaks }) => sum + flatpaks, 0),
+    offered: parts.reduce((sum, { offered }) => sum + offered, 0),
+    runtimes: [...new Set(parts.flatMap(({ runtimes }) => runtimes))].toSorted(),
+    needed: [...needed].map(([runtime, apps]) => [runtime, [...apps]] as const).toSorted(([a], [b]) => (a < b ? -1 : 1)),
+  };
 }
 
 /** A line for each runtime that apps need and that is none of `available`. */
 export function missingRuntimes({ needed }: RuntimeNeeds, available: ReadonlySet<string>): readonly string[] {
   return needed
-    .filter(({ runtime }) => !available.has(runtime))
-    .map(({ runtime, apps, app }) => {
-      const needing = apps === 1 ? `${app} needs` : `${app} and ${amount(apps - 1, 'more app')} need`;
+    .filter(([runtime]) => !available.has(runtime))
+    .map(([runtime, apps]) => {
+      const [app = ''] = apps;
+      const needing = apps.length === 1 ? `${app} needs` : `${app} and ${amount(apps.length - 1, 'more app')} need`;
       return `${needing} the runtime ${runtime}, which is in no index here; set runtime_repo to the .flatpakrepo that has it, or push it`;
     });
 }

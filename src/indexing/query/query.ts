@@ -24,9 +24,10 @@ export interface Query {
 
 /** Where Flatpak clients look for the ref of an image; those before Flatpak 1.6 in an annotation. */
 export const REF_FIELDS = ['label', 'annotation'] as const;
+export type RefField = (typeof REF_FIELDS)[number];
 
 /** Where `query` wants images to have a ref: it is Flatpak's, whatever else it asks. Its tags are those with which clients get an image. */
-export function asksForRefs({ conditions }: Query): readonly (typeof REF_FIELDS)[number][] {
+export function asksForRefs({ conditions }: Query): readonly RefField[] {
   return REF_FIELDS.filter((wanted) => conditions.some(({ field, key, operator }) => field === wanted && key === REF && operator === 'exists'));
 }
 
@@ -47,7 +48,7 @@ export function parameterName({ field, key, operator }: Condition): string {
  * The question that a Flatpak client asks for the images of one tag and architecture (`flatpak_oci_index_ensure_cached`).
  * Those before Flatpak 1.6 look for the ref in an `annotation`.
  */
-export function flatpakQuery(tag: string, architecture: string, field: (typeof REF_FIELDS)[number] = 'label'): Query {
+export function flatpakQuery(tag: string, architecture: string, field: RefField = 'label'): Query {
   const ref: Condition = { field, key: REF, operator: 'exists', values: ['1'] };
   const conditions: readonly Condition[] = [
     ...(field === 'annotation' ? [ref] : []),
@@ -57,4 +58,12 @@ export function flatpakQuery(tag: string, architecture: string, field: (typeof R
     { field: 'tag', operator: 'is', values: [tag] },
   ];
   return { conditions, canonical: canonicalQuery(conditions) };
+}
+
+/** The tag and architecture that a Flatpak client asks for; `undefined` if `query` asks for anything else. */
+export function flatpakQuestion({ conditions, canonical }: Query): { readonly field: RefField; readonly tag: string; readonly architecture: string } | undefined {
+  const value = (wanted: Field): string => conditions.find(({ field }) => field === wanted)?.values[0] ?? '';
+  const [tag, architecture] = [value('tag'), value('architecture')];
+  const field = REF_FIELDS.find((where) => flatpakQuery(tag, architecture, where).canonical === canonical);
+  return field && { field, tag, architecture };
 }

@@ -22,6 +22,7 @@ export interface HttpRegistryOptions extends TransportOptions {
 /** A registry at an `http` or `https` URL. */
 export class HttpRegistrySource implements RegistrySource {
   readonly id: string;
+  readonly patterns: readonly string[];
   readonly #transport: Transport;
   readonly #covered: CoveredRepositories;
   readonly #heads = new HeadTrust();
@@ -31,6 +32,7 @@ export class HttpRegistrySource implements RegistrySource {
   constructor({ repositories = [], ...options }: HttpRegistryOptions) {
     this.#transport = new Transport(options);
     this.id = this.#transport.url;
+    this.patterns = repositories;
     this.#covered = new CoveredRepositories(repositories);
   }
 

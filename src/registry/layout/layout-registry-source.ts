@@ -26,6 +26,7 @@ export interface LayoutRegistryOptions {
 export class LayoutRegistrySource implements RegistrySource {
   readonly id: string;
   readonly requests = 0;
+  readonly patterns: readonly string[];
   readonly #folder: ContainedFolder;
   readonly #checked = new CheckedBlobs();
   readonly #covered: CoveredRepositories;
@@ -34,6 +35,7 @@ export class LayoutRegistrySource implements RegistrySource {
   constructor(folder: string, { repositories = [] }: LayoutRegistryOptions = {}) {
     this.#folder = new ContainedFolder(resolve(folder));
     this.id = LAYOUTS + this.#folder.path;
+    this.patterns = repositories;
     this.#covered = new CoveredRepositories(repositories);
   }
 

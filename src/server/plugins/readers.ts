@@ -12,7 +12,7 @@ const MAX_UNSENT = 256 * 1024 * 1024;
 const RESERVE = 16 * 1024 * 1024;
 /** What an answer takes beside its body, and what one takes whose body is read while it is sent. */
 const ANSWER = 16 * 1024;
-const STREAM = 64 * 1024;
+const STREAM = 256 * 1024;
 /** Bodies up to so many bytes are written at once. */
 const SMALL_BODY = 16 * 1024;
 /** Bytes a second that a client takes at least. */

@@ -7,7 +7,7 @@ import type { RequestFigures } from '../figures.ts';
 import type { Readers } from './readers.ts';
 import { isHost } from './hosts.ts';
 
-/** Of URLs, headers and bodies that nothing else holds. */
+/** Of URLs, headers and bodies. */
 const MAX_BYTES = 32 * 1024 * 1024;
 /** What an answer takes beside those. */
 const OVERHEAD = 1024;
@@ -30,8 +30,6 @@ interface ReadyAnswer {
   /** Names and values in turn, which is the fastest to write. */
   readonly headers: string[];
   readonly body: Buffer | undefined;
-  /** In bytes. */
-  readonly size: number;
 }
 
 declare module 'fastify' {
@@ -40,8 +38,8 @@ declare module 'fastify' {
     answerReady?(request: IncomingMessage, response: ServerResponse): boolean;
   }
   interface FastifyReply {
-    /** To be given again: all that it depends on is the URL, `Accept-Encoding` and `If-None-Match`; how many bytes that keeps, and until when. */
-    ready: { readonly size: number; readonly version: number } | undefined;
+    /** To be given again until another version: all that it depends on is the URL, `Accept-Encoding` and `If-None-Match`. */
+    readyVersion: number | undefined;
   }
 }
 
@@ -58,15 +56,14 @@ export class ReadyAnswers {
   /** For the routes of `app`; `figures` counts, and `readers` bounds, what never comes to a hook of it. */
   constructor(app: FastifyInstance, figures: RequestFigures, readers: Readers, { maxBytes = MAX_BYTES }: { readonly maxBytes?: number } = {}) {
     this.#maxBytes = maxBytes;
-    app.decorateReply('ready', undefined);
+    app.decorateReply('readyVersion', undefined);
     app.addHook('onSend', (request, reply, payload, done) => {
-      const { ready } = reply;
-      if (ready?.version === this.#version && request.method === 'GET' && (payload === undefined || payload === null || Buffer.isBuffer(payload))) {
+      if (reply.readyVersion === this.#version && request.method === 'GET' && (payload === undefined || payload === null || Buffer.isBuffer(payload))) {
         const question = questionOf(request.raw, request.originalUrl);
         if (question !== undefined) {
           const count = figures.counter(request.routeOptions.url ?? '', 'GET', reply.statusCode);
           const headers = Object.entries(reply.getHeaders()).flatMap(([name, value]) => [name, String(value)]);
-          this.#add({ question, count, status: reply.statusCode, headers, body: payload ?? undefined, size: ready.size });
+          this.#add({ question, count, status: reply.statusCode, headers, body: payload ?? undefined });
         }
       }
       done();
@@ -91,9 +88,9 @@ export class ReadyAnswers {
     });
   }
 
-  /** Has what `reply` sends be given again. @param size bytes of its body that nothing else holds */
-  keep(reply: FastifyReply, size: number): void {
-    reply.ready = { size, version: this.#version };
+  /** Has what `reply` sends be given again. */
+  keep(reply: FastifyReply): void {
+    reply.readyVersion = this.#version;
   }
 
   /** Forgets all: something has changed. */
@@ -113,12 +110,12 @@ export class ReadyAnswers {
   }
 
   #add(answer: ReadyAnswer): void {
-    const { question: { url, acceptEncoding = '', ifNoneMatch = '' }, size } = answer;
+    const { question: { url, acceptEncoding = '', ifNoneMatch = '' }, body } = answer;
     const others = this.#recent.get(url) ?? [];
     // Requests that are under way together are each answered without it.
     if (variant(others, answer.question) !== undefined) return;
     this.#recent.set(url, [...others.slice(1 - MAX_VARIANTS), answer]);
-    this.#size += OVERHEAD + 2 * (url.length + acceptEncoding.length + ifNoneMatch.length) + size;
+    this.#size += OVERHEAD + 2 * (url.length + acceptEncoding.length + ifNoneMatch.length) + (body?.length ?? 0);
     if (this.#size <= this.#maxBytes / 2) return;
     this.#older = this.#recent;
     this.#recent = new Map();

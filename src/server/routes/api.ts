@@ -2,13 +2,11 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import { Type } from 'typebox';
-import type { AppDetails } from '../../indexing/appdata/app-details.ts';
 import { versionOfIcon } from '../../indexing/appdata/app-list.ts';
 import { decodePngUri, isPngUri } from '../../indexing/png-uri.ts';
 import { isAppId } from '../../indexing/appdata/flatpak-image.ts';
 import { messageOf } from '../../message-of.ts';
 import type { AcceptEncoding } from '../accept-encoding.ts';
-import type { AppViews } from '../app-views.ts';
 import { IMMUTABLE } from '../cache-control.ts';
 import { indexNamed, type PublishedIndex } from '../published-index.ts';
 import { isFresh } from '../entity-tag.ts';
@@ -19,7 +17,6 @@ import { best } from './indexes.ts';
 export interface ApiRoutesOptions {
   readonly indexes: ReadonlyMap<string, PublishedIndex>;
   readonly defaultIndex: string;
-  readonly views: AppViews;
   readonly acceptEncoding: AcceptEncoding;
 }
 
@@ -78,7 +75,7 @@ const Parameters = Type.Object({ index: Type.Optional(Type.String({ description:
 type Asked = Static<typeof Parameters>;
 const IconParameters = Type.Object({ ...Parameters.properties, version: Type.Optional(Type.String({ description: 'As the list has it: the answer may then be kept for ever.' })) }, { additionalProperties: false });
 
-export function apiRoutes(app: FastifyInstance, { indexes, defaultIndex, views, acceptEncoding }: ApiRoutesOptions): void {
+export function apiRoutes(app: FastifyInstance, { indexes, defaultIndex, acceptEncoding }: ApiRoutesOptions): void {
   const preferences = (request: FastifyRequest) => acceptEncoding.preferences(request.headers['accept-encoding']);
 
   app.route<{ Querystring: Asked }>({
@@ -99,8 +96,8 @@ export function apiRoutes(app: FastifyInstance, { indexes, defaultIndex, views, 
     async (request, reply) => {
       const index = indexNamed(indexes, request.query.index ?? defaultIndex);
       const { id } = request.params;
-      const details = isAppId(id) ? ((await views.read(index, { app: id })) as AppDetails | null) : null;
-      if (details === null || !isPngUri(details.icon)) throw new NotFound(`The index "${index.name}" holds no icon of an app "${id}".`);
+      const details = isAppId(id) ? (await index.app(id))?.details : undefined;
+      if (details === undefined || !isPngUri(details.icon)) throw new NotFound(`The index "${index.name}" holds no icon of an app "${id}".`);
       const version = versionOfIcon(details.icon);
       const etag = `"${version}"`;
       reply.headers({ etag, 'cache-control': request.query.version === version ? IMMUTABLE : 'no-cache' });
@@ -116,10 +113,9 @@ export function apiRoutes(app: FastifyInstance, { indexes, defaultIndex, views, 
     handler: async (request, reply) => {
       const index = indexNamed(indexes, request.query.index ?? defaultIndex);
       const { id } = request.params;
-      const [encoding = 'identity'] = preferences(request);
-      const served = isAppId(id) ? await views.served(index, { app: id }, encoding) : undefined;
-      if (served === undefined) throw new NotFound(`The index "${index.name}" has no app "${id}".`);
-      return sendServed(request, reply, served);
+      const found = isAppId(id) ? await index.app(id) : undefined;
+      if (found === undefined) throw new NotFound(`The index "${index.name}" has no app "${id}".`);
+      return sendServed(request, reply, best(found.document, preferences(request)));
     },
   });
 }

@@ -3,7 +3,6 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { AppDetails, AppImage } from '../../indexing/appdata/app-details.ts';
 import { isAppId, isWebUrl } from '../../indexing/appdata/flatpak-image.ts';
 import { TAG } from '../../registry/reference.ts';
-import type { AppViews } from '../app-views.ts';
 import { entityTagOf, isFresh } from '../entity-tag.ts';
 import { originOf } from '../plugins/hosts.ts';
 import type { Publication, PublicIndex } from '../public-index.ts';
@@ -18,13 +17,12 @@ const DEFAULT_TAG = 'latest';
 export interface FlatpakFileRoutesOptions {
   readonly indexes: ReadonlyMap<string, PublishedIndex>;
   readonly publication: Publication;
-  readonly views: AppViews;
 }
 
 /** What is left out where it is `undefined`. */
 type Entries = Readonly<Record<string, string | undefined>>;
 
-export function flatpakFileRoutes(app: FastifyInstance, { indexes, publication: { indexes: published, baseUrl }, views }: FlatpakFileRoutesOptions): void {
+export function flatpakFileRoutes(app: FastifyInstance, { indexes, publication: { indexes: published, baseUrl } }: FlatpakFileRoutesOptions): void {
   const base = (request: FastifyRequest): string => baseUrl ?? originOf(request);
   // What a request has named is for nobody else: a cache might know less of it than this server does.
   const cacheControl = `${baseUrl === undefined ? 'private' : 'public'}, max-age=${MAX_AGE}`;
@@ -55,10 +53,10 @@ export function flatpakFileRoutes(app: FastifyInstance, { indexes, publication: 
         const id = file.slice(0, -REF.length);
         const current = indexes.get(index.name);
         if (!file.endsWith(REF) || !isAppId(id) || current === undefined) throw new NotFound(`Nothing is served at /${index.name}/${file}.`);
-        const details = (await views.read(current, { app: id })) as AppDetails | null;
+        const details = (await current.app(id))?.details;
         const { tag, arch } = request.query;
         const image = details?.images.find(({ tags, architecture, ref }) => (tag === undefined || tags.includes(tag)) && (arch === undefined || architecture === arch || ref.split('/')[2] === arch));
-        if (details === null || image === undefined) throw new NotFound(`The index "${index.name}" has no ${id}${tag === undefined ? '' : ` with the tag ${tag}`}${arch === undefined ? '' : ` for ${arch}`}.`);
+        if (details === undefined || image === undefined) throw new NotFound(`The index "${index.name}" has no ${id}${tag === undefined ? '' : ` with the tag ${tag}`}${arch === undefined ? '' : ` for ${arch}`}.`);
         const wanted = tag ?? tagOf(image.tags);
         const RuntimeRepo = webUrl(image.runtimeRepo) ?? index.runtimeRepo ?? (await ownRuntimeRepo(base(request), index, image, wanted));
         const keys = { ...refKeys(base(request), index, details, image, wanted), RuntimeRepo, ...trust(base(request), index) };
@@ -73,8 +71,8 @@ export function flatpakFileRoutes(app: FastifyInstance, { indexes, publication: 
     if (!ref.startsWith('app/') || !isAppId(id)) return undefined;
     for (const other of [index, ...published.filter((one) => one !== index)]) {
       const current = indexes.get(other.name);
-      if (current?.snapshot === undefined) continue;
-      const details = (await views.read(current, { app: id })) as AppDetails | null;
+      if (current?.shown === undefined) continue;
+      const details = (await current.app(id))?.details;
       const tags = details?.images.filter((image) => image.ref === `runtime/${runtime}`).flatMap((image) => image.tags) ?? [];
       if (tags.length === 0) continue;
       const runtimeTag = tag !== undefined && tags.includes(tag) ? tag : tagOf(tags);

@@ -11,7 +11,7 @@ export function healthRoutes(app: FastifyInstance, indexes: ReadonlyMap<string, 
 
   app.get('/readyz', { schema: { response: { 200: Health, 503: NotReady } } }, (_request, reply) => {
     reply.header('cache-control', 'no-store');
-    const missing = [...indexes.values()].filter(({ snapshot }) => snapshot === undefined).map(({ name }) => name);
+    const missing = [...indexes.values()].filter(({ shown }) => shown === undefined).map(({ name }) => name);
     if (missing.length === 0) return reply.send({ status: 'ready' });
     return reply.code(503).header('retry-after', '1').send({
       statusCode: 503,

@@ -1,10 +1,8 @@
 /** The icons: content-addressed, so they never change. */
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { LRUCache } from 'lru-cache';
-import { iconPath, isIconPath } from '../../indexing/icon-path.ts';
-import { digestOf } from '../../registry/digest.ts';
+import { digestOfIconPath } from '../../indexing/icon-path.ts';
+import type { Digest } from '../../registry/digest.ts';
 import { withoutBasePath } from '../base-path.ts';
 import { IMMUTABLE } from '../cache-control.ts';
 import { isFresh } from '../entity-tag.ts';
@@ -23,7 +21,8 @@ interface Icon {
 }
 
 export interface IconRoutesOptions {
-  readonly iconsDir: string;
+  /** The PNG of an icon; `undefined` if there is none. */
+  readonly readIcon: (digest: Digest) => Promise<Buffer | undefined>;
   /** The paths below which icons are served; each ends with `/`. */
   readonly prefixes: readonly string[];
   readonly readyAnswers: ReadyAnswers;
@@ -35,20 +34,13 @@ export function iconPrefixes(iconsUri: string, indexes: Iterable<string>, basePa
   return [...new Set(documents.map((document) => decodeURIComponent(withoutBasePath(new URL(iconsUri, new URL(document, 'http://localhost')).pathname, basePath))))];
 }
 
-export function iconRoutes(app: FastifyInstance, { iconsDir, prefixes, readyAnswers }: IconRoutesOptions): void {
+export function iconRoutes(app: FastifyInstance, { readIcon, prefixes, readyAnswers }: IconRoutesOptions): void {
   const icons = new LRUCache<string, Icon>({ maxSize: MAX_BYTES_IN_MEMORY, sizeCalculation: ({ body }) => body.length + 512 });
 
   const load = async (path: string): Promise<Icon | undefined> => {
-    if (!isIconPath(path)) return undefined;
-    const body = await readFile(join(iconsDir, path)).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
-      throw error;
-    });
+    const digest = digestOfIconPath(path);
+    const body = digest && (await readIcon(digest));
     if (body === undefined) return undefined;
-    if (iconPath(digestOf(body)) !== path) {
-      app.log.warn({ icon: path }, 'an icon is not what its name says; the next rebuild after its removal writes it again');
-      return undefined;
-    }
     const etag = `"${path.replace('/', '').slice(0, 32)}"`;
     const freshHeaders = { etag, 'cache-control': IMMUTABLE };
     return { etag, body, freshHeaders, headers: { ...freshHeaders, ...NOT_SNIFFED, 'content-type': 'image/png', 'content-length': String(body.length) } };
@@ -64,7 +56,7 @@ export function iconRoutes(app: FastifyInstance, { iconsDir, prefixes, readyAnsw
         if (icon === undefined) throw new NotFound('There is no such icon here; it may belong to an older index.');
         icons.set(path, icon);
       }
-      readyAnswers.keep(reply, icon.body.length);
+      readyAnswers.keep(reply);
       if (isFresh(request.headers, icon.etag)) return reply.code(304).headers(icon.freshHeaders).send();
       return reply.headers(icon.headers).send(icon.body);
     });

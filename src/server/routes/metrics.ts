@@ -52,11 +52,11 @@ function indexMetrics(indexes: ReadonlyMap<string, PublishedIndex>, registry: Re
     });
     registry.registerMetric(metric);
   };
-  gauge('regindexer_index_ready', '1 if the index is being served.', ({ snapshot }) => Number(snapshot !== undefined));
-  gauge('regindexer_index_images', 'Images in the index.', ({ snapshot }) => snapshot?.document('')?.images);
-  gauge('regindexer_index_apps', 'Apps, runtimes and extensions in the index.', ({ snapshot }) => snapshot?.footer.apps.images);
-  gauge('regindexer_index_size_bytes', 'Size of the index, not compressed.', ({ snapshot }) => snapshot?.document('')?.representations.identity.length);
-  gauge('regindexer_index_last_change_timestamp_seconds', 'When the content of the index last changed.', ({ snapshot }) => snapshot && snapshot.footer.modified / 1000);
+  gauge('regindexer_index_ready', '1 if the index is being served.', ({ shown }) => Number(shown !== undefined));
+  gauge('regindexer_index_images', 'Images in the index.', ({ shown }) => shown?.whole.images);
+  gauge('regindexer_index_apps', 'Apps, runtimes and extensions in the index.', ({ appCount }) => appCount);
+  gauge('regindexer_index_size_bytes', 'Size of the index, not compressed.', ({ shown }) => shown?.whole.length);
+  gauge('regindexer_index_last_change_timestamp_seconds', 'When the content of the index last changed.', ({ shown }) => shown && shown.publication.modified / 1000);
 }
 
 function eventMetrics({ bus, figures }: MetricsRoutesOptions, registry: Registry): void {

@@ -4,10 +4,8 @@ import { join } from 'node:path';
 import compress from '@fastify/compress';
 import fastifyStatic from '@fastify/static';
 import type { FastifyInstance } from 'fastify';
-import type { AppListPage } from '../../indexing/appdata/app-views.ts';
-import { PAGE_SIZE } from '../../indexing/appdata/app-views.ts';
+import { type AppListPage, PAGE_SIZE } from '../../indexing/appdata/app-pages.ts';
 import { PACKAGE_FOLDER } from '../../package-folder.ts';
-import type { AppViews } from '../app-views.ts';
 import { entityTagOf, isFresh } from '../entity-tag.ts';
 import { ofThePage, securityHeaders } from '../plugins/security-headers.ts';
 import type { Publication, PublicIndex } from '../public-index.ts';
@@ -23,14 +21,13 @@ export interface PageRoutesOptions {
   readonly indexes: ReadonlyMap<string, PublishedIndex>;
   readonly defaultIndex: string;
   readonly publication: Publication;
-  readonly views: AppViews;
   readonly iconsUri: string;
   /** The server speaks HTTPS. */
   readonly tls: boolean;
 }
 
 /** `scope` must be one of its own: its answers are compressed, and carry headers for browsers. */
-export async function pageRoutes(scope: FastifyInstance, { indexes, defaultIndex, publication, views, iconsUri, tls }: PageRoutesOptions): Promise<void> {
+export async function pageRoutes(scope: FastifyInstance, { indexes, defaultIndex, publication, iconsUri, tls }: PageRoutesOptions): Promise<void> {
   const template = await readFile(join(FOLDER, 'index.html'), 'utf8');
   await securityHeaders(scope, tls, ofThePage(iconsUri));
   nameRequests(scope);
@@ -41,7 +38,7 @@ export async function pageRoutes(scope: FastifyInstance, { indexes, defaultIndex
     const shown = publication.indexes.find(({ name }) => name === request.query.index) ?? publication.indexes.find(({ name }) => name === defaultIndex);
     const published = shown && indexes.get(shown.name);
     const page = pageNumber(request.query.page);
-    const list = published?.snapshot === undefined ? undefined : ((await views.read(published, { page })) as AppListPage);
+    const list = await published?.appPage(page);
     const html = fill(template, publication, shown, list, page, `${scope.basePath}/`);
     // Weak, for it is compressed on its way.
     const etag = entityTagOf(html);

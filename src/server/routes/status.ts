@@ -54,20 +54,20 @@ export function statusRoutes(app: FastifyInstance, options: StatusRoutesOptions)
 }
 
 function indexStatus(index: PublishedIndex, registry: string | undefined, warnings: readonly string[], rebuilds: readonly Rebuild[], basePath: string): Record<string, unknown> {
-  const whole = index.snapshot?.document('');
+  const { shown } = index;
   const last = rebuilds.find((rebuild) => rebuild.registry === registry && rebuild.finishedAt !== undefined);
   const result = last?.result?.indexes.find((candidate) => candidate.index === index.name);
   return {
     name: index.name,
     registry,
     file: `${basePath}/index/${index.fileName}.json`,
-    ready: whole !== undefined,
+    ready: shown !== undefined,
     warnings: [...new Set([...warnings, ...(result?.warnings ?? [])])],
-    ...(whole !== undefined && {
-      images: whole.images,
-      bytes: whole.representations.identity.length,
-      digest: digestOfTag(whole.representations.identity.etag),
-      modified: isoTime(index.snapshot?.footer.modified ?? 0),
+    ...(shown !== undefined && {
+      images: shown.whole.images,
+      bytes: shown.whole.length,
+      etag: shown.whole.tag,
+      modified: isoTime(shown.publication.modified),
     }),
     ...(result?.held && { held: result.held }),
     ...(last?.finishedAt !== undefined && {
@@ -86,9 +86,4 @@ function indexStatus(index: PublishedIndex, registry: string | undefined, warnin
 /** What is measured, in nanoseconds, is the time from one measurement to the next; its delay is what that takes longer than it should. */
 function beyondResolution(nanoseconds: number): number {
   return Math.max(0, Math.round(nanoseconds / 10_000) / 100 - DELAY_RESOLUTION);
-}
-
-/** An entity tag is the base64url of a sha256; this is the digest of the same bytes. */
-function digestOfTag(etag: string): string {
-  return `sha256:${Buffer.from(etag.slice(1, -1), 'base64url').toString('hex')}`;
 }

@@ -1,19 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AppDetails } from '../../../src/indexing/appdata/app-details.ts';
-import type { AppEntry } from '../../../src/indexing/appdata/app-list.ts';
-import { viewApps } from '../../../src/indexing/appdata/app-views.ts';
 import { flatpakLabels } from '../../sources/flatpak-labels.ts';
 import { TestState } from '../test-state.ts';
-
-async function apps(state: TestState): Promise<readonly AppEntry[]> {
-  const json = await state.withSnapshot(async (snapshot) => (await snapshot.read(snapshot.footer.apps.representations.identity)).toString());
-  return (JSON.parse(json) as { apps: readonly AppEntry[] }).apps;
-}
-
-function details(state: TestState, app: string): Promise<AppDetails | null> {
-  return state.withSnapshot(async (snapshot) => (await viewApps(snapshot, { app })) as AppDetails | null);
-}
 
 test('an index lists its apps once each, by name, with what their best image tells', async (t) => {
   const state = await TestState.open(t);
@@ -26,7 +14,7 @@ test('an index lists its apps once each, by name, with what their best image tel
   state.registry.pushImage('no-flatpak', 'latest');
   await state.rebuild();
 
-  const list = await apps(state);
+  const list = await state.apps();
   assert.deepEqual(list.map(({ name, kind }) => [name, kind]), [['ant', 'app'], ['Platform', 'runtime'], ['Platform', 'extension'], ['Zebra', 'app']]);
   assert.deepEqual(list[3], {
     id: 'org.example.Zebra',
@@ -48,7 +36,7 @@ test('accents do not count where apps are sorted', async (t) => {
   const state = await TestState.open(t);
   for (const name of ['Zoo', 'Écran', 'Editor', 'Übung', 'angle']) state.registry.pushImage(`app-${name.length}-${name.codePointAt(0)}`, 'latest', { labels: flatpakLabels({ id: `org.example.App${name.codePointAt(0)}`, name }) });
   await state.rebuild();
-  assert.deepEqual((await apps(state)).map(({ name }) => name), ['angle', 'Écran', 'Editor', 'Übung', 'Zoo']);
+  assert.deepEqual((await state.apps()).map(({ name }) => name), ['angle', 'Écran', 'Editor', 'Übung', 'Zoo']);
 });
 
 test('the details of an app are those of its best image, and of all its images', async (t) => {
@@ -59,22 +47,22 @@ test('the details of an app are those of its best image, and of all its images',
   state.registry.pushImage('longer', 'latest', { labels: flatpakLabels({ id: 'org.example.App.Longer' }) });
   await state.rebuild();
 
-  const app = await details(state, 'org.example.App');
+  const app = await state.details('org.example.App');
   assert.equal(app?.name, 'App');
   assert.equal(app.endOfLife, 'Use another one');
   assert.equal(app.runtime, 'org.example.Platform/x86_64/stable');
   assert.deepEqual(app.permissions.map(({ dangerous }) => dangerous), [true]);
   assert.deepEqual(app.images.map(({ tags, branch, digest }) => [tags, branch, digest === image]), [[['latest'], 'stable', true], [['beta'], 'beta', false]]);
   assert.equal(app.images[0]?.installedSize, 2_097_152);
-  assert.equal(await details(state, 'org.example.Other'), null);
+  assert.equal(await state.details('org.example.Other'), undefined);
 });
 
 test('labels that an index shows as annotations count the same', async (t) => {
   const state = await TestState.open(t, { definitions: [{ flatpakAnnotations: true }] });
   state.registry.pushImage('app', 'latest', { labels: flatpakLabels({ id: 'org.example.App', name: 'App' }) });
   await state.rebuild();
-  assert.equal((await apps(state))[0]?.name, 'App');
-  assert.equal((await details(state, 'org.example.App'))?.name, 'App');
+  assert.equal((await state.apps())[0]?.name, 'App');
+  assert.equal((await state.details('org.example.App'))?.name, 'App');
 });
 
 test('a rebuild tells which apps came, changed and went', async (t) => {

@@ -1,0 +1,199 @@
+/** Some repositories of an index as they are shown, ready to serve: made once, named by the hash of its bytes, never changed. */
+import { hash } from 'node:crypto';
+import type { Digest } from '../../registry/digest.ts';
+import type { RuntimeNeeds } from '../appdata/runtime-needs.ts';
+import type { RefField } from '../query/query.ts';
+import { Columns } from './columns.ts';
+import type { SizedRepository } from './cuts.ts';
+import { NOTHING, type Part, type Segment } from './part.ts';
+
+/** A question that Flatpak clients ask: for all images with a ref of one tag and architecture. */
+export interface ReadyQuestion {
+  readonly field: RefField;
+  readonly tag: string;
+  readonly architecture: string;
+}
+
+/** What a chunk consists of. Parts that are equal stand there once. */
+export interface ChunkContent {
+  /** Names what it was made from. */
+  readonly input: string;
+  /** The repository of which it is a slice, if it is one. */
+  readonly slice: string | undefined;
+  /** The repositories that it shows, in their order, and how many images of each. */
+  readonly repositories: readonly SizedRepository[];
+  /** Its part of the whole index. */
+  readonly whole: Part;
+  /** Its parts of the answers that Flatpak clients ask for. */
+  readonly ready: readonly (ReadyQuestion & { readonly part: Part })[];
+  /** The fields for which {@link ready} has all combinations of a tag and an architecture that there are. */
+  readonly complete: readonly RefField[];
+  readonly columns: Buffer;
+  /** The PNGs that it names as files, sorted. */
+  readonly icons: readonly Digest[];
+  /** JSON of what it tells of each of its apps, gzipped, by the app's id. */
+  readonly apps: Buffer;
+  /** The ids of these apps, sorted. */
+  readonly appIds: readonly string[];
+  /** What the administrator should know of its images. */
+  readonly warnings: readonly string[];
+  /** What its Flatpaks need. */
+  readonly needs: RuntimeNeeds;
+}
+
+interface Place {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Where a segment stands in the body, and its hashes behind the head. */
+interface SegmentPlace extends Place {
+  /** Of the JSON. */
+  readonly bytes: number;
+  readonly crc: number;
+  readonly hashes: Place;
+}
+
+interface PartPlace {
+  readonly images: number;
+  readonly entries: SegmentPlace;
+  readonly lists?: SegmentPlace | undefined;
+}
+
+interface Head extends Pick<ChunkContent, 'input' | 'repositories' | 'complete' | 'icons' | 'appIds' | 'warnings' | 'needs'> {
+  readonly slice?: string | undefined;
+  /** SHA-256 of the body, in hexadecimal. */
+  readonly body: string;
+  readonly parts: readonly PartPlace[];
+  /** Each with the number of its part; the whole is part 0. */
+  readonly ready: readonly (readonly [field: RefField, tag: string, architecture: string, part: number])[];
+  readonly columns: Place;
+  readonly apps: Place;
+}
+
+/** A chunk as it is kept: what is needed to know what it holds, and what is sent and looked through. */
+export interface EncodedChunk {
+  /** SHA-256 of {@link head}, in hexadecimal. The head names the body in the same way. */
+  readonly name: string;
+  readonly head: Buffer;
+  readonly body: Buffer;
+}
+
+/** Puts bodies behind one another, and tells where each stands. */
+class Bodies {
+  readonly #bodies: Buffer[] = [];
+  #end = 0;
+
+  place(body: Buffer): Place {
+    const placed = { offset: this.#end, length: body.length };
+    this.#bodies.push(body);
+    this.#end += body.length;
+    return placed;
+  }
+
+  concat(): Buffer {
+    return Buffer.concat(this.#bodies);
+  }
+}
+
+/**
+ * The head is `length of its JSON (uint32, little endian) │ JSON │ hashes │ apps`, the body `columns │ segments`: columns are
+ * aligned there, so that they need not be copied.
+ */
+export async function encodeChunk({ input, slice, repositories, whole, ready, complete, columns, icons, apps, appIds, warnings, needs }: ChunkContent): Promise<EncodedChunk> {
+  const body = new Bodies();
+  const behindHead = new Bodies();
+  const columnsPlace = body.place(columns);
+  const placeSegment = async ({ bytes, length, crc, hashes }: Segment): Promise<SegmentPlace> => ({ ...body.place(await bytes()), bytes: length, crc, hashes: behindHead.place(hashes) });
+  const parts: PartPlace[] = [];
+  const numbers = new Map<Part, number>();
+  const numberOf = async (part: Part): Promise<number> => {
+    let number = numbers.get(part);
+    if (number === undefined) {
+      number = parts.push({ images: part.images, entries: await placeSegment(part.entries), lists: part.lists && (await placeSegment(part.lists)) }) - 1;
+      numbers.set(part, number);
+    }
+    return number;
+  };
+  await numberOf(whole);
+  const readyNumbers: Head['ready'][number][] = [];
+  for (const { field, tag, architecture, part } of ready) readyNumbers.push([field, tag, architecture, await numberOf(part)]);
+  const bodyBytes = body.concat();
+  const head: Head = {
+    input, slice, repositories, complete, icons, appIds, warnings, needs, parts, ready: readyNumbers, columns: columnsPlace,
+    body: hash('sha256', bodyBytes), apps: behindHead.place(apps),
+  };
+  const json = Buffer.from(JSON.stringify(head));
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(json.length);
+  const headBytes = Buffer.concat([length, json, behindHead.concat()]);
+  return { name: hash('sha256', headBytes), head: headBytes, body: bodyBytes };
+}
+
+/** Reads the body of a chunk that has this name and this SHA-256. */
+export type ReadBody = (chunk: string, sha256: string) => Buffer | Promise<Buffer>;
+
+/** A chunk to answer from. Its body is read whenever something of it is asked for. */
+export class Chunk {
+  readonly name: string;
+  /** Names what it was made from. */
+  readonly input: string;
+  readonly slice: string | undefined;
+  readonly repositories: readonly SizedRepository[];
+  readonly whole: Part;
+  readonly #complete: readonly RefField[];
+  readonly icons: readonly Digest[];
+  readonly appIds: readonly string[];
+  readonly warnings: readonly string[];
+  readonly needs: RuntimeNeeds;
+  readonly ready: readonly ReadyQuestion[];
+  /** JSON of what it tells of each of its apps, gzipped. */
+  readonly apps: Buffer;
+  readonly #ready = new Map<string, Part>();
+  readonly #columns: Place;
+  readonly #readBody: () => Buffer | Promise<Buffer>;
+
+  /** @param head as {@link encodeChunk} gives it; whoever reads it from somewhere compares it with `name` */
+  constructor(name: string, headBytes: Buffer, readBody: ReadBody) {
+    const length = headBytes.readUInt32LE(0);
+    const head = JSON.parse(headBytes.toString('utf8', 4, 4 + length)) as Head;
+    const behindHead = headBytes.subarray(4 + length);
+    const behind = (place: Place): Buffer => behindHead.subarray(place.offset, place.offset + place.length);
+    this.#readBody = () => readBody(name, head.body);
+    const segment = (place: SegmentPlace): Segment => ({ size: place.length, length: place.bytes, crc: place.crc, hashes: behind(place.hashes), bytes: () => this.#read(place) });
+    const parts = head.parts.map(({ images, entries, lists }): Part => ({ images, entries: segment(entries), lists: lists && segment(lists) }));
+    this.name = name;
+    this.input = head.input;
+    this.slice = head.slice;
+    this.repositories = head.repositories;
+    this.#complete = head.complete;
+    this.icons = head.icons;
+    this.appIds = head.appIds;
+    this.warnings = head.warnings;
+    this.needs = head.needs;
+    this.apps = behind(head.apps);
+    this.whole = parts[0] as Part;
+    this.ready = head.ready.map(([field, tag, architecture]) => ({ field, tag, architecture }));
+    for (const [field, tag, architecture, part] of head.ready) this.#ready.set(keyOf({ field, tag, architecture }), parts[part] as Part);
+    this.#columns = head.columns;
+  }
+
+  /** Its part of the answer to `question`; `undefined` if it has to be asked for it. */
+  readyPart(question: ReadyQuestion): Part | undefined {
+    return this.#ready.get(keyOf(question)) ?? (this.#complete.includes(question.field) ? NOTHING : undefined);
+  }
+
+  /** What answers other questions. */
+  async columns(): Promise<Columns> {
+    return new Columns(await this.#read(this.#columns));
+  }
+
+  #read({ offset, length }: Place): Buffer | Promise<Buffer> {
+    const body = this.#readBody();
+    return Buffer.isBuffer(body) ? body.subarray(offset, offset + length) : body.then((read) => read.subarray(offset, offset + length));
+  }
+}
+
+function keyOf({ field, tag, architecture }: ReadyQuestion): string {
+  return `${field} ${tag} ${architecture}`;
+}

@@ -1,0 +1,495 @@
+/** Keeps one index published: renders the chunks in which something has changed, and publishes a new version of it. */
+import { hash } from 'node:crypto';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
+import { LRUCache } from 'lru-cache';
+import type { Digest } from '../registry/digest.ts';
+import type { Catalog, Image, KnownRegistry } from '../store/catalog.ts';
+import type { Publication, Publications, StoredChunk } from '../store/publications.ts';
+import { appChanges, type AppChanges } from './appdata/app-changes.ts';
+import { appRecords, type AppRecords } from './appdata/app-list.ts';
+import { architectureMismatch } from './appdata/flatpak-image.ts';
+import { runtimeNeeds } from './appdata/runtime-needs.ts';
+import { Chunk, encodeChunk, type ReadBody } from './chunk/chunk.ts';
+import { cutIndex, cutRepository, hashOfName, type SizedRepository } from './chunk/cuts.ts';
+import { FORMAT, joinParts, type JoinedDocument } from './chunk/part.ts';
+import { renderChunk } from './chunk/render-chunk.ts';
+import { decide, type DecidedImage, type DecidedRepository, imagesOf, inputOf } from './decide.ts';
+import type { PlacedImage, ShownRepository } from './document.ts';
+import type { Wanted } from './globs.ts';
+import type { IconStore } from './icon-store.ts';
+import { iconPath } from './icon-path.ts';
+import { Facts, type Images } from './image-facts.ts';
+import type { IndexDefinition } from './index-definition.ts';
+import { renderImage } from './render-image.ts';
+import { Warnings } from './warnings.ts';
+
+/** Repositories that are decided on together. */
+const BATCH = 64;
+/** Names whose hashes are kept. */
+const MAX_HASHES = 100_000;
+/** Chunks that are held back until they are written together. */
+const CHUNKS_AT_ONCE = 16;
+
+export interface PublisherOptions {
+  readonly definition: IndexDefinition;
+  readonly wanted: Wanted;
+  /** What of the registry is read at all: names and globs; none for all. */
+  readonly patterns: readonly string[];
+  readonly catalog: Catalog;
+  readonly publications: Publications;
+  readonly images: Images;
+  /** What icons' paths are appended to in an index; ends with `/`. */
+  readonly iconsUri: string;
+  /** Writes icons to files as well, if given. */
+  readonly iconFiles?: IconStore | undefined;
+}
+
+/** What an index shows now. */
+export interface Published {
+  readonly publication: Publication;
+  readonly chunks: readonly Chunk[];
+  readonly whole: Pick<JoinedDocument, 'images' | 'length' | 'tag'>;
+}
+
+/** What a publication has changed. */
+export interface PublishResult {
+  /** Whether there is a new publication, also one that shows the same. */
+  readonly published: boolean;
+  /** Whether the content of the index changed. */
+  readonly changed: boolean;
+  readonly apps: AppChanges;
+  /** PNGs whose files the index names no more. */
+  readonly iconsGone: readonly Digest[];
+}
+
+/** What the publisher remembers with a publication. */
+interface Origin {
+  /** The `id` of the catalog that it was made from: another one may not know (yet) all that it shows. */
+  readonly catalog: string;
+  /** The registry that it was read from, and what was taken of it. */
+  readonly source: string;
+  /** Of the definition and the renderer. */
+  readonly fingerprint: string;
+}
+
+/** A repository whose part of the index may have to be rendered. */
+interface Candidate extends SizedRepository {
+  /** What it shows, where that was decided anew. */
+  readonly decided: DecidedRepository | undefined;
+}
+
+export class Publisher {
+  readonly definition: IndexDefinition;
+  readonly #options: PublisherOptions;
+  readonly #facts: Facts;
+  /** Of all that decides what the index holds and how it shows it. */
+  readonly #fingerprint: string;
+  /** Of that alone which decides how an image is shown. */
+  readonly #manner: string;
+  readonly #hashes = new LRUCache<string, number>({ max: MAX_HASHES });
+  #published: Published | undefined;
+
+  private constructor(options: PublisherOptions, published: Published | undefined) {
+    const { definition, patterns, iconsUri } = options;
+    this.definition = definition;
+    this.#options = options;
+    this.#facts = new Facts(options.images, definition);
+    this.#fingerprint = hash('sha256', JSON.stringify([definition, patterns, iconsUri]));
+    const {
+      registry: _registry, registryPublic: _public, output: _output, tags: _tags, repositoryInclude: _include, repositoryExclude: _exclude, architectures: _architectures,
+      requiredAnnotations: _annotations, requiredLabels: _labels, lists: _lists, ...manner
+    } = definition;
+    this.#manner = hash('sha256', JSON.stringify([FORMAT, manner, iconsUri]));
+    this.#published = published;
+  }
+
+  /** A publisher that goes on from the index's last publication. @throws StoreError */
+  static async open(options: PublisherOptions): Promise<Publisher> {
+    const { publications, definition } = options;
+    return new Publisher(options, await readPublished(publications, definition.name));
+  }
+
+  /** What the index shows now; `undefined` before its first publication. */
+  get published(): Published | undefined {
+    return this.#published;
+  }
+
+  /** What the administrator should know of what it shows now. */
+  get warnings(): readonly string[] {
+    const warnings = new Warnings();
+    for (const chunk of this.#published?.chunks ?? []) for (const warning of chunk.warnings) warnings.add(warning);
+    return warnings.toArray();
+  }
+
+  /** How many images it shows of each repository. */
+  imagesByRepository(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>();
+    for (const { repositories } of this.#published?.chunks ?? []) for (const { name, images } of repositories) counts.set(name, (counts.get(name) ?? 0) + images);
+    return counts;
+  }
+
+  /** The origin of what it shows now. */
+  get #origin(): Origin | undefined {
+    return this.#published && (JSON.parse(this.#published.publication.origin) as Origin);
+  }
+
+  /** Whether what the index shows was made from another catalog, or from another registry or selection of repositories and tags. */
+  get inherited(): 'catalog' | 'source' | undefined {
+    const origin = this.#origin;
+    if (origin === undefined) return undefined;
+    if (origin.catalog !== this.#options.catalog.id) return 'catalog';
+    return origin.source === sourceOf(this.definition) ? undefined : 'source';
+  }
+
+  /** Whether all of the index has to be rendered anew. */
+  get #outdated(): boolean {
+    const origin = this.#origin;
+    return origin?.fingerprint !== this.#fingerprint || origin.catalog !== this.#options.catalog.id || this.#published?.publication.format !== FORMAT;
+  }
+
+  /** Reads all that is published: if some of it is missing, all is rendered anew. @throws StoreError if something is not as it was written */
+  async verify(): Promise<void> {
+    const { publications, definition } = this.#options;
+    const { chunks = [] } = (await readPublished(publications, definition.name)) ?? {};
+    if (chunks.length < (this.#published?.chunks.length ?? 0)) this.#published = undefined;
+    for (const chunk of chunks) {
+      try {
+        await chunk.columns();
+      } catch (error) {
+        if (!(error instanceof ChunkMissing)) throw error;
+        this.#published = undefined;
+      }
+    }
+  }
+
+  /** Says whether something has to be published. @throws StoreError */
+  async isStale(): Promise<boolean> {
+    return this.#outdated || (await this.#options.catalog.dirty(this.definition.name)).repositories.length > 0;
+  }
+
+  /**
+   * Brings the index up to date with the catalog, and publishes what has changed.
+   * @throws StoreError; Error if icons cannot be written
+   */
+  async publish(): Promise<PublishResult> {
+    const { catalog, publications } = this.#options;
+    const { name, registry, registryPublic } = this.definition;
+    const dirty = await catalog.dirty(name);
+    const before = this.#published;
+    const known = this.#outdated ? await catalog.known(registry) : undefined;
+    const writer = new ChunkWriter(publications);
+    const chunks = await this.#render(known, dirty.repositories, writer);
+    if (this.definition.extractIcons) await this.#options.iconFiles?.settled(chunks.flatMap(({ icons }) => icons.map(iconPath)));
+
+    const whole = wholeOf(registryPublic, chunks);
+    const changed = whole.tag !== before?.whole.tag;
+    const origin: Origin = { catalog: catalog.id, source: sourceOf(this.definition), fingerprint: this.#fingerprint };
+    const publication: Publication = {
+      index: name,
+      // Never one that was published before, also where that is not known any more.
+      version: Math.max((before?.publication.version ?? 0) + 1, Date.now()),
+      format: FORMAT,
+      registry: registryPublic,
+      modified: changed ? Math.floor(Date.now() / 1000) * 1000 : (before?.publication.modified ?? 0),
+      chunks: chunks.map((chunk) => chunk.name),
+      origin: JSON.stringify(origin),
+    };
+    const published = before === undefined || !isSame(before.publication, publication);
+    if (published) {
+      await publications.publish(publication, writer.take());
+      this.#published = { publication, chunks, whole };
+    }
+    await catalog.clearDirty(name, dirty.upTo);
+    return { published, changed, apps: await changesBetween(before?.chunks ?? [], chunks), iconsGone: this.#options.iconFiles === undefined ? [] : iconsGone(before?.chunks ?? [], chunks) };
+  }
+
+  /** The chunks of the index as it is to be; those that are not there yet go to `writer`. @param known of the whole registry, if all is to be rendered */
+  async #render(known: KnownRegistry | undefined, dirty: readonly string[], writer: ChunkWriter): Promise<readonly Chunk[]> {
+    const reusable = new Map((this.#published?.chunks ?? []).map((chunk) => [chunk.input, chunk]));
+    const chunks: Chunk[] = [];
+    for await (const { repositories, large } of cutIndex(this.#candidates(known, dirty), ({ name }) => this.#hashOf(name))) {
+      for (const run of await this.#runs(repositories, large, known)) {
+        const reused = reusable.get(run.input);
+        chunks.push(reused ?? (await this.#renderRun(run, writer)));
+      }
+    }
+    return chunks;
+  }
+
+  #hashOf(name: string): number {
+    let hashed = this.#hashes.get(name);
+    if (hashed === undefined) {
+      hashed = hashOfName(name);
+      this.#hashes.set(name, hashed);
+    }
+    return hashed;
+  }
+
+  /** All repositories that the index is to show, by name; those that cannot have changed as they are. */
+  async *#candidates(known: KnownRegistry | undefined, dirty: readonly string[]): AsyncGenerator<Candidate> {
+    const { wanted } = this.#options;
+    if (known !== undefined) {
+      const names = [...known.repositories.keys()].filter(wanted.repository);
+      for (let start = 0; start < names.length; start += BATCH) yield* await this.#decide(names.slice(start, start + BATCH), known);
+      return;
+    }
+    const shown = new Map<string, number>();
+    for (const { slice, repositories } of this.#published?.chunks ?? []) for (const { name } of repositories) shown.set(name, slice === undefined ? 0 : Infinity);
+    const decided = new Map((await this.#decide(dirty)).map((candidate) => [candidate.name, candidate]));
+    for (const name of dirty) shown.delete(name);
+    const names = [...shown.keys(), ...decided.keys()].toSorted();
+    for (const name of names) yield decided.get(name) ?? { name, images: shown.get(name) ?? 0, decided: undefined };
+  }
+
+  /** What the index shows of repositories, those aside of which it shows nothing. */
+  async #decide(names: readonly string[], known?: KnownRegistry): Promise<Candidate[]> {
+    if (names.length === 0) return [];
+    const { catalog, definition, wanted } = this.#options;
+    const decided = await decide(names, known ?? (await catalog.known(definition.registry, names)), { catalog, definition, wanted, facts: this.#facts });
+    return decided.map((repository) => ({ name: repository.name, images: imagesOf(repository), decided: repository })).filter(({ images }) => images > 0);
+  }
+
+  /** A run of repositories as what becomes a chunk, or as several if it is one large repository. */
+  async #runs(candidates: readonly Candidate[], large: boolean, known: KnownRegistry | undefined): Promise<readonly Run[]> {
+    // Repositories in which nothing has changed are decided on again only where their neighbours have.
+    const unchanged = candidates.every(({ decided }) => decided === undefined) ? this.#unchanged(candidates, large) : undefined;
+    if (unchanged !== undefined) return unchanged;
+    const names = candidates.flatMap(({ name, decided }) => (decided === undefined ? [name] : []));
+    const others = new Map((await this.#decide(names, known)).map(({ name, decided }) => [name, decided]));
+    const all = candidates.map(({ name, decided }) => decided ?? others.get(name)).filter((decided) => decided !== undefined);
+    if (!large) return [this.#runOf(all, false, all.flatMap(({ contests }) => contests))];
+    const [repository] = all;
+    if (repository === undefined) return [];
+    const slices = cutRepository<DecidedRepository['images'][number], DecidedRepository['lists'][number]>(repository);
+    // What there is to say of it is said once.
+    return slices.map((slice, place) => this.#runOf([{ ...slice, contests: [] }], true, place === 0 ? repository.contests : []));
+  }
+
+  #runOf(repositories: readonly DecidedRepository[], slice: boolean, contests: readonly string[]): Run {
+    return { repositories, slice, contests, input: hash('sha256', JSON.stringify([this.#manner, slice, contests, ...repositories.map(inputOf)])) };
+  }
+
+  /** The chunks that show just these repositories, none of which has changed; `undefined` if they are cut in another way now. */
+  #unchanged(candidates: readonly Candidate[], large: boolean): readonly Run[] | undefined {
+    const first = candidates[0]?.name ?? '';
+    const its = this.#chunksByFirst().get(first) ?? [];
+    const [chunk] = its;
+    if (chunk === undefined || (chunk.slice !== undefined) !== large) return undefined;
+    if (!large && (chunk.repositories.length !== candidates.length || !candidates.every(({ name }, place) => chunk.repositories[place]?.name === name))) return undefined;
+    return its.map(({ input }) => ({ input, repositories: [], slice: large, contests: [] }));
+  }
+
+  #byFirst: { readonly of: Published | undefined; readonly chunks: Map<string, Chunk[]> } | undefined;
+
+  /** The chunks that are shown, by the first repository of each. */
+  #chunksByFirst(): ReadonlyMap<string, readonly Chunk[]> {
+    if (this.#byFirst?.of !== this.#published || this.#byFirst === undefined) {
+      const chunks = Map.groupBy(this.#published?.chunks ?? [], ({ repositories }) => repositories[0]?.name ?? '');
+      this.#byFirst = { of: this.#published, chunks };
+    }
+    return this.#byFirst.chunks;
+  }
+
+  async #renderRun({ input, repositories, slice, contests }: Run, writer: ChunkWriter): Promise<Chunk> {
+    const { definition, images, iconFiles } = this.#options;
+    const texts = await images.get(definition.registry, [...new Set(repositories.flatMap((repository) => [...repository.images, ...repository.lists.flatMap((list) => list.images)].map(({ digest }) => digest)))]);
+    const rendering = new Rendering(this.#options, await this.#pngsOf(texts.values()));
+    const shown = repositories.map((repository) => showRepository(repository, (placed) => rendering.show(repository.name, placed, texts)));
+    const icons = [...rendering.icons].toSorted();
+    await writer.putPngs(rendering.unusualPngs);
+    for (const png of icons) if (iconFiles?.lacks([iconPath(png)]) === true) iconFiles.store(png, await this.#reader(png));
+    const content = await renderChunk(shown, slice, {
+      input,
+      refFields: definition.flatpakAnnotations ? ['label', 'annotation'] : ['label'],
+      apps: appRecords(definition.name, definition.repositoryPriority, shown),
+      icons,
+      warnings: [...new Set([...contests, ...rendering.warnings])],
+      needs: runtimeNeeds(shown),
+    });
+    const encoded = await encodeChunk(content);
+    await writer.add(encoded);
+    return new Chunk(encoded.name, encoded.head, bodiesOf(this.#options.publications));
+  }
+
+  /** The PNGs that stand in the index itself. */
+  async #pngsOf(images: Iterable<Image>): Promise<ReadonlyMap<Digest, Buffer>> {
+    const { definition, publications } = this.#options;
+    const pngs = new Map<Digest, Buffer>();
+    if (definition.extractIcons) return pngs;
+    for (const digest of new Set([...images].flatMap(({ icons }) => icons.map(({ png }) => png)))) {
+      const png = await publications.png(digest);
+      if (png !== undefined) pngs.set(digest, png);
+    }
+    return pngs;
+  }
+
+  async #reader(png: Digest): Promise<() => Buffer> {
+    const bytes = await this.#options.publications.png(png);
+    return () => {
+      if (bytes === undefined) throw new Error(`the icon ${png} is not there any more; the next full rebuild reads it again`);
+      return bytes;
+    };
+  }
+}
+
+/** What becomes one chunk. */
+interface Run {
+  /** Names all that the chunk is made from. */
+  readonly input: string;
+  readonly repositories: readonly DecidedRepository[];
+  readonly slice: boolean;
+  readonly contests: readonly string[];
+}
+
+/** Writes chunks a few at a time; the last of them are left for the publication. */
+class ChunkWriter {
+  readonly #publications: Publications;
+  #chunks: StoredChunk[] = [];
+
+  constructor(publications: Publications) {
+    this.#publications = publications;
+  }
+
+  async add(chunk: StoredChunk): Promise<void> {
+    this.#chunks.push(chunk);
+    if (this.#chunks.length >= CHUNKS_AT_ONCE) await this.#publications.putChunks(this.take());
+  }
+
+  putPngs(pngs: ReadonlyMap<Digest, Uint8Array>): Promise<void> {
+    return this.#publications.putPngs(pngs);
+  }
+
+  take(): readonly StoredChunk[] {
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    return chunks;
+  }
+}
+
+/** Renders the images of one chunk. */
+class Rendering {
+  readonly icons = new Set<Digest>();
+  readonly warnings = new Set<string>();
+  /** PNGs of icons that are written in an unusual way, which were not taken out when the image was read. */
+  readonly unusualPngs = new Map<Digest, Uint8Array>();
+  readonly #options: PublisherOptions;
+  readonly #pngs: ReadonlyMap<Digest, Buffer>;
+
+  constructor(options: PublisherOptions, pngs: ReadonlyMap<Digest, Buffer>) {
+    this.#options = options;
+    this.#pngs = pngs;
+  }
+
+  show(repository: string, { digest, hidden }: DecidedImage, texts: ReadonlyMap<Digest, Image>): PlacedImage {
+    const image = texts.get(digest);
+    const rendered =
+      image &&
+      renderImage(image, {
+        definition: this.#options.definition,
+        readPng: (png) => {
+          const bytes = this.#pngs.get(png);
+          if (bytes === undefined) throw new Error(`the icon ${png} of ${repository}@${digest} is not there any more; the next full rebuild reads it again`);
+          return bytes;
+        },
+        storeIcon: (png, unusual) => {
+          this.icons.add(png);
+          if (unusual !== undefined) this.unusualPngs.set(png, unusual);
+          return this.#options.iconsUri + iconPath(png);
+        },
+        onWarning: (warning) => void this.warnings.add(`${repository}@${digest}: ${warning}`),
+      });
+    const mismatch = image && architectureMismatch(image);
+    if (mismatch !== undefined) this.warnings.add(`${repository}@${digest}: ${mismatch}`);
+    // Left out, it would be an app that vanishes.
+    if (image === undefined || rendered === undefined) throw new Error(`the catalog does not have ${repository}@${digest} any more`);
+    return { image: { digest, mediaType: image.mediaType, os: image.os, architecture: image.architecture, ...rendered }, hidden };
+  }
+}
+
+function showRepository({ name, images, lists }: DecidedRepository, show: (image: DecidedImage) => PlacedImage): ShownRepository {
+  return {
+    name,
+    images: images.map((image) => ({ tags: image.tags, ...show(image) })),
+    lists: lists.map(({ tags, digest, mediaType, images: inList }) => ({ tags, digest, mediaType, images: inList.map(show) })),
+  };
+}
+
+/** What an index of the store shows; `undefined` before its first publication, or if its chunks are not all there. @throws StoreError */
+export async function readPublished(publications: Publications, index: string): Promise<Published | undefined> {
+  const publication = await publications.publication(index);
+  if (publication === undefined || publication.format !== FORMAT) return undefined;
+  const heads = await publications.chunkHeads(publication.chunks);
+  const chunks = publication.chunks.flatMap((name) => {
+    const head = heads.get(name);
+    return head === undefined ? [] : [new Chunk(name, head, bodiesOf(publications))];
+  });
+  return chunks.length < publication.chunks.length ? undefined : { publication, chunks, whole: wholeOf(publication.registry, chunks) };
+}
+
+/** The whole document, as far as it is known without its bytes. */
+function wholeOf(registry: string, chunks: readonly Chunk[]): Published['whole'] {
+  const { images, length, tag } = joinParts(registry, chunks.map(({ whole, slice }) => ({ part: whole, slice })));
+  return { images, length, tag };
+}
+
+function isSame(before: Publication, now: Publication): boolean {
+  return before.registry === now.registry && before.format === now.format && before.origin === now.origin && before.chunks.length === now.chunks.length && before.chunks.every((name, place) => name === now.chunks[place]);
+}
+
+function iconsGone(before: readonly Chunk[], after: readonly Chunk[]): readonly Digest[] {
+  const names = new Set(after.map(({ name }) => name));
+  const candidates = new Set(before.filter(({ name }) => !names.has(name)).flatMap(({ icons }) => icons));
+  if (candidates.size === 0) return [];
+  for (const { icons } of after) for (const icon of icons) candidates.delete(icon);
+  return [...candidates];
+}
+
+/** Which apps came, went and changed. */
+async function changesBetween(before: readonly Chunk[], after: readonly Chunk[]): Promise<AppChanges> {
+  const [namesBefore, namesAfter] = [new Set(before.map(({ name }) => name)), new Set(after.map(({ name }) => name))];
+  const [gone, added] = [before.filter(({ name }) => !namesAfter.has(name)), after.filter(({ name }) => !namesBefore.has(name))];
+  const concerned = new Set([...gone, ...added].flatMap(({ appIds }) => appIds));
+  const keptIds = new Set(concerned.size === 0 ? [] : before.flatMap(({ name, appIds }) => (namesAfter.has(name) ? appIds.filter((id) => concerned.has(id)) : [])));
+  return appChanges(await linesOf(gone), await linesOf(added), keptIds);
+}
+
+/** What the images of each app are. */
+async function linesOf(chunks: readonly Chunk[]): Promise<ReadonlyMap<string, string>> {
+  const lines = new Map<string, string>();
+  for (const chunk of chunks) for (const [id, { images }] of Object.entries(await appRecordsOf(chunk))) lines.set(id, `${lines.get(id) ?? ''}${images.join('\n')}\n`);
+  return lines;
+}
+
+/** What a chunk tells of its apps. */
+export async function appRecordsOf({ apps }: Chunk): Promise<AppRecords> {
+  return JSON.parse((await promisify(gunzip)(apps)).toString()) as AppRecords;
+}
+
+/** Where an index comes from, as its publication remembers it. */
+export function sourceOf(definition: IndexDefinition): string {
+  return `${definition.registry} ${takenBy(definition)}`;
+}
+
+/** What a full scan for this index reads. */
+export function takenBy({ tags, repositoryInclude, repositoryExclude }: IndexDefinition): string {
+  return JSON.stringify([tags, repositoryInclude, repositoryExclude]);
+}
+
+/** A chunk that is named is not there. */
+class ChunkMissing extends Error {
+  override readonly name = 'ChunkMissing';
+
+  constructor(chunk: string) {
+    super(`the chunk ${chunk} is not there any more`);
+  }
+}
+
+/** Reads bodies of chunks from the store. */
+function bodiesOf(publications: Publications): ReadBody {
+  return async (chunk, sha256) => {
+    const body = await publications.chunkBody(chunk, sha256);
+    if (body === undefined) throw new ChunkMissing(chunk);
+    return body;
+  };
+}

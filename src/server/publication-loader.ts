@@ -1,0 +1,95 @@
+/** Has indexes serve what the store has published. */
+import { LRUCache } from 'lru-cache';
+import { AppPages } from '../indexing/appdata/app-pages.ts';
+import { Chunk, type ReadBody } from '../indexing/chunk/chunk.ts';
+import { FORMAT } from '../indexing/chunk/part.ts';
+import type { Digest } from '../registry/digest.ts';
+import type { PublicationReader } from '../store/publications.ts';
+import type { PublishedIndex } from './published-index.ts';
+import { PartUnreadable } from './server-error.ts';
+
+/** Bytes of chunks' bodies that are kept; others are read when they are asked for. */
+const MAX_BODY_BYTES = 128 * 1024 * 1024;
+/** How often to try again: a publication may be replaced, and its chunks removed, while it is read. */
+const ATTEMPTS = 2;
+
+export interface PublicationLoaderOptions {
+  /** {@link MAX_BODY_BYTES} unless given. */
+  readonly maxBodyBytes?: number | undefined;
+  /** Told of a chunk that is damaged, or not there any more; whoever asked for it is answered when this resolves, and may ask again. */
+  readonly onUnreadable?: ((error: unknown) => Promise<void>) | undefined;
+}
+
+export class PublicationLoader {
+  readonly #reader: PublicationReader;
+  readonly #bodies: LRUCache<string, Buffer>;
+  readonly #onUnreadable: PublicationLoaderOptions['onUnreadable'];
+  /** Indexes that show what was read here. */
+  readonly #loaded = new WeakSet<PublishedIndex>();
+
+  constructor(reader: PublicationReader, { maxBodyBytes = MAX_BODY_BYTES, onUnreadable }: PublicationLoaderOptions = {}) {
+    this.#reader = reader;
+    this.#onUnreadable = onUnreadable;
+    this.#bodies = new LRUCache({ maxSize: maxBodyBytes, sizeCalculation: (body) => body.length + 512 });
+  }
+
+  /** Says whether `index` shows what was read here. */
+  hasLoaded(index: PublishedIndex): boolean {
+    return this.#loaded.has(index);
+  }
+
+  /**
+   * Has `index` serve its newest publication and the list of its apps; says whether there is one.
+   * @throws StoreError; Error if chunks of it are not there
+   */
+  async load(index: PublishedIndex): Promise<boolean> {
+    for (let attempt = 0; ; attempt++) {
+      const publication = await this.#reader.publication(index.name);
+      if (publication === undefined || publication.format !== FORMAT) return false;
+      const shown = this.#loaded.has(index) ? index.shown : undefined;
+      if (shown?.publication.version === publication.version) break;
+      const known = new Map(shown?.chunks.map((chunk) => [chunk.name, chunk]));
+      const heads = await this.#reader.chunkHeads(publication.chunks.filter((name) => !known.has(name)));
+      const chunks = publication.chunks.map((name) => {
+        const head = heads.get(name);
+        return known.get(name) ?? (head && new Chunk(name, head, this.#readBody));
+      });
+      if (chunks.includes(undefined)) {
+        if (attempt < ATTEMPTS) continue;
+        throw new Error(`the index ${index.name} is published with chunks that are not there`);
+      }
+      this.#loaded.add(index);
+      index.use(publication, chunks as Chunk[]);
+      break;
+    }
+    await this.loadApps(index);
+    return true;
+  }
+
+  /** Has `index` serve the newest list of its apps, if there is one. @throws StoreError */
+  async loadApps(index: PublishedIndex): Promise<void> {
+    const apps = await this.#reader.apps(index.name);
+    if (apps !== undefined) index.useApps(new AppPages(apps.body));
+  }
+
+  /** The PNG of an icon; `undefined` if it is not there. @throws StoreError */
+  readonly readIcon = (digest: Digest): Promise<Buffer | undefined> => this.#reader.png(digest);
+
+  readonly #readBody: ReadBody = (chunk, sha256) => {
+    const kept = this.#bodies.get(chunk);
+    if (kept !== undefined) return kept;
+    return this.#reader.chunkBody(chunk, sha256).then(
+      (body) => {
+        if (body === undefined) return this.#unreadable(new Error(`the chunk ${chunk} is not there any more`));
+        this.#bodies.set(chunk, body);
+        return body;
+      },
+      (error: unknown) => this.#unreadable(error),
+    );
+  };
+
+  async #unreadable(error: unknown): Promise<never> {
+    await this.#onUnreadable?.(error);
+    throw new PartUnreadable();
+  }
+}

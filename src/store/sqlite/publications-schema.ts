@@ -1,0 +1,50 @@
+/** The tables of the publications. */
+import type { DatabaseSchema } from './database.ts';
+
+/**
+ * A publication names its chunks in one blob, 32 bytes each: a push replaces one row, not thousands.
+ * A checksum guards it, since nothing names it by its content.
+ * `unnamed_since` is when the last publication that named a chunk was replaced; NULL while one does.
+ */
+export const PUBLICATIONS_SCHEMA: DatabaseSchema = {
+  // `RGIP`
+  applicationId: 0x52474950,
+  migrations: [
+    `
+    CREATE TABLE publication (
+      "index" TEXT PRIMARY KEY,
+      version INTEGER NOT NULL,
+      format TEXT NOT NULL,
+      registry TEXT NOT NULL,
+      modified INTEGER NOT NULL,
+      chunks BLOB NOT NULL,
+      origin TEXT NOT NULL,
+      checksum INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE chunk (
+      id INTEGER PRIMARY KEY,
+      name BLOB NOT NULL UNIQUE,
+      unnamed_since INTEGER,
+      head BLOB NOT NULL,
+      body BLOB NOT NULL
+    ) STRICT;
+
+    CREATE TABLE apps (
+      "index" TEXT PRIMARY KEY,
+      version INTEGER NOT NULL,
+      digest TEXT NOT NULL,
+      body BLOB NOT NULL
+    ) STRICT;
+
+    CREATE TABLE png (
+      id INTEGER PRIMARY KEY,
+      digest TEXT NOT NULL UNIQUE,
+      unnamed_since INTEGER,
+      bytes BLOB NOT NULL
+    ) STRICT;
+    `,
+  ],
+  checkedTables: ['publication'],
+  whenLost: 'the indexes will be made anew',
+};

@@ -1,0 +1,279 @@
+/** The publications in one SQLite file. */
+import type { DatabaseSync } from 'node:sqlite';
+import { hash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import { messageOf } from '../../message-of.ts';
+import { digestOf, matchesDigest, type Digest } from '../../registry/digest.ts';
+import type { Publication, PublicationReader, Publications, SideDocument, StoredChunk } from '../publications.ts';
+import { StoreError } from '../store-error.ts';
+import { boundLog, openDatabase, openForReading } from './database.ts';
+import { PUBLICATIONS_SCHEMA } from './publications-schema.ts';
+
+const NAME_BYTES = 32;
+
+/** Reads publications beside the connection that writes them, one statement at a time. */
+export class SqlitePublicationReader implements PublicationReader {
+  protected readonly database: DatabaseSync;
+  protected readonly file: string;
+  readonly #statements: ReadStatements;
+  #closed = false;
+
+  protected constructor(file: string, database: DatabaseSync) {
+    this.file = file;
+    this.database = database;
+    this.#statements = prepareReading(database);
+  }
+
+  /** @throws StoreError if the file is not there, or cannot be read. */
+  static openForReading(file: string): SqlitePublicationReader {
+    const database = openForReading(file);
+    try {
+      return new SqlitePublicationReader(file, database);
+    } catch (error) {
+      database.close();
+      throw StoreError.of('unavailable', file, messageOf(error), { cause: error });
+    }
+  }
+
+  async publication(index: string): Promise<Publication | undefined> {
+    return this.guard(() => {
+      const row = this.#statements.publication.get(index) as PublicationRow | undefined;
+      if (row === undefined) return undefined;
+      const { version, format, registry, modified, chunks, origin, checksum } = row;
+      if (checksumOf({ index, version, format, registry, modified, origin }, chunks) !== checksum) throw this.changed(`the publication of ${index}`);
+      return { index, version, format, registry, modified, chunks: namesOf(chunks), origin };
+    });
+  }
+
+  async chunkHeads(names: readonly string[]): Promise<ReadonlyMap<string, Buffer>> {
+    return this.guard(() => {
+      const found = new Map<string, Buffer>();
+      for (const name of names) {
+        const head = bufferOf(this.#statements.chunkHead.get(Buffer.from(name, 'hex'))?.['head']);
+        if (head === undefined) continue;
+        if (hash('sha256', head) !== name) throw this.changed(`the chunk ${name}`);
+        found.set(name, head);
+      }
+      return found;
+    });
+  }
+
+  async chunkBody(name: string, sha256: string): Promise<Buffer | undefined> {
+    return this.guard(() => {
+      const body = bufferOf(this.#statements.chunkBody.get(Buffer.from(name, 'hex'))?.['body']);
+      if (body !== undefined && hash('sha256', body) !== sha256) throw this.changed(`the chunk ${name}`);
+      return body;
+    });
+  }
+
+  async png(digest: Digest): Promise<Buffer | undefined> {
+    return this.guard(() => {
+      const bytes = bufferOf(this.#statements.png.get(digest)?.['bytes']);
+      return bytes !== undefined && matchesDigest(bytes, digest) ? bytes : undefined;
+    });
+  }
+
+  async apps(index: string): Promise<SideDocument | undefined> {
+    return this.guard(() => {
+      const row = this.#statements.apps.get(index) as { version: number; digest: Digest; body: Uint8Array } | undefined;
+      const body = bufferOf(row?.body);
+      return row !== undefined && body !== undefined && matchesDigest(body, row.digest) ? { version: row.version, body } : undefined;
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.guard(() => {
+      this.database.close();
+    });
+  }
+
+  protected guard<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      if (this.#closed) throw StoreError.of('closed', this.file, undefined, { cause: error });
+      throw StoreError.fromSqlite(error, this.file);
+    }
+  }
+
+  protected changed(what: string): StoreError {
+    return StoreError.of('corrupt', this.file, `${what} has changed`);
+  }
+}
+
+/** Publications that only this object may write. */
+export class SqlitePublications extends SqlitePublicationReader implements Publications {
+  readonly #statements: WriteStatements;
+  /** The chunks of each index's publication, once they were looked up; nobody else changes them. */
+  readonly #named = new Map<string, ReadonlySet<string>>();
+
+  private constructor(file: string, database: DatabaseSync) {
+    super(file, database);
+    this.#statements = prepareWriting(database);
+  }
+
+  /**
+   * Opens the publications in `file`, or makes them; see {@link openDatabase}.
+   * @throws StoreError if they can neither be opened nor made.
+   */
+  static open(file: string, onWarning: (warning: string) => void): SqlitePublications {
+    return new SqlitePublications(file, openDatabase(file, PUBLICATIONS_SCHEMA, onWarning));
+  }
+
+  async published(): Promise<readonly string[]> {
+    return this.guard(() => this.#published());
+  }
+
+  async putChunks(chunks: readonly StoredChunk[]): Promise<void> {
+    this.#transaction(() => {
+      const now = Date.now();
+      // One that was lost may have been named all the time.
+      const named = this.#published().map((index) => this.#namedBy(index));
+      for (const { name, head, body } of chunks) this.#statements.keepChunk.run(Buffer.from(name, 'hex'), head, body, named.some((names) => names.has(name)) ? null : now);
+    });
+  }
+
+  async publish({ chunks, ...publication }: Publication, added: readonly StoredChunk[]): Promise<void> {
+    const { index, version, format, registry, modified, origin } = publication;
+    const named = new Set(chunks);
+    this.#transaction(() => {
+      const { insertChunk, nameChunk, releaseChunk, putPublication } = this.#statements;
+      const before = this.#namedBy(index);
+      const others = this.#published().filter((other) => other !== index).map((other) => this.#namedBy(other));
+      for (const { name, head, body } of added) insertChunk.run(Buffer.from(name, 'hex'), head, body);
+      for (const name of named) if (!before.has(name)) nameChunk.run(Buffer.from(name, 'hex'));
+      for (const name of before) if (!named.has(name) && !others.some((names) => names.has(name))) releaseChunk.run(Date.now(), Buffer.from(name, 'hex'));
+      const names = Buffer.from(chunks.join(''), 'hex');
+      putPublication.run(index, version, format, registry, modified, names, origin, checksumOf(publication, names));
+    });
+    this.#named.set(index, named);
+  }
+
+  async putApps(index: string, { version, body }: SideDocument): Promise<void> {
+    this.#transaction(() => {
+      this.#statements.putApps.run(index, version, digestOf(body), body);
+    });
+  }
+
+  async putPngs(pngs: ReadonlyMap<Digest, Uint8Array>): Promise<void> {
+    if (pngs.size === 0) return;
+    this.#transaction(() => {
+      for (const [digest, bytes] of pngs) this.#statements.putPng.run(digest, bytes);
+    });
+  }
+
+  async missingPngs(digests: readonly Digest[]): Promise<readonly Digest[]> {
+    return this.guard(() => digests.filter((digest) => this.#statements.hasPng.get(digest) === undefined));
+  }
+
+  async keepIndexes(indexes: ReadonlySet<string>): Promise<void> {
+    const gone = this.guard(() => this.#published().filter((index) => !indexes.has(index)));
+    if (gone.length === 0) return;
+    this.#transaction(() => {
+      const others = [...indexes].map((other) => this.#namedBy(other));
+      for (const index of gone) {
+        for (const name of this.#namedBy(index)) if (!others.some((names) => names.has(name))) this.#statements.releaseChunk.run(Date.now(), Buffer.from(name, 'hex'));
+        this.#statements.removePublication.run(index);
+        this.#statements.removeApps.run(index);
+      }
+    });
+    for (const index of gone) this.#named.delete(index);
+  }
+
+  async clean({ named, chunksBefore, pngsBefore = 0, now }: Parameters<Publications['clean']>[0]): Promise<void> {
+    this.#transaction(() => {
+      const { removeChunks, pngs, namePng, releasePng, removePngs } = this.#statements;
+      removeChunks.run(chunksBefore);
+      if (named === undefined) return;
+      for (const { digest, unnamed_since: since } of pngs.all() as { digest: Digest; unnamed_since: number | null }[]) {
+        if (named(digest)) {
+          if (since !== null) namePng.run(digest);
+        } else if (since === null) releasePng.run(now, digest);
+      }
+      removePngs.run(pngsBefore);
+    });
+  }
+
+  #published(): readonly string[] {
+    return this.#statements.published.all().map((row) => String(row['index']));
+  }
+
+  #namedBy(index: string): ReadonlySet<string> {
+    let named = this.#named.get(index);
+    if (named === undefined) {
+      const row = this.#statements.chunksOf.get(index) as { chunks: Uint8Array } | undefined;
+      named = new Set(row === undefined ? [] : namesOf(row.chunks));
+      if (row !== undefined) this.#named.set(index, named);
+    }
+    return named;
+  }
+
+  #transaction(write: () => void): void {
+    this.guard(() => {
+      this.#statements.begin.run();
+      try {
+        write();
+        // SQLite itself rolls a transaction back when the disk is full; what follows must not be written outside of it.
+        this.#statements.commit.run();
+      } catch (error) {
+        if (this.database.isTransaction) this.database.exec('ROLLBACK');
+        this.#named.clear();
+        throw error;
+      }
+      boundLog(this.database, this.file);
+    });
+  }
+}
+
+type PublicationRow = { readonly version: number; readonly format: string; readonly registry: string; readonly modified: number; readonly chunks: Uint8Array; readonly origin: string; readonly checksum: number };
+type ReadStatements = ReturnType<typeof prepareReading>;
+type WriteStatements = ReturnType<typeof prepareWriting>;
+
+function prepareReading(database: DatabaseSync) {
+  return {
+    publication: database.prepare('SELECT version, format, registry, modified, chunks, origin, checksum FROM publication WHERE "index" = ?'),
+    chunkHead: database.prepare('SELECT head FROM chunk WHERE name = ?'),
+    chunkBody: database.prepare('SELECT body FROM chunk WHERE name = ?'),
+    png: database.prepare('SELECT bytes FROM png WHERE digest = ?'),
+    apps: database.prepare('SELECT version, digest, body FROM apps WHERE "index" = ?'),
+  };
+}
+
+function prepareWriting(database: DatabaseSync) {
+  return {
+    begin: database.prepare('BEGIN IMMEDIATE'),
+    commit: database.prepare('COMMIT'),
+    published: database.prepare('SELECT "index" FROM publication ORDER BY "index"'),
+    chunksOf: database.prepare('SELECT chunks FROM publication WHERE "index" = ?'),
+    putPublication: database.prepare('INSERT OR REPLACE INTO publication ("index", version, format, registry, modified, chunks, origin, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)'),
+    removePublication: database.prepare('DELETE FROM publication WHERE "index" = ?'),
+    keepChunk: database.prepare('INSERT INTO chunk (name, head, body, unnamed_since) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET unnamed_since = excluded.unnamed_since WHERE unnamed_since IS NOT NULL'),
+    insertChunk: database.prepare('INSERT INTO chunk (name, head, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING'),
+    nameChunk: database.prepare('UPDATE chunk SET unnamed_since = NULL WHERE name = ? AND unnamed_since IS NOT NULL'),
+    releaseChunk: database.prepare('UPDATE chunk SET unnamed_since = ? WHERE name = ?'),
+    removeChunks: database.prepare('DELETE FROM chunk WHERE unnamed_since < ?'),
+    putApps: database.prepare('INSERT OR REPLACE INTO apps ("index", version, digest, body) VALUES (?, ?, ?, ?)'),
+    removeApps: database.prepare('DELETE FROM apps WHERE "index" = ?'),
+    putPng: database.prepare('INSERT INTO png (digest, bytes) VALUES (?, ?) ON CONFLICT DO UPDATE SET unnamed_since = NULL, bytes = excluded.bytes'),
+    hasPng: database.prepare('SELECT 1 FROM png WHERE digest = ?'),
+    pngs: database.prepare('SELECT digest, unnamed_since FROM png'),
+    namePng: database.prepare('UPDATE png SET unnamed_since = NULL WHERE digest = ?'),
+    releasePng: database.prepare('UPDATE png SET unnamed_since = ? WHERE digest = ?'),
+    removePngs: database.prepare('DELETE FROM png WHERE unnamed_since < ?'),
+  };
+}
+
+function checksumOf({ index, version, format, registry, modified, origin }: Omit<Publication, 'chunks'>, chunks: Uint8Array): number {
+  return crc32(chunks, crc32(JSON.stringify([index, version, format, registry, modified, origin])));
+}
+
+function namesOf(chunks: Uint8Array): string[] {
+  const hex = Buffer.from(chunks.buffer, chunks.byteOffset, chunks.byteLength).toString('hex');
+  return Array.from({ length: chunks.byteLength / NAME_BYTES }, (_, place) => hex.slice(place * NAME_BYTES * 2, (place + 1) * NAME_BYTES * 2));
+}
+
+function bufferOf(bytes: unknown): Buffer | undefined {
+  return bytes instanceof Uint8Array ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) : undefined;
+}

@@ -1,0 +1,12 @@
+/** All that outlives a request, by role. */
+import type { Catalog } from './catalog.ts';
+import type { Publications } from './publications.ts';
+
+/** What the one who writes opens; see {@link PublicationReader} for who answers. */
+export interface Store {
+  /** What the registries hold. */
+  readonly catalog: Catalog;
+  /** What is served. */
+  readonly publications: Publications;
+  close(): Promise<void>;
+}

@@ -1,0 +1,157 @@
+/** What those who are served notice of very many pushes, and how soon each push is shown. */
+import { mkdtempDisposable, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Agent } from 'undici';
+import { flatpakQuery } from '../../src/indexing/query/query.ts';
+import { storeFiles } from '../../src/store/sqlite/sqlite-store.ts';
+import { freePort } from '../peers/free-port.ts';
+import { startRegindexer } from '../peers/regindexer.ts';
+import { pushRandomVersion } from '../sources/push-random.ts';
+import { randomRepository } from '../sources/random-images.ts';
+import { startBareServer } from './constant-answer.ts';
+import { median } from './median.ts';
+import { startNotifyingRegistry } from './notifying-registry.ts';
+import { usualApps } from './random-state.ts';
+import { casesOf, type Case } from './serve-rates.ts';
+import { startRebuildEnded, statusOf } from './server-status.ts';
+import type { Cell, Table } from './table.ts';
+
+const APPS = usualApps(2_500);
+const IMAGES = APPS.repositories * APPS.tags.length * APPS.architectures.length;
+const PUSHES_A_SECOND = 20;
+const SECONDS = 30;
+/** Between two rounds of requests, and between two questions whether a push is shown, in milliseconds. */
+const PAUSE = 5;
+const LOOK = 100;
+/** Of one push to be shown, in milliseconds. */
+const LIMIT = 60_000;
+const TOKEN = 'benchmark';
+const TAG = 'latest';
+/** Of tags that the random source numbers, those that were not pushed before. */
+const FIRST_VERSION = 20_000;
+
+/** Asks a server as clients do, which know what they were told last. */
+class Client {
+  readonly #agent: Agent;
+  readonly #urlOf: (each: Case) => string;
+  readonly #etags = new Map<Case, string>();
+  requests = 0;
+  failures = 0;
+  slowest = 0;
+
+  constructor(agent: Agent, urlOf: (each: Case) => string) {
+    this.#agent = agent;
+    this.#urlOf = urlOf;
+  }
+
+  async askUntil(end: AbortSignal, cases: readonly Case[]): Promise<void> {
+    while (!end.aborted) {
+      for (const each of cases) await this.#ask(each);
+      await pause(PAUSE);
+    }
+  }
+
+  async #ask(each: Case): Promise<void> {
+    const url = new URL(this.#urlOf(each));
+    const etag = this.#etags.get(each);
+    const asked = performance.now();
+    this.requests++;
+    try {
+      const { statusCode, headers, body } = await this.#agent.request({ origin: url.origin, path: url.pathname + url.search, method: 'GET', headers: { ...each.headers, ...(etag !== undefined && { 'if-none-match': etag }) } });
+      const bytes = await body.arrayBuffer();
+      if (statusCode !== 304 && (statusCode !== 200 || bytes.byteLength !== Number(headers['content-length']))) this.failures++;
+      if (typeof headers['etag'] === 'string') this.#etags.set(each, headers['etag']);
+    } catch {
+      this.failures++;
+    }
+    this.slowest = Math.max(this.slowest, performance.now() - asked);
+  }
+}
+
+/** Pushes to a registry of 10,000 images by its API, as fast as many builds at once would. Beside it a bare server is asked the same: its delays are those of the machine. */
+export async function pushDelayTable(): Promise<Table> {
+  const port = await freePort();
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-push-delay-'));
+  await using registry = await startNotifyingRegistry(APPS, { url: `http://127.0.0.1:${port}/events`, token: TOKEN });
+  const config = { state_dir: folder.path, indexes: { apps: { registry: registry.url, extract_icons: true } }, server: { port, events_token: TOKEN } };
+  const cases = await casesWith(config);
+  await using server = await startRegindexer({ config });
+  await startRebuildEnded(server.url);
+  await using bare = await startBareServer(cases.map(({ answer }) => answer));
+  const agent = new Agent();
+  const clients = { bare: new Client(agent, ({ answer }) => bare.urlOf(answer)), served: new Client(agent, ({ answer }) => server.url + answer.path) };
+
+  process.stderr.write(`${PUSHES_A_SECOND} pushes a second for ${SECONDS} s\n`);
+  const end = new AbortController();
+  const asking = Promise.all(Object.values(clients).map((client) => client.askUntil(end.signal, cases)));
+  const wal = largestLog(folder.path, end.signal);
+  const pushes: Promise<number>[] = [];
+  const started = performance.now();
+  for (let number = 0; number < PUSHES_A_SECOND * SECONDS; number++) {
+    await pause(Math.max(0, started + (number * 1000) / PUSHES_A_SECOND - performance.now()));
+    pushes.push(pushShown(registry.url, server.url, number, agent));
+  }
+  const shown = await Promise.all(pushes);
+  const pushed = (performance.now() - started) / 1000;
+  const [{ eventLoopDelay }, { eventLoopDelay: bareDelay }] = [await statusOf(server.url), await statusOf(bare.url)];
+  end.abort();
+  await asking;
+  await agent.close();
+
+  const row = (name: string, { requests, failures, slowest }: Client, { p99, max }: { p99: number; max: number }, more: readonly Cell[]): readonly Cell[] => [name, requests, failures, slowest, p99, max, ...more];
+  return {
+    title: `Serving ${IMAGES.toLocaleString('en')} images while ${shown.length} pushes come in, ${PUSHES_A_SECOND} a second (they took ${Math.round(pushed)} s)`,
+    columns: [
+      { name: 'server' },
+      { name: 'requests' },
+      { name: 'failed' },
+      { name: 'slowest ms', digits: 1 },
+      { name: 'event-loop delay: p99 ms', digits: 1 },
+      { name: 'max ms', digits: 1 },
+      { name: 'a push shown: median ms' },
+      { name: 'worst ms' },
+      { name: 'largest WAL, MB', digits: 1 },
+      { name: 'to reach' },
+    ],
+    rows: [
+      row('bare Fastify beside it', clients.bare, bareDelay, ['', '', '', '']),
+      row('regindexer', clients.served, eventLoopDelay, [median(shown), Math.max(...shown), (await wal) / 1e6, '0 failed, each shown within 2 s, WAL < 64 MB']),
+    ],
+  };
+}
+
+/** From a server of its own, so that the delays of the other begin after the first scan. */
+async function casesWith(config: object): Promise<readonly Case[]> {
+  process.stderr.write('the first scan\n');
+  await using server = await startRegindexer({ config });
+  await startRebuildEnded(server.url);
+  const [index, , icon] = await casesOf(server.url, `/index/static?${flatpakQuery(TAG, 'amd64').canonical}`);
+  return [index as Case, icon as Case];
+}
+
+/** Pushes a version; returns the milliseconds from the end of that until the index shows it. */
+async function pushShown(registry: string, url: string, number: number, agent: Agent): Promise<number> {
+  const repository = (number * 7_919) % APPS.repositories;
+  const digest = await pushRandomVersion(registry, repository, FIRST_VERSION + number, TAG, APPS);
+  const pushed = performance.now();
+  for (;;) {
+    const { statusCode, body } = await agent.request({ origin: url, path: `/index/static?repository=${encodeURIComponent(randomRepository(repository))}`, method: 'GET' });
+    const text = await body.text();
+    const time = performance.now() - pushed;
+    if (statusCode === 200 && text.includes(digest)) return time;
+    if (time > LIMIT) throw new Error(`${digest} was not shown within ${LIMIT / 1000} s`);
+    await pause(LOOK);
+  }
+}
+
+/** The size of the largest write-ahead log of the store until the signal, in bytes. */
+async function largestLog(stateDir: string, end: AbortSignal): Promise<number> {
+  let largest = 0;
+  while (!end.aborted) {
+    for (const file of Object.values(storeFiles(stateDir))) largest = Math.max(largest, (await stat(`${file}-wal`).catch(() => ({ size: 0 }))).size);
+    await pause(LOOK);
+  }
+  return largest;
+}

@@ -1,0 +1,300 @@
+/** What every engine's publications keep, for how long, and that nothing damaged ever comes out. */
+import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
+import { suite, test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { digestOf, type Digest } from '../../src/registry/digest.ts';
+import type { Publication, PublicationReader, Publications, StoredChunk } from '../../src/store/publications.ts';
+
+/** A part of the publications whose bytes a disk may change, and what names it. */
+export type StoredPart =
+  | { readonly kind: 'publication'; readonly index: string }
+  | { readonly kind: 'head' | 'body'; readonly chunk: string }
+  | { readonly kind: 'png'; readonly digest: Digest }
+  | { readonly kind: 'apps'; readonly index: string };
+
+/** Publications that go with the test. */
+export interface PublicationsUnderTest {
+  /** Opens them; those that were opened before are closed. */
+  open(): Promise<Publications>;
+  /** Opens them beside the one who writes, for one who only answers. */
+  openForReading(): Promise<PublicationReader>;
+  /** Changes some bytes of a part behind the back of those that are open. */
+  damage(part: StoredPart): void;
+  /** Removes a chunk behind their back. */
+  lose(chunk: string): void;
+}
+
+const NOW = Date.UTC(2026, 0, 1);
+
+export function chunkOf(text: string): StoredChunk {
+  const head = Buffer.from(`head of ${text}`);
+  return { name: hash('sha256', head), head, body: Buffer.from(`body of ${text}`) };
+}
+
+export function publicationOf(index: string, version: number, chunks: readonly StoredChunk[], more: Partial<Publication> = {}): Publication {
+  return { index, version, format: '1', registry: 'http://registry.example', modified: NOW + version * 1000, chunks: chunks.map(({ name }) => name), origin: '{"from":"here"}', ...more };
+}
+
+/** The texts of the chunks that are there, of those that are asked for. */
+async function there(reader: PublicationReader, chunks: readonly StoredChunk[]): Promise<readonly string[]> {
+  const heads = await reader.chunkHeads(chunks.map(({ name }) => name));
+  const found: string[] = [];
+  for (const { name, head, body } of chunks) {
+    const [itsHead, itsBody] = [heads.get(name), await reader.chunkBody(name, hash('sha256', body))];
+    assert.deepEqual([itsHead, itsBody], itsHead === undefined ? [undefined, undefined] : [head, body]);
+    if (itsHead !== undefined) found.push(head.toString().replace('head of ', ''));
+  }
+  return found;
+}
+
+/** Removes chunks that nothing has named since now. */
+async function cleanChunks(publications: Publications): Promise<void> {
+  await publications.clean({ named: () => true, chunksBefore: Date.now() + 1, pngsBefore: 0, now: Date.now() });
+}
+
+/** Publications of which a part has changed on the disk. */
+async function damaged(under: PublicationsUnderTest, part: (chunk: StoredChunk, png: Digest) => StoredPart): Promise<{ readonly publications: Publications; readonly readers: readonly PublicationReader[]; readonly chunk: StoredChunk; readonly png: Buffer }> {
+  const [chunk, png] = [chunkOf('damaged'), Buffer.from('a PNG')];
+  const publications = await under.open();
+  await publications.putPngs(new Map([[digestOf(png), png]]));
+  await publications.publish(publicationOf('apps', 1, [chunk]), [chunk]);
+  await publications.putApps('apps', { version: 1, body: Buffer.from('the apps') });
+  under.damage(part(chunk, digestOf(png)));
+  return { publications, readers: [publications, await under.openForReading()], chunk, png };
+}
+
+export function publicationsContract(create: (t: TestContext) => PublicationsUnderTest): void {
+  const openNew = (t: TestContext): Promise<Publications> => create(t).open();
+
+  suite('publications', () => {
+    test('before the first one, nothing is there', async (t) => {
+      const publications = await openNew(t);
+      assert.deepEqual([await publications.publication('apps'), await publications.apps('apps'), await publications.png(digestOf('any'))], [undefined, undefined, undefined]);
+      assert.deepEqual(await publications.published(), []);
+      assert.deepEqual(await there(publications, [chunkOf('a')]), []);
+    });
+
+    test('one comes back as it was published, with its chunks in their order, also after closing and opening again', async (t) => {
+      const under = create(t);
+      const chunks = ['b', 'a', 'c'].map(chunkOf);
+      const publication = publicationOf('apps', 1, chunks, { registry: 'https://ü.example/\u{1f600}', origin: JSON.stringify({ text: '"\0\n' }) });
+      await (await under.open()).publish(publication, chunks);
+      for (const reader of [await under.open(), await under.openForReading()]) {
+        assert.deepEqual(await reader.publication('apps'), publication);
+        assert.deepEqual(await there(reader, chunks), ['b', 'a', 'c']);
+      }
+    });
+
+    test('an index without chunks, and one that has the same chunk twice, are published', async (t) => {
+      const publications = await openNew(t);
+      const chunk = chunkOf('twice');
+      const [empty, twice] = [publicationOf('empty', 1, []), publicationOf('twice', 1, [chunk, chunk])];
+      await publications.publish(empty, []);
+      await publications.publish(twice, [chunk]);
+      assert.deepEqual([await publications.publication('empty'), await publications.publication('twice')], [empty, twice]);
+      assert.deepEqual(await publications.published(), ['empty', 'twice']);
+    });
+
+    test('the next one takes the place of the one before; other indexes stay', async (t) => {
+      const under = create(t);
+      const publications = await under.open();
+      const reader = await under.openForReading();
+      const [a, b, c] = ['a', 'b', 'c'].map(chunkOf) as [StoredChunk, StoredChunk, StoredChunk];
+      const other = publicationOf('other', 7, [c]);
+      await publications.publish(other, [c]);
+      for (const [version, chunks] of [[1, [a]], [2, [a, b]], [3, [b]]] as const) {
+        const publication = publicationOf('apps', version, chunks);
+        await publications.publish(publication, chunks);
+        for (const one of [publications, reader]) {
+          assert.deepEqual(await one.publication('apps'), publication);
+          assert.deepEqual(await one.publication('other'), other);
+          assert.equal((await there(one, chunks)).length, chunks.length);
+        }
+      }
+    });
+
+    test('chunks may be kept before they are published, and again', async (t) => {
+      const publications = await openNew(t);
+      const [a, b, c] = ['a', 'b', 'c'].map(chunkOf) as [StoredChunk, StoredChunk, StoredChunk];
+      await publications.putChunks([a, b]);
+      await publications.putChunks([b]);
+      await publications.publish(publicationOf('apps', 1, [a, b, c]), [b, c]);
+      await publications.putChunks([a, c]);
+      await publications.putChunks([]);
+      await cleanChunks(publications);
+      assert.deepEqual(await there(publications, [a, b, c]), ['a', 'b', 'c']);
+    });
+
+    test('the list of apps of an index is the last one that was made', async (t) => {
+      const under = create(t);
+      const publications = await under.open();
+      for (const version of [1, 2]) {
+        const apps = { version, body: Buffer.from(`apps of ${version}`) };
+        await publications.putApps('apps', apps);
+        for (const reader of [publications, await under.openForReading()]) assert.deepEqual(await reader.apps('apps'), apps);
+      }
+      assert.equal(await publications.apps('other'), undefined);
+    });
+  });
+
+  suite('how long chunks are kept', () => {
+    const [a, b, c] = ['a', 'b', 'c'].map(chunkOf) as [StoredChunk, StoredChunk, StoredChunk];
+
+    test('one that no publication names any more stays until it was not for as long as it is to be kept', async (t) => {
+      const publications = await openNew(t);
+      await publications.publish(publicationOf('apps', 1, [a, b]), [a, b]);
+      const before = Date.now();
+      await publications.publish(publicationOf('apps', 2, [b]), []);
+      assert.deepEqual(await there(publications, [a, b]), ['a', 'b']);
+      await publications.clean({ named: () => true, chunksBefore: before, pngsBefore: 0, now: before });
+      assert.deepEqual(await there(publications, [a, b]), ['a', 'b']);
+      await cleanChunks(publications);
+      assert.deepEqual(await there(publications, [a, b]), ['b']);
+    });
+
+    test('one that is named again in the meantime stays, and its time begins anew when it is not', async (t) => {
+      const publications = await openNew(t);
+      await publications.publish(publicationOf('apps', 1, [a]), [a]);
+      await publications.publish(publicationOf('apps', 2, [b]), [b]);
+      await publications.publish(publicationOf('apps', 3, [a]), []);
+      await cleanChunks(publications);
+      assert.deepEqual(await there(publications, [a, b]), ['a']);
+      const before = Date.now();
+      await publications.publish(publicationOf('apps', 4, []), []);
+      await publications.clean({ named: () => true, chunksBefore: before, pngsBefore: 0, now: before });
+      assert.deepEqual(await there(publications, [a]), ['a']);
+    });
+
+    test('one that two indexes name stays as long as one of them does', async (t) => {
+      const publications = await openNew(t);
+      await publications.publish(publicationOf('apps', 1, [a, b]), [a, b]);
+      await publications.publish(publicationOf('other', 1, [b, c]), [b, c]);
+      await publications.publish(publicationOf('apps', 2, [a]), []);
+      await cleanChunks(publications);
+      assert.deepEqual(await there(publications, [a, b, c]), ['a', 'b', 'c']);
+      await publications.publish(publicationOf('other', 2, [c]), []);
+      await cleanChunks(publications);
+      assert.deepEqual(await there(publications, [a, b, c]), ['a', 'c']);
+    });
+
+    test('those of an index that is forgotten go as others do, but for those that another one names', async (t) => {
+      const publications = await openNew(t);
+      await publications.publish(publicationOf('apps', 1, [a, b]), [a, b]);
+      await publications.publish(publicationOf('gone', 1, [b, c]), [b, c]);
+      await publications.publish(publicationOf('gone too', 1, [c]), [c]);
+      await publications.putApps('gone', { version: 1, body: Buffer.from('apps') });
+      await publications.keepIndexes(new Set(['apps', 'not published yet']));
+      assert.deepEqual(await publications.published(), ['apps']);
+      assert.deepEqual([await publications.publication('gone'), await publications.apps('gone')], [undefined, undefined]);
+      assert.deepEqual(await there(publications, [a, b, c]), ['a', 'b', 'c']);
+      await cleanChunks(publications);
+      assert.deepEqual(await there(publications, [a, b, c]), ['a', 'b']);
+    });
+
+    test('one that is named all the time, was lost and is put in again, stays', async (t) => {
+      const under = create(t);
+      const publications = await under.open();
+      await publications.publish(publicationOf('apps', 1, [a, b]), [a, b]);
+      for (const { name } of [a, b]) under.lose(name);
+      assert.deepEqual(await there(publications, [a, b]), []);
+      await publications.putChunks([a]);
+      await cleanChunks(publications);
+      assert.deepEqual(await there(publications, [a, b]), ['a']);
+      await publications.publish(publicationOf('apps', 2, [a, b]), [b]);
+      await cleanChunks(publications);
+      assert.deepEqual(await there(publications, [a, b]), ['a', 'b']);
+    });
+
+    test('one that was never published goes as well, its time begun anew whenever it is kept again', async (t) => {
+      const publications = await openNew(t);
+      await publications.putChunks([a]);
+      await publications.putChunks([b]);
+      const before = Date.now();
+      await publications.clean({ named: () => true, chunksBefore: before - 60_000, pngsBefore: 0, now: before });
+      assert.deepEqual(await there(publications, [a, b]), ['a', 'b']);
+      while (Date.now() === before) await new Promise(setImmediate);
+      await publications.putChunks([a]);
+      await publications.clean({ named: () => true, chunksBefore: before + 1, pngsBefore: 0, now: before });
+      assert.deepEqual(await there(publications, [a, b]), ['a']);
+      await publications.publish(publicationOf('apps', 1, [a]), []);
+      await cleanChunks(publications);
+      assert.deepEqual(await there(publications, [a, b]), ['a']);
+    });
+  });
+
+  suite('icons', () => {
+    const [one, two] = [Buffer.from('a PNG'), Buffer.from('another PNG')];
+    const [oneDigest, twoDigest] = [digestOf(one), digestOf(two)];
+    const both: readonly Digest[] = [oneDigest, twoDigest];
+
+    test('each is kept once by its digest; which are not there is known', async (t) => {
+      const under = create(t);
+      const publications = await under.open();
+      await publications.putPngs(new Map());
+      await publications.putPngs(new Map([[oneDigest, one]]));
+      await publications.putPngs(new Map([[oneDigest, one]]));
+      for (const reader of [publications, await under.openForReading()]) assert.deepEqual([await reader.png(oneDigest), await reader.png(twoDigest)], [one, undefined]);
+      assert.deepEqual(await publications.missingPngs([twoDigest, oneDigest]), [twoDigest]);
+      assert.deepEqual(await publications.missingPngs([]), []);
+    });
+
+    test('one that is not named stays as long as it is to be kept, from when that was first seen', async (t) => {
+      const publications = await openNew(t);
+      await publications.putPngs(new Map([[oneDigest, one], [twoDigest, two]]));
+      const clean = (now: number): Promise<void> => publications.clean({ named: (digest) => digest === twoDigest, chunksBefore: 0, pngsBefore: now - 1000, now });
+      await clean(NOW);
+      await clean(NOW + 1000);
+      assert.deepEqual(await publications.missingPngs(both), []);
+      await clean(NOW + 1001);
+      assert.deepEqual(await publications.missingPngs(both), [oneDigest]);
+      assert.deepEqual(await publications.png(twoDigest), two);
+    });
+
+    test('one that is named or read again in the meantime stays, and its time begins anew when it is not', async (t) => {
+      const publications = await openNew(t);
+      const clean = (now: number, named: boolean): Promise<void> => publications.clean({ named: () => named, chunksBefore: 0, pngsBefore: now - 1000, now });
+      await publications.putPngs(new Map([[oneDigest, one], [twoDigest, two]]));
+      await clean(NOW, false);
+      await clean(NOW + 900, true);
+      await clean(NOW + 1100, false);
+      await clean(NOW + 2000, false);
+      assert.deepEqual(await publications.missingPngs(both), []);
+      await publications.putPngs(new Map([[oneDigest, one]]));
+      await clean(NOW + 2200, false);
+      assert.deepEqual(await publications.missingPngs(both), [twoDigest]);
+    });
+  });
+
+  suite('what a disk has changed is never returned', () => {
+    test('of a publication', async (t) => {
+      const { readers } = await damaged(create(t), () => ({ kind: 'publication', index: 'apps' }));
+      for (const reader of readers) await assert.rejects(reader.publication('apps'), { name: 'StoreError', code: 'corrupt', message: /the publication of apps has changed/ });
+    });
+
+    test('of the head of a chunk', async (t) => {
+      const { readers, chunk } = await damaged(create(t), ({ name }) => ({ kind: 'head', chunk: name }));
+      for (const reader of readers) await assert.rejects(reader.chunkHeads([chunk.name]), { name: 'StoreError', code: 'corrupt', message: /the chunk [0-9a-f]{64} has changed/ });
+    });
+
+    test('of the body of a chunk', async (t) => {
+      const { readers, chunk } = await damaged(create(t), ({ name }) => ({ kind: 'body', chunk: name }));
+      for (const reader of readers) await assert.rejects(reader.chunkBody(chunk.name, hash('sha256', chunk.body)), { name: 'StoreError', code: 'corrupt', message: /the chunk [0-9a-f]{64} has changed/ });
+    });
+
+    test('of an icon, which is there again once it is read again', async (t) => {
+      const { publications, readers, png } = await damaged(create(t), (_chunk, digest) => ({ kind: 'png', digest }));
+      for (const reader of readers) assert.equal(await reader.png(digestOf(png)), undefined);
+      await publications.putPngs(new Map([[digestOf(png), png]]));
+      for (const reader of readers) assert.deepEqual(await reader.png(digestOf(png)), png);
+    });
+
+    test('of the list of apps, until it is made again', async (t) => {
+      const { publications, readers } = await damaged(create(t), () => ({ kind: 'apps', index: 'apps' }));
+      for (const reader of readers) assert.equal(await reader.apps('apps'), undefined);
+      const apps = { version: 1, body: Buffer.from('the apps') };
+      await publications.putApps('apps', apps);
+      for (const reader of readers) assert.deepEqual(await reader.apps('apps'), apps);
+    });
+  });
+}

@@ -1,0 +1,62 @@
+/** The catalog in SQLite keeps the contract; and what is of SQLite alone. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { digestOf } from '../../../src/registry/digest.ts';
+import { setAside } from '../../../src/store/sqlite/database.ts';
+import { SqliteCatalog } from '../../../src/store/sqlite/sqlite-catalog.ts';
+import { catalogContract, imageOf, put, REGISTRY, setTag } from '../catalog-contract.ts';
+import { temporaryFolder } from '../temporary-folder.ts';
+
+/** Opens the catalog in `folder`; it is closed when the test ends. */
+function openIn(t: TestContext, folder: string): SqliteCatalog {
+  const catalog = SqliteCatalog.open(join(folder, 'catalog.sqlite'), (warning) => assert.fail(warning));
+  t.after(() => catalog.close());
+  return catalog;
+}
+
+catalogContract((t) => {
+  const folder = temporaryFolder(t);
+  let open: SqliteCatalog | undefined;
+  return {
+    open: async () => {
+      await open?.close();
+      open = openIn(t, folder);
+      return open;
+    },
+  };
+});
+
+test('a catalog that was set aside is begun anew, with another id', async (t) => {
+  const folder = temporaryFolder(t);
+  const before = openIn(t, folder);
+  const { id } = before;
+  await before.close();
+  setAside(join(folder, 'catalog.sqlite'));
+  assert.notEqual(openIn(t, folder).id, id);
+});
+
+test('reading the same again writes nothing', async (t) => {
+  const folder = temporaryFolder(t);
+  const catalog = openIn(t, folder);
+  const tags = ['a', 'b', 'c'].map((tag) => ({ tag, digest: digestOf(tag) }));
+  await catalog.commit(REGISTRY, [{ kind: 'tags', repository: 'app', tags }, { kind: 'scanned', taken: ['one', 'two'] }], () => ['apps']);
+  const log = readFileSync(join(folder, 'catalog.sqlite-wal'));
+  await catalog.commit(REGISTRY, [{ kind: 'tags', repository: 'app', tags: tags.toReversed() }, { kind: 'scanned', taken: ['two', 'one'] }], () => ['apps']);
+  assert.deepEqual(readFileSync(join(folder, 'catalog.sqlite-wal')), log);
+});
+
+test('what was not pruned before the file was opened is not looked for until something changes', async (t) => {
+  const folder = temporaryFolder(t);
+  const [kept, lost] = [imageOf('kept'), imageOf('lost')];
+  const before = openIn(t, folder);
+  await before.commit(REGISTRY, [put(kept), put(lost)], () => []);
+  await before.close();
+  const catalog = openIn(t, folder);
+  assert.equal(await catalog.prune(), 0);
+  await catalog.commit(REGISTRY, [setTag('app', 'latest', kept)], () => []);
+  assert.equal(await catalog.prune(), 1);
+  assert.deepEqual([...(await catalog.images(REGISTRY, [kept.digest, lost.digest])).values()], [kept]);
+});
