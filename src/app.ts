@@ -7,7 +7,6 @@ import { ConfigError } from './config/config-error.ts';
 import { keptUntilRestart } from './config/kept-until-restart.ts';
 import { signedReferences } from './config/signed-reference.ts';
 import { messageOf } from './message-of.ts';
-import { RequestCounts } from './registry/http/transport/request-counts.ts';
 import { Figures } from './server/figures.ts';
 import { Front } from './server/front.ts';
 import { KeyPairWatch, readKeyPair } from './server/key-pair.ts';
@@ -51,8 +50,6 @@ interface Parts {
   readonly lock: StateLock;
   readonly startedAt: number;
   readonly figures: Figures;
-  /** Of what this thread asks registries for its clients. */
-  readonly requests: RequestCounts;
 }
 
 class RunningApp implements App {
@@ -83,10 +80,9 @@ class RunningApp implements App {
     const { host, port, tls: files } = config.server;
     const tls = files && (await readKeyPair(files));
     warn(config, logger);
-    const requests = new RequestCounts();
-    const figures = new Figures(() => requests.take());
+    const figures = new Figures();
     figures.collectProcess();
-    const parts: Parts = { logger, lock, startedAt, figures, requests };
+    const parts: Parts = { logger, lock, startedAt, figures };
     const service = await openService(config, parts);
     const front = new Front(service.app, { tls });
     try {
@@ -196,8 +192,8 @@ class RunningApp implements App {
   }
 }
 
-function openService(config: Config, { logger, startedAt, figures, requests }: Parts): Promise<Service> {
-  return Service.open({ config, logger, startedAt, figures, requests });
+function openService(config: Config, { logger, startedAt, figures }: Parts): Promise<Service> {
+  return Service.open({ config, logger, startedAt, figures });
 }
 
 function warn(config: Config, logger: Logger): void {

@@ -7,6 +7,7 @@ import type { RebuildResult, RebuildScope } from './indexing/rebuild.ts';
 import { makeFolder } from './make-folder.ts';
 import type { RegistryOptions } from './registry/create-registry-source.ts';
 import { createRegistrySource } from './registry/create-registry-source.ts';
+import type { OnRequest } from './registry/http/transport/sent-request.ts';
 import { isNotFound } from './registry/registry-error.ts';
 import type { RegistrySource } from './registry/registry-source.ts';
 import { SqliteStore } from './store/sqlite/sqlite-store.ts';
@@ -28,6 +29,7 @@ export interface BuildEvents {
   readonly onWarning: (message: string) => void;
   /** A file of the store that turned out to be damaged was set aside: all registries have to be read anew. A rebuild that found out reads its own. */
   readonly onStoreLost?: () => void;
+  readonly onRequest?: OnRequest | undefined;
 }
 
 type PublishOptions = Pick<RebuildOptions, 'onPublished' | 'signal'>;
@@ -54,7 +56,7 @@ export class Build {
   /** Opens the state. The caller holds its lock. */
   static async open(options: BuildOptions, events: BuildEvents): Promise<Build> {
     makeFolder(options.stateDir);
-    const sources = new Map(options.registries.map((registry) => [registry.id, createRegistrySource(registry)]));
+    const sources = new Map(options.registries.map((registry) => [registry.id, createRegistrySource(registry, events.onRequest)]));
     const build = new Build(options, events, sources);
     await build.#opened();
     return build;

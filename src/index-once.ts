@@ -9,7 +9,7 @@ import { StateLock } from './store/state-lock.ts';
 import type { Config } from './config/config.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from './indexing/rebuild.ts';
 import { EVERYTHING } from './indexing/rebuild.ts';
-import { describeLogged, logRequests } from './registry/http/transport/request-log.ts';
+import { describeSent, type OnRequest } from './registry/http/transport/sent-request.ts';
 
 /** Between lines about progress where there is no terminal, in milliseconds. */
 const LOG_INTERVAL = 10_000;
@@ -29,7 +29,7 @@ export async function indexOnce(config: Config, logger: Logger, { acceptLosses }
   // TurboFan takes what has been called 3,000 times, and in a run of seconds a tenth of all CPU time: most of it comes too late to pay.
   setFlagsFromString('--invocation-count-for-turbofan=30000');
   const verbose = logger.isLevelEnabled('debug');
-  if (verbose) logRequests((request) => logger.debug({ ...request }, describeLogged(request)));
+  const onRequest: OnRequest = (request) => logger.debug({ ...request }, describeSent(request));
   const lock = StateLock.acquire(config.stateDir);
   const progress = process.stderr.isTTY && !verbose ? await ProgressBar.start() : new ProgressLog(logger);
   using interruption = new Interruption(() => {
@@ -37,7 +37,7 @@ export async function indexOnce(config: Config, logger: Logger, { acceptLosses }
     logger.warn('stopping; nothing is lost: what was read and written is kept, and the next run goes on from there');
   });
   try {
-    const build = await Build.open(buildOptions(config), { onWarning: (message) => logger.warn(message) });
+    const build = await Build.open(buildOptions(config), { onWarning: (message) => logger.warn(message), ...(verbose && { onRequest }) });
     try {
       const results = await rebuildAll(build, [...config.registries.keys()], { ...EVERYTHING, acceptLosses }, progress, interruption.signal);
       return results.map((result) => report(result, logger)).every(Boolean);

@@ -5,7 +5,7 @@ import { proxiedRegistry } from './config/proxied-registry.ts';
 import { isWanted, wantedBy } from './indexing/globs.ts';
 import type { IndexDefinition } from './indexing/index-definition.ts';
 import type { RegistryOptions } from './registry/create-registry-source.ts';
-import type { RequestCounts } from './registry/http/transport/request-counts.ts';
+import type { OnRequest } from './registry/http/transport/sent-request.ts';
 import { LayoutRegistrySource } from './registry/layout/layout-registry-source.ts';
 import { LAYOUTS } from './registry/registry-id.ts';
 import type { PullSource } from './server/routes/distribution.ts';
@@ -45,15 +45,13 @@ export function pullOptions(config: Config): PullOptions {
   };
 }
 
-/** @param requests told which registry is asked */
-export async function openPulls({ layouts, proxied }: PullOptions, requests: RequestCounts): Promise<Pulls> {
+export async function openPulls({ layouts, proxied }: PullOptions, onRequest?: OnRequest): Promise<Pulls> {
   const pullSources = layouts.map(({ folder, repositories }) => new LayoutRegistrySource(folder, { repositories }));
   if (proxied === undefined) return { pullSources, registryProxy: undefined, close: () => Promise.resolve() };
   const { registry, passRedirects, indexes } = proxied;
-  requests.know([registry.id]);
   // A client of HTTP is large, and not every server needs one.
   const { createPuller } = await import('./registry/create-registry-source.ts');
-  const puller = createPuller(registry, passRedirects);
+  const puller = createPuller(registry, passRedirects, onRequest);
   const wanted = indexes.map((index) => wantedBy(index, (repository) => puller.covers(repository)));
   const shows = (repository: string, tag?: string): boolean => isWanted(wanted, repository, tag);
   return { pullSources, registryProxy: new RegistryProxy({ puller, shows, timeout: registry.timeout }), close: () => puller.close() };

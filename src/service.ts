@@ -10,8 +10,7 @@ import { publication } from './publication.ts';
 import { openPulls, pullOptions, type Pulls } from './pulls.ts';
 import type { Digest } from './registry/digest.ts';
 import { CoveredRepositories } from './registry/covered-repositories.ts';
-import type { RequestCounts } from './registry/http/transport/request-counts.ts';
-import { describeLogged } from './registry/http/transport/request-log.ts';
+import { describeSent, type SentRequest } from './registry/http/transport/sent-request.ts';
 import type { Figures } from './server/figures.ts';
 import { PublicationLoader } from './server/publication-loader.ts';
 import { JoinedBodies, PublishedIndex } from './server/published-index.ts';
@@ -38,8 +37,6 @@ export interface ServiceOptions {
   /** Of the process, in milliseconds since the epoch. */
   readonly startedAt: number;
   readonly figures: Figures;
-  /** Told which registry this thread asks. */
-  readonly requests: RequestCounts;
 }
 
 /** What {@link Service.open} has made ready. */
@@ -84,7 +81,7 @@ export class Service {
     this.#builder = new Builder(buildOptions(config), {
       onPublished: (index, part) => this.#load(index, part),
       onRequests: (counts) => options.figures.addRegistryRequests(counts),
-      onRequest: logger.isLevelEnabled('debug') ? (request) => logger.debug({ ...request }, describeLogged(request)) : undefined,
+      onRequest: logger.isLevelEnabled('debug') ? (request) => logRequest(logger, request) : undefined,
       onWarning: (message) => logger.warn(message),
       onStoreLost: () => {
         this.#reopen();
@@ -180,7 +177,7 @@ export class Service {
   }
 
   async #open(): Promise<void> {
-    const { config, logger, startedAt, figures, requests } = this.#options;
+    const { config, logger, startedAt, figures } = this.#options;
     const { indexes, server: serverConfig } = config;
     await this.loadPublished();
 
@@ -188,7 +185,10 @@ export class Service {
       const covered = new CoveredRepositories(config.registries.get(index.registry)?.repositories ?? []);
       return wantedBy(index, (repository) => covered.has(repository));
     });
-    const pulls = await openPulls(pullOptions(config), requests);
+    const pulls = await openPulls(pullOptions(config), (request) => {
+      figures.countRegistryRequest(request);
+      logRequest(logger, request);
+    });
     const app = await createServer({
       trustProxy: serverConfig.trustProxy,
       tls: serverConfig.tls !== undefined,
@@ -313,4 +313,8 @@ export class Service {
     if (png === undefined && [...this.indexes.values()].some(({ shown }) => shown?.chunks.some(({ icons }) => icons.includes(digest)) === true)) this.#mend(new Error(`the icon ${digest} is damaged, or not there`));
     return png;
   }
+}
+
+function logRequest(logger: Logger, request: SentRequest): void {
+  logger.debug({ ...request }, describeSent(request));
 }

@@ -2,6 +2,7 @@
 import { HttpRegistrySource } from './http/http-registry-source.ts';
 import { HttpPuller } from './http/puller.ts';
 import type { AccessOptions } from './http/access/access-options.ts';
+import type { OnRequest } from './http/transport/sent-request.ts';
 import { LayoutRegistrySource } from './layout/layout-registry-source.ts';
 import { LAYOUTS } from './registry-id.ts';
 import type { RegistrySource } from './registry-source.ts';
@@ -30,9 +31,9 @@ const CERTS_DIRS = ['/etc/containers/certs.d', '/etc/docker/certs.d'];
  * A source whose `id` is that of the options.
  * @throws TypeError if the id names no registry.
  */
-export function createRegistrySource({ id, ...options }: RegistryOptions): RegistrySource {
+export function createRegistrySource({ id, ...options }: RegistryOptions, onRequest?: OnRequest): RegistrySource {
   if (id.startsWith(LAYOUTS)) return new LayoutRegistrySource(id.slice(LAYOUTS.length), { repositories: options.repositories });
-  return new HttpRegistrySource({ url: id, certsDirs: CERTS_DIRS, ...options });
+  return new HttpRegistrySource({ url: id, certsDirs: CERTS_DIRS, onRequest, ...options });
 }
 
 /**
@@ -40,6 +41,6 @@ export function createRegistrySource({ id, ...options }: RegistryOptions): Regis
  * @param passRedirects redirects to another origin are answers, rather than followed
  * @throws TypeError if the id is no URL of a registry.
  */
-export function createPuller({ id, pauses: _pauses, ...options }: RegistryOptions, passRedirects: boolean): HttpPuller {
-  return new HttpPuller({ url: id, certsDirs: CERTS_DIRS, passRedirects, ...options });
+export function createPuller({ id, pauses: _pauses, ...options }: RegistryOptions, passRedirects: boolean, onRequest?: OnRequest): HttpPuller {
+  return new HttpPuller({ url: id, certsDirs: CERTS_DIRS, passRedirects, onRequest, ...options });
 }

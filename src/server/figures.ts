@@ -1,6 +1,7 @@
 /** What the process counts from its start to its end, whatever the configuration: for `/metrics`, and in part for `/status`. */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { RequestCount } from '../registry/http/transport/request-counts.ts';
+import { countedAs, type RequestCount } from '../registry/http/transport/request-counts.ts';
+import type { SentRequest } from '../registry/http/transport/sent-request.ts';
 import type { BusCounts } from '../triggers/bus/bus.ts';
 import type { QueryCounts } from './questions.ts';
 import type { EventCounts } from './routes/events.ts';
@@ -18,12 +19,6 @@ export class Figures {
   readonly #process = new Registry();
   readonly #rebuilds = new RebuildFigures();
   readonly #registryRequests = new Counter({ name: 'regindexer_registry_requests_total', help: 'Requests to registries, by the status of the answer.', labelNames: ['registry', 'status'], registers: [] });
-  readonly #take: () => readonly RequestCount[];
-
-  /** @param take gives the requests to registries that this thread has made since it was last called */
-  constructor(take: () => readonly RequestCount[] = () => []) {
-    this.#take = take;
-  }
 
   /** Begins to measure process, memory, garbage collection and the delay of the event loop: one is enough, for that never ends. */
   collectProcess(): void {
@@ -35,6 +30,11 @@ export class Figures {
     this.#rebuilds.follow(rebuilds, registries);
   }
 
+  /** Counts a request that was made to a registry. */
+  countRegistryRequest(request: SentRequest): void {
+    this.#registryRequests.inc(countedAs(request));
+  }
+
   /** Adds requests that were made to registries. */
   addRegistryRequests(requests: readonly RequestCount[]): void {
     for (const { registry, status, count } of requests) this.#registryRequests.inc({ registry, status }, count);
@@ -42,7 +42,6 @@ export class Figures {
 
   /** All but what a server tells by itself, in the format of Prometheus. */
   async metrics(): Promise<string> {
-    this.addRegistryRequests(this.#take());
     const registries = new Registry();
     registries.registerMetric(this.#registryRequests);
     return (await Promise.all([this.#process, this.requests.registry, this.#rebuilds.registry, registries].map((registry) => registry.metrics()))).join('\n');

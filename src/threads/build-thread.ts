@@ -7,7 +7,7 @@ import type { PublishedPart } from '../indexing/indexer.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
 import { RequestCounts } from '../registry/http/transport/request-counts.ts';
-import { type LoggedRequest, logRequests } from '../registry/http/transport/request-log.ts';
+import type { SentRequest } from '../registry/http/transport/sent-request.ts';
 import { answerCalls } from './calls.ts';
 
 export type BuildEvent =
@@ -17,7 +17,7 @@ export type BuildEvent =
   /** Requests since the last such event. */
   | { readonly type: 'requests'; readonly counts: readonly RequestCount[] }
   /** Each of them, where it was asked for. */
-  | { readonly type: 'request'; readonly request: LoggedRequest }
+  | { readonly type: 'request'; readonly request: SentRequest }
   /** All registries have to be read anew. */
   | { readonly type: 'storeLost' }
   | { readonly type: 'warning'; readonly message: string };
@@ -27,14 +27,14 @@ const PROGRESS_INTERVAL = 100;
 
 let options: BuildOptions | undefined;
 let build: Promise<Build> | undefined;
-let requests: RequestCounts | undefined;
+let verbose = false;
+const requests = new RequestCounts();
 
 const methods = {
-  /** Comes before all others. @param verbose sends an event for each request */
-  configure(_signal: AbortSignal, configured: BuildOptions, verbose: boolean): void {
+  /** Comes before all others. @param each sends an event for each request */
+  configure(_signal: AbortSignal, configured: BuildOptions, each: boolean): void {
     options = configured;
-    requests = new RequestCounts(configured.registries.map(({ id }) => id));
-    if (verbose) logRequests((request) => send({ type: 'request', request }));
+    verbose = each;
   },
 
   /** Brings every index up to date with what the catalog holds. */
@@ -87,7 +87,7 @@ function stepBack(): void {
 
 function opened(): Promise<Build> {
   if (options === undefined) throw new Error('the build thread has not been configured');
-  build ??= Build.open(options, { onWarning: (message) => send({ type: 'warning', message }), onStoreLost: () => send({ type: 'storeLost' }) }).catch((error: unknown) => {
+  build ??= Build.open(options, { onWarning: (message) => send({ type: 'warning', message }), onStoreLost: () => send({ type: 'storeLost' }), onRequest }).catch((error: unknown) => {
     build = undefined;
     throw error;
   });
@@ -95,8 +95,13 @@ function opened(): Promise<Build> {
 }
 
 function sendCounts(): void {
-  const counts = requests?.take() ?? [];
+  const counts = requests.take();
   if (counts.length > 0) send({ type: 'requests', counts });
+}
+
+function onRequest(request: SentRequest): void {
+  requests.count(request);
+  if (verbose) send({ type: 'request', request });
 }
 
 function onPublished(index: string, part: PublishedPart): void {

@@ -3,7 +3,7 @@ import type { BuildOptions } from '../build.ts';
 import type { PublishedPart } from '../indexing/indexer.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
-import type { LoggedRequest } from '../registry/http/transport/request-log.ts';
+import type { OnRequest } from '../registry/http/transport/sent-request.ts';
 import type { BuildEvent, BuildMethods } from './build-thread.ts';
 import { Calls, unlessEnded } from './calls.ts';
 import { startThread } from './start-thread.ts';
@@ -14,7 +14,7 @@ export interface BuilderEvents {
   /** Requests that were made to registries since this was last called. */
   onRequests(counts: readonly RequestCount[]): void;
   /** Told of each request to a registry; the thread sends none of this if absent. */
-  readonly onRequest?: ((request: LoggedRequest) => void) | undefined;
+  readonly onRequest?: OnRequest | undefined;
   onWarning(message: string): void;
   /** A file of the store was damaged, and another one took its place: all registries have to be read anew. */
   onStoreLost(): void;

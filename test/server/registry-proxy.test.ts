@@ -49,12 +49,9 @@ async function serve(t: TestContext, answer: Answer, { registry: its = {}, passR
   });
   const options: RegistryOptions = { id: registry.url, concurrency: 4, timeout: 5000, userAgent: 'regindexer/test', credentials: LOGIN, ...its };
   const counts = new RequestCounts();
-  const pulls = await openPulls({ layouts, proxied: { registry: options, passRedirects, indexes: indexes.map((index) => defineIndex({ registry: registry.url, ...index })) } }, counts);
+  const pulls = await openPulls({ layouts, proxied: { registry: options, passRedirects, indexes: indexes.map((index) => defineIndex({ registry: registry.url, ...index })) } }, counts.count);
   const server = await TestServer.create(t, await TestState.open(t), { ...pulls });
-  t.after(async () => {
-    await pulls.close();
-    counts[Symbol.dispose]();
-  });
+  t.after(() => pulls.close());
   return { server, registry, got, counts };
 }
 

@@ -10,7 +10,7 @@ import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
 import { SqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import { Builder } from '../../src/threads/builder.ts';
 import { ThreadEnded } from '../../src/threads/calls.ts';
-import type { LoggedRequest } from '../../src/registry/http/transport/request-log.ts';
+import type { SentRequest } from '../../src/registry/http/transport/sent-request.ts';
 import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
 import { defineIndex } from '../indexing/test-state.ts';
 import { playRegistry } from '../registry/http/play-registry.ts';
@@ -85,7 +85,7 @@ test('an abort ends a rebuild', async (t) => {
 test('each request of the thread is told of to who wants to know', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'regindexer-builder-'));
   const { url } = await playRegistry(t, (_request, response) => void response.end('{"repositories": []}'));
-  const told: LoggedRequest[] = [];
+  const told: SentRequest[] = [];
   const builder = new Builder(
     {
       stateDir: folder, iconsDir: join(folder, 'icons'), iconsUri: 'icons/', cleanFilesAfter: 1000,

@@ -1,5 +1,5 @@
 /** The connections to a registry and to the hosts that it sends its clients to. */
-import type { Pool as UndiciPool } from 'undici';
+import { Agent, type Dispatcher, Pool } from 'undici';
 import { RegistryError, withPlace } from '../../registry-error.ts';
 import type { AccessOptions } from '../access/access-options.ts';
 import { Certificates } from '../access/certificates.ts';
@@ -9,7 +9,7 @@ import { asConnector, createConnect, type Connect } from './connector.ts';
 import { Exchange } from './exchange.ts';
 import { describeRequest, type HttpRequest, type HttpResponse } from './http-message.ts';
 import { ProxyDispatcher } from './proxy-dispatcher.ts';
-import { Agent, type Dispatching, Pool } from './undici.ts';
+import type { OnRequest } from './sent-request.ts';
 
 export interface ConnectionsOptions extends AccessOptions {
   /** The registry's. */
@@ -20,18 +20,19 @@ export interface ConnectionsOptions extends AccessOptions {
   /** For one request as a whole, in milliseconds; for one that is streamed, until its body begins, and between the parts of that. */
   readonly timeout: number;
   readonly userAgent: string;
+  readonly onRequest?: OnRequest | undefined;
 }
 
 /** What leads to a host. */
-type Route = Pick<Dispatching | ProxyDispatcher, 'dispatch'>;
+type Route = Pick<Dispatcher | ProxyDispatcher, 'dispatch'>;
 
 /** One pool of kept-alive connections for each origin. */
 export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #connect: Connect;
-  readonly #pool: Dispatching;
+  readonly #pool: Pool;
   /** For all hosts but the registry's. */
-  readonly #agent: Dispatching;
+  readonly #agent: Agent;
   /** To these the registry may lead. */
   readonly #addresses: PrivateAddresses;
   readonly #proxies: Proxies;
@@ -48,7 +49,7 @@ export class Connections {
     this.#connect = createConnect(certificates, options.timeout);
     this.#addresses = new PrivateAddresses({ url: options.url, allowed: options.privateRedirects });
     this.#proxies = new Proxies(options.proxies ?? {});
-    const settings: UndiciPool.Options = {
+    const settings: Pool.Options = {
       connect: asConnector(this.#connect),
       connections: options.concurrency,
       // An exchange has a time for all of it.
@@ -87,8 +88,23 @@ export class Connections {
     return new Promise((resolve, reject) => {
       this.#requests++;
       // undici would end the connection after each HEAD (`reset`), which makes up most of a rescan.
-      route.dispatch({ method, origin, path, headers, body: form ?? null, reset: false, ...(streamed && { bodyTimeout: timeout }) }, new Exchange(request, timeout, resolve, reject));
+      route.dispatch({ method, origin, path, headers, body: form ?? null, reset: false, ...(streamed && { bodyTimeout: timeout }) }, new Exchange(request, { timeout, onOutcome: this.#tell(request), resolve, reject }));
     });
+  }
+
+  /** Tells of the request what becomes of it. */
+  #tell({ method, origin, path }: HttpRequest): (outcome: { readonly status: number } | { readonly error: string }) => void {
+    const { onRequest, url } = this.#options;
+    if (onRequest === undefined) return () => undefined;
+    const started = performance.now();
+    return (outcome) =>
+      onRequest({
+        registry: origin === this.#options.origin ? url : undefined,
+        method,
+        url: origin + path.split('?', 1)[0],
+        ...outcome,
+        seconds: Math.round(performance.now() - started) / 1000,
+      });
   }
 
   /** Ends all connections; requests under way fail. */

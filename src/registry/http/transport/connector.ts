@@ -2,13 +2,12 @@
 import { isIP, type Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import { callbackify } from 'node:util';
-import type * as undici from 'undici';
+import { buildConnector } from 'undici';
 import type { Certificates } from '../access/certificates.ts';
 import type { PrivateAddresses } from '../access/private-addresses.ts';
-import { buildConnector } from './undici.ts';
 
 /** Opens a connection; over TLS for `https:`, inside `httpSocket` if there is one. */
-export type Connect = (target: undici.buildConnector.Options) => Promise<Socket>;
+export type Connect = (target: buildConnector.Options) => Promise<Socket>;
 
 /** What Node.js says of a certificate that nobody known has signed. */
 const UNTRUSTED: ReadonlySet<unknown> = new Set([
@@ -48,7 +47,7 @@ export function createConnect(certificates: Certificates, timeout: number, addre
 }
 
 /** As undici wants it. */
-export function asConnector(connect: Connect): undici.buildConnector.connector {
+export function asConnector(connect: Connect): buildConnector.connector {
   const connectAndCall = callbackify(connect);
   return (target, callback) => {
     connectAndCall(target, (error: Error | null, socket) => {
@@ -58,7 +57,7 @@ export function asConnector(connect: Connect): undici.buildConnector.connector {
   };
 }
 
-function asPromise(connect: undici.buildConnector.connector): Connect {
+function asPromise(connect: buildConnector.connector): Connect {
   return (target) =>
     new Promise((resolve, reject) => {
       connect(target, (...[error, socket]) => {

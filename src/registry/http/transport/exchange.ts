@@ -9,6 +9,15 @@ import { StreamedBody } from './streamed-body.ts';
 /** What is read of a body that only explains a failure, in bytes. */
 const MAX_EXPLANATION = 64 * 1024;
 
+export interface ExchangeOptions {
+  /** For all of it, in milliseconds. */
+  readonly timeout: number;
+  /** Told once: the status when the answer begins, or why none came. */
+  readonly onOutcome: (outcome: { readonly status: number } | { readonly error: string }) => void;
+  readonly resolve: (response: HttpResponse) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 /**
  * Takes the answer to one request from undici and settles with it, or with what went wrong.
  * `timeout`, in milliseconds, is for all of it: connecting, headers and body, so that an answer that drips is ended too. For a body
@@ -16,6 +25,7 @@ const MAX_EXPLANATION = 64 * 1024;
  */
 export class Exchange implements Dispatcher.DispatchHandler {
   readonly #request: HttpRequest;
+  readonly #onOutcome: ExchangeOptions['onOutcome'];
   readonly #resolve: (response: HttpResponse) => void;
   readonly #reject: (error: unknown) => void;
   readonly #timer: NodeJS.Timeout;
@@ -33,8 +43,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #length = 0;
   #stream: StreamedBody | undefined;
 
-  constructor(request: HttpRequest, timeout: number, resolve: (response: HttpResponse) => void, reject: (error: unknown) => void) {
+  constructor(request: HttpRequest, { timeout, onOutcome, resolve, reject }: ExchangeOptions) {
     this.#request = request;
+    this.#onOutcome = onOutcome;
     this.#resolve = resolve;
     this.#reject = reject;
     this.#timer = setTimeout(() => {
@@ -53,6 +64,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: HttpHeaders): void {
     if (status < 200) return;
     this.#latency = performance.now() - this.#sentAt;
+    this.#onOutcome({ status });
     this.#status = status;
     this.#headers = headers;
     const encoding = contentEncoding(headers);
@@ -102,6 +114,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: unknown, cause: Error): void {
+    // An answer that has begun may break off, or be given up.
+    if (this.#status === 0) this.#onOutcome({ error: (this.#failure ?? cause).message.replace(`${describeRequest(this.#request)}: `, '') });
     this.#stream?.fail(this.#explained(cause));
     if (this.#settle()) this.#reject(this.#explained(cause));
   }

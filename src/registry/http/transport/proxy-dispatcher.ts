@@ -1,9 +1,8 @@
 /** Sends requests through a forward proxy: those with http as they are (RFC 9112, section 3.2.2), those with https through tunnels. */
 import type { Socket } from 'node:net';
-import type { buildConnector, Dispatcher } from 'undici';
+import { Agent, type buildConnector, type Dispatcher, Pool } from 'undici';
 import { messageOf } from '../../../message-of.ts';
 import { asConnector, type Connect } from './connector.ts';
-import { Agent, connect as connectThrough, type Dispatching, Pool } from './undici.ts';
 
 /** A request as undici takes it, with its headers as a list of names and values. */
 export interface DispatchedRequest extends Dispatcher.DispatchOptions {
@@ -26,8 +25,8 @@ export class ProxyDispatcher {
   readonly #name: string;
   readonly #login: readonly string[];
   readonly #connect: Connect;
-  readonly #proxy: Dispatching;
-  readonly #tunnels: Dispatching;
+  readonly #proxy: Pool;
+  readonly #tunnels: Agent;
 
   constructor({ proxy, connect, concurrency, timeout }: ProxyDispatcherOptions) {
     this.#name = proxy.origin;
@@ -60,7 +59,7 @@ export class ProxyDispatcher {
   async #tunnel(place: string): Promise<Socket> {
     let answer: Dispatcher.ConnectData;
     try {
-      answer = await connectThrough.call(this.#proxy, { path: place, headers: ['host', place, ...this.#login] });
+      answer = await this.#proxy.connect({ path: place, headers: ['host', place, ...this.#login] });
     } catch (cause) {
       throw new Error(`the proxy ${this.#name} made no tunnel to ${place}: ${messageOf(cause)}`, { cause });
     }

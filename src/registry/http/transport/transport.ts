@@ -9,6 +9,7 @@ import { Gate } from './gate.ts';
 import type { HttpRequest, HttpResponse, Send } from './http-message.ts';
 import { followRedirects } from './redirects.ts';
 import { retrying } from './retry.ts';
+import type { OnRequest } from './sent-request.ts';
 
 /** In milliseconds; a request is tried once more often than there are pauses. */
 const PAUSES: readonly number[] = [300, 900, 2700];
@@ -30,6 +31,7 @@ export interface TransportOptions extends AccessOptions {
   readonly pauses?: readonly number[] | undefined;
   /** How long a request that is answered 429 is repeated, in milliseconds. */
   readonly patience?: number | undefined;
+  readonly onRequest?: OnRequest | undefined;
 }
 
 export interface TransportRequest extends Pick<HttpRequest, 'accept' | 'conditions' | 'limit' | 'streamed' | 'signal'> {
@@ -55,12 +57,12 @@ export class Transport {
   readonly #closing = new AbortController();
 
   /** @throws TypeError if `url` is none of a registry. */
-  constructor({ url: text, concurrency, fixedConcurrency, timeout, streams = false, userAgent = 'regindexer', pauses = PAUSES, patience, ...access }: TransportOptions) {
+  constructor({ url: text, concurrency, fixedConcurrency, timeout, streams = false, userAgent = 'regindexer', pauses = PAUSES, patience, onRequest, ...access }: TransportOptions) {
     this.url = registryId(text, '/');
     const { origin, pathname } = new URL(this.url);
     this.origin = origin;
     this.base = `${pathname.replace(/\/$/, '')}/v2`;
-    this.#connections = new Connections({ ...access, url: this.url, origin, concurrency: streams ? null : concurrency, timeout, userAgent });
+    this.#connections = new Connections({ ...access, url: this.url, origin, concurrency: streams ? null : concurrency, timeout, userAgent, onRequest });
     const control = new CongestionControl({ bound: concurrency, fixed: fixedConcurrency });
     this.#gate = new Gate(control);
     const send = retrying({
