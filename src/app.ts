@@ -8,10 +8,11 @@ import { keptUntilRestart } from './config/kept-until-restart.ts';
 import { signedReferences } from './config/signed-reference.ts';
 import { messageOf } from './message-of.ts';
 import { Figures } from './server/figures.ts';
-import { Front } from './server/front.ts';
 import { KeyPairWatch, readKeyPair } from './server/key-pair.ts';
 import type { PublishedIndex } from './server/published-index.ts';
+import { Server } from './server/server.ts';
 import { GRACE, Service } from './service.ts';
+import { version } from './version.ts';
 
 export interface App {
   /** Where clients reach it: `server.base_url`, or where it listens. */
@@ -48,7 +49,6 @@ export async function startApp(config: Config, logger: Logger): Promise<App> {
 interface Parts {
   readonly logger: Logger;
   readonly lock: StateLock;
-  readonly startedAt: number;
   readonly figures: Figures;
 }
 
@@ -56,20 +56,20 @@ class RunningApp implements App {
   readonly url: string;
   readonly started: Promise<void>;
   readonly #parts: Parts;
-  readonly #front: Front;
+  readonly #server: Server;
   /** What answers now. */
   #service: Service;
   #watch: KeyPairWatch | undefined;
   readonly #closing = new AbortController();
   /** Settles when the changes so far are in effect. */
   #changing: Promise<void> = Promise.resolve();
-  /** Those that answer to their end what they were asked before they were followed by another. */
+  /** Those whose clients have not all had their answers. */
   readonly #leaving = new Set<Promise<void>>();
 
   /** @param address where it listens */
-  private constructor(parts: Parts, front: Front, service: Service, address: string) {
+  private constructor(parts: Parts, server: Server, service: Service, address: string) {
     this.#parts = parts;
-    this.#front = front;
+    this.#server = server;
     this.#service = service;
     this.url = service.config.server.baseUrl ?? address;
     this.started = service.begin('start');
@@ -82,16 +82,14 @@ class RunningApp implements App {
     warn(config, logger);
     const figures = new Figures();
     figures.collectProcess();
-    const parts: Parts = { logger, lock, startedAt, figures };
+    const parts: Parts = { logger, lock, figures };
     const service = await openService(config, parts);
-    const front = new Front(service.app, { tls });
+    const server = await Server.create({ logger, figures, version, startedAt, tls }, service.site);
     try {
-      const listening = await front.listen({ host, port });
-      const address = urlOf(host, listening, tls !== undefined);
-      logger.info({ address }, `listening at ${address}`);
-      return new RunningApp(parts, front, service, address);
+      const address = urlOf(host, await server.listen({ host, port }), tls !== undefined);
+      return new RunningApp(parts, server, service, address);
     } catch (error) {
-      await front.close(0);
+      await server.close(0);
       await service.close();
       throw error;
     }
@@ -119,7 +117,7 @@ class RunningApp implements App {
     this.#watch?.[Symbol.dispose]();
     await this.#changing;
     try {
-      await Promise.all([this.#front.close(GRACE), this.#service.endBuilding(0, this.#closing.signal)]);
+      await Promise.all([this.#server.close(GRACE), this.#service.endBuilding(0, this.#closing.signal)]);
       await this.#service.close();
       await Promise.all(this.#leaving);
     } finally {
@@ -135,8 +133,8 @@ class RunningApp implements App {
     const next = await openService(config, this.#parts);
     // From here on nothing is left that may be wrong.
     this.#service = next;
-    if (tls) this.#front.secure(tls);
-    const ended = this.#front.use(next.app);
+    if (tls) this.#server.secure(tls);
+    const ended = this.#server.use(next.site);
     this.#watchKeyPair();
     for (const key of keys) logger.warn(`${key} has changed, which takes effect at the next start; until then it is as it was`);
     warn(config, logger);
@@ -155,8 +153,6 @@ class RunningApp implements App {
   /** @param ended resolves when nobody waits for its answer any more, and it builds no more */
   async #leave(service: Service, ended: Promise<unknown>): Promise<void> {
     try {
-      // Streams that have no end of their own end here.
-      await service.app.close();
       await ended;
       await service.close();
     } catch (error) {
@@ -175,7 +171,7 @@ class RunningApp implements App {
       new KeyPairWatch(tls, {
         onChange: (pair) =>
           void this.#inTurn(async () => {
-            this.#front.secure(pair);
+            this.#server.secure(pair);
             logger.info('the certificate has changed, and the new one is in use');
           }).catch(onFault),
         onFault,
@@ -192,8 +188,8 @@ class RunningApp implements App {
   }
 }
 
-function openService(config: Config, { logger, startedAt, figures }: Parts): Promise<Service> {
-  return Service.open({ config, logger, startedAt, figures });
+function openService(config: Config, { logger, figures }: Parts): Promise<Service> {
+  return Service.open({ config, logger, figures });
 }
 
 function warn(config: Config, logger: Logger): void {

@@ -1,5 +1,4 @@
-/** All that one configuration makes: the indexes, what answers for them, what builds them, and what says when. */
-import type { FastifyInstance } from 'fastify';
+/** All that one configuration makes: what answers for its indexes, what builds them, and what says when. */
 import type { Logger } from 'pino';
 import { buildOptions } from './build-options.ts';
 import type { BusConfig, Config } from './config/config.ts';
@@ -15,7 +14,7 @@ import type { Figures } from './server/figures.ts';
 import { PublicationLoader } from './server/publication-loader.ts';
 import { JoinedBodies, PublishedIndex } from './server/published-index.ts';
 import { Questions } from './server/questions.ts';
-import { createServer } from './server/server.ts';
+import type { Site } from './server/site.ts';
 import type { SqlitePublicationReader } from './store/sqlite/sqlite-publications.ts';
 import { SqliteStore } from './store/sqlite/sqlite-store.ts';
 import { Builder } from './threads/builder.ts';
@@ -23,7 +22,6 @@ import { Bus } from './triggers/bus/bus.ts';
 import { Notifications } from './triggers/notifications.ts';
 import { RebuildQueue } from './triggers/rebuild-queue.ts';
 import { Schedule } from './triggers/schedule.ts';
-import { version } from './version.ts';
 
 /** How long after what is published was looked through it is not again, in milliseconds: on a disk that fails, each time would cost as much as the last. */
 const MENDED_FOR = 60_000;
@@ -34,14 +32,12 @@ export const GRACE = 10_000;
 export interface ServiceOptions {
   readonly config: Config;
   readonly logger: Logger;
-  /** Of the process, in milliseconds since the epoch. */
-  readonly startedAt: number;
   readonly figures: Figures;
 }
 
 /** What {@link Service.open} has made ready. */
 interface Opened {
-  readonly app: FastifyInstance;
+  readonly site: Site;
   readonly pulls: Pulls;
 }
 
@@ -118,9 +114,10 @@ export class Service {
     return service;
   }
 
-  /** What answers here. */
-  get app(): FastifyInstance {
-    return this.#ready().app;
+  /** What is answered with. */
+  get site(): Site {
+    if (this.#opened === undefined) throw new TypeError('the service is not open');
+    return this.#opened.site;
   }
 
   /** Serves what is published, also by whoever wrote the store before. */
@@ -164,20 +161,14 @@ export class Service {
 
   /** Ends all that is left. Call it when nobody asks it for an answer any more. */
   async close(): Promise<void> {
-    await this.#opened?.app.close();
     await this.#opened?.pulls.close();
     await this.#builder.close();
     await this.#loading;
     for (const reader of [...this.#replaced, this.#reader]) await reader?.close();
   }
 
-  #ready(): Opened {
-    if (this.#opened === undefined) throw new TypeError('the service is not open');
-    return this.#opened;
-  }
-
   async #open(): Promise<void> {
-    const { config, logger, startedAt, figures } = this.#options;
+    const { config, logger, figures } = this.#options;
     const { indexes, server: serverConfig } = config;
     await this.loadPublished();
 
@@ -185,19 +176,18 @@ export class Service {
       const covered = new CoveredRepositories(config.registries.get(index.registry)?.repositories ?? []);
       return wantedBy(index, (repository) => covered.has(repository));
     });
+    const texts = await publication(config);
     const pulls = await openPulls(pullOptions(config), (request) => {
       figures.countRegistryRequest(request);
       logRequest(logger, request);
     });
-    const app = await createServer({
+    const site: Site = {
       trustProxy: serverConfig.trustProxy,
-      tls: serverConfig.tls !== undefined,
       basePath: serverConfig.basePath,
       defaultIndex: config.defaultIndex,
       iconsUri: config.iconsUri,
-      signatures: Object.fromEntries(indexes.flatMap(({ name, signaturesDir }) => (signaturesDir === undefined ? [] : [[name, signaturesDir]]))),
-      publication: await publication(config),
-      logger,
+      signatures: new Map(indexes.flatMap(({ name, signaturesDir }) => (signaturesDir === undefined ? [] : [[name, signaturesDir]]))),
+      publication: texts,
       indexes: this.indexes,
       questions: new Questions({ counts: figures.queries }),
       readIcon: (digest) => this.#readIcon(digest),
@@ -218,17 +208,14 @@ export class Service {
         wants: (repository, tag) => isWanted(wanted, repository, tag),
       },
       status: {
-        version,
-        startedAt,
         registryOf: (name) => indexes.find((index) => index.name === name)?.registry,
         warnings: () => allIndexWarnings(config, new Map([...this.indexes].flatMap(([name, { shown }]) => (shown === undefined ? [] : [[name, contentOf(shown.chunks)]])))),
         rebuilds: () => this.#queue.recent(),
         bus: () => this.#bus?.status(),
       },
       rebuildEvents: this.#queue,
-      figures,
-    });
-    this.#opened = { app, pulls };
+    };
+    this.#opened = { site, pulls };
   }
 
   #createBus(config: BusConfig): Bus {

@@ -1,12 +1,5 @@
 /** The path below which the server answers as well: that of `server.base_url`, which a proxy in front may strip or not. */
 
-declare module 'fastify' {
-  interface FastifyInstance {
-    /** What the paths that clients are told begin with; without a slash at its end. */
-    basePath: string;
-  }
-}
-
 /** `asked` as it is without `basePath`, which most likely a proxy has stripped where it is not there. */
 export function withoutBasePath(asked: string, basePath: string): string {
   // As everywhere in a path, doubled slashes count as one.

@@ -7,12 +7,12 @@ export const REQUEST_ID = 'x-request-id';
 /** What a proxy may call a request. */
 const NAME = /^[\w.:/+=@-]{1,128}$/;
 
-/** Gives each request a name that no other one has. @param trust whether a name that it brings is kept: what stands before the server may be trusted to say it */
-export function requestIds(trust: boolean): (request: Pick<IncomingMessage, 'headers'>) => string {
+/** Gives each request a name that no other one has. @param trust says whether a name that it brings is kept: what stands before the server may be trusted to say it */
+export function requestIds(trust: () => boolean): (request: Pick<IncomingMessage, 'headers'>) => string {
   const prefix = randomBytes(6).toString('base64url');
   let count = 0;
   return ({ headers }) => {
-    const brought = trust ? headers[REQUEST_ID] : undefined;
+    const brought = trust() ? headers[REQUEST_ID] : undefined;
     return typeof brought === 'string' && NAME.test(brought) ? brought : `${prefix}-${(++count).toString(36)}`;
   };
 }

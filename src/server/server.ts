@@ -1,157 +1,242 @@
-/** The Fastify app: everything that is answered over HTTP. */
+/** The server: everything that is answered over HTTP, and where it listens. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fastify, { LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { AcceptEncoding } from './accept-encoding.ts';
-import { withoutBasePath } from './base-path.ts';
+import type { Figures } from './figures.ts';
+import type { KeyPair } from './key-pair.ts';
 import { allow, supportAllMethods } from './plugins/allow.ts';
+import { Connections, type ConnectionsOptions } from './plugins/connections.ts';
 import { errors, sendError } from './plugins/errors.ts';
 import { checkHosts } from './plugins/hosts.ts';
 import { skipReset } from './plugins/http2-sessions.ts';
-import { securityHeaders } from './plugins/security-headers.ts';
-import type { Figures } from './figures.ts';
-import type { Publication } from './public-index.ts';
-import type { PublishedIndex } from './published-index.ts';
-import type { Questions } from './questions.ts';
 import { boundReaders, Readers, type ReadersOptions } from './plugins/readers.ts';
 import { ReadyAnswers } from './plugins/ready-answers.ts';
-import { nameRequests, requestIds } from './request-ids.ts';
+import { securityHeaders } from './plugins/security-headers.ts';
+import { nameRequests, REQUEST_ID, requestIds } from './request-ids.ts';
 import { apiRoutes } from './routes/api.ts';
-import type { PullSource } from './routes/distribution.ts';
 import { distributionRoutes } from './routes/distribution.ts';
-import type { EventRoutesOptions } from './routes/events.ts';
 import { eventRoutes } from './routes/events.ts';
 import { flatpakFileRoutes } from './routes/flatpak-files.ts';
 import { healthRoutes } from './routes/health.ts';
-import { iconPrefixes, iconRoutes, type IconRoutesOptions } from './routes/icons.ts';
+import { iconRoutes } from './routes/icons.ts';
 import { indexRoutes } from './routes/indexes.ts';
 import { countRequests, metricsRoutes } from './routes/metrics.ts';
 import { describeRoutes, openapiRoutes } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
-import type { RegistryProxy } from './routes/registry-proxy.ts';
-import type { RebuildEvents } from './routes/rebuild-events.ts';
 import { rebuildEventRoutes } from './routes/rebuild-events.ts';
-import type { ReindexRoutesOptions } from './routes/reindex.ts';
 import { reindexRoutes } from './routes/reindex.ts';
 import { signatureRoutes } from './routes/signatures.ts';
-import type { StatusRoutesOptions } from './routes/status.ts';
 import { statusRoutes } from './routes/status.ts';
+import { routedUrls, type Site, trustOf } from './site.ts';
 
 /** Longest part of a path between two slashes, in characters: a digest is 71, a repository's name up to 255. */
 const MAX_PARAM_LENGTH = 512;
 const MAX_BODY_BYTES = 1024 * 1024;
+const DEBUG: ReadonlySet<string> = new Set(['debug', 'trace']);
+/** All that clients may take it for (RFC 6761, section 6.3). */
+const LOCALHOST: readonly string[] = ['127.0.0.1', '::1'];
+const WITHOUT_IPV6: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT']);
+/** What to do where the system does not let it listen. */
+const LISTEN_ADVICE: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another program listens there; end it, or set server.port to another port',
+  EADDRNOTAVAIL: 'this machine does not have that address; set server.host to one of its own, or to 0.0.0.0 or :: for all of them',
+  EACCES: 'this user may not; set server.port to a port from 1024 on',
+  ENOTFOUND: 'that name has no address; set server.host to an address, or to a name that has one',
+};
 
-export interface ServerOptions {
+/** What stays the same whatever the configuration. */
+export interface ServerOptions extends ConnectionsOptions {
   readonly logger: Logger;
-  readonly trustProxy: boolean | string | readonly string[] | number;
-  readonly indexes: ReadonlyMap<string, PublishedIndex>;
-  readonly defaultIndex: string;
-  /** Answers what is not ready. */
-  readonly questions: Questions;
-  /** The PNG of an icon; `undefined` if there is none. */
-  readonly readIcon: IconRoutesOptions['readIcon'];
-  readonly iconsUri: string;
-  /** What `/v2/` serves; nothing if there are none, and no proxy. */
-  readonly pullSources: readonly PullSource[];
-  /** A registry that is served from here where none of the sources has what is asked for. */
-  readonly registryProxy?: RegistryProxy | undefined;
-  /** Folders of signatures, by the index whose images they sign. */
-  readonly signatures?: Readonly<Record<string, string>>;
-  /** The rebuilds as they happen, for the page and for figures. Without, neither is told of them. */
-  readonly rebuildEvents?: RebuildEvents;
-  /** The path of the public URL, without a slash at its end. Requests come with it or without. */
-  readonly basePath?: string;
-  /** It is spoken to in HTTPS. */
-  readonly tls?: boolean;
-  /** What people are shown: the page, and what stands behind it. Without, none of it is served. */
-  readonly publication?: Publication;
-  readonly readers?: ReadersOptions;
-  readonly reindex: ReindexRoutesOptions;
-  readonly events: Omit<EventRoutesOptions, 'counts'>;
-  readonly status: Omit<StatusRoutesOptions, 'indexes' | 'events'>;
-  /** Of the process, which may have had other servers before. */
   readonly figures: Figures;
+  readonly version: string;
+  /** When the process started, in milliseconds since the epoch. */
+  readonly startedAt: number;
+  readonly readers?: ReadersOptions;
 }
 
-/** Builds the app, ready to answer; it is a `Front` that listens. */
-export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
-  const { indexes, defaultIndex, pullSources, registryProxy, rebuildEvents, trustProxy, basePath = '', tls = false } = options;
-  const app = fastify({
-    loggerInstance: options.logger,
-    logController: new LogController({ disableRequestLogging: true }),
-    // Fastify itself believes nobody where it is given a number of hops.
-    trustProxy: (typeof trustProxy === 'number' ? (_address: string, hop: number): boolean => hop < trustProxy : trustProxy) as boolean,
-    // Requests are not logged, so they need no logger of their own.
-    childLoggerFactory: (logger: unknown) => logger as never,
-    genReqId: requestIds(trustProxy !== false),
-    bodyLimit: MAX_BODY_BYTES,
-    // Readers of indexes join URL/ and /index/static.
-    routerOptions: { maxParamLength: MAX_PARAM_LENGTH, ignoreDuplicateSlashes: true },
-    rewriteUrl: ({ url = '/' }) => withoutBasePath(url, basePath),
-    // A misspelt field is an error, not passed over, and what is no string is not made one; errors tell what would be right.
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, verbose: true } },
-    // Of a URL that no route can be found for.
-    frameworkErrors: (error: FastifyError, request: unknown, reply: unknown) => {
-      sendError(error, request as FastifyRequest, reply as FastifyReply);
-    },
-  }) as unknown as FastifyInstance;
-  app.decorate('basePath', basePath);
-  supportAllMethods(app);
-  skipReset(app);
-  checkHosts(app);
-  errors(app);
-  const allowNoOther = allow(app);
+/** Where to listen; `localhost` is both of its addresses. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
 
-  const { figures } = options;
-  const readers = new Readers(options.readers);
-  const acceptEncoding = new AcceptEncoding();
-  const readyAnswers = new ReadyAnswers(app, figures.requests, readers);
-  // What is kept ready is kept as it is, so that comes before.
-  boundReaders(app, readers);
-  for (const index of indexes.values()) index.whenReplaced(() => readyAnswers.clear());
-  countRequests(app, figures.requests);
-  await describeRoutes(app, options.status.version);
-  indexRoutes(app, {
-    indexes,
-    defaultIndex,
-    questions: options.questions,
-    acceptEncoding,
-    readyAnswers,
-  });
-  iconRoutes(app, { readIcon: options.readIcon, prefixes: iconPrefixes(options.iconsUri, indexes.keys(), basePath), readyAnswers });
-  signatureRoutes(app, options.signatures ?? {});
-  await app.register(async (scope) => {
-    await securityHeaders(scope, tls);
-    nameRequests(scope);
-    openapiRoutes(scope);
-    const { reindex, events, status } = options;
-    if (rebuildEvents !== undefined) {
-      figures.follow(rebuildEvents, new Set([...indexes.keys()].flatMap((name) => status.registryOf(name) ?? [])));
-      metricsRoutes(scope, { version: status.version, figures, indexes, bus: status.bus });
-    }
-    await scope.register(async (own) => reindexRoutes(own, reindex));
-    await scope.register(async (own) => eventRoutes(own, { ...events, counts: figures.events }));
-    statusRoutes(scope, { ...status, indexes, events: figures.events });
-  });
-  if (pullSources.length > 0 || registryProxy !== undefined) {
-    await app.register(async (scope) => {
-      distributionRoutes(scope, pullSources, registryProxy);
-    });
+export class Server {
+  readonly app: FastifyInstance;
+  readonly #options: ServerOptions;
+  readonly #connections: Connections;
+  readonly #readers: Readers;
+  readonly #readyAnswers: ReadyAnswers;
+  #site: Site;
+  #trusts: (address: string, hop: number) => boolean = () => false;
+  #routedUrl: (url: string) => string = (url) => url;
+  #followRebuilds: (site: Site) => void = () => undefined;
+  /** What the site was asked and has not answered to the end. */
+  #asked: { requests: number; ended?: () => void } = { requests: 0 };
+  #closing = false;
+
+  private constructor(options: ServerOptions, site: Site) {
+    this.#options = options;
+    this.#site = site;
+    this.#connections = new Connections(options);
+    this.app = fastify({
+      loggerInstance: options.logger,
+      logController: new LogController({ disableRequestLogging: true }),
+      serverFactory: (handler) => this.#connections.createServer((request, response) => this.#answer(request, response, handler)),
+      trustProxy: (address: string, hop: number) => this.#trusts(address, hop),
+      // Requests are not logged, so they need no logger of their own.
+      childLoggerFactory: (logger: unknown) => logger as never,
+      genReqId: requestIds(() => this.#site.trustProxy !== false),
+      bodyLimit: MAX_BODY_BYTES,
+      // Readers of indexes join URL/ and /index/static.
+      routerOptions: { maxParamLength: MAX_PARAM_LENGTH, ignoreDuplicateSlashes: true },
+      rewriteUrl: ({ url = '/' }) => this.#routedUrl(url),
+      // A misspelt field is an error, not passed over, and what is no string is not made one; errors tell what would be right.
+      ajv: { customOptions: { removeAdditional: false, coerceTypes: false, verbose: true } },
+      // Of a URL that no route can be found for.
+      frameworkErrors: (error: FastifyError, request: unknown, reply: unknown) => {
+        sendError(error, request as FastifyRequest, reply as FastifyReply);
+      },
+    }) as unknown as FastifyInstance;
+    this.#readers = new Readers(options.readers);
+    this.#readyAnswers = new ReadyAnswers(options.figures.requests, this.#readers);
   }
 
-  const { publication, iconsUri } = options;
-  await app.register(async (scope) => {
-    await securityHeaders(scope, tls);
-    nameRequests(scope);
-    healthRoutes(scope, indexes);
-    if (rebuildEvents !== undefined) rebuildEventRoutes(scope, rebuildEvents);
-    if (publication === undefined) return;
-    apiRoutes(scope, { indexes, defaultIndex, acceptEncoding });
-    flatpakFileRoutes(scope, { indexes, publication });
-  });
-  if (publication !== undefined) await app.register(async (scope) => pageRoutes(scope, { indexes, defaultIndex, publication, iconsUri, tls }));
+  /** A server that is ready to answer with `site`, and does once it listens. */
+  static async create(options: ServerOptions, site: Site): Promise<Server> {
+    const server = new Server(options, site);
+    await server.#addRoutes();
+    await server.app.ready();
+    await server.use(site);
+    return server;
+  }
 
-  allowNoOther();
-  await app.ready();
-  return app;
+  /**
+   * Answers with another site from now on, on the connections that there are as well. Resolves when those requests have ended that the one
+   * before was asked.
+   */
+  async use(site: Site): Promise<void> {
+    const before = this.#asked;
+    this.#asked = { requests: 0 };
+    this.#site = site;
+    this.#trusts = trustOf(site);
+    this.#routedUrl = routedUrls(site);
+    this.#followRebuilds(site);
+    this.#readyAnswers.clear();
+    for (const index of site.indexes.values()) index.whenReplaced(() => this.#readyAnswers.clear());
+    if (before.requests > 0) await new Promise<void>((resolve) => (before.ended = resolve));
+  }
+
+  /**
+   * Listens, and returns the port.
+   * @throws Error with the system's `code`, that says what to do where that is known.
+   */
+  async listen({ host, port }: Address): Promise<number> {
+    const [first = host, ...others] = host === 'localhost' ? LOCALHOST : [host];
+    try {
+      await this.app.listen({ host: first, port, listenTextResolver: (address) => `listening at ${address}` });
+    } catch (cause) {
+      const { code = '' } = cause as NodeJS.ErrnoException;
+      const advice = LISTEN_ADVICE[code];
+      if (advice === undefined) throw cause;
+      throw Object.assign(new Error(`cannot listen at ${host}, port ${port}: ${advice}`, { cause }), { code });
+    }
+    const { port: chosen } = this.app.server.address() as AddressInfo;
+    for (const other of others) {
+      await this.#connections.listenAlso({ host: other, port: chosen }).catch((error: NodeJS.ErrnoException) => {
+        if (!WITHOUT_IPV6.has(error.code ?? '')) throw error;
+      });
+    }
+    return chosen;
+  }
+
+  /**
+   * Shows this certificate on new connections.
+   * @throws Error if it listens without TLS, or the pair cannot be used; then all is as it was.
+   */
+  secure(pair: KeyPair): void {
+    this.#connections.secure(pair);
+  }
+
+  /** Stops: takes no new connections, and lets the requests under way end; those that have not after `graceMs` milliseconds are cut off. */
+  async close(graceMs: number): Promise<void> {
+    this.#closing = true;
+    await this.#connections.end(() => this.app.close(), graceMs);
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse, route: (request: IncomingMessage, response: ServerResponse) => void): void {
+    if (DEBUG.has(this.app.log.level)) logAnswer(this.app.log, request, response);
+    // Not while it closes: then each answer has to end its connection.
+    if (!this.#closing && this.#readyAnswers.answer(request, response)) {
+      // Of the response: what waits for the answer before it is not with the socket yet.
+      if (response.writableLength > 0) this.#connections.limitStall(request.socket);
+      return;
+    }
+    this.#connections.limitStall(request.socket);
+    const asked = this.#asked;
+    asked.requests++;
+    response.once('close', () => {
+      asked.requests--;
+      if (asked.requests === 0) asked.ended?.();
+    });
+    route(request, response);
+  }
+
+  async #addRoutes(): Promise<void> {
+    const { app } = this;
+    const { figures, version, startedAt } = this.#options;
+    const site = (): Site => this.#site;
+    const tls = this.#options.tls !== undefined;
+    const readyAnswers = this.#readyAnswers;
+    const acceptEncoding = new AcceptEncoding();
+
+    this.#connections.watch(app);
+    supportAllMethods(app);
+    skipReset(app);
+    checkHosts(app);
+    errors(app);
+    const allowNoOther = allow(app);
+    // What is kept ready is kept as it is, so that comes before.
+    readyAnswers.follow(app);
+    boundReaders(app, this.#readers);
+    countRequests(app, figures.requests);
+    await describeRoutes(app, version);
+    indexRoutes(app, { site, acceptEncoding, readyAnswers });
+    iconRoutes(app, { site, readyAnswers });
+    signatureRoutes(app, site);
+    await app.register(async (scope) => {
+      await securityHeaders(scope, tls);
+      nameRequests(scope);
+      openapiRoutes(scope, site);
+      metricsRoutes(scope, { site, version, figures });
+      await scope.register(async (own) => reindexRoutes(own, site));
+      await scope.register(async (own) => eventRoutes(own, site, figures.events));
+      statusRoutes(scope, { site, version, startedAt, events: figures.events });
+    });
+    await app.register(async (scope) => distributionRoutes(scope, site));
+    await app.register(async (scope) => {
+      await securityHeaders(scope, tls);
+      nameRequests(scope);
+      healthRoutes(scope, site);
+      const followEvents = rebuildEventRoutes(scope, site);
+      this.#followRebuilds = ({ rebuildEvents, indexes, status }) => {
+        figures.follow(rebuildEvents, new Set([...indexes.keys()].flatMap((name) => status.registryOf(name) ?? [])));
+        followEvents(rebuildEvents);
+      };
+      apiRoutes(scope, { site, acceptEncoding });
+      flatpakFileRoutes(scope, site);
+    });
+    await app.register(async (scope) => pageRoutes(scope, site, tls));
+    allowNoOther();
+  }
+}
+
+function logAnswer(log: FastifyInstance['log'], { method, url, httpVersion, socket: { remoteAddress } }: IncomingMessage, response: ServerResponse): void {
+  const started = performance.now();
+  response.once('close', () => {
+    const { statusCode: status, writableFinished } = response;
+    log.debug({ request: response.getHeader(REQUEST_ID), method, url, httpVersion, address: remoteAddress, status, seconds: (performance.now() - started) / 1000 }, writableFinished ? 'answered' : 'not answered to the end');
+  });
 }

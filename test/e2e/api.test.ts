@@ -130,7 +130,7 @@ suite('what stands behind the page', () => {
     const { body } = await get(`${server.url}/openapi.json`);
     const { openapi, paths } = JSON.parse(body.toString()) as { openapi: string; paths: Record<string, Record<string, { responses: object; parameters?: { name: string }[] }>> };
     assert.equal(openapi, '3.1.0');
-    for (const path of ['/api/apps', '/api/apps/{id}', '/status', '/reindex', '/events', '/healthz', '/readyz', '/metrics', '/index/static', '/{index}/index/static', '/apps.flatpakrepo']) assert.ok(paths[path], path);
+    for (const path of ['/api/apps', '/api/apps/{id}', '/status', '/reindex', '/events', '/healthz', '/readyz', '/metrics', '/index/static', '/{index}/index/static', '/{index}.flatpakrepo']) assert.ok(paths[path], path);
     for (const [path, url, method] of [
       ['/status', '/status', 'get'], ['/index/static', '/index/static', 'get'], ['/{index}/index/dynamic', '/others/index/dynamic?tag=none', 'get'], ['/index/{file}', '/index/apps.json', 'get'], ['/api/apps', '/api/apps', 'get'],
       ['/api/apps/{id}', '/api/apps/org.example.App', 'get'], ['/reindex', '/reindex?wait=true', 'post'], ['/events', '/events', 'post'], ['/healthz', '/healthz', 'get'], ['/readyz', '/readyz', 'get'],

@@ -133,7 +133,7 @@ test('a client that is slow on purpose is cut off', async (t) => {
     const connection = RawConnection.open(port);
     t2.after(() => connection.socket.destroy());
     connection.socket.pause();
-    const accepted = once(server.front.server, 'connection') as Promise<[NodeJS.EventEmitter]>;
+    const accepted = once(server.app.server, 'connection') as Promise<[NodeJS.EventEmitter]>;
     connection.send('GET /index/apps-file.json HTTP/1.1\nHost: a\nAccept-Encoding: identity\n\n');
     const [socket] = await accepted;
     await once(socket, 'close');
@@ -149,7 +149,7 @@ test('a client that is slow on purpose is cut off', async (t) => {
     const connection = RawConnection.open(port);
     t2.after(() => connection.socket.destroy());
     connection.socket.pause();
-    const accepted = once(server.front.server, 'connection') as Promise<[NodeJS.EventEmitter]>;
+    const accepted = once(server.app.server, 'connection') as Promise<[NodeJS.EventEmitter]>;
     connection.send(`${head}If-None-Match: ${etag}\n\n${head}\n`);
     const [socket] = await accepted;
     await once(socket, 'close', { signal: AbortSignal.timeout(20_000) });
@@ -159,7 +159,7 @@ test('a client that is slow on purpose is cut off', async (t) => {
     t2.after(() => connection.socket.destroy());
     connection.socket.pause();
     const reading = setInterval(() => connection.socket.read(1), 20);
-    const accepted = once(server.front.server, 'connection') as Promise<[NodeJS.EventEmitter]>;
+    const accepted = once(server.app.server, 'connection') as Promise<[NodeJS.EventEmitter]>;
     connection.send('GET /index/apps-file.json HTTP/1.1\nHost: a\nAccept-Encoding: identity\n\n');
     const [socket] = await accepted;
     await once(socket, 'close');
@@ -187,7 +187,7 @@ test('a server that stops ends what is under way, and nothing else', async (t) =
   waiting.send(`POST /reindex?wait=true HTTP/1.1\nHost: a\nAuthorization: Bearer ${ADMIN_TOKEN}\nContent-Length: 0\n\n`);
   await held.reached;
 
-  const stopped = server.front.close(60_000);
+  const stopped = server.server.close(60_000);
   await idle.closed();
   using late = RawConnection.open(port);
   assert.equal((await late.closed()).length, 0, 'nobody is let in any more');
@@ -205,7 +205,7 @@ test('a request that does not end is cut off when the server stops', async (t) =
   waiting.send(`POST /reindex?wait=true HTTP/1.1\nHost: a\nAuthorization: Bearer ${ADMIN_TOKEN}\nContent-Length: 0\n\n`);
   await held.reached;
   const started = performance.now();
-  await server.front.close(200);
+  await server.server.close(200);
   assert.ok(performance.now() - started >= 190);
   assert.equal((await waiting.closed()).length, 0);
 });
@@ -223,7 +223,7 @@ test('there are only so many connections at a time', async (t) => {
 
 test('localhost is both of its addresses', async (t) => {
   const { server } = await serve(t);
-  const port = await server.front.listen({ host: 'localhost', port: 0 });
+  const port = await server.server.listen({ host: 'localhost', port: 0 });
   // A machine without IPv6 has the first alone.
   const loopbacks = Object.values(networkInterfaces()).flatMap((addresses) => addresses?.filter(({ internal }) => internal).map(({ address }) => address) ?? []);
   for (const address of loopbacks.filter((one) => one === '127.0.0.1' || one === '::1')) {
@@ -239,12 +239,12 @@ test('a port that is taken, and an address that is not there, are errors that sa
   t.after(() => other.close());
   await once(other, 'listening');
   const { port } = other.address() as { port: number };
-  await assert.rejects(server.front.listen({ host: '127.0.0.1', port }), {
+  await assert.rejects(server.server.listen({ host: '127.0.0.1', port }), {
     code: 'EADDRINUSE',
     message: `cannot listen at 127.0.0.1, port ${port}: another program listens there; end it, or set server.port to another port`,
   });
   // For documentation (RFC 5737).
-  await assert.rejects(server.front.listen({ host: '192.0.2.1', port: 0 }), { code: 'EADDRNOTAVAIL', message: /^cannot listen at 192\.0\.2\.1, port 0: .* set server\.host to / });
+  await assert.rejects(server.server.listen({ host: '192.0.2.1', port: 0 }), { code: 'EADDRNOTAVAIL', message: /^cannot listen at 192\.0\.2\.1, port 0: .* set server\.host to / });
 });
 
 /** Asks over HTTP/2. */
@@ -306,7 +306,7 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
   await t.test('and so are those who do not read over HTTP/1.1', async (t2) => {
     for (let i = 0; i < 12; i++) state.registry.pushImage(`larger/app${i}`, 'latest', named(`larger${i}`, { text: 'text '.repeat(200_000) }));
     await server.rebuild();
-    const accepted = once(server.front.server, 'secureConnection') as Promise<[NodeJS.EventEmitter]>;
+    const accepted = once(server.app.server, 'secureConnection') as Promise<[NodeJS.EventEmitter]>;
     const connection = new RawConnection(connectTls({ port, host: '127.0.0.1', ca, ALPNProtocols: ['http/1.1'] }));
     t2.after(() => connection.socket.destroy());
     const [socket] = await accepted;
@@ -354,7 +354,7 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
     never.on('error', () => undefined);
     await once(other, 'remoteSettings');
     never.write('{');
-    const stopped = server.front.close(500);
+    const stopped = server.server.close(500);
     held.release();
     const [headers] = (await answered) as [IncomingHttpHeaders & { ':status'?: number }];
     assert.equal(headers[':status'], 200);

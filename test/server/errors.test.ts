@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { METHODS } from 'node:http';
 import { test } from 'node:test';
+import { pngPath } from '../indexing/png.ts';
 import { TestState } from '../indexing/test-state.ts';
 import { ADMIN_TOKEN, bearer, TestServer } from './test-server.ts';
 
@@ -16,7 +17,7 @@ test('errors are JSON, whatever was asked', async (t) => {
   const { app } = server;
 
   await t.test('paths that are not there are 404', async () => {
-    for (const url of ['/none', '/index', '/index/', '/index/static/', '/index/static/more', '/INDEX/static', '/healthz/', '/reindex', '/v2/', `/${'a/'.repeat(1000)}`, '/🙂', '/?a=b']) {
+    for (const url of ['/none', '/index', '/index/', '/index/static/', '/index/static/more', '/INDEX/static', '/healthz/', '/reindex', '/v2/', `/${'a/'.repeat(1000)}`, '/🙂']) {
       const answer = await app.inject(url);
       const { statusCode, error, message } = answer.json<ErrorBody>();
       if (url === '/reindex') assert.equal(statusCode, 405);
@@ -34,7 +35,7 @@ test('errors are JSON, whatever was asked', async (t) => {
       ['/index/dynamic?tag=a', 'GET, HEAD'],
       ['/apps/index/static', 'GET, HEAD'],
       ['/index/apps-file.json', 'GET, HEAD'],
-      ['/index/icons/ab/cd.png', 'GET, HEAD'],
+      [`/index/icons/${pngPath('icon')}`, 'GET, HEAD'],
       ['/healthz', 'GET, HEAD'],
       ['/readyz', 'GET, HEAD'],
       ['/status', 'GET, HEAD'],

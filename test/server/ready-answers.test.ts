@@ -1,11 +1,11 @@
 /** What is asked again is answered as it was before, until something changes. */
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
 import { suite, test, type TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import fastify from 'fastify';
 import { request } from 'undici';
-import { Front } from '../../src/server/front.ts';
 import { ReadyAnswers } from '../../src/server/plugins/ready-answers.ts';
 import { Readers } from '../../src/server/plugins/readers.ts';
 import { RequestFigures } from '../../src/server/figures.ts';
@@ -104,8 +104,9 @@ suite('of an app that tells how often it was asked', () => {
 
   /** @param maxBytes room for as many answers as it has thousands of bytes, or half of that */
   async function counting(t: TestContext, maxBytes?: number) {
-    const app = fastify();
-    const answers = new ReadyAnswers(app, new RequestFigures(), new Readers(), { ...(maxBytes !== undefined && { maxBytes }) });
+    const answers = new ReadyAnswers(new RequestFigures(), new Readers(), { ...(maxBytes !== undefined && { maxBytes }) });
+    const app = fastify({ serverFactory: (route) => createServer((message, response) => void (answers.answer(message, response) || route(message, response))) });
+    answers.follow(app);
     let asked = 0;
     let held: Promise<void> | undefined;
     app.get('/*', async (_request, reply) => {
@@ -114,14 +115,12 @@ suite('of an app that tells how often it was asked', () => {
       await held;
       return Buffer.from('answer'.padEnd(SIZE));
     });
-    await app.ready();
-    const front = new Front(app);
-    const port = await front.listen({ host: '127.0.0.1', port: 0 });
-    t.after(() => front.close(0));
+    const address = await app.listen({ host: '127.0.0.1', port: 0 });
+    t.after(() => app.close());
     /** Says whether the app was asked for it. */
     const asks = async (path: string, etag = ''): Promise<boolean> => {
       const before = asked;
-      const { body } = await request(`http://127.0.0.1:${port}${path}`, { headers: etag === '' ? {} : { 'if-none-match': etag } });
+      const { body } = await request(`${address}${path}`, { headers: etag === '' ? {} : { 'if-none-match': etag } });
       assert.equal(await body.text(), 'answer'.padEnd(SIZE));
       return asked > before;
     };

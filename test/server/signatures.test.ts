@@ -26,7 +26,7 @@ test('signatures are served by the name of what they sign, and nothing else is',
   await writeFile(join(folder.path, 'outside-folder/signature-1'), 'x');
   await symlink(join(folder.path, 'outside-folder'), join(root, `linked@sha256=${HEX}`));
   await mkdir(join(root, IMAGE, 'signature-7'));
-  const { app, log } = await TestServer.create(t, await TestState.open(t), { indexes: ['apps', 'none'], signatures: { apps: root, none: join(folder.path, 'missing') } });
+  const { app, log } = await TestServer.create(t, await TestState.open(t), { indexes: ['apps', 'none'], signatures: new Map([['apps', root], ['none', join(folder.path, 'missing')]]) });
 
   const answer = await app.inject(`/apps/signatures/${IMAGE}/signature-1`);
   assert.deepEqual([answer.statusCode, answer.rawPayload, answer.headers['content-type'], answer.headers['cache-control']], [200, signature, 'application/octet-stream', 'public, max-age=60']);

@@ -6,12 +6,13 @@ import type { Logger } from 'pino';
 import { pino } from 'pino';
 import { contentOf } from '../../src/index-warnings.ts';
 import { Figures } from '../../src/server/figures.ts';
-import { Front, type FrontOptions } from '../../src/server/front.ts';
+import type { ConnectionsOptions } from '../../src/server/plugins/connections.ts';
+import type { ReadersOptions } from '../../src/server/plugins/readers.ts';
 import { PublicationLoader } from '../../src/server/publication-loader.ts';
 import { PublishedIndex } from '../../src/server/published-index.ts';
 import { type QueryCounts, Questions, type QuestionsOptions } from '../../src/server/questions.ts';
-import type { ServerOptions } from '../../src/server/server.ts';
-import { createServer } from '../../src/server/server.ts';
+import { Server } from '../../src/server/server.ts';
+import type { Site } from '../../src/server/site.ts';
 import type { PublicationReader } from '../../src/store/publications.ts';
 import { RebuildQueue } from '../../src/triggers/rebuild-queue.ts';
 import type { TestState } from '../indexing/test-state.ts';
@@ -19,7 +20,8 @@ import type { TestState } from '../indexing/test-state.ts';
 export const ADMIN_TOKEN = 'the-one-admin-token';
 export const EVENTS_TOKEN = 'the-events-token';
 
-export interface TestServerOptions extends Partial<Pick<ServerOptions, 'iconsUri' | 'readers' | 'pullSources' | 'registryProxy' | 'signatures' | 'trustProxy' | 'defaultIndex' | 'publication'>>, FrontOptions {
+export interface TestServerOptions extends Partial<Pick<Site, 'iconsUri' | 'pullSources' | 'registryProxy' | 'signatures' | 'trustProxy' | 'defaultIndex' | 'publication'>>, ConnectionsOptions {
+  readonly readers?: ReadersOptions;
   /** The names of the state's indexes; `apps` if absent. */
   readonly indexes?: readonly string[];
   /** Bytes of chunks' bodies that are kept in memory. */
@@ -29,15 +31,14 @@ export interface TestServerOptions extends Partial<Pick<ServerOptions, 'iconsUri
   /** `undefined` for none. */
   readonly adminToken?: string | undefined;
   readonly eventsToken?: string | undefined;
-  readonly wants?: ServerOptions['events']['wants'];
-  readonly knowsRepository?: ServerOptions['reindex']['knowsRepository'];
+  readonly wants?: Site['events']['wants'];
+  readonly knowsRepository?: Site['reindex']['knowsRepository'];
   readonly questions?: Omit<QuestionsOptions, 'counts'>;
 }
 
 export class TestServer {
-  readonly app: FastifyInstance;
-  /** What listens for it. */
-  readonly front: Front;
+  readonly server: Server;
+  readonly site: Site;
   readonly queue: RebuildQueue;
   /** Every line that was logged, parsed. */
   readonly log: LogLine[];
@@ -51,10 +52,10 @@ export class TestServer {
   readonly #options: TestServerOptions;
 
   private constructor(
-    parts: { app: FastifyInstance; front: Front; queue: RebuildQueue; log: LogLine[]; logged: MemoryLog['logged']; indexes: ReadonlyMap<string, PublishedIndex>; state: TestState; queries: QueryCounts; options: TestServerOptions },
+    parts: { server: Server; site: Site; queue: RebuildQueue; log: LogLine[]; logged: MemoryLog['logged']; indexes: ReadonlyMap<string, PublishedIndex>; state: TestState; queries: QueryCounts; options: TestServerOptions },
   ) {
-    this.app = parts.app;
-    this.front = parts.front;
+    this.server = parts.server;
+    this.site = parts.site;
     this.queue = parts.queue;
     this.log = parts.log;
     this.logged = parts.logged;
@@ -74,25 +75,23 @@ export class TestServer {
       logger,
       run: async (_registry, scope, { signal, onProgress }) => {
         const result = await state.rebuild(scope, { signal, onProgress });
-        await server.publish();
+        await testServer.publish();
         return result;
       },
     });
     const figures = new Figures();
-    const app = await createServer({
-      logger,
+    const site: Site = {
       trustProxy: options.trustProxy ?? false,
-      tls: options.tls !== undefined,
-      ...(options.publication && { publication: options.publication }),
+      basePath: '',
+      publication: options.publication ?? { baseUrl: undefined, indexes: [] },
       indexes,
       defaultIndex: options.defaultIndex ?? names[0] ?? '',
       questions: new Questions({ ...options.questions, counts: figures.queries }),
       readIcon: (digest) => state.store.publications.png(digest),
-      readers: { patience: options.patience, ...options.readers },
       iconsUri: options.iconsUri ?? 'icons/',
       pullSources: options.pullSources ?? [],
       registryProxy: options.registryProxy,
-      signatures: options.signatures ?? {},
+      signatures: options.signatures ?? new Map(),
       reindex: {
         token: 'adminToken' in options ? options.adminToken : ADMIN_TOKEN,
         rebuilds: queue,
@@ -104,17 +103,21 @@ export class TestServer {
         request: (request) => queue.request(request),
         wants: options.wants ?? (() => true),
       },
-      figures,
       rebuildEvents: queue,
-      status: { version: '1.2.3', startedAt: 0, registryOf: () => state.registry.id, warnings: () => new Map([...indexes.values()].map(({ name, shown }) => [name, contentOf(shown?.chunks ?? []).warnings])), rebuilds: () => queue.recent(), bus: () => undefined },
-    });
-    const front = new Front(app, options);
-    const server = new TestServer({ app, front, queue, log, logged, indexes, state, queries: figures.queries, options });
+      status: { registryOf: () => state.registry.id, warnings: () => new Map([...indexes.values()].map(({ name, shown }) => [name, contentOf(shown?.chunks ?? []).warnings])), rebuilds: () => queue.recent(), bus: () => undefined },
+    };
+    const { tls, patience, keptAlive, maxConnections, readers } = options;
+    const server = await Server.create({ logger, figures, version: '1.2.3', startedAt: 0, tls, patience, keptAlive, maxConnections, readers: { patience, ...readers } }, site);
+    const testServer = new TestServer({ server, site, queue, log, logged, indexes, state, queries: figures.queries, options });
     t.after(async () => {
       await queue.close({ graceMs: 1000 });
-      await front.close(0);
+      await server.close(0);
     });
-    return server;
+    return testServer;
+  }
+
+  get app(): FastifyInstance {
+    return this.server.app;
   }
 
   /** Serves what is published. */
@@ -142,7 +145,7 @@ export class TestServer {
 
   /** Listens on a port that the system chooses. */
   async listen(): Promise<number> {
-    return this.front.listen({ host: '127.0.0.1', port: 0 });
+    return this.server.listen({ host: '127.0.0.1', port: 0 });
   }
 
   /** Resolves when a rebuild has ended. */

@@ -1,12 +1,13 @@
 /** Routes that need a bearer token (RFC 6750). */
+import { hash, timingSafeEqual } from 'node:crypto';
 import bearerAuth from '@fastify/bearer-auth';
 import type { FastifyInstance } from 'fastify';
 import { NoTokenConfigured, Unauthorized } from '../server-error.ts';
 import type { RateLimit } from './rate-limit.ts';
 
 export interface BearerTokenOptions {
-  /** Without one, the routes answer 403. */
-  readonly token: string | undefined;
+  /** Gives the right one; without one, the routes answer 403. */
+  readonly token: () => string | undefined;
   /** The configuration's key of the token, for messages. */
   readonly key: string;
   /** How many wrong tokens an address may try; when it has, the right one is refused, too. */
@@ -15,17 +16,12 @@ export interface BearerTokenOptions {
 
 /** All routes of `app`, which must be a scope of its own, need the token. */
 export async function requireBearerToken(app: FastifyInstance, { token, key, wrongTokens }: BearerTokenOptions): Promise<void> {
-  if (token === undefined) {
-    app.addHook('onRequest', async () => {
-      throw new NoTokenConfigured(key);
-    });
-    return;
-  }
   // The name of the scheme may be written in any case (RFC 9110, section 11.1).
-  await app.register(bearerAuth, { keys: [token], addHook: false, verifyErrorLogLevel: 'debug', specCompliance: 'rfc6749' });
+  await app.register(bearerAuth, { keys: [], auth: (given) => equal(given, token()), addHook: false, verifyErrorLogLevel: 'debug', specCompliance: 'rfc6749' });
   const { verifyBearerAuth } = app;
   if (verifyBearerAuth === undefined) throw new Error('@fastify/bearer-auth gave nothing to verify with');
   app.addHook('onRequest', async (request, reply) => {
+    if (token() === undefined) throw new NoTokenConfigured(key);
     const { promise: wrong, resolve } = Promise.withResolvers<boolean>();
     verifyBearerAuth(request, reply, (error) => resolve(error !== undefined));
     // In the order in which they came, also those that come in one packet: a right token counts for nothing behind too many wrong ones.
@@ -34,4 +30,9 @@ export async function requireBearerToken(app: FastifyInstance, { token, key, wro
     reply.header('www-authenticate', 'Bearer realm="regindexer"');
     throw new Unauthorized(key);
   });
+}
+
+/** Takes as long for a token that is nearly right as for any other. */
+function equal(given: string, right: string | undefined): boolean {
+  return right !== undefined && timingSafeEqual(hash('sha256', given, 'buffer'), hash('sha256', right, 'buffer'));
 }

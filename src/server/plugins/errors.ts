@@ -13,8 +13,12 @@ export function errors(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError, request, reply) => sendError(error, request, reply));
   app.setSchemaErrorFormatter(([fault], part) => new Error(fault === undefined ? `${part} is not right` : schemaFault(fault, part)));
   app.setNotFoundHandler((request) => {
-    throw new NotFound(`Nothing is served at ${request.originalUrl.split('?', 1)[0] ?? '/'}.`);
+    throw nothingAt(request);
   });
+}
+
+export function nothingAt({ originalUrl }: FastifyRequest): FastifyError {
+  return new NotFound(`Nothing is served at ${originalUrl.split('?', 1)[0] ?? '/'}.`);
 }
 
 /** What is wrong with a part of a request, and what was expected. The schema is there if Ajv is told to be verbose. */

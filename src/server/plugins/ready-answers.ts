@@ -33,10 +33,6 @@ interface ReadyAnswer {
 }
 
 declare module 'fastify' {
-  interface FastifyInstance {
-    /** Answers a request that is like one before, and says whether it has. */
-    answerReady?(request: IncomingMessage, response: ServerResponse): boolean;
-  }
   interface FastifyReply {
     /** To be given again until another version: all that it depends on is the URL, `Accept-Encoding` and `If-None-Match`. */
     readyVersion: number | undefined;
@@ -51,41 +47,51 @@ export class ReadyAnswers {
   /** Of the recent ones, in bytes. */
   #size = 0;
   #version = 0;
+  readonly #figures: RequestFigures;
+  readonly #readers: Readers;
   readonly #maxBytes: number;
 
-  /** For the routes of `app`; `figures` counts, and `readers` bounds, what never comes to a hook of it. */
-  constructor(app: FastifyInstance, figures: RequestFigures, readers: Readers, { maxBytes = MAX_BYTES }: { readonly maxBytes?: number } = {}) {
+  /** `figures` counts, and `readers` bounds, what never comes to a hook of an app. */
+  constructor(figures: RequestFigures, readers: Readers, { maxBytes = MAX_BYTES }: { readonly maxBytes?: number } = {}) {
+    this.#figures = figures;
+    this.#readers = readers;
     this.#maxBytes = maxBytes;
+  }
+
+  /** Keeps what the routes of `app` say that are registered from here on. */
+  follow(app: FastifyInstance): void {
     app.decorateReply('readyVersion', undefined);
     app.addHook('onSend', (request, reply, payload, done) => {
       if (reply.readyVersion === this.#version && request.method === 'GET' && (payload === undefined || payload === null || Buffer.isBuffer(payload))) {
         const question = questionOf(request.raw, request.originalUrl);
         if (question !== undefined) {
-          const count = figures.counter(request.routeOptions.url ?? '', 'GET', reply.statusCode);
+          const count = this.#figures.counter(request.routeOptions.url ?? '', 'GET', reply.statusCode);
           const headers = Object.entries(reply.getHeaders()).flatMap(([name, value]) => [name, String(value)]);
           this.#add({ question, count, status: reply.statusCode, headers, body: payload ?? undefined });
         }
       }
       done();
     });
-    app.decorate('answerReady', (request: IncomingMessage, response: ServerResponse) => {
-      const question = questionOf(request, request.url);
-      const answer = question && this.#find(question);
-      if (answer === undefined) return false;
-      const { count, status, headers, body } = answer;
-      // The routes refuse it if there is no room.
-      if (body !== undefined && !readers.admits(body)) return false;
-      const started = performance.now();
-      // A small one is with the system at once.
-      const small = body === undefined || body.length <= SMALL_BODY;
-      if (!small) response.on('finish', () => count((performance.now() - started) / 1000));
-      response.writeHead(status, headers);
-      if (small) response.end(body);
-      else readers.send(response, body);
-      if (small && response.writableLength > 0) readers.watch(response, body);
-      if (small) count((performance.now() - started) / 1000);
-      return true;
-    });
+  }
+
+  /** Answers a request that is like one before, and says whether it has. */
+  answer(request: IncomingMessage, response: ServerResponse): boolean {
+    const question = questionOf(request, request.url);
+    const answer = question && this.#find(question);
+    if (answer === undefined) return false;
+    const { count, status, headers, body } = answer;
+    // The routes refuse it if there is no room.
+    if (body !== undefined && !this.#readers.admits(body)) return false;
+    const started = performance.now();
+    // A small one is with the system at once.
+    const small = body === undefined || body.length <= SMALL_BODY;
+    if (!small) response.on('finish', () => count((performance.now() - started) / 1000));
+    response.writeHead(status, headers);
+    if (small) response.end(body);
+    else this.#readers.send(response, body);
+    if (small && response.writableLength > 0) this.#readers.watch(response, body);
+    if (small) count((performance.now() - started) / 1000);
+    return true;
   }
 
   /** Has what `reply` sends be given again. */

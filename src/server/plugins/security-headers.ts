@@ -2,7 +2,7 @@
 import helmet from '@fastify/helmet';
 import type { FastifyInstance } from 'fastify';
 
-type Directives = Readonly<Record<string, readonly string[]>>;
+type Directives = Readonly<Record<string, readonly (string | (() => string))[]>>;
 
 /** For what is no page, and what other pages may show: indexes and icons. */
 export const NOT_SNIFFED = { 'x-content-type-options': 'nosniff' } as const;
@@ -11,13 +11,13 @@ export const NO_PAGE = { ...NOT_SNIFFED, 'content-security-policy': "default-src
 
 const NOTHING: Directives = { defaultSrc: ["'none'"], frameAncestors: ["'none'"] };
 
-/** Nothing but this server's own files; nothing in them is ever read as a script or markup. @param iconsUri as the configuration has it */
-export function ofThePage(iconsUri: string): Directives {
+/** Nothing but this server's own files; nothing in them is ever read as a script or markup. @param iconsUri as the configuration has it now */
+export function ofThePage(iconsUri: () => string): Directives {
   return {
     ...NOTHING,
     scriptSrc: ["'self'"],
     styleSrc: ["'self'"],
-    imgSrc: ["'self'", 'data:', ...(URL.canParse(iconsUri) ? [new URL(iconsUri).origin] : [])],
+    imgSrc: [() => ["'self'", 'data:', ...(URL.canParse(iconsUri()) ? [new URL(iconsUri()).origin] : [])].join(' ')],
     connectSrc: ["'self'"],
     manifestSrc: ["'self'"],
     formAction: ["'self'"],

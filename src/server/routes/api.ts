@@ -12,11 +12,11 @@ import { indexNamed, type PublishedIndex } from '../published-index.ts';
 import { isFresh } from '../entity-tag.ts';
 import { sendServed } from '../send.ts';
 import { NotBuiltYet, NotFound } from '../server-error.ts';
+import type { CurrentSite } from '../site.ts';
 import { best } from './indexes.ts';
 
 export interface ApiRoutesOptions {
-  readonly indexes: ReadonlyMap<string, PublishedIndex>;
-  readonly defaultIndex: string;
+  readonly site: CurrentSite;
   readonly acceptEncoding: AcceptEncoding;
 }
 
@@ -75,7 +75,11 @@ const Parameters = Type.Object({ index: Type.Optional(Type.String({ description:
 type Asked = Static<typeof Parameters>;
 const IconParameters = Type.Object({ ...Parameters.properties, version: Type.Optional(Type.String({ description: 'As the list has it: the answer may then be kept for ever.' })) }, { additionalProperties: false });
 
-export function apiRoutes(app: FastifyInstance, { indexes, defaultIndex, acceptEncoding }: ApiRoutesOptions): void {
+export function apiRoutes(app: FastifyInstance, { site, acceptEncoding }: ApiRoutesOptions): void {
+  const asked = ({ index }: Asked): PublishedIndex => {
+    const { indexes, defaultIndex } = site();
+    return indexNamed(indexes, index ?? defaultIndex);
+  };
   const preferences = (request: FastifyRequest) => acceptEncoding.preferences(request.headers['accept-encoding']);
 
   app.route<{ Querystring: Asked }>({
@@ -83,7 +87,7 @@ export function apiRoutes(app: FastifyInstance, { indexes, defaultIndex, acceptE
     url: '/api/apps',
     schema: { summary: 'The apps of an index', querystring: Parameters, response: { 200: AppList } },
     handler: (request, reply) => {
-      const index = indexNamed(indexes, request.query.index ?? defaultIndex);
+      const index = asked(request.query);
       const apps = index.apps();
       if (apps === undefined) throw new NotBuiltYet(index.name);
       return sendServed(request, reply, best(apps, preferences(request)));
@@ -94,7 +98,7 @@ export function apiRoutes(app: FastifyInstance, { indexes, defaultIndex, acceptE
     '/api/apps/:id/icon',
     { schema: { summary: 'The icon of an app whose index holds it, as a PNG', params: Type.Object({ id: Text }), querystring: IconParameters, produces: ['image/png'] } },
     async (request, reply) => {
-      const index = indexNamed(indexes, request.query.index ?? defaultIndex);
+      const index = asked(request.query);
       const { id } = request.params;
       const details = isAppId(id) ? (await index.app(id))?.details : undefined;
       if (details === undefined || !isPngUri(details.icon)) throw new NotFound(`The index "${index.name}" holds no icon of an app "${id}".`);
@@ -111,7 +115,7 @@ export function apiRoutes(app: FastifyInstance, { indexes, defaultIndex, acceptE
     url: '/api/apps/:id',
     schema: { summary: 'All about one app', params: Type.Object({ id: Text }), querystring: Parameters, response: { 200: App } },
     handler: async (request, reply) => {
-      const index = indexNamed(indexes, request.query.index ?? defaultIndex);
+      const index = asked(request.query);
       const { id } = request.params;
       const found = isAppId(id) ? await index.app(id) : undefined;
       if (found === undefined) throw new NotFound(`The index "${index.name}" has no app "${id}".`);

@@ -10,11 +10,11 @@ import { byteRange } from '../byte-range.ts';
 import { IMMUTABLE } from '../cache-control.ts';
 import { isFresh } from '../entity-tag.ts';
 import { allow } from '../plugins/allow.ts';
-import { sendError } from '../plugins/errors.ts';
+import { nothingAt, sendError } from '../plugins/errors.ts';
 import { NO_PAGE } from '../plugins/security-headers.ts';
 import { logOf } from '../request-ids.ts';
 import { DistributionError, NotReadable } from '../server-error.ts';
-import type { RegistryProxy } from './registry-proxy.ts';
+import type { CurrentSite } from '../site.ts';
 
 const MAX_PAGE = 1000;
 const HEADERS = { 'docker-distribution-api-version': 'registry/2.0', ...NO_PAGE };
@@ -36,18 +36,20 @@ interface PathAndPage extends Page {
   Params: { '*': string };
 }
 
-/**
- * @param sources asked in their order; the first that has a repository answers for it
- * @param proxy asked where none of them has it
- */
-export function distributionRoutes(app: FastifyInstance, sources: readonly PullSource[], proxy?: RegistryProxy): void {
+/** Of the site's sources, asked in their order, the first that has a repository answers for it; its proxy is asked where none of them has it. */
+export function distributionRoutes(app: FastifyInstance, site: CurrentSite): void {
   app.setErrorHandler((error: FastifyError | RegistryError, request, reply) =>
     sendError(error instanceof RegistryError && error.code !== 'digest-mismatch' ? unreadable(request, error) : error, request, reply, (statusCode, message) => ({
       errors: [{ code: error instanceof DistributionError ? error.reason : statusCode === 405 ? 'UNSUPPORTED' : 'UNKNOWN', message }],
     })),
   );
   const allowNoOther = allow(app);
-  app.addHook('onRequest', (_request, reply, done) => {
+  app.addHook('onRequest', (request, reply, done) => {
+    const { pullSources, registryProxy } = site();
+    if (pullSources.length === 0 && registryProxy === undefined) {
+      done(nothingAt(request));
+      return;
+    }
     reply.headers(HEADERS);
     done();
   });
@@ -55,13 +57,15 @@ export function distributionRoutes(app: FastifyInstance, sources: readonly PullS
   app.get('/v2/', (_request, reply) => reply.send({}));
 
   app.get<Page>('/v2/_catalog', async (request, reply) => {
-    if (proxy !== undefined && proxy.names === undefined) return reply.send({ repositories: await proxy.repositories(request, reply) });
+    const { pullSources: sources, registryProxy: proxy, basePath } = site();
+    if (proxy !== undefined && proxy.names === undefined) return reply.send({ repositories: await proxy.repositories(request, reply, basePath) });
     const names = new Set<string>(proxy?.names);
     for (const source of sources) for await (const page of source.repositories()) for (const name of page) names.add(name);
-    return reply.send({ repositories: paged(request, reply, '/v2/_catalog', [...names].toSorted()) });
+    return reply.send({ repositories: paged(request, reply, `${basePath}/v2/_catalog`, [...names].toSorted()) });
   });
 
   const read = async (request: FastifyRequest<PathAndPage>, reply: FastifyReply): Promise<FastifyReply> => {
+    const { pullSources: sources, registryProxy: proxy, basePath } = site();
     const [, name, kind, reference] = /^(.+)\/(manifests|blobs|tags)\/([^/]+)$/.exec(request.params['*']) ?? [];
     if (!isRepositoryName(name) || reference === undefined) {
       throw new DistributionError(404, 'NAME_INVALID', 'This is no path of the Distribution API that can be read here.');
@@ -72,14 +76,14 @@ export function distributionRoutes(app: FastifyInstance, sources: readonly PullS
     try {
       if (kind === 'tags') {
         const tags = await firstOf(sources, 'NAME_UNKNOWN', `There is no repository ${name} here.`, (source) => source.tags(name));
-        return reply.send({ name, tags: paged(request, reply, `/v2/${name}/tags/list`, tags.filter((tag) => tag !== DELTA_INDEX_TAG)) });
+        return reply.send({ name, tags: paged(request, reply, `${basePath}/v2/${name}/tags/list`, tags.filter((tag) => tag !== DELTA_INDEX_TAG)) });
       }
       if (kind === 'blobs' && isDigest(reference)) return await sendBlob(request, reply, sources, name, reference);
       return await sendManifest(request, reply, sources, name, reference);
     } catch (error) {
       if (proxy?.shows(name) !== true || !(error instanceof DistributionError && error.statusCode === 404)) throw error;
     }
-    if (kind === 'tags') return reply.send({ name, tags: await proxy.tags(request, reply, name) });
+    if (kind === 'tags') return reply.send({ name, tags: await proxy.tags(request, reply, name, basePath) });
     return proxy.send(request, reply, { repository: name, kind: kind === 'manifests' ? kind : 'blobs', reference });
   };
   // One route for both, so that a HEAD tells the length of what it does not read.
@@ -150,6 +154,6 @@ function paged(request: FastifyRequest<Page>, reply: FastifyReply, path: string,
   const rest = last === undefined ? names : names.filter((name) => name > last);
   const page = rest.slice(0, size);
   const end = page.at(-1);
-  if (end !== undefined && rest.length > size) reply.header('link', `<${request.server.basePath}${path}?n=${size}&last=${encodeURIComponent(end)}>; rel="next"`);
+  if (end !== undefined && rest.length > size) reply.header('link', `<${path}?n=${size}&last=${encodeURIComponent(end)}>; rel="next"`);
   return page;
 }

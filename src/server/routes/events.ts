@@ -5,6 +5,7 @@ import { EventsAnswer } from '../answer-schemas.ts';
 import { parseEvents } from '../parse-events.ts';
 import { requireBearerToken } from '../plugins/bearer-token.ts';
 import { logOf } from '../request-ids.ts';
+import type { CurrentSite } from '../site.ts';
 
 /** Events since the start. */
 export interface EventCounts {
@@ -17,17 +18,17 @@ export interface EventCounts {
 
 export interface EventRoutesOptions {
   readonly token: string | undefined;
-  /** Counted up. */
-  readonly counts: EventCounts;
   readonly request: (request: { readonly reason: string; readonly scope: readonly RebuildRequest[] }) => void;
   /** Says whether some index takes the repository, or the tag of it. */
   readonly wants: (repository: string, tag?: string) => boolean;
 }
 
-/** `app` must be a scope of its own: it takes bodies of any type. */
-export async function eventRoutes(app: FastifyInstance, options: EventRoutesOptions): Promise<void> {
-  const { counts } = options;
-  await requireBearerToken(app, { token: options.token, key: 'server.events_token' });
+/**
+ * `app` must be a scope of its own: it takes bodies of any type.
+ * @param counts counted up
+ */
+export async function eventRoutes(app: FastifyInstance, site: CurrentSite, counts: EventCounts): Promise<void> {
+  await requireBearerToken(app, { token: () => site().events.token, key: 'server.events_token' });
   // Whatever a registry calls its body: one that is refused comes again for ever.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
@@ -36,15 +37,16 @@ export async function eventRoutes(app: FastifyInstance, options: EventRoutesOpti
   });
 
   app.post('/events', { schema: { summary: 'Notifications of registries', security: [{ token: [] }] }, config: { answers: { 202: EventsAnswer } } }, (request, reply) => {
+    const { events } = site();
     const parsed = parseEvents(typeof request.body === 'string' ? request.body : '');
-    const wanted = parsed.changes.filter(({ repository, tag }) => options.wants(repository, tag));
+    const wanted = parsed.changes.filter(({ repository, tag }) => events.wants(repository, tag));
     counts.triggered += wanted.length;
     counts.ignored += parsed.ignored + parsed.changes.length - wanted.length;
     counts.malformed += parsed.malformed.length;
     const [fault] = parsed.malformed;
     if (fault !== undefined) logOf(request).warn({ malformed: parsed.malformed.length, address: request.ip }, `a notification could not be understood: ${fault}`);
     if (wanted.length > 0) {
-      options.request({
+      events.request({
         reason: 'notification',
         scope: wanted.map(({ repository, tag }) => (tag === undefined ? { kind: 'repository', repository } : { kind: 'tag', repository, tag })),
       });

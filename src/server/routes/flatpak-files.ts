@@ -4,82 +4,87 @@ import type { AppDetails, AppImage } from '../../indexing/appdata/app-details.ts
 import { isAppId, isWebUrl } from '../../indexing/appdata/flatpak-image.ts';
 import { TAG } from '../../registry/reference.ts';
 import { entityTagOf, isFresh } from '../entity-tag.ts';
+import { nothingAt } from '../plugins/errors.ts';
 import { originOf } from '../plugins/hosts.ts';
 import type { Publication, PublicIndex } from '../public-index.ts';
-import type { PublishedIndex } from '../published-index.ts';
 import { NotFound } from '../server-error.ts';
+import type { CurrentSite, Site } from '../site.ts';
 
+const REPO = '.flatpakrepo';
 const REF = '.flatpakref';
 const MAX_AGE = 60;
 /** What `flatpak remote-add` asks for if its URL names no tag. */
 const DEFAULT_TAG = 'latest';
 
-export interface FlatpakFileRoutesOptions {
-  readonly indexes: ReadonlyMap<string, PublishedIndex>;
-  readonly publication: Publication;
-}
-
 /** What is left out where it is `undefined`. */
 type Entries = Readonly<Record<string, string | undefined>>;
 
-export function flatpakFileRoutes(app: FastifyInstance, { indexes, publication: { indexes: published, baseUrl } }: FlatpakFileRoutesOptions): void {
-  const base = (request: FastifyRequest): string => baseUrl ?? originOf(request);
-  // What a request has named is for nobody else: a cache might know less of it than this server does.
-  const cacheControl = `${baseUrl === undefined ? 'private' : 'public'}, max-age=${MAX_AGE}`;
+export function flatpakFileRoutes(app: FastifyInstance, site: CurrentSite): void {
+  const repository = {
+    summary: 'Adds an index to Flatpak',
+    querystring: { type: 'object', properties: { tag: { type: 'string', pattern: TAG.source } }, additionalProperties: false },
+    produces: ['application/vnd.flatpak.repo'],
+  };
+  app.get<{ Params: { index: string }; Querystring: { tag?: string } }>(`/:index${REPO}`, { schema: repository }, (request, reply) => {
+    const { publication } = site();
+    const index = indexOf(publication, request.params.index, request);
+    const { title: Title, comment: Comment, description: Description, homepage: Homepage, icon: Icon } = index;
+    const base = baseOf(publication, request);
+    const keys = { Title, Url: remoteUrl(base, index, request.query.tag), Comment, Description, Homepage, Icon, ...trust(base, index) };
+    return sendFile(request, reply.header('cache-control', cacheControlOf(publication)), `${index.name}${REPO}`, 'application/vnd.flatpak.repo', keyFile('Flatpak Repo', keys));
+  });
 
-  for (const index of published) {
-    const repository = {
-      summary: `Adds the index ${index.name} to Flatpak`,
-      querystring: { type: 'object', properties: { tag: { type: 'string', pattern: TAG.source } }, additionalProperties: false },
-      produces: ['application/vnd.flatpak.repo'],
-    };
-    app.get<{ Querystring: { tag?: string } }>(`/${index.name}.flatpakrepo`, { schema: repository }, (request, reply) => {
-      const { title: Title, comment: Comment, description: Description, homepage: Homepage, icon: Icon } = index;
-      const keys = { Title, Url: remoteUrl(base(request), index, request.query.tag), Comment, Description, Homepage, Icon, ...trust(base(request), index) };
-      return sendFile(request, reply.header('cache-control', cacheControl), `${index.name}.flatpakrepo`, 'application/vnd.flatpak.repo', keyFile('Flatpak Repo', keys));
-    });
+  const ref = {
+    summary: 'Installs an app from an index',
+    querystring: { type: 'object', properties: { tag: { type: 'string' }, arch: { type: 'string' } }, additionalProperties: false },
+    produces: ['application/vnd.flatpak.ref'],
+  };
+  app.get<{ Params: { index: string; id: string }; Querystring: { tag?: string; arch?: string } }>(`/:index/:id${REF}`, { schema: ref }, async (request, reply) => {
+    const { publication, indexes } = site();
+    const { id } = request.params;
+    const index = indexOf(publication, request.params.index, request);
+    const details = isAppId(id) ? (await indexes.get(index.name)?.app(id))?.details : undefined;
+    const { tag, arch } = request.query;
+    const image = details?.images.find(({ tags, architecture, ref: its }) => (tag === undefined || tags.includes(tag)) && (arch === undefined || architecture === arch || its.split('/')[2] === arch));
+    if (details === undefined || image === undefined) throw new NotFound(`The index "${index.name}" has no ${id}${tag === undefined ? '' : ` with the tag ${tag}`}${arch === undefined ? '' : ` for ${arch}`}.`);
+    const wanted = tag ?? tagOf(image.tags);
+    const base = baseOf(publication, request);
+    const RuntimeRepo = webUrl(image.runtimeRepo) ?? index.runtimeRepo ?? (await ownRuntimeRepo(site(), base, index, image, wanted));
+    const keys = { ...refKeys(base, index, details, image, wanted), RuntimeRepo, ...trust(base, index) };
+    return sendFile(request, reply.header('cache-control', cacheControlOf(publication)), `${id}${REF}`, 'application/vnd.flatpak.ref', keyFile('Flatpak Ref', keys));
+  });
+}
 
-    app.get<{ Params: { file: string }; Querystring: { tag?: string; arch?: string } }>(
-      `/${index.name}/:file`,
-      {
-        schema: {
-          summary: `Installs an app from the index ${index.name}: APPID.flatpakref`,
-          querystring: { type: 'object', properties: { tag: { type: 'string' }, arch: { type: 'string' } }, additionalProperties: false },
-          produces: ['application/vnd.flatpak.ref'],
-        },
-      },
-      async (request, reply) => {
-        const { file } = request.params;
-        const id = file.slice(0, -REF.length);
-        const current = indexes.get(index.name);
-        if (!file.endsWith(REF) || !isAppId(id) || current === undefined) throw new NotFound(`Nothing is served at /${index.name}/${file}.`);
-        const details = (await current.app(id))?.details;
-        const { tag, arch } = request.query;
-        const image = details?.images.find(({ tags, architecture, ref }) => (tag === undefined || tags.includes(tag)) && (arch === undefined || architecture === arch || ref.split('/')[2] === arch));
-        if (details === undefined || image === undefined) throw new NotFound(`The index "${index.name}" has no ${id}${tag === undefined ? '' : ` with the tag ${tag}`}${arch === undefined ? '' : ` for ${arch}`}.`);
-        const wanted = tag ?? tagOf(image.tags);
-        const RuntimeRepo = webUrl(image.runtimeRepo) ?? index.runtimeRepo ?? (await ownRuntimeRepo(base(request), index, image, wanted));
-        const keys = { ...refKeys(base(request), index, details, image, wanted), RuntimeRepo, ...trust(base(request), index) };
-        return sendFile(request, reply.header('cache-control', cacheControl), `${id}${REF}`, 'application/vnd.flatpak.ref', keyFile('Flatpak Ref', keys));
-      },
-    );
+/** @throws NotFound */
+function indexOf({ indexes }: Publication, name: string, request: FastifyRequest): PublicIndex {
+  const index = indexes.find((each) => each.name === name);
+  if (index === undefined) throw nothingAt(request);
+  return index;
+}
+
+function baseOf({ baseUrl }: Publication, request: FastifyRequest): string {
+  return baseUrl ?? originOf(request);
+}
+
+/** What a request has named is for nobody else: a cache might know less of it than this server does. */
+function cacheControlOf({ baseUrl }: Publication): string {
+  return `${baseUrl === undefined ? 'private' : 'public'}, max-age=${MAX_AGE}`;
+}
+
+/** The `.flatpakrepo` of the index that has the runtime of an app's image: its own, else another one of this server. */
+async function ownRuntimeRepo({ indexes, publication: { indexes: published } }: Site, at: string, index: PublicIndex, { ref, runtime }: AppImage, tag: string | undefined): Promise<string | undefined> {
+  const [id = ''] = runtime.split('/');
+  if (!ref.startsWith('app/') || !isAppId(id)) return undefined;
+  for (const other of [index, ...published.filter((one) => one !== index)]) {
+    const current = indexes.get(other.name);
+    if (current?.shown === undefined) continue;
+    const details = (await current.app(id))?.details;
+    const tags = details?.images.filter((image) => image.ref === `runtime/${runtime}`).flatMap((image) => image.tags) ?? [];
+    if (tags.length === 0) continue;
+    const runtimeTag = tag !== undefined && tags.includes(tag) ? tag : tagOf(tags);
+    return `${at}/${other.name}${REPO}${runtimeTag === undefined || runtimeTag === DEFAULT_TAG ? '' : `?tag=${encodeURIComponent(runtimeTag)}`}`;
   }
-
-  /** The `.flatpakrepo` of the index that has the runtime of an app's image: its own, else another one of this server. */
-  async function ownRuntimeRepo(at: string, index: PublicIndex, { ref, runtime }: AppImage, tag: string | undefined): Promise<string | undefined> {
-    const [id = ''] = runtime.split('/');
-    if (!ref.startsWith('app/') || !isAppId(id)) return undefined;
-    for (const other of [index, ...published.filter((one) => one !== index)]) {
-      const current = indexes.get(other.name);
-      if (current?.shown === undefined) continue;
-      const details = (await current.app(id))?.details;
-      const tags = details?.images.filter((image) => image.ref === `runtime/${runtime}`).flatMap((image) => image.tags) ?? [];
-      if (tags.length === 0) continue;
-      const runtimeTag = tag !== undefined && tags.includes(tag) ? tag : tagOf(tags);
-      return `${at}/${other.name}.flatpakrepo${runtimeTag === undefined || runtimeTag === DEFAULT_TAG ? '' : `?tag=${encodeURIComponent(runtimeTag)}`}`;
-    }
-    return undefined;
-  }
+  return undefined;
 }
 
 /** The tag that a client is to ask for. */

@@ -10,6 +10,7 @@ import type { ReadyAnswers } from '../plugins/ready-answers.ts';
 import { NOT_SNIFFED } from '../plugins/security-headers.ts';
 import type { Headers } from '../published-index.ts';
 import { NotFound } from '../server-error.ts';
+import type { CurrentSite } from '../site.ts';
 
 const MAX_BYTES_IN_MEMORY = 32 * 1024 * 1024;
 
@@ -20,45 +21,42 @@ interface Icon {
   readonly freshHeaders: Headers;
 }
 
+/** Gives the PNG of an icon; `undefined` if there is none. */
+export type ReadIcon = (digest: Digest) => Promise<Buffer | undefined>;
+
 export interface IconRoutesOptions {
-  /** The PNG of an icon; `undefined` if there is none. */
-  readonly readIcon: (digest: Digest) => Promise<Buffer | undefined>;
-  /** The paths below which icons are served; each ends with `/`. */
-  readonly prefixes: readonly string[];
+  readonly site: CurrentSite;
   readonly readyAnswers: ReadyAnswers;
 }
 
-/** The paths that `iconsUri` leads to from an index's documents, without `basePath`. */
+/** The paths that `iconsUri` leads to from an index's documents, without `basePath`; each ends with `/`. What is asked for below them is routed to `/icons/`. */
 export function iconPrefixes(iconsUri: string, indexes: Iterable<string>, basePath: string): readonly string[] {
   const documents = ['/index/static', ...[...indexes].map((index) => `/${index}/index/static`)];
   return [...new Set(documents.map((document) => decodeURIComponent(withoutBasePath(new URL(iconsUri, new URL(document, 'http://localhost')).pathname, basePath))))];
 }
 
-export function iconRoutes(app: FastifyInstance, { readIcon, prefixes, readyAnswers }: IconRoutesOptions): void {
+export function iconRoutes(app: FastifyInstance, { site, readyAnswers }: IconRoutesOptions): void {
   const icons = new LRUCache<string, Icon>({ maxSize: MAX_BYTES_IN_MEMORY, sizeCalculation: ({ body }) => body.length + 512 });
 
   const load = async (path: string): Promise<Icon | undefined> => {
     const digest = digestOfIconPath(path);
-    const body = digest && (await readIcon(digest));
+    const body = digest && (await site().readIcon(digest));
     if (body === undefined) return undefined;
     const etag = `"${path.replace('/', '').slice(0, 32)}"`;
     const freshHeaders = { etag, 'cache-control': IMMUTABLE };
     return { etag, body, freshHeaders, headers: { ...freshHeaders, ...NOT_SNIFFED, 'content-type': 'image/png', 'content-length': String(body.length) } };
   };
 
-  for (const prefix of prefixes) {
-    // A colon alone would begin a parameter.
-    app.get<{ Params: { '*': string } }>(`${prefix.replaceAll(':', '::')}*`, async (request, reply) => {
-      const path = request.params['*'];
-      let icon = icons.get(path);
-      if (icon === undefined) {
-        icon = await load(path);
-        if (icon === undefined) throw new NotFound('There is no such icon here; it may belong to an older index.');
-        icons.set(path, icon);
-      }
-      readyAnswers.keep(reply);
-      if (isFresh(request.headers, icon.etag)) return reply.code(304).headers(icon.freshHeaders).send();
-      return reply.headers(icon.headers).send(icon.body);
-    });
-  }
+  app.get<{ Params: { '*': string } }>('/icons/*', { schema: { summary: 'An icon', produces: ['image/png'] } }, async (request, reply) => {
+    const path = request.params['*'];
+    let icon = icons.get(path);
+    if (icon === undefined) {
+      icon = await load(path);
+      if (icon === undefined) throw new NotFound('There is no such icon here; it may belong to an older index.');
+      icons.set(path, icon);
+    }
+    readyAnswers.keep(reply);
+    if (isFresh(request.headers, icon.etag)) return reply.code(304).headers(icon.freshHeaders).send();
+    return reply.headers(icon.headers).send(icon.body);
+  });
 }

@@ -7,26 +7,23 @@ import type { Headers, PublishedIndex, Served, ServedDocument } from '../publish
 import { networkOf } from '../client-network.ts';
 import { indexNamed } from '../published-index.ts';
 import type { ReadyAnswers } from '../plugins/ready-answers.ts';
-import type { Questions } from '../questions.ts';
 import { fromNewest } from '../from-newest.ts';
 import { sendServed } from '../send.ts';
 import { NotBuiltYet, NotFound } from '../server-error.ts';
+import type { CurrentSite, Site } from '../site.ts';
 import { whileAsked } from '../while-asked.ts';
 
 export interface IndexRoutesOptions {
-  readonly indexes: ReadonlyMap<string, PublishedIndex>;
-  readonly defaultIndex: string;
-  readonly questions: Questions;
+  readonly site: CurrentSite;
   readonly acceptEncoding: AcceptEncoding;
   readonly readyAnswers: ReadyAnswers;
 }
 
 const NOT_KEPT: Headers = { 'cache-control': 'no-store' };
 
-export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, questions, acceptEncoding, readyAnswers }: IndexRoutesOptions): void {
-  const byFile = new Map([...indexes.values()].map((index) => [`${index.fileName}.json`, index]));
-
-  const query = (index: PublishedIndex, request: FastifyRequest, reply: FastifyReply, keep: boolean) => {
+export function indexRoutes(app: FastifyInstance, { site, acceptEncoding, readyAnswers }: IndexRoutesOptions): void {
+  const query = ({ indexes, questions }: Site, name: string, request: FastifyRequest, reply: FastifyReply, keep: boolean) => {
+    const index = indexNamed(indexes, name);
     const { url = '' } = request.raw;
     const mark = url.indexOf('?');
     const { query: asked, document } = index.question(mark === -1 ? '' : url.slice(mark + 1));
@@ -41,14 +38,18 @@ export function indexRoutes(app: FastifyInstance, { indexes, defaultIndex, quest
   };
 
   for (const [path, keep] of [['static', true], ['dynamic', false]] as const) {
-    getOrHead(app, `/index/${path}`, 'The default index, queried', (request, reply) => query(indexNamed(indexes, defaultIndex), request, reply, keep));
-    getOrHead(app, `/:index/index/${path}`, 'An index, queried', (request, reply) => query(indexNamed(indexes, param(request, 'index')), request, reply, keep));
+    getOrHead(app, `/index/${path}`, 'The default index, queried', (request, reply) => {
+      const current = site();
+      return query(current, current.defaultIndex, request, reply, keep);
+    });
+    getOrHead(app, `/:index/index/${path}`, 'An index, queried', (request, reply) => query(site(), param(request, 'index'), request, reply, keep));
   }
 
   getOrHead(app, '/index/:file', 'A whole index', (request, reply) => {
     const file = param(request, 'file');
-    const index = byFile.get(file);
-    if (index === undefined) throw new NotFound(`There is no index file "${file}" here. There is ${[...byFile.keys()].join(', ')}.`);
+    const indexes = [...site().indexes.values()];
+    const index = indexes.find(({ fileName }) => file === `${fileName}.json`);
+    if (index === undefined) throw new NotFound(`There is no index file "${file}" here. There is ${indexes.map(({ fileName }) => `${fileName}.json`).join(', ')}.`);
     const document = index.whole();
     if (document === undefined) throw new NotBuiltYet(index.name);
     readyAnswers.keep(reply);

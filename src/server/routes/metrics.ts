@@ -3,26 +3,25 @@ import type { FastifyInstance } from 'fastify';
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { BusStatus } from '../../triggers/bus/bus.ts';
 import type { PublishedIndex } from '../published-index.ts';
+import type { CurrentSite, Site } from '../site.ts';
 import type { Figures, RequestFigures } from '../figures.ts';
 
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST']);
 
 export interface MetricsRoutesOptions {
+  readonly site: CurrentSite;
   readonly version: string;
   readonly figures: Figures;
-  readonly indexes: ReadonlyMap<string, PublishedIndex>;
-  readonly bus: () => BusStatus | undefined;
 }
 
-export function metricsRoutes(app: FastifyInstance, options: MetricsRoutesOptions): void {
-  const registry = new Registry();
-  const registers = [registry];
-  new Gauge({ name: 'regindexer_build_info', help: 'The version that runs, as a label; always 1.', labelNames: ['version'], registers }).set({ version: options.version }, 1);
-  indexMetrics(options.indexes, registry);
-  eventMetrics(options, registry);
-
+export function metricsRoutes(app: FastifyInstance, { site, version, figures }: MetricsRoutesOptions): void {
   app.get('/metrics', { schema: { summary: 'Figures for Prometheus', produces: ['text/plain'] } }, async (_request, reply) => {
-    return reply.headers({ 'content-type': registry.contentType, 'cache-control': 'no-store' }).send(`${await options.figures.metrics()}\n${await registry.metrics()}`);
+    const { indexes, status } = site();
+    const registry = new Registry();
+    new Gauge({ name: 'regindexer_build_info', help: 'The version that runs, as a label; always 1.', labelNames: ['version'], registers: [registry] }).set({ version }, 1);
+    indexMetrics(indexes, registry);
+    eventMetrics(figures, status.bus(), registry);
+    return reply.headers({ 'content-type': registry.contentType, 'cache-control': 'no-store' }).send(`${await figures.metrics()}\n${await registry.metrics()}`);
   });
 }
 
@@ -35,22 +34,13 @@ export function countRequests(app: FastifyInstance, figures: RequestFigures): vo
   });
 }
 
-function indexMetrics(indexes: ReadonlyMap<string, PublishedIndex>, registry: Registry): void {
+function indexMetrics(indexes: Site['indexes'], registry: Registry): void {
   const gauge = (name: string, help: string, value: (index: PublishedIndex) => number | undefined): void => {
-    const metric = new Gauge({
-      name,
-      help,
-      labelNames: ['index'] as const,
-      registers: [],
-      collect() {
-        this.reset();
-        for (const index of indexes.values()) {
-          const current = value(index);
-          if (current !== undefined) this.set({ index: index.name }, current);
-        }
-      },
-    });
-    registry.registerMetric(metric);
+    const metric = new Gauge({ name, help, labelNames: ['index'] as const, registers: [registry] });
+    for (const index of indexes.values()) {
+      const current = value(index);
+      if (current !== undefined) metric.set({ index: index.name }, current);
+    }
   };
   gauge('regindexer_index_ready', '1 if the index is being served.', ({ shown }) => Number(shown !== undefined));
   gauge('regindexer_index_images', 'Images in the index.', ({ shown }) => shown?.whole.images);
@@ -59,34 +49,17 @@ function indexMetrics(indexes: ReadonlyMap<string, PublishedIndex>, registry: Re
   gauge('regindexer_index_last_change_timestamp_seconds', 'When the content of the index last changed.', ({ shown }) => shown && shown.publication.modified / 1000);
 }
 
-function eventMetrics({ bus, figures }: MetricsRoutesOptions, registry: Registry): void {
-  counter('regindexer_query_answers_total', 'Answers to queries, by whether they were kept from before.', ['cache'], () => [[{ cache: 'hit' }, figures.queries.hits], [{ cache: 'miss' }, figures.queries.misses]], registry);
-  counter('regindexer_events_total', 'Notifications of registries, by what came of them.', ['result'], () => Object.entries(figures.events).map(([result, count]) => [{ result }, count as number] as const), registry);
-  if (bus() === undefined) return;
-  const connected = new Gauge({
-    name: 'regindexer_bus_connected',
-    help: '1 while the message bus is connected.',
-    registers: [],
-    collect() {
-      this.set(Number(bus()?.state === 'connected'));
-    },
-  });
-  registry.registerMetric(connected);
-  counter('regindexer_bus_messages_total', 'Messages of the bus, by what came of them.', ['result'], () => Object.entries(bus()?.messages ?? {}).map(([result, count]) => [{ result }, count] as const), registry);
-  counter('regindexer_bus_reconnects_total', 'Connections to the bus after the first.', [], () => [[{}, bus()?.reconnects ?? 0]], registry);
+function eventMetrics({ queries, events }: Figures, bus: BusStatus | undefined, registry: Registry): void {
+  counter('regindexer_query_answers_total', 'Answers to queries, by whether they were kept from before.', 'cache', { hit: queries.hits, miss: queries.misses }, registry);
+  counter('regindexer_events_total', 'Notifications of registries, by what came of them.', 'result', { ...events }, registry);
+  if (bus === undefined) return;
+  new Gauge({ name: 'regindexer_bus_connected', help: '1 while the message bus is connected.', registers: [registry] }).set(Number(bus.state === 'connected'));
+  counter('regindexer_bus_messages_total', 'Messages of the bus, by what came of them.', 'result', { ...bus.messages }, registry);
+  new Counter({ name: 'regindexer_bus_reconnects_total', help: 'Connections to the bus after the first.', registers: [registry] }).inc(bus.reconnects);
 }
 
 /** A counter of what is counted elsewhere. */
-function counter(name: string, help: string, labelNames: readonly string[], counts: () => readonly (readonly [labels: Readonly<Record<string, string>>, count: number])[], registry: Registry): void {
-  const metric = new Counter({
-    name,
-    help,
-    labelNames,
-    registers: [],
-    collect() {
-      this.reset();
-      for (const [labels, count] of counts()) this.inc(labels, count);
-    },
-  });
-  registry.registerMetric(metric);
+function counter(name: string, help: string, labelName: string, counts: Readonly<Record<string, number>>, registry: Registry): void {
+  const metric = new Counter({ name, help, labelNames: [labelName], registers: [registry] });
+  for (const [label, count] of Object.entries(counts)) metric.inc({ [labelName]: label }, count);
 }

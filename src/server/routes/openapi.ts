@@ -3,6 +3,7 @@ import swagger from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 import type { TSchema } from 'typebox';
 import { ErrorAnswer } from '../answer-schemas.ts';
+import type { CurrentSite } from '../site.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -20,7 +21,6 @@ export async function describeRoutes(app: FastifyInstance, version: string): Pro
     openapi: {
       openapi: '3.1.0',
       info: { title: 'regindexer', version, description: 'An index of container registries for Flatpak, the page over it, and what runs it.' },
-      ...(app.basePath !== '' && { servers: [{ url: app.basePath }] }),
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
     },
     transform: ({ schema, url, route: { method, config } }) => {
@@ -31,6 +31,9 @@ export async function describeRoutes(app: FastifyInstance, version: string): Pro
 }
 
 /** Call it below where {@link describeRoutes} was called. */
-export function openapiRoutes(app: FastifyInstance): void {
-  app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => reply.header('cache-control', 'no-cache').send(app.swagger()));
+export function openapiRoutes(app: FastifyInstance, site: CurrentSite): void {
+  app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => {
+    const { basePath } = site();
+    return reply.header('cache-control', 'no-cache').send({ ...app.swagger(), ...(basePath !== '' && { servers: [{ url: basePath }] }) });
+  });
 }

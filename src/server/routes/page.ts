@@ -9,37 +9,32 @@ import { PACKAGE_FOLDER } from '../../package-folder.ts';
 import { entityTagOf, isFresh } from '../entity-tag.ts';
 import { ofThePage, securityHeaders } from '../plugins/security-headers.ts';
 import type { Publication, PublicIndex } from '../public-index.ts';
-import type { PublishedIndex } from '../published-index.ts';
 import { nameRequests } from '../request-ids.ts';
+import type { CurrentSite } from '../site.ts';
 
 const FOLDER = join(PACKAGE_FOLDER, 'public');
 /** Not a page that needs no more than a glance. */
 const COMPRESS_FROM = 1024;
 const MAX_PAGE = 10_000;
 
-export interface PageRoutesOptions {
-  readonly indexes: ReadonlyMap<string, PublishedIndex>;
-  readonly defaultIndex: string;
-  readonly publication: Publication;
-  readonly iconsUri: string;
-  /** The server speaks HTTPS. */
-  readonly tls: boolean;
-}
-
-/** `scope` must be one of its own: its answers are compressed, and carry headers for browsers. */
-export async function pageRoutes(scope: FastifyInstance, { indexes, defaultIndex, publication, iconsUri, tls }: PageRoutesOptions): Promise<void> {
+/**
+ * `scope` must be one of its own: its answers are compressed, and carry headers for browsers.
+ * @param tls the server speaks HTTPS
+ */
+export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls: boolean): Promise<void> {
   const template = await readFile(join(FOLDER, 'index.html'), 'utf8');
-  await securityHeaders(scope, tls, ofThePage(iconsUri));
+  await securityHeaders(scope, tls, ofThePage(() => site().iconsUri));
   nameRequests(scope);
   await scope.register(compress, { threshold: COMPRESS_FROM, encodings: ['br', 'gzip'] });
   await scope.register(fastifyStatic, { root: FOLDER, prefix: '/page/', wildcard: false, index: false, cacheControl: false, globIgnore: ['index.html'], setHeaders: (reply) => void reply.header('cache-control', 'no-cache') });
 
   scope.get<{ Querystring: { index?: unknown; page?: unknown } }>('/', { schema: { summary: 'The page', produces: ['text/html'] } }, async (request, reply) => {
+    const { indexes, defaultIndex, publication, basePath } = site();
     const shown = publication.indexes.find(({ name }) => name === request.query.index) ?? publication.indexes.find(({ name }) => name === defaultIndex);
     const published = shown && indexes.get(shown.name);
     const page = pageNumber(request.query.page);
     const list = await published?.appPage(page);
-    const html = fill(template, publication, shown, list, page, `${scope.basePath}/`);
+    const html = fill(template, publication, shown, list, page, `${basePath}/`);
     // Weak, for it is compressed on its way.
     const etag = entityTagOf(html);
     reply.headers({ etag: `W/${etag}`, 'cache-control': 'no-cache', vary: 'accept-encoding' });

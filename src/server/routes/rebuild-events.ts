@@ -7,6 +7,7 @@ import { networkOf } from '../client-network.ts';
 import { letWait } from '../let-wait.ts';
 import { rebuildView } from '../rebuild-view.ts';
 import { TooManyStreams } from '../server-error.ts';
+import type { CurrentSite } from '../site.ts';
 
 /** Streams at the same time; more are refused. */
 const MAX_STREAMS = 200;
@@ -22,11 +23,10 @@ export interface RebuildEvents {
   /** The newest first. */
   recent(): readonly Rebuild[];
   on(event: keyof RebuildQueueEvents, listener: (rebuild: Rebuild) => void): unknown;
-  off(event: keyof RebuildQueueEvents, listener: (rebuild: Rebuild) => void): unknown;
 }
 
-/** Each event is named `rebuild`; its data is a rebuild as `/status` has it. */
-export function rebuildEventRoutes(app: FastifyInstance, queue: RebuildEvents): void {
+/** Each event is named `rebuild`; its data is a rebuild as `/status` has it. What is returned has another queue be told of; streams that there are end, and whoever reads them asks again. */
+export function rebuildEventRoutes(app: FastifyInstance, site: CurrentSite): (queue: RebuildEvents) => void {
   /** With the network of the client. */
   const streams = new Map<PassThrough, string>();
   const tell = (rebuild: Rebuild, always: boolean): void => {
@@ -37,8 +37,6 @@ export function rebuildEventRoutes(app: FastifyInstance, queue: RebuildEvents): 
   };
   const tellAll = (rebuild: Rebuild): void => tell(rebuild, true);
   const tellProgress = (rebuild: Rebuild): void => tell(rebuild, false);
-  for (const event of ['queued', 'started', 'finished'] as const) queue.on(event, tellAll);
-  queue.on('progress', tellProgress);
 
   const heartbeat = setInterval(() => {
     for (const stream of streams.keys()) {
@@ -50,8 +48,6 @@ export function rebuildEventRoutes(app: FastifyInstance, queue: RebuildEvents): 
   heartbeat.unref();
   app.addHook('preClose', async () => {
     clearInterval(heartbeat);
-    for (const event of ['queued', 'started', 'finished'] as const) queue.off(event, tellAll);
-    queue.off('progress', tellProgress);
     for (const stream of streams.keys()) stream.end();
   });
 
@@ -59,7 +55,7 @@ export function rebuildEventRoutes(app: FastifyInstance, queue: RebuildEvents): 
     const network = networkOf(request.ip);
     const itsOwn = [...streams.values()].filter((other) => other === network).length;
     if (streams.size >= MAX_STREAMS || itsOwn >= MAX_OF_ONE) throw new TooManyStreams();
-    const now = `retry: ${RETRY}\n\n${queue.recent().filter(isLive).map(eventText).join('')}`;
+    const now = `retry: ${RETRY}\n\n${site().rebuildEvents.recent().filter(isLive).map(eventText).join('')}`;
     reply.headers({ 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
     letWait(request);
     const stream = new PassThrough();
@@ -68,6 +64,12 @@ export function rebuildEventRoutes(app: FastifyInstance, queue: RebuildEvents): 
     stream.write(now);
     return reply.send(stream);
   });
+
+  return (queue) => {
+    for (const stream of streams.keys()) stream.end();
+    for (const event of ['queued', 'started', 'finished'] as const) queue.on(event, tellAll);
+    queue.on('progress', tellProgress);
+  };
 }
 
 function eventText(rebuild: Rebuild): string {

@@ -75,22 +75,22 @@ export class RegistryProxy {
     return reply.code(status).send(response.stream);
   }
 
-  /** A page of the repositories, with the link to the next. */
-  async repositories(request: FastifyRequest, reply: FastifyReply): Promise<readonly string[]> {
-    const page = await this.#list(request, reply, '/v2/_catalog', 'The registry behind this server does not list its repositories.', (signal) => this.#options.puller.repositories(queryOf(request), signal));
+  /** A page of the repositories, with the link to the next, which begins with `basePath`. */
+  async repositories(request: FastifyRequest, reply: FastifyReply, basePath: string): Promise<readonly string[]> {
+    const page = await this.#list(request, reply, `${basePath}/v2/_catalog`, 'The registry behind this server does not list its repositories.', (signal) => this.#options.puller.repositories(queryOf(request), signal));
     return page.filter((name) => isRepositoryName(name) && this.#options.shows(name));
   }
 
-  /** A page of the tags of a repository, with the link to the next. */
-  async tags(request: FastifyRequest, reply: FastifyReply, repository: string): Promise<readonly string[]> {
-    const page = await this.#list(request, reply, `/v2/${repository}/tags/list`, `There is no repository ${repository} here.`, (signal) => this.#options.puller.tags(repository, queryOf(request), signal));
+  /** A page of the tags of a repository, with the link to the next, which begins with `basePath`. */
+  async tags(request: FastifyRequest, reply: FastifyReply, repository: string, basePath: string): Promise<readonly string[]> {
+    const page = await this.#list(request, reply, `${basePath}/v2/${repository}/tags/list`, `There is no repository ${repository} here.`, (signal) => this.#options.puller.tags(repository, queryOf(request), signal));
     return page.filter((tag) => isTag(tag) && this.#options.shows(repository, tag));
   }
 
   async #list(request: FastifyRequest, reply: FastifyReply, path: string, unknown: string, ask: (signal: AbortSignal) => Promise<ListPage | HttpResponse>): Promise<readonly string[]> {
     const page = await this.#ask(request, reply, ask);
     if ('status' in page) throw this.#refusal(request, reply, page, new DistributionError(404, 'NAME_UNKNOWN', unknown));
-    if (page.next !== undefined) reply.header('link', `<${request.server.basePath}${path}${page.next}>; rel="next"`);
+    if (page.next !== undefined) reply.header('link', `<${path}${page.next}>; rel="next"`);
     return page.names;
   }
 

@@ -10,6 +10,7 @@ import { letWait } from '../let-wait.ts';
 import { requireBearerToken } from '../plugins/bearer-token.ts';
 import { rateLimits } from '../plugins/rate-limit.ts';
 import { rebuildView } from '../rebuild-view.ts';
+import type { CurrentSite } from '../site.ts';
 import { BadBody, NotFound, RebuildFailed, UnsupportedMediaType } from '../server-error.ts';
 
 const REQUESTS_A_MINUTE = 10;
@@ -37,28 +38,29 @@ const BODY = { type: ['object', 'null'], properties: { index: Name, repository: 
 const TOKEN = [{ token: [] }];
 const Parameters = Type.Object({ wait: Type.Optional(Type.Enum(['true', 'false'])) }, { additionalProperties: false });
 
-export async function reindexRoutes(scope: FastifyInstance, options: ReindexRoutesOptions): Promise<void> {
+export async function reindexRoutes(scope: FastifyInstance, site: CurrentSite): Promise<void> {
   const app = scope.withTypeProvider<TypeBoxTypeProvider>();
   const limit = await rateLimits(scope, REQUESTS_A_MINUTE);
   const requests = limit();
   app.addHook('onRequest', async (request, reply) => {
     if (request.method === 'POST') await requests.count(request, reply);
   });
-  await requireBearerToken(scope, { token: options.token, key: 'server.admin_token', wrongTokens: limit() });
+  await requireBearerToken(scope, { token: () => site().reindex.token, key: 'server.admin_token', wrongTokens: limit() });
   takeJsonOrNothing(scope);
 
   app.post('/reindex', { schema: { summary: 'Asks for a rebuild', body: BODY, querystring: Parameters, security: TOKEN }, config: { answers: { 200: RebuildAnswer, 202: RebuildAnswer } } }, async (request, reply) => {
-    const rebuild = options.rebuilds.request({ reason: `POST /reindex from ${request.ip}`, scope: await rebuildRequest(request.body ?? {}, options) });
-    reply.header('location', `${app.basePath}/reindex/${rebuild.id}`).header('cache-control', 'no-store');
+    const { reindex, basePath } = site();
+    const rebuild = reindex.rebuilds.request({ reason: `POST /reindex from ${request.ip}`, scope: await rebuildRequest(request.body ?? {}, reindex) });
+    reply.header('location', `${basePath}/reindex/${rebuild.id}`).header('cache-control', 'no-store');
     if (request.query.wait !== 'true') return reply.code(202).send(rebuildView(rebuild));
     letWait(request);
-    const finished = await options.rebuilds.finished(rebuild.id);
+    const finished = await reindex.rebuilds.finished(rebuild.id);
     if (finished.state === 'failed') throw new RebuildFailed(finished.error ?? 'it was not said why');
     return reply.send(rebuildView(finished));
   });
 
   app.get('/reindex/:id', { schema: { summary: 'The state of a rebuild', params: Type.Object({ id: Type.String() }), security: TOKEN }, config: { answers: { 200: RebuildAnswer } } }, (request, reply) => {
-    const rebuild = options.rebuilds.get(request.params.id);
+    const rebuild = site().reindex.rebuilds.get(request.params.id);
     if (rebuild === undefined) throw new NotFound('There is no such rebuild; only the last 50 are remembered, see /status.');
     return reply.header('cache-control', 'no-store').send(rebuildView(rebuild));
   });

@@ -6,16 +6,14 @@ import type { BusStatus } from '../../triggers/bus/bus.ts';
 import type { PublishedIndex } from '../published-index.ts';
 import { StatusAnswer } from '../answer-schemas.ts';
 import { isoTime, rebuildView } from '../rebuild-view.ts';
+import type { CurrentSite } from '../site.ts';
 import type { EventCounts } from './events.ts';
 
 /** How often the delay of the event loop is measured, in milliseconds. */
 const DELAY_RESOLUTION = 20;
 
-export interface StatusRoutesOptions {
-  readonly version: string;
-  /** Milliseconds since the epoch. */
-  readonly startedAt: number;
-  readonly indexes: ReadonlyMap<string, PublishedIndex>;
+/** What is told of one site. */
+export interface StatusOptions {
   /** The registry of each index. */
   readonly registryOf: (index: string) => string | undefined;
   /** What an administrator should know of each index, by its name. */
@@ -23,10 +21,17 @@ export interface StatusRoutesOptions {
   /** The newest first. */
   readonly rebuilds: () => readonly Rebuild[];
   readonly bus: () => BusStatus | undefined;
+}
+
+export interface StatusRoutesOptions {
+  readonly site: CurrentSite;
+  readonly version: string;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
   readonly events: EventCounts;
 }
 
-export function statusRoutes(app: FastifyInstance, options: StatusRoutesOptions): void {
+export function statusRoutes(app: FastifyInstance, { site, version, startedAt, events }: StatusRoutesOptions): void {
   const eventLoopDelay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION });
   // While the server is put together nobody waits for it.
   app.addHook('onReady', async () => {
@@ -37,16 +42,17 @@ export function statusRoutes(app: FastifyInstance, options: StatusRoutesOptions)
   });
 
   app.get('/status', { schema: { summary: 'What the server is at' }, config: { answers: { 200: StatusAnswer } } }, (_request, reply) => {
-    const rebuilds = options.rebuilds();
-    const bus = options.bus();
-    const warnings = options.warnings();
+    const { status, indexes, basePath } = site();
+    const rebuilds = status.rebuilds();
+    const bus = status.bus();
+    const warnings = status.warnings();
     return reply.header('cache-control', 'no-store').send({
-      version: options.version,
-      startedAt: isoTime(options.startedAt),
-      indexes: [...options.indexes.values()].map((index) => indexStatus(index, options.registryOf(index.name), warnings.get(index.name) ?? [], rebuilds, app.basePath)),
+      version,
+      startedAt: isoTime(startedAt),
+      indexes: [...indexes.values()].map((index) => indexStatus(index, status.registryOf(index.name), warnings.get(index.name) ?? [], rebuilds, basePath)),
       rebuilds: rebuilds.map(rebuildView),
       bus: bus === undefined ? null : { ...bus, since: isoTime(bus.since), ...(bus.lastError && { lastError: { ...bus.lastError, at: isoTime(bus.lastError.at) } }) },
-      events: options.events,
+      events,
       // Of this thread since it answers, in milliseconds.
       eventLoopDelay: { p99: beyondResolution(eventLoopDelay.percentile(99)), max: beyondResolution(eventLoopDelay.max) },
     });
