@@ -17,8 +17,20 @@ interface PublishedContent {
   readonly needs: RuntimeNeeds;
 }
 
+/** By the chunks of a publication: it is asked for again and again. */
+const contents = new WeakMap<readonly Chunk[], PublishedContent>();
+
 /** That of an index that consists of `chunks`. */
 export function contentOf(chunks: readonly Chunk[]): PublishedContent {
+  let content = contents.get(chunks);
+  if (content === undefined) {
+    content = readContent(chunks);
+    contents.set(chunks, content);
+  }
+  return content;
+}
+
+function readContent(chunks: readonly Chunk[]): PublishedContent {
   const warnings = new Warnings();
   for (const chunk of chunks) for (const warning of chunk.warnings) warnings.add(warning);
   return { warnings: warnings.toArray(), needs: joinNeeds(chunks.map(({ needs }) => needs)) };

@@ -1,10 +1,10 @@
 /** The apps of an index, as a list to choose from: one entry for all images of an app. */
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { rankingOf } from '../globs.ts';
 import { isPngUri } from '../png-uri.ts';
 import type { PlacedImage, ShownImage, ShownRepository } from '../document.ts';
 import type { Appdata } from './appdata.ts';
-import { NO_APPDATA } from './appdata.ts';
 import type { AppKind, EndOfLife, FlatpakRef, Label } from './flatpak-image.ts';
 import { builtAt, endOfLifeOf, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
 import { parseKeyFile } from './key-file.ts';
@@ -17,6 +17,8 @@ const MAX_ICON_URI = 1024;
 
 /** Most of what appdata says, and nothing that a list shows. */
 const LONG_ELEMENTS = ['description', 'releases', 'screenshots'];
+/** Appdata that was read lately, by app and hash: other indexes, tags and architectures most often have the same, and a chunk is made anew with all of its apps. */
+const recentAppdata = new LRUCache<string, Appdata>({ max: 4096 });
 
 /** One app, runtime or extension. Texts are empty where nothing is told. */
 export interface AppEntry extends EndOfLife {
@@ -130,7 +132,6 @@ class Collector {
   readonly #index: string;
   readonly #placeOf: PlaceOf;
   readonly #apps = new Map<string, { images: string[]; architectures: Set<string>; tags: Set<string>; best: Pick<AppRecord, 'repository' | 'rank' | 'shown'>; updated: number }>();
-  #lastAppdata: { readonly id: string; readonly xml: string; readonly appdata: Appdata } = { id: '', xml: '', appdata: NO_APPDATA };
 
   constructor(index: string, priority: readonly string[]) {
     this.#index = index;
@@ -165,10 +166,7 @@ class Collector {
 
   #shown(ref: FlatpakRef, label: Label): AppRecord['shown'] {
     const xml = label('org.freedesktop.appstream.appdata') ?? '';
-    // Often the same for every architecture and tag.
-    const { id } = ref;
-    if (xml !== this.#lastAppdata.xml || id !== this.#lastAppdata.id) this.#lastAppdata = { id, xml, appdata: parseAppdata(xml, { id, passedOver: LONG_ELEMENTS }) };
-    const { name, summary, developer, keywords } = this.#lastAppdata.appdata;
+    const { name, summary, developer, keywords } = appdataOf(ref.id, xml);
     return {
       kind: kindOf(ref, parseKeyFile(label('org.flatpak.metadata') ?? '')),
       name: name || ref.id,
@@ -249,4 +247,14 @@ function sortKey(name: string): string {
 function compare(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
+}
+
+function appdataOf(id: string, xml: string): Appdata {
+  const key = `${id} ${hash('sha256', xml, 'base64')}`;
+  let appdata = recentAppdata.get(key);
+  if (appdata === undefined) {
+    appdata = parseAppdata(xml, { id, passedOver: LONG_ELEMENTS });
+    recentAppdata.set(key, appdata);
+  }
+  return appdata;
 }
