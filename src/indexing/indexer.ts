@@ -248,6 +248,8 @@ export class Indexer {
       signal?.throwIfAborted();
       results.push(await this.#alone(() => this.#refreshIndex(definition, onPublished)));
     }
+    // The next index does not wait for the list of the one before.
+    for (const definition of this.#definitionsOf(registry)) if (this.#unlisted.has(definition.name)) this.#listApps(definition, onPublished);
     return results;
   }
 
@@ -272,7 +274,6 @@ export class Indexer {
           }
         } else warnings.add(publisher.published === undefined ? `it is not made yet: ${missing}` : `it stays as it was: ${missing}`);
       }
-      if (this.#unlisted.has(definition.name)) this.#listApps(definition, onPublished);
       if (definition.output !== undefined) await this.#writeOutput(definition, definition.output);
     } catch (cause) {
       if (cause instanceof StoreError) throw cause;
