@@ -131,9 +131,14 @@ class RunningApp implements App {
     const { config, keys } = keptUntilRestart(before.config, written);
     const tls = config.server.tls && (await readKeyPair(config.server.tls));
     const next = await openService(config, this.#parts);
+    try {
+      if (tls) this.#server.secure(tls);
+    } catch (error) {
+      await next.close();
+      throw error;
+    }
     // From here on nothing is left that may be wrong.
     this.#service = next;
-    if (tls) this.#server.secure(tls);
     const ended = this.#server.use(next.site);
     this.#watchKeyPair();
     for (const key of keys) logger.warn(`${key} has changed, which takes effect at the next start; until then it is as it was`);
@@ -145,7 +150,7 @@ class RunningApp implements App {
     const left = this.#leave(before, Promise.all([ended, built]));
     this.#leaving.add(left);
     void left.then(() => this.#leaving.delete(left));
-    await built;
+    await built.catch((error: unknown) => logger.error({ err: error }, 'what built by the configuration before could not be ended'));
     await next.loadPublished();
     if (!this.#closing.signal.aborted) void next.begin('the configuration was read again');
   }

@@ -83,7 +83,11 @@ export class Service {
         this.#reopen();
         if (!this.#ending.signal.aborted) this.#queue.request({ reason: 'a part of the store was damaged', scope: { kind: 'everything' } });
       },
-      onExit: (error) => logger.error({ err: error }, 'the build thread ended; the next rebuild starts another'),
+      onExit: (error) => {
+        logger.error({ err: error }, 'the build thread ended; the next rebuild starts another');
+        // It may have published something and not come to tell.
+        void this.loadPublished();
+      },
     });
     const registries = new Map([...config.registries.keys()].map((id) => [id, config.indexes.filter(({ registry }) => registry === id).map(({ name }) => name)]));
     this.#queue = new RebuildQueue({
@@ -242,6 +246,8 @@ export class Service {
       const index = this.indexes.get(name);
       if (index === undefined) return;
       try {
+        // Whoever builds may have set a file aside before anybody was told.
+        if (this.#reader?.isCurrent === false) this.#leaveReader();
         this.#reader ??= SqliteStore.openPublications(this.config.stateDir);
         if (this.#reader === undefined) return;
         this.#loader ??= new PublicationLoader(this.#reader, { onUnreadable: (error) => this.#reload(error) });
@@ -255,11 +261,13 @@ export class Service {
 
   /** Reads another file from now on, which took the place of the one that was read. */
   #reopen(): void {
-    this.#loading = this.#loading.then(() => {
-      if (this.#reader !== undefined) this.#replaced.push(this.#reader);
-      this.#reader = undefined;
-      this.#loader = undefined;
-    });
+    this.#loading = this.#loading.then(() => this.#leaveReader());
+  }
+
+  #leaveReader(): void {
+    if (this.#reader !== undefined) this.#replaced.push(this.#reader);
+    this.#reader = undefined;
+    this.#loader = undefined;
   }
 
   async #closeReplaced(loader: PublicationLoader): Promise<void> {

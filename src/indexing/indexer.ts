@@ -256,6 +256,7 @@ export class Indexer {
   async #refreshIndex(definition: IndexDefinition, onPublished: OnPublished | undefined): Promise<Omit<IndexResult, 'apps'>> {
     const started = performance.now();
     const publisher = this.#publisher(definition);
+    const before = publisher.published?.publication.version;
     const warnings = new Warnings();
     let changed = false;
     let error: string | undefined;
@@ -267,17 +268,19 @@ export class Indexer {
           changed = result.changed;
           if (changed) this.#untold.set(definition.name, result.apps);
           await this.#release(result.iconsGone);
-          if (result.published) {
-            this.#unlisted.add(definition.name);
-            onPublished?.(definition.name, 'index');
-            await this.#cleanChunks(CHUNKS_CLEANED);
-          }
+          if (result.published) await this.#cleanChunks(CHUNKS_CLEANED);
         } else warnings.add(publisher.published === undefined ? `it is not made yet: ${missing}` : `it stays as it was: ${missing}`);
       }
       if (definition.output !== undefined) await this.#writeOutput(definition, definition.output);
     } catch (cause) {
       if (cause instanceof StoreError) throw cause;
       error = messageOf(cause);
+    } finally {
+      // Also if something failed after it was published.
+      if (publisher.published?.publication.version !== before) {
+        this.#unlisted.add(definition.name);
+        onPublished?.(definition.name, 'index');
+      }
     }
     const held = await this.#held(definition);
     if (held !== undefined) warnings.add(describeHeld(held));

@@ -176,7 +176,8 @@ class Scan {
         await pMap(unlisted, read, mapOptions);
       }
     }
-    if (complete) this.#forgetUnwanted(all);
+    // Where the list failed, indexes stay as they are, and what they show may be wanted again.
+    if (complete && !this.#failures.some(isOfRegistry)) this.#forgetUnwanted(all);
 
     await pMap(
       // What the registry has just listed was read with it, if all that any index wants was.

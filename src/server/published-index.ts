@@ -122,7 +122,6 @@ export class PublishedIndex {
   readonly #options: PublishedIndexOptions;
   #shown: Shown | undefined;
   #appPages: AppPages | undefined;
-  #lastModified = '';
   readonly #onReplaced: (() => void)[] = [];
   /** By query string as it was spelled. */
   readonly #questions = new LRUCache<string, Query>({ max: MAX_SPELLINGS, maxSize: MAX_SPELLED, sizeCalculation: (_, text) => text.length + 1 });
@@ -159,7 +158,6 @@ export class PublishedIndex {
     const number = (before?.number ?? 0) + 1;
     const since = new Map(chunks.map(({ name }) => [name, before?.since.get(name) ?? number]));
     this.#shown = { number, publication, chunks, since, whole, warnings: [...new Set(chunks.flatMap(({ warnings }) => warnings))] };
-    this.#lastModified = new Date(publication.modified).toUTCString();
     this.#whole = this.serve(whole);
     this.#documents.clear();
     this.#details.clear();
@@ -228,7 +226,7 @@ export class PublishedIndex {
     const { pieces } = joinParts('', chunks.map(({ whole: part, slice }) => ({ part, slice })));
     const json = Buffer.concat(await Promise.all(pieces.map(inflate)));
     const details = appDetails(JSON.parse(json.toString()) as IndexDocument, id, this.#options.repositoryPriority);
-    return details && { details, document: this.serve(await documentOf(JSON.stringify(details))) };
+    return details && { details, document: this.serve(await documentOf(JSON.stringify(details)), shown.publication.modified) };
   }
 
   /** The answer to `query`, if all chunks have their parts of it ready. */
@@ -246,18 +244,18 @@ export class PublishedIndex {
     return document;
   }
 
-  /** A document with what is sent for it. */
-  serve(document: JoinedDocument): ServedDocument {
-    return new Map(ENCODINGS.map((encoding) => [encoding, this.#served(encoding, document)]));
+  /** A document with what is sent for it. @param modified when what it was made from last changed: milliseconds since the epoch */
+  serve(document: JoinedDocument, modified = this.#shown?.publication.modified ?? 0): ServedDocument {
+    return new Map(ENCODINGS.map((encoding) => [encoding, this.#served(encoding, document, modified)]));
   }
 
-  #served(encoding: Encoding, { tag, length, pieces }: JoinedDocument): Served {
+  #served(encoding: Encoding, { tag, length, pieces }: JoinedDocument, modified: number): Served {
     const body = encoding === 'gzip' ? gzipBody(pieces, this.#joined) : identityBody(pieces, length, this.#joined);
     const etag = encoding === 'gzip' ? `W/"${tag}"` : `"${tag}"`;
-    const freshHeaders = { etag, 'cache-control': `public, max-age=${this.maxAge}`, 'last-modified': this.#lastModified, vary: 'accept-encoding' };
+    const freshHeaders = { etag, 'cache-control': `public, max-age=${this.maxAge}`, 'last-modified': new Date(modified).toUTCString(), vary: 'accept-encoding' };
     return {
       etag,
-      modified: this.#shown?.publication.modified ?? 0,
+      modified,
       freshHeaders,
       headers: {
         ...freshHeaders,

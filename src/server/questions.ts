@@ -150,7 +150,7 @@ export class Questions {
   async #answer(key: string, index: PublishedIndex, query: Query, keep: boolean, signal: AbortSignal): Promise<ServedDocument> {
     const { shown } = index;
     if (shown === undefined) throw new NotBuiltYet(index.name);
-    const { number, publication: { registry }, chunks, since } = shown;
+    const { number, publication: { registry, modified }, chunks, since } = shown;
     const before = this.#kept.get(key);
     const effort = new Effort({ signal, maxSteps: this.#maxSteps });
     const parts = new Map<string, Part>();
@@ -161,7 +161,7 @@ export class Questions {
       if (part.images > 0) parts.set(chunk.name, part);
       await effort.turn();
     }
-    const document = index.serve(joinParts(registry, chunks.map((chunk) => ({ part: parts.get(chunk.name) ?? NOTHING, slice: chunk.slice }))));
+    const document = index.serve(joinParts(registry, chunks.map((chunk) => ({ part: parts.get(chunk.name) ?? NOTHING, slice: chunk.slice }))), modified);
     if (keep) this.#kept.set(key, { number, parts, document });
     return document;
   }

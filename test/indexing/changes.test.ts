@@ -1,6 +1,6 @@
 /** What a change costs: only what it affects is rendered, published and written. */
 import assert from 'node:assert/strict';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { DatabaseSync } from 'node:sqlite';
 import { suite, test } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -10,7 +10,7 @@ import { digestOf, type Digest } from '../../src/registry/digest.ts';
 import { storeFiles } from '../../src/store/sqlite/sqlite-store.ts';
 import { flatpakLabels } from '../sources/flatpak-labels.ts';
 import { MemoryRegistry } from '../sources/memory-registry.ts';
-import { png, pngUri } from './png.ts';
+import { png, pngPath, pngUri } from './png.ts';
 import { named, namesIn, TestState } from './test-state.ts';
 
 const ICON = 'org.freedesktop.appstream.icon-64';
@@ -356,4 +356,20 @@ test('icons whose PNG is lost are read again from the registry by the next full 
     for (const icon of icons) assert.deepEqual(await publications.png(digestOf(png(icon))), png(icon));
     assert.equal(await state.text(), before);
   }
+});
+
+test('what was published is told, also where something fails right after', async (t) => {
+  const state = await TestState.open(t, { definitions: [{ extractIcons: true }] });
+  state.registry.pushImage('app', 'latest', named('app', { [ICON]: pngUri('icon') }));
+  await state.rebuild();
+  // Nobody can say when this was last named.
+  const file = state.path('icons', pngPath('icon'));
+  await rm(file);
+  await symlink(file, file);
+  state.registry.pushImage('app', 'latest', named('app'));
+  const published: string[] = [];
+  const [index] = (await state.rebuild({ indexes: new Set(), repositories: new Map([['app', new Set(['latest'])]]) }, { onPublished: (name, part) => published.push(`${name} ${part}`) })).indexes;
+  assert.match(index?.error ?? '', /ELOOP/);
+  await state.indexer.settled();
+  assert.deepEqual(published, ['apps index', 'apps apps']);
 });

@@ -170,6 +170,19 @@ function flipped(column: string): string {
   return `${column} = CAST(unhex(CASE WHEN substr(hex(${column}), 21, 2) = '00' THEN insert_at('FF') ELSE insert_at('00') END) AS BLOB)`.replaceAll(/insert_at\('(..)'\)/g, (_, byte: string) => `substr(hex(${column}), 1, 20) || '${byte}' || substr(hex(${column}), 23)`);
 }
 
+test('what a newer version has published is set aside at the start, and what takes its place is served', async (t) => {
+  const setup = await setUp(t);
+  const first = await setup.start();
+  await first.app.started;
+  await first.app.close();
+  damage(setup, 'PRAGMA user_version = 999');
+  await addClock(setup.images);
+  const { app, ask } = await setup.start();
+  await app.started;
+  await eventually(async () => assert.deepEqual(names((await ask('/index/static')).text), ['apps/clock', 'apps/hello']));
+  assert.ok(setup.log.some(({ msg }) => /made by a newer version.*set aside/.test(msg)));
+});
+
 test('what is published and damaged on disk is never served, and made anew without the registry', async (t) => {
   for (const [what, sql] of [
     ['a publication', "UPDATE publication SET registry = 'https://other.example.org'"],

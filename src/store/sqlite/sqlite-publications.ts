@@ -1,6 +1,7 @@
 /** The publications in one SQLite file. */
 import type { DatabaseSync } from 'node:sqlite';
 import { hash } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { messageOf } from '../../message-of.ts';
 import { digestOf, matchesDigest, type Digest } from '../../registry/digest.ts';
@@ -16,12 +17,19 @@ export class SqlitePublicationReader implements PublicationReader {
   protected readonly database: DatabaseSync;
   protected readonly file: string;
   readonly #statements: ReadStatements;
+  readonly #inode: number | undefined;
   #closed = false;
 
   protected constructor(file: string, database: DatabaseSync) {
     this.file = file;
     this.database = database;
     this.#statements = prepareReading(database);
+    this.#inode = inodeOf(file);
+  }
+
+  /** Says whether no other file has taken the place of the one that is read. */
+  get isCurrent(): boolean {
+    return inodeOf(this.file) === this.#inode;
   }
 
   /** @throws StoreError if the file is not there, or cannot be read. */
@@ -119,7 +127,10 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
    * @throws StoreError if they can neither be opened nor made.
    */
   static open(file: string, onWarning: (warning: string) => void): SqlitePublications {
-    return new SqlitePublications(file, openDatabase(file, PUBLICATIONS_SCHEMA, onWarning));
+    const database = openDatabase(file, PUBLICATIONS_SCHEMA, onWarning);
+    // On the disk before the mark of what it shows is cleared in the other file: after a power cut nothing would say that it is missing.
+    database.exec('PRAGMA synchronous = FULL');
+    return new SqlitePublications(file, database);
   }
 
   async published(): Promise<readonly string[]> {
@@ -276,4 +287,8 @@ function namesOf(chunks: Uint8Array): string[] {
 
 function bufferOf(bytes: unknown): Buffer | undefined {
   return bytes instanceof Uint8Array ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) : undefined;
+}
+
+function inodeOf(file: string): number | undefined {
+  return statSync(file, { throwIfNoEntry: false })?.ino;
 }
