@@ -28,6 +28,53 @@ const SETTINGS = `
 /** The database, its log and the index of that, by what their names end with. */
 const FILES = ['', '-wal', '-shm'] as const;
 
+/** A file of the store that is open. What fails in it is a {@link StoreError}. */
+export abstract class OpenDatabase {
+  protected readonly file: string;
+  protected readonly database: DatabaseSync;
+  #closed = false;
+
+  protected constructor(file: string, database: DatabaseSync) {
+    this.file = file;
+    this.database = database;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.guard(() => {
+      this.database.close();
+    });
+  }
+
+  protected guard<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      if (this.#closed) throw StoreError.of('closed', this.file, undefined, { cause: error });
+      throw StoreError.fromSqlite(error, this.file);
+    }
+  }
+
+  /** Runs `work` in one transaction, whole or not at all. */
+  protected transaction<T>(work: () => T): T {
+    return this.guard(() => {
+      const { database } = this;
+      database.exec('BEGIN IMMEDIATE');
+      try {
+        const result = work();
+        // SQLite itself rolls a transaction back when the disk is full; what follows must not be written outside of it.
+        if (!database.isTransaction) throw new Error('the transaction was already rolled back by an earlier error');
+        database.exec('COMMIT');
+        return result;
+      } catch (error) {
+        if (database.isTransaction) database.exec('ROLLBACK');
+        throw error;
+      }
+    });
+  }
+}
+
 /** What one file of the store holds. */
 export interface DatabaseSchema {
   /** Marks the file (`PRAGMA application_id`). */

@@ -7,20 +7,16 @@ import { manifestBytes, TAG_BYTES } from '../catalog.ts';
 import type { Catalog, CatalogChange, DirtyRepositories, Image, ImageIcon, KnownManifest, KnownRegistry, KnownRepository, TagRecord, TagsByRepository, TakenBy } from '../catalog.ts';
 import { StoreError } from '../store-error.ts';
 import { CATALOG_SCHEMA } from './catalog-schema.ts';
-import { openDatabase } from './database.ts';
+import { OpenDatabase, openDatabase } from './database.ts';
 
 /** A {@link Catalog} that only this object may use; the {@link StateLock} of its folder sees to that between processes. */
-export class SqliteCatalog implements Catalog {
-  readonly #file: string;
-  readonly #database: DatabaseSync;
+export class SqliteCatalog extends OpenDatabase implements Catalog {
   readonly #statements: Statements;
-  #closed = false;
   /** What {@link #changes} said when it was last pruned. */
   #prunedChanges: number;
 
   private constructor(file: string, database: DatabaseSync) {
-    this.#file = file;
-    this.#database = database;
+    super(file, database);
     this.#statements = prepareStatements(database);
     this.#prunedChanges = this.#changes();
   }
@@ -37,15 +33,15 @@ export class SqliteCatalog implements Catalog {
   }
 
   get id(): string {
-    return this.#guard(() => {
+    return this.guard(() => {
       const id = this.#statements.id.get()?.['id'];
-      if (id === undefined) throw StoreError.of('corrupt', this.#file, 'it has lost its id');
+      if (id === undefined) throw StoreError.of('corrupt', this.file, 'it has lost its id');
       return String(id);
     });
   }
 
   async known(registry: string, names?: readonly string[]): Promise<KnownRegistry> {
-    return this.#guard(() => {
+    return this.guard(() => {
       const { allRepositories, someRepositories } = this.#statements;
       const rows = (names === undefined ? allRepositories.all(registry) : someRepositories.all(registry, JSON.stringify(names))) as RepositoryRow[];
       const repositories = new Map<string, KnownRepository>();
@@ -60,11 +56,11 @@ export class SqliteCatalog implements Catalog {
   }
 
   async manifests(registry: string, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, KnownManifest>> {
-    return this.#guard(() => this.#reached(registry, digests));
+    return this.guard(() => this.#reached(registry, digests));
   }
 
   async images(registry: string, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, Image>> {
-    return this.#guard(() => {
+    return this.guard(() => {
       const found = new Map<Digest, Image>();
       for (const digest of digests) {
         const image = this.#image(registry, digest);
@@ -75,22 +71,22 @@ export class SqliteCatalog implements Catalog {
   }
 
   async repositoriesWithRefs(registry: string, refs: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
-    return this.#guard(() => {
+    return this.guard(() => {
       const rows = this.#statements.withRefs.all(JSON.stringify(refs), registry) as { ref: string; name: string }[];
       return new Map([...Map.groupBy(rows, ({ ref }) => ref)].map(([ref, its]) => [ref, its.map(({ name }) => name)]));
     });
   }
 
   async stored(registry: string): Promise<number> {
-    return this.#guard(() => Number(this.#statements.stored.get(registry)?.['bytes'] ?? 0));
+    return this.guard(() => Number(this.#statements.stored.get(registry)?.['bytes'] ?? 0));
   }
 
   async scanned(registry: string): Promise<readonly string[]> {
-    return this.#guard(() => this.#scanned(registry));
+    return this.guard(() => this.#scanned(registry));
   }
 
   async heldTags(registry: string): Promise<TagsByRepository> {
-    return this.#guard(() => {
+    return this.guard(() => {
       const held = new Map<string, Set<string>>();
       for (const { repository, tag } of this.#statements.heldTags.all(registry) as { repository: string; tag: string }[]) {
         const tags = held.get(repository);
@@ -102,7 +98,7 @@ export class SqliteCatalog implements Catalog {
   }
 
   async commit(registry: string, changes: readonly CatalogChange[], takenBy: TakenBy): Promise<void> {
-    this.#transaction(() => {
+    this.transaction(() => {
       const marks = new Marks();
       for (const change of changes) this.#apply(registry, change, marks);
       if (marks.stored !== 0) this.#statements.addStored.run(registry, marks.stored);
@@ -111,20 +107,20 @@ export class SqliteCatalog implements Catalog {
   }
 
   async dirty(index: string): Promise<DirtyRepositories> {
-    return this.#guard(() => {
+    return this.guard(() => {
       const rows = this.#statements.dirty.all(index) as { repository: string; mark: number }[];
       return { repositories: rows.map(({ repository }) => repository), upTo: rows.reduce((last, { mark }) => Math.max(last, mark), 0) };
     });
   }
 
   async clearDirty(index: string, upTo: number): Promise<void> {
-    this.#transaction(() => {
+    this.transaction(() => {
       this.#statements.clearDirty.run(index, upTo);
     });
   }
 
   async icons(registry: string): Promise<ReadonlyMap<Digest, readonly Digest[]>> {
-    return this.#guard(() => {
+    return this.guard(() => {
       const icons = new Map<Digest, Digest[]>();
       for (const { png, digest } of this.#statements.allIcons.all(registry) as { png: Digest; digest: Digest }[]) {
         const images = icons.get(png);
@@ -136,7 +132,7 @@ export class SqliteCatalog implements Catalog {
   }
 
   async keepRegistries(registries: ReadonlySet<string>): Promise<void> {
-    this.#transaction(() => {
+    this.transaction(() => {
       const { registries: all, tagCount, addStored, removeRegistry, deleteScanned, deleteHeldTags } = this.#statements;
       for (const { registry } of all.all() as { readonly registry: string }[]) {
         if (registries.has(registry)) continue;
@@ -150,21 +146,13 @@ export class SqliteCatalog implements Catalog {
   async prune(): Promise<number> {
     // What a crash has kept from being pruned goes with the next change.
     if (this.#changes() === this.#prunedChanges) return 0;
-    const pruned = this.#transaction(() => {
+    const pruned = this.transaction(() => {
       const gone = this.#statements.prune.all() as { registry: string; stored: number }[];
       for (const [registry, its] of Map.groupBy(gone, (row) => row.registry)) this.#statements.addStored.run(registry, -its.reduce((sum, { stored }) => sum + stored, 0));
       return gone.length;
     });
     this.#prunedChanges = this.#changes();
     return pruned;
-  }
-
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#guard(() => {
-      this.#database.close();
-    });
   }
 
   #tagsOf(repository: number | bigint): Map<string, TagRecord> {
@@ -204,7 +192,7 @@ export class SqliteCatalog implements Catalog {
     const { id, media_type: mediaType, size, os, architecture, annotations, labels } = known;
     const icons = (this.#statements.icons.all(id) as IconRow[]).map(({ place, key, png }) => ({ place, key, png }));
     const described = { mediaType, digest, size, os, architecture, icons };
-    if (checksumOf(described, annotations, labels) !== known.checksum) throw StoreError.of('corrupt', this.#file, `what it holds of ${digest} has changed`);
+    if (checksumOf(described, annotations, labels) !== known.checksum) throw StoreError.of('corrupt', this.file, `what it holds of ${digest} has changed`);
     return { ...described, annotations: parse(annotations), labels: parse(labels) };
   }
 
@@ -327,7 +315,7 @@ export class SqliteCatalog implements Catalog {
 
   /** How many rows were written since this object opened the file. */
   #changes(): number {
-    return this.#guard(() => Number(this.#statements.changes.get()?.['changes']));
+    return this.guard(() => Number(this.#statements.changes.get()?.['changes']));
   }
 
   /** Remembers what all manifests have in common in place of whatever the digest was known as; returns its id, and how many bytes that took. */
@@ -346,32 +334,6 @@ export class SqliteCatalog implements Catalog {
 
   #knownRepositoryId(registry: string, repository: string): number | undefined {
     return (this.#statements.repositoryId.get(registry, repository) as { id: number } | undefined)?.id;
-  }
-
-  #transaction<T>(work: () => T): T {
-    return this.#guard(() => {
-      const database = this.#database;
-      this.#statements.begin.run();
-      try {
-        const result = work();
-        // SQLite itself rolls a transaction back when the disk is full; what follows must not be written outside of it.
-        if (!database.isTransaction) throw new Error('the transaction was already rolled back by an earlier error');
-        this.#statements.commit.run();
-        return result;
-      } catch (error) {
-        if (database.isTransaction) database.exec('ROLLBACK');
-        throw error;
-      }
-    });
-  }
-
-  #guard<T>(work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      if (this.#closed) throw StoreError.of('closed', this.#file, undefined, { cause: error });
-      throw StoreError.fromSqlite(error, this.#file);
-    }
   }
 }
 
@@ -427,9 +389,6 @@ const LEADING_TO = `
 function prepareStatements(database: DatabaseSync) {
   return {
     id: database.prepare('SELECT id FROM catalog'),
-    begin: database.prepare('BEGIN IMMEDIATE'),
-    commit: database.prepare('COMMIT'),
-
     allRepositories: database.prepare('SELECT id, name, error, missed_scans FROM repository WHERE registry = ? ORDER BY name'),
     someRepositories: database.prepare('SELECT id, name, error, missed_scans FROM repository WHERE registry = ? AND name IN (SELECT value FROM json_each(?)) ORDER BY name'),
     tagsOf: database.prepare('SELECT tag, digest FROM tag WHERE repository = ? ORDER BY tag'),

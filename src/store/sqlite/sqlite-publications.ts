@@ -7,22 +7,18 @@ import { messageOf } from '../../message-of.ts';
 import { digestOf, matchesDigest, type Digest } from '../../registry/digest.ts';
 import type { Publication, PublicationReader, Publications, SideDocument, StoredChunk } from '../publications.ts';
 import { StoreError } from '../store-error.ts';
-import { boundLog, openDatabase, openForReading } from './database.ts';
+import { boundLog, OpenDatabase, openDatabase, openForReading } from './database.ts';
 import { PUBLICATIONS_SCHEMA } from './publications-schema.ts';
 
 const NAME_BYTES = 32;
 
 /** Reads publications beside the connection that writes them, one statement at a time. */
-export class SqlitePublicationReader implements PublicationReader {
-  protected readonly database: DatabaseSync;
-  protected readonly file: string;
+export class SqlitePublicationReader extends OpenDatabase implements PublicationReader {
   readonly #statements: ReadStatements;
   readonly #inode: number | undefined;
-  #closed = false;
 
   protected constructor(file: string, database: DatabaseSync) {
-    this.file = file;
-    this.database = database;
+    super(file, database);
     this.#statements = prepareReading(database);
     this.#inode = inodeOf(file);
   }
@@ -89,23 +85,6 @@ export class SqlitePublicationReader implements PublicationReader {
     });
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.guard(() => {
-      this.database.close();
-    });
-  }
-
-  protected guard<T>(work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      if (this.#closed) throw StoreError.of('closed', this.file, undefined, { cause: error });
-      throw StoreError.fromSqlite(error, this.file);
-    }
-  }
-
   protected changed(what: string): StoreError {
     return StoreError.of('corrupt', this.file, `${what} has changed`);
   }
@@ -138,7 +117,7 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
   }
 
   async putChunks(chunks: readonly StoredChunk[]): Promise<void> {
-    this.#transaction(() => {
+    this.transaction(() => {
       const now = Date.now();
       // One that was lost may have been named all the time.
       const named = this.#published().map((index) => this.#namedBy(index));
@@ -149,7 +128,7 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
   async publish({ chunks, ...publication }: Publication, added: readonly StoredChunk[]): Promise<void> {
     const { index, version, format, registry, modified, origin } = publication;
     const named = new Set(chunks);
-    this.#transaction(() => {
+    this.transaction(() => {
       const { insertChunk, nameChunk, releaseChunk, putPublication } = this.#statements;
       const before = this.#namedBy(index);
       const others = this.#published().filter((other) => other !== index).map((other) => this.#namedBy(other));
@@ -163,14 +142,14 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
   }
 
   async putApps(index: string, { version, body }: SideDocument): Promise<void> {
-    this.#transaction(() => {
+    this.transaction(() => {
       this.#statements.putApps.run(index, version, digestOf(body), body);
     });
   }
 
   async putPngs(pngs: ReadonlyMap<Digest, Uint8Array>): Promise<void> {
     if (pngs.size === 0) return;
-    this.#transaction(() => {
+    this.transaction(() => {
       for (const [digest, bytes] of pngs) this.#statements.putPng.run(digest, bytes);
     });
   }
@@ -182,7 +161,7 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
   async keepIndexes(indexes: ReadonlySet<string>): Promise<void> {
     const gone = this.guard(() => this.#published().filter((index) => !indexes.has(index)));
     if (gone.length === 0) return;
-    this.#transaction(() => {
+    this.transaction(() => {
       const others = [...indexes].map((other) => this.#namedBy(other));
       for (const index of gone) {
         for (const name of this.#namedBy(index)) if (!others.some((names) => names.has(name))) this.#statements.releaseChunk.run(Date.now(), Buffer.from(name, 'hex'));
@@ -194,7 +173,7 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
   }
 
   async clean({ named, chunksBefore, pngsBefore = 0, now }: Parameters<Publications['clean']>[0]): Promise<void> {
-    this.#transaction(() => {
+    this.transaction(() => {
       const { removeChunks, pngs, namePng, releasePng, removePngs } = this.#statements;
       removeChunks.run(chunksBefore);
       if (named === undefined) return;
@@ -221,20 +200,15 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
     return named;
   }
 
-  #transaction(write: () => void): void {
-    this.guard(() => {
-      this.#statements.begin.run();
-      try {
-        write();
-        // SQLite itself rolls a transaction back when the disk is full; what follows must not be written outside of it.
-        this.#statements.commit.run();
-      } catch (error) {
-        if (this.database.isTransaction) this.database.exec('ROLLBACK');
-        this.#named.clear();
-        throw error;
-      }
-      boundLog(this.database, this.file);
-    });
+  protected override transaction<T>(work: () => T): T {
+    try {
+      const result = super.transaction(work);
+      this.guard(() => boundLog(this.database, this.file));
+      return result;
+    } catch (error) {
+      this.#named.clear();
+      throw error;
+    }
   }
 }
 
@@ -254,8 +228,6 @@ function prepareReading(database: DatabaseSync) {
 
 function prepareWriting(database: DatabaseSync) {
   return {
-    begin: database.prepare('BEGIN IMMEDIATE'),
-    commit: database.prepare('COMMIT'),
     published: database.prepare('SELECT "index" FROM publication ORDER BY "index"'),
     chunksOf: database.prepare('SELECT chunks FROM publication WHERE "index" = ?'),
     putPublication: database.prepare('INSERT OR REPLACE INTO publication ("index", version, format, registry, modified, chunks, origin, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)'),
