@@ -15,7 +15,7 @@ import type { Wanted } from './globs.ts';
 import { wantedBy } from './globs.ts';
 import { iconPath } from './icon-path.ts';
 import { IconStore } from './icon-store.ts';
-import { Facts, Images } from './image-facts.ts';
+import { Images } from './image-facts.ts';
 import type { IndexDefinition } from './index-definition.ts';
 import { describeHeld, imagesLost, type LosingIndex, tagsToHold, WHOLE_REPOSITORY } from './losses.ts';
 import { OutputFiles } from './output-files.ts';
@@ -64,7 +64,6 @@ type OnPublished = NonNullable<RebuildOptions['onPublished']>;
 export class Indexer {
   readonly #options: IndexerOptions;
   readonly #publishers: ReadonlyMap<string, Publisher>;
-  readonly #facts: ReadonlyMap<string, Facts>;
   readonly #iconFiles: IconStore | undefined;
   readonly #outputs = new OutputFiles();
   /** Of indexes that have changed since a rebuild last told of it. */
@@ -85,12 +84,11 @@ export class Indexer {
   #rendering: Promise<void> = Promise.resolve();
   #listing: Promise<void> = Promise.resolve();
 
-  private constructor(options: IndexerOptions, images: Images, publishers: ReadonlyMap<string, Publisher>, iconFiles: IconStore | undefined, unlisted: Set<string>, unconfigured: readonly string[]) {
+  private constructor(options: IndexerOptions, publishers: ReadonlyMap<string, Publisher>, iconFiles: IconStore | undefined, unlisted: Set<string>, unconfigured: readonly string[]) {
     this.#options = options;
     this.#publishers = publishers;
     this.#unlisted = unlisted;
     this.#unconfigured = unconfigured;
-    this.#facts = new Map(options.definitions.map((definition) => [definition.name, new Facts(images, definition)]));
     this.#iconFiles = iconFiles;
   }
 
@@ -107,7 +105,7 @@ export class Indexer {
     const unlisted = new Set<string>();
     for (const [name, { published }] of publishers) if (published?.publication.version !== (await publications.apps(name))?.version) unlisted.add(name);
     const unconfigured = (await publications.published()).filter((name) => !publishers.has(name));
-    return new Indexer(options, images, publishers, iconFiles, unlisted, unconfigured);
+    return new Indexer(options, publishers, iconFiles, unlisted, unconfigured);
   }
 
   /**
@@ -324,7 +322,7 @@ export class Indexer {
     const [first] = unread;
     if (first === undefined || unread.length <= taken.length / 2) return undefined;
     for (const [name] of taken) {
-      const facts = await this.#factsOf(definition).get(digestsOf(selectRepository(name, known, definition, wanted)));
+      const facts = await this.#publisher(definition).facts.get(digestsOf(selectRepository(name, known, definition, wanted)));
       if ([...facts.values()].some(({ shown }) => shown)) return undefined;
     }
     const others = unread.length === 1 ? '' : ` (and ${unread.length - 1} more)`;
@@ -332,7 +330,7 @@ export class Indexer {
   }
 
   #losing(definition: IndexDefinition): LosingIndex {
-    return { definition, wanted: wantedIn(this.#options.sources, definition), facts: this.#factsOf(definition), inherited: this.#inherited(definition) };
+    return { definition, wanted: wantedIn(this.#options.sources, definition), facts: this.#publisher(definition).facts, inherited: this.#inherited(definition) };
   }
 
   /**
@@ -474,10 +472,6 @@ export class Indexer {
 
   #publisher({ name }: IndexDefinition): Publisher {
     return this.#publishers.get(name) as Publisher;
-  }
-
-  #factsOf({ name }: IndexDefinition): Facts {
-    return this.#facts.get(name) as Facts;
   }
 }
 

@@ -82,7 +82,8 @@ interface Candidate extends SizedRepository {
 export class Publisher {
   readonly definition: IndexDefinition;
   readonly #options: PublisherOptions;
-  readonly #facts: Facts;
+  /** The facts of its images by which it is decided what it shows. */
+  readonly facts: Facts;
   /** Of all that decides what the index holds and how it shows it. */
   readonly #fingerprint: string;
   /** Of that alone which decides how an image is shown. */
@@ -94,7 +95,7 @@ export class Publisher {
     const { definition, patterns, iconsUri } = options;
     this.definition = definition;
     this.#options = options;
-    this.#facts = new Facts(options.images, definition);
+    this.facts = new Facts(options.images, definition);
     this.#fingerprint = hash('sha256', JSON.stringify([definition, patterns, iconsUri]));
     const {
       registry: _registry, registryPublic: _public, output: _output, tags: _tags, repositoryInclude: _include, repositoryExclude: _exclude, architectures: _architectures,
@@ -246,7 +247,7 @@ export class Publisher {
   async #decide(names: readonly string[], known?: KnownRegistry): Promise<Candidate[]> {
     if (names.length === 0) return [];
     const { catalog, definition, wanted } = this.#options;
-    const decided = await decide(names, known ?? (await catalog.known(definition.registry, names)), { catalog, definition, wanted, facts: this.#facts });
+    const decided = await decide(names, known ?? (await catalog.known(definition.registry, names)), { catalog, definition, wanted, facts: this.facts });
     return decided.map((repository) => ({ name: repository.name, images: imagesOf(repository), decided: repository })).filter(({ images }) => images > 0);
   }
 
