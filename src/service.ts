@@ -199,8 +199,6 @@ export class Service {
       registryProxy: pulls.registryProxy,
       reindex: {
         token: serverConfig.adminToken,
-        rebuilds: this.#queue,
-        hasIndex: (name) => this.indexes.has(name),
         knowsRepository: async (name) => {
           await this.#begun.promise;
           return this.#builder.knowsRepository(name);
@@ -214,10 +212,9 @@ export class Service {
       status: {
         registryOf: (name) => indexes.find((index) => index.name === name)?.registry,
         warnings: () => allIndexWarnings(config, new Map([...this.indexes].flatMap(([name, { shown }]) => (shown === undefined ? [] : [[name, contentOf(shown.chunks)]])))),
-        rebuilds: () => this.#queue.recent(),
         bus: () => this.#bus?.status(),
       },
-      rebuildEvents: this.#queue,
+      rebuilds: this.#queue,
     };
     this.#opened = { site, pulls };
   }

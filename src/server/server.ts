@@ -221,9 +221,9 @@ export class Server {
       nameRequests(scope);
       healthRoutes(scope, site);
       const followEvents = rebuildEventRoutes(scope, site);
-      this.#followRebuilds = ({ rebuildEvents, indexes, status }) => {
-        figures.follow(rebuildEvents, new Set([...indexes.keys()].flatMap((name) => status.registryOf(name) ?? [])));
-        followEvents(rebuildEvents);
+      this.#followRebuilds = ({ rebuilds, indexes, status }) => {
+        figures.follow(rebuilds, new Set([...indexes.keys()].flatMap((name) => status.registryOf(name) ?? [])));
+        followEvents(rebuilds);
       };
       apiRoutes(scope, { site, acceptEncoding });
       flatpakFileRoutes(scope, site);

@@ -10,7 +10,7 @@ import type { EventRoutesOptions } from './routes/events.ts';
 import { iconPrefixes, type ReadIcon } from './routes/icons.ts';
 import type { RebuildEvents } from './routes/rebuild-events.ts';
 import type { RegistryProxy } from './routes/registry-proxy.ts';
-import type { ReindexRoutesOptions } from './routes/reindex.ts';
+import type { Rebuilds, ReindexOptions } from './routes/reindex.ts';
 import type { StatusOptions } from './routes/status.ts';
 
 export interface Site {
@@ -32,9 +32,9 @@ export interface Site {
   readonly trustProxy: boolean | string | readonly string[] | number;
   /** What people are shown. */
   readonly publication: Publication;
-  /** The rebuilds as they happen. */
-  readonly rebuildEvents: RebuildEvents;
-  readonly reindex: ReindexRoutesOptions;
+  /** The rebuilds: asked for, listed, and as they happen. */
+  readonly rebuilds: Rebuilds & RebuildEvents;
+  readonly reindex: ReindexOptions;
   readonly events: EventRoutesOptions;
   readonly status: StatusOptions;
 }

@@ -94,8 +94,6 @@ export class TestServer {
       signatures: options.signatures ?? new Map(),
       reindex: {
         token: 'adminToken' in options ? options.adminToken : ADMIN_TOKEN,
-        rebuilds: queue,
-        hasIndex: (name) => indexes.has(name),
         knowsRepository: options.knowsRepository ?? (async (name) => ((await state.store.catalog.known(state.registry.id, [name])).repositories.get(name)?.tags.size ?? 0) > 0),
       },
       events: {
@@ -103,8 +101,8 @@ export class TestServer {
         request: (request) => queue.request(request),
         wants: options.wants ?? (() => true),
       },
-      rebuildEvents: queue,
-      status: { registryOf: () => state.registry.id, warnings: () => new Map([...indexes.values()].map(({ name, shown }) => [name, contentOf(shown?.chunks ?? []).warnings])), rebuilds: () => queue.recent(), bus: () => undefined },
+      rebuilds: queue,
+      status: { registryOf: () => state.registry.id, warnings: () => new Map([...indexes.values()].map(({ name, shown }) => [name, contentOf(shown?.chunks ?? []).warnings])), bus: () => undefined },
     };
     const { tls, patience, keptAlive, maxConnections, readers } = options;
     const server = await Server.create({ logger, figures, version: '1.2.3', startedAt: 0, tls, patience, keptAlive, maxConnections, readers: { patience, ...readers } }, site);

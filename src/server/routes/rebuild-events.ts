@@ -55,7 +55,7 @@ export function rebuildEventRoutes(app: FastifyInstance, site: CurrentSite): (qu
     const network = networkOf(request.ip);
     const itsOwn = [...streams.values()].filter((other) => other === network).length;
     if (streams.size >= MAX_STREAMS || itsOwn >= MAX_OF_ONE) throw new TooManyStreams();
-    const now = `retry: ${RETRY}\n\n${site().rebuildEvents.recent().filter(isLive).map(eventText).join('')}`;
+    const now = `retry: ${RETRY}\n\n${site().rebuilds.recent().filter(isLive).map(eventText).join('')}`;
     reply.headers({ 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
     letWait(request);
     const stream = new PassThrough();

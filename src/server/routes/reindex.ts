@@ -10,7 +10,7 @@ import { letWait } from '../let-wait.ts';
 import { requireBearerToken } from '../plugins/bearer-token.ts';
 import { rateLimits } from '../plugins/rate-limit.ts';
 import { rebuildView } from '../rebuild-view.ts';
-import type { CurrentSite } from '../site.ts';
+import type { CurrentSite, Site } from '../site.ts';
 import { BadBody, NotFound, RebuildFailed, UnsupportedMediaType } from '../server-error.ts';
 
 const REQUESTS_A_MINUTE = 10;
@@ -22,10 +22,9 @@ export interface Rebuilds {
   finished(id: string): Promise<Rebuild>;
 }
 
-export interface ReindexRoutesOptions {
+/** What this needs of a site beside its indexes and rebuilds. */
+export interface ReindexOptions {
   readonly token: string | undefined;
-  readonly rebuilds: Rebuilds;
-  readonly hasIndex: (name: string) => boolean;
   /** Says whether some index takes the repository, and the catalog or the registry has it. */
   readonly knowsRepository: (name: string) => Promise<boolean>;
 }
@@ -49,18 +48,19 @@ export async function reindexRoutes(scope: FastifyInstance, site: CurrentSite): 
   takeJsonOrNothing(scope);
 
   app.post('/reindex', { schema: { summary: 'Asks for a rebuild', body: BODY, querystring: Parameters, security: TOKEN }, config: { answers: { 200: RebuildAnswer, 202: RebuildAnswer } } }, async (request, reply) => {
-    const { reindex, basePath } = site();
-    const rebuild = reindex.rebuilds.request({ reason: `POST /reindex from ${request.ip}`, scope: await rebuildRequest(request.body ?? {}, reindex) });
+    const current = site();
+    const { rebuilds, basePath } = current;
+    const rebuild = rebuilds.request({ reason: `POST /reindex from ${request.ip}`, scope: await rebuildRequest(request.body ?? {}, current) });
     reply.header('location', `${basePath}/reindex/${rebuild.id}`).header('cache-control', 'no-store');
     if (request.query.wait !== 'true') return reply.code(202).send(rebuildView(rebuild));
     letWait(request);
-    const finished = await reindex.rebuilds.finished(rebuild.id);
+    const finished = await rebuilds.finished(rebuild.id);
     if (finished.state === 'failed') throw new RebuildFailed(finished.error ?? 'it was not said why');
     return reply.send(rebuildView(finished));
   });
 
   app.get('/reindex/:id', { schema: { summary: 'The state of a rebuild', params: Type.Object({ id: Type.String() }), security: TOKEN }, config: { answers: { 200: RebuildAnswer } } }, (request, reply) => {
-    const rebuild = site().reindex.rebuilds.get(request.params.id);
+    const rebuild = site().rebuilds.get(request.params.id);
     if (rebuild === undefined) throw new NotFound('There is no such rebuild; only the last 50 are remembered, see /status.');
     return reply.header('cache-control', 'no-store').send(rebuildView(rebuild));
   });
@@ -74,14 +74,14 @@ function takeJsonOrNothing(app: FastifyInstance): void {
   app.addContentTypeParser<string>('*', { parseAs: 'string' }, (_request, body, done) => (body === '' ? done(null, null) : done(new UnsupportedMediaType())));
 }
 
-async function rebuildRequest({ index, repository, accept_losses: acceptLosses = false }: { index?: string; repository?: string; accept_losses?: boolean }, options: ReindexRoutesOptions): Promise<RebuildRequest> {
+async function rebuildRequest({ index, repository, accept_losses: acceptLosses = false }: { index?: string; repository?: string; accept_losses?: boolean }, { indexes, reindex }: Site): Promise<RebuildRequest> {
   if (index !== undefined && repository !== undefined) throw new BadBody('body has index and repository, expected one of them');
   if (index !== undefined) {
-    if (!options.hasIndex(index)) throw new NotFound(`There is no index "${index}"; /status lists those there are.`);
+    if (!indexes.has(index)) throw new NotFound(`There is no index "${index}"; /status lists those there are.`);
     return { kind: 'index', index, acceptLosses };
   }
   if (repository !== undefined) {
-    if (!isRepositoryName(repository) || !(await options.knowsRepository(repository))) {
+    if (!isRepositoryName(repository) || !(await reindex.knowsRepository(repository))) {
       throw new NotFound(`No index has a repository "${repository}", and no registry that it could come from.`);
     }
     return { kind: 'repository', repository, acceptLosses };

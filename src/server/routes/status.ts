@@ -18,8 +18,6 @@ export interface StatusOptions {
   readonly registryOf: (index: string) => string | undefined;
   /** What an administrator should know of each index, by its name. */
   readonly warnings: () => ReadonlyMap<string, readonly string[]>;
-  /** The newest first. */
-  readonly rebuilds: () => readonly Rebuild[];
   readonly bus: () => BusStatus | undefined;
 }
 
@@ -42,8 +40,8 @@ export function statusRoutes(app: FastifyInstance, { site, version, startedAt, e
   });
 
   app.get('/status', { schema: { summary: 'What the server is at' }, config: { answers: { 200: StatusAnswer } } }, (_request, reply) => {
-    const { status, indexes, basePath } = site();
-    const rebuilds = status.rebuilds();
+    const { status, indexes, basePath, rebuilds: queue } = site();
+    const rebuilds = queue.recent();
     const bus = status.bus();
     const warnings = status.warnings();
     return reply.header('cache-control', 'no-store').send({
