@@ -9,6 +9,7 @@ import { LayoutRegistrySource } from './registry/layout/layout-registry-source.t
 import { LAYOUTS } from './registry/registry-id.ts';
 import { PublicationLoader } from './server/publication-loader.ts';
 import { PublishedIndex } from './server/published-index.ts';
+import type { SqlitePublicationReader } from './store/sqlite/sqlite-publications.ts';
 import { SqliteStore } from './store/sqlite/sqlite-store.ts';
 
 /** What is published of an index, as far as an administrator should know. */
@@ -76,17 +77,19 @@ export async function layoutWarnings({ registries }: Config): Promise<readonly s
 /** What the last rebuild of each index has published; an index of which nothing can be read is left out. */
 export async function publishedContents({ stateDir, indexes }: Config): Promise<ReadonlyMap<string, PublishedContent>> {
   const published = new Map<string, PublishedContent>();
+  let reader: SqlitePublicationReader | undefined;
   try {
-    const reader = SqliteStore.openPublications(stateDir);
+    reader = SqliteStore.openPublications(stateDir);
     if (reader === undefined) return published;
     const loader = new PublicationLoader(reader);
     for (const index of indexes) {
       const loaded = new PublishedIndex({ ...index, maxAge: 0 });
       if (await loader.load(loaded)) published.set(index.name, contentOf(loaded.shown?.chunks ?? []));
     }
-    await reader.close();
   } catch {
     // The next rebuild makes it anew.
+  } finally {
+    await reader?.close();
   }
   return published;
 }
