@@ -14,16 +14,16 @@ import { startBareServer } from './constant-answer.ts';
 import { median } from './median.ts';
 import { startNotifyingRegistry } from './notifying-registry.ts';
 import { usualApps } from './random-state.ts';
+import { Asker, DELAY_COLUMNS } from './asker.ts';
 import { casesOf, type Case } from './serve-rates.ts';
 import { startRebuildEnded, statusOf } from './server-status.ts';
-import type { Cell, Table } from './table.ts';
+import type { Table } from './table.ts';
 
 const APPS = usualApps(2_500);
 const IMAGES = APPS.repositories * APPS.tags.length * APPS.architectures.length;
 const PUSHES_A_SECOND = 20;
 const SECONDS = 30;
-/** Between two rounds of requests, and between two questions whether a push is shown, in milliseconds. */
-const PAUSE = 5;
+/** Between two questions whether a push is shown, in milliseconds. */
 const LOOK = 100;
 /** Of one push to be shown, in milliseconds. */
 const LIMIT = 60_000;
@@ -33,41 +33,20 @@ const TAG = 'latest';
 const FIRST_VERSION = 20_000;
 
 /** Asks a server as clients do, which know what they were told last. */
-class Client {
-  readonly #agent: Agent;
-  readonly #urlOf: (each: Case) => string;
-  readonly #etags = new Map<Case, string>();
-  requests = 0;
-  failures = 0;
-  slowest = 0;
-
-  constructor(agent: Agent, urlOf: (each: Case) => string) {
-    this.#agent = agent;
-    this.#urlOf = urlOf;
-  }
-
-  async askUntil(end: AbortSignal, cases: readonly Case[]): Promise<void> {
-    while (!end.aborted) {
-      for (const each of cases) await this.#ask(each);
-      await pause(PAUSE);
-    }
-  }
-
-  async #ask(each: Case): Promise<void> {
-    const url = new URL(this.#urlOf(each));
-    const etag = this.#etags.get(each);
-    const asked = performance.now();
-    this.requests++;
-    try {
-      const { statusCode, headers, body } = await this.#agent.request({ origin: url.origin, path: url.pathname + url.search, method: 'GET', headers: { ...each.headers, ...(etag !== undefined && { 'if-none-match': etag }) } });
-      const bytes = await body.arrayBuffer();
-      if (statusCode !== 304 && (statusCode !== 200 || bytes.byteLength !== Number(headers['content-length']))) this.failures++;
-      if (typeof headers['etag'] === 'string') this.#etags.set(each, headers['etag']);
-    } catch {
-      this.failures++;
-    }
-    this.slowest = Math.max(this.slowest, performance.now() - asked);
-  }
+function startClient(agent: Agent, urlOf: (each: Case) => string): Asker {
+  const etags = new Map<Case, string>();
+  return new Asker({
+    agent,
+    urlOf,
+    headersOf: (each) => {
+      const etag = etags.get(each);
+      return etag === undefined ? {} : { 'if-none-match': etag };
+    },
+    isRight: (each, { statusCode, headers }, body) => {
+      if (typeof headers['etag'] === 'string') etags.set(each, headers['etag']);
+      return statusCode === 304 || (statusCode === 200 && body.length === Number(headers['content-length']));
+    },
+  });
 }
 
 /** Pushes to a registry of 10,000 images by its API, as fast as many builds at once would. Beside it a bare server is asked the same: its delays are those of the machine. */
@@ -81,7 +60,7 @@ export async function pushDelayTable(): Promise<Table> {
   await startRebuildEnded(server.url);
   await using bare = await startBareServer(cases.map(({ answer }) => answer));
   const agent = new Agent();
-  const clients = { bare: new Client(agent, ({ answer }) => bare.urlOf(answer)), served: new Client(agent, ({ answer }) => server.url + answer.path) };
+  const clients = { bare: startClient(agent, ({ answer }) => bare.urlOf(answer)), served: startClient(agent, ({ answer }) => server.url + answer.path) };
 
   process.stderr.write(`${PUSHES_A_SECOND} pushes a second for ${SECONDS} s\n`);
   const end = new AbortController();
@@ -100,24 +79,18 @@ export async function pushDelayTable(): Promise<Table> {
   await asking;
   await agent.close();
 
-  const row = (name: string, { requests, failures, slowest }: Client, { p99, max }: { p99: number; max: number }, more: readonly Cell[]): readonly Cell[] => [name, requests, failures, slowest, p99, max, ...more];
   return {
     title: `Serving ${IMAGES.toLocaleString('en')} images while ${shown.length} pushes come in, ${PUSHES_A_SECOND} a second (they took ${Math.round(pushed)} s)`,
     columns: [
-      { name: 'server' },
-      { name: 'requests' },
-      { name: 'failed' },
-      { name: 'slowest ms', digits: 1 },
-      { name: 'event-loop delay: p99 ms', digits: 1 },
-      { name: 'max ms', digits: 1 },
+      ...DELAY_COLUMNS,
       { name: 'a push shown: median ms' },
       { name: 'worst ms' },
       { name: 'largest WAL, MB', digits: 1 },
       { name: 'to reach' },
     ],
     rows: [
-      row('bare Fastify beside it', clients.bare, bareDelay, ['', '', '', '']),
-      row('regindexer', clients.served, eventLoopDelay, [median(shown), Math.max(...shown), (await wal) / 1e6, '0 failed, each shown within 2 s, WAL < 64 MB']),
+      [...clients.bare.row('bare Fastify beside it', bareDelay), '', '', '', ''],
+      [...clients.served.row('regindexer', eventLoopDelay), median(shown), Math.max(...shown), (await wal) / 1e6, '0 failed, each shown within 2 s, WAL < 64 MB'],
     ],
   };
 }
