@@ -7,7 +7,7 @@
 /** @type {WeakMap<ListedApp, { name: string, text: string }>} */
 const searchable = new WeakMap();
 
-/** What stands for letters that Unicode does not take apart. @type {Readonly<Record<string, string>>} */
+/** Plain letters for those that Unicode does not take apart. @type {Readonly<Record<string, string>>} */
 const PLAIN = { ß: 'ss', æ: 'ae', œ: 'oe', ø: 'o', đ: 'd', ð: 'd', þ: 'th', ł: 'l', ı: 'i' };
 
 /**

@@ -57,7 +57,7 @@ class RunningApp implements App {
   readonly started: Promise<void>;
   readonly #parts: Parts;
   readonly #server: Server;
-  /** What answers now. */
+  /** The service whose site answers now. */
   #service: Service;
   #watch: KeyPairWatch | undefined;
   readonly #closing = new AbortController();

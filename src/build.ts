@@ -34,7 +34,7 @@ export interface BuildEvents {
 
 type PublishOptions = Pick<RebuildOptions, 'onPublished' | 'signal'>;
 
-/** What goes with one store. */
+/** A store and the indexer over it. */
 interface Parts {
   readonly store: SqliteStore;
   readonly indexer: Indexer;
@@ -72,7 +72,7 @@ export class Build {
     return this.#soundly(
       (indexer) => indexer.rebuild(registry, scope, options),
       async (indexer) => {
-        // What the catalog knows is published before the registry is read.
+        // The indexes are made from what the catalog knows before the registry is read.
         await this.#refreshAll(indexer, options);
         return indexer.rebuild(registry, { ...scope, indexes: 'all' }, options);
       },

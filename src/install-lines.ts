@@ -2,6 +2,7 @@
 import type { App } from './app.ts';
 import type { Config } from './config/config.ts';
 import { inflate } from './indexing/chunk/gzip-member.ts';
+import { DEFAULT_TAG } from './registry/reference.ts';
 
 const GOARCH: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', ia32: '386', arm: 'arm' };
 
@@ -10,7 +11,7 @@ export async function installLines(app: App, config: Config): Promise<string> {
   const { tag, appId } = await findApp(app, config);
   const { defaultIndex, indexes } = config;
   const remote = indexes.find(({ name }) => name === defaultIndex)?.remoteName ?? defaultIndex;
-  const file = (path: string): string => (tag === 'latest' ? `${app.url}/${path}` : `'${app.url}/${path}?tag=${tag}'`);
+  const file = (path: string): string => (tag === DEFAULT_TAG ? `${app.url}/${path}` : `'${app.url}/${path}?tag=${tag}'`);
   // The second is right as well where another remote has this name.
   return [
     'To install from it:',
@@ -26,7 +27,7 @@ async function findApp(app: App, { defaultIndex }: Config): Promise<{ tag: strin
   const architecture = GOARCH[process.arch] ?? process.arch;
   const chunks = index?.shown?.chunks ?? [];
   const tags = [...new Set(chunks.flatMap(({ ready }) => ready.flatMap((question) => (question.architecture === architecture ? [question.tag] : []))))];
-  for (const tag of tags.includes('latest') ? ['latest'] : tags) {
+  for (const tag of tags.includes(DEFAULT_TAG) ? [DEFAULT_TAG] : tags) {
     for (const chunk of chunks) {
       const part = chunk.readyPart({ field: 'label', tag, architecture });
       if (part === undefined || part.images === 0) continue;
@@ -34,5 +35,5 @@ async function findApp(app: App, { defaultIndex }: Config): Promise<{ tag: strin
       if (appId !== undefined) return { tag, appId };
     }
   }
-  return { tag: 'latest', appId: 'APP_ID' };
+  return { tag: DEFAULT_TAG, appId: 'APP_ID' };
 }

@@ -16,7 +16,7 @@ export interface Annotations {
   readonly path?: 'any' | 'readable' | 'output';
   /** Of a record: how its keys are called in documentation, and the rule that they follow. */
   readonly placeholder?: string;
-  /** Of a section: keys that it had once, and what to do instead, in words that follow the key. */
+  /** Keys that a section had once, each with what to do instead, in words that follow the key. */
   readonly removed?: Readonly<Record<string, string>>;
   readonly keys?: TSchema;
   readonly minProperties?: number;

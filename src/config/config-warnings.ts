@@ -1,6 +1,6 @@
 /** What an administrator may have overlooked in a configuration that is right by itself. */
 import { matcher } from '../registry/matcher.ts';
-import { isTag } from '../registry/reference.ts';
+import { DEFAULT_TAG, isTag } from '../registry/reference.ts';
 import { registryKey } from '../registry/registry-id.ts';
 import type { Config, IndexConfig } from './config.ts';
 import { proxyWarnings } from './proxied-registry.ts';
@@ -15,9 +15,6 @@ export function configWarnings(config: Config): readonly string[] {
 export function indexWarnings(config: Config, index: IndexConfig): readonly string[] {
   return [...selectionWarnings(index), ...collectionWarnings(index), ...tagWarnings(index), ...signatureWarnings(index), ...proxyWarnings(config, index)];
 }
-
-/** What Flatpak asks for if a remote's URL names no tag. */
-const DEFAULT_TAG = 'latest';
 
 /** Says whether an index takes the tag that Flatpak asks for if a remote's URL names none. */
 export function takesDefaultTag({ tags }: IndexConfig): boolean {
@@ -51,7 +48,7 @@ function tokenWarnings({ adminToken, eventsToken }: Config['server']): readonly 
   ];
 }
 
-/** What is in no tag, and in no name of a repository (OCI distribution-spec, "Pulling manifests"), nor special in a glob. */
+/** A character that is in no tag, and in no name of a repository (OCI distribution-spec, "Pulling manifests"), nor special in a glob. */
 const IN_NO_TAG = /[^A-Za-z0-9._*?[\]!-]/;
 const IN_NO_REPOSITORY = /[^a-z0-9._/*?[\]!-]/;
 

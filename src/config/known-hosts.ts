@@ -4,7 +4,7 @@ const DOCKER_HUB = 'registry-1.docker.io';
 const NO_REGISTRIES: ReadonlySet<string> = new Set(['docker.io', 'hub.docker.com']);
 const NO_CATALOG: ReadonlySet<string> = new Set([DOCKER_HUB, 'ghcr.io']);
 
-/** What keeps a registry's URL from being one, by what is known of its host; `undefined` if nothing is. */
+/** The reason why a URL is none of a registry, by what is known of its host; `undefined` if there is none. */
 export function hostFault({ host, pathname }: URL): string | undefined {
   if (NO_REGISTRIES.has(host)) return `is not a registry (the one of Docker Hub is https://${DOCKER_HUB})`;
   if (NO_CATALOG.has(host) && pathname !== '/') return `has a path, where only https://${host} is a registry (an owner belongs into registries.URL.repositories, as OWNER/NAME)`;

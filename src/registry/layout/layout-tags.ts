@@ -2,11 +2,9 @@
 import { malformed, optionalArray, parseJsonObject, stringRecord } from '../json-object.ts';
 import type { Descriptor } from '../manifest.ts';
 import { descriptorObject, parseDescriptor } from '../parse-descriptor.ts';
-import { isTag } from '../reference.ts';
+import { DEFAULT_TAG, isTag } from '../reference.ts';
 
 const REF_NAME = 'org.opencontainers.image.ref.name';
-/** The tag of what has no name that could be a tag: Flatpak names its bundles `app/ID/ARCH/BRANCH`. */
-const DEFAULT_TAG = 'latest';
 
 /**
  * What each tag names: several descriptors where several have the same name, each digest once, sorted by digest.
@@ -20,6 +18,7 @@ export function parseLayoutTags(bytes: Uint8Array): ReadonlyMap<string, readonly
     const path = `manifests[${position}]`;
     const descriptor = parseDescriptor(value, path);
     const name = stringRecord(descriptorObject(value, path).annotations, `${path}.annotations`)[REF_NAME];
+    // Flatpak names its bundles `app/ID/ARCH/BRANCH`, which can be no tag.
     const tag = isTag(name) ? name : DEFAULT_TAG;
     const named = tags.get(tag) ?? [];
     if (!named.some(({ digest }) => digest === descriptor.digest)) named.push(descriptor);

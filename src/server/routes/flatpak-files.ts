@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { AppDetails, AppImage } from '../../indexing/appdata/app-details.ts';
 import { isAppId, isWebUrl } from '../../indexing/appdata/flatpak-image.ts';
-import { TAG } from '../../registry/reference.ts';
+import { DEFAULT_TAG, TAG } from '../../registry/reference.ts';
 import { entityTagOf, isFresh } from '../entity-tag.ts';
 import { nothingAt } from '../plugins/errors.ts';
 import { originOf } from '../plugins/hosts.ts';
@@ -13,8 +13,6 @@ import type { CurrentSite, Site } from '../site.ts';
 const REPO = '.flatpakrepo';
 const REF = '.flatpakref';
 const MAX_AGE = 60;
-/** What `flatpak remote-add` asks for if its URL names no tag. */
-const DEFAULT_TAG = 'latest';
 
 /** What is left out where it is `undefined`. */
 type Entries = Readonly<Record<string, string | undefined>>;
