@@ -11,7 +11,7 @@ import { appRecords, type AppRecords } from './appdata/app-list.ts';
 import { architectureMismatch } from './appdata/flatpak-image.ts';
 import { runtimeNeeds } from './appdata/runtime-needs.ts';
 import { Chunk, encodeChunk, type ReadBody } from './chunk/chunk.ts';
-import { cutIndex, cutRepository, hashOfName, type SizedRepository } from './chunk/cuts.ts';
+import { cutRepository, hashOfName, IndexCutter, type Run as Cut, type SizedRepository } from './chunk/cuts.ts';
 import { FORMAT, joinParts, type JoinedDocument } from './chunk/part.ts';
 import { renderChunk } from './chunk/render-chunk.ts';
 import { decide, type DecidedImage, type DecidedRepository, imagesOf, inputOf } from './decide.ts';
@@ -156,7 +156,7 @@ export class Publisher {
     if (chunks.length < (this.#published?.chunks.length ?? 0)) this.#published = undefined;
     for (const chunk of chunks) {
       try {
-        await chunk.columns();
+        await chunk.whole.entries.bytes();
       } catch (error) {
         if (!(error instanceof ChunkMissing)) throw error;
         this.#published = undefined;
@@ -209,12 +209,14 @@ export class Publisher {
   async #render(known: KnownRegistry | undefined, dirty: readonly string[], writer: ChunkWriter): Promise<readonly Chunk[]> {
     const reusable = new Map((this.#published?.chunks ?? []).map((chunk) => [chunk.input, chunk]));
     const chunks: Chunk[] = [];
-    for await (const { repositories, large } of cutIndex(this.#candidates(known, dirty), ({ name }) => this.#hashOf(name))) {
-      for (const run of await this.#runs(repositories, large, known)) {
-        const reused = reusable.get(run.input);
-        chunks.push(reused ?? (await this.#renderRun(run, writer)));
+    const cutter = new IndexCutter<Candidate>(({ name }) => this.#hashOf(name));
+    const add = async (cuts: Iterable<Cut<Candidate>>): Promise<void> => {
+      for (const { repositories, large } of cuts) {
+        for (const run of await this.#runs(repositories, large, known)) chunks.push(reusable.get(run.input) ?? (await this.#renderRun(run, writer)));
       }
-    }
+    };
+    for await (const candidates of this.#candidates(known, dirty)) await add(candidates.values().flatMap((candidate) => cutter.add(candidate)));
+    await add(cutter.end());
     return chunks;
   }
 
@@ -227,12 +229,12 @@ export class Publisher {
     return hashed;
   }
 
-  /** All repositories that the index is to show, by name; those that cannot have changed as they are. */
-  async *#candidates(known: KnownRegistry | undefined, dirty: readonly string[]): AsyncGenerator<Candidate> {
+  /** All repositories that the index is to show, by name, some at a time; those that cannot have changed as they are. */
+  async *#candidates(known: KnownRegistry | undefined, dirty: readonly string[]): AsyncGenerator<readonly Candidate[]> {
     const { wanted } = this.#options;
     if (known !== undefined) {
       const names = [...known.repositories.keys()].filter(wanted.repository);
-      for (let start = 0; start < names.length; start += BATCH) yield* await this.#decide(names.slice(start, start + BATCH), known);
+      for (let start = 0; start < names.length; start += BATCH) yield this.#decide(names.slice(start, start + BATCH), known);
       return;
     }
     const shown = new Map<string, number>();
@@ -240,7 +242,7 @@ export class Publisher {
     const decided = new Map((await this.#decide(dirty)).map((candidate) => [candidate.name, candidate]));
     for (const name of dirty) shown.delete(name);
     const names = [...shown.keys(), ...decided.keys()].toSorted();
-    for (const name of names) yield decided.get(name) ?? { name, images: shown.get(name) ?? 0, decided: undefined };
+    yield names.map((name) => decided.get(name) ?? { name, images: shown.get(name) ?? 0, decided: undefined });
   }
 
   /** What the index shows of repositories, those aside of which it shows nothing. */

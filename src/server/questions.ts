@@ -1,7 +1,7 @@
 /** Answers questions whose parts are not all ready: chunk by chunk, a few at a time, the last answers kept by chunk. */
 import { LRUCache } from 'lru-cache';
 import { joinParts, NOTHING, type Part } from '../indexing/chunk/part.ts';
-import { askChunk } from '../indexing/query/ask-chunk.ts';
+import { asking } from '../indexing/query/ask-chunk.ts';
 import { Effort, MAX_STEPS } from '../indexing/query/effort.ts';
 import { flatpakQuestion, type Query } from '../indexing/query/query.ts';
 import { untilAborted } from '../on-abort.ts';
@@ -153,11 +153,12 @@ export class Questions {
     const { number, publication: { registry, modified }, chunks, since } = shown;
     const before = this.#kept.get(key);
     const effort = new Effort({ signal, maxSteps: this.#maxSteps });
+    const ask = asking(query, effort);
     const parts = new Map<string, Part>();
     const ready = flatpakQuestion(query);
     for (const chunk of chunks) {
       const kept = before !== undefined && (since.get(chunk.name) ?? number) <= before.number ? (before.parts.get(chunk.name) ?? NOTHING) : undefined;
-      const part = (ready && chunk.readyPart(ready)) ?? kept ?? (await askChunk(chunk, query, effort));
+      const part = (ready && chunk.readyPart(ready)) ?? kept ?? (await ask(chunk));
       if (part.images > 0) parts.set(chunk.name, part);
       await effort.turn();
     }

@@ -9,7 +9,7 @@ import { wantedBy } from '../../src/indexing/globs.ts';
 import { Images, refsOf } from '../../src/indexing/image-facts.ts';
 import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
 import { Publisher } from '../../src/indexing/publisher.ts';
-import { askChunk } from '../../src/indexing/query/ask-chunk.ts';
+import { asking } from '../../src/indexing/query/ask-chunk.ts';
 import { flatpakQuery } from '../../src/indexing/query/query.ts';
 import { Effort } from '../../src/indexing/query/effort.ts';
 import { digestOf, type Digest } from '../../src/registry/digest.ts';
@@ -169,7 +169,7 @@ async function servedBy(publications: SqlitePublications, index: string): Promis
   for (const tag of TAGS) {
     for (const architecture of ARCHITECTURES) {
       const query = flatpakQuery(tag, architecture);
-      const asked = await Promise.all(chunks.map(async (chunk) => ({ part: await askChunk(chunk, query, new Effort()), slice: chunk.slice })));
+      const asked = await Promise.all(chunks.map(async (chunk) => ({ part: await asking(query, new Effort())(chunk), slice: chunk.slice })));
       const ready = chunks.map((chunk, number) => ({ part: chunk.readyPart({ field: 'label', tag, architecture }) ?? asked[number]?.part ?? NOTHING, slice: chunk.slice }));
       const answer = await bytesOf(joinParts(registry, ready));
       served.set(`${tag} ${architecture}`, answer);

@@ -7,6 +7,9 @@ import { Columns } from './columns.ts';
 import type { SizedRepository } from './cuts.ts';
 import { NOTHING, type Part, type Segment } from './part.ts';
 
+/** Bytes of a number. */
+const WORD = 4;
+
 /** A question that Flatpak clients ask: for all images with a ref of one tag and architecture. */
 export interface ReadyQuestion {
   readonly field: RefField;
@@ -71,7 +74,7 @@ interface Head extends Pick<ChunkContent, 'input' | 'repositories' | 'complete' 
   readonly apps: Place;
 }
 
-/** A chunk as it is kept: what is needed to know what it holds, and what is sent and looked through. */
+/** A chunk as it is kept: what is needed to know what it holds and to look through it, and what is sent. */
 export interface EncodedChunk {
   /** SHA-256 of {@link head}, in hexadecimal. The head names the body in the same way. */
   readonly name: string;
@@ -97,13 +100,12 @@ class Bodies {
 }
 
 /**
- * The head is `length of its JSON (uint32, little endian) │ JSON │ hashes │ apps`, the body `columns │ segments`: columns are
- * aligned there, so that they need not be copied.
+ * The head is `length of its JSON (uint32, little endian) │ JSON │ hashes │ columns │ apps`, where columns are aligned, so that they need not
+ * be copied; the body is its segments.
  */
 export async function encodeChunk({ input, slice, repositories, whole, ready, complete, columns, icons, apps, appIds, warnings, needs }: ChunkContent): Promise<EncodedChunk> {
   const body = new Bodies();
   const behindHead = new Bodies();
-  const columnsPlace = body.place(columns);
   const placeSegment = async ({ bytes, length, crc, hashes }: Segment): Promise<SegmentPlace> => ({ ...body.place(await bytes()), bytes: length, crc, hashes: behindHead.place(hashes) });
   const parts: PartPlace[] = [];
   const numbers = new Map<Part, number>();
@@ -120,20 +122,26 @@ export async function encodeChunk({ input, slice, repositories, whole, ready, co
   for (const { field, tag, architecture, part } of ready) readyNumbers.push([field, tag, architecture, await numberOf(part)]);
   const bodyBytes = body.concat();
   const head: Head = {
-    input, slice, repositories, complete, icons, appIds, warnings, needs, parts, ready: readyNumbers, columns: columnsPlace,
-    body: hash('sha256', bodyBytes), apps: behindHead.place(apps),
+    input, slice, repositories, complete, icons, appIds, warnings, needs, parts, ready: readyNumbers,
+    body: hash('sha256', bodyBytes), columns: behindHead.place(columns), apps: behindHead.place(apps),
   };
-  const json = Buffer.from(JSON.stringify(head));
-  const length = Buffer.alloc(4);
+  const json = aligned(JSON.stringify(head));
+  const length = Buffer.alloc(WORD);
   length.writeUInt32LE(json.length);
   const headBytes = Buffer.concat([length, json, behindHead.concat()]);
   return { name: hash('sha256', headBytes), head: headBytes, body: bodyBytes };
 }
 
+/** JSON behind which a word can stand, as its length is a word before it. */
+function aligned(json: string): Buffer {
+  const bytes = Buffer.from(json);
+  return Buffer.concat([bytes, Buffer.alloc(-bytes.length & (WORD - 1), ' ')]);
+}
+
 /** Reads the body of a chunk that has this name and this SHA-256. */
 export type ReadBody = (chunk: string, sha256: string) => Buffer | Promise<Buffer>;
 
-/** A chunk to answer from. Its body is read whenever something of it is asked for. */
+/** A chunk to answer from. Its body is read whenever something of it is sent. */
 export class Chunk {
   readonly name: string;
   /** Names what it was made from. */
@@ -150,14 +158,14 @@ export class Chunk {
   /** JSON of what it tells of each of its apps, gzipped. */
   readonly apps: Buffer;
   readonly #ready = new Map<string, Part>();
-  readonly #columns: Place;
+  readonly #columns: Buffer;
   readonly #readBody: () => Buffer | Promise<Buffer>;
 
   /** @param head as {@link encodeChunk} gives it; whoever reads it from somewhere compares it with `name` */
   constructor(name: string, headBytes: Buffer, readBody: ReadBody) {
     const length = headBytes.readUInt32LE(0);
-    const head = JSON.parse(headBytes.toString('utf8', 4, 4 + length)) as Head;
-    const behindHead = headBytes.subarray(4 + length);
+    const head = JSON.parse(headBytes.toString('utf8', WORD, WORD + length)) as Head;
+    const behindHead = headBytes.subarray(WORD + length);
     const behind = (place: Place): Buffer => behindHead.subarray(place.offset, place.offset + place.length);
     this.#readBody = () => readBody(name, head.body);
     const segment = (place: SegmentPlace): Segment => ({ size: place.length, length: place.bytes, crc: place.crc, hashes: behind(place.hashes), bytes: () => this.#read(place) });
@@ -175,7 +183,7 @@ export class Chunk {
     this.whole = parts[0] as Part;
     this.ready = head.ready.map(([field, tag, architecture]) => ({ field, tag, architecture }));
     for (const [field, tag, architecture, part] of head.ready) this.#ready.set(keyOf({ field, tag, architecture }), parts[part] as Part);
-    this.#columns = head.columns;
+    this.#columns = behind(head.columns);
   }
 
   /** Its part of the answer to `question`; `undefined` if it has to be asked for it. */
@@ -184,8 +192,8 @@ export class Chunk {
   }
 
   /** What answers other questions. */
-  async columns(): Promise<Columns> {
-    return new Columns(await this.#read(this.#columns));
+  columns(): Columns {
+    return new Columns(this.#columns);
   }
 
   #read({ offset, length }: Place): Buffer | Promise<Buffer> {

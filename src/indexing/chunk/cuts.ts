@@ -20,27 +20,34 @@ export interface Run<Repository> {
   readonly large: boolean;
 }
 
-/** The runs of `repositories`, which are sorted by name and not empty; each as soon as it is whole. @param hashOf gives {@link hashOfName} */
-export async function* cutIndex<Repository extends SizedRepository>(
-  repositories: AsyncIterable<Repository> | Iterable<Repository>,
-  hashOf: (repository: Repository) => number = ({ name }) => hashOfName(name),
-): AsyncGenerator<Run<Repository>> {
-  let small: Repository[] = [];
-  for await (const repository of repositories) {
-    if (repository.images > LARGE_REPOSITORY) {
-      for (const run of cut(small, hashOf)) yield { repositories: run, large: false };
-      small = [];
-      yield { repositories: [repository], large: true };
-      continue;
-    }
-    small.push(repository);
-    if (small.length < LONGEST && hashOf(repository) % AVERAGE !== 0) continue;
-    const [run, ...left] = cut(small, hashOf);
-    if (run === undefined) continue;
-    yield { repositories: run, large: false };
-    small = left.flat();
+/** Cuts an index into runs. */
+export class IndexCutter<Repository extends SizedRepository> {
+  readonly #hashOf: (repository: Repository) => number;
+  #small: Repository[] = [];
+
+  constructor(hashOf: (repository: Repository) => number = ({ name }) => hashOfName(name)) {
+    this.#hashOf = hashOf;
   }
-  for (const run of cut(small, hashOf)) yield { repositories: run, large: false };
+
+  /** Takes the next repository by name, which is not empty; gives the runs that are whole now. */
+  *add(repository: Repository): Generator<Run<Repository>> {
+    if (repository.images > LARGE_REPOSITORY) {
+      yield* this.end();
+      yield { repositories: [repository], large: true };
+      return;
+    }
+    this.#small.push(repository);
+    if (this.#small.length < LONGEST && this.#hashOf(repository) % AVERAGE !== 0) return;
+    const [run, ...left] = cut(this.#small, this.#hashOf);
+    this.#small = left.flat();
+    if (run !== undefined) yield { repositories: run, large: false };
+  }
+
+  /** Gives what is left. */
+  *end(): Generator<Run<Repository>> {
+    for (const run of cut(this.#small, this.#hashOf)) yield { repositories: run, large: false };
+    this.#small = [];
+  }
 }
 
 /** A repository whose images and lists are in the order of the document. */

@@ -43,10 +43,11 @@ interface WrittenRepository {
 export async function renderChunk(repositories: readonly ShownRepository[], slice: boolean, options: ChunkOptions): Promise<ChunkContent> {
   const written = repositories.map(write);
   const answers = new Answers(written, slice);
-  const whole = await answers.part(() => true);
   const { questions, complete } = readyQuestions(written, slice, options.refFields);
-  const ready: (ReadyQuestion & { part: Part })[] = [];
-  for (const question of questions) ready.push({ ...question, part: await answers.part((image) => answersQuestion(image, question)) });
+  const [whole, ready] = await Promise.all([
+    answers.part(() => true),
+    Promise.all(questions.map(async (question) => ({ ...question, part: await answers.part((image) => answersQuestion(image, question)) }))),
+  ]);
   const { input, icons, apps, warnings, needs } = options;
   return {
     input,

@@ -11,31 +11,52 @@ import { asksForRefs, type Condition, type Query, type RefField } from './query.
 /** Longer values are compared in turns with other work. */
 const MAX_AT_ONCE = 128;
 
-/** The chunk's part of the answer to `query`. @throws QueryError and the signal's reason, as `effort` does */
-export async function askChunk(chunk: Chunk, query: Query, effort: Effort): Promise<Part> {
-  const columns = await chunk.columns();
-  const json = new ChunkJson(chunk, columns);
-  const images: number[] = [];
-  const fits = await conditionsOf(query, columns, json, effort);
-  if (fits === undefined) return NOTHING;
-  for (let image = 0; image < columns.imageCount; image++) {
-    const answer = fits(image);
-    if (typeof answer === 'boolean' ? answer : await answer) images.push(image);
+/** A condition, and what says whether a value fits it. */
+interface Asked {
+  readonly condition: Condition;
+  /** At once, unless the value is long. */
+  readonly fitting: (value: string) => boolean | Promise<boolean>;
+}
+
+/** What gives a chunk's part of the answer to `query`. @throws QueryError and the signal's reason, as `effort` does */
+export function asking(query: Query, effort: Effort): (chunk: Chunk) => Promise<Part> {
+  const refFields = asksForRefs(query);
+  // What may have to read values comes last.
+  const asked = query.conditions.toSorted((a, b) => costOf(a) - costOf(b)).map((condition): Asked => ({ condition, fitting: fittingValue(condition, effort) }));
+  const ofRepositories = asked.filter(({ condition }) => condition.field === 'repository');
+  return async (chunk) => {
+    // Most questions are about few repositories: columns need not be looked through to know that there are none of them.
+    for (const { fitting } of ofRepositories) if (!(await anyFits(chunk.repositories, fitting))) return NOTHING;
+    const columns = chunk.columns();
+    const json = new ChunkJson(chunk, columns);
+    const fits = await conditionsOf(asked, columns, json, refFields, effort);
+    if (fits === undefined) return NOTHING;
+    const images: number[] = [];
+    for (let image = 0; image < columns.imageCount; image++) {
+      const answer = fits(image);
+      if (typeof answer === 'boolean' ? answer : await answer) images.push(image);
+    }
+    if (images.length === 0) return NOTHING;
+    if (images.length === columns.imageCount) return chunk.whole;
+    return partOf(await selected(columns, chunk.slice, images, json), chunk.slice !== undefined);
+  };
+}
+
+async function anyFits(repositories: Chunk['repositories'], fitting: Asked['fitting']): Promise<boolean> {
+  for (const { name } of repositories) {
+    const fits = fitting(name);
+    if (typeof fits === 'boolean' ? fits : await fits) return true;
   }
-  if (images.length === 0) return NOTHING;
-  if (images.length === columns.imageCount) return chunk.whole;
-  return partOf(await selected(columns, chunk.slice, images, json), chunk.slice !== undefined);
+  return false;
 }
 
 type Fits = (image: number) => boolean | Promise<boolean>;
 
 /** Says of an image whether all conditions hold; `undefined` if one of them holds for none. */
-async function conditionsOf(query: Query, columns: Columns, json: ChunkJson, effort: Effort): Promise<Fits | undefined> {
+async function conditionsOf(asked: readonly Asked[], columns: Columns, json: ChunkJson, refFields: readonly RefField[], effort: Effort): Promise<Fits | undefined> {
   const all: Fits[] = [];
-  const refFields = asksForRefs(query);
-  // What may have to read values comes last.
-  for (const condition of query.conditions.toSorted((a, b) => costOf(a) - costOf(b))) {
-    const fits = await conditionOf(condition, columns, json, refFields, effort);
+  for (const one of asked) {
+    const fits = await conditionOf(one, columns, json, refFields, effort);
     if (fits === undefined) return undefined;
     all.push(fits);
   }
@@ -56,8 +77,7 @@ async function every(first: Promise<boolean>, others: readonly Fits[], image: nu
 }
 
 /** `undefined` if it holds for no image of the chunk. */
-async function conditionOf(condition: Condition, columns: Columns, json: ChunkJson, refFields: readonly RefField[], effort: Effort): Promise<Fits | undefined> {
-  const fitting = fittingValue(condition, effort);
+async function conditionOf({ condition, fitting }: Asked, columns: Columns, json: ChunkJson, refFields: readonly RefField[], effort: Effort): Promise<Fits | undefined> {
   switch (condition.field) {
     case 'repository':
       return among((image) => columns.repositoryOf(image), columns, fitting);

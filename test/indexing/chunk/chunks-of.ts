@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { gunzipSync } from 'node:zlib';
 import { Chunk, encodeChunk } from '../../../src/indexing/chunk/chunk.ts';
-import { cutIndex, cutRepository } from '../../../src/indexing/chunk/cuts.ts';
+import { cutRepository, IndexCutter } from '../../../src/indexing/chunk/cuts.ts';
 import { gzipMember, inflate } from '../../../src/indexing/chunk/gzip-member.ts';
 import type { JoinedDocument } from '../../../src/indexing/chunk/part.ts';
 import { type ChunkOptions, renderChunk } from '../../../src/indexing/chunk/render-chunk.ts';
@@ -12,7 +12,8 @@ import type { ShownRepository } from '../../../src/indexing/document.ts';
 export async function chunksOf(repositories: readonly ShownRepository[], options: Partial<ChunkOptions> = {}): Promise<Chunk[]> {
   const sized = repositories.map((repository) => ({ name: repository.name, images: repository.images.length + repository.lists.reduce((sum, list) => sum + list.images.length, 0), repository }));
   const chunks: Chunk[] = [];
-  for await (const { repositories: run, large } of cutIndex(sized)) {
+  const cutter = new IndexCutter<(typeof sized)[number]>();
+  for (const { repositories: run, large } of [...sized.flatMap((repository) => [...cutter.add(repository)]), ...cutter.end()]) {
     const whole = run.map(({ repository }) => repository);
     for (const some of large ? slicesOf(whole[0] as ShownRepository).map((slice) => [slice]) : [whole]) {
       const needs = { flatpaks: 0, offered: 0, runtimes: [], needed: [] };
