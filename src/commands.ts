@@ -1,7 +1,6 @@
 /** The commands: serve, index, check, health. */
 import { setImmediate } from 'node:timers/promises';
 import { isatty } from 'node:tty';
-import { setFlagsFromString } from 'node:v8';
 import { Command, CommanderError } from 'commander';
 import type { Logger } from 'pino';
 import type { Config } from './config/config.ts';
@@ -145,9 +144,6 @@ async function index(configure: Configure, { acceptLosses = false }: CommandOpti
 
 /** Ends when a signal asks for it; SIGHUP has it read its configuration again. */
 async function serve(configure: Configure): Promise<number> {
-  // In about one process of six, V8 took what each request makes for what stays, from a few that happened to be under way: it then put
-  // much of it among the old objects, where it piled up to 150 MB, and rates fell by a third.
-  setFlagsFromString('--no-allocation-site-pretenuring');
   const { promise: hungUp, resolve: onFirst } = Promise.withResolvers<void>();
   let onHangUp: () => void = onFirst;
   process.on('SIGHUP', () => onHangUp());

@@ -1,5 +1,4 @@
 /** `regindexer index`: one rebuild of everything, told as it goes. */
-import { setFlagsFromString } from 'node:v8';
 import type { SingleBar } from 'cli-progress';
 import type { Logger } from 'pino';
 import { amount } from './amount.ts';
@@ -24,10 +23,6 @@ const ENDS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
  * @param acceptLosses lets go at once what registries say is gone, however much that is
  */
 export async function indexOnce(config: Config, logger: Logger, { acceptLosses }: { readonly acceptLosses: boolean }): Promise<boolean> {
-  // By now V8's young generation has room for 16 MB. What a rebuild reads is soon garbage: room for 64 would save no time, and take 60 MB.
-  setFlagsFromString('--semi-space-growth-factor=1');
-  // TurboFan takes what has been called 3,000 times, and in a run of seconds a tenth of all CPU time: most of it comes too late to pay.
-  setFlagsFromString('--invocation-count-for-turbofan=30000');
   const verbose = logger.isLevelEnabled('debug');
   const onRequest: OnRequest = (request) => logger.debug({ ...request }, describeSent(request));
   const lock = StateLock.acquire(config.stateDir);

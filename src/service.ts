@@ -126,7 +126,7 @@ export class Service {
 
   /** Serves what is published, also by whoever wrote the store before. */
   async loadPublished(): Promise<void> {
-    for (const name of this.indexes.keys()) this.#load(name, 'index');
+    for (const name of this.indexes.keys()) this.#load(name, 'all');
     await this.#loading;
   }
 
@@ -238,7 +238,7 @@ export class Service {
   }
 
   /** Serves what is published of an index; one after the other, so that the last one published is the last one served. */
-  #load(name: string, part: PublishedPart): void {
+  #load(name: string, part: PublishedPart | 'all'): void {
     this.#loading = this.#loading.then(async () => {
       const index = this.indexes.get(name);
       if (index === undefined) return;
@@ -248,7 +248,8 @@ export class Service {
         this.#reader ??= SqliteStore.openPublications(this.config.stateDir);
         if (this.#reader === undefined) return;
         this.#loader ??= new PublicationLoader(this.#reader, { onUnreadable: (error) => this.#reload(error) });
-        await (part === 'apps' && this.#loader.hasLoaded(index) ? this.#loader.loadApps(index) : this.#loader.load(index));
+        if (part !== 'apps' || !this.#loader.hasLoaded(index)) await this.#loader.load(index);
+        if (part !== 'index') await this.#loader.loadApps(index);
         await this.#closeReplaced(this.#loader);
       } catch (error) {
         this.#mend(error);

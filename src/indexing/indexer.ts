@@ -8,8 +8,7 @@ import { StoreError } from '../store/store-error.ts';
 import type { Store } from '../store/store.ts';
 import type { AppChanges } from './appdata/app-changes.ts';
 import { AppPagesEncoder } from './appdata/app-pages.ts';
-import { AppList, type AppRecords } from './appdata/app-list.ts';
-import type { Chunk } from './chunk/chunk.ts';
+import { AppList } from './appdata/app-list.ts';
 import { joinParts } from './chunk/part.ts';
 import type { Wanted } from './globs.ts';
 import { wantedBy } from './globs.ts';
@@ -19,7 +18,7 @@ import { Images } from './image-facts.ts';
 import type { IndexDefinition } from './index-definition.ts';
 import { describeHeld, imagesLost, type LosingIndex, tagsToHold, WHOLE_REPOSITORY } from './losses.ts';
 import { OutputFiles } from './output-files.ts';
-import { appRecordsOf, Publisher, readPublished, takenBy } from './publisher.ts';
+import { Publisher, readPublished, takenBy } from './publisher.ts';
 import type { HeldImages, IndexResult, RebuildProgress, RebuildResult, RebuildScope } from './rebuild.ts';
 import type { ScanResult } from './scan.ts';
 import { isOfRegistry, scan } from './scan.ts';
@@ -70,8 +69,6 @@ export class Indexer {
   readonly #untold = new Map<string, AppChanges>();
   /** Indexes whose list of apps is not (yet) that of what is published. */
   readonly #unlisted: Set<string>;
-  /** What chunks tell of apps, for the lists that were made last. */
-  readonly #appRecords = new Map<string, AppRecords>();
   /** By index. */
   readonly #appLists = new Map<string, { readonly list: AppList; readonly pages: AppPagesEncoder }>();
   /** Published indexes that are not configured: should they be again before they go, they have to show what has changed meanwhile. */
@@ -374,11 +371,8 @@ export class Indexer {
       await this.#alone(async () => undefined);
       // A later publication has its own.
       if (publisher.published !== published) return;
-      const records: AppRecords[] = [];
-      for (const chunk of published.chunks) records.push(await this.#recordsOf(definition, chunk));
-      this.#forgetRecords();
       const { list, pages } = this.#appListOf(definition);
-      const body = await pages.encode(list.update(records));
+      const body = await pages.encode(await list.update(published.chunks));
       await this.#options.store.publications.putApps(definition.name, { version: published.publication.version, body });
       this.#unlisted.delete(definition.name);
       onPublished?.(definition.name, 'apps');
@@ -394,21 +388,6 @@ export class Indexer {
       this.#appLists.set(name, its);
     }
     return its;
-  }
-
-  async #recordsOf({ name }: IndexDefinition, chunk: Chunk): Promise<AppRecords> {
-    const key = `${name} ${chunk.name}`;
-    let records = this.#appRecords.get(key);
-    if (records === undefined) {
-      records = await appRecordsOf(chunk);
-      this.#appRecords.set(key, records);
-    }
-    return records;
-  }
-
-  #forgetRecords(): void {
-    const current = new Set([...this.#publishers].flatMap(([name, { published }]) => published?.chunks.map((chunk) => `${name} ${chunk.name}`) ?? []));
-    for (const key of this.#appRecords.keys()) if (!current.has(key)) this.#appRecords.delete(key);
   }
 
   /** Starts the time after which the files of icons are removed that an index does not name any more, unless another one names them. */

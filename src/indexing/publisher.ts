@@ -1,13 +1,11 @@
 /** Keeps one index published: renders the chunks in which something has changed, and publishes a new version of it. */
 import { hash } from 'node:crypto';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
 import { LRUCache } from 'lru-cache';
 import type { Digest } from '../registry/digest.ts';
 import type { Catalog, Image, KnownRegistry } from '../store/catalog.ts';
 import type { Publication, Publications, StoredChunk } from '../store/publications.ts';
 import { appChanges, type AppChanges } from './appdata/app-changes.ts';
-import { appRecords, type AppRecords } from './appdata/app-list.ts';
+import { appRecords, appRecordsOf } from './appdata/app-list.ts';
 import { architectureMismatch } from './appdata/flatpak-image.ts';
 import { runtimeNeeds } from './appdata/runtime-needs.ts';
 import { Chunk, encodeChunk, type ReadBody } from './chunk/chunk.ts';
@@ -312,7 +310,7 @@ export class Publisher {
     });
     const encoded = await encodeChunk(content);
     await writer.add(encoded);
-    return new Chunk(encoded.name, encoded.head, bodiesOf(this.#options.publications));
+    return new Chunk(encoded.name, encoded.head, bodiesOf(this.#options.publications), { forQuestions: false });
   }
 
   /** The PNGs that stand in the index itself. */
@@ -425,7 +423,7 @@ export async function readPublished(publications: Publications, index: string): 
   const heads = await publications.chunkHeads(publication.chunks);
   const chunks = publication.chunks.flatMap((name) => {
     const head = heads.get(name);
-    return head === undefined ? [] : [new Chunk(name, head, bodiesOf(publications))];
+    return head === undefined ? [] : [new Chunk(name, head, bodiesOf(publications), { forQuestions: false })];
   });
   return chunks.length < publication.chunks.length ? undefined : { publication, chunks, whole: wholeOf(publication.registry, chunks) };
 }
@@ -462,11 +460,6 @@ async function linesOf(chunks: readonly Chunk[]): Promise<ReadonlyMap<string, st
   const lines = new Map<string, string>();
   for (const chunk of chunks) for (const [id, { images }] of Object.entries(await appRecordsOf(chunk))) lines.set(id, `${lines.get(id) ?? ''}${images.join('\n')}\n`);
   return lines;
-}
-
-/** What a chunk tells of its apps. */
-export async function appRecordsOf({ apps }: Chunk): Promise<AppRecords> {
-  return JSON.parse((await promisify(gunzip)(apps)).toString()) as AppRecords;
 }
 
 /** Where an index comes from, as its publication remembers it. */

@@ -9,7 +9,7 @@ import type { PublishedIndex } from './published-index.ts';
 import { PartUnreadable } from './server-error.ts';
 
 /** Bytes of chunks' bodies that are kept; others are read when they are asked for. */
-const MAX_BODY_BYTES = 128 * 1024 * 1024;
+const MAX_BODY_BYTES = 64 * 1024 * 1024;
 /** How often to try again: a publication may be replaced, and its chunks removed, while it is read. */
 const ATTEMPTS = 2;
 
@@ -39,7 +39,7 @@ export class PublicationLoader {
   }
 
   /**
-   * Has `index` serve its newest publication and the list of its apps; says whether there is one.
+   * Has `index` serve its newest publication; says whether there is one.
    * @throws StoreError; Error if chunks of it are not there
    */
   async load(index: PublishedIndex): Promise<boolean> {
@@ -47,12 +47,12 @@ export class PublicationLoader {
       const publication = await this.#reader.publication(index.name);
       if (publication === undefined || publication.format !== FORMAT) return false;
       const shown = this.#loaded.has(index) ? index.shown : undefined;
-      if (shown?.publication.version === publication.version) break;
+      if (shown?.publication.version === publication.version) return true;
       const known = new Map(shown?.chunks.map((chunk) => [chunk.name, chunk]));
       const heads = await this.#reader.chunkHeads(publication.chunks.filter((name) => !known.has(name)));
       const chunks = publication.chunks.map((name) => {
         const head = heads.get(name);
-        return known.get(name) ?? (head && new Chunk(name, head, this.#readBody));
+        return known.get(name) ?? (head && new Chunk(name, head, this.#readBody, { forQuestions: true }));
       });
       if (chunks.includes(undefined)) {
         if (attempt < ATTEMPTS) continue;
@@ -60,10 +60,8 @@ export class PublicationLoader {
       }
       this.#loaded.add(index);
       index.use(publication, chunks as Chunk[]);
-      break;
+      return true;
     }
-    await this.loadApps(index);
-    return true;
   }
 
   /** Has `index` serve the newest list of its apps, if there is one. @throws StoreError */

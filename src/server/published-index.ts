@@ -25,7 +25,7 @@ export const MAX_JOINED = 1024 * 1024;
 /** Bytes of a larger one that are sent together. */
 const SENT_AT_ONCE = 64 * 1024;
 /** Bytes of joined bodies that are kept. */
-const MAX_JOINED_BYTES = 32 * 1024 * 1024;
+const MAX_JOINED_BYTES = 16 * 1024 * 1024;
 /** Apps whose details are kept. */
 const MAX_APPS = 64;
 /** Of a document that is made while a client waits. */
@@ -121,7 +121,8 @@ export class PublishedIndex {
   readonly maxAge: number;
   readonly #options: PublishedIndexOptions;
   #shown: Shown | undefined;
-  #appPages: AppPages | undefined;
+  /** The list of its apps, and when what it was made from last changed. */
+  #listed: { readonly apps: AppPages; readonly modified: number } | undefined;
   readonly #onReplaced: (() => void)[] = [];
   /** By query string as it was spelled. */
   readonly #questions = new LRUCache<string, Query>({ max: MAX_SPELLINGS, maxSize: MAX_SPELLED, sizeCalculation: (_, text) => text.length + 1 });
@@ -148,7 +149,7 @@ export class PublishedIndex {
 
   /** How many apps there are, once they are listed. */
   get appCount(): number | undefined {
-    return this.#appPages?.total;
+    return this.#listed?.apps.total;
   }
 
   /** Serves a publication from now on. What is being sent from the one before is sent to its end. */
@@ -158,7 +159,7 @@ export class PublishedIndex {
     const number = (before?.number ?? 0) + 1;
     const since = new Map(chunks.map(({ name }) => [name, before?.since.get(name) ?? number]));
     this.#shown = { number, publication, chunks, since, whole, warnings: [...new Set(chunks.flatMap(({ warnings }) => warnings))] };
-    this.#whole = this.serve(whole);
+    this.#whole = undefined;
     this.#documents.clear();
     this.#details.clear();
     this.#replaced();
@@ -166,8 +167,8 @@ export class PublishedIndex {
 
   /** Serves this list of its apps from now on. */
   useApps(apps: AppPages): void {
-    this.#appPages = apps;
-    this.#apps = this.serve(apps.document());
+    this.#listed = { apps, modified: this.#shown?.publication.modified ?? 0 };
+    this.#apps = undefined;
     this.#replaced();
   }
 
@@ -191,17 +192,19 @@ export class PublishedIndex {
 
   /** The whole index. */
   whole(): ServedDocument | undefined {
+    if (this.#shown !== undefined) this.#whole ??= this.serve(this.#shown.whole);
     return this.#whole;
   }
 
   /** The list of its apps; `undefined` before there is one. */
   apps(): ServedDocument | undefined {
+    if (this.#listed !== undefined) this.#apps ??= this.serve(this.#listed.apps.document(), this.#listed.modified);
     return this.#apps;
   }
 
   /** A page of the list of its apps, counted from 0; `undefined` before there is one. */
   async appPage(page: number): Promise<AppListPage | undefined> {
-    return this.#appPages?.page(page);
+    return this.#listed?.apps.page(page);
   }
 
   /**
@@ -233,7 +236,7 @@ export class PublishedIndex {
   #ready(query: Query): ServedDocument | undefined {
     const shown = this.#shown;
     if (shown === undefined) return undefined;
-    if (query.conditions.length === 0) return this.#whole;
+    if (query.conditions.length === 0) return this.whole();
     const known = this.#documents.get(query.canonical);
     if (known !== undefined) return known;
     const question = flatpakQuestion(query);

@@ -164,7 +164,7 @@ class Disk {
       await new PublicationLoader(reader).load(index);
       const { chunks } = index.shown ?? assert.fail(`${name} is not published`);
       for (const chunk of chunks) {
-        await chunk.columns();
+        await chunk.whole.entries.bytes();
         for (const icon of chunk.icons) assert.ok(await reader.png(icon), `${name} names an icon that is not there`);
       }
       const ready = index.question('tag=stable&os=linux&architecture=amd64&label:org.flatpak.ref:exists=1').document;

@@ -159,7 +159,7 @@ async function chunksOf(publications: SqlitePublications, index: string): Promis
   assert.ok(publication);
   const heads = await publications.chunkHeads(publication.chunks);
   const read = async (name: string, sha256: string): Promise<Buffer> => (await publications.chunkBody(name, sha256)) as Buffer;
-  return { registry: publication.registry, chunks: publication.chunks.map((name) => new Chunk(name, heads.get(name) as Buffer, read)) };
+  return { registry: publication.registry, chunks: publication.chunks.map((name) => new Chunk(name, heads.get(name) as Buffer, read, { forQuestions: true })) };
 }
 
 /** All that is served: the whole index, and what Flatpak asks for, worked out as well as ready. */

@@ -161,7 +161,8 @@ export class TestState {
     const { repositoryPriority } = defineIndex((this.#options.definitions ?? [{}]).find((definition) => (definition.name ?? 'apps') === name));
     const index = new PublishedIndex({ name, fileName: name, maxAge: 60, repositoryPriority });
     await this.indexer.settled();
-    await new PublicationLoader(this.store.publications).load(index);
+    const loader = new PublicationLoader(this.store.publications);
+    if (await loader.load(index)) await loader.loadApps(index);
     return index;
   }
 

@@ -132,7 +132,7 @@ export class TestServer {
     };
     this.#loader ??= new PublicationLoader(reader, { maxBodyBytes, onUnreadable: () => this.publish() });
     const loader = this.#loader;
-    for (const index of this.#indexes.values()) await loader.load(index);
+    for (const index of this.#indexes.values()) if (await loader.load(index)) await loader.loadApps(index);
   }
 
   /** Rebuilds everything and serves that. */

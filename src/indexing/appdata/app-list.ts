@@ -1,5 +1,7 @@
 /** The apps of an index, as a list to choose from: one entry for all images of an app. */
 import { createHash, hash } from 'node:crypto';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
 import { LRUCache } from 'lru-cache';
 import { rankingOf } from '../globs.ts';
 import { isPngUri } from '../png-uri.ts';
@@ -70,17 +72,31 @@ export function appRecords(index: string, priority: readonly string[], repositor
   return collector.records();
 }
 
-/** An app of the list, and what it was made from. */
+/** What a chunk has to tell of its apps. */
+export interface ChunkOfApps {
+  /** The ids of its apps. */
+  readonly appIds: readonly string[];
+  /** JSON of its {@link AppRecords}, gzipped. */
+  readonly apps: Buffer;
+}
+
+/** What a chunk tells of its apps. */
+export async function appRecordsOf({ apps }: ChunkOfApps): Promise<AppRecords> {
+  return JSON.parse((await promisify(gunzip)(apps)).toString()) as AppRecords;
+}
+
+/** An app of the list, and what it is sorted by. */
 interface ListedApp {
-  readonly records: readonly AppRecord[];
   readonly entry: AppEntry;
   readonly key: string;
 }
 
-/** The list of an index's apps, made again and again: entries that have not changed stay the same objects. */
+/** The list of an index's apps, made again and again: only apps of chunks that came or went are looked at, and entries that have not changed stay the same objects. */
 export class AppList {
   readonly #ranking: (repository: string) => number;
-  #apps: ReadonlyMap<string, ListedApp> = new Map();
+  #chunks: ReadonlySet<ChunkOfApps> = new Set();
+  /** Sorted. */
+  #apps: readonly ListedApp[] = [];
 
   /** @param priority the index's `repositoryPriority` */
   constructor(priority: readonly string[]) {
@@ -89,30 +105,31 @@ export class AppList {
 
   /**
    * All apps, sorted by name, without regard to case, then by id.
-   * @param chunks their records, in the order of the document
+   * @param chunks in the order of the document; the same objects where they have not changed
    */
-  update(chunks: Iterable<AppRecords>): readonly AppEntry[] {
+  async update(chunks: readonly ChunkOfApps[]): Promise<readonly AppEntry[]> {
+    const [before, now] = [this.#chunks, new Set(chunks)];
+    const concerned = new Set([...chunks.filter((chunk) => !before.has(chunk)), ...[...before].filter((chunk) => !now.has(chunk))].flatMap(({ appIds }) => appIds));
     const records = new Map<string, AppRecord[]>();
     for (const chunk of chunks) {
-      for (const [id, record] of Object.entries(chunk)) {
-        const its = records.get(id);
-        if (its === undefined) records.set(id, [record]);
-        else its.push(record);
-      }
+      if (!chunk.appIds.some((id) => concerned.has(id))) continue;
+      for (const [id, record] of Object.entries(await appRecordsOf(chunk))) if (concerned.has(id)) records.set(id, [...(records.get(id) ?? []), record]);
     }
-    this.#apps = new Map(Array.from(records, ([id, its]) => [id, this.#listed(id, its)]));
-    return [...this.#apps.values()].toSorted((a, b) => compare(a.key, b.key) || compare(a.entry.id, b.entry.id)).map(({ entry }) => entry);
+    const kept = this.#apps.filter(({ entry }) => !concerned.has(entry.id));
+    const others = new Map(this.#apps.filter(({ entry }) => concerned.has(entry.id)).map((app) => [app.entry.id, app]));
+    const listed = Array.from(records, ([id, its]) => this.#listed(id, its, others.get(id)));
+    this.#apps = [...kept, ...listed].toSorted((a, b) => compare(a.key, b.key) || compare(a.entry.id, b.entry.id));
+    this.#chunks = now;
+    return this.#apps.map(({ entry }) => entry);
   }
 
-  #listed(id: string, records: readonly AppRecord[]): ListedApp {
-    const before = this.#apps.get(id);
-    if (before?.records.length === records.length && before.records.every((record, place) => record === records[place])) return before;
+  #listed(id: string, records: readonly AppRecord[], before: ListedApp | undefined): ListedApp {
     const shown = this.#best(records).shown;
     const architectures = new Set(records.flatMap((record) => record.architectures));
     const tags = new Set(records.flatMap((record) => record.tags));
     const updated = Math.max(...records.map((record) => record.updated));
     const entry = { id, ...shown, architectures: [...architectures].toSorted(), tags: [...tags].toSorted(), updated: isoSeconds(updated) };
-    return before !== undefined && JSON.stringify(before.entry) === JSON.stringify(entry) ? { ...before, records } : { records, entry, key: sortKey(shown.name) };
+    return before !== undefined && JSON.stringify(before.entry) === JSON.stringify(entry) ? before : { entry, key: sortKey(shown.name) };
   }
 
   /** The one that speaks for the app. */

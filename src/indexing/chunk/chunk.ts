@@ -5,6 +5,7 @@ import type { RuntimeNeeds } from '../appdata/runtime-needs.ts';
 import type { RefField } from '../query/query.ts';
 import { Columns } from './columns.ts';
 import type { SizedRepository } from './cuts.ts';
+import { copyOf } from './gzip-member.ts';
 import { NOTHING, type Part, type Segment } from './part.ts';
 
 /** Bytes of a number. */
@@ -100,8 +101,7 @@ class Bodies {
 }
 
 /**
- * The head is `length of its JSON (uint32, little endian) │ JSON │ hashes │ columns │ apps`, where columns are aligned, so that they need not
- * be copied; the body is its segments.
+ * The head is `length of its JSON (uint32, little endian) │ JSON │ hashes │ apps │ columns`, the body its segments.
  */
 export async function encodeChunk({ input, slice, repositories, whole, ready, complete, columns, icons, apps, appIds, warnings, needs }: ChunkContent): Promise<EncodedChunk> {
   const body = new Bodies();
@@ -123,19 +123,13 @@ export async function encodeChunk({ input, slice, repositories, whole, ready, co
   const bodyBytes = body.concat();
   const head: Head = {
     input, slice, repositories, complete, icons, appIds, warnings, needs, parts, ready: readyNumbers,
-    body: hash('sha256', bodyBytes), columns: behindHead.place(columns), apps: behindHead.place(apps),
+    body: hash('sha256', bodyBytes), apps: behindHead.place(apps), columns: behindHead.place(columns),
   };
-  const json = aligned(JSON.stringify(head));
+  const json = Buffer.from(JSON.stringify(head));
   const length = Buffer.alloc(WORD);
   length.writeUInt32LE(json.length);
   const headBytes = Buffer.concat([length, json, behindHead.concat()]);
   return { name: hash('sha256', headBytes), head: headBytes, body: bodyBytes };
-}
-
-/** JSON behind which a word can stand, as its length is a word before it. */
-function aligned(json: string): Buffer {
-  const bytes = Buffer.from(json);
-  return Buffer.concat([bytes, Buffer.alloc(-bytes.length & (WORD - 1), ' ')]);
 }
 
 /** Reads the body of a chunk that has this name and this SHA-256. */
@@ -158,14 +152,18 @@ export class Chunk {
   /** JSON of what it tells of each of its apps, gzipped. */
   readonly apps: Buffer;
   readonly #ready = new Map<string, Part>();
-  readonly #columns: Buffer;
+  readonly #columns: Buffer | undefined;
   readonly #readBody: () => Buffer | Promise<Buffer>;
 
-  /** @param head as {@link encodeChunk} gives it; whoever reads it from somewhere compares it with `name` */
-  constructor(name: string, headBytes: Buffer, readBody: ReadBody) {
+  /**
+   * @param headBytes as {@link encodeChunk} gives it; whoever reads it from somewhere compares it with `name`
+   * @param forQuestions whether it will be asked for its columns, which take most of the memory
+   */
+  constructor(name: string, headBytes: Buffer, readBody: ReadBody, { forQuestions }: { readonly forQuestions: boolean }) {
     const length = headBytes.readUInt32LE(0);
     const head = JSON.parse(headBytes.toString('utf8', WORD, WORD + length)) as Head;
-    const behindHead = headBytes.subarray(WORD + length);
+    const behindJson = headBytes.subarray(WORD + length);
+    const behindHead = copyOf(behindJson.subarray(0, head.columns.offset));
     const behind = (place: Place): Buffer => behindHead.subarray(place.offset, place.offset + place.length);
     this.#readBody = () => readBody(name, head.body);
     const segment = (place: SegmentPlace): Segment => ({ size: place.length, length: place.bytes, crc: place.crc, hashes: behind(place.hashes), bytes: () => this.#read(place) });
@@ -183,7 +181,7 @@ export class Chunk {
     this.whole = parts[0] as Part;
     this.ready = head.ready.map(([field, tag, architecture]) => ({ field, tag, architecture }));
     for (const [field, tag, architecture, part] of head.ready) this.#ready.set(keyOf({ field, tag, architecture }), parts[part] as Part);
-    this.#columns = behind(head.columns);
+    this.#columns = forQuestions ? copyOf(behindJson.subarray(head.columns.offset)) : undefined;
   }
 
   /** Its part of the answer to `question`; `undefined` if it has to be asked for it. */
@@ -193,6 +191,7 @@ export class Chunk {
 
   /** What answers other questions. */
   columns(): Columns {
+    if (this.#columns === undefined) throw new TypeError('the chunk was not read for questions');
     return new Columns(this.#columns);
   }
 

@@ -31,8 +31,16 @@ const OPEN_ENDED: zlib.ZlibOptions = { finishFlush: zlib.constants.Z_SYNC_FLUSH 
 
 /** Compresses `bytes`, off the calling thread. @param level of zlib */
 export async function deflate(bytes: Buffer, level: number): Promise<Deflated> {
-  const deflated = bytes.length === 0 ? bytes : await deflateRaw(bytes, { ...OPEN_ENDED, level, chunkSize: Math.max(1024, bytes.length) });
+  // Zlib gives a part of a buffer that has room for all of `bytes`.
+  const deflated = bytes.length === 0 ? bytes : copyOf(await deflateRaw(bytes, { ...OPEN_ENDED, level, chunkSize: Math.max(1024, bytes.length) }));
   return { size: deflated.length, length: bytes.length, crc: crc32(bytes), bytes: () => deflated };
+}
+
+/** A copy to keep: nothing else stays in memory with it. */
+export function copyOf(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(copy);
+  return copy;
 }
 
 /** What was compressed, off the calling thread. @throws Error with the `code` of zlib if it is damaged */

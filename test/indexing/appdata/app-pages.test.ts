@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { array, assert as check, asyncProperty, constantFrom, nat, tuple, type Arbitrary } from 'fast-check';
-import { AppList, type AppRecord, type AppRecords } from '../../../src/indexing/appdata/app-list.ts';
+import { AppList, type AppRecord, type ChunkOfApps } from '../../../src/indexing/appdata/app-list.ts';
 import { AppPagesEncoder } from '../../../src/indexing/appdata/app-pages.ts';
 
 const PRIORITY = ['wanted-*'];
@@ -13,18 +14,18 @@ function record(id: string, repository: string, name: string, stable: number): A
   };
 }
 
-const chunk: Arbitrary<AppRecords> = array(tuple(nat(300), constantFrom('app', 'other', 'wanted-app'), constantFrom('Ant', 'bee', 'Zebra'), nat(1)), { maxLength: 80 }).map((apps) => Object.fromEntries(apps.map(([number, repository, name, stable]) => [`org.example.App${number}`, record(`org.example.App${number}`, repository, name, stable)])));
+const chunk: Arbitrary<ChunkOfApps> = array(tuple(nat(300), constantFrom('app', 'other', 'wanted-app'), constantFrom('Ant', 'bee', 'Zebra'), nat(1)), { maxLength: 80 }).map((apps) => Object.fromEntries(apps.map(([number, repository, name, stable]) => [`org.example.App${number}`, record(`org.example.App${number}`, repository, name, stable)]))).map((apps) => ({ appIds: Object.keys(apps), apps: gzipSync(JSON.stringify(apps)) }));
 
 test('a list of apps that is made again after some chunks changed is that of a fresh one, byte for byte', async () => {
   await check(
     asyncProperty(array(chunk, { minLength: 3, maxLength: 6 }), array(tuple(nat(5), chunk), { minLength: 1, maxLength: 4 }), async (chunks, changes) => {
       const [list, pages] = [new AppList(PRIORITY), new AppPagesEncoder('apps')];
       const now = [...chunks];
-      await pages.encode(list.update(now));
+      await pages.encode(await list.update(now));
       for (const [place, changed] of changes) {
         now[place % now.length] = changed;
-        const again = await pages.encode(list.update(now));
-        const fresh = await new AppPagesEncoder('apps').encode(new AppList(PRIORITY).update(now));
+        const again = await pages.encode(await list.update(now));
+        const fresh = await new AppPagesEncoder('apps').encode(await new AppList(PRIORITY).update(now));
         assert.ok(again.equals(fresh));
       }
     }),
