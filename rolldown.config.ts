@@ -8,7 +8,6 @@ import own from './package.json' with { type: 'json' };
 const INLINED = new Set(['commander', 'minimatch', 'p-map', 'typebox', 'yaml']);
 
 const external = Object.keys(own.dependencies).filter((name) => !INLINED.has(name));
-const threads = ['thread', 'build-thread'];
 
 export default defineConfig({
   platform: 'node',
@@ -17,7 +16,7 @@ export default defineConfig({
     cli: 'src/cli.ts',
     daemon: 'src/daemon.ts',
     index: 'src/index.ts',
-    ...Object.fromEntries(threads.map((name) => [name, `src/threads/${name}.ts`])),
+    thread: 'src/threads/thread.ts',
   },
   external: (id) => external.some((name) => id === name || id.startsWith(`${name}/`)),
   output: {

@@ -1,4 +1,6 @@
 /** The build thread, seen from the thread that serves. */
+import { extname } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import type { BuildOptions } from '../build.ts';
 import type { PublishedPart } from '../indexing/indexer.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
@@ -6,7 +8,9 @@ import type { RequestCount } from '../registry/http/transport/request-counts.ts'
 import type { OnRequest } from '../registry/http/transport/sent-request.ts';
 import type { BuildEvent, BuildMethods } from './build-thread.ts';
 import { Calls, unlessEnded } from './calls.ts';
-import { startThread } from './start-thread.ts';
+
+/** `thread.js` once it is built. */
+const THREAD = new URL(`./thread${extname(import.meta.filename)}`, import.meta.url);
 
 export interface BuilderEvents {
   /** Something new of the index is published. */
@@ -73,7 +77,7 @@ export class Builder {
   }
 
   #start(): Calls<BuildMethods, BuildEvent> {
-    const calls = new Calls<BuildMethods, BuildEvent>(startThread('build-thread'), {
+    const calls = new Calls<BuildMethods, BuildEvent>(new Worker(THREAD, { name: 'build' }), {
       onEvent: (event) => this.#receive(event),
       onExit: (error) => {
         this.#calls = undefined;
