@@ -83,16 +83,15 @@ class RunningApp implements App {
     const figures = new Figures();
     figures.collectProcess();
     const parts: Parts = { logger, lock, figures };
+    await using opened = new AsyncDisposableStack();
     const service = await openService(config, parts);
+    opened.defer(() => service.close());
     const server = await Server.create({ logger, figures, version, startedAt, tls }, service.site);
-    try {
-      const address = urlOf(host, await server.listen({ host, port }), tls !== undefined);
-      return new RunningApp(parts, server, service, address);
-    } catch (error) {
-      await server.close(0);
-      await service.close();
-      throw error;
-    }
+    opened.defer(() => server.close(0));
+    const address = urlOf(host, await server.listen({ host, port }), tls !== undefined);
+    const app = new RunningApp(parts, server, service, address);
+    opened.move();
+    return app;
   }
 
   get indexes(): ReadonlyMap<string, PublishedIndex> {
