@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 // The global of this name is looked up on every use, which takes longer than to read the clock.
 import { performance } from 'node:perf_hooks';
 import type { FastifyInstance, FastifyReply } from 'fastify';
+import { LRUCache } from 'lru-cache';
 import type { RequestFigures } from '../figures.ts';
 import type { Readers } from './readers.ts';
 import { isHost } from './hosts.ts';
@@ -41,21 +42,16 @@ declare module 'fastify' {
 
 export class ReadyAnswers {
   /** By URL, which is found sooner than a key made of all that an answer depends on. */
-  #recent = new Map<string, readonly ReadyAnswer[]>();
-  /** Those that were given before them; what is given again becomes recent. */
-  #older = new Map<string, readonly ReadyAnswer[]>();
-  /** Of the recent ones, in bytes. */
-  #size = 0;
+  readonly #answers: LRUCache<string, readonly ReadyAnswer[]>;
   #version = 0;
   readonly #figures: RequestFigures;
   readonly #readers: Readers;
-  readonly #maxBytes: number;
 
   /** `figures` counts, and `readers` bounds, what never comes to a hook of an app. */
   constructor(figures: RequestFigures, readers: Readers, { maxBytes = MAX_BYTES }: { readonly maxBytes?: number } = {}) {
     this.#figures = figures;
     this.#readers = readers;
-    this.#maxBytes = maxBytes;
+    this.#answers = new LRUCache({ maxSize: maxBytes, sizeCalculation: (answers) => answers.reduce((sum, answer) => sum + sizeOf(answer), 0) });
   }
 
   /** Keeps what the routes of `app` say that are registered from here on. */
@@ -102,31 +98,24 @@ export class ReadyAnswers {
   /** Forgets all: something has changed. */
   clear(): void {
     this.#version++;
-    this.#recent.clear();
-    this.#older.clear();
-    this.#size = 0;
+    this.#answers.clear();
   }
 
   #find(question: Question): ReadyAnswer | undefined {
-    const recent = variant(this.#recent.get(question.url), question);
-    if (recent !== undefined) return recent;
-    const older = variant(this.#older.get(question.url), question);
-    if (older !== undefined) this.#add(older);
-    return older;
+    return variant(this.#answers.get(question.url), question);
   }
 
   #add(answer: ReadyAnswer): void {
-    const { question: { url, acceptEncoding = '', ifNoneMatch = '' }, body } = answer;
-    const others = this.#recent.get(url) ?? [];
+    const { url } = answer.question;
+    const others = this.#answers.get(url) ?? [];
     // Requests that are under way together are each answered without it.
-    if (variant(others, answer.question) !== undefined) return;
-    this.#recent.set(url, [...others.slice(1 - MAX_VARIANTS), answer]);
-    this.#size += OVERHEAD + 2 * (url.length + acceptEncoding.length + ifNoneMatch.length) + (body?.length ?? 0);
-    if (this.#size <= this.#maxBytes / 2) return;
-    this.#older = this.#recent;
-    this.#recent = new Map();
-    this.#size = 0;
+    if (variant(others, answer.question) === undefined) this.#answers.set(url, [...others.slice(1 - MAX_VARIANTS), answer]);
   }
+}
+
+/** Bytes, about. */
+function sizeOf({ question: { url, acceptEncoding = '', ifNoneMatch = '' }, body }: ReadyAnswer): number {
+  return OVERHEAD + 2 * (url.length + acceptEncoding.length + ifNoneMatch.length) + (body?.length ?? 0);
 }
 
 function variant(answers: readonly ReadyAnswer[] | undefined, { acceptEncoding, ifNoneMatch }: Question): ReadyAnswer | undefined {
