@@ -16,7 +16,7 @@ import { JoinedBodies, PublishedIndex } from './server/published-index.ts';
 import { Questions } from './server/questions.ts';
 import type { Site } from './server/site.ts';
 import type { SqlitePublicationReader } from './store/sqlite/sqlite-publications.ts';
-import { SqliteStore } from './store/sqlite/sqlite-store.ts';
+import { SqliteStore, storeSizes } from './store/sqlite/sqlite-store.ts';
 import { Builder } from './threads/builder.ts';
 import { Bus } from './triggers/bus/bus.ts';
 import { Notifications } from './triggers/notifications.ts';
@@ -215,6 +215,7 @@ export class Service {
         bus: () => this.#bus?.status(),
       },
       rebuilds: this.#queue,
+      storeSizes: () => storeSizes(config.stateDir),
     };
     this.#opened = { site, pulls };
   }

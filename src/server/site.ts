@@ -37,6 +37,8 @@ export interface Site {
   readonly reindex: ReindexOptions;
   readonly events: EventRoutesOptions;
   readonly status: StatusOptions;
+  /** How large the parts of the store are, in bytes. */
+  readonly storeSizes: () => readonly { readonly part: string; readonly size: number; readonly log: number }[];
 }
 
 /** Gives the site that answers now. Who answers a request asks once, and goes on with that one. */

@@ -52,6 +52,11 @@ suite('what stands behind the page', () => {
     assert.equal((await json(`${server.url}/api/apps?indx=apps`)).status, 400);
   });
 
+  test('the size of each part of the store is told', async () => {
+    const figures = (await get(`${server.url}/metrics`)).body.toString();
+    for (const part of ['catalog', 'publications']) assert.ok(Number(new RegExp(`^regindexer_store_size_bytes\\{part="${part}"\\} (\\d+)$`, 'm').exec(figures)?.[1]) > 0, part);
+  });
+
   test('an icon that the index holds is given out by itself', async () => {
     const list = JSON.parse((await get(`${server.url}/api/apps`)).body.toString()) as { apps: { icon: string }[] };
     const path = list.apps[0]?.icon ?? '';

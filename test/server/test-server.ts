@@ -14,6 +14,7 @@ import { type QueryCounts, Questions, type QuestionsOptions } from '../../src/se
 import { Server } from '../../src/server/server.ts';
 import type { Site } from '../../src/server/site.ts';
 import type { PublicationReader } from '../../src/store/publications.ts';
+import { storeSizes } from '../../src/store/sqlite/sqlite-store.ts';
 import { RebuildQueue } from '../../src/triggers/rebuild-queue.ts';
 import type { TestState } from '../indexing/test-state.ts';
 
@@ -102,6 +103,7 @@ export class TestServer {
         wants: options.wants ?? (() => true),
       },
       rebuilds: queue,
+      storeSizes: () => storeSizes(state.folder),
       status: { registryOf: () => state.registry.id, warnings: () => new Map([...indexes.values()].map(({ name, shown }) => [name, contentOf(shown?.chunks ?? []).warnings])), bus: () => undefined },
     };
     const { tls, patience, keptAlive, maxConnections, readers } = options;

@@ -16,10 +16,11 @@ export interface MetricsRoutesOptions {
 
 export function metricsRoutes(app: FastifyInstance, { site, version, figures }: MetricsRoutesOptions): void {
   app.get('/metrics', { schema: { summary: 'Figures for Prometheus', produces: ['text/plain'] } }, async (_request, reply) => {
-    const { indexes, status } = site();
+    const { indexes, status, storeSizes } = site();
     const registry = new Registry();
     new Gauge({ name: 'regindexer_build_info', help: 'The version that runs, as a label; always 1.', labelNames: ['version'], registers: [registry] }).set({ version }, 1);
     indexMetrics(indexes, registry);
+    storeMetrics(storeSizes(), registry);
     eventMetrics(figures, status.bus(), registry);
     return reply.headers({ 'content-type': registry.contentType, 'cache-control': 'no-store' }).send(`${await figures.metrics()}\n${await registry.metrics()}`);
   });
@@ -47,6 +48,16 @@ function indexMetrics(indexes: Site['indexes'], registry: Registry): void {
   gauge('regindexer_index_apps', 'Apps, runtimes and extensions in the index.', ({ appCount }) => appCount);
   gauge('regindexer_index_size_bytes', 'Size of the index, not compressed.', ({ shown }) => shown?.whole.length);
   gauge('regindexer_index_last_change_timestamp_seconds', 'When the content of the index last changed.', ({ shown }) => shown && shown.publication.modified / 1000);
+}
+
+function storeMetrics(sizes: ReturnType<Site['storeSizes']>, registry: Registry): void {
+  const gauge = (name: string, help: string): Gauge<'part'> => new Gauge({ name, help, labelNames: ['part'] as const, registers: [registry] });
+  const size = gauge('regindexer_store_size_bytes', 'Size of a part of the store, without its log.');
+  const log = gauge('regindexer_store_log_size_bytes', 'Size of what was written to a part of the store and is not yet where it belongs.');
+  for (const { part, ...of } of sizes) {
+    size.set({ part }, of.size);
+    log.set({ part }, of.log);
+  }
 }
 
 function eventMetrics({ queries, events }: Figures, bus: BusStatus | undefined, registry: Registry): void {

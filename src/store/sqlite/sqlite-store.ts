@@ -1,5 +1,5 @@
 /** The store in SQLite files below `state_dir`, one for each role: damage to one never stops what the other can do. */
-import { existsSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { makeFolder } from '../../make-folder.ts';
 import type { Store } from '../store.ts';
@@ -16,6 +16,27 @@ export type OnWarning = (warning: string) => void;
 export interface StoreFiles {
   readonly catalog: string;
   readonly publications: string;
+}
+
+/** How large a part of the store is, in bytes. */
+export interface StoreSize {
+  readonly part: keyof StoreFiles;
+  readonly size: number;
+  /** Of what was written and is not yet where it belongs (the write-ahead log). */
+  readonly log: number;
+}
+
+/** How large the files are; 0 for one that is not there. */
+export function storeSizes(stateDir: string): readonly StoreSize[] {
+  const { catalog, publications } = storeFiles(stateDir);
+  return [
+    { part: 'catalog', size: sizeOf(catalog), log: sizeOf(`${catalog}-wal`) },
+    { part: 'publications', size: sizeOf(publications), log: sizeOf(`${publications}-wal`) },
+  ];
+}
+
+function sizeOf(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 export function storeFiles(stateDir: string): StoreFiles {
