@@ -2,7 +2,7 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import bearerAuth from '@fastify/bearer-auth';
 import type { FastifyInstance } from 'fastify';
-import { NoTokenConfigured, Unauthorized } from '../server-error.ts';
+import { NoTokenConfigured, Unauthorized, WrongToken } from '../server-error.ts';
 import type { RateLimit } from './rate-limit.ts';
 
 export interface BearerTokenOptions {
@@ -27,8 +27,9 @@ export async function requireBearerToken(app: FastifyInstance, { token, key, wro
     // In the order in which they came, also those that come in one packet: a right token counts for nothing behind too many wrong ones.
     await ((await wrong) ? wrongTokens?.count(request, reply) : wrongTokens?.check(request, reply));
     if (!(await wrong)) return;
-    reply.header('www-authenticate', 'Bearer realm="regindexer"');
-    throw new Unauthorized(key);
+    const given = /^bearer +\S/i.test(request.headers.authorization ?? '');
+    reply.header('www-authenticate', `Bearer realm="regindexer"${given ? ', error="invalid_token"' : ''}`);
+    throw given ? new WrongToken(key) : new Unauthorized(key);
   });
 }
 
