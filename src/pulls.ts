@@ -17,7 +17,7 @@ export interface PullOptions {
   readonly proxied?: ProxiedRegistry | undefined;
 }
 
-export interface ProxiedRegistry {
+interface ProxiedRegistry {
   readonly registry: RegistryOptions;
   readonly passRedirects: boolean;
   /** Those made from it: what none of them takes is not shown. */

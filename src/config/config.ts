@@ -88,7 +88,7 @@ export interface BusConfig extends CamelKeys<Omit<ConfigFile['bus'], 'url' | 'de
 }
 
 /** One subscription. */
-export interface BusDestination {
+interface BusDestination {
   readonly destination: string;
   readonly headers: Readonly<Record<string, string>>;
 }

@@ -4,7 +4,7 @@
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** A `${` that could not be replaced. `ordinal` counts all `${` of the text, from 0. */
-export interface VariableFault {
+interface VariableFault {
   readonly ordinal: number;
   readonly message: string;
 }

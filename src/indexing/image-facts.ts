@@ -15,7 +15,7 @@ const IMAGE_OVERHEAD = 1000;
 const MAX_FACTS = 50_000;
 
 /** What {@link identityOf} says of an image, by where clients look for its ref. */
-export interface Identities {
+interface Identities {
   readonly label: string | undefined;
   readonly annotation: string | undefined;
   readonly either: string | undefined;

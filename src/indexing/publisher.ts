@@ -463,7 +463,7 @@ async function linesOf(chunks: readonly Chunk[]): Promise<ReadonlyMap<string, st
 }
 
 /** Where an index comes from, as its publication remembers it. */
-export function sourceOf(definition: IndexDefinition): string {
+function sourceOf(definition: IndexDefinition): string {
   return `${definition.registry} ${takenBy(definition)}`;
 }
 

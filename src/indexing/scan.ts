@@ -55,7 +55,7 @@ export interface ScanOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface ScanProgress {
+interface ScanProgress {
   readonly repositories: { readonly done: number; readonly total: number };
   readonly images: { readonly done: number; readonly total: number };
 }

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { close, constants, open, writeFile } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open as openHandle, readdir, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 /** How a temporary file's name ends; one that a crash left behind may be removed. */
@@ -77,16 +77,6 @@ async function writeWith(path: string, write: (file: FileHandle) => Promise<void
 
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'syscall' in error;
-}
-
-/** Makes renames in the folder of `path` durable. */
-export async function syncFolderOf(path: string): Promise<void> {
-  const folder = await openHandle(dirname(path));
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }
 
 /** Removes what a crash left of files in `folder` whose names start with `prefix`. */

@@ -53,7 +53,7 @@ export function stringRecord(value: unknown, path: string): Readonly<Record<stri
 }
 
 /** What {@link isPlainText} tells, for messages. */
-export const PLAIN_TEXT = 'Unicode text without NUL';
+const PLAIN_TEXT = 'Unicode text without NUL';
 
 /**
  * Says whether every client reads `text` as it stands. Flatpak cannot parse a whole index because of one unpaired surrogate,

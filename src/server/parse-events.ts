@@ -3,7 +3,7 @@ import { isRepositoryName, isTag } from '../registry/reference.ts';
 import { IMAGE_INDEX_TYPES, IMAGE_MANIFEST_TYPES } from '../registry/media-types.ts';
 
 /** A repository, or one tag of it, that changed. */
-export interface Change {
+interface Change {
   readonly repository: string;
   readonly tag?: string;
 }

@@ -3,7 +3,7 @@
 /** So many ids are named; the others are counted. */
 const MAX_NAMED = 20;
 
-export interface ChangedApps {
+interface ChangedApps {
   readonly count: number;
   /** The first of them, sorted. */
   readonly ids: readonly string[];

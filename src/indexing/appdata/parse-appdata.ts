@@ -290,6 +290,6 @@ function dayOf(date: string, timestamp: string): string {
 }
 
 /** The day of so many seconds since the epoch, in UTC; empty for what is no time. */
-export function isoDay(seconds: number): string {
+function isoDay(seconds: number): string {
   return seconds > 0 && seconds < 253_402_300_800 ? new Date(seconds * 1000).toISOString().slice(0, 10) : '';
 }

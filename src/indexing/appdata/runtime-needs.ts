@@ -6,7 +6,7 @@ import { isWebUrl, parseFlatpakRef } from './flatpak-image.ts';
 import { parseKeyFile } from './key-file.ts';
 
 /** What `flatpak remote-add` asks for if its URL names no tag. */
-export const DEFAULT_TAG = 'latest';
+const DEFAULT_TAG = 'latest';
 
 /** What some images are, and what they need. */
 export interface RuntimeNeeds {

@@ -3,7 +3,7 @@ import type { Condition, Field, Query } from './query.ts';
 import { canonicalQuery } from './query.ts';
 
 /** Characters of a query string. */
-export const MAX_QUERY_LENGTH = 8 * 1024;
+const MAX_QUERY_LENGTH = 8 * 1024;
 const MAX_PARAMETERS = 64;
 const KNOWN =
   'repository, tag, tag:matches, os, architecture, label:KEY, label:KEY:exists, label:KEY:matches, annotation:KEY, annotation:KEY:exists, annotation:KEY:matches';

@@ -23,7 +23,7 @@ export interface Query {
 }
 
 /** Where Flatpak clients look for the ref of an image; those before Flatpak 1.6 in an annotation. */
-export const REF_FIELDS = ['label', 'annotation'] as const;
+const REF_FIELDS = ['label', 'annotation'] as const;
 export type RefField = (typeof REF_FIELDS)[number];
 
 /** Where `query` wants images to have a ref: it is Flatpak's, whatever else it asks. Its tags are those with which clients get an image. */

@@ -5,7 +5,7 @@ import { isAbsent, type ContainedFolder } from './contained-folder.ts';
 import { lowerCased } from './name-layouts.ts';
 
 /** The files that make a folder an image layout. */
-export const LAYOUT_FILE = 'oci-layout';
+const LAYOUT_FILE = 'oci-layout';
 export const INDEX_FILE = 'index.json';
 const BLOBS = 'blobs';
 

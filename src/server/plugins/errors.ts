@@ -57,6 +57,6 @@ export function sendError(error: FastifyError, request: FastifyRequest, reply: F
 }
 
 /** What every error looks like. */
-export function errorBody(statusCode: number, message: string): { readonly statusCode: number; readonly error: string; readonly message: string } {
+function errorBody(statusCode: number, message: string): { readonly statusCode: number; readonly error: string; readonly message: string } {
   return { statusCode, error: STATUS_CODES[statusCode] ?? 'Error', message };
 }
