@@ -250,7 +250,7 @@ export class Service {
         if (this.#reader === undefined) return;
         this.#loader ??= new PublicationLoader(this.#reader, { onUnreadable: (error) => this.#reload(error) });
         if (part !== 'apps' || !this.#loader.hasLoaded(index)) await this.#loader.load(index);
-        if (part !== 'index') await this.#loader.loadApps(index);
+        if (part !== 'index' && this.#loader.hasLoaded(index)) await this.#loader.loadApps(index);
         await this.#closeReplaced(this.#loader);
       } catch (error) {
         this.#mend(error);

@@ -9,7 +9,7 @@ import type { PublishedIndex } from './published-index.ts';
 import { PartUnreadable } from './server-error.ts';
 
 /** Bytes of chunks' bodies that are kept; others are read when they are asked for. */
-const MAX_BODY_BYTES = 64 * 1024 * 1024;
+const MAX_BODY_BYTES = 128 * 1024 * 1024;
 /** How often to try again: a publication may be replaced, and its chunks removed, while it is read. */
 const ATTEMPTS = 2;
 
@@ -67,7 +67,7 @@ export class PublicationLoader {
   /** Has `index` serve the newest list of its apps, if there is one. @throws StoreError */
   async loadApps(index: PublishedIndex): Promise<void> {
     const apps = await this.#reader.apps(index.name);
-    if (apps !== undefined) index.useApps(new AppPages(apps.body));
+    if (apps !== undefined) index.useApps(new AppPages(apps.body), apps.version);
   }
 
   /** The PNG of an icon; `undefined` if it is not there. @throws StoreError */

@@ -157,22 +157,24 @@ export class PublishedIndex {
     const whole = joinParts(publication.registry, chunks.map(({ whole: part, slice }) => ({ part, slice })));
     const before = this.#shown;
     const number = (before?.number ?? 0) + 1;
-    const since = new Map(chunks.map(({ name }) => [name, before?.since.get(name) ?? number]));
+    // Of the same object: one of the same name from another file is read there.
+    const known = new Set(before?.chunks);
+    const since = new Map(chunks.map((chunk) => [chunk.name, (known.has(chunk) ? before?.since.get(chunk.name) : undefined) ?? number]));
     this.#shown = { number, publication, chunks, since, whole, warnings: [...new Set(chunks.flatMap(({ warnings }) => warnings))] };
     this.#whole = undefined;
     this.#documents.clear();
     this.#details.clear();
-    this.#replaced();
+    for (const replaced of this.#onReplaced) replaced();
   }
 
-  /** Serves this list of its apps from now on. */
-  useApps(apps: AppPages): void {
-    this.#listed = { apps, modified: this.#shown?.publication.modified ?? 0 };
+  /** Serves this list of its apps from now on. @param version of the publication that it was made from */
+  useApps(apps: AppPages, version: number): void {
+    const shown = this.#shown?.publication;
+    this.#listed = { apps, modified: shown?.version === version ? shown.modified : (this.#listed?.modified ?? 0) };
     this.#apps = undefined;
-    this.#replaced();
   }
 
-  /** Has `replaced` called whenever something else is served. */
+  /** Has `replaced` called whenever another publication is served. */
   whenReplaced(replaced: () => void): void {
     this.#onReplaced.push(replaced);
   }
@@ -269,10 +271,6 @@ export class PublishedIndex {
       },
       body,
     };
-  }
-
-  #replaced(): void {
-    for (const replaced of this.#onReplaced) replaced();
   }
 }
 

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
-import { JoinedBodies, type StoredBody } from '../../src/server/published-index.ts';
+import { parseQuery } from '../../src/indexing/query/parse-query.ts';
+import { PublicationLoader } from '../../src/server/publication-loader.ts';
+import { JoinedBodies, PublishedIndex, type StoredBody } from '../../src/server/published-index.ts';
+import { Questions } from '../../src/server/questions.ts';
+import type { PublicationReader } from '../../src/store/publications.ts';
 import { named, TestState } from '../indexing/test-state.ts';
 
 test('there is one document of a question, however it is spelled, until another publication', async (t) => {
@@ -19,6 +23,39 @@ test('there is one document of a question, however it is spelled, until another 
   state.registry.pushImage('app', 'latest', named('new', { 'org.flatpak.ref': 'app/org.example.App/x86_64/stable' }));
   await state.rebuild();
   assert.notEqual((await state.index()).question(question).document, document);
+});
+
+test('an answer that was kept is read from the file that took the place of the one before', async (t) => {
+  const state = await TestState.open(t);
+  state.registry.pushImage('app', 'latest', named('app'));
+  await state.rebuild();
+  const index = new PublishedIndex({ name: 'apps', fileName: 'apps', maxAge: 60, repositoryPriority: [] });
+  const questions = new Questions({ counts: { hits: 0, misses: 0 } });
+  const { publications } = state.store;
+  const readBy: string[] = [];
+  const use = async (file: string): Promise<void> => {
+    const reader: PublicationReader = {
+      publication: (name) => publications.publication(name),
+      chunkHeads: (names) => publications.chunkHeads(names),
+      chunkBody: (name, sha256) => {
+        readBy.push(file);
+        return publications.chunkBody(name, sha256);
+      },
+      png: (digest) => publications.png(digest),
+      apps: (name) => publications.apps(name),
+    };
+    assert.equal(await new PublicationLoader(reader, { maxBodyBytes: 1 }).load(index), true);
+  };
+  const ask = async (): Promise<string> => {
+    const document = await questions.answer(index, parseQuery('os=linux'), { keep: true, from: '', signal: new AbortController().signal });
+    return String(await document.get('identity')?.body.read());
+  };
+  await use('first');
+  const answer = await ask();
+  assert.deepEqual(readBy.splice(0), ['first']);
+  await use('second');
+  assert.equal(await ask(), answer);
+  assert.deepEqual(readBy, ['second']);
 });
 
 test('bodies that were joined are kept within the limit, those that were asked for the longest ago go', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { cp, mkdir, mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -12,6 +12,7 @@ import { stringify } from 'yaml';
 import { Agent, request } from 'undici';
 import { type App, startApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config/read-config.ts';
+import { SqlitePublications } from '../../src/store/sqlite/sqlite-publications.ts';
 import { storeFiles } from '../../src/store/sqlite/sqlite-store.ts';
 import { eventually } from '../e2e/eventually.ts';
 import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
@@ -181,6 +182,25 @@ test('what a newer version has published is set aside at the start, and what tak
   await app.started;
   await eventually(async () => assert.deepEqual(names((await ask('/index/static')).text), ['apps/clock', 'apps/hello']));
   assert.ok(setup.log.some(({ msg }) => /made by a newer version.*set aside/.test(msg)));
+});
+
+test('what was published in another format is not served, nor is its list of apps', async (t) => {
+  const setup = await setUp(t);
+  const first = await setup.start();
+  await first.app.started;
+  await eventually(async () => assert.equal((await first.ask('/api/apps')).statusCode, 200));
+  await first.app.close();
+  const { catalog, publications: file } = storeFiles(setup.stateDir);
+  const publications = SqlitePublications.open(file, assert.fail);
+  const published = (await publications.publication('apps')) ?? assert.fail('nothing is published');
+  await publications.publish({ ...published, format: 'another' }, []);
+  await publications.close();
+  // Nothing is left to make it anew from.
+  await rm(catalog);
+  await rename(setup.images, `${setup.images}.gone`);
+  const { app, ask } = await setup.start();
+  await app.started;
+  for (const path of ['/index/static', '/api/apps', '/api/apps/org.example.Hello']) assert.equal((await ask(path)).statusCode, 503, path);
 });
 
 test('what is published and damaged on disk is never served, and made anew without the registry', async (t) => {
