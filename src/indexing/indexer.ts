@@ -362,7 +362,7 @@ export class Indexer {
     }
   }
 
-  /** Makes the list of an index's apps, when nothing else is to be done: it goes through all of them. */
+  /** Makes the list of an index's apps, when nothing else is to be done: no push waits for it. */
   #listApps(definition: IndexDefinition, onPublished: OnPublished | undefined): void {
     const publisher = this.#publisher(definition);
     this.#listing = this.#listing.then(async () => {

@@ -1,6 +1,5 @@
 /** Keeps one index published: renders the chunks in which something has changed, and publishes a new version of it. */
 import { hash } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import type { Digest } from '../registry/digest.ts';
 import type { Catalog, Image, KnownRegistry } from '../store/catalog.ts';
 import type { Publication, Publications, StoredChunk } from '../store/publications.ts';
@@ -86,7 +85,7 @@ export class Publisher {
   readonly #fingerprint: string;
   /** Of that alone which decides how an image is shown. */
   readonly #manner: string;
-  readonly #hashes = new LRUCache<string, number>({ max: MAX_HASHES });
+  readonly #hashes = new Map<string, number>();
   #published: Published | undefined;
 
   private constructor(options: PublisherOptions, published: Published | undefined) {
@@ -222,6 +221,7 @@ export class Publisher {
     let hashed = this.#hashes.get(name);
     if (hashed === undefined) {
       hashed = hashOfName(name);
+      if (this.#hashes.size >= MAX_HASHES) this.#hashes.clear();
       this.#hashes.set(name, hashed);
     }
     return hashed;

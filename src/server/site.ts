@@ -38,7 +38,7 @@ export interface Site {
   readonly events: EventRoutesOptions;
   readonly status: StatusOptions;
   /** How large the parts of the store are, in bytes. */
-  readonly storeSizes: () => readonly { readonly part: string; readonly size: number; readonly log: number }[];
+  readonly storeSizes: () => readonly { readonly part: string; readonly size: number | undefined; readonly log: number | undefined }[];
 }
 
 /** Gives the site that answers now. Who answers a request asks once, and goes on with that one. */

@@ -19,7 +19,7 @@ export interface Publication {
   readonly origin: string;
 }
 
-/** A chunk as it is kept: content-addressed, in two parts of which the first is small. */
+/** A chunk as it is kept: content-addressed, in two parts: what is needed to know what it holds, and what is sent. */
 export interface StoredChunk {
   /** SHA-256 of the head, in hexadecimal. */
   readonly name: string;

@@ -104,7 +104,7 @@ export class AppList {
   }
 
   /**
-   * All apps, sorted by name, without regard to case, then by id.
+   * All apps, sorted by name, without regard to case, then by id. One call at a time.
    * @param chunks in the order of the document; the same objects where they have not changed
    */
   async update(chunks: readonly ChunkOfApps[]): Promise<readonly AppEntry[]> {

@@ -115,11 +115,10 @@ export class Columns {
   readonly #text: number;
   readonly #decoded: string[] = [];
 
-  /** @param bytes as {@link ColumnsBuilder.build} gives them; copied unless they are aligned */
+  /** @param bytes as {@link ColumnsBuilder.build} gives them, at the begin of a buffer */
   constructor(bytes: Buffer) {
-    const aligned = bytes.byteOffset % 4 === 0 ? bytes : Buffer.from(new Uint8Array(bytes).buffer);
-    this.#bytes = aligned;
-    const header = new Uint32Array(aligned.buffer, aligned.byteOffset, HEADER_WORDS);
+    this.#bytes = bytes;
+    const header = new Uint32Array(bytes.buffer, bytes.byteOffset, HEADER_WORDS);
     const [strings = 0, tagSets = 0, tags = 0, lists = 0, images = 0, pairs = 0] = header;
     this.#strings = HEADER_WORDS;
     this.#tagSets = this.#strings + strings;
@@ -129,7 +128,7 @@ export class Columns {
     this.#pairs = this.#images + images * IMAGE_WORDS;
     const words = this.#pairs + pairs * 2;
     this.#text = words * 4;
-    this.#words = new Uint32Array(aligned.buffer, aligned.byteOffset, words);
+    this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, words);
   }
 
   get imageCount(): number {

@@ -1,6 +1,7 @@
 /** Makes chunks from repositories as they are shown. */
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
+import pMap from 'p-map';
 import type { HiddenTags, PlacedImage, ShownImage, ShownRepository } from '../document.ts';
 import { imageJson, LIST_END, listHead, LISTS_HEAD, REPOSITORY_END, repositoryHead } from '../document.ts';
 import type { RefField } from '../query/query.ts';
@@ -13,6 +14,8 @@ const REF = 'org.flatpak.ref';
 /** Of tags and architectures; of a chunk with more, only those are ready that a quarter of its repositories have. */
 const MAX_COMBINATIONS = 64;
 const LEAST_SHARE = 1 / 4;
+/** Parts that are compressed at once, beside the whole: what clients wait for is compressed by the same few threads. */
+const PARTS_AT_ONCE = 2;
 
 export interface ChunkOptions extends Pick<ChunkContent, 'input' | 'icons' | 'warnings' | 'needs'> {
   /** Where Flatpak clients look for the ref: their questions are answered beforehand. */
@@ -46,7 +49,7 @@ export async function renderChunk(repositories: readonly ShownRepository[], slic
   const { questions, complete } = readyQuestions(written, slice, options.refFields);
   const [whole, ready] = await Promise.all([
     answers.part(() => true),
-    Promise.all(questions.map(async (question) => ({ ...question, part: await answers.part((image) => answersQuestion(image, question)) }))),
+    pMap(questions, async (question) => ({ ...question, part: await answers.part((image) => answersQuestion(image, question)) }), { concurrency: PARTS_AT_ONCE }),
   ]);
   const { input, icons, apps, warnings, needs } = options;
   return {

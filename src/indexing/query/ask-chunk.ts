@@ -23,10 +23,11 @@ export function asking(query: Query, effort: Effort): (chunk: Chunk) => Promise<
   const refFields = asksForRefs(query);
   // What may have to read values comes last.
   const asked = query.conditions.toSorted((a, b) => costOf(a) - costOf(b)).map((condition): Asked => ({ condition, fitting: fittingValue(condition, effort) }));
-  const ofRepositories = asked.filter(({ condition }) => condition.field === 'repository');
+  const repositories = query.conditions.find(({ field }) => field === 'repository')?.values;
+  const wanted = repositories && new Set(repositories);
   return async (chunk) => {
     // Most questions are about few repositories: columns need not be looked through to know that there are none of them.
-    for (const { fitting } of ofRepositories) if (!(await anyFits(chunk.repositories, fitting))) return NOTHING;
+    if (wanted !== undefined && !chunk.repositories.some(({ name }) => wanted.has(name))) return NOTHING;
     const columns = chunk.columns();
     const json = new ChunkJson(chunk, columns);
     const fits = await conditionsOf(asked, columns, json, refFields, effort);
@@ -40,14 +41,6 @@ export function asking(query: Query, effort: Effort): (chunk: Chunk) => Promise<
     if (images.length === columns.imageCount) return chunk.whole;
     return partOf(await selected(columns, chunk.slice, images, json), chunk.slice !== undefined);
   };
-}
-
-async function anyFits(repositories: Chunk['repositories'], fitting: Asked['fitting']): Promise<boolean> {
-  for (const { name } of repositories) {
-    const fits = fitting(name);
-    if (typeof fits === 'boolean' ? fits : await fits) return true;
-  }
-  return false;
 }
 
 type Fits = (image: number) => boolean | Promise<boolean>;

@@ -51,7 +51,7 @@ export class ReadyAnswers {
   constructor(figures: RequestFigures, readers: Readers, { maxBytes = MAX_BYTES }: { readonly maxBytes?: number } = {}) {
     this.#figures = figures;
     this.#readers = readers;
-    this.#answers = new LRUCache({ maxSize: maxBytes, sizeCalculation: (answers) => answers.reduce((sum, answer) => sum + sizeOf(answer), 0) });
+    this.#answers = new LRUCache({ maxSize: maxBytes, sizeCalculation: sizeOf });
   }
 
   /** Keeps what the routes of `app` say that are registered from here on. */
@@ -113,9 +113,11 @@ export class ReadyAnswers {
   }
 }
 
-/** Bytes, about. */
-function sizeOf({ question: { url, acceptEncoding = '', ifNoneMatch = '' }, body }: ReadyAnswer): number {
-  return OVERHEAD + 2 * (url.length + acceptEncoding.length + ifNoneMatch.length) + (body?.length ?? 0);
+/** About how many bytes the answers to one URL take: several may have one body. */
+function sizeOf(answers: readonly ReadyAnswer[]): number {
+  const bodies = new Set(answers.map(({ body }) => body));
+  const headers = answers.reduce((sum, { question: { url, acceptEncoding = '', ifNoneMatch = '' } }) => sum + OVERHEAD + 2 * (url.length + acceptEncoding.length + ifNoneMatch.length), 0);
+  return bodies.values().reduce((sum, body) => sum + (body?.length ?? 0), headers);
 }
 
 function variant(answers: readonly ReadyAnswer[] | undefined, { acceptEncoding, ifNoneMatch }: Question): ReadyAnswer | undefined {

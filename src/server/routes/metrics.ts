@@ -53,10 +53,10 @@ function indexMetrics(indexes: Site['indexes'], registry: Registry): void {
 function storeMetrics(sizes: ReturnType<Site['storeSizes']>, registry: Registry): void {
   const gauge = (name: string, help: string): Gauge<'part'> => new Gauge({ name, help, labelNames: ['part'] as const, registers: [registry] });
   const size = gauge('regindexer_store_size_bytes', 'Size of a part of the store, without its log.');
-  const log = gauge('regindexer_store_log_size_bytes', 'Size of what was written to a part of the store and is not yet where it belongs.');
+  const log = gauge('regindexer_store_log_size_bytes', 'Size of the write-ahead log of a part of the store; it is written over, and stays below 16 MiB unless something reads for long.');
   for (const { part, ...of } of sizes) {
-    size.set({ part }, of.size);
-    log.set({ part }, of.log);
+    if (of.size !== undefined) size.set({ part }, of.size);
+    if (of.log !== undefined) log.set({ part }, of.log);
   }
 }
 

@@ -21,12 +21,12 @@ export interface StoreFiles {
 /** How large a part of the store is, in bytes. */
 export interface StoreSize {
   readonly part: keyof StoreFiles;
-  readonly size: number;
-  /** Of what was written and is not yet where it belongs (the write-ahead log). */
-  readonly log: number;
+  readonly size: number | undefined;
+  /** Of its write-ahead log. */
+  readonly log: number | undefined;
 }
 
-/** How large the files are; 0 for one that is not there. */
+/** How large the files are; without those that are not there, or cannot be looked at. */
 export function storeSizes(stateDir: string): readonly StoreSize[] {
   const { catalog, publications } = storeFiles(stateDir);
   return [
@@ -35,8 +35,12 @@ export function storeSizes(stateDir: string): readonly StoreSize[] {
   ];
 }
 
-function sizeOf(file: string): number {
-  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+function sizeOf(file: string): number | undefined {
+  try {
+    return statSync(file).size;
+  } catch {
+    return undefined;
+  }
 }
 
 export function storeFiles(stateDir: string): StoreFiles {
