@@ -6,10 +6,12 @@ import type { RefField } from '../query/query.ts';
 import { Columns } from './columns.ts';
 import type { SizedRepository } from './cuts.ts';
 import { copyOf } from './gzip-member.ts';
-import { NOTHING, type Part, type Segment } from './part.ts';
+import { HASH_BYTES, NOTHING, type Part, type Segment } from './part.ts';
 
 /** Bytes of a number. */
 const WORD = 4;
+/** How digests of PNGs begin. */
+const SHA256 = 'sha256:';
 
 /** A question that Flatpak clients ask: for all images with a ref of one tag and architecture. */
 export interface ReadyQuestion {
@@ -64,15 +66,16 @@ interface PartPlace {
   readonly lists?: SegmentPlace | undefined;
 }
 
-interface Head extends Pick<ChunkContent, 'input' | 'repositories' | 'complete' | 'icons' | 'appIds' | 'warnings' | 'needs'> {
+interface Head extends Pick<ChunkContent, 'input' | 'repositories' | 'complete' | 'appIds' | 'warnings' | 'needs'> {
   readonly slice?: string | undefined;
   /** SHA-256 of the body, in hexadecimal. */
   readonly body: string;
   readonly parts: readonly PartPlace[];
   /** Each with the number of its part; the whole is part 0. */
   readonly ready: readonly (readonly [field: RefField, tag: string, architecture: string, part: number])[];
-  readonly columns: Place;
+  readonly icons: Place;
   readonly apps: Place;
+  readonly columns: Place;
 }
 
 /** A chunk as it is kept: what is needed to know what it holds and to look through it, and what is sent. */
@@ -101,7 +104,7 @@ class Bodies {
 }
 
 /**
- * The head is `length of its JSON (uint32, little endian) │ JSON │ hashes │ apps │ columns`, the body its segments.
+ * The head is `length of its JSON (uint32, little endian) │ JSON │ hashes │ icons │ apps │ columns`, the body its segments.
  */
 export async function encodeChunk({ input, slice, repositories, whole, ready, complete, columns, icons, apps, appIds, warnings, needs }: ChunkContent): Promise<EncodedChunk> {
   const body = new Bodies();
@@ -122,14 +125,23 @@ export async function encodeChunk({ input, slice, repositories, whole, ready, co
   for (const { field, tag, architecture, part } of ready) readyNumbers.push([field, tag, architecture, await numberOf(part)]);
   const bodyBytes = body.concat();
   const head: Head = {
-    input, slice, repositories, complete, icons, appIds, warnings, needs, parts, ready: readyNumbers,
-    body: hash('sha256', bodyBytes), apps: behindHead.place(apps), columns: behindHead.place(columns),
+    input, slice, repositories, complete, appIds, warnings, needs, parts, ready: readyNumbers,
+    body: hash('sha256', bodyBytes), icons: behindHead.place(bytesOf(icons)), apps: behindHead.place(apps), columns: behindHead.place(columns),
   };
   const json = Buffer.from(JSON.stringify(head));
   const length = Buffer.alloc(WORD);
   length.writeUInt32LE(json.length);
   const headBytes = Buffer.concat([length, json, behindHead.concat()]);
   return { name: hash('sha256', headBytes), head: headBytes, body: bodyBytes };
+}
+
+/** Hashes alone: most of what a head says is icons. */
+function bytesOf(pngs: readonly Digest[]): Buffer {
+  return Buffer.from(pngs.map((png) => png.slice(SHA256.length)).join(''), 'hex');
+}
+
+function digestsOf(bytes: Buffer): readonly Digest[] {
+  return Array.from({ length: bytes.length / HASH_BYTES }, (_, place) => `${SHA256}${bytes.toString('hex', place * HASH_BYTES, (place + 1) * HASH_BYTES)}` as Digest);
 }
 
 /** Reads the body of a chunk that has this name and this SHA-256. */
@@ -144,7 +156,6 @@ export class Chunk {
   readonly repositories: readonly SizedRepository[];
   readonly whole: Part;
   readonly #complete: readonly RefField[];
-  readonly icons: readonly Digest[];
   readonly appIds: readonly string[];
   readonly warnings: readonly string[];
   readonly needs: RuntimeNeeds;
@@ -152,6 +163,7 @@ export class Chunk {
   /** JSON of what it tells of each of its apps, gzipped. */
   readonly apps: Buffer;
   readonly #ready = new Map<string, Part>();
+  readonly #icons: Buffer;
   readonly #columns: Buffer | undefined;
   readonly #readBody: () => Buffer | Promise<Buffer>;
 
@@ -173,15 +185,20 @@ export class Chunk {
     this.slice = head.slice;
     this.repositories = head.repositories;
     this.#complete = head.complete;
-    this.icons = head.icons;
     this.appIds = head.appIds;
     this.warnings = head.warnings;
     this.needs = head.needs;
+    this.#icons = behind(head.icons);
     this.apps = behind(head.apps);
     this.whole = parts[0] as Part;
     this.ready = head.ready.map(([field, tag, architecture]) => ({ field, tag, architecture }));
     for (const [field, tag, architecture, part] of head.ready) this.#ready.set(keyOf({ field, tag, architecture }), parts[part] as Part);
     this.#columns = forQuestions ? copyOf(behindJson.subarray(head.columns.offset)) : undefined;
+  }
+
+  /** The PNGs that it names as files, sorted. */
+  get icons(): readonly Digest[] {
+    return digestsOf(this.#icons);
   }
 
   /** Its part of the answer to `question`; `undefined` if it has to be asked for it. */

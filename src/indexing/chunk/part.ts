@@ -5,7 +5,7 @@ import type { Deflated } from './gzip-member.ts';
 import { deflate, stored } from './gzip-member.ts';
 
 /** Bytes of a SHA-256. */
-const HASH_BYTES = 32;
+export const HASH_BYTES = 32;
 /** Changes whenever the same images would be written in another way. */
 export const FORMAT = 'regindexer 2';
 /** Of zlib: 6 takes twice as long, for one to ten percent. */
