@@ -304,7 +304,7 @@ export class Service {
 
   async #readIcon(digest: Digest): Promise<Buffer | undefined> {
     const png = await this.#loader?.readIcon(digest);
-    if (png === undefined && [...this.indexes.values()].some(({ shown }) => shown?.chunks.some(({ icons }) => icons.includes(digest)) === true)) this.#mend(new Error(`the icon ${digest} is damaged, or not there`));
+    if (png === undefined && [...this.indexes.values()].some(({ shown }) => shown?.chunks.some((chunk) => chunk.hasIcon(digest)) === true)) this.#mend(new Error(`the icon ${digest} is damaged, or not there`));
     return png;
   }
 }

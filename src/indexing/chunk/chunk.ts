@@ -135,7 +135,7 @@ export async function encodeChunk({ input, slice, repositories, whole, ready, co
   return { name: hash('sha256', headBytes), head: headBytes, body: bodyBytes };
 }
 
-/** Hashes alone: most of what a head says is icons. */
+/** Encodes digests as their hashes alone, {@link HASH_BYTES} each. */
 function bytesOf(pngs: readonly Digest[]): Buffer {
   return Buffer.from(pngs.map((png) => png.slice(SHA256.length)).join(''), 'hex');
 }
@@ -199,6 +199,14 @@ export class Chunk {
   /** The PNGs that it names as files, sorted. */
   get icons(): readonly Digest[] {
     return digestsOf(this.#icons);
+  }
+
+  /** Says whether it names this PNG as a file. */
+  hasIcon(png: Digest): boolean {
+    // Anybody may ask for any icon: to decode all of them for each question would hold up all others.
+    const wanted = bytesOf([png]);
+    for (let place = this.#icons.indexOf(wanted); place !== -1; place = this.#icons.indexOf(wanted, place + 1)) if (place % HASH_BYTES === 0) return true;
+    return false;
   }
 
   /** Its part of the answer to `question`; `undefined` if it has to be asked for it. */

@@ -4,6 +4,7 @@ import * as fc from 'fast-check';
 import type { Chunk, ReadyQuestion } from '../../../src/indexing/chunk/chunk.ts';
 import { joinParts, type JoinedDocument, type PlacedPart } from '../../../src/indexing/chunk/part.ts';
 import type { ShownRepository } from '../../../src/indexing/document.ts';
+import { type Digest, digestOf } from '../../../src/registry/digest.ts';
 import { chunksOf, textOf } from './chunks-of.ts';
 import { documentOf, NONE_HIDDEN, shownRepositories } from './shown-repositories.ts';
 
@@ -58,6 +59,17 @@ suite('an index in chunks', () => {
       }),
       { numRuns: 30 },
     );
+  });
+
+  test('a chunk names its icons, and no others', async () => {
+    const icons = ['a', 'b', 'c'].map((text) => digestOf(text)).toSorted();
+    const [chunk] = await chunksOf([{ name: 'app', images: [], lists: [] }], { icons });
+    assert.ok(chunk);
+    assert.deepEqual(chunk.icons, icons);
+    for (const icon of icons) assert.ok(chunk.hasIcon(icon));
+    // Half of one and half of the next, as they stand beside each other.
+    const [first = '', second = ''] = icons.map((icon) => icon.slice('sha256:'.length));
+    for (const other of [digestOf('d'), `sha256:${first.slice(32)}${second.slice(0, 32)}` as Digest]) assert.equal(chunk.hasIcon(other), false);
   });
 
   test('a change makes few new chunks', async () => {
