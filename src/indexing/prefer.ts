@@ -1,5 +1,6 @@
 /** One image for each Flatpak ref and architecture, for indexes with `repository_priority`. */
 import type { Digest } from '../registry/digest.ts';
+import { DEFAULT_TAG } from '../registry/reference.ts';
 import { rankingOf } from './globs.ts';
 import type { IndexDefinition } from './index-definition.ts';
 import type { SelectedImage, SelectedList, SelectedRepository } from './select.ts';
@@ -56,7 +57,7 @@ export function prefer(
 
 /** The most wanted first. No two have the same tag. */
 function byVersion(a: { readonly tags: readonly string[] }, b: { readonly tags: readonly string[] }): number {
-  const latest = Number(b.tags.includes('latest')) - Number(a.tags.includes('latest'));
+  const latest = Number(b.tags.includes(DEFAULT_TAG)) - Number(a.tags.includes(DEFAULT_TAG));
   return latest || compareVersions(highest(b.tags), highest(a.tags));
 }
 

@@ -3,6 +3,7 @@ import { createHash, hash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { LRUCache } from 'lru-cache';
+import { DEFAULT_TAG } from '../../registry/reference.ts';
 import { rankingOf } from '../globs.ts';
 import { isPngUri } from '../png-uri.ts';
 import type { PlacedImage, ShownImage, ShownRepository } from '../document.ts';
@@ -227,7 +228,7 @@ export function placesBy(priority: readonly string[], ranking: (repository: stri
  * could speak for the apps of all.
  */
 export function rankOf({ branch }: FlatpakRef, tags: readonly string[], architecture: string, label: Label): Rank {
-  const latest = tags.includes('latest');
+  const latest = tags.includes(DEFAULT_TAG);
   return [Number(branch === 'stable' || latest), builtAt(label), Number(latest), Number(architecture === 'amd64')];
 }
 

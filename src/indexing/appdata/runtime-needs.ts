@@ -1,12 +1,10 @@
 /** What the Flatpaks of an index need that clients may not find. */
 import { amount } from '../../amount.ts';
+import { DEFAULT_TAG } from '../../registry/reference.ts';
 import type { ShownRepository } from '../document.ts';
 import { labelOf } from './app-list.ts';
 import { isWebUrl, parseFlatpakRef } from './flatpak-image.ts';
 import { parseKeyFile } from './key-file.ts';
-
-/** What `flatpak remote-add` asks for if its URL names no tag. */
-const DEFAULT_TAG = 'latest';
 
 /** What some images are, and what they need. */
 export interface RuntimeNeeds {
