@@ -1,6 +1,7 @@
 /** What one configuration has the routes answer with. The routes are there once, for every configuration: they ask for the site that is current, and a reload replaces it in one step. */
 import { compile } from '@fastify/proxy-addr';
 import { digestOfIconPath } from '../indexing/icon-path.ts';
+import type { StoreSize } from '../store/store.ts';
 import { withoutBasePath } from './base-path.ts';
 import type { Publication } from './public-index.ts';
 import type { PublishedIndex } from './published-index.ts';
@@ -37,8 +38,8 @@ export interface Site {
   readonly reindex: ReindexOptions;
   readonly events: EventRoutesOptions;
   readonly status: StatusOptions;
-  /** How large the parts of the store are, in bytes. */
-  readonly storeSizes: () => readonly { readonly part: string; readonly size: number | undefined; readonly log: number | undefined }[];
+  /** Measures the parts of the store. */
+  readonly storeSizes: () => readonly StoreSize[];
 }
 
 /** Gives the site that answers now. Who answers a request asks once, and goes on with that one. */

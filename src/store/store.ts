@@ -10,3 +10,11 @@ export interface Store {
   readonly publications: Publications;
   close(): Promise<void>;
 }
+
+/** Size of one part of a store, in bytes; `undefined` where it cannot be measured. */
+export interface StoreSize {
+  readonly part: string;
+  readonly size: number | undefined;
+  /** Size of its write-ahead log. */
+  readonly log: number | undefined;
+}

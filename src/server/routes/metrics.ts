@@ -1,6 +1,7 @@
 /** `/metrics`: figures for Prometheus, by its conventions for names. */
 import type { FastifyInstance } from 'fastify';
 import { Counter, Gauge, Registry } from 'prom-client';
+import type { StoreSize } from '../../store/store.ts';
 import type { BusStatus } from '../../triggers/bus/bus.ts';
 import type { PublishedIndex } from '../published-index.ts';
 import type { CurrentSite, Site } from '../site.ts';
@@ -50,7 +51,7 @@ function indexMetrics(indexes: Site['indexes'], registry: Registry): void {
   gauge('regindexer_index_last_change_timestamp_seconds', 'When the content of the index last changed.', ({ shown }) => shown && shown.publication.modified / 1000);
 }
 
-function storeMetrics(sizes: ReturnType<Site['storeSizes']>, registry: Registry): void {
+function storeMetrics(sizes: readonly StoreSize[], registry: Registry): void {
   const gauge = (name: string, help: string): Gauge<'part'> => new Gauge({ name, help, labelNames: ['part'] as const, registers: [registry] });
   const size = gauge('regindexer_store_size_bytes', 'Size of a part of the store, without its log.');
   const log = gauge('regindexer_store_log_size_bytes', 'Size of the write-ahead log of a part of the store; it is written over, and stays below 16 MiB unless something reads for long.');

@@ -2,7 +2,7 @@
 import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { makeFolder } from '../../make-folder.ts';
-import type { Store } from '../store.ts';
+import type { Store, StoreSize } from '../store.ts';
 import { StoreError } from '../store-error.ts';
 import { setAside } from './database.ts';
 import { importEarlier } from './import-earlier.ts';
@@ -18,15 +18,7 @@ export interface StoreFiles {
   readonly publications: string;
 }
 
-/** How large a part of the store is, in bytes. */
-export interface StoreSize {
-  readonly part: keyof StoreFiles;
-  readonly size: number | undefined;
-  /** Of its write-ahead log. */
-  readonly log: number | undefined;
-}
-
-/** How large the files are; without those that are not there, or cannot be looked at. */
+/** Measures the files of the store below `stateDir`. */
 export function storeSizes(stateDir: string): readonly StoreSize[] {
   const { catalog, publications } = storeFiles(stateDir);
   return [
