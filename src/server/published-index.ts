@@ -157,7 +157,7 @@ export class PublishedIndex {
     const whole = joinParts(publication.registry, chunks.map(({ whole: part, slice }) => ({ part, slice })));
     const before = this.#shown;
     const number = (before?.number ?? 0) + 1;
-    // Of the same object: one of the same name from another file is read there.
+    // A chunk of the same name that was read from another file counts as new: parts of the old one are read from the old file.
     const known = new Set(before?.chunks);
     const since = new Map(chunks.map((chunk) => [chunk.name, (known.has(chunk) ? before?.since.get(chunk.name) : undefined) ?? number]));
     this.#shown = { number, publication, chunks, since, whole, warnings: [...new Set(chunks.flatMap(({ warnings }) => warnings))] };
@@ -174,7 +174,7 @@ export class PublishedIndex {
     this.#apps = undefined;
   }
 
-  /** Has `replaced` called whenever another publication is served. */
+  /** Calls `replaced` whenever another publication is served. */
   whenReplaced(replaced: () => void): void {
     this.#onReplaced.push(replaced);
   }

@@ -17,9 +17,9 @@ export const TooManyStreams = createError('REGINDEXER_TOO_MANY_STREAMS', 'As man
 export const MethodNotAllowed = createError('REGINDEXER_METHOD_NOT_ALLOWED', '%s is not allowed here; use %s.', 405);
 /** The route needs a token, and none is configured. */
 export const NoTokenConfigured = createError('REGINDEXER_NO_TOKEN', 'This route is switched off: set %s in the configuration to use it.', 403);
-/** What was sent as the token is not it. */
+/** The request has a token, but not the right one. */
 export const WrongToken = createError('REGINDEXER_WRONG_TOKEN', 'This is not the token: %s in the configuration has another one.', 401);
-/** No token was sent. */
+/** The request has no token. */
 export const Unauthorized = createError('REGINDEXER_UNAUTHORIZED', 'This route needs a token: send "Authorization: Bearer TOKEN" with the one that is %s in the configuration.', 401);
 /** Somebody asks too often. */
 export const TooManyRequests = createError('REGINDEXER_TOO_MANY_REQUESTS', 'At most %s of these requests a minute from one address; ask again in %s seconds.', 429);

@@ -73,7 +73,7 @@ export function appRecords(index: string, priority: readonly string[], repositor
   return collector.records();
 }
 
-/** What a chunk has to tell of its apps. */
+/** The part of a chunk that lists its apps. */
 export interface ChunkOfApps {
   /** The ids of its apps. */
   readonly appIds: readonly string[];
@@ -81,7 +81,7 @@ export interface ChunkOfApps {
   readonly apps: Buffer;
 }
 
-/** What a chunk tells of its apps. */
+/** Decodes the records of a chunk's apps. */
 export async function appRecordsOf({ apps }: ChunkOfApps): Promise<AppRecords> {
   return JSON.parse((await promisify(gunzip)(apps)).toString()) as AppRecords;
 }

@@ -115,7 +115,7 @@ export class Columns {
   readonly #text: number;
   readonly #decoded: string[] = [];
 
-  /** @param bytes as {@link ColumnsBuilder.build} gives them, at the begin of a buffer */
+  /** @param bytes as {@link ColumnsBuilder.build} returns them, aligned to 4 bytes in their `ArrayBuffer` */
   constructor(bytes: Buffer) {
     this.#bytes = bytes;
     const header = new Uint32Array(bytes.buffer, bytes.byteOffset, HEADER_WORDS);

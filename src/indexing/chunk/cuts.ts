@@ -20,7 +20,7 @@ export interface Run<Repository> {
   readonly large: boolean;
 }
 
-/** Cuts an index into runs. */
+/** Cuts the sorted repositories of an index into runs. */
 export class IndexCutter<Repository extends SizedRepository> {
   readonly #hashOf: (repository: Repository) => number;
   #small: Repository[] = [];
@@ -29,7 +29,7 @@ export class IndexCutter<Repository extends SizedRepository> {
     this.#hashOf = hashOf;
   }
 
-  /** Takes the next repository by name, which is not empty; gives the runs that are whole now. */
+  /** Adds the next repository by name, which is not empty; yields the runs that are complete. */
   *add(repository: Repository): Generator<Run<Repository>> {
     if (repository.images > LARGE_REPOSITORY) {
       yield* this.end();
@@ -43,7 +43,7 @@ export class IndexCutter<Repository extends SizedRepository> {
     if (run !== undefined) yield { repositories: run, large: false };
   }
 
-  /** Gives what is left. */
+  /** Yields the runs that are left. */
   *end(): Generator<Run<Repository>> {
     for (const run of cut(this.#small, this.#hashOf)) yield { repositories: run, large: false };
     this.#small = [];

@@ -31,12 +31,12 @@ const OPEN_ENDED: zlib.ZlibOptions = { finishFlush: zlib.constants.Z_SYNC_FLUSH 
 
 /** Compresses `bytes`, off the calling thread. @param level of zlib */
 export async function deflate(bytes: Buffer, level: number): Promise<Deflated> {
-  // Zlib gives a part of a buffer that has room for all of `bytes`.
+  // Zlib returns a slice of a buffer as long as `bytes`, which would stay in memory with it.
   const deflated = bytes.length === 0 ? bytes : copyOf(await deflateRaw(bytes, { ...OPEN_ENDED, level, chunkSize: Math.max(1024, bytes.length) }));
   return { size: deflated.length, length: bytes.length, crc: crc32(bytes), bytes: () => deflated };
 }
 
-/** A copy to keep: nothing else stays in memory with it. */
+/** Copies `bytes` into memory of its own, so that the buffer it was cut from can be freed. */
 export function copyOf(bytes: Buffer): Buffer {
   const copy = Buffer.allocUnsafeSlow(bytes.length);
   bytes.copy(copy);

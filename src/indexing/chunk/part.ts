@@ -8,7 +8,7 @@ import { deflate, stored } from './gzip-member.ts';
 export const HASH_BYTES = 32;
 /** Changes whenever the same images would be written in another way. */
 export const FORMAT = 'regindexer 2';
-/** Of zlib: 6 takes twice as long, for one to ten percent. */
+/** Compression level of zlib: 6 takes about twice as long and saves one to ten percent. */
 const LEVEL = 5;
 
 /** JSON of entries, separated by commas. */

@@ -18,15 +18,15 @@ interface Asked {
   readonly fitting: (value: string) => boolean | Promise<boolean>;
 }
 
-/** What gives a chunk's part of the answer to `query`. @throws QueryError and the signal's reason, as `effort` does */
+/** Prepares `query`; the function it returns gives a chunk's part of the answer. @throws QueryError and the signal's reason, as `effort` does */
 export function asking(query: Query, effort: Effort): (chunk: Chunk) => Promise<Part> {
   const refFields = asksForRefs(query);
-  // What may have to read values comes last.
+  // Conditions that may have to read values come last.
   const asked = query.conditions.toSorted((a, b) => costOf(a) - costOf(b)).map((condition): Asked => ({ condition, fitting: fittingValue(condition, effort) }));
   const repositories = query.conditions.find(({ field }) => field === 'repository')?.values;
   const wanted = repositories && new Set(repositories);
   return async (chunk) => {
-    // Most questions are about few repositories: columns need not be looked through to know that there are none of them.
+    // Skips the columns of most chunks: questions are mostly about few repositories.
     if (wanted !== undefined && !chunk.repositories.some(({ name }) => wanted.has(name))) return NOTHING;
     const columns = chunk.columns();
     const json = new ChunkJson(chunk, columns);

@@ -22,7 +22,7 @@ export interface Rebuilds {
   finished(id: string): Promise<Rebuild>;
 }
 
-/** What this needs of a site beside its indexes and rebuilds. */
+/** Settings of `/reindex` that differ from site to site. */
 export interface ReindexOptions {
   readonly token: string | undefined;
   /** Says whether some index takes the repository, and the catalog or the registry has it. */
