@@ -21,7 +21,7 @@ import { OutputFiles } from './output-files.ts';
 import { Publisher, readPublished, takenBy } from './publisher.ts';
 import type { HeldImages, IndexResult, RebuildProgress, RebuildResult, RebuildScope } from './rebuild.ts';
 import type { ScanResult } from './scan.ts';
-import { isOfRegistry, scan } from './scan.ts';
+import { beginList, isOfRegistry, scan } from './scan.ts';
 import { digestsOf, selectRepository } from './select.ts';
 import { Warnings } from './warnings.ts';
 import { WorkingCopy } from './working-copy.ts';
@@ -29,6 +29,8 @@ import { removeTemporaryFiles } from './write-file.ts';
 
 /** How long chunks are kept that no publication names any more, in milliseconds. */
 const CHUNKS_KEPT = 3_600_000;
+/** How often it is looked for all that nothing names any more where a registry cannot be read, in milliseconds: it is asked again and again. */
+const CLEANED = 3_600_000;
 /** How often publishing looks for chunks to remove, in milliseconds: where pushes come by notifications, full rebuilds may be rare. */
 const CHUNKS_CLEANED = 600_000;
 
@@ -75,7 +77,8 @@ export class Indexer {
   #unconfigured: readonly string[];
   /** Icons that are damaged, and were not read again since. */
   readonly #lostIcons = new Set<Digest>();
-  /** When chunks were last removed. */
+  /** When all that nothing names any more was last removed, and when chunks were. */
+  #cleaned = Date.now();
   #chunksCleaned = 0;
   #scans = 0;
   #rendering: Promise<void> = Promise.resolve();
@@ -128,7 +131,7 @@ export class Indexer {
     if (full && this.#iconFiles !== undefined) await this.#alone(async () => this.#writeMissingIcons(registry));
     const refreshed = await this.#refresh(registry, { ...(onPublished && { onPublished }), ...(signal && { signal }) });
     const indexes = refreshed.map((result) => this.#tell(result));
-    if (full) {
+    if (full && (!scanned.failures.some(isOfRegistry) || Date.now() - this.#cleaned >= CLEANED)) {
       await this.#listing;
       await this.#alone(() => this.#clean());
     }
@@ -176,6 +179,8 @@ export class Indexer {
     const definitions = this.#definitionsOf(registry);
     const losing = definitions.map((definition) => this.#losing(definition));
     const readsIndexes = scope.indexes === 'all' || scope.indexes.size > 0;
+    const pages = readsIndexes && scope.repositories.size === 0 ? await beginList(source, signal) : undefined;
+    if (pages !== undefined && 'error' in pages) return { repositories: 0, newImages: 0, failures: [pages] };
     this.#scans++;
     let result: ScanResult;
     try {
@@ -191,6 +196,7 @@ export class Indexer {
         wanted: new Map(definitions.map((definition) => [definition.name, wantedIn(this.#options.sources, definition)])),
         expected: new Set(losing.flatMap(({ definition, inherited }) => (isInFull(definition, scope) ? [...inherited.keys()] : []))),
         scope,
+        pages,
         hold: async (gone) => tagsToHold(await known.everything(), losing, gone),
         concurrency: this.#options.concurrency(registry),
         onProgress: report,
@@ -416,6 +422,7 @@ export class Indexer {
 
   /** Removes icons that nothing has named for long, chunks, and what is known of indexes and registries that are not configured any more. */
   async #clean(): Promise<void> {
+    this.#cleaned = Date.now();
     await this.#cleanChunks(0);
     const { definitions, cleanFilesAfter, store: { catalog, publications } } = this.#options;
     for (const name of this.#unconfigured) {

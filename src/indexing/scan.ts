@@ -41,6 +41,8 @@ export interface ScanOptions {
   /** What each index over this registry takes, by its name. */
   readonly wanted: ReadonlyMap<string, Wanted>;
   readonly scope: RebuildScope;
+  /** The registry's list, if it was begun already. */
+  readonly pages?: AsyncIterable<readonly string[]> | undefined;
   /** Repositories that the catalog may not know although they were there: if the registry does not list them, it is asked for each. None unless given. */
   readonly expected?: ReadonlySet<string>;
   /** Which of the tags that are gone are kept until another scan of whole indexes finds the same; none unless given. */
@@ -125,6 +127,25 @@ export async function scan(options: ScanOptions): Promise<ScanResult> {
   return new Scan(options).run();
 }
 
+/**
+ * Begins the registry's list of repositories; what went wrong if that failed. Comes before all that is known is loaded: a registry that
+ * is down is asked again and again.
+ * @throws the signal's reason once it is aborted
+ */
+export async function beginList(source: RegistrySource, signal?: AbortSignal): Promise<AsyncIterable<readonly string[]> | RebuildFailure> {
+  const pages = source.repositories(signal)[Symbol.asyncIterator]();
+  try {
+    const first = await pages.next();
+    return (async function* () {
+      for (let page = first; page.done !== true; page = await pages.next()) yield page.value;
+    })();
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!(error instanceof RegistryError)) throw error;
+    return failureOf(error, source);
+  }
+}
+
 class Scan {
   readonly #options: ScanOptions;
   readonly #source: RegistrySource;
@@ -200,7 +221,7 @@ class Scan {
   /** The repositories that the registry lists and some index wants, each once. If the list breaks off, what came before is read. */
   async *#listed(indexes: readonly Wanted[], seen: Set<string>): AsyncGenerator<string> {
     try {
-      for await (const page of this.#source.repositories(this.#options.signal)) {
+      for await (const page of this.#options.pages ?? this.#source.repositories(this.#options.signal)) {
         const fresh = new Set(page.filter((name) => !seen.has(name) && isWanted(indexes, name)));
         for (const name of page) seen.add(name);
         this.#repositories.total += fresh.size;
@@ -209,7 +230,7 @@ class Scan {
       }
     } catch (error) {
       this.#rethrowIfFatal(error);
-      this.#failures.push(this.#failure(error));
+      this.#failures.push(failureOf(error, this.#source));
     }
   }
 
@@ -513,15 +534,9 @@ class Scan {
   }
 
   #fail(repository: string, error: unknown): void {
-    const failure = this.#failures.length < MAX_EXPLAINED ? this.#failure(error) : UNEXPLAINED;
+    const failure = this.#failures.length < MAX_EXPLAINED ? failureOf(error, this.#source) : UNEXPLAINED;
     this.#failures.push({ repository, ...failure });
     this.#known.recordFailure(repository, failure.error);
-  }
-
-  #failure(error: unknown): RebuildFailure {
-    const words = publicWords(error, this.#source.id);
-    const detail = messageOf(error);
-    return { error: words, ...(detail !== words && { detail }) };
   }
 
   #finishRepository({ digests }: RepositoryReading): void {
@@ -545,6 +560,12 @@ class Scan {
 /** Says whether it was the registry itself that could not be read: then it is not known what it holds. */
 export function isOfRegistry({ repository }: RebuildFailure): boolean {
   return repository === undefined;
+}
+
+function failureOf(error: unknown, { id }: RegistrySource): RebuildFailure {
+  const words = publicWords(error, id);
+  const detail = messageOf(error);
+  return { error: words, ...(detail !== words && { detail }) };
 }
 
 function tagFailed(tag: string, [cause, ...others]: readonly unknown[]): TagsFailed {
