@@ -7,9 +7,10 @@ import { appChanges, type AppChanges } from './appdata/app-changes.ts';
 import { appRecords, appRecordsOf } from './appdata/app-list.ts';
 import { architectureMismatch } from './appdata/flatpak-image.ts';
 import { runtimeNeeds } from './appdata/runtime-needs.ts';
-import { Chunk, encodeChunk, type ReadBody } from './chunk/chunk.ts';
+import { Chunk, encodeChunk, type ReadSegment } from './chunk/chunk.ts';
 import { cutRepository, hashOfName, IndexCutter, type Run as Cut, type SizedRepository } from './chunk/cuts.ts';
 import { FORMAT, joinParts, type JoinedDocument } from './chunk/part.ts';
+import { readChunks } from './chunk/read-chunks.ts';
 import { renderChunk } from './chunk/render-chunk.ts';
 import { decide, type DecidedImage, type DecidedRepository, imagesOf, inputOf } from './decide.ts';
 import type { PlacedImage, ShownRepository } from './document.ts';
@@ -153,7 +154,7 @@ export class Publisher {
     if (chunks.length < (this.#published?.chunks.length ?? 0)) this.#published = undefined;
     for (const chunk of chunks) {
       try {
-        await chunk.whole.entries.bytes();
+        for (const { entries, lists } of chunk.parts) for (const segment of [entries, lists]) await segment?.bytes();
       } catch (error) {
         if (!(error instanceof ChunkMissing)) throw error;
         this.#published = undefined;
@@ -310,7 +311,7 @@ export class Publisher {
     });
     const encoded = await encodeChunk(content);
     await writer.add(encoded);
-    return new Chunk(encoded.name, encoded.head, bodiesOf(this.#options.publications), { forQuestions: false });
+    return new Chunk(encoded.name, encoded.head, segmentsOf(this.#options.publications), 'publishing');
   }
 
   /** The PNGs that stand in the index itself. */
@@ -420,12 +421,8 @@ function showRepository({ name, images, lists }: DecidedRepository, show: (image
 export async function readPublished(publications: Publications, index: string): Promise<Published | undefined> {
   const publication = await publications.publication(index);
   if (publication === undefined || publication.format !== FORMAT) return undefined;
-  const heads = await publications.chunkHeads(publication.chunks);
-  const chunks = publication.chunks.flatMap((name) => {
-    const head = heads.get(name);
-    return head === undefined ? [] : [new Chunk(name, head, bodiesOf(publications), { forQuestions: false })];
-  });
-  return chunks.length < publication.chunks.length ? undefined : { publication, chunks, whole: wholeOf(publication.registry, chunks) };
+  const chunks = await readChunks(publications, publication.chunks, { readSegment: segmentsOf(publications), use: 'publishing' });
+  return chunks && { publication, chunks, whole: wholeOf(publication.registry, chunks) };
 }
 
 /** The whole document, as far as it is known without its bytes. */
@@ -481,11 +478,11 @@ class ChunkMissing extends Error {
   }
 }
 
-/** Reads bodies of chunks from the store. */
-function bodiesOf(publications: Publications): ReadBody {
-  return async (chunk, sha256) => {
-    const body = await publications.chunkBody(chunk, sha256);
-    if (body === undefined) throw new ChunkMissing(chunk);
-    return body;
+/** Reads segments of chunks from the store. */
+function segmentsOf(publications: Publications): ReadSegment {
+  return async (chunk, segment) => {
+    const bytes = await publications.chunkSegment(chunk, segment);
+    if (bytes === undefined) throw new ChunkMissing(chunk);
+    return bytes;
   };
 }

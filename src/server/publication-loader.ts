@@ -1,15 +1,18 @@
 /** Has indexes serve what the store has published. */
 import { LRUCache } from 'lru-cache';
 import { AppPages } from '../indexing/appdata/app-pages.ts';
-import { Chunk, type ReadBody } from '../indexing/chunk/chunk.ts';
+import type { ReadSegment } from '../indexing/chunk/chunk.ts';
 import { FORMAT } from '../indexing/chunk/part.ts';
+import { readChunks } from '../indexing/chunk/read-chunks.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { PublicationReader } from '../store/publications.ts';
 import type { PublishedIndex } from './published-index.ts';
 import { PartUnreadable } from './server-error.ts';
 
 /** Bytes of chunks' bodies that are kept; others are read when they are asked for. */
-const MAX_BODY_BYTES = 128 * 1024 * 1024;
+const MAX_BODY_BYTES = 32 * 1024 * 1024;
+/** What keeping a segment takes beside its bytes. */
+const OVERHEAD = 512;
 /** How often to try again: a publication may be replaced, and its chunks removed, while it is read. */
 const ATTEMPTS = 2;
 
@@ -22,7 +25,7 @@ export interface PublicationLoaderOptions {
 
 export class PublicationLoader {
   readonly #reader: PublicationReader;
-  readonly #bodies: LRUCache<string, Buffer>;
+  readonly #segments: LRUCache<string, Buffer>;
   readonly #onUnreadable: PublicationLoaderOptions['onUnreadable'];
   /** Indexes that show what was read here. */
   readonly #loaded = new WeakSet<PublishedIndex>();
@@ -30,7 +33,7 @@ export class PublicationLoader {
   constructor(reader: PublicationReader, { maxBodyBytes = MAX_BODY_BYTES, onUnreadable }: PublicationLoaderOptions = {}) {
     this.#reader = reader;
     this.#onUnreadable = onUnreadable;
-    this.#bodies = new LRUCache({ maxSize: maxBodyBytes, sizeCalculation: (body) => body.length + 512 });
+    this.#segments = new LRUCache({ maxSize: maxBodyBytes, sizeCalculation: (bytes) => bytes.length + OVERHEAD });
   }
 
   /** Says whether `index` shows what was read here. */
@@ -48,18 +51,13 @@ export class PublicationLoader {
       if (publication === undefined || publication.format !== FORMAT) return false;
       const shown = this.#loaded.has(index) ? index.shown : undefined;
       if (shown?.publication.version === publication.version) return true;
-      const known = new Map(shown?.chunks.map((chunk) => [chunk.name, chunk]));
-      const heads = await this.#reader.chunkHeads(publication.chunks.filter((name) => !known.has(name)));
-      const chunks = publication.chunks.map((name) => {
-        const head = heads.get(name);
-        return known.get(name) ?? (head && new Chunk(name, head, this.#readBody, { forQuestions: true }));
-      });
-      if (chunks.includes(undefined)) {
+      const chunks = await readChunks(this.#reader, publication.chunks, { readSegment: this.#readSegment, use: 'answers', known: shown?.chunks });
+      if (chunks === undefined) {
         if (attempt < ATTEMPTS) continue;
         throw new Error(`the index ${index.name} is published with chunks that are not there`);
       }
       this.#loaded.add(index);
-      index.use(publication, chunks as Chunk[]);
+      index.use(publication, chunks);
       return true;
     }
   }
@@ -73,14 +71,14 @@ export class PublicationLoader {
   /** The PNG of an icon; `undefined` if it is not there. @throws StoreError */
   readonly readIcon = (digest: Digest): Promise<Buffer | undefined> => this.#reader.png(digest);
 
-  readonly #readBody: ReadBody = (chunk, sha256) => {
-    const kept = this.#bodies.get(chunk);
+  readonly #readSegment: ReadSegment = (chunk, segment) => {
+    const kept = this.#segments.get(segment.sha256);
     if (kept !== undefined) return kept;
-    return this.#reader.chunkBody(chunk, sha256).then(
-      (body) => {
-        if (body === undefined) return this.#unreadable(new Error(`the chunk ${chunk} is not there any more`));
-        this.#bodies.set(chunk, body);
-        return body;
+    return this.#reader.chunkSegment(chunk, segment).then(
+      (bytes) => {
+        if (bytes === undefined) return this.#unreadable(new Error(`the chunk ${chunk} is not there any more`));
+        this.#segments.set(segment.sha256, bytes);
+        return bytes;
       },
       (error: unknown) => this.#unreadable(error),
     );

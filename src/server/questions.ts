@@ -11,7 +11,7 @@ import { NotBuiltYet, TooBusy } from './server-error.ts';
 /** Questions that are answered at the same time. */
 const AT_ONCE = 2;
 /** Bytes to keep. */
-const MAX_BYTES = 32 * 1024 * 1024;
+const MAX_BYTES = 16 * 1024 * 1024;
 /** Different questions that wait for an answer; more are refused. */
 const MAX_WAITING = 64;
 /** The part of them that one client may have. */

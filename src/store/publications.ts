@@ -27,6 +27,15 @@ export interface StoredChunk {
   readonly body: Buffer;
 }
 
+/** Some bytes of a chunk's body. */
+export interface StoredSegment {
+  readonly offset: number;
+  /** Bytes. */
+  readonly length: number;
+  /** Of these bytes, in hexadecimal. */
+  readonly sha256: string;
+}
+
 /** A document about an index that is made after its publication, such as the list of all apps. */
 export interface SideDocument {
   /** Version of the publication that it was made from. */
@@ -45,8 +54,8 @@ export interface PublicationReader {
   /** The heads of chunks by their names. One that is not there any more is left out: then a newer publication is. */
   chunkHeads(names: readonly string[]): Promise<ReadonlyMap<string, Buffer>>;
 
-  /** The body of a chunk; `undefined` if it is not there any more. @param sha256 of it, in hexadecimal */
-  chunkBody(name: string, sha256: string): Promise<Buffer | undefined>;
+  /** A segment of a chunk's body; `undefined` if the chunk is not there any more. */
+  chunkSegment(name: string, segment: StoredSegment): Promise<Buffer | undefined>;
 
   /** The PNG of an icon; `undefined` if it is not there, or damaged. */
   png(digest: Digest): Promise<Buffer | undefined>;

@@ -18,6 +18,7 @@ import { OCI_IMAGE_INDEX, OCI_IMAGE_MANIFEST } from '../../src/registry/media-ty
 import type { CatalogChange, Image } from '../../src/store/catalog.ts';
 import { SqliteCatalog } from '../../src/store/sqlite/sqlite-catalog.ts';
 import { SqlitePublications } from '../../src/store/sqlite/sqlite-publications.ts';
+import type { StoredSegment } from '../../src/store/publications.ts';
 import { defineIndex } from './define-index.ts';
 
 const REGISTRY = 'http://registry.example.org';
@@ -158,8 +159,8 @@ async function chunksOf(publications: SqlitePublications, index: string): Promis
   const publication = await publications.publication(index);
   assert.ok(publication);
   const heads = await publications.chunkHeads(publication.chunks);
-  const read = async (name: string, sha256: string): Promise<Buffer> => (await publications.chunkBody(name, sha256)) as Buffer;
-  return { registry: publication.registry, chunks: publication.chunks.map((name) => new Chunk(name, heads.get(name) as Buffer, read, { forQuestions: true })) };
+  const read = async (name: string, segment: StoredSegment): Promise<Buffer> => (await publications.chunkSegment(name, segment)) as Buffer;
+  return { registry: publication.registry, chunks: publication.chunks.map((name) => new Chunk(name, heads.get(name) as Buffer, read, 'answers')) };
 }
 
 /** All that is served: the whole index, and what Flatpak asks for, worked out as well as ready. */

@@ -37,9 +37,9 @@ test('an answer that was kept is read from the file that took the place of the o
     const reader: PublicationReader = {
       publication: (name) => publications.publication(name),
       chunkHeads: (names) => publications.chunkHeads(names),
-      chunkBody: (name, sha256) => {
+      chunkSegment: (name, segment) => {
         readBy.push(file);
-        return publications.chunkBody(name, sha256);
+        return publications.chunkSegment(name, segment);
       },
       png: (digest) => publications.png(digest),
       apps: (name) => publications.apps(name),

@@ -128,7 +128,7 @@ export class TestServer {
     const reader: PublicationReader = {
       publication: (index) => publications().publication(index),
       chunkHeads: (chunks) => publications().chunkHeads(chunks),
-      chunkBody: (chunk, sha256) => readBody(() => publications().chunkBody(chunk, sha256)),
+      chunkSegment: (chunk, segment) => readBody(() => publications().chunkSegment(chunk, segment)),
       png: (digest) => publications().png(digest),
       apps: (index) => publications().apps(index),
     };

@@ -4,7 +4,7 @@ import { hash } from 'node:crypto';
 import { suite, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { digestOf, type Digest } from '../../src/registry/digest.ts';
-import type { Publication, PublicationReader, Publications, StoredChunk } from '../../src/store/publications.ts';
+import type { Publication, PublicationReader, Publications, StoredChunk, StoredSegment } from '../../src/store/publications.ts';
 
 /** A part of the publications whose bytes a disk may change, and what names it. */
 export type StoredPart =
@@ -32,6 +32,11 @@ export function chunkOf(text: string): StoredChunk {
   return { name: hash('sha256', head), head, body: Buffer.from(`body of ${text}`) };
 }
 
+/** All of a body. */
+export function wholeOf(body: Buffer): StoredSegment {
+  return { offset: 0, length: body.length, sha256: hash('sha256', body) };
+}
+
 export function publicationOf(index: string, version: number, chunks: readonly StoredChunk[], more: Partial<Publication> = {}): Publication {
   return { index, version, format: '1', registry: 'http://registry.example', modified: NOW + version * 1000, chunks: chunks.map(({ name }) => name), origin: '{"from":"here"}', ...more };
 }
@@ -41,7 +46,7 @@ async function there(reader: PublicationReader, chunks: readonly StoredChunk[]):
   const heads = await reader.chunkHeads(chunks.map(({ name }) => name));
   const found: string[] = [];
   for (const { name, head, body } of chunks) {
-    const [itsHead, itsBody] = [heads.get(name), await reader.chunkBody(name, hash('sha256', body))];
+    const [itsHead, itsBody] = [heads.get(name), await reader.chunkSegment(name, wholeOf(body))];
     assert.deepEqual([itsHead, itsBody], itsHead === undefined ? [undefined, undefined] : [head, body]);
     if (itsHead !== undefined) found.push(head.toString().replace('head of ', ''));
   }
@@ -279,7 +284,7 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
 
     test('of the body of a chunk', async (t) => {
       const { readers, chunk } = await damaged(create(t), ({ name }) => ({ kind: 'body', chunk: name }));
-      for (const reader of readers) await assert.rejects(reader.chunkBody(chunk.name, hash('sha256', chunk.body)), { name: 'StoreError', code: 'corrupt', message: /the chunk [0-9a-f]{64} has changed/ });
+      for (const reader of readers) await assert.rejects(reader.chunkSegment(chunk.name, wholeOf(chunk.body)), { name: 'StoreError', code: 'corrupt', message: /the chunk [0-9a-f]{64} has changed/ });
     });
 
     test('of an icon, which is there again once it is read again', async (t) => {

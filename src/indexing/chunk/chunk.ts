@@ -1,6 +1,7 @@
 /** Some repositories of an index as they are shown, ready to serve: made once, named by the hash of its bytes, never changed. */
 import { hash } from 'node:crypto';
 import type { Digest } from '../../registry/digest.ts';
+import type { StoredSegment } from '../../store/publications.ts';
 import type { RuntimeNeeds } from '../appdata/runtime-needs.ts';
 import type { RefField } from '../query/query.ts';
 import { Columns } from './columns.ts';
@@ -10,6 +11,7 @@ import { HASH_BYTES, NOTHING, type Part, type Segment } from './part.ts';
 
 /** Bytes of a number. */
 const WORD = 4;
+const NO_BYTES = Buffer.alloc(0);
 /** How digests of PNGs begin. */
 const SHA256 = 'sha256:';
 
@@ -53,7 +55,7 @@ interface Place {
 }
 
 /** Where a segment stands in the body, and its hashes behind the head. */
-interface SegmentPlace extends Place {
+interface SegmentPlace extends StoredSegment {
   /** Of the JSON. */
   readonly bytes: number;
   readonly crc: number;
@@ -68,8 +70,6 @@ interface PartPlace {
 
 interface Head extends Pick<ChunkContent, 'input' | 'repositories' | 'complete' | 'appIds' | 'warnings' | 'needs'> {
   readonly slice?: string | undefined;
-  /** SHA-256 of the body, in hexadecimal. */
-  readonly body: string;
   readonly parts: readonly PartPlace[];
   /** Each with the number of its part; the whole is part 0. */
   readonly ready: readonly (readonly [field: RefField, tag: string, architecture: string, part: number])[];
@@ -80,7 +80,7 @@ interface Head extends Pick<ChunkContent, 'input' | 'repositories' | 'complete' 
 
 /** A chunk as it is kept: what is needed to know what it holds and to look through it, and what is sent. */
 export interface EncodedChunk {
-  /** SHA-256 of {@link head}, in hexadecimal. The head names the body in the same way. */
+  /** SHA-256 of {@link head}, in hexadecimal. The head names the segments of the body in the same way. */
   readonly name: string;
   readonly head: Buffer;
   readonly body: Buffer;
@@ -109,7 +109,10 @@ class Bodies {
 export async function encodeChunk({ input, slice, repositories, whole, ready, complete, columns, icons, apps, appIds, warnings, needs }: ChunkContent): Promise<EncodedChunk> {
   const body = new Bodies();
   const behindHead = new Bodies();
-  const placeSegment = async ({ bytes, length, crc, hashes }: Segment): Promise<SegmentPlace> => ({ ...body.place(await bytes()), bytes: length, crc, hashes: behindHead.place(hashes) });
+  const placeSegment = async (segment: Segment): Promise<SegmentPlace> => {
+    const bytes = await segment.bytes();
+    return { ...body.place(bytes), sha256: hash('sha256', bytes), bytes: segment.length, crc: segment.crc, hashes: behindHead.place(segment.hashes) };
+  };
   const parts: PartPlace[] = [];
   const numbers = new Map<Part, number>();
   const numberOf = async (part: Part): Promise<number> => {
@@ -123,16 +126,15 @@ export async function encodeChunk({ input, slice, repositories, whole, ready, co
   await numberOf(whole);
   const readyNumbers: Head['ready'][number][] = [];
   for (const { field, tag, architecture, part } of ready) readyNumbers.push([field, tag, architecture, await numberOf(part)]);
-  const bodyBytes = body.concat();
   const head: Head = {
     input, slice, repositories, complete, appIds, warnings, needs, parts, ready: readyNumbers,
-    body: hash('sha256', bodyBytes), icons: behindHead.place(bytesOf(icons)), apps: behindHead.place(apps), columns: behindHead.place(columns),
+    icons: behindHead.place(bytesOf(icons)), apps: behindHead.place(apps), columns: behindHead.place(columns),
   };
   const json = Buffer.from(JSON.stringify(head));
   const length = Buffer.alloc(WORD);
   length.writeUInt32LE(json.length);
   const headBytes = Buffer.concat([length, json, behindHead.concat()]);
-  return { name: hash('sha256', headBytes), head: headBytes, body: bodyBytes };
+  return { name: hash('sha256', headBytes), head: headBytes, body: body.concat() };
 }
 
 /** Encodes digests as their hashes alone, {@link HASH_BYTES} each. */
@@ -144,42 +146,43 @@ function digestsOf(bytes: Buffer): readonly Digest[] {
   return Array.from({ length: bytes.length / HASH_BYTES }, (_, place) => `${SHA256}${bytes.toString('hex', place * HASH_BYTES, (place + 1) * HASH_BYTES)}` as Digest);
 }
 
-/** Reads the body of a chunk that has this name and this SHA-256. */
-export type ReadBody = (chunk: string, sha256: string) => Buffer | Promise<Buffer>;
+/** Reads a segment of the body of the chunk that has this name. */
+export type ReadSegment = (chunk: string, segment: StoredSegment) => Buffer | Promise<Buffer>;
 
-/** A chunk to answer from. Its body is read whenever something of it is sent. */
+/** What a chunk is read for: to answer from it, or to publish it again. */
+export type ChunkUse = 'answers' | 'publishing';
+
+/** A chunk to answer from. The segments of its body are read whenever they are sent. */
 export class Chunk {
   readonly name: string;
   /** Names what it was made from. */
   readonly input: string;
   readonly slice: string | undefined;
   readonly repositories: readonly SizedRepository[];
-  readonly whole: Part;
+  /** Its part of the whole index, and then those of answers that are ready. */
+  readonly parts: readonly Part[];
   readonly #complete: readonly RefField[];
   readonly appIds: readonly string[];
   readonly warnings: readonly string[];
   readonly needs: RuntimeNeeds;
   readonly ready: readonly ReadyQuestion[];
-  /** JSON of what it tells of each of its apps, gzipped. */
-  readonly apps: Buffer;
   readonly #ready = new Map<string, Part>();
   readonly #icons: Buffer;
+  readonly #apps: Buffer | undefined;
   readonly #columns: Buffer | undefined;
-  readonly #readBody: () => Buffer | Promise<Buffer>;
 
   /**
    * @param headBytes as {@link encodeChunk} gives it; whoever reads it from somewhere compares it with `name`
-   * @param forQuestions whether it will be asked for its columns, which take most of the memory
+   * @param use what it is not read for takes no memory
    */
-  constructor(name: string, headBytes: Buffer, readBody: ReadBody, { forQuestions }: { readonly forQuestions: boolean }) {
+  constructor(name: string, headBytes: Buffer, readSegment: ReadSegment, use: ChunkUse) {
     const length = headBytes.readUInt32LE(0);
     const head = JSON.parse(headBytes.toString('utf8', WORD, WORD + length)) as Head;
     const behindJson = headBytes.subarray(WORD + length);
-    const behindHead = copyOf(behindJson.subarray(0, head.columns.offset));
-    const behind = (place: Place): Buffer => behindHead.subarray(place.offset, place.offset + place.length);
-    this.#readBody = () => readBody(name, head.body);
-    const segment = (place: SegmentPlace): Segment => ({ size: place.length, length: place.bytes, crc: place.crc, hashes: behind(place.hashes), bytes: () => this.#read(place) });
-    const parts = head.parts.map(({ images, entries, lists }): Part => ({ images, entries: segment(entries), lists: lists && segment(lists) }));
+    // No closure may refer to the bytes of the whole head, which would be kept with the chunk.
+    const behindHead = copyOf(behindJson.subarray(0, head.apps.offset));
+    const segment = (place: SegmentPlace): Segment => ({ size: place.length, length: place.bytes, crc: place.crc, hashes: cutOut(behindHead, place.hashes), bytes: () => (place.length === 0 ? NO_BYTES : readSegment(name, place)) });
+    this.parts = head.parts.map(({ images, entries, lists }): Part => ({ images, entries: segment(entries), lists: lists && segment(lists) }));
     this.name = name;
     this.input = head.input;
     this.slice = head.slice;
@@ -188,12 +191,16 @@ export class Chunk {
     this.appIds = head.appIds;
     this.warnings = head.warnings;
     this.needs = head.needs;
-    this.#icons = behind(head.icons);
-    this.apps = behind(head.apps);
-    this.whole = parts[0] as Part;
+    this.#icons = cutOut(behindHead, head.icons);
     this.ready = head.ready.map(([field, tag, architecture]) => ({ field, tag, architecture }));
-    for (const [field, tag, architecture, part] of head.ready) this.#ready.set(keyOf({ field, tag, architecture }), parts[part] as Part);
-    this.#columns = forQuestions ? copyOf(behindJson.subarray(head.columns.offset)) : undefined;
+    for (const [field, tag, architecture, part] of head.ready) this.#ready.set(keyOf({ field, tag, architecture }), this.parts[part] as Part);
+    this.#apps = use === 'publishing' ? copyOf(cutOut(behindJson, head.apps)) : undefined;
+    this.#columns = use === 'answers' ? copyOf(cutOut(behindJson, head.columns)) : undefined;
+  }
+
+  /** Its part of the whole index. */
+  get whole(): Part {
+    return this.parts[0] as Part;
   }
 
   /** The PNGs that it names as files, sorted. */
@@ -216,14 +223,19 @@ export class Chunk {
 
   /** What answers other questions. */
   columns(): Columns {
-    if (this.#columns === undefined) throw new TypeError('the chunk was not read for questions');
+    if (this.#columns === undefined) throw new TypeError('the chunk was not read for answers');
     return new Columns(this.#columns);
   }
 
-  #read({ offset, length }: Place): Buffer | Promise<Buffer> {
-    const body = this.#readBody();
-    return Buffer.isBuffer(body) ? body.subarray(offset, offset + length) : body.then((read) => read.subarray(offset, offset + length));
+  /** JSON of what it tells of each of its apps, gzipped. */
+  get apps(): Buffer {
+    if (this.#apps === undefined) throw new TypeError('the chunk was not read for publishing');
+    return this.#apps;
   }
+}
+
+function cutOut(bytes: Buffer, { offset, length }: Place): Buffer {
+  return bytes.subarray(offset, offset + length);
 }
 
 function keyOf({ field, tag, architecture }: ReadyQuestion): string {

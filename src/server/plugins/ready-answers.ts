@@ -9,7 +9,7 @@ import type { Readers } from './readers.ts';
 import { isHost } from './hosts.ts';
 
 /** Of URLs, headers and bodies. */
-const MAX_BYTES = 32 * 1024 * 1024;
+const MAX_BYTES = 16 * 1024 * 1024;
 /** What an answer takes beside those. */
 const OVERHEAD = 1024;
 /** Answers to one URL: clients differ in what encodings they accept, and in what they have. */

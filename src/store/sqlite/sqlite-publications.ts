@@ -5,7 +5,7 @@ import { statSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { messageOf } from '../../message-of.ts';
 import { digestOf, matchesDigest, type Digest } from '../../registry/digest.ts';
-import type { Publication, PublicationReader, Publications, SideDocument, StoredChunk } from '../publications.ts';
+import type { Publication, PublicationReader, Publications, SideDocument, StoredChunk, StoredSegment } from '../publications.ts';
 import { StoreError } from '../store-error.ts';
 import { boundLog, OpenDatabase, openDatabase, openForReading } from './database.ts';
 import { PUBLICATIONS_SCHEMA } from './publications-schema.ts';
@@ -62,11 +62,11 @@ export class SqlitePublicationReader extends OpenDatabase implements Publication
     });
   }
 
-  async chunkBody(name: string, sha256: string): Promise<Buffer | undefined> {
+  async chunkSegment(name: string, { offset, length, sha256 }: StoredSegment): Promise<Buffer | undefined> {
     return this.guard(() => {
-      const body = bufferOf(this.#statements.chunkBody.get(Buffer.from(name, 'hex'))?.['body']);
-      if (body !== undefined && hash('sha256', body) !== sha256) throw this.changed(`the chunk ${name}`);
-      return body;
+      const bytes = bufferOf(this.#statements.chunkSegment.get(offset + 1, length, Buffer.from(name, 'hex'))?.['bytes']);
+      if (bytes !== undefined && hash('sha256', bytes) !== sha256) throw this.changed(`the chunk ${name}`);
+      return bytes;
     });
   }
 
@@ -220,7 +220,7 @@ function prepareReading(database: DatabaseSync) {
   return {
     publication: database.prepare('SELECT version, format, registry, modified, chunks, origin, checksum FROM publication WHERE "index" = ?'),
     chunkHead: database.prepare('SELECT head FROM chunk WHERE name = ?'),
-    chunkBody: database.prepare('SELECT body FROM chunk WHERE name = ?'),
+    chunkSegment: database.prepare('SELECT substr(body, ?, ?) AS bytes FROM chunk WHERE name = ?'),
     png: database.prepare('SELECT bytes FROM png WHERE digest = ?'),
     apps: database.prepare('SELECT version, digest, body FROM apps WHERE "index" = ?'),
   };

@@ -18,7 +18,7 @@ export async function chunksOf(repositories: readonly ShownRepository[], options
     for (const some of large ? slicesOf(whole[0] as ShownRepository).map((slice) => [slice]) : [whole]) {
       const needs = { flatpaks: 0, offered: 0, runtimes: [], needed: [] };
       const { name, head, body } = await encodeChunk(await renderChunk(some, large, { input: '', refFields: ['label'], apps: {}, icons: [], warnings: [], needs, ...options }));
-      chunks.push(new Chunk(name, head, () => body, { forQuestions: true }));
+      chunks.push(new Chunk(name, head, (_, { offset, length }) => body.subarray(offset, offset + length), 'answers'));
     }
   }
   return chunks;

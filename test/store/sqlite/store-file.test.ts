@@ -1,7 +1,6 @@
 /** Files of the store that are damaged, foreign, on a full disk or read-only. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { hash } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -14,6 +13,7 @@ import { SqliteCatalog } from '../../../src/store/sqlite/sqlite-catalog.ts';
 import { SqlitePublicationReader, SqlitePublications } from '../../../src/store/sqlite/sqlite-publications.ts';
 import { SqliteStore, storeFiles } from '../../../src/store/sqlite/sqlite-store.ts';
 import { StoreError } from '../../../src/store/store-error.ts';
+import { wholeOf } from '../publications-contract.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 import { chunkOf, imageOf, pngOf, readApps, readCatalog, readPublications, REGISTRY, writeCatalog, writePublications } from './generation.ts';
 
@@ -236,7 +236,7 @@ async function readFromPublications(publications: SqlitePublicationReader): Prom
     const { name, head, body } = chunkOf(1, place);
     const heads = await publications.chunkHeads([name]);
     if (heads.has(name)) assert.deepEqual(heads.get(name), head);
-    const found = await publications.chunkBody(name, hash('sha256', body));
+    const found = await publications.chunkSegment(name, wholeOf(body));
     if (found !== undefined) assert.deepEqual(found, body);
   }
   const png = await publications.png(digestOf(pngOf(1)));
