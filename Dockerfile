@@ -40,6 +40,6 @@ VOLUME /var/lib/regindexer
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=6s --start-period=30s CMD ["regindexer", "health"]
-# Node.js is process 1 itself: signals reach it, and its exit status is the container's.
-ENTRYPOINT ["node", "/opt/regindexer/dist/cli.js"]
+# Node.js is process 1 itself, as `env` replaces itself with it: signals reach it, and its exit status is the container's.
+ENTRYPOINT ["regindexer"]
 CMD ["serve"]

@@ -1,5 +1,5 @@
-#!/usr/bin/env node
-/** The program `regindexer`. */
+#!/usr/bin/env -S node --max-semi-space-size=8
+/** The program `regindexer`. Without its option, V8 takes 134 MB in each thread for what is new, and gives none of it back. */
 import { start } from './start.ts';
 
 await start(process.argv.slice(2));

@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=8
 /** The program `regindexer-daemon`, as `regindexer serve` was called in the program that this one replaces. */
 import { start } from './start.ts';
 

@@ -1,5 +1,5 @@
 /** Starts the program, on a Node.js that can run it. Loads nothing by itself that an older one could not load. */
-import './buffer-pool.ts';
+import './memory.ts';
 import module from 'node:module';
 
 /** As `engines` in package.json. */

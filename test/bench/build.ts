@@ -6,7 +6,7 @@ import { pushRandomVersion } from '../sources/push-random.ts';
 import { randomRepository } from '../sources/random-images.ts';
 import { asJavaScript } from './as-javascript.ts';
 import type { Benchmark } from './benchmark.ts';
-import { CLI } from './cli.ts';
+import { PROGRAM } from './cli.ts';
 import { APPS, IMAGES, startFilledRegistry } from './filled-registry.ts';
 import type { MeasuredRun } from './measured-run.ts';
 import { measuredRun } from './measured-run.ts';
@@ -71,7 +71,7 @@ export const build: Benchmark = {
     const floorProgram = await asJavaScript('registry-floor');
     const floor = (...args: readonly string[]): Promise<Run> => run([floorProgram, registry.url, ...args]);
     const index = async (expected: 'changed' | 'unchanged'): Promise<Run> => {
-      const indexed = await run([CLI, '--config', config, 'index']);
+      const indexed = await run([...PROGRAM, '--config', config, 'index']);
       if (!indexed.stdout.includes(`apps: ${IMAGES} images,`) || !indexed.stdout.includes(` ${expected},`)) throw new Error(`not ${IMAGES} images ${expected}: ${indexed.stdout}`);
       return indexed;
     };

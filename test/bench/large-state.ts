@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import { NODE_OPTIONS } from './cli.ts';
 import type { MeasuredRun } from './measured-run.ts';
 import { measuredRun } from './measured-run.ts';
 import { NO_REGISTRY } from './random-state.ts';
@@ -28,7 +29,7 @@ export interface LargeState {
 
 /** What it costs to make up the registry that the state is built from. */
 export function largeSource(): Promise<MeasuredRun> {
-  return measuredRun([INDEX_RANDOM, 'source', String(LARGE_REPOSITORIES)]);
+  return measuredRun([...NODE_OPTIONS, INDEX_RANDOM, 'source', String(LARGE_REPOSITORIES)]);
 }
 
 /** Builds the state in `folder`. */
@@ -41,5 +42,5 @@ export async function buildLargeState(folder: string): Promise<LargeState> {
   });
   const file = join(folder, 'config.yaml');
   await writeFile(file, config);
-  return { config, built: await measuredRun([INDEX_RANDOM, 'build', String(LARGE_REPOSITORIES), file]) };
+  return { config, built: await measuredRun([...NODE_OPTIONS, INDEX_RANDOM, 'build', String(LARGE_REPOSITORIES), file]) };
 }

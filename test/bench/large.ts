@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { request } from 'undici';
 import { flatpakQuery } from '../../src/indexing/query/query.ts';
 import type { RebuildResult } from '../../src/indexing/rebuild.ts';
-import { startRegindexer } from '../peers/regindexer.ts';
+import { startProgram } from './cli.ts';
 import type { Benchmark } from './benchmark.ts';
 import { buildLargeState, LARGE_INDEXES, largeSource } from './large-state.ts';
 import { queryMemoryTable } from './query-memory.ts';
@@ -29,7 +29,7 @@ export const large: Benchmark = {
 
     process.stderr.write('serving them\n');
     const started = performance.now();
-    await using server = await startRegindexer({ config });
+    await using server = await startProgram({ config });
     await firstAnswer(`${server.url}/index/static?${flatpakQuery('latest', 'amd64').canonical}`);
     const first = (performance.now() - started) / 1000;
 

@@ -7,7 +7,7 @@ import { Agent } from 'undici';
 import { flatpakQuery } from '../../src/indexing/query/query.ts';
 import { storeFiles } from '../../src/store/sqlite/sqlite-store.ts';
 import { freePort } from '../peers/free-port.ts';
-import { startRegindexer } from '../peers/regindexer.ts';
+import { startProgram } from './cli.ts';
 import { pushRandomVersion } from '../sources/push-random.ts';
 import { randomRepository } from '../sources/random-images.ts';
 import { startBareServer } from './constant-answer.ts';
@@ -56,7 +56,7 @@ export async function pushDelayTable(): Promise<Table> {
   await using registry = await startNotifyingRegistry(APPS, { url: `http://127.0.0.1:${port}/events`, token: TOKEN });
   const config = { state_dir: folder.path, indexes: { apps: { registry: registry.url, extract_icons: true } }, server: { port, events_token: TOKEN } };
   const cases = await casesWith(config);
-  await using server = await startRegindexer({ config });
+  await using server = await startProgram({ config });
   await startRebuildEnded(server.url);
   await using bare = await startBareServer(cases.map(({ answer }) => answer));
   const agent = new Agent();
@@ -98,7 +98,7 @@ export async function pushDelayTable(): Promise<Table> {
 /** From a server of its own, so that the delays of the other begin after the first scan. */
 async function casesWith(config: object): Promise<readonly Case[]> {
   process.stderr.write('the first scan\n');
-  await using server = await startRegindexer({ config });
+  await using server = await startProgram({ config });
   await startRebuildEnded(server.url);
   const [index, , icon] = await casesOf(server.url, `/index/static?${flatpakQuery(TAG, 'amd64').canonical}`);
   return [index as Case, icon as Case];

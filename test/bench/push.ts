@@ -5,7 +5,7 @@ import { Client, Pool, request } from 'undici';
 import { flatpakQuery } from '../../src/indexing/query/query.ts';
 import { MANIFEST_ACCEPT } from '../../src/registry/media-types.ts';
 import { freePort } from '../peers/free-port.ts';
-import { startRegindexer } from '../peers/regindexer.ts';
+import { startProgram } from './cli.ts';
 import { pushRandomVersion } from '../sources/push-random.ts';
 import { randomRepository } from '../sources/random-images.ts';
 import type { Benchmark } from './benchmark.ts';
@@ -88,7 +88,7 @@ function table(rows: Table['rows']): Table {
 async function measure({ name, apps, target }: Holding): Promise<readonly (readonly Cell[])[]> {
   const port = await freePort();
   await using registry = await startNotifyingRegistry(apps, { url: `http://127.0.0.1:${port}/events`, token: TOKEN });
-  await using server = await startRegindexer({
+  await using server = await startProgram({
     config: { indexes: Object.fromEntries(Object.entries(INDEXES).map(([index, options]) => [index, { registry: registry.url, ...options }])), server: { port, events_token: TOKEN } },
   });
   process.stderr.write(`${name}: the first scan\n`);

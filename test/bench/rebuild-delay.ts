@@ -2,7 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { Agent } from 'undici';
 import { storeFiles } from '../../src/store/sqlite/sqlite-store.ts';
-import { startRegindexer } from '../peers/regindexer.ts';
+import { startProgram } from './cli.ts';
 import { Asker, DELAY_COLUMNS } from './asker.ts';
 import { startBareServer } from './constant-answer.ts';
 import { IMAGES } from './filled-registry.ts';
@@ -23,7 +23,7 @@ export async function rebuildDelayTable(config: string, stateDir: string, cases:
   process.stderr.write('a cold rebuild while serving\n');
   for (const suffix of ['', '-wal', '-shm']) await rm(storeFiles(stateDir).catalog + suffix, { force: true });
   await using bare = await startBareServer(cases.map(({ answer }) => answer));
-  await using server = await startRegindexer({ config });
+  await using server = await startProgram({ config });
   const agent = new Agent();
   const bareReader = startReader(agent, ({ answer }) => bare.urlOf(answer));
   const reader = startReader(agent, ({ answer }) => server.url + answer.path);

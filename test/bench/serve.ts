@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { flatpakQuery } from '../../src/indexing/query/query.ts';
-import { type Regindexer, startRegindexer } from '../peers/regindexer.ts';
+import type { Regindexer } from '../peers/regindexer.ts';
+import { PROGRAM, startProgram } from './cli.ts';
 import type { Benchmark } from './benchmark.ts';
-import { CLI } from './cli.ts';
 import { APPS, IMAGES, startFilledRegistry } from './filled-registry.ts';
 import { buildLargeState, LARGE_IMAGES, LARGE_REPOSITORIES } from './large-state.ts';
 import { measuredRun } from './measured-run.ts';
@@ -53,34 +53,34 @@ async function serveUsual(): Promise<{ rates: Table; queries: readonly (readonly
   process.stderr.write('building its index\n');
   const configFile = join(folder.path, 'config.yaml');
   await writeFile(configFile, configOf());
-  await measuredRun([CLI, '--config', configFile, 'index']);
+  await measuredRun([...PROGRAM, '--config', configFile, 'index']);
 
   const cases = await casesWith(configOf());
-  const rates = await ratesTable(() => startBuilt(configOf()), cases, folder.path);
+  const rates = await ratesTable(() => startSettled(configOf()), cases, folder.path);
   const queries = await usualQueries(configOf());
   const rebuild = await rebuildDelayTable(configOf(), stateDir, cases);
   return { rates, queries, rebuild, memory: await usualMemory(registry.url, configOf({ events_token: EVENTS_TOKEN })) };
 }
 
 /** Starts a server on what was built for it before, and waits until it has seen that nothing has changed. */
-async function startBuilt(config: string): Promise<Regindexer> {
-  const server = await startRegindexer({ config });
+async function startSettled(config: string): Promise<Regindexer> {
+  const server = await startProgram({ config });
   await startRebuildEnded(server.url);
   return server;
 }
 
 async function casesWith(config: string): Promise<readonly Case[]> {
-  await using server = await startBuilt(config);
+  await using server = await startSettled(config);
   return await casesOf(server.url, QUESTION);
 }
 
 async function usualMemory(registryUrl: string, config: string): Promise<Table> {
-  await using server = await startBuilt(config);
+  await using server = await startSettled(config);
   return await rebuildMemoryTable(registryUrl, { url: server.url, pid: server.pid, eventsToken: EVENTS_TOKEN });
 }
 
 async function usualQueries(config: string): Promise<readonly (readonly Cell[])[]> {
-  await using server = await startBuilt(config);
+  await using server = await startSettled(config);
   const over = `over ${IMAGES.toLocaleString('en')} images`;
   return [
     await latencyRow(over, server.url, 100, hundredImages(APPS.repositories), '≤ 15 ms'),
@@ -96,9 +96,9 @@ async function largeQueries(): Promise<readonly (readonly Cell[])[]> {
   const rows: (readonly Cell[])[] = [];
   // One for each, so that its event loop's delay is that of these questions.
   {
-    await using server = await startBuilt(config);
+    await using server = await startSettled(config);
     rows.push(await latencyRow(over, server.url, 100, hundredImages(LARGE_REPOSITORIES), '≤ 60 ms'));
   }
-  await using server = await startBuilt(config);
+  await using server = await startSettled(config);
   return [...rows, await latencyRow(over, server.url, LARGE_IMAGES / 2, halfOfTheImages(), 'p99 ≤ 15 ms', HALVES)];
 }

@@ -7,7 +7,8 @@ import { flatpakQuery } from '../../src/indexing/query/query.ts';
 import { startDockerRegistry } from '../peers/docker-registry.ts';
 import { freePort } from '../peers/free-port.ts';
 import { startRabbitmq } from '../peers/rabbitmq.ts';
-import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
+import type { Regindexer } from '../peers/regindexer.ts';
+import { startProgram } from './cli.ts';
 import { connectStomp } from '../peers/stomp.ts';
 import { pushRandom, pushRandomVersion } from '../sources/push-random.ts';
 import { randomNumbers, randomRepository } from '../sources/random-images.ts';
@@ -45,7 +46,7 @@ export const soak: Benchmark = {
     await using broker = await startRabbitmq();
     await pushRandom(registry.url, APPS);
     const index = { registry: registry.url, extract_icons: true };
-    await using server = await startRegindexer({
+    await using server = await startProgram({
       config: {
         indexes: { apps: index },
         server: { port, admin_token: TOKEN, events_token: TOKEN },
@@ -97,7 +98,7 @@ export const soak: Benchmark = {
     await pause(3_000);
     await reindex(server);
     const served = await bytesOf(server);
-    await using fresh = await startRegindexer({ config: { indexes: { apps: index }, server: { port: 0, admin_token: TOKEN } } });
+    await using fresh = await startProgram({ config: { indexes: { apps: index }, server: { port: 0, admin_token: TOKEN } } });
     await reindex(fresh);
     const scanned = await bytesOf(fresh);
     const equal = served.equals(scanned);

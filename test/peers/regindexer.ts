@@ -19,6 +19,8 @@ export interface RegindexerOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Runs `regindexer-daemon` instead of `regindexer serve`. */
   readonly daemon?: boolean;
+  /** What is run instead of the sources, as it is published. */
+  readonly program?: readonly string[];
   /** What runs it, such as `unshare` with its options. */
   readonly under?: readonly string[];
   /** Hears what it prints as it does so. */
@@ -31,11 +33,11 @@ export interface Regindexer extends Peer {
 }
 
 /** Starts the server and waits until it says its URL. It sees nothing of this process's environment. */
-export async function startRegindexer({ config, args = [], env = {}, daemon = false, under = [], onOutput }: RegindexerOptions): Promise<Regindexer> {
+export async function startRegindexer({ config, args = [], env = {}, daemon = false, program = [daemon ? DAEMON : CLI], under = [], onOutput }: RegindexerOptions): Promise<Regindexer> {
   const peer = await startPeer('regindexer', async (folder) => {
     const file = join(folder, 'config.yaml');
     await writeFile(file, typeof config === 'string' ? config : stringify(config));
-    const own = daemon ? [DAEMON, '-c', file, ...args] : [CLI, '-c', file, ...args, 'serve'];
+    const own = [...program, '-c', file, ...args, ...(daemon ? [] : ['serve'])];
     const [command = process.execPath, ...rest] = [...under, process.execPath, ...own];
     return {
       command,
