@@ -16,7 +16,7 @@ export default defineConfig({
     cli: 'src/cli.ts',
     daemon: 'src/daemon.ts',
     index: 'src/index.ts',
-    thread: 'src/threads/thread.ts',
+    'start-worker': 'src/app/start-worker.ts',
   },
   external: (id) => external.some((name) => id === name || id.startsWith(`${name}/`)),
   output: {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { stringify } from 'yaml';
-import { version } from '../src/version.ts';
+import { version } from '../src/system/version.ts';
 import { get, settled } from './e2e/ask-server.ts';
 import { SAMPLE_IMAGES } from './fixtures/samples.ts';
 import { bareEnvironment, startPeer } from './peers/peer.ts';
@@ -91,8 +91,8 @@ suite('the package, installed from its tarball', () => {
   }
 
   test('its types are those of what it exports', async () => {
-    await writeFile(file('program.ts'), `import { createLogger, readConfig, startApp, type App } from 'regindexer';
-const app: App = await startApp(readConfig('config.yaml', {}), await createLogger({ verbose: false, level: 'warn', terminal: false }));
+    await writeFile(file('program.ts'), `import { createLogger, readConfig, startService, type Service } from 'regindexer';
+const service: Service = await startService(readConfig('config.yaml', {}), await createLogger({ verbose: false, level: 'warn', terminal: false }));
 await app.started;
 console.log(app.url satisfies string);
 await app.close();

@@ -1,6 +1,6 @@
 /** Does one rebuild: reads a registry, decides what its indexes hold, and publishes what has changed. */
 import { basename, dirname } from 'node:path';
-import { messageOf } from '../message-of.ts';
+import { messageOf } from '../system/message-of.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
 import type { TakenBy } from '../store/catalog.ts';
@@ -10,22 +10,22 @@ import type { AppChanges } from './appdata/app-changes.ts';
 import { AppPagesEncoder } from './appdata/app-pages.ts';
 import { AppList } from './appdata/app-list.ts';
 import { joinParts } from './chunk/part.ts';
-import type { Wanted } from './globs.ts';
-import { wantedBy } from './globs.ts';
-import { iconPath } from './icon-path.ts';
-import { IconStore } from './icon-store.ts';
-import { Images } from './image-facts.ts';
+import type { Wanted } from './select/wanted.ts';
+import { wantedBy } from './select/wanted.ts';
+import { iconPath } from './icons/icon-path.ts';
+import { IconFiles } from './icons/icon-files.ts';
+import { Images } from './select/image-facts.ts';
 import type { IndexDefinition } from './index-definition.ts';
-import { describeHeld, imagesLost, type LosingIndex, tagsToHold, WHOLE_REPOSITORY } from './losses.ts';
+import { describeHeld, imagesLost, type LosingIndex, tagsToHold, WHOLE_REPOSITORY } from './scan/losses.ts';
 import { OutputFiles } from './output-files.ts';
 import { Publisher, readPublished, takenBy } from './publisher.ts';
 import type { HeldImages, IndexResult, RebuildProgress, RebuildResult, RebuildScope } from './rebuild.ts';
-import type { ScanResult } from './scan.ts';
-import { beginList, isOfRegistry, scan } from './scan.ts';
-import { digestsOf, selectRepository } from './select.ts';
+import type { ScanResult } from './scan/scan.ts';
+import { beginList, isOfRegistry, scan } from './scan/scan.ts';
+import { digestsOf, selectRepository } from './select/select.ts';
 import { Warnings } from './warnings.ts';
-import { WorkingCopy } from './working-copy.ts';
-import { removeTemporaryFiles } from './write-file.ts';
+import { WorkingCopy } from './scan/working-copy.ts';
+import { removeTemporaryFiles } from '../system/write-file.ts';
 
 /** How long chunks are kept that no publication names any more, in milliseconds. */
 const CHUNKS_KEPT = 3_600_000;
@@ -65,7 +65,7 @@ type OnPublished = NonNullable<RebuildOptions['onPublished']>;
 export class Indexer {
   readonly #options: IndexerOptions;
   readonly #publishers: ReadonlyMap<string, Publisher>;
-  readonly #iconFiles: IconStore | undefined;
+  readonly #iconFiles: IconFiles | undefined;
   readonly #outputs = new OutputFiles();
   /** Of indexes that have changed since a rebuild last told of it. */
   readonly #untold = new Map<string, AppChanges>();
@@ -84,7 +84,7 @@ export class Indexer {
   #rendering: Promise<void> = Promise.resolve();
   #listing: Promise<void> = Promise.resolve();
 
-  private constructor(options: IndexerOptions, publishers: ReadonlyMap<string, Publisher>, iconFiles: IconStore | undefined, unlisted: Set<string>, unconfigured: readonly string[]) {
+  private constructor(options: IndexerOptions, publishers: ReadonlyMap<string, Publisher>, iconFiles: IconFiles | undefined, unlisted: Set<string>, unconfigured: readonly string[]) {
     this.#options = options;
     this.#publishers = publishers;
     this.#unlisted = unlisted;
@@ -462,8 +462,8 @@ export class Indexer {
 }
 
 /** Where icons cannot be looked at, publishing says so. */
-function openIconFiles(folder: string): IconStore {
-  const files = new IconStore(folder);
+function openIconFiles(folder: string): IconFiles {
+  const files = new IconFiles(folder);
   try {
     files.list();
   } catch {}

@@ -1,10 +1,10 @@
 /** The files that indexes are written to beside being served, for web servers that serve files. */
 import { open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { makeFolder } from '../make-folder.ts';
+import { makeFolder } from '../system/make-folder.ts';
 import { inflate } from './chunk/gzip-member.ts';
 import type { JoinedDocument } from './chunk/part.ts';
-import { writeFileWhole } from './write-file.ts';
+import { writeFileWhole } from '../system/write-file.ts';
 
 export class OutputFiles {
   /** What each file was when it last held what it should: while it is that, it need not be read again. */

@@ -12,14 +12,14 @@ import { cutRepository, hashOfName, IndexCutter, type Run as Cut, type SizedRepo
 import { FORMAT, joinParts, type JoinedDocument } from './chunk/part.ts';
 import { readChunks } from './chunk/read-chunks.ts';
 import { renderChunk } from './chunk/render-chunk.ts';
-import { decide, type DecidedImage, type DecidedRepository, imagesOf, inputOf } from './decide.ts';
-import type { PlacedImage, ShownRepository } from './document.ts';
-import type { Wanted } from './globs.ts';
-import type { IconStore } from './icon-store.ts';
-import { iconPath } from './icon-path.ts';
-import { Facts, type Images } from './image-facts.ts';
+import { decide, type DecidedImage, type DecidedRepository, imagesOf, inputOf } from './select/decide.ts';
+import type { PlacedImage, ShownRepository } from './render/document.ts';
+import type { Wanted } from './select/wanted.ts';
+import type { IconFiles } from './icons/icon-files.ts';
+import { iconPath } from './icons/icon-path.ts';
+import { Facts, type Images } from './select/image-facts.ts';
 import type { IndexDefinition } from './index-definition.ts';
-import { renderImage } from './render-image.ts';
+import { renderImage } from './render/render-image.ts';
 import { Warnings } from './warnings.ts';
 
 /** Repositories that are decided on together. */
@@ -40,7 +40,7 @@ export interface PublisherOptions {
   /** What icons' paths are appended to in an index; ends with `/`. */
   readonly iconsUri: string;
   /** Writes icons to files as well, if given. */
-  readonly iconFiles?: IconStore | undefined;
+  readonly iconFiles?: IconFiles | undefined;
 }
 
 /** What an index shows now. */

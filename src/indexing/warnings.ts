@@ -1,5 +1,5 @@
 /** What the administrator should see of a rebuild, but not all of it where it is the same for thousands of images. */
-import { amount } from '../amount.ts';
+import { amount } from '../system/amount.ts';
 
 const SHOWN = 20;
 

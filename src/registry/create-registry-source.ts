@@ -1,6 +1,6 @@
 /** Makes what reads a registry: its source, and what reads it for clients. */
 import { HttpRegistrySource } from './http/http-registry-source.ts';
-import { HttpPuller } from './http/puller.ts';
+import { HttpPuller } from './http/upstream.ts';
 import type { AccessOptions } from './http/access/access-options.ts';
 import type { OnRequest } from './http/transport/sent-request.ts';
 import { LayoutRegistrySource } from './layout/layout-registry-source.ts';

@@ -1,5 +1,5 @@
 /** Words for everybody about what went wrong with a registry: without what other hosts that it leads to have answered, which may be in an inner network. */
-import { messageOf } from '../message-of.ts';
+import { messageOf } from '../system/message-of.ts';
 import { RegistryError, type RegistryErrorCode } from './registry-error.ts';
 import { LAYOUTS } from './registry-id.ts';
 

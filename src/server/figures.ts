@@ -3,13 +3,21 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import { countedAs, type RequestCount } from '../registry/http/transport/request-counts.ts';
 import type { SentRequest } from '../registry/http/transport/sent-request.ts';
 import type { BusCounts } from '../triggers/bus/bus.ts';
-import type { QueryCounts } from './questions.ts';
-import type { EventCounts } from './routes/events.ts';
-import type { RebuildEvents } from './routes/rebuild-events.ts';
+import type { QueryCounts } from './documents/questions.ts';
+import type { RebuildEvents } from './site.ts';
 
 /** Upper bounds in seconds. */
 const REQUEST_BUCKETS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
 const REBUILD_BUCKETS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000];
+
+/** Events since the start. */
+export interface EventCounts {
+  /** That led to a rebuild. */
+  triggered: number;
+  /** Of other kinds, or of repositories and tags that no index takes. */
+  ignored: number;
+  malformed: number;
+}
 
 export class Figures {
   readonly requests = new RequestFigures();

@@ -33,8 +33,6 @@ export const RegistryTooSlow = createError('REGINDEXER_REGISTRY_TOO_SLOW', 'The 
 
 /** The host that a request is for cannot be used. */
 export const InvalidHost = createError('REGINDEXER_INVALID_HOST', 'The host of this request is not valid: %s.', 400);
-/** Connections are still served, but nothing new is begun. */
-export const Stopping = createError('REGINDEXER_STOPPING', 'The server is stopping; ask again in a moment.', 503);
 /** The request ended before all of it was there. */
 export const RequestAborted = createError('REGINDEXER_REQUEST_ABORTED', 'The request ended before its body did.', 400);
 /** A body of a type that is not taken. */

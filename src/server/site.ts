@@ -1,21 +1,71 @@
 /** What one configuration has the routes answer with. The routes are there once, for every configuration: they ask for the site that is current, and a reload replaces it in one step. */
+import type { Readable } from 'node:stream';
 import { compile } from '@fastify/proxy-addr';
-import { digestOfIconPath } from '../indexing/icon-path.ts';
+import { digestOfIconPath } from '../indexing/icons/icon-path.ts';
+import type { Digest } from '../registry/digest.ts';
+import type { Descriptor } from '../registry/manifest.ts';
 import type { StoreSize } from '../store/store.ts';
-import { withoutBasePath } from './base-path.ts';
-import type { Publication } from './public-index.ts';
-import type { PublishedIndex } from './published-index.ts';
-import type { Questions } from './questions.ts';
-import type { PullSource } from './routes/distribution.ts';
-import type { EventRoutesOptions } from './routes/events.ts';
-import { iconPrefixes, type ReadIcon } from './routes/icons.ts';
-import type { RebuildEvents } from './routes/rebuild-events.ts';
-import type { RegistryProxy } from './routes/registry-proxy.ts';
-import type { Rebuilds, ReindexOptions } from './routes/reindex.ts';
-import type { StatusOptions } from './routes/status.ts';
+import type { BusStatus } from '../triggers/bus/bus.ts';
+import type { RebuildQueueEvents } from '../triggers/rebuild-queue.ts';
+import type { RebuildRequest } from '../triggers/rebuild-request.ts';
+import type { Rebuild } from '../triggers/rebuild.ts';
+import { withoutBasePath } from './http/base-path.ts';
+import type { SiteDescription } from './site-description.ts';
+import type { ServedIndex } from './documents/served-index.ts';
+import type { Questions } from './documents/questions.ts';
+import type { RegistryProxy } from './routes/distribution/registry-proxy.ts';
+
+/** What the routes need of a registry; `not-found` is a RegistryError. */
+export interface PullSource {
+  repositories(): AsyncIterable<readonly string[]>;
+  tags(repository: string): Promise<readonly string[]>;
+  openManifest(repository: string, reference: string): Promise<{ readonly descriptor: Descriptor; readonly bytes: Buffer }>;
+  /** `start` and `end` are both included. */
+  openBlob(repository: string, digest: Digest): Promise<{ readonly size: number; stream(start?: number, end?: number): Readable }>;
+}
+
+/** Gives the PNG of an icon; `undefined` if there is none. */
+export type ReadIcon = (digest: Digest) => Promise<Buffer | undefined>;
+
+export interface EventRoutesOptions {
+  readonly token: string | undefined;
+  readonly request: (request: { readonly reason: string; readonly scope: readonly RebuildRequest[] }) => void;
+  /** Says whether some index takes the repository, or the tag of it. */
+  readonly wants: (repository: string, tag?: string) => boolean;
+}
+
+/** The part of the rebuild queue that this route uses. */
+export interface RebuildEvents {
+  /** The newest first. */
+  recent(): readonly Rebuild[];
+  on(event: keyof RebuildQueueEvents, listener: (rebuild: Rebuild) => void): unknown;
+}
+
+/** The part of the rebuild queue that these routes use. */
+export interface Rebuilds {
+  request(request: { readonly reason: string; readonly scope: RebuildRequest }): Rebuild;
+  get(id: string): Rebuild | undefined;
+  finished(id: string): Promise<Rebuild>;
+}
+
+/** Settings of `/reindex` that differ from site to site. */
+export interface ReindexOptions {
+  readonly token: string | undefined;
+  /** Says whether some index takes the repository, and the catalog or the registry has it. */
+  readonly knowsRepository: (name: string) => Promise<boolean>;
+}
+
+/** What is told of one site. */
+export interface StatusOptions {
+  /** The registry of each index. */
+  readonly registryOf: (index: string) => string | undefined;
+  /** What an administrator should know of each index, by its name. */
+  readonly warnings: () => ReadonlyMap<string, readonly string[]>;
+  readonly bus: () => BusStatus | undefined;
+}
 
 export interface Site {
-  readonly indexes: ReadonlyMap<string, PublishedIndex>;
+  readonly indexes: ReadonlyMap<string, ServedIndex>;
   readonly defaultIndex: string;
   /** Answers what is not ready. */
   readonly questions: Questions;
@@ -32,7 +82,7 @@ export interface Site {
   /** Proxies whose `X-Forwarded-*` are believed: all, how many hops, or their addresses. */
   readonly trustProxy: boolean | string | readonly string[] | number;
   /** What people are shown. */
-  readonly publication: Publication;
+  readonly description: SiteDescription;
   /** The rebuilds: asked for, listed, and as they happen. */
   readonly rebuilds: Rebuilds & RebuildEvents;
   readonly reindex: ReindexOptions;
@@ -62,6 +112,12 @@ export function routedUrls({ basePath, iconsUri, indexes }: Site): (url: string)
     const prefix = prefixes.find((each) => path.startsWith(each) && digestOfIconPath(path.slice(each.length)) !== undefined);
     return prefix === undefined ? url : `/icons/${path.slice(prefix.length)}`;
   };
+}
+
+/** The paths that `iconsUri` leads to from an index's documents, without `basePath`; each ends with `/`. What is asked for below them is routed to `/icons/`. */
+function iconPrefixes(iconsUri: string, indexes: Iterable<string>, basePath: string): readonly string[] {
+  const documents = ['/index/static', ...[...indexes].map((index) => `/${index}/index/static`)];
+  return [...new Set(documents.map((document) => decodeURIComponent(withoutBasePath(new URL(iconsUri, new URL(document, 'http://localhost')).pathname, basePath))))];
 }
 
 function decoded(url: string): string {

@@ -3,7 +3,7 @@ import { accessSync, constants, readFileSync, rmSync, writeFileSync } from 'node
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { makeFolder } from '../make-folder.ts';
+import { makeFolder } from '../system/make-folder.ts';
 import { StoreError } from './store-error.ts';
 
 /** Thrown when another process, or another part of this one, holds the folder. */

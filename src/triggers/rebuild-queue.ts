@@ -2,9 +2,9 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import createError from '@fastify/error';
 import type { Logger } from 'pino';
-import { messageOf } from '../message-of.ts';
-import { Stopping } from '../server/server-error.ts';
+import { messageOf } from '../system/message-of.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import { combineRebuilds } from './combine-rebuilds.ts';
 import { failureOf, scopeToRetry, withDetails } from './failed-rebuild.ts';
@@ -17,6 +17,9 @@ const MAX_REASONS = 10;
 const MAX_REASON_LENGTH = 200;
 const KEPT_REBUILDS = 50;
 const RETRY_PAUSES: PauseLimits = { first: 5_000, longest: 600_000 };
+
+/** Nothing new is begun any more. */
+export const Stopping = createError('REGINDEXER_STOPPING', 'The server is stopping; ask again in a moment.', 503);
 
 export interface RunOptions {
   readonly id: string;

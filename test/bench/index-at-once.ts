@@ -6,15 +6,15 @@
  *
  * It writes what came of it as JSON.
  */
-import { Build } from '../../src/build.ts';
-import { buildOptions } from '../../src/build-options.ts';
+import { RecoveringIndexer } from '../../src/app/recovering-indexer.ts';
+import { indexingOptions } from '../../src/app/indexing-options.ts';
 import { readConfig } from '../../src/config/read-config.ts';
 import { EVERYTHING } from '../../src/indexing/rebuild.ts';
 
 const [config = '', fixed] = process.argv.slice(2);
-const options = buildOptions(readConfig(config, {}));
+const options = indexingOptions(readConfig(config, {}));
 const registries = options.registries.map((registry) => (fixed === undefined ? registry : { ...registry, concurrency: Number(fixed), fixedConcurrency: true }));
-const build = await Build.open({ ...options, registries }, { onWarning: (message) => process.stderr.write(`${message}\n`) });
+const build = await RecoveringIndexer.open({ ...options, registries }, { onWarning: (message) => process.stderr.write(`${message}\n`) });
 for (const { id } of registries) {
   const { requests, newImages, failures } = await build.rebuild(id, EVERYTHING);
   process.stdout.write(`${JSON.stringify({ requests, newImages, failures })}\n`);

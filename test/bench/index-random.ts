@@ -4,7 +4,7 @@
  *     node index-random.ts build REPOSITORIES CONFIG   builds it
  *     node index-random.ts source REPOSITORIES         makes up the registry alone
  */
-import '../../src/memory.ts';
+import '../../src/system/memory.ts';
 import { buildRandomState, readRandomSource, usualApps } from './random-state.ts';
 
 const [mode, repositories, config = ''] = process.argv.slice(2);

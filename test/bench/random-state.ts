@@ -1,10 +1,10 @@
 /** The state of a server over a random registry, made without a registry. */
-import { buildOptions } from '../../src/build-options.ts';
+import { indexingOptions } from '../../src/app/indexing-options.ts';
 import { readConfig } from '../../src/config/read-config.ts';
 import { Indexer } from '../../src/indexing/indexer.ts';
 import type { RebuildResult } from '../../src/indexing/rebuild.ts';
 import { EVERYTHING } from '../../src/indexing/rebuild.ts';
-import { makeFolder } from '../../src/make-folder.ts';
+import { makeFolder } from '../../src/system/make-folder.ts';
 import { SqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import type { RandomApps } from '../sources/random-images.ts';
 import { RandomRegistry } from '../sources/random-registry.ts';
@@ -35,7 +35,7 @@ export async function readRandomSource(apps: RandomApps): Promise<void> {
 
 /** A build as `regindexer index` with this configuration does it, but that what {@link NO_REGISTRY} holds is made up. */
 export async function buildRandomState(configFile: string, apps: RandomApps): Promise<RebuildResult> {
-  const { stateDir, ...config } = buildOptions(readConfig(configFile, {}));
+  const { stateDir, ...config } = indexingOptions(readConfig(configFile, {}));
   makeFolder(stateDir);
   const store = SqliteStore.open(stateDir, fail);
   const registry = new RandomRegistry({ ...apps, id: NO_REGISTRY });

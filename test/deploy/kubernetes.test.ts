@@ -7,7 +7,7 @@ import { StatefulSet } from 'kubernetes-models/apps/v1';
 import { PodDisruptionBudget } from 'kubernetes-models/policy/v1';
 import { ConfigMap, Secret, Service } from 'kubernetes-models/v1';
 import { parseAllDocuments } from 'yaml';
-import { version } from '../../src/version.ts';
+import { version } from '../../src/system/version.ts';
 import { runRegindexer } from '../peers/regindexer.ts';
 
 const FILE = resolve(import.meta.dirname, '../../deploy/kubernetes/regindexer.yaml');

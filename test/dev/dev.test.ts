@@ -53,7 +53,7 @@ suite('npm run dev', needs('docker-registry', 'skopeo', 'rabbitmq-server', 'flat
 
   test('a change of the sources starts the server anew', async () => {
     const now = new Date();
-    await utimes(join(ROOT, 'src/version.ts'), now, now);
+    await utimes(join(ROOT, 'src/system/version.ts'), now, now);
     await eventually(() => assert.match(dev.log, /version\.ts has changed.*\nServing again at /s));
     const { code, stderr } = await npmRun('dev:trigger');
     assert.equal(code, 0, stderr);

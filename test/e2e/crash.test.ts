@@ -10,15 +10,15 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import { stringify } from 'yaml';
-import { Build } from '../../src/build.ts';
-import { buildOptions } from '../../src/build-options.ts';
+import { RecoveringIndexer } from '../../src/app/recovering-indexer.ts';
+import { indexingOptions } from '../../src/app/indexing-options.ts';
 import { readConfig } from '../../src/config/read-config.ts';
-import { iconPath } from '../../src/indexing/icon-path.ts';
+import { iconPath } from '../../src/indexing/icons/icon-path.ts';
 import { EVERYTHING } from '../../src/indexing/rebuild.ts';
-import { TEMPORARY_SUFFIX } from '../../src/indexing/write-file.ts';
+import { TEMPORARY_SUFFIX } from '../../src/system/write-file.ts';
 import { digestOf } from '../../src/registry/digest.ts';
-import { PublicationLoader } from '../../src/server/publication-loader.ts';
-import { PublishedIndex } from '../../src/server/published-index.ts';
+import { PublicationLoader } from '../../src/server/documents/publication-loader.ts';
+import { ServedIndex } from '../../src/server/documents/served-index.ts';
 import { SqliteStore, storeFiles } from '../../src/store/sqlite/sqlite-store.ts';
 import { bareEnvironment } from '../peers/peer.ts';
 import { CLI } from '../peers/regindexer.ts';
@@ -60,7 +60,7 @@ async function killOften(t: TestContext, seed: number): Promise<void> {
   };
   /** A start, and a rebuild to its end. */
   const start = async (): Promise<void> => {
-    const build = await Build.open(buildOptions(readConfig(file, {})), { onWarning: assert.fail });
+    const build = await RecoveringIndexer.open(indexingOptions(readConfig(file, {})), { onWarning: assert.fail });
     try {
       const { failures, indexes: made } = await build.rebuild(registry.url, EVERYTHING);
       assert.deepEqual([failures, made.map(({ error }) => error)], [[], INDEXES.map(() => undefined)]);
@@ -160,7 +160,7 @@ class Disk {
   async #published(name: string): Promise<string> {
     const reader = SqliteStore.openPublications(join(this.#folder, 'state')) ?? assert.fail('nothing was ever published');
     try {
-      const index = new PublishedIndex({ name, fileName: name, maxAge: 0, repositoryPriority: [] });
+      const index = new ServedIndex({ name, fileName: name, maxAge: 0, repositoryPriority: [] });
       await new PublicationLoader(reader).load(index);
       const { chunks } = index.shown ?? assert.fail(`${name} is not published`);
       for (const chunk of chunks) {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import pMap from 'p-map';
 import { request } from 'undici';
-import { Build } from '../../src/build.ts';
+import { RecoveringIndexer } from '../../src/app/recovering-indexer.ts';
 import { EVERYTHING, type RebuildResult } from '../../src/indexing/rebuild.ts';
 import { defineIndex, type IndexJson } from '../indexing/test-state.ts';
 import { startDockerRegistry } from '../peers/docker-registry.ts';
@@ -81,8 +81,8 @@ test(`${SEEDS} seeds of faults: no app vanishes, and afterwards one rebuild make
     { name: 'stable', tags: ['stable'] },
   ];
   const definitions = indexes.map(({ name, tags }) => defineIndex({ name, tags, registry: proxy.url, output: join(folder.path, `${name}.json`) }));
-  const open = (timeout: number, pauses: readonly number[]): Promise<Build> =>
-    Build.open(
+  const open = (timeout: number, pauses: readonly number[]): Promise<RecoveringIndexer> =>
+    RecoveringIndexer.open(
       {
         stateDir: folder.path,
         iconsDir: join(folder.path, 'icons'),

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { assert as check, dictionary, property, string } from 'fast-check';
 import { request } from 'undici';
-import { keyFile } from '../../src/server/routes/flatpak-files.ts';
+import { keyFile } from '../../src/server/routes/flatpak/flatpak-files.ts';
 import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
 import { startFlatpakClient } from '../peers/flatpak.ts';
 import { freePort } from '../peers/free-port.ts';

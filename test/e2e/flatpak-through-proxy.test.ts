@@ -10,7 +10,7 @@ import { startDockerRegistry, type DockerRegistry } from '../peers/docker-regist
 import { canTrust, startFlatpakClient } from '../peers/flatpak.ts';
 import { needs } from '../peers/installed.ts';
 import { startRegindexer, type Regindexer, type RegindexerOptions } from '../peers/regindexer.ts';
-import { version } from '../../src/version.ts';
+import { version } from '../../src/system/version.ts';
 import { requestsIn } from './access-log.ts';
 import { eventually } from './eventually.ts';
 import { addRemote, installHello, runHello } from './sample-user.ts';

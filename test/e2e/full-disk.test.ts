@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { request } from 'undici';
-import { TEMPORARY_SUFFIX } from '../../src/indexing/write-file.ts';
+import { TEMPORARY_SUFFIX } from '../../src/system/write-file.ts';
 import { runRegindexer, startRegindexer, type Regindexer } from '../peers/regindexer.ts';
 import { LabelRegistry } from '../sources/label-registry.ts';
 import { randomConfig, randomRepository } from '../sources/random-images.ts';

@@ -12,9 +12,9 @@ import type { RebuildOptions } from '../../src/indexing/indexer.ts';
 import type { IndexResult, RebuildResult, RebuildScope } from '../../src/indexing/rebuild.ts';
 import { EVERYTHING } from '../../src/indexing/rebuild.ts';
 import type { Digest } from '../../src/registry/digest.ts';
-import { PublicationLoader } from '../../src/server/publication-loader.ts';
-import { PublishedIndex, type ServedDocument, type Shown } from '../../src/server/published-index.ts';
-import { Questions } from '../../src/server/questions.ts';
+import { PublicationLoader } from '../../src/server/documents/publication-loader.ts';
+import { ServedIndex, type ServedDocument, type Shown } from '../../src/server/documents/served-index.ts';
+import { Questions } from '../../src/server/documents/questions.ts';
 import type { Image, KnownRegistry } from '../../src/store/catalog.ts';
 import { SqliteStore, storeFiles } from '../../src/store/sqlite/sqlite-store.ts';
 import { MemoryRegistry } from '../sources/memory-registry.ts';
@@ -157,9 +157,9 @@ export class TestState {
   }
 
   /** An index as it is served; it serves nothing if nothing is published. */
-  async index(name = 'apps'): Promise<PublishedIndex> {
+  async index(name = 'apps'): Promise<ServedIndex> {
     const { repositoryPriority } = defineIndex((this.#options.definitions ?? [{}]).find((definition) => (definition.name ?? 'apps') === name));
-    const index = new PublishedIndex({ name, fileName: name, maxAge: 60, repositoryPriority });
+    const index = new ServedIndex({ name, fileName: name, maxAge: 60, repositoryPriority });
     await this.indexer.settled();
     const loader = new PublicationLoader(this.store.publications);
     if (await loader.load(index)) await loader.loadApps(index);
@@ -230,7 +230,7 @@ export class TestState {
 }
 
 /** The answer of an index to a question: as it is served, whether it is ready or has to be worked out. */
-export async function answerText(index: PublishedIndex, text: string): Promise<string> {
+export async function answerText(index: ServedIndex, text: string): Promise<string> {
   const { query, document } = index.question(text);
   return textOf(document ?? (await new Questions({ counts: { hits: 0, misses: 0 } }).answer(index, query, { keep: false, from: 'the test', signal: new AbortController().signal })));
 }

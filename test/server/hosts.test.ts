@@ -21,8 +21,8 @@ const ODD = [
 async function serve(t: TestContext, options: TestServerOptions = {}, baseUrl?: string): Promise<TestServer> {
   const state = await TestState.open(t);
   state.registry.pushImage('apps/clock', 'latest', named('clock', { 'org.flatpak.ref': 'app/org.example.Clock/x86_64/stable' }));
-  const publication = { indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }], baseUrl };
-  const server = await TestServer.create(t, state, { publication, ...options });
+  const description = { indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }], baseUrl };
+  const server = await TestServer.create(t, state, { description, ...options });
   await server.rebuild();
   return server;
 }

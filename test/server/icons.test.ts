@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { iconPath } from '../../src/indexing/icon-path.ts';
+import { iconPath } from '../../src/indexing/icons/icon-path.ts';
 import { type Digest, digestOf } from '../../src/registry/digest.ts';
 import { TestState } from '../indexing/test-state.ts';
 import { randomIcon } from '../sources/random-images.ts';

@@ -30,7 +30,7 @@ async function serve(t: TestContext, { textLength = 6000, ...options }: TestServ
   state.registry.pushImage('apps/app7', 'rare', named('rare'));
   for (let i = 0; i < 250; i++) state.registry.pushImage('large', `v${i}`, named(`large${i}`, { text: `${i} `.padEnd(textLength, 'text ') }));
   for (let i = 0; i < 20; i++) state.registry.pushIndex('large', `list${i}`, [state.registry.pushImage('large', undefined, named(`listed${i}`))]);
-  const server = await TestServer.create(t, state, { publication: { indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }], baseUrl: undefined }, ...options });
+  const server = await TestServer.create(t, state, { description: { indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }], baseUrl: undefined }, ...options });
   await server.rebuild();
   const { chunks } = await state.shown();
   assert.ok(chunks.filter(({ slice }) => slice === undefined).length > 2 && chunks.filter(({ slice }) => slice === 'large').length > 2);

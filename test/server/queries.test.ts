@@ -160,7 +160,7 @@ test('one client has a quarter of the places, and turns with others', async (t) 
   /** What lets each look into a chunk go on, in their order. */
   const looks: (() => void)[] = [];
   const server = await TestServer.create(t, state, {
-    publication: { indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }], baseUrl: undefined },
+    description: { indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }], baseUrl: undefined },
     maxBodyBytes: 1,
     readBody: async (read) => {
       await new Promise<void>((resolve) => looks.push(resolve));
@@ -202,7 +202,7 @@ function globs(count: number, salt: string): string {
 test('a question that would take too many steps is 400 with the parameter, and takes nothing from the page', async (t) => {
   const state = await TestState.open(t);
   state.registry.pushImage('apps/long', 'latest', named('long', { text: 'a'.repeat(4 * 1024 * 1024), 'org.flatpak.ref': 'app/org.example.Long/x86_64/stable', 'org.flatpak.metadata': '[Application]\nname=org.example.Long\nruntime=org.example.Platform/x86_64/stable\n' }));
-  const server = await TestServer.create(t, state, { publication: { indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }], baseUrl: undefined } });
+  const server = await TestServer.create(t, state, { description: { indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }], baseUrl: undefined } });
   await server.rebuild();
   const refused = await server.app.inject(`/index/dynamic?${globs(60, '')}`);
   assert.equal(refused.statusCode, 400);

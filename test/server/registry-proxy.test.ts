@@ -6,7 +6,7 @@ import { buffer } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
 import { suite, test, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { openPulls, type PullOptions } from '../../src/pulls.ts';
+import { openPullBackends, type PullOptions } from '../../src/app/pull-backends.ts';
 import type { RegistryOptions } from '../../src/registry/create-registry-source.ts';
 import { digestOf } from '../../src/registry/digest.ts';
 import { RequestCounts } from '../../src/registry/http/transport/request-counts.ts';
@@ -49,7 +49,7 @@ async function serve(t: TestContext, answer: Answer, { registry: its = {}, passR
   });
   const options: RegistryOptions = { id: registry.url, concurrency: 4, timeout: 5000, userAgent: 'regindexer/test', credentials: LOGIN, ...its };
   const counts = new RequestCounts();
-  const pulls = await openPulls({ layouts, proxied: { registry: options, passRedirects, indexes: indexes.map((index) => defineIndex({ registry: registry.url, ...index })) } }, counts.count);
+  const pulls = await openPullBackends({ layouts, proxied: { registry: options, passRedirects, indexes: indexes.map((index) => defineIndex({ registry: registry.url, ...index })) } }, counts.count);
   const server = await TestServer.create(t, await TestState.open(t), { ...pulls });
   t.after(() => pulls.close());
   return { server, registry, got, counts };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { iconPath } from '../../src/indexing/icon-path.ts';
+import { iconPath } from '../../src/indexing/icons/icon-path.ts';
 import { digestOf } from '../../src/registry/digest.ts';
 import { named, TestState } from '../indexing/test-state.ts';
 import { randomIcon } from '../sources/random-images.ts';
@@ -13,7 +13,7 @@ test('browsers are told what they may do with an answer', async (t) => {
   state.registry.pushImage('apps/clock', 'latest', named('clock', { 'org.flatpak.ref': 'app/org.example.Clock/x86_64/stable' }));
   const server = await TestServer.create(t, state, {
     iconsUri: 'https://icons.example.org/icons/',
-    publication: { baseUrl: undefined, indexes: [{ name: 'apps', title: 'Apps', remoteName: 'apps', signatures: false }] },
+    description: { baseUrl: undefined, indexes: [{ name: 'apps', title: 'Apps', remoteName: 'apps', signatures: false }] },
   });
   await server.rebuild();
   const icon = iconPath(digestOf(ICON));

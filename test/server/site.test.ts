@@ -4,7 +4,7 @@ import { mkdtempDisposable, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { PublishedIndex } from '../../src/server/published-index.ts';
+import { ServedIndex } from '../../src/server/documents/served-index.ts';
 import { pngPath, png, pngUri } from '../indexing/png.ts';
 import { named, TestState } from '../indexing/test-state.ts';
 import { makeCertificates } from '../peers/certificates.ts';
@@ -39,14 +39,14 @@ test('another site answers on the connections that there are, and what the first
   const body = '{"repository": "apps/clock"}';
   slow.send(`POST /reindex HTTP/1.1\nhost: a\nauthorization: ${bearer(ADMIN_TOKEN).authorization}\ncontent-type: application/json\ncontent-length: ${body.length}\n\n${body}`);
   await waiting.promise;
-  const more = new PublishedIndex({ name: 'more', fileName: 'more', maxAge: 7, repositoryPriority: [] });
+  const more = new ServedIndex({ name: 'more', fileName: 'more', maxAge: 7, repositoryPriority: [] });
   let ended = false;
   const ending = server.server.use({
     ...server.site,
     indexes: new Map([['more', more]]),
     defaultIndex: 'more',
     basePath: '/below',
-    publication: { baseUrl: undefined, indexes: [{ name: 'more', title: 'More', remoteName: 'more', signatures: false }] },
+    description: { baseUrl: undefined, indexes: [{ name: 'more', title: 'More', remoteName: 'more', signatures: false }] },
     reindex: { ...server.site.reindex, token: undefined },
   }).then(() => (ended = true));
   // A known answer of the first is not given again.
@@ -75,7 +75,7 @@ test('icons are where the site says, whatever that is', async (t) => {
 });
 
 test('whose X-Forwarded-* are believed is what the site says', async (t) => {
-  const server = await TestServer.create(t, await TestState.open(t), { publication: { baseUrl: undefined, indexes: [{ name: 'apps', title: 'Apps', remoteName: 'apps', signatures: false }] } });
+  const server = await TestServer.create(t, await TestState.open(t), { description: { baseUrl: undefined, indexes: [{ name: 'apps', title: 'Apps', remoteName: 'apps', signatures: false }] } });
   const url = async (): Promise<string | undefined> => /^Url=oci\+(.*)$/m.exec((await server.app.inject({ url: '/apps.flatpakrepo', headers: { host: 'own', 'x-forwarded-host': 'public', 'x-forwarded-proto': 'https' } })).body)?.[1];
   for (const [trustProxy, expected] of [
     [false, 'http://own/apps'],

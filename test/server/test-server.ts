@@ -4,13 +4,13 @@ import type { TestContext } from 'node:test';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { pino } from 'pino';
-import { contentOf } from '../../src/index-warnings.ts';
+import { contentOf } from '../../src/app/index-warnings.ts';
 import { Figures } from '../../src/server/figures.ts';
 import type { ConnectionsOptions } from '../../src/server/plugins/connections.ts';
 import type { ReadersOptions } from '../../src/server/plugins/readers.ts';
-import { PublicationLoader } from '../../src/server/publication-loader.ts';
-import { PublishedIndex } from '../../src/server/published-index.ts';
-import { type QueryCounts, Questions, type QuestionsOptions } from '../../src/server/questions.ts';
+import { PublicationLoader } from '../../src/server/documents/publication-loader.ts';
+import { ServedIndex } from '../../src/server/documents/served-index.ts';
+import { type QueryCounts, Questions, type QuestionsOptions } from '../../src/server/documents/questions.ts';
 import { Server } from '../../src/server/server.ts';
 import type { Site } from '../../src/server/site.ts';
 import type { PublicationReader } from '../../src/store/publications.ts';
@@ -21,7 +21,7 @@ import type { TestState } from '../indexing/test-state.ts';
 export const ADMIN_TOKEN = 'the-one-admin-token';
 export const EVENTS_TOKEN = 'the-events-token';
 
-export interface TestServerOptions extends Partial<Pick<Site, 'iconsUri' | 'pullSources' | 'registryProxy' | 'signatures' | 'trustProxy' | 'defaultIndex' | 'publication'>>, ConnectionsOptions {
+export interface TestServerOptions extends Partial<Pick<Site, 'iconsUri' | 'pullSources' | 'registryProxy' | 'signatures' | 'trustProxy' | 'defaultIndex' | 'description'>>, ConnectionsOptions {
   readonly readers?: ReadersOptions;
   /** The names of the state's indexes; `apps` if absent. */
   readonly indexes?: readonly string[];
@@ -45,7 +45,7 @@ export class TestServer {
   readonly log: LogLine[];
   /** See {@link MemoryLog}. */
   readonly logged: MemoryLog['logged'];
-  readonly #indexes: ReadonlyMap<string, PublishedIndex>;
+  readonly #indexes: ReadonlyMap<string, ServedIndex>;
   readonly #state: TestState;
   #loader: PublicationLoader | undefined;
   /** How many questions were answered by what was kept, and how many were not. */
@@ -53,7 +53,7 @@ export class TestServer {
   readonly #options: TestServerOptions;
 
   private constructor(
-    parts: { server: Server; site: Site; queue: RebuildQueue; log: LogLine[]; logged: MemoryLog['logged']; indexes: ReadonlyMap<string, PublishedIndex>; state: TestState; queries: QueryCounts; options: TestServerOptions },
+    parts: { server: Server; site: Site; queue: RebuildQueue; log: LogLine[]; logged: MemoryLog['logged']; indexes: ReadonlyMap<string, ServedIndex>; state: TestState; queries: QueryCounts; options: TestServerOptions },
   ) {
     this.server = parts.server;
     this.site = parts.site;
@@ -70,7 +70,7 @@ export class TestServer {
   static async create(t: TestContext, state: TestState, options: TestServerOptions = {}): Promise<TestServer> {
     const { indexes: names = ['apps'] } = options;
     const { log, logger, logged } = memoryLog();
-    const indexes = new Map(names.map((name) => [name, new PublishedIndex({ name, fileName: `${name}-file`, maxAge: 60, repositoryPriority: [] })]));
+    const indexes = new Map(names.map((name) => [name, new ServedIndex({ name, fileName: `${name}-file`, maxAge: 60, repositoryPriority: [] })]));
     const queue = new RebuildQueue({
       registries: new Map([[state.registry.id, names]]),
       logger,
@@ -84,7 +84,7 @@ export class TestServer {
     const site: Site = {
       trustProxy: options.trustProxy ?? false,
       basePath: '',
-      publication: options.publication ?? { baseUrl: undefined, indexes: [] },
+      description: options.description ?? { baseUrl: undefined, indexes: [] },
       indexes,
       defaultIndex: options.defaultIndex ?? names[0] ?? '',
       questions: new Questions({ ...options.questions, counts: figures.queries }),

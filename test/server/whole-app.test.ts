@@ -10,7 +10,7 @@ import { test, type TestContext } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import { stringify } from 'yaml';
 import { Agent, request } from 'undici';
-import { type App, startApp } from '../../src/app.ts';
+import { type Service, startService } from '../../src/app/service.ts';
 import { readConfig } from '../../src/config/read-config.ts';
 import { SqlitePublications } from '../../src/store/sqlite/sqlite-publications.ts';
 import { storeFiles } from '../../src/store/sqlite/sqlite-store.ts';
@@ -26,7 +26,7 @@ interface Setup extends MemoryLog {
 }
 
 interface Running {
-  readonly app: App;
+  readonly app: Service;
   /** Each request over a connection of its own. */
   readonly ask: (path: string, options?: { method?: 'GET' | 'POST'; headers?: Record<string, string>; body?: string }) => Promise<{ statusCode: number; headers: Record<string, unknown>; text: string }>;
 }
@@ -34,7 +34,7 @@ interface Running {
 /** A configuration over a folder with one of the sample apps. */
 async function setUp(t: TestContext, server: object = {}): Promise<Setup> {
   const folder = await mkdtemp(join(tmpdir(), 'regindexer-app-'));
-  const running = new Set<App>();
+  const running = new Set<Service>();
   const agent = new Agent({ pipelining: 0 });
   t.after(async () => {
     await agent.close();
@@ -51,7 +51,7 @@ async function setUp(t: TestContext, server: object = {}): Promise<Setup> {
   );
   const memory = memoryLog();
   const start = async (): Promise<Running> => {
-    const app = await startApp(readConfig(file, {}), memory.logger);
+    const app = await startService(readConfig(file, {}), memory.logger);
     running.add(app);
     const close = async (): Promise<void> => {
       running.delete(app);
@@ -67,7 +67,7 @@ async function setUp(t: TestContext, server: object = {}): Promise<Setup> {
 }
 
 /** The path of the first icon that an index names. */
-function iconIn(app: App, index: string): string {
+function iconIn(app: Service, index: string): string {
   const [icon = ''] = /"(?:\/)?icons\/[^"]+/.exec(index) ?? [];
   return new URL(icon.slice(1), `${app.url}/index/static`).pathname;
 }

@@ -2,7 +2,7 @@
 import type { Appdata } from './appdata.ts';
 import type { AppKind, EndOfLife, FlatpakRef, Label } from './flatpak-image.ts';
 import { builtAt, endOfLifeOf, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
-import { identityOf, Winners } from '../winners.ts';
+import { identityOf, Winners } from '../select/winners.ts';
 import { iconOf, outranks, placed, placesBy, rankOf } from './app-list.ts';
 import { type KeyFile, parseKeyFile } from './key-file.ts';
 import { parseAppdata } from './parse-appdata.ts';

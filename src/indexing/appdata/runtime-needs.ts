@@ -1,7 +1,7 @@
 /** What the Flatpaks of an index need that clients may not find. */
-import { amount } from '../../amount.ts';
+import { amount } from '../../system/amount.ts';
 import { DEFAULT_TAG } from '../../registry/reference.ts';
-import type { ShownRepository } from '../document.ts';
+import type { ShownRepository } from '../render/document.ts';
 import { labelOf } from './app-list.ts';
 import { isWebUrl, parseFlatpakRef } from './flatpak-image.ts';
 import { parseKeyFile } from './key-file.ts';

@@ -1,6 +1,6 @@
 /** The part that a chunk has in an answer, and how parts become one document. */
 import { createHash, hash } from 'node:crypto';
-import { DOCUMENT_END, documentHead, LISTS_HEAD, REPOSITORY_END, repositoryHead } from '../document.ts';
+import { DOCUMENT_END, documentHead, LISTS_HEAD, REPOSITORY_END, repositoryHead } from '../render/document.ts';
 import type { Deflated } from './gzip-member.ts';
 import { deflate, stored } from './gzip-member.ts';
 

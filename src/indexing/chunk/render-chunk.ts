@@ -2,8 +2,8 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import pMap from 'p-map';
-import type { HiddenTags, PlacedImage, ShownImage, ShownRepository } from '../document.ts';
-import { imageJson, LIST_END, listHead, LISTS_HEAD, REPOSITORY_END, repositoryHead } from '../document.ts';
+import type { HiddenTags, PlacedImage, ShownImage, ShownRepository } from '../render/document.ts';
+import { imageJson, LIST_END, listHead, LISTS_HEAD, REPOSITORY_END, repositoryHead } from '../render/document.ts';
 import type { RefField } from '../query/query.ts';
 import type { ChunkContent, ReadyQuestion } from './chunk.ts';
 import { ColumnsBuilder } from './columns.ts';

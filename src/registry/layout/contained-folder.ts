@@ -2,7 +2,7 @@
 import { constants, type BigIntStats, type Dirent } from 'node:fs';
 import { lstat, open, readdir, readlink, realpath, type FileHandle } from 'node:fs/promises';
 import { join, sep } from 'node:path';
-import { messageOf } from '../../message-of.ts';
+import { messageOf } from '../../system/message-of.ts';
 import { RegistryError } from '../registry-error.ts';
 
 /** What the system says of a path at which there is nothing to read; of a socket, ENXIO. */

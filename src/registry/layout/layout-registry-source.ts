@@ -1,6 +1,6 @@
 /** Reads the OCI image layouts in a folder as the repositories of a registry. */
 import { basename, resolve } from 'node:path';
-import { messageOf } from '../../message-of.ts';
+import { messageOf } from '../../system/message-of.ts';
 import { CoveredRepositories } from '../covered-repositories.ts';
 import type { Digest } from '../digest.ts';
 import type { Descriptor, ImageConfig, Manifest } from '../manifest.ts';

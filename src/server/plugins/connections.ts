@@ -3,7 +3,7 @@ import http from 'node:http';
 import http2 from 'node:http2';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import type { KeyPair } from '../key-pair.ts';
+import type { KeyPair } from './key-pair.ts';
 import { HTTP2_LIMITS, Http2Sessions } from './http2-sessions.ts';
 
 /** Whoever takes longer to send a request is cut off; in milliseconds. */

@@ -1,7 +1,7 @@
 /** Errors as JSON, everywhere: `{"statusCode","error","message"}`; a message says what to do, and never holds a stack. */
 import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
-import { logOf, REQUEST_ID } from '../request-ids.ts';
+import { logOf, REQUEST_ID } from './request-ids.ts';
 import { isExpected, NotFound } from '../server-error.ts';
 import { NO_PAGE } from './security-headers.ts';
 

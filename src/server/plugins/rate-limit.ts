@@ -1,7 +1,7 @@
 /** How often something may happen for one address. */
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { networkOf } from '../client-network.ts';
+import { networkOf } from '../http/client-network.ts';
 import { TooManyRequests } from '../server-error.ts';
 
 export interface RateLimit {

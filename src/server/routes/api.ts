@@ -3,14 +3,14 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import { Type } from 'typebox';
 import { versionOfIcon } from '../../indexing/appdata/app-list.ts';
-import { decodePngUri, isPngUri } from '../../indexing/png-uri.ts';
+import { decodePngUri, isPngUri } from '../../indexing/icons/png-uri.ts';
 import { isAppId } from '../../indexing/appdata/flatpak-image.ts';
-import { messageOf } from '../../message-of.ts';
-import type { AcceptEncoding } from '../accept-encoding.ts';
-import { IMMUTABLE } from '../cache-control.ts';
-import { indexNamed, type PublishedIndex } from '../published-index.ts';
-import { isFresh } from '../entity-tag.ts';
-import { sendServed } from '../send.ts';
+import { messageOf } from '../../system/message-of.ts';
+import type { AcceptEncoding } from '../http/accept-encoding.ts';
+import { IMMUTABLE } from '../http/cache-control.ts';
+import { indexNamed, type ServedIndex } from '../documents/served-index.ts';
+import { isFresh } from '../http/entity-tag.ts';
+import { sendServed } from '../documents/send.ts';
 import { NotBuiltYet, NotFound } from '../server-error.ts';
 import type { CurrentSite } from '../site.ts';
 import { best } from './indexes.ts';
@@ -76,7 +76,7 @@ type Asked = Static<typeof Parameters>;
 const IconParameters = Type.Object({ ...Parameters.properties, version: Type.Optional(Type.String({ description: 'As the list has it: the answer may then be kept for ever.' })) }, { additionalProperties: false });
 
 export function apiRoutes(app: FastifyInstance, { site, acceptEncoding }: ApiRoutesOptions): void {
-  const asked = ({ index }: Asked): PublishedIndex => {
+  const asked = ({ index }: Asked): ServedIndex => {
     const { indexes, defaultIndex } = site();
     return indexNamed(indexes, index ?? defaultIndex);
   };

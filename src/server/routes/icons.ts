@@ -1,14 +1,12 @@
 /** The icons: content-addressed, so they never change. */
 import type { FastifyInstance } from 'fastify';
 import { LRUCache } from 'lru-cache';
-import { digestOfIconPath } from '../../indexing/icon-path.ts';
-import type { Digest } from '../../registry/digest.ts';
-import { withoutBasePath } from '../base-path.ts';
-import { IMMUTABLE } from '../cache-control.ts';
-import { isFresh } from '../entity-tag.ts';
+import { digestOfIconPath } from '../../indexing/icons/icon-path.ts';
+import { IMMUTABLE } from '../http/cache-control.ts';
+import { isFresh } from '../http/entity-tag.ts';
 import type { ReadyAnswers } from '../plugins/ready-answers.ts';
 import { NOT_SNIFFED } from '../plugins/security-headers.ts';
-import type { Headers } from '../published-index.ts';
+import type { Headers } from '../documents/served-index.ts';
 import { NotFound } from '../server-error.ts';
 import type { CurrentSite } from '../site.ts';
 
@@ -21,19 +19,12 @@ interface Icon {
   readonly freshHeaders: Headers;
 }
 
-/** Gives the PNG of an icon; `undefined` if there is none. */
-export type ReadIcon = (digest: Digest) => Promise<Buffer | undefined>;
 
 export interface IconRoutesOptions {
   readonly site: CurrentSite;
   readonly readyAnswers: ReadyAnswers;
 }
 
-/** The paths that `iconsUri` leads to from an index's documents, without `basePath`; each ends with `/`. What is asked for below them is routed to `/icons/`. */
-export function iconPrefixes(iconsUri: string, indexes: Iterable<string>, basePath: string): readonly string[] {
-  const documents = ['/index/static', ...[...indexes].map((index) => `/${index}/index/static`)];
-  return [...new Set(documents.map((document) => decodeURIComponent(withoutBasePath(new URL(iconsUri, new URL(document, 'http://localhost')).pathname, basePath))))];
-}
 
 export function iconRoutes(app: FastifyInstance, { site, readyAnswers }: IconRoutesOptions): void {
   const icons = new LRUCache<string, Icon>({ maxSize: MAX_BYTES_IN_MEMORY, sizeCalculation: ({ body }) => body.length + 512 });

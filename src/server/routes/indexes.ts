@@ -1,17 +1,17 @@
 /** The indexes: whole, and queried (flatpak-oci-specs, registry-index.md). */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { AcceptEncoding, Encoding } from '../accept-encoding.ts';
+import type { AcceptEncoding, Encoding } from '../http/accept-encoding.ts';
 import { Index } from '../answer-schemas.ts';
-import { indexCacheControl } from '../cache-control.ts';
-import type { Headers, PublishedIndex, Served, ServedDocument } from '../published-index.ts';
-import { networkOf } from '../client-network.ts';
-import { indexNamed } from '../published-index.ts';
+import { indexCacheControl } from '../http/cache-control.ts';
+import type { Headers, ServedIndex, Served, ServedDocument } from '../documents/served-index.ts';
+import { networkOf } from '../http/client-network.ts';
+import { indexNamed } from '../documents/served-index.ts';
 import type { ReadyAnswers } from '../plugins/ready-answers.ts';
-import { fromNewest } from '../from-newest.ts';
-import { sendServed } from '../send.ts';
+import { fromNewest } from '../documents/from-newest.ts';
+import { sendServed } from '../documents/send.ts';
 import { NotBuiltYet, NotFound } from '../server-error.ts';
 import type { CurrentSite, Site } from '../site.ts';
-import { whileAsked } from '../while-asked.ts';
+import { whileAsked } from '../http/while-asked.ts';
 
 export interface IndexRoutesOptions {
   readonly site: CurrentSite;
@@ -57,7 +57,7 @@ export function indexRoutes(app: FastifyInstance, { site, acceptEncoding, readyA
   });
 }
 
-function keptBy({ maxAge }: PublishedIndex): Headers {
+function keptBy({ maxAge }: ServedIndex): Headers {
   return { 'cache-control': indexCacheControl(maxAge) };
 }
 

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { StoreSize } from '../../store/store.ts';
 import type { BusStatus } from '../../triggers/bus/bus.ts';
-import type { PublishedIndex } from '../published-index.ts';
+import type { ServedIndex } from '../documents/served-index.ts';
 import type { CurrentSite, Site } from '../site.ts';
 import type { Figures, RequestFigures } from '../figures.ts';
 
@@ -37,7 +37,7 @@ export function countRequests(app: FastifyInstance, figures: RequestFigures): vo
 }
 
 function indexMetrics(indexes: Site['indexes'], registry: Registry): void {
-  const gauge = (name: string, help: string, value: (index: PublishedIndex) => number | undefined): void => {
+  const gauge = (name: string, help: string, value: (index: ServedIndex) => number | undefined): void => {
     const metric = new Gauge({ name, help, labelNames: ['index'] as const, registers: [registry] });
     for (const index of indexes.values()) {
       const current = value(index);

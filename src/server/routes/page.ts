@@ -5,11 +5,11 @@ import compress from '@fastify/compress';
 import fastifyStatic from '@fastify/static';
 import type { FastifyInstance } from 'fastify';
 import { type AppListPage, PAGE_SIZE } from '../../indexing/appdata/app-pages.ts';
-import { PACKAGE_FOLDER } from '../../package-folder.ts';
-import { entityTagOf, isFresh } from '../entity-tag.ts';
+import { PACKAGE_FOLDER } from '../../system/package-folder.ts';
+import { entityTagOf, isFresh } from '../http/entity-tag.ts';
 import { ofThePage, securityHeaders } from '../plugins/security-headers.ts';
-import type { Publication, PublicIndex } from '../public-index.ts';
-import { nameRequests } from '../request-ids.ts';
+import type { SiteDescription, IndexDescription } from '../site-description.ts';
+import { nameRequests } from '../plugins/request-ids.ts';
 import type { CurrentSite } from '../site.ts';
 
 const FOLDER = join(PACKAGE_FOLDER, 'public');
@@ -29,12 +29,12 @@ export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls:
   await scope.register(fastifyStatic, { root: FOLDER, prefix: '/page/', wildcard: false, index: false, cacheControl: false, globIgnore: ['index.html'], setHeaders: (reply) => void reply.header('cache-control', 'no-cache') });
 
   scope.get<{ Querystring: { index?: unknown; page?: unknown } }>('/', { schema: { summary: 'The page', produces: ['text/html'] } }, async (request, reply) => {
-    const { indexes, defaultIndex, publication, basePath } = site();
-    const shown = publication.indexes.find(({ name }) => name === request.query.index) ?? publication.indexes.find(({ name }) => name === defaultIndex);
+    const { indexes, defaultIndex, description, basePath } = site();
+    const shown = description.indexes.find(({ name }) => name === request.query.index) ?? description.indexes.find(({ name }) => name === defaultIndex);
     const published = shown && indexes.get(shown.name);
     const page = pageNumber(request.query.page);
     const list = await published?.appPage(page);
-    const html = fill(template, publication, shown, list, page, `${basePath}/`);
+    const html = fill(template, description, shown, list, page, `${basePath}/`);
     // Weak, for it is compressed on its way.
     const etag = entityTagOf(html);
     reply.headers({ etag: `W/${etag}`, 'cache-control': 'no-cache', vary: 'accept-encoding' });
@@ -52,7 +52,7 @@ function pageNumber(text: unknown): number {
  * The template with its `{{places}}` filled; the list is for browsers without JavaScript.
  * @param root where the server's paths begin
  */
-function fill(template: string, { indexes, baseUrl }: Publication, shown: PublicIndex | undefined, list: AppListPage | undefined, page: number, root: string): string {
+function fill(template: string, { indexes, baseUrl }: SiteDescription, shown: IndexDescription | undefined, list: AppListPage | undefined, page: number, root: string): string {
   const known = { base: baseUrl ?? null, indexes: indexes.map(({ name, title, remoteName, comment, description, homepage }) => ({ name, title, remoteName, comment, description, homepage })) };
   const places: Readonly<Record<string, string>> = {
     root: escaped(root),
@@ -64,7 +64,7 @@ function fill(template: string, { indexes, baseUrl }: Publication, shown: Public
   return template.replace(/\{\{(\w+)\}\}/g, (_, place: string) => places[place] ?? '');
 }
 
-function listHtml(indexes: readonly PublicIndex[], shown: PublicIndex, list: AppListPage | undefined, page: number, root: string): string {
+function listHtml(indexes: readonly IndexDescription[], shown: IndexDescription, list: AppListPage | undefined, page: number, root: string): string {
   const others = indexes.length > 1 ? `<p>Indexes: ${indexes.map(({ name, title }) => `<a href="${root}?index=${encodeURIComponent(name)}">${escaped(title)}</a>`).join(', ')}</p>` : '';
   const about = shown.homepage === undefined ? '' : `<p><a href="${escaped(shown.homepage)}">More about it</a></p>`;
   const head = `<h1>${escaped(shown.title)}</h1>${about}${others}<p><a href="${root}${encodeURIComponent(shown.name)}.flatpakrepo">Add all of it to Flatpak</a></p>`;

@@ -2,7 +2,7 @@
 import { accessSync, constants } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
-import { messageOf } from '../../message-of.ts';
+import { messageOf } from '../../system/message-of.ts';
 import { digestOf } from '../../registry/digest.ts';
 import { StoreError } from '../store-error.ts';
 import { CATALOG_SCHEMA } from './catalog-schema.ts';

@@ -3,7 +3,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { hash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
-import { messageOf } from '../../message-of.ts';
+import { messageOf } from '../../system/message-of.ts';
 import { digestOf, matchesDigest, type Digest } from '../../registry/digest.ts';
 import type { Publication, PublicationReader, Publications, SideDocument, StoredChunk, StoredSegment } from '../publications.ts';
 import { StoreError } from '../store-error.ts';

@@ -1,7 +1,7 @@
 /** The store in SQLite files below `state_dir`, one for each role: damage to one never stops what the other can do. */
 import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { makeFolder } from '../../make-folder.ts';
+import { makeFolder } from '../../system/make-folder.ts';
 import type { Store, StoreSize } from '../store.ts';
 import { StoreError } from '../store-error.ts';
 import { setAside } from './database.ts';

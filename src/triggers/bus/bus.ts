@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { messageOf } from '../../message-of.ts';
+import { messageOf } from '../../system/message-of.ts';
 import { growingPause, type PauseLimits } from '../growing-pause.ts';
 import { parseBusUrl, type BusAddress } from './bus-url.ts';
 import { LimitedLog } from './limited-log.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { withRemoteIcons } from '../../../src/indexing/appdata/remote-icons.ts';
-import { iconPath } from '../../../src/indexing/icon-path.ts';
+import { iconPath } from '../../../src/indexing/icons/icon-path.ts';
 import { digestOf } from '../../../src/registry/digest.ts';
 import { flatpakLabels } from '../../sources/flatpak-labels.ts';
 import { randomIcon } from '../../sources/random-images.ts';

@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import * as fc from 'fast-check';
 import type { Chunk, ReadyQuestion } from '../../../src/indexing/chunk/chunk.ts';
 import { joinParts, type JoinedDocument, type PlacedPart } from '../../../src/indexing/chunk/part.ts';
-import type { ShownRepository } from '../../../src/indexing/document.ts';
+import type { ShownRepository } from '../../../src/indexing/render/document.ts';
 import { type Digest, digestOf } from '../../../src/registry/digest.ts';
 import { chunksOf, textOf } from './chunks-of.ts';
 import { documentOf, NONE_HIDDEN, shownRepositories } from './shown-repositories.ts';

@@ -6,7 +6,7 @@ import { cutRepository, IndexCutter } from '../../../src/indexing/chunk/cuts.ts'
 import { gzipMember, inflate } from '../../../src/indexing/chunk/gzip-member.ts';
 import type { JoinedDocument } from '../../../src/indexing/chunk/part.ts';
 import { type ChunkOptions, renderChunk } from '../../../src/indexing/chunk/render-chunk.ts';
-import type { ShownRepository } from '../../../src/indexing/document.ts';
+import type { ShownRepository } from '../../../src/indexing/render/document.ts';
 
 /** Those of `repositories`, which are sorted by name and not empty. */
 export async function chunksOf(repositories: readonly ShownRepository[], options: Partial<ChunkOptions> = {}): Promise<Chunk[]> {

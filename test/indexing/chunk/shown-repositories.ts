@@ -1,7 +1,7 @@
 /** Repositories as an index shows them, made up. */
 import { hash } from 'node:crypto';
 import * as fc from 'fast-check';
-import type { HiddenTags, ShownImage, ShownList, ShownRepository, ShownTag } from '../../../src/indexing/document.ts';
+import type { HiddenTags, ShownImage, ShownList, ShownRepository, ShownTag } from '../../../src/indexing/render/document.ts';
 import { digestOf } from '../../../src/registry/digest.ts';
 
 export const NONE_HIDDEN: HiddenTags = { label: [], annotation: [], either: [] };

@@ -5,7 +5,7 @@ import * as fc from 'fast-check';
 import type { Chunk, ReadyQuestion } from '../../../src/indexing/chunk/chunk.ts';
 import { hashOf } from '../../../src/indexing/chunk/columns.ts';
 import { joinParts, NOTHING } from '../../../src/indexing/chunk/part.ts';
-import type { PlacedImage, ShownRepository } from '../../../src/indexing/document.ts';
+import type { PlacedImage, ShownRepository } from '../../../src/indexing/render/document.ts';
 import { asking } from '../../../src/indexing/query/ask-chunk.ts';
 import { Effort } from '../../../src/indexing/query/effort.ts';
 import { parseQuery } from '../../../src/indexing/query/parse-query.ts';

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import { LRUCache } from 'lru-cache';
-import { messageOf } from '../../../message-of.ts';
+import { messageOf } from '../../../system/message-of.ts';
 import { RegistryError } from '../../registry-error.ts';
 import type { AccessOptions } from './access-options.ts';
 import { findCertificateFiles, parseCertificates, type CertificateFiles } from './certificate-files.ts';

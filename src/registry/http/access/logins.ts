@@ -1,6 +1,6 @@
 /** Finds the login for each repository of a registry, and keeps up with the files and programs that it comes from. */
 import { readFile, stat } from 'node:fs/promises';
-import { messageOf } from '../../../message-of.ts';
+import { messageOf } from '../../../system/message-of.ts';
 import { RegistryError } from '../../registry-error.ts';
 import { registryKey } from '../../registry-id.ts';
 import type { AccessOptions, AuthFile } from './access-options.ts';

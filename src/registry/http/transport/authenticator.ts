@@ -1,6 +1,6 @@
 /** Answers the challenges of a registry: Basic, and Bearer with tokens from its realm (Distribution, "Token Authentication Specification"). */
 import { LRUCache } from 'lru-cache';
-import { untilAborted } from '../../../on-abort.ts';
+import { untilAborted } from '../../../system/on-abort.ts';
 import { RegistryError } from '../../registry-error.ts';
 import { isSameLogin, type Login } from '../access/login.ts';
 import type { Logins } from '../access/logins.ts';

@@ -2,7 +2,7 @@
 import { PassThrough, pipeline, type Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { createGunzip, gunzip } from 'node:zlib';
-import { messageOf } from '../../../message-of.ts';
+import { messageOf } from '../../../system/message-of.ts';
 import { RegistryError } from '../../registry-error.ts';
 import { headerValue, type HttpHeaders } from './http-message.ts';
 

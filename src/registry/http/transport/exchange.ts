@@ -1,6 +1,6 @@
 /** One HTTP request and its answer: whole, within a time and a size, or streamed. */
 import type { Dispatcher } from 'undici';
-import { onAbort } from '../../../on-abort.ts';
+import { onAbort } from '../../../system/on-abort.ts';
 import { RegistryError } from '../../registry-error.ts';
 import { contentEncoding, headersUnpacked, isGzip, unpackBody, unpackStream } from './content-encoding.ts';
 import { describeRequest, type HttpHeaders, type HttpRequest, type HttpResponse } from './http-message.ts';

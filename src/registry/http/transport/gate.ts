@@ -1,5 +1,5 @@
 /** Lets requests through as {@link CongestionControl} allows, and none for a time when the registry asks for it: they wait, or are refused. */
-import { onAbort } from '../../../on-abort.ts';
+import { onAbort } from '../../../system/on-abort.ts';
 import type { CongestionControl } from './congestion-control.ts';
 
 /** One request was let through. */

@@ -1,7 +1,7 @@
 /** Sends requests through a forward proxy: those with http as they are (RFC 9112, section 3.2.2), those with https through tunnels. */
 import type { Socket } from 'node:net';
 import { Agent, type buildConnector, type Dispatcher, Pool } from 'undici';
-import { messageOf } from '../../../message-of.ts';
+import { messageOf } from '../../../system/message-of.ts';
 import { asConnector, type Connect } from './connector.ts';
 
 /** A request as undici takes it, with its headers as a list of names and values. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { HttpPuller } from '../../../../src/registry/http/puller.ts';
+import { HttpPuller } from '../../../../src/registry/http/upstream.ts';
 import { RequestCounts } from '../../../../src/registry/http/transport/request-counts.ts';
 import { describeSent, type SentRequest } from '../../../../src/registry/http/transport/sent-request.ts';
 import { named, startForwardProxy } from '../forward-proxy.ts';

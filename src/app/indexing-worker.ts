@@ -1,0 +1,115 @@
+/** The thread that builds: scanning, rendering and compressing happen here, so that the thread that answers never waits for them. */
+import { constants, platform, setPriority } from 'node:os';
+import { parentPort } from 'node:worker_threads';
+import type { IndexingOptions } from './recovering-indexer.ts';
+import { RecoveringIndexer } from './recovering-indexer.ts';
+import type { PublishedPart } from '../indexing/indexer.ts';
+import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
+import type { RequestCount } from '../registry/http/transport/request-counts.ts';
+import { RequestCounts } from '../registry/http/transport/request-counts.ts';
+import type { SentRequest } from '../registry/http/transport/sent-request.ts';
+import { answerCalls } from './calls.ts';
+
+export type WorkerEvent =
+  /** Something new of the index is published. */
+  | { readonly type: 'published'; readonly index: string; readonly part: PublishedPart }
+  | { readonly type: 'progress'; readonly registry: string; readonly progress: RebuildProgress }
+  /** Requests since the last such event. */
+  | { readonly type: 'requests'; readonly counts: readonly RequestCount[] }
+  /** Each of them, where it was asked for. */
+  | { readonly type: 'request'; readonly request: SentRequest }
+  /** All registries have to be read anew. */
+  | { readonly type: 'storeLost' }
+  | { readonly type: 'warning'; readonly message: string };
+
+/** Progress is told at most this often, in milliseconds. */
+const PROGRESS_INTERVAL = 100;
+
+let options: IndexingOptions | undefined;
+let build: Promise<RecoveringIndexer> | undefined;
+let verbose = false;
+const requests = new RequestCounts();
+
+const methods = {
+  /** Comes before all others. @param each sends an event for each request */
+  configure(_signal: AbortSignal, configured: IndexingOptions, each: boolean): void {
+    options = configured;
+    verbose = each;
+  },
+
+  /** Brings every index up to date with what the catalog holds. */
+  async refresh(signal: AbortSignal): Promise<void> {
+    await (await opened()).refresh({ onPublished, signal });
+  },
+
+  async rebuild(signal: AbortSignal, registry: string, scope: RebuildScope): Promise<RebuildResult> {
+    let last = 0;
+    const onProgress = (progress: RebuildProgress): void => {
+      const now = performance.now();
+      if (now - last < PROGRESS_INTERVAL) return;
+      last = now;
+      send({ type: 'progress', registry, progress });
+      sendCounts();
+    };
+    try {
+      return await (await opened()).rebuild(registry, scope, { onProgress, onPublished, signal });
+    } finally {
+      sendCounts();
+    }
+  },
+
+  /** See {@link RecoveringIndexer.mend}. */
+  async mend(signal: AbortSignal): Promise<boolean> {
+    return (await opened()).mend({ onPublished, signal });
+  },
+
+  async knowsRepository(signal: AbortSignal, name: string): Promise<boolean> {
+    return (await opened()).knowsRepository(name, signal);
+  },
+
+  /** Ends all connections and closes the store. */
+  async close(): Promise<void> {
+    await (await build)?.close();
+    build = undefined;
+  },
+};
+export type WorkerMethods = typeof methods;
+
+/** Lets the threads that answer go first where there are not processors for all. Only Linux has priorities of threads. */
+function stepBack(): void {
+  if (platform() !== 'linux') return;
+  try {
+    setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // A sandbox may not let a process do that: it builds as well without.
+  }
+}
+
+function opened(): Promise<RecoveringIndexer> {
+  if (options === undefined) throw new Error('the build thread has not been configured');
+  build ??= RecoveringIndexer.open(options, { onWarning: (message) => send({ type: 'warning', message }), onStoreLost: () => send({ type: 'storeLost' }), onRequest }).catch((error: unknown) => {
+    build = undefined;
+    throw error;
+  });
+  return build;
+}
+
+function sendCounts(): void {
+  const counts = requests.take();
+  if (counts.length > 0) send({ type: 'requests', counts });
+}
+
+function onRequest(request: SentRequest): void {
+  requests.count(request);
+  if (verbose) send({ type: 'request', request });
+}
+
+function onPublished(index: string, part: PublishedPart): void {
+  send({ type: 'published', index, part });
+}
+
+let send: (event: WorkerEvent) => void = () => undefined;
+if (parentPort) {
+  stepBack();
+  send = answerCalls(parentPort, methods);
+}

@@ -1,0 +1,207 @@
+/** The program as it serves: takes the state and the address, and follows its configuration. */
+import type { Logger } from 'pino';
+import { StateLock } from '../store/state-lock.ts';
+import { configWarnings } from '../config/config-warnings.ts';
+import type { Config } from '../config/config.ts';
+import { ConfigError } from '../config/config-error.ts';
+import { keptUntilRestart } from '../config/kept-until-restart.ts';
+import { signedReferences } from '../config/signed-reference.ts';
+import { messageOf } from '../system/message-of.ts';
+import { Figures } from '../server/figures.ts';
+import { KeyPairWatch, readKeyPair } from '../server/plugins/key-pair.ts';
+import type { ServedIndex } from '../server/documents/served-index.ts';
+import { Server } from '../server/server.ts';
+import { GRACE, Generation } from './generation.ts';
+import { version } from '../system/version.ts';
+
+export interface Service {
+  /** Where clients reach it: `server.base_url`, or where it listens. */
+  readonly url: string;
+  readonly indexes: ReadonlyMap<string, ServedIndex>;
+  /** Resolves when the rebuild at the start has ended, well or not. */
+  readonly started: Promise<void>;
+  /**
+   * Brings the configuration that `read` gives into effect, and the certificates with it, while everything is answered on. What is wrong is
+   * logged, and all stays as it was. Resolves when that is done; never rejects.
+   */
+  reload(read: () => Config): Promise<void>;
+  /** Stops accepting, lets what is under way end within 10 s, and leaves the state whole. */
+  close(): Promise<void>;
+}
+
+/**
+ * Serves what is on disk at once, then brings it up to date.
+ * @throws StateLockedError if another process uses the `state_dir`; KeyPairError if the certificate cannot be used; the system's error if the
+ * address is taken.
+ */
+export async function startService(config: Config, logger: Logger): Promise<Service> {
+  const startedAt = Date.now();
+  const lock = StateLock.acquire(config.stateDir);
+  try {
+    return await RunningService.start(config, logger, lock, startedAt);
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+/** What there is one of, whatever the configuration. */
+interface Parts {
+  readonly logger: Logger;
+  readonly lock: StateLock;
+  readonly figures: Figures;
+}
+
+class RunningService implements Service {
+  readonly url: string;
+  readonly started: Promise<void>;
+  readonly #parts: Parts;
+  readonly #server: Server;
+  /** The generation whose site answers now. */
+  #generation: Generation;
+  #watch: KeyPairWatch | undefined;
+  readonly #closing = new AbortController();
+  /** Settles when the changes so far are in effect. */
+  #changing: Promise<void> = Promise.resolve();
+  /** Those whose clients have not all had their answers. */
+  readonly #leaving = new Set<Promise<void>>();
+
+  /** @param address where it listens */
+  private constructor(parts: Parts, server: Server, generation: Generation, address: string) {
+    this.#parts = parts;
+    this.#server = server;
+    this.#generation = generation;
+    this.url = generation.config.server.baseUrl ?? address;
+    this.started = generation.begin('start');
+    this.#watchKeyPair();
+  }
+
+  static async start(config: Config, logger: Logger, lock: StateLock, startedAt: number): Promise<Service> {
+    const { host, port, tls: files } = config.server;
+    const tls = files && (await readKeyPair(files));
+    warn(config, logger);
+    const figures = new Figures();
+    figures.collectProcess();
+    const parts: Parts = { logger, lock, figures };
+    await using opened = new AsyncDisposableStack();
+    const generation = await openGeneration(config, parts);
+    opened.defer(() => generation.close());
+    const server = await Server.create({ logger, figures, version, startedAt, tls }, generation.site);
+    opened.defer(() => server.close(0));
+    const address = urlOf(host, await server.listen({ host, port }), tls !== undefined);
+    const service = new RunningService(parts, server, generation, address);
+    opened.move();
+    return service;
+  }
+
+  get indexes(): ReadonlyMap<string, ServedIndex> {
+    return this.#generation.indexes;
+  }
+
+  reload(read: () => Config): Promise<void> {
+    return this.#inTurn(async () => {
+      const { logger } = this.#parts;
+      try {
+        await this.#follow(read());
+      } catch (error) {
+        if (error instanceof ConfigError) logger.error(`the configuration is wrong, and the one before stays in effect:\n${error.message}`);
+        else logger.error({ err: error }, `the configuration cannot be used, and the one before stays in effect: ${messageOf(error)}`);
+      }
+    });
+  }
+
+  async close(): Promise<void> {
+    const { lock } = this.#parts;
+    this.#closing.abort();
+    this.#watch?.[Symbol.dispose]();
+    await this.#changing;
+    try {
+      await Promise.all([this.#server.close(GRACE), this.#generation.endBuilding(0, this.#closing.signal)]);
+      await this.#generation.close();
+      await Promise.all(this.#leaving);
+    } finally {
+      lock.release();
+    }
+  }
+
+  async #follow(written: Config): Promise<void> {
+    const { logger } = this.#parts;
+    const before = this.#generation;
+    const { config, keys } = keptUntilRestart(before.config, written);
+    const tls = config.server.tls && (await readKeyPair(config.server.tls));
+    const next = await openGeneration(config, this.#parts);
+    try {
+      if (tls) this.#server.secure(tls);
+    } catch (error) {
+      await next.close();
+      throw error;
+    }
+    // From here on nothing is left that may be wrong.
+    this.#generation = next;
+    const ended = this.#server.use(next.site);
+    this.#watchKeyPair();
+    for (const key of keys) logger.warn(`${key} has changed, which takes effect at the next start; until then it is as it was`);
+    warn(config, logger);
+    logger.info({ file: config.file }, 'the configuration was read again, and is in effect');
+
+    // Only one may build at a time.
+    const built = before.endBuilding(GRACE, this.#closing.signal);
+    const left = this.#leave(before, Promise.all([ended, built]));
+    this.#leaving.add(left);
+    void left.then(() => this.#leaving.delete(left));
+    await built.catch((error: unknown) => logger.error({ err: error }, 'what built by the configuration before could not be ended'));
+    await next.loadPublished();
+    if (!this.#closing.signal.aborted) void next.begin('the configuration was read again');
+  }
+
+  /** @param ended resolves when nobody waits for its answer any more, and it builds no more */
+  async #leave(generation: Generation, ended: Promise<unknown>): Promise<void> {
+    try {
+      await ended;
+      await generation.close();
+    } catch (error) {
+      this.#parts.logger.error({ err: error }, 'what answered by the configuration before could not be closed');
+    }
+  }
+
+  /** Follows the files of the certificate. */
+  #watchKeyPair(): void {
+    this.#watch?.[Symbol.dispose]();
+    const { tls } = this.#generation.config.server;
+    const { logger } = this.#parts;
+    const onFault = (error: unknown): void => logger.error(`the certificate has changed and cannot be used, and the one before stays in use: ${messageOf(error)}`);
+    this.#watch =
+      tls &&
+      new KeyPairWatch(tls, {
+        onChange: (pair) =>
+          void this.#inTurn(async () => {
+            this.#server.secure(pair);
+            logger.info('the certificate has changed, and the new one is in use');
+          }).catch(onFault),
+        onFault,
+      });
+  }
+
+  /** One change after the other, also where one fails; none when it stops. */
+  #inTurn(change: () => Promise<void>): Promise<void> {
+    const changed = this.#changing.then(async () => {
+      if (!this.#closing.signal.aborted) await change();
+    });
+    this.#changing = changed.catch(() => undefined);
+    return changed;
+  }
+}
+
+function openGeneration(config: Config, { logger, figures }: Parts): Promise<Generation> {
+  return Generation.open({ config, logger, figures });
+}
+
+function warn(config: Config, logger: Logger): void {
+  for (const warning of configWarnings(config)) logger.warn(warning);
+  for (const [index, reference] of signedReferences(config)) logger.info({ index }, `signatures must have the docker-reference ${reference}`);
+}
+
+function urlOf(host: string, port: number, tls: boolean): string {
+  const reachable = host === '0.0.0.0' || host === '::' ? 'localhost' : host;
+  return `${tls ? 'https' : 'http'}://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+}

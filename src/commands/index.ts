@@ -1,0 +1,225 @@
+/** `regindexer index`: one rebuild of everything, told as it goes. */
+import type { SingleBar } from 'cli-progress';
+import type { Logger } from 'pino';
+import { amount } from '../system/amount.ts';
+import { RecoveringIndexer } from '../app/recovering-indexer.ts';
+import { indexingOptions } from '../app/indexing-options.ts';
+import { StateLock, StateLockedError } from '../store/state-lock.ts';
+import type { Config } from '../config/config.ts';
+import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
+import { EVERYTHING } from '../indexing/rebuild.ts';
+import { describeSent, type OnRequest } from '../registry/http/transport/sent-request.ts';
+import { type CommandOptions, type Configure, FAILURE, SUCCESS } from './command.ts';
+
+/** Between lines about progress where there is no terminal, in milliseconds. */
+const LOG_INTERVAL = 10_000;
+/** How long what is being read or written may take to end, in milliseconds. */
+const GRACE = 2_000;
+/** What ends it before it is done. */
+const ENDS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
+/** @param acceptLosses lets go at once what registries say is gone, however much that is */
+export async function buildOnce(configure: Configure, { acceptLosses = false }: CommandOptions): Promise<number> {
+  const { config, logger } = await configure();
+  try {
+    return (await indexOnce(config, logger, { acceptLosses })) ? SUCCESS : FAILURE;
+  } catch (error) {
+    if (error instanceof StateLockedError) error.message += '; a server that runs rebuilds when it is asked to by POST /reindex';
+    throw error;
+  }
+}
+
+/**
+ * Returns whether everything could be read and written; what could not is logged, and what was known of it is kept. A signal that
+ * ends it is taken as that in the end, when all is closed; a second one, or one that nothing follows, at once.
+ */
+async function indexOnce(config: Config, logger: Logger, { acceptLosses }: { readonly acceptLosses: boolean }): Promise<boolean> {
+  const verbose = logger.isLevelEnabled('debug');
+  const onRequest: OnRequest = (request) => logger.debug({ ...request }, describeSent(request));
+  const lock = StateLock.acquire(config.stateDir);
+  const progress = process.stderr.isTTY && !verbose ? await ProgressBar.start() : new ProgressLog(logger);
+  using interruption = new Interruption(() => {
+    progress.stop();
+    logger.warn('stopping; nothing is lost: what was read and written is kept, and the next run goes on from there');
+  });
+  try {
+    const build = await RecoveringIndexer.open(indexingOptions(config), { onWarning: (message) => logger.warn(message), ...(verbose && { onRequest }) });
+    try {
+      const results = await rebuildAll(build, [...config.registries.keys()], { ...EVERYTHING, acceptLosses }, progress, interruption.signal);
+      return results.map((result) => report(result, logger)).every(Boolean);
+    } finally {
+      await build.close();
+    }
+  } catch (error) {
+    if (interruption.signal.aborted) return false;
+    throw error;
+  } finally {
+    progress.stop();
+    lock.release();
+    interruption.end();
+  }
+}
+
+/** Ctrl-C, and other signals that end the process: the first lets what is under way end, as long as that takes no time. */
+class Interruption implements Disposable {
+  readonly #stopping = new AbortController();
+  readonly #onFirst: () => void;
+  #received: NodeJS.Signals | undefined;
+
+  constructor(onFirst: () => void) {
+    this.#onFirst = onFirst;
+    for (const signal of ENDS) process.on(signal, this.#onSignal);
+  }
+
+  /** Aborted by the first one. */
+  get signal(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  readonly #onSignal = (signal: NodeJS.Signals): void => {
+    const first = this.#received === undefined;
+    this.#received = signal;
+    if (!first) {
+      this.end();
+      return;
+    }
+    this.#onFirst();
+    setTimeout(() => this.end(), GRACE).unref();
+    this.#stopping.abort(new Error('stopped by a signal'));
+  };
+
+  /** Ends the process as if nobody had listened, if a signal came. */
+  end(): void {
+    if (this.#received === undefined) return;
+    this[Symbol.dispose]();
+    process.kill(process.pid, this.#received);
+  }
+
+  [Symbol.dispose](): void {
+    for (const signal of ENDS) process.off(signal, this.#onSignal);
+  }
+}
+
+/** Resolves, or rejects, when nothing is being read or written any more; the first error ends the others, as `signal` ends all. */
+async function rebuildAll(build: RecoveringIndexer, registries: readonly string[], scope: RebuildScope, progress: ProgressBar | ProgressLog, signal: AbortSignal): Promise<readonly RebuildResult[]> {
+  const failed = new AbortController();
+  const ending = AbortSignal.any([failed.signal, signal]);
+  const rebuilds = registries.map(async (registry) => {
+    try {
+      return await build.rebuild(registry, scope, { onProgress: (state) => progress.report(registry, state), signal: ending });
+    } catch (error) {
+      failed.abort(error);
+      throw error;
+    }
+  });
+  await Promise.allSettled(rebuilds);
+  // It tells of its end before what follows is printed.
+  progress.stop();
+  ending.throwIfAborted();
+  return Promise.all(rebuilds);
+}
+
+function report({ registry, repositories, requests, newImages, seconds, failures, indexes }: RebuildResult, logger: Logger): boolean {
+  for (const { repository, error, detail = error } of failures) logger.error({ registry, ...(repository !== undefined && { repository }) }, `not read, what was known is kept: ${detail}`);
+  logger.info({ registry, repositories, requests, newImages, seconds: round(seconds) }, failures.length === 0 ? `read ${registry}` : `read what could be read of ${registry}`);
+  for (const { index, images, bytes, changed, seconds: its, error, warnings } of indexes) {
+    for (const warning of warnings) logger.warn({ index }, warning);
+    if (error !== undefined) logger.error({ index }, `not written, the one before is kept: ${error}`);
+    // One that is there is never empty.
+    const outcome = error !== undefined ? 'failed' : bytes === 0 ? 'not made yet' : changed ? 'changed' : 'unchanged';
+    process.stdout.write(`${index}: ${amount(images, 'image')}, ${amount(bytes, 'byte')}, ${outcome}, ${round(its + seconds - total(indexes))} s\n`);
+  }
+  return failures.length === 0 && indexes.every(({ error, held }) => error === undefined && held === undefined);
+}
+
+/** The time that all indexes of a registry took by themselves; the rest was spent reading for all of them. */
+function total(indexes: RebuildResult['indexes']): number {
+  return indexes.reduce((sum, { seconds }) => sum + seconds, 0);
+}
+
+function round(seconds: number): number {
+  return Math.round(seconds * 100) / 100;
+}
+
+interface Counts {
+  readonly repositories: number;
+  readonly of: number;
+  readonly images: number;
+  readonly requests: number;
+}
+
+/** The progress of all registries in one. */
+class Sum {
+  readonly #states = new Map<string, RebuildProgress>();
+
+  add(registry: string, state: RebuildProgress): Counts {
+    this.#states.set(registry, state);
+    const states = [...this.#states.values()];
+    const sum = (number: (state: RebuildProgress) => number): number => states.reduce((result, one) => result + number(one), 0);
+    return { repositories: sum((s) => s.repositories.done), of: sum((s) => s.repositories.total), images: sum((s) => s.images.done), requests: sum((s) => s.requests) };
+  }
+}
+
+class ProgressBar {
+  readonly #sum = new Sum();
+  readonly #bar: SingleBar;
+  #stopped = false;
+
+  private constructor(bar: SingleBar) {
+    this.#bar = bar;
+  }
+
+  static async start(): Promise<ProgressBar> {
+    const { Format, SingleBar: Bar } = (await import('cli-progress')).default;
+    const bar = new Bar({
+      stream: process.stderr,
+      format: '{bar} {percent} % │ {value} of {total} repositories │ {images} │ {requests} │ {eta_formatted}',
+      // Of nothing it would be full.
+      formatBar: (progress, options) => Format.BarFormat(bar.getTotal() === 0 ? 0 : progress, options),
+      hideCursor: true,
+      clearOnComplete: true,
+      etaBuffer: 50,
+      // It is a word as long as nothing can be estimated.
+      formatTime: (seconds: unknown, ...options) => (typeof seconds === 'number' ? `${Format.TimeFormat(seconds, ...options)} left` : 'time left not known yet'),
+    });
+    bar.start(0, 0, shownCounts({ repositories: 0, of: 0, images: 0, requests: 0 }));
+    return new ProgressBar(bar);
+  }
+
+  report(registry: string, state: RebuildProgress): void {
+    if (this.#stopped) return;
+    const counts = this.#sum.add(registry, state);
+    this.#bar.setTotal(counts.of);
+    this.#bar.update(counts.repositories, shownCounts(counts));
+  }
+
+  /** Leaves the terminal as it was. */
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#bar.stop();
+  }
+}
+
+function shownCounts({ repositories, of, images, requests }: Counts): Readonly<Record<'percent' | 'images' | 'requests', string>> {
+  return { percent: String(of === 0 ? 0 : Math.floor((repositories / of) * 100)), images: amount(images, 'new image'), requests: amount(requests, 'request') };
+}
+
+class ProgressLog {
+  readonly #sum = new Sum();
+  readonly #logger: Logger;
+  #last = performance.now();
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  report(registry: string, state: RebuildProgress): void {
+    const sum = this.#sum.add(registry, state);
+    if (performance.now() - this.#last < LOG_INTERVAL) return;
+    this.#last = performance.now();
+    this.#logger.info(sum, `${sum.repositories} of ${sum.of} repositories read`);
+  }
+
+  stop(): void {}
+}

@@ -1,0 +1,45 @@
+/** `regindexer serve`: builds the indexes in the background, and serves them. */
+import { isatty } from 'node:tty';
+import { type Configure, FAILURE, SUCCESS, TERMINATION_SIGNALS } from './command.ts';
+
+const STANDARD_INPUT = 0;
+
+/** Ends when a signal asks for it; SIGHUP has it read its configuration again. */
+export async function serve(configure: Configure): Promise<number> {
+  const { promise: hungUp, resolve: onFirst } = Promise.withResolvers<void>();
+  let onHangUp: () => void = onFirst;
+  process.on('SIGHUP', () => onHangUp());
+  // Until there is something to finish: process 1 of a container hears no signal that it does not handle.
+  for (const signal of TERMINATION_SIGNALS) process.on(signal, endAtOnce);
+  const { config, read, logger } = await configure();
+  const [{ startService }, { default: closeWithGrace }, { installLines }] = await Promise.all([import('../app/service.ts'), import('close-with-grace'), import('./install-lines.ts')]);
+  const service = await startService(config, logger);
+  const stopped = new Promise<number>((resolve) => {
+    closeWithGrace({ delay: 15_000, logger, skip: ['SIGHUP'] }, async ({ err, signal }) => {
+      if (err) logger.fatal({ err }, 'stopping: something went wrong that nothing was ready for');
+      else logger.info({ signal }, 'stopping');
+      await service.close();
+      resolve(err ? FAILURE : SUCCESS);
+    });
+    for (const signal of TERMINATION_SIGNALS) process.off(signal, endAtOnce);
+  });
+  const fromTerminal = isatty(STANDARD_INPUT);
+  onHangUp = () => {
+    // The terminal that it was started from is gone, and whoever started it with that.
+    if (fromTerminal && !isatty(STANDARD_INPUT)) process.kill(process.pid, 'SIGTERM');
+    else void service.reload(read);
+  };
+  // One may have come before there was anything to reload.
+  void hungUp.then(onHangUp);
+  logger.info({ url: service.url }, `serving at ${service.url}`);
+  process.stdout.write(`Serving at ${service.url}\n`);
+  // Which app there is to name is known when the index is.
+  void service.started
+    .then(async () => process.stdout.write(await installLines(service, config)))
+    .catch((error: unknown) => logger.warn({ err: error }, 'it cannot be told how to install from the index'));
+  return stopped;
+}
+
+function endAtOnce(): void {
+  process.exit(SUCCESS);
+}

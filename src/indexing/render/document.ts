@@ -1,0 +1,81 @@
+/** The JSON of an index, and what it shows (flatpak-oci-specs, registry-index.md). */
+import type { Digest } from '../../registry/digest.ts';
+import type { Pairs } from './render-image.ts';
+
+/** An image with all that its JSON shows, tags aside. */
+export interface ShownImage {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly os: string;
+  readonly architecture: string;
+  readonly annotations: Pairs;
+  readonly labels: Pairs;
+}
+
+/** The tags of an image with which clients get another one of the same Flatpak ref and architecture, by where they look for the ref. */
+export interface HiddenTags {
+  readonly label: readonly string[];
+  readonly annotation: readonly string[];
+  /** In either, as the page does; `undefined` if it is nothing that clients take. */
+  readonly either: readonly string[] | undefined;
+}
+
+/** An image in its place: tagged itself, or in a list. */
+export interface PlacedImage {
+  readonly image: ShownImage;
+  readonly hidden: HiddenTags;
+}
+
+/** A tagged image of a repository. */
+export interface ShownTag extends PlacedImage {
+  /** Sorted. */
+  readonly tags: readonly string[];
+}
+
+/** An image index or manifest list of a repository, with those of its images that are shown; never empty. */
+export interface ShownList {
+  /** Sorted. */
+  readonly tags: readonly string[];
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly images: readonly PlacedImage[];
+}
+
+/** A repository as it is shown; never empty. */
+export interface ShownRepository {
+  readonly name: string;
+  readonly images: readonly ShownTag[];
+  readonly lists: readonly ShownList[];
+}
+
+/** The JSON of an index up to its repositories. */
+export function documentHead(registry: string): string {
+  return `{"Registry":${JSON.stringify(registry)},"Results":[`;
+}
+export const DOCUMENT_END = ']}';
+
+/** The JSON of a repository up to its images. */
+export function repositoryHead(name: string): string {
+  return `{"Name":${JSON.stringify(name)},"Images":[`;
+}
+/** Between a repository's images and its lists. */
+export const LISTS_HEAD = '],"Lists":[';
+export const REPOSITORY_END = ']}';
+
+/** The JSON of a list up to its images. */
+export function listHead({ tags, digest, mediaType }: Omit<ShownList, 'images'>): string {
+  return `{"Tags":${JSON.stringify(tags)},"Digest":${JSON.stringify(digest)},"MediaType":${JSON.stringify(mediaType)},"Images":[`;
+}
+export const LIST_END = ']}';
+
+/** The JSON of an image. @param tags of an image that is tagged itself */
+export function imageJson(tags: readonly string[] | undefined, { digest, mediaType, os, architecture, annotations, labels }: ShownImage): string {
+  const head = tags === undefined ? '{' : `{"Tags":${JSON.stringify(tags)},`;
+  const fixed = JSON.stringify({ Digest: digest, MediaType: mediaType, OS: os, Architecture: architecture }).slice(1, -1);
+  return `${head}${fixed},"Annotations":${pairsJson(annotations)},"Labels":${pairsJson(labels)}}`;
+}
+
+/** Written pair by pair: as a property of an object, `__proto__` would be lost and numbers would change their place. */
+function pairsJson(pairs: Pairs): string {
+  return `{${pairs.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(',')}}`;
+}

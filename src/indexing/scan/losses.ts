@@ -1,0 +1,90 @@
+/** What a scan found to be gone, and whether that is too much at once to be believed. */
+import type { KnownRegistry, TagsByRepository } from '../../store/catalog.ts';
+import type { Digest } from '../../registry/digest.ts';
+import type { Wanted } from '../select/wanted.ts';
+import type { Facts } from '../select/image-facts.ts';
+import type { IndexDefinition } from '../index-definition.ts';
+import type { HeldImages } from '../rebuild.ts';
+import { digestsOf, selectRepository, type SelectedRepository } from '../select/select.ts';
+
+/** Losses up to so many images are always believed. */
+const FEW_IMAGES = 20;
+
+/** Stands among tags for a repository as a whole, of which the catalog knows no tag. */
+export const WHOLE_REPOSITORY = '';
+
+/** An index that would lose images. */
+export interface LosingIndex {
+  readonly definition: IndexDefinition;
+  readonly wanted: Wanted;
+  readonly facts: Facts;
+  /** How many images it shows from each repository that the catalog may not know. */
+  readonly inherited: ReadonlyMap<string, number>;
+}
+
+/** Those of the tags that are gone which lead to what some index shows that would lose most of its images with them. @throws StoreError */
+export async function tagsToHold(known: KnownRegistry, indexes: readonly LosingIndex[], gone: TagsByRepository): Promise<TagsByRepository> {
+  const held = new Map<string, Set<string>>();
+  const hold = (repository: string, tags: Iterable<string>): void => {
+    for (const tag of tags) if (gone.get(repository)?.has(tag) === true) held.set(repository, (held.get(repository) ?? new Set()).add(tag));
+  };
+  for (const index of indexes) {
+    const { images, of } = await imagesLost(known, index, gone);
+    if (images <= FEW_IMAGES || images <= of / 2) continue;
+    const selection = selectAll(known, index);
+    const shows = await showing(selection, index);
+    for (const repository of selection) {
+      for (const { digest, tags } of repository.images) if (shows(digest)) hold(repository.name, tags);
+      for (const list of repository.lists) if (list.images.some(shows)) hold(repository.name, list.tags);
+    }
+    for (const repository of index.inherited.keys()) hold(repository, [WHOLE_REPOSITORY]);
+  }
+  return held;
+}
+
+/** How many images an index would lose with these tags, and of how many; if they are few, not looking at what it requires of them. @throws StoreError */
+export async function imagesLost(known: KnownRegistry, index: LosingIndex, gone: TagsByRepository): Promise<HeldImages> {
+  const unknown = sum(Array.from(index.inherited, ([repository, images]) => (gone.get(repository)?.has(WHOLE_REPOSITORY) === true ? images : 0)));
+  const before = selectAll(known, index);
+  const after = selectAll(without(known, gone), index);
+  const lost = (shows: (digest: Digest) => boolean): HeldImages => {
+    const of = countImages(before, shows);
+    return { images: of - countImages(after, shows) + unknown, of: of + unknown };
+  };
+  const most = lost(() => true);
+  return most.images <= FEW_IMAGES ? most : lost(await showing(before, index));
+}
+
+/** What an administrator is told. */
+export function describeHeld({ images, of }: HeldImages): string {
+  return (
+    `the registry says that ${images} of its ${of} images are gone, which is not believed at once: they are kept until the next full scan finds the same; ` +
+    'POST /reindex with {"accept_losses": true}, or regindexer index --accept-losses, lets them go now'
+  );
+}
+
+function selectAll(known: KnownRegistry, { definition, wanted }: LosingIndex): readonly SelectedRepository[] {
+  return [...known.repositories.keys()].filter(wanted.repository).map((name) => selectRepository(name, known, definition, wanted));
+}
+
+/** Says whether the index shows an image that it has selected. */
+async function showing(selection: readonly SelectedRepository[], { facts }: LosingIndex): Promise<(digest: Digest) => boolean> {
+  const found = await facts.get([...new Set(selection.flatMap(digestsOf))]);
+  return (digest) => found.get(digest)?.shown === true;
+}
+
+/** What is known, as if these tags were gone. */
+function without({ repositories, manifests }: KnownRegistry, gone: TagsByRepository): KnownRegistry {
+  return {
+    manifests,
+    repositories: new Map([...repositories].map(([name, repository]) => [name, { ...repository, tags: new Map([...repository.tags].filter(([tag]) => gone.get(name)?.has(tag) !== true)) }])),
+  };
+}
+
+function countImages(selection: readonly SelectedRepository[], shows: (digest: Digest) => boolean): number {
+  return sum(selection.map(({ images, lists }) => images.filter(({ digest }) => shows(digest)).length + sum(lists.map((list) => list.images.filter(shows).length))));
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((one, other) => one + other, 0);
+}

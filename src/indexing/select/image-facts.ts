@@ -1,0 +1,114 @@
+/** What has to be known of images to decide which of them an index shows, without their texts. */
+import { LRUCache } from 'lru-cache';
+import type { Digest } from '../../registry/digest.ts';
+import type { Catalog, Image } from '../../store/catalog.ts';
+import type { IndexDefinition } from '../index-definition.ts';
+import { meetsRequirements, shownFlatpakText } from '../render/render-image.ts';
+import { identityOf } from './winners.ts';
+
+const REF = 'org.flatpak.ref';
+/** Of images whose texts are kept, in characters: what was just read is rendered next, often for several indexes. */
+const MAX_TEXTS = 12_000_000;
+/** What an image takes beside its texts, in as many characters. */
+const IMAGE_OVERHEAD = 1000;
+/** Images whose facts are kept. */
+const MAX_FACTS = 50_000;
+
+/** What {@link identityOf} says of an image, by where clients look for its ref. */
+interface Identities {
+  readonly label: string | undefined;
+  readonly annotation: string | undefined;
+  readonly either: string | undefined;
+}
+
+export interface ImageFacts {
+  /** It has all that the index requires. */
+  readonly shown: boolean;
+  /** See {@link refsOf}. */
+  readonly refs: readonly string[];
+  readonly identities: Identities;
+}
+
+/** The Flatpak refs that an image claims. */
+export function refsOf({ labels, annotations }: Pick<Image, 'labels' | 'annotations'>): readonly string[] {
+  return [...new Set([labels, annotations].flatMap((texts) => (Object.hasOwn(texts, REF) ? [texts[REF] as string] : [])))];
+}
+
+/** Images out of the catalog; the last ones are kept. */
+export class Images {
+  readonly #catalog: Catalog;
+  /** By registry and digest. */
+  readonly #kept = new LRUCache<string, Image>({
+    maxSize: MAX_TEXTS,
+    sizeCalculation: ({ labels, annotations }) => IMAGE_OVERHEAD + charactersOf(labels) + charactersOf(annotations),
+  });
+
+  constructor(catalog: Catalog) {
+    this.#catalog = catalog;
+  }
+
+  /** Those of `digests` that the registry has given. @throws StoreError */
+  async get(registry: string, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, Image>> {
+    const found = new Map<Digest, Image>();
+    const missing: Digest[] = [];
+    for (const digest of digests) {
+      const kept = this.#kept.get(`${registry} ${digest}`);
+      if (kept === undefined) missing.push(digest);
+      else found.set(digest, kept);
+    }
+    if (missing.length === 0) return found;
+    for (const [digest, image] of await this.#catalog.images(registry, missing)) {
+      found.set(digest, image);
+      this.#kept.set(`${registry} ${digest}`, image);
+    }
+    return found;
+  }
+}
+
+/** The facts of images as one index sees them; the last ones are kept. */
+export class Facts {
+  readonly #images: Images;
+  readonly #definition: IndexDefinition;
+  readonly #kept = new LRUCache<Digest, ImageFacts>({ max: MAX_FACTS });
+
+  constructor(images: Images, definition: IndexDefinition) {
+    this.#images = images;
+    this.#definition = definition;
+  }
+
+  /** @throws StoreError; Error if the catalog does not have an image: left out, it would be an app that vanishes */
+  async get(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, ImageFacts>> {
+    const images = await this.#images.get(this.#definition.registry, digests.filter((digest) => !this.#kept.has(digest)));
+    const found = new Map<Digest, ImageFacts>();
+    for (const digest of digests) {
+      let facts = this.#kept.get(digest);
+      if (facts === undefined) {
+        const image = images.get(digest);
+        if (image === undefined) throw new Error(`the catalog does not have ${digest} any more`);
+        facts = this.#factsOf(image);
+        this.#kept.set(digest, facts);
+      }
+      found.set(digest, facts);
+    }
+    return found;
+  }
+
+  #factsOf(image: Image): ImageFacts {
+    const shown = meetsRequirements(image, this.#definition);
+    const text = (place: 'label' | 'annotation') => (key: string) => shownFlatpakText(image, this.#definition, place, key);
+    const [label, annotation] = [text('label'), text('annotation')];
+    return {
+      shown,
+      refs: shown ? refsOf(image) : [],
+      identities: {
+        label: identityOf(image, label),
+        annotation: identityOf(image, annotation),
+        either: identityOf(image, (key) => label(key) ?? annotation(key)),
+      },
+    };
+  }
+}
+
+function charactersOf(texts: Readonly<Record<string, string>>): number {
+  return Object.entries(texts).reduce((sum, [key, value]) => sum + key.length + value.length, 0);
+}

@@ -1,0 +1,70 @@
+/** One image for each Flatpak ref and architecture, for indexes with `repository_priority`. */
+import type { Digest } from '../../registry/digest.ts';
+import { DEFAULT_TAG } from '../../registry/reference.ts';
+import { rankingOf } from './wanted.ts';
+import type { IndexDefinition } from '../index-definition.ts';
+import type { SelectedImage, SelectedList, SelectedRepository } from './select.ts';
+import { type Contest, contestOf } from './winners.ts';
+
+/** Has `1.10` after `1.9`; of one language, so that the order is the same everywhere. */
+const VERSIONS = new Intl.Collator('en', { numeric: true });
+
+/**
+ * Of the images with the same identity, which is their ref and architecture, leaves one. It is chosen by
+ * 1. its repository: the one that an earlier pattern of `repositoryPriority` matches; one that no pattern matches comes after
+ *    those, and among equals the first by name wins;
+ * 2. its tags, or those of the list that it is in: `latest` wins;
+ * 3. else the highest tag, compared as a version: `1.10` is over `1.9`.
+ *
+ * Images that are not Flatpaks, and so have no identity, are all kept.
+ * @param onContest told where the name of the repository has decided
+ */
+export function prefer(
+  selection: readonly SelectedRepository[],
+  { repositoryPriority }: IndexDefinition,
+  refOf: (digest: Digest) => string | undefined,
+  onContest: (contest: Contest) => void,
+): readonly SelectedRepository[] {
+  const winners = new Map<string, { readonly repository: string; readonly holder: SelectedImage | SelectedList; readonly digest: Digest }>();
+  /** Of each winner, the repositories that come after it by their names alone. */
+  const contests = new Map<string, Set<string>>();
+  const rankOf = rankingOf(repositoryPriority);
+  for (const { name, images, lists } of selection.toSorted((a, b) => rankOf(a.name) - rankOf(b.name))) {
+    const holders = [...images.map((image) => ({ holder: image, digests: [image.digest] })), ...lists.map((list) => ({ holder: list, digests: list.images }))];
+    for (const { holder, digests } of holders.toSorted((a, b) => byVersion(a.holder, b.holder))) {
+      for (const digest of digests) {
+        const ref = refOf(digest);
+        if (ref === undefined) continue;
+        const winner = winners.get(ref);
+        if (winner === undefined) winners.set(ref, { repository: name, holder, digest });
+        else if (winner.repository !== name && rankOf(winner.repository) === rankOf(name)) contests.set(ref, (contests.get(ref) ?? new Set()).add(name));
+      }
+    }
+  }
+  for (const [ref, losers] of contests) onContest({ identity: ref, message: contestOf(ref, winners.get(ref)?.repository ?? '', losers) });
+
+  const wins = (holder: SelectedImage | SelectedList, digest: Digest): boolean => {
+    const ref = refOf(digest);
+    const winner = ref === undefined ? undefined : winners.get(ref);
+    return winner === undefined || (winner.holder === holder && winner.digest === digest);
+  };
+  return selection.map(({ name, images, lists }) => ({
+    name,
+    images: images.filter((image) => wins(image, image.digest)),
+    lists: lists.map((list) => ({ ...list, images: list.images.filter((digest) => wins(list, digest)) })).filter((list) => list.images.length > 0),
+  }));
+}
+
+/** The most wanted first. No two have the same tag. */
+function byVersion(a: { readonly tags: readonly string[] }, b: { readonly tags: readonly string[] }): number {
+  const latest = Number(b.tags.includes(DEFAULT_TAG)) - Number(a.tags.includes(DEFAULT_TAG));
+  return latest || compareVersions(highest(b.tags), highest(a.tags));
+}
+
+function highest(tags: readonly string[]): string {
+  return tags.reduce((one, other) => (compareVersions(one, other) > 0 ? one : other));
+}
+
+function compareVersions(a: string, b: string): number {
+  return VERSIONS.compare(a, b) || (a < b ? -1 : 1);
+}

@@ -1,0 +1,25 @@
+/** Sends what is served, or says that the client has it already. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { isFresh } from '../http/entity-tag.ts';
+import { type Headers, MAX_JOINED, type Served, type StoredBody } from './served-index.ts';
+
+/**
+ * For a route that takes GET and HEAD.
+ * @param override headers that this route sends instead
+ */
+export function sendServed(request: FastifyRequest, reply: FastifyReply, served: Served, override?: Headers): FastifyReply | Promise<FastifyReply> {
+  if (isFresh(request.headers, served.etag, served.modified)) {
+    reply.code(304).headers(served.freshHeaders);
+    if (override) reply.headers(override);
+    return reply.send();
+  }
+  reply.headers(served.headers);
+  if (override) reply.headers(override);
+  const { body } = served;
+  if (request.method === 'HEAD') return reply.send();
+  return sendStored(reply, body);
+}
+
+async function sendStored(reply: FastifyReply, body: StoredBody): Promise<FastifyReply> {
+  return reply.send(body.length <= MAX_JOINED ? await body.read() : body.stream());
+}

@@ -1,0 +1,354 @@
+/** An index as it is served: its newest publication, and the headers and bodies of what clients ask for, ready to send. */
+import { hash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { LRUCache } from 'lru-cache';
+import { type AppDetails, appDetails, type IndexDocument } from '../../indexing/appdata/app-details.ts';
+import type { AppListPage, AppPages } from '../../indexing/appdata/app-pages.ts';
+import type { Chunk, ReadyQuestion } from '../../indexing/chunk/chunk.ts';
+import { type Deflated, deflate, gzipMember, inflate, inflateInPieces } from '../../indexing/chunk/gzip-member.ts';
+import { joinParts, type JoinedDocument, type PlacedPart } from '../../indexing/chunk/part.ts';
+import { parseQuery } from '../../indexing/query/parse-query.ts';
+import { flatpakQuestion, type Query } from '../../indexing/query/query.ts';
+import type { Publication } from '../../store/publications.ts';
+import { type Encoding, ENCODINGS } from '../http/accept-encoding.ts';
+import { fromNewest } from './from-newest.ts';
+import { NOT_SNIFFED } from '../plugins/security-headers.ts';
+import { NotBuiltYet, NotFound } from '../server-error.ts';
+
+/** Characters of query strings that are remembered, and how many of them: a few are asked again and again. */
+const MAX_SPELLED = 1024 * 1024;
+const MAX_SPELLINGS = 1024;
+/** Documents of questions whose parts are all ready that are kept. */
+const MAX_DOCUMENTS = 64;
+/** Bodies up to so many bytes are joined once and kept; larger ones are sent part by part. */
+export const MAX_JOINED = 1024 * 1024;
+/** Bytes of a larger one that are sent together. */
+const SENT_AT_ONCE = 64 * 1024;
+/** Bytes of joined bodies that are kept. */
+const MAX_JOINED_BYTES = 16 * 1024 * 1024;
+/** Apps whose details are kept. */
+const MAX_APPS = 64;
+/** Of a document that is made while a client waits. */
+const QUICK_LEVEL = 2;
+
+export type Headers = Readonly<Record<string, string>>;
+
+/** One encoding of a document with all that is sent with it. */
+export interface Served {
+  /** Weak where the bytes may differ from one server to another. */
+  readonly etag: string;
+  /** Milliseconds since the epoch. */
+  readonly modified: number;
+  /** Of a 200. */
+  readonly headers: Headers;
+  /** Of a 304: all of the above but what tells about the body. */
+  readonly freshHeaders: Headers;
+  readonly body: StoredBody;
+}
+
+/** A body whose bytes may have to be read first. */
+export interface StoredBody {
+  /** Bytes. */
+  readonly length: number;
+  read(): Promise<Buffer>;
+  stream(): Readable;
+}
+
+/** A document in both encodings. */
+export type ServedDocument = ReadonlyMap<Encoding, Served>;
+
+/** What is shown of an index now. */
+export interface Shown {
+  /** Higher with each that is shown while this process runs. */
+  readonly number: number;
+  readonly publication: Publication;
+  readonly chunks: readonly Chunk[];
+  /** From which {@link number} on each chunk has been shown, by its name. */
+  readonly since: ReadonlyMap<string, number>;
+  readonly whole: JoinedDocument;
+  readonly warnings: readonly string[];
+}
+
+/** What a query string asks for. */
+export interface AskedFor {
+  readonly query: Query;
+  /** Its document, if all parts of it are ready. */
+  readonly document: ServedDocument | undefined;
+}
+
+export interface ServedIndexOptions {
+  readonly name: string;
+  /** Its whole document is at `/index/FILE.json`. */
+  readonly fileName: string;
+  /** How long clients may keep an answer, in seconds. */
+  readonly maxAge: number;
+  /** Globs of repositories, the most wanted first. */
+  readonly repositoryPriority: readonly string[];
+  /** Of all indexes together; its own unless given. */
+  readonly joined?: JoinedBodies;
+}
+
+/** Bodies that were joined; those that nobody has asked for the longest go. */
+export class JoinedBodies {
+  readonly #bodies: LRUCache<StoredBody, Promise<Buffer>>;
+
+  constructor(maxBytes: number = MAX_JOINED_BYTES) {
+    this.#bodies = new LRUCache({ maxSize: maxBytes, sizeCalculation: (_, { length }) => length + 1 });
+  }
+
+  get(body: StoredBody, join: () => Promise<Buffer>): Promise<Buffer> {
+    let joined = this.#bodies.get(body);
+    if (joined === undefined) {
+      joined = join();
+      joined.catch(() => this.#bodies.delete(body));
+      this.#bodies.set(body, joined);
+    }
+    return joined;
+  }
+}
+
+/** @throws NotFound if there is no such index. */
+export function indexNamed(indexes: ReadonlyMap<string, ServedIndex>, name: string): ServedIndex {
+  const index = indexes.get(name);
+  if (index === undefined) throw new NotFound(`There is no index "${name}" here. There is ${[...indexes.keys()].join(', ')}.`);
+  return index;
+}
+
+export class ServedIndex {
+  readonly name: string;
+  readonly fileName: string;
+  /** How long clients may keep an answer, in seconds. */
+  readonly maxAge: number;
+  readonly #options: ServedIndexOptions;
+  #shown: Shown | undefined;
+  /** The list of its apps, and when what it was made from last changed. */
+  #listed: { readonly apps: AppPages; readonly modified: number } | undefined;
+  readonly #onReplaced: (() => void)[] = [];
+  /** By query string as it was spelled. */
+  readonly #questions = new LRUCache<string, Query>({ max: MAX_SPELLINGS, maxSize: MAX_SPELLED, sizeCalculation: (_, text) => text.length + 1 });
+  /** By question. */
+  readonly #documents = new LRUCache<string, ServedDocument>({ max: MAX_DOCUMENTS });
+  readonly #joined: JoinedBodies;
+  #whole: ServedDocument | undefined;
+  #apps: ServedDocument | undefined;
+  /** Details by app, as they are asked for. */
+  readonly #details = new LRUCache<string, Promise<{ readonly details: AppDetails; readonly document: ServedDocument } | undefined>>({ max: MAX_APPS });
+
+  constructor(options: ServedIndexOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.fileName = options.fileName;
+    this.maxAge = options.maxAge;
+    this.#joined = options.joined ?? new JoinedBodies();
+  }
+
+  /** What is shown of it; `undefined` before its first publication. */
+  get shown(): Shown | undefined {
+    return this.#shown;
+  }
+
+  /** How many apps there are, once they are listed. */
+  get appCount(): number | undefined {
+    return this.#listed?.apps.total;
+  }
+
+  /** Serves a publication from now on. What is being sent from the one before is sent to its end. */
+  use(publication: Publication, chunks: readonly Chunk[]): void {
+    const whole = joinParts(publication.registry, chunks.map(({ whole: part, slice }) => ({ part, slice })));
+    const before = this.#shown;
+    const number = (before?.number ?? 0) + 1;
+    // A chunk of the same name that was read from another file counts as new: parts of the old one are read from the old file.
+    const known = new Set(before?.chunks);
+    const since = new Map(chunks.map((chunk) => [chunk.name, (known.has(chunk) ? before?.since.get(chunk.name) : undefined) ?? number]));
+    this.#shown = { number, publication, chunks, since, whole, warnings: [...new Set(chunks.flatMap(({ warnings }) => warnings))] };
+    this.#whole = undefined;
+    this.#documents.clear();
+    this.#details.clear();
+    for (const replaced of this.#onReplaced) replaced();
+  }
+
+  /** Serves this list of its apps from now on. @param version of the publication that it was made from */
+  useApps(apps: AppPages, version: number): void {
+    const shown = this.#shown?.publication;
+    this.#listed = { apps, modified: shown?.version === version ? shown.modified : (this.#listed?.modified ?? 0) };
+    this.#apps = undefined;
+  }
+
+  /** Calls `replaced` whenever another publication is served. */
+  whenReplaced(replaced: () => void): void {
+    this.#onReplaced.push(replaced);
+  }
+
+  /**
+   * What the part of a URL behind its `?` asks for.
+   * @throws QueryError
+   */
+  question(text: string): AskedFor {
+    let query = this.#questions.get(text);
+    if (query === undefined) {
+      query = parseQuery(text);
+      this.#questions.set(text, query);
+    }
+    return { query, document: this.#ready(query) };
+  }
+
+  /** The whole index. */
+  whole(): ServedDocument | undefined {
+    if (this.#shown !== undefined) this.#whole ??= this.serve(this.#shown.whole);
+    return this.#whole;
+  }
+
+  /** The list of its apps; `undefined` before there is one. */
+  apps(): ServedDocument | undefined {
+    if (this.#listed !== undefined) this.#apps ??= this.serve(this.#listed.apps.document(), this.#listed.modified);
+    return this.#apps;
+  }
+
+  /** A page of the list of its apps, counted from 0; `undefined` before there is one. */
+  async appPage(page: number): Promise<AppListPage | undefined> {
+    return this.#listed?.apps.page(page);
+  }
+
+  /**
+   * All about an app, and as it is served; `undefined` if the index does not have it.
+   * @throws NotBuiltYet
+   */
+  app(id: string): Promise<{ readonly details: AppDetails; readonly document: ServedDocument } | undefined> {
+    let details = this.#details.get(id);
+    if (details === undefined) {
+      details = fromNewest(() => this.#readApp(id));
+      details.catch(() => this.#details.delete(id));
+      this.#details.set(id, details);
+    }
+    return details;
+  }
+
+  async #readApp(id: string): Promise<{ readonly details: AppDetails; readonly document: ServedDocument } | undefined> {
+    const shown = this.#shown;
+    if (shown === undefined) throw new NotBuiltYet(this.name);
+    const chunks = shown.chunks.filter(({ appIds }) => appIds.includes(id));
+    if (chunks.length === 0) return undefined;
+    const { pieces } = joinParts('', chunks.map(({ whole: part, slice }) => ({ part, slice })));
+    const json = Buffer.concat(await Promise.all(pieces.map(inflate)));
+    const details = appDetails(JSON.parse(json.toString()) as IndexDocument, id, this.#options.repositoryPriority);
+    return details && { details, document: this.serve(await documentOf(JSON.stringify(details)), shown.publication.modified) };
+  }
+
+  /** The answer to `query`, if all chunks have their parts of it ready. */
+  #ready(query: Query): ServedDocument | undefined {
+    const shown = this.#shown;
+    if (shown === undefined) return undefined;
+    if (query.conditions.length === 0) return this.whole();
+    const known = this.#documents.get(query.canonical);
+    if (known !== undefined) return known;
+    const question = flatpakQuestion(query);
+    const parts = question && readyParts(shown.chunks, question);
+    if (parts === undefined) return undefined;
+    const document = this.serve(joinParts(shown.publication.registry, parts));
+    this.#documents.set(query.canonical, document);
+    return document;
+  }
+
+  /** A document with what is sent for it. @param modified when what it was made from last changed: milliseconds since the epoch */
+  serve(document: JoinedDocument, modified = this.#shown?.publication.modified ?? 0): ServedDocument {
+    return new Map(ENCODINGS.map((encoding) => [encoding, this.#served(encoding, document, modified)]));
+  }
+
+  #served(encoding: Encoding, { tag, length, pieces }: JoinedDocument, modified: number): Served {
+    const body = encoding === 'gzip' ? gzipBody(pieces, this.#joined) : identityBody(pieces, length, this.#joined);
+    const etag = encoding === 'gzip' ? `W/"${tag}"` : `"${tag}"`;
+    const freshHeaders = { etag, 'cache-control': `public, max-age=${this.maxAge}`, 'last-modified': new Date(modified).toUTCString(), vary: 'accept-encoding' };
+    return {
+      etag,
+      modified,
+      freshHeaders,
+      headers: {
+        ...freshHeaders,
+        ...NOT_SNIFFED,
+        'content-type': 'application/json; charset=utf-8',
+        'content-length': String(body.length),
+        ...(encoding === 'gzip' && { 'content-encoding': encoding }),
+      },
+      body,
+    };
+  }
+}
+
+/** The parts of `chunks` in the answer to `question`; `undefined` if one of them has to be asked for it. */
+function readyParts(chunks: readonly Chunk[], question: ReadyQuestion): PlacedPart[] | undefined {
+  const parts: PlacedPart[] = [];
+  for (const chunk of chunks) {
+    const part = chunk.readyPart(question);
+    if (part === undefined) return undefined;
+    parts.push({ part, slice: chunk.slice });
+  }
+  return parts;
+}
+
+/** A document of its own out of some JSON. */
+async function documentOf(json: string): Promise<JoinedDocument> {
+  const bytes = Buffer.from(json);
+  return { images: 0, length: bytes.length, pieces: [await deflate(bytes, QUICK_LEVEL)], tag: hash('sha256', bytes, 'base64url') };
+}
+
+function gzipBody(pieces: readonly Deflated[], joined: JoinedBodies): StoredBody {
+  const parts = gzipMember(pieces);
+  return new PiecedBody(parts.reduce((sum, { size }) => sum + size, 0), parts, { whole: ({ bytes }) => bytes(), pieces: async function* ({ bytes }) {
+    yield await bytes();
+  } }, joined);
+}
+
+function identityBody(pieces: readonly Deflated[], length: number, joined: JoinedBodies): StoredBody {
+  return new PiecedBody(length, pieces, { whole: inflate, pieces: inflateInPieces }, joined);
+}
+
+/** How the bytes of one part of a body are read. */
+interface ReadPart<Part> {
+  readonly whole: (part: Part) => Buffer | Promise<Buffer>;
+  readonly pieces: (part: Part) => AsyncIterable<Buffer>;
+}
+
+class PiecedBody<Part> implements StoredBody {
+  readonly length: number;
+  readonly #parts: readonly Part[];
+  readonly #readPart: ReadPart<Part>;
+  readonly #joined: JoinedBodies;
+
+  constructor(length: number, parts: readonly Part[], readPart: ReadPart<Part>, joined: JoinedBodies) {
+    this.length = length;
+    this.#parts = parts;
+    this.#readPart = readPart;
+    this.#joined = joined;
+  }
+
+  read(): Promise<Buffer> {
+    return this.length > MAX_JOINED ? this.#join() : this.#joined.get(this, () => this.#join());
+  }
+
+  stream(): Readable {
+    return Readable.from(this.#pieces(), { objectMode: false });
+  }
+
+  async #join(): Promise<Buffer> {
+    const buffers: Buffer[] = [];
+    for (const part of this.#parts) buffers.push(await this.#readPart.whole(part));
+    return Buffer.concat(buffers);
+  }
+
+  /** The bytes in order, small parts together. */
+  async *#pieces(): AsyncGenerator<Buffer> {
+    let waiting: Buffer[] = [];
+    let bytes = 0;
+    for (const part of this.#parts) {
+      for await (const piece of this.#readPart.pieces(part)) {
+        waiting.push(piece);
+        bytes += piece.length;
+        if (bytes < SENT_AT_ONCE) continue;
+        yield Buffer.concat(waiting);
+        waiting = [];
+        bytes = 0;
+      }
+    }
+    yield Buffer.concat(waiting);
+  }
+}

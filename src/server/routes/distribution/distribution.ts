@@ -1,0 +1,149 @@
+/** The pull part of the Distribution API (OCI distribution-spec, "Pull"), read-only, over what lies on disk and over a registry behind this server. */
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Digest } from '../../../registry/digest.ts';
+import { isDigest } from '../../../registry/digest.ts';
+import { DELTA_INDEX_TAG, isRepositoryName, isTag } from '../../../registry/reference.ts';
+import { isNotFound, RegistryError } from '../../../registry/registry-error.ts';
+import { byteRange } from '../../http/byte-range.ts';
+import { IMMUTABLE } from '../../http/cache-control.ts';
+import { isFresh } from '../../http/entity-tag.ts';
+import { allow } from '../../plugins/allow.ts';
+import { nothingAt, sendError } from '../../plugins/errors.ts';
+import { NO_PAGE } from '../../plugins/security-headers.ts';
+import { logOf } from '../../plugins/request-ids.ts';
+import { DistributionError, NotReadable } from '../../server-error.ts';
+import type { CurrentSite, PullSource } from '../../site.ts';
+
+const MAX_PAGE = 1000;
+const HEADERS = { 'docker-distribution-api-version': 'registry/2.0', ...NO_PAGE };
+
+
+interface Page {
+  Querystring: { n?: string; last?: string };
+}
+
+interface PathAndPage extends Page {
+  Params: { '*': string };
+}
+
+/** Of the site's sources, asked in their order, the first that has a repository answers for it; its proxy is asked where none of them has it. */
+export function distributionRoutes(app: FastifyInstance, site: CurrentSite): void {
+  app.setErrorHandler((error: FastifyError | RegistryError, request, reply) =>
+    sendError(error instanceof RegistryError && error.code !== 'digest-mismatch' ? unreadable(request, error) : error, request, reply, (statusCode, message) => ({
+      errors: [{ code: error instanceof DistributionError ? error.reason : statusCode === 405 ? 'UNSUPPORTED' : 'UNKNOWN', message }],
+    })),
+  );
+  const allowNoOther = allow(app);
+  app.addHook('onRequest', (request, reply, done) => {
+    const { pullSources, registryProxy } = site();
+    if (pullSources.length === 0 && registryProxy === undefined) {
+      done(nothingAt(request));
+      return;
+    }
+    reply.headers(HEADERS);
+    done();
+  });
+
+  app.get('/v2/', (_request, reply) => reply.send({}));
+
+  app.get<Page>('/v2/_catalog', async (request, reply) => {
+    const { pullSources: sources, registryProxy: proxy, basePath } = site();
+    if (proxy !== undefined && proxy.names === undefined) return reply.send({ repositories: await proxy.repositories(request, reply, basePath) });
+    const names = new Set<string>(proxy?.names);
+    for (const source of sources) for await (const page of source.repositories()) for (const name of page) names.add(name);
+    return reply.send({ repositories: paged(request, reply, `${basePath}/v2/_catalog`, [...names].toSorted()) });
+  });
+
+  const read = async (request: FastifyRequest<PathAndPage>, reply: FastifyReply): Promise<FastifyReply> => {
+    const { pullSources: sources, registryProxy: proxy, basePath } = site();
+    const [, name, kind, reference] = /^(.+)\/(manifests|blobs|tags)\/([^/]+)$/.exec(request.params['*']) ?? [];
+    if (!isRepositoryName(name) || reference === undefined) {
+      throw new DistributionError(404, 'NAME_INVALID', 'This is no path of the Distribution API that can be read here.');
+    }
+    if (kind === 'tags' && reference !== 'list') throw new DistributionError(404, 'UNSUPPORTED', `Tags are listed at /v2/${name}/tags/list.`);
+    if (kind === 'manifests' && !isDigest(reference) && !isTag(reference)) throw new DistributionError(404, 'MANIFEST_INVALID', 'A manifest is named by a tag or a digest.');
+    if (kind === 'blobs' && !isDigest(reference)) throw new DistributionError(404, 'DIGEST_INVALID', 'A blob is named by its digest.');
+    try {
+      if (kind === 'tags') {
+        const tags = await firstOf(sources, 'NAME_UNKNOWN', `There is no repository ${name} here.`, (source) => source.tags(name));
+        return reply.send({ name, tags: paged(request, reply, `${basePath}/v2/${name}/tags/list`, tags.filter((tag) => tag !== DELTA_INDEX_TAG)) });
+      }
+      if (kind === 'blobs' && isDigest(reference)) return await sendBlob(request, reply, sources, name, reference);
+      return await sendManifest(request, reply, sources, name, reference);
+    } catch (error) {
+      if (proxy?.shows(name) !== true || !(error instanceof DistributionError && error.statusCode === 404)) throw error;
+    }
+    if (kind === 'tags') return reply.send({ name, tags: await proxy.tags(request, reply, name, basePath) });
+    return proxy.send(request, reply, { repository: name, kind: kind === 'manifests' ? kind : 'blobs', reference });
+  };
+  // One route for both, so that a HEAD tells the length of what it does not read.
+  app.route<PathAndPage>({ method: ['GET', 'HEAD'], url: '/v2/*', handler: read });
+  allowNoOther();
+}
+
+async function sendManifest(request: FastifyRequest, reply: FastifyReply, sources: readonly PullSource[], name: string, reference: string): Promise<FastifyReply> {
+  const { descriptor, bytes } = await firstOf(sources, 'MANIFEST_UNKNOWN', `There is no manifest ${name}:${reference} here.`, (source) => source.openManifest(name, reference));
+  const etag = `"${descriptor.digest}"`;
+  reply.headers({ etag, 'docker-content-digest': descriptor.digest, 'cache-control': isDigest(reference) ? IMMUTABLE : 'no-cache' });
+  if (isFresh(request.headers, etag)) return reply.code(304).send();
+  reply.headers({ 'content-type': descriptor.mediaType, 'content-length': bytes.length });
+  return reply.send(request.method === 'HEAD' ? undefined : bytes);
+}
+
+async function sendBlob(request: FastifyRequest, reply: FastifyReply, sources: readonly PullSource[], name: string, reference: Digest): Promise<FastifyReply> {
+  const blob = await firstOf(sources, 'BLOB_UNKNOWN', `There is no blob ${reference} in ${name} here.`, (source) => source.openBlob(name, reference));
+  const etag = `"${reference}"`;
+  // Only a GET has ranges (RFC 9110, section 14.2).
+  const { range, 'if-range': ifRange } = request.headers;
+  const ranged = range !== undefined && request.method === 'GET' && (ifRange === undefined || ifRange === etag);
+  const part = ranged ? byteRange(range, blob.size) : undefined;
+  const fresh = isFresh(request.headers, etag);
+  if (part === 'unsatisfiable' && !fresh) {
+    reply.header('content-range', `bytes */${blob.size}`);
+    throw new DistributionError(416, 'RANGE_INVALID', `The blob has ${blob.size} bytes; the range asked for is not in it.`);
+  }
+  reply.headers({
+    etag,
+    'docker-content-digest': reference,
+    'accept-ranges': 'bytes',
+    'cache-control': IMMUTABLE,
+  });
+  if (fresh) return reply.code(304).send();
+  reply.header('content-type', 'application/octet-stream');
+  if (part === undefined || part === 'unsatisfiable') {
+    reply.header('content-length', blob.size);
+    return reply.send(request.method === 'HEAD' ? undefined : blob.stream());
+  }
+  reply.code(206).headers({ 'content-range': `bytes ${part.start}-${part.end}/${blob.size}`, 'content-length': part.end - part.start + 1 });
+  return reply.send(blob.stream(part.start, part.end));
+}
+
+/** What a client is told of what lies here and cannot be read: the log alone says where. Bytes that are not what they were are a fault of the disk. */
+function unreadable(request: FastifyRequest, error: RegistryError): FastifyError {
+  logOf(request).warn(`what a client asked for cannot be read: ${error.message}`);
+  return new NotReadable();
+}
+
+/** What the first source that has it gives. */
+async function firstOf<T>(sources: readonly PullSource[], reason: string, message: string, read: (source: PullSource) => Promise<T>): Promise<T> {
+  for (const source of sources) {
+    try {
+      return await read(source);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+  throw new DistributionError(404, reason, message);
+}
+
+/** One page of `names`, with a link to the next (distribution-spec, "Listing Tags"). */
+function paged(request: FastifyRequest<Page>, reply: FastifyReply, path: string, names: readonly string[]): readonly string[] {
+  const { n, last } = request.query;
+  const size = n === undefined ? MAX_PAGE : /^\d+$/.test(n) ? Number(n) : -1;
+  if (size < 0 || size > MAX_PAGE) throw new DistributionError(400, 'PAGINATION_NUMBER_INVALID', `n is a number from 0 to ${MAX_PAGE}.`);
+  const rest = last === undefined ? names : names.filter((name) => name > last);
+  const page = rest.slice(0, size);
+  const end = page.at(-1);
+  if (end !== undefined && rest.length > size) reply.header('link', `<${path}?n=${size}&last=${encodeURIComponent(end)}>; rel="next"`);
+  return page;
+}

@@ -1,0 +1,165 @@
+/** The pull part of the Distribution API, read-only, over a registry that is reached over HTTP: sent on as it comes, with this server's credentials. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { HttpPuller, ListPage, Pull } from '../../../registry/http/upstream.ts';
+import { headerValue, type HttpResponse } from '../../../registry/http/transport/http-message.ts';
+import { isDigest } from '../../../registry/digest.ts';
+import { DELTA_INDEX_TAG, isRepositoryName, isTag } from '../../../registry/reference.ts';
+import { RegistryError } from '../../../registry/registry-error.ts';
+import { IMMUTABLE } from '../../http/cache-control.ts';
+import { letWait } from '../../http/let-wait.ts';
+import { logOf } from '../../plugins/request-ids.ts';
+import { DistributionError, RegistryTooSlow, RegistryUnavailable } from '../../server-error.ts';
+import { whileAsked } from '../../http/while-asked.ts';
+
+/** What a client may say beside its path. All else stays here: its credentials above all. */
+const CONDITIONS = ['range', 'if-range', 'if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since'] as const;
+/** What is sent on of an answer. All else stays here: challenges and cookies above all. */
+const SENT_ON = ['content-type', 'content-length', 'content-range', 'accept-ranges', 'docker-content-digest', 'etag', 'last-modified'] as const;
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+
+export interface RegistryProxyOptions {
+  readonly puller: Pick<HttpPuller, 'names' | 'open' | 'repositories' | 'tags'>;
+  /** Says whether clients may have the repository, or the tag of it: this server's credentials are not for all that they open. */
+  readonly shows: (repository: string, tag?: string) => boolean;
+  /** Within which an answer must begin, in milliseconds. */
+  readonly timeout: number;
+}
+
+export class RegistryProxy {
+  readonly #options: RegistryProxyOptions;
+
+  constructor(options: RegistryProxyOptions) {
+    this.#options = options;
+  }
+
+  /** All the repositories there are, if that is known without asking. */
+  get names(): readonly string[] | undefined {
+    return this.#options.puller.names?.filter((name) => this.#options.shows(name));
+  }
+
+  /** Says whether clients may have anything of the repository. */
+  shows(repository: string): boolean {
+    return this.#options.shows(repository);
+  }
+
+  /** Answers with a manifest or a blob. */
+  async send(request: FastifyRequest, reply: FastifyReply, { repository, kind, reference }: Pick<Pull, 'repository' | 'kind' | 'reference'>): Promise<FastifyReply> {
+    const { headers } = request;
+    const byDigest = isDigest(reference);
+    // What it leads to is asked for by digest, and would be served.
+    if (!byDigest && reference !== DELTA_INDEX_TAG && !this.#options.shows(repository, reference)) throw notFound(kind, repository, reference);
+    const response = await this.#ask(request, reply, (signal) =>
+      this.#options.puller.open({
+        method: request.method === 'HEAD' ? 'HEAD' : 'GET',
+        repository,
+        kind,
+        reference,
+        accept: headers.accept,
+        conditions: conditionsOf(request),
+        signal,
+      }),
+    );
+    const { status } = response;
+    if (REDIRECTS.has(status)) return reply.code(307).headers({ location: locationOf(response), 'cache-control': 'no-store' }).send();
+    if (status !== 200 && status !== 206 && status !== 304) {
+      response.stream?.destroy();
+      throw this.#refusal(request, reply, response, notFound(kind, repository, reference));
+    }
+    for (const name of SENT_ON) {
+      const value = headerValue(response.headers, name);
+      if (value !== undefined && !(status === 304 && name.startsWith('content-'))) reply.header(name, value);
+    }
+    // What a blob holds is its own affair, and that of who pulls it.
+    if (kind === 'blobs' && status !== 304) reply.header('content-type', 'application/octet-stream');
+    reply.header('cache-control', byDigest ? IMMUTABLE : 'no-cache');
+    return reply.code(status).send(response.stream);
+  }
+
+  /** A page of the repositories, with the link to the next, which begins with `basePath`. */
+  async repositories(request: FastifyRequest, reply: FastifyReply, basePath: string): Promise<readonly string[]> {
+    const page = await this.#list(request, reply, `${basePath}/v2/_catalog`, 'The registry behind this server does not list its repositories.', (signal) => this.#options.puller.repositories(queryOf(request), signal));
+    return page.filter((name) => isRepositoryName(name) && this.#options.shows(name));
+  }
+
+  /** A page of the tags of a repository, with the link to the next, which begins with `basePath`. */
+  async tags(request: FastifyRequest, reply: FastifyReply, repository: string, basePath: string): Promise<readonly string[]> {
+    const page = await this.#list(request, reply, `${basePath}/v2/${repository}/tags/list`, `There is no repository ${repository} here.`, (signal) => this.#options.puller.tags(repository, queryOf(request), signal));
+    return page.filter((tag) => isTag(tag) && this.#options.shows(repository, tag));
+  }
+
+  async #list(request: FastifyRequest, reply: FastifyReply, path: string, unknown: string, ask: (signal: AbortSignal) => Promise<ListPage | HttpResponse>): Promise<readonly string[]> {
+    const page = await this.#ask(request, reply, ask);
+    if ('status' in page) throw this.#refusal(request, reply, page, new DistributionError(404, 'NAME_UNKNOWN', unknown));
+    if (page.next !== undefined) reply.header('link', `<${path}${page.next}>; rel="next"`);
+    return page.names;
+  }
+
+  /** Waits for the registry as long as the client does, and no longer than it may take. */
+  async #ask<T>(request: FastifyRequest, reply: FastifyReply, ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { timeout } = this.#options;
+    const ended = whileAsked(reply);
+    const tooSlow = new RegistryTooSlow(String(timeout / 1000));
+    const timer = setTimeout(() => ended.abort(tooSlow), timeout);
+    const waitNoMore = letWait(request);
+    try {
+      return await ask(ended.signal);
+    } catch (error) {
+      if (error === tooSlow) logOf(request).warn({ url: request.url }, `the registry did not answer within ${timeout / 1000} s`);
+      if (!(error instanceof RegistryError)) throw error;
+      throw this.#unavailable(request, error.message, error);
+    } finally {
+      clearTimeout(timer);
+      waitNoMore();
+    }
+  }
+
+  /** What a client is told of an answer that is neither a success nor a redirect. */
+  #refusal(request: FastifyRequest, reply: FastifyReply, { status, headers, where }: HttpResponse, absent: DistributionError): Error {
+    if (status === 404) return absent;
+    if (status === 401 || status === 403) {
+      logOf(request).warn({ url: request.url }, `${where}: answered ${status}; the registry may need another login in registries.URL.username and password`);
+      return new DistributionError(403, 'DENIED', 'The registry behind this server does not show this to the server. Its log says more.');
+    }
+    if (status === 416) {
+      const range = headerValue(headers, 'content-range');
+      if (range !== undefined) reply.header('content-range', range);
+      return new DistributionError(416, 'RANGE_INVALID', 'The range asked for is not in the blob.');
+    }
+    if (status === 429) {
+      reply.header('retry-after', headerValue(headers, 'retry-after') ?? '1');
+      return new DistributionError(429, 'TOOMANYREQUESTS', 'The registry behind this server answers no more requests for now; ask again later.');
+    }
+    if (status >= 400 && status < 500) return new DistributionError(status, 'UNSUPPORTED', `The registry behind this server answered ${status}.`);
+    return this.#unavailable(request, `${where}: answered ${status}`);
+  }
+
+  #unavailable(request: FastifyRequest, message: string, cause?: unknown): Error {
+    logOf(request).warn({ url: request.url }, `the registry could not be read for a client: ${message}`);
+    return new RegistryUnavailable({ cause });
+  }
+}
+
+function conditionsOf({ headers }: FastifyRequest): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    CONDITIONS.flatMap((name) => {
+      const value = headerValue(headers, name);
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}
+
+function notFound(kind: Pull['kind'], repository: string, reference: string): DistributionError {
+  return kind === 'manifests'
+    ? new DistributionError(404, 'MANIFEST_UNKNOWN', `There is no manifest ${repository}:${reference} here.`)
+    : new DistributionError(404, 'BLOB_UNKNOWN', `There is no blob ${reference} in ${repository} here.`);
+}
+
+/** Where a redirect leads: checked to be an http or https URL of another origin by whoever gave it instead of following it. */
+function locationOf({ headers }: HttpResponse): string {
+  return headerValue(headers, 'location') ?? '';
+}
+
+/** The part of a request's URL that begins with `?`, if there is one. */
+function queryOf({ raw }: FastifyRequest): string {
+  return URL.parse(raw.url ?? '', 'http://localhost')?.search ?? '';
+}

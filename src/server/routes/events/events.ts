@@ -1,0 +1,42 @@
+/** Notifications of registries: a push is in the index a moment later. */
+import type { FastifyInstance } from 'fastify';
+import { EventsAnswer } from '../../answer-schemas.ts';
+import { parseEvents } from './parse-events.ts';
+import { requireBearerToken } from '../../plugins/bearer-token.ts';
+import { logOf } from '../../plugins/request-ids.ts';
+import type { EventCounts } from '../../figures.ts';
+import type { CurrentSite } from '../../site.ts';
+
+
+
+/**
+ * `app` must be a scope of its own: it takes bodies of any type.
+ * @param counts counted up
+ */
+export async function eventRoutes(app: FastifyInstance, site: CurrentSite, counts: EventCounts): Promise<void> {
+  await requireBearerToken(app, { token: () => site().events.token, key: 'server.events_token' });
+  // Whatever a registry calls its body: one that is refused comes again for ever.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
+  app.addHook('onRequest', async (request) => {
+    request.raw.headers['content-type'] = 'application/json';
+  });
+
+  app.post('/events', { schema: { summary: 'Notifications of registries', security: [{ token: [] }] }, config: { answers: { 202: EventsAnswer } } }, (request, reply) => {
+    const { events } = site();
+    const parsed = parseEvents(typeof request.body === 'string' ? request.body : '');
+    const wanted = parsed.changes.filter(({ repository, tag }) => events.wants(repository, tag));
+    counts.triggered += wanted.length;
+    counts.ignored += parsed.ignored + parsed.changes.length - wanted.length;
+    counts.malformed += parsed.malformed.length;
+    const [fault] = parsed.malformed;
+    if (fault !== undefined) logOf(request).warn({ malformed: parsed.malformed.length, address: request.ip }, `a notification could not be understood: ${fault}`);
+    if (wanted.length > 0) {
+      events.request({
+        reason: 'notification',
+        scope: wanted.map(({ repository, tag }) => (tag === undefined ? { kind: 'repository', repository } : { kind: 'tag', repository, tag })),
+      });
+    }
+    return reply.code(202).send({ accepted: wanted.length });
+  });
+}

@@ -1,0 +1,35 @@
+/** Signatures of images, for clients that verify them (containers-registries.d(5), "lookaside"; `flatpak remote-add --signature-lookaside`). */
+import type { FastifyInstance } from 'fastify';
+import { ContainedFolder } from '../../../registry/layout/contained-folder.ts';
+import { isRepositoryName } from '../../../registry/reference.ts';
+import { RegistryError } from '../../../registry/registry-error.ts';
+import { entityTagOf, isFresh } from '../../http/entity-tag.ts';
+import { NO_PAGE } from '../../plugins/security-headers.ts';
+import { logOf } from '../../plugins/request-ids.ts';
+import { NotFound } from '../../server-error.ts';
+import type { CurrentSite } from '../../site.ts';
+
+/** Bytes; one has a few hundred. */
+const MAX_SIGNATURE = 1024 * 1024;
+/** Seconds; the next signature of an image may come at any time. */
+const MAX_AGE = 60;
+/** The one way to write a path: nothing else is looked for. */
+const PATH = /^(?<repository>.+)@sha256=[0-9a-f]{64}\/signature-[1-9]\d{0,3}$/;
+
+export function signatureRoutes(app: FastifyInstance, site: CurrentSite): void {
+  app.get<{ Params: { index: string; '*': string } }>('/:index/signatures/*', { schema: { summary: 'Signatures of images of an index', produces: ['application/octet-stream'] } }, async (request, reply) => {
+    const { index, '*': asked } = request.params;
+    const path = site().signatures.get(index);
+    if (path === undefined) throw new NotFound(`There are no signatures of an index "${index}" here.`);
+    if (!isRepositoryName(PATH.exec(asked)?.groups?.['repository'])) throw new NotFound(`A signature is at /${index}/signatures/REPOSITORY@sha256=HEX/signature-NUMBER.`);
+    const signature = await new ContainedFolder(path).read(asked, MAX_SIGNATURE).catch((error: unknown) => {
+      if (!(error instanceof RegistryError)) throw error;
+      if (error.code !== 'not-found') logOf(request).warn({ index }, `a signature cannot be served: ${error.message}`);
+      throw new NotFound('There is no such signature here.');
+    });
+    const etag = entityTagOf(signature);
+    reply.headers({ etag, 'cache-control': `public, max-age=${MAX_AGE}` });
+    if (isFresh(request.headers, etag)) return reply.code(304).send();
+    return reply.headers({ 'content-type': 'application/octet-stream', ...NO_PAGE }).send(signature);
+  });
+}

@@ -1,0 +1,77 @@
+/** Rebuilds on request of an administrator. */
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import { isRepositoryName } from '../../../registry/reference.ts';
+import type { RebuildRequest } from '../../../triggers/rebuild-request.ts';
+import { RebuildAnswer } from '../../answer-schemas.ts';
+import { letWait } from '../../http/let-wait.ts';
+import { requireBearerToken } from '../../plugins/bearer-token.ts';
+import { rateLimits } from '../../plugins/rate-limit.ts';
+import { rebuildView } from './rebuild-view.ts';
+import type { CurrentSite, Site } from '../../site.ts';
+import { BadBody, NotFound, RebuildFailed, UnsupportedMediaType } from '../../server-error.ts';
+
+const REQUESTS_A_MINUTE = 10;
+
+
+
+const Name = Type.Optional(Type.String({ minLength: 1, maxLength: 255 }));
+const AcceptLosses = Type.Optional(Type.Boolean({ description: 'Lets go at once what the registry says is gone, however much that is.' }));
+const Body = Type.Union([Type.Object({ index: Name, repository: Name, accept_losses: AcceptLosses }), Type.Null()]);
+/** The same as {@link Body}, in a form whose errors name the field. */
+const BODY = { type: ['object', 'null'], properties: { index: Name, repository: Name, accept_losses: AcceptLosses }, additionalProperties: false } as unknown as typeof Body;
+const TOKEN = [{ token: [] }];
+const Parameters = Type.Object({ wait: Type.Optional(Type.Enum(['true', 'false'])) }, { additionalProperties: false });
+
+export async function reindexRoutes(scope: FastifyInstance, site: CurrentSite): Promise<void> {
+  const app = scope.withTypeProvider<TypeBoxTypeProvider>();
+  const limit = await rateLimits(scope, REQUESTS_A_MINUTE);
+  const requests = limit();
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.method === 'POST') await requests.count(request, reply);
+  });
+  await requireBearerToken(scope, { token: () => site().reindex.token, key: 'server.admin_token', wrongTokens: limit() });
+  takeJsonOrNothing(scope);
+
+  app.post('/reindex', { schema: { summary: 'Asks for a rebuild', body: BODY, querystring: Parameters, security: TOKEN }, config: { answers: { 200: RebuildAnswer, 202: RebuildAnswer } } }, async (request, reply) => {
+    const current = site();
+    const { rebuilds, basePath } = current;
+    const rebuild = rebuilds.request({ reason: `POST /reindex from ${request.ip}`, scope: await rebuildRequest(request.body ?? {}, current) });
+    reply.header('location', `${basePath}/reindex/${rebuild.id}`).header('cache-control', 'no-store');
+    if (request.query.wait !== 'true') return reply.code(202).send(rebuildView(rebuild));
+    letWait(request);
+    const finished = await rebuilds.finished(rebuild.id);
+    if (finished.state === 'failed') throw new RebuildFailed(finished.error ?? 'it was not said why');
+    return reply.send(rebuildView(finished));
+  });
+
+  app.get('/reindex/:id', { schema: { summary: 'The state of a rebuild', params: Type.Object({ id: Type.String() }), security: TOKEN }, config: { answers: { 200: RebuildAnswer } } }, (request, reply) => {
+    const rebuild = site().rebuilds.get(request.params.id);
+    if (rebuild === undefined) throw new NotFound('There is no such rebuild; only the last 50 are remembered, see /status.');
+    return reply.header('cache-control', 'no-store').send(rebuildView(rebuild));
+  });
+}
+
+/** Some clients name a type also where they send nothing. */
+function takeJsonOrNothing(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => (body === '' ? done(null, null) : parse(request, body, done)));
+  app.addContentTypeParser<string>('*', { parseAs: 'string' }, (_request, body, done) => (body === '' ? done(null, null) : done(new UnsupportedMediaType())));
+}
+
+async function rebuildRequest({ index, repository, accept_losses: acceptLosses = false }: { index?: string; repository?: string; accept_losses?: boolean }, { indexes, reindex }: Site): Promise<RebuildRequest> {
+  if (index !== undefined && repository !== undefined) throw new BadBody('body has index and repository, expected one of them');
+  if (index !== undefined) {
+    if (!indexes.has(index)) throw new NotFound(`There is no index "${index}"; /status lists those there are.`);
+    return { kind: 'index', index, acceptLosses };
+  }
+  if (repository !== undefined) {
+    if (!isRepositoryName(repository) || !(await reindex.knowsRepository(repository))) {
+      throw new NotFound(`No index has a repository "${repository}", and no registry that it could come from.`);
+    }
+    return { kind: 'repository', repository, acceptLosses };
+  }
+  return { kind: 'everything', acceptLosses };
+}

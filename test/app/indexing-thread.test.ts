@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { test, type TestContext } from 'node:test';
+import type { Worker } from 'node:worker_threads';
+import { EVERYTHING, type RebuildProgress } from '../../src/indexing/rebuild.ts';
+import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
+import { SqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
+import { IndexingThread } from '../../src/app/indexing-thread.ts';
+import { ThreadEnded } from '../../src/app/calls.ts';
+import type { SentRequest } from '../../src/registry/http/transport/sent-request.ts';
+import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
+import { defineIndex } from '../indexing/test-state.ts';
+import { playRegistry } from '../registry/http/play-registry.ts';
+
+interface Setup {
+  readonly builder: IndexingThread;
+  readonly registry: string;
+  readonly stateDir: string;
+  readonly published: string[];
+  readonly warnings: string[];
+  readonly exits: Error[];
+}
+
+/** A builder over a copy of the samples. */
+async function setUp(t: TestContext, repositories: readonly string[] = [], definition: Partial<IndexDefinition> = {}): Promise<Setup> {
+  const folder = await mkdtemp(join(tmpdir(), 'regindexer-builder-'));
+  await cp(SAMPLE_IMAGES, join(folder, 'images'), { recursive: true });
+  const registry = `oci:${join(folder, 'images')}`;
+  const stateDir = join(folder, 'state');
+  const [published, warnings, exits]: [string[], string[], Error[]] = [[], [], []];
+  const builder = new IndexingThread(
+    {
+      stateDir, iconsDir: join(folder, 'icons'), iconsUri: 'icons/', cleanFilesAfter: 1000,
+      registries: [{ id: registry, concurrency: 4, timeout: 1000, repositories }],
+      definitions: [defineIndex({ registry, ...definition })],
+    },
+    { onPublished: (index, part) => published.push(`${index} ${part}`), onRequests: () => undefined, onWarning: (message) => warnings.push(message), onStoreLost: () => undefined, onExit: (error) => exits.push(error) },
+  );
+  t.after(async () => {
+    await builder.close();
+    await rm(folder, { recursive: true });
+  });
+  return { builder, registry, stateDir, published, warnings, exits };
+}
+
+test('it builds in a thread of its own, and tells of it', async (t) => {
+  const { builder, registry, stateDir, published, warnings } = await setUp(t);
+  await builder.refresh();
+  const progress: RebuildProgress[] = [];
+  const result = await builder.rebuild(registry, EVERYTHING, { onProgress: (at) => progress.push(at) });
+  assert.deepEqual([result.repositories, result.newImages, result.failures], [3, 3, []]);
+  assert.deepEqual(published, ['apps index', 'apps apps']);
+  assert.ok(progress.length > 0);
+  const publications = SqliteStore.openPublications(stateDir);
+  t.after(() => publications?.close());
+  const publication = await publications?.publication('apps');
+  assert.equal((await publications?.chunkHeads(publication?.chunks ?? []))?.size, publication?.chunks.length);
+  assert.deepEqual([await builder.knowsRepository('apps/hello'), await builder.knowsRepository('apps/none')], [true, false]);
+  await assert.rejects(builder.rebuild('http://other.example.org', EVERYTHING), /no registry http:\/\/other\.example\.org is configured/);
+  assert.deepEqual(warnings, []);
+});
+
+test('a thread that dies is told of, and the next rebuild starts another', async (t) => {
+  const { builder, registry, exits } = await setUp(t);
+  const started = once(process, 'worker') as Promise<[Worker]>;
+  await builder.rebuild(registry, EVERYTHING);
+  const [worker] = await started;
+  const rebuild = assert.rejects(builder.rebuild(registry, EVERYTHING), ThreadEnded);
+  await worker.terminate();
+  await rebuild;
+  assert.equal(exits.length, 1);
+  const again = await builder.rebuild(registry, EVERYTHING);
+  assert.deepEqual([again.newImages, again.failures], [0, []], 'what was known is known');
+});
+
+test('an abort ends a rebuild', async (t) => {
+  const { builder, registry } = await setUp(t);
+  await assert.rejects(builder.rebuild(registry, EVERYTHING, { signal: AbortSignal.abort() }), /abort/);
+  assert.equal((await builder.rebuild(registry, EVERYTHING)).newImages, 3);
+});
+
+test('each request of the thread is told of to who wants to know', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'regindexer-builder-'));
+  const { url } = await playRegistry(t, (_request, response) => void response.end('{"repositories": []}'));
+  const told: SentRequest[] = [];
+  const builder = new IndexingThread(
+    {
+      stateDir: folder, iconsDir: join(folder, 'icons'), iconsUri: 'icons/', cleanFilesAfter: 1000,
+      registries: [{ id: url, concurrency: 4, timeout: 1000 }],
+      definitions: [defineIndex({ registry: url })],
+    },
+    { onPublished: () => undefined, onRequests: () => undefined, onRequest: (request) => told.push(request), onWarning: () => undefined, onStoreLost: () => undefined, onExit: () => undefined },
+  );
+  t.after(async () => {
+    await builder.close();
+    await rm(folder, { recursive: true });
+  });
+  await builder.rebuild(url, EVERYTHING);
+  assert.deepEqual(told.map(({ method, url: asked, status }) => ({ method, asked, status })), [{ method: 'GET', asked: `${url}/v2/_catalog`, status: 200 }]);
+});
+
+test('it knows only repositories that the configuration takes', async (t) => {
+  const { builder, registry } = await setUp(t, ['apps/*'], { repositoryExclude: ['apps/clock'] });
+  assert.deepEqual((await builder.rebuild(registry, EVERYTHING)).repositories, 1);
+  const known = await Promise.all(['apps/hello', 'apps/clock', 'runtime/platform'].map((name) => builder.knowsRepository(name)));
+  assert.deepEqual(known, [true, false, false]);
+});

@@ -1,0 +1,60 @@
+/** What `regindexer check` says, as its users run it. */
+import assert from 'node:assert/strict';
+import { cp, mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { stringify } from 'yaml';
+import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
+import { runRegindexer } from '../peers/regindexer.ts';
+import { playRegistry, sendJson } from '../registry/http/play-registry.ts';
+
+test('what cannot work on this machine ends the check with its place', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-check-'));
+  const file = join(folder.path, 'config.yaml');
+  await writeFile(file, 'indexes: {apps: {registry: oci:nowhere}}');
+  const { code, stdout, stderr } = await runRegindexer(['-c', file, 'check']);
+  assert.deepEqual([code, stdout], [2, '']);
+  assert.equal(stderr, `${file}:1:28: indexes.apps.registry: needs the folder ${JSON.stringify(join(folder.path, 'nowhere'))}, which does not exist, expected a folder with OCI image layouts\n`);
+});
+
+test('--online asks each registry one question, and says what came', async (t) => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-check-'));
+  await cp(SAMPLE_IMAGES, join(folder.path, 'images'), { recursive: true });
+  const all = await playRegistry(t, (_, response) => sendJson(response, { repositories: ['a', 'b', 'c', 'd'] }, { link: '</v2/_catalog?last=d>; rel="next"' }));
+  const named = await playRegistry(t, (_, response) => sendJson(response, { name: 'apps/a', tags: ['latest'] }));
+  const globs = await playRegistry(t, (_, response) => sendJson(response, { repositories: ['apps/a', 'runtimes/b'] }));
+  const refusing = await playRegistry(t, (_, response) => sendJson(response, { errors: [{ code: 'DENIED' }] }, {}, 403));
+  const broken = await playRegistry(t, (_, response) => sendJson(response, {}, {}, 503));
+  const check = async (registries: readonly string[]) => {
+    const file = join(folder.path, 'config.yaml');
+    const sections = { [named.url]: { repositories: ['apps/a', 'apps/b'] }, [globs.url]: { repositories: ['x', 'apps/*'] } };
+    await writeFile(
+      file,
+      stringify({
+        indexes: Object.fromEntries(registries.map((registry, position) => [`index${position}`, { registry }])),
+        registries: Object.fromEntries(Object.entries(sections).filter(([url]) => registries.includes(url))),
+      }),
+    );
+    const { code, stdout } = await runRegindexer(['-c', file, 'check', '--online']);
+    return { code, online: (stdout.match(/^Online: .*$/gm) ?? []).map((line) => line.replace(/\d+\.\d+ s/, 'N s').replace(folder.path, '/etc')) };
+  };
+  assert.deepEqual(await check([all.url, named.url, globs.url, 'oci:images']), {
+    code: 0,
+    online: [
+      `Online: ${all.url} answered after N s: it lists 4 repositories (a, b, c, …)`,
+      `Online: ${named.url} answered after N s: apps/a has 1 tag (latest)`,
+      `Online: ${globs.url} answered after N s: it lists 1 repository (apps/a)`,
+      'Online: oci:/etc/images answered after N s: it lists 3 repositories (apps/clock, apps/hello, runtime/platform)',
+    ],
+  });
+  assert.deepEqual([all.seen.length, named.seen.length, globs.seen.length], [1, 1, 1]);
+
+  const { code, online } = await check([refusing.url, named.url, broken.url, 'http://127.0.0.1:1']);
+  assert.equal(code, 1);
+  assert.match(online[0] ?? '', /could not be read: .*answered 403.*: name them in registries\./);
+  assert.match(online[1] ?? '', /apps\/a has 1 tag/);
+  assert.match(online[2] ?? '', /could not be read: .*answered 503/);
+  assert.match(online[3] ?? '', /^Online: http:\/\/127\.0\.0\.1:1 could not be read: .*ECONNREFUSED/);
+  assert.deepEqual(refusing.seen.length + broken.seen.length, 2);
+});

@@ -1,0 +1,142 @@
+/** How `regindexer index` ends when something goes wrong that is no fault of a registry. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { cp, mkdir, mkdtempDisposable, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { test } from 'node:test';
+import { stringify } from 'yaml';
+import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
+import { writeIndex, writeLayout } from '../registry/layout/write-layout.ts';
+import { playRegistry } from '../registry/http/play-registry.ts';
+import { bareEnvironment } from '../peers/peer.ts';
+import { commandResult, commandResultOnTerminal, runCommand } from '../peers/run-command.ts';
+
+const CLI = resolve(import.meta.dirname, '../../src/cli.ts');
+
+test('what ends the rebuild of one registry ends the command, on a terminal too, and leaves a state to go on from', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
+  const config = join(folder.path, 'config.yaml');
+  await cp(SAMPLE_IMAGES, join(folder.path, 'other'), { recursive: true });
+  await writeFile(config, stringify({ state_dir: './state', icons_dir: './icons', indexes: { one: { registry: `oci:${SAMPLE_IMAGES}` }, two: { registry: 'oci:other' } } }));
+  // What is no file cannot be removed as an icon that nothing names any more.
+  const gone = join(folder.path, 'icons/00', `${'0'.repeat(62)}.png`);
+  await mkdir(gone, { recursive: true });
+  await utimes(gone, new Date(0), new Date(0));
+  const env = bareEnvironment(folder.path);
+  const { code, stdout } = await commandResultOnTerminal(process.execPath, [CLI, '-c', config, 'index'], { env });
+  assert.equal(code, 1, stdout);
+  assert.ok(stdout.includes(gone), stdout);
+  await runCommand('rmdir', [gone], { env });
+  const printed = await runCommand(process.execPath, [CLI, '-c', config, 'index'], { env });
+  assert.match(printed, /^one: 3 images, [^]*^two: 3 images, /m);
+});
+
+test('an index that could not be made yet is told of as that', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
+  const config = join(folder.path, 'config.yaml');
+  await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:nowhere' } } }));
+  const { code, stdout, stderr } = await commandResult(process.execPath, [CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) });
+  assert.deepEqual([code, stdout.replace(/[\d.]+ s/, '')], [1, 'apps: 0 images, 0 bytes, not made yet, \n']);
+  assert.doesNotMatch(stderr, /"read oci:/);
+});
+
+test('most of an index goes at the second run that finds it gone, or at once with --accept-losses', async () => {
+  for (const [runs, ...args] of [[2], [1, '--accept-losses']] as const) {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
+    const [config, images] = [join(folder.path, 'config.yaml'), join(folder.path, 'images')];
+    await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' } } }));
+    const run = (...more: readonly string[]) => commandResult(process.execPath, [CLI, '-c', config, 'index', ...more], { env: bareEnvironment(folder.path) });
+    await writeLayout(join(images, 'app'), Array.from({ length: 30 }, (_, tag) => ({ tag: `v${tag}`, labels: { tag: String(tag) } })));
+    assert.match((await run()).stdout, /^apps: 30 images, /);
+    await writeIndex(join(images, 'app'), []);
+    for (let held = 1; held < runs; held++) {
+      const { code, stdout, stderr } = await run();
+      assert.deepEqual([code, /^apps: (\d+) images, /.exec(stdout)?.[1]], [1, '30'], stderr);
+      assert.match(stderr, /the registry says that 30 of its 30 images are gone, .*regindexer index --accept-losses, lets them go now/);
+    }
+    const { code, stdout } = await run(...args);
+    assert.deepEqual([code, /^apps: (\d+) images, /.exec(stdout)?.[1]], [0, '0']);
+  }
+});
+
+test('each request is told of with -v', async (t) => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
+  const config = join(folder.path, 'config.yaml');
+  const { url } = await playRegistry(t, ({ url: path }, response) => void (path.startsWith('/v2/_catalog') ? response.end('{"repositories": ["app"]}') : response.writeHead(404).end('{}')));
+  await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: url } } }));
+  const requests = async (...args: string[]): Promise<readonly object[]> => {
+    const { stderr } = await commandResult(process.execPath, [CLI, '-c', config, ...args, 'index'], { env: bareEnvironment(folder.path) });
+    const lines = stderr.trim().split('\n').map((line) => JSON.parse(line) as { level: string; method?: string; url?: string; status?: number; seconds?: number });
+    return lines.filter(({ method }) => method !== undefined).map(({ level, method, url: asked, status, seconds }) => ({ level, method, asked, status, timed: seconds !== undefined }));
+  };
+  assert.deepEqual(await requests('-v'), [
+    { level: 'debug', method: 'GET', asked: `${url}/v2/_catalog`, status: 200, timed: true },
+    { level: 'debug', method: 'GET', asked: `${url}/v2/app/tags/list`, status: 404, timed: true },
+  ]);
+  assert.deepEqual(await requests(), []);
+});
+
+test('on a terminal it gives the cursor back when it is interrupted', async (t) => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
+  const [config, pid] = [join(folder.path, 'config.yaml'), join(folder.path, 'pid')];
+  const { url } = await playRegistry(t, () => process.kill(Number(readFileSync(pid, 'utf8')), 'SIGINT'));
+  await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: url } } }));
+  const { code, stdout } = await commandResultOnTerminal('sh', ['-c', 'echo $$ > "$0"; exec "$@"', pid, process.execPath, CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) });
+  assert.equal(code, 130);
+  assert.match(stdout, /stopping; nothing is lost: what was read and written is kept, and the next run goes on from there/);
+  assert.ok(stdout.lastIndexOf('\u001B[?25h') > stdout.lastIndexOf('\u001B[?25l') && stdout.includes('\u001B[?25l'), JSON.stringify(stdout.slice(-200)));
+});
+
+test('a signal ends it with its state whole, and with the status of that signal', async (t) => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
+  const config = join(folder.path, 'config.yaml');
+  const images = join(folder.path, 'images');
+  await cp(SAMPLE_IMAGES, images, { recursive: true });
+  await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' } } }));
+  await runCommand(process.execPath, [CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) });
+
+  const child = { pid: 0 };
+  // It gets no answer before the signal, and none after it.
+  const { url } = await playRegistry(t, () => process.kill(child.pid, 'SIGTERM'));
+  await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' }, others: { registry: url } } }));
+  const { code, signal, stderr } = await new Promise<{ code: number | null; signal: string | null; stderr: string }>((ended) => {
+    const running = spawn(process.execPath, [CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path), stdio: ['ignore', 'ignore', 'pipe'] });
+    child.pid = running.pid ?? 0;
+    let said = '';
+    running.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+    running.on('close', (its, by) => ended({ code: its, signal: by, stderr: said }));
+  });
+  assert.deepEqual([code, signal], [null, 'SIGTERM']);
+  assert.match(stderr, /"level":"warn".*"stopping; nothing is lost: /);
+  assert.deepEqual(readdirSync(join(folder.path, 'state')).filter((name) => name === 'lock.holder'), []);
+  await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' } } }));
+  assert.match(await runCommand(process.execPath, [CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) }), /^apps: 3 images, \d+ bytes, unchanged, /m);
+});
+
+test('what is one is told of as one, and no time that is not known', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
+  const config = join(folder.path, 'config.yaml');
+  await cp(join(SAMPLE_IMAGES, 'apps/clock'), join(folder.path, 'images/clock'), { recursive: true });
+  await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' } } }));
+  const { stdout } = await commandResultOnTerminal(process.execPath, [CLI, '-c', config, 'index'], { env: { ...bareEnvironment(folder.path), COLUMNS: '160' } });
+  assert.match(stdout, /│ 1 of 1 repositories │ 1 new image │ 0 requests │ /);
+  assert.match(stdout, /-{40} 0 % │ 0 of 0 repositories │ 0 new images │ 0 requests │ time left not known yet/);
+  assert.doesNotMatch(stdout, /NFs|LLs|Infinity|NaN/);
+  assert.match(stdout, /^apps: 1 image, \d+ bytes, changed, /m);
+});
+
+test('who reads only the beginning of its output does not end it, and what cannot be written is told', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
+  const config = join(folder.path, 'config.yaml');
+  await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}` } } }));
+  const run = (line: string, command: string) => commandResult('bash', ['-c', line, 'bash', process.execPath, CLI, '-c', config, command], { env: bareEnvironment(folder.path) });
+  for (const command of ['index', 'check', '--help']) {
+    const { code, stderr } = await run('"$@" > >(:)', command);
+    assert.deepEqual([code, /Error|EPIPE/.test(stderr)], [0, false], `${command}: ${stderr}`);
+  }
+  const { code, stderr } = await run('"$@" > /dev/full', 'index');
+  assert.equal(code, 1);
+  assert.match(stderr, /^regindexer: what it says could not be written to the standard output: ENOSPC/m);
+});

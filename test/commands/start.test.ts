@@ -1,0 +1,27 @@
+/** What an older Node.js is told. */
+import assert from 'node:assert/strict';
+import { join, resolve } from 'node:path';
+import { test } from 'node:test';
+import own from '../../package.json' with { type: 'json' };
+import { bareEnvironment } from '../peers/peer.ts';
+import { commandResult } from '../peers/run-command.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+
+/** A module that has the process say so of itself. */
+function versionIs(version: string): string {
+  return `data:text/javascript,Object.defineProperty(process,'versions',{value:{...process.versions,node:'${version}'}})`;
+}
+
+test('a Node.js that is too old is told which is needed, by both programs', async () => {
+  const needed = own.engines.node.replace('>=', '');
+  for (const program of ['cli', 'daemon']) {
+    const run = (version: string) => commandResult(process.execPath, ['--import', versionIs(version), join(ROOT, 'src', `${program}.ts`), '--version'], { env: bareEnvironment(ROOT) });
+    for (const version of ['20.20.2', '24.10.0']) {
+      const { code, stdout, stderr } = await run(version);
+      assert.deepEqual([code, stdout], [1, '']);
+      assert.match(stderr, new RegExp(`^regindexer: this is Node\\.js ${version}, and Node\\.js ${needed} or newer is needed: `));
+    }
+    for (const version of [`${needed}.0`, '25.0.0']) assert.equal((await run(version)).stdout, `${own.version}\n`);
+  }
+});

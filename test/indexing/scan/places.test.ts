@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { Places } from '../../../src/indexing/scan/places.ts';
+
+/** Lets everything that is ready go on. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+test('several lists together get no more places than there are', async () => {
+  const places = new Places(3);
+  const running: (() => void)[] = [];
+  let most = 0;
+  const done: string[] = [];
+  const run = async (value: string): Promise<void> => {
+    await new Promise<void>((resolve) => {
+      running.push(resolve);
+      most = Math.max(most, running.length);
+    });
+    done.push(value);
+  };
+  const lists = Promise.all([places.forEach(['a1', 'a2', 'a3', 'a4', 'a5'], run), places.forEach(['b1', 'b2'], run)]);
+  while (done.length < 7) {
+    await settle();
+    running.shift()?.();
+  }
+  await lists;
+  assert.equal(most, 3);
+  assert.deepEqual(done.toSorted(), ['a1', 'a2', 'a3', 'a4', 'a5', 'b1', 'b2']);
+});
+
+test('after a failure no more are called, and the places are free for others', async () => {
+  const places = new Places(1);
+  const called: number[] = [];
+  const failing = places.forEach([1, 2, 3], async (value) => {
+    called.push(value);
+    await settle();
+    throw new Error(`failed at ${value}`);
+  });
+  await assert.rejects(failing, /failed at 1/);
+  assert.deepEqual(called, [1]);
+  await places.forEach([4], async (value) => {
+    called.push(value);
+  });
+  assert.deepEqual(called, [1, 4]);
+});

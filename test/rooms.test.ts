@@ -1,0 +1,65 @@
+/** The rooms of `src`, and which of them may import which: data flows one way, and so do imports. */
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve, sep } from 'node:path';
+import { test } from 'node:test';
+
+const ROOT = resolve(import.meta.dirname, '..');
+
+/** What each room may import besides `system`, which every room may use. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  system: [],
+  registry: [],
+  store: ['registry'],
+  config: ['registry'],
+  indexing: ['registry', 'store'],
+  triggers: ['registry', 'indexing'],
+  server: ['registry', 'store', 'indexing', 'triggers'],
+  app: ['registry', 'store', 'config', 'indexing', 'triggers', 'server'],
+  commands: ['registry', 'store', 'config', 'indexing', 'server', 'app'],
+  // The programs, and what the package exports.
+  '.': ['config', 'app', 'commands'],
+};
+
+/** Each module of `src` with what it imports, types included. */
+function readImports(): ReadonlyMap<string, readonly string[]> {
+  const modules = globSync('src/**/*.ts', { cwd: ROOT });
+  return new Map(
+    modules.map((module) => {
+      const source = readFileSync(join(ROOT, module), 'utf8');
+      return [module, [...source.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map(([, path = '']) => join(dirname(module), path))] as const;
+    }),
+  );
+}
+
+function roomOf(module: string): string {
+  const [, room = '', file] = module.split(sep);
+  return file === undefined ? '.' : room;
+}
+
+const imports = readImports();
+
+test('no room imports one above it', () => {
+  assert.ok(imports.size > 100);
+  const wrong = [...imports].flatMap(([module, its]) =>
+    its.filter((other) => {
+      const [room, from] = [roomOf(module), roomOf(other)];
+      return room !== from && from !== 'system' && MAY_IMPORT[room]?.includes(from) !== true;
+    }).map((other) => `${module} imports ${other}`),
+  );
+  assert.deepEqual(wrong, []);
+});
+
+test('no module imports itself by way of others, not for types either', () => {
+  const finished = new Set<string>();
+  const circles: string[] = [];
+  const visit = (module: string, path: readonly string[]): void => {
+    const start = path.indexOf(module);
+    if (start !== -1) circles.push([...path.slice(start), module].join(' → '));
+    if (start !== -1 || finished.has(module)) return;
+    for (const other of imports.get(module) ?? []) visit(other, [...path, module]);
+    finished.add(module);
+  };
+  for (const module of imports.keys()) visit(module, []);
+  assert.deepEqual(circles, []);
+});

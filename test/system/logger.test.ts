@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { test } from 'node:test';
+import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
+import { commandResult } from '../peers/run-command.ts';
+import { CLI } from '../peers/regindexer.ts';
+
+const LOGGER = resolve(import.meta.dirname, '../../src/system/logger.ts');
+
+/** What a program writes to its standard error that logs `fields` with the message `said`. */
+async function logged(fields: object, options: object = {}): Promise<string> {
+  const program = `import { createLogger } from ${JSON.stringify(LOGGER)};
+    const logger = await createLogger(${JSON.stringify({ verbose: false, terminal: false, ...options })});
+    logger.info(${JSON.stringify(fields)}, 'said');
+    logger.debug('in detail');`;
+  return (await commandResult(process.execPath, ['--input-type=module', '--eval', program], { env: {} })).stderr;
+}
+
+test('each line is an object of JSON, with its time and the name of its level', async () => {
+  const line = JSON.parse(await logged({ images: 3 })) as Record<string, unknown>;
+  assert.deepEqual(Object.keys(line), ['level', 'time', 'images', 'msg']);
+  assert.deepEqual([line['level'], line['images'], line['msg']], ['info', 3, 'said']);
+  assert.ok(Math.abs(Date.now() - Date.parse(String(line['time']))) < 60_000);
+});
+
+test('on a terminal, it is for people', async () => {
+  // With colours.
+  assert.match(await logged({ images: 3 }, { terminal: true }), /INFO.*said.*"?images"?:\s*3/);
+});
+
+test('no secret is written, wherever it is', async () => {
+  const secret = 'hunter2';
+  const config = {
+    server: { admin_token: secret, adminToken: secret, events_token: secret, eventsToken: secret },
+    bus: { url: `stomp://user:${secret}@bus.example.org:61613/`, urls: [`stomp://one:${secret}@bus.example.org`], headers: { passcode: secret } },
+    registries: { one: { password: secret } },
+    request: { headers: { authorization: `Bearer ${secret}`, cookie: secret, 'set-cookie': [secret], 'proxy-authorization': secret } },
+  };
+  for (const fields of [{ config }, config, config.bus, config.server, config.request, config.request.headers, config.registries.one, { err: { message: 'failed', ...config.request } }]) {
+    const text = await logged(fields);
+    assert.doesNotMatch(text, /hunter2/);
+    assert.match(text, /\[secret\]/);
+  }
+  assert.match(await logged(config.bus), /"url":"stomp:\/\/bus\.example\.org:61613\/"/);
+});
+
+test('how much is written is said by -v and LOG_LEVEL', async (t) => {
+  const folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-log-'));
+  t.after(() => folder.remove());
+  const config = join(folder.path, 'config.yaml');
+  await writeFile(config, `indexes: {apps: {registry: 'oci:${SAMPLE_IMAGES}'}}`);
+  const levels = async (args: readonly string[], env: Record<string, string>): Promise<readonly string[]> => {
+    const { stderr } = await commandResult(process.execPath, [CLI, '--config', config, ...args, 'index'], { env });
+    return [...new Set(stderr.trim().split('\n').filter((line) => line !== '').map((line) => (JSON.parse(line) as { level: string }).level))];
+  };
+  assert.deepEqual(await levels([], {}), ['info']);
+  assert.deepEqual(await levels([], { LOG_LEVEL: 'error' }), []);
+  assert.deepEqual(await levels([], { LOG_LEVEL: '' }), ['info']);
+  assert.ok((await logged({}, { verbose: true })).includes('in detail'));
+  assert.ok((await logged({}, { level: 'debug' })).includes('in detail'));
+  assert.ok(!(await logged({}, { level: 'warn' })).includes('said'));
+});
+
+test('a level that is none ends with what there is', async () => {
+  const { code, stderr } = await commandResult(process.execPath, [CLI, '--config', 'config.yaml', 'check'], { env: { LOG_LEVEL: 'loud' } });
+  assert.deepEqual([code, stderr], [2, 'LOG_LEVEL: "loud" is not a level, expected one of trace, debug, info, warn, error, fatal, silent\n']);
+});
