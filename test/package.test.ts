@@ -93,9 +93,9 @@ suite('the package, installed from its tarball', () => {
   test('its types are those of what it exports', async () => {
     await writeFile(file('program.ts'), `import { createLogger, readConfig, startService, type Service } from 'regindexer';
 const service: Service = await startService(readConfig('config.yaml', {}), await createLogger({ verbose: false, level: 'warn', terminal: false }));
-await app.started;
-console.log(app.url satisfies string);
-await app.close();
+await service.started;
+console.log(service.url satisfies string);
+await service.close();
 `);
     const { code, stdout } = await commandResult(join(ROOT, 'node_modules/.bin/tsc'), ['--noEmit', '--strict', '--skipLibCheck', '--module', 'nodenext', '--target', 'es2024', '--types', 'node', '--typeRoots', join(ROOT, 'node_modules/@types'), 'program.ts'], { cwd: folder.path, env: env() });
     assert.equal(code, 0, stdout);
