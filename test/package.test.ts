@@ -11,7 +11,7 @@ import { bareEnvironment, startPeer } from './peers/peer.ts';
 import { commandResult, runCommand } from './peers/run-command.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
-const PACKED = /^(LICENSE|README\.md|package\.json|config\.yaml|public\/[\w.-]+|deploy\/\w+\/regindexer\.\w+|dist\/.+(?<!\.test)\.(js|d\.ts))$/;
+const PACKED = /^(LICENSE|README\.md|package\.json|config\.yaml|docs\/\w+\.md|public\/[\w.-]+|deploy\/\w+\/regindexer\.\w+|dist\/.+(?<!\.test)\.(js|d\.ts))$/;
 
 /** What `npm pack --json` says. */
 interface Packed {
@@ -53,7 +53,7 @@ suite('the package, installed from its tarball', () => {
   test('holds what is needed and nothing else', () => {
     const paths = packed.files.map(({ path }) => path);
     assert.deepEqual(paths.filter((path) => !PACKED.test(path)), []);
-    for (const path of ['LICENSE', 'README.md', 'config.yaml', 'dist/cli.js', 'dist/daemon.js', 'dist/index.d.ts', 'public/index.html', 'deploy/systemd/regindexer.service']) assert.ok(paths.includes(path), path);
+    for (const path of ['LICENSE', 'README.md', 'config.yaml', 'docs/configuration.md', 'dist/cli.js', 'dist/daemon.js', 'dist/index.d.ts', 'public/index.html', 'deploy/systemd/regindexer.service']) assert.ok(paths.includes(path), path);
   });
 
   test('carries the licences of the packages whose code is in its own', async () => {

@@ -1,10 +1,9 @@
 /** The rooms of `src`, and which of them may import which: data flows one way, and so do imports. */
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
-import { dirname, join, resolve, sep } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import { test } from 'node:test';
-
-const ROOT = resolve(import.meta.dirname, '..');
+import { codeIn, marked, ROOT, rows } from './markdown.ts';
 
 /** What each room may import besides `system`, which every room may use. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -48,6 +47,12 @@ test('no room imports one above it', () => {
     }).map((other) => `${module} imports ${other}`),
   );
   assert.deepEqual(wrong, []);
+});
+
+test('the page about the architecture lists the rooms, and what they may import', () => {
+  const listed = rows(marked('docs/architecture.md', 'rooms')).map(([room, , mayImport]) => [codeIn(room)[0], codeIn(mayImport)] as const);
+  assert.deepEqual(listed, Object.entries(MAY_IMPORT));
+  assert.deepEqual(new Set(listed.map(([room]) => room)), new Set([...imports.keys()].map(roomOf)));
 });
 
 test('no module imports itself by way of others, not for types either', () => {

@@ -1,16 +1,20 @@
 import assert from 'node:assert/strict';
 import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { Agent, request } from 'undici';
 import { parse } from 'yaml';
 import { configKeys } from '../src/config/config-keys.ts';
 import { configWarnings } from '../src/config/config-warnings.ts';
 import { readConfig } from '../src/config/read-config.ts';
+import { CATALOG_SCHEMA } from '../src/store/sqlite/catalog-schema.ts';
+import { PUBLICATIONS_SCHEMA } from '../src/store/sqlite/publications-schema.ts';
 import { temporaryFolder } from './config/config-file.ts';
+import { keysTable } from './dev/keys-table.ts';
 import { get, indexOf, settled } from './e2e/ask-server.ts';
 import { eventually } from './e2e/eventually.ts';
 import { SAMPLE_IMAGES } from './fixtures/samples.ts';
+import { anchors, blocks, codeIn, marked, PAGES, readPage, ROOT, rows } from './markdown.ts';
 import { makeCertificates } from './peers/certificates.ts';
 import { startDockerRegistry } from './peers/docker-registry.ts';
 import { startFlatpakClient } from './peers/flatpak.ts';
@@ -21,36 +25,34 @@ import { bareEnvironment } from './peers/peer.ts';
 import { startRegindexer, type Regindexer } from './peers/regindexer.ts';
 import { runCommand } from './peers/run-command.ts';
 
-const ROOT = resolve(import.meta.dirname, '..');
-const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+const README = 'README.md';
+const OPERATIONS = 'docs/operations.md';
 
-/** What stands between `<!-- NAME -->` and `<!-- /NAME -->`. */
-function marked(name: string): string {
-  const [, text] = new RegExp(`<!-- ${name} -->\\n([^]*)<!-- /${name} -->`).exec(readme) ?? assert.fail(`no ${name}`);
-  return text ?? '';
-}
-
-/** The blocks of code in `language`. */
-function blocks(language: string, text = readme): readonly string[] {
-  return [...text.matchAll(/^( *)```(\w+)\n([^]*?)^ *```$/gm)].flatMap(([, indent = '', its, code = '']) => (its === language ? [code.replaceAll(new RegExp(`^${indent}`, 'gm'), '')] : []));
-}
-
-/** The cells of each row of the tables in `text`, without their heads. */
-function rows(text: string): readonly (readonly string[])[] {
-  return [...text.matchAll(/^\|(?! ---)(.*)\|$(?!\n\| ---)/gm)].map(([, row = '']) => row.split('|').map((cell) => cell.trim()));
-}
-
-function codeIn(cell: string | undefined): readonly string[] {
-  return Array.from(cell?.matchAll(/`([^`]+)`/g) ?? [], ([, code = '']) => code);
-}
-
-test('the README lists every key of the configuration as the schema has it', () => {
-  const table = ['| key | default | meaning |', '| --- | --- | --- |', ...configKeys().map(({ path, default: preset, description }) => `| \`${path}\` | ${preset} | ${description} |`)].join('\n');
-  assert.equal(marked('keys').trim(), table);
+test('the README is short, and opens with the two commands', () => {
+  const readme = readPage(README);
+  assert.ok(readme.split('\n').length <= 160);
+  const [first, second] = readme.match(/^ {4}.+$/gm) ?? [];
+  assert.match(first ?? '', /^ {4}npm ci && npm start /);
+  assert.match(second ?? '', /^ {4}npm ci && npm test /);
 });
 
-test('its walk leads to an app that runs, also for whoever looked before it was pushed', needs('docker-registry', 'skopeo', 'flatpak', 'dbus-daemon'), async (t) => {
-  const [, walk = ''] = /^## From zero to an app[^\n]*\n([^]*?)^## /m.exec(readme) ?? [];
+test('every page says in the beginning what it is for', () => {
+  for (const page of PAGES.filter((path) => path.startsWith('docs/'))) assert.match(readPage(page), /^# .+\n\nThis page /, page);
+});
+
+test('every key of the configuration is listed as the schema has it', () => {
+  assert.equal(marked('docs/configuration.md', 'keys').trim(), keysTable(), 'run node test/dev/keys-table.ts');
+});
+
+test('every table of the store is listed', () => {
+  for (const [file, schema] of [['catalog', CATALOG_SCHEMA], ['publications', PUBLICATIONS_SCHEMA]] as const) {
+    const tables = Array.from(schema.migrations.join('\n').matchAll(/CREATE TABLE (\w+)/g), ([, name = '']) => name);
+    assert.deepEqual(rows(marked('docs/architecture.md', `${file} tables`)).map(([table]) => codeIn(table)[0]), tables);
+  }
+});
+
+test('the walk in the README leads to an app that runs, also for whoever looked before it was pushed', needs('docker-registry', 'skopeo', 'flatpak', 'dbus-daemon'), async (t) => {
+  const [, walk = ''] = /^## From zero to an app[^\n]*\n([^]*?)^## /m.exec(readPage(README)) ?? [];
   const [registryConfig = '', config = ''] = blocks('yaml', walk);
   const port = await freePort();
   const folder = temporaryFolder(t);
@@ -70,17 +72,11 @@ test('its walk leads to an app that runs, also for whoever looked before it was 
   assert.equal(await user.flatpak(...run), /`(Hello from .*?)`/.exec(walk)?.[1] + '\n');
 });
 
-test('the README opens with the two commands', () => {
-  const [first, second] = readme.match(/^ {4}.+$/gm) ?? [];
-  assert.match(first ?? '', /^ {4}npm ci && npm start /);
-  assert.match(second ?? '', /^ {4}npm ci && npm test /);
-});
-
-test('the configurations in the README are right, and nothing is to be warned of in them', (t) => {
+test('the configurations are right, and nothing is to be warned of in them', (t) => {
   const folder = temporaryFolder(t);
   mkdirSync(join(folder, 'etc'));
   for (const name of ['admin-token', 'events-token']) writeFileSync(join(folder, 'etc', name), `one-long-${name}`);
-  const configurations = blocks('yaml').filter((block) => block.startsWith('indexes:'));
+  const configurations = PAGES.flatMap((page) => blocks('yaml', readPage(page))).filter((block) => block.startsWith('indexes:'));
   assert.equal(configurations.length, 2);
   for (const configuration of configurations) {
     const file = join(folder, 'config.yaml');
@@ -91,21 +87,21 @@ test('the configurations in the README are right, and nothing is to be warned of
 
 test('keys of others lead to keys that there are', () => {
   const known = new Set(configKeys().map(({ path }) => path));
-  const wanted = rows(marked('moving')).flatMap(([, here]) => codeIn(here));
+  const wanted = rows(marked('docs/migration.md', 'moving')).flatMap(([, here]) => codeIn(here));
   assert.ok(wanted.length > 30);
   assert.deepEqual(wanted.filter((key) => !known.has(key)), []);
 });
 
-test('every message in the README is in the sources', () => {
+test('every message is in the sources', () => {
   const sources = globSync('src/**/*.ts', { cwd: ROOT }).map((path) => readFileSync(join(ROOT, path), 'utf8')).join('\n');
-  const messages = rows(marked('messages')).flatMap(([message]) => codeIn(message));
+  const messages = rows(marked('docs/troubleshooting.md', 'messages')).flatMap(([message]) => codeIn(message));
   assert.ok(messages.length > 40);
   // `…` stands for what differs; what is left between two of these must be there word for word.
   const fragments = messages.flatMap((message) => message.split('…')).filter((fragment) => /\w{3}/.test(fragment));
   assert.deepEqual(fragments.filter((fragment) => !sources.includes(fragment.trim())), []);
 });
 
-suite('what the README says of a server that runs', () => {
+suite('what the pages say of a service that runs', () => {
   const resources = new AsyncDisposableStack();
   let server: Regindexer;
   before(async () => {
@@ -143,8 +139,7 @@ suite('what the README says of a server that runs', () => {
     const patterns = operations
       .toSorted((one, other) => one.split('{').length - other.split('{').length)
       .map((operation) => [operation, new RegExp(`^${operation.replaceAll(/[.]/g, '\\.').replaceAll('{*}', '.+').replaceAll(/\{\w+\}/g, '[^/]+')}$`)] as const);
-    const [, section = ''] = /^## Routes\n([^]*?)^## /m.exec(readme) ?? [];
-    const listed = rows(section).flatMap(([route]) => codeIn(route));
+    const listed = rows(readPage('docs/routes.md')).flatMap(([route]) => codeIn(route));
     const meant = listed.map((route) => patterns.find(([, pattern]) => pattern.test(route.replace('NAME', 'apps')))?.[0] ?? `none for ${route}`);
     assert.deepEqual([...new Set(meant)].toSorted(), operations.toSorted());
   });
@@ -159,7 +154,7 @@ suite('what the README says of a server that runs', () => {
 
   test('its metrics are those that there are', async () => {
     const labels = new Map(Array.from(await metrics(), ([name, its]) => [name, its] as const));
-    const listed = rows(marked('metrics')).map(([metric, its = '']) => [codeIn(metric)[0] ?? '', its.split(', ').filter(Boolean)] as const);
+    const listed = rows(marked(OPERATIONS, 'metrics')).map(([metric, its = '']) => [codeIn(metric)[0] ?? '', its.split(', ').filter(Boolean)] as const);
     assert.deepEqual(listed.map(([name]) => name).toSorted(), [...labels.keys()].toSorted());
     // A counter that has counted nothing shows no labels.
     for (const [name, its] of listed) for (const label of labels.get(name) ?? []) assert.ok([...its, 'le'].includes(label), `${name} has ${label}`);
@@ -167,10 +162,10 @@ suite('what the README says of a server that runs', () => {
 
   test('its alerts ask for metrics and labels that there are', async () => {
     const known = await metrics();
-    const { groups } = parse(blocks('yaml', marked('alerts'))[0] ?? '') as { readonly groups: readonly { readonly rules: readonly { readonly alert: string; readonly expr: string }[] }[] };
+    const { groups } = parse(blocks('yaml', marked(OPERATIONS, 'alerts'))[0] ?? '') as { readonly groups: readonly { readonly rules: readonly { readonly alert: string; readonly expr: string }[] }[] };
     const selectors = groups.flatMap(({ rules }) => rules).flatMap(({ expr }) => [...expr.matchAll(/(regindexer_\w+)(?:\{(\w+))?/g)]);
     assert.ok(selectors.length >= 8);
-    const documented = new Map(rows(marked('metrics')).map(([metric, its = '']) => [codeIn(metric)[0], its.split(', ')]));
+    const documented = new Map(rows(marked(OPERATIONS, 'metrics')).map(([metric, its = '']) => [codeIn(metric)[0], its.split(', ')]));
     for (const [, name = '', label] of selectors) {
       assert.ok(known.has(name), name);
       if (label !== undefined) assert.ok(documented.get(name)?.includes(label), `${name} has no ${label}`);
@@ -180,7 +175,7 @@ suite('what the README says of a server that runs', () => {
   test('its nginx stands in front of the server', needs('nginx', 'openssl'), async (t) => {
     const folder = temporaryFolder(t);
     const { authority, certificate, key } = await makeCertificates(folder);
-    const [block = ''] = blocks('nginx');
+    const [block = ''] = blocks('nginx', readPage(OPERATIONS));
     const port = await freePort();
     const http = block
       .replace('listen 443', `listen 127.0.0.1:${port}`)
@@ -200,8 +195,22 @@ suite('what the README says of a server that runs', () => {
   });
 });
 
-test('where the README leads to is there', () => {
-  const anchors = new Set(Array.from(readme.matchAll(/^#+ (.+)$/gm), ([, title = '']) => `#${title.toLowerCase().replaceAll(/[^\w -]/g, '').replaceAll(' ', '-')}`));
-  const targets = Array.from(readme.matchAll(/\]\(([^)]+)\)/g), ([, target = '']) => target).filter((target) => !target.startsWith('https:'));
-  assert.deepEqual(targets.filter((target) => !(target.startsWith('#') ? anchors.has(target) : existsSync(join(ROOT, target)))), []);
+test('all links between pages lead somewhere', () => {
+  const targets = PAGES.flatMap((page) => {
+    const text = readPage(page);
+    return [...text.matchAll(/\]\(([^)]+)\)|(?:src|srcset)="([^"]+)"/g)].map(([, link, picture]) => ({ page, target: link ?? picture ?? '' }));
+  }).filter(({ target }) => !target.startsWith('https:'));
+  assert.ok(targets.length > 50);
+  const broken = targets.filter(({ page, target }) => {
+    const [path = '', anchor] = target.split('#');
+    const file = path === '' ? page : relative(ROOT, resolve(ROOT, dirname(page), path));
+    return !existsSync(join(ROOT, file)) || (anchor !== undefined && !anchors(readPage(file)).has(anchor));
+  });
+  assert.deepEqual(broken, []);
+});
+
+test('every file that a page names is there', () => {
+  const names = PAGES.flatMap((page) => codeIn(readPage(page).replaceAll(/^( *)```[^]*?^ *```$/gm, '')).filter((code) => /^(src|test|public|deploy|docs)\/[\w./-]+$/.test(code)).map((name) => ({ page, name })));
+  assert.ok(names.length > 100);
+  assert.deepEqual(names.filter(({ name }) => !existsSync(join(ROOT, name))), []);
 });
