@@ -20,9 +20,9 @@ export interface PublicationsUnderTest {
   /** Opens them beside the one who writes, for one who only answers. */
   openForReading(): Promise<PublicationReader>;
   /** Changes some bytes of a part behind the back of those that are open. */
-  damage(part: StoredPart): void;
+  damage(part: StoredPart): void | Promise<void>;
   /** Removes a chunk behind their back. */
-  lose(chunk: string): void;
+  lose(chunk: string): void | Promise<void>;
 }
 
 const NOW = Date.UTC(2026, 0, 1);
@@ -65,7 +65,7 @@ async function damaged(under: PublicationsUnderTest, part: (chunk: StoredChunk, 
   await publications.putPngs(new Map([[digestOf(png), png]]));
   await publications.publish(publicationOf('apps', 1, [chunk]), [chunk]);
   await publications.putApps('apps', { version: 1, body: Buffer.from('the apps') });
-  under.damage(part(chunk, digestOf(png)));
+  await under.damage(part(chunk, digestOf(png)));
   return { publications, readers: [publications, await under.openForReading()], chunk, png };
 }
 
@@ -201,7 +201,7 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
       const under = create(t);
       const publications = await under.open();
       await publications.publish(publicationOf('apps', 1, [a, b]), [a, b]);
-      for (const { name } of [a, b]) under.lose(name);
+      for (const { name } of [a, b]) await under.lose(name);
       assert.deepEqual(await there(publications, [a, b]), []);
       await publications.putChunks([a]);
       await cleanChunks(publications);

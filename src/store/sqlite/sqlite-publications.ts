@@ -2,9 +2,9 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { hash } from 'node:crypto';
 import { statSync } from 'node:fs';
-import { crc32 } from 'node:zlib';
 import { messageOf } from '../../system/message-of.ts';
 import { digestOf, matchesDigest, type Digest } from '../../registry/digest.ts';
+import { checksumOf } from '../publication-checksum.ts';
 import type { Publication, PublicationReader, Publications, SideDocument, StoredChunk, StoredSegment } from '../publications.ts';
 import { StoreError } from '../store-error.ts';
 import { boundLog, OpenDatabase, openDatabase, openForReading } from './database.ts';
@@ -246,10 +246,6 @@ function prepareWriting(database: DatabaseSync) {
     releasePng: database.prepare('UPDATE png SET unnamed_since = ? WHERE digest = ?'),
     removePngs: database.prepare('DELETE FROM png WHERE unnamed_since < ?'),
   };
-}
-
-function checksumOf({ index, version, format, registry, modified, origin }: Omit<Publication, 'chunks'>, chunks: Uint8Array): number {
-  return crc32(chunks, crc32(JSON.stringify([index, version, format, registry, modified, origin])));
 }
 
 function namesOf(chunks: Uint8Array): string[] {

@@ -1,0 +1,112 @@
+/** The tables of the store in PostgreSQL. */
+import type { PostgresDatabase } from './postgres-database.ts';
+
+/** Key of the advisory lock that one migration at a time holds: `regindex` as a number. */
+const LOCK = '8243108410894378360';
+
+/**
+ * Applied in this order; a released one is never changed. Text is compared byte by byte, which for UTF-8 is code point order. Refs and keys of
+ * icons are kept as JSON strings, since a text of PostgreSQL holds neither U+0000 nor lone surrogates. Bodies are not compressed again, so
+ * that a segment of one is read without the rest.
+ */
+const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE catalog (id text NOT NULL, last_mark bigint NOT NULL DEFAULT 0);
+  INSERT INTO catalog (id) VALUES (replace(gen_random_uuid()::text, '-', ''));
+
+  CREATE TABLE scanned (registry text COLLATE "C", taken text COLLATE "C", PRIMARY KEY (registry, taken));
+  CREATE TABLE stored (registry text COLLATE "C" PRIMARY KEY, bytes bigint NOT NULL);
+  CREATE TABLE held_tag (registry text COLLATE "C", repository text COLLATE "C", tag text COLLATE "C", PRIMARY KEY (registry, repository, tag));
+
+  CREATE TABLE repository (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    registry text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    error text,
+    missed_scans integer NOT NULL DEFAULT 0,
+    UNIQUE (registry, name)
+  );
+
+  CREATE TABLE tag (
+    repository bigint REFERENCES repository ON DELETE CASCADE,
+    tag text COLLATE "C",
+    digest text COLLATE "C" NOT NULL,
+    kept text[] COLLATE "C" NOT NULL DEFAULT '{}',
+    PRIMARY KEY (repository, tag)
+  );
+  CREATE INDEX tag_by_digest ON tag (digest);
+  CREATE INDEX tag_by_kept ON tag USING gin (kept) WHERE kept <> '{}';
+
+  CREATE TABLE manifest (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    registry text COLLATE "C" NOT NULL,
+    digest text COLLATE "C" NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('image', 'index', 'artifact')),
+    media_type text NOT NULL,
+    size bigint NOT NULL,
+    os text,
+    architecture text,
+    stored bigint NOT NULL,
+    UNIQUE (registry, digest)
+  );
+
+  CREATE TABLE index_child (
+    parent bigint REFERENCES manifest ON DELETE CASCADE,
+    position integer,
+    digest text COLLATE "C" NOT NULL,
+    fault text,
+    PRIMARY KEY (parent, position)
+  );
+  CREATE INDEX index_child_by_digest ON index_child (digest);
+
+  CREATE TABLE image (manifest bigint PRIMARY KEY REFERENCES manifest ON DELETE CASCADE, annotations text NOT NULL, labels text NOT NULL);
+
+  CREATE TABLE image_ref (ref text COLLATE "C", manifest bigint REFERENCES image ON DELETE CASCADE, PRIMARY KEY (ref, manifest));
+  CREATE INDEX image_ref_by_manifest ON image_ref (manifest);
+
+  CREATE TABLE image_icon (
+    manifest bigint REFERENCES image ON DELETE CASCADE,
+    place text CHECK (place IN ('annotation', 'label')),
+    key text COLLATE "C",
+    png text COLLATE "C" NOT NULL,
+    PRIMARY KEY (manifest, place, key)
+  );
+
+  CREATE TABLE dirty ("index" text COLLATE "C", repository text COLLATE "C", mark bigint NOT NULL, PRIMARY KEY ("index", repository));
+
+  CREATE TABLE publication (
+    "index" text COLLATE "C" PRIMARY KEY,
+    version bigint NOT NULL,
+    format text NOT NULL,
+    registry text NOT NULL,
+    modified bigint NOT NULL,
+    chunks bytea NOT NULL,
+    origin text NOT NULL,
+    checksum bigint NOT NULL
+  );
+
+  CREATE TABLE chunk (name bytea PRIMARY KEY, unnamed_since bigint, head bytea NOT NULL, body bytea NOT NULL);
+  ALTER TABLE chunk ALTER head SET STORAGE EXTERNAL, ALTER body SET STORAGE EXTERNAL;
+
+  CREATE TABLE apps ("index" text COLLATE "C" PRIMARY KEY, version bigint NOT NULL, digest text NOT NULL, body bytea NOT NULL);
+
+  CREATE TABLE png (digest text COLLATE "C" PRIMARY KEY, unnamed_since bigint, bytes bytea NOT NULL);
+  ALTER TABLE png ALTER bytes SET STORAGE EXTERNAL;
+  `,
+];
+
+/**
+ * Brings the tables up to what this version of the program works with; one process at a time.
+ * @throws StoreError; RangeError if a newer version of the program has made them
+ */
+export async function migrate(database: PostgresDatabase): Promise<void> {
+  await database.transaction('write', async (query) => {
+    await query(`SELECT pg_advisory_xact_lock(${LOCK})`);
+    await query('CREATE TABLE IF NOT EXISTS schema_version (version integer NOT NULL)');
+    const [row] = await query<{ version: number }>('SELECT version FROM schema_version');
+    const version = row?.version ?? 0;
+    if (version > MIGRATIONS.length) throw new RangeError(`${database.name} has tables of a newer version of this program: run that version, or use another database`);
+    for (const migration of MIGRATIONS.slice(version)) await query(migration);
+    await query(row === undefined ? 'INSERT INTO schema_version (version) VALUES ($1)' : 'UPDATE schema_version SET version = $1', [MIGRATIONS.length]);
+  });
+}

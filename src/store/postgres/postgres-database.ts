@@ -1,0 +1,100 @@
+/** Connections to PostgreSQL: one statement, or one transaction; what fails there is a {@link StoreError}. */
+import { Pool, type PoolClient, type PoolConfig } from 'pg';
+import { StoreError, type StoreErrorCode } from '../store-error.ts';
+
+/** Time until a connection is given up, in milliseconds. */
+const CONNECT_TIMEOUT = 5_000;
+/** Limits of a session, so that a writer that hangs cannot hold up the others, in milliseconds. */
+const SESSION = `SET idle_in_transaction_session_timeout = 2000; SET lock_timeout = 5000; SET statement_timeout = 60000`;
+
+export type Row = Readonly<Record<string, unknown>>;
+export type Query = <R extends Row = Row>(sql: string, values?: readonly unknown[]) => Promise<readonly R[]>;
+
+export type Isolation = 'write' | 'snapshot';
+const BEGIN: Readonly<Record<Isolation, string>> = { write: 'BEGIN', snapshot: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY' };
+
+export class PostgresDatabase {
+  /** Host and database, without user and password: for messages. */
+  readonly name: string;
+  readonly #pool: Pool;
+  #closed = false;
+
+  constructor(config: PoolConfig) {
+    this.#pool = new Pool({ connectionTimeoutMillis: CONNECT_TIMEOUT, keepAlive: true, application_name: 'regindexer', ...config });
+    const { host, port, database } = this.#pool.options;
+    this.name = `the database ${database ?? ''} at ${host ?? 'its default host'}${port === undefined ? '' : `:${port}`}`;
+    this.#pool.on('connect', (client) => void client.query(SESSION).catch(() => undefined));
+    // Idle connections that break are replaced when they are needed.
+    this.#pool.on('error', () => undefined);
+  }
+
+  /** Runs one statement. @throws StoreError */
+  readonly query: Query = async <R extends Row = Row>(sql: string, values: readonly unknown[] = []): Promise<readonly R[]> => {
+    try {
+      return (await this.#pool.query<R>(sql, [...values])).rows;
+    } catch (error) {
+      throw this.#explained(error);
+    }
+  };
+
+  /** Runs `work` in one transaction, whole or not at all. @throws StoreError; what `work` throws */
+  async transaction<T>(isolation: Isolation, work: (query: Query) => Promise<T>): Promise<T> {
+    let client: PoolClient;
+    try {
+      client = await this.#pool.connect();
+    } catch (error) {
+      throw this.#explained(error);
+    }
+    let fault: Error | undefined;
+    try {
+      await client.query(BEGIN[isolation]);
+      const result = await work(async <R extends Row = Row>(sql: string, values: readonly unknown[] = []) => (await client.query<R>(sql, [...values])).rows);
+      await client.query('COMMIT');
+      return result;
+    } catch (error) {
+      await client.query('ROLLBACK').catch((failed: Error) => {
+        fault = failed;
+      });
+      throw this.#explained(error);
+    } finally {
+      // A connection that could not roll back is closed.
+      client.release(fault);
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#pool.end();
+  }
+
+  #explained(error: unknown): unknown {
+    if (!(error instanceof Error) || error instanceof StoreError) return error;
+    if (this.#closed) return StoreError.of('closed', this.name, undefined, { cause: error });
+    const code = codeOf(error);
+    return code === undefined ? error : StoreError.of(code, this.name, error.message, { cause: error });
+  }
+}
+
+/** SQLSTATE classes that tell of the database, not of the program (PostgreSQL, appendix A). */
+const CLASSES: Readonly<Record<string, StoreErrorCode>> = {
+  '08': 'unavailable', // connection exception
+  '25': 'unavailable', // read-only transaction, idle for too long
+  '28': 'unavailable', // invalid authorization
+  '3D': 'unavailable', // no such database
+  '40': 'unavailable', // rollback: serialization, deadlock
+  '53': 'unavailable', // insufficient resources
+  '55': 'unavailable', // lock timeout
+  '57': 'unavailable', // shutdown, statement timeout
+  '58': 'unavailable', // system error
+  XX: 'corrupt', // damaged data or index
+};
+
+function codeOf(error: Error): StoreErrorCode | undefined {
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  if (code === '53100') return 'full';
+  if (code === '42501') return 'read-only';
+  if (/^[0-9A-Z]{5}$/.test(code) && !code.startsWith('E')) return CLASSES[code.slice(0, 2)];
+  // Errors of the system under the connection, and those of `pg` itself, which have no code.
+  return code.startsWith('E') || /connection|timeout|terminated/i.test(error.message) ? 'unavailable' : undefined;
+}

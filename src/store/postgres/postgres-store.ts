@@ -1,0 +1,35 @@
+/** The store in a PostgreSQL database, which several replicas may share. */
+import type { PoolConfig } from 'pg';
+import type { Store } from '../store.ts';
+import { migrate } from './migrations.ts';
+import { PostgresCatalog } from './postgres-catalog.ts';
+import { PostgresDatabase } from './postgres-database.ts';
+import { PostgresPublications } from './postgres-publications.ts';
+
+export class PostgresStore implements Store {
+  readonly catalog: PostgresCatalog;
+  readonly publications: PostgresPublications;
+  readonly #database: PostgresDatabase;
+
+  private constructor(database: PostgresDatabase, catalog: PostgresCatalog) {
+    this.#database = database;
+    this.catalog = catalog;
+    this.publications = new PostgresPublications(database);
+  }
+
+  /** Connects, and makes or migrates the tables. @throws StoreError; RangeError if a newer version of the program has made them */
+  static async open(config: PoolConfig): Promise<PostgresStore> {
+    const database = new PostgresDatabase(config);
+    try {
+      await migrate(database);
+      return new PostgresStore(database, await PostgresCatalog.open(database));
+    } catch (error) {
+      await database.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#database.close();
+  }
+}

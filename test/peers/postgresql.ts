@@ -1,0 +1,67 @@
+/** A PostgreSQL server with databases for tests. */
+import { chownSync, globSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { Client, type ClientConfig } from 'pg';
+import { freePort } from './free-port.ts';
+import { bareEnvironment, type Peer, type PeerProgram, startPeer } from './peer.ts';
+import { runCommand } from './run-command.ts';
+
+export interface Postgresql extends Peer {
+  /** Makes an empty database, and says how to connect to it. */
+  createDatabase(): Promise<ClientConfig>;
+}
+
+interface Program extends PeerProgram {
+  readonly connection: ClientConfig;
+}
+
+/** Debian keeps the programs of each major version apart. */
+function binary(name: string): string {
+  return globSync(`/usr/lib/postgresql/*/bin/${name}`).toSorted().at(-1) ?? name;
+}
+
+export async function startPostgresql(settings: Readonly<Record<string, string>> = {}): Promise<Postgresql> {
+  const peer = await startPeer('postgresql', async (folder): Promise<Program> => {
+    const data = join(folder, 'data');
+    mkdirSync(data);
+    // The server refuses to run as root.
+    const asUser = process.getuid?.() === 0 ? ['setpriv', '--reuid', 'postgres', '--regid', 'postgres', '--clear-groups'] : [];
+    if (asUser.length > 0) {
+      const [uid, gid] = [await idOf('-u'), await idOf('-g')];
+      for (const path of [folder, data]) chownSync(path, uid, gid);
+    }
+    const run = async ([command = '', ...args]: readonly string[]): Promise<void> => {
+      await runCommand(command, args, { env: bareEnvironment(folder), cwd: folder });
+    };
+    await run([...asUser, binary('initdb'), '-D', data, '-U', 'regindexer', '-A', 'trust', '-E', 'UTF8', '--locale', 'C.UTF-8', '--no-sync']);
+    const port = await freePort();
+    const connection = { host: '127.0.0.1', port, user: 'regindexer', database: 'postgres' };
+    const given = { fsync: 'off', listen_addresses: '127.0.0.1', unix_socket_directories: folder, ...settings };
+    const [command = '', ...args] = [...asUser, binary('postgres'), '-D', data, '-p', String(port), ...Object.entries(given).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
+    return { command, args, connection, answers: () => ask(connection, 'SELECT 1') };
+  });
+  const { connection } = peer.program;
+  let databases = 0;
+  return Object.assign(peer, {
+    createDatabase: async () => {
+      const database = `test_${++databases}`;
+      await ask(connection, `CREATE DATABASE ${database}`);
+      return { ...connection, database };
+    },
+  });
+}
+
+async function ask(connection: ClientConfig, sql: string): Promise<void> {
+  const client = new Client({ ...connection, connectionTimeoutMillis: 2000 });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}
+
+async function idOf(option: '-u' | '-g'): Promise<number> {
+  return Number((await runCommand('id', [option, 'postgres'], { env: bareEnvironment('/') })).trim());
+}

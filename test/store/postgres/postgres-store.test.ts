@@ -1,0 +1,101 @@
+/** The store in PostgreSQL keeps the contracts of the catalog and of the publications. */
+import assert from 'node:assert/strict';
+import { after, before, suite, test, type TestContext } from 'node:test';
+import { Client, type ClientConfig } from 'pg';
+import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
+import { isInstalled, needs } from '../../peers/installed.ts';
+import { type Postgresql, startPostgresql } from '../../peers/postgresql.ts';
+import { catalogContract } from '../catalog-contract.ts';
+import { publicationsContract, type StoredPart } from '../publications-contract.ts';
+
+suite('the store in PostgreSQL', needs('postgres'), () => {
+  let server: Postgresql | undefined;
+  before(async () => {
+    if (isInstalled('postgres')) server = await startPostgresql();
+  });
+  after(() => server?.[Symbol.asyncDispose]());
+
+  const createDatabase = (): Promise<ClientConfig> => (server ?? assert.fail()).createDatabase();
+
+  /** Opens stores on one new database; each closes the one before. */
+  function opener(t: TestContext): { readonly open: () => Promise<PostgresStore>; readonly openBeside: () => Promise<PostgresStore>; readonly run: (sql: string, ...values: readonly unknown[]) => Promise<void> } {
+    const database = createDatabase();
+    let last: PostgresStore | undefined;
+    const openBeside = async (): Promise<PostgresStore> => {
+      const store = await PostgresStore.open(await database);
+      t.after(() => store.close());
+      return store;
+    };
+    return {
+      openBeside,
+      open: async () => {
+        await last?.close();
+        last = await openBeside();
+        return last;
+      },
+      run: async (sql, ...values) => {
+        const client = new Client(await database);
+        await client.connect();
+        assert.equal((await client.query(sql, [...values])).rowCount, 1);
+        await client.end();
+      },
+    };
+  }
+
+  suite('catalog', () => {
+    catalogContract((t) => {
+      const { open } = opener(t);
+      return { open: async () => (await open()).catalog };
+    });
+  });
+
+  suite('publications', () => {
+    publicationsContract((t) => {
+      const { open, openBeside, run } = opener(t);
+      return {
+        open: async () => (await open()).publications,
+        openForReading: async () => (await openBeside()).publications,
+        damage: async (part) => {
+          const { sql, name } = damageTo(part);
+          await run(sql, name);
+        },
+        lose: (chunk) => run('DELETE FROM chunk WHERE name = $1', Buffer.from(chunk, 'hex')),
+      };
+    });
+  });
+
+  test('several that begin at once make the tables once', async (t) => {
+    const { openBeside } = opener(t);
+    const stores = await Promise.all([1, 2, 3].map(openBeside));
+    assert.equal(new Set(stores.map(({ catalog }) => catalog.id)).size, 1);
+  });
+
+  test('tables of a newer version are left alone, and told', async (t) => {
+    const { openBeside, run } = opener(t);
+    await openBeside();
+    await run('UPDATE schema_version SET version = version + 1');
+    await assert.rejects(openBeside(), { name: 'RangeError', message: /^the database test_\d+ at 127\.0\.0\.1:\d+ has tables of a newer version of this program/ });
+  });
+
+  test('a database that cannot be reached is unavailable, and a store that was closed is closed', async (t) => {
+    const { open } = opener(t);
+    const store = await open();
+    await store.close();
+    await assert.rejects(store.catalog.stored('any'), { name: 'StoreError', code: 'closed' });
+    await assert.rejects(PostgresStore.open({ host: '127.0.0.1', port: 1, user: 'nobody', database: 'none' }), { name: 'StoreError', code: 'unavailable' });
+  });
+});
+
+function damageTo(part: StoredPart): { readonly sql: string; readonly name: string | Buffer } {
+  switch (part.kind) {
+    case 'publication':
+      return { sql: `UPDATE publication SET registry = replace(registry, 'registry', 'registrz') WHERE "index" = $1`, name: part.index };
+    case 'apps':
+      return { sql: `UPDATE apps SET body = 'other apps' WHERE "index" = $1`, name: part.index };
+    case 'png':
+      return { sql: `UPDATE png SET bytes = 'other PNG' WHERE digest = $1`, name: part.digest };
+    case 'head':
+    case 'body':
+      return { sql: `UPDATE chunk SET ${part.kind} = 'other' WHERE name = $1`, name: Buffer.from(part.chunk, 'hex') };
+  }
+}
