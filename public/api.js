@@ -1,38 +1,12 @@
 /** Asks the server. */
 import { ROOT } from './root.js';
 
-/** @typedef {import('../src/indexing/appdata/app-list.ts').AppEntry} AppEntry */
-/** @typedef {import('../src/indexing/appdata/app-details.ts').AppDetails} AppDetails */
-/** @typedef {import('../src/indexing/appdata/app-changes.ts').AppChanges} AppChanges */
-/** @typedef {{ name: string, title: string, remoteName: string, comment?: string, description?: string, homepage?: string }} IndexTexts */
-/** @typedef {{ base: string | null, indexes: IndexTexts[] }} Known */
-/** @typedef {AppEntry & { index: string }} ListedApp */
-
-/**
- * @typedef {object} RebuildView
- * @property {string} id
- * @property {string} [registry]
- * @property {'queued' | 'running' | 'done' | 'failed'} state
- * @property {string[]} reasons
- * @property {number} otherReasons
- * @property {string} queuedAt
- * @property {string} [dueAt]
- * @property {string} [startedAt]
- * @property {string} [finishedAt]
- * @property {import('../src/indexing/rebuild.ts').RebuildProgress} [progress]
- * @property {{ repositories: number, requests: number, newImages: number, failed: number, failures: { repository?: string, error: string }[], indexes: import('../src/indexing/rebuild.ts').IndexResult[] }} [result]
- * @property {string} [error]
- */
-
-/**
- * @typedef {object} Status
- * @property {string} version
- * @property {string} startedAt
- * @property {{ name: string, registry: string, ready: boolean, warnings: string[], images?: number, bytes?: number, modified?: string, lastRebuild?: { state: string, finishedAt: string, seconds: number, warnings?: string[], error?: string } }[]} indexes
- * @property {RebuildView[]} rebuilds
- * @property {{ state: string, url?: string, since: string, destinations: string[], messages: { triggered: number, ignored: number, malformed: number }, reconnects: number, lastError?: { message: string, at: string } } | null} bus
- * @property {{ triggered: number, ignored: number, malformed: number }} events
- */
+/** @typedef {import('../src/server/routes/api.ts').AppListAnswer} AppList */
+/** @typedef {import('../src/server/routes/api.ts').AppAnswer} App */
+/** @typedef {import('../src/server/routes/page.ts').Known} Known */
+/** @typedef {import('../src/server/routes/rebuilds/rebuild-view.ts').RebuildAnswer} Rebuild */
+/** @typedef {import('../src/server/routes/rebuilds/status.ts').StatusAnswer} Status */
+/** @typedef {AppList['apps'][number] & { index: string }} ListedApp */
 
 /** What the server said instead of an answer, in words for people. */
 export class Refusal extends Error {
@@ -81,7 +55,7 @@ async function ask(path, options) {
  * @returns {Promise<ListedApp[]>}
  */
 export async function fetchApps(index) {
-  /** @type {{ apps: AppEntry[] }} */
+  /** @type {AppList} */
   const { apps } = await ask(`api/apps?index=${encodeURIComponent(index)}`);
   return apps.map((app) => ({ ...app, index }));
 }
@@ -89,7 +63,7 @@ export async function fetchApps(index) {
 /**
  * @param {string} id
  * @param {string} index
- * @returns {Promise<AppDetails>}
+ * @returns {Promise<App>}
  */
 export function fetchApp(id, index) {
   return ask(`api/apps/${encodeURIComponent(id)}?index=${encodeURIComponent(index)}`);
@@ -104,7 +78,7 @@ export function fetchStatus() {
  * Asks for a rebuild of one index, or of everything.
  * @param {string} token
  * @param {string | undefined} index
- * @returns {Promise<RebuildView>}
+ * @returns {Promise<Rebuild>}
  */
 export function requestRebuild(token, index) {
   return ask('reindex', {

@@ -7,11 +7,11 @@ import { appIcon } from './icon.js';
 import { ROOT } from './root.js';
 import { addressOf } from './state.js';
 
-/** @typedef {import('./api.js').AppDetails} AppDetails */
-/** @typedef {import('../src/indexing/appdata/app-details.ts').AppImage} AppImage */
-/** @typedef {import('../src/indexing/appdata/appdata.ts').Block} Block */
-/** @typedef {import('../src/indexing/appdata/appdata.ts').Span} Span */
-/** @typedef {import('../src/indexing/appdata/permissions.ts').Permission} Permission */
+/** @typedef {import('./api.js').App} App */
+/** @typedef {App['images'][number]} AppImage */
+/** @typedef {App['description'][number]} Block */
+/** @typedef {Extract<Block, { kind: 'paragraph' }>['text'][number]} Span */
+/** @typedef {App['permissions'][number]} Permission */
 
 const SLOW = 700;
 const KINDS = { app: 'App', runtime: 'Runtime', extension: 'Extension' };
@@ -62,7 +62,7 @@ export class AppView {
   }
 
   /**
-   * @param {AppDetails} app
+   * @param {App} app
    * @param {string} index
    * @param {HTMLElement} back
    */
@@ -101,7 +101,7 @@ function section(id, title, ...children) {
 }
 
 /**
- * @param {AppDetails} app
+ * @param {App} app
  * @param {string} index
  * @param {(id: string, index: string) => import('./api.js').ListedApp | undefined} find
  */
@@ -114,7 +114,7 @@ function endOfLife({ endOfLife: reason, replacedBy }, index, find) {
 }
 
 /**
- * @param {AppDetails} app
+ * @param {App} app
  * @param {string} index
  * @param {string} title
  */
@@ -159,7 +159,7 @@ function permission({ text, dangerous }) {
   return h('li', dangerous ? { class: 'danger' } : {}, text, dangerous && h('span', { class: 'badge' }, 'Careful'));
 }
 
-/** @param {AppDetails['releases'][number]} release */
+/** @param {App['releases'][number]} release */
 function release({ version, date, notes }) {
   return h('li', {}, h('h3', {}, version || 'Unnamed version', date !== '' && h('time', { datetime: date }, day(date))), notes.length > 0 ? blocks(notes) : h('p', { class: 'hint' }, 'Nothing was written about this version.'));
 }
@@ -170,7 +170,7 @@ function distinct(values) {
 }
 
 /**
- * @param {AppDetails} app
+ * @param {App} app
  * @param {AppImage | undefined} best
  * @param {string} title
  */
@@ -192,7 +192,7 @@ function facts(app, best, title) {
 }
 
 /**
- * @param {AppDetails} app
+ * @param {App} app
  * @param {string} index
  */
 function images({ id, name, images: all }, index) {

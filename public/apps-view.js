@@ -224,7 +224,7 @@ export class AppsView {
 
 /**
  * A sentence for each of these indexes that cannot be made, as the status has it; none if that cannot be read.
- * @param {readonly import('./api.js').IndexTexts[]} indexes
+ * @param {import('./api.js').Known['indexes']} indexes
  */
 async function whyMissing(indexes) {
   const status = await fetchStatus().catch(() => undefined);

@@ -7,7 +7,7 @@ import { ROOT } from './root.js';
 import { addressOf } from './state.js';
 
 /** @typedef {import('./api.js').Status} Status */
-/** @typedef {import('./api.js').RebuildView} Rebuild */
+/** @typedef {import('./api.js').Rebuild} Rebuild */
 
 /** Where the token is kept: for this tab, until it is closed. */
 const TOKEN = 'regindexer-admin-token';

@@ -37,7 +37,7 @@ export interface RebuildSummary {
   /** How many repositories could not be read. */
   readonly failed: number;
   /** The first of them. */
-  readonly failures: readonly RebuildFailure[];
+  readonly failures: readonly Omit<RebuildFailure, 'detail'>[];
   readonly indexes: readonly IndexResult[];
 }
 

@@ -12,7 +12,7 @@ test('it is alive at once, and ready when every index was built', async (t) => {
   const before = await server.app.inject('/readyz');
   assert.equal(before.statusCode, 503);
   assert.equal(before.headers['retry-after'], '1');
-  assert.deepEqual(before.json(), { statusCode: 503, error: 'Service Unavailable', message: 'Not built yet: apps, more. /status tells why.', missing: ['apps', 'more'] });
+  assert.deepEqual(before.json(), { statusCode: 503, error: 'Service Unavailable', message: 'Not built yet: apps, more. See /status for the reason.', missing: ['apps', 'more'] });
   await server.rebuild();
   const after = await server.app.inject('/readyz');
   assert.deepEqual([after.statusCode, after.json()], [200, { status: 'ready' }]);

@@ -1,9 +1,17 @@
 /** Errors as JSON, everywhere: `{"statusCode","error","message"}`; a message says what to do, and never holds a stack. */
 import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
+import { Type } from 'typebox';
+import { type Answer, answer } from '../answer.ts';
 import { logOf, REQUEST_ID } from './request-ids.ts';
 import { isExpected, NotFound } from '../server-error.ts';
 import { NO_PAGE } from './security-headers.ts';
+
+/** The shape of every error; some answers have more fields beside these. */
+export const ErrorAnswer = Type.Object(
+  { statusCode: Type.Integer(), error: Type.String(), message: Type.String({ description: 'What is wrong, and what to do.' }) },
+  { description: 'An error' },
+);
 
 const RETRY_AFTER_SECONDS = '1';
 /** Headers that may be set for an answer that does not come. */
@@ -56,7 +64,6 @@ export function sendError(error: FastifyError, request: FastifyRequest, reply: F
     .send({ ...errorBody(statusCode, message), ...beside?.(statusCode, message) });
 }
 
-/** What every error looks like. */
-function errorBody(statusCode: number, message: string): { readonly statusCode: number; readonly error: string; readonly message: string } {
-  return { statusCode, error: STATUS_CODES[statusCode] ?? 'Error', message };
+function errorBody(statusCode: number, message: string): Answer<typeof ErrorAnswer> {
+  return answer(ErrorAnswer, { statusCode, error: STATUS_CODES[statusCode] ?? 'Error', message });
 }

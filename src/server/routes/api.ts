@@ -2,10 +2,12 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import { Type } from 'typebox';
-import { versionOfIcon } from '../../indexing/appdata/app-list.ts';
+import type { AppDetails } from '../../indexing/appdata/app-details.ts';
+import { type AppEntry, versionOfIcon } from '../../indexing/appdata/app-list.ts';
 import { decodePngUri, isPngUri } from '../../indexing/icons/png-uri.ts';
 import { isAppId } from '../../indexing/appdata/flatpak-image.ts';
 import { messageOf } from '../../system/message-of.ts';
+import type { Described } from '../answer.ts';
 import type { AcceptEncoding } from '../http/accept-encoding.ts';
 import { IMMUTABLE } from '../http/cache-control.ts';
 import { indexNamed, type ServedIndex } from '../documents/served-index.ts';
@@ -41,12 +43,8 @@ const Blocks = Type.Array(
     Type.Object({ kind: Type.Enum(['list', 'numbered']), entries: Type.Array(Spans) }),
   ]),
 );
-const AppList = Type.Object({
-  index: Text,
-  apps: Type.Array(
-    Type.Object({ ...About, architectures: Texts, tags: Texts, updated: Type.String({ description: 'ISO 8601: the build of the newest image; empty if unknown.' }) }),
-  ),
-});
+const AppSummary = Type.Object({ ...About, architectures: Texts, tags: Texts, updated: Type.String({ description: 'ISO 8601: the build of the newest image; empty if unknown.' }) });
+const AppList = Type.Object({ index: Text, apps: Type.Array(AppSummary) });
 const App = Type.Object({
   ...About,
   license: Text,
@@ -54,7 +52,7 @@ const App = Type.Object({
   description: Blocks,
   releases: Type.Array(Type.Object({ version: Text, date: Text, notes: Blocks })),
   runtime: Type.String({ description: 'ID/ARCHITECTURE/BRANCH of what it runs on, or extends.' }),
-  permissions: Type.Array(Type.Object({ kind: Text, text: Text, dangerous: Type.Boolean() })),
+  permissions: Type.Array(Type.Object({ kind: Type.Enum(['network', 'files', 'devices', 'sockets', 'bus', 'features']), text: Text, dangerous: Type.Boolean() })),
   images: Type.Array(
     Type.Object({
       repository: Text,
@@ -71,6 +69,11 @@ const App = Type.Object({
     }),
   ),
 });
+/** An answer of `/api/apps`. */
+export type AppListAnswer = Described<typeof AppList, { readonly index: string; readonly apps: readonly AppEntry[] }>;
+/** An answer of `/api/apps/:id`. */
+export type AppAnswer = Described<typeof App, AppDetails>;
+
 const Parameters = Type.Object({ index: Type.Optional(Type.String({ description: 'The name of an index; the default index if left out.' })) }, { additionalProperties: false });
 type Asked = Static<typeof Parameters>;
 const IconParameters = Type.Object({ ...Parameters.properties, version: Type.Optional(Type.String({ description: 'As the list has it: the answer may then be kept for ever.' })) }, { additionalProperties: false });

@@ -1,7 +1,7 @@
 /** The indexes: whole, and queried (flatpak-oci-specs, registry-index.md). */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
 import type { AcceptEncoding, Encoding } from '../http/accept-encoding.ts';
-import { Index } from '../answer-schemas.ts';
 import { indexCacheControl } from '../http/cache-control.ts';
 import type { Headers, ServedIndex, Served, ServedDocument } from '../documents/served-index.ts';
 import { networkOf } from '../http/client-network.ts';
@@ -12,6 +12,21 @@ import { sendServed } from '../documents/send.ts';
 import { NotBuiltYet, NotFound } from '../server-error.ts';
 import type { CurrentSite, Site } from '../site.ts';
 import { whileAsked } from '../http/while-asked.ts';
+
+const Text = Type.String();
+const Texts = Type.Array(Text);
+const Strings = Type.Record(Text, Text);
+const image = { Digest: Text, MediaType: Text, OS: Text, Architecture: Text, Annotations: Strings, Labels: Strings };
+const IndexAnswer = Type.Object({
+  Registry: Type.String({ description: 'The registry’s URL, relative to that of the document.' }),
+  Results: Type.Array(
+    Type.Object({
+      Name: Text,
+      Images: Type.Array(Type.Object({ Tags: Texts, ...image })),
+      Lists: Type.Array(Type.Object({ Tags: Texts, Digest: Text, MediaType: Text, Images: Type.Array(Type.Object(image)) })),
+    }),
+  ),
+});
 
 export interface IndexRoutesOptions {
   readonly site: CurrentSite;
@@ -63,7 +78,7 @@ function keptBy({ maxAge }: ServedIndex): Headers {
 
 /** One route for both, so that a HEAD tells the length of what it does not read. */
 function getOrHead(app: FastifyInstance, url: string, summary: string, handler: (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>): void {
-  app.route({ method: ['GET', 'HEAD'], url, schema: { summary }, config: { answers: { 200: Index } }, handler: (request, reply) => fromNewest(() => handler(request, reply)) });
+  app.route({ method: ['GET', 'HEAD'], url, schema: { summary }, config: { answers: { 200: IndexAnswer } }, handler: (request, reply) => fromNewest(() => handler(request, reply)) });
 }
 
 function param({ params }: FastifyRequest, name: string): string {

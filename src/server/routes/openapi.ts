@@ -2,7 +2,7 @@
 import swagger from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 import type { TSchema } from 'typebox';
-import { ErrorAnswer } from '../answer-schemas.ts';
+import { ErrorAnswer } from '../plugins/errors.ts';
 import type { CurrentSite } from '../site.ts';
 
 declare module 'fastify' {

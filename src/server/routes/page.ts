@@ -48,12 +48,19 @@ function pageNumber(text: unknown): number {
   return Number.isInteger(number) && number >= 1 && number <= MAX_PAGE ? number - 1 : 0;
 }
 
+/** What the page is given with its HTML: the indexes and their texts. */
+export interface Known {
+  /** The public URL, without a slash at its end; `null` if only the browser knows it. */
+  readonly base: string | null;
+  readonly indexes: readonly Pick<IndexDescription, 'name' | 'title' | 'remoteName' | 'comment' | 'description' | 'homepage'>[];
+}
+
 /**
  * The template with its `{{places}}` filled; the list is for browsers without JavaScript.
  * @param root where the server's paths begin
  */
 function fill(template: string, { indexes, baseUrl }: SiteDescription, shown: IndexDescription | undefined, list: AppListPage | undefined, page: number, root: string): string {
-  const known = { base: baseUrl ?? null, indexes: indexes.map(({ name, title, remoteName, comment, description, homepage }) => ({ name, title, remoteName, comment, description, homepage })) };
+  const known: Known = { base: baseUrl ?? null, indexes: indexes.map(({ name, title, remoteName, comment, description, homepage }) => ({ name, title, remoteName, comment, description, homepage })) };
   const places: Readonly<Record<string, string>> = {
     root: escaped(root),
     title: escaped(indexes.length === 1 ? (indexes[0]?.title ?? '') : 'Apps'),

@@ -1,13 +1,14 @@
 /** Notifications of registries: a push is in the index a moment later. */
 import type { FastifyInstance } from 'fastify';
-import { EventsAnswer } from '../../answer-schemas.ts';
+import { Type } from 'typebox';
+import { answer } from '../../answer.ts';
 import { parseEvents } from './parse-events.ts';
 import { requireBearerToken } from '../../plugins/bearer-token.ts';
 import { logOf } from '../../plugins/request-ids.ts';
 import type { EventCounts } from '../../figures.ts';
 import type { CurrentSite } from '../../site.ts';
 
-
+const EventsAnswer = Type.Object({ accepted: Type.Integer({ description: 'How many of the changes concern an index.' }) });
 
 /**
  * `app` must be a scope of its own: it takes bodies of any type.
@@ -37,6 +38,6 @@ export async function eventRoutes(app: FastifyInstance, site: CurrentSite, count
         scope: wanted.map(({ repository, tag }) => (tag === undefined ? { kind: 'repository', repository } : { kind: 'tag', repository, tag })),
       });
     }
-    return reply.code(202).send({ accepted: wanted.length });
+    return reply.code(202).send(answer(EventsAnswer, { accepted: wanted.length }));
   });
 }

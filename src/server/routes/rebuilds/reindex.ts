@@ -4,11 +4,10 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { isRepositoryName } from '../../../registry/reference.ts';
 import type { RebuildRequest } from '../../../triggers/rebuild-request.ts';
-import { RebuildAnswer } from '../../answer-schemas.ts';
 import { letWait } from '../../http/let-wait.ts';
 import { requireBearerToken } from '../../plugins/bearer-token.ts';
 import { rateLimits } from '../../plugins/rate-limit.ts';
-import { rebuildView } from './rebuild-view.ts';
+import { RebuildAnswer, rebuildView } from './rebuild-view.ts';
 import type { CurrentSite, Site } from '../../site.ts';
 import { BadBody, NotFound, RebuildFailed, UnsupportedMediaType } from '../../server-error.ts';
 

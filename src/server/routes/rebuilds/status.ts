@@ -1,16 +1,61 @@
-/** What the server is at: each index, the rebuilds, the bus. */
+/** `/status`: the state of each index, of the rebuilds and of the bus. */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import type { BusStatus } from '../../../triggers/bus/bus.ts';
 import type { Rebuild } from '../../../triggers/rebuild.ts';
+import { type Answer, answer } from '../../answer.ts';
 import type { ServedIndex } from '../../documents/served-index.ts';
-import { StatusAnswer } from '../../answer-schemas.ts';
-import { isoTime, rebuildView } from './rebuild-view.ts';
-import type { CurrentSite } from '../../site.ts';
 import type { EventCounts } from '../../figures.ts';
+import type { CurrentSite } from '../../site.ts';
+import { Held, isoTime, RebuildAnswer, rebuildView } from './rebuild-view.ts';
 
 /** How often the delay of the event loop is measured, in milliseconds. */
 const DELAY_RESOLUTION = 20;
 
+const Text = Type.String();
+const Texts = Type.Array(Text);
+const Count = Type.Integer({ minimum: 0 });
+const Time = Type.String({ description: 'ISO 8601' });
+const Messages = Type.Object({ triggered: Count, ignored: Count, malformed: Count });
+
+const IndexStatus = Type.Object({
+  name: Text,
+  registry: Type.Optional(Text),
+  file: Type.String({ description: 'The path of the whole index.' }),
+  ready: Type.Boolean(),
+  images: Type.Optional(Count),
+  bytes: Type.Optional(Count),
+  etag: Type.Optional(Type.String({ description: 'Changes when the content of the whole index does.' })),
+  modified: Type.Optional(Time),
+  held: Held,
+  warnings: Type.Array(Text, { description: 'Warnings about its configuration and its images.' }),
+  lastRebuild: Type.Optional(
+    Type.Object({ id: Text, state: Text, finishedAt: Time, seconds: Type.Number(), changed: Type.Optional(Type.Boolean()), warnings: Type.Optional(Texts), error: Type.Optional(Text) }),
+  ),
+});
+
+const Bus = Type.Object({
+  state: Type.Enum(['connecting', 'connected', 'closed']),
+  url: Type.Optional(Text),
+  since: Time,
+  destinations: Texts,
+  messages: Messages,
+  reconnects: Count,
+  lastError: Type.Optional(Type.Object({ message: Text, at: Time })),
+});
+
+/** The state of the service. */
+export const StatusAnswer = Type.Object({
+  version: Text,
+  startedAt: Time,
+  indexes: Type.Array(IndexStatus),
+  rebuilds: Type.Array(RebuildAnswer, { description: 'The newest first.' }),
+  bus: Type.Union([Type.Null(), Bus]),
+  events: Messages,
+  eventLoopDelay: Type.Object({ p99: Type.Number(), max: Type.Number() }, { description: 'Delay of the thread that answers requests, in milliseconds.' }),
+});
+export type StatusAnswer = Answer<typeof StatusAnswer>;
 
 export interface StatusRoutesOptions {
   readonly site: CurrentSite;
@@ -20,9 +65,10 @@ export interface StatusRoutesOptions {
   readonly events: EventCounts;
 }
 
+/** Adds `/status`. */
 export function statusRoutes(app: FastifyInstance, { site, version, startedAt, events }: StatusRoutesOptions): void {
   const eventLoopDelay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION });
-  // While the server is put together nobody waits for it.
+  // Not earlier: the delay while the server starts does not matter to anybody.
   app.addHook('onReady', async () => {
     eventLoopDelay.enable();
   });
@@ -30,31 +76,32 @@ export function statusRoutes(app: FastifyInstance, { site, version, startedAt, e
     eventLoopDelay.disable();
   });
 
-  app.get('/status', { schema: { summary: 'What the server is at' }, config: { answers: { 200: StatusAnswer } } }, (_request, reply) => {
+  app.get('/status', { schema: { summary: 'State of the service' }, config: { answers: { 200: StatusAnswer } } }, (_request, reply) => {
     const { status, indexes, basePath, rebuilds: queue } = site();
     const rebuilds = queue.recent();
     const bus = status.bus();
     const warnings = status.warnings();
-    return reply.header('cache-control', 'no-store').send({
+    const view = answer(StatusAnswer, {
       version,
       startedAt: isoTime(startedAt),
-      indexes: [...indexes.values()].map((index) => indexStatus(index, status.registryOf(index.name), warnings.get(index.name) ?? [], rebuilds, basePath)),
+      indexes: [...indexes.values()].map((index) => indexView(index, status.registryOf(index.name), warnings.get(index.name) ?? [], rebuilds, basePath)),
       rebuilds: rebuilds.map(rebuildView),
-      bus: bus === undefined ? null : { ...bus, since: isoTime(bus.since), ...(bus.lastError && { lastError: { ...bus.lastError, at: isoTime(bus.lastError.at) } }) },
+      bus: bus === undefined ? null : busView(bus),
       events,
-      // Of this thread since it answers, in milliseconds.
       eventLoopDelay: { p99: beyondResolution(eventLoopDelay.percentile(99)), max: beyondResolution(eventLoopDelay.max) },
     });
+    return reply.header('cache-control', 'no-store').send(view);
   });
 }
 
-function indexStatus(index: ServedIndex, registry: string | undefined, warnings: readonly string[], rebuilds: readonly Rebuild[], basePath: string): Record<string, unknown> {
+function indexView(index: ServedIndex, registry: string | undefined, warnings: readonly string[], rebuilds: readonly Rebuild[], basePath: string) {
   const { shown } = index;
   const last = rebuilds.find((rebuild) => rebuild.registry === registry && rebuild.finishedAt !== undefined);
   const result = last?.result?.indexes.find((candidate) => candidate.index === index.name);
-  return {
+  const error = result?.error ?? last?.error;
+  return answer(IndexStatus, {
     name: index.name,
-    registry,
+    ...(registry !== undefined && { registry }),
     file: `${basePath}/index/${index.fileName}.json`,
     ready: shown !== undefined,
     warnings: [...new Set([...warnings, ...(result?.warnings ?? [])])],
@@ -72,13 +119,22 @@ function indexStatus(index: ServedIndex, registry: string | undefined, warnings:
         finishedAt: isoTime(last.finishedAt),
         seconds: (last.finishedAt - (last.startedAt ?? last.finishedAt)) / 1000,
         ...(result && { changed: result.changed, warnings: result.warnings }),
-        ...((result?.error ?? last.error) !== undefined && { error: result?.error ?? last.error }),
+        ...(error !== undefined && { error }),
       },
     }),
-  };
+  });
 }
 
-/** What is measured, in nanoseconds, is the time from one measurement to the next; its delay is what that takes longer than it should. */
+function busView({ since, url, lastError, ...rest }: BusStatus) {
+  return answer(Bus, {
+    ...rest,
+    ...(url !== undefined && { url }),
+    since: isoTime(since),
+    ...(lastError && { lastError: { ...lastError, at: isoTime(lastError.at) } }),
+  });
+}
+
+/** The measured time includes the interval between two measurements; in nanoseconds. Returns the delay in milliseconds. */
 function beyondResolution(nanoseconds: number): number {
   return Math.max(0, Math.round(nanoseconds / 10_000) / 100 - DELAY_RESOLUTION);
 }
