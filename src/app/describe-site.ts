@@ -1,7 +1,7 @@
 /** Which part of the configuration people are shown. */
 import { readFile } from 'node:fs/promises';
 import type { Config, IndexConfig } from '../config/config.ts';
-import type { SiteDescription, IndexDescription } from '../server/site-description.ts';
+import type { SiteDescription, IndexDescription } from '../server/site.ts';
 
 /** @throws the system's error if a key file cannot be read. */
 export async function describeSite({ indexes, server: { baseUrl } }: Config): Promise<SiteDescription> {

@@ -47,9 +47,14 @@ export function isExpected(error: Error): boolean {
   return 'code' in error && typeof error.code === 'string' && error.code.startsWith('REGINDEXER_');
 }
 
-/** Says whether `error` is a {@link PartUnreadable}. */
-export function isUnreadable(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'REGINDEXER_PART_UNREADABLE';
+/** Returns what `read` does, retried once after {@link PartUnreadable}: by then, a newer publication may be shown. */
+export async function retryUnreadable<T>(read: () => T | Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'REGINDEXER_PART_UNREADABLE')) throw error;
+    return read();
+  }
 }
 
 /** An error of the Distribution API, with its code (distribution-spec, "Error Codes"). */

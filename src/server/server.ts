@@ -12,7 +12,7 @@ import { Connections, type ConnectionsOptions } from './plugins/connections.ts';
 import { errors, sendError } from './plugins/errors.ts';
 import { checkHosts } from './plugins/hosts.ts';
 import { skipReset } from './plugins/http2-sessions.ts';
-import { boundReaders, Readers, type ReadersOptions } from './plugins/readers.ts';
+import { limitReaders, Readers, type ReadersOptions } from './plugins/readers.ts';
 import { ReadyAnswers } from './plugins/ready-answers.ts';
 import { securityHeaders } from './plugins/security-headers.ts';
 import { nameRequests, REQUEST_ID, requestIds } from './plugins/request-ids.ts';
@@ -64,7 +64,7 @@ export interface Address {
 }
 
 export class Server {
-  readonly app: FastifyInstance;
+  readonly fastify: FastifyInstance;
   readonly #options: ServerOptions;
   readonly #connections: Connections;
   readonly #readers: Readers;
@@ -81,7 +81,7 @@ export class Server {
     this.#options = options;
     this.#site = site;
     this.#connections = new Connections(options);
-    this.app = fastify({
+    this.fastify = fastify({
       loggerInstance: options.logger,
       logController: new LogController({ disableRequestLogging: true }),
       serverFactory: (handler) => this.#connections.createServer((request, response) => this.#answer(request, response, handler)),
@@ -108,7 +108,7 @@ export class Server {
   static async create(options: ServerOptions, site: Site): Promise<Server> {
     const server = new Server(options, site);
     await server.#addRoutes();
-    await server.app.ready();
+    await server.fastify.ready();
     await server.use(site);
     return server;
   }
@@ -136,14 +136,14 @@ export class Server {
   async listen({ host, port }: Address): Promise<number> {
     const [first = host, ...others] = host === 'localhost' ? LOCALHOST : [host];
     try {
-      await this.app.listen({ host: first, port, listenTextResolver: (address) => `listening at ${address}` });
+      await this.fastify.listen({ host: first, port, listenTextResolver: (address) => `listening at ${address}` });
     } catch (cause) {
       const { code = '' } = cause as NodeJS.ErrnoException;
       const advice = LISTEN_ADVICE[code];
       if (advice === undefined) throw cause;
       throw Object.assign(new Error(`cannot listen at ${host}, port ${port}: ${advice}`, { cause }), { code });
     }
-    const { port: chosen } = this.app.server.address() as AddressInfo;
+    const { port: chosen } = this.fastify.server.address() as AddressInfo;
     for (const other of others) {
       await this.#connections.listenAlso({ host: other, port: chosen }).catch((error: NodeJS.ErrnoException) => {
         if (!WITHOUT_IPV6.has(error.code ?? '')) throw error;
@@ -163,18 +163,18 @@ export class Server {
   /** Stops: takes no new connections, and lets the requests under way end; those that have not after `graceMs` milliseconds are cut off. */
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
-    await this.#connections.end(() => this.app.close(), graceMs);
+    await this.#connections.end(() => this.fastify.close(), graceMs);
   }
 
   #answer(request: IncomingMessage, response: ServerResponse, route: (request: IncomingMessage, response: ServerResponse) => void): void {
-    if (DEBUG.has(this.app.log.level)) logAnswer(this.app.log, request, response);
+    if (DEBUG.has(this.fastify.log.level)) logAnswer(this.fastify.log, request, response);
     // Not while it closes: then each answer has to end its connection.
     if (!this.#closing && this.#readyAnswers.answer(request, response)) {
       // Of the response: what waits for the answer before it is not with the socket yet.
-      if (response.writableLength > 0) this.#connections.limitStall(request.socket);
+      if (response.writableLength > 0) this.#connections.limitStalling(request.socket);
       return;
     }
-    this.#connections.limitStall(request.socket);
+    this.#connections.limitStalling(request.socket);
     const asked = this.#asked;
     asked.requests++;
     response.once('close', () => {
@@ -185,28 +185,28 @@ export class Server {
   }
 
   async #addRoutes(): Promise<void> {
-    const { app } = this;
+    const { fastify: server } = this;
     const { figures, version, startedAt } = this.#options;
     const site = (): Site => this.#site;
     const tls = this.#options.tls !== undefined;
     const readyAnswers = this.#readyAnswers;
     const acceptEncoding = new AcceptEncoding();
 
-    this.#connections.watch(app);
-    supportAllMethods(app);
-    skipReset(app);
-    checkHosts(app);
-    errors(app);
-    const allowNoOther = allow(app);
+    this.#connections.watch(server);
+    supportAllMethods(server);
+    skipReset(server);
+    checkHosts(server);
+    errors(server);
+    const allowNoOther = allow(server);
     // What is kept ready is kept as it is, so that comes before.
-    readyAnswers.follow(app);
-    boundReaders(app, this.#readers);
-    countRequests(app, figures.requests);
-    await describeRoutes(app, version);
-    indexRoutes(app, { site, acceptEncoding, readyAnswers });
-    iconRoutes(app, { site, readyAnswers });
-    signatureRoutes(app, site);
-    await app.register(async (scope) => {
+    readyAnswers.follow(server);
+    limitReaders(server, this.#readers);
+    countRequests(server, figures.requests);
+    await describeRoutes(server, version);
+    indexRoutes(server, { site, acceptEncoding, readyAnswers });
+    iconRoutes(server, { site, readyAnswers });
+    signatureRoutes(server, site);
+    await server.register(async (scope) => {
       await securityHeaders(scope, tls);
       nameRequests(scope);
       openapiRoutes(scope, site);
@@ -215,8 +215,8 @@ export class Server {
       await scope.register(async (own) => eventRoutes(own, site, figures.events));
       statusRoutes(scope, { site, version, startedAt, events: figures.events });
     });
-    await app.register(async (scope) => distributionRoutes(scope, site));
-    await app.register(async (scope) => {
+    await server.register(async (scope) => distributionRoutes(scope, site));
+    await server.register(async (scope) => {
       await securityHeaders(scope, tls);
       nameRequests(scope);
       healthRoutes(scope, site);
@@ -228,7 +228,7 @@ export class Server {
       apiRoutes(scope, { site, acceptEncoding });
       flatpakFileRoutes(scope, site);
     });
-    await app.register(async (scope) => pageRoutes(scope, site, tls));
+    await server.register(async (scope) => pageRoutes(scope, site, tls));
     allowNoOther();
   }
 }

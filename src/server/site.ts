@@ -9,8 +9,6 @@ import type { BusStatus } from '../triggers/bus/bus.ts';
 import type { RebuildQueueEvents } from '../triggers/rebuild-queue.ts';
 import type { RebuildRequest } from '../triggers/rebuild-request.ts';
 import type { Rebuild } from '../triggers/rebuild.ts';
-import { withoutBasePath } from './http/base-path.ts';
-import type { SiteDescription } from './site-description.ts';
 import type { ServedIndex } from './documents/served-index.ts';
 import type { Questions } from './documents/questions.ts';
 import type { RegistryProxy } from './routes/distribution/registry-proxy.ts';
@@ -62,6 +60,33 @@ export interface StatusOptions {
   /** What an administrator should know of each index, by its name. */
   readonly warnings: () => ReadonlyMap<string, readonly string[]>;
   readonly bus: () => BusStatus | undefined;
+}
+
+export interface IndexDescription {
+  readonly name: string;
+  /** The name, unless the configuration has a title. */
+  readonly title: string;
+  readonly comment?: string | undefined;
+  readonly description?: string | undefined;
+  readonly homepage?: string | undefined;
+  readonly icon?: string | undefined;
+  /** The public key that its apps are signed with: binary, in base64. */
+  readonly gpgKey?: string | undefined;
+  /** What clients are told to call their remote. */
+  readonly remoteName: string;
+  /** Of its apps and runtimes, for `flatpak preinstall`. */
+  readonly collectionId?: string | undefined;
+  /** The URL of a `.flatpakrepo` that has the runtimes. */
+  readonly runtimeRepo?: string | undefined;
+  /** There are signatures at `/NAME/signatures/`. */
+  readonly signatures: boolean;
+}
+
+export interface SiteDescription {
+  /** In the order of the configuration. */
+  readonly indexes: readonly IndexDescription[];
+  /** The public URL, without a slash at its end; `undefined` for what a request says. */
+  readonly baseUrl: string | undefined;
 }
 
 export interface Site {
@@ -118,6 +143,16 @@ export function routedUrls({ basePath, iconsUri, indexes }: Site): (url: string)
 function iconPrefixes(iconsUri: string, indexes: Iterable<string>, basePath: string): readonly string[] {
   const documents = ['/index/static', ...[...indexes].map((index) => `/${index}/index/static`)];
   return [...new Set(documents.map((document) => decodeURIComponent(withoutBasePath(new URL(iconsUri, new URL(document, 'http://localhost')).pathname, basePath))))];
+}
+
+/** `asked` as it is without `basePath`, which most likely a proxy has stripped where it is not there. */
+export function withoutBasePath(asked: string, basePath: string): string {
+  // As everywhere in a path, doubled slashes count as one.
+  const url = asked.replace(/^[^?]*/, (path) => path.replaceAll(/\/{2,}/g, '/'));
+  if (basePath === '' || !url.startsWith(basePath)) return url;
+  const rest = url.slice(basePath.length);
+  if (rest === '' || rest.startsWith('?')) return `/${rest}`;
+  return rest.startsWith('/') ? rest : url;
 }
 
 function decoded(url: string): string {

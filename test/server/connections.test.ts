@@ -45,7 +45,7 @@ test('one connection after the other, as clients use them', async (t) => {
 
   await t.test('a HEAD has no body, so that the next answer is the next', async () => {
     using connection = RawConnection.open(port);
-    const digest = String((await server.app.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest']);
+    const digest = String((await server.fastify.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest']);
     for (const path of [FLATPAK_QUERY, '/index/apps-file.json', '/index/dynamic?tag=x', '/status', '/healthz', '/v2/', '/v2/_catalog', '/v2/apps/hello/tags/list', `/v2/apps/hello/manifests/${digest}`, `/v2/apps/hello/blobs/${digest}`, '/none', '/v2/none']) {
       connection.send(`HEAD ${path} HTTP/1.1\nHost: a\n\nGET ${path} HTTP/1.1\nHost: a\n\n`);
       const head = await connection.answer(false);
@@ -81,7 +81,7 @@ test('one connection after the other, as clients use them', async (t) => {
       assert.equal((JSON.parse(answer.body.toString()) as { statusCode: number }).statusCode, status);
       await connection.closed();
     }
-    await server.app.inject('/index/static');
+    await server.fastify.inject('/index/static');
     for (const path of ['/healthz', '/index/static', '/index/static']) {
       using connection = RawConnection.open(port);
       connection.send(`GET ${path} HTTP/1.1\n\n`);
@@ -133,7 +133,7 @@ test('a client that is slow on purpose is cut off', async (t) => {
     const connection = RawConnection.open(port);
     t2.after(() => connection.socket.destroy());
     connection.socket.pause();
-    const accepted = once(server.app.server, 'connection') as Promise<[NodeJS.EventEmitter]>;
+    const accepted = once(server.fastify.server, 'connection') as Promise<[NodeJS.EventEmitter]>;
     connection.send('GET /index/apps-file.json HTTP/1.1\nHost: a\nAccept-Encoding: identity\n\n');
     const [socket] = await accepted;
     await once(socket, 'close');
@@ -149,7 +149,7 @@ test('a client that is slow on purpose is cut off', async (t) => {
     const connection = RawConnection.open(port);
     t2.after(() => connection.socket.destroy());
     connection.socket.pause();
-    const accepted = once(server.app.server, 'connection') as Promise<[NodeJS.EventEmitter]>;
+    const accepted = once(server.fastify.server, 'connection') as Promise<[NodeJS.EventEmitter]>;
     connection.send(`${head}If-None-Match: ${etag}\n\n${head}\n`);
     const [socket] = await accepted;
     await once(socket, 'close', { signal: AbortSignal.timeout(20_000) });
@@ -159,7 +159,7 @@ test('a client that is slow on purpose is cut off', async (t) => {
     t2.after(() => connection.socket.destroy());
     connection.socket.pause();
     const reading = setInterval(() => connection.socket.read(1), 20);
-    const accepted = once(server.app.server, 'connection') as Promise<[NodeJS.EventEmitter]>;
+    const accepted = once(server.fastify.server, 'connection') as Promise<[NodeJS.EventEmitter]>;
     connection.send('GET /index/apps-file.json HTTP/1.1\nHost: a\nAccept-Encoding: identity\n\n');
     const [socket] = await accepted;
     await once(socket, 'close');
@@ -262,7 +262,7 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
   const certificates = await makeCertificates(folder.path);
   const ca = await readFile(certificates.authority);
   const { state, server } = await serve(t, { tls: { cert: await readFile(certificates.certificate), key: await readFile(certificates.key) }, patience: 1000, keptAlive: 1500 });
-  const { app } = server;
+  const { fastify } = server;
   const port = await server.listen();
   for (let i = 0; i < 5; i++) state.registry.pushImage(`large/app${i}`, 'latest', named(`large${i}`, { text: `text${i} `.repeat(50_000) }));
   await server.rebuild();
@@ -270,9 +270,9 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
   let session = connectHttp2(`https://127.0.0.1:${port}`, { ca });
   t.after(() => session.destroy());
   await t.test('the same answers over both', async () => {
-    const digest = String((await app.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest']);
+    const digest = String((await fastify.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest']);
     for (const path of [FLATPAK_QUERY, '/index/apps-file.json', '/index/static?repository=large/app3', `/v2/apps/hello/blobs/${digest}`, '/v2/apps/hello/tags/list', '/none', '/v2/none', '/%zz']) {
-      const injected = await app.inject({ url: path, headers: { 'accept-encoding': 'gzip' } });
+      const injected = await fastify.inject({ url: path, headers: { 'accept-encoding': 'gzip' } });
       const two = await ask(session, { ':path': path, 'accept-encoding': 'gzip' });
       assert.deepEqual([two.headers[':status'], two.headers.etag, two.body], [injected.statusCode, injected.headers.etag, injected.rawPayload], path);
       const head = await ask(session, { ':path': path, ':method': 'HEAD', 'accept-encoding': 'gzip' });
@@ -285,7 +285,7 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
     }
     // Browsers are told to use nothing else.
     assert.equal((await ask(session, { ':path': '/healthz' })).headers['strict-transport-security'], 'max-age=31536000');
-    const fresh = await ask(session, { ':path': FLATPAK_QUERY, 'if-none-match': String((await app.inject(FLATPAK_QUERY)).headers.etag) });
+    const fresh = await ask(session, { ':path': FLATPAK_QUERY, 'if-none-match': String((await fastify.inject(FLATPAK_QUERY)).headers.etag) });
     assert.equal(fresh.headers[':status'], 304);
     assert.equal((await ask(session, { ':path': '/index/static', ':method': 'PUT' }, '{}')).headers[':status'], 405);
   });
@@ -307,7 +307,7 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
   await t.test('and so are those who do not read over HTTP/1.1', async (t2) => {
     for (let i = 0; i < 12; i++) state.registry.pushImage(`larger/app${i}`, 'latest', named(`larger${i}`, { text: 'text '.repeat(200_000) }));
     await server.rebuild();
-    const accepted = once(server.app.server, 'secureConnection') as Promise<[NodeJS.EventEmitter]>;
+    const accepted = once(server.fastify.server, 'secureConnection') as Promise<[NodeJS.EventEmitter]>;
     const connection = new RawConnection(connectTls({ port, host: '127.0.0.1', ca, ALPNProtocols: ['http/1.1'] }));
     t2.after(() => connection.socket.destroy());
     const [socket] = await accepted;

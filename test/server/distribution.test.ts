@@ -33,16 +33,16 @@ async function copySamples(t: TestContext): Promise<string> {
 
 test('what lies on disk can be pulled', async (t) => {
   const server = await serve(t);
-  const { app } = server;
-  const latest = await app.inject('/v2/apps/hello/manifests/latest');
+  const { fastify } = server;
+  const latest = await fastify.inject('/v2/apps/hello/manifests/latest');
   const digest = String(latest.headers['docker-content-digest']);
   const { config, layers } = latest.json<ManifestJson>();
   const blob = layers[0] ?? config;
 
   await t.test('the API says that it is one', async () => {
-    const answer = await app.inject('/v2/');
+    const answer = await fastify.inject('/v2/');
     assert.deepEqual([answer.statusCode, answer.json(), answer.headers['docker-distribution-api-version']], [200, {}, 'registry/2.0']);
-    assert.equal((await app.inject({ method: 'HEAD', url: '/v2/' })).statusCode, 200);
+    assert.equal((await fastify.inject({ method: 'HEAD', url: '/v2/' })).statusCode, 200);
   });
 
   await t.test('a manifest by tag and by digest, byte for byte', async () => {
@@ -50,21 +50,21 @@ test('what lies on disk can be pulled', async (t) => {
     assert.equal(digest, digestOf(latest.rawPayload));
     assert.equal(latest.headers['content-type'], 'application/vnd.oci.image.manifest.v1+json');
     assert.equal(latest.headers['cache-control'], 'no-cache');
-    const byDigest = await app.inject(`/v2/apps/hello/manifests/${digest}`);
+    const byDigest = await fastify.inject(`/v2/apps/hello/manifests/${digest}`);
     assert.deepEqual(byDigest.rawPayload, latest.rawPayload);
     assert.equal(byDigest.headers['cache-control'], 'public, max-age=31536000, immutable');
     for (const reference of ['latest', digest]) {
       const url = `/v2/apps/hello/manifests/${reference}`;
-      const head = await app.inject({ method: 'HEAD', url });
+      const head = await fastify.inject({ method: 'HEAD', url });
       assert.equal(head.rawPayload.length, 0);
       for (const [name, value] of [['content-length', String(latest.rawPayload.length)], ['content-type', latest.headers['content-type']], ['docker-content-digest', digest], ['etag', `"${digest}"`]] as const) assert.equal(head.headers[name], value, name);
-      assert.equal((await app.inject({ url, headers: { 'if-none-match': `"${digest}"` } })).statusCode, 304);
+      assert.equal((await fastify.inject({ url, headers: { 'if-none-match': `"${digest}"` } })).statusCode, 304);
     }
   });
 
   await t.test('a blob, whole, in part and by HEAD', async () => {
     const url = `/v2/apps/hello/blobs/${blob.digest}`;
-    const whole = await app.inject(url);
+    const whole = await fastify.inject(url);
     const bytes = whole.rawPayload;
     assert.equal(digestOf(bytes), blob.digest);
     const { headers } = whole;
@@ -72,8 +72,8 @@ test('what lies on disk can be pulled', async (t) => {
       [headers['content-type'], headers['content-length'], headers['accept-ranges'], headers['docker-content-digest'], headers.etag, headers['cache-control']],
       ['application/octet-stream', String(blob.size), 'bytes', blob.digest, `"${blob.digest}"`, 'public, max-age=31536000, immutable'],
     );
-    assert.equal((await app.inject({ url, headers: { 'if-none-match': `"${blob.digest}"` } })).statusCode, 304);
-    const head = await app.inject({ method: 'HEAD', url, headers: { range: 'bytes=0-9' } });
+    assert.equal((await fastify.inject({ url, headers: { 'if-none-match': `"${blob.digest}"` } })).statusCode, 304);
+    const head = await fastify.inject({ method: 'HEAD', url, headers: { range: 'bytes=0-9' } });
     assert.deepEqual([head.statusCode, head.headers['content-length'], head.rawPayload.length], [200, String(blob.size), 0], 'a range is for GET alone');
 
     const size = bytes.length;
@@ -88,7 +88,7 @@ test('what lies on disk can be pulled', async (t) => {
       [`bytes=10-${size * 2}`, 10, size - 1],
     ] as const) {
       for (const conditions of [{}, { 'if-range': `"${blob.digest}"` }]) {
-        const part = await app.inject({ url, headers: { range, ...conditions } });
+        const part = await fastify.inject({ url, headers: { range, ...conditions } });
         assert.equal(part.statusCode, 206, range);
         assert.equal(part.headers['content-range'], `bytes ${start}-${end}/${size}`);
         assert.equal(part.headers['content-length'], String(end - start + 1));
@@ -104,34 +104,34 @@ test('what lies on disk can be pulled', async (t) => {
       { range: 'bytes=0-9', 'if-range': `W/"${blob.digest}"` },
       { range: 'bytes=0-9', 'if-range': 'Thu, 01 Jan 2026 00:00:00 GMT' },
     ]) {
-      const answer = await app.inject({ url, headers: conditions });
+      const answer = await fastify.inject({ url, headers: conditions });
       assert.deepEqual([answer.statusCode, answer.rawPayload.length], [200, size], JSON.stringify(conditions));
     }
     for (const range of [`bytes=${size}-`, `bytes=${size + 5}-${size + 9}`]) {
-      const answer = await app.inject({ url, headers: { range } });
+      const answer = await fastify.inject({ url, headers: { range } });
       assert.equal(answer.statusCode, 416, range);
       assert.equal(answer.headers['content-range'], `bytes */${size}`);
       assert.equal(answer.json<{ errors: { code: string }[] }>().errors[0]?.code, 'RANGE_INVALID');
       assert.deepEqual([answer.headers['cache-control'], answer.headers.etag], ['no-store', undefined]);
     }
-    assert.equal((await app.inject({ url, headers: { range: `bytes=${size}-`, 'if-none-match': `"${blob.digest}"` } })).statusCode, 304, 'conditions come first');
+    assert.equal((await fastify.inject({ url, headers: { range: `bytes=${size}-`, 'if-none-match': `"${blob.digest}"` } })).statusCode, 304, 'conditions come first');
   });
 
   await t.test('tags and repositories, page by page', async () => {
-    assert.deepEqual((await app.inject('/v2/apps/hello/tags/list')).json(), { name: 'apps/hello', tags: ['latest'] });
-    assert.deepEqual((await app.inject('/v2/_catalog')).json(), { repositories: ['apps/clock', 'apps/hello', 'runtime/platform'] });
+    assert.deepEqual((await fastify.inject('/v2/apps/hello/tags/list')).json(), { name: 'apps/hello', tags: ['latest'] });
+    assert.deepEqual((await fastify.inject('/v2/_catalog')).json(), { repositories: ['apps/clock', 'apps/hello', 'runtime/platform'] });
     const pages: string[][] = [];
     let link: string | undefined = '/v2/_catalog?n=2';
     while (link !== undefined) {
-      const page: Awaited<ReturnType<typeof app.inject>> = await app.inject(link);
+      const page: Awaited<ReturnType<typeof fastify.inject>> = await fastify.inject(link);
       pages.push(page.json<{ repositories: string[] }>().repositories);
       link = /^<([^>]+)>; rel="next"$/.exec(String(page.headers.link))?.[1];
     }
     assert.deepEqual(pages, [['apps/clock', 'apps/hello'], ['runtime/platform']]);
-    assert.deepEqual((await app.inject('/v2/_catalog?last=apps/hello')).json(), { repositories: ['runtime/platform'] });
-    assert.deepEqual((await app.inject('/v2/_catalog?n=0')).json(), { repositories: [] });
+    assert.deepEqual((await fastify.inject('/v2/_catalog?last=apps/hello')).json(), { repositories: ['runtime/platform'] });
+    assert.deepEqual((await fastify.inject('/v2/_catalog?n=0')).json(), { repositories: [] });
     for (const n of ['-1', 'x', '', '1.5', '1001', '1e2', '1&n=2']) {
-      const answer = await app.inject(`/v2/_catalog?n=${n}`);
+      const answer = await fastify.inject(`/v2/_catalog?n=${n}`);
       assert.equal(answer.statusCode, 400, n);
       assert.equal(answer.json<{ errors: { code: string }[] }>().errors[0]?.code, 'PAGINATION_NUMBER_INVALID');
     }
@@ -159,7 +159,7 @@ test('what lies on disk can be pulled', async (t) => {
       ['DELETE', `apps/hello/manifests/${digest}`, 405, 'UNSUPPORTED'],
       ['PATCH', '', 405, 'UNSUPPORTED'],
     ] as const) {
-      const answer = await app.inject({ method, url: `/v2/${path}` });
+      const answer = await fastify.inject({ method, url: `/v2/${path}` });
       const body = answer.json<{ statusCode: number; error: string; message: string; errors: { code: string; message: string }[] }>();
       assert.deepEqual([answer.statusCode, body.statusCode, body.errors], [status, status, [{ code, message: body.message }]], path);
       assert.equal(typeof body.error, 'string');
@@ -185,26 +185,26 @@ test('what leads to the updates between images is served, and listed nowhere', a
   const [image] = await writeLayout(layout);
   assert.ok(image);
   await writeIndex(layout, [['latest', image], ['_deltaindex', image]]);
-  const { app } = await serve(t, folder);
-  assert.equal((await app.inject('/v2/app/manifests/_deltaindex')).statusCode, 200);
-  assert.deepEqual((await app.inject('/v2/app/tags/list')).json(), { name: 'app', tags: ['latest'] });
+  const { fastify } = await serve(t, folder);
+  assert.equal((await fastify.inject('/v2/app/manifests/_deltaindex')).statusCode, 200);
+  assert.deepEqual((await fastify.inject('/v2/app/tags/list')).json(), { name: 'app', tags: ['latest'] });
 });
 
 test('the first folder that has a repository answers for it', async (t) => {
   const [one, two] = [await copySamples(t), await copySamples(t)];
   await rm(join(one, 'runtime'), { recursive: true });
   await rm(join(two, 'apps/clock'), { recursive: true });
-  const { app } = await serve(t, one, two);
-  assert.deepEqual((await app.inject('/v2/_catalog')).json(), { repositories: ['apps/clock', 'apps/hello', 'runtime/platform'] });
-  for (const name of ['apps/clock', 'apps/hello', 'runtime/platform']) assert.equal((await app.inject(`/v2/${name}/manifests/latest`)).statusCode, 200);
+  const { fastify } = await serve(t, one, two);
+  assert.deepEqual((await fastify.inject('/v2/_catalog')).json(), { repositories: ['apps/clock', 'apps/hello', 'runtime/platform'] });
+  for (const name of ['apps/clock', 'apps/hello', 'runtime/platform']) assert.equal((await fastify.inject(`/v2/${name}/manifests/latest`)).statusCode, 200);
 });
 
 test('what is damaged is not served as what it is not', async (t) => {
   const folder = await copySamples(t);
   const server = await serve(t, folder);
-  const digest = String((await server.app.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest']);
+  const digest = String((await server.fastify.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest']);
   await truncate(join(folder, 'apps/hello/blobs', digest.replace(':', '/')), 100);
-  const answer = await server.app.inject('/v2/apps/hello/manifests/latest');
+  const answer = await server.fastify.inject('/v2/apps/hello/manifests/latest');
   assert.equal(answer.statusCode, 500);
   assert.deepEqual(answer.json<{ errors: unknown }>().errors, [{ code: 'UNKNOWN', message: 'Something went wrong here; the log tells what.' }]);
   assert.equal(answer.headers['docker-content-digest'], undefined);
@@ -217,12 +217,12 @@ test('what cannot be read, or is too large, is told of as that', async (t) => {
   await truncate(join(folder, 'apps/hello/index.json'), 4 * 1024 * 1024 + 1);
   await writeFile(join(folder, 'apps/clock/index.json'), '[]');
   const ask = async (url: string): Promise<unknown> => {
-    const answer = await server.app.inject(url);
+    const answer = await server.fastify.inject(url);
     return [answer.statusCode, answer.json<{ errors: { message: string }[] }>().errors.map(({ message }) => message)];
   };
   const told = [502, ['What is asked for lies here, but cannot be read as it is; the log of this server says why.']];
   for (const url of ['/v2/apps/hello/tags/list', '/v2/apps/hello/manifests/latest', '/v2/apps/clock/tags/list']) assert.deepEqual(await ask(url), told, url);
-  assert.equal((await server.app.inject('/v2/runtime/platform/tags/list')).statusCode, 200);
+  assert.equal((await server.fastify.inject('/v2/runtime/platform/tags/list')).statusCode, 200);
   await rm(folder, { recursive: true });
   assert.deepEqual(await ask('/v2/_catalog'), told);
   assert.deepEqual(server.log.filter(({ level }) => level >= 50), []);
@@ -231,7 +231,7 @@ test('what cannot be read, or is too large, is told of as that', async (t) => {
 
 test('without a folder there is no /v2/', async (t) => {
   const server = await TestServer.create(t, await TestState.open(t));
-  for (const url of ['/v2/', '/v2/_catalog', '/v2/apps/hello/manifests/latest']) assert.equal((await server.app.inject(url)).statusCode, 404);
+  for (const url of ['/v2/', '/v2/_catalog', '/v2/apps/hello/manifests/latest']) assert.equal((await server.fastify.inject(url)).statusCode, 404);
 });
 
 test('skopeo inspects and copies from it', needs('skopeo'), async (t) => {
@@ -245,5 +245,5 @@ test('skopeo inspects and copies from it', needs('skopeo'), async (t) => {
   await runCommand('skopeo', ['--insecure-policy', 'copy', '--quiet', '--src-tls-verify=false', image, `oci:${folder.path}/copy:latest`], { env });
   const index = JSON.parse(await readFile(join(folder.path, 'copy/index.json'), 'utf8')) as { manifests: { digest: string }[] };
   assert.equal(index.manifests[0]?.digest, inspected.Digest);
-  assert.equal(inspected.Digest, (await server.app.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest']);
+  assert.equal(inspected.Digest, (await server.fastify.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest']);
 });

@@ -14,11 +14,11 @@ interface ErrorBody {
 test('errors are JSON, whatever was asked', async (t) => {
   const server = await TestServer.create(t, await TestState.open(t));
   await server.rebuild();
-  const { app } = server;
+  const { fastify } = server;
 
   await t.test('paths that are not there are 404', async () => {
     for (const url of ['/none', '/index', '/index/', '/index/static/', '/index/static/more', '/INDEX/static', '/healthz/', '/reindex', '/v2/', `/${'a/'.repeat(1000)}`, '/🙂']) {
-      const answer = await app.inject(url);
+      const answer = await fastify.inject(url);
       const { statusCode, error, message } = answer.json<ErrorBody>();
       if (url === '/reindex') assert.equal(statusCode, 405);
       else assert.deepEqual([answer.statusCode, statusCode, error], [404, 404, 'Not Found'], url);
@@ -26,7 +26,7 @@ test('errors are JSON, whatever was asked', async (t) => {
       assert.equal(answer.headers['cache-control'], 'no-store');
       assert.ok(message.length > 0);
     }
-    assert.match((await app.inject('/none?token=secret')).json<ErrorBody>().message, /^Nothing is served at \/none\.$/);
+    assert.match((await fastify.inject('/none?token=secret')).json<ErrorBody>().message, /^Nothing is served at \/none\.$/);
   });
 
   await t.test('methods that a path does not have are 405, with those it has', async () => {
@@ -45,7 +45,7 @@ test('errors are JSON, whatever was asked', async (t) => {
     ] as const) {
       for (const method of METHODS) {
         if (method === 'CONNECT' || allowed.split(', ').includes(method)) continue;
-        const answer = await app.inject({ method: method as 'GET', url });
+        const answer = await fastify.inject({ method: method as 'GET', url });
         assert.equal(answer.statusCode, 405, `${method} ${url}`);
         assert.equal(answer.headers.allow, allowed, `${method} ${url}`);
         if (method !== 'HEAD') assert.deepEqual(answer.json(), { statusCode: 405, error: 'Method Not Allowed', message: `${method} is not allowed here; use ${allowed}.` });
@@ -55,9 +55,9 @@ test('errors are JSON, whatever was asked', async (t) => {
 
   await t.test('a wrong method is told before its body is looked at', async () => {
     for (const headers of [{ 'content-type': 'text/xml' }, { 'content-type': 'application/json' }, { 'content-type': ';;' }]) {
-      assert.equal((await app.inject({ method: 'PUT', url: '/index/static', headers, payload: '<a' })).statusCode, 405);
+      assert.equal((await fastify.inject({ method: 'PUT', url: '/index/static', headers, payload: '<a' })).statusCode, 405);
     }
-    assert.equal((await app.inject({ method: 'POST', url: '/status', headers: { 'content-type': 'application/json' }, payload: 'x'.repeat(2_000_000) })).statusCode, 405);
+    assert.equal((await fastify.inject({ method: 'POST', url: '/status', headers: { 'content-type': 'application/json' }, payload: 'x'.repeat(2_000_000) })).statusCode, 405);
   });
 
   await t.test('a URL that cannot be read is an error of the same form', async () => {
@@ -68,7 +68,7 @@ test('errors are JSON, whatever was asked', async (t) => {
       [`/index/${'a'.repeat(600)}.json`, 414],
       [`/${'a'.repeat(600)}/index/static`, 414],
     ] as const) {
-      const answer = await app.inject(url);
+      const answer = await fastify.inject(url);
       assert.equal(answer.statusCode, status, url);
       const body = answer.json<ErrorBody>();
       assert.deepEqual(Object.keys(body), ['statusCode', 'error', 'message'], url);
@@ -78,13 +78,13 @@ test('errors are JSON, whatever was asked', async (t) => {
 
   await t.test('every route that can be read has a HEAD without a body', async () => {
     for (const url of ['/healthz', '/readyz', '/status', '/index/static', '/index/dynamic', '/apps/index/static', '/apps/index/dynamic', '/index/apps-file.json']) {
-      const [get, head] = [await app.inject(url), await app.inject({ method: 'HEAD', url })];
+      const [get, head] = [await fastify.inject(url), await fastify.inject({ method: 'HEAD', url })];
       assert.deepEqual([head.statusCode, head.rawPayload.length, head.headers['content-type']], [get.statusCode, 0, get.headers['content-type']], url);
     }
-    const missing = await app.inject({ method: 'HEAD', url: '/none' });
+    const missing = await fastify.inject({ method: 'HEAD', url: '/none' });
     assert.deepEqual([missing.statusCode, missing.rawPayload.length], [404, 0]);
-    const { id } = (await app.inject({ method: 'POST', url: '/reindex', headers: bearer(ADMIN_TOKEN) })).json<{ id: string }>();
-    assert.equal((await app.inject({ method: 'HEAD', url: `/reindex/${id}`, headers: bearer(ADMIN_TOKEN) })).statusCode, 200);
+    const { id } = (await fastify.inject({ method: 'POST', url: '/reindex', headers: bearer(ADMIN_TOKEN) })).json<{ id: string }>();
+    assert.equal((await fastify.inject({ method: 'HEAD', url: `/reindex/${id}`, headers: bearer(ADMIN_TOKEN) })).statusCode, 200);
   });
 
   assert.deepEqual(server.log.filter(({ level }) => level >= 50), [], 'nobody else needs to know');

@@ -11,8 +11,8 @@ async function serve(t: TestContext, options: TestServerOptions = {}) {
   state.registry.pushImage('apps/clock', 'latest', named('clock'));
   const server = await TestServer.create(t, state, options);
   const post = (payload: string | object | undefined, headers: Record<string, string> = { 'content-type': TYPE }) =>
-    server.app.inject({ method: 'POST', url: '/events', headers: { ...bearer(EVENTS_TOKEN), ...headers }, ...(payload !== undefined && { payload: typeof payload === 'string' ? payload : JSON.stringify(payload) }) });
-  const counts = async () => (await server.app.inject('/status')).json<{ events: Record<string, number> }>().events;
+    server.fastify.inject({ method: 'POST', url: '/events', headers: { ...bearer(EVENTS_TOKEN), ...headers }, ...(payload !== undefined && { payload: typeof payload === 'string' ? payload : JSON.stringify(payload) }) });
+  const counts = async () => (await server.fastify.inject('/status')).json<{ events: Record<string, number> }>().events;
   return { state, server, post, counts };
 }
 
@@ -30,7 +30,7 @@ test('a push is answered at once and is in the index a moment later', async (t) 
   const rebuilt = server.rebuilt();
   held.release();
   await rebuilt;
-  assert.match((await server.app.inject('/index/static')).payload, /"name":"hello"/);
+  assert.match((await server.fastify.inject('/index/static')).payload, /"name":"hello"/);
   assert.deepEqual(server.queue.recent()[0]?.reasons, ['notification']);
   assert.ok(state.registry.requests - before <= 3, 'only its own tag was asked for');
 
@@ -38,7 +38,7 @@ test('a push is answered at once and is in the index a moment later', async (t) 
   const deleted = server.rebuilt();
   await post({ events: [{ action: 'delete', target: { repository: 'apps/hello', digest: `sha256:${'0'.repeat(64)}` } }] });
   await deleted;
-  assert.doesNotMatch((await server.app.inject('/index/static')).payload, /"name":"hello"/);
+  assert.doesNotMatch((await server.fastify.inject('/index/static')).payload, /"name":"hello"/);
 });
 
 test('events are counted; those of no index, and of what changes no tag, are passed over', async (t) => {

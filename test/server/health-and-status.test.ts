@@ -7,21 +7,21 @@ test('it is alive at once, and ready when every index was built', async (t) => {
   const state = await TestState.open(t, { definitions: [{ name: 'apps' }, { name: 'more' }] });
   state.registry.pushImage('apps/clock', 'latest', named('clock'));
   const server = await TestServer.create(t, state, { indexes: ['apps', 'more'] });
-  for (const url of ['/healthz', '/readyz']) assert.equal((await server.app.inject(url)).headers['cache-control'], 'no-store');
-  assert.deepEqual((await server.app.inject('/healthz')).json(), { status: 'ok' });
-  const before = await server.app.inject('/readyz');
+  for (const url of ['/healthz', '/readyz']) assert.equal((await server.fastify.inject(url)).headers['cache-control'], 'no-store');
+  assert.deepEqual((await server.fastify.inject('/healthz')).json(), { status: 'ok' });
+  const before = await server.fastify.inject('/readyz');
   assert.equal(before.statusCode, 503);
   assert.equal(before.headers['retry-after'], '1');
   assert.deepEqual(before.json(), { statusCode: 503, error: 'Service Unavailable', message: 'Not built yet: apps, more. See /status for the reason.', missing: ['apps', 'more'] });
   await server.rebuild();
-  const after = await server.app.inject('/readyz');
+  const after = await server.fastify.inject('/readyz');
   assert.deepEqual([after.statusCode, after.json()], [200, { status: 'ready' }]);
 });
 
 test('the status tells of each index, the rebuilds and the events', async (t) => {
   const state = await TestState.open(t);
   const server = await TestServer.create(t, state);
-  const status = async () => (await server.app.inject('/status')).json<Record<string, unknown> & { indexes: Record<string, unknown>[]; rebuilds: Record<string, unknown>[] }>();
+  const status = async () => (await server.fastify.inject('/status')).json<Record<string, unknown> & { indexes: Record<string, unknown>[]; rebuilds: Record<string, unknown>[] }>();
   const empty = await status();
   assert.equal(empty['version'], '1.2.3');
   assert.equal(empty['startedAt'], '1970-01-01T00:00:00.000Z');
@@ -31,19 +31,19 @@ test('the status tells of each index, the rebuilds and the events', async (t) =>
   assert.ok(p99 >= 0 && max >= p99 && max < 60_000);
 
   state.registry.pushImage('apps/clock', 'latest', named('clock'));
-  await server.app.inject({ method: 'POST', url: '/reindex?wait=true', headers: bearer(ADMIN_TOKEN) });
+  await server.fastify.inject({ method: 'POST', url: '/reindex?wait=true', headers: bearer(ADMIN_TOKEN) });
   const done = await status();
   const [index] = done.indexes;
   assert.deepEqual([index?.['ready'], index?.['images'], index?.['bytes']], [true, 1, Buffer.byteLength(await state.text())]);
-  assert.equal(`"${String(index?.['etag'])}"`, (await server.app.inject('/index/apps-file.json')).headers.etag);
+  assert.equal(`"${String(index?.['etag'])}"`, (await server.fastify.inject('/index/apps-file.json')).headers.etag);
   assert.deepEqual(done.rebuilds.map(({ state: its, reasons }) => [its, reasons]), [['done', ['POST /reindex from 127.0.0.1']]]);
   const { id, state: its, changed, seconds } = (index?.['lastRebuild'] ?? {}) as Record<string, unknown>;
   assert.deepEqual([id, its, changed], [done.rebuilds[0]?.['id'], 'done', true]);
   assert.ok(typeof seconds === 'number' && seconds > 0);
-  assert.equal((await server.app.inject('/status')).headers['cache-control'], 'no-store');
+  assert.equal((await server.fastify.inject('/status')).headers['cache-control'], 'no-store');
 
   state.registry.fail({ repository: 'apps/clock' });
-  await server.app.inject({ method: 'POST', url: '/reindex?wait=true', headers: bearer(ADMIN_TOKEN) });
+  await server.fastify.inject({ method: 'POST', url: '/reindex?wait=true', headers: bearer(ADMIN_TOKEN) });
   const failed = await status();
   assert.match(JSON.stringify(failed.indexes[0]?.['lastRebuild']), /"error":"[^"]*apps\/clock/);
   assert.equal(failed.indexes[0]?.['ready'], true);

@@ -55,7 +55,7 @@ test('a host that is not one gets 400, and into no file', async (t) => {
 
 test('X-Forwarded-Host and X-Forwarded-Proto are looked at where they are believed', async (t) => {
   const trusting = await serve(t, { trustProxy: true });
-  const ask = (headers: Record<string, string>, server = trusting) => server.app.inject({ url: FILE, headers });
+  const ask = (headers: Record<string, string>, server = trusting) => server.fastify.inject({ url: FILE, headers });
   const forwarded = await ask({ 'x-forwarded-host': 'apps.example.org', 'x-forwarded-proto': 'HTTPS' });
   assert.match(forwarded.payload, /^Url=oci\+https:\/\/apps\.example\.org\/apps$/m);
   for (const host of ODD.filter((odd) => odd.trim() !== '' && !odd.includes(','))) {
@@ -72,13 +72,13 @@ test('X-Forwarded-Host and X-Forwarded-Proto are looked at where they are believ
 
 test('a number of hops is believed of so many proxies', async (t) => {
   const server = await serve(t, { trustProxy: 1 });
-  const { payload } = await server.app.inject({ url: FILE, headers: { 'x-forwarded-host': 'apps.example.org', 'x-forwarded-proto': 'https' } });
+  const { payload } = await server.fastify.inject({ url: FILE, headers: { 'x-forwarded-host': 'apps.example.org', 'x-forwarded-proto': 'https' } });
   assert.match(payload, /^Url=oci\+https:\/\/apps\.example\.org\/apps$/m);
 });
 
 test('with a base URL a file says that, for every cache', async (t) => {
   const server = await serve(t, { trustProxy: true }, 'https://apps.example.org');
-  const { payload, headers } = await server.app.inject({ url: FILE, headers: { 'x-forwarded-proto': 'javascript', 'x-forwarded-host': 'evil.example' } });
+  const { payload, headers } = await server.fastify.inject({ url: FILE, headers: { 'x-forwarded-proto': 'javascript', 'x-forwarded-host': 'evil.example' } });
   assert.match(payload, /^Url=oci\+https:\/\/apps\.example\.org\/apps$/m);
   assert.equal(headers['cache-control'], 'public, max-age=60');
 });

@@ -21,7 +21,7 @@ async function serve(t: TestContext, iconsUri: string, indexes: readonly string[
 
 test('an icon never changes', async (t) => {
   const { server, put } = await serve(t, '/icons/');
-  const answer = await server.app.inject(`/icons/${PATH}`);
+  const answer = await server.fastify.inject(`/icons/${PATH}`);
   assert.equal(answer.statusCode, 200);
   assert.deepEqual(answer.rawPayload, PNG);
   assert.equal(answer.headers['content-type'], 'image/png');
@@ -30,16 +30,16 @@ test('an icon never changes', async (t) => {
   const etag = String(answer.headers.etag);
   assert.match(etag, /^"[0-9a-f]{32}"$/);
 
-  const fresh = await server.app.inject({ url: `/icons/${PATH}`, headers: { 'if-none-match': `"x", ${etag}` } });
+  const fresh = await server.fastify.inject({ url: `/icons/${PATH}`, headers: { 'if-none-match': `"x", ${etag}` } });
   assert.deepEqual([fresh.statusCode, fresh.rawPayload.length, fresh.headers.etag, fresh.headers['cache-control']], [304, 0, etag, answer.headers['cache-control']]);
-  const head = await server.app.inject({ method: 'HEAD', url: `/icons/${PATH}` });
+  const head = await server.fastify.inject({ method: 'HEAD', url: `/icons/${PATH}` });
   assert.deepEqual([head.statusCode, head.rawPayload.length, head.headers['content-length']], [200, 0, String(PNG.length)]);
 
   const other = randomIcon('other', 100);
   const path = iconPath(digestOf(other));
-  assert.equal((await server.app.inject(`/icons/${path}`)).statusCode, 404);
+  assert.equal((await server.fastify.inject(`/icons/${path}`)).statusCode, 404);
   await put(digestOf(other), other);
-  assert.deepEqual((await server.app.inject(`/icons/${path}`)).rawPayload, other, 'one that came later');
+  assert.deepEqual((await server.fastify.inject(`/icons/${path}`)).rawPayload, other, 'one that came later');
 });
 
 test('only icons are served: nothing else, no damaged one, nothing outside', async (t) => {
@@ -57,7 +57,7 @@ test('only icons are served: nothing else, no damaged one, nothing outside', asy
     assert.equal((JSON.parse(body.toString()) as { statusCode: number }).statusCode, 404);
   }
   await put(digestOf('another icon'), Buffer.from('another icon'));
-  assert.equal((await server.app.inject(`/icons/${damaged}`)).statusCode, 200, 'mended');
+  assert.equal((await server.fastify.inject(`/icons/${damaged}`)).statusCode, 200, 'mended');
 });
 
 test('icons are wherever their URI leads to from an index', async (t) => {
@@ -70,8 +70,8 @@ test('icons are wherever their URI leads to from an index', async (t) => {
     ['/with%20space/a:b/', ['/with%20space/a:b/'], ['/with%20space/a/']],
   ] as const) {
     const { server } = await serve(t, uri, ['apps', 'more']);
-    for (const prefix of here) assert.equal((await server.app.inject(`${prefix}${PATH}`)).statusCode, 200, `${uri} ${prefix}`);
-    for (const prefix of nowhere) assert.equal((await server.app.inject(`${prefix}${PATH}`)).statusCode, 404, `${uri} ${prefix}`);
-    assert.equal((await server.app.inject('/healthz')).statusCode, 200, uri);
+    for (const prefix of here) assert.equal((await server.fastify.inject(`${prefix}${PATH}`)).statusCode, 200, `${uri} ${prefix}`);
+    for (const prefix of nowhere) assert.equal((await server.fastify.inject(`${prefix}${PATH}`)).statusCode, 404, `${uri} ${prefix}`);
+    assert.equal((await server.fastify.inject('/healthz')).statusCode, 200, uri);
   }
 });

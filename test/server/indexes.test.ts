@@ -58,7 +58,7 @@ test('indexes as they are served', async (t) => {
   const paths = ['/index/apps-file.json', `/index/static?${QUERY}`, '/index/static?repository=apps/hello', `/index/dynamic?${QUERY}`, '/index/dynamic?repository=apps/hello'];
 
   await t.test('a query that Flatpak asks has all that a client caches by', async () => {
-    const answer = await server.app.inject(`/index/static?${QUERY}`);
+    const answer = await server.fastify.inject(`/index/static?${QUERY}`);
     assert.equal(answer.statusCode, 200);
     assert.deepEqual(answer.json<{ Results: { Name: string }[] }>().Results.map(({ Name }) => Name), ['apps/clock', 'apps/hello']);
     const { headers } = answer;
@@ -74,8 +74,8 @@ test('indexes as they are served', async (t) => {
 
   await t.test('gzip decodes to the same bytes, with the same tag, which is weak, and a length of its own', async () => {
     for (const path of paths) {
-      const plain = await server.app.inject(path);
-      const zipped = await server.app.inject({ url: path, headers: { 'accept-encoding': 'gzip' } });
+      const plain = await server.fastify.inject(path);
+      const zipped = await server.fastify.inject({ url: path, headers: { 'accept-encoding': 'gzip' } });
       assert.equal(zipped.headers['content-encoding'], 'gzip', path);
       assert.equal(zipped.headers.vary, 'accept-encoding');
       assert.equal(zipped.headers['content-length'], String(zipped.rawPayload.length));
@@ -87,7 +87,7 @@ test('indexes as they are served', async (t) => {
 
   await t.test('the client chooses the encoding', async () => {
     for (const [header, encoding] of CHOSEN) {
-      const answer = await server.app.inject({ url: '/index/apps-file.json', headers: header === undefined ? {} : { 'accept-encoding': header } });
+      const answer = await server.fastify.inject({ url: '/index/apps-file.json', headers: header === undefined ? {} : { 'accept-encoding': header } });
       assert.equal(answer.headers['content-encoding'] ?? 'identity', encoding, String(header));
     }
   });
@@ -96,29 +96,29 @@ test('indexes as they are served', async (t) => {
     for (const url of paths) {
       for (const encoding of ['identity', 'gzip']) {
         const headers = { 'accept-encoding': encoding };
-        const full = await server.app.inject({ url, headers });
+        const full = await server.fastify.inject({ url, headers });
         const sent = String(full.headers.etag);
         const etag = sent.replace(/^W\//, '');
         for (const header of [sent, etag, `W/${etag}`, `"other", ${etag}`, `${etag},"other"`, `"other",W/${etag} , "more"`, '*', ' * ']) {
-          const fresh = await server.app.inject({ url, headers: { ...headers, 'if-none-match': header } });
+          const fresh = await server.fastify.inject({ url, headers: { ...headers, 'if-none-match': header } });
           assert.equal(fresh.statusCode, 304, `${url} ${header}`);
           assert.equal(fresh.rawPayload.length, 0);
           for (const name of ['etag', 'cache-control', 'last-modified', 'vary']) assert.equal(fresh.headers[name], full.headers[name], name);
           for (const name of ['content-type', 'content-encoding', 'content-length']) assert.equal(fresh.headers[name], undefined, name);
         }
         for (const header of ['"other"', etag.slice(1, -1), `"${etag}`, '', 'W/"other"', '"a", "b"']) {
-          assert.equal((await server.app.inject({ url, headers: { ...headers, 'if-none-match': header } })).statusCode, 200, `${url} ${header}`);
+          assert.equal((await server.fastify.inject({ url, headers: { ...headers, 'if-none-match': header } })).statusCode, 200, `${url} ${header}`);
         }
       }
-      const gzip = await server.app.inject({ url, headers: { 'accept-encoding': 'gzip' } });
-      assert.equal((await server.app.inject({ url, headers: { 'if-none-match': String(gzip.headers.etag) } })).statusCode, 304, 'the same content in other bytes');
+      const gzip = await server.fastify.inject({ url, headers: { 'accept-encoding': 'gzip' } });
+      assert.equal((await server.fastify.inject({ url, headers: { 'if-none-match': String(gzip.headers.etag) } })).statusCode, 304, 'the same content in other bytes');
     }
   });
 
   await t.test('If-Modified-Since counts where there is no If-None-Match', async () => {
     for (const url of paths) {
-      const modified = Date.parse(String((await server.app.inject(url)).headers['last-modified']));
-      const status = async (headers: Record<string, string>): Promise<number> => (await server.app.inject({ url, headers })).statusCode;
+      const modified = Date.parse(String((await server.fastify.inject(url)).headers['last-modified']));
+      const status = async (headers: Record<string, string>): Promise<number> => (await server.fastify.inject({ url, headers })).statusCode;
       assert.equal(await status({ 'if-modified-since': httpTime(modified) }), 304);
       assert.equal(await status({ 'if-modified-since': httpTime(modified + 5000) }), 304);
       assert.equal(await status({ 'if-modified-since': httpTime(modified - 1000) }), 200);
@@ -128,7 +128,7 @@ test('indexes as they are served', async (t) => {
   });
 
   await t.test('HEAD tells what GET would, without a body, from memory and from disk', async () => {
-    for (const { app: its } of [server, stored]) {
+    for (const { fastify: its } of [server, stored]) {
       for (const url of paths) {
         const get = await its.inject({ url, headers: { 'accept-encoding': 'gzip' } });
         const head = await its.inject({ method: 'HEAD', url, headers: { 'accept-encoding': 'gzip' } });
@@ -143,7 +143,7 @@ test('indexes as they are served', async (t) => {
   await t.test('what is not held in memory is served with the same bytes and headers', async () => {
     for (const url of paths) {
       for (const encoding of ['identity', 'gzip']) {
-        const [one, other] = await Promise.all([server.app.inject({ url, headers: { 'accept-encoding': encoding } }), stored.app.inject({ url, headers: { 'accept-encoding': encoding } })]);
+        const [one, other] = await Promise.all([server.fastify.inject({ url, headers: { 'accept-encoding': encoding } }), stored.fastify.inject({ url, headers: { 'accept-encoding': encoding } })]);
         assert.deepEqual(one.rawPayload, other.rawPayload);
         assert.deepEqual(withoutDate(one.headers), withoutDate(other.headers));
       }
@@ -153,7 +153,7 @@ test('indexes as they are served', async (t) => {
   await t.test('a body that cannot be read is an error without the headers of the body', async () => {
     const failing = await TestServer.create(t, state, { maxBodyBytes: 1, readBody: () => Promise.reject(new Error('a faulty disk')) });
     await failing.publish();
-    const answer = await failing.app.inject({ url: '/index/apps-file.json', headers: { 'accept-encoding': 'gzip' } });
+    const answer = await failing.fastify.inject({ url: '/index/apps-file.json', headers: { 'accept-encoding': 'gzip' } });
     assert.deepEqual(answer.json(), { statusCode: 503, error: 'Service Unavailable', message: 'A part of the index cannot be read, and is being made anew; ask again in a moment.' });
     assert.equal(answer.headers['cache-control'], 'no-store');
     assert.equal(answer.headers['retry-after'], '1');
@@ -164,16 +164,16 @@ test('indexes as they are served', async (t) => {
 test('what has gone from the store while it was served leads to what is newest', async (t) => {
   const { state, server } = await serve(t, { maxBodyBytes: 1 });
   const urls = ['/index/apps-file.json', '/index/dynamic?label:name=Clock'];
-  const before = await Promise.all(urls.map((url) => server.app.inject(url)));
+  const before = await Promise.all(urls.map((url) => server.fastify.inject(url)));
   state.registry.pushImage('apps/clock', 'latest', { ...app('Clock'), ...named('Clock', { version: '2' }) });
   await state.rebuild();
   const now = Date.now();
   await state.store.publications.clean({ named: () => true, chunksBefore: now + 60_000, pngsBefore: 0, now });
   for (const [place, url] of urls.entries()) {
-    const { statusCode, headers, payload } = await server.app.inject({ url, headers: { 'accept-encoding': 'gzip, identity;q=0.5' } });
+    const { statusCode, headers, payload } = await server.fastify.inject({ url, headers: { 'accept-encoding': 'gzip, identity;q=0.5' } });
     assert.equal(statusCode, 200, payload);
     assert.notEqual(headers.etag, `W/${String(before[place]?.headers.etag)}`);
-    assert.match((await server.app.inject(url)).payload, /"version":"2"/);
+    assert.match((await server.fastify.inject(url)).payload, /"version":"2"/);
   }
   assert.deepEqual(server.log.filter(({ level }) => level >= 40), []);
 });
@@ -182,12 +182,12 @@ test('the default index answers at /index/static, each at /NAME/index/static and
   const { server, state } = await serve(t, { indexes: ['apps', 'more'], defaultIndex: 'more' });
   const whole = await state.text('more');
   for (const path of ['/index/static', '/index/dynamic', '/more/index/static', '/apps/index/static', '/index/more-file.json', '/index/apps-file.json']) {
-    const answer = await server.app.inject(path);
+    const answer = await server.fastify.inject(path);
     assert.equal(answer.statusCode, 200, path);
     assert.equal(answer.payload, whole, path);
   }
   for (const path of ['/none/index/static', '/none/index/dynamic', '/index/none.json', '/index/more.json', '/index/', '/index']) {
-    const answer = await server.app.inject(path);
+    const answer = await server.fastify.inject(path);
     assert.equal(answer.statusCode, 404, path);
     const { statusCode, error, message } = answer.json<Record<string, string>>();
     assert.deepEqual([statusCode, error, typeof message], [404, 'Not Found', 'string']);
@@ -197,25 +197,25 @@ test('the default index answers at /index/static, each at /NAME/index/static and
 test('before the first build an index is 503 with Retry-After, and what cannot be asked is still 400', async (t) => {
   const server = await TestServer.create(t, await TestState.open(t));
   for (const path of ['/index/static', '/index/dynamic?tag=a', '/apps/index/static', '/index/apps-file.json']) {
-    const answer = await server.app.inject(path);
+    const answer = await server.fastify.inject(path);
     assert.equal(answer.statusCode, 503, path);
     assert.equal(answer.headers['retry-after'], '1');
     assert.equal(answer.headers['cache-control'], 'no-store');
     assert.match(answer.json<{ message: string }>().message, /being built/);
   }
-  assert.equal((await server.app.inject('/index/static?nonsense=1')).statusCode, 400);
+  assert.equal((await server.fastify.inject('/index/static?nonsense=1')).statusCode, 400);
   assert.deepEqual(server.log, [], 'that is nothing for the log');
 });
 
 test('a rebuild that finds nothing new leaves tags and times as they are, one that does changes them', async (t) => {
   const { server, state } = await serve(t);
-  const before = await server.app.inject(`/index/static?${QUERY}`);
+  const before = await server.fastify.inject(`/index/static?${QUERY}`);
   await server.rebuild();
-  const again = await server.app.inject(`/index/static?${QUERY}`);
+  const again = await server.fastify.inject(`/index/static?${QUERY}`);
   for (const name of ['etag', 'last-modified']) assert.equal(again.headers[name], before.headers[name]);
   state.registry.pushImage('apps/new', 'latest', named('New', { 'org.flatpak.ref': 'app/org.example.New/x86_64/stable' }));
   await server.rebuild();
-  const after = await server.app.inject(`/index/static?${QUERY}`);
+  const after = await server.fastify.inject(`/index/static?${QUERY}`);
   assert.notEqual(after.headers.etag, before.headers.etag);
   assert.match(after.payload, /org\.example\.New/);
 });

@@ -10,10 +10,10 @@ test('indexes may be called as what every object has, and only those that there 
   const state = await TestState.open(t, { definitions: THERE.map((name) => defineIndex({ name })) });
   state.registry.pushImage('app', 'latest', named('app'));
   const server = await TestServer.create(t, state, { indexes: THERE });
-  const { app } = server;
+  const { fastify } = server;
   await server.rebuild();
-  const statusOf = async (url: string): Promise<number> => (await app.inject({ url, headers: { 'accept-encoding': 'constructor, __proto__;q=1' } })).statusCode;
-  const reindex = async (index: string): Promise<number> => (await app.inject({ method: 'POST', url: '/reindex', headers: bearer(ADMIN_TOKEN), payload: { index } })).statusCode;
+  const statusOf = async (url: string): Promise<number> => (await fastify.inject({ url, headers: { 'accept-encoding': 'constructor, __proto__;q=1' } })).statusCode;
+  const reindex = async (index: string): Promise<number> => (await fastify.inject({ method: 'POST', url: '/reindex', headers: bearer(ADMIN_TOKEN), payload: { index } })).statusCode;
   for (const [names, expected] of [[THERE, 200], [NOT_THERE, 404]] as const) {
     for (const name of names) {
       for (const url of [`/${name}/index/static?tag=latest`, `/${name}/index/dynamic?label:name=app`, `/index/${name}-file.json`]) assert.equal(await statusOf(url), expected, url);

@@ -111,7 +111,7 @@ test('an empty index, and one of which nothing is asked for, is right in both en
   const tags = new Set<unknown>();
   for (const path of ['/index/static', `/index/static?${FLATPAK}`, '/index/dynamic?repository=none']) {
     for (const encoding of ['identity', 'gzip']) {
-      const { statusCode, rawPayload, headers } = await server.app.inject({ url: path, headers: { 'accept-encoding': encoding } });
+      const { statusCode, rawPayload, headers } = await server.fastify.inject({ url: path, headers: { 'accept-encoding': encoding } });
       assert.equal(statusCode, 200);
       assert.deepEqual(JSON.parse(String(encoding === 'gzip' ? gunzipSync(rawPayload) : rawPayload)), { Registry: defineIndex({}).registryPublic, Results: [] });
       assert.equal(headers['content-length'], String(rawPayload.length));
@@ -124,7 +124,7 @@ test('an empty index, and one of which nothing is asked for, is right in both en
 test('a tag changes when the content of its answer does, or Registry, and only then', async (t) => {
   const { state, server } = await serve(t);
   const questions = ['', FLATPAK, 'repository=apps/app1', 'tag=rare', 'repository=none'];
-  const tags = async (): Promise<string[]> => Promise.all(questions.map(async (question) => String((await server.app.inject(`/index/static?${question}`)).headers.etag)));
+  const tags = async (): Promise<string[]> => Promise.all(questions.map(async (question) => String((await server.fastify.inject(`/index/static?${question}`)).headers.etag)));
   const changed = async (before: readonly string[]): Promise<string[]> => (await tags()).flatMap((tag, place) => (tag === before[place] ? [] : [questions[place] ?? '']));
   const first = await tags();
   assert.deepEqual(await changed(first), []);

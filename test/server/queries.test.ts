@@ -52,7 +52,7 @@ function repositories(index: string): string[] {
 test('answers are worked out once and kept', async (t) => {
   const { state, server, reads, hold } = await serve(t);
   assert.equal((await state.shown()).chunks.length, 1);
-  const get = (url: string, encoding = 'identity') => server.app.inject({ url, headers: { 'accept-encoding': encoding } });
+  const get = (url: string, encoding = 'identity') => server.fastify.inject({ url, headers: { 'accept-encoding': encoding } });
 
   await t.test('the same question in another order or spelling is the same answer', async () => {
     const first = await get('/index/static?repository=apps/hello&os=linux&label:name:exists=1&tag=latest&tag=none');
@@ -84,7 +84,7 @@ test('answers are worked out once and kept', async (t) => {
     const url = '/index/dynamic?repository=apps/notes';
     const first = await get(url);
     assert.equal(first.headers['cache-control'], 'no-store');
-    const fresh = await server.app.inject({ url, headers: { 'if-none-match': String(first.headers.etag) } });
+    const fresh = await server.fastify.inject({ url, headers: { 'if-none-match': String(first.headers.etag) } });
     assert.deepEqual([fresh.statusCode, fresh.headers['cache-control']], [304, 'no-store']);
     assert.deepEqual(server.queries, { hits, misses: misses + 2 });
     assert.equal((await get('/index/static?repository=apps/notes')).headers['cache-control'], 'public, max-age=60, stale-while-revalidate=60, stale-if-error=86400');
@@ -135,11 +135,11 @@ test('answers are worked out once and kept', async (t) => {
 
 test('too many different questions are refused, while what is kept is still served', async (t) => {
   const { server, hold } = await serve(t);
-  const get = (url: string) => server.app.inject(url);
+  const get = (url: string) => server.fastify.inject(url);
   const kept = await get('/index/static?repository=apps/clock');
   await get('/index/apps-file.json');
   const release = hold();
-  const waiting = Array.from({ length: 64 }, (_, i) => server.app.inject({ url: `/index/dynamic?${telling(`none${i}`)}`, remoteAddress: `192.0.2.${i % 4}` }));
+  const waiting = Array.from({ length: 64 }, (_, i) => server.fastify.inject({ url: `/index/dynamic?${telling(`none${i}`)}`, remoteAddress: `192.0.2.${i % 4}` }));
   await setImmediate();
   const refused = await get(`/index/static?${telling('one-too-many')}`);
   assert.equal(refused.statusCode, 503);
@@ -170,7 +170,7 @@ test('one client has a quarter of the places, and turns with others', async (t) 
   await server.rebuild();
   const answered: string[] = [];
   const ask = async (from: string, name: string): Promise<number> => {
-    const { statusCode } = await server.app.inject({ url: `/index/dynamic?${telling(name)}`, remoteAddress: from });
+    const { statusCode } = await server.fastify.inject({ url: `/index/dynamic?${telling(name)}`, remoteAddress: from });
     answered.push(name);
     return statusCode;
   };
@@ -180,7 +180,7 @@ test('one client has a quarter of the places, and turns with others', async (t) 
   const others = [ask('192.0.2.2', 'other'), ask('192.0.2.3', 'third')];
   await setImmediate();
   assert.equal(looks.length, 2, 'two at a time');
-  const page = server.app.inject({ url: '/api/apps/org.example.Clock', remoteAddress: '192.0.2.1' });
+  const page = server.fastify.inject({ url: '/api/apps/org.example.Clock', remoteAddress: '192.0.2.1' });
   while (looks.length < 3) await setImmediate();
   looks.splice(2, 1)[0]?.();
   assert.equal((await page).statusCode, 200, 'the page and the API are not kept waiting');
@@ -204,19 +204,19 @@ test('a question that would take too many steps is 400 with the parameter, and t
   state.registry.pushImage('apps/long', 'latest', named('long', { text: 'a'.repeat(4 * 1024 * 1024), 'org.flatpak.ref': 'app/org.example.Long/x86_64/stable', 'org.flatpak.metadata': '[Application]\nname=org.example.Long\nruntime=org.example.Platform/x86_64/stable\n' }));
   const server = await TestServer.create(t, state, { description: { indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }], baseUrl: undefined } });
   await server.rebuild();
-  const refused = await server.app.inject(`/index/dynamic?${globs(60, '')}`);
+  const refused = await server.fastify.inject(`/index/dynamic?${globs(60, '')}`);
   assert.equal(refused.statusCode, 400);
   assert.match(refused.json<{ message: string }>().message, /^The query parameter "label:text:matches" takes more than \d+ steps over this index; /);
-  assert.equal((await server.app.inject(`/index/dynamic?${globs(1, 'b')}`)).statusCode, 200);
+  assert.equal((await server.fastify.inject(`/index/dynamic?${globs(1, 'b')}`)).statusCode, 200);
 
   const over = new AbortController();
   const flood = Array.from({ length: 16 }, async (_, i) => {
-    for (let round = 0; !over.signal.aborted; round++) await server.app.inject({ url: `/index/dynamic?${globs(5, `${i}-${round}`)}`, remoteAddress: '192.0.2.1' });
+    for (let round = 0; !over.signal.aborted; round++) await server.fastify.inject({ url: `/index/dynamic?${globs(5, `${i}-${round}`)}`, remoteAddress: '192.0.2.1' });
   });
   try {
-    for (const url of ['/', '/api/apps', '/apps/org.example.Long.flatpakref', '/api/apps/org.example.Long']) assert.ok([200, 404].includes((await server.app.inject({ url, remoteAddress: '192.0.2.1' })).statusCode), url);
+    for (const url of ['/', '/api/apps', '/apps/org.example.Long.flatpakref', '/api/apps/org.example.Long']) assert.ok([200, 404].includes((await server.fastify.inject({ url, remoteAddress: '192.0.2.1' })).statusCode), url);
     const began = performance.now();
-    assert.equal((await server.app.inject({ url: '/index/dynamic?repository=apps/long&tag=none', remoteAddress: '192.0.2.2' })).statusCode, 200);
+    assert.equal((await server.fastify.inject({ url: '/index/dynamic?repository=apps/long&tag=none', remoteAddress: '192.0.2.2' })).statusCode, 200);
     assert.ok(performance.now() - began < 10_000);
   } finally {
     over.abort();
@@ -232,7 +232,7 @@ test('a question that nobody waits for any more is given up', async (t) => {
   const clients = [new AbortController(), new AbortController()];
   const answers = clients.map(({ signal }) => ask('none', signal));
   while (reads() === 0) await setImmediate();
-  const refused = async (): Promise<boolean> => (await server.app.inject(`/index/static?${telling('other')}`)).statusCode === 503;
+  const refused = async (): Promise<boolean> => (await server.fastify.inject(`/index/static?${telling('other')}`)).statusCode === 503;
   assert.equal(await refused(), true);
   clients[0]?.abort();
   await assert.rejects(answers[0] ?? Promise.resolve(), { name: 'AbortError' });
@@ -253,7 +253,7 @@ test('an answer from a publication that is being replaced is whole, and kept for
   const release = hold();
   // All that the index held when it was asked; less than what it holds when that is known.
   const all = 'repository=apps/clock&repository=apps/hello&repository=apps/notes';
-  const answer = server.app.inject(`/index/static?${all}`);
+  const answer = server.fastify.inject(`/index/static?${all}`);
   while (reads() === 0) await setImmediate();
   state.registry.pushImage('apps/more', 'latest', named('more'));
   state.registry.pushImage('apps/hello', 'latest', named('new'));
@@ -262,7 +262,7 @@ test('an answer from a publication that is being replaced is whole, and kept for
   const before = await answer;
   assert.deepEqual(repositories(before.payload), ['apps/clock', 'apps/hello', 'apps/notes']);
   assert.match(before.payload, /"name":"hello"/);
-  const after = await server.app.inject(`/index/static?${all}`);
+  const after = await server.fastify.inject(`/index/static?${all}`);
   assert.deepEqual(repositories(after.payload), ['apps/clock', 'apps/hello', 'apps/notes']);
   assert.match(after.payload, /"name":"new"/);
   assert.notEqual(after.headers.etag, before.headers.etag);
@@ -270,7 +270,7 @@ test('an answer from a publication that is being replaced is whole, and kept for
   // The other way round: little of what it holds when it is asked, all of what it holds then.
   const releaseAgain = hold();
   reads();
-  const hello = server.app.inject({ url: '/index/static?repository=apps/hello', headers: { 'accept-encoding': 'gzip' } });
+  const hello = server.fastify.inject({ url: '/index/static?repository=apps/hello', headers: { 'accept-encoding': 'gzip' } });
   while (reads() === 0) await setImmediate();
   for (const repository of ['apps/clock', 'apps/notes', 'apps/more']) state.registry.deleteRepository(repository, { stays: true });
   await server.rebuild();
@@ -283,7 +283,7 @@ test('after a push only the chunk that has changed is asked again', async (t) =>
   const { state, server, reads } = await serve(t, {}, names);
   const before = (await state.shown()).chunks.map(({ name }) => name);
   assert.ok(before.length > 3);
-  const ask = async (question: string): Promise<string[]> => repositories((await server.app.inject(`/index/static?${question}`)).payload);
+  const ask = async (question: string): Promise<string[]> => repositories((await server.fastify.inject(`/index/static?${question}`)).payload);
   assert.deepEqual(await ask(telling('new')), []);
   assert.equal(reads(), before.length);
   await ask(telling('new'));
@@ -302,13 +302,13 @@ test('after a push only the chunk that has changed is asked again', async (t) =>
     await server.rebuild();
     if (i > 0) assert.deepEqual((await ask(telling('new'))).includes(`apps/${pushed}`), i % 2 === 0, pushed);
   }
-  const kept = await server.app.inject(`/index/static?${telling('new')}`);
-  assert.equal(kept.payload, (await server.app.inject('/index/static?label:name=new')).payload, 'as it would be if it were asked for the first time');
+  const kept = await server.fastify.inject(`/index/static?${telling('new')}`);
+  assert.equal(kept.payload, (await server.fastify.inject('/index/static?label:name=new')).payload, 'as it would be if it were asked for the first time');
 });
 
 test('answers are kept within the limit, the least recently used goes', async (t) => {
   const { state, server, reads } = await serve(t, { maxBytes: 15_000 });
-  const ask = (name: string) => server.app.inject(`/index/static?${telling(name)}`);
+  const ask = (name: string) => server.fastify.inject(`/index/static?${telling(name)}`);
   for (const name of ['a', 'b', 'c', 'a', 'd', 'a', 'c', 'd']) await ask(name);
   assert.equal(reads(), 4, 'three are kept');
   await ask('b');
@@ -335,7 +335,7 @@ test('an answer that fails is not kept, and makes room for others', async (t) =>
   });
   await server.rebuild();
   const ask = async (name: string) => {
-    const { statusCode, payload } = await server.app.inject(`/index/static?${telling(name)}`);
+    const { statusCode, payload } = await server.fastify.inject(`/index/static?${telling(name)}`);
     return { statusCode, payload };
   };
   const first = ask('a');

@@ -120,7 +120,7 @@ test('who takes nothing is cut off within twice the patience, and who takes litt
     const connection = RawConnection.open(port);
     t.after(() => connection.socket.destroy());
     connection.socket.pause();
-    const accepted = once(server.app.server, 'connection') as Promise<[Socket]>;
+    const accepted = once(server.fastify.server, 'connection') as Promise<[Socket]>;
     connection.send(request);
     const [socket] = await accepted;
     const reading = setInterval(() => bytes > 0 && connection.socket.read(bytes), 100);

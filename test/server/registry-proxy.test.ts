@@ -69,53 +69,53 @@ function sendBlob(request: IncomingMessage, response: ServerResponse): void {
 
 suite('what a registry has is served from here', () => {
   test('a blob: whole, its head, a part, and not again', async (t) => {
-    const { server: { app }, got } = await serve(t, sendBlob);
-    const whole = await app.inject(BLOB_PATH);
+    const { server: { fastify }, got } = await serve(t, sendBlob);
+    const whole = await fastify.inject(BLOB_PATH);
     assert.equal(whole.statusCode, 200);
     assert.ok(whole.rawPayload.equals(BLOB));
     const { etag, 'content-length': length, 'content-type': type, 'docker-content-digest': digest, 'accept-ranges': ranges, 'cache-control': cache, 'docker-distribution-api-version': version } = whole.headers;
     assert.deepEqual([etag, length, type, digest, ranges, cache, version], [`"${DIGEST}"`, '100000', 'application/octet-stream', DIGEST, 'bytes', 'public, max-age=31536000, immutable', 'registry/2.0']);
     assert.deepEqual([whole.headers['x-content-type-options'], whole.headers['content-security-policy']], ['nosniff', "default-src 'none'; frame-ancestors 'none'; sandbox"]);
 
-    const head = await app.inject({ method: 'HEAD', url: BLOB_PATH });
+    const head = await fastify.inject({ method: 'HEAD', url: BLOB_PATH });
     assert.deepEqual([head.statusCode, head.headers['content-length'], head.rawPayload.length], [200, '100000', 0]);
-    const part = await app.inject({ url: BLOB_PATH, headers: { range: 'bytes=10-19', 'if-range': `"${DIGEST}"` } });
+    const part = await fastify.inject({ url: BLOB_PATH, headers: { range: 'bytes=10-19', 'if-range': `"${DIGEST}"` } });
     assert.deepEqual([part.statusCode, part.headers['content-range'], part.headers['content-length']], [206, 'bytes 10-19/100000', '10']);
     assert.ok(part.rawPayload.equals(BLOB.subarray(10, 20)));
     assert.equal(got.at(-1)?.['if-range'], `"${DIGEST}"`);
-    const beyond = await app.inject({ url: BLOB_PATH, headers: { range: 'bytes=100000-100009' } });
+    const beyond = await fastify.inject({ url: BLOB_PATH, headers: { range: 'bytes=100000-100009' } });
     assert.deepEqual([beyond.statusCode, beyond.headers['content-range']], [416, 'bytes */100000']);
-    const fresh = await app.inject({ url: BLOB_PATH, headers: { 'if-none-match': `"${DIGEST}"` } });
+    const fresh = await fastify.inject({ url: BLOB_PATH, headers: { 'if-none-match': `"${DIGEST}"` } });
     assert.deepEqual([fresh.statusCode, fresh.rawPayload.length, fresh.headers.etag], [304, 0, `"${DIGEST}"`]);
   });
 
   test('a manifest, in the type that the client takes', async (t) => {
-    const { server: { app }, got, registry } = await serve(t, (_request, response) => response.writeHead(200, { 'content-type': MANIFEST_TYPE, 'docker-content-digest': digestOf(MANIFEST) }).end(MANIFEST));
-    const manifest = await app.inject({ url: '/v2/apps/a/manifests/latest', headers: { accept: MANIFEST_TYPE } });
+    const { server: { fastify }, got, registry } = await serve(t, (_request, response) => response.writeHead(200, { 'content-type': MANIFEST_TYPE, 'docker-content-digest': digestOf(MANIFEST) }).end(MANIFEST));
+    const manifest = await fastify.inject({ url: '/v2/apps/a/manifests/latest', headers: { accept: MANIFEST_TYPE } });
     assert.deepEqual([manifest.statusCode, manifest.body, manifest.headers['content-type'], manifest.headers['cache-control']], [200, MANIFEST, MANIFEST_TYPE, 'no-cache']);
     assert.deepEqual([registry.seen, got[0]?.accept, got[0]?.['user-agent'], got[0]?.['accept-encoding']], [['GET /v2/apps/a/manifests/latest'], MANIFEST_TYPE, 'regindexer/test', 'identity']);
   });
 
   test('the head of a manifest, also where the registry refuses HEAD', async (t) => {
-    const { server: { app }, registry } = await serve(t, (request, response) => {
+    const { server: { fastify }, registry } = await serve(t, (request, response) => {
       if (request.method === 'HEAD') response.writeHead(404).end();
       else if (request.url.endsWith('/gone')) sendJson(response, {}, {}, 404);
       else response.writeHead(200, { 'content-type': MANIFEST_TYPE, 'docker-content-digest': digestOf(MANIFEST), 'content-length': MANIFEST.length }).end(MANIFEST);
     }, { registry: { credentials: undefined } });
-    assert.equal((await app.inject({ method: 'HEAD', url: '/v2/apps/a/manifests/gone' })).statusCode, 404);
+    assert.equal((await fastify.inject({ method: 'HEAD', url: '/v2/apps/a/manifests/gone' })).statusCode, 404);
     for (const tag of ['latest', 'other']) {
-      const head = await app.inject({ method: 'HEAD', url: `/v2/apps/a/manifests/${tag}` });
+      const head = await fastify.inject({ method: 'HEAD', url: `/v2/apps/a/manifests/${tag}` });
       assert.deepEqual([head.statusCode, head.body, head.headers['docker-content-digest'], head.headers['content-length']], [200, '', digestOf(MANIFEST), String(MANIFEST.length)]);
     }
     assert.deepEqual(registry.seen.map((request) => request.replace('/v2/apps/a/manifests/', '')), ['HEAD gone', 'GET gone', 'HEAD latest', 'GET latest', 'GET other']);
   });
 
   test('with the credentials of this server, which the client neither sees nor brings', async (t) => {
-    const { server: { app }, got } = await serve(t, (request, response) => {
+    const { server: { fastify }, got } = await serve(t, (request, response) => {
       if (request.headers.authorization === AUTHORIZATION) sendBlob(request, response);
       else response.writeHead(401, { 'www-authenticate': 'Basic realm="inside"' }).end();
     });
-    const answer = await app.inject({ url: BLOB_PATH, headers: { authorization: 'Bearer of-the-client', cookie: 'a=b', 'x-forwarded-for': '10.0.0.1', 'x-other': 'c' } });
+    const answer = await fastify.inject({ url: BLOB_PATH, headers: { authorization: 'Bearer of-the-client', cookie: 'a=b', 'x-forwarded-for': '10.0.0.1', 'x-other': 'c' } });
     assert.equal(answer.statusCode, 200);
     for (const name of ['set-cookie', 'www-authenticate', 'x-internal']) assert.equal(answer.headers[name], undefined, name);
     for (const headers of got) {
@@ -126,29 +126,29 @@ suite('what a registry has is served from here', () => {
 
   test('without those credentials, if the registry does not take them and answers anybody', async (t) => {
     for (const status of [400, 401, 403, 404]) {
-      const { server: { app }, got } = await serve(t, (request, response) => {
+      const { server: { fastify }, got } = await serve(t, (request, response) => {
         if (request.headers.authorization === undefined) sendBlob(request, response);
         else response.writeHead(status).end();
       });
-      const answer = await app.inject(BLOB_PATH);
+      const answer = await fastify.inject(BLOB_PATH);
       assert.deepEqual([answer.statusCode, answer.rawPayload.equals(BLOB), got.length], [200, true, 2], String(status));
     }
   });
 
   test('unpacked, where the registry packs what was asked for as it is', async (t) => {
-    const { server: { app } } = await serve(t, (_request, response) => {
+    const { server: { fastify } } = await serve(t, (_request, response) => {
       const packed = gzipSync(BLOB);
       response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': packed.length, 'accept-ranges': 'bytes', 'docker-content-digest': DIGEST }).end(packed);
     });
-    const blob = await app.inject(BLOB_PATH);
+    const blob = await fastify.inject(BLOB_PATH);
     assert.ok(blob.rawPayload.equals(BLOB));
     assert.deepEqual([blob.statusCode, blob.headers['content-encoding'], blob.headers['accept-ranges']], [200, undefined, undefined]);
   });
 
   test('only to be read', async (t) => {
-    const { server: { app }, registry } = await serve(t, sendBlob);
+    const { server: { fastify }, registry } = await serve(t, sendBlob);
     for (const [method, url] of [['PUT', '/v2/apps/a/manifests/latest'], ['DELETE', BLOB_PATH], ['POST', '/v2/apps/a/blobs/uploads/'], ['PATCH', BLOB_PATH], ['POST', '/v2/_catalog']] as const) {
-      const refused = await app.inject({ method, url, payload: 'x' });
+      const refused = await fastify.inject({ method, url, payload: 'x' });
       assert.deepEqual([refused.statusCode, refused.headers.allow, refused.json<{ errors: { code: string }[] }>().errors[0]?.code], [405, 'GET, HEAD', 'UNSUPPORTED'], `${method} ${url}`);
     }
     assert.deepEqual(registry.seen, []);
@@ -166,48 +166,48 @@ suite('a proxied registry shows no more than its indexes', () => {
   const indexes = [{ name: 'one', repositoryInclude: ['apps/*'], repositoryExclude: ['apps/secret'], tags: ['latest'] }, { name: 'two', repositoryInclude: ['apps/b'], tags: ['internal'] }];
 
   test('repositories and tags that none of them takes are as if they were not there', async (t) => {
-    const { server: { app }, registry } = await serve(t, openRegistry, { indexes, registry: { repositories: ['apps/*'] } });
+    const { server: { fastify }, registry } = await serve(t, openRegistry, { indexes, registry: { repositories: ['apps/*'] } });
     for (const url of [`/v2/apps/secret/blobs/${DIGEST}`, '/v2/apps/secret/manifests/latest', '/v2/apps/a/manifests/internal', '/v2/apps/b/manifests/v1', '/v2/other/b/manifests/latest', '/v2/apps/secret/tags/list']) {
-      const absent = await app.inject(url);
+      const absent = await fastify.inject(url);
       assert.equal(absent.statusCode, 404, url);
       assert.match(absent.json<{ errors: { code: string }[] }>().errors[0]?.code ?? '', /^(BLOB|MANIFEST|NAME)_UNKNOWN$/, url);
     }
     assert.deepEqual(registry.seen, [], 'nobody is asked');
-    for (const url of [BLOB_PATH, `/v2/apps/a/manifests/${DIGEST}`, '/v2/apps/a/manifests/latest', '/v2/apps/b/manifests/internal']) assert.equal((await app.inject(url)).statusCode, 200, url);
+    for (const url of [BLOB_PATH, `/v2/apps/a/manifests/${DIGEST}`, '/v2/apps/a/manifests/latest', '/v2/apps/b/manifests/internal']) assert.equal((await fastify.inject(url)).statusCode, 200, url);
   });
 
   test('what leads to the updates between the images of a repository that is shown is served, and listed nowhere', async (t) => {
-    const { server: { app }, registry } = await serve(t, (request, response) => {
+    const { server: { fastify }, registry } = await serve(t, (request, response) => {
       if (request.url.includes('/tags/list')) sendJson(response, { name: 'apps/a', tags: ['_deltaindex', 'latest', 'v1'] });
       else response.writeHead(200, { 'content-type': MANIFEST_TYPE, 'content-length': MANIFEST.length, 'docker-content-digest': digestOf(MANIFEST) }).end(request.method === 'HEAD' ? undefined : MANIFEST);
     }, { indexes: [{ tags: ['latest', '_*'], repositoryInclude: ['apps/*'] }] });
-    for (const method of ['GET', 'HEAD'] as const) assert.equal((await app.inject({ method, url: '/v2/apps/a/manifests/_deltaindex' })).statusCode, 200);
-    assert.equal((await app.inject('/v2/secret/manifests/_deltaindex')).statusCode, 404);
-    assert.deepEqual((await app.inject('/v2/apps/a/tags/list')).json(), { name: 'apps/a', tags: ['latest'] });
+    for (const method of ['GET', 'HEAD'] as const) assert.equal((await fastify.inject({ method, url: '/v2/apps/a/manifests/_deltaindex' })).statusCode, 200);
+    assert.equal((await fastify.inject('/v2/secret/manifests/_deltaindex')).statusCode, 404);
+    assert.deepEqual((await fastify.inject('/v2/apps/a/tags/list')).json(), { name: 'apps/a', tags: ['latest'] });
     assert.deepEqual(registry.seen.filter((request) => request.includes('secret')), []);
   });
 
   test('lists name them, page by page, with links to here', async (t) => {
-    const { server: { app }, registry } = await serve(t, openRegistry, { indexes });
-    const catalog = await app.inject('/v2/_catalog?n=4&last=%22>');
+    const { server: { fastify }, registry } = await serve(t, openRegistry, { indexes });
+    const catalog = await fastify.inject('/v2/_catalog?n=4&last=%22>');
     assert.deepEqual([catalog.json(), catalog.headers.link], [{ repositories: ['apps/a'] }, '</v2/_catalog?n=4&last=other%2Fb>; rel="next"']);
-    const tags = await app.inject('/v2/apps/a/tags/list');
+    const tags = await fastify.inject('/v2/apps/a/tags/list');
     assert.deepEqual([tags.json(), tags.headers.link], [{ name: 'apps/a', tags: ['latest'] }, '</v2/apps/a/tags/list?token=abc>; rel="next"']);
     assert.deepEqual(registry.seen, ['GET /v2/_catalog?n=4&last=%22%3E', 'GET /v2/apps/a/tags/list']);
   });
 
   test('the catalog of a registry that has none is what the configuration names', async (t) => {
-    const { server: { app }, registry } = await serve(t, openRegistry, { indexes, registry: { repositories: ['apps/b', 'apps/a', 'other/b'] } });
-    assert.deepEqual((await app.inject('/v2/_catalog?n=1')).json(), { repositories: ['apps/a'] });
+    const { server: { fastify }, registry } = await serve(t, openRegistry, { indexes, registry: { repositories: ['apps/b', 'apps/a', 'other/b'] } });
+    assert.deepEqual((await fastify.inject('/v2/_catalog?n=1')).json(), { repositories: ['apps/a'] });
     assert.deepEqual(registry.seen, []);
   });
 
   test('folders of image layouts are served beside it', async (t) => {
-    const { server: { app }, registry } = await serve(t, sendBlob, { layouts: [{ folder: SAMPLE_IMAGES, repositories: [] }] });
-    const local = await app.inject('/v2/apps/hello/manifests/latest');
+    const { server: { fastify }, registry } = await serve(t, sendBlob, { layouts: [{ folder: SAMPLE_IMAGES, repositories: [] }] });
+    const local = await fastify.inject('/v2/apps/hello/manifests/latest');
     assert.deepEqual([local.statusCode, registry.seen.length], [200, 0]);
-    assert.equal((await app.inject(`/v2/apps/hello/blobs/${DIGEST}`)).statusCode, 200);
-    assert.equal((await app.inject('/v2/apps/hello/blobs/sha256:123')).statusCode, 404);
+    assert.equal((await fastify.inject(`/v2/apps/hello/blobs/${DIGEST}`)).statusCode, 200);
+    assert.equal((await fastify.inject('/v2/apps/hello/blobs/sha256:123')).statusCode, 404);
     assert.deepEqual(registry.seen, [`GET /v2/apps/hello/blobs/${DIGEST}`]);
   });
 });
@@ -225,16 +225,16 @@ async function setUpStorage(t: TestContext, passRedirects: boolean) {
 
 suite('a redirect of a proxied registry', () => {
   test('is followed, without credentials where it leads elsewhere', async (t) => {
-    const { server: { app }, got, stored } = await setUpStorage(t, false);
-    const part = await app.inject({ url: BLOB_PATH, headers: { range: 'bytes=0-9' } });
+    const { server: { fastify }, got, stored } = await setUpStorage(t, false);
+    const part = await fastify.inject({ url: BLOB_PATH, headers: { range: 'bytes=0-9' } });
     assert.deepEqual([part.statusCode, part.rawPayload.length, part.headers.location], [206, 10, undefined]);
     assert.deepEqual([stored.length, stored[0]?.authorization, stored[0]?.range], [1, undefined, 'bytes=0-9']);
     assert.equal(got.length, 2);
   });
 
   test('is passed on if it is to be, where it leads elsewhere', async (t) => {
-    const { server: { app }, stored, storage, got } = await setUpStorage(t, true);
-    const moved = await app.inject(BLOB_PATH);
+    const { server: { fastify }, stored, storage, got } = await setUpStorage(t, true);
+    const moved = await fastify.inject(BLOB_PATH);
     assert.deepEqual([moved.statusCode, moved.headers.location, moved.body, moved.headers['cache-control']], [307, `${storage.url}/bucket?signature=x`, '', 'no-store']);
     assert.deepEqual([stored.length, got.length], [0, 2], 'one within the registry is followed');
   });
@@ -246,7 +246,7 @@ suite('a proxied registry that does not give what it should', () => {
     const { server, registry } = await serve(t, (_request, response) => response.writeHead(status, { 'www-authenticate': 'Basic realm="inside"', 'retry-after': '0' }).end('inside'), { registry: { credentials: undefined } });
     for (const [its, ours, code] of [[404, 404, 'BLOB_UNKNOWN'], [401, 403, 'DENIED'], [403, 403, 'DENIED'], [429, 429, 'TOOMANYREQUESTS'], [400, 400, 'UNSUPPORTED'], [500, 502, 'UNKNOWN'], [503, 502, 'UNKNOWN'], [302, 502, 'UNKNOWN'], [201, 502, 'UNKNOWN']] as const) {
       status = its;
-      const answer = await server.app.inject(BLOB_PATH);
+      const answer = await server.fastify.inject(BLOB_PATH);
       const { errors, message, statusCode } = answer.json<{ errors: { code: string }[]; message: string; statusCode: number }>();
       assert.deepEqual([answer.statusCode, statusCode, errors[0]?.code], [ours, ours, code], String(its));
       assert.doesNotMatch(message, /inside|127\.0\.0\.1/);
@@ -258,17 +258,17 @@ suite('a proxied registry that does not give what it should', () => {
   });
 
   test('because it is down', async (t) => {
-    const { server: { app } } = await serve(t, sendBlob, { registry: { id: 'http://127.0.0.1:1' } });
+    const { server: { fastify } } = await serve(t, sendBlob, { registry: { id: 'http://127.0.0.1:1' } });
     for (const url of [BLOB_PATH, '/v2/_catalog', '/v2/apps/a/tags/list']) {
-      const answer = await app.inject(url);
+      const answer = await fastify.inject(url);
       assert.equal(answer.statusCode, 502);
       assert.match(answer.json<{ message: string }>().message, /cannot be read now; ask again in a moment/);
     }
   });
 
   test('because it is silent', async (t) => {
-    const { server: { app } } = await serve(t, () => undefined, { registry: { timeout: 100 } });
-    const answer = await app.inject(BLOB_PATH);
+    const { server: { fastify } } = await serve(t, () => undefined, { registry: { timeout: 100 } });
+    const answer = await fastify.inject(BLOB_PATH);
     assert.equal(answer.statusCode, 504);
     assert.match(answer.json<{ message: string }>().message, /did not answer within 0\.1 s; .*registries\.URL\.timeout/);
   });
@@ -358,7 +358,7 @@ async function download(port: number): Promise<IncomingMessage> {
 
 test('what is asked of the registry for clients is counted', async (t) => {
   const { server, registry, counts } = await serve(t, sendBlob);
-  await server.app.inject(BLOB_PATH);
-  await server.app.inject({ url: BLOB_PATH, headers: { range: 'bytes=0-1' } });
+  await server.fastify.inject(BLOB_PATH);
+  await server.fastify.inject({ url: BLOB_PATH, headers: { range: 'bytes=0-1' } });
   assert.deepEqual(counts.take(), [{ registry: registry.url, status: '200', count: 1 }, { registry: registry.url, status: '206', count: 1 }]);
 });

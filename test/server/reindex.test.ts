@@ -21,14 +21,14 @@ async function serve(t: TestContext, options: TestServerOptions = {}) {
   const server = await TestServer.create(t, state, options);
   let address = 0;
   const post = (payload?: string | object, { url = '/reindex', headers = {} }: { url?: string; headers?: Record<string, string> } = {}) =>
-    server.app.inject({
+    server.fastify.inject({
       method: 'POST',
       url,
       headers: { ...bearer(ADMIN_TOKEN), ...headers },
       ...(payload !== undefined && { payload }),
       remoteAddress: `127.0.1.${++address}`,
     });
-  const get = (id: string) => server.app.inject({ url: `/reindex/${id}`, headers: bearer(ADMIN_TOKEN) });
+  const get = (id: string) => server.fastify.inject({ url: `/reindex/${id}`, headers: bearer(ADMIN_TOKEN) });
   return { state, server, post, get };
 }
 
@@ -53,7 +53,7 @@ test('a rebuild is queued, can be looked at, and waited for', async (t) => {
   state.registry.pushImage('apps/hello', 'latest', named('hello'));
   const waited = await post({}, { url: '/reindex?wait=true' });
   assert.deepEqual([waited.statusCode, waited.json<RebuildBody>().state], [200, 'done']);
-  assert.match((await server.app.inject('/index/apps-file.json')).payload, /"name":"hello"/, 'what it has made is served');
+  assert.match((await server.fastify.inject('/index/apps-file.json')).payload, /"name":"hello"/, 'what it has made is served');
 
   state.registry.fail({ method: 'tags', repository: 'apps/hello' });
   const failed = await post({}, { url: '/reindex?wait=true' });
@@ -88,7 +88,7 @@ test('a sudden loss is told of, and taken at once where the body says so', async
   for (let app = 0; app < 30; app++) state.registry.deleteRepository(`apps/app-${app}`, { stays: true });
   const wait = { url: '/reindex?wait=true' };
   const held = async (): Promise<readonly unknown[]> => {
-    const { indexes } = (await server.app.inject('/status')).json<{ indexes: { images: number; held?: object; lastRebuild: { state: string; warnings: string[] } }[] }>();
+    const { indexes } = (await server.fastify.inject('/status')).json<{ indexes: { images: number; held?: object; lastRebuild: { state: string; warnings: string[] } }[] }>();
     return [indexes[0]?.images, indexes[0]?.held, indexes[0]?.lastRebuild.state, indexes[0]?.lastRebuild.warnings.length];
   };
   assert.equal((await post({ accept_losses: false }, wait)).statusCode, 200);
@@ -147,14 +147,14 @@ test('only who has the token may ask', async (t) => {
   for (const method of ['POST', 'GET'] as const) {
     const url = method === 'POST' ? '/reindex' : '/reindex/some-id';
     for (const [index, authorization] of [undefined, '', 'Bearer', 'Bearer ', 'Bearer wrong', `Bearer ${ADMIN_TOKEN}x`, `Basic ${ADMIN_TOKEN}`, ADMIN_TOKEN].entries()) {
-      const answer = await server.app.inject({ method, url, headers: authorization === undefined ? {} : { authorization }, remoteAddress: `127.0.2.${index}` });
+      const answer = await server.fastify.inject({ method, url, headers: authorization === undefined ? {} : { authorization }, remoteAddress: `127.0.2.${index}` });
       assert.equal(answer.statusCode, 401, authorization);
       const wrong = authorization === 'Bearer wrong' || authorization === `Bearer ${ADMIN_TOKEN}x`;
       assert.equal(answer.headers['www-authenticate'], `Bearer realm="regindexer"${wrong ? ', error="invalid_token"' : ''}`);
       assert.match(answer.json<RebuildBody>().message ?? '', wrong ? /^This is not the token: server\.admin_token / : /^This route needs a token: .* server\.admin_token /);
     }
     assert.deepEqual(server.queue.recent().length, method === 'POST' ? 0 : 1, 'and nothing happens');
-    const lower = await server.app.inject({ method, url, headers: { authorization: `bearer ${ADMIN_TOKEN}` } });
+    const lower = await server.fastify.inject({ method, url, headers: { authorization: `bearer ${ADMIN_TOKEN}` } });
     assert.equal(lower.statusCode, method === 'POST' ? 202 : 404);
   }
   assert.doesNotMatch(JSON.stringify(server.log), new RegExp(`${ADMIN_TOKEN}|wrong`));
@@ -163,16 +163,16 @@ test('only who has the token may ask', async (t) => {
 test('without a configured token the routes are switched off', async (t) => {
   const { server } = await serve(t, { adminToken: undefined });
   for (const headers of [{}, bearer('undefined'), bearer(''), bearer(ADMIN_TOKEN)]) {
-    const answer = await server.app.inject({ method: 'POST', url: '/reindex', headers });
+    const answer = await server.fastify.inject({ method: 'POST', url: '/reindex', headers });
     assert.equal(answer.statusCode, 403);
     assert.match(answer.json<RebuildBody>().message ?? '', /switched off: set server\.admin_token/);
-    assert.equal((await server.app.inject({ url: '/reindex/some-id', headers })).statusCode, 403);
+    assert.equal((await server.fastify.inject({ url: '/reindex/some-id', headers })).statusCode, 403);
   }
 });
 
 test('an address may ask ten times a minute, successful or not', async (t) => {
   const { server } = await serve(t);
-  const post = (token: string, remoteAddress: string) => server.app.inject({ method: 'POST', url: '/reindex', headers: bearer(token), remoteAddress });
+  const post = (token: string, remoteAddress: string) => server.fastify.inject({ method: 'POST', url: '/reindex', headers: bearer(token), remoteAddress });
   const statuses: number[] = [];
   for (let i = 0; i < 10; i++) statuses.push((await post(i % 2 === 0 ? ADMIN_TOKEN : 'wrong', '10.0.0.1')).statusCode);
   assert.deepEqual(statuses, [202, 401, 202, 401, 202, 401, 202, 401, 202, 401]);
@@ -182,20 +182,20 @@ test('an address may ask ten times a minute, successful or not', async (t) => {
   assert.ok(seconds > 0 && seconds <= 60);
   assert.equal(refused.json<RebuildBody>().message, `At most 10 of these requests a minute from one address; ask again in ${seconds} seconds.`);
   assert.equal((await post(ADMIN_TOKEN, '10.0.0.2')).statusCode, 202, 'another address');
-  assert.equal((await server.app.inject({ url: '/reindex/none', headers: bearer(ADMIN_TOKEN), remoteAddress: '10.0.0.1' })).statusCode, 404, 'looking is not limited');
-  assert.equal((await server.app.inject({ url: '/status', remoteAddress: '10.0.0.1' })).statusCode, 200);
+  assert.equal((await server.fastify.inject({ url: '/reindex/none', headers: bearer(ADMIN_TOKEN), remoteAddress: '10.0.0.1' })).statusCode, 404, 'looking is not limited');
+  assert.equal((await server.fastify.inject({ url: '/status', remoteAddress: '10.0.0.1' })).statusCode, 200);
 });
 
 test('tokens cannot be tried out faster by looking at rebuilds', async (t) => {
   const { server } = await serve(t);
-  const get = (token: string) => server.app.inject({ url: '/reindex/some-id', headers: bearer(token), remoteAddress: '10.0.0.1' });
+  const get = (token: string) => server.fastify.inject({ url: '/reindex/some-id', headers: bearer(token), remoteAddress: '10.0.0.1' });
   for (let i = 0; i < 10; i++) assert.equal((await get('wrong')).statusCode, 401);
   for (const token of ['wrong', ADMIN_TOKEN]) {
     const answer = await get(token);
     assert.equal(answer.statusCode, 429);
     assert.ok(Number(answer.headers['retry-after']) > 0);
   }
-  assert.equal((await server.app.inject({ method: 'POST', url: '/reindex', headers: bearer(ADMIN_TOKEN), remoteAddress: '10.0.0.1' })).statusCode, 429);
+  assert.equal((await server.fastify.inject({ method: 'POST', url: '/reindex', headers: bearer(ADMIN_TOKEN), remoteAddress: '10.0.0.1' })).statusCode, 429);
 
   // Many at once, the right one among them, in one packet.
   using connection = RawConnection.open(await server.listen());
@@ -210,7 +210,7 @@ test('tokens cannot be tried out faster by looking at rebuilds', async (t) => {
 
 test('behind a proxy that is trusted, the address is that of the client', async (t) => {
   const { server } = await serve(t, { trustProxy: true });
-  const post = (client: string) => server.app.inject({ method: 'POST', url: '/reindex', headers: { ...bearer(ADMIN_TOKEN), 'x-forwarded-for': client } });
+  const post = (client: string) => server.fastify.inject({ method: 'POST', url: '/reindex', headers: { ...bearer(ADMIN_TOKEN), 'x-forwarded-for': client } });
   for (let i = 0; i < 10; i++) await post('192.0.2.1');
   assert.deepEqual([(await post('192.0.2.1')).statusCode, (await post('192.0.2.2')).statusCode], [429, 202]);
 });
@@ -219,7 +219,7 @@ test('a client that goes away while it waits cancels nothing', async (t) => {
   const { state, server } = await serve(t);
   const port = await server.listen();
   const held = state.registry.hold({ method: 'repositories' });
-  const connected = once(server.app.server, 'connection') as Promise<[Socket]>;
+  const connected = once(server.fastify.server, 'connection') as Promise<[Socket]>;
   const client = RawConnection.open(port);
   client.send(`POST /reindex?wait=true HTTP/1.1\nhost: a\nauthorization: Bearer ${ADMIN_TOKEN}\ncontent-length: 0\n\n`);
   const [socket] = await connected;
@@ -231,5 +231,5 @@ test('a client that goes away while it waits cancels nothing', async (t) => {
   held.release();
   await rebuilt;
   assert.deepEqual(server.queue.recent().map(({ state: its }) => its), ['done']);
-  assert.equal((await server.app.inject('/readyz')).statusCode, 200);
+  assert.equal((await server.fastify.inject('/readyz')).statusCode, 200);
 });

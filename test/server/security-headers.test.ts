@@ -21,7 +21,7 @@ test('browsers are told what they may do with an answer', async (t) => {
 
   await t.test('the page runs and shows nothing but what is its own', async () => {
     for (const path of ['/', '/page/main.js', '/page/page.css']) {
-      const { statusCode, headers } = await server.app.inject(path);
+      const { statusCode, headers } = await server.fastify.inject(path);
       assert.equal(statusCode, 200);
       assert.equal(
         headers['content-security-policy'],
@@ -33,7 +33,7 @@ test('browsers are told what they may do with an answer', async (t) => {
 
   await t.test('what else a person may look at is no page, and is shown in none', async () => {
     for (const path of ['/status', '/api/apps', '/api/apps/org.example.Clock', '/openapi.json', '/apps.flatpakrepo', '/apps/org.example.Clock.flatpakref', '/healthz', '/reindex', '/none', '/index/none.json', '/%zz']) {
-      const { headers } = await server.app.inject(path);
+      const { headers } = await server.fastify.inject(path);
       assert.match(String(headers['content-security-policy']), /^default-src 'none'; ?frame-ancestors 'none'/, path);
       assert.equal(headers['x-content-type-options'], 'nosniff', path);
     }
@@ -41,7 +41,7 @@ test('browsers are told what they may do with an answer', async (t) => {
 
   await t.test('indexes and icons are what they say, and other pages may show them', async () => {
     for (const path of ['/index/static', '/index/static', '/index/static?tag=latest', '/index/apps-file.json', `/icons/${icon}`]) {
-      const { statusCode, headers } = await server.app.inject(path);
+      const { statusCode, headers } = await server.fastify.inject(path);
       assert.equal(statusCode, 200);
       assert.equal(headers['x-content-type-options'], 'nosniff', path);
       assert.equal(headers['cross-origin-resource-policy'], undefined, path);
@@ -49,6 +49,6 @@ test('browsers are told what they may do with an answer', async (t) => {
   });
 
   await t.test('without TLS, nothing asks for it', async () => {
-    for (const path of ['/', '/status', '/index/static']) assert.equal((await server.app.inject(path)).headers['strict-transport-security'], undefined);
+    for (const path of ['/', '/status', '/index/static']) assert.equal((await server.fastify.inject(path)).headers['strict-transport-security'], undefined);
   });
 });

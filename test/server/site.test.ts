@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ServedIndex } from '../../src/server/documents/served-index.ts';
+import { withoutBasePath } from '../../src/server/site.ts';
 import { pngPath, png, pngUri } from '../indexing/png.ts';
 import { named, TestState } from '../indexing/test-state.ts';
 import { makeCertificates } from '../peers/certificates.ts';
@@ -67,16 +68,16 @@ test('icons are where the site says, whatever that is', async (t) => {
   const server = await TestServer.create(t, state, { iconsUri: '/a:b c/' });
   await server.rebuild();
   const path = pngPath('icon');
-  const answer = await server.app.inject(`/a:b%20c/${path}`);
+  const answer = await server.fastify.inject(`/a:b%20c/${path}`);
   assert.deepEqual([answer.statusCode, answer.rawPayload], [200, png('icon')]);
   await server.server.use({ ...server.site, iconsUri: 'pictures/', basePath: '/base' });
-  for (const url of [`/base/index/pictures/${path}`, `/index/pictures/${path}`, `/apps/index/pictures/${path}`]) assert.equal((await server.app.inject(url)).statusCode, 200, url);
-  assert.equal((await server.app.inject(`/a:b%20c/${path}`)).statusCode, 404);
+  for (const url of [`/base/index/pictures/${path}`, `/index/pictures/${path}`, `/apps/index/pictures/${path}`]) assert.equal((await server.fastify.inject(url)).statusCode, 200, url);
+  assert.equal((await server.fastify.inject(`/a:b%20c/${path}`)).statusCode, 404);
 });
 
 test('whose X-Forwarded-* are believed is what the site says', async (t) => {
   const server = await TestServer.create(t, await TestState.open(t), { description: { baseUrl: undefined, indexes: [{ name: 'apps', title: 'Apps', remoteName: 'apps', signatures: false }] } });
-  const url = async (): Promise<string | undefined> => /^Url=oci\+(.*)$/m.exec((await server.app.inject({ url: '/apps.flatpakrepo', headers: { host: 'own', 'x-forwarded-host': 'public', 'x-forwarded-proto': 'https' } })).body)?.[1];
+  const url = async (): Promise<string | undefined> => /^Url=oci\+(.*)$/m.exec((await server.fastify.inject({ url: '/apps.flatpakrepo', headers: { host: 'own', 'x-forwarded-host': 'public', 'x-forwarded-proto': 'https' } })).body)?.[1];
   for (const [trustProxy, expected] of [
     [false, 'http://own/apps'],
     [true, 'https://public/apps'],
@@ -94,7 +95,7 @@ test('whose X-Forwarded-* are believed is what the site says', async (t) => {
 test('a site without anything to pull serves nothing at /v2/', async (t) => {
   const server = await TestServer.create(t, await TestState.open(t));
   for (const method of ['GET', 'POST'] as const) {
-    const answer = await server.app.inject({ url: '/v2/', method });
+    const answer = await server.fastify.inject({ url: '/v2/', method });
     assert.deepEqual([answer.statusCode, answer.json<{ message: string }>().message], [404, 'Nothing is served at /v2/.'], method);
   }
 });
@@ -105,4 +106,9 @@ test('the certificate changes for new connections, where there is one', needs('o
   const { certificate, key } = await makeCertificates(folder.path);
   const pair = { cert: await readFile(certificate), key: await readFile(key) };
   assert.throws(() => plain.server.secure(pair), /listens without TLS/);
+});
+
+test('doubled slashes of a path count as one, also within the path of base_url; a query stays as it is', () => {
+  for (const asked of ['/a/b/index/static', '//a//b///index/static', '/index/static', '//index//static']) assert.equal(withoutBasePath(`${asked}?repository=x//y`, '/a/b'), '/index/static?repository=x//y', asked);
+  assert.equal(withoutBasePath('//index//static?a=//', ''), '/index/static?a=//');
 });

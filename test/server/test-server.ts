@@ -116,8 +116,8 @@ export class TestServer {
     return testServer;
   }
 
-  get app(): FastifyInstance {
-    return this.server.app;
+  get fastify(): FastifyInstance {
+    return this.server.fastify;
   }
 
   /** Serves what is published. */

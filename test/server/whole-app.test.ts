@@ -26,7 +26,7 @@ interface Setup extends MemoryLog {
 }
 
 interface Running {
-  readonly app: Service;
+  readonly service: Service;
   /** Each request over a connection of its own. */
   readonly ask: (path: string, options?: { method?: 'GET' | 'POST'; headers?: Record<string, string>; body?: string }) => Promise<{ statusCode: number; headers: Record<string, unknown>; text: string }>;
 }
@@ -38,7 +38,7 @@ async function setUp(t: TestContext, server: object = {}): Promise<Setup> {
   const agent = new Agent({ pipelining: 0 });
   t.after(async () => {
     await agent.close();
-    for (const app of running) await app.close();
+    for (const service of running) await service.close();
     await rm(folder, { recursive: true });
   });
   const images = join(folder, 'images');
@@ -51,25 +51,25 @@ async function setUp(t: TestContext, server: object = {}): Promise<Setup> {
   );
   const memory = memoryLog();
   const start = async (): Promise<Running> => {
-    const app = await startService(readConfig(file, {}), memory.logger);
-    running.add(app);
+    const service = await startService(readConfig(file, {}), memory.logger);
+    running.add(service);
     const close = async (): Promise<void> => {
-      running.delete(app);
-      await app.close();
+      running.delete(service);
+      await service.close();
     };
     const ask: Running['ask'] = async (path, options = {}) => {
-      const { statusCode, headers, body } = await request(app.url + path, { dispatcher: agent, ...options });
+      const { statusCode, headers, body } = await request(service.url + path, { dispatcher: agent, ...options });
       return { statusCode, headers, text: await body.text() };
     };
-    return { app: { url: app.url, indexes: app.indexes, started: app.started, reload: (read) => app.reload(read), close }, ask };
+    return { service: { url: service.url, indexes: service.indexes, started: service.started, reload: (read) => service.reload(read), close }, ask };
   };
   return { ...memory, images, stateDir: join(folder, 'state'), start };
 }
 
 /** The path of the first icon that an index names. */
-function iconIn(app: Service, index: string): string {
+function iconIn(service: Service, index: string): string {
   const [icon = ''] = /"(?:\/)?icons\/[^"]+/.exec(index) ?? [];
-  return new URL(icon.slice(1), `${app.url}/index/static`).pathname;
+  return new URL(icon.slice(1), `${service.url}/index/static`).pathname;
 }
 
 function names(index: string): string[] {
@@ -82,15 +82,15 @@ async function addClock(images: string): Promise<void> {
 
 test('from nothing to an index, and at once after a restart', async (t) => {
   const { start, images, stateDir, log } = await setUp(t);
-  const { app, ask } = await start();
+  const { service, ask } = await start();
   assert.equal((await ask('/healthz')).statusCode, 200);
-  await app.started;
+  await service.started;
   assert.equal((await ask('/readyz')).statusCode, 200);
   const before = await ask('/index/static');
   assert.deepEqual(names(before.text), ['apps/hello']);
-  assert.equal((await ask(iconIn(app, before.text))).headers['content-type'], 'image/png');
+  assert.equal((await ask(iconIn(service, before.text))).headers['content-type'], 'image/png');
   assert.equal((await ask('/v2/apps/hello/manifests/latest')).statusCode, 200);
-  await app.close();
+  await service.close();
   await assert.rejects(ask('/healthz'), { code: 'ECONNREFUSED' });
   assert.deepEqual((await readdir(stateDir, { recursive: true })).filter((name) => name.endsWith('.png')), [], 'icons are files only where icons_dir is set');
 
@@ -98,7 +98,7 @@ test('from nothing to an index, and at once after a restart', async (t) => {
   const again = await start();
   const first = await again.ask('/index/static');
   assert.deepEqual([first.statusCode, first.headers['etag'], first.headers['last-modified']], [200, before.headers['etag'], before.headers['last-modified']], 'what was on disk');
-  await again.app.started;
+  await again.service.started;
   assert.deepEqual(names((await again.ask('/index/static')).text), ['apps/clock', 'apps/hello']);
   assert.deepEqual(log.filter(({ level }) => level >= 40), []);
 });
@@ -110,8 +110,8 @@ test('it is not ready while a registry whose repositories are named cannot be re
   await once(registry, 'listening');
   const url = `http://127.0.0.1:${(registry.address() as AddressInfo).port}`;
   await writeFile(join(stateDir, '..', 'config.yaml'), stringify({ state_dir: 'state', indexes: { apps: { registry: url } }, registries: { [url]: { repositories: ['apps/hello', 'gone/app'] } }, server: { port: 0 } }));
-  const { app, ask } = await start();
-  await app.started;
+  const { service, ask } = await start();
+  await service.started;
   assert.equal((await ask('/readyz')).statusCode, 503);
   assert.equal((await ask('/index/static')).statusCode, 503);
   assert.match((await ask('/status')).text, /it is not made yet: it would be empty, and apps\/hello could not be read/);
@@ -119,8 +119,8 @@ test('it is not ready while a registry whose repositories are named cannot be re
 
 test('what it is told is in the index when it says so, and never in the log', async (t) => {
   const { start, images, log } = await setUp(t);
-  const { app, ask } = await start();
-  await app.started;
+  const { service, ask } = await start();
+  await service.started;
   await addClock(images);
   const rebuilt = await ask('/reindex?wait=true', { method: 'POST', headers: { ...bearer(ADMIN_TOKEN), 'content-type': 'application/json' }, body: '{"repository":"apps/clock"}' });
   assert.equal(rebuilt.statusCode, 200);
@@ -144,8 +144,8 @@ test('its threads may die', async (t) => {
   const remember = (worker: Worker): void => void threads.push(worker);
   process.on('worker', remember);
   t.after(() => process.off('worker', remember));
-  const { app, ask } = await start();
-  await app.started;
+  const { service, ask } = await start();
+  await service.started;
   await ask('/index/dynamic?repository=apps/hello');
   assert.equal(threads.length, 1, 'one builds');
   for (const worker of threads) {
@@ -174,12 +174,12 @@ function flipped(column: string): string {
 test('what a newer version has published is set aside at the start, and what takes its place is served', async (t) => {
   const setup = await setUp(t);
   const first = await setup.start();
-  await first.app.started;
-  await first.app.close();
+  await first.service.started;
+  await first.service.close();
   damage(setup, 'PRAGMA user_version = 999');
   await addClock(setup.images);
-  const { app, ask } = await setup.start();
-  await app.started;
+  const { service, ask } = await setup.start();
+  await service.started;
   await eventually(async () => assert.deepEqual(names((await ask('/index/static')).text), ['apps/clock', 'apps/hello']));
   assert.ok(setup.log.some(({ msg }) => /made by a newer version.*set aside/.test(msg)));
 });
@@ -187,9 +187,9 @@ test('what a newer version has published is set aside at the start, and what tak
 test('what was published in another format is not served, nor is its list of apps', async (t) => {
   const setup = await setUp(t);
   const first = await setup.start();
-  await first.app.started;
+  await first.service.started;
   await eventually(async () => assert.equal((await first.ask('/api/apps')).statusCode, 200));
-  await first.app.close();
+  await first.service.close();
   const { catalog, publications: file } = storeFiles(setup.stateDir);
   const publications = SqlitePublications.open(file, assert.fail);
   const published = (await publications.publication('apps')) ?? assert.fail('nothing is published');
@@ -198,8 +198,8 @@ test('what was published in another format is not served, nor is its list of app
   // Nothing is left to make it anew from.
   await rm(catalog);
   await rename(setup.images, `${setup.images}.gone`);
-  const { app, ask } = await setup.start();
-  await app.started;
+  const { service, ask } = await setup.start();
+  await service.started;
   for (const path of ['/index/static', '/api/apps', '/api/apps/org.example.Hello']) assert.equal((await ask(path)).statusCode, 503, path);
 });
 
@@ -214,15 +214,15 @@ test('what is published and damaged on disk is never served, and made anew witho
     await t.test(what, async (sub) => {
       const setup = await setUp(sub);
       const first = await setup.start();
-      await first.app.started;
+      await first.service.started;
       const paths = ['/index/static', '/index/static?tag=latest&os=linux&architecture=amd64&label:org.flatpak.ref:exists=1', '/index/dynamic?repository=apps/hello', '/api/apps', '/api/apps/org.example.Hello'];
       const right = new Map<string, string>();
       for (const path of paths) right.set(path, (await first.ask(path)).text);
-      const icon = iconIn(first.app, right.get('/index/static') ?? '');
-      await first.app.close();
+      const icon = iconIn(first.service, right.get('/index/static') ?? '');
+      await first.service.close();
       damage(setup, sql);
       await rm(setup.images, { recursive: true });
-      const { app, ask } = await setup.start();
+      const { service, ask } = await setup.start();
       const ended = new AbortController();
       const asking = (async () => {
         for (let round = 0; !ended.signal.aborted; round++) {
@@ -232,7 +232,7 @@ test('what is published and damaged on disk is never served, and made anew witho
           }
         }
       })();
-      await app.started;
+      await service.started;
       await eventually(async () => {
         for (const path of paths) assert.equal((await ask(path)).text, right.get(path), path);
       });
@@ -241,7 +241,7 @@ test('what is published and damaged on disk is never served, and made anew witho
       await asking;
       const told = setup.log.filter(({ msg, level }) => level >= 40 && !/could not be read|failed|cannot be read: /.test(msg)).map(({ msg }) => msg);
       assert.ok(what === 'the list of apps' || told.some((msg) => /is damaged|cannot be read, and is made anew/.test(msg)), JSON.stringify(setup.log.filter(({ level }) => level >= 40)));
-      await app.close();
+      await service.close();
 
       // And it stays so.
       const again = await setup.start();
@@ -258,11 +258,11 @@ test('what is damaged or removed while it is served is made anew as soon as it i
     await t.test(what, async (sub) => {
       const setup = await setUp(sub);
       const first = await setup.start();
-      await first.app.started;
+      await first.service.started;
       const right = await first.ask('/index/static');
-      await first.app.close();
-      const { app, ask } = await setup.start();
-      await app.started;
+      await first.service.close();
+      const { service, ask } = await setup.start();
+      await service.started;
       const { headers } = await ask('/index/static', { headers: { 'if-none-match': '*' } });
       assert.equal(headers['etag'], right.headers['etag']);
       damage(setup, sql);
@@ -278,12 +278,12 @@ test('what is damaged or removed while it is served is made anew as soon as it i
 test('an icon that is damaged on disk is read again', async (t) => {
   const setup = await setUp(t);
   const first = await setup.start();
-  await first.app.started;
-  const icon = iconIn(first.app, (await first.ask('/index/static')).text);
-  await first.app.close();
+  await first.service.started;
+  const icon = iconIn(first.service, (await first.ask('/index/static')).text);
+  await first.service.close();
   damage(setup, `UPDATE png SET ${flipped('bytes')}`);
-  const { app, ask } = await setup.start();
-  await app.started;
+  const { service, ask } = await setup.start();
+  await service.started;
   assert.equal((await ask(icon)).statusCode, 404);
   await eventually(async () => assert.equal((await ask(icon)).statusCode, 200));
 });
@@ -291,14 +291,14 @@ test('an icon that is damaged on disk is read again', async (t) => {
 test('a file of publications that is cut off is made anew', async (t) => {
   const setup = await setUp(t);
   const first = await setup.start();
-  await first.app.started;
+  await first.service.started;
   const before = await first.ask('/index/static');
-  await first.app.close();
+  await first.service.close();
   damage(setup, 'PRAGMA wal_checkpoint(TRUNCATE)');
   const file = storeFiles(setup.stateDir).publications;
   await truncate(file, Math.floor((await stat(file)).size / 2));
-  const { app, ask } = await setup.start();
-  await app.started;
+  const { service, ask } = await setup.start();
+  await service.started;
   await eventually(async () => assert.equal((await ask('/index/static')).text, before.text));
   assert.ok(setup.log.some(({ msg, level }) => level === 40 && /publications\.sqlite is damaged/.test(msg)));
 });
@@ -306,21 +306,21 @@ test('a file of publications that is cut off is made anew', async (t) => {
 test('it can be stopped while it starts, and the state is whole', async (t) => {
   const { start, log } = await setUp(t);
   for (let i = 0; i < 3; i++) {
-    const { app } = await start();
-    await app.close();
-    await app.started;
+    const { service } = await start();
+    await service.close();
+    await service.started;
   }
-  const { app, ask } = await start();
-  await app.started;
+  const { service, ask } = await start();
+  await service.started;
   assert.deepEqual(names((await ask('/index/static')).text), ['apps/hello']);
   assert.deepEqual(log.filter(({ level }) => level >= 50), []);
 });
 
 test('a port that is taken is an error, and lets the state go', async (t) => {
   const { start } = await setUp(t);
-  const { app } = await start();
-  await app.started;
-  const other = await setUp(t, { port: Number(new URL(app.url).port) });
+  const { service } = await start();
+  await service.started;
+  const other = await setUp(t, { port: Number(new URL(service.url).port) });
   await assert.rejects(other.start(), { code: 'EADDRINUSE' });
   await assert.rejects(other.start(), { code: 'EADDRINUSE' }, 'not that the state is locked');
 });

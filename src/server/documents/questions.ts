@@ -5,7 +5,7 @@ import { asking } from '../../indexing/query/ask-chunk.ts';
 import { Effort, MAX_STEPS } from '../../indexing/query/effort.ts';
 import { flatpakQuestion, type Query } from '../../indexing/query/query.ts';
 import { untilAborted } from '../../system/on-abort.ts';
-import type { ServedIndex, ServedDocument } from './served-index.ts';
+import type { ServedDocument, ServedIndex } from './served-index.ts';
 import { NotBuiltYet, TooBusy } from '../server-error.ts';
 
 /** Questions that are answered at the same time. */

@@ -1,6 +1,6 @@
 /** Sends what is served, or says that the client has it already. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { isFresh } from '../http/entity-tag.ts';
+import { isFresh } from '../http/caching.ts';
 import { type Headers, MAX_JOINED, type Served, type StoredBody } from './served-index.ts';
 
 /**

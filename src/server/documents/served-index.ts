@@ -11,9 +11,8 @@ import { parseQuery } from '../../indexing/query/parse-query.ts';
 import { flatpakQuestion, type Query } from '../../indexing/query/query.ts';
 import type { Publication } from '../../store/publications.ts';
 import { type Encoding, ENCODINGS } from '../http/accept-encoding.ts';
-import { fromNewest } from './from-newest.ts';
-import { NOT_SNIFFED } from '../plugins/security-headers.ts';
-import { NotBuiltYet, NotFound } from '../server-error.ts';
+import { NotBuiltYet, NotFound, retryUnreadable } from '../server-error.ts';
+import { NOSNIFF } from '../plugins/security-headers.ts';
 
 /** Characters of query strings that are remembered, and how many of them: a few are asked again and again. */
 const MAX_SPELLED = 1024 * 1024;
@@ -216,7 +215,7 @@ export class ServedIndex {
   app(id: string): Promise<{ readonly details: AppDetails; readonly document: ServedDocument } | undefined> {
     let details = this.#details.get(id);
     if (details === undefined) {
-      details = fromNewest(() => this.#readApp(id));
+      details = retryUnreadable(() => this.#readApp(id));
       details.catch(() => this.#details.delete(id));
       this.#details.set(id, details);
     }
@@ -264,7 +263,7 @@ export class ServedIndex {
       freshHeaders,
       headers: {
         ...freshHeaders,
-        ...NOT_SNIFFED,
+        ...NOSNIFF,
         'content-type': 'application/json; charset=utf-8',
         'content-length': String(body.length),
         ...(encoding === 'gzip' && { 'content-encoding': encoding }),

@@ -4,9 +4,9 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from
 import { MethodNotAllowed } from '../server-error.ts';
 
 /** For the routes of `app` that are registered from here on, those of its scopes included. */
-export function allow(app: FastifyInstance): () => void {
+export function allow(server: FastifyInstance): () => void {
   const methodsByUrl = new Map<string, Set<string>>();
-  app.addHook('onRoute', ({ url, method }: RouteOptions) => {
+  server.addHook('onRoute', ({ url, method }: RouteOptions) => {
     const methods = methodsByUrl.get(url) ?? new Set();
     methodsByUrl.set(url, methods);
     for (const name of [method].flat()) methods.add(name);
@@ -15,7 +15,7 @@ export function allow(app: FastifyInstance): () => void {
   /** Call it when all routes are there. */
   return () => {
     for (const [url, methods] of Array.from(methodsByUrl)) {
-      const others = app.supportedMethods.filter((method) => !methods.has(method));
+      const others = server.supportedMethods.filter((method) => !methods.has(method));
       if (others.length === 0) continue;
       const allowed = [...methods].toSorted().join(', ');
       const refuse = async (request: FastifyRequest, reply: FastifyReply): Promise<never> => {
@@ -23,14 +23,14 @@ export function allow(app: FastifyInstance): () => void {
         throw new MethodNotAllowed(request.method, allowed);
       };
       // Before the body is looked at, whatever that may be.
-      app.route({ url, method: others, onRequest: refuse, handler: refuse });
+      server.route({ url, method: others, onRequest: refuse, handler: refuse });
     }
   };
 }
 
 /** Lets routes be registered for every method that a request can have, rather than the usual ones alone. */
-export function supportAllMethods(app: FastifyInstance): void {
-  const known = new Set(app.supportedMethods);
+export function supportAllMethods(server: FastifyInstance): void {
+  const known = new Set(server.supportedMethods);
   // CONNECT makes no request: Node.js closes the connection.
-  for (const method of METHODS) if (!known.has(method) && method !== 'CONNECT') app.addHttpMethod(method);
+  for (const method of METHODS) if (!known.has(method) && method !== 'CONNECT') server.addHttpMethod(method);
 }

@@ -15,12 +15,12 @@ export interface BearerTokenOptions {
 }
 
 /** All routes of `app`, which must be a scope of its own, need the token. */
-export async function requireBearerToken(app: FastifyInstance, { token, key, wrongTokens }: BearerTokenOptions): Promise<void> {
+export async function requireBearerToken(server: FastifyInstance, { token, key, wrongTokens }: BearerTokenOptions): Promise<void> {
   // The name of the scheme may be written in any case (RFC 9110, section 11.1).
-  await app.register(bearerAuth, { keys: [], auth: (given) => equal(given, token()), addHook: false, verifyErrorLogLevel: 'debug', specCompliance: 'rfc6749' });
-  const { verifyBearerAuth } = app;
+  await server.register(bearerAuth, { keys: [], auth: (given) => equal(given, token()), addHook: false, verifyErrorLogLevel: 'debug', specCompliance: 'rfc6749' });
+  const { verifyBearerAuth } = server;
   if (verifyBearerAuth === undefined) throw new Error('@fastify/bearer-auth gave nothing to verify with');
-  app.addHook('onRequest', async (request, reply) => {
+  server.addHook('onRequest', async (request, reply) => {
     if (token() === undefined) throw new NoTokenConfigured(key);
     const { promise: wrong, resolve } = Promise.withResolvers<boolean>();
     verifyBearerAuth(request, reply, (error) => resolve(error !== undefined));

@@ -65,14 +65,14 @@ export class Connections {
   }
 
   /** Watches the connections of `app`, from its begin to its end. */
-  watch(app: FastifyInstance): void {
+  watch(server: FastifyInstance): void {
     const { patience = PATIENCE } = this.#options;
     const checking = setInterval(() => {
       this.#sessions.check(performance.now());
-      if (this.#dropped > 0) app.log.warn({ connections: this.#dropped }, 'connections were closed at once: there are as many as there may be');
+      if (this.#dropped > 0) server.log.warn({ connections: this.#dropped }, 'connections were closed at once: there are as many as there may be');
       this.#dropped = 0;
     }, patience / CHECKS).unref();
-    app.addHook('onClose', async () => clearInterval(checking));
+    server.addHook('onClose', async () => clearInterval(checking));
   }
 
   /**
@@ -107,7 +107,7 @@ export class Connections {
    * Has the socket be closed if nothing of what is under way gets on. Only until the next request, since most are answered sooner than
    * a timer is set: Node.js sets a connection's timeout to the server's, which is none, when it begins to wait for one.
    */
-  limitStall(socket: Socket): void {
+  limitStalling(socket: Socket): void {
     const { tls, patience = PATIENCE } = this.#options;
     if (tls === undefined) socket.setTimeout(2 * patience);
   }

@@ -5,7 +5,7 @@ import { Type } from 'typebox';
 import { type Answer, answer } from '../answer.ts';
 import { logOf, REQUEST_ID } from './request-ids.ts';
 import { isExpected, NotFound } from '../server-error.ts';
-import { NO_PAGE } from './security-headers.ts';
+import { SANDBOXED } from './security-headers.ts';
 
 /** The shape of every error; some answers have more fields beside these. */
 export const ErrorAnswer = Type.Object(
@@ -17,15 +17,15 @@ const RETRY_AFTER_SECONDS = '1';
 /** Headers that may be set for an answer that does not come. */
 const OF_THE_ANSWER = ['etag', 'last-modified', 'vary', 'content-encoding', 'accept-ranges', 'docker-content-digest'];
 
-export function errors(app: FastifyInstance): void {
-  app.setErrorHandler((error: FastifyError, request, reply) => sendError(error, request, reply));
-  app.setSchemaErrorFormatter(([fault], part) => new Error(fault === undefined ? `${part} is not right` : schemaFault(fault, part)));
-  app.setNotFoundHandler((request) => {
-    throw nothingAt(request);
+export function errors(server: FastifyInstance): void {
+  server.setErrorHandler((error: FastifyError, request, reply) => sendError(error, request, reply));
+  server.setSchemaErrorFormatter(([fault], part) => new Error(fault === undefined ? `${part} is not right` : schemaFault(fault, part)));
+  server.setNotFoundHandler((request) => {
+    throw notFoundAt(request);
   });
 }
 
-export function nothingAt({ originalUrl }: FastifyRequest): FastifyError {
+export function notFoundAt({ originalUrl }: FastifyRequest): FastifyError {
   return new NotFound(`Nothing is served at ${originalUrl.split('?', 1)[0] ?? '/'}.`);
 }
 
@@ -60,7 +60,7 @@ export function sendError(error: FastifyError, request: FastifyRequest, reply: F
     .code(statusCode)
     // The answer that does not come may have been one that needs no serializing.
     .serializer(JSON.stringify)
-    .headers({ ...NO_PAGE, 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', [REQUEST_ID]: request.id })
+    .headers({ ...SANDBOXED, 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', [REQUEST_ID]: request.id })
     .send({ ...errorBody(statusCode, message), ...beside?.(statusCode, message) });
 }
 

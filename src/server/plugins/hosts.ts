@@ -20,8 +20,8 @@ export function isHost(text: string): boolean {
 }
 
 /** Answers 400 where `Host` or `:authority` is missing, ambiguous or not a host. For the routes of `app` and its scopes. */
-export function checkHosts(app: FastifyInstance): void {
-  app.addHook('onRequest', (request, reply, done) => {
+export function checkHosts(server: FastifyInstance): void {
+  server.addHook('onRequest', (request, reply, done) => {
     const fault = faultOf(request);
     // The next request on such a connection is not to be trusted either.
     if (fault !== undefined && request.raw.httpVersionMajor === 1) reply.header('connection', 'close');

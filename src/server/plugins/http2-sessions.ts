@@ -72,8 +72,8 @@ export class Http2Sessions {
 }
 
 /** Has the routes of `app` not begin what was reset right after it was asked. */
-export function skipReset(app: FastifyInstance): void {
-  app.addHook('onRequest', ({ raw }, _reply, done) => {
+export function skipReset(server: FastifyInstance): void {
+  server.addHook('onRequest', ({ raw }, _reply, done) => {
     if (!(raw instanceof Http2ServerRequest)) {
       done();
       return;

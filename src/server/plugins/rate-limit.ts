@@ -12,10 +12,10 @@ export interface RateLimit {
 }
 
 /** Makes limits of `max` a minute, each with counts of its own. */
-export async function rateLimits(app: FastifyInstance, max: number): Promise<() => RateLimit> {
-  await app.register(rateLimit, { global: false });
+export async function rateLimits(server: FastifyInstance, max: number): Promise<() => RateLimit> {
+  await server.register(rateLimit, { global: false });
   return () => {
-    const limiter = app.createRateLimit({ max, timeWindow: '1 minute', keyGenerator: ({ ip }) => networkOf(ip) });
+    const limiter = server.createRateLimit({ max, timeWindow: '1 minute', keyGenerator: ({ ip }) => networkOf(ip) });
     const refuse = (reply: FastifyReply, seconds: number): never => {
       reply.header('retry-after', seconds);
       throw new TooManyRequests(String(max), String(seconds));

@@ -54,8 +54,8 @@ interface Connection {
 }
 
 /** Watches all answers of `app`. */
-export function boundReaders(app: FastifyInstance, readers: Readers): void {
-  app.addHook('onSend', (request, reply, payload: unknown, done) => {
+export function limitReaders(server: FastifyInstance, readers: Readers): void {
+  server.addHook('onSend', (request, reply, payload: unknown, done) => {
     if (request.method === 'HEAD' || payload === undefined || payload === null) {
       done(null, payload);
       return;
@@ -86,7 +86,7 @@ export function boundReaders(app: FastifyInstance, readers: Readers): void {
     done(null, readers.pace(reply.raw, body, reply.getHeader('etag')));
   });
   // What is under way when the next app answers is watched on.
-  app.addHook('onClose', async () => readers.close());
+  server.addHook('onClose', async () => readers.close());
 }
 
 export class Readers {

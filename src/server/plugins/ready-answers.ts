@@ -55,9 +55,9 @@ export class ReadyAnswers {
   }
 
   /** Keeps what the routes of `app` say that are registered from here on. */
-  follow(app: FastifyInstance): void {
-    app.decorateReply('readyVersion', undefined);
-    app.addHook('onSend', (request, reply, payload, done) => {
+  follow(server: FastifyInstance): void {
+    server.decorateReply('readyVersion', undefined);
+    server.addHook('onSend', (request, reply, payload, done) => {
       if (reply.readyVersion === this.#version && request.method === 'GET' && (payload === undefined || payload === null || Buffer.isBuffer(payload))) {
         const question = questionOf(request.raw, request.originalUrl);
         if (question !== undefined) {

@@ -5,14 +5,14 @@ import type { FastifyInstance } from 'fastify';
 type Directives = Readonly<Record<string, readonly (string | (() => string))[]>>;
 
 /** For what is no page, and what other pages may show: indexes and icons. */
-export const NOT_SNIFFED = { 'x-content-type-options': 'nosniff' } as const;
+export const NOSNIFF = { 'x-content-type-options': 'nosniff' } as const;
 /** For what somebody has pushed, and for errors: no browser is to take it for a page of this server. */
-export const NO_PAGE = { ...NOT_SNIFFED, 'content-security-policy': "default-src 'none'; frame-ancestors 'none'; sandbox" } as const;
+export const SANDBOXED = { ...NOSNIFF, 'content-security-policy': "default-src 'none'; frame-ancestors 'none'; sandbox" } as const;
 
 const NOTHING: Directives = { defaultSrc: ["'none'"], frameAncestors: ["'none'"] };
 
 /** Nothing but this server's own files; nothing in them is ever read as a script or markup. @param iconsUri as the configuration has it now */
-export function ofThePage(iconsUri: () => string): Directives {
+export function pageDirectives(iconsUri: () => string): Directives {
   return {
     ...NOTHING,
     scriptSrc: ["'self'"],

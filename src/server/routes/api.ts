@@ -9,9 +9,8 @@ import { isAppId } from '../../indexing/appdata/flatpak-image.ts';
 import { messageOf } from '../../system/message-of.ts';
 import type { Described } from '../answer.ts';
 import type { AcceptEncoding } from '../http/accept-encoding.ts';
-import { IMMUTABLE } from '../http/cache-control.ts';
+import { IMMUTABLE, isFresh } from '../http/caching.ts';
 import { indexNamed, type ServedIndex } from '../documents/served-index.ts';
-import { isFresh } from '../http/entity-tag.ts';
 import { sendServed } from '../documents/send.ts';
 import { NotBuiltYet, NotFound } from '../server-error.ts';
 import type { CurrentSite } from '../site.ts';
@@ -78,14 +77,14 @@ const Parameters = Type.Object({ index: Type.Optional(Type.String({ description:
 type Asked = Static<typeof Parameters>;
 const IconParameters = Type.Object({ ...Parameters.properties, version: Type.Optional(Type.String({ description: 'As the list has it: the answer may then be kept for ever.' })) }, { additionalProperties: false });
 
-export function apiRoutes(app: FastifyInstance, { site, acceptEncoding }: ApiRoutesOptions): void {
+export function apiRoutes(server: FastifyInstance, { site, acceptEncoding }: ApiRoutesOptions): void {
   const asked = ({ index }: Asked): ServedIndex => {
     const { indexes, defaultIndex } = site();
     return indexNamed(indexes, index ?? defaultIndex);
   };
   const preferences = (request: FastifyRequest) => acceptEncoding.preferences(request.headers['accept-encoding']);
 
-  app.route<{ Querystring: Asked }>({
+  server.route<{ Querystring: Asked }>({
     method: ['GET', 'HEAD'],
     url: '/api/apps',
     schema: { summary: 'The apps of an index', querystring: Parameters, response: { 200: AppList } },
@@ -97,7 +96,7 @@ export function apiRoutes(app: FastifyInstance, { site, acceptEncoding }: ApiRou
     },
   });
 
-  app.get<{ Querystring: Static<typeof IconParameters>; Params: { id: string } }>(
+  server.get<{ Querystring: Static<typeof IconParameters>; Params: { id: string } }>(
     '/api/apps/:id/icon',
     { schema: { summary: 'The icon of an app whose index holds it, as a PNG', params: Type.Object({ id: Text }), querystring: IconParameters, produces: ['image/png'] } },
     async (request, reply) => {
@@ -113,7 +112,7 @@ export function apiRoutes(app: FastifyInstance, { site, acceptEncoding }: ApiRou
     },
   );
 
-  app.route<{ Querystring: Asked; Params: { id: string } }>({
+  server.route<{ Querystring: Asked; Params: { id: string } }>({
     method: ['GET', 'HEAD'],
     url: '/api/apps/:id',
     schema: { summary: 'All about one app', params: Type.Object({ id: Text }), querystring: Parameters, response: { 200: App } },

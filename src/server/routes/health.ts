@@ -8,10 +8,10 @@ import type { CurrentSite } from '../site.ts';
 const Health = Type.Object({ status: Type.String() });
 const NotReady = Type.Object({ ...ErrorAnswer.properties, missing: Type.Array(Type.String()) });
 
-export function healthRoutes(app: FastifyInstance, site: CurrentSite): void {
-  app.get('/healthz', { schema: { response: { 200: Health } } }, (_request, reply) => reply.header('cache-control', 'no-store').send(answer(Health, { status: 'ok' })));
+export function healthRoutes(server: FastifyInstance, site: CurrentSite): void {
+  server.get('/healthz', { schema: { response: { 200: Health } } }, (_request, reply) => reply.header('cache-control', 'no-store').send(answer(Health, { status: 'ok' })));
 
-  app.get('/readyz', { schema: { response: { 200: Health, 503: NotReady } } }, (_request, reply) => {
+  server.get('/readyz', { schema: { response: { 200: Health, 503: NotReady } } }, (_request, reply) => {
     reply.header('cache-control', 'no-store');
     const missing = [...site().indexes.values()].filter(({ shown }) => shown === undefined).map(({ name }) => name);
     if (missing.length === 0) return reply.send(answer(Health, { status: 'ready' }));

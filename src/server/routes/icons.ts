@@ -2,10 +2,9 @@
 import type { FastifyInstance } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import { digestOfIconPath } from '../../indexing/icons/icon-path.ts';
-import { IMMUTABLE } from '../http/cache-control.ts';
-import { isFresh } from '../http/entity-tag.ts';
+import { IMMUTABLE, isFresh } from '../http/caching.ts';
 import type { ReadyAnswers } from '../plugins/ready-answers.ts';
-import { NOT_SNIFFED } from '../plugins/security-headers.ts';
+import { NOSNIFF } from '../plugins/security-headers.ts';
 import type { Headers } from '../documents/served-index.ts';
 import { NotFound } from '../server-error.ts';
 import type { CurrentSite } from '../site.ts';
@@ -26,7 +25,7 @@ export interface IconRoutesOptions {
 }
 
 
-export function iconRoutes(app: FastifyInstance, { site, readyAnswers }: IconRoutesOptions): void {
+export function iconRoutes(server: FastifyInstance, { site, readyAnswers }: IconRoutesOptions): void {
   const icons = new LRUCache<string, Icon>({ maxSize: MAX_BYTES_IN_MEMORY, sizeCalculation: ({ body }) => body.length + 512 });
 
   const load = async (path: string): Promise<Icon | undefined> => {
@@ -35,10 +34,10 @@ export function iconRoutes(app: FastifyInstance, { site, readyAnswers }: IconRou
     if (body === undefined) return undefined;
     const etag = `"${path.replace('/', '').slice(0, 32)}"`;
     const freshHeaders = { etag, 'cache-control': IMMUTABLE };
-    return { etag, body, freshHeaders, headers: { ...freshHeaders, ...NOT_SNIFFED, 'content-type': 'image/png', 'content-length': String(body.length) } };
+    return { etag, body, freshHeaders, headers: { ...freshHeaders, ...NOSNIFF, 'content-type': 'image/png', 'content-length': String(body.length) } };
   };
 
-  app.get<{ Params: { '*': string } }>('/icons/*', { schema: { summary: 'An icon', produces: ['image/png'] } }, async (request, reply) => {
+  server.get<{ Params: { '*': string } }>('/icons/*', { schema: { summary: 'An icon', produces: ['image/png'] } }, async (request, reply) => {
     const path = request.params['*'];
     let icon = icons.get(path);
     if (icon === undefined) {

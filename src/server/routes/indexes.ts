@@ -2,16 +2,14 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { AcceptEncoding, Encoding } from '../http/accept-encoding.ts';
-import { indexCacheControl } from '../http/cache-control.ts';
-import type { Headers, ServedIndex, Served, ServedDocument } from '../documents/served-index.ts';
+import { indexCacheControl } from '../http/caching.ts';
+import { type Headers, indexNamed, type Served, type ServedDocument, type ServedIndex } from '../documents/served-index.ts';
 import { networkOf } from '../http/client-network.ts';
-import { indexNamed } from '../documents/served-index.ts';
 import type { ReadyAnswers } from '../plugins/ready-answers.ts';
-import { fromNewest } from '../documents/from-newest.ts';
+import { NotBuiltYet, NotFound, retryUnreadable } from '../server-error.ts';
 import { sendServed } from '../documents/send.ts';
-import { NotBuiltYet, NotFound } from '../server-error.ts';
 import type { CurrentSite, Site } from '../site.ts';
-import { whileAsked } from '../http/while-asked.ts';
+import { abortOnClose } from '../http/long-requests.ts';
 
 const Text = Type.String();
 const Texts = Type.Array(Text);
@@ -36,7 +34,7 @@ export interface IndexRoutesOptions {
 
 const NOT_KEPT: Headers = { 'cache-control': 'no-store' };
 
-export function indexRoutes(app: FastifyInstance, { site, acceptEncoding, readyAnswers }: IndexRoutesOptions): void {
+export function indexRoutes(server: FastifyInstance, { site, acceptEncoding, readyAnswers }: IndexRoutesOptions): void {
   const query = ({ indexes, questions }: Site, name: string, request: FastifyRequest, reply: FastifyReply, keep: boolean) => {
     const index = indexNamed(indexes, name);
     const { url = '' } = request.raw;
@@ -48,19 +46,19 @@ export function indexRoutes(app: FastifyInstance, { site, acceptEncoding, readyA
       if (keep) readyAnswers.keep(reply);
       return sendServed(request, reply, best(document, preferences), override);
     }
-    const { signal } = whileAsked(reply);
+    const { signal } = abortOnClose(reply);
     return questions.answer(index, asked, { keep, from: networkOf(request.ip), signal }).then((answered) => sendServed(request, reply, best(answered, preferences), override));
   };
 
   for (const [path, keep] of [['static', true], ['dynamic', false]] as const) {
-    getOrHead(app, `/index/${path}`, 'The default index, queried', (request, reply) => {
+    getOrHead(server, `/index/${path}`, 'The default index, queried', (request, reply) => {
       const current = site();
       return query(current, current.defaultIndex, request, reply, keep);
     });
-    getOrHead(app, `/:index/index/${path}`, 'An index, queried', (request, reply) => query(site(), param(request, 'index'), request, reply, keep));
+    getOrHead(server, `/:index/index/${path}`, 'An index, queried', (request, reply) => query(site(), param(request, 'index'), request, reply, keep));
   }
 
-  getOrHead(app, '/index/:file', 'A whole index', (request, reply) => {
+  getOrHead(server, '/index/:file', 'A whole index', (request, reply) => {
     const file = param(request, 'file');
     const indexes = [...site().indexes.values()];
     const index = indexes.find(({ fileName }) => file === `${fileName}.json`);
@@ -77,8 +75,8 @@ function keptBy({ maxAge }: ServedIndex): Headers {
 }
 
 /** One route for both, so that a HEAD tells the length of what it does not read. */
-function getOrHead(app: FastifyInstance, url: string, summary: string, handler: (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>): void {
-  app.route({ method: ['GET', 'HEAD'], url, schema: { summary }, config: { answers: { 200: IndexAnswer } }, handler: (request, reply) => fromNewest(() => handler(request, reply)) });
+function getOrHead(server: FastifyInstance, url: string, summary: string, handler: (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>): void {
+  server.route({ method: ['GET', 'HEAD'], url, schema: { summary }, config: { answers: { 200: IndexAnswer } }, handler: (request, reply) => retryUnreadable(() => handler(request, reply)) });
 }
 
 function param({ params }: FastifyRequest, name: string): string {

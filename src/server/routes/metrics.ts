@@ -15,8 +15,8 @@ export interface MetricsRoutesOptions {
   readonly figures: Figures;
 }
 
-export function metricsRoutes(app: FastifyInstance, { site, version, figures }: MetricsRoutesOptions): void {
-  app.get('/metrics', { schema: { summary: 'Figures for Prometheus', produces: ['text/plain'] } }, async (_request, reply) => {
+export function metricsRoutes(server: FastifyInstance, { site, version, figures }: MetricsRoutesOptions): void {
+  server.get('/metrics', { schema: { summary: 'Figures for Prometheus', produces: ['text/plain'] } }, async (_request, reply) => {
     const { indexes, status, storeSizes } = site();
     const registry = new Registry();
     new Gauge({ name: 'regindexer_build_info', help: 'The version that runs, as a label; always 1.', labelNames: ['version'], registers: [registry] }).set({ version }, 1);
@@ -28,8 +28,8 @@ export function metricsRoutes(app: FastifyInstance, { site, version, figures }: 
 }
 
 /** Counts what is answered by the routes that are registered from here on. */
-export function countRequests(app: FastifyInstance, figures: RequestFigures): void {
-  app.addHook('onResponse', ({ routeOptions, method }, reply, done) => {
+export function countRequests(server: FastifyInstance, figures: RequestFigures): void {
+  server.addHook('onResponse', ({ routeOptions, method }, reply, done) => {
     // The pattern of the route, not the path: there are only so many.
     figures.count(routeOptions.url ?? 'none', METHODS.has(method) ? method : 'other', reply.statusCode, reply.elapsedTime / 1000);
     done();

@@ -16,8 +16,8 @@ declare module 'fastify' {
 const METHODS_OF_A_ROUTE = 2;
 
 /** Begins to take note of the routes that are registered. */
-export async function describeRoutes(app: FastifyInstance, version: string): Promise<void> {
-  await app.register(swagger, {
+export async function describeRoutes(server: FastifyInstance, version: string): Promise<void> {
+  await server.register(swagger, {
     openapi: {
       openapi: '3.1.0',
       info: { title: 'regindexer', version, description: 'An index of container registries for Flatpak, the page over it, and what runs it.' },
@@ -31,9 +31,9 @@ export async function describeRoutes(app: FastifyInstance, version: string): Pro
 }
 
 /** Call it below where {@link describeRoutes} was called. */
-export function openapiRoutes(app: FastifyInstance, site: CurrentSite): void {
-  app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => {
+export function openapiRoutes(server: FastifyInstance, site: CurrentSite): void {
+  server.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => {
     const { basePath } = site();
-    return reply.header('cache-control', 'no-cache').send({ ...app.swagger(), ...(basePath !== '' && { servers: [{ url: basePath }] }) });
+    return reply.header('cache-control', 'no-cache').send({ ...server.swagger(), ...(basePath !== '' && { servers: [{ url: basePath }] }) });
   });
 }

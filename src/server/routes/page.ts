@@ -6,11 +6,10 @@ import fastifyStatic from '@fastify/static';
 import type { FastifyInstance } from 'fastify';
 import { type AppListPage, PAGE_SIZE } from '../../indexing/appdata/app-pages.ts';
 import { PACKAGE_FOLDER } from '../../system/package-folder.ts';
-import { entityTagOf, isFresh } from '../http/entity-tag.ts';
-import { ofThePage, securityHeaders } from '../plugins/security-headers.ts';
-import type { SiteDescription, IndexDescription } from '../site-description.ts';
+import { entityTagOf, isFresh } from '../http/caching.ts';
+import { pageDirectives, securityHeaders } from '../plugins/security-headers.ts';
+import type { CurrentSite, IndexDescription, SiteDescription } from '../site.ts';
 import { nameRequests } from '../plugins/request-ids.ts';
-import type { CurrentSite } from '../site.ts';
 
 const FOLDER = join(PACKAGE_FOLDER, 'public');
 /** Not a page that needs no more than a glance. */
@@ -23,7 +22,7 @@ const MAX_PAGE = 10_000;
  */
 export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls: boolean): Promise<void> {
   const template = await readFile(join(FOLDER, 'index.html'), 'utf8');
-  await securityHeaders(scope, tls, ofThePage(() => site().iconsUri));
+  await securityHeaders(scope, tls, pageDirectives(() => site().iconsUri));
   nameRequests(scope);
   await scope.register(compress, { threshold: COMPRESS_FROM, encodings: ['br', 'gzip'] });
   await scope.register(fastifyStatic, { root: FOLDER, prefix: '/page/', wildcard: false, index: false, cacheControl: false, globIgnore: ['index.html'], setHeaders: (reply) => void reply.header('cache-control', 'no-cache') });

@@ -7,18 +7,18 @@ const PATH = '/status';
 
 test('each request has a name, told with the answer, and with what the log says of it', async (t) => {
   const server = await TestServer.create(t, await TestState.open(t));
-  const ids = await Promise.all([PATH, PATH, '/none'].map(async (path) => (await server.app.inject({ url: path, headers: { 'x-request-id': 'mine' } })).headers['x-request-id']));
+  const ids = await Promise.all([PATH, PATH, '/none'].map(async (path) => (await server.fastify.inject({ url: path, headers: { 'x-request-id': 'mine' } })).headers['x-request-id']));
   assert.equal(new Set(ids).size, 3);
   for (const id of ids) assert.match(String(id), /^[\w-]{8}-[0-9a-z]+$/);
 
-  const answer = await server.app.inject({ method: 'POST', url: '/events', headers: bearer(EVENTS_TOKEN), payload: 'no JSON' });
+  const answer = await server.fastify.inject({ method: 'POST', url: '/events', headers: bearer(EVENTS_TOKEN), payload: 'no JSON' });
   const line = server.log.find(({ msg }) => msg.startsWith('a notification could not be understood'));
   assert.equal(line?.['request'], answer.headers['x-request-id']);
 });
 
 test('what stands before the server may name a request, if it is trusted, and not in any way', async (t) => {
   const server = await TestServer.create(t, await TestState.open(t), { trustProxy: true });
-  const named = async (id: string): Promise<string> => String((await server.app.inject({ url: PATH, headers: { 'x-request-id': id } })).headers['x-request-id']);
+  const named = async (id: string): Promise<string> => String((await server.fastify.inject({ url: PATH, headers: { 'x-request-id': id } })).headers['x-request-id']);
   assert.equal(await named('7f3c.a:1/b+c=@d_e-f'), '7f3c.a:1/b+c=@d_e-f');
   for (const id of ['', 'a b', '"', 'x'.repeat(129), 'ä']) assert.match(await named(id), /^[\w-]{8}-[0-9a-z]+$/);
 });

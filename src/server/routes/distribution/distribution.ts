@@ -5,17 +5,16 @@ import { isDigest } from '../../../registry/digest.ts';
 import { DELTA_INDEX_TAG, isRepositoryName, isTag } from '../../../registry/reference.ts';
 import { isNotFound, RegistryError } from '../../../registry/registry-error.ts';
 import { byteRange } from '../../http/byte-range.ts';
-import { IMMUTABLE } from '../../http/cache-control.ts';
-import { isFresh } from '../../http/entity-tag.ts';
+import { IMMUTABLE, isFresh } from '../../http/caching.ts';
 import { allow } from '../../plugins/allow.ts';
-import { nothingAt, sendError } from '../../plugins/errors.ts';
-import { NO_PAGE } from '../../plugins/security-headers.ts';
+import { notFoundAt, sendError } from '../../plugins/errors.ts';
+import { SANDBOXED } from '../../plugins/security-headers.ts';
 import { logOf } from '../../plugins/request-ids.ts';
 import { DistributionError, NotReadable } from '../../server-error.ts';
 import type { CurrentSite, PullSource } from '../../site.ts';
 
 const MAX_PAGE = 1000;
-const HEADERS = { 'docker-distribution-api-version': 'registry/2.0', ...NO_PAGE };
+const HEADERS = { 'docker-distribution-api-version': 'registry/2.0', ...SANDBOXED };
 
 
 interface Page {
@@ -27,26 +26,26 @@ interface PathAndPage extends Page {
 }
 
 /** Of the site's sources, asked in their order, the first that has a repository answers for it; its proxy is asked where none of them has it. */
-export function distributionRoutes(app: FastifyInstance, site: CurrentSite): void {
-  app.setErrorHandler((error: FastifyError | RegistryError, request, reply) =>
+export function distributionRoutes(server: FastifyInstance, site: CurrentSite): void {
+  server.setErrorHandler((error: FastifyError | RegistryError, request, reply) =>
     sendError(error instanceof RegistryError && error.code !== 'digest-mismatch' ? unreadable(request, error) : error, request, reply, (statusCode, message) => ({
       errors: [{ code: error instanceof DistributionError ? error.reason : statusCode === 405 ? 'UNSUPPORTED' : 'UNKNOWN', message }],
     })),
   );
-  const allowNoOther = allow(app);
-  app.addHook('onRequest', (request, reply, done) => {
+  const allowNoOther = allow(server);
+  server.addHook('onRequest', (request, reply, done) => {
     const { pullSources, registryProxy } = site();
     if (pullSources.length === 0 && registryProxy === undefined) {
-      done(nothingAt(request));
+      done(notFoundAt(request));
       return;
     }
     reply.headers(HEADERS);
     done();
   });
 
-  app.get('/v2/', (_request, reply) => reply.send({}));
+  server.get('/v2/', (_request, reply) => reply.send({}));
 
-  app.get<Page>('/v2/_catalog', async (request, reply) => {
+  server.get<Page>('/v2/_catalog', async (request, reply) => {
     const { pullSources: sources, registryProxy: proxy, basePath } = site();
     if (proxy !== undefined && proxy.names === undefined) return reply.send({ repositories: await proxy.repositories(request, reply, basePath) });
     const names = new Set<string>(proxy?.names);
@@ -77,7 +76,7 @@ export function distributionRoutes(app: FastifyInstance, site: CurrentSite): voi
     return proxy.send(request, reply, { repository: name, kind: kind === 'manifests' ? kind : 'blobs', reference });
   };
   // One route for both, so that a HEAD tells the length of what it does not read.
-  app.route<PathAndPage>({ method: ['GET', 'HEAD'], url: '/v2/*', handler: read });
+  server.route<PathAndPage>({ method: ['GET', 'HEAD'], url: '/v2/*', handler: read });
   allowNoOther();
 }
 

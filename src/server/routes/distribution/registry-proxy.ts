@@ -5,11 +5,10 @@ import { headerValue, type HttpResponse } from '../../../registry/http/transport
 import { isDigest } from '../../../registry/digest.ts';
 import { DELTA_INDEX_TAG, isRepositoryName, isTag } from '../../../registry/reference.ts';
 import { RegistryError } from '../../../registry/registry-error.ts';
-import { IMMUTABLE } from '../../http/cache-control.ts';
-import { letWait } from '../../http/let-wait.ts';
+import { IMMUTABLE } from '../../http/caching.ts';
+import { abortOnClose, suspendTimeout } from '../../http/long-requests.ts';
 import { logOf } from '../../plugins/request-ids.ts';
 import { DistributionError, RegistryTooSlow, RegistryUnavailable } from '../../server-error.ts';
-import { whileAsked } from '../../http/while-asked.ts';
 
 /** What a client may say beside its path. All else stays here: its credentials above all. */
 const CONDITIONS = ['range', 'if-range', 'if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since'] as const;
@@ -97,10 +96,10 @@ export class RegistryProxy {
   /** Waits for the registry as long as the client does, and no longer than it may take. */
   async #ask<T>(request: FastifyRequest, reply: FastifyReply, ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const { timeout } = this.#options;
-    const ended = whileAsked(reply);
+    const ended = abortOnClose(reply);
     const tooSlow = new RegistryTooSlow(String(timeout / 1000));
     const timer = setTimeout(() => ended.abort(tooSlow), timeout);
-    const waitNoMore = letWait(request);
+    const waitNoMore = suspendTimeout(request);
     try {
       return await ask(ended.signal);
     } catch (error) {

@@ -14,16 +14,16 @@ const EventsAnswer = Type.Object({ accepted: Type.Integer({ description: 'How ma
  * `app` must be a scope of its own: it takes bodies of any type.
  * @param counts counted up
  */
-export async function eventRoutes(app: FastifyInstance, site: CurrentSite, counts: EventCounts): Promise<void> {
-  await requireBearerToken(app, { token: () => site().events.token, key: 'server.events_token' });
+export async function eventRoutes(server: FastifyInstance, site: CurrentSite, counts: EventCounts): Promise<void> {
+  await requireBearerToken(server, { token: () => site().events.token, key: 'server.events_token' });
   // Whatever a registry calls its body: one that is refused comes again for ever.
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
-  app.addHook('onRequest', async (request) => {
+  server.removeAllContentTypeParsers();
+  server.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
+  server.addHook('onRequest', async (request) => {
     request.raw.headers['content-type'] = 'application/json';
   });
 
-  app.post('/events', { schema: { summary: 'Notifications of registries', security: [{ token: [] }] }, config: { answers: { 202: EventsAnswer } } }, (request, reply) => {
+  server.post('/events', { schema: { summary: 'Notifications of registries', security: [{ token: [] }] }, config: { answers: { 202: EventsAnswer } } }, (request, reply) => {
     const { events } = site();
     const parsed = parseEvents(typeof request.body === 'string' ? request.body : '');
     const wanted = parsed.changes.filter(({ repository, tag }) => events.wants(repository, tag));

@@ -3,12 +3,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { AppDetails, AppImage } from '../../../indexing/appdata/app-details.ts';
 import { isAppId, isWebUrl } from '../../../indexing/appdata/flatpak-image.ts';
 import { DEFAULT_TAG, TAG } from '../../../registry/reference.ts';
-import { entityTagOf, isFresh } from '../../http/entity-tag.ts';
-import { nothingAt } from '../../plugins/errors.ts';
+import { entityTagOf, isFresh } from '../../http/caching.ts';
+import { notFoundAt } from '../../plugins/errors.ts';
 import { originOf } from '../../plugins/hosts.ts';
-import type { SiteDescription, IndexDescription } from '../../site-description.ts';
+import type { CurrentSite, IndexDescription, Site, SiteDescription } from '../../site.ts';
 import { NotFound } from '../../server-error.ts';
-import type { CurrentSite, Site } from '../../site.ts';
 
 const REPO = '.flatpakrepo';
 const REF = '.flatpakref';
@@ -17,13 +16,13 @@ const MAX_AGE = 60;
 /** What is left out where it is `undefined`. */
 type Entries = Readonly<Record<string, string | undefined>>;
 
-export function flatpakFileRoutes(app: FastifyInstance, site: CurrentSite): void {
+export function flatpakFileRoutes(server: FastifyInstance, site: CurrentSite): void {
   const repository = {
     summary: 'Adds an index to Flatpak',
     querystring: { type: 'object', properties: { tag: { type: 'string', pattern: TAG.source } }, additionalProperties: false },
     produces: ['application/vnd.flatpak.repo'],
   };
-  app.get<{ Params: { index: string }; Querystring: { tag?: string } }>(`/:index${REPO}`, { schema: repository }, (request, reply) => {
+  server.get<{ Params: { index: string }; Querystring: { tag?: string } }>(`/:index${REPO}`, { schema: repository }, (request, reply) => {
     const { description } = site();
     const index = indexOf(description, request.params.index, request);
     const { title: Title, comment: Comment, description: Description, homepage: Homepage, icon: Icon } = index;
@@ -37,7 +36,7 @@ export function flatpakFileRoutes(app: FastifyInstance, site: CurrentSite): void
     querystring: { type: 'object', properties: { tag: { type: 'string' }, arch: { type: 'string' } }, additionalProperties: false },
     produces: ['application/vnd.flatpak.ref'],
   };
-  app.get<{ Params: { index: string; id: string }; Querystring: { tag?: string; arch?: string } }>(`/:index/:id${REF}`, { schema: ref }, async (request, reply) => {
+  server.get<{ Params: { index: string; id: string }; Querystring: { tag?: string; arch?: string } }>(`/:index/:id${REF}`, { schema: ref }, async (request, reply) => {
     const { description, indexes } = site();
     const { id } = request.params;
     const index = indexOf(description, request.params.index, request);
@@ -56,7 +55,7 @@ export function flatpakFileRoutes(app: FastifyInstance, site: CurrentSite): void
 /** @throws NotFound */
 function indexOf({ indexes }: SiteDescription, name: string, request: FastifyRequest): IndexDescription {
   const index = indexes.find((each) => each.name === name);
-  if (index === undefined) throw nothingAt(request);
+  if (index === undefined) throw notFoundAt(request);
   return index;
 }
 

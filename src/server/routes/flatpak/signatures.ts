@@ -3,8 +3,8 @@ import type { FastifyInstance } from 'fastify';
 import { ContainedFolder } from '../../../registry/layout/contained-folder.ts';
 import { isRepositoryName } from '../../../registry/reference.ts';
 import { RegistryError } from '../../../registry/registry-error.ts';
-import { entityTagOf, isFresh } from '../../http/entity-tag.ts';
-import { NO_PAGE } from '../../plugins/security-headers.ts';
+import { entityTagOf, isFresh } from '../../http/caching.ts';
+import { SANDBOXED } from '../../plugins/security-headers.ts';
 import { logOf } from '../../plugins/request-ids.ts';
 import { NotFound } from '../../server-error.ts';
 import type { CurrentSite } from '../../site.ts';
@@ -16,8 +16,8 @@ const MAX_AGE = 60;
 /** The one way to write a path: nothing else is looked for. */
 const PATH = /^(?<repository>.+)@sha256=[0-9a-f]{64}\/signature-[1-9]\d{0,3}$/;
 
-export function signatureRoutes(app: FastifyInstance, site: CurrentSite): void {
-  app.get<{ Params: { index: string; '*': string } }>('/:index/signatures/*', { schema: { summary: 'Signatures of images of an index', produces: ['application/octet-stream'] } }, async (request, reply) => {
+export function signatureRoutes(server: FastifyInstance, site: CurrentSite): void {
+  server.get<{ Params: { index: string; '*': string } }>('/:index/signatures/*', { schema: { summary: 'Signatures of images of an index', produces: ['application/octet-stream'] } }, async (request, reply) => {
     const { index, '*': asked } = request.params;
     const path = site().signatures.get(index);
     if (path === undefined) throw new NotFound(`There are no signatures of an index "${index}" here.`);
@@ -30,6 +30,6 @@ export function signatureRoutes(app: FastifyInstance, site: CurrentSite): void {
     const etag = entityTagOf(signature);
     reply.headers({ etag, 'cache-control': `public, max-age=${MAX_AGE}` });
     if (isFresh(request.headers, etag)) return reply.code(304).send();
-    return reply.headers({ 'content-type': 'application/octet-stream', ...NO_PAGE }).send(signature);
+    return reply.headers({ 'content-type': 'application/octet-stream', ...SANDBOXED }).send(signature);
   });
 }

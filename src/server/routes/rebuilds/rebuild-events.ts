@@ -3,7 +3,7 @@ import { PassThrough } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { isLive, type Rebuild } from '../../../triggers/rebuild.ts';
 import { networkOf } from '../../http/client-network.ts';
-import { letWait } from '../../http/let-wait.ts';
+import { suspendTimeout } from '../../http/long-requests.ts';
 import { rebuildView } from './rebuild-view.ts';
 import { TooManyStreams } from '../../server-error.ts';
 import type { CurrentSite, RebuildEvents } from '../../site.ts';
@@ -19,7 +19,7 @@ const RETRY = 2_000;
 
 
 /** Each event is named `rebuild`; its data is a rebuild as `/status` has it. What is returned has another queue be told of; streams that there are end, and whoever reads them asks again. */
-export function rebuildEventRoutes(app: FastifyInstance, site: CurrentSite): (queue: RebuildEvents) => void {
+export function rebuildEventRoutes(server: FastifyInstance, site: CurrentSite): (queue: RebuildEvents) => void {
   /** With the network of the client. */
   const streams = new Map<PassThrough, string>();
   const tell = (rebuild: Rebuild, always: boolean): void => {
@@ -39,18 +39,18 @@ export function rebuildEventRoutes(app: FastifyInstance, site: CurrentSite): (qu
     }
   }, HEARTBEAT);
   heartbeat.unref();
-  app.addHook('preClose', async () => {
+  server.addHook('preClose', async () => {
     clearInterval(heartbeat);
     for (const stream of streams.keys()) stream.end();
   });
 
-  app.get('/api/events', { schema: { summary: 'Rebuilds as they happen, as server-sent events', produces: ['text/event-stream'] } }, (request, reply) => {
+  server.get('/api/events', { schema: { summary: 'Rebuilds as they happen, as server-sent events', produces: ['text/event-stream'] } }, (request, reply) => {
     const network = networkOf(request.ip);
     const itsOwn = [...streams.values()].filter((other) => other === network).length;
     if (streams.size >= MAX_STREAMS || itsOwn >= MAX_OF_ONE) throw new TooManyStreams();
     const now = `retry: ${RETRY}\n\n${site().rebuilds.recent().filter(isLive).map(eventText).join('')}`;
     reply.headers({ 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
-    letWait(request);
+    suspendTimeout(request);
     const stream = new PassThrough();
     streams.set(stream, network);
     stream.once('close', () => streams.delete(stream));

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { isRepositoryName } from '../../../registry/reference.ts';
 import type { RebuildRequest } from '../../../triggers/rebuild-request.ts';
-import { letWait } from '../../http/let-wait.ts';
+import { suspendTimeout } from '../../http/long-requests.ts';
 import { requireBearerToken } from '../../plugins/bearer-token.ts';
 import { rateLimits } from '../../plugins/rate-limit.ts';
 import { RebuildAnswer, rebuildView } from './rebuild-view.ts';
@@ -24,28 +24,28 @@ const TOKEN = [{ token: [] }];
 const Parameters = Type.Object({ wait: Type.Optional(Type.Enum(['true', 'false'])) }, { additionalProperties: false });
 
 export async function reindexRoutes(scope: FastifyInstance, site: CurrentSite): Promise<void> {
-  const app = scope.withTypeProvider<TypeBoxTypeProvider>();
+  const server = scope.withTypeProvider<TypeBoxTypeProvider>();
   const limit = await rateLimits(scope, REQUESTS_A_MINUTE);
   const requests = limit();
-  app.addHook('onRequest', async (request, reply) => {
+  server.addHook('onRequest', async (request, reply) => {
     if (request.method === 'POST') await requests.count(request, reply);
   });
   await requireBearerToken(scope, { token: () => site().reindex.token, key: 'server.admin_token', wrongTokens: limit() });
   takeJsonOrNothing(scope);
 
-  app.post('/reindex', { schema: { summary: 'Asks for a rebuild', body: BODY, querystring: Parameters, security: TOKEN }, config: { answers: { 200: RebuildAnswer, 202: RebuildAnswer } } }, async (request, reply) => {
+  server.post('/reindex', { schema: { summary: 'Asks for a rebuild', body: BODY, querystring: Parameters, security: TOKEN }, config: { answers: { 200: RebuildAnswer, 202: RebuildAnswer } } }, async (request, reply) => {
     const current = site();
     const { rebuilds, basePath } = current;
     const rebuild = rebuilds.request({ reason: `POST /reindex from ${request.ip}`, scope: await rebuildRequest(request.body ?? {}, current) });
     reply.header('location', `${basePath}/reindex/${rebuild.id}`).header('cache-control', 'no-store');
     if (request.query.wait !== 'true') return reply.code(202).send(rebuildView(rebuild));
-    letWait(request);
+    suspendTimeout(request);
     const finished = await rebuilds.finished(rebuild.id);
     if (finished.state === 'failed') throw new RebuildFailed(finished.error ?? 'it was not said why');
     return reply.send(rebuildView(finished));
   });
 
-  app.get('/reindex/:id', { schema: { summary: 'The state of a rebuild', params: Type.Object({ id: Type.String() }), security: TOKEN }, config: { answers: { 200: RebuildAnswer } } }, (request, reply) => {
+  server.get('/reindex/:id', { schema: { summary: 'The state of a rebuild', params: Type.Object({ id: Type.String() }), security: TOKEN }, config: { answers: { 200: RebuildAnswer } } }, (request, reply) => {
     const rebuild = site().rebuilds.get(request.params.id);
     if (rebuild === undefined) throw new NotFound('There is no such rebuild; only the last 50 are remembered, see /status.');
     return reply.header('cache-control', 'no-store').send(rebuildView(rebuild));
@@ -53,11 +53,11 @@ export async function reindexRoutes(scope: FastifyInstance, site: CurrentSite): 
 }
 
 /** Some clients name a type also where they send nothing. */
-function takeJsonOrNothing(app: FastifyInstance): void {
-  const parse = app.getDefaultJsonParser('error', 'error');
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => (body === '' ? done(null, null) : parse(request, body, done)));
-  app.addContentTypeParser<string>('*', { parseAs: 'string' }, (_request, body, done) => (body === '' ? done(null, null) : done(new UnsupportedMediaType())));
+function takeJsonOrNothing(server: FastifyInstance): void {
+  const parse = server.getDefaultJsonParser('error', 'error');
+  server.removeAllContentTypeParsers();
+  server.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => (body === '' ? done(null, null) : parse(request, body, done)));
+  server.addContentTypeParser<string>('*', { parseAs: 'string' }, (_request, body, done) => (body === '' ? done(null, null) : done(new UnsupportedMediaType())));
 }
 
 async function rebuildRequest({ index, repository, accept_losses: acceptLosses = false }: { index?: string; repository?: string; accept_losses?: boolean }, { indexes, reindex }: Site): Promise<RebuildRequest> {

@@ -66,17 +66,17 @@ export interface StatusRoutesOptions {
 }
 
 /** Adds `/status`. */
-export function statusRoutes(app: FastifyInstance, { site, version, startedAt, events }: StatusRoutesOptions): void {
+export function statusRoutes(server: FastifyInstance, { site, version, startedAt, events }: StatusRoutesOptions): void {
   const eventLoopDelay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION });
   // Not earlier: the delay while the server starts does not matter to anybody.
-  app.addHook('onReady', async () => {
+  server.addHook('onReady', async () => {
     eventLoopDelay.enable();
   });
-  app.addHook('onClose', async () => {
+  server.addHook('onClose', async () => {
     eventLoopDelay.disable();
   });
 
-  app.get('/status', { schema: { summary: 'State of the service' }, config: { answers: { 200: StatusAnswer } } }, (_request, reply) => {
+  server.get('/status', { schema: { summary: 'State of the service' }, config: { answers: { 200: StatusAnswer } } }, (_request, reply) => {
     const { status, indexes, basePath, rebuilds: queue } = site();
     const rebuilds = queue.recent();
     const bus = status.bus();

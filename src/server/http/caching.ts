@@ -1,8 +1,22 @@
-/** Whether a client has what would be sent (RFC 9110, section 13.1). */
+/** Headers that let clients and caches keep answers (RFC 9110, section 13; RFC 9111). */
 import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** A strong entity tag for a body, quotes included. */
+/** `Cache-Control` of an answer named by its content. A year is the longest useful time. */
+export const IMMUTABLE = 'public, max-age=31536000, immutable';
+
+/** How long a cache may use a stale answer while the server is away, in seconds. */
+const STALE_IF_ERROR = 86_400;
+
+/**
+ * `Cache-Control` of an index: a cache in front answers while it revalidates, and hides an outage (RFC 5861).
+ * @param maxAge in seconds
+ */
+export function indexCacheControl(maxAge: number): string {
+  return `public, max-age=${maxAge}, stale-while-revalidate=${maxAge}, stale-if-error=${STALE_IF_ERROR}`;
+}
+
+/** Returns a strong entity tag for a body, quotes included. */
 export function entityTagOf(body: string | Uint8Array): string {
   return `"${createHash('sha256').update(body).digest('base64url')}"`;
 }
