@@ -1,4 +1,4 @@
-/** Asks the server. */
+/** Requests to the server. */
 import { ROOT } from './root.js';
 
 /** @typedef {import('../src/server/routes/api.ts').AppListAnswer} AppList */
@@ -8,10 +8,10 @@ import { ROOT } from './root.js';
 /** @typedef {import('../src/server/routes/rebuilds/status.ts').StatusAnswer} Status */
 /** @typedef {AppList['apps'][number] & { index: string }} ListedApp */
 
-/** What the server said instead of an answer, in words for people. */
+/** An error answer of the server, with a message for people. */
 export class Refusal extends Error {
   /**
-   * @param {number} status 0 if it did not answer at all
+   * @param {number} status 0 if the server did not answer
    * @param {string} message
    */
   constructor(status, message) {
@@ -20,19 +20,20 @@ export class Refusal extends Error {
   }
 }
 
-/** What the page knows from the start: the indexes and their texts. */
+/** Returns the data in the HTML: the indexes and their texts. */
 export function known() {
   return /** @type {Known} */ (JSON.parse(document.body.dataset['known'] ?? ''));
 }
 
-/** Where the server is for others, without a slash at its end. */
+/** Returns the public URL of the server, without a slash at its end. */
 export function base() {
   return known().base ?? location.origin + ROOT.slice(0, -1);
 }
 
 /**
+ * Requests JSON. Throws a Refusal with a message for people.
  * @template T
- * @param {string} path below where the server's paths begin
+ * @param {string} path relative to ROOT
  * @param {RequestInit} [options]
  * @returns {Promise<T>}
  */
@@ -44,13 +45,13 @@ async function ask(path, options) {
     throw new Refusal(0, 'The server does not answer. It may be restarting, or the network may be down.');
   }
   const body = await response.json().catch(() => null);
-  if (!response.ok) throw new Refusal(response.status, body?.message ?? `The server answered ${response.status}.`);
-  if (body === null) throw new Refusal(response.status, 'The server sent something that cannot be read.');
+  if (!response.ok) throw new Refusal(response.status, body?.message ?? `The server answered with an error (${response.status}).`);
+  if (body === null) throw new Refusal(response.status, 'The server sent an invalid answer.');
   return body;
 }
 
 /**
- * The apps of an index, each with the name of the index.
+ * Requests the apps of an index. Each gets the name of the index.
  * @param {string} index
  * @returns {Promise<ListedApp[]>}
  */
@@ -61,6 +62,7 @@ export async function fetchApps(index) {
 }
 
 /**
+ * Requests the details of an app.
  * @param {string} id
  * @param {string} index
  * @returns {Promise<App>}
@@ -69,13 +71,16 @@ export function fetchApp(id, index) {
   return ask(`api/apps/${encodeURIComponent(id)}?index=${encodeURIComponent(index)}`);
 }
 
-/** @returns {Promise<Status>} */
+/**
+ * Requests the state of the service.
+ * @returns {Promise<Status>}
+ */
 export function fetchStatus() {
   return ask('status');
 }
 
 /**
- * Asks for a rebuild of one index, or of everything.
+ * Requests a rebuild of one index, or of everything if `index` is undefined.
  * @param {string} token
  * @param {string | undefined} index
  * @returns {Promise<Rebuild>}
@@ -89,7 +94,7 @@ export function requestRebuild(token, index) {
 }
 
 /**
- * The address of an icon that an index names; undefined for none, and for what no picture is loaded from.
+ * Resolves the URL of an icon; undefined if there is none, or its scheme is not allowed.
  * @param {string} icon
  * @param {string} index
  */

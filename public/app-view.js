@@ -1,4 +1,4 @@
-/** All about one app, and three ways to install it. */
+/** Details of one app, and three ways to install it. */
 import { base, fetchApp, known, Refusal } from './api.js';
 import { command } from './copy.js';
 import { breakable, h } from './dom.js';
@@ -13,31 +13,35 @@ import { addressOf } from './state.js';
 /** @typedef {Extract<Block, { kind: 'paragraph' }>['text'][number]} Span */
 /** @typedef {App['permissions'][number]} Permission */
 
+/** Time until a note says that loading is slow, in milliseconds. */
 const SLOW = 700;
 const KINDS = { app: 'App', runtime: 'Runtime', extension: 'Extension' };
 const GROUPS = /** @type {const} */ ({ network: 'Network', files: 'Files', devices: 'Devices', sockets: 'Display, sound and more', bus: 'Other programs', features: 'Features' });
 
+/** Shows one app at a time. */
 export class AppView {
   #heading = h('h1', { tabindex: -1 });
   element = h('article', { class: 'app' });
-  /** Goes up with each app that is shown, so that a late answer for an older one is passed over. */
+  /** Incremented with each app, to ignore late answers for earlier ones. */
   #showing = 0;
   #find;
 
-  /** @param {(id: string, index: string) => import('./api.js').ListedApp | undefined} find what the list has, in any index if that is empty */
+  /** @param {(id: string, index: string) => import('./api.js').ListedApp | undefined} find returns an app of the list, from any index if `index` is empty */
   constructor(find) {
     this.#find = find;
   }
 
+  /** The heading, which gets the focus. */
   get heading() {
     return this.#heading;
   }
 
   /**
+   * Loads and shows an app.
    * @param {string} id
-   * @param {string} wanted the name of an index; the first that has the app if it is empty
-   * @param {import('./api.js').ListedApp | undefined} listed what is known of it already
-   * @param {string} back where the list is
+   * @param {string} wanted name of an index; if empty, the first that has the app
+   * @param {import('./api.js').ListedApp | undefined} listed its entry in the list
+   * @param {string} back address of the list
    */
   async show(id, wanted, listed, back) {
     const showing = ++this.#showing;
@@ -54,7 +58,7 @@ export class AppView {
       if (showing !== this.#showing) return;
       const gone = error instanceof Refusal && error.status === 404;
       wait.replaceWith(
-        h('div', { class: 'notice' }, h('p', {}, gone ? `This app is not in the index “${index}” any more, or never was.` : error instanceof Error ? error.message : String(error)), gone ? h('a', { href: back }, 'See all apps') : h('button', { type: 'button', onclick: () => void this.show(id, wanted, listed, back) }, 'Try again')),
+        h('div', { class: 'notice' }, h('p', {}, gone ? `There is no such app in the index “${index}”. It may have been removed.` : error instanceof Error ? error.message : String(error)), gone ? h('a', { href: back }, 'See all apps') : h('button', { type: 'button', onclick: () => void this.show(id, wanted, listed, back) }, 'Try again')),
       );
     } finally {
       clearTimeout(slow);
@@ -86,7 +90,7 @@ export class AppView {
       ),
       section('images', 'Images', images(app, index)),
     );
-    // An element that is put elsewhere loses the focus.
+    // Moving an element in the document takes its focus.
     if (focused) this.#heading.focus({ preventScroll: true });
   }
 }
@@ -145,7 +149,7 @@ function spans(text) {
 
 /** @param {readonly Permission[]} all */
 function permissions(all) {
-  if (all.length === 0) return h('p', { class: 'safe' }, 'It asks for none: it stays within its sandbox.');
+  if (all.length === 0) return h('p', { class: 'safe' }, 'None: the app stays within its sandbox.');
   const dangerous = all.filter(({ dangerous: isDangerous }) => isDangerous).length;
   const groups = Object.entries(GROUPS).flatMap(([kind, words]) => {
     const own = all.filter((one) => one.kind === kind);
@@ -161,7 +165,7 @@ function permission({ text, dangerous }) {
 
 /** @param {App['releases'][number]} release */
 function release({ version, date, notes }) {
-  return h('li', {}, h('h3', {}, version || 'Unnamed version', date !== '' && h('time', { datetime: date }, day(date))), notes.length > 0 ? blocks(notes) : h('p', { class: 'hint' }, 'Nothing was written about this version.'));
+  return h('li', {}, h('h3', {}, version || 'Unnamed version', date !== '' && h('time', { datetime: date }, day(date))), notes.length > 0 ? blocks(notes) : h('p', { class: 'hint' }, 'There are no notes for this version.'));
 }
 
 /** @param {readonly string[]} values */
@@ -177,7 +181,7 @@ function distinct(values) {
 function facts(app, best, title) {
   /** @type {readonly (readonly [name: string, value: string | Node])[]} */
   const all = [
-    ['Id', h('code', {}, app.id)],
+    ['ID', h('code', {}, app.id)],
     ['Installed size', best !== undefined && best.installedSize > 0 ? size(best.installedSize) : ''],
     ['Download', best !== undefined && best.downloadSize > 0 ? size(best.downloadSize) : ''],
     ['Built', best === undefined || best.built === '' ? '' : h('time', { datetime: best.built }, day(best.built))],

@@ -1,4 +1,4 @@
-/** The apps to choose from: search, filters, and the grid of those that fit. */
+/** The list of apps: search, filters, and a grid of the matches. */
 import { fetchApps, fetchStatus, known, Refusal } from './api.js';
 import { announce, h } from './dom.js';
 import { counted, number } from './format.js';
@@ -10,20 +10,21 @@ import { addressOf } from './state.js';
 /** @typedef {import('./api.js').ListedApp} ListedApp */
 /** @typedef {import('./state.js').State} State */
 
-/** When to say that an answer takes its time, in milliseconds. */
+/** Time until a note says that loading is slow, in milliseconds. */
 const SLOW = 700;
-/** When to ask again for an index that is not there yet, in milliseconds: while it is being made, and after that failed. */
-const AGAIN = 2_000;
-const LATER = 10_000;
-/** How long nothing must be typed before the number of results is read out, in milliseconds. */
+/** When to retry an index that is not built yet, in milliseconds: while it is being built, and after that failed. */
+const RETRY = 2_000;
+const RETRY_FAILED = 10_000;
+/** Time after the last key until the number of results is announced, in milliseconds. */
 const QUIET = 600;
 
 const KINDS = /** @type {const} */ ({ app: 'Apps', runtime: 'Runtimes', extension: 'Extensions' });
 
+/** Shows the apps of all indexes. */
 export class AppsView {
   /** @type {readonly ListedApp[]} */
   #apps = [];
-  /** Cards that were made before. @type {Map<ListedApp, HTMLLIElement>} */
+  /** Cards by app, made when first shown. @type {Map<ListedApp, HTMLLIElement>} */
   #cards = new Map();
   /** @type {State | undefined} */
   #state;
@@ -32,7 +33,7 @@ export class AppsView {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #quiet;
   #loaded = false;
-  /** Why indexes are not there, as it was announced last. */
+  /** Why indexes are missing, as last announced. */
   #missing = '';
 
   #search = h('input', { type: 'search', id: 'q', placeholder: 'Search apps', autocomplete: 'off', spellcheck: 'false', enterkeyhint: 'search', 'aria-describedby': 'count', oninput: () => this.#changed({ q: this.#search.value }) });
@@ -63,23 +64,24 @@ export class AppsView {
     this.#grid.element,
   );
 
-  /** @param {(state: State) => void} onChange told of each state that the user makes by searching and filtering */
+  /** @param {(state: State) => void} onChange called with each state that search and filters result in */
   constructor(onChange) {
     this.#onChange = onChange;
     if (known().indexes.length < 2) this.#index.parentElement?.remove();
     void this.#load();
   }
 
+  /** The heading, which gets the focus. */
   get heading() {
     return this.#title;
   }
 
-  /** @param {string} id @param {string} index */
+  /** Finds an app in the list, in any index if `index` is empty. @param {string} id @param {string} index */
   find(id, index) {
     return this.#apps.find((app) => app.id === id && (index === '' || app.index === index));
   }
 
-  /** @param {State} state */
+  /** Shows the apps that a state selects. @param {State} state */
   show(state) {
     this.#state = state;
     if (this.#search.value !== state.q) this.#search.value = state.q;
@@ -88,6 +90,7 @@ export class AppsView {
     this.#fill();
   }
 
+  /** Moves the focus to the search field. */
   focusSearch() {
     this.#search.focus();
     this.#search.select();
@@ -119,16 +122,16 @@ export class AppsView {
     if (failed.length === indexes.length) this.#count.textContent = '';
     if (reasons.length > 0) {
       const status = h('a', { href: addressOf({ view: 'status' }) }, 'See the status');
-      this.#tell([...reasons, 'It is tried again until it succeeds.'].join(' '), status);
+      this.#tell([...reasons, 'It is retried until it succeeds.'].join(' '), status);
       this.#announceMissing(reasons.join(' '));
-      setTimeout(() => void this.#load(), LATER);
+      setTimeout(() => void this.#load(), RETRY_FAILED);
     } else if (missing) {
-      this.#tell(indexes.length === 1 ? 'The index is being made for the first time. Its apps show up here as soon as it is ready.' : 'Some indexes are being made for the first time. Their apps show up here as soon as they are ready.');
-      setTimeout(() => void this.#load(), AGAIN);
+      this.#tell(indexes.length === 1 ? 'The index is being built for the first time. Its apps appear here as soon as it is ready.' : 'Some indexes are being built for the first time. Their apps appear here as soon as they are ready.');
+      setTimeout(() => void this.#load(), RETRY);
     } else this.#tell(first.error instanceof Error ? first.error.message : String(first.error), button('Try again', () => void this.#load()));
   }
 
-  /** Only once while it stays so. @param {string} reasons */
+  /** Announces reasons unless they are the same as before. @param {string} reasons */
   #announceMissing(reasons) {
     if (reasons !== this.#missing) announce(reasons);
     this.#missing = reasons;
@@ -150,7 +153,6 @@ export class AppsView {
     const state = this.#state;
     const found = findApps(this.#apps, state);
     const total = this.#apps.length;
-    // What is not found has no kind.
     this.#count.textContent = found.length === total ? countedByKind(found) : `${found.length === 0 ? number(0) : countedByKind(found)} of ${number(total)}`;
     if (total > 0) this.#notice.hidden = true;
     this.#grid.show(found);
@@ -159,9 +161,9 @@ export class AppsView {
 
   /** @param {State} state @param {number} total */
   #tellEmpty(state, total) {
-    if (total === 0) this.#tell('There are no apps here yet. They show up as soon as the registry has some that fit the configuration.');
-    else if (state.q === '') this.#tell('No app has all of that.', button('Clear the filters', () => this.#clear()));
-    else this.#tell(`No app fits “${state.q}”. Search for part of its name, or for what it does.`, button('Clear search and filters', () => this.#clear()));
+    if (total === 0) this.#tell('There are no apps here yet. They appear as soon as the registry has some that the configuration includes.');
+    else if (state.q === '') this.#tell('No app matches these filters.', button('Clear the filters', () => this.#clear()));
+    else this.#tell(`No app matches “${state.q}”. Search for part of a name, or for what an app does.`, button('Clear search and filters', () => this.#clear()));
   }
 
   #clear() {
@@ -200,7 +202,7 @@ export class AppsView {
     return card;
   }
 
-  /** Says what the only index is for, or the one that is chosen. */
+  /** Shows the texts of the chosen index, or of the only one. */
   #introduce() {
     const { indexes } = known();
     const { comment, description, homepage } = (indexes.length === 1 ? indexes[0] : indexes.find(({ name }) => name === this.#state?.index)) ?? {};
@@ -223,14 +225,14 @@ export class AppsView {
 }
 
 /**
- * A sentence for each of these indexes that cannot be made, as the status has it; none if that cannot be read.
+ * Returns a sentence for each of these indexes whose build failed, from the status; none if that cannot be loaded.
  * @param {import('./api.js').Known['indexes']} indexes
  */
 async function whyMissing(indexes) {
   const status = await fetchStatus().catch(() => undefined);
   return indexes.flatMap(({ name, title }) => {
     const last = status?.indexes.find((index) => index.name === name)?.lastRebuild;
-    return last?.state === 'failed' ? [`“${title}” could not be made: ${last.error ?? 'the reason is in the log of the server'}.`] : [];
+    return last?.state === 'failed' ? [`“${title}” could not be built: ${last.error ?? 'see the log of the server'}.`] : [];
   });
 }
 
@@ -243,7 +245,7 @@ function button(text, run) {
 }
 
 /**
- * Gives a filter other values to choose from; the choice stays.
+ * Replaces the options of a filter; the choice stays.
  * @param {HTMLSelectElement} select
  * @param {readonly string[]} values
  */
@@ -254,7 +256,7 @@ function options(select, values) {
 }
 
 /**
- * Chooses a value, also one that no app has: a link may come from an earlier time.
+ * Chooses a value, also one that no app has: a link may be old.
  * @param {HTMLSelectElement} select
  * @param {string} value
  */
@@ -263,7 +265,7 @@ function choose(select, value) {
   select.value = value;
 }
 
-/** How many of each kind there are: “12 apps, 2 runtimes”. @param {readonly ListedApp[]} apps */
+/** Counts apps by kind: “12 apps, 2 runtimes”. @param {readonly ListedApp[]} apps */
 function countedByKind(apps) {
   if (apps.length === 0) return counted(0, 'app');
   const counts = Object.keys(KINDS).map((kind) => ({ kind, count: apps.filter((app) => app.kind === kind).length }));

@@ -1,4 +1,4 @@
-/** A small chart of the last rebuilds of an index: how long each took, and whether it changed anything. */
+/** A small chart of the last rebuilds of an index: duration and result of each. */
 import { s } from './dom.js';
 import { counted, duration } from './format.js';
 
@@ -10,7 +10,7 @@ const BARS = 24;
 const GAP = 2;
 const LEAST = 3;
 
-/** @param {readonly Bar[]} bars the oldest first */
+/** Draws the chart. @param {readonly Bar[]} bars the oldest first */
 export function rebuildChart(bars) {
   const shown = bars.slice(-BARS);
   const longest = Math.max(...shown.map(({ seconds }) => seconds), 0.001);

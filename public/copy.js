@@ -1,10 +1,11 @@
 /** A command with a button that copies it. */
 import { announce, breakable, h } from './dom.js';
 
-/** How long the button says that it has copied, in milliseconds. */
+/** How long the button confirms the copy, in milliseconds. */
 const SAID = 2_000;
 
 /**
+ * Returns a command with its button.
  * @param {string} text
  * @param {string} label what the command does
  */
@@ -21,7 +22,7 @@ export function command(text, label) {
 }
 
 /**
- * Where the page does not come over HTTPS there is no clipboard for it; then the text is selected, to be copied by hand.
+ * Copies text. Without HTTPS there is no clipboard: then selects the text, and returns false.
  * @param {string} text
  * @param {HTMLElement} element
  */

@@ -1,4 +1,4 @@
-/** Makes elements. Whatever an app says about itself becomes text or the value of a harmless attribute, never markup. */
+/** Creates elements. Texts of apps become text nodes or harmless attributes, never markup. */
 
 /** @typedef {Node | string | number | false | null | undefined} Child */
 /** @typedef {Record<string, string | number | boolean | undefined | ((event: Event) => void)>} Attributes */
@@ -6,7 +6,7 @@
 const SVG = 'http://www.w3.org/2000/svg';
 
 /**
- * An element; attributes that begin with `on` are listeners, those that are false or undefined are left out.
+ * Creates an HTML element. Functions are event listeners (`onclick`), attributes that are false or undefined are left out.
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
  * @param {Attributes} [attributes]
@@ -18,7 +18,7 @@ export function h(tag, attributes = {}, ...children) {
 }
 
 /**
- * The same for drawings.
+ * Creates an SVG element, as {@link h} does.
  * @template {keyof SVGElementTagNameMap} T
  * @param {T} tag
  * @param {Attributes} [attributes]
@@ -48,7 +48,7 @@ function fill(element, attributes, children) {
 }
 
 /**
- * A command, an address or the like, so that its line breaks where a reader would break it: never within an option, and after a slash rather than within a word.
+ * Makes a command or URL break at readable places: never within an option, and after a slash rather than within a word.
  * @param {string} text
  * @returns {Child[]}
  */
@@ -57,7 +57,7 @@ export function breakable(text) {
 }
 
 /**
- * The element with this id.
+ * Returns the element with this id.
  * @param {string} id
  */
 export function byId(id) {
@@ -67,7 +67,7 @@ export function byId(id) {
 }
 
 /**
- * Tells those who cannot see it.
+ * Announces a text to screen readers.
  * @param {string} text
  */
 export function announce(text) {

@@ -1,16 +1,17 @@
-/** Numbers, sizes and times in words. */
+/** Formats numbers, sizes and times. */
 
 const NUMBER = new Intl.NumberFormat('en');
 const DAY = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeZone: 'UTC' });
 const TIME = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'medium' });
 const AGO = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
 
-/** @param {number} value */
+/** Formats a number. @param {number} value */
 export function number(value) {
   return NUMBER.format(value);
 }
 
 /**
+ * Formats a number with its noun: “2 apps”.
  * @param {number} count
  * @param {string} one
  * @param {string} [many]
@@ -19,7 +20,7 @@ export function counted(count, one, many = `${one}s`) {
   return `${number(count)} ${count === 1 ? one : many}`;
 }
 
-/** @param {number} bytes */
+/** Formats a size. @param {number} bytes */
 export function size(bytes) {
   if (bytes < 1000) return counted(bytes, 'byte');
   const units = ['kB', 'MB', 'GB', 'TB'];
@@ -32,20 +33,20 @@ export function size(bytes) {
   return `${value < 10 ? value.toFixed(1) : Math.round(value)}\u00a0${units[unit]}`;
 }
 
-/** @param {number} seconds */
+/** Formats a duration. @param {number} seconds */
 export function duration(seconds) {
   if (seconds < 1) return `${Math.round(seconds * 1000)}\u00a0ms`;
   if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)}\u00a0s`;
   return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
 }
 
-/** @param {string} iso */
+/** Formats a date; empty if it is invalid. @param {string} iso */
 export function day(iso) {
   const date = new Date(iso);
   return Number.isNaN(date.getTime()) ? '' : DAY.format(date);
 }
 
-/** @param {string} iso */
+/** Formats a date and time. @param {string} iso */
 export function time(iso) {
   return TIME.format(new Date(iso));
 }
@@ -53,7 +54,7 @@ export function time(iso) {
 /** @type {readonly (readonly [Intl.RelativeTimeFormatUnit, number])[]} */
 const SPANS = [['day', 86_400], ['hour', 3_600], ['minute', 60], ['second', 1]];
 
-/** @param {string} iso */
+/** Formats a time relative to now: “2 hours ago”. @param {string} iso */
 export function ago(iso) {
   const seconds = (Date.parse(iso) - Date.now()) / 1000;
   for (const [unit, length] of SPANS) if (Math.abs(seconds) >= length) return AGO.format(Math.round(seconds / length), unit);

@@ -1,26 +1,26 @@
-/** A grid of cards of one height, of which only those near what is seen are in the document: how many there are costs nothing. */
+/** A grid of cards of equal height. Only those near the viewport are in the document, so that long lists are fast. */
 import { h } from './dom.js';
 
-/** Rows beyond what is seen, at either end. */
+/** Rows beyond the viewport, at either end. */
 const BEYOND = 3;
-/** Faster, nobody sees the pictures that pass; in pixels a second. */
+/** Scroll speed from which icons are not loaded, in pixels per second. */
 const FAST = 4_000;
-/** How long it must not move fast before what was passed over is completed, in milliseconds. */
+/** Time after fast scrolling until icons are loaded, in milliseconds. */
 const CALM = 100;
 
-/** @template T */
+/** Shows cards for a list of entries. @template T */
 export class Grid {
   element;
   /** @type {(entry: T) => HTMLLIElement} */
   #card;
   /** @type {readonly T[]} */
   #entries = [];
-  /** Which entries are in the document: from the first, up to but without the last. */
+  /** Entries that are in the document; `last` is exclusive. */
   #range = { first: 0, last: 0 };
-  /** As it was measured last: columns, and pixels from the top of one row to that of the next. */
+  /** The last measurement: columns, and pixels from the top of one row to that of the next. */
   #measure = { columns: 1, row: 140, top: 0 };
   #waiting = false;
-  /** When and where it was looked last. */
+  /** Time and scroll position at the last move. */
   #looked = { at: 0, place: 0 };
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #calming;
@@ -29,19 +29,19 @@ export class Grid {
 
   /**
    * @param {string} label
-   * @param {(entry: T) => HTMLLIElement} card gives the same element for the same entry
-   * @param {(card: HTMLLIElement) => void} complete loads what a card does without while it is scrolled past
+   * @param {(entry: T) => HTMLLIElement} card returns the same element for the same entry
+   * @param {(card: HTMLLIElement) => void} complete loads the icon of a card, which is left out during fast scrolling
    */
   constructor(label, card, complete) {
     this.#card = card;
     this.#complete = complete;
-    // Takes the focus from a card that goes.
+    // Focusable, to take the focus from a removed card.
     this.element = h('ul', { class: 'grid', 'aria-label': label, tabindex: -1 });
     addEventListener('scroll', () => this.#soon(), { passive: true });
     new ResizeObserver(() => this.#remeasure()).observe(this.element);
   }
 
-  /** @param {readonly T[]} entries */
+  /** Replaces the entries. @param {readonly T[]} entries */
   show(entries) {
     this.#entries = entries;
     this.#range = this.#wanted();
@@ -60,7 +60,7 @@ export class Grid {
     });
   }
 
-  /** Adds and removes at the ends, so that what stays is left alone. */
+  /** Adds and removes cards at the ends; the others stay untouched. */
   #move() {
     const [{ at, place }, now, before] = [this.#looked, performance.now(), this.#range];
     this.#looked = { at: now, place: scrollY };
@@ -88,7 +88,7 @@ export class Grid {
   }
 
   /**
-   * From a card that goes, the keyboard comes to the first that is there.
+   * Removes cards. If one of them had the focus, the grid gets it.
    * @param {() => void} change
    */
   #leave(change) {
@@ -115,7 +115,7 @@ export class Grid {
     return { first: from * columns, last: Math.min(this.#entries.length, to * columns) };
   }
 
-  /** The rows that are not there take their place all the same. */
+  /** Reserves the space of rows that are not in the document. */
   #keepPlace() {
     const { columns, row } = this.#measure;
     const { first, last } = this.#range;

@@ -1,12 +1,13 @@
-/** The icon of an app, of a fixed size from the start, so that nothing moves when it comes. */
+/** Icons of apps, with a fixed size, so that the layout does not shift when they load. */
 import { iconAddress } from './api.js';
 import { h } from './dom.js';
 
 /**
+ * Returns the icon of an app, or the first letter of its name.
  * @param {{ name: string, icon: string }} app
  * @param {string} index
  * @param {number} size
- * @param {boolean} [later] it comes with {@link loadIcon}
+ * @param {boolean} [later] whether to load it with {@link loadIcon}
  */
 export function appIcon(app, index, size, later = false) {
   const address = iconAddress(app.icon, index);
@@ -18,7 +19,7 @@ export function appIcon(app, index, size, later = false) {
 }
 
 /**
- * Loads the icon in an element, if it was to come later.
+ * Loads the icon in an element that was created with `later`.
  * @param {HTMLElement} element
  */
 export function loadIcon(element) {

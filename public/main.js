@@ -1,4 +1,4 @@
-/** The page: shows what the address says, and keeps the address to what is shown. */
+/** Entry of the page: shows the view that the URL names, and keeps the URL up to date. */
 import { AppsView } from './apps-view.js';
 import { byId } from './dom.js';
 import { NotLoaded } from './not-loaded.js';
@@ -10,17 +10,17 @@ import { addressOf, parseState } from './state.js';
 const TITLE = document.title;
 const main = byId('main');
 
-/** The list as it was left, for the way back to it. */
+/** Address of the list as it was last shown. */
 let listAddress = addressOf({ ...parseState(location.search), app: '', view: 'apps' });
 const apps = new AppsView((state) => {
   listAddress = addressOf({ ...state, app: '' });
   history.replaceState({ scroll: 0 }, '', listAddress);
 });
-/** Loaded when they are first shown. @type {import('./app-view.js').AppView | undefined} */
+/** Views that are loaded when first shown. @type {import('./app-view.js').AppView | undefined} */
 let app;
 /** @type {import('./status-view.js').StatusView | undefined} */
 let status;
-/** Goes up with each place that is gone to, so that what comes late is passed over. */
+/** Incremented with each navigation, to ignore what loads late. */
 let renders = 0;
 
 async function loadApp() {
@@ -34,9 +34,9 @@ async function loadStatus() {
 }
 
 /**
- * Shows what the address says.
- * @param {boolean} focus the user has gone there from another view of the page
- * @param {number} scroll how far down
+ * Shows the view that the URL names.
+ * @param {boolean} focus whether to move the focus to its heading
+ * @param {number} scroll position to scroll to
  */
 async function render(focus, scroll) {
   const state = parseState(location.search);
@@ -72,7 +72,7 @@ async function render(focus, scroll) {
   scrollTo(0, scroll);
 }
 
-/** @param {string} address */
+/** Navigates within the page. @param {string} address */
 function go(address) {
   history.replaceState({ scroll: scrollY }, '');
   history.pushState({ scroll: 0 }, '', address);

@@ -1,2 +1,2 @@
-/** Where the server's paths begin, as this browser sees them: `/`, or with a path before it. */
+/** Path that all paths of the server begin with: `/`, or longer behind a proxy. */
 export const ROOT = new URL('../', import.meta.url).pathname;

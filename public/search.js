@@ -1,17 +1,16 @@
-/** Finds apps in a list. */
+/** Searches and filters a list of apps. */
 
 /** @typedef {import('./api.js').ListedApp} ListedApp */
 /** @typedef {import('./state.js').State} State */
 
-/** Made once for each app, since every key that is pressed searches all of them. */
-/** @type {WeakMap<ListedApp, { name: string, text: string }>} */
+/** Normalized texts by app: each key press searches all of them. @type {WeakMap<ListedApp, { name: string, text: string }>} */
 const searchable = new WeakMap();
 
-/** Plain letters for those that Unicode does not take apart. @type {Readonly<Record<string, string>>} */
+/** Replacements of letters that Unicode does not decompose. @type {Readonly<Record<string, string>>} */
 const PLAIN = { ß: 'ss', æ: 'ae', œ: 'oe', ø: 'o', đ: 'd', ð: 'd', þ: 'th', ł: 'l', ı: 'i' };
 
 /**
- * In small letters and without accents, as people type who do not have them on their keyboard.
+ * Lowers case and removes accents, which some keyboards lack.
  * @param {string} text
  */
 function plain(text) {
@@ -29,7 +28,7 @@ function textsOf(app) {
 }
 
 /**
- * The apps that fit, in the order to show them: those whose name fits the search first, then as `sort` says.
+ * Returns the apps that match, those whose names match first, then in the order of `sort`.
  * @param {readonly ListedApp[]} apps sorted by name
  * @param {State} state
  */
@@ -51,7 +50,7 @@ export function findApps(apps, state) {
 }
 
 /**
- * The values that the apps have, sorted, for a filter to choose from.
+ * Returns the distinct values of a property, sorted, as options of a filter.
  * @param {readonly ListedApp[]} apps
  * @param {'architectures' | 'tags'} property
  */

@@ -1,23 +1,24 @@
-/** What the page shows, as the address bar holds it. */
+/** State of the page, as stored in its URL. */
 import { ROOT } from './root.js';
 
 /**
  * @typedef {object} State
  * @property {'apps' | 'app' | 'status'} view
- * @property {string} q what is searched for
+ * @property {string} q the search
  * @property {string} kind
  * @property {string} arch
  * @property {string} tag
  * @property {string} index
  * @property {'name' | 'newest'} sort
- * @property {string} app the id of the app that is shown
+ * @property {string} app id of the shown app
  */
 
-/** Filters of the list, and how they are spelled in an address. */
+/** Filters of the list, by parameter of the URL. */
 const FILTERS = /** @type {const} */ (['q', 'kind', 'arch', 'tag', 'index']);
 
 /**
- * @param {string} search the part of an address from its `?` on
+ * Parses a state.
+ * @param {string} search the query of a URL, with its `?`
  * @returns {State}
  */
 export function parseState(search) {
@@ -29,7 +30,7 @@ export function parseState(search) {
 }
 
 /**
- * The address of a state, without what goes without saying.
+ * Returns the address of a state, without default values.
  * @param {Partial<State>} state
  */
 export function addressOf(state) {

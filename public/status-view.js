@@ -1,4 +1,4 @@
-/** What the server is at: its indexes, the rebuilds as they run, what failed, what changed. */
+/** State of the service: indexes, running rebuilds, failures and changes. */
 import { fetchStatus, known, Refusal, requestRebuild } from './api.js';
 import { rebuildChart } from './chart.js';
 import { announce, h } from './dom.js';
@@ -9,14 +9,16 @@ import { addressOf } from './state.js';
 /** @typedef {import('./api.js').Status} Status */
 /** @typedef {import('./api.js').Rebuild} Rebuild */
 
-/** Where the token is kept: for this tab, until it is closed. */
+/** Key of the token in the session storage, which ends with the tab. */
 const TOKEN = 'regindexer-admin-token';
+/** Time until a note says that loading is slow, in milliseconds. */
 const SLOW = 700;
-/** Rebuilds that are listed. */
+/** Rebuilds and changes to list. */
 const LISTED = 15;
-/** How often ages are told anew, in milliseconds. */
+/** Interval at which relative times are updated, in milliseconds. */
 const TICK = 10_000;
 
+/** Shows the status, and follows rebuilds while it is visible. */
 export class StatusView {
   #heading = h('h1', { tabindex: -1 }, 'Status');
   #connection = h('span', { class: 'connection' });
@@ -43,7 +45,7 @@ export class StatusView {
   );
   /** @type {Status | undefined} */
   #status;
-  /** Those that run and wait, by id. @type {Map<string, Rebuild>} */
+  /** Running and queued rebuilds, by id. @type {Map<string, Rebuild>} */
   #live = new Map();
   /** The bars of running rebuilds, by id. @type {Map<string, { update: (rebuild: Rebuild) => void, element: HTMLElement }>} */
   #bars = new Map();
@@ -52,10 +54,12 @@ export class StatusView {
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #ticking;
 
+  /** The heading, which gets the focus. */
   get heading() {
     return this.#heading;
   }
 
+  /** Loads the status, and starts to follow rebuilds. */
   show() {
     this.#fillAdmin();
     void this.#load();
@@ -64,6 +68,7 @@ export class StatusView {
     this.#ticking = setInterval(() => this.#fill(), TICK);
   }
 
+  /** Stops to follow rebuilds. */
   hide() {
     this.#events?.close();
     this.#events = undefined;
@@ -84,7 +89,7 @@ export class StatusView {
     }
   }
 
-  /** The browser connects again by itself whenever the stream ends. */
+  /** Follows rebuilds. The browser reconnects by itself, except after an error status. */
   #connect() {
     this.#events?.close();
     const events = new EventSource(`${ROOT}api/events`);
@@ -92,13 +97,13 @@ export class StatusView {
     let lost = false;
     events.addEventListener('open', () => {
       this.#say('Live', 'live');
-      // Something may have happened meanwhile.
+      // Events may have been missed.
       if (lost) void this.#load();
       lost = false;
     });
     events.addEventListener('error', () => {
       lost = true;
-      this.#say('Connecting again …', 'lost');
+      this.#say('Reconnecting …', 'lost');
       if (events.readyState === EventSource.CLOSED && this.#events === events) setTimeout(() => this.#events === events && this.#connect(), 5_000);
     });
     events.addEventListener('rebuild', (event) => this.#receive(/** @type {Rebuild} */ (JSON.parse(event.data))));
@@ -141,7 +146,7 @@ export class StatusView {
     this.#bus.replaceChildren(bus(status));
   }
 
-  /** Each bar stays the same element while it moves. */
+  /** Updates progress bars in place. */
   #fillRunning() {
     for (const [id, { element }] of this.#bars) {
       if (this.#live.has(id)) continue;
@@ -173,7 +178,7 @@ export class StatusView {
       this.#fillAdmin();
       this.#admin.querySelector('button')?.focus();
     };
-    return h('form', { class: 'token', onsubmit: use }, problem !== '' && h('p', { class: 'danger', role: 'alert' }, problem), h('label', { for: 'token' }, 'Admin token'), input, h('button', { type: 'submit' }, 'Use it'), h('p', { id: 'token-hint', class: 'hint' }, 'It is “admin_token” of the configuration, and is kept for this tab alone, until you close it.'));
+    return h('form', { class: 'token', onsubmit: use }, problem !== '' && h('p', { class: 'danger', role: 'alert' }, problem), h('label', { for: 'token' }, 'Admin token'), input, h('button', { type: 'submit' }, 'Use token'), h('p', { id: 'token-hint', class: 'hint' }, 'The value of “server.admin_token” in the configuration. It is kept in this tab until you close it.'));
   }
 
   /** @param {string} token */
@@ -182,14 +187,14 @@ export class StatusView {
     const rebuild = async (/** @type {string | undefined} */ index) => {
       try {
         await requestRebuild(token, index);
-        result.textContent = 'Asked for.';
+        result.textContent = 'Rebuild requested.';
       } catch (error) {
         if (!(error instanceof Refusal && (error.status === 401 || error.status === 403))) {
           result.textContent = error instanceof Error ? error.message : String(error);
           return;
         }
         sessionStorage.removeItem(TOKEN);
-        this.#admin.replaceChildren(this.#tokenForm(error.status === 401 ? 'That is not the token. Type it again.' : error.message));
+        this.#admin.replaceChildren(this.#tokenForm(error.status === 401 ? 'The token is wrong. Type it again.' : error.message));
         this.#admin.querySelector('input')?.focus();
       }
     };
@@ -228,7 +233,7 @@ function indexesOf(registry, /** @type {Status | undefined} */ status) {
 
 /** @param {readonly string[]} reasons */
 function reasonsOf(reasons) {
-  return [...new Set(reasons.map((reason) => (/^rebuild \S+ failed$/.test(reason) ? 'one that failed' : reason)))].join(', ');
+  return [...new Set(reasons.map((reason) => (/^rebuild \S+ failed$/.test(reason) ? 'retry' : reason)))].join(', ');
 }
 
 /** @param {Rebuild} first */
@@ -238,10 +243,10 @@ function progressBar(first) {
   const words = h('p', { class: 'hint' });
   /** @param {Rebuild} rebuild */
   const update = ({ state, progress, dueAt, registry = 'everything', reasons }) => {
-    title.textContent = state === 'queued' ? `Waiting: ${registry}` : `Rebuilding from ${registry}`;
+    title.textContent = state === 'queued' ? `Queued: ${registry}` : `Rebuilding from ${registry}`;
     if (state === 'queued') {
       bar.hidden = true;
-      words.textContent = `${dueAt === undefined ? 'It starts when the one before has ended.' : `It is tried again ${ago(dueAt)}.`} Asked for by: ${reasonsOf(reasons)}`;
+      words.textContent = `${dueAt === undefined ? 'It starts when the previous one has ended.' : `It is retried ${ago(dueAt)}.`} Reason: ${reasonsOf(reasons)}`;
       return;
     }
     bar.hidden = false;
@@ -275,12 +280,12 @@ function indexCard({ name, registry, ready, images = 0, bytes = 0, modified, war
       when: time(rebuild.finishedAt ?? ''),
     }))
     .toReversed();
-  const badge = !ready && !failed ? h('span', { class: 'badge' }, 'Being made') : failed ? h('span', { class: 'badge danger' }, 'Last rebuild failed') : h('span', { class: 'badge good' }, 'Up to date');
+  const badge = !ready && !failed ? h('span', { class: 'badge' }, 'Being built') : failed ? h('span', { class: 'badge danger' }, 'Last rebuild failed') : h('span', { class: 'badge good' }, 'Up to date');
   return h(
     'article',
     { class: 'index', 'aria-label': texts?.title ?? name },
     h('h3', {}, h('a', { href: addressOf({ index: name }) }, texts?.title ?? name), badge),
-    h('p', {}, ready ? `${counted(images, 'image')}, ${size(bytes)}` : failed ? 'It could not be made yet. It is tried again until it succeeds.' : 'There is nothing to serve yet.'),
+    h('p', {}, ready ? `${counted(images, 'image')}, ${size(bytes)}` : failed ? 'It could not be built yet. It is retried until it succeeds.' : 'Not built yet.'),
     h('p', { class: 'hint' }, lastRebuild === undefined ? 'Not rebuilt since the start' : [failed ? 'Tried ' : 'Rebuilt ', moment(lastRebuild.finishedAt), ` ${failed ? 'for' : 'in'} ${duration(lastRebuild.seconds)}`], modified !== undefined && [', last change ', moment(modified)].map((part) => part)),
     lastRebuild?.error !== undefined && h('p', { class: 'danger' }, lastRebuild.error),
     told.length > 0 && h('details', {}, h('summary', {}, counted(told.length, 'warning')), h('ul', {}, told.map((warning) => h('li', {}, warning)))),
@@ -297,7 +302,7 @@ function failures({ rebuilds, indexes }) {
     const others = (last?.result?.failed ?? 0) - rows.length;
     return others > 0 ? [...rows, h('li', {}, `and ${number(others)} more`)] : rows;
   });
-  return failed.length === 0 ? h('p', { class: 'hint' }, 'None: the last rebuild read them all.') : h('div', {}, h('ul', { class: 'failures' }, failed), h('p', { class: 'hint' }, 'What was known of them before is still served, and they are tried again.'));
+  return failed.length === 0 ? h('p', { class: 'hint' }, 'None: the last rebuild read all repositories.') : h('div', {}, h('ul', { class: 'failures' }, failed), h('p', { class: 'hint' }, 'Their last known state is still served, and they are retried.'));
 }
 
 /** @param {Status} status */
@@ -309,7 +314,7 @@ function changes({ rebuilds }) {
       return parts.length === 0 ? [] : [h('li', {}, h('p', { class: 'hint' }, index, ', ', moment(finishedAt)), h('dl', {}, parts.flatMap(([word, { count, ids }]) => [h('dt', {}, `${word} (${number(count)})`), h('dd', {}, idList(word, ids, index), count > ids.length && ` and ${number(count - ids.length)} more`)])))];
     }),
   );
-  return entries.length === 0 ? h('p', { class: 'hint' }, 'No app has changed since the server was started.') : h('ul', { class: 'changes' }, entries.slice(0, LISTED));
+  return entries.length === 0 ? h('p', { class: 'hint' }, 'No app has changed since the service started.') : h('ul', { class: 'changes' }, entries.slice(0, LISTED));
 }
 
 /**
@@ -324,7 +329,7 @@ function idList(word, ids, index) {
 /** @param {Status} status */
 function rebuildTable(status) {
   const ended = status.rebuilds.filter(({ finishedAt }) => finishedAt !== undefined).slice(0, LISTED);
-  if (ended.length === 0) return h('p', { class: 'hint' }, 'None has ended yet.');
+  if (ended.length === 0) return h('p', { class: 'hint' }, 'No rebuild has ended yet.');
   const row = (/** @type {Rebuild} */ { finishedAt, startedAt, registry, reasons, otherReasons, state, result, error }) =>
     h(
       'tr',
@@ -336,12 +341,12 @@ function rebuildTable(status) {
       h('td', {}, result === undefined ? '' : number(result.requests)),
       h('td', {}, reasonsOf(reasons) + (otherReasons > 0 ? ` and ${otherReasons} more` : '')),
     );
-  return h('div', { class: 'table', role: 'region', 'aria-label': 'Rebuilds', tabindex: 0 }, h('table', {}, h('thead', {}, h('tr', {}, ['Ended', 'Indexes', 'Result', 'Took', 'Requests', 'Asked for by'].map((column) => h('th', { scope: 'col' }, column)))), h('tbody', {}, ended.map(row))));
+  return h('div', { class: 'table', role: 'region', 'aria-label': 'Rebuilds', tabindex: 0 }, h('table', {}, h('thead', {}, h('tr', {}, ['Ended', 'Indexes', 'Result', 'Took', 'Requests', 'Reason'].map((column) => h('th', { scope: 'col' }, column)))), h('tbody', {}, ended.map(row))));
 }
 
 /** @param {Status['events']} counts */
 function inWords({ triggered, ignored, malformed }) {
-  return `${number(triggered)} led to a rebuild, ${number(ignored)} did not concern an index, ${number(malformed)} could not be read`;
+  return `${number(triggered)} led to a rebuild, ${number(ignored)} did not concern an index, ${number(malformed)} were invalid`;
 }
 
 /** @param {Status} status */
@@ -349,10 +354,10 @@ function bus({ bus: state, events, version, startedAt }) {
   return h(
     'dl',
     { class: 'facts' },
-    h('div', {}, h('dt', {}, 'Message bus'), h('dd', {}, state === null ? 'None is configured' : [state.state === 'connected' ? 'Connected to ' : 'Not connected to ', h('code', {}, state.url ?? ''), ', since ', moment(state.since)])),
+    h('div', {}, h('dt', {}, 'Message bus'), h('dd', {}, state === null ? 'Not configured' : [state.state === 'connected' ? 'Connected to ' : 'Not connected to ', h('code', {}, state.url ?? ''), ', since ', moment(state.since)])),
     state !== null && h('div', {}, h('dt', {}, 'Messages'), h('dd', {}, inWords(state.messages))),
-    state?.lastError !== undefined && h('div', {}, h('dt', {}, 'Last trouble with the bus'), h('dd', {}, state.lastError.message, ', ', moment(state.lastError.at))),
-    h('div', {}, h('dt', {}, 'Notifications of registries'), h('dd', {}, inWords(events))),
-    h('div', {}, h('dt', {}, 'Server'), h('dd', {}, `regindexer ${version}, started `, moment(startedAt))),
+    state?.lastError !== undefined && h('div', {}, h('dt', {}, 'Last error of the bus'), h('dd', {}, state.lastError.message, ', ', moment(state.lastError.at))),
+    h('div', {}, h('dt', {}, 'Notifications from registries'), h('dd', {}, inWords(events))),
+    h('div', {}, h('dt', {}, 'Service'), h('dd', {}, `regindexer ${version}, started `, moment(startedAt))),
   );
 }

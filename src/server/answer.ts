@@ -1,7 +1,7 @@
 /** Types of answers, made from their schemas: where a view and its schema differ, the program does not compile. */
 import type { Static, TSchema } from 'typebox';
 
-/** What `Schema` describes, as a view returns it. */
+/** The type that `Schema` describes, as views return it. */
 export type Answer<Schema extends TSchema> = Frozen<Static<Schema>>;
 
 /** `Made`, which another room makes and `Schema` must describe; `never` if it has fields that `Schema` lacks. */

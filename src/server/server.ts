@@ -1,4 +1,4 @@
-/** The server: everything that is answered over HTTP, and where it listens. */
+/** The HTTP server: its routes and plugins, and where it listens. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -32,22 +32,22 @@ import { signatureRoutes } from './routes/flatpak/signatures.ts';
 import { statusRoutes } from './routes/rebuilds/status.ts';
 import { routedUrls, type Site, trustOf } from './site.ts';
 
-/** Longest part of a path between two slashes, in characters: a digest is 71, a repository's name up to 255. */
+/** Longest segment of a path, in characters: a digest has 71, a repository's name up to 255. */
 const MAX_PARAM_LENGTH = 512;
 const MAX_BODY_BYTES = 1024 * 1024;
 const DEBUG: ReadonlySet<string> = new Set(['debug', 'trace']);
-/** All that clients may take it for (RFC 6761, section 6.3). */
+/** Both addresses that clients may resolve `localhost` to (RFC 6761, section 6.3). */
 const LOCALHOST: readonly string[] = ['127.0.0.1', '::1'];
 const WITHOUT_IPV6: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT']);
-/** What to do where the system does not let it listen. */
+/** Advice by error code of `listen`. */
 const LISTEN_ADVICE: Readonly<Record<string, string>> = {
   EADDRINUSE: 'another program listens there; end it, or set server.port to another port',
   EADDRNOTAVAIL: 'this machine does not have that address; set server.host to one of its own, or to 0.0.0.0 or :: for all of them',
-  EACCES: 'this user may not; set server.port to a port from 1024 on',
+  EACCES: 'this user may not use that port; set server.port to 1024 or higher',
   ENOTFOUND: 'that name has no address; set server.host to an address, or to a name that has one',
 };
 
-/** What stays the same whatever the configuration. */
+/** Options that a reload does not change. */
 export interface ServerOptions extends ConnectionsOptions {
   readonly logger: Logger;
   readonly figures: Figures;
@@ -57,12 +57,13 @@ export interface ServerOptions extends ConnectionsOptions {
   readonly readers?: ReadersOptions;
 }
 
-/** Where to listen; `localhost` is both of its addresses. */
+/** Where to listen; `localhost` means both of its addresses. */
 export interface Address {
   readonly host: string;
   readonly port: number;
 }
 
+/** Answers over HTTP with the current site. */
 export class Server {
   readonly fastify: FastifyInstance;
   readonly #options: ServerOptions;
@@ -73,8 +74,8 @@ export class Server {
   #trusts: (address: string, hop: number) => boolean = () => false;
   #routedUrl: (url: string) => string = (url) => url;
   #followRebuilds: (site: Site) => void = () => undefined;
-  /** What the site was asked and has not answered to the end. */
-  #asked: { requests: number; ended?: () => void } = { requests: 0 };
+  /** Pending requests of the current site. */
+  #pending: { requests: number; ended?: () => void } = { requests: 0 };
   #closing = false;
 
   private constructor(options: ServerOptions, site: Site) {
@@ -90,12 +91,12 @@ export class Server {
       childLoggerFactory: (logger: unknown) => logger as never,
       genReqId: requestIds(() => this.#site.trustProxy !== false),
       bodyLimit: MAX_BODY_BYTES,
-      // Readers of indexes join URL/ and /index/static.
+      // Clients join the URL, which may end with a slash, and /index/static.
       routerOptions: { maxParamLength: MAX_PARAM_LENGTH, ignoreDuplicateSlashes: true },
       rewriteUrl: ({ url = '/' }) => this.#routedUrl(url),
-      // A misspelt field is an error, not passed over, and what is no string is not made one; errors tell what would be right.
+      // Unknown fields and wrong types are errors; `verbose` lets messages say what is expected.
       ajv: { customOptions: { removeAdditional: false, coerceTypes: false, verbose: true } },
-      // Of a URL that no route can be found for.
+      // Errors of URLs that cannot be decoded.
       frameworkErrors: (error: FastifyError, request: unknown, reply: unknown) => {
         sendError(error, request as FastifyRequest, reply as FastifyReply);
       },
@@ -104,7 +105,7 @@ export class Server {
     this.#readyAnswers = new ReadyAnswers(options.figures.requests, this.#readers);
   }
 
-  /** A server that is ready to answer with `site`, and does once it listens. */
+  /** Creates a server that answers with `site` once it listens. */
   static async create(options: ServerOptions, site: Site): Promise<Server> {
     const server = new Server(options, site);
     await server.#addRoutes();
@@ -113,13 +114,10 @@ export class Server {
     return server;
   }
 
-  /**
-   * Answers with another site from now on, on the connections that there are as well. Resolves when those requests have ended that the one
-   * before was asked.
-   */
+  /** Replaces the site, for open connections too. Resolves when all requests to the previous one have ended. */
   async use(site: Site): Promise<void> {
-    const before = this.#asked;
-    this.#asked = { requests: 0 };
+    const before = this.#pending;
+    this.#pending = { requests: 0 };
     this.#site = site;
     this.#trusts = trustOf(site);
     this.#routedUrl = routedUrls(site);
@@ -131,7 +129,7 @@ export class Server {
 
   /**
    * Listens, and returns the port.
-   * @throws Error with the system's `code`, that says what to do where that is known.
+   * @throws Error with the system's `code`; its message says what to do where that is known
    */
   async listen({ host, port }: Address): Promise<number> {
     const [first = host, ...others] = host === 'localhost' ? LOCALHOST : [host];
@@ -153,14 +151,14 @@ export class Server {
   }
 
   /**
-   * Shows this certificate on new connections.
-   * @throws Error if it listens without TLS, or the pair cannot be used; then all is as it was.
+   * Uses this certificate for new connections.
+   * @throws Error if the server listens without TLS, or the pair is invalid; then the previous one stays in use
    */
   secure(pair: KeyPair): void {
     this.#connections.secure(pair);
   }
 
-  /** Stops: takes no new connections, and lets the requests under way end; those that have not after `graceMs` milliseconds are cut off. */
+  /** Shuts down: takes no new connections, and waits up to `graceMs` milliseconds for pending requests before it cuts them off. */
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
     await this.#connections.end(() => this.fastify.close(), graceMs);
@@ -168,18 +166,18 @@ export class Server {
 
   #answer(request: IncomingMessage, response: ServerResponse, route: (request: IncomingMessage, response: ServerResponse) => void): void {
     if (DEBUG.has(this.fastify.log.level)) logAnswer(this.fastify.log, request, response);
-    // Not while it closes: then each answer has to end its connection.
+    // Not during shutdown: Fastify then closes the connection with each answer.
     if (!this.#closing && this.#readyAnswers.answer(request, response)) {
-      // Of the response: what waits for the answer before it is not with the socket yet.
+      // Not of the socket: a pipelined response does not have it yet.
       if (response.writableLength > 0) this.#connections.limitStalling(request.socket);
       return;
     }
     this.#connections.limitStalling(request.socket);
-    const asked = this.#asked;
-    asked.requests++;
+    const pending = this.#pending;
+    pending.requests++;
     response.once('close', () => {
-      asked.requests--;
-      if (asked.requests === 0) asked.ended?.();
+      pending.requests--;
+      if (pending.requests === 0) pending.ended?.();
     });
     route(request, response);
   }
@@ -198,7 +196,7 @@ export class Server {
     checkHosts(server);
     errors(server);
     const allowNoOther = allow(server);
-    // What is kept ready is kept as it is, so that comes before.
+    // Ready answers are kept before `limitReaders` wraps their bodies.
     readyAnswers.follow(server);
     limitReaders(server, this.#readers);
     countRequests(server, figures.requests);
@@ -237,6 +235,6 @@ function logAnswer(log: FastifyInstance['log'], { method, url, httpVersion, sock
   const started = performance.now();
   response.once('close', () => {
     const { statusCode: status, writableFinished } = response;
-    log.debug({ request: response.getHeader(REQUEST_ID), method, url, httpVersion, address: remoteAddress, status, seconds: (performance.now() - started) / 1000 }, writableFinished ? 'answered' : 'not answered to the end');
+    log.debug({ request: response.getHeader(REQUEST_ID), method, url, httpVersion, address: remoteAddress, status, seconds: (performance.now() - started) / 1000 }, writableFinished ? 'answered' : 'connection closed before the answer was sent');
   });
 }

@@ -1,4 +1,4 @@
-/** What one configuration has the routes answer with. The routes are there once, for every configuration: they ask for the site that is current, and a reload replaces it in one step. */
+/** The part of the server that a configuration decides. Routes are registered once and ask for the current site, which a reload replaces in one step. */
 import type { Readable } from 'node:stream';
 import { compile } from '@fastify/proxy-addr';
 import { digestOfIconPath } from '../indexing/icons/icon-path.ts';
@@ -13,7 +13,7 @@ import type { ServedIndex } from './documents/served-index.ts';
 import type { Questions } from './documents/questions.ts';
 import type { RegistryProxy } from './routes/distribution/registry-proxy.ts';
 
-/** What the routes need of a registry; `not-found` is a RegistryError. */
+/** A registry that `/v2/` serves from. Where something does not exist, methods throw a RegistryError with the code `not-found`. */
 export interface PullSource {
   repositories(): AsyncIterable<readonly string[]>;
   tags(repository: string): Promise<readonly string[]>;
@@ -22,49 +22,51 @@ export interface PullSource {
   openBlob(repository: string, digest: Digest): Promise<{ readonly size: number; stream(start?: number, end?: number): Readable }>;
 }
 
-/** Gives the PNG of an icon; `undefined` if there is none. */
+/** Returns the PNG of an icon; `undefined` if there is none. */
 export type ReadIcon = (digest: Digest) => Promise<Buffer | undefined>;
 
+/** Settings of `/events`. */
 export interface EventRoutesOptions {
   readonly token: string | undefined;
   readonly request: (request: { readonly reason: string; readonly scope: readonly RebuildRequest[] }) => void;
-  /** Says whether some index takes the repository, or the tag of it. */
+  /** Says whether an index includes the repository, or the tag of it. */
   readonly wants: (repository: string, tag?: string) => boolean;
 }
 
-/** The part of the rebuild queue that this route uses. */
+/** The part of the rebuild queue that lists rebuilds and reports their progress. */
 export interface RebuildEvents {
   /** The newest first. */
   recent(): readonly Rebuild[];
   on(event: keyof RebuildQueueEvents, listener: (rebuild: Rebuild) => void): unknown;
 }
 
-/** The part of the rebuild queue that these routes use. */
+/** The part of the rebuild queue that takes requests. */
 export interface Rebuilds {
   request(request: { readonly reason: string; readonly scope: RebuildRequest }): Rebuild;
   get(id: string): Rebuild | undefined;
   finished(id: string): Promise<Rebuild>;
 }
 
-/** Settings of `/reindex` that differ from site to site. */
+/** Settings of `/reindex`. */
 export interface ReindexOptions {
   readonly token: string | undefined;
-  /** Says whether some index takes the repository, and the catalog or the registry has it. */
+  /** Says whether an index includes the repository, and the catalog or the registry has it. */
   readonly knowsRepository: (name: string) => Promise<boolean>;
 }
 
-/** What is told of one site. */
+/** Sources of `/status`. */
 export interface StatusOptions {
-  /** The registry of each index. */
+  /** Returns the registry of an index. */
   readonly registryOf: (index: string) => string | undefined;
-  /** What an administrator should know of each index, by its name. */
+  /** Returns warnings for the administrator, by index. */
   readonly warnings: () => ReadonlyMap<string, readonly string[]>;
   readonly bus: () => BusStatus | undefined;
 }
 
+/** Texts of an index for people: for the page, and for files that add it to Flatpak. */
 export interface IndexDescription {
   readonly name: string;
-  /** The name, unless the configuration has a title. */
+  /** The name if the configuration has no title. */
   readonly title: string;
   readonly comment?: string | undefined;
   readonly description?: string | undefined;
@@ -72,43 +74,43 @@ export interface IndexDescription {
   readonly icon?: string | undefined;
   /** The public key that its apps are signed with: binary, in base64. */
   readonly gpgKey?: string | undefined;
-  /** What clients are told to call their remote. */
+  /** The name suggested for the remote. */
   readonly remoteName: string;
-  /** Of its apps and runtimes, for `flatpak preinstall`. */
+  /** Collection id of its apps and runtimes, for `flatpak preinstall`. */
   readonly collectionId?: string | undefined;
   /** The URL of a `.flatpakrepo` that has the runtimes. */
   readonly runtimeRepo?: string | undefined;
-  /** There are signatures at `/NAME/signatures/`. */
+  /** Whether signatures are served at `/NAME/signatures/`. */
   readonly signatures: boolean;
 }
 
+/** Texts of all indexes. */
 export interface SiteDescription {
   /** In the order of the configuration. */
   readonly indexes: readonly IndexDescription[];
-  /** The public URL, without a slash at its end; `undefined` for what a request says. */
+  /** The public URL, without a slash at its end; taken from each request if `undefined`. */
   readonly baseUrl: string | undefined;
 }
 
+/** Everything that routes take from one configuration. */
 export interface Site {
   readonly indexes: ReadonlyMap<string, ServedIndex>;
   readonly defaultIndex: string;
-  /** Answers what is not ready. */
+  /** Answers questions whose answers are not ready. */
   readonly questions: Questions;
   readonly readIcon: ReadIcon;
   readonly iconsUri: string;
-  /** What `/v2/` serves; nothing if there are none, and no proxy. */
+  /** Sources of `/v2/`, which serves nothing if there are none, and no proxy. */
   readonly pullSources: readonly PullSource[];
-  /** A registry that is served from here where none of the sources has what is asked for. */
+  /** A registry that `/v2/` forwards to where none of the sources has what is requested. */
   readonly registryProxy: RegistryProxy | undefined;
   /** Folders of signatures, by the index whose images they sign. */
   readonly signatures: ReadonlyMap<string, string>;
-  /** The path of the public URL, without a slash at its end. Requests come with it or without. */
+  /** The path of the public URL, without a slash at its end. A proxy in front may strip it or not. */
   readonly basePath: string;
-  /** Proxies whose `X-Forwarded-*` are believed: all, how many hops, or their addresses. */
+  /** Proxies whose `X-Forwarded-*` headers are trusted: all, a number of hops, or addresses. */
   readonly trustProxy: boolean | string | readonly string[] | number;
-  /** What people are shown. */
   readonly description: SiteDescription;
-  /** The rebuilds: asked for, listed, and as they happen. */
   readonly rebuilds: Rebuilds & RebuildEvents;
   readonly reindex: ReindexOptions;
   readonly events: EventRoutesOptions;
@@ -117,18 +119,18 @@ export interface Site {
   readonly storeSizes: () => readonly StoreSize[];
 }
 
-/** Gives the site that answers now. Who answers a request asks once, and goes on with that one. */
+/** Returns the current site. Call it once for each request, so that a reload does not mix two sites. */
 export type CurrentSite = () => Site;
 
-/** Says whether the proxy at `address` is believed, which is `hop` connections away; Fastify's `trustProxy`. */
+/** Returns Fastify's `trustProxy`: says whether the proxy at `address`, `hop` connections away, is trusted. */
 export function trustOf({ trustProxy }: Site): (address: string, hop: number) => boolean {
   if (typeof trustProxy === 'boolean') return () => trustProxy;
-  // Fastify itself believes nobody where it is given a number of hops.
+  // Given a number of hops, Fastify itself trusts nobody.
   if (typeof trustProxy === 'number') return (_address, hop) => hop < trustProxy;
   return compile(typeof trustProxy === 'string' ? trustProxy.split(',').map((address) => address.trim()) : [...trustProxy]);
 }
 
-/** What a route is found by: a request's URL without the base path, and icons below `/icons/`, where every site has them. */
+/** Returns a function that maps a request's URL to that of a route: without the base path, and with icons below `/icons/`. */
 export function routedUrls({ basePath, iconsUri, indexes }: Site): (url: string) => string {
   const prefixes = iconPrefixes(iconsUri, indexes.keys(), basePath);
   return (asked) => {
@@ -139,15 +141,14 @@ export function routedUrls({ basePath, iconsUri, indexes }: Site): (url: string)
   };
 }
 
-/** The paths that `iconsUri` leads to from an index's documents, without `basePath`; each ends with `/`. What is asked for below them is routed to `/icons/`. */
+/** Resolves `iconsUri` against the documents of each index. Returns paths without `basePath`; each ends with `/`. */
 function iconPrefixes(iconsUri: string, indexes: Iterable<string>, basePath: string): readonly string[] {
   const documents = ['/index/static', ...[...indexes].map((index) => `/${index}/index/static`)];
   return [...new Set(documents.map((document) => decodeURIComponent(withoutBasePath(new URL(iconsUri, new URL(document, 'http://localhost')).pathname, basePath))))];
 }
 
-/** `asked` as it is without `basePath`, which most likely a proxy has stripped where it is not there. */
+/** Removes `basePath` from a URL, if a proxy in front has not stripped it, and doubled slashes from its path. */
 export function withoutBasePath(asked: string, basePath: string): string {
-  // As everywhere in a path, doubled slashes count as one.
   const url = asked.replace(/^[^?]*/, (path) => path.replaceAll(/\/{2,}/g, '/'));
   if (basePath === '' || !url.startsWith(basePath)) return url;
   const rest = url.slice(basePath.length);

@@ -64,7 +64,7 @@ suite('the page', needs('chromium'), () => {
       assert.equal(new URL(page.url()).searchParams.get('q'), typed);
     }
     await search.fill('nothing of the kind');
-    await page.getByText('No app fits “nothing of the kind”.').waitFor();
+    await page.getByText('No app matches “nothing of the kind”.').waitFor();
     assert.equal(await page.locator('#count').textContent(), '0 of 5');
     await page.getByRole('button', { name: 'Clear search and filters' }).click();
     assert.equal((await names(page)).length, 5);
@@ -156,9 +156,9 @@ suite('the page', needs('chromium'), () => {
     await using other = await startRegindexer({ config: { indexes: { apps: { registry: refusing.url, title: 'Test apps' } }, server: { port: 0, admin_token: TOKEN } } });
     const page = await open(t, browser, other.url, { clock: true });
     expectedErrors(page).push(/503/);
-    await page.locator('.notice').getByText(/“Test apps” could not be made: .*403/).waitFor();
+    await page.locator('.notice').getByText(/“Test apps” could not be built: .*403/).waitFor();
     await page.getByRole('link', { name: 'See the status' }).click();
-    await page.locator('.index', { hasText: 'Last rebuild failed' }).getByText('It could not be made yet.').waitFor();
+    await page.locator('.index', { hasText: 'Last rebuild failed' }).getByText('It could not be built yet.').waitFor();
     await page.goBack();
     refusing.mend('editor');
     await reindex(other.url);
@@ -170,9 +170,9 @@ suite('the page', needs('chromium'), () => {
   test('a link leads straight to an app, also to one that is not there', async (t) => {
     const page = await open(t, browser, `${server.url}/?app=org.example.Editor&index=apps`);
     await page.getByRole('heading', { level: 1, name: 'Editor', exact: true }).waitFor();
-    await page.getByText('It asks for none: it stays within its sandbox.').waitFor();
+    await page.getByText('None: the app stays within its sandbox.').waitFor();
     await page.goto(`${server.url}/?app=org.example.Gone`);
-    await page.getByText('This app is not in the index “apps” any more').waitFor();
+    await page.getByText('There is no such app in the index “apps”.').waitFor();
     expectedErrors(page).push(/404/);
   });
 
@@ -190,16 +190,16 @@ suite('the page', needs('chromium'), () => {
     const page = await open(t, browser, `${server.url}/?view=status`);
     await page.getByText('Live', { exact: true }).waitFor();
     await page.getByLabel('Admin token').fill('not the token');
-    await page.getByRole('button', { name: 'Use it' }).click();
+    await page.getByRole('button', { name: 'Use token' }).click();
     await page.getByRole('button', { name: 'Rebuild everything' }).click();
-    await page.getByText('That is not the token.').waitFor();
+    await page.getByText('The token is wrong.').waitFor();
     expectedErrors(page).push(/401/);
 
     const release = registry.hold();
     registry.push('new', { labels: flatpakLabels({ id: 'org.example.New', name: 'New' }) });
     registry.push('editor', { labels: flatpakLabels({ id: 'org.example.Editor', name: 'Editor', summary: 'Edits text, better', keywords: ['text'], timestamp: 1_700_000_000 }) });
     await page.getByLabel('Admin token').fill(TOKEN);
-    await page.getByRole('button', { name: 'Use it' }).click();
+    await page.getByRole('button', { name: 'Use token' }).click();
     await page.getByRole('button', { name: 'Rebuild everything' }).click();
     await page.getByRole('progressbar').waitFor();
     await page.getByText(/0 of 6 repositories read/).waitFor();
@@ -268,7 +268,7 @@ suite('the page', needs('chromium'), () => {
     await page.goto(`${attacked.url}/?view=status`);
     await page.locator('.index').waitFor();
     await page.goto(`${attacked.url}/?q=${encodeURIComponent(ATTACK)}&tag=${encodeURIComponent(ATTACK)}`);
-    await page.locator('.notice').getByText('No app fits').waitFor();
+    await page.locator('.notice').getByText('No app matches').waitFor();
     assert.equal(await page.evaluate(`'attacked' in window`), false);
     assert.equal(await page.locator('main img[src=x], main script, main svg[onload]').count(), 0);
 

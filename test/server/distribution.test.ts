@@ -206,7 +206,7 @@ test('what is damaged is not served as what it is not', async (t) => {
   await truncate(join(folder, 'apps/hello/blobs', digest.replace(':', '/')), 100);
   const answer = await server.fastify.inject('/v2/apps/hello/manifests/latest');
   assert.equal(answer.statusCode, 500);
-  assert.deepEqual(answer.json<{ errors: unknown }>().errors, [{ code: 'UNKNOWN', message: 'Something went wrong here; the log tells what.' }]);
+  assert.deepEqual(answer.json<{ errors: unknown }>().errors, [{ code: 'UNKNOWN', message: 'Something went wrong; the log of this server says what.' }]);
   assert.equal(answer.headers['docker-content-digest'], undefined);
   assert.equal(server.log.filter(({ level }) => level >= 50).length, 1);
 });
@@ -220,7 +220,7 @@ test('what cannot be read, or is too large, is told of as that', async (t) => {
     const answer = await server.fastify.inject(url);
     return [answer.statusCode, answer.json<{ errors: { message: string }[] }>().errors.map(({ message }) => message)];
   };
-  const told = [502, ['What is asked for lies here, but cannot be read as it is; the log of this server says why.']];
+  const told = [502, ['This content cannot be read; the log of this server says why.']];
   for (const url of ['/v2/apps/hello/tags/list', '/v2/apps/hello/manifests/latest', '/v2/apps/clock/tags/list']) assert.deepEqual(await ask(url), told, url);
   assert.equal((await server.fastify.inject('/v2/runtime/platform/tags/list')).statusCode, 200);
   await rm(folder, { recursive: true });

@@ -154,7 +154,7 @@ test('indexes as they are served', async (t) => {
     const failing = await TestServer.create(t, state, { maxBodyBytes: 1, readBody: () => Promise.reject(new Error('a faulty disk')) });
     await failing.publish();
     const answer = await failing.fastify.inject({ url: '/index/apps-file.json', headers: { 'accept-encoding': 'gzip' } });
-    assert.deepEqual(answer.json(), { statusCode: 503, error: 'Service Unavailable', message: 'A part of the index cannot be read, and is being made anew; ask again in a moment.' });
+    assert.deepEqual(answer.json(), { statusCode: 503, error: 'Service Unavailable', message: 'A part of the index cannot be read and is being rebuilt; ask again in a moment.' });
     assert.equal(answer.headers['cache-control'], 'no-store');
     assert.equal(answer.headers['retry-after'], '1');
     for (const name of ['etag', 'content-encoding', 'last-modified', 'vary']) assert.equal(answer.headers[name], undefined, name);

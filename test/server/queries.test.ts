@@ -344,7 +344,7 @@ test('an answer that fails is not kept, and makes room for others', async (t) =>
   release();
   const { statusCode, payload } = await first;
   assert.equal(statusCode, 503);
-  assert.match(payload, /cannot be read, and is being made anew/);
+  assert.match(payload, /cannot be read and is being rebuilt/);
   fail = false;
   assert.equal((await ask('a')).statusCode, 200);
 });

@@ -58,7 +58,7 @@ test('a rebuild is queued, can be looked at, and waited for', async (t) => {
   state.registry.fail({ method: 'tags', repository: 'apps/hello' });
   const failed = await post({}, { url: '/reindex?wait=true' });
   assert.equal(failed.statusCode, 502);
-  assert.match(failed.json<RebuildBody>().message ?? '', /The rebuild failed, and will be tried again: .*apps\/hello/);
+  assert.match(failed.json<RebuildBody>().message ?? '', /The rebuild failed and will be retried: .*apps\/hello/);
   assert.equal((await get('none')).statusCode, 404);
 });
 
@@ -119,11 +119,11 @@ test('what is not understood is refused, by its path', async (t) => {
     ['"apps"', json, 400, 'body must be object,null'],
     ['{"index"', json, 400, /JSON/],
     ['{"__proto__":{"index":"apps"}}', json, 400, /JSON/],
-    ['{"index":"none"}', json, 404, 'There is no index "none"; /status lists those there are.'],
-    ['{"repository":"none"}', json, 404, 'No index has a repository "none", and no registry that it could come from.'],
-    ['{"repository":"../../etc"}', json, 404, 'No index has a repository "../../etc", and no registry that it could come from.'],
-    ['index=apps', { 'content-type': 'application/x-www-form-urlencoded' }, 415, 'The body is JSON here: send "Content-Type: application/json".'],
-    ['{}', { 'content-type': 'text/plain' }, 415, 'The body is JSON here: send "Content-Type: application/json".'],
+    ['{"index":"none"}', json, 404, 'There is no index "none"; see /status for a list.'],
+    ['{"repository":"none"}', json, 404, 'There is no repository "none" that an index includes.'],
+    ['{"repository":"../../etc"}', json, 404, 'There is no repository "../../etc" that an index includes.'],
+    ['index=apps', { 'content-type': 'application/x-www-form-urlencoded' }, 415, 'The body must be JSON: send "Content-Type: application/json".'],
+    ['{}', { 'content-type': 'text/plain' }, 415, 'The body must be JSON: send "Content-Type: application/json".'],
     ['{}', { 'content-type': 'json' }, 415, /Media Type/],
     [JSON.stringify({ index: 'x'.repeat(1024 * 1024) }), json, 413, /too large/],
   ] as const) {
@@ -136,7 +136,7 @@ test('what is not understood is refused, by its path', async (t) => {
   for (const url of ['/reindex?wait=yes', '/reindex?wait=', '/reindex?wait=true&wait=true', '/reindex?wait=1']) {
     const answer = await post(undefined, { url });
     assert.equal(answer.statusCode, 400, url);
-    assert.match(answer.json<RebuildBody>().message ?? '', /^querystring\/wait (must be string|is none of its values, expected true or false)$/);
+    assert.match(answer.json<RebuildBody>().message ?? '', /^querystring\/wait (must be string|is not one of its values, expected true or false)$/);
   }
   assert.match((await post(undefined, { url: '/reindex?wiat=true' })).json<RebuildBody>().message ?? '', /^querystring\/wiat is not known, expected wait$/);
   assert.deepEqual(server.queue.recent(), [], 'nothing was asked for');
@@ -151,7 +151,7 @@ test('only who has the token may ask', async (t) => {
       assert.equal(answer.statusCode, 401, authorization);
       const wrong = authorization === 'Bearer wrong' || authorization === `Bearer ${ADMIN_TOKEN}x`;
       assert.equal(answer.headers['www-authenticate'], `Bearer realm="regindexer"${wrong ? ', error="invalid_token"' : ''}`);
-      assert.match(answer.json<RebuildBody>().message ?? '', wrong ? /^This is not the token: server\.admin_token / : /^This route needs a token: .* server\.admin_token /);
+      assert.match(answer.json<RebuildBody>().message ?? '', wrong ? /^The token is wrong: server\.admin_token / : /^This route needs a token: .* server\.admin_token /);
     }
     assert.deepEqual(server.queue.recent().length, method === 'POST' ? 0 : 1, 'and nothing happens');
     const lower = await server.fastify.inject({ method, url, headers: { authorization: `bearer ${ADMIN_TOKEN}` } });

@@ -1,4 +1,4 @@
-/** Has indexes serve what the store has published. */
+/** Loads publications from the store into served indexes. */
 import { LRUCache } from 'lru-cache';
 import { AppPages } from '../../indexing/appdata/app-pages.ts';
 import type { ReadSegment } from '../../indexing/chunk/chunk.ts';
@@ -9,25 +9,27 @@ import type { PublicationReader } from '../../store/publications.ts';
 import type { ServedIndex } from './served-index.ts';
 import { PartUnreadable } from '../server-error.ts';
 
-/** Bytes of chunks' bodies that are kept; others are read when they are asked for. */
+/** Bytes of segments to cache; others are read on request. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
-/** What keeping a segment takes beside its bytes. */
+/** Bytes that a cached segment takes beside its content. */
 const OVERHEAD = 512;
-/** How often to try again: a publication may be replaced, and its chunks removed, while it is read. */
+/** Retries: a publication may be replaced, and its chunks removed, while it is read. */
 const ATTEMPTS = 2;
 
+/** Options of {@link PublicationLoader}. */
 export interface PublicationLoaderOptions {
-  /** {@link MAX_BODY_BYTES} unless given. */
+  /** Bytes of segments to cache; {@link MAX_BODY_BYTES} unless given. */
   readonly maxBodyBytes?: number | undefined;
-  /** Told of a chunk that is damaged, or not there any more; whoever asked for it is answered when this resolves, and may ask again. */
+  /** Called for a chunk that is damaged or missing. The request for it fails when this resolves, and may then be retried. */
   readonly onUnreadable?: ((error: unknown) => Promise<void>) | undefined;
 }
 
+/** Reads publications, chunks and icons for the server. */
 export class PublicationLoader {
   readonly #reader: PublicationReader;
   readonly #segments: LRUCache<string, Buffer>;
   readonly #onUnreadable: PublicationLoaderOptions['onUnreadable'];
-  /** Indexes that show what was read here. */
+  /** Indexes whose publication was loaded here. */
   readonly #loaded = new WeakSet<ServedIndex>();
 
   constructor(reader: PublicationReader, { maxBodyBytes = MAX_BODY_BYTES, onUnreadable }: PublicationLoaderOptions = {}) {
@@ -36,14 +38,14 @@ export class PublicationLoader {
     this.#segments = new LRUCache({ maxSize: maxBodyBytes, sizeCalculation: (bytes) => bytes.length + OVERHEAD });
   }
 
-  /** Says whether `index` shows what was read here. */
+  /** Says whether the publication of `index` was loaded here. */
   hasLoaded(index: ServedIndex): boolean {
     return this.#loaded.has(index);
   }
 
   /**
-   * Has `index` serve its newest publication; says whether there is one.
-   * @throws StoreError; Error if chunks of it are not there
+   * Loads the newest publication of an index; returns whether there is one.
+   * @throws StoreError; Error if chunks of it are missing
    */
   async load(index: ServedIndex): Promise<boolean> {
     for (let attempt = 0; ; attempt++) {
@@ -54,7 +56,7 @@ export class PublicationLoader {
       const chunks = await readChunks(this.#reader, publication.chunks, { readSegment: this.#readSegment, use: 'answers', known: shown?.chunks });
       if (chunks === undefined) {
         if (attempt < ATTEMPTS) continue;
-        throw new Error(`the index ${index.name} is published with chunks that are not there`);
+        throw new Error(`chunks of the publication of index ${index.name} are missing`);
       }
       this.#loaded.add(index);
       index.use(publication, chunks);
@@ -62,13 +64,13 @@ export class PublicationLoader {
     }
   }
 
-  /** Has `index` serve the newest list of its apps, if there is one. @throws StoreError */
+  /** Loads the newest list of an index's apps, if there is one. @throws StoreError */
   async loadApps(index: ServedIndex): Promise<void> {
     const apps = await this.#reader.apps(index.name);
     if (apps !== undefined) index.useApps(new AppPages(apps.body), apps.version);
   }
 
-  /** The PNG of an icon; `undefined` if it is not there. @throws StoreError */
+  /** Returns the PNG of an icon; `undefined` if there is none. @throws StoreError */
   readonly readIcon = (digest: Digest): Promise<Buffer | undefined> => this.#reader.png(digest);
 
   readonly #readSegment: ReadSegment = (chunk, segment) => {
@@ -76,7 +78,7 @@ export class PublicationLoader {
     if (kept !== undefined) return kept;
     return this.#reader.chunkSegment(chunk, segment).then(
       (bytes) => {
-        if (bytes === undefined) return this.#unreadable(new Error(`the chunk ${chunk} is not there any more`));
+        if (bytes === undefined) return this.#unreadable(new Error(`the chunk ${chunk} is missing`));
         this.#segments.set(segment.sha256, bytes);
         return bytes;
       },

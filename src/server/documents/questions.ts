@@ -1,4 +1,4 @@
-/** Answers questions whose parts are not all ready: chunk by chunk, a few at a time, the last answers kept by chunk. */
+/** Answers questions whose parts are not all ready: chunk by chunk, a few at a time, and caches the answers by chunk. */
 import { LRUCache } from 'lru-cache';
 import { joinParts, NOTHING, type Part } from '../../indexing/chunk/part.ts';
 import { asking } from '../../indexing/query/ask-chunk.ts';
@@ -8,68 +8,71 @@ import { untilAborted } from '../../system/on-abort.ts';
 import type { ServedDocument, ServedIndex } from './served-index.ts';
 import { NotBuiltYet, TooBusy } from '../server-error.ts';
 
-/** Questions that are answered at the same time. */
+/** Questions that are answered concurrently. */
 const AT_ONCE = 2;
-/** Bytes to keep. */
+/** Size of the cache, in bytes. */
 const MAX_BYTES = 16 * 1024 * 1024;
-/** Different questions that wait for an answer; more are refused. */
+/** Different pending questions; more are refused. */
 const MAX_WAITING = 64;
-/** The part of them that one client may have. */
+/** Share of them that one client may have. */
 const SHARE = 1 / 4;
-/** What keeping an answer takes beside its parts, and a part beside its bytes. */
+/** Bytes that a cached answer takes beside its parts, and a part beside its content. */
 const OVERHEAD = 4096;
 const PART_OVERHEAD = 512;
 
-/** How many questions were answered by what was kept, and how many were not. */
+/** Cache hits and misses. */
 export interface QueryCounts {
   hits: number;
   misses: number;
 }
 
+/** Options of {@link Questions}. */
 export interface QuestionsOptions {
-  /** Counted up. */
+  /** Incremented with each question. */
   readonly counts: QueryCounts;
-  /** {@link MAX_BYTES} unless given. */
+  /** Size of the cache; {@link MAX_BYTES} unless given. */
   readonly maxBytes?: number;
-  /** {@link MAX_WAITING} unless given. */
+  /** Pending questions; {@link MAX_WAITING} unless given. */
   readonly maxWaiting?: number;
-  /** Of one question; {@link MAX_STEPS} unless given. */
+  /** Steps for one question; {@link MAX_STEPS} unless given. */
   readonly maxSteps?: number;
 }
 
+/** The client that asks a question. */
 export interface Asker {
-  /** Whether it will be asked again. */
+  /** Whether to cache the answer. */
   readonly keep: boolean;
-  /** Who asks: each has a share of the places. */
+  /** Network of the client. */
   readonly from: string;
   readonly signal: AbortSignal;
 }
 
-/** What the chunks of an index have said. */
+/** A cached answer. */
 interface Kept {
-  /** Of what was shown then: the chunks that were shown before as well are those that were asked. */
+  /** {@link Shown.number} of the publication that was asked. */
   readonly number: number;
-  /** The parts of those that show something, by the chunk's name. */
+  /** Parts that are not empty, by chunk. */
   readonly parts: ReadonlyMap<string, Part>;
   readonly document: ServedDocument;
 }
 
-/** A question that is being worked out. */
+/** A pending question. */
 interface Waiting {
   readonly from: string;
   readonly answered: Promise<ServedDocument>;
   askers: number;
-  /** Ends the work. */
+  /** Aborts the work when nobody waits any more. */
   readonly unasked: AbortController;
 }
 
+/** Answers questions, and caches the answers. */
 export class Questions {
   readonly #counts: QueryCounts;
   readonly #maxWaiting: number;
   readonly #kept: LRUCache<string, Kept>;
   readonly #waiting = new Map<string, Waiting>();
   readonly #maxSteps: number;
-  /** What begins each question that waits for its turn, by who asks; they take turns. */
+  /** Starts of queued questions, by client; clients take turns. */
   readonly #queue = new Map<string, (() => void)[]>();
   #running = 0;
 
@@ -81,7 +84,7 @@ export class Questions {
   }
 
   /**
-   * The answer to `query` as the index shows it now. Equal questions at the same time are worked out once, as long as somebody waits.
+   * Answers `query` from what the index shows now. Concurrent equal questions are answered once; the work is aborted when nobody waits.
    * @throws NotBuiltYet; QueryError if it takes too many steps; TooBusy if too many others wait; the signal's reason
    */
   async answer(index: ServedIndex, query: Query, { keep, from, signal }: Asker): Promise<ServedDocument> {
@@ -114,7 +117,7 @@ export class Questions {
     try {
       return await untilAborted(waiting.answered, signal);
     } finally {
-      // The last one has the answer, or takes the question along: who asks the same now begins anew.
+      // The last one is done or gone: an equal question starts anew.
       if (--waiting.askers === 0) {
         this.#waiting.delete(work);
         waiting.unasked.abort();
@@ -139,7 +142,7 @@ export class Questions {
   #beginNext(): void {
     for (const [from, [begin, ...others]] of this.#queue) {
       if (this.#running >= AT_ONCE) return;
-      // Whoever had a turn comes last.
+      // A client that had its turn moves to the end.
       this.#queue.delete(from);
       if (others.length > 0) this.#queue.set(from, others);
       this.#running++;

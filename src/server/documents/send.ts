@@ -1,11 +1,11 @@
-/** Sends what is served, or says that the client has it already. */
+/** Sends documents. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isFresh } from '../http/caching.ts';
 import { type Headers, MAX_JOINED, type Served, type StoredBody } from './served-index.ts';
 
 /**
- * For a route that takes GET and HEAD.
- * @param override headers that this route sends instead
+ * Sends an encoded document for GET or HEAD, or 304 if the client has it.
+ * @param override headers that replace those of the document
  */
 export function sendServed(request: FastifyRequest, reply: FastifyReply, served: Served, override?: Headers): FastifyReply | Promise<FastifyReply> {
   if (isFresh(request.headers, served.etag, served.modified)) {

@@ -1,4 +1,4 @@
-/** An index as it is served: its newest publication, and the headers and bodies of what clients ask for, ready to send. */
+/** An index as it is served: its newest publication, with headers and bodies that are ready to send. */
 import { hash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { LRUCache } from 'lru-cache';
@@ -14,38 +14,39 @@ import { type Encoding, ENCODINGS } from '../http/accept-encoding.ts';
 import { NotBuiltYet, NotFound, retryUnreadable } from '../server-error.ts';
 import { NOSNIFF } from '../plugins/security-headers.ts';
 
-/** Characters of query strings that are remembered, and how many of them: a few are asked again and again. */
+/** Characters of cached query strings, and how many of them. */
 const MAX_SPELLED = 1024 * 1024;
 const MAX_SPELLINGS = 1024;
-/** Documents of questions whose parts are all ready that are kept. */
+/** Cached documents of questions whose parts are all ready. */
 const MAX_DOCUMENTS = 64;
-/** Bodies up to so many bytes are joined once and kept; larger ones are sent part by part. */
+/** Bodies up to so many bytes are joined once and cached; larger ones are sent part by part. */
 export const MAX_JOINED = 1024 * 1024;
-/** Bytes of a larger one that are sent together. */
+/** Bytes of a larger body that are sent together. */
 const SENT_AT_ONCE = 64 * 1024;
-/** Bytes of joined bodies that are kept. */
+/** Bytes of cached joined bodies. */
 const MAX_JOINED_BYTES = 16 * 1024 * 1024;
-/** Apps whose details are kept. */
+/** Apps whose details are cached. */
 const MAX_APPS = 64;
-/** Of a document that is made while a client waits. */
+/** Compression level of a document that is made while a client waits. */
 const QUICK_LEVEL = 2;
 
+/** Response headers, by lower-case name. */
 export type Headers = Readonly<Record<string, string>>;
 
-/** One encoding of a document with all that is sent with it. */
+/** One encoding of a document, with its headers. */
 export interface Served {
-  /** Weak where the bytes may differ from one server to another. */
+  /** A weak tag where the bytes may differ from one server to another. */
   readonly etag: string;
   /** Milliseconds since the epoch. */
   readonly modified: number;
-  /** Of a 200. */
+  /** Headers of a 200. */
   readonly headers: Headers;
-  /** Of a 304: all of the above but what tells about the body. */
+  /** Headers of a 304: those above without the ones that describe the body. */
   readonly freshHeaders: Headers;
   readonly body: StoredBody;
 }
 
-/** A body whose bytes may have to be read first. */
+/** A body that may have to be read from the store. */
 export interface StoredBody {
   /** Bytes. */
   readonly length: number;
@@ -56,38 +57,39 @@ export interface StoredBody {
 /** A document in both encodings. */
 export type ServedDocument = ReadonlyMap<Encoding, Served>;
 
-/** What is shown of an index now. */
+/** The current publication of an index, with its chunks. */
 export interface Shown {
-  /** Higher with each that is shown while this process runs. */
+  /** Increases with each publication that is shown while the service runs. */
   readonly number: number;
   readonly publication: Publication;
   readonly chunks: readonly Chunk[];
-  /** From which {@link number} on each chunk has been shown, by its name. */
+  /** The {@link number} since which each chunk has been shown, by its name. */
   readonly since: ReadonlyMap<string, number>;
   readonly whole: JoinedDocument;
   readonly warnings: readonly string[];
 }
 
-/** What a query string asks for. */
+/** A parsed query string. */
 export interface AskedFor {
   readonly query: Query;
-  /** Its document, if all parts of it are ready. */
+  /** The answer, if all parts of it are ready. */
   readonly document: ServedDocument | undefined;
 }
 
+/** Options of {@link ServedIndex}. */
 export interface ServedIndexOptions {
   readonly name: string;
-  /** Its whole document is at `/index/FILE.json`. */
+  /** The whole index is served at `/index/FILE.json`. */
   readonly fileName: string;
   /** How long clients may keep an answer, in seconds. */
   readonly maxAge: number;
   /** Globs of repositories, the most wanted first. */
   readonly repositoryPriority: readonly string[];
-  /** Of all indexes together; its own unless given. */
+  /** Cache that indexes share; a new one unless given. */
   readonly joined?: JoinedBodies;
 }
 
-/** Bodies that were joined; those that nobody has asked for the longest go. */
+/** Cache of joined bodies; the least recently used are removed. */
 export class JoinedBodies {
   readonly #bodies: LRUCache<StoredBody, Promise<Buffer>>;
 
@@ -95,6 +97,7 @@ export class JoinedBodies {
     this.#bodies = new LRUCache({ maxSize: maxBytes, sizeCalculation: (_, { length }) => length + 1 });
   }
 
+  /** Returns the joined body, from the cache if it is there. */
   get(body: StoredBody, join: () => Promise<Buffer>): Promise<Buffer> {
     let joined = this.#bodies.get(body);
     if (joined === undefined) {
@@ -106,13 +109,14 @@ export class JoinedBodies {
   }
 }
 
-/** @throws NotFound if there is no such index. */
+/** Returns the index of this name. @throws NotFound */
 export function indexNamed(indexes: ReadonlyMap<string, ServedIndex>, name: string): ServedIndex {
   const index = indexes.get(name);
   if (index === undefined) throw new NotFound(`There is no index "${name}" here. There is ${[...indexes.keys()].join(', ')}.`);
   return index;
 }
 
+/** Serves the newest publication of an index. */
 export class ServedIndex {
   readonly name: string;
   readonly fileName: string;
@@ -120,17 +124,17 @@ export class ServedIndex {
   readonly maxAge: number;
   readonly #options: ServedIndexOptions;
   #shown: Shown | undefined;
-  /** The list of its apps, and when what it was made from last changed. */
+  /** The list of its apps, and when its content last changed. */
   #listed: { readonly apps: AppPages; readonly modified: number } | undefined;
   readonly #onReplaced: (() => void)[] = [];
-  /** By query string as it was spelled. */
+  /** By query string as spelled. */
   readonly #questions = new LRUCache<string, Query>({ max: MAX_SPELLINGS, maxSize: MAX_SPELLED, sizeCalculation: (_, text) => text.length + 1 });
-  /** By question. */
+  /** By canonical question. */
   readonly #documents = new LRUCache<string, ServedDocument>({ max: MAX_DOCUMENTS });
   readonly #joined: JoinedBodies;
   #whole: ServedDocument | undefined;
   #apps: ServedDocument | undefined;
-  /** Details by app, as they are asked for. */
+  /** By app id. */
   readonly #details = new LRUCache<string, Promise<{ readonly details: AppDetails; readonly document: ServedDocument } | undefined>>({ max: MAX_APPS });
 
   constructor(options: ServedIndexOptions) {
@@ -141,22 +145,22 @@ export class ServedIndex {
     this.#joined = options.joined ?? new JoinedBodies();
   }
 
-  /** What is shown of it; `undefined` before its first publication. */
+  /** The current publication; `undefined` before the first. */
   get shown(): Shown | undefined {
     return this.#shown;
   }
 
-  /** How many apps there are, once they are listed. */
+  /** Number of apps; `undefined` before they are listed. */
   get appCount(): number | undefined {
     return this.#listed?.apps.total;
   }
 
-  /** Serves a publication from now on. What is being sent from the one before is sent to its end. */
+  /** Replaces the publication. Answers of the previous one that are being sent continue. */
   use(publication: Publication, chunks: readonly Chunk[]): void {
     const whole = joinParts(publication.registry, chunks.map(({ whole: part, slice }) => ({ part, slice })));
     const before = this.#shown;
     const number = (before?.number ?? 0) + 1;
-    // A chunk of the same name that was read from another file counts as new: parts of the old one are read from the old file.
+    // By identity: a chunk of the same name from another file counts as new, since parts of the old one refer to the old file.
     const known = new Set(before?.chunks);
     const since = new Map(chunks.map((chunk) => [chunk.name, (known.has(chunk) ? before?.since.get(chunk.name) : undefined) ?? number]));
     this.#shown = { number, publication, chunks, since, whole, warnings: [...new Set(chunks.flatMap(({ warnings }) => warnings))] };
@@ -166,20 +170,20 @@ export class ServedIndex {
     for (const replaced of this.#onReplaced) replaced();
   }
 
-  /** Serves this list of its apps from now on. @param version of the publication that it was made from */
+  /** Replaces the list of apps. @param version the publication that the list was made from */
   useApps(apps: AppPages, version: number): void {
     const shown = this.#shown?.publication;
     this.#listed = { apps, modified: shown?.version === version ? shown.modified : (this.#listed?.modified ?? 0) };
     this.#apps = undefined;
   }
 
-  /** Calls `replaced` whenever another publication is served. */
+  /** Calls `replaced` whenever the publication is replaced. */
   whenReplaced(replaced: () => void): void {
     this.#onReplaced.push(replaced);
   }
 
   /**
-   * What the part of a URL behind its `?` asks for.
+   * Parses the query string of a URL, without its `?`.
    * @throws QueryError
    */
   question(text: string): AskedFor {
@@ -191,25 +195,25 @@ export class ServedIndex {
     return { query, document: this.#ready(query) };
   }
 
-  /** The whole index. */
+  /** Returns the whole index; `undefined` before its first publication. */
   whole(): ServedDocument | undefined {
     if (this.#shown !== undefined) this.#whole ??= this.serve(this.#shown.whole);
     return this.#whole;
   }
 
-  /** The list of its apps; `undefined` before there is one. */
+  /** Returns the list of apps; `undefined` before there is one. */
   apps(): ServedDocument | undefined {
     if (this.#listed !== undefined) this.#apps ??= this.serve(this.#listed.apps.document(), this.#listed.modified);
     return this.#apps;
   }
 
-  /** A page of the list of its apps, counted from 0; `undefined` before there is one. */
+  /** Returns a page of the list of apps; `undefined` before there is a list. @param page counted from 0 */
   async appPage(page: number): Promise<AppListPage | undefined> {
     return this.#listed?.apps.page(page);
   }
 
   /**
-   * All about an app, and as it is served; `undefined` if the index does not have it.
+   * Returns the details of an app, and their document; `undefined` if the index does not have it.
    * @throws NotBuiltYet
    */
   app(id: string): Promise<{ readonly details: AppDetails; readonly document: ServedDocument } | undefined> {
@@ -233,7 +237,7 @@ export class ServedIndex {
     return details && { details, document: this.serve(await documentOf(JSON.stringify(details)), shown.publication.modified) };
   }
 
-  /** The answer to `query`, if all chunks have their parts of it ready. */
+  /** Returns the answer to `query` if all chunks have their parts ready. */
   #ready(query: Query): ServedDocument | undefined {
     const shown = this.#shown;
     if (shown === undefined) return undefined;
@@ -248,7 +252,7 @@ export class ServedIndex {
     return document;
   }
 
-  /** A document with what is sent for it. @param modified when what it was made from last changed: milliseconds since the epoch */
+  /** Encodes a document for sending. @param modified when its content last changed, in milliseconds since the epoch */
   serve(document: JoinedDocument, modified = this.#shown?.publication.modified ?? 0): ServedDocument {
     return new Map(ENCODINGS.map((encoding) => [encoding, this.#served(encoding, document, modified)]));
   }
@@ -273,7 +277,7 @@ export class ServedIndex {
   }
 }
 
-/** The parts of `chunks` in the answer to `question`; `undefined` if one of them has to be asked for it. */
+/** Returns the parts of `chunks` in the answer to `question`; `undefined` if one of them is not ready. */
 function readyParts(chunks: readonly Chunk[], question: ReadyQuestion): PlacedPart[] | undefined {
   const parts: PlacedPart[] = [];
   for (const chunk of chunks) {
@@ -284,7 +288,7 @@ function readyParts(chunks: readonly Chunk[], question: ReadyQuestion): PlacedPa
   return parts;
 }
 
-/** A document of its own out of some JSON. */
+/** Makes a document from JSON. */
 async function documentOf(json: string): Promise<JoinedDocument> {
   const bytes = Buffer.from(json);
   return { images: 0, length: bytes.length, pieces: [await deflate(bytes, QUICK_LEVEL)], tag: hash('sha256', bytes, 'base64url') };
@@ -301,7 +305,7 @@ function identityBody(pieces: readonly Deflated[], length: number, joined: Joine
   return new PiecedBody(length, pieces, { whole: inflate, pieces: inflateInPieces }, joined);
 }
 
-/** How the bytes of one part of a body are read. */
+/** Reads one part of a body. */
 interface ReadPart<Part> {
   readonly whole: (part: Part) => Buffer | Promise<Buffer>;
   readonly pieces: (part: Part) => AsyncIterable<Buffer>;
@@ -334,7 +338,7 @@ class PiecedBody<Part> implements StoredBody {
     return Buffer.concat(buffers);
   }
 
-  /** The bytes in order, small parts together. */
+  /** Yields the bytes in order, small parts joined. */
   async *#pieces(): AsyncGenerator<Buffer> {
     let waiting: Buffer[] = [];
     let bytes = 0;

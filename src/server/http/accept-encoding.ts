@@ -1,18 +1,18 @@
-/** Which encodings a client takes (RFC 9110, section 12.5.3). */
+/** Content negotiation by encoding (RFC 9110, section 12.5.3). */
 
 /** Content codings (RFC 9110, section 8.4.1), the most compact first. */
 export const ENCODINGS = ['gzip', 'identity'] as const;
 export type Encoding = (typeof ENCODINGS)[number];
 
-/** Distinct headers remembered; clients send few. */
+/** Number of distinct headers to remember; clients send few. */
 const MAX_REMEMBERED = 256;
 const ALIASES: Readonly<Record<string, string>> = { 'x-gzip': 'gzip' };
 
-/** Remembers what each header means, since the same few come again and again. */
+/** Parses `Accept-Encoding`, and caches the result by header. */
 export class AcceptEncoding {
   readonly #known = new Map<string, readonly Encoding[]>();
 
-  /** The encodings that `header` accepts, the best first: by its q-values, then the more compact. `identity` is always among them, last if it was refused. */
+  /** Returns the encodings that `header` accepts, the best first: by q-value, then by size. `identity` is always included, last if it was refused. */
   preferences(header: string | undefined): readonly Encoding[] {
     if (header === undefined) return ['identity'];
     let preferences = this.#known.get(header);
@@ -34,7 +34,7 @@ function parse(header: string): readonly Encoding[] {
     if (coding !== '') qualities.set(ALIASES[coding] ?? coding, Number.isFinite(quality) ? quality : 0);
   }
   const others = qualities.get('*') ?? 0;
-  // Without a word on it identity is acceptable, but less than what was asked for.
+  // Not mentioned, identity is acceptable, but less than any encoding that is.
   const qualityOf = (encoding: Encoding): number => qualities.get(encoding) ?? (encoding === 'identity' ? Math.max(others, 0.001) : others);
   const accepted = ENCODINGS.filter((encoding) => encoding !== 'identity' && qualityOf(encoding) > 0);
   const sorted = [...accepted, 'identity' as const].toSorted((a, b) => qualityOf(b) - qualityOf(a));

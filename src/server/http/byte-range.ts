@@ -1,15 +1,12 @@
-/** The part of a body that a request asks for (RFC 9110, section 14.1.2). */
+/** Range requests (RFC 9110, section 14.1.2). */
 
-/** Both ends are included. */
+/** A range of bytes; both ends are included. */
 export interface ByteRange {
   readonly start: number;
   readonly end: number;
 }
 
-/**
- * What the header `Range` asks for of a body of `size` bytes. `undefined` where it is to be passed over: if it is not of bytes,
- * not understood, or has several ranges.
- */
+/** Parses `Range` for a body of `size` bytes. Returns `undefined` where it must be ignored: another unit, invalid, or several ranges. */
 export function byteRange(header: string, size: number): ByteRange | 'unsatisfiable' | undefined {
   const [, first = '', last = ''] = /^bytes=\s*(\d*)-(\d*)\s*$/i.exec(header) ?? [];
   if (first === '' && last === '') return undefined;

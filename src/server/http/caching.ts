@@ -22,8 +22,7 @@ export function entityTagOf(body: string | Uint8Array): string {
 }
 
 /**
- * Says whether a GET or HEAD with these headers is answered by 304. `If-None-Match` is compared weakly and beats
- * `If-Modified-Since`, whose time counts in whole seconds.
+ * Says whether a GET or HEAD with these headers is answered with 304. `If-None-Match` is compared weakly, and overrides `If-Modified-Since`.
  * @param modified milliseconds since the epoch
  */
 export function isFresh(headers: IncomingHttpHeaders, etag: string, modified?: number): boolean {

@@ -1,7 +1,7 @@
-/** What clients are told apart by. */
+/** Tells clients apart, for limits. */
 import { isIPv6 } from 'node:net';
 
-/** An address, or the /64 of an IPv6 one, which is what one customer has (RFC 6177). */
+/** Returns an IPv4 address, or the /64 of an IPv6 address, which is the least that one customer has (RFC 6177). */
 export function networkOf(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
   if (mapped !== undefined) return mapped;

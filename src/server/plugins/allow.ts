@@ -1,9 +1,9 @@
-/** Answers 405 with `Allow` where a path exists but not for the method that was used (RFC 9110, section 15.5.6). */
+/** Answers 405 with `Allow` where a path exists, but not for the request's method (RFC 9110, section 15.5.6). */
 import { METHODS } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import { MethodNotAllowed } from '../server-error.ts';
 
-/** For the routes of `app` that are registered from here on, those of its scopes included. */
+/** Collects the routes that are registered from here on, those of scopes included. Call the returned function when all are there. */
 export function allow(server: FastifyInstance): () => void {
   const methodsByUrl = new Map<string, Set<string>>();
   server.addHook('onRoute', ({ url, method }: RouteOptions) => {
@@ -12,7 +12,6 @@ export function allow(server: FastifyInstance): () => void {
     for (const name of [method].flat()) methods.add(name);
   });
 
-  /** Call it when all routes are there. */
   return () => {
     for (const [url, methods] of Array.from(methodsByUrl)) {
       const others = server.supportedMethods.filter((method) => !methods.has(method));
@@ -22,15 +21,15 @@ export function allow(server: FastifyInstance): () => void {
         reply.header('allow', allowed);
         throw new MethodNotAllowed(request.method, allowed);
       };
-      // Before the body is looked at, whatever that may be.
+      // In `onRequest`, before the body is read.
       server.route({ url, method: others, onRequest: refuse, handler: refuse });
     }
   };
 }
 
-/** Lets routes be registered for every method that a request can have, rather than the usual ones alone. */
+/** Lets routes be registered for every method that Node.js parses, not only for Fastify's defaults. */
 export function supportAllMethods(server: FastifyInstance): void {
   const known = new Set(server.supportedMethods);
-  // CONNECT makes no request: Node.js closes the connection.
+  // Node.js emits no request for CONNECT, and closes the connection.
   for (const method of METHODS) if (!known.has(method) && method !== 'CONNECT') server.addHttpMethod(method);
 }

@@ -1,4 +1,4 @@
-/** Bounds what connections may cost, and for how long: those of slow and greedy clients, and of all of them while the server stops. */
+/** Limits connections in number, idle time and stalled time, and closes them at shutdown. */
 import http from 'node:http';
 import http2 from 'node:http2';
 import type { Socket } from 'node:net';
@@ -6,41 +6,44 @@ import type { FastifyInstance } from 'fastify';
 import type { KeyPair } from './key-pair.ts';
 import { HTTP2_LIMITS, Http2Sessions } from './http2-sessions.ts';
 
-/** Whoever takes longer to send a request is cut off; in milliseconds. */
+/** Time to send a request, in milliseconds. */
 const PATIENCE = 30_000;
-/** How often it is looked for those, in a {@link PATIENCE}. */
+/** Checks for stalled connections per {@link PATIENCE}. */
 const CHECKS = 6;
-/** Of a request, in bytes: its URL and its headers together. */
+/** URL and headers of a request together, in bytes. */
 const MAX_HEAD = 16 * 1024;
-/** At the same time; more are closed. */
+/** Open connections; more are closed at once. */
 const MAX_CONNECTIONS = 4096;
-/** How long a connection may be idle, in milliseconds. */
+/** Idle timeout of a connection, in milliseconds. */
 const KEPT_ALIVE = 72_000;
-/** How often connections are closed that became idle while it stops, in milliseconds. */
+/** Interval at which idle connections are closed during shutdown, in milliseconds. */
 const IDLE_INTERVAL = 50;
 
+/** Limits of {@link Connections}. */
 export interface ConnectionsOptions {
-  /** HTTPS with HTTP/2 and HTTP/1.1 if given. */
+  /** Serves HTTPS, with HTTP/2 and HTTP/1.1, if given. */
   readonly tls?: KeyPair | undefined;
-  /** For clients that are slow on purpose, in milliseconds; {@link PATIENCE} unless given. */
+  /** Time to send a request, in milliseconds; {@link PATIENCE} unless given. */
   readonly patience?: number | undefined;
-  /** In milliseconds; {@link KEPT_ALIVE} unless given. */
+  /** Idle timeout, in milliseconds; {@link KEPT_ALIVE} unless given. */
   readonly keptAlive?: number | undefined;
   /** {@link MAX_CONNECTIONS} unless given. */
   readonly maxConnections?: number | undefined;
 }
 
+/** Handles a request of any connection. */
 export type Handler = (request: http.IncomingMessage, response: http.ServerResponse) => void;
 type Server = http.Server | http2.Http2SecureServer;
 
+/** The listening sockets of a server, and their connections. */
 export class Connections {
   readonly #options: ConnectionsOptions;
-  /** One for each address. */
+  /** One for each address; the first is Fastify's. */
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
   readonly #sessions: Http2Sessions;
   #handler: Handler = () => undefined;
-  /** Connections that were closed at once since it was last looked. */
+  /** Connections refused since the last check. */
   #dropped = 0;
 
   constructor(options: ConnectionsOptions = {}) {
@@ -55,7 +58,7 @@ export class Connections {
     return this.#create() as http.Server;
   };
 
-  /** Listens at one more address, for the same handler. @throws the system's error */
+  /** Listens at one more address, with the same handler. @throws the system's error */
   async listenAlso(address: { readonly host: string; readonly port: number }): Promise<void> {
     const server = this.#create();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -64,20 +67,20 @@ export class Connections {
     await promise;
   }
 
-  /** Watches the connections of `app`, from its begin to its end. */
+  /** Checks connections until `server` closes. */
   watch(server: FastifyInstance): void {
     const { patience = PATIENCE } = this.#options;
     const checking = setInterval(() => {
       this.#sessions.check(performance.now());
-      if (this.#dropped > 0) server.log.warn({ connections: this.#dropped }, 'connections were closed at once: there are as many as there may be');
+      if (this.#dropped > 0) server.log.warn({ connections: this.#dropped }, 'connections were closed at once: too many are open');
       this.#dropped = 0;
     }, patience / CHECKS).unref();
     server.addHook('onClose', async () => clearInterval(checking));
   }
 
   /**
-   * Shows this certificate on new connections.
-   * @throws Error if it listens without TLS, or the pair cannot be used; then all is as it was.
+   * Uses this certificate for new connections.
+   * @throws Error if the server listens without TLS, or the pair is invalid; then the previous one stays in use
    */
   secure(pair: KeyPair): void {
     for (const server of this.#servers) {
@@ -86,7 +89,7 @@ export class Connections {
     }
   }
 
-  /** Closes what is idle, or becomes so, while `closing` is under way, and cuts off what is left after `graceMs` milliseconds. */
+  /** Closes idle connections until `closing` has resolved, and all others after `graceMs` milliseconds. */
   async end(closing: () => PromiseLike<unknown>, graceMs: number): Promise<void> {
     const idle = setInterval(() => {
       for (const server of this.#servers) if ('closeIdleConnections' in server) server.closeIdleConnections();
@@ -95,7 +98,6 @@ export class Connections {
       for (const socket of this.#sockets) socket.destroy();
     }, graceMs);
     try {
-      // The first of them is Fastify's.
       await Promise.all([closing(), ...this.#servers.slice(1).map((server) => new Promise((resolve) => server.close(resolve)))]);
     } finally {
       clearInterval(idle);
@@ -103,10 +105,7 @@ export class Connections {
     }
   }
 
-  /**
-   * Has the socket be closed if nothing of what is under way gets on. Only until the next request, since most are answered sooner than
-   * a timer is set: Node.js sets a connection's timeout to the server's, which is none, when it begins to wait for one.
-   */
+  /** Closes the socket if the request stalls. Lasts until the next request: Node.js then resets the timeout to the server's, which is none. */
   limitStalling(socket: Socket): void {
     const { tls, patience = PATIENCE } = this.#options;
     if (tls === undefined) socket.setTimeout(2 * patience);
@@ -120,20 +119,20 @@ export class Connections {
       connectionsCheckingInterval: Math.ceil(patience / CHECKS),
       keepAliveTimeout: keptAlive,
       maxHeaderSize: MAX_HEAD,
-      // Checked by the app, which answers with a body.
+      // `checkHosts` does, and answers with a body.
       requireHostHeader: false,
-      // Finds out that a client is gone whose connection was never closed.
+      // TCP keepalive: detects clients that vanished without closing.
       keepAlive: true,
     };
     const server =
       tls === undefined
         ? http.createServer(limits)
         : http2.createSecureServer({ ...tls, ...limits, ...HTTP2_LIMITS, handshakeTimeout: patience, settings: { ...HTTP2_LIMITS.settings, maxHeaderListSize: MAX_HEAD }, allowHTTP1: true });
-    // Later than for a request that does not come, which is answered before it is cut off. Without TLS, only while it matters.
+    // Twice the request timeout, so that a late request is answered 408 first. Without TLS, see `limitStalling`.
     if (tls !== undefined) server.setTimeout(2 * patience);
     server.maxConnections = maxConnections;
     server.on('drop', () => this.#dropped++);
-    // Routes do not differ by the protocol: a request over HTTP/2 is handled as one over HTTP/1.1.
+    // HTTP/2 requests are handled through the compatibility API, as those of HTTP/1.1.
     (server as http.Server).on('request', this.#handler);
     server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
@@ -141,7 +140,7 @@ export class Connections {
     });
     if (tls !== undefined) server.on('session', (session: http2.ServerHttp2Session) => this.#sessions.watch(session));
     const [first] = this.#servers;
-    // Fastify answers these of the first.
+    // Fastify listens for these on the first server only.
     if (first !== undefined) (server as http.Server).on('clientError', (error, socket) => first.emit('clientError', error, socket));
     this.#servers.push(server);
     return server;

@@ -1,4 +1,4 @@
-/** Errors as JSON, everywhere: `{"statusCode","error","message"}`; a message says what to do, and never holds a stack. */
+/** Errors as JSON: `{"statusCode","error","message"}`. A message says what to do, and never contains a stack. */
 import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
 import { Type } from 'typebox';
@@ -14,30 +14,32 @@ export const ErrorAnswer = Type.Object(
 );
 
 const RETRY_AFTER_SECONDS = '1';
-/** Headers that may be set for an answer that does not come. */
-const OF_THE_ANSWER = ['etag', 'last-modified', 'vary', 'content-encoding', 'accept-ranges', 'docker-content-digest'];
+/** Headers of a successful answer that an error must not keep. */
+const CONTENT_HEADERS = ['etag', 'last-modified', 'vary', 'content-encoding', 'accept-ranges', 'docker-content-digest'];
 
+/** Answers all errors of `server` as JSON. */
 export function errors(server: FastifyInstance): void {
   server.setErrorHandler((error: FastifyError, request, reply) => sendError(error, request, reply));
-  server.setSchemaErrorFormatter(([fault], part) => new Error(fault === undefined ? `${part} is not right` : schemaFault(fault, part)));
+  server.setSchemaErrorFormatter(([fault], part) => new Error(fault === undefined ? `${part} is invalid` : schemaFault(fault, part)));
   server.setNotFoundHandler((request) => {
     throw notFoundAt(request);
   });
 }
 
+/** Creates the error for a path that nothing is served at. */
 export function notFoundAt({ originalUrl }: FastifyRequest): FastifyError {
   return new NotFound(`Nothing is served at ${originalUrl.split('?', 1)[0] ?? '/'}.`);
 }
 
-/** What is wrong with a part of a request, and what was expected. The schema is there if Ajv is told to be verbose. */
-function schemaFault({ instancePath, keyword, message = 'is not right', params, ...fault }: FastifySchemaValidationError & { readonly parentSchema?: { readonly properties?: object } }, part: string): string {
+/** Describes what is wrong with a part of a request, and what was expected. Ajv passes the schema because it is verbose. */
+function schemaFault({ instancePath, keyword, message = 'is invalid', params, ...fault }: FastifySchemaValidationError & { readonly parentSchema?: { readonly properties?: object } }, part: string): string {
   const where = part + instancePath;
   const { additionalProperty, allowedValues, limit } = params as { additionalProperty?: unknown; allowedValues?: readonly unknown[]; limit?: unknown };
   switch (keyword) {
     case 'additionalProperties':
       return `${where}/${String(additionalProperty)} is not known, expected ${Object.keys(fault.parentSchema?.properties ?? {}).join(' or ')}`;
     case 'enum':
-      return `${where} is none of its values, expected ${allowedValues?.join(' or ')}`;
+      return `${where} is not one of its values, expected ${allowedValues?.join(' or ')}`;
     case 'maxProperties':
       return `${where} has too many fields, expected ${String(limit)} of them`;
     default:
@@ -46,19 +48,19 @@ function schemaFault({ instancePath, keyword, message = 'is not right', params, 
 }
 
 /**
- * Answers with an error. What nobody foresaw is logged, and its message stays here.
- * @param beside fields that a protocol wants in the answer as well
+ * Answers with an error. The message of an unexpected error is logged, but not sent.
+ * @param beside returns further fields of the answer
  */
 export function sendError(error: FastifyError, request: FastifyRequest, reply: FastifyReply, beside?: (statusCode: number, message: string) => object): FastifyReply {
   const statusCode = error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode <= 599 ? error.statusCode : 500;
-  const foreseen = statusCode < 500 || isExpected(error);
-  if (!foreseen) logOf(request).error({ err: error }, 'a request failed');
-  const message = foreseen ? error.message : 'Something went wrong here; the log tells what.';
-  for (const header of OF_THE_ANSWER) reply.removeHeader(header);
+  const expected = statusCode < 500 || isExpected(error);
+  if (!expected) logOf(request).error({ err: error }, 'a request failed');
+  const message = expected ? error.message : 'Something went wrong; the log of this server says what.';
+  for (const header of CONTENT_HEADERS) reply.removeHeader(header);
   if (statusCode === 503) reply.header('retry-after', RETRY_AFTER_SECONDS);
   return reply
     .code(statusCode)
-    // The answer that does not come may have been one that needs no serializing.
+    // The route may have set a serializer of its own.
     .serializer(JSON.stringify)
     .headers({ ...SANDBOXED, 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', [REQUEST_ID]: request.id })
     .send({ ...errorBody(statusCode, message), ...beside?.(statusCode, message) });

@@ -1,31 +1,31 @@
-/** The certificate and key that a server shows, and the files that they are in. */
+/** The certificate and key of a TLS server, read from files. */
 import { watchFile, unwatchFile } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { messageOf } from '../../system/message-of.ts';
 
-/** How often it is looked whether files have changed, in milliseconds. */
+/** Interval at which files are checked for changes, in milliseconds. */
 const INTERVAL = 2_000;
 
-/** PEM. */
+/** A certificate chain and its private key, in PEM. */
 export interface KeyPair {
   readonly cert: Buffer;
   readonly key: Buffer;
 }
 
-/** Paths. */
+/** Paths of the files of a {@link KeyPair}. */
 export interface KeyPairFiles {
   readonly cert: string;
   readonly key: string;
 }
 
-/** Says which files cannot be used, and why. */
+/** The files of a key pair cannot be used; the message names them and says why. */
 export class KeyPairError extends Error {
   override readonly name = 'KeyPairError';
   readonly code = 'REGINDEXER_KEY_PAIR';
 }
 
-/** @throws KeyPairError if a file cannot be read, or the two do not belong together. */
+/** Reads and validates a key pair. @throws KeyPairError if a file cannot be read, or the two do not belong together */
 export async function readKeyPair({ cert, key }: KeyPairFiles): Promise<KeyPair> {
   try {
     const pair = { cert: await readFile(cert), key: await readFile(key) };
@@ -36,15 +36,16 @@ export async function readKeyPair({ cert, key }: KeyPairFiles): Promise<KeyPair>
   }
 }
 
+/** Callbacks of {@link KeyPairWatch}. */
 export interface KeyPairEvents {
   onChange(pair: KeyPair): void;
-  /** What is there cannot be used; it is looked at again when it changes. */
+  /** Called if the changed files are invalid; they are read again at the next change. */
   onFault(error: unknown): void;
 }
 
 /**
- * Looks again and again whether the files have changed. By their paths: files are renamed into place, and links to them or to their
- * folders are led elsewhere, as certbot and Kubernetes do it; who watches a file or a folder sees only some of that.
+ * Polls the files of a key pair for changes. `fs.watch` would miss some: certbot and Kubernetes rename files into place, or replace
+ * links to them or their folders.
  */
 export class KeyPairWatch implements Disposable {
   readonly #files: KeyPairFiles;
@@ -63,7 +64,7 @@ export class KeyPairWatch implements Disposable {
     for (const path of [this.#files.cert, this.#files.key]) unwatchFile(path, this.#onChange);
   }
 
-  /** One after the other, so that the last one read is the last one told. */
+  /** Reads one pair after the other, so that the newest is reported last. */
   #read(): Promise<void> {
     this.#reading = this.#reading.then(async () => {
       try {

@@ -1,32 +1,33 @@
-/** A body on its way to one client, written piece by piece, each once the system has taken the one before. */
+/** A body that is written to one client in pieces, each after the system has accepted the previous one. */
 import { Readable, type Writable } from 'node:stream';
 
-/** Bytes of a piece for a client that is slow, or not known yet, and for one that is fast. */
+/** Bytes of a piece for a slow or new client, and for a fast one. */
 const SLOW_PIECE = 4 * 1024;
 const FAST_PIECE = 16 * 1024;
-/** A client is fast that takes a piece within so many milliseconds, and slow beyond the other. */
+/** A client that takes a piece within FAST milliseconds is fast, and one that needs more than SLOW is slow. */
 const FAST = 100;
 const SLOW = 1_000;
 
+/** A stream that `reply.send` pipes to the response. */
 export class PacedBody extends Readable {
   readonly #source: Buffer | Readable;
   readonly #onTaken: (bytes: number) => void;
   #waiting = false;
 
-  /** @param onTaken told of each piece that the system has taken */
+  /** @param onTaken called with the size of each piece that the system has accepted */
   constructor(source: Buffer | Readable, onTaken: (bytes: number) => void) {
     super();
     this.#source = source;
     this.#onTaken = onTaken;
   }
 
-  /** Says whether something is written that the system has not taken. */
+  /** Whether a written piece is pending. */
   get waiting(): boolean {
     return this.#waiting;
   }
 
   override _read(): void {
-    // It is only ever written by `pipe`; without that, nobody wants it.
+    // Only `pipe` writes the body; ends at once if read in another way.
     this.push(null);
   }
 
@@ -64,7 +65,7 @@ export class PacedBody extends Readable {
   }
 }
 
-/** Resolves when the system has taken `piece`, or never will. */
+/** Resolves when the system has accepted `piece`, or the connection is closed. */
 async function taken(destination: Writable, piece: Buffer): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const end = (): void => resolve();

@@ -1,17 +1,18 @@
-/** How often something may happen for one address. */
+/** Rate limits by client address. */
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { networkOf } from '../http/client-network.ts';
 import { TooManyRequests } from '../server-error.ts';
 
+/** A limit with counts of its own. */
 export interface RateLimit {
-  /** Counts one more; throws TooManyRequests if that is one too many. */
+  /** Counts a request. @throws TooManyRequests if it exceeds the limit */
   count(request: FastifyRequest, reply: FastifyReply): Promise<void>;
-  /** Throws TooManyRequests if there may be no more. */
+  /** Checks without counting. @throws TooManyRequests if the limit is reached */
   check(request: FastifyRequest, reply: FastifyReply): Promise<void>;
 }
 
-/** Makes limits of `max` a minute, each with counts of its own. */
+/** Returns a function that creates limits of `max` per minute. */
 export async function rateLimits(server: FastifyInstance, max: number): Promise<() => RateLimit> {
   await server.register(rateLimit, { global: false });
   return () => {

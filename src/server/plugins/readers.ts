@@ -1,4 +1,4 @@
-/** Bounds what clients that do not take their answers may hold: the bytes of all of them together, and the time of each. */
+/** Limits slow readers: the unsent bytes of all clients together, and the time that each may stall. */
 import type { ServerResponse } from 'node:http';
 import { constants, type Http2ServerResponse } from 'node:http2';
 import { Readable } from 'node:stream';
@@ -6,29 +6,30 @@ import type { FastifyInstance } from 'fastify';
 import { TooManyUnsent } from '../server-error.ts';
 import { PacedBody } from './paced-body.ts';
 
-/** Bytes that wait to be sent to all clients together; a body that several are sent counts once. */
+/** Unsent bytes of all clients together; a shared body counts once. */
 const MAX_UNSENT = 256 * 1024 * 1024;
-/** Beyond that, for small answers and errors; who asks on is cut off. */
+/** Extra bytes for small answers and errors; beyond those, connections are closed. */
 const RESERVE = 16 * 1024 * 1024;
-/** What an answer takes beside its body, and what one takes whose body is read while it is sent. */
+/** Bytes that an answer takes beside its body, and those that a streamed body takes. */
 const ANSWER = 16 * 1024;
 const STREAM = 256 * 1024;
 /** Bodies up to so many bytes are written at once. */
 const SMALL_BODY = 16 * 1024;
-/** Bytes a second that a client takes at least. */
+/** Least rate at which a client must read, in bytes per second. */
 const LEAST_RATE = 4096;
-/** A connection that takes so many times as much may share that among its streams as it likes. */
+/** A connection that reads so many times the least rate may divide it among its streams as it likes. */
 const BUSY = 8;
-/** How long a client may be slower, in milliseconds, and how often that is looked at meanwhile. */
+/** How long a client may be slower, in milliseconds, and how often it is checked in that time. */
 const PATIENCE = 30_000;
 const CHECKS = 6;
-/** Whoever has taken nothing for so many checks makes room where others were refused. */
+/** Checks after which a stalled client is cut off while others are refused. */
 const STALLED = 2;
 
+/** Limits of {@link Readers}. */
 export interface ReadersOptions {
-  /** {@link MAX_UNSENT} unless given. */
+  /** Unsent bytes of all clients; {@link MAX_UNSENT} unless given. */
   readonly maxUnsent?: number | undefined;
-  /** {@link PATIENCE} unless given. */
+  /** How long a client may be slow, in milliseconds; {@link PATIENCE} unless given. */
   readonly patience?: number | undefined;
 }
 
@@ -38,22 +39,22 @@ type Response = ServerResponse | Http2ServerResponse;
 interface Reading {
   readonly response: Response;
   readonly connection: Connection;
-  /** Bytes that the system has taken. */
+  /** Bytes that the system has accepted. */
   taken: number;
   body: PacedBody | undefined;
-  /** What it and its connection had taken at the last checks, while it was waiting all the time. */
+  /** Bytes that it and its connection had taken at the last checks, while it was waiting without pause. */
   readonly checks: { readonly own: number; readonly connection: number }[];
 }
 
-/** What answers share: a socket, or a session of HTTP/2. */
+/** A socket or an HTTP/2 session, which several answers share. */
 interface Connection {
-  /** Bytes that the system has taken, of all its answers. */
+  /** Bytes of all its answers that the system has accepted. */
   taken: number;
-  /** Called when it is closed: an answer that waits for its turn is not told. */
+  /** Called when it closes, since Node.js does not tell a response that waits for its turn. */
   readonly ends: Set<() => void>;
 }
 
-/** Watches all answers of `app`. */
+/** Limits the answers of all routes of `server`. */
 export function limitReaders(server: FastifyInstance, readers: Readers): void {
   server.addHook('onSend', (request, reply, payload: unknown, done) => {
     if (request.method === 'HEAD' || payload === undefined || payload === null) {
@@ -85,20 +86,21 @@ export function limitReaders(server: FastifyInstance, readers: Readers): void {
     if (body.length > SMALL_BODY && !reply.hasHeader('content-length')) reply.header('content-length', body.length);
     done(null, readers.pace(reply.raw, body, reply.getHeader('etag')));
   });
-  // What is under way when the next app answers is watched on.
+  // Answers that are still being sent stay limited.
   server.addHook('onClose', async () => readers.close());
 }
 
+/** The answers that are being sent, and the memory that they take. */
 export class Readers {
   readonly #maxUnsent: number;
   readonly #patience: number;
   readonly #readings = new Set<Reading>();
   readonly #connections = new WeakMap<object, Connection>();
-  /** How many are sent each body. */
+  /** Number of answers that send each body. */
   readonly #bodies = new Map<Buffer, number>();
   readonly #byTag = new Map<string, Buffer>();
   #unsent = 0;
-  /** Since the last check. */
+  /** Whether an answer was refused since the last check. */
   #refused = false;
   readonly #checking: NodeJS.Timeout;
   #closing = false;
@@ -109,7 +111,7 @@ export class Readers {
     this.#checking = setInterval(() => this.#check(), patience / CHECKS).unref();
   }
 
-  /** Says whether there is room to send `body`, or one that is read while it is sent. There always is if nothing else is sent. */
+  /** Says whether there is room for `body`, or for a streamed one if `undefined`. There always is if nothing else is being sent. */
   admits(body: Buffer | undefined): boolean {
     const small = body !== undefined && body.length <= SMALL_BODY;
     const admitted = this.#readings.size === 0 || this.#unsent + this.#costOf(body) <= this.#maxUnsent + (small ? RESERVE : 0);
@@ -117,13 +119,13 @@ export class Readers {
     return admitted;
   }
 
-  /** The body that others are being sent, if that is the same. @param etag finds it */
+  /** Returns an equal body that is already being sent, if there is one, else `body`. @param etag finds it */
   shared(body: Buffer, etag: unknown): Buffer {
     const other = typeof etag === 'string' ? this.#byTag.get(etag) : undefined;
     return other?.equals(body) === true ? other : body;
   }
 
-  /** What to send to `response` in the place of `body`, which is counted until it is sent. */
+  /** Counts `body` until it is sent. Returns what to send instead of it. */
   pace(response: Response, body: Buffer | Readable, etag?: unknown): Buffer | PacedBody {
     const reading = this.watch(response, body, etag);
     if (Buffer.isBuffer(body) && body.length <= SMALL_BODY) return body;
@@ -157,20 +159,20 @@ export class Readers {
     return reading;
   }
 
-  /** Sends `body` to `response`, whose head is written. */
+  /** Sends `body` to a response whose head is written. */
   send(response: Response, body: Buffer): void {
     const paced = this.pace(response, body);
     if (Buffer.isBuffer(paced)) response.end(paced);
     else paced.pipe(response);
   }
 
-  /** Watches nothing any more once all that is under way has ended. */
+  /** Stops the checks once all pending answers have ended. */
   close(): void {
     this.#closing = true;
     if (this.#readings.size === 0) clearInterval(this.#checking);
   }
 
-  /** Cuts off those that were too slow. */
+  /** Cuts off clients that were too slow. */
   #check(): void {
     const least = (LEAST_RATE * this.#patience) / 1000;
     const scarce = this.#refused;
@@ -226,10 +228,10 @@ export class Readers {
   }
 }
 
-/** Ends an answer, whatever has not been taken. */
+/** Closes the connection or stream of an answer, sent or not. */
 function cutOff(response: Response): void {
   if ('stream' in response) response.stream.close(constants.NGHTTP2_CANCEL);
-  // Otherwise the system goes on offering what it holds, up to some megabytes, for minutes. Node.js resets no TLS connection.
+  // Reset, or the system would keep up to some megabytes for minutes. Node.js cannot reset a TLS connection.
   else if (!('encrypted' in response.req.socket)) response.req.socket.resetAndDestroy();
   response.destroy();
 }
@@ -238,7 +240,7 @@ function isClosed(response: Response): boolean {
   return response.destroyed || ('stream' in response ? response.stream.session === undefined : response.req.socket.destroyed);
 }
 
-/** Says whether it waits for the answer before it on a connection of HTTP/1.1. */
+/** Says whether a response waits for its turn on an HTTP/1.1 connection. */
 function isQueued(response: Response): boolean {
   return !('stream' in response) && response.socket === null;
 }

@@ -1,6 +1,6 @@
-/** Answers that were just given, ready to be given again without finding a route for them. */
+/** Caches answers in memory, to send them again without routing. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-// The global of this name is looked up on every use, which takes longer than to read the clock.
+// Looking up the global on every use takes longer than reading the clock.
 import { performance } from 'node:perf_hooks';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { LRUCache } from 'lru-cache';
@@ -8,78 +8,78 @@ import type { RequestFigures } from '../figures.ts';
 import type { Readers } from './readers.ts';
 import { isHost } from './hosts.ts';
 
-/** Of URLs, headers and bodies. */
+/** Size of the cache: URLs, headers and bodies. */
 const MAX_BYTES = 16 * 1024 * 1024;
-/** What an answer takes beside those. */
+/** Bytes that an answer takes beside those. */
 const OVERHEAD = 1024;
-/** Answers to one URL: clients differ in what encodings they accept, and in what they have. */
+/** Answers to one URL: clients differ in the encodings they accept and the tags they have. */
 const MAX_VARIANTS = 32;
-/** Bytes; what a socket takes without its reader. */
+/** Bodies up to so many bytes fit into a socket's buffer. */
 const SMALL_BODY = 16 * 1024;
 
-/** What an answer depends on. */
-interface Question {
+/** The parts of a request that its answer depends on. */
+interface RequestKey {
   readonly url: string;
   readonly acceptEncoding: string | undefined;
   readonly ifNoneMatch: string | undefined;
 }
 
 interface ReadyAnswer {
-  readonly question: Question;
+  readonly key: RequestKey;
   readonly count: (seconds: number) => void;
   readonly status: number;
-  /** Names and values in turn, which is the fastest to write. */
+  /** Names and values in turn, which is the fastest form to write. */
   readonly headers: string[];
   readonly body: Buffer | undefined;
 }
 
 declare module 'fastify' {
   interface FastifyReply {
-    /** To be given again until another version: all that it depends on is the URL, `Accept-Encoding` and `If-None-Match`. */
+    /** Version up to which the answer may be cached: it depends on the URL, `Accept-Encoding` and `If-None-Match` alone. */
     readyVersion: number | undefined;
   }
 }
 
+/** The cache of ready answers. */
 export class ReadyAnswers {
-  /** By URL, which is found sooner than a key made of all that an answer depends on. */
+  /** By URL, which is faster than a joined key. */
   readonly #answers: LRUCache<string, readonly ReadyAnswer[]>;
   #version = 0;
   readonly #figures: RequestFigures;
   readonly #readers: Readers;
 
-  /** `figures` counts, and `readers` bounds, what never comes to a hook of an app. */
+  /** These answers never reach Fastify's hooks, so they are counted in `figures` and limited by `readers` here. */
   constructor(figures: RequestFigures, readers: Readers, { maxBytes = MAX_BYTES }: { readonly maxBytes?: number } = {}) {
     this.#figures = figures;
     this.#readers = readers;
     this.#answers = new LRUCache({ maxSize: maxBytes, sizeCalculation: sizeOf });
   }
 
-  /** Keeps what the routes of `app` say that are registered from here on. */
+  /** Caches answers of routes that are registered from here on and call {@link keep}. */
   follow(server: FastifyInstance): void {
     server.decorateReply('readyVersion', undefined);
     server.addHook('onSend', (request, reply, payload, done) => {
       if (reply.readyVersion === this.#version && request.method === 'GET' && (payload === undefined || payload === null || Buffer.isBuffer(payload))) {
-        const question = questionOf(request.raw, request.originalUrl);
-        if (question !== undefined) {
+        const key = keyOf(request.raw, request.originalUrl);
+        if (key !== undefined) {
           const count = this.#figures.counter(request.routeOptions.url ?? '', 'GET', reply.statusCode);
           const headers = Object.entries(reply.getHeaders()).flatMap(([name, value]) => [name, String(value)]);
-          this.#add({ question, count, status: reply.statusCode, headers, body: payload ?? undefined });
+          this.#add({ key, count, status: reply.statusCode, headers, body: payload ?? undefined });
         }
       }
       done();
     });
   }
 
-  /** Answers a request that is like one before, and says whether it has. */
+  /** Answers a request from the cache; returns whether it did. */
   answer(request: IncomingMessage, response: ServerResponse): boolean {
-    const question = questionOf(request, request.url);
-    const answer = question && this.#find(question);
+    const key = keyOf(request, request.url);
+    const answer = key && this.#find(key);
     if (answer === undefined) return false;
     const { count, status, headers, body } = answer;
-    // The routes refuse it if there is no room.
+    // Without room, the route answers with an error.
     if (body !== undefined && !this.#readers.admits(body)) return false;
     const started = performance.now();
-    // A small one is with the system at once.
     const small = body === undefined || body.length <= SMALL_BODY;
     if (!small) response.on('finish', () => count((performance.now() - started) / 1000));
     response.writeHead(status, headers);
@@ -90,45 +90,42 @@ export class ReadyAnswers {
     return true;
   }
 
-  /** Has what `reply` sends be given again. */
+  /** Caches what `reply` sends. */
   keep(reply: FastifyReply): void {
     reply.readyVersion = this.#version;
   }
 
-  /** Forgets all: something has changed. */
+  /** Clears the cache, because content changed. */
   clear(): void {
     this.#version++;
     this.#answers.clear();
   }
 
-  #find(question: Question): ReadyAnswer | undefined {
-    return variant(this.#answers.get(question.url), question);
+  #find(key: RequestKey): ReadyAnswer | undefined {
+    return variant(this.#answers.get(key.url), key);
   }
 
   #add(answer: ReadyAnswer): void {
-    const { url } = answer.question;
+    const { url } = answer.key;
     const others = this.#answers.get(url) ?? [];
-    // Requests that are under way together are each answered without it.
-    if (variant(others, answer.question) === undefined) this.#answers.set(url, [...others.slice(1 - MAX_VARIANTS), answer]);
+    // Concurrent equal requests each come here.
+    if (variant(others, answer.key) === undefined) this.#answers.set(url, [...others.slice(1 - MAX_VARIANTS), answer]);
   }
 }
 
-/** About how many bytes the answers to one URL take: several may have one body. */
+/** Estimates the bytes that the answers to one URL take; several may share a body. */
 function sizeOf(answers: readonly ReadyAnswer[]): number {
   const bodies = new Set(answers.map(({ body }) => body));
-  const headers = answers.reduce((sum, { question: { url, acceptEncoding = '', ifNoneMatch = '' } }) => sum + OVERHEAD + 2 * (url.length + acceptEncoding.length + ifNoneMatch.length), 0);
+  const headers = answers.reduce((sum, { key: { url, acceptEncoding = '', ifNoneMatch = '' } }) => sum + OVERHEAD + 2 * (url.length + acceptEncoding.length + ifNoneMatch.length), 0);
   return bodies.values().reduce((sum, body) => sum + (body?.length ?? 0), headers);
 }
 
-function variant(answers: readonly ReadyAnswer[] | undefined, { acceptEncoding, ifNoneMatch }: Question): ReadyAnswer | undefined {
-  return answers?.find(({ question }) => question.acceptEncoding === acceptEncoding && question.ifNoneMatch === ifNoneMatch);
+function variant(answers: readonly ReadyAnswer[] | undefined, { acceptEncoding, ifNoneMatch }: RequestKey): ReadyAnswer | undefined {
+  return answers?.find(({ key }) => key.acceptEncoding === acceptEncoding && key.ifNoneMatch === ifNoneMatch);
 }
 
-/**
- * What an answer depends on, where it was asked for at `url`; `undefined` if it may depend on more. Of the headers as they came: to make an object of them takes
- * longer than to look through them.
- */
-function questionOf({ method, rawHeaders }: IncomingMessage, url: string | undefined): Question | undefined {
+/** Returns the key of a request; `undefined` if its answer may depend on more. Reads raw headers, as making an object of them is slower. */
+function keyOf({ method, rawHeaders }: IncomingMessage, url: string | undefined): RequestKey | undefined {
   if (method !== 'GET' || url === undefined) return undefined;
   let hosts = 0;
   let acceptEncoding: string | undefined;
@@ -136,7 +133,7 @@ function questionOf({ method, rawHeaders }: IncomingMessage, url: string | undef
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] as string;
     const value = rawHeaders[index + 1] as string;
-    // Most are known by their lengths not to matter.
+    // The length alone rules out most headers.
     switch (name.length) {
       case 'host'.length:
         if (name.toLowerCase() === 'host' && isHost(value)) hosts++;

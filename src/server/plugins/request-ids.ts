@@ -1,23 +1,24 @@
-/** Names for requests, to find in the log what an answer was about: `X-Request-Id`. */
+/** Request ids in `X-Request-Id`, to find the log lines of a request. */
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify';
 
+/** The header that holds the id. */
 export const REQUEST_ID = 'x-request-id';
-/** What a proxy may call a request. */
-const NAME = /^[\w.:/+=@-]{1,128}$/;
+/** Ids that are accepted from a proxy. */
+const ID = /^[\w.:/+=@-]{1,128}$/;
 
-/** Gives each request a name that no other one has. @param trust says whether a name that it brings is kept: what stands before the server may be trusted to say it */
+/** Returns a generator of unique ids. @param trust says whether an id from the request is kept, as a trusted proxy may set it */
 export function requestIds(trust: () => boolean): (request: Pick<IncomingMessage, 'headers'>) => string {
   const prefix = randomBytes(6).toString('base64url');
   let count = 0;
   return ({ headers }) => {
     const brought = trust() ? headers[REQUEST_ID] : undefined;
-    return typeof brought === 'string' && NAME.test(brought) ? brought : `${prefix}-${(++count).toString(36)}`;
+    return typeof brought === 'string' && ID.test(brought) ? brought : `${prefix}-${(++count).toString(36)}`;
   };
 }
 
-/** Says with each answer of `scope` what its request was named. */
+/** Sends the id with each answer of `scope`. */
 export function nameRequests(scope: FastifyInstance): void {
   scope.addHook('onRequest', (request, reply, done) => {
     reply.header(REQUEST_ID, request.id);
@@ -25,7 +26,7 @@ export function nameRequests(scope: FastifyInstance): void {
   });
 }
 
-/** The log, for lines about one request. */
+/** Returns a logger that adds the id of a request. */
 export function logOf({ log, id }: FastifyRequest): FastifyBaseLogger {
   return log.child({ request: id });
 }

@@ -1,17 +1,17 @@
-/** What browsers may do with an answer: told by helmet where people look at it, by few constants where it is asked for all the time. */
+/** Security headers for browsers: from helmet for what people look at, from constants on hot paths. */
 import helmet from '@fastify/helmet';
 import type { FastifyInstance } from 'fastify';
 
 type Directives = Readonly<Record<string, readonly (string | (() => string))[]>>;
 
-/** For what is no page, and what other pages may show: indexes and icons. */
+/** For indexes and icons, which other pages may show. */
 export const NOSNIFF = { 'x-content-type-options': 'nosniff' } as const;
-/** For what somebody has pushed, and for errors: no browser is to take it for a page of this server. */
+/** For content that somebody has pushed, and for errors: browsers must not show it as a page of this origin. */
 export const SANDBOXED = { ...NOSNIFF, 'content-security-policy': "default-src 'none'; frame-ancestors 'none'; sandbox" } as const;
 
 const NOTHING: Directives = { defaultSrc: ["'none'"], frameAncestors: ["'none'"] };
 
-/** Nothing but this server's own files; nothing in them is ever read as a script or markup. @param iconsUri as the configuration has it now */
+/** Returns the policy of the page: only this server's own files, and no text as script or markup. @param iconsUri returns the configured one */
 export function pageDirectives(iconsUri: () => string): Directives {
   return {
     ...NOTHING,
@@ -28,13 +28,13 @@ export function pageDirectives(iconsUri: () => string): Directives {
 }
 
 /**
- * For all routes of `scope`.
- * @param tls the server speaks HTTPS: browsers are to use nothing else from then on
+ * Adds the headers to all answers of `scope`.
+ * @param tls whether the server speaks HTTPS, which browsers must then use from now on
  */
 export async function securityHeaders(scope: FastifyInstance, tls: boolean, directives: Directives = NOTHING): Promise<void> {
   await scope.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: Object.fromEntries(Object.entries(directives).map(([name, values]) => [name, [...values]])) },
-    // Not for other names: they may be served by others.
+    // Subdomains may be other servers.
     strictTransportSecurity: tls && { includeSubDomains: false },
     xFrameOptions: { action: 'deny' },
   });

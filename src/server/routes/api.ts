@@ -1,4 +1,4 @@
-/** What the page reads: the apps of an index, and all about one of them. */
+/** `/api/apps`: the apps of an index, and the details of one. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import { Type } from 'typebox';
@@ -16,6 +16,7 @@ import { NotBuiltYet, NotFound } from '../server-error.ts';
 import type { CurrentSite } from '../site.ts';
 import { best } from './indexes.ts';
 
+/** Options of {@link apiRoutes}. */
 export interface ApiRoutesOptions {
   readonly site: CurrentSite;
   readonly acceptEncoding: AcceptEncoding;
@@ -32,8 +33,8 @@ const About = {
   developer: Text,
   keywords: Texts,
   icon: Type.String({ description: 'Relative to /INDEX/index/static; empty if there is none.' }),
-  endOfLife: Type.String({ description: 'Why there are no more updates; empty if there are.' }),
-  replacedBy: Type.String({ description: 'The ref that takes its place; empty if there is none.' }),
+  endOfLife: Type.String({ description: 'Why the app gets no more updates; empty if it is maintained.' }),
+  replacedBy: Type.String({ description: 'The ref that replaces it; empty if there is none.' }),
 };
 const Spans = Type.Array(Type.Union([Text, Type.Object({ kind: Type.Enum(['em', 'code']), text: Text })]));
 const Blocks = Type.Array(
@@ -42,7 +43,12 @@ const Blocks = Type.Array(
     Type.Object({ kind: Type.Enum(['list', 'numbered']), entries: Type.Array(Spans) }),
   ]),
 );
-const AppSummary = Type.Object({ ...About, architectures: Texts, tags: Texts, updated: Type.String({ description: 'ISO 8601: the build of the newest image; empty if unknown.' }) });
+const AppSummary = Type.Object({
+  ...About,
+  architectures: Texts,
+  tags: Texts,
+  updated: Type.String({ description: 'ISO 8601: when the newest image was built; empty if unknown.' }),
+});
 const AppList = Type.Object({ index: Text, apps: Type.Array(AppSummary) });
 const App = Type.Object({
   ...About,
@@ -50,7 +56,7 @@ const App = Type.Object({
   homepage: Text,
   description: Blocks,
   releases: Type.Array(Type.Object({ version: Text, date: Text, notes: Blocks })),
-  runtime: Type.String({ description: 'ID/ARCHITECTURE/BRANCH of what it runs on, or extends.' }),
+  runtime: Type.String({ description: 'ID/ARCHITECTURE/BRANCH of the runtime, or of what an extension extends.' }),
   permissions: Type.Array(Type.Object({ kind: Type.Enum(['network', 'files', 'devices', 'sockets', 'bus', 'features']), text: Text, dangerous: Type.Boolean() })),
   images: Type.Array(
     Type.Object({
@@ -60,8 +66,8 @@ const App = Type.Object({
       architecture: Text,
       ref: Text,
       branch: Text,
-      runtime: Type.String({ description: 'ID/ARCHITECTURE/BRANCH of what it runs on, or extends.' }),
-      runtimeRepo: Type.String({ description: 'Where that is, as the image says; most do not.' }),
+      runtime: Type.String({ description: 'ID/ARCHITECTURE/BRANCH of the runtime, or of what an extension extends.' }),
+      runtimeRepo: Type.String({ description: 'URL of a .flatpakrepo that has the runtime, as the image says; empty if it does not.' }),
       installedSize: Type.Integer({ description: 'Bytes; 0 if unknown.' }),
       downloadSize: Type.Integer({ description: 'Bytes; 0 if unknown.' }),
       built: Text,
@@ -73,10 +79,11 @@ export type AppListAnswer = Described<typeof AppList, { readonly index: string; 
 /** An answer of `/api/apps/:id`. */
 export type AppAnswer = Described<typeof App, AppDetails>;
 
-const Parameters = Type.Object({ index: Type.Optional(Type.String({ description: 'The name of an index; the default index if left out.' })) }, { additionalProperties: false });
+const Parameters = Type.Object({ index: Type.Optional(Type.String({ description: 'Name of an index; the default index if absent.' })) }, { additionalProperties: false });
 type Asked = Static<typeof Parameters>;
-const IconParameters = Type.Object({ ...Parameters.properties, version: Type.Optional(Type.String({ description: 'As the list has it: the answer may then be kept for ever.' })) }, { additionalProperties: false });
+const IconParameters = Type.Object({ ...Parameters.properties, version: Type.Optional(Type.String({ description: 'As in the list of apps; the answer may then be cached forever.' })) }, { additionalProperties: false });
 
+/** Adds the routes that the page reads apps from. */
 export function apiRoutes(server: FastifyInstance, { site, acceptEncoding }: ApiRoutesOptions): void {
   const asked = ({ index }: Asked): ServedIndex => {
     const { indexes, defaultIndex } = site();
@@ -87,7 +94,7 @@ export function apiRoutes(server: FastifyInstance, { site, acceptEncoding }: Api
   server.route<{ Querystring: Asked }>({
     method: ['GET', 'HEAD'],
     url: '/api/apps',
-    schema: { summary: 'The apps of an index', querystring: Parameters, response: { 200: AppList } },
+    schema: { summary: 'Apps of an index', querystring: Parameters, response: { 200: AppList } },
     handler: (request, reply) => {
       const index = asked(request.query);
       const apps = index.apps();
@@ -98,12 +105,12 @@ export function apiRoutes(server: FastifyInstance, { site, acceptEncoding }: Api
 
   server.get<{ Querystring: Static<typeof IconParameters>; Params: { id: string } }>(
     '/api/apps/:id/icon',
-    { schema: { summary: 'The icon of an app whose index holds it, as a PNG', params: Type.Object({ id: Text }), querystring: IconParameters, produces: ['image/png'] } },
+    { schema: { summary: 'Icon of an app that is part of the index, as a PNG', params: Type.Object({ id: Text }), querystring: IconParameters, produces: ['image/png'] } },
     async (request, reply) => {
       const index = asked(request.query);
       const { id } = request.params;
       const details = isAppId(id) ? (await index.app(id))?.details : undefined;
-      if (details === undefined || !isPngUri(details.icon)) throw new NotFound(`The index "${index.name}" holds no icon of an app "${id}".`);
+      if (details === undefined || !isPngUri(details.icon)) throw new NotFound(`The index "${index.name}" has no icon of an app "${id}".`);
       const version = versionOfIcon(details.icon);
       const etag = `"${version}"`;
       reply.headers({ etag, 'cache-control': request.query.version === version ? IMMUTABLE : 'no-cache' });
@@ -115,7 +122,7 @@ export function apiRoutes(server: FastifyInstance, { site, acceptEncoding }: Api
   server.route<{ Querystring: Asked; Params: { id: string } }>({
     method: ['GET', 'HEAD'],
     url: '/api/apps/:id',
-    schema: { summary: 'All about one app', params: Type.Object({ id: Text }), querystring: Parameters, response: { 200: App } },
+    schema: { summary: 'Details of an app', params: Type.Object({ id: Text }), querystring: Parameters, response: { 200: App } },
     handler: async (request, reply) => {
       const index = asked(request.query);
       const { id } = request.params;
@@ -126,11 +133,11 @@ export function apiRoutes(server: FastifyInstance, { site, acceptEncoding }: Api
   });
 }
 
-/** @throws NotFound if the label holds something else than it says. */
+/** Decodes a `data:` URI of an icon. @throws NotFound if it is not a PNG */
 function pngOf(icon: string): Buffer {
   try {
     return decodePngUri(icon);
   } catch (error) {
-    throw new NotFound(`The icon of this app is no PNG: ${messageOf(error)}.`);
+    throw new NotFound(`The icon of this app is not a PNG: ${messageOf(error)}.`);
   }
 }

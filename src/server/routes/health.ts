@@ -1,4 +1,4 @@
-/** Whether the process is alive, and whether it has every index to serve. */
+/** `/healthz` and `/readyz`: whether the service is alive, and whether it can serve every index. */
 import { Type } from 'typebox';
 import type { FastifyInstance } from 'fastify';
 import { answer } from '../answer.ts';
@@ -8,6 +8,7 @@ import type { CurrentSite } from '../site.ts';
 const Health = Type.Object({ status: Type.String() });
 const NotReady = Type.Object({ ...ErrorAnswer.properties, missing: Type.Array(Type.String()) });
 
+/** Adds `/healthz` and `/readyz`. */
 export function healthRoutes(server: FastifyInstance, site: CurrentSite): void {
   server.get('/healthz', { schema: { response: { 200: Health } } }, (_request, reply) => reply.header('cache-control', 'no-store').send(answer(Health, { status: 'ok' })));
 

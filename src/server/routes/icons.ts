@@ -1,4 +1,4 @@
-/** The icons: content-addressed, so they never change. */
+/** `/icons/`: content-addressed icons, which never change. */
 import type { FastifyInstance } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import { digestOfIconPath } from '../../indexing/icons/icon-path.ts';
@@ -9,6 +9,7 @@ import type { Headers } from '../documents/served-index.ts';
 import { NotFound } from '../server-error.ts';
 import type { CurrentSite } from '../site.ts';
 
+/** Size of the cache. */
 const MAX_BYTES_IN_MEMORY = 32 * 1024 * 1024;
 
 interface Icon {
@@ -18,13 +19,13 @@ interface Icon {
   readonly freshHeaders: Headers;
 }
 
-
+/** Options of {@link iconRoutes}. */
 export interface IconRoutesOptions {
   readonly site: CurrentSite;
   readonly readyAnswers: ReadyAnswers;
 }
 
-
+/** Adds the route of icons. */
 export function iconRoutes(server: FastifyInstance, { site, readyAnswers }: IconRoutesOptions): void {
   const icons = new LRUCache<string, Icon>({ maxSize: MAX_BYTES_IN_MEMORY, sizeCalculation: ({ body }) => body.length + 512 });
 

@@ -1,4 +1,4 @@
-/** The indexes: whole, and queried (flatpak-oci-specs, registry-index.md). */
+/** Indexes, whole and queried (flatpak-oci-specs, registry-index.md). */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { AcceptEncoding, Encoding } from '../http/accept-encoding.ts';
@@ -26,21 +26,23 @@ const IndexAnswer = Type.Object({
   ),
 });
 
+/** Options of {@link indexRoutes}. */
 export interface IndexRoutesOptions {
   readonly site: CurrentSite;
   readonly acceptEncoding: AcceptEncoding;
   readonly readyAnswers: ReadyAnswers;
 }
 
-const NOT_KEPT: Headers = { 'cache-control': 'no-store' };
+const NO_STORE: Headers = { 'cache-control': 'no-store' };
 
+/** Adds the routes of indexes. */
 export function indexRoutes(server: FastifyInstance, { site, acceptEncoding, readyAnswers }: IndexRoutesOptions): void {
   const query = ({ indexes, questions }: Site, name: string, request: FastifyRequest, reply: FastifyReply, keep: boolean) => {
     const index = indexNamed(indexes, name);
     const { url = '' } = request.raw;
     const mark = url.indexOf('?');
     const { query: asked, document } = index.question(mark === -1 ? '' : url.slice(mark + 1));
-    const override = keep ? keptBy(index) : NOT_KEPT;
+    const override = keep ? cacheControlOf(index) : NO_STORE;
     const preferences = acceptEncoding.preferences(request.headers['accept-encoding']);
     if (document !== undefined) {
       if (keep) readyAnswers.keep(reply);
@@ -51,11 +53,11 @@ export function indexRoutes(server: FastifyInstance, { site, acceptEncoding, rea
   };
 
   for (const [path, keep] of [['static', true], ['dynamic', false]] as const) {
-    getOrHead(server, `/index/${path}`, 'The default index, queried', (request, reply) => {
+    getOrHead(server, `/index/${path}`, 'Query of the default index', (request, reply) => {
       const current = site();
       return query(current, current.defaultIndex, request, reply, keep);
     });
-    getOrHead(server, `/:index/index/${path}`, 'An index, queried', (request, reply) => query(site(), param(request, 'index'), request, reply, keep));
+    getOrHead(server, `/:index/index/${path}`, 'Query of an index', (request, reply) => query(site(), param(request, 'index'), request, reply, keep));
   }
 
   getOrHead(server, '/index/:file', 'A whole index', (request, reply) => {
@@ -66,15 +68,15 @@ export function indexRoutes(server: FastifyInstance, { site, acceptEncoding, rea
     const document = index.whole();
     if (document === undefined) throw new NotBuiltYet(index.name);
     readyAnswers.keep(reply);
-    return sendServed(request, reply, best(document, acceptEncoding.preferences(request.headers['accept-encoding'])), keptBy(index));
+    return sendServed(request, reply, best(document, acceptEncoding.preferences(request.headers['accept-encoding'])), cacheControlOf(index));
   });
 }
 
-function keptBy({ maxAge }: ServedIndex): Headers {
+function cacheControlOf({ maxAge }: ServedIndex): Headers {
   return { 'cache-control': indexCacheControl(maxAge) };
 }
 
-/** One route for both, so that a HEAD tells the length of what it does not read. */
+/** Adds one route for both methods, so that HEAD has the length without reading the body. */
 function getOrHead(server: FastifyInstance, url: string, summary: string, handler: (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>): void {
   server.route({ method: ['GET', 'HEAD'], url, schema: { summary }, config: { answers: { 200: IndexAnswer } }, handler: (request, reply) => retryUnreadable(() => handler(request, reply)) });
 }
@@ -83,7 +85,7 @@ function param({ params }: FastifyRequest, name: string): string {
   return (params as Readonly<Record<string, string>>)[name] ?? '';
 }
 
-/** The representation that the client likes best; see {@link AcceptEncoding.preferences}. */
+/** Returns the encoding that the client prefers; see {@link AcceptEncoding.preferences}. */
 export function best(document: ServedDocument, preferences: readonly Encoding[]): Served {
   for (const encoding of preferences) {
     const served = document.get(encoding);

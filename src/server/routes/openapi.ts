@@ -1,4 +1,4 @@
-/** `/openapi.json`: the routes, described from their own schemas (OpenAPI 3.1). */
+/** `/openapi.json`: describes the routes from their own schemas (OpenAPI 3.1). */
 import swagger from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 import type { TSchema } from 'typebox';
@@ -7,20 +7,20 @@ import type { CurrentSite } from '../site.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Shapes of answers by their status, for those who read about the route: unlike those in its schema, nothing is made from them. */
+    /** Schemas of answers by status, for `/openapi.json` alone: unlike those in `schema.response`, they do not serialize answers. */
     readonly answers?: Readonly<Record<number, TSchema>>;
   }
 }
 
-/** More methods than that one route takes: it is the one that refuses what the others do not take. */
+/** A route with more methods than this is the one of `allow` that answers 405. */
 const METHODS_OF_A_ROUTE = 2;
 
-/** Begins to take note of the routes that are registered. */
+/** Collects the routes that are registered from here on. */
 export async function describeRoutes(server: FastifyInstance, version: string): Promise<void> {
   await server.register(swagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'regindexer', version, description: 'An index of container registries for Flatpak, the page over it, and what runs it.' },
+      info: { title: 'regindexer', version, description: 'Index of container registries for Flatpak clients, with a web page and an API for administrators.' },
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
     },
     transform: ({ schema, url, route: { method, config } }) => {
@@ -30,7 +30,7 @@ export async function describeRoutes(server: FastifyInstance, version: string): 
   });
 }
 
-/** Call it below where {@link describeRoutes} was called. */
+/** Adds `/openapi.json`. Call it after {@link describeRoutes}. */
 export function openapiRoutes(server: FastifyInstance, site: CurrentSite): void {
   server.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => {
     const { basePath } = site();

@@ -1,4 +1,4 @@
-/** The page: what is in the indexes, for people. Its files are in `public/`, sent as they are. */
+/** The page that shows the indexes to people. Its files are in `public/`. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import compress from '@fastify/compress';
@@ -12,13 +12,13 @@ import type { CurrentSite, IndexDescription, SiteDescription } from '../site.ts'
 import { nameRequests } from '../plugins/request-ids.ts';
 
 const FOLDER = join(PACKAGE_FOLDER, 'public');
-/** Not a page that needs no more than a glance. */
+/** Bytes from which answers are compressed. */
 const COMPRESS_FROM = 1024;
 const MAX_PAGE = 10_000;
 
 /**
- * `scope` must be one of its own: its answers are compressed, and carry headers for browsers.
- * @param tls the server speaks HTTPS
+ * Adds the page and its files. `scope` must be one of its own: its answers are compressed, and have headers for browsers.
+ * @param tls whether the server speaks HTTPS
  */
 export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls: boolean): Promise<void> {
   const template = await readFile(join(FOLDER, 'index.html'), 'utf8');
@@ -27,14 +27,14 @@ export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls:
   await scope.register(compress, { threshold: COMPRESS_FROM, encodings: ['br', 'gzip'] });
   await scope.register(fastifyStatic, { root: FOLDER, prefix: '/page/', wildcard: false, index: false, cacheControl: false, globIgnore: ['index.html'], setHeaders: (reply) => void reply.header('cache-control', 'no-cache') });
 
-  scope.get<{ Querystring: { index?: unknown; page?: unknown } }>('/', { schema: { summary: 'The page', produces: ['text/html'] } }, async (request, reply) => {
+  scope.get<{ Querystring: { index?: unknown; page?: unknown } }>('/', { schema: { summary: 'The web page', produces: ['text/html'] } }, async (request, reply) => {
     const { indexes, defaultIndex, description, basePath } = site();
     const shown = description.indexes.find(({ name }) => name === request.query.index) ?? description.indexes.find(({ name }) => name === defaultIndex);
     const published = shown && indexes.get(shown.name);
     const page = pageNumber(request.query.page);
     const list = await published?.appPage(page);
     const html = fill(template, description, shown, list, page, `${basePath}/`);
-    // Weak, for it is compressed on its way.
+    // Weak, because the answer is compressed afterwards.
     const etag = entityTagOf(html);
     reply.headers({ etag: `W/${etag}`, 'cache-control': 'no-cache', vary: 'accept-encoding' });
     if (isFresh(request.headers, etag)) return reply.code(304).send();
@@ -47,7 +47,7 @@ function pageNumber(text: unknown): number {
   return Number.isInteger(number) && number >= 1 && number <= MAX_PAGE ? number - 1 : 0;
 }
 
-/** What the page is given with its HTML: the indexes and their texts. */
+/** Data that the page finds in its HTML: the indexes and their texts. */
 export interface Known {
   /** The public URL, without a slash at its end; `null` if only the browser knows it. */
   readonly base: string | null;
@@ -55,8 +55,8 @@ export interface Known {
 }
 
 /**
- * The template with its `{{places}}` filled; the list is for browsers without JavaScript.
- * @param root where the server's paths begin
+ * Fills the `{{places}}` of the template. The list is for browsers without JavaScript.
+ * @param root path that all paths of the server begin with
  */
 function fill(template: string, { indexes, baseUrl }: SiteDescription, shown: IndexDescription | undefined, list: AppListPage | undefined, page: number, root: string): string {
   const known: Known = { base: baseUrl ?? null, indexes: indexes.map(({ name, title, remoteName, comment, description, homepage }) => ({ name, title, remoteName, comment, description, homepage })) };
@@ -74,7 +74,7 @@ function listHtml(indexes: readonly IndexDescription[], shown: IndexDescription,
   const others = indexes.length > 1 ? `<p>Indexes: ${indexes.map(({ name, title }) => `<a href="${root}?index=${encodeURIComponent(name)}">${escaped(title)}</a>`).join(', ')}</p>` : '';
   const about = shown.homepage === undefined ? '' : `<p><a href="${escaped(shown.homepage)}">More about it</a></p>`;
   const head = `<h1>${escaped(shown.title)}</h1>${about}${others}<p><a href="${root}${encodeURIComponent(shown.name)}.flatpakrepo">Add all of it to Flatpak</a></p>`;
-  if (list === undefined) return `${head}<p>This index was not made yet. Look again in a moment; the <a href="${root}status">status</a> says what is wrong if it stays so.</p>`;
+  if (list === undefined) return `${head}<p>This index has not been built yet. Reload the page in a moment; if it is still missing, see the <a href="${root}status">status</a>.</p>`;
   if (list.total === 0) return `${head}<p>There are no apps in this index.</p>`;
   const entries = list.apps.map(({ id, name, summary, endOfLife, replacedBy }) => `<li><a href="${root}${encodeURIComponent(shown.name)}/${encodeURIComponent(id)}.flatpakref">${escaped(name)}</a> ${escaped(summary)}${endOfLife === '' && replacedBy === '' ? '' : ' (no longer maintained)'}</li>`);
   const link = (number: number, text: string): string => `<a href="${root}?index=${encodeURIComponent(shown.name)}&amp;page=${number + 1}">${text}</a>`;

@@ -44,7 +44,7 @@ test('envelopes of Distribution 2 and 3', () => {
   assert.deepEqual(parsed, {
     changes: [{ repository: 'apps/hello', tag: 'latest' }, { repository: 'apps/clock', tag: '1.0' }, { repository: 'apps/gone' }, { repository: 'apps/untagged', tag: 'old' }, { repository: 'apps/odd' }],
     ignored: 5,
-    malformed: ['target.repository of an event is the name of no repository', 'target.repository of an event is the name of no repository', 'an event has no target', 'an event has no target'],
+    malformed: ['target.repository of an event is not the name of a repository', 'target.repository of an event is not the name of a repository', 'an event has no target', 'an event has no target'],
   });
   assert.deepEqual(parse({ events: [] }), { changes: [], ignored: 0, malformed: [] });
 });
@@ -54,7 +54,7 @@ test('webhooks of Harbor', () => {
   assert.deepEqual(parse(harbor('PUSH_ARTIFACT', 'apps/hello')).changes, [{ repository: 'apps/hello' }]);
   assert.deepEqual(parse(harbor('DELETE_ARTIFACT', 'apps/hello', 'latest')).changes, [{ repository: 'apps/hello' }]);
   assert.deepEqual(parse(harbor('PULL_ARTIFACT', 'apps/hello', 'latest')), { changes: [], ignored: 1, malformed: [] });
-  assert.deepEqual(parse(harbor('PUSH_ARTIFACT', '../etc', 'latest')), { changes: [], ignored: 0, malformed: ['event_data.repository.repo_full_name is the name of no repository'] });
+  assert.deepEqual(parse(harbor('PUSH_ARTIFACT', '../etc', 'latest')), { changes: [], ignored: 0, malformed: ['event_data.repository.repo_full_name is not the name of a repository'] });
 });
 
 test('webhooks of Quay', () => {
@@ -62,14 +62,14 @@ test('webhooks of Quay', () => {
   assert.deepEqual(parse({ ...webhook, updated_tags: ['latest', 'stable'] }).changes, [{ repository: 'apps/hello', tag: 'latest' }, { repository: 'apps/hello', tag: 'stable' }]);
   assert.deepEqual(parse({ ...webhook, updated_tags: [] }).changes, [{ repository: 'apps/hello' }]);
   assert.deepEqual(parse(webhook).changes, [{ repository: 'apps/hello' }]);
-  assert.deepEqual(parse({ ...webhook, repository: 'Apps/Hello', updated_tags: ['latest'] }), { changes: [], ignored: 0, malformed: ['repository is the name of no repository'] });
+  assert.deepEqual(parse({ ...webhook, repository: 'Apps/Hello', updated_tags: ['latest'] }), { changes: [], ignored: 0, malformed: ['repository is not the name of a repository'] });
 });
 
 test('what is none of these is malformed', () => {
   for (const body of ['', 'null', '[]', '1', '"events"', '{}', '{', '{"events":{}}', '{"events":"push"}', '{"event_data":[]}', '{"repository":"apps/hello"}', '\u0000']) {
     const { malformed, ...understood } = parseEvents(body);
     assert.deepEqual([understood, malformed.length], [{ changes: [], ignored: 0 }, 1], body);
-    assert.match(malformed[0] ?? '', /^it is no JSON$|^it is no JSON object$|^it has neither events /);
+    assert.match(malformed[0] ?? '', /^it is not JSON$|^it is not a JSON object$|^it has neither events /);
   }
 });
 

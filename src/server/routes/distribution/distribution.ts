@@ -1,4 +1,4 @@
-/** The pull part of the Distribution API (OCI distribution-spec, "Pull"), read-only, over what lies on disk and over a registry behind this server. */
+/** `/v2/`: the pull part of the Distribution API (OCI distribution-spec, "Pull"), from image layouts on disk and a registry behind this server. */
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Digest } from '../../../registry/digest.ts';
 import { isDigest } from '../../../registry/digest.ts';
@@ -13,9 +13,9 @@ import { logOf } from '../../plugins/request-ids.ts';
 import { DistributionError, NotReadable } from '../../server-error.ts';
 import type { CurrentSite, PullSource } from '../../site.ts';
 
+/** Names on a page of a list. */
 const MAX_PAGE = 1000;
 const HEADERS = { 'docker-distribution-api-version': 'registry/2.0', ...SANDBOXED };
-
 
 interface Page {
   Querystring: { n?: string; last?: string };
@@ -25,7 +25,7 @@ interface PathAndPage extends Page {
   Params: { '*': string };
 }
 
-/** Of the site's sources, asked in their order, the first that has a repository answers for it; its proxy is asked where none of them has it. */
+/** Adds `/v2/`. The first source of the site that has a repository answers for it; the proxy is asked where none has it. */
 export function distributionRoutes(server: FastifyInstance, site: CurrentSite): void {
   server.setErrorHandler((error: FastifyError | RegistryError, request, reply) =>
     sendError(error instanceof RegistryError && error.code !== 'digest-mismatch' ? unreadable(request, error) : error, request, reply, (statusCode, message) => ({
@@ -57,7 +57,7 @@ export function distributionRoutes(server: FastifyInstance, site: CurrentSite): 
     const { pullSources: sources, registryProxy: proxy, basePath } = site();
     const [, name, kind, reference] = /^(.+)\/(manifests|blobs|tags)\/([^/]+)$/.exec(request.params['*']) ?? [];
     if (!isRepositoryName(name) || reference === undefined) {
-      throw new DistributionError(404, 'NAME_INVALID', 'This is no path of the Distribution API that can be read here.');
+      throw new DistributionError(404, 'NAME_INVALID', 'This is not a path of the Distribution API that can be read here.');
     }
     if (kind === 'tags' && reference !== 'list') throw new DistributionError(404, 'UNSUPPORTED', `Tags are listed at /v2/${name}/tags/list.`);
     if (kind === 'manifests' && !isDigest(reference) && !isTag(reference)) throw new DistributionError(404, 'MANIFEST_INVALID', 'A manifest is named by a tag or a digest.');
@@ -75,7 +75,7 @@ export function distributionRoutes(server: FastifyInstance, site: CurrentSite): 
     if (kind === 'tags') return reply.send({ name, tags: await proxy.tags(request, reply, name, basePath) });
     return proxy.send(request, reply, { repository: name, kind: kind === 'manifests' ? kind : 'blobs', reference });
   };
-  // One route for both, so that a HEAD tells the length of what it does not read.
+  // One route for both methods, so that HEAD has the length without reading the body.
   server.route<PathAndPage>({ method: ['GET', 'HEAD'], url: '/v2/*', handler: read });
   allowNoOther();
 }
@@ -117,13 +117,13 @@ async function sendBlob(request: FastifyRequest, reply: FastifyReply, sources: r
   return reply.send(blob.stream(part.start, part.end));
 }
 
-/** What a client is told of what lies here and cannot be read: the log alone says where. Bytes that are not what they were are a fault of the disk. */
+/** Logs why content cannot be read; the client does not see the path. */
 function unreadable(request: FastifyRequest, error: RegistryError): FastifyError {
   logOf(request).warn(`what a client asked for cannot be read: ${error.message}`);
   return new NotReadable();
 }
 
-/** What the first source that has it gives. */
+/** Reads from the first source that does not answer `not-found`. @throws DistributionError with `reason` if all do */
 async function firstOf<T>(sources: readonly PullSource[], reason: string, message: string, read: (source: PullSource) => Promise<T>): Promise<T> {
   for (const source of sources) {
     try {
@@ -135,7 +135,7 @@ async function firstOf<T>(sources: readonly PullSource[], reason: string, messag
   throw new DistributionError(404, reason, message);
 }
 
-/** One page of `names`, with a link to the next (distribution-spec, "Listing Tags"). */
+/** Returns one page of `names`, and sets the link to the next (distribution-spec, "Listing Tags"). */
 function paged(request: FastifyRequest<Page>, reply: FastifyReply, path: string, names: readonly string[]): readonly string[] {
   const { n, last } = request.query;
   const size = n === undefined ? MAX_PAGE : /^\d+$/.test(n) ? Number(n) : -1;

@@ -1,4 +1,4 @@
-/** The pull part of the Distribution API, read-only, over a registry that is reached over HTTP: sent on as it comes, with this server's credentials. */
+/** Forwards pulls to a registry behind this server, with the server's credentials. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { HttpPuller, ListPage, Pull } from '../../../registry/http/upstream.ts';
 import { headerValue, type HttpResponse } from '../../../registry/http/transport/http-message.ts';
@@ -10,20 +10,22 @@ import { abortOnClose, suspendTimeout } from '../../http/long-requests.ts';
 import { logOf } from '../../plugins/request-ids.ts';
 import { DistributionError, RegistryTooSlow, RegistryUnavailable } from '../../server-error.ts';
 
-/** What a client may say beside its path. All else stays here: its credentials above all. */
-const CONDITIONS = ['range', 'if-range', 'if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since'] as const;
-/** What is sent on of an answer. All else stays here: challenges and cookies above all. */
-const SENT_ON = ['content-type', 'content-length', 'content-range', 'accept-ranges', 'docker-content-digest', 'etag', 'last-modified'] as const;
+/** Request headers to forward. All others are dropped, above all credentials. */
+const FORWARDED = ['range', 'if-range', 'if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since'] as const;
+/** Response headers to forward. All others are dropped, above all challenges and cookies. */
+const RETURNED = ['content-type', 'content-length', 'content-range', 'accept-ranges', 'docker-content-digest', 'etag', 'last-modified'] as const;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
+/** Options of {@link RegistryProxy}. */
 export interface RegistryProxyOptions {
   readonly puller: Pick<HttpPuller, 'names' | 'open' | 'repositories' | 'tags'>;
-  /** Says whether clients may have the repository, or the tag of it: this server's credentials are not for all that they open. */
+  /** Says whether clients may read the repository, or the tag of it: the server's credentials may give access to more. */
   readonly shows: (repository: string, tag?: string) => boolean;
-  /** Within which an answer must begin, in milliseconds. */
+  /** Time for an answer to begin, in milliseconds. */
   readonly timeout: number;
 }
 
+/** Forwards requests to one registry. */
 export class RegistryProxy {
   readonly #options: RegistryProxyOptions;
 
@@ -31,21 +33,21 @@ export class RegistryProxy {
     this.#options = options;
   }
 
-  /** All the repositories there are, if that is known without asking. */
+  /** All repositories, if they are known without a request. */
   get names(): readonly string[] | undefined {
     return this.#options.puller.names?.filter((name) => this.#options.shows(name));
   }
 
-  /** Says whether clients may have anything of the repository. */
+  /** Says whether clients may read the repository. */
   shows(repository: string): boolean {
     return this.#options.shows(repository);
   }
 
-  /** Answers with a manifest or a blob. */
+  /** Sends a manifest or a blob. */
   async send(request: FastifyRequest, reply: FastifyReply, { repository, kind, reference }: Pick<Pull, 'repository' | 'kind' | 'reference'>): Promise<FastifyReply> {
     const { headers } = request;
     const byDigest = isDigest(reference);
-    // What it leads to is asked for by digest, and would be served.
+    // Content behind a hidden tag can still be read by digest.
     if (!byDigest && reference !== DELTA_INDEX_TAG && !this.#options.shows(repository, reference)) throw notFound(kind, repository, reference);
     const response = await this.#ask(request, reply, (signal) =>
       this.#options.puller.open({
@@ -64,23 +66,23 @@ export class RegistryProxy {
       response.stream?.destroy();
       throw this.#refusal(request, reply, response, notFound(kind, repository, reference));
     }
-    for (const name of SENT_ON) {
+    for (const name of RETURNED) {
       const value = headerValue(response.headers, name);
       if (value !== undefined && !(status === 304 && name.startsWith('content-'))) reply.header(name, value);
     }
-    // What a blob holds is its own affair, and that of who pulls it.
+    // Not the registry's type, which a browser might display.
     if (kind === 'blobs' && status !== 304) reply.header('content-type', 'application/octet-stream');
     reply.header('cache-control', byDigest ? IMMUTABLE : 'no-cache');
     return reply.code(status).send(response.stream);
   }
 
-  /** A page of the repositories, with the link to the next, which begins with `basePath`. */
+  /** Returns a page of the repositories, and sets the link to the next, which begins with `basePath`. */
   async repositories(request: FastifyRequest, reply: FastifyReply, basePath: string): Promise<readonly string[]> {
     const page = await this.#list(request, reply, `${basePath}/v2/_catalog`, 'The registry behind this server does not list its repositories.', (signal) => this.#options.puller.repositories(queryOf(request), signal));
     return page.filter((name) => isRepositoryName(name) && this.#options.shows(name));
   }
 
-  /** A page of the tags of a repository, with the link to the next, which begins with `basePath`. */
+  /** Returns a page of the tags of a repository, and sets the link to the next, which begins with `basePath`. */
   async tags(request: FastifyRequest, reply: FastifyReply, repository: string, basePath: string): Promise<readonly string[]> {
     const page = await this.#list(request, reply, `${basePath}/v2/${repository}/tags/list`, `There is no repository ${repository} here.`, (signal) => this.#options.puller.tags(repository, queryOf(request), signal));
     return page.filter((tag) => isTag(tag) && this.#options.shows(repository, tag));
@@ -93,31 +95,31 @@ export class RegistryProxy {
     return page.names;
   }
 
-  /** Waits for the registry as long as the client does, and no longer than it may take. */
+  /** Waits for the registry until the client is gone or the timeout has passed. */
   async #ask<T>(request: FastifyRequest, reply: FastifyReply, ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const { timeout } = this.#options;
-    const ended = abortOnClose(reply);
+    const aborted = abortOnClose(reply);
     const tooSlow = new RegistryTooSlow(String(timeout / 1000));
-    const timer = setTimeout(() => ended.abort(tooSlow), timeout);
-    const waitNoMore = suspendTimeout(request);
+    const timer = setTimeout(() => aborted.abort(tooSlow), timeout);
+    const restoreTimeout = suspendTimeout(request);
     try {
-      return await ask(ended.signal);
+      return await ask(aborted.signal);
     } catch (error) {
       if (error === tooSlow) logOf(request).warn({ url: request.url }, `the registry did not answer within ${timeout / 1000} s`);
       if (!(error instanceof RegistryError)) throw error;
       throw this.#unavailable(request, error.message, error);
     } finally {
       clearTimeout(timer);
-      waitNoMore();
+      restoreTimeout();
     }
   }
 
-  /** What a client is told of an answer that is neither a success nor a redirect. */
+  /** Returns the error for an answer that is neither a success nor a redirect. */
   #refusal(request: FastifyRequest, reply: FastifyReply, { status, headers, where }: HttpResponse, absent: DistributionError): Error {
     if (status === 404) return absent;
     if (status === 401 || status === 403) {
-      logOf(request).warn({ url: request.url }, `${where}: answered ${status}; the registry may need another login in registries.URL.username and password`);
-      return new DistributionError(403, 'DENIED', 'The registry behind this server does not show this to the server. Its log says more.');
+      logOf(request).warn({ url: request.url }, `${where}: answered ${status}; check registries.URL.username and password`);
+      return new DistributionError(403, 'DENIED', 'The registry behind this server denies access; the log of this server says more.');
     }
     if (status === 416) {
       const range = headerValue(headers, 'content-range');
@@ -126,7 +128,7 @@ export class RegistryProxy {
     }
     if (status === 429) {
       reply.header('retry-after', headerValue(headers, 'retry-after') ?? '1');
-      return new DistributionError(429, 'TOOMANYREQUESTS', 'The registry behind this server answers no more requests for now; ask again later.');
+      return new DistributionError(429, 'TOOMANYREQUESTS', 'The registry behind this server limits its requests; ask again later.');
     }
     if (status >= 400 && status < 500) return new DistributionError(status, 'UNSUPPORTED', `The registry behind this server answered ${status}.`);
     return this.#unavailable(request, `${where}: answered ${status}`);
@@ -140,7 +142,7 @@ export class RegistryProxy {
 
 function conditionsOf({ headers }: FastifyRequest): Readonly<Record<string, string>> {
   return Object.fromEntries(
-    CONDITIONS.flatMap((name) => {
+    FORWARDED.flatMap((name) => {
       const value = headerValue(headers, name);
       return value === undefined ? [] : [[name, value]];
     }),
@@ -153,12 +155,12 @@ function notFound(kind: Pull['kind'], repository: string, reference: string): Di
     : new DistributionError(404, 'BLOB_UNKNOWN', `There is no blob ${reference} in ${repository} here.`);
 }
 
-/** Where a redirect leads: checked to be an http or https URL of another origin by whoever gave it instead of following it. */
+/** Returns the target of a redirect, which the puller has checked to be an HTTP(S) URL of another origin. */
 function locationOf({ headers }: HttpResponse): string {
   return headerValue(headers, 'location') ?? '';
 }
 
-/** The part of a request's URL that begins with `?`, if there is one. */
+/** Returns the query of a request's URL, with its `?`; empty if there is none. */
 function queryOf({ raw }: FastifyRequest): string {
   return URL.parse(raw.url ?? '', 'http://localhost')?.search ?? '';
 }

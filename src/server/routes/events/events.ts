@@ -1,4 +1,4 @@
-/** Notifications of registries: a push is in the index a moment later. */
+/** `/events`: notifications from registries, which trigger rebuilds. */
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { answer } from '../../answer.ts';
@@ -11,19 +11,19 @@ import type { CurrentSite } from '../../site.ts';
 const EventsAnswer = Type.Object({ accepted: Type.Integer({ description: 'How many of the changes concern an index.' }) });
 
 /**
- * `app` must be a scope of its own: it takes bodies of any type.
- * @param counts counted up
+ * Adds `/events`. `server` must be a scope of its own: it accepts bodies of any type.
+ * @param counts incremented with each notification
  */
 export async function eventRoutes(server: FastifyInstance, site: CurrentSite, counts: EventCounts): Promise<void> {
   await requireBearerToken(server, { token: () => site().events.token, key: 'server.events_token' });
-  // Whatever a registry calls its body: one that is refused comes again for ever.
+  // Any content type: registries repeat what is refused, forever.
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
   server.addHook('onRequest', async (request) => {
     request.raw.headers['content-type'] = 'application/json';
   });
 
-  server.post('/events', { schema: { summary: 'Notifications of registries', security: [{ token: [] }] }, config: { answers: { 202: EventsAnswer } } }, (request, reply) => {
+  server.post('/events', { schema: { summary: 'Takes a notification from a registry', security: [{ token: [] }] }, config: { answers: { 202: EventsAnswer } } }, (request, reply) => {
     const { events } = site();
     const parsed = parseEvents(typeof request.body === 'string' ? request.body : '');
     const wanted = parsed.changes.filter(({ repository, tag }) => events.wants(repository, tag));

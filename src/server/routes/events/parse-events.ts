@@ -1,4 +1,4 @@
-/** What a registry's notification says: which repositories and tags to ask the registry about, and nothing else. */
+/** Parses notifications from registries. Only names of repositories and tags are taken from them. */
 import { isRepositoryName, isTag } from '../../../registry/reference.ts';
 import { IMAGE_INDEX_TYPES, IMAGE_MANIFEST_TYPES } from '../../../registry/media-types.ts';
 
@@ -8,7 +8,7 @@ interface Change {
   readonly tag?: string;
 }
 
-/** What was understood; `ignored` counts events that change no tag, `malformed` says of each of no known shape what is wrong with it. */
+/** Result of {@link parseEvents}: `ignored` counts events that change no tag, `malformed` has an error for each invalid event. */
 export interface ParsedEvents {
   readonly changes: readonly Change[];
   readonly ignored: number;
@@ -16,54 +16,51 @@ export interface ParsedEvents {
 }
 
 const IGNORED: ParsedEvents = { changes: [], ignored: 1, malformed: [] };
-const NO_NAME = 'is the name of no repository';
+const INVALID_NAME = 'is not the name of a repository';
 
-/**
- * Reads the body of a notification: an envelope of Distribution 2 or 3, a webhook of Harbor or one of Quay. Never throws:
- * a registry sends what was refused again and again.
- */
+/** Parses a notification: an envelope of Distribution 2 or 3, or a webhook of Harbor or Quay. Never throws: registries repeat what is refused. */
 export function parseEvents(body: string): ParsedEvents {
   let envelope: unknown;
   try {
     envelope = JSON.parse(body);
   } catch {
-    return malformed('it is no JSON');
+    return malformed('it is not JSON');
   }
-  if (!isObject(envelope)) return malformed('it is no JSON object');
+  if (!isObject(envelope)) return malformed('it is not a JSON object');
   if (Array.isArray(envelope['events'])) return combine(envelope['events'].map(distributionEvent));
   if (isObject(envelope['event_data'])) return harborEvent(envelope['type'], envelope['event_data']);
   if (typeof envelope['repository'] === 'string' && 'docker_url' in envelope) return tagsOf(envelope['repository'], envelope['updated_tags']);
   return malformed('it has neither events (Distribution), event_data (Harbor), nor repository and docker_url (Quay)');
 }
 
-/** An event of Distribution (docs/notifications.md). */
+/** Parses an event of Distribution (docs/notifications.md). */
 function distributionEvent(event: unknown): ParsedEvents {
   if (!isObject(event) || !isObject(event['target'])) return malformed('an event has no target');
   const { repository, tag, mediaType } = event['target'];
-  if (event['action'] === 'delete') return isRepositoryName(repository) ? change(repository, tag) : malformed(`target.repository of an event ${NO_NAME}`);
+  if (event['action'] === 'delete') return isRepositoryName(repository) ? change(repository, tag) : malformed(`target.repository of an event ${INVALID_NAME}`);
   if (event['action'] !== 'push') return IGNORED;
   if (typeof mediaType !== 'string' || !(IMAGE_MANIFEST_TYPES.has(mediaType) || IMAGE_INDEX_TYPES.has(mediaType))) return IGNORED;
-  if (!isRepositoryName(repository)) return malformed(`target.repository of an event ${NO_NAME}`);
-  // A manifest that is pushed by its digest changes no tag.
+  if (!isRepositoryName(repository)) return malformed(`target.repository of an event ${INVALID_NAME}`);
+  // A push by digest changes no tag.
   return tag === undefined || tag === '' ? IGNORED : change(repository, tag);
 }
 
-/** A webhook of Harbor ("Configure Webhook Notifications"). */
+/** Parses a webhook of Harbor ("Configure Webhook Notifications"). */
 function harborEvent(type: unknown, { repository, resources }: Record<string, unknown>): ParsedEvents {
   if (type !== 'PUSH_ARTIFACT' && type !== 'DELETE_ARTIFACT') return IGNORED;
-  if (!isObject(repository) || !isRepositoryName(repository['repo_full_name'])) return malformed(`event_data.repository.repo_full_name ${NO_NAME}`);
+  if (!isObject(repository) || !isRepositoryName(repository['repo_full_name'])) return malformed(`event_data.repository.repo_full_name ${INVALID_NAME}`);
   const name = repository['repo_full_name'];
   const tags = Array.isArray(resources) ? resources.map((resource: unknown) => (isObject(resource) ? resource['tag'] : undefined)) : [];
   return type === 'DELETE_ARTIFACT' || tags.length === 0 ? change(name, undefined) : combine(tags.map((tag) => change(name, tag)));
 }
 
-/** A webhook of Quay ("Repository push"). */
+/** Parses a webhook of Quay ("Repository push"). */
 function tagsOf(repository: string, tags: unknown): ParsedEvents {
-  if (!isRepositoryName(repository)) return malformed(`repository ${NO_NAME}`);
+  if (!isRepositoryName(repository)) return malformed(`repository ${INVALID_NAME}`);
   return Array.isArray(tags) && tags.length > 0 ? combine(tags.map((tag: unknown) => change(repository, tag))) : change(repository, undefined);
 }
 
-/** A tag that cannot be one is taken for none: then all of the repository is looked at. */
+/** Reports a change. An invalid tag counts as none, so that the whole repository is read. */
 function change(repository: string, tag: unknown): ParsedEvents {
   return { changes: [isTag(tag) ? { repository, tag } : { repository }], ignored: 0, malformed: [] };
 }

@@ -1,4 +1,4 @@
-/** Files that add an index to Flatpak, or install an app from it, with one click (flatpak-flatpakrepo(5), flatpak-flatpakref(5)). */
+/** `.flatpakrepo` and `.flatpakref` files, which add an index to Flatpak or install an app (flatpak-flatpakrepo(5), flatpak-flatpakref(5)). */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { AppDetails, AppImage } from '../../../indexing/appdata/app-details.ts';
 import { isAppId, isWebUrl } from '../../../indexing/appdata/flatpak-image.ts';
@@ -11,14 +11,16 @@ import { NotFound } from '../../server-error.ts';
 
 const REPO = '.flatpakrepo';
 const REF = '.flatpakref';
+/** How long clients may cache a file, in seconds. */
 const MAX_AGE = 60;
 
-/** What is left out where it is `undefined`. */
+/** Keys of a file; those that are `undefined` are left out. */
 type Entries = Readonly<Record<string, string | undefined>>;
 
+/** Adds the routes of files for Flatpak. */
 export function flatpakFileRoutes(server: FastifyInstance, site: CurrentSite): void {
   const repository = {
-    summary: 'Adds an index to Flatpak',
+    summary: 'File that adds an index to Flatpak',
     querystring: { type: 'object', properties: { tag: { type: 'string', pattern: TAG.source } }, additionalProperties: false },
     produces: ['application/vnd.flatpak.repo'],
   };
@@ -32,7 +34,7 @@ export function flatpakFileRoutes(server: FastifyInstance, site: CurrentSite): v
   });
 
   const ref = {
-    summary: 'Installs an app from an index',
+    summary: 'File that installs an app',
     querystring: { type: 'object', properties: { tag: { type: 'string' }, arch: { type: 'string' } }, additionalProperties: false },
     produces: ['application/vnd.flatpak.ref'],
   };
@@ -63,12 +65,12 @@ function baseOf({ baseUrl }: SiteDescription, request: FastifyRequest): string {
   return baseUrl ?? originOf(request);
 }
 
-/** What a request has named is for nobody else: a cache might know less of it than this server does. */
+/** Without a base URL, the file depends on the request's host, which shared caches may not distinguish. */
 function cacheControlOf({ baseUrl }: SiteDescription): string {
   return `${baseUrl === undefined ? 'private' : 'public'}, max-age=${MAX_AGE}`;
 }
 
-/** The `.flatpakrepo` of the index that has the runtime of an app's image: its own, else another one of this server. */
+/** Returns the URL of the `.flatpakrepo` of an index that has the runtime of an app's image; the app's own index is preferred. */
 async function ownRuntimeRepo({ indexes, description: { indexes: published } }: Site, at: string, index: IndexDescription, { ref, runtime }: AppImage, tag: string | undefined): Promise<string | undefined> {
   const [id = ''] = runtime.split('/');
   if (!ref.startsWith('app/') || !isAppId(id)) return undefined;
@@ -84,7 +86,7 @@ async function ownRuntimeRepo({ indexes, description: { indexes: published } }: 
   return undefined;
 }
 
-/** The tag that a client is to ask for. */
+/** Chooses the tag that a client asks for. */
 function tagOf(tags: readonly string[]): string | undefined {
   return tags.includes(DEFAULT_TAG) ? DEFAULT_TAG : tags[0];
 }
@@ -104,7 +106,7 @@ function refKeys(base: string, index: IndexDescription, { id, name, summary, hom
   };
 }
 
-/** A URL that a client can ask; `undefined` for anything else, such as an icon's bytes. */
+/** Resolves an HTTP(S) URL; `undefined` for anything else, such as a `data:` URI. */
 function webUrl(reference: string, document?: string): string | undefined {
   const url = reference === '' ? undefined : URL.parse(reference, document)?.href;
   return isWebUrl(url) ? url : undefined;
@@ -118,7 +120,7 @@ function trust(base: string, { name, gpgKey, collectionId, signatures }: IndexDe
   return { GPGKey: gpgKey, DeployCollectionID: collectionId, SignatureLookaside: signatures ? `${base}/${name}/signatures` : undefined };
 }
 
-/** A key file of one group, as GLib writes it: no value can end its line. */
+/** Formats a key file of one group, as GLib does: escapes keep each value on its line. */
 export function keyFile(group: string, entries: Entries): string {
   const lines = Object.entries(entries).flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${escaped(value)}\n`]));
   return `[${group}]\n${lines.join('')}`;

@@ -9,18 +9,19 @@ import { logOf } from '../../plugins/request-ids.ts';
 import { NotFound } from '../../server-error.ts';
 import type { CurrentSite } from '../../site.ts';
 
-/** Bytes; one has a few hundred. */
+/** Largest signature, in bytes; most have a few hundred. */
 const MAX_SIGNATURE = 1024 * 1024;
-/** Seconds; the next signature of an image may come at any time. */
+/** In seconds; short, since more signatures of an image may be added at any time. */
 const MAX_AGE = 60;
-/** The one way to write a path: nothing else is looked for. */
+/** Only paths of this form are read. */
 const PATH = /^(?<repository>.+)@sha256=[0-9a-f]{64}\/signature-[1-9]\d{0,3}$/;
 
+/** Adds the routes of signatures. */
 export function signatureRoutes(server: FastifyInstance, site: CurrentSite): void {
-  server.get<{ Params: { index: string; '*': string } }>('/:index/signatures/*', { schema: { summary: 'Signatures of images of an index', produces: ['application/octet-stream'] } }, async (request, reply) => {
+  server.get<{ Params: { index: string; '*': string } }>('/:index/signatures/*', { schema: { summary: 'Signature of an image', produces: ['application/octet-stream'] } }, async (request, reply) => {
     const { index, '*': asked } = request.params;
     const path = site().signatures.get(index);
-    if (path === undefined) throw new NotFound(`There are no signatures of an index "${index}" here.`);
+    if (path === undefined) throw new NotFound(`There is no index "${index}" with signatures here.`);
     if (!isRepositoryName(PATH.exec(asked)?.groups?.['repository'])) throw new NotFound(`A signature is at /${index}/signatures/REPOSITORY@sha256=HEX/signature-NUMBER.`);
     const signature = await new ContainedFolder(path).read(asked, MAX_SIGNATURE).catch((error: unknown) => {
       if (!(error instanceof RegistryError)) throw error;

@@ -1,4 +1,4 @@
-/** `/api/events`: rebuilds as they happen (server-sent events, HTML Standard, section 9.2). */
+/** `/api/events`: progress of rebuilds as server-sent events (HTML Standard, section 9.2). */
 import { PassThrough } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { isLive, type Rebuild } from '../../../triggers/rebuild.ts';
@@ -8,32 +8,34 @@ import { rebuildView } from './rebuild-view.ts';
 import { TooManyStreams } from '../../server-error.ts';
 import type { CurrentSite, RebuildEvents } from '../../site.ts';
 
-/** Streams at the same time; more are refused. */
+/** Concurrent streams; more are refused. */
 const MAX_STREAMS = 200;
-/** Of those, what one client may have. */
+/** Concurrent streams of one client. */
 const MAX_OF_ONE = 40;
-/** A word now and then, so that no proxy takes the silence for an end; in milliseconds. */
+/** Interval of comments that keep proxies from closing an idle stream, in milliseconds. */
 const HEARTBEAT = 15_000;
-/** When a browser that lost the stream asks again, in milliseconds. */
+/** When a browser reconnects after it lost the stream, in milliseconds. */
 const RETRY = 2_000;
 
-
-/** Each event is named `rebuild`; its data is a rebuild as `/status` has it. What is returned has another queue be told of; streams that there are end, and whoever reads them asks again. */
+/**
+ * Adds `/api/events`. Each event is named `rebuild`; its data is a rebuild as in `/status`.
+ * Returns a function that follows another queue; it ends all streams, and clients reconnect.
+ */
 export function rebuildEventRoutes(server: FastifyInstance, site: CurrentSite): (queue: RebuildEvents) => void {
-  /** With the network of the client. */
+  /** Open streams, with the network of the client. */
   const streams = new Map<PassThrough, string>();
-  const tell = (rebuild: Rebuild, always: boolean): void => {
+  const send = (rebuild: Rebuild, always: boolean): void => {
     if (streams.size === 0) return;
     const event = eventText(rebuild);
-    // Who does not keep up is not told of every step.
+    // Slow clients miss steps of progress.
     for (const stream of streams.keys()) if (always || !stream.writableNeedDrain) stream.write(event);
   };
-  const tellAll = (rebuild: Rebuild): void => tell(rebuild, true);
-  const tellProgress = (rebuild: Rebuild): void => tell(rebuild, false);
+  const sendChange = (rebuild: Rebuild): void => send(rebuild, true);
+  const sendProgress = (rebuild: Rebuild): void => send(rebuild, false);
 
   const heartbeat = setInterval(() => {
     for (const stream of streams.keys()) {
-      // What was not taken since the last one is not going to be.
+      // The client has stalled since the last heartbeat.
       if (stream.writableNeedDrain) stream.destroy();
       else stream.write(':\n\n');
     }
@@ -44,7 +46,7 @@ export function rebuildEventRoutes(server: FastifyInstance, site: CurrentSite): 
     for (const stream of streams.keys()) stream.end();
   });
 
-  server.get('/api/events', { schema: { summary: 'Rebuilds as they happen, as server-sent events', produces: ['text/event-stream'] } }, (request, reply) => {
+  server.get('/api/events', { schema: { summary: 'Progress of rebuilds, as server-sent events', produces: ['text/event-stream'] } }, (request, reply) => {
     const network = networkOf(request.ip);
     const itsOwn = [...streams.values()].filter((other) => other === network).length;
     if (streams.size >= MAX_STREAMS || itsOwn >= MAX_OF_ONE) throw new TooManyStreams();
@@ -60,8 +62,8 @@ export function rebuildEventRoutes(server: FastifyInstance, site: CurrentSite): 
 
   return (queue) => {
     for (const stream of streams.keys()) stream.end();
-    for (const event of ['queued', 'started', 'finished'] as const) queue.on(event, tellAll);
-    queue.on('progress', tellProgress);
+    for (const event of ['queued', 'started', 'finished'] as const) queue.on(event, sendChange);
+    queue.on('progress', sendProgress);
   };
 }
 

@@ -57,6 +57,7 @@ export const StatusAnswer = Type.Object({
 });
 export type StatusAnswer = Answer<typeof StatusAnswer>;
 
+/** Options of {@link statusRoutes}. */
 export interface StatusRoutesOptions {
   readonly site: CurrentSite;
   readonly version: string;
