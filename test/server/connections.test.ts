@@ -27,7 +27,7 @@ async function serve(t: TestContext, options: TestServerOptions = {}): Promise<{
   return { state, server };
 }
 
-test('one connection after the other, as clients use them', async (t) => {
+test('sequential requests on one connection', async (t) => {
   const { server } = await serve(t);
   const port = await server.listen();
 
@@ -51,7 +51,7 @@ test('one connection after the other, as clients use them', async (t) => {
       const head = await connection.answer(false);
       const get = await connection.answer();
       assert.equal(head.statusCode, get.statusCode, path);
-      // The delay of the event loop is told with as many digits as it has.
+      // The length differs with the event loop delay.
       if (path !== '/status') assert.equal(head.headers['content-length'], get.headers['content-length'], path);
       assert.ok(get.body.length > 0);
     }
@@ -67,7 +67,7 @@ test('one connection after the other, as clients use them', async (t) => {
     await piped.closed();
   });
 
-  await t.test('what is no HTTP, or too large, is answered as JSON and cut off', async () => {
+  await t.test('requests that are not HTTP, or too large, get an error as JSON and are cut off', async () => {
     for (const [text, status] of [
       ['nonsense\n\n', 400],
       [`GET /index/static?tag=${'x'.repeat(20_000)} HTTP/1.1\nHost: a\n\n`, 431],
@@ -109,7 +109,7 @@ test('one connection after the other, as clients use them', async (t) => {
   });
 });
 
-test('a client that is slow on purpose is cut off', async (t) => {
+test('stalled clients are cut off', async (t) => {
   const { state, server } = await serve(t, { patience: 300 });
   const port = await server.listen();
   const closed = async (text: string, more?: string): Promise<{ answer: string; ms: number }> => {
@@ -121,13 +121,13 @@ test('a client that is slow on purpose is cut off', async (t) => {
     clearInterval(trickle);
     return { answer, ms: performance.now() - started };
   };
-  await t.test('in the head, in the body, or before any of it', async () => {
+  await t.test('that stall in the head, in the body, or before either', async () => {
     const post = 'POST /events HTTP/1.1\nHost: a\nAuthorization: Bearer the-events-token\nContent-Length: 100000\n\n';
     const answers = await Promise.all([closed('GET /healthz HTTP/1.1\nX: ', 'x'), closed(post, 'x'), closed(''), closed('G')]);
     for (const { ms } of answers) assert.ok(ms >= 250 && ms < 20_000, `${ms} ms`);
     for (const { answer } of answers) assert.match(answer, /^HTTP\/1\.1 408 [^]*"statusCode":408/);
   });
-  await t.test('also if it does not read what it has asked for', async (t2) => {
+  await t.test('that do not read their answer', async (t2) => {
     for (let i = 0; i < 12; i++) state.registry.pushImage(`large/app${i}`, 'latest', named(`large${i}`, { text: 'text '.repeat(200_000) }));
     await server.rebuild();
     const connection = RawConnection.open(port);
@@ -138,12 +138,12 @@ test('a client that is slow on purpose is cut off', async (t) => {
     const [socket] = await accepted;
     await once(socket, 'close');
   });
-  await t.test('also if what it does not read comes behind another answer', async (t2) => {
+  await t.test('that do not read a pipelined answer', async (t2) => {
     const head = 'GET /index/apps-file.json HTTP/1.1\nHost: a\nAccept-Encoding: identity\n';
     using before = RawConnection.open(port);
     before.send(`${head}\n`);
     const { etag } = (await before.answer()).headers;
-    // Once both are ready to be given again.
+    // Once both answers are cached.
     before.send(`${head}If-None-Match: ${etag}\n\n`);
     assert.equal((await before.answer()).statusCode, 304);
     const connection = RawConnection.open(port);
@@ -154,7 +154,7 @@ test('a client that is slow on purpose is cut off', async (t) => {
     const [socket] = await accepted;
     await once(socket, 'close', { signal: AbortSignal.timeout(20_000) });
   });
-  await t.test('also if it takes what it has asked for a little at a time', async (t2) => {
+  await t.test('that read their answer too slowly', async (t2) => {
     const connection = RawConnection.open(port);
     t2.after(() => connection.socket.destroy());
     connection.socket.pause();
@@ -165,7 +165,7 @@ test('a client that is slow on purpose is cut off', async (t) => {
     await once(socket, 'close');
     clearInterval(reading);
   });
-  await t.test('but not one that waits for a rebuild', async () => {
+  await t.test('but not those that wait for a rebuild', async () => {
     const held = state.registry.hold({ method: 'repositories' });
     using connection = RawConnection.open(port);
     connection.send(`POST /reindex?wait=true HTTP/1.1\nHost: a\nAuthorization: Bearer ${ADMIN_TOKEN}\nContent-Length: 0\n\n`);
@@ -176,7 +176,7 @@ test('a client that is slow on purpose is cut off', async (t) => {
   });
 });
 
-test('a server that stops ends what is under way, and nothing else', async (t) => {
+test('a shutdown waits for pending requests only', async (t) => {
   const { state, server } = await serve(t);
   const port = await server.listen();
   const held = state.registry.hold({ method: 'repositories' });
@@ -197,7 +197,7 @@ test('a server that stops ends what is under way, and nothing else', async (t) =
   await waiting.closed();
 });
 
-test('a request that does not end is cut off when the server stops', async (t) => {
+test('a request that does not end is cut off at shutdown', async (t) => {
   const { state, server } = await serve(t);
   const port = await server.listen();
   const held = state.registry.hold({ method: 'repositories' });
@@ -210,7 +210,7 @@ test('a request that does not end is cut off when the server stops', async (t) =
   assert.equal((await waiting.closed()).length, 0);
 });
 
-test('there are only so many connections at a time', async (t) => {
+test('the number of connections is limited', async (t) => {
   const { server } = await serve(t, { maxConnections: 1, patience: 3000 });
   const port = await server.listen();
   using first = RawConnection.open(port);
@@ -222,10 +222,10 @@ test('there are only so many connections at a time', async (t) => {
   await told;
 });
 
-test('localhost is both of its addresses', async (t) => {
+test('localhost means both of its addresses', async (t) => {
   const { server } = await serve(t);
   const port = await server.server.listen({ host: 'localhost', port: 0 });
-  // A machine without IPv6 has the first alone.
+  // Without IPv6, there is only the first.
   const loopbacks = Object.values(networkInterfaces()).flatMap((addresses) => addresses?.filter(({ internal }) => internal).map(({ address }) => address) ?? []);
   for (const address of loopbacks.filter((one) => one === '127.0.0.1' || one === '::1')) {
     using connection = new RawConnection(connectTcp(port, address));
@@ -234,7 +234,7 @@ test('localhost is both of its addresses', async (t) => {
   }
 });
 
-test('a port that is taken, and an address that is not there, are errors that say what to do', async (t) => {
+test('a port in use and an unavailable address are errors that say what to do', async (t) => {
   const { server } = await serve(t);
   const other = createTcpServer().listen(0, '127.0.0.1');
   t.after(() => other.close());
@@ -244,11 +244,11 @@ test('a port that is taken, and an address that is not there, are errors that sa
     code: 'EADDRINUSE',
     message: `cannot listen at 127.0.0.1, port ${port}: another program listens there; end it, or set server.port to another port`,
   });
-  // For documentation (RFC 5737).
+  // Reserved for documentation (RFC 5737).
   await assert.rejects(server.server.listen({ host: '192.0.2.1', port: 0 }), { code: 'EADDRNOTAVAIL', message: /^cannot listen at 192\.0\.2\.1, port 0: .* set server\.host to / });
 });
 
-/** Asks over HTTP/2. */
+/** Makes a request over HTTP/2. */
 async function ask(session: ClientHttp2Session, headers: OutgoingHttpHeaders, body?: string): Promise<{ headers: IncomingHttpHeaders & { ':status'?: number }; body: Buffer }> {
   const stream = session.request(headers, { endStream: body === undefined });
   if (body !== undefined) stream.end(body);
@@ -283,7 +283,7 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
       assert.equal((await one).statusCode, injected.statusCode);
       assert.deepEqual(await (await one).body, injected.rawPayload, path);
     }
-    // Browsers are told to use nothing else.
+    // HSTS.
     assert.equal((await ask(session, { ':path': '/healthz' })).headers['strict-transport-security'], 'max-age=31536000');
     const fresh = await ask(session, { ':path': FLATPAK_QUERY, 'if-none-match': String((await fastify.inject(FLATPAK_QUERY)).headers.etag) });
     assert.equal(fresh.headers[':status'], 304);
@@ -298,13 +298,13 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
     assert.equal((await ask(session, { ...post, authorization: 'Bearer wrong' })).headers[':status'], 401);
   });
 
-  await t.test('slow requests over HTTP/1.1 are cut off here, too', async () => {
+  await t.test('stalled requests over HTTP/1.1 are cut off with TLS too', async () => {
     using connection = new RawConnection(connectTls({ port, host: '127.0.0.1', ca, ALPNProtocols: ['http/1.1'] }));
     connection.send('GET /healthz HTTP/1.1\nX: ');
     assert.match((await connection.closed()).toString(), /^HTTP\/1\.1 408 /);
   });
 
-  await t.test('and so are those who do not read over HTTP/1.1', async (t2) => {
+  await t.test('clients that do not read over HTTP/1.1 are cut off with TLS too', async (t2) => {
     for (let i = 0; i < 12; i++) state.registry.pushImage(`larger/app${i}`, 'latest', named(`larger${i}`, { text: 'text '.repeat(200_000) }));
     await server.rebuild();
     const accepted = once(server.fastify.server, 'secureConnection') as Promise<[NodeJS.EventEmitter]>;
@@ -316,7 +316,7 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
     await once(socket, 'close', { signal: AbortSignal.timeout(20_000) });
   });
 
-  await t.test('clients of HTTP/2 that are slow on purpose are cut off: their requests, their reading, their silence', async (t2) => {
+  await t.test('stalled HTTP/2 clients are cut off: in requests, in reading, and when idle', async (t2) => {
     const other = connectHttp2(`https://127.0.0.1:${port}`, { ca, settings: { initialWindowSize: 1 } });
     t2.after(() => other.destroy());
     const ended = once(other, 'close');
@@ -340,8 +340,8 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
     clearInterval(pings);
   });
 
-  await t.test('a stop lets streams end, and cuts off what does not', async () => {
-    // The one before was idle for too long.
+  await t.test('a shutdown lets streams end, and cuts off others', async () => {
+    // The previous session was closed as idle.
     if (!session.closed) await once(session, 'close');
     session = connectHttp2(`https://127.0.0.1:${port}`, { ca });
     const held = state.registry.hold({ method: 'repositories' });

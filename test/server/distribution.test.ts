@@ -23,7 +23,7 @@ async function serve(t: TestContext, ...folders: readonly string[]): Promise<Tes
   return TestServer.create(t, await TestState.open(t), { pullSources: (folders.length > 0 ? folders : [SAMPLE_IMAGES]).map((folder) => new LayoutRegistrySource(folder)) });
 }
 
-/** A copy of the samples that goes with the test. */
+/** Copies the samples; the copy is removed after the test. */
 async function copySamples(t: TestContext): Promise<string> {
   const folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-pull-'));
   t.after(() => folder.remove());
@@ -31,7 +31,7 @@ async function copySamples(t: TestContext): Promise<string> {
   return folder.path;
 }
 
-test('what lies on disk can be pulled', async (t) => {
+test('image layouts on disk can be pulled', async (t) => {
   const server = await serve(t);
   const { fastify } = server;
   const latest = await fastify.inject('/v2/apps/hello/manifests/latest');
@@ -39,7 +39,7 @@ test('what lies on disk can be pulled', async (t) => {
   const { config, layers } = latest.json<ManifestJson>();
   const blob = layers[0] ?? config;
 
-  await t.test('the API says that it is one', async () => {
+  await t.test('/v2/ answers, with the version of the API', async () => {
     const answer = await fastify.inject('/v2/');
     assert.deepEqual([answer.statusCode, answer.json(), answer.headers['docker-distribution-api-version']], [200, {}, 'registry/2.0']);
     assert.equal((await fastify.inject({ method: 'HEAD', url: '/v2/' })).statusCode, 200);
@@ -137,7 +137,7 @@ test('what lies on disk can be pulled', async (t) => {
     }
   });
 
-  await t.test('errors are of the protocol, and ours', async () => {
+  await t.test('errors have the fields of the protocol and of this server', async () => {
     const none = `sha256:${'0'.repeat(64)}`;
     for (const [method, path, status, code] of [
       ['GET', 'apps/hello/manifests/none', 404, 'MANIFEST_UNKNOWN'],
@@ -168,7 +168,7 @@ test('what lies on disk can be pulled', async (t) => {
     }
   });
 
-  await t.test('there is no way out of the folder', async () => {
+  await t.test('paths cannot leave the folder', async () => {
     using connection = RawConnection.open(await server.listen());
     for (const path of ['../../etc/passwd', 'apps/../../manifests/latest', 'apps/hello/../../../manifests/latest', '%2e%2e/%2e%2e/manifests/latest', 'apps/hello/blobs/sha256:..%2f..%2findex.json', '/etc/manifests/latest']) {
       connection.send(`GET /v2/${path} HTTP/1.1\nhost: a\n\n`);
@@ -179,7 +179,7 @@ test('what lies on disk can be pulled', async (t) => {
   assert.deepEqual(server.log.filter(({ level }) => level >= 40), []);
 });
 
-test('what leads to the updates between images is served, and listed nowhere', async (t) => {
+test('the tag _deltaindex is served, but not listed', async (t) => {
   const folder = await temporaryFolder(t);
   const layout = join(folder, 'app');
   const [image] = await writeLayout(layout);
@@ -199,7 +199,7 @@ test('the first folder that has a repository answers for it', async (t) => {
   for (const name of ['apps/clock', 'apps/hello', 'runtime/platform']) assert.equal((await fastify.inject(`/v2/${name}/manifests/latest`)).statusCode, 200);
 });
 
-test('what is damaged is not served as what it is not', async (t) => {
+test('damaged content is not served', async (t) => {
   const folder = await copySamples(t);
   const server = await serve(t, folder);
   const digest = String((await server.fastify.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest']);
@@ -211,7 +211,7 @@ test('what is damaged is not served as what it is not', async (t) => {
   assert.equal(server.log.filter(({ level }) => level >= 50).length, 1);
 });
 
-test('what cannot be read, or is too large, is told of as that', async (t) => {
+test('content that is unreadable or too large is 502', async (t) => {
   const folder = await copySamples(t);
   const server = await serve(t, folder);
   await truncate(join(folder, 'apps/hello/index.json'), 4 * 1024 * 1024 + 1);
@@ -229,7 +229,7 @@ test('what cannot be read, or is too large, is told of as that', async (t) => {
   assert.match(server.log.find(({ level }) => level === 40)?.msg ?? '', /apps\/hello\/index\.json: 4194305 bytes are more than 4194304/);
 });
 
-test('without a folder there is no /v2/', async (t) => {
+test('without sources there is no /v2/', async (t) => {
   const server = await TestServer.create(t, await TestState.open(t));
   for (const url of ['/v2/', '/v2/_catalog', '/v2/apps/hello/manifests/latest']) assert.equal((await server.fastify.inject(url)).statusCode, 404);
 });

@@ -11,12 +11,12 @@ interface ErrorBody {
   readonly message: string;
 }
 
-test('errors are JSON, whatever was asked', async (t) => {
+test('all errors are JSON', async (t) => {
   const server = await TestServer.create(t, await TestState.open(t));
   await server.rebuild();
   const { fastify } = server;
 
-  await t.test('paths that are not there are 404', async () => {
+  await t.test('unknown paths are 404', async () => {
     for (const url of ['/none', '/index', '/index/', '/index/static/', '/index/static/more', '/INDEX/static', '/healthz/', '/reindex', '/v2/', `/${'a/'.repeat(1000)}`, '/🙂']) {
       const answer = await fastify.inject(url);
       const { statusCode, error, message } = answer.json<ErrorBody>();
@@ -29,7 +29,7 @@ test('errors are JSON, whatever was asked', async (t) => {
     assert.match((await fastify.inject('/none?token=secret')).json<ErrorBody>().message, /^Nothing is served at \/none\.$/);
   });
 
-  await t.test('methods that a path does not have are 405, with those it has', async () => {
+  await t.test('other methods are 405, with Allow', async () => {
     for (const [url, allowed] of [
       ['/index/static', 'GET, HEAD'],
       ['/index/dynamic?tag=a', 'GET, HEAD'],
@@ -53,14 +53,14 @@ test('errors are JSON, whatever was asked', async (t) => {
     }
   });
 
-  await t.test('a wrong method is told before its body is looked at', async () => {
+  await t.test('a wrong method is refused before its body is read', async () => {
     for (const headers of [{ 'content-type': 'text/xml' }, { 'content-type': 'application/json' }, { 'content-type': ';;' }]) {
       assert.equal((await fastify.inject({ method: 'PUT', url: '/index/static', headers, payload: '<a' })).statusCode, 405);
     }
     assert.equal((await fastify.inject({ method: 'POST', url: '/status', headers: { 'content-type': 'application/json' }, payload: 'x'.repeat(2_000_000) })).statusCode, 405);
   });
 
-  await t.test('a URL that cannot be read is an error of the same form', async () => {
+  await t.test('an invalid URL is an error of the same form', async () => {
     for (const [url, status] of [
       ['/%zz', 400],
       ['/index/%c3%28.json', 400],
@@ -76,7 +76,7 @@ test('errors are JSON, whatever was asked', async (t) => {
     }
   });
 
-  await t.test('every route that can be read has a HEAD without a body', async () => {
+  await t.test('every GET route has a HEAD without a body', async () => {
     for (const url of ['/healthz', '/readyz', '/status', '/index/static', '/index/dynamic', '/apps/index/static', '/apps/index/dynamic', '/index/apps-file.json']) {
       const [get, head] = [await fastify.inject(url), await fastify.inject({ method: 'HEAD', url })];
       assert.deepEqual([head.statusCode, head.rawPayload.length, head.headers['content-type']], [get.statusCode, 0, get.headers['content-type']], url);

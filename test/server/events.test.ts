@@ -41,7 +41,7 @@ test('a push is answered at once and is in the index a moment later', async (t) 
   assert.doesNotMatch((await server.fastify.inject('/index/static')).payload, /"name":"hello"/);
 });
 
-test('events are counted; those of no index, and of what changes no tag, are passed over', async (t) => {
+test('events are counted; those that concern no index or change no tag are ignored', async (t) => {
   const { server, post, counts } = await serve(t, { wants: (repository, tag) => repository.startsWith('apps/') && tag !== 'devel' });
   const answer = await post({
     events: [push('apps/clock', 'latest'), push('apps/clock', 'devel'), push('other/app', 'latest'), push('apps/clock'), { action: 'pull', target: push('apps/clock', 'latest').target }, 'nonsense'],
@@ -52,7 +52,7 @@ test('events are counted; those of no index, and of what changes no tag, are pas
   assert.equal(server.log.filter(({ msg }) => /^a notification could not be understood: ./.test(msg)).length, 1);
 });
 
-test('whatever is within the limit gets a 2xx, whatever it calls itself', async (t) => {
+test('any body within the limit gets a 2xx, whatever its content type', async (t) => {
   const { post, counts, server } = await serve(t);
   let malformed = 0;
   for (const [payload, type] of [
@@ -69,7 +69,7 @@ test('whatever is within the limit gets a 2xx, whatever it calls itself', async 
   assert.deepEqual(server.queue.recent(), []);
 });
 
-test('a large envelope does not hold up the thread', async (t) => {
+test('a large envelope does not block the thread', async (t) => {
   const { post, server } = await serve(t);
   const events = Array.from({ length: 18_000 }, (_, i) => ({ action: 'delete', target: { repository: `app${i}` } }));
   const before = process.threadCpuUsage();
@@ -80,14 +80,14 @@ test('a large envelope does not hold up the thread', async (t) => {
   assert.equal(server.queue.recent().length, 1);
 });
 
-test('only who has the token may tell', async (t) => {
+test('notifications need the token', async (t) => {
   const { server, post } = await serve(t);
   for (const token of ['wrong', ADMIN_TOKEN, '']) {
     const answer = await post({ events: [push('apps/clock', 'latest')] }, bearer(token));
     assert.equal(answer.statusCode, 401);
     assert.equal(answer.headers['www-authenticate'], `Bearer realm="regindexer"${token === '' ? '' : ', error="invalid_token"'}`);
   }
-  // Registries ask much more often than administrators.
+  // There is no rate limit: registries send many.
   for (let i = 0; i < 30; i++) assert.equal((await post({ events: [] })).statusCode, 202);
   assert.deepEqual(server.queue.recent(), []);
   const { post: closed } = await serve(t, { eventsToken: undefined });

@@ -17,7 +17,7 @@ class PlayedRebuilds extends EventEmitter<RebuildQueueEvents> {
   }
 }
 
-test('of registries that are not configured any more nothing is told that could raise an alert', async () => {
+test('registries that are no longer configured have no metrics that could raise an alert', async () => {
   const figures = new Figures();
   const [before, after] = [new PlayedRebuilds(), new PlayedRebuilds()];
   figures.follow(before, new Set(['http://a.example.org', 'http://b.example.org']));
@@ -28,7 +28,7 @@ test('of registries that are not configured any more nothing is told that could 
   assert.deepEqual(last, ['http://b.example.org']);
 });
 
-test('images that are held are told of until they are gone', async () => {
+test('held images are reported until they are gone', async () => {
   const figures = new Figures();
   const rebuilds = new PlayedRebuilds();
   figures.follow(rebuilds, new Set(['http://a.example.org']));

@@ -19,7 +19,7 @@ const END_OF_HEADERS_AND_STREAM = 5;
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 const CANCEL = Buffer.from([0, 0, 0, 8]);
 
-/** A frame of HTTP/2 (RFC 9113, section 4.1). */
+/** Encodes a frame of HTTP/2 (RFC 9113, section 4.1). */
 function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
   const head = Buffer.alloc(9);
   head.writeUIntBE(payload.length, 0, 3);
@@ -29,12 +29,12 @@ function frame(type: number, flags: number, stream: number, payload: Buffer): Bu
   return Buffer.concat([head, payload]);
 }
 
-/** A GET whose header fields are literals, but for those of the static table (RFC 7541, appendix A). */
+/** Encodes a GET; header fields are literals, except those of the static table (RFC 7541, appendix A). */
 function get(stream: number, path: string): Buffer {
   return frame(HEADERS, END_OF_HEADERS_AND_STREAM, stream, Buffer.concat([Buffer.from([0x82, 0x87, 0x04, path.length]), Buffer.from(path), Buffer.from([0x01, 1, 0x61])]));
 }
 
-test('a connection of HTTP/2 that opens and resets streams in bulk goes, and nothing of it is worked out', needs('openssl'), async (t) => {
+test('an HTTP/2 connection that resets streams in bulk is closed, and its requests are not handled', needs('openssl'), async (t) => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-tls-'));
   const certificates = await makeCertificates(folder.path);
   const ca = await readFile(certificates.authority);
@@ -62,7 +62,7 @@ test('a connection of HTTP/2 that opens and resets streams in bulk goes, and not
   await once(socket, 'close', { signal: AbortSignal.timeout(10_000) });
   assert.ok(asked < 50, `${asked} were worked out`);
 
-  // Who opens many streams and lets them be answered stays.
+  // A connection that opens many streams and reads the answers stays.
   const session = connectHttp2(`https://127.0.0.1:${port}`, { ca });
   t.after(() => session.destroy());
   for (let round = 0; round < 10; round++) {
@@ -77,7 +77,7 @@ test('a connection of HTTP/2 that opens and resets streams in bulk goes, and not
   }
 });
 
-test('one address may not follow the rebuilds so often that others cannot', async (t) => {
+test('the event streams of one address are limited', async (t) => {
   const server = await TestServer.create(t, await TestState.open(t), { trustProxy: true });
   const port = await server.listen();
   const streams: AsyncDisposable[] = [];

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { named, TestState } from '../indexing/test-state.ts';
 import { ADMIN_TOKEN, bearer, TestServer } from './test-server.ts';
 
-test('it is alive at once, and ready when every index was built', async (t) => {
+test('the service is alive at once, and ready when every index is built', async (t) => {
   const state = await TestState.open(t, { definitions: [{ name: 'apps' }, { name: 'more' }] });
   state.registry.pushImage('apps/clock', 'latest', named('clock'));
   const server = await TestServer.create(t, state, { indexes: ['apps', 'more'] });
@@ -18,7 +18,7 @@ test('it is alive at once, and ready when every index was built', async (t) => {
   assert.deepEqual([after.statusCode, after.json()], [200, { status: 'ready' }]);
 });
 
-test('the status tells of each index, the rebuilds and the events', async (t) => {
+test('the status has each index, the rebuilds and the events', async (t) => {
   const state = await TestState.open(t);
   const server = await TestServer.create(t, state);
   const status = async () => (await server.fastify.inject('/status')).json<Record<string, unknown> & { indexes: Record<string, unknown>[]; rebuilds: Record<string, unknown>[] }>();

@@ -27,7 +27,7 @@ async function serve(t: TestContext, options: TestServerOptions = {}, baseUrl?: 
   return server;
 }
 
-test('a host that is not one gets 400, and into no file', async (t) => {
+test('an invalid host gets 400, and never gets into a file', async (t) => {
   const port = await (await serve(t)).listen();
   for (const host of GOOD) {
     using connection = RawConnection.open(port);
@@ -38,7 +38,7 @@ test('a host that is not one gets 400, and into no file', async (t) => {
     assert.equal(headers['cache-control'], 'private, max-age=60', 'what a request has named is for nobody else');
   }
   for (const host of ODD) {
-    // The second time, the index would be there to be given again.
+    // The second time, the answer could be cached.
     for (const path of [FILE, '/apps/org.example.Clock.flatpakref', '/index/apps-file.json', '/index/apps-file.json', '/none', '/healthz']) {
       using connection = RawConnection.open(port);
       connection.send(`GET ${path} HTTP/1.1\nHost: ${host}\n\n`);
@@ -53,7 +53,7 @@ test('a host that is not one gets 400, and into no file', async (t) => {
   assert.match((await old.closed()).toString(), /^HTTP\/1\.1 400 /, 'HTTP/1.0 needs no host, but this file does');
 });
 
-test('X-Forwarded-Host and X-Forwarded-Proto are looked at where they are believed', async (t) => {
+test('X-Forwarded-Host and X-Forwarded-Proto are checked where they are trusted', async (t) => {
   const trusting = await serve(t, { trustProxy: true });
   const ask = (headers: Record<string, string>, server = trusting) => server.fastify.inject({ url: FILE, headers });
   const forwarded = await ask({ 'x-forwarded-host': 'apps.example.org', 'x-forwarded-proto': 'HTTPS' });
@@ -70,20 +70,20 @@ test('X-Forwarded-Host and X-Forwarded-Proto are looked at where they are believ
   assert.match(plain.payload, /^Url=oci\+http:\/\/localhost:80\/apps$/m, 'nobody is believed unless that is configured');
 });
 
-test('a number of hops is believed of so many proxies', async (t) => {
+test('a number of hops trusts that many proxies', async (t) => {
   const server = await serve(t, { trustProxy: 1 });
   const { payload } = await server.fastify.inject({ url: FILE, headers: { 'x-forwarded-host': 'apps.example.org', 'x-forwarded-proto': 'https' } });
   assert.match(payload, /^Url=oci\+https:\/\/apps\.example\.org\/apps$/m);
 });
 
-test('with a base URL a file says that, for every cache', async (t) => {
+test('with a base URL, files name it, and may be cached publicly', async (t) => {
   const server = await serve(t, { trustProxy: true }, 'https://apps.example.org');
   const { payload, headers } = await server.fastify.inject({ url: FILE, headers: { 'x-forwarded-proto': 'javascript', 'x-forwarded-host': 'evil.example' } });
   assert.match(payload, /^Url=oci\+https:\/\/apps\.example\.org\/apps$/m);
   assert.equal(headers['cache-control'], 'public, max-age=60');
 });
 
-test(':authority and Host that differ are 400, and so is neither of them', needs('openssl'), async (t) => {
+test(':authority and Host that differ get 400, as do requests without both', needs('openssl'), async (t) => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-tls-'));
   const certificates = await makeCertificates(folder.path);
   const ca = await readFile(certificates.authority);

@@ -10,7 +10,7 @@ import { TestServer } from './test-server.ts';
 const PNG = randomIcon('icon', 3000);
 const PATH = iconPath(digestOf(PNG));
 
-/** A server whose icons are at `iconsUri`; one of them is there. */
+/** Creates a server with one icon, whose icons are at `iconsUri`. */
 async function serve(t: TestContext, iconsUri: string, indexes: readonly string[] = ['apps']): Promise<{ state: TestState; server: TestServer; readonly put: (digest: Digest, bytes: Buffer) => Promise<void> }> {
   const state = await TestState.open(t);
   const server = await TestServer.create(t, state, { iconsUri, indexes });
@@ -19,7 +19,7 @@ async function serve(t: TestContext, iconsUri: string, indexes: readonly string[
   return { state, server, put };
 }
 
-test('an icon never changes', async (t) => {
+test('icons are immutable', async (t) => {
   const { server, put } = await serve(t, '/icons/');
   const answer = await server.fastify.inject(`/icons/${PATH}`);
   assert.equal(answer.statusCode, 200);
@@ -42,7 +42,7 @@ test('an icon never changes', async (t) => {
   assert.deepEqual((await server.fastify.inject(`/icons/${path}`)).rawPayload, other, 'one that came later');
 });
 
-test('only icons are served: nothing else, no damaged one, nothing outside', async (t) => {
+test('only icons are served: no other file, no damaged one', async (t) => {
   const { server, put } = await serve(t, '/icons/');
   const damaged = iconPath(digestOf('another icon'));
   await put(digestOf('another icon'), PNG);
@@ -60,7 +60,7 @@ test('only icons are served: nothing else, no damaged one, nothing outside', asy
   assert.equal((await server.fastify.inject(`/icons/${damaged}`)).statusCode, 200, 'mended');
 });
 
-test('icons are wherever their URI leads to from an index', async (t) => {
+test('icons are served where icons_uri leads from an index', async (t) => {
   for (const [uri, here, nowhere] of [
     ['icons/', ['/index/icons/', '/apps/index/icons/', '/more/index/icons/'], ['/none/index/icons/']],
     ['../icons/', ['/icons/', '/apps/icons/'], ['/index/icons/']],

@@ -11,7 +11,7 @@ function app(name: string, architecture = 'amd64'): PushedImage {
   return { architecture, ...named(name, { 'org.flatpak.ref': `app/org.example.${name}/x86_64/stable`, text: 'words '.repeat(500) }) };
 }
 
-/** Two apps, one of them for two architectures, served. */
+/** Serves two apps, one of them for two architectures. */
 async function serve(t: TestContext, options: TestServerOptions = {}): Promise<{ state: TestState; server: TestServer }> {
   const state = await TestState.open(t, { definitions: (options.indexes ?? ['apps']).map((name) => ({ name })) });
   const { registry } = state;
@@ -51,13 +51,13 @@ const CHOSEN: readonly (readonly [header: string | undefined, encoding: string])
   ['gzip;level=9;q=0.5', 'gzip'],
 ];
 
-test('indexes as they are served', async (t) => {
+test('answers of indexes', async (t) => {
   const { server, state } = await serve(t);
   const stored = await TestServer.create(t, state, { maxBodyBytes: 1 });
   await stored.publish();
   const paths = ['/index/apps-file.json', `/index/static?${QUERY}`, '/index/static?repository=apps/hello', `/index/dynamic?${QUERY}`, '/index/dynamic?repository=apps/hello'];
 
-  await t.test('a query that Flatpak asks has all that a client caches by', async () => {
+  await t.test('a query by Flatpak has all headers for caching', async () => {
     const answer = await server.fastify.inject(`/index/static?${QUERY}`);
     assert.equal(answer.statusCode, 200);
     assert.deepEqual(answer.json<{ Results: { Name: string }[] }>().Results.map(({ Name }) => Name), ['apps/clock', 'apps/hello']);
@@ -72,7 +72,7 @@ test('indexes as they are served', async (t) => {
     assert.equal('content-encoding' in headers, false);
   });
 
-  await t.test('gzip decodes to the same bytes, with the same tag, which is weak, and a length of its own', async () => {
+  await t.test('gzip decodes to the same bytes, with a weak tag and its own length', async () => {
     for (const path of paths) {
       const plain = await server.fastify.inject(path);
       const zipped = await server.fastify.inject({ url: path, headers: { 'accept-encoding': 'gzip' } });
@@ -85,14 +85,14 @@ test('indexes as they are served', async (t) => {
     }
   });
 
-  await t.test('the client chooses the encoding', async () => {
+  await t.test('the encoding is negotiated', async () => {
     for (const [header, encoding] of CHOSEN) {
       const answer = await server.fastify.inject({ url: '/index/apps-file.json', headers: header === undefined ? {} : { 'accept-encoding': header } });
       assert.equal(answer.headers['content-encoding'] ?? 'identity', encoding, String(header));
     }
   });
 
-  await t.test('what a client has is answered by 304, with the headers it goes on by', async () => {
+  await t.test('a matching If-None-Match gets 304 with the headers for caching', async () => {
     for (const url of paths) {
       for (const encoding of ['identity', 'gzip']) {
         const headers = { 'accept-encoding': encoding };
@@ -127,7 +127,7 @@ test('indexes as they are served', async (t) => {
     }
   });
 
-  await t.test('HEAD tells what GET would, without a body, from memory and from disk', async () => {
+  await t.test('HEAD has the headers of GET without a body, from memory and from disk', async () => {
     for (const { fastify: its } of [server, stored]) {
       for (const url of paths) {
         const get = await its.inject({ url, headers: { 'accept-encoding': 'gzip' } });
@@ -140,7 +140,7 @@ test('indexes as they are served', async (t) => {
     }
   });
 
-  await t.test('what is not held in memory is served with the same bytes and headers', async () => {
+  await t.test('what is not cached is served with the same bytes and headers', async () => {
     for (const url of paths) {
       for (const encoding of ['identity', 'gzip']) {
         const [one, other] = await Promise.all([server.fastify.inject({ url, headers: { 'accept-encoding': encoding } }), stored.fastify.inject({ url, headers: { 'accept-encoding': encoding } })]);
@@ -161,7 +161,7 @@ test('indexes as they are served', async (t) => {
   });
 });
 
-test('what has gone from the store while it was served leads to what is newest', async (t) => {
+test('chunks that vanish from the store lead to the newest publication', async (t) => {
   const { state, server } = await serve(t, { maxBodyBytes: 1 });
   const urls = ['/index/apps-file.json', '/index/dynamic?label:name=Clock'];
   const before = await Promise.all(urls.map((url) => server.fastify.inject(url)));
@@ -194,7 +194,7 @@ test('the default index answers at /index/static, each at /NAME/index/static and
   }
 });
 
-test('before the first build an index is 503 with Retry-After, and what cannot be asked is still 400', async (t) => {
+test('before the first build an index is 503 with Retry-After, and an invalid query still 400', async (t) => {
   const server = await TestServer.create(t, await TestState.open(t));
   for (const path of ['/index/static', '/index/dynamic?tag=a', '/apps/index/static', '/index/apps-file.json']) {
     const answer = await server.fastify.inject(path);
@@ -207,7 +207,7 @@ test('before the first build an index is 503 with Retry-After, and what cannot b
   assert.deepEqual(server.log, [], 'that is nothing for the log');
 });
 
-test('a rebuild that finds nothing new leaves tags and times as they are, one that does changes them', async (t) => {
+test('only a rebuild that finds changes changes tags and times', async (t) => {
   const { server, state } = await serve(t);
   const before = await server.fastify.inject(`/index/static?${QUERY}`);
   await server.rebuild();
@@ -220,7 +220,7 @@ test('a rebuild that finds nothing new leaves tags and times as they are, one th
   assert.match(after.payload, /org\.example\.New/);
 });
 
-test('a large document is sent part by part, and one that is replaced meanwhile to its end', async (t) => {
+test('a large document is sent in parts, and completed if it is replaced meanwhile', async (t) => {
   const state = await TestState.open(t);
   const push = (version: string): void => {
     for (let i = 0; i < 15; i++) state.registry.pushImage(`apps/app${i}`, 'latest', named(`${version}-${i}`, { text: `${version} `.repeat(100_000) }));

@@ -6,7 +6,7 @@ import { ADMIN_TOKEN, bearer, TestServer } from './test-server.ts';
 const THERE = ['constructor', 'toString', 'hasOwnProperty'];
 const NOT_THERE = ['valueOf', '__proto__', 'isPrototypeOf'];
 
-test('indexes may be called as what every object has, and only those that there are answer', async (t) => {
+test('an index may have the name of an inherited property, and others do not exist', async (t) => {
   const state = await TestState.open(t, { definitions: THERE.map((name) => defineIndex({ name })) });
   state.registry.pushImage('app', 'latest', named('app'));
   const server = await TestServer.create(t, state, { indexes: THERE });

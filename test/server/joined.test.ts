@@ -1,4 +1,4 @@
-/** What is served of an index of many chunks. */
+/** Answers of an index of many chunks. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -23,7 +23,7 @@ function push(registry: MemoryRegistry, repository: string, name: string): void 
   registry.pushIndex(repository, 'latest', images);
 }
 
-/** An index of several chunks, one repository of which is cut by itself, as it has lists. */
+/** Serves an index of several chunks; one repository is cut within, as it has lists. */
 async function serve(t: TestContext, { textLength = 6000, ...options }: TestServerOptions & { readonly textLength?: number } = {}): Promise<{ state: TestState; server: TestServer; port: number }> {
   const state = await TestState.open(t);
   for (let i = 0; i < 80; i++) push(state.registry, `apps/app${i}`, `App${i}`);
@@ -37,7 +37,7 @@ async function serve(t: TestContext, { textLength = 6000, ...options }: TestServ
   return { state, server, port: await server.listen() };
 }
 
-/** Fails unless what it reads is one gzip member with nothing behind it. */
+/** A decoder that fails unless it reads exactly one gzip member. */
 const ONE_MEMBER = `
 import sys, gzip, zlib
 data = sys.stdin.buffer.read()
@@ -48,7 +48,7 @@ assert gzip.decompress(data) == text
 sys.stdout.buffer.write(text)
 `;
 
-test('gzip of many parts is one member, which every client unpacks', needs('chromium'), async (t) => {
+test('gzip of many parts is one member, which every client decodes', needs('chromium'), async (t) => {
   const { port } = await serve(t);
   const url = `http://127.0.0.1:${port}`;
   await using browser = await startChromium();
@@ -74,7 +74,7 @@ test('gzip of many parts is one member, which every client unpacks', needs('chro
   }
 });
 
-test('Flatpak lists what stands in all of the chunks', needs('flatpak', 'dbus-daemon'), async (t) => {
+test('Flatpak lists the apps of all chunks', needs('flatpak', 'dbus-daemon'), async (t) => {
   const { port } = await serve(t);
   await using user = await startFlatpakClient();
   await user.flatpak('remote-add', '--user', 'apps', `oci+http://127.0.0.1:${port}`);
@@ -82,7 +82,7 @@ test('Flatpak lists what stands in all of the chunks', needs('flatpak', 'dbus-da
   assert.deepEqual(listed.trim().split('\n').map((ref) => ref.trim()).toSorted(), Array.from({ length: 80 }, (_, i) => `app/org.example.App${i}/x86_64/stable`).toSorted());
 });
 
-test('HEAD tells the length, also of what is sent part by part', async (t) => {
+test('HEAD has the length, also of what is sent in parts', async (t) => {
   let reads = 0;
   const { port } = await serve(t, {
     maxBodyBytes: 1,
@@ -104,7 +104,7 @@ test('HEAD tells the length, also of what is sent part by part', async (t) => {
   }
 });
 
-test('an empty index, and one of which nothing is asked for, is right in both encodings', async (t) => {
+test('an empty index and an empty answer are valid in both encodings', async (t) => {
   const state = await TestState.open(t);
   const server = await TestServer.create(t, state);
   await server.rebuild();
@@ -121,7 +121,7 @@ test('an empty index, and one of which nothing is asked for, is right in both en
   assert.equal(tags.size, 1, 'they have the same content');
 });
 
-test('a tag changes when the content of its answer does, or Registry, and only then', async (t) => {
+test('an entity tag changes only with the content of its answer, or with Registry', async (t) => {
   const { state, server } = await serve(t);
   const questions = ['', FLATPAK, 'repository=apps/app1', 'tag=rare', 'repository=none'];
   const tags = async (): Promise<string[]> => Promise.all(questions.map(async (question) => String((await server.fastify.inject(`/index/static?${question}`)).headers.etag)));
@@ -136,7 +136,7 @@ test('a tag changes when the content of its answer does, or Registry, and only t
   await server.rebuild();
   assert.deepEqual(await changed(first), [], 'as it was');
 
-  // Another repository moves the cuts of chunks.
+  // Another repository moves the chunk boundaries.
   for (let i = 0; i < 30; i++) state.registry.pushImage(`apps/more${i}`, 'other', named(`more${i}`));
   await server.rebuild();
   assert.deepEqual(await changed(first), ['']);
@@ -149,10 +149,10 @@ test('a tag changes when the content of its answer does, or Registry, and only t
   assert.deepEqual(await changed(first), questions);
 });
 
-test('a client that reads slowly makes the server hold no copy of a large answer', async (t) => {
+test('the server keeps no copy of a large answer for a slow client', async (t) => {
   let reads = 0;
   const { state, port } = await serve(t, {
-    // More than the system takes without its reader.
+    // More than socket buffers hold.
     textLength: 100_000,
     maxBodyBytes: 1,
     readBody: (read) => {
@@ -169,7 +169,7 @@ test('a client that reads slowly makes the server hold no copy of a large answer
     socket.write('GET /index/apps-file.json HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
     await once(socket, 'readable');
   }
-  // What the system takes of each is far less than all of it.
+  // Socket buffers hold far less than each answer.
   const so = await quiet(() => reads);
   assert.ok(so < (sockets.length * chunks.length) / 2, `${so} parts were read for ${sockets.length} clients, of ${chunks.length}`);
   for (const socket of sockets) {
@@ -178,7 +178,7 @@ test('a client that reads slowly makes the server hold no copy of a large answer
   }
 });
 
-/** The value once it has not changed for a while. */
+/** Resolves with a value once it is stable. */
 async function quiet(value: () => number): Promise<number> {
   for (let before = value(); ; before = value()) {
     await new Promise((resolve) => setTimeout(resolve, 300));

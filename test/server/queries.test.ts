@@ -5,17 +5,17 @@ import { gunzipSync } from 'node:zlib';
 import { named, TestState } from '../indexing/test-state.ts';
 import { TestServer, type TestServerOptions } from './test-server.ts';
 
-/** Too long for columns: whether it fits can only be read in the body of a chunk. */
+/** Labels with a text too long for columns: only the body of a chunk tells whether it matches. */
 function told(name: string, labels: Readonly<Record<string, string>> = {}): { labels: Record<string, string> } {
   return named(name, { text: `${name} ${'-'.repeat(40)}`, ...labels });
 }
 
-/** A question for images that {@link told} `name`. */
+/** Returns a question for images with the labels of {@link told}. */
 function telling(name: string): string {
   return `label:text:matches=${name}%20*`;
 }
 
-/** A server that keeps no bodies of chunks, so that it reads one for each look into a chunk; these are counted, and wait while they are held. */
+/** Creates a server that caches no segments: each look into a chunk is a read, which is counted and can be held. */
 async function serve(t: TestContext, questions: NonNullable<TestServerOptions['questions']> = {}, names: readonly string[] = ['clock', 'hello', 'notes']): Promise<{ state: TestState; server: TestServer; reads: () => number; readonly hold: () => () => void }> {
   const state = await TestState.open(t);
   for (const name of names) state.registry.pushImage(`apps/${name}`, 'latest', told(name, { 'org.flatpak.ref': `app/org.example.${name}/x86_64/stable` }));
@@ -31,7 +31,7 @@ async function serve(t: TestContext, questions: NonNullable<TestServerOptions['q
     },
   });
   await server.rebuild();
-  /** How many there were since it was last asked. */
+  /** Returns the number of reads since the last call. */
   const reads = (): number => {
     const so = count;
     count = 0;
@@ -49,12 +49,12 @@ function repositories(index: string): string[] {
   return (JSON.parse(index) as { Results: { Name: string }[] }).Results.map(({ Name }) => Name);
 }
 
-test('answers are worked out once and kept', async (t) => {
+test('answers are cached', async (t) => {
   const { state, server, reads, hold } = await serve(t);
   assert.equal((await state.shown()).chunks.length, 1);
   const get = (url: string, encoding = 'identity') => server.fastify.inject({ url, headers: { 'accept-encoding': encoding } });
 
-  await t.test('the same question in another order or spelling is the same answer', async () => {
+  await t.test('order and spelling of a question do not matter', async () => {
     const first = await get('/index/static?repository=apps/hello&os=linux&label:name:exists=1&tag=latest&tag=none');
     assert.notEqual(reads(), 0);
     assert.deepEqual(repositories(first.payload), ['apps/hello']);
@@ -66,20 +66,20 @@ test('answers are worked out once and kept', async (t) => {
     assert.equal(reads(), 0);
   });
 
-  await t.test('what Flatpak asks is ready before anyone asks', async () => {
+  await t.test('answers to Flatpak are ready in advance', async () => {
     const { hits, misses } = server.queries;
     assert.equal((await get('/index/static?tag=latest&os=linux&architecture=amd64&label:org.flatpak.ref:exists=1')).statusCode, 200);
     assert.deepEqual(server.queries, { hits, misses });
   });
 
-  await t.test('slashes that are doubled count as one', async () => {
+  await t.test('doubled slashes count as one', async () => {
     const { payload } = await get('/apps/index/static?tag=latest');
     for (const url of ['//apps/index/static?tag=latest', '/apps//index/static?tag=latest', '///apps//index//static?tag=latest']) assert.equal((await get(url)).payload, payload, url);
     assert.equal((await get('//index/static?repository=apps//hello')).json<{ Results: unknown[] }>().Results.length, 0, 'those of a value stay');
     assert.equal((await get('//index//apps-file.json')).statusCode, 200);
   });
 
-  await t.test('dynamic says no-store, on 200 and 304, and is not kept', async () => {
+  await t.test('dynamic has no-store, on 200 and 304, and is not cached', async () => {
     const { hits, misses } = server.queries;
     const url = '/index/dynamic?repository=apps/notes';
     const first = await get(url);
@@ -92,7 +92,7 @@ test('answers are worked out once and kept', async (t) => {
     assert.deepEqual(server.queries, { hits: hits + 1, misses: misses + 3 }, 'what static has kept is there for dynamic');
   });
 
-  await t.test('equal questions at the same time are worked out once', async () => {
+  await t.test('concurrent equal questions are answered once', async () => {
     reads();
     await get('/index/dynamic?repository=apps/clock');
     const once = reads();
@@ -117,7 +117,7 @@ test('answers are worked out once and kept', async (t) => {
     assert.deepEqual(server.queries, { hits: hits + 1, misses: misses + 1 });
   });
 
-  await t.test('what cannot be understood is 400 with the parameter, what is too long 414', async () => {
+  await t.test('an invalid query is 400 with the parameter, one that is too long 414', async () => {
     for (const [query, status, message] of [
       ['nonsense=1', 400, /"nonsense" is not known. Known are repository, tag/],
       ['tag=%zz', 400, /percent-encoded/],
@@ -133,7 +133,7 @@ test('answers are worked out once and kept', async (t) => {
   });
 });
 
-test('too many different questions are refused, while what is kept is still served', async (t) => {
+test('too many different questions are refused, while cached answers are still served', async (t) => {
   const { server, hold } = await serve(t);
   const get = (url: string) => server.fastify.inject(url);
   const kept = await get('/index/static?repository=apps/clock');
@@ -154,10 +154,10 @@ test('too many different questions are refused, while what is kept is still serv
   assert.deepEqual(server.log.filter(({ level }) => level >= 40), []);
 });
 
-test('one client has a quarter of the places, and turns with others', async (t) => {
+test('one client has a quarter of the queue, and takes turns with others', async (t) => {
   const state = await TestState.open(t);
   state.registry.pushImage('apps/clock', 'latest', told('clock', { 'org.flatpak.ref': 'app/org.example.Clock/x86_64/stable', 'org.flatpak.metadata': '[Application]\nname=org.example.Clock\nruntime=org.example.Platform/x86_64/stable\n' }));
-  /** What lets each look into a chunk go on, in their order. */
+  /** Functions that release each read, in order. */
   const looks: (() => void)[] = [];
   const server = await TestServer.create(t, state, {
     description: { indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }], baseUrl: undefined },
@@ -194,12 +194,12 @@ test('one client has a quarter of the places, and turns with others', async (t) 
   assert.deepEqual(answered.slice(3, 6).toSorted(), ['many2', 'other', 'third'], 'those that come later are not behind all of the first');
 });
 
-/** Patterns that are compared with each character of a label. */
+/** Patterns that are tried at each character of a label. */
 function globs(count: number, salt: string): string {
   return Array.from({ length: count }, (_, i) => `label:text:matches=*${'a?'.repeat(20 + i)}${salt}☃*`).map(encodeURI).join('&');
 }
 
-test('a question that would take too many steps is 400 with the parameter, and takes nothing from the page', async (t) => {
+test('a question with too many steps is 400 with the parameter, and does not delay the page', async (t) => {
   const state = await TestState.open(t);
   state.registry.pushImage('apps/long', 'latest', named('long', { text: 'a'.repeat(4 * 1024 * 1024), 'org.flatpak.ref': 'app/org.example.Long/x86_64/stable', 'org.flatpak.metadata': '[Application]\nname=org.example.Long\nruntime=org.example.Platform/x86_64/stable\n' }));
   const server = await TestServer.create(t, state, { description: { indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }], baseUrl: undefined } });
@@ -224,7 +224,7 @@ test('a question that would take too many steps is 400 with the parameter, and t
   }
 });
 
-test('a question that nobody waits for any more is given up', async (t) => {
+test('a question is aborted when nobody waits', async (t) => {
   const { server, hold, reads } = await serve(t, { maxWaiting: 1 });
   const port = await server.listen();
   const ask = (question: string, signal?: AbortSignal) => fetch(`http://127.0.0.1:${port}/index/static?${telling(question)}`, { ...(signal && { signal }) });
@@ -239,7 +239,7 @@ test('a question that nobody waits for any more is given up', async (t) => {
   assert.equal(await refused(), true, 'another one waits');
   clients[1]?.abort();
   await assert.rejects(answers[1] ?? Promise.resolve(), { name: 'AbortError' });
-  // It takes no place any more, and who asks the same gets an answer.
+  // Its place is free, and an equal question gets an answer.
   const again = ask('none');
   while (server.queries.misses < 5) await setImmediate();
   release();
@@ -248,7 +248,7 @@ test('a question that nobody waits for any more is given up', async (t) => {
   assert.deepEqual(server.log.filter(({ level }) => level >= 40), []);
 });
 
-test('an answer from a publication that is being replaced is whole, and kept for what has not changed alone', async (t) => {
+test('an answer from a replaced publication is complete, and cached for unchanged chunks only', async (t) => {
   const { state, server, hold, reads } = await serve(t);
   const release = hold();
   // All that the index held when it was asked; less than what it holds when that is known.
@@ -278,7 +278,7 @@ test('an answer from a publication that is being replaced is whole, and kept for
   assert.deepEqual(repositories(gunzipSync((await hello).rawPayload).toString()), ['apps/hello']);
 });
 
-test('after a push only the chunk that has changed is asked again', async (t) => {
+test('after a push only the changed chunk is asked again', async (t) => {
   const names = Array.from({ length: 100 }, (_, i) => `app${i}`);
   const { state, server, reads } = await serve(t, {}, names);
   const before = (await state.shown()).chunks.map(({ name }) => name);
@@ -296,7 +296,7 @@ test('after a push only the chunk that has changed is asked again', async (t) =>
   assert.deepEqual(await ask(telling('new')), []);
   assert.equal(reads(), 1);
 
-  // Several pushes, the question between some of them.
+  // Several pushes, with the question between some of them.
   for (const [i, pushed] of ['app1', 'app99', 'app1', 'app40'].entries()) {
     state.registry.pushImage(`apps/${pushed}`, 'latest', told(i % 2 === 0 ? 'new' : 'old'));
     await server.rebuild();
@@ -306,7 +306,7 @@ test('after a push only the chunk that has changed is asked again', async (t) =>
   assert.equal(kept.payload, (await server.fastify.inject('/index/static?label:name=new')).payload, 'as it would be if it were asked for the first time');
 });
 
-test('answers are kept within the limit, the least recently used goes', async (t) => {
+test('the cache is limited; the least recently used answer is removed', async (t) => {
   const { state, server, reads } = await serve(t, { maxBytes: 15_000 });
   const ask = (name: string) => server.fastify.inject(`/index/static?${telling(name)}`);
   for (const name of ['a', 'b', 'c', 'a', 'd', 'a', 'c', 'd']) await ask(name);
@@ -319,7 +319,7 @@ test('answers are kept within the limit, the least recently used goes', async (t
   assert.equal(reads(), 1, 'of another publication');
 });
 
-test('an answer that fails is not kept, and makes room for others', async (t) => {
+test('a failed answer is not cached, and frees its place', async (t) => {
   const state = await TestState.open(t);
   state.registry.pushImage('apps/clock', 'latest', told('clock'));
   const { promise: held, resolve: release } = Promise.withResolvers<void>();

@@ -1,4 +1,4 @@
-/** Requests as bytes on a socket, for what HTTP clients do not send. */
+/** Raw requests on a socket, which HTTP clients would not send. */
 import { connect, type Socket } from 'node:net';
 
 export interface RawAnswer {
@@ -8,7 +8,7 @@ export interface RawAnswer {
   readonly body: Buffer;
 }
 
-/** A connection on which one request after the other is sent. */
+/** A connection for sequential requests. */
 export class RawConnection implements Disposable {
   readonly socket: Socket;
   #received = Buffer.alloc(0);
@@ -21,7 +21,7 @@ export class RawConnection implements Disposable {
       this.#received = Buffer.concat([this.#received, chunk]);
       this.#wake();
     });
-    // A reset is an end as well.
+    // A reset ends it too.
     socket.on('error', () => undefined);
     socket.on('close', () => {
       this.#ended = true;
@@ -33,12 +33,12 @@ export class RawConnection implements Disposable {
     return new RawConnection(connect(port, '127.0.0.1'));
   }
 
-  /** Sends a request; lines of its head, an empty one, and its body. */
+  /** Sends a request: lines of the head, an empty line, and the body. */
   send(text: string): void {
     this.socket.write(text.replaceAll('\n', '\r\n'));
   }
 
-  /** The next answer; `hasBody` is false after a HEAD. */
+  /** Reads the next answer; `hasBody` is false after a HEAD. */
   async answer(hasBody = true): Promise<RawAnswer> {
     const end = await this.#until(() => {
       const at = this.#received.indexOf('\r\n\r\n');
@@ -57,7 +57,7 @@ export class RawConnection implements Disposable {
     return { statusCode, headers, body: this.#take(length) };
   }
 
-  /** Resolves when the other side has closed the connection; with what came before that. */
+  /** Resolves when the server has closed the connection, with the bytes before that. */
   async closed(): Promise<Buffer> {
     while (!this.#ended) await this.#woken();
     return this.#received;

@@ -14,9 +14,9 @@ import { RawConnection } from './raw-connection.ts';
 import { type TestServerOptions, TestServer } from './test-server.ts';
 
 const IMAGES = 12;
-/** More than the system takes of one answer without its reader. */
+/** More than socket buffers hold. */
 const LARGE = 1_500_000;
-/** What an answer that is sent part by part counts, in bytes. */
+/** Bytes that a streamed answer counts. */
 const STREAM = 272 * 1024;
 
 async function serve(t: TestContext, options: TestServerOptions, bytes = LARGE): Promise<TestServer> {
@@ -28,13 +28,13 @@ async function serve(t: TestContext, options: TestServerOptions, bytes = LARGE):
   return server;
 }
 
-/** A question for all images but one, spelled so that no other is the same. */
+/** Returns a question for all images but one, different from all others. */
 function question(without: number, spelling: string): string {
   const repositories = Array.from({ length: IMAGES }, (_, i) => `repository=apps/app${i}`).filter((_, i) => i !== without);
   return `/index/dynamic?${[...repositories, 'tag=latest', `tag=${spelling}`].join('&')}`;
 }
 
-/** Asks, and reads nothing but the status. */
+/** Makes a request, and reads only the status. */
 async function askOnly(t: TestContext, port: number, path: string): Promise<{ status: number; head: string; socket: Socket }> {
   const socket = connect(port, '127.0.0.1');
   t.after(() => socket.destroy());
@@ -46,7 +46,7 @@ async function askOnly(t: TestContext, port: number, path: string): Promise<{ st
   return { status: Number(head.split(' ')[1]), head, socket };
 }
 
-test('what waits for all clients together is bounded', async (t) => {
+test('unsent bytes of all clients together are limited', async (t) => {
   const server = await serve(t, { readers: { maxUnsent: 3.5 * STREAM } });
   const port = await server.listen();
   const waiting: Socket[] = [];
@@ -60,7 +60,7 @@ test('what waits for all clients together is bounded', async (t) => {
   assert.match(refused.head, /^retry-after: 1$/m);
   assert.match(refused.head, /^cache-control: no-store$/m);
   assert.doesNotMatch(refused.head, /^etag:/m);
-  // What is small has room.
+  // Small answers still have room.
   using other = RawConnection.open(port);
   other.send('GET /healthz HTTP/1.1\nHost: a\n\nGET /index/dynamic?repository=apps/small HTTP/1.1\nHost: a\n\n');
   assert.deepEqual([(await other.answer()).statusCode, (await other.answer()).statusCode], [200, 200]);
@@ -69,10 +69,10 @@ test('what waits for all clients together is bounded', async (t) => {
   for (;;) if ((await askOnly(t, port, question(3, 'none'))).status === 200) break;
 });
 
-test('a body that waits for several clients counts once', needs('openssl'), async (t) => {
+test('a body that is sent to several clients counts once', needs('openssl'), async (t) => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-tls-'));
   const certificates = await makeCertificates(folder.path);
-  // Each is joined, and kept for all who ask for it.
+  // Each body is joined once, and shared.
   const server = await serve(t, { tls: { cert: await readFile(certificates.certificate), key: await readFile(certificates.key) }, readers: { maxUnsent: 2_500_000 } }, 80_000);
   const session = connectHttp2(`https://127.0.0.1:${await server.listen()}`, { ca: await readFile(certificates.authority), settings: { initialWindowSize: 0 } });
   t.after(() => session.destroy());
@@ -87,7 +87,7 @@ test('a body that waits for several clients counts once', needs('openssl'), asyn
   assert.equal(await ask(question(2, 'none')), 503);
 });
 
-test('who takes nothing makes room for others where that is scarce', async (t) => {
+test('stalled clients are cut off early where memory is scarce', async (t) => {
   const patience = 9_000;
   const server = await serve(t, { patience, readers: { maxUnsent: 2.5 * STREAM } });
   const port = await server.listen();
@@ -97,7 +97,7 @@ test('who takes nothing makes room for others where that is scarce', async (t) =
   assert.ok(performance.now() - began < patience);
 });
 
-test('answers that wait for their turn on a connection count, until it is closed', async (t) => {
+test('pipelined answers count until the connection closes', async (t) => {
   const server = await serve(t, { readers: { maxUnsent: 2.5 * STREAM } });
   const port = await server.listen();
   using connection = RawConnection.open(port);
@@ -110,12 +110,12 @@ test('answers that wait for their turn on a connection count, until it is closed
   while (await refused());
 });
 
-test('who takes nothing is cut off within twice the patience, and who takes little', async (t) => {
+test('clients that read nothing or too slowly are cut off within twice the patience', async (t) => {
   const patience = 1_200;
   const server = await serve(t, { patience });
   const port = await server.listen();
   const whole = 'GET /index/apps-file.json HTTP/1.1\nHost: a\nAccept-Encoding: identity\n\n';
-  /** Resolves with how long the server kept the connection of a client that reads so many bytes in a tenth of a second. */
+  /** Resolves with how long the connection of a client lasts that reads so many bytes per tenth of a second. */
   const kept = async (request: string, bytes: number): Promise<number> => {
     const connection = RawConnection.open(port);
     t.after(() => connection.socket.destroy());
@@ -124,13 +124,13 @@ test('who takes nothing is cut off within twice the patience, and who takes litt
     connection.send(request);
     const [socket] = await accepted;
     const reading = setInterval(() => bytes > 0 && connection.socket.read(bytes), 100);
-    // From the first byte that nobody takes.
+    // From the first unread byte.
     while (socket.writableLength === 0) await new Promise((resolve) => setTimeout(resolve, 10));
     const began = performance.now();
     await once(socket, 'close', { signal: AbortSignal.timeout(20_000) });
     clearInterval(reading);
     const ms = performance.now() - began;
-    // Reset: the system holds nothing for it any more.
+    // Reset: the system has dropped its buffers.
     await assert.rejects(once(connection.socket.resume(), 'end'), { code: 'ECONNRESET' });
     return ms;
   };
@@ -145,7 +145,7 @@ test('who takes nothing is cut off within twice the patience, and who takes litt
   }
 });
 
-/** How long an answer of which so much is read in a tenth of a second lasts. */
+/** Resolves with how long an answer lasts of which so many bytes are read per tenth of a second. */
 async function lasts(session: ClientHttp2Session, path: string, bytes: number, atMost: number): Promise<{ ms: number; code: number | undefined }> {
   const stream: ClientHttp2Stream = session.request({ ':path': path, 'accept-encoding': 'identity' }, { endStream: true });
   stream.on('error', () => undefined);
@@ -160,7 +160,7 @@ async function lasts(session: ClientHttp2Session, path: string, bytes: number, a
   return { ms: performance.now() - began, code: stream.rstCode };
 }
 
-test('over HTTP/2 each answer is judged by what is taken of it', needs('openssl'), async (t) => {
+test('over HTTP/2 the rate of each answer counts', needs('openssl'), async (t) => {
   const patience = 1_500;
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-tls-'));
   const certificates = await makeCertificates(folder.path);

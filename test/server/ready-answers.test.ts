@@ -1,4 +1,4 @@
-/** What is asked again is answered as it was before, until something changes. */
+/** Repeated requests get the same answer until something changes. */
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { suite, test, type TestContext } from 'node:test';
@@ -36,7 +36,7 @@ async function start(t: TestContext): Promise<{ state: TestState; server: TestSe
   return { state, server, port, ask };
 }
 
-test('each is answered the same again, whatever was asked in between', async (t) => {
+test('each request gets its own answer again, whatever came in between', async (t) => {
   const { ask } = await start(t);
   const etag = String((await ask('/index/static')).headers['etag']);
   const asked: [string, Record<string, string>, ('GET' | 'HEAD')?][] = [
@@ -64,7 +64,7 @@ test('each is answered the same again, whatever was asked in between', async (t)
   assert.deepEqual(first[9]?.body, png('icon'));
 });
 
-test('once another snapshot is served, nothing of the one before is', async (t) => {
+test('after a new publication, no answer of the previous one is sent', async (t) => {
   const { state, server, ask } = await start(t);
   const before = [await ask('/index/static'), await ask('/index/static')];
   const etag = String(before[0]?.headers['etag']);
@@ -79,7 +79,7 @@ test('once another snapshot is served, nothing of the one before is', async (t) 
   }
 });
 
-test('headers count however they are written: in capital letters, more than once, or not at all', async (t) => {
+test('headers count in upper case, repeated, or absent', async (t) => {
   const { port, ask } = await start(t);
   const etag = String((await ask('/index/static')).headers['etag']);
   const raw = async (lines: string): Promise<number> => {
@@ -87,7 +87,7 @@ test('headers count however they are written: in capital letters, more than once
     connection.send(`GET /index/static HTTP/1.1\n${lines}\n`);
     return (await connection.answer()).statusCode;
   };
-  // Each is asked after its answer, or that to a question like it, was ready.
+  // Each is sent when its answer, or that to a similar request, is cached.
   for (let round = 0; round < 2; round++) {
     assert.equal(await raw('Host: a\n'), 200);
     assert.equal(await raw(`HOST: a\nIF-NONE-MATCH: ${etag}\n`), 304);
@@ -98,26 +98,26 @@ test('headers count however they are written: in capital letters, more than once
   }
 });
 
-suite('of an app that tells how often it was asked', () => {
-  /** Of answers in bytes. */
+suite('over routes that count their requests', () => {
+  /** Size of an answer, in bytes. */
   const SIZE = 1000;
 
-  /** @param maxBytes room for as many answers as it has thousands of bytes, or half of that */
+  /** @param maxBytes room for one answer per 1,000 to 2,000 bytes */
   async function counting(t: TestContext, maxBytes?: number) {
     const answers = new ReadyAnswers(new RequestFigures(), new Readers(), { ...(maxBytes !== undefined && { maxBytes }) });
-    const app = fastify({ serverFactory: (route) => createServer((message, response) => void (answers.answer(message, response) || route(message, response))) });
-    answers.follow(app);
+    const server = fastify({ serverFactory: (route) => createServer((message, response) => void (answers.answer(message, response) || route(message, response))) });
+    answers.follow(server);
     let asked = 0;
     let held: Promise<void> | undefined;
-    app.get('/*', async (_request, reply) => {
+    server.get('/*', async (_request, reply) => {
       asked++;
       answers.keep(reply);
       await held;
       return Buffer.from('answer'.padEnd(SIZE));
     });
-    const address = await app.listen({ host: '127.0.0.1', port: 0 });
-    t.after(() => app.close());
-    /** Says whether the app was asked for it. */
+    const address = await server.listen({ host: '127.0.0.1', port: 0 });
+    t.after(() => server.close());
+    /** Requests a path; says whether the route was called. */
     const asks = async (path: string, etag = ''): Promise<boolean> => {
       const before = asked;
       const { body } = await request(`${address}${path}`, { headers: etag === '' ? {} : { 'if-none-match': etag } });
@@ -128,7 +128,7 @@ suite('of an app that tells how often it was asked', () => {
     return { answers, asks, hold, asked: () => asked };
   }
 
-  test('what is asked again and again stays, and what is not makes room', async (t) => {
+  test('the least recently used answers are removed', async (t) => {
     const { asks } = await counting(t, 50 * SIZE);
     assert.equal(await asks('/often'), true);
     for (let other = 0; other < 100; other++) {
@@ -139,14 +139,14 @@ suite('of an app that tells how often it was asked', () => {
     assert.equal(await asks('/other-0'), true);
   });
 
-  test('nothing is left of what was there before a change, however long ago it was asked', async (t) => {
+  test('a change clears all answers', async (t) => {
     const { answers, asks } = await counting(t, 50 * SIZE);
     for (let other = 0; other < 20; other++) await asks(`/other-${other}`);
     answers.clear();
     for (let other = 0; other < 20; other++) assert.equal(await asks(`/other-${other}`), true);
   });
 
-  test('an answer that was under way during a change is not given again', async (t) => {
+  test('an answer that was pending during a change is not cached', async (t) => {
     const { answers, asks, hold, asked } = await counting(t);
     const { promise, resolve } = Promise.withResolvers<void>();
     hold(promise);
@@ -159,7 +159,7 @@ suite('of an app that tells how often it was asked', () => {
     assert.equal(await asks('/'), false);
   });
 
-  test('of one URL there are so many, and equal ones that were asked for together are one', async (t) => {
+  test('answers to one URL are limited, and concurrent equal ones are cached once', async (t) => {
     const { asks, hold, asked } = await counting(t);
     assert.equal(await asks('/', '"first"'), true);
     const { promise, resolve } = Promise.withResolvers<void>();

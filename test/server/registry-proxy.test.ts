@@ -27,9 +27,9 @@ const BLOB_PATH = `/v2/apps/a/blobs/${DIGEST}`;
 interface Setup {
   readonly server: TestServer;
   readonly registry: Played;
-  /** The headers of the requests that the registry has got. */
+  /** Headers of the requests to the registry. */
   readonly got: readonly IncomingHttpHeaders[];
-  /** What was asked of the registry. */
+  /** Requests to the registry. */
   readonly counts: RequestCounts;
 }
 
@@ -40,7 +40,7 @@ interface Options {
   readonly layouts?: PullOptions['layouts'];
 }
 
-/** A server that proxies a registry that answers as the test says. */
+/** Creates a server that forwards to a registry with this handler. */
 async function serve(t: TestContext, answer: Answer, { registry: its = {}, passRedirects = false, indexes = [{}], layouts = [] }: Options = {}): Promise<Setup> {
   const got: IncomingHttpHeaders[] = [];
   const registry = await playRegistry(t, (request, response) => {
@@ -55,7 +55,7 @@ async function serve(t: TestContext, answer: Answer, { registry: its = {}, passR
   return { server, registry, got, counts };
 }
 
-/** As docker-registry answers for a blob. */
+/** Answers as docker-registry does for a blob. */
 function sendBlob(request: IncomingMessage, response: ServerResponse): void {
   const headers = { 'content-type': 'text/html', 'docker-content-digest': DIGEST, etag: `"${DIGEST}"`, 'accept-ranges': 'bytes', 'set-cookie': 'session=1', 'x-internal': 'yes', 'www-authenticate': 'Basic realm="inside"' };
   const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
@@ -96,7 +96,7 @@ suite('what a registry has is served from here', () => {
     assert.deepEqual([registry.seen, got[0]?.accept, got[0]?.['user-agent'], got[0]?.['accept-encoding']], [['GET /v2/apps/a/manifests/latest'], MANIFEST_TYPE, 'regindexer/test', 'identity']);
   });
 
-  test('the head of a manifest, also where the registry refuses HEAD', async (t) => {
+  test('HEAD of a manifest, also where the registry refuses HEAD', async (t) => {
     const { server: { fastify }, registry } = await serve(t, (request, response) => {
       if (request.method === 'HEAD') response.writeHead(404).end();
       else if (request.url.endsWith('/gone')) sendJson(response, {}, {}, 404);
@@ -110,7 +110,7 @@ suite('what a registry has is served from here', () => {
     assert.deepEqual(registry.seen.map((request) => request.replace('/v2/apps/a/manifests/', '')), ['HEAD gone', 'GET gone', 'HEAD latest', 'GET latest', 'GET other']);
   });
 
-  test('with the credentials of this server, which the client neither sees nor brings', async (t) => {
+  test('with the credentials of this server, not those of the client', async (t) => {
     const { server: { fastify }, got } = await serve(t, (request, response) => {
       if (request.headers.authorization === AUTHORIZATION) sendBlob(request, response);
       else response.writeHead(401, { 'www-authenticate': 'Basic realm="inside"' }).end();
@@ -124,7 +124,7 @@ suite('what a registry has is served from here', () => {
     }
   });
 
-  test('without those credentials, if the registry does not take them and answers anybody', async (t) => {
+  test('without credentials, if the registry refuses them but is public', async (t) => {
     for (const status of [400, 401, 403, 404]) {
       const { server: { fastify }, got } = await serve(t, (request, response) => {
         if (request.headers.authorization === undefined) sendBlob(request, response);
@@ -135,7 +135,7 @@ suite('what a registry has is served from here', () => {
     }
   });
 
-  test('unpacked, where the registry packs what was asked for as it is', async (t) => {
+  test('decompressed, if the registry compresses against the request', async (t) => {
     const { server: { fastify } } = await serve(t, (_request, response) => {
       const packed = gzipSync(BLOB);
       response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': packed.length, 'accept-ranges': 'bytes', 'docker-content-digest': DIGEST }).end(packed);
@@ -145,7 +145,7 @@ suite('what a registry has is served from here', () => {
     assert.deepEqual([blob.statusCode, blob.headers['content-encoding'], blob.headers['accept-ranges']], [200, undefined, undefined]);
   });
 
-  test('only to be read', async (t) => {
+  test('for reading only', async (t) => {
     const { server: { fastify }, registry } = await serve(t, sendBlob);
     for (const [method, url] of [['PUT', '/v2/apps/a/manifests/latest'], ['DELETE', BLOB_PATH], ['POST', '/v2/apps/a/blobs/uploads/'], ['PATCH', BLOB_PATH], ['POST', '/v2/_catalog']] as const) {
       const refused = await fastify.inject({ method, url, payload: 'x' });
@@ -165,7 +165,7 @@ const openRegistry: Answer = (request, response) => {
 suite('a proxied registry shows no more than its indexes', () => {
   const indexes = [{ name: 'one', repositoryInclude: ['apps/*'], repositoryExclude: ['apps/secret'], tags: ['latest'] }, { name: 'two', repositoryInclude: ['apps/b'], tags: ['internal'] }];
 
-  test('repositories and tags that none of them takes are as if they were not there', async (t) => {
+  test('repositories and tags that no index includes do not exist', async (t) => {
     const { server: { fastify }, registry } = await serve(t, openRegistry, { indexes, registry: { repositories: ['apps/*'] } });
     for (const url of [`/v2/apps/secret/blobs/${DIGEST}`, '/v2/apps/secret/manifests/latest', '/v2/apps/a/manifests/internal', '/v2/apps/b/manifests/v1', '/v2/other/b/manifests/latest', '/v2/apps/secret/tags/list']) {
       const absent = await fastify.inject(url);
@@ -176,7 +176,7 @@ suite('a proxied registry shows no more than its indexes', () => {
     for (const url of [BLOB_PATH, `/v2/apps/a/manifests/${DIGEST}`, '/v2/apps/a/manifests/latest', '/v2/apps/b/manifests/internal']) assert.equal((await fastify.inject(url)).statusCode, 200, url);
   });
 
-  test('what leads to the updates between the images of a repository that is shown is served, and listed nowhere', async (t) => {
+  test('the tag _deltaindex of a visible repository is served, but not listed', async (t) => {
     const { server: { fastify }, registry } = await serve(t, (request, response) => {
       if (request.url.includes('/tags/list')) sendJson(response, { name: 'apps/a', tags: ['_deltaindex', 'latest', 'v1'] });
       else response.writeHead(200, { 'content-type': MANIFEST_TYPE, 'content-length': MANIFEST.length, 'docker-content-digest': digestOf(MANIFEST) }).end(request.method === 'HEAD' ? undefined : MANIFEST);
@@ -187,7 +187,7 @@ suite('a proxied registry shows no more than its indexes', () => {
     assert.deepEqual(registry.seen.filter((request) => request.includes('secret')), []);
   });
 
-  test('lists name them, page by page, with links to here', async (t) => {
+  test('lists have pages, with links to this server', async (t) => {
     const { server: { fastify }, registry } = await serve(t, openRegistry, { indexes });
     const catalog = await fastify.inject('/v2/_catalog?n=4&last=%22>');
     assert.deepEqual([catalog.json(), catalog.headers.link], [{ repositories: ['apps/a'] }, '</v2/_catalog?n=4&last=other%2Fb>; rel="next"']);
@@ -196,7 +196,7 @@ suite('a proxied registry shows no more than its indexes', () => {
     assert.deepEqual(registry.seen, ['GET /v2/_catalog?n=4&last=%22%3E', 'GET /v2/apps/a/tags/list']);
   });
 
-  test('the catalog of a registry that has none is what the configuration names', async (t) => {
+  test('without a catalog, the repositories of the configuration are listed', async (t) => {
     const { server: { fastify }, registry } = await serve(t, openRegistry, { indexes, registry: { repositories: ['apps/b', 'apps/a', 'other/b'] } });
     assert.deepEqual((await fastify.inject('/v2/_catalog?n=1')).json(), { repositories: ['apps/a'] });
     assert.deepEqual(registry.seen, []);
@@ -241,7 +241,7 @@ suite('a redirect of a proxied registry', () => {
 });
 
 suite('a proxied registry that does not give what it should', () => {
-  test('is told as JSON that says what to do, and nothing about the inside', async (t) => {
+  test('is an error as JSON that says what to do, and reveals nothing internal', async (t) => {
     let status = 0;
     const { server, registry } = await serve(t, (_request, response) => response.writeHead(status, { 'www-authenticate': 'Basic realm="inside"', 'retry-after': '0' }).end('inside'), { registry: { credentials: undefined } });
     for (const [its, ours, code] of [[404, 404, 'BLOB_UNKNOWN'], [401, 403, 'DENIED'], [403, 403, 'DENIED'], [429, 429, 'TOOMANYREQUESTS'], [400, 400, 'UNSUPPORTED'], [500, 502, 'UNKNOWN'], [503, 502, 'UNKNOWN'], [302, 502, 'UNKNOWN'], [201, 502, 'UNKNOWN']] as const) {
@@ -266,7 +266,7 @@ suite('a proxied registry that does not give what it should', () => {
     }
   });
 
-  test('because it is silent', async (t) => {
+  test('because it does not answer', async (t) => {
     const { server: { fastify } } = await serve(t, () => undefined, { registry: { timeout: 100 } });
     const answer = await fastify.inject(BLOB_PATH);
     assert.equal(answer.statusCode, 504);
@@ -292,7 +292,7 @@ suite('a proxied registry that does not give what it should', () => {
 suite('a proxied blob is never held here', () => {
   const SIZE = 96 * 1024 * 1024;
 
-  test('it comes as fast as the client takes it', async (t) => {
+  test('it is sent at the pace of the client', async (t) => {
     const chunk = randomBytes(64 * 1024);
     const hash = createHash('sha256');
     let sent = 0;
@@ -317,7 +317,7 @@ suite('a proxied blob is never held here', () => {
     assert.equal(received.digest('hex'), hash.digest('hex'));
   });
 
-  test('a client that goes away ends the request, before and after its answer has begun', async (t) => {
+  test('a client that disconnects aborts the request, before and after its answer has begun', async (t) => {
     const answers: ServerResponse[] = [];
     const { promise: first, resolve: begun } = Promise.withResolvers<void>();
     const { server } = await serve(t, (_request, response) => {
@@ -336,7 +336,7 @@ suite('a proxied blob is never held here', () => {
     assert.deepEqual(server.log.filter(({ level }) => level > 40), []);
   });
 
-  test('many slow clients keep nobody from pulling', async (t) => {
+  test('many slow clients do not block others', async (t) => {
     let slow = true;
     const { server } = await serve(t, (request, response) => {
       if (slow) response.writeHead(200, { 'content-length': BLOB.length }).write(BLOB.subarray(0, 1000));
@@ -350,13 +350,13 @@ suite('a proxied blob is never held here', () => {
   });
 });
 
-/** The answer for the blob, unread. */
+/** Requests the blob without reading the answer. */
 async function download(port: number): Promise<IncomingMessage> {
   const [answer] = (await once(get({ port, path: BLOB_PATH, agent: false }), 'response')) as [IncomingMessage];
   return answer;
 }
 
-test('what is asked of the registry for clients is counted', async (t) => {
+test('requests to the registry for clients are counted', async (t) => {
   const { server, registry, counts } = await serve(t, sendBlob);
   await server.fastify.inject(BLOB_PATH);
   await server.fastify.inject({ url: BLOB_PATH, headers: { range: 'bytes=0-1' } });

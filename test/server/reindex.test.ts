@@ -14,7 +14,7 @@ interface RebuildBody {
   readonly message?: string;
 }
 
-/** A registry with one app, and nothing built yet. Each address may ask ten times a minute, so each request has its own. */
+/** Serves a registry with one app, nothing built yet. Each request has its own address because of the rate limit. */
 async function serve(t: TestContext, options: TestServerOptions = {}) {
   const state = await TestState.open(t);
   state.registry.pushImage('apps/clock', 'latest', named('clock'));
@@ -32,7 +32,7 @@ async function serve(t: TestContext, options: TestServerOptions = {}) {
   return { state, server, post, get };
 }
 
-test('a rebuild is queued, can be looked at, and waited for', async (t) => {
+test('a rebuild is queued, can be queried, and waited for', async (t) => {
   const { state, server, post, get } = await serve(t);
   const held = state.registry.hold({ method: 'repositories' });
   const queued = await post();
@@ -62,7 +62,7 @@ test('a rebuild is queued, can be looked at, and waited for', async (t) => {
   assert.equal((await get('none')).statusCode, 404);
 });
 
-test('what is to be rebuilt is said in the body, if anything is', async (t) => {
+test('the body may say what to rebuild', async (t) => {
   const { state, post } = await serve(t);
   await state.rebuild();
   for (const [payload, headers, indexes, repositories] of [
@@ -81,7 +81,7 @@ test('what is to be rebuilt is said in the body, if anything is', async (t) => {
   }
 });
 
-test('a sudden loss is told of, and taken at once where the body says so', async (t) => {
+test('a sudden loss is reported, and accepted at once with accept_losses', async (t) => {
   const { state, server, post } = await serve(t);
   for (let app = 0; app < 30; app++) state.registry.pushImage(`apps/app-${app}`, 'latest', named(`app ${app}`));
   await post({}, { url: '/reindex?wait=true' });
@@ -102,7 +102,7 @@ test('a sudden loss is told of, and taken at once where the body says so', async
   assert.deepEqual(await held(), [1, undefined, 'done', 0]);
 });
 
-test('what is not understood is refused, by its path', async (t) => {
+test('invalid requests are refused, with the path of the fault', async (t) => {
   const { server, post } = await serve(t);
   const json = { 'content-type': 'application/json' };
   for (const [payload, headers, status, message] of [
@@ -142,7 +142,7 @@ test('what is not understood is refused, by its path', async (t) => {
   assert.deepEqual(server.queue.recent(), [], 'nothing was asked for');
 });
 
-test('only who has the token may ask', async (t) => {
+test('requests need the token', async (t) => {
   const { server } = await serve(t);
   for (const method of ['POST', 'GET'] as const) {
     const url = method === 'POST' ? '/reindex' : '/reindex/some-id';
@@ -160,7 +160,7 @@ test('only who has the token may ask', async (t) => {
   assert.doesNotMatch(JSON.stringify(server.log), new RegExp(`${ADMIN_TOKEN}|wrong`));
 });
 
-test('without a configured token the routes are switched off', async (t) => {
+test('without a configured token the routes are off', async (t) => {
   const { server } = await serve(t, { adminToken: undefined });
   for (const headers of [{}, bearer('undefined'), bearer(''), bearer(ADMIN_TOKEN)]) {
     const answer = await server.fastify.inject({ method: 'POST', url: '/reindex', headers });
@@ -170,7 +170,7 @@ test('without a configured token the routes are switched off', async (t) => {
   }
 });
 
-test('an address may ask ten times a minute, successful or not', async (t) => {
+test('an address may make ten requests per minute, successful or not', async (t) => {
   const { server } = await serve(t);
   const post = (token: string, remoteAddress: string) => server.fastify.inject({ method: 'POST', url: '/reindex', headers: bearer(token), remoteAddress });
   const statuses: number[] = [];
@@ -186,7 +186,7 @@ test('an address may ask ten times a minute, successful or not', async (t) => {
   assert.equal((await server.fastify.inject({ url: '/status', remoteAddress: '10.0.0.1' })).statusCode, 200);
 });
 
-test('tokens cannot be tried out faster by looking at rebuilds', async (t) => {
+test('guessing tokens is limited on GET too', async (t) => {
   const { server } = await serve(t);
   const get = (token: string) => server.fastify.inject({ url: '/reindex/some-id', headers: bearer(token), remoteAddress: '10.0.0.1' });
   for (let i = 0; i < 10; i++) assert.equal((await get('wrong')).statusCode, 401);
@@ -197,7 +197,7 @@ test('tokens cannot be tried out faster by looking at rebuilds', async (t) => {
   }
   assert.equal((await server.fastify.inject({ method: 'POST', url: '/reindex', headers: bearer(ADMIN_TOKEN), remoteAddress: '10.0.0.1' })).statusCode, 429);
 
-  // Many at once, the right one among them, in one packet.
+  // Many in one packet, the right one among them.
   using connection = RawConnection.open(await server.listen());
   const tokens = Array.from({ length: 50 }, (_, i) => (i === 30 ? ADMIN_TOKEN : `wrong${i}`));
   connection.send(tokens.map((token) => `GET /reindex/some-id HTTP/1.1\nhost: a\nauthorization: Bearer ${token}\n\n`).join(''));
@@ -208,14 +208,14 @@ test('tokens cannot be tried out faster by looking at rebuilds', async (t) => {
   assert.ok(statuses.filter((status) => status === 401).length <= 10);
 });
 
-test('behind a proxy that is trusted, the address is that of the client', async (t) => {
+test('behind a trusted proxy, the address is that of the client', async (t) => {
   const { server } = await serve(t, { trustProxy: true });
   const post = (client: string) => server.fastify.inject({ method: 'POST', url: '/reindex', headers: { ...bearer(ADMIN_TOKEN), 'x-forwarded-for': client } });
   for (let i = 0; i < 10; i++) await post('192.0.2.1');
   assert.deepEqual([(await post('192.0.2.1')).statusCode, (await post('192.0.2.2')).statusCode], [429, 202]);
 });
 
-test('a client that goes away while it waits cancels nothing', async (t) => {
+test('a client that disconnects does not cancel the rebuild', async (t) => {
   const { state, server } = await serve(t);
   const port = await server.listen();
   const held = state.registry.hold({ method: 'repositories' });

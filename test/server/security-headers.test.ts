@@ -8,7 +8,7 @@ import { TestServer } from './test-server.ts';
 
 const ICON = randomIcon('icon', 300);
 
-test('browsers are told what they may do with an answer', async (t) => {
+test('security headers of answers', async (t) => {
   const state = await TestState.open(t);
   state.registry.pushImage('apps/clock', 'latest', named('clock', { 'org.flatpak.ref': 'app/org.example.Clock/x86_64/stable' }));
   const server = await TestServer.create(t, state, {
@@ -19,7 +19,7 @@ test('browsers are told what they may do with an answer', async (t) => {
   const icon = iconPath(digestOf(ICON));
   await state.store.publications.putPngs(new Map([[digestOf(ICON), ICON]]));
 
-  await t.test('the page runs and shows nothing but what is its own', async () => {
+  await t.test('the page may load only its own files', async () => {
     for (const path of ['/', '/page/main.js', '/page/page.css']) {
       const { statusCode, headers } = await server.fastify.inject(path);
       assert.equal(statusCode, 200);
@@ -31,7 +31,7 @@ test('browsers are told what they may do with an answer', async (t) => {
     }
   });
 
-  await t.test('what else a person may look at is no page, and is shown in none', async () => {
+  await t.test('other answers are not shown as a page, nor in a frame', async () => {
     for (const path of ['/status', '/api/apps', '/api/apps/org.example.Clock', '/openapi.json', '/apps.flatpakrepo', '/apps/org.example.Clock.flatpakref', '/healthz', '/reindex', '/none', '/index/none.json', '/%zz']) {
       const { headers } = await server.fastify.inject(path);
       assert.match(String(headers['content-security-policy']), /^default-src 'none'; ?frame-ancestors 'none'/, path);
@@ -39,7 +39,7 @@ test('browsers are told what they may do with an answer', async (t) => {
     }
   });
 
-  await t.test('indexes and icons are what they say, and other pages may show them', async () => {
+  await t.test('indexes and icons are not sniffed, and other pages may show them', async () => {
     for (const path of ['/index/static', '/index/static', '/index/static?tag=latest', '/index/apps-file.json', `/icons/${icon}`]) {
       const { statusCode, headers } = await server.fastify.inject(path);
       assert.equal(statusCode, 200);
@@ -48,7 +48,7 @@ test('browsers are told what they may do with an answer', async (t) => {
     }
   });
 
-  await t.test('without TLS, nothing asks for it', async () => {
+  await t.test('without TLS, there is no HSTS', async () => {
     for (const path of ['/', '/status', '/index/static']) assert.equal((await server.fastify.inject(path)).headers['strict-transport-security'], undefined);
   });
 });

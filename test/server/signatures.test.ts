@@ -9,7 +9,7 @@ import { TestServer } from './test-server.ts';
 const HEX = '0123456789abcdef'.repeat(4);
 const IMAGE = `apps/hello@sha256=${HEX}`;
 
-test('signatures are served by the name of what they sign, and nothing else is', async (t) => {
+test('only signatures are served, by the image that they sign', async (t) => {
   const folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-signatures-'));
   t.after(() => folder.remove());
   const root = join(folder.path, 'signatures');

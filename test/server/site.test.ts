@@ -1,4 +1,4 @@
-/** What answers is replaced while the server goes on: as a reload does it. */
+/** Replacing the site of a running server, as a reload does. */
 import assert from 'node:assert/strict';
 import { mkdtempDisposable, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,7 @@ function ask(path: string, fields: Readonly<Record<string, string>> = {}): strin
   return `GET ${path} HTTP/1.1\n${Object.entries({ host: 'a', ...fields }).map(([name, value]) => `${name}: ${value}\n`).join('')}\n`;
 }
 
-test('another site answers on the connections that there are, and what the first was asked is answered to its end', async (t) => {
+test('a new site answers on open connections; pending requests are finished with the old one', async (t) => {
   const state = await TestState.open(t);
   state.registry.pushImage('apps/clock', 'latest', named('clock'));
   const server = await TestServer.create(t, state);
@@ -50,7 +50,7 @@ test('another site answers on the connections that there are, and what the first
     description: { baseUrl: undefined, indexes: [{ name: 'more', title: 'More', remoteName: 'more', signatures: false }] },
     reindex: { ...server.site.reindex, token: undefined },
   }).then(() => (ended = true));
-  // A known answer of the first is not given again.
+  // A cached answer of the first is not sent again.
   assert.deepEqual([await say('/index/static'), await say('/apps/index/static'), await say('/more/index/static'), await say('/below/more.flatpakrepo'), await say('/index/more.json')], [503, 404, 503, 200, 503]);
   assert.equal(ended, false);
   known.resolve(true);
@@ -62,7 +62,7 @@ test('another site answers on the connections that there are, and what the first
   assert.equal(await say('/index/static'), 200);
 });
 
-test('icons are where the site says, whatever that is', async (t) => {
+test('icons are at the icons_uri of the current site', async (t) => {
   const state = await TestState.open(t, { definitions: [{ extractIcons: true }] });
   state.registry.pushImage('app', 'latest', named('app', { [ICON]: pngUri('icon') }));
   const server = await TestServer.create(t, state, { iconsUri: '/a:b c/' });
@@ -75,7 +75,7 @@ test('icons are where the site says, whatever that is', async (t) => {
   assert.equal((await server.fastify.inject(`/a:b%20c/${path}`)).statusCode, 404);
 });
 
-test('whose X-Forwarded-* are believed is what the site says', async (t) => {
+test('X-Forwarded-* is trusted as the current site says', async (t) => {
   const server = await TestServer.create(t, await TestState.open(t), { description: { baseUrl: undefined, indexes: [{ name: 'apps', title: 'Apps', remoteName: 'apps', signatures: false }] } });
   const url = async (): Promise<string | undefined> => /^Url=oci\+(.*)$/m.exec((await server.fastify.inject({ url: '/apps.flatpakrepo', headers: { host: 'own', 'x-forwarded-host': 'public', 'x-forwarded-proto': 'https' } })).body)?.[1];
   for (const [trustProxy, expected] of [
@@ -92,7 +92,7 @@ test('whose X-Forwarded-* are believed is what the site says', async (t) => {
   }
 });
 
-test('a site without anything to pull serves nothing at /v2/', async (t) => {
+test('a site without sources serves nothing at /v2/', async (t) => {
   const server = await TestServer.create(t, await TestState.open(t));
   for (const method of ['GET', 'POST'] as const) {
     const answer = await server.fastify.inject({ url: '/v2/', method });
@@ -100,7 +100,7 @@ test('a site without anything to pull serves nothing at /v2/', async (t) => {
   }
 });
 
-test('the certificate changes for new connections, where there is one', needs('openssl'), async (t) => {
+test('a new certificate is used for new connections; without TLS, setting one is an error', needs('openssl'), async (t) => {
   const plain = await TestServer.create(t, await TestState.open(t));
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-tls-'));
   const { certificate, key } = await makeCertificates(folder.path);
@@ -108,7 +108,7 @@ test('the certificate changes for new connections, where there is one', needs('o
   assert.throws(() => plain.server.secure(pair), /listens without TLS/);
 });
 
-test('doubled slashes of a path count as one, also within the path of base_url; a query stays as it is', () => {
+test('doubled slashes in a path count as one, also within the path of base_url; the query is unchanged', () => {
   for (const asked of ['/a/b/index/static', '//a//b///index/static', '/index/static', '//index//static']) assert.equal(withoutBasePath(`${asked}?repository=x//y`, '/a/b'), '/index/static?repository=x//y', asked);
   assert.equal(withoutBasePath('//index//static?a=//', ''), '/index/static?a=//');
 });

@@ -1,4 +1,4 @@
-/** A server over the indexes of a {@link TestState}, put together as the program does it but without its threads for building. */
+/** A server over the indexes of a {@link TestState}, built as in the service, but without threads. */
 import { once } from 'node:events';
 import type { TestContext } from 'node:test';
 import type { FastifyInstance } from 'fastify';
@@ -25,9 +25,9 @@ export interface TestServerOptions extends Partial<Pick<Site, 'iconsUri' | 'pull
   readonly readers?: ReadersOptions;
   /** The names of the state's indexes; `apps` if absent. */
   readonly indexes?: readonly string[];
-  /** Bytes of chunks' bodies that are kept in memory. */
+  /** Bytes of segments to cache. */
   readonly maxBodyBytes?: number;
-  /** Stands between the server and the store where bodies of chunks are read. */
+  /** Wraps each read of a chunk's body from the store. */
   readonly readBody?: (read: () => Promise<Buffer | undefined>) => Promise<Buffer | undefined>;
   /** `undefined` for none. */
   readonly adminToken?: string | undefined;
@@ -41,14 +41,14 @@ export class TestServer {
   readonly server: Server;
   readonly site: Site;
   readonly queue: RebuildQueue;
-  /** Every line that was logged, parsed. */
+  /** All lines of the log, parsed. */
   readonly log: LogLine[];
   /** See {@link MemoryLog}. */
   readonly logged: MemoryLog['logged'];
   readonly #indexes: ReadonlyMap<string, ServedIndex>;
   readonly #state: TestState;
   #loader: PublicationLoader | undefined;
-  /** How many questions were answered by what was kept, and how many were not. */
+  /** Cache hits and misses of questions. */
   readonly queries: QueryCounts;
   readonly #options: TestServerOptions;
 
@@ -66,7 +66,7 @@ export class TestServer {
     this.#options = parts.options;
   }
 
-  /** Nothing is built yet; {@link publish} and rebuilds that the queue is asked for do that. */
+  /** Creates a server without any publication: {@link publish}, or request a rebuild from the queue. */
   static async create(t: TestContext, state: TestState, options: TestServerOptions = {}): Promise<TestServer> {
     const { indexes: names = ['apps'] } = options;
     const { log, logger, logged } = memoryLog();
@@ -120,7 +120,7 @@ export class TestServer {
     return this.server.fastify;
   }
 
-  /** Serves what is published. */
+  /** Publishes, and loads the publications. */
   async publish(): Promise<void> {
     await this.#state.indexer.settled();
     const { maxBodyBytes, readBody = (read) => read() } = this.#options;
@@ -137,7 +137,7 @@ export class TestServer {
     for (const index of this.#indexes.values()) if (await loader.load(index)) await loader.loadApps(index);
   }
 
-  /** Rebuilds everything and serves that. */
+  /** Rebuilds everything, and loads the publications. */
   async rebuild(): Promise<void> {
     await this.#state.rebuild();
     await this.publish();
@@ -163,11 +163,11 @@ export interface LogLine {
 export interface MemoryLog {
   readonly log: LogLine[];
   readonly logger: Logger;
-  /** The next line whose message fits. */
+  /** Resolves with the next line whose message matches. */
   readonly logged: (message: RegExp) => Promise<LogLine>;
 }
 
-/** A log that is kept, down to what is for debugging. */
+/** Creates a logger that keeps lines of all levels in memory. */
 export function memoryLog(): MemoryLog {
   const log: LogLine[] = [];
   const awaited = new Map<RegExp, (line: LogLine) => void>();
@@ -180,7 +180,7 @@ export function memoryLog(): MemoryLog {
   return { log, logger: pino({ level: 'trace' }, { write }), logged };
 }
 
-/** What the header `Authorization` says with a token. */
+/** Returns the header `Authorization` for a token. */
 export function bearer(token: string): { authorization: string } {
   return { authorization: `Bearer ${token}` };
 }

@@ -8,7 +8,7 @@ import { Questions } from '../../../src/server/documents/questions.ts';
 import type { PublicationReader } from '../../../src/store/publications.ts';
 import { named, TestState } from '../../indexing/test-state.ts';
 
-test('there is one document of a question, however it is spelled, until another publication', async (t) => {
+test('each question has one document, however it is spelled, until the next publication', async (t) => {
   const state = await TestState.open(t);
   state.registry.pushImage('app', 'latest', named('app', { 'org.flatpak.ref': 'app/org.example.App/x86_64/stable' }));
   await state.rebuild();
@@ -25,7 +25,7 @@ test('there is one document of a question, however it is spelled, until another 
   assert.notEqual((await state.index()).question(question).document, document);
 });
 
-test('an answer that was kept is read from the file that took the place of the one before', async (t) => {
+test('a cached answer is read from the file that replaced the previous one', async (t) => {
   const state = await TestState.open(t);
   state.registry.pushImage('app', 'latest', named('app'));
   await state.rebuild();
@@ -58,7 +58,7 @@ test('an answer that was kept is read from the file that took the place of the o
   assert.deepEqual(readBy, ['second']);
 });
 
-test('bodies that were joined are kept within the limit, those that were asked for the longest ago go', async () => {
+test('the cache of joined bodies is limited; the least recently used are removed', async () => {
   const bodies = ['a', 'b', 'c'].map((text): StoredBody & { readonly text: string } => ({ text, length: 1000, read: async () => Buffer.from(text), stream: () => Readable.from([]) }));
   const joined = new JoinedBodies(2500);
   let made = 0;

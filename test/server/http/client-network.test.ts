@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { networkOf } from '../../../src/server/http/client-network.ts';
 
-test('a client of IPv4 is its address, one of IPv6 its /64, however that is written', () => {
+test('the network of a client is its IPv4 address, or its IPv6 /64 in any notation', () => {
   for (const [address, network] of [
     ['192.0.2.1', '192.0.2.1'],
     ['::ffff:192.0.2.1', '192.0.2.1'],

@@ -7,7 +7,7 @@ import { type KeyPair, KeyPairError, KeyPairWatch, readKeyPair } from '../../../
 import { makeCertificates } from '../../peers/certificates.ts';
 import { needs } from '../../peers/installed.ts';
 
-/** Two pairs, those of a server and of a client. */
+/** Creates the pairs of a server and of a client. */
 async function setUp(t: TestContext) {
   const temporary = await mkdtempDisposable(join(tmpdir(), 'regindexer-pair-'));
   t.after(() => temporary.remove());
@@ -16,7 +16,7 @@ async function setUp(t: TestContext) {
   return { folder, one: { cert: made.certificate, key: made.key }, two: { cert: made.clientCertificate, key: made.clientKey } };
 }
 
-/** What a watch tells, one after the other. */
+/** The events of a watch, in order. */
 function watch(t: TestContext, files: { cert: string; key: string }): () => Promise<KeyPair | Error> {
   const told: (KeyPair | Error)[] = [];
   let wake: (() => void) | undefined;
@@ -32,7 +32,7 @@ function watch(t: TestContext, files: { cert: string; key: string }): () => Prom
   };
 }
 
-test('a pair is read, and one that does not fit is named', needs('openssl'), async (t) => {
+test('a pair is read; the error of one that does not match names its files', needs('openssl'), async (t) => {
   const { folder, one, two } = await setUp(t);
   assert.deepEqual(await readKeyPair(one), { cert: await readFile(one.cert), key: await readFile(one.key) });
   const half = join(folder, 'half.crt');
@@ -47,7 +47,7 @@ test('a pair is read, and one that does not fit is named', needs('openssl'), asy
   }
 });
 
-test('files that are renamed into place are seen, each; what does not fit yet is told', needs('openssl'), async (t) => {
+test('renamed files are detected; a pair that does not match yet is reported', needs('openssl'), async (t) => {
   const { folder, one, two } = await setUp(t);
   const files = { cert: join(folder, 'live.crt'), key: join(folder, 'live.key') };
   await copyFile(one.cert, files.cert);
@@ -61,7 +61,7 @@ test('files that are renamed into place are seen, each; what does not fit yet is
   assert.deepEqual(await next(), await readKeyPair(two));
 });
 
-test('a link to a folder that is led elsewhere is seen', needs('openssl'), async (t) => {
+test('a replaced link to a folder is detected', needs('openssl'), async (t) => {
   const { folder, one, two } = await setUp(t);
   for (const [name, pair] of [['first', one], ['second', two]] as const) {
     await mkdir(join(folder, name));

@@ -5,7 +5,7 @@ import { bearer, EVENTS_TOKEN, TestServer } from '../test-server.ts';
 
 const PATH = '/status';
 
-test('each request has a name, told with the answer, and with what the log says of it', async (t) => {
+test('each request has an id, in its answer and in its log lines', async (t) => {
   const server = await TestServer.create(t, await TestState.open(t));
   const ids = await Promise.all([PATH, PATH, '/none'].map(async (path) => (await server.fastify.inject({ url: path, headers: { 'x-request-id': 'mine' } })).headers['x-request-id']));
   assert.equal(new Set(ids).size, 3);
@@ -16,14 +16,14 @@ test('each request has a name, told with the answer, and with what the log says 
   assert.equal(line?.['request'], answer.headers['x-request-id']);
 });
 
-test('what stands before the server may name a request, if it is trusted, and not in any way', async (t) => {
+test('a trusted proxy may set the id, if it is valid', async (t) => {
   const server = await TestServer.create(t, await TestState.open(t), { trustProxy: true });
   const named = async (id: string): Promise<string> => String((await server.fastify.inject({ url: PATH, headers: { 'x-request-id': id } })).headers['x-request-id']);
   assert.equal(await named('7f3c.a:1/b+c=@d_e-f'), '7f3c.a:1/b+c=@d_e-f');
   for (const id of ['', 'a b', '"', 'x'.repeat(129), 'ä']) assert.match(await named(id), /^[\w-]{8}-[0-9a-z]+$/);
 });
 
-test('with the log at its most talkative, each answer is a line', async (t) => {
+test('at the level debug, each answer is logged', async (t) => {
   const server = await TestServer.create(t, await TestState.open(t));
   const port = await server.listen();
   const line = server.logged(/^answered$/);

@@ -21,17 +21,17 @@ import { ADMIN_TOKEN, bearer, EVENTS_TOKEN, memoryLog, type MemoryLog } from './
 interface Setup extends MemoryLog {
   readonly images: string;
   readonly stateDir: string;
-  /** Starts the program on its state; it is stopped at the end of the test, if it was not before. */
+  /** Starts the service on its state; it is stopped at the end of the test at the latest. */
   readonly start: () => Promise<Running>;
 }
 
 interface Running {
   readonly service: Service;
-  /** Each request over a connection of its own. */
+  /** Makes a request over a new connection. */
   readonly ask: (path: string, options?: { method?: 'GET' | 'POST'; headers?: Record<string, string>; body?: string }) => Promise<{ statusCode: number; headers: Record<string, unknown>; text: string }>;
 }
 
-/** A configuration over a folder with one of the sample apps. */
+/** Prepares a configuration for a folder with one of the sample apps. */
 async function setUp(t: TestContext, server: object = {}): Promise<Setup> {
   const folder = await mkdtemp(join(tmpdir(), 'regindexer-app-'));
   const running = new Set<Service>();
@@ -66,7 +66,7 @@ async function setUp(t: TestContext, server: object = {}): Promise<Setup> {
   return { ...memory, images, stateDir: join(folder, 'state'), start };
 }
 
-/** The path of the first icon that an index names. */
+/** Returns the path of the first icon that an index names. */
 function iconIn(service: Service, index: string): string {
   const [icon = ''] = /"(?:\/)?icons\/[^"]+/.exec(index) ?? [];
   return new URL(icon.slice(1), `${service.url}/index/static`).pathname;
@@ -80,7 +80,7 @@ async function addClock(images: string): Promise<void> {
   await cp(join(SAMPLE_IMAGES, 'apps/clock'), join(images, 'apps/clock'), { recursive: true });
 }
 
-test('from nothing to an index, and at once after a restart', async (t) => {
+test('an index is built, and served at once after a restart', async (t) => {
   const { start, images, stateDir, log } = await setUp(t);
   const { service, ask } = await start();
   assert.equal((await ask('/healthz')).statusCode, 200);
@@ -103,7 +103,7 @@ test('from nothing to an index, and at once after a restart', async (t) => {
   assert.deepEqual(log.filter(({ level }) => level >= 40), []);
 });
 
-test('it is not ready while a registry whose repositories are named cannot be read', async (t) => {
+test('the service is not ready while a registry with configured repositories cannot be read', async (t) => {
   const { start, stateDir } = await setUp(t);
   const registry = createServer((incoming, response) => response.writeHead(incoming.url?.includes('/gone/') === true ? 404 : 503).end()).listen(0, '127.0.0.1');
   t.after(() => registry.close());
@@ -117,7 +117,7 @@ test('it is not ready while a registry whose repositories are named cannot be re
   assert.match((await ask('/status')).text, /it is not made yet: it would be empty, and apps\/hello could not be read/);
 });
 
-test('what it is told is in the index when it says so, and never in the log', async (t) => {
+test('a requested rebuild is in the index when it ends, and the token never in the log', async (t) => {
   const { start, images, log } = await setUp(t);
   const { service, ask } = await start();
   await service.started;
@@ -138,7 +138,7 @@ test('what it is told is in the index when it says so, and never in the log', as
   assert.doesNotMatch(status.text + JSON.stringify(log), new RegExp(`${ADMIN_TOKEN}|${EVENTS_TOKEN}|a-wrong-token`));
 });
 
-test('its threads may die', async (t) => {
+test('the service survives the death of its threads', async (t) => {
   const { start, images, log } = await setUp(t);
   const threads: Worker[] = [];
   const remember = (worker: Worker): void => void threads.push(worker);
@@ -160,18 +160,18 @@ test('its threads may die', async (t) => {
   assert.equal(threads.length, 2);
 });
 
-/** Changes what is published, as a faulty disk might. */
+/** Changes the publications, as a faulty disk might. */
 function damage({ stateDir }: Setup, sql: string): void {
   using database = new DatabaseSync(storeFiles(stateDir).publications);
   database.exec(sql);
 }
 
-/** Flips bits of each row of a column, and leaves its length. */
+/** Flips bits in each row of a column, without changing its length. */
 function flipped(column: string): string {
   return `${column} = CAST(unhex(CASE WHEN substr(hex(${column}), 21, 2) = '00' THEN insert_at('FF') ELSE insert_at('00') END) AS BLOB)`.replaceAll(/insert_at\('(..)'\)/g, (_, byte: string) => `substr(hex(${column}), 1, 20) || '${byte}' || substr(hex(${column}), 23)`);
 }
 
-test('what a newer version has published is set aside at the start, and what takes its place is served', async (t) => {
+test('publications of a newer version are set aside at the start and replaced', async (t) => {
   const setup = await setUp(t);
   const first = await setup.start();
   await first.service.started;
@@ -184,7 +184,7 @@ test('what a newer version has published is set aside at the start, and what tak
   assert.ok(setup.log.some(({ msg }) => /made by a newer version.*set aside/.test(msg)));
 });
 
-test('what was published in another format is not served, nor is its list of apps', async (t) => {
+test('publications in another format are not served, nor are their lists of apps', async (t) => {
   const setup = await setUp(t);
   const first = await setup.start();
   await first.service.started;
@@ -195,7 +195,7 @@ test('what was published in another format is not served, nor is its list of app
   const published = (await publications.publication('apps')) ?? assert.fail('nothing is published');
   await publications.publish({ ...published, format: 'another' }, []);
   await publications.close();
-  // Nothing is left to make it anew from.
+  // Nothing is left to rebuild it from.
   await rm(catalog);
   await rename(setup.images, `${setup.images}.gone`);
   const { service, ask } = await setup.start();
@@ -203,7 +203,7 @@ test('what was published in another format is not served, nor is its list of app
   for (const path of ['/index/static', '/api/apps', '/api/apps/org.example.Hello']) assert.equal((await ask(path)).statusCode, 503, path);
 });
 
-test('what is published and damaged on disk is never served, and made anew without the registry', async (t) => {
+test('damaged publications are never served, and rebuilt without the registry', async (t) => {
   for (const [what, sql] of [
     ['a publication', "UPDATE publication SET registry = 'https://other.example.org'"],
     ['the head of a chunk', `UPDATE chunk SET ${flipped('head')}`],
@@ -250,7 +250,7 @@ test('what is published and damaged on disk is never served, and made anew witho
   }
 });
 
-test('what is damaged or removed while it is served is made anew as soon as it is asked for', async (t) => {
+test('parts that are damaged or removed while served are rebuilt when requested', async (t) => {
   for (const [what, sql] of [
     ['the body of a chunk', `UPDATE chunk SET ${flipped('body')}`],
     ['a chunk that is gone', 'DELETE FROM chunk'],
@@ -288,7 +288,7 @@ test('an icon that is damaged on disk is read again', async (t) => {
   await eventually(async () => assert.equal((await ask(icon)).statusCode, 200));
 });
 
-test('a file of publications that is cut off is made anew', async (t) => {
+test('a truncated file of publications is rebuilt', async (t) => {
   const setup = await setUp(t);
   const first = await setup.start();
   await first.service.started;
@@ -303,7 +303,7 @@ test('a file of publications that is cut off is made anew', async (t) => {
   assert.ok(setup.log.some(({ msg, level }) => level === 40 && /publications\.sqlite is damaged/.test(msg)));
 });
 
-test('it can be stopped while it starts, and the state is whole', async (t) => {
+test('the service can be stopped during its start without damage to the state', async (t) => {
   const { start, log } = await setUp(t);
   for (let i = 0; i < 3; i++) {
     const { service } = await start();
@@ -316,7 +316,7 @@ test('it can be stopped while it starts, and the state is whole', async (t) => {
   assert.deepEqual(log.filter(({ level }) => level >= 50), []);
 });
 
-test('a port that is taken is an error, and lets the state go', async (t) => {
+test('a port in use is an error, and unlocks the state', async (t) => {
   const { start } = await setUp(t);
   const { service } = await start();
   await service.started;
