@@ -135,7 +135,7 @@ export class Indexer {
       await this.#listing;
       await this.#alone(() => this.#clean());
     }
-    return { registry, seconds: (performance.now() - started) / 1000, requests: source.requests - requestsBefore, ...scanned, indexes };
+    return { registry, seconds: secondsSince(started), requests: source.requests - requestsBefore, ...scanned, indexes };
   }
 
   /** Brings the indexes of one registry up to date with what the catalog holds, without asking the registry; the next rebuild tells what that changed. */
@@ -291,7 +291,7 @@ export class Indexer {
       images: whole?.images ?? 0,
       bytes: whole?.length ?? 0,
       changed,
-      seconds: (performance.now() - started) / 1000,
+      seconds: secondsSince(started),
       ...(error !== undefined && { error }),
       ...(held && { held }),
       warnings: [...publisher.warnings, ...(this.#options.sources.get(definition.registry)?.warnings ?? []), ...warnings.toArray()],
@@ -479,6 +479,11 @@ function wantedIn(sources: ReadonlyMap<string, RegistrySource>, definition: Inde
 /** Says whether all of the index is read. */
 function isInFull({ name }: IndexDefinition, { indexes }: RebuildScope): boolean {
   return indexes === 'all' || indexes.has(name);
+}
+
+/** Seconds since `started`, a time of `performance.now()`, rounded to milliseconds. */
+function secondsSince(started: number): number {
+  return Math.round(performance.now() - started) / 1000;
 }
 
 function ignore(): void {}

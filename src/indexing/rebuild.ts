@@ -49,6 +49,7 @@ export interface IndexResult {
   readonly changed: boolean;
   /** Which apps came, went and changed; only where `changed`. */
   readonly apps?: AppChanges;
+  /** Rounded to milliseconds. */
   readonly seconds: number;
   /** Why the index could not be rendered or written; the previous one stays. */
   readonly error?: string;
@@ -59,6 +60,7 @@ export interface IndexResult {
 
 export interface RebuildResult {
   readonly registry: string;
+  /** Rounded to milliseconds. */
   readonly seconds: number;
   readonly repositories: number;
   readonly requests: number;

@@ -166,6 +166,13 @@ suite('an unchanged index', () => {
   });
 });
 
+test('seconds are rounded to milliseconds', async (t) => {
+  const state = await TestState.open(t);
+  fill(state.registry);
+  const { seconds, indexes } = await state.rebuild();
+  for (const value of [seconds, indexes[0]?.seconds]) assert.match(String(value), /^\d+(?:\.\d{1,3})?$/);
+});
+
 suite('what is published', () => {
   test('an empty registry is an index with no results', async (t) => {
     const state = await TestState.open(t);
