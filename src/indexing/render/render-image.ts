@@ -4,7 +4,6 @@ import { messageOf } from '../../system/message-of.ts';
 import { digestOf, type Digest } from '../../registry/digest.ts';
 import { parseFlatpakRef } from '../appdata/flatpak-image.ts';
 import { type RemoteIcon, withRemoteIcons } from '../appdata/remote-icons.ts';
-import { hasForbiddenCharacter } from '../appdata/xml-characters.ts';
 import { iconPath } from '../icons/icon-path.ts';
 import { ICON_KEYS } from '../icons/icons.ts';
 import type { IndexDefinition } from '../index-definition.ts';
@@ -14,6 +13,9 @@ const APPDATA = 'org.freedesktop.appstream.appdata';
 const TOKEN_TYPE = 'org.flatpak.commit-metadata.xa.token-type';
 /** A GVariant `v` that holds the int32 1, in base64: a token is needed. */
 const TOKEN_NEEDED = 'AQAAAABp';
+/** Characters that an XML document may not contain (XML 1.0, section 2.2), and references to characters. */
+const FORBIDDEN_IN_XML = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u;
+const CHARACTER_REFERENCE = /&#(x[0-9a-f]+|\d+);/gi;
 
 /** Keys and values, sorted by key. */
 export type Pairs = readonly (readonly [key: string, value: string])[];
@@ -112,6 +114,15 @@ function shown(original: ReadonlyMap<string, string>, icons: readonly ImageIcon[
   const id = parseFlatpakRef(kept.get('org.flatpak.ref'))?.id;
   if (appdata !== undefined && id !== undefined) kept.set(APPDATA, withRemoteIcons(appdata, id, remote.toSorted((a, b) => a.size - b.size)));
   return kept;
+}
+
+/** Says whether `text` contains, itself or by reference, a character that makes XML parsers give up. */
+function hasForbiddenCharacter(text: string): boolean {
+  return FORBIDDEN_IN_XML.test(text) || [...text.matchAll(CHARACTER_REFERENCE)].some(([, number = '']) => isForbidden(Number(number.replace(/^x/i, '0x'))));
+}
+
+function isForbidden(codePoint: number): boolean {
+  return codePoint > 0x10ffff || FORBIDDEN_IN_XML.test(String.fromCodePoint(codePoint));
 }
 
 function isFlatpakKey(key: string): boolean {
