@@ -14,14 +14,14 @@ import type { Wanted } from './select/wanted.ts';
 import { wantedBy } from './select/wanted.ts';
 import { iconPath } from './icons/icon-path.ts';
 import { IconFiles } from './icons/icon-files.ts';
-import { Images } from './select/image-facts.ts';
+import { ImageCache } from './select/image-facts.ts';
 import type { IndexDefinition } from './index-definition.ts';
-import { describeHeld, imagesLost, type LosingIndex, tagsToHold, WHOLE_REPOSITORY } from './scan/losses.ts';
+import { describeHeld, imagesLost, type CheckedIndex, tagsToHold, WHOLE_REPOSITORY } from './scan/losses.ts';
 import { OutputFiles } from './output-files.ts';
-import { Publisher, readPublished, takenBy } from './publisher.ts';
+import { loadPublication, Publisher, selectionOf } from './publisher.ts';
 import type { HeldImages, IndexResult, RebuildProgress, RebuildResult, RebuildScope } from './rebuild.ts';
 import type { ScanResult } from './scan/scan.ts';
-import { beginList, isOfRegistry, scan } from './scan/scan.ts';
+import { beginList, isRegistryFailure, scan } from './scan/scan.ts';
 import { digestsOf, selectRepository } from './select/select.ts';
 import { Warnings } from './warnings.ts';
 import { WorkingCopy } from './scan/working-copy.ts';
@@ -96,7 +96,7 @@ export class Indexer {
   static async open(options: IndexerOptions): Promise<Indexer> {
     const { definitions, store: { catalog, publications }, iconsDir, iconsUri, sources } = options;
     for (const { output } of definitions) if (output !== undefined) await removeTemporaryFiles(dirname(output), basename(output));
-    const images = new Images(catalog);
+    const images = new ImageCache(catalog);
     const iconFiles = iconsDir === undefined ? undefined : openIconFiles(iconsDir);
     const publishers = new Map<string, Publisher>();
     for (const definition of definitions) {
@@ -131,7 +131,7 @@ export class Indexer {
     if (full && this.#iconFiles !== undefined) await this.#alone(async () => this.#writeMissingIcons(registry));
     const refreshed = await this.#refresh(registry, { ...(onPublished && { onPublished }), ...(signal && { signal }) });
     const indexes = refreshed.map((result) => this.#tell(result));
-    if (full && (!scanned.failures.some(isOfRegistry) || Date.now() - this.#cleaned >= CLEANED)) {
+    if (full && (!scanned.failures.some(isRegistryFailure) || Date.now() - this.#cleaned >= CLEANED)) {
       await this.#listing;
       await this.#alone(() => this.#clean());
     }
@@ -177,7 +177,7 @@ export class Indexer {
     const { store: { catalog, publications } } = this.#options;
     const registry = source.id;
     const definitions = this.#definitionsOf(registry);
-    const losing = definitions.map((definition) => this.#losing(definition));
+    const checked = definitions.map((definition) => this.#checkedIndex(definition));
     const readsIndexes = scope.indexes === 'all' || scope.indexes.size > 0;
     const pages = readsIndexes && scope.repositories.size === 0 ? await beginList(source, signal) : undefined;
     if (pages !== undefined && 'error' in pages) return { repositories: 0, newImages: 0, failures: [pages] };
@@ -194,21 +194,21 @@ export class Indexer {
         source,
         known,
         wanted: new Map(definitions.map((definition) => [definition.name, wantedIn(this.#options.sources, definition)])),
-        expected: new Set(losing.flatMap(({ definition, inherited }) => (isInFull(definition, scope) ? [...inherited.keys()] : []))),
+        expected: new Set(checked.flatMap(({ definition, inherited }) => (isInFull(definition, scope) ? [...inherited.keys()] : []))),
         scope,
         pages,
-        hold: async (gone) => tagsToHold(await known.everything(), losing, gone),
+        hold: async (gone) => tagsToHold(await known.everything(), checked, gone),
         concurrency: this.#options.concurrency(registry),
         onProgress: report,
         onWarning: this.#options.onWarning,
         signal,
       });
-      if (!result.failures.some(isOfRegistry)) await this.#recordScanned(known, definitions, scope);
+      if (!result.failures.some(isRegistryFailure)) await this.#recordScanned(known, definitions, scope);
     } finally {
       this.#scans--;
     }
     // What is being rendered may be what no tag leads to any more; and another registry's scan may have written images to which no tag leads yet.
-    if (scope.indexes === 'all' && !result.failures.some(isOfRegistry)) await this.#alone(async () => void (this.#scans === 0 && (await catalog.prune())));
+    if (scope.indexes === 'all' && !result.failures.some(isRegistryFailure)) await this.#alone(async () => void (this.#scans === 0 && (await catalog.prune())));
     return result;
   }
 
@@ -229,7 +229,7 @@ export class Indexer {
 
   /** Remembers which indexes the catalog can be trusted to know all of. */
   async #recordScanned(known: WorkingCopy, definitions: readonly IndexDefinition[], scope: RebuildScope): Promise<void> {
-    const now = definitions.filter((definition) => isInFull(definition, scope)).map(takenBy);
+    const now = definitions.filter((definition) => isInFull(definition, scope)).map(selectionOf);
     if (now.length === 0) return;
     const before = scope.indexes === 'all' ? [] : await this.#options.store.catalog.scanned(definitions[0]?.registry ?? '');
     known.recordScanned([...before, ...now]);
@@ -304,7 +304,7 @@ export class Indexer {
    */
   async #missingKnowledge(definition: IndexDefinition, publisher: Publisher): Promise<string | undefined> {
     const { catalog } = this.#options.store;
-    if (!(await catalog.scanned(definition.registry)).includes(takenBy(definition))) return 'what it takes has not been read in full yet';
+    if (!(await catalog.scanned(definition.registry)).includes(selectionOf(definition))) return 'what it takes has not been read in full yet';
     if (publisher.published === undefined) return this.#nothingRead(definition);
     const inherited = this.#inherited(definition);
     if (inherited.size === 0) return undefined;
@@ -332,7 +332,7 @@ export class Indexer {
     return `it would be empty, and ${first[0]}${others} could not be read`;
   }
 
-  #losing(definition: IndexDefinition): LosingIndex {
+  #checkedIndex(definition: IndexDefinition): CheckedIndex {
     return { definition, wanted: wantedIn(this.#options.sources, definition), facts: this.#publisher(definition).facts, inherited: this.#inherited(definition) };
   }
 
@@ -352,7 +352,7 @@ export class Indexer {
     const { catalog } = this.#options.store;
     const tags = await catalog.heldTags(definition.registry);
     if (tags.size === 0) return undefined;
-    const held = await imagesLost(await catalog.known(definition.registry), this.#losing(definition), tags);
+    const held = await imagesLost(await catalog.known(definition.registry), this.#checkedIndex(definition), tags);
     return held.images === 0 ? undefined : held;
   }
 
@@ -426,7 +426,7 @@ export class Indexer {
     await this.#cleanChunks(0);
     const { definitions, cleanFilesAfter, store: { catalog, publications } } = this.#options;
     for (const name of this.#unconfigured) {
-      await this.#release((await readPublished(publications, name))?.chunks.flatMap(({ icons }) => icons) ?? []);
+      await this.#release((await loadPublication(publications, name))?.chunks.flatMap(({ icons }) => icons) ?? []);
       await catalog.clearDirty(name, Number.MAX_SAFE_INTEGER);
     }
     this.#unconfigured = [];

@@ -8,16 +8,16 @@ import { appRecords, appRecordsOf } from './appdata/app-list.ts';
 import { architectureMismatch } from './appdata/flatpak-image.ts';
 import { runtimeNeeds } from './appdata/runtime-needs.ts';
 import { Chunk, encodeChunk, type ReadSegment } from './chunk/chunk.ts';
-import { cutRepository, hashOfName, IndexCutter, type Run as Cut, type SizedRepository } from './chunk/cuts.ts';
+import { cutRepository, hashOfName, IndexCutter, type Cut, type SizedRepository } from './chunk/cuts.ts';
 import { FORMAT, joinParts, type JoinedDocument } from './chunk/part.ts';
 import { readChunks } from './chunk/read-chunks.ts';
 import { renderChunk } from './chunk/render-chunk.ts';
-import { decide, type DecidedImage, type DecidedRepository, imagesOf, inputOf } from './select/decide.ts';
+import { decideRepositories, type DecidedImage, type DecidedRepository, imageCountOf, inputOf } from './select/decide.ts';
 import type { PlacedImage, ShownRepository } from './render/document.ts';
 import type { Wanted } from './select/wanted.ts';
 import type { IconFiles } from './icons/icon-files.ts';
 import { iconPath } from './icons/icon-path.ts';
-import { Facts, type Images } from './select/image-facts.ts';
+import { FactsCache, type ImageCache } from './select/image-facts.ts';
 import type { IndexDefinition } from './index-definition.ts';
 import { renderImage } from './render/render-image.ts';
 import { Warnings } from './warnings.ts';
@@ -36,7 +36,7 @@ export interface PublisherOptions {
   readonly patterns: readonly string[];
   readonly catalog: Catalog;
   readonly publications: Publications;
-  readonly images: Images;
+  readonly images: ImageCache;
   /** What icons' paths are appended to in an index; ends with `/`. */
   readonly iconsUri: string;
   /** Writes icons to files as well, if given. */
@@ -44,7 +44,7 @@ export interface PublisherOptions {
 }
 
 /** What an index shows now. */
-export interface Published {
+export interface LoadedPublication {
   readonly publication: Publication;
   readonly chunks: readonly Chunk[];
   readonly whole: Pick<JoinedDocument, 'images' | 'length' | 'tag'>;
@@ -81,19 +81,19 @@ export class Publisher {
   readonly definition: IndexDefinition;
   readonly #options: PublisherOptions;
   /** The facts of its images by which it is decided what it shows. */
-  readonly facts: Facts;
+  readonly facts: FactsCache;
   /** Of all that decides what the index holds and how it shows it. */
   readonly #fingerprint: string;
   /** Of that alone which decides how an image is shown. */
   readonly #manner: string;
   readonly #hashes = new Map<string, number>();
-  #published: Published | undefined;
+  #published: LoadedPublication | undefined;
 
-  private constructor(options: PublisherOptions, published: Published | undefined) {
+  private constructor(options: PublisherOptions, published: LoadedPublication | undefined) {
     const { definition, patterns, iconsUri } = options;
     this.definition = definition;
     this.#options = options;
-    this.facts = new Facts(options.images, definition);
+    this.facts = new FactsCache(options.images, definition);
     this.#fingerprint = hash('sha256', JSON.stringify([definition, patterns, iconsUri]));
     const {
       registry: _registry, registryPublic: _public, output: _output, tags: _tags, repositoryInclude: _include, repositoryExclude: _exclude, architectures: _architectures,
@@ -106,11 +106,11 @@ export class Publisher {
   /** A publisher that goes on from the index's last publication. @throws StoreError */
   static async open(options: PublisherOptions): Promise<Publisher> {
     const { publications, definition } = options;
-    return new Publisher(options, await readPublished(publications, definition.name));
+    return new Publisher(options, await loadPublication(publications, definition.name));
   }
 
   /** What the index shows now; `undefined` before its first publication. */
-  get published(): Published | undefined {
+  get published(): LoadedPublication | undefined {
     return this.#published;
   }
 
@@ -150,7 +150,7 @@ export class Publisher {
   /** Reads all that is published: if some of it is missing, all is rendered anew. @throws StoreError if something is not as it was written */
   async verify(): Promise<void> {
     const { publications, definition } = this.#options;
-    const { chunks = [] } = (await readPublished(publications, definition.name)) ?? {};
+    const { chunks = [] } = (await loadPublication(publications, definition.name)) ?? {};
     if (chunks.length < (this.#published?.chunks.length ?? 0)) this.#published = undefined;
     for (const chunk of chunks) {
       try {
@@ -210,7 +210,7 @@ export class Publisher {
     const cutter = new IndexCutter<Candidate>(({ name }) => this.#hashOf(name));
     const add = async (cuts: Iterable<Cut<Candidate>>): Promise<void> => {
       for (const { repositories, large } of cuts) {
-        for (const run of await this.#runs(repositories, large, known)) chunks.push(reusable.get(run.input) ?? (await this.#renderRun(run, writer)));
+        for (const run of await this.#plans(repositories, large, known)) chunks.push(reusable.get(run.input) ?? (await this.#renderPlan(run, writer)));
       }
     };
     for await (const candidates of this.#candidates(known, dirty)) await add(candidates.values().flatMap((candidate) => cutter.add(candidate)));
@@ -248,32 +248,32 @@ export class Publisher {
   async #decide(names: readonly string[], known?: KnownRegistry): Promise<Candidate[]> {
     if (names.length === 0) return [];
     const { catalog, definition, wanted } = this.#options;
-    const decided = await decide(names, known ?? (await catalog.known(definition.registry, names)), { catalog, definition, wanted, facts: this.facts });
-    return decided.map((repository) => ({ name: repository.name, images: imagesOf(repository), decided: repository })).filter(({ images }) => images > 0);
+    const decided = await decideRepositories(names, known ?? (await catalog.known(definition.registry, names)), { catalog, definition, wanted, facts: this.facts });
+    return decided.map((repository) => ({ name: repository.name, images: imageCountOf(repository), decided: repository })).filter(({ images }) => images > 0);
   }
 
   /** A run of repositories as what becomes a chunk, or as several if it is one large repository. */
-  async #runs(candidates: readonly Candidate[], large: boolean, known: KnownRegistry | undefined): Promise<readonly Run[]> {
+  async #plans(candidates: readonly Candidate[], large: boolean, known: KnownRegistry | undefined): Promise<readonly ChunkPlan[]> {
     // Repositories in which nothing has changed are decided on again only where their neighbours have.
     const unchanged = candidates.every(({ decided }) => decided === undefined) ? this.#unchanged(candidates, large) : undefined;
     if (unchanged !== undefined) return unchanged;
     const names = candidates.flatMap(({ name, decided }) => (decided === undefined ? [name] : []));
     const others = new Map((await this.#decide(names, known)).map(({ name, decided }) => [name, decided]));
     const all = candidates.map(({ name, decided }) => decided ?? others.get(name)).filter((decided) => decided !== undefined);
-    if (!large) return [this.#runOf(all, false, all.flatMap(({ contests }) => contests))];
+    if (!large) return [this.#planOf(all, false, all.flatMap(({ contests }) => contests))];
     const [repository] = all;
     if (repository === undefined) return [];
     const slices = cutRepository<DecidedRepository['images'][number], DecidedRepository['lists'][number]>(repository);
     // What there is to say of it is said once.
-    return slices.map((slice, place) => this.#runOf([{ ...slice, contests: [] }], true, place === 0 ? repository.contests : []));
+    return slices.map((slice, place) => this.#planOf([{ ...slice, contests: [] }], true, place === 0 ? repository.contests : []));
   }
 
-  #runOf(repositories: readonly DecidedRepository[], slice: boolean, contests: readonly string[]): Run {
+  #planOf(repositories: readonly DecidedRepository[], slice: boolean, contests: readonly string[]): ChunkPlan {
     return { repositories, slice, contests, input: hash('sha256', JSON.stringify([this.#manner, slice, contests, ...repositories.map(inputOf)])) };
   }
 
   /** The chunks that show just these repositories, none of which has changed; `undefined` if they are cut in another way now. */
-  #unchanged(candidates: readonly Candidate[], large: boolean): readonly Run[] | undefined {
+  #unchanged(candidates: readonly Candidate[], large: boolean): readonly ChunkPlan[] | undefined {
     const first = candidates[0]?.name ?? '';
     const its = this.#chunksByFirst().get(first) ?? [];
     const [chunk] = its;
@@ -282,7 +282,7 @@ export class Publisher {
     return its.map(({ input }) => ({ input, repositories: [], slice: large, contests: [] }));
   }
 
-  #byFirst: { readonly of: Published | undefined; readonly chunks: Map<string, Chunk[]> } | undefined;
+  #byFirst: { readonly of: LoadedPublication | undefined; readonly chunks: Map<string, Chunk[]> } | undefined;
 
   /** The chunks that are shown, by the first repository of each. */
   #chunksByFirst(): ReadonlyMap<string, readonly Chunk[]> {
@@ -293,7 +293,7 @@ export class Publisher {
     return this.#byFirst.chunks;
   }
 
-  async #renderRun({ input, repositories, slice, contests }: Run, writer: ChunkWriter): Promise<Chunk> {
+  async #renderPlan({ input, repositories, slice, contests }: ChunkPlan, writer: ChunkWriter): Promise<Chunk> {
     const { definition, images, iconFiles } = this.#options;
     const texts = await images.get(definition.registry, [...new Set(repositories.flatMap((repository) => [...repository.images, ...repository.lists.flatMap((list) => list.images)].map(({ digest }) => digest)))]);
     const rendering = new Rendering(this.#options, await this.#pngsOf(texts.values()));
@@ -336,7 +336,7 @@ export class Publisher {
 }
 
 /** What becomes one chunk. */
-interface Run {
+interface ChunkPlan {
   /** Names all that the chunk is made from. */
   readonly input: string;
   readonly repositories: readonly DecidedRepository[];
@@ -418,7 +418,7 @@ function showRepository({ name, images, lists }: DecidedRepository, show: (image
 }
 
 /** What an index of the store shows; `undefined` before its first publication, or if its chunks are not all there. @throws StoreError */
-export async function readPublished(publications: Publications, index: string): Promise<Published | undefined> {
+export async function loadPublication(publications: Publications, index: string): Promise<LoadedPublication | undefined> {
   const publication = await publications.publication(index);
   if (publication === undefined || publication.format !== FORMAT) return undefined;
   const chunks = await readChunks(publications, publication.chunks, { readSegment: segmentsOf(publications), use: 'publishing' });
@@ -426,7 +426,7 @@ export async function readPublished(publications: Publications, index: string): 
 }
 
 /** The whole document, as far as it is known without its bytes. */
-function wholeOf(registry: string, chunks: readonly Chunk[]): Published['whole'] {
+function wholeOf(registry: string, chunks: readonly Chunk[]): LoadedPublication['whole'] {
   const { images, length, tag } = joinParts(registry, chunks.map(({ whole, slice }) => ({ part: whole, slice })));
   return { images, length, tag };
 }
@@ -461,11 +461,11 @@ async function linesOf(chunks: readonly Chunk[]): Promise<ReadonlyMap<string, st
 
 /** Where an index comes from, as its publication remembers it. */
 function sourceOf(definition: IndexDefinition): string {
-  return `${definition.registry} ${takenBy(definition)}`;
+  return `${definition.registry} ${selectionOf(definition)}`;
 }
 
 /** What a full scan for this index reads. */
-export function takenBy({ tags, repositoryInclude, repositoryExclude }: IndexDefinition): string {
+export function selectionOf({ tags, repositoryInclude, repositoryExclude }: IndexDefinition): string {
   return JSON.stringify([tags, repositoryInclude, repositoryExclude]);
 }
 

@@ -4,12 +4,12 @@ import { gunzipSync } from 'node:zlib';
 import * as fc from 'fast-check';
 import { Chunk } from '../../src/indexing/chunk/chunk.ts';
 import { gzipMember, inflate } from '../../src/indexing/chunk/gzip-member.ts';
-import { joinParts, NOTHING, type JoinedDocument } from '../../src/indexing/chunk/part.ts';
+import { EMPTY_PART, joinParts, type JoinedDocument } from '../../src/indexing/chunk/part.ts';
 import { wantedBy } from '../../src/indexing/select/wanted.ts';
-import { Images, refsOf } from '../../src/indexing/select/image-facts.ts';
+import { ImageCache, refsOf } from '../../src/indexing/select/image-facts.ts';
 import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
 import { Publisher } from '../../src/indexing/publisher.ts';
-import { asking } from '../../src/indexing/query/ask-chunk.ts';
+import { prepareQuery } from '../../src/indexing/query/ask-chunk.ts';
 import { flatpakQuery } from '../../src/indexing/query/query.ts';
 import { Effort } from '../../src/indexing/query/effort.ts';
 import { digestOf, type Digest } from '../../src/registry/digest.ts';
@@ -40,7 +40,7 @@ class State {
   open(publications = this.publications, catalog = this.catalog): Promise<Publisher> {
     return Publisher.open({
       definition: this.definition, wanted: wantedBy(this.definition, () => true), patterns: [], catalog, publications,
-      images: new Images(catalog), iconsUri: '/icons/',
+      images: new ImageCache(catalog), iconsUri: '/icons/',
     });
   }
 
@@ -170,8 +170,8 @@ async function servedBy(publications: SqlitePublications, index: string): Promis
   for (const tag of TAGS) {
     for (const architecture of ARCHITECTURES) {
       const query = flatpakQuery(tag, architecture);
-      const asked = await Promise.all(chunks.map(async (chunk) => ({ part: await asking(query, new Effort())(chunk), slice: chunk.slice })));
-      const ready = chunks.map((chunk, number) => ({ part: chunk.readyPart({ field: 'label', tag, architecture }) ?? asked[number]?.part ?? NOTHING, slice: chunk.slice }));
+      const asked = await Promise.all(chunks.map(async (chunk) => ({ part: await prepareQuery(query, new Effort())(chunk), slice: chunk.slice })));
+      const ready = chunks.map((chunk, number) => ({ part: chunk.readyPart({ field: 'label', tag, architecture }) ?? asked[number]?.part ?? EMPTY_PART, slice: chunk.slice }));
       const answer = await bytesOf(joinParts(registry, ready));
       served.set(`${tag} ${architecture}`, answer);
       const worked = await bytesOf(joinParts(registry, asked));

@@ -1,9 +1,9 @@
 /** All that there is to tell about one app, from its images as the index's document has them. */
 import type { Appdata } from './appdata.ts';
-import type { AppKind, EndOfLife, FlatpakRef, Label } from './flatpak-image.ts';
+import type { AppKind, EndOfLife, FlatpakRef, LabelReader } from './flatpak-image.ts';
 import { builtAt, endOfLifeOf, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
 import { identityOf, Winners } from '../select/winners.ts';
-import { iconOf, outranks, placed, placesBy, rankOf } from './app-list.ts';
+import { comparableRank, iconOf, outranks, placesBy, rankOf } from './app-list.ts';
 import { type KeyFile, parseKeyFile } from './key-file.ts';
 import { parseAppdata } from './parse-appdata.ts';
 import type { Permission } from './permissions.ts';
@@ -52,7 +52,7 @@ export interface IndexDocument {
 
 interface Candidate {
   readonly ref: FlatpakRef;
-  readonly label: Label;
+  readonly label: LabelReader;
   readonly image: AppImage;
   readonly rank: readonly number[];
 }
@@ -62,14 +62,14 @@ export function appDetails(document: IndexDocument, id: string, repositoryPriori
   const winners = new Winners();
   const placeOf = placesBy(repositoryPriority);
   const candidate = (repository: string, allTags: readonly string[], image: JsonImage): Candidate[] => {
-    const label: Label = (key) => own(image.Labels, key) ?? own(image.Annotations, key);
+    const label: LabelReader = (key) => own(image.Labels, key) ?? own(image.Annotations, key);
     const ref = parseFlatpakRef(label('org.flatpak.ref'));
     const { Digest: digest, OS: os, Architecture: architecture } = image;
     const identity = identityOf({ digest, os, architecture }, label);
     const hidden = winners.add(repository, allTags, identity);
     const tags = allTags.filter((tag) => !hidden.includes(tag));
     if (ref === undefined || identity === undefined || tags.length === 0) return [];
-    return [{ ref, label, rank: placed(rankOf(ref, tags, architecture, label), placeOf(repository)), image: appImage(repository, tags, image, ref, label) }];
+    return [{ ref, label, rank: comparableRank(rankOf(ref, tags, architecture, label), placeOf(repository)), image: appImage(repository, tags, image, ref, label) }];
   };
   const candidates = document.Results.flatMap(({ Name, Images, Lists }) => [
     ...Images.flatMap((image) => candidate(Name, image.Tags ?? [], image)),
@@ -94,7 +94,7 @@ export function appDetails(document: IndexDocument, id: string, repositoryPriori
   };
 }
 
-function appImage(repository: string, tags: readonly string[], image: JsonImage, ref: FlatpakRef, label: Label): AppImage {
+function appImage(repository: string, tags: readonly string[], image: JsonImage, ref: FlatpakRef, label: LabelReader): AppImage {
   return {
     repository,
     tags,

@@ -8,7 +8,7 @@ import { rankingOf } from '../select/wanted.ts';
 import { isPngUri } from '../icons/png-uri.ts';
 import type { PlacedImage, ShownImage, ShownRepository } from '../render/document.ts';
 import type { Appdata } from './appdata.ts';
-import type { AppKind, EndOfLife, FlatpakRef, Label } from './flatpak-image.ts';
+import type { AppKind, EndOfLife, FlatpakRef, LabelReader } from './flatpak-image.ts';
 import { builtAt, endOfLifeOf, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
 import { parseKeyFile } from './key-file.ts';
 import { parseAppdata } from './parse-appdata.ts';
@@ -138,7 +138,7 @@ export class AppList {
     const placeOf = placesBy([], this.#ranking);
     let [best, rank]: [AppRecord | undefined, readonly number[]] = [undefined, []];
     for (const record of records) {
-      const its = placed(record.rank, placeOf(record.repository));
+      const its = comparableRank(record.rank, placeOf(record.repository));
       if (best === undefined || outranks(its, rank)) [best, rank] = [record, its];
     }
     return best as AppRecord;
@@ -174,7 +174,7 @@ class Collector {
     app.architectures.add(image.architecture);
     for (const tag of tags) app.tags.add(tag);
     app.updated = Math.max(app.updated, builtAt(label));
-    const [before, now] = [placed(app.best.rank, this.#placeOf(app.best.repository)), placed(rank, this.#placeOf(repository))];
+    const [before, now] = [comparableRank(app.best.rank, this.#placeOf(app.best.repository)), comparableRank(rank, this.#placeOf(repository))];
     if (outranks(now, before)) app.best = { repository, rank, shown: this.#shown(ref, label) };
   }
 
@@ -182,7 +182,7 @@ class Collector {
     return Object.fromEntries([...this.#apps].map(([id, { images, architectures, tags, updated, best }]) => [id, { images, architectures: [...architectures], tags: [...tags], updated, ...best }]));
   }
 
-  #shown(ref: FlatpakRef, label: Label): AppRecord['shown'] {
+  #shown(ref: FlatpakRef, label: LabelReader): AppRecord['shown'] {
     const xml = label('org.freedesktop.appstream.appdata') ?? '';
     const { name, summary, developer, keywords } = appdataOf(ref.id, xml);
     return {
@@ -196,7 +196,7 @@ class Collector {
     };
   }
 
-  #iconUri(id: string, label: Label): string {
+  #iconUri(id: string, label: LabelReader): string {
     const icon = iconOf(label);
     if (isPngUri(icon)) return `../../api/apps/${id}/icon?index=${encodeURIComponent(this.#index)}&version=${versionOfIcon(icon)}`;
     return icon.length > MAX_ICON_URI || /^\s*data:/i.test(icon) ? '' : icon;
@@ -227,13 +227,13 @@ export function placesBy(priority: readonly string[], ranking: (repository: stri
  * newest, then the most common architecture. Only within a repository by a time that images claim: else whoever may push to any
  * could speak for the apps of all.
  */
-export function rankOf({ branch }: FlatpakRef, tags: readonly string[], architecture: string, label: Label): Rank {
+export function rankOf({ branch }: FlatpakRef, tags: readonly string[], architecture: string, label: LabelReader): Rank {
   const latest = tags.includes(DEFAULT_TAG);
   return [Number(branch === 'stable' || latest), builtAt(label), Number(latest), Number(architecture === 'amd64')];
 }
 
 /** What {@link rankOf} says of an image in a repository at this place, for {@link outranks}. */
-export function placed([stable, ...others]: Rank, [rank, order]: ReturnType<PlaceOf>): readonly number[] {
+export function comparableRank([stable, ...others]: Rank, [rank, order]: ReturnType<PlaceOf>): readonly number[] {
   return [stable, -rank, -order, ...others];
 }
 
@@ -244,7 +244,7 @@ export function outranks(rank: readonly number[], other: readonly number[]): boo
 }
 
 /** The larger icon: a URI, or its bytes instead; empty if there is none. */
-export function iconOf(label: Label): string {
+export function iconOf(label: LabelReader): string {
   return label('org.freedesktop.appstream.icon-128') ?? label('org.freedesktop.appstream.icon-64') ?? '';
 }
 
@@ -254,7 +254,7 @@ export function versionOfIcon(icon: string): string {
 }
 
 /** Reads what an image shows, be it a label or an annotation. */
-export function labelOf({ labels, annotations }: ShownImage): Label {
+export function labelOf({ labels, annotations }: ShownImage): LabelReader {
   return (key) => (labels.find(([name]) => name === key) ?? annotations.find(([name]) => name === key))?.[1];
 }
 

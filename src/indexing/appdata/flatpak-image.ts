@@ -13,7 +13,7 @@ export interface FlatpakRef {
 }
 
 /** Reads a label or, where an index shows labels as annotations, that. */
-export type Label = (key: string) => string | undefined;
+export type LabelReader = (key: string) => string | undefined;
 
 /** A ref that keeps Flatpak's rules of names (`flatpak_is_valid_name`, `flatpak_is_valid_branch`), or `undefined`. */
 export function parseFlatpakRef(ref: string | undefined): FlatpakRef | undefined {
@@ -49,7 +49,7 @@ export function isWebUrl(text: string | undefined): text is string {
 }
 
 /** The time of the build, in seconds since the epoch; 0 if it is not told. */
-export function builtAt(label: Label): number {
+export function builtAt(label: LabelReader): number {
   const seconds = Number(label('org.flatpak.timestamp'));
   return Number.isSafeInteger(seconds) && seconds > 0 && seconds < 253_402_300_800 ? seconds : 0;
 }
@@ -75,7 +75,7 @@ export interface EndOfLife {
   readonly replacedBy: string;
 }
 
-export function endOfLifeOf(label: Label): EndOfLife {
+export function endOfLifeOf(label: LabelReader): EndOfLife {
   const notice = (key: string): string => variantText(label(`org.flatpak.commit-metadata.ostree.${key}`)).slice(0, MAX_NOTICE);
   return { endOfLife: notice('endoflife'), replacedBy: notice('endoflife-rebase') };
 }

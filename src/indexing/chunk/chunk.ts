@@ -1,13 +1,13 @@
 /** Some repositories of an index as they are shown, ready to serve: made once, named by the hash of its bytes, never changed. */
 import { hash } from 'node:crypto';
 import type { Digest } from '../../registry/digest.ts';
-import type { StoredSegment } from '../../store/publications.ts';
+import type { StoredChunk, StoredSegment } from '../../store/publications.ts';
 import type { RuntimeNeeds } from '../appdata/runtime-needs.ts';
 import type { RefField } from '../query/query.ts';
 import { Columns } from './columns.ts';
 import type { SizedRepository } from './cuts.ts';
 import { copyOf } from './gzip-member.ts';
-import { HASH_BYTES, NOTHING, type Part, type Segment } from './part.ts';
+import { EMPTY_PART, HASH_BYTES, type ChunkPart, type Segment } from './part.ts';
 
 /** Bytes of a number. */
 const WORD = 4;
@@ -31,9 +31,9 @@ export interface ChunkContent {
   /** The repositories that it shows, in their order, and how many images of each. */
   readonly repositories: readonly SizedRepository[];
   /** Its part of the whole index. */
-  readonly whole: Part;
+  readonly whole: ChunkPart;
   /** Its parts of the answers that Flatpak clients ask for. */
-  readonly ready: readonly (ReadyQuestion & { readonly part: Part })[];
+  readonly ready: readonly (ReadyQuestion & { readonly part: ChunkPart })[];
   /** The fields for which {@link ready} has all combinations of a tag and an architecture that there are. */
   readonly complete: readonly RefField[];
   readonly columns: Buffer;
@@ -78,14 +78,6 @@ interface Head extends Pick<ChunkContent, 'input' | 'repositories' | 'complete' 
   readonly columns: Place;
 }
 
-/** A chunk as it is kept: what is needed to know what it holds and to look through it, and what is sent. */
-export interface EncodedChunk {
-  /** SHA-256 of {@link head}, in hexadecimal. The head names the segments of the body in the same way. */
-  readonly name: string;
-  readonly head: Buffer;
-  readonly body: Buffer;
-}
-
 /** Puts bodies behind one another, and tells where each stands. */
 class Bodies {
   readonly #bodies: Buffer[] = [];
@@ -106,7 +98,7 @@ class Bodies {
 /**
  * The head is `length of its JSON (uint32, little endian) │ JSON │ hashes │ icons │ apps │ columns`, the body its segments.
  */
-export async function encodeChunk({ input, slice, repositories, whole, ready, complete, columns, icons, apps, appIds, warnings, needs }: ChunkContent): Promise<EncodedChunk> {
+export async function encodeChunk({ input, slice, repositories, whole, ready, complete, columns, icons, apps, appIds, warnings, needs }: ChunkContent): Promise<StoredChunk> {
   const body = new Bodies();
   const behindHead = new Bodies();
   const placeSegment = async (segment: Segment): Promise<SegmentPlace> => {
@@ -114,8 +106,8 @@ export async function encodeChunk({ input, slice, repositories, whole, ready, co
     return { ...body.place(bytes), sha256: hash('sha256', bytes), bytes: segment.length, crc: segment.crc, hashes: behindHead.place(segment.hashes) };
   };
   const parts: PartPlace[] = [];
-  const numbers = new Map<Part, number>();
-  const numberOf = async (part: Part): Promise<number> => {
+  const numbers = new Map<ChunkPart, number>();
+  const numberOf = async (part: ChunkPart): Promise<number> => {
     let number = numbers.get(part);
     if (number === undefined) {
       number = parts.push({ images: part.images, entries: await placeSegment(part.entries), lists: part.lists && (await placeSegment(part.lists)) }) - 1;
@@ -160,13 +152,13 @@ export class Chunk {
   readonly slice: string | undefined;
   readonly repositories: readonly SizedRepository[];
   /** Its part of the whole index, and then those of answers that are ready. */
-  readonly parts: readonly Part[];
+  readonly parts: readonly ChunkPart[];
   readonly #complete: readonly RefField[];
   readonly appIds: readonly string[];
   readonly warnings: readonly string[];
   readonly needs: RuntimeNeeds;
   readonly ready: readonly ReadyQuestion[];
-  readonly #ready = new Map<string, Part>();
+  readonly #ready = new Map<string, ChunkPart>();
   readonly #icons: Buffer;
   readonly #apps: Buffer | undefined;
   readonly #columns: Buffer | undefined;
@@ -182,7 +174,7 @@ export class Chunk {
     // No closure may refer to the bytes of the whole head, which would be kept with the chunk.
     const behindHead = copyOf(behindJson.subarray(0, head.apps.offset));
     const segment = (place: SegmentPlace): Segment => ({ size: place.length, length: place.bytes, crc: place.crc, hashes: cutOut(behindHead, place.hashes), bytes: () => (place.length === 0 ? NO_BYTES : readSegment(name, place)) });
-    this.parts = head.parts.map(({ images, entries, lists }): Part => ({ images, entries: segment(entries), lists: lists && segment(lists) }));
+    this.parts = head.parts.map(({ images, entries, lists }): ChunkPart => ({ images, entries: segment(entries), lists: lists && segment(lists) }));
     this.name = name;
     this.input = head.input;
     this.slice = head.slice;
@@ -193,14 +185,14 @@ export class Chunk {
     this.needs = head.needs;
     this.#icons = cutOut(behindHead, head.icons);
     this.ready = head.ready.map(([field, tag, architecture]) => ({ field, tag, architecture }));
-    for (const [field, tag, architecture, part] of head.ready) this.#ready.set(keyOf({ field, tag, architecture }), this.parts[part] as Part);
+    for (const [field, tag, architecture, part] of head.ready) this.#ready.set(keyOf({ field, tag, architecture }), this.parts[part] as ChunkPart);
     this.#apps = use === 'publishing' ? copyOf(cutOut(behindJson, head.apps)) : undefined;
     this.#columns = use === 'answers' ? copyOf(cutOut(behindJson, head.columns)) : undefined;
   }
 
   /** Its part of the whole index. */
-  get whole(): Part {
-    return this.parts[0] as Part;
+  get whole(): ChunkPart {
+    return this.parts[0] as ChunkPart;
   }
 
   /** The PNGs that it names as files, sorted. */
@@ -217,8 +209,8 @@ export class Chunk {
   }
 
   /** Its part of the answer to `question`; `undefined` if it has to be asked for it. */
-  readyPart(question: ReadyQuestion): Part | undefined {
-    return this.#ready.get(keyOf(question)) ?? (this.#complete.includes(question.field) ? NOTHING : undefined);
+  readyPart(question: ReadyQuestion): ChunkPart | undefined {
+    return this.#ready.get(keyOf(question)) ?? (this.#complete.includes(question.field) ? EMPTY_PART : undefined);
   }
 
   /** What answers other questions. */

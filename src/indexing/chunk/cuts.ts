@@ -15,7 +15,7 @@ export interface SizedRepository {
 }
 
 /** Repositories that make up one chunk, or one that is cut into several. */
-export interface Run<Repository> {
+export interface Cut<Repository> {
   readonly repositories: readonly Repository[];
   readonly large: boolean;
 }
@@ -30,7 +30,7 @@ export class IndexCutter<Repository extends SizedRepository> {
   }
 
   /** Adds the next repository by name, which is not empty; yields the runs that are complete. */
-  *add(repository: Repository): Generator<Run<Repository>> {
+  *add(repository: Repository): Generator<Cut<Repository>> {
     if (repository.images > LARGE_REPOSITORY) {
       yield* this.end();
       yield { repositories: [repository], large: true };
@@ -44,7 +44,7 @@ export class IndexCutter<Repository extends SizedRepository> {
   }
 
   /** Yields the runs that are left. */
-  *end(): Generator<Run<Repository>> {
+  *end(): Generator<Cut<Repository>> {
     for (const run of cut(this.#small, this.#hashOf)) yield { repositories: run, large: false };
     this.#small = [];
   }

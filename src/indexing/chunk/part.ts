@@ -18,7 +18,7 @@ export interface Segment extends Deflated {
 }
 
 /** What a chunk shows in one answer; each segment may be empty. */
-export interface Part {
+export interface ChunkPart {
   readonly images: number;
   /** Whole repositories; in a slice of one repository, its images. */
   readonly entries: Segment;
@@ -27,11 +27,11 @@ export interface Part {
 }
 
 /** What a chunk shows where it shows nothing. */
-export const NOTHING: Part = { images: 0, entries: { size: 0, length: 0, crc: 0, hashes: Buffer.alloc(0), bytes: () => Buffer.alloc(0) } };
+export const EMPTY_PART: ChunkPart = { images: 0, entries: { size: 0, length: 0, crc: 0, hashes: Buffer.alloc(0), bytes: () => Buffer.alloc(0) } };
 
 /** A part, and the repository of which its chunk is a slice, if it is one. */
 export interface PlacedPart {
-  readonly part: Part;
+  readonly part: ChunkPart;
   readonly slice: string | undefined;
 }
 
@@ -101,7 +101,7 @@ class Joined {
     this.#hash.update(JSON.stringify([FORMAT, registry]));
   }
 
-  add(part: Part): void {
+  add(part: ChunkPart): void {
     if (part.images === 0) return;
     this.#beginRepositories(part.images);
     this.#push(part.entries);
@@ -109,7 +109,7 @@ class Joined {
   }
 
   /** A repository out of its slices. */
-  addSlices(name: string, slices: readonly Part[]): void {
+  addSlices(name: string, slices: readonly ChunkPart[]): void {
     const images = slices.reduce((sum, part) => sum + part.images, 0);
     if (images === 0) return;
     this.#beginRepositories(images);

@@ -7,7 +7,7 @@ import { imageJson, LIST_END, listHead, LISTS_HEAD, REPOSITORY_END, repositoryHe
 import type { RefField } from '../query/query.ts';
 import type { ChunkContent, ReadyQuestion } from './chunk.ts';
 import { ColumnsBuilder } from './columns.ts';
-import type { Entry, Part, Segment } from './part.ts';
+import type { ChunkPart, Entry, Segment } from './part.ts';
 import { entryOf, hashOfRepository, segmentOf } from './part.ts';
 
 const REF = 'org.flatpak.ref';
@@ -94,14 +94,14 @@ function hasRef({ labels, annotations }: ShownImage, field: RefField): boolean {
 class Answers {
   readonly #repositories: readonly WrittenRepository[];
   readonly #slice: boolean;
-  readonly #parts = new Map<string, Promise<Part>>();
+  readonly #parts = new Map<string, Promise<ChunkPart>>();
 
   constructor(repositories: readonly WrittenRepository[], slice: boolean) {
     this.#repositories = repositories;
     this.#slice = slice;
   }
 
-  async part(shows: (image: Written) => boolean): Promise<Part> {
+  async part(shows: (image: Written) => boolean): Promise<ChunkPart> {
     const selected = this.#repositories.map(({ name, images, lists }) => ({
       name,
       images: images.filter(shows),
@@ -125,7 +125,7 @@ export interface SelectedRepository {
 }
 
 /** The part that shows these images; repositories without any are passed over. */
-export async function partOf(repositories: readonly SelectedRepository[], slice: boolean): Promise<Part> {
+export async function partOf(repositories: readonly SelectedRepository[], slice: boolean): Promise<ChunkPart> {
   const images = repositories.reduce((sum, repository) => sum + repository.images.length + repository.lists.reduce((inLists, list) => inLists + list.images.length, 0), 0);
   const entries: Entry[] = [];
   const listEntries: Entry[] = [];

@@ -2,7 +2,7 @@
 import type { Chunk } from '../chunk/chunk.ts';
 import { type Columns, hashOf, isLong, type KeptValue, type Range } from '../chunk/columns.ts';
 import { inflate } from '../chunk/gzip-member.ts';
-import { entryOf, NOTHING, type Part } from '../chunk/part.ts';
+import { EMPTY_PART, entryOf, type ChunkPart } from '../chunk/part.ts';
 import { partOf, type SelectedRepository } from '../chunk/render-chunk.ts';
 import type { Effort } from './effort.ts';
 import { Glob, matches } from './glob.ts';
@@ -19,7 +19,7 @@ interface Asked {
 }
 
 /** Prepares `query`; the function it returns gives a chunk's part of the answer. @throws QueryError and the signal's reason, as `effort` does */
-export function asking(query: Query, effort: Effort): (chunk: Chunk) => Promise<Part> {
+export function prepareQuery(query: Query, effort: Effort): (chunk: Chunk) => Promise<ChunkPart> {
   const refFields = asksForRefs(query);
   // Conditions that may have to read values come last.
   const asked = query.conditions.toSorted((a, b) => costOf(a) - costOf(b)).map((condition): Asked => ({ condition, fitting: fittingValue(condition, effort) }));
@@ -27,17 +27,17 @@ export function asking(query: Query, effort: Effort): (chunk: Chunk) => Promise<
   const wanted = repositories && new Set(repositories);
   return async (chunk) => {
     // Skips the columns of most chunks: questions are mostly about few repositories.
-    if (wanted !== undefined && !chunk.repositories.some(({ name }) => wanted.has(name))) return NOTHING;
+    if (wanted !== undefined && !chunk.repositories.some(({ name }) => wanted.has(name))) return EMPTY_PART;
     const columns = chunk.columns();
     const json = new ChunkJson(chunk, columns);
     const fits = await conditionsOf(asked, columns, json, refFields, effort);
-    if (fits === undefined) return NOTHING;
+    if (fits === undefined) return EMPTY_PART;
     const images: number[] = [];
     for (let image = 0; image < columns.imageCount; image++) {
       const answer = fits(image);
       if (typeof answer === 'boolean' ? answer : await answer) images.push(image);
     }
-    if (images.length === 0) return NOTHING;
+    if (images.length === 0) return EMPTY_PART;
     if (images.length === columns.imageCount) return chunk.whole;
     return partOf(await selected(columns, chunk.slice, images, json), chunk.slice !== undefined);
   };

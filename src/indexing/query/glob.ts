@@ -9,7 +9,7 @@ const COMMON = 256;
 const LOOK_UP = 4;
 
 /** What stands between two stars. */
-interface Part {
+interface Piece {
   /** So many characters before and after it may be anything. */
   readonly before: number;
   readonly after: number;
@@ -24,13 +24,13 @@ export class Glob {
   readonly #first: string;
   /** `undefined` if there is no star. */
   readonly #last: string | undefined;
-  readonly #middle: readonly Part[];
+  readonly #middle: readonly Piece[];
 
   constructor(pattern: string) {
     const [first = '', ...others] = pattern.split(/\*+/);
     this.#first = first;
     this.#last = others.pop();
-    this.#middle = others.map(partOf);
+    this.#middle = others.map(pieceOf);
   }
 
   /** At most how many steps it takes to compare `text`. */
@@ -65,7 +65,7 @@ export function matches(glob: Glob, text: string): boolean {
   }
 }
 
-function partOf(text: string): Part {
+function pieceOf(text: string): Piece {
   const core = text.replace(/^\?+/, '');
   const before = text.length - core.length;
   const rest = core.replace(/\?+$/, '');
@@ -74,7 +74,7 @@ function partOf(text: string): Part {
 }
 
 /** Finds a text by the algorithm of Knuth, Morris and Pratt. */
-function literal(wanted: string): Pick<Part, 'find' | 'steps'> {
+function literal(wanted: string): Pick<Piece, 'find' | 'steps'> {
   // How much of its beginning ends each beginning of it.
   const borders = new Int32Array(wanted.length);
   for (let i = 1, border = 0; i < wanted.length; i++) {
@@ -99,7 +99,7 @@ function literal(wanted: string): Pick<Part, 'find' | 'steps'> {
 }
 
 /** Finds a text with question marks inside by the algorithm of Baeza-Yates and Gonnet: a bit for each beginning of it that ends here. */
-function holed(wanted: string): Pick<Part, 'find' | 'steps'> {
+function holed(wanted: string): Pick<Piece, 'find' | 'steps'> {
   const characters = Array.from(wanted, (character) => character.codePointAt(0) ?? 0);
   const words = Math.ceil(characters.length / WORD);
   const anything = new Int32Array(words);

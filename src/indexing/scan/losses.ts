@@ -2,7 +2,7 @@
 import type { KnownRegistry, TagsByRepository } from '../../store/catalog.ts';
 import type { Digest } from '../../registry/digest.ts';
 import type { Wanted } from '../select/wanted.ts';
-import type { Facts } from '../select/image-facts.ts';
+import type { FactsCache } from '../select/image-facts.ts';
 import type { IndexDefinition } from '../index-definition.ts';
 import type { HeldImages } from '../rebuild.ts';
 import { digestsOf, selectRepository, type SelectedRepository } from '../select/select.ts';
@@ -14,16 +14,16 @@ const FEW_IMAGES = 20;
 export const WHOLE_REPOSITORY = '';
 
 /** An index that would lose images. */
-export interface LosingIndex {
+export interface CheckedIndex {
   readonly definition: IndexDefinition;
   readonly wanted: Wanted;
-  readonly facts: Facts;
+  readonly facts: FactsCache;
   /** How many images it shows from each repository that the catalog may not know. */
   readonly inherited: ReadonlyMap<string, number>;
 }
 
 /** Those of the tags that are gone which lead to what some index shows that would lose most of its images with them. @throws StoreError */
-export async function tagsToHold(known: KnownRegistry, indexes: readonly LosingIndex[], gone: TagsByRepository): Promise<TagsByRepository> {
+export async function tagsToHold(known: KnownRegistry, indexes: readonly CheckedIndex[], gone: TagsByRepository): Promise<TagsByRepository> {
   const held = new Map<string, Set<string>>();
   const hold = (repository: string, tags: Iterable<string>): void => {
     for (const tag of tags) if (gone.get(repository)?.has(tag) === true) held.set(repository, (held.get(repository) ?? new Set()).add(tag));
@@ -43,7 +43,7 @@ export async function tagsToHold(known: KnownRegistry, indexes: readonly LosingI
 }
 
 /** How many images an index would lose with these tags, and of how many; if they are few, not looking at what it requires of them. @throws StoreError */
-export async function imagesLost(known: KnownRegistry, index: LosingIndex, gone: TagsByRepository): Promise<HeldImages> {
+export async function imagesLost(known: KnownRegistry, index: CheckedIndex, gone: TagsByRepository): Promise<HeldImages> {
   const unknown = sum(Array.from(index.inherited, ([repository, images]) => (gone.get(repository)?.has(WHOLE_REPOSITORY) === true ? images : 0)));
   const before = selectAll(known, index);
   const after = selectAll(without(known, gone), index);
@@ -63,12 +63,12 @@ export function describeHeld({ images, of }: HeldImages): string {
   );
 }
 
-function selectAll(known: KnownRegistry, { definition, wanted }: LosingIndex): readonly SelectedRepository[] {
+function selectAll(known: KnownRegistry, { definition, wanted }: CheckedIndex): readonly SelectedRepository[] {
   return [...known.repositories.keys()].filter(wanted.repository).map((name) => selectRepository(name, known, definition, wanted));
 }
 
 /** Says whether the index shows an image that it has selected. */
-async function showing(selection: readonly SelectedRepository[], { facts }: LosingIndex): Promise<(digest: Digest) => boolean> {
+async function showing(selection: readonly SelectedRepository[], { facts }: CheckedIndex): Promise<(digest: Digest) => boolean> {
   const found = await facts.get([...new Set(selection.flatMap(digestsOf))]);
   return (digest) => found.get(digest)?.shown === true;
 }

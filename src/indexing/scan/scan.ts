@@ -12,7 +12,7 @@ import type { RegistrySource } from '../../registry/registry-source.ts';
 import { isWanted, type Wanted } from '../select/wanted.ts';
 import { detachIcons, IconReader } from '../icons/icons.ts';
 import { WHOLE_REPOSITORY } from './losses.ts';
-import { Places } from './places.ts';
+import { Semaphore } from './semaphore.ts';
 import type { RebuildFailure, RebuildScope } from '../rebuild.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
@@ -158,7 +158,7 @@ class Scan {
   #large: Promise<unknown> = Promise.resolve();
   readonly #failures: RebuildFailure[] = [];
   readonly #icons = new IconReader();
-  readonly #tagsAtOnce: Places;
+  readonly #tagsAtOnce: Semaphore;
   /** Where a whole index is read: repositories whose last scan went well, and that this one has not read yet. */
   readonly #sound = new Set<string>();
   /** What an earlier scan found gone, and was not believed. */
@@ -176,7 +176,7 @@ class Scan {
     this.#known = options.known;
     this.#stored = options.known.stored;
     this.#held = new Map(Array.from(this.#known.heldTags, ([repository, tags]) => [repository, new Set(tags)]));
-    this.#tagsAtOnce = new Places(options.concurrency);
+    this.#tagsAtOnce = new Semaphore(options.concurrency);
   }
 
   async run(): Promise<ScanResult> {
@@ -191,14 +191,14 @@ class Scan {
       for (const [name, { error, missedScans }] of this.#known.repositories) if (error === undefined && missedScans === 0) this.#sound.add(name);
       const read = (repository: string): Promise<void> => this.#repository(repository, (tag) => isWanted(indexes, repository, tag), complete, true);
       await pMap(this.#listed(indexes, seen), read, mapOptions);
-      if (!this.#failures.some(isOfRegistry)) {
+      if (!this.#failures.some(isRegistryFailure)) {
         const unlisted = new Set([...this.#missed(indexes, seen), ...this.#unread(seen)]);
         this.#repositories.total += unlisted.size;
         await pMap(unlisted, read, mapOptions);
       }
     }
     // Where the list failed, indexes stay as they are, and what they show may be wanted again.
-    if (complete && !this.#failures.some(isOfRegistry)) this.#forgetUnwanted(all);
+    if (complete && !this.#failures.some(isRegistryFailure)) this.#forgetUnwanted(all);
 
     await pMap(
       // What the registry has just listed was read with it, if all that any index wants was.
@@ -558,7 +558,7 @@ class Scan {
 }
 
 /** Says whether it was the registry itself that could not be read: then it is not known what it holds. */
-export function isOfRegistry({ repository }: RebuildFailure): boolean {
+export function isRegistryFailure({ repository }: RebuildFailure): boolean {
   return repository === undefined;
 }
 

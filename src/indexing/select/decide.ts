@@ -4,7 +4,7 @@ import type { Digest } from '../../registry/digest.ts';
 import type { Catalog, KnownRegistry } from '../../store/catalog.ts';
 import type { HiddenTags } from '../render/document.ts';
 import type { Wanted } from './wanted.ts';
-import type { Facts, ImageFacts } from './image-facts.ts';
+import type { FactsCache, ImageFacts } from './image-facts.ts';
 import type { IndexDefinition } from '../index-definition.ts';
 import { prefer } from './prefer.ts';
 import { digestsOf, filterImages, flatten, selectRepository, type SelectedRepository } from './select.ts';
@@ -29,11 +29,11 @@ export interface DecideOptions {
   readonly catalog: Catalog;
   readonly definition: IndexDefinition;
   readonly wanted: Wanted;
-  readonly facts: Facts;
+  readonly facts: FactsCache;
 }
 
 /** How many images a repository shows. */
-export function imagesOf({ images, lists }: DecidedRepository): number {
+export function imageCountOf({ images, lists }: DecidedRepository): number {
   return lists.reduce((sum, list) => sum + list.images.length, images.length);
 }
 
@@ -47,7 +47,7 @@ export function inputOf(repository: Pick<DecidedRepository, 'name' | 'images' | 
  * @param known of these repositories, or of the whole registry
  * @throws StoreError
  */
-export async function decide(names: readonly string[], known: KnownRegistry, options: DecideOptions): Promise<readonly DecidedRepository[]> {
+export async function decideRepositories(names: readonly string[], known: KnownRegistry, options: DecideOptions): Promise<readonly DecidedRepository[]> {
   const own = await select(names, known, options);
   const refs = new Set(own.repositories.flatMap((repository) => digestsOf(repository).flatMap((digest) => own.facts.get(digest)?.refs ?? [])));
   const rivals = await findRivals(refs, names, options);

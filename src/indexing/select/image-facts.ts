@@ -35,7 +35,7 @@ export function refsOf({ labels, annotations }: Pick<Image, 'labels' | 'annotati
 }
 
 /** Images out of the catalog; the last ones are kept. */
-export class Images {
+export class ImageCache {
   readonly #catalog: Catalog;
   /** By registry and digest. */
   readonly #kept = new LRUCache<string, Image>({
@@ -66,12 +66,12 @@ export class Images {
 }
 
 /** The facts of images as one index sees them; the last ones are kept. */
-export class Facts {
-  readonly #images: Images;
+export class FactsCache {
+  readonly #images: ImageCache;
   readonly #definition: IndexDefinition;
   readonly #kept = new LRUCache<Digest, ImageFacts>({ max: MAX_FACTS });
 
-  constructor(images: Images, definition: IndexDefinition) {
+  constructor(images: ImageCache, definition: IndexDefinition) {
     this.#images = images;
     this.#definition = definition;
   }

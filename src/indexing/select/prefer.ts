@@ -4,7 +4,7 @@ import { DEFAULT_TAG } from '../../registry/reference.ts';
 import { rankingOf } from './wanted.ts';
 import type { IndexDefinition } from '../index-definition.ts';
 import type { SelectedImage, SelectedList, SelectedRepository } from './select.ts';
-import { type Contest, contestOf } from './winners.ts';
+import { type Contest, contestMessage } from './winners.ts';
 
 /** Has `1.10` after `1.9`; of one language, so that the order is the same everywhere. */
 const VERSIONS = new Intl.Collator('en', { numeric: true });
@@ -41,7 +41,7 @@ export function prefer(
       }
     }
   }
-  for (const [ref, losers] of contests) onContest({ identity: ref, message: contestOf(ref, winners.get(ref)?.repository ?? '', losers) });
+  for (const [ref, losers] of contests) onContest({ identity: ref, message: contestMessage(ref, winners.get(ref)?.repository ?? '', losers) });
 
   const wins = (holder: SelectedImage | SelectedList, digest: Digest): boolean => {
     const ref = refOf(digest);

@@ -1,5 +1,5 @@
 /** Which image clients get where several are the same: one for each Flatpak ref, architecture and tag. */
-import type { Label } from '../appdata/flatpak-image.ts';
+import type { LabelReader } from '../appdata/flatpak-image.ts';
 
 const REF = 'org.flatpak.ref';
 /** Longer ones are not Flatpak's, whose names have at most 255 characters. */
@@ -8,7 +8,7 @@ const MAX_REF = 1024;
 const MAX_NAMED = 5;
 
 /** Names what clients take only once, whatever its tags; `undefined` for what they pass over: it must not keep another image from them. */
-export function identityOf({ digest, os, architecture }: { readonly digest: string; readonly os: string; readonly architecture: string }, label: Label): string | undefined {
+export function identityOf({ digest, os, architecture }: { readonly digest: string; readonly os: string; readonly architecture: string }, label: LabelReader): string | undefined {
   const ref = label(REF);
   if (ref === undefined || ref.length > MAX_REF || label('org.flatpak.metadata') === undefined || !digest.startsWith('sha256:')) return undefined;
   return `${ref} (${os}/${architecture})`;
@@ -44,7 +44,7 @@ export class Winners {
     for (const { identity, winner, losers, tags } of this.#contests.values()) {
       const others = [...losers].filter((repository) => repository !== winner);
       const tagged = `with the tag ${listed(tags)}`;
-      const message = others.length === 0 ? `${printable(identity)} is in ${winner} more than once ${tagged}: clients get the first` : contestOf(identity, winner, others, tagged);
+      const message = others.length === 0 ? `${printable(identity)} is in ${winner} more than once ${tagged}: clients get the first` : contestMessage(identity, winner, others, tagged);
       yield { identity, message };
     }
   }
@@ -62,7 +62,7 @@ export class Winners {
 }
 
 /** Says which of several repositories clients get an image from, and how to choose. */
-export function contestOf(identity: string, winner: string, losers: Iterable<string>, tagged = ''): string {
+export function contestMessage(identity: string, winner: string, losers: Iterable<string>, tagged = ''): string {
   return `${printable(identity)} is in several repositories: clients get it from ${winner}, not from ${listed(losers)}${tagged && ` (${tagged})`}; repository_priority and repository_exclude choose`;
 }
 

@@ -1,7 +1,7 @@
 /** Answers questions whose parts are not all ready: chunk by chunk, a few at a time, and caches the answers by chunk. */
 import { LRUCache } from 'lru-cache';
-import { joinParts, NOTHING, type Part } from '../../indexing/chunk/part.ts';
-import { asking } from '../../indexing/query/ask-chunk.ts';
+import { EMPTY_PART, joinParts, type ChunkPart } from '../../indexing/chunk/part.ts';
+import { prepareQuery } from '../../indexing/query/ask-chunk.ts';
 import { Effort, MAX_STEPS } from '../../indexing/query/effort.ts';
 import { flatpakQuestion, type Query } from '../../indexing/query/query.ts';
 import { untilAborted } from '../../system/on-abort.ts';
@@ -52,7 +52,7 @@ interface Kept {
   /** {@link Shown.number} of the publication that was asked. */
   readonly number: number;
   /** Parts that are not empty, by chunk. */
-  readonly parts: ReadonlyMap<string, Part>;
+  readonly parts: ReadonlyMap<string, ChunkPart>;
   readonly document: ServedDocument;
 }
 
@@ -156,21 +156,21 @@ export class Questions {
     const { number, publication: { registry, modified }, chunks, since } = shown;
     const before = this.#kept.get(key);
     const effort = new Effort({ signal, maxSteps: this.#maxSteps });
-    const ask = asking(query, effort);
-    const parts = new Map<string, Part>();
+    const ask = prepareQuery(query, effort);
+    const parts = new Map<string, ChunkPart>();
     const ready = flatpakQuestion(query);
     for (const chunk of chunks) {
-      const kept = before !== undefined && (since.get(chunk.name) ?? number) <= before.number ? (before.parts.get(chunk.name) ?? NOTHING) : undefined;
+      const kept = before !== undefined && (since.get(chunk.name) ?? number) <= before.number ? (before.parts.get(chunk.name) ?? EMPTY_PART) : undefined;
       const part = (ready && chunk.readyPart(ready)) ?? kept ?? (await ask(chunk));
       if (part.images > 0) parts.set(chunk.name, part);
       await effort.turn();
     }
-    const document = index.serve(joinParts(registry, chunks.map((chunk) => ({ part: parts.get(chunk.name) ?? NOTHING, slice: chunk.slice }))), modified);
+    const document = index.serve(joinParts(registry, chunks.map((chunk) => ({ part: parts.get(chunk.name) ?? EMPTY_PART, slice: chunk.slice }))), modified);
     if (keep) this.#kept.set(key, { number, parts, document });
     return document;
   }
 }
 
-function sizeOf({ entries, lists }: Part): number {
+function sizeOf({ entries, lists }: ChunkPart): number {
   return entries.size + entries.hashes.length + (lists === undefined ? 0 : lists.size + lists.hashes.length);
 }

@@ -29,7 +29,7 @@ const SETTINGS = `
 const FILES = ['', '-wal', '-shm'] as const;
 
 /** A file of the store that is open. What fails in it is a {@link StoreError}. */
-export abstract class OpenDatabase {
+export abstract class SqliteFile {
   protected readonly file: string;
   protected readonly database: DatabaseSync;
   #closed = false;

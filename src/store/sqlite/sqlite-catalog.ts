@@ -7,10 +7,10 @@ import { manifestBytes, TAG_BYTES } from '../catalog.ts';
 import type { Catalog, CatalogChange, DirtyRepositories, Image, ImageIcon, KnownManifest, KnownRegistry, KnownRepository, TagRecord, TagsByRepository, TakenBy } from '../catalog.ts';
 import { StoreError } from '../store-error.ts';
 import { CATALOG_SCHEMA } from './catalog-schema.ts';
-import { OpenDatabase, openDatabase } from './database.ts';
+import { SqliteFile, openDatabase } from './database.ts';
 
 /** A {@link Catalog} that only this object may use; the {@link StateLock} of its folder sees to that between processes. */
-export class SqliteCatalog extends OpenDatabase implements Catalog {
+export class SqliteCatalog extends SqliteFile implements Catalog {
   readonly #statements: Statements;
   /** What {@link #changes} said when it was last pruned. */
   #prunedChanges: number;

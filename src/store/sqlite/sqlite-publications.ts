@@ -7,13 +7,13 @@ import { digestOf, matchesDigest, type Digest } from '../../registry/digest.ts';
 import { checksumOf } from '../publication-checksum.ts';
 import type { Publication, PublicationReader, Publications, SideDocument, StoredChunk, StoredSegment } from '../publications.ts';
 import { StoreError } from '../store-error.ts';
-import { boundLog, OpenDatabase, openDatabase, openForReading } from './database.ts';
+import { boundLog, SqliteFile, openDatabase, openForReading } from './database.ts';
 import { PUBLICATIONS_SCHEMA } from './publications-schema.ts';
 
 const NAME_BYTES = 32;
 
 /** Reads publications beside the connection that writes them, one statement at a time. */
-export class SqlitePublicationReader extends OpenDatabase implements PublicationReader {
+export class SqlitePublicationReader extends SqliteFile implements PublicationReader {
   readonly #statements: ReadStatements;
   readonly #inode: number | undefined;
 

@@ -4,9 +4,9 @@ import { suite, test } from 'node:test';
 import * as fc from 'fast-check';
 import type { Chunk, ReadyQuestion } from '../../../src/indexing/chunk/chunk.ts';
 import { hashOf } from '../../../src/indexing/chunk/columns.ts';
-import { joinParts, NOTHING } from '../../../src/indexing/chunk/part.ts';
+import { EMPTY_PART, joinParts } from '../../../src/indexing/chunk/part.ts';
 import type { PlacedImage, ShownRepository } from '../../../src/indexing/render/document.ts';
-import { asking } from '../../../src/indexing/query/ask-chunk.ts';
+import { prepareQuery } from '../../../src/indexing/query/ask-chunk.ts';
 import { Effort } from '../../../src/indexing/query/effort.ts';
 import { parseQuery } from '../../../src/indexing/query/parse-query.ts';
 import { asksForRefs, flatpakQuery, type Query } from '../../../src/indexing/query/query.ts';
@@ -38,11 +38,11 @@ function fill(registry: MemoryRegistry): void {
 const ALL = ['amd', 'arm', 'old', 'arm', 'one', 'two', 'container'];
 
 function ask(chunks: readonly Chunk[], query: Query): Promise<string> {
-  return answerFrom(chunks, (chunk) => asking(query, new Effort())(chunk));
+  return answerFrom(chunks, (chunk) => prepareQuery(query, new Effort())(chunk));
 }
 
 /** An answer that is worked out chunk by chunk. */
-async function answerFrom(chunks: readonly Chunk[], partOf: (chunk: Chunk) => ReturnType<ReturnType<typeof asking>>): Promise<string> {
+async function answerFrom(chunks: readonly Chunk[], partOf: (chunk: Chunk) => ReturnType<ReturnType<typeof prepareQuery>>): Promise<string> {
   const parts = await Promise.all(chunks.map(async (chunk) => ({ part: await partOf(chunk), slice: chunk.slice })));
   return textOf(joinParts('http://registry.example.org', parts));
 }
@@ -168,8 +168,8 @@ suite('the document', () => {
     await state.rebuild();
     const [chunk] = (await state.shown()).chunks;
     assert.ok(chunk);
-    for (const text of ['', 'tag:matches=*', 'label:name:exists=1']) assert.equal(await asking(parseQuery(text), new Effort())(chunk), chunk.whole);
-    assert.equal(await asking(parseQuery('tag=nothing'), new Effort())(chunk), NOTHING);
+    for (const text of ['', 'tag:matches=*', 'label:name:exists=1']) assert.equal(await prepareQuery(parseQuery(text), new Effort())(chunk), chunk.whole);
+    assert.equal(await prepareQuery(parseQuery('tag=nothing'), new Effort())(chunk), EMPTY_PART);
     const empty = await TestState.open(t);
     await empty.rebuild();
     assert.equal(await empty.answer('tag=latest'), EMPTY);
@@ -189,9 +189,9 @@ test('a question is given up inside a long value once nobody waits, takes turns 
     if (++turns === 3) gone.abort(new Error('nobody waits'));
   }, 5);
   t.after(() => clearInterval(turn));
-  await assert.rejects(asking(parseQuery(text), new Effort({ signal: gone.signal }))(chunk), /nobody waits/);
+  await assert.rejects(prepareQuery(parseQuery(text), new Effort({ signal: gone.signal }))(chunk), /nobody waits/);
   assert.ok(turns >= 3);
-  await assert.rejects(asking(parseQuery(`tag=latest&${text}`), new Effort({ maxSteps: 20 * 1024 * 1024 }))(chunk), { statusCode: 400, message: /^The query parameter "label:text:matches" takes more than 20971520 steps/ });
+  await assert.rejects(prepareQuery(parseQuery(`tag=latest&${text}`), new Effort({ maxSteps: 20 * 1024 * 1024 }))(chunk), { statusCode: 400, message: /^The query parameter "label:text:matches" takes more than 20971520 steps/ });
 });
 
 type Parameter = readonly [name: string, value: string];

@@ -1,5 +1,5 @@
 /** Bounds how much is done at once for several lists together. */
-export class Places {
+export class Semaphore {
   #free: number;
   readonly #waiting: (() => void)[] = [];
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { Places } from '../../../src/indexing/scan/places.ts';
+import { Semaphore } from '../../../src/indexing/scan/semaphore.ts';
 
 /** Lets everything that is ready go on. */
 function settle(): Promise<void> {
@@ -8,7 +8,7 @@ function settle(): Promise<void> {
 }
 
 test('several lists together get no more places than there are', async () => {
-  const places = new Places(3);
+  const semaphore = new Semaphore(3);
   const running: (() => void)[] = [];
   let most = 0;
   const done: string[] = [];
@@ -19,7 +19,7 @@ test('several lists together get no more places than there are', async () => {
     });
     done.push(value);
   };
-  const lists = Promise.all([places.forEach(['a1', 'a2', 'a3', 'a4', 'a5'], run), places.forEach(['b1', 'b2'], run)]);
+  const lists = Promise.all([semaphore.forEach(['a1', 'a2', 'a3', 'a4', 'a5'], run), semaphore.forEach(['b1', 'b2'], run)]);
   while (done.length < 7) {
     await settle();
     running.shift()?.();
@@ -30,16 +30,16 @@ test('several lists together get no more places than there are', async () => {
 });
 
 test('after a failure no more are called, and the places are free for others', async () => {
-  const places = new Places(1);
+  const semaphore = new Semaphore(1);
   const called: number[] = [];
-  const failing = places.forEach([1, 2, 3], async (value) => {
+  const failing = semaphore.forEach([1, 2, 3], async (value) => {
     called.push(value);
     await settle();
     throw new Error(`failed at ${value}`);
   });
   await assert.rejects(failing, /failed at 1/);
   assert.deepEqual(called, [1]);
-  await places.forEach([4], async (value) => {
+  await semaphore.forEach([4], async (value) => {
     called.push(value);
   });
   assert.deepEqual(called, [1, 4]);
