@@ -1,42 +1,42 @@
-/** Remembers what is served: the versions of each index, the chunks that they consist of, and the icons. */
+/** What is served: the publications of the indexes, the chunks that they consist of, and the icons. */
 import type { Digest } from '../registry/digest.ts';
 
-/** A version of an index. */
+/** One version of an index. */
 export interface Publication {
-  /** The index's name. */
+  /** Name of the index. */
   readonly index: string;
   /** Higher with each publication of the index. */
   readonly version: number;
-  /** Changes whenever the same images would be written in another way; each version of the program reads its own. */
+  /** Changes whenever the same images are written in another way; each version of the program reads only its own. */
   readonly format: string;
-  /** The `Registry` of the index. */
+  /** The `Registry` of the document (flatpak-oci-specs, registry-index.md). */
   readonly registry: string;
-  /** When its content last changed: milliseconds since the epoch, in whole seconds. */
+  /** When the content last changed, in milliseconds since the epoch, rounded down to seconds. */
   readonly modified: number;
-  /** The names of its chunks, in the order of the document. */
+  /** Names of its chunks, in the order of the document. */
   readonly chunks: readonly string[];
-  /** What the renderer has to know of it; nothing that is served. JSON. */
+  /** JSON for the renderer alone; it is not served. */
   readonly origin: string;
 }
 
-/** A chunk as it is kept: content-addressed, in two parts: what is needed to know what it holds, and what is sent. */
+/** A content-addressed chunk in two parts: the head says what it holds and is kept in memory, the body is what is sent. */
 export interface StoredChunk {
-  /** SHA-256 of the head, in hexadecimal. */
+  /** SHA-256 of the head, in hexadecimal. The head holds the hashes of the body's segments. */
   readonly name: string;
   readonly head: Buffer;
   readonly body: Buffer;
 }
 
-/** Some bytes of a chunk's body. */
+/** A byte range of a chunk's body. */
 export interface StoredSegment {
   readonly offset: number;
-  /** Bytes. */
+  /** In bytes. */
   readonly length: number;
-  /** Of these bytes, in hexadecimal. */
+  /** SHA-256 of these bytes, in hexadecimal. */
   readonly sha256: string;
 }
 
-/** A document about an index that is made after its publication, such as the list of all apps. */
+/** A document about an index that is made after the publication, such as the list of its apps. */
 export interface SideDocument {
   /** Version of the publication that it was made from. */
   readonly version: number;
@@ -44,55 +44,55 @@ export interface SideDocument {
 }
 
 /**
- * What reads publications. Every method rejects with a {@link StoreError} if what they are kept in is damaged or cannot be reached;
- * what is read is compared with what names it, so that nothing damaged is ever served.
+ * Reads publications. Every method rejects with a {@link StoreError} if the store is damaged or unavailable; everything that is read
+ * is checked against its hash, so that nothing damaged is served.
  */
 export interface PublicationReader {
-  /** The newest publication of an index; `undefined` before the first one. */
+  /** Returns the newest publication of an index; `undefined` before the first one. */
   publication(index: string): Promise<Publication | undefined>;
 
-  /** The heads of chunks by their names. One that is not there any more is left out: then a newer publication is. */
+  /** Returns the heads of chunks by name. Removed chunks are left out: a newer publication has replaced theirs. */
   chunkHeads(names: readonly string[]): Promise<ReadonlyMap<string, Buffer>>;
 
-  /** A segment of a chunk's body; `undefined` if the chunk is not there any more. */
+  /** Returns a segment of a chunk's body; `undefined` if the chunk was removed. */
   chunkSegment(name: string, segment: StoredSegment): Promise<Buffer | undefined>;
 
-  /** The PNG of an icon; `undefined` if it is not there, or damaged. */
+  /** Returns the PNG of an icon; `undefined` if it is missing or damaged. */
   png(digest: Digest): Promise<Buffer | undefined>;
 
-  /** The list of the apps of an index; `undefined` if none was made yet. */
+  /** Returns the list of an index's apps; `undefined` if there is none yet, or it is damaged. */
   apps(index: string): Promise<SideDocument | undefined>;
 }
 
-/** What writes publications; one object at a time may. Each method is one transaction, whole or not at all. */
+/** Reads and writes publications. There is one writer at a time; each method is one transaction. */
 export interface Publications extends PublicationReader {
-  /** The names of all indexes that have a publication. */
+  /** Returns the names of all indexes that have a publication. */
   published(): Promise<readonly string[]>;
 
-  /** Keeps chunks of a publication that is to come. Safe to repeat. */
+  /** Stores chunks of the next publication. Safe to repeat. */
   putChunks(chunks: readonly StoredChunk[]): Promise<void>;
 
-  /** Publishes a version of an index in place of the one before. `chunks` are those of it that may not be there yet. */
+  /** Replaces an index's publication. @param chunks those of its chunks that may not be stored yet */
   publish(publication: Publication, chunks: readonly StoredChunk[]): Promise<void>;
 
-  /** Keeps the list of an index's apps. */
+  /** Stores the list of an index's apps. */
   putApps(index: string, apps: SideDocument): Promise<void>;
 
-  /** Keeps PNGs by their digests. Safe to repeat. */
+  /** Stores PNGs by digest. Safe to repeat. */
   putPngs(pngs: ReadonlyMap<Digest, Uint8Array>): Promise<void>;
 
-  /** Which of these PNGs are not there. */
+  /** Returns those of these PNGs that are not stored. */
   missingPngs(digests: readonly Digest[]): Promise<readonly Digest[]>;
 
-  /** Forgets all indexes but these. */
+  /** Removes all indexes but these. */
   keepIndexes(indexes: ReadonlySet<string>): Promise<void>;
 
   /**
-   * Removes chunks that no publication has named since `chunksBefore`, and PNGs that `named` has not been true of since `pngsBefore`; without
-   * `named`, PNGs are left alone.
-   * Times are milliseconds since the epoch.
+   * Removes chunks that no publication has named since `chunksBefore`, and PNGs for which `named` has been false since `pngsBefore`;
+   * without `named`, no PNGs. Times are milliseconds since the epoch.
    */
   clean(options: { readonly chunksBefore: number; readonly now: number; readonly named?: (digest: Digest) => boolean; readonly pngsBefore?: number }): Promise<void>;
 
+  /** Closes the publications. Safe to repeat. */
   close(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** Sees to it that one process at a time uses a `state_dir`. */
+/** Ensures that only one process at a time uses a `state_dir`. */
 import { accessSync, constants, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { makeFolder } from '../system/make-folder.ts';
 import { StoreError } from './store-error.ts';
 
-/** Thrown when another process, or another part of this one, holds the folder. */
+/** Thrown when another process, or another part of this one, holds the lock of the folder. */
 export class StateLockedError extends Error {
   override readonly name = 'StateLockedError';
 }
@@ -14,9 +14,8 @@ export class StateLockedError extends Error {
 const SQLITE_BUSY = 5;
 
 /**
- * The lock of a `state_dir`, held until {@link release} or the end of the process, whatever ends it: it is the operating
- * system's lock on a file, taken through SQLite since Node.js has no call for it. The object must be kept: the lock goes
- * with it when it is garbage-collected.
+ * Lock of a `state_dir`: the operating system's lock on a file, taken through SQLite since Node.js has no call for it, and so
+ * released at the end of the process, too. Keep the object: when it is garbage-collected, the lock is released.
  */
 export class StateLock {
   readonly #database: DatabaseSync;
@@ -28,8 +27,8 @@ export class StateLock {
   }
 
   /**
-   * Takes the lock of `stateDir`, which is made if it is missing.
-   * @throws StateLockedError if it is held; StoreError if the folder cannot be made or written.
+   * Takes the lock of `stateDir`; creates the folder if it is missing.
+   * @throws StateLockedError if it is held; StoreError if the folder cannot be created or written.
    */
   static acquire(stateDir: string): StateLock {
     const lockFile = join(stateDir, 'lock');
@@ -44,20 +43,20 @@ export class StateLock {
     let database: DatabaseSync | undefined;
     try {
       database = new DatabaseSync(lockFile);
-      // Nothing is ever written to it, so that it can be had on a full disk too.
+      // Nothing is written to the file, so that the lock can be taken on a full disk, too.
       database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
     } catch (error) {
       database?.close();
       if (error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY) {
-        throw new StateLockedError(`${stateDir} is in use by ${holderIn(holderFile)}: stop it, or give this one another state_dir`, { cause: error });
+        throw new StateLockedError(`${stateDir} is in use by ${holderIn(holderFile)}: stop it, or set another state_dir for this process`, { cause: error });
       }
       throw StoreError.fromSqlite(error, lockFile);
     }
-    tellHolder(holderFile);
+    recordHolder(holderFile);
     return new StateLock(database, holderFile);
   }
 
-  /** Gives the folder to the next one. May be repeated. */
+  /** Releases the lock. Safe to repeat. */
   release(): void {
     if (!this.#database.isOpen) return;
     rmSync(this.#holderFile, { force: true });
@@ -65,8 +64,8 @@ export class StateLock {
   }
 }
 
-/** Says in `file` who holds the lock. It only serves the message of whoever is refused: on a full disk that one has to do without. */
-function tellHolder(file: string): void {
+/** Writes to `file` who holds the lock. Best effort, only for the error message of the process that is refused. */
+function recordHolder(file: string): void {
   try {
     writeFileSync(file, `${process.pid} ${hostname()}\n`);
   } catch {
@@ -79,7 +78,7 @@ function holderIn(file: string): string {
   try {
     text = readFileSync(file, 'utf8');
   } catch {
-    // Its holder could not write it, or has not written it yet.
+    // The holder could not write it, or has not written it yet.
   }
   const [, pid, host] = /^(\d+) (\S+)\n$/.exec(text) ?? [];
   return pid === undefined ? 'another process' : `process ${pid} on ${host}`;

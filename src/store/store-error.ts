@@ -1,15 +1,15 @@
-/** The one error of the store. */
+/** The store's error: one class, with a code. */
 
 /**
- * - `corrupt`: the file is damaged; it has to be set aside and made anew;
+ * - `corrupt`: the file is damaged and has to be replaced by a new one;
  * - `full`: the disk is full;
- * - `read-only`: the file or its folder may not be written;
- * - `closed`: it was closed, perhaps to be set aside;
- * - `unavailable`: anything else that the system refuses, such as a missing folder, a faulty disk or a file that another program holds.
+ * - `read-only`: the file or its folder is not writable;
+ * - `closed`: the file was closed, perhaps to be replaced;
+ * - `unavailable`: any other error of the system, such as a missing folder, a faulty disk or a file that another program has locked.
  */
 export type StoreErrorCode = 'corrupt' | 'full' | 'read-only' | 'closed' | 'unavailable';
 
-/** Thrown by the store and the state lock; its message names the file, says what went wrong and what to do. */
+/** Thrown by the store and the state lock; the message says which file, what is wrong and what to do. */
 export class StoreError extends Error {
   override readonly name = 'StoreError';
   readonly code: StoreErrorCode;
@@ -21,20 +21,20 @@ export class StoreError extends Error {
     this.file = file;
   }
 
-  /** The error of `file`; `reason` says what is wrong, where `code` does not. */
+  /** Creates the error for `file`. @param reason details that `code` does not say */
   static of(code: StoreErrorCode, file: string, reason = '', options?: ErrorOptions): StoreError {
     return new StoreError(code, file, MESSAGES[code](file, reason), options);
   }
 
-  /** `cause` as a StoreError, if it is SQLite's error about `file` or the system under it; any other error as it is. */
+  /** Converts SQLite's error about `file` to a StoreError; returns any other error as it is. */
   static fromSqlite(cause: unknown, file: string): unknown {
     if (!(cause instanceof Error && 'errcode' in cause && typeof cause.errcode === 'number')) return cause;
-    // The low byte is the primary code, the rest refines it.
+    // The low byte is the primary result code, the rest extends it.
     const code = cause.errcode === SQLITE_IOERR_SHMSIZE ? 'full' : SQLITE_CODES[cause.errcode & 0xff];
     return code === undefined ? cause : StoreError.of(code, file, cause.message, { cause });
   }
 
-  /** `cause`, an error of `node:fs` about `file`, as a StoreError; any other error as it is. */
+  /** Converts an error of `node:fs` about `file` to a StoreError; returns any other error as it is. */
   static fromSystem(cause: unknown, file: string): unknown {
     if (!(cause instanceof Error && 'syscall' in cause && 'code' in cause)) return cause;
     const code = SYSTEM_CODES[String(cause.code)] ?? 'unavailable';
@@ -42,7 +42,7 @@ export class StoreError extends Error {
   }
 }
 
-/** Primary result codes of SQLite (https://www.sqlite.org/rescode.html) that tell of the file, not of the program. */
+/** SQLite's primary result codes (https://www.sqlite.org/rescode.html) that are about the file, not the program. */
 const SQLITE_CODES: Readonly<Record<number, StoreErrorCode>> = {
   3: 'read-only', // SQLITE_PERM
   5: 'unavailable', // SQLITE_BUSY
@@ -57,7 +57,7 @@ const SQLITE_CODES: Readonly<Record<number, StoreErrorCode>> = {
   26: 'corrupt', // SQLITE_NOTADB
 };
 
-/** SQLITE_IOERR_SHMSIZE: the shared memory file beside the database could not grow, for which only a full disk is known as the reason. */
+/** The shared memory file could not grow; the only known reason is a full disk. */
 const SQLITE_IOERR_SHMSIZE = 4874;
 
 const SYSTEM_CODES: Readonly<Record<string, StoreErrorCode>> = {
@@ -69,9 +69,9 @@ const SYSTEM_CODES: Readonly<Record<string, StoreErrorCode>> = {
 };
 
 const MESSAGES: Readonly<Record<StoreErrorCode, (file: string, reason: string) => string>> = {
-  corrupt: (file, reason) => `${file} is damaged (${reason}): it has to be set aside and made anew`,
-  full: (file) => `${file} could not be written, the disk is full: free some space; what it held before is kept`,
-  'read-only': (file, reason) => `${file} may not be written (${reason}): make it and its folder writable for this user, or set state_dir to another folder`,
+  corrupt: (file, reason) => `${file} is damaged (${reason}): it has to be replaced by a new one`,
+  full: (file) => `${file} could not be written, the disk is full: free some space; its content before that is kept`,
+  'read-only': (file, reason) => `${file} is not writable (${reason}): make it and its folder writable for this user, or set state_dir to another folder`,
   closed: (file) => `${file} was closed`,
-  unavailable: (file, reason) => `${file} cannot be used (${reason}): see that its folder exists, that its disk is sound, and that no other program holds it`,
+  unavailable: (file, reason) => `${file} cannot be used (${reason}): check that its folder exists, that the disk has no errors, and that no other program has locked it`,
 };

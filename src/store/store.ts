@@ -1,17 +1,16 @@
-/** All that outlives a request, by role. */
+/** Everything that outlives a request, by role. */
 import type { Catalog } from './catalog.ts';
 import type { Publications } from './publications.ts';
 
-/** What the one who writes opens; see {@link PublicationReader} for who answers. */
+/** The store as its one writer opens it; readers use a {@link PublicationReader}. */
 export interface Store {
-  /** What the registries hold. */
   readonly catalog: Catalog;
-  /** What is served. */
   readonly publications: Publications;
+  /** Closes all roles. */
   close(): Promise<void>;
 }
 
-/** Size of one part of a store, in bytes; `undefined` where it cannot be measured. */
+/** Size of one part of the store, in bytes; `undefined` if it cannot be measured. */
 export interface StoreSize {
   readonly part: string;
   readonly size: number | undefined;

@@ -83,5 +83,5 @@ test('publications that turn out to be damaged at the start are replaced, and ma
   }
   assert.equal(lost, 1);
   assert.equal(warnings.length, 1);
-  assert.match(warnings[0] ?? '', /the chunk [0-9a-f]{64} has changed/);
+  assert.match(warnings[0] ?? '', /the checksum of the chunk [0-9a-f]{64} does not match/);
 });

@@ -146,7 +146,7 @@ suite('a server whose disks are full, may not be written, or lose their files', 
     try {
       const { code, stderr } = await runRegindexer(['-c', join(server.folder, 'config.yaml'), 'index']);
       assert.equal(code, 1);
-      assert.match(stderr, new RegExp(`^regindexer: ${state.path}[^ ]* may not be written .*set state_dir to another folder`, 'm'));
+      assert.match(stderr, new RegExp(`^regindexer: ${state.path}[^ ]* is not writable .*set state_dir to another folder`, 'm'));
     } finally {
       state.remount('rw');
     }

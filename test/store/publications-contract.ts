@@ -274,17 +274,17 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
   suite('what a disk has changed is never returned', () => {
     test('of a publication', async (t) => {
       const { readers } = await damaged(create(t), () => ({ kind: 'publication', index: 'apps' }));
-      for (const reader of readers) await assert.rejects(reader.publication('apps'), { name: 'StoreError', code: 'corrupt', message: /the publication of apps has changed/ });
+      for (const reader of readers) await assert.rejects(reader.publication('apps'), { name: 'StoreError', code: 'corrupt', message: /the checksum of the publication of apps does not match/ });
     });
 
     test('of the head of a chunk', async (t) => {
       const { readers, chunk } = await damaged(create(t), ({ name }) => ({ kind: 'head', chunk: name }));
-      for (const reader of readers) await assert.rejects(reader.chunkHeads([chunk.name]), { name: 'StoreError', code: 'corrupt', message: /the chunk [0-9a-f]{64} has changed/ });
+      for (const reader of readers) await assert.rejects(reader.chunkHeads([chunk.name]), { name: 'StoreError', code: 'corrupt', message: /the checksum of the chunk [0-9a-f]{64} does not match/ });
     });
 
     test('of the body of a chunk', async (t) => {
       const { readers, chunk } = await damaged(create(t), ({ name }) => ({ kind: 'body', chunk: name }));
-      for (const reader of readers) await assert.rejects(reader.chunkSegment(chunk.name, wholeOf(chunk.body)), { name: 'StoreError', code: 'corrupt', message: /the chunk [0-9a-f]{64} has changed/ });
+      for (const reader of readers) await assert.rejects(reader.chunkSegment(chunk.name, wholeOf(chunk.body)), { name: 'StoreError', code: 'corrupt', message: /the checksum of the chunk [0-9a-f]{64} does not match/ });
     });
 
     test('of an icon, which is there again once it is read again', async (t) => {

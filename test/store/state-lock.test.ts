@@ -27,7 +27,7 @@ async function holder(t: TestContext, folder: string): Promise<ChildProcessByStd
 function assertHeld(folder: string, by: string): void {
   assert.throws(() => StateLock.acquire(folder), (error) => {
     assert.ok(error instanceof StateLockedError);
-    assert.equal(error.message, `${folder} is in use by ${by}: stop it, or give this one another state_dir`);
+    assert.equal(error.message, `${folder} is in use by ${by}: stop it, or set another state_dir for this process`);
     return true;
   });
 }

@@ -2,13 +2,12 @@
 import type { DatabaseSchema } from './database.ts';
 
 /**
- * Text is compared byte by byte, which for UTF-8 is code point order. Digests are text: as bytes they would save 0.4 % of the file and no time.
- * Labels and annotations stand apart from the rest of an image: they are nearly all of the file, and look-ups do without them. A checksum
- * guards them, since SQLite does not notice when a disk has changed the bytes of a text.
- * `stored` is about what a manifest takes, in bytes, with its texts, icons and children, and the sum of that by registry, tags included.
- * A manifest belongs to the registry that gave it: that another registry names its digest proves nothing.
- * Tags and index children may name digests that are not known (yet), so these are no foreign keys. A child that has a fault has an
- * empty digest, which is never known.
+ * - Text is compared byte by byte, which for UTF-8 is code point order. Digests as bytes would save 0.4 % of the file and no time.
+ * - Labels and annotations, nearly all of the file, have a table of their own, so that look-ups do not read them. They have a checksum,
+ *   since SQLite does not notice text that the disk has changed.
+ * - `manifest.stored` is the estimated size of a manifest, in bytes; the table `stored` has the sums by registry, with tags.
+ * - A manifest belongs to the registry it was read from: that another registry names the same digest proves nothing.
+ * - Tags and index children may name unknown digests, so these are not foreign keys. An invalid child has an empty digest and a fault.
  */
 export const CATALOG_SCHEMA: DatabaseSchema = {
   // `RGIC`
@@ -120,5 +119,5 @@ export const CATALOG_SCHEMA: DatabaseSchema = {
   ],
   checkedTables: ['repository', 'catalog', 'scanned', 'stored', 'held_tag', 'tag', 'kept', 'manifest', 'index_child', 'dirty'],
   oneRow: { table: 'catalog', what: 'its id' },
-  whenLost: 'the catalog will be read anew from the registries',
+  whenLost: 'the catalog will be read again from the registries',
 };

@@ -1,19 +1,19 @@
-/** The SQLite files of the store: opened, migrated, checked, and set aside if they cannot be used. */
+/** Opens, migrates and checks the SQLite files of the store, and sets aside those that cannot be used. */
 import { accessSync, constants, existsSync, renameSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../store-error.ts';
 
-/** How long another connection that writes is waited for, in milliseconds. */
+/** How long to wait for another connection that writes, in milliseconds. */
 const BUSY_TIMEOUT = 5000;
-/** How long readers are waited for so that the log can begin anew, in milliseconds. One that reads longer than this costs space, no more. */
+/** How long to wait for readers before the write-ahead log restarts, in milliseconds. A slower reader only costs disk space. */
 const LOG_TIMEOUT = 100;
-/** What the log may take while nobody keeps it from beginning anew, in bytes: twice what SQLite itself aims for. */
+/** Size from which the write-ahead log is restarted, in bytes: twice SQLite's own checkpoint threshold with these pages. */
 const LOG_LIMIT = 16_000_000;
 
 /**
- * A page of 8 kB holds most images whole. WAL with synchronous NORMAL keeps the file whole through kill -9 and a power cut, which may
- * cost the last transactions. The file is not mapped into memory (SQLite's default), where a faulty disk would end the process by a signal.
+ * A page of 8 kB holds most images whole. WAL with synchronous NORMAL survives kill -9; a power cut may cost the last transactions.
+ * No mmap (SQLite's default): with it, a disk error would end the process by a signal.
  */
 const SETTINGS = `
   PRAGMA page_size = 8192;
@@ -25,10 +25,10 @@ const SETTINGS = `
   PRAGMA foreign_keys = ON;
 `;
 
-/** The database, its log and the index of that, by what their names end with. */
+/** Suffixes of the database, its write-ahead log and the log's index. */
 const FILES = ['', '-wal', '-shm'] as const;
 
-/** A file of the store that is open. What fails in it is a {@link StoreError}. */
+/** An open SQLite file of the store, whose errors are {@link StoreError}s. */
 export abstract class SqliteFile {
   protected readonly file: string;
   protected readonly database: DatabaseSync;
@@ -39,6 +39,7 @@ export abstract class SqliteFile {
     this.database = database;
   }
 
+  /** Closes the file. Safe to repeat. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -47,6 +48,7 @@ export abstract class SqliteFile {
     });
   }
 
+  /** Runs `work`, and converts SQLite's errors to StoreErrors. */
   protected guard<T>(work: () => T): T {
     try {
       return work();
@@ -56,14 +58,14 @@ export abstract class SqliteFile {
     }
   }
 
-  /** Runs `work` in one transaction, whole or not at all. */
+  /** Runs `work` in one transaction. */
   protected transaction<T>(work: () => T): T {
     return this.guard(() => {
       const { database } = this;
       database.exec('BEGIN IMMEDIATE');
       try {
         const result = work();
-        // SQLite itself rolls a transaction back when the disk is full; what follows must not be written outside of it.
+        // SQLite rolls back by itself when the disk is full; statements after that would run outside of the transaction.
         if (!database.isTransaction) throw new Error('the transaction was already rolled back by an earlier error');
         database.exec('COMMIT');
         return result;
@@ -75,27 +77,27 @@ export abstract class SqliteFile {
   }
 }
 
-/** What one file of the store holds. */
+/** Tables of one file of the store. */
 export interface DatabaseSchema {
   /** Marks the file (`PRAGMA application_id`). */
   readonly applicationId: number;
-  /** SQL, in the order in which it is applied: a new file takes all of them, an older one those that it lacks. Never changed once released. */
+  /** SQL, applied in this order: all to a new file, the missing ones to an older file. Never changed once released. */
   readonly migrations: readonly string[];
-  /** Tables that are small enough to be checked at each start. */
+  /** Tables that are small enough to check at each start. */
   readonly checkedTables: readonly string[];
-  /** A table that has one row, always, and what is lost without it. */
+  /** A table that always has one row, and what is lost without it. */
   readonly oneRow?: { readonly table: string; readonly what: string };
-  /** Says what follows from losing the file: "… will be read anew from the registries". */
+  /** Says what happens after the file is lost: "… will be read again from the registries". */
   readonly whenLost: string;
 }
 
-/** The file is there, and this version cannot use it. */
+/** The file exists, but this version cannot use it. */
 class UnusableFile extends Error {}
 
 /**
- * Opens a file of the store for writing, or makes it; its folder must exist. One that is damaged, of another program or of a newer
- * version is set aside, told to `onWarning`, and made anew.
- * @throws StoreError if it can neither be opened nor made.
+ * Opens a file of the store for writing, or creates it; its folder must exist. A file that is damaged, of another program or of a
+ * newer version is set aside with a warning, and replaced by a new one.
+ * @throws StoreError if it can be neither opened nor created
  */
 export function openDatabase(file: string, schema: DatabaseSchema, onWarning: (warning: string) => void): DatabaseSync {
   try {
@@ -110,7 +112,7 @@ export function openDatabase(file: string, schema: DatabaseSchema, onWarning: (w
     const reason = reasonToSetAside(error);
     if (reason === undefined) throw StoreError.fromSqlite(error, file);
     const aside = setAside(file);
-    onWarning(`${file} ${reason}: it was set aside as ${aside}, which may be removed, and ${schema.whenLost}`);
+    onWarning(`${file} ${reason}: it was set aside as ${aside}, which you can delete, and ${schema.whenLost}`);
   }
   try {
     return openUsable(file, schema);
@@ -119,10 +121,7 @@ export function openDatabase(file: string, schema: DatabaseSchema, onWarning: (w
   }
 }
 
-/**
- * Opens a file of the store for reading alone, beside the connection that writes it.
- * @throws StoreError if it cannot be opened.
- */
+/** Opens a file of the store read-only, beside the connection that writes it. @throws StoreError if it cannot be opened */
 export function openForReading(file: string): DatabaseSync {
   try {
     const database = new DatabaseSync(file, { readOnly: true, timeout: BUSY_TIMEOUT });
@@ -133,25 +132,22 @@ export function openForReading(file: string): DatabaseSync {
   }
 }
 
-/** Has the log begin anew once it is too large, as it cannot by itself where at each commit somebody else happens to read. */
+/** Restarts the write-ahead log once it is too large: SQLite does not do so itself if there is a reader at each commit. */
 export function boundLog(database: DatabaseSync, file: string): void {
   const { size } = statSync(`${file}-wal`, { throwIfNoEntry: false }) ?? { size: 0 };
   if (size <= LOG_LIMIT) return;
   try {
     database.exec(`PRAGMA busy_timeout = ${LOG_TIMEOUT}; PRAGMA wal_checkpoint(RESTART); PRAGMA busy_timeout = ${BUSY_TIMEOUT}`);
   } catch {
-    // What was committed is safe in the log; a disk that is full or faulty is told by the next commit.
+    // What was committed is safe in the log; the next commit reports a disk that is full or faulty.
   }
 }
 
-/**
- * Gives a file of the store, which must not be open, another name in its folder; returns its new path.
- * @throws StoreError if it cannot be renamed.
- */
+/** Renames a file of the store, which must be closed, within its folder; returns its new path. @throws StoreError if that fails */
 export function setAside(file: string): string {
   const aside = `${file}.damaged-${new Date().toISOString().replaceAll(/[-:]/g, '')}`;
   try {
-    // The database goes first: SQLite ignores a log that has lost its database, but not the reverse.
+    // The database first: SQLite ignores a log without its database, but not a database without its log.
     for (const suffix of FILES) if (existsSync(file + suffix)) renameSync(file + suffix, aside + suffix);
   } catch (error) {
     throw StoreError.fromSystem(error, file);
@@ -171,7 +167,7 @@ function openUsable(file: string, schema: DatabaseSchema): DatabaseSync {
     const fresh = identity.tables === 0 && identity.application === 0;
     if (!fresh && identity.application !== schema.applicationId) throw new UnusableFile('is a database of another program');
     if (identity.version > schema.migrations.length) throw new UnusableFile('was made by a newer version of this program');
-    if (!fresh && identity.version === 0) throw new UnusableFile('is damaged (it has lost its version)');
+    if (!fresh && identity.version === 0) throw new UnusableFile('is damaged (its version is missing)');
     database.exec(SETTINGS);
     migrate(database, schema, fresh ? 0 : identity.version);
     if (!fresh) check(database, schema, basename(file));
@@ -182,7 +178,7 @@ function openUsable(file: string, schema: DatabaseSchema): DatabaseSync {
   }
 }
 
-/** Each in one transaction, so that a crash leaves the file as one version or the other has it. */
+/** Applies each migration in one transaction, so that a crash leaves the file at one version or the other. */
 function migrate(database: DatabaseSync, { applicationId, migrations }: DatabaseSchema, from: number): void {
   for (const [version, migration] of migrations.entries()) {
     if (version < from) continue;
@@ -190,7 +186,7 @@ function migrate(database: DatabaseSync, { applicationId, migrations }: Database
   }
 }
 
-/** Large tables are left out: reading them whole would cost seconds at each start, and damage to them is found when they are read. */
+/** Checks all but the large tables, which would take seconds at each start; damage to those is found when they are read. */
 function check(database: DatabaseSync, schema: DatabaseSchema, name: string): void {
   const model = new DatabaseSync(':memory:');
   for (const migration of schema.migrations) model.exec(migration);
@@ -201,8 +197,8 @@ function check(database: DatabaseSync, schema: DatabaseSchema, name: string): vo
     const verdict = database.prepare(`PRAGMA quick_check(${table})`).get()?.['quick_check'];
     if (verdict !== 'ok') throw new UnusableFile(`is damaged (${String(verdict)})`);
   }
-  if (schema.oneRow !== undefined && database.prepare(`SELECT 1 FROM ${schema.oneRow.table}`).get() === undefined) throw new UnusableFile(`is damaged (it has lost ${schema.oneRow.what})`);
-  // Writes nothing, but fails where the header says that the file is for reading only.
+  if (schema.oneRow !== undefined && database.prepare(`SELECT 1 FROM ${schema.oneRow.table}`).get() === undefined) throw new UnusableFile(`is damaged (${schema.oneRow.what} is missing)`);
+  // Writes nothing, but fails if the file's header says that it is read-only.
   database.exec(`DELETE FROM ${schema.checkedTables[0] ?? ''} WHERE FALSE`);
 }
 
@@ -211,8 +207,8 @@ function schemaOf(database: DatabaseSync): string {
 }
 
 /**
- * Results of the statements above that a sound file cannot give: SQLITE_ERROR (tables that cannot be
- * understood), SQLITE_READONLY (the system does let it be written, its header does not), SQLITE_CORRUPT and SQLITE_NOTADB.
+ * Results that the statements above never give for an intact file: SQLITE_ERROR (unreadable schema), SQLITE_READONLY (by the file's
+ * header, since its permissions were checked), SQLITE_CORRUPT and SQLITE_NOTADB.
  */
 const SIGNS_OF_DAMAGE: ReadonlySet<number> = new Set([1, 8, 11, 26]);
 

@@ -1,4 +1,4 @@
-/** Takes over what version 0.1 remembered in one file, `catalog.sqlite`, so that an upgrade reads nothing anew. That file is only read, and stays for going back. */
+/** Imports the one file of version 0.1, `catalog.sqlite`, so that an upgrade fetches nothing again. That file is only read, and stays for a downgrade. */
 import { accessSync, constants } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
@@ -9,11 +9,11 @@ import { CATALOG_SCHEMA } from './catalog-schema.ts';
 import { openDatabase, type DatabaseSchema } from './database.ts';
 import { PUBLICATIONS_SCHEMA } from './publications-schema.ts';
 
-/** `RGIX`, and the last version of its tables. */
+/** `RGIX`, and the last schema version of that file. */
 const APPLICATION_ID = 0x52474958;
 const SCHEMA_VERSION = 6;
 
-/** From the database that is attached as `earlier`. */
+/** Copies from the database that is attached as `earlier`. */
 const IMPORT_CATALOG = `
   UPDATE catalog SET id = (SELECT id FROM earlier.catalog);
   INSERT INTO scanned SELECT registry, taken FROM earlier.scanned;
@@ -37,15 +37,15 @@ const IMPORT_CATALOG = `
     ) GROUP BY registry;
 `;
 
-/** A PNG that has changed is left out: then its images are read again. */
+/** Damaged PNGs are left out: their images are read again. */
 const IMPORT_PNGS = 'INSERT INTO png (digest, bytes) SELECT digest, bytes FROM earlier.png WHERE digest = digest_of(bytes);';
 
-/** The earlier file cannot be taken over. */
+/** The earlier file cannot be imported. */
 class UnusableEarlierFile extends Error {}
 
 /**
- * Makes the files of a new store from `earlier`; says whether they are whole. If that file is damaged, or not of version 0.1, it is told to `onWarning`.
- * @throws StoreError if it cannot be opened, or the new ones not be written
+ * Creates the files of a new store from `earlier`; returns whether that succeeded. Warns if `earlier` is damaged or not of version 0.1.
+ * @throws StoreError if `earlier` cannot be opened, or the new files cannot be written
  */
 export function importEarlier(earlier: string, files: { readonly catalog: string; readonly publications: string }, onWarning: (warning: string) => void): boolean {
   try {
@@ -59,19 +59,19 @@ export function importEarlier(earlier: string, files: { readonly catalog: string
     return true;
   } catch (error) {
     if (error instanceof StoreError && error.code !== 'corrupt') throw error;
-    onWarning(`${earlier}, which an earlier version made, cannot be taken over (${messageOf(error)}): the registries will be read anew`);
+    onWarning(`${earlier}, which an earlier version made, cannot be imported (${messageOf(error)}): the registries will be read again`);
     return false;
   }
 }
 
-/** Makes `file` out of `earlier` in one transaction. */
+/** Creates `file` from `earlier` in one transaction. */
 function importInto(file: string, schema: DatabaseSchema, earlier: string, sql: string): void {
   const database = openDatabase(file, schema, (warning) => {
     throw new Error(warning);
   });
   try {
     database.function('digest_of', (bytes) => digestOf(bytes as Uint8Array));
-    // Read-only: what a killed process has left in its log is read, but not moved into the file.
+    // Read-only: the log that a killed process has left is read, but not written into the file.
     database.prepare('ATTACH ? AS earlier').run(`${pathToFileURL(earlier).href}?mode=ro`);
     checkEarlier(database);
     database.exec(`BEGIN IMMEDIATE; ${sql} COMMIT`);
@@ -83,7 +83,7 @@ function importInto(file: string, schema: DatabaseSchema, earlier: string, sql: 
   }
 }
 
-/** All of it is read for this once, as it is for taking it over. */
+/** Checks all of the file, which is read whole anyway. */
 function checkEarlier(database: DatabaseSync): void {
   const first = (pragma: string): unknown => Object.values(database.prepare(`PRAGMA earlier.${pragma}`).get() ?? {})[0];
   if (first('application_id') !== APPLICATION_ID) throw new UnusableEarlierFile('it is a database of another program');

@@ -2,9 +2,9 @@
 import type { DatabaseSchema } from './database.ts';
 
 /**
- * A publication names its chunks in one blob, 32 bytes each: a push replaces one row, not thousands.
- * A checksum guards it, since nothing names it by its content.
- * `unnamed_since` is when the last publication that named a chunk was replaced; NULL while one does.
+ * - A publication names its chunks in one blob, 32 bytes each, so that a push replaces one row, not thousands. It has a checksum, since
+ *   it is not content-addressed.
+ * - `unnamed_since` is when the last publication that named the chunk was replaced, or the PNG was last in use; NULL while it is in use.
  */
 export const PUBLICATIONS_SCHEMA: DatabaseSchema = {
   // `RGIP`
@@ -46,5 +46,5 @@ export const PUBLICATIONS_SCHEMA: DatabaseSchema = {
     `,
   ],
   checkedTables: ['publication'],
-  whenLost: 'the indexes will be made anew',
+  whenLost: 'the indexes will be rendered again',
 };

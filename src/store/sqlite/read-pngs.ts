@@ -1,17 +1,17 @@
-/** Reads what can still be read of the PNGs in a file that is damaged. */
+/** Recovers PNGs from a damaged file of publications. */
 import { DatabaseSync } from 'node:sqlite';
 import { type Digest, matchesDigest } from '../../registry/digest.ts';
 
-/** Bytes that are held at once. */
+/** Bytes of PNGs that are yielded together. */
 const BATCH = 4 * 1024 * 1024;
 
-/** The PNGs in `file`, some at a time; those that are damaged are left out. */
+/** Yields the intact PNGs in `file`, in batches. */
 export function* readPngs(file: string): Generator<ReadonlyMap<Digest, Uint8Array>> {
   let pngs = new Map<Digest, Uint8Array>();
   let bytes = 0;
   try {
     using database = new DatabaseSync(file, { readOnly: true });
-    // Of the index alone: a page of the table that is damaged hides no others.
+    // SQLite reads this from the table's index alone, so that a damaged page of the table hides no other PNGs.
     const digests = database.prepare('SELECT digest FROM png').all().map((row) => String(row['digest']) as Digest);
     const select = database.prepare('SELECT bytes FROM png WHERE digest = ?');
     for (const digest of digests) {
@@ -25,7 +25,7 @@ export function* readPngs(file: string): Generator<ReadonlyMap<Digest, Uint8Arra
       bytes = 0;
     }
   } catch {
-    // Nothing of it can be read.
+    // The file cannot be read at all.
   }
   yield pngs;
 }

@@ -9,10 +9,10 @@ import { StoreError } from '../store-error.ts';
 import { CATALOG_SCHEMA } from './catalog-schema.ts';
 import { SqliteFile, openDatabase } from './database.ts';
 
-/** A {@link Catalog} that only this object may use; the {@link StateLock} of its folder sees to that between processes. */
+/** A {@link Catalog} with one user at a time; between processes, the {@link StateLock} of its folder ensures that. */
 export class SqliteCatalog extends SqliteFile implements Catalog {
   readonly #statements: Statements;
-  /** What {@link #changes} said when it was last pruned. */
+  /** {@link #changes} at the last prune. */
   #prunedChanges: number;
 
   private constructor(file: string, database: DatabaseSync) {
@@ -21,13 +21,10 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
     this.#prunedChanges = this.#changes();
   }
 
-  /**
-   * Opens the catalog in `file`, or makes it; see {@link openDatabase}.
-   * @throws StoreError if it can neither be opened nor made.
-   */
+  /** Opens the catalog in `file`, or creates it; see {@link openDatabase}. @throws StoreError if it can be neither opened nor created */
   static open(file: string, onWarning: (warning: string) => void): SqliteCatalog {
     const database = openDatabase(file, CATALOG_SCHEMA, onWarning);
-    // The file is this object's alone: then SQLite need not lock it for each look-up, nor share memory for its log.
+    // Only this object uses the file: SQLite need not lock it for each look-up, nor share memory for its log.
     database.exec('PRAGMA locking_mode = EXCLUSIVE');
     return new SqliteCatalog(file, database);
   }
@@ -35,7 +32,7 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
   get id(): string {
     return this.guard(() => {
       const id = this.#statements.id.get()?.['id'];
-      if (id === undefined) throw StoreError.of('corrupt', this.file, 'it has lost its id');
+      if (id === undefined) throw StoreError.of('corrupt', this.file, 'its id is missing');
       return String(id);
     });
   }
@@ -136,7 +133,7 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
       const { registries: all, tagCount, addStored, removeRegistry, deleteScanned, deleteHeldTags } = this.#statements;
       for (const { registry } of all.all() as { readonly registry: string }[]) {
         if (registries.has(registry)) continue;
-        // What its manifests take goes with them, when they are pruned.
+        // The size of its manifests is subtracted when they are pruned.
         addStored.run(registry, -TAG_BYTES * Number(tagCount.get(registry)?.['tags']));
         for (const statement of [removeRegistry, deleteScanned, deleteHeldTags]) statement.run(registry);
       }
@@ -144,7 +141,7 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
   }
 
   async prune(): Promise<number> {
-    // What a crash has kept from being pruned goes with the next change.
+    // What a crash kept from being pruned is pruned after the next change.
     if (this.#changes() === this.#prunedChanges) return 0;
     const pruned = this.transaction(() => {
       const gone = this.#statements.prune.all() as { registry: string; stored: number }[];
@@ -164,7 +161,7 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
     return tags;
   }
 
-  /** What a registry has given for `digests` and all that they lead to. */
+  /** Returns the manifests of `digests` and all that they lead to. */
   #reached(registry: string, digests: Iterable<Digest>): Map<Digest, KnownManifest> {
     const manifests = new Map<Digest, KnownManifest>();
     const { manifest, children } = this.#statements;
@@ -192,7 +189,7 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
     const { id, media_type: mediaType, size, os, architecture, annotations, labels } = known;
     const icons = (this.#statements.icons.all(id) as IconRow[]).map(({ place, key, png }) => ({ place, key, png }));
     const described = { mediaType, digest, size, os, architecture, icons };
-    if (checksumOf(described, annotations, labels) !== known.checksum) throw StoreError.of('corrupt', this.file, `what it holds of ${digest} has changed`);
+    if (checksumOf(described, annotations, labels) !== known.checksum) throw StoreError.of('corrupt', this.file, `the checksum of ${digest} does not match`);
     return { ...described, annotations: parse(annotations), labels: parse(labels) };
   }
 
@@ -257,7 +254,7 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
     }
   }
 
-  /** Only what differs is written, so that a rescan with nothing new leaves the disk alone. */
+  /** Writes a tag only if it differs, so that a rescan with nothing new writes nothing. */
   #setTag(id: number | bigint, repository: string, before: TagRecord | undefined, now: TagRecord, marks: Marks): void {
     if (before?.digest === now.digest && String(before.kept ?? []) === String(now.kept ?? [])) return;
     const { setTag, clearKept, insertKept } = this.#statements;
@@ -272,7 +269,7 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
     marks.change(repository, record, undefined);
   }
 
-  /** Marks what {@link CatalogChange}s have changed for the indexes that take it. */
+  /** Marks the repositories that a commit affects as dirty for the indexes that take them. */
   #mark(registry: string, { repositories, digests, manifests }: Marks, takenBy: TakenBy): void {
     const { refsOf, withRefs, holders, nextMark, setDirty } = this.#statements;
     const changed = new Set(repositories);
@@ -285,7 +282,7 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
     for (const [index, repository] of dirty) setDirty.run(index, repository, mark);
   }
 
-  /** Returns how many bytes more are kept. */
+  /** Returns by how many bytes the stored size grows. */
   #putImage(registry: string, { image, refs, bytes }: Extract<CatalogChange, { kind: 'image' }>): number {
     const { insertImage, insertIcon, insertRef } = this.#statements;
     const { id, before } = this.#replaceManifest(registry, 'image', image, bytes, image.os, image.architecture);
@@ -313,12 +310,12 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
     for (const part of parts) insertScanned.run(registry, part);
   }
 
-  /** How many rows were written since this object opened the file. */
+  /** Returns how many rows were written since the file was opened. */
   #changes(): number {
     return this.guard(() => Number(this.#statements.changes.get()?.['changes']));
   }
 
-  /** Remembers what all manifests have in common in place of whatever the digest was known as; returns its id, and how many bytes that took. */
+  /** Inserts the row of a manifest, in place of an earlier one of that digest; returns its id and the size of the earlier one. */
   #replaceManifest(registry: string, kind: KnownManifest['kind'], { digest, mediaType, size }: Manifest | Image, bytes: number, os: string | null, architecture: string | null): { id: number | bigint; before: number } {
     const insert = (): StatementResultingChanges => this.#statements.insertManifest.run(registry, digest, kind, mediaType, size, os, architecture, bytes);
     const inserted = insert();
@@ -327,7 +324,7 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
     return { id: insert().lastInsertRowid, before };
   }
 
-  /** The id of a repository, which becomes known if it was not. */
+  /** Returns the id of a repository; inserts it if it is not known. */
   #repositoryId(registry: string, repository: string): number | bigint {
     return this.#knownRepositoryId(registry, repository) ?? this.#statements.insertRepository.run(registry, repository).lastInsertRowid;
   }
@@ -337,15 +334,15 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
   }
 }
 
-/** What a commit has changed. */
+/** What one commit changes, from which the dirty repositories follow. */
 class Marks {
-  /** Repositories of which a tag came, went or moved. */
+  /** Repositories of which a tag was added, removed or moved. */
   readonly repositories = new Set<string>();
-  /** What these tags lead to now, and led to before. */
+  /** Digests that these tags point to now, and pointed to before. */
   readonly digests = new Set<Digest>();
   /** Manifests that were read. */
   readonly manifests = new Set<Digest>();
-  /** Bytes that are kept more than before. */
+  /** Growth of the stored size, in bytes. */
   stored = 0;
 
   change(repository: string, before: TagRecord | undefined, now: TagRecord | undefined): void {
@@ -355,13 +352,13 @@ class Marks {
   }
 }
 
-/** Rows as SQLite gives them, typed by the schema's word. */
+/** Rows, typed as the schema declares them. */
 type RepositoryRow = { readonly id: number; readonly name: string; readonly error: string | null; readonly missed_scans: number };
 type TagRow = { readonly tag: string; readonly digest: Digest };
 type ChildRow = { readonly digest: Digest; readonly fault: string | null };
 type DescriptorRow = { readonly media_type: string; readonly size: number };
 type PlatformRow = { readonly os: string; readonly architecture: string };
-/** `os` and `architecture` are NULL unless it is an image, and not read then. */
+/** `os` and `architecture` are NULL, and not read, unless it is an image. */
 type ManifestRow = DescriptorRow & PlatformRow & { readonly id: number; readonly kind: KnownManifest['kind'] };
 type IconRow = { readonly place: ImageIcon['place']; readonly key: string; readonly png: Digest };
 type ImageRow = DescriptorRow & PlatformRow & { readonly id: number; readonly annotations: string; readonly labels: string; readonly checksum: number };
@@ -369,14 +366,14 @@ type ImageRow = DescriptorRow & PlatformRow & { readonly id: number; readonly an
 type Statements = ReturnType<typeof prepareStatements>;
 
 /**
- * The repositories whose tags lead to a digest. `CROSS JOIN`, and `+` before a column, keep SQLite from going through whole tables: it
- * does not know how few digests and refs are asked for.
+ * The repositories whose tags lead to a digest. `CROSS JOIN`, and `+` before a column, keep SQLite from scanning whole tables: its
+ * planner does not know how few digests and refs are asked for.
  */
 const HOLDERS = `CROSS JOIN repository ON repository.id IN (
   SELECT repository FROM tag WHERE tag.digest = leading.digest UNION ALL SELECT repository FROM kept WHERE kept.digest = leading.digest
 )`;
 
-/** The digests in the JSON array `?`, as the registry `?` gave them, and all that lead to them. */
+/** The digests in the JSON array `?`, and all image indexes of the registry `?` that lead to them. */
 const LEADING_TO = `
   WITH RECURSIVE leading (digest) AS (
     SELECT value FROM json_each(?)

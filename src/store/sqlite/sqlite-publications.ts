@@ -12,7 +12,7 @@ import { PUBLICATIONS_SCHEMA } from './publications-schema.ts';
 
 const NAME_BYTES = 32;
 
-/** Reads publications beside the connection that writes them, one statement at a time. */
+/** Reads publications beside the writing connection, one statement at a time. */
 export class SqlitePublicationReader extends SqliteFile implements PublicationReader {
   readonly #statements: ReadStatements;
   readonly #inode: number | undefined;
@@ -23,12 +23,12 @@ export class SqlitePublicationReader extends SqliteFile implements PublicationRe
     this.#inode = inodeOf(file);
   }
 
-  /** Says whether no other file has taken the place of the one that is read. */
+  /** False once another file has replaced the one that is open. */
   get isCurrent(): boolean {
     return inodeOf(this.file) === this.#inode;
   }
 
-  /** @throws StoreError if the file is not there, or cannot be read. */
+  /** Opens the publications in `file` read-only. @throws StoreError if the file is missing or cannot be read */
   static openForReading(file: string): SqlitePublicationReader {
     const database = openForReading(file);
     try {
@@ -44,7 +44,7 @@ export class SqlitePublicationReader extends SqliteFile implements PublicationRe
       const row = this.#statements.publication.get(index) as PublicationRow | undefined;
       if (row === undefined) return undefined;
       const { version, format, registry, modified, chunks, origin, checksum } = row;
-      if (checksumOf({ index, version, format, registry, modified, origin }, chunks) !== checksum) throw this.changed(`the publication of ${index}`);
+      if (checksumOf({ index, version, format, registry, modified, origin }, chunks) !== checksum) throw this.mismatch(`the publication of ${index}`);
       return { index, version, format, registry, modified, chunks: namesOf(chunks), origin };
     });
   }
@@ -55,7 +55,7 @@ export class SqlitePublicationReader extends SqliteFile implements PublicationRe
       for (const name of names) {
         const head = bufferOf(this.#statements.chunkHead.get(Buffer.from(name, 'hex'))?.['head']);
         if (head === undefined) continue;
-        if (hash('sha256', head) !== name) throw this.changed(`the chunk ${name}`);
+        if (hash('sha256', head) !== name) throw this.mismatch(`the chunk ${name}`);
         found.set(name, head);
       }
       return found;
@@ -65,7 +65,7 @@ export class SqlitePublicationReader extends SqliteFile implements PublicationRe
   async chunkSegment(name: string, { offset, length, sha256 }: StoredSegment): Promise<Buffer | undefined> {
     return this.guard(() => {
       const bytes = bufferOf(this.#statements.chunkSegment.get(offset + 1, length, Buffer.from(name, 'hex'))?.['bytes']);
-      if (bytes !== undefined && hash('sha256', bytes) !== sha256) throw this.changed(`the chunk ${name}`);
+      if (bytes !== undefined && hash('sha256', bytes) !== sha256) throw this.mismatch(`the chunk ${name}`);
       return bytes;
     });
   }
@@ -85,15 +85,16 @@ export class SqlitePublicationReader extends SqliteFile implements PublicationRe
     });
   }
 
-  protected changed(what: string): StoreError {
-    return StoreError.of('corrupt', this.file, `${what} has changed`);
+  /** Creates the error for content that does not match its hash. */
+  protected mismatch(what: string): StoreError {
+    return StoreError.of('corrupt', this.file, `the checksum of ${what} does not match`);
   }
 }
 
-/** Publications that only this object may write. */
+/** {@link Publications} with one writer: this object. */
 export class SqlitePublications extends SqlitePublicationReader implements Publications {
   readonly #statements: WriteStatements;
-  /** The chunks of each index's publication, once they were looked up; nobody else changes them. */
+  /** Cache of the chunks that each index's publication names; nobody else writes them. */
   readonly #named = new Map<string, ReadonlySet<string>>();
 
   private constructor(file: string, database: DatabaseSync) {
@@ -101,13 +102,10 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
     this.#statements = prepareWriting(database);
   }
 
-  /**
-   * Opens the publications in `file`, or makes them; see {@link openDatabase}.
-   * @throws StoreError if they can neither be opened nor made.
-   */
+  /** Opens the publications in `file`, or creates it; see {@link openDatabase}. @throws StoreError if it can be neither opened nor created */
   static open(file: string, onWarning: (warning: string) => void): SqlitePublications {
     const database = openDatabase(file, PUBLICATIONS_SCHEMA, onWarning);
-    // On the disk before the mark of what it shows is cleared in the other file: after a power cut nothing would say that it is missing.
+    // A publication must be on disk before its dirty marks are cleared in the catalog, or a power cut would lose the change.
     database.exec('PRAGMA synchronous = FULL');
     return new SqlitePublications(file, database);
   }
@@ -119,7 +117,7 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
   async putChunks(chunks: readonly StoredChunk[]): Promise<void> {
     this.transaction(() => {
       const now = Date.now();
-      // One that was lost may have been named all the time.
+      // A chunk that was lost, and is stored again, may be named already.
       const named = this.#published().map((index) => this.#namedBy(index));
       for (const { name, head, body } of chunks) this.#statements.keepChunk.run(Buffer.from(name, 'hex'), head, body, named.some((names) => names.has(name)) ? null : now);
     });

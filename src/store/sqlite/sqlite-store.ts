@@ -1,4 +1,4 @@
-/** The store in SQLite files below `state_dir`, one for each role: damage to one never stops what the other can do. */
+/** The store in SQLite files below `state_dir`, one for each role: damage to one does not affect the other. */
 import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { makeFolder } from '../../system/make-folder.ts';
@@ -10,15 +10,16 @@ import { readPngs } from './read-pngs.ts';
 import { SqliteCatalog } from './sqlite-catalog.ts';
 import { SqlitePublicationReader, SqlitePublications } from './sqlite-publications.ts';
 
+/** Receives warnings for the administrator. */
 export type OnWarning = (warning: string) => void;
 
-/** Where the files are. */
+/** Paths of the store's files. */
 export interface StoreFiles {
   readonly catalog: string;
   readonly publications: string;
 }
 
-/** Measures the files of the store below `stateDir`. */
+/** Returns the sizes of the store's files below `stateDir`. */
 export function storeSizes(stateDir: string): readonly StoreSize[] {
   const { catalog, publications } = storeFiles(stateDir);
   return [
@@ -35,6 +36,7 @@ function sizeOf(file: string): number | undefined {
   }
 }
 
+/** Returns the paths of the store's files below `stateDir`. */
 export function storeFiles(stateDir: string): StoreFiles {
   return filesIn(join(stateDir, 'store'));
 }
@@ -43,7 +45,7 @@ function filesIn(folder: string): StoreFiles {
   return { catalog: join(folder, 'catalog.sqlite'), publications: join(folder, 'publications.sqlite') };
 }
 
-/** Makes the folder of the store, with what an earlier version knew: whole or not at all, so that a crash costs nothing. */
+/** Creates the folder of the store, with the data of an earlier version: whole or not at all, so that a crash does no harm. */
 function makeStore(stateDir: string, folder: string, onWarning: OnWarning): void {
   const [earlier, unfinished] = [join(stateDir, 'catalog.sqlite'), `${folder}.unfinished`];
   const discard = (): void => rmSync(unfinished, { recursive: true, force: true });
@@ -61,7 +63,7 @@ function makeStore(stateDir: string, folder: string, onWarning: OnWarning): void
   }
 }
 
-/** A store that only this object may write; the {@link StateLock} of its folder sees to that between processes. */
+/** A store with one writer: this object; between processes, the {@link StateLock} of `state_dir` ensures that. */
 export class SqliteStore implements Store {
   readonly catalog: SqliteCatalog;
   readonly publications: SqlitePublications;
@@ -72,9 +74,9 @@ export class SqliteStore implements Store {
   }
 
   /**
-   * Opens the store below `stateDir`, or makes it, from what an earlier version left there. A file that cannot be used is set aside with a
-   * warning, and a new one takes its place.
-   * @throws StoreError if it can neither be opened nor made.
+   * Opens the store below `stateDir`, or creates it from the data of an earlier version. A file that cannot be used is set aside with a
+   * warning, and replaced by a new one.
+   * @throws StoreError if it can be neither opened nor created
    */
   static open(stateDir: string, onWarning: OnWarning): SqliteStore {
     const files = storeFiles(stateDir);
@@ -89,18 +91,18 @@ export class SqliteStore implements Store {
     }
   }
 
-  /** Reads what is published beside the one who writes; `undefined` if nothing was ever published. @throws StoreError */
+  /** Opens the publications read-only, beside the writer; `undefined` if there are none yet. @throws StoreError */
   static openPublications(stateDir: string): SqlitePublicationReader | undefined {
     const { publications } = storeFiles(stateDir);
     return existsSync(publications) ? SqlitePublicationReader.openForReading(publications) : undefined;
   }
 
-  /** Gives a file of the store that is closed and turned out to be damaged another name. @throws StoreError if it cannot be renamed. */
+  /** Renames a damaged file of the store, which must be closed; returns its new path. @throws StoreError if that fails */
   static setAside(file: string): string {
     return setAside(file);
   }
 
-  /** Takes over the PNGs of a file that was set aside, as far as they can be read: else their images have to be read again. */
+  /** Recovers the PNGs of publications that were set aside, as far as possible; the images of the others have to be read again. */
   async salvage(aside: string): Promise<void> {
     if (basename(aside).startsWith(basename(storeFiles('').publications))) for (const pngs of readPngs(aside)) await this.publications.putPngs(pngs);
   }

@@ -185,8 +185,8 @@ suite('a file that cannot be taken over is told with a warning, stays as it is, 
       assert.equal((await store.catalog.known('http://registry.example.org')).repositories.size, 0);
       await store.close();
       assert.equal(warnings.length, 1);
-      assert.ok(warnings[0]?.startsWith(`${file}, which an earlier version made, cannot be taken over (${warning}`), warnings[0]);
-      assert.ok(warnings[0]?.endsWith('): the registries will be read anew'), warnings[0]);
+      assert.ok(warnings[0]?.startsWith(`${file}, which an earlier version made, cannot be imported (${warning}`), warnings[0]);
+      assert.ok(warnings[0]?.endsWith('): the registries will be read again'), warnings[0]);
       assert.deepEqual(readFileSync(file), content);
       assert.deepEqual(readdirSync(folder).filter((name) => !name.startsWith(FILE)), ['store']);
       await SqliteStore.open(folder, failOnWarning).close();

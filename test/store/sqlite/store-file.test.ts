@@ -43,7 +43,7 @@ const ROLES: Readonly<Record<string, Role>> = {
       return { read: () => readCatalog(catalog), write: (generation) => writeCatalog(catalog, generation), close: () => catalog.close() };
     },
     table: 'index_child',
-    whenLost: /the catalog will be read anew from the registries$/,
+    whenLost: /the catalog will be read again from the registries$/,
   },
   'publications.sqlite': {
     open: (file, onWarning) => {
@@ -51,7 +51,7 @@ const ROLES: Readonly<Record<string, Role>> = {
       return { read: () => readPublications(publications), write: (generation) => writePublications(publications, generation), close: () => publications.close() };
     },
     table: 'apps',
-    whenLost: /the indexes will be made anew$/,
+    whenLost: /the indexes will be rendered again$/,
   },
 };
 
@@ -87,7 +87,7 @@ for (const [name, role] of Object.entries(ROLES)) {
         'half a file': { make: (file) => { truncateSync(file, 100_000); }, warning: /is damaged/ },
         'damaged tables': { make: (file) => { overwrite(file, 4096, Buffer.alloc(16 * 4096, 0xa5)); }, warning: /is damaged/ },
         'a missing table': { make: (file) => { alter(file, `DROP TABLE ${role.table}`); }, warning: /is damaged \(its tables/ },
-        'a missing id': { make: (file) => { alter(file, 'DELETE FROM catalog'); }, warning: /is damaged \(it has lost its id\)/, only: 'catalog.sqlite' },
+        'a missing id': { make: (file) => { alter(file, 'DELETE FROM catalog'); }, warning: /is damaged \(its id is missing\)/, only: 'catalog.sqlite' },
         'another program’s database': { make: (file) => { alter(file, 'PRAGMA application_id = 1234'); }, warning: /is a database of another program/ },
         'the other file of the store': {
           make: (file) => {
@@ -98,7 +98,7 @@ for (const [name, role] of Object.entries(ROLES)) {
         },
         'a database without an owner': { make: (file) => { rmSync(file); alter(file, 'CREATE TABLE notes (note)'); }, warning: /is a database of another program/ },
         'a newer schema': { make: (file) => { alter(file, 'PRAGMA user_version = 1000'); }, warning: /was made by a newer version of this program/ },
-        'a lost version': { make: (file) => { alter(file, 'PRAGMA user_version = 0'); }, warning: /is damaged \(it has lost its version\)/ },
+        'a lost version': { make: (file) => { alter(file, 'PRAGMA user_version = 0'); }, warning: /is damaged \(its version is missing\)/ },
       };
       for (const [fault, { make, warning, only = name }] of Object.entries(faults)) {
         if (only !== name) continue;
@@ -350,7 +350,7 @@ test('on a read-only disk the lock and the store say so', { skip: cannotMount },
   assert.deepEqual(before, {});
   for (const [name, error] of Object.entries(after ?? {})) {
     assert.equal(error?.code, 'read-only', name);
-    assert.match(error?.message ?? '', /may not be written .*EROFS.*set state_dir to another folder/);
+    assert.match(error?.message ?? '', /is not writable .*EROFS.*set state_dir to another folder/);
   }
   assert.deepEqual(Object.keys(after ?? {}), ['lock', 'store']);
 });
