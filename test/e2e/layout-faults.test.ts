@@ -28,7 +28,7 @@ suite('a folder of what build-bundle has written, some of which cannot be used',
       new RegExp(`${images}/My App: cannot name a repository; rename it`),
       new RegExp(`${images}/CLOCK: would be the repository clock like Clock, .*; rename one of them`),
       new RegExp(`${images}/Clock: would be the repository clock like CLOCK`),
-      new RegExp(`crossed@${crossed?.digest}: its Flatpak ref is for aarch64, its image config says amd64`),
+      new RegExp(`crossed@${crossed?.digest}: its Flatpak ref is for aarch64, but its image config says amd64`),
     );
     await writeFile(join(folder, 'config.yaml'), stringify({ indexes: { apps: { registry: 'oci:images' } } }));
   });

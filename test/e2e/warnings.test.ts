@@ -11,7 +11,7 @@ import { writeLayout } from '../registry/layout/write-layout.ts';
 import { flatpakLabels } from '../sources/flatpak-labels.ts';
 import { settled, statusOf } from './ask-server.ts';
 
-const MISSING = 'org.example.Clock and 1 more app need the runtime org.example.Platform/x86_64/stable, which is in no index here; set runtime_repo to the .flatpakrepo that has it, or push it';
+const MISSING = 'org.example.Clock and 1 more app need the runtime org.example.Platform/x86_64/stable, which is not in any index here: push it, or set runtime_repo to the .flatpakrepo that has it';
 const TAGS = 'indexes.stable.tags: none of them can be latest, which Flatpak asks for unless the URL of its remote ends with another, such as oci+https://HOST/stable#stable';
 const UNSIGNED = 'indexes.named.gpg_key: Flatpak from 1.17 on refuses every image that is not signed, and signatures_dir is not set; set it to a folder of signatures with the docker-reference HOST[:PORT]/REPOSITORY, where HOST[:PORT] is this server as clients reach it (its name is known here once server.base_url is set), or leave gpg_key out';
 const UNTAGGED = 'none of its Flatpaks has the tag latest, which Flatpak asks for unless the URL of its remote ends with another';

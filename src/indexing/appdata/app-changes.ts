@@ -1,25 +1,27 @@
-/** What a rebuild changed, app by app. */
+/** Which apps a rebuild added, updated and removed. */
 
-/** So many ids are named; the others are counted. */
+/** Ids that are listed; the others are only counted. */
 const MAX_NAMED = 20;
 
 interface ChangedApps {
   readonly count: number;
-  /** The first of them, sorted. */
+  /** The first ids, sorted. */
   readonly ids: readonly string[];
 }
 
+/** Apps that a new publication added, updated and removed. */
 export interface AppChanges {
   readonly added: ChangedApps;
-  /** Apps of which an image or its tags are others than before. */
+  /** Apps with other images or tags than before. */
   readonly updated: ChangedApps;
   readonly removed: ChangedApps;
 }
 
 /**
- * @param gone what the images of apps were in what was replaced, by app
- * @param added what they are in what has replaced it
- * @param kept the apps of which something stays as it was
+ * Compares the apps of replaced chunks with those of the new ones.
+ * @param gone descriptions of the images in replaced chunks, by app id
+ * @param added descriptions of the images in new chunks, by app id
+ * @param kept ids of apps that also have images in unchanged chunks
  */
 export function appChanges(gone: ReadonlyMap<string, string>, added: ReadonlyMap<string, string>, kept: ReadonlySet<string>): AppChanges {
   const changed = [...new Set([...gone.keys(), ...added.keys()])].filter((id) => gone.get(id) !== added.get(id)).toSorted();

@@ -1,4 +1,4 @@
-/** All that there is to tell about one app, from its images as the index's document has them. */
+/** The details of one app, from its images in the document of an index. */
 import type { Appdata } from './appdata.ts';
 import type { AppKind, EndOfLife, FlatpakRef, LabelReader } from './flatpak-image.ts';
 import { builtAt, endOfLifeOf, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
@@ -9,7 +9,7 @@ import { parseAppdata } from './parse-appdata.ts';
 import type { Permission } from './permissions.ts';
 import { permissionsOf } from './permissions.ts';
 
-/** One build of the app. Sizes are bytes, 0 if not told. */
+/** One build of the app. Sizes are in bytes, 0 if unknown. */
 export interface AppImage {
   readonly repository: string;
   readonly tags: readonly string[];
@@ -18,9 +18,9 @@ export interface AppImage {
   readonly architecture: string;
   readonly ref: string;
   readonly branch: string;
-  /** `ID/ARCHITECTURE/BRANCH` of what it runs on, or of what it extends; empty if not told. */
+  /** `ID/ARCHITECTURE/BRANCH` of its runtime, or of what it extends; empty if unknown. */
   readonly runtime: string;
-  /** The URL of a `.flatpakrepo` that has its runtime, as the image says; empty if it does not. */
+  /** URL of a `.flatpakrepo` that has its runtime, from the image's label; empty if there is none. */
   readonly runtimeRepo: string;
   readonly installedSize: number;
   readonly downloadSize: number;
@@ -28,13 +28,13 @@ export interface AppImage {
   readonly built: string;
 }
 
-/** Texts are empty where nothing is told; see {@link Appdata} for those from there. */
+/** Details of one app, for its page and the API. Unknown texts are empty. */
 export interface AppDetails extends Omit<Appdata, 'type'>, EndOfLife {
   readonly id: string;
   readonly kind: AppKind;
-  /** A URI, relative to the index's document, or a `data:` URI of a PNG. */
+  /** A URI relative to the index's document, or a `data:` URI of a PNG. */
   readonly icon: string;
-  /** `ID/ARCHITECTURE/BRANCH` of what it runs on, or of what it extends. */
+  /** `ID/ARCHITECTURE/BRANCH` of its runtime, or of what it extends; empty if unknown. */
   readonly runtime: string;
   readonly permissions: readonly Permission[];
   readonly images: readonly AppImage[];
@@ -57,7 +57,7 @@ interface Candidate {
   readonly rank: readonly number[];
 }
 
-/** The details of the app `id`, from all images of it in the order of the index; `undefined` if no image in `document` is of it. */
+/** Returns the details of the app `id`; `undefined` if `document` has no image of it. */
 export function appDetails(document: IndexDocument, id: string, repositoryPriority: readonly string[]): AppDetails | undefined {
   const winners = new Winners();
   const placeOf = placesBy(repositoryPriority);

@@ -1,4 +1,4 @@
-/** The apps of an index, as a list to choose from: one entry for all images of an app. */
+/** The list of an index's apps: one entry for all images of an app. */
 import { createHash, hash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
@@ -15,54 +15,54 @@ import { parseAppdata } from './parse-appdata.ts';
 
 const MAX_SUMMARY = 300;
 const MAX_KEYWORDS = 20;
-/** Longer ones are no URIs of files. */
+/** Longer values are not taken for URIs. */
 const MAX_ICON_URI = 1024;
 
-/** Most of what appdata says, and nothing that a list shows. */
+/** The largest elements of appdata, of which the list shows nothing. */
 const LONG_ELEMENTS = ['description', 'releases', 'screenshots'];
-/** Appdata that was read lately, by app and hash: other indexes, tags and architectures most often have the same, and a chunk is made anew with all of its apps. */
+/** Recently parsed appdata, by app and hash: other indexes, tags and architectures often share it, and a chunk is rendered with all its apps. */
 const recentAppdata = new LRUCache<string, Appdata>({ max: 4096 });
 
-/** One app, runtime or extension. Texts are empty where nothing is told. */
+/** One app, runtime or extension in the list. Unknown texts are empty. */
 export interface AppEntry extends EndOfLife {
   readonly id: string;
   readonly kind: AppKind;
-  /** The id where there is no name. */
+  /** The id if there is no name. */
   readonly name: string;
   readonly summary: string;
   readonly developer: string;
   readonly keywords: readonly string[];
-  /** A URI, relative to the index's document; empty for none. Where the icon is in the index itself, this server gives it out there. */
+  /** A URI relative to the index's document; empty if there is no icon. An icon inside the index is served by the API. */
   readonly icon: string;
   /** GOARCH names, sorted. */
   readonly architectures: readonly string[];
   /** Sorted. */
   readonly tags: readonly string[];
-  /** ISO 8601: when the newest of its images was built. */
+  /** When the newest of its images was built, in ISO 8601; empty if unknown. */
   readonly updated: string;
 }
 
-/** What one chunk of an index tells of an app. */
+/** What one chunk of an index knows about an app. */
 export interface AppRecord {
-  /** What its images are: repository, tags and digest. */
+  /** Repository, tags and digest of each of its images, in one text. */
   readonly images: readonly string[];
   readonly architectures: readonly string[];
   readonly tags: readonly string[];
-  /** Seconds since the epoch: when the newest of its images was built; 0 if that is not told. */
+  /** When the newest of its images was built, in seconds since the epoch; 0 if unknown. */
   readonly updated: number;
-  /** The image that speaks for the app in this chunk, and what decides whether it does so among all; see {@link rankOf}. */
+  /** Repository and rank of the image that represents the app in this chunk; see {@link rankOf}. */
   readonly repository: string;
   readonly rank: Rank;
   readonly shown: Pick<AppEntry, 'kind' | 'name' | 'summary' | 'developer' | 'keywords' | 'icon' | keyof EndOfLife>;
 }
 
-/** By the app's id. */
+/** Records by app id. */
 export type AppRecords = Readonly<Record<string, AppRecord>>;
 
 /**
- * What `repositories`, in the order of the document, tell of apps.
- * @param index its name
- * @param priority its `repositoryPriority`
+ * Collects the records of the apps in `repositories`, which are in the order of the document.
+ * @param index the index's name
+ * @param priority the index's `repositoryPriority`
  */
 export function appRecords(index: string, priority: readonly string[], repositories: readonly ShownRepository[]): AppRecords {
   const collector = new Collector(index, priority);
@@ -73,26 +73,26 @@ export function appRecords(index: string, priority: readonly string[], repositor
   return collector.records();
 }
 
-/** The part of a chunk that lists its apps. */
+/** The apps of a chunk. */
 export interface ChunkOfApps {
-  /** The ids of its apps. */
+  /** Ids of the apps. */
   readonly appIds: readonly string[];
-  /** JSON of its {@link AppRecords}, gzipped. */
+  /** Gzipped JSON of their {@link AppRecords}. */
   readonly apps: Buffer;
 }
 
-/** Decodes the records of a chunk's apps. */
+/** Decodes the records of a chunk's apps. @throws Error with zlib's `code` if they are damaged */
 export async function appRecordsOf({ apps }: ChunkOfApps): Promise<AppRecords> {
   return JSON.parse((await promisify(gunzip)(apps)).toString()) as AppRecords;
 }
 
-/** An app of the list, and what it is sorted by. */
+/** An app of the list with its sort key. */
 interface ListedApp {
   readonly entry: AppEntry;
   readonly key: string;
 }
 
-/** The list of an index's apps, made again and again: only apps of chunks that came or went are looked at, and entries that have not changed stay the same objects. */
+/** The list of an index's apps, updated incrementally: unchanged entries stay the same objects. */
 export class AppList {
   readonly #ranking: (repository: string) => number;
   #chunks: ReadonlySet<ChunkOfApps> = new Set();
@@ -105,8 +105,8 @@ export class AppList {
   }
 
   /**
-   * All apps, sorted by name, without regard to case, then by id. One call at a time.
-   * @param chunks in the order of the document; the same objects where they have not changed
+   * Returns all apps, sorted by name (without case and accents), then by id. One call at a time.
+   * @param chunks in the order of the document; unchanged chunks must be the same objects
    */
   async update(chunks: readonly ChunkOfApps[]): Promise<readonly AppEntry[]> {
     const [before, now] = [this.#chunks, new Set(chunks)];
@@ -133,7 +133,7 @@ export class AppList {
     return before !== undefined && JSON.stringify(before.entry) === JSON.stringify(entry) ? before : { entry, key: sortKey(shown.name) };
   }
 
-  /** The one that speaks for the app. */
+  /** Returns the record that represents the app. */
   #best(records: readonly AppRecord[]): AppRecord {
     const placeOf = placesBy([], this.#ranking);
     let [best, rank]: [AppRecord | undefined, readonly number[]] = [undefined, []];
@@ -145,7 +145,7 @@ export class AppList {
   }
 }
 
-/** Collects records image by image. */
+/** Collects the records of apps image by image. */
 class Collector {
   readonly #index: string;
   readonly #placeOf: PlaceOf;
@@ -156,7 +156,7 @@ class Collector {
     this.#placeOf = placesBy(priority);
   }
 
-  /** Passes over images that are not Flatpaks, or of which clients get another one. */
+  /** Skips images that are not Flatpaks, or that another image hides from clients. */
   add(repository: string, allTags: readonly string[], { image, hidden: { either } }: PlacedImage): void {
     const label = labelOf(image);
     const ref = parseFlatpakRef(label('org.flatpak.ref'));
@@ -203,13 +203,13 @@ class Collector {
   }
 }
 
-/** What decides between images beside the place of their repositories: the first number before that place, the others after it. */
+/** Rank of an image apart from its repository's place, which counts after `stable` and before the other numbers. */
 export type Rank = readonly [stable: number, built: number, latest: number, amd64: number];
 
-/** Where a repository comes among all, the most wanted first. */
+/** Returns the place of a repository; the lowest is the most wanted. */
 export type PlaceOf = (repository: string) => readonly [rank: number, order: number];
 
-/** Places by `priority`, else in the order in which repositories are first asked for. */
+/** Places repositories by `priority`, then in the order in which they are first asked for. */
 export function placesBy(priority: readonly string[], ranking: (repository: string) => number = rankingOf(priority)): PlaceOf {
   const places = new Map<string, readonly [rank: number, order: number]>();
   return (repository) => {
@@ -223,37 +223,36 @@ export function placesBy(priority: readonly string[], ranking: (repository: stri
 }
 
 /**
- * Which of an app's images speaks for it, the first difference decides: what is meant for everybody, then the repository, then the
- * newest, then the most common architecture. Only within a repository by a time that images claim: else whoever may push to any
- * could speak for the apps of all.
+ * Ranks an image among those of its app: stable before others, then by repository, then the newest, `latest`, amd64. The time, which
+ * the image itself claims, counts only within a repository: otherwise whoever may push anywhere could take over any app.
  */
 export function rankOf({ branch }: FlatpakRef, tags: readonly string[], architecture: string, label: LabelReader): Rank {
   const latest = tags.includes(DEFAULT_TAG);
   return [Number(branch === 'stable' || latest), builtAt(label), Number(latest), Number(architecture === 'amd64')];
 }
 
-/** What {@link rankOf} says of an image in a repository at this place, for {@link outranks}. */
+/** Combines a rank with the place of its repository, for {@link outranks}. */
 export function comparableRank([stable, ...others]: Rank, [rank, order]: ReturnType<PlaceOf>): readonly number[] {
   return [stable, -rank, -order, ...others];
 }
 
-/** Says whether a rank is higher than another one. */
+/** Says whether `rank` is higher than `other`. */
 export function outranks(rank: readonly number[], other: readonly number[]): boolean {
   const difference = rank.findIndex((value, index) => value !== other[index]);
   return difference !== -1 && (rank[difference] ?? 0) > (other[difference] ?? 0);
 }
 
-/** The larger icon: a URI, or its bytes instead; empty if there is none. */
+/** Returns the larger icon: a URI, which may be a `data:` URI; empty if there is none. */
 export function iconOf(label: LabelReader): string {
   return label('org.freedesktop.appstream.icon-128') ?? label('org.freedesktop.appstream.icon-64') ?? '';
 }
 
-/** Differs wherever the bytes of an icon do. @param icon as {@link iconOf} gives it */
+/** Returns a hash of an icon, for its URL. @param icon as {@link iconOf} returns it */
 export function versionOfIcon(icon: string): string {
   return createHash('sha256').update(icon).digest('base64url').slice(0, 22);
 }
 
-/** Reads what an image shows, be it a label or an annotation. */
+/** Returns a reader of an image's labels, then its annotations. */
 export function labelOf({ labels, annotations }: ShownImage): LabelReader {
   return (key) => (labels.find(([name]) => name === key) ?? annotations.find(([name]) => name === key))?.[1];
 }

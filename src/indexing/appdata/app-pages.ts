@@ -1,4 +1,4 @@
-/** The list of the apps of an index, in pages that are compressed by themselves. */
+/** The encoded list of an index's apps, in pages that are compressed one by one. */
 import { createHash } from 'node:crypto';
 import { type Deflated, deflate, inflate, stored } from '../chunk/gzip-member.ts';
 import type { JoinedDocument } from '../chunk/part.ts';
@@ -6,10 +6,12 @@ import type { AppEntry } from './app-list.ts';
 
 /** Entries on a page. */
 export const PAGE_SIZE = 100;
+/** Compression level of zlib. */
 const LEVEL = 6;
 
+/** One page of the list of apps. */
 export interface AppListPage {
-  /** Of all pages. */
+  /** Number of apps on all pages. */
   readonly total: number;
   readonly apps: readonly AppEntry[];
 }
@@ -17,29 +19,29 @@ export interface AppListPage {
 interface Head {
   readonly index: string;
   readonly total: number;
-  /** Base64url: names the content. */
+  /** Hash of the content, in base64url. */
   readonly tag: string;
   readonly pages: readonly { readonly size: number; readonly length: number; readonly crc: number }[];
 }
 
-/** A page as it was made last. */
+/** A page as it was last encoded. */
 interface EncodedPage {
   readonly entries: readonly AppEntry[];
   readonly deflated: Deflated;
   readonly hash: Buffer;
 }
 
-/** Writes the list of an index's apps again and again; only pages on which an entry is another object are made anew. */
+/** Encodes the list of an index's apps; encodes only those pages again on which an entry is another object than the last time. */
 export class AppPagesEncoder {
   readonly #index: string;
   #pages: readonly EncodedPage[] = [];
 
-  /** @param index its name */
+  /** @param index the index's name */
   constructor(index: string) {
     this.#index = index;
   }
 
-  /** `length of the head (uint32, little endian) │ head (JSON) │ pages`. */
+  /** Returns `length of the head (uint32, little endian) │ head (JSON) │ pages`. */
   async encode(entries: readonly AppEntry[]): Promise<Buffer> {
     const pages: EncodedPage[] = [];
     for (let start = 0; start < entries.length; start += PAGE_SIZE) {
@@ -67,11 +69,12 @@ function isSame(before: readonly AppEntry[], now: readonly AppEntry[]): boolean 
   return before.length === now.length && before.every((entry, place) => entry === now[place]);
 }
 
+/** Reads an encoded list of apps. */
 export class AppPages {
   readonly #head: Head;
   readonly #pages: readonly Deflated[];
 
-  /** @param bytes as {@link AppPagesEncoder} gives them */
+  /** @param bytes as {@link AppPagesEncoder.encode} returns them */
   constructor(bytes: Buffer) {
     const length = bytes.readUInt32LE(0);
     this.#head = JSON.parse(bytes.toString('utf8', 4, 4 + length)) as Head;
@@ -82,11 +85,12 @@ export class AppPages {
     });
   }
 
+  /** Number of apps on all pages. */
   get total(): number {
     return this.#head.total;
   }
 
-  /** All of it, as `{"index","apps":[AppEntry]}`. */
+  /** Returns the whole list as a JSON document: `{"index","apps":[AppEntry]}`. */
   document(): JoinedDocument {
     const { index, total, tag } = this.#head;
     const comma = stored(',');
@@ -94,7 +98,7 @@ export class AppPages {
     return { images: total, length: pieces.reduce((sum, { length }) => sum + length, 0), pieces, tag };
   }
 
-  /** @param page counted from 0 */
+  /** Decodes one page. @param page counted from 0 */
   async page(page: number): Promise<AppListPage> {
     const piece = this.#pages[page];
     const apps = piece === undefined ? [] : (JSON.parse(`[${(await inflate(piece)).toString()}]`) as AppEntry[]);

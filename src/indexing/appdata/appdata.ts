@@ -1,20 +1,20 @@
-/** What an app's AppStream metadata tells people (freedesktop.org, AppStream 1.0, "Upstream Metadata"). */
+/** An app's AppStream metadata (freedesktop.org, AppStream 1.0, "Upstream Metadata"). */
 
 /** A part of a text: plain, emphasized or code. */
 export type Span = string | { readonly kind: 'em' | 'code'; readonly text: string };
 
-/** A part of a description: a paragraph, or a list of which each entry is a text. */
+/** A part of a description: a paragraph, or a list of texts. */
 export type Block = { readonly kind: 'paragraph'; readonly text: readonly Span[] } | { readonly kind: 'list' | 'numbered'; readonly entries: readonly (readonly Span[])[] };
 
-/** One version that was released. */
+/** One release of the app. */
 export interface Release {
   readonly version: string;
-  /** ISO 8601, a day; empty if it is not told. */
+  /** A day in ISO 8601; empty if unknown. */
   readonly date: string;
   readonly notes: readonly Block[];
 }
 
-/** All texts are plain and untranslated; empty where nothing is told. */
+/** Metadata of one app. Texts are plain and untranslated; unknown ones are empty. */
 export interface Appdata {
   readonly name: string;
   readonly summary: string;
@@ -26,8 +26,9 @@ export interface Appdata {
   readonly type: string;
   readonly keywords: readonly string[];
   readonly description: readonly Block[];
-  /** In the order of the document, which is the newest first. */
+  /** In the order of the document: the newest first. */
   readonly releases: readonly Release[];
 }
 
+/** Metadata in which nothing is known. */
 export const NO_APPDATA: Appdata = { name: '', summary: '', developer: '', license: '', homepage: '', type: '', keywords: [], description: [], releases: [] };

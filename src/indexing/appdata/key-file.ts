@@ -1,11 +1,12 @@
-/** Key files, as GLib reads them: what `org.flatpak.metadata` is (flatpak-metadata(5)). */
+/** Key files as GLib reads them, such as `org.flatpak.metadata` (flatpak-metadata(5)). */
 
+/** Characters that are read. */
 const MAX_LENGTH = 1024 * 1024;
 
 /** Values by key, by group. */
 export type KeyFile = ReadonlyMap<string, ReadonlyMap<string, string>>;
 
-/** Reads a key file; lines that are none of its kind are passed over, and translations (`key[lang]`) too. */
+/** Parses a key file; skips invalid lines and translations (`key[lang]`). */
 export function parseKeyFile(text: string): KeyFile {
   const groups = new Map<string, Map<string, string>>();
   let group: Map<string, string> | undefined;
@@ -26,7 +27,7 @@ export function parseKeyFile(text: string): KeyFile {
   return groups;
 }
 
-/** The values of a list, which are separated by semicolons. */
+/** Splits a list, whose values are separated by semicolons. */
 export function listOf(value: string | undefined): readonly string[] {
   return (value ?? '').split(/(?<!\\);/).map((entry) => entry.replaceAll('\\;', ';').trim()).filter((entry) => entry !== '');
 }

@@ -1,15 +1,15 @@
-/** Reads appdata: XML that anybody may have written, so that nothing in it is expanded, followed or recursed into. */
+/** Parses appdata: untrusted XML, so nothing in it is expanded, followed or recursed into. */
 import type { QualifiedTag, Tag } from 'sax';
 import type { Appdata, Block, Release, Span } from './appdata.ts';
 import { NO_APPDATA } from './appdata.ts';
 import { RunningText } from './running-text.ts';
 import { xmlParser } from './xml-parser.ts';
 
-/** Characters that are read; real appdata has a few thousand. What comes after is as if it were not there. */
+/** Characters that are read; real appdata has a few thousand. The rest is ignored. */
 export const MAX_LENGTH = 1024 * 1024;
-/** Elements within one another; AppStream knows nine. */
+/** Nested elements; AppStream has nine levels. */
 const MAX_DEPTH = 32;
-/** Small, so that reading ends soon after a reason to stop. */
+/** Characters that are parsed at once: few, so that parsing stops soon after there is a reason to. */
 const CHUNK = 16 * 1024;
 const MAX_TEXT = 8_000;
 const MAX_NAME = 200;
@@ -17,16 +17,17 @@ const MAX_BLOCKS = 200;
 const MAX_RELEASES = 20;
 const MAX_KEYWORDS = 50;
 
+/** Options of {@link parseAppdata}. */
 export interface AppdataOptions {
-  /** Of the app: of several components, the one with its id counts. */
+  /** Id of the app: selects its component if there are several. */
   readonly id?: string;
-  /** Elements that are not needed. */
+  /** Elements to skip. */
   readonly passedOver?: readonly string[];
 }
 
 /**
- * What `xml` tells about the component of the app `id`, or else about its first one. Of a document that is damaged, what stands
- * before the damage; translations are passed over. Never throws.
+ * Parses the component of the app `id`, or else the first one. Of an invalid document, it reads what precedes the error; it skips
+ * translations. Never throws.
  */
 export function parseAppdata(xml: string, options: AppdataOptions = {}): Appdata {
   const reader = new AppdataReader(options);
@@ -42,19 +43,19 @@ export function parseAppdata(xml: string, options: AppdataOptions = {}): Appdata
   return reader.appdata();
 }
 
-/** Says whether a component with this id is of the app: older ones have the name of its desktop file. */
+/** Says whether a component belongs to the app: older ones have the name of its desktop file as their id. */
 export function isOfApp(component: string, app: string): boolean {
   return component === app || component === `${app}.desktop`;
 }
 
-/** How far a text is from being untranslated: not at all, or English where nothing else is there. `undefined` for a translation. */
+/** Ranks a language: `C` first, then English, which stands in for untranslated texts; `undefined` for translations. */
 function languageRank(language: string): number | undefined {
   if (/^C(?:\.|$)/.test(language)) return 1;
   if (/^en$/i.test(language)) return 2;
   return /^en[_-]/i.test(language) ? 3 : undefined;
 }
 
-/** Texts in several languages; those of the lowest rank count. */
+/** Values in several languages; those of the lowest rank count. */
 class Ranked<T> {
   readonly #byRank = new Map<number, T[]>();
 
@@ -64,12 +65,12 @@ class Ranked<T> {
     this.#byRank.set(rank, values);
   }
 
-  /** The lowest rank that there is. */
+  /** The lowest rank that has values. */
   get rank(): number {
     return Math.min(...this.#byRank.keys());
   }
 
-  /** Those of one rank. */
+  /** Returns the values of one rank. */
   of(rank: number): readonly T[] {
     return this.#byRank.get(rank) ?? [];
   }
@@ -79,7 +80,7 @@ class Ranked<T> {
   }
 }
 
-/** What is read of one component. */
+/** One component while it is read. */
 class Component {
   readonly type: string;
   homepage = '';
@@ -112,33 +113,33 @@ class Component {
   }
 }
 
-/** Where a description is being read into. */
+/** A description while it is read. */
 interface Description {
   readonly depth: number;
   readonly blocks: Ranked<Block>;
 }
 
-/** Takes a document tag by tag. A path is the names of the open elements from the component on. */
+/** Reads a document tag by tag. A path is the names of the open elements from the component on. */
 class AppdataReader {
   readonly #id: string | undefined;
   readonly #passedOver: readonly string[];
   readonly #path: string[] = [];
-  /** Of the languages of the open elements. */
+  /** Language ranks of the open elements. */
   readonly #ranks: number[] = [];
   #reading = true;
-  /** That of the app, or else the first. */
+  /** The component of the app, or else the first one. */
   #chosen: Component | undefined;
   #current: Component | undefined;
-  /** How many elements from the outermost one the current component is. */
+  /** Depth of the current component. */
   #depth = 0;
-  /** Elements within one that is passed over, itself included. */
+  /** Open elements within one that is skipped, including itself. */
   #passing = 0;
   #text = '';
-  /** The element that is open is the URL of the homepage. */
+  /** Whether the open element is the URL of the homepage. */
   #isHomepage = false;
   #description: Description | undefined;
   #list: Ranked<readonly Span[]> | undefined;
-  /** Of the paragraph or the entry of a list that is open. */
+  /** Text of the open paragraph or list entry. */
   #running = new RunningText(MAX_TEXT);
 
   constructor({ id, passedOver = [] }: AppdataOptions) {
@@ -186,7 +187,7 @@ class AppdataReader {
     else if (this.#text.length < MAX_TEXT) this.#text += text.slice(0, MAX_TEXT);
   }
 
-  /** Call it last. */
+  /** Ends reading, and returns the result. */
   appdata(): Appdata {
     this.stop();
     return this.#chosen?.appdata() ?? NO_APPDATA;
@@ -254,7 +255,7 @@ class AppdataReader {
       this.#list = undefined;
     }
     if (this.#path.length < depth) {
-      // Some write their text without any markup.
+      // Some descriptions are plain text without markup.
       if (blocks.of(rank).length === 0 && text.length > 0) blocks.add(rank, { kind: 'paragraph', text }, MAX_BLOCKS);
       this.#description = undefined;
       this.#list = undefined;
@@ -264,9 +265,9 @@ class AppdataReader {
   }
 }
 
-/** Elements of a description that begin a text of their own. */
+/** Elements of a description that begin a new text. */
 const BLOCKS: ReadonlySet<string> = new Set(['p', 'li', 'ul', 'ol']);
-/** Elements that count once, by their path in the component. */
+/** Elements that occur once, by their path in the component. */
 const SINGLE: ReadonlySet<string> = new Set(['id', 'name', 'summary', 'developer/name', 'developer_name', 'project_license']);
 
 function textOf(attribute: (Tag | QualifiedTag)['attributes'][string] | undefined): string {
@@ -282,14 +283,14 @@ function httpUrl(text: string): string {
   return text.length <= MAX_TEXT && /^https?:\/\//i.test(text) && URL.canParse(text) ? text : '';
 }
 
-/** ISO 8601, a day, from `date` or from seconds since the epoch. */
+/** Returns a day in ISO 8601, from `date` or from seconds since the epoch. */
 function dayOf(date: string, timestamp: string): string {
   const [day] = /^\d{4}-\d{2}-\d{2}/.exec(date) ?? [];
   if (day !== undefined) return day;
   return isoDay(Number(timestamp));
 }
 
-/** The day of so many seconds since the epoch, in UTC; empty for what is no time. */
+/** Formats seconds since the epoch as a day in UTC; empty if they are not a valid time. */
 function isoDay(seconds: number): string {
   return seconds > 0 && seconds < 253_402_300_800 ? new Date(seconds * 1000).toISOString().slice(0, 10) : '';
 }

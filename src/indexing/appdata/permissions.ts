@@ -1,12 +1,13 @@
-/** What an app may do beyond its sandbox, in plain words (flatpak-metadata(5), "Context", "Session Bus Policy"). */
+/** Describes an app's permissions in plain words (flatpak-metadata(5), "Context", "Session Bus Policy"). */
 import type { KeyFile } from './key-file.ts';
 import { listOf } from './key-file.ts';
 
+/** One permission of an app. */
 export interface Permission {
   readonly kind: 'network' | 'files' | 'devices' | 'sockets' | 'bus' | 'features';
   /** A whole phrase, such as "Use the network". */
   readonly text: string;
-  /** The app could get at what it is not meant to, or out of its sandbox. */
+  /** Whether the app could use it to read private data or to leave its sandbox. */
   readonly dangerous: boolean;
 }
 
@@ -51,7 +52,7 @@ const FEATURES: Words = {
   'per-app-dev-shm': ['Share memory between its own instances', false],
 };
 
-/** Places whose name alone does not say what they are. */
+/** Plain words for the names of places. */
 const PLACES: Readonly<Record<string, string>> = {
   host: 'all files',
   'host-os': 'the files of the operating system',
@@ -71,13 +72,13 @@ const PLACES: Readonly<Record<string, string>> = {
   'xdg-cache': 'the caches of all apps',
   'xdg-data': 'the data of all apps',
 };
-/** Places from which an app can leave its sandbox, or read what is nobody's business. */
+/** Places with which an app can leave its sandbox, or read private data. */
 const DANGEROUS_PLACES: ReadonlySet<string> = new Set(['host', 'host-os', 'host-etc', 'home', '~', '/', 'xdg-config', 'xdg-data', 'xdg-cache']);
 
-/** Names on a bus with which an app can leave its sandbox. */
+/** Bus names with which an app can leave its sandbox. */
 const DANGEROUS_NAMES: ReadonlySet<string> = new Set(['*', 'org.freedesktop.*', 'org.freedesktop.Flatpak', 'org.freedesktop.Flatpak.*', 'org.freedesktop.systemd1', 'org.freedesktop.secrets', 'org.freedesktop.DBus', 'org.gnome.Shell', 'org.kde.kwalletd5', 'org.kde.kwalletd6']);
 
-/** The permissions that an app's metadata asks for, the dangerous ones first. */
+/** Lists the permissions that an app's metadata asks for, the dangerous ones first. */
 export function permissionsOf(metadata: KeyFile): readonly Permission[] {
   const context = metadata.get('Context');
   const list = (key: string): readonly string[] => listOf(context?.get(key)).filter((entry) => !entry.startsWith('!'));
@@ -101,7 +102,7 @@ export function permissionsOf(metadata: KeyFile): readonly Permission[] {
   return short.toSorted((a, b) => Number(b.dangerous) - Number(a.dangerous));
 }
 
-/** `PLACE[/FOLDER][:ro|:rw|:create]`. */
+/** Describes an entry of `filesystems`: `PLACE[/FOLDER][:ro|:rw|:create]`. */
 function files(entry: string): Permission {
   const [, path = entry, mode = 'rw'] = /^(.*?)(?::(ro|rw|create))?$/s.exec(entry) ?? [];
   const place = path.replace(/(?<=.)\/+$/, '');

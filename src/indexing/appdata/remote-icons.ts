@@ -1,17 +1,17 @@
-/** Names an app's icons in its app data, for software centres that do not look where Flatpak puts those of OCI remotes. */
+/** Adds icon URLs to an app's appdata, for software centres that do not find the icons that Flatpak stores for OCI remotes. */
 import type { QualifiedTag, Tag } from 'sax';
 import { isOfApp, MAX_LENGTH } from './parse-appdata.ts';
 import { xmlParser } from './xml-parser.ts';
 
-/** An icon as AppStream names it (freedesktop.org, AppStream 1.0, "icon"). */
+/** A remote icon (freedesktop.org, AppStream 1.0, "icon"). */
 export interface RemoteIcon {
   /** Its width and height, in pixels. */
   readonly size: number;
-  /** A whole URL. */
+  /** An absolute URL. */
   readonly url: string;
 }
 
-/** `xml` with `icons` in the component of the app `id`; as it is if there is none, it is damaged before its end, or it names remote icons itself. */
+/** Adds `icons` to the component of the app `id`; returns `xml` unchanged if there is none, it is not valid, or it has remote icons already. */
 export function withRemoteIcons(xml: string, id: string, icons: readonly RemoteIcon[]): string {
   if (icons.length === 0 || xml.length > MAX_LENGTH) return xml;
   const end = endOfComponent(xml, id);
@@ -20,7 +20,7 @@ export function withRemoteIcons(xml: string, id: string, icons: readonly RemoteI
   return xml.slice(0, end) + elements.join('') + xml.slice(end);
 }
 
-/** Where the end tag of the component begins. */
+/** Returns the position of the component's end tag; `undefined` if no icons can be added. */
 function endOfComponent(xml: string, id: string): number | undefined {
   const path: string[] = [];
   let depth = 0;
@@ -43,7 +43,7 @@ function endOfComponent(xml: string, id: string): number | undefined {
     },
     onclosetag: () => {
       if (path.length === depth) {
-        // A tag that ends itself has no end of its own.
+        // A self-closing tag has no end tag.
         const start = parser.startTagPosition - 1;
         if (isOfApp(own.trim(), id) && !hasRemote && xml.startsWith('</', start)) end ??= start;
         depth = 0;

@@ -1,27 +1,31 @@
-/** A text of a description as it is read: what is emphasized or code in it stays so, whatever is within that. */
+/** Collects a text of a description, keeping what is emphasized or code. */
 import type { Span } from './appdata.ts';
 
 type Kind = 'plain' | Exclude<Span, string>['kind'];
 
+/** A text that grows span by span. */
 export class RunningText {
   readonly #spans: { readonly kind: Kind; text: string }[] = [];
   readonly #open: Kind[] = [];
-  /** How many characters are still taken. */
+  /** Characters that may still be added. */
   #room: number;
 
-  /** @param limit characters that are taken of it */
+  /** @param limit the most characters; the rest is dropped */
   constructor(limit: number) {
     this.#room = limit;
   }
 
+  /** Begins an emphasized or code span. */
   open(kind: Exclude<Kind, 'plain'>): void {
     this.#open.push(kind);
   }
 
+  /** Ends the innermost span. */
   close(): void {
     this.#open.pop();
   }
 
+  /** Adds a text to the innermost span. */
   add(text: string): void {
     const kind = this.#open.at(-1) ?? 'plain';
     const taken = text.slice(0, this.#room);
@@ -31,7 +35,7 @@ export class RunningText {
     else if (taken !== '') this.#spans.push({ kind, text: taken });
   }
 
-  /** With one space wherever there is any, and none at the ends; empty if there is nothing else. */
+  /** Returns the spans with white space collapsed and trimmed; empty if there is nothing else. */
   spans(): readonly Span[] {
     const spans: { readonly kind: Kind; text: string }[] = [];
     for (const { kind, text } of this.#spans) {

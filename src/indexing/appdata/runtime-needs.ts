@@ -1,4 +1,4 @@
-/** What the Flatpaks of an index need that clients may not find. */
+/** Finds runtimes that the apps of an index need and that clients may not find. */
 import { amount } from '../../system/amount.ts';
 import { DEFAULT_TAG } from '../../registry/reference.ts';
 import type { ShownRepository } from '../render/document.ts';
@@ -6,18 +6,19 @@ import { labelOf } from './app-list.ts';
 import { isWebUrl, parseFlatpakRef } from './flatpak-image.ts';
 import { parseKeyFile } from './key-file.ts';
 
-/** What some images are, and what they need. */
+/** Flatpaks among some images, and the runtimes that they are or need. */
 export interface RuntimeNeeds {
+  /** Number of Flatpaks. */
   readonly flatpaks: number;
-  /** How many of these have the tag {@link DEFAULT_TAG}. */
+  /** Number of Flatpaks with the tag {@link DEFAULT_TAG}. */
   readonly offered: number;
   /** `ID/ARCHITECTURE/BRANCH` of the runtimes among them. */
   readonly runtimes: readonly string[];
-  /** Runtimes that apps need, and the ids of these apps. */
+  /** Runtimes that apps need, with the ids of these apps. */
   readonly needed: readonly (readonly [runtime: string, apps: readonly string[]])[];
 }
 
-/** What all the images of repositories need. */
+/** Collects the needs of all images of `repositories`. */
 export function runtimeNeeds(repositories: readonly ShownRepository[]): RuntimeNeeds {
   let flatpaks = 0;
   let offered = 0;
@@ -34,7 +35,7 @@ export function runtimeNeeds(repositories: readonly ShownRepository[]): RuntimeN
       runtimes.add(`${ref.id}/${ref.architecture}/${ref.branch}`);
       continue;
     }
-    // Its image says where the runtime is.
+    // The image says where its runtime is.
     if (isWebUrl(label('org.flatpak.runtime-repo'))) continue;
     const runtime = parseKeyFile(label('org.flatpak.metadata') ?? '').get('Application')?.get('runtime');
     if (runtime === undefined || parseFlatpakRef(`runtime/${runtime}`) === undefined) continue;
@@ -43,7 +44,7 @@ export function runtimeNeeds(repositories: readonly ShownRepository[]): RuntimeN
   return { flatpaks, offered, runtimes: [...runtimes].toSorted(), needed: [...needed].map(([runtime, apps]) => [runtime, [...apps]] as const) };
 }
 
-/** What all parts of an index need. */
+/** Joins the needs of all chunks of an index. */
 export function joinNeeds(parts: readonly RuntimeNeeds[]): RuntimeNeeds {
   const needed = new Map<string, Set<string>>();
   for (const part of parts) for (const [runtime, apps] of part.needed) needed.set(runtime, new Set([...(needed.get(runtime) ?? []), ...apps]));
@@ -55,13 +56,13 @@ export function joinNeeds(parts: readonly RuntimeNeeds[]): RuntimeNeeds {
   };
 }
 
-/** A line for each runtime that apps need and that is none of `available`. */
+/** Returns a message for each needed runtime that is not in `available`. */
 export function missingRuntimes({ needed }: RuntimeNeeds, available: ReadonlySet<string>): readonly string[] {
   return needed
     .filter(([runtime]) => !available.has(runtime))
     .map(([runtime, apps]) => {
       const [app = ''] = apps;
       const needing = apps.length === 1 ? `${app} needs` : `${app} and ${amount(apps.length - 1, 'more app')} need`;
-      return `${needing} the runtime ${runtime}, which is in no index here; set runtime_repo to the .flatpakrepo that has it, or push it`;
+      return `${needing} the runtime ${runtime}, which is not in any index here: push it, or set runtime_repo to the .flatpakrepo that has it`;
     });
 }
