@@ -1,4 +1,4 @@
-/** Some repositories of an index as they are shown, ready to serve: made once, named by the hash of its bytes, never changed. */
+/** A chunk: some repositories of an index, rendered once, ready to serve, named by the hash of its bytes and never changed. */
 import { hash } from 'node:crypto';
 import type { Digest } from '../../registry/digest.ts';
 import type { StoredChunk, StoredSegment } from '../../store/publications.ts';
@@ -9,43 +9,44 @@ import type { SizedRepository } from './cuts.ts';
 import { copyOf } from './gzip-member.ts';
 import { EMPTY_PART, HASH_BYTES, type ChunkPart, type Segment } from './part.ts';
 
-/** Bytes of a number. */
+/** Bytes of the head's length. */
 const WORD = 4;
 const NO_BYTES = Buffer.alloc(0);
-/** How digests of PNGs begin. */
+/** Prefix of the digests of PNGs. */
 const SHA256 = 'sha256:';
 
-/** A question that Flatpak clients ask: for all images with a ref of one tag and architecture. */
+/** A question that Flatpak clients ask: all images with a ref for one tag and architecture. */
 export interface ReadyQuestion {
   readonly field: RefField;
   readonly tag: string;
   readonly architecture: string;
 }
 
-/** What a chunk consists of. Parts that are equal stand there once. */
+/** Content of a chunk. Equal parts are the same object, and are stored once. */
 export interface ChunkContent {
-  /** Names what it was made from. */
+  /** Hash of everything that it was rendered from. */
   readonly input: string;
-  /** The repository of which it is a slice, if it is one. */
+  /** Name of the repository, if the chunk is a slice of a large one. */
   readonly slice: string | undefined;
-  /** The repositories that it shows, in their order, and how many images of each. */
+  /** Repositories that it shows, in order, with their numbers of images. */
   readonly repositories: readonly SizedRepository[];
-  /** Its part of the whole index. */
+  /** Part of the document of the whole index. */
   readonly whole: ChunkPart;
-  /** Its parts of the answers that Flatpak clients ask for. */
+  /** Parts of the answers to questions of Flatpak clients. */
   readonly ready: readonly (ReadyQuestion & { readonly part: ChunkPart })[];
-  /** The fields for which {@link ready} has all combinations of a tag and an architecture that there are. */
+  /** Fields for which {@link ready} has every combination of tag and architecture that occurs. */
   readonly complete: readonly RefField[];
+  /** {@link Columns} that answer all other questions. */
   readonly columns: Buffer;
-  /** The PNGs that it names as files, sorted. */
+  /** PNGs that it names as files, sorted. */
   readonly icons: readonly Digest[];
-  /** JSON of what it tells of each of its apps, gzipped, by the app's id. */
+  /** Gzipped JSON of the records of its apps, by id. */
   readonly apps: Buffer;
-  /** The ids of these apps, sorted. */
+  /** Ids of these apps, sorted. */
   readonly appIds: readonly string[];
-  /** What the administrator should know of its images. */
+  /** Warnings about its images, for the administrator. */
   readonly warnings: readonly string[];
-  /** What its Flatpaks need. */
+  /** Runtimes that its Flatpaks need. */
   readonly needs: RuntimeNeeds;
 }
 
@@ -54,9 +55,9 @@ interface Place {
   readonly length: number;
 }
 
-/** Where a segment stands in the body, and its hashes behind the head. */
+/** Place of a segment in the body, and of its hashes behind the head's JSON. */
 interface SegmentPlace extends StoredSegment {
-  /** Of the JSON. */
+  /** Length of its JSON, in bytes. */
   readonly bytes: number;
   readonly crc: number;
   readonly hashes: Place;
@@ -71,14 +72,14 @@ interface PartPlace {
 interface Head extends Pick<ChunkContent, 'input' | 'repositories' | 'complete' | 'appIds' | 'warnings' | 'needs'> {
   readonly slice?: string | undefined;
   readonly parts: readonly PartPlace[];
-  /** Each with the number of its part; the whole is part 0. */
+  /** Questions with the number of their part; part 0 is the whole. */
   readonly ready: readonly (readonly [field: RefField, tag: string, architecture: string, part: number])[];
   readonly icons: Place;
   readonly apps: Place;
   readonly columns: Place;
 }
 
-/** Puts bodies behind one another, and tells where each stands. */
+/** Concatenates buffers, and records the place of each. */
 class Bodies {
   readonly #bodies: Buffer[] = [];
   #end = 0;
@@ -95,9 +96,7 @@ class Bodies {
   }
 }
 
-/**
- * The head is `length of its JSON (uint32, little endian) │ JSON │ hashes │ icons │ apps │ columns`, the body its segments.
- */
+/** Encodes a chunk. The head is `length of its JSON (uint32, little endian) │ JSON │ hashes │ icons │ apps │ columns`, the body the segments. */
 export async function encodeChunk({ input, slice, repositories, whole, ready, complete, columns, icons, apps, appIds, warnings, needs }: ChunkContent): Promise<StoredChunk> {
   const body = new Bodies();
   const behindHead = new Bodies();
@@ -138,25 +137,26 @@ function digestsOf(bytes: Buffer): readonly Digest[] {
   return Array.from({ length: bytes.length / HASH_BYTES }, (_, place) => `${SHA256}${bytes.toString('hex', place * HASH_BYTES, (place + 1) * HASH_BYTES)}` as Digest);
 }
 
-/** Reads a segment of the body of the chunk that has this name. */
+/** Reads a segment of the body of the chunk named `chunk`. */
 export type ReadSegment = (chunk: string, segment: StoredSegment) => Buffer | Promise<Buffer>;
 
-/** What a chunk is read for: to answer from it, or to publish it again. */
+/** Purpose that a chunk is read for: to answer from it, or to publish it again. */
 export type ChunkUse = 'answers' | 'publishing';
 
-/** A chunk to answer from. The segments of its body are read whenever they are sent. */
+/** A decoded chunk. The segments of its body are read each time they are sent. */
 export class Chunk {
   readonly name: string;
-  /** Names what it was made from. */
+  /** See {@link ChunkContent}, also for the properties below. */
   readonly input: string;
   readonly slice: string | undefined;
   readonly repositories: readonly SizedRepository[];
-  /** Its part of the whole index, and then those of answers that are ready. */
+  /** The part of the whole index, followed by those of the ready answers. */
   readonly parts: readonly ChunkPart[];
   readonly #complete: readonly RefField[];
   readonly appIds: readonly string[];
   readonly warnings: readonly string[];
   readonly needs: RuntimeNeeds;
+  /** Questions whose parts are ready. */
   readonly ready: readonly ReadyQuestion[];
   readonly #ready = new Map<string, ChunkPart>();
   readonly #icons: Buffer;
@@ -164,14 +164,14 @@ export class Chunk {
   readonly #columns: Buffer | undefined;
 
   /**
-   * @param headBytes as {@link encodeChunk} gives it; whoever reads it from somewhere compares it with `name`
-   * @param use what it is not read for takes no memory
+   * @param headBytes as {@link encodeChunk} returns it; the caller has checked that `name` is its hash
+   * @param use decides what is kept in memory
    */
   constructor(name: string, headBytes: Buffer, readSegment: ReadSegment, use: ChunkUse) {
     const length = headBytes.readUInt32LE(0);
     const head = JSON.parse(headBytes.toString('utf8', WORD, WORD + length)) as Head;
     const behindJson = headBytes.subarray(WORD + length);
-    // No closure may refer to the bytes of the whole head, which would be kept with the chunk.
+    // A copy: closures that referred to the whole head would keep all of it in memory.
     const behindHead = copyOf(behindJson.subarray(0, head.apps.offset));
     const segment = (place: SegmentPlace): Segment => ({ size: place.length, length: place.bytes, crc: place.crc, hashes: cutOut(behindHead, place.hashes), bytes: () => (place.length === 0 ? NO_BYTES : readSegment(name, place)) });
     this.parts = head.parts.map(({ images, entries, lists }): ChunkPart => ({ images, entries: segment(entries), lists: lists && segment(lists) }));
@@ -190,36 +190,36 @@ export class Chunk {
     this.#columns = use === 'answers' ? copyOf(cutOut(behindJson, head.columns)) : undefined;
   }
 
-  /** Its part of the whole index. */
+  /** The part of the document of the whole index. */
   get whole(): ChunkPart {
     return this.parts[0] as ChunkPart;
   }
 
-  /** The PNGs that it names as files, sorted. */
+  /** PNGs that it names as files, sorted. */
   get icons(): readonly Digest[] {
     return digestsOf(this.#icons);
   }
 
-  /** Says whether it names this PNG as a file. */
+  /** Says whether the chunk names this PNG as a file. */
   hasIcon(png: Digest): boolean {
-    // Anybody may ask for any icon: to decode all of them for each question would hold up all others.
+    // Clients ask for icons often: decoding all digests for each request would be slow.
     const wanted = bytesOf([png]);
     for (let place = this.#icons.indexOf(wanted); place !== -1; place = this.#icons.indexOf(wanted, place + 1)) if (place % HASH_BYTES === 0) return true;
     return false;
   }
 
-  /** Its part of the answer to `question`; `undefined` if it has to be asked for it. */
+  /** Returns the part of the answer to `question`; `undefined` if it is not ready. */
   readyPart(question: ReadyQuestion): ChunkPart | undefined {
     return this.#ready.get(keyOf(question)) ?? (this.#complete.includes(question.field) ? EMPTY_PART : undefined);
   }
 
-  /** What answers other questions. */
+  /** Returns the columns. @throws TypeError unless the chunk was read for answers */
   columns(): Columns {
     if (this.#columns === undefined) throw new TypeError('the chunk was not read for answers');
     return new Columns(this.#columns);
   }
 
-  /** JSON of what it tells of each of its apps, gzipped. */
+  /** Gzipped JSON of the records of its apps. @throws TypeError unless the chunk was read for publishing */
   get apps(): Buffer {
     if (this.#apps === undefined) throw new TypeError('the chunk was not read for publishing');
     return this.#apps;

@@ -1,19 +1,20 @@
-/** All that a question can ask about the images of a chunk, in one buffer, and where the JSON of each stands in the chunk's part of the whole index. */
+/** Columns: everything that questions can ask about a chunk's images, in one buffer, with the place of each image's JSON in the whole part. */
 import { hash } from 'node:crypto';
 import type { RefField } from '../query/query.ts';
 
-/** Values of labels and annotations up to so many characters are kept; of longer ones a hash, which leads to the JSON. */
+/** Values of labels and annotations up to this length are kept; longer ones as a hash, and compared with the JSON. */
 const MAX_KEPT_VALUE = 32;
-/** Characters of the hash of a long value. */
+/** Length of the hash of a long value, in characters. */
 const HASH_CHARACTERS = 12;
-/** In front of the hash of a long value; no text of an image holds it. */
+/** Prefix of the hash of a long value. A value that begins with it is always hashed. */
 const LONG = '\0';
 
+/** 32-bit words of an image, and of the header. */
 const IMAGE_WORDS = 10;
 const HEADER_WORDS = 6;
 
-/** A part of a segment's JSON, in bytes; `end` is not in it. */
-export interface Range {
+/** A byte range of a segment's JSON; `end` is exclusive. */
+export interface ByteRange {
   readonly start: number;
   readonly end: number;
 }
@@ -21,20 +22,20 @@ export interface Range {
 /** An image as it is added to columns. */
 export interface ColumnImage {
   readonly repository: string;
-  /** Those of its list, where it is in one. */
+  /** Its own tags, or those of its list. */
   readonly tags: readonly string[];
-  /** Tags with which Flatpak clients get another image of the same ref and architecture, by where they look for the ref. */
+  /** Tags for which Flatpak clients get another image of the same ref and architecture, by where they look for the ref. */
   readonly hidden: Readonly<Record<RefField, readonly string[]>>;
   readonly os: string;
   readonly architecture: string;
-  /** `label:KEY` or `annotation:KEY`, and the value. */
+  /** Names (`label:KEY` or `annotation:KEY`) with their values. */
   readonly pairs: Iterable<readonly [name: string, value: string]>;
-  /** In the JSON of the lists where it is in a list, else in that of the entries. */
-  readonly json: Range;
+  /** Place in the JSON of the entries; in a slice, in that of the lists if it is in a list. */
+  readonly json: ByteRange;
 }
 
-/** Gives each distinct text a number, in the order of their coming. */
-class Numbers {
+/** Numbers distinct texts in the order in which they are added. */
+class TextNumbers {
   readonly texts: string[] = [];
   readonly #numbers = new Map<string, number>();
 
@@ -50,8 +51,8 @@ class Numbers {
 
 /** Builds columns image by image, in the order of the document. */
 export class ColumnsBuilder {
-  readonly #strings = new Numbers();
-  readonly #tagSets = new Numbers();
+  readonly #strings = new TextNumbers();
+  readonly #tagSets = new TextNumbers();
   readonly #lists: number[] = [];
   readonly #images: number[] = [];
   readonly #pairs: number[] = [];
@@ -61,16 +62,17 @@ export class ColumnsBuilder {
     this.#tagSets.of('[]');
   }
 
-  /** The images that follow are in this list. @param head where its JSON up to its images stands */
-  beginList(head: Range): void {
+  /** Begins a list, to which the following images belong. @param head place of its JSON up to its images */
+  beginList(head: ByteRange): void {
     this.#list = this.#lists.push(head.start, head.end) / 2;
   }
 
-  /** The images that follow are tagged themselves. */
+  /** Ends the last list: the following images have tags of their own. */
   endLists(): void {
     this.#list = 0;
   }
 
+  /** Adds the next image. */
   add({ repository, tags, hidden, os, architecture, pairs, json }: ColumnImage): void {
     for (const [name, value] of pairs) this.#pairs.push(this.#strings.of(name), this.#strings.of(isLong(value) ? hashOf(value) : value));
     this.#images.push(
@@ -79,6 +81,7 @@ export class ColumnsBuilder {
     );
   }
 
+  /** Returns the encoded columns. */
   build(): Buffer {
     const tagSets = this.#tagSets.texts.map((set) => (JSON.parse(set) as string[]).map((tag) => this.#strings.of(tag)));
     const tags = tagSets.flat();
@@ -99,10 +102,10 @@ export class ColumnsBuilder {
   }
 }
 
-/** The value of a pair: itself, or the hash of a long one. */
+/** Value of a label or annotation, or the hash of a long one. */
 export type KeptValue = { readonly text: string } | { readonly hash: string };
 
-/** Reads columns. Images, lists and so on are numbers, counted from 0. */
+/** Reads columns. Repositories, images, lists, tag sets and strings are numbers, counted from 0. */
 export class Columns {
   readonly #words: Uint32Array;
   readonly #bytes: Buffer;
@@ -115,7 +118,7 @@ export class Columns {
   readonly #text: number;
   readonly #decoded: string[] = [];
 
-  /** @param bytes as {@link ColumnsBuilder.build} returns them, aligned to 4 bytes in their `ArrayBuffer` */
+  /** @param bytes as {@link ColumnsBuilder.build} returns them, aligned to 4 bytes within their `ArrayBuffer` */
   constructor(bytes: Buffer) {
     this.#bytes = bytes;
     const header = new Uint32Array(bytes.buffer, bytes.byteOffset, HEADER_WORDS);
@@ -131,57 +134,65 @@ export class Columns {
     this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, words);
   }
 
+  /** Number of images. */
   get imageCount(): number {
     return this.#word(4);
   }
 
-  /** How many distinct sets of tags there are; the first is empty. */
+  /** Number of distinct sets of tags; the first is empty. */
   get tagSetCount(): number {
     return this.#word(1);
   }
 
+  /** Returns the string number of its repository. */
   repositoryOf(image: number): number {
     return this.#word(this.#images + image * IMAGE_WORDS);
   }
 
-  /** The number of its list, or -1. */
+  /** Returns the number of its list, or -1. */
   listOf(image: number): number {
     return this.#word(this.#images + image * IMAGE_WORDS + 1) - 1;
   }
 
+  /** Returns its set of tags. */
   tagSetOf(image: number): number {
     return this.#word(this.#images + image * IMAGE_WORDS + 2);
   }
 
+  /** Returns the set of tags for which clients get another image. */
   hiddenTagSetOf(image: number, field: RefField): number {
     return this.#word(this.#images + image * IMAGE_WORDS + (field === 'label' ? 3 : 4));
   }
 
+  /** Returns the string number of its system. */
   osOf(image: number): number {
     return this.#word(this.#images + image * IMAGE_WORDS + 5);
   }
 
+  /** Returns the string number of its architecture. */
   architectureOf(image: number): number {
     return this.#word(this.#images + image * IMAGE_WORDS + 6);
   }
 
-  jsonOf(image: number): Range {
+  /** Returns the place of its JSON. */
+  jsonOf(image: number): ByteRange {
     const place = this.#images + image * IMAGE_WORDS;
     return { start: this.#word(place + 7), end: this.#word(place + 8) };
   }
 
-  /** The JSON of a list up to its images. */
-  headOf(list: number): Range {
+  /** Returns the place of a list's JSON up to its images. */
+  headOf(list: number): ByteRange {
     return { start: this.#word(this.#lists + list * 2), end: this.#word(this.#lists + list * 2 + 1) };
   }
 
+  /** Decodes a set of tags. */
   tags(tagSet: number): string[] {
     const from = tagSet === 0 ? 0 : this.#word(this.#tagSets + tagSet - 1);
     const to = this.#word(this.#tagSets + tagSet);
     return Array.from({ length: to - from }, (_, place) => this.string(this.#word(this.#tags + from + place)));
   }
 
-  /** The value of the pair `name`, which is a number of {@link find}; `undefined` if the image has none. */
+  /** Returns an image's value of a label or annotation. @param name its string number, see {@link find} */
   valueOf(image: number, name: number): KeptValue | undefined {
     const from = image === 0 ? 0 : this.#word(this.#images + image * IMAGE_WORDS - 1);
     const to = this.#word(this.#images + image * IMAGE_WORDS + 9);
@@ -193,6 +204,7 @@ export class Columns {
     return undefined;
   }
 
+  /** Returns the string with this number. */
   string(number: number): string {
     let text = this.#decoded[number];
     if (text === undefined) {
@@ -203,7 +215,7 @@ export class Columns {
     return text;
   }
 
-  /** The number of a string, or -1. */
+  /** Returns the number of a string, or -1. */
   find(text: string): number {
     const wanted = Buffer.from(text);
     const strings = this.#word(0);
@@ -220,12 +232,12 @@ export class Columns {
   }
 }
 
-/** Says whether columns keep but a hash of a value. */
+/** Says whether columns keep only a hash of a value. */
 export function isLong(value: string): boolean {
   return value.length > MAX_KEPT_VALUE || value.startsWith(LONG);
 }
 
-/** What columns keep of a long value. */
+/** Returns the hash that columns keep of a long value. */
 export function hashOf(value: string): string {
   return LONG + hash('sha256', value, 'base64url').slice(0, HASH_CHARACTERS);
 }

@@ -1,11 +1,11 @@
-/** The CRC-32 of two texts behind one another from those of each, as zlib's `crc32_combine`: products of polynomials over GF(2), modulo that of CRC-32. */
+/** Combines CRC-32 checksums as zlib's `crc32_combine` does: products of polynomials over GF(2), modulo that of CRC-32. */
 
 /** x³²+x²⁶+…+1 without its highest term; the coefficient of x⁰ is the highest bit. */
 const POLYNOMIAL = 0xedb88320;
-/** x raised to 2⁰, 2¹, … 2³¹, at which the powers begin anew. */
+/** x raised to 2⁰, 2¹, … 2³¹, after which the powers repeat. */
 const POWERS: readonly number[] = powers();
 
-/** The CRC-32 of A and B behind one another. @param length of B, in bytes; it may be over 4 GiB */
+/** Returns the CRC-32 of A followed by B. @param length length of B in bytes, which may be over 4 GiB */
 export function combineCrc32(crcA: number, crcB: number, length: number): number {
   return (multiply(powerOfX(length), crcA) ^ crcB) >>> 0;
 }
@@ -19,10 +19,10 @@ function multiply(a: number, b: number): number {
   return product >>> 0;
 }
 
-/** x raised to 8 × `length`. */
+/** Returns x raised to 8 × `length`. */
 function powerOfX(length: number): number {
   let power = 0x80000000;
-  // Each bit of the length is three places higher, since it counts bytes.
+  // Starts at 3, since the length counts bytes of 2³ bits.
   for (let place = 3, left = length; left > 0; place++, left = Math.floor(left / 2)) {
     if (left % 2 === 1) power = multiply(POWERS[place % 32] as number, power);
   }

@@ -1,26 +1,26 @@
-/** Where an index is cut into chunks: behind names whose hash says so, so that the cuts do not depend on history. */
+/** Cuts an index into chunks by the hashes of names (content-defined chunking), so that the cuts do not depend on history. */
 import { hash } from 'node:crypto';
 
-/** One cut for so many entries on average. */
+/** Average number of entries between two cuts. */
 const AVERAGE = 16;
-/** The most entries without a cut. */
+/** Most entries without a cut. */
 const LONGEST = 64;
-/** A repository of more images is cut by itself. */
+/** A repository with more images is cut into slices. */
 const LARGE_REPOSITORY = 200;
 
-/** A repository by its name, and how many images it shows. */
+/** A repository's name and number of images. */
 export interface SizedRepository {
   readonly name: string;
   readonly images: number;
 }
 
-/** Repositories that make up one chunk, or one that is cut into several. */
+/** Repositories of one chunk, or one large repository, which becomes several. */
 export interface Cut<Repository> {
   readonly repositories: readonly Repository[];
   readonly large: boolean;
 }
 
-/** Cuts the sorted repositories of an index into runs. */
+/** Cuts the repositories of an index, which are added in the order of their names. */
 export class IndexCutter<Repository extends SizedRepository> {
   readonly #hashOf: (repository: Repository) => number;
   #small: Repository[] = [];
@@ -29,7 +29,7 @@ export class IndexCutter<Repository extends SizedRepository> {
     this.#hashOf = hashOf;
   }
 
-  /** Adds the next repository by name, which is not empty; yields the runs that are complete. */
+  /** Adds the next repository, which is not empty; yields the cuts that are complete. */
   *add(repository: Repository): Generator<Cut<Repository>> {
     if (repository.images > LARGE_REPOSITORY) {
       yield* this.end();
@@ -38,26 +38,26 @@ export class IndexCutter<Repository extends SizedRepository> {
     }
     this.#small.push(repository);
     if (this.#small.length < LONGEST && this.#hashOf(repository) % AVERAGE !== 0) return;
-    const [run, ...left] = cut(this.#small, this.#hashOf);
+    const [first, ...left] = cut(this.#small, this.#hashOf);
     this.#small = left.flat();
-    if (run !== undefined) yield { repositories: run, large: false };
+    if (first !== undefined) yield { repositories: first, large: false };
   }
 
-  /** Yields the runs that are left. */
+  /** Yields the remaining cuts. */
   *end(): Generator<Cut<Repository>> {
-    for (const run of cut(this.#small, this.#hashOf)) yield { repositories: run, large: false };
+    for (const repositories of cut(this.#small, this.#hashOf)) yield { repositories, large: false };
     this.#small = [];
   }
 }
 
-/** A repository whose images and lists are in the order of the document. */
+/** A repository or a slice of one; images and lists are in the order of the document. */
 interface CutRepository<Image, List> {
   readonly name: string;
   readonly images: readonly Image[];
   readonly lists: readonly List[];
 }
 
-/** A large repository in slices. */
+/** Cuts a large repository into slices. */
 export function cutRepository<Image extends { readonly digest: string }, List extends { readonly digest: string }>({ name, images, lists }: CutRepository<Image, List>): CutRepository<Image, List>[] {
   const entries = [...images.map((image) => ({ digest: image.digest, image })), ...lists.map((list) => ({ digest: list.digest, list }))];
   return cut(entries, ({ digest }) => hashOfDigest(digest)).map((slice) => ({
@@ -67,7 +67,7 @@ export function cutRepository<Image extends { readonly digest: string }, List ex
   }));
 }
 
-/** The entries in runs: each ends behind an entry whose hash is a multiple of {@link AVERAGE}, or else, after {@link LONGEST}, behind that with the smallest. */
+/** Cuts entries after each whose hash is a multiple of {@link AVERAGE}; after {@link LONGEST} without one, after the one with the smallest hash. */
 function cut<Entry>(entries: readonly Entry[], hashOf: (entry: Entry) => number): Entry[][] {
   const runs: Entry[][] = [];
   let start = 0;
@@ -81,7 +81,7 @@ function cut<Entry>(entries: readonly Entry[], hashOf: (entry: Entry) => number)
       let smallest = start;
       for (let other = start; other <= place; other++) if (hashOf(entries[other] as Entry) < hashOf(entries[smallest] as Entry)) smallest = other;
       endBehind(smallest);
-      // What follows it belongs to the next run, which it may end as well.
+      // The entries after it belong to the next run, and may end it.
       place = smallest;
     }
   }
@@ -89,12 +89,12 @@ function cut<Entry>(entries: readonly Entry[], hashOf: (entry: Entry) => number)
   return runs;
 }
 
-/** A hash of a repository's name, from 0 to 2³² − 1. */
+/** Returns the hash of a repository's name, from 0 to 2³² − 1. */
 export function hashOfName(name: string): number {
   return Number.parseInt(hash('sha256', name).slice(0, 8), 16);
 }
 
-/** The same of a digest, which is a hash itself. */
+/** Returns the first 32 bits of a digest, which is a hash itself. */
 function hashOfDigest(digest: string): number {
   return Number.parseInt(digest.slice(digest.indexOf(':') + 1, digest.indexOf(':') + 9), 16);
 }

@@ -1,4 +1,4 @@
-/** One gzip member (RFC 1952) out of parts that were compressed by themselves. */
+/** Joins parts that were compressed separately into one gzip member (RFC 1952). */
 import { promisify } from 'node:util';
 import zlib, { crc32 } from 'node:zlib';
 import { combineCrc32 } from './crc32-combine.ts';
@@ -6,49 +6,50 @@ import { combineCrc32 } from './crc32-combine.ts';
 const deflateRaw = promisify<zlib.InputType, zlib.ZlibOptions, Buffer>(zlib.deflateRaw);
 const inflateRaw = promisify<zlib.InputType, zlib.ZlibOptions, Buffer>(zlib.inflateRaw);
 
-/** No name, no time, no word on system or level: the same content gives the same bytes. */
+/** No name, time, system or level, so that the same content gives the same bytes. */
 const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
 /** An empty stored block that ends the stream (RFC 1951, section 3.2.4). */
 const LAST_BLOCK = Buffer.from([1, 0, 0, 0xff, 0xff]);
-/** The most that a stored block takes, in bytes. */
+/** Most bytes in a stored block. */
 const MAX_STORED = 0xffff;
-/** Bytes that are inflated at once where they are sent piece by piece. */
+/** Bytes that are inflated at once by {@link inflateInPieces}. */
 const PIECE = 64 * 1024;
-/** Bytes as raw deflate that ends at a byte's end without a last block, so that others can follow. */
+
+/** Raw deflate data that ends on a byte boundary without a last block, so that more can follow. */
 export interface Deflated {
-  /** Compressed, in bytes. */
+  /** Compressed length, in bytes. */
   readonly size: number;
-  /** Of what was compressed, in bytes. */
+  /** Uncompressed length, in bytes. */
   readonly length: number;
-  /** The CRC-32 of what was compressed. */
+  /** CRC-32 of the uncompressed data. */
   readonly crc: number;
-  /** What was compressed; it may have to be read first. */
+  /** Returns the compressed data, which may have to be read first. */
   readonly bytes: () => Buffer | Promise<Buffer>;
 }
 
-/** What a stream ended by a sync flush needs to be read without an error. */
+/** Ends streams by a sync flush, and reads such streams without an error. */
 const OPEN_ENDED: zlib.ZlibOptions = { finishFlush: zlib.constants.Z_SYNC_FLUSH };
 
-/** Compresses `bytes`, off the calling thread. @param level of zlib */
+/** Compresses `bytes` off the calling thread. @param level compression level of zlib */
 export async function deflate(bytes: Buffer, level: number): Promise<Deflated> {
-  // Zlib returns a slice of a buffer as long as `bytes`, which would stay in memory with it.
+  // zlib returns a slice of a buffer as long as `bytes`, all of which would stay in memory.
   const deflated = bytes.length === 0 ? bytes : copyOf(await deflateRaw(bytes, { ...OPEN_ENDED, level, chunkSize: Math.max(1024, bytes.length) }));
   return { size: deflated.length, length: bytes.length, crc: crc32(bytes), bytes: () => deflated };
 }
 
-/** Copies `bytes` into memory of its own, so that the buffer it was cut from can be freed. */
+/** Copies `bytes` into their own memory, so that the larger buffer that they are a slice of can be freed. */
 export function copyOf(bytes: Buffer): Buffer {
   const copy = Buffer.allocUnsafeSlow(bytes.length);
   bytes.copy(copy);
   return copy;
 }
 
-/** What was compressed, off the calling thread. @throws Error with the `code` of zlib if it is damaged */
+/** Inflates off the calling thread. @throws Error with zlib's `code` if the data are damaged */
 export async function inflate({ bytes, length }: Deflated): Promise<Buffer> {
   return length === 0 ? Buffer.alloc(0) : inflateRaw(await bytes(), { ...OPEN_ENDED, chunkSize: Math.max(1024, length) });
 }
 
-/** The same in pieces, each once it is asked for, so that no more than that is held for who takes it slowly. */
+/** Inflates piece by piece, on demand, so that little memory is held for a slow reader. */
 export async function* inflateInPieces(deflated: Deflated): AsyncGenerator<Buffer> {
   if (deflated.length <= PIECE) {
     yield await inflate(deflated);
@@ -59,7 +60,7 @@ export async function* inflateInPieces(deflated: Deflated): AsyncGenerator<Buffe
   yield* inflating as AsyncIterable<Buffer>;
 }
 
-/** A short text as it is, in stored blocks. */
+/** Encodes a short text uncompressed, in stored blocks. */
 export function stored(text: string): Deflated {
   const bytes = Buffer.from(text);
   const blocks: Buffer[] = [];
@@ -74,7 +75,7 @@ export function stored(text: string): Deflated {
   return { size: deflated.length, length: bytes.length, crc: crc32(bytes), bytes: () => deflated };
 }
 
-/** The parts of a gzip member that holds all of `parts` in their order, in as many bytes as all their sizes. */
+/** Returns the pieces of one gzip member that holds `parts` in order; its size is the sum of their sizes. */
 export function gzipMember(parts: readonly Deflated[]): readonly Pick<Deflated, 'size' | 'bytes'>[] {
   let crc = 0;
   let length = 0;
@@ -85,7 +86,7 @@ export function gzipMember(parts: readonly Deflated[]): readonly Pick<Deflated, 
   }
   const trailer = Buffer.alloc(8);
   trailer.writeUInt32LE(crc);
-  // Modulo 2³² (RFC 1952, section 2.3.1).
+  // ISIZE is modulo 2³² (RFC 1952, section 2.3.1).
   trailer.writeUInt32LE(length % 2 ** 32, 4);
   return [asItIs(HEADER), ...filled, asItIs(Buffer.concat([LAST_BLOCK, trailer]))];
 }

@@ -1,57 +1,59 @@
-/** The part that a chunk has in an answer, and how parts become one document. */
+/** Parts of answers that chunks contribute, and how they are joined to one document. */
 import { createHash, hash } from 'node:crypto';
 import { DOCUMENT_END, documentHead, LISTS_HEAD, REPOSITORY_END, repositoryHead } from '../render/document.ts';
 import type { Deflated } from './gzip-member.ts';
 import { deflate, stored } from './gzip-member.ts';
 
-/** Bytes of a SHA-256. */
+/** Length of a SHA-256, in bytes. */
 export const HASH_BYTES = 32;
-/** Changes whenever the same images would be written in another way. */
+/** Version of the output; changes whenever the same images are written in another way. */
 export const FORMAT = 'regindexer 2';
 /** Compression level of zlib: 6 takes about twice as long and saves one to ten percent. */
 const LEVEL = 5;
 
 /** JSON of entries, separated by commas. */
 export interface Segment extends Deflated {
-  /** The hashes of the entries, {@link HASH_BYTES} each. */
+  /** Hashes of the entries, {@link HASH_BYTES} each. */
   readonly hashes: Buffer;
 }
 
-/** What a chunk shows in one answer; each segment may be empty. */
+/** A chunk's part of one answer; each segment may be empty. */
 export interface ChunkPart {
+  /** Number of images. */
   readonly images: number;
-  /** Whole repositories; in a slice of one repository, its images. */
+  /** Repositories; in a slice of one repository, its images. */
   readonly entries: Segment;
-  /** In a slice of one repository, its lists. */
+  /** Lists, in a slice of one repository only. */
   readonly lists?: Segment | undefined;
 }
 
-/** What a chunk shows where it shows nothing. */
+/** Part of a chunk that has no matching images. */
 export const EMPTY_PART: ChunkPart = { images: 0, entries: { size: 0, length: 0, crc: 0, hashes: Buffer.alloc(0), bytes: () => Buffer.alloc(0) } };
 
-/** A part, and the repository of which its chunk is a slice, if it is one. */
+/** A part with the repository that its chunk is a slice of, if it is one. */
 export interface PlacedPart {
   readonly part: ChunkPart;
   readonly slice: string | undefined;
 }
 
-/** One entry: its JSON, and its hash. */
+/** JSON of an image, a list or a repository, with its hash. */
 export interface Entry {
   readonly json: string;
   readonly hash: Buffer;
 }
 
+/** Joins and compresses entries. */
 export async function segmentOf(entries: readonly Entry[]): Promise<Segment> {
   const deflated = await deflate(Buffer.from(entries.map(({ json }) => json).join(',')), LEVEL);
   return { ...deflated, hashes: Buffer.concat(entries.map((entry) => entry.hash)) };
 }
 
-/** An entry whose hash is that of its bytes. */
+/** Creates an entry whose hash is that of its bytes. */
 export function entryOf(json: string): Entry {
   return { json, hash: hash('sha256', json, 'buffer') };
 }
 
-/** The hash of a repository from those of its images and lists: the same, however the repository is cut. */
+/** Hashes a repository from the hashes of its images and lists: the result does not depend on cuts. */
 export function hashOfRepository(name: string, images: readonly Buffer[], lists: readonly Buffer[]): Buffer {
   const hashed = createHash('sha256').update(JSON.stringify([name, images.length, lists.length]));
   for (const entry of images) hashed.update(entry);
@@ -59,19 +61,20 @@ export function hashOfRepository(name: string, images: readonly Buffer[], lists:
   return hashed.digest();
 }
 
-/** A whole document: what it consists of, and what names its content. */
+/** A whole document, in compressed pieces. */
 export interface JoinedDocument {
+  /** Number of images. */
   readonly images: number;
-  /** Of the document without compression, in bytes. */
+  /** Uncompressed length, in bytes. */
   readonly length: number;
   readonly pieces: readonly Deflated[];
-  /** Base64url: changes exactly if `Registry` or the content of a repository does. */
+  /** Entity tag, in base64url: changes exactly if `Registry` or the content of a repository does. */
   readonly tag: string;
 }
 
 const COMMA = stored(',');
 
-/** Puts the parts of all chunks of an index, in their order, together. @param registry its `Registry` */
+/** Joins the parts of all chunks of an index, in order. @param registry its `Registry` */
 export function joinParts(registry: string, parts: readonly PlacedPart[]): JoinedDocument {
   const joined = new Joined(registry);
   for (let place = 0; place < parts.length; ) {
@@ -108,7 +111,7 @@ class Joined {
     this.#hash.update(part.entries.hashes);
   }
 
-  /** A repository out of its slices. */
+  /** Adds a large repository from its slices. */
   addSlices(name: string, slices: readonly ChunkPart[]): void {
     const images = slices.reduce((sum, part) => sum + part.images, 0);
     if (images === 0) return;

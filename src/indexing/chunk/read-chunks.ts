@@ -1,18 +1,19 @@
-/** Reads chunks out of the store. */
+/** Reads chunks from the store. */
 import type { PublicationReader } from '../../store/publications.ts';
 import { Chunk, type ChunkUse, type ReadSegment } from './chunk.ts';
 
-/** Heads that are read together. Of all at once, none could be freed before the last one is read. */
+/** Heads that are read together: if all were, none could be freed before the last one is decoded. */
 const BATCH = 64;
 
+/** Options of {@link readChunks}. */
 export interface ReadChunksOptions {
   readonly readSegment: ReadSegment;
   readonly use: ChunkUse;
-  /** Chunks that were read before, which are taken as they are. */
+  /** Chunks that were read before, and are reused. */
   readonly known?: readonly Chunk[] | undefined;
 }
 
-/** The chunks of these names, in their order; `undefined` if one of them is not there any more. @throws StoreError */
+/** Reads the chunks with these names, in order; `undefined` if one of them was removed. @throws StoreError */
 export async function readChunks(reader: PublicationReader, names: readonly string[], { readSegment, use, known = [] }: ReadChunksOptions): Promise<readonly Chunk[] | undefined> {
   const found = new Map(known.map((chunk) => [chunk.name, chunk]));
   const missing = names.filter((name) => !found.has(name));

@@ -1,4 +1,4 @@
-/** Makes chunks from repositories as they are shown. */
+/** Renders chunks. */
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import pMap from 'p-map';
@@ -11,20 +11,22 @@ import type { ChunkPart, Entry, Segment } from './part.ts';
 import { entryOf, hashOfRepository, segmentOf } from './part.ts';
 
 const REF = 'org.flatpak.ref';
-/** Of tags and architectures; of a chunk with more, only those are ready that a quarter of its repositories have. */
+/** Combinations of tag and architecture up to which all are made ready. */
 const MAX_COMBINATIONS = 64;
+/** In a chunk with more combinations, share of repositories from which a combination is made ready. */
 const LEAST_SHARE = 1 / 4;
-/** Parts that are compressed at once, beside the whole: what clients wait for is compressed by the same few threads. */
+/** Parts that are compressed at once, besides the whole: the same few threads compress what clients wait for. */
 const PARTS_AT_ONCE = 2;
 
+/** Options of {@link renderChunk}. */
 export interface ChunkOptions extends Pick<ChunkContent, 'input' | 'icons' | 'warnings' | 'needs'> {
-  /** Where Flatpak clients look for the ref: their questions are answered beforehand. */
+  /** Where Flatpak clients look for the ref, to make their questions ready. */
   readonly refFields: readonly RefField[];
-  /** What the chunk tells of its apps, by their ids. */
+  /** Records of the chunk's apps, by id. */
   readonly apps: Readonly<Record<string, unknown>>;
 }
 
-/** An image, written once for all answers that show it. */
+/** An image with its JSON, which is written once for all answers. */
 interface Written {
   readonly image: ShownImage;
   readonly tags: readonly string[];
@@ -40,8 +42,8 @@ interface WrittenRepository {
 }
 
 /**
- * A chunk of `repositories`, none of which is empty.
- * @param slice whether these are some images and lists of one repository, which other chunks go on with
+ * Renders a chunk of `repositories`, none of which is empty.
+ * @param slice whether these are a slice of one repository
  */
 export async function renderChunk(repositories: readonly ShownRepository[], slice: boolean, options: ChunkOptions): Promise<ChunkContent> {
   const written = repositories.map(write);
@@ -81,7 +83,7 @@ function writeImage({ image, hidden }: PlacedImage, tags: readonly string[], own
   return { image, tags, hidden, json, entry: entryOf(json) };
 }
 
-/** Says whether Flatpak is shown the image when it asks for a tag and an architecture. */
+/** Says whether an image belongs in the answer to a question of Flatpak. */
 function answersQuestion({ image, tags, hidden }: Written, { field, tag, architecture }: ReadyQuestion): boolean {
   return image.architecture === architecture && image.os === 'linux' && tags.includes(tag) && !hidden[field].includes(tag) && hasRef(image, field);
 }
@@ -90,7 +92,7 @@ function hasRef({ labels, annotations }: ShownImage, field: RefField): boolean {
   return (field === 'label' ? labels : annotations).some(([key]) => key === REF);
 }
 
-/** The parts of one chunk; the same images give the same part. */
+/** Makes the parts of one chunk; the same images give the same part. */
 class Answers {
   readonly #repositories: readonly WrittenRepository[];
   readonly #slice: boolean;
@@ -117,14 +119,14 @@ class Answers {
   }
 }
 
-/** Of some images of repositories, as their JSON. */
+/** Selected images of a repository, as JSON. */
 export interface SelectedRepository {
   readonly name: string;
   readonly images: readonly { readonly entry: Entry }[];
   readonly lists: readonly { readonly head: string; readonly images: readonly { readonly entry: Entry }[] }[];
 }
 
-/** The part that shows these images; repositories without any are passed over. */
+/** Makes the part that shows these images; skips repositories without any. */
 export async function partOf(repositories: readonly SelectedRepository[], slice: boolean): Promise<ChunkPart> {
   const images = repositories.reduce((sum, repository) => sum + repository.images.length + repository.lists.reduce((inLists, list) => inLists + list.images.length, 0), 0);
   const entries: Entry[] = [];
@@ -149,9 +151,9 @@ function hashOf(entry: Entry): Buffer {
   return entry.hash;
 }
 
-/** The combinations of a tag and an architecture whose answers are made beforehand. */
+/** Chooses the combinations of tag and architecture to make ready. */
 function readyQuestions(repositories: readonly WrittenRepository[], slice: boolean, fields: readonly RefField[]): { questions: readonly ReadyQuestion[]; complete: boolean } {
-  /** How many repositories have each; of a slice, how many images. */
+  /** Combinations with the number of repositories (in a slice: of images) that have them. */
   const occurring = new Map<string, { tag: string; architecture: string; holders: number }>();
   let all = 0;
   for (const { images, lists } of repositories) {
@@ -171,7 +173,7 @@ function readyQuestions(repositories: readonly WrittenRepository[], slice: boole
   return { questions: chosen.flatMap(([, { tag, architecture }]) => fields.map((field) => ({ field, tag, architecture }))), complete };
 }
 
-/** Places of JSON are those of the part that shows everything. */
+/** Builds the columns, with places in the JSON of the part that shows everything. */
 function columnsOf(repositories: readonly WrittenRepository[], slice: boolean): Buffer {
   const columns = new ColumnsBuilder();
   let place = 0;

@@ -1,4 +1,4 @@
-/** The icons on disk: content-addressed, written once, kept for a while after nothing names them any more. */
+/** Icon files: content-addressed, written once, removed a while after nothing names them any more. */
 import { type Dirent, readdirSync } from 'node:fs';
 import { rm, rmdir, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,34 +9,35 @@ import { iconPath, isIconPath } from './icon-path.ts';
 import { TEMPORARY_SUFFIX, writeFileWhole } from '../../system/write-file.ts';
 
 const WRITES_AT_ONCE = 16;
-/** Icons are written so many together: each that is synced by itself would cost the file system as much as all of them at once. */
+/** Icons that are written together: to sync one costs the file system as much as to sync all of a batch. */
 const BATCH = 128;
+/** Icons that may wait in memory. */
 const MAX_WAITING = 4 * BATCH;
 
 /**
- * Icons below one folder, as `ab/cdef….png`. Writing goes on behind {@link store}, in batches; {@link settled} writes what is left,
- * and tells when all are on disk.
+ * Icons below one folder, as `ab/cdef….png`. {@link store} queues them to be written in batches; {@link settled} writes the rest, and
+ * resolves when all are on disk.
  */
 export class IconFiles {
   readonly #folder: string;
-  /** The icons that were there when they were last listed, or handed over since. */
+  /** Paths of icons that existed at the last {@link list}, or were stored since. */
   #present = new Set<string>();
   #folders = new Set<string>();
-  /** The files by folder when they were last listed, until they were looked through for what is to go. */
+  /** Files by folder at the last {@link list}, until {@link clean} uses them. */
   #listed: ReadonlyMap<string, readonly string[]> | undefined;
-  /** Those that wait for their batch, by path. */
+  /** Icons of the next batch, by path. */
   #gathered = new Map<string, Uint8Array>();
-  /** The paths of those that are gathered or being written. */
+  /** Paths of icons that are queued or being written. */
   readonly #waiting = new Set<string>();
   #writing: Promise<void> = Promise.resolve();
-  /** What could not be written when it was last tried, by path. */
+  /** Errors of the last attempt to write an icon, by path. */
   readonly #failures = new Map<string, Error>();
 
   constructor(folder: string) {
     this.#folder = folder;
   }
 
-  /** Looks which icons there are. Call it before a series of {@link store}: what somebody has removed is then written again. */
+  /** Lists the existing icons. Call it before a series of {@link store}, so that removed files are written again. */
   list(): void {
     const folders = filesByFolder(this.#folder);
     this.#listed = folders;
@@ -45,12 +46,12 @@ export class IconFiles {
     this.#folders = new Set(folders.keys());
   }
 
-  /** Says whether one of these icons was not there when they were last listed. */
+  /** Says whether one of these icons was missing at the last {@link list} and was not stored since. */
   lacks(paths: readonly string[]): boolean {
     return paths.some((path) => !this.#present.has(path));
   }
 
-  /** Keeps the icon that `read` returns, and returns its path below the folder. An icon that is there already is left alone. */
+  /** Queues the icon that `read` returns, unless it exists; returns its path below the folder. */
   store(digest: Digest, read: () => Uint8Array): string {
     const path = iconPath(digest);
     if (!this.#present.has(path)) {
@@ -64,14 +65,14 @@ export class IconFiles {
     return path;
   }
 
-  /** Resolves when few icons wait to be written, so that they do not gather in memory. */
+  /** Resolves when few icons are queued (backpressure). */
   async ready(): Promise<void> {
     if (this.#waiting.size > MAX_WAITING) await this.#writeGathered();
   }
 
   /**
-   * Resolves when the icons at `paths`, all of which were handed over, are on disk.
-   * @throws Error naming the folder if one of them could not be written.
+   * Resolves when the icons at `paths`, all of which were stored, are on disk.
+   * @throws Error naming the folder if one of them could not be written
    */
   async settled(paths: Iterable<string>): Promise<void> {
     await this.#writeGathered();
@@ -81,7 +82,7 @@ export class IconFiles {
     }
   }
 
-  /** Resolves when all that was handed over until now is written or has failed. */
+  /** Resolves when all icons stored until now are written or have failed. */
   #writeGathered(): Promise<void> {
     const batch = this.#gathered;
     this.#gathered = new Map();
@@ -89,7 +90,7 @@ export class IconFiles {
     return this.#writing;
   }
 
-  /** Never rejects: what could not be written is told of by {@link settled}. */
+  /** Never rejects: {@link settled} reports failures. */
   async #writeBatch(batch: ReadonlyMap<string, Uint8Array>): Promise<void> {
     await pMap(
       batch,
@@ -113,7 +114,7 @@ export class IconFiles {
         await writeFileWhole(join(this.#folder, path), png);
         return;
       } catch {
-        // The folder may have been removed since, or be a file.
+        // The folder may have been removed, or be a file.
         this.#folders.delete(folder);
       }
     }
@@ -122,18 +123,18 @@ export class IconFiles {
     this.#folders.add(folder);
   }
 
-  /** Starts the time after which icons that nothing names any more are removed. */
+  /** Sets the files' time to `now`, from which on {@link clean} counts. */
   async release(paths: Iterable<string>, now: Date): Promise<void> {
     for (const path of paths) await utimes(join(this.#folder, path), now, now).catch(ignoreMissing);
   }
 
   /**
-   * Removes icons that are not in `referenced` and were stored or released before `before`; other files are left alone.
-   * Returns how many were removed.
+   * Removes icons that are not in `referenced` and were stored or released before `before`; leaves other files alone. Returns how many
+   * were removed.
    */
   async clean(referenced: ReadonlySet<string>, before: Date): Promise<number> {
     let removed = 0;
-    // What came after they were listed is too new to go.
+    // Icons stored since they were listed are too new to remove.
     const folders = this.#listed ?? filesByFolder(this.#folder);
     this.#listed = undefined;
     for (const [folder, names] of folders) {
@@ -158,8 +159,8 @@ function ignoreMissing(error: NodeJS.ErrnoException): void {
 }
 
 /**
- * The files in each folder of icons; none if there is no folder yet. There are up to 256 folders: asking for each through the
- * thread pool would take ten times as long.
+ * Lists the files in each folder of icons; none if there is no folder yet. Synchronous: up to 256 folders through the thread pool would
+ * take ten times as long.
  */
 function filesByFolder(folder: string): ReadonlyMap<string, readonly string[]> {
   let entries: Dirent[];

@@ -1,20 +1,20 @@
-/** The icons among an image's labels and annotations. */
+/** Separates icons from an image's labels and annotations. */
 import { LRUCache } from 'lru-cache';
 import type { ImageIcon } from '../../store/catalog.ts';
 import { digestOf, type Digest } from '../../registry/digest.ts';
 import { decodePngUri, isPngUri, pngUri } from './png-uri.ts';
 
-/** The labels and annotations that hold icons (flatpak-oci-specs; Flatpak's `flatpak-oci-registry.c`). */
+/** Labels and annotations that hold icons (flatpak-oci-specs; Flatpak's `flatpak-oci-registry.c`). */
 export const ICON_KEYS: ReadonlySet<string> = new Set(['org.freedesktop.appstream.icon-64', 'org.freedesktop.appstream.icon-128']);
 
-/** Of icons that are remembered. */
+/** Icons in the cache. */
 const MAX_REMEMBERED = 64;
-/** Longer ones are not, in characters. */
+/** Longest text in the cache, in characters. */
 const MAX_LENGTH = 50_000;
 
 type Texts = Readonly<Record<string, string>>;
 
-/** Labels and annotations in parts. */
+/** Labels and annotations without their icons, and the icons. */
 export interface DetachedIcons {
   readonly annotations: Texts;
   readonly labels: Texts;
@@ -22,19 +22,19 @@ export interface DetachedIcons {
   readonly pngs: ReadonlyMap<Digest, Buffer>;
 }
 
-/** An icon's text, its bytes, and what these hash to. */
+/** An icon's text, and its bytes with their digest. */
 interface Png {
   readonly text: string;
   readonly digest: Digest;
   readonly bytes: Buffer;
 }
 
-/** Reads icons, and remembers the last: the builds of an app for all architectures have the same. */
+/** Decodes icons, with a cache: the builds of an app for all architectures share theirs. */
 export class IconReader {
-  /** One for each length: to compare a text with it takes less than to hash the text. */
+  /** The last icon of each length: comparing a text costs less than hashing it. */
   readonly #last = new LRUCache<number, Png>({ max: MAX_REMEMBERED });
 
-  /** The icon that `text` is; `undefined` unless {@link pngUri} would write it so. */
+  /** Decodes an icon; `undefined` unless {@link pngUri} of its bytes is exactly `text`. */
   read(text: string): Png | undefined {
     if (!isPngUri(text)) return undefined;
     const known = this.#last.get(text.length);
@@ -47,7 +47,7 @@ export class IconReader {
   }
 }
 
-/** Takes out the icons that `reader` can read; what only claims to be an icon stays. */
+/** Separates the icons that `reader` can decode; others stay where they are. */
 export function detachIcons({ annotations, labels }: { readonly annotations: Texts; readonly labels: Texts }, reader: IconReader): DetachedIcons {
   const icons: ImageIcon[] = [];
   const pngs = new Map<Digest, Buffer>();

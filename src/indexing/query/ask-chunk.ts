@@ -1,6 +1,6 @@
 /** Answers a question from one chunk: the part of the answer that is the chunk's. */
 import type { Chunk } from '../chunk/chunk.ts';
-import { type Columns, hashOf, isLong, type KeptValue, type Range } from '../chunk/columns.ts';
+import { type Columns, hashOf, isLong, type ByteRange, type KeptValue } from '../chunk/columns.ts';
 import { inflate } from '../chunk/gzip-member.ts';
 import { EMPTY_PART, entryOf, type ChunkPart } from '../chunk/part.ts';
 import { partOf, type SelectedRepository } from '../chunk/render-chunk.ts';
@@ -184,7 +184,7 @@ class ChunkJson {
     this.#columns = columns;
   }
 
-  async text(range: Range, inList: boolean): Promise<string> {
+  async text(range: ByteRange, inList: boolean): Promise<string> {
     const { whole, slice } = this.#chunk;
     const lists = inList && slice !== undefined ? whole.lists : undefined;
     const json = await (lists === undefined ? (this.#entries ??= inflate(whole.entries)) : (this.#lists ??= inflate(lists)));

@@ -154,12 +154,12 @@ suite('extract_icons', () => {
   });
 
   const faults: Readonly<Record<string, readonly [value: string, reason: string]>> = {
-    'that are no base64': [`${pngUri('icon')}*`, 'not base64'],
-    'with something behind their end': [`${pngUri('icon!')}=AAAA`, 'not base64'],
-    'that are cut off': [pngUri('icons').slice(0, -3), 'not base64'],
-    'that are empty': ['data:image/png;base64,', 'no PNG signature'],
-    'that are another kind of image': [`data:image/png;base64,${Buffer.from('GIF89a and more').toString('base64')}`, 'no PNG signature'],
-    'that are too large': [pngUri(`${largest}x`), 'larger than 1 MiB'],
+    'that are no base64': [`${pngUri('icon')}*`, 'it is not valid base64'],
+    'with something behind their end': [`${pngUri('icon!')}=AAAA`, 'it is not valid base64'],
+    'that are cut off': [pngUri('icons').slice(0, -3), 'it is not valid base64'],
+    'that are empty': ['data:image/png;base64,', 'it does not begin with the PNG signature'],
+    'that are another kind of image': [`data:image/png;base64,${Buffer.from('GIF89a and more').toString('base64')}`, 'it does not begin with the PNG signature'],
+    'that are too large': [pngUri(`${largest}x`), 'it is larger than 1 MiB'],
   };
   for (const [fault, [value, reason]] of Object.entries(faults)) {
     test(`icons ${fault} are left out with a warning`, async (t) => {
