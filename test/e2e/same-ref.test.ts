@@ -13,7 +13,7 @@ import { flatpakLabels } from '../sources/flatpak-labels.ts';
 import { digestsIn, get, indexOf, reindex, settled, statusOf, TOKEN } from './ask-server.ts';
 import { installHello, runHello, update } from './sample-user.ts';
 
-const TOLD = 'app/org.example.Hello/x86_64/stable (linux/amd64) is in several repositories: clients get it from apps/hello, not from zoo/hello (with the tag latest); repository_priority and repository_exclude choose';
+const TOLD = 'app/org.example.Hello/x86_64/stable (linux/amd64) is in several repositories: clients get it from apps/hello, not from zoo/hello (with the tag latest); choose with repository_priority or repository_exclude';
 
 suite('the same app in two repositories', needs('flatpak', 'dbus-daemon', 'gcc', 'rsvg-convert'), () => {
   const resources = new AsyncDisposableStack();

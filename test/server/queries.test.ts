@@ -121,7 +121,7 @@ test('answers are cached', async (t) => {
     for (const [query, status, message] of [
       ['nonsense=1', 400, /"nonsense" is not known. Known are repository, tag/],
       ['tag=%zz', 400, /percent-encoded/],
-      ['label:a:exists=0', 400, /takes the value 1/],
+      ['label:a:exists=0', 400, /only takes the value 1/],
       [Array.from({ length: 65 }, (_, i) => `tag=${i}`).join('&'), 400, /65 parameters/],
       [`tag=${'x'.repeat(8200)}`, 414, /8204 characters/],
     ] as const) {

@@ -1,4 +1,4 @@
-/** Answers a question from one chunk: the part of the answer that is the chunk's. */
+/** Answers a question from one chunk: makes the chunk's part of the answer. */
 import type { Chunk } from '../chunk/chunk.ts';
 import { type Columns, hashOf, isLong, type ByteRange, type KeptValue } from '../chunk/columns.ts';
 import { inflate } from '../chunk/gzip-member.ts';
@@ -8,17 +8,20 @@ import type { Effort } from './effort.ts';
 import { Glob, matches } from './glob.ts';
 import { asksForRefs, type Condition, type Query, type RefField } from './query.ts';
 
-/** Longer values are compared in turns with other work. */
+/** Longest value, in characters, that is compared without giving way to other work. */
 const MAX_AT_ONCE = 128;
 
-/** A condition, and what says whether a value fits it. */
+/** A condition with its test of a value. */
 interface Asked {
   readonly condition: Condition;
-  /** At once, unless the value is long. */
+  /** Says whether a value fits; a promise only for long values. */
   readonly fitting: (value: string) => boolean | Promise<boolean>;
 }
 
-/** Prepares `query`; the function it returns gives a chunk's part of the answer. @throws QueryError and the signal's reason, as `effort` does */
+/**
+ * Prepares `query`; the function it returns makes a chunk's part of the answer.
+ * @throws QueryError and the signal's reason, as {@link Effort} does
+ */
 export function prepareQuery(query: Query, effort: Effort): (chunk: Chunk) => Promise<ChunkPart> {
   const refFields = asksForRefs(query);
   // Conditions that may have to read values come last.
@@ -26,7 +29,7 @@ export function prepareQuery(query: Query, effort: Effort): (chunk: Chunk) => Pr
   const repositories = query.conditions.find(({ field }) => field === 'repository')?.values;
   const wanted = repositories && new Set(repositories);
   return async (chunk) => {
-    // Skips the columns of most chunks: questions are mostly about few repositories.
+    // Skips most chunks without their columns: such questions are about few repositories.
     if (wanted !== undefined && !chunk.repositories.some(({ name }) => wanted.has(name))) return EMPTY_PART;
     const columns = chunk.columns();
     const json = new ChunkJson(chunk, columns);
@@ -43,9 +46,10 @@ export function prepareQuery(query: Query, effort: Effort): (chunk: Chunk) => Pr
   };
 }
 
+/** Says whether an image fits. */
 type Fits = (image: number) => boolean | Promise<boolean>;
 
-/** Says of an image whether all conditions hold; `undefined` if one of them holds for none. */
+/** Combines all conditions; `undefined` if one of them holds for no image of the chunk. */
 async function conditionsOf(asked: readonly Asked[], columns: Columns, json: ChunkJson, refFields: readonly RefField[], effort: Effort): Promise<Fits | undefined> {
   const all: Fits[] = [];
   for (const one of asked) {
@@ -69,66 +73,74 @@ async function every(first: Promise<boolean>, others: readonly Fits[], image: nu
   return true;
 }
 
-/** `undefined` if it holds for no image of the chunk. */
-async function conditionOf({ condition, fitting }: Asked, columns: Columns, json: ChunkJson, refFields: readonly RefField[], effort: Effort): Promise<Fits | undefined> {
-  switch (condition.field) {
+/** Prepares one condition; `undefined` if it holds for no image of the chunk. */
+async function conditionOf(asked: Asked, columns: Columns, json: ChunkJson, refFields: readonly RefField[], effort: Effort): Promise<Fits | undefined> {
+  switch (asked.condition.field) {
     case 'repository':
-      return among((image) => columns.repositoryOf(image), columns, fitting);
+      return numberCondition((image) => columns.repositoryOf(image), columns, asked.fitting);
     case 'os':
-      return among((image) => columns.osOf(image), columns, fitting);
+      return numberCondition((image) => columns.osOf(image), columns, asked.fitting);
     case 'architecture':
-      return among((image) => columns.architectureOf(image), columns, fitting);
-    case 'tag': {
-      const sets: string[][] = [];
-      for (let set = 0; set < columns.tagSetCount; set++) {
-        const fits: string[] = [];
-        for (const tag of columns.tags(set)) if (await fitting(tag)) fits.push(tag);
-        if (effort.spend(condition, 1)) await effort.turn();
-        sets.push(fits);
-      }
-      if (sets.every((tags) => tags.length === 0)) return undefined;
-      return (image) => {
-        const tags = sets[columns.tagSetOf(image)] ?? [];
-        if (tags.length === 0) return false;
-        return refFields.every((field) => {
-          const hidden = sets[columns.hiddenTagSetOf(image, field)] ?? [];
-          return tags.some((tag) => !hidden.includes(tag));
-        });
-      };
-    }
+      return numberCondition((image) => columns.architectureOf(image), columns, asked.fitting);
+    case 'tag':
+      return tagCondition(asked, columns, refFields, effort);
     case 'label':
-    case 'annotation': {
-      const name = columns.find(`${condition.field}:${condition.key ?? ''}`);
-      if (name === -1) return undefined;
-      if (condition.operator === 'exists') return (image) => columns.valueOf(image, name) !== undefined;
-      const hashes = new Set(condition.values.filter(isLong).map(hashOf));
-      /** By what columns keep of a value; many images have the same. */
-      const decided = new Map<string, boolean>();
-      const decide = async (image: number, value: KeptValue): Promise<boolean> => {
-        if ('text' in value) return fitting(value.text);
-        if (condition.operator === 'is' && !hashes.has(value.hash)) return false;
-        const { start, end } = columns.jsonOf(image);
-        if (effort.spend(condition, end - start)) await effort.turn();
-        return fitting(await json.value(image, condition));
-      };
-      return async (image) => {
-        if (effort.spend(condition, 1)) await effort.turn();
-        const value = columns.valueOf(image, name);
-        if (value === undefined) return false;
-        const key = 'text' in value ? value.text : value.hash;
-        const known = decided.get(key);
-        if (known !== undefined) return known;
-        const fits = await decide(image, value);
-        // Two long values may have one hash, which tells only which cannot fit.
-        if ('text' in value || condition.operator !== 'is') decided.set(key, fits);
-        return fits;
-      };
-    }
+    case 'annotation':
+      return pairCondition(asked, columns, json, effort);
   }
 }
 
-/** Decides once for each number. */
-async function among(numberOf: (image: number) => number, columns: Columns, fitting: (value: string) => boolean | Promise<boolean>): Promise<Fits | undefined> {
+/** Prepares a condition on tags. Of a question for refs, tags for which clients get another image do not count. */
+async function tagCondition({ condition, fitting }: Asked, columns: Columns, refFields: readonly RefField[], effort: Effort): Promise<Fits | undefined> {
+  const sets: string[][] = [];
+  for (let set = 0; set < columns.tagSetCount; set++) {
+    const fits: string[] = [];
+    for (const tag of columns.tags(set)) if (await fitting(tag)) fits.push(tag);
+    if (effort.spend(condition, 1)) await effort.turn();
+    sets.push(fits);
+  }
+  if (sets.every((tags) => tags.length === 0)) return undefined;
+  return (image) => {
+    const tags = sets[columns.tagSetOf(image)] ?? [];
+    if (tags.length === 0) return false;
+    return refFields.every((field) => {
+      const hidden = sets[columns.hiddenTagSetOf(image, field)] ?? [];
+      return tags.some((tag) => !hidden.includes(tag));
+    });
+  };
+}
+
+/** Prepares a condition on a label or an annotation. */
+function pairCondition({ condition, fitting }: Asked, columns: Columns, json: ChunkJson, effort: Effort): Fits | undefined {
+  const name = columns.find(`${condition.field}:${condition.key ?? ''}`);
+  if (name === -1) return undefined;
+  if (condition.operator === 'exists') return (image) => columns.valueOf(image, name) !== undefined;
+  const hashes = new Set(condition.values.filter(isLong).map(hashOf));
+  /** Results by value or hash, which many images share. */
+  const decided = new Map<string, boolean>();
+  const decide = async (image: number, value: KeptValue): Promise<boolean> => {
+    if ('text' in value) return fitting(value.text);
+    if (condition.operator === 'is' && !hashes.has(value.hash)) return false;
+    const { start, end } = columns.jsonOf(image);
+    if (effort.spend(condition, end - start)) await effort.turn();
+    return fitting(await json.value(image, condition));
+  };
+  return async (image) => {
+    if (effort.spend(condition, 1)) await effort.turn();
+    const value = columns.valueOf(image, name);
+    if (value === undefined) return false;
+    const key = 'text' in value ? value.text : value.hash;
+    const known = decided.get(key);
+    if (known !== undefined) return known;
+    const fits = await decide(image, value);
+    // Two long values may share a hash: it proves only that a value does not fit.
+    if ('text' in value || condition.operator !== 'is') decided.set(key, fits);
+    return fits;
+  };
+}
+
+/** Prepares a condition on a numbered text; tests each distinct text once. */
+async function numberCondition(numberOf: (image: number) => number, columns: Columns, fitting: (value: string) => boolean | Promise<boolean>): Promise<Fits | undefined> {
   const decided = new Map<number, boolean>();
   for (let image = 0; image < columns.imageCount; image++) {
     const number = numberOf(image);
@@ -137,12 +149,12 @@ async function among(numberOf: (image: number) => number, columns: Columns, fitt
   return [...decided.values()].includes(true) ? (image) => decided.get(numberOf(image)) === true : undefined;
 }
 
-/** Cheap ones first: columns, then pairs, then pairs whose values may have to be read. */
+/** Orders conditions by cost: columns, then labels and annotations, then those whose long values have to be read. */
 function costOf({ field, operator }: Condition): number {
   return Number(field === 'label' || field === 'annotation') + Number(operator === 'matches');
 }
 
-/** Says whether a value fits; at once, unless it is long. */
+/** Returns the test of a condition's values. */
 function fittingValue(condition: Condition, effort: Effort): (value: string) => boolean | Promise<boolean> {
   if (condition.operator !== 'matches') {
     const alternatives = new Set(condition.values);
@@ -172,7 +184,7 @@ async function fitsLong(globs: readonly Glob[], value: string, condition: Condit
   return false;
 }
 
-/** The JSON of a chunk, inflated when it is first needed. */
+/** The JSON of a chunk's whole part, inflated when it is first needed. */
 class ChunkJson {
   readonly #chunk: Chunk;
   readonly #columns: Columns;
@@ -195,14 +207,14 @@ class ChunkJson {
     return this.text(this.#columns.jsonOf(image), this.#columns.listOf(image) !== -1);
   }
 
-  /** A value of which columns keep but the hash. */
+  /** Returns a value of which columns keep only the hash. */
   async value(image: number, { field, key = '' }: Condition): Promise<string> {
     const { Labels, Annotations } = JSON.parse(await this.image(image)) as Record<'Labels' | 'Annotations', Record<string, string>>;
     return (field === 'label' ? Labels : Annotations)[key] ?? '';
   }
 }
 
-/** Some images of a chunk, in its order, as they are written. */
+/** Returns the JSON of some images of a chunk, in its order. */
 async function selected(columns: Columns, slice: string | undefined, images: readonly number[], json: ChunkJson): Promise<SelectedRepository[]> {
   type Entries = { entry: ReturnType<typeof entryOf> }[];
   const repositories: { name: string; number: number; images: Entries; lists: { head: string; number: number; images: Entries }[] }[] = [];

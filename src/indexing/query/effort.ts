@@ -1,22 +1,24 @@
-/** What answering one question costs: in turns with other work, and only so much. */
+/** Limits the work of answering one question, and gives way to other work. */
 import { setImmediate } from 'node:timers/promises';
 import { type Condition, parameterName } from './query.ts';
 import { QueryError } from './parse-query.ts';
 
-/** In milliseconds. */
+/** Time after which other work gets its turn, in milliseconds. */
 const TURN = 5;
-/** Steps after which the clock is looked at. */
+/** Steps between two looks at the clock. */
 const LOOK = 16 * 1024;
-/** Of a question that a client asks: a step is about a character that is compared or read. */
+/** Most steps for a client's question; a step is about one character that is compared or read. */
 export const MAX_STEPS = 256 * 1024 * 1024;
 
+/** Options of {@link Effort}. */
 export interface EffortOptions {
-  /** Ends the work. */
+  /** Cancels the work. */
   readonly signal?: AbortSignal | undefined;
-  /** As many as it takes unless given. */
+  /** Unlimited unless given. */
   readonly maxSteps?: number | undefined;
 }
 
+/** Effort of one question: counts its steps and takes turns. */
 export class Effort {
   readonly #signal: AbortSignal | undefined;
   readonly #maxSteps: number;
@@ -30,7 +32,7 @@ export class Effort {
   }
 
   /**
-   * Counts steps that `condition` is about to take; `true` once it is time for a {@link turn}.
+   * Counts steps that `condition` is about to take; returns `true` when a {@link turn} is due.
    * @throws QueryError if they are too many
    */
   spend(condition: Condition, steps: number): boolean {
@@ -41,10 +43,7 @@ export class Effort {
     return this.#steps - this.#looked > LOOK;
   }
 
-  /**
-   * Lets others have their turn once this one has taken its time.
-   * @throws the signal's reason once it is aborted
-   */
+  /** Gives way to other work if the time of a turn is over. @throws the signal's reason once it is aborted */
   async turn(): Promise<void> {
     this.#looked = this.#steps;
     if (performance.now() - this.#began < TURN) return;

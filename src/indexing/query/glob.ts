@@ -1,25 +1,27 @@
-/** Globs in questions, where `*` and `?` stand for any characters, `/` among them, as in Flagstate. */
+/** Globs in questions, where `*` and `?` match any character including `/`, as in Flagstate. */
 
-/** Characters that are compared before others have their turn. */
+/** Characters between two yields. */
 const TURN = 32 * 1024;
 const QUESTION_MARK = 0x3f;
+/** Bits of one word of a mask. */
 const WORD = 32;
+/** Code points below this have their masks in an array. */
 const COMMON = 256;
 /** Steps that it takes to look up a character. */
 const LOOK_UP = 4;
 
-/** What stands between two stars. */
+/** Part of a pattern between two stars. */
 interface Piece {
-  /** So many characters before and after it may be anything. */
+  /** Question marks before and after the rest. */
   readonly before: number;
   readonly after: number;
-  /** Finds the rest of it: yields now and then, and returns where it ends, or -1. */
+  /** Finds the rest: yields now and then, and returns the end of the match, or -1. */
   find(text: string, from: number): Generator<void, number>;
-  /** What comparing one character takes. */
+  /** Steps for each character of the text. */
   readonly steps: number;
 }
 
-/** A pattern, compared in time that grows with the length of the text, whatever the pattern. */
+/** A pattern, matched in time linear in the length of the text. */
 export class Glob {
   readonly #first: string;
   /** `undefined` if there is no star. */
@@ -33,13 +35,13 @@ export class Glob {
     this.#middle = others.map(pieceOf);
   }
 
-  /** At most how many steps it takes to compare `text`. */
+  /** Returns the most steps that matching `text` takes. */
   steps(text: string): number {
     const ends = this.#first.length + (this.#last?.length ?? 0) + 1;
     return ends + (this.#middle.length === 0 ? 0 : text.length * Math.max(...this.#middle.map(({ steps }) => steps)));
   }
 
-  /** Says whether it matches all of `text`; yields now and then. */
+  /** Says whether the pattern matches all of `text`; yields now and then. */
   *compare(text: string): Generator<void, boolean> {
     let from = prefixEnd(this.#first, text);
     if (from === -1) return false;
@@ -56,7 +58,7 @@ export class Glob {
   }
 }
 
-/** Says at once whether `glob` matches all of `text`. */
+/** Says, without yielding, whether `glob` matches all of `text`. */
 export function matches(glob: Glob, text: string): boolean {
   const comparing = glob.compare(text);
   for (;;) {
@@ -73,9 +75,9 @@ function pieceOf(text: string): Piece {
   return rest.includes('?') ? { before, after, ...holed(rest) } : { before, after, ...literal(rest) };
 }
 
-/** Finds a text by the algorithm of Knuth, Morris and Pratt. */
+/** Finds a text without question marks (Knuth–Morris–Pratt). */
 function literal(wanted: string): Pick<Piece, 'find' | 'steps'> {
-  // How much of its beginning ends each beginning of it.
+  // Length of the longest border of each prefix.
   const borders = new Int32Array(wanted.length);
   for (let i = 1, border = 0; i < wanted.length; i++) {
     while (border > 0 && wanted.charCodeAt(i) !== wanted.charCodeAt(border)) border = borders[border - 1] ?? 0;
@@ -98,7 +100,7 @@ function literal(wanted: string): Pick<Piece, 'find' | 'steps'> {
   };
 }
 
-/** Finds a text with question marks inside by the algorithm of Baeza-Yates and Gonnet: a bit for each beginning of it that ends here. */
+/** Finds a text with question marks inside (Baeza-Yates–Gonnet, "bitap"): one bit for each prefix that ends here. */
 function holed(wanted: string): Pick<Piece, 'find' | 'steps'> {
   const characters = Array.from(wanted, (character) => character.codePointAt(0) ?? 0);
   const words = Math.ceil(characters.length / WORD);
@@ -109,7 +111,7 @@ function holed(wanted: string): Pick<Piece, 'find' | 'steps'> {
   };
   for (const [bit, character] of characters.entries()) if (character === QUESTION_MARK) set(anything, bit);
   const masks = new Map<number, Int32Array>();
-  /** The same of characters that most texts are of. */
+  /** Masks of the first {@link COMMON} code points, without a map look-up. */
   const common: Int32Array[] = Array.from({ length: COMMON }, () => anything);
   for (const [bit, character] of characters.entries()) {
     if (character === QUESTION_MARK) continue;
@@ -145,7 +147,7 @@ function holed(wanted: string): Pick<Piece, 'find' | 'steps'> {
   };
 }
 
-/** Where `pattern`, which has no star, ends at the beginning of `text`; -1 if it is not there. */
+/** Matches `pattern`, which has no star, at the beginning of `text`; returns its end, or -1. */
 function prefixEnd(pattern: string, text: string): number {
   let at = 0;
   for (let p = 0; p < pattern.length; p++) {
@@ -157,7 +159,7 @@ function prefixEnd(pattern: string, text: string): number {
   return at;
 }
 
-/** Where `pattern`, which has no star, begins at the end of `text`; -1 if it is not there. */
+/** Matches `pattern`, which has no star, at the end of `text`; returns its start, or -1. */
 function suffixStart(pattern: string, text: string): number {
   let at = text.length;
   for (let p = pattern.length - 1; p >= 0; p--) {
@@ -170,7 +172,7 @@ function suffixStart(pattern: string, text: string): number {
   return at;
 }
 
-/** The place `count` characters on; -1 beyond the end. One outside of the basic plane takes two places. */
+/** Returns the position `count` characters on, or -1 beyond the end. A character outside of the basic plane takes two positions. */
 function skip(text: string, from: number, count: number): number {
   let at = from;
   for (let i = 0; i < count; i++) {

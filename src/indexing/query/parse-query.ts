@@ -1,17 +1,17 @@
-/** Reads a query string as a question to an index. */
+/** Parses query strings (flatpak-oci-specs, registry-index.md, "Requests"). */
 import type { Condition, Field, Query } from './query.ts';
 import { canonicalQuery } from './query.ts';
 
-/** Characters of a query string. */
+/** Longest query string, in characters. */
 const MAX_QUERY_LENGTH = 8 * 1024;
 const MAX_PARAMETERS = 64;
 const KNOWN =
   'repository, tag, tag:matches, os, architecture, label:KEY, label:KEY:exists, label:KEY:matches, annotation:KEY, annotation:KEY:exists, annotation:KEY:matches';
 
-/** A question that cannot be understood; the message says which parameter and what is known. */
+/** Thrown for a question that is not valid or too large; the message names the parameter and says what to do. */
 export class QueryError extends Error {
   override readonly name = 'QueryError';
-  /** The HTTP status that says so. */
+  /** HTTP status of the response. */
   readonly statusCode: 400 | 414;
 
   constructor(statusCode: 400 | 414, message: string) {
@@ -20,10 +20,7 @@ export class QueryError extends Error {
   }
 }
 
-/**
- * The question in `text`, the part of a URL behind its `?`.
- * @throws QueryError
- */
+/** Parses the part of a URL after its `?`. @throws QueryError */
 export function parseQuery(text: string): Query {
   if (text.length > MAX_QUERY_LENGTH) {
     throw new QueryError(414, `The query has ${text.length} characters, more than ${MAX_QUERY_LENGTH}; ask for less at once.`);
@@ -40,7 +37,7 @@ export function parseQuery(text: string): Query {
     const value = equals === -1 ? '' : decode(parameter.slice(equals + 1));
     const { condition, values } = byName.get(name) ?? { condition: parseName(name), values: new Set<string>() };
     if (condition.operator === 'exists' && value !== '1') {
-      throw new QueryError(400, `${quoted(name)} takes the value 1 alone, not ${quoted(value)}.`);
+      throw new QueryError(400, `${quoted(name)} only takes the value 1, not ${quoted(value)}.`);
     }
     byName.set(name, { condition, values: values.add(value) });
   }
@@ -51,7 +48,7 @@ export function parseQuery(text: string): Query {
   return { conditions, canonical: canonicalQuery(conditions) };
 }
 
-/** Keys may hold colons themselves: the field is taken from the front, the operator from the end. */
+/** Parses the name of a parameter. Keys may contain colons: the field is taken from the front, the operator from the end. */
 function parseName(name: string): Omit<Condition, 'values'> {
   if (name === 'repository' || name === 'tag' || name === 'os' || name === 'architecture') return { field: name, operator: 'is' };
   if (name === 'tag:matches') return { field: 'tag', operator: 'matches' };
@@ -66,7 +63,7 @@ function decode(text: string): string {
   try {
     return decodeURIComponent(text.replaceAll('+', ' '));
   } catch {
-    throw new QueryError(400, `The query holds ${quoted(text)}, which is not percent-encoded UTF-8.`);
+    throw new QueryError(400, `The query contains ${quoted(text)}, which is not percent-encoded UTF-8.`);
   }
 }
 

@@ -1,37 +1,37 @@
-/** A question to an index (flatpak-oci-specs, registry-index.md, "Requests"; Flagstate's `:matches`). */
+/** Questions to an index (flatpak-oci-specs, registry-index.md, "Requests"; `:matches` is Flagstate's). */
 
 const REF = 'org.flatpak.ref';
 
-/** What a condition looks at. */
+/** Property of an image that a condition is about. */
 export type Field = 'repository' | 'tag' | 'os' | 'architecture' | 'label' | 'annotation';
 
-/** Holds if any of `values` fits: the values of one parameter are alternatives. */
+/** A condition, which holds if any of `values` fits: the values of one parameter are alternatives. */
 export interface Condition {
   readonly field: Field;
-  /** Of labels and annotations. */
+  /** Key of the label or annotation. */
   readonly key?: string;
   readonly operator: 'is' | 'exists' | 'matches';
-  /** Distinct and sorted; the same for every order of the question. */
+  /** Distinct and sorted. */
   readonly values: readonly string[];
 }
 
-/** All conditions must hold. */
+/** A question, all of whose conditions must hold. */
 export interface Query {
   readonly conditions: readonly Condition[];
-  /** The same for every spelling and order of the same question; itself a query string. Empty for the question for everything. */
+  /** Canonical query string, the same for every spelling and order of the question. Empty if it asks for everything. */
   readonly canonical: string;
 }
 
-/** Where Flatpak clients look for the ref of an image; those before Flatpak 1.6 in an annotation. */
+/** Where Flatpak clients look for the ref of an image: before Flatpak 1.6 in an annotation, since then in a label. */
 const REF_FIELDS = ['label', 'annotation'] as const;
 export type RefField = (typeof REF_FIELDS)[number];
 
-/** Where `query` wants images to have a ref: it is Flatpak's, whatever else it asks. Its tags are those with which clients get an image. */
+/** Returns where `query` requires a ref. Such a question is Flatpak's: an image matches only tags for which clients get it. */
 export function asksForRefs({ conditions }: Query): readonly RefField[] {
   return REF_FIELDS.filter((wanted) => conditions.some(({ field, key, operator }) => field === wanted && key === REF && operator === 'exists'));
 }
 
-/** The query string of `conditions` in its one canonical spelling. */
+/** Returns the canonical query string of `conditions`. */
 export function canonicalQuery(conditions: readonly Condition[]): string {
   return conditions
     .flatMap((condition) => condition.values.map((value) => `${encodeURIComponent(parameterName(condition))}=${encodeURIComponent(value)}`))
@@ -39,14 +39,14 @@ export function canonicalQuery(conditions: readonly Condition[]): string {
     .join('&');
 }
 
-/** How a query string names what a condition looks at. */
+/** Returns the name of a condition's query parameter. */
 export function parameterName({ field, key, operator }: Condition): string {
   return [field, ...(key === undefined ? [] : [key]), ...(operator === 'is' ? [] : [operator])].join(':');
 }
 
 /**
- * The question that a Flatpak client asks for the images of one tag and architecture (`flatpak_oci_index_ensure_cached`).
- * Those before Flatpak 1.6 look for the ref in an `annotation`.
+ * Builds the question of a Flatpak client for one tag and architecture (`flatpak_oci_index_ensure_cached`).
+ * @param field `annotation` for clients before Flatpak 1.6
  */
 export function flatpakQuery(tag: string, architecture: string, field: RefField = 'label'): Query {
   const ref: Condition = { field, key: REF, operator: 'exists', values: ['1'] };
@@ -60,7 +60,7 @@ export function flatpakQuery(tag: string, architecture: string, field: RefField 
   return { conditions, canonical: canonicalQuery(conditions) };
 }
 
-/** The tag and architecture that a Flatpak client asks for; `undefined` if `query` asks for anything else. */
+/** Returns what a Flatpak client asks for; `undefined` if `query` is another question. Inverse of {@link flatpakQuery}. */
 export function flatpakQuestion({ conditions, canonical }: Query): { readonly field: RefField; readonly tag: string; readonly architecture: string } | undefined {
   const value = (wanted: Field): string => conditions.find(({ field }) => field === wanted)?.values[0] ?? '';
   const [tag, architecture] = [value('tag'), value('architecture')];

@@ -1,8 +1,8 @@
-/** The JSON of an index, and what it shows (flatpak-oci-specs, registry-index.md). */
+/** Content of an index's document, and its JSON (flatpak-oci-specs, registry-index.md). */
 import type { Digest } from '../../registry/digest.ts';
 import type { Pairs } from './render-image.ts';
 
-/** An image with all that its JSON shows, tags aside. */
+/** An image as its JSON shows it, without tags. */
 export interface ShownImage {
   readonly digest: Digest;
   readonly mediaType: string;
@@ -12,15 +12,15 @@ export interface ShownImage {
   readonly labels: Pairs;
 }
 
-/** The tags of an image with which clients get another one of the same Flatpak ref and architecture, by where they look for the ref. */
+/** Tags of an image for which clients get another image of the same Flatpak ref and architecture, by where they look for the ref. */
 export interface HiddenTags {
   readonly label: readonly string[];
   readonly annotation: readonly string[];
-  /** In either, as the page does; `undefined` if it is nothing that clients take. */
+  /** For clients that look in both, as the page does; `undefined` if no client accepts the image. */
   readonly either: readonly string[] | undefined;
 }
 
-/** An image in its place: tagged itself, or in a list. */
+/** An image of a repository or of a list. */
 export interface PlacedImage {
   readonly image: ShownImage;
   readonly hidden: HiddenTags;
@@ -48,34 +48,37 @@ export interface ShownRepository {
   readonly lists: readonly ShownList[];
 }
 
-/** The JSON of an index up to its repositories. */
+/** Returns the JSON of an index up to its repositories. */
 export function documentHead(registry: string): string {
   return `{"Registry":${JSON.stringify(registry)},"Results":[`;
 }
+/** End of the JSON of an index. */
 export const DOCUMENT_END = ']}';
 
-/** The JSON of a repository up to its images. */
+/** Returns the JSON of a repository up to its images. */
 export function repositoryHead(name: string): string {
   return `{"Name":${JSON.stringify(name)},"Images":[`;
 }
-/** Between a repository's images and its lists. */
+/** JSON between a repository's images and its lists. */
 export const LISTS_HEAD = '],"Lists":[';
+/** End of the JSON of a repository. */
 export const REPOSITORY_END = ']}';
 
-/** The JSON of a list up to its images. */
+/** Returns the JSON of a list up to its images. */
 export function listHead({ tags, digest, mediaType }: Omit<ShownList, 'images'>): string {
   return `{"Tags":${JSON.stringify(tags)},"Digest":${JSON.stringify(digest)},"MediaType":${JSON.stringify(mediaType)},"Images":[`;
 }
+/** End of the JSON of a list. */
 export const LIST_END = ']}';
 
-/** The JSON of an image. @param tags of an image that is tagged itself */
+/** Returns the JSON of an image. @param tags its own tags; `undefined` in a list */
 export function imageJson(tags: readonly string[] | undefined, { digest, mediaType, os, architecture, annotations, labels }: ShownImage): string {
   const head = tags === undefined ? '{' : `{"Tags":${JSON.stringify(tags)},`;
   const fixed = JSON.stringify({ Digest: digest, MediaType: mediaType, OS: os, Architecture: architecture }).slice(1, -1);
   return `${head}${fixed},"Annotations":${pairsJson(annotations)},"Labels":${pairsJson(labels)}}`;
 }
 
-/** Written pair by pair: as a property of an object, `__proto__` would be lost and numbers would change their place. */
+/** Writes pair by pair: as an object, `__proto__` would be lost and numeric keys would move to the front. */
 function pairsJson(pairs: Pairs): string {
   return `{${pairs.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(',')}}`;
 }

@@ -1,4 +1,4 @@
-/** One image as an index shows it. */
+/** Renders the labels and annotations of an image as an index shows them. */
 import type { Image, ImageIcon } from '../../store/catalog.ts';
 import { messageOf } from '../../system/message-of.ts';
 import { digestOf, type Digest } from '../../registry/digest.ts';
@@ -11,7 +11,7 @@ import { decodePngUri, isPngUri, pngUri } from '../icons/png-uri.ts';
 
 const APPDATA = 'org.freedesktop.appstream.appdata';
 const TOKEN_TYPE = 'org.flatpak.commit-metadata.xa.token-type';
-/** A GVariant `v` that holds the int32 1, in base64: a token is needed. */
+/** A GVariant `v` with the int32 1, in base64: clients need a token. */
 const TOKEN_NEEDED = 'AQAAAABp';
 /** Characters that an XML document may not contain (XML 1.0, section 2.2), and references to characters. */
 const FORBIDDEN_IN_XML = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u;
@@ -20,30 +20,31 @@ const CHARACTER_REFERENCE = /&#(x[0-9a-f]+|\d+);/gi;
 /** Keys and values, sorted by key. */
 export type Pairs = readonly (readonly [key: string, value: string])[];
 
-/** An image's part of an index. */
+/** Labels and annotations of an image as an index shows them. */
 export interface RenderedImage {
   readonly annotations: Pairs;
   readonly labels: Pairs;
 }
 
+/** Options of {@link renderImage}. */
 export interface RenderOptions {
   readonly definition: IndexDefinition;
-  /** The PNG of one of the image's icons. */
+  /** Returns the PNG of one of the image's icons. */
   readonly readPng: (digest: Digest) => Buffer;
-  /** Returns the URI that the index names an icon by. @param unusual its PNG, where it was not among the image's icons */
+  /** Returns the URI of an icon in the index. @param unusual its PNG, unless it is among the image's icons */
   readonly storeIcon: (digest: Digest, unusual?: Buffer) => string;
-  /** Told of an icon or app data that are left out, with the reason. */
+  /** Receives a warning for each icon or appdata that is left out. */
   readonly onWarning: (message: string) => void;
 }
 
-/** Says whether `image` has all that an index requires. */
+/** Says whether `image` has all labels and annotations that an index requires. */
 export function meetsRequirements(image: Image, { requiredAnnotations, requiredLabels }: IndexDefinition): boolean {
   const has = (place: ImageIcon['place'], texts: Image['labels'], key: string): boolean =>
     Object.hasOwn(texts, key) || image.icons.some((icon) => icon.place === place && icon.key === key);
   return requiredAnnotations.every((key) => has('annotation', image.annotations, key)) && requiredLabels.every((key) => has('label', image.labels, key));
 }
 
-/** What an index shows as a label or annotation that is Flatpak's own and no icon; `undefined` if nothing. */
+/** Returns a label or annotation of Flatpak's own (but not an icon) as an index shows it; `undefined` if it does not. */
 export function shownFlatpakText({ labels, annotations }: Image, definition: IndexDefinition, place: ImageIcon['place'], key: string): string | undefined {
   const label = !definition.skipFlatpakLabels && Object.hasOwn(labels, key) ? labels[key] : undefined;
   const annotation = !definition.skipFlatpakAnnotations && Object.hasOwn(annotations, key) ? annotations[key] : undefined;
@@ -51,7 +52,7 @@ export function shownFlatpakText({ labels, annotations }: Image, definition: Ind
   return place === 'label' ? undefined : (label ?? annotation);
 }
 
-/** What an index shows of `image`; `undefined` if the index requires something that the image does not have. */
+/** Renders `image`; `undefined` if it does not have all that the index requires. */
 export function renderImage(image: Image, options: RenderOptions): RenderedImage | undefined {
   const { definition } = options;
   if (!meetsRequirements(image, definition)) return undefined;
@@ -72,7 +73,7 @@ export function renderImage(image: Image, options: RenderOptions): RenderedImage
   return { annotations: sorted(annotations), labels: sorted(labels) };
 }
 
-/** Icons are Flatpak's own, and left out with all that is. */
+/** Returns the icons that are shown: they are left out with all of Flatpak's own keys. */
 function shownIcons({ icons }: Image, { skipFlatpakAnnotations, skipFlatpakLabels }: IndexDefinition): readonly ImageIcon[] {
   return icons.filter(({ place }) => !(place === 'label' ? skipFlatpakLabels : skipFlatpakAnnotations));
 }
@@ -87,16 +88,16 @@ function shown(original: ReadonlyMap<string, string>, icons: readonly ImageIcon[
   };
   for (const [key, value] of original) {
     if (skipFlatpak && isFlatpakKey(key)) continue;
-    // Flatpak passes it on in one file with the app data of all apps, which AppStream could not read.
+    // Flatpak puts the appdata of all apps into one file, which AppStream could then not read.
     if (key === APPDATA && hasForbiddenCharacter(value)) {
-      onWarning(`${key} is left out: it has a character that XML does not allow`);
+      onWarning(`${key} is left out: it contains a character that XML does not allow`);
       continue;
     }
     if (!extractIcons || !ICON_KEYS.has(key) || !isPngUri(value)) {
       kept.set(key, value);
       continue;
     }
-    // An icon that is written in an unusual way, or none.
+    // An icon in an unusual spelling, or an invalid one.
     let png: Buffer;
     try {
       png = decodePngUri(value);

@@ -1,4 +1,4 @@
-/** Decides which images an index shows of some repositories, and which of them clients get where several are the same. */
+/** Decides which images of some repositories an index shows, and which of several with the same ref clients get. */
 import { hash } from 'node:crypto';
 import type { Digest } from '../../registry/digest.ts';
 import type { Catalog, KnownRegistry } from '../../store/catalog.ts';
@@ -10,21 +10,22 @@ import { prefer } from './prefer.ts';
 import { digestsOf, filterImages, flatten, selectRepository, type SelectedRepository } from './select.ts';
 import { type Contest, Winners } from './winners.ts';
 
-/** An image in its place, by digest alone. */
+/** An image that is shown, by digest. */
 export interface DecidedImage {
   readonly digest: Digest;
   readonly hidden: HiddenTags;
 }
 
-/** What an index shows of a repository, by digest alone; both parts sorted by their tags. */
+/** A repository as an index shows it, by digest; images and lists are sorted by their tags. */
 export interface DecidedRepository {
   readonly name: string;
   readonly images: readonly (DecidedImage & { readonly tags: readonly string[] })[];
   readonly lists: readonly { readonly tags: readonly string[]; readonly digest: Digest; readonly mediaType: string; readonly images: readonly DecidedImage[] }[];
-  /** Images of it, or of others, of which clients get another one. */
+  /** Messages about images of this repository and others that compete for the same ref. */
   readonly contests: readonly string[];
 }
 
+/** Options of {@link decideRepositories}. */
 export interface DecideOptions {
   readonly catalog: Catalog;
   readonly definition: IndexDefinition;
@@ -32,19 +33,19 @@ export interface DecideOptions {
   readonly facts: FactsCache;
 }
 
-/** How many images a repository shows. */
+/** Returns the number of images that a repository shows. */
 export function imageCountOf({ images, lists }: DecidedRepository): number {
   return lists.reduce((sum, list) => sum + list.images.length, images.length);
 }
 
-/** Names all that a rendered repository depends on, but for the definition of the index. */
+/** Hashes everything that a rendered repository depends on, except for the definition of the index. */
 export function inputOf(repository: Pick<DecidedRepository, 'name' | 'images' | 'lists'>): string {
   return hash('sha256', JSON.stringify([repository.name, repository.images, repository.lists]));
 }
 
 /**
- * What the index shows of the repositories `names`, in their order.
- * @param known of these repositories, or of the whole registry
+ * Decides what the index shows of the repositories `names`, in their order.
+ * @param known these repositories, or the whole registry
  * @throws StoreError
  */
 export async function decideRepositories(names: readonly string[], known: KnownRegistry, options: DecideOptions): Promise<readonly DecidedRepository[]> {
@@ -75,7 +76,7 @@ interface Selection {
   readonly facts: ReadonlyMap<Digest, ImageFacts>;
 }
 
-/** The images that the index takes of some repositories and that have what it requires. */
+/** Selects the images of some repositories that the index takes and that have what it requires. */
 async function select(names: readonly string[], known: KnownRegistry, { definition, wanted, facts }: DecideOptions): Promise<Selection> {
   const selected = names.map((name) => (wanted.repository(name) ? selectRepository(name, known, definition, wanted) : { name, images: [], lists: [] }));
   const found = await facts.get([...new Set(selected.flatMap(digestsOf))]);
@@ -83,7 +84,7 @@ async function select(names: readonly string[], known: KnownRegistry, { definiti
   return { repositories, byName: new Map(repositories.map((repository) => [repository.name, repository])), facts: found };
 }
 
-/** The other repositories that the index takes and that hold one of `refs`, with all that they show. */
+/** Selects the images of all other repositories that the index takes and that hold one of `refs`. */
 async function findRivals(refs: ReadonlySet<string>, names: readonly string[], options: DecideOptions): Promise<Selection> {
   const { catalog, definition: { registry }, wanted } = options;
   const own = new Set(names);
@@ -95,7 +96,7 @@ async function findRivals(refs: ReadonlySet<string>, names: readonly string[], o
 
 const NONE_HIDDEN: HiddenTags = { label: [], annotation: [], either: [] };
 
-/** Finds the tags with which clients get another image; repositories are to be given in the order of the document. */
+/** Finds the tags for which clients get another image; takes repositories in the order of the document. */
 function hiding(facts: ReadonlyMap<Digest, ImageFacts>) {
   const winners = { label: new Winners(), annotation: new Winners(), either: new Winners() };
   const hiddenOf = (repository: string, tags: readonly string[], digest: Digest): HiddenTags => {
@@ -108,7 +109,7 @@ function hiding(facts: ReadonlyMap<Digest, ImageFacts>) {
       images: images.map((image) => ({ ...image, hidden: hiddenOf(name, image.tags, image.digest) })),
       lists: lists.map((list) => ({ ...list, images: list.images.map((digest) => ({ digest, hidden: hiddenOf(name, list.tags, digest) })) })),
     }),
-    /** Those of `either` are all that the others have, and more. */
+    /** Contests of `either` include those of `label` and `annotation`. */
     contests: (): Iterable<Contest> => winners.either.contests(),
   };
 }

@@ -1,4 +1,4 @@
-/** What has to be known of images to decide which of them an index shows, without their texts. */
+/** Facts about images that decide which of them an index shows, cached without the images' texts. */
 import { LRUCache } from 'lru-cache';
 import type { Digest } from '../../registry/digest.ts';
 import type { Catalog, Image } from '../../store/catalog.ts';
@@ -7,37 +7,38 @@ import { meetsRequirements, shownFlatpakText } from '../render/render-image.ts';
 import { identityOf } from './winners.ts';
 
 const REF = 'org.flatpak.ref';
-/** Of images whose texts are kept, in characters: what was just read is rendered next, often for several indexes. */
+/** Size of the image cache, in characters: images that were just read are rendered next, often for several indexes. */
 const MAX_TEXTS = 12_000_000;
-/** What an image takes beside its texts, in as many characters. */
+/** Size of an image in the cache without its texts, in characters. */
 const IMAGE_OVERHEAD = 1000;
-/** Images whose facts are kept. */
+/** Images in the cache of facts. */
 const MAX_FACTS = 50_000;
 
-/** What {@link identityOf} says of an image, by where clients look for its ref. */
+/** Identity of an image ({@link identityOf}), by where clients look for its ref. */
 interface Identities {
   readonly label: string | undefined;
   readonly annotation: string | undefined;
   readonly either: string | undefined;
 }
 
+/** Facts about an image as one index sees it. */
 export interface ImageFacts {
-  /** It has all that the index requires. */
+  /** Whether it has all that the index requires. */
   readonly shown: boolean;
   /** See {@link refsOf}. */
   readonly refs: readonly string[];
   readonly identities: Identities;
 }
 
-/** The Flatpak refs that an image claims. */
+/** Returns the Flatpak refs that an image claims. */
 export function refsOf({ labels, annotations }: Pick<Image, 'labels' | 'annotations'>): readonly string[] {
   return [...new Set([labels, annotations].flatMap((texts) => (Object.hasOwn(texts, REF) ? [texts[REF] as string] : [])))];
 }
 
-/** Images out of the catalog; the last ones are kept. */
+/** Reads images from the catalog, with a cache of the last ones. */
 export class ImageCache {
   readonly #catalog: Catalog;
-  /** By registry and digest. */
+  /** Images by registry and digest. */
   readonly #kept = new LRUCache<string, Image>({
     maxSize: MAX_TEXTS,
     sizeCalculation: ({ labels, annotations }) => IMAGE_OVERHEAD + charactersOf(labels) + charactersOf(annotations),
@@ -47,7 +48,7 @@ export class ImageCache {
     this.#catalog = catalog;
   }
 
-  /** Those of `digests` that the registry has given. @throws StoreError */
+  /** Returns those of `digests` that are known. @throws StoreError */
   async get(registry: string, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, Image>> {
     const found = new Map<Digest, Image>();
     const missing: Digest[] = [];
@@ -65,7 +66,7 @@ export class ImageCache {
   }
 }
 
-/** The facts of images as one index sees them; the last ones are kept. */
+/** Facts about images as one index sees them, with a cache of the last ones. */
 export class FactsCache {
   readonly #images: ImageCache;
   readonly #definition: IndexDefinition;
@@ -76,7 +77,7 @@ export class FactsCache {
     this.#definition = definition;
   }
 
-  /** @throws StoreError; Error if the catalog does not have an image: left out, it would be an app that vanishes */
+  /** Returns the facts of `digests`. @throws StoreError; Error if an image is missing: left out, its app would vanish */
   async get(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, ImageFacts>> {
     const images = await this.#images.get(this.#definition.registry, digests.filter((digest) => !this.#kept.has(digest)));
     const found = new Map<Digest, ImageFacts>();
@@ -84,7 +85,7 @@ export class FactsCache {
       let facts = this.#kept.get(digest);
       if (facts === undefined) {
         const image = images.get(digest);
-        if (image === undefined) throw new Error(`the catalog does not have ${digest} any more`);
+        if (image === undefined) throw new Error(`the image ${digest} is missing in the catalog`);
         facts = this.#factsOf(image);
         this.#kept.set(digest, facts);
       }

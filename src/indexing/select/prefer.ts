@@ -1,4 +1,4 @@
-/** One image for each Flatpak ref and architecture, for indexes with `repository_priority`. */
+/** Selects one image for each Flatpak ref and architecture, for indexes with `repository_priority`. */
 import type { Digest } from '../../registry/digest.ts';
 import { DEFAULT_TAG } from '../../registry/reference.ts';
 import { rankingOf } from './wanted.ts';
@@ -6,18 +6,14 @@ import type { IndexDefinition } from '../index-definition.ts';
 import type { SelectedImage, SelectedList, SelectedRepository } from './select.ts';
 import { type Contest, contestMessage } from './winners.ts';
 
-/** Has `1.10` after `1.9`; of one language, so that the order is the same everywhere. */
+/** Sorts `1.10` after `1.9`; with a fixed language, so that the order is the same everywhere. */
 const VERSIONS = new Intl.Collator('en', { numeric: true });
 
 /**
- * Of the images with the same identity, which is their ref and architecture, leaves one. It is chosen by
- * 1. its repository: the one that an earlier pattern of `repositoryPriority` matches; one that no pattern matches comes after
- *    those, and among equals the first by name wins;
- * 2. its tags, or those of the list that it is in: `latest` wins;
- * 3. else the highest tag, compared as a version: `1.10` is over `1.9`.
- *
- * Images that are not Flatpaks, and so have no identity, are all kept.
- * @param onContest told where the name of the repository has decided
+ * Keeps one of the images with the same identity (ref and architecture), and all images without one. It is chosen by
+ * 1. its repository: by the first pattern of `repositoryPriority` that matches it, those without a match last, then by name;
+ * 2. its tags, or those of its list: `latest`, else the highest tag, compared as a version (`1.10` is higher than `1.9`).
+ * @param onContest told of identities for which only the name of the repository decided
  */
 export function prefer(
   selection: readonly SelectedRepository[],
@@ -26,7 +22,7 @@ export function prefer(
   onContest: (contest: Contest) => void,
 ): readonly SelectedRepository[] {
   const winners = new Map<string, { readonly repository: string; readonly holder: SelectedImage | SelectedList; readonly digest: Digest }>();
-  /** Of each winner, the repositories that come after it by their names alone. */
+  /** Repositories that come after the winner only by their names, by ref. */
   const contests = new Map<string, Set<string>>();
   const rankOf = rankingOf(repositoryPriority);
   for (const { name, images, lists } of selection.toSorted((a, b) => rankOf(a.name) - rankOf(b.name))) {
@@ -55,7 +51,7 @@ export function prefer(
   }));
 }
 
-/** The most wanted first. No two have the same tag. */
+/** Sorts the most wanted first. No two images of a repository have the same tag. */
 function byVersion(a: { readonly tags: readonly string[] }, b: { readonly tags: readonly string[] }): number {
   const latest = Number(b.tags.includes(DEFAULT_TAG)) - Number(a.tags.includes(DEFAULT_TAG));
   return latest || compareVersions(highest(b.tags), highest(a.tags));

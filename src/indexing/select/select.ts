@@ -1,4 +1,4 @@
-/** Which images of the catalog an index holds, by digest alone. */
+/** Selects the images that an index takes, by digest. */
 import type { KnownManifest, KnownRegistry } from '../../store/catalog.ts';
 import type { Digest } from '../../registry/digest.ts';
 import type { Wanted } from './wanted.ts';
@@ -17,11 +17,11 @@ export interface SelectedList {
   readonly tags: readonly string[];
   readonly digest: Digest;
   readonly mediaType: string;
-  /** Behind its own ones those that are kept in place of what could not be read of it. */
+  /** Its own images, then earlier ones that are kept in place of those that could not be read. */
   readonly images: readonly Digest[];
 }
 
-/** A repository's part of an index, both parts sorted by their tags. */
+/** Selected images and lists of a repository, sorted by their tags. */
 export interface SelectedRepository {
   readonly name: string;
   readonly images: readonly SelectedImage[];
@@ -29,15 +29,14 @@ export interface SelectedRepository {
 }
 
 /**
- * The images of a repository that `definition` takes by tag, which are `wanted`, and by architecture. What it requires of labels and
- * annotations is not looked at.
- * @param name a repository that the index takes; one that is not known has no images
+ * Selects the images of a repository by tag (`wanted`) and architecture (`definition`), but not by required labels and annotations.
+ * @param name a repository that the index takes; an unknown one has no images
  */
 export function selectRepository(name: string, { repositories, manifests }: KnownRegistry, definition: IndexDefinition, wanted: Wanted): SelectedRepository {
   const architectures = definition.architectures && new Set(definition.architectures);
   const addImages = (manifest: KnownManifest | undefined, found: Set<Digest>): void => {
     if (manifest?.kind === 'image' && architectures?.has(manifest.architecture) !== false) found.add(manifest.descriptor.digest);
-    // An index in the index, too.
+    // Also those of nested indexes.
     if (manifest?.kind === 'index') for (const child of manifest.manifests) addImages(manifests.get(child), found);
   };
 
@@ -61,16 +60,16 @@ export function selectRepository(name: string, { repositories, manifests }: Know
     if (manifest.kind === 'image') images.push({ tags, digest });
     else lists.push({ tags, digest, mediaType: manifest.descriptor.mediaType, images: [...found] });
   }
-  // Both stand in the order of their first tags, in which the catalog gives them.
+  // Both are in the order of their first tags, since the catalog returns tags sorted.
   return { name, images, lists };
 }
 
-/** The digests of all images of a repository, each once. */
+/** Returns the digests of all images of a repository, each once. */
 export function digestsOf({ images, lists }: SelectedRepository): readonly Digest[] {
   return [...new Set([...images.map(({ digest }) => digest), ...lists.flatMap((list) => list.images)])];
 }
 
-/** A repository with those images alone that `keeps` says; lists without any go. */
+/** Filters the images of a repository; removes lists that become empty. */
 export function filterImages({ name, images, lists }: SelectedRepository, keeps: (digest: Digest) => boolean): SelectedRepository {
   return {
     name,
@@ -79,14 +78,14 @@ export function filterImages({ name, images, lists }: SelectedRepository, keeps:
   };
 }
 
-/** `repository` with the images of its lists as if each was tagged itself, with the tags of the list. */
+/** Turns the images of lists into images with the tags of their lists. */
 export function flatten({ name, images, lists }: SelectedRepository): SelectedRepository {
   const tagsOf = new Map<Digest, Set<string>>();
   const add = (digest: Digest, tags: readonly string[]): void => void tagsOf.set(digest, new Set([...(tagsOf.get(digest) ?? []), ...tags]));
   for (const { digest, tags } of images) add(digest, tags);
   for (const list of lists) for (const digest of list.images) add(digest, list.tags);
   const flat = [...tagsOf].map(([digest, tags]) => ({ digest, tags: [...tags].toSorted() }));
-  // Those of one list stay in its order.
+  // The sort is stable: images of one list stay in its order.
   return { name, images: flat.toSorted((a, b) => compare(a.tags[0] ?? '', b.tags[0] ?? '')), lists: [] };
 }
 

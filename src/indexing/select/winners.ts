@@ -1,33 +1,33 @@
-/** Which image clients get where several are the same: one for each Flatpak ref, architecture and tag. */
+/** Decides which image clients get for a Flatpak ref, architecture and tag, if there are several. */
 import type { LabelReader } from '../appdata/flatpak-image.ts';
 
 const REF = 'org.flatpak.ref';
-/** Longer ones are not Flatpak's, whose names have at most 255 characters. */
+/** Longest ref, in characters: Flatpak's names have at most 255. */
 const MAX_REF = 1024;
-/** So many repositories, and so many tags, are named. */
+/** Repositories, and tags, that a message names. */
 const MAX_NAMED = 5;
 
-/** Names what clients take only once, whatever its tags; `undefined` for what they pass over: it must not keep another image from them. */
+/** Returns the identity of an image, of which clients see only one for each tag; `undefined` if clients skip the image, so that it hides no other. */
 export function identityOf({ digest, os, architecture }: { readonly digest: string; readonly os: string; readonly architecture: string }, label: LabelReader): string | undefined {
   const ref = label(REF);
   if (ref === undefined || ref.length > MAX_REF || label('org.flatpak.metadata') === undefined || !digest.startsWith('sha256:')) return undefined;
   return `${ref} (${os}/${architecture})`;
 }
 
-/** An image of which there is another one, in words for whoever can do something about it. */
+/** A conflict between images of one identity, with a message for the administrator. */
 export interface Contest {
   readonly identity: string;
   readonly message: string;
 }
 
-/** Decides between images that are given in the order of preference: that of an index's document. */
+/** Decides between images that are added in the order of preference: that of an index's document. */
 export class Winners {
-  /** Repositories, by identity and tag. */
+  /** Repositories of the winners, by identity and tag. */
   readonly #winners = new Map<string, Map<string, string>>();
-  /** By identity and the winner's repository. */
+  /** Contests by identity and the winner's repository. */
   readonly #contests = new Map<string, { readonly identity: string; readonly winner: string; readonly losers: Set<string>; readonly tags: Set<string> }>();
 
-  /** The tags with which clients get an image before this one. @param identity of {@link identityOf}; what has none keeps nothing from others */
+  /** Adds an image; returns its tags for which clients get an earlier one. @param identity see {@link identityOf} */
   add(repository: string, tags: readonly string[], identity: string | undefined): readonly string[] {
     if (identity === undefined) return [];
     let winners = this.#winners.get(identity);
@@ -40,11 +40,12 @@ export class Winners {
     });
   }
 
+  /** Returns the contests among the added images. */
   *contests(): Generator<Contest> {
     for (const { identity, winner, losers, tags } of this.#contests.values()) {
       const others = [...losers].filter((repository) => repository !== winner);
       const tagged = `with the tag ${listed(tags)}`;
-      const message = others.length === 0 ? `${printable(identity)} is in ${winner} more than once ${tagged}: clients get the first` : contestMessage(identity, winner, others, tagged);
+      const message = others.length === 0 ? `${printable(identity)} is in ${winner} more than once ${tagged}: clients get the first one` : contestMessage(identity, winner, others, tagged);
       yield { identity, message };
     }
   }
@@ -61,12 +62,12 @@ export class Winners {
   }
 }
 
-/** Says which of several repositories clients get an image from, and how to choose. */
+/** Returns the message about a ref in several repositories: where clients get it from, and how to choose. */
 export function contestMessage(identity: string, winner: string, losers: Iterable<string>, tagged = ''): string {
-  return `${printable(identity)} is in several repositories: clients get it from ${winner}, not from ${listed(losers)}${tagged && ` (${tagged})`}; repository_priority and repository_exclude choose`;
+  return `${printable(identity)} is in several repositories: clients get it from ${winner}, not from ${listed(losers)}${tagged && ` (${tagged})`}; choose with repository_priority or repository_exclude`;
 }
 
-/** An image may say anything of itself, also to the terminal on which this is read. */
+/** Replaces control characters: an image's ref is untrusted, and may be printed to a terminal. */
 function printable(identity: string): string {
   return identity.replaceAll(/[^ -~]/g, '?');
 }

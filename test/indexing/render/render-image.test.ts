@@ -74,7 +74,7 @@ test('app data that would make those of all apps unreadable are left out with a 
   for (const bad of ['\u0001', '\u000b', '\uffff', '&#1;', '&#x1F;', '&#XFFFE;', '&#0;', '&#xd800;', '&#x110000;', '&#99999999999;']) {
     const { image, warnings } = await show(t, {}, { labels: { [APPDATA]: `<component><name>a${bad}b</name></component>`, other: bad } });
     assert.deepEqual(image.Labels, { other: bad });
-    assert.deepEqual(warnings, [`app@${image.Digest}: ${APPDATA} is left out: it has a character that XML does not allow`]);
+    assert.deepEqual(warnings, [`app@${image.Digest}: ${APPDATA} is left out: it contains a character that XML does not allow`]);
   }
   const good = '<component><name>\t\r\n\u0085é🎉&#9;&#x1F389;&#128512;&amp;#1; </name></component>';
   const { image, warnings } = await show(t, {}, { labels: { [APPDATA]: good } });

@@ -152,7 +152,7 @@ suite('what people are shown', () => {
 });
 
 suite('the others are named', () => {
-  const told = `app/${ID}/x86_64/stable (linux/amd64) is in several repositories: clients get it from a, not from b, c (with the tag beta, latest); repository_priority and repository_exclude choose`;
+  const told = `app/${ID}/x86_64/stable (linux/amd64) is in several repositories: clients get it from a, not from b, c (with the tag beta, latest); choose with repository_priority or repository_exclude`;
 
   test('at every rebuild, and after a restart', async (t) => {
     const { state, push } = await open(t);
@@ -178,6 +178,6 @@ suite('the others are named', () => {
     for (const repository of ['wanted', 'x', 'y']) push(repository, 'latest', repository);
     for (const repository of ['x', 'y']) push(repository, 'other', repository, { id: 'org.example.Other' });
     const { indexes } = await state.rebuild();
-    assert.deepEqual(indexes[0]?.warnings, ['app/org.example.Other/x86_64/stable (linux/amd64) is in several repositories: clients get it from x, not from y; repository_priority and repository_exclude choose']);
+    assert.deepEqual(indexes[0]?.warnings, ['app/org.example.Other/x86_64/stable (linux/amd64) is in several repositories: clients get it from x, not from y; choose with repository_priority or repository_exclude']);
   });
 });
