@@ -1,38 +1,38 @@
-/** What one index takes from its registry and how it shows it. */
+/** Definition of one index: what it takes from its registry, and how it shows it. */
 export interface IndexDefinition {
   readonly name: string;
-  /** The `id` of the {@link RegistrySource} it is made from. */
+  /** The `id` of its {@link RegistrySource}. */
   readonly registry: string;
-  /** The `Registry` written into the index: a URL, or relative to the URL of the document. */
+  /** The `Registry` of the document: a URL, or a path relative to the document's URL. */
   readonly registryPublic: string;
-  /** The file to write it to as well; absolute. */
+  /** Absolute path of a file that the index is written to as well. */
   readonly output?: string | undefined;
 
-  /** Globs, any of which must match a tag. */
+  /** Globs of tags to take. */
   readonly tags: readonly string[];
   /** Globs of repositories to take; none means all. */
   readonly repositoryInclude: readonly string[];
   /** Globs of repositories to leave out. */
   readonly repositoryExclude: readonly string[];
-  /** Globs, the most wanted first. With any, one image is shown for each Flatpak ref and architecture: see `prefer`. */
+  /** Globs, the most wanted first. If there are any, one image is shown for each Flatpak ref and architecture: see {@link prefer}. */
   readonly repositoryPriority: readonly string[];
-  /** Keys that an image must all have. */
+  /** Keys, all of which an image must have. */
   readonly requiredAnnotations: readonly string[];
   readonly requiredLabels: readonly string[];
   /** GOARCH names; `undefined` means all. */
   readonly architectures?: readonly string[] | undefined;
 
-  /** Leave out keys that start with `org.flatpak.` or `org.freedesktop.`. */
+  /** Whether to leave out keys that start with `org.flatpak.` or `org.freedesktop.`. */
   readonly skipFlatpakAnnotations: boolean;
   readonly skipFlatpakLabels: boolean;
-  /** Write icons to files and name these instead. */
+  /** Whether to write icons to files, and to show their URIs instead. */
   readonly extractIcons: boolean;
-  /** What the paths of icons are appended to in app data, to name them there as well: a URL that ends with `/`. */
+  /** Base URL of the icons, ends with `/`: adds their URLs to the appdata. */
   readonly remoteIconsUri?: string | undefined;
-  /** Whether image lists are shown as such, or their images as if each was tagged itself. */
+  /** `flatten` shows the images of lists as images with the list's tags. */
   readonly lists: 'keep' | 'flatten';
-  /** Show the Flatpak labels as annotations, for clients before Flatpak 1.6. */
+  /** Whether to show Flatpak's labels as annotations, for clients before Flatpak 1.6. */
   readonly flatpakAnnotations: boolean;
-  /** Have clients ask for a token before they download. */
+  /** Whether clients must ask for a token before they download. */
   readonly forceFlatpakToken: boolean;
 }

@@ -1,4 +1,4 @@
-/** Does one rebuild: reads a registry, decides what its indexes hold, and publishes what has changed. */
+/** Rebuilds indexes: scans a registry, decides what its indexes show, and publishes what has changed. */
 import { basename, dirname } from 'node:path';
 import { messageOf } from '../system/message-of.ts';
 import type { Digest } from '../registry/digest.ts';
@@ -27,57 +27,60 @@ import { Warnings } from './warnings.ts';
 import { WorkingCopy } from './scan/working-copy.ts';
 import { removeTemporaryFiles } from '../system/write-file.ts';
 
-/** How long chunks are kept that no publication names any more, in milliseconds. */
+/** How long unnamed chunks are kept, in milliseconds. */
 const CHUNKS_KEPT = 3_600_000;
-/** How often it is looked for all that nothing names any more where a registry cannot be read, in milliseconds: it is asked again and again. */
+/** Interval of the cleanup after rebuilds that cannot read the registry, which are retried often, in milliseconds. */
 const CLEANED = 3_600_000;
-/** How often publishing looks for chunks to remove, in milliseconds: where pushes come by notifications, full rebuilds may be rare. */
+/** Interval of removing unnamed chunks after publishing, in milliseconds: with notifications, full rebuilds may be rare. */
 const CHUNKS_CLEANED = 600_000;
 
+/** Options of {@link Indexer.open}. */
 export interface IndexerOptions {
   readonly sources: ReadonlyMap<string, RegistrySource>;
-  /** Requests at once, by registry. */
+  /** Returns the most requests at once to a registry. */
   readonly concurrency: (registry: string) => number;
   readonly store: Store;
   readonly definitions: readonly IndexDefinition[];
-  /** A folder that icons are written to as well. */
+  /** Folder that icons are written to as well. */
   readonly iconsDir?: string | undefined;
-  /** What icons' paths are appended to in an index; ends with `/`. */
+  /** Base URI of icons in an index; ends with `/`. */
   readonly iconsUri: string;
-  /** How long icons that nothing names any more are kept, in milliseconds. */
+  /** How long unnamed icons are kept, in milliseconds. */
   readonly cleanFilesAfter: number;
-  /** Told of a registry that fills the catalog. */
+  /** Receives warnings about a registry that fills the catalog. */
   readonly onWarning: (message: string) => void;
 }
 
-/** What of an index is there in a new version. */
+/** Part of an index of which a new version was published. */
 export type PublishedPart = 'index' | 'apps';
 
+/** Options of {@link Indexer.rebuild}. */
 export interface RebuildOptions {
   readonly onProgress?: (progress: RebuildProgress) => void;
-  /** Told when something new of an index is published. */
+  /** Called when a new version of an index, or of its list of apps, is published. */
   readonly onPublished?: (index: string, part: PublishedPart) => void;
   readonly signal?: AbortSignal;
 }
 
 type OnPublished = NonNullable<RebuildOptions['onPublished']>;
 
+/** Keeps the configured indexes up to date. */
 export class Indexer {
   readonly #options: IndexerOptions;
   readonly #publishers: ReadonlyMap<string, Publisher>;
   readonly #iconFiles: IconFiles | undefined;
   readonly #outputs = new OutputFiles();
-  /** Of indexes that have changed since a rebuild last told of it. */
-  readonly #untold = new Map<string, AppChanges>();
-  /** Indexes whose list of apps is not (yet) that of what is published. */
+  /** App changes that no rebuild has reported yet, by index. */
+  readonly #unreported = new Map<string, AppChanges>();
+  /** Indexes whose list of apps is older than their publication. */
   readonly #unlisted: Set<string>;
-  /** By index. */
+  /** Lists of apps by index. */
   readonly #appLists = new Map<string, { readonly list: AppList; readonly pages: AppPagesEncoder }>();
-  /** Published indexes that are not configured: should they be again before they go, they have to show what has changed meanwhile. */
+  /** Published indexes that are not configured. They are marked as dirty, too, in case they are configured again before they are removed. */
   #unconfigured: readonly string[];
-  /** Icons that are damaged, and were not read again since. */
+  /** Icons that are damaged and were not read again since. */
   readonly #lostIcons = new Set<Digest>();
-  /** When all that nothing names any more was last removed, and when chunks were. */
+  /** Times of the last cleanup, and of the last removal of chunks. */
   #cleaned = Date.now();
   #chunksCleaned = 0;
   #scans = 0;
@@ -92,7 +95,7 @@ export class Indexer {
     this.#iconFiles = iconFiles;
   }
 
-  /** An indexer that goes on from what is published. @throws StoreError */
+  /** Opens an indexer that continues from what is published. @throws StoreError */
   static async open(options: IndexerOptions): Promise<Indexer> {
     const { definitions, store: { catalog, publications }, iconsDir, iconsUri, sources } = options;
     for (const { output } of definitions) if (output !== undefined) await removeTemporaryFiles(dirname(output), basename(output));
@@ -109,15 +112,14 @@ export class Indexer {
   }
 
   /**
-   * Reads what `scope` asks for from one registry and brings its indexes up to date.
-   * What a registry does wrong is told in the result; what it held before is kept.
-   * @throws the signal's reason once it is aborted, StoreError if the store cannot be read or written, and the system's error if files
-   * that nothing names any more cannot be removed.
+   * Scans what `scope` names of one registry, and brings its indexes up to date. Errors of the registry are in the result; what was known
+   * before is kept.
+   * @throws the signal's reason once it is aborted; StoreError; the system's error if unnamed icon files cannot be removed
    */
   async rebuild(registry: string, scope: RebuildScope, { onProgress, onPublished, signal }: RebuildOptions = {}): Promise<RebuildResult> {
     const started = performance.now();
     const source = this.#options.sources.get(registry);
-    if (source === undefined) throw new RangeError(`no registry ${registry} is configured`);
+    if (source === undefined) throw new RangeError(`the registry ${registry} is not configured`);
     const requestsBefore = source.requests;
     let progress: RebuildProgress = { phase: 'scanning', repositories: { done: 0, total: 0 }, images: { done: 0, total: 0 }, requests: 0 };
     const report = (change: Partial<RebuildProgress>): void => {
@@ -130,7 +132,7 @@ export class Indexer {
     report({ phase: 'rendering' });
     if (full && this.#iconFiles !== undefined) await this.#alone(async () => this.#writeMissingIcons(registry));
     const refreshed = await this.#refresh(registry, { ...(onPublished && { onPublished }), ...(signal && { signal }) });
-    const indexes = refreshed.map((result) => this.#tell(result));
+    const indexes = refreshed.map((result) => this.#withApps(result));
     if (full && (!scanned.failures.some(isRegistryFailure) || Date.now() - this.#cleaned >= CLEANED)) {
       await this.#listing;
       await this.#alone(() => this.#clean());
@@ -138,14 +140,15 @@ export class Indexer {
     return { registry, seconds: secondsSince(started), requests: source.requests - requestsBefore, ...scanned, indexes };
   }
 
-  /** Brings the indexes of one registry up to date with what the catalog holds, without asking the registry; the next rebuild tells what that changed. */
+  /** Brings the indexes of one registry up to date with the catalog, without a request. The next rebuild reports what that changed. @throws as {@link rebuild} */
   async refresh(registry: string, options: Pick<RebuildOptions, 'onPublished' | 'signal'> = {}): Promise<readonly Omit<IndexResult, 'apps'>[]> {
     return this.#refresh(registry, options);
   }
 
   /**
-   * Reads all that is published. What is missing is made anew by the next refresh; says whether icons are lost, which the next full rebuild reads again.
-   * @throws StoreError if something is not as it was written
+   * Reads everything that is published. The next refresh renders again what is missing. Returns whether icons are missing, which the next
+   * full rebuild reads again.
+   * @throws StoreError if something is damaged
    */
   async verify(): Promise<boolean> {
     const { publications } = this.#options.store;
@@ -156,20 +159,20 @@ export class Indexer {
     });
   }
 
-  /** The icons that an index names as files. */
+  /** Returns the icons that any index names as files. */
   #namedIcons(): ReadonlySet<Digest> {
     return new Set([...this.#publishers.values()].flatMap(({ published }) => published?.chunks.flatMap((chunk) => chunk.icons) ?? []));
   }
 
-  /** Resolves when the lists of apps are those of what is published. */
+  /** Resolves when all lists of apps are up to date. */
   async settled(): Promise<void> {
     await this.#listing;
   }
 
-  /** Adds which apps have changed since it was last told. */
-  #tell(result: Omit<IndexResult, 'apps'>): IndexResult {
-    const apps = this.#untold.get(result.index);
-    this.#untold.delete(result.index);
+  /** Adds the app changes since the last report. */
+  #withApps(result: Omit<IndexResult, 'apps'>): IndexResult {
+    const apps = this.#unreported.get(result.index);
+    this.#unreported.delete(result.index);
     return apps === undefined ? result : { ...result, changed: true, apps };
   }
 
@@ -207,12 +210,12 @@ export class Indexer {
     } finally {
       this.#scans--;
     }
-    // What is being rendered may be what no tag leads to any more; and another registry's scan may have written images to which no tag leads yet.
+    // Never while rendering, which may need images without a tag, or during another scan, whose images may have no tag yet.
     if (scope.indexes === 'all' && !result.failures.some(isRegistryFailure)) await this.#alone(async () => void (this.#scans === 0 && (await catalog.prune())));
     return result;
   }
 
-  /** The images whose icons are not there any more: they are read again. */
+  /** Returns the images whose icons are missing, which have to be read again. */
   async #lackingIcons(registry: string): Promise<ReadonlySet<Digest>> {
     const { catalog, publications } = this.#options.store;
     const icons = await catalog.icons(registry);
@@ -221,13 +224,13 @@ export class Indexer {
     return new Set([...missing].flatMap((png) => icons.get(png) ?? []));
   }
 
-  /** The indexes that have to be told of a change: also those that were never published, which somebody may be rendering from what was known before. */
+  /** Returns the indexes to mark for each repository: also unpublished ones, which may be rendering from what was known before. */
   #takenBy(definitions: readonly IndexDefinition[]): TakenBy {
     const taking = definitions.map((definition) => ({ name: definition.name, wanted: wantedIn(this.#options.sources, definition) }));
     return (repository) => [...taking.filter(({ wanted }) => wanted.repository(repository)).map(({ name }) => name), ...this.#unconfigured];
   }
 
-  /** Remembers which indexes the catalog can be trusted to know all of. */
+  /** Records the selections of indexes that were scanned in full. */
   async #recordScanned(known: WorkingCopy, definitions: readonly IndexDefinition[], scope: RebuildScope): Promise<void> {
     const now = definitions.filter((definition) => isInFull(definition, scope)).map(selectionOf);
     if (now.length === 0) return;
@@ -236,7 +239,10 @@ export class Indexer {
     await known.commit();
   }
 
-  /** Registries are scanned side by side, but indexes rendered and icons removed one by one: it bounds memory, and no icon goes that is being named. */
+  /**
+   * Runs one at a time what renders indexes or removes icons, while scans run in parallel: bounds memory, and no icon is removed that is
+   * about to be named.
+   */
   #alone<T>(run: () => Promise<T>): Promise<T> {
     const result = this.#rendering.then(run);
     this.#rendering = result.then(ignore, ignore);
@@ -249,7 +255,7 @@ export class Indexer {
       signal?.throwIfAborted();
       results.push(await this.#alone(() => this.#refreshIndex(definition, onPublished)));
     }
-    // The next index does not wait for the list of the one before.
+    // Lists of apps come last, so that no index waits for them.
     for (const definition of this.#definitionsOf(registry)) if (this.#unlisted.has(definition.name)) this.#listApps(definition, onPublished);
     return results;
   }
@@ -267,17 +273,17 @@ export class Indexer {
         if (missing === undefined) {
           const result = await publisher.publish();
           changed = result.changed;
-          if (changed) this.#untold.set(definition.name, result.apps);
+          if (changed) this.#unreported.set(definition.name, result.apps);
           await this.#release(result.iconsGone);
           if (result.published) await this.#cleanChunks(CHUNKS_CLEANED);
-        } else warnings.add(publisher.published === undefined ? `it is not made yet: ${missing}` : `it stays as it was: ${missing}`);
+        } else warnings.add(publisher.published === undefined ? `the index is not built yet: ${missing}` : `the index stays as it was: ${missing}`);
       }
       if (definition.output !== undefined) await this.#writeOutput(definition, definition.output);
     } catch (cause) {
       if (cause instanceof StoreError) throw cause;
       error = messageOf(cause);
     } finally {
-      // Also if something failed after it was published.
+      // Also if something failed after publishing.
       if (publisher.published?.publication.version !== before) {
         this.#unlisted.add(definition.name);
         onPublished?.(definition.name, 'index');
@@ -299,24 +305,24 @@ export class Indexer {
   }
 
   /**
-   * Why the index must not be made from the catalog; `undefined` if it may. A catalog that has not read the registry in full yet,
-   * because it is new, was lost, or did not have to read this registry or these tags before, would make apps vanish that are still there.
+   * Returns why the index cannot be built from the catalog; `undefined` if it can. A catalog that is new, or did not need this registry
+   * or these tags before, does not know everything, so that apps would vanish that are still there.
    */
   async #missingKnowledge(definition: IndexDefinition, publisher: Publisher): Promise<string | undefined> {
     const { catalog } = this.#options.store;
-    if (!(await catalog.scanned(definition.registry)).includes(selectionOf(definition))) return 'what it takes has not been read in full yet';
+    if (!(await catalog.scanned(definition.registry)).includes(selectionOf(definition))) return 'its repositories have not been read in full yet';
     if (publisher.published === undefined) return this.#nothingRead(definition);
     const inherited = this.#inherited(definition);
     if (inherited.size === 0) return undefined;
     const { repositories } = await catalog.known(definition.registry, [...inherited.keys()]);
     const lost = [...repositories].find(([, { error }]) => error !== undefined);
-    const since = publisher.inherited === 'source' ? 'what it is made from was configured anew' : 'the catalog that it was made from is gone';
-    if (lost !== undefined) return `${since}, and ${lost[0]} could not be read since: ${lost[1].error}`;
+    const since = publisher.inherited === 'source' ? 'its registry, tags or repositories were configured differently' : 'the catalog that it was built from is lost';
+    if (lost !== undefined) return `${since}, and ${lost[0]} could not be read since then: ${lost[1].error}`;
     const [held] = [...(await catalog.heldTags(definition.registry))].flatMap(([name, tags]) => (tags.has(WHOLE_REPOSITORY) && inherited.has(name) ? [name] : []));
     return held && `${since}, and ${held} is gone now`;
   }
 
-  /** Why an index would be empty only because its repositories could not be read; `undefined` if it would not. */
+  /** Returns a message if the index would be empty only because its repositories could not be read. */
   async #nothingRead(definition: IndexDefinition): Promise<string | undefined> {
     const wanted = wantedIn(this.#options.sources, definition);
     const known = await this.#options.store.catalog.known(definition.registry);
@@ -337,8 +343,8 @@ export class Indexer {
   }
 
   /**
-   * The repositories that an index takes and its publication shows from another catalog, another registry, or from when it took others,
-   * each with how many images it shows: the catalog may not know of them that they were there.
+   * Returns the repositories that the index takes and that its publication shows from another catalog, registry or selection, with their
+   * numbers of images: the catalog may not know that they existed.
    */
   #inherited(definition: IndexDefinition): ReadonlyMap<string, number> {
     const publisher = this.#publisher(definition);
@@ -347,7 +353,7 @@ export class Indexer {
     return new Map([...publisher.imagesByRepository()].filter(([name]) => wanted.repository(name)));
   }
 
-  /** What of an index is gone, and kept for now. */
+  /** Returns the images of an index that the registry says are gone and that are held. */
   async #held(definition: IndexDefinition): Promise<HeldImages | undefined> {
     const { catalog } = this.#options.store;
     const tags = await catalog.heldTags(definition.registry);
@@ -368,14 +374,14 @@ export class Indexer {
     }
   }
 
-  /** Makes the list of an index's apps, when nothing else is to be done: no push waits for it. */
+  /** Updates the list of an index's apps after all pending rendering, so that no push waits for it. */
   #listApps(definition: IndexDefinition, onPublished: OnPublished | undefined): void {
     const publisher = this.#publisher(definition);
     this.#listing = this.#listing.then(async () => {
       const published = publisher.published;
       if (published === undefined || !this.#unlisted.has(definition.name)) return;
       await this.#alone(async () => undefined);
-      // A later publication has its own.
+      // A later publication updates the list itself.
       if (publisher.published !== published) return;
       const { list, pages } = this.#appListOf(definition);
       const body = await pages.encode(await list.update(published.chunks));
@@ -383,7 +389,7 @@ export class Indexer {
       this.#unlisted.delete(definition.name);
       onPublished?.(definition.name, 'apps');
     });
-    // The list before stays until the next one is made.
+    // After an error, the earlier list stays until the next update.
     this.#listing = this.#listing.catch(ignore);
   }
 
@@ -396,14 +402,14 @@ export class Indexer {
     return its;
   }
 
-  /** Starts the time after which the files of icons are removed that an index does not name any more, unless another one names them. */
+  /** Starts the time after which icon files are removed that no index names any more. */
   async #release(icons: readonly Digest[]): Promise<void> {
     if (this.#iconFiles === undefined || icons.length === 0) return;
     const named = this.#namedIcons();
     await this.#iconFiles.release(icons.filter((icon) => !named.has(icon)).map(iconPath), new Date());
   }
 
-  /** Writes the icons of a registry's indexes again that somebody has removed from the folder. */
+  /** Writes icon files of a registry's indexes again that were removed from the folder. */
   async #writeMissingIcons(registry: string): Promise<void> {
     const files = this.#iconFiles;
     if (files === undefined) return;
@@ -420,7 +426,7 @@ export class Indexer {
     }
   }
 
-  /** Removes icons that nothing has named for long, chunks, and what is known of indexes and registries that are not configured any more. */
+  /** Removes expired icons and chunks, and all data of indexes and registries that are not configured any more. */
   async #clean(): Promise<void> {
     this.#cleaned = Date.now();
     await this.#cleanChunks(0);
@@ -432,7 +438,7 @@ export class Indexer {
     this.#unconfigured = [];
     await publications.keepIndexes(new Set(definitions.map(({ name }) => name)));
     const published = [...this.#publishers.values()].map((publisher) => publisher.published);
-    // An index that could not be made yet may name any icon.
+    // An index that is not built yet may name any icon.
     if (published.includes(undefined)) return;
     const registries = new Set(definitions.map(({ registry }) => registry));
     await catalog.keepRegistries(registries);
@@ -444,7 +450,7 @@ export class Indexer {
     await this.#iconFiles?.clean(new Set([...named].map(iconPath)), new Date(now - cleanFilesAfter));
   }
 
-  /** Removes chunks that no publication has named for long. @param interval at least so many milliseconds after it was last done */
+  /** Removes expired chunks. @param interval the least time since the last removal, in milliseconds */
   async #cleanChunks(interval: number): Promise<void> {
     const now = Date.now();
     if (now - this.#chunksCleaned < interval) return;
@@ -461,7 +467,7 @@ export class Indexer {
   }
 }
 
-/** Where icons cannot be looked at, publishing says so. */
+/** Opens the folder of icons. Errors are ignored here: publishing reports them. */
 function openIconFiles(folder: string): IconFiles {
   const files = new IconFiles(folder);
   try {
@@ -470,13 +476,13 @@ function openIconFiles(folder: string): IconFiles {
   return files;
 }
 
-/** The repositories and tags that an index takes, of those that its registry is read for. */
+/** Returns the repositories and tags that an index takes, of those that its registry is read for. */
 function wantedIn(sources: ReadonlyMap<string, RegistrySource>, definition: IndexDefinition): Wanted {
   const source = sources.get(definition.registry);
   return wantedBy(definition, (repository) => source?.covers(repository) !== false);
 }
 
-/** Says whether all of the index is read. */
+/** Says whether the scope includes all of an index. */
 function isInFull({ name }: IndexDefinition, { indexes }: RebuildScope): boolean {
   return indexes === 'all' || indexes.has(name);
 }

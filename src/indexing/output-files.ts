@@ -1,4 +1,4 @@
-/** The files that indexes are written to beside being served, for web servers that serve files. */
+/** Writes indexes to files, for web servers that serve files. */
 import { open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { makeFolder } from '../system/make-folder.ts';
@@ -6,13 +6,13 @@ import { inflate } from './chunk/gzip-member.ts';
 import type { JoinedDocument } from './chunk/part.ts';
 import { writeFileWhole } from '../system/write-file.ts';
 
+/** Files of indexes that are kept up to date. */
 export class OutputFiles {
-  /** What each file was when it last held what it should: while it is that, it need not be read again. */
+  /** State of each file when it was last up to date: while it is the same, the file is not read again. */
   readonly #seen = new Map<string, { readonly tag: string; readonly state: string | undefined }>();
 
   /**
-   * Makes the file at `path` the whole index. A file that is that already is left alone, with its time.
-   * Returns whether it was written.
+   * Writes the document to the file at `path`, unless the file has that content already. Returns whether it was written.
    * @throws Error with the path and what to do
    */
   async write(path: string, document: JoinedDocument): Promise<boolean> {
@@ -33,7 +33,7 @@ export class OutputFiles {
   }
 }
 
-/** Another one after every write; `undefined` if there is no file. */
+/** Returns a text that changes with every write; `undefined` if there is no file. */
 async function stateOf(path: string): Promise<string | undefined> {
   try {
     const { dev, ino, size, ctimeNs } = await stat(path, { bigint: true });
@@ -43,7 +43,7 @@ async function stateOf(path: string): Promise<string | undefined> {
   }
 }
 
-/** Says whether the file at `path` is `document`. */
+/** Says whether the file at `path` has the content of the document. */
 async function holds(path: string, { length, pieces }: JoinedDocument): Promise<boolean> {
   const file = await open(path).catch(ignoreMissing);
   if (file === undefined) return false;

@@ -1,4 +1,4 @@
-/** Keeps one index published: renders the chunks in which something has changed, and publishes a new version of it. */
+/** Publishes one index: renders the chunks that have changed, and publishes a new version. */
 import { hash } from 'node:crypto';
 import type { Digest } from '../registry/digest.ts';
 import type { Catalog, Image, KnownRegistry } from '../store/catalog.ts';
@@ -22,69 +22,72 @@ import type { IndexDefinition } from './index-definition.ts';
 import { renderImage } from './render/render-image.ts';
 import { Warnings } from './warnings.ts';
 
-/** Repositories that are decided on together. */
+/** Repositories that are decided together. */
 const BATCH = 64;
-/** Names whose hashes are kept. */
+/** Hashes of names in the cache. */
 const MAX_HASHES = 100_000;
-/** Chunks that are held back until they are written together. */
+/** Chunks that are written together. */
 const CHUNKS_AT_ONCE = 16;
 
+/** Options of {@link Publisher.open}. */
 export interface PublisherOptions {
   readonly definition: IndexDefinition;
   readonly wanted: Wanted;
-  /** What of the registry is read at all: names and globs; none for all. */
+  /** Names and globs of the registry's repositories that are read at all; none means all. */
   readonly patterns: readonly string[];
   readonly catalog: Catalog;
   readonly publications: Publications;
   readonly images: ImageCache;
-  /** What icons' paths are appended to in an index; ends with `/`. */
+  /** Base URI of icons in an index; ends with `/`. */
   readonly iconsUri: string;
-  /** Writes icons to files as well, if given. */
+  /** Icon files, which are written as well if this is given. */
   readonly iconFiles?: IconFiles | undefined;
 }
 
-/** What an index shows now. */
+/** A publication with its chunks. */
 export interface LoadedPublication {
   readonly publication: Publication;
   readonly chunks: readonly Chunk[];
+  /** The document of the whole index, without its bytes. */
   readonly whole: Pick<JoinedDocument, 'images' | 'length' | 'tag'>;
 }
 
-/** What a publication has changed. */
+/** Result of {@link Publisher.publish}. */
 export interface PublishResult {
-  /** Whether there is a new publication, also one that shows the same. */
+  /** Whether there is a new publication, even if its content is the same. */
   readonly published: boolean;
   /** Whether the content of the index changed. */
   readonly changed: boolean;
   readonly apps: AppChanges;
-  /** PNGs whose files the index names no more. */
+  /** PNGs that the index does not name as files any more. */
   readonly iconsGone: readonly Digest[];
 }
 
-/** What the publisher remembers with a publication. */
+/** Origin of a publication, stored with it as JSON. */
 interface Origin {
-  /** The `id` of the catalog that it was made from: another one may not know (yet) all that it shows. */
+  /** The `id` of the catalog that it was rendered from: another one may not know (yet) all that it shows. */
   readonly catalog: string;
-  /** The registry that it was read from, and what was taken of it. */
+  /** The registry, and the selection of repositories and tags. */
   readonly source: string;
-  /** Of the definition and the renderer. */
+  /** Hash of the definition and the renderer's options. */
   readonly fingerprint: string;
 }
 
-/** A repository whose part of the index may have to be rendered. */
+/** A repository that may have to be rendered. */
 interface Candidate extends SizedRepository {
-  /** What it shows, where that was decided anew. */
+  /** What it shows; `undefined` unless that was decided again. */
   readonly decided: DecidedRepository | undefined;
 }
 
+/** Publisher of one index. */
 export class Publisher {
   readonly definition: IndexDefinition;
   readonly #options: PublisherOptions;
-  /** The facts of its images by which it is decided what it shows. */
+  /** Facts about images, as this index sees them. */
   readonly facts: FactsCache;
-  /** Of all that decides what the index holds and how it shows it. */
+  /** Hash of all that decides what the index holds and how it shows it. */
   readonly #fingerprint: string;
-  /** Of that alone which decides how an image is shown. */
+  /** Hash of only what decides how an image is shown. */
   readonly #manner: string;
   readonly #hashes = new Map<string, number>();
   #published: LoadedPublication | undefined;
@@ -103,37 +106,37 @@ export class Publisher {
     this.#published = published;
   }
 
-  /** A publisher that goes on from the index's last publication. @throws StoreError */
+  /** Opens a publisher that continues from the index's last publication. @throws StoreError */
   static async open(options: PublisherOptions): Promise<Publisher> {
     const { publications, definition } = options;
     return new Publisher(options, await loadPublication(publications, definition.name));
   }
 
-  /** What the index shows now; `undefined` before its first publication. */
+  /** The current publication; `undefined` before the first one. */
   get published(): LoadedPublication | undefined {
     return this.#published;
   }
 
-  /** What the administrator should know of what it shows now. */
+  /** Warnings about the current publication, for the administrator. */
   get warnings(): readonly string[] {
     const warnings = new Warnings();
     for (const chunk of this.#published?.chunks ?? []) for (const warning of chunk.warnings) warnings.add(warning);
     return warnings.toArray();
   }
 
-  /** How many images it shows of each repository. */
+  /** Returns the number of images that the index shows of each repository. */
   imagesByRepository(): ReadonlyMap<string, number> {
     const counts = new Map<string, number>();
     for (const { repositories } of this.#published?.chunks ?? []) for (const { name, images } of repositories) counts.set(name, (counts.get(name) ?? 0) + images);
     return counts;
   }
 
-  /** The origin of what it shows now. */
+  /** Origin of the current publication. */
   get #origin(): Origin | undefined {
     return this.#published && (JSON.parse(this.#published.publication.origin) as Origin);
   }
 
-  /** Whether what the index shows was made from another catalog, or from another registry or selection of repositories and tags. */
+  /** Says whether the current publication is from another catalog, or from another registry or selection of repositories and tags. */
   get inherited(): 'catalog' | 'source' | undefined {
     const origin = this.#origin;
     if (origin === undefined) return undefined;
@@ -141,13 +144,13 @@ export class Publisher {
     return origin.source === sourceOf(this.definition) ? undefined : 'source';
   }
 
-  /** Whether all of the index has to be rendered anew. */
+  /** Whether all of the index has to be rendered again. */
   get #outdated(): boolean {
     const origin = this.#origin;
     return origin?.fingerprint !== this.#fingerprint || origin.catalog !== this.#options.catalog.id || this.#published?.publication.format !== FORMAT;
   }
 
-  /** Reads all that is published: if some of it is missing, all is rendered anew. @throws StoreError if something is not as it was written */
+  /** Reads the whole publication; if some of it is missing, everything is rendered again. @throws StoreError if something is damaged */
   async verify(): Promise<void> {
     const { publications, definition } = this.#options;
     const { chunks = [] } = (await loadPublication(publications, definition.name)) ?? {};
@@ -162,14 +165,14 @@ export class Publisher {
     }
   }
 
-  /** Says whether something has to be published. @throws StoreError */
+  /** Says whether something has to be rendered. @throws StoreError */
   async isStale(): Promise<boolean> {
     return this.#outdated || (await this.#options.catalog.dirty(this.definition.name)).repositories.length > 0;
   }
 
   /**
-   * Brings the index up to date with the catalog, and publishes what has changed.
-   * @throws StoreError; Error if icons cannot be written
+   * Brings the index up to date with the catalog, and publishes it if it has changed.
+   * @throws StoreError; Error if icons are missing or cannot be written
    */
   async publish(): Promise<PublishResult> {
     const { catalog, publications } = this.#options;
@@ -186,7 +189,7 @@ export class Publisher {
     const origin: Origin = { catalog: catalog.id, source: sourceOf(this.definition), fingerprint: this.#fingerprint };
     const publication: Publication = {
       index: name,
-      // Never one that was published before, also where that is not known any more.
+      // Higher than all earlier ones, even if these are lost.
       version: Math.max((before?.publication.version ?? 0) + 1, Date.now()),
       format: FORMAT,
       registry: registryPublic,
@@ -203,7 +206,7 @@ export class Publisher {
     return { published, changed, apps: await changesBetween(before?.chunks ?? [], chunks), iconsGone: this.#options.iconFiles === undefined ? [] : iconsGone(before?.chunks ?? [], chunks) };
   }
 
-  /** The chunks of the index as it is to be; those that are not there yet go to `writer`. @param known of the whole registry, if all is to be rendered */
+  /** Returns the chunks of the new version; new ones go to `writer`. @param known the whole registry, if everything has to be rendered */
   async #render(known: KnownRegistry | undefined, dirty: readonly string[], writer: ChunkWriter): Promise<readonly Chunk[]> {
     const reusable = new Map((this.#published?.chunks ?? []).map((chunk) => [chunk.input, chunk]));
     const chunks: Chunk[] = [];
@@ -228,7 +231,7 @@ export class Publisher {
     return hashed;
   }
 
-  /** All repositories that the index is to show, by name, some at a time; those that cannot have changed as they are. */
+  /** Yields all repositories that the index shows, by name, in batches. */
   async *#candidates(known: KnownRegistry | undefined, dirty: readonly string[]): AsyncGenerator<readonly Candidate[]> {
     const { wanted } = this.#options;
     if (known !== undefined) {
@@ -244,7 +247,7 @@ export class Publisher {
     yield names.map((name) => decided.get(name) ?? { name, images: shown.get(name) ?? 0, decided: undefined });
   }
 
-  /** What the index shows of repositories, those aside of which it shows nothing. */
+  /** Decides what the index shows of repositories; leaves out those of which it shows nothing. */
   async #decide(names: readonly string[], known?: KnownRegistry): Promise<Candidate[]> {
     if (names.length === 0) return [];
     const { catalog, definition, wanted } = this.#options;
@@ -252,9 +255,9 @@ export class Publisher {
     return decided.map((repository) => ({ name: repository.name, images: imageCountOf(repository), decided: repository })).filter(({ images }) => images > 0);
   }
 
-  /** A run of repositories as what becomes a chunk, or as several if it is one large repository. */
+  /** Plans the chunk of a cut, or the chunks of one large repository. */
   async #plans(candidates: readonly Candidate[], large: boolean, known: KnownRegistry | undefined): Promise<readonly ChunkPlan[]> {
-    // Repositories in which nothing has changed are decided on again only where their neighbours have.
+    // Unchanged repositories are decided again only if others in their chunk have changed.
     const unchanged = candidates.every(({ decided }) => decided === undefined) ? this.#unchanged(candidates, large) : undefined;
     if (unchanged !== undefined) return unchanged;
     const names = candidates.flatMap(({ name, decided }) => (decided === undefined ? [name] : []));
@@ -264,7 +267,7 @@ export class Publisher {
     const [repository] = all;
     if (repository === undefined) return [];
     const slices = cutRepository<DecidedRepository['images'][number], DecidedRepository['lists'][number]>(repository);
-    // What there is to say of it is said once.
+    // Its contests are reported once, by the first slice.
     return slices.map((slice, place) => this.#planOf([{ ...slice, contests: [] }], true, place === 0 ? repository.contests : []));
   }
 
@@ -272,7 +275,7 @@ export class Publisher {
     return { repositories, slice, contests, input: hash('sha256', JSON.stringify([this.#manner, slice, contests, ...repositories.map(inputOf)])) };
   }
 
-  /** The chunks that show just these repositories, none of which has changed; `undefined` if they are cut in another way now. */
+  /** Returns the plans of the chunks that show exactly these unchanged repositories; `undefined` if the cuts have moved. */
   #unchanged(candidates: readonly Candidate[], large: boolean): readonly ChunkPlan[] | undefined {
     const first = candidates[0]?.name ?? '';
     const its = this.#chunksByFirst().get(first) ?? [];
@@ -284,7 +287,7 @@ export class Publisher {
 
   #byFirst: { readonly of: LoadedPublication | undefined; readonly chunks: Map<string, Chunk[]> } | undefined;
 
-  /** The chunks that are shown, by the first repository of each. */
+  /** Returns the current chunks by their first repository. */
   #chunksByFirst(): ReadonlyMap<string, readonly Chunk[]> {
     if (this.#byFirst?.of !== this.#published || this.#byFirst === undefined) {
       const chunks = Map.groupBy(this.#published?.chunks ?? [], ({ repositories }) => repositories[0]?.name ?? '');
@@ -314,7 +317,7 @@ export class Publisher {
     return new Chunk(encoded.name, encoded.head, segmentsOf(this.#options.publications), 'publishing');
   }
 
-  /** The PNGs that stand in the index itself. */
+  /** Reads the PNGs of images whose icons are shown in the index itself. */
   async #pngsOf(images: Iterable<Image>): Promise<ReadonlyMap<Digest, Buffer>> {
     const { definition, publications } = this.#options;
     const pngs = new Map<Digest, Buffer>();
@@ -329,22 +332,22 @@ export class Publisher {
   async #reader(png: Digest): Promise<() => Buffer> {
     const bytes = await this.#options.publications.png(png);
     return () => {
-      if (bytes === undefined) throw new Error(`the icon ${png} is not there any more; the next full rebuild reads it again`);
+      if (bytes === undefined) throw new Error(`the icon ${png} is missing; the next full rebuild reads it again`);
       return bytes;
     };
   }
 }
 
-/** What becomes one chunk. */
+/** Plan of one chunk. */
 interface ChunkPlan {
-  /** Names all that the chunk is made from. */
+  /** Hash of everything that the chunk is rendered from. */
   readonly input: string;
   readonly repositories: readonly DecidedRepository[];
   readonly slice: boolean;
   readonly contests: readonly string[];
 }
 
-/** Writes chunks a few at a time; the last of them are left for the publication. */
+/** Writes chunks in batches; the last batch is left for the publication. */
 class ChunkWriter {
   readonly #publications: Publications;
   #chunks: StoredChunk[] = [];
@@ -362,6 +365,7 @@ class ChunkWriter {
     return this.#publications.putPngs(pngs);
   }
 
+  /** Removes and returns the chunks of the last batch. */
   take(): readonly StoredChunk[] {
     const chunks = this.#chunks;
     this.#chunks = [];
@@ -369,11 +373,11 @@ class ChunkWriter {
   }
 }
 
-/** Renders the images of one chunk. */
+/** Renders the images of one chunk, and collects their icons and warnings. */
 class Rendering {
   readonly icons = new Set<Digest>();
   readonly warnings = new Set<string>();
-  /** PNGs of icons that are written in an unusual way, which were not taken out when the image was read. */
+  /** PNGs of icons in an unusual spelling, which were not separated when the image was read. */
   readonly unusualPngs = new Map<Digest, Uint8Array>();
   readonly #options: PublisherOptions;
   readonly #pngs: ReadonlyMap<Digest, Buffer>;
@@ -391,7 +395,7 @@ class Rendering {
         definition: this.#options.definition,
         readPng: (png) => {
           const bytes = this.#pngs.get(png);
-          if (bytes === undefined) throw new Error(`the icon ${png} of ${repository}@${digest} is not there any more; the next full rebuild reads it again`);
+          if (bytes === undefined) throw new Error(`the icon ${png} of ${repository}@${digest} is missing; the next full rebuild reads it again`);
           return bytes;
         },
         storeIcon: (png, unusual) => {
@@ -403,8 +407,8 @@ class Rendering {
       });
     const mismatch = image && architectureMismatch(image);
     if (mismatch !== undefined) this.warnings.add(`${repository}@${digest}: ${mismatch}`);
-    // Left out, it would be an app that vanishes.
-    if (image === undefined || rendered === undefined) throw new Error(`the catalog does not have ${repository}@${digest} any more`);
+    // Left out, its app would vanish.
+    if (image === undefined || rendered === undefined) throw new Error(`the image ${repository}@${digest} is missing in the catalog`);
     return { image: { digest, mediaType: image.mediaType, os: image.os, architecture: image.architecture, ...rendered }, hidden };
   }
 }
@@ -417,7 +421,7 @@ function showRepository({ name, images, lists }: DecidedRepository, show: (image
   };
 }
 
-/** What an index of the store shows; `undefined` before its first publication, or if its chunks are not all there. @throws StoreError */
+/** Loads an index's publication; `undefined` if there is none, or some of its chunks are missing. @throws StoreError */
 export async function loadPublication(publications: Publications, index: string): Promise<LoadedPublication | undefined> {
   const publication = await publications.publication(index);
   if (publication === undefined || publication.format !== FORMAT) return undefined;
@@ -425,7 +429,7 @@ export async function loadPublication(publications: Publications, index: string)
   return chunks && { publication, chunks, whole: wholeOf(publication.registry, chunks) };
 }
 
-/** The whole document, as far as it is known without its bytes. */
+/** Returns the document of the whole index, without its bytes. */
 function wholeOf(registry: string, chunks: readonly Chunk[]): LoadedPublication['whole'] {
   const { images, length, tag } = joinParts(registry, chunks.map(({ whole, slice }) => ({ part: whole, slice })));
   return { images, length, tag };
@@ -443,7 +447,7 @@ function iconsGone(before: readonly Chunk[], after: readonly Chunk[]): readonly 
   return [...candidates];
 }
 
-/** Which apps came, went and changed. */
+/** Compares the apps of two versions. */
 async function changesBetween(before: readonly Chunk[], after: readonly Chunk[]): Promise<AppChanges> {
   const [namesBefore, namesAfter] = [new Set(before.map(({ name }) => name)), new Set(after.map(({ name }) => name))];
   const [gone, added] = [before.filter(({ name }) => !namesAfter.has(name)), after.filter(({ name }) => !namesBefore.has(name))];
@@ -452,33 +456,33 @@ async function changesBetween(before: readonly Chunk[], after: readonly Chunk[])
   return appChanges(await linesOf(gone), await linesOf(added), keptIds);
 }
 
-/** What the images of each app are. */
+/** Describes the images of each app, by id. */
 async function linesOf(chunks: readonly Chunk[]): Promise<ReadonlyMap<string, string>> {
   const lines = new Map<string, string>();
   for (const chunk of chunks) for (const [id, { images }] of Object.entries(await appRecordsOf(chunk))) lines.set(id, `${lines.get(id) ?? ''}${images.join('\n')}\n`);
   return lines;
 }
 
-/** Where an index comes from, as its publication remembers it. */
+/** Returns the `source` of an {@link Origin}. */
 function sourceOf(definition: IndexDefinition): string {
   return `${definition.registry} ${selectionOf(definition)}`;
 }
 
-/** What a full scan for this index reads. */
+/** Returns the selection of repositories and tags that a full scan for this index reads, as a text to compare. */
 export function selectionOf({ tags, repositoryInclude, repositoryExclude }: IndexDefinition): string {
   return JSON.stringify([tags, repositoryInclude, repositoryExclude]);
 }
 
-/** A chunk that is named is not there. */
+/** Thrown when a chunk that a publication names is missing. */
 class ChunkMissing extends Error {
   override readonly name = 'ChunkMissing';
 
   constructor(chunk: string) {
-    super(`the chunk ${chunk} is not there any more`);
+    super(`the chunk ${chunk} is missing`);
   }
 }
 
-/** Reads segments of chunks from the store. */
+/** Returns a function that reads segments of chunks from the store. */
 function segmentsOf(publications: Publications): ReadSegment {
   return async (chunk, segment) => {
     const bytes = await publications.chunkSegment(chunk, segment);

@@ -1,21 +1,21 @@
-/** What a rebuild of one registry's indexes is asked to do, tells while it works, and gives in the end. */
+/** Scope, progress and result of a rebuild of one registry's indexes. */
 import type { AppChanges } from './appdata/app-changes.ts';
 
 /**
- * How much of one registry to read again: all that some of its indexes want, and some repositories,
- * each with all its tags or only a few. Every index over the registry is brought up to date with what was read.
+ * What to read again of one registry: everything that the named indexes take, and single repositories, each with all or some of its
+ * tags. All indexes of the registry are brought up to date with what was read.
  */
 export interface RebuildScope {
   readonly indexes: 'all' | ReadonlySet<string>;
   readonly repositories: ReadonlyMap<string, 'all' | ReadonlySet<string>>;
-  /** What the registry says is gone goes at once, however much that is. */
+  /** Whether to believe losses at once, however large. */
   readonly acceptLosses?: boolean;
 }
 
-/** The scope of a full rebuild. */
+/** Scope of a full rebuild. */
 export const EVERYTHING: RebuildScope = { indexes: 'all', repositories: new Map() };
 
-/** Where a running rebuild is. Totals grow while the registry is still listing. */
+/** Progress of a running rebuild. Totals grow while the registry is still listing. */
 export interface RebuildProgress {
   readonly phase: 'scanning' | 'rendering';
   readonly repositories: { readonly done: number; readonly total: number };
@@ -24,40 +24,41 @@ export interface RebuildProgress {
   readonly requests: number;
 }
 
-/** A repository, or the whole registry (no `repository`), that could not be read; what was known before is kept. */
+/** Failure to read a repository, or the whole registry (no `repository`); what was known before is kept. */
 export interface RebuildFailure {
   readonly repository?: string;
-  /** In words for everybody. */
+  /** Message for everybody: says nothing about other hosts that the registry leads to. */
   readonly error: string;
-  /** All that is known, for the log alone; absent where `error` says it. */
+  /** Full message, for the log only; absent if it is the same as `error`. */
   readonly detail?: string;
 }
 
-/** Images of an index that the registry says are gone, and that are shown until the next full scan finds the same. */
+/** Images of an index that the registry says are gone, and that are held until the next full scan confirms it. */
 export interface HeldImages {
   readonly images: number;
-  /** How many the index shows with them. */
+  /** Number of images that the index shows, including these. */
   readonly of: number;
 }
 
-/** What a rebuild did to one index. */
+/** Result of a rebuild for one index. */
 export interface IndexResult {
   readonly index: string;
   readonly images: number;
-  /** Of the whole index, uncompressed. */
+  /** Uncompressed length of the whole index. */
   readonly bytes: number;
   readonly changed: boolean;
-  /** Which apps came, went and changed; only where `changed`. */
+  /** Apps that were added, updated and removed; only if `changed`. */
   readonly apps?: AppChanges;
   /** Rounded to milliseconds. */
   readonly seconds: number;
-  /** Why the index could not be rendered or written; the previous one stays. */
+  /** Why the index could not be rendered or written; the previous version stays. */
   readonly error?: string;
   readonly held?: HeldImages;
-  /** Something in the index that the administrator should see, such as an icon that is not a PNG. */
+  /** Problems in the index for the administrator, such as an icon that is not a PNG. */
   readonly warnings: readonly string[];
 }
 
+/** Result of a rebuild. */
 export interface RebuildResult {
   readonly registry: string;
   /** Rounded to milliseconds. */

@@ -1,8 +1,10 @@
-/** What the administrator should see of a rebuild, but not all of it where it is the same for thousands of images. */
+/** Collects distinct warnings, and limits how many are shown. */
 import { amount } from '../system/amount.ts';
 
+/** Warnings that are shown; the others are only counted. */
 const SHOWN = 20;
 
+/** Warnings of one index. */
 export class Warnings {
   readonly #messages = new Set<string>();
 
@@ -10,7 +12,7 @@ export class Warnings {
     this.#messages.add(message);
   }
 
-  /** The first ones, and how many there are besides. */
+  /** Returns the first warnings, and the number of the others. */
   toArray(): readonly string[] {
     const messages = [...this.#messages];
     if (messages.length <= SHOWN) return messages;

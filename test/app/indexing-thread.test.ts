@@ -59,7 +59,7 @@ test('it builds in a thread of its own, and tells of it', async (t) => {
   const publication = await publications?.publication('apps');
   assert.equal((await publications?.chunkHeads(publication?.chunks ?? []))?.size, publication?.chunks.length);
   assert.deepEqual([await builder.knowsRepository('apps/hello'), await builder.knowsRepository('apps/none')], [true, false]);
-  await assert.rejects(builder.rebuild('http://other.example.org', EVERYTHING), /no registry http:\/\/other\.example\.org is configured/);
+  await assert.rejects(builder.rebuild('http://other.example.org', EVERYTHING), /the registry http:\/\/other\.example\.org is not configured/);
   assert.deepEqual(warnings, []);
 });
 

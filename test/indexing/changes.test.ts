@@ -315,7 +315,7 @@ suite('a changed definition', () => {
     assert.equal(await state.text(), before);
     await state.reopen({ definitions: [{ tags: ['latest'] }] });
     const [result] = await state.refresh();
-    assert.deepEqual(result?.warnings, ['it stays as it was: what it takes has not been read in full yet']);
+    assert.deepEqual(result?.warnings, ['the index stays as it was: its repositories have not been read in full yet']);
     assert.equal(await state.text(), before);
     state.registry.heal();
     await state.rebuild();

@@ -278,7 +278,7 @@ suite('an index is made only from what was read in full', () => {
     const results = [await state.refresh(), (await state.rebuild()).indexes, (await state.rebuildTags('one', 'latest')).indexes];
     for (const [result] of results) {
       assert.deepEqual([result?.images, result?.changed, result?.error], [0, false, undefined]);
-      assert.deepEqual(result?.warnings, ['it is not made yet: what it takes has not been read in full yet']);
+      assert.deepEqual(result?.warnings, ['the index is not built yet: its repositories have not been read in full yet']);
     }
     assert.deepEqual(await state.store.publications.published(), []);
     assert.equal(await state.outputText(output), 'from the program before');
@@ -311,8 +311,8 @@ suite('an index is made only from what was read in full', () => {
       const rebuilt = (await state.rebuild()).indexes;
       await state.reopen();
       for (const indexes of [rebuilt, await state.refresh(), (await state.rebuildTags('one', 'nightly')).indexes]) {
-        assert.match(indexes[0]?.warnings[0] ?? '', /^it is not made yet: it would be empty, and one \(and 2 more\) could not be read$/);
-        assert.match(indexes[1]?.warnings[0] ?? '', /^it is not made yet: it would be empty, and two could not be read$/);
+        assert.match(indexes[0]?.warnings[0] ?? '', /^the index is not built yet: it would be empty, and one \(and 2 more\) could not be read$/);
+        assert.match(indexes[1]?.warnings[0] ?? '', /^the index is not built yet: it would be empty, and two could not be read$/);
       }
       assert.deepEqual(await state.store.publications.published(), []);
 
@@ -346,7 +346,7 @@ suite('an index is made only from what was read in full', () => {
     for (const definition of [{ tags: ['beta'] }, { tags: ['latest'], repositoryInclude: ['one', 'other'] }]) {
       await state.reopen({ definitions: [definition] });
       const [result] = await state.refresh();
-      assert.deepEqual(result?.warnings, ['it stays as it was: what it takes has not been read in full yet']);
+      assert.deepEqual(result?.warnings, ['the index stays as it was: its repositories have not been read in full yet']);
       assert.equal(await state.text(), before);
     }
     await state.reopen({ definitions: [{ tags: ['beta'] }] });
@@ -376,7 +376,7 @@ suite('an index is made only from what was read in full', () => {
       await state.rebuildRepository('two');
       state.registry.fail({ method: 'repositories' });
       const { indexes } = await state.rebuild();
-      assert.deepEqual(indexes[0]?.warnings, ['it stays as it was: what it takes has not been read in full yet']);
+      assert.deepEqual(indexes[0]?.warnings, ['the index stays as it was: its repositories have not been read in full yet']);
       assert.deepEqual(indexes[0]?.images, 9);
       assert.deepEqual((await state.shown()).publication, publication);
 
@@ -396,7 +396,7 @@ suite('an index is made only from what was read in full', () => {
       state.registry.pushImage('three', 'latest', named('three'));
       state.registry.fail({ method: 'manifest', repository: 'two', reference: 'beta' });
       const { indexes } = await state.rebuild();
-      assert.deepEqual(indexes[0]?.warnings, ['it stays as it was: the catalog that it was made from is gone, and two could not be read since: tag beta: http://registry.example.org manifest two beta: unavailable']);
+      assert.deepEqual(indexes[0]?.warnings, ['the index stays as it was: the catalog that it was built from is lost, and two could not be read since then: tag beta: http://registry.example.org manifest two beta: unavailable']);
       await state.reopen();
       await state.refresh();
       await state.rebuildTags('two', 'latest');
@@ -494,7 +494,7 @@ suite('an index that is configured anew', () => {
     await state.reopen({ definitions: [{ registry: second.id }] });
     second.fail({ repository: 'two' });
     const { indexes } = await state.indexer.rebuild(second.id, EVERYTHING);
-    assert.deepEqual(indexes[0]?.warnings, ['it stays as it was: what it is made from was configured anew, and two could not be read since: http://other.example.org tags two: unavailable']);
+    assert.deepEqual(indexes[0]?.warnings, ['the index stays as it was: its registry, tags or repositories were configured differently, and two could not be read since then: http://other.example.org tags two: unavailable']);
     assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'runtime', 'two']);
     second.heal();
     await state.indexer.rebuild(second.id, EVERYTHING);

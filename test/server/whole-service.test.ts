@@ -114,7 +114,7 @@ test('the service is not ready while a registry with configured repositories can
   await service.started;
   assert.equal((await ask('/readyz')).statusCode, 503);
   assert.equal((await ask('/index/static')).statusCode, 503);
-  assert.match((await ask('/status')).text, /it is not made yet: it would be empty, and apps\/hello could not be read/);
+  assert.match((await ask('/status')).text, /the index is not built yet: it would be empty, and apps\/hello could not be read/);
 });
 
 test('a requested rebuild is in the index when it ends, and the token never in the log', async (t) => {

@@ -1,4 +1,4 @@
-/** What a scan found to be gone, and whether that is too much at once to be believed. */
+/** Decides whether losses that a scan found are too large to be believed at once. */
 import type { KnownRegistry, TagsByRepository } from '../../store/catalog.ts';
 import type { Digest } from '../../registry/digest.ts';
 import type { Wanted } from '../select/wanted.ts';
@@ -7,22 +7,22 @@ import type { IndexDefinition } from '../index-definition.ts';
 import type { HeldImages } from '../rebuild.ts';
 import { digestsOf, selectRepository, type SelectedRepository } from '../select/select.ts';
 
-/** Losses up to so many images are always believed. */
+/** Losses of up to this many images are always believed. */
 const FEW_IMAGES = 20;
 
-/** Stands among tags for a repository as a whole, of which the catalog knows no tag. */
+/** Stands in a set of tags for the whole repository, if the catalog knows none of its tags. */
 export const WHOLE_REPOSITORY = '';
 
-/** An index that would lose images. */
+/** An index to check for losses. */
 export interface CheckedIndex {
   readonly definition: IndexDefinition;
   readonly wanted: Wanted;
   readonly facts: FactsCache;
-  /** How many images it shows from each repository that the catalog may not know. */
+  /** Numbers of images that it shows of repositories that the catalog may not know. */
   readonly inherited: ReadonlyMap<string, number>;
 }
 
-/** Those of the tags that are gone which lead to what some index shows that would lose most of its images with them. @throws StoreError */
+/** Returns those of the gone tags to hold: the ones that indexes show which would lose most of their images. @throws StoreError */
 export async function tagsToHold(known: KnownRegistry, indexes: readonly CheckedIndex[], gone: TagsByRepository): Promise<TagsByRepository> {
   const held = new Map<string, Set<string>>();
   const hold = (repository: string, tags: Iterable<string>): void => {
@@ -42,7 +42,7 @@ export async function tagsToHold(known: KnownRegistry, indexes: readonly Checked
   return held;
 }
 
-/** How many images an index would lose with these tags, and of how many; if they are few, not looking at what it requires of them. @throws StoreError */
+/** Counts the images that an index would lose with these tags. A small count may include images that it does not show. @throws StoreError */
 export async function imagesLost(known: KnownRegistry, index: CheckedIndex, gone: TagsByRepository): Promise<HeldImages> {
   const unknown = sum(Array.from(index.inherited, ([repository, images]) => (gone.get(repository)?.has(WHOLE_REPOSITORY) === true ? images : 0)));
   const before = selectAll(known, index);
@@ -55,11 +55,11 @@ export async function imagesLost(known: KnownRegistry, index: CheckedIndex, gone
   return most.images <= FEW_IMAGES ? most : lost(await showing(before, index));
 }
 
-/** What an administrator is told. */
+/** Returns the warning about held images. */
 export function describeHeld({ images, of }: HeldImages): string {
   return (
-    `the registry says that ${images} of its ${of} images are gone, which is not believed at once: they are kept until the next full scan finds the same; ` +
-    'POST /reindex with {"accept_losses": true}, or regindexer index --accept-losses, lets them go now'
+    `the registry says that ${images} of its ${of} images are gone, which is not believed at once: they are kept until the next full scan confirms it; ` +
+    'to remove them now, POST /reindex with {"accept_losses": true}, or run regindexer index --accept-losses'
   );
 }
 
@@ -67,13 +67,13 @@ function selectAll(known: KnownRegistry, { definition, wanted }: CheckedIndex): 
   return [...known.repositories.keys()].filter(wanted.repository).map((name) => selectRepository(name, known, definition, wanted));
 }
 
-/** Says whether the index shows an image that it has selected. */
+/** Returns a test of whether the index shows a selected image. */
 async function showing(selection: readonly SelectedRepository[], { facts }: CheckedIndex): Promise<(digest: Digest) => boolean> {
   const found = await facts.get([...new Set(selection.flatMap(digestsOf))]);
   return (digest) => found.get(digest)?.shown === true;
 }
 
-/** What is known, as if these tags were gone. */
+/** Returns what is known without these tags. */
 function without({ repositories, manifests }: KnownRegistry, gone: TagsByRepository): KnownRegistry {
   return {
     manifests,

@@ -1,4 +1,4 @@
-/** Bounds how much is done at once for several lists together. */
+/** Limits how many tasks run at once, for several lists together. */
 export class Semaphore {
   #free: number;
   readonly #waiting: (() => void)[] = [];
@@ -8,8 +8,9 @@ export class Semaphore {
   }
 
   /**
-   * Calls `run` for each value as soon as there is a place; a list waits for one place at a time, however long it is.
-   * @throws what the first `run` that fails throws, after which no more are called.
+   * Calls `run` for each value as soon as there is a permit. A list waits for one permit at a time, so that long lists do not block short
+   * ones.
+   * @throws the error of the first `run` that fails, after which no more are called
    */
   async forEach<T>(values: Iterable<T>, run: (value: T) => Promise<void>): Promise<void> {
     const running = new Set<Promise<void>>();

@@ -1,4 +1,4 @@
-/** What is known of a registry while it is scanned: loaded once, looked at and changed in memory, committed in batches. */
+/** What is known of a registry during a scan: loaded once, changed in memory, committed in batches. */
 import type { Digest } from '../../registry/digest.ts';
 import type { Manifest } from '../../registry/manifest.ts';
 import { imageBytes } from '../../store/catalog.ts';
@@ -6,19 +6,20 @@ import type { Catalog, CatalogChange, Image, KnownManifest, KnownRegistry, Known
 import type { Publications } from '../../store/publications.ts';
 import { refsOf } from '../select/image-facts.ts';
 
-/** Bytes of images that wait to be committed: then it is done. */
+/** Size of pending images from which they are committed, in bytes. */
 const MAX_PENDING = 500_000;
-/** Changes that wait to be committed. */
+/** Number of pending changes from which they are committed. */
 const MAX_CHANGES = 10_000;
 
+/** Options of {@link WorkingCopy.load}. */
 export interface WorkingCopyOptions {
   readonly catalog: Catalog;
   readonly publications: Publications;
   readonly registry: string;
-  /** Those that are read alone; all if absent. */
+  /** Repositories to load; all if absent. */
   readonly repositories?: readonly string[] | undefined;
   readonly takenBy: TakenBy;
-  /** Digests that are to be read again, as if they were not known. */
+  /** Digests to read again, as if they were not known. */
   readonly suspect?: ReadonlySet<Digest> | undefined;
 }
 
@@ -28,12 +29,13 @@ interface OpenRepository {
   readonly tags: Map<string, TagRecord>;
 }
 
+/** Working copy of what the catalog knows of one registry. */
 export class WorkingCopy {
   readonly #options: WorkingCopyOptions;
   readonly #repositories: Map<string, OpenRepository>;
   readonly #manifests: Map<Digest, KnownManifest>;
   readonly #held: TagsByRepository;
-  /** About how many bytes are kept of the registry. */
+  /** Estimated size of what is kept of the registry, in bytes. */
   readonly stored: number;
   #changes: CatalogChange[] = [];
   #pngs = new Map<Digest, Uint8Array>();
@@ -48,51 +50,53 @@ export class WorkingCopy {
     this.stored = stored;
   }
 
-  /** @throws StoreError */
+  /** Loads what the catalog knows. @throws StoreError */
   static async load(options: WorkingCopyOptions): Promise<WorkingCopy> {
     const { catalog, registry, repositories } = options;
     return new WorkingCopy(options, await catalog.known(registry, repositories), await catalog.heldTags(registry), await catalog.stored(registry));
   }
 
-  /** All that is known now, for who looks at it as a whole: of all repositories, those included that were not loaded. @throws StoreError */
+  /** Commits, and returns what is known of all repositories, including those that were not loaded. @throws StoreError */
   async everything(): Promise<KnownRegistry> {
     const { catalog, registry, repositories } = this.#options;
-    // The texts of images are looked up in the catalog.
+    // Callers look up the texts of images in the catalog.
     await this.commit();
     return repositories === undefined ? { repositories: this.#repositories, manifests: this.#manifests } : catalog.known(registry);
   }
 
+  /** Loaded repositories, with the changes since. */
   get repositories(): ReadonlyMap<string, KnownRepository> {
     return this.#repositories;
   }
 
-  /** The tags that were held when it was loaded. */
+  /** Tags that were held when it was loaded. */
   get heldTags(): TagsByRepository {
     return this.#held;
   }
 
+  /** Returns the tags of a repository; empty if it is not known. */
   tags(repository: string): ReadonlyMap<string, TagRecord> {
     return this.#repositories.get(repository)?.tags ?? new Map<string, TagRecord>();
   }
 
-  /** What the registry has given for a digest. @throws StoreError */
+  /** Returns the manifest of a digest, if it is known. @throws StoreError */
   async manifest(digest: Digest): Promise<KnownManifest | undefined> {
     const known = this.#manifests.get(digest);
-    // All was loaded that a tag leads to; other repositories may know more.
+    // A partial copy has only what the tags of its repositories lead to; the catalog may know more.
     if (known !== undefined || this.#options.repositories === undefined) return known;
     const { catalog, registry } = this.#options;
     for (const [one, manifest] of await catalog.manifests(registry, [digest])) if (!this.#manifests.has(one)) this.#manifests.set(one, manifest);
     return this.#manifests.get(digest);
   }
 
-  /** Says whether the registry has given a digest and all that it leads to, and nothing of it has a fault. */
+  /** Says whether a digest and all that it leads to is known and valid. */
   isWhole(digest: Digest): boolean {
     const manifest = this.#manifests.get(digest);
     if (manifest?.kind !== 'index') return manifest !== undefined;
     return manifest.faults === undefined && manifest.manifests.every((child) => this.isWhole(child));
   }
 
-  /** Images that are known of a digest, those of nested indexes included. */
+  /** Returns the known images that a digest leads to, also through nested indexes. */
   imagesIn(digest: Digest, found: Set<Digest> = new Set()): ReadonlySet<Digest> {
     const manifest = this.#manifests.get(digest);
     if (manifest?.kind === 'image') found.add(digest);
@@ -100,13 +104,13 @@ export class WorkingCopy {
     return found;
   }
 
-  /** Images with their texts, those that were just read included. @throws StoreError */
+  /** Commits, and returns images with their texts. @throws StoreError */
   async images(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, Image>> {
     await this.commit();
     return this.#options.catalog.images(this.#options.registry, digests);
   }
 
-  /** Remembers an image with the PNGs of its icons; waits while many others wait to be committed. @throws StoreError */
+  /** Adds an image with the PNGs of its icons; commits if many are pending. @throws StoreError */
   async putImage(image: Image, pngs: ReadonlyMap<Digest, Buffer>): Promise<void> {
     const { mediaType, digest, size, os, architecture } = image;
     this.#manifests.set(digest, { kind: 'image', descriptor: { mediaType, digest, size }, os, architecture });
@@ -117,6 +121,7 @@ export class WorkingCopy {
     if (this.#pending > MAX_PENDING) await this.commit();
   }
 
+  /** Adds an image index or an artifact. */
   putManifest(manifest: Exclude<Manifest, { kind: 'image' }>): void {
     const { mediaType, digest, size } = manifest;
     const descriptor = { mediaType, digest, size };
@@ -129,31 +134,35 @@ export class WorkingCopy {
     if (this.#changes.length > MAX_CHANGES) void this.commit();
   }
 
-  /** The whole and successful result of reading a repository's tags. */
+  /** Replaces the tags of a repository, all of which were read. */
   replaceTags(repository: string, tags: readonly TagRecord[]): void {
     this.#repositories.set(repository, { error: undefined, missedScans: 0, tags: new Map(tags.map((record) => [record.tag, record])) });
     this.#changes.push({ kind: 'tags', repository, tags });
   }
 
+  /** Adds or moves one tag. */
   setTag(repository: string, tag: TagRecord): void {
     this.#open(repository).tags.set(tag.tag, tag);
     this.#changes.push({ kind: 'tag', repository, tag });
   }
 
+  /** Removes one tag. */
   removeTag(repository: string, tag: string): void {
     if (this.#repositories.get(repository)?.tags.delete(tag) === true) this.#changes.push({ kind: 'tag-gone', repository, tag });
   }
 
+  /** Removes a repository with its tags. */
   removeRepository(repository: string): void {
     if (this.#repositories.delete(repository)) this.#changes.push({ kind: 'gone', repository });
   }
 
+  /** Records that a repository could not be read; its tags stay. */
   recordFailure(repository: string, error: string): void {
     this.#repositories.set(repository, { ...this.#open(repository), error });
     this.#changes.push({ kind: 'failure', repository, error });
   }
 
-  /** The registry's list did not name this repository: returns in how many full scans in a row now. */
+  /** Records that the registry's list did not name a repository; returns in how many consecutive full scans that happened. */
   recordMissed(repository: string): number {
     const known = this.#open(repository);
     const missedScans = known.missedScans + 1;
@@ -162,17 +171,17 @@ export class WorkingCopy {
     return missedScans;
   }
 
-  /** Replaces the tags that are held. */
+  /** Replaces the held tags. */
   holdTags(tags: TagsByRepository): void {
     if (this.#held.size > 0 || tags.size > 0) this.#changes.push({ kind: 'held', tags });
   }
 
-  /** Replaces what was scanned in full. */
+  /** Replaces the selections that were scanned in full. */
   recordScanned(taken: readonly string[]): void {
     this.#changes.push({ kind: 'scanned', taken });
   }
 
-  /** Commits what has changed, in its order, so that a tag never leads to what is not there. @throws StoreError */
+  /** Commits the pending changes in order, so that a tag never leads to a missing manifest. @throws StoreError */
   commit(): Promise<void> {
     const [changes, pngs] = [this.#changes, this.#pngs];
     this.#changes = [];
@@ -181,11 +190,11 @@ export class WorkingCopy {
     if (changes.length > 0) {
       const { catalog, publications, registry, takenBy } = this.#options;
       this.#committing = this.#committing.then(async () => {
-        // Before the images that have them.
+        // PNGs before the images that have them.
         await publications.putPngs(pngs);
         await catalog.commit(registry, changes, takenBy);
       });
-      // Whoever commits next is told.
+      // Prevents an unhandled rejection; the next commit rejects with the error.
       this.#committing.catch(() => undefined);
     }
     return this.#committing;

@@ -33,7 +33,7 @@ suite('a full scan that would take most of an index away', () => {
     state.registry.pushImage('new', 'latest', named('new'));
     const { indexes, failures } = await state.rebuild();
     assert.deepEqual([failures, indexes[0]?.held, await shown(state)], [[], { images: 30, of: 31 }, 31], 'what is new is shown');
-    assert.match(indexes[0]?.warnings[0] ?? '', /^the registry says that 30 of its 31 images are gone, .* kept until the next full scan finds the same/);
+    assert.match(indexes[0]?.warnings[0] ?? '', /^the registry says that 30 of its 31 images are gone, .* kept until the next full scan confirms it/);
 
     await state.reopen({ definitions: [{ registryPublic: '/' }] });
     await state.refresh();
@@ -146,7 +146,7 @@ suite('a full scan that would take most of an index away', () => {
       else await state.loseCatalog();
       const { indexes } = await state.indexer.rebuild(registry.id, EVERYTHING);
       assert.deepEqual([indexes[0]?.held, await shown(state)], [{ images: 30, of: 31 }, APPS]);
-      assert.match(indexes[0]?.warnings[0] ?? '', /^it stays as it was: .*, and app-0 is gone now$/);
+      assert.match(indexes[0]?.warnings[0] ?? '', /^the index stays as it was: .*, and app-0 is gone now$/);
       await state.indexer.rebuild(registry.id, EVERYTHING);
       assert.deepEqual(await state.shows(), ['new:latest new']);
     });
