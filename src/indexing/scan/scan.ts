@@ -1,4 +1,4 @@
-/** Brings the catalog up to date with a registry, at the least number of requests. */
+/** Brings the catalog up to date with a registry, with as few requests as possible. */
 import pMap from 'p-map';
 import { amount } from '../../system/amount.ts';
 import { imageBytes, manifestBytes, TAG_BYTES, type Image, type TagRecord, type TagsByRepository } from '../../store/catalog.ts';
@@ -16,43 +16,44 @@ import { Semaphore } from './semaphore.ts';
 import type { RebuildFailure, RebuildScope } from '../rebuild.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
-/** Scans in a row that must not list a repository before it is believed to be gone. */
+/** Consecutive scans that must not list a repository before the registry is asked whether it is gone. */
 const MISSED_SCANS_TO_BELIEVE = 2;
-/** Image indexes in image indexes; deeper ones are refused. */
+/** Levels of nested image indexes; deeper ones are refused. */
 const MAX_NESTING = 4;
-/** Manifests and configs of one repository that a scan asks for; the next one goes on. */
+/** Most requests for manifests and configs of one repository in a scan; the next scan continues. */
 const MAX_REQUESTS = 50_000;
-/** Bytes of manifests and configs of one repository that a scan reads; the next one goes on. */
+/** Most bytes of manifests and configs of one repository in a scan; the next scan continues. */
 const MAX_BYTES = 1024 ** 3;
-/** Bytes of one registry that the catalog keeps. */
+/** Most that the catalog keeps of one registry, in bytes. */
 const MAX_STORED = 2 * 1024 ** 3;
-/** The part of that from which on it is told. */
+/** Share of that from which on there is a warning. */
 const STORED_TO_WARN = 0.75;
-/** Faults of what came, which came whole nevertheless. */
-const CAME_WHOLE: ReadonlySet<RegistryErrorCode> = new Set(['malformed', 'too-large', 'digest-mismatch']);
-/** Failures of one scan that are told in the registry's words, which take room in memory and in the catalog. */
+/** Errors of responses that were received whole, and so count with their size. */
+const RECEIVED_WHOLE: ReadonlySet<RegistryErrorCode> = new Set(['malformed', 'too-large', 'digest-mismatch']);
+/** Failures of one scan that keep their own messages, which take memory and space in the catalog. */
 const MAX_EXPLAINED = 10_000;
-const UNEXPLAINED: RebuildFailure = { error: `could not be read, as ${MAX_EXPLAINED} others` };
+const UNEXPLAINED: RebuildFailure = { error: `could not be read, like ${MAX_EXPLAINED} others` };
 
+/** Options of {@link scan}. */
 export interface ScanOptions {
   readonly source: RegistrySource;
-  /** What is known of the registry: of all of it, unless `scope` is of some repositories alone. */
+  /** What is known of the registry, or only of the repositories that `scope` names. */
   readonly known: WorkingCopy;
-  /** What each index over this registry takes, by its name. */
+  /** What each index of this registry takes, by the index's name. */
   readonly wanted: ReadonlyMap<string, Wanted>;
   readonly scope: RebuildScope;
-  /** The registry's list, if it was begun already. */
+  /** The registry's list of repositories, if it was begun already; see {@link beginList}. */
   readonly pages?: AsyncIterable<readonly string[]> | undefined;
-  /** Repositories that the catalog may not know although they were there: if the registry does not list them, it is asked for each. None unless given. */
+  /** Repositories that the catalog may not know: if the registry does not list them, it is asked for each. None unless given. */
   readonly expected?: ReadonlySet<string>;
-  /** Which of the tags that are gone are kept until another scan of whole indexes finds the same; none unless given. */
+  /** Returns which of the gone tags to hold until the next scan of whole indexes confirms their loss; none unless given. */
   readonly hold?: (gone: TagsByRepository) => Promise<TagsByRepository>;
-  /** Repositories, and tags of all of them, that are read at once. */
+  /** Most repositories, and most tags of all repositories together, that are read at once. */
   readonly concurrency: number;
-  /** Bytes of one registry that the catalog keeps; 2 GiB if absent. */
+  /** Most that the catalog keeps of one registry, in bytes; 2 GiB if absent. */
   readonly maxStored?: number;
   readonly onProgress?: (progress: ScanProgress) => void;
-  /** Told of a registry that fills the catalog. */
+  /** Receives warnings about a registry that fills the catalog. */
   readonly onWarning?: (message: string) => void;
   readonly signal?: AbortSignal | undefined;
 }
@@ -62,52 +63,56 @@ interface ScanProgress {
   readonly images: { readonly done: number; readonly total: number };
 }
 
+/** Result of a scan. */
 export interface ScanResult {
+  /** Number of repositories that were read, or could not be. */
   readonly repositories: number;
+  /** Number of images that were not known before. */
   readonly newImages: number;
   readonly failures: readonly RebuildFailure[];
 }
 
 type TagSelector = (tag: string) => boolean;
 
-/** A repository that is being read, and what that has cost so far. */
+/** A repository that is being read, and its cost so far. */
 interface RepositoryReading {
   readonly name: string;
   requests: number;
   bytes: number;
-  /** What was read for it. */
+  /** Digests that were read for it. */
   readonly digests: Digest[];
 }
 
 /** A tag that is being read. */
 interface TagContext {
   readonly repository: RepositoryReading;
-  /** That the tag leads to, by however many ways. */
+  /** Number of manifests that the tag leads to; one with several paths counts several times. */
   manifests: number;
 }
 
+/** A digest that is being read, for a repository. */
 interface Reading {
   readonly repository: string;
   readonly learnt: Promise<Learnt>;
 }
 
-/** What came of reading a digest and all that it leads to. */
+/** Result of reading a digest and all that it leads to. */
 interface Learnt {
-  /** All of it was there. */
+  /** Whether all of it was read, and is valid. */
   readonly whole: boolean;
-  /** Of parts that could not be read; the others could. */
+  /** Errors of parts that could not be read. */
   readonly faults: readonly unknown[];
-  /** Below it, by however many ways. */
+  /** Number of manifests below it; one with several paths counts several times. */
   readonly manifests: number;
 }
 
-/** What a tag points to now, `undefined` if it is gone, and what could not be read of it. */
+/** Result of reading a tag: its record, `undefined` if it is gone, and errors of parts that could not be read. */
 interface TagReading {
   readonly record: TagRecord | undefined;
   readonly faults: readonly unknown[];
 }
 
-/** What an image index leads to, and what is wrong with it. */
+/** Children of an image index, and messages about invalid ones. */
 interface Children {
   readonly manifests: readonly Digest[];
   readonly faults: readonly string[];
@@ -115,21 +120,21 @@ interface Children {
 
 const WHOLE: Learnt = { whole: true, faults: [], manifests: 0 };
 
-/** Some tags of a repository could not be read; the others could. */
+/** Thrown if some tags of a repository could not be read. */
 class TagsFailed extends Error {}
 
 /**
- * Reads what `scope` asks for into what is known, and commits it. A repository that cannot be read keeps what is known of it and is named in
- * `failures`; only the registry's own word removes anything.
- * @throws the signal's reason once it is aborted, and whatever the catalog throws.
+ * Reads what `scope` names into the working copy, and commits it. A repository that cannot be read keeps its tags, and is in `failures`:
+ * only a definite answer of the registry removes anything.
+ * @throws the signal's reason once it is aborted; StoreError
  */
 export async function scan(options: ScanOptions): Promise<ScanResult> {
   return new Scan(options).run();
 }
 
 /**
- * Begins the registry's list of repositories; what went wrong if that failed. Comes before all that is known is loaded: a registry that
- * is down is asked again and again.
+ * Begins the registry's list of repositories; returns the failure if that is not possible. Call it before loading a working copy: a
+ * registry that is down is retried often.
  * @throws the signal's reason once it is aborted
  */
 export async function beginList(source: RegistrySource, signal?: AbortSignal): Promise<AsyncIterable<readonly string[]> | RebuildFailure> {
@@ -146,26 +151,27 @@ export async function beginList(source: RegistrySource, signal?: AbortSignal): P
   }
 }
 
+/** One scan. */
 class Scan {
   readonly #options: ScanOptions;
   readonly #source: RegistrySource;
   readonly #known: WorkingCopy;
-  /** Manifests being read or read by this scan, so that two tags that lead to one digest cost one request. */
+  /** Digests that are being read, so that two tags that lead to one digest cost one request. */
   readonly #reading = new Map<Digest, Reading>();
-  /** Bytes that the catalog keeps of the registry, with what is held back. */
+  /** Estimated size of what the catalog keeps of the registry, including pending changes, in bytes. */
   #stored: number;
-  /** Large configs are read one after the other. */
+  /** Queue of large configs, which are read one at a time to bound memory. */
   #large: Promise<unknown> = Promise.resolve();
   readonly #failures: RebuildFailure[] = [];
   readonly #icons = new IconReader();
   readonly #tagsAtOnce: Semaphore;
-  /** Where a whole index is read: repositories whose last scan went well, and that this one has not read yet. */
+  /** Repositories whose last scan succeeded, and that a scan of a whole index has not read yet. */
   readonly #sound = new Set<string>();
-  /** What an earlier scan found gone, and was not believed. */
+  /** Tags that an earlier scan found gone, and that are held. */
   readonly #held: Map<string, Set<string>>;
-  /** What this one finds gone, and is believed only if it is not too much. */
+  /** Tags that this scan finds gone, and that are removed at its end unless they are too many. */
   readonly #gone = new Map<string, Set<string>>();
-  /** Those that the registry does not have any more. */
+  /** Repositories that the registry does not have any more. */
   readonly #goneRepositories = new Set<string>();
   #repositories = { done: 0, total: 0 };
   #images = { done: 0, total: 0 };
@@ -197,11 +203,11 @@ class Scan {
         await pMap(unlisted, read, mapOptions);
       }
     }
-    // Where the list failed, indexes stay as they are, and what they show may be wanted again.
+    // Not if the list failed: indexes stay as they are then, and may want these repositories again.
     if (complete && !this.#failures.some(isRegistryFailure)) this.#forgetUnwanted(all);
 
     await pMap(
-      // What the registry has just listed was read with it, if all that any index wants was.
+      // A complete scan has already read the repositories that the registry listed.
       complete ? [...scope.repositories].filter(([repository]) => !seen.has(repository)) : scope.repositories,
       async ([repository, tags]) => {
         if (!isWanted(all, repository)) return;
@@ -218,7 +224,7 @@ class Scan {
     return { repositories: this.#repositories.done, newImages: this.#images.done, failures: this.#failures };
   }
 
-  /** The repositories that the registry lists and some index wants, each once. If the list breaks off, what came before is read. */
+  /** Yields the listed repositories that any index wants, each once. If the list fails halfway, the repositories before that are read. */
   async *#listed(indexes: readonly Wanted[], seen: Set<string>): AsyncGenerator<string> {
     try {
       for await (const page of this.#options.pages ?? this.#source.repositories(this.#options.signal)) {
@@ -235,8 +241,8 @@ class Scan {
   }
 
   /**
-   * Known repositories that several lists in a row left out. One list is not believed: it may be cut short, and a registry whose
-   * storage is not there lists nothing. Then the registry is asked for the repository itself, which goes only if it is not found.
+   * Returns known repositories that several consecutive lists did not name. One list is not believed: it may be cut short, and a registry
+   * without its storage lists nothing. The registry is then asked for the repository, which is removed only if it is not found.
    */
   #missed(indexes: readonly Wanted[], seen: ReadonlySet<string>): string[] {
     const left = [...this.#known.repositories.keys()].filter((name) => !seen.has(name) && isWanted(indexes, name));
@@ -244,13 +250,13 @@ class Scan {
     return left.filter((name) => this.#known.recordMissed(name) >= enough || this.#held.has(name));
   }
 
-  /** Those that were expected, are not listed, and could not be read yet: nothing is kept of them until a second list tells the same. */
+  /** Returns expected repositories that are not listed and were never read: there is nothing of them to keep until a second list. */
   #unread(seen: ReadonlySet<string>): string[] {
     const read = new Set([...this.#known.repositories].flatMap(([name, { error }]) => (error === undefined ? [name] : [])));
     return [...(this.#options.expected ?? [])].filter((name) => !seen.has(name) && !read.has(name));
   }
 
-  /** Repositories that no index takes any more are not kept up to date, and so not kept. */
+  /** Removes repositories that no index takes any more, since they are not kept up to date. */
   #forgetUnwanted(all: readonly Wanted[]): void {
     for (const name of this.#known.repositories.keys()) {
       if (isWanted(all, name)) continue;
@@ -260,8 +266,8 @@ class Scan {
   }
 
   /**
-   * Reads all tags of a repository that `wants` selects. Other tags go if `complete`, else they stay as long as the registry
-   * has them.
+   * Reads all tags of a repository that `wants` selects. Other tags are removed if `complete`; otherwise they stay while the registry
+   * lists them. @param full whether this is part of a scan of whole indexes
    */
   async #repository(repository: string, wants: TagSelector, complete: boolean, full: boolean): Promise<void> {
     const reading = newReading(repository);
@@ -307,8 +313,8 @@ class Scan {
   }
 
   /**
-   * Notes which tags of a repository are gone, the only ones of it that are; returns those that stay for now. What a notification
-   * tells of a repository that was sound is believed; all else waits for the end of the scan, and what was held, for a full one.
+   * Records `missing`, all gone tags of a repository; returns those that stay for now. A notification about a repository whose last scan
+   * succeeded is believed at once; other losses are decided at the end of the scan, and held tags by the next full scan.
    */
   #lose(repository: string, missing: readonly string[], full: boolean): readonly string[] {
     const held = this.#held.get(repository);
@@ -321,7 +327,7 @@ class Scan {
     return [...stillHeld, ...doubted];
   }
 
-  /** The registry says that a repository is gone. */
+  /** Handles a repository that the registry says is gone. */
   #loseAll(repository: string, full: boolean): void {
     const known = [...this.#known.tags(repository).keys()];
     const expected = known.length === 0 && this.#options.expected?.has(repository) === true;
@@ -334,7 +340,7 @@ class Scan {
     return this.#known.repositories.get(repository)?.error !== undefined;
   }
 
-  /** Lets go what is gone, but for what is too much at once. */
+  /** Removes what is gone, except for losses that are too large, which are held. */
   async #settleLosses(): Promise<void> {
     const held = this.#gone.size === 0 ? this.#gone : ((await this.#options.hold?.(this.#gone)) ?? new Map<string, Set<string>>());
     for (const [repository, tags] of held) this.#held.set(repository, new Set([...(this.#held.get(repository) ?? []), ...tags]));
@@ -350,7 +356,7 @@ class Scan {
     else for (const tag of tags) this.#known.removeTag(repository, tag);
   }
 
-  /** Reads single tags of a repository and leaves its others alone. */
+  /** Reads single tags of a repository, and leaves its other tags alone. */
   async #tags(repository: string, tags: readonly string[]): Promise<void> {
     const reading = newReading(repository);
     const known = this.#known.tags(repository);
@@ -369,14 +375,14 @@ class Scan {
     this.#finishRepository(reading);
   }
 
-  /** Reads what `tag` points to now, with all that it leads to. @param before what it pointed to */
+  /** Reads what `tag` points to now, with all that it leads to. @param before its known record */
   async #read(repository: RepositoryReading, tag: string, before: TagRecord | undefined): Promise<TagReading> {
     const context: TagContext = { repository, manifests: 0 };
     if (before === undefined) this.#store(TAG_BYTES);
     let digest: Digest;
     let manifest: Manifest | undefined;
     try {
-      // A tag that is new is read at once: its manifest will be wanted, and a HEAD would cost one request more.
+      // The manifest of a new tag is needed anyway: a HEAD would be one more request.
       const whole = before !== undefined && this.#known.isWhole(before.digest);
       if (whole || (before !== undefined && (await this.#known.manifest(before.digest)) !== undefined)) {
         ({ digest } = await this.#source.resolve(repository.name, tag, this.#options.signal));
@@ -396,7 +402,7 @@ class Scan {
   }
 
   /**
-   * Images that a tag led to before and that nothing which could be read of `digest` replaces: of the same platform and Flatpak ref.
+   * Returns the images that a tag led to before, except those that an image of `digest` replaces: one with the same platform and ref.
    * @throws the first of `faults` if no image of `digest` could be read
    */
   async #kept(digest: Digest, before: TagRecord | undefined, faults: readonly unknown[]): Promise<readonly Digest[]> {
@@ -414,8 +420,8 @@ class Scan {
   }
 
   /**
-   * Remembers a digest and all that it leads to; reads only what is not known. A child that the registry does not have (a sparse
-   * index) is passed over, and asked for again at the next scan; one that cannot be read is a fault.
+   * Reads a digest and all that it leads to, except for what is known. A child that the registry does not have (a sparse index) is
+   * skipped until the next scan; one that cannot be read is a fault.
    */
   async #learn(context: TagContext, digest: Digest, manifest: Manifest | undefined, depth: number): Promise<Learnt> {
     const { repository } = context;
@@ -424,7 +430,7 @@ class Scan {
     if (reading !== undefined) {
       const learnt = await reading.learnt.catch(() => undefined);
       if (learnt?.whole === true) return counted(context, learnt);
-      // This repository may have what that one could not give.
+      // This repository may have what the other one does not.
       if (this.#reading.get(digest) !== reading) return this.#learn(context, digest, manifest, depth);
     }
     const learnt = this.#readManifest(context, digest, manifest, depth);
@@ -471,12 +477,12 @@ class Scan {
       repository.bytes += manifest.size;
       return manifest;
     } catch (error) {
-      if (error instanceof RegistryError && CAME_WHOLE.has(error.code)) repository.bytes += MAX_MANIFEST_BYTES;
+      if (error instanceof RegistryError && RECEIVED_WHOLE.has(error.code)) repository.bytes += MAX_MANIFEST_BYTES;
       throw error;
     }
   }
 
-  /** A config that is not there is a fault of the image, not the registry's word that the image is gone. */
+  /** Reads a config. A missing one makes the image invalid; it does not mean that the image is gone. */
   async #config({ repository }: TagContext, { digest, config }: ImageManifest): Promise<ImageConfig | undefined> {
     this.#charge(repository, config.size);
     const read = (): Promise<ImageConfig | undefined> => this.#source.config(repository.name, config, this.#options.signal);
@@ -491,38 +497,38 @@ class Scan {
     }
   }
 
-  /** Counts a request for so many bytes. @throws RegistryError `too-large` where the repository has cost enough, or the catalog keeps enough of its registry */
+  /** Counts a request for so many bytes. @throws RegistryError `too-large` if a limit of the repository or the catalog is reached */
   #charge(repository: RepositoryReading, bytes: number): void {
     this.#store(0);
     if (repository.requests >= MAX_REQUESTS || repository.bytes + bytes > MAX_BYTES) {
-      throw new RegistryError('too-large', `${repository.name}: more than ${MAX_REQUESTS} manifests and configs, or ${mebibytes(MAX_BYTES)} of them, are new; the rest is left to the next rebuild`);
+      throw new RegistryError('too-large', `${repository.name}: more than ${MAX_REQUESTS} manifests and configs, or ${mebibytes(MAX_BYTES)} of them, are new; the next rebuild continues`);
     }
     repository.requests++;
     repository.bytes += bytes;
   }
 
-  /** Counts what the catalog is to keep. @throws RegistryError `too-large` where it keeps enough of the registry */
+  /** Counts bytes that the catalog is to keep. @throws RegistryError `too-large` if its limit for the registry is reached */
   #store(bytes: number): void {
     const { maxStored = MAX_STORED } = this.#options;
-    if (this.#stored + bytes > maxStored) throw new RegistryError('too-large', `nothing new is taken from ${this.#source.id}, of which ${mebibytes(this.#stored)} are kept already`);
+    if (this.#stored + bytes > maxStored) throw new RegistryError('too-large', `nothing new is stored from ${this.#source.id}: its ${mebibytes(this.#stored)} in the catalog are near the limit of ${mebibytes(maxStored)}`);
     this.#stored += bytes;
   }
 
   #warnOfStored(): void {
     const { maxStored = MAX_STORED, onWarning } = this.#options;
     if (this.#stored <= maxStored * STORED_TO_WARN) return;
-    onWarning?.(`${mebibytes(this.#stored)} are kept of ${this.#source.id}: beyond ${mebibytes(maxStored)} nothing new is taken from it. Take fewer repositories or tags, or see who pushes so much`);
+    onWarning?.(`${this.#source.id} takes ${mebibytes(this.#stored)} in the catalog: beyond ${mebibytes(maxStored)}, nothing new is stored from it. Index fewer repositories or tags, or check who pushes so much`);
   }
 
   async #learnChildren(context: TagContext, digest: Digest, { manifests, faults }: Children, depth: number): Promise<Learnt> {
     const repository = context.repository.name;
-    if (depth >= MAX_NESTING) throw new TagsFailed(`${repository}: image indexes nested more than ${MAX_NESTING} deep`);
+    if (depth >= MAX_NESTING) throw new TagsFailed(`${repository}: image indexes are nested more than ${MAX_NESTING} levels deep`);
     count(context, manifests.length);
     const learnt = await Promise.allSettled(manifests.map((child) => this.#learn(context, child, undefined, depth + 1)));
     const found = learnt.flatMap((result) => {
       if (result.status === 'fulfilled') return result.value.faults;
       this.#rethrowIfFatal(result.reason);
-      // Of an index that is nested too deep or too wide nothing is taken.
+      // Nothing of an index that is nested too deeply, or too large, is stored.
       if (result.reason instanceof TagsFailed) throw result.reason;
       return isNotFound(result.reason) ? [] : [result.reason as unknown];
     });
@@ -540,7 +546,7 @@ class Scan {
   }
 
   #finishRepository({ digests }: RepositoryReading): void {
-    // What was read is known from here on.
+    // From here on, the working copy knows what was read.
     for (const digest of digests) this.#reading.delete(digest);
     this.#repositories.done++;
     this.#report();
@@ -550,14 +556,14 @@ class Scan {
     this.#options.onProgress?.({ repositories: { ...this.#repositories }, images: { ...this.#images } });
   }
 
-  /** An abort and a fault of the catalog end the scan; what a registry does never may. */
+  /** Rethrows an abort or an error of the store, which end the scan; errors of the registry never do. */
   #rethrowIfFatal(error: unknown): void {
     this.#options.signal?.throwIfAborted();
     if (!(error instanceof TagsFailed || error instanceof RegistryError)) throw error;
   }
 }
 
-/** Says whether it was the registry itself that could not be read: then it is not known what it holds. */
+/** Says whether the failure is about the whole registry, so that it is not known what it holds. */
 export function isRegistryFailure({ repository }: RebuildFailure): boolean {
   return repository === undefined;
 }
@@ -576,16 +582,16 @@ function newReading(name: string): RepositoryReading {
   return { name, requests: 0, bytes: 0, digests: [] };
 }
 
-/** Counts what was learnt for another tag. */
+/** Counts manifests that were already read for another tag. */
 function counted(context: TagContext, learnt: Learnt): Learnt {
   count(context, learnt.manifests);
   return learnt;
 }
 
-/** Counts manifests that a tag leads to. @throws TagsFailed if they are too many */
+/** Counts manifests that a tag leads to. @throws TagsFailed if there are too many */
 function count(context: TagContext, manifests: number): void {
   context.manifests += manifests;
-  if (context.manifests > MAX_INDEX_CHILDREN) throw new TagsFailed(`${context.repository.name}: more than ${MAX_INDEX_CHILDREN} manifests in one image index and those in it`);
+  if (context.manifests > MAX_INDEX_CHILDREN) throw new TagsFailed(`${context.repository.name}: more than ${MAX_INDEX_CHILDREN} manifests in one image index and its nested ones`);
 }
 
 function mebibytes(bytes: number): string {

@@ -142,7 +142,7 @@ suite('what is read', () => {
 
     registry.pushIndex('a', 'deep', [digest]);
     const { failures } = await state.rebuild();
-    assert.deepEqual(failures, [{ repository: 'a', error: 'tag deep: a: image indexes nested more than 4 deep' }]);
+    assert.deepEqual(failures, [{ repository: 'a', error: 'tag deep: a: image indexes are nested more than 4 levels deep' }]);
     assert.deepEqual(await state.shows(), ['a:deep [inner arm at 2 at 3 at 4]']);
   });
 
@@ -518,7 +518,7 @@ suite('a repository that costs too much fails, and the others go on', () => {
     registry.calls.length = 0;
     const { failures } = await state.rebuild();
     assert.deepEqual(failures.map(({ repository }) => repository), ['hostile']);
-    assert.match(failures[0]?.error ?? '', /^tag (wide|many-ways): hostile: more than 1000 manifests in one image index and those in it \(and 1 more tag\)$/);
+    assert.match(failures[0]?.error ?? '', /^tag (wide|many-ways): hostile: more than 1000 manifests in one image index and its nested ones \(and 1 more tag\)$/);
     assert.deepEqual(await state.shows(), ['hostile:wide before', 'innocent:latest newer']);
     assert.ok(registry.calls.length < 3000, String(registry.calls.length));
   });
@@ -535,7 +535,7 @@ suite('a repository that costs too much fails, and the others go on', () => {
     registry.pushImage('b', 'latest', named('b'));
     const { failures } = await state.rebuild();
     assert.equal(failures.length, 1);
-    assert.match(failures[0]?.error ?? '', /^tag t\d+: a: more than 50000 manifests and configs, or 1024 MiB of them, are new; the rest is left to the next rebuild \(and 6 more tags\)$/);
+    assert.match(failures[0]?.error ?? '', /^tag t\d+: a: more than 50000 manifests and configs, or 1024 MiB of them, are new; the next rebuild continues \(and 6 more tags\)$/);
     assert.equal((await state.shows()).length, 63 + 1);
     assert.deepEqual((await state.rebuild()).failures, []);
     assert.equal((await state.shows()).length, 70 + 1);
@@ -575,10 +575,10 @@ suite('a repository that costs too much fails, and the others go on', () => {
     assert.deepEqual(warnings, []);
     push('b', 2);
     assert.deepEqual((await run()).failures, []);
-    const warning = '4 MiB are kept of http://registry.example.org: beyond 5 MiB nothing new is taken from it. Take fewer repositories or tags, or see who pushes so much';
+    const warning = 'http://registry.example.org takes 4 MiB in the catalog: beyond 5 MiB, nothing new is stored from it. Index fewer repositories or tags, or check who pushes so much';
     assert.deepEqual(warnings.splice(0), [warning]);
     push('c', 2);
-    assert.deepEqual((await run()).failures, [{ repository: 'c', error: 'tag latest: nothing new is taken from http://registry.example.org, of which 4 MiB are kept already' }]);
+    assert.deepEqual((await run()).failures, [{ repository: 'c', error: 'tag latest: nothing new is stored from http://registry.example.org: its 4 MiB in the catalog are near the limit of 5 MiB' }]);
     assert.deepEqual(warnings, [warning]);
     assert.deepEqual(await failing(state), [['a', false], ['b', false], ['c', true]]);
     registry.deleteRepository('a', { stays: true });
@@ -594,7 +594,7 @@ suite('a repository that costs too much fails, and the others go on', () => {
     registry.fail({ method: 'tags' });
     const { failures } = await state.rebuild();
     assert.equal(new Set(failures.map(({ repository }) => repository)).size, 10_001);
-    assert.deepEqual(failures.filter(({ error }) => error === 'could not be read, as 10000 others').length, 1);
+    assert.deepEqual(failures.filter(({ error }) => error === 'could not be read, like 10000 others').length, 1);
     assert.equal((await failing(state)).filter(([, failed]) => failed).length, 10_001);
   });
 
