@@ -1,4 +1,4 @@
-/** What every engine's catalog remembers, and that it forgets nothing else. */
+/** Contract of every engine's catalog. */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -8,9 +8,9 @@ import type { ArtifactManifest, ImageIndexManifest } from '../../src/registry/ma
 import { imageBytes, manifestBytes, TAG_BYTES } from '../../src/store/catalog.ts';
 import type { Catalog, CatalogChange, Image, KnownManifest, TagRecord } from '../../src/store/catalog.ts';
 
-/** A catalog that goes with the test. */
+/** A catalog that is removed after the test. */
 export interface CatalogUnderTest {
-  /** Opens it; the one that was opened before is closed. */
+  /** Opens it; closes the one that was opened before. */
   open(): Promise<Catalog>;
 }
 
@@ -52,7 +52,7 @@ function artifactOf(name: string): ArtifactManifest {
   return { kind: 'artifact', mediaType: 'application/vnd.oci.image.manifest.v1+json', digest: digestOf(name), size: name.length };
 }
 
-/** The change that an image or another manifest makes which was read. */
+/** Returns the change for an image or another manifest that was read. */
 export function put(content: Image | ImageIndexManifest | ArtifactManifest): CatalogChange {
   if ('kind' in content) return { kind: 'manifest', manifest: content };
   const refs = [content.labels, content.annotations].flatMap((texts) => (Object.hasOwn(texts, REF) ? [texts[REF] as string] : []));
@@ -63,7 +63,7 @@ export function setTag(repository: string, tag: string, { digest }: { readonly d
   return { kind: 'tag', repository, tag: { tag, digest, ...(kept.length > 0 && { kept: kept.map((image) => image.digest) }) } };
 }
 
-/** What is known of an image or another manifest. */
+/** Returns what is known of an image or another manifest. */
 function knownOf(content: Image | ImageIndexManifest | ArtifactManifest): KnownManifest {
   const { mediaType, digest, size } = content;
   const descriptor = { mediaType, digest, size };
@@ -96,7 +96,7 @@ async function tagsIn(catalog: Catalog, repository: string, registry = REGISTRY)
   return [...((await catalog.known(registry)).repositories.get(repository)?.tags.values() ?? [])];
 }
 
-/** What a commit marks for an index that takes everything. */
+/** Returns what a commit marks for an index that takes everything. */
 async function marked(catalog: Catalog, changes: readonly CatalogChange[], registry = REGISTRY): Promise<readonly string[]> {
   await catalog.clearDirty('apps', (await catalog.dirty('apps')).upTo);
   assert.deepEqual((await catalog.dirty('apps')).repositories, []);
@@ -107,7 +107,7 @@ async function marked(catalog: Catalog, changes: readonly CatalogChange[], regis
 export function catalogContract(create: (t: TestContext) => CatalogUnderTest): void {
   const openNew = (t: TestContext): Promise<Catalog> => create(t).open();
 
-  test('a catalog keeps its id when it is opened again; another one has another', async (t) => {
+  test('a catalog keeps its id when it is opened again; another catalog has another id', async (t) => {
     const under = create(t);
     const { id } = await under.open();
     assert.match(id, /^[0-9a-f]{32}$/);
@@ -125,7 +125,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.deepEqual(await manifestIn(catalog, image.digest), knownOf(image));
     });
 
-    test('an image has its icons; which images have one is known, of each registry', async (t) => {
+    test('an image has its icons; the images of an icon are known by registry', async (t) => {
       const catalog = await openNew(t);
       const [png, other] = [digestOf('a PNG'), digestOf('another PNG')];
       const icons: Image['icons'] = [{ place: 'label', key: '64', png }, { place: 'annotation', key: '64', png: other }];
@@ -139,7 +139,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.deepEqual(await catalog.icons(REGISTRY), new Map([[png, [one.digest]]]));
     });
 
-    test('an index names its children in its order, known or not, and all are given that it leads to', async (t) => {
+    test('an index names its children in order, known or not, and all that it leads to is returned', async (t) => {
       const catalog = await openNew(t);
       const [zebra, mole] = [imageOf('zebra', { architecture: 'arm64' }), artifactOf('mole')];
       const ant = indexOf('ant', [mole]);
@@ -163,7 +163,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.equal(await catalog.prune(), 0);
     });
 
-    test('an artifact is known and is no image', async (t) => {
+    test('an artifact is known, and is not an image', async (t) => {
       const catalog = await openNew(t);
       const artifact = artifactOf('signature');
       await catalog.commit(REGISTRY, [put(artifact)], nobody);
@@ -171,7 +171,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.equal(await imageIn(catalog, artifact.digest), undefined);
     });
 
-    test('what one registry has given is not known of another', async (t) => {
+    test('a manifest of one registry is not known of another', async (t) => {
       const catalog = await openNew(t);
       const image = imageOf('image');
       const index = indexOf('index', [image]);
@@ -193,7 +193,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.deepEqual([...(await catalog.images(REGISTRY, asked)).keys()], [image.digest]);
     });
 
-    test('to read again is safe, and the last word holds when a digest turns out to be of another kind', async (t) => {
+    test('reading again is safe, and the last result counts if a digest is of another kind', async (t) => {
       const catalog = await openNew(t);
       const image = imageOf('same');
       const index = indexOf('same', [imageOf('child')]);
@@ -250,7 +250,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.deepEqual([...(repositories.get('a')?.tags.keys() ?? [])], sorted);
     });
 
-    test('a tag moves, another is added and a third goes', async (t) => {
+    test('a tag moves, another is added and a third is removed', async (t) => {
       const catalog = await openNew(t);
       const [one, two] = [digestOf('1'), digestOf('2')];
       await catalog.commit(REGISTRY, [{ kind: 'tags', repository: 'app', tags: [{ tag: 'latest', digest: one }, { tag: 'old', digest: one }] }], nobody);
@@ -273,7 +273,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.deepEqual(await tagsIn(catalog, 'app'), [{ tag: 'latest', digest: broken }]);
     });
 
-    test('a single tag makes its repository known; one that goes does not', async (t) => {
+    test('a single tag makes its repository known; a removed one does not', async (t) => {
       const catalog = await openNew(t);
       await catalog.commit(REGISTRY, [{ kind: 'tag-gone', repository: 'nowhere', tag: 'latest' }, { kind: 'gone', repository: 'nowhere' }], nobody);
       assert.equal((await catalog.known(REGISTRY)).repositories.size, 0);
@@ -291,7 +291,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.deepEqual(await tagsIn(catalog, 'app', OTHER_REGISTRY), [{ tag: 'latest', digest: digestOf('2') }]);
     });
 
-    test('some repositories alone can be asked for, with what their tags lead to', async (t) => {
+    test('single repositories can be read, with what their tags lead to', async (t) => {
       const catalog = await openNew(t);
       const [one, two, child] = [imageOf('one'), imageOf('two'), imageOf('child')];
       const index = indexOf('index', [child]);
@@ -302,7 +302,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.equal((await catalog.known(REGISTRY, [])).repositories.size, 0);
     });
 
-    test('a failure keeps the tags, a missed scan is counted, and a good read clears both', async (t) => {
+    test('a failure keeps the tags, a missed scan is counted, and a successful read clears both', async (t) => {
       const catalog = await openNew(t);
       const tags = [{ tag: 'latest', digest: digestOf('1') }];
       const faults = async (): Promise<unknown> => {
@@ -321,7 +321,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.deepEqual(await faults(), [undefined, 0]);
     });
 
-    test('a repository that failed at its first read is known by its failure; one that was never known is not missed', async (t) => {
+    test('a repository whose first read failed is known by its failure; an unknown one is not counted as missed', async (t) => {
       const catalog = await openNew(t);
       await catalog.commit(REGISTRY, [{ kind: 'failure', repository: 'app', error: 'denied' }, { kind: 'missed', repository: 'nowhere' }], nobody);
       assert.deepEqual((await catalog.known(REGISTRY)).repositories, new Map([['app', { error: 'denied', missedScans: 0, tags: new Map() }]]));
@@ -341,7 +341,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
     });
   });
 
-  test('tags that are held are known for each registry, until others are or the registry is forgotten', async (t) => {
+  test('held tags are kept by registry, until they are replaced or the registry is removed', async (t) => {
     const catalog = await openNew(t);
     const held = new Map([['apps/one', new Set(['beta', 'latest'])], ['apps/two', new Set([''])]]);
     await catalog.commit(REGISTRY, [{ kind: 'held', tags: held }], nobody);
@@ -353,7 +353,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
     assert.deepEqual([(await catalog.heldTags(REGISTRY)).size, (await catalog.heldTags(OTHER_REGISTRY)).size], [1, 0]);
   });
 
-  test('what full scans took is known for each registry, until the next one or the registry is forgotten', async (t) => {
+  test('scanned selections are kept by registry, until they are replaced or the registry is removed', async (t) => {
     const catalog = await openNew(t);
     assert.deepEqual(await catalog.scanned(REGISTRY), []);
     await catalog.commit(REGISTRY, [{ kind: 'scanned', taken: ['latest', 'stable', 'latest'] }], nobody);
@@ -366,8 +366,8 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
     assert.deepEqual(await catalog.scanned(OTHER_REGISTRY), []);
   });
 
-  suite('what is kept of a registry is counted', () => {
-    test('with the texts, icons and children of manifests, and with tags, of which only what is left counts', async (t) => {
+  suite('the size of what is kept of a registry', () => {
+    test('includes the texts, icons and children of manifests, and the remaining tags', async (t) => {
       const catalog = await openNew(t);
       const png = Buffer.alloc(100_000);
       const image = imageOf('image', { labels: { long: 'x'.repeat(1_000_000) }, icons: [{ place: 'label', key: '64', png: digestOf(png) }] });
@@ -383,7 +383,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.equal(await catalog.stored('https://unknown.example'), 0);
     });
 
-    test('to read, set and remove again counts nothing twice', async (t) => {
+    test('does not count twice what is read, set or removed again', async (t) => {
       const catalog = await openNew(t);
       const image = imageOf('image');
       const bytes = imageBytes(image, NO_PNGS);
@@ -401,7 +401,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.equal(await catalog.stored(REGISTRY), 0);
     });
 
-    test('and nothing of it is left of a registry that is forgotten', async (t) => {
+    test('is zero for a registry that was removed', async (t) => {
       const catalog = await openNew(t);
       const image = imageOf('image');
       for (const registry of [REGISTRY, OTHER_REGISTRY]) await catalog.commit(registry, [put(image), setTag('app', 'latest', image)], nobody);
@@ -414,7 +414,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
   });
 
   suite('a commit', () => {
-    test('is whole or not at all, and an error comes out as it is', async (t) => {
+    test('is atomic, and passes errors on unchanged', async (t) => {
       const catalog = await openNew(t);
       const [before, after] = [imageOf('before'), imageOf('after')];
       await catalog.commit(REGISTRY, [put(before), setTag('app', 'latest', before)], nobody);
@@ -434,7 +434,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.deepEqual(await imageIn(catalog, after.digest), after);
     });
 
-    test('takes changes in their order', async (t) => {
+    test('applies changes in order', async (t) => {
       const catalog = await openNew(t);
       const [one, two] = [imageOf('one'), imageOf('two')];
       await catalog.commit(REGISTRY, [setTag('app', 'a', one), { kind: 'gone', repository: 'app' }, setTag('app', 'b', two), { kind: 'tag-gone', repository: 'app', tag: 'b' }, setTag('app', 'c', one)], nobody);
@@ -448,7 +448,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.deepEqual((await (await openNew(t)).dirty('apps')).repositories, []);
     });
 
-    test('a repository is marked when a tag of it comes, moves, goes, or keeps other images', async (t) => {
+    test('a repository is marked when one of its tags is added, moves, is removed, or keeps other images', async (t) => {
       const catalog = await openNew(t);
       const [one, two, kept] = [imageOf('one'), imageOf('two'), imageOf('kept')];
       await catalog.commit(REGISTRY, [put(one), put(two), put(kept), setTag('other', 'latest', imageOf('other'))], nobody);
@@ -465,7 +465,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       for (const change of marking) assert.deepEqual(await marked(catalog, [change]), ['app'], JSON.stringify(change));
     });
 
-    test('what changes nothing that is shown marks nothing', async (t) => {
+    test('a change that does not affect what is shown marks nothing', async (t) => {
       const catalog = await openNew(t);
       const [one, kept] = [imageOf('one'), imageOf('kept')];
       await catalog.commit(REGISTRY, [put(one), put(kept), setTag('app', 'latest', one, kept)], nobody);
@@ -486,7 +486,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.deepEqual((await catalog.dirty('apps')).repositories, []);
     });
 
-    test('repositories are marked whose tags lead to what was read: at once, through indexes, or kept', async (t) => {
+    test('repositories are marked whose tags lead to a manifest that was read: directly, through indexes, or kept', async (t) => {
       const catalog = await openNew(t);
       const [image, other] = [imageOf('image', { labels: {} }), imageOf('other')];
       const index = indexOf('index', [image]);
@@ -498,7 +498,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.deepEqual(await marked(catalog, [put(image)], OTHER_REGISTRY), ['elsewhere']);
     });
 
-    test('a repository whose index gets a child later is marked, whoever reads the child', async (t) => {
+    test('a repository is marked when a missing child of its index is read, also for another repository', async (t) => {
       const catalog = await openNew(t);
       const child = imageOf('child', { labels: {} });
       const index = indexOf('index', [child]);
@@ -506,7 +506,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.deepEqual(await marked(catalog, [put(child), setTag('app', 'latest', child)]), ['app', 'list']);
     });
 
-    test('repositories are marked that hold the same Flatpak refs as what a tag leads to now, or led to before', async (t) => {
+    test('repositories are marked that hold the same Flatpak refs as the images a tag leads to now, or led to before', async (t) => {
       const catalog = await openNew(t);
       const [old, now, sameOld, sameNow] = [imageOf('old'), imageOf('now'), imageOf('same as old', { labels: { [REF]: refOf('old') } }), imageOf('same as now', { labels: {}, annotations: { [REF]: refOf('now') } })];
       const list = indexOf('list', [sameNow]);
@@ -517,11 +517,11 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.deepEqual(await marked(catalog, [setTag('app', 'latest', list)]), ['app', 'now']);
       assert.deepEqual(await marked(catalog, [{ kind: 'tag-gone', repository: 'kept', tag: 'latest' }]), ['kept', 'old']);
       assert.deepEqual(await marked(catalog, [{ kind: 'gone', repository: 'app' }]), ['app', 'now']);
-      // An image that is read has its refs, too.
+      // The refs of an image that is read count, too.
       assert.deepEqual(await marked(catalog, [put(imageOf('another', { labels: { [REF]: refOf('old') } }))]), ['old']);
     });
 
-    test('each index has the marks of what it takes, and clearing those of one leaves the other’s', async (t) => {
+    test('each index has marks of what it takes; clearing those of one keeps the other’s', async (t) => {
       const catalog = await openNew(t);
       await catalog.commit(REGISTRY, [setTag('a', 'latest', imageOf('a')), setTag('b', 'latest', imageOf('b'))], (repository) => (repository === 'a' ? ['apps', 'all'] : ['all']));
       const dirty = await catalog.dirty('apps');
@@ -532,7 +532,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.deepEqual((await catalog.dirty('all')).repositories, ['a', 'b']);
     });
 
-    test('marks that came after what was read stay, also of a repository that was marked before', async (t) => {
+    test('marks that are newer than those that were read stay, also of a repository that was marked before', async (t) => {
       const catalog = await openNew(t);
       await catalog.commit(REGISTRY, [setTag('a', 'latest', imageOf('1')), setTag('b', 'latest', imageOf('2'))], apps);
       const { upTo } = await catalog.dirty('apps');
@@ -541,13 +541,13 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       const later = await catalog.dirty('apps');
       assert.deepEqual(later.repositories, ['b', 'c']);
       await catalog.clearDirty('apps', later.upTo);
-      // What was cleared leaves no number to be given again.
+      // Numbers of cleared marks are not used again.
       await catalog.commit(REGISTRY, [setTag('d', 'latest', imageOf('5'))], apps);
       await catalog.clearDirty('apps', later.upTo);
       assert.deepEqual((await catalog.dirty('apps')).repositories, ['d']);
     });
 
-    test('marks are there after closing and opening again', async (t) => {
+    test('marks survive closing and opening again', async (t) => {
       const under = create(t);
       await (await under.open()).commit(REGISTRY, [setTag('a', 'latest', imageOf('1'))], apps);
       const catalog = await under.open();
@@ -562,7 +562,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
   });
 
   suite('prune', () => {
-    test('only what no tag leads to is forgotten, through indexes in indexes and from every repository', async (t) => {
+    test('removes only what no tag leads to, through nested indexes and from every repository', async (t) => {
       const catalog = await openNew(t);
       const [tagged, inIndex, inNested, lost, lostChild] = ['tagged', 'in index', 'in nested', 'lost', 'lost child'].map((name) => imageOf(name)) as [Image, Image, Image, Image, Image];
       const nested = indexOf('nested', [inNested]);
@@ -581,7 +581,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
         assert.equal(await imageIn(catalog, digest), undefined);
       }
 
-      // The other registry has given it, too.
+      // It is known of the other registry, too.
       await catalog.commit(REGISTRY, [{ kind: 'gone', repository: 'app' }], nobody);
       assert.equal(await catalog.prune(), 6);
       assert.deepEqual([await imageIn(catalog, tagged.digest), await imageIn(catalog, tagged.digest, OTHER_REGISTRY)], [undefined, tagged]);
@@ -590,7 +590,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.equal(await imageIn(catalog, tagged.digest, OTHER_REGISTRY), undefined);
     });
 
-    test('images that are kept in place of others are not forgotten', async (t) => {
+    test('does not remove images that are kept in place of others', async (t) => {
       const catalog = await openNew(t);
       const [kept, old] = [imageOf('kept'), imageOf('old')];
       const index = indexOf('index', [imageOf('broken')]);
@@ -604,7 +604,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
     });
   });
 
-  test('whatever is committed in whatever order, it is known, counted, found and marked as it should be', async (t) => {
+  test('random commits give the same result as a simple model', async (t) => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.array(step, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 12 }), async (commits) => {
         const catalog = await openNew(t);
@@ -649,7 +649,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ repository: fc.constantFrom('one', 'two', 'three'), tags: fc.constant(new Map<string, Digest>()), whole: fc.boolean() }),
 );
 
-/** No tags: one of them goes, or the whole repository. */
+/** Changes that remove a tag, or the whole repository. */
 function changeOf(one: Step): CatalogChange {
   if ('read' in one) return put(CONTENT.get(one.read) as Image);
   const { repository, tags, whole } = one;
@@ -658,12 +658,12 @@ function changeOf(one: Step): CatalogChange {
   return whole ? { kind: 'tags', repository, tags: records } : { kind: 'tag', repository, tag: records[0] as TagRecord };
 }
 
-/** What {@link Catalog.commit} promises, the slow way. */
+/** A simple, slow model of {@link Catalog.commit}. */
 class Model {
   readonly #read = new Set<Digest>();
   readonly repositories = new Map<string, Map<string, Digest>>();
 
-  /** Returns what is marked. */
+  /** Applies changes; returns the marked repositories. */
   commit(steps: readonly Step[]): readonly string[] {
     const dirty = new Set<string>();
     const read = new Set<Digest>();
@@ -693,7 +693,7 @@ class Model {
     return [...dirty].toSorted();
   }
 
-  /** The repositories whose tags lead to one of these refs. */
+  /** Returns the repositories whose tags lead to one of these refs. */
   holding(refs: ReadonlySet<string>): readonly string[] {
     return [...this.repositories].flatMap(([name, tags]) => ([...this.#reached(tags.values())].some((its) => this.#refs(its).some((ref) => refs.has(ref))) ? [name] : [])).toSorted();
   }
@@ -718,7 +718,7 @@ class Model {
     return this.#read.has(its) && content !== undefined && !('kind' in content) ? Object.values(content.labels) : [];
   }
 
-  /** All that digests lead to, as far as it was read; they themselves included. */
+  /** Returns digests with all known manifests that they lead to. */
   #reached(from: Iterable<Digest>): ReadonlySet<Digest> {
     const reached = new Set<Digest>();
     const waiting = [...from];

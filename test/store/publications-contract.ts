@@ -1,4 +1,4 @@
-/** What every engine's publications keep, for how long, and that nothing damaged ever comes out. */
+/** Contract of every engine's publications. */
 import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import { suite, test } from 'node:test';
@@ -6,22 +6,22 @@ import type { TestContext } from 'node:test';
 import { digestOf, type Digest } from '../../src/registry/digest.ts';
 import type { Publication, PublicationReader, Publications, StoredChunk, StoredSegment } from '../../src/store/publications.ts';
 
-/** A part of the publications whose bytes a disk may change, and what names it. */
+/** A part of the publications that a test damages, with its key. */
 export type StoredPart =
   | { readonly kind: 'publication'; readonly index: string }
   | { readonly kind: 'head' | 'body'; readonly chunk: string }
   | { readonly kind: 'png'; readonly digest: Digest }
   | { readonly kind: 'apps'; readonly index: string };
 
-/** Publications that go with the test. */
+/** Publications that are removed after the test. */
 export interface PublicationsUnderTest {
-  /** Opens them; those that were opened before are closed. */
+  /** Opens them; closes those that were opened before. */
   open(): Promise<Publications>;
-  /** Opens them beside the one who writes, for one who only answers. */
+  /** Opens a reader beside the writer. */
   openForReading(): Promise<PublicationReader>;
-  /** Changes some bytes of a part behind the back of those that are open. */
+  /** Changes some bytes of a part while the publications are open. */
   damage(part: StoredPart): void | Promise<void>;
-  /** Removes a chunk behind their back. */
+  /** Removes a chunk while the publications are open. */
   lose(chunk: string): void | Promise<void>;
 }
 
@@ -32,7 +32,7 @@ export function chunkOf(text: string): StoredChunk {
   return { name: hash('sha256', head), head, body: Buffer.from(`body of ${text}`) };
 }
 
-/** All of a body. */
+/** Returns a segment with the whole body. */
 export function wholeOf(body: Buffer): StoredSegment {
   return { offset: 0, length: body.length, sha256: hash('sha256', body) };
 }
@@ -41,7 +41,7 @@ export function publicationOf(index: string, version: number, chunks: readonly S
   return { index, version, format: '1', registry: 'http://registry.example', modified: NOW + version * 1000, chunks: chunks.map(({ name }) => name), origin: '{"from":"here"}', ...more };
 }
 
-/** The texts of the chunks that are there, of those that are asked for. */
+/** Returns the texts of those of the given chunks that exist. */
 async function there(reader: PublicationReader, chunks: readonly StoredChunk[]): Promise<readonly string[]> {
   const heads = await reader.chunkHeads(chunks.map(({ name }) => name));
   const found: string[] = [];
@@ -53,12 +53,12 @@ async function there(reader: PublicationReader, chunks: readonly StoredChunk[]):
   return found;
 }
 
-/** Removes chunks that nothing has named since now. */
+/** Removes all chunks that are not named now. */
 async function cleanChunks(publications: Publications): Promise<void> {
   await publications.clean({ named: () => true, chunksBefore: Date.now() + 1, pngsBefore: 0, now: Date.now() });
 }
 
-/** Publications of which a part has changed on the disk. */
+/** Returns publications of which a part was changed on disk. */
 async function damaged(under: PublicationsUnderTest, part: (chunk: StoredChunk, png: Digest) => StoredPart): Promise<{ readonly publications: Publications; readonly readers: readonly PublicationReader[]; readonly chunk: StoredChunk; readonly png: Buffer }> {
   const [chunk, png] = [chunkOf('damaged'), Buffer.from('a PNG')];
   const publications = await under.open();
@@ -101,7 +101,7 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
       assert.deepEqual(await publications.published(), ['empty', 'twice']);
     });
 
-    test('the next one takes the place of the one before; other indexes stay', async (t) => {
+    test('the next one replaces the one before; other indexes stay', async (t) => {
       const under = create(t);
       const publications = await under.open();
       const reader = await under.openForReading();
@@ -119,7 +119,7 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
       }
     });
 
-    test('chunks may be kept before they are published, and again', async (t) => {
+    test('chunks may be stored before they are published, and again', async (t) => {
       const publications = await openNew(t);
       const [a, b, c] = ['a', 'b', 'c'].map(chunkOf) as [StoredChunk, StoredChunk, StoredChunk];
       await publications.putChunks([a, b]);
@@ -143,10 +143,10 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
     });
   });
 
-  suite('how long chunks are kept', () => {
+  suite('unnamed chunks', () => {
     const [a, b, c] = ['a', 'b', 'c'].map(chunkOf) as [StoredChunk, StoredChunk, StoredChunk];
 
-    test('one that no publication names any more stays until it was not for as long as it is to be kept', async (t) => {
+    test('one that no publication names any more stays until its time is over', async (t) => {
       const publications = await openNew(t);
       await publications.publish(publicationOf('apps', 1, [a, b]), [a, b]);
       const before = Date.now();
@@ -158,7 +158,7 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
       assert.deepEqual(await there(publications, [a, b]), ['b']);
     });
 
-    test('one that is named again in the meantime stays, and its time begins anew when it is not', async (t) => {
+    test('one that is named again in the meantime stays, and its time restarts when it is unnamed again', async (t) => {
       const publications = await openNew(t);
       await publications.publish(publicationOf('apps', 1, [a]), [a]);
       await publications.publish(publicationOf('apps', 2, [b]), [b]);
@@ -183,7 +183,7 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
       assert.deepEqual(await there(publications, [a, b, c]), ['a', 'c']);
     });
 
-    test('those of an index that is forgotten go as others do, but for those that another one names', async (t) => {
+    test('those of a removed index are removed like others, except for those that another index names', async (t) => {
       const publications = await openNew(t);
       await publications.publish(publicationOf('apps', 1, [a, b]), [a, b]);
       await publications.publish(publicationOf('gone', 1, [b, c]), [b, c]);
@@ -197,7 +197,7 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
       assert.deepEqual(await there(publications, [a, b, c]), ['a', 'b']);
     });
 
-    test('one that is named all the time, was lost and is put in again, stays', async (t) => {
+    test('a named one that was lost and is stored again stays', async (t) => {
       const under = create(t);
       const publications = await under.open();
       await publications.publish(publicationOf('apps', 1, [a, b]), [a, b]);
@@ -211,7 +211,7 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
       assert.deepEqual(await there(publications, [a, b]), ['a', 'b']);
     });
 
-    test('one that was never published goes as well, its time begun anew whenever it is kept again', async (t) => {
+    test('one that was never published is removed as well; its time restarts whenever it is stored again', async (t) => {
       const publications = await openNew(t);
       await publications.putChunks([a]);
       await publications.putChunks([b]);
@@ -233,7 +233,7 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
     const [oneDigest, twoDigest] = [digestOf(one), digestOf(two)];
     const both: readonly Digest[] = [oneDigest, twoDigest];
 
-    test('each is kept once by its digest; which are not there is known', async (t) => {
+    test('each is stored once by its digest; missing ones are reported', async (t) => {
       const under = create(t);
       const publications = await under.open();
       await publications.putPngs(new Map());
@@ -244,7 +244,7 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
       assert.deepEqual(await publications.missingPngs([]), []);
     });
 
-    test('one that is not named stays as long as it is to be kept, from when that was first seen', async (t) => {
+    test('an unnamed one stays until its time is over, from when that was first seen', async (t) => {
       const publications = await openNew(t);
       await publications.putPngs(new Map([[oneDigest, one], [twoDigest, two]]));
       const clean = (now: number): Promise<void> => publications.clean({ named: (digest) => digest === twoDigest, chunksBefore: 0, pngsBefore: now - 1000, now });
@@ -256,7 +256,7 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
       assert.deepEqual(await publications.png(twoDigest), two);
     });
 
-    test('one that is named or read again in the meantime stays, and its time begins anew when it is not', async (t) => {
+    test('one that is named or stored again in the meantime stays, and its time restarts when it is unnamed again', async (t) => {
       const publications = await openNew(t);
       const clean = (now: number, named: boolean): Promise<void> => publications.clean({ named: () => named, chunksBefore: 0, pngsBefore: now - 1000, now });
       await publications.putPngs(new Map([[oneDigest, one], [twoDigest, two]]));
@@ -271,30 +271,30 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
     });
   });
 
-  suite('what a disk has changed is never returned', () => {
-    test('of a publication', async (t) => {
+  suite('damage on disk is never returned', () => {
+    test('in a publication', async (t) => {
       const { readers } = await damaged(create(t), () => ({ kind: 'publication', index: 'apps' }));
       for (const reader of readers) await assert.rejects(reader.publication('apps'), { name: 'StoreError', code: 'corrupt', message: /the checksum of the publication of apps does not match/ });
     });
 
-    test('of the head of a chunk', async (t) => {
+    test('in the head of a chunk', async (t) => {
       const { readers, chunk } = await damaged(create(t), ({ name }) => ({ kind: 'head', chunk: name }));
       for (const reader of readers) await assert.rejects(reader.chunkHeads([chunk.name]), { name: 'StoreError', code: 'corrupt', message: /the checksum of the chunk [0-9a-f]{64} does not match/ });
     });
 
-    test('of the body of a chunk', async (t) => {
+    test('in the body of a chunk', async (t) => {
       const { readers, chunk } = await damaged(create(t), ({ name }) => ({ kind: 'body', chunk: name }));
       for (const reader of readers) await assert.rejects(reader.chunkSegment(chunk.name, wholeOf(chunk.body)), { name: 'StoreError', code: 'corrupt', message: /the checksum of the chunk [0-9a-f]{64} does not match/ });
     });
 
-    test('of an icon, which is there again once it is read again', async (t) => {
+    test('in an icon, which can be read again once it is stored again', async (t) => {
       const { publications, readers, png } = await damaged(create(t), (_chunk, digest) => ({ kind: 'png', digest }));
       for (const reader of readers) assert.equal(await reader.png(digestOf(png)), undefined);
       await publications.putPngs(new Map([[digestOf(png), png]]));
       for (const reader of readers) assert.deepEqual(await reader.png(digestOf(png)), png);
     });
 
-    test('of the list of apps, until it is made again', async (t) => {
+    test('in the list of apps, until it is stored again', async (t) => {
       const { publications, readers } = await damaged(create(t), () => ({ kind: 'apps', index: 'apps' }));
       for (const reader of readers) assert.equal(await reader.apps('apps'), undefined);
       const apps = { version: 1, body: Buffer.from('the apps') };

@@ -15,7 +15,7 @@ import { temporaryFolder } from './temporary-folder.ts';
 
 const PROGRAM = join(import.meta.dirname, 'programs', 'hold-lock.ts');
 
-/** Another process that holds the lock of `folder`. */
+/** Starts another process that holds the lock of `folder`. */
 async function holder(t: TestContext, folder: string): Promise<ChildProcessByStdio<Writable, Readable, null>> {
   const child = spawn(process.execPath, [PROGRAM, folder], { stdio: ['pipe', 'pipe', 'inherit'] });
   t.after(() => child.kill('SIGKILL'));
@@ -32,13 +32,13 @@ function assertHeld(folder: string, by: string): void {
   });
 }
 
-test('a folder that is missing is made, and leaves only an empty file behind', (t) => {
+test('a missing folder is created; after release only an empty file is left', (t) => {
   const folder = join(temporaryFolder(t), 'var', 'state');
   StateLock.acquire(folder).release();
   assert.deepEqual(readdirSync(folder), ['lock']);
 });
 
-test('the second in the same process is refused until the first gives the folder back', (t) => {
+test('a second lock in the same process is refused until the first is released', (t) => {
   const folder = temporaryFolder(t);
   const first = StateLock.acquire(folder);
   assertHeld(folder, `process ${process.pid} on ${hostname()}`);
@@ -48,12 +48,12 @@ test('the second in the same process is refused until the first gives the folder
   StateLock.acquire(folder).release();
 });
 
-test('different folders do not hinder each other', (t) => {
+test('locks of different folders are independent', (t) => {
   const locks = [StateLock.acquire(temporaryFolder(t)), StateLock.acquire(temporaryFolder(t))];
   for (const lock of locks) lock.release();
 });
 
-test('another process is refused, with the holder’s name, and so is this one', async (t) => {
+test('another process is refused with the holder’s id, and so is this one', async (t) => {
   const folder = temporaryFolder(t);
   const lock = StateLock.acquire(folder);
   const { status, stderr } = spawnSync(process.execPath, [PROGRAM, folder], { encoding: 'utf8' });
@@ -68,7 +68,7 @@ test('another process is refused, with the holder’s name, and so is this one',
   StateLock.acquire(folder).release();
 });
 
-test('kill -9 of the holder frees the folder at once, and its name does not stay', async (t) => {
+test('kill -9 of the holder releases the lock at once, and its id is not reported any more', async (t) => {
   const folder = temporaryFolder(t);
   for (let kill = 0; kill < 3; kill++) {
     const child = await holder(t, folder);
@@ -80,7 +80,7 @@ test('kill -9 of the holder frees the folder at once, and its name does not stay
   }
 });
 
-test('a holder without a name is still a holder', (t) => {
+test('a lock is held also if its holder could not be recorded', (t) => {
   const folder = temporaryFolder(t);
   const lock = StateLock.acquire(folder);
   rmSync(join(folder, 'lock.holder'));
@@ -88,11 +88,11 @@ test('a holder without a name is still a holder', (t) => {
   lock.release();
 });
 
-test('what cannot be a state folder is told with the reason', (t) => {
+test('a path that cannot be a state folder is refused with the reason', (t) => {
   const folder = temporaryFolder(t);
   const file = join(folder, 'file');
   writeFileSync(file, '');
-  // Below /proc, nobody can make a folder.
+  // Below /proc, nobody can create a folder.
   for (const path of [file, join(file, 'state'), ...(process.platform === 'linux' ? ['/proc/regindexer'] : [])]) {
     assert.throws(() => StateLock.acquire(path), (error) => error instanceof StoreError && error.code === 'unavailable' && error.message.startsWith(`${path} cannot be used (E`));
   }
@@ -100,7 +100,7 @@ test('what cannot be a state folder is told with the reason', (t) => {
   assert.throws(() => StateLock.acquire(folder), (error) => error instanceof StoreError && error.message.startsWith(join(folder, 'lock')));
 });
 
-test('a folder of another user is told as read-only', { skip: process.getuid?.() !== 0 && 'only root can be another user' }, (t) => {
+test('a folder of another user is reported as read-only', { skip: process.getuid?.() !== 0 && 'only root can be another user' }, (t) => {
   const folder = temporaryFolder(t);
   chmodSync(folder, 0o755);
   const { stdout } = spawnSync(process.execPath, [join(import.meta.dirname, 'programs', 'open-state.ts'), folder], { encoding: 'utf8', uid: 65_534, gid: 65_534 });

@@ -1,4 +1,4 @@
-/** A folder that goes with the test. */
+/** Creates a folder that is removed after the test. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** Takes the lock of a folder, says so, and holds it until it is told to end: `hold-lock.ts FOLDER`. */
+/** Takes the lock of a folder, prints that, and holds it until the process is ended: `hold-lock.ts FOLDER`. */
 import { StateLock } from '../../../src/store/state-lock.ts';
 
 const lock = StateLock.acquire(process.argv[2] ?? '');

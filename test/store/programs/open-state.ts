@@ -1,4 +1,4 @@
-/** Takes the lock of a state folder and opens the store in it, and prints the errors of both as JSON: `open-state.ts FOLDER`. */
+/** Takes the lock of a state folder, opens its store, and prints the errors of both as JSON: `open-state.ts FOLDER`. */
 import { StateLock } from '../../../src/store/state-lock.ts';
 import { SqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { StoreError } from '../../../src/store/store-error.ts';

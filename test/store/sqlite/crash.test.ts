@@ -1,4 +1,4 @@
-/** kill -9 in the middle of writing costs nothing that was committed, and leaves no half. */
+/** kill -9 in the middle of writing loses nothing that was committed, and leaves no partial transaction. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,9 +12,9 @@ import { readGeneration } from './generation.ts';
 
 const PROGRAM = join(import.meta.dirname, 'programs', 'write-generations.ts');
 const KILLS = 10;
-/** Longer than a generation takes, so that every moment of one is met, in milliseconds. */
+/** Most milliseconds before a kill: more than a generation takes, so that kills hit every moment of one. */
 const LONGEST_WAIT = 60;
-/** More than a generation with all that is cleaned after it has. */
+/** Number of transactions: more than a generation and its cleanup have. */
 const TRANSACTIONS = 10;
 
 async function generationIn(folder: string): Promise<{ readonly catalog: number; readonly published: number }> {
@@ -38,7 +38,7 @@ test(`after each of ${KILLS} kills at random moments the store holds whole trans
     assert.deepEqual(await ended, [null, 'SIGKILL']);
 
     const { catalog, published } = await generationIn(folder);
-    // The last commit may not have been told before the kill.
+    // The last commit may not have been printed before the kill.
     assert.ok(published === told || published === told + 1, `told ${told}, found ${published}`);
     assert.ok(catalog >= last && published >= last);
     last = published;

@@ -1,4 +1,4 @@
-/** Content of a store that shows at a glance whether it is whole: every repository has one tag, all the same, and the index shows that. */
+/** Content of a store by which it is easy to check that it is consistent: all repositories have the same tag, and the index shows it. */
 import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import { digestOf, type Digest } from '../../../src/registry/digest.ts';
@@ -51,7 +51,7 @@ export function publicationOf(generation: number): Publication {
   return { index: INDEX, version: generation, format: '1', registry: REGISTRY, modified: generation * 1000, chunks, origin: JSON.stringify({ generation }) };
 }
 
-/** Makes `generation` the content of all repositories, in one transaction. */
+/** Writes `generation` to all repositories, in one transaction. */
 export async function writeCatalog(catalog: Catalog, generation: number): Promise<void> {
   const changes = Array.from({ length: REPOSITORIES }, (_, repository): readonly CatalogChange[] => {
     const image = imageOf(generation, repository);
@@ -63,7 +63,7 @@ export async function writeCatalog(catalog: Catalog, generation: number): Promis
   await catalog.commit(REGISTRY, changes.flat(), () => [INDEX]);
 }
 
-/** Publishes `generation` in one transaction, and has the icon and the list of apps beside it. */
+/** Publishes `generation` in one transaction, and stores its icon and list of apps. */
 export async function writePublications(publications: Publications, generation: number): Promise<void> {
   await publications.putPngs(new Map([[digestOf(pngOf(generation)), pngOf(generation)]]));
   const chunks = Array.from({ length: CHUNKS }, (_, place) => chunkOf(generation, place));
@@ -72,7 +72,7 @@ export async function writePublications(publications: Publications, generation: 
   await publications.putApps(INDEX, { version: generation, body: appsOf(generation) });
 }
 
-/** All that a push costs: the icon is there before the image, and the marks go once it is published. */
+/** Does all steps of a push: stores the icon before the image, and clears the marks once it is published. */
 export async function writeGeneration({ catalog, publications }: Store, generation: number): Promise<void> {
   await publications.putPngs(new Map([[digestOf(pngOf(generation)), pngOf(generation)]]));
   await writeCatalog(catalog, generation);
@@ -85,7 +85,7 @@ export async function writeGeneration({ catalog, publications }: Store, generati
   await publications.clean({ named: (png) => png === digestOf(pngOf(generation)), chunksBefore: now - 50, pngsBefore: now - 50, now });
 }
 
-/** The generation that the catalog holds, seen to be whole; 0 if it is empty. */
+/** Returns the generation in the catalog, and checks that it is consistent; 0 if it is empty. */
 export async function readCatalog(catalog: Catalog): Promise<number> {
   const { repositories } = await catalog.known(REGISTRY);
   const generations = new Set<number>();
@@ -103,7 +103,7 @@ export async function readCatalog(catalog: Catalog): Promise<number> {
   return [...generations][0] ?? 0;
 }
 
-/** The generation that is published, seen to be whole; 0 if nothing is. */
+/** Returns the published generation, and checks that it is consistent; 0 if nothing is published. */
 export async function readPublications(publications: PublicationReader): Promise<number> {
   const publication = await publications.publication(INDEX);
   if (publication === undefined) return 0;
@@ -119,7 +119,7 @@ export async function readPublications(publications: PublicationReader): Promise
   return version;
 }
 
-/** The generation of the list of apps; 0 if there is none. */
+/** Returns the generation of the list of apps; 0 if there is none. */
 export async function readApps(publications: PublicationReader): Promise<number> {
   const apps = await publications.apps(INDEX);
   if (apps === undefined) return 0;
@@ -127,13 +127,13 @@ export async function readApps(publications: PublicationReader): Promise<number>
   return apps.version;
 }
 
-/** What the catalog and the publications hold, and that nothing which the one has is lost to the other. */
+/** Returns the generations of the catalog and the publications, and checks that no change between them is lost. */
 export async function readGeneration({ catalog, publications }: Store): Promise<{ readonly catalog: number; readonly published: number }> {
   const [known, published, apps] = [await readCatalog(catalog), await readPublications(publications), await readApps(publications)];
   const { repositories } = await catalog.dirty(INDEX);
   assert.ok(published === known || published === known - 1, `the catalog has ${known}, the index shows ${published}`);
   assert.ok(apps === published || apps === published - 1, `the index shows ${published}, its apps are those of ${apps}`);
-  // What is not shown yet is marked; a mark of what is shown does no harm.
+  // Unpublished changes are marked; an extra mark does no harm.
   if (published < known) assert.equal(repositories.length, REPOSITORIES);
   else assert.ok(repositories.length === 0 || repositories.length === REPOSITORIES);
   const icons = [...(await catalog.icons(REGISTRY)).keys()];

@@ -1,4 +1,4 @@
-/** An upgrade from version 0.1 goes on with what that knew. */
+/** Import of the data of version 0.1. */
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ function failOnWarning(warning: string): never {
   throw new Error(warning);
 }
 
-/** A state as version 0.1 has left it, opened by this version. */
+/** Opens a state of version 0.1 with this version. */
 async function upgraded(t: TestContext, registries: readonly MemoryRegistry[]): Promise<TestState> {
   const state = await TestState.open(t, { registries, definitions: DEFINITIONS });
   await state.close();
@@ -38,7 +38,7 @@ async function upgraded(t: TestContext, registries: readonly MemoryRegistry[]): 
   return state;
 }
 
-/** A state of this version, of registries to which the same has happened. */
+/** Creates the same state with this version. */
 async function ofThisVersion(t: TestContext): Promise<{ readonly state: TestState; readonly registries: readonly MemoryRegistry[] }> {
   const { registries, steps } = contents();
   const state = await TestState.open(t, { registries, definitions: DEFINITIONS });
@@ -49,7 +49,7 @@ async function ofThisVersion(t: TestContext): Promise<{ readonly state: TestStat
   return { state, registries };
 }
 
-/** All that a store knows of a registry, and the PNGs. */
+/** Returns everything that a store knows of a registry, and the PNGs. */
 async function knowledgeOf({ catalog, publications }: SqliteStore, registry: string): Promise<unknown> {
   const { repositories, manifests } = await catalog.known(registry);
   const images = await catalog.images(registry, [...manifests.keys()]);
@@ -68,12 +68,12 @@ async function knowledgeOf({ catalog, publications }: SqliteStore, registry: str
   };
 }
 
-suite('what version 0.1 knew', () => {
-  test('is taken over, all of it: as this version would know it', async (t) => {
+suite('the data of version 0.1', () => {
+  test('are imported completely, as this version would store them', async (t) => {
     const { registries } = contents();
     const [earlier, { state: now }] = [await upgraded(t, registries), await ofThisVersion(t)];
     for (const { id } of registries) assert.deepEqual(await knowledgeOf(earlier.store, id), await knowledgeOf(now.store, id), id);
-    // The fixture has what it is to have.
+    // Checks the fixture itself.
     const troubled = await earlier.store.catalog.known('http://troubled.example.org');
     assert.match(troubled.repositories.get('denied')?.error ?? '', /denied$/);
     assert.equal(troubled.repositories.get('missed')?.missedScans, 1);
@@ -83,7 +83,7 @@ suite('what version 0.1 knew', () => {
     assert.equal((await earlier.store.catalog.icons('http://registry.example.org')).size, 6);
   });
 
-  test('makes the indexes that it made, and that a registry makes anew, before any registry is asked', async (t) => {
+  test('give the same indexes as before, and as a new scan, without a request', async (t) => {
     const { registries } = contents();
     const state = await upgraded(t, registries);
     for (const { id } of registries) for (const { error, changed, index } of await state.indexer.refresh(id)) assert.deepEqual([index, error, changed], [index, undefined, true]);
@@ -100,7 +100,7 @@ suite('what version 0.1 knew', () => {
     }
   });
 
-  test('is not read again: the next rebuild asks for tags alone, and changes nothing', async (t) => {
+  test('are not fetched again: the next rebuild only asks for tags, and changes nothing', async (t) => {
     const { registries } = await ofThisVersion(t);
     const state = await upgraded(t, registries);
     const [healthy] = registries;
@@ -113,7 +113,7 @@ suite('what version 0.1 knew', () => {
     assert.deepEqual(new Set(healthy.calls.slice(before).map(({ method }) => method)), new Set(['repositories', 'tags', 'resolve']));
   });
 
-  test('stays byte for byte, for going back, also what a killed process has left in its log', async (t) => {
+  test('stay byte for byte for a downgrade, also the log that a killed process has left', async (t) => {
     const folder = temporaryFolder(t);
     const source = join(folder, 'source.sqlite');
     copyFileSync(join(FIXTURE, FILE), source);
@@ -131,7 +131,7 @@ suite('what version 0.1 knew', () => {
     assert.deepEqual(['', '-wal'].map((suffix) => readFileSync(join(state, FILE + suffix))), bytes);
   });
 
-  test('is taken over once: what it says later, or of a file that was lost, does not count', async (t) => {
+  test('are imported once: later changes to the old file, or the loss of a new one, do not repeat it', async (t) => {
     const folder = temporaryFolder(t);
     copyFileSync(join(FIXTURE, FILE), join(folder, FILE));
     const store = SqliteStore.open(folder, failOnWarning);
@@ -149,7 +149,7 @@ suite('what version 0.1 knew', () => {
     await lost.close();
   });
 
-  test('is taken over whole by the next start if a crash has cut it short', async (t) => {
+  test('are imported by the next start if a crash interrupted that', async (t) => {
     const folder = temporaryFolder(t);
     copyFileSync(join(FIXTURE, FILE), join(folder, FILE));
     mkdirSync(join(folder, 'store.unfinished'));
@@ -161,7 +161,7 @@ suite('what version 0.1 knew', () => {
   });
 });
 
-suite('a file that cannot be taken over is told with a warning, stays as it is, and a new store takes its place', () => {
+suite('a file that cannot be imported is reported by a warning and stays as it is, and a new store is created', () => {
   const faults: Readonly<Record<string, { readonly make: (file: string) => void; readonly warning: string }>> = {
     'text instead of a database': { make: (file) => { writeFileSync(file, 'not a database\n'.repeat(1000)); }, warning: 'it is damaged: file is not a database' },
     'half a file': { make: (file) => { truncateSync(file, 60_000); }, warning: 'it is damaged: ' },
@@ -193,7 +193,7 @@ suite('a file that cannot be taken over is told with a warning, stays as it is, 
     });
   }
 
-  test('an icon that has changed is left out, and its images are read again', async (t) => {
+  test('a damaged icon is left out, and its images are read again', async (t) => {
     const { registries } = await ofThisVersion(t);
     const state = await TestState.open(t, { registries, definitions: DEFINITIONS });
     await state.close();

@@ -1,4 +1,4 @@
-/** Files that an earlier version of the program has made end as new ones begin, with all that they held. */
+/** Files of earlier versions are migrated to the tables of new ones, with all rows. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
@@ -12,7 +12,7 @@ function failOnWarning(warning: string): void {
   assert.fail(warning);
 }
 
-/** As the program had it that knew the first migrations alone. */
+/** Returns the schema of a version that had only the first migrations. */
 function upTo(schema: DatabaseSchema, version: number): DatabaseSchema {
   return { ...schema, migrations: schema.migrations.slice(0, version) };
 }
@@ -54,7 +54,7 @@ suite('of any file', () => {
     whenLost: 'it is gone',
   };
 
-  test('whatever version it has, its rows stay and the later migrations alone are applied', (t) => {
+  test('its rows stay, and only the later migrations are applied', (t) => {
     for (const version of [1, 2, 3]) {
       const file = join(temporaryFolder(t), 'any.sqlite');
       const earlier = openDatabase(file, upTo(SCHEMA, version), failOnWarning);
@@ -67,7 +67,7 @@ suite('of any file', () => {
     }
   });
 
-  test('a migration that fails leaves nothing half done', (t) => {
+  test('a migration that fails changes nothing', (t) => {
     const file = join(temporaryFolder(t), 'any.sqlite');
     const earlier = openDatabase(file, upTo(SCHEMA, 1), failOnWarning);
     earlier.exec("INSERT INTO note (text) VALUES ('kept')");

@@ -1,4 +1,4 @@
-/** The catalog in SQLite keeps the contract; and what is of SQLite alone. */
+/** The SQLite catalog: the contract, and what is specific to SQLite. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -29,7 +29,7 @@ catalogContract((t) => {
   };
 });
 
-test('a catalog that was set aside is begun anew, with another id', async (t) => {
+test('a catalog that was set aside is replaced by one with another id', async (t) => {
   const folder = temporaryFolder(t);
   const before = openIn(t, folder);
   const { id } = before;
@@ -48,7 +48,7 @@ test('reading the same again writes nothing', async (t) => {
   assert.deepEqual(readFileSync(join(folder, 'catalog.sqlite-wal')), log);
 });
 
-test('what was not pruned before the file was opened is not looked for until something changes', async (t) => {
+test('prune does nothing after opening until something changes', async (t) => {
   const folder = temporaryFolder(t);
   const [kept, lost] = [imageOf('kept'), imageOf('lost')];
   const before = openIn(t, folder);

@@ -1,4 +1,4 @@
-/** The publications in SQLite keep the contract; and what is of SQLite alone. */
+/** The SQLite publications: the contract, and what is specific to SQLite. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -37,7 +37,7 @@ publicationsContract((t) => {
   };
 });
 
-/** Changes one row behind the back of those that have the file open. */
+/** Changes one row while the file is open. */
 function alter(file: string, sql: string, name: string | Buffer): void {
   const database = new DatabaseSync(file);
   assert.equal(database.prepare(sql).run(name).changes, 1);
@@ -58,10 +58,10 @@ function damageTo(part: StoredPart): { readonly sql: string; readonly name: stri
   }
 }
 
-/** As many as a few hundred pushes make; together many times what the log may hold. */
+/** Number of pushes: together they write many times the log's limit. */
 const PUSHES = 400;
 const CHUNK_BYTES = 200_000;
-/** SQLite empties its log after 1000 pages of 8 kB; what is written while somebody reads is added to it, once. */
+/** Limit of the log in bytes: SQLite restarts it after 1000 pages of 8 kB, plus what is written meanwhile while somebody reads. */
 const MOST_LOG_BYTES = 16_500_000;
 
 test('the log stays bounded while hundreds of pushes are published and another thread reads all the time', async (t) => {
@@ -83,7 +83,7 @@ test('the log stays bounded while hundreds of pushes are published and another t
     if (version % 20 === 0) {
       const now = Date.now();
       await publications.clean({ named: () => true, chunksBefore: now, pngsBefore: 0, now });
-      // Lets the reader see it.
+      // Gives the reader time to see it.
       await new Promise(setImmediate);
     }
     most = Math.max(most, statSync(`${file}-wal`).size);
@@ -94,7 +94,7 @@ test('the log stays bounded while hundreds of pushes are published and another t
   assert.ok(most < MOST_LOG_BYTES, `the log had ${most} bytes`);
 });
 
-test('one who never stops reading costs the one who writes space, not its pushes; afterwards the log begins anew', async (t) => {
+test('a reader that never ends costs space, but does not block pushes; afterwards the log restarts', async (t) => {
   const file = join(temporaryFolder(t), 'publications.sqlite');
   const publications = SqlitePublications.open(file, (warning) => assert.fail(warning));
   t.after(() => publications.close());

@@ -23,13 +23,13 @@ function failOnWarning(warning: string): void {
 
 /** One file of the store while it is open. */
 interface OpenRole {
-  /** The generation that it holds, seen to be whole. */
+  /** Returns its generation, and checks that it is consistent. */
   read(): Promise<number>;
   write(generation: number): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A file of the store, by what tests do with it. */
+/** A file of the store, as tests use it. */
 interface Role {
   readonly open: (file: string, onWarning: (warning: string) => void) => OpenRole;
   readonly table: string;
@@ -79,7 +79,7 @@ function overwrite(file: string, from: number, bytes: Uint8Array): void {
 
 for (const [name, role] of Object.entries(ROLES)) {
   suite(name, () => {
-    suite('a file that cannot be used is set aside with a warning, and a new one takes its place', () => {
+    suite('a file that cannot be used is set aside with a warning, and replaced by a new one', () => {
       const faults: Readonly<Record<string, { readonly make: (file: string) => void; readonly warning: RegExp; readonly only?: string }>> = {
         'text instead of a database': { make: (file) => { writeFileSync(file, 'not a database\n'.repeat(1000)); }, warning: /is damaged \(file is not a database\)/ },
         'a damaged header': { make: (file) => { overwrite(file, 0, Buffer.alloc(16, 0xff)); }, warning: /is damaged/ },
@@ -129,7 +129,7 @@ for (const [name, role] of Object.entries(ROLES)) {
       }
     });
 
-    test('an empty file, as a crash at the first start leaves it, is a new one', async (t) => {
+    test('an empty file, as after a crash at the first start, is used as a new one', async (t) => {
       const file = join(temporaryFolder(t), name);
       writeFileSync(file, '');
       const opened = role.open(file, failOnWarning);
@@ -138,7 +138,7 @@ for (const [name, role] of Object.entries(ROLES)) {
       await opened.close();
     });
 
-    test('setting aside takes the log along, so that it does not get into the new file', async (t) => {
+    test('setting aside includes the log, so that it does not get into the new file', async (t) => {
       const folder = await folderWith(t, name);
       const file = join(folder, name);
       for (const suffix of ['-wal', '-shm']) writeFileSync(file + suffix, suffix);
@@ -146,7 +146,7 @@ for (const [name, role] of Object.entries(ROLES)) {
       assert.deepEqual(readdirSync(folder).map((entry) => join(folder, entry)).toSorted(), [aside, `${aside}-shm`, `${aside}-wal`]);
     });
 
-    test('damage that shows while running is told as such; the file can then be set aside and opened anew', async (t) => {
+    test('damage found while running is reported as such; the file can then be set aside and created again', async (t) => {
       const folder = await folderWith(t, name);
       const file = join(folder, name);
       const size = readFileSync(file).length;
@@ -163,7 +163,7 @@ for (const [name, role] of Object.entries(ROLES)) {
       await fresh.close();
     });
 
-    test('what is asked of it once it is closed is told so', async (t) => {
+    test('calls after it was closed fail with that reason', async (t) => {
       const file = join(await folderWith(t, name), name);
       const opened = role.open(file, failOnWarning);
       await opened.close();
@@ -171,7 +171,7 @@ for (const [name, role] of Object.entries(ROLES)) {
       for (const use of [opened.read(), opened.write(2)]) await assert.rejects(use, { name: 'StoreError', code: 'closed' });
     });
 
-    test('a folder in the place of the file, and a folder that is missing, are told as what they are', (t) => {
+    test('a folder in place of the file, and a missing folder, are reported', (t) => {
       const folder = temporaryFolder(t);
       const file = join(folder, name);
       mkdirSync(file);
@@ -180,7 +180,7 @@ for (const [name, role] of Object.entries(ROLES)) {
       assert.throws(() => role.open(missing, failOnWarning), isUnavailable(missing));
     });
 
-    test('whatever bytes of the file a disk changes, what comes out is unchanged or does not come out, and nothing but StoreError is thrown', async (t) => {
+    test('random damage is never returned as data, and only StoreError is thrown', async (t) => {
       const folder = await folderWith(t, name);
       const [file, copy] = [join(folder, name), join(folder, `copy-${name}`)];
       const size = readFileSync(file).length;
@@ -244,12 +244,12 @@ async function readFromPublications(publications: SqlitePublicationReader): Prom
   await readApps(publications);
   await readPublications(publications).catch((error: unknown) => {
     if (error instanceof StoreError) throw error;
-    // What is lost without a trace is not found, and then is made again.
+    // Rows that are lost without a trace are not found, and are made again.
     assert.ok(error instanceof assert.AssertionError && error.actual === undefined, String(error));
   });
 }
 
-test('an image of which a disk has changed the texts, or whose icons are others, is not believed', async (t) => {
+test('an image with damaged texts, or with other icons, is rejected', async (t) => {
   for (const change of [`UPDATE image SET labels = replace(labels, '1', '2')`, `UPDATE image SET annotations = '{"a":"b"}'`, `UPDATE image_icon SET png = '${digestOf('another')}'`, 'DELETE FROM image_icon', `UPDATE manifest SET architecture = 'arm64'`]) {
     const file = join(await folderWith(t, 'catalog.sqlite'), 'catalog.sqlite');
     alter(file, change);
@@ -259,7 +259,7 @@ test('an image of which a disk has changed the texts, or whose icons are others,
   }
 });
 
-test('a file that is damaged does not stop what the other can do', async (t) => {
+test('a damaged file does not affect the other one', async (t) => {
   for (const role of ['catalog', 'publications'] as const) {
     const folder = temporaryFolder(t);
     const before = SqliteStore.open(folder, failOnWarning);
@@ -276,7 +276,7 @@ test('a file that is damaged does not stop what the other can do', async (t) => 
   }
 });
 
-test('icons are taken over from publications that were set aside, but for those that a disk has changed', async (t) => {
+test('intact icons are recovered from publications that were set aside', async (t) => {
   const folder = temporaryFolder(t);
   const { publications: file } = storeFiles(folder);
   const pngs = Array.from({ length: 200 }, (_, number) => Buffer.alloc(50_000, `icon ${number}`));
@@ -284,7 +284,7 @@ test('icons are taken over from publications that were set aside, but for those 
   await before.publications.putPngs(new Map(pngs.map((png) => [digestOf(png), png])));
   await before.close();
   alter(file, "UPDATE png SET bytes = CAST('changed' AS BLOB) WHERE id = 7");
-  // Some pages of the icons themselves.
+  // Damages some pages of the icons themselves.
   overwrite(file, 5_000_000, Buffer.alloc(100_000, 0xa5));
   const aside = SqliteStore.setAside(file);
 
@@ -294,13 +294,13 @@ test('icons are taken over from publications that were set aside, but for those 
   const missing = await store.publications.missingPngs(pngs.map((png) => digestOf(png)));
   assert.ok(missing.length >= 2 && missing.length < 10, String(missing.length));
   for (const png of pngs) assert.deepEqual(await store.publications.png(digestOf(png)), missing.includes(digestOf(png)) ? undefined : png);
-  // A catalog has none.
+  // A catalog has no icons.
   await store.salvage(storeFiles(folder).catalog);
   writeFileSync(aside, 'not a database');
   await store.salvage(aside);
 });
 
-test('who only answers reads beside the one who writes, and is told of what cannot be read', async (t) => {
+test('a reader works beside the writer, and reports what cannot be read', async (t) => {
   const folder = temporaryFolder(t);
   assert.equal(SqliteStore.openPublications(folder), undefined);
   const store = SqliteStore.open(folder, failOnWarning);
@@ -325,7 +325,7 @@ function isUnavailable(path: string): (error: unknown) => boolean {
   return (error) => error instanceof StoreError && error.code === 'unavailable' && error.message.startsWith(`${path} cannot be used`);
 }
 
-/** Runs a shell command with a disk of its own, of 4 MB, at `$1`; the tests of the store are in `$2`. */
+/** Runs a shell command with a separate disk of 4 MB at `$1`; `$2` is the folder of the store's tests. */
 function withSmallDisk(t: TestContext, command: string) {
   const script = `mount -t tmpfs -o size=4m none "$1" && ${command}`;
   return spawnSync('unshare', ['--map-root-user', '--mount', 'sh', '-c', script, 'sh', temporaryFolder(t), join(import.meta.dirname, '..')], {
@@ -336,7 +336,7 @@ function withSmallDisk(t: TestContext, command: string) {
 
 const cannotMount = spawnSync('unshare', ['--map-root-user', '--mount', 'mount', '-t', 'tmpfs', 'none', import.meta.dirname]).status !== 0 && 'this system does not let tests mount a disk';
 
-test('on a full disk the error says so, what was written before is whole, and it goes on when there is space again', { skip: cannotMount }, (t) => {
+test('on a full disk the error says so, earlier data are intact, and writing works when there is space again', { skip: cannotMount }, (t) => {
   const { status, stderr } = withSmallDisk(t, '"$NODE" "$2/sqlite/programs/fill-disk.ts" "$1"');
   assert.equal(stderr, '');
   assert.equal(status, 0);
@@ -355,7 +355,7 @@ test('on a read-only disk the lock and the store say so', { skip: cannotMount },
   assert.deepEqual(Object.keys(after ?? {}), ['lock', 'store']);
 });
 
-test('a disk that is too full for what an earlier version knew stops the start, and nothing of it is lost', { skip: cannotMount }, (t) => {
+test('a disk that is too full for the import of an earlier version stops the start, and nothing is lost', { skip: cannotMount }, (t) => {
   const fixture = join(import.meta.dirname, '..', '..', 'fixtures', 'state-0.1', 'catalog.sqlite');
   const open = '"$NODE" "$2/programs/open-state.ts" "$1"';
   const { status, stdout, stderr } = withSmallDisk(t, `cp '${fixture}' "$1" && mount -o remount,size=400k "$1" && ${open} && ls "$1" && mount -o remount,size=4m "$1" && ${open} && cmp '${fixture}' "$1/catalog.sqlite" && ls "$1/store"`);

@@ -15,7 +15,7 @@ function open(): SqliteStore {
   return SqliteStore.open(folder, (warning) => assert.fail(warning));
 }
 
-/** Takes as much of the disk, in bytes, or all that is left. */
+/** Fills that much of the disk, in bytes, or all that is left. */
 function fill(most = Infinity): void {
   const descriptor = openSync(ballast, 'a');
   try {
@@ -49,7 +49,7 @@ const roles = {
   publications: { file: files.publications, write: (generation: number) => writePublications(store.publications, generation), read: () => readPublications(store.publications) },
 };
 for (const [role, { file, write, read }] of Object.entries(roles)) {
-  // The other one takes no space.
+  // The others need no space.
   rmSync(dirname(file), { recursive: true });
   store = open();
   await write(1);
@@ -65,7 +65,7 @@ for (const [role, { file, write, read }] of Object.entries(roles)) {
   await assert.rejects(writeUntilFull, (error) => isFull(error) && (error as StoreError).file === file);
   assert.ok(generation > before, role);
   assert.equal(await read(), generation);
-  // The transaction that failed is over, and another one can begin.
+  // The failed transaction has ended, and another one can begin.
   await assert.rejects(writeUntilFull, isFull);
   assert.equal(await read(), generation);
   await store.close();

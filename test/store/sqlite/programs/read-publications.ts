@@ -1,4 +1,4 @@
-/** A thread that reads what is published of an index, one statement after the other, until it is told to end; counts how often. */
+/** A thread that reads the publication of an index again and again, until it is told to end; counts how often. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { SqlitePublicationReader } from '../../../../src/store/sqlite/sqlite-publications.ts';
 

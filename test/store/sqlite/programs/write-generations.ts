@@ -1,6 +1,6 @@
 /**
- * Writes one whole generation after another into the store of a folder, and says the number of each that is in it: `write-generations.ts FOLDER [CALLS]`.
- * With `CALLS`, it kills itself when that many transactions are done.
+ * Writes one generation after another to the store of a folder, and prints the number of each: `write-generations.ts FOLDER [CALLS]`.
+ * With `CALLS`, it kills itself after that many transactions.
  */
 import { writeSync } from 'node:fs';
 import { SqliteStore } from '../../../../src/store/sqlite/sqlite-store.ts';
@@ -27,7 +27,7 @@ function counted<T extends object>(role: T): T {
 let { catalog: generation } = await readGeneration(store);
 const roles = { catalog: counted(store.catalog), publications: counted(store.publications), close: () => store.close() };
 for (;;) {
-  // What is not shown yet is written again, as after any crash.
+  // An unpublished generation is published again, as after any crash.
   const { repositories } = await store.catalog.dirty('apps');
   if (repositories.length === 0) generation++;
   await writeGeneration(roles, Math.max(generation, 1));
