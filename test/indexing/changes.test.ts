@@ -1,4 +1,4 @@
-/** What a change costs: only what it affects is rendered, published and written. */
+/** Cost of a change: only what it affects is rendered, published and written. */
 import assert from 'node:assert/strict';
 import { readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { DatabaseSync } from 'node:sqlite';
@@ -28,13 +28,13 @@ function push(registry: MemoryRegistry, app: number, version: string, tag = 'lat
   return registry.pushImage(nameOf(app), tag, { labels: { ...flatpakLabels({ id: `org.example.App${app}`, name: `App ${app}`, summary: version }), name: `${app} ${version}` } });
 }
 
-/** A repository of so many images, and some beside it. */
+/** Pushes a repository with that many images, and some others. */
 function pushLarge(registry: MemoryRegistry, images: number): void {
   for (const name of ['a', 'b', 'y', 'z']) registry.pushImage(name, 'latest', named(name));
   for (let number = 0; number < images; number++) registry.pushImage('large', versionTag(number), named(String(number)));
 }
 
-/** An index of so many apps that it has some chunks. */
+/** Opens a state of an index with enough apps for several chunks. */
 async function openState(t: TestContext, definitions: readonly Partial<IndexDefinition>[] = [{}]): Promise<TestState> {
   const state = await TestState.open(t, { definitions });
   for (let app = 0; app < APPS; app++) push(state.registry, app, 'one');
@@ -42,20 +42,20 @@ async function openState(t: TestContext, definitions: readonly Partial<IndexDefi
   return state;
 }
 
-/** How the chunks of an index have changed while `change` was made: the repositories of those that are new. */
+/** Makes `change`; returns the repositories of the chunks that are new after it. */
 async function newChunks(state: TestState, change: () => Promise<unknown>, index?: string): Promise<readonly (readonly string[])[]> {
   const before = new Set((await state.shown(index)).publication.chunks);
   await change();
   return (await state.shown(index)).chunks.filter(({ name }) => !before.has(name)).map(({ repositories }) => repositories.map(({ name }) => name));
 }
 
-/** All that the store has written so far. */
+/** Returns the digests of the store's files. */
 async function written(state: TestState): Promise<ReadonlyMap<string, string>> {
   const files = (await readdir(state.path('store'))).filter((name) => !name.endsWith('-shm')).toSorted();
   return new Map(await Promise.all(files.map(async (name) => [name, digestOf(await readFile(state.path('store', name)))] as const)));
 }
 
-/** How many chunks the store holds. */
+/** Returns the number of chunks in the store. */
 async function countChunks(state: TestState): Promise<number> {
   await state.indexer.settled();
   const database = new DatabaseSync(storeFiles(state.folder).publications, { readOnly: true });
@@ -126,7 +126,7 @@ suite('a push', () => {
     assert.deepEqual(published, ['apps index', 'apps apps']);
   });
 
-  test('of the same again, and a tag that moves there and back, publish nothing new', async (t) => {
+  test('of the same image, or of a tag that moves there and back, publishes nothing new', async (t) => {
     const state = await openState(t);
     const { publication, whole } = await state.shown();
     push(state.registry, 99, 'one');
@@ -140,7 +140,7 @@ suite('a push', () => {
     assert.deepEqual([after.publication.chunks, after.whole.tag], [publication.chunks, whole.tag]);
   });
 
-  test('of which the process is killed before it is published is rendered at the next start, and no registry is asked', async (t) => {
+  test('is rendered at the next start without a request if the process is killed before publishing', async (t) => {
     const state = await openState(t, [{}, { name: 'other' }]);
     push(state.registry, 99, 'two');
     push(state.registry, APPS, 'new');
@@ -162,7 +162,7 @@ suite('a push', () => {
     for (const index of ['apps', 'other']) assert.match(await state.text(index), /"name":"99 two"[^]*"name":"200 new"/);
   });
 
-  test('of which the process is killed before its apps are listed has them listed at the next start', async (t) => {
+  test('has its apps listed at the next start if the process is killed before that', async (t) => {
     const state = await openState(t);
     const stale = await state.store.publications.apps('apps');
     assert.ok(stale);
@@ -176,7 +176,7 @@ suite('a push', () => {
     assert.equal((await state.apps()).length, APPS + 1);
   });
 
-  test('that is read while a lost index is made anew from what was known before is shown', async (t) => {
+  test('is shown also if it is read while a lost index is rendered again', async (t) => {
     const state = await openState(t);
     push(state.registry, 99, 'two');
     await state.store.publications.keepIndexes(new Set());
@@ -191,7 +191,7 @@ suite('a push', () => {
     assert.match(await state.text(), /"name":"99 two"/);
   });
 
-  test('that other images of the same ref win or lose by renders their chunks, too, and no others', async (t) => {
+  test('also renders the chunks of other images of the same ref that win or lose by it, and no others', async (t) => {
     const state = await openState(t);
     const { registry } = state;
     const contested = (repository: string, name: string): void => void registry.pushImage(repository, 'latest', { labels: { ...flatpakLabels({ id: 'org.example.Contested', name }), name } });
@@ -205,7 +205,7 @@ suite('a push', () => {
     }
     assert.deepEqual(await winners(), [`of ${second}`]);
 
-    // By a push to a third repository, of which alone is told.
+    // By a push to a third repository, which is the only one notified of.
     contested(first, `of ${first}`);
     const added = await newChunks(state, () => state.rebuildTags(first, 'latest'));
     assert.deepEqual(await winners(), [`of ${first}`]);
@@ -221,7 +221,7 @@ suite('a push', () => {
     assert.deepEqual((await state.apps()).find(({ id }) => id === 'org.example.Contested')?.name, `of ${third}`);
   });
 
-  test('to a repository of about 200 images, by which it is cut or not, leaves what a fresh build makes', async (t) => {
+  test('that makes a repository large or small gives the same as a fresh build', async (t) => {
     const state = await TestState.open(t);
     pushLarge(state.registry, 199);
     await state.rebuild();
@@ -244,7 +244,7 @@ suite('a push', () => {
 });
 
 suite('chunks that nothing names any more', () => {
-  test('go an hour later, also where only notifications come, and where another index cannot be made', async (t) => {
+  test('are removed an hour later, also if there are only notifications, or another index cannot be built', async (t) => {
     const other = new MemoryRegistry({ id: 'http://other.example.org' });
     other.fail({});
     const state = await TestState.open(t, { registries: [new MemoryRegistry(), other], definitions: [{}, { name: 'other', registry: other.id }] });
@@ -255,7 +255,7 @@ suite('chunks that nothing names any more', () => {
       t.mock.timers.tick(300_000);
       push(state.registry, 1, `version ${version}`);
       await state.rebuildTags(nameOf(1), 'latest');
-      // Those of an hour, of the time between two looks, and the one that is shown.
+      // Chunks of an hour and of one cleanup interval, and the current one.
       assert.ok((await countChunks(state)) <= 12 + 3 + 1);
     }
     assert.ok((await countChunks(state)) >= 12);
@@ -266,7 +266,7 @@ suite('chunks that nothing names any more', () => {
 });
 
 suite('a changed definition', () => {
-  test('renders no chunk where only Registry differs', async (t) => {
+  test('renders no chunk if only Registry differs', async (t) => {
     const state = await openState(t);
     const { whole: before, publication } = await state.shown();
     assert.deepEqual(await newChunks(state, () => state.reopen({ definitions: [{ registryPublic: 'https://elsewhere.example.org' }] }).then(() => state.refresh())), []);
@@ -297,18 +297,18 @@ suite('a changed definition', () => {
     assert.doesNotMatch(await state.text(), /plain/);
   });
 
-  test('of how images are shown renders all', async (t) => {
+  test('of how images are shown renders everything', async (t) => {
     const state = await openState(t);
     const added = await newChunks(state, () => state.reopen({ definitions: [{ forceFlatpakToken: true }] }).then(() => state.refresh()));
     assert.equal(added.flat().length, APPS);
   });
 
-  test('back to what was read in full before waits until it was again', async (t) => {
+  test('back to an earlier selection waits until that was read in full again', async (t) => {
     const state = await TestState.open(t, { definitions: [{ tags: ['latest'] }] });
     for (const app of [1, 2]) for (const tag of ['latest', 'beta']) push(state.registry, app, tag, tag);
     await state.rebuild();
     const before = await state.text();
-    // Nothing of the other tags can be read, and those before are forgotten.
+    // The other tags cannot be read, and the earlier ones are removed.
     await state.reopen({ definitions: [{ tags: ['beta'] }] });
     state.registry.fail({ method: 'manifest', repository: nameOf(2) });
     await state.rebuild();
@@ -332,12 +332,12 @@ test('a lost catalog leaves the index served, and what is read again renders not
   assert.deepEqual((await state.shown()).publication, publication);
   assert.deepEqual(await newChunks(state, () => state.rebuild()), []);
   assert.equal((await state.shown()).whole.tag, whole.tag);
-  // It is the new catalog that it goes on from.
+  // From here on it continues from the new catalog.
   push(state.registry, 9, 'two');
   assert.equal((await newChunks(state, () => state.rebuildTags(nameOf(9), 'latest'))).length, 1);
 });
 
-test('icons whose PNG is lost are read again from the registry by the next full rebuild, and nothing else is', async (t) => {
+test('the next full rebuild reads icons with a missing PNG again, and nothing else', async (t) => {
   for (const extractIcons of [true, false]) {
     const state = await openState(t, [{ extractIcons }]);
     const { registry } = state;
@@ -358,11 +358,11 @@ test('icons whose PNG is lost are read again from the registry by the next full 
   }
 });
 
-test('what was published is told, also where something fails right after', async (t) => {
+test('a publication is reported, also if something fails right after it', async (t) => {
   const state = await TestState.open(t, { definitions: [{ extractIcons: true }] });
   state.registry.pushImage('app', 'latest', named('app', { [ICON]: pngUri('icon') }));
   await state.rebuild();
-  // Nobody can say when this was last named.
+  // The time of a link to itself cannot be set.
   const file = state.path('icons', pngPath('icon'));
   await rm(file);
   await symlink(file, file);

@@ -1,6 +1,6 @@
 import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
 
-/** The definition of an index that takes every tag and shows all as it is. */
+/** Returns the definition of an index that takes all tags and shows images unchanged, except for what `definition` sets. */
 export function defineIndex(definition: Partial<IndexDefinition> = {}): IndexDefinition {
   const registry = definition.registry ?? 'http://registry.example.org';
   return {

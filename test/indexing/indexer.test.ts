@@ -1,4 +1,4 @@
-/** What a rebuild publishes: when, and that it is the same whenever it is the same. */
+/** What rebuilds publish and when, and that the same images give the same bytes. */
 import assert from 'node:assert/strict';
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { DatabaseSync } from 'node:sqlite';
@@ -16,7 +16,7 @@ import { named, namesIn, TestState } from './test-state.ts';
 
 const ICON = 'org.freedesktop.appstream.icon-64';
 
-/** Two apps with lists of two architectures, and an image by itself, pushed in this order or the other. */
+/** Pushes two apps with lists of two architectures, and a single image, in one order or the reverse. */
 function fill(registry: MemoryRegistry, order: 'forwards' | 'backwards' = 'forwards'): void {
   const inOrder = <T>(all: readonly T[]): readonly T[] => (order === 'forwards' ? all : all.toReversed());
   for (const app of inOrder(['one', 'two'])) {
@@ -30,7 +30,7 @@ function fill(registry: MemoryRegistry, order: 'forwards' | 'backwards' = 'forwa
 }
 
 suite('the same images give the same bytes', () => {
-  test('over rebuilds, changes that are taken back, restarts and fresh states', async (t) => {
+  test('over rebuilds, reverted changes, restarts and fresh states', async (t) => {
     const definitions = [{ extractIcons: true }];
     const state = await TestState.open(t, { definitions });
     fill(state.registry);
@@ -54,7 +54,7 @@ suite('the same images give the same bytes', () => {
     assert.deepEqual(await allOf(second), first);
   });
 
-  test('the answers to Flatpak’s questions are there for each tag and architecture, and equal ones are kept once', async (t) => {
+  test('answers to Flatpak’s questions are ready for each tag and architecture, and equal ones are stored once', async (t) => {
     const state = await TestState.open(t);
     fill(state.registry);
     await state.rebuild();
@@ -72,9 +72,9 @@ suite('the same images give the same bytes', () => {
     for (const question of chunk?.ready ?? []) assert.equal(chunk?.readyPart(question), chunk?.whole);
   });
 
-  test('where each version has its tag, only those questions are answered beforehand that many repositories have an answer to', async (t) => {
+  test('with many tags, only questions that many repositories answer are ready', async (t) => {
     const state = await TestState.open(t);
-    // All of one chunk.
+    // All in one chunk.
     const apps = ['a', 'b', 'c', 'd', 'e'];
     for (const app of apps) state.registry.pushImage(app, 'stable', named(app, { 'org.flatpak.ref': app }));
     for (let version = 0; version < 70; version++) state.registry.pushImage('a', `1.${version}`, named(`a ${version}`, { 'org.flatpak.ref': 'a' }));
@@ -85,7 +85,7 @@ suite('the same images give the same bytes', () => {
     assert.deepEqual(namesIn(await state.answer(flatpakQuery('1.7', 'amd64').canonical)), ['a 7']);
   });
 
-  test('old clients that ask for annotations are answered as fast, where flatpak_annotations makes some', async (t) => {
+  test('with flatpak_annotations, the questions of old clients are ready, too', async (t) => {
     const state = await TestState.open(t, { definitions: [{ flatpakAnnotations: true }] });
     fill(state.registry);
     await state.rebuild();
@@ -96,7 +96,7 @@ suite('the same images give the same bytes', () => {
 });
 
 suite('an unchanged index', () => {
-  test('is left alone: neither a publication nor an output is written, and nothing is told', async (t) => {
+  test('is left alone: neither a publication nor an output is written, and nothing is reported', async (t) => {
     const state = await TestState.open(t);
     const output = state.path('public', 'index', 'apps.json');
     await state.reopen({ definitions: [{ output, extractIcons: true }] });
@@ -125,7 +125,7 @@ suite('an unchanged index', () => {
     assert.ok(Math.abs(Date.now() - modified) < 60_000);
 
     t.mock.timers.enable({ apis: ['Date'], now: modified + 3_600_000 });
-    // The definition differs, so that it is published anew, but the content does not.
+    // The definition differs, so that it is published again, but the content does not.
     await state.reopen({ definitions: [{ repositoryExclude: ['nothing/like/this'] }] });
     const { indexes } = await state.rebuild();
     assert.equal(indexes[0]?.changed, false);
@@ -150,7 +150,7 @@ suite('an unchanged index', () => {
     assert.deepEqual(Results.map(({ Name }) => Name), ['one', 'two']);
   });
 
-  test('tells at the next rebuild, once, what a change of its definition has changed', async (t) => {
+  test('reports once, at the next rebuild, what a change of its definition changed', async (t) => {
     const state = await TestState.open(t);
     for (const name of ['kept', 'gone']) state.registry.pushImage(name, 'latest', named(name, { 'org.flatpak.ref': `app/org.example.${name}/x86_64/stable`, 'org.flatpak.metadata': '' }));
     await state.rebuild();
@@ -181,7 +181,7 @@ suite('what is published', () => {
     assert.equal(await state.text(), '{"Registry":"http://registry.example.org","Results":[]}');
   });
 
-  test('images and lists are always there, if only empty', async (t) => {
+  test('Images and Lists are always present, also if empty', async (t) => {
     const state = await TestState.open(t);
     state.registry.pushImage('image', 'latest', named('image'));
     state.registry.pushIndex('list', 'latest', [state.registry.pushImage('list', undefined, named('list'))]);
@@ -207,7 +207,7 @@ suite('what is published', () => {
     },
   };
   for (const [loss, lose] of Object.entries(losses)) {
-    test(`is made anew from the catalog where it ${loss}, under a version that it never had`, async (t) => {
+    test(`is rendered again from the catalog if it ${loss}, with a new version`, async (t) => {
       const state = await TestState.open(t);
       for (const name of ['one', 'two']) state.registry.pushImage(name, 'latest', named(name));
       await state.rebuild();
@@ -225,11 +225,11 @@ suite('what is published', () => {
     });
   }
 
-  test('stays where the next one cannot be written, which says why', async (t) => {
+  test('stays if the next one cannot be written, and the error says why', async (t) => {
     const state = await TestState.open(t, { definitions: [{ extractIcons: true }, { name: 'other' }] });
     state.registry.pushImage('one', 'latest', named('one'));
     await state.rebuild();
-    // No icon can be written where its folder should be.
+    // A file in place of the icons' folder, so that none can be written.
     await writeFile(state.path('icons'), '');
     state.registry.pushImage('two', 'latest', named('two', { [ICON]: pngUri('icon') }));
     const { indexes, failures } = await state.rebuild({ indexes: new Set(['apps', 'other']), repositories: new Map() });
@@ -244,7 +244,7 @@ suite('what is published', () => {
     assert.deepEqual(await state.shows(), ['one:latest one', 'two:latest two']);
   });
 
-  test('goes where the index is not configured any more, with the next full rebuild', async (t) => {
+  test('is removed by the next full rebuild if the index is not configured any more', async (t) => {
     const state = await TestState.open(t, { definitions: [{ name: 'stays' }, { name: 'goes' }] });
     await state.rebuild();
     await state.reopen({ definitions: [{ name: 'stays' }] });
@@ -268,7 +268,7 @@ suite('what is published', () => {
 });
 
 suite('an index is made only from what was read in full', () => {
-  test('not before the first scan: an output of the program before stays until then', async (t) => {
+  test('not before the first scan: the output of another program stays until then', async (t) => {
     const state = await TestState.open(t);
     const output = state.path('apps.json');
     await state.reopen({ definitions: [{ output }] });
@@ -326,7 +326,7 @@ suite('an index is made only from what was read in full', () => {
     });
   }
 
-  test('an index that is rightly empty is made, also beside a repository that cannot be read', async (t) => {
+  test('an index that is really empty is built, also if one of its repositories cannot be read', async (t) => {
     const state = await TestState.open(t, { definitions: [{ requiredLabels: ['org.flatpak.ref'] }] });
     await state.rebuild();
     assert.deepEqual((await state.json()).Results, []);
@@ -338,7 +338,7 @@ suite('an index is made only from what was read in full', () => {
     assert.deepEqual((await state.json()).Results, []);
   });
 
-  test('when its tags or repositories change, the index stays as it was until they were read', async (t) => {
+  test('after a change of its tags or repositories, the index stays as it was until they were read', async (t) => {
     const state = await TestState.open(t, { definitions: [{ tags: ['latest'] }] });
     fill(state.registry);
     await state.rebuild();
@@ -384,7 +384,7 @@ suite('an index is made only from what was read in full', () => {
       assert.equal((await state.rebuild()).indexes[0]?.changed, false);
       assert.equal(await state.text(), before);
 
-      // From now on the new catalog is the one that keeps what was known.
+      // From here on, what was known is in the new catalog.
       state.registry.pushImage('three', 'latest', named('three'));
       state.registry.fail({ repository: 'two' });
       assert.equal((await state.rebuild()).indexes[0]?.changed, true);
@@ -437,7 +437,7 @@ suite('an index is made only from what was read in full', () => {
       assert.equal(indexes[0]?.changed, true);
       assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'runtime']);
 
-      // From now on this catalog is the one that keeps what was known.
+      // From here on, what was known is in this catalog.
       state.registry.pushImage('one', 'new', named('new'));
       state.registry.fail({ repository: 'runtime' });
       await state.rebuildTags('one', 'new');
@@ -484,7 +484,7 @@ test('an output that cannot be written is named with its key', async (t) => {
 });
 
 suite('an index that is configured anew', () => {
-  test('with another registry stays as it was until all that it shows could be read there', async (t) => {
+  test('with another registry stays as it was until everything that it shows could be read there', async (t) => {
     const [first, second] = [new MemoryRegistry(), new MemoryRegistry({ id: 'http://other.example.org' })];
     const state = await TestState.open(t, { registries: [first, second] });
     fill(first);
@@ -498,11 +498,11 @@ suite('an index that is configured anew', () => {
     assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'runtime', 'two']);
     second.heal();
     await state.indexer.rebuild(second.id, EVERYTHING);
-    assert.deepEqual([await state.repositories(first.id), await state.store.catalog.scanned(first.id)], [[], []], 'what is not read any more is not kept');
+    assert.deepEqual([await state.repositories(first.id), await state.store.catalog.scanned(first.id)], [[], []], 'data of a registry that is not read any more are removed');
     assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'two']);
   });
 
-  test('with other tags stays as it was until all that it shows and takes could be read', async (t) => {
+  test('with other tags stays as it was until everything that it shows and takes could be read', async (t) => {
     const state = await TestState.open(t, { definitions: [{ tags: ['beta'] }] });
     fill(state.registry);
     await state.rebuild();
@@ -510,14 +510,14 @@ suite('an index that is configured anew', () => {
     state.registry.fail({ repository: 'two' });
     await state.rebuild();
     assert.deepEqual((await state.json()).Results.map(({ Name, Lists }) => [Name, Lists[0]?.Tags]), [['one', ['beta']], ['two', ['beta']]]);
-    // What it takes no more is not waited for.
+    // What the index does not take any more does not have to be read.
     await state.reopen({ definitions: [{ tags: ['latest'], repositoryExclude: ['two'] }, { name: 'other' }] });
     await state.rebuild();
     assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'runtime']);
   });
 });
 
-test('damage to the catalog that shows while rendering comes out, so that the catalog can be set aside', async (t) => {
+test('damage to the catalog found while rendering is thrown, so that the catalog can be set aside', async (t) => {
   const state = await TestState.open(t);
   for (let number = 0; number < 20; number++) state.registry.pushImage('app', `tag-${number}`, named(`image ${number}`, { filler: 'x'.repeat(20_000) }));
   await state.rebuild();
@@ -531,7 +531,7 @@ test('damage to the catalog that shows while rendering comes out, so that the ca
   assert.equal(await state.text(), text);
 });
 
-/** Everything that clients can tell: the whole index and the ready answers in each encoding, with all that is sent with them but the time. */
+/** Returns everything that clients can see, except for the time: the whole index and the ready answers in each encoding, with headers. */
 async function allOf(state: TestState): Promise<unknown> {
   const index = await state.index();
   const questions = ['latest', 'beta', 'new'].flatMap((tag) => ['amd64', 'arm64'].map((architecture) => flatpakQuery(tag, architecture).canonical));
@@ -541,7 +541,7 @@ async function allOf(state: TestState): Promise<unknown> {
   );
 }
 
-/** A state whose catalog was lost after an index was made from it. */
+/** Opens a state whose catalog was lost after an index was built from it. */
 async function loseCatalog(t: TestContext, definition: Partial<IndexDefinition> = {}): Promise<{ state: TestState; before: string }> {
   const state = await TestState.open(t, { definitions: [definition] });
   fill(state.registry);

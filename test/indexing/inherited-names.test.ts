@@ -1,4 +1,4 @@
-/** Names that every object of JavaScript has are names like others, wherever somebody may choose one. */
+/** Names of inherited properties of objects, such as `constructor`, work like all others. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { flatpakLabels } from '../sources/flatpak-labels.ts';
@@ -7,7 +7,7 @@ import { named, namesIn, TestState } from './test-state.ts';
 const INHERITED = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf', '__defineGetter__', '__lookupSetter__'];
 const APPDATA = 'org.freedesktop.appstream.appdata';
 
-/** `{}` would take `__proto__` for something else. */
+/** Without a prototype: `{}` would treat `__proto__` specially. */
 function pairs(value: (name: string) => string): Record<string, string> {
   return Object.fromEntries(INHERITED.map((name) => [name, value(name)]));
 }

@@ -15,14 +15,14 @@ async function openState(t: TestContext): Promise<{ state: TestState; output: st
   return { state, output };
 }
 
-test('the file is the whole index, in a folder that is made for it, readable for web servers', async (t) => {
+test('the file is the whole index, in a folder that is created for it, readable by web servers', async (t) => {
   const { state, output } = await openState(t);
   assert.equal(await state.outputText(output), await state.text());
   assert.equal((await stat(output)).mode & 0o777, 0o644 & ~process.umask());
   assert.deepEqual(await readdir(dirname(output)), ['apps.json']);
 });
 
-test('a change is written beside it and renamed: who reads the old file reads it to its end', async (t) => {
+test('a change is written to another file and renamed, so that readers of the old file are not disturbed', async (t) => {
   const { state, output } = await openState(t);
   const before = await state.outputText(output);
   const { ino } = await stat(output);
@@ -62,7 +62,7 @@ test('one that was removed, changed, cut off or emptied is written again', async
   }
 });
 
-test('one that is like the index is adopted as it is', async (t) => {
+test('one that equals the index is adopted as it is', async (t) => {
   const { state, output } = await openState(t);
   const moved = state.path('moved.json');
   await writeFile(moved, await readFile(output));
@@ -72,7 +72,7 @@ test('one that is like the index is adopted as it is', async (t) => {
   assert.equal((await stat(moved)).mtimeMs, 0);
 });
 
-test('one that cannot be written is told, and the index is served all the same', async (t) => {
+test('one that cannot be written is reported, and the index is served all the same', async (t) => {
   const { state, output } = await openState(t);
   await rm(output);
   await mkdir(output);
@@ -88,7 +88,7 @@ test('one that cannot be written is told, and the index is served all the same',
   assert.equal(await state.outputText(output), await state.text());
 });
 
-test('what a crash left of it goes when the state is opened; other files in the folder stay', async (t) => {
+test('temporary files of a crash are removed when the state is opened; other files in the folder stay', async (t) => {
   const { state, output } = await openState(t);
   await writeFile(`${output}.0123456789ab.regindexer-tmp`, 'half');
   await writeFile(`${dirname(output)}/other.json.0123456789ab.regindexer-tmp`, 'of another program');

@@ -1,9 +1,9 @@
-/** Icons as Flatpak puts them into labels. */
+/** Made-up icons. */
 import { digestOf } from '../../src/registry/digest.ts';
 
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 
-/** What begins like a PNG, and is another for each `content`. */
+/** Returns bytes that begin like a PNG and differ by `content`. */
 export function png(content: string): Buffer {
   return Buffer.concat([SIGNATURE, Buffer.from(content)]);
 }
@@ -12,7 +12,7 @@ export function pngUri(content: string): string {
   return `data:image/png;base64,${png(content).toString('base64')}`;
 }
 
-/** Where the icon of {@link pngUri} lies below the folder of icons: regindexer's layout. */
+/** Returns the path of the icon of {@link pngUri} below the folder of icons (regindexer's layout). */
 export function pngPath(content: string): string {
   const hex = digestOf(png(content)).slice('sha256:'.length);
   return `${hex.slice(0, 2)}/${hex.slice(2)}.png`;

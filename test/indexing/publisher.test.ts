@@ -25,7 +25,7 @@ const REGISTRY = 'http://registry.example.org';
 const TAGS = ['latest', 'beta', '1.0'];
 const ARCHITECTURES = ['amd64', 'arm64'];
 
-/** A state of an index that can be changed and looked at. */
+/** State of an index that tests can change and inspect. */
 class State {
   readonly catalog = SqliteCatalog.open(':memory:', assert.fail);
   readonly publications = SqlitePublications.open(':memory:', assert.fail);
@@ -36,7 +36,7 @@ class State {
     this.definition = defineIndex(definition);
   }
 
-  /** As after a restart, over the same catalog; with `publications`, as if it had never published. */
+  /** Opens a publisher as after a restart. @param publications empty ones, as if nothing was ever published */
   open(publications = this.publications, catalog = this.catalog): Promise<Publisher> {
     return Publisher.open({
       definition: this.definition, wanted: wantedBy(this.definition, () => true), patterns: [], catalog, publications,
@@ -44,7 +44,7 @@ class State {
     });
   }
 
-  /** @param writes the process is killed after so many; never if absent */
+  /** @param writes transactions after which the process is killed; never if absent */
   async publish(writes?: number): Promise<void> {
     if (writes !== undefined) {
       const killing = new Killing(writes);
@@ -65,7 +65,7 @@ class State {
   }
 }
 
-/** Kills a process after some transactions of a store. */
+/** Simulates that the process is killed after some transactions of the store. */
 class Killing {
   readonly killed = new Error('killed');
   #left: number;
@@ -126,7 +126,7 @@ const place = fc.record({ repository, tag: fc.constantFrom(...TAGS) });
 const changes: fc.Arbitrary<CatalogChange[]> = fc.oneof(
   { weight: 30, arbitrary: fc.tuple(place, image).map(([its, one]): CatalogChange[] => [...putImages([one]), tagged(its, one.digest)]) },
   { weight: 30, arbitrary: fc.tuple(place, images).map(([its, some]): CatalogChange[] => [...putImages(some), { kind: 'manifest', manifest: indexOf(some) }, tagged(its, indexOf(some).digest)]) },
-  // A list in a list.
+  // A nested list.
   {
     weight: 15,
     arbitrary: fc.tuple(place, images, images).map(([its, inner, outer]): CatalogChange[] => {
@@ -135,12 +135,12 @@ const changes: fc.Arbitrary<CatalogChange[]> = fc.oneof(
       return [...putImages([...inner, ...outer]), ...[nested, list].map((manifest) => ({ kind: 'manifest', manifest }) as const), tagged(its, list.digest)];
     }),
   },
-  // A list of which something could not be read: what was there before is kept.
+  // A list with an unreadable image, in whose place an earlier one is kept.
   { weight: 10, arbitrary: fc.tuple(place, images, images).map(([its, some, kept]): CatalogChange[] => [...putImages([...some, ...kept]), { kind: 'manifest', manifest: indexOf(some) }, tagged(its, indexOf(some).digest, kept)]) },
   { weight: 15, arbitrary: place.map((its): CatalogChange[] => [{ kind: 'tag-gone', ...its }]) },
   { weight: 10, arbitrary: repository.map((its): CatalogChange[] => [{ kind: 'gone', repository: its }]) },
   { weight: 5, arbitrary: repository.map((its): CatalogChange[] => [{ kind: 'failure', repository: its, error: 'it failed' }]) },
-  // A repository of about as many images as make it large.
+  // A repository with about as many images as make it large.
   {
     weight: 1,
     arbitrary: fc.tuple(repository, fc.integer({ min: 195, max: 230 })).map(([its, number]): CatalogChange[] => {
@@ -163,7 +163,7 @@ async function chunksOf(publications: SqlitePublications, index: string): Promis
   return { registry: publication.registry, chunks: publication.chunks.map((name) => new Chunk(name, heads.get(name) as Buffer, read, 'answers')) };
 }
 
-/** All that is served: the whole index, and what Flatpak asks for, worked out as well as ready. */
+/** Returns everything that is served: the whole index and the answers to Flatpak's questions, both ready and computed. */
 async function servedBy(publications: SqlitePublications, index: string): Promise<Map<string, { tag: string; gzip: Buffer; identity: string }>> {
   const { registry, chunks } = await chunksOf(publications, index);
   const served = new Map([['', await bytesOf(joinParts(registry, chunks.map(({ whole, slice }) => ({ part: whole, slice }))))]]);
@@ -200,7 +200,7 @@ suite('an index that is published again and again', () => {
     'with a priority of repositories': { repositoryPriority: ['apps/1*', 'apps/2*'] },
     'with flat lists': { lists: 'flatten' as const },
   })) {
-    test(`is byte for byte what is made from the same catalog anew, ${name}`, async () => {
+    test(`is byte for byte the same as a fresh one from the same catalog, ${name}`, async () => {
       await fc.assert(
         fc.asyncProperty(steps, async (all) => {
           const state = new State(definition);

@@ -1,4 +1,4 @@
-/** A state with its store and indexer over registries in memory, in a folder that goes with the test. */
+/** State of a test: a store and an indexer of registries in memory, in a folder that is removed after the test. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -46,15 +46,15 @@ export interface ImageJson {
 export interface TestStateOptions {
   readonly registries?: readonly MemoryRegistry[];
   readonly definitions?: readonly Partial<IndexDefinition>[];
-  /** Milliseconds; a day if absent. */
+  /** In milliseconds; a day if absent. */
   readonly cleanFilesAfter?: number;
 }
 
 export class TestState {
   readonly folder: string;
-  /** Of registries that fill the catalog. */
+  /** Warnings about registries that fill the catalog. */
   readonly warnings: string[] = [];
-  /** The first one. */
+  /** The first registry. */
   readonly registry: MemoryRegistry;
   readonly #registries: readonly MemoryRegistry[];
   #options: TestStateOptions;
@@ -68,19 +68,19 @@ export class TestState {
     this.registry = this.#registries[0] ?? new MemoryRegistry();
   }
 
-  /** One index that takes everything from one registry, unless `options` say otherwise. */
+  /** Opens a state with one index that takes everything of one registry, unless `options` say otherwise. */
   static async open(t: TestContext, options: TestStateOptions = {}): Promise<TestState> {
     const state = new TestState(await mkdtemp(join(tmpdir(), 'regindexer-indexing-')), options);
     t.after(async () => {
       await state.close();
-      // A rebuild that nobody has waited for may still write.
+      // A rebuild that was not awaited may still write.
       await rm(state.folder, { recursive: true, force: true, maxRetries: 10 });
     });
     await state.reopen();
     return state;
   }
 
-  /** As a restart does it; what `options` name is changed from then on. */
+  /** Opens the state again, as after a restart, with `options` changed from then on. */
   async reopen(options: TestStateOptions = {}): Promise<void> {
     await this.close();
     this.#options = { ...this.#options, ...options };
@@ -106,7 +106,7 @@ export class TestState {
     this.#indexer = undefined;
   }
 
-  /** Forgets all that is known, as if the catalog had been damaged or deleted, and opens again. */
+  /** Deletes the catalog, and opens the state again. */
   async loseCatalog(): Promise<void> {
     await this.close();
     for (const suffix of ['', '-wal', '-shm']) await rm(this.catalogFile + suffix, { force: true });
@@ -131,7 +131,7 @@ export class TestState {
     return this.#indexer;
   }
 
-  /** Of everything, unless `scope` says otherwise. */
+  /** Runs a full rebuild, unless `scope` says otherwise. */
   rebuild(scope: RebuildScope = EVERYTHING, options?: RebuildOptions): Promise<RebuildResult> {
     return this.indexer.rebuild(this.registry.id, scope, options);
   }
@@ -140,7 +140,7 @@ export class TestState {
     return this.indexer.refresh(this.registry.id);
   }
 
-  /** A rebuild of single tags, as a notification asks for. */
+  /** Rebuilds single tags, as a notification does. */
   rebuildTags(repository: string, ...tags: string[]): Promise<RebuildResult> {
     return this.rebuild({ indexes: new Set(), repositories: new Map([[repository, new Set(tags)]]) });
   }
@@ -149,14 +149,14 @@ export class TestState {
     return this.rebuild({ indexes: new Set(), repositories: new Map([[repository, 'all']]) });
   }
 
-  /** The requests that `run` makes. */
+  /** Returns the number of requests that `run` makes. */
   async requestsOf(run: () => Promise<unknown>): Promise<number> {
     const before = this.registry.requests;
     await run();
     return this.registry.requests - before;
   }
 
-  /** An index as it is served; it serves nothing if nothing is published. */
+  /** Returns an index as it is served; it is empty if nothing is published. */
   async index(name = 'apps'): Promise<ServedIndex> {
     const { repositoryPriority } = defineIndex((this.#options.definitions ?? [{}]).find((definition) => (definition.name ?? 'apps') === name));
     const index = new ServedIndex({ name, fileName: name, maxAge: 60, repositoryPriority });
@@ -166,14 +166,14 @@ export class TestState {
     return index;
   }
 
-  /** What is published of an index. */
+  /** Returns what is published of an index. @throws Error if nothing is */
   async shown(name = 'apps'): Promise<Shown> {
     const { shown } = await this.index(name);
     if (shown === undefined) throw new Error(`nothing is published of ${name}`);
     return shown;
   }
 
-  /** The whole index as text. */
+  /** Returns the whole index as text. */
   async text(index = 'apps'): Promise<string> {
     const { whole } = await this.shown(index);
     return Buffer.concat(await Promise.all(whole.pieces.map(inflate))).toString();
@@ -183,7 +183,7 @@ export class TestState {
     return JSON.parse(await this.text(index)) as IndexJson;
   }
 
-  /** What an index shows, as `repository:tag,tag` and `repository:tag[digest,digest]` for lists, by names of digests. */
+  /** Returns what an index shows: `repository:tag,tag name` for images, `repository:tag,tag [name name]` for lists. */
   async shows(index = 'apps'): Promise<readonly string[]> {
     const { Results } = await this.json(index);
     return Results.flatMap(({ Name, Images, Lists }) => [
@@ -192,34 +192,34 @@ export class TestState {
     ]);
   }
 
-  /** The answer to a question. */
+  /** Returns the answer to a question. */
   async answer(query: string, index = 'apps'): Promise<string> {
     return answerText(await this.index(index), query);
   }
 
-  /** The list of an index's apps. */
+  /** Returns the list of an index's apps. */
   async apps(index = 'apps'): Promise<readonly AppEntry[]> {
     const document = (await this.index(index)).apps();
     if (document === undefined) throw new Error(`the apps of ${index} are not listed`);
     return (JSON.parse(await textOf(document)) as { apps: readonly AppEntry[] }).apps;
   }
 
-  /** All about an app; `undefined` if the index does not have it. */
+  /** Returns the details of an app; `undefined` if the index does not have it. */
   async details(app: string, index = 'apps'): Promise<AppDetails | undefined> {
     return (await (await this.index(index)).app(app))?.details;
   }
 
-  /** What the catalog holds of the first registry, or of another one. */
+  /** Returns what the catalog knows of the first registry, or of another one. */
   known(registry = this.registry.id): Promise<KnownRegistry> {
     return this.store.catalog.known(registry);
   }
 
-  /** The names of the repositories that the catalog knows. */
+  /** Returns the names of the repositories in the catalog. */
   async repositories(registry = this.registry.id): Promise<readonly string[]> {
     return [...(await this.known(registry)).repositories.keys()];
   }
 
-  /** An image as the catalog holds it, whether a tag leads to it or not. */
+  /** Returns an image from the catalog, whether a tag leads to it or not. */
   async image(digest: Digest, registry = this.registry.id): Promise<Image | undefined> {
     return (await this.store.catalog.images(registry, [digest])).get(digest);
   }
@@ -229,7 +229,7 @@ export class TestState {
   }
 }
 
-/** The answer of an index to a question: as it is served, whether it is ready or has to be worked out. */
+/** Returns an index's answer to a question, whether it is ready or has to be computed. */
 export async function answerText(index: ServedIndex, text: string): Promise<string> {
   const { query, document } = index.question(text);
   return textOf(document ?? (await new Questions({ counts: { hits: 0, misses: 0 } }).answer(index, query, { keep: false, from: 'the test', signal: new AbortController().signal })));
@@ -239,13 +239,13 @@ async function textOf(document: ServedDocument): Promise<string> {
   return (await document.get('identity')?.body.read())?.toString() ?? '';
 }
 
-/** The names of the images in an answer, in its order. */
+/** Returns the names of the images in an answer, in order. */
 export function namesIn(json: string): readonly (string | undefined)[] {
   const { Results } = JSON.parse(json) as IndexJson;
   return Results.flatMap(({ Images, Lists }) => [...Images, ...Lists.flatMap((list) => list.Images)]).map(({ Labels }) => Labels['name']);
 }
 
-/** Labels that name an image, for {@link TestState.shows}. */
+/** Returns labels that name an image, for {@link TestState.shows}. */
 export function named(name: string, labels: Readonly<Record<string, string>> = {}): { labels: Record<string, string> } {
   return { labels: { name, ...labels } };
 }

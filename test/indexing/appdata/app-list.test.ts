@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { flatpakLabels } from '../../sources/flatpak-labels.ts';
 import { TestState } from '../test-state.ts';
 
-test('an index lists its apps once each, by name, with what their best image tells', async (t) => {
+test('an index lists each app once, by name, with the data of its best image', async (t) => {
   const state = await TestState.open(t);
   const push = (repository: string, tag: string, architecture: string, app: Parameters<typeof flatpakLabels>[0]) => state.registry.pushImage(repository, tag, { architecture, labels: flatpakLabels(app) });
   push('zebra', 'beta', 'amd64', { id: 'org.example.Zebra', name: 'Zebra (beta)', branch: 'beta', timestamp: 1_750_000_000 });
@@ -32,14 +32,14 @@ test('an index lists its apps once each, by name, with what their best image tel
   });
 });
 
-test('accents do not count where apps are sorted', async (t) => {
+test('accents do not count when apps are sorted', async (t) => {
   const state = await TestState.open(t);
   for (const name of ['Zoo', 'Écran', 'Editor', 'Übung', 'angle']) state.registry.pushImage(`app-${name.length}-${name.codePointAt(0)}`, 'latest', { labels: flatpakLabels({ id: `org.example.App${name.codePointAt(0)}`, name }) });
   await state.rebuild();
   assert.deepEqual((await state.apps()).map(({ name }) => name), ['angle', 'Écran', 'Editor', 'Übung', 'Zoo']);
 });
 
-test('the details of an app are those of its best image, and of all its images', async (t) => {
+test('the details of an app are from its best image, with a list of all its images', async (t) => {
   const state = await TestState.open(t);
   const image = state.registry.pushImage('app', undefined, { labels: flatpakLabels({ id: 'org.example.App', name: 'App', metadata: '[Context]\nfilesystems=home;', endOfLife: 'Use another one' }) });
   state.registry.pushIndex('app', 'latest', [image]);
@@ -57,7 +57,7 @@ test('the details of an app are those of its best image, and of all its images',
   assert.equal(await state.details('org.example.Other'), undefined);
 });
 
-test('labels that an index shows as annotations count the same', async (t) => {
+test('labels that an index shows as annotations are read as labels', async (t) => {
   const state = await TestState.open(t, { definitions: [{ flatpakAnnotations: true }] });
   state.registry.pushImage('app', 'latest', { labels: flatpakLabels({ id: 'org.example.App', name: 'App' }) });
   await state.rebuild();
@@ -65,7 +65,7 @@ test('labels that an index shows as annotations count the same', async (t) => {
   assert.equal((await state.details('org.example.App'))?.name, 'App');
 });
 
-test('a rebuild tells which apps came, changed and went', async (t) => {
+test('a rebuild reports which apps were added, updated and removed', async (t) => {
   const state = await TestState.open(t);
   const push = (id: string, summary = ''): void => void state.registry.pushImage(id.toLowerCase(), 'latest', { labels: flatpakLabels({ id: `org.example.${id}`, summary }) });
   push('Stays');

@@ -16,7 +16,7 @@ function record(id: string, repository: string, name: string, stable: number): A
 
 const chunk: Arbitrary<ChunkOfApps> = array(tuple(nat(300), constantFrom('app', 'other', 'wanted-app'), constantFrom('Ant', 'bee', 'Zebra'), nat(1)), { maxLength: 80 }).map((apps) => Object.fromEntries(apps.map(([number, repository, name, stable]) => [`org.example.App${number}`, record(`org.example.App${number}`, repository, name, stable)]))).map((apps) => ({ appIds: Object.keys(apps), apps: gzipSync(JSON.stringify(apps)) }));
 
-test('a list of apps that is made again after some chunks changed is that of a fresh one, byte for byte', async () => {
+test('an updated list of apps is the same as a new one, byte for byte', async () => {
   await check(
     asyncProperty(array(chunk, { minLength: 3, maxLength: 6 }), array(tuple(nat(5), chunk), { minLength: 1, maxLength: 4 }), async (chunks, changes) => {
       const [list, pages] = [new AppList(PRIORITY), new AppPagesEncoder('apps')];

@@ -10,7 +10,7 @@ function component(content: string): string {
   return `<?xml version="1.0"?><components><component type="desktop-application"><id>org.example.App</id>${content}</component></components>`;
 }
 
-test('what people are told about an app is read, without translations', async () => {
+test('the metadata of an app are read, without translations', async () => {
   const { name, summary, developer, license, type, keywords, description, releases } = parseAppdata(await readFile(SAMPLE, 'utf8'));
   assert.deepEqual({ name, summary, developer, license, type, keywords }, {
     name: 'Hello',
@@ -40,7 +40,7 @@ test('newer spellings are read too', () => {
   assert.deepEqual(appdata.description, [{ kind: 'paragraph', text: ['No markup at all'] }]);
 });
 
-test('what is emphasized or code stays so, other markup counts as its text, a translated paragraph does not count', () => {
+test('emphasis and code are kept, other markup is reduced to its text, translated paragraphs are skipped', () => {
   const { description } = parseAppdata(component('<description><p> Runs <em> very\n<code>  fast</code></em> <b>&lt;b&gt;</b><em> </em></p><p xml:lang="de">Schnell</p><ol><li>One</li><li xml:lang="de">Eins</li></ol></description>'));
   assert.deepEqual(description, [
     { kind: 'paragraph', text: ['Runs ', { kind: 'em', text: 'very ' }, { kind: 'code', text: 'fast' }, ' <b>'] },
@@ -48,12 +48,12 @@ test('what is emphasized or code stays so, other markup counts as its text, a tr
   ]);
 });
 
-/** A component whose type is its name. */
+/** Returns a component with its name as its type. */
 function one(id: string, name: string): string {
   return `<component type="${name}"><id>${id}</id><name>${name}</name></component>`;
 }
 
-/** The name and type of what counts. */
+/** Parses; returns the name and type of the chosen component. */
 function named(id: string | undefined, ...components: readonly string[]): readonly string[] {
   const { name, type } = parseAppdata(`<components>${components.join('')}</components>`, { ...(id !== undefined && { id }) });
   return [name, type];
@@ -68,10 +68,10 @@ test('of several components, that of the app counts, with or without .desktop, e
   assert.deepEqual(named(undefined, helper, app), ['Helper', 'Helper']);
   assert.deepEqual(named('org.example.App', '<component><name>Late</name><id>org.example.App</id></component>'), ['Late', '']);
   assert.equal(parseAppdata(`<components>${helper}<component><id>org.example.App</id><name>Kept</name><summary>lost`, { id: 'org.example.App' }).name, 'Kept', 'damaged');
-  assert.equal(parseAppdata('<components><component><name>One</name></component><component><summary>Two</summary></component></components>').summary, '', 'none is filled up from another');
+  assert.equal(parseAppdata('<components><component><name>One</name></component><component><summary>Two</summary></component></components>').summary, '', 'components are not merged');
 });
 
-test('C and English count as untranslated where nothing is', () => {
+test('C and English stand in for missing untranslated texts', () => {
   const read = parseAppdata(component(`
     <name xml:lang="de">Falsch</name><name xml:lang="en_GB">Colour</name><name xml:lang="en">English</name><name xml:lang="C">Right</name>
     <summary xml:lang="en">English</summary><summary>Right</summary><summary xml:lang="C">C</summary>
@@ -89,7 +89,7 @@ test('C and English count as untranslated where nothing is', () => {
   assert.equal(parseAppdata(component('<name xml:lang="Cx">No</name><name xml:lang="enm">No</name>')).name, '');
 });
 
-test('a homepage that is no web page is none', () => {
+test('a homepage that is not a web URL is ignored', () => {
   assert.equal(parseAppdata(component('<url type="homepage">javascript:alert(1)</url>')).homepage, '');
 });
 
@@ -100,7 +100,7 @@ test('entities are not expanded', () => {
   assert.deepEqual({ name, summary, developer }, { name: 'Before', summary: '', developer: '' });
 });
 
-test('depth, length and numbers are bounded, and quickly so', () => {
+test('depth, length and numbers are limited, and parsing is quick', () => {
   const started = performance.now();
   parseAppdata(component(`<description>${'<p>'.repeat(1_000_000)}`));
   const { description, keywords, releases, summary } = parseAppdata(
@@ -113,7 +113,7 @@ test('depth, length and numbers are bounded, and quickly so', () => {
   assert.ok(performance.now() - started < 5000);
 });
 
-test('of a damaged document, what stands before the damage is kept', () => {
+test('of an invalid document, what precedes the error is kept', () => {
   assert.equal(parseAppdata(component('<name>Kept</name><summary>lost')).name, 'Kept');
   assert.equal(parseAppdata('<component><name>Kept</name></wrong><summary>Lost</summary>').summary, '');
 });
@@ -122,7 +122,7 @@ test('an attribute may have any name', () => {
   for (const name of ['hasOwnProperty', '__proto__', 'constructor', 'toString']) assert.equal(parseAppdata(`<component ${name}="x" type="font" ${name}2="y"><name ${name}="x" xml:lang="de">Nein</name><name ${name}="x" a="y">Yes</name></component>`).name, 'Yes', name);
 });
 
-test('whatever the text, there is an answer', () => {
+test('random texts never throw', () => {
   const piece = constantFrom('<component>', '</component>', '<description>', '</description>', '<p>', '</p>', '<ul>', '<li>', '</ul>', '<name>', '</name>', '<!DOCTYPE x [', ']>', '<![CDATA[', ']]>', '&amp;', '&x;', '<release version="1">', '<releases>', 'xml:lang="de"', '<name hasOwnProperty="x" ', '__proto__="x" ', '<!--', '-->', '<?x');
   check(property(array(piece.chain((text) => string().map((other) => text + other))), (pieces) => {
     const { name, description } = parseAppdata(pieces.join(''));

@@ -12,7 +12,7 @@ test('an app without a context has no permissions', () => {
   assert.deepEqual(permissions('[Application]\nname=org.example.App\n'), []);
 });
 
-test('each permission is told in words, the dangerous ones first and marked', () => {
+test('each permission is described in words, the dangerous ones first and marked', () => {
   const told = permissions(`[Context]
 shared=network;ipc;
 sockets=wayland;x11;
@@ -45,7 +45,7 @@ org.freedesktop.UPower=talk
   assert.deepEqual(told.filter(({ kind }) => kind === 'network').map(({ text }) => text), ['Use the network']);
 });
 
-test('what is not known is told by its name', () => {
+test('unknown permissions are described by their names', () => {
   assert.deepEqual(permissions('[Context]\nsockets=warp;\ndevices=constructor;\n').map(({ text }) => text), ['Use the device “constructor”', 'Use the socket “warp”']);
 });
 
@@ -55,7 +55,7 @@ test('a key file is read as GLib reads it', () => {
   assert.deepEqual(listOf(file.get('B')?.get('list')), ['one', 't;wo']);
 });
 
-test('whatever the metadata, there is an answer of bounded size', () => {
+test('random metadata give a result of limited size', () => {
   check(property(string({ maxLength: 2000 }), (text) => {
     const told = permissions(`[Context]\nfilesystems=${text.repeat(20)};\n[Session Bus Policy]\n${text}=talk\n`);
     assert.ok(told.length <= 100);

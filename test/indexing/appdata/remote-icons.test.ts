@@ -23,7 +23,7 @@ suite('an icon is named', () => {
     assert.equal(add(`<component><id>${ID}</id></component>`), `<component><id>${ID}</id>${ICON}</component>`);
   });
 
-  test('whatever attributes are called', () => {
+  test('also if attributes are named like properties of objects', () => {
     const xml = `<component hasOwnProperty="x" __proto__="y" z="z"><id>${ID}</id></component>`;
     assert.notEqual(add(xml), xml);
   });
@@ -38,7 +38,7 @@ suite('an icon is named', () => {
     'there is none': '',
     'it is too long': `<component><id>${ID}</id><x>${'x'.repeat(1024 * 1024)}</x></component>`,
   };
-  for (const [reason, xml] of Object.entries(unchanged)) test(`but not where ${reason}`, () => assert.equal(add(xml), xml));
+  for (const [reason, xml] of Object.entries(unchanged)) test(`but not if ${reason}`, () => assert.equal(add(xml), xml));
 });
 
 suite('remote_icons', () => {

@@ -67,7 +67,7 @@ suite('an index in chunks', () => {
     assert.ok(chunk);
     assert.deepEqual(chunk.icons, icons);
     for (const icon of icons) assert.ok(chunk.hasIcon(icon));
-    // Half of one and half of the next, as they stand beside each other.
+    // Half of one digest and half of the next, as they are stored one after the other.
     const [first = '', second = ''] = icons.map((icon) => icon.slice('sha256:'.length));
     for (const other of [digestOf('d'), `sha256:${first.slice(32)}${second.slice(0, 32)}` as Digest]) assert.equal(chunk.hasIcon(other), false);
   });

@@ -1,4 +1,4 @@
-/** Chunks of repositories as an index shows them, and what is made from them. */
+/** Renders chunks and documents of made-up repositories. */
 import assert from 'node:assert/strict';
 import { gunzipSync } from 'node:zlib';
 import { Chunk, encodeChunk } from '../../../src/indexing/chunk/chunk.ts';
@@ -8,7 +8,7 @@ import type { JoinedDocument } from '../../../src/indexing/chunk/part.ts';
 import { type ChunkOptions, renderChunk } from '../../../src/indexing/chunk/render-chunk.ts';
 import type { ShownRepository } from '../../../src/indexing/render/document.ts';
 
-/** Those of `repositories`, which are sorted by name and not empty. */
+/** Renders the chunks of `repositories`, which are sorted by name and not empty. */
 export async function chunksOf(repositories: readonly ShownRepository[], options: Partial<ChunkOptions> = {}): Promise<Chunk[]> {
   const sized = repositories.map((repository) => ({ name: repository.name, images: repository.images.length + repository.lists.reduce((sum, list) => sum + list.images.length, 0), repository }));
   const chunks: Chunk[] = [];
@@ -24,12 +24,12 @@ export async function chunksOf(repositories: readonly ShownRepository[], options
   return chunks;
 }
 
-/** Of a large repository, as the publisher cuts it. */
+/** Cuts a large repository as the publisher does. */
 function slicesOf({ name, images, lists }: ShownRepository): ShownRepository[] {
   return cutRepository({ name, images: images.map((image) => ({ digest: image.image.digest, image })), lists }).map((slice) => ({ name, images: slice.images.map(({ image }) => image), lists: slice.lists }));
 }
 
-/** A document as text; both encodings of it are the same. */
+/** Returns a document as text, and checks that both encodings are the same. */
 export async function textOf({ pieces, length }: JoinedDocument): Promise<string> {
   const identity = Buffer.concat(await Promise.all(pieces.map(inflate)));
   assert.equal(identity.length, length);

@@ -22,7 +22,7 @@ suite('one gzip member of parts', () => {
     );
   });
 
-  test('the program gzip finds it whole, also with a text longer than a stored block', async () => {
+  test('gzip reads it, also with a text longer than a stored block', async () => {
     const long = 'é'.repeat(70_000);
     const member = await memberOf([stored('{"a":'), await deflate(Buffer.from(`"${'x'.repeat(100_000)}"`), 6), stored(','), await deflate(Buffer.alloc(0), 6), stored(long)]);
     const { status, stdout, stderr } = spawnSync('gzip', ['--decompress', '--stdout'], { input: member, maxBuffer: 1024 * 1024 });
@@ -35,7 +35,7 @@ suite('one gzip member of parts', () => {
     for (const text of ['', 'a', 'text '.repeat(50_000)]) assert.equal((await inflate(await deflate(Buffer.from(text), 6))).toString(), text);
   });
 
-  test('no parts are the member of nothing', async () => {
+  test('no parts give an empty member', async () => {
     assert.equal(gunzipSync(await memberOf([])).length, 0);
   });
 });
@@ -53,13 +53,13 @@ suite('the CRC-32 of two texts', () => {
     assert.equal(zeros(20), crc32(Buffer.alloc(2 ** 20)));
     const five = combineCrc32(zeros(32), zeros(30), 2 ** 30);
     assert.equal(combineCrc32(0, five, 5 * 2 ** 30), five);
-    // Whichever way it is put together.
+    // In any order of combining.
     assert.equal(combineCrc32(zeros(30), zeros(32), 2 ** 32), five);
     assert.equal(combineCrc32(zeros(10), zeros(33), 2 ** 33), combineCrc32(combineCrc32(zeros(10), zeros(32), 2 ** 32), zeros(32), 2 ** 32));
   });
 });
 
-/** Of 2 to the power of `doublings` zeros: doubled again and again. */
+/** Returns the CRC-32 of 2 to the power of `doublings` zeros, by doubling. */
 function zeros(doublings: number): number {
   let crc = crc32(Buffer.alloc(1));
   for (let doubling = 0; doubling < doublings; doubling++) crc = combineCrc32(crc, crc, 2 ** doubling);

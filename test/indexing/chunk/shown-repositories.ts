@@ -1,4 +1,4 @@
-/** Repositories as an index shows them, made up. */
+/** Made-up repositories as an index shows them. */
 import { hash } from 'node:crypto';
 import * as fc from 'fast-check';
 import type { HiddenTags, ShownImage, ShownList, ShownRepository, ShownTag } from '../../../src/indexing/render/document.ts';
@@ -29,7 +29,7 @@ const shownList: fc.Arbitrary<ShownList> = fc.record({ tags, images: fc.array(sh
   images: images.map((image) => ({ image, hidden: NONE_HIDDEN })),
 }));
 
-/** Those of an index: sorted by name, none of them empty. Some are large. */
+/** Repositories of an index: sorted by name, not empty, some of them large. */
 export const shownRepositories: fc.Arbitrary<ShownRepository[]> = fc
   .uniqueArray(
     fc.record({
@@ -41,7 +41,7 @@ export const shownRepositories: fc.Arbitrary<ShownRepository[]> = fc
   )
   .map((repositories) => repositories.filter(({ images, lists }) => images.length + lists.length > 0).toSorted((a, b) => (a.name < b.name ? -1 : 1)));
 
-/** The document of an index that shows `repositories`, as the specification has it. */
+/** Returns the document of an index that shows `repositories` (flatpak-oci-specs, registry-index.md). */
 export function documentOf(registry: string, repositories: readonly ShownRepository[], shows: (image: ShownImage, tags: readonly string[]) => boolean = () => true): unknown {
   return {
     Registry: registry,

@@ -1,4 +1,4 @@
-/** Which icons lie on disk, and for how long. */
+/** Icon files on disk, and how long they are kept. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
@@ -15,7 +15,7 @@ import { named, TestState } from '../test-state.ts';
 const ICON = 'org.freedesktop.appstream.icon-64';
 const HOUR = 3_600_000;
 
-/** A state that keeps files for an hour, and how to let time go by. */
+/** Opens a state that keeps files for an hour; `wait` advances the clock. */
 async function openState(t: TestContext, definitions: readonly Partial<IndexDefinition>[] = [{}]): Promise<{ state: TestState; wait: (milliseconds: number) => void }> {
   const state = await TestState.open(t, { definitions: definitions.map((definition) => ({ extractIcons: true, ...definition })), cleanFilesAfter: HOUR });
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
@@ -41,7 +41,7 @@ test('an icon that the index names stays, however old', async (t) => {
   await state.rebuild();
   await state.reopen();
   await state.rebuild();
-  // Its image is read anew.
+  // Reads its image again.
   await state.loseCatalog();
   await state.rebuild();
   assert.deepEqual(await iconsOf(state), [pngPath('icon'), pngPath('other')].toSorted());
@@ -49,7 +49,7 @@ test('an icon that the index names stays, however old', async (t) => {
   assert.deepEqual([after.ino, after.mtimeNs], [before.ino, before.mtimeNs]);
 });
 
-test('an icon that nothing names any more goes an hour later, at the next full rebuild, with its folder', async (t) => {
+test('an unnamed icon is removed an hour later, at the next full rebuild, with its folder', async (t) => {
   const { state, wait } = await openState(t);
   push(state, 'app', 'old');
   await state.rebuild();
@@ -68,7 +68,7 @@ test('an icon that nothing names any more goes an hour later, at the next full r
   assert.deepEqual(await readdir(state.path('icons')), [pngPath('new').slice(0, 2)]);
 });
 
-test('an icon that is named again in time stays, and its hour starts anew when it is let go', async (t) => {
+test('an icon that is named again in time stays, and its hour restarts when it is unnamed again', async (t) => {
   const { state, wait } = await openState(t);
   for (const icon of ['one', 'two', 'one']) {
     push(state, 'app', icon);
@@ -96,7 +96,7 @@ test('an icon stays as long as any index names it', async (t) => {
   assert.deepEqual(await iconsOf(state), [pngPath('new'), pngPath('shared')].toSorted());
 });
 
-test('the icons of an index that is not configured any more have their hour too', async (t) => {
+test('the icons of an index that is not configured any more stay for an hour, too', async (t) => {
   const { state, wait } = await openState(t, [{ name: 'stays', tags: ['latest'] }, { name: 'goes', tags: ['beta'] }]);
   push(state, 'app', 'stays');
   push(state, 'app', 'goes', 'beta');
@@ -110,7 +110,7 @@ test('the icons of an index that is not configured any more have their hour too'
   assert.deepEqual(await iconsOf(state), [pngPath('stays')]);
 });
 
-test('an icon that an index names which could not be made yet stays', async (t) => {
+test('icons stay while an index could not be built yet', async (t) => {
   const { state, wait } = await openState(t);
   push(state, 'app', 'icon');
   await state.rebuild();
@@ -122,7 +122,7 @@ test('an icon that an index names which could not be made yet stays', async (t) 
   assert.deepEqual(await iconsOf(state), [pngPath('icon')]);
 });
 
-test('files of others are left alone; what a crash left of an icon goes after an hour', async (t) => {
+test('other files are left alone; temporary files of a crash are removed after an hour', async (t) => {
   const { state, wait } = await openState(t);
   push(state, 'app', 'icon');
   await state.rebuild();
@@ -140,7 +140,7 @@ test('files of others are left alone; what a crash left of an icon goes after an
   assert.deepEqual(names.toSorted(), [...foreign, pngPath('icon')].map((name) => state.path('icons', name)).toSorted());
 });
 
-test('icons that somebody has removed come back at the next full rebuild, though nothing else is new', async (t) => {
+test('removed icon files are written again by the next full rebuild, though nothing else is new', async (t) => {
   const { state } = await openState(t);
   push(state, 'app', 'icon');
   push(state, 'other', 'other');
@@ -148,7 +148,7 @@ test('icons that somebody has removed come back at the next full rebuild, though
   await rm(state.path('icons', pngPath('icon')));
   const published: string[] = [];
   const { indexes: [after] } = await state.rebuild({ indexes: new Set(['apps']), repositories: new Map() }, { onPublished: (index) => published.push(index) });
-  assert.deepEqual([published, existsSync(state.path('icons', pngPath('icon')))], [[], false], 'to look for them is for full rebuilds');
+  assert.deepEqual([published, existsSync(state.path('icons', pngPath('icon')))], [[], false], 'only full rebuilds look for them');
   const { indexes: [full] } = await state.rebuild(undefined, { onPublished: (index) => published.push(index) });
   assert.deepEqual(await readFile(state.path('icons', pngPath('icon'))), png('icon'));
   assert.deepEqual([published, after?.changed, full?.changed, full?.bytes], [[], false, false, before?.bytes]);
@@ -156,7 +156,7 @@ test('icons that somebody has removed come back at the next full rebuild, though
   assert.equal(published.length, 0);
 });
 
-test('icons that somebody has removed come back at the next change, whether that brings an icon or not', async (t) => {
+test('removed icon files are written again at the next change, whether that has an icon or not', async (t) => {
   const { state } = await openState(t);
   push(state, 'app', 'icon');
   await state.rebuild();
@@ -171,11 +171,11 @@ test('icons that somebody has removed come back at the next change, whether that
   assert.deepEqual(await iconsOf(state), [pngPath('icon'), pngPath('other')].toSorted());
 });
 
-test('an icon that could not be written is told to whoever names it, whatever others do meanwhile, until it could', async (t) => {
+test('an icon that could not be written fails settled() for its path until it is written', async (t) => {
   const folder = (await TestState.open(t)).path('icons');
   const [bad, good] = [pngPath('bad'), pngPath('good')];
   await mkdir(folder);
-  // In the place of its folder.
+  // A file in place of its folder.
   await writeFile(`${folder}/${bad.slice(0, 2)}`, '');
   const icons = new IconFiles(folder);
   const store = (content: string): string => icons.store(digestOf(png(content)), () => png(content));
@@ -190,7 +190,7 @@ test('an icon that could not be written is told to whoever names it, whatever ot
   assert.deepEqual(await readFile(`${folder}/${bad}`), png('bad'));
 });
 
-test('an icon that is still being written is there, and is not read again', async (t) => {
+test('an icon that is still being written counts as present, and is not read again', async (t) => {
   const icons = new IconFiles((await TestState.open(t)).path('icons'));
   const path = icons.store(digestOf(png('icon')), () => png('icon'));
   icons.list();
@@ -199,14 +199,14 @@ test('an icon that is still being written is there, and is not read again', asyn
   await icons.settled([path]);
 });
 
-test('icons are written, though their folder is removed after it was seen', async (t) => {
+test('icons are written also if their folder is removed after it was listed', async (t) => {
   const folder = (await TestState.open(t)).path('icons');
   const icons = new IconFiles(folder);
   const write = async (content: string): Promise<void> => icons.settled([icons.store(digestOf(png(content)), () => png(content))]);
   await write('icon');
   icons.list();
   await rm(`${folder}/${pngPath('icon').slice(0, 2)}`, { recursive: true });
-  // Of the same folder.
+  // An icon of the same folder.
   let number = 0;
   while (pngPath(`other ${number}`).slice(0, 2) !== pngPath('icon').slice(0, 2)) number++;
   await write(`other ${number}`);

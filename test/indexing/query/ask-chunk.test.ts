@@ -1,4 +1,4 @@
-/** What a question is answered with. */
+/** Answers to questions. */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import * as fc from 'fast-check';
@@ -24,7 +24,7 @@ function app(name: string, more: PushedImage = {}): PushedImage {
   return { ...more, ...named(name, { 'org.flatpak.ref': `app/${name}`, ...more.labels }) };
 }
 
-/** Two apps, one in lists and one alone. */
+/** Pushes two apps, one in lists and one as images. */
 function fill(registry: MemoryRegistry): void {
   const push = (name: string, more?: PushedImage): Digest => registry.pushImage('apps/list', undefined, app(name, more));
   const [amd, arm] = [push('amd', { labels: { 'a:b': '1' } }), push('arm', { architecture: 'arm64', labels: { long: LONG } })];
@@ -41,7 +41,7 @@ function ask(chunks: readonly Chunk[], query: Query): Promise<string> {
   return answerFrom(chunks, (chunk) => prepareQuery(query, new Effort())(chunk));
 }
 
-/** An answer that is worked out chunk by chunk. */
+/** Computes an answer chunk by chunk. */
 async function answerFrom(chunks: readonly Chunk[], partOf: (chunk: Chunk) => ReturnType<ReturnType<typeof prepareQuery>>): Promise<string> {
   const parts = await Promise.all(chunks.map(async (chunk) => ({ part: await partOf(chunk), slice: chunk.slice })));
   return textOf(joinParts('http://registry.example.org', parts));
@@ -115,7 +115,7 @@ test('labels that flatpak_annotations moves are asked for as annotations', async
 });
 
 suite('the document', () => {
-  test('is that of the index with the matching images alone, whatever lists and repositories they are in', async (t) => {
+  test('is that of the index with only the matching images, in their lists and repositories', async (t) => {
     const state = await TestState.open(t);
     fill(state.registry);
     await state.rebuild();
@@ -162,7 +162,7 @@ suite('the document', () => {
     assert.equal(await state.answer('repository=other'), EMPTY);
   });
 
-  test('has a chunk’s part for everything where all its images match, which is not made a second time', async (t) => {
+  test('reuses a chunk’s whole part if all its images match', async (t) => {
     const state = await TestState.open(t);
     fill(state.registry);
     await state.rebuild();
@@ -176,7 +176,7 @@ suite('the document', () => {
   });
 });
 
-test('a question is given up inside a long value once nobody waits, takes turns there, and takes no more steps than it may', async (t) => {
+test('inside a long value a question can be aborted, gives way to other work, and is limited in its steps', async (t) => {
   const state = await TestState.open(t);
   state.registry.pushImage('app', 'latest', named('long', { text: 'a'.repeat(8 * 1024 * 1024) }));
   await state.rebuild();
@@ -217,7 +217,7 @@ const randomParameter: fc.Arbitrary<Parameter> = parameterName.chain((known) => 
 const question = fc.array(randomParameter, { maxLength: 4 }).chain((parameters) => fc.tuple(fc.constant(parameters), fc.shuffledSubarray(parameters, { minLength: parameters.length })));
 const questions = fc.array(question, { minLength: 10, maxLength: 10 });
 
-test('over random catalogs, random questions are answered as a plain filter answers them, in the same order, however they are spelled', async (t) => {
+test('random questions over random catalogs are answered like a simple filter, in the same order and any spelling', async (t) => {
   const pushed = fc.record({ tags: fc.subarray(TAGS, { minLength: 1 }), list: fc.boolean(), images: fc.array(randomImage, { minLength: 1, maxLength: 5 }) });
   const catalog = fc.dictionary(fc.constantFrom(...REPOSITORIES), fc.array(pushed, { maxLength: 4 }));
   await fc.assert(
@@ -264,7 +264,7 @@ suite('chunk by chunk, also of large repositories', () => {
     )
     .map((all): ShownRepository[] => all.filter(({ images, lists }) => images.length + lists.length > 0).toSorted((a, b) => (a.name < b.name ? -1 : 1)));
 
-  test('the answer is what is selected from the whole document', async () => {
+  test('the answer equals the selection from the whole document', async () => {
     await fc.assert(
       fc.asyncProperty(repositories, questions, async (all, asked) => {
         const chunks = await chunksOf(all);
@@ -274,7 +274,7 @@ suite('chunk by chunk, also of large repositories', () => {
     );
   });
 
-  test('the parts that are ready are what is worked out', async () => {
+  test('ready parts equal computed ones', async () => {
     await fc.assert(
       fc.asyncProperty(repositories, fc.constantFrom('label', 'annotation'), fc.constantFrom(...TAGS), fc.constantFrom(...ARCHITECTURES), async (all, field, tag, architecture) => {
         const ready: ReadyQuestion = { field, tag, architecture };
@@ -293,7 +293,7 @@ function spell(parameters: readonly Parameter[]): string {
   return parameters.map((one) => one.map((part) => encodeURIComponent(part).replaceAll('%20', '+')).join('=')).join('&');
 }
 
-/** The reference: what is selected from the whole document. */
+/** Reference: selects from the whole document. */
 function selected(all: readonly ShownRepository[], parameters: readonly Parameter[]): unknown {
   const fields = asksForRefs(parseQuery(spell(parameters)));
   const conditions = [...Map.groupBy(parameters, ([known]) => known)];
@@ -301,7 +301,7 @@ function selected(all: readonly ShownRepository[], parameters: readonly Paramete
     const json = { Digest: one.digest, MediaType: one.mediaType, OS: one.os, Architecture: one.architecture, Labels: Object.fromEntries(one.labels), Annotations: Object.fromEntries(one.annotations) };
     return conditions.every(([known, alternatives]) => {
       const fitting = (some: readonly string[]): boolean => alternatives.some((alternative) => fits(alternative, repository, some, json));
-      // Flatpak's questions are for tags with which clients get the image.
+      // Flatpak's questions only match tags for which clients get the image.
       return /^tag(?=:|$)/.test(known) ? fitting(its) && fields.every((field) => fitting(its.filter((tag) => !hidden[field].includes(tag)))) : fitting(its);
     });
   };
@@ -317,7 +317,7 @@ function sorted(texts: Readonly<Record<string, string>>): [string, string][] {
   return Object.entries(texts).toSorted(([a], [b]) => (a < b ? -1 : 1));
 }
 
-/** The reference: the index without what does not match. */
+/** Reference: the index without images that do not match. */
 function filtered(index: IndexJson, parameters: readonly Parameter[]): IndexJson {
   const conditions = [...Map.groupBy(parameters, ([name]) => name).values()];
   const matches = (repository: string, tags: readonly string[], image: ImageJson): boolean => conditions.every((alternatives) => alternatives.some((parameter) => fits(parameter, repository, tags, image)));

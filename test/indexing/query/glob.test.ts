@@ -38,7 +38,7 @@ test('it matches what the regular expression of the same meaning matches', () =>
   );
 });
 
-test('sixty-four stars over a value of 1 MiB are done with, where a regular expression would try for ever', () => {
+test('sixty-four stars over a value of 1 MiB are quick, where a regular expression would backtrack for ever', () => {
   const value = 'a'.repeat(1024 * 1024);
   assert.ok(!globMatches('*a'.repeat(64) + 'b', value));
   assert.ok(globMatches('*a'.repeat(64), value));
@@ -46,7 +46,7 @@ test('sixty-four stars over a value of 1 MiB are done with, where a regular expr
   assert.ok(!globMatches(`${'*?'.repeat(64)}b`, value));
 });
 
-test('question marks do not multiply what a value takes, wherever they stand', () => {
+test('question marks do not multiply the time, wherever they are', () => {
   const value = 'a'.repeat(4 * 1024 * 1024);
   const began = performance.now();
   assert.ok(!globMatches(`*${'?'.repeat(4000)}☃`, value));

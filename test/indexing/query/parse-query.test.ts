@@ -1,4 +1,4 @@
-/** How a question is spelled. */
+/** Parsing of query strings. */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { parseQuery, QueryError } from '../../../src/indexing/query/parse-query.ts';
@@ -100,7 +100,7 @@ suite('has one canonical spelling', () => {
   });
 });
 
-test('what Flatpak asks is the question that is answered beforehand', () => {
+test('Flatpak’s question is recognized as the one that is ready', () => {
   const asked = 'label%3Aorg.flatpak.ref%3Aexists=1&architecture=amd64&os=linux&tag=latest';
   assert.deepEqual(parseQuery(asked), flatpakQuery('latest', 'amd64'));
   assert.deepEqual(parseQuery(asked.replace('label', 'annotation')), flatpakQuery('latest', 'amd64', 'annotation'));

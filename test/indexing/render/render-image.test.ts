@@ -1,4 +1,4 @@
-/** What an index shows of an image. */
+/** Images as an index shows them. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { suite, test } from 'node:test';
@@ -13,7 +13,7 @@ const ICON_64 = 'org.freedesktop.appstream.icon-64';
 const ICON_128 = 'org.freedesktop.appstream.icon-128';
 const TOKEN_TYPE = 'org.flatpak.commit-metadata.xa.token-type';
 
-/** The one image of an index over one repository with this image, and the warnings of its rebuild. */
+/** Builds an index of one image; returns it as shown, with the warnings of the rebuild. */
 async function show(t: Parameters<typeof TestState.open>[0], definition: Partial<IndexDefinition>, image: PushedImage): Promise<{ image: ImageJson; warnings: readonly string[]; state: TestState }> {
   const state = await TestState.open(t, { definitions: [definition] });
   state.registry.pushImage('app', 'latest', image);
@@ -60,7 +60,7 @@ test('keys and values of every kind survive unchanged', async (t) => {
   assert.deepEqual(keys, ['10', '9', '__proto__', 'constructor', '10', '9', '__proto__', 'constructor']);
 });
 
-test('what Flatpak’s keys are is left out where the index says so, each by itself', async (t) => {
+test('Flatpak’s labels and annotations are left out if the index says so, each by its own option', async (t) => {
   const pairs = { 'org.flatpak.ref': 'r', 'org.freedesktop.appstream.appdata': 'a', 'org.flatpakx': 'x', 'org.freedesktop': 'y', other: 'z' };
   const rest = { 'org.flatpakx': 'x', 'org.freedesktop': 'y', other: 'z' };
   const annotations = await show(t, { skipFlatpakAnnotations: true }, { labels: pairs, annotations: pairs });
@@ -69,7 +69,7 @@ test('what Flatpak’s keys are is left out where the index says so, each by its
   assert.deepEqual([labels.image.Annotations, labels.image.Labels], [pairs, rest]);
 });
 
-test('app data that would make those of all apps unreadable are left out with a warning', async (t) => {
+test('appdata that would make that of all apps unreadable is left out with a warning', async (t) => {
   const APPDATA = 'org.freedesktop.appstream.appdata';
   for (const bad of ['\u0001', '\u000b', '\uffff', '&#1;', '&#x1F;', '&#XFFFE;', '&#0;', '&#xd800;', '&#x110000;', '&#99999999999;']) {
     const { image, warnings } = await show(t, {}, { labels: { [APPDATA]: `<component><name>a${bad}b</name></component>`, other: bad } });
@@ -88,7 +88,7 @@ suite('flatpak_annotations and force_flatpak_token', () => {
     assert.deepEqual(image.Labels, { other: 'o' });
   });
 
-  test('a token is asked for, whatever the image says', async (t) => {
+  test('clients must ask for a token, whatever the image says', async (t) => {
     const { image } = await show(t, { forceFlatpakToken: true }, { labels: { [TOKEN_TYPE]: 'AAAAAABp', other: 'o' } });
     assert.deepEqual(image.Labels, { [TOKEN_TYPE]: 'AQAAAABp', other: 'o' });
     const moved = await show(t, { forceFlatpakToken: true, flatpakAnnotations: true }, {});
@@ -134,7 +134,7 @@ suite('extract_icons', () => {
     assert.ok(!existsSync(state.path('icons', pngPath('icon'))));
   });
 
-  test('what does not claim to be a PNG in base64 is shown as it is', async (t) => {
+  test('values without the prefix of a PNG data URI are shown as they are', async (t) => {
     for (const value of ['icons/icon.png', 'https://example.org/icon.png', 'data:image/svg+xml,<svg/>', '']) {
       const { image } = await show(t, { extractIcons: true }, { labels: { [ICON_64]: value } });
       assert.deepEqual(image.Labels, { [ICON_64]: value });
@@ -169,7 +169,7 @@ suite('extract_icons', () => {
     });
   }
 
-  test('of many warnings the first twenty are told', async (t) => {
+  test('of many warnings the first twenty are shown', async (t) => {
     const state = await TestState.open(t, { definitions: [{ extractIcons: true }] });
     for (let number = 0; number < 30; number++) state.registry.pushImage('app', `tag-${number}`, { labels: { name: String(number), [ICON_64]: 'data:image/png;base64,AAAA' } });
     const { indexes } = await state.rebuild();

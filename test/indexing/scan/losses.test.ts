@@ -1,4 +1,4 @@
-/** What happens where a registry says that most of an index is gone: it is believed only when it says so again. */
+/** Sudden losses: that most of an index is gone is believed only when a second full scan confirms it. */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -9,7 +9,7 @@ import { named, TestState, type TestStateOptions } from '../test-state.ts';
 const APPS = 30;
 const ACCEPTING: RebuildScope = { ...EVERYTHING, acceptLosses: true };
 
-/** An index of 30 apps, each in a repository of its own, and what of it is still shown. */
+/** Opens a state with an index of 30 apps in repositories of their own. */
 async function openState(t: TestContext, options: TestStateOptions = {}): Promise<TestState> {
   const state = await TestState.open(t, options);
   for (let app = 0; app < APPS; app++) state.registry.pushImage(`app-${app}`, 'latest', named(`app ${app}`, { 'org.flatpak.ref': `app/${app}` }));
@@ -17,7 +17,7 @@ async function openState(t: TestContext, options: TestStateOptions = {}): Promis
   return state;
 }
 
-/** Empties the repositories from `first` on, which the registry goes on to list or to be asked for. */
+/** Empties the repositories from `first` on, which the registry still has. */
 function lose(registry: MemoryRegistry, first = 0): void {
   for (let app = first; app < APPS; app++) registry.deleteRepository(`app-${app}`, { stays: true });
 }
@@ -27,7 +27,7 @@ async function shown(state: TestState, index = 'apps'): Promise<number> {
 }
 
 suite('a full scan that would take most of an index away', () => {
-  test('is held until the next one finds the same, also after a restart', async (t) => {
+  test('is held until the next one confirms it, also after a restart', async (t) => {
     const state = await openState(t);
     lose(state.registry);
     state.registry.pushImage('new', 'latest', named('new'));
@@ -43,7 +43,7 @@ suite('a full scan that would take most of an index away', () => {
     assert.deepEqual(await state.repositories(), ['new']);
   });
 
-  test('is forgotten when what was gone is there again, and then is held anew', async (t) => {
+  test('is forgotten when the images are back, and held again later', async (t) => {
     const state = await openState(t);
     lose(state.registry);
     await state.rebuild();
@@ -54,7 +54,7 @@ suite('a full scan that would take most of an index away', () => {
     assert.equal(await shown(state), APPS);
   });
 
-  test('goes as far as two scans agree', async (t) => {
+  test('is carried out as far as two scans agree', async (t) => {
     const state = await openState(t);
     lose(state.registry, 5);
     await state.rebuild();
@@ -64,7 +64,7 @@ suite('a full scan that would take most of an index away', () => {
     assert.equal(await shown(state), 15);
   });
 
-  test('is taken at once where that is asked for, also before a list has been believed', async (t) => {
+  test('is carried out at once with acceptLosses, also for repositories that one list left out', async (t) => {
     for (const listed of [true, false]) {
       const state = await openState(t);
       for (let app = 0; app < APPS; app++) state.registry.deleteRepository(`app-${app}`, { stays: listed });
@@ -76,7 +76,7 @@ suite('a full scan that would take most of an index away', () => {
     }
   });
 
-  test('is held where the list of repositories is empty, when that has been believed', async (t) => {
+  test('is held if the list of repositories is empty, once that is believed', async (t) => {
     const state = await openState(t);
     for (let app = 0; app < APPS; app++) state.registry.deleteRepository(`app-${app}`);
     const helds = [];
@@ -84,7 +84,7 @@ suite('a full scan that would take most of an index away', () => {
     assert.deepEqual([helds, await shown(state)], [[undefined, { images: 30, of: 30 }, undefined], 0]);
   });
 
-  test('is not agreed to by anything but another scan of whole indexes', async (t) => {
+  test('is confirmed only by another scan of whole indexes', async (t) => {
     const state = await openState(t);
     lose(state.registry);
     await state.rebuild();
@@ -98,7 +98,7 @@ suite('a full scan that would take most of an index away', () => {
     assert.equal(await shown(state), 0);
   });
 
-  test('is held as well where it is the second try of one that failed', async (t) => {
+  test('is held also in the retry of a failed scan', async (t) => {
     const state = await openState(t);
     state.registry.fail({ method: 'tags' });
     const { failures } = await state.rebuild();
@@ -108,7 +108,7 @@ suite('a full scan that would take most of an index away', () => {
     assert.deepEqual([indexes[0]?.held, await shown(state)], [{ images: 30, of: 30 }, APPS]);
   });
 
-  test('is seen by the tags of one repository', async (t) => {
+  test('is also found among the tags of one repository', async (t) => {
     const state = await TestState.open(t);
     for (let tag = 0; tag < APPS; tag++) state.registry.pushImage('apps', `v${tag}`, named(`app ${tag}`));
     await state.rebuild();
@@ -118,7 +118,7 @@ suite('a full scan that would take most of an index away', () => {
     assert.deepEqual(await state.shows(), ['apps:v0 app 0']);
   });
 
-  test('is measured by what the index shows, and held for the index that loses it', async (t) => {
+  test('is measured by what an index shows, and held for the index that loses images', async (t) => {
     const definitions = [{ name: 'apps', requiredLabels: ['org.flatpak.ref'] }, { name: 'all' }, { name: 'few', repositoryInclude: ['app-1*'] }];
     const state = await openState(t, { definitions });
     for (let image = 0; image < 100; image++) state.registry.pushImage(`image-${image}`, 'latest', named(`image ${image}`));
@@ -153,7 +153,7 @@ suite('a full scan that would take most of an index away', () => {
   }
 });
 
-test('losses that are small, half of an index, notified of, or made good by other images are believed at once', async (t) => {
+test('losses that are small, at most half of an index, from notifications, or replaced by other images are believed at once', async (t) => {
   const few = await TestState.open(t);
   for (let app = 0; app < 20; app++) few.registry.pushImage(`app-${app}`, 'latest', named(`app ${app}`));
   await few.rebuild();

@@ -1,4 +1,4 @@
-/** What a rebuild asks a registry for, what it believes, and what it keeps. */
+/** Scans: their requests, what is believed, and what is kept. */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
@@ -48,7 +48,7 @@ suite('requests', () => {
     assert.deepEqual(await state.shows('beta'), ['a:beta-1 beta-1']);
   });
 
-  test('a notification of one tag costs one request, and what is new besides', async (t) => {
+  test('a notification of one tag costs one request, and those for what is new', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     const arm64 = registry.pushImage('a', undefined, { ...named('arm64'), architecture: 'arm64' });
@@ -84,7 +84,7 @@ suite('requests', () => {
     const digest = registry.pushImage('a', '1.0', named('image'));
     registry.tag('a', '1', digest);
     registry.tag('a', 'latest', digest);
-    // Each tag has to be read to know where it leads, but the config once.
+    // The manifest of each tag has to be read, but the config only once.
     assert.equal((await state.rebuild()).requests, 1 + 1 + 3 + 1);
     assert.deepEqual(await state.shows(), ['a:1,1.0,latest image']);
   });
@@ -98,7 +98,7 @@ suite('requests', () => {
     assert.deepEqual(await state.shows(), ['a:latest [image]', 'b:latest [image]', 'c:latest [image]']);
   });
 
-  test('what a catalog knows already costs nothing in another repository', async (t) => {
+  test('a known digest costs no request in another repository', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     registry.pushImage('a', 'latest', named('image'));
@@ -117,7 +117,7 @@ suite('requests', () => {
 });
 
 suite('what is read', () => {
-  test('a tag that moves leads to the new image; the old one is forgotten once nothing leads to it', async (t) => {
+  test('a tag that moves leads to the new image; the old one is removed once nothing leads to it', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     const one = registry.pushImage('a', 'latest', named('one'));
@@ -146,7 +146,7 @@ suite('what is read', () => {
     assert.deepEqual(await state.shows(), ['a:deep [inner arm at 2 at 3 at 4]']);
   });
 
-  test('artifacts and images without a platform are passed over, alone and in indexes', async (t) => {
+  test('artifacts and images without a platform are skipped, alone and in indexes', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     const image = registry.pushImage('a', 'latest', named('image'));
@@ -160,7 +160,7 @@ suite('what is read', () => {
     assert.equal(await state.requestsOf(() => state.rebuild()), 1 + 1 + 5);
   });
 
-  test('a child that the registry does not have is passed over, and picked up when it is there', async (t) => {
+  test('a child that the registry does not have is skipped, and read once it is there', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     const there = registry.pushImage('a', undefined, named('there'));
@@ -189,7 +189,7 @@ suite('what is read', () => {
     }
   });
 
-  test('a repository that lists no tags any more goes, as do one that the registry does not know and a tag that leads nowhere', async (t) => {
+  test('a repository without tags is removed, as are one that the registry does not have and a tag without a manifest', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     for (const name of ['emptied', 'stays']) registry.pushImage(name, 'latest', named(name));
@@ -221,7 +221,7 @@ suite('failures', () => {
     assert.deepEqual(await state.shows(), ['bad:latest bad two', 'good:latest good two']);
   });
 
-  test('a repository that comes back as it was is sound again', async (t) => {
+  test('a repository that can be read again has no error any more', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     const states = async (): Promise<unknown> => [...(await state.known()).repositories.values()].map(({ error, missedScans }) => [error !== undefined, missedScans]);
@@ -240,7 +240,7 @@ suite('failures', () => {
   });
 
   for (const method of ['resolve', 'manifest', 'config'] as const) {
-    test(`what fails of a tag by its ${method} keeps what it led to; the other tags of its repository go on`, async (t) => {
+    test(`a tag whose ${method} fails keeps its images; the other tags of its repository are read`, async (t) => {
       const state = await TestState.open(t);
       const { registry } = state;
       const push = (tag: string, version: string): Digest => {
@@ -283,7 +283,7 @@ suite('failures', () => {
     assert.deepEqual(await state.shows(), ['a:1,2,latest [two]']);
   });
 
-  test('a config that is not there is a failure, not the end of the image', async (t) => {
+  test('a missing config is a failure, and does not remove the image', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     registry.pushImage('a', 'latest', named('one'));
@@ -296,7 +296,7 @@ suite('failures', () => {
     assert.deepEqual(await state.shows(), ['a:latest one']);
   });
 
-  test('an architecture that is no text is a failure, and harms nothing that is kept', async (t) => {
+  test('an architecture that is not a text is a failure, and changes nothing that is known', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     registry.pushImage('a', 'bad', { ...named('bad'), architecture: 'lone \ud800' });
@@ -324,14 +324,14 @@ suite('failures', () => {
     assert.deepEqual(await state.shows(), ['a:good good', 'a:updated one']);
   });
 
-  test('several failing tags are told as one failure of their repository', async (t) => {
+  test('several failing tags are one failure of their repository', async (t) => {
     const state = await TestState.open(t);
     for (const tag of ['1', '2', '3']) state.registry.pushImage('a', tag, named(tag));
     state.registry.fail({ method: 'manifest' });
     assert.deepEqual((await state.rebuild()).failures, [{ repository: 'a', error: 'tag 1: http://registry.example.org manifest a 1: unavailable (and 2 more tags)' }]);
   });
 
-  test('what one repository cannot give is asked of another that has it too', async (t) => {
+  test('what one repository cannot return is read from another one', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     for (const repository of ['bad', 'good']) registry.pushIndex(repository, 'latest', [registry.pushImage(repository, undefined, named('image'))]);
@@ -343,7 +343,7 @@ suite('failures', () => {
     assert.deepEqual(await state.shows(), ['bad:latest [image]', 'good:latest [image]']);
   });
 
-  test('a rebuild ends only when all that it asked for has come, also what stands beside a failure', async (t) => {
+  test('a rebuild ends only after all its requests, also those beside a failure', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     const [bad, slow] = [registry.pushImage('a', undefined, named('bad')), registry.pushImage('a', undefined, { ...named('slow'), architecture: 'arm64' })];
@@ -353,7 +353,7 @@ suite('failures', () => {
     const phases = new Set<string>();
     const rebuild = state.rebuild(undefined, { onProgress: ({ phase }) => phases.add(phase) });
     await held.reached;
-    // Everything else that can happen has happened by now.
+    // Everything else has finished by now.
     for (let turn = 0; turn < 10; turn++) await setImmediate();
     assert.ok(!phases.has('rendering'));
     held.release();
@@ -364,7 +364,7 @@ suite('failures', () => {
     assert.deepEqual(registry.calls.filter(({ reference }) => reference === slow), []);
   });
 
-  test('when the list breaks off, what it named before is read, and nothing is taken for gone', async (t) => {
+  test('when the list fails halfway, the repositories before that are read, and none is taken for gone', async (t) => {
     const registry = new MemoryRegistry({ pageSize: 2 });
     const state = await TestState.open(t, { registries: [registry] });
     for (const name of ['a', 'b', 'c', 'd']) registry.pushImage(name, 'latest', named(`${name} one`));
@@ -398,7 +398,7 @@ function forArm(name: string): PushedImage {
 }
 
 suite('a child of an index that cannot be read', () => {
-  test('hides no sibling, in a new tag and nested, and is asked for again', async (t) => {
+  test('does not hide its siblings, in a new tag or nested, and is retried', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     const bad = registry.pushImage('a', undefined, forArm('bad'));
@@ -463,7 +463,7 @@ suite('a child of an index that cannot be read', () => {
     assert.deepEqual(await state.shows(), ['a:latest [one 2 two 1]']);
   });
 
-  test('goes when the registry says that it is gone', async (t) => {
+  test('is removed when the registry says that it is gone', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     const push = (version: string): Digest => {
@@ -482,7 +482,7 @@ suite('a child of an index that cannot be read', () => {
     assert.deepEqual(await state.shows(), ['a:latest [amd 2]']);
   });
 
-  test('may be a descriptor that nobody can follow: it is told at each scan', async (t) => {
+  test('may be an invalid descriptor, which is reported at each scan', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     const good = { mediaType: OCI_IMAGE_MANIFEST, digest: registry.pushImage('a', undefined, named('good')), size: 100 };
@@ -495,13 +495,13 @@ suite('a child of an index that cannot be read', () => {
   });
 });
 
-/** Digests of nothing. */
+/** Made-up digests that do not exist. */
 function absent(count: number, salt: string): readonly Digest[] {
   return Array.from({ length: count }, (_, number) => digestOf(`${salt} ${number}`));
 }
 
-suite('a repository that costs too much fails, and the others go on', () => {
-  test('indexes in an index that lead to more than 1000 manifests together, also by many ways to few', async (t) => {
+suite('a repository that is too expensive fails, and the others are read', () => {
+  test('nested indexes that lead to more than 1000 manifests together, also by many paths to few', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     registry.pushImage('hostile', 'wide', named('before'));
@@ -523,7 +523,7 @@ suite('a repository that costs too much fails, and the others go on', () => {
     assert.ok(registry.calls.length < 3000, String(registry.calls.length));
   });
 
-  test('more than 1 GiB of configs: what was read is kept, and the next rebuild goes on', async (t) => {
+  test('more than 1 GiB of configs: what was read is kept, and the next rebuild continues', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     const tags = Array.from({ length: 70 }, (_, number) => `t${number}`);
@@ -541,7 +541,7 @@ suite('a repository that costs too much fails, and the others go on', () => {
     assert.equal((await state.shows()).length, 70 + 1);
   });
 
-  test('large configs are read one after the other', async (t) => {
+  test('large configs are read one at a time', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     const configs = ['one', 'two', 'small'].map((name) => {
@@ -561,7 +561,7 @@ suite('a repository that costs too much fails, and the others go on', () => {
     assert.deepEqual(new Set(asked()), new Set(configs));
   });
 
-  test('what one registry may keep in the catalog has a bound, and a warning before it', async (t) => {
+  test('the size of one registry in the catalog is limited, with a warning before that', async (t) => {
     const state = await TestState.open(t);
     const { registry, store: { catalog, publications } } = state;
     const warnings: string[] = [];
@@ -587,7 +587,7 @@ suite('a repository that costs too much fails, and the others go on', () => {
     assert.deepEqual((await run()).failures, []);
   });
 
-  test('more than 10,000 failures are named, and no more explained', async (t) => {
+  test('only the first 10,000 failures have their own messages', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     for (let number = 0; number <= 10_000; number++) registry.pushImage(`r${number}`, 'latest', named('image'));
@@ -598,7 +598,7 @@ suite('a repository that costs too much fails, and the others go on', () => {
     assert.equal((await failing(state)).filter(([, failed]) => failed).length, 10_001);
   });
 
-  test('what a failing repository does not lead to any more is forgotten', async (t) => {
+  test('what a failing repository does not lead to any more is removed', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     const old = registry.pushImage('a', 'latest', named('old'));
@@ -610,7 +610,7 @@ suite('a repository that costs too much fails, and the others go on', () => {
   });
 });
 
-test('a digest is a registry’s only if that registry gave it', async (t) => {
+test('a digest is known of a registry only if it was read from that registry', async (t) => {
   const [own, foreign] = [new MemoryRegistry({ id: 'http://own.example.org' }), new MemoryRegistry({ id: 'http://foreign.example.org' })];
   const state = await TestState.open(t, { registries: [own, foreign], definitions: [{ registry: own.id, skipFlatpakLabels: true }, { name: 'foreign', registry: foreign.id }] });
   const secret = own.pushImage('a', 'latest', named('secret', { 'org.flatpak.secret': 'of the own registry' }));
@@ -620,7 +620,7 @@ test('a digest is a registry’s only if that registry gave it', async (t) => {
   await state.indexer.rebuild(foreign.id, EVERYTHING);
   assert.deepEqual(await state.shows('foreign'), ['b:list [foreign]']);
   assert.deepEqual(await state.shows(), ['a:latest secret']);
-  // The registry that has it may show it.
+  // It is shown for the registry that has it.
   foreign.pushImage('b', 'copy', named('secret', { 'org.flatpak.secret': 'of the own registry' }));
   await state.indexer.rebuild(foreign.id, EVERYTHING);
   assert.deepEqual(await state.shows('foreign'), ['b:copy,latest secret', 'b:list [foreign secret]']);
@@ -641,7 +641,7 @@ suite('a list that leaves repositories out', () => {
     assert.equal((await state.rebuild()).requests, 1 + 1 + 1);
   });
 
-  test('loses nothing if it is whole again at the next scan', async (t) => {
+  test('removes nothing if it is complete again at the next scan', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     for (const name of ['a', 'b']) registry.pushImage(name, 'latest', named(name));
@@ -655,7 +655,7 @@ suite('a list that leaves repositories out', () => {
     assert.deepEqual(await state.shows(), ['a:latest a', 'b:latest b']);
   });
 
-  test('is not believed at all while the registry has the repository, which is read on', async (t) => {
+  test('is not believed while the registry still has the repository, which is read', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     registry.pushImage('a', 'latest', named('one'));
@@ -669,7 +669,7 @@ suite('a list that leaves repositories out', () => {
     assert.deepEqual(await state.shows(), []);
   });
 
-  test('an empty list is such a list', async (t) => {
+  test('may be an empty list', async (t) => {
     const state = await TestState.open(t);
     for (const name of ['a', 'b', 'c']) state.registry.pushImage(name, 'latest', named(name));
     await state.rebuild();
@@ -680,7 +680,7 @@ suite('a list that leaves repositories out', () => {
     assert.deepEqual(await state.shows(), []);
   });
 
-  test('a repository that cannot be asked stays', async (t) => {
+  test('does not remove a repository that cannot be read', async (t) => {
     const state = await TestState.open(t);
     state.registry.pushImage('a', 'latest', named('a'));
     await state.rebuild();
@@ -736,7 +736,7 @@ suite('scopes', () => {
     assert.equal(requests, 1 + 1 + 1 + 1 + 1);
   });
 
-  test('repositories that no index takes, or the source is not to read, cost nothing', async (t) => {
+  test('repositories that no index takes, or that the source excludes, cost no requests', async (t) => {
     const state = await TestState.open(t, { definitions: [{ repositoryInclude: ['apps/*'], repositoryExclude: ['apps/secret'] }] });
     const { registry } = state;
     registry.uncover('apps/uncovered');
@@ -749,7 +749,7 @@ suite('scopes', () => {
     assert.deepEqual(await state.shows(), ['apps/one:latest apps/one']);
   });
 
-  test('a repository that the source is not to read any more goes at once', async (t) => {
+  test('a repository that the source excludes now is removed at once', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     for (const name of ['a', 'b']) registry.pushImage(name, 'latest', named(name));
@@ -770,7 +770,7 @@ suite('scopes', () => {
   });
 });
 
-test('what no index takes any more is forgotten by a full scan, and only by that', async (t) => {
+test('what no index takes any more is removed by a full scan, and only by that', async (t) => {
   const state = await TestState.open(t);
   const { registry } = state;
   for (const repository of ['a', 'b']) for (const tag of ['latest', 'beta']) registry.pushImage(repository, tag, named(`${repository} ${tag}`));
@@ -806,7 +806,7 @@ suite('the end of a scan', () => {
     assert.deepEqual(await state.shows(), ['a:latest a two', 'b:latest b two', 'c:latest c two']);
   });
 
-  test('progress counts up to what the result says', async (t) => {
+  test('progress ends with the numbers of the result', async (t) => {
     const state = await TestState.open(t);
     for (const name of ['a', 'b']) state.registry.pushImage(name, 'latest', named(name));
     const seen: string[] = [];
@@ -821,10 +821,10 @@ suite('the end of a scan', () => {
     assert.deepEqual([...new Set(seen)], ['scanning', 'rendering']);
   });
 
-  test('two registries scanned side by side do not lose what the other has just read', async (t) => {
+  test('parallel scans of two registries do not remove what the other has just read', async (t) => {
     const [slow, quick] = [new MemoryRegistry({ id: 'http://slow.example.org' }), new MemoryRegistry({ id: 'http://quick.example.org' })];
     const state = await TestState.open(t, { registries: [slow, quick], definitions: [{ registry: slow.id }, { name: 'quick', registry: quick.id }] });
-    // So large that they are written before their tag is read.
+    // So large that they are committed before their tag is read.
     const large = Array.from({ length: 5 }, (_, number) => slow.pushImage('a', undefined, named(`large ${number}`, { value: 'x'.repeat(1_000_000) })));
     const last = slow.pushImage('a', undefined, named('last'));
     slow.pushIndex('a', 'latest', [...large, last]);
@@ -841,7 +841,7 @@ suite('the end of a scan', () => {
   });
 });
 
-/** The repositories that the catalog knows, and whether each could not be read. */
+/** Returns the repositories in the catalog, and whether each has an error. */
 async function failing(state: TestState): Promise<readonly (readonly [name: string, failing: boolean])[]> {
   return [...(await state.known()).repositories].map(([name, { error }]) => [name, error !== undefined]);
 }

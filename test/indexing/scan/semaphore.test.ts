@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { Semaphore } from '../../../src/indexing/scan/semaphore.ts';
 
-/** Lets everything that is ready go on. */
+/** Resolves after all pending microtasks and immediates. */
 function settle(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-test('several lists together get no more places than there are', async () => {
+test('several lists together run no more tasks than permits', async () => {
   const semaphore = new Semaphore(3);
   const running: (() => void)[] = [];
   let most = 0;
@@ -29,7 +29,7 @@ test('several lists together get no more places than there are', async () => {
   assert.deepEqual(done.toSorted(), ['a1', 'a2', 'a3', 'a4', 'a5', 'b1', 'b2']);
 });
 
-test('after a failure no more are called, and the places are free for others', async () => {
+test('after a failure no more tasks are started, and the permits are released', async () => {
   const semaphore = new Semaphore(1);
   const called: number[] = [];
   const failing = semaphore.forEach([1, 2, 3], async (value) => {

@@ -27,7 +27,7 @@ suite('between repositories', () => {
     assert.deepEqual(await state.shows(), ['a-first:c a-first c', 'beta/one:b beta/one b', 'only:d only d', 'stable/y:a stable/y a']);
   });
 
-  test('each architecture is decided by itself', async (t) => {
+  test('architectures are decided independently', async (t) => {
     const state = await TestState.open(t, { definitions: [{ repositoryPriority: ['stable', 'beta'] }] });
     const { registry } = state;
     push(registry, 'stable', 'latest', 'A');
@@ -36,7 +36,7 @@ suite('between repositories', () => {
     assert.deepEqual(await state.shows(), ['beta:latest [beta arm64]', 'stable:latest stable latest']);
   });
 
-  test('an image that the index does not show keeps no other from being shown', async (t) => {
+  test('an image that the index does not show does not hide another one', async (t) => {
     const state = await TestState.open(t, { definitions: [{ repositoryPriority: ['stable', 'beta'], requiredLabels: ['approved'], requiredAnnotations: ['signed'] }] });
     const { registry } = state;
     push(registry, 'stable', 'latest', 'A', { labels: { approved: '' } });
@@ -46,7 +46,7 @@ suite('between repositories', () => {
     assert.deepEqual(await state.shows(), ['beta:latest beta latest']);
   });
 
-  test('a ref in an annotation counts where there is none in the labels', async (t) => {
+  test('a ref in an annotation counts if there is none in the labels', async (t) => {
     const state = await TestState.open(t, { definitions: [{ repositoryPriority: ['stable', 'beta'] }] });
     state.registry.pushImage('stable', 'latest', { ...named('annotated'), annotations: { [REF]: 'A', [METADATA]: '' } });
     push(state.registry, 'beta', 'latest', 'A');
@@ -87,7 +87,7 @@ suite('within a repository', () => {
     });
   }
 
-  test('an image goes by the highest of its tags, and shows them all', async (t) => {
+  test('an image is ranked by its highest tag, and shown with all its tags', async (t) => {
     const state = await TestState.open(t, { definitions: [{ repositoryPriority: ['app'] }] });
     const { registry } = state;
     const one = push(registry, 'app', '1', 'A');
@@ -97,7 +97,7 @@ suite('within a repository', () => {
     assert.deepEqual(await state.shows(), ['app:1,10 app 1']);
   });
 
-  test('lists and images are weighed by their tags alike, and a list keeps what else it has', async (t) => {
+  test('lists and images are ranked alike by their tags, and a list keeps its other images', async (t) => {
     const state = await TestState.open(t, { definitions: [{ repositoryPriority: ['app'] }] });
     const { registry } = state;
     const [amd64, arm64] = ['amd64', 'arm64'].map((architecture) => push(registry, 'app', undefined, 'A', { architecture }));

@@ -16,7 +16,7 @@ suite('globs', () => {
     [['v?', '1*'], ['1.0', '1.0-rc.1', 'v2']],
     [['lat*', 'latest', '*'], tags],
     [['**'], tags],
-    // Not special, as in a list of tags nobody would expect it.
+    // Not special in a list of tags.
     [['{latest,stable}', '!latest', '#a', '+(a|b)'], []],
     [[], []],
   ];
@@ -52,7 +52,7 @@ suite('globs', () => {
 });
 
 suite('architectures', () => {
-  test('only those named are taken, as the config says and not the index; a list without any is left out', async (t) => {
+  test('only those named are taken, by the config and not the index; an empty list is left out', async (t) => {
     const state = await TestState.open(t, { definitions: [{ architectures: ['amd64', 'riscv64'] }, { name: 'none', architectures: [] }] });
     const { registry } = state;
     const [amd64, arm64, riscv64] = ['amd64', 'arm64', 'riscv64'].map((architecture) => registry.pushImage('app', undefined, { ...named(architecture), architecture }));
@@ -81,7 +81,7 @@ suite('architectures', () => {
 });
 
 suite('requirements', () => {
-  test('labels must be labels, annotations must be annotations, and all of them there', async (t) => {
+  test('all required labels and annotations must be present, each in its place', async (t) => {
     const state = await TestState.open(t, {
       definitions: [
         { name: 'labels', requiredLabels: ['one', 'two'] },
@@ -104,7 +104,7 @@ suite('requirements', () => {
     assert.deepEqual(await state.shows('inherited'), []);
   });
 
-  test('what is required is looked for before anything is left out', async (t) => {
+  test('requirements are checked before anything is left out', async (t) => {
     const state = await TestState.open(t, { definitions: [{ requiredLabels: ['org.flatpak.ref'], skipFlatpakLabels: true }] });
     state.registry.pushImage('app', 'latest', named('app', { 'org.flatpak.ref': 'app/x/x86_64/stable' }));
     state.registry.pushImage('other', 'latest', named('other'));
@@ -130,7 +130,7 @@ suite('order', () => {
     assert.deepEqual((await state.shows()).slice(0, 4), ['a:B,m m', 'a:z z', 'a:10,9 [m arm]', 'a:y [m]']);
   });
 
-  test('images of a list stand as the list names them, each once', async (t) => {
+  test('images of a list are in its order, each once', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
     const [c, a, b] = ['c', 'a', 'b'].map((name) => registry.pushImage('app', undefined, named(name)));
@@ -171,7 +171,7 @@ test('tags that an index does not take are not shown, also on what it takes', as
   assert.deepEqual(await state.shows('secret'), ['app:secret-launch image']);
 });
 
-test('the tag that leads to the updates between images is no image, whatever an index takes', async (t) => {
+test('the tag of the delta index is never taken', async (t) => {
   const state = await TestState.open(t, { definitions: [{ tags: ['*'] }, { name: 'named', tags: ['_deltaindex'] }] });
   const { registry } = state;
   registry.pushIndex('app', '_deltaindex', [registry.pushImage('app', undefined, named('delta'))]);
@@ -183,7 +183,7 @@ test('the tag that leads to the updates between images is no image, whatever an 
   assert.ok(!registry.calls.some(({ reference }) => reference === '_deltaindex'), 'it is not read');
 });
 
-test('several indexes over several registries are made by one indexer, each from its own', async (t) => {
+test('one indexer builds several indexes of several registries', async (t) => {
   const [one, two] = [new MemoryRegistry({ id: 'http://one.example.org' }), new MemoryRegistry({ id: 'http://two.example.org' })];
   const state = await TestState.open(t, {
     registries: [one, two],

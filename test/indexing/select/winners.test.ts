@@ -12,7 +12,7 @@ import { namesIn, TestState } from '../test-state.ts';
 const FLATPAK = 'label:org.flatpak.ref:exists=1&architecture=amd64&os=linux&tag=latest';
 const ID = 'org.example.App';
 
-/** Labels of the app, and a name to tell the image by. */
+/** Labels of the app, with a name that identifies the image. */
 function labels(name: string, more: Partial<FlatpakApp> = {}): Record<string, string> {
   return { ...flatpakLabels({ id: ID, name, ...more }), name };
 }
@@ -21,7 +21,7 @@ async function open(t: TestContext, definition: Partial<IndexDefinition> = {}) {
   const state = await TestState.open(t, { definitions: [definition] });
   const push = (repository: string, tag: string | undefined, name: string, more: Partial<FlatpakApp> = {}, image: PushedImage = {}): Digest =>
     state.registry.pushImage(repository, tag, { ...image, labels: labels(name, more) });
-  /** The names of the images that answer, in their order. */
+  /** Returns the names of the images in the answer, in order. */
   const ask = async (query: string): Promise<readonly (string | undefined)[]> => namesIn(await state.answer(query));
   const apps = (): Promise<readonly AppEntry[]> => state.apps();
   const details = (): Promise<AppDetails | undefined> => state.details(ID);
@@ -38,7 +38,7 @@ suite('of the same ref and architecture in two repositories', () => {
     assert.deepEqual(await ask(''), ['first', 'second']);
   });
 
-  test('apps that have nothing to do with it, before, between and behind, do not change which', async (t) => {
+  test('unrelated apps before, between and after them do not change which', async (t) => {
     const { state, push, ask, apps } = await open(t);
     for (const repository of ['m', 'g']) push(repository, 'latest', repository);
     const winners = new Set<string>();
@@ -62,7 +62,7 @@ suite('of the same ref and architecture in two repositories', () => {
     assert.equal((await details())?.name, 'wanted');
   });
 
-  test('tags, architectures and systems are decided each by itself', async (t) => {
+  test('tags, architectures and systems are decided independently', async (t) => {
     const { state, push, ask } = await open(t);
     push('a', 'beta', 'a beta');
     push('a', 'arm', 'a arm', {}, { architecture: 'arm64' });
@@ -76,7 +76,7 @@ suite('of the same ref and architecture in two repositories', () => {
     assert.deepEqual(await ask(FLATPAK.replace('latest', 'arm').replace('amd64', 'arm64')), ['a arm']);
   });
 
-  test('an image that clients pass over does not keep another one from them', async (t) => {
+  test('an image that clients skip does not hide another one', async (t) => {
     const { state, push, ask, apps } = await open(t);
     const { 'org.flatpak.metadata': _none, ...bare } = labels('without metadata');
     state.registry.pushImage('a', 'latest', { labels: bare });
@@ -88,7 +88,7 @@ suite('of the same ref and architecture in two repositories', () => {
     assert.equal((await apps())[0]?.name, 'annotated');
   });
 
-  test('a wider question of Flatpak holds what the narrower ones hold; one that is not Flatpak’s holds all', async (t) => {
+  test('a broader question of Flatpak includes what the narrower ones do; other questions include all images', async (t) => {
     const { state, push, ask } = await open(t);
     state.registry.tag('a', 'stable', push('a', 'latest', 'a'));
     state.registry.tag('b', 'beta', push('b', 'latest', 'b'));
@@ -108,11 +108,11 @@ test('of two images of one list, as gzip and zstd, clients get the first', async
   assert.deepEqual(await ask(FLATPAK), ['zstd']);
   assert.deepEqual(await ask(''), ['zstd', 'gzip']);
   assert.deepEqual((await details())?.images.length, 1);
-  assert.deepEqual(indexes[0]?.warnings, [`app/${ID}/x86_64/stable (linux/amd64) is in app more than once with the tag latest: clients get the first`]);
+  assert.deepEqual(indexes[0]?.warnings, [`app/${ID}/x86_64/stable (linux/amd64) is in app more than once with the tag latest: clients get the first one`]);
 });
 
-suite('what people are shown', () => {
-  test('is the image that clients get, with the tags with which they get it', async (t) => {
+suite('the page and the API', () => {
+  test('show the image that clients get, with the tags for which they get it', async (t) => {
     const { state, push, apps, details } = await open(t);
     push('a', 'latest', 'a');
     state.registry.tag('b', 'beta', push('b', 'latest', 'b', { timestamp: 4_000_000_000 }));
@@ -124,7 +124,7 @@ suite('what people are shown', () => {
     assert.deepEqual(app.images.map(({ repository, tags }) => [repository, tags]), [['a', ['latest']], ['b', ['beta']]]);
   });
 
-  test('another branch in another repository does not speak for the app by a time that it claims', async (t) => {
+  test('do not prefer another branch in another repository by a time that it claims', async (t) => {
     const { state, push, apps, details } = await open(t);
     push('a', 'latest', 'a');
     push('b', 'latest', 'b', { branch: 'newer', timestamp: 4_000_000_000 });
@@ -133,7 +133,7 @@ suite('what people are shown', () => {
     assert.deepEqual((await details())?.images.map(({ branch }) => branch), ['stable', 'newer']);
   });
 
-  test('within a repository the newest speaks', async (t) => {
+  test('prefer the newest image within a repository', async (t) => {
     const { state, push, apps } = await open(t);
     push('a', '23.08', 'old', { branch: '23.08', timestamp: 1_700_000_000 });
     push('a', '24.08', 'new', { branch: '24.08', timestamp: 1_720_000_000 });
@@ -141,7 +141,7 @@ suite('what people are shown', () => {
     assert.equal((await apps())[0]?.name, 'new');
   });
 
-  test('what clients do not get is no change of an app', async (t) => {
+  test('do not report changes of images that clients do not get', async (t) => {
     const { state, push } = await open(t);
     push('a', 'latest', 'a');
     await state.rebuild();
@@ -151,7 +151,7 @@ suite('what people are shown', () => {
   });
 });
 
-suite('the others are named', () => {
+suite('hidden images are reported', () => {
   const told = `app/${ID}/x86_64/stable (linux/amd64) is in several repositories: clients get it from a, not from b, c (with the tag beta, latest); choose with repository_priority or repository_exclude`;
 
   test('at every rebuild, and after a restart', async (t) => {
@@ -166,14 +166,14 @@ suite('the others are named', () => {
     assert.deepEqual((await state.rebuild()).indexes[0]?.warnings, []);
   });
 
-  test('without what would be done to a terminal by it', async (t) => {
+  test('without control characters', async (t) => {
     const { state } = await open(t);
     for (const repository of ['a', 'b']) state.registry.pushImage(repository, 'latest', { labels: { 'org.flatpak.ref': 'app/\u001B[31m/x86_64/stable', 'org.flatpak.metadata': '' } });
     const [warning = ''] = (await state.rebuild()).indexes[0]?.warnings ?? [];
     assert.ok(warning.startsWith('app/?[31m/x86_64/stable (linux/amd64) is in several repositories: '), warning);
   });
 
-  test('with repository_priority where only their names have decided', async (t) => {
+  test('with repository_priority if only names decided', async (t) => {
     const { state, push } = await open(t, { repositoryPriority: ['wanted'] });
     for (const repository of ['wanted', 'x', 'y']) push(repository, 'latest', repository);
     for (const repository of ['x', 'y']) push(repository, 'other', repository, { id: 'org.example.Other' });
