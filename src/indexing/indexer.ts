@@ -140,7 +140,7 @@ export class Indexer {
     return { registry, seconds: secondsSince(started), requests: source.requests - requestsBefore, ...scanned, indexes };
   }
 
-  /** Brings the indexes of one registry up to date with the catalog, without a request. The next rebuild reports what that changed. @throws as {@link rebuild} */
+  /** Brings the indexes of one registry up to date with the catalog, without a request. The next rebuild reports the changes. @throws as {@link rebuild} */
   async refresh(registry: string, options: Pick<RebuildOptions, 'onPublished' | 'signal'> = {}): Promise<readonly Omit<IndexResult, 'apps'>[]> {
     return this.#refresh(registry, options);
   }

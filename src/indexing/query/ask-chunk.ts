@@ -90,7 +90,7 @@ async function conditionOf(asked: Asked, columns: Columns, json: ChunkJson, refF
   }
 }
 
-/** Prepares a condition on tags. Of a question for refs, tags for which clients get another image do not count. */
+/** Prepares a condition on tags. In a question for refs, tags for which clients get another image do not count. */
 async function tagCondition({ condition, fitting }: Asked, columns: Columns, refFields: readonly RefField[], effort: Effort): Promise<Fits | undefined> {
   const sets: string[][] = [];
   for (let set = 0; set < columns.tagSetCount; set++) {

@@ -24,6 +24,7 @@ export interface Query {
 
 /** Where Flatpak clients look for the ref of an image: before Flatpak 1.6 in an annotation, since then in a label. */
 const REF_FIELDS = ['label', 'annotation'] as const;
+/** One of these places. */
 export type RefField = (typeof REF_FIELDS)[number];
 
 /** Returns where `query` requires a ref. Such a question is Flatpak's: an image matches only tags for which clients get it. */
