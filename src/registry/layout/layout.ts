@@ -1,21 +1,30 @@
 /** One OCI image layout: its tags, manifests and blobs, read anew each time. */
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import { Readable } from 'node:stream';
-import { isDigest, matchesDigest, type Digest } from '../digest.ts';
+import { digestAlgorithm, digestOf, isDigest, matchesDigest, type Digest } from '../digest.ts';
+import { malformed, optionalArray, parseJsonObject, stringRecord } from '../json-object.ts';
 import { MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES } from '../limits.ts';
 import type { Descriptor, ImageConfig, Manifest } from '../manifest.ts';
-import { IMAGE_MANIFEST_TYPES } from '../media-types.ts';
+import { IMAGE_MANIFEST_TYPES, OCI_IMAGE_INDEX } from '../media-types.ts';
+import { descriptorObject, parseDescriptor } from '../parse-descriptor.ts';
 import { parseImageConfig } from '../parse-image-config.ts';
 import { manifestMediaType, parseManifest } from '../parse-manifest.ts';
+import { DEFAULT_TAG, isTag } from '../reference.ts';
 import { located, RegistryError } from '../registry-error.ts';
-import { blobPath } from './blob-path.ts';
 import type { CheckedBlobs } from './checked-blobs.ts';
 import type { ContainedFolder } from './contained-folder.ts';
 import { INDEX_FILE } from './find-layouts.ts';
-import { imageIndexOf, type Platform } from './image-index.ts';
-import { parseLayoutTags } from './layout-tags.ts';
 
 const CHUNK_BYTES = 256 * 1024;
+/** The annotation that names a manifest's tag (OCI image-spec, annotations.md). */
+const REF_NAME = 'org.opencontainers.image.ref.name';
+
+type Platform = Pick<ImageConfig, 'os' | 'architecture'>;
+
+/** A child of an image index; its platform is `undefined` if it is not known. */
+interface IndexedManifest extends Descriptor {
+  readonly platform: Platform | undefined;
+}
 
 /** A manifest, byte for byte as its digest names it. */
 export interface StoredManifest {
@@ -166,4 +175,44 @@ export class Layout {
   #where(digest: Digest): string {
     return join(this.#folder.path, this.#path, blobPath(digest));
   }
+}
+
+/**
+ * Reads index.json (OCI image-spec, image-layout.md, "index.json file"): the descriptors of each tag, each digest once, sorted by digest.
+ * @throws RegistryError `malformed` if the file does not have the specification's shape.
+ */
+export function parseLayoutTags(bytes: Uint8Array): ReadonlyMap<string, readonly Descriptor[]> {
+  const document = parseJsonObject(bytes);
+  if (!Array.isArray(document.manifests)) throw malformed('manifests', 'an array');
+  const tags = new Map<string, Descriptor[]>();
+  for (const [position, value] of optionalArray(document.manifests, 'manifests').entries()) {
+    const path = `manifests[${position}]`;
+    const descriptor = parseDescriptor(value, path);
+    const name = stringRecord(descriptorObject(value, path).annotations, `${path}.annotations`)[REF_NAME];
+    // Flatpak names its bundles `app/ID/ARCH/BRANCH`, which is not a valid tag.
+    const tag = isTag(name) ? name : DEFAULT_TAG;
+    const named = tags.get(tag) ?? [];
+    if (!named.some(({ digest }) => digest === descriptor.digest)) named.push(descriptor);
+    tags.set(tag, named);
+  }
+  for (const named of tags.values()) named.sort((a, b) => (a.digest < b.digest ? -1 : 1));
+  return tags;
+}
+
+/** An image index of `manifests` in their order (OCI image-spec, image-index.md); the same manifests give the same bytes. */
+function imageIndexOf(manifests: readonly IndexedManifest[]): StoredManifest {
+  const children = manifests.map(({ mediaType, digest, size, platform }) => ({
+    mediaType,
+    digest,
+    size,
+    ...(platform ? { platform: { architecture: platform.architecture, os: platform.os } } : {}),
+  }));
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: OCI_IMAGE_INDEX, manifests: children }));
+  return { descriptor: { mediaType: OCI_IMAGE_INDEX, digest: digestOf(bytes), size: bytes.length }, bytes };
+}
+
+/** The path of a blob relative to its layout (OCI image-spec, image-layout.md, "Blobs"). */
+function blobPath(digest: Digest): string {
+  const algorithm = digestAlgorithm(digest);
+  return posix.join('blobs', algorithm, digest.slice(algorithm.length + 1));
 }

@@ -3,8 +3,11 @@ import { link, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 import test from 'node:test';
+import * as fc from 'fast-check';
 import { digestOf } from '../../../src/registry/digest.ts';
 import { LayoutRegistrySource } from '../../../src/registry/layout/layout-registry-source.ts';
+import { parseLayoutTags } from '../../../src/registry/layout/layout.ts';
+import { RegistryError } from '../../../src/registry/registry-error.ts';
 import { blobFile, CONFIG, INDEX, MANIFEST, temporaryFolder, writeBlob, writeImage, writeIndex, writeLayout } from './write-layout.ts';
 
 test('an image is read from tag to labels', async (t) => {
@@ -197,4 +200,21 @@ test('an aborted signal ends each call with its reason', async (t) => {
   const signal = AbortSignal.abort(new Error('enough'));
   await assert.rejects(source.tags('app', signal), /enough/);
   await assert.rejects(Array.fromAsync(source.repositories(signal)), /enough/);
+});
+
+test('any index.json gives tags or a RegistryError', () => {
+  const keys = fc.constantFrom('mediaType', 'digest', 'size', 'annotations', '__proto__');
+  const value = fc.oneof(fc.constantFrom('application/x', digestOf('x'), 1, null), fc.dictionary(fc.constant('org.opencontainers.image.ref.name'), fc.jsonValue()), fc.jsonValue());
+  const document = fc.record({ manifests: fc.oneof(fc.array(fc.oneof(fc.dictionary(keys, value), fc.jsonValue())), fc.jsonValue()) });
+  const bytes = fc.oneof(document.map((index) => Buffer.from(JSON.stringify(index))), fc.uint8Array());
+  fc.assert(
+    fc.property(bytes, (input) => {
+      try {
+        for (const named of parseLayoutTags(input).values()) assert.ok(named.length > 0);
+      } catch (error) {
+        assert.ok(error instanceof RegistryError, String(error));
+      }
+    }),
+    { numRuns: 500 },
+  );
 });

@@ -3,7 +3,6 @@ import { located, RegistryError } from '../../registry-error.ts';
 import { malformed, optionalArray, parseJsonObject } from '../../json-object.ts';
 import { answerError } from './answer-error.ts';
 import { headerValue, type HttpResponse } from './http-message.ts';
-import { nextLink } from './link-header.ts';
 import type { Subject } from './authenticator.ts';
 import type { Transport } from './transport.ts';
 
@@ -12,6 +11,10 @@ const MAX_PAGES = 10_000;
 const PAGE_SIZE = '1000';
 /** Answers of registries that do not know `last`. */
 const NO_LAST: ReadonlySet<number> = new Set([400, 404, 405]);
+
+/** The parts of a `Link` header (RFC 8288, section 3). */
+const LINK_TARGET = /[\s,]*<([^>]*)>/y;
+const LINK_PARAMETER = /\s*;\s*([^\s=;,"]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?/y;
 
 export interface List {
   /** Without a query. */
@@ -108,4 +111,27 @@ export function linkedQuery(url: string, { headers, where }: HttpResponse): stri
   const query = URL.parse(link, url)?.search;
   if (query === undefined || query === '') throw new RegistryError('malformed', `${where}: the link to the next page has no query`);
   return query;
+}
+
+/** The target of the first link whose relation is `next`, else of the first link without a relation; `undefined` if there is none. Never throws. */
+export function nextLink(header: string | undefined): string | undefined {
+  if (header === undefined) return undefined;
+  let unrelated: string | undefined;
+  let position = 0;
+  for (;;) {
+    LINK_TARGET.lastIndex = position;
+    const target = LINK_TARGET.exec(header);
+    if (target === null) return unrelated;
+    position = LINK_TARGET.lastIndex;
+    let relations: string | undefined;
+    for (;;) {
+      LINK_PARAMETER.lastIndex = position;
+      const parameter = LINK_PARAMETER.exec(header);
+      if (parameter === null) break;
+      position = LINK_PARAMETER.lastIndex;
+      if (parameter[1]?.toLowerCase() === 'rel') relations ??= parameter[2] ?? parameter[3] ?? '';
+    }
+    if (relations === undefined) unrelated ??= target[1];
+    else if (relations.toLowerCase().split(/\s+/).includes('next')) return target[1];
+  }
 }

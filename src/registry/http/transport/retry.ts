@@ -4,7 +4,6 @@ import { RegistryError } from '../../registry-error.ts';
 import type { CongestionControl } from './congestion-control.ts';
 import type { Gate, Turn } from './gate.ts';
 import { headerValue, type HttpRequest, type HttpResponse, type Send } from './http-message.ts';
-import { parseRetryAfter } from './retry-after.ts';
 
 /** No attempt begins later than this after the first one, in milliseconds. */
 const MAX_TIME = 120_000;
@@ -120,6 +119,19 @@ function pauseAfter(outcome: HttpResponse | RegistryError, longest: number | und
 /** In milliseconds. */
 function askedPause({ headers }: HttpResponse): number {
   return parseRetryAfter(headerValue(headers, 'retry-after'), Date.now()) ?? 0;
+}
+
+/**
+ * The pause that `Retry-After` asks for (RFC 9110, section 10.2.3), in milliseconds and never negative; `undefined` if absent or invalid.
+ * @param now in milliseconds since the epoch, for the form with a date
+ */
+export function parseRetryAfter(header: string | undefined, now: number): number | undefined {
+  if (header === undefined) return undefined;
+  const text = header.trim();
+  if (/^\d+$/.test(text)) return Number(text) * 1000;
+  // HTTP dates begin with the day's name; Date.parse alone would accept other texts.
+  const date = /^[A-Z][a-z]+,? /.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
 /** Has nobody ask for so many milliseconds. */

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
+import * as fc from 'fast-check';
 import type { RegistryError } from '../../../../src/registry/registry-error.ts';
+import { parseRetryAfter } from '../../../../src/registry/http/transport/retry.ts';
 import { playRegistry, readRegistry, sendJson } from '../play-registry.ts';
 
 for (const status of [408, 425, 429, 500, 502, 503, 504]) {
@@ -142,4 +144,28 @@ test('an abort ends a pause, and a wait for its end, at once', async (t) => {
   const requests = ['a', 'b', 'c'].map((repository) => source.tags(repository, aborting.signal));
   for (const request of requests) await assert.rejects(request, reason);
   assert.equal(seen.length, 1);
+});
+
+/** The time that Retry-After is read at. */
+const NOW = Date.UTC(2026, 0, 2, 3, 4, 5);
+
+test('seconds and dates of Retry-After are read', () => {
+  assert.equal(parseRetryAfter('0', NOW), 0);
+  assert.equal(parseRetryAfter(' 120 ', NOW), 120_000);
+  assert.equal(parseRetryAfter('Fri, 02 Jan 2026 03:04:35 GMT', NOW), 30_000);
+  assert.equal(parseRetryAfter('Friday, 02-Jan-26 03:04:35 GMT', NOW), 30_000);
+  assert.equal(parseRetryAfter('Thu, 01 Jan 2026 00:00:00 GMT', NOW), 0);
+});
+
+test('an invalid Retry-After counts as absent', () => {
+  for (const header of [undefined, '', '-1', '1.5', 'soon', 'Fri, nonsense']) assert.equal(parseRetryAfter(header, NOW), undefined, header);
+});
+
+test('any Retry-After gives a time or undefined', () => {
+  fc.assert(
+    fc.property(fc.string(), (header) => {
+      const pause = parseRetryAfter(header, NOW);
+      return pause === undefined || pause >= 0;
+    }),
+  );
 });
