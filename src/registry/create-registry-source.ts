@@ -1,35 +1,26 @@
-/** Makes what reads a registry: its source, and what reads it for clients. */
+/** Creates the readers of a registry: its source for scans, and the upstream of the registry proxy. */
 import { HttpRegistrySource } from './http/http-registry-source.ts';
 import { HttpPuller } from './http/upstream.ts';
-import type { AccessOptions } from './http/access/access-options.ts';
+import type { AccessOptions, RequestOptions } from './http/access/access-options.ts';
 import type { OnRequest } from './http/transport/sent-request.ts';
 import { LayoutRegistrySource } from './layout/layout-registry-source.ts';
 import { LAYOUTS } from './registry-id.ts';
 import type { RegistrySource } from './registry-source.ts';
 
-/** Plain values, which can be sent to a thread. */
-export interface RegistryOptions extends AccessOptions {
-  /** As `registryId` gives it. */
+/** Settings of one registry. Plain values, so that they can be sent to a thread. */
+export interface RegistryOptions extends AccessOptions, RequestOptions {
+  /** The registry's id, as `registryId` returns it. */
   readonly id: string;
-  /** Requests at once, at most; how many there are is found. */
-  readonly concurrency: number;
-  /** There are always as many at once as may be: to compare with. */
-  readonly fixedConcurrency?: boolean | undefined;
-  /** For one request as a whole, in milliseconds. */
-  readonly timeout: number;
-  /** Names, which need no catalog, and globs of names in the catalog; without any, all that is in the catalog. */
+  /** Names and globs of the repositories to read; all of the catalog if absent or empty. Names alone need no catalog. */
   readonly repositories?: readonly string[] | undefined;
-  /** Says to the registry who asks. */
-  readonly userAgent?: string | undefined;
-  /** The longest pauses before the second and each further attempt of a request, in milliseconds. */
-  readonly pauses?: readonly number[] | undefined;
 }
 
+/** Where Podman and Docker look for certificates (containers-certs.d(5)). */
 const CERTS_DIRS = ['/etc/containers/certs.d', '/etc/docker/certs.d'];
 
 /**
- * A source whose `id` is that of the options.
- * @throws TypeError if the id names no registry.
+ * Creates the source of a registry at a URL or in a folder of image layouts.
+ * @throws TypeError if the id is not that of a registry.
  */
 export function createRegistrySource({ id, ...options }: RegistryOptions, onRequest?: OnRequest): RegistrySource {
   if (id.startsWith(LAYOUTS)) return new LayoutRegistrySource(id.slice(LAYOUTS.length), { repositories: options.repositories });
@@ -37,9 +28,9 @@ export function createRegistrySource({ id, ...options }: RegistryOptions, onRequ
 }
 
 /**
- * What reads the registry of the options, which has a URL, for clients.
- * @param passRedirects redirects to another origin are answers, rather than followed
- * @throws TypeError if the id is no URL of a registry.
+ * Creates the upstream through which clients read the registry at a URL.
+ * @param passRedirects returns redirects to another origin as answers instead of following them
+ * @throws TypeError if the id is not the URL of a registry.
  */
 export function createPuller({ id, pauses: _pauses, ...options }: RegistryOptions, passRedirects: boolean, onRequest?: OnRequest): HttpPuller {
   return new HttpPuller({ url: id, certsDirs: CERTS_DIRS, passRedirects, onRequest, ...options });

@@ -14,8 +14,9 @@ import { tags } from './tags.ts';
 import { Paging } from './transport/pages.ts';
 import { Transport, type TransportOptions } from './transport/transport.ts';
 
+/** Settings of a registry at a URL. */
 export interface HttpRegistryOptions extends TransportOptions {
-  /** Names, which need no catalog, and globs of names in the catalog; without any, all that is in the catalog. */
+  /** Names and globs of the repositories to read; all of the catalog if absent or empty. Names alone need no catalog. */
   readonly repositories?: readonly string[] | undefined;
 }
 
@@ -28,7 +29,7 @@ export class HttpRegistrySource implements RegistrySource {
   readonly #heads = new HeadTrust();
   readonly #paging = { repositories: new Paging(), tags: new Paging() };
 
-  /** @throws TypeError if the URL is none for a registry. */
+  /** @throws TypeError if the URL is not valid for a registry. */
   constructor({ repositories = [], ...options }: HttpRegistryOptions) {
     this.#transport = new Transport(options);
     this.id = this.#transport.url;
@@ -81,7 +82,7 @@ export class HttpRegistrySource implements RegistrySource {
     await this.#transport.close();
   }
 
-  /** Names become parts of paths: one that breaks the grammar is in no registry, and is not asked for. */
+  /** Refuses invalid names, which become parts of paths, without a request. */
   #check(repository: string, reference?: string): void {
     if (!isRepositoryName(repository)) throw new RegistryError('not-found', `${this.id}: ${JSON.stringify(repository)} cannot name a repository`);
     if (reference !== undefined && !isTag(reference) && !isDigest(reference)) {

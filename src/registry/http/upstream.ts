@@ -1,4 +1,4 @@
-/** Reads for clients what a registry has: manifests and blobs as they come, lists a page at a time. */
+/** The registry behind the registry proxy: streams manifests and blobs, and reads lists page by page. */
 import { CoveredRepositories } from '../covered-repositories.ts';
 import { MAX_MANIFEST_BYTES } from '../limits.ts';
 import { CATALOG } from './catalog.ts';
@@ -10,16 +10,17 @@ import type { HttpResponse } from './transport/http-message.ts';
 import { entriesOf, linkedQuery } from './transport/pages.ts';
 import { Transport } from './transport/transport.ts';
 
-/** A client waits: what does not pass soon is told, rather than waited for. In milliseconds. */
+/** Shorter than for scans, because a client is waiting. In milliseconds. */
 const PAUSES: readonly number[] = [200, 600];
 const PATIENCE = 5000;
 
+/** Settings of an upstream registry. */
 export interface PullerOptions extends Omit<HttpRegistryOptions, 'streams' | 'pauses' | 'patience'> {
-  /** Redirects to another origin are answers, rather than followed. */
+  /** Returns redirects to another origin as answers instead of following them. */
   readonly passRedirects: boolean;
 }
 
-/** A manifest or a blob that a client asks for. */
+/** A client's request for a manifest or blob. */
 export interface Pull {
   readonly method: 'GET' | 'HEAD';
   readonly repository: string;
@@ -27,15 +28,15 @@ export interface Pull {
   /** A tag or a digest. */
   readonly reference: string;
   readonly accept?: string | undefined;
-  /** See `HttpRequest`. */
+  /** Headers of conditions and ranges; see `HttpRequest`. */
   readonly conditions: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
 }
 
-/** A page of a list. */
+/** A page of a list of repositories or tags. */
 export interface ListPage {
   readonly names: readonly string[];
-  /** The query that asks for the next page, with its `?`; `undefined` if there is none. */
+  /** The query of the next page, with its `?`; `undefined` after the last page. */
   readonly next: string | undefined;
 }
 
@@ -45,26 +46,26 @@ export class HttpPuller {
   readonly #passRedirects: boolean;
   readonly #heads = new HeadTrust();
 
-  /** @throws TypeError if the URL is none for a registry. */
+  /** @throws TypeError if the URL is not valid for a registry. */
   constructor({ repositories = [], passRedirects, ...options }: PullerOptions) {
     this.#transport = new Transport({ ...options, streams: true, pauses: PAUSES, patience: PATIENCE });
     this.#covered = new CoveredRepositories(repositories);
     this.#passRedirects = passRedirects;
   }
 
-  /** All the repositories that there are to read, if the catalog need not be asked for them. */
+  /** The configured repositories if all are named; `undefined` if the catalog is needed to know them. */
   get names(): readonly string[] | undefined {
     return this.#covered.named ? [...this.#covered.names] : undefined;
   }
 
-  /** Says whether the repository is among those to read; asks nothing. */
+  /** Says whether the configuration selects the repository; sends no request. */
   covers(repository: string): boolean {
     return this.#covered.has(repository);
   }
 
   /**
-   * The answer to a pull; every status is one. The body of a success is streamed.
-   * The head of a manifest comes from a GET where the registry refuses HEAD.
+   * Sends a pull to the registry. Any status is an answer; the body of a success is streamed.
+   * A HEAD for a manifest is sent as GET where the registry refuses HEAD.
    * @throws RegistryError, or the signal's reason.
    */
   async open(pull: Pull): Promise<HttpResponse> {
@@ -88,17 +89,17 @@ export class HttpPuller {
     });
   }
 
-  /** A page of the repositories that the registry lists, or its answer if it does not. @param query of the page, with its `?` */
+  /** Reads a page of the catalog; returns the registry's answer if that is not a page. @param query of the page, with its `?` */
   repositories(query: string, signal: AbortSignal): Promise<ListPage | HttpResponse> {
     return this.#page('/_catalog', CATALOG, 'repositories', query, signal);
   }
 
-  /** A page of a repository's tags, or the registry's answer if it lists none. @param query of the page, with its `?` */
+  /** Reads a page of a repository's tags; returns the registry's answer if that is not a page. @param query of the page, with its `?` */
   tags(repository: string, query: string, signal: AbortSignal): Promise<ListPage | HttpResponse> {
     return this.#page(`/${repository}/tags/list`, ofRepository(repository), 'tags', query, signal);
   }
 
-  /** Ends all connections. */
+  /** Closes all connections; pending requests fail. */
   async close(): Promise<void> {
     await this.#transport.close();
   }
@@ -108,7 +109,7 @@ export class HttpPuller {
     const ask = (asked: string): Promise<HttpResponse> => this.#transport.request({ path: path + asked, subject, limit: MAX_MANIFEST_BYTES, signal });
     let response = await ask(query);
     const parameters = new URLSearchParams(query);
-    // The registry's limit may be lower than what the client asks for.
+    // The page size that the client wants may be above the registry's limit.
     if (response.status === 400 && parameters.has('n')) {
       parameters.delete('n');
       response = await ask(parameters.size === 0 ? '' : `?${parameters.toString()}`);
@@ -119,7 +120,7 @@ export class HttpPuller {
   }
 }
 
-/** A success, a redirect, or that the client's copy is still good. */
+/** Says whether the answer is a success, a redirect or 304. */
 function isAnswered({ status }: HttpResponse): boolean {
   return status < 400;
 }

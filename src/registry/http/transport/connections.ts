@@ -1,7 +1,7 @@
-/** The connections to a registry and to the hosts that it sends its clients to. */
+/** The connections to a registry and to the hosts that its redirects and token realms name. */
 import { Agent, type Dispatcher, Pool } from 'undici';
 import { RegistryError, withPlace } from '../../registry-error.ts';
-import type { AccessOptions } from '../access/access-options.ts';
+import type { AccessOptions, RequestOptions } from '../access/access-options.ts';
 import { Certificates } from '../access/certificates.ts';
 import { PrivateAddresses } from '../access/private-addresses.ts';
 import { Proxies } from '../access/proxies.ts';
@@ -11,34 +11,34 @@ import { describeRequest, type HttpRequest, type HttpResponse } from './http-mes
 import { ProxyDispatcher } from './proxy-dispatcher.ts';
 import type { OnRequest } from './sent-request.ts';
 
-export interface ConnectionsOptions extends AccessOptions {
-  /** The registry's. */
+/** Settings of {@link Connections}. */
+export interface ConnectionsOptions extends AccessOptions, Pick<RequestOptions, 'timeout' | 'userAgent'> {
+  /** The registry's URL. */
   readonly url: string;
+  /** The origin of `url`. */
   readonly origin: string;
-  /** The most connections to one host; null for as many as there are requests. */
+  /** The most connections to one host; null for no limit. */
   readonly concurrency: number | null;
-  /** For one request as a whole, in milliseconds; for one that is streamed, until its body begins, and between the parts of that. */
-  readonly timeout: number;
-  readonly userAgent: string;
+  /** Called once for each request. */
   readonly onRequest?: OnRequest | undefined;
 }
 
-/** What leads to a host. */
+/** A way to send requests to a host: directly or through a proxy. */
 type Route = Pick<Dispatcher | ProxyDispatcher, 'dispatch'>;
 
-/** One pool of kept-alive connections for each origin. */
+/** Pools of kept-alive connections, one for each origin. */
 export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #connect: Connect;
   readonly #pool: Pool;
-  /** For all hosts but the registry's. */
+  /** Connections to hosts other than the registry. */
   readonly #agent: Agent;
-  /** To these the registry may lead. */
+  /** Checks the hosts that the registry names. */
   readonly #addresses: PrivateAddresses;
   readonly #proxies: Proxies;
-  /** By the URLs of the proxies. */
+  /** Dispatchers by the URL of their proxy. */
   readonly #proxied = new Map<string, ProxyDispatcher>();
-  /** To the registry, which most requests go to. */
+  /** The route to the registry, kept because most requests take it. */
   #route: Route | undefined;
   #requests = 0;
   #closed = false;
@@ -52,22 +52,25 @@ export class Connections {
     const settings: Pool.Options = {
       connect: asConnector(this.#connect),
       connections: options.concurrency,
-      // An exchange has a time for all of it.
+      // Exchange has a timeout of its own for the whole request.
       headersTimeout: 0,
       bodyTimeout: 0,
-      // One broken connection must cost one request; over HTTP/2 it would cost all that share it.
+      // A broken HTTP/2 connection would fail all requests that share it.
       allowH2: false,
     };
     this.#pool = new Pool(options.origin, settings);
     this.#agent = new Agent({ ...settings, connect: asConnector(createConnect(certificates, options.timeout, this.#addresses)) });
   }
 
-  /** Every request sent so far: repeated and redirected ones and those for tokens too. */
+  /** The number of requests sent so far; retries, redirects and token requests included. */
   get requests(): number {
     return this.#requests;
   }
 
-  /** Sends one request and reads its answer: all of it, or its head if the body is streamed. */
+  /**
+   * Sends one request and reads its answer: completely, or its head if the body is streamed.
+   * @throws RegistryError, or the signal's reason.
+   */
   async exchange(request: HttpRequest): Promise<HttpResponse> {
     if (this.#closed) throw new RegistryError('unavailable', `${describeRequest(request)}: the connections were closed`);
     request.signal?.throwIfAborted();
@@ -78,7 +81,7 @@ export class Connections {
       });
       request.signal?.throwIfAborted();
     }
-    const { timeout, userAgent } = this.#options;
+    const { timeout, userAgent = 'regindexer' } = this.#options;
     const { method, origin, path, accept, authorization, conditions = {}, form, streamed = false } = request;
     const headers = ['user-agent', userAgent, 'accept-encoding', 'identity'];
     if (accept !== undefined) headers.push('accept', accept);
@@ -87,12 +90,12 @@ export class Connections {
     if (form !== undefined) headers.push('content-type', 'application/x-www-form-urlencoded');
     return new Promise((resolve, reject) => {
       this.#requests++;
-      // undici would end the connection after each HEAD (`reset`), which makes up most of a rescan.
+      // By default undici closes the connection after each HEAD, and a rescan is mostly HEADs.
       route.dispatch({ method, origin, path, headers, body: form ?? null, reset: false, ...(streamed && { bodyTimeout: timeout }) }, new Exchange(request, { timeout, onOutcome: this.#tell(request), resolve, reject }));
     });
   }
 
-  /** Tells of the request what becomes of it. */
+  /** A callback that reports the outcome of a request to `onRequest`. */
   #tell({ method, origin, path }: HttpRequest): (outcome: { readonly status: number } | { readonly error: string }) => void {
     const { onRequest, url } = this.#options;
     if (onRequest === undefined) return () => undefined;
@@ -107,7 +110,7 @@ export class Connections {
       });
   }
 
-  /** Ends all connections; requests under way fail. */
+  /** Closes all connections; pending requests fail. */
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all([this.#pool.destroy(), this.#agent.destroy(), ...[...this.#proxied.values()].map((proxied) => proxied.destroy())]);

@@ -1,6 +1,6 @@
-/** How requests reach a registry: redirects over authentication over repetition over connections. */
+/** Sends requests to a registry through layers: redirects, authentication, retries, connections. */
 import { registryId } from '../../registry-id.ts';
-import type { AccessOptions } from '../access/access-options.ts';
+import type { AccessOptions, RequestOptions } from '../access/access-options.ts';
 import { Logins } from '../access/logins.ts';
 import { Authenticator, type Subject } from './authenticator.ts';
 import { CongestionControl } from './congestion-control.ts';
@@ -11,42 +11,35 @@ import { followRedirects } from './redirects.ts';
 import { retrying } from './retry.ts';
 import type { OnRequest } from './sent-request.ts';
 
-/** In milliseconds; a request is tried once more often than there are pauses. */
+/** The default of `RequestOptions.pauses`, in milliseconds. */
 const PAUSES: readonly number[] = [300, 900, 2700];
 
-export interface TransportOptions extends AccessOptions {
-  /** With `http` or `https`, perhaps a path, and without credentials. */
+/** Settings of the transport to one registry. */
+export interface TransportOptions extends AccessOptions, RequestOptions {
+  /** The registry's http or https URL, without credentials; it may have a path. */
   readonly url: string;
-  /** Requests at once, at most; how many there are is found. */
-  readonly concurrency: number;
-  /** There are always as many at once as may be: to compare with. */
-  readonly fixedConcurrency?: boolean | undefined;
-  /** For one request as a whole, in milliseconds. */
-  readonly timeout: number;
-  /** Answers are streamed to clients that may be slow: how many of these are under way at once is not bounded, only how many wait for one. */
+  /** Answers are streamed to slow clients: `concurrency` then bounds only requests whose answer has not begun. */
   readonly streams?: boolean | undefined;
-  /** Says to the registry who asks; `regindexer` if absent. */
-  readonly userAgent?: string | undefined;
-  /** The longest pauses before the second and each further attempt, in milliseconds. */
-  readonly pauses?: readonly number[] | undefined;
-  /** How long a request that is answered 429 is repeated, in milliseconds. */
+  /** How long a request is retried after answers 429, in milliseconds; two minutes if absent. */
   readonly patience?: number | undefined;
+  /** Called once for each request. */
   readonly onRequest?: OnRequest | undefined;
 }
 
+/** A request to the registry, before authentication. */
 export interface TransportRequest extends Pick<HttpRequest, 'accept' | 'conditions' | 'limit' | 'streamed' | 'signal'> {
   /** `GET` if absent. */
   readonly method?: 'GET' | 'HEAD';
-  /** At the registry's origin, with the query. */
+  /** The path at the registry's origin, with the query. */
   readonly path: string;
   readonly subject: Subject;
-  /** A redirect to another origin is an answer, rather than followed. */
+  /** Returns a redirect to another origin as the answer instead of following it. */
   readonly passRedirects?: boolean | undefined;
 }
 
-/** Sends requests to one registry. No layer above it sees a redirect, a challenge or a fault that passed. */
+/** Sends requests to one registry. The layers above it see no redirect, challenge or temporary failure. */
 export class Transport {
-  /** The registry's URL, normalised, without a slash at its end. */
+  /** The registry's URL, normalised, without a trailing slash. */
   readonly url: string;
   readonly origin: string;
   /** The path below which the Distribution API is: `/v2`, or a prefix and `/v2`. */
@@ -56,13 +49,14 @@ export class Transport {
   readonly #authenticator: Authenticator;
   readonly #closing = new AbortController();
 
-  /** @throws TypeError if `url` is none of a registry. */
-  constructor({ url: text, concurrency, fixedConcurrency, timeout, streams = false, userAgent = 'regindexer', pauses = PAUSES, patience, onRequest, ...access }: TransportOptions) {
-    this.url = registryId(text, '/');
+  /** @throws TypeError if `url` is not valid for a registry. */
+  constructor(options: TransportOptions) {
+    const { concurrency, fixedConcurrency, streams = false, pauses = PAUSES, patience } = options;
+    this.url = registryId(options.url, '/');
     const { origin, pathname } = new URL(this.url);
     this.origin = origin;
     this.base = `${pathname.replace(/\/$/, '')}/v2`;
-    this.#connections = new Connections({ ...access, url: this.url, origin, concurrency: streams ? null : concurrency, timeout, userAgent, onRequest });
+    this.#connections = new Connections({ ...options, url: this.url, origin, concurrency: streams ? null : concurrency });
     const control = new CongestionControl({ bound: concurrency, fixed: fixedConcurrency });
     this.#gate = new Gate(control);
     const send = retrying({
@@ -73,16 +67,16 @@ export class Transport {
       patience,
       closing: this.#closing.signal,
     });
-    this.#authenticator = new Authenticator({ url: this.url, base: this.base, logins: new Logins({ ...access, url: this.url }), send });
+    this.#authenticator = new Authenticator({ url: this.url, base: this.base, logins: new Logins({ ...options, url: this.url }), send });
   }
 
-  /** Requests sent so far, of every kind. */
+  /** The number of requests sent so far, retries and token requests included. */
   get requests(): number {
     return this.#connections.requests;
   }
 
   /**
-   * Sends a request and reads its answer, whole unless its body is streamed; every status is an answer.
+   * Sends a request and reads its answer, completely unless the body is streamed. Any status is an answer, not an error.
    * @throws RegistryError `unavailable`, `denied`, `too-large` or `malformed`, or the signal's reason.
    */
   request({ method = 'GET', path, subject, passRedirects = false, ...rest }: TransportRequest): Promise<HttpResponse> {
@@ -90,7 +84,7 @@ export class Transport {
     return followRedirects({ method, origin: this.origin, path, ...rest }, send, passRedirects ? this.origin : undefined);
   }
 
-  /** Ends all connections and waits; requests under way fail. */
+  /** Closes all connections and cancels pauses; pending requests fail. */
   async close(): Promise<void> {
     this.#closing.abort();
     this.#gate.end();
