@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { makeFolder } from '../system/make-folder.ts';
 import { inflate } from './chunk/gzip-member.ts';
 import type { JoinedDocument } from './chunk/part.ts';
-import { writeFileWhole } from '../system/write-file.ts';
+import { writeFileAtomically } from '../system/write-file.ts';
 
 /** Files of indexes that are kept up to date. */
 export class OutputFiles {
@@ -24,7 +24,7 @@ export class OutputFiles {
     const same = await holds(path, document);
     if (!same) {
       makeFolder(dirname(path));
-      await writeFileWhole(path, async (file) => {
+      await writeFileAtomically(path, async (file) => {
         for (const piece of document.pieces) await file.writeFile(await inflate(piece));
       });
     }

@@ -1,4 +1,4 @@
-/** A number with its noun, as `1 image` and `2 images`. */
+/** A number with its noun: `1 image`, `2 images`. @param several the plural, by default with `s` */
 export function amount(number: number, one: string, several: string = `${one}s`): string {
   return `${number} ${number === 1 ? one : several}`;
 }

@@ -1,28 +1,29 @@
-/** The log: lines of JSON, readable on a terminal; on the standard error, so that results stay apart. */
+/** Creates the logger: JSON lines, or readable text on a terminal, on standard error, which keeps results separate. */
 import type { Logger } from 'pino';
 import pino from 'pino';
 
 const STANDARD_ERROR = 2;
-/** What is never written, wherever it is in a line; as headers and the configuration spell it. */
+/** Fields that are redacted, as headers and the configuration spell them. */
 const SECRETS = ['authorization', 'proxy-authorization', 'cookie', 'set-cookie', 'password', 'passcode', 'token', 'admin_token', 'adminToken', 'events_token', 'eventsToken'];
-/** What is written without the login that may be in it. */
+/** Fields with URLs, whose logins are removed. */
 const URLS = ['url', 'urls[*]'];
-/** How deep they are looked for. */
+/** The depths at which fields are redacted. */
 const DEPTHS = ['', '*.', '*.*.', '*.*.*.'];
 
-/** From all that there is to nothing. */
+/** All log levels, from the most lines to none. */
 export const LOG_LEVELS: readonly string[] = [...Object.keys(pino.levels.values), 'silent'];
 
+/** Settings of the logger. */
 export interface LoggerOptions {
-  /** Debug messages too; false unless given. */
+  /** Logs debug messages, whatever `level` says; false by default. */
   readonly verbose?: boolean;
-  /** One of {@link LOG_LEVELS}; `info` unless given. */
+  /** One of {@link LOG_LEVELS}; `info` by default. */
   readonly level?: string | undefined;
-  /** To be read by people; whether the standard error is a terminal, unless given. */
+  /** Logs readable text instead of JSON; by default if standard error is a terminal. */
   readonly terminal?: boolean;
 }
 
-/** @throws Error if there is no such level. */
+/** Creates a logger. @throws Error for an unknown level. */
 export async function createLogger({ verbose = false, level = 'info', terminal = process.stderr.isTTY }: LoggerOptions = {}): Promise<Logger> {
   const options = {
     level: verbose ? 'debug' : level,
@@ -36,7 +37,7 @@ export async function createLogger({ verbose = false, level = 'info', terminal =
   return pino(options, pretty({ destination: STANDARD_ERROR, sync: true, colorize: true, singleLine: true, ignore: 'pid,hostname' }));
 }
 
-/** In the language of pino's `redact`. */
+/** The paths for pino's `redact`. */
 function secretPaths(): string[] {
   return DEPTHS.flatMap((depth) => [...SECRETS, ...URLS].map((name) => (name.includes('-') ? `${depth.slice(0, -1)}["${name}"]` : depth + name)));
 }

@@ -1,21 +1,20 @@
-/** Makes folders where they are missing. */
+/** Creates missing folders. */
 import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /**
- * Makes a folder with those above it, unless it is there. Node.js itself would say of a disk that is read-only that the folder is missing,
- * and would try for ever where the system lets nobody make one, as below `/proc`.
+ * Creates a folder and its parents. `mkdirSync` with `recursive` reports a missing folder on a read-only disk, and never returns below `/proc`.
  * @throws the system's error
  */
 export function makeFolder(path: string): void {
   if (isMade(path)) return;
   const above = dirname(path);
   if (above !== path) makeFolder(above);
-  // The second time, it says why not.
+  // Tries again to throw the reason.
   if (!isMade(path)) mkdirSync(path);
 }
 
-/** Says whether it is there now, which it cannot be where what is above it is missing. */
+/** Creates a folder, and says whether it exists now; false if its parent is missing. */
 function isMade(path: string): boolean {
   try {
     mkdirSync(path);

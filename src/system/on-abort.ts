@@ -1,10 +1,10 @@
-/** Waiting beside many others: for an abort, or for what an abort ends. */
+/** Waits for aborts with one listener for each signal. */
 
 const waiting = new WeakMap<AbortSignal, Set<() => void>>();
 
 /**
- * Calls `run` when `signal` is aborted, unless the function that it returns was called before. All who wait for one signal share
- * one listener: adding and removing one for each request would cost as much as sending it.
+ * Calls `run` when `signal` is aborted; the returned function cancels that. Callers share one listener for each signal, because adding and
+ * removing one for each request would cost as much as sending it.
  */
 export function onAbort(signal: AbortSignal, run: () => void): () => void {
   const runs = waiting.get(signal) ?? listen(signal);
@@ -12,7 +12,7 @@ export function onAbort(signal: AbortSignal, run: () => void): () => void {
   return () => runs.delete(run);
 }
 
-/** Waits for what others wait for too: an abort ends only this wait. */
+/** Waits for a shared promise; rejects with the signal's reason on abort, while others wait on. */
 export function untilAborted<T>(shared: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return shared;
   return new Promise((resolve, reject) => {

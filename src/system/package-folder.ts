@@ -1,5 +1,5 @@
-/** Where the package lies, whether it runs from its sources or as it was built. */
+/** Locates the package, both for sources and for the built program. */
 import { fileURLToPath } from 'node:url';
 
-/** The folder of `package.json` and `public`. */
+/** The folder with `package.json` and `public`. */
 export const PACKAGE_FOLDER = fileURLToPath(new URL('.', import.meta.resolve('regindexer/package.json')));

@@ -1,4 +1,4 @@
-/** Files that are whole or not there: written beside their place, synced, and renamed. */
+/** Writes files atomically: to a temporary file beside them, which is synced and renamed. */
 import { randomBytes } from 'node:crypto';
 import { close, constants, open, writeFile } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
@@ -6,14 +6,14 @@ import { open as openHandle, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-/** How a temporary file's name ends; one that a crash left behind may be removed. */
+/** The suffix of temporary files, which may be removed after a crash. */
 export const TEMPORARY_SUFFIX = '.regindexer-tmp';
 
 const MODE = 0o644;
-/** A file that is new, and on disk when what was written to it is: syncing it afterwards would take longer. */
+/** Flags for a new file whose writes are synced, which is faster than syncing afterwards. */
 const NEW_AND_SYNCED = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_DSYNC;
 
-/** What to do where the system does not let a file be written. */
+/** Advice by the system's error code. */
 const ADVICE: Readonly<Record<string, string>> = {
   ENOSPC: 'make room on that disk',
   EDQUOT: 'make room, or raise the quota',
@@ -21,19 +21,19 @@ const ADVICE: Readonly<Record<string, string>> = {
   EACCES: 'let this user write there, or name another folder',
 };
 
-/** Those of `node:fs/promises` take longer: they make a handle for each file. */
+/** Faster than `node:fs/promises`, which creates a FileHandle for each file. */
 const [openFile, writeAll, closeFile] = [promisify(open), promisify(writeFile), promisify(close)];
 
-/** Names of temporary files differ by the process, or the thread, that writes them, and by file. */
+/** Identifies the process or thread in the names of temporary files. */
 const WRITER = randomBytes(6).toString('hex');
 let files = 0;
 
 /**
- * Makes `path` what `content` is or writes, at once and durably; if that fails, `path` is as it was.
- * The folder must exist.
- * @throws Error with the path and what to do, with the system's as its cause; and what `content` throws of its own.
+ * Replaces the file at `path` atomically and durably; if that fails, it is unchanged. The folder must exist.
+ * @param content the bytes, or a function that writes them
+ * @throws Error with the path, advice and the system's error as its cause; and the errors of `content`.
  */
-export async function writeFileWhole(path: string, content: Uint8Array | ((file: FileHandle) => Promise<void>)): Promise<void> {
+export async function writeFileAtomically(path: string, content: Uint8Array | ((file: FileHandle) => Promise<void>)): Promise<void> {
   try {
     await replaceFile(path, content);
   } catch (cause) {
@@ -50,7 +50,7 @@ async function replaceFile(path: string, content: Uint8Array | ((file: FileHandl
     else await writeNew(temporary, content);
     await rename(temporary, path);
   } catch (error) {
-    // Where it could not be made, it can often not be looked for.
+    // Best effort: a file that could not be created often cannot be removed either.
     await rm(temporary, { force: true }).catch(() => undefined);
     throw error;
   }
@@ -79,7 +79,7 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'syscall' in error;
 }
 
-/** Removes what a crash left of files in `folder` whose names start with `prefix`. */
+/** Removes the temporary files that a crash left in `folder`, of files whose names start with `prefix`. */
 export async function removeTemporaryFiles(folder: string, prefix: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
     if (name.startsWith(prefix) && name.endsWith(TEMPORARY_SUFFIX)) await rm(join(folder, name), { force: true });

@@ -6,7 +6,7 @@ import pMap from 'p-map';
 import type { Digest } from '../../registry/digest.ts';
 import { makeFolder } from '../../system/make-folder.ts';
 import { iconPath, isIconPath } from './icon-path.ts';
-import { TEMPORARY_SUFFIX, writeFileWhole } from '../../system/write-file.ts';
+import { TEMPORARY_SUFFIX, writeFileAtomically } from '../../system/write-file.ts';
 
 const WRITES_AT_ONCE = 16;
 /** Icons that are written together: to sync one costs the file system as much as to sync all of a batch. */
@@ -111,7 +111,7 @@ export class IconFiles {
     const folder = path.slice(0, 2);
     if (this.#folders.has(folder)) {
       try {
-        await writeFileWhole(join(this.#folder, path), png);
+        await writeFileAtomically(join(this.#folder, path), png);
         return;
       } catch {
         // The folder may have been removed, or be a file.
@@ -119,7 +119,7 @@ export class IconFiles {
       }
     }
     makeFolder(join(this.#folder, folder));
-    await writeFileWhole(join(this.#folder, path), png);
+    await writeFileAtomically(join(this.#folder, path), png);
     this.#folders.add(folder);
   }
 
