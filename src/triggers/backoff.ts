@@ -1,18 +1,18 @@
-/** Pauses between attempts: each about twice the one before, and never quite the same. */
+/** Exponential backoff with jitter. */
 
-/** Both in milliseconds. */
-export interface PauseLimits {
-  /** The longest that the first pause may be. */
+/** The limits of the pauses between attempts, in milliseconds. */
+export interface BackoffLimits {
+  /** The most that the first pause may be. */
   readonly first: number;
-  /** The longest that any pause may be. */
+  /** The most that any pause may be. */
   readonly longest: number;
 }
 
 /**
- * How long to wait, in milliseconds, after so many failures in a row (1 is the first): between half and all of what doubling gives,
- * so that those who failed together do not come back together.
+ * The pause before the next attempt, in milliseconds: doubled with each failure, of which a random half is jitter.
+ * @param failures in a row; at least 1
  */
-export function growingPause(failures: number, { first, longest }: PauseLimits): number {
+export function backoff(failures: number, { first, longest }: BackoffLimits): number {
   const doubled = Math.min(first * 2 ** (failures - 1), longest);
   return doubled * (0.5 + Math.random() / 2);
 }

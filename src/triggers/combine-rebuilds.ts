@@ -1,8 +1,8 @@
-/** One rebuild over several registries, seen through those of each. */
-import { mergeScopes, NOTHING } from './rebuild-scope.ts';
+/** Combines the rebuilds of several registries into one. */
+import { mergeScopes, EMPTY_SCOPE } from './rebuild-scope.ts';
 import type { Rebuild, RebuildState } from './rebuild.ts';
 
-/** The rebuild `id`, asked for at `queuedAt`, that consists of `rebuilds`. */
+/** The combined state of `rebuilds` as a rebuild with this id. @param queuedAt when it was requested, in milliseconds since the epoch */
 export function combineRebuilds(id: string, queuedAt: number, rebuilds: readonly Rebuild[]): Rebuild {
   const state = stateOf(rebuilds);
   const started = rebuilds.flatMap(({ startedAt }) => startedAt ?? []);
@@ -13,7 +13,7 @@ export function combineRebuilds(id: string, queuedAt: number, rebuilds: readonly
     rebuilds,
     reasons: [...new Set(rebuilds.flatMap(({ reasons }) => reasons))],
     otherReasons: Math.max(0, ...rebuilds.map(({ otherReasons }) => otherReasons)),
-    scope: rebuilds.map(({ scope }) => scope).reduce(mergeScopes, NOTHING),
+    scope: rebuilds.map(({ scope }) => scope).reduce(mergeScopes, EMPTY_SCOPE),
     state,
     queuedAt,
     ...(started.length > 0 && { startedAt: Math.min(...started) }),
@@ -22,7 +22,7 @@ export function combineRebuilds(id: string, queuedAt: number, rebuilds: readonly
   };
 }
 
-/** It will not change any more. */
+/** Says whether the state is final. */
 function hasEnded(state: RebuildState): boolean {
   return state === 'done' || state === 'failed';
 }

@@ -1,12 +1,12 @@
-/** What went wrong in a rebuild that came to its end, and what of it must be tried again. */
+/** The failures of a finished rebuild, and the scope of its retry. */
 import type { RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 
-/** `result` with all that is known of its failures, for the log. */
+/** `result` with the detailed errors of its failures, for the log. */
 export function withDetails(result: RebuildResult): RebuildResult {
   return { ...result, failures: result.failures.map(({ detail, error, ...failure }) => ({ ...failure, error: detail ?? error })) };
 }
 
-/** Why `result` is no success, in one line; `undefined` if it is one. */
+/** The failures of `result` in one line; `undefined` if there are none. */
 export function failureOf({ failures, indexes }: RebuildResult): string | undefined {
   const errors = failures.map(({ repository, error }) => (repository === undefined ? error : `${repository}: ${error}`));
   for (const { index, error } of indexes) if (error !== undefined) errors.push(`index ${index}: ${error}`);
@@ -16,14 +16,14 @@ export function failureOf({ failures, indexes }: RebuildResult): string | undefi
 }
 
 /**
- * The least that makes good what failed in a rebuild of `scope`: the repositories that could not be read, or the same again if
- * the registry itself could not. An index that could not be written is made anew by every rebuild, whatever it reads.
+ * The smallest scope that retries the failures of a rebuild of `scope`: the repositories that could not be read, or all of it if the
+ * registry could not. Indexes that could not be written need no scope: every rebuild writes them again.
  */
 export function scopeToRetry(scope: RebuildScope, { failures }: RebuildResult): RebuildScope {
   const repositories = new Map<string, 'all' | ReadonlySet<string>>();
   for (const { repository } of failures) {
     if (repository === undefined) return scope;
-    // Tags alone are asked for again only if nothing else in the scope can have led to the repository.
+    // Retries single tags only if nothing else in the scope can have included the repository.
     const onlyNamed = scope.indexes !== 'all' && scope.indexes.size === 0;
     repositories.set(repository, (onlyNamed ? scope.repositories.get(repository) : undefined) ?? 'all');
   }

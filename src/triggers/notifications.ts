@@ -1,16 +1,17 @@
-/** What registries notify of: asked for a moment later, and once more. */
+/** Requests rebuilds for the notifications of registries, with a delay for tags. */
 import type { RebuildQueue } from './rebuild-queue.ts';
 import type { RebuildRequest } from './rebuild-request.ts';
 
 /**
- * Distribution keeps the manifest, notifies, and only then writes the tag (`PutManifest` in its handlers): whoever asks at once
- * finds the tag as it was. On a disk it is soon written; the second look is for slow storage. In milliseconds after the notification.
+ * When tags are read, in milliseconds after the notification: Distribution stores the manifest, notifies, and only then writes the tag
+ * (`PutManifest` in its handlers). The second look is for slow storage.
  */
 const LOOKS = [
   { after: 100, as: '' },
   { after: 500, as: ', second look' },
 ] as const;
 
+/** Delays and passes on the notifications of registries. */
 export class Notifications {
   readonly #queue: Pick<RebuildQueue, 'request'>;
   readonly #timers = new Set<NodeJS.Timeout>();
@@ -20,7 +21,7 @@ export class Notifications {
     this.#queue = queue;
   }
 
-  /** Asks for `scope`: for whole repositories now, since these were changed before it was told; for tags a little later, twice. */
+  /** Requests `scope`: tags twice, a moment later; all else at once. Ignores tags after {@link stop}. */
   request({ reason, scope }: { readonly reason: string; readonly scope: readonly RebuildRequest[] }): void {
     const tags = scope.filter(({ kind }) => kind === 'tag');
     const others = scope.filter(({ kind }) => kind !== 'tag');
@@ -35,7 +36,7 @@ export class Notifications {
     }
   }
 
-  /** Asks for no tag any more. Call it before the queue is closed. */
+  /** Cancels pending requests for tags. Call it before the queue is closed. */
   stop(): void {
     this.#stopped = true;
     for (const timer of this.#timers) clearTimeout(timer);

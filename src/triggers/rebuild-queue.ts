@@ -1,4 +1,4 @@
-/** The queue of rebuilds: one at a time for each registry, and all that is asked for meanwhile merged into one more. */
+/** The queue of rebuilds: one at a time for each registry; requests during it are merged into the next one. */
 import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,7 +8,7 @@ import { messageOf } from '../system/message-of.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import { combineRebuilds } from './combine-rebuilds.ts';
 import { failureOf, scopeToRetry, withDetails } from './failed-rebuild.ts';
-import { growingPause, type PauseLimits } from './growing-pause.ts';
+import { backoff, type BackoffLimits } from './backoff.ts';
 import { scopesOf, type RebuildRequest } from './rebuild-request.ts';
 import { describeScope, mergeAllScopes, mergeScopes } from './rebuild-scope.ts';
 import { summarize, type Rebuild } from './rebuild.ts';
@@ -16,11 +16,12 @@ import { summarize, type Rebuild } from './rebuild.ts';
 const MAX_REASONS = 10;
 const MAX_REASON_LENGTH = 200;
 const KEPT_REBUILDS = 50;
-const RETRY_PAUSES: PauseLimits = { first: 5_000, longest: 600_000 };
+const RETRY_PAUSES: BackoffLimits = { first: 5_000, longest: 600_000 };
 
-/** Nothing new is begun any more. */
-export const Stopping = createError('REGINDEXER_STOPPING', 'The server is stopping; ask again in a moment.', 503);
+/** The error for requests during shutdown. */
+export const Stopping = createError('REGINDEXER_STOPPING', 'The service is stopping; ask again in a moment.', 503);
 
+/** What a running rebuild gets from the queue. */
 export interface RunOptions {
   readonly id: string;
   readonly onProgress: (progress: RebuildProgress) => void;
@@ -28,17 +29,18 @@ export interface RunOptions {
   readonly signal: AbortSignal;
 }
 
+/** Settings of the queue. */
 export interface RebuildQueueOptions {
-  /** The names of the indexes made from each registry, by its id. */
+  /** The names of the indexes of each registry, by the registry's id. */
   readonly registries: ReadonlyMap<string, readonly string[]>;
-  /** Does a rebuild. */
+  /** Runs a rebuild. */
   readonly run: (registry: string, scope: RebuildScope, options: RunOptions) => Promise<RebuildResult>;
   readonly logger: Logger;
-  /** Between attempts after a failure; 5 s, doubling up to 10 min, unless given. */
-  readonly retryPauses?: PauseLimits;
+  /** Pauses before retries; from 5 s, doubling up to 10 min, by default. */
+  readonly retryPauses?: BackoffLimits;
 }
 
-/** Of the rebuilds of single registries. */
+/** Events of the rebuilds of single registries. */
 export interface RebuildQueueEvents {
   queued: [rebuild: Rebuild];
   started: [rebuild: Rebuild];
@@ -49,42 +51,41 @@ export interface RebuildQueueEvents {
 /** A rebuild of one registry. */
 type RegistryRebuild = Rebuild & { readonly registry: string };
 
-/** What one registry is at. */
+/** Queue state of one registry. */
 interface Lane {
   readonly registry: string;
   running: RegistryRebuild | undefined;
   next: RegistryRebuild | undefined;
-  /** What failed, waiting for its pause to end. */
+  /** The retry of failures, waiting for its pause to end. */
   retry: { rebuild: RegistryRebuild; readonly timer: NodeJS.Timeout } | undefined;
-  /** Failures in a row, whatever else succeeded between. */
+  /** Failures in a row. Rebuilds that succeed while a retry is pending do not reset it. */
   failures: number;
-  /** Settles when what runs has ended. */
+  /** Settles when the running rebuild has ended. */
   ended: Promise<void>;
 }
 
-/** A rebuild over several registries. */
+/** A rebuild of several registries. */
 interface Combined {
   readonly queuedAt: number;
-  /** The ids of those of each registry. */
+  /** The ids of the rebuilds of each registry. */
   readonly rebuilds: readonly string[];
 }
 
 /**
- * A rebuild fails if it throws, if a repository could not be read, or if an index could not be made. What failed is tried again, after
- * growing pauses, until it succeeds. What is asked for in the meantime starts at once, and by itself: it does not fail with what fails
- * for ever; only if it asks for all that the other attempt would, that is not made any more.
+ * Runs rebuilds, and retries failures with backoff until they succeed. A rebuild fails if it throws, if a repository cannot be read, or if
+ * an index cannot be made. Requests during a pause start at once and do not include the retry; one that covers its scope replaces it.
  */
 export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
   readonly #options: RebuildQueueOptions;
   readonly #lanes: readonly Lane[];
-  /** Oldest first: those queued and running, and the last of those that ended. */
+  /** Queued, running and recently ended rebuilds, oldest first. */
   readonly #rebuilds = new Map<string, RegistryRebuild>();
   readonly #combined = new Map<string, Combined>();
-  /** Of the rebuilds that have not ended. */
+  /** The ends of rebuilds that are queued or running. */
   readonly #ends = new Map<string, PromiseWithResolvers<Rebuild>>();
-  /** What was logged of each index. */
+  /** The warnings of each index that were logged last. */
   readonly #warned = new Map<string, readonly string[]>();
-  /** The ids of those that ended, oldest first. */
+  /** The ids of ended rebuilds, oldest first. */
   readonly #ended: string[] = [];
   readonly #closing = new AbortController();
 
@@ -102,9 +103,8 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
   }
 
   /**
-   * Asks for a rebuild. Gives the one that will do it, which others may have asked for too; one over several registries if it
-   * concerns several.
-   * @throws RangeError for a registry or an index that is not configured, and Stopping after {@link close}.
+   * Requests a rebuild. Returns the rebuild that will do it, which may be shared with other requests; a combined one for several registries.
+   * @throws RangeError for a registry or index that is not configured; Stopping after {@link close}.
    */
   request({ reason, scope }: { readonly reason: string; readonly scope: RebuildRequest | readonly RebuildRequest[] }): Rebuild {
     if (this.#closing.signal.aborted) throw new Stopping();
@@ -121,21 +121,21 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
       const asked = scopes.get(lane.registry);
       if (asked === undefined) continue;
       rebuilds.push(this.#enqueue(lane, mergeAllScopes(asked), reason));
-      // Not at once, so that what is asked for in one breath is one rebuild.
+      // Deferred, so that requests of the same tick are merged.
       queueMicrotask(() => this.#start(lane));
     }
     const [only] = rebuilds;
     return only !== undefined && rebuilds.length === 1 ? only : this.#combine(rebuilds);
   }
 
-  /** What is known of a rebuild now; `undefined` if it ended long ago or never was. */
+  /** The current state of a rebuild; `undefined` if it is unknown or ended long ago. */
   get(id: string): Rebuild | undefined {
     const combined = this.#combined.get(id);
     if (combined === undefined) return this.#rebuilds.get(id);
     return combineRebuilds(id, combined.queuedAt, combined.rebuilds.flatMap((rebuild) => this.#rebuilds.get(rebuild) ?? []));
   }
 
-  /** The rebuilds of single registries that are queued or running, and the last 50 that ended: the newest first. */
+  /** Queued and running rebuilds of single registries, and the last 50 that ended; newest first. */
   recent(): readonly Rebuild[] {
     return [...this.#rebuilds.values()].toReversed();
   }
@@ -150,7 +150,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     return combineRebuilds(id, combined.queuedAt, await Promise.all(combined.rebuilds.map((rebuild) => this.#end(rebuild))));
   }
 
-  /** Waits until nothing runs and nothing is about to, at most `graceMs` milliseconds or until `signal` is aborted. What failed and waits for its pause is not waited for. */
+  /** Waits until no rebuild is running or queued, at most `graceMs` milliseconds or until `signal` is aborted. Does not wait for pending retries. */
   async settled(graceMs: number, signal: AbortSignal): Promise<void> {
     const over = new AbortController();
     const grace = sleep(graceMs, undefined, { signal: AbortSignal.any([over.signal, signal]) }).catch(() => undefined);
@@ -163,13 +163,13 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     over.abort();
   }
 
-  /** Starts nothing more, aborts what runs, and waits until that has ended, at most `graceMs` milliseconds. */
+  /** Cancels queued rebuilds, aborts running ones, and waits until these have ended, at most `graceMs` milliseconds. */
   async close({ graceMs }: { readonly graceMs: number }): Promise<void> {
-    this.#closing.abort(new Error('the server is stopping'));
+    this.#closing.abort(new Error('the service is stopping'));
     for (const lane of this.#lanes) {
       clearTimeout(lane.retry?.timer);
       for (const rebuild of [lane.retry?.rebuild, lane.next]) {
-        if (rebuild !== undefined) this.#finish({ ...rebuild, state: 'failed', finishedAt: Date.now(), error: 'the server stopped before it began' });
+        if (rebuild !== undefined) this.#finish({ ...rebuild, state: 'failed', finishedAt: Date.now(), error: 'the service stopped before it began' });
       }
       lane.next = undefined;
       lane.retry = undefined;
@@ -180,7 +180,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     ended.abort();
   }
 
-  /** Adds to what will be done next for a registry. */
+  /** Adds `scope` to the next rebuild of a registry. */
   #enqueue(lane: Lane, scope: RebuildScope, reason: string): RegistryRebuild {
     lane.next = lane.next === undefined ? this.#queued(lane.registry, scope, reason) : this.#widened(lane.next, scope, reason);
     return lane.next;
@@ -215,7 +215,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     let running: RegistryRebuild = this.#keep({ ...queued, dueAt: undefined, state: 'running', startedAt: Date.now() });
     lane.running = running;
     this.emit('started', running);
-    this.#options.logger.debug({ rebuild: id, registry, reasons: running.reasons, scope: describeScope(scope) }, `rebuilding what is made from ${registry}`);
+    this.#options.logger.debug({ rebuild: id, registry, reasons: running.reasons, scope: describeScope(scope) }, `rebuilding the indexes of ${registry}`);
     const onProgress = (progress: RebuildProgress): void => {
       if (lane.running?.id !== id) return;
       running = this.#keep({ ...running, progress });
@@ -235,7 +235,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
 
     lane.running = undefined;
     const finishedAt = Date.now();
-    // How far it had come is of no use any more.
+    // The progress of an ended rebuild is not kept.
     const { progress: _progress, ...ended } = running;
     const finished: RegistryRebuild = {
       ...ended,
@@ -251,7 +251,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     this.#start(lane);
   }
 
-  /** Sees to it that what failed is done again after a pause; with what waits for its pause already, if something does. */
+  /** Schedules a retry after a pause, or adds to the pending retry. */
   #retry(lane: Lane, id: string, scope: RebuildScope): void {
     if (this.#closing.signal.aborted) return;
     const reason = `rebuild ${id} failed`;
@@ -259,7 +259,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
       lane.retry.rebuild = this.#widened(lane.retry.rebuild, scope, reason);
       return;
     }
-    const pause = growingPause(++lane.failures, this.#options.retryPauses ?? RETRY_PAUSES);
+    const pause = backoff(++lane.failures, this.#options.retryPauses ?? RETRY_PAUSES);
     const timer = setTimeout(() => {
       const rebuild = lane.retry?.rebuild;
       lane.retry = undefined;
@@ -269,13 +269,13 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     lane.retry = { rebuild: this.#queued(lane.registry, scope, reason, Date.now() + pause), timer };
   }
 
-  /** `next`, doing the work of `rebuild` as well. */
+  /** `next`, extended by the scope of `rebuild`, which it replaces. */
   #absorbed(rebuild: RegistryRebuild, next: RegistryRebuild): RegistryRebuild {
     this.#endsWith(rebuild, next);
     return this.#widened(next, rebuild.scope, rebuild.reasons[0] ?? '');
   }
 
-  /** Forgets `rebuild`, whose work `other` does: who waits for its end waits for that one's. */
+  /** Removes `rebuild`, which `other` replaces: waiters for its end then wait for that of `other`. */
   #endsWith(rebuild: RegistryRebuild, other: RegistryRebuild): void {
     const waiting = this.#ends.get(rebuild.id);
     this.#rebuilds.delete(rebuild.id);
@@ -309,7 +309,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     return (await this.#ends.get(id)?.promise) ?? rebuild;
   }
 
-  /** The rebuild that consists of `rebuilds`; the same for all who wait for the same. */
+  /** The combined rebuild of `rebuilds`; the same one for the same rebuilds. */
   #combine(rebuilds: readonly RegistryRebuild[]): Rebuild {
     const ids = rebuilds.map(({ id }) => id);
     const known = [...this.#combined].find(([, combined]) => combined.rebuilds.join() === ids.join());
@@ -318,7 +318,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     return combineRebuilds(id, queuedAt, rebuilds);
   }
 
-  /** Tells of a rebuild that has ended, in one line; `dueAt` is when what failed is tried again, and `cause` what it threw. */
+  /** Logs an ended rebuild in one line. @param dueAt when it is retried @param cause the error that it threw */
   #log(rebuild: RegistryRebuild, result: RebuildResult | undefined, dueAt: number | undefined, cause: unknown): void {
     const { logger } = this.#options;
     const { id, registry, reasons, scope } = rebuild;
@@ -331,16 +331,16 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
       this.#warned.set(index, warnings);
     }
     const figures = { rebuild: id, registry, reasons, scope: describeScope(scope), seconds, ...(result && summarize(result)) };
-    if (error === undefined) logger.info(figures, `rebuilt what is made from ${registry}`);
-    else if (this.#closing.signal.aborted) logger.info(figures, `stopped rebuilding what is made from ${registry}`);
+    if (error === undefined) logger.info(figures, `rebuilt the indexes of ${registry}`);
+    else if (this.#closing.signal.aborted) logger.info(figures, `stopped rebuilding the indexes of ${registry}`);
     else {
-      const again = dueAt === undefined ? '' : `, again in ${Math.ceil((dueAt - finishedAt) / 1000)} s`;
-      logger.warn({ ...figures, ...(cause !== undefined && { err: cause }) }, `rebuilding what is made from ${registry} failed${again}: ${error}`);
+      const retry = dueAt === undefined ? '' : `, retry in ${Math.ceil((dueAt - finishedAt) / 1000)} s`;
+      logger.warn({ ...figures, ...(cause !== undefined && { err: cause }) }, `rebuilding the indexes of ${registry} failed${retry}: ${error}`);
     }
   }
 }
 
-/** Says whether a rebuild of `wide` does all that one of `narrow` would. */
+/** Says whether `wide` includes all of `narrow`. */
 function covers(wide: RebuildScope, narrow: RebuildScope): boolean {
   if (narrow.acceptLosses === true && wide.acceptLosses !== true) return false;
   return wide.indexes === 'all' || mergeScopes(wide, narrow) === wide;
@@ -348,7 +348,7 @@ function covers(wide: RebuildScope, narrow: RebuildScope): boolean {
 
 const NO_REASONS = { reasons: [], otherReasons: 0 };
 
-/** The reasons of `rebuild` and one more. */
+/** The reasons of a rebuild and one more. */
 function addReason({ reasons, otherReasons }: Pick<Rebuild, 'reasons' | 'otherReasons'>, reason: string): Pick<Rebuild, 'reasons' | 'otherReasons'> {
   const short = reason.slice(0, MAX_REASON_LENGTH);
   if (reasons.includes(short)) return { reasons, otherReasons };

@@ -1,7 +1,7 @@
-/** What can be asked to be rebuilt, and what that means for each registry. */
+/** Requests for rebuilds, and their scopes in each registry. */
 import { EVERYTHING, type RebuildScope } from '../indexing/rebuild.ts';
 
-/** Without a `registry`, a repository or a tag is meant wherever it is. `acceptLosses` is that of {@link RebuildScope}. */
+/** A request for a rebuild. Without `registry`, a repository or tag is meant in all registries. `acceptLosses` is that of {@link RebuildScope}. */
 export type RebuildRequest = { readonly acceptLosses?: boolean } & (
   | { readonly kind: 'everything' }
   | { readonly kind: 'registry'; readonly registry: string }
@@ -11,8 +11,9 @@ export type RebuildRequest = { readonly acceptLosses?: boolean } & (
 );
 
 /**
- * What `request` means for each registry that it concerns. `registries` are the ids of all, each with the names of its indexes.
- * @throws RangeError for a registry or an index that is not configured.
+ * The scopes of a request by registry.
+ * @param registries the ids of all registries with the names of their indexes
+ * @throws RangeError for a registry or index that is not configured.
  */
 export function scopesOf(request: RebuildRequest, registries: ReadonlyMap<string, readonly string[]>): ReadonlyMap<string, RebuildScope> {
   const scopes = askedOf(request, registries);
@@ -35,7 +36,7 @@ function inEach(registries: Iterable<string>, scope: RebuildScope): ReadonlyMap<
 }
 
 function known(registry: string, registries: ReadonlyMap<string, readonly string[]>): string {
-  if (!registries.has(registry)) throw new RangeError(`no index is made from a registry ${JSON.stringify(registry)}`);
+  if (!registries.has(registry)) throw new RangeError(`no index uses a registry ${JSON.stringify(registry)}`);
   return registry;
 }
 

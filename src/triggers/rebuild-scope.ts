@@ -1,24 +1,24 @@
-/** Scopes of rebuilds, put together and shown. */
+/** Merges and describes the scopes of rebuilds. */
 import type { RebuildScope } from '../indexing/rebuild.ts';
 
-/** The scope that asks for nothing. */
-export const NOTHING: RebuildScope = { indexes: new Set(), repositories: new Map() };
+/** The empty scope. */
+export const EMPTY_SCOPE: RebuildScope = { indexes: new Set(), repositories: new Map() };
 
 const MAX_SHOWN = 20;
 
-/** A scope as `/status` and the logs show it. */
+/** A scope as `/status` and the log show it. */
 export interface ScopeDescription {
   readonly indexes: 'all' | readonly string[];
   /** The first of them: `NAME` with all its tags, `NAME:TAG` with that one. */
   readonly repositories: readonly string[];
-  /** How many more there are. */
+  /** The number of repositories and tags that are not listed. */
   readonly more?: number;
   readonly acceptLosses?: boolean;
 }
 
 /**
- * All that `a` or `b` asks for. Repositories that are named stay beside all the indexes: a registry's list may lack them.
- * Gives `a` itself if it asks for all of it already.
+ * The union of two scopes; `a` itself if it includes `b`. Named repositories are kept beside all indexes, because a registry's list may
+ * lack them.
  */
 export function mergeScopes(a: RebuildScope, b: RebuildScope): RebuildScope {
   const indexes = union(a.indexes, b.indexes);
@@ -35,20 +35,20 @@ export function mergeScopes(a: RebuildScope, b: RebuildScope): RebuildScope {
   return { indexes, repositories, ...(acceptLosses && { acceptLosses }) };
 }
 
-/** All that any of `scopes` asks for. Put together two by two: one after the other, each would copy all of those before it. */
+/** The union of `scopes`. Merged in pairs, because each merge copies both scopes. */
 export function mergeAllScopes(scopes: readonly RebuildScope[]): RebuildScope {
-  if (scopes.length < 2) return scopes[0] ?? NOTHING;
+  if (scopes.length < 2) return scopes[0] ?? EMPTY_SCOPE;
   const half = scopes.length >> 1;
   return mergeScopes(mergeAllScopes(scopes.slice(0, half)), mergeAllScopes(scopes.slice(half)));
 }
 
-/** `a` itself if it holds `b`. */
+/** The union of two sets; `a` itself if it includes `b`. */
 function union(a: 'all' | ReadonlySet<string>, b: 'all' | ReadonlySet<string>): 'all' | ReadonlySet<string> {
   if (a === 'all' || b === 'all') return 'all';
   return [...b].every((name) => a.has(name)) ? a : new Set([...a, ...b]);
 }
 
-/** `scope` as JSON, however large it is. */
+/** Describes a scope as JSON of limited size. */
 export function describeScope({ indexes, repositories, acceptLosses }: RebuildScope): ScopeDescription {
   const shown: string[] = [];
   let count = 0;

@@ -1,54 +1,55 @@
-/** A rebuild as the queue tells of it. */
+/** The state of a rebuild in the queue. */
 import type { IndexResult, RebuildFailure, RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 
+/** The states of a rebuild. */
 export type RebuildState = 'queued' | 'running' | 'done' | 'failed';
 
 /**
- * What was known of a rebuild at one moment; it never changes. Times are milliseconds since the epoch.
- * One over several registries has a rebuild for each in `rebuilds`, and no registry, progress and result of its own.
+ * An immutable snapshot of a rebuild. Times are in milliseconds since the epoch.
+ * A combined rebuild has one for each registry in `rebuilds`, and no registry, progress or result of its own.
  */
 export interface Rebuild {
   readonly id: string;
   readonly registry?: string;
   readonly rebuilds?: readonly Rebuild[];
-  /** Why it was asked for: the first ten different reasons. */
+  /** The first ten different reasons for which it was requested. */
   readonly reasons: readonly string[];
-  /** How many more times it was asked for, for other reasons. */
+  /** The number of requests with other reasons. */
   readonly otherReasons: number;
   readonly scope: RebuildScope;
   readonly state: RebuildState;
   readonly queuedAt: number;
-  /** When an attempt after a failure is to begin, unless something else is asked for before. */
+  /** When a retry is due. */
   readonly dueAt?: number | undefined;
   readonly startedAt?: number;
   readonly finishedAt?: number;
-  /** While it runs. */
+  /** The progress while it is running. */
   readonly progress?: RebuildProgress;
   readonly result?: RebuildSummary;
-  /** Why it failed, in one line. */
+  /** The reason why it failed, in one line. */
   readonly error?: string;
 }
 
-/** What is kept of a {@link RebuildResult}. */
+/** The part of a {@link RebuildResult} that is kept. */
 export interface RebuildSummary {
   readonly repositories: number;
   readonly requests: number;
   readonly newImages: number;
-  /** How many repositories could not be read. */
+  /** The number of failures. */
   readonly failed: number;
-  /** The first of them. */
+  /** The first failures. */
   readonly failures: readonly Omit<RebuildFailure, 'detail'>[];
   readonly indexes: readonly IndexResult[];
 }
 
-/** Says whether it runs or waits. */
+/** Says whether a rebuild is queued or running. */
 export function isLive({ state }: Rebuild): boolean {
   return state === 'queued' || state === 'running';
 }
 
 const MAX_FAILURES = 20;
 
-/** What a history can afford to keep of `result`, and everybody may see. */
+/** A short form of `result` without details that must not be public. */
 export function summarize({ repositories, requests, newImages, failures, indexes }: RebuildResult): RebuildSummary {
   return { repositories, requests, newImages, failed: failures.length, failures: failures.slice(0, MAX_FAILURES).map(({ detail: _detail, ...failure }) => failure), indexes };
 }

@@ -1,21 +1,22 @@
-/** The schedule: a full rebuild of each registry, a while after its last one has ended. */
+/** Requests a full rebuild of each registry at an interval after the end of its last one. */
 import type { RebuildQueue } from './rebuild-queue.ts';
 import type { Rebuild } from './rebuild.ts';
 
-/** Of the interval, either way: so that several servers do not ask a registry at the same moment for ever. */
+/** The random part of the interval in each direction, so that several services do not scan a registry at the same time. */
 const JITTER = 0.1;
-/** Timers cannot wait for longer (2^31 - 1 ms, about 25 days). */
+/** The longest delay of a timer, in milliseconds (2^31 - 1, about 25 days). */
 const LONGEST_TIMER = 2_147_483_647;
 
+/** Settings of the schedule. */
 export interface ScheduleOptions {
   readonly queue: RebuildQueue;
   /** The ids of the registries. */
   readonly registries: Iterable<string>;
-  /** From the end of one full rebuild to the next, in milliseconds; 0 means never. */
+  /** The time from the end of one full rebuild to the next, in milliseconds; 0 for never. */
   readonly interval: number;
 }
 
-/** It does not matter what the last full rebuild was asked for by; while one runs, none is asked for. */
+/** Timers of full rebuilds. A full rebuild that something else requested restarts the timer, too. */
 export class Schedule {
   readonly #options: ScheduleOptions;
   readonly #timers = new Map<string, NodeJS.Timeout>();
@@ -30,7 +31,7 @@ export class Schedule {
     this.#options = options;
   }
 
-  /** Begins to count, also for a registry that is never rebuilt for any other reason. Call it before the first rebuild is asked for. */
+  /** Starts the timers of all registries. Call it before the first rebuild is requested. */
   start(): void {
     const { queue, registries, interval } = this.#options;
     if (interval === 0) return;
@@ -38,7 +39,7 @@ export class Schedule {
     for (const registry of registries) this.#wait(registry);
   }
 
-  /** Asks for nothing more. Call it before the queue is closed. */
+  /** Stops the timers. Call it before the queue is closed. */
   stop(): void {
     this.#options.queue.off('started', this.#onStarted).off('finished', this.#onFinished);
     for (const timer of this.#timers.values()) clearTimeout(timer);

@@ -337,7 +337,7 @@ test('closing aborts what runs and starts nothing more', async (t) => {
   const queued = queue.request({ reason: 'test', scope: INDEX_STABLE });
   await queue.close({ graceMs: 10_000 });
   assert.deepEqual(queue.recent().map(({ id, state }) => [id, state]), [[queued.id, 'failed'], [running.id, 'failed']]);
-  assert.equal((await queue.finished(running.id)).error, 'the server is stopping');
+  assert.equal((await queue.finished(running.id)).error, 'the service is stopping');
   assert.throws(() => queue.request({ reason: 'test', scope: INDEX_STABLE }), { statusCode: 503, message: /stopping/ });
   assert.deepEqual(lines.map(({ level }) => level), [30]);
 });
@@ -365,5 +365,5 @@ test('each rebuild is one line in the log, with its figures', async (t) => {
     level: 30, rebuild: id, registry: 'one', reasons: ['a push'], scope: { indexes: ['stable'] }, repositories: 2, requests: 3, newImages: 1, failed: 0, indexes,
   });
   assert.partialDeepStrictEqual(failed, { level: 40, rebuild: failing, err: { message: 'no connection' } });
-  assert.match(String(failed?.msg), /failed, again in 1 s: no connection$/);
+  assert.match(String(failed?.msg), /failed, retry in 1 s: no connection$/);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EVERYTHING, type RebuildScope } from '../../src/indexing/rebuild.ts';
-import { describeScope, mergeAllScopes, mergeScopes, NOTHING } from '../../src/triggers/rebuild-scope.ts';
+import { describeScope, mergeAllScopes, mergeScopes, EMPTY_SCOPE } from '../../src/triggers/rebuild-scope.ts';
 
 const scope = (indexes: 'all' | string[], repositories: Record<string, 'all' | string[]> = {}): RebuildScope => ({
   indexes: indexes === 'all' ? 'all' : new Set(indexes),
@@ -42,7 +42,7 @@ test('losses are accepted if anybody accepts them', () => {
 });
 
 test('a scope is described as JSON', () => {
-  assert.deepEqual(describeScope(NOTHING), { indexes: [], repositories: [] });
+  assert.deepEqual(describeScope(EMPTY_SCOPE), { indexes: [], repositories: [] });
   assert.deepEqual(describeScope(EVERYTHING), { indexes: 'all', repositories: [] });
   assert.deepEqual(describeScope(scope(['a'], { hello: 'all', clock: ['1', '2'] })), {
     indexes: ['a'],
@@ -57,7 +57,7 @@ test('a large scope is described in short', () => {
 });
 
 test('many scopes are put together at once', () => {
-  assert.deepEqual(mergeAllScopes([]), NOTHING);
+  assert.deepEqual(mergeAllScopes([]), EMPTY_SCOPE);
   const many = Array.from({ length: 20_000 }, (_, i) => scope([`index${i % 3}`], { [`app${i % 10_000}`]: [String(i)] }));
   const { indexes, repositories } = mergeAllScopes(many);
   assert.deepEqual(indexes, new Set(['index0', 'index1', 'index2']));

@@ -1,13 +1,14 @@
-/** Where a broker is: `stomp://LOGIN:PASSCODE@HOST:PORT/VIRTUALHOST`, or `stomps://…` for TLS. */
+/** Parses the URLs of brokers: `stomp://LOGIN:PASSCODE@HOST:PORT/VIRTUALHOST`, or `stomps://…` for TLS. */
 
-/** The ports that brokers listen on unless told otherwise. */
+/** The default ports of brokers. */
 const PORTS: Readonly<Record<string, number>> = { 'stomp:': 61613, 'stomps:': 61614 };
 
+/** The address and login of a broker. */
 export interface BusAddress {
   readonly tls: boolean;
   readonly host: string;
   readonly port: number;
-  /** `/` unless the URL names one. */
+  /** The virtual host; `/` by default. */
   readonly virtualHost: string;
   readonly login?: string;
   readonly passcode?: string;
@@ -16,13 +17,13 @@ export interface BusAddress {
 }
 
 /**
- * Reads a broker's URL. Login, passcode and virtual host may be percent-encoded.
- * @throws TypeError that says what is wrong, and holds nothing of the URL, since it may hold a passcode.
+ * Parses a broker's URL. Login, passcode and virtual host may be percent-encoded.
+ * @throws TypeError if it is invalid. The message does not quote the URL, which may hold a passcode.
  */
 export function parseBusUrl(text: string): BusAddress {
   const url = URL.parse(text);
   const port = PORTS[url?.protocol ?? ''];
-  // Each of them would make what follows a path, a query or a fragment, and the passcode before it the port of a host.
+  // These characters end the authority, so that a part of the passcode would be read as a port and appear in errors.
   if (/[?#]/.test(text) || (port !== undefined && url?.pathname.includes('@') === true)) {
     throw new TypeError('"/", "?" and "#" in a login or a passcode, and "@" in a virtual host, must be written as %2F, %3F, %23 and %40');
   }
@@ -50,9 +51,9 @@ function decoded(what: string, text: string): string {
   try {
     decodedText = decodeURIComponent(text);
   } catch {
-    throw new TypeError(`${what} in a broker’s URL has a "%" that begins no percent-encoded character: write it as %25`);
+    throw new TypeError(`${what} in a broker’s URL has a "%" that does not begin a percent-encoded character: write it as %25`);
   }
-  // They would begin another header: those of CONNECT are sent as they are (STOMP 1.2, "Value Encoding").
+  // They would begin another header, because those of CONNECT are not escaped (STOMP 1.2, "Value Encoding").
   if (/[\r\n\0]/.test(decodedText)) throw new TypeError(`${what} in a broker’s URL has a line break or a NUL`);
   return decodedText;
 }

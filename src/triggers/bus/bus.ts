@@ -1,48 +1,51 @@
-/** The message bus: listens for what asks for a rebuild, and stays connected for ever. */
+/** Listens on the message bus for messages that trigger rebuilds, and reconnects when the connection is lost. */
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { messageOf } from '../../system/message-of.ts';
-import { growingPause, type PauseLimits } from '../growing-pause.ts';
+import { backoff, type BackoffLimits } from '../backoff.ts';
 import { parseBusUrl, type BusAddress } from './bus-url.ts';
 import { LimitedLog } from './limited-log.ts';
 import { parseMessage, type ParsedMessage } from './parse-message.ts';
 import { StompConnection, StompError, type BusDestination, type BusTls, type StompMessage } from './stomp-connection.ts';
 
+/** Defaults, in milliseconds. */
 const HEARTBEAT = 10_000;
 const CONNECT_TIMEOUT = 20_000;
-const PAUSES: PauseLimits = { first: 1_000, longest: 60_000 };
+const PAUSES: BackoffLimits = { first: 1_000, longest: 60_000 };
 
+/** Settings of the bus. */
 export interface BusOptions {
-  /** Of brokers, as {@link parseBusUrl} reads them: the next is tried when one is not there. */
+  /** URLs of brokers for {@link parseBusUrl}, tried in turn. */
   readonly urls: readonly string[];
   readonly destinations: readonly BusDestination[];
-  /** The values of `ctype` that trigger; with `any`, every message does, whatever it holds. */
+  /** The values of `ctype` that trigger a rebuild; with `any`, all messages do. */
   readonly contentTypes: 'any' | readonly string[];
-  /** Of CONNECT, such as `client-id`. */
+  /** Headers for CONNECT, such as `client-id`. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Both ways, in milliseconds; 10 s unless given, 0 for none. */
+  /** The interval of heart-beats in both directions, in milliseconds; 10 s by default, 0 for none. */
   readonly heartbeat?: number;
-  /** PEM files, read anew for each connection: certificates may be renewed. Without `caFile`, the system's authorities are trusted. */
+  /** PEM files, read for each connection because certificates are renewed. Without `caFile`, the system's authorities are trusted. */
   readonly caFile?: string;
   readonly certFile?: string;
   readonly keyFile?: string;
-  /** Asks for a rebuild. What it throws is logged, and the message comes again with the next connection if the broker keeps it. */
+  /** Requests a rebuild. If it throws, the error is logged and the message is not acknowledged. */
   readonly onTrigger: (reason: string) => void;
   /**
-   * The first connection asks for a rebuild, too: yes unless given. Not needed only where one begins after it anyway; every later
-   * connection asks for one, since messages may have been missed.
+   * Whether the first connection triggers a rebuild; true by default. Not needed if a rebuild begins after it anyway. Later connections
+   * always trigger one, because messages may have been missed.
    */
   readonly firstConnectionTriggers?: boolean;
-  /** Counted up; those of its own unless given. */
+  /** Counters to increment; new ones by default. */
   readonly counts?: BusCounts;
   readonly logger: Logger;
-  /** Between attempts to connect; 1 s, doubling up to 1 min, unless given. */
-  readonly pauses?: PauseLimits;
+  /** Pauses between attempts to connect; from 1 s, doubling up to 1 min, by default. */
+  readonly pauses?: BackoffLimits;
 }
 
+/** Counters of the bus. */
 export interface BusCounts {
-  /** Messages that triggered, that others are meant by, and that could not be read. */
+  /** Messages that triggered a rebuild, had another content type, or could not be parsed. */
   triggered: number;
   ignored: number;
   malformed: number;
@@ -50,11 +53,12 @@ export interface BusCounts {
   reconnects: number;
 }
 
+/** The state of the bus for `/status`. */
 export interface BusStatus {
   readonly state: 'connecting' | 'connected' | 'closed';
-  /** Of the broker that it is connected to or tried last, without credentials. */
+  /** The URL of the current or last broker, without credentials. */
   readonly url: string | undefined;
-  /** When `state` became what it is, in milliseconds since the epoch. */
+  /** When `state` last changed, in milliseconds since the epoch. */
   readonly since: number;
   readonly destinations: readonly string[];
   readonly messages: Readonly<Omit<BusCounts, 'reconnects'>>;
@@ -62,6 +66,7 @@ export interface BusStatus {
   readonly lastError: { readonly message: string; readonly at: number } | undefined;
 }
 
+/** A connection to one of several brokers, made again whenever it is lost. */
 export class Bus {
   readonly #options: BusOptions;
   readonly #addresses: readonly BusAddress[];
@@ -75,7 +80,7 @@ export class Bus {
   #lastError: BusStatus['lastError'] = undefined;
   #stopped: Promise<void> = Promise.resolve();
 
-  /** @throws TypeError for a URL or a header that cannot be; it holds no passcode. */
+  /** @throws TypeError for an invalid URL or header; its message holds no passcode. */
   constructor(options: BusOptions) {
     checkOptions(options);
     this.#options = options;
@@ -83,18 +88,19 @@ export class Bus {
     this.#addresses = options.urls.map(parseBusUrl);
   }
 
-  /** Begins to connect. Call it once. */
+  /** Starts connecting. Call it once. */
   start(): void {
     this.#stopped = this.#stayConnected();
   }
 
-  /** Takes leave of the broker and connects no more; resolves when that is done, after two seconds at most. */
+  /** Disconnects and stops reconnecting; resolves after two seconds at most. */
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#stopped;
     this.#become('closed');
   }
 
+  /** The current state. */
   status(): BusStatus {
     const { reconnects, ...messages } = this.#counts;
     return {
@@ -108,7 +114,7 @@ export class Bus {
     };
   }
 
-  /** Goes through the brokers, and pauses when none of them was there, or one was lost. */
+  /** Tries the brokers in turn; pauses after a connection was lost, or when none could be reached. */
   async #stayConnected(): Promise<void> {
     const { pauses = PAUSES } = this.#options;
     const { signal } = this.#closing;
@@ -121,14 +127,14 @@ export class Bus {
         untried--;
         if (connectedFor === undefined && untried > 0) continue;
         untried = this.#addresses.length;
-        // A connection that is lost again and again is no success.
+        // Only a connection that lasted for a while resets the backoff.
         failures = connectedFor !== undefined && connectedFor >= pauses.longest ? 1 : failures + 1;
-        await sleep(growingPause(failures, pauses), undefined, { signal }).catch(() => undefined);
+        await sleep(backoff(failures, pauses), undefined, { signal }).catch(() => undefined);
       }
     }
   }
 
-  /** Connects and stays so as long as possible; gives how many milliseconds that was, `undefined` if it failed. */
+  /** Connects, and waits until the connection is lost. Returns how long it lasted, in milliseconds; `undefined` if it failed. */
   async #connect(address: BusAddress): Promise<number | undefined> {
     this.#url = address.url;
     this.#become('connecting');
@@ -186,7 +192,7 @@ export class Bus {
       });
     } else {
       this.#log.line('failed', (omitted) => {
-        logger.warn({ omitted }, `bus: cannot connect to ${url}: ${message}. It is tried again until it succeeds`);
+        logger.warn({ omitted }, `bus: cannot connect to ${url}: ${message}. Retrying until it succeeds`);
       });
     }
   }
@@ -195,7 +201,7 @@ export class Bus {
     if (this.#closing.signal.aborted) return;
     const { message } = this.#remember(error);
     this.#log.line('lost', (omitted) => {
-      this.#options.logger.warn({ omitted }, `bus: lost the connection to ${url}: ${message}. It is made anew`);
+      this.#options.logger.warn({ omitted }, `bus: lost the connection to ${url}: ${message}. Reconnecting`);
     });
   }
 
@@ -207,7 +213,7 @@ export class Bus {
       if ('malformed' in parsed) {
         this.#counts.malformed++;
         this.#log.line('malformed', (omitted) => {
-          logger.warn({ destination, bytes: body?.length, omitted }, `bus: passed over a message on ${destination}: ${parsed.malformed}`);
+          logger.warn({ destination, bytes: body?.length, omitted }, `bus: ignored a malformed message on ${destination}: ${parsed.malformed}`);
         });
         ack();
         return;
@@ -224,14 +230,14 @@ export class Bus {
     ack();
   }
 
-  /** Says whether the rebuild is queued. */
+  /** Requests a rebuild, and says whether it was queued. */
   #trigger(reason: string): boolean {
     try {
       this.#options.onTrigger(reason);
       return true;
     } catch (error) {
       this.#log.line('trigger', (omitted) => {
-        this.#options.logger.error({ err: error, omitted }, 'bus: a rebuild could not be asked for');
+        this.#options.logger.error({ err: error, omitted }, 'bus: could not request a rebuild');
       });
       return false;
     }
@@ -253,7 +259,7 @@ export class Bus {
 function checkOptions({ urls, headers = {}, destinations }: BusOptions): void {
   if (urls.length === 0) throw new TypeError('the bus needs at least one URL');
   for (const [name, value] of Object.entries(headers)) {
-    // Those of CONNECT are sent as they are (STOMP 1.2, "Value Encoding").
+    // The headers of CONNECT are not escaped (STOMP 1.2, "Value Encoding").
     if (/[\r\n\0:]/.test(name) || /[\r\n\0]/.test(value)) throw new TypeError(`the header ${JSON.stringify(name)} of the bus has a line break, a NUL or a colon in its name`);
   }
   const ids = destinations.flatMap((destination) => destination.headers?.id ?? []);

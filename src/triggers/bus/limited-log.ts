@@ -1,23 +1,24 @@
-/** Keeps a log legible when the same thing happens again and again. */
+/** Limits the rate of repeated log lines. */
 
-const ONE_LINE_PER = 60_000;
+/** The shortest time between two lines of one kind, in milliseconds. */
+const INTERVAL = 60_000;
 
 interface Line {
   /** When it was written, in milliseconds since the epoch. */
   readonly at: number;
-  /** How many were left out since. */
+  /** The number of lines omitted since. */
   omitted: number;
 }
 
-/** Lets one line of each kind through a minute. */
+/** Writes at most one log line of each kind a minute. */
 export class LimitedLog<Kind extends string> {
   readonly #lines = new Map<Kind, Line>();
 
-  /** Has `write` write a line, unless one of its kind was written within the last minute; tells it how many were left out since. */
+  /** Calls `write` unless a line of this kind was written within the last minute. @param write gets the number of lines omitted since */
   line(kind: Kind, write: (omitted: number) => void): void {
     const now = Date.now();
     const last = this.#lines.get(kind);
-    if (last !== undefined && now - last.at < ONE_LINE_PER) {
+    if (last !== undefined && now - last.at < INTERVAL) {
       last.omitted++;
       return;
     }

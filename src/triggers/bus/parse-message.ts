@@ -1,20 +1,20 @@
-/** Reads what is published on the bus: `{"ctype": …}`, or the same as `msg` of fedmsg's envelope `{"topic": …, "msg": …}`. */
+/** Parses messages of the bus: `{"ctype": …}`, or the same as `msg` in fedmsg's envelope `{"topic": …, "msg": …}`. */
 
-/** What a message says: the kind of content that is complete, or why it cannot be read, in a few words. */
+/** The type of the content that a message announces, or a short reason why it cannot be parsed. */
 export type ParsedMessage = { readonly ctype: string } | { readonly malformed: string };
 
-// Not fatal: ActiveMQ writes characters beyond the BMP as two surrogates, which is no UTF-8, and JSON all the same.
+// Not fatal: ActiveMQ encodes characters beyond the BMP as two surrogates, which is invalid UTF-8 but usable JSON.
 const UTF8 = new TextDecoder('utf-8');
 
-/** Reads the body of a message; never throws, whatever it holds. */
+/** Parses the body of a message. Never throws. */
 export function parseMessage(body: Uint8Array): ParsedMessage {
   let document: unknown;
   try {
     document = JSON.parse(UTF8.decode(body));
   } catch {
-    return { malformed: 'no JSON' };
+    return { malformed: 'not JSON' };
   }
-  if (!isObject(document)) return { malformed: 'no JSON object' };
+  if (!isObject(document)) return { malformed: 'not a JSON object' };
   const { msg } = document;
   const ctype = isObject(msg) && typeof msg.ctype === 'string' ? msg.ctype : document.ctype;
   return typeof ctype === 'string' ? { ctype } : { malformed: 'without a ctype' };

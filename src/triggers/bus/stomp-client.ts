@@ -1,24 +1,24 @@
-/** stompit's client, kept from frames that would end the process or fill its memory. The only file that knows stompit. */
+/** Wraps stompit's client, and checks frames that would crash the process or fill its memory. The only file that imports stompit. */
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import stompit from 'stompit';
 
-/** RabbitMQ's frames, and with them all headers of a message, are at most 128 KiB. */
+/** The most bytes of a header line: RabbitMQ's frames, and so all headers of a message, have at most 128 KiB. */
 const MAX_HEADER_BYTES = 128 * 1024;
 const MAX_HEADERS = 1024;
-/** All header lines of a frame together, in characters. */
+/** The most characters of all header lines of a frame together. */
 const MAX_HEAD_LENGTH = 1024 * 1024;
-/** Headers that are sent back when a message is acknowledged. */
+/** Headers of a message that its ACK repeats. */
 const ECHOED = ['message-id', 'ack', 'subscription'];
 const MAX_ECHOED_LENGTH = 4096;
-/** Acknowledgements that wait for the broker to read, beyond what the kernel holds. stompit’s recursion overflows the stack at 5,000. */
+/** The most ACKs that wait in this process for the broker to read them. stompit’s recursion overflows the stack at 5,000. */
 const MAX_UNSENT_ACKS = 1_500;
 const COMMANDS: ReadonlySet<string> = new Set(['CONNECTED', 'MESSAGE', 'RECEIPT', 'ERROR']);
 const VERSIONS: ReadonlySet<string> = new Set(['1.0', '1.1', '1.2']);
-/** Two numbers of milliseconds that a timer can take. */
+/** A heart-beat header: two numbers of milliseconds that fit a timer (STOMP 1.2, "Heart-beating"). */
 const HEARTBEAT = /^\s*\d{1,9}\s*,\s*\d{1,9}\s*$/;
 
-/** A frame that has arrived; its body is to be read. */
+/** A received frame. Its body must be read. */
 export interface Frame extends Readable {
   readonly command: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -27,15 +27,16 @@ export interface Frame extends Readable {
 type Table = Readonly<Record<string, unknown>>;
 type ClientOptions = ConstructorParameters<typeof stompit.Client>[1];
 
+/** A STOMP client on a socket. */
 export class StompClient {
   readonly #client: stompit.Client;
   #unsentAcks = 0;
 
-  /** @param heartbeat both ways, in milliseconds; 0 for none */
+  /** @param heartbeat the interval in both directions, in milliseconds; 0 for none */
   constructor(socket: Socket, heartbeat: number) {
     this.#client = new stompit.Client(socket, {
       heartbeat: [heartbeat, heartbeat],
-      // A beat may be late a little without the connection being given up: by either side.
+      // Tolerates late heart-beats on both sides.
       heartbeatDelayMargin: heartbeat / 2,
       heartbeatOutputMargin: heartbeat / 10,
       maxLineLength: MAX_HEADER_BYTES,
@@ -46,17 +47,17 @@ export class StompClient {
     this.#checkFrames(incoming);
   }
 
-  /** `onError` hears once why the connection is given up. */
+  /** Registers a listener for the error that ends the connection. */
   onError(onError: (error: Error) => void): void {
     this.#client.on('error', onError);
   }
 
-  /** Sends CONNECT; `onError` gets the ERROR frames of the connection, whose handling is left to it. */
+  /** Sends CONNECT. `onErrorFrame` handles the ERROR frames of the connection. */
   connect(headers: Readonly<Record<string, string>>, onConnect: () => void, onErrorFrame: (frame: Frame) => void): void {
-    // stompit 1.0.0's own handler ends the process: it destroys the frame where it means the connection, with an error that nobody hears.
+    // stompit 1.0.0's own handler crashes the process: it destroys the frame instead of the connection, with an unhandled error.
     const listen = (): void => this.#client.setCommandHandler('ERROR', (frame) => onErrorFrame(frame as unknown as Frame));
     this.#client.once('connect', () => {
-      // In place of what stompit has just set, before another frame can come.
+      // Replaces the handler that stompit has just set, before the next frame.
       listen();
       onConnect();
     });
@@ -64,9 +65,9 @@ export class StompClient {
     listen();
   }
 
-  /** Sends SUBSCRIBE; resolves when the broker has confirmed it. */
+  /** Sends SUBSCRIBE, and resolves when the broker has confirmed it. */
   subscribe(headers: Readonly<Record<string, string>> & { readonly id: string; readonly ack: 'client-individual' }, onMessage: (frame: Frame) => void): Promise<void> {
-    // Not `subscribe`, which tells nothing of the broker's receipt. The types want a number as id, STOMP any text.
+    // Not `subscribe`, which does not report the receipt. The types want a number as id, but STOMP allows any text.
     this.#client.setImplicitSubscription(headers.id as unknown as number, headers.ack, (error, frame) => {
       if (error === null) onMessage(frame as unknown as Frame);
     });
@@ -81,16 +82,17 @@ export class StompClient {
     else this.#client.ack(frame as unknown as stompit.Client.Message, undefined, undefined, () => this.#unsentAcks--);
   }
 
-  /** Takes leave of the broker. */
+  /** Sends DISCONNECT, and closes the connection after the broker's receipt. */
   disconnect(): void {
     this.#client.disconnect();
   }
 
+  /** Closes the connection at once, with an error for the listener. */
   destroy(error: Error): void {
     this.#client.destroy(error);
   }
 
-  /** stompit looks up what a frame names in plain objects, where `__proto__` and `toString` are found, too, and calls it. */
+  /** Rejects frames that name members of Object.prototype: stompit looks names up in plain objects and calls what it finds. */
   #checkFrames(incoming: Readable): void {
     const read = incoming.read.bind(incoming);
     incoming.read = (size) => {
@@ -102,30 +104,30 @@ export class StompClient {
     };
   }
 
-  /** What is wrong with a frame, without a word of the broker's; `undefined` for a good one. */
+  /** Describes what is wrong with a frame, without quoting it; `undefined` for a valid one. */
   #faultOf({ command, headers }: Frame): string | undefined {
     const { version = '1.0', 'heart-beat': heartbeat = '0,0', 'receipt-id': receipt = '', subscription = '' } = headers;
     const table = (name: string): Table => Reflect.get(this.#client, name) as Table;
-    if (!COMMANDS.has(command)) return 'something else than STOMP';
-    if (!Object.hasOwn(table('_commandHandlers'), command)) return `${command} out of turn`;
-    if (command === 'CONNECTED' && !VERSIONS.has(version)) return 'a version of STOMP that it was not asked for';
+    if (!COMMANDS.has(command)) return 'something other than STOMP';
+    if (!Object.hasOwn(table('_commandHandlers'), command)) return `an unexpected ${command}`;
+    if (command === 'CONNECTED' && !VERSIONS.has(version)) return 'a version of STOMP that was not requested';
     if (command === 'CONNECTED' && !HEARTBEAT.test(heartbeat)) return 'a heart-beat that is not two numbers';
-    if (command === 'RECEIPT' && !Object.hasOwn(table('_receipts'), receipt)) return 'a receipt that it was not asked for';
-    if (command === 'MESSAGE' && !Object.hasOwn(table('_subscriptions'), subscription)) return 'a message for a subscription that it was not asked for';
+    if (command === 'RECEIPT' && !Object.hasOwn(table('_receipts'), receipt)) return 'a receipt that was not requested';
+    if (command === 'MESSAGE' && !Object.hasOwn(table('_subscriptions'), subscription)) return 'a message for an unknown subscription';
     if (ECHOED.some((name) => (headers[name]?.length ?? 0) > MAX_ECHOED_LENGTH)) return 'a message with an id of over 4 KiB';
     return undefined;
   }
 }
 
 /**
- * Bounds the headers of a frame together, and keeps them readable: stompit asks them for `hasOwnProperty`, which may be the name of one.
+ * Limits the total length of a frame's headers, and keeps a header named `hasOwnProperty` from hiding the method, which stompit calls.
  */
 function boundHeads(incoming: Readable): void {
   let headers = Reflect.get(incoming, '_headers') as object;
   let length = 0;
   Object.defineProperty(incoming, '_headers', {
     get: () => headers,
-    // Set anew for each frame.
+    // Called for each frame.
     set: (fresh: object) => {
       length = 0;
       headers = Object.defineProperty(fresh, 'hasOwnProperty', { value: (name: string) => Object.hasOwn(fresh, name) });
@@ -135,7 +137,7 @@ function boundHeads(incoming: Readable): void {
   Reflect.set(incoming, '_parseLine', () => {
     const line = parseLine.call(incoming);
     length += line?.length ?? 0;
-    // Throws what stompit takes for an error of the broker.
+    // Throws the error that stompit handles as a protocol error.
     if (length > MAX_HEAD_LENGTH) (Reflect.get(incoming, '_exceededLineLengthLimit') as () => never).call(incoming);
     return line;
   });

@@ -5,60 +5,59 @@ import { connect as connectTls } from 'node:tls';
 import type { BusAddress } from './bus-url.ts';
 import { StompClient, type Frame } from './stomp-client.ts';
 
-/** Longer bodies are not kept. */
+/** Longer bodies are discarded. */
 const MAX_BODY_BYTES = 1024 * 1024;
-/** In milliseconds, for the broker to say goodbye. */
+/** The time for the broker to confirm DISCONNECT, or to send the body of an ERROR, in milliseconds. */
 const DISCONNECT_TIMEOUT = 2_000;
 const MAX_REASON_LENGTH = 300;
 /**
- * How many messages a broker sends before it waits for the first to be acknowledged, by ActiveMQ's word and by RabbitMQ's. Neither has
- * a limit worth the name by itself, and after thousands of messages at once Linux may get nothing through any more, either way: the
- * broker is busy writing, its own receive buffer is full of acknowledgements, and what the full buffer turns away is what would tell
- * it that its messages have arrived.
+ * The most unacknowledged messages, in ActiveMQ's and RabbitMQ's header; their defaults are too high or unlimited. After thousands at once
+ * both sides can deadlock on full socket buffers: the broker writes without reading ACKs.
  */
 const PREFETCH = { 'activemq.prefetchSize': '100', 'prefetch-count': '100' };
 
-/** A destination and the headers of its SUBSCRIBE, such as those of a durable subscription. */
+/** A destination, and headers for its SUBSCRIBE, such as those of a durable subscription. */
 export interface BusDestination {
   readonly destination: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** PEM; what is missing is the system's, or none. */
+/** Certificates and key as PEM. Without `ca`, the system's authorities are trusted; without `cert`, no client certificate is shown. */
 export interface BusTls {
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
 }
 
-/** A message that has arrived and waits to be acknowledged. */
+/** A received message, to be acknowledged. */
 export interface StompMessage {
-  /** The destination as it was subscribed to. */
+  /** The destination of the subscription. */
   readonly destination: string;
-  /** `undefined` if it is over 1 MiB. */
+  /** The body; `undefined` if it is over 1 MiB. */
   readonly body: Uint8Array | undefined;
   readonly ack: () => void;
 }
 
+/** Settings of one connection. */
 export interface StompConnectionOptions {
   readonly address: BusAddress;
   readonly tls: BusTls;
-  /** Of CONNECT. */
+  /** Headers for CONNECT. */
   readonly headers: Readonly<Record<string, string>>;
   readonly destinations: readonly BusDestination[];
-  /** Both ways, in milliseconds; 0 for none. */
+  /** The interval of heart-beats in both directions, in milliseconds; 0 for none. */
   readonly heartbeat: number;
-  /** For connecting and subscribing, in milliseconds. */
+  /** The time for connecting and subscribing, in milliseconds. */
   readonly timeout: number;
   readonly onMessage: (message: StompMessage) => void;
-  /** When it is aborted, the connection takes leave of the broker, which keeps what durable subscriptions have not acknowledged. */
+  /** Disconnects when aborted. The broker keeps the unacknowledged messages of durable subscriptions. */
   readonly signal: AbortSignal;
 }
 
-/** Why there is no connection, or none any more; its message holds no passcode. */
+/** The reason why a connection failed or was lost. Its message holds no passcode. */
 export class StompError extends Error {
   override readonly name = 'StompError';
-  /** The broker answered CONNECT with an ERROR: it does not like the login, the passcode or the virtual host. */
+  /** The broker answered CONNECT with ERROR: the login, passcode or virtual host is wrong. */
   readonly refused: boolean;
 
   constructor(message: string, { refused = false, ...options }: ErrorOptions & { readonly refused?: boolean } = {}) {
@@ -67,12 +66,13 @@ export class StompError extends Error {
   }
 }
 
+/** A connection to one broker with its subscriptions. */
 export class StompConnection {
   readonly #options: StompConnectionOptions;
   readonly #socket: Socket;
   readonly #client: StompClient;
   #accepted = false;
-  /** Resolves when the connection is gone, with the reason. */
+  /** Resolves with the reason when the connection is closed. */
   readonly closed: Promise<StompError>;
 
   private constructor(options: StompConnectionOptions) {
@@ -80,21 +80,21 @@ export class StompConnection {
     const { host, port } = address;
     this.#options = options;
     this.#socket = address.tls ? connectTls({ host, port, ...tls, ...(isIP(host) === 0 && { servername: host }) }) : connectTcp({ host, port });
-    // A frame is several small writes.
+    // Frames are written in several small pieces, which Nagle's algorithm would delay.
     this.#socket.setNoDelay(true);
-    // So that a broker which sends no heart-beats can be seen to be gone, too.
+    // Detects the loss of a broker that does not send heart-beats.
     this.#socket.setKeepAlive(true, heartbeat);
     this.#client = new StompClient(this.#socket, heartbeat);
     this.closed = this.#gone();
   }
 
   /**
-   * Connects and subscribes; resolves when the broker has confirmed both.
-   * @throws StompError, also when the signal is aborted meanwhile.
+   * Connects and subscribes, and resolves when the broker has confirmed both.
+   * @throws StompError, also if the signal is aborted.
    */
   static async open(options: StompConnectionOptions): Promise<StompConnection> {
     const connection = new StompConnection(options);
-    const timer = setTimeout(() => connection.#giveUp(`no answer within ${options.timeout / 1000} s`), options.timeout);
+    const timer = setTimeout(() => connection.#destroy(`no answer within ${options.timeout / 1000} s`), options.timeout);
     try {
       await Promise.race([connection.#subscribeToAll(), connection.#failed()]);
     } finally {
@@ -103,12 +103,12 @@ export class StompConnection {
     return connection;
   }
 
-  #giveUp(reason: string): void {
+  #destroy(reason: string): void {
     this.#client.destroy(new Error(reason));
   }
 
-  #takeLeave(): void {
-    if (!this.#accepted) this.#giveUp('not needed any more');
+  #disconnect(): void {
+    if (!this.#accepted) this.#destroy('cancelled');
     else {
       this.#client.disconnect();
       const timer = setTimeout(() => this.#socket.destroy(), DISCONNECT_TIMEOUT);
@@ -116,7 +116,7 @@ export class StompConnection {
     }
   }
 
-  /** Never settles if the connection goes while it waits. */
+  /** Subscribes to all destinations. Never settles if the connection is lost meanwhile. */
   async #subscribeToAll(): Promise<void> {
     const { address, headers, destinations } = this.#options;
     const { virtualHost: host, login, passcode } = address;
@@ -142,15 +142,15 @@ export class StompConnection {
   }
 
   #receiveError(frame: Frame): void {
-    const tell = (body: Uint8Array = Buffer.of()): void => {
-      // ActiveMQ says the same in both.
+    const report = (body: Uint8Array = Buffer.of()): void => {
+      // ActiveMQ repeats the header in the body.
       const lines = new Set([frame.headers.message ?? 'ERROR', Buffer.from(body).toString()].map(firstLine));
       lines.delete('');
       this.#client.destroy(new ErrorFrame(this.#withoutPasscode([...lines].join(': '))));
     };
-    const timer = setTimeout(tell, DISCONNECT_TIMEOUT);
+    const timer = setTimeout(report, DISCONNECT_TIMEOUT);
     this.#socket.once('close', () => clearTimeout(timer));
-    readBody(frame, tell);
+    readBody(frame, report);
   }
 
   async #failed(): Promise<never> {
@@ -163,7 +163,7 @@ export class StompConnection {
       cause ??= error;
     });
     const { signal } = this.#options;
-    const onAbort = (): void => this.#takeLeave();
+    const onAbort = (): void => this.#disconnect();
     if (signal.aborted) onAbort();
     signal.addEventListener('abort', onAbort);
     await new Promise((resolve) => {
@@ -173,19 +173,19 @@ export class StompConnection {
     return new StompError(reasonOf(cause), { cause, refused: cause instanceof ErrorFrame && !this.#accepted });
   }
 
-  /** Brokers may quote what they do not like. */
+  /** Removes the passcode, which brokers may quote in errors. */
   #withoutPasscode(text: string): string {
     const passcode = this.#options.address.passcode ?? this.#options.headers.passcode;
     return passcode === undefined || passcode === '' ? text : text.replaceAll(passcode, '***');
   }
 }
 
-/** The broker's own word. */
+/** The text of an ERROR frame. */
 class ErrorFrame extends Error {}
 
-/** Reads the body of a frame to its end; gives `undefined` for one over 1 MiB. */
+/** Reads the body of a frame to its end; `onBody` gets `undefined` for one over 1 MiB. */
 function readBody(frame: Readable, onBody: (body: Buffer | undefined) => void): void {
-  // One buffer that grows: a body may come byte by byte.
+  // One growing buffer, because a body may come byte by byte.
   let body: Buffer = Buffer.of();
   let length = 0;
   frame.on('data', (chunk: Buffer) => {
@@ -199,17 +199,17 @@ function readBody(frame: Readable, onBody: (body: Buffer | undefined) => void): 
   frame.on('end', () => onBody(length <= MAX_BODY_BYTES ? body.subarray(0, length) : undefined));
 }
 
-/** Why the connection is gone, in one line. */
+/** The reason why the connection was closed, in one line. */
 function reasonOf(error: Error | undefined): string {
   if (error === undefined || error.message.startsWith('connection ended')) return 'the broker closed the connection';
-  if (error.message === 'unexpected end of stream') return 'the broker closed the connection within a frame, as one that does not speak STOMP does';
-  if (error.message === 'connection timed out') return 'the broker was silent for longer than its heart-beats allow';
-  // Of several addresses of one host.
+  if (error.message === 'unexpected end of stream') return 'the broker closed the connection within a frame; it may not speak STOMP';
+  if (error.message === 'connection timed out') return 'the broker has stopped sending heart-beats';
+  // Errors of several addresses of one host.
   if (error instanceof AggregateError) return error.errors.map(String).join(', ');
   return error.message.slice(0, MAX_REASON_LENGTH);
 }
 
-/** Without the full stop, so that it can go on. */
+/** The first line of a text, without its full stop, so that a sentence can go on. */
 function firstLine(text: string): string {
   return (/^.*/.exec(text.trim())?.[0] ?? '').replace(/\.$/, '');
 }

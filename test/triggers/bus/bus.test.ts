@@ -31,7 +31,7 @@ test('messages of the wanted content types trigger; all are acknowledged and cou
   await triggered(2);
   assert.deepEqual(triggers, ['bus: flatpak on /topic/x', 'bus: container on /topic/x']);
   assert.deepEqual(bus.status().messages, { triggered: 2, ignored: 1, malformed: 3 });
-  assert.deepEqual(lines.map(({ msg }) => msg), [`bus: connected to ${server.url()}`, 'bus: passed over a message on /topic/x: no JSON'], 'malformed messages are logged once a minute');
+  assert.deepEqual(lines.map(({ msg }) => msg), [`bus: connected to ${server.url()}`, 'bus: ignored a malformed message on /topic/x: not JSON'], 'malformed messages are logged once a minute');
 });
 
 test('with any, every message triggers', async (t) => {
@@ -50,13 +50,13 @@ test('a message is not acknowledged if no rebuild could be queued', async (t) =>
   const { bus, logged } = startBus(t, {
     urls: [server.url()],
     onTrigger: () => {
-      if (stopping) throw new Error('the server is stopping');
+      if (stopping) throw new Error('the service is stopping');
     },
   });
   await logged(/connected/);
   const peer = await server.peer(0);
   peer.message('1', FLATPAK);
-  await logged(/could not be asked for/);
+  await logged(/could not request/);
   stopping = false;
   peer.message('2', FLATPAK);
   await peer.acked('2');
@@ -84,7 +84,7 @@ test('a silent connection is dropped and made anew', async (t) => {
   const server = await startServer(t, accepting('50,50'));
   const { triggered, logged } = startBus(t, { urls: [server.url()], heartbeat: 50 });
   await triggered(2);
-  await logged(/silent for longer than its heart-beats allow/);
+  await logged(/has stopped sending heart-beats/);
   assert.ok(server.connections >= 3);
 });
 

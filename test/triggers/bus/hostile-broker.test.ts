@@ -54,10 +54,10 @@ function sending(after: 'CONNECT' | 'SUBSCRIBE', bytes: string | Buffer): Answer
 test('a frame that names what every object has ends the connection, and nothing else', async (t) => {
   for (const name of INHERITED) {
     const frames: readonly (readonly [bytes: string, after: 'CONNECT' | 'SUBSCRIBE', reason: RegExp])[] = [
-      [`MESSAGE\nsubscription:${name}\nmessage-id:1\n\nx\0`, 'SUBSCRIBE', /a message for a subscription that it was not asked for/],
-      [`RECEIPT\nreceipt-id:${name}\n\n\0`, 'SUBSCRIBE', /a receipt that it was not asked for/],
-      [`${name}\n\n\0`, 'SUBSCRIBE', /something else than STOMP/],
-      [`CONNECTED\nversion:${name}\n\n\0`, 'CONNECT', /a version of STOMP that it was not asked for/],
+      [`MESSAGE\nsubscription:${name}\nmessage-id:1\n\nx\0`, 'SUBSCRIBE', /a message for an unknown subscription/],
+      [`RECEIPT\nreceipt-id:${name}\n\n\0`, 'SUBSCRIBE', /a receipt that was not requested/],
+      [`${name}\n\n\0`, 'SUBSCRIBE', /something other than STOMP/],
+      [`CONNECTED\nversion:${name}\n\n\0`, 'CONNECT', /a version of STOMP that was not requested/],
     ];
     for (const [bytes, after, reason] of frames) {
       const server = await startServer(t, sending(after, bytes));
@@ -68,12 +68,12 @@ test('a frame that names what every object has ends the connection, and nothing 
 
 test('frames out of turn, and what is no frame, are told as what they are', async (t) => {
   const cases: readonly (readonly [Answer, RegExp])[] = [
-    [sending('CONNECT', `MESSAGE\nsubscription:${SUBSCRIPTION}\n\nx\0`), /sent MESSAGE out of turn/],
-    [sending('CONNECT', 'RECEIPT\nreceipt-id:1\n\n\0'), /sent RECEIPT out of turn/],
-    [sending('SUBSCRIBE', 'CONNECTED\nversion:1.2\n\n\0'), /sent CONNECTED out of turn/],
-    [sending('SUBSCRIBE', 'RECEIPT\nreceipt-id:1\n\n\0'), /a receipt that it was not asked for/],
-    [sending('CONNECT', 'HTTP/1.1 400 Bad Request\r\n\r\n\0'), /something else than STOMP/],
-    [sending('CONNECT', 'AMQP\0\0\x09\x01'), /closed the connection within a frame, as one that does not speak STOMP does/],
+    [sending('CONNECT', `MESSAGE\nsubscription:${SUBSCRIPTION}\n\nx\0`), /sent an unexpected MESSAGE/],
+    [sending('CONNECT', 'RECEIPT\nreceipt-id:1\n\n\0'), /sent an unexpected RECEIPT/],
+    [sending('SUBSCRIBE', 'CONNECTED\nversion:1.2\n\n\0'), /sent an unexpected CONNECTED/],
+    [sending('SUBSCRIBE', 'RECEIPT\nreceipt-id:1\n\n\0'), /a receipt that was not requested/],
+    [sending('CONNECT', 'HTTP/1.1 400 Bad Request\r\n\r\n\0'), /something other than STOMP/],
+    [sending('CONNECT', 'AMQP\0\0\x09\x01'), /closed the connection within a frame; it may not speak STOMP/],
     ...['-1,-1', '99999999999,99999999999', 'x,y', '1', '1e3,1e3', '0x1,0x1', ',', '1,1,1'].map((beats) => [sending('CONNECT', `CONNECTED\nversion:1.2\nheart-beat:${beats}\n\n\0`), /a heart-beat that is not two numbers/] as const),
   ];
   for (const [answer, reason] of cases) assert.match((await end(await startServer(t, answer))).message, reason);

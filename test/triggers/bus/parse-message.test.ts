@@ -14,13 +14,13 @@ test('the envelope and the bare message are read', () => {
 });
 
 test('what cannot be read is named in short', () => {
-  for (const body of ['', 'rebuild!', '{"ctype":"flatpak"', '\0\x01\x02', '<xml/>']) assert.deepEqual(parse(body), { malformed: 'no JSON' }, body);
-  for (const body of ['null', '1', '"flatpak"', '[{"ctype":"flatpak"}]']) assert.deepEqual(parse(body), { malformed: 'no JSON object' }, body);
+  for (const body of ['', 'rebuild!', '{"ctype":"flatpak"', '\0\x01\x02', '<xml/>']) assert.deepEqual(parse(body), { malformed: 'not JSON' }, body);
+  for (const body of ['null', '1', '"flatpak"', '[{"ctype":"flatpak"}]']) assert.deepEqual(parse(body), { malformed: 'not a JSON object' }, body);
   for (const body of [{}, { ctype: 1 }, { msg: {} }, { msg: [{ ctype: 'flatpak' }] }, { msg: { msg: { ctype: 'flatpak' } } }]) {
     assert.deepEqual(parse(body), { malformed: 'without a ctype' });
   }
   assert.deepEqual(parse('{"__proto__":{"ctype":"flatpak"}}'), { malformed: 'without a ctype' });
-  assert.deepEqual(parse('['.repeat(1_000_000)), { malformed: 'no JSON' });
+  assert.deepEqual(parse('['.repeat(1_000_000)), { malformed: 'not JSON' });
 });
 
 test('characters that ActiveMQ writes as two surrogates do not matter', () => {
