@@ -6,7 +6,7 @@ import type { Chunk } from '../indexing/chunk/chunk.ts';
 import { Warnings } from '../indexing/warnings.ts';
 import { messageOf } from '../system/message-of.ts';
 import { LayoutRegistrySource } from '../registry/layout/layout-registry-source.ts';
-import { LAYOUTS } from '../registry/registry-id.ts';
+import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
 import { PublicationLoader } from '../server/documents/publication-loader.ts';
 import { ServedIndex } from '../server/documents/served-index.ts';
 import type { SqlitePublicationReader } from '../store/sqlite/sqlite-publications.ts';
@@ -60,7 +60,7 @@ export function contentWarnings({ indexes }: Config, published: ReadonlyMap<stri
 
 /** What is wrong with the names of image layouts in `oci:` folders. */
 export async function layoutWarnings({ registries }: Config): Promise<readonly string[]> {
-  const sources = [...registries.values()].filter(({ id }) => id.startsWith(LAYOUTS)).map(({ id, repositories }) => new LayoutRegistrySource(id.slice(LAYOUTS.length), { repositories }));
+  const sources = [...registries.values()].filter(({ id }) => id.startsWith(LAYOUT_PREFIX)).map(({ id, repositories }) => new LayoutRegistrySource(id.slice(LAYOUT_PREFIX.length), { repositories }));
   const warnings = await Promise.all(
     sources.map(async (source) => {
       try {

@@ -7,7 +7,7 @@ import type { IndexDefinition } from '../indexing/index-definition.ts';
 import type { RegistryOptions } from '../registry/create-registry-source.ts';
 import type { OnRequest } from '../registry/http/transport/sent-request.ts';
 import { LayoutRegistrySource } from '../registry/layout/layout-registry-source.ts';
-import { LAYOUTS } from '../registry/registry-id.ts';
+import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
 import type { PullSource } from '../server/site.ts';
 import { RegistryProxy } from '../server/routes/distribution/registry-proxy.ts';
 
@@ -36,7 +36,7 @@ export function pullBackendOptions(config: Config): PullOptions {
   const ids = new Set(indexes.toSorted((a, b) => Number(b.name === defaultIndex) - Number(a.name === defaultIndex)).map(({ registry }) => registry));
   const proxied = registries.get(proxiedRegistry(config) ?? '');
   return {
-    layouts: [...ids].filter((id) => id.startsWith(LAYOUTS)).map((id) => ({ folder: id.slice(LAYOUTS.length), repositories: registries.get(id)?.repositories ?? [] })),
+    layouts: [...ids].filter((id) => id.startsWith(LAYOUT_PREFIX)).map((id) => ({ folder: id.slice(LAYOUT_PREFIX.length), repositories: registries.get(id)?.repositories ?? [] })),
     proxied: proxied && {
       registry: registryOptions(proxied, access),
       passRedirects: server.registryProxyRedirects === 'pass',
@@ -50,8 +50,8 @@ export async function openPullBackends({ layouts, proxied }: PullOptions, onRequ
   if (proxied === undefined) return { pullSources, registryProxy: undefined, close: () => Promise.resolve() };
   const { registry, passRedirects, indexes } = proxied;
   // A client of HTTP is large, and not every server needs one.
-  const { createPuller } = await import('../registry/create-registry-source.ts');
-  const puller = createPuller(registry, passRedirects, onRequest);
+  const { createUpstreamRegistry } = await import('../registry/create-registry-source.ts');
+  const puller = createUpstreamRegistry(registry, passRedirects, onRequest);
   const wanted = indexes.map((index) => wantedBy(index, (repository) => puller.covers(repository)));
   const shows = (repository: string, tag?: string): boolean => isWanted(wanted, repository, tag);
   return { pullSources, registryProxy: new RegistryProxy({ puller, shows, timeout: registry.timeout }), close: () => puller.close() };

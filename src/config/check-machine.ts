@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { accessSync, constants, lstatSync, mkdtempSync, rmdirSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
-import { LAYOUTS } from '../registry/registry-id.ts';
+import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
 import type { Config } from './config.ts';
 import { shown, type KeyPath } from './problem.ts';
 import type { ProblemList } from './problem-list.ts';
@@ -25,7 +25,7 @@ export async function checkMachine({ stateDir, iconsDir, indexes, server }: Conf
   written(['state_dir'], stateDir, 'a folder that this user may make or write to');
   if (iconsDir !== undefined && indexes.some(({ extractIcons }) => extractIcons)) written(['icons_dir'], iconsDir, 'a folder that this user may make or write to');
   for (const { name, registry, output, signaturesDir } of indexes) {
-    if (registry.startsWith(LAYOUTS)) read(['indexes', name, 'registry'], registry.slice(LAYOUTS.length), 'a folder with OCI image layouts');
+    if (registry.startsWith(LAYOUT_PREFIX)) read(['indexes', name, 'registry'], registry.slice(LAYOUT_PREFIX.length), 'a folder with OCI image layouts');
     if (output !== undefined) written(['indexes', name, 'output'], dirname(output), 'a file in a folder that this user may make or write to');
     if (signaturesDir !== undefined) read(['indexes', name, 'signatures_dir'], signaturesDir, 'a folder with signatures');
   }

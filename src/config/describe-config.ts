@@ -1,5 +1,5 @@
 /** Says in a few lines what a configuration means. */
-import { LAYOUTS } from '../registry/registry-id.ts';
+import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
 import { configWarnings } from './config-warnings.ts';
 import type { BusConfig, Config, IndexConfig, RegistryConfig, ServerConfig } from './config.ts';
 import { formatDuration } from './duration.ts';
@@ -53,7 +53,7 @@ function some(what: string, names: readonly string[]): readonly string[] {
 
 function describeRegistry({ id, repositories, username, concurrency, timeout }: RegistryConfig): string {
   const read = repositories.length === 0 ? 'all repositories' : `repositories ${repositories.join(', ')}`;
-  if (id.startsWith(LAYOUTS)) return `Registry ${id}: ${read}`;
+  if (id.startsWith(LAYOUT_PREFIX)) return `Registry ${id}: ${read}`;
   const login = username === undefined ? '' : `, as ${username}`;
   return `Registry ${id}: ${read}${login}, at most ${concurrency} requests at once, ${formatDuration(timeout)} for each`;
 }
@@ -65,7 +65,7 @@ function describeListening({ host, port, tls, baseUrl }: ServerConfig): string {
 
 /** `oci:` folders have no server of their own. */
 function describePulls(config: Config): readonly string[] {
-  const layouts = config.indexes.map(({ registry }) => registry).filter((id) => id.startsWith(LAYOUTS));
+  const layouts = config.indexes.map(({ registry }) => registry).filter((id) => id.startsWith(LAYOUT_PREFIX));
   const proxied = proxiedRegistry(config);
   const served = [...new Set([...layouts, ...(proxied === undefined ? [] : [proxied])])];
   const redirects = proxied !== undefined && config.server.registryProxyRedirects === 'pass' ? ', and passes its redirects to other hosts on' : '';

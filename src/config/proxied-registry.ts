@@ -1,11 +1,11 @@
 /** Which registry is served from here, and who is told so. */
-import { LAYOUTS, registryId } from '../registry/registry-id.ts';
+import { LAYOUT_PREFIX, registryId } from '../registry/registry-id.ts';
 import type { Config, IndexConfig } from './config.ts';
 
 /** The id of the registry that `server.registry_proxy` serves; `undefined` if there is none. `oci:` folders are served without it. */
 export function proxiedRegistry({ server, indexes, defaultIndex }: Config): string | undefined {
   const registry = indexes.find(({ name }) => name === defaultIndex)?.registry;
-  return server.registryProxy && registry?.startsWith(LAYOUTS) === false ? registry : undefined;
+  return server.registryProxy && registry?.startsWith(LAYOUT_PREFIX) === false ? registry : undefined;
 }
 
 /** What an administrator may have overlooked: clients of the index go past the proxy, or come to it for what it does not have. */
@@ -13,7 +13,7 @@ export function proxyWarnings(config: Config, { name, registry, registryPublic }
   const proxied = proxiedRegistry(config);
   const { baseUrl } = config.server;
   const here = baseUrl === undefined ? '/' : new URL(`${baseUrl}/`).href;
-  const isHere = !registry.startsWith(LAYOUTS) && registryPublic === here;
+  const isHere = !registry.startsWith(LAYOUT_PREFIX) && registryPublic === here;
   if (proxied === undefined) {
     return isHere ? [`indexes.${name}: clients are told to download from here, where nothing serves ${registry}; set server.registry_proxy to true, unless a proxy before this server does`] : [];
   }

@@ -1,6 +1,6 @@
 /** Works out the configuration from what the file says. */
 import { dirname } from 'node:path';
-import { LAYOUTS, registryId } from '../registry/registry-id.ts';
+import { LAYOUT_PREFIX, registryId } from '../registry/registry-id.ts';
 import { annotationsOf } from './annotations.ts';
 import { basePathOf, belowBasePath } from './base-path.ts';
 import { camelKeys } from './camel-keys.ts';
@@ -45,7 +45,7 @@ function resolveIndex(name: string, section: ConfigFile['indexes'][string], fold
     name,
     fileName: fileNameOf(name, rest.output),
     registry,
-    registryPublic: publicUrl(registryPublic ?? (registry.startsWith(LAYOUTS) ? '/' : url), name, server),
+    registryPublic: publicUrl(registryPublic ?? (registry.startsWith(LAYOUT_PREFIX) ? '/' : url), name, server),
     ...(remoteIcons && { remoteIconsUri: publicUrl(iconsUri, name, server) }),
   };
 }

@@ -1,6 +1,6 @@
 /** URLs in the configuration file. */
 import { Type, type TString } from 'typebox';
-import { LAYOUTS } from '../registry/registry-id.ts';
+import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
 import { hostFault } from './known-hosts.ts';
 import { secret, type Options } from './rules.ts';
 
@@ -24,7 +24,7 @@ export function registryUrl(options: Options = {}) {
 }
 
 function registryFault(written: string): string | undefined {
-  if (written.startsWith(LAYOUTS)) return written === LAYOUTS || written.includes('\0') ? 'names no folder' : undefined;
+  if (written.startsWith(LAYOUT_PREFIX)) return written === LAYOUT_PREFIX || written.includes('\0') ? 'names no folder' : undefined;
   const fault = urlFault(written, ['http:', 'https:']);
   if (fault === undefined && /\/v2\/?$/.test(written)) return 'ends with /v2, which is asked for below it (leave that away)';
   if (fault === CREDENTIALS) return `${fault} (set registries.URL.username and password instead)`;

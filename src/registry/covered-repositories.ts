@@ -1,30 +1,32 @@
-/** Which repositories of a registry are to be read. */
+/** Selects the repositories of a registry that are read. */
 import { matcher } from './matcher.ts';
 import { isRepositoryName } from './reference.ts';
 
+/** The repositories that a registry's configuration selects, by names and globs. */
 export class CoveredRepositories {
-  /** Those that are named. */
+  /** The repositories that are named without a glob. */
   readonly names: ReadonlySet<string>;
   readonly #globs: readonly string[];
   readonly #matches: (repository: string) => boolean;
 
-  /** @param patterns names, and globs of names in the catalog; without any, all that is in the catalog */
+  /** @param patterns names and globs; all repositories of the catalog if empty */
   constructor(patterns: readonly string[]) {
     this.names = new Set(patterns.filter(isRepositoryName));
     this.#globs = patterns.filter((pattern) => !isRepositoryName(pattern));
     this.#matches = matcher(this.#globs);
   }
 
-  /** All that is in the catalog. */
+  /** Whether all repositories of the catalog are selected. */
   get all(): boolean {
     return this.names.size === 0 && this.#globs.length === 0;
   }
 
-  /** Nothing but {@link names}, for which the catalog need not be asked. */
+  /** Whether only {@link names} are selected, so that the catalog is not needed. */
   get named(): boolean {
     return this.names.size > 0 && this.#globs.length === 0;
   }
 
+  /** Says whether a repository is selected. */
   has(repository: string): boolean {
     return this.all || this.names.has(repository) || this.#matches(repository);
   }

@@ -1,10 +1,10 @@
 /** Creates the readers of a registry: its source for scans, and the upstream of the registry proxy. */
 import { HttpRegistrySource } from './http/http-registry-source.ts';
-import { HttpPuller } from './http/upstream.ts';
+import { UpstreamRegistry } from './http/upstream-registry.ts';
 import type { AccessOptions, RequestOptions } from './http/access/access-options.ts';
 import type { OnRequest } from './http/transport/sent-request.ts';
 import { LayoutRegistrySource } from './layout/layout-registry-source.ts';
-import { LAYOUTS } from './registry-id.ts';
+import { LAYOUT_PREFIX } from './registry-id.ts';
 import type { RegistrySource } from './registry-source.ts';
 
 /** Settings of one registry. Plain values, so that they can be sent to a thread. */
@@ -23,7 +23,7 @@ const CERTS_DIRS = ['/etc/containers/certs.d', '/etc/docker/certs.d'];
  * @throws TypeError if the id is not that of a registry.
  */
 export function createRegistrySource({ id, ...options }: RegistryOptions, onRequest?: OnRequest): RegistrySource {
-  if (id.startsWith(LAYOUTS)) return new LayoutRegistrySource(id.slice(LAYOUTS.length), { repositories: options.repositories });
+  if (id.startsWith(LAYOUT_PREFIX)) return new LayoutRegistrySource(id.slice(LAYOUT_PREFIX.length), { repositories: options.repositories });
   return new HttpRegistrySource({ url: id, certsDirs: CERTS_DIRS, onRequest, ...options });
 }
 
@@ -32,6 +32,6 @@ export function createRegistrySource({ id, ...options }: RegistryOptions, onRequ
  * @param passRedirects returns redirects to another origin as answers instead of following them
  * @throws TypeError if the id is not the URL of a registry.
  */
-export function createPuller({ id, pauses: _pauses, ...options }: RegistryOptions, passRedirects: boolean, onRequest?: OnRequest): HttpPuller {
-  return new HttpPuller({ url: id, certsDirs: CERTS_DIRS, passRedirects, onRequest, ...options });
+export function createUpstreamRegistry({ id, pauses: _pauses, ...options }: RegistryOptions, passRedirects: boolean, onRequest?: OnRequest): UpstreamRegistry {
+  return new UpstreamRegistry({ url: id, certsDirs: CERTS_DIRS, passRedirects, onRequest, ...options });
 }

@@ -1,36 +1,39 @@
-/** JSON documents as registries send them: bytes whose text is one object, of a shape that nobody has checked yet. */
+/** Reads JSON documents of registries and checks the types of their members. */
 import { RegistryError } from './registry-error.ts';
 
-/** Keys may be any text, `__proto__` too: read them, never assign them to a plain object. */
+/** A JSON object of unknown shape. Keys may be any text, even `__proto__`: never assign them to a plain object. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
-/** @throws RegistryError `malformed` unless `bytes` are the UTF-8 text of a JSON object. */
+/**
+ * Parses UTF-8 JSON whose root is an object.
+ * @throws RegistryError `malformed` if it is not.
+ */
 export function parseJsonObject(bytes: Uint8Array): JsonObject {
   let value: unknown;
   try {
     value = JSON.parse(UTF8.decode(bytes));
   } catch (cause) {
-    throw new RegistryError('malformed', 'expected a JSON object, found what is no JSON', { cause });
+    throw new RegistryError('malformed', 'expected a JSON object, found text that is not JSON', { cause });
   }
   if (!isJsonObject(value)) throw malformed('the document', 'a JSON object');
   return value;
 }
 
-/** Says whether `value` is a JSON object: no array, not null. */
+/** Says whether `value` is a JSON object: neither an array nor null. */
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** `value`, where absent and null mean an object without members. */
+/** `value` as an object, which is empty if `value` is absent or null. @throws RegistryError `malformed` for another type. */
 export function optionalObject(value: unknown, path: string): JsonObject {
   if (value === undefined || value === null) return {};
   if (!isJsonObject(value)) throw malformed(path, 'an object');
   return value;
 }
 
-/** `value`, where absent and null mean an array without elements. */
+/** `value` as an array, which is empty if `value` is absent or null. @throws RegistryError `malformed` for another type. */
 export function optionalArray(value: unknown, path: string): readonly unknown[] {
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value)) throw malformed(path, 'an array');
@@ -38,8 +41,8 @@ export function optionalArray(value: unknown, path: string): readonly unknown[] 
 }
 
 /**
- * Annotations or labels (OCI image-spec, annotations.md: keys and values are strings); absent and null mean none.
- * A value that is null is empty, as Go reads it.
+ * `value` as annotations or labels (OCI image-spec, annotations.md), empty if absent or null; a null in it is `''`, as in Go.
+ * @throws RegistryError `malformed` for another type, or text that is not plain.
  */
 export function stringRecord(value: unknown, path: string): Readonly<Record<string, string>> {
   const entries = Object.entries(optionalObject(value, path)).map(([key, text]) => {
@@ -52,18 +55,18 @@ export function stringRecord(value: unknown, path: string): Readonly<Record<stri
   return Object.fromEntries(entries);
 }
 
-/** What {@link isPlainText} tells, for messages. */
+/** What {@link isPlainText} accepts, for messages. */
 const PLAIN_TEXT = 'Unicode text without NUL';
 
 /**
- * Says whether every client reads `text` as it stands. Flatpak cannot parse a whole index because of one unpaired surrogate,
- * and ends a string at NUL, so that one key could be taken for another.
+ * Says whether all clients read `text` unchanged: Flatpak rejects a whole index for one unpaired surrogate,
+ * and ends a string at NUL, which could make one key look like another.
  */
 export function isPlainText(text: string): boolean {
   return text.isWellFormed() && !text.includes('\0');
 }
 
-/** The error of a document in which `path` is not what was expected. */
+/** The error for an unexpected value at `path` of a document. */
 export function malformed(path: string, expected: string): RegistryError {
   return new RegistryError('malformed', `${path}: expected ${expected}`);
 }

@@ -1,13 +1,13 @@
-/** The most that is read of one document. */
+/** Limits for documents of registries. */
 
-/** Bytes of a manifest or an image index; registries accept no larger ones. */
+/** The most bytes of a manifest or image index; registries do not accept larger ones (OCI distribution-spec, "Pushing Manifests"). */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 
-/** Images and nested indexes of an image index. */
+/** The most images and nested indexes of an image index. */
 export const MAX_INDEX_CHILDREN = 1000;
 
-/** Bytes of an image config, whose labels hold icons and appdata. */
+/** The most bytes of an image config, whose labels hold icons and appdata. */
 export const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
 
-/** A config that announces more bytes is large, and may take much memory; one that announces fewer has no more. */
+/** Bytes above which a config is large; a config whose descriptor says less is read only up to this. */
 export const LARGE_CONFIG_BYTES = 1024 * 1024;

@@ -1,15 +1,15 @@
-/** What a manifest says, as far as an index needs it. */
+/** The parts of manifests and image configs that an index needs. */
 import type { Digest } from './digest.ts';
 
 /** A reference to content by digest (OCI image-spec, descriptor.md). */
 export interface Descriptor {
   readonly mediaType: string;
   readonly digest: Digest;
-  /** Bytes. */
+  /** The size in bytes. */
   readonly size: number;
 }
 
-/** One image for one platform. */
+/** The manifest of an image for one platform (OCI image-spec, manifest.md). */
 export interface ImageManifest extends Descriptor {
   readonly kind: 'image';
   readonly config: Descriptor;
@@ -17,19 +17,20 @@ export interface ImageManifest extends Descriptor {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-/** An image index or manifest list: images in the order in which it names them; children that cannot be images are left out. */
+/** An image index or manifest list (OCI image-spec, image-index.md): its images in their order, without children that cannot be images. */
 export interface ImageIndexManifest extends Descriptor {
   readonly kind: 'index';
   readonly manifests: readonly Descriptor[];
-  /** What is wrong with children that cannot be read; absent if nothing is. */
+  /** Errors of children that cannot be read; absent if there are none. */
   readonly faults?: readonly string[];
 }
 
-/** A manifest that is no image: a signature, an attestation, a chart, Docker schema 1. */
+/** A manifest that is not an image: a signature, an attestation, a chart, Docker schema 1. */
 export interface ArtifactManifest extends Descriptor {
   readonly kind: 'artifact';
 }
 
+/** A manifest of any kind. */
 export type Manifest = ImageManifest | ImageIndexManifest | ArtifactManifest;
 
 /** The part of an image config that an index shows (OCI image-spec, config.md). */

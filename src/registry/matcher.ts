@@ -1,7 +1,7 @@
-/** Globs over the names of repositories and tags. */
+/** Matches names of repositories and tags with globs. */
 import { Minimatch } from 'minimatch';
 
-/** Says whether one of `patterns` matches: `*` and `?` stay within a path segment, `**` crosses it; nothing else is special but `[…]`. */
+/** A function that says whether one of `patterns` matches. `*` and `?` match within a path segment, `**` across segments, `[…]` a character. */
 export function matcher(patterns: readonly string[]): (name: string) => boolean {
   if (patterns.some((pattern) => pattern === '**')) return () => true;
   const globs = patterns.map(

@@ -12,18 +12,19 @@ export const IMAGE_INDEX_TYPES: ReadonlySet<string> = new Set([
   'application/vnd.docker.distribution.manifest.list.v2+json',
 ]);
 
-/** Configs that describe a runnable image; a manifest with another config is an artifact. */
+/** Configs of images; a manifest with another config is an artifact. */
 export const IMAGE_CONFIG_TYPES: ReadonlySet<string> = new Set([
   'application/vnd.oci.image.config.v1+json',
   'application/vnd.docker.container.image.v1+json',
 ]);
 
-/** Only OCI image manifests have annotations; Docker schema 2 has none. */
+/** The one type of image manifest that has annotations; Docker schema 2 has none. */
 export const OCI_IMAGE_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
+/** The type of image indexes that are generated for layouts. */
 export const OCI_IMAGE_INDEX = 'application/vnd.oci.image.index.v1+json';
 
 /**
- * The `Accept` of every manifest request. All types are named, since a registry may convert
- * a manifest that the client does not accept, and with it its digest.
+ * The `Accept` of manifest requests. It names all types, because a registry may convert a manifest
+ * that the client does not accept, which changes its digest.
  */
 export const MANIFEST_ACCEPT: string = [...IMAGE_MANIFEST_TYPES, ...IMAGE_INDEX_TYPES].join(', ');

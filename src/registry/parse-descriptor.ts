@@ -5,7 +5,7 @@ import type { Descriptor } from './manifest.ts';
 
 /**
  * The descriptor at `path` of a document.
- * @throws RegistryError `malformed` if it is none, or its digest is of an algorithm that cannot be verified.
+ * @throws RegistryError `malformed` if it is not a descriptor, or its digest's algorithm is not supported.
  */
 export function parseDescriptor(value: unknown, path: string): Descriptor {
   const object = descriptorObject(value, path);
@@ -16,13 +16,13 @@ export function parseDescriptor(value: unknown, path: string): Descriptor {
   return { mediaType, digest, size };
 }
 
-/** The descriptor at `path` as an object, for those that are judged before they are read. */
+/** The descriptor at `path` as an unchecked object. @throws RegistryError `malformed` if it is not an object. */
 export function descriptorObject(value: unknown, path: string): JsonObject {
   if (!isJsonObject(value)) throw malformed(path, 'a descriptor');
   return value;
 }
 
-/** The media type of the descriptor at `path`, in lower case. */
+/** The media type of the descriptor at `path`, in lower case. @throws RegistryError `malformed` if it is not a string. */
 export function descriptorMediaType({ mediaType }: JsonObject, path: string): string {
   if (typeof mediaType !== 'string') throw malformed(`${path}.mediaType`, 'a media type');
   return mediaType.toLowerCase();

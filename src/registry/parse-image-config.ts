@@ -3,8 +3,8 @@ import { isPlainText, malformed, optionalObject, parseJsonObject, stringRecord }
 import type { ImageConfig } from './manifest.ts';
 
 /**
- * What the image config `bytes` says; `undefined` if it names no platform, as the configs of artifacts do.
- * @throws RegistryError `malformed` if it has another shape than the specification's.
+ * Parses an image config; `undefined` if it does not name a platform, as in configs of artifacts.
+ * @throws RegistryError `malformed` if it does not have the specification's shape.
  */
 export function parseImageConfig(bytes: Uint8Array): ImageConfig | undefined {
   const document = parseJsonObject(bytes);
@@ -14,7 +14,7 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig | undefined {
   return { os, architecture, labels: stringRecord(optionalObject(document.config, 'config').Labels, 'config.Labels') };
 }
 
-/** Characters of a name of an architecture or operating system; Go's longest has 9. */
+/** The most characters of the name of an architecture or operating system; Go's longest has 9. */
 const MAX_PLATFORM_NAME = 64;
 
 function platformName(value: unknown, path: string): string | undefined {

@@ -1,4 +1,4 @@
-/** Reads manifests: OCI image manifests and image indexes, Docker schema 2 and manifest lists; all others are artifacts. */
+/** Reads manifests: OCI image manifests and image indexes, Docker schema 2 and manifest lists. All others are artifacts. */
 import type { Digest } from './digest.ts';
 import { malformed, optionalArray, optionalObject, parseJsonObject, stringRecord, type JsonObject } from './json-object.ts';
 import { MAX_INDEX_CHILDREN } from './limits.ts';
@@ -7,18 +7,17 @@ import { IMAGE_CONFIG_TYPES, IMAGE_INDEX_TYPES, IMAGE_MANIFEST_TYPES, OCI_IMAGE_
 import { descriptorMediaType, descriptorObject, parseDescriptor } from './parse-descriptor.ts';
 import { RegistryError } from './registry-error.ts';
 
-/** What is known of a manifest beside its bytes. */
+/** What the registry or a descriptor says about a manifest. */
 export interface ManifestOrigin {
-  /** As the registry or a descriptor says, in lower case and without parameters; `undefined` if nothing does. */
+  /** The announced media type, in lower case and without parameters; `undefined` if there is none. */
   readonly mediaType: string | undefined;
   readonly digest: Digest;
 }
 
 /**
- * What the manifest `bytes` says. It is an artifact, without noise, if it is of another kind than the four, has another
- * `artifactType` than an image config's media type, or has no image config.
- * @throws RegistryError `malformed` if it claims to be one of the four and has another shape, or no manifest at all; `too-large` if
- * it is an index of too many images.
+ * Parses a manifest. It is an artifact if it is of none of the four types, if its `artifactType` is not that of an image config,
+ * or if it has no image config.
+ * @throws RegistryError `malformed` if it is not a manifest or does not have its type's shape; `too-large` if an index has too many images.
  */
 export function parseManifest(bytes: Uint8Array, { mediaType: declared, digest }: ManifestOrigin): Manifest {
   const document = parseJsonObject(bytes);
@@ -39,7 +38,7 @@ export function parseManifest(bytes: Uint8Array, { mediaType: declared, digest }
   return { kind: 'image', ...descriptor, config, annotations };
 }
 
-/** The media type that the bytes alone tell; `undefined` if they are no manifest, as most blobs are none. */
+/** The media type that a manifest's bytes declare or show; `undefined` if they are not a manifest. */
 export function manifestMediaType(bytes: Uint8Array): string | undefined {
   try {
     return mediaTypeOf(parseJsonObject(bytes), undefined);
@@ -50,8 +49,8 @@ export function manifestMediaType(bytes: Uint8Array): string | undefined {
 }
 
 /**
- * Header and body must agree (OCI image-spec, manifest.md, "mediaType"). A type that says nothing about manifests, as proxies and
- * file servers send it, gives way to the body; what names no type there is recognised by its shape.
+ * The media type; header and body must agree (OCI image-spec, manifest.md, "mediaType"). A generic type in the header, as of proxies
+ * and file servers, is ignored; without a type, the shape decides.
  */
 function mediaTypeOf(document: JsonObject, declared: string | undefined): string {
   const { mediaType } = document;
@@ -70,24 +69,24 @@ function shapeOf({ schemaVersion, config, layers, manifests }: JsonObject): stri
   if (schemaVersion === 1) return 'application/vnd.docker.distribution.manifest.v1+json';
   if (config !== undefined && layers !== undefined) return OCI_IMAGE_MANIFEST;
   if (manifests !== undefined) return OCI_IMAGE_INDEX;
-  // Some other JSON, such as an error with status 200: to take it for an artifact would make the image vanish.
+  // Other JSON may be an error with status 200: as an artifact it would make the image vanish.
   throw malformed('mediaType', 'a manifest');
 }
 
-/** A document that is both would be one thing to us and another to the client that pulls it (CVE-2021-41190). */
+/** Rejects a document that is both image and index, which clients may read differently (CVE-2021-41190). */
 function refuseAmbiguity({ config, layers, manifests }: JsonObject, isIndex: boolean): void {
   if (isIndex && config !== undefined) throw malformed('config', 'none in an image index');
   if (isIndex && layers !== undefined) throw malformed('layers', 'none in an image index');
   if (!isIndex && manifests !== undefined) throw malformed('manifests', 'none in an image manifest');
 }
 
-/** Builders may give an image the media type of its config as `artifactType`. */
+/** Says whether `artifactType` means an artifact. Builders may set it to the config's media type for an image. */
 function isArtifact({ artifactType }: JsonObject): boolean {
   if (artifactType === undefined || artifactType === null || artifactType === '') return false;
   return typeof artifactType !== 'string' || !IMAGE_CONFIG_TYPES.has(artifactType.toLowerCase());
 }
 
-/** The children that may be images, each digest once. One that is broken does not hide the others. */
+/** The children that may be images, each digest once. A malformed child does not hide the others. */
 function imagesOf(document: JsonObject): Pick<ImageIndexManifest, 'manifests' | 'faults'> {
   const images = new Map<Digest, Descriptor>();
   const faults: string[] = [];
@@ -113,7 +112,7 @@ function imageAt(value: unknown, path: string): Descriptor | undefined {
   return parseDescriptor(child, path);
 }
 
-/** How builders mark the attestations that they put beside the images of an index. */
+/** Recognises the attestations that BuildKit adds to an index. */
 function isUnknownPlatform({ os, architecture }: JsonObject): boolean {
   return os === 'unknown' && architecture === 'unknown';
 }

@@ -1,13 +1,14 @@
-/** The one error that reading a registry throws. */
+/** The error that reading a registry throws. */
 
 /**
+ * The kind of a {@link RegistryError}:
  * - `not-found`: the registry says that it does not have it (404);
  * - `no-catalog`: the registry does not list its repositories;
  * - `denied`: 401 or 403;
- * - `unavailable`: no connection, a time-out, 408, 425, 429 or 5xx after all attempts, or no login or certificates that can be read;
- * - `too-large`: over the limit for its kind;
- * - `digest-mismatch`: the bytes are not what the digest names;
- * - `malformed`: an answer of another shape than the specification's.
+ * - `unavailable`: no connection, a timeout, 408, 425, 429 or 5xx after all attempts, or unreadable login or certificates;
+ * - `too-large`: over a limit of `limits.ts` or of the request;
+ * - `digest-mismatch`: the bytes do not match the digest;
+ * - `malformed`: an answer that does not follow the specification.
  */
 export type RegistryErrorCode =
   | 'not-found'
@@ -18,7 +19,7 @@ export type RegistryErrorCode =
   | 'digest-mismatch'
   | 'malformed';
 
-/** A registry has a say in messages: names, URLs and reasons are its own. */
+/** The most characters of a message, in which names, URLs and reasons come from the registry. */
 const MAX_MESSAGE = 2000;
 
 /** Thrown by every {@link RegistrySource}; its message says what was read, from where, what went wrong and what to do. */
@@ -32,21 +33,21 @@ export class RegistryError extends Error {
   }
 }
 
-/** Says whether `error` is the registry's own word that something is not there. */
+/** Says whether `error` means that the registry itself answered that something does not exist. */
 export function isNotFound(error: unknown): boolean {
   return error instanceof RegistryError && error.code === 'not-found';
 }
 
-/** Runs `read`; a {@link RegistryError} that it throws then also says `where`. */
-export function located<T>(where: string, read: () => T): T {
+/** Runs `read`, and adds `where` to the message of a {@link RegistryError} that it throws. */
+export function locateErrors<T>(where: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    throw withPlace(where, error);
+    throw withLocation(where, error);
   }
 }
 
-/** `error` itself, or a {@link RegistryError} that also says `where`. */
-export function withPlace(where: string, error: unknown): unknown {
+/** A {@link RegistryError} with `where` added to its message; any other error unchanged. */
+export function withLocation(where: string, error: unknown): unknown {
   return error instanceof RegistryError ? new RegistryError(error.code, `${where}: ${error.message}`, { cause: error }) : error;
 }

@@ -28,9 +28,9 @@ test('what a redirect’s target answers is for the log alone', async (t) => {
   const secrets = ['hunter2', new URL(inner.url).host, 'ECONNREFUSED'];
   for (const secret of secrets) assert.ok(!told.includes(secret), told);
   for (const said of [
-    '"repository":"denied","error":"tag latest: a host that the registry leads to refuses access; a login may be missing or wrong; the log says more"',
-    '"repository":"fields","error":"tag latest: a host that the registry leads to does not answer as it should; the log says more"',
-    '"repository":"moved","error":"tag latest: a host that the registry leads to cannot be reached, or fails; the log says more"',
+    '"repository":"denied","error":"tag latest: a host that the registry refers to refuses access; a login may be missing or wrong; see the log for details"',
+    '"repository":"fields","error":"tag latest: a host that the registry refers to gives an invalid answer; see the log for details"',
+    '"repository":"moved","error":"tag latest: a host that the registry refers to cannot be reached, or fails; see the log for details"',
   ]) assert.ok(told.includes(said), told);
   for (const said of [`GET ${inner.url}/denied: answered 403 (DENIED: hunter2)`, ...secrets]) assert.ok(server.logSinceStart.includes(said), said);
 

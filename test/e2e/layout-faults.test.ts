@@ -26,8 +26,8 @@ suite('a folder of what build-bundle has written, some of which cannot be used',
     const [crossed] = await writeLayout(join(images, 'crossed'), [{ architecture: 'amd64', labels: flatpakLabels({ id: 'org.example.Crossed', architecture: 'aarch64' }) }]);
     faults.push(
       new RegExp(`${images}/My App: cannot name a repository; rename it`),
-      new RegExp(`${images}/CLOCK: would be the repository clock like Clock, .*; rename one of them`),
-      new RegExp(`${images}/Clock: would be the repository clock like CLOCK`),
+      new RegExp(`${images}/CLOCK: would be the repository clock, as would Clock: .*; rename one of them`),
+      new RegExp(`${images}/Clock: would be the repository clock, as would CLOCK`),
       new RegExp(`crossed@${crossed?.digest}: its Flatpak ref is for aarch64, but its image config says amd64`),
     );
     await writeFile(join(folder, 'config.yaml'), stringify({ indexes: { apps: { registry: 'oci:images' } } }));

@@ -6,7 +6,7 @@ import { messageOf } from '../../system/message-of.ts';
 import type { Digest } from '../../registry/digest.ts';
 import { LARGE_CONFIG_BYTES, MAX_INDEX_CHILDREN, MAX_MANIFEST_BYTES } from '../../registry/limits.ts';
 import type { ImageConfig, ImageManifest, Manifest } from '../../registry/manifest.ts';
-import { publicWords } from '../../registry/public-words.ts';
+import { publicMessage } from '../../registry/public-message.ts';
 import { isNotFound, RegistryError, type RegistryErrorCode } from '../../registry/registry-error.ts';
 import type { RegistrySource } from '../../registry/registry-source.ts';
 import { isWanted, type Wanted } from '../select/wanted.ts';
@@ -569,7 +569,7 @@ export function isRegistryFailure({ repository }: RebuildFailure): boolean {
 }
 
 function failureOf(error: unknown, { id }: RegistrySource): RebuildFailure {
-  const words = publicWords(error, id);
+  const words = publicMessage(error, id);
   const detail = messageOf(error);
   return { error: words, ...(detail !== words && { detail }) };
 }

@@ -8,17 +8,20 @@ import type { Subject } from './transport/authenticator.ts';
 import { pages, type Paging } from './transport/pages.ts';
 import type { Transport } from './transport/transport.ts';
 
-/** What requests for the catalog are about. */
+/** The subject of requests for the catalog. */
 export const CATALOG: Subject = { repository: undefined, scope: 'registry:catalog:*' };
-/** Hosted registries answer so where they do not show the catalog. */
+/** The answers of hosted registries that do not offer a catalog. */
 const NO_CATALOG: ReadonlySet<number> = new Set([401, 403, 404, 405]);
 
 const MAX_PAGE_BYTES = 64 * 1024 * 1024;
 const MAX_REPOSITORIES = 1_000_000;
 
-/** The names, page by page in the registry's order; what breaks the grammar of names is left out. */
+/**
+ * The names of all repositories, page by page in the registry's order, without invalid ones.
+ * @throws RegistryError `no-catalog` if the registry does not list them to this client.
+ */
 export async function* catalog(transport: Transport, paging: Paging, signal: AbortSignal | undefined): AsyncGenerator<readonly string[]> {
-  const advice = `the registry does not list its repositories to this client: name them in ${registryKey(transport.url, 'repositories')}, or log in as somebody to whom it does`;
+  const advice = `the registry does not list its repositories to this client: name them in ${registryKey(transport.url, 'repositories')}, or log in as a user who may list them`;
   const list = pages(transport, {
     path: `${transport.base}/_catalog`,
     subject: CATALOG,
@@ -39,7 +42,7 @@ export async function* catalog(transport: Transport, paging: Paging, signal: Abo
       yield page.filter(isRepositoryName);
     }
   } catch (error) {
-    // A realm may refuse the token for it.
+    // The realm may refuse a token for the catalog.
     if (listed || !(error instanceof RegistryError && error.code === 'denied')) throw error;
     throw new RegistryError('no-catalog', `${error.message}; ${advice}`, { cause: error });
   }

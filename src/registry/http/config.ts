@@ -3,11 +3,14 @@ import { matchesDigest } from '../digest.ts';
 import { LARGE_CONFIG_BYTES, MAX_CONFIG_BYTES } from '../limits.ts';
 import type { Descriptor, ImageConfig } from '../manifest.ts';
 import { parseImageConfig } from '../parse-image-config.ts';
-import { located, RegistryError } from '../registry-error.ts';
-import { repositoryError, ofRepository } from './repository.ts';
+import { locateErrors, RegistryError } from '../registry-error.ts';
+import { repositoryError, repositorySubject } from './repository.ts';
 import type { Transport } from './transport/transport.ts';
 
-/** The image config that `descriptor` names; `undefined` if it describes no image. */
+/**
+ * The image config that `descriptor` names; `undefined` if it does not describe an image.
+ * @throws RegistryError, or the signal's reason.
+ */
 export async function config(
   transport: Transport,
   repository: string,
@@ -19,9 +22,9 @@ export async function config(
     throw new RegistryError('too-large', `${transport.origin}${path}: an image config of ${size} bytes is larger than ${MAX_CONFIG_BYTES}`);
   }
   const limit = size > LARGE_CONFIG_BYTES ? MAX_CONFIG_BYTES : LARGE_CONFIG_BYTES;
-  const response = await transport.request({ path, subject: ofRepository(repository), limit, signal });
+  const response = await transport.request({ path, subject: repositorySubject(repository), limit, signal });
   if (response.status !== 200) throw repositoryError(transport, response);
   const { body, where } = response;
-  if (!matchesDigest(body, digest)) throw new RegistryError('digest-mismatch', `${where}: the ${body.length} bytes that came are not what was asked for`);
-  return located(where, () => parseImageConfig(body));
+  if (!matchesDigest(body, digest)) throw new RegistryError('digest-mismatch', `${where}: the ${body.length} bytes received do not match the digest`);
+  return locateErrors(where, () => parseImageConfig(body));
 }

@@ -1,27 +1,28 @@
-/** Remembers that a registry refuses HEAD where GET works. */
+/** Remembers whether a registry refuses HEAD requests that succeed as GET. */
 import type { HttpResponse } from './transport/http-message.ts';
 
-/** How long HEADs are not sent after one was refused, in milliseconds. */
-const DISTRUST = 10 * 60_000;
-/** What says that the registry cannot answer now, whatever the method. */
+/** How long no HEAD is sent after one was refused, in milliseconds. */
+const REFUSED_FOR = 10 * 60_000;
+/** Statuses of a busy registry, which do not depend on the method. */
 const BUSY: ReadonlySet<number> = new Set([429, 502, 503, 504]);
 
-export class HeadTrust {
-  #distrustedUntil = Number.NEGATIVE_INFINITY;
+/** State of HEAD support of one registry. */
+export class HeadSupport {
+  #refusedUntil = Number.NEGATIVE_INFINITY;
 
-  /** Whether a HEAD is worth sending. */
-  get trusted(): boolean {
-    return performance.now() >= this.#distrustedUntil;
+  /** Whether to send HEAD; otherwise GET. */
+  get supported(): boolean {
+    return performance.now() >= this.#refusedUntil;
   }
 
-  /** Says whether a GET may succeed where a HEAD was answered so. Its 404 is no word either: only that of a GET is. */
-  mayBeRefused({ status, headers }: HttpResponse): boolean {
+  /** Says whether this answer to a HEAD may be a refusal of the method, so that GET must be tried. A 404 is one, too. */
+  isRefusal({ status, headers }: HttpResponse): boolean {
     const challenged = status === 401 && headers['www-authenticate'] !== undefined;
     return status !== 200 && !challenged && !BUSY.has(status);
   }
 
-  /** A GET succeeded where a HEAD was refused. */
-  distrust(): void {
-    this.#distrustedUntil = performance.now() + DISTRUST;
+  /** Stops sending HEAD for ten minutes, after a GET succeeded where HEAD was refused. */
+  markRefused(): void {
+    this.#refusedUntil = performance.now() + REFUSED_FOR;
   }
 }

@@ -7,7 +7,7 @@ import { RegistryError } from '../registry-error.ts';
 import type { RegistrySource } from '../registry-source.ts';
 import { catalog } from './catalog.ts';
 import { config } from './config.ts';
-import { HeadTrust } from './head-trust.ts';
+import { HeadSupport } from './head-support.ts';
 import { manifest } from './manifest.ts';
 import { resolve } from './resolve.ts';
 import { tags } from './tags.ts';
@@ -26,7 +26,7 @@ export class HttpRegistrySource implements RegistrySource {
   readonly patterns: readonly string[];
   readonly #transport: Transport;
   readonly #covered: CoveredRepositories;
-  readonly #heads = new HeadTrust();
+  readonly #heads = new HeadSupport();
   readonly #paging = { repositories: new Paging(), tags: new Paging() };
 
   /** @throws TypeError if the URL is not valid for a registry. */

@@ -1,4 +1,4 @@
-/** What all requests about one repository have in common. */
+/** The subject and the errors of requests for one repository. */
 import type { RegistryError } from '../registry-error.ts';
 import { loginAdvice } from './access/login.ts';
 import { answerError } from './transport/answer-error.ts';
@@ -6,12 +6,12 @@ import type { Subject } from './transport/authenticator.ts';
 import type { HttpResponse } from './transport/http-message.ts';
 import type { Transport } from './transport/transport.ts';
 
-/** What its requests are about. */
-export function ofRepository(repository: string): Subject {
+/** The subject of requests for a repository. */
+export function repositorySubject(repository: string): Subject {
   return { repository, scope: `repository:${repository}:pull` };
 }
 
-/** The error that an answer about a repository with another status than 200 is. */
+/** The error for an answer about a repository whose status is not 200. */
 export function repositoryError(transport: Transport, response: HttpResponse): RegistryError {
   const denied = response.status === 401 || response.status === 403;
   return answerError(response, denied ? { advice: loginAdvice(transport.url, response.loginRefused === true) } : {});

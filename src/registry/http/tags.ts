@@ -1,19 +1,22 @@
 /** Lists the tags of a repository (OCI distribution-spec, "Listing Tags"). */
 import { isTag } from '../reference.ts';
-import { repositoryError, ofRepository } from './repository.ts';
+import { repositoryError, repositorySubject } from './repository.ts';
 import { pages, type Paging } from './transport/pages.ts';
 import type { Transport } from './transport/transport.ts';
 
-/** Many lists are read at once. */
+/** Smaller than for the catalog, because many lists are read at once. */
 const MAX_PAGE_BYTES = 16 * 1024 * 1024;
-/** Of one repository; each of them may cost a request. */
+/** The most tags of one repository; each may cost a request. */
 const MAX_TAGS = 100_000;
 
-/** The tags in code point order, each once; what breaks the grammar of tags is left out. */
+/**
+ * The valid tags of a repository in code point order, each once.
+ * @throws RegistryError, or the signal's reason.
+ */
 export async function tags(transport: Transport, repository: string, paging: Paging, signal: AbortSignal | undefined): Promise<readonly string[]> {
   const list = pages(transport, {
     path: `${transport.base}/${repository}/tags/list`,
-    subject: ofRepository(repository),
+    subject: repositorySubject(repository),
     key: 'tags',
     maxPageBytes: MAX_PAGE_BYTES,
     maxEntries: MAX_TAGS,
@@ -25,6 +28,6 @@ export async function tags(transport: Transport, repository: string, paging: Pag
   for await (const page of list) {
     for (const tag of page) if (isTag(tag)) found.add(tag);
   }
-  // Tags are ASCII, so that the order of code units is that of code points.
+  // Tags are ASCII, so the order of code units is that of code points.
   return [...found].toSorted();
 }

@@ -2,9 +2,9 @@
 import { CoveredRepositories } from '../covered-repositories.ts';
 import { MAX_MANIFEST_BYTES } from '../limits.ts';
 import { CATALOG } from './catalog.ts';
-import { HeadTrust } from './head-trust.ts';
+import { HeadSupport } from './head-support.ts';
 import type { HttpRegistryOptions } from './http-registry-source.ts';
-import { ofRepository } from './repository.ts';
+import { repositorySubject } from './repository.ts';
 import type { Subject } from './transport/authenticator.ts';
 import type { HttpResponse } from './transport/http-message.ts';
 import { entriesOf, linkedQuery } from './transport/pages.ts';
@@ -15,7 +15,7 @@ const PAUSES: readonly number[] = [200, 600];
 const PATIENCE = 5000;
 
 /** Settings of an upstream registry. */
-export interface PullerOptions extends Omit<HttpRegistryOptions, 'streams' | 'pauses' | 'patience'> {
+export interface UpstreamOptions extends Omit<HttpRegistryOptions, 'streams' | 'pauses' | 'patience'> {
   /** Returns redirects to another origin as answers instead of following them. */
   readonly passRedirects: boolean;
 }
@@ -40,14 +40,15 @@ export interface ListPage {
   readonly next: string | undefined;
 }
 
-export class HttpPuller {
+/** The registry that the registry proxy reads for its clients. */
+export class UpstreamRegistry {
   readonly #transport: Transport;
   readonly #covered: CoveredRepositories;
   readonly #passRedirects: boolean;
-  readonly #heads = new HeadTrust();
+  readonly #heads = new HeadSupport();
 
   /** @throws TypeError if the URL is not valid for a registry. */
-  constructor({ repositories = [], passRedirects, ...options }: PullerOptions) {
+  constructor({ repositories = [], passRedirects, ...options }: UpstreamOptions) {
     this.#transport = new Transport({ ...options, streams: true, pauses: PAUSES, patience: PATIENCE });
     this.#covered = new CoveredRepositories(repositories);
     this.#passRedirects = passRedirects;
@@ -70,11 +71,11 @@ export class HttpPuller {
    */
   async open(pull: Pull): Promise<HttpResponse> {
     if (pull.method === 'GET' || pull.kind === 'blobs') return this.#open(pull);
-    const head = this.#heads.trusted ? await this.#open(pull) : undefined;
-    if (head !== undefined && (isAnswered(head) || !this.#heads.mayBeRefused(head))) return head;
+    const head = this.#heads.supported ? await this.#open(pull) : undefined;
+    if (head !== undefined && (isAnswered(head) || !this.#heads.isRefusal(head))) return head;
     const { stream, ...response } = await this.#open({ ...pull, method: 'GET' });
     stream?.destroy();
-    if (head !== undefined && isAnswered(response)) this.#heads.distrust();
+    if (head !== undefined && isAnswered(response)) this.#heads.markRefused();
     return response;
   }
 
@@ -82,7 +83,7 @@ export class HttpPuller {
     return this.#transport.request({
       ...pull,
       path: `${this.#transport.base}/${repository}/${kind}/${reference}`,
-      subject: ofRepository(repository),
+      subject: repositorySubject(repository),
       limit: MAX_MANIFEST_BYTES,
       streamed: true,
       passRedirects: this.#passRedirects,
@@ -96,7 +97,7 @@ export class HttpPuller {
 
   /** Reads a page of a repository's tags; returns the registry's answer if that is not a page. @param query of the page, with its `?` */
   tags(repository: string, query: string, signal: AbortSignal): Promise<ListPage | HttpResponse> {
-    return this.#page(`/${repository}/tags/list`, ofRepository(repository), 'tags', query, signal);
+    return this.#page(`/${repository}/tags/list`, repositorySubject(repository), 'tags', query, signal);
   }
 
   /** Closes all connections; pending requests fail. */

@@ -1,4 +1,4 @@
-/** Compares blobs with their digests, once for each state of a file: what a name says is not what a hard link or a fault has put there. */
+/** Compares blobs with their digests: a file's name says nothing about its content, which may be damaged. */
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { digestAlgorithm, type Digest } from '../digest.ts';
@@ -7,15 +7,16 @@ import type { ContainedFile } from './contained-folder.ts';
 const MAX_KEPT = 10_000;
 const CHUNK_BYTES = 1024 * 1024;
 
+/** Checks each state of a file once, and remembers the result. */
 export class CheckedBlobs {
-  /** By digest and the file's identity. */
+  /** Results by digest and the file's identity. */
   readonly #checked = new LRUCache<string, Promise<boolean>>({ max: MAX_KEPT });
 
-  /** Says whether the file holds what `digest` names; it stays open until that is known. */
+  /** Says whether the file's content has this digest. The file must stay open until then. */
   async match(digest: Digest, file: ContainedFile): Promise<boolean> {
     const key = `${digest} ${file.identity}`;
     const known = this.#checked.get(key);
-    // The one who has opened the other file may fail to read it.
+    // Another caller's check fails if its file is closed meanwhile.
     if (known !== undefined) return known.catch(() => this.#check(key, digest, file));
     return this.#check(key, digest, file);
   }

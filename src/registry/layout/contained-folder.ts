@@ -1,19 +1,19 @@
-/** A folder of which nothing is read that is not really in it: symbolic links that lead out of it are as if they were not there. */
+/** Reads a folder without leaving it: symbolic links that lead out of it count as missing. */
 import { constants, type BigIntStats, type Dirent } from 'node:fs';
 import { lstat, open, readdir, readlink, realpath, type FileHandle } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { messageOf } from '../../system/message-of.ts';
 import { RegistryError } from '../registry-error.ts';
 
-/** What the system says of a path at which there is nothing to read; of a socket, ENXIO. */
+/** The system's errors for a path without a readable file; ENXIO is a socket's. */
 const ABSENT: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'ENXIO']);
 
-/** A file that is open, and was in the folder when it was opened. */
+/** An open file that was in the folder when it was opened. */
 export class ContainedFile implements AsyncDisposable {
   readonly handle: FileHandle;
-  /** In bytes. */
+  /** The size in bytes. */
   readonly size: number;
-  /** Another one for each file, and whenever it is written. */
+  /** Identifies the file and its state; changes with each write. */
   readonly identity: string;
 
   constructor(handle: FileHandle, { dev, ino, size, mtimeNs, ctimeNs }: BigIntStats) {
@@ -27,17 +27,18 @@ export class ContainedFile implements AsyncDisposable {
   }
 }
 
+/** A folder that confines what is read to itself. */
 export class ContainedFolder {
   readonly path: string;
 
-  /** `path` is absolute; nothing is looked at yet. */
+  /** @param path absolute; the folder need not exist yet */
   constructor(path: string) {
     this.path = path;
   }
 
   /**
-   * The folder's real path now.
-   * @throws RegistryError `unavailable` if it is not there: then nobody knows what was in it.
+   * The folder's current real path.
+   * @throws RegistryError `unavailable`, not `not-found`, if it is missing: its contents are unknown then, not gone.
    */
   async root(): Promise<string> {
     try {
@@ -47,7 +48,7 @@ export class ContainedFolder {
     }
   }
 
-  /** The real path of what is at `path`, relative to the folder; `undefined` if there is nothing in the folder. */
+  /** The real path of `path`, which is relative to the folder; `undefined` if it is missing or outside of the folder. */
   async find(path: string): Promise<string | undefined> {
     const root = await this.root();
     try {
@@ -60,12 +61,12 @@ export class ContainedFolder {
   }
 
   /**
-   * Opens the file at `path`, relative to the folder. Where it is is looked at when it is open: before, it could still be exchanged.
+   * Opens the file at `path`, relative to the folder. Checks its place after opening, because it could be replaced before.
    * @throws RegistryError `not-found` if there is no file.
    */
   async open(path: string): Promise<ContainedFile> {
     const root = await this.root();
-    // A pipe is not waited for.
+    // Does not wait for the writer of a pipe.
     const handle = await this.#open(join(root, path), constants.O_NONBLOCK);
     try {
       const stats = await handle.stat({ bigint: true });
@@ -78,7 +79,7 @@ export class ContainedFolder {
   }
 
   /**
-   * What is in the file at `path`, relative to the folder.
+   * The content of the file at `path`, relative to the folder.
    * @throws RegistryError `not-found` if there is no file, `too-large` if it has more than `limit` bytes.
    */
   async read(path: string, limit: number): Promise<Buffer> {
@@ -93,8 +94,8 @@ export class ContainedFolder {
   }
 
   /**
-   * What is in the folder at a real path.
-   * @throws the system's error if it cannot be read; none of what is outside of this folder.
+   * The entries of the folder at a real path; none if it is outside of this folder.
+   * @throws the system's error if it cannot be read.
    */
   async entries(real: string): Promise<readonly Dirent[]> {
     const root = await this.root();
@@ -117,7 +118,7 @@ export class ContainedFolder {
   }
 }
 
-/** Says whether the system's `error` means that there is nothing. */
+/** Says whether the system's `error` means that there is no readable file. */
 export function isAbsent(error: unknown): boolean {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' && ABSENT.has(error.code);
 }
@@ -126,7 +127,7 @@ function isWithin(root: string, path: string): boolean {
   return path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
 }
 
-/** Says whether what `path` was opened as is in a folder: by what Linux knows of it, elsewhere by what is there now. */
+/** Says whether the open file is in the folder `root`: by its descriptor on Linux, elsewhere by comparing it with what is at `path` now. */
 async function isOpenWithin(root: string, handle: FileHandle, path: string): Promise<boolean> {
   try {
     return isWithin(root, await readlink(descriptorPath(handle)));

@@ -1,4 +1,4 @@
-/** Looks for image layouts (OCI image-spec, image-layout.md). */
+/** Finds image layouts in a folder (OCI image-spec, image-layout.md). */
 import { stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { isAbsent, type ContainedFolder } from './contained-folder.ts';
@@ -6,13 +6,15 @@ import { lowerCased } from './name-layouts.ts';
 
 /** The files that make a folder an image layout. */
 const LAYOUT_FILE = 'oci-layout';
+/** The file that names a layout's manifests (OCI image-spec, image-layout.md, "index.json file"). */
 export const INDEX_FILE = 'index.json';
 const BLOBS = 'blobs';
 
 /**
- * The paths, relative to `folder` and with `/`, of all image layouts in it at any depth, sorted; `''` is the folder itself.
- * Each real folder is searched once. A symbolic link to a layout is another path of it; what is in what links lead to is found where it is.
- * A folder below that cannot be read is told to `onUnreadable` and passed over.
+ * The sorted paths, relative to `folder`, of all image layouts in it at any depth; `''` is the folder itself.
+ * A symbolic link to a layout is one more path of it; links to other folders are not followed, so that each is searched once.
+ * @param onUnreadable is called for each folder below that cannot be read, which is skipped
+ * @throws RegistryError `unavailable` if the folder itself is missing.
  */
 export async function findLayouts(folder: ContainedFolder, onUnreadable: (path: string, error: unknown) => void): Promise<string[]> {
   const found: string[] = [];
@@ -34,7 +36,7 @@ export async function findLayouts(folder: ContainedFolder, onUnreadable: (path: 
       if (entry.isDirectory()) await search(below, join(real, entry.name));
       else if (entry.isSymbolicLink()) {
         const target = await folder.find(below);
-        // A folder above it would lead in circles.
+        // A link to a folder above would lead in circles.
         if (target !== undefined && target !== real && !real.startsWith(target + sep) && (await isLayoutAt(target))) found.push(below);
       }
     }
@@ -44,7 +46,7 @@ export async function findLayouts(folder: ContainedFolder, onUnreadable: (path: 
   return found.toSorted();
 }
 
-/** The paths of the layouts whose paths are `name` but for capitals, sorted. */
+/** The sorted paths of the layouts whose path is `name` if case is ignored. */
 export async function findLayoutsAlike(folder: ContainedFolder, name: string): Promise<string[]> {
   let paths = [''];
   for (const part of name.split('/')) {
@@ -61,7 +63,7 @@ export async function hasLayout(folder: ContainedFolder, path: string): Promise<
   return files.every((file) => file !== undefined);
 }
 
-/** What is in a folder; nothing where that cannot be told. */
+/** The names in a folder; none if it cannot be read. */
 async function namesIn(folder: ContainedFolder, path: string): Promise<readonly string[]> {
   const real = await folder.find(path);
   if (real === undefined) return [];

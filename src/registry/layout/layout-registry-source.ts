@@ -6,7 +6,7 @@ import type { Digest } from '../digest.ts';
 import type { Descriptor, ImageConfig, Manifest } from '../manifest.ts';
 import { isRepositoryName } from '../reference.ts';
 import { RegistryError } from '../registry-error.ts';
-import { LAYOUTS } from '../registry-id.ts';
+import { LAYOUT_PREFIX } from '../registry-id.ts';
 import type { RegistrySource } from '../registry-source.ts';
 import { CheckedBlobs } from './checked-blobs.ts';
 import { ContainedFolder } from './contained-folder.ts';
@@ -14,14 +14,15 @@ import { findLayouts, findLayoutsAlike, hasLayout } from './find-layouts.ts';
 import { Layout, type StoredBlob, type StoredManifest } from './layout.ts';
 import { lowerCased, nameLayouts } from './name-layouts.ts';
 
+/** Settings of a registry in a folder. */
 export interface LayoutRegistryOptions {
-  /** Names and globs of those to read; all unless given. */
+  /** Names and globs of the repositories to read; all if absent or empty. */
   readonly repositories?: readonly string[] | undefined;
 }
 
 /**
- * Each image layout in a folder, at any depth, is a repository named by its path, in lower case where that is unique. If the folder is
- * one itself, that is the repository of the folder's name. What changes on disk is seen by the next call.
+ * A folder as a registry: each image layout in it, at any depth, is a repository named by its path, in lower case if that is unique.
+ * A layout in the folder itself has the folder's name. Each call sees the current files.
  */
 export class LayoutRegistrySource implements RegistrySource {
   readonly id: string;
@@ -32,9 +33,10 @@ export class LayoutRegistrySource implements RegistrySource {
   readonly #covered: CoveredRepositories;
   #warnings: readonly string[] = [];
 
+  /** @param folder its path; it need not exist yet */
   constructor(folder: string, { repositories = [] }: LayoutRegistryOptions = {}) {
     this.#folder = new ContainedFolder(resolve(folder));
-    this.id = LAYOUTS + this.#folder.path;
+    this.id = LAYOUT_PREFIX + this.#folder.path;
     this.patterns = repositories;
     this.#covered = new CoveredRepositories(repositories);
   }
@@ -75,16 +77,16 @@ export class LayoutRegistrySource implements RegistrySource {
   }
 
   /**
-   * A manifest by tag or digest as it is, for a client that pulls it; at most 4 MiB, checked against its digest.
-   * @throws RegistryError `not-found`, also for a blob that is no manifest.
+   * A manifest's bytes by tag or digest, for a client that pulls it; at most 4 MiB, checked against its digest.
+   * @throws RegistryError `not-found`, also for a blob that is not a manifest.
    */
   async openManifest(repository: string, reference: string): Promise<StoredManifest> {
     return (await this.#layout(repository)).open(reference);
   }
 
   /**
-   * A blob, for a client that pulls it; checked against its digest.
-   * @throws RegistryError `not-found` if the repository's layout does not hold it, `digest-mismatch` if its file is something else.
+   * A blob for a client that pulls it, checked against its digest.
+   * @throws RegistryError `not-found` if the repository's layout does not hold it, `digest-mismatch` if its file has other content.
    */
   async openBlob(repository: string, digest: Digest): Promise<StoredBlob> {
     return (await this.#layout(repository)).blob(digest);
@@ -94,7 +96,7 @@ export class LayoutRegistrySource implements RegistrySource {
 
   async #layout(repository: string, signal?: AbortSignal): Promise<Layout> {
     signal?.throwIfAborted();
-    // The grammar of names leaves no way to climb out of the folder.
+    // Valid names cannot lead out of the folder.
     if (isRepositoryName(repository) && this.covers(repository)) {
       const path = await this.#pathOf(repository);
       if (path !== undefined) return new Layout(this.#folder, path, this.#checked);

@@ -1,4 +1,4 @@
-/** One OCI image layout: its tags, manifests and blobs, read anew each time. */
+/** One OCI image layout: its tags, manifests and blobs, read from disk each time. */
 import { join, posix } from 'node:path';
 import { Readable } from 'node:stream';
 import { digestAlgorithm, digestOf, isDigest, matchesDigest, type Digest } from '../digest.ts';
@@ -10,7 +10,7 @@ import { descriptorObject, parseDescriptor } from '../parse-descriptor.ts';
 import { parseImageConfig } from '../parse-image-config.ts';
 import { manifestMediaType, parseManifest } from '../parse-manifest.ts';
 import { DEFAULT_TAG, isTag } from '../reference.ts';
-import { located, RegistryError } from '../registry-error.ts';
+import { locateErrors, RegistryError } from '../registry-error.ts';
 import type { CheckedBlobs } from './checked-blobs.ts';
 import type { ContainedFolder } from './contained-folder.ts';
 import { INDEX_FILE } from './find-layouts.ts';
@@ -26,26 +26,27 @@ interface IndexedManifest extends Descriptor {
   readonly platform: Platform | undefined;
 }
 
-/** A manifest, byte for byte as its digest names it. */
+/** A manifest's bytes and their descriptor. */
 export interface StoredManifest {
   readonly descriptor: Descriptor;
   readonly bytes: Buffer;
 }
 
-/** A blob of any size, that was compared with its digest. */
+/** A blob of any size, whose digest was checked. */
 export interface StoredBlob {
-  /** In bytes. */
+  /** The size in bytes. */
   readonly size: number;
-  /** The bytes from `start` to `end`, both included and counted from 0; all if absent. */
+  /** Streams the bytes from `start` to `end`, counted from 0 and both included; all bytes by default. */
   stream(start?: number, end?: number): Readable;
 }
 
+/** Reads one image layout. All methods throw a RegistryError. */
 export class Layout {
   readonly #folder: ContainedFolder;
   readonly #path: string;
   readonly #checked: CheckedBlobs;
 
-  /** The layout at `path`, relative to `folder`. */
+  /** @param path of the layout, relative to `folder` */
   constructor(folder: ContainedFolder, path: string, checked: CheckedBlobs) {
     this.#folder = folder;
     this.#path = path;
@@ -57,12 +58,12 @@ export class Layout {
     return [...(await this.#tags()).keys()].toSorted();
   }
 
-  /** The manifest that a tag or a digest names, checked against its digest. */
+  /** The bytes of the manifest that a tag or digest names, checked against its digest. */
   async open(reference: string): Promise<StoredManifest> {
     return isDigest(reference) ? this.#byDigest(reference) : this.#byTag(reference);
   }
 
-  /** What a tag points to. */
+  /** The descriptor that a tag points to. */
   async resolve(tag: string): Promise<Descriptor> {
     const named = await this.#named(tag);
     const [only] = named;
@@ -75,13 +76,13 @@ export class Layout {
     return this.#parse(bytes, descriptor);
   }
 
-  /** The image config of a digest; `undefined` if it describes no image. */
+  /** The image config of a digest; `undefined` if it does not describe an image. */
   async config(digest: Digest): Promise<ImageConfig | undefined> {
     const bytes = await this.#read(digest, MAX_CONFIG_BYTES);
-    return located(this.#where(digest), () => parseImageConfig(bytes));
+    return locateErrors(this.#where(digest), () => parseImageConfig(bytes));
   }
 
-  /** The blob of a digest, to be sent on. */
+  /** The blob of a digest, to be streamed to a client. */
   async blob(digest: Digest): Promise<StoredBlob> {
     await using file = await this.#folder.open(join(this.#path, blobPath(digest)));
     if (!(await this.#checked.match(digest, file))) throw this.#mismatch(digest);
@@ -89,7 +90,7 @@ export class Layout {
     return { size, stream: (start = 0, end = size - 1) => Readable.from(this.#chunks(digest, identity, start, end), { objectMode: false }) };
   }
 
-  /** A part of a blob, as long as its file is as it was. */
+  /** A part of a blob; fails if its file has changed since it was checked. */
   async *#chunks(digest: Digest, identity: string, start: number, end: number): AsyncGenerator<Buffer> {
     await using file = await this.#folder.open(join(this.#path, blobPath(digest)));
     if (file.identity !== identity) throw new RegistryError('unavailable', `${this.#where(digest)}: the file has changed since it was asked for`);
@@ -99,7 +100,7 @@ export class Layout {
 
   async #tags(): Promise<ReadonlyMap<string, readonly Descriptor[]>> {
     const bytes = await this.#folder.read(join(this.#path, INDEX_FILE), MAX_MANIFEST_BYTES);
-    return located(join(this.#folder.path, this.#path, INDEX_FILE), () => parseLayoutTags(bytes));
+    return locateErrors(join(this.#folder.path, this.#path, INDEX_FILE), () => parseLayoutTags(bytes));
   }
 
   async #named(tag: string): Promise<readonly Descriptor[]> {
@@ -127,11 +128,11 @@ export class Layout {
     }
     const named = [...tags.values()].flat().find((descriptor) => descriptor.digest === digest);
     const mediaType = named?.mediaType ?? manifestMediaType(bytes);
-    if (mediaType === undefined) throw new RegistryError('not-found', `${this.#where(digest)}: this blob is no manifest`);
+    if (mediaType === undefined) throw new RegistryError('not-found', `${this.#where(digest)}: this blob is not a manifest`);
     return { descriptor: { mediaType, digest, size: bytes.length }, bytes };
   }
 
-  /** The image index of this digest among those that are made of several manifests with one tag. */
+  /** The image index with this digest among those that are generated for tags of several manifests. */
   async #madeIndex(tags: ReadonlyMap<string, readonly Descriptor[]>, digest: Digest, notFound: RegistryError): Promise<StoredManifest> {
     for (const named of tags.values()) {
       if (named.length < 2) continue;
@@ -145,21 +146,21 @@ export class Layout {
     return imageIndexOf(await Promise.all(named.map(async (descriptor) => ({ ...descriptor, platform: await this.#platformOf(descriptor) }))));
   }
 
-  /** The platform that the image of a descriptor is for; `undefined` where that is no image, or one that cannot be read. */
+  /** The platform of an image; `undefined` if the descriptor is not that of an image, or it cannot be read. */
   async #platformOf({ mediaType, digest }: Descriptor): Promise<Platform | undefined> {
     if (!IMAGE_MANIFEST_TYPES.has(mediaType)) return undefined;
     try {
       const manifest = this.#parse(await this.#read(digest, MAX_MANIFEST_BYTES), { mediaType, digest });
       return manifest.kind === 'image' ? await this.config(manifest.config.digest) : undefined;
     } catch (error) {
-      // Whoever reads this image itself meets the error; the others of the index are not its concern.
+      // Reading this image itself reports the error, which must not hide the others of the index.
       if (error instanceof RegistryError) return undefined;
       throw error;
     }
   }
 
   #parse(bytes: Buffer, origin: Pick<Descriptor, 'mediaType' | 'digest'>): Manifest {
-    return located(this.#where(origin.digest), () => parseManifest(bytes, origin));
+    return locateErrors(this.#where(origin.digest), () => parseManifest(bytes, origin));
   }
 
   async #read(digest: Digest, limit: number): Promise<Buffer> {
@@ -169,7 +170,7 @@ export class Layout {
   }
 
   #mismatch(digest: Digest): RegistryError {
-    return new RegistryError('digest-mismatch', `${this.#where(digest)}: the bytes of this file are not what its name says`);
+    return new RegistryError('digest-mismatch', `${this.#where(digest)}: the bytes of this file do not match its name`);
   }
 
   #where(digest: Digest): string {

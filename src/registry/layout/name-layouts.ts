@@ -1,22 +1,23 @@
-/** Which image layouts are which repositories: a repository's name has no capitals, a folder's may, as that of an app's ID has. */
+/** Maps image layouts to repositories, whose names are lower case, while folders often have the capitals of an app ID. */
 import { isRepositoryName } from '../reference.ts';
 
+/** The layouts that have a repository's name, and why the others have none. */
 export interface NamedLayouts {
   /** The paths of layouts, by the name of their repository. */
   readonly paths: ReadonlyMap<string, string>;
-  /** Why each of the others is none. */
+  /** Why a layout is not shown as a repository. */
   readonly faults: readonly { readonly path: string; readonly fault: string }[];
 }
 
-/** `name` as a repository's may be, if nothing but capitals is in the way. */
+/** `name` with ASCII letters in lower case. */
 export function lowerCased(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
 
 /**
- * Names layouts by their paths, in lower case where only one of them would have that name. Of several, one that is written so has it.
- * @param paths relative to a folder; `''` is the folder itself
- * @param folder its name
+ * Names layouts by their paths in lower case. Of several paths that differ in case alone, only the one in lower case gets the name.
+ * @param paths relative to the folder; `''` is the folder itself
+ * @param folder the folder's name
  */
 export function nameLayouts(paths: readonly string[], folder: string): NamedLayouts {
   const written = (path: string): string => (path === '' ? folder : path);
@@ -29,7 +30,7 @@ export function nameLayouts(paths: readonly string[], folder: string): NamedLayo
     }
     const chosen = alike.length === 1 ? alike[0] : alike.find((path) => written(path) === name);
     if (chosen !== undefined) named.set(name, chosen);
-    for (const path of alike) if (path !== chosen) faults.push({ path, fault: `would be the repository ${name} like ${alike.filter((other) => other !== path).map(written).join(' and ')}, as names of repositories have no capitals; rename one of them` });
+    for (const path of alike) if (path !== chosen) faults.push({ path, fault: `would be the repository ${name}, as would ${alike.filter((other) => other !== path).map(written).join(' and ')}: names of repositories are lower case; rename one of them` });
   }
   return { paths: named, faults };
 }

@@ -33,7 +33,7 @@ for (const status of [401, 403, 404, 405]) {
     await assert.rejects(allPages(readRegistry(t, url).repositories()), (error: Error & { code?: string }) => {
       assert.equal(error.code, 'no-catalog');
       assert.match(error.message, new RegExp(`GET ${url}/v2/_catalog: answered ${status} \\(UNAUTHORIZED: not for you\\)`));
-      assert.ok(error.message.includes(`name them in registries."${url}".repositories, or log in as somebody to whom it does`), error.message);
+      assert.ok(error.message.includes(`name them in registries."${url}".repositories, or log in as a user who may list them`), error.message);
       return true;
     });
   });
@@ -42,7 +42,7 @@ for (const status of [401, 403, 404, 405]) {
 test('a registry that refuses a login is not asked to list its repositories to somebody else', async (t) => {
   const { url } = await playRegistry(t, (_request, response) => sendJson(response, {}, { 'www-authenticate': 'Basic realm="registry"' }, 401));
   const advice = (options: object) => allPages(readRegistry(t, url, options).repositories()).then(String, ({ message }: Error) => message.replace(/^.*?; /, ''));
-  assert.equal(await advice({ credentials: { username: 'user', password: 'wrong' } }), `the login is refused: check registries."${url}".username and password, or log in anew where they come from`);
+  assert.equal(await advice({ credentials: { username: 'user', password: 'wrong' } }), `the login is refused: check registries."${url}".username and password, or log in again with the tool that stores them`);
   assert.match(await advice({}), /^the registry does not list its repositories/);
 });
 

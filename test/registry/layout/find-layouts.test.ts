@@ -81,11 +81,11 @@ test('capitals in a path are lower-cased where that is unique', async (t) => {
   const source = new LayoutRegistrySource(folder);
   assert.deepEqual(await repositoriesOf(source), ['a/c', 'clock', 'deep/net.bar.app', 'net.bar.hi']);
   assert.deepEqual(source.warnings?.map((warning) => warning.slice(folder.length + 1)).toSorted(), [
-    'A/b: would be the repository a/b like a/B, as names of repositories have no capitals; rename one of them',
-    'Clock: would be the repository clock like clock, as names of repositories have no capitals; rename one of them',
-    'Twice: would be the repository twice like tWice, as names of repositories have no capitals; rename one of them',
-    'a/B: would be the repository a/b like A/b, as names of repositories have no capitals; rename one of them',
-    'tWice: would be the repository twice like Twice, as names of repositories have no capitals; rename one of them',
+    'A/b: would be the repository a/b, as would a/B: names of repositories are lower case; rename one of them',
+    'Clock: would be the repository clock, as would clock: names of repositories are lower case; rename one of them',
+    'Twice: would be the repository twice, as would tWice: names of repositories are lower case; rename one of them',
+    'a/B: would be the repository a/b, as would A/b: names of repositories are lower case; rename one of them',
+    'tWice: would be the repository twice, as would Twice: names of repositories are lower case; rename one of them',
   ]);
   for (const [repository, tag] of [['a/c', 'a-c'], ['clock', 'clock'], ['deep/net.bar.app', 'Deep-net.bar.App'], ['net.bar.hi', 'net.bar.Hi']] as const) assert.deepEqual(await source.tags(repository), [tag]);
   for (const none of ['a/b', 'twice', 'net.bar.Hi', 'Deep/net.bar.App', 'net.bar']) await assert.rejects(source.tags(none), { code: 'not-found' }, none);

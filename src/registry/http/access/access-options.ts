@@ -15,7 +15,7 @@ export interface RequestOptions {
   readonly userAgent?: string | undefined;
 }
 
-/** Logins, certificates and proxies for a registry. All paths are absolute. */
+/** Keychain, certificates and proxies for a registry. All paths are absolute. */
 export interface AccessOptions {
   /** The login for all repositories; if absent, `authFiles` are searched. */
   readonly credentials?: Credentials | undefined;

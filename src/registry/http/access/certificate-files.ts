@@ -5,17 +5,17 @@ import { join } from 'node:path';
 import { isMissing } from './file-stamp.ts';
 import { defaultPortOf } from './registry-names.ts';
 
-/** Paths of PEM files. */
+/** The paths of a host's PEM files. */
 export interface CertificateFiles {
-  /** Each with one or more certificates to trust. */
+  /** Files of one or more certificates to trust. */
   readonly authorities: readonly string[];
-  /** What to log in with. */
+  /** The client certificate and its key; `undefined` if there is none. */
   readonly client: { readonly cert: string; readonly key: string } | undefined;
 }
 
 /**
- * What the folders of `certsDirs` have for the host of `origin`.
- * @throws Error if a certificate has no key, or a key no certificate, and what the system throws.
+ * Finds the files for the host of `origin` in all folders of `certsDirs`.
+ * @throws Error if a certificate has no key, a key no certificate, or a folder cannot be read.
  */
 export async function findCertificateFiles(certsDirs: readonly string[], origin: string): Promise<CertificateFiles> {
   const authorities: string[] = [];
@@ -29,8 +29,8 @@ export async function findCertificateFiles(certsDirs: readonly string[], origin:
 }
 
 /**
- * Tells the files of a folder apart: `*.crt` are authorities; `NAME.cert` and `NAME.key` are a client's certificate and key, of which
- * the first is used.
+ * Sorts the files of a folder by kind: `*.crt` are authorities; `NAME.cert` and `NAME.key` a client certificate and its key, of which
+ * the first pair is used.
  * @throws Error if one of a pair is missing.
  */
 export function sortCertificateFiles(folder: string, names: readonly string[]): CertificateFiles {
@@ -46,8 +46,8 @@ export function sortCertificateFiles(folder: string, names: readonly string[]): 
 }
 
 /**
- * The certificates in the text of a PEM file.
- * @throws Error if it has none, or what is none.
+ * Reads the certificates in the text of a PEM file.
+ * @throws Error if there is none, or one is invalid.
  */
 export function parseCertificates(text: string): readonly string[] {
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
@@ -61,7 +61,7 @@ export function parseCertificates(text: string): readonly string[] {
   });
 }
 
-/** The port that a URL need not say may be part of a folder's name. */
+/** The names that the host's folder may have: the default port may be named or left out. */
 function hostNames(origin: string): readonly string[] {
   const { protocol, host, hostname, port } = new URL(origin);
   return port === '' ? [host, `${hostname}:${defaultPortOf(protocol)}`] : [host];

@@ -1,4 +1,4 @@
-/** What is trusted of each host, and what it is shown (TLS); follows the files that say so. */
+/** Trusted authorities and client certificates of each host (TLS), reloaded when their files change. */
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import { LRUCache } from 'lru-cache';
@@ -8,17 +8,19 @@ import type { AccessOptions } from './access-options.ts';
 import { findCertificateFiles, parseCertificates, type CertificateFiles } from './certificate-files.ts';
 import { fileStamp } from './file-stamp.ts';
 
-/** A registry may send its clients to any number of hosts; most have nothing of their own. */
+/** The most contexts kept. A registry may redirect to any number of hosts; most have no files of their own. */
 const MAX_CONTEXTS = 20;
 
+/** Settings of {@link Certificates}. */
 export interface CertificatesOptions extends Pick<AccessOptions, 'caFile' | 'clientCert' | 'clientKey' | 'certsDirs'> {
-  /** The registry's own: only it is shown the configured client certificate. */
+  /** The registry's origin, which alone is shown the configured client certificate. */
   readonly origin: string;
 }
 
+/** Makes the TLS contexts for connections to a registry and to the hosts that it names. */
 export class Certificates {
   readonly #options: CertificatesOptions;
-  /** By the files that they are made of. */
+  /** Contexts by the stamps of their files. */
   readonly #contexts = new LRUCache<string, Promise<SecureContext>>({ max: MAX_CONTEXTS });
 
   constructor(options: CertificatesOptions) {
@@ -26,8 +28,8 @@ export class Certificates {
   }
 
   /**
-   * For a connection to `origin`: trusts the authorities of Node.js and of the system, those that its folder and the registry's have, and the
-   * configured ones.
+   * The TLS context for connections to `origin`. It trusts the authorities of Node.js, of the system, of the folders of `origin` and of the
+   * registry, and of `caFile`.
    * @throws RegistryError `unavailable` if a file cannot be read or used.
    */
   async contextFor(origin: string): Promise<SecureContext> {
@@ -44,7 +46,7 @@ export class Certificates {
       }
       return await context;
     } catch (cause) {
-      throw new RegistryError('unavailable', `no certificates to connect to ${origin} with: ${messageOf(cause)}`, { cause });
+      throw new RegistryError('unavailable', `cannot load the certificates for ${origin}: ${messageOf(cause)}`, { cause });
     }
   }
 
@@ -69,7 +71,7 @@ async function createContext({ authorities, client }: CertificateFiles): Promise
   return named(`${cert} and ${key}`, () => createSecureContext({ ca, ...pair }));
 }
 
-/** Runs `read`; what it throws then also says which file it is about. */
+/** Runs `read`, and adds `path` to the message of an error. */
 async function named<T>(path: string, read: () => T | Promise<T>): Promise<T> {
   try {
     return await read();

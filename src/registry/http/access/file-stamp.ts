@@ -1,7 +1,7 @@
-/** Says whether a file is still the one that was read. */
+/** Detects changes of files. */
 import { stat } from 'node:fs/promises';
 
-/** Another text whenever the file may be another; `undefined` if there is none. */
+/** A text that changes whenever the file may have changed; `undefined` if there is no file. @throws the system's error */
 export async function fileStamp(path: string): Promise<string | undefined> {
   try {
     const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
@@ -12,7 +12,7 @@ export async function fileStamp(path: string): Promise<string | undefined> {
   }
 }
 
-/** Says whether a file system's `error` means that there is no such file. */
+/** Says whether the system's `error` means that the file is missing. */
 export function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
 }

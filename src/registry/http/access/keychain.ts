@@ -1,4 +1,4 @@
-/** Finds the login for each repository of a registry, and keeps up with the files and programs that it comes from. */
+/** Finds the login for each repository of a registry, in the configuration, auth files and credential helpers. */
 import { readFile, stat } from 'node:fs/promises';
 import { messageOf } from '../../../system/message-of.ts';
 import { RegistryError } from '../../registry-error.ts';
@@ -10,19 +10,22 @@ import { basicLogin, isSameLogin, type Login } from './login.ts';
 import { parseAuthFile, type AuthFileEntry } from './parse-auth-file.ts';
 import { defaultPortOf, registryName, serverNames } from './registry-names.ts';
 
+/** The default of `checkedFor`, in milliseconds. */
 const CHECKED_FOR = 10_000;
-/** How long a new login that was refused is not looked for again, in milliseconds: a registry may refuse thousands of requests. */
+/** The shortest time between two renewals, in milliseconds: a registry may refuse thousands of requests at once. */
 const RENEWED_FOR = 5_000;
 const MAX_FILE_BYTES = 1024 * 1024;
 
-export interface LoginsOptions extends Pick<AccessOptions, 'credentials' | 'authFiles'> {
+/** Settings of {@link Keychain}. */
+export interface KeychainOptions extends Pick<AccessOptions, 'credentials' | 'authFiles'> {
   /** The registry's URL. */
   readonly url: string;
-  /** How long files are taken to be as they were, in milliseconds; 10 s if absent. */
+  /** How long files are assumed to be unchanged, in milliseconds; 10 s if absent. */
   readonly checkedFor?: number | undefined;
 }
 
-export class Logins {
+/** The logins of one registry, reloaded when the auth files change. */
+export class Keychain {
   readonly #configured: Login | undefined;
   readonly #files: readonly LoginFile[];
   readonly #checkedFor: number;
@@ -31,21 +34,20 @@ export class Logins {
   #renewedAt = Number.NEGATIVE_INFINITY;
   #checking: Promise<void> | undefined;
 
-  constructor({ url, credentials, authFiles = [], checkedFor = CHECKED_FOR }: LoginsOptions) {
+  constructor({ url, credentials, authFiles = [], checkedFor = CHECKED_FOR }: KeychainOptions) {
     this.#checkedFor = checkedFor;
     this.#configured = credentials && basicLogin(credentials);
     this.#files = credentials ? [] : authFiles.map((file) => new LoginFile(file, url));
   }
 
-  /** Another number whenever a login may be another. */
+  /** A number that changes whenever a login may have changed. */
   get generation(): number {
     return this.#generation;
   }
 
   /**
-   * The login for a repository, or for what belongs to none; a promise where files are looked at first.
-   * @throws RegistryError `unavailable` where there may be a login that cannot be read: to ask without it may be answered as if
-   * there were nothing.
+   * The login for a repository, or for the catalog if `undefined`; a promise if files must be checked first.
+   * @throws RegistryError `unavailable` if a login cannot be read: an anonymous request could be answered as if the repository were empty.
    */
   of(repository: string | undefined): Login | undefined | Promise<Login | undefined> {
     if (this.#files.length === 0) return this.#configured;
@@ -53,7 +55,7 @@ export class Logins {
     return this.#check(false).then(() => this.#find(repository));
   }
 
-  /** The login for a repository after `refused` did not help: another one if files have changed or programs know better. */
+  /** The login for a repository after the registry refused `refused`: a new one if files have changed or helpers have another. */
   async renew(repository: string | undefined, refused: Login | undefined): Promise<Login | undefined> {
     if (this.#files.length === 0) return this.#configured;
     await this.#checking;
@@ -89,7 +91,7 @@ export class Logins {
   }
 }
 
-/** What one file, and the programs that it names, say about one registry. */
+/** The logins for one registry in an auth file, and in the credential helpers that it names. */
 class LoginFile {
   readonly #path: string;
   readonly #required: boolean;
@@ -99,10 +101,10 @@ class LoginFile {
   #stamp: string | undefined;
   #loaded = false;
   #entry: AuthFileEntry | undefined;
-  /** What a program says about the whole registry. */
-  #kept: Login | undefined;
-  /** The program that the file names is not there, while the login is. */
-  #withoutProgram = false;
+  /** The helper's login for the whole registry. */
+  #helperLogin: Login | undefined;
+  /** The helper is not installed, but the file has a login. */
+  #withoutHelper = false;
   #fault: RegistryError | undefined;
 
   constructor({ path, required }: AuthFile, url: string) {
@@ -114,24 +116,24 @@ class LoginFile {
     this.#registry = registryName(host, this.#defaultPort);
   }
 
-  /** Why a login that this file may have cannot be told. */
+  /** The error of the last load; `undefined` if it succeeded. */
   get fault(): RegistryError | undefined {
     return this.#fault;
   }
 
-  /** The most specific one. A program's takes the place of the file's own for the whole registry, if there is such a program. */
+  /** The most specific login. That of a helper replaces the file's own login for the whole registry. */
   loginFor(repository: string | undefined): Login | undefined {
     if (this.#entry === undefined) return undefined;
     const { logins, helper } = this.#entry;
-    if (helper !== undefined && !this.#withoutProgram) return this.#kept;
+    if (helper !== undefined && !this.#withoutHelper) return this.#helperLogin;
     for (let path = repository ?? ''; path !== ''; path = path.slice(0, Math.max(0, path.lastIndexOf('/')))) {
       const login = logins.get(path);
       if (login !== undefined) return login;
     }
-    return this.#kept ?? logins.get('');
+    return this.#helperLogin ?? logins.get('');
   }
 
-  /** Reads the file if it has changed, and asks its program then, after a fault, or if `askHelper`. Says whether anything may be another. */
+  /** Reads the file if it has changed or the last load failed, and then, or if `askHelper`, asks its helper. Says whether logins may have changed. */
   async load(askHelper: boolean): Promise<boolean> {
     try {
       const stamp = await this.#stampNow();
@@ -139,12 +141,12 @@ class LoginFile {
       if (!changed && this.#fault === undefined && !(askHelper && hasHelper(this.#entry))) return false;
       if (stamp === undefined && this.#required) throw new Error('it does not exist');
       const entry = stamp === undefined ? undefined : parseAuthFile(await this.#read(), this.#registry, this.#defaultPort);
-      this.#kept = await this.#askProgram(entry);
+      this.#helperLogin = await this.#loginOfHelper(entry);
       this.#entry = entry;
       this.#stamp = stamp;
       this.#fault = undefined;
     } catch (error) {
-      // Without the error itself as its cause, which may quote the file. What was known before goes on being used.
+      // No cause, because it may quote the file. The logins of the last successful load stay in use.
       const reason = messageOf(error);
       this.#fault = new RegistryError('unavailable', `the login for ${this.#registry} cannot be read from ${this.#path}: ${reason}${this.#advice}`);
     }
@@ -152,7 +154,7 @@ class LoginFile {
     return true;
   }
 
-  /** A folder that may not be looked into, as `/run/containers` of root's, has no login for this user. */
+  /** The file's stamp now. A folder without permission, such as root's `/run/containers`, has no login for this user. */
   async #stampNow(): Promise<string | undefined> {
     try {
       return await fileStamp(this.#path);
@@ -164,19 +166,19 @@ class LoginFile {
 
   async #read(): Promise<Buffer> {
     const stats = await stat(this.#path);
-    if (!stats.isFile()) throw new Error('it is no file');
+    if (!stats.isFile()) throw new Error('it is not a file');
     if (stats.size > MAX_FILE_BYTES) throw new Error(`it is larger than ${MAX_FILE_BYTES} bytes`);
     return readFile(this.#path);
   }
 
-  /** What the program says. One that is not there does not matter where the file, which may have been copied from elsewhere, has a login too. */
-  async #askProgram(entry: AuthFileEntry | undefined): Promise<Login | undefined> {
-    this.#withoutProgram = false;
+  /** The helper's login. A missing helper is ignored if the file, which may be from another machine, has a login, too. */
+  async #loginOfHelper(entry: AuthFileEntry | undefined): Promise<Login | undefined> {
+    this.#withoutHelper = false;
     try {
       return await this.#askHelper(entry);
     } catch (error) {
       if (!(error instanceof NoCredentialHelper) || entry === undefined || entry.logins.size === 0) throw error;
-      this.#withoutProgram = true;
+      this.#withoutHelper = true;
       return undefined;
     }
   }

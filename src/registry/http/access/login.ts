@@ -1,40 +1,43 @@
-/** Who asks a registry. */
+/** Logins for registries. */
 import { registryKey } from '../../registry-id.ts';
 
-/** As the configuration has them. */
+/** A user name and password of the configuration. */
 export interface Credentials {
   readonly username: string;
   readonly password: string;
 }
 
+/** A login in the form that requests need. */
 export type Login =
   | {
       readonly kind: 'basic';
-      /** The `Authorization` of the Basic scheme (RFC 7617). */
+      /** The value of `Authorization` for the Basic scheme (RFC 7617). */
       readonly authorization: string;
     }
   | {
       readonly kind: 'identity';
-      /** What a realm gives tokens for (Distribution, "Docker Registry v2 authentication using OAuth2": the refresh token). */
+      /** The refresh token for the realm (Distribution, "Docker Registry v2 authentication using OAuth2"). */
       readonly token: string;
     };
 
+/** A login for the Basic scheme. */
 export function basicLogin({ username, password }: Credentials): Login {
   return { kind: 'basic', authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` };
 }
 
+/** A login by an identity token, as `docker login` stores it. */
 export function identityLogin(token: string): Login {
   return { kind: 'identity', token };
 }
 
-/** Says whether both would be the same to a registry. */
+/** Says whether both logins are equal, or both missing. */
 export function isSameLogin(one: Login | undefined, other: Login | undefined): boolean {
   if (one === undefined || other === undefined) return one === other;
   return one.kind === 'basic' ? other.kind === 'basic' && one.authorization === other.authorization : other.kind === 'identity' && one.token === other.token;
 }
 
-/** What to do where the registry `id` refuses somebody. @param known whether it was asked with a login */
-export function loginAdvice(id: string, known: boolean): string {
-  if (known) return `the login is refused: check ${registryKey(id, 'username')} and password, or log in anew where they come from`;
-  return `it may need ${registryKey(id, 'username')} and password, or others`;
+/** Advice for errors of a registry that refuses access. @param refused whether the request had a login, which was refused */
+export function loginAdvice(id: string, refused: boolean): string {
+  if (refused) return `the login is refused: check ${registryKey(id, 'username')} and password, or log in again with the tool that stores them`;
+  return `it may need ${registryKey(id, 'username')} and password, or a different login`;
 }

@@ -5,8 +5,8 @@ import { BlockList, isIP, isIPv6 } from 'node:net';
 export type IsDirect = (hostname: string, port: number) => boolean;
 
 /**
- * Names, which stand for all below them too (`.NAME` only for those below), addresses, networks (`10.0.0.0/8`), and `*`; all but
- * networks may have a port. They are separated by commas or spaces; what is none of them stands for nothing.
+ * Parses `NO_PROXY`: names and their subdomains (`.NAME` for the subdomains alone), addresses, networks (`10.0.0.0/8`) and `*`,
+ * separated by commas or spaces. All but networks may have a port. Invalid entries match nothing.
  */
 export function parseNoProxy(text: string): IsDirect {
   const rules = text
@@ -22,7 +22,7 @@ export function parseNoProxy(text: string): IsDirect {
 
 const LOOPBACK = [networkRule('127.0.0.0', 8), networkRule('::1', 128)];
 
-/** Says whether the host, as in a URL, is this machine itself: `localhost`, or a loopback address. */
+/** Says whether the host of a URL is `localhost` or a loopback address. */
 export function isLoopback(hostname: string): boolean {
   const host = bare(hostname.toLowerCase());
   return host === 'localhost' || LOOPBACK.some((isIn) => isIn(host));
@@ -56,7 +56,7 @@ function familyOf(address: string): 'ipv4' | 'ipv6' {
   return isIPv6(address) ? 'ipv6' : 'ipv4';
 }
 
-/** Without the brackets of an IPv6 address, and without the dot that ends a full name. */
+/** Removes the brackets of an IPv6 address, and the dot at the end of a full name. */
 function bare(host: string): string {
   return host.replace(/^\[(.*)\]$/s, '$1').replace(/(.)\.$/s, '$1');
 }

@@ -1,11 +1,11 @@
-/** The names under which logins for a registry are kept. */
+/** The names under which auth files and credential helpers store a registry's login. */
 
-/** Docker Hub is one registry with several names; the last is the one that its API has. */
+/** The names of Docker Hub; the last is that of its API. */
 const DOCKER_HUB = ['index.docker.io', 'docker.io', 'registry-1.docker.io'];
-/** What `docker login` files Docker Hub's login under. */
+/** The key under which `docker login` stores Docker Hub's login. */
 const DOCKER_HUB_KEY = 'https://index.docker.io/v1/';
 
-/** Where in a registry a key of an auth file leads. */
+/** The place that a key of an auth file means. */
 export interface Place {
   readonly registry: string;
   /** A repository or a folder of repositories; empty for the whole registry. */
@@ -13,22 +13,22 @@ export interface Place {
 }
 
 /**
- * Reads a key of an auth file: `HOST[:PORT][/PATH]`, or an old one that is a URL, whose path means nothing.
- * @param defaultPort of the registry's protocol, which a key may name or leave out
+ * Parses a key of an auth file: `HOST[:PORT][/PATH]`, or an old one that is a URL, whose path is ignored.
+ * @param defaultPort of the registry's protocol, which is removed
  */
 export function parsePlace(key: string, defaultPort: string): Place {
   const [, scheme, registry = '', path = ''] = /^(https?:\/\/)?([^/]*)\/?(.*)$/is.exec(key) ?? [];
   return { registry: registryName(registry, defaultPort), path: scheme === undefined ? path : '' };
 }
 
-/** One name for each registry: in lower case, without a port that need not be said. */
+/** The normalised name of a registry: in lower case, without the default port, `docker.io` for Docker Hub. */
 export function registryName(host: string, defaultPort: string): string {
   const lower = host.toLowerCase();
   const name = lower.endsWith(`:${defaultPort}`) ? lower.slice(0, -defaultPort.length - 1) : lower;
   return DOCKER_HUB.includes(name) ? 'docker.io' : name;
 }
 
-/** What a program that keeps logins is asked for, one after the other. */
+/** The names under which a credential helper is asked for a registry's login, in order. */
 export function serverNames(registry: string): readonly string[] {
   return registry === 'docker.io' ? [DOCKER_HUB_KEY, ...DOCKER_HUB] : [registry];
 }

@@ -1,4 +1,4 @@
-/** Makes errors of answers that are not what was asked for. */
+/** Makes errors of answers with an unexpected status. */
 import { RegistryError, type RegistryErrorCode } from '../../registry-error.ts';
 import { isJsonObject, parseJsonObject } from '../../json-object.ts';
 import type { HttpResponse } from './http-message.ts';
@@ -6,7 +6,7 @@ import { isTransient } from './retry.ts';
 
 const MAX_REASON = 200;
 
-/** The error that an answer with another status than 200 is. `code` takes the place of the status's own; `advice` says what to do. */
+/** The error for an answer whose status is not 200. @param options.code overrides the code of the status @param options.advice says what to do */
 export function answerError(response: HttpResponse, { code = codeOf(response.status), advice = '' } = {}): RegistryError {
   return new RegistryError(code, `${response.where}: answered ${response.status}${reasonOf(response)}${advice && `; ${advice}`}`);
 }
@@ -17,7 +17,7 @@ function codeOf(status: number): RegistryErrorCode {
   return isTransient(status) ? 'unavailable' : 'malformed';
 }
 
-/** The registry's own words (OCI distribution-spec, "Error Codes"), in printable characters. */
+/** The registry's own reason (OCI distribution-spec, "Error Codes"), in printable characters. */
 function reasonOf({ body }: HttpResponse): string {
   if (body.length === 0) return '';
   try {
@@ -27,7 +27,7 @@ function reasonOf({ body }: HttpResponse): string {
     const words = [first.code, first.message].filter((word) => typeof word === 'string').join(': ');
     return words && ` (${words.replaceAll(/[^\p{L}\p{N}\p{P}\p{S}]+/gu, ' ').slice(0, MAX_REASON)})`;
   } catch {
-    // Any text may explain an error: what is no JSON says nothing that could be relied on.
+    // Best effort: errors may have bodies of any kind.
     return '';
   }
 }

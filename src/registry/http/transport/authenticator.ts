@@ -1,132 +1,133 @@
-/** Answers the challenges of a registry: Basic, and Bearer with tokens from its realm (Distribution, "Token Authentication Specification"). */
+/** Authenticates requests: Basic, and Bearer with tokens of a realm (Distribution, "Token Authentication Specification"). */
 import { LRUCache } from 'lru-cache';
 import { untilAborted } from '../../../system/on-abort.ts';
 import { RegistryError } from '../../registry-error.ts';
 import { isSameLogin, type Login } from '../access/login.ts';
-import type { Logins } from '../access/logins.ts';
+import type { Keychain } from '../access/keychain.ts';
 import { headerValue, type HttpRequest, type HttpResponse, type Send } from './http-message.ts';
 import { fetchToken, realmOf, type Realm } from './realm.ts';
 import { parseChallenges } from './www-authenticate.ts';
 
 const MAX_TOKENS = 1000;
 const MAX_REALMS = 100;
-/** A token is renewed when this part of its life is over: it must still be valid when it arrives. */
+/** The part of a token's lifetime after which it is renewed, so that it is still valid when it arrives. */
 const USED_LIFETIME = 0.9;
-/** By which registries answer a login that they did not ask for. */
+/** Answers of registries that reject a login that they did not challenge for. */
 const UNASKED: ReadonlySet<number> = new Set([400, 401, 403, 404]);
 
-/** What a request is about. */
+/** The repository and token scope of a request. */
 export interface Subject {
-  /** `undefined` for what belongs to none, such as the catalog. */
+  /** The repository; `undefined` for the catalog. */
   readonly repository: string | undefined;
-  /** What a token must allow, such as `repository:NAME:pull`. */
+  /** The scope that a token must have, such as `repository:NAME:pull`. */
   readonly scope: string;
 }
 
+/** Settings of {@link Authenticator}. */
 export interface AuthenticatorOptions {
-  /** The registry's; only its origin is ever sent a login or a token that was given for one. */
+  /** The registry's URL. Logins, and tokens for them, are sent to its origin alone. */
   readonly url: string;
-  /** The path below which its API is: nothing else there is sent an `Authorization`. */
+  /** The path of the API; other paths are not sent an `Authorization`. */
   readonly base: string;
-  readonly logins: Logins;
+  readonly keychain: Keychain;
   readonly send: Send;
 }
 
 interface Token {
   readonly text: Promise<string>;
-  /** On the clock of `performance.now()`; never while it is being fetched. */
+  /** The expiry time on the clock of `performance.now()`; infinite while the token is being fetched. */
   expires: number;
 }
 
-/** What came of a request. */
+/** The result of a request with one login. */
 interface Outcome {
-  /** The error is `denied`. */
+  /** The answer, or an error with the code `denied`. */
   readonly result: HttpResponse | RegistryError;
-  /** It was sent without a login, too, to no avail. */
+  /** It was also sent without a login, which failed. */
   readonly sentWithout?: boolean;
 }
 
 /**
- * Adds what the registry wants to know of its client. Once the registry has named its realm, each scope's token is
- * fetched before its first request, by one request however many wait for it.
+ * Adds `Authorization` to requests. Once the realm is known, a scope's token is fetched before its first request, and all
+ * requests that need it wait for the same token.
  */
 export class Authenticator {
   readonly #url: string;
   readonly #origin: string;
   readonly #base: string;
-  readonly #logins: Logins;
+  readonly #keychain: Keychain;
   readonly #send: Send;
-  /** By origin, login or none, and scope. */
+  /** Tokens by origin, login or none, and scope. */
   readonly #tokens = new LRUCache<string, Token>({ max: MAX_TOKENS });
-  /** By origin. */
+  /** Realms by origin. */
   readonly #realms = new LRUCache<string, Realm>({ max: MAX_REALMS });
-  /** Scopes for which the registry does not take the login, but answers without one. */
+  /** Scopes for which the registry rejects the login, but answers anonymous requests. */
   readonly #open = new LRUCache<string, true>({ max: MAX_TOKENS });
-  /** Of the logins that the tokens were given for. */
+  /** The keychain's generation for which the tokens were fetched. */
   #generation = 0;
-  /** The registry has asked for Basic credentials. */
+  /** The registry has challenged for Basic credentials. */
   #wantsBasic = false;
 
-  constructor({ url, base, logins, send }: AuthenticatorOptions) {
+  constructor({ url, base, keychain, send }: AuthenticatorOptions) {
     this.#url = url;
     this.#origin = new URL(url).origin;
     this.#base = base;
-    this.#logins = logins;
+    this.#keychain = keychain;
     this.#send = send;
   }
 
   /**
-   * Sends `request`, and once more if the registry challenges it; all of it again if the login was refused and there is a newer one.
-   * Where no login helps it is sent without: what anybody may read stays readable.
+   * Sends `request`, again after a challenge, again with a new login if the login is refused and the keychain has another,
+   * and at last anonymously, so that public repositories stay readable.
    * @throws RegistryError `denied` if the realm refuses a token, `unavailable` if the login cannot be read, and what `send` throws.
    */
   async send(request: HttpRequest, subject: Subject): Promise<HttpResponse> {
     const { signal } = request;
     signal?.throwIfAborted();
     if (request.origin !== this.#origin || !request.path.startsWith(`${this.#base}/`)) return this.#sendElsewhere(request, subject);
-    const found = this.#logins.of(subject.repository);
+    const found = this.#keychain.of(subject.repository);
     const login = found instanceof Promise ? await untilAborted(found, signal) : found;
-    if (this.#generation !== this.#logins.generation) {
-      this.#generation = this.#logins.generation;
+    if (this.#generation !== this.#keychain.generation) {
+      this.#generation = this.#keychain.generation;
       this.#tokens.clear();
       this.#open.clear();
     }
     const { repository, scope } = subject;
     const open = login !== undefined && this.#open.has(scope) ? (await this.#outcomeOf(undefined, request, scope)).result : undefined;
-    if (open !== undefined && isGiven(open)) return given(open);
+    if (open !== undefined && isSuccess(open)) return responseOf(open);
     this.#open.delete(scope);
 
     let used = login;
     let { result, sentWithout = open !== undefined } = await this.#outcomeOf(login, request, scope);
     if (statusOf(result) === 401) {
-      const newer = await untilAborted(this.#logins.renew(repository, login), signal);
+      const newer = await untilAborted(this.#keychain.renew(repository, login), signal);
       if (!isSameLogin(newer, login)) {
         used = newer;
         ({ result, sentWithout = false } = await this.#outcomeOf(newer, request, scope));
       }
     }
     if (used !== undefined && isDenied(result)) {
-      // A catalog may show less to nobody than to the login, which would not be seen.
+      // No anonymous request for the catalog: it could silently list fewer repositories.
       const other = repository === undefined ? await this.#sendUnasked(used, request) : sentWithout ? undefined : (await this.#outcomeOf(undefined, request, scope)).result;
-      if (other !== undefined && isGiven(other)) {
+      if (other !== undefined && isSuccess(other)) {
         if (repository !== undefined) this.#open.set(scope, true);
-        return given(other);
+        return responseOf(other);
       }
     }
-    if (open === undefined || statusOf(open) !== 404 || isGiven(result)) return given(result);
-    // Nobody was answered before: this is the registry's word, and no login knows better.
+    if (open === undefined || statusOf(open) !== 404 || isSuccess(result)) return responseOf(result);
+    // Anonymous requests were answered before, and the login does not help: the 404 is the registry's answer.
     this.#open.set(scope, true);
-    return given(open);
+    return responseOf(open);
   }
 
-  /** Sends what the registry redirected to. A second registry may ask for a token: nobody's is enough for what anybody may read. */
+  /** Follows a redirect out of the API. If another registry challenges, an anonymous token is used. */
   #sendElsewhere(request: HttpRequest, { scope }: Subject): Promise<HttpResponse> {
     const repository = /\/v2\/([^?]+)\/(?:blobs|manifests|tags)\//.exec(request.path)?.[1];
     const isApi = repository !== undefined && request.origin !== this.#origin;
     return this.#answerChallenge(undefined, request, isApi ? `repository:${repository}:pull` : scope, isApi).then(({ response }) => response);
   }
 
-  /** What comes of `request` with `login`; without it until it is asked for, if the registry does not take it unasked. */
+  /** Sends `request` with `login`; if the registry rejects it without a challenge, sends it only after one. */
   async #outcomeOf(login: Login | undefined, request: HttpRequest, scope: string): Promise<Outcome> {
     try {
       const first = await this.#answerChallenge(login, request, scope, true);
@@ -134,7 +135,7 @@ export class Authenticator {
       if (!first.unasked || this.#wantsBasic || !UNASKED.has(response.status)) return { result: response };
       const second = await this.#answerChallenge(login, request, scope, false);
       if (second.challenged) return { result: second.response };
-      if (!isGiven(second.response)) return { result: response, sentWithout: true };
+      if (!isSuccess(second.response)) return { result: response, sentWithout: true };
       this.#open.set(scope, true);
       return { result: second.response };
     } catch (error) {
@@ -143,15 +144,15 @@ export class Authenticator {
     }
   }
 
-  /** Harbor shows its catalog to Basic credentials alone, and never asks for them. */
+  /** Sends Basic credentials in spite of a Bearer realm: Harbor's catalog needs them, and never challenges. */
   async #sendUnasked(login: Login, request: HttpRequest): Promise<HttpResponse | undefined> {
     if (login.kind !== 'basic' || !this.#realms.has(this.#origin)) return undefined;
     return this.#send({ ...request, authorization: login.authorization });
   }
 
   /**
-   * Sends `request`, and again with what a challenge asks for.
-   * @param ahead sends at once what is likely to be asked for: a token where the realm is known, else Basic credentials
+   * Sends `request`, and again with the authorization that a challenge asks for.
+   * @param ahead sends the likely authorization at once: a token if the realm is known, else Basic credentials
    */
   async #answerChallenge(login: Login | undefined, request: HttpRequest, scope: string, ahead: boolean): Promise<{ response: HttpResponse; challenged: boolean; unasked: boolean }> {
     const basic = login?.kind === 'basic' ? login.authorization : undefined;
@@ -178,7 +179,7 @@ export class Authenticator {
     return { response: isBasic ? refusing(response) : response, challenged, unasked: isBasic };
   }
 
-  /** The token kept for `scope`, or a new one. */
+  /** The cached token for `scope`, or a new one. */
   #token(login: Login | undefined, realm: Realm, origin: string, scope: string): Token {
     const key = keyOf(login, origin, scope);
     const kept = this.#tokens.get(key);
@@ -202,7 +203,7 @@ export class Authenticator {
   }
 }
 
-/** Each scope has one login at a time, or none. */
+/** The cache key of a token. A scope has at most one login at a time. */
 function keyOf(login: Login | undefined, origin: string, scope: string): string {
   return `${origin} ${login === undefined ? 'nobody' : 'login'} ${scope}`;
 }
@@ -211,27 +212,27 @@ async function bearer({ text }: Token, { signal }: HttpRequest): Promise<string>
   return `Bearer ${await untilAborted(text, signal)}`;
 }
 
-/** Says whether it is an answer with what was asked for, or a part of it. */
-function isGiven(result: HttpResponse | RegistryError): boolean {
+/** Says whether the answer is a success; 416 concerns only the requested range. */
+function isSuccess(result: HttpResponse | RegistryError): boolean {
   return !(result instanceof RegistryError) && (result.status < 400 || result.status === 416);
 }
 
-function given(result: HttpResponse | RegistryError): HttpResponse {
+function responseOf(result: HttpResponse | RegistryError): HttpResponse {
   if (result instanceof RegistryError) throw result;
   return result;
 }
 
-/** Says whether it is about who asks. */
+/** Says whether the answer refuses the login or its absence. */
 function isDenied(result: HttpResponse | RegistryError): boolean {
   return statusOf(result) === 401 || statusOf(result) === 403;
 }
 
-/** 401 for a realm that gives no token. */
+/** The status of an answer; 401 for an error of the realm. */
 function statusOf(result: HttpResponse | RegistryError): number {
   return result instanceof RegistryError ? 401 : result.status;
 }
 
-/** The answer to a login itself, which a token would hide. */
+/** Marks a 401 to Basic credentials as a refused login. */
 function refusing(response: HttpResponse): HttpResponse {
   return response.status === 401 ? { ...response, loginRefused: true } : response;
 }

@@ -1,76 +1,78 @@
 /**
- * Finds how many requests a registry is sent at once, and at which pace, from its answers alone (compare TCP Vegas, and CUBIC of RFC 9438).
- * Latency is compared with what each kind of request took when the registry was least busy: while it stays flat, more at once is more
- * throughput (Little's law); where it has doubled, the rest of them only queue. A 429 is about requests a second, whatever is under way.
+ * Congestion control: finds how many requests at once, and how many a second, a registry can take (compare TCP Vegas, and CUBIC of RFC 9438).
+ * Latency is compared with the least mean latency of each kind of request: while it is flat, more requests at once give more throughput
+ * (Little's law); when it has doubled, requests only queue. A 429 limits the requests a second, however many are pending.
  */
 import { LRUCache } from 'lru-cache';
 
-/** Requests at once to begin with, as many as TCP sends segments (RFC 6928); fewer only because of faults: below, latency says little. */
+/** The first window, as that of TCP (RFC 6928). Latency alone does not shrink it further, because below it says little. */
 const START = 10;
-/** Latency over the least: up to the first there is room for more at once, from the second on there is a queue. */
+/** Ratios of latency to the least latency: below FLAT the window grows, above QUEUED it shrinks. */
 const FLAT = 1.5;
 const QUEUED = 2;
-/** Latency below this is as good as none, in milliseconds: near by, more at once is faster for longer than latency is flat. */
-const NONE = 25;
-/** One answer that stalls says no more than this. */
-const STALLED = 4;
-/** What is thought to be the least latency may be outdated after this, in milliseconds: it is measured anew. */
-const MEASURED_ANEW = 30_000;
-/** Answers that a mean latency is of. */
+/** The least latency that is assumed, in milliseconds: on a fast network throughput still grows after latency has risen. */
+const MIN_LATENCY = 25;
+/** The highest ratio that one answer counts as, so that a stalled one does not decide. */
+const MAX_RATIO = 4;
+/** The time after which the least latency is measured again, in milliseconds. */
+const MEASURED_FOR = 30_000;
+/** The number of answers in a mean latency. */
 const SAMPLES = 32;
 const MAX_KINDS = 100;
 
-/** Of the pace that was found too fast. */
+/** The part of the pace that is kept after a 429. */
 const PACE_KEPT = 0.95;
-/** A pace has doubled after this, unless there is another 429 before; longer where that finds the same pace again. In milliseconds. */
+/** The time in which a pace doubles without another 429, in milliseconds; up to SLOWEST_DOUBLING while the same pace is found again. */
 const PACE_DOUBLES = 12_000;
 const SLOWEST_DOUBLING = 120_000;
-/** Paces that differ by less are the same. */
+/** The relative difference below which two paces are the same. */
 const CONFIRMED = 0.25;
-/** Requests a second; what allows less is obeyed by pauses. */
+/** The slowest pace, in requests a second; below it, only pauses slow down. */
 const SLOWEST_PACE = 1;
 const SECOND = 1000;
-/** Parts of it that are counted apart. */
+/** The slots of a second that are counted separately. */
 const SLOTS = 40;
-/** A pace is found over at least this, in milliseconds. */
+/** The shortest time over which a pace is measured, in milliseconds. */
 const SETTLED = 2 * SECOND;
-/** How late a timer may be, in milliseconds. */
+/** The delay of a timer that is tolerated, in milliseconds. */
 const TIMER_DELAY = 20;
 
-/** What became of a request; times are in milliseconds on one clock. */
+/** An answered request. Times are in milliseconds of `performance.now()`. */
 export interface Answered {
   /** Requests of one kind take about the same time. */
   readonly kind: string;
   readonly sentAt: number;
-  /** From sending the request to the head of its answer. */
+  /** The time from sending the request to the head of its answer. */
   readonly latency: number;
-  /** As many as allowed were under way when it was sent. */
+  /** The window was full when it was sent. */
   readonly full: boolean;
 }
 
 interface Latency {
   count: number;
   mean: number;
-  /** The least mean. */
+  /** The least value of `mean`. */
   least: number;
 }
 
+/** Settings of {@link CongestionControl}. */
 export interface CongestionControlOptions {
   /** The most requests at once. */
   readonly bound: number;
-  /** Always as many at once as the bound allows: to compare with. */
+  /** Keeps the window at `bound`; for benchmarks. */
   readonly fixed?: boolean | undefined;
 }
 
+/** The window and pace of one registry. All times are in milliseconds of `performance.now()`. */
 export class CongestionControl {
   readonly #bound: number;
   readonly #fixed: boolean;
   readonly #latencies = new LRUCache<string, Latency>({ max: MAX_KINDS });
   #window: number;
-  /** Below it the window grows with each answer, above it with each window of answers. */
+  /** The slow start threshold: below it the window grows with each answer, above it once for a window of answers. */
   #threshold = Infinity;
   #measuredSince: number | undefined;
-  /** What was sent before it tells of another window. */
+  /** When the window last changed; answers to requests sent before are ignored. */
   #changedAt = -Infinity;
   #ratios = 0;
   #answers = 0;
@@ -82,51 +84,53 @@ export class CongestionControl {
     this.#window = fixed ? bound : Math.min(START, bound);
   }
 
-  /** Requests at once. */
+  /** The number of requests allowed at once. */
   get window(): number {
     return Math.floor(this.#window);
   }
 
-  /** How long the next request has to wait for its turn, in milliseconds. */
+  /** How long the next request has to wait because of the pace, in milliseconds. */
   wait(now: number): number {
     return this.#pace.wait(now);
   }
 
+  /** Records that a request was sent. */
   sent(now: number): void {
     this.#pace.sent(now);
   }
 
+  /** Records an answer that is neither 429 nor a sign of overload. */
   answered({ kind, sentAt, latency, full }: Answered, now: number): void {
     this.#pace.accepted(sentAt, now);
     if (this.#fixed) return;
     this.#measuredSince ??= sentAt;
-    if (now - this.#measuredSince > MEASURED_ANEW) this.#measureAnew(now);
+    if (now - this.#measuredSince > MEASURED_FOR) this.#measureAgain(now);
     if (sentAt < this.#changedAt) return;
     const ratio = this.#ratio(kind, latency);
     if (!full) return;
     this.#answers++;
-    this.#ratios += Math.min(STALLED, ratio);
+    this.#ratios += Math.min(MAX_RATIO, ratio);
     if (this.#window < this.#threshold && ratio < QUEUED) this.#window = Math.min(this.#bound, this.#window + 1);
     if (this.#answers >= Math.max(START, this.#window / 2)) this.#judge(this.#ratios / this.#answers, now);
   }
 
-  /** The registry was overloaded: it answered 503 or 504, or not in time. */
+  /** Records a sign of overload: 503, 504 or a timeout. */
   failed(sentAt: number, now: number): void {
     if (!this.#fixed && sentAt >= this.#changedAt) this.#shrink(1, 0.5, now);
   }
 
-  /** The registry answered 429. Returns how many times in a row it has refused, with nothing accepted between. */
+  /** Records a 429. Returns the number of 429s in a row. */
   limited(sentAt: number, now: number): number {
     this.failed(sentAt, now);
     return this.#pace.refused(sentAt, now);
   }
 
-  /** A pause is over: the time of it is not made up for. */
+  /** Records the end of a pause, whose requests are not made up for. */
   resumed(now: number): void {
     this.#pace.resumed(now);
   }
 
-  /** Says whether requests take longer than they have to, by a mean of as many as are under way, and changes how many these are. */
+  /** Changes the window by the mean ratio of latency over a window of answers. */
   #judge(ratio: number, now: number): void {
     if (ratio > QUEUED) this.#shrink(Math.min(START, this.#window), Math.max(0.5, FLAT / ratio), now);
     else if (ratio < FLAT && this.#window >= this.#threshold) this.#change(Math.min(this.#bound, this.#window + Math.max(1, this.#window / 4)), now);
@@ -153,10 +157,10 @@ export class CongestionControl {
     known.count = Math.min(SAMPLES, known.count + 1);
     known.mean += (latency - known.mean) / known.count;
     known.least = known.count < SAMPLES ? known.mean : Math.min(known.least, known.mean);
-    return latency / Math.max(NONE, known.least);
+    return latency / Math.max(MIN_LATENCY, known.least);
   }
 
-  #measureAnew(now: number): void {
+  #measureAgain(now: number): void {
     this.#latencies.clear();
     this.#measuredSince = now;
     this.#threshold = Math.max(START, this.#threshold * 2);
@@ -164,16 +168,16 @@ export class CongestionControl {
   }
 }
 
-/** Requests a second, once a registry has said that it allows only so many. */
+/** The number of requests a second that a registry allows; unlimited until its first 429. */
 class Pace {
-  /** Requests a second, just after the last refusal; `undefined` for as fast as can be. */
+  /** Requests a second just after the last 429; `undefined` for no limit. */
   #base: number | undefined;
-  /** Nothing but what was accepted before the first refusal tells of it yet. */
+  /** The pace is still known only from the requests before the first 429. */
   #isFirst = false;
   #doubles = PACE_DOUBLES;
   #refusedAt = -Infinity;
   #refusedInRow = 0;
-  /** When {@link #base} was last found. */
+  /** When {@link #base} was last measured. */
   #foundAt = -Infinity;
   #acceptedSinceFound = 0;
   #next = 0;
@@ -186,7 +190,7 @@ class Pace {
   sent(now: number): void {
     if (now - this.#refusedAt > 10 * this.#doubles) this.#base = undefined;
     if (this.#base === undefined) return;
-    // More is not made up for: a burst would be more than the registry allows.
+    // Missed turns are not made up for, because a burst would exceed the limit.
     this.#next = Math.max(this.#next, now - TIMER_DELAY) + SECOND / this.#rate(this.#base, now);
   }
 
@@ -194,12 +198,12 @@ class Pace {
     this.#lately.add(now);
     if (sentAt >= this.#refusedAt) this.#refusedInRow = 0;
     if (sentAt >= this.#foundAt) this.#acceptedSinceFound++;
-    // Some that were sent together with the first that was refused.
+    // Answers to requests that were sent together with the first one that got 429.
     else if (this.#isFirst && this.#base !== undefined) this.#base = Math.max(this.#base, PACE_KEPT * this.#lately.count(now));
   }
 
   refused(sentAt: number, now: number): number {
-    // Those that were sent together are refused together.
+    // Requests that were sent together count as one 429.
     if (sentAt < this.#refusedAt) return Math.max(1, this.#refusedInRow);
     if (this.#base === undefined || now - this.#foundAt > SETTLED) this.#find(now);
     this.#refusedInRow++;
@@ -221,7 +225,7 @@ class Pace {
       this.#base = PACE_KEPT * Math.max(START, this.#lately.count(now));
     } else {
       const mean = (this.#acceptedSinceFound * SECOND) / (now - this.#foundAt);
-      // Just after a pause the last second says nothing.
+      // Just after a pause, the last second says nothing.
       const most = now - this.#refusedAt > SETTLED ? Math.max(mean, this.#lately.count(now)) : mean;
       this.#base = Math.max(SLOWEST_PACE, PACE_KEPT * Math.min(most, rate));
       if (Math.abs(this.#base / before - 1) < CONFIRMED) this.#doubles = Math.min(4 * doubled, SLOWEST_DOUBLING);
@@ -235,11 +239,11 @@ class Pace {
   }
 }
 
-/** Counts what was in the last second. */
+/** Counts events of the last second. */
 class LastSecond {
-  /** One more, for the slot that is under way. */
+  /** Counts by slot; one slot more than a second, for the current one. */
   readonly #counts = new Uint32Array(SLOTS + 1);
-  /** Slots since the clock began. */
+  /** The current slot, counted from the start of the clock. */
   #slot = 0;
 
   add(now: number): void {

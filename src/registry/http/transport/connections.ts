@@ -1,6 +1,6 @@
 /** The connections to a registry and to the hosts that its redirects and token realms name. */
 import { Agent, type Dispatcher, Pool } from 'undici';
-import { RegistryError, withPlace } from '../../registry-error.ts';
+import { RegistryError, withLocation } from '../../registry-error.ts';
 import type { AccessOptions, RequestOptions } from '../access/access-options.ts';
 import { Certificates } from '../access/certificates.ts';
 import { PrivateAddresses } from '../access/private-addresses.ts';
@@ -77,7 +77,7 @@ export class Connections {
     const route = this.#routeTo(request.origin);
     if (route instanceof ProxyDispatcher && request.origin !== this.#options.origin) {
       await this.#addresses.check(new URL(request.origin).hostname).catch((error: unknown) => {
-        throw withPlace(describeRequest(request), error);
+        throw withLocation(describeRequest(request), error);
       });
       request.signal?.throwIfAborted();
     }

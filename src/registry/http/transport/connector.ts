@@ -1,4 +1,4 @@
-/** Opens connections, over TLS with what is trusted of the host. */
+/** Opens connections, with TLS for `https:`. */
 import { isIP, type Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import { callbackify } from 'node:util';
@@ -6,10 +6,10 @@ import { buildConnector } from 'undici';
 import type { Certificates } from '../access/certificates.ts';
 import type { PrivateAddresses } from '../access/private-addresses.ts';
 
-/** Opens a connection; over TLS for `https:`, inside `httpSocket` if there is one. */
+/** Opens a connection, inside `httpSocket` if there is one. */
 export type Connect = (target: buildConnector.Options) => Promise<Socket>;
 
-/** What Node.js says of a certificate that nobody known has signed. */
+/** The error codes of Node.js for a certificate of an unknown authority. */
 const UNTRUSTED: ReadonlySet<unknown> = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
   'SELF_SIGNED_CERT_IN_CHAIN',
@@ -19,8 +19,9 @@ const UNTRUSTED: ReadonlySet<unknown> = new Set([
 ]);
 
 /**
- * @param timeout for one connection, in milliseconds
- * @param addresses says which hosts may be connected to; all unless given
+ * Creates a function that opens connections.
+ * @param timeout for opening one connection, in milliseconds
+ * @param addresses checks the hosts; all are allowed if absent
  */
 export function createConnect(certificates: Certificates, timeout: number, addresses?: PrivateAddresses): Connect {
   const options = { timeout, ...(addresses && { lookup: addresses.lookup }) };
@@ -35,7 +36,7 @@ export function createConnect(certificates: Certificates, timeout: number, addre
     return connect;
   };
   return async (target) => {
-    // An address is not looked up.
+    // Addresses are not passed to `lookup`, which checks names.
     if (isIP(target.hostname) !== 0) await addresses?.check(target.hostname);
     if (target.protocol !== 'https:') return connectPlain(target);
     const host = target.host ?? target.hostname;
@@ -46,7 +47,7 @@ export function createConnect(certificates: Certificates, timeout: number, addre
   };
 }
 
-/** As undici wants it. */
+/** Adapts `connect` to undici's callbacks. */
 export function asConnector(connect: Connect): buildConnector.connector {
   const connectAndCall = callbackify(connect);
   return (target, callback) => {
@@ -70,5 +71,5 @@ function asPromise(connect: buildConnector.connector): Connect {
 function explained(error: unknown, host: string): unknown {
   if (!(error instanceof Error && 'code' in error && UNTRUSTED.has(error.code))) return error;
   const advice = `set the registry's ca_file, or put the authority's certificate into /etc/containers/certs.d/${host}/NAME.crt`;
-  return new Error(`${error.message}: the certificate of ${host} is signed by nobody who is trusted; ${advice}`, { cause: error });
+  return new Error(`${error.message}: the certificate of ${host} is not signed by a trusted authority; ${advice}`, { cause: error });
 }

@@ -1,4 +1,4 @@
-/** Unpacks bodies that come compressed although they were asked for as they are (RFC 9110, section 8.4). */
+/** Decompresses bodies that come compressed although identity was requested (RFC 9110, section 8.4). */
 import { PassThrough, pipeline, type Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { createGunzip, gunzip } from 'node:zlib';
@@ -8,24 +8,26 @@ import { headerValue, type HttpHeaders } from './http-message.ts';
 
 const gunzipped = promisify(gunzip);
 
-/** The encoding that `headers` name, in lower case; `undefined` for bytes as they are. */
+/** The content encoding, in lower case; `undefined` for identity. */
 export function contentEncoding(headers: HttpHeaders): string | undefined {
   const encoding = headerValue(headers, 'content-encoding')?.trim().toLowerCase();
   return encoding === '' || encoding === 'identity' ? undefined : encoding;
 }
 
+/** Says whether a content encoding is gzip. */
 export function isGzip(encoding: string): boolean {
   return encoding === 'gzip' || encoding === 'x-gzip';
 }
 
-/** Without what is true of the packed bytes alone. */
+/** Removes the headers that apply to the compressed bytes alone. */
 export function headersUnpacked({ 'content-encoding': _encoding, 'content-length': _length, 'accept-ranges': _ranges, ...headers }: HttpHeaders): HttpHeaders {
   return headers;
 }
 
 /**
- * A whole body unpacked; one that is not gzip at all, whatever was said of it, as it is.
- * @throws RegistryError `too-large` for more than `limit` bytes, `malformed` for what cannot be unpacked.
+ * Decompresses a whole body; returns it unchanged if it is not gzip in spite of its header.
+ * @param limit of the decompressed body, in bytes
+ * @throws RegistryError `too-large` above `limit`, `malformed` if it cannot be decompressed.
  */
 export async function unpackBody(body: Buffer, limit: number, where: string): Promise<Buffer> {
   if (body[0] !== 0x1f || body[1] !== 0x8b) return body;
@@ -37,7 +39,7 @@ export async function unpackBody(body: Buffer, limit: number, where: string): Pr
   }
 }
 
-/** A body unpacked as it comes; destroying it destroys `body`. */
+/** Decompresses a body while it is streamed; destroying the result destroys `body`. */
 export function unpackStream(body: Readable, where: string): Readable {
   const unpacked = new Unpacked(where);
   pipeline(body, createGunzip(), unpacked, () => undefined);
@@ -58,5 +60,5 @@ class Unpacked extends PassThrough {
 }
 
 function notUnpacked(where: string, cause: unknown): RegistryError {
-  return new RegistryError('malformed', `${where}: answered in content-encoding gzip, which was not asked for, and cannot be unpacked: ${messageOf(cause)}`, { cause });
+  return new RegistryError('malformed', `${where}: answered in content-encoding gzip, which was not requested, and cannot be decompressed: ${messageOf(cause)}`, { cause });
 }

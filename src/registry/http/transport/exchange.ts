@@ -1,4 +1,4 @@
-/** One HTTP request and its answer: whole, within a time and a size, or streamed. */
+/** One HTTP request and its answer, read completely with a timeout and a size limit, or streamed. */
 import type { Dispatcher } from 'undici';
 import { onAbort } from '../../../system/on-abort.ts';
 import { RegistryError } from '../../registry-error.ts';
@@ -6,22 +6,22 @@ import { contentEncoding, headersUnpacked, isGzip, unpackBody, unpackStream } fr
 import { describeRequest, type HttpHeaders, type HttpRequest, type HttpResponse } from './http-message.ts';
 import { StreamedBody } from './streamed-body.ts';
 
-/** What is read of a body that only explains a failure, in bytes. */
+/** The most bytes that are read of the body of a failure. */
 const MAX_EXPLANATION = 64 * 1024;
 
+/** Settings and callbacks of one {@link Exchange}. */
 export interface ExchangeOptions {
-  /** For all of it, in milliseconds. */
+  /** The time for the whole exchange, or until a streamed body begins, in milliseconds. */
   readonly timeout: number;
-  /** Told once: the status when the answer begins, or why none came. */
+  /** Called once: with the status when the answer begins, or with the reason why there is none. */
   readonly onOutcome: (outcome: { readonly status: number } | { readonly error: string }) => void;
   readonly resolve: (response: HttpResponse) => void;
   readonly reject: (error: unknown) => void;
 }
 
 /**
- * Takes the answer to one request from undici and settles with it, or with what went wrong.
- * `timeout`, in milliseconds, is for all of it: connecting, headers and body, so that an answer that drips is ended too. For a body
- * that is streamed undici sees to it that something comes at all.
+ * Receives the answer to one request from undici, and resolves with it or rejects with a RegistryError or the signal's reason.
+ * The timeout covers connecting, headers and body, so that a dripping answer ends, too; a streamed body has undici's `bodyTimeout`.
  */
 export class Exchange implements Dispatcher.DispatchHandler {
   readonly #request: HttpRequest;
@@ -38,7 +38,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #latency = 0;
   #status = 0;
   #headers: HttpHeaders = {};
-  /** The body comes as gzip. */
+  /** The body is compressed with gzip. */
   #packed = false;
   #length = 0;
   #stream: StreamedBody | undefined;
@@ -49,7 +49,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#resolve = resolve;
     this.#reject = reject;
     this.#timer = setTimeout(() => {
-      this.#fail(new RegistryError('unavailable', `${describeRequest(request)}: no whole answer within ${timeout / 1000} s`, { cause: new DOMException('timed out', 'TimeoutError') }));
+      this.#fail(new RegistryError('unavailable', `${describeRequest(request)}: no complete answer within ${timeout / 1000} s`, { cause: new DOMException('timed out', 'TimeoutError') }));
     }, timeout);
     const { signal } = request;
     this.#forgetAbort = signal && onAbort(signal, () => this.#fail(signal.reason));
@@ -73,9 +73,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
       return;
     }
     if (encoding !== undefined) {
-      // A part of packed bytes cannot be unpacked.
+      // A range of compressed bytes cannot be decompressed.
       if (!isGzip(encoding) || status === 206) {
-        this.#fail(new RegistryError('malformed', `${describeRequest(this.#request)}: answered in content-encoding ${encoding}, which was not asked for`));
+        this.#fail(new RegistryError('malformed', `${describeRequest(this.#request)}: answered in content-encoding ${encoding}, which was not requested`));
         return;
       }
       this.#packed = true;
@@ -97,7 +97,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       if (this.#length > this.#request.limit) this.#failTooLarge();
     } else if (this.#length > MAX_EXPLANATION) {
       this.onResponseEnd();
-      this.#controller?.abort(new Error('the explanation is long enough'));
+      this.#controller?.abort(new Error('enough of the error was read'));
     }
   }
 
@@ -108,13 +108,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const body = first !== undefined && this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks, this.#length);
     const response = { where: describeRequest(this.#request), status: this.#status, headers: this.#headers, latency: this.#latency };
     if (!this.#packed) this.#resolve({ ...response, body });
-    // What only explains a failure may be cut short.
+    // The body of a failure may be cut off, and cannot be decompressed then.
     else if (this.#status >= 300) unpackBody(body, MAX_EXPLANATION, response.where).then((unpacked) => this.#resolve({ ...response, body: unpacked }), () => this.#resolve({ ...response, body }));
     else unpackBody(body, this.#request.limit, response.where).then((unpacked) => this.#resolve({ ...response, body: unpacked }), this.#reject);
   }
 
   onResponseError(_controller: unknown, cause: Error): void {
-    // An answer that has begun may break off, or be given up.
+    // An answer that has begun was reported already.
     if (this.#status === 0) this.#onOutcome({ error: (this.#failure ?? cause).message.replace(`${describeRequest(this.#request)}: `, '') });
     this.#stream?.fail(this.#explained(cause));
     if (this.#settle()) this.#reject(this.#explained(cause));
@@ -140,7 +140,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#fail(new RegistryError('too-large', `${describeRequest(this.#request)}: the answer is larger than ${this.#request.limit} bytes`));
   }
 
-  /** Ends the connection too: what is still to come on it is not wanted. */
+  /** Rejects, and closes the connection, because the rest of the answer is not read. */
   #fail(reason: unknown): void {
     if (!this.#settle()) return;
     this.#failure = reason instanceof Error ? reason : new Error('aborted', { cause: reason });
@@ -157,17 +157,17 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 }
 
-/** Node leaves the message of an error empty that stands for several addresses of one host. */
+/** The message of a connection error. That of an AggregateError, for several addresses of a host, is empty in Node.js. */
 function describe(error: Error): string {
   if (error instanceof AggregateError) return error.errors.map((each: unknown) => (each instanceof Error ? describe(each) : String(each))).join('; ');
   const { code, reason } = error as NodeJS.ErrnoException & { readonly reason?: unknown };
-  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'what came is no TLS; a registry that speaks plain HTTP has a URL that starts with http://';
-  if (code === 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL' || isHttp2(error)) return 'what answers there speaks HTTP/2 alone; have the server or proxy in front of the registry speak HTTP/1.1, too';
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'the server does not speak TLS on this port; if it speaks plain HTTP, start the URL with http://';
+  if (code === 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL' || isHttp2(error)) return 'the server speaks only HTTP/2; enable HTTP/1.1 in the server or proxy in front of the registry';
   if (code?.startsWith('ERR_SSL_') === true && typeof reason === 'string') return `no TLS connection could be made: ${reason}`;
   return error.message || error.name;
 }
 
-/** Says whether what could not be read as HTTP/1.1 begins as HTTP/2 does, with a frame SETTINGS (RFC 9113, section 3.4). */
+/** Says whether an answer that is not HTTP/1.1 begins with the frame SETTINGS of HTTP/2 (RFC 9113, section 3.4). */
 function isHttp2(error: Error): boolean {
   return 'data' in error && typeof error.data === 'string' && error.data.startsWith('\0') && error.data[3] === '\u0004';
 }

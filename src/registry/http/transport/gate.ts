@@ -1,12 +1,12 @@
-/** Lets requests through as {@link CongestionControl} allows, and none for a time when the registry asks for it: they wait, or are refused. */
+/** Admits requests as {@link CongestionControl} allows. While the registry wants a pause, they wait or are refused. */
 import { onAbort } from '../../../system/on-abort.ts';
 import type { CongestionControl } from './congestion-control.ts';
 
-/** One request was let through. */
+/** An admitted request. */
 export interface Turn {
-  /** When, on the clock of `performance.now()`. */
+  /** The time of admission, on the clock of `performance.now()`. */
   readonly at: number;
-  /** No other was let through beside it, although there may have been one: only the number at once stood against it. */
+  /** The window was full with it, or others were waiting for the window alone. */
   readonly full: boolean;
 }
 
@@ -15,16 +15,17 @@ interface Waiting {
   readonly refuse: (reason: Error) => void;
 }
 
+/** The queue of requests to one registry. */
 export class Gate {
   readonly #control: CongestionControl;
   readonly #waiting: Waiting[] = [];
   #underWay = 0;
   #opensAt = 0;
-  /** It is closed until then. */
+  /** Reopens the gate; defined while it is paused or closed. */
   #timer: NodeJS.Timeout | undefined;
-  /** The next one's turn by the pace. */
+  /** Admits the next request when the pace allows it. */
   #turn: NodeJS.Timeout | undefined;
-  /** Makes the error of those who come while it is closed. */
+  /** Makes the error for requests while the gate is closed. */
   #refusal: (() => Error) | undefined;
   #ended = false;
 
@@ -33,8 +34,9 @@ export class Gate {
   }
 
   /**
-   * Takes a turn, waiting for it if need be. Each turn is given back by {@link leave}. Throws or rejects if the gate is closed.
-   * @param again goes before all who have had no turn yet
+   * Waits for admission. Call {@link leave} when the request has ended.
+   * @param again for a retry, which goes before first attempts
+   * @throws the signal's reason, or the error of {@link close}; also as a rejection.
    */
   enter(signal: AbortSignal | undefined, again = false): Promise<Turn> | Turn {
     signal?.throwIfAborted();
@@ -63,12 +65,13 @@ export class Gate {
     });
   }
 
+  /** Ends an admitted request. */
   leave(): void {
     this.#underWay--;
     this.#admitNext();
   }
 
-  /** Lets nobody in for so many milliseconds. */
+  /** Admits no request for so many milliseconds; requests wait. */
   pause(milliseconds: number): void {
     const opensAt = performance.now() + milliseconds;
     if (opensAt <= this.#opensAt) return;
@@ -79,14 +82,14 @@ export class Gate {
     }, milliseconds);
   }
 
-  /** Lets nobody in for so many milliseconds; who waits, or comes until then, is refused. */
+  /** Admits no request for so many milliseconds; requests that wait, or come until then, are refused. */
   close(milliseconds: number, refusal: () => Error): void {
     this.pause(milliseconds);
     this.#refusal = refusal;
     for (const { refuse } of this.#waiting.splice(0)) refuse(refusal());
   }
 
-  /** Lets everybody in from now on. */
+  /** Admits all requests from now on, so that they fail by themselves at shutdown. */
   end(): void {
     this.#ended = true;
     clearTimeout(this.#turn);

@@ -1,5 +1,5 @@
 /** Reads lists page by page (OCI distribution-spec, "Listing Tags"). */
-import { located, RegistryError } from '../../registry-error.ts';
+import { locateErrors, RegistryError } from '../../registry-error.ts';
 import { malformed, optionalArray, parseJsonObject } from '../../json-object.ts';
 import { answerError } from './answer-error.ts';
 import { headerValue, type HttpResponse } from './http-message.ts';
@@ -7,37 +7,38 @@ import type { Subject } from './authenticator.ts';
 import type { Transport } from './transport.ts';
 
 const MAX_PAGES = 10_000;
-/** Entries that are asked for at once. */
+/** The number of entries requested per page. */
 const PAGE_SIZE = '1000';
-/** Answers of registries that do not know `last`. */
+/** Answers of registries that do not support `last`. */
 const NO_LAST: ReadonlySet<number> = new Set([400, 404, 405]);
 
 /** The parts of a `Link` header (RFC 8288, section 3). */
 const LINK_TARGET = /[\s,]*<([^>]*)>/y;
 const LINK_PARAMETER = /\s*;\s*([^\s=;,"]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?/y;
 
+/** A list of a registry, and how it is read. */
 export interface List {
-  /** Without a query. */
+  /** The path without a query. */
   readonly path: string;
   readonly subject: Subject;
   /** The member of each page that holds its entries. */
   readonly key: string;
   readonly maxPageBytes: number;
-  /** Of all pages together. */
+  /** The most entries of all pages together. */
   readonly maxEntries: number;
-  /** The error that another status than 200 for the first page is. */
+  /** Makes the error for a first page whose status is not 200. */
   readonly refused: (response: HttpResponse) => RegistryError;
   readonly paging: Paging;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What a registry's lists of one kind have shown of how it pages. */
+/** The paging behaviour that a registry has shown for one kind of list. */
 export class Paging {
-  /** It refuses the number of entries that is asked for. */
+  /** The registry rejects `n`. */
   refusesSize = false;
   #longest = 0;
 
-  /** Says whether a page with so many entries and without a link to the next may have been cut: pages are cut at round numbers. */
+  /** Says whether a page without a link to the next may be incomplete: it has a round number of entries, the most seen so far. */
   mayBeCut(entries: number): boolean {
     this.#longest = Math.max(this.#longest, entries);
     return entries > 0 && entries === this.#longest && (entries % 10 === 0 || entries % 25 === 0);
@@ -45,8 +46,9 @@ export class Paging {
 }
 
 /**
- * The entries of a list, page by page, unchecked. A list that may have been cut without a link to its next page is asked on
- * from its last entry, until nothing new comes.
+ * The entries of a list, page by page, unchecked. If a page may be incomplete but has no link to the next, reading continues after its
+ * last entry until nothing new comes.
+ * @throws RegistryError, or the signal's reason.
  */
 export async function* pages(transport: Transport, { path, subject, key, maxPageBytes, maxEntries, refused, paging, signal }: List): AsyncGenerator<readonly unknown[]> {
   const ask = (query: string): Promise<HttpResponse> => transport.request({ path: path + query, subject, limit: maxPageBytes, signal });
@@ -65,7 +67,7 @@ export async function* pages(transport: Transport, { path, subject, key, maxPage
     if (response.status !== 200) {
       if (how === 'first') throw refused(response);
       if (how === 'guessed' && NO_LAST.has(response.status)) return;
-      // That a later page is not found does not mean that the list is not there.
+      // A 404 for a later page does not mean that the list does not exist.
       throw answerError(response, response.status === 404 ? { code: 'malformed' } : {});
     }
 
@@ -89,11 +91,11 @@ export async function* pages(transport: Transport, { path, subject, key, maxPage
 }
 
 /**
- * The member `key` of a page, where null means none.
- * @throws RegistryError `malformed` unless it is there: some other JSON, such as an error with status 200, would be an empty list.
+ * The member `key` of a page, empty if null.
+ * @throws RegistryError `malformed` if it is missing: other JSON, such as an error with status 200, must not count as an empty list.
  */
 export function entriesOf({ body, where }: HttpResponse, key: string): readonly unknown[] {
-  return located(where, () => {
+  return locateErrors(where, () => {
     const page = parseJsonObject(body);
     if (!Object.hasOwn(page, key)) throw malformed(key, 'an array');
     return optionalArray(page[key], key);
@@ -101,8 +103,8 @@ export function entriesOf({ body, where }: HttpResponse, key: string): readonly 
 }
 
 /**
- * The query of the next page's link, with its `?`; `undefined` if there is no link. Where else the link leads does not count:
- * a registry behind a proxy may not know its own scheme, host and path.
+ * The query of the link to the next page, with its `?`; `undefined` if there is no link. The rest of the link is ignored, because a
+ * registry behind a proxy may not know its own scheme, host and path.
  * @param url of the list
  */
 export function linkedQuery(url: string, { headers, where }: HttpResponse): string | undefined {

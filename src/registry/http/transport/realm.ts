@@ -1,18 +1,19 @@
-/** Asks a realm for tokens (Distribution, "Token Authentication Specification"). */
+/** Fetches tokens from a realm (Distribution, "Token Authentication Specification"). */
 import { parseJsonObject, type JsonObject } from '../../json-object.ts';
-import { located, RegistryError } from '../../registry-error.ts';
+import { locateErrors, RegistryError } from '../../registry-error.ts';
 import { loginAdvice, type Login } from '../access/login.ts';
 import { answerError } from './answer-error.ts';
 import type { HttpRequest, HttpResponse, Send } from './http-message.ts';
 import { MAX_REDIRECTS, redirectTarget, withTls } from './redirects.ts';
 
 const MAX_TOKEN_BYTES = 1024 * 1024;
-/** What a token is good for if its service does not say, in seconds. */
+/** The lifetime of a token whose answer names none, in seconds (Distribution, "Token Authentication Specification"). */
 const DEFAULT_LIFETIME = 60;
-/** Statuses by which a realm refuses a token; 400 is that of OAuth2 (RFC 6749, section 5.2). */
+/** Statuses of a realm that refuses a token; 400 is that of OAuth2 (RFC 6749, section 5.2). */
 const REFUSALS: ReadonlySet<number> = new Set([400, 401, 403, 404]);
 const CLIENT_ID = 'regindexer';
 
+/** A token server. */
 export interface Realm {
   /** The URL of the registry that named it. */
   readonly registry: string;
@@ -20,15 +21,16 @@ export interface Realm {
   readonly service: string | undefined;
 }
 
+/** A token, and how long it is valid. */
 export interface FetchedToken {
   readonly text: string;
-  /** In seconds. */
+  /** The lifetime in seconds. */
   readonly lifetime: number;
 }
 
 /**
- * The realm that a Bearer challenge names.
- * @throws RegistryError `malformed` if it names none.
+ * The realm of a Bearer challenge.
+ * @throws RegistryError `malformed` if it does not name an http or https URL.
  */
 export function realmOf(parameters: ReadonlyMap<string, string>, { where }: HttpResponse, registry: string): Realm {
   const url = URL.parse(parameters.get('realm') ?? '');
@@ -39,8 +41,8 @@ export function realmOf(parameters: ReadonlyMap<string, string>, { where }: Http
 }
 
 /**
- * A token for `scope`. Redirects are followed; the login is shown over https, to the realm's own host alone.
- * @throws RegistryError `denied` if the realm gives none or the login cannot be shown, and what `send` throws.
+ * Fetches a token for `scope`, following redirects. The login is sent over https alone, and only to the realm's own host.
+ * @throws RegistryError `denied` if the realm refuses or the login cannot be sent, and the errors of `send`.
  */
 export async function fetchToken(realm: Realm, login: Login | undefined, scope: string, send: Send): Promise<FetchedToken> {
   const { registry, service } = realm;
@@ -55,21 +57,21 @@ export async function fetchToken(realm: Realm, login: Login | undefined, scope: 
       if (login !== undefined && !encrypted) {
         throw new RegistryError('denied', `${new URL(registry).origin}: names the token realm ${url.origin}${url.pathname}; credentials are not sent there without https`);
       }
-      // Without the realm nobody knows what the registry has: this is no word about the repository.
+      // A 404 of the realm does not mean that the repository does not exist.
       if (response.status !== 200) throw answerError(response, REFUSALS.has(response.status) ? { code: 'denied', advice: loginAdvice(registry, shown !== undefined && response.status === 401) } : {});
-      return located(response.where, () => parseToken(response.body));
+      return locateErrors(response.where, () => parseToken(response.body));
     }
     if (redirects === MAX_REDIRECTS) throw new RegistryError('malformed', `${response.where}: redirects more than ${MAX_REDIRECTS} times`);
     url = target;
   }
 }
 
-/** Both may have the port of their scheme. */
+/** Compares hosts and explicit ports; default ports of different schemes count as equal. */
 function isSameHost(one: URL, other: URL): boolean {
   return one.hostname === other.hostname && one.port === other.port;
 }
 
-/** Asks with Basic credentials, if there are any, or with an identity token (Distribution, "Oauth2 Token Authentication"). */
+/** The request for a token, with Basic credentials, an identity token (Distribution, "Oauth2 Token Authentication") or none. */
 function tokenRequest(login: Login | undefined, url: URL, service: string | undefined, scope: string): HttpRequest {
   const place = { origin: url.origin, limit: MAX_TOKEN_BYTES };
   if (login?.kind === 'identity') {
@@ -78,12 +80,12 @@ function tokenRequest(login: Login | undefined, url: URL, service: string | unde
   }
   const query = new URLSearchParams(url.search);
   if (service !== undefined) query.set('service', service);
-  // In the place of any that the registry has put there: a token that allows more is not the registry's to have.
+  // Replaces a scope in the realm's URL: the registry must not get a token for more than this.
   query.set('scope', scope);
   return { ...place, method: 'GET', path: `${url.pathname}?${query.toString()}`, authorization: login?.authorization };
 }
 
-/** Its text is a secret: no error quotes it. */
+/** Parses the answer of a realm. It is secret: no error quotes it. */
 function parseToken(body: Buffer): FetchedToken {
   const { token, access_token: accessToken, expires_in: expiresIn } = parseSecret(body);
   const text = token === undefined || token === null || token === '' ? accessToken : token;
@@ -91,7 +93,7 @@ function parseToken(body: Buffer): FetchedToken {
   return { text, lifetime: typeof expiresIn === 'number' && expiresIn > 0 ? expiresIn : DEFAULT_LIFETIME };
 }
 
-/** As `parseJsonObject`, without the cause of an error, which would quote the text. */
+/** Parses JSON like `parseJsonObject`, but without the cause of an error, which quotes the text. */
 function parseSecret(body: Buffer): JsonObject {
   try {
     return parseJsonObject(body);

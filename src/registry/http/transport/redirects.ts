@@ -1,14 +1,15 @@
-/** Follows redirects (RFC 9110, section 15.4), as registries answer blobs with them. */
+/** Follows redirects (RFC 9110, section 15.4), which registries use for blobs. */
 import { RegistryError } from '../../registry-error.ts';
 import { headerValue, type HttpRequest, type HttpResponse, type Send } from './http-message.ts';
 
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+/** The most redirects that are followed. */
 export const MAX_REDIRECTS = 5;
 
 /**
- * Sends `request` and follows where the answers lead; gives the last one.
- * @param within an origin: an answer that leads out of it is the last one, too
- * @throws RegistryError `malformed` for a loop, more than 5 redirects, or a place that is no http or https URL.
+ * Sends `request`, follows redirects and returns the last answer.
+ * @param within an origin; a redirect out of it is not followed, but returned
+ * @throws RegistryError `malformed` for a loop, more than 5 redirects or an invalid Location.
  */
 export async function followRedirects(request: HttpRequest, send: Send, within?: string): Promise<HttpResponse> {
   let response = await send(request);
@@ -30,8 +31,8 @@ export async function followRedirects(request: HttpRequest, send: Send, within?:
 }
 
 /**
- * Where the answer to `request` leads; `undefined` if it is no redirect.
- * @throws RegistryError `malformed` for a place that is no http or https URL.
+ * The target of a redirect; `undefined` for other answers.
+ * @throws RegistryError `malformed` if Location is not an http or https URL.
  */
 export function redirectTarget({ status, headers, where }: HttpResponse, request: HttpRequest): URL | undefined {
   if (!REDIRECTS.has(status)) return undefined;
@@ -43,7 +44,7 @@ export function redirectTarget({ status, headers, where }: HttpResponse, request
   return withTls(url, request.origin);
 }
 
-/** `url` with https where it says http of the host of `from` itself, which has https: a registry may not know of the front with TLS before it. */
+/** `url` with https instead of http if it is on the host of `from`, which has https: a registry may not know that a proxy adds TLS. */
 export function withTls(url: URL, from: string): URL {
   const { protocol, hostname, port } = new URL(from);
   const isIts = url.hostname === hostname && (url.port === '' || url.port === (port || '443'));

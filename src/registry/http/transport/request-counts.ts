@@ -1,24 +1,27 @@
-/** Counts requests by registry and by the status of the answer. */
+/** Counts requests by registry and status. */
 import type { SentRequest } from './sent-request.ts';
 
+/** The number of requests with one outcome. */
 export interface RequestCount {
-  /** The `id` of a registry, or `other` for what it leads to: token servers and stores of blobs. */
+  /** The registry's `id`; `other` for other hosts, such as token servers and blob stores. */
   readonly registry: string;
-  /** The HTTP status, or `error` where none came. */
+  /** The HTTP status; `error` if there was no answer. */
   readonly status: string;
   readonly count: number;
 }
 
+/** Counters of requests since the last {@link take}. */
 export class RequestCounts {
   #counts = new Map<string, RequestCount>();
 
+  /** Counts a request. */
   readonly count = (request: SentRequest): void => {
     const { registry, status } = countedAs(request);
     const key = `${registry} ${status}`;
     this.#counts.set(key, { registry, status, count: (this.#counts.get(key)?.count ?? 0) + 1 });
   };
 
-  /** What was counted since this was last called. */
+  /** Returns the counts since the last call, and resets them. */
   take(): readonly RequestCount[] {
     const counts = [...this.#counts.values()];
     this.#counts = new Map();
@@ -26,7 +29,7 @@ export class RequestCounts {
   }
 }
 
-/** What a request counts as. */
+/** The counter of a request. */
 export function countedAs({ registry = 'other', status }: SentRequest): Omit<RequestCount, 'count'> {
   return { registry, status: status === undefined ? 'error' : String(status) };
 }

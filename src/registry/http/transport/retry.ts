@@ -1,46 +1,46 @@
-/** Repeats requests that failed for reasons that pass. */
+/** Retries requests after temporary failures. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RegistryError } from '../../registry-error.ts';
 import type { CongestionControl } from './congestion-control.ts';
 import type { Gate, Turn } from './gate.ts';
 import { headerValue, type HttpRequest, type HttpResponse, type Send } from './http-message.ts';
 
-/** No attempt begins later than this after the first one, in milliseconds. */
+/** The time after the first attempt in which retries may begin, in milliseconds. */
 const MAX_TIME = 120_000;
-/** Where a registry refuses everything, after the last of the usual pauses: this times as long. */
+/** The factor of the last pause for further answers 429 in a row. */
 const LONG_PAUSE = 10;
-/** A request may be answered 429 so much more often than it may fail. */
+/** The number of answers 429 that a request may get for each failure that it may have. */
 const MORE_REFUSALS = 8;
-/** Statuses of registries that have too much to do. */
+/** Statuses of overloaded registries. */
 const OVERLOADED: ReadonlySet<number> = new Set([503, 504]);
-/** The longest time for which a registry is left alone, in milliseconds; then it is asked whether it still wants to be. */
-const MAX_LEFT_ALONE = 3_600_000;
+/** The longest time without requests to a registry that answers 429, in milliseconds. */
+const MAX_CLOSED = 3_600_000;
 
+/** Settings of {@link withRetries}. */
 export interface RetryOptions {
   readonly send: Send;
   readonly gate: Gate;
-  /** Is told how each request went. */
+  /** Records the outcome of each request. */
   readonly control: CongestionControl;
-  /** The pauses before the second and each further attempt, in milliseconds; each is shortened by up to a half, by chance. */
+  /** The longest pause before the second and each further attempt, in milliseconds; half of each is random. */
   readonly pauses: readonly number[];
-  /** How long a request that is answered 429 is repeated, in milliseconds; two minutes if absent. */
+  /** How long a request is retried after answers 429, in milliseconds; two minutes if absent. */
   readonly patience?: number | undefined;
-  /** Ends all pauses; nothing is repeated after it. */
+  /** Cancels pauses and retries at shutdown. */
   readonly closing: AbortSignal;
 }
 
-/** Says whether an answer with `status` may be another one soon. */
+/** Says whether a retry may help after an answer with `status`. */
 export function isTransient(status: number): boolean {
   return status === 408 || status === 425 || status === 429 || status >= 500;
 }
 
 /**
- * Sends through the gate, and again after a pause where there was no whole answer or a transient one; gives the last answer.
- * A 429 is not counted among them, and closes the gate for as long as it asks for: the registry means all its clients, not only
- * this request.
+ * Wraps `send` so that requests pass the gate and are retried after failures and transient statuses; returns the last answer.
+ * A 429 does not count as a failure, and pauses all requests to the registry.
  */
-export function retrying({ send, gate, control, pauses, patience = MAX_TIME, closing }: RetryOptions): Send {
-  /** Says whether to ask once more. */
+export function withRetries({ send, gate, control, pauses, patience = MAX_TIME, closing }: RetryOptions): Send {
+  /** Pauses the gate after a 429, and says whether to retry. */
   const limited = (answer: HttpResponse, turn: Turn, started: number, refusals: number): boolean => {
     const now = performance.now();
     const inRow = control.limited(turn.at, now);
@@ -48,10 +48,10 @@ export function retrying({ send, gate, control, pauses, patience = MAX_TIME, clo
     const longest = pauses[inRow - 1] ?? LONG_PAUSE * (pauses.at(-1) ?? 0);
     const pause = Math.max(asked, longest * (1 - Math.random() / 2));
     const again = refusals <= MORE_REFUSALS * pauses.length && now - started + pause <= patience;
-    // Before anybody else is let in.
+    // Before the gate admits another request.
     if (again) gate.pause(pause);
     else if (pause <= MAX_TIME && inRow <= Math.max(1, 2 * pauses.length)) gate.pause(asked);
-    else leaveAlone(gate, answer, Math.min(pause, MAX_LEFT_ALONE));
+    else closeGate(gate, answer, Math.min(pause, MAX_CLOSED));
     return again;
   };
 
@@ -86,7 +86,7 @@ export function retrying({ send, gate, control, pauses, patience = MAX_TIME, clo
   };
 }
 
-/** What takes about the same time. */
+/** The kind of a request, for latencies: requests of one kind take about the same time. */
 function kindOf({ method, origin, path }: HttpRequest): string {
   return `${method} ${origin} ${/\/v2\/.*\/(manifests|blobs|tags)\//.exec(path)?.[1] ?? ''}`;
 }
@@ -97,7 +97,7 @@ function isOverload(outcome: HttpResponse | RegistryError): boolean {
   return cause instanceof Error && (cause.name.includes('Timeout') || ('code' in cause && cause.code === 'ETIMEDOUT'));
 }
 
-/** The answer, or the error if it is of those that pass. */
+/** The answer, or an error after which a retry may help. */
 async function outcomeOf(send: Send, request: HttpRequest): Promise<HttpResponse | RegistryError> {
   try {
     return await send(request);
@@ -107,7 +107,7 @@ async function outcomeOf(send: Send, request: HttpRequest): Promise<HttpResponse
   }
 }
 
-/** How long to wait for the next attempt, `elapsed` after the first began; `undefined` if there is to be none. */
+/** The pause before the next attempt, in milliseconds; `undefined` for no retry. @param elapsed since the first attempt began, in milliseconds */
 function pauseAfter(outcome: HttpResponse | RegistryError, longest: number | undefined, elapsed: number): number | undefined {
   const failed = outcome instanceof RegistryError;
   if (longest === undefined || (!failed && !isTransient(outcome.status))) return undefined;
@@ -116,7 +116,7 @@ function pauseAfter(outcome: HttpResponse | RegistryError, longest: number | und
   return Math.max(asked, longest * (1 - Math.random() / 2));
 }
 
-/** In milliseconds. */
+/** The pause that Retry-After asks for, in milliseconds; 0 if absent. */
 function askedPause({ headers }: HttpResponse): number {
   return parseRetryAfter(headerValue(headers, 'retry-after'), Date.now()) ?? 0;
 }
@@ -134,17 +134,17 @@ export function parseRetryAfter(header: string | undefined, now: number): number
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
-/** Has nobody ask for so many milliseconds. */
-function leaveAlone(gate: Gate, answer: HttpResponse, time: number): void {
+/** Refuses all requests for so many milliseconds. */
+function closeGate(gate: Gate, answer: HttpResponse, time: number): void {
   const end = new Date(Date.now() + time).toISOString();
-  gate.close(time, () => new RegistryError('unavailable', `the registry is left alone until ${end}, as it asks for: ${answer.where}: answered ${answer.status}`));
+  gate.close(time, () => new RegistryError('unavailable', `the registry limits requests, and gets none until ${end}: ${answer.where}: answered ${answer.status}`));
 }
 
 async function pauseFor(milliseconds: number, signal: AbortSignal | undefined, closing: AbortSignal): Promise<void> {
   try {
     await sleep(milliseconds, undefined, { signal: signal ? AbortSignal.any([signal, closing]) : closing });
   } catch {
-    // Cut short: by the caller, which is told why, or by closing, after which the next attempt fails by itself.
+    // Aborted by the caller, or by shutdown, after which the next attempt fails by itself.
     signal?.throwIfAborted();
   }
 }

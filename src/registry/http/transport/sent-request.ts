@@ -1,24 +1,24 @@
-/** What became of each request to a registry. */
+/** Reports of the requests to registries. */
 
-/** A request to a registry, or to what it leads to: token servers and stores of blobs. */
+/** The outcome of a request to a registry, or to another host that it names, such as a token server or blob store. */
 export interface SentRequest {
-  /** The registry's URL, as its `id`; `undefined` where another host was asked. */
+  /** The registry's `id`; `undefined` for another host. */
   readonly registry: string | undefined;
   readonly method: string;
-  /** Without its query, which may hold a signature. */
+  /** The URL without its query, which may hold a signature. */
   readonly url: string;
-  /** The HTTP status; `undefined` where none came. */
+  /** The HTTP status; `undefined` if there was no answer. */
   readonly status?: number | undefined;
-  /** Why none came. */
+  /** The reason why there was no answer. */
   readonly error?: string | undefined;
-  /** Until the head of the answer, waiting for a connection included. */
+  /** The time until the head of the answer, in seconds; waiting for a connection included. */
   readonly seconds: number;
 }
 
-/** Told once of each request, when its answer begins or it fails. */
+/** Called once for each request, when its answer begins or it fails. */
 export type OnRequest = (request: SentRequest) => void;
 
-/** The request in words for the log. */
+/** Describes a request for the log. */
 export function describeSent({ method, url, status, error }: SentRequest): string {
   return `${method} ${url}: ${status ?? error ?? 'failed'}`;
 }

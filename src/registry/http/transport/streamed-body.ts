@@ -1,11 +1,11 @@
-/** The body of an answer as it comes, no faster than it is read. */
+/** The body of an answer as a stream with backpressure. */
 import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 
-/** What a destroyed one says to undici unless there is a reason. */
-const GIVEN_UP = 'nobody reads the answer any more';
+/** The reason that undici gets if the stream is destroyed without an error. */
+const DESTROYED = 'the body was destroyed before its end';
 
-/** Destroying it before its end ends the request. */
+/** A stream of a body. Destroying it before its end aborts the request. */
 export class StreamedBody extends Readable {
   readonly #controller: Dispatcher.DispatchController;
   #ended = false;
@@ -15,15 +15,18 @@ export class StreamedBody extends Readable {
     this.#controller = controller;
   }
 
+  /** Adds a chunk, and pauses the connection while the buffer is full. */
   receive(chunk: Buffer): void {
     if (!this.push(chunk)) this.#controller.pause();
   }
 
+  /** Ends the stream. */
   end(): void {
     this.#ended = true;
     this.push(null);
   }
 
+  /** Ends the stream with an error. */
   fail(error: Error): void {
     this.#ended = true;
     this.destroy(error);
@@ -34,7 +37,7 @@ export class StreamedBody extends Readable {
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    if (!this.#ended) this.#controller.abort(error ?? new Error(GIVEN_UP));
+    if (!this.#ended) this.#controller.abort(error ?? new Error(DESTROYED));
     callback(error);
   }
 }

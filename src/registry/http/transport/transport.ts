@@ -1,14 +1,14 @@
 /** Sends requests to a registry through layers: redirects, authentication, retries, connections. */
 import { registryId } from '../../registry-id.ts';
 import type { AccessOptions, RequestOptions } from '../access/access-options.ts';
-import { Logins } from '../access/logins.ts';
+import { Keychain } from '../access/keychain.ts';
 import { Authenticator, type Subject } from './authenticator.ts';
 import { CongestionControl } from './congestion-control.ts';
 import { Connections } from './connections.ts';
 import { Gate } from './gate.ts';
 import type { HttpRequest, HttpResponse, Send } from './http-message.ts';
 import { followRedirects } from './redirects.ts';
-import { retrying } from './retry.ts';
+import { withRetries } from './retry.ts';
 import type { OnRequest } from './sent-request.ts';
 
 /** The default of `RequestOptions.pauses`, in milliseconds. */
@@ -59,7 +59,7 @@ export class Transport {
     this.#connections = new Connections({ ...options, url: this.url, origin, concurrency: streams ? null : concurrency });
     const control = new CongestionControl({ bound: concurrency, fixed: fixedConcurrency });
     this.#gate = new Gate(control);
-    const send = retrying({
+    const send = withRetries({
       send: (request) => this.#connections.exchange(request),
       gate: this.#gate,
       control,
@@ -67,7 +67,7 @@ export class Transport {
       patience,
       closing: this.#closing.signal,
     });
-    this.#authenticator = new Authenticator({ url: this.url, base: this.base, logins: new Logins({ ...options, url: this.url }), send });
+    this.#authenticator = new Authenticator({ url: this.url, base: this.base, keychain: new Keychain({ ...options, url: this.url }), send });
   }
 
   /** The number of requests sent so far, retries and token requests included. */

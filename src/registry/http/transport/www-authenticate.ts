@@ -1,9 +1,10 @@
 /** Reads `WWW-Authenticate` headers (RFC 9110, section 11.6.1). */
 
+/** A challenge of a registry. */
 export interface Challenge {
-  /** In lower case: `basic`, `bearer`. */
+  /** The scheme in lower case: `basic`, `bearer`. */
   readonly scheme: string;
-  /** By their names in lower case. */
+  /** Parameters by their names in lower case. */
   readonly parameters: ReadonlyMap<string, string>;
 }
 
@@ -12,7 +13,7 @@ const SEPARATOR = /[\s,]*/y;
 const PARAMETER = new RegExp(`(${TOKEN})[ \\t]*=[ \\t]*(?:"((?:[^"\\\\]|\\\\.)*)"|(${TOKEN}))`, 'y');
 const SCHEME = new RegExp(`(${TOKEN})(?:[ \\t]+[A-Za-z0-9._~+/-]+=*(?=[ \\t]*(?:,|$)))?`, 'y');
 
-/** The challenges of `header` in its order; what is no challenge ends the list. */
+/** The challenges of a header in their order, up to the first invalid one. */
 export function parseChallenges(header: string): readonly Challenge[] {
   const challenges: { scheme: string; parameters: Map<string, string> }[] = [];
   let position = 0;

@@ -1,6 +1,6 @@
 /** Forwards pulls to a registry behind this server, with the server's credentials. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { HttpPuller, ListPage, Pull } from '../../../registry/http/upstream.ts';
+import type { UpstreamRegistry, ListPage, Pull } from '../../../registry/http/upstream-registry.ts';
 import { headerValue, type HttpResponse } from '../../../registry/http/transport/http-message.ts';
 import { isDigest } from '../../../registry/digest.ts';
 import { DELTA_INDEX_TAG, isRepositoryName, isTag } from '../../../registry/reference.ts';
@@ -18,7 +18,7 @@ const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /** Options of {@link RegistryProxy}. */
 export interface RegistryProxyOptions {
-  readonly puller: Pick<HttpPuller, 'names' | 'open' | 'repositories' | 'tags'>;
+  readonly puller: Pick<UpstreamRegistry, 'names' | 'open' | 'repositories' | 'tags'>;
   /** Says whether clients may read the repository, or the tag of it: the server's credentials may give access to more. */
   readonly shows: (repository: string, tag?: string) => boolean;
   /** Time for an answer to begin, in milliseconds. */

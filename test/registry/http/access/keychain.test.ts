@@ -5,7 +5,7 @@ import test, { type TestContext } from 'node:test';
 import type { AuthFile } from '../../../../src/registry/http/access/access-options.ts';
 import { askCredentialHelper } from '../../../../src/registry/http/access/credential-helper.ts';
 import { basicLogin, identityLogin } from '../../../../src/registry/http/access/login.ts';
-import { Logins } from '../../../../src/registry/http/access/logins.ts';
+import { Keychain } from '../../../../src/registry/http/access/keychain.ts';
 import { playRegistry, readRegistry, sendJson, type Played } from '../play-registry.ts';
 import { entry, installHelper, replaceFile, temporaryFolder, writeAuthFile } from './access-folder.ts';
 
@@ -72,7 +72,7 @@ test('many refused at once all use what the file has now', async (t) => {
 
 test('a file that changes is read again without a refusal too', async (t) => {
   const file = writeAuthFile(t, { auths: { 'registry.example.org': entry('old') } });
-  const logins = new Logins({ url: 'https://registry.example.org', authFiles: [file], checkedFor: 0 });
+  const logins = new Keychain({ url: 'https://registry.example.org', authFiles: [file], checkedFor: 0 });
   assert.deepEqual(await logins.of('a'), basicLogin({ username: 'old', password: 'password' }));
   const before = logins.generation;
   await logins.of('a');
@@ -88,10 +88,10 @@ test('a file that changes is read again without a refusal too', async (t) => {
 });
 
 const unreadable: [string, (t: TestContext) => AuthFile, RegExp][] = [
-  ['that is no JSON', (t) => writeAuthFile(t, 'hunter2'), /what is no JSON/],
+  ['that is not JSON', (t) => writeAuthFile(t, 'hunter2'), /that is not JSON/],
   ['of another shape', (t) => writeAuthFile(t, { auths: ['hunter2'] }), /auths: expected an object/],
   ['that was named and is not there', (t) => ({ path: join(temporaryFolder(t), 'auth.json'), required: true }), /it does not exist/],
-  ['that is a folder', (t) => ({ path: temporaryFolder(t), required: false }), /it is no file/],
+  ['that is a folder', (t) => ({ path: temporaryFolder(t), required: false }), /it is not a file/],
   ['that is too large', (t) => writeAuthFile(t, ' '.repeat(1024 * 1024 + 1)), /larger than 1048576 bytes/],
   ['that names a program that is not there', (t) => writeAuthFile(t, { credsStore: 'nowhere' }), /docker-credential-nowhere get cannot be run: there is no such program in PATH/],
 ];
@@ -147,7 +147,7 @@ test('where the program is not there, the file’s own login is used; once it is
     const file = writeAuthFile(t, { auths: { [host]: entry('file') }, ...program });
     assert.deepEqual(await readRegistry(t, registry.url, { authFiles: [file] }).tags('a'), ['file']);
   }
-  const logins = new Logins({ url: registry.url, authFiles: [writeAuthFile(t, { auths: { [host]: entry('file') }, credsStore: 'copied' })] });
+  const logins = new Keychain({ url: registry.url, authFiles: [writeAuthFile(t, { auths: { [host]: entry('file') }, credsStore: 'copied' })] });
   const before = await logins.of('a');
   installHelper(t, 'copied', `echo '{"Username":"kept","Secret":"x"}'`);
   assert.deepEqual(await logins.renew('a', before), basicLogin({ username: 'kept', password: 'x' }));
@@ -156,12 +156,12 @@ test('where the program is not there, the file’s own login is used; once it is
 test('a folder of logins that may not be looked into has none', { skip: process.getuid?.() === 0 && 'root may look into all' }, async (t) => {
   const folder = temporaryFolder(t);
   chmodSync(folder, 0);
-  assert.equal(await new Logins({ url: 'https://registry.example.org', authFiles: [{ path: join(folder, 'auth.json'), required: false }] }).of('a'), undefined);
+  assert.equal(await new Keychain({ url: 'https://registry.example.org', authFiles: [{ path: join(folder, 'auth.json'), required: false }] }).of('a'), undefined);
 });
 
 test('a program is asked under every name of Docker Hub', async (t) => {
   const folder = installHelper(t, 'hub', 'echo "$SERVER" >> "$(dirname "$0")/asked"; echo "credentials not found in native keychain"; exit 1');
-  const logins = new Logins({ url: 'https://registry-1.docker.io', authFiles: [writeAuthFile(t, { credsStore: 'hub' })] });
+  const logins = new Keychain({ url: 'https://registry-1.docker.io', authFiles: [writeAuthFile(t, { credsStore: 'hub' })] });
   assert.equal(await logins.of('library/hello'), undefined);
   assert.deepEqual(readFileSync(join(folder, 'asked'), 'utf8').trim().split('\n'), ['https://index.docker.io/v1/', 'index.docker.io', 'docker.io', 'registry-1.docker.io']);
 });

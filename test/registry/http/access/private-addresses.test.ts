@@ -38,7 +38,7 @@ suite('a redirect to a private address', () => {
     for (const [url, options] of [[outside, { proxies }], [inside, { privateRedirects: false }]] as const) {
       await assert.rejects(readRegistry(t, url, options).config('a', DESCRIPTOR), {
         code: 'malformed',
-        message: `GET ${store.url}/blob: 127.0.0.1 is at the private address 127.0.0.1, where this registry may not lead; set registries."${url}".private_redirects to true if it may`,
+        message: `GET ${store.url}/blob: 127.0.0.1 is at the private address 127.0.0.1, to which this registry may not lead; to allow it, set registries."${url}".private_redirects to true`,
       });
     }
     assert.deepEqual(store.seen, []);

@@ -84,8 +84,8 @@ test('a proxy that cannot be reached or is none is named, without its login', as
   const { url } = await playNamed(t, (_request, response) => sendJson(response, { tags: [] }));
   for (const [http, reason] of [
     ['http://hunter1:hunter2@127.0.0.1:1', /ECONNREFUSED/],
-    ['socks5://hunter1:hunter2@127.0.0.1:1', /HTTP_PROXY names no proxy, expected http:\/\/HOST:PORT/],
-    ['hunter1:hunter2', /HTTP_PROXY names no proxy/],
+    ['socks5://hunter1:hunter2@127.0.0.1:1', /HTTP_PROXY is not the URL of a proxy, expected http:\/\/HOST:PORT/],
+    ['hunter1:hunter2', /HTTP_PROXY is not the URL of a proxy/],
   ] as const) {
     await assert.rejects(readRegistry(t, url, { pauses: [], proxies: { http } }).tags('a'), (error: Error & { code?: string }) => {
       assert.equal(error.code, 'unavailable');
@@ -144,7 +144,7 @@ suite('registries with https, through a proxy', needs('openssl'), () => {
     assert.deepEqual(seen, []);
     await assert.rejects(readRegistry(t, url, { ...access(), pauses: [1], proxies: { https: 'http://user:hunter2@127.0.0.1:1' } }).tags('a'), {
       code: 'unavailable',
-      message: `GET ${url}/v2/a/tags/list: the proxy http://127.0.0.1:1 made no tunnel to ${host}: connect ECONNREFUSED 127.0.0.1:1`,
+      message: `GET ${url}/v2/a/tags/list: the proxy http://127.0.0.1:1 did not open a tunnel to ${host}: connect ECONNREFUSED 127.0.0.1:1`,
     });
   });
 
@@ -154,6 +154,6 @@ suite('registries with https, through a proxy', needs('openssl'), () => {
     await once(silent, 'listening');
     const { url } = await playNamedSecurely(t);
     const source = readRegistry(t, url, { ...access(), timeout: 200, pauses: [], proxies: { https: `http://127.0.0.1:${(silent.address() as AddressInfo).port}` } });
-    await assert.rejects(source.tags('a'), { code: 'unavailable', message: /no whole answer within 0.2 s/ });
+    await assert.rejects(source.tags('a'), { code: 'unavailable', message: /no complete answer within 0.2 s/ });
   });
 });

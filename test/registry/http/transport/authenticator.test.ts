@@ -141,7 +141,7 @@ test('what the realm refuses is denied, and never means that the repository is g
     const { registry, realm } = await playWithTokens(t, (_request, response) => sendJson(response, {}, {}, status), () => 'other');
     await assert.rejects(readRegistry(t, registry.url).tags('one'), {
       code: 'denied',
-      message: `GET ${realm.url}/token: answered ${status}; it may need registries."${registry.url}".username and password, or others`,
+      message: `GET ${realm.url}/token: answered ${status}; it may need registries."${registry.url}".username and password, or a different login`,
     });
   }
 });

@@ -43,7 +43,7 @@ test('requests say who asks, and ask for bytes as they are', async (t) => {
 
 test('a registry that does not answer is unavailable after the time for a request', async (t) => {
   const { url, seen } = await playRegistry(t, () => {});
-  await assert.rejects(readRegistry(t, url, { timeout: 100, ...once1 }).tags('a'), { code: 'unavailable', message: `GET ${url}/v2/a/tags/list: no whole answer within 0.1 s` });
+  await assert.rejects(readRegistry(t, url, { timeout: 100, ...once1 }).tags('a'), { code: 'unavailable', message: `GET ${url}/v2/a/tags/list: no complete answer within 0.1 s` });
   assert.equal(seen.length, 1);
 });
 
@@ -55,7 +55,7 @@ test('an answer that drips is ended when the time for all of it is over', async 
       clearInterval(drip);
     });
   });
-  await assert.rejects(readRegistry(t, url, { timeout: 200, ...once1 }).tags('a'), { code: 'unavailable', message: /no whole answer/ });
+  await assert.rejects(readRegistry(t, url, { timeout: 200, ...once1 }).tags('a'), { code: 'unavailable', message: /no complete answer/ });
 });
 
 test('a host that nobody listens at is unavailable', async (t) => {
@@ -68,7 +68,7 @@ test('a host that nobody listens at is unavailable', async (t) => {
 
 test('a registry that speaks plain HTTP where TLS is expected is told of as that', async (t) => {
   const { url } = await playRegistry(t, (_request, response) => sendJson(response, { tags: [] }));
-  await assert.rejects(readRegistry(t, url.replace('http:', 'https:'), once1).tags('a'), { code: 'unavailable', message: /: what came is no TLS; .* starts with http:\/\/$/ });
+  await assert.rejects(readRegistry(t, url.replace('http:', 'https:'), once1).tags('a'), { code: 'unavailable', message: /: the server does not speak TLS on this port; .* start the URL with http:\/\/$/ });
 });
 
 const broken: [string, string, boolean][] = [
@@ -135,7 +135,7 @@ suite('an answer that comes compressed, though it was asked for as it is,', () =
     const packed = gzipSync(CONFIG);
     for (const [encoding, body] of [['gzip', packed.subarray(0, -4)], ['br', packed]] as const) {
       const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-encoding': encoding }).end(body));
-      await assert.rejects(readRegistry(t, url).config('a', DESCRIPTOR), { code: 'malformed', message: new RegExp(`content-encoding ${encoding}, which was not asked for`) });
+      await assert.rejects(readRegistry(t, url).config('a', DESCRIPTOR), { code: 'malformed', message: new RegExp(`content-encoding ${encoding}, which was not requested`) });
     }
   });
 });
@@ -153,16 +153,16 @@ async function listen(t: TestContext, server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-suite('what speaks HTTP/2 alone', needs('openssl'), () => {
-  const advice = { code: 'unavailable', message: /\/v2\/a\/tags\/list: what answers there speaks HTTP\/2 alone; have the server or proxy .* speak HTTP\/1\.1, too$/ };
-  test('over TLS is told of as that', async (t) => {
+suite('a server that speaks only HTTP/2', needs('openssl'), () => {
+  const advice = { code: 'unavailable', message: /\/v2\/a\/tags\/list: the server speaks only HTTP\/2; enable HTTP\/1\.1 in the server or proxy / };
+  test('is named over TLS', async (t) => {
     await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-http2-'));
     const { certificate, key, authority } = await makeCertificates(folder.path);
     const port = await listen(t, createSecureServer({ cert: readFileSync(certificate), key: readFileSync(key) }));
     await assert.rejects(readRegistry(t, `https://127.0.0.1:${port}`, { caFile: authority, ...once1 }).tags('a'), advice);
   });
 
-  test('without TLS is told of as that', async (t) => {
+  test('is named without TLS', async (t) => {
     const port = await listen(t, createHttp2Server());
     await assert.rejects(readRegistry(t, `http://127.0.0.1:${port}`, once1).tags('a'), advice);
   });

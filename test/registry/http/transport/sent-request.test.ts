@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { HttpPuller } from '../../../../src/registry/http/upstream.ts';
+import { UpstreamRegistry } from '../../../../src/registry/http/upstream-registry.ts';
 import { RequestCounts } from '../../../../src/registry/http/transport/request-counts.ts';
 import { describeSent, type SentRequest } from '../../../../src/registry/http/transport/sent-request.ts';
 import { named, startForwardProxy } from '../forward-proxy.ts';
@@ -76,7 +76,7 @@ test('what is given up before an answer, or half-way, is told once', async (t) =
   await assert.rejects(tags, { name: 'AbortError' });
   assert.deepEqual(counts.take(), [{ registry: registry.url, status: 'error', count: 1 }]);
 
-  const puller = new HttpPuller({ url: registry.url, concurrency: 1, timeout: 5000, passRedirects: false, onRequest });
+  const puller = new UpstreamRegistry({ url: registry.url, concurrency: 1, timeout: 5000, passRedirects: false, onRequest });
   t.after(() => puller.close());
   const { stream } = await puller.open({ method: 'GET', repository: 'a', kind: 'blobs', reference: DIGEST, conditions: {}, signal: new AbortController().signal });
   stream?.on('error', () => undefined).destroy();
