@@ -39,7 +39,7 @@ test('a label that is null is empty', () => {
   assert.deepEqual(Object.entries(parseImageConfig(Buffer.from(text))?.labels ?? {}), [['a', ''], ['__proto__', ''], ['b', 'c']]);
 });
 
-test('a label that some client could not read as it stands is malformed and named', () => {
+test('a label that some clients cannot read unchanged is malformed, and named', () => {
   for (const bad of ['\ud800', 'a\udc00b', '\ud83d\ud83d', '\0', 'a\0b']) {
     const quoted = JSON.stringify(bad).replaceAll('\\', '\\\\');
     const labels: [RegExp, object][] = [[/^config\.Labels\["k"\]: expected Unicode text without NUL$/, { k: bad }], [new RegExp(`^the key of config\\.Labels\\[${quoted}\\]: expected Unicode text without NUL$`), { [bad]: 'v' }]];
@@ -47,7 +47,7 @@ test('a label that some client could not read as it stands is malformed and name
   }
 });
 
-test('a config without a platform describes no image', () => {
+test('a config without a platform does not describe an image', () => {
   for (const os of [undefined, null, '', 'unknown']) {
     assert.equal(parse({ os, architecture: 'amd64' }), undefined);
     assert.equal(parse({ os: 'linux', architecture: os }), undefined);
@@ -71,7 +71,7 @@ test('another shape is malformed and says where', () => {
   for (const [message, document] of cases) assert.throws(() => parse(document), { code: 'malformed', message });
 });
 
-test('whatever comes, a config or undefined is returned or a RegistryError thrown', () => {
+test('any bytes give a config, undefined or a RegistryError', () => {
   const keys = fc.constantFrom('os', 'architecture', 'config', 'Labels', '__proto__');
   const any = fc.oneof(fc.constantFrom('linux', 'unknown', '', null), fc.jsonValue({ maxDepth: 1 }));
   const document = fc.dictionary(keys, fc.oneof(any, fc.dictionary(keys, fc.oneof(any, fc.dictionary(fc.string(), any)))));

@@ -76,11 +76,11 @@ test('annotations survive unchanged, whatever their keys and values', () => {
   ]);
 });
 
-test('an annotation that is no string is malformed and named', () => {
+test('an annotation that is not a string is malformed, and named', () => {
   assert.throws(() => parse(image({ annotations: { good: 'a', bad: 1 } })), { code: 'malformed', message: /annotations\["bad"\]/ });
 });
 
-test('an annotation that is null is empty; one that some client could not read as it stands is malformed and named', () => {
+test('an annotation that is null is empty; one that some clients cannot read unchanged is malformed, and named', () => {
   const manifest = parse(image({ annotations: { a: null, b: 'c' } }));
   assert.deepEqual(manifest.kind === 'image' && manifest.annotations, { a: '', b: 'c' });
   assert.throws(() => parse(image({ annotations: { a: '\ud800' } })), { code: 'malformed', message: 'annotations["a"]: expected Unicode text without NUL' });
@@ -92,7 +92,7 @@ test('Docker schema 2 has no annotations', () => {
   assert.deepEqual(manifest.kind === 'image' && manifest.annotations, {});
 });
 
-test('what is no image is an artifact', () => {
+test('a manifest that is not an image is an artifact', () => {
   const artifacts: [string, object, string?][] = [
     ['config of another kind', image({ config: { ...config, mediaType: 'application/vnd.cncf.helm.config.v1+json' } })],
     ['empty config', image({ config: { ...config, mediaType: 'application/vnd.oci.empty.v1+json' } })],
@@ -138,7 +138,7 @@ test('an image index leaves out what cannot be an image', () => {
   assert.deepEqual(childrenOf(manifest), ['image', 'without platform', 'nested', 'nested list', 'docker', 'capitals'].map((name) => digestOf(name)));
 });
 
-test('a child that is broken or of an unknown kind is named, and hides no other', () => {
+test('a child that is malformed or of an unknown kind is named, and does not hide others', () => {
   const broken = ['x', {}, child('b', { digest: 'x' }), child('c', { digest: `sha384:${'0'.repeat(96)}` }), child('d', { platform: 'linux' }), child('e', { size: -1 })];
   const manifest = parse(index([child('a'), ...broken, child('z')]));
   assert.deepEqual(childrenOf(manifest), [digestOf('a'), digestOf('z')]);
@@ -172,7 +172,7 @@ test('header and body agree on the media type, or the header says nothing', () =
   assert.equal(parse(image({ mediaType: undefined }), OCI_MANIFEST).kind, 'image');
 });
 
-test('without any media type the shape tells', () => {
+test('without a media type the shape decides', () => {
   assert.equal(parse(image({ mediaType: undefined }), 'application/json').mediaType, OCI_MANIFEST);
   assert.equal(parse(index([], { mediaType: undefined })).mediaType, OCI_INDEX);
   assert.throws(() => parse({ message: 'slow down' }, 'application/json'), { code: 'malformed' });
@@ -197,7 +197,7 @@ test('another shape is malformed and says where', () => {
   assert.throws(() => parseManifest(Buffer.from([0x7b, 0xff, 0x7d]), { mediaType: OCI_MANIFEST, digest: digestOf('') }), { code: 'malformed' });
 });
 
-test('whatever comes, a manifest is returned or a RegistryError thrown', () => {
+test('any bytes give a manifest or a RegistryError', () => {
   const value = fc.letrec((tie) => ({
     any: fc.oneof({ maxDepth: 4 }, fc.constantFrom(null, 1, 2, -1, '', OCI_MANIFEST, OCI_INDEX, OCI_CONFIG, digestOf('x'), 'unknown'), fc.jsonValue({ maxDepth: 1 }), tie('object'), fc.array(tie('any'), { maxLength: 3 })),
     object: fc.dictionary(

@@ -5,14 +5,14 @@ import { RegistryError } from '../../src/registry/registry-error.ts';
 
 const REGISTRY = 'https://registry.example.org/mirror';
 
-test('what the registry itself answers is told as it is', () => {
+test('answers of the registry itself are kept', () => {
   for (const message of ['GET https://registry.example.org/mirror/v2/a/tags/list: answered 401 (UNAUTHORIZED: log in)', 'tag a: HEAD https://registry.example.org/v2/a/manifests/a: no complete answer within 30 s', 'image indexes nested more than 4 deep']) {
     assert.equal(publicMessage(new RegistryError('denied', message), REGISTRY), message);
   }
   assert.equal(publicMessage(new Error('GET https://store.example.org/x: is text'), 'oci:/srv/images'), 'GET https://store.example.org/x: is text');
 });
 
-test('of what another host answers the kind of fault is told', () => {
+test('answers of other hosts are replaced by the kind of error', () => {
   const cause = new RegistryError('denied', 'GET https://10.0.0.1:8443/x: answered 403 (no entry)');
   const failed = new Error(`tag a: ${cause.message} (and 2 more tags)`, { cause });
   assert.equal(publicMessage(failed, REGISTRY), 'tag a: a host that the registry refers to refuses access; a login may be missing or wrong; see the log for details');

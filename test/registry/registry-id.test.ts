@@ -11,7 +11,7 @@ test('the same registry has one id, however it is written', () => {
   for (const text of ['oci:images', 'oci:./images/', 'oci:/srv/images']) assert.equal(registryId(text, '/srv'), 'oci:/srv/images');
 });
 
-test('what names no registry is refused without a word of what it holds', () => {
+test('an invalid registry is refused, and the message does not quote it', () => {
   const refused = ['', 'registry.example', 'ftp://registry.example', 'oci:', 'https://user:secret@registry.example', 'https://registry.example/?a=secret', 'https://registry.example/#secret'];
   for (const text of refused) {
     assert.throws(

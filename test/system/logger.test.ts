@@ -9,7 +9,7 @@ import { CLI } from '../peers/regindexer.ts';
 
 const LOGGER = resolve(import.meta.dirname, '../../src/system/logger.ts');
 
-/** What a program writes to its standard error that logs `fields` with the message `said`. */
+/** The standard error of a program that logs `fields` with the message `said`. */
 async function logged(fields: object, options: object = {}): Promise<string> {
   const program = `import { createLogger } from ${JSON.stringify(LOGGER)};
     const logger = await createLogger(${JSON.stringify({ verbose: false, terminal: false, ...options })});
@@ -25,12 +25,12 @@ test('each line is an object of JSON, with its time and the name of its level', 
   assert.ok(Math.abs(Date.now() - Date.parse(String(line['time']))) < 60_000);
 });
 
-test('on a terminal, it is for people', async () => {
+test('lines on a terminal are readable text', async () => {
   // With colours.
   assert.match(await logged({ images: 3 }, { terminal: true }), /INFO.*said.*"?images"?:\s*3/);
 });
 
-test('no secret is written, wherever it is', async () => {
+test('secrets are redacted at any depth', async () => {
   const secret = 'hunter2';
   const config = {
     server: { admin_token: secret, adminToken: secret, events_token: secret, eventsToken: secret },
@@ -46,7 +46,7 @@ test('no secret is written, wherever it is', async () => {
   assert.match(await logged(config.bus), /"url":"stomp:\/\/bus\.example\.org:61613\/"/);
 });
 
-test('how much is written is said by -v and LOG_LEVEL', async (t) => {
+test('-v and LOG_LEVEL choose the level', async (t) => {
   const folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-log-'));
   t.after(() => folder.remove());
   const config = join(folder.path, 'config.yaml');
@@ -63,7 +63,7 @@ test('how much is written is said by -v and LOG_LEVEL', async (t) => {
   assert.ok(!(await logged({}, { level: 'warn' })).includes('said'));
 });
 
-test('a level that is none ends with what there is', async () => {
+test('an unknown level gives an error that lists the levels', async () => {
   const { code, stderr } = await commandResult(process.execPath, [CLI, '--config', 'config.yaml', 'check'], { env: { LOG_LEVEL: 'loud' } });
   assert.deepEqual([code, stderr], [2, 'LOG_LEVEL: "loud" is not a level, expected one of trace, debug, info, warn, error, fatal, silent\n']);
 });

@@ -6,7 +6,7 @@ import { Notifications } from '../../src/triggers/notifications.ts';
 import { RebuildQueue } from '../../src/triggers/rebuild-queue.ts';
 import { describeScope } from '../../src/triggers/rebuild-scope.ts';
 
-/** Notifications for a queue whose rebuilds end at once; `asked` is what they read. */
+/** Notifications for a queue whose rebuilds end at once. `asked` lists their scopes. */
 function start(t: TestContext) {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const asked: (readonly string[])[] = [];
@@ -21,10 +21,10 @@ function start(t: TestContext) {
   return { notifications: new Notifications(queue), queue, asked };
 }
 
-/** Lets what was queued start. */
+/** Lets queued rebuilds start. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-test('a tag is looked at when the registry has written it, and once more; a repository at once', async (t) => {
+test('a tag is read after the registry has written it, and once more; a repository at once', async (t) => {
   const { notifications, queue, asked } = start(t);
   const after = async (milliseconds: number): Promise<unknown> => {
     t.mock.timers.tick(milliseconds);
@@ -41,7 +41,7 @@ test('a tag is looked at when the registry has written it, and once more; a repo
   assert.deepEqual(queue.recent().map(({ reasons }) => reasons), [['notification, second look'], ['notification'], ['notification']]);
 });
 
-test('once stopped it asks for no tag', async (t) => {
+test('after stop, no tag is requested', async (t) => {
   const { notifications, queue, asked } = start(t);
   const scope = [{ kind: 'tag', repository: 'hello', tag: 'latest' }] as const;
   notifications.request({ reason: 'notification', scope });

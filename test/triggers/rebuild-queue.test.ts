@@ -12,7 +12,7 @@ const REGISTRIES = new Map([
   ['two', ['other']],
 ]);
 
-/** A rebuild that has been started and goes on until the test ends it. */
+/** A running rebuild, which the test ends. */
 interface Run extends RunOptions {
   readonly registry: string;
   readonly scope: RebuildScope;
@@ -21,7 +21,7 @@ interface Run extends RunOptions {
   fail(error: Error): void;
 }
 
-/** A queue over REGISTRIES, and the rebuilds that it runs, one after another. */
+/** A queue for REGISTRIES, and the rebuilds that it runs, in order. */
 function startQueue(t: TestContext, registries: ReadonlyMap<string, readonly string[]> = REGISTRIES) {
   const lines: Record<string, unknown>[] = [];
   const logger = pino({ level: 'info' }, { write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) });
@@ -62,7 +62,7 @@ function states(queue: RebuildQueue): string[] {
 
 const INDEX_STABLE = { kind: 'index', index: 'stable' } as const;
 
-test('a rebuild is queued, runs, tells its progress and is done', async (t) => {
+test('a rebuild is queued, runs, reports its progress and is done', async (t) => {
   const { queue, nextRun } = startQueue(t);
   const told: [string, Rebuild][] = [];
   for (const event of ['queued', 'started', 'progress', 'finished'] as const) queue.on(event, (rebuild) => told.push([event, rebuild]));
@@ -78,7 +78,7 @@ test('a rebuild is queued, runs, tells its progress and is done', async (t) => {
 
   run.end({ newImages: 7 });
   const done = await queue.finished(queued.id);
-  assert.equal('progress' in done, false, 'only what runs has progress');
+  assert.equal('progress' in done, false, 'only a running rebuild has progress');
   assert.deepEqual([done.state, done.result?.newImages, done.error], ['done', 7, undefined]);
   assert.ok(done.queuedAt <= (done.startedAt ?? 0) && (done.startedAt ?? 0) <= (done.finishedAt ?? 0));
   assert.deepEqual(queue.get(queued.id), done);
@@ -88,10 +88,10 @@ test('a rebuild is queued, runs, tells its progress and is done', async (t) => {
     ['progress', queued.id, 'running'],
     ['finished', queued.id, 'done'],
   ]);
-  assert.equal(queued.state, 'queued', 'what was told before does not change');
+  assert.equal(queued.state, 'queued', 'earlier snapshots do not change');
 });
 
-test('what is asked for during a rebuild is merged into one more', async (t) => {
+test('requests during a rebuild are merged into the next one', async (t) => {
   const { queue, nextRun } = startQueue(t);
   queue.request({ reason: 'first', scope: INDEX_STABLE });
   const first = await nextRun();
@@ -121,14 +121,14 @@ test('a burst costs two rebuilds', async (t) => {
   assert.deepEqual(states(queue), ['done', 'done']);
 });
 
-test('what is asked for in one breath is one rebuild', async (t) => {
+test('requests of the same tick are one rebuild', async (t) => {
   const { queue, nextRun } = startQueue(t);
   const { id } = queue.request({ reason: 'events', scope: [{ kind: 'tag', repository: 'a', tag: '1', registry: 'one' }, { kind: 'repository', repository: 'b', registry: 'one' }] });
   assert.equal(queue.request({ reason: 'events', scope: INDEX_STABLE }).id, id);
   assert.deepEqual(scopeOf(await nextRun()), { indexes: ['stable'], repositories: ['a:1', 'b'] });
 });
 
-test('each registry is rebuilt by itself; a rebuild of all is what those are together', async (t) => {
+test('each registry has its own rebuild; a rebuild of all combines them', async (t) => {
   const { queue, nextRun } = startQueue(t);
   const all = queue.request({ reason: 'start', scope: { kind: 'everything' } });
   assert.deepEqual([all.state, all.registry, all.rebuilds?.map(({ registry }) => registry)], ['queued', undefined, ['one', 'two']]);
@@ -168,13 +168,13 @@ test('an index or a registry that is not configured is refused', (t) => {
   assert.deepEqual(queue.recent(), []);
 });
 
-test('everything is done at once where there is nothing', async (t) => {
+test('a request for everything without registries is done at once', async (t) => {
   const { queue } = startQueue(t, new Map());
   const { id } = queue.request({ reason: 'test', scope: { kind: 'everything' } });
   assert.equal((await queue.finished(id)).state, 'done');
 });
 
-test('a failed rebuild is tried again after growing pauses until it succeeds', async (t) => {
+test('a failed rebuild is retried with backoff until it succeeds', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
   const { queue, nextRun } = startQueue(t);
   let { id } = queue.request({ reason: 'test', scope: INDEX_STABLE });
@@ -194,15 +194,15 @@ test('a failed rebuild is tried again after growing pauses until it succeeds', a
   (await nextRun()).succeed();
   assert.equal((await queue.finished(id)).state, 'done');
   t.mock.timers.tick(1_000_000);
-  assert.equal(queue.recent()[0]?.id, id, 'nothing more is tried');
+  assert.equal(queue.recent()[0]?.id, id, 'no more retries');
 
   ({ id } = queue.request({ reason: 'test', scope: INDEX_STABLE }));
   (await nextRun()).fail(new Error('no connection'));
   await queue.finished(id);
-  assert.ok((queue.recent()[0]?.dueAt ?? 0) - Date.now() <= 1_000, 'the pauses begin anew');
+  assert.ok((queue.recent()[0]?.dueAt ?? 0) - Date.now() <= 1_000, 'the backoff starts again');
 });
 
-test('who waits for another attempt is told when something that does its work as well has ended', async (t) => {
+test('waiting for a retry ends with the rebuild that replaces it', async (t) => {
   const { queue, nextRun } = startQueue(t);
   const { id } = queue.request({ reason: 'test', scope: INDEX_STABLE });
   (await nextRun()).fail(new Error('no connection'));
@@ -215,7 +215,7 @@ test('who waits for another attempt is told when something that does its work as
   assert.notEqual(retry, wider.id);
 });
 
-test('only what failed is tried again', async (t) => {
+test('only failures are retried', async (t) => {
   const { queue, nextRun } = startQueue(t);
   const { id } = queue.request({ reason: 'test', scope: { kind: 'registry', registry: 'one' } });
   (await nextRun()).end({ failures: [{ repository: 'a', error: 'too large' }, { repository: 'b', error: 'malformed' }] });
@@ -224,7 +224,7 @@ test('only what failed is tried again', async (t) => {
   assert.deepEqual(queue.recent().map(scopeOf)[0], { indexes: [], repositories: ['a', 'b'] });
 });
 
-test('a tag that failed is tried again as a tag', async (t) => {
+test('a tag that failed is retried as a tag', async (t) => {
   const { queue, nextRun } = startQueue(t);
   const { id } = queue.request({ reason: 'test', scope: { kind: 'tag', registry: 'one', repository: 'a', tag: '1' } });
   (await nextRun()).end({ failures: [{ repository: 'a', error: 'malformed' }] });
@@ -232,7 +232,7 @@ test('a tag that failed is tried again as a tag', async (t) => {
   assert.deepEqual(queue.recent().map(scopeOf)[0], { indexes: [], repositories: ['a:1'] });
 });
 
-test('a registry that failed as a whole is read again as it was asked for', async (t) => {
+test('if a registry fails as a whole, the whole scope is retried', async (t) => {
   const { queue, nextRun } = startQueue(t);
   const { id } = queue.request({ reason: 'test', scope: { kind: 'registry', registry: 'one' } });
   (await nextRun()).end({ failures: [{ repository: 'a', error: 'malformed' }, { error: 'the list of repositories broke off' }] });
@@ -240,7 +240,7 @@ test('a registry that failed as a whole is read again as it was asked for', asyn
   assert.deepEqual(queue.recent().map(scopeOf)[0], { indexes: 'all', repositories: [] });
 });
 
-test('an index that could not be written is made again without reading anything', async (t) => {
+test('an index that could not be written is retried without reading anything', async (t) => {
   const { queue, nextRun } = startQueue(t);
   const { id } = queue.request({ reason: 'test', scope: { kind: 'registry', registry: 'one' } });
   (await nextRun()).end({ indexes: [{ index: 'stable', images: 0, bytes: 0, changed: false, seconds: 0, error: 'no space left', warnings: [] }] });
@@ -248,7 +248,7 @@ test('an index that could not be written is made again without reading anything'
   assert.deepEqual(queue.recent().map(scopeOf)[0], { indexes: [], repositories: [] });
 });
 
-test('what is asked for in the pause before another attempt starts at once, and by itself', async (t) => {
+test('requests during the pause before a retry start at once, separately', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { queue, nextRun } = startQueue(t);
   const { id } = queue.request({ reason: 'test', scope: { kind: 'registry', registry: 'one' } });
@@ -260,7 +260,7 @@ test('what is asked for in the pause before another attempt starts at once, and 
   const run = await nextRun();
   assert.deepEqual(scopeOf(run), { indexes: [], repositories: ['b:1'] });
   run.succeed();
-  assert.equal((await queue.finished(next.id)).state, 'done', 'it does not fail with what fails for ever');
+  assert.equal((await queue.finished(next.id)).state, 'done', 'it does not fail with the retry');
   t.mock.timers.tick(100_000);
   const again = await nextRun();
   assert.deepEqual(scopeOf(again), { indexes: [], repositories: ['a'] });
@@ -269,7 +269,7 @@ test('what is asked for in the pause before another attempt starts at once, and 
   assert.deepEqual(queue.get(again.id)?.reasons, [`rebuild ${id} failed`]);
 });
 
-test('another attempt is not made once something does all that it would', async (t) => {
+test('a retry is replaced by a rebuild that covers its scope', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   for (const scope of [{ kind: 'registry', registry: 'one' }, { kind: 'repository', registry: 'one', repository: 'a' }] as const) {
     const { queue, nextRun } = startQueue(t);
@@ -284,7 +284,7 @@ test('another attempt is not made once something does all that it would', async 
   }
 });
 
-test('what was asked for during a rebuild that fails is not made to wait', async (t) => {
+test('requests during a rebuild that fails do not wait', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { queue, nextRun } = startQueue(t);
   queue.request({ reason: 'test', scope: INDEX_STABLE });
@@ -296,10 +296,10 @@ test('what was asked for during a rebuild that fails is not made to wait', async
   second.fail(new Error('no connection'));
   await queue.finished(push.id);
   t.mock.timers.tick(100_000);
-  assert.deepEqual(scopeOf(await nextRun()), { indexes: ['stable'], repositories: ['b'] }, 'both are tried again as one');
+  assert.deepEqual(scopeOf(await nextRun()), { indexes: ['stable'], repositories: ['b'] }, 'both are retried as one');
 });
 
-test('reasons are told once each, and not without bound', async (t) => {
+test('reasons are listed once each, and are limited', async (t) => {
   const { queue } = startQueue(t);
   for (let round = 0; round < 2; round++) {
     for (let number = 0; number < 15; number++) queue.request({ reason: `reason ${number}`, scope: INDEX_STABLE });
@@ -330,7 +330,7 @@ test('the last 50 rebuilds are kept, the newest first', async (t) => {
   await assert.rejects(queue.finished(all.id), RangeError);
 });
 
-test('closing aborts what runs and starts nothing more', async (t) => {
+test('closing aborts running rebuilds and starts no more', async (t) => {
   const { queue, nextRun, lines } = startQueue(t);
   const running = queue.request({ reason: 'test', scope: INDEX_STABLE });
   await nextRun();

@@ -29,7 +29,7 @@ test('neither scope is changed by merging', () => {
   assert.deepEqual([a, b], [scope(['a'], { hello: ['1'] }), scope(['b'], { hello: ['2'] })]);
 });
 
-test('a scope that asks for all of it already stays what it is', () => {
+test('a scope that includes the other is returned unchanged', () => {
   const wide = scope(['a', 'b'], { hello: 'all', clock: ['1', '2'] });
   assert.equal(mergeScopes(wide, scope(['a'], { hello: ['1'], clock: ['2'] })), wide);
 });
@@ -56,7 +56,7 @@ test('a large scope is described in short', () => {
   assert.deepEqual([repositories.length, repositories[0], more], [20, 'app-0:1', 1980]);
 });
 
-test('many scopes are put together at once', () => {
+test('many scopes are merged at once', () => {
   assert.deepEqual(mergeAllScopes([]), EMPTY_SCOPE);
   const many = Array.from({ length: 20_000 }, (_, i) => scope([`index${i % 3}`], { [`app${i % 10_000}`]: [String(i)] }));
   const { indexes, repositories } = mergeAllScopes(many);

@@ -7,7 +7,7 @@ import { Schedule } from '../../src/triggers/schedule.ts';
 
 const HOUR = 3_600_000;
 
-/** A schedule over a queue whose rebuilds end when the test says so. */
+/** A schedule for a queue whose rebuilds the test ends. */
 function startSchedule(t: TestContext, interval: number) {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const ends: (() => void)[] = [];
@@ -28,10 +28,10 @@ function startSchedule(t: TestContext, interval: number) {
   return { queue, schedule, endRunning };
 }
 
-/** Lets what was queued start. */
+/** Lets queued rebuilds start. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-test('a full rebuild is asked for an interval after the end of the last one', async (t) => {
+test('a full rebuild is requested an interval after the end of the last one', async (t) => {
   const { queue, endRunning } = startSchedule(t, HOUR);
   t.mock.timers.tick(0.9 * HOUR - 1);
   assert.deepEqual(queue.recent(), []);
@@ -49,7 +49,7 @@ test('a full rebuild is asked for an interval after the end of the last one', as
   assert.equal(queue.recent().length, 2);
 });
 
-test('a full rebuild that something else asked for counts, a smaller one does not', async (t) => {
+test('a full rebuild of another trigger counts, a smaller one does not', async (t) => {
   const { queue, endRunning } = startSchedule(t, HOUR);
   t.mock.timers.tick(0.8 * HOUR);
   queue.request({ reason: 'test', scope: { kind: 'everything' } });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { allPages, playRegistry, readRegistry, sendJson } from './play-registry.ts';
 
-test('the catalog is read page by page, as its links lead, in the order of the registry', async (t) => {
+test('the catalog is read page by page by its links, in the registry’s order', async (t) => {
   const { url, seen } = await playRegistry(t, (request, response) => {
     if (request.url === '/v2/_catalog?n=1000') sendJson(response, { repositories: ['b', 'a/c'] }, { link: '</v2/_catalog?last=a%2Fc&n=1000>; rel="next"' });
     else if (request.url.endsWith('last=a%2Fc&n=1000')) sendJson(response, { repositories: ['d'] }, { link: `<http://${request.headers.host}/v2/_catalog?last=d>; rel="next"` });
@@ -14,7 +14,7 @@ test('the catalog is read page by page, as its links lead, in the order of the r
   assert.equal(source.requests, 3);
 });
 
-test('names that break the grammar are passed over', async (t) => {
+test('invalid names are skipped', async (t) => {
   const { url } = await playRegistry(t, (_request, response) => sendJson(response, { repositories: ['good', 'Bad', '../etc', 'a//b', 7, null, 'x'.repeat(256)] }));
   assert.deepEqual(await allPages(readRegistry(t, url).repositories()), [['good']]);
 });
@@ -39,14 +39,14 @@ for (const status of [401, 403, 404, 405]) {
   });
 }
 
-test('a registry that refuses a login is not asked to list its repositories to somebody else', async (t) => {
+test('a refused login does not lead to the advice to name repositories', async (t) => {
   const { url } = await playRegistry(t, (_request, response) => sendJson(response, {}, { 'www-authenticate': 'Basic realm="registry"' }, 401));
   const advice = (options: object) => allPages(readRegistry(t, url, options).repositories()).then(String, ({ message }: Error) => message.replace(/^.*?; /, ''));
   assert.equal(await advice({ credentials: { username: 'user', password: 'wrong' } }), `the login is refused: check registries."${url}".username and password, or log in again with the tool that stores them`);
   assert.match(await advice({}), /^the registry does not list its repositories/);
 });
 
-test('a page that is not found later on does not mean that there is no catalog', async (t) => {
+test('a 404 for a later page does not mean that there is no catalog', async (t) => {
   const { url } = await playRegistry(t, (request, response) => {
     if (request.url.includes('last')) sendJson(response, {}, {}, 404);
     else sendJson(response, { repositories: ['a'] }, { link: '</v2/_catalog?last=a>; rel="next"' });

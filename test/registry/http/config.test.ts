@@ -12,7 +12,7 @@ test('an image config is read from its blob', async (t) => {
   assert.deepEqual(seen, [`GET /v2/a/blobs/${digestOf(BODY)}`]);
 });
 
-test('bytes that are not what the digest names are not believed', async (t) => {
+test('bytes that do not match the digest are refused', async (t) => {
   const { url } = await playRegistry(t, (_request, response) => response.end(`${BODY} `));
   await assert.rejects(readRegistry(t, url).config('a', DESCRIPTOR), { code: 'digest-mismatch' });
 });
@@ -25,7 +25,7 @@ test('a config over 16 MiB is refused without a request where its descriptor say
   await assert.rejects(source.config('a', DESCRIPTOR), { code: 'too-large' });
 });
 
-test('a config that announces little is read up to 1 MiB, one that announces more up to 16', async (t) => {
+test('a config with a small size in its descriptor is read up to 1 MiB, a large one up to 16 MiB', async (t) => {
   const body = JSON.stringify({ os: 'linux', architecture: 'amd64', config: { Labels: { long: 'x'.repeat(2 * 1024 * 1024) } } });
   const { url } = await playRegistry(t, (_request, response) => response.end(body));
   const source = readRegistry(t, url);
@@ -34,7 +34,7 @@ test('a config that announces little is read up to 1 MiB, one that announces mor
   assert.equal((await source.config('a', { ...descriptor, size: body.length }))?.os, 'linux');
 });
 
-test('a config that describes no image is undefined', async (t) => {
+test('a config that does not describe an image is undefined', async (t) => {
   const { url } = await playRegistry(t, (_request, response) => response.end('{}'));
   assert.equal(await readRegistry(t, url).config('a', { ...DESCRIPTOR, digest: digestOf('{}') }), undefined);
 });

@@ -54,7 +54,7 @@ suite('a real docker-registry', needs('docker-registry', 'skopeo', 'openssl', 'n
     return path;
   }
 
-  /** The file of somebody who has logged in. */
+  /** An auth file as after a login. */
   async function authFile(name: string, auths: Readonly<Record<string, object>>): Promise<string> {
     const path = join(folder, name);
     await writeFile(path, JSON.stringify({ auths }));

@@ -20,7 +20,7 @@ const answerRight: Answer = ({ url, method }, response) => {
   else response.writeHead(200, { 'content-type': OCI_IMAGE_MANIFEST, 'docker-content-digest': digestOf(MANIFEST), 'content-length': MANIFEST.length }).end(method === 'HEAD' ? undefined : MANIFEST);
 };
 
-/** What is asked for by requests of each kind. */
+/** The request of each kind. */
 const READS: Readonly<Record<RequestKind, (source: HttpRegistrySource) => Promise<unknown>>> = {
   catalog: (source) => Array.fromAsync(source.repositories()),
   list: (source) => source.tags('a'),
@@ -29,12 +29,12 @@ const READS: Readonly<Record<RequestKind, (source: HttpRegistrySource) => Promis
   blob: (source) => source.config('a', DESCRIPTOR),
 };
 
-/** What takes all the time that a request has. */
+/** Faults that last until the timeout. */
 const WAITING: ReadonlySet<string> = new Set(['silence', 'an answer that drips']);
-/** What cannot be seen in the answer alone: a scan does not believe a shorter catalog at once, and reads what a tag points to. */
+/** Faults that one answer cannot show: a scan does not believe a shorter catalog at once, and reads the manifest of a tag. */
 const UNSEEN: ReadonlySet<string> = new Set(['an empty catalog', 'a catalog cut short', 'a wrong digest header']);
 
-suite('each fault is named, in time, and passes with its answer', { concurrency: 4 }, () => {
+suite('each fault is reported in time, and ends with its answer', { concurrency: 4 }, () => {
   for (const [name, { kinds }] of Object.entries(FAULTS)) {
     for (const kind of kinds) {
       if (UNSEEN.has(name) && kind !== 'manifest') continue;
@@ -47,7 +47,7 @@ suite('each fault is named, in time, and passes with its answer', { concurrency:
         proxy.play({ seed: 1, rate: 1, faults: [name] });
         const started = performance.now();
         try {
-          // What is not needed may be missing.
+          // Headers that are not needed may be missing.
           assert.deepEqual(await READS[kind](source), right);
         } catch (error) {
           assert.ok(error instanceof RegistryError, String(error));

@@ -1,4 +1,4 @@
-/** A forward proxy for tests: it makes tunnels (CONNECT), and passes plain requests on. */
+/** A forward proxy for tests: opens tunnels (CONNECT) and forwards plain requests. */
 import { once } from 'node:events';
 import { createServer, request as send, type IncomingMessage } from 'node:http';
 import { createServer as createSecureServer, type ServerOptions } from 'node:https';
@@ -9,23 +9,23 @@ export interface ForwardProxy {
   readonly url: string;
   /** `CONNECT HOST:PORT`, or `METHOD URL`, of each request, and the login that it came with. */
   readonly seen: readonly (readonly [request: string, login: string | undefined])[];
-  /** How many connections were made. */
+  /** The number of connections. */
   readonly connections: () => number;
 }
 
 export interface ForwardProxyOptions {
-  /** Takes no request without this login. */
+  /** Refuses requests without this login. */
   readonly login?: string;
   /** Speaks TLS to its clients. */
   readonly tls?: ServerOptions;
 }
 
-/** The host of a played registry by a name that its client does not take for this machine, which no proxy is asked for. */
+/** The host of a played registry under a name that is not loopback, for which no proxy would be used. */
 export function named(url: string): string {
   return url.replace('127.0.0.1', 'registry.test');
 }
 
-/** Starts a proxy, until the test ends. It passes everything on to this machine, whatever it is called. */
+/** Starts a proxy until the test ends. It forwards requests for any name to this machine. */
 export async function startForwardProxy(t: TestContext, { login, tls }: ForwardProxyOptions = {}): Promise<ForwardProxy> {
   const seen: (readonly [string, string | undefined])[] = [];
   const sockets = new Set<Socket>();

@@ -28,14 +28,14 @@ test('a digest of sha512 is checked as such', async (t) => {
   assert.equal((await readRegistry(t, url).manifest('a', digest)).digest, digest);
 });
 
-test('bytes that are not what the digest names are not believed', async (t) => {
+test('bytes that do not match the digest are refused', async (t) => {
   const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-type': TYPE, 'docker-content-digest': digestOf('x') }).end(BODY));
   const source = readRegistry(t, url);
   await assert.rejects(source.manifest('a', 'latest'), { code: 'digest-mismatch' });
   await assert.rejects(source.manifest('a', digestOf('y')), { code: 'digest-mismatch' });
 });
 
-test('what has another shape is malformed and says where it came from', async (t) => {
+test('another shape is malformed, and the error says where it came from', async (t) => {
   const { url } = await playRegistry(t, (_request, response) => sendJson(response, { schemaVersion: 2, mediaType: TYPE, manifests: {} }));
   await assert.rejects(readRegistry(t, url).manifest('a', 'latest'), { code: 'malformed', message: `GET ${url}/v2/a/manifests/latest: manifests: expected an array` });
 });

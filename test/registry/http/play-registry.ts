@@ -1,4 +1,4 @@
-/** A registry for tests: a real HTTP server whose answers the test gives, and a source that reads it. */
+/** A registry for tests: an HTTP server with answers of the test, and a source that reads it. */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -9,13 +9,13 @@ export type Answer = (request: IncomingMessage & { readonly url: string }, respo
 
 export interface Played {
   readonly url: string;
-  /** `METHOD PATH` of each request, in the order in which they came. */
+  /** `METHOD PATH` of each request, in order. */
   readonly seen: readonly string[];
-  /** How many connections were made. */
+  /** The number of connections. */
   readonly connections: () => number;
 }
 
-/** Starts a server that answers as `answer` says, until the test ends. */
+/** Starts a server that answers with `answer` until the test ends. */
 export async function playRegistry(t: TestContext, answer: Answer): Promise<Played> {
   const seen: string[] = [];
   let connections = 0;
@@ -33,7 +33,7 @@ export async function playRegistry(t: TestContext, answer: Answer): Promise<Play
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, seen, connections: () => connections };
 }
 
-/** A source for `url` that waits only moments between its attempts. */
+/** A source for `url` with short pauses between attempts. */
 export function readRegistry(t: TestContext, url: string, options: Partial<HttpRegistryOptions> = {}): HttpRegistrySource {
   const source = new HttpRegistrySource({ url, concurrency: 16, timeout: 5000, userAgent: 'test', pauses: [1, 2, 3], ...options });
   t.after(() => source.close());
@@ -46,7 +46,7 @@ export function sendJson(response: ServerResponse, body: unknown, headers: Recor
   response.end(JSON.stringify(body));
 }
 
-/** All that an iterable of pages gives, page by page. */
+/** All pages of an iterable. */
 export async function allPages(list: AsyncIterable<readonly string[]>): Promise<(readonly string[])[]> {
   return Array.fromAsync(list);
 }

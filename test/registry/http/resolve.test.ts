@@ -43,14 +43,14 @@ for (const missing of ['docker-content-digest', 'content-type', 'content-length'
   });
 }
 
-test('a digest that is none counts as missing', async (t) => {
+test('an invalid digest counts as missing', async (t) => {
   const { url } = await playRegistry(t, (request, response) => {
     response.writeHead(200, { 'docker-content-digest': 'sha256:nonsense', 'content-type': TYPE, 'content-length': BODY.length }).end(request.method === 'HEAD' ? undefined : BODY);
   });
   assert.equal((await readRegistry(t, url).resolve('a', 'latest')).digest, digestOf(BODY));
 });
 
-/** A registry with the tag `latest` of each repository but `gone`, which answers HEAD with `refusal`. */
+/** A registry that has the tag `latest` in each repository but `gone`, and answers HEAD with `refusal`. */
 function refuseHeads(t: TestContext, refusal: number): Promise<Played> {
   return playRegistry(t, ({ method, url }, response) => {
     if (method === 'HEAD') response.writeHead(refusal).end();
@@ -60,7 +60,7 @@ function refuseHeads(t: TestContext, refusal: number): Promise<Played> {
 }
 
 for (const status of [400, 401, 403, 404, 405, 500, 501]) {
-  test(`where HEAD is refused with ${status}, GET is asked, and the next HEADs are spared`, async (t) => {
+  test(`if HEAD is refused with ${status}, GET is used, also for the next requests`, async (t) => {
     const { url, seen } = await refuseHeads(t, status);
     const source = readRegistry(t, url, { pauses: [] });
     for (const repository of ['a', 'b']) assert.deepEqual(await source.resolve(repository, 'latest'), { mediaType: TYPE, digest: digestOf(BODY), size: BODY.length });
@@ -69,7 +69,7 @@ for (const status of [400, 401, 403, 404, 405, 500, 501]) {
   });
 }
 
-test('HEADs are asked again after a while', async (t) => {
+test('HEAD is tried again after a while', async (t) => {
   const { url, seen } = await refuseHeads(t, 404);
   const source = readRegistry(t, url);
   const now = performance.now.bind(performance);
@@ -80,14 +80,14 @@ test('HEADs are asked again after a while', async (t) => {
 });
 
 for (const status of [429, 502, 503, 504]) {
-  test(`a HEAD answered ${status} is no refusal`, async (t) => {
+  test(`${status} for a HEAD is not a refusal`, async (t) => {
     const { url, seen } = await refuseHeads(t, status);
     await assert.rejects(readRegistry(t, url, { pauses: [] }).resolve('a', 'latest'), { code: 'unavailable' });
     assert.deepEqual(seen, ['HEAD /v2/a/manifests/latest']);
   });
 }
 
-test('a HEAD that is challenged is no refusal', async (t) => {
+test('a challenge for a HEAD is not a refusal', async (t) => {
   const { url, seen } = await playRegistry(t, (_request, response) => response.writeHead(401, { 'www-authenticate': 'Basic realm="registry"' }).end());
   await assert.rejects(readRegistry(t, url).resolve('a', 'latest'), { code: 'denied' });
   assert.deepEqual(seen, ['HEAD /v2/a/manifests/latest']);

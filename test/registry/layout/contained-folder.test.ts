@@ -31,7 +31,7 @@ test('a file that is exchanged for a link while it is read never leads out of th
   assert.deepEqual([...read.keys()].filter((text) => text !== 'inside' && text !== 'not-found'), [], JSON.stringify([...read]));
 });
 
-test('what is no file is not found, and a pipe is not waited for', async (t) => {
+test('anything but a file is not found, without waiting for a pipe', async (t) => {
   const root = await temporaryFolder(t);
   await mkdir(join(root, 'folder'));
   execFileSync('mkfifo', [join(root, 'pipe')]);
@@ -39,7 +39,7 @@ test('what is no file is not found, and a pipe is not waited for', async (t) => 
   for (const path of ['folder', 'pipe', 'none', 'none/at/all']) await assert.rejects(folder.read(path, 100), { code: 'not-found' }, path);
 });
 
-test('what is there is read up to the limit', async (t) => {
+test('a file is read up to the limit', async (t) => {
   const root = await temporaryFolder(t);
   await writeFile(join(root, 'file'), 'x'.repeat(100));
   await writeFile(join(root, 'empty'), '');

@@ -51,7 +51,7 @@ test('changes on disk are seen by the next call', async (t) => {
   await assert.rejects(source.tags('app'), { code: 'not-found' });
 });
 
-test('a folder that is not there is unavailable, and so is all that was in it', async (t) => {
+test('a missing folder is unavailable, and so are its repositories', async (t) => {
   const folder = join(await temporaryFolder(t), 'missing');
   const source = new LayoutRegistrySource(folder);
   await assert.rejects(repositoriesOf(source), { code: 'unavailable', message: new RegExp(folder) });
@@ -59,7 +59,7 @@ test('a folder that is not there is unavailable, and so is all that was in it', 
   await assert.rejects(source.manifest('app', 'latest'), { code: 'unavailable' });
 });
 
-test('a layout whose path cannot name a repository is told of until it can', async (t) => {
+test('a layout whose path is not a valid repository name gives a warning', async (t) => {
   const folder = await temporaryFolder(t);
   for (const path of ['My App', 'good']) await writeLayout(join(folder, path));
   await mkdir(join(folder, 'Not A Layout'));
@@ -91,7 +91,7 @@ test('capitals in a path are lower-cased where that is unique', async (t) => {
   for (const none of ['a/b', 'twice', 'net.bar.Hi', 'Deep/net.bar.App', 'net.bar']) await assert.rejects(source.tags(none), { code: 'not-found' }, none);
 });
 
-test('capitals in the name of the folder itself, and links that lead out, are no way around this', async (t) => {
+test('capitals in the name of the folder itself follow the same rule, and links that lead out do not count', async (t) => {
   const folder = join(await temporaryFolder(t), 'net.bar.Hi');
   await writeLayout(folder, [{ tag: 'outer' }]);
   const source = new LayoutRegistrySource(folder);
@@ -104,7 +104,7 @@ test('capitals in the name of the folder itself, and links that lead out, are no
   for (const none of ['out/secret', 'other']) await assert.rejects(source.tags(none), { code: 'not-found' }, none);
 });
 
-test('symbolic links are followed as far as they stay in the folder', async (t) => {
+test('symbolic links are followed if they stay in the folder', async (t) => {
   const outside = await temporaryFolder(t);
   await writeLayout(join(outside, 'secret'));
   const folder = await temporaryFolder(t);
@@ -131,7 +131,7 @@ test('folders that link to each other are each searched once', async (t) => {
   assert.deepEqual(await repositoriesOf(new LayoutRegistrySource(folder)), ['alias', ...names.map((name) => `${name}/app`).toSorted()]);
 });
 
-test('files that lead out of the folder are as if they were not there', async (t) => {
+test('files that lead out of the folder count as missing', async (t) => {
   const outside = await temporaryFolder(t);
   await writeLayout(outside);
   const digest = await writeBlob(outside, 'secret');

@@ -24,7 +24,7 @@ test('an image is read from tag to labels', async (t) => {
   assert.equal(source.requests, 0);
 });
 
-test('only what is named, or matched, is listed, read and served', async (t) => {
+test('only repositories that are named or match a glob are listed, read and served', async (t) => {
   const folder = await temporaryFolder(t);
   for (const name of ['apps/one', 'apps/two', 'other']) await writeLayout(join(folder, name), [{ tag: 'latest' }]);
   const source = new LayoutRegistrySource(folder, { repositories: ['other', 'apps/t*', 'gone'] });
@@ -33,7 +33,7 @@ test('only what is named, or matched, is listed, read and served', async (t) => 
   await assert.rejects(source.openManifest('apps/one', 'latest'), { code: 'not-found' });
 });
 
-test('what has no name, or one that is no tag, is latest', async (t) => {
+test('an image without a name, or with an invalid tag as its name, is latest', async (t) => {
   for (const tag of [undefined, 'app/org.example.App/x86_64/stable', '', '-x']) {
     const folder = await temporaryFolder(t);
     const layout = join(folder, 'app');
@@ -42,7 +42,7 @@ test('what has no name, or one that is no tag, is latest', async (t) => {
   }
 });
 
-test('images with one tag are an image index of exactly them, with their platforms', async (t) => {
+test('several images with one tag are an image index with their platforms', async (t) => {
   const folder = await temporaryFolder(t);
   const layout = join(folder, 'app');
   const images = [await writeImage(layout, { architecture: 'amd64' }), await writeImage(layout, { architecture: 'arm64' })];
@@ -65,7 +65,7 @@ test('images with one tag are an image index of exactly them, with their platfor
   assert.deepEqual((await source.resolve('app', 'latest')).digest, descriptor.digest);
 });
 
-test('one digest that is named twice is itself', async (t) => {
+test('an image that is listed twice is itself', async (t) => {
   const folder = await temporaryFolder(t);
   const layout = join(folder, 'app');
   const image = await writeImage(layout);
@@ -75,7 +75,7 @@ test('one digest that is named twice is itself', async (t) => {
   assert.deepEqual(await source.resolve('app', 'latest'), image);
 });
 
-test('an image that cannot be read leaves the others of its tag alone', async (t) => {
+test('an image that cannot be read does not hide the others of its tag', async (t) => {
   const folder = await temporaryFolder(t);
   const layout = join(folder, 'app');
   const images = [await writeImage(layout, { architecture: 'amd64' }), await writeImage(layout, { architecture: 'arm64' })];
@@ -103,7 +103,7 @@ test('an image index on disk and its children are read', async (t) => {
   assert.deepEqual((await source.openManifest('app', image.digest)).descriptor, image);
 });
 
-test('bytes that are not what their name says are not believed', async (t) => {
+test('a blob that does not match its name is refused', async (t) => {
   const folder = await temporaryFolder(t);
   const layout = join(folder, 'app');
   const [image] = await writeLayout(layout);
@@ -113,7 +113,7 @@ test('bytes that are not what their name says are not believed', async (t) => {
   await assert.rejects(source.manifest('app', 'latest'), { code: 'digest-mismatch', message: new RegExp(blobFile(layout, image.digest)) });
 });
 
-test('documents that are too large are refused by name', async (t) => {
+test('documents that are too large are refused, and named', async (t) => {
   const folder = await temporaryFolder(t);
   const layout = join(folder, 'app');
   const [image] = await writeLayout(layout);
@@ -156,7 +156,7 @@ test('a blob is streamed, whole or a part of it', async (t) => {
   await assert.rejects(source.openBlob('app', digestOf('x')), { code: 'not-found' });
 });
 
-test('a blob is sent only if it is what its digest names, whatever has put it there', async (t) => {
+test('a blob is sent only if it matches its digest, also after the file has changed', async (t) => {
   const folder = await temporaryFolder(t);
   const layout = join(folder, 'app');
   await writeLayout(layout);
@@ -180,7 +180,7 @@ test('a blob is sent only if it is what its digest names, whatever has put it th
   await assert.rejects(source.openBlob('app', digest), { code: 'digest-mismatch' });
 });
 
-test('a blob that is no manifest is not served as one', async (t) => {
+test('a blob that is not a manifest is not served as one', async (t) => {
   const folder = await temporaryFolder(t);
   const layout = join(folder, 'app');
   await writeLayout(layout);

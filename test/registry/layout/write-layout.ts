@@ -10,7 +10,7 @@ export const MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
 export const INDEX = 'application/vnd.oci.image.index.v1+json';
 export const CONFIG = 'application/vnd.oci.image.config.v1+json';
 
-/** An image and what goes into its config; `tag` is its name in index.json. */
+/** An image and the content of its config. `tag` is its name in index.json. */
 export interface WrittenImage {
   readonly tag?: string;
   readonly architecture?: string;
@@ -24,7 +24,7 @@ export async function temporaryFolder(t: TestContext): Promise<string> {
   return folder;
 }
 
-/** Where a layout keeps the blob of a digest. */
+/** The path of a blob in a layout. */
 export function blobFile(layout: string, digest: Digest): string {
   return join(layout, 'blobs', ...digest.split(':'));
 }
@@ -36,7 +36,7 @@ export async function writeBlob(layout: string, content: string): Promise<Digest
   return digest;
 }
 
-/** Writes an image's blobs and gives its descriptor. */
+/** Writes an image's blobs and returns its descriptor. */
 export async function writeImage(layout: string, { architecture = 'amd64', labels = {} }: WrittenImage = {}): Promise<Descriptor> {
   const config = JSON.stringify({ os: 'linux', architecture, config: { Labels: labels } });
   const manifest = JSON.stringify({
@@ -48,7 +48,7 @@ export async function writeImage(layout: string, { architecture = 'amd64', label
   return { mediaType: MANIFEST, digest: await writeBlob(layout, manifest), size: manifest.length };
 }
 
-/** Writes index.json, with the tags as `ref.name` annotations, and all that makes the folder a layout. */
+/** Writes index.json, with the tags as `ref.name` annotations, and oci-layout. */
 export async function writeIndex(layout: string, manifests: readonly (readonly [tag: string | undefined, descriptor: object])[]): Promise<void> {
   await mkdir(layout, { recursive: true });
   await writeFile(join(layout, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
@@ -56,7 +56,7 @@ export async function writeIndex(layout: string, manifests: readonly (readonly [
   await writeFile(join(layout, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: entries }));
 }
 
-/** Writes a whole layout and gives the descriptors of its images. */
+/** Writes a whole layout and returns the descriptors of its images. */
 export async function writeLayout(layout: string, images: readonly WrittenImage[] = [{}]): Promise<Descriptor[]> {
   const descriptors: Descriptor[] = [];
   for (const image of images) descriptors.push(await writeImage(layout, image));

@@ -15,13 +15,13 @@ test('a URL says where the broker is and how to log in', () => {
   });
 });
 
-test('what a URL leaves out has the usual value', () => {
+test('parts that a URL leaves out have defaults', () => {
   assert.deepEqual(parseBusUrl('stomp://localhost'), { tls: false, host: 'localhost', port: 61613, virtualHost: '/', url: 'stomp://localhost' });
   assert.deepEqual(parseBusUrl('stomps://[::1]/'), { tls: true, host: '::1', port: 61614, virtualHost: '/', url: 'stomps://[::1]/' });
   assert.equal(parseBusUrl('stomp://localhost/%2F').virtualHost, '/');
 });
 
-test('a wrong URL is refused without a word of the passcode', () => {
+test('an invalid URL is refused without quoting the passcode', () => {
   for (const [url, expected] of [
     ['http://u:s3cret@host', /^expected stomp:\/\/HOST/],
     ['u:s3cret@host', /^expected stomp:\/\/HOST/],
@@ -46,7 +46,7 @@ test('any login, passcode and virtual host can be written', () => {
   const plain = fc.string({ unit: 'binary' }).filter((text) => text !== '' && text.isWellFormed() && !/[\r\n\0]/.test(text));
   fc.assert(
     fc.property(plain, plain, plain, (login, passcode, virtualHost) => {
-      // A path of dots is another path (RFC 3986, section 5.2.4).
+      // Dots in a path are removed (RFC 3986, section 5.2.4).
       fc.pre(!/^\.+$/.test(virtualHost));
       const address = parseBusUrl(`stomp://${encodeURIComponent(login)}:${encodeURIComponent(passcode)}@host/${encodeURIComponent(virtualHost)}`);
       assert.deepEqual([address.login, address.passcode, address.virtualHost], [login, passcode, virtualHost]);

@@ -44,7 +44,7 @@ test('with any, every message triggers', async (t) => {
   assert.deepEqual([triggers.length, triggers[0], bus.status().messages.triggered], [3, 'bus: a message on /topic/x', 3]);
 });
 
-test('a message is not acknowledged if no rebuild could be queued', async (t) => {
+test('a message is not acknowledged if its rebuild could not be queued', async (t) => {
   const server = await startServer(t);
   let stopping = true;
   const { bus, logged } = startBus(t, {
@@ -64,7 +64,7 @@ test('a message is not acknowledged if no rebuild could be queued', async (t) =>
   assert.equal(bus.status().messages.triggered, 1);
 });
 
-test('a connection made anew asks for a rebuild, the first one only if it should', async (t) => {
+test('a reconnect triggers a rebuild, the first connection only if configured', async (t) => {
   const server = await startServer(t);
   const { bus, triggers, triggered, logged } = startBus(t, { urls: [server.url()] });
   await logged(/connected/);
@@ -80,7 +80,7 @@ test('a connection made anew asks for a rebuild, the first one only if it should
   await first.triggered(1);
 });
 
-test('a silent connection is dropped and made anew', async (t) => {
+test('a connection without heart-beats is closed and made again', async (t) => {
   const server = await startServer(t, accepting('50,50'));
   const { triggered, logged } = startBus(t, { urls: [server.url()], heartbeat: 50 });
   await triggered(2);
@@ -99,7 +99,7 @@ test('the next broker of the list is tried at once', async (t) => {
   await logged(/cannot connect to .*ECONNREFUSED/);
 });
 
-test('a broker is tried for ever, and what goes wrong is logged once', async (t) => {
+test('a broker is retried for ever, and its error is logged once', async (t) => {
   const server = await startServer(t, (peer) => peer.send('ERROR', { message: 'Bad CONNECT' }, 'Access refused for user me'));
   const url = server.url({ credentials: 'me:s3cret@', path: '/fedora' });
   const { bus, lines } = startBus(t, { urls: [url], pauses: { first: 1, longest: 5 } });
@@ -112,7 +112,7 @@ test('a broker is tried for ever, and what goes wrong is logged once', async (t)
   assert.doesNotMatch(JSON.stringify([status, lines]), /s3cret/);
 });
 
-test('a connection that is lost as soon as it is made is not made again without growing pauses', async (t) => {
+test('a connection that is lost at once is made again with backoff', async (t) => {
   const server = await startServer(t, (peer, frame) => {
     accepting()(peer, frame);
     if (frame.command === 'SUBSCRIBE') peer.socket.end();
@@ -123,11 +123,11 @@ test('a connection that is lost as soon as it is made is not made again without 
     await server.peer(position);
     arrivals.push(performance.now());
   }
-  // At least half of 20, 40, 80, 160 and 320 ms.
+  // At least half of 20, 40, 80, 160 and 320 ms: the rest is jitter.
   assert.ok((arrivals[5] ?? 0) - (arrivals[0] ?? 0) >= 310);
 });
 
-test('closing takes leave of the broker, and stops trying', async (t) => {
+test('closing disconnects, and stops retrying', async (t) => {
   const server = await startServer(t);
   const { bus, logged } = startBus(t, { urls: [server.url()] });
   await logged(/connected/);

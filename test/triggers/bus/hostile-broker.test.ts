@@ -12,7 +12,7 @@ import { startBus } from './start-bus.ts';
 import { accepting, StompServer, type Answer, type StompPeer } from './stomp-server.ts';
 
 const SOURCES = join(import.meta.dirname, '../../../src');
-/** What every object has. */
+/** Members of every object. */
 const INHERITED = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf', 'isPrototypeOf', '__defineGetter__', '__lookupSetter__'];
 /** The subscription that a connection makes. */
 const SUBSCRIPTION = 'regindexer-0';
@@ -23,7 +23,7 @@ async function startServer(t: TestContext, answer: Answer): Promise<StompServer>
   return server;
 }
 
-/** Why a connection is refused or closed. */
+/** The reason why a connection is refused or closed. */
 async function end(server: StompServer): Promise<StompError> {
   try {
     const connection = await StompConnection.open({
@@ -43,7 +43,7 @@ async function end(server: StompServer): Promise<StompError> {
   }
 }
 
-/** Writes `bytes` and no more. */
+/** Writes `bytes` and nothing else. */
 function sending(after: 'CONNECT' | 'SUBSCRIBE', bytes: string | Buffer): Answer {
   return (peer, frame) => {
     if (after === 'SUBSCRIBE') accepting()(peer, frame);
@@ -51,7 +51,7 @@ function sending(after: 'CONNECT' | 'SUBSCRIBE', bytes: string | Buffer): Answer
   };
 }
 
-test('a frame that names what every object has ends the connection, and nothing else', async (t) => {
+test('a frame that names a member of every object ends only the connection', async (t) => {
   for (const name of INHERITED) {
     const frames: readonly (readonly [bytes: string, after: 'CONNECT' | 'SUBSCRIBE', reason: RegExp])[] = [
       [`MESSAGE\nsubscription:${name}\nmessage-id:1\n\nx\0`, 'SUBSCRIBE', /a message for an unknown subscription/],
@@ -66,7 +66,7 @@ test('a frame that names what every object has ends the connection, and nothing 
   }
 });
 
-test('frames out of turn, and what is no frame, are told as what they are', async (t) => {
+test('unexpected and invalid frames are named', async (t) => {
   const cases: readonly (readonly [Answer, RegExp])[] = [
     [sending('CONNECT', `MESSAGE\nsubscription:${SUBSCRIPTION}\n\nx\0`), /sent an unexpected MESSAGE/],
     [sending('CONNECT', 'RECEIPT\nreceipt-id:1\n\n\0'), /sent an unexpected RECEIPT/],
@@ -79,7 +79,7 @@ test('frames out of turn, and what is no frame, are told as what they are', asyn
   for (const [answer, reason] of cases) assert.match((await end(await startServer(t, answer))).message, reason);
 });
 
-test('ten thousand odd frames end no process', { timeout: 120_000 }, async (t) => {
+test('ten thousand invalid frames do not end the process', { timeout: 120_000 }, async (t) => {
   const odd = fc.oneof(fc.constantFrom(...INHERITED), fc.string({ maxLength: 20 }), fc.string({ unit: 'binary', maxLength: 5 }));
   const name = fc.oneof({ weight: 3, arbitrary: fc.constantFrom('subscription', 'receipt-id', 'message-id', 'ack', 'content-length', 'content-type', 'version', 'heart-beat', 'message', 'receipt') }, { weight: 1, arbitrary: odd });
   const value = fc.oneof(fc.constantFrom(SUBSCRIPTION, '1', '2', '0', '-1', '-5', '1e99', 'NaN', '99999999999', '1.2', '1.0', '0,0', '1,1', '\\c', '\\x', '\\', 'text/plain', ''), odd);
@@ -120,13 +120,13 @@ test('ten thousand odd frames end no process', { timeout: 120_000 }, async (t) =
 });
 
 async function gone({ socket }: StompPeer): Promise<void> {
-  // Not `once`: how it goes does not matter.
+  // Not `once` of node:events, which rejects on an error.
   await new Promise((resolve) => {
     socket.once('close', resolve);
   });
 }
 
-/** Writes `chunk` again and again, as fast as it is taken and no further, until the client has gone; gives how many bytes it could. */
+/** Writes `chunk` repeatedly, with backpressure, until the client closes the connection. Returns the number of bytes written. */
 async function flood(peer: StompPeer, chunk: Buffer, limit = Infinity): Promise<number> {
   let bytes = 0;
   const closed = gone(peer);
@@ -144,8 +144,8 @@ function repeated(text: string, bytes: number): Buffer {
 const MEBIBYTE = 1024 * 1024;
 const message = (headers = ''): string => `MESSAGE\nsubscription:${SUBSCRIPTION}\n${headers}\n`;
 
-test('a broker that plays tricks, one after another, neither ends the process nor makes it grow, and is heard again when it stops', { timeout: 120_000 }, async (t) => {
-  /** Each resolves when the client has gone. */
+test('a hostile broker neither ends the process nor fills its memory, and is used again when it behaves', { timeout: 120_000 }, async (t) => {
+  /** Each resolves when the client has closed the connection. */
   const tricks: Readonly<Record<string, (peer: StompPeer) => Promise<void>>> = {
     'a header without end': async (peer) => {
       peer.socket.write(message().slice(0, -1));
@@ -227,7 +227,7 @@ test('a broker that plays tricks, one after another, neither ends the process no
   assert.equal(bus.status().state, 'connected');
 });
 
-test('a body that comes byte by byte takes no more room than another', async (t) => {
+test('a body that comes byte by byte takes no more memory than another', async (t) => {
   const server = await startServer(t, accepting());
   const bodies: number[] = [];
   const connection = await StompConnection.open({ address: parseBusUrl(server.url()), tls: {}, headers: {}, destinations: [{ destination: '/topic/x' }], heartbeat: 0, timeout: 10_000, onMessage: ({ body }) => bodies.push(body?.length ?? 0), signal: new AbortController().signal });
@@ -241,13 +241,13 @@ test('a body that comes byte by byte takes no more room than another', async (t)
   assert.deepEqual(bodies, [20_000]);
 });
 
-test('one file knows stompit', async () => {
+test('only one file imports stompit', async () => {
   const files = (await readdir(SOURCES, { recursive: true })).filter((file) => file.endsWith('.ts'));
   const texts = await Promise.all(files.map(async (file) => ({ file, text: await readFile(join(SOURCES, file), 'utf8') })));
   assert.deepEqual(texts.filter(({ text }) => /from 'stompit|import\('stompit/.test(text)).map(({ file }) => file), ['triggers/bus/stomp-client.ts']);
 });
 
-/** Resolves once so little more is in use than before. */
+/** Waits until memory in use is at most so much above the start. */
 async function noMore(before: number, bytes: number): Promise<void> {
   await eventually(() => {
     const grown = used() - before;
@@ -255,12 +255,12 @@ async function noMore(before: number, bytes: number): Promise<void> {
   });
 }
 
-/** Bytes in use after everything that nothing refers to is gone. */
+/** Bytes in use after garbage collection. */
 function used(): number {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   collect();
-  // Buffers are freed by another thread, for which the next collection waits.
+  // Buffers are freed by another thread, for which the second collection waits.
   collect();
   const { heapUsed, arrayBuffers } = process.memoryUsage();
   return heapUsed + arrayBuffers;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LimitedLog } from '../../../src/triggers/bus/limited-log.ts';
 
-test('one line of each kind is written a minute, and says how many were left out', (t) => {
+test('one line of each kind is written a minute, with the number of omitted lines', (t) => {
   t.mock.timers.enable({ apis: ['Date'] });
   const log = new LimitedLog<'a' | 'b'>();
   const lines: string[] = [];

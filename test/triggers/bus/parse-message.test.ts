@@ -13,7 +13,7 @@ test('the envelope and the bare message are read', () => {
   assert.deepEqual(parse('\uFEFF{"ctype":"rpm"}'), { ctype: 'rpm' });
 });
 
-test('what cannot be read is named in short', () => {
+test('invalid messages give a short reason', () => {
   for (const body of ['', 'rebuild!', '{"ctype":"flatpak"', '\0\x01\x02', '<xml/>']) assert.deepEqual(parse(body), { malformed: 'not JSON' }, body);
   for (const body of ['null', '1', '"flatpak"', '[{"ctype":"flatpak"}]']) assert.deepEqual(parse(body), { malformed: 'not a JSON object' }, body);
   for (const body of [{}, { ctype: 1 }, { msg: {} }, { msg: [{ ctype: 'flatpak' }] }, { msg: { msg: { ctype: 'flatpak' } } }]) {

@@ -1,10 +1,10 @@
-/** Publishes on a broker, as whoever builds Flatpaks does. */
+/** Publishes messages on a broker, as a builder of Flatpaks does. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import stompit, { type Client } from 'stompit';
 import { parseBusUrl } from '../../../src/triggers/bus/bus-url.ts';
 
-/** Sends `bodies` to a destination, bytes with their length and texts without; resolves when the broker has taken them all. */
+/** Sends `bodies` to a destination, bytes with content-length and texts without. Resolves when the broker has received them all. */
 export async function publish(url: string, destination: string, bodies: readonly (string | Buffer)[], headers: Readonly<Record<string, string>> = {}): Promise<void> {
   const { host, port, virtualHost, login, passcode } = parseBusUrl(url);
   const socket = connect(port, host);

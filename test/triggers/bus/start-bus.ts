@@ -4,7 +4,7 @@ import type { TestContext } from 'node:test';
 import { pino } from 'pino';
 import { Bus, type BusOptions } from '../../../src/triggers/bus/bus.ts';
 
-/** A bus that begins to connect, and what it asks for and logs. */
+/** A bus that is connecting, with its triggers and log lines. */
 export function startBus(t: TestContext, options: Partial<BusOptions> & Pick<BusOptions, 'urls'>) {
   const happened = new EventEmitter<{ trigger: []; line: [] }>();
   const triggers: string[] = [];
@@ -29,7 +29,7 @@ export function startBus(t: TestContext, options: Partial<BusOptions> & Pick<Bus
   });
   bus.start();
   t.after(() => bus.close());
-  /** Waits for so many triggers. */
+  /** Waits for this number of triggers. */
   const triggered = async (count: number): Promise<void> => {
     while (triggers.length < count) await once(happened, 'trigger');
   };

@@ -5,7 +5,7 @@ import { parseBusUrl } from '../../../src/triggers/bus/bus-url.ts';
 import { StompConnection, StompError, type StompConnectionOptions, type StompMessage } from '../../../src/triggers/bus/stomp-connection.ts';
 import { accepting, StompServer, type Answer } from './stomp-server.ts';
 
-/** A broker that answers so, and a way to connect to it that collects what arrives. */
+/** A broker with these answers, and a function that connects to it and collects messages. */
 async function startServer(t: TestContext, answer: Answer = accepting()) {
   const server = await StompServer.start(answer);
   const leaving = new AbortController();
@@ -32,7 +32,7 @@ async function startServer(t: TestContext, answer: Answer = accepting()) {
   return { server, open, messages, leaving };
 }
 
-test('CONNECT and SUBSCRIBE say what they were told to', async (t) => {
+test('CONNECT and SUBSCRIBE have the configured headers', async (t) => {
   const { server, open } = await startServer(t);
   await open({
     url: server.url({ credentials: 'me:pass:word@', path: '/fedora' }),
@@ -76,7 +76,7 @@ test('messages arrive in order, with and without a length, and are acknowledged'
   assert.deepEqual(messages.map(({ destination, body }) => [destination, body?.toString()]), [['/topic/x', 'one'], ['/topic/x', 'a\0b'], ['/topic/x', 'three'], ['/topic/x', '']]);
 });
 
-test('a body over 1 MiB is let go, and the next message arrives', async (t) => {
+test('a body over 1 MiB is discarded, and the next message arrives', async (t) => {
   const { server, open, messages } = await startServer(t);
   await open();
   const peer = await server.peer(0);
@@ -110,13 +110,13 @@ test('heart-beats go both ways, and keep the connection', async (t) => {
   assert.equal(state, 'open');
 });
 
-test('a connection that goes silent is dropped', async (t) => {
+test('a connection without heart-beats is closed', async (t) => {
   const { open } = await startServer(t, accepting('50,50'));
   const connection = await open({ heartbeat: 50 });
   assert.match((await connection.closed).message, /has stopped sending heart-beats/);
 });
 
-test('a broker that never answers is given up', async (t) => {
+test('a broker that never answers ends with the timeout', async (t) => {
   const { open } = await startServer(t, () => undefined);
   await assert.rejects(open({ timeout: 50 }), /no answer within 0.05 s/);
   const half = await startServer(t, (peer, { command }) => {
@@ -125,7 +125,7 @@ test('a broker that never answers is given up', async (t) => {
   await assert.rejects(half.open({ timeout: 50 }), /no answer within 0.05 s/);
 });
 
-test('what the broker refuses is told, without the passcode', async (t) => {
+test('a refusal of the broker is reported, without the passcode', async (t) => {
   const { server, open } = await startServer(t, (peer) => {
     const body = 'cannot log in me with s3cret\nat some.java.Class';
     peer.send('ERROR', { message: 'Bad CONNECT', 'content-type': 'text/plain', 'content-length': body.length }, body);
@@ -137,7 +137,7 @@ test('what the broker refuses is told, without the passcode', async (t) => {
   });
 });
 
-test('an ERROR to a SUBSCRIBE or later is told, and is no refusal of the login', async (t) => {
+test('an ERROR for SUBSCRIBE or later is reported, and is not a refusal of the login', async (t) => {
   const { open } = await startServer(t, (peer, frame) => {
     if (frame.command === 'SUBSCRIBE') peer.send('ERROR', { message: 'access_refused' });
     else accepting()(peer, frame);
@@ -151,7 +151,7 @@ test('an ERROR to a SUBSCRIBE or later is told, and is no refusal of the login',
   assert.deepEqual([error.message, error.refused], ['shutting down', false]);
 });
 
-test('a connection that the broker ends is told', async (t) => {
+test('a connection that the broker closes is reported', async (t) => {
   const { server, open } = await startServer(t);
   const url = server.url();
   const connection = await open({ url });
@@ -161,7 +161,7 @@ test('a connection that the broker ends is told', async (t) => {
   await assert.rejects(open({ url }), /ECONNREFUSED/);
 });
 
-test('what is no STOMP ends the connection', async (t) => {
+test('anything but STOMP ends the connection', async (t) => {
   const { server, open } = await startServer(t, (peer) => peer.socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'));
   await assert.rejects(open(), StompError);
   const later = await startServer(t);
@@ -171,7 +171,7 @@ test('what is no STOMP ends the connection', async (t) => {
   assert.equal(server.connections, 1);
 });
 
-test('leaving says goodbye, and waits for the broker but not for ever', async (t) => {
+test('disconnecting waits for the broker, but not for ever', async (t) => {
   const { server, open, leaving } = await startServer(t);
   const connection = await open();
   leaving.abort();

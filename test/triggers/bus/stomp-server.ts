@@ -1,15 +1,15 @@
-/** A broker that does just what a test tells it to. */
+/** A broker whose behaviour the test defines. */
 import { EventEmitter, once } from 'node:events';
 import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 
-/** A frame that a client has sent. */
+/** A frame from a client. */
 export interface ReceivedFrame {
   readonly command: string;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** A client, seen from the broker. */
+/** A client's connection on the broker's side. */
 export class StompPeer extends EventEmitter<{ frame: [ReceivedFrame] }> {
   readonly socket: Socket;
   readonly frames: ReceivedFrame[] = [];
@@ -61,10 +61,10 @@ export class StompPeer extends EventEmitter<{ frame: [ReceivedFrame] }> {
   }
 }
 
-/** What a broker answers. */
+/** The answers of a broker. */
 export type Answer = (peer: StompPeer, frame: ReceivedFrame) => void;
 
-/** Accepts whoever comes, confirms what is to be confirmed, and promises no heart-beats unless told to. */
+/** Accepts all clients, and sends all receipts; no heart-beats by default. */
 export function accepting(heartbeat = '0,0'): Answer {
   return (peer, { command, headers }) => {
     if (command === 'CONNECT') peer.send('CONNECTED', { version: '1.2', 'heart-beat': heartbeat });
@@ -95,12 +95,12 @@ export class StompServer implements AsyncDisposable {
     return server;
   }
 
-  /** `host` is how it is called; `credentials` and `path` are those of the URL. */
+  /** The broker's URL with this host, these credentials and this path. */
   url({ credentials = '', host = '127.0.0.1', path = '' } = {}): string {
     return `${this.#scheme}://${credentials}${host}:${(this.#server.address() as AddressInfo).port}${path}`;
   }
 
-  /** The connection number `position`, once it is there. */
+  /** Waits for the connection with this number. */
   async peer(position: number): Promise<StompPeer> {
     for (;;) {
       const peer = this.#peers[position];

@@ -1,36 +1,36 @@
-/** Files with logins, and programs that keep them, in a folder that goes with the test. */
+/** Auth files and credential helpers in a folder that is removed after the test. */
 import { chmodSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { AuthFile } from '../../../../src/registry/http/access/access-options.ts';
 
-/** A fresh folder. */
+/** A new folder. */
 export function temporaryFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'regindexer-access-'));
   t.after(() => rmSync(folder, { recursive: true }));
   return folder;
 }
 
-/** Puts `content` in the place of a file at once, as programs do that log in. */
+/** Replaces a file atomically, as `skopeo login` does. */
 export function replaceFile(path: string, content: unknown): void {
   writeFileSync(`${path}.new`, typeof content === 'string' ? content : JSON.stringify(content));
   renameSync(`${path}.new`, path);
 }
 
-/** A file with logins. */
+/** Writes an auth file. */
 export function writeAuthFile(t: TestContext, content: unknown): AuthFile {
   const path = join(temporaryFolder(t), 'auth.json');
   replaceFile(path, content);
   return { path, required: true };
 }
 
-/** The entry of a user and password. */
+/** The entry of an auth file for a user and password. */
 export function entry(username: string, password = 'password'): { auth: string } {
   return { auth: btoa(`${username}:${password}`) };
 }
 
-/** Makes a program `docker-credential-NAME` of a shell script, which finds what it was asked for in `$SERVER`; returns its folder. */
+/** Makes a credential helper of a shell script, which gets the server's name in `$SERVER`. Returns its folder. */
 export function installHelper(t: TestContext, name: string, script: string): string {
   const folder = temporaryFolder(t);
   const program = join(folder, `docker-credential-${name}`);

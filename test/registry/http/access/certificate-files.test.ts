@@ -9,7 +9,7 @@ import { temporaryFolder } from './access-folder.ts';
 
 const [ONE = '', TWO = ''] = rootCertificates;
 
-test('authorities, and a client’s certificate with its key, are told by how they end', () => {
+test('authorities, client certificates and keys are recognised by their extensions', () => {
   assert.deepEqual(sortCertificateFiles('/d', ['b.crt', 'client.key', 'README', 'a.crt', 'client.cert', 'crt']), {
     authorities: ['/d/a.crt', '/d/b.crt'],
     client: { cert: '/d/client.cert', key: '/d/client.key' },
@@ -18,12 +18,12 @@ test('authorities, and a client’s certificate with its key, are told by how th
   assert.deepEqual(sortCertificateFiles('/d', []), { authorities: [], client: undefined });
 });
 
-test('half a pair is named', () => {
+test('an incomplete pair is an error', () => {
   assert.throws(() => sortCertificateFiles('/d', ['client.cert', 'other.key']), /^Error: \/d\/client\.cert has no key beside it \(client\.key\); an authority's certificate ends in \.crt$/);
   assert.throws(() => sortCertificateFiles('/d', ['other.key']), /^Error: \/d\/other\.key has no certificate beside it \(other\.cert\)$/);
 });
 
-test('folders are those of the host and its port, which need not be said where the URL does not', async (t) => {
+test('folders are named by host and port, of which the default port may be left out', async (t) => {
   const [first, second] = [temporaryFolder(t), temporaryFolder(t)];
   for (const path of ['example.org/a.crt', 'example.org:443/b.crt', 'example.org:5000/c.crt']) {
     mkdirSync(join(first, path, '..'), { recursive: true });
@@ -45,19 +45,19 @@ test('a file may hold several certificates, and text between them', () => {
   assert.deepEqual(parseCertificates(`# one\n${ONE}\nand another: \r\n${TWO.replaceAll('\n', '\r\n')}`).length, 2);
 });
 
-test('a file without a certificate, or with a broken one, is a fault', () => {
+test('a file without a certificate, or with an invalid one, is an error', () => {
   assert.throws(() => parseCertificates('-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----'), /^Error: it holds no certificate/);
   assert.throws(() => parseCertificates(`${ONE}\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----`), /^Error: its certificate 2 cannot be read/);
 });
 
-test('whatever comes, files and certificates are told or an Error says what is wrong', () => {
+test('any files give certificates or an Error', () => {
   const name = fc.oneof(fc.string(), fc.array(fc.constantFrom('client', '.', 'crt', '.cert', '.key', '/', 'ca')).map((parts) => parts.join('')));
   const text = fc.oneof(fc.string(), fc.array(fc.constantFrom('-----BEGIN CERTIFICATE-----', '-----END CERTIFICATE-----', '\n', 'AAAA', '-', ONE.slice(27, 200), ONE)).map((parts) => parts.join('')));
   fc.assert(fc.property(fc.array(name), (names) => isTold(() => sortCertificateFiles('/d', names))));
   fc.assert(fc.property(text, (pem) => isTold(() => parseCertificates(pem))));
 });
 
-/** Says whether `read` gives something, or throws an error that says what is wrong. */
+/** Says whether `read` returns, or throws an Error. */
 function isTold(read: () => unknown): boolean {
   try {
     return read() !== undefined;

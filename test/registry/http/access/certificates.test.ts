@@ -23,7 +23,7 @@ suite('registries with certificates of their own', needs('openssl'), () => {
   });
   after(() => folder.remove());
 
-  test('an authority that nobody knows is not trusted, and the error says what to do', async (t) => {
+  test('an unknown authority is not trusted, and the error says what to do', async (t) => {
     const { url, host, seen } = await playSecurely(t, certificates);
     await assert.rejects(readRegistry(t, url, { pauses: [] }).tags('a'), (error: Error & { code?: string }) => {
       assert.equal(error.code, 'unavailable');
@@ -88,7 +88,7 @@ suite('registries with certificates of their own', needs('openssl'), () => {
     assert.deepEqual(clients, [client, nobody, client, nobody, nobody, client]);
   });
 
-  test('a realm that is not encrypted is asked for tokens, and shown no login', async (t) => {
+  test('a realm without https is asked for tokens without a login', async (t) => {
     const authorizations: (string | undefined)[] = [];
     const realm = await playRegistry(t, (request, response) => {
       authorizations.push(request.headers.authorization);
@@ -136,7 +136,7 @@ suite('registries with certificates of their own', needs('openssl'), () => {
   });
 });
 
-/** A folder of folders, with one for `host` that has these files. */
+/** A folder with a folder for `host` that has these files. */
 function certsDir(t: TestContext, host: string, files: Readonly<Record<string, string>>): string {
   const base = temporaryFolder(t);
   mkdirSync(join(base, host));

@@ -9,7 +9,7 @@ import { Keychain } from '../../../../src/registry/http/access/keychain.ts';
 import { playRegistry, readRegistry, sendJson, type Played } from '../play-registry.ts';
 import { entry, installHelper, replaceFile, temporaryFolder, writeAuthFile } from './access-folder.ts';
 
-/** Answers with the user as the only tag, and with 401 to users that it does not know. */
+/** Answers with the user as the only tag, and with 401 to unknown users. */
 async function playWhoAmI(t: TestContext, isKnown: (user: string) => boolean = () => true): Promise<Played> {
   return playRegistry(t, (request, response) => {
     const user = userOf(request.headers.authorization);
@@ -26,7 +26,7 @@ function hostOf({ url }: Played): string {
   return new URL(url).host;
 }
 
-test('the most specific login is used for each repository, and the host’s for the catalog', async (t) => {
+test('a repository has its most specific login, and the catalog that of the host', async (t) => {
   const registry = await playWhoAmI(t);
   const host = hostOf(registry);
   const file = writeAuthFile(t, { auths: { [host]: entry('host'), [`${host}/apps`]: entry('apps'), [`${host}/apps/hello`]: entry('hello') } });
@@ -59,7 +59,7 @@ test('a login that is refused, and is still the one in its file, is not tried ag
   assert.deepEqual(asked, ['user', 'nobody']);
 });
 
-test('many refused at once all use what the file has now', async (t) => {
+test('many requests that are refused at once use the file’s new login', async (t) => {
   const registry = await playWhoAmI(t, (user) => user === known);
   let known = 'old';
   const file = writeAuthFile(t, { auths: { [hostOf(registry)]: entry('old') } });
@@ -80,7 +80,7 @@ test('a file that changes is read again without a refusal too', async (t) => {
   replaceFile(file.path, { auths: { 'registry.example.org': entry('new') } });
   assert.deepEqual(await logins.of('a'), basicLogin({ username: 'new', password: 'password' }));
   assert.notEqual(logins.generation, before);
-  // Half written: what was known goes on being used.
+  // A file that is being written: the logins that were read before stay in use.
   writeFileSync(file.path, '{"auths": {"regis');
   assert.deepEqual(await logins.of('a'), basicLogin({ username: 'new', password: 'password' }));
   rmSync(file.path);
@@ -96,7 +96,7 @@ const unreadable: [string, (t: TestContext) => AuthFile, RegExp][] = [
   ['that names a program that is not there', (t) => writeAuthFile(t, { credsStore: 'nowhere' }), /docker-credential-nowhere get cannot be run: there is no such program in PATH/],
 ];
 for (const [what, make, reason] of unreadable) {
-  test(`with a file ${what} nothing is asked, as if nobody had logged in`, async (t) => {
+  test(`with a file ${what} no request is sent anonymously`, async (t) => {
     const registry = await playWhoAmI(t);
     const file = make(t);
     await assert.rejects(readRegistry(t, registry.url, { authFiles: [file] }).tags('a'), (error: Error & { code?: string }) => {
@@ -116,7 +116,7 @@ test('a file that cannot be read does not matter where another one has the login
   assert.deepEqual(await readRegistry(t, registry.url, { authFiles: files }).tags('a'), ['user']);
 });
 
-test('a program keeps the login of its registry, whatever the file has for that', async (t) => {
+test('the login of a registry’s helper replaces that of the file', async (t) => {
   const registry = await playWhoAmI(t);
   const host = hostOf(registry);
   installHelper(t, 'mine', `echo "{\\"ServerURL\\":\\"$SERVER\\",\\"Username\\":\\"kept-for-$SERVER\\",\\"Secret\\":\\"x\\"}"`);
@@ -124,7 +124,7 @@ test('a program keeps the login of its registry, whatever the file has for that'
   assert.deepEqual(await readRegistry(t, registry.url, { authFiles: [file] }).tags('a'), [`kept-for-${host}`.split(':')[0]]);
 });
 
-test('a program for all registries is asked too; repositories in the file are more specific', async (t) => {
+test('a helper for all registries is asked, too; repositories in the file are more specific', async (t) => {
   const registry = await playWhoAmI(t);
   const host = hostOf(registry);
   installHelper(t, 'all', `echo '{"Username":"kept","Secret":"x"}'`);
@@ -133,14 +133,14 @@ test('a program for all registries is asked too; repositories in the file are mo
   assert.deepEqual([await source.tags('a'), await source.tags('b')], [['file'], ['kept']]);
 });
 
-test('where the program has no login, the file’s own is used', async (t) => {
+test('if the helper has no login, that of the file is used', async (t) => {
   const registry = await playWhoAmI(t);
   installHelper(t, 'none', 'echo "credentials not found in native keychain"; exit 1');
   const file = writeAuthFile(t, { auths: { [hostOf(registry)]: entry('file') }, credsStore: 'none' });
   assert.deepEqual(await readRegistry(t, registry.url, { authFiles: [file] }).tags('a'), ['file']);
 });
 
-test('where the program is not there, the file’s own login is used; once it is there, its', async (t) => {
+test('if the helper is not installed, the login of the file is used until it is', async (t) => {
   const registry = await playWhoAmI(t);
   const host = hostOf(registry);
   for (const program of [{ credsStore: 'copied' }, { credHelpers: { [host]: 'copied' } }]) {
@@ -153,20 +153,20 @@ test('where the program is not there, the file’s own login is used; once it is
   assert.deepEqual(await logins.renew('a', before), basicLogin({ username: 'kept', password: 'x' }));
 });
 
-test('a folder of logins that may not be looked into has none', { skip: process.getuid?.() === 0 && 'root may look into all' }, async (t) => {
+test('a folder without permission has no logins', { skip: process.getuid?.() === 0 && 'root may read all folders' }, async (t) => {
   const folder = temporaryFolder(t);
   chmodSync(folder, 0);
   assert.equal(await new Keychain({ url: 'https://registry.example.org', authFiles: [{ path: join(folder, 'auth.json'), required: false }] }).of('a'), undefined);
 });
 
-test('a program is asked under every name of Docker Hub', async (t) => {
+test('a helper is asked for every name of Docker Hub', async (t) => {
   const folder = installHelper(t, 'hub', 'echo "$SERVER" >> "$(dirname "$0")/asked"; echo "credentials not found in native keychain"; exit 1');
   const logins = new Keychain({ url: 'https://registry-1.docker.io', authFiles: [writeAuthFile(t, { credsStore: 'hub' })] });
   assert.equal(await logins.of('library/hello'), undefined);
   assert.deepEqual(readFileSync(join(folder, 'asked'), 'utf8').trim().split('\n'), ['https://index.docker.io/v1/', 'index.docker.io', 'docker.io', 'registry-1.docker.io']);
 });
 
-test('a program whose login was refused is asked again, once for many requests', async (t) => {
+test('a helper whose login was refused is asked again, once for many requests', async (t) => {
   const folder = installHelper(t, 'rotating', 'cd "$(dirname "$0")"; echo asked >> asked; echo "{\\"Username\\":\\"user$(wc -l < asked)\\",\\"Secret\\":\\"x\\"}"');
   const registry = await playWhoAmI(t, (user) => user === 'user2');
   const file = writeAuthFile(t, { credHelpers: { [hostOf(registry)]: 'rotating' } });
@@ -215,7 +215,7 @@ test('a login that the realm refuses is looked for again, and tokens are asked f
   assert.equal(realm.seen.length, 2);
 });
 
-test('what a program says is a login, none, or a fault that quotes nothing', async (t) => {
+test('the output of a helper is a login, none, or an error that does not quote it', async (t) => {
   installHelper(
     t,
     'many',
@@ -249,7 +249,7 @@ esac`,
   }
 });
 
-test('a program that may not be run is named', async (t) => {
+test('a helper that cannot be run is named', async (t) => {
   const folder = installHelper(t, 'locked', 'true');
   chmodSync(join(folder, 'docker-credential-locked'), 0o644);
   appendFileSync(join(folder, 'docker-credential-locked'), '\n');

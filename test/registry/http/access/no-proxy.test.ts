@@ -30,7 +30,7 @@ for (const [text, direct, proxied] of cases) {
   });
 }
 
-test('whatever comes, it says yes or no, and soon', () => {
+test('any text gives yes or no, and soon', () => {
   const text = fc.oneof(fc.string(), fc.array(fc.constantFrom('*', '.', 'org', ':', '80', '/', '8', '[', ']', '::1', '10.0.0.0', ',', ' ', '-')).map((parts) => parts.join('')));
   const host = fc.oneof(fc.string(), fc.constantFrom('example.org', '10.0.0.1', '[::1]', ''));
   fc.assert(fc.property(text, host, fc.nat(65_535), (rules, hostname, port) => typeof parseNoProxy(rules)(hostname, port) === 'boolean'));

@@ -27,7 +27,7 @@ test('logins are those of the registry, by host, host and port, and repositories
   assert.deepEqual(parse({ auths }, 'registry.example.org:5000').logins, new Map([['', login('port')]]));
 });
 
-test('a host may be written in capitals, with the port that it has anyway, and as a URL, which yields to the plain name', () => {
+test('a host may be in capitals, with its default port, and a URL, over which the plain name takes precedence', () => {
   for (const key of ['Registry.Example.org', 'registry.example.org:443', 'https://registry.example.org', 'https://registry.example.org/v1/', 'http://registry.example.org/v2']) {
     assert.deepEqual(parse({ auths: { [key]: entry('user') } }).logins, new Map([['', login('user')]]), key);
   }
@@ -53,7 +53,7 @@ test('an identity token comes before the login beside it', () => {
   assert.deepEqual(logins.get(''), identityLogin('abc'));
 });
 
-test('a password may hold colons and anything else; zeros at the end are none of it', () => {
+test('a password may hold colons and any characters; NULs at the end are removed', () => {
   const { logins } = parse({ auths: { 'registry.example.org': { auth: Buffer.from('user:p:ä\n\0\0').toString('base64') } } });
   assert.deepEqual(logins.get(''), basicLogin({ username: 'user', password: 'p:ä\n' }));
 });
@@ -69,7 +69,7 @@ test('a login may be in username and password, and its user without a name', () 
   ] as const) assert.deepEqual(parse({ auths: { 'registry.example.org': written } }).logins.get(''), basicLogin(meant), JSON.stringify(written));
 });
 
-test('entries without a login say nothing', () => {
+test('entries without a login are ignored', () => {
   for (const empty of [{}, { auth: '' }, { auth: btoa('user') }, { auth: btoa('user:') }, { auth: btoa(':') }, { auth: 7 }, { username: 'user' }, { username: 'user', password: '' }, { username: 7, password: 'x' }, { identitytoken: '' }]) {
     assert.deepEqual(parse({ auths: { 'registry.example.org': empty } }).logins, new Map(), JSON.stringify(empty));
   }
@@ -78,7 +78,7 @@ test('entries without a login say nothing', () => {
   }
 });
 
-test('programs that keep logins are named', () => {
+test('credential helpers are found', () => {
   assert.deepEqual(parse({ credsStore: 'pass', credHelpers: { 'registry.example.org': 'ecr-login', 'other.example.org': 'other' } }), {
     logins: new Map(),
     helper: { name: 'ecr-login', server: 'registry.example.org' },
@@ -86,7 +86,7 @@ test('programs that keep logins are named', () => {
   });
 });
 
-test('what is no such file is malformed, and nothing of it is quoted', () => {
+test('any other file is malformed, and is not quoted', () => {
   const wrong = ['', 'hunter2', '["hunter2"]', '{"auths": ["hunter2"]}', '{"auths": {"registry.example.org": "hunter2"}}', '{"credsStore": "../hunter2"}', '{"credsStore": ["hunter2"]}', '{"credHelpers": {"registry.example.org": "hunter2 --x"}}', '{"auths": {"registry.example.org": hunter2'];
   for (const text of wrong) {
     assert.throws(
@@ -97,7 +97,7 @@ test('what is no such file is malformed, and nothing of it is quoted', () => {
   }
 });
 
-test('whatever comes, an entry is returned or a RegistryError thrown', () => {
+test('any bytes give an entry or a RegistryError', () => {
   const key = fc.oneof(fc.string(), fc.array(fc.constantFrom('docker.io', 'registry.example.org', ':', '443', '/', 'https://', 'apps', '[', ']')).map((parts) => parts.join('')));
   const value = fc.oneof(fc.jsonValue(), fc.record({ auth: fc.oneof(fc.base64String(), fc.string(), fc.jsonValue()), identitytoken: fc.oneof(fc.string(), fc.jsonValue()) }, { requiredKeys: [] }));
   const file = fc.oneof(

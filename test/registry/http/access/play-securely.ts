@@ -8,7 +8,7 @@ import type { PeerCertificate, TLSSocket } from 'node:tls';
 import type { Certificates } from '../../../peers/certificates.ts';
 import { sendJson, type Answer, type Played } from '../play-registry.ts';
 
-/** Starts it, until the test ends; it answers with the name in the client's certificate as the only tag unless told otherwise. */
+/** Starts it until the test ends. By default it answers with the name in the client's certificate as the only tag. */
 export async function playSecurely(t: TestContext, certificates: Certificates, answer?: Answer): Promise<Played & { readonly host: string }> {
   const seen: string[] = [];
   let connections = 0;
@@ -30,7 +30,7 @@ export async function playSecurely(t: TestContext, certificates: Certificates, a
   return { url: `https://${host}`, host, seen, connections: () => connections };
 }
 
-/** The name in the certificate that the client showed, as a tag. */
+/** The name in the client's certificate, as a tag. */
 export function clientOf(socket: Socket): string {
   const { subject } = (socket as TLSSocket).getPeerCertificate() as Partial<PeerCertificate>;
   return subject === undefined ? 'nobody' : String(subject.CN).replaceAll(' ', '-');

@@ -15,7 +15,7 @@ test('addresses of this machine and of inner networks are private, however they 
 const BODY = JSON.stringify({ os: 'linux', architecture: 'amd64' });
 const DESCRIPTOR = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: digestOf(BODY), size: BODY.length };
 
-/** A registry that redirects to a store on this machine, and the same at a name that only a proxy finds. */
+/** A registry that redirects to a store on this machine, also at a name that only a proxy can resolve. */
 async function playRedirecting(t: TestContext): Promise<{ store: Played; inside: string; outside: string; proxies: { http: string } }> {
   const store = await playRegistry(t, (_request, response) => response.end(BODY));
   const registry = await playRegistry(t, ({ url }, response) => {
@@ -33,7 +33,7 @@ suite('a redirect to a private address', () => {
     assert.equal((await readRegistry(t, outside, { proxies, privateRedirects: true }).config('a', DESCRIPTOR))?.os, 'linux');
   });
 
-  test('is not followed otherwise: nothing is asked there', async (t) => {
+  test('is not followed otherwise, and no request is sent there', async (t) => {
     const { store, inside, outside, proxies } = await playRedirecting(t);
     for (const [url, options] of [[outside, { proxies }], [inside, { privateRedirects: false }]] as const) {
       await assert.rejects(readRegistry(t, url, options).config('a', DESCRIPTOR), {
@@ -44,7 +44,7 @@ suite('a redirect to a private address', () => {
     assert.deepEqual(store.seen, []);
   });
 
-  test('is known by what its name leads to, and however the address is written', async (t) => {
+  test('is recognised by the addresses of its name, and in all spellings of an address', async (t) => {
     const store = await playRegistry(t, (_request, response) => response.end(BODY));
     let host = '';
     const registry = await playRegistry(t, (_request, response) => response.writeHead(307, { location: `${store.url.replace('127.0.0.1', host)}/blob` }).end());
@@ -55,7 +55,7 @@ suite('a redirect to a private address', () => {
     assert.deepEqual(store.seen, []);
   });
 
-  test('is not asked of a proxy either', async (t) => {
+  test('is not sent to a proxy either', async (t) => {
     const registry = await playRegistry(t, (_request, response) => response.writeHead(307, { location: 'http://10.0.0.1/blob' }).end());
     const proxy = await startForwardProxy(t);
     await assert.rejects(readRegistry(t, named(registry.url), { proxies: { http: proxy.url } }).config('a', DESCRIPTOR), { code: 'malformed', message: /^GET http:\/\/10\.0\.0\.1\/blob: 10\.0\.0\.1 is at the private address/ });
@@ -63,7 +63,7 @@ suite('a redirect to a private address', () => {
   });
 });
 
-test('a token server at a private address is asked by the same rule', async (t) => {
+test('the same rule holds for a token server at a private address', async (t) => {
   const realm = await playRegistry(t, (_request, response) => sendJson(response, { token: 'abc' }));
   const registry = await playRegistry(t, (request, response) => {
     if (request.headers.authorization === 'Bearer abc') sendJson(response, { tags: ['a'] });

@@ -13,7 +13,7 @@ import { named, startForwardProxy } from '../forward-proxy.ts';
 import { playRegistry, readRegistry, sendJson, type Answer, type Played } from '../play-registry.ts';
 import { playSecurely } from './play-securely.ts';
 
-/** A registry at a name that only the proxy finds. */
+/** A registry at a name that only the proxy can resolve. */
 async function playNamed(t: TestContext, answer: Answer): Promise<Played> {
   const played = await playRegistry(t, answer);
   return { ...played, url: named(played.url) };
@@ -66,7 +66,7 @@ test('a redirect is followed through the proxy of where it leads, without creden
   assert.deepEqual(authorizations, [undefined]);
 });
 
-test('the login of a proxy is shown to it, never to the registry, and never told', async (t) => {
+test('the login of a proxy is sent to it alone, and is in no message', async (t) => {
   const proxy = await startForwardProxy(t, { login: 'us@er:p@ss%' });
   const { url } = await playNamed(t, (request, response) => sendJson(response, { tags: ['proxy-authorization' in request.headers ? 'told' : 'not-told'] }));
   const address = new URL(proxy.url);
@@ -80,7 +80,7 @@ test('the login of a proxy is shown to it, never to the registry, and never told
   await assert.rejects(readRegistry(t, url, { proxies: { http: wrong } }).tags('a'), (error: Error) => /answered 407/.test(error.message) && !error.message.includes('hunter'));
 });
 
-test('a proxy that cannot be reached or is none is named, without its login', async (t) => {
+test('a proxy that is invalid or cannot be reached is named, without its login', async (t) => {
   const { url } = await playNamed(t, (_request, response) => sendJson(response, { tags: [] }));
   for (const [http, reason] of [
     ['http://hunter1:hunter2@127.0.0.1:1', /ECONNREFUSED/],
@@ -105,7 +105,7 @@ suite('registries with https, through a proxy', needs('openssl'), () => {
   });
   after(() => folder.remove());
 
-  /** Trusts the test's authority, and shows the client's certificate. */
+  /** Trusts the test's authority, and uses a client certificate. */
   const access = () => ({ caFile: certificates.authority, clientCert: certificates.clientCertificate, clientKey: certificates.clientKey });
 
   async function playNamedSecurely(t: TestContext): ReturnType<typeof playSecurely> {
@@ -135,7 +135,7 @@ suite('registries with https, through a proxy', needs('openssl'), () => {
     assert.deepEqual(proxy.seen.map(([request]) => request), [`CONNECT ${secure.host}`, `GET ${plain.url}/v2/a/tags/list?n=1000`]);
   });
 
-  test('a tunnel that the proxy refuses or breaks is named, and tried again', async (t) => {
+  test('a tunnel that the proxy refuses or breaks is reported, and retried', async (t) => {
     const proxy = await startForwardProxy(t, { login: 'user:secret' });
     const { url, host, seen } = await playNamedSecurely(t);
     const source = readRegistry(t, url, { ...access(), pauses: [1], proxies: { https: proxy.url.replace('//', '//user:hunter2@') } });
@@ -148,7 +148,7 @@ suite('registries with https, through a proxy', needs('openssl'), () => {
     });
   });
 
-  test('a proxy that does not answer is given the time of a request', async (t) => {
+  test('a proxy that does not answer ends with the timeout of the request', async (t) => {
     const silent = createServer((socket) => t.after(() => socket.destroy())).listen(0, '127.0.0.1');
     t.after(() => silent.close());
     await once(silent, 'listening');

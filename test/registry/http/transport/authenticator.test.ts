@@ -6,7 +6,7 @@ import { playRegistry, readRegistry, sendJson, type Answer, type Played } from '
 const CREDENTIALS = { username: 'user', password: 'p:ä' };
 const BASIC = `Basic ${Buffer.from('user:p:ä').toString('base64')}`;
 
-/** A token service, and a registry that wants its tokens; `token` makes the service's answer to each request. */
+/** A token service, and a registry that needs its tokens. `token` makes the answers of the service. */
 async function playWithTokens(t: TestContext, token: Answer, wanted: () => string): Promise<{ registry: Played; realm: Played }> {
   const realm = await playRegistry(t, token);
   const registry = await playRegistry(t, (request, response) => {
@@ -30,7 +30,7 @@ test('Basic credentials are sent with the first request', async (t) => {
   assert.equal(seen.length, 1);
 });
 
-test('wrong Basic credentials are denied, without a word of them', async (t) => {
+test('wrong Basic credentials are denied, and are not in the message', async (t) => {
   const shown: (string | undefined)[] = [];
   const { url } = await playRegistry(t, (request, response) => {
     shown.push(request.headers.authorization);
@@ -63,7 +63,7 @@ for (const member of ['token', 'access_token']) {
       { ...common, scope: 'repository:one:pull' },
       { ...common, scope: 'repository:two:pull' },
     ]);
-    // Only the first request of all had to be challenged.
+    // Only the first request was challenged.
     assert.equal(registry.seen.length, 4);
     assert.equal(realm.seen.length, 2);
     assert.equal(source.requests, 6);
@@ -98,7 +98,7 @@ test('credentials are shown to the realm, and the token to the registry', async 
   assert.deepEqual(shown, [BASIC]);
 });
 
-test('many that wait for a token cost one request for it', async (t) => {
+test('requests that wait for the same token cost one request for it', async (t) => {
   const { registry, realm } = await playWithTokens(t, (_request, response) => sendJson(response, { token: 'abc' }), () => 'abc');
   const source = readRegistry(t, registry.url);
   const results = await Promise.all(Array.from({ length: 20 }, () => source.tags('one')));
@@ -115,7 +115,7 @@ test('a token is renewed shortly before it expires', async (t) => {
     assert.ok(performance.now() - started < 5000, 'the token was not renewed');
     await source.tags('one');
   }
-  // By the clock: this registry goes on taking the old one.
+  // Renewed by the clock: this registry still accepts the old token.
   assert.ok(performance.now() - started > 100);
 });
 
@@ -129,14 +129,14 @@ test('a token that the registry no longer takes is renewed once', async (t) => {
   assert.equal(realm.seen.length, 2);
 });
 
-test('a token that does not help is denied', async (t) => {
+test('a token that is refused gives denied', async (t) => {
   const { registry, realm } = await playWithTokens(t, (_request, response) => sendJson(response, { token: 'useless' }), () => 'other');
   await assert.rejects(readRegistry(t, registry.url).tags('one'), { code: 'denied', message: /tags\/list: answered 401/ });
   assert.equal(registry.seen.length, 2);
   assert.equal(realm.seen.length, 1);
 });
 
-test('what the realm refuses is denied, and never means that the repository is gone', async (t) => {
+test('a refusal of the realm gives denied, and never means that the repository is gone', async (t) => {
   for (const status of [400, 401, 403, 404]) {
     const { registry, realm } = await playWithTokens(t, (_request, response) => sendJson(response, {}, {}, status), () => 'other');
     await assert.rejects(readRegistry(t, registry.url).tags('one'), {
@@ -146,7 +146,7 @@ test('what the realm refuses is denied, and never means that the repository is g
   }
 });
 
-test('a realm that fails for a moment is asked again', async (t) => {
+test('a temporary failure of the realm is retried', async (t) => {
   const { registry, realm } = await playWithTokens(
     t,
     (_request, response) => sendJson(response, { token: 'abc' }, {}, realm.seen.length === 1 ? 503 : 200),
@@ -166,7 +166,7 @@ test('a failed request for a token is not kept', async (t) => {
   assert.deepEqual(await source.tags('one'), ['a']);
 });
 
-test('a token that is none is malformed, and not shown', async (t) => {
+test('an invalid token is malformed, and is not in the message', async (t) => {
   for (const body of [{}, { token: 7 }, { token: 'secret\r\nx: y' }, { token: '' }, []]) {
     const { registry } = await playWithTokens(t, (_request, response) => sendJson(response, body), () => 'abc');
     await assert.rejects(readRegistry(t, registry.url).tags('one'), (error: Error & { code?: string }) => {

@@ -6,26 +6,26 @@ import { randomNumbers } from '../../../sources/random-images.ts';
 /** In milliseconds. */
 interface PlayedRegistry {
   readonly roundTrip: number;
-  /** Of one request, by chance. */
+  /** The random latency of a request. */
   readonly service: (random: () => number) => number;
-  /** Requests that it works on at once; the others queue. */
+  /** The number of requests that it handles at once; others queue. */
   readonly workers: number;
-  /** Says whether it takes a request that comes then. */
+  /** Says whether it accepts a request at this time. */
   readonly accepts?: (at: number) => boolean;
-  /** What it says with a 429. */
+  /** Retry-After of a 429. */
   readonly retryAfter?: number;
-  /** It answers 503 to so many as are more than its workers. */
+  /** The number of requests above its workers from which it answers 503. */
   readonly queues?: boolean;
 }
 
 interface Played {
-  /** Until the last answer, in milliseconds. */
+  /** The time until the last answer, in milliseconds. */
   readonly time: number;
   readonly refused: number;
   readonly failed: number;
-  /** How often one request was refused, at most. */
+  /** The most refusals of one request. */
   readonly mostRefused: number;
-  /** Requests at once after each quarter of all. */
+  /** The window after each quarter of all requests. */
   readonly windows: readonly number[];
 }
 
@@ -33,7 +33,7 @@ const ALL = Infinity;
 const BOUND = 128;
 const PAUSES = [300, 900, 2700];
 
-/** Asks a registry for so much, on a clock that only events move. */
+/** Simulates requests to a registry with a virtual clock. */
 function play(control: CongestionControl, { roundTrip, service, workers, accepts = () => true, retryAfter = 0, queues = true }: PlayedRegistry, requests: number): Played {
   const random = randomNumbers(1);
   const events: { readonly at: number; readonly run: () => void }[] = [];
@@ -95,7 +95,7 @@ function play(control: CongestionControl, { roundTrip, service, workers, accepts
     while (waiting.length > 0 && underWay < control.window) {
       const wait = Math.max(control.wait(now), opensAt - now);
       if (wait > 0) {
-        // As a timer does it: whole milliseconds, and one for all.
+        // Like timers: whole milliseconds, and one timer for all.
         if (timer !== undefined && timer > now) return;
         timer = now + Math.ceil(wait);
         at(timer, sendAll);
@@ -122,19 +122,19 @@ function exponential(mean: number): (random: () => number) => number {
   return (random) => -mean * Math.log(1 - random());
 }
 
-/** So many in each second of the clock. */
+/** A fixed window: so many requests in each second of the clock. */
 function perSecond(rate: number): (at: number) => boolean {
   let second = -1;
   let count = 0;
   return (at) => {
-    // The clocks of the two do not agree on when a second begins.
+    // The seconds of both clocks begin at different times.
     const current = Math.floor((at + 370) / 1000);
     if (current !== second) [second, count] = [current, 0];
     return count++ < rate;
   };
 }
 
-/** So many in any second. */
+/** A sliding window: so many requests in any second. */
 function sliding(rate: number): (at: number) => boolean {
   const taken: number[] = [];
   return (at) => {
@@ -143,7 +143,7 @@ function sliding(rate: number): (at: number) => boolean {
   };
 }
 
-/** So many tokens a second, of which some may be saved up. */
+/** A token bucket: so many tokens a second, of which some can be saved. */
 function bucket(rate: number, size: number): (at: number) => boolean {
   let tokens = size;
   let last = 0;
@@ -186,7 +186,7 @@ test('no more queue at a registry than it works on', () => {
   for (const window of windows) assert.ok(window >= 10 && window <= 30, windows.join(', '));
 });
 
-/** Sends as many at once as `control` allows, again and again, to a registry that takes the same time for each. */
+/** Sends windows of requests to a registry that takes the same time for each. */
 function askFor(control: CongestionControl, latency: number, from: number, until: number): void {
   for (let now = from; now < until; now += latency) for (let request = control.window; request > 0; request--) control.answered({ kind: 'GET', sentAt: now, latency, full: true }, now + latency);
 }

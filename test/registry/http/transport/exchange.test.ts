@@ -16,7 +16,7 @@ import { playRegistry, readRegistry, sendJson } from '../play-registry.ts';
 
 const once1 = { pauses: [] };
 
-/** A server that answers each connection's first bytes with `text` and, if `end`, ends the connection. */
+/** A server that answers the first bytes of each connection with `text` and, if `end`, closes the connection. */
 async function playBytes(t: TestContext, text: string, end: boolean): Promise<string> {
   const server = createServer((socket) => {
     socket.on('error', () => {});
@@ -29,7 +29,7 @@ async function playBytes(t: TestContext, text: string, end: boolean): Promise<st
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-test('requests say who asks, and ask for bytes as they are', async (t) => {
+test('requests have a User-Agent, and accept only identity', async (t) => {
   let headers: Record<string, unknown> = {};
   const { url } = await playRegistry(t, (request, response) => {
     headers = request.headers;
@@ -41,13 +41,13 @@ test('requests say who asks, and ask for bytes as they are', async (t) => {
   assert.equal(headers.authorization, undefined);
 });
 
-test('a registry that does not answer is unavailable after the time for a request', async (t) => {
+test('a registry that does not answer is unavailable after the timeout', async (t) => {
   const { url, seen } = await playRegistry(t, () => {});
   await assert.rejects(readRegistry(t, url, { timeout: 100, ...once1 }).tags('a'), { code: 'unavailable', message: `GET ${url}/v2/a/tags/list: no complete answer within 0.1 s` });
   assert.equal(seen.length, 1);
 });
 
-test('an answer that drips is ended when the time for all of it is over', async (t) => {
+test('a dripping answer ends at the timeout', async (t) => {
   const { url } = await playRegistry(t, (_request, response) => {
     response.writeHead(200);
     const drip = setInterval(() => response.write(' '), 20);
@@ -58,7 +58,7 @@ test('an answer that drips is ended when the time for all of it is over', async 
   await assert.rejects(readRegistry(t, url, { timeout: 200, ...once1 }).tags('a'), { code: 'unavailable', message: /no complete answer/ });
 });
 
-test('a host that nobody listens at is unavailable', async (t) => {
+test('a host that refuses connections is unavailable', async (t) => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -66,7 +66,7 @@ test('a host that nobody listens at is unavailable', async (t) => {
   await assert.rejects(readRegistry(t, `http://127.0.0.1:${port}`, once1).tags('a'), { code: 'unavailable', message: /ECONNREFUSED/ });
 });
 
-test('a registry that speaks plain HTTP where TLS is expected is told of as that', async (t) => {
+test('plain HTTP instead of TLS is named', async (t) => {
   const { url } = await playRegistry(t, (_request, response) => sendJson(response, { tags: [] }));
   await assert.rejects(readRegistry(t, url.replace('http:', 'https:'), once1).tags('a'), { code: 'unavailable', message: /: the server does not speak TLS on this port; .* start the URL with http:\/\/$/ });
 });
@@ -95,11 +95,11 @@ test('headers of a mebibyte are refused by name', async (t) => {
   await assert.rejects(readRegistry(t, url).tags('a'), { code: 'too-large', message: /headers/ });
 });
 
-suite('an answer that comes compressed, though it was asked for as it is,', () => {
+suite('an answer that is compressed although identity was requested', () => {
   const CONFIG = JSON.stringify({ os: 'linux', architecture: 'amd64' });
   const DESCRIPTOR = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: digestOf(CONFIG), size: CONFIG.length };
 
-  test('is unpacked', async (t) => {
+  test('is decompressed', async (t) => {
     for (const encoding of ['gzip', 'x-gzip', 'GZIP']) {
       const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-encoding': encoding }).end(gzipSync(CONFIG)));
       assert.equal((await readRegistry(t, url).config('a', DESCRIPTOR))?.os, 'linux', encoding);
@@ -113,12 +113,12 @@ suite('an answer that comes compressed, though it was asked for as it is,', () =
     }
   });
 
-  test('is taken as it is if only its header says so', async (t) => {
+  test('is not decompressed if only its header says so', async (t) => {
     const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(CONFIG));
     assert.equal((await readRegistry(t, url).config('a', DESCRIPTOR))?.os, 'linux');
   });
 
-  test('has no length that a HEAD could tell', async (t) => {
+  test('has no length in the answer to a HEAD', async (t) => {
     const manifest = JSON.stringify({ schemaVersion: 2, mediaType: OCI_IMAGE_MANIFEST, config: DESCRIPTOR, layers: [] });
     const packed = gzipSync(manifest);
     const headers = { 'content-encoding': 'gzip', 'content-length': packed.length, 'content-type': OCI_IMAGE_MANIFEST, 'docker-content-digest': digestOf(manifest) };
@@ -126,12 +126,12 @@ suite('an answer that comes compressed, though it was asked for as it is,', () =
     assert.equal((await readRegistry(t, url).resolve('a', 'latest')).size, manifest.length);
   });
 
-  test('is not unpacked beyond its limit', async (t) => {
+  test('is not decompressed beyond its limit', async (t) => {
     const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(Buffer.alloc(64 * 1024 * 1024))));
     await assert.rejects(readRegistry(t, url).tags('a'), { code: 'too-large', message: /larger than/ });
   });
 
-  test('is malformed if it cannot be unpacked', async (t) => {
+  test('is malformed if it cannot be decompressed', async (t) => {
     const packed = gzipSync(CONFIG);
     for (const [encoding, body] of [['gzip', packed.subarray(0, -4)], ['br', packed]] as const) {
       const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-encoding': encoding }).end(body));
@@ -140,7 +140,7 @@ suite('an answer that comes compressed, though it was asked for as it is,', () =
   });
 });
 
-/** Has `server` listen until the test ends; gives its port. */
+/** Lets `server` listen until the test ends. Returns its port. */
 async function listen(t: TestContext, server: Server): Promise<number> {
   const sockets = new Set<Socket>();
   server.on('connection', (socket) => sockets.add(socket));
@@ -168,7 +168,7 @@ suite('a server that speaks only HTTP/2', needs('openssl'), () => {
   });
 });
 
-test('an endless explanation of an error is not waited for', async (t) => {
+test('an endless body of an error is cut off', async (t) => {
   const { url } = await playRegistry(t, (_request, response) => {
     response.writeHead(404);
     const more = (): void => {
@@ -193,7 +193,7 @@ test('an abort ends a request at once, with the reason of the signal', async (t)
   assert.equal(source.requests, 1);
 });
 
-test('closing ends what is under way', async (t) => {
+test('closing ends pending requests', async (t) => {
   const { url } = await playRegistry(t, () => {
     void source.close();
   });

@@ -19,7 +19,7 @@ test('there are never more requests at once than allowed, and as many as that', 
   assert.equal(source.requests, 30);
 });
 
-test('a request that is given up while it waits leaves its turn to the next', async (t) => {
+test('a request that is aborted while it waits makes room for the next', async (t) => {
   const answers: (() => void)[] = [];
   const { url, seen } = await playRegistry(t, (request, response) => {
     const answer = (): void => {

@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import { nextLink } from '../../../../src/registry/http/transport/pages.ts';
 import { allPages, playRegistry, readRegistry, sendJson, type Played } from '../play-registry.ts';
 
-test('links that lead in a loop are named', async (t) => {
+test('a loop of links is an error', async (t) => {
   const { url, seen } = await playRegistry(t, (request, response) => {
     const next = request.url.includes('last=b') ? 'a' : 'b';
     sendJson(response, { tags: [next] }, { link: `</v2/a/tags/list?last=${next}>; rel="next"` });
@@ -26,12 +26,12 @@ test('of a link only the query counts, at the own origin and path', async (t) =>
   assert.deepEqual(elsewhere.seen, []);
 });
 
-test('a link without a query is named', async (t) => {
+test('a link without a query is an error', async (t) => {
   const { url } = await playRegistry(t, (_request, response) => sendJson(response, { tags: ['a'] }, { link: '</v2/a/tags/list>; rel="next"' }));
   await assert.rejects(readRegistry(t, url).tags('a'), { code: 'malformed', message: /\/v2\/a\/tags\/list: the link to the next page has no query/ });
 });
 
-test('a registry that refuses so large a page is asked without a size, from then on at once', async (t) => {
+test('a registry that refuses the page size is asked without one from then on', async (t) => {
   const { url, seen } = await playRegistry(t, (request, response) => {
     const key = request.url.includes('_catalog') ? 'repositories' : 'tags';
     if (request.url.includes('n=1000')) sendJson(response, { errors: [{ code: 'PAGINATION_NUMBER_INVALID' }] }, {}, 400);
@@ -49,7 +49,7 @@ test('a registry that refuses so large a page is asked without a size, from then
   ]);
 });
 
-/** A registry whose repository has so many tags, and that gives no more than `limit` of them at once, without a link. */
+/** A registry with so many tags, which returns at most `limit` of them at once, without a link. */
 function cutLists(t: TestContext, count: number, limit: number): Promise<Played> {
   const tags = Array.from({ length: count }, (_, number) => `t${String(number).padStart(5, '0')}`);
   return playRegistry(t, (request, response) => {
@@ -58,7 +58,7 @@ function cutLists(t: TestContext, count: number, limit: number): Promise<Played>
   });
 }
 
-test('a list that was cut at a round number without a link is asked on until nothing new comes', async (t) => {
+test('a list that ends at a round number without a link is continued until nothing new comes', async (t) => {
   for (const [count, limit, requests] of [[250, 100, 4], [200, 100, 3], [2500, 1000, 4], [60, 25, 4], [35, 10, 5], [1000, 5000, 2], [999, 5000, 1], [7, 10, 1]] as const) {
     const { url, seen } = await cutLists(t, count, limit);
     assert.equal((await readRegistry(t, url).tags('a')).length, count);
@@ -66,7 +66,7 @@ test('a list that was cut at a round number without a link is asked on until not
   }
 });
 
-test('a list is not asked on where a longer one came whole, or links lead through it', async (t) => {
+test('a list is not continued if a longer one was complete, or if it has links', async (t) => {
   const { url, seen } = await playRegistry(t, (request, response) => {
     if (request.url.includes('last')) sendJson(response, { tags: ['b'] });
     else if (request.url.includes('/linked/')) sendJson(response, { tags: numbered(10) }, { link: '<list?last=a>; rel="next"' });
@@ -77,7 +77,7 @@ test('a list is not asked on where a longer one came whole, or links lead throug
   assert.deepEqual(seen.map((request) => request.split('?')[0]), ['linked', 'linked', 'long', 'short'].map((repository) => `GET /v2/${repository}/tags/list`));
 });
 
-test('a registry that does not know how to go on has told all', async (t) => {
+test('a list is complete if the registry does not support `last`', async (t) => {
   for (const status of [200, 400, 404, 405]) {
     const { url, seen } = await playRegistry(t, (request, response) => sendJson(response, { tags: numbered(100) }, {}, request.url.includes('last') ? status : 200));
     assert.equal((await readRegistry(t, url).tags('a')).length, 100);
@@ -86,7 +86,7 @@ test('a registry that does not know how to go on has told all', async (t) => {
   }
 });
 
-test('a list that breaks off where it is asked on has not told all', async (t) => {
+test('a list that fails where it is continued is not complete', async (t) => {
   const { url } = await playRegistry(t, (request, response) => sendJson(response, { tags: numbered(100) }, {}, request.url.includes('last') ? 500 : 200));
   await assert.rejects(readRegistry(t, url).tags('a'), { code: 'unavailable' });
 });
@@ -113,7 +113,7 @@ test('100000 tags are read', async (t) => {
   assert.deepEqual(await readRegistry(t, url).tags('a'), ['latest']);
 });
 
-test('a page that is too long to be one is named, long before it has come to its end', async (t) => {
+test('a page that is too large is an error long before its end', async (t) => {
   const { url } = await playRegistry(t, (_request, response) => {
     response.write('{"tags": ["');
     const more = (): void => {

@@ -13,7 +13,7 @@ import { playRegistry, readRegistry, sendJson, type Answer } from '../play-regis
 const BASIC = `Basic ${btoa('user:secret')}`;
 const CREDENTIALS = { username: 'user', password: 'secret' };
 
-/** Gives tokens, and notes in `shown` what it was asked for and by whom. */
+/** A realm that records its requests and logins in `shown`. */
 function giving(shown: string[]): Answer {
   return (request, response) => {
     shown.push(`${request.method} ${request.url} ${request.headers.authorization ?? 'nobody'}`);
@@ -21,7 +21,7 @@ function giving(shown: string[]): Answer {
   };
 }
 
-/** Wants a token of the realm; gives it as the only tag. */
+/** A registry that needs a token of the realm, and answers with it as the only tag. */
 function wanting(realm: () => string): Answer {
   return ({ headers: { authorization } }, response) => {
     if (authorization?.startsWith('Bearer ') === true) sendJson(response, { tags: [authorization.slice(7)] });
@@ -67,13 +67,13 @@ test('an identity token follows its realm to its own host alone, too', async (t)
   assert.deepEqual(methods, ['POST', 'GET']);
 });
 
-test('a realm that redirects for ever is named', async (t) => {
+test('an endless redirect of a realm is an error', async (t) => {
   const realm = await playRegistry(t, (_request, response) => response.writeHead(302, { location: '/token' }).end());
   const registry = await playRegistry(t, wanting(() => `${realm.url}/token`));
   await assert.rejects(readRegistry(t, registry.url).tags('one'), { code: 'malformed', message: `GET ${realm.url}/token: redirects more than 5 times` });
 });
 
-test('a token is asked for what is read, whatever the challenge and the realm ask for', async (t) => {
+test('a token is requested for the repository that is read, whatever scope challenge and realm name', async (t) => {
   const shown: string[] = [];
   const realm = await playRegistry(t, giving(shown));
   const registry = await playRegistry(t, wanting(() => `${realm.url}/token?scope=repository:secret:pull,push&scope=registry:catalog:*`));

@@ -59,7 +59,7 @@ test('storage at the registry’s own host, outside the API, is shown neither a 
   }
 });
 
-test('a second registry is answered with a token of its own, for nobody and for what is read', async (t) => {
+test('a second registry gets an anonymous token of its own, for the repository that is read', async (t) => {
   const asked: string[] = [];
   const realm = await playRegistry(t, (request, response) => {
     asked.push(`${request.url} ${request.headers.authorization}`);
@@ -100,14 +100,14 @@ test('five redirects are followed, and no more', async (t) => {
   assert.equal(seen.length, 6 + 6);
 });
 
-test('a redirect to nowhere is malformed', async (t) => {
+test('a redirect without a valid Location is malformed', async (t) => {
   for (const location of [undefined, 'file:///etc/passwd', 'http://']) {
     const { url } = await playRegistry(t, (_request, response) => response.writeHead(302, location === undefined ? {} : { location }).end());
     await assert.rejects(readRegistry(t, url).config('a', DESCRIPTOR), { code: 'malformed', message: /Location/ });
   }
 });
 
-test('a place of any length leaves a message of some length', async (t) => {
+test('a Location of any length gives a message of limited length', async (t) => {
   const { url } = await playRegistry(t, (request, response) => response.writeHead(302, { location: request.url.startsWith('/v2') ? `/${'x'.repeat(10_000)}` : request.url }).end());
   await assert.rejects(readRegistry(t, url).config('a', DESCRIPTOR), (error: Error) => error.message.length <= 2001 && error.message.startsWith(`GET ${url}/xxx`));
 });

@@ -6,7 +6,7 @@ import { parseRetryAfter } from '../../../../src/registry/http/transport/retry.t
 import { playRegistry, readRegistry, sendJson } from '../play-registry.ts';
 
 for (const status of [408, 425, 429, 500, 502, 503, 504]) {
-  test(`${status} is asked again`, async (t) => {
+  test(`${status} is retried`, async (t) => {
     const { url, seen } = await playRegistry(t, (_request, response) => {
       if (seen.length < 4) sendJson(response, {}, {}, status);
       else sendJson(response, { tags: ['a'] });
@@ -17,7 +17,7 @@ for (const status of [408, 425, 429, 500, 502, 503, 504]) {
   });
 }
 
-test('a connection that breaks is made again', async (t) => {
+test('a lost connection is retried', async (t) => {
   const { url, seen } = await playRegistry(t, (_request, response) => {
     if (seen.length === 1) response.destroy();
     else if (seen.length === 2) response.writeHead(200, { 'content-length': 100 }).write('{', () => response.destroy());
@@ -26,13 +26,13 @@ test('a connection that breaks is made again', async (t) => {
   assert.deepEqual(await readRegistry(t, url).tags('a'), ['a']);
 });
 
-test('after the last attempt it is unavailable, with the last answer', async (t) => {
+test('after the last attempt the registry is unavailable, and the error has the last answer', async (t) => {
   const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, { errors: [{ code: 'UNAVAILABLE' }] }, {}, 503));
   await assert.rejects(readRegistry(t, url).tags('a'), { code: 'unavailable', message: /answered 503 \(UNAVAILABLE\)/ });
   assert.equal(seen.length, 4);
 });
 
-test('a 429 takes no attempt from a request that has other faults', async (t) => {
+test('a 429 does not count as one of a request’s attempts', async (t) => {
   const answers = [429, 429, 500, 429, 429, 429, 502, 429, 504, 429];
   const { url, seen } = await playRegistry(t, (_request, response) => {
     const status = answers[seen.length - 1];
@@ -43,7 +43,7 @@ test('a 429 takes no attempt from a request that has other faults', async (t) =>
   assert.equal(seen.length, answers.length + 1);
 });
 
-test('a registry that answers nothing but 429 is given up, and asked nothing more by those who wait', async (t) => {
+test('a registry that answers only 429 gets no more requests, not even those that wait', async (t) => {
   const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, { errors: [{ code: 'TOOMANYREQUESTS' }] }, {}, 429));
   const source = readRegistry(t, url, { concurrency: 1 });
   const [first, ...others] = await Promise.allSettled(Array.from({ length: 500 }, (_, number) => source.tags(`a${number}`)));
@@ -70,13 +70,13 @@ for (const headers of [{}, { 'retry-after': '0' }]) {
   });
 }
 
-test('what will not pass is not asked again', async (t) => {
+test('permanent failures are not retried', async (t) => {
   const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, {}, {}, 400));
   await assert.rejects(readRegistry(t, url).manifest('a', 'latest'), { code: 'malformed' });
   assert.equal(seen.length, 1);
 });
 
-/** A registry that answers the first request for `path` and what is below it with `status` and asks for a pause of a second, and when it was asked. */
+/** A registry that answers the first request at or below `path` with `status` and a Retry-After of a second, and the times of its requests. */
 async function playPausing(t: TestContext, status: number, path = '/v2/'): Promise<{ readonly url: string; readonly times: readonly number[] }> {
   const times: number[] = [];
   const { url } = await playRegistry(t, (request, response) => {
@@ -91,19 +91,19 @@ function assertPaused([first = 0, second = 0]: readonly number[]): void {
   assert.ok(second - first > 990, `${second - first} ms`);
 }
 
-test('Retry-After is waited for', async (t) => {
+test('Retry-After is respected', async (t) => {
   const { url, times } = await playPausing(t, 503);
   await readRegistry(t, url).tags('a');
   assertPaused(times);
 });
 
-test('a registry that wants to be left alone for longer than a request may take is not asked again', async (t) => {
+test('a request is not retried if Retry-After is longer than its retries may take', async (t) => {
   const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, {}, { 'retry-after': '3600' }, 503));
   await assert.rejects(readRegistry(t, url).tags('a'), { code: 'unavailable', message: /answered 503/ });
   assert.equal(seen.length, 1);
 });
 
-test('a 429 stops all requests for its pause', async (t) => {
+test('a 429 pauses all requests', async (t) => {
   const { url, times } = await playPausing(t, 429, '/v2/limited/');
   const source = readRegistry(t, url, { concurrency: 1 });
   await Promise.all(['limited', 'a', 'b'].map((repository) => source.tags(repository)));
@@ -111,7 +111,7 @@ test('a 429 stops all requests for its pause', async (t) => {
   assertPaused(times);
 });
 
-test('a 429 that is not asked again stops all requests for as long as it asks for', async (t) => {
+test('a 429 that is not retried pauses all requests for its Retry-After', async (t) => {
   const { url, times } = await playPausing(t, 429);
   const source = readRegistry(t, url, { concurrency: 1, pauses: [] });
   await assert.rejects(source.tags('limited'), { code: 'unavailable' });
@@ -119,7 +119,7 @@ test('a 429 that is not asked again stops all requests for as long as it asks fo
   assertPaused(times);
 });
 
-test('a registry that wants to be left alone for long is asked nothing, also by those who wait', async (t) => {
+test('a registry with a long Retry-After gets no requests, not even those that wait', async (t) => {
   const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, {}, { 'retry-after': '3600' }, 429));
   const source = readRegistry(t, url, { concurrency: 2 });
   const told = await Promise.all(Array.from({ length: 20 }, (_, number) => source.tags(`a${number}`).then(String, (error: RegistryError) => `${error.code}: ${error.message}`)));
@@ -130,11 +130,11 @@ test('a registry that wants to be left alone for long is asked nothing, also by 
   assert.equal(seen.length, before);
 });
 
-test('an abort ends a pause, and a wait for its end, at once', async (t) => {
+test('an abort ends a pause, and a wait for the gate, at once', async (t) => {
   const aborting = new AbortController();
   const reason = new Error('enough');
   const { url, seen } = await playRegistry(t, (request, response) => {
-    // The connection is closed once the answer was read.
+    // The connection is closed after the answer was read.
     request.socket.once('close', () => {
       aborting.abort(reason);
     });

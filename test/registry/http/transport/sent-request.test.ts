@@ -8,7 +8,7 @@ import { playRegistry, readRegistry, sendJson } from '../play-registry.ts';
 
 const DIGEST = `sha256:${'0'.repeat(64)}` as const;
 
-/** What is told of requests, in words and counted. */
+/** Records reported requests as text and counts. */
 function listener(): { onRequest: (request: SentRequest) => void; told: SentRequest[]; counts: RequestCounts } {
   const [told, counts]: [SentRequest[], RequestCounts] = [[], new RequestCounts()];
   const onRequest = (request: SentRequest): void => {
@@ -18,7 +18,7 @@ function listener(): { onRequest: (request: SentRequest) => void; told: SentRequ
   return { onRequest, told, counts };
 }
 
-/** Answers with what the test does not await. */
+/** Ignores the result of a request. */
 function ended(t: TestContext): { promise: Promise<void>; resolve: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();
   t.after(() => resolve());

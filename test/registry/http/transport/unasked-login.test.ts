@@ -5,7 +5,7 @@ import { playRegistry, readRegistry, sendJson, type Answer, type Played } from '
 const CREDENTIALS = { username: 'user', password: 'secret' };
 const BASIC = `Basic ${btoa('user:secret')}`;
 
-/** A registry that answers by the scheme of what comes in `Authorization`; `nobody` where nothing does. */
+/** A registry that answers by the scheme of `Authorization`; `nobody` if there is none. */
 async function playBySchemes(t: TestContext, answer: (scheme: string, ...args: Parameters<Answer>) => void): Promise<Played & { readonly schemes: readonly string[] }> {
   const schemes: string[] = [];
   const played = await playRegistry(t, (request, response) => {
@@ -16,7 +16,7 @@ async function playBySchemes(t: TestContext, answer: (scheme: string, ...args: P
   return { ...played, schemes };
 }
 
-/** Gives a token to the right login, and another one to nobody. */
+/** A realm with one token for the right login and another for anonymous requests. */
 function playRealm(t: TestContext, refusal?: number): Promise<Played> {
   return playRegistry(t, (request, response) => {
     const { authorization } = request.headers;
@@ -25,9 +25,9 @@ function playRealm(t: TestContext, refusal?: number): Promise<Played> {
   });
 }
 
-suite('a login that the registry did not ask for', () => {
+suite('a login that the registry did not challenge for', () => {
   for (const status of [400, 401, 403, 404]) {
-    test(`and answers with ${status}, without a challenge, is shown to whom the challenge then names`, async (t) => {
+    test(`and rejects with ${status}, without a challenge, is sent after the challenge that follows`, async (t) => {
       const realm = await playRealm(t);
       const registry = await playBySchemes(t, (scheme, request, response) => {
         if (scheme === 'Basic') sendJson(response, {}, {}, status);
@@ -39,7 +39,7 @@ suite('a login that the registry did not ask for', () => {
       assert.deepEqual(registry.schemes, ['Basic', 'nobody', 'Bearer', 'Bearer', 'Bearer'], 'only the first request is asked again');
     });
 
-    test(`and answers with ${status} where anybody may read, is left out from then on`, async (t) => {
+    test(`and rejects with ${status} although anonymous requests succeed, is not sent any more`, async (t) => {
       const registry = await playBySchemes(t, (scheme, _request, response) => sendJson(response, scheme === 'nobody' ? { tags: ['a'] } : {}, {}, scheme === 'nobody' ? 200 : status));
       const source = readRegistry(t, registry.url, { credentials: CREDENTIALS });
       for (const _ of [1, 2, 3]) assert.deepEqual(await source.tags('one'), ['a']);
@@ -58,7 +58,7 @@ suite('a login that the registry did not ask for', () => {
     await assert.rejects(source.resolve('one', 'a'), { code: 'not-found' });
   });
 
-  test('is asked for after all: what it does not find is not there, and costs no second request from then on', async (t) => {
+  test('and answers with 404 after all: the 404 counts, and costs one request from then on', async (t) => {
     const registry = await playBySchemes(t, (scheme, _request, response) => {
       if (scheme === 'Basic') sendJson(response, {}, {}, 404);
       else sendJson(response, {}, { 'www-authenticate': 'Basic realm="x"' }, 401);
@@ -70,12 +70,12 @@ suite('a login that the registry did not ask for', () => {
     assert.deepEqual(registry.schemes.slice(before), ['Basic']);
   });
 
-  test('and that may not see it: that nobody finds it does not mean that it is gone', async (t) => {
+  test('and that has no access: a 404 for anonymous requests does not mean that it is gone', async (t) => {
     const registry = await playBySchemes(t, (scheme, _request, response) => sendJson(response, {}, {}, scheme === 'Basic' ? 403 : 404));
     await assert.rejects(readRegistry(t, registry.url, { credentials: CREDENTIALS }).tags('one'), { code: 'denied', message: /answered 403/ });
   });
 
-  test('opens the catalog of a registry that asks for tokens alone, and takes none for it', async (t) => {
+  test('opens the catalog of a registry that challenges for tokens, but does not accept them for it', async (t) => {
     for (const refusal of ['registry', 'realm']) {
       const realm = await playRegistry(t, (request, response) => sendJson(response, { token: 'abc' }, {}, refusal === 'realm' && request.url.includes('catalog') ? 403 : 200));
       const registry = await playBySchemes(t, (scheme, { url }, response) => {
@@ -93,7 +93,7 @@ suite('a login that the registry did not ask for', () => {
 });
 
 suite('a login that is refused', () => {
-  test('leaves readable what anybody may read', async (t) => {
+  test('does not hide public repositories', async (t) => {
     for (const refusal of [401, 403]) {
       const realm = await playRealm(t, refusal);
       const registry = await playBySchemes(t, (_scheme, request, response) => {
