@@ -55,7 +55,7 @@ export function stringRecord(value: unknown, path: string): Readonly<Record<stri
   return Object.fromEntries(entries);
 }
 
-/** What {@link isPlainText} accepts, for messages. */
+/** The text that {@link isPlainText} accepts, for messages. */
 const PLAIN_TEXT = 'Unicode text without NUL';
 
 /**

@@ -7,7 +7,7 @@ import { IMAGE_CONFIG_TYPES, IMAGE_INDEX_TYPES, IMAGE_MANIFEST_TYPES, OCI_IMAGE_
 import { descriptorMediaType, descriptorObject, parseDescriptor } from './parse-descriptor.ts';
 import { RegistryError } from './registry-error.ts';
 
-/** What the registry or a descriptor says about a manifest. */
+/** The announced media type and digest of a manifest. */
 export interface ManifestOrigin {
   /** The announced media type, in lower case and without parameters; `undefined` if there is none. */
   readonly mediaType: string | undefined;

@@ -6,7 +6,7 @@ import { LAYOUT_PREFIX } from './registry-id.ts';
 /** The request that a message names. */
 const REQUEST = /\b(?:GET|HEAD|POST) (https?:\/\/[^\s/?#]+)/g;
 
-/** What went wrong, by the kind of error. */
+/** Texts for the kinds of errors, after the name of a host. */
 const FAULTS: Readonly<Record<RegistryErrorCode, string>> = {
   'not-found': 'does not have it',
   'no-catalog': 'refuses access; a login may be missing or wrong',

@@ -21,7 +21,7 @@ const RETRY_PAUSES: BackoffLimits = { first: 5_000, longest: 600_000 };
 /** The error for requests during shutdown. */
 export const Stopping = createError('REGINDEXER_STOPPING', 'The service is stopping; ask again in a moment.', 503);
 
-/** What a running rebuild gets from the queue. */
+/** The id, progress callback and signal of a running rebuild. */
 export interface RunOptions {
   readonly id: string;
   readonly onProgress: (progress: RebuildProgress) => void;

@@ -205,7 +205,7 @@ export class Authenticator {
 
 /** The cache key of a token. A scope has at most one login at a time. */
 function keyOf(login: Login | undefined, origin: string, scope: string): string {
-  return `${origin} ${login === undefined ? 'nobody' : 'login'} ${scope}`;
+  return `${origin} ${login === undefined ? 'anonymous' : 'login'} ${scope}`;
 }
 
 async function bearer({ text }: Token, { signal }: HttpRequest): Promise<string> {
