@@ -1,4 +1,4 @@
-/** What an older Node.js is told. */
+/** What an older Node.js says. */
 import assert from 'node:assert/strict';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
@@ -23,5 +23,13 @@ test('a Node.js that is too old is told which is needed, by both programs', asyn
       assert.match(stderr, new RegExp(`^regindexer: this is Node\\.js ${version}, and Node\\.js ${needed} or newer is needed: `));
     }
     for (const version of [`${needed}.0`, '25.0.0']) assert.equal((await run(version)).stdout, `${own.version}\n`);
+  }
+});
+
+test('the tests say which Node.js they need', async () => {
+  for (const [version, status, said] of [['20.20.2', 1, /^tests need Node\.js 24\.11 or newer, and this is 20\.20\.2: run them with npm test/], ['24.11.0', 0, /^$/]] as const) {
+    const { code, stderr } = await commandResult(process.execPath, ['--import', versionIs(version), join(ROOT, 'test/node-version.js')], { env: bareEnvironment(ROOT) });
+    assert.equal(code, status);
+    assert.match(stderr, said);
   }
 });
