@@ -8,6 +8,8 @@ import { StateLock, StateLockedError } from '../store/state-lock.ts';
 import type { Config } from '../config/config.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import { EVERYTHING } from '../indexing/rebuild.ts';
+import type { AppChanges } from '../indexing/appdata/app-changes.ts';
+import { joinNames } from '../system/join-names.ts';
 import { describeSent, type OnRequest } from '../registry/http/transport/sent-request.ts';
 import { type CommandOptions, type Configure, FAILURE, SUCCESS } from './command.ts';
 
@@ -119,17 +121,27 @@ async function rebuildAll(build: RecoveringIndexer, registries: readonly string[
   return Promise.all(rebuilds);
 }
 
+/** Logs and prints the result of one registry, and returns whether everything could be read and written. */
 function report({ registry, repositories, requests, newImages, seconds, failures, indexes }: RebuildResult, logger: Logger): boolean {
-  for (const { repository, error, detail = error } of failures) logger.error({ registry, ...(repository !== undefined && { repository }) }, `not read, what was known is kept: ${detail}`);
-  logger.info({ registry, repositories, requests, newImages, seconds: round(seconds) }, failures.length === 0 ? `read ${registry}` : `read what could be read of ${registry}`);
-  for (const { index, images, bytes, changed, seconds: its, error, warnings } of indexes) {
+  for (const { repository, error, detail = error } of failures) {
+    logger.error({ registry, ...(repository !== undefined && { repository }) }, `${repository ?? registry}: not read, what was known is kept: ${detail}`);
+  }
+  const figures = `${amount(repositories, 'repository', 'repositories')}, ${amount(newImages, 'new image')}, ${amount(requests, 'request')}, ${round(seconds)} s`;
+  logger.info({ registry, repositories, requests, newImages, seconds: round(seconds) }, `${failures.length === 0 ? 'read' : 'partly read'} ${registry}: ${figures}`);
+  for (const { index, images, bytes, changed, apps, seconds: its, error, warnings } of indexes) {
     for (const warning of warnings) logger.warn({ index }, warning);
     if (error !== undefined) logger.error({ index }, `not written, the one before is kept: ${error}`);
-    // One that is there is never empty.
+    // An index that exists is never empty.
     const outcome = error !== undefined ? 'failed' : bytes === 0 ? 'not made yet' : changed ? 'changed' : 'unchanged';
-    process.stdout.write(`${index}: ${amount(images, 'image')}, ${amount(bytes, 'byte')}, ${outcome}, ${round(its + seconds - total(indexes))} s\n`);
+    process.stdout.write(`${index}: ${amount(images, 'image')}, ${amount(bytes, 'byte')}, ${outcome}, ${round(its + seconds - total(indexes))} s\n${appLines(apps)}`);
   }
   return failures.length === 0 && indexes.every(({ error, held }) => error === undefined && held === undefined);
+}
+
+/** Lists the apps that were added, updated and removed, one line each. */
+function appLines(apps: AppChanges | undefined): string {
+  const kinds = Object.entries(apps ?? {}) as [keyof AppChanges, AppChanges[keyof AppChanges]][];
+  return kinds.flatMap(([kind, { count, ids }]) => (count === 0 ? [] : [`  ${kind}: ${joinNames(ids, count)}\n`])).join('');
 }
 
 /** The time that all indexes of a registry took by themselves; the rest was spent reading for all of them. */
