@@ -13,6 +13,9 @@ import { commandResult, runCommand } from './peers/run-command.ts';
 const ROOT = resolve(import.meta.dirname, '..');
 const PACKED = /^(LICENSE|README\.md|package\.json|config\.yaml|docs\/\w+\.md|public\/[\w.-]+|deploy\/\w+\/regindexer\.\w+|dist\/.+(?<!\.test)\.(js|d\.ts))$/;
 
+/** The URL in the first log line of the server. */
+const URL_IN_LOG = /(?<="url":")[^"]+/;
+
 /** What `npm pack --json` says. */
 interface Packed {
   readonly filename: string;
@@ -79,9 +82,9 @@ suite('the package, installed from its tarball', () => {
         command: bin(name),
         args: ['-c', file('config.yaml'), ...args],
         env: env(),
-        answers: async (log) => assert.match(log, /^Serving at \S+$/m),
+        answers: async (log) => assert.match(log, URL_IN_LOG),
       }));
-      const [url = ''] = /(?<=^Serving at )\S+/m.exec(server.log) ?? [];
+      const [url = ''] = URL_IN_LOG.exec(server.log) ?? [];
       const { indexes } = await settled(url);
       assert.deepEqual(indexes.map(({ images }) => images), [3]);
       assert.equal((await get(`${url}/index/dynamic?repository=none`)).body.toString(), '{"Registry":"/","Results":[]}');

@@ -33,6 +33,8 @@ export interface GenerationOptions {
   readonly config: Config;
   readonly logger: Logger;
   readonly figures: Figures;
+  /** Called after each rebuild that made the default index. */
+  readonly onBuilt: () => void;
 }
 
 /** What {@link Generation.open} has made ready. */
@@ -100,6 +102,9 @@ export class Generation {
         await this.#loading;
         return result;
       },
+    });
+    this.#queue.on('finished', ({ result }) => {
+      if (result?.indexes.some(({ index, bytes, error }) => index === config.defaultIndex && bytes > 0 && error === undefined) && result.failures.every(({ repository }) => repository !== undefined)) options.onBuilt();
     });
     this.#notifications = new Notifications(this.#queue);
     this.#schedule = new Schedule({ queue: this.#queue, registries: registries.keys(), interval: config.rescanInterval });

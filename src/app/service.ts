@@ -20,6 +20,8 @@ export interface Service {
   readonly indexes: ReadonlyMap<string, ServedIndex>;
   /** Resolves when the rebuild at the start has ended, well or not. */
   readonly started: Promise<void>;
+  /** Resolves when a rebuild has made the default index for the first time. */
+  readonly built: Promise<void>;
   /**
    * Brings the configuration that `read` gives into effect, and the certificates with it, while everything is answered on. What is wrong is
    * logged, and all stays as it was. Resolves when that is done; never rejects.
@@ -45,17 +47,18 @@ export async function startService(config: Config, logger: Logger): Promise<Serv
   }
 }
 
-/** What there is one of, whatever the configuration. */
-interface Parts {
+/** Objects that every generation shares. */
+interface SharedObjects {
   readonly logger: Logger;
   readonly lock: StateLock;
   readonly figures: Figures;
+  readonly built: PromiseWithResolvers<void>;
 }
 
 class RunningService implements Service {
   readonly url: string;
   readonly started: Promise<void>;
-  readonly #parts: Parts;
+  readonly #shared: SharedObjects;
   readonly #server: Server;
   /** The generation whose site answers now. */
   #generation: Generation;
@@ -67,8 +70,8 @@ class RunningService implements Service {
   readonly #leaving = new Set<Promise<void>>();
 
   /** @param address where it listens */
-  private constructor(parts: Parts, server: Server, generation: Generation, address: string) {
-    this.#parts = parts;
+  private constructor(shared: SharedObjects, server: Server, generation: Generation, address: string) {
+    this.#shared = shared;
     this.#server = server;
     this.#generation = generation;
     this.url = generation.config.server.baseUrl ?? address;
@@ -82,14 +85,14 @@ class RunningService implements Service {
     warn(config, logger);
     const figures = new Figures();
     figures.collectProcess();
-    const parts: Parts = { logger, lock, figures };
+    const shared: SharedObjects = { logger, lock, figures, built: Promise.withResolvers() };
     await using opened = new AsyncDisposableStack();
-    const generation = await openGeneration(config, parts);
+    const generation = await openGeneration(config, shared);
     opened.defer(() => generation.close());
-    const server = await Server.create({ logger, figures, version, startedAt, tls }, generation.site);
+    const server = await Server.create({ logger: serverLogger(logger), figures, version, startedAt, tls }, generation.site);
     opened.defer(() => server.close(0));
     const address = urlOf(host, await server.listen({ host, port }), tls !== undefined);
-    const service = new RunningService(parts, server, generation, address);
+    const service = new RunningService(shared, server, generation, address);
     opened.move();
     return service;
   }
@@ -98,9 +101,13 @@ class RunningService implements Service {
     return this.#generation.indexes;
   }
 
+  get built(): Promise<void> {
+    return this.#shared.built.promise;
+  }
+
   reload(read: () => Config): Promise<void> {
     return this.#inTurn(async () => {
-      const { logger } = this.#parts;
+      const { logger } = this.#shared;
       try {
         await this.#follow(read());
       } catch (error) {
@@ -111,7 +118,7 @@ class RunningService implements Service {
   }
 
   async close(): Promise<void> {
-    const { lock } = this.#parts;
+    const { lock } = this.#shared;
     this.#closing.abort();
     this.#watch?.[Symbol.dispose]();
     await this.#changing;
@@ -125,11 +132,11 @@ class RunningService implements Service {
   }
 
   async #follow(written: Config): Promise<void> {
-    const { logger } = this.#parts;
+    const { logger } = this.#shared;
     const before = this.#generation;
     const { config, keys } = keptUntilRestart(before.config, written);
     const tls = config.server.tls && (await readKeyPair(config.server.tls));
-    const next = await openGeneration(config, this.#parts);
+    const next = await openGeneration(config, this.#shared);
     try {
       if (tls) this.#server.secure(tls);
     } catch (error) {
@@ -160,7 +167,7 @@ class RunningService implements Service {
       await ended;
       await generation.close();
     } catch (error) {
-      this.#parts.logger.error({ err: error }, 'what answered by the configuration before could not be closed');
+      this.#shared.logger.error({ err: error }, 'what answered by the configuration before could not be closed');
     }
   }
 
@@ -168,7 +175,7 @@ class RunningService implements Service {
   #watchKeyPair(): void {
     this.#watch?.[Symbol.dispose]();
     const { tls } = this.#generation.config.server;
-    const { logger } = this.#parts;
+    const { logger } = this.#shared;
     const onFault = (error: unknown): void => logger.error(`the certificate has changed and cannot be used, and the one before stays in use: ${messageOf(error)}`);
     this.#watch =
       tls &&
@@ -192,8 +199,13 @@ class RunningService implements Service {
   }
 }
 
-function openGeneration(config: Config, { logger, figures }: Parts): Promise<Generation> {
-  return Generation.open({ config, logger, figures });
+function openGeneration(config: Config, { logger, figures, built }: SharedObjects): Promise<Generation> {
+  return Generation.open({ config, logger, figures, onBuilt: built.resolve });
+}
+
+/** Fastify logs its address at `info`, which {@link Service.url} replaces; its warnings are kept. */
+function serverLogger(logger: Logger): Logger {
+  return logger.level === 'info' ? logger.child({}, { level: 'warn' }) : logger;
 }
 
 function warn(config: Config, logger: Logger): void {

@@ -1,4 +1,4 @@
-/** What a person who has just started the server wants to know next: how to install from it. */
+/** The `flatpak` commands that install from a service that has just started. */
 import type { Service } from '../app/service.ts';
 import type { Config } from '../config/config.ts';
 import { inflate } from '../indexing/chunk/gzip-member.ts';
@@ -6,22 +6,21 @@ import { DEFAULT_TAG } from '../registry/reference.ts';
 
 const GOARCH: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', ia32: '386', arm: 'arm' };
 
-/** The `flatpak` lines that install an app of the default index. */
+/** Returns the `flatpak` commands that install an app of the default index, below a heading. */
 export async function installLines(service: Service, config: Config): Promise<string> {
   const { tag, appId } = await findApp(service, config);
   const { defaultIndex, indexes } = config;
   const remote = indexes.find(({ name }) => name === defaultIndex)?.remoteName ?? defaultIndex;
   const file = (path: string): string => (tag === DEFAULT_TAG ? `${service.url}/${path}` : `'${service.url}/${path}?tag=${tag}'`);
-  // The second is right as well where another remote has this name.
+  // The .flatpakref works even if another remote has this name.
   return [
     'To install from it:',
     `  flatpak remote-add --user --if-not-exists ${remote} ${file(`${defaultIndex}.flatpakrepo`)}`,
     `  flatpak install --user ${file(`${defaultIndex}/${appId}.flatpakref`)}`,
-    '',
   ].join('\n');
 }
 
-/** An app for this machine's architecture, under the tag that Flatpak asks for unless told otherwise, or the first there is. */
+/** Finds an app for this machine's architecture, with Flatpak's default tag if possible, else with the first tag that has one. */
 async function findApp(service: Service, { defaultIndex }: Config): Promise<{ tag: string; appId: string }> {
   const index = service.indexes.get(defaultIndex);
   const architecture = GOARCH[process.arch] ?? process.arch;

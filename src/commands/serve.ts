@@ -31,12 +31,13 @@ export async function serve(configure: Configure): Promise<number> {
   };
   // One may have come before there was anything to reload.
   void hungUp.then(onHangUp);
-  logger.info({ url: service.url }, `serving at ${service.url}`);
-  process.stdout.write(`Serving at ${service.url}\n`);
-  // Which app there is to name is known when the index is.
-  void service.started
-    .then(async () => process.stdout.write(await installLines(service, config)))
-    .catch((error: unknown) => logger.warn({ err: error }, 'it cannot be told how to install from the index'));
+  logger.info({ url: service.url }, `Serving at ${service.url}`);
+  if (process.stderr.isTTY) {
+    // The lines name an app of the index, so they wait for it.
+    void service.built
+      .then(async () => logger.info(await installLines(service, config)))
+      .catch((error: unknown) => logger.warn({ err: error }, 'the lines that install from the index could not be made'));
+  }
   return stopped;
 }
 

@@ -1,29 +1,33 @@
-/** Creates the logger: JSON lines, or readable text on a terminal, on standard error, which keeps results separate. */
+/** The log on the standard error: JSON lines, or plain text on a terminal. */
 import type { Logger } from 'pino';
 import pino from 'pino';
+import { plainLine } from './plain-line.ts';
 
 const STANDARD_ERROR = 2;
-/** Fields that are redacted, as headers and the configuration spell them. */
+/** Fields whose values are never written, as headers and the configuration spell them. */
 const SECRETS = ['authorization', 'proxy-authorization', 'cookie', 'set-cookie', 'password', 'passcode', 'token', 'admin_token', 'adminToken', 'events_token', 'eventsToken'];
-/** Fields with URLs, whose logins are removed. */
+/** Fields that are written without the login that may be in them. */
 const URLS = ['url', 'urls[*]'];
-/** The depths at which fields are redacted. */
+/** Levels of nesting at which these fields are found. */
 const DEPTHS = ['', '*.', '*.*.', '*.*.*.'];
 
-/** All log levels, from the most lines to none. */
+/** Names of the levels, from the most detailed to none. */
 export const LOG_LEVELS: readonly string[] = [...Object.keys(pino.levels.values), 'silent'];
 
 /** Settings of the logger. */
 export interface LoggerOptions {
-  /** Logs debug messages, whatever `level` says; false by default. */
+  /** Whether to log debug messages too; false by default. */
   readonly verbose?: boolean;
   /** One of {@link LOG_LEVELS}; `info` by default. */
   readonly level?: string | undefined;
-  /** Logs readable text instead of JSON; by default if standard error is a terminal. */
+  /** Whether people read it; by default, whether the standard error is a terminal. */
   readonly terminal?: boolean;
 }
 
-/** Creates a logger. @throws Error for an unknown level. */
+/**
+ * Creates the logger. On a terminal it writes plain text, with time and fields only at the level `debug` and below.
+ * @throws Error if there is no such level.
+ */
 export async function createLogger({ verbose = false, level = 'info', terminal = process.stderr.isTTY }: LoggerOptions = {}): Promise<Logger> {
   const options = {
     level: verbose ? 'debug' : level,
@@ -33,11 +37,17 @@ export async function createLogger({ verbose = false, level = 'info', terminal =
     redact: { paths: secretPaths(), censor },
   };
   if (!terminal) return pino(options, pino.destination({ dest: STANDARD_ERROR, sync: true }));
-  const { default: pretty } = await import('pino-pretty');
-  return pino(options, pretty({ destination: STANDARD_ERROR, sync: true, colorize: true, singleLine: true, ignore: 'pid,hostname' }));
+  if (options.level === 'debug' || options.level === 'trace') {
+    const { default: pretty } = await import('pino-pretty');
+    return pino(options, pretty({ destination: STANDARD_ERROR, sync: true, colorize: true, singleLine: true, ignore: 'pid,hostname' }));
+  }
+  const output = pino.destination({ dest: STANDARD_ERROR, sync: true });
+  // The terminal may be gone.
+  output.on('error', () => undefined);
+  return pino(options, { write: (line) => void output.write(plainLine(line)) });
 }
 
-/** The paths for pino's `redact`. */
+/** Paths for pino's `redact`. */
 function secretPaths(): string[] {
   return DEPTHS.flatMap((depth) => [...SECRETS, ...URLS].map((name) => (name.includes('-') ? `${depth.slice(0, -1)}["${name}"]` : depth + name)));
 }

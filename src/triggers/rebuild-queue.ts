@@ -4,9 +4,11 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import createError from '@fastify/error';
 import type { Logger } from 'pino';
+import { joinNames } from '../system/join-names.ts';
 import { messageOf } from '../system/message-of.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import { combineRebuilds } from './combine-rebuilds.ts';
+import { describeRebuild } from './describe-rebuild.ts';
 import { failureOf, scopeToRetry, withDetails } from './failed-rebuild.ts';
 import { backoff, type BackoffLimits } from './backoff.ts';
 import { scopesOf, type RebuildRequest } from './rebuild-request.ts';
@@ -85,6 +87,8 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
   readonly #ends = new Map<string, PromiseWithResolvers<Rebuild>>();
   /** The warnings of each index that were logged last. */
   readonly #warned = new Map<string, readonly string[]>();
+  /** Registries whose last rebuild succeeded. */
+  readonly #succeeded = new Set<string>();
   /** The ids of ended rebuilds, oldest first. */
   readonly #ended: string[] = [];
   readonly #closing = new AbortController();
@@ -215,7 +219,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     let running: RegistryRebuild = this.#keep({ ...queued, dueAt: undefined, state: 'running', startedAt: Date.now() });
     lane.running = running;
     this.emit('started', running);
-    this.#options.logger.debug({ rebuild: id, registry, reasons: running.reasons, scope: describeScope(scope) }, `rebuilding the indexes of ${registry}`);
+    this.#options.logger.debug({ rebuild: id, registry, reasons: running.reasons, scope: describeScope(scope) }, `rebuilding ${this.#indexNames(registry)}`);
     const onProgress = (progress: RebuildProgress): void => {
       if (lane.running?.id !== id) return;
       running = this.#keep({ ...running, progress });
@@ -331,12 +335,21 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
       this.#warned.set(index, warnings);
     }
     const figures = { rebuild: id, registry, reasons, scope: describeScope(scope), seconds, ...(result && summarize(result)) };
-    if (error === undefined) logger.info(figures, `rebuilt the indexes of ${registry}`);
-    else if (this.#closing.signal.aborted) logger.info(figures, `stopped rebuilding the indexes of ${registry}`);
+    if (error === undefined && result !== undefined) {
+      // A scheduled rebuild that finds nothing new is not worth a line each time.
+      const level = this.#succeeded.has(registry) && result.indexes.every(({ changed }) => !changed) ? 'debug' : 'info';
+      this.#succeeded.add(registry);
+      logger[level](figures, describeRebuild(result, seconds, rebuild));
+    } else if (this.#closing.signal.aborted) logger.info(figures, `stopped rebuilding ${this.#indexNames(registry)}`);
     else {
-      const retry = dueAt === undefined ? '' : `, retry in ${Math.ceil((dueAt - finishedAt) / 1000)} s`;
-      logger.warn({ ...figures, ...(cause !== undefined && { err: cause }) }, `rebuilding the indexes of ${registry} failed${retry}: ${error}`);
+      this.#succeeded.delete(registry);
+      const again = dueAt === undefined ? '' : `, trying again in ${Math.ceil((dueAt - finishedAt) / 1000)} s`;
+      logger.warn({ ...figures, ...(cause !== undefined && { err: cause }) }, `rebuilding ${this.#indexNames(registry)} failed${again}: ${error}`);
     }
+  }
+
+  #indexNames(registry: string): string {
+    return joinNames(this.#options.registries.get(registry) ?? []);
   }
 }
 

@@ -51,5 +51,12 @@ const MAX_FAILURES = 20;
 
 /** A short form of `result` without details that must not be public. */
 export function summarize({ repositories, requests, newImages, failures, indexes }: RebuildResult): RebuildSummary {
-  return { repositories, requests, newImages, failed: failures.length, failures: failures.slice(0, MAX_FAILURES).map(({ detail: _detail, ...failure }) => failure), indexes };
+  return {
+    repositories,
+    requests,
+    newImages,
+    failed: failures.length,
+    failures: failures.slice(0, MAX_FAILURES).map(({ detail: _detail, ...failure }) => failure),
+    indexes: indexes.map((index) => ({ ...index, seconds: Math.round(index.seconds * 1000) / 1000 })),
+  };
 }

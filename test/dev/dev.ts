@@ -12,8 +12,6 @@ import { runAsCommand } from './run-as-command.ts';
 import { watchSources } from './watch-sources.ts';
 
 const SOURCES = ['src', 'public'].map((folder) => join(import.meta.dirname, '../..', folder));
-/** What the server says to who starts it by hand; here it is part of the summary. */
-const TOLD_ANYWAY = /^(Serving at|To install from it:| {2}flatpak )/;
 
 const say = (text: string): unknown => process.stdout.write(`${text}\n`);
 
@@ -55,9 +53,7 @@ async function restart({ server }: Development, file: string): Promise<void> {
 function readable(): (text: string) => void {
   const output = new PassThrough();
   const log = pretty({ colorize: process.stdout.isTTY, singleLine: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss', sync: true });
-  createInterface({ input: output }).on('line', (line) => {
-    if (!TOLD_ANYWAY.test(line)) log.write(`${line}\n`);
-  });
+  createInterface({ input: output }).on('line', (line) => log.write(`${line}\n`));
   return (text) => output.write(text);
 }
 

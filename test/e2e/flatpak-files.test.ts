@@ -54,7 +54,7 @@ suite('files that install', needs('flatpak', 'dbus-daemon'), () => {
   });
 
   test('what serve prints installs from it, also where another remote has the name', async () => {
-    await using server = await startRegindexer({ config: { ...CONFIG, indexes: { apps: { ...CONFIG.indexes.apps, remote_name: 'samples' } } } });
+    await using server = await startRegindexer({ terminal: true, config: { ...CONFIG, indexes: { apps: { ...CONFIG.indexes.apps, remote_name: 'samples' } } } });
     const lines = await printedLines(server);
     assert.deepEqual(lines, [
       ['remote-add', '--user', '--if-not-exists', 'samples', `${server.url}/apps.flatpakrepo`],
@@ -74,7 +74,7 @@ suite('files that install', needs('flatpak', 'dbus-daemon'), () => {
 
   test('an app with one tag and its runtime with another are installed in one go', async () => {
     await using folder = await samplesTagged({ 'apps/hello': 'beta', 'runtime/platform': 'stable' });
-    await using server = await startRegindexer({ config: { indexes: { apps: { registry: `oci:${folder.path}` } }, server: { port: 0 } } });
+    await using server = await startRegindexer({ terminal: true, config: { indexes: { apps: { registry: `oci:${folder.path}` } }, server: { port: 0 } } });
     assert.deepEqual(await printedLines(server), [
       ['remote-add', '--user', '--if-not-exists', 'apps', `'${server.url}/apps.flatpakrepo?tag=beta'`],
       ['install', '--user', `'${server.url}/apps/org.example.Hello.flatpakref?tag=beta'`],
@@ -108,8 +108,8 @@ suite('files that install', needs('flatpak', 'dbus-daemon'), () => {
 
 /** The words of the `flatpak` lines that the server has printed. */
 async function printedLines(server: Regindexer): Promise<readonly (readonly string[])[]> {
-  const text = await eventually(() => /^To install from it:\n((?: {2}flatpak .*\n){2})/m.exec(server.log)?.[1] ?? assert.fail('not printed yet'));
-  return text.trimEnd().split('\n').map((line) => line.trim().split(' ').slice(1));
+  const text = await eventually(() => /^To install from it:\r\n((?: {2}flatpak .*\r\n){2})/m.exec(server.log)?.[1] ?? assert.fail('not printed yet'));
+  return text.trimEnd().split('\r\n').map((line) => line.trim().split(' ').slice(1));
 }
 
 /** Samples in a folder that goes, with these tags instead of `latest`. */

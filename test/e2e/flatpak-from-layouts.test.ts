@@ -57,10 +57,10 @@ suite('flatpak with a folder of image layouts', needs('flatpak', 'dbus-daemon', 
 
 test('what a start with config.yaml prints installs an app', needs('flatpak', 'dbus-daemon'), async () => {
   await using user = await startFlatpakClient();
-  await using server = await startRegindexer({ config: await movedConfig() });
+  await using server = await startRegindexer({ terminal: true, config: await movedConfig() });
   const lines = await eventually(() => {
-    assert.match(server.log, /^Serving at http:\/\/127\.0\.0\.1:\d+$/m);
-    const printed = server.log.match(/(?<=^ {2}flatpak ).*$/gm) ?? [];
+    assert.match(server.log, /^Serving at http:\/\/127\.0\.0\.1:\d+\r$/m);
+    const printed = server.log.match(/(?<=^ {2}flatpak ).*(?=\r$)/gm) ?? [];
     assert.equal(printed.length, 2);
     return printed;
   });

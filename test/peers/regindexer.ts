@@ -23,9 +23,14 @@ export interface RegindexerOptions {
   readonly program?: readonly string[];
   /** What runs it, such as `unshare` with its options. */
   readonly under?: readonly string[];
-  /** Hears what it prints as it does so. */
+  /** Runs it on a terminal; what it prints is then text whose lines end in `\r\n`. */
+  readonly terminal?: boolean;
+  /** Receives what it prints as it does so. */
   readonly onOutput?: (text: string) => void;
 }
+
+/** Runs the command that follows on a terminal. */
+const ON_TERMINAL = ['bash', '-c', 'exec script --quiet --return --flush --command "exec $(printf "%q " "$@")" /dev/null', 'bash'];
 
 export interface Regindexer extends Peer {
   /** Where it serves since its last start, without a last `/`; another at each start if the configuration has port 0. */
@@ -33,7 +38,7 @@ export interface Regindexer extends Peer {
 }
 
 /** Starts the server and waits until it says its URL. It sees nothing of this process's environment. */
-export async function startRegindexer({ config, args = [], env = {}, daemon = false, program = [daemon ? DAEMON : CLI], under = [], onOutput }: RegindexerOptions): Promise<Regindexer> {
+export async function startRegindexer({ config, args = [], env = {}, daemon = false, program = [daemon ? DAEMON : CLI], terminal = false, under = terminal ? ON_TERMINAL : [], onOutput }: RegindexerOptions): Promise<Regindexer> {
   const peer = await startPeer('regindexer', async (folder) => {
     const file = join(folder, 'config.yaml');
     await writeFile(file, typeof config === 'string' ? config : stringify(config));
@@ -59,9 +64,11 @@ export async function runRegindexer(args: readonly string[], env: Readonly<Recor
   return await commandResult(process.execPath, [CLI, ...args], { cwd: home.path, env: bareEnvironment(home.path, env) });
 }
 
-/** The `url` of the first log line that has one. */
+/** Returns the URL that the log states: the `url` of the first JSON line that has one, or what a terminal shows. */
 function servedUrl(log: string): string {
-  for (const line of log.split('\n').slice(0, -1)) {
+  for (const line of log.split(/\r?\n/).slice(0, -1)) {
+    const [, shown] = /^Serving at (\S+)$/.exec(line) ?? [];
+    if (shown !== undefined) return shown;
     const url = line.startsWith('{') ? (JSON.parse(line) as { url?: unknown }).url : undefined;
     if (typeof url === 'string') return url.replace(/\/$/, '');
   }

@@ -3,6 +3,8 @@ import { mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
+import { stripVTControlCharacters } from 'node:util';
+import { plainLine } from '../../src/system/plain-line.ts';
 import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
 import { commandResult } from '../peers/run-command.ts';
 import { CLI } from '../peers/regindexer.ts';
@@ -19,15 +21,30 @@ async function logged(fields: object, options: object = {}): Promise<string> {
 }
 
 test('each line is an object of JSON, with its time and the name of its level', async () => {
-  const line = JSON.parse(await logged({ images: 3 })) as Record<string, unknown>;
-  assert.deepEqual(Object.keys(line), ['level', 'time', 'images', 'msg']);
-  assert.deepEqual([line['level'], line['images'], line['msg']], ['info', 3, 'said']);
-  assert.ok(Math.abs(Date.now() - Date.parse(String(line['time']))) < 60_000);
+  const written = JSON.parse(await logged({ images: 3 })) as Record<string, unknown>;
+  assert.deepEqual(Object.keys(written), ['level', 'time', 'images', 'msg']);
+  assert.deepEqual([written['level'], written['images'], written['msg']], ['info', 3, 'said']);
+  assert.ok(Math.abs(Date.now() - Date.parse(String(written['time']))) < 60_000);
 });
 
-test('lines on a terminal are readable text', async () => {
+/** What a terminal shows of a line with these fields. */
+function onTerminal(fields: object): string {
+  return stripVTControlCharacters(plainLine(JSON.stringify({ level: 'info', msg: 'said', ...fields })));
+}
+
+test('on a terminal, it is plain text; with time and fields only for debug', async () => {
+  assert.equal(await logged({ images: 3 }, { terminal: true }), 'said\n');
   // With colours.
-  assert.match(await logged({ images: 3 }, { terminal: true }), /INFO.*said.*"?images"?:\s*3/);
+  assert.match(await logged({ images: 3 }, { terminal: true, verbose: true }), /INFO.*said.*"?images"?:\s*3/);
+});
+
+test('on a terminal, a line says its index, its level and its error, and controls nothing', () => {
+  assert.equal(onTerminal({ index: 'apps' }), 'apps: said\n');
+  assert.equal(onTerminal({ level: 'warn', index: 'apps', msg: 'apps is late' }), 'Warning: apps is late\n');
+  assert.equal(onTerminal({ level: 'error', err: { message: 'no room', stack: 'at' } }), 'Error: said: no room\n');
+  assert.equal(onTerminal({ level: 'error', msg: 'failed: no room', err: { message: 'no room' } }), 'Error: failed: no room\n');
+  assert.equal(onTerminal({ level: 'fatal', err: { message: 'no room', stack: 'where' } }), 'Error: said: no room\nwhere\n');
+  assert.equal(onTerminal({ msg: 'one\n\u001B[31mtwo\r' }), 'one\n\\u001b[31mtwo\\u000d\n');
 });
 
 test('secrets are redacted at any depth', async () => {

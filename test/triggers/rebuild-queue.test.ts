@@ -365,5 +365,5 @@ test('each rebuild is one line in the log, with its figures', async (t) => {
     level: 30, rebuild: id, registry: 'one', reasons: ['a push'], scope: { indexes: ['stable'] }, repositories: 2, requests: 3, newImages: 1, failed: 0, indexes,
   });
   assert.partialDeepStrictEqual(failed, { level: 40, rebuild: failing, err: { message: 'no connection' } });
-  assert.match(String(failed?.msg), /failed, retry in 1 s: no connection$/);
+  assert.match(String(failed?.msg), /^rebuilding stable, beta failed, trying again in 1 s: no connection$/);
 });
