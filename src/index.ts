@@ -1,4 +1,4 @@
-/** What the package gives to other programs: to read a configuration, and to serve by it. */
+/** Exports of the package: read a configuration, and start a service with it. */
 export { startService, type Service } from './app/service.ts';
 export { ConfigError } from './config/config-error.ts';
 export type { Config } from './config/config.ts';

@@ -1,8 +1,8 @@
-/** Calls to another thread: of its methods, each with its answer or error; and events back. */
+/** Remote calls between threads: method calls with their answers or errors, and events back to the caller. */
 import type { MessagePort, Worker } from 'node:worker_threads';
 import { messageOf } from '../system/message-of.ts';
 
-/** What the called side offers: methods of arguments that can be cloned. The signal is aborted when the caller's is. */
+/** Methods that another thread may call; their arguments must be cloneable. The signal is aborted when the caller's is. */
 export type Methods = Record<string, (signal: AbortSignal, ...args: never[]) => unknown>;
 
 type Parameters<M> = M extends (signal: AbortSignal, ...args: infer A) => unknown ? A : never;
@@ -11,20 +11,20 @@ type Answer<M> = M extends (...args: never[]) => infer R ? Awaited<R> : never;
 type Call = { readonly call: number; readonly method: string; readonly args: unknown[] };
 type Abort = { readonly abort: number };
 type Reply = { readonly reply: number; readonly value: unknown } | Failure;
-type Failure = { readonly reply: number; readonly error: unknown; /** What cloning loses of an error. */ readonly own: { readonly name?: string; readonly code?: unknown; readonly statusCode?: unknown } };
+type Failure = { readonly reply: number; readonly error: unknown; /** Properties of an error that cloning loses. */ readonly own: { readonly name?: string; readonly code?: unknown; readonly statusCode?: unknown } };
 type Event<E> = { readonly event: E };
 
-/** The thread that was called has ended, and its answer will never come. */
+/** The called thread has ended before it answered. */
 export class ThreadEnded extends Error {
   override readonly name = 'ThreadEnded';
 }
 
-/** Passes over a {@link ThreadEnded}, where whoever starts the next thread sees to it. */
+/** Ignores a {@link ThreadEnded} and throws any other error; the next call starts another thread. */
 export function unlessEnded(error: unknown): void {
   if (!(error instanceof ThreadEnded)) throw error;
 }
 
-/** Answers the calls that come through `port` with `methods`; returns how to send events to the caller. */
+/** Answers calls from `port` with `methods`, and returns a function that sends events to the caller. */
 export function answerCalls(port: MessagePort, methods: Methods): (event: unknown) => void {
   const running = new Map<number, AbortController>();
   const answer = async ({ call, method, args }: Call): Promise<void> => {
@@ -51,7 +51,7 @@ function post(thread: Worker | MessagePort, message: Call | Abort | Reply | Even
   thread.postMessage(message);
 }
 
-/** An error may hold what cannot be cloned. */
+/** Posts an error, reduced to its message if it cannot be cloned. */
 function postError(port: MessagePort, call: number, error: unknown): void {
   const own = error instanceof Error ? { name: error.name, ...('code' in error && { code: error.code }), ...('statusCode' in error && { statusCode: error.statusCode }) } : {};
   try {
@@ -61,7 +61,7 @@ function postError(port: MessagePort, call: number, error: unknown): void {
   }
 }
 
-/** An error as it was before it was cloned. */
+/** Restores the properties that an error lost when it was cloned. */
 function withOwn(error: unknown, own: Failure['own']): unknown {
   if (!(error instanceof Error)) return error;
   for (const [key, value] of Object.entries(own)) if (Reflect.get(error, key) !== value) Object.defineProperty(error, key, { value });
@@ -81,7 +81,10 @@ export class Calls<M extends Methods, E = never> {
   #ended: ThreadEnded | undefined;
   #terminated = false;
 
-  /** @param onEvent told of each event; @param onExit told when the thread has ended without having been asked to */
+  /**
+   * @param onEvent called with each event
+   * @param onExit called when the thread has ended without {@link terminate}
+   */
   constructor(thread: Worker, { onEvent, onExit }: { onEvent?: (event: E) => void; onExit?: (error: Error) => void } = {}) {
     this.#thread = thread;
     thread.on('message', (message: Reply | Event<E>) => {
@@ -108,7 +111,7 @@ export class Calls<M extends Methods, E = never> {
     return promise.finally(() => signal?.removeEventListener('abort', abort)) as Promise<Answer<M[K]>>;
   }
 
-  /** Ends the thread; calls under way are rejected. */
+  /** Ends the thread and rejects pending calls. */
   async terminate(): Promise<void> {
     this.#terminated = true;
     this.#end(new ThreadEnded('the thread was ended'));

@@ -1,4 +1,4 @@
-/** All that one configuration makes: what answers for its indexes, what builds them, and what says when. */
+/** Everything that one configuration runs: its served indexes, their builder, and the triggers. */
 import type { Logger } from 'pino';
 import { indexingOptions } from './indexing-options.ts';
 import type { BusConfig, Config } from '../config/config.ts';
@@ -23,12 +23,13 @@ import { Notifications } from '../triggers/notifications.ts';
 import { RebuildQueue } from '../triggers/rebuild-queue.ts';
 import { Schedule } from '../triggers/schedule.ts';
 
-/** How long after what is published was looked through it is not again, in milliseconds: on a disk that fails, each time would cost as much as the last. */
-const MENDED_FOR = 60_000;
+/** Least time between two repairs of the publications, in milliseconds: on a failing disk, each one reads everything. */
+const MIN_REPAIR_INTERVAL = 60_000;
 
-/** How long requests and rebuilds under way may take to end, in milliseconds. */
+/** Time for pending requests and rebuilds to end, in milliseconds. */
 export const GRACE = 10_000;
 
+/** Objects that a {@link Generation} needs. */
 export interface GenerationOptions {
   readonly config: Config;
   readonly logger: Logger;
@@ -37,15 +38,15 @@ export interface GenerationOptions {
   readonly onBuilt: () => void;
 }
 
-/** What {@link Generation.open} has made ready. */
+/** State that {@link Generation.open} sets. */
 interface Opened {
   readonly site: Site;
   readonly pulls: PullBackends;
 }
 
 /**
- * It answers as soon as it is open, from what is on disk; it builds from {@link begin} on, when nobody else does any more. Two may answer at
- * the same time, but only one may build.
+ * A running configuration. It answers from the store once it is open, and builds after {@link begin}. Two generations may answer at the same
+ * time, but only one may build.
  */
 export class Generation {
   readonly config: Config;
@@ -57,17 +58,17 @@ export class Generation {
   readonly #schedule: Schedule;
   readonly #bus: Bus | undefined;
   readonly #begun = Promise.withResolvers<void>();
-  /** What the catalog knows is published. */
+  /** Resolves when the content of the catalog has been published. */
   readonly #refreshed = Promise.withResolvers<void>();
   readonly #ending = new AbortController();
   #opened: Opened | undefined;
-  /** What is published, once something is. */
+  /** Set once there are publications. */
   #reader: SqlitePublicationReader | undefined;
   #loader: PublicationLoader | undefined;
-  /** Files that others took the place of, while something that was read from them is still served. */
+  /** Readers of replaced files from which something is still served. */
   readonly #replaced: SqlitePublicationReader[] = [];
-  #mended = -Infinity;
-  /** Settles when all that was published is being served. */
+  #lastRepair = -Infinity;
+  /** Settles when all publications so far are served. */
   #loading: Promise<void> = Promise.resolve();
 
   private constructor(options: GenerationOptions) {
@@ -86,8 +87,8 @@ export class Generation {
         if (!this.#ending.signal.aborted) this.#queue.request({ reason: 'a part of the store was damaged', scope: { kind: 'everything' } });
       },
       onExit: (error) => {
-        logger.error({ err: error }, 'the build thread ended; the next rebuild starts another');
-        // It may have published something and not come to tell.
+        logger.error({ err: error }, 'the build thread has ended unexpectedly; the next rebuild starts another');
+        // Its last publications may not have been announced.
         void this.loadPublished();
       },
     });
@@ -111,33 +112,36 @@ export class Generation {
     this.#bus = config.bus && this.#createBus(config.bus);
   }
 
-  /** Makes all ready to answer. @throws what the system says of a file of the configuration that cannot be read */
+  /**
+   * Opens a generation that is ready to answer.
+   * @throws the system's error if a file that the configuration names cannot be read.
+   */
   static async open(options: GenerationOptions): Promise<Generation> {
-    const service = new Generation(options);
+    const generation = new Generation(options);
     try {
-      await service.#open();
+      await generation.#open();
     } catch (error) {
-      await service.close();
+      await generation.close();
       throw error;
     }
-    return service;
+    return generation;
   }
 
-  /** What is answered with. */
+  /** The site that the server answers with. */
   get site(): Site {
-    if (this.#opened === undefined) throw new TypeError('the service is not open');
+    if (this.#opened === undefined) throw new TypeError('the generation is not open');
     return this.#opened.site;
   }
 
-  /** Serves what is published, also by whoever wrote the store before. */
+  /** Serves the newest publications in the store, whoever wrote them. */
   async loadPublished(): Promise<void> {
     for (const name of this.indexes.keys()) this.#load(name, 'all');
     await this.#loading;
   }
 
   /**
-   * Builds from now on, and listens to what says when. What the catalog knows is served before the registries are asked.
-   * @param reason of the first rebuild, whose end this waits for
+   * Starts the triggers, publishes the content of the catalog, and then rebuilds everything; resolves when that rebuild has ended.
+   * @param reason of that rebuild
    */
   async begin(reason: string): Promise<void> {
     const { signal } = this.#ending;
@@ -146,7 +150,7 @@ export class Generation {
     this.#schedule.start();
     this.#bus?.start();
     await this.#builder.refresh(signal).catch((error: unknown) => {
-      if (!signal.aborted) this.#options.logger.error({ err: error }, 'the indexes could not be made from the catalog');
+      if (!signal.aborted) this.#options.logger.error({ err: error }, 'the indexes could not be published from the catalog');
     });
     this.#refreshed.resolve();
     if (signal.aborted) return;
@@ -154,13 +158,13 @@ export class Generation {
     await this.#queue.finished(id);
   }
 
-  /** Builds no more: ends what says when, and the rebuild that is under way after `graceMs` milliseconds or when `signal` is aborted. It goes on to answer. */
+  /** Stops the triggers, and the running rebuild after `graceMs` milliseconds or when `signal` is aborted. The generation continues to answer. */
   async endBuilding(graceMs: number, signal: AbortSignal): Promise<void> {
     this.#schedule.stop();
     this.#notifications.stop();
     await Promise.all([this.#bus?.close(), this.#queue.settled(graceMs, signal)]);
-    this.#ending.abort(new Error('the server is stopping'));
-    // What waits for the begin is told that it will not come.
+    this.#ending.abort(new Error('the service is stopping'));
+    // Releases waiting calls, which then see the aborted signal.
     this.#begun.resolve();
     this.#refreshed.resolve();
     await this.#queue.close({ graceMs: GRACE });
@@ -168,7 +172,7 @@ export class Generation {
     await this.#loading;
   }
 
-  /** Ends all that is left. Call it when nobody asks it for an answer any more. */
+  /** Closes connections, the builder and the store. Call it when no request uses the generation any more. */
   async close(): Promise<void> {
     await this.#opened?.pulls.close();
     await this.#builder.close();
@@ -243,13 +247,13 @@ export class Generation {
     });
   }
 
-  /** Serves what is published of an index; one after the other, so that the last one published is the last one served. */
+  /** Serves the newest publication of an index. Loads run one after another, so that the newest one is served last. */
   #load(name: string, part: PublishedPart | 'all'): void {
     this.#loading = this.#loading.then(async () => {
       const index = this.indexes.get(name);
       if (index === undefined) return;
       try {
-        // Whoever builds may have set a file aside before anybody was told.
+        // The builder may have set the file aside before its event came.
         if (this.#reader?.isCurrent === false) this.#leaveReader();
         this.#reader ??= SqliteStore.openPublications(this.config.stateDir);
         if (this.#reader === undefined) return;
@@ -263,7 +267,7 @@ export class Generation {
     });
   }
 
-  /** Reads another file from now on, which took the place of the one that was read. */
+  /** Reads from the file that replaced the current one. */
   #reopen(): void {
     this.#loading = this.#loading.then(() => this.#leaveReader());
   }
@@ -279,7 +283,7 @@ export class Generation {
     for (const reader of this.#replaced.splice(0)) await reader.close();
   }
 
-  /** Serves the newest there is where something of what is served cannot be read; if there is nothing newer, it is made anew. */
+  /** Loads newer publications when a served one cannot be read, and repairs the store if there are none. */
   async #reload(error: unknown): Promise<void> {
     const versions = (): string => JSON.stringify([...this.indexes.values()].map(({ shown }) => shown?.publication.version));
     const before = versions();
@@ -287,29 +291,29 @@ export class Generation {
     if (versions() === before) this.#mend(error);
   }
 
-  /** Has what is published looked through, and made anew where it is damaged. */
+  /** Checks the publications and rebuilds damaged ones, at most once a minute. */
   #mend(error: unknown): void {
     const { signal } = this.#ending;
     const now = performance.now();
-    if (signal.aborted || now - this.#mended < MENDED_FOR) return;
-    this.#mended = now;
-    this.#options.logger.warn({ err: error }, 'what is published cannot be read, and is made anew');
-    void this.#makeAnew();
+    if (signal.aborted || now - this.#lastRepair < MIN_REPAIR_INTERVAL) return;
+    this.#lastRepair = now;
+    this.#options.logger.warn({ err: error }, 'a published index cannot be read, and is rebuilt from the catalog');
+    void this.#repair();
   }
 
-  async #makeAnew(): Promise<void> {
+  async #repair(): Promise<void> {
     const { signal } = this.#ending;
     await this.#refreshed.promise;
     try {
       if (!signal.aborted && (await this.#builder.mend(signal))) this.#queue.request({ reason: 'a part of the store was damaged', scope: { kind: 'everything' } });
     } catch (error) {
-      if (!signal.aborted) this.#options.logger.error({ err: error }, 'what is published could not be made anew; the next rebuild tries again');
+      if (!signal.aborted) this.#options.logger.error({ err: error }, 'the published indexes could not be repaired; the next rebuild tries again');
     }
   }
 
   async #readIcon(digest: Digest): Promise<Buffer | undefined> {
     const png = await this.#loader?.readIcon(digest);
-    if (png === undefined && [...this.indexes.values()].some(({ shown }) => shown?.chunks.some((chunk) => chunk.hasIcon(digest)) === true)) this.#mend(new Error(`the icon ${digest} is damaged, or not there`));
+    if (png === undefined && [...this.indexes.values()].some(({ shown }) => shown?.chunks.some((chunk) => chunk.hasIcon(digest)) === true)) this.#mend(new Error(`the icon ${digest} is damaged or missing`));
     return png;
   }
 }

@@ -1,4 +1,4 @@
-/** What an administrator should know of each index: of its configuration, and of what is published. */
+/** Warnings for administrators about each index: about its configuration and its publication. */
 import { indexWarnings, takesDefaultTag } from '../config/config-warnings.ts';
 import type { Config } from '../config/config.ts';
 import { joinNeeds, missingRuntimes, type RuntimeNeeds } from '../indexing/appdata/runtime-needs.ts';
@@ -12,16 +12,16 @@ import { ServedIndex } from '../server/documents/served-index.ts';
 import type { SqlitePublicationReader } from '../store/sqlite/sqlite-publications.ts';
 import { SqliteStore } from '../store/sqlite/sqlite-store.ts';
 
-/** What is published of an index, as far as an administrator should know. */
+/** The part of a publication that leads to warnings. */
 interface PublishedContent {
   readonly warnings: readonly string[];
   readonly needs: RuntimeNeeds;
 }
 
-/** By the chunks of a publication: it is asked for again and again. */
+/** Cache by the chunks of a publication. */
 const contents = new WeakMap<readonly Chunk[], PublishedContent>();
 
-/** That of an index that consists of `chunks`. */
+/** Collects warnings and runtime needs of an index that consists of `chunks`. */
 export function contentOf(chunks: readonly Chunk[]): PublishedContent {
   let content = contents.get(chunks);
   if (content === undefined) {
@@ -37,13 +37,13 @@ function readContent(chunks: readonly Chunk[]): PublishedContent {
   return { warnings: warnings.toArray(), needs: joinNeeds(chunks.map(({ needs }) => needs)) };
 }
 
-/** All warnings, by the index's name. */
+/** Returns all warnings by the index's name. */
 export function allIndexWarnings(config: Config, published: ReadonlyMap<string, PublishedContent>): ReadonlyMap<string, readonly string[]> {
   const content = contentWarnings(config, published);
   return new Map(config.indexes.map((index) => [index.name, [...indexWarnings(config, index), ...(content.get(index.name) ?? [])]]));
 }
 
-/** Those of what is published, by the index's name. */
+/** Returns the warnings about publications by the index's name. */
 export function contentWarnings({ indexes }: Config, published: ReadonlyMap<string, PublishedContent>): ReadonlyMap<string, readonly string[]> {
   const available = new Set([...published.values()].flatMap(({ needs }) => needs.runtimes));
   return new Map(
@@ -58,7 +58,7 @@ export function contentWarnings({ indexes }: Config, published: ReadonlyMap<stri
   );
 }
 
-/** What is wrong with the names of image layouts in `oci:` folders. */
+/** Returns warnings about the names of image layouts in `oci:` folders. */
 export async function layoutWarnings({ registries }: Config): Promise<readonly string[]> {
   const sources = [...registries.values()].filter(({ id }) => id.startsWith(LAYOUT_PREFIX)).map(({ id, repositories }) => new LayoutRegistrySource(id.slice(LAYOUT_PREFIX.length), { repositories }));
   const warnings = await Promise.all(
@@ -74,7 +74,7 @@ export async function layoutWarnings({ registries }: Config): Promise<readonly s
   return warnings.flat();
 }
 
-/** What the last rebuild of each index has published; an index of which nothing can be read is left out. */
+/** Reads the publication of each index; leaves out indexes that cannot be read. */
 export async function publishedContents({ stateDir, indexes }: Config): Promise<ReadonlyMap<string, PublishedContent>> {
   const published = new Map<string, PublishedContent>();
   let reader: SqlitePublicationReader | undefined;
@@ -87,7 +87,7 @@ export async function publishedContents({ stateDir, indexes }: Config): Promise<
       if (await loader.load(loaded)) published.set(index.name, contentOf(loaded.shown?.chunks ?? []));
     }
   } catch {
-    // The next rebuild makes it anew.
+    // The next rebuild repairs the store.
   } finally {
     await reader?.close();
   }

@@ -1,9 +1,10 @@
-/** Which part of the configuration those who build need. */
+/** The part of the configuration that the builder needs. */
 import type { IndexingOptions } from './recovering-indexer.ts';
 import type { Config, RegistryConfig } from '../config/config.ts';
 import type { RegistryOptions } from '../registry/create-registry-source.ts';
 import { version } from '../system/version.ts';
 
+/** Returns the options of the indexer, in a form that can be cloned. */
 export function indexingOptions(config: Config): IndexingOptions {
   const { stateDir, iconsDir, iconsUri, cleanFilesAfter, registries, indexes } = config;
   return {
@@ -16,7 +17,7 @@ export function indexingOptions(config: Config): IndexingOptions {
   };
 }
 
-/** How a registry is reached, in a form that can be cloned. */
+/** Returns how a registry is reached, in a form that can be cloned. */
 export function registryOptions({ username, password, authFile, ...registry }: RegistryConfig, { authFiles, proxies }: Config['access']): RegistryOptions {
   return {
     ...registry,

@@ -1,4 +1,4 @@
-/** The build thread, seen from the thread that serves. */
+/** The build thread, as the main thread uses it. */
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { IndexingOptions } from './recovering-indexer.ts';
@@ -9,24 +9,25 @@ import type { OnRequest } from '../registry/http/transport/sent-request.ts';
 import type { WorkerEvent, WorkerMethods } from './indexing-worker.ts';
 import { Calls, unlessEnded } from './calls.ts';
 
-/** `start-worker.js` once it is built. */
+/** `start-worker.js` in the published package. */
 const THREAD = new URL(`./start-worker${extname(import.meta.filename)}`, import.meta.url);
 
+/** Events of the build thread. */
 export interface IndexingThreadEvents {
-  /** Something new of the index is published. */
+  /** A part of the index was published. */
   onPublished(index: string, part: PublishedPart): void;
-  /** Requests that were made to registries since this was last called. */
+  /** Registry requests since the last call. */
   onRequests(counts: readonly RequestCount[]): void;
-  /** Told of each request to a registry; the thread sends none of this if absent. */
+  /** Called after each registry request; if absent, the thread does not send them. */
   readonly onRequest?: OnRequest | undefined;
   onWarning(message: string): void;
-  /** A file of the store was damaged, and another one took its place: all registries have to be read anew. */
+  /** A damaged file of the store was replaced: all registries must be read again. */
   onStoreLost(): void;
-  /** The thread ended without having been asked to; the next call starts another. */
+  /** The thread ended unexpectedly; the next call starts another. */
   onExit(error: Error): void;
 }
 
-/** Builds in a thread of its own, which is started when it is first needed, and again should it ever die. */
+/** Builds in a thread of its own, which is started on first use, and restarted if it has ended. */
 export class IndexingThread {
   readonly #options: IndexingOptions;
   readonly #events: IndexingThreadEvents;
@@ -38,17 +39,17 @@ export class IndexingThread {
     this.#events = events;
   }
 
-  /** Brings every index up to date with what the catalog holds, without asking a registry. */
+  /** Publishes every index from the catalog, without asking a registry. */
   refresh(signal?: AbortSignal): Promise<void> {
     return this.#started().call('refresh', [], signal);
   }
 
-  /** Makes anew what is published and not as it was written; says whether something is lost that only a full rebuild can bring back. */
+  /** Rebuilds damaged publications from the catalog; returns whether a full rebuild is needed to restore the rest. */
   mend(signal?: AbortSignal): Promise<boolean> {
     return this.#started().call('mend', [], signal);
   }
 
-  /** See `Indexer.rebuild`; one at a time for each registry. */
+  /** Rebuilds as `Indexer.rebuild`; call it for one registry at a time. */
   async rebuild(registry: string, scope: RebuildScope, { onProgress, signal }: { onProgress?: (progress: RebuildProgress) => void; signal?: AbortSignal } = {}): Promise<RebuildResult> {
     if (onProgress) this.#progress.set(registry, onProgress);
     try {
@@ -58,7 +59,7 @@ export class IndexingThread {
     }
   }
 
-  /** Says whether the catalog or a registry has the repository; yes if a registry cannot be asked. */
+  /** Returns whether the catalog or a registry has the repository; `true` if a registry cannot be asked. */
   knowsRepository(name: string): Promise<boolean> {
     return this.#started().call('knowsRepository', [name]);
   }

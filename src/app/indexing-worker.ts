@@ -1,4 +1,4 @@
-/** The thread that builds: scanning, rendering and compressing happen here, so that the thread that answers never waits for them. */
+/** The build thread: scans, renders and compresses, so that the main thread can answer meanwhile. */
 import { constants, platform, setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import type { IndexingOptions } from './recovering-indexer.ts';
@@ -10,19 +10,20 @@ import { RequestCounts } from '../registry/http/transport/request-counts.ts';
 import type { SentRequest } from '../registry/http/transport/sent-request.ts';
 import { answerCalls } from './calls.ts';
 
+/** Messages from the build thread. */
 export type WorkerEvent =
-  /** Something new of the index is published. */
+  /** A part of the index was published. */
   | { readonly type: 'published'; readonly index: string; readonly part: PublishedPart }
   | { readonly type: 'progress'; readonly registry: string; readonly progress: RebuildProgress }
-  /** Requests since the last such event. */
+  /** Registry requests since the last such event. */
   | { readonly type: 'requests'; readonly counts: readonly RequestCount[] }
-  /** Each of them, where it was asked for. */
+  /** One registry request, if `configure` asked for them. */
   | { readonly type: 'request'; readonly request: SentRequest }
-  /** All registries have to be read anew. */
+  /** All registries must be read again. */
   | { readonly type: 'storeLost' }
   | { readonly type: 'warning'; readonly message: string };
 
-/** Progress is told at most this often, in milliseconds. */
+/** Least time between two progress events, in milliseconds. */
 const PROGRESS_INTERVAL = 100;
 
 let options: IndexingOptions | undefined;
@@ -31,13 +32,16 @@ let verbose = false;
 const requests = new RequestCounts();
 
 const methods = {
-  /** Comes before all others. @param each sends an event for each request */
+  /**
+   * Must be called before all others.
+   * @param each whether to send an event for each registry request
+   */
   configure(_signal: AbortSignal, configured: IndexingOptions, each: boolean): void {
     options = configured;
     verbose = each;
   },
 
-  /** Brings every index up to date with what the catalog holds. */
+  /** Publishes every index from the catalog. */
   async refresh(signal: AbortSignal): Promise<void> {
     await (await opened()).refresh({ onPublished, signal });
   },
@@ -67,21 +71,22 @@ const methods = {
     return (await opened()).knowsRepository(name, signal);
   },
 
-  /** Ends all connections and closes the store. */
+  /** Closes all connections and the store. */
   async close(): Promise<void> {
     await (await build)?.close();
     build = undefined;
   },
 };
+/** Methods that the main thread calls. */
 export type WorkerMethods = typeof methods;
 
-/** Lets the threads that answer go first where there are not processors for all. Only Linux has priorities of threads. */
-function stepBack(): void {
+/** Lowers the priority of this thread below that of the main thread. Only Linux has priorities of threads. */
+function lowerPriority(): void {
   if (platform() !== 'linux') return;
   try {
     setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
   } catch {
-    // A sandbox may not let a process do that: it builds as well without.
+    // Best effort: a sandbox may forbid it.
   }
 }
 
@@ -110,6 +115,6 @@ function onPublished(index: string, part: PublishedPart): void {
 
 let send: (event: WorkerEvent) => void = () => undefined;
 if (parentPort) {
-  stepBack();
+  lowerPriority();
   send = answerCalls(parentPort, methods);
 }

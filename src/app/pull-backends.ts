@@ -1,4 +1,4 @@
-/** What `/v2/` serves: folders of image layouts, and the registry that is proxied. */
+/** Backends of `/v2/`: folders of image layouts, and the proxied registry. */
 import { registryOptions } from './indexing-options.ts';
 import type { Config } from '../config/config.ts';
 import { proxiedRegistry } from '../config/proxied-registry.ts';
@@ -11,8 +11,9 @@ import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
 import type { PullSource } from '../server/site.ts';
 import { RegistryProxy } from '../server/routes/distribution/registry-proxy.ts';
 
+/** Configuration of the backends of `/v2/`. */
 export interface PullOptions {
-  /** Folders of image layouts, and which of them to show, that of the default index first. */
+  /** Folders of image layouts and the repositories to show; that of the default index first. */
   readonly layouts: readonly { readonly folder: string; readonly repositories: readonly string[] }[];
   readonly proxied?: ProxiedRegistry | undefined;
 }
@@ -20,17 +21,19 @@ export interface PullOptions {
 interface ProxiedRegistry {
   readonly registry: RegistryOptions;
   readonly passRedirects: boolean;
-  /** Those made from it: what none of them takes is not shown. */
+  /** The indexes of this registry: repositories that none of them takes are not shown. */
   readonly indexes: readonly IndexDefinition[];
 }
 
+/** The backends of `/v2/`. */
 export interface PullBackends {
   readonly pullSources: readonly PullSource[];
   readonly registryProxy: RegistryProxy | undefined;
-  /** Ends all connections to registries. */
+  /** Closes all connections to registries. */
   close(): Promise<void>;
 }
 
+/** Returns the options of the backends that `config` asks for. */
 export function pullBackendOptions(config: Config): PullOptions {
   const { indexes, defaultIndex, registries, access, server } = config;
   const ids = new Set(indexes.toSorted((a, b) => Number(b.name === defaultIndex) - Number(a.name === defaultIndex)).map(({ registry }) => registry));
@@ -45,11 +48,12 @@ export function pullBackendOptions(config: Config): PullOptions {
   };
 }
 
+/** Opens the backends; `onRequest` is called after each request to the proxied registry. */
 export async function openPullBackends({ layouts, proxied }: PullOptions, onRequest?: OnRequest): Promise<PullBackends> {
   const pullSources = layouts.map(({ folder, repositories }) => new LayoutRegistrySource(folder, { repositories }));
   if (proxied === undefined) return { pullSources, registryProxy: undefined, close: () => Promise.resolve() };
   const { registry, passRedirects, indexes } = proxied;
-  // A client of HTTP is large, and not every server needs one.
+  // Loaded only if needed: the HTTP client is large.
   const { createUpstreamRegistry } = await import('../registry/create-registry-source.ts');
   const puller = createUpstreamRegistry(registry, passRedirects, onRequest);
   const wanted = indexes.map((index) => wantedBy(index, (repository) => puller.covers(repository)));

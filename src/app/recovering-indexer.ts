@@ -1,4 +1,4 @@
-/** Puts together what builds indexes: sources, store and indexer. Runs in the build thread, or alone for `regindexer index`. */
+/** Connects registry sources, store and indexer. Runs in the build thread, or in the main thread of `regindexer index`. */
 import { isWanted, wantedBy } from '../indexing/select/wanted.ts';
 import type { IndexDefinition } from '../indexing/index-definition.ts';
 import type { RebuildOptions } from '../indexing/indexer.ts';
@@ -13,7 +13,7 @@ import type { RegistrySource } from '../registry/registry-source.ts';
 import { SqliteStore } from '../store/sqlite/sqlite-store.ts';
 import { StoreError } from '../store/store-error.ts';
 
-/** All of it can be cloned, so that it can be sent to a thread. */
+/** Options of a {@link RecoveringIndexer}; cloneable, so that they can be sent to a thread. */
 export interface IndexingOptions {
   readonly stateDir: string;
   readonly iconsDir: string | undefined;
@@ -24,10 +24,11 @@ export interface IndexingOptions {
   readonly definitions: readonly IndexDefinition[];
 }
 
+/** Events of a {@link RecoveringIndexer}. */
 export interface RecoveringIndexerEvents {
-  /** Told of what an administrator should know, such as a damaged file of the store that was set aside. */
+  /** Called with warnings for administrators, such as that a damaged file of the store was set aside. */
   readonly onWarning: (message: string) => void;
-  /** A file of the store that turned out to be damaged was set aside: all registries have to be read anew. A rebuild that found out reads its own. */
+  /** A damaged file of the store was set aside: all registries must be read again, except that of the rebuild that found it. */
   readonly onStoreLost?: () => void;
   readonly onRequest?: OnRequest | undefined;
 }
@@ -40,12 +41,13 @@ interface OpenStore {
   readonly indexer: Indexer;
 }
 
+/** Indexer that replaces damaged files of the store. */
 export class RecoveringIndexer {
   readonly #options: IndexingOptions;
   readonly #events: RecoveringIndexerEvents;
   readonly #sources: ReadonlyMap<string, RegistrySource>;
-  /** One for each store that there was; `undefined` where one could not be opened. */
-  #parts: Promise<OpenStore> | undefined;
+  /** The current store; `undefined` if it could not be opened. */
+  #current: Promise<OpenStore> | undefined;
 
   private constructor(options: IndexingOptions, events: RecoveringIndexerEvents, sources: ReadonlyMap<string, RegistrySource>) {
     this.#options = options;
@@ -53,7 +55,7 @@ export class RecoveringIndexer {
     this.#sources = sources;
   }
 
-  /** Opens the state. The caller holds its lock. */
+  /** Opens the state; the caller must hold its lock. */
   static async open(options: IndexingOptions, events: RecoveringIndexerEvents): Promise<RecoveringIndexer> {
     makeFolder(options.stateDir);
     const sources = new Map(options.registries.map((registry) => [registry.id, createRegistrySource(registry, events.onRequest)]));
@@ -62,29 +64,26 @@ export class RecoveringIndexer {
     return build;
   }
 
-  /** Brings every index up to date with what the catalog holds, without asking a registry. */
+  /** Publishes every index from the catalog, without asking a registry. */
   async refresh(options: PublishOptions = {}): Promise<void> {
-    await this.#soundly((indexer) => this.#refreshAll(indexer, options), (indexer) => this.#refreshAll(indexer, options));
+    await this.#withRecovery((indexer) => this.#refreshAll(indexer, options), (indexer) => this.#refreshAll(indexer, options));
   }
 
-  /** See {@link Indexer.rebuild}. A file of the store that turns out to be damaged is set aside, and the registry read anew. */
+  /** Rebuilds as {@link Indexer.rebuild}. If a file of the store is damaged, sets it aside and reads the registry again. */
   async rebuild(registry: string, scope: RebuildScope, options: RebuildOptions = {}): Promise<RebuildResult> {
-    return this.#soundly(
+    return this.#withRecovery(
       (indexer) => indexer.rebuild(registry, scope, options),
       async (indexer) => {
-        // The indexes are made from what the catalog knows before the registry is read.
+        // Publishes the content of the catalog before the registry is read.
         await this.#refreshAll(indexer, options);
         return indexer.rebuild(registry, { ...scope, indexes: 'all' }, options);
       },
     );
   }
 
-  /**
-   * Looks through all that is published, and makes anew from the catalog what is not as it was written. Says whether something is lost that
-   * only a full rebuild can bring back.
-   */
+  /** Checks all publications and rebuilds damaged ones from the catalog; returns whether a full rebuild is needed to restore the rest. */
   async mend(options: PublishOptions = {}): Promise<boolean> {
-    return this.#soundly(
+    return this.#withRecovery(
       async (indexer) => {
         const lost = await indexer.verify();
         await this.#refreshAll(indexer, options);
@@ -101,17 +100,17 @@ export class RecoveringIndexer {
     for (const registry of this.#sources.keys()) await indexer.refresh(registry, options);
   }
 
-  /** Runs `work`; if the store turns out to be damaged, runs `again` with the one that takes its place. */
-  async #soundly<T>(work: (indexer: Indexer) => Promise<T>, again: (indexer: Indexer) => Promise<T>): Promise<T> {
-    const parts = this.#opened();
+  /** Runs `work`; if the store is damaged, replaces it and runs `again`. */
+  async #withRecovery<T>(work: (indexer: Indexer) => Promise<T>, again: (indexer: Indexer) => Promise<T>): Promise<T> {
+    const current = this.#opened();
     try {
-      return await work((await parts).indexer);
+      return await work((await current).indexer);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
-      // Others may have found out first.
-      if (this.#parts === parts) {
+      // A parallel call may have replaced it already.
+      if (this.#current === current) {
         if (error.code !== 'corrupt') throw error;
-        const { store } = await parts;
+        const { store } = await current;
         void this.#use(store.close().then(() => this.#replaceStore(error)));
       } else if (error.code !== 'corrupt' && error.code !== 'closed') throw error;
     }
@@ -120,9 +119,9 @@ export class RecoveringIndexer {
 
   #opened(): Promise<OpenStore> {
     return (
-      this.#parts ??
+      this.#current ??
       this.#use(
-        openParts(this.#options, this.#events, this.#sources).catch((error: unknown) => {
+        openStore(this.#options, this.#events, this.#sources).catch((error: unknown) => {
           if (error instanceof StoreError && error.code === 'corrupt') return this.#replaceStore(error);
           throw error;
         }),
@@ -130,27 +129,27 @@ export class RecoveringIndexer {
     );
   }
 
-  /** Works with what `opened` gives from now on; where that fails, the next one tries again. */
+  /** Uses the store that `opened` resolves to; if it rejects, the next call opens another. */
   #use(opened: Promise<OpenStore>): Promise<OpenStore> {
-    const parts = opened.catch((error: unknown) => {
-      if (this.#parts === parts) this.#parts = undefined;
+    const current = opened.catch((error: unknown) => {
+      if (this.#current === current) this.#current = undefined;
       throw error;
     });
-    this.#parts = parts;
-    return parts;
+    this.#current = current;
+    return current;
   }
 
-  /** Puts another store in the place of one that is closed and turned out to be damaged. */
+  /** Replaces a damaged store that is closed. */
   async #replaceStore({ message, file }: StoreError): Promise<OpenStore> {
     const aside = SqliteStore.setAside(file);
     this.#events.onWarning(`${message}; it was set aside as ${aside}, which may be removed`);
-    const parts = await openParts(this.#options, this.#events, this.#sources);
-    await parts.store.salvage(aside);
+    const current = await openStore(this.#options, this.#events, this.#sources);
+    await current.store.salvage(aside);
     this.#events.onStoreLost?.();
-    return parts;
+    return current;
   }
 
-  /** Says whether a repository that some index takes is in the catalog or its registry; yes if that cannot be asked. */
+  /** Returns whether a repository that an index takes is in the catalog or its registry; `true` if a registry cannot be asked. */
   async knowsRepository(name: string, signal?: AbortSignal): Promise<boolean> {
     for (const [id, source] of this.#sources) {
       const definitions = this.#options.definitions.filter(({ registry }) => registry === id);
@@ -166,15 +165,16 @@ export class RecoveringIndexer {
     return false;
   }
 
+  /** Closes all connections and the store. */
   async close(): Promise<void> {
     await Promise.all([...this.#sources.values()].map((source) => source.close()));
-    const parts = await this.#parts?.catch(() => undefined);
-    await parts?.indexer.settled();
-    await parts?.store.close();
+    const current = await this.#current?.catch(() => undefined);
+    await current?.indexer.settled();
+    await current?.store.close();
   }
 }
 
-async function openParts({ stateDir, registries, ...options }: IndexingOptions, { onWarning }: RecoveringIndexerEvents, sources: ReadonlyMap<string, RegistrySource>): Promise<OpenStore> {
+async function openStore({ stateDir, registries, ...options }: IndexingOptions, { onWarning }: RecoveringIndexerEvents, sources: ReadonlyMap<string, RegistrySource>): Promise<OpenStore> {
   const store = SqliteStore.open(stateDir, onWarning);
   const concurrency = new Map(registries.map(({ id, concurrency: atOnce }) => [id, atOnce]));
   try {

@@ -1,4 +1,4 @@
-/** The program as it serves: takes the state and the address, and follows its configuration. */
+/** The running service: it locks the state, listens, and follows changes of its configuration and certificates. */
 import type { Logger } from 'pino';
 import { StateLock } from '../store/state-lock.ts';
 import { configWarnings } from '../config/config-warnings.ts';
@@ -14,25 +14,27 @@ import { Server } from '../server/server.ts';
 import { GRACE, Generation } from './generation.ts';
 import { version } from '../system/version.ts';
 
+/** A running service. */
 export interface Service {
-  /** Where clients reach it: `server.base_url`, or where it listens. */
+  /** URL for clients: `server.base_url`, or the address that it listens at. */
   readonly url: string;
+  /** Served indexes by their names. */
   readonly indexes: ReadonlyMap<string, ServedIndex>;
-  /** Resolves when the rebuild at the start has ended, well or not. */
+  /** Resolves when the rebuild at the start has ended, successfully or not. */
   readonly started: Promise<void>;
   /** Resolves when a rebuild has made the default index for the first time. */
   readonly built: Promise<void>;
   /**
-   * Brings the configuration that `read` gives into effect, and the certificates with it, while everything is answered on. What is wrong is
-   * logged, and all stays as it was. Resolves when that is done; never rejects.
+   * Reloads configuration and certificates without interrupting requests. On an error it logs it and keeps the previous configuration.
+   * Resolves when the reload is complete; never rejects.
    */
   reload(read: () => Config): Promise<void>;
-  /** Stops accepting, lets what is under way end within 10 s, and leaves the state whole. */
+  /** Stops accepting connections, gives pending requests 10 s, and closes the store. */
   close(): Promise<void>;
 }
 
 /**
- * Serves what is on disk at once, then brings it up to date.
+ * Starts a service: it answers from the store at once, and then rebuilds everything.
  * @throws StateLockedError if another process uses the `state_dir`; KeyPairError if the certificate cannot be used; the system's error if the
  * address is taken.
  */
@@ -60,16 +62,16 @@ class RunningService implements Service {
   readonly started: Promise<void>;
   readonly #shared: SharedObjects;
   readonly #server: Server;
-  /** The generation whose site answers now. */
+  /** The generation that answers. */
   #generation: Generation;
   #watch: KeyPairWatch | undefined;
   readonly #closing = new AbortController();
-  /** Settles when the changes so far are in effect. */
+  /** Settles when all changes so far are in effect. */
   #changing: Promise<void> = Promise.resolve();
-  /** Those whose clients have not all had their answers. */
-  readonly #leaving = new Set<Promise<void>>();
+  /** Replaced generations that still have pending requests. */
+  readonly #replaced = new Set<Promise<void>>();
 
-  /** @param address where it listens */
+  /** @param address the URL that it listens at */
   private constructor(shared: SharedObjects, server: Server, generation: Generation, address: string) {
     this.#shared = shared;
     this.#server = server;
@@ -82,7 +84,7 @@ class RunningService implements Service {
   static async start(config: Config, logger: Logger, lock: StateLock, startedAt: number): Promise<Service> {
     const { host, port, tls: files } = config.server;
     const tls = files && (await readKeyPair(files));
-    warn(config, logger);
+    logWarnings(config, logger);
     const figures = new Figures();
     figures.collectProcess();
     const shared: SharedObjects = { logger, lock, figures, built: Promise.withResolvers() };
@@ -111,8 +113,8 @@ class RunningService implements Service {
       try {
         await this.#follow(read());
       } catch (error) {
-        if (error instanceof ConfigError) logger.error(`the configuration is wrong, and the one before stays in effect:\n${error.message}`);
-        else logger.error({ err: error }, `the configuration cannot be used, and the one before stays in effect: ${messageOf(error)}`);
+        if (error instanceof ConfigError) logger.error(`the configuration is not valid; the previous one stays in effect:\n${error.message}`);
+        else logger.error({ err: error }, `the configuration cannot be used; the previous one stays in effect: ${messageOf(error)}`);
       }
     });
   }
@@ -125,7 +127,7 @@ class RunningService implements Service {
     try {
       await Promise.all([this.#server.close(GRACE), this.#generation.endBuilding(0, this.#closing.signal)]);
       await this.#generation.close();
-      await Promise.all(this.#leaving);
+      await Promise.all(this.#replaced);
     } finally {
       lock.release();
     }
@@ -143,53 +145,56 @@ class RunningService implements Service {
       await next.close();
       throw error;
     }
-    // From here on nothing is left that may be wrong.
+    // From here on, nothing can fail.
     this.#generation = next;
     const ended = this.#server.use(next.site);
     this.#watchKeyPair();
-    for (const key of keys) logger.warn(`${key} has changed, which takes effect at the next start; until then it is as it was`);
-    warn(config, logger);
-    logger.info({ file: config.file }, 'the configuration was read again, and is in effect');
+    for (const key of keys) logger.warn(`${key} has changed; the new value takes effect at the next start`);
+    logWarnings(config, logger);
+    logger.info({ file: config.file }, 'the configuration was reloaded');
 
     // Only one may build at a time.
     const built = before.endBuilding(GRACE, this.#closing.signal);
-    const left = this.#leave(before, Promise.all([ended, built]));
-    this.#leaving.add(left);
-    void left.then(() => this.#leaving.delete(left));
-    await built.catch((error: unknown) => logger.error({ err: error }, 'what built by the configuration before could not be ended'));
+    const closed = this.#closeReplaced(before, Promise.all([ended, built]));
+    this.#replaced.add(closed);
+    void closed.then(() => this.#replaced.delete(closed));
+    await built.catch((error: unknown) => logger.error({ err: error }, 'the rebuilds of the previous configuration could not be stopped'));
     await next.loadPublished();
-    if (!this.#closing.signal.aborted) void next.begin('the configuration was read again');
+    if (!this.#closing.signal.aborted) void next.begin('the configuration was reloaded');
   }
 
-  /** @param ended resolves when nobody waits for its answer any more, and it builds no more */
-  async #leave(generation: Generation, ended: Promise<unknown>): Promise<void> {
+  /**
+   * Closes a replaced generation.
+   * @param ended resolves when its pending requests and rebuilds have ended
+   */
+  async #closeReplaced(generation: Generation, ended: Promise<unknown>): Promise<void> {
     try {
       await ended;
       await generation.close();
     } catch (error) {
-      this.#shared.logger.error({ err: error }, 'what answered by the configuration before could not be closed');
+      this.#shared.logger.error({ err: error }, 'the previous configuration could not be closed');
     }
   }
 
-  /** Follows the files of the certificate. */
+  /** Reloads the certificate when its files change. */
   #watchKeyPair(): void {
     this.#watch?.[Symbol.dispose]();
     const { tls } = this.#generation.config.server;
     const { logger } = this.#shared;
-    const onFault = (error: unknown): void => logger.error(`the certificate has changed and cannot be used, and the one before stays in use: ${messageOf(error)}`);
+    const onFault = (error: unknown): void => logger.error(`the changed certificate cannot be used; the previous one stays in use: ${messageOf(error)}`);
     this.#watch =
       tls &&
       new KeyPairWatch(tls, {
         onChange: (pair) =>
           void this.#inTurn(async () => {
             this.#server.secure(pair);
-            logger.info('the certificate has changed, and the new one is in use');
+            logger.info('the certificate was reloaded');
           }).catch(onFault),
         onFault,
       });
   }
 
-  /** One change after the other, also where one fails; none when it stops. */
+  /** Runs changes one after another, also after one that failed; none after {@link close}. */
   #inTurn(change: () => Promise<void>): Promise<void> {
     const changed = this.#changing.then(async () => {
       if (!this.#closing.signal.aborted) await change();
@@ -208,7 +213,7 @@ function serverLogger(logger: Logger): Logger {
   return logger.level === 'info' ? logger.child({}, { level: 'warn' }) : logger;
 }
 
-function warn(config: Config, logger: Logger): void {
+function logWarnings(config: Config, logger: Logger): void {
   for (const warning of configWarnings(config)) logger.warn(warning);
   for (const [index, reference] of signedReferences(config)) logger.info({ index }, `signatures must have the docker-reference ${reference}`);
 }

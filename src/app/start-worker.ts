@@ -1,7 +1,7 @@
-/** Where the build thread begins. */
+/** Entry point of the build thread. */
 import { enableCompileCache } from 'node:module';
 import '../system/memory.ts';
 
-// A thread does not take over the cache of the one that starts it, and would compile for twice the time that loading takes.
+// A thread does not inherit the compile cache; without it, compiling takes twice as long as loading.
 enableCompileCache();
 await import('./indexing-worker.ts');

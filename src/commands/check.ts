@@ -1,4 +1,4 @@
-/** `regindexer check`: says whether the configuration is right and can work on this machine, and what it means. */
+/** `regindexer check`: validates the configuration, checks that it can work on this machine, and prints what it means. */
 import { contentWarnings, layoutWarnings, publishedContents } from '../app/index-warnings.ts';
 import { registryOptions } from '../app/indexing-options.ts';
 import type { Config, RegistryConfig } from '../config/config.ts';
@@ -11,7 +11,7 @@ import { amount } from '../system/amount.ts';
 import { messageOf } from '../system/message-of.ts';
 import { type CommandOptions, type Configure, FAILURE, SUCCESS, WRONG_USAGE } from './command.ts';
 
-/** How many names are shown of a list. */
+/** Most names that are shown of a list. */
 const SHOWN = 3;
 
 interface RegistryAnswer {
@@ -20,7 +20,7 @@ interface RegistryAnswer {
   readonly text: string;
 }
 
-/** Prints what the configuration means and what is wrong with it; with `online`, also asks each registry. */
+/** Prints what the configuration means, with warnings; with `online`, also asks each registry. */
 export async function check(configure: Configure, { online = false }: CommandOptions): Promise<number> {
   const { check: checked } = await configure();
   const config = await checked();
@@ -42,7 +42,7 @@ export async function check(configure: Configure, { online = false }: CommandOpt
   return answers.every(({ ok }) => ok) ? SUCCESS : FAILURE;
 }
 
-/** Asks all registries of a configuration at once, each as the first request of a rebuild would. Tries nothing again. */
+/** Asks all registries in parallel, each with the first request of a rebuild. Does not retry. */
 function checkRegistries(config: Config): Promise<readonly RegistryAnswer[]> {
   return Promise.all([...config.registries.values()].map((registry) => checkRegistry(registry, config)));
 }
@@ -60,13 +60,13 @@ async function checkRegistry(registry: RegistryConfig, { access }: Config): Prom
   }
 }
 
-/** Asks for the tags of the first repository where all are named, else for the first page of the list of repositories. */
+/** Asks for the tags of the first repository if all are named, else for the first page of the list of repositories. */
 async function ask(source: RegistrySource, { named, names }: CoveredRepositories): Promise<string> {
   const [repository] = names;
   if (named && repository !== undefined) return `${repository} has ${listed(await source.tags(repository), 'tag', 'tags')}`;
   const found: string[] = [];
   for await (const page of source.repositories()) {
-    // The first page has the names that need no question.
+    // The source yields configured names first, without a request.
     found.push(...page.filter((name) => !names.has(name)));
     if (source.requests > 0) break;
   }

@@ -1,4 +1,4 @@
-/** What each command is given, and what it gives back. */
+/** Inputs and exit statuses of the commands. */
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 
@@ -10,16 +10,17 @@ export const WRONG_USAGE = 2;
 /** Signals that end the process. */
 export const TERMINATION_SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM'];
 
-/** The configuration as it was read, and how it is read again. */
+/** The configuration, and functions that read it again. */
 export interface Configured {
   readonly config: Config;
+  /** Reads it again. */
   readonly read: () => Config;
-  /** Reads it again, and looks whether it can work on this machine. */
+  /** Reads it again, and checks that it can work on this machine. */
   readonly check: () => Promise<Config>;
   readonly logger: Logger;
 }
 
-/** Options of single commands. */
+/** Options of commands; each command has some of them. */
 export interface CommandOptions {
   readonly online?: boolean;
   readonly acceptLosses?: boolean;

@@ -1,4 +1,4 @@
-/** The commands: serve, index, check, health. */
+/** The command line: options, commands and their help texts. */
 import { setImmediate } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';
 import type { Config } from '../config/config.ts';
@@ -19,8 +19,8 @@ export async function run(args: readonly string[]): Promise<number> {
   const unwritten = watchOutput();
   const program = new Command('regindexer')
     .description('Reads container registries, and builds and serves the index of their images for Flatpak clients.')
-    .option('-c, --config <file>', 'the configuration', DEFAULT_CONFIG)
-    .option('-v, --verbose', 'log more', false)
+    .option('-c, --config <file>', 'configuration file', DEFAULT_CONFIG)
+    .option('-v, --verbose', 'log debug messages, with all fields', false)
     .version(version)
     .exitOverride()
     .configureHelp({ showGlobalOptions: true });
@@ -28,23 +28,23 @@ export async function run(args: readonly string[]): Promise<number> {
     const [{ checkConfig, readConfig }, { createLogger, LOG_LEVELS }] = await Promise.all([import('../config/read-config.ts'), import('../system/logger.ts')]);
     const { config: file, verbose } = program.opts<Options>();
     const read = (): Config => readConfig(file, process.env);
-    // Empty where a container's configuration passes on what is not set.
+    // A container's configuration may pass on an unset variable as an empty one.
     const level = process.env['LOG_LEVEL'] || undefined;
     if (level !== undefined && !LOG_LEVELS.includes(level)) program.error(`LOG_LEVEL: ${JSON.stringify(level)} is not a level, expected one of ${LOG_LEVELS.join(', ')}`, { exitCode: WRONG_USAGE });
     return { config: read(), read, check: () => checkConfig(file, process.env), logger: await createLogger({ verbose, level, terminal: process.stderr.isTTY }) };
   };
-  // Each command loads what it needs and no more: a health check may run every few seconds.
+  // Each command loads only what it needs: a health check may run every few seconds.
   const command = (name: string, description: string, load: () => Promise<(configure: Configure, options: CommandOptions) => Promise<number>>): Command =>
     program.command(name).description(description).action(async (options: CommandOptions) => {
       const action = await load();
       status = await action(configure, options);
     });
-  command('serve', 'build the indexes in the background and serve them', async () => (await import('./serve.ts')).serve);
-  command('index', 'build the indexes once: 0 if all is up to date, 1 if something could not be read', async () => (await import('./index.ts')).buildOnce)
-    .option('--accept-losses', 'let go at once what a registry says is gone, however much that is');
-  command('check', 'say whether the configuration is right and can work on this machine, and what it means', async () => (await import('./check.ts')).check)
-    .option('--online', 'also ask each registry one question, and say what came: 1 if one could not be read');
-  command('health', 'ask the running server whether it is alive: 0 if it is, 1 if not', async () => (await import('./health.ts')).health);
+  command('serve', 'serve the indexes, and build them in the background', async () => (await import('./serve.ts')).serve);
+  command('index', 'build the indexes once: exits with 0 if all are up to date, 1 if something could not be read', async () => (await import('./index.ts')).buildOnce)
+    .option('--accept-losses', 'remove at once what a registry says is gone, however much that is');
+  command('check', 'check that the configuration is valid and can work on this machine, and print what it means', async () => (await import('./check.ts')).check)
+    .option('--online', 'also send one request to each registry: exits with 1 if one could not be read');
+  command('health', 'ask the running service whether it is alive: exits with 0 if it is, 1 if not', async () => (await import('./health.ts')).health);
 
   try {
     await program.parseAsync(args, { from: 'user' });
@@ -53,11 +53,11 @@ export async function run(args: readonly string[]): Promise<number> {
   }
   const fault = await unwritten();
   if (fault === undefined) return status;
-  process.stderr.write(`regindexer: what it says could not be written to the standard output: ${fault.message}\n`);
+  process.stderr.write(`regindexer: cannot write to the standard output: ${fault.message}\n`);
   return status === SUCCESS ? FAILURE : status;
 }
 
-/** Goes on when nobody reads its output any more. What is returned tells what else kept some of that from being written. */
+/** Ignores that the reader of the output is gone (EPIPE). Returns a function that resolves to any other write error. */
 function watchOutput(): () => Promise<Error | undefined> {
   let fault: Error | undefined;
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -65,13 +65,13 @@ function watchOutput(): () => Promise<Error | undefined> {
   });
   process.stderr.on('error', () => undefined);
   return async () => {
-    // It is told of a moment after it was written.
+    // Write errors are reported asynchronously.
     await setImmediate();
     return fault;
   };
 }
 
-/** Errors that a user can do something about are told in their own words, others with all that is known. */
+/** Prints the message of an expected error, or the stack of any other, and returns the exit status. */
 function reportError(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? SUCCESS : WRONG_USAGE;
   if (error instanceof ConfigError) {

@@ -6,10 +6,11 @@ import type { Config } from '../config/config.ts';
 import { messageOf } from '../system/message-of.ts';
 import { type Configure, FAILURE, SUCCESS } from './command.ts';
 
-/** Milliseconds. */
-const PATIENCE = 5_000;
+/** In milliseconds. */
+const TIMEOUT = 5_000;
 const LOOPBACK: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
 
+/** Exits with 0 if the service answers, else prints the reason. */
 export async function health(configure: Configure): Promise<number> {
   const { config } = await configure();
   try {
@@ -21,13 +22,13 @@ export async function health(configure: Configure): Promise<number> {
   }
 }
 
-/** Resolves if the service answers `/healthz` as it should; else rejects with the reason. */
+/** Resolves if `/healthz` answers 200, else rejects with the reason. */
 async function checkHealth({ server: { host, port, tls } }: Config): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-  const options = { host: LOOPBACK[host] ?? host, port, path: '/healthz', timeout: PATIENCE, agent: false as const };
-  // It is this machine's own server, whatever name its certificate is for.
+  const options = { host: LOOPBACK[host] ?? host, port, path: '/healthz', timeout: TIMEOUT, agent: false as const };
+  // The certificate is for another name than that of the loopback address.
   const request = tls === undefined ? http.get(options, resolve) : https.get({ ...options, rejectUnauthorized: false }, resolve);
-  request.on('error', reject).on('timeout', () => request.destroy(new Error(`no answer within ${PATIENCE / 1000} s`)));
+  request.on('error', reject).on('timeout', () => request.destroy(new Error(`no answer within ${TIMEOUT / 1000} s`)));
   const { statusCode } = (await promise).resume();
   if (statusCode !== 200) throw new Error(`/healthz answered ${statusCode}`);
 }

@@ -1,4 +1,4 @@
-/** `regindexer index`: one rebuild of everything, told as it goes. */
+/** `regindexer index`: one rebuild of everything, with its progress. */
 import type { SingleBar } from 'cli-progress';
 import type { Logger } from 'pino';
 import { amount } from '../system/amount.ts';
@@ -13,27 +13,30 @@ import { joinNames } from '../system/join-names.ts';
 import { describeSent, type OnRequest } from '../registry/http/transport/sent-request.ts';
 import { type CommandOptions, type Configure, FAILURE, SUCCESS } from './command.ts';
 
-/** Between lines about progress where there is no terminal, in milliseconds. */
+/** Time between progress lines without a terminal, in milliseconds. */
 const LOG_INTERVAL = 10_000;
-/** How long what is being read or written may take to end, in milliseconds. */
+/** Time for pending reads and writes to end after a signal, in milliseconds. */
 const GRACE = 2_000;
-/** What ends it before it is done. */
-const ENDS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+/** Signals that interrupt the command. */
+const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
-/** @param acceptLosses lets go at once what registries say is gone, however much that is */
+/**
+ * Builds all indexes once and returns the exit status.
+ * @param acceptLosses removes at once what registries say is gone, however much that is
+ */
 export async function buildOnce(configure: Configure, { acceptLosses = false }: CommandOptions): Promise<number> {
   const { config, logger } = await configure();
   try {
     return (await indexOnce(config, logger, { acceptLosses })) ? SUCCESS : FAILURE;
   } catch (error) {
-    if (error instanceof StateLockedError) error.message += '; a server that runs rebuilds when it is asked to by POST /reindex';
+    if (error instanceof StateLockedError) error.message += '; a running service rebuilds on POST /reindex';
     throw error;
   }
 }
 
 /**
- * Returns whether everything could be read and written; what could not is logged, and what was known of it is kept. A signal that
- * ends it is taken as that in the end, when all is closed; a second one, or one that nothing follows, at once.
+ * Returns whether everything could be read and written; logs failures and keeps what was known. After a signal it closes the store and then
+ * ends with that signal; after a second one, or {@link GRACE}, at once.
  */
 async function indexOnce(config: Config, logger: Logger, { acceptLosses }: { readonly acceptLosses: boolean }): Promise<boolean> {
   const verbose = logger.isLevelEnabled('debug');
@@ -42,7 +45,7 @@ async function indexOnce(config: Config, logger: Logger, { acceptLosses }: { rea
   const progress = process.stderr.isTTY && !verbose ? await ProgressBar.start() : new ProgressLog(logger);
   using interruption = new Interruption(() => {
     progress.stop();
-    logger.warn('stopping; nothing is lost: what was read and written is kept, and the next run goes on from there');
+    logger.warn('stopping; nothing is lost: the next run continues from here');
   });
   try {
     const build = await RecoveringIndexer.open(indexingOptions(config), { onWarning: (message) => logger.warn(message), ...(verbose && { onRequest }) });
@@ -62,7 +65,7 @@ async function indexOnce(config: Config, logger: Logger, { acceptLosses }: { rea
   }
 }
 
-/** Ctrl-C, and other signals that end the process: the first lets what is under way end, as long as that takes no time. */
+/** Handler of Ctrl-C and other signals: the first one aborts the rebuild, and gives it {@link GRACE} to end. */
 class Interruption implements Disposable {
   readonly #stopping = new AbortController();
   readonly #onFirst: () => void;
@@ -70,10 +73,10 @@ class Interruption implements Disposable {
 
   constructor(onFirst: () => void) {
     this.#onFirst = onFirst;
-    for (const signal of ENDS) process.on(signal, this.#onSignal);
+    for (const signal of SIGNALS) process.on(signal, this.#onSignal);
   }
 
-  /** Aborted by the first one. */
+  /** Aborted by the first signal. */
   get signal(): AbortSignal {
     return this.#stopping.signal;
   }
@@ -90,7 +93,7 @@ class Interruption implements Disposable {
     this.#stopping.abort(new Error('stopped by a signal'));
   };
 
-  /** Ends the process as if nobody had listened, if a signal came. */
+  /** Ends the process with the received signal, if any, so that its parent sees that. */
   end(): void {
     if (this.#received === undefined) return;
     this[Symbol.dispose]();
@@ -98,11 +101,11 @@ class Interruption implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const signal of ENDS) process.off(signal, this.#onSignal);
+    for (const signal of SIGNALS) process.off(signal, this.#onSignal);
   }
 }
 
-/** Resolves, or rejects, when nothing is being read or written any more; the first error ends the others, as `signal` ends all. */
+/** Rebuilds from all registries in parallel; settles when all have ended. The first error aborts the others. */
 async function rebuildAll(build: RecoveringIndexer, registries: readonly string[], scope: RebuildScope, progress: ProgressBar | ProgressLog, signal: AbortSignal): Promise<readonly RebuildResult[]> {
   const failed = new AbortController();
   const ending = AbortSignal.any([failed.signal, signal]);
@@ -115,7 +118,7 @@ async function rebuildAll(build: RecoveringIndexer, registries: readonly string[
     }
   });
   await Promise.allSettled(rebuilds);
-  // It tells of its end before what follows is printed.
+  // Before other lines are printed.
   progress.stop();
   ending.throwIfAborted();
   return Promise.all(rebuilds);
@@ -144,7 +147,7 @@ function appLines(apps: AppChanges | undefined): string {
   return kinds.flatMap(([kind, { count, ids }]) => (count === 0 ? [] : [`  ${kind}: ${joinNames(ids, count)}\n`])).join('');
 }
 
-/** The time that all indexes of a registry took by themselves; the rest was spent reading for all of them. */
+/** Sums the times of the indexes; the rest of a rebuild's time is spent reading for all of them. */
 function total(indexes: RebuildResult['indexes']): number {
   return indexes.reduce((sum, { seconds }) => sum + seconds, 0);
 }
@@ -160,8 +163,8 @@ interface Counts {
   readonly requests: number;
 }
 
-/** The progress of all registries in one. */
-class Sum {
+/** Total progress over all registries. */
+class TotalProgress {
   readonly #states = new Map<string, RebuildProgress>();
 
   add(registry: string, state: RebuildProgress): Counts {
@@ -173,7 +176,7 @@ class Sum {
 }
 
 class ProgressBar {
-  readonly #sum = new Sum();
+  readonly #sum = new TotalProgress();
   readonly #bar: SingleBar;
   #stopped = false;
 
@@ -186,13 +189,13 @@ class ProgressBar {
     const bar = new Bar({
       stream: process.stderr,
       format: '{bar} {percent} % │ {value} of {total} repositories │ {images} │ {requests} │ {eta_formatted}',
-      // Of nothing it would be full.
+      // With a total of 0, the bar would be full.
       formatBar: (progress, options) => Format.BarFormat(bar.getTotal() === 0 ? 0 : progress, options),
       hideCursor: true,
       clearOnComplete: true,
       etaBuffer: 50,
-      // It is a word as long as nothing can be estimated.
-      formatTime: (seconds: unknown, ...options) => (typeof seconds === 'number' ? `${Format.TimeFormat(seconds, ...options)} left` : 'time left not known yet'),
+      // A string such as `NULL` while there is no estimate.
+      formatTime: (seconds: unknown, ...options) => (typeof seconds === 'number' ? `${Format.TimeFormat(seconds, ...options)} left` : 'time left unknown'),
     });
     bar.start(0, 0, shownCounts({ repositories: 0, of: 0, images: 0, requests: 0 }));
     return new ProgressBar(bar);
@@ -205,7 +208,7 @@ class ProgressBar {
     this.#bar.update(counts.repositories, shownCounts(counts));
   }
 
-  /** Leaves the terminal as it was. */
+  /** Removes the bar and restores the cursor. */
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
@@ -218,7 +221,7 @@ function shownCounts({ repositories, of, images, requests }: Counts): Readonly<R
 }
 
 class ProgressLog {
-  readonly #sum = new Sum();
+  readonly #sum = new TotalProgress();
   readonly #logger: Logger;
   #last = performance.now();
 

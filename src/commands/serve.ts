@@ -1,22 +1,22 @@
-/** `regindexer serve`: builds the indexes in the background, and serves them. */
+/** `regindexer serve`: serves the indexes, and builds them in the background. */
 import { isatty } from 'node:tty';
 import { type Configure, FAILURE, SUCCESS, TERMINATION_SIGNALS } from './command.ts';
 
 const STANDARD_INPUT = 0;
 
-/** Ends when a signal asks for it; SIGHUP has it read its configuration again. */
+/** Serves until SIGINT or SIGTERM; SIGHUP reloads the configuration. */
 export async function serve(configure: Configure): Promise<number> {
   const { promise: hungUp, resolve: onFirst } = Promise.withResolvers<void>();
   let onHangUp: () => void = onFirst;
   process.on('SIGHUP', () => onHangUp());
-  // Until there is something to finish: process 1 of a container hears no signal that it does not handle.
+  // Until the service runs: process 1 of a container receives no signal that it does not handle.
   for (const signal of TERMINATION_SIGNALS) process.on(signal, endAtOnce);
   const { config, read, logger } = await configure();
   const [{ startService }, { default: closeWithGrace }, { installLines }] = await Promise.all([import('../app/service.ts'), import('close-with-grace'), import('./install-lines.ts')]);
   const service = await startService(config, logger);
   const stopped = new Promise<number>((resolve) => {
     closeWithGrace({ delay: 15_000, logger, skip: ['SIGHUP'] }, async ({ err, signal }) => {
-      if (err) logger.fatal({ err }, 'stopping: something went wrong that nothing was ready for');
+      if (err) logger.fatal({ err }, 'stopping after an unexpected error');
       else logger.info({ signal }, 'stopping');
       await service.close();
       resolve(err ? FAILURE : SUCCESS);
@@ -25,11 +25,11 @@ export async function serve(configure: Configure): Promise<number> {
   });
   const fromTerminal = isatty(STANDARD_INPUT);
   onHangUp = () => {
-    // The terminal that it was started from is gone, and whoever started it with that.
+    // The terminal that it was started from was closed.
     if (fromTerminal && !isatty(STANDARD_INPUT)) process.kill(process.pid, 'SIGTERM');
     else void service.reload(read);
   };
-  // One may have come before there was anything to reload.
+  // A SIGHUP may have come before the service ran.
   void hungUp.then(onHangUp);
   logger.info({ url: service.url }, `Serving at ${service.url}`);
   if (process.stderr.isTTY) {

@@ -105,7 +105,7 @@ test('on a terminal it gives the cursor back when it is interrupted', async (t) 
   await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: url } } }));
   const { code, stdout } = await commandResultOnTerminal('sh', ['-c', 'echo $$ > "$0"; exec "$@"', pid, process.execPath, CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) });
   assert.equal(code, 130);
-  assert.match(stdout, /stopping; nothing is lost: what was read and written is kept, and the next run goes on from there/);
+  assert.match(stdout, /stopping; nothing is lost: the next run continues from here/);
   assert.ok(stdout.lastIndexOf('\u001B[?25h') > stdout.lastIndexOf('\u001B[?25l') && stdout.includes('\u001B[?25l'), JSON.stringify(stdout.slice(-200)));
 });
 
@@ -142,7 +142,7 @@ test('what is one is told of as one, and no time that is not known', async () =>
   await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' } } }));
   const { stdout } = await commandResultOnTerminal(process.execPath, [CLI, '-c', config, 'index'], { env: { ...bareEnvironment(folder.path), COLUMNS: '160' } });
   assert.match(stdout, /│ 1 of 1 repositories │ 1 new image │ 0 requests │ /);
-  assert.match(stdout, /-{40} 0 % │ 0 of 0 repositories │ 0 new images │ 0 requests │ time left not known yet/);
+  assert.match(stdout, /-{40} 0 % │ 0 of 0 repositories │ 0 new images │ 0 requests │ time left unknown/);
   assert.doesNotMatch(stdout, /NFs|LLs|Infinity|NaN/);
   assert.match(stdout, /^apps: 1 image, \d+ bytes, changed, /m);
 });
@@ -158,5 +158,5 @@ test('who reads only the beginning of its output does not end it, and what canno
   }
   const { code, stderr } = await run('"$@" > /dev/full', 'index');
   assert.equal(code, 1);
-  assert.match(stderr, /^regindexer: what it says could not be written to the standard output: ENOSPC/m);
+  assert.match(stderr, /^regindexer: cannot write to the standard output: ENOSPC/m);
 });

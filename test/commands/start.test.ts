@@ -20,7 +20,7 @@ test('a Node.js that is too old is told which is needed, by both programs', asyn
     for (const version of ['20.20.2', '24.10.0']) {
       const { code, stdout, stderr } = await run(version);
       assert.deepEqual([code, stdout], [1, '']);
-      assert.match(stderr, new RegExp(`^regindexer: this is Node\\.js ${version}, and Node\\.js ${needed} or newer is needed: `));
+      assert.match(stderr, new RegExp(`^regindexer: Node\\.js ${needed} or newer is needed, but this is ${version}: `));
     }
     for (const version of [`${needed}.0`, '25.0.0']) assert.equal((await run(version)).stdout, `${own.version}\n`);
   }

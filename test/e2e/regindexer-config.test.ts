@@ -168,7 +168,7 @@ suite("regindexer's own configuration", needs('docker-registry', 'skopeo'), () =
     const { code, stdout, stderr } = await index();
     assert.equal(code, 1);
     assert.equal(stdout, '');
-    assert.equal(stderr, `regindexer: ${state} is in use by process ${daemon.pid} on ${(await readFile('/proc/sys/kernel/hostname', 'utf8')).trim()}: stop it, or set another state_dir for this process; a server that runs rebuilds when it is asked to by POST /reindex\n`);
+    assert.equal(stderr, `regindexer: ${state} is in use by process ${daemon.pid} on ${(await readFile('/proc/sys/kernel/hostname', 'utf8')).trim()}: stop it, or set another state_dir for this process; a running service rebuilds on POST /reindex\n`);
     assert.equal(digestsIn(await indexOf(daemon.url, 'all'), 'apps/hello').length, 1);
     assert.deepEqual(await daemon.stop(), { code: 0, signal: null });
   });

@@ -110,7 +110,7 @@ suite('a server that is told to read its configuration again', needs('openssl'),
     const events = await request(`${server.url}/api/events`, { dispatcher: new Agent({ connect: { ca } }) });
     assert.equal((await ask('/more/index/static')).status, 404);
     await write({ ...tls, admin_token: 'the-second-token', max_age: '7s' }, { more: { registry: `oci:${SAMPLE_IMAGES}`, title: 'More' } });
-    await reload(/"the configuration was read again, and is in effect"/);
+    await reload(/"the configuration was reloaded"/);
     await eventually(async () => assert.equal((await ask('/more/index/static')).status, 200));
     assert.match((await ask('/more.flatpakrepo')).text, /^Title=More$/m);
     await text(events.body);
@@ -120,7 +120,7 @@ suite('a server that is told to read its configuration again', needs('openssl'),
     assert.deepEqual([(await post(TOKEN)).status, (await post('the-second-token')).status], [401, 200]);
 
     await write(tls);
-    await reload(/"the configuration was read again, and is in effect"/);
+    await reload(/"the configuration was reloaded"/);
     await eventually(async () => assert.equal((await ask('/more/index/static')).status, 404));
     asked.abort();
     await Promise.all(clients);
@@ -131,11 +131,11 @@ suite('a server that is told to read its configuration again', needs('openssl'),
   test('a wrong one is told with its place, and the one before stays', async () => {
     const file = join(server.folder, 'config.yaml');
     await writeFile(file, `${stringify(config(tls))}nonsense: 1\n`);
-    const line = await reload(/the configuration is wrong, and the one before stays in effect/);
+    const line = await reload(/the configuration is not valid; the previous one stays in effect/);
     assert.match(line, new RegExp(`${file}:\\d+:1: nonsense: is not known here`));
     assert.equal((await ask('/index/static')).status, 200);
     await write({ tls: { ...tls.tls, key: 'config.yaml' } });
-    assert.match(await reload(/the configuration cannot be used, and the one before stays in effect/), /server\.tls: .*tls\.crt and .*config\.yaml cannot be used/);
+    assert.match(await reload(/the configuration cannot be used; the previous one stays in effect/), /server\.tls: .*tls\.crt and .*config\.yaml cannot be used/);
     assert.equal((await ask('/index/static')).status, 200);
     assert.equal((await ask('/reindex?wait=true', { method: 'POST', headers: { authorization: `Bearer ${TOKEN}` } })).status, 200, 'it goes on to build');
   });
@@ -144,17 +144,17 @@ suite('a server that is told to read its configuration again', needs('openssl'),
     const [rebuilds = 0, asked = 0] = await counted();
     assert.ok(rebuilds > 0 && asked > 0);
     await write(tls);
-    await reload(/"the configuration was read again, and is in effect"/);
+    await reload(/"the configuration was reloaded"/);
     assert.equal((await counted())[1], asked);
     await eventually(async () => assert.ok(((await counted())[0] ?? 0) > rebuilds));
   });
 
   test('what cannot change while it runs is named', async () => {
     await write({ ...tls, port: 1 });
-    await reload(/server\.port has changed, which takes effect at the next start/);
-    assert.match(server.log, /server\.port has changed, which takes effect at the next start/);
+    await reload(/server\.port has changed; the new value takes effect at the next start/);
+    assert.match(server.log, /server\.port has changed; the new value takes effect at the next start/);
     await write(tls);
-    await reload(/"the configuration was read again, and is in effect"/);
+    await reload(/"the configuration was reloaded"/);
   });
 
   test('a certificate that changes is shown on new connections, and those that there are go on', async () => {
@@ -168,13 +168,13 @@ suite('a server that is told to read its configuration again', needs('openssl'),
     assert.equal(await get(), 200);
     const first = await serial();
     await link('half', certificates.clientCertificate, certificates.key);
-    await eventually(() => assert.match(server.log, /the certificate has changed and cannot be used, and the one before stays in use: server\.tls: /));
+    await eventually(() => assert.match(server.log, /the changed certificate cannot be used; the previous one stays in use: server\.tls: /));
     assert.equal(await serial(), first);
     await link('second', certificates.clientCertificate, certificates.clientKey);
     await eventually(async () => assert.notEqual(await serial(), first));
     assert.equal(await get(), 200);
     session.destroy();
-    await eventually(() => assert.match(server.log, /the certificate has changed, and the new one is in use/));
+    await eventually(() => assert.match(server.log, /the certificate was reloaded/));
   });
 
   test('it ends as always', async () => {

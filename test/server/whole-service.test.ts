@@ -153,7 +153,7 @@ test('the service survives the death of its threads', async (t) => {
     await worker.terminate();
     await exit;
   }
-  assert.deepEqual(log.filter(({ level }) => level >= 50).map(({ msg }) => msg).toSorted(), ['the build thread ended; the next rebuild starts another']);
+  assert.deepEqual(log.filter(({ level }) => level >= 50).map(({ msg }) => msg).toSorted(), ['the build thread has ended unexpectedly; the next rebuild starts another']);
   await addClock(images);
   assert.equal((await ask('/reindex?wait=true', { method: 'POST', headers: bearer(ADMIN_TOKEN) })).statusCode, 200);
   assert.deepEqual(names((await ask('/index/dynamic?repository=apps/clock')).text), ['apps/clock']);
@@ -240,7 +240,7 @@ test('damaged publications are never served, and rebuilt without the registry', 
       ended.abort();
       await asking;
       const told = setup.log.filter(({ msg, level }) => level >= 40 && !/could not be read|failed|cannot be read: /.test(msg)).map(({ msg }) => msg);
-      assert.ok(what === 'the list of apps' || told.some((msg) => /is damaged|cannot be read, and is made anew/.test(msg)), JSON.stringify(setup.log.filter(({ level }) => level >= 40)));
+      assert.ok(what === 'the list of apps' || told.some((msg) => /is damaged|cannot be read, and is rebuilt/.test(msg)), JSON.stringify(setup.log.filter(({ level }) => level >= 40)));
       await service.close();
 
       // And it stays so.
@@ -269,7 +269,7 @@ test('parts that are damaged or removed while served are rebuilt when requested'
       const { statusCode, text } = await ask('/index/dynamic');
       assert.ok(statusCode === 503 || text === right.text);
       await eventually(async () => assert.equal((await ask('/index/dynamic')).text, right.text));
-      assert.equal(setup.log.filter(({ msg }) => /cannot be read, and is made anew/.test(msg)).length, 1);
+      assert.equal(setup.log.filter(({ msg }) => /cannot be read, and is rebuilt/.test(msg)).length, 1);
       assert.equal((await ask('/readyz')).statusCode, 200);
     });
   }
