@@ -18,6 +18,8 @@ import { version } from '../system/version.ts';
 export interface Service {
   /** URL for clients: `server.base_url`, or the address that it listens at. */
   readonly url: string;
+  /** URL that it listens at. */
+  readonly address: string;
   /** Served indexes by their names. */
   readonly indexes: ReadonlyMap<string, ServedIndex>;
   /** Resolves when the rebuild at the start has ended, successfully or not. */
@@ -59,6 +61,7 @@ interface SharedObjects {
 
 class RunningService implements Service {
   readonly url: string;
+  readonly address: string;
   readonly started: Promise<void>;
   readonly #shared: SharedObjects;
   readonly #server: Server;
@@ -77,6 +80,7 @@ class RunningService implements Service {
     this.#server = server;
     this.#generation = generation;
     this.url = generation.config.server.baseUrl ?? address;
+    this.address = address;
     this.started = generation.begin('start');
     this.#watchKeyPair();
   }
@@ -208,7 +212,7 @@ function openGeneration(config: Config, { logger, figures, built }: SharedObject
   return Generation.open({ config, logger, figures, onBuilt: built.resolve });
 }
 
-/** Fastify logs its address at `info`, which {@link Service.url} replaces; its warnings are kept. */
+/** Hides Fastify's own line about its address, which would repeat {@link Service.address}; keeps its warnings. */
 function serverLogger(logger: Logger): Logger {
   return logger.level === 'info' ? logger.child({}, { level: 'warn' }) : logger;
 }

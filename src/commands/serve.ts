@@ -31,7 +31,8 @@ export async function serve(configure: Configure): Promise<number> {
   };
   // A SIGHUP may have come before the service ran.
   void hungUp.then(onHangUp);
-  logger.info({ url: service.url }, `Serving at ${service.url}`);
+  const { url, address } = service;
+  logger.info({ url }, url === address ? `Serving at ${url}` : `Serving at ${url}, listening at ${address}`);
   if (process.stderr.isTTY) {
     // The lines name an app of the index, so they wait for it.
     void service.built

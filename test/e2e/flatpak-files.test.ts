@@ -194,7 +194,7 @@ test('a value cannot end its line, and nothing else is lost', () => {
 
 test('the files say what the index is configured to be', async () => {
   await using server = await startRegindexer({ config: { ...CONFIG, server: { port: 0, base_url: 'https://apps.example.org' } } });
-  // The URL that the program tells is the public one.
+  // Its `url` is the public one.
   const [url = ''] = /http:\/\/127\.0\.0\.1:\d+/.exec(server.log) ?? [];
   await settled(url);
   assert.equal((await get(`${url}/apps.flatpakrepo`)).body.toString(), '[Flatpak Repo]\nTitle=Sample\\napps\nUrl=oci+https://apps.example.org/apps\nComment=For tests\nHomepage=https://apps.example.org/about\n');

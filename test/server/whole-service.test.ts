@@ -61,7 +61,7 @@ async function setUp(t: TestContext, server: object = {}): Promise<Setup> {
       const { statusCode, headers, body } = await request(service.url + path, { dispatcher: agent, ...options });
       return { statusCode, headers, text: await body.text() };
     };
-    return { service: { url: service.url, indexes: service.indexes, started: service.started, built: service.built, reload: (read) => service.reload(read), close }, ask };
+    return { service: { url: service.url, address: service.address, indexes: service.indexes, started: service.started, built: service.built, reload: (read) => service.reload(read), close }, ask };
   };
   return { ...memory, images, stateDir: join(folder, 'state'), start };
 }
