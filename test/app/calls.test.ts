@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { Calls, ThreadEnded } from '../../src/app/calls.ts';
 import type { AnsweringMethods } from './programs/answering-thread.ts';
 
-/** Calls to a thread of its own, and what is told of it. */
+/** Starts a thread for the test, and records its events and exits. */
 function start(t: TestContext): { calls: Calls<AnsweringMethods, number>; events: number[]; exited: Promise<Error> } {
   const worker = new Worker(new URL('./programs/answering-thread.ts', import.meta.url));
   const events: number[] = [];
@@ -14,7 +14,7 @@ function start(t: TestContext): { calls: Calls<AnsweringMethods, number>; events
   return { calls, events, exited };
 }
 
-test('calls are answered, each with its own', async (t) => {
+test('each call resolves to its own answer', async (t) => {
   const { calls, events } = start(t);
   assert.deepEqual(await Promise.all(Array.from({ length: 50 }, (_, i) => calls.call('add', [i, 1]))), Array.from({ length: 50 }, (_, i) => i + 1));
   const value = new Map([['a', new Set([1])]]);
@@ -42,7 +42,7 @@ test('an abort reaches the other side', async (t) => {
   await assert.rejects(calls.call('untilAborted', [], AbortSignal.abort()), /aborted/);
 });
 
-test('what waits is rejected when the thread crashes or exits', async (t) => {
+test('pending calls are rejected when the thread crashes or exits', async (t) => {
   for (const end of ['crash', 'exit'] as const) {
     const { calls, exited } = start(t);
     const waiting = [calls.call('untilAborted', []), calls.call(end, [])];
@@ -52,7 +52,7 @@ test('what waits is rejected when the thread crashes or exits', async (t) => {
   }
 });
 
-test('a thread that is ended on purpose is told of to those who wait alone', async (t) => {
+test('terminate rejects pending calls, and does not call onExit', async (t) => {
   const { calls, exited } = start(t);
   const waiting = assert.rejects(calls.call('untilAborted', []), ThreadEnded);
   await calls.call('add', [1, 2]);

@@ -24,7 +24,7 @@ interface Setup {
   readonly exits: Error[];
 }
 
-/** A builder over a copy of the samples. */
+/** Starts a builder over a copy of the samples. */
 async function setUp(t: TestContext, repositories: readonly string[] = [], definition: Partial<IndexDefinition> = {}): Promise<Setup> {
   const folder = await mkdtemp(join(tmpdir(), 'regindexer-builder-'));
   await cp(SAMPLE_IMAGES, join(folder, 'images'), { recursive: true });
@@ -46,7 +46,7 @@ async function setUp(t: TestContext, repositories: readonly string[] = [], defin
   return { builder, registry, stateDir, published, warnings, exits };
 }
 
-test('it builds in a thread of its own, and tells of it', async (t) => {
+test('it builds in a thread of its own, and sends events', async (t) => {
   const { builder, registry, stateDir, published, warnings } = await setUp(t);
   await builder.refresh();
   const progress: RebuildProgress[] = [];
@@ -63,7 +63,7 @@ test('it builds in a thread of its own, and tells of it', async (t) => {
   assert.deepEqual(warnings, []);
 });
 
-test('a thread that dies is told of, and the next rebuild starts another', async (t) => {
+test('onExit is called when the thread crashes, and the next rebuild starts another', async (t) => {
   const { builder, registry, exits } = await setUp(t);
   const started = once(process, 'worker') as Promise<[Worker]>;
   await builder.rebuild(registry, EVERYTHING);
@@ -82,7 +82,7 @@ test('an abort ends a rebuild', async (t) => {
   assert.equal((await builder.rebuild(registry, EVERYTHING)).newImages, 3);
 });
 
-test('each request of the thread is told of to who wants to know', async (t) => {
+test('onRequest is called for each request of the thread', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'regindexer-builder-'));
   const { url } = await playRegistry(t, (_request, response) => void response.end('{"repositories": []}'));
   const told: SentRequest[] = [];

@@ -10,7 +10,7 @@ import { temporaryFolder, writeLayout } from '../registry/layout/write-layout.ts
 
 const FILLER = 'x'.repeat(20_000);
 
-/** A state of two registries, with an index of each. */
+/** Makes a state of two registries, with an index of each. */
 async function openState(t: TestContext): Promise<{ options: IndexingOptions; registries: readonly string[] }> {
   const folder = await temporaryFolder(t);
   const names = ['a', 'b'];
@@ -28,18 +28,18 @@ async function openState(t: TestContext): Promise<{ options: IndexingOptions; re
   return { options, registries };
 }
 
-/** The same, whose catalog has changed on disk since: in what it holds of both. */
+/** Makes the same state and damages its catalog, in the rows of both registries. */
 async function damagedState(t: TestContext): Promise<{ options: IndexingOptions; registries: readonly string[] }> {
   const { options, registries } = await openState(t);
   const file = storeFiles(options.stateDir).catalog;
   const bytes = await readFile(file);
   for (const { name } of options.definitions) bytes.write('y', bytes.indexOf(name + FILLER.slice(0, 1000)) + 100);
   await writeFile(file, bytes);
-  // Each image is read, to be shown anew.
+  // Makes the next rebuild read each image.
   return { registries, options: { ...options, definitions: options.definitions.map((definition) => ({ ...definition, registryPublic: '/' })) } };
 }
 
-test('a catalog that turns out to be damaged is replaced once, also where several rebuilds find out', async (t) => {
+test('a damaged catalog is replaced once, even if several rebuilds find it', async (t) => {
   const { options, registries } = await damagedState(t);
   const warnings: string[] = [];
   let lost = 0;
@@ -52,7 +52,7 @@ test('a catalog that turns out to be damaged is replaced once, also where severa
   assert.match(warnings[0] ?? '', /is damaged/);
 });
 
-test('that other registries have to be read anew is told', async (t) => {
+test('onStoreLost says that other registries must be read again', async (t) => {
   const { options: { registries: [first, second], ...options } } = await damagedState(t);
   assert.ok(first && second);
   const lost = Promise.withResolvers<void>();
@@ -65,11 +65,11 @@ test('that other registries have to be read anew is told', async (t) => {
   assert.deepEqual([other?.error, other?.warnings, other?.images], [undefined, [], 1]);
 });
 
-test('publications that turn out to be damaged at the start are replaced, and made anew from the catalog', async (t) => {
+test('publications that are damaged at the start are replaced, and rebuilt from the catalog', async (t) => {
   const { options, registries } = await openState(t);
   const file = storeFiles(options.stateDir).publications;
   const bytes = await readFile(file);
-  // Of the head of a chunk.
+  // In the head of a chunk.
   bytes.write('y', bytes.indexOf('{"input":"') + 20);
   await writeFile(file, bytes);
   const warnings: string[] = [];

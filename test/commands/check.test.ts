@@ -1,4 +1,4 @@
-/** What `regindexer check` says, as its users run it. */
+/** Tests of `regindexer check` as a program. */
 import assert from 'node:assert/strict';
 import { cp, mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
 import { runRegindexer } from '../peers/regindexer.ts';
 import { playRegistry, sendJson } from '../registry/http/play-registry.ts';
 
-test('what cannot work on this machine ends the check with its place', async () => {
+test('check fails with the place of what cannot work on this machine', async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-check-'));
   const file = join(folder.path, 'config.yaml');
   await writeFile(file, 'indexes: {apps: {registry: oci:nowhere}}');
@@ -18,7 +18,7 @@ test('what cannot work on this machine ends the check with its place', async () 
   assert.equal(stderr, `${file}:1:28: indexes.apps.registry: needs the folder ${JSON.stringify(join(folder.path, 'nowhere'))}, which does not exist, expected a folder with OCI image layouts\n`);
 });
 
-test('--online asks each registry one question, and says what came', async (t) => {
+test('--online sends each registry one request, and prints its answer', async (t) => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-check-'));
   await cp(SAMPLE_IMAGES, join(folder.path, 'images'), { recursive: true });
   const all = await playRegistry(t, (_, response) => sendJson(response, { repositories: ['a', 'b', 'c', 'd'] }, { link: '</v2/_catalog?last=d>; rel="next"' }));

@@ -16,10 +16,10 @@ import type { CommandResult } from '../peers/run-command.ts';
 
 const indexes = { apps: { registry: `oci:${SAMPLE_IMAGES}` } };
 
-/** Asks with the configuration that a server in `folder` has. */
+/** Runs the health check with the configuration in `folder`. */
 const healthIn = (folder: string): Promise<CommandResult> => runRegindexer(['-c', join(folder, 'config.yaml'), 'health']);
 
-test('a server is healthy while it runs, also where it listens to all addresses', async () => {
+test('a service is healthy while it runs, also when it listens on all addresses', async () => {
   await using server = await startRegindexer({ config: { indexes, server: { host: '0.0.0.0', port: await freePort() } } });
   assert.deepEqual(await healthIn(server.folder), { code: 0, stdout: '', stderr: '' });
   await server.stop();
@@ -28,14 +28,14 @@ test('a server is healthy while it runs, also where it listens to all addresses'
   assert.match(stderr, /^regindexer: health check failed: .*ECONNREFUSED/);
 });
 
-test('a server that speaks TLS is healthy, whatever name its certificate is for', needs('openssl'), async () => {
+test('a service with TLS is healthy, whatever name its certificate is for', needs('openssl'), async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-certificates-'));
   const { certificate: cert, key } = await makeCertificates(folder.path);
   await using server = await startRegindexer({ config: { indexes, server: { port: await freePort(), tls: { cert, key } } } });
   assert.deepEqual(await healthIn(server.folder), { code: 0, stdout: '', stderr: '' });
 });
 
-test('a server that answers otherwise is not healthy', async (t) => {
+test('a service that answers another status is not healthy', async (t) => {
   const other = createServer((_, response) => response.writeHead(503).end()).listen(0, '127.0.0.1');
   t.after(() => other.close());
   await once(other, 'listening');

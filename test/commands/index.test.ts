@@ -1,4 +1,4 @@
-/** How `regindexer index` ends when something goes wrong that is no fault of a registry. */
+/** Tests of `regindexer index` as a program. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -15,12 +15,12 @@ import { commandResult, commandResultOnTerminal, runCommand } from '../peers/run
 
 const CLI = resolve(import.meta.dirname, '../../src/cli.ts');
 
-test('what ends the rebuild of one registry ends the command, on a terminal too, and leaves a state to go on from', async () => {
+test('an error in the rebuild of one registry ends the command, on a terminal too, and the next run continues', async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
   const config = join(folder.path, 'config.yaml');
   await cp(SAMPLE_IMAGES, join(folder.path, 'other'), { recursive: true });
   await writeFile(config, stringify({ state_dir: './state', icons_dir: './icons', indexes: { one: { registry: `oci:${SAMPLE_IMAGES}` }, two: { registry: 'oci:other' } } }));
-  // What is no file cannot be removed as an icon that nothing names any more.
+  // A folder cannot be removed as an unused icon.
   const gone = join(folder.path, 'icons/00', `${'0'.repeat(62)}.png`);
   await mkdir(gone, { recursive: true });
   await utimes(gone, new Date(0), new Date(0));
@@ -33,12 +33,12 @@ test('what ends the rebuild of one registry ends the command, on a terminal too,
   assert.match(printed, /^one: 3 images, [^]*^two: 3 images, /m);
 });
 
-/** An image of an app, under a tag of its own. */
+/** Describes an image of an app, with the app's id as its tag. */
 function appImage(id: string, version: string) {
   return { tag: id, labels: { 'org.flatpak.ref': `app/org.example.${id}/x86_64/stable`, 'org.flatpak.metadata': `[Application]\nname=org.example.${id}\n# ${version}` } };
 }
 
-test('it says which apps came, changed and went', async () => {
+test('it prints which apps were added, updated and removed', async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
   const [config, app] = [join(folder.path, 'config.yaml'), join(folder.path, 'images/app')];
   await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' } } }));
@@ -53,7 +53,7 @@ test('it says which apps came, changed and went', async () => {
   assert.equal(await run(), 'apps: 5 images, B, unchanged, S\n');
 });
 
-test('an index that could not be made yet is told of as that', async () => {
+test('an index that could not be made yet is printed as such', async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
   const config = join(folder.path, 'config.yaml');
   await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:nowhere' } } }));
@@ -62,7 +62,7 @@ test('an index that could not be made yet is told of as that', async () => {
   assert.match(stderr, /"partly read oci:/);
 });
 
-test('most of an index goes at the second run that finds it gone, or at once with --accept-losses', async () => {
+test('a large loss is accepted by the second run that finds it, or at once with --accept-losses', async () => {
   for (const [runs, ...args] of [[2], [1, '--accept-losses']] as const) {
     await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
     const [config, images] = [join(folder.path, 'config.yaml'), join(folder.path, 'images')];
@@ -81,7 +81,7 @@ test('most of an index goes at the second run that finds it gone, or at once wit
   }
 });
 
-test('each request is told of with -v', async (t) => {
+test('each request is logged with -v', async (t) => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
   const config = join(folder.path, 'config.yaml');
   const { url } = await playRegistry(t, ({ url: path }, response) => void (path.startsWith('/v2/_catalog') ? response.end('{"repositories": ["app"]}') : response.writeHead(404).end('{}')));
@@ -98,7 +98,7 @@ test('each request is told of with -v', async (t) => {
   assert.deepEqual(await requests(), []);
 });
 
-test('on a terminal it gives the cursor back when it is interrupted', async (t) => {
+test('on a terminal it restores the cursor when it is interrupted', async (t) => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
   const [config, pid] = [join(folder.path, 'config.yaml'), join(folder.path, 'pid')];
   const { url } = await playRegistry(t, () => process.kill(Number(readFileSync(pid, 'utf8')), 'SIGINT'));
@@ -109,7 +109,7 @@ test('on a terminal it gives the cursor back when it is interrupted', async (t) 
   assert.ok(stdout.lastIndexOf('\u001B[?25h') > stdout.lastIndexOf('\u001B[?25l') && stdout.includes('\u001B[?25l'), JSON.stringify(stdout.slice(-200)));
 });
 
-test('a signal ends it with its state whole, and with the status of that signal', async (t) => {
+test('after a signal its state is intact, and its status is that of the signal', async (t) => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
   const config = join(folder.path, 'config.yaml');
   const images = join(folder.path, 'images');
@@ -118,7 +118,7 @@ test('a signal ends it with its state whole, and with the status of that signal'
   await runCommand(process.execPath, [CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) });
 
   const child = { pid: 0 };
-  // It gets no answer before the signal, and none after it.
+  // The registry never answers.
   const { url } = await playRegistry(t, () => process.kill(child.pid, 'SIGTERM'));
   await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' }, others: { registry: url } } }));
   const { code, signal, stderr } = await new Promise<{ code: number | null; signal: string | null; stderr: string }>((ended) => {
@@ -135,7 +135,7 @@ test('a signal ends it with its state whole, and with the status of that signal'
   assert.match(await runCommand(process.execPath, [CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) }), /^apps: 3 images, \d+ bytes, unchanged, /m);
 });
 
-test('what is one is told of as one, and no time that is not known', async () => {
+test('numbers of one are in the singular, and an unknown time is called unknown', async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
   const config = join(folder.path, 'config.yaml');
   await cp(join(SAMPLE_IMAGES, 'apps/clock'), join(folder.path, 'images/clock'), { recursive: true });
@@ -147,7 +147,7 @@ test('what is one is told of as one, and no time that is not known', async () =>
   assert.match(stdout, /^apps: 1 image, \d+ bytes, changed, /m);
 });
 
-test('who reads only the beginning of its output does not end it, and what cannot be written is told', async () => {
+test('a closed output does not end it, and other write errors are printed', async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
   const config = join(folder.path, 'config.yaml');
   await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}` } } }));

@@ -1,4 +1,4 @@
-/** What `regindexer serve` says, on a terminal and elsewhere. */
+/** Output of `regindexer serve`, with and without a terminal. */
 import assert from 'node:assert/strict';
 import { cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,12 +11,12 @@ import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
 
 const CONFIG = { indexes: { apps: { registry: 'oci:images' } }, server: { port: 0, admin_token: TOKEN } };
 
-/** What a terminal shows, without the times that differ. */
+/** Returns the lines on the terminal, with `S` in place of times. */
 function shown(server: Regindexer): readonly string[] {
   return stripVTControlCharacters(server.log).replaceAll(/\d+\.\d\d s/g, 'S').split('\r\n').slice(0, -1);
 }
 
-test('on a terminal it says in plain lines what happens, and what changed nothing not again', async () => {
+test('on a terminal it prints plain lines, and none for a second rebuild without changes', async () => {
   await using server = await startRegindexer({ terminal: true, config: { ...CONFIG, indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}` } } } });
   const lines = [
     `Serving at ${server.url}`,
@@ -30,7 +30,7 @@ test('on a terminal it says in plain lines what happens, and what changed nothin
   assert.equal(shown(server).length, lines.length, server.log);
 });
 
-test('where the first build failed it says why, and the lines to install follow the first one that succeeds', async () => {
+test('after a failed first build it prints the reason, and the lines to install after the first success', async () => {
   await using server = await startRegindexer({ terminal: true, config: CONFIG });
   await eventually(() => assert.ok(shown(server).length >= 3));
   assert.match(shown(server)[2] ?? '', /^Warning: rebuilding apps failed, trying again in \d+ s: .*images/);
@@ -40,7 +40,7 @@ test('where the first build failed it says why, and the lines to install follow 
   await eventually(() => assert.match(shown(server).join('\n'), /To install from it:\n {2}flatpak .*\n {2}flatpak .*Clock/));
 });
 
-test('elsewhere it writes only lines of JSON, and its address once', async () => {
+test('without a terminal it writes only JSON lines, and its address once', async () => {
   await using server = await startRegindexer({ config: { ...CONFIG, indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}` } } } });
   await reindex(server.url);
   assert.deepEqual(await server.stop(), { code: 0, signal: null });

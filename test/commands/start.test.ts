@@ -1,4 +1,4 @@
-/** What an older Node.js says. */
+/** Messages to users of an old Node.js. */
 import assert from 'node:assert/strict';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
@@ -8,12 +8,12 @@ import { commandResult } from '../peers/run-command.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
-/** A module that has the process say so of itself. */
+/** Returns a module that sets the version that the process reports. */
 function versionIs(version: string): string {
   return `data:text/javascript,Object.defineProperty(process,'versions',{value:{...process.versions,node:'${version}'}})`;
 }
 
-test('a Node.js that is too old is told which is needed, by both programs', async () => {
+test('both programs say which Node.js is needed if it is too old', async () => {
   const needed = own.engines.node.replace('>=', '');
   for (const program of ['cli', 'daemon']) {
     const run = (version: string) => commandResult(process.execPath, ['--import', versionIs(version), join(ROOT, 'src', `${program}.ts`), '--version'], { env: bareEnvironment(ROOT) });
@@ -26,8 +26,8 @@ test('a Node.js that is too old is told which is needed, by both programs', asyn
   }
 });
 
-test('the tests say which Node.js they need', async () => {
-  for (const [version, status, said] of [['20.20.2', 1, /^tests need Node\.js 24\.11 or newer, and this is 20\.20\.2: run them with npm test/], ['24.11.0', 0, /^$/]] as const) {
+test('the tests say which Node.js is needed if it is too old', async () => {
+  for (const [version, status, said] of [['20.20.2', 1, /^tests need Node\.js 24\.11 or newer, but this is 20\.20\.2: run them with npm test/], ['24.11.0', 0, /^$/]] as const) {
     const { code, stderr } = await commandResult(process.execPath, ['--import', versionIs(version), join(ROOT, 'test/node-version.js')], { env: bareEnvironment(ROOT) });
     assert.equal(code, status);
     assert.match(stderr, said);

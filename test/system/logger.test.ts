@@ -27,7 +27,7 @@ test('each line is an object of JSON, with its time and the name of its level', 
   assert.ok(Math.abs(Date.now() - Date.parse(String(written['time']))) < 60_000);
 });
 
-/** What a terminal shows of a line with these fields. */
+/** Returns what a terminal shows for a line with these fields. */
 function onTerminal(fields: object): string {
   return stripVTControlCharacters(plainLine(JSON.stringify({ level: 'info', msg: 'said', ...fields })));
 }

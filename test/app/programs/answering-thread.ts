@@ -1,4 +1,4 @@
-/** A thread that answers calls in all the ways there are, for the test of calls. */
+/** Thread for the tests of calls: a method for each kind of answer. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { parentPort } from 'node:worker_threads';
 import { answerCalls } from '../../../src/app/calls.ts';
