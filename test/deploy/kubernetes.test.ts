@@ -21,10 +21,10 @@ interface Manifest {
   readonly spec?: unknown;
 }
 
-/** As the API server reads YAML. */
+/** The manifests, read as YAML 1.1, as the API server does. */
 const manifests = parseAllDocuments(await readFile(FILE, 'utf8'), { version: '1.1' }).map((document) => document.toJS() as Manifest);
 
-/** The same, which takes the path of each value out of `unread` when it is read. */
+/** Wraps `value` so that reading a value removes its path from `unread`. */
 function recording<T>(value: T, path: string, unread: Set<string>): T {
   if (typeof value !== 'object' || value === null) return value;
   const copy = Object.entries(value).map(([key, child]) => [key, recording(child, `${path}/${key}`, unread)]);
@@ -39,7 +39,7 @@ function recording<T>(value: T, path: string, unread: Set<string>): T {
 
 for (const manifest of manifests) {
   test(`the ${manifest.kind} follows the schema of Kubernetes`, () => {
-    // The schemas let keys that they do not know pass: those are the ones that nobody has read. A model of its own would be a copy.
+    // The schemas accept unknown keys: those are the ones that remain unread.
     const unread = new Set<string>();
     const model = Object.setPrototypeOf(recording(manifest, '', unread), MODELS[manifest.kind].prototype) as { validate(): void };
     model.validate();
@@ -52,7 +52,7 @@ test('the pod runs the version that is here', () => {
   assert.equal(image, `regindexer:${version}`);
 });
 
-test('the configuration is right once there are tokens, and not before', async () => {
+test('the configuration is valid with tokens, and not without', async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-kubernetes-'));
   const data = manifests.find(({ kind }) => kind === 'ConfigMap')?.data?.['config.yaml'] ?? assert.fail('no configuration');
   const tokens = manifests.find(({ kind }) => kind === 'Secret')?.stringData ?? assert.fail('no tokens');

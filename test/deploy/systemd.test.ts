@@ -20,7 +20,7 @@ suite('the systemd unit', () => {
     t.diagnostic(/Overall exposure level.*/.exec(table)?.[0] ?? '');
   });
 
-  test('names what the configuration needs to run under it', async () => {
+  test('names the lines that the configuration needs', async () => {
     await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-systemd-'));
     const [, needed = ''] = /needs these lines.*\n#\n((?:# {3}.*\n)+)/.exec(await readFile(UNIT, 'utf8')) ?? [];
     const config = join(folder.path, 'config.yaml');

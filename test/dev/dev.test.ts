@@ -16,7 +16,7 @@ suite('npm run dev', needs('docker-registry', 'skopeo', 'rabbitmq-server', 'flat
   let temporary: string;
   before(async () => {
     dev = await startPeer('dev', async (folder) => {
-      // Everything that it makes is in here, and another environment of this user is somewhere else.
+      // A folder of its own: another environment of this user may run.
       temporary = join(folder, 'tmp');
       await mkdir(temporary);
       return {
@@ -33,7 +33,7 @@ suite('npm run dev', needs('docker-registry', 'skopeo', 'rabbitmq-server', 'flat
     commandResult('npm', ['--prefix', ROOT, 'run', '-s', ...args], { env: bareEnvironment(dev.folder, { TMPDIR: temporary }) });
   const url = (): string => /^The page +(\S+)\/$/m.exec(dev.log)?.[1] ?? assert.fail(dev.log);
 
-  test('what it serves can be installed, and updated to what dev:push pushes', async () => {
+  test('its app can be installed, and updated to the version that dev:push pushes', async () => {
     await using user = await startFlatpakClient();
     await addRemote(user, url());
     await installHello(user);
@@ -45,13 +45,13 @@ suite('npm run dev', needs('docker-registry', 'skopeo', 'rabbitmq-server', 'flat
     await runHello(user, '2.0');
   });
 
-  test('dev:trigger has it rebuild', async () => {
+  test('dev:trigger starts a rebuild', async () => {
     const { code, stdout, stderr } = await npmRun('dev:trigger');
     assert.equal(code, 0, stderr);
     assert.match(stdout, /^Published \/topic\/org\.fedoraproject\.dev\.bodhi\.compose\.complete\nThe rebuild \S+ is done\n$/);
   });
 
-  test('a change of the sources starts the server anew', async () => {
+  test('a change of the sources restarts the service', async () => {
     const now = new Date();
     await utimes(join(ROOT, 'src/system/version.ts'), now, now);
     await eventually(() => assert.match(dev.log, /version\.ts has changed.*\nServing again at /s));
@@ -66,7 +66,7 @@ suite('npm run dev', needs('docker-registry', 'skopeo', 'rabbitmq-server', 'flat
   });
 
   test('Ctrl-C ends everything, and leaves nothing', async () => {
-    // As a terminal does: to all of its foreground.
+    // A terminal signals the whole foreground process group.
     process.kill(-dev.pid, 'SIGINT');
     await eventually(() => assert.match(dev.log, /Stopped; nothing is left\n$/));
     assert.deepEqual(await readdir(temporary), []);
@@ -77,7 +77,7 @@ suite('npm run dev', needs('docker-registry', 'skopeo', 'rabbitmq-server', 'flat
   });
 });
 
-/** Those whose command line or environment has `text` in it. */
+/** Finds processes with `text` in their command line or environment. */
 async function processesThatName(text: string): Promise<readonly string[]> {
   const found: string[] = [];
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {

@@ -1,4 +1,4 @@
-/** `npm run dev`: the development environment on this machine, until Ctrl-C; the server starts anew when its sources change. */
+/** `npm run dev`: runs the development environment until Ctrl-C; restarts the service when its sources change. */
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -24,10 +24,10 @@ async function develop(args: readonly string[]): Promise<void> {
     say('\nStopping');
     stop.abort();
   };
-  // Both npm and the terminal may send it.
+  // Both npm and the terminal may send a signal.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
 
-  say('Starting a registry, a broker and the server');
+  say('Starting a registry, a broker and the service');
   {
     await using development = await startDevelopment({ args, onOutput: readable() });
     using _ = announce(development);
@@ -37,9 +37,9 @@ async function develop(args: readonly string[]): Promise<void> {
   say('Stopped; nothing is left');
 }
 
-/** Starts the server anew; if it does not start, as with a mistake in the sources, the next change is the next try. */
+/** Restarts the service; if it fails, as with a mistake in the sources, the next change tries again. */
 async function restart({ server }: Development, file: string): Promise<void> {
-  say(`${file} has changed: starting the server anew`);
+  say(`${file} has changed: restarting the service`);
   try {
     if (server.isStarted) await server.stop();
     await server.start();
@@ -49,7 +49,7 @@ async function restart({ server }: Development, file: string): Promise<void> {
   }
 }
 
-/** Takes what the server prints, and prints its log as people read it. */
+/** Returns a function that prints the service's output in readable form. */
 function readable(): (text: string) => void {
   const output = new PassThrough();
   const log = pretty({ colorize: process.stdout.isTTY, singleLine: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss', sync: true });
@@ -73,7 +73,7 @@ To install from it:
 
 To see it change:
   npm run dev:push      pushes a new version of a sample app
-  npm run dev:trigger   says on the bus that a compose is complete
+  npm run dev:trigger   announces a complete compose on the bus
 
 Ctrl-C stops all of it and removes the state.
 `;

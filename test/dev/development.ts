@@ -1,4 +1,4 @@
-/** The development environment: a registry that notifies, a broker, and the server, each a program of this machine. */
+/** The development environment: a registry with notifications, a broker, and the service, as programs of this machine. */
 import { randomBytes } from 'node:crypto';
 import { pushSamples } from '../fixtures/samples.ts';
 import { settled } from '../e2e/ask-server.ts';
@@ -9,9 +9,9 @@ import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
 import type { Environment } from './environment.ts';
 
 export interface DevelopmentOptions {
-  /** Of the server, before `serve`. */
+  /** Options of the service, before `serve`. */
   readonly args: readonly string[];
-  /** Hears what the server prints. */
+  /** Receives the output of the service. */
   readonly onOutput: (text: string) => void;
 }
 
@@ -22,14 +22,14 @@ export interface Development extends Environment, AsyncDisposable {
   readonly eventsToken: string;
 }
 
-/** Starts all of it on free ports, with the samples in the registry and in the index. */
+/** Starts the environment on free ports, with the samples in the registry and in the index. */
 export async function startDevelopment({ args, onOutput }: DevelopmentOptions): Promise<Development> {
   await using resources = new AsyncDisposableStack();
   const [adminToken, eventsToken] = [randomBytes(12).toString('hex'), randomBytes(12).toString('hex')];
-  // Each must know the other's address.
+  // The service and the registry need each other's address.
   const port = await freePort();
   const starting = [startDockerRegistry({ notifications: { url: `http://127.0.0.1:${port}/events`, token: eventsToken } }), startRabbitmq()] as const;
-  // What one has started has to end though the other does not start.
+  // If one does not start, the other must still be stopped.
   for (const peer of await Promise.allSettled(starting)) if (peer.status === 'fulfilled') resources.use(peer.value);
   const [registry, broker] = await Promise.all(starting);
   await pushSamples(registry.host);

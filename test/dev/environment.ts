@@ -1,4 +1,4 @@
-/** Where a development environment runs, so that the other commands find it. */
+/** Addresses of the running development environment, in a file for the other commands. */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -7,14 +7,14 @@ import { answersHttp } from '../peers/answering.ts';
 
 /** The addresses of an environment. */
 export interface Environment {
-  /** The server's, without a last `/`. */
+  /** URL of the service, without a last `/`. */
   readonly url: string;
-  /** The registry's: `HOST:PORT`. */
+  /** `HOST:PORT` of the registry. */
   readonly registry: string;
   readonly broker: { readonly host: string; readonly port: number };
 }
 
-/** What `npm run dev` writes down while it runs. */
+/** Content of the file while `npm run dev` runs. */
 interface Running extends Environment {
   readonly pid: number;
 }
@@ -25,16 +25,16 @@ export const COMPOSED: Environment = { url: 'http://localhost:7080', registry: '
 /** In milliseconds. */
 const RESTART_LIMIT = 20_000;
 
-/** One for each user: environments side by side need a `TMPDIR` each. */
+/** One file for each user: a second environment needs another `TMPDIR`. */
 const FILE = join(tmpdir(), `regindexer-dev-${userInfo().uid}.json`);
 
-/** @throws Error if an environment of this user runs. */
+/** @throws Error if this user already runs an environment. */
 export function refuseAnother(): void {
   const other = announced();
-  if (other) throw new Error(`process ${other.pid} has an environment at ${other.url} already, says ${FILE}: stop that one first`);
+  if (other) throw new Error(`process ${other.pid} has an environment at ${other.url} already (see ${FILE}): stop that one first`);
 }
 
-/** Lets the other commands find `environment` until what is returned is disposed of. */
+/** Writes the addresses of `environment` to the file; disposing the result removes it. */
 export function announce(environment: Environment): Disposable {
   rmSync(FILE, { force: true });
   writeFileSync(FILE, JSON.stringify({ ...environment, pid: process.pid } satisfies Running), { flag: 'wx', mode: 0o600 });
@@ -42,14 +42,14 @@ export function announce(environment: Environment): Disposable {
 }
 
 /**
- * The environment that runs: that of `npm run dev`, or else that of `compose.yaml`.
- * @throws Error if neither does
+ * Finds the running environment: that of `npm run dev`, or else that of `compose.yaml`.
+ * @throws Error if neither runs.
  */
 export async function runningEnvironment(): Promise<Environment> {
   const running = announced();
   const environment = running ?? COMPOSED;
   try {
-    // Its server may just be starting anew.
+    // Its service may be restarting.
     await eventually(() => answersHttp(`${environment.url}/healthz`), running ? RESTART_LIMIT : 0);
   } catch (error) {
     throw new Error(`no development environment answers at ${environment.url}: start one with "npm run dev" or "npm run dev:up"`, { cause: error });
@@ -64,7 +64,7 @@ function announced(): Running | undefined {
     return running;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    // Nothing was written down, or it was by a process that is gone.
+    // There is no file, or its process has ended.
     if (code === 'ENOENT' || code === 'ESRCH') return undefined;
     throw error;
   }

@@ -1,4 +1,4 @@
-/** `npm run dev:push [-- REPOSITORY [VERSION]]`: pushes a new version of a sample to the environment that runs, and waits until the index has it. */
+/** `npm run dev:push [-- REPOSITORY [VERSION]]`: pushes a new version of a sample to the running environment, and waits until the index has it. */
 import assert from 'node:assert/strict';
 import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ const [wanted = 'apps/hello', version = new Date().toISOString().replace(/\D/g, 
 
 async function push(): Promise<void> {
   const repository = SAMPLE_REPOSITORIES.find((name) => name === wanted);
-  if (repository === undefined) throw new Error(`no sample is called ${wanted}: there are ${SAMPLE_REPOSITORIES.join(', ')}`);
+  if (repository === undefined) throw new Error(`there is no sample ${wanted}; expected one of ${SAMPLE_REPOSITORIES.join(', ')}`);
   requirePrograms('flatpak', 'gcc', 'rsvg-convert', 'skopeo');
   const { url, registry } = await runningEnvironment();
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-push-'));

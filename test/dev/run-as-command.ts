@@ -1,6 +1,6 @@
-/** The commands of `npm run dev:…`. */
+/** Runs the commands of `npm run dev:…`. */
 
-/** Runs a command: what goes wrong is told in its own words, and makes the exit status 1. */
+/** Runs a command; an error is printed and makes the exit status 1. */
 export async function runAsCommand(command: () => Promise<void>): Promise<void> {
   try {
     await command();

@@ -1,4 +1,4 @@
-/** `npm run dev:trigger`: says on the bus of the environment that runs what Bodhi says when a compose is complete, and waits for the rebuild. */
+/** `npm run dev:trigger`: sends Bodhi's message of a complete compose on the running environment's bus, and waits for the rebuild. */
 import assert from 'node:assert/strict';
 import { settled, statusOf, type RebuildJson } from '../e2e/ask-server.ts';
 import { eventually } from '../e2e/eventually.ts';
@@ -12,7 +12,7 @@ const DESTINATION = `/topic/${TOPIC}`;
 async function trigger(): Promise<void> {
   const { url, broker } = await runningEnvironment();
   await eventually(async () => assert.equal((await statusOf(url)).bus?.state, 'connected', `${url} does not listen on its bus`));
-  // A rebuild that is queued would take the message on.
+  // A queued rebuild would include the message.
   const known = new Set((await settled(url)).rebuilds.map(({ id }) => id));
   {
     await using connection = await connectStomp(broker);

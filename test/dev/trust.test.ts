@@ -13,8 +13,8 @@ import { commandResult } from '../peers/run-command.ts';
 const TRUST = resolve(import.meta.dirname, 'trust.ts');
 const [SYSTEM, LIST] = ['/usr/local/share/ca-certificates', '/etc/ssl/certs'];
 /**
- * In a view of the files where the system has few authorities, and nothing else hangs on them, or it would take long: trusts `$1`, says what that
- * changed, undoes it, and says what is different from before.
+ * Runs in a mount namespace with few authorities, since updating many takes long: trusts `$1`, prints what that changed, undoes it, and prints
+ * what differs from before.
  */
 const SCRIPT = `
 set -e

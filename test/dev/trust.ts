@@ -1,4 +1,4 @@
-/** `npm run dev:trust-local` and `dev:untrust-local`: this machine and its Flatpak trust the authority of the environment of `compose.yaml`, or no longer do. */
+/** `npm run dev:trust-local` and `dev:untrust-local`: add or remove the authority of `compose.yaml` on this machine and for its Flatpak. */
 import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -8,9 +8,9 @@ import { runAsCommand } from './run-as-command.ts';
 
 const AUTHORITY = resolve(import.meta.dirname, '../../state/dev-tls/authority.crt');
 const HOST = 'localhost:7443';
-/** Where Debian and what is made of it take authorities from, and Fedora and its like; and what has the system know of one that is new, or gone. */
+/** Folders of authorities in Debian and Fedora and their derivatives, and the commands that apply changes in them. */
 const SYSTEMS: readonly System[] = [
-  // Without --fresh the links to what is gone would stay.
+  // Without --fresh, links to removed authorities would stay.
   { folder: '/usr/local/share/ca-certificates', added: ['update-ca-certificates'], removed: ['update-ca-certificates', '--fresh'] },
   { folder: '/etc/pki/ca-trust/source/anchors', added: ['update-ca-trust'], removed: ['update-ca-trust'] },
 ];
@@ -23,21 +23,21 @@ interface System {
 
 /** The files that hold the authority. */
 interface Places extends Pick<System, 'added' | 'removed'> {
-  /** For the whole system, Flatpak before 1.17 included. */
+  /** File for the whole system, Flatpak before 1.17 included. */
   readonly system: string;
-  /** For the Flatpak of this user, from 1.17 on, and for skopeo and podman. */
+  /** File for this user's Flatpak since 1.17, skopeo and podman. */
   readonly user: string;
 }
 
 function places(): Places {
   const found = SYSTEMS.find(({ folder }) => existsSync(folder));
-  if (!found) throw new Error(`this system keeps its authorities in none of ${SYSTEMS.map(({ folder }) => folder).join(', ')}: have it trust ${AUTHORITY} in its own way`);
+  if (!found) throw new Error(`this system has none of the folders ${SYSTEMS.map(({ folder }) => folder).join(', ')}: make it trust ${AUTHORITY} by hand`);
   const config = process.env['XDG_CONFIG_HOME'] ?? join(homedir(), '.config');
   return { ...found, system: join(found.folder, 'regindexer-development.crt'), user: join(config, 'containers/certs.d', HOST, 'ca.crt') };
 }
 
 function trust(authority: string): void {
-  if (!existsSync(authority)) throw new Error(`there is no ${authority}: "npm run dev:up" makes it`);
+  if (!existsSync(authority)) throw new Error(`${authority} does not exist: "npm run dev:up" makes it`);
   const { system, added, user } = places();
   const wanted = readFileSync(authority, 'utf8');
   const found = contentOf(user);
@@ -64,7 +64,7 @@ function untrust(): void {
   console.log(`https://${HOST} is no longer trusted.`);
 }
 
-/** Says what it runs, and runs it. */
+/** Prints a command and runs it. */
 function asRoot(...command: readonly string[]): void {
   const [program = '', ...args] = process.getuid?.() === 0 ? command : ['sudo', ...command];
   console.log([program, ...args].join(' '));
@@ -76,7 +76,7 @@ function contentOf(file: string): string | undefined {
   return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
 }
 
-/** Removes a folder that is left empty, and those above that it was in, up to that of the user's configuration. */
+/** Removes empty folders from `folder` upwards, up to that of the user's configuration. */
 function removeEmpty(folder: string): void {
   try {
     for (let left = 3, path = folder; left > 0; left--, path = dirname(path)) rmdirSync(path);

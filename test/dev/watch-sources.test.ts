@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { watchSources } from './watch-sources.ts';
 
-test('a burst of changes is told once, and those during a call after it', async () => {
+test('a burst of changes is one call, and changes during a call are another', async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-watched-'));
   const file = (name: string): string => join(folder.path, name);
   await mkdir(file('deep'));

@@ -1,11 +1,11 @@
-/** Sees that sources change. */
+/** Watches folders of sources. */
 import { watch } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 
-/** Milliseconds: an editor writes a file in several steps, and a checkout writes many files. */
+/** In milliseconds: an editor writes a file in several steps, and a checkout writes many files. */
 const QUIET = 200;
 
-/** Calls `onChange` after each burst of changes below `folders`, and never before the last call is done; ends when `signal` aborts. */
+/** Calls `onChange` after each burst of changes below `folders`, one call at a time, until `signal` aborts. */
 export async function watchSources(folders: readonly string[], signal: AbortSignal, onChange: (file: string) => Promise<void>): Promise<void> {
   let changed: string | undefined;
   let handling: Promise<void> | undefined;
@@ -14,7 +14,7 @@ export async function watchSources(folders: readonly string[], signal: AbortSign
       const file = changed;
       changed = undefined;
       await pause(QUIET);
-      // Another change meanwhile begins the wait anew.
+      // Another change restarts the wait.
       if (changed === undefined) await onChange(file);
     }
     handling = undefined;

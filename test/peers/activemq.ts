@@ -13,7 +13,7 @@ log4j.appender.console.layout=org.apache.log4j.PatternLayout
 log4j.appender.console.layout.ConversionPattern=%d %p %c: %m%n
 `;
 
-/** Starts an empty broker, in about 4 s. It takes any user and password; stopped, it forgets what it held. */
+/** Starts an empty broker, in about 4 s. It accepts any user and password, and loses its messages when it is stopped. */
 export async function startActivemq(): Promise<Broker> {
   const peer = await startPeer('activemq', async (folder) => {
     const port = await freePort();
@@ -29,7 +29,7 @@ export async function startActivemq(): Promise<Broker> {
       'log4j.configuration': `file:${folder}/log4j.properties`,
     };
     const args = [
-      // Made for a short life.
+      // Faster to start, as it runs only briefly.
       '-Xmx256m',
       '-XX:+UseSerialGC',
       '-XX:TieredStopAtLevel=1',

@@ -1,11 +1,11 @@
-/** Ways to see that a peer answers; each rejects if it does not, within a second. */
+/** Checks that a peer answers; each rejects if it does not within a second. */
 import { once } from 'node:events';
 import { connect, type NetConnectOpts } from 'node:net';
 import { Agent, request } from 'undici';
 
 const LIMIT = 1_000;
 
-/** It answers an HTTP request, with whatever status below 500. */
+/** Resolves if an HTTP request is answered with a status below 500. */
 export async function answersHttp(url: string): Promise<void> {
   const agent = new Agent({ connect: { rejectUnauthorized: false, timeout: LIMIT } });
   try {
@@ -17,7 +17,7 @@ export async function answersHttp(url: string): Promise<void> {
   }
 }
 
-/** It takes a connection. */
+/** Resolves if a TCP connection is accepted. */
 export async function takesConnections(address: NetConnectOpts): Promise<void> {
   const socket = connect({ ...address, timeout: LIMIT });
   try {

@@ -11,7 +11,7 @@ import { needs } from './installed.ts';
 import { startRabbitmq } from './rabbitmq.ts';
 import { connectStomp, type Broker, type StompMessage } from './stomp.ts';
 
-/** Subscribes, publishes `body`, and acknowledges what comes. */
+/** Subscribes, publishes `body`, and acknowledges the message. */
 async function exchange(broker: Broker, body: string): Promise<string> {
   await using connection = await connectStomp(broker);
   const { promise, resolve } = Promise.withResolvers<StompMessage>();

@@ -6,7 +6,7 @@ import { runCommand } from './run-command.ts';
 /** Paths of PEM files. */
 export interface Certificates {
   readonly authority: string;
-  /** For `localhost`, 127.0.0.1 and `registry.test`. */
+  /** Certificate for `localhost`, 127.0.0.1 and `registry.test`. */
   readonly certificate: string;
   readonly key: string;
   readonly clientCertificate: string;

@@ -17,7 +17,7 @@ import { copyImage, deleteImage } from './skopeo.ts';
 
 const HELLO = `oci:${SAMPLE_IMAGES}/apps/hello`;
 
-/** What the registry posts. */
+/** Body of a notification. */
 interface Envelope {
   readonly events: readonly [{ readonly action: string; readonly target: { readonly tag?: string } }];
 }

@@ -8,13 +8,13 @@ import { startPeer, type Peer } from './peer.ts';
 import { runCommand } from './run-command.ts';
 
 export interface DockerRegistryOptions {
-  /** Where it posts its notifications, the bearer token that it sends along, and what it passes over (`ignore` of an endpoint). */
+  /** URL for its notifications, their bearer token, and the events to leave out (`ignore` of an endpoint). */
   readonly notifications?: { readonly url: string; readonly token?: string; readonly ignore?: object };
-  /** Asks for Basic credentials. */
+  /** Requires these Basic credentials. */
   readonly login?: { readonly username: string; readonly password: string };
   /** Speaks HTTPS with this certificate and key (PEM files). */
   readonly tls?: { readonly certificate: string; readonly key: string };
-  /** Sections of its configuration that replace or join those made here: `log`, `proxy`, `auth`, …; the keys of `http` join its own. */
+  /** Sections of its configuration that are added or replaced, such as `log`, `proxy`, `auth`; keys of `http` are merged. */
   readonly sections?: Readonly<Record<string, unknown>> & { readonly http?: object };
 }
 
@@ -48,7 +48,7 @@ export async function startDockerRegistry(options: DockerRegistryOptions = {}): 
       ...sections,
     };
     const file = join(folder, 'config.yml');
-    // JSON is YAML.
+    // JSON is also YAML.
     await writeFile(file, JSON.stringify(configuration));
     return { command: 'docker-registry', args: ['serve', file], port, answers: () => answersHttp(`${scheme}://127.0.0.1:${port}/v2/`) };
   });
@@ -61,7 +61,7 @@ function endpoint({ url, token, ignore }: NonNullable<DockerRegistryOptions['not
   return { name: 'index', url, timeout: '1s', threshold: 3, backoff: '1s', headers, ...(ignore && { ignore }) };
 }
 
-/** The only hash that docker-registry takes; Debian's C library has it, and Perl, always there, reaches it. */
+/** Hashes a password with bcrypt, the only hash that docker-registry takes; Debian's C library has it, and Perl calls that. */
 async function bcrypt(password: string): Promise<string> {
   const salt = randomBytes(11).toString('hex');
   return runCommand('perl', ['-e', 'print crypt($ARGV[0], q($2b$05$) . $ARGV[1])', password, salt], { env: {} });

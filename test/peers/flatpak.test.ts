@@ -10,7 +10,7 @@ test('flatpak runs in a session of its own, without the remotes of the machine',
   assert.equal(await client.flatpak('remotes', '--columns=name,options'), 'sample\tuser,oci\n');
 });
 
-test('a command that fails tells what flatpak said', needs('flatpak', 'dbus-daemon'), async () => {
+test('a command that fails throws with the output of flatpak', needs('flatpak', 'dbus-daemon'), async () => {
   await using client = await startFlatpakClient();
   await assert.rejects(client.flatpak('remote-ls', '--user', 'nowhere'), /remote-ls --user nowhere exited with 1:\n.*nowhere/s);
 });

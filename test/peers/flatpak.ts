@@ -1,4 +1,4 @@
-/** The flatpak command as a user of his own: a fresh home, fresh installations, and a session bus for what flatpak starts on it. */
+/** The flatpak command for a new user: with a home, installations and a session bus of its own. */
 import { spawnSync } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { bareEnvironment, startPeer, type Peer } from './peer.ts';
 import { runCommand } from './run-command.ts';
 
 export interface FlatpakClient extends Peer {
-  /** The user's installation, where `flatpak --user` keeps `appstream/REMOTE/ARCH/…`, `app/ID` and the rest. */
+  /** Folder of the user's installation, with `appstream/REMOTE/ARCH/…`, `app/ID` and so on. */
   readonly installation: string;
   /**
    * Runs `flatpak ARGS` and returns what it prints on its standard output.
@@ -24,13 +24,13 @@ export interface TrustedServer {
   readonly authority: string;
 }
 
-/** What this system trusts; Flatpak before 1.17 looks nowhere else. */
+/** Authorities that this system trusts; Flatpak before 1.17 uses no others. */
 const SYSTEM_AUTHORITIES = '/etc/ssl/certs/ca-certificates.crt';
-/** Runs a command in a view of the files where `$1` is in the place of `$2`. */
+/** Mounts the file `$1` over `$2`, and runs the command that follows. */
 const WITH_FILE = 'mount --bind "$1" "$2" && shift 2 && exec "$@"';
 const UNSHARE = ['--mount', ...(process.getuid?.() === 0 ? [] : ['--map-root-user'])];
 
-/** Options of a test of a client that trusts a server of its own: it is skipped where the system does not let it. */
+/** Options of a test that needs a trusted server: it is skipped if the system forbids mounting. */
 export function canTrust(): { readonly skip: string | false } {
   const { status } = spawnSync('unshare', [...UNSHARE, 'mount', '--bind', '/etc/hostname', SYSTEM_AUTHORITIES]);
   return { skip: status !== 0 && 'this system does not let tests mount a file over another' };
@@ -41,7 +41,7 @@ export function canTrust(): { readonly skip: string | false } {
  * @param trusted a server whose authority the client trusts beside those of the system
  */
 export async function startFlatpakClient(trusted?: TrustedServer): Promise<FlatpakClient> {
-  // One bus for the whole session, not `dbus-run-session` for each command: what flatpak starts on that would outlive it, and hold its output open.
+  // One bus for the session: services on the bus of a `dbus-run-session` would outlive each command and hold its output open.
   const peer = await startPeer('flatpak', async (folder) => {
     const place = (name: string): string => join(folder, name);
     await mkdir(place('run'), { mode: 0o700 });
@@ -69,7 +69,7 @@ export async function startFlatpakClient(trusted?: TrustedServer): Promise<Flatp
   });
 }
 
-/** Puts the server's authority where Flatpak looks; returns what a command begins with to see it there. */
+/** Installs the server's authority for Flatpak; returns the beginning of commands that trust it. */
 async function trusting({ host, authority }: TrustedServer, folder: string, config: string): Promise<readonly string[]> {
   const own = join(config, 'containers/certs.d', host);
   await mkdir(own, { recursive: true });

@@ -1,16 +1,16 @@
-/** Ports for peers that cannot be told to choose one themselves. */
+/** Ports for peers that cannot choose one themselves. */
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
 /**
- * Below Linux's range for outgoing connections (32768 and up). In that range a client that keeps trying to reach a
- * stopped peer can be given the peer's own port, connect to itself, and hold the port when the peer comes back.
+ * Below Linux's range for outgoing connections (32768 and up): there, a client that retries to reach a stopped peer may get the peer's port,
+ * connect to itself, and hold the port when the peer restarts.
  */
 const FIRST_PORT = 16_384;
 const LAST_PORT = 32_767;
 
-/** A TCP port of 127.0.0.1 on which nothing listens now. */
+/** Returns a TCP port of 127.0.0.1 on which nothing listens. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(FIRST_PORT, LAST_PORT + 1);

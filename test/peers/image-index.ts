@@ -6,7 +6,7 @@ const INDEX = 'application/vnd.oci.image.index.v1+json';
 
 export interface ImageOfIndex {
   readonly digest: string;
-  /** As GOARCH names it. */
+  /** GOARCH name of the architecture. */
   readonly architecture: string;
 }
 

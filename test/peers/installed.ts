@@ -1,8 +1,8 @@
-/** Whether this machine has the programs that a test needs. */
+/** Checks that this machine has the programs that a test needs. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Where Debian's packages put a program, and which package that is. */
+/** Programs with their Debian packages, and the file if it is not in `PATH`. */
 const PROGRAMS = {
   activemq: { package: 'activemq', file: '/usr/share/activemq/bin/activemq.jar' },
   appstreamcli: { package: 'appstream' },
@@ -24,7 +24,7 @@ const PROGRAMS = {
 
 export type Program = keyof typeof PROGRAMS;
 
-/** Says whether a program is there. */
+/** Returns whether a program is installed. */
 export function isInstalled(program: Program): boolean {
   const place = PROGRAMS[program];
   if ('file' in place) return existsSync(place.file);
@@ -32,8 +32,8 @@ export function isInstalled(program: Program): boolean {
 }
 
 /**
- * Options of a test that needs programs: it is skipped where one is missing, and says what to install.
- * @throws Error instead, if `CI` is `true`: there a missing program is a failure.
+ * Options of a test that needs programs: it is skipped if one is missing, and says what to install.
+ * @throws Error instead if `CI` is `true`.
  */
 export function needs(...programs: readonly Program[]): { readonly skip: string | false } {
   const skip = missing(...programs);
@@ -42,13 +42,13 @@ export function needs(...programs: readonly Program[]): { readonly skip: string 
   return { skip };
 }
 
-/** @throws Error that says what to install, unless all are there. */
+/** @throws Error that says what to install if a program is missing. */
 export function requirePrograms(...programs: readonly Program[]): void {
   const fault = missing(...programs);
   if (fault !== undefined) throw new Error(fault);
 }
 
-/** What is not there of `programs` and how to have it; `undefined` if all are there. */
+/** Says which of `programs` are missing and how to install them; `undefined` if none is. */
 function missing(...programs: readonly Program[]): string | undefined {
   const absent = programs.filter((program) => !isInstalled(program));
   return absent.length === 0 ? undefined : `needs ${absent.join(', ')}: apt-get install ${absent.map((program) => PROGRAMS[program].package).join(' ')}`;

@@ -4,7 +4,7 @@ import { request } from 'undici';
 import { needs } from './installed.ts';
 import { startNginx } from './nginx.ts';
 
-test('nginx answers by its server block', needs('nginx'), async () => {
+test('nginx answers as its server block says', needs('nginx'), async () => {
   await using nginx = await startNginx({ server: 'location /greeting { return 200 "hello"; }' });
   const { body } = await request(`${nginx.url}/greeting`);
   assert.equal(await body.text(), 'hello');

@@ -1,4 +1,4 @@
-/** Debian's nginx with a configuration of the test's own, to stand in front of the server or to serve files. */
+/** Debian's nginx, as a proxy in front of the service or as a file server. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { takesConnections } from './answering.ts';
@@ -6,9 +6,9 @@ import { freePort } from './free-port.ts';
 import { startPeer, type Peer } from './peer.ts';
 
 export interface NginxOptions {
-  /** What stands in the `server` block beside `listen`. */
+  /** Directives of the `server` block, besides `listen`. */
   readonly server: string;
-  /** What stands in the `http` block beside that server: upstreams, caches, logs. */
+  /** Directives of the `http` block, besides that server: upstreams, caches, logs. */
   readonly http?: string;
   /** Serves HTTPS with this certificate and key (PEM files). */
   readonly tls?: { readonly certificate: string; readonly key: string };

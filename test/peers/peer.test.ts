@@ -15,7 +15,7 @@ test('a peer that ends instead of answering fails with its log', async () => {
   await assert.rejects(start, /broken ended with 3\. The end of its log:\nno such luck/);
 });
 
-test('the end of a peer is the end of its children and of its folder', async () => {
+test('the children and the folder of a peer end with it', async () => {
   await using peer = await startPeer('parent', () => ({
     command: 'sh',
     args: ['-c', 'sleep 600 & echo $!; wait'],
@@ -80,7 +80,7 @@ test('a stopped peer does not run', async () => {
   assert.throws(() => peer.pid, /sleeper does not run/);
 });
 
-/** A process that nobody has waited for yet (`Z`) has ended too. */
+/** Returns whether a process runs; a zombie (`Z`) does not. */
 function isRunning(pid: number): boolean {
   const status = `/proc/${pid}/status`;
   return existsSync(status) && !/^State:\tZ/m.test(readFileSync(status, 'utf8'));

@@ -1,4 +1,4 @@
-/** A real program that tests talk to: started in a fresh folder, asked until it answers, ended with all that it started. */
+/** A real program that tests talk to: started in a new folder, polled until it answers, and ended with its children. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempDisposable, type DisposableTempDir } from 'node:fs/promises';
@@ -10,35 +10,35 @@ import { setTimeout as pause } from 'node:timers/promises';
 export interface PeerProgram {
   readonly command: string;
   readonly args: readonly string[];
-  /** Beside `PATH`, `LANG`, and `HOME` in the peer's folder: nothing else is inherited. */
+  /** Variables besides `PATH`, `LANG`, and `HOME` (the peer's folder); no others are inherited. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Resolves if the program answers as it should, and rejects if it does not yet; given what it has printed since its start. */
+  /** Resolves if the program is ready, and rejects if not yet; `log` is its output since its start. */
   readonly answers: (log: string) => Promise<void>;
-  /** Hears what it prints as it does so. */
+  /** Receives its output as it comes. */
   readonly onOutput?: (text: string) => void;
 }
 
-/** How a program ended: one of the two is not null. */
+/** Exit status or signal of a program: one of the two is not null. */
 export interface Exit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
 }
 
-/** For a start, in milliseconds: RabbitMQ takes a quarter of it on a busy machine with two cores. */
+/** Timeout of a start, in milliseconds: RabbitMQ takes a quarter of it on a busy machine with two cores. */
 const START_LIMIT = 120_000;
-/** For an end after SIGTERM, in milliseconds; then it is killed. */
+/** Time to end after SIGTERM, in milliseconds; then it is killed. */
 const STOP_LIMIT = 15_000;
-/** For one answer, in milliseconds. */
+/** Timeout of one answer, in milliseconds. */
 const ANSWER_LIMIT = 3_000;
 const PAUSE_BETWEEN_QUESTIONS = 20;
 const LOG_IN_MESSAGES = 8_000;
 
-/** The environment of a program that shall see nothing of the machine's user. */
+/** Returns an environment without anything of the machine's user. */
 export function bareEnvironment(home: string, more: Readonly<Record<string, string>> = {}): Record<string, string> {
   return { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8', HOME: home, ...more };
 }
 
-/** A peer that runs, or was stopped and can be started again with the same ports and folder. */
+/** A peer that runs or is stopped; it restarts with the same ports and folder. */
 export class Peer<Program extends PeerProgram = PeerProgram> implements AsyncDisposable {
   readonly name: string;
   readonly program: Program;
@@ -53,22 +53,22 @@ export class Peer<Program extends PeerProgram = PeerProgram> implements AsyncDis
     this.program = program;
   }
 
-  /** Holds all its state; removed at the end. */
+  /** Folder of all its state; removed at the end. */
   get folder(): string {
     return this.#folder.path;
   }
 
-  /** What it has printed, over all starts. */
+  /** Its output since its first start. */
   get log(): string {
     return this.#log;
   }
 
-  /** What it has printed since its last start. */
+  /** Its output since its last start. */
   get logSinceStart(): string {
     return this.#log.slice(this.#startOfLog);
   }
 
-  /** Whether it was started and has not been stopped, though it may have ended by itself. */
+  /** Whether it was started and not stopped; it may have ended by itself. */
   get isStarted(): boolean {
     return this.#child !== undefined;
   }
@@ -87,7 +87,7 @@ export class Peer<Program extends PeerProgram = PeerProgram> implements AsyncDis
     if (this.#child) throw new Error(`${this.name} runs already`);
     this.#startOfLog = this.#log.length;
     const { command, args, env } = this.program;
-    // Its own process group, so that its children end with it; and no orphan if the test's process is killed.
+    // A process group, so that its children end with it; setpriv kills it if the test's process is killed.
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', command, ...args], {
       cwd: this.folder,
       env: bareEnvironment(this.folder, env),
@@ -105,7 +105,7 @@ export class Peer<Program extends PeerProgram = PeerProgram> implements AsyncDis
     await this.#answered(child);
   }
 
-  /** Asks it to end, kills it when it does not within 15 s, and kills what it leaves behind. */
+  /** Sends the signal, kills it after 15 s, and kills its remaining children. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Exit> {
     const child = this.#child;
     if (child?.pid === undefined) throw new Error(`${this.name} does not run`);
@@ -123,7 +123,7 @@ export class Peer<Program extends PeerProgram = PeerProgram> implements AsyncDis
     return { code: child.exitCode, signal: child.signalCode };
   }
 
-  /** Ends it as a crash of the machine would. */
+  /** Kills it, as a crash would. */
   async kill(): Promise<void> {
     await this.stop('SIGKILL');
   }
@@ -152,8 +152,8 @@ export class Peer<Program extends PeerProgram = PeerProgram> implements AsyncDis
 }
 
 /**
- * Starts a peer in a fresh folder, for which `prepare` writes the configuration and chooses free ports. Does so anew,
- * at most twice, if another program took one of the ports before the peer did.
+ * Starts a peer in a new folder, for which `prepare` writes the configuration and chooses free ports. Retries at most twice if another
+ * program took one of the ports.
  * @throws Error as {@link Peer.start} does.
  */
 export async function startPeer<Program extends PeerProgram>(

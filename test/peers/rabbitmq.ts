@@ -1,4 +1,4 @@
-/** Debian's RabbitMQ with its STOMP plugin; several run side by side, and none touches the machine's own. */
+/** Debian's RabbitMQ with its STOMP plugin; several can run in parallel with the machine's own. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Certificates } from './certificates.ts';
@@ -7,20 +7,20 @@ import { startPeer } from './peer.ts';
 import { answersStomp, type Broker } from './stomp.ts';
 
 const HOST = '127.0.0.1';
-// The file itself: /usr/sbin/rabbitmq-server is a wrapper that turns into the user rabbitmq and logs elsewhere.
+// /usr/sbin/rabbitmq-server is a wrapper that changes to the user rabbitmq and logs elsewhere.
 const SERVER = '/usr/lib/rabbitmq/bin/rabbitmq-server';
 
 export interface RabbitmqOptions {
-  /** Speaks STOMP over TLS too, and then asks for a client's certificate. */
+  /** Enables STOMP over TLS too, with client certificates. */
   readonly certificates?: Certificates;
 }
 
 export interface Rabbitmq extends Broker {
-  /** The same over TLS, if it was given certificates. */
+  /** The URL over TLS, if it has certificates. */
   readonly tlsUrl: string;
 }
 
-/** Starts an empty broker, in about 7 s. Stopped and started again, it still has its durable queues and their persistent messages. */
+/** Starts an empty broker, in about 7 s. Durable queues and persistent messages survive a restart. */
 export async function startRabbitmq({ certificates }: RabbitmqOptions = {}): Promise<Rabbitmq> {
   const peer = await startPeer('rabbitmq', async (folder) => {
     const [port, tlsPort, distributionPort, epmdPort] = [await freePort(), await freePort(), await freePort(), await freePort()];
@@ -48,10 +48,10 @@ export async function startRabbitmq({ certificates }: RabbitmqOptions = {}): Pro
       RABBITMQ_MNESIA_BASE: file('mnesia'),
       RABBITMQ_LOG_BASE: file('log'),
       RABBITMQ_LOGS: '-',
-      // The start script then becomes the server, instead of a shell that stays in front of it.
+      // Makes the start script exec the server, instead of waiting for it.
       RUNNING_UNDER_SYSTEMD: 'true',
     };
-    // Erlang's name server in the same process group: one that RabbitMQ starts would be a daemon that nobody ends.
+    // Erlang's name server in the same process group: RabbitMQ would start it as a daemon that never ends.
     const args = ['-c', `epmd & exec ${SERVER}`];
     return { command: 'sh', args, env, port, tlsPort, answers: () => answersStomp(HOST, port) };
   });

@@ -1,4 +1,4 @@
-/** The program itself, run as its users run it. */
+/** The programs of regindexer, run as users run them. */
 import { mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -11,33 +11,35 @@ export const CLI: string = resolve(import.meta.dirname, '../../src/cli.ts');
 /** The program `regindexer-daemon`. */
 const DAEMON = resolve(import.meta.dirname, '../../src/daemon.ts');
 
+/** How regindexer is run. */
 export interface RegindexerOptions {
-  /** YAML, or what becomes YAML. Relative paths in it are in {@link Peer.folder}. */
+  /** YAML, or an object that is written as YAML. Relative paths are in {@link Peer.folder}. */
   readonly config: string | object;
-  /** Before the command, such as `-v`. */
+  /** Options before the command, such as `-v`. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /** Runs `regindexer-daemon` instead of `regindexer serve`. */
   readonly daemon?: boolean;
-  /** What is run instead of the sources, as it is published. */
+  /** Program that is run instead of the sources, such as the built one. */
   readonly program?: readonly string[];
-  /** What runs it, such as `unshare` with its options. */
+  /** Command that runs it, such as `unshare` with its options. */
   readonly under?: readonly string[];
-  /** Runs it on a terminal; what it prints is then text whose lines end in `\r\n`. */
+  /** Runs it on a terminal; the lines of its log then end in `\r\n`. */
   readonly terminal?: boolean;
-  /** Receives what it prints as it does so. */
+  /** Receives its output as it comes. */
   readonly onOutput?: (text: string) => void;
 }
 
-/** Runs the command that follows on a terminal. */
+/** Command that runs the words after it on a terminal. */
 const ON_TERMINAL = ['bash', '-c', 'exec script --quiet --return --flush --command "exec $(printf "%q " "$@")" /dev/null', 'bash'];
 
+/** A running `regindexer serve`. */
 export interface Regindexer extends Peer {
-  /** Where it serves since its last start, without a last `/`; another at each start if the configuration has port 0. */
+  /** Its URL since its last start, without a last `/`; another one after each start with port 0. */
   readonly url: string;
 }
 
-/** Starts the server and waits until it says its URL. It sees nothing of this process's environment. */
+/** Starts the service and waits until it logs its URL. It does not inherit the environment. */
 export async function startRegindexer({ config, args = [], env = {}, daemon = false, program = [daemon ? DAEMON : CLI], terminal = false, under = terminal ? ON_TERMINAL : [], onOutput }: RegindexerOptions): Promise<Regindexer> {
   const peer = await startPeer('regindexer', async (folder) => {
     const file = join(folder, 'config.yaml');
@@ -57,14 +59,14 @@ export async function startRegindexer({ config, args = [], env = {}, daemon = fa
   return Object.defineProperty(peer, 'url', { get: () => servedUrl(peer.logSinceStart), enumerable: true }) as typeof peer & { url: string };
 }
 
-/** Runs regindexer to its end, with a home of its own. */
+/** Runs a command of regindexer to its end, with a home of its own. */
 export async function runRegindexer(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<CommandResult> {
   await using home = await mkdtempDisposable(join(tmpdir(), 'regindexer-run-'));
-  // Awaited: its home goes only when it has ended.
+  // Awaited here, so that its home is removed after it has ended.
   return await commandResult(process.execPath, [CLI, ...args], { cwd: home.path, env: bareEnvironment(home.path, env) });
 }
 
-/** Returns the URL that the log states: the `url` of the first JSON line that has one, or what a terminal shows. */
+/** Finds the URL in the log: the `url` of the first JSON line that has one, or the first line on a terminal. */
 function servedUrl(log: string): string {
   for (const line of log.split(/\r?\n/).slice(0, -1)) {
     const [, shown] = /^Serving at (\S+)$/.exec(line) ?? [];
@@ -72,5 +74,5 @@ function servedUrl(log: string): string {
     const url = line.startsWith('{') ? (JSON.parse(line) as { url?: unknown }).url : undefined;
     if (typeof url === 'string') return url.replace(/\/$/, '');
   }
-  throw new Error('no line of the log says the URL');
+  throw new Error('the log has no line with the URL');
 }

@@ -12,7 +12,7 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-/** In milliseconds; far above what any command of the tests needs. */
+/** In milliseconds; far more than any command of the tests needs. */
 const LIMIT = 120_000;
 const MAX_OUTPUT = 64 * 1024 * 1024;
 
@@ -30,14 +30,14 @@ export async function commandResult(command: string, args: readonly string[], op
   return promise;
 }
 
-/** As {@link commandResult}, on a terminal: all that it prints is in `stdout`. None of the words may hold a quote. */
+/** Runs a program as {@link commandResult}, but on a terminal: all output is in `stdout`. No word may contain a single quote. */
 export function commandResultOnTerminal(command: string, args: readonly string[], { env, ...options }: CommandOptions): Promise<CommandResult> {
   const line = [command, ...args].map((word) => `'${word}'`).join(' ');
   return commandResult('script', ['--quiet', '--return', '--command', line, '/dev/null'], { ...options, env: { TERM: 'xterm', ...env } });
 }
 
 /**
- * Runs a program and returns what it prints on its standard output.
+ * Runs a program and returns its standard output.
  * @throws Error with all its output unless it exits with 0.
  */
 export async function runCommand(command: string, args: readonly string[], options: CommandOptions): Promise<string> {

@@ -15,14 +15,14 @@ export interface ImageCopy {
   readonly from: string;
   /** `HOST/NAME:TAG`. */
   readonly to: string;
-  /** All images of an image index and the index itself, not only the one for this machine. */
+  /** Copies an image index with all its images, not only the one for this machine. */
   readonly all?: boolean;
-  /** Turns the manifest into an OCI one or one of Docker's schema 2, unless it is that already. */
+  /** Converts the manifest to OCI or to Docker's schema 2. */
   readonly format?: 'oci' | 'v2s2';
   readonly login?: Login;
 }
 
-/** Copies an image into a registry, over HTTP or over HTTPS with any certificate; returns the digest of what the tag points to now. */
+/** Copies an image into a registry, over HTTP, or over HTTPS with any certificate; returns the digest that the tag points to now. */
 export async function copyImage({ from, to, all = false, format, login }: ImageCopy): Promise<string> {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-skopeo-'));
   const digestFile = join(folder.path, 'digest');
@@ -31,7 +31,7 @@ export async function copyImage({ from, to, all = false, format, login }: ImageC
   return readFile(digestFile, 'utf8');
 }
 
-/** Deletes the manifest that `HOST/NAME:TAG` points to, and with it every tag of it. */
+/** Deletes the manifest that `HOST/NAME:TAG` points to, and with it all tags of that manifest. */
 export async function deleteImage(image: string, login?: Login): Promise<void> {
   await skopeo('delete', '--tls-verify=false', ...(login ? ['--creds', credentials(login)] : []), `docker://${image}`);
 }

@@ -1,4 +1,4 @@
-/** Talks STOMP 1.2 to a broker, to publish and to see what comes. */
+/** STOMP 1.2 client that publishes and receives messages. */
 import stompit, { type Client } from 'stompit';
 import type { Peer } from './peer.ts';
 
@@ -6,7 +6,7 @@ import type { Peer } from './peer.ts';
 export interface Broker extends Peer {
   readonly host: string;
   readonly port: number;
-  /** With user, password and virtual host, as `bus.url` has it. */
+  /** URL with user, password and virtual host, as for `bus.url`. */
   readonly url: string;
 }
 
@@ -16,9 +16,9 @@ export interface StompMessage {
 }
 
 export interface StompConnection extends AsyncDisposable {
-  /** Sends a message, and waits until the broker has it. */
+  /** Sends a message, and waits for the broker's receipt. */
   publish(destination: string, body: string | Uint8Array, headers?: Readonly<Record<string, string>>): Promise<void>;
-  /** Subscribes with `ack: client-individual` and the headers given. */
+  /** Subscribes with `ack: client-individual` and these headers. */
   subscribe(destination: string, onMessage: (message: StompMessage) => void, headers?: Readonly<Record<string, string>>): void;
 }
 
@@ -27,7 +27,7 @@ export async function connectStomp({ host, port }: Pick<Broker, 'host' | 'port'>
   const client = await connect(host, port);
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
   let open = true;
-  // A connection that is lost, as when a test stops the broker, ends too: who publishes is told, who listens hears no more.
+  // A lost connection, as when a test stops the broker, rejects publishing and ends subscriptions.
   for (const event of ['end', 'error']) {
     client.on(event, () => {
       open = false;
@@ -57,7 +57,7 @@ export async function connectStomp({ host, port }: Pick<Broker, 'host' | 'port'>
   };
 }
 
-/** The broker answers a STOMP connection. */
+/** Resolves if the broker accepts a STOMP connection. */
 export async function answersStomp(host: string, port: number): Promise<void> {
   const connection = await connectStomp({ host, port });
   await connection[Symbol.asyncDispose]();

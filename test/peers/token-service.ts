@@ -1,4 +1,4 @@
-/** A service that gives tokens for docker-registry (Distribution, "Token Authentication Specification"). */
+/** A token service for docker-registry (Distribution, "Token Authentication Specification"). */
 import { createPrivateKey, randomUUID, sign, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
@@ -12,13 +12,13 @@ const ISSUER = 'regindexer-tests';
 const SERVICE = 'docker-registry';
 
 export interface TokenServiceOptions {
-  /** Its key signs tokens; the registry trusts its authority. */
+  /** Certificates whose key signs tokens and whose authority the registry trusts. */
   readonly certificates: Certificates;
-  /** Who may read what; a repository that is not in it may be read by anybody. */
+  /** The user who may read each repository; anybody may read the others. */
   readonly readers?: Readonly<Record<string, string>>;
   /** Users' passwords; a user's identity token is `identity-of-USER`. */
   readonly passwords?: Readonly<Record<string, string>>;
-  /** Of a token, in seconds. */
+  /** Lifetime of a token in seconds. */
   readonly lifetime?: number;
 }
 
@@ -32,7 +32,7 @@ export interface TokenRequest {
 export interface TokenService extends AsyncDisposable {
   readonly url: string;
   readonly requests: readonly TokenRequest[];
-  /** Has a registry ask for the tokens of this service. */
+  /** Options that make a registry require tokens of this service. */
   readonly registry: Pick<DockerRegistryOptions, 'sections'>;
 }
 
@@ -76,7 +76,7 @@ export async function startTokenService({ certificates, readers = {}, passwords 
   };
 }
 
-/** `undefined` for nobody, null for a wrong login. */
+/** Returns the user; `undefined` without a login, null for a wrong one. */
 function userOfLogin(authorization: string | undefined, passwords: Readonly<Record<string, string>>): string | undefined | null {
   if (authorization === undefined) return undefined;
   const [user = '', password] = atob(authorization.replace('Basic ', '')).split(':');
@@ -87,7 +87,7 @@ function userOfIdentity(token: string | null): string | null {
   return token?.match(/^identity-of-(.+)$/)?.[1] ?? null;
 }
 
-/** Reads `TYPE:NAME:ACTION,…`. */
+/** Parses `TYPE:NAME:ACTION,…`. */
 function accessOf(scope: string): { type: string; name: string; actions: string[] } {
   const [type = '', name = '', actions = ''] = scope.split(':');
   return { type, name, actions: actions.split(',') };
