@@ -59,9 +59,9 @@ export class RecoveringIndexer {
   static async open(options: IndexingOptions, events: RecoveringIndexerEvents): Promise<RecoveringIndexer> {
     makeFolder(options.stateDir);
     const sources = new Map(options.registries.map((registry) => [registry.id, createRegistrySource(registry, events.onRequest)]));
-    const build = new RecoveringIndexer(options, events, sources);
-    await build.#opened();
-    return build;
+    const indexer = new RecoveringIndexer(options, events, sources);
+    await indexer.#opened();
+    return indexer;
   }
 
   /** Publishes every index from the catalog, without asking a registry. */
