@@ -10,7 +10,7 @@ import type { ServedIndex } from './served-index.ts';
 import { PartUnreadable } from '../server-error.ts';
 
 /** Bytes of segments to cache; others are read on request. */
-const MAX_BODY_BYTES = 32 * 1024 * 1024;
+const MAX_BODY_BYTES = 16 * 1024 * 1024;
 /** Bytes that a cached segment takes beside its content. */
 const OVERHEAD = 512;
 /** Retries: a publication may be replaced, and its chunks removed, while it is read. */

@@ -11,7 +11,7 @@ import { NotBuiltYet, TooBusy } from '../server-error.ts';
 /** Questions that are answered concurrently. */
 const AT_ONCE = 2;
 /** Size of the cache, in bytes. */
-const MAX_BYTES = 16 * 1024 * 1024;
+const MAX_BYTES = 8 * 1024 * 1024;
 /** Different pending questions; more are refused. */
 const MAX_WAITING = 64;
 /** Share of them that one client may have. */

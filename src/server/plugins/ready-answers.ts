@@ -9,7 +9,7 @@ import type { Readers } from './readers.ts';
 import { isHost } from './hosts.ts';
 
 /** Size of the cache: URLs, headers and bodies. */
-const MAX_BYTES = 16 * 1024 * 1024;
+const MAX_BYTES = 8 * 1024 * 1024;
 /** Bytes that an answer takes beside those. */
 const OVERHEAD = 1024;
 /** Answers to one URL: clients differ in the encodings they accept and the tags they have. */

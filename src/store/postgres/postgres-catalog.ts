@@ -2,6 +2,7 @@
 import type { Digest } from '../../registry/digest.ts';
 import { manifestBytes, TAG_BYTES } from '../catalog.ts';
 import type { Catalog, CatalogChange, DirtyRepositories, Image, ImageIcon, KnownManifest, KnownRegistry, KnownRepository, TagRecord, TagsByRepository, TakenBy } from '../catalog.ts';
+import { CommitMarks } from '../commit-marks.ts';
 import type { PostgresDatabase, Query } from './postgres-database.ts';
 
 export class PostgresCatalog implements Catalog {
@@ -75,7 +76,7 @@ export class PostgresCatalog implements Catalog {
   async commit(registry: string, changes: readonly CatalogChange[], takenBy: TakenBy): Promise<void> {
     this.#unpruned = true;
     await this.#database.transaction('write', async (query) => {
-      const marks = new Marks();
+      const marks = new CommitMarks();
       await putManifests(query, registry, changes, marks);
       await changeRepositories(query, registry, changes, marks);
       await replaceScanned(query, registry, changes);
@@ -155,24 +156,6 @@ interface StoredRepository extends KnownRepository {
   readonly id: string;
 }
 
-/** What a commit has changed. */
-class Marks {
-  /** Repositories of which a tag was added, removed or moved. */
-  readonly repositories = new Set<string>();
-  /** What these tags lead to, before and now. */
-  readonly digests = new Set<Digest>();
-  /** Manifests that were read. */
-  readonly manifests = new Set<Digest>();
-  /** Bytes that are kept more than before. */
-  stored = 0;
-
-  change(repository: string, before: TagRecord | undefined, now: TagRecord | undefined): void {
-    this.repositories.add(repository);
-    this.stored += TAG_BYTES * (Number(now !== undefined) - Number(before !== undefined));
-    for (const record of [before, now]) if (record !== undefined) for (const digest of [record.digest, ...(record.kept ?? [])]) this.digests.add(digest);
-  }
-}
-
 async function readRepositories(query: Query, registry: string, names: readonly string[] | undefined): Promise<ReadonlyMap<string, StoredRepository>> {
   const rows = await query<{ id: string; name: string; error: string | null; missed_scans: number }>(
     `SELECT id, name, error, missed_scans FROM repository WHERE registry = $1 ${names === undefined ? '' : 'AND name = ANY($2)'} ORDER BY name`,
@@ -234,7 +217,7 @@ function HOLDERS(columns: string): string {
 }
 
 /** The last of several manifests of one digest counts. */
-async function putManifests(query: Query, registry: string, changes: readonly CatalogChange[], marks: Marks): Promise<void> {
+async function putManifests(query: Query, registry: string, changes: readonly CatalogChange[], marks: CommitMarks): Promise<void> {
   type Put = Extract<CatalogChange, { kind: 'image' | 'manifest' }>;
   const puts = new Map<Digest, Put>();
   for (const change of changes) {
@@ -281,7 +264,7 @@ interface ChangedRepository {
   now: { error: string | undefined; missedScans: number; readonly tags: Map<string, TagRecord> } | undefined;
 }
 
-async function changeRepositories(query: Query, registry: string, changes: readonly CatalogChange[], marks: Marks): Promise<void> {
+async function changeRepositories(query: Query, registry: string, changes: readonly CatalogChange[], marks: CommitMarks): Promise<void> {
   const names = [...new Set(changes.flatMap((change) => ('repository' in change ? [change.repository] : [])))];
   if (names.length === 0) return;
   const stored = await readRepositories(query, registry, names);
@@ -324,7 +307,7 @@ async function changeRepositories(query: Query, registry: string, changes: reado
   }
 }
 
-function apply(change: Extract<CatalogChange, { readonly repository: string }>, repository: ChangedRepository, marks: Marks): void {
+function apply(change: Extract<CatalogChange, { readonly repository: string }>, repository: ChangedRepository, marks: CommitMarks): void {
   const name = change.repository;
   const opened = (): NonNullable<ChangedRepository['now']> => (repository.now ??= { error: undefined, missedScans: 0, tags: new Map() });
   const setTag = (record: TagRecord): void => {
@@ -397,8 +380,8 @@ async function addStored(query: Query, amounts: readonly (readonly [registry: st
   await query('INSERT INTO stored (registry, bytes) SELECT * FROM unnest($1::text[], $2::bigint[]) ON CONFLICT (registry) DO UPDATE SET bytes = stored.bytes + excluded.bytes', columnsOf(amounts, 2));
 }
 
-/** Marks what was changed as dirty for the indexes that take it. */
-async function mark(query: Query, registry: string, { repositories, digests, manifests }: Marks, takenBy: TakenBy): Promise<void> {
+/** CommitMarks what was changed as dirty for the indexes that take it. */
+async function mark(query: Query, registry: string, { repositories, digests, manifests }: CommitMarks, takenBy: TakenBy): Promise<void> {
   const changed = new Set(repositories);
   if (manifests.size > 0) {
     const holders = await query<{ name: string }>(

@@ -208,9 +208,9 @@ function schemaOf(database: DatabaseSync): string {
 
 /**
  * Results that the statements above never give for an intact file: SQLITE_ERROR (unreadable schema), SQLITE_READONLY (by the file's
- * header, since its permissions were checked), SQLITE_CORRUPT and SQLITE_NOTADB.
+ * header, since its permissions were checked), SQLITE_CORRUPT, SQLITE_TOOBIG (a row that claims gigabytes) and SQLITE_NOTADB.
  */
-const SIGNS_OF_DAMAGE: ReadonlySet<number> = new Set([1, 8, 11, 26]);
+const SIGNS_OF_DAMAGE: ReadonlySet<number> = new Set([1, 8, 11, 18, 26]);
 
 function reasonToSetAside(error: unknown): string | undefined {
   if (error instanceof UnusableFile) return error.message;

@@ -5,6 +5,7 @@ import type { Digest } from '../../registry/digest.ts';
 import type { Manifest } from '../../registry/manifest.ts';
 import { manifestBytes, TAG_BYTES } from '../catalog.ts';
 import type { Catalog, CatalogChange, DirtyRepositories, Image, ImageIcon, KnownManifest, KnownRegistry, KnownRepository, TagRecord, TagsByRepository, TakenBy } from '../catalog.ts';
+import { CommitMarks } from '../commit-marks.ts';
 import { StoreError } from '../store-error.ts';
 import { CATALOG_SCHEMA } from './catalog-schema.ts';
 import { SqliteFile, openDatabase } from './database.ts';
@@ -96,7 +97,7 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
 
   async commit(registry: string, changes: readonly CatalogChange[], takenBy: TakenBy): Promise<void> {
     this.transaction(() => {
-      const marks = new Marks();
+      const marks = new CommitMarks();
       for (const change of changes) this.#apply(registry, change, marks);
       if (marks.stored !== 0) this.#statements.addStored.run(registry, marks.stored);
       this.#mark(registry, marks, takenBy);
@@ -197,7 +198,7 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
     return this.#statements.scanned.all(registry).map((row) => String(row['taken']));
   }
 
-  #apply(registry: string, change: CatalogChange, marks: Marks): void {
+  #apply(registry: string, change: CatalogChange, marks: CommitMarks): void {
     const { clearFaults, recordFailure, recordMissed, removeRepository } = this.#statements;
     switch (change.kind) {
       case 'image':
@@ -255,7 +256,7 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
   }
 
   /** Writes a tag only if it differs, so that a rescan with nothing new writes nothing. */
-  #setTag(id: number | bigint, repository: string, before: TagRecord | undefined, now: TagRecord, marks: Marks): void {
+  #setTag(id: number | bigint, repository: string, before: TagRecord | undefined, now: TagRecord, marks: CommitMarks): void {
     if (before?.digest === now.digest && String(before.kept ?? []) === String(now.kept ?? [])) return;
     const { setTag, clearKept, insertKept } = this.#statements;
     setTag.run(id, now.tag, now.digest);
@@ -264,13 +265,13 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
     marks.change(repository, before, now);
   }
 
-  #removeTag(id: number | bigint, repository: string, record: TagRecord, marks: Marks): void {
+  #removeTag(id: number | bigint, repository: string, record: TagRecord, marks: CommitMarks): void {
     this.#statements.deleteTag.run(id, record.tag);
     marks.change(repository, record, undefined);
   }
 
-  /** Marks the repositories that a commit affects as dirty for the indexes that take them. */
-  #mark(registry: string, { repositories, digests, manifests }: Marks, takenBy: TakenBy): void {
+  /** CommitMarks the repositories that a commit affects as dirty for the indexes that take them. */
+  #mark(registry: string, { repositories, digests, manifests }: CommitMarks, takenBy: TakenBy): void {
     const { refsOf, withRefs, holders, nextMark, setDirty } = this.#statements;
     const changed = new Set(repositories);
     if (manifests.size > 0) for (const { name } of holders.all(JSON.stringify([...manifests]), registry, registry) as { name: string }[]) changed.add(name);
@@ -331,24 +332,6 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
 
   #knownRepositoryId(registry: string, repository: string): number | undefined {
     return (this.#statements.repositoryId.get(registry, repository) as { id: number } | undefined)?.id;
-  }
-}
-
-/** What one commit changes, from which the dirty repositories follow. */
-class Marks {
-  /** Repositories of which a tag was added, removed or moved. */
-  readonly repositories = new Set<string>();
-  /** Digests that these tags point to now, and pointed to before. */
-  readonly digests = new Set<Digest>();
-  /** Manifests that were read. */
-  readonly manifests = new Set<Digest>();
-  /** Growth of the stored size, in bytes. */
-  stored = 0;
-
-  change(repository: string, before: TagRecord | undefined, now: TagRecord | undefined): void {
-    this.repositories.add(repository);
-    this.stored += TAG_BYTES * (Number(now !== undefined) - Number(before !== undefined));
-    for (const record of [before, now]) if (record !== undefined) for (const digest of [record.digest, ...(record.kept ?? [])]) this.digests.add(digest);
   }
 }
 
