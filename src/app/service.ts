@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { StateLock } from '../store/state-lock.ts';
 import { configWarnings } from '../config/config-warnings.ts';
 import type { Config } from '../config/config.ts';
-import { ConfigError } from '../config/config-error.ts';
+import { ConfigError } from '../config/problems.ts';
 import { keptUntilRestart } from '../config/kept-until-restart.ts';
 import { signedReferences } from '../config/signed-reference.ts';
 import { messageOf } from '../system/message-of.ts';

@@ -5,14 +5,13 @@ import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
 import type { Config } from './config.ts';
-import { shown, type KeyPath } from './problem.ts';
-import type { ProblemList } from './problem-list.ts';
+import { shown, type KeyPath, type Problems } from './problems.ts';
 
 /** Ports below it are for those whom the system lets. */
 const FIRST_FREE_PORT = 1024;
 
 /** Adds a problem for each folder that is missing or cannot be made, and for an address that cannot be listened at. Changes nothing. */
-export async function checkMachine({ stateDir, iconsDir, indexes, server }: Config, problems: ProblemList): Promise<void> {
+export async function checkMachine({ stateDir, iconsDir, indexes, server }: Config, problems: Problems): Promise<void> {
   const written = (path: KeyPath, folder: string, expected: string): void => {
     const fault = writeFault(folder);
     if (fault !== undefined) problems.add(path, `needs the folder ${shown(folder)}, where nothing can be written: ${fault}, expected ${expected}`);

@@ -1,7 +1,7 @@
 /** Lists every key of the configuration, for documentation. */
 import { IsArray, IsObject, IsOptional, IsRecord, IsUnion, RecordValue, type TSchema } from 'typebox';
-import { annotationsOf } from './annotations.ts';
 import { configSchema } from './schema.ts';
+import { annotationsOf } from './value-types.ts';
 
 /** One key that has a value of its own. Texts are Markdown. */
 export interface ConfigKey {

@@ -1,7 +1,13 @@
 /** The configuration as the program uses it: names in camelCase, paths absolute, times in numbers, references resolved. */
 import type { AuthFile, ProxyOptions } from '../registry/http/access/access-options.ts';
-import type { CamelKeys } from './camel-keys.ts';
 import type { ConfigFile } from './schema.ts';
+
+type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<CamelCase<Tail>>}` : Name;
+
+/** `Section` with its own keys, which are snake_case in the file, in camelCase. */
+export type CamelKeys<Section> = {
+  readonly [Key in keyof Section as Key extends string ? CamelCase<Key> : never]: Section[Key];
+};
 
 /** Plain keys come from the schema, which says what they mean; those that were worked out are named here. */
 export interface Config {

@@ -1,20 +1,22 @@
 /** Reads the configuration file. */
 import { dirname, resolve } from 'node:path';
+import { isMap, type Node } from 'yaml';
 import { checkMachine } from './check-machine.ts';
-import { checkRelations } from './check-relations.ts';
-import { ConfigReader } from './config-reader.ts';
+import { checkRules, type Incomplete } from './check-rules.ts';
+import { checkValues } from './check-values.ts';
 import type { Config } from './config.ts';
-import type { Incomplete } from './incomplete.ts';
-import { ProblemList } from './problem-list.ts';
-import { readTokens } from './read-tokens.ts';
+import { Problems, nameOf } from './problems.ts';
 import type { Environment } from './replace-variables.ts';
-import { resolveConfig } from './resolve-config.ts';
+import { resolveConfig, type Tokens } from './resolve-config.ts';
 import { configSchema, type ConfigFile } from './schema.ts';
+import { settleDocument } from './settle-document.ts';
+import { readTextFile } from './text-file.ts';
+import { TOKEN_CHARACTERS, isBearerToken } from './value-types.ts';
 import { readYamlFile } from './yaml-file.ts';
 
 /**
- * Reads the configuration in `file`, with variables, and what else concerns registries, from `environment`. Also reads the files that hold tokens, and looks
- * whether certificates and keys can be read.
+ * Reads the configuration in `file`, with variables, and whatever else concerns registries, from `environment`. Also reads the files that hold
+ * tokens, and looks whether certificates and keys can be read.
  * @throws ConfigError with every problem that the file has.
  */
 export function readConfig(file: string, environment: Environment): Config {
@@ -32,16 +34,35 @@ export async function checkConfig(file: string, environment: Environment): Promi
   return config;
 }
 
-function read(file: string, environment: Environment): { readonly config: Config; readonly problems: ProblemList } {
+function read(file: string, environment: Environment): { readonly config: Config; readonly problems: Problems } {
   const absolute = resolve(file);
   const folder = dirname(absolute);
-  const yaml = readYamlFile(file);
-  const problems = new ProblemList(file, yaml.lines);
-  const reader = new ConfigReader(yaml, folder, environment, problems);
-  const written = (reader.read(configSchema) ?? {}) as Incomplete<ConfigFile>;
-  const names = reader.names(['indexes']);
-  checkRelations(written, names, folder, problems);
-  const tokens = readTokens(written.server ?? {}, problems);
+  const { document, text, lines } = readYamlFile(file);
+  const problems = new Problems(file, document, lines);
+  settleDocument(document, text, lines, environment, problems);
+  const config = checkValues(configSchema, document, folder, problems) as Incomplete<ConfigFile>;
+  const indexes = document.getIn(['indexes'], true);
+  // JavaScript's objects do not keep the order of keys that are numbers.
+  const names = isMap<Node>(indexes) ? indexes.items.map(nameOf) : [];
+  checkRules({ config, names, folder }, problems);
+  const tokens: Tokens = {
+    adminToken: config.server?.admin_token ?? readToken('admin_token_file', config, problems),
+    eventsToken: config.server?.events_token ?? readToken('events_token_file', config, problems),
+  };
   problems.throwIfAny();
-  return { config: resolveConfig(absolute, written as ConfigFile, names, tokens, environment), problems };
+  return { config: resolveConfig(absolute, config as ConfigFile, names, tokens, environment), problems };
+}
+
+const LONGEST_TOKEN_FILE = 16 * 1024;
+
+/** The token in the file that `key` names, trimmed; adds a problem if it does not hold one. */
+function readToken(key: 'admin_token_file' | 'events_token_file', { server }: Incomplete<ConfigFile>, problems: Problems): string | undefined {
+  const file = server?.[key];
+  if (file === undefined) return undefined;
+  const content = readTextFile(file, LONGEST_TOKEN_FILE);
+  const token = 'text' in content ? content.text.trim() : undefined;
+  if (token !== undefined && isBearerToken(token)) return token;
+  const fault = 'fault' in content ? content.fault : token === '' ? 'is empty' : 'holds no token';
+  problems.add(['server', key], `names a file that ${fault}, expected a token of ${TOKEN_CHARACTERS}`);
+  return undefined;
 }

@@ -1,16 +1,15 @@
 /** Works out the configuration from what the file says. */
-import { dirname } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
+import { Default } from 'typebox/value';
 import { LAYOUT_PREFIX, registryId } from '../registry/registry-id.ts';
-import { annotationsOf } from './annotations.ts';
-import { basePathOf, belowBasePath } from './base-path.ts';
-import { camelKeys } from './camel-keys.ts';
-import { fileNameOf } from './check-relations.ts';
-import type { BusConfig, Config, IndexConfig, RegistryConfig, ServerConfig } from './config.ts';
+import { fileNameOf } from './check-rules.ts';
+import type { AccessConfig, BusConfig, CamelKeys, Config, IndexConfig, RegistryConfig, ServerConfig } from './config.ts';
 import { parseDuration } from './duration.ts';
-import type { Tokens } from './read-tokens.ts';
 import type { Environment } from './replace-variables.ts';
-import { resolveAccess } from './resolve-access.ts';
 import { registrySchema, type ConfigFile } from './schema.ts';
+
+/** Bearer tokens that protect routes; `undefined` where none is configured. */
+export type Tokens = Pick<ServerConfig, 'adminToken' | 'eventsToken'>;
 
 /** The configuration of `file` (absolute), which was found right; `names` are its indexes in the order of the file. */
 export function resolveConfig(file: string, written: ConfigFile, names: readonly string[], tokens: Tokens, environment: Environment): Config {
@@ -56,24 +55,14 @@ function publicUrl(reference: string, index: string, { baseUrl, basePath }: Serv
   return new URL(belowBasePath(reference, basePath), `${baseUrl}/${index}/index/static`).href;
 }
 
-function resolveRegistries(
-  written: ConfigFile,
-  indexes: readonly IndexConfig[],
-  folder: string,
-): ReadonlyMap<string, RegistryConfig> {
+function resolveRegistries(written: ConfigFile, indexes: readonly IndexConfig[], folder: string): ReadonlyMap<string, RegistryConfig> {
   const sections = new Map(Object.entries(written.registries).map(([url, section]) => [registryId(url, folder), section]));
   return new Map(
     indexes.map(({ registry: id }) => {
-      const section = sections.get(id) ?? unwritten();
+      const section = sections.get(id) ?? (Default(registrySchema, {}) as ConfigFile['registries'][string]);
       return [id, { ...camelKeys(section), id, timeout: milliseconds(section.timeout) }];
     }),
   );
-}
-
-/** A registry that only an index names. */
-function unwritten(): ConfigFile['registries'][string] {
-  const presets = Object.entries(registrySchema.properties).map(([key, schema]) => [key, annotationsOf(schema).default]);
-  return Object.fromEntries(presets.filter(([, preset]) => preset !== undefined)) as ConfigFile['registries'][string];
 }
 
 function resolveServer(section: ConfigFile['server'], tokens: Tokens): ServerConfig {
@@ -116,4 +105,48 @@ function milliseconds(duration: string | number): number {
   const parsed = parseDuration(duration);
   if (parsed === undefined) throw new TypeError(`Not a duration: ${duration}`);
   return parsed;
+}
+
+/** The path of `baseUrl`, without a slash at its end. */
+function basePathOf(baseUrl: string | undefined): string {
+  return baseUrl === undefined ? '' : new URL(baseUrl).pathname.replace(/\/{2,}/g, '/').replace(/\/$/, '');
+}
+
+/** `reference` as clients need it: a path of this server stands below `basePath`, also where it was written without it. */
+function belowBasePath(reference: string, basePath: string): string {
+  const isPath = reference.startsWith('/') && !reference.startsWith('//');
+  return isPath && !`${reference}/`.startsWith(`${basePath}/`) ? basePath + reference : reference;
+}
+
+/** A section of the file, whose names are snake_case, with its own keys in camelCase. */
+function camelKeys<Section extends object>(section: Section): CamelKeys<Section> {
+  const entries = Object.entries(section).map(([key, value]) => [key.replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase()), value]);
+  return Object.fromEntries(entries) as CamelKeys<Section>;
+}
+
+/**
+ * Logins as containers-auth.json(5) and Docker look for them; proxies as most programs do, whose variables may also be in lower case.
+ * @param uid of the user who runs the program; `undefined` where users have none
+ */
+export function resolveAccess(environment: Environment, uid = process.getuid?.()): AccessConfig {
+  const value = (...names: readonly string[]): string | undefined => names.map((name) => environment[name]).find((found) => found !== undefined && found !== '');
+  const [authFile, runtime, home] = [value('REGISTRY_AUTH_FILE'), value('XDG_RUNTIME_DIR'), value('HOME')];
+  const inHome = (folder: string): string | undefined => home && join(home, folder);
+  const [config, docker] = [value('XDG_CONFIG_HOME') ?? inHome('.config'), value('DOCKER_CONFIG') ?? inHome('.docker')];
+  const searched = [
+    runtime === undefined ? uid !== undefined && `/run/containers/${uid}/auth.json` : join(runtime, 'containers/auth.json'),
+    config !== undefined && join(config, 'containers/auth.json'),
+    docker !== undefined && join(docker, 'config.json'),
+  ];
+  return {
+    authFiles: [
+      ...(authFile === undefined ? [] : [{ path: resolve(authFile), required: true }]),
+      ...searched.filter((path) => path !== false).map((path) => ({ path: resolve(path), required: false })),
+    ],
+    proxies: {
+      http: value('HTTP_PROXY', 'http_proxy'),
+      https: value('HTTPS_PROXY', 'https_proxy'),
+      none: value('NO_PROXY', 'no_proxy'),
+    },
+  };
 }

@@ -1,25 +1,31 @@
 /** Every key of the configuration file: its name, its type, its default and what it means. */
 import { Type, type Static } from 'typebox';
-import { indexName } from './index-name.ts';
-import { proxyAddresses } from './proxy-addresses.ts';
 import {
   LONGEST_TIMER,
   bearerToken,
+  brokerUrl,
   duration,
   flag,
-  glob,
+  globs,
+  httpUrl,
+  indexName,
   outputFile,
   path,
+  proxyAddresses,
   readableFile,
+  record,
+  registryReference,
+  registryUrl,
   secret,
+  section,
+  servedReference,
   text,
   wholeNumber,
-} from './rules.ts';
-import { brokerUrl, httpUrl, registryReference, registryUrl, servedReference } from './url-rules.ts';
+} from './value-types.ts';
 
 /** A section of `registries`. */
-export const registrySchema = Type.Object({
-  repositories: Type.Array(glob(), {
+export const registrySchema = section({
+  repositories: globs({
     description: 'Names and globs of the repositories to read. Names alone need no catalog.',
     default: [],
     otherwise: 'all in the catalog',
@@ -39,10 +45,7 @@ export const registrySchema = Type.Object({
     }),
   ),
   client_cert: Type.Optional(
-    readableFile({
-      description: 'Client certificate (PEM); needs `client_key` too.',
-      otherwise: 'from `/etc/containers/certs.d` and `/etc/docker/certs.d`',
-    }),
+    readableFile({ description: 'Client certificate (PEM); needs `client_key` too.', otherwise: 'from `/etc/containers/certs.d` and `/etc/docker/certs.d`' }),
   ),
   client_key: Type.Optional(readableFile({ description: 'Key of `client_cert` (PEM).', otherwise: 'as `client_cert`' })),
   concurrency: wholeNumber(1, 1000, { description: 'The most requests at once; how many are best is found.', default: 128 }),
@@ -53,12 +56,10 @@ export const registrySchema = Type.Object({
     }),
   ),
   timeout: duration({ description: 'How long one request may take.', default: '30s' }, 1, LONGEST_TIMER),
-});
+}, { default: {} });
 
-const index = Type.Object({
-  registry: registryUrl({
-    description: 'The registry to read: `http(s)://…`, or `oci:FOLDER`, where every OCI image layout is a repository.',
-  }),
+const index = section({
+  registry: registryUrl({ description: 'The registry to read: `http(s)://…`, or `oci:FOLDER`, where every OCI image layout is a repository.' }),
   registry_public: Type.Optional(
     registryReference({
       description: 'The registry’s URL as clients see it; may be relative to the index’s URL.',
@@ -66,19 +67,9 @@ const index = Type.Object({
     }),
   ),
   output: Type.Optional(outputFile({ description: 'A file to write the index to as well.', otherwise: 'none' })),
-  tags: Type.Array(glob(), {
-    description: 'Globs (`*`, `?`), any of which must match a tag.',
-    default: ['*'],
-    minItems: 1,
-  }),
-  required_annotations: Type.Array(text({ expected: 'an annotation’s key' }), {
-    description: 'Annotations that an image must all have.',
-    default: [],
-  }),
-  required_labels: Type.Array(text({ expected: 'a label’s key' }), {
-    description: 'Labels that an image must all have.',
-    default: [],
-  }),
+  tags: globs({ description: 'Globs (`*`, `?`), any of which must match a tag.', default: ['*'], minItems: 1 }),
+  required_annotations: Type.Array(text({ expected: 'an annotation’s key' }), { description: 'Annotations that an image must all have.', default: [] }),
+  required_labels: Type.Array(text({ expected: 'a label’s key' }), { description: 'Labels that an image must all have.', default: [] }),
   architectures: Type.Optional(
     Type.Array(text({ expected: 'an architecture such as amd64' }), {
       description: 'Architectures to keep, by their Go names.',
@@ -86,57 +77,34 @@ const index = Type.Object({
       minItems: 1,
     }),
   ),
-  skip_flatpak_annotations: flag({
-    description: 'Leave out annotations that start with `org.flatpak.` or `org.freedesktop.`.',
-    default: false,
-  }),
-  skip_flatpak_labels: flag({
-    description: 'Leave out labels that start with `org.flatpak.` or `org.freedesktop.`.',
-    default: false,
-  }),
+  skip_flatpak_annotations: flag({ description: 'Leave out annotations that start with `org.flatpak.` or `org.freedesktop.`.', default: false }),
+  skip_flatpak_labels: flag({ description: 'Leave out labels that start with `org.flatpak.` or `org.freedesktop.`.', default: false }),
   extract_icons: flag({ description: 'Take icons out of the index, and name them there by their URIs.', default: false }),
   remote_icons: flag({
     description: 'Also name extracted icons in the app data of images, for KDE’s Discover; needs `server.base_url`, or a whole URL as `icons_uri`.',
     default: false,
   }),
-  repository_include: Type.Array(glob(), {
-    description: 'Globs of the repositories to take.',
-    default: [],
-    otherwise: 'all',
-  }),
-  repository_exclude: Type.Array(glob(), {
-    description: 'Globs of repositories to leave out.',
-    default: [],
-    otherwise: 'none',
-  }),
-  repository_priority: Type.Array(glob(), {
-    description:
-      'Globs of repositories, the most wanted first: each Flatpak ref and architecture is then shown from one repository only.',
+  repository_include: globs({ description: 'Globs of the repositories to take.', default: [], otherwise: 'all' }),
+  repository_exclude: globs({ description: 'Globs of repositories to leave out.', default: [], otherwise: 'none' }),
+  repository_priority: globs({
+    description: 'Globs of repositories, the most wanted first: each Flatpak ref and architecture is then shown from one repository only.',
     default: [],
     otherwise: 'none',
   }),
   lists: Type.Union([Type.Literal('keep'), Type.Literal('flatten')], {
-    description:
-      'Image lists stand in `Lists`, or `flatten`: their images stand in `Images` with the tags of the list, for readers that know no `Lists`.',
+    description: 'Image lists stand in `Lists`, or `flatten`: their images stand in `Images` with the tags of the list, for readers that know no `Lists`.',
     default: 'keep',
     expected: 'keep or flatten',
   }),
-  flatpak_annotations: flag({
-    description: 'Show the Flatpak labels as annotations, for clients before Flatpak 1.6.',
-    default: false,
-  }),
+  flatpak_annotations: flag({ description: 'Show the Flatpak labels as annotations, for clients before Flatpak 1.6.', default: false }),
   force_flatpak_token: flag({ description: 'Have clients ask for a token before they download.', default: false }),
-  signatures_dir: Type.Optional(
-    path({ description: 'Signatures to serve at `/NAME/signatures/`.', expected: 'a folder', otherwise: 'none' }),
-  ),
+  signatures_dir: Type.Optional(path({ description: 'Signatures to serve at `/NAME/signatures/`.', expected: 'a folder', otherwise: 'none' })),
   title: Type.Optional(text({ description: 'What people call this index.', otherwise: 'the index’s name' })),
   comment: Type.Optional(text({ description: 'What it is, in one line.', otherwise: 'none' })),
   description: Type.Optional(text({ description: 'What it is, in a few sentences.', otherwise: 'none' })),
   homepage: Type.Optional(httpUrl({ description: 'Where to read more.', otherwise: 'none' }, 'any query')),
   icon: Type.Optional(httpUrl({ description: 'A picture for it.', otherwise: 'none' }, 'any query')),
-  gpg_key: Type.Optional(
-    readableFile({ description: 'The public key that signatures are made with.', otherwise: 'none' }),
-  ),
+  gpg_key: Type.Optional(readableFile({ description: 'The public key that signatures are made with.', otherwise: 'none' })),
   runtime_repo: Type.Optional(
     httpUrl({ description: 'The `.flatpakrepo` that has the runtimes of its apps.', otherwise: 'this server’s, where it has them' }, 'any query'),
   ),
@@ -157,9 +125,9 @@ const index = Type.Object({
       otherwise: 'none',
     }),
   ),
-});
+}, { default: {} });
 
-const daemon = Type.Object(
+const daemon = section(
   {
     topic_prefix: text({ description: 'How the topics on the bus start.', default: 'org.fedoraproject' }),
     environment: text({ description: 'What follows the prefix.', default: 'dev' }),
@@ -167,12 +135,12 @@ const daemon = Type.Object(
   { default: {} },
 );
 
-const server = Type.Object(
+const server = section(
   {
     host: text({ description: 'The address to listen on.', default: '127.0.0.1' }),
     port: wholeNumber(0, 65_535, { description: 'The port; 0 lets the system choose.', default: 8080 }),
     tls: Type.Optional(
-      Type.Object(
+      section(
         {
           cert: readableFile({ description: 'Certificate chain (PEM); with it the server speaks HTTPS and HTTP/2.' }),
           key: readableFile({ description: 'Key of `cert` (PEM).' }),
@@ -187,31 +155,19 @@ const server = Type.Object(
         otherwise: 'from the request',
       }),
     ),
-    admin_token: Type.Optional(
-      bearerToken({ description: 'Bearer token of `/reindex`.', otherwise: 'none: the route answers 403' }),
-    ),
+    admin_token: Type.Optional(bearerToken({ description: 'Bearer token of `/reindex`.', otherwise: 'none: the route answers 403' })),
     admin_token_file: Type.Optional(path({ description: 'A file that holds `admin_token`.', otherwise: 'none' })),
-    events_token: Type.Optional(
-      bearerToken({ description: 'Bearer token of `/events`.', otherwise: 'none: the route answers 403' }),
-    ),
+    events_token: Type.Optional(bearerToken({ description: 'Bearer token of `/events`.', otherwise: 'none: the route answers 403' })),
     events_token_file: Type.Optional(path({ description: 'A file that holds `events_token`.', otherwise: 'none' })),
     max_age: duration({ description: '`Cache-Control: max-age` of indexes.', default: '60s' }),
-    registry_proxy: flag({
-      description: 'Serve `/v2/` of the default index’s registry from here; always on for `oci:`.',
-      default: false,
-    }),
+    registry_proxy: flag({ description: 'Serve `/v2/` of the default index’s registry from here; always on for `oci:`.', default: false }),
     registry_proxy_redirects: Type.Union([Type.Literal('follow'), Type.Literal('pass')], {
       description: 'Where that registry redirects to another host: `follow` it here, or `pass` it on to the client.',
       default: 'follow',
       expected: 'follow or pass',
     }),
     trust_proxy: Type.Union(
-      [
-        Type.Boolean(),
-        Type.Integer({ minimum: 1 }),
-        proxyAddresses(),
-        Type.Array(proxyAddresses(), { minItems: 1 }),
-      ],
+      [Type.Boolean(), Type.Integer({ minimum: 1 }), proxyAddresses(), Type.Array(proxyAddresses(), { minItems: 1 })],
       {
         description: 'Proxies whose `X-Forwarded-*` headers are believed: all, how many hops, or their addresses.',
         default: false,
@@ -223,7 +179,7 @@ const server = Type.Object(
 );
 
 const headers = (description: string) =>
-  Type.Record(Type.String(), Type.Union([Type.String(), Type.Boolean(), Type.Number()], { expected: 'a text', secret: true }), {
+  record(Type.Union([Type.String(), Type.Boolean(), Type.Number()], { expected: 'a text', secret: true }), {
     description,
     default: {},
     otherwise: 'none',
@@ -233,7 +189,7 @@ const headers = (description: string) =>
 const destinationName = (description?: string) =>
   text({ expected: 'a destination such as /topic/org.example.compose', ...(description !== undefined && { description }) });
 
-const bus = Type.Object(
+const bus = section(
   {
     url: Type.Optional(
       Type.Union([brokerUrl(), Type.Array(brokerUrl(), { minItems: 1, expected: 'a list of at least one broker' })], {
@@ -248,7 +204,7 @@ const bus = Type.Object(
         Type.Union(
           [
             destinationName(),
-            Type.Object({
+            section({
               destination: destinationName('What to subscribe to.'),
               headers: headers('Headers of this subscription, such as `id` and `durable`; `prefetch-count` and `activemq.prefetchSize` are 100 by themselves.'),
             }),
@@ -270,61 +226,24 @@ const bus = Type.Object(
         expected: '"any", or a list such as [container, flatpak]',
       },
     ),
-    ca_file: Type.Optional(
-      readableFile({ description: 'Certificates to trust (PEM).', otherwise: 'the system’s own' }),
-    ),
-    client_cert: Type.Optional(
-      readableFile({ description: 'Client certificate (PEM); needs `client_key` too.', otherwise: 'none' }),
-    ),
+    ca_file: Type.Optional(readableFile({ description: 'Certificates to trust (PEM).', otherwise: 'the system’s own' })),
+    client_cert: Type.Optional(readableFile({ description: 'Client certificate (PEM); needs `client_key` too.', otherwise: 'none' })),
     client_key: Type.Optional(readableFile({ description: 'Key of `client_cert` (PEM).', otherwise: 'none' })),
     headers: headers('Headers of the connection.'),
-    heartbeat: duration(
-      { description: 'How often each side must send something; 0 for no heart-beats.', default: '10s' },
-      0,
-      LONGEST_TIMER,
-    ),
+    heartbeat: duration({ description: 'How often each side must send something; 0 for no heart-beats.', default: '10s' }, 0, LONGEST_TIMER),
   },
   { default: {} },
 );
 
 /** The whole file. */
-export const configSchema = Type.Object({
-  state_dir: path({
-    description: 'Where all that is read and published is kept.',
-    default: './state',
-    expected: 'a folder',
-  }),
-  icons_dir: Type.Optional(
-    path({ description: 'A folder that icons are written to as well, for web servers that serve files.', expected: 'a folder' }),
-  ),
-  icons_uri: servedReference({
-    description: 'Public URI of the icons, relative to the index’s URL. A missing last `/` is added.',
-    default: '/icons/',
-  }),
-  indexes: Type.Record(Type.String(), index, {
-    expected: 'at least one index',
-    placeholder: 'NAME',
-    keys: indexName(),
-    minProperties: 1,
-  }),
-  default_index: Type.Optional(
-    text({
-      description: 'The index that answers at `/index/static`.',
-      expected: 'the name of an index',
-      otherwise: 'the first',
-    }),
-  ),
-  registries: Type.Record(Type.String(), registrySchema, {
-    default: {},
-    expected: 'registries by their URL',
-    placeholder: 'URL',
-    keys: registryUrl(),
-  }),
-  rescan_interval: duration(
-    { description: 'How long after a full rebuild everything is read again; 0 for never.', default: '1h' },
-    0,
-    LONGEST_TIMER,
-  ),
+export const configSchema = section({
+  state_dir: path({ description: 'Where all that is read and published is kept.', default: './state', expected: 'a folder' }),
+  icons_dir: Type.Optional(path({ description: 'A folder that icons are written to as well, for web servers that serve files.', expected: 'a folder' })),
+  icons_uri: servedReference({ description: 'Public URI of the icons, relative to the index’s URL. A missing last `/` is added.', default: '/icons/' }),
+  indexes: record(index, { expected: 'at least one index', placeholder: 'NAME', propertyNames: indexName(), minProperties: 1 }),
+  default_index: Type.Optional(text({ description: 'The index that answers at `/index/static`.', expected: 'the name of an index', otherwise: 'the first' })),
+  registries: record(registrySchema, { default: {}, expected: 'registries by their URL', placeholder: 'URL', propertyNames: registryUrl() }),
+  rescan_interval: duration({ description: 'How long after a full rebuild everything is read again; 0 for never.', default: '1h' }, 0, LONGEST_TIMER),
   clean_files_after: duration({ description: 'How long icons that no index names any more are kept.', default: '1d' }),
   daemon,
   server,

@@ -1,6 +1,6 @@
 /** A YAML file: its document and its positions. */
 import { LineCounter, parseDocument, visit, type Alias, type Document, type ErrorCode } from 'yaml';
-import { ConfigError } from './config-error.ts';
+import { ConfigError } from './problems.ts';
 import { readTextFile } from './text-file.ts';
 
 /** A file that was read and is one YAML document. */

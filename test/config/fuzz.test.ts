@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { stringify } from 'yaml';
-import { ConfigError } from '../../src/config/config-error.ts';
+import { ConfigError } from '../../src/config/problems.ts';
 import { configKeys } from '../../src/config/config-keys.ts';
 import { describeConfig } from '../../src/config/describe-config.ts';
 import { readConfig } from '../../src/config/read-config.ts';

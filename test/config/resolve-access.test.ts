@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { test } from 'node:test';
 import type { Environment } from '../../src/config/replace-variables.ts';
-import { resolveAccess } from '../../src/config/resolve-access.ts';
+import { resolveAccess } from '../../src/config/resolve-config.ts';
 import { INDEX, configOf } from './config-file.ts';
 
 const NO_PROXIES = { http: undefined, https: undefined, none: undefined };

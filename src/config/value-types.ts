@@ -1,0 +1,227 @@
+/** Types of single values in the configuration file, with the rule of each. */
+import { isIP } from 'node:net';
+import { basename } from 'node:path';
+import { Type, type TProperties, type TSchema, type TSchemaOptions, type TString } from 'typebox';
+import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
+import { formatDuration, parseDuration } from './duration.ts';
+
+/** What the schema says of a key beyond JSON Schema's own keywords. */
+interface Annotations {
+  readonly description?: string;
+  /** Value of a key that is left out. */
+  readonly default?: unknown;
+  /** Meaning of a key that is left out, where it is not a constant. */
+  readonly otherwise?: string;
+  /** Words that follow "expected". */
+  readonly expected?: string;
+  /** The value must not be shown, nor any part of it. */
+  readonly secret?: true;
+  /** A path, relative to the folder of the configuration file; `readable` if it must lead to a file that can be read now, `output` to one that may be replaced. */
+  readonly path?: 'any' | 'readable' | 'output';
+  /** Name for the keys of a record in documentation. */
+  readonly placeholder?: string;
+  /** Keys that a section had once, each with what to do instead, in words that follow the key. */
+  readonly removed?: Readonly<Record<string, string>>;
+}
+
+/** Annotations of a key, and any other keyword. */
+type Options = Annotations & TSchemaOptions;
+
+export function annotationsOf(schema: TSchema): Annotations {
+  return schema;
+}
+
+/** A mapping of known keys. */
+export function section<Properties extends TProperties>(properties: Properties, options: Options = {}) {
+  return Type.Object(properties, { additionalProperties: false, ...options });
+}
+
+/** A mapping of keys that the user chooses, line breaks in them included. */
+export function record<Value extends TSchema>(value: Value, options: Options) {
+  return Type.Record(Type.String({ pattern: '^[^]*$' }), value, options);
+}
+
+/** A text that is not empty. */
+export function text(options: Options) {
+  return Type.String({ minLength: 1, expected: 'a text', ...options });
+}
+
+/** A text that is a password or token, or may hold one. */
+export function secret(options: Options) {
+  return text({ secret: true, ...options });
+}
+
+/** `schema` with a rule: `fault` returns what is wrong with a value, empty to have the value shown; `undefined` if nothing is. */
+function faultless(schema: TString, fault: (written: string) => string | undefined) {
+  return Type.Refine(schema, (written) => fault(written) === undefined, (written) => fault(written) ?? '');
+}
+
+/** A text that can be sent as a bearer token (RFC 6750, section 2.1, without insisting on its alphabet). */
+export function bearerToken(options: Options) {
+  return faultless(secret({ expected: TOKEN_CHARACTERS, ...options }), (token) => (isBearerToken(token) ? undefined : 'cannot be sent in a header'));
+}
+
+export const TOKEN_CHARACTERS = 'visible ASCII characters without spaces';
+
+export function isBearerToken(token: string): boolean {
+  return /^[\x21-\x7e]+$/.test(token);
+}
+
+export function flag(options: Options) {
+  return Type.Boolean({ expected: 'true or false', ...options });
+}
+
+export function wholeNumber(minimum: number, maximum: number, options: Options) {
+  return Type.Integer({ minimum, maximum, expected: `a whole number from ${minimum} to ${maximum}`, ...options });
+}
+
+/** A list of patterns of names with `*` and `?`. */
+export function globs(options: Options & { readonly minItems?: number }) {
+  return Type.Array(text({ expected: 'a glob such as stable or "v*"' }), options);
+}
+
+/** Longest time that one of Node's timers can wait for, in whole days. */
+export const LONGEST_TIMER = 24 * 86_400_000;
+
+/** A length of time; both bounds in milliseconds. */
+export function duration(options: Options, minimum = 0, maximum: number = Number.MAX_SAFE_INTEGER) {
+  const bounds = [
+    ...(minimum > 0 ? [`at least ${formatDuration(minimum)}`] : []),
+    ...(maximum < Number.MAX_SAFE_INTEGER ? [`at most ${formatDuration(maximum)}`] : []),
+  ];
+  const expected = ['a duration such as 500ms, 30s, 5m, 1h or 1d', ...bounds].join(', ');
+  const isWithin = (written: string | number): boolean => {
+    const milliseconds = parseDuration(written);
+    return milliseconds !== undefined && milliseconds >= minimum && milliseconds <= maximum;
+  };
+  return Type.Refine(Type.Union([Type.String(), Type.Number()], { expected, ...options }), isWithin, () => '');
+}
+
+/** A file or folder that need not exist. */
+export function path(options: Options) {
+  return faultless(text({ expected: 'a path', path: 'any', ...options }), (written) => (written.includes('\0') ? '' : undefined));
+}
+
+/** A file that must exist, and be readable, when the configuration is read. */
+export function readableFile(options: Options) {
+  return path({ expected: 'a file that can be read', path: 'readable', ...options });
+}
+
+/** A file to write an index to; its name without `.json` is part of a URL. */
+export function outputFile(options: Options) {
+  const schema = path({ expected: 'the path of a file such as /var/www/html/index/apps.json', path: 'output', ...options });
+  return faultless(schema, (written) => (written.endsWith('/') || ['', '.', '..'].includes(outputName(written)) ? 'names no file' : undefined));
+}
+
+/** The name of an output file without its folder and `.json`. */
+export function outputName(output: string): string {
+  return basename(output).replace(/\.json$/, '');
+}
+
+/** First path segments of the server's own routes. */
+export const ROUTES: ReadonlySet<string> = new Set(['index', 'icons', 'healthz', 'readyz', 'status', 'metrics', 'reindex', 'events', 'v2', 'api', 'page', 'openapi.json']);
+
+/** A name of an index, which is also a path segment of its URLs. */
+export function indexName() {
+  const name = Type.String({ pattern: /^[A-Za-z0-9][A-Za-z0-9._-]*$/, expected: 'a name such as apps, of letters, digits, ".", "_" and "-"' });
+  return faultless(name, (written) => (ROUTES.has(written) ? "has the name of one of the server's own routes" : undefined));
+}
+
+/** Addresses of proxies as in Fastify's `trustProxy`: IP addresses, networks, or names of such. */
+export function proxyAddresses() {
+  const addresses = text({ expected: 'an IP address, a network such as 10.0.0.0/8, or loopback' });
+  return faultless(addresses, (written) => (written.split(',').every((address) => isProxyAddress(address.trim())) ? undefined : ''));
+}
+
+function isProxyAddress(address: string): boolean {
+  if (['loopback', 'linklocal', 'uniquelocal'].includes(address)) return true;
+  const [ip = '', bits = '0', ...rest] = address.split('/');
+  const longest = isIP(ip) === 4 ? 32 : 128;
+  return isIP(ip) !== 0 && rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= longest;
+}
+
+const HTTP = ['http:', 'https:'];
+/** Base of relative references. */
+const BASE = 'http://registry.example.org/index/';
+const MAX_PORT = 65_535;
+const CREDENTIALS = 'holds a user name or password';
+
+/** The address of a registry: `http(s)://…`, or `oci:FOLDER`. */
+export function registryUrl(options: Options = {}) {
+  return faultless(secret({ expected: 'http(s)://HOST[:PORT][/PATH] or oci:FOLDER', ...options }), (written) => {
+    if (written.startsWith(LAYOUT_PREFIX)) return written === LAYOUT_PREFIX || written.includes('\0') ? 'names no folder' : undefined;
+    const fault = urlFault(written, HTTP);
+    if (fault === undefined && /\/v2\/?$/.test(written)) return 'ends with /v2, which is asked for below it (leave that away)';
+    if (fault === CREDENTIALS) return `${fault} (set registries.URL.username and password instead)`;
+    return fault ?? hostFault(new URL(written));
+  });
+}
+
+/** A whole http(s) URL without credentials, and without query and fragment unless `query` allows these two. */
+export function httpUrl(options: Options, query: 'no query' | 'any query' = 'no query') {
+  return faultless(secret({ expected: 'a URL such as https://apps.example.org', ...options }), (written) => urlFault(written, HTTP, undefined, query));
+}
+
+/** The address of a registry as clients see it: an http(s) URL, or one relative to the URL of the index. */
+export function registryReference(options: Options) {
+  return reference(options, hostFault);
+}
+
+/** An http(s) URL, or one relative to the URL of the index, whose path is served here. */
+export function servedReference(options: Options) {
+  return reference(options, ({ pathname }) => {
+    try {
+      decodeURIComponent(pathname);
+    } catch {
+      return 'has a % that stands for nothing';
+    }
+    return /^\/v2\/*$/.test(pathname) ? 'is where pulls are served' : undefined;
+  });
+}
+
+/** @param fault what else is wrong with it */
+function reference(options: Options, fault: (url: URL) => string | undefined) {
+  const schema = secret({ expected: 'a URL, or a path such as /icons/', ...options });
+  return faultless(schema, (written) => urlFault(written, HTTP, BASE) ?? fault(new URL(written, BASE)));
+}
+
+/** The address of a STOMP broker; may hold a login. */
+export function brokerUrl() {
+  return faultless(secret({ expected: 'stomp://[USER:PASSWORD@]HOST[:PORT][/VHOST] or stomps://…' }), (written) => {
+    const fault = urlFault(written, ['stomp:', 'stomps:']);
+    if (fault !== undefined && fault !== CREDENTIALS) return fault;
+    return new URL(written).hostname === '' ? 'names no host' : undefined;
+  });
+}
+
+/** What is wrong with a URL, without any of its characters: it may hold a password. */
+function urlFault(written: string, protocols: readonly string[], base?: string, query: 'no query' | 'any query' = 'no query'): string | undefined {
+  const scheme = protocols.find((protocol) => written.toLowerCase().startsWith(protocol));
+  // The parser would take "https:icons" for a host, and a client for a path.
+  if (scheme !== undefined && !written.startsWith('//', scheme.length)) return `has no // after ${scheme}`;
+  if (scheme !== undefined && /^\/\/[/\\]/.test(written.slice(scheme.length))) return 'names no host';
+  const url = /\s/.test(written) ? null : URL.parse(written, base);
+  const [, port = ''] = /:(\d+)(?:[/?#]|$)/.exec(written) ?? [];
+  if (url === null && Number(port) > MAX_PORT) return `has a port over ${MAX_PORT}`;
+  if (url === null || !protocols.includes(url.protocol)) return `is not a URL with ${protocols.map((protocol) => protocol.slice(0, -1)).join(' or ')}`;
+  if (query === 'no query' && /[?#]/.test(written)) return 'has a query or fragment';
+  return url.username === '' && url.password === '' ? undefined : CREDENTIALS;
+}
+
+const DOCKER_HUB = 'registry-1.docker.io';
+const NO_REGISTRIES: ReadonlySet<string> = new Set(['docker.io', 'hub.docker.com']);
+const NO_CATALOG: ReadonlySet<string> = new Set([DOCKER_HUB, 'ghcr.io']);
+
+/** Why the host of a URL is not a registry, by what is known of it. */
+function hostFault({ host, pathname }: URL): string | undefined {
+  if (NO_REGISTRIES.has(host)) return `is not a registry (the one of Docker Hub is https://${DOCKER_HUB})`;
+  if (NO_CATALOG.has(host) && pathname !== '/') return `has a path, where only https://${host} is a registry (an owner belongs into registries.URL.repositories, as OWNER/NAME)`;
+  return undefined;
+}
+
+/** The host of a registry that lists its repositories to nobody; `undefined` for any other. */
+export function hostWithoutCatalog(registry: string): string | undefined {
+  const host = URL.parse(registry)?.host;
+  return host !== undefined && NO_CATALOG.has(host) ? host : undefined;
+}
+
