@@ -41,14 +41,27 @@ export function record<Value extends TSchema>(value: Value, options: Options) {
   return Type.Record(Type.String({ pattern: '^[^]*$' }), value, options);
 }
 
+/** A key that may be left out. */
+export const optional = Type.Optional;
+
+/** An element of a list: a text that is not empty. */
+export function word(expected: string) {
+  return Type.String({ minLength: 1, expected });
+}
+
 /** A text that is not empty. */
-export function text(options: Options) {
-  return Type.String({ minLength: 1, expected: 'a text', ...options });
+export function text(description: string, options: Options = {}) {
+  return Type.String({ description, minLength: 1, expected: 'a text', ...options });
 }
 
 /** A text that is a password or token, or may hold one. */
-export function secret(options: Options) {
-  return text({ secret: true, ...options });
+export function secret(description: string, options: Options = {}) {
+  return text(description, { secret: true, ...options });
+}
+
+/** One of two words, of which the first is the default. */
+export function choice<First extends string, Second extends string>(description: string, [first, second]: readonly [First, Second]) {
+  return Type.Union([Type.Literal(first), Type.Literal(second)], { description, default: first, expected: `${first} or ${second}` });
 }
 
 /** `schema` with a rule: `fault` returns what is wrong with a value, empty to have the value shown; `undefined` if nothing is. */
@@ -57,8 +70,8 @@ function faultless(schema: TString, fault: (written: string) => string | undefin
 }
 
 /** A text that can be sent as a bearer token (RFC 6750, section 2.1, without insisting on its alphabet). */
-export function bearerToken(options: Options) {
-  return faultless(secret({ expected: TOKEN_CHARACTERS, ...options }), (token) => (isBearerToken(token) ? undefined : 'cannot be sent in a header'));
+export function bearerToken(description: string, options: Options) {
+  return faultless(secret(description, { expected: TOKEN_CHARACTERS, ...options }), (token) => (isBearerToken(token) ? undefined : 'cannot be sent in a header'));
 }
 
 export const TOKEN_CHARACTERS = 'visible ASCII characters without spaces';
@@ -67,24 +80,29 @@ export function isBearerToken(token: string): boolean {
   return /^[\x21-\x7e]+$/.test(token);
 }
 
-export function flag(options: Options) {
-  return Type.Boolean({ expected: 'true or false', ...options });
+export function flag(description: string, options: Options) {
+  return Type.Boolean({ description, expected: 'true or false', ...options });
 }
 
-export function wholeNumber(minimum: number, maximum: number, options: Options) {
-  return Type.Integer({ minimum, maximum, expected: `a whole number from ${minimum} to ${maximum}`, ...options });
+export function wholeNumber(description: string, minimum: number, maximum: number, options: Options) {
+  return Type.Integer({ description, minimum, maximum, expected: `a whole number from ${minimum} to ${maximum}`, ...options });
+}
+
+/** A list of texts; `each` says what an element must be. */
+export function texts(description: string, each: string, options: Options & { readonly minItems?: number }) {
+  return Type.Array(word(each), { description, ...options });
 }
 
 /** A list of patterns of names with `*` and `?`. */
-export function globs(options: Options & { readonly minItems?: number }) {
-  return Type.Array(text({ expected: 'a glob such as stable or "v*"' }), options);
+export function globs(description: string, options: Options & { readonly minItems?: number }) {
+  return texts(description, 'a glob such as stable or "v*"', options);
 }
 
 /** Longest time that one of Node's timers can wait for, in whole days. */
 export const LONGEST_TIMER = 24 * 86_400_000;
 
 /** A length of time; both bounds in milliseconds. */
-export function duration(options: Options, minimum = 0, maximum: number = Number.MAX_SAFE_INTEGER) {
+export function duration(description: string, options: Options, minimum = 0, maximum: number = Number.MAX_SAFE_INTEGER) {
   const bounds = [
     ...(minimum > 0 ? [`at least ${formatDuration(minimum)}`] : []),
     ...(maximum < Number.MAX_SAFE_INTEGER ? [`at most ${formatDuration(maximum)}`] : []),
@@ -94,22 +112,22 @@ export function duration(options: Options, minimum = 0, maximum: number = Number
     const milliseconds = parseDuration(written);
     return milliseconds !== undefined && milliseconds >= minimum && milliseconds <= maximum;
   };
-  return Type.Refine(Type.Union([Type.String(), Type.Number()], { expected, ...options }), isWithin, () => '');
+  return Type.Refine(Type.Union([Type.String(), Type.Number()], { description, expected, ...options }), isWithin, () => '');
 }
 
 /** A file or folder that need not exist. */
-export function path(options: Options) {
-  return faultless(text({ expected: 'a path', path: 'any', ...options }), (written) => (written.includes('\0') ? '' : undefined));
+export function path(description: string, options: Options = {}) {
+  return faultless(text(description, { expected: 'a path', path: 'any', ...options }), (written) => (written.includes('\0') ? '' : undefined));
 }
 
 /** A file that must exist, and be readable, when the configuration is read. */
-export function readableFile(options: Options) {
-  return path({ expected: 'a file that can be read', path: 'readable', ...options });
+export function readableFile(description: string, options: Options = {}) {
+  return path(description, { expected: 'a file that can be read', path: 'readable', ...options });
 }
 
 /** A file to write an index to; its name without `.json` is part of a URL. */
-export function outputFile(options: Options) {
-  const schema = path({ expected: 'the path of a file such as /var/www/html/index/apps.json', path: 'output', ...options });
+export function outputFile(description: string) {
+  const schema = path(description, { expected: 'the path of a file such as /var/www/html/index/apps.json', path: 'output' });
   return faultless(schema, (written) => (written.endsWith('/') || ['', '.', '..'].includes(outputName(written)) ? 'names no file' : undefined));
 }
 
@@ -129,8 +147,7 @@ export function indexName() {
 
 /** Addresses of proxies as in Fastify's `trustProxy`: IP addresses, networks, or names of such. */
 export function proxyAddresses() {
-  const addresses = text({ expected: 'an IP address, a network such as 10.0.0.0/8, or loopback' });
-  return faultless(addresses, (written) => (written.split(',').every((address) => isProxyAddress(address.trim())) ? undefined : ''));
+  return faultless(word('an IP address, a network such as 10.0.0.0/8, or loopback'), (written) => (written.split(',').every((address) => isProxyAddress(address.trim())) ? undefined : ''));
 }
 
 function isProxyAddress(address: string): boolean {
@@ -147,8 +164,8 @@ const MAX_PORT = 65_535;
 const CREDENTIALS = 'holds a user name or password';
 
 /** The address of a registry: `http(s)://…`, or `oci:FOLDER`. */
-export function registryUrl(options: Options = {}) {
-  return faultless(secret({ expected: 'http(s)://HOST[:PORT][/PATH] or oci:FOLDER', ...options }), (written) => {
+export function registryUrl(description = '') {
+  return faultless(secret(description, { expected: 'http(s)://HOST[:PORT][/PATH] or oci:FOLDER' }), (written) => {
     if (written.startsWith(LAYOUT_PREFIX)) return written === LAYOUT_PREFIX || written.includes('\0') ? 'names no folder' : undefined;
     const fault = urlFault(written, HTTP);
     if (fault === undefined && /\/v2\/?$/.test(written)) return 'ends with /v2, which is asked for below it (leave that away)';
@@ -157,19 +174,25 @@ export function registryUrl(options: Options = {}) {
   });
 }
 
-/** A whole http(s) URL without credentials, and without query and fragment unless `query` allows these two. */
-export function httpUrl(options: Options, query: 'no query' | 'any query' = 'no query') {
-  return faultless(secret({ expected: 'a URL such as https://apps.example.org', ...options }), (written) => urlFault(written, HTTP, undefined, query));
+/** A whole http(s) URL, without credentials, query and fragment. */
+export function httpUrl(description: string, options: Options = {}, query?: 'any query') {
+  const schema = secret(description, { expected: 'a URL such as https://apps.example.org', ...options });
+  return faultless(schema, (written) => urlFault(written, HTTP, { query }));
+}
+
+/** A whole http(s) URL without credentials, for clients to follow. */
+export function linkUrl(description: string, options: Options = {}) {
+  return httpUrl(description, options, 'any query');
 }
 
 /** The address of a registry as clients see it: an http(s) URL, or one relative to the URL of the index. */
-export function registryReference(options: Options) {
-  return reference(options, hostFault);
+export function registryReference(description: string, options: Options) {
+  return reference(description, options, hostFault);
 }
 
 /** An http(s) URL, or one relative to the URL of the index, whose path is served here. */
-export function servedReference(options: Options) {
-  return reference(options, ({ pathname }) => {
+export function servedReference(description: string, options: Options) {
+  return reference(description, options, ({ pathname }) => {
     try {
       decodeURIComponent(pathname);
     } catch {
@@ -180,14 +203,15 @@ export function servedReference(options: Options) {
 }
 
 /** @param fault what else is wrong with it */
-function reference(options: Options, fault: (url: URL) => string | undefined) {
-  const schema = secret({ expected: 'a URL, or a path such as /icons/', ...options });
-  return faultless(schema, (written) => urlFault(written, HTTP, BASE) ?? fault(new URL(written, BASE)));
+function reference(description: string, options: Options, fault: (url: URL) => string | undefined) {
+  const schema = secret(description, { expected: 'a URL, or a path such as /icons/', ...options });
+  return faultless(schema, (written) => urlFault(written, HTTP, { base: BASE }) ?? fault(new URL(written, BASE)));
 }
 
 /** The address of a STOMP broker; may hold a login. */
 export function brokerUrl() {
-  return faultless(secret({ expected: 'stomp://[USER:PASSWORD@]HOST[:PORT][/VHOST] or stomps://…' }), (written) => {
+  const schema = Type.String({ minLength: 1, expected: 'stomp://[USER:PASSWORD@]HOST[:PORT][/VHOST] or stomps://…', secret: true });
+  return faultless(schema, (written) => {
     const fault = urlFault(written, ['stomp:', 'stomps:']);
     if (fault !== undefined && fault !== CREDENTIALS) return fault;
     return new URL(written).hostname === '' ? 'names no host' : undefined;
@@ -195,7 +219,7 @@ export function brokerUrl() {
 }
 
 /** What is wrong with a URL, without any of its characters: it may hold a password. */
-function urlFault(written: string, protocols: readonly string[], base?: string, query: 'no query' | 'any query' = 'no query'): string | undefined {
+function urlFault(written: string, protocols: readonly string[], { base, query }: { readonly base?: string; readonly query?: 'any query' | undefined } = {}): string | undefined {
   const scheme = protocols.find((protocol) => written.toLowerCase().startsWith(protocol));
   // The parser would take "https:icons" for a host, and a client for a path.
   if (scheme !== undefined && !written.startsWith('//', scheme.length)) return `has no // after ${scheme}`;
@@ -204,7 +228,7 @@ function urlFault(written: string, protocols: readonly string[], base?: string, 
   const [, port = ''] = /:(\d+)(?:[/?#]|$)/.exec(written) ?? [];
   if (url === null && Number(port) > MAX_PORT) return `has a port over ${MAX_PORT}`;
   if (url === null || !protocols.includes(url.protocol)) return `is not a URL with ${protocols.map((protocol) => protocol.slice(0, -1)).join(' or ')}`;
-  if (query === 'no query' && /[?#]/.test(written)) return 'has a query or fragment';
+  if (query === undefined && /[?#]/.test(written)) return 'has a query or fragment';
   return url.username === '' && url.password === '' ? undefined : CREDENTIALS;
 }
 
