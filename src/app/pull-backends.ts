@@ -1,7 +1,7 @@
 /** Backends of `/v2/`: folders of image layouts, and the proxied registry. */
 import { registryOptions } from './indexing-options.ts';
 import type { Config } from '../config/config.ts';
-import { proxiedRegistry } from '../config/proxied-registry.ts';
+import { proxiedRegistry } from '../config/client-references.ts';
 import { isWanted, wantedBy } from '../indexing/select/wanted.ts';
 import type { IndexDefinition } from '../indexing/index-definition.ts';
 import type { RegistryOptions } from '../registry/create-registry-source.ts';

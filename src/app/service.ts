@@ -5,7 +5,7 @@ import { configWarnings } from '../config/config-warnings.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/problems.ts';
 import { keptUntilRestart } from '../config/kept-until-restart.ts';
-import { signedReferences } from '../config/signed-reference.ts';
+import { signedReferences } from '../config/client-references.ts';
 import { messageOf } from '../system/message-of.ts';
 import { Figures } from '../server/figures.ts';
 import { KeyPairWatch, readKeyPair } from '../server/plugins/key-pair.ts';

@@ -125,7 +125,7 @@ function* basePathIsFree({ config: { server }, names }: Written): Iterable<Fault
 /** Each section of `registries` belongs to a registry that is read, and is the only one. */
 function* registriesAreRead({ config, folder }: Written): Iterable<Fault> {
   const { indexes = {} } = config;
-  const used = new Map(Object.values(indexes).flatMap((index) => (index?.registry === undefined ? [] : [[registryId(index.registry, folder), index.registry]])));
+  const used = new Map(Object.values(indexes).flatMap(({ registry } = {}) => (registry === undefined ? [] : [[registryId(registry, folder), registry]])));
   const seen = new Set<string>();
   for (const [url] of registriesOf(config)) {
     const id = registryId(url, folder);
@@ -149,7 +149,8 @@ function* registriesWithoutCatalogAreNamed(written: Written): Iterable<Fault> {
     // Object.entries passes over those that were wrong.
     for (const [position, pattern] of Object.entries(repositories)) {
       if (host === undefined || isRepositoryName(pattern)) continue;
-      yield [['registries', url, 'repositories', Number(position)], `is ${shown(pattern)}, but ${host} has no list of repositories to compare it with, expected a name such as owner/app, without globs`];
+      const path = ['registries', url, 'repositories', Number(position)];
+      yield [path, `is ${shown(pattern)}, but ${host} has no list of repositories to compare it with, expected a name such as owner/app, without globs`];
     }
   }
 }

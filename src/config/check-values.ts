@@ -92,23 +92,26 @@ function reread(error: ValidationError, root: TSchema, values: unknown, document
   return reading !== undefined;
 }
 
-/** Errors of what a value holds, which itself is of a right kind. */
+/** Keywords of errors in what a value holds; the value itself is of the right kind. */
 const INSIDE: ReadonlySet<string> = new Set(['required', 'minItems', 'minProperties']);
 
 /** One error for each fault: of a union, those of the branch that the value's kind chooses, else the union's own. */
 function relevant(errors: readonly ValidationError[]): readonly ValidationError[] {
-  const [names, values] = [errors.filter(isNameError), errors.filter((error) => !isNameError(error))];
-  const chosen = new Map<string, ValidationError>();
-  for (const error of [...names, ...values]) {
+  const names = errors.filter(isNameError);
+  const others = errors.filter((error) => !isNameError(error) && error.keyword !== 'additionalProperties' && error.keyword !== 'propertyNames');
+  const holders = new Set(others.flatMap(({ keyword, instancePath }) => [...parentsOf(instancePath), ...(INSIDE.has(keyword) ? [instancePath] : [])]));
+  const own = new Map<string, ValidationError>();
+  for (const error of others) {
     const { keyword, instancePath, schemaPath } = error;
-    const isOfValue = !isNameError(error) && !INSIDE.has(keyword);
-    const holdsFaults = isOfValue && values.some((other) => other.instancePath.startsWith(`${instancePath}/`) || (other.instancePath === instancePath && INSIDE.has(other.keyword)));
-    if (holdsFaults || keyword === 'additionalProperties' || keyword === 'propertyNames') continue;
-    const id = `${isNameError(error)} ${isOfValue} ${instancePath}`;
-    const other = chosen.get(id);
-    if (other === undefined || other.schemaPath.length > schemaPath.length) chosen.set(id, error);
+    const other = own.get(instancePath);
+    if (INSIDE.has(keyword) || holders.has(instancePath)) continue;
+    if (other === undefined || other.schemaPath.length > schemaPath.length) own.set(instancePath, error);
   }
-  return [...chosen.values()];
+  return [...names, ...others.filter(({ keyword }) => INSIDE.has(keyword)), ...own.values()];
+}
+
+function parentsOf(pointer: string): readonly string[] {
+  return [...pointer.matchAll(/\//g)].map(({ index }) => pointer.slice(0, index));
 }
 
 /** Adds the problem that `error` stands for. */
@@ -135,8 +138,10 @@ function report(error: ValidationError, root: TSchema, { path, value }: Spot, do
   } else {
     const node = document.getIn(path, true);
     const display = displayed(value, isScalar(node) ? node : undefined);
-    const isOnlyQuoted = typeof value === 'string' && isScalar(node) && node.type !== 'PLAIN' && readings(value).some((reading) => Check(schema, reading));
-    problems.add(path, isOnlyQuoted ? `is ${display} in quotes, expected ${expected(schema)}, without quotes` : `${scalarFault(schema, value, display)}, expected ${expected(schema)}`);
+    const isQuoted = typeof value === 'string' && isScalar(node) && node.type !== 'PLAIN';
+    if (isQuoted && readings(value).some((reading) => Check(schema, reading))) {
+      problems.add(path, `is ${display} in quotes, expected ${expected(schema)}, without quotes`);
+    } else problems.add(path, `${scalarFault(schema, value, display)}, expected ${expected(schema)}`);
   }
 }
 
@@ -213,8 +218,10 @@ function schemaAt(root: TSchema, pointer: string): TSchema {
 }
 
 function spotOf(values: unknown, pointer: string): Spot {
-  return keysOf(pointer).reduce<Spot>(({ path, value }, key) => {
-    const parent = value as Container;
-    return { path: [...path, Array.isArray(parent) ? Number(key) : key], parent, value: typeof parent === 'object' && Object.hasOwn(parent, key) ? parent[key] : undefined };
-  }, { path: [], parent: undefined, value: values });
+  let spot: Spot = { path: [], parent: undefined, value: values };
+  for (const key of keysOf(pointer)) {
+    const parent = spot.value as Container;
+    spot = { path: [...spot.path, Array.isArray(parent) ? Number(key) : key], parent, value: Object.hasOwn(parent, key) ? parent[key] : undefined };
+  }
+  return spot;
 }

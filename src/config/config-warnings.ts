@@ -1,10 +1,9 @@
 /** What an administrator may have overlooked in a configuration that is right by itself. */
 import { matcher } from '../registry/matcher.ts';
 import { DEFAULT_TAG, isTag } from '../registry/reference.ts';
-import { registryKey } from '../registry/registry-id.ts';
+import { LAYOUTS, registryId, registryKey } from '../registry/registry-id.ts';
+import { proxiedRegistry, signedReference } from './client-references.ts';
 import type { Config, IndexConfig } from './config.ts';
-import { proxyWarnings } from './proxied-registry.ts';
-import { signatureWarnings } from './signed-reference.ts';
 
 /** A line for each. */
 export function configWarnings(config: Config): readonly string[] {
@@ -81,4 +80,32 @@ function selectionWarnings({ name, tags, repositoryInclude, repositoryExclude, r
       return goName === undefined ? [] : [`indexes.${name}.architectures: images call ${architecture} ${goName}`];
     }),
   ];
+}
+
+/** A warning where clients would refuse every image for the lack of a signature. */
+function signatureWarnings(index: IndexConfig): readonly string[] {
+  if (index.gpgKey === undefined || index.signaturesDir !== undefined) return [];
+  return [`indexes.${index.name}.gpg_key: Flatpak from 1.17 on refuses every image that is not signed, and signatures_dir is not set; set it to a folder of signatures with the docker-reference ${signedReference(index)}, or leave gpg_key out`];
+}
+
+/** Warnings where clients of the index go past the proxy, or come to it for images that it does not serve. */
+function proxyWarnings(config: Config, { name, registry, registryPublic }: IndexConfig): readonly string[] {
+  const proxied = proxiedRegistry(config);
+  const { baseUrl } = config.server;
+  const here = baseUrl === undefined ? '/' : new URL(`${baseUrl}/`).href;
+  const isHere = !registry.startsWith(LAYOUTS) && registryPublic === here;
+  if (proxied === undefined) {
+    return isHere ? [`indexes.${name}: clients are told to download from here, where nothing serves ${registry}; set server.registry_proxy to true, unless a proxy before this server does`] : [];
+  }
+  if (registry === proxied && isRegistry(registryPublic, registry)) {
+    return [`indexes.${name}: clients are told to download from ${proxied} itself, not through server.registry_proxy; set registry_public to / to have them download from here`];
+  }
+  if (registry !== proxied && isHere) {
+    return [`indexes.${name}: clients are told to download from here, where server.registry_proxy serves ${proxied} and not ${registry}; leave registry_public out, or give this index a server of its own`];
+  }
+  return [];
+}
+
+function isRegistry(registryPublic: string, id: string): boolean {
+  return URL.canParse(registryPublic) && registryId(registryPublic, '/') === id;
 }

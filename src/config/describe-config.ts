@@ -3,8 +3,7 @@ import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
 import { configWarnings } from './config-warnings.ts';
 import type { BusConfig, Config, IndexConfig, RegistryConfig, ServerConfig } from './config.ts';
 import { formatDuration } from './duration.ts';
-import { proxiedRegistry } from './proxied-registry.ts';
-import { signedReference } from './signed-reference.ts';
+import { proxiedRegistry, signedReference } from './client-references.ts';
 
 /** Plain text, one fact a line, without secrets. */
 export function describeConfig(config: Config): string {
