@@ -34,14 +34,14 @@ export async function checkMachine({ stateDir, iconsDir, indexes, server }: Conf
 }
 
 const FAULTS: Readonly<Record<string, string>> = {
-  ENOENT: 'the system lets nobody write there',
+  ENOENT: 'the system does not allow new files',
   EACCES: 'this user may not write there',
   EPERM: 'this user may not write there',
   EROFS: 'it cannot be written to',
   ENOSPC: 'the disk is full',
 };
 
-/** Why nothing can be written to a folder, which need not be there yet; says which of those above it is at fault. */
+/** Returns why nothing can be written to a folder, which need not exist yet; names the folder above it that is at fault. */
 function writeFault(folder: string): string | undefined {
   const above = dirname(folder);
   try {
@@ -68,7 +68,7 @@ function isLink(path: string): boolean {
   }
 }
 
-/** Why a folder cannot be read, in words that follow its name. */
+/** Returns why a folder cannot be read, in words that follow its name. */
 function readFault(folder: string): string | undefined {
   try {
     if (!statSync(folder).isDirectory()) return 'is not a folder';
@@ -80,7 +80,7 @@ function readFault(folder: string): string | undefined {
   }
 }
 
-/** Why a server cannot listen there, in words that follow the host, or `EACCES`. One that listens there already is none of it. */
+/** Returns why a server cannot listen there, in words that follow the host, or `EACCES`. An address in use is not a fault. */
 async function addressFault(host: string, port: number): Promise<string | undefined> {
   const server = createServer();
   try {

@@ -15,7 +15,7 @@ export type Incomplete<T> = T extends readonly (infer Element)[]
     ? { readonly [Key in keyof T]?: Incomplete<T[Key]> | undefined }
     : T;
 
-/** What the rules look at. */
+/** Input of each rule. */
 interface Written {
   readonly config: Incomplete<ConfigFile>;
   /** Indexes in the order of the file. */
@@ -98,7 +98,7 @@ export function fileNameOf(name: string, output: string | undefined): string {
 
 function* defaultIndexExists({ config: { default_index: name }, names }: Written): Iterable<Fault> {
   if (name === undefined || names.length === 0 || names.includes(name)) return;
-  yield [['default_index'], `names no index, expected ${shown(closest(name, names))} (the nearest)`];
+  yield [['default_index'], `does not name an index, expected ${shown(closest(name, names))} (the nearest)`];
 }
 
 /** Clients keep app data by itself: what it names must be whole URLs. */
@@ -112,7 +112,7 @@ function* remoteIconsHaveUrls({ config: { indexes = {}, icons_uri: iconsUri = ''
   }
 }
 
-/** A path before the server's own must not begin as these do: where a proxy strips it, nobody could tell which is meant. */
+/** A path before the server's own must not begin as these do: where a proxy strips it, the two cannot be told apart. */
 function* basePathIsFree({ config: { server }, names }: Written): Iterable<Fault> {
   const [, first = ''] = URL.parse(server?.base_url ?? '')?.pathname.split('/') ?? [];
   const path = ['server', 'base_url'];

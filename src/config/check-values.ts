@@ -1,4 +1,4 @@
-/** Checks a YAML document by a schema: fills in defaults, and says in words what is wrong at which place. */
+/** Checks a YAML document by a schema: fills in defaults, and reports each fault with its place. */
 import { resolve } from 'node:path';
 import { closest, distance } from 'fastest-levenshtein';
 import { IsArray, IsObject, IsOptional, IsRecord, RecordValue, type TObject, type TSchema } from 'typebox';
@@ -14,7 +14,7 @@ import { annotationsOf } from './value-types.ts';
 type ValidationError = ReturnType<typeof Errors>[1][number];
 type Container = Record<string | number, unknown>;
 
-/** Where a value stands among the others. */
+/** A value and its place among the others. */
 interface Spot {
   readonly path: KeyPath;
   /** `undefined` for the whole. */
@@ -160,7 +160,7 @@ function kindOf(value: unknown): string {
   return typeof value === 'string' ? 'is a text' : `is a ${typeof value}`;
 }
 
-/** What `schema` wants, in words that follow "expected". */
+/** Says what `schema` accepts, in words that follow "expected". */
 function expected(schema: TSchema): string {
   return annotationsOf(schema).expected ?? (IsArray(schema) ? `a list, each element ${expected(schema.items)}` : 'a mapping of keys to values');
 }

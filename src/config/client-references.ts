@@ -1,11 +1,11 @@
 /** Names under which clients of an index reach its images. */
-import { LAYOUTS } from '../registry/registry-id.ts';
+import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
 import type { Config, IndexConfig } from './config.ts';
 
 /** The id of the registry that `server.registry_proxy` serves; `undefined` if there is none. `oci:` folders are served without it. */
 export function proxiedRegistry({ server, indexes, defaultIndex }: Config): string | undefined {
   const registry = indexes.find(({ name }) => name === defaultIndex)?.registry;
-  return server.registryProxy && registry?.startsWith(LAYOUTS) === false ? registry : undefined;
+  return server.registryProxy && registry?.startsWith(LAYOUT_PREFIX) === false ? registry : undefined;
 }
 
 /** Ports that Flatpak leaves out, whatever the scheme (`flatpak_oci_signatures_verify`). */

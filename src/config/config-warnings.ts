@@ -1,16 +1,16 @@
-/** What an administrator may have overlooked in a configuration that is right by itself. */
+/** Warnings of a valid configuration: likely oversights. */
 import { matcher } from '../registry/matcher.ts';
 import { DEFAULT_TAG, isTag } from '../registry/reference.ts';
-import { LAYOUTS, registryId, registryKey } from '../registry/registry-id.ts';
+import { LAYOUT_PREFIX, registryId, registryKey } from '../registry/registry-id.ts';
 import { proxiedRegistry, signedReference } from './client-references.ts';
 import type { Config, IndexConfig } from './config.ts';
 
-/** A line for each. */
+/** All warnings, one line each. */
 export function configWarnings(config: Config): readonly string[] {
   return [...config.indexes.flatMap((index) => indexWarnings(config, index)), ...[...config.registries.values()].flatMap(({ id, repositories }) => globWarnings(registryKey(id, 'repositories'), repositories, IN_NO_REPOSITORY)), ...tokenWarnings(config.server), ...hostWarnings(config.server)];
 }
 
-/** Those of one index. */
+/** Warnings of one index. */
 export function indexWarnings(config: Config, index: IndexConfig): readonly string[] {
   return [...selectionWarnings(index), ...collectionWarnings(index), ...tagWarnings(index), ...signatureWarnings(index), ...proxyWarnings(config, index)];
 }
@@ -69,7 +69,7 @@ function collectionWarnings({ name, collectionId }: IndexConfig): readonly strin
   return collectionId === undefined ? [] : [`indexes.${name}.collection_id: Flatpak before 1.17 cannot use a remote of images that has one; leave it out unless all clients are newer`];
 }
 
-/** What an index takes nothing by. */
+/** Warnings of patterns and names that match nothing. */
 function selectionWarnings({ name, tags, repositoryInclude, repositoryExclude, repositoryPriority, architectures = [] }: IndexConfig): readonly string[] {
   const globs = { repository_include: repositoryInclude, repository_exclude: repositoryExclude, repository_priority: repositoryPriority };
   return [
@@ -93,7 +93,7 @@ function proxyWarnings(config: Config, { name, registry, registryPublic }: Index
   const proxied = proxiedRegistry(config);
   const { baseUrl } = config.server;
   const here = baseUrl === undefined ? '/' : new URL(`${baseUrl}/`).href;
-  const isHere = !registry.startsWith(LAYOUTS) && registryPublic === here;
+  const isHere = !registry.startsWith(LAYOUT_PREFIX) && registryPublic === here;
   if (proxied === undefined) {
     return isHere ? [`indexes.${name}: clients are told to download from here, where nothing serves ${registry}; set server.registry_proxy to true, unless a proxy before this server does`] : [];
   }

@@ -17,7 +17,7 @@ export interface Config {
   readonly iconsDir: string | undefined;
   /** A URL, or relative to the index's URL as clients see it; ends with `/`. */
   readonly iconsUri: string;
-  /** How registries are reached that say nothing else. */
+  /** Access to registries that do not configure their own. */
   readonly access: AccessConfig;
   /** By `id`; one for each registry that an index reads. */
   readonly registries: ReadonlyMap<string, RegistryConfig>;
@@ -34,7 +34,7 @@ export interface Config {
   readonly bus: BusConfig | undefined;
 }
 
-/** What the environment says about reaching registries. */
+/** Access to registries, from the environment. */
 export interface AccessConfig {
   /** Files with logins, in the order in which they are searched; absolute. */
   readonly authFiles: readonly AuthFile[];
@@ -44,7 +44,7 @@ export interface AccessConfig {
 type RegistrySection = ConfigFile['registries'][string];
 type IndexSection = ConfigFile['indexes'][string];
 
-/** How one registry is read. `repositories` is empty for all that its catalog lists. */
+/** Access to one registry. `repositories` is empty for all that its catalog lists. */
 export interface RegistryConfig extends CamelKeys<Omit<RegistrySection, 'timeout'>> {
   /** The registry's URL without a slash at its end, or `oci:` and the absolute path of a folder. */
   readonly id: string;
@@ -61,14 +61,14 @@ export interface IndexConfig extends CamelKeys<Omit<IndexSection, 'registry' | '
   readonly registry: string;
   /** The `Registry` that clients see: a whole URL where the server's own is known. */
   readonly registryPublic: string;
-  /** Where icons are that app data is to name, too: a whole URL that ends with `/`. */
+  /** Base of the icons that app data also names: a whole URL that ends with `/`. */
   readonly remoteIconsUri?: string;
 }
 
 /** Keys of the server's section that are worked out. */
 type Resolved = 'adminToken' | 'adminTokenFile' | 'eventsToken' | 'eventsTokenFile' | 'baseUrl' | 'maxAge';
 
-/** How the server answers. */
+/** Configuration of the HTTP server. */
 export interface ServerConfig extends Omit<CamelKeys<ConfigFile['server']>, Resolved> {
   /** Bearer token of `/reindex`; without one the route answers 403. */
   readonly adminToken: string | undefined;
@@ -82,7 +82,7 @@ export interface ServerConfig extends Omit<CamelKeys<ConfigFile['server']>, Reso
   readonly maxAge: number;
 }
 
-/** Which messages on which broker trigger a rebuild. */
+/** Brokers, and the messages on them that trigger a rebuild. */
 export interface BusConfig extends CamelKeys<Omit<ConfigFile['bus'], 'url' | 'destinations' | 'headers' | 'heartbeat'>> {
   /** Brokers to fail over between; at least one. They may hold a login. */
   readonly urls: readonly string[];

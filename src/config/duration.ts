@@ -3,7 +3,7 @@
 const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const DURATION = /^(?<amount>\d+(?:\.\d+)?)(?<unit>ms|s|m|h|d)?$/;
 
-/** Whole milliseconds; `undefined` if `written` is no duration. */
+/** Whole milliseconds; `undefined` if `written` is not a duration. */
 export function parseDuration(written: string | number): number | undefined {
   const groups = DURATION.exec(String(written))?.groups;
   if (groups === undefined) return undefined;

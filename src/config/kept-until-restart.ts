@@ -1,7 +1,7 @@
-/** Which keys of a configuration that is read again take effect only at the next start. */
+/** Finds the keys whose change takes effect only at the next start. */
 import type { Config } from './config.ts';
 
-/** What is in effect now, and the keys that are not yet as they were written. */
+/** The configuration in effect, and the keys whose change is pending. */
 export interface Kept {
   readonly config: Config;
   readonly keys: readonly string[];

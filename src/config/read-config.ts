@@ -24,7 +24,7 @@ export function readConfig(file: string, environment: Environment): Config {
 }
 
 /**
- * As {@link readConfig}, and looks whether this machine has what the configuration names: folders to read, folders to write to, an address.
+ * Reads the configuration as {@link readConfig} does, and checks that this machine has the folders and the address that it names.
  * @throws ConfigError with every problem that was found.
  */
 export async function checkConfig(file: string, environment: Environment): Promise<Config> {
@@ -62,7 +62,7 @@ function readToken(key: 'admin_token_file' | 'events_token_file', { server }: In
   const content = readTextFile(file, LONGEST_TOKEN_FILE);
   const token = 'text' in content ? content.text.trim() : undefined;
   if (token !== undefined && isBearerToken(token)) return token;
-  const fault = 'fault' in content ? content.fault : token === '' ? 'is empty' : 'holds no token';
+  const fault = 'fault' in content ? content.fault : token === '' ? 'is empty' : 'does not hold a token';
   problems.add(['server', key], `names a file that ${fault}, expected a token of ${TOKEN_CHARACTERS}`);
   return undefined;
 }

@@ -92,7 +92,7 @@ function resolveBus(section: ConfigFile['bus'], daemon: ConfigFile['daemon']): B
   };
 }
 
-/** Where Bodhi says that a compose is complete, under its older and its newer name. */
+/** Topics on which Bodhi announces that a compose is complete, by its older and its newer name. */
 function defaultDestinations({ topic_prefix: prefix, environment }: ConfigFile['daemon']): readonly string[] {
   return ['mashtask', 'compose'].map((topic) => `/topic/${prefix}.${environment}.bodhi.${topic}.complete`);
 }

@@ -213,5 +213,5 @@ export const configSchema = section({
   bus,
 });
 
-/** What a configuration file says, with defaults in place. */
+/** Values of a configuration file, with defaults in place. */
 export type ConfigFile = Static<typeof configSchema>;

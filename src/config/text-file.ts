@@ -22,7 +22,7 @@ export function readTextFile(file: string, limit: number): TextFile {
   }
 }
 
-/** Why `file` cannot be read; `undefined` if it can. */
+/** Returns why `file` cannot be read; `undefined` if it can. */
 export function fileFault(file: string): string | undefined {
   try {
     accessSync(file, constants.R_OK);
@@ -32,7 +32,7 @@ export function fileFault(file: string): string | undefined {
   }
 }
 
-/** Why `file` cannot be replaced by another; `undefined` if it can, or is not there. */
+/** Returns why `file` cannot be replaced; `undefined` if it can, or does not exist. */
 export function outputFault(file: string): string | undefined {
   const stats = statSync(file, { throwIfNoEntry: false });
   return stats && kindFault(stats);

@@ -5,7 +5,7 @@ import { Type, type TProperties, type TSchema, type TSchemaOptions, type TString
 import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
 import { formatDuration, parseDuration } from './duration.ts';
 
-/** What the schema says of a key beyond JSON Schema's own keywords. */
+/** Annotations of a key beyond JSON Schema's own keywords. */
 interface Annotations {
   readonly description?: string;
   /** Value of a key that is left out. */
@@ -24,7 +24,7 @@ interface Annotations {
   readonly removed?: Readonly<Record<string, string>>;
 }
 
-/** Annotations of a key, and any other keyword. */
+/** Annotations and any other keyword. */
 type Options = Annotations & TSchemaOptions;
 
 export function annotationsOf(schema: TSchema): Annotations {
@@ -128,7 +128,7 @@ export function readableFile(description: string, options: Options = {}) {
 /** A file to write an index to; its name without `.json` is part of a URL. */
 export function outputFile(description: string) {
   const schema = path(description, { expected: 'the path of a file such as /var/www/html/index/apps.json', path: 'output' });
-  return faultless(schema, (written) => (written.endsWith('/') || ['', '.', '..'].includes(outputName(written)) ? 'names no file' : undefined));
+  return faultless(schema, (written) => (written.endsWith('/') || ['', '.', '..'].includes(outputName(written)) ? 'does not name a file' : undefined));
 }
 
 /** The name of an output file without its folder and `.json`. */
@@ -166,7 +166,7 @@ const CREDENTIALS = 'holds a user name or password';
 /** The address of a registry: `http(s)://…`, or `oci:FOLDER`. */
 export function registryUrl(description = '') {
   return faultless(secret(description, { expected: 'http(s)://HOST[:PORT][/PATH] or oci:FOLDER' }), (written) => {
-    if (written.startsWith(LAYOUT_PREFIX)) return written === LAYOUT_PREFIX || written.includes('\0') ? 'names no folder' : undefined;
+    if (written.startsWith(LAYOUT_PREFIX)) return written === LAYOUT_PREFIX || written.includes('\0') ? 'does not name a folder' : undefined;
     const fault = urlFault(written, HTTP);
     if (fault === undefined && /\/v2\/?$/.test(written)) return 'ends with /v2, which is asked for below it (leave that away)';
     if (fault === CREDENTIALS) return `${fault} (set registries.URL.username and password instead)`;
@@ -214,16 +214,16 @@ export function brokerUrl() {
   return faultless(schema, (written) => {
     const fault = urlFault(written, ['stomp:', 'stomps:']);
     if (fault !== undefined && fault !== CREDENTIALS) return fault;
-    return new URL(written).hostname === '' ? 'names no host' : undefined;
+    return new URL(written).hostname === '' ? 'does not name a host' : undefined;
   });
 }
 
-/** What is wrong with a URL, without any of its characters: it may hold a password. */
+/** Returns what is wrong with a URL, without any of its characters: it may hold a password. */
 function urlFault(written: string, protocols: readonly string[], { base, query }: { readonly base?: string; readonly query?: 'any query' | undefined } = {}): string | undefined {
   const scheme = protocols.find((protocol) => written.toLowerCase().startsWith(protocol));
   // The parser would take "https:icons" for a host, and a client for a path.
   if (scheme !== undefined && !written.startsWith('//', scheme.length)) return `has no // after ${scheme}`;
-  if (scheme !== undefined && /^\/\/[/\\]/.test(written.slice(scheme.length))) return 'names no host';
+  if (scheme !== undefined && /^\/\/[/\\]/.test(written.slice(scheme.length))) return 'does not name a host';
   const url = /\s/.test(written) ? null : URL.parse(written, base);
   const [, port = ''] = /:(\d+)(?:[/?#]|$)/.exec(written) ?? [];
   if (url === null && Number(port) > MAX_PORT) return `has a port over ${MAX_PORT}`;
@@ -233,17 +233,17 @@ function urlFault(written: string, protocols: readonly string[], { base, query }
 }
 
 const DOCKER_HUB = 'registry-1.docker.io';
-const NO_REGISTRIES: ReadonlySet<string> = new Set(['docker.io', 'hub.docker.com']);
+const NOT_REGISTRIES: ReadonlySet<string> = new Set(['docker.io', 'hub.docker.com']);
 const NO_CATALOG: ReadonlySet<string> = new Set([DOCKER_HUB, 'ghcr.io']);
 
-/** Why the host of a URL is not a registry, by what is known of it. */
+/** Returns why the host of a URL is known not to be a registry. */
 function hostFault({ host, pathname }: URL): string | undefined {
-  if (NO_REGISTRIES.has(host)) return `is not a registry (the one of Docker Hub is https://${DOCKER_HUB})`;
+  if (NOT_REGISTRIES.has(host)) return `is not a registry (the one of Docker Hub is https://${DOCKER_HUB})`;
   if (NO_CATALOG.has(host) && pathname !== '/') return `has a path, where only https://${host} is a registry (an owner belongs into registries.URL.repositories, as OWNER/NAME)`;
   return undefined;
 }
 
-/** The host of a registry that lists its repositories to nobody; `undefined` for any other. */
+/** The host of a registry that does not list its repositories; `undefined` for any other. */
 export function hostWithoutCatalog(registry: string): string | undefined {
   const host = URL.parse(registry)?.host;
   return host !== undefined && NO_CATALOG.has(host) ? host : undefined;

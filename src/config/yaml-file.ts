@@ -12,7 +12,7 @@ export interface YamlFile {
 
 const LIMIT = 1024 * 1024;
 
-/** How many aliases there may be, and how many values they may stand for where anchors hold others. */
+/** Limit of aliases, and of the values that they stand for where anchors hold others. */
 const MAX_ALIASES = 1000;
 
 /**
@@ -70,7 +70,7 @@ function explosion(document: Document.Parsed): Alias | undefined {
 
 const QUOTES = 'expected text with such characters, and ${…} inside [ ] or { }, to stand in quotes';
 
-/** What each of the library's errors means to the author of a file. */
+/** Words for each of the library's errors. */
 const FAULTS: Readonly<Record<ErrorCode, string>> = {
   ALIAS_PROPS: 'an alias has an anchor or a tag, expected the alias alone',
   BAD_ALIAS: 'an anchor or alias has no usable name, expected &NAME or *NAME',

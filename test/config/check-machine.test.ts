@@ -41,7 +41,7 @@ indexes:
 `;
   const found = await faults(t, text, (folder) => symlinkSync('nowhere', join(folder, 'link')));
   assert.deepEqual(found, [
-    '1:12 state_dir: needs the folder "/proc/state", where nothing can be written: in /proc the system lets nobody write there, expected a folder that this user may make or write to',
+    '1:12 state_dir: needs the folder "/proc/state", where nothing can be written: in /proc the system does not allow new files, expected a folder that this user may make or write to',
     '2:12 icons_dir: needs the folder "/etc/file/icons", where nothing can be written: /etc/file is not a folder, expected a folder that this user may make or write to',
     '4:76 indexes.a.output: needs the folder "/etc/link/x", where nothing can be written: /etc/link is a link that leads nowhere, expected a file in a folder that this user may make or write to',
   ]);

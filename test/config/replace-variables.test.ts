@@ -29,10 +29,10 @@ const FAULTS: readonly (readonly [string, readonly (readonly [number, RegExp])[]
   ['${UNSET}', [[0, /environment variable UNSET, which is not set, expected it or \$\{UNSET:default\}/]]],
   ['$${A} ${HOST} ${A} ${B}', [[2, / A,/], [3, / B,/]]],
   ['${toString}', [[0, / toString,/]]],
-  ['${HOST', [[0, /starts no variable/]]],
-  ['${}', [[0, /starts no variable/]]],
-  ['${A-b}', [[0, /starts no variable/]]],
-  ['${A:${HOST}}', [[0, /starts no variable/]]],
+  ['${HOST', [[0, /does not start a variable/]]],
+  ['${}', [[0, /does not start a variable/]]],
+  ['${A-b}', [[0, /does not start a variable/]]],
+  ['${A:${HOST}}', [[0, /does not start a variable/]]],
 ];
 
 for (const [written, expected] of FAULTS) {
