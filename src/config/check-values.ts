@@ -83,7 +83,7 @@ function reread(error: ValidationError, root: TSchema, values: unknown, document
     parent[key] = {};
     return true;
   }
-  const node = document.getIn(path, true);
+  const node = typeof value === 'string' ? document.getIn(path, true) : undefined;
   if (typeof value !== 'string' || !isScalar(node) || node.type !== 'PLAIN') return false;
   const isReplaced = value !== node.source;
   if (value === '' && (IsOptional(schema) || annotationsOf(schema).default !== undefined)) return delete parent[key];

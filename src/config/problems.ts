@@ -30,6 +30,7 @@ export class Problems {
   readonly #file: string;
   readonly #document: Document;
   readonly #lines: LineCounter;
+  readonly #pairs = new WeakMap<Node, ReadonlyMap<string, Pair<Node, Node | null>>>();
   readonly #found: Problem[] = [];
 
   /** @param document without aliases and merges, see `settleDocument` */
@@ -51,13 +52,22 @@ export class Problems {
   }
 
   #offset(path: KeyPath, at: 'key' | 'value'): number {
-    const key = path.at(-1);
-    if (key === undefined) return 0;
-    const parent = this.#document.getIn(path.slice(0, -1), true);
-    const pair = isMap<Node, Node | null>(parent) ? parent.items.find((each) => nameOf(each) === key) : undefined;
-    const element = isSeq<Node>(parent) && typeof key === 'number' ? parent.items[key] : undefined;
-    const node = at === 'value' && !isNull(pair?.value) ? pair?.value : pair?.key;
-    return (element ?? node)?.range?.[0] ?? this.#offset(path.slice(0, -1), at);
+    if (path.length === 0) return 0;
+    const { key, value } = this.#find(path) ?? {};
+    const node = at === 'value' && !isNull(value) ? value : (key ?? value);
+    return node?.range?.[0] ?? this.#offset(path.slice(0, -1), at);
+  }
+
+  /** Finds a node as `getIn` does, but not by going through all keys of a mapping each time. */
+  #find(path: KeyPath): { readonly key?: Node; readonly value: Node | null | undefined } | undefined {
+    const name = path.at(-1);
+    if (name === undefined) return { value: this.#document.contents };
+    const parent = this.#find(path.slice(0, -1))?.value;
+    if (isSeq<Node>(parent)) return { value: parent.items[Number(name)] };
+    if (!isMap<Node, Node | null>(parent)) return undefined;
+    const pairs = this.#pairs.get(parent) ?? new Map(parent.items.map((pair) => [nameOf(pair), pair]));
+    this.#pairs.set(parent, pairs);
+    return pairs.get(String(name));
   }
 }
 
