@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { defineConfig } from 'rolldown';
 import own from './package.json' with { type: 'json' };
 
-/** What every run loads, and consists of many small modules: to load those takes as long as all else. The published types need the packages as well. */
+/**
+ * What every run loads, and consists of many small modules: to load those takes as long as all else. The published
+ * types need the packages as well.
+ */
 const INLINED = new Set(['commander', 'minimatch', 'p-map', 'typebox', 'yaml']);
 
 const external = Object.keys(own.dependencies).filter((name) => !INLINED.has(name));
@@ -31,7 +34,10 @@ export default defineConfig({
 /** The licences of the packages that these modules are from: they go with every copy of the code. */
 function licencesOf(moduleIds: readonly string[]): string {
   const folders = new Set(moduleIds.flatMap((id) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(id) ?? []));
-  return [...folders].toSorted().map((folder) => `/*!\n${licenceIn(folder)}\n*/`).join('\n');
+  return [...folders]
+    .toSorted()
+    .map((folder) => `/*!\n${licenceIn(folder)}\n*/`)
+    .join('\n');
 }
 
 function licenceIn(folder: string): string {

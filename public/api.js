@@ -45,7 +45,8 @@ async function ask(path, options) {
     throw new Refusal(0, 'The server does not answer. It may be restarting, or the network may be down.');
   }
   const body = await response.json().catch(() => null);
-  if (!response.ok) throw new Refusal(response.status, body?.message ?? `The server answered with an error (${response.status}).`);
+  if (!response.ok)
+    throw new Refusal(response.status, body?.message ?? `The server answered with an error (${response.status}).`);
   if (body === null) throw new Refusal(response.status, 'The server sent an invalid answer.');
   return body;
 }
@@ -101,5 +102,7 @@ export function requestRebuild(token, index) {
 export function iconAddress(icon, index) {
   if (icon === '') return undefined;
   const url = URL.parse(icon, `${location.origin}${ROOT}${encodeURIComponent(index)}/index/static`);
-  return url !== null && (url.protocol === 'http:' || url.protocol === 'https:' || icon.startsWith('data:image/png;')) ? url.href : undefined;
+  return url !== null && (url.protocol === 'http:' || url.protocol === 'https:' || icon.startsWith('data:image/png;'))
+    ? url.href
+    : undefined;
 }

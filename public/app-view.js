@@ -16,7 +16,14 @@ import { addressOf } from './state.js';
 /** Time until a note says that loading is slow, in milliseconds. */
 const SLOW = 700;
 const KINDS = { app: 'App', runtime: 'Runtime', extension: 'Extension' };
-const GROUPS = /** @type {const} */ ({ network: 'Network', files: 'Files', devices: 'Devices', sockets: 'Display, sound and more', bus: 'Other programs', features: 'Features' });
+const GROUPS = /** @type {const} */ ({
+  network: 'Network',
+  files: 'Files',
+  devices: 'Devices',
+  sockets: 'Display, sound and more',
+  bus: 'Other programs',
+  features: 'Features',
+});
 
 /** Shows one app at a time. */
 export class AppView {
@@ -26,7 +33,10 @@ export class AppView {
   #showing = 0;
   #find;
 
-  /** @param {(id: string, index: string) => import('./api.js').ListedApp | undefined} find returns an app of the list, from any index if `index` is empty */
+  /**
+   * @param {(id: string, index: string) => import('./api.js').ListedApp | undefined} find returns an app of the list,
+   * from any index if `index` is empty
+   */
   constructor(find) {
     this.#find = find;
   }
@@ -49,7 +59,16 @@ export class AppView {
     this.#heading = h('h1', { tabindex: -1 }, listed?.name ?? id);
     const backLink = h('p', { class: 'back' }, h('a', { href: back }, '← All apps'));
     const wait = h('p', { class: 'wait' });
-    this.element.replaceChildren(backLink, h('header', { class: 'hero' }, appIcon(listed ?? { name: id, icon: '' }, index, 128), h('div', {}, this.#heading, h('p', { class: 'summary' }, listed?.summary ?? ''))), wait);
+    this.element.replaceChildren(
+      backLink,
+      h(
+        'header',
+        { class: 'hero' },
+        appIcon(listed ?? { name: id, icon: '' }, index, 128),
+        h('div', {}, this.#heading, h('p', { class: 'summary' }, listed?.summary ?? '')),
+      ),
+      wait,
+    );
     const slow = setTimeout(() => (wait.textContent = 'Still loading. The server is slow to answer.'), SLOW);
     try {
       const app = await fetchApp(id, index);
@@ -58,7 +77,22 @@ export class AppView {
       if (showing !== this.#showing) return;
       const gone = error instanceof Refusal && error.status === 404;
       wait.replaceWith(
-        h('div', { class: 'notice' }, h('p', {}, gone ? `There is no such app in the index “${index}”. It may have been removed.` : error instanceof Error ? error.message : String(error)), gone ? h('a', { href: back }, 'See all apps') : h('button', { type: 'button', onclick: () => void this.show(id, wanted, listed, back) }, 'Try again')),
+        h(
+          'div',
+          { class: 'notice' },
+          h(
+            'p',
+            {},
+            gone
+              ? `There is no such app in the index “${index}”. It may have been removed.`
+              : error instanceof Error
+                ? error.message
+                : String(error),
+          ),
+          gone
+            ? h('a', { href: back }, 'See all apps')
+            : h('button', { type: 'button', onclick: () => void this.show(id, wanted, listed, back) }, 'Try again'),
+        ),
       );
     } finally {
       clearTimeout(slow);
@@ -77,14 +111,35 @@ export class AppView {
     const title = known().indexes.find(({ name }) => name === index)?.title ?? index;
     this.element.replaceChildren(
       back,
-      h('header', { class: 'hero' }, appIcon(app, index, 128), h('div', {}, this.#heading, h('p', { class: 'summary' }, app.summary), h('p', { class: 'by' }, app.kind !== 'app' && h('span', { class: 'badge' }, KINDS[app.kind]), app.developer && `by ${app.developer}`))),
+      h(
+        'header',
+        { class: 'hero' },
+        appIcon(app, index, 128),
+        h(
+          'div',
+          {},
+          this.#heading,
+          h('p', { class: 'summary' }, app.summary),
+          h(
+            'p',
+            { class: 'by' },
+            app.kind !== 'app' && h('span', { class: 'badge' }, KINDS[app.kind]),
+            app.developer && `by ${app.developer}`,
+          ),
+        ),
+      ),
       app.endOfLife !== '' || app.replacedBy !== '' ? endOfLife(app, index, this.#find) : '',
       install(app, index, title),
-      h('div', { class: 'columns' },
-        h('div', {},
+      h(
+        'div',
+        { class: 'columns' },
+        h(
+          'div',
+          {},
           app.description.length > 0 && section('description', 'About', blocks(app.description)),
           section('permissions', 'Permissions', permissions(app.permissions)),
-          app.releases.length > 0 && section('versions', 'Versions', h('ol', { class: 'releases' }, app.releases.map(release))),
+          app.releases.length > 0 &&
+            section('versions', 'Versions', h('ol', { class: 'releases' }, app.releases.map(release))),
         ),
         section('details', 'Facts', facts(app, best, title)),
       ),
@@ -114,7 +169,12 @@ function endOfLife({ endOfLife: reason, replacedBy }, index, find) {
   const id = replacedBy.replace(/^(?:app|runtime)\//, '').replace(/\/.*/s, '');
   const listed = find(id, index) ?? find(id, '');
   const link = h('a', { href: addressOf({ app: id, index: listed?.index ?? index }) }, listed?.name ?? id);
-  return h('div', { class: 'notice warning', role: 'note' }, h('p', {}, h('strong', {}, 'No longer maintained. '), reason || 'There will be no more updates.'), id !== '' && h('p', {}, 'It is replaced by ', link, '.'));
+  return h(
+    'div',
+    { class: 'notice warning', role: 'note' },
+    h('p', {}, h('strong', {}, 'No longer maintained. '), reason || 'There will be no more updates.'),
+    id !== '' && h('p', {}, 'It is replaced by ', link, '.'),
+  );
 }
 
 /**
@@ -129,17 +189,53 @@ function install({ id, name }, index, title) {
   return section(
     'install',
     'Install',
-    h('div', { class: 'ways' },
-      h('div', {}, h('h3', {}, 'With one click'), h('p', {}, h('a', { class: 'button', href: ROOT + file }, `Install ${name}`)), h('p', { class: 'hint' }, 'Your software centre opens the file. On most systems that is all.')),
-      h('div', {}, h('h3', {}, 'In a terminal'), command(`flatpak install --user ${base()}/${file}`, `the command that installs ${name}`)),
-      h('div', {}, h('h3', {}, `All of ${title}`), command(`flatpak remote-add --user --if-not-exists ${remote} ${base()}/${repo}`, `the command that adds ${title}`), h('p', { class: 'hint' }, 'Or open ', h('a', { href: ROOT + repo }, `${index}.flatpakrepo`), ' with your software centre.')),
+    h(
+      'div',
+      { class: 'ways' },
+      h(
+        'div',
+        {},
+        h('h3', {}, 'With one click'),
+        h('p', {}, h('a', { class: 'button', href: ROOT + file }, `Install ${name}`)),
+        h('p', { class: 'hint' }, 'Your software centre opens the file. On most systems that is all.'),
+      ),
+      h(
+        'div',
+        {},
+        h('h3', {}, 'In a terminal'),
+        command(`flatpak install --user ${base()}/${file}`, `the command that installs ${name}`),
+      ),
+      h(
+        'div',
+        {},
+        h('h3', {}, `All of ${title}`),
+        command(
+          `flatpak remote-add --user --if-not-exists ${remote} ${base()}/${repo}`,
+          `the command that adds ${title}`,
+        ),
+        h(
+          'p',
+          { class: 'hint' },
+          'Or open ',
+          h('a', { href: ROOT + repo }, `${index}.flatpakrepo`),
+          ' with your software centre.',
+        ),
+      ),
     ),
   );
 }
 
 /** @param {readonly Block[]} description */
 function blocks(description) {
-  return description.map((block) => (block.kind === 'paragraph' ? h('p', {}, spans(block.text)) : h(block.kind === 'list' ? 'ul' : 'ol', {}, block.entries.map((entry) => h('li', {}, spans(entry))))));
+  return description.map((block) =>
+    block.kind === 'paragraph'
+      ? h('p', {}, spans(block.text))
+      : h(
+          block.kind === 'list' ? 'ul' : 'ol',
+          {},
+          block.entries.map((entry) => h('li', {}, spans(entry))),
+        ),
+  );
 }
 
 /** @param {readonly Span[]} text */
@@ -155,7 +251,13 @@ function permissions(all) {
     const own = all.filter((one) => one.kind === kind);
     return own.length === 0 ? [] : [h('dt', {}, words), h('dd', {}, h('ul', {}, own.map(permission)))];
   });
-  return h('div', {}, dangerous > 0 && h('p', { class: 'danger' }, `${number(dangerous)} of these permissions can reach beyond the sandbox.`), h('dl', {}, groups));
+  return h(
+    'div',
+    {},
+    dangerous > 0 &&
+      h('p', { class: 'danger' }, `${number(dangerous)} of these permissions can reach beyond the sandbox.`),
+    h('dl', {}, groups),
+  );
 }
 
 /** @param {Permission} permission */
@@ -165,7 +267,12 @@ function permission({ text, dangerous }) {
 
 /** @param {App['releases'][number]} release */
 function release({ version, date, notes }) {
-  return h('li', {}, h('h3', {}, version || 'Unnamed version', date !== '' && h('time', { datetime: date }, day(date))), notes.length > 0 ? blocks(notes) : h('p', { class: 'hint' }, 'There are no notes for this version.'));
+  return h(
+    'li',
+    {},
+    h('h3', {}, version || 'Unnamed version', date !== '' && h('time', { datetime: date }, day(date))),
+    notes.length > 0 ? blocks(notes) : h('p', { class: 'hint' }, 'There are no notes for this version.'),
+  );
 }
 
 /** @param {readonly string[]} values */
@@ -192,7 +299,11 @@ function facts(app, best, title) {
     ['Homepage', app.homepage === '' ? '' : h('a', { href: app.homepage, rel: 'noopener noreferrer' }, app.homepage)],
     ['Index', title],
   ];
-  return h('dl', { class: 'facts' }, all.flatMap(([name, value]) => (value === '' ? [] : [h('div', {}, h('dt', {}, name), h('dd', {}, value))])));
+  return h(
+    'dl',
+    { class: 'facts' },
+    all.flatMap(([name, value]) => (value === '' ? [] : [h('div', {}, h('dt', {}, name), h('dd', {}, value))])),
+  );
 }
 
 /**
@@ -213,9 +324,37 @@ function images({ id, name, images: all }, index) {
       h('td', {}, image.downloadSize > 0 ? size(image.downloadSize) : ''),
       h('td', {}, h('code', {}, image.repository)),
       h('td', {}, h('code', { class: 'digest', title: image.digest, tabindex: 0 }, image.digest)),
-      h('td', {}, h('a', { href: `${ROOT}${encodeURIComponent(index)}/${encodeURIComponent(id)}.flatpakref?${parameters}`, 'aria-label': `Install ${name}, ${tag ?? 'no tag'}, ${image.architecture}` }, 'Install')),
+      h(
+        'td',
+        {},
+        h(
+          'a',
+          {
+            href: `${ROOT}${encodeURIComponent(index)}/${encodeURIComponent(id)}.flatpakref?${parameters}`,
+            'aria-label': `Install ${name}, ${tag ?? 'no tag'}, ${image.architecture}`,
+          },
+          'Install',
+        ),
+      ),
     );
   };
   const columns = ['Tags', 'Architecture', 'Branch', 'Built', 'Download', 'Repository', 'Digest', 'Install'];
-  return h('div', { class: 'table', role: 'region', 'aria-labelledby': 'h-images', tabindex: 0 }, h('table', {}, h('thead', {}, h('tr', {}, columns.map((column) => h('th', { scope: 'col' }, column)))), h('tbody', {}, all.map(row))));
+  return h(
+    'div',
+    { class: 'table', role: 'region', 'aria-labelledby': 'h-images', tabindex: 0 },
+    h(
+      'table',
+      {},
+      h(
+        'thead',
+        {},
+        h(
+          'tr',
+          {},
+          columns.map((column) => h('th', { scope: 'col' }, column)),
+        ),
+      ),
+      h('tbody', {}, all.map(row)),
+    ),
+  );
 }

@@ -36,11 +36,25 @@ export class AppsView {
   /** Why indexes are missing, as last announced. */
   #missing = '';
 
-  #search = h('input', { type: 'search', id: 'q', placeholder: 'Search apps', autocomplete: 'off', spellcheck: 'false', enterkeyhint: 'search', 'aria-describedby': 'count', oninput: () => this.#changed({ q: this.#search.value }) });
+  #search = h('input', {
+    type: 'search',
+    id: 'q',
+    placeholder: 'Search apps',
+    autocomplete: 'off',
+    spellcheck: 'false',
+    enterkeyhint: 'search',
+    'aria-describedby': 'count',
+    oninput: () => this.#changed({ q: this.#search.value }),
+  });
   #kind = this.#select('kind', 'Kind', 'All kinds', Object.entries(KINDS));
   #arch = this.#select('arch', 'Architecture', 'All architectures', []);
   #tag = this.#select('tag', 'Tag', 'All tags', []);
-  #index = this.#select('index', 'Index', 'All indexes', known().indexes.map(({ name, title }) => [name, title]));
+  #index = this.#select(
+    'index',
+    'Index',
+    'All indexes',
+    known().indexes.map(({ name, title }) => [name, title]),
+  );
   #sort = this.#select('sort', 'Sort', 'By name', [['newest', 'Newest first']]);
   #count = h('p', { id: 'count', class: 'count' });
   #grid = new Grid('Apps', (/** @type {ListedApp} */ app) => this.#card(app), loadIcon);
@@ -57,7 +71,11 @@ export class AppsView {
       { class: 'filters', role: 'search', 'aria-label': 'Apps', onsubmit: (event) => event.preventDefault() },
       h('label', { for: 'q', class: 'unseen' }, 'Search by name, id, developer, summary and keywords'),
       this.#search,
-      h('div', { class: 'selects' }, [this.#kind, this.#arch, this.#tag, this.#index, this.#sort].map((select) => select.parentElement)),
+      h(
+        'div',
+        { class: 'selects' },
+        [this.#kind, this.#arch, this.#tag, this.#index, this.#sort].map((select) => select.parentElement),
+      ),
     ),
     this.#count,
     this.#notice,
@@ -85,7 +103,14 @@ export class AppsView {
   show(state) {
     this.#state = state;
     if (this.#search.value !== state.q) this.#search.value = state.q;
-    for (const [select, value] of /** @type {const} */ ([[this.#kind, state.kind], [this.#arch, state.arch], [this.#tag, state.tag], [this.#index, state.index], [this.#sort, state.sort === 'name' ? '' : state.sort]])) choose(select, value);
+    for (const [select, value] of /** @type {const} */ ([
+      [this.#kind, state.kind],
+      [this.#arch, state.arch],
+      [this.#tag, state.tag],
+      [this.#index, state.index],
+      [this.#sort, state.sort === 'name' ? '' : state.sort],
+    ]))
+      choose(select, value);
     this.#introduce();
     this.#fill();
   }
@@ -111,7 +136,10 @@ export class AppsView {
     this.#loaded = true;
     const apps = lists.flatMap((list) => (list.status === 'fulfilled' ? list.value : []));
     // Each list is sorted already.
-    this.#apps = indexes.length === 1 ? apps : apps.toSorted((a, b) => a.name.localeCompare(b.name, 'en', { sensitivity: 'base' }));
+    this.#apps =
+      indexes.length === 1
+        ? apps
+        : apps.toSorted((a, b) => a.name.localeCompare(b.name, 'en', { sensitivity: 'base' }));
     this.#cards.clear();
     options(this.#arch, valuesOf(this.#apps, 'architectures'));
     options(this.#tag, valuesOf(this.#apps, 'tags'));
@@ -126,9 +154,17 @@ export class AppsView {
       this.#announceMissing(reasons.join(' '));
       setTimeout(() => void this.#load(), RETRY_FAILED);
     } else if (missing) {
-      this.#tell(indexes.length === 1 ? 'The index is being built for the first time. Its apps appear here as soon as it is ready.' : 'Some indexes are being built for the first time. Their apps appear here as soon as they are ready.');
+      this.#tell(
+        indexes.length === 1
+          ? 'The index is being built for the first time. Its apps appear here as soon as it is ready.'
+          : 'Some indexes are being built for the first time. Their apps appear here as soon as they are ready.',
+      );
       setTimeout(() => void this.#load(), RETRY);
-    } else this.#tell(first.error instanceof Error ? first.error.message : String(first.error), button('Try again', () => void this.#load()));
+    } else
+      this.#tell(
+        first.error instanceof Error ? first.error.message : String(first.error),
+        button('Try again', () => void this.#load()),
+      );
   }
 
   /** Announces reasons unless they are the same as before. @param {string} reasons */
@@ -153,7 +189,10 @@ export class AppsView {
     const state = this.#state;
     const found = findApps(this.#apps, state);
     const total = this.#apps.length;
-    this.#count.textContent = found.length === total ? countedByKind(found) : `${found.length === 0 ? number(0) : countedByKind(found)} of ${number(total)}`;
+    this.#count.textContent =
+      found.length === total
+        ? countedByKind(found)
+        : `${found.length === 0 ? number(0) : countedByKind(found)} of ${number(total)}`;
     if (total > 0) this.#notice.hidden = true;
     this.#grid.show(found);
     if (found.length === 0) this.#tellEmpty(state, total);
@@ -161,9 +200,20 @@ export class AppsView {
 
   /** @param {State} state @param {number} total */
   #tellEmpty(state, total) {
-    if (total === 0) this.#tell('There are no apps here yet. They appear as soon as the registry has some that the configuration includes.');
-    else if (state.q === '') this.#tell('No app matches these filters.', button('Clear the filters', () => this.#clear()));
-    else this.#tell(`No app matches “${state.q}”. Search for part of a name, or for what an app does.`, button('Clear search and filters', () => this.#clear()));
+    if (total === 0)
+      this.#tell(
+        'There are no apps here yet. They appear as soon as the registry has some that the configuration includes.',
+      );
+    else if (state.q === '')
+      this.#tell(
+        'No app matches these filters.',
+        button('Clear the filters', () => this.#clear()),
+      );
+    else
+      this.#tell(
+        `No app matches “${state.q}”. Search for part of a name, or for what an app does.`,
+        button('Clear search and filters', () => this.#clear()),
+      );
   }
 
   #clear() {
@@ -194,7 +244,13 @@ export class AppsView {
           { class: 'about' },
           h('a', { href: addressOf({ app: app.id, index: app.index }) }, app.name),
           h('p', { class: 'summary' }, app.summary),
-          h('p', { class: 'by' }, (app.endOfLife !== '' || app.replacedBy !== '') && h('span', { class: 'badge danger' }, 'End of life'), app.kind !== 'app' && h('span', { class: 'badge' }, app.kind === 'runtime' ? 'Runtime' : 'Extension'), h('span', { class: 'who' }, app.developer || app.id)),
+          h(
+            'p',
+            { class: 'by' },
+            (app.endOfLife !== '' || app.replacedBy !== '') && h('span', { class: 'badge danger' }, 'End of life'),
+            app.kind !== 'app' && h('span', { class: 'badge' }, app.kind === 'runtime' ? 'Runtime' : 'Extension'),
+            h('span', { class: 'who' }, app.developer || app.id),
+          ),
         ),
       );
       this.#cards.set(app, card);
@@ -205,9 +261,17 @@ export class AppsView {
   /** Shows the texts of the chosen index, or of the only one. */
   #introduce() {
     const { indexes } = known();
-    const { comment, description, homepage } = (indexes.length === 1 ? indexes[0] : indexes.find(({ name }) => name === this.#state?.index)) ?? {};
-    const link = homepage === undefined ? '' : h('p', {}, h('a', { href: homepage, rel: 'noopener noreferrer' }, `More at ${new URL(homepage).host}`));
-    this.#introduction.replaceChildren(comment === undefined ? '' : h('p', { class: 'lead' }, comment), description === undefined ? '' : h('p', {}, description), link);
+    const { comment, description, homepage } =
+      (indexes.length === 1 ? indexes[0] : indexes.find(({ name }) => name === this.#state?.index)) ?? {};
+    const link =
+      homepage === undefined
+        ? ''
+        : h('p', {}, h('a', { href: homepage, rel: 'noopener noreferrer' }, `More at ${new URL(homepage).host}`));
+    this.#introduction.replaceChildren(
+      comment === undefined ? '' : h('p', { class: 'lead' }, comment),
+      description === undefined ? '' : h('p', {}, description),
+      link,
+    );
     this.#introduction.hidden = comment === undefined && description === undefined && homepage === undefined;
   }
 
@@ -218,7 +282,15 @@ export class AppsView {
    * @param {readonly (readonly [value: string, text: string])[]} values
    */
   #select(name, label, all, values) {
-    const select = h('select', { id: `filter-${name}`, onchange: () => this.#changed({ [name]: name === 'sort' && select.value === '' ? 'name' : select.value }) }, h('option', { value: '' }, all), values.map(([value, text]) => h('option', { value }, text)));
+    const select = h(
+      'select',
+      {
+        id: `filter-${name}`,
+        onchange: () => this.#changed({ [name]: name === 'sort' && select.value === '' ? 'name' : select.value }),
+      },
+      h('option', { value: '' }, all),
+      values.map(([value, text]) => h('option', { value }, text)),
+    );
     h('div', {}, h('label', { for: `filter-${name}` }, label), select);
     return select;
   }
@@ -232,7 +304,9 @@ async function whyMissing(indexes) {
   const status = await fetchStatus().catch(() => undefined);
   return indexes.flatMap(({ name, title }) => {
     const last = status?.indexes.find((index) => index.name === name)?.lastRebuild;
-    return last?.state === 'failed' ? [`“${title}” could not be built: ${last.error ?? 'see the log of the server'}.`] : [];
+    return last?.state === 'failed'
+      ? [`“${title}” could not be built: ${last.error ?? 'see the log of the server'}.`]
+      : [];
   });
 }
 
@@ -251,7 +325,10 @@ function button(text, run) {
  */
 function options(select, values) {
   const { value } = select;
-  select.replaceChildren(...Array.from(select.options).slice(0, 1), ...values.map((text) => h('option', { value: text }, text)));
+  select.replaceChildren(
+    ...Array.from(select.options).slice(0, 1),
+    ...values.map((text) => h('option', { value: text }, text)),
+  );
   choose(select, value);
 }
 
@@ -261,7 +338,8 @@ function options(select, values) {
  * @param {string} value
  */
 function choose(select, value) {
-  if (!Array.from(select.options).some((option) => option.value === value)) select.append(h('option', { value }, value));
+  if (!Array.from(select.options).some((option) => option.value === value))
+    select.append(h('option', { value }, value));
   select.value = value;
 }
 
@@ -269,5 +347,8 @@ function choose(select, value) {
 function countedByKind(apps) {
   if (apps.length === 0) return counted(0, 'app');
   const counts = Object.keys(KINDS).map((kind) => ({ kind, count: apps.filter((app) => app.kind === kind).length }));
-  return counts.filter(({ count }) => count > 0).map(({ kind, count }) => counted(count, kind)).join(', ');
+  return counts
+    .filter(({ count }) => count > 0)
+    .map(({ kind, count }) => counted(count, kind))
+    .join(', ');
 }

@@ -20,13 +20,28 @@ export function rebuildChart(bars) {
   const label = `The last ${counted(shown.length, 'rebuild')}: ${changed} changed something, ${failed} failed, the longest took ${duration(longest)}`;
   return s(
     'svg',
-    { class: 'chart', role: 'img', 'aria-label': label, viewBox: `0 0 ${WIDTH} ${HEIGHT}`, width: WIDTH, height: HEIGHT },
+    {
+      class: 'chart',
+      role: 'img',
+      'aria-label': label,
+      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+      width: WIDTH,
+      height: HEIGHT,
+    },
     s('line', { x1: 0, x2: WIDTH, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5 }),
     shown.map(({ seconds, changed: didChange, failed: didFail, when }, place) => {
       const height = Math.max(LEAST, ((HEIGHT - 4) * seconds) / longest);
       const x = WIDTH - (shown.length - place) * (width + GAP);
       const kind = didFail ? 'failed' : didChange ? 'changed' : 'same';
-      return s('rect', { class: kind, x, y: HEIGHT - 1 - height, width, height, rx: 1.5 }, s('title', {}, `${when}: ${duration(seconds)}, ${didFail ? 'failed' : didChange ? 'changed' : 'nothing changed'}`));
+      return s(
+        'rect',
+        { class: kind, x, y: HEIGHT - 1 - height, width, height, rx: 1.5 },
+        s(
+          'title',
+          {},
+          `${when}: ${duration(seconds)}, ${didFail ? 'failed' : didChange ? 'changed' : 'nothing changed'}`,
+        ),
+      );
     }),
   );
 }

@@ -11,7 +11,11 @@ const SAID = 2_000;
  */
 export function command(text, label) {
   const code = h('code', { tabindex: 0 }, breakable(text));
-  const button = h('button', { type: 'button', class: 'copy', 'aria-label': `Copy: ${label}`, onclick: () => void copy() }, 'Copy');
+  const button = h(
+    'button',
+    { type: 'button', class: 'copy', 'aria-label': `Copy: ${label}`, onclick: () => void copy() },
+    'Copy',
+  );
   const copy = async () => {
     const copied = await copyText(text, code);
     button.textContent = copied ? 'Copied' : 'Press Ctrl+C';

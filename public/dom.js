@@ -6,7 +6,8 @@
 const SVG = 'http://www.w3.org/2000/svg';
 
 /**
- * Creates an HTML element. Functions are event listeners (`onclick`), attributes that are false or undefined are left out.
+ * Creates an HTML element. Functions are event listeners (`onclick`), attributes that are false or undefined are left
+ * out.
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
  * @param {Attributes} [attributes]
@@ -53,7 +54,15 @@ function fill(element, attributes, children) {
  * @returns {Child[]}
  */
 export function breakable(text) {
-  return text.split(/( )/).flatMap((word) => (word.startsWith('-') ? [h('span', { class: 'option' }, word)] : word.split(/(?<=[^/]\/)(?!\/)|(?=\.flatpak)/).flatMap((part, place) => (place === 0 ? [part] : [h('wbr'), part]))));
+  return text
+    .split(/( )/)
+    .flatMap((word) =>
+      word.startsWith('-')
+        ? [h('span', { class: 'option' }, word)]
+        : word
+            .split(/(?<=[^/]\/)(?!\/)|(?=\.flatpak)/)
+            .flatMap((part, place) => (place === 0 ? [part] : [h('wbr'), part])),
+    );
 }
 
 /**

@@ -52,11 +52,17 @@ export function time(iso) {
 }
 
 /** @type {readonly (readonly [Intl.RelativeTimeFormatUnit, number])[]} */
-const SPANS = [['day', 86_400], ['hour', 3_600], ['minute', 60], ['second', 1]];
+const SPANS = [
+  ['day', 86_400],
+  ['hour', 3_600],
+  ['minute', 60],
+  ['second', 1],
+];
 
 /** Formats a time relative to now: “2 hours ago”. @param {string} iso */
 export function ago(iso) {
   const seconds = (Date.parse(iso) - Date.now()) / 1000;
-  for (const [unit, length] of SPANS) if (Math.abs(seconds) >= length) return AGO.format(Math.round(seconds / length), unit);
+  for (const [unit, length] of SPANS)
+    if (Math.abs(seconds) >= length) return AGO.format(Math.round(seconds / length), unit);
   return 'just now';
 }

@@ -11,10 +11,25 @@ import { h } from './dom.js';
  */
 export function appIcon(app, index, size, later = false) {
   const address = iconAddress(app.icon, index);
-  const letter = h('span', { class: 'letter', 'aria-hidden': 'true' }, String.fromCodePoint(app.name.codePointAt(0) ?? 0x3f).toUpperCase());
+  const letter = h(
+    'span',
+    { class: 'letter', 'aria-hidden': 'true' },
+    String.fromCodePoint(app.name.codePointAt(0) ?? 0x3f).toUpperCase(),
+  );
   const frame = h('span', { class: size > 64 ? 'icon large' : 'icon' });
   if (address === undefined) frame.append(letter);
-  else frame.append(h('img', { [later ? 'data-src' : 'src']: address, alt: '', width: size, height: size, loading: 'lazy', decoding: 'async', onerror: () => frame.replaceChildren(letter) }));
+  else
+    frame.append(
+      h('img', {
+        [later ? 'data-src' : 'src']: address,
+        alt: '',
+        width: size,
+        height: size,
+        loading: 'lazy',
+        decoding: 'async',
+        onerror: () => frame.replaceChildren(letter),
+      }),
+    );
   return frame;
 }
 

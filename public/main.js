@@ -65,7 +65,8 @@ async function render(focus, scroll) {
   }
   if (view.element.parentElement !== main) main.replaceChildren(view.element);
   for (const link of document.querySelectorAll('nav a')) {
-    if ((state.view === 'status') === link.getAttribute('href')?.includes('view=status')) link.setAttribute('aria-current', 'page');
+    if ((state.view === 'status') === link.getAttribute('href')?.includes('view=status'))
+      link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
   if (focus) view.heading.focus({ preventScroll: true });
@@ -81,7 +82,16 @@ function go(address) {
 
 document.addEventListener('click', (event) => {
   const link = event.target instanceof Element ? event.target.closest('a') : null;
-  if (link === null || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.defaultPrevented) return;
+  if (
+    link === null ||
+    event.button !== 0 ||
+    event.ctrlKey ||
+    event.metaKey ||
+    event.shiftKey ||
+    event.altKey ||
+    event.defaultPrevented
+  )
+    return;
   if (link.origin !== location.origin || link.pathname !== ROOT || link.hash !== '') return;
   event.preventDefault();
   go(link.href);
@@ -89,7 +99,8 @@ document.addEventListener('click', (event) => {
 
 document.addEventListener('keydown', (event) => {
   const typing = event.target instanceof HTMLElement && event.target.matches('input, select, textarea');
-  if (event.key !== '/' || typing || event.ctrlKey || event.metaKey || event.altKey || !apps.element.isConnected) return;
+  if (event.key !== '/' || typing || event.ctrlKey || event.metaKey || event.altKey || !apps.element.isConnected)
+    return;
   event.preventDefault();
   apps.focusSearch();
 });

@@ -11,7 +11,13 @@ export class NotLoaded {
   /** @param {string} back address of the list */
   constructor(back) {
     const again = h('button', { type: 'button', onclick: () => void this.#again() }, 'Try again');
-    this.element = h('section', {}, h('p', { class: 'back' }, h('a', { href: back }, '← All apps')), this.heading, h('div', { class: 'notice' }, this.#words, again));
+    this.element = h(
+      'section',
+      {},
+      h('p', { class: 'back' }, h('a', { href: back }, '← All apps')),
+      this.heading,
+      h('div', { class: 'notice' }, this.#words, again),
+    );
   }
 
   /** Reloads the page once the server answers: browsers cache that a module could not be loaded. */

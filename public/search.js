@@ -3,7 +3,10 @@
 /** @typedef {import('./api.js').ListedApp} ListedApp */
 /** @typedef {import('./state.js').State} State */
 
-/** Normalized texts by app: each key press searches all of them. @type {WeakMap<ListedApp, { name: string, text: string }>} */
+/**
+ * Normalized texts by app: each key press searches all of them. @type {WeakMap<ListedApp, { name: string, text: string
+ * }>}
+ */
 const searchable = new WeakMap();
 
 /** Replacements of letters that Unicode does not decompose. @type {Readonly<Record<string, string>>} */
@@ -14,14 +17,21 @@ const PLAIN = { ß: 'ss', æ: 'ae', œ: 'oe', ø: 'o', đ: 'd', ð: 'd', þ: 'th
  * @param {string} text
  */
 function plain(text) {
-  return text.normalize('NFKD').replace(/[\u0300-\u036f]/g, '').toLowerCase().replace(/[ßæœøđðþłı]/g, (letter) => PLAIN[letter] ?? letter);
+  return text
+    .normalize('NFKD')
+    .replace(/[\u0300-\u036f]/g, '')
+    .toLowerCase()
+    .replace(/[ßæœøđðþłı]/g, (letter) => PLAIN[letter] ?? letter);
 }
 
 /** @param {ListedApp} app */
 function textsOf(app) {
   let texts = searchable.get(app);
   if (texts === undefined) {
-    texts = { name: plain(app.name), text: plain([app.name, app.id, app.summary, app.developer, ...app.keywords].join('\n')) };
+    texts = {
+      name: plain(app.name),
+      text: plain([app.name, app.id, app.summary, app.developer, ...app.keywords].join('\n')),
+    };
     searchable.set(app, texts);
   }
   return texts;
@@ -33,7 +43,9 @@ function textsOf(app) {
  * @param {State} state
  */
 export function findApps(apps, state) {
-  const words = plain(state.q).split(/\s+/).filter((word) => word !== '');
+  const words = plain(state.q)
+    .split(/\s+/)
+    .filter((word) => word !== '');
   const found = apps.filter(
     (app) =>
       (state.kind === '' || app.kind === state.kind) &&
@@ -45,7 +57,8 @@ export function findApps(apps, state) {
   if (state.sort === 'newest') found.sort((a, b) => (a.updated < b.updated ? 1 : a.updated > b.updated ? -1 : 0));
   const [first] = words;
   if (first === undefined) return found;
-  const rank = (/** @type {ListedApp} */ app) => (textsOf(app).name.startsWith(first) ? 0 : textsOf(app).name.includes(first) ? 1 : 2);
+  const rank = (/** @type {ListedApp} */ app) =>
+    textsOf(app).name.startsWith(first) ? 0 : textsOf(app).name.includes(first) ? 1 : 2;
   return [0, 1, 2].flatMap((wanted) => found.filter((app) => rank(app) === wanted));
 }
 

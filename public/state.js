@@ -26,7 +26,16 @@ export function parseState(search) {
   const of = (/** @type {string} */ name) => parameters.get(name) ?? '';
   const app = of('app');
   const view = app === '' ? (of('view') === 'status' ? 'status' : 'apps') : 'app';
-  return { view, q: of('q'), kind: of('kind'), arch: of('arch'), tag: of('tag'), index: of('index'), sort: of('sort') === 'newest' ? 'newest' : 'name', app };
+  return {
+    view,
+    q: of('q'),
+    kind: of('kind'),
+    arch: of('arch'),
+    tag: of('tag'),
+    index: of('index'),
+    sort: of('sort') === 'newest' ? 'newest' : 'name',
+    app,
+  };
 }
 
 /**

@@ -47,7 +47,10 @@ export class StatusView {
   #status;
   /** Running and queued rebuilds, by id. @type {Map<string, Rebuild>} */
   #live = new Map();
-  /** The bars of running rebuilds, by id. @type {Map<string, { update: (rebuild: Rebuild) => void, element: HTMLElement }>} */
+  /**
+   * The bars of running rebuilds, by id. @type {Map<string, { update: (rebuild: Rebuild) => void, element: HTMLElement
+   * }>}
+   */
   #bars = new Map();
   /** @type {EventSource | undefined} */
   #events;
@@ -104,7 +107,8 @@ export class StatusView {
     events.addEventListener('error', () => {
       lost = true;
       this.#say('Reconnecting …', 'lost');
-      if (events.readyState === EventSource.CLOSED && this.#events === events) setTimeout(() => this.#events === events && this.#connect(), 5_000);
+      if (events.readyState === EventSource.CLOSED && this.#events === events)
+        setTimeout(() => this.#events === events && this.#connect(), 5_000);
     });
     events.addEventListener('rebuild', (event) => this.#receive(/** @type {Rebuild} */ (JSON.parse(event.data))));
   }
@@ -171,14 +175,33 @@ export class StatusView {
 
   /** @param {string} problem */
   #tokenForm(problem) {
-    const input = h('input', { type: 'password', id: 'token', name: 'token', autocomplete: 'off', required: true, 'aria-describedby': 'token-hint' });
+    const input = h('input', {
+      type: 'password',
+      id: 'token',
+      name: 'token',
+      autocomplete: 'off',
+      required: true,
+      'aria-describedby': 'token-hint',
+    });
     const use = (/** @type {Event} */ event) => {
       event.preventDefault();
       sessionStorage.setItem(TOKEN, input.value.trim());
       this.#fillAdmin();
       this.#admin.querySelector('button')?.focus();
     };
-    return h('form', { class: 'token', onsubmit: use }, problem !== '' && h('p', { class: 'danger', role: 'alert' }, problem), h('label', { for: 'token' }, 'Admin token'), input, h('button', { type: 'submit' }, 'Use token'), h('p', { id: 'token-hint', class: 'hint' }, 'The value of “server.admin_token” in the configuration. It is kept in this tab until you close it.'));
+    return h(
+      'form',
+      { class: 'token', onsubmit: use },
+      problem !== '' && h('p', { class: 'danger', role: 'alert' }, problem),
+      h('label', { for: 'token' }, 'Admin token'),
+      input,
+      h('button', { type: 'submit' }, 'Use token'),
+      h(
+        'p',
+        { id: 'token-hint', class: 'hint' },
+        'The value of “server.admin_token” in the configuration. It is kept in this tab until you close it.',
+      ),
+    );
   }
 
   /** @param {string} token */
@@ -194,7 +217,9 @@ export class StatusView {
           return;
         }
         sessionStorage.removeItem(TOKEN);
-        this.#admin.replaceChildren(this.#tokenForm(error.status === 401 ? 'The token is wrong. Type it again.' : error.message));
+        this.#admin.replaceChildren(
+          this.#tokenForm(error.status === 401 ? 'The token is wrong. Type it again.' : error.message),
+        );
         this.#admin.querySelector('input')?.focus();
       }
     };
@@ -203,8 +228,22 @@ export class StatusView {
       'div',
       { class: 'buttons' },
       h('button', { type: 'button', class: 'button', onclick: () => void rebuild(undefined) }, 'Rebuild everything'),
-      indexes.length > 1 ? indexes.map(({ name, title }) => h('button', { type: 'button', onclick: () => void rebuild(name) }, `Rebuild ${title}`)) : [],
-      h('button', { type: 'button', onclick: () => { sessionStorage.removeItem(TOKEN); this.#fillAdmin(); } }, 'Forget the token'),
+      indexes.length > 1
+        ? indexes.map(({ name, title }) =>
+            h('button', { type: 'button', onclick: () => void rebuild(name) }, `Rebuild ${title}`),
+          )
+        : [],
+      h(
+        'button',
+        {
+          type: 'button',
+          onclick: () => {
+            sessionStorage.removeItem(TOKEN);
+            this.#fillAdmin();
+          },
+        },
+        'Forget the token',
+      ),
       result,
     );
   }
@@ -228,7 +267,14 @@ function moment(iso) {
 
 /** @param {string | undefined} registry */
 function indexesOf(registry, /** @type {Status | undefined} */ status) {
-  return status?.indexes.filter((index) => index.registry === registry).map(({ name }) => name).join(', ') || registry || 'everything';
+  return (
+    status?.indexes
+      .filter((index) => index.registry === registry)
+      .map(({ name }) => name)
+      .join(', ') ||
+    registry ||
+    'everything'
+  );
 }
 
 /** @param {readonly string[]} reasons */
@@ -272,7 +318,9 @@ function indexCard({ name, registry, ready, images = 0, bytes = 0, modified, war
   const told = [...new Set([...warnings, ...(lastRebuild?.warnings ?? [])])];
   const failed = lastRebuild?.state === 'failed';
   const bars = status.rebuilds
-    .filter((rebuild) => rebuild.registry === registry && rebuild.finishedAt !== undefined && rebuild.startedAt !== undefined)
+    .filter(
+      (rebuild) => rebuild.registry === registry && rebuild.finishedAt !== undefined && rebuild.startedAt !== undefined,
+    )
     .map((rebuild) => ({
       seconds: (Date.parse(rebuild.finishedAt ?? '') - Date.parse(rebuild.startedAt ?? '')) / 1000,
       changed: rebuild.result?.indexes.some((result) => result.index === name && result.changed) ?? false,
@@ -280,15 +328,49 @@ function indexCard({ name, registry, ready, images = 0, bytes = 0, modified, war
       when: time(rebuild.finishedAt ?? ''),
     }))
     .toReversed();
-  const badge = !ready && !failed ? h('span', { class: 'badge' }, 'Being built') : failed ? h('span', { class: 'badge danger' }, 'Last rebuild failed') : h('span', { class: 'badge good' }, 'Up to date');
+  const badge =
+    !ready && !failed
+      ? h('span', { class: 'badge' }, 'Being built')
+      : failed
+        ? h('span', { class: 'badge danger' }, 'Last rebuild failed')
+        : h('span', { class: 'badge good' }, 'Up to date');
   return h(
     'article',
     { class: 'index', 'aria-label': texts?.title ?? name },
     h('h3', {}, h('a', { href: addressOf({ index: name }) }, texts?.title ?? name), badge),
-    h('p', {}, ready ? `${counted(images, 'image')}, ${size(bytes)}` : failed ? 'It could not be built yet. It is retried until it succeeds.' : 'Not built yet.'),
-    h('p', { class: 'hint' }, lastRebuild === undefined ? 'Not rebuilt since the start' : [failed ? 'Tried ' : 'Rebuilt ', moment(lastRebuild.finishedAt), ` ${failed ? 'for' : 'in'} ${duration(lastRebuild.seconds)}`], modified !== undefined && [', last change ', moment(modified)].map((part) => part)),
+    h(
+      'p',
+      {},
+      ready
+        ? `${counted(images, 'image')}, ${size(bytes)}`
+        : failed
+          ? 'It could not be built yet. It is retried until it succeeds.'
+          : 'Not built yet.',
+    ),
+    h(
+      'p',
+      { class: 'hint' },
+      lastRebuild === undefined
+        ? 'Not rebuilt since the start'
+        : [
+            failed ? 'Tried ' : 'Rebuilt ',
+            moment(lastRebuild.finishedAt),
+            ` ${failed ? 'for' : 'in'} ${duration(lastRebuild.seconds)}`,
+          ],
+      modified !== undefined && [', last change ', moment(modified)].map((part) => part),
+    ),
     lastRebuild?.error !== undefined && h('p', { class: 'danger' }, lastRebuild.error),
-    told.length > 0 && h('details', {}, h('summary', {}, counted(told.length, 'warning')), h('ul', {}, told.map((warning) => h('li', {}, warning)))),
+    told.length > 0 &&
+      h(
+        'details',
+        {},
+        h('summary', {}, counted(told.length, 'warning')),
+        h(
+          'ul',
+          {},
+          told.map((warning) => h('li', {}, warning)),
+        ),
+      ),
     bars.length > 0 ? rebuildChart(bars) : '',
   );
 }
@@ -298,11 +380,21 @@ function failures({ rebuilds, indexes }) {
   const registries = [...new Set(indexes.map(({ registry }) => registry))];
   const failed = registries.flatMap((registry) => {
     const last = rebuilds.find((rebuild) => rebuild.registry === registry && rebuild.finishedAt !== undefined);
-    const rows = last?.result?.failures.map(({ repository, error }) => h('li', {}, h('code', {}, repository ?? registry), ` ${error}`)) ?? [];
+    const rows =
+      last?.result?.failures.map(({ repository, error }) =>
+        h('li', {}, h('code', {}, repository ?? registry), ` ${error}`),
+      ) ?? [];
     const others = (last?.result?.failed ?? 0) - rows.length;
     return others > 0 ? [...rows, h('li', {}, `and ${number(others)} more`)] : rows;
   });
-  return failed.length === 0 ? h('p', { class: 'hint' }, 'None: the last rebuild read all repositories.') : h('div', {}, h('ul', { class: 'failures' }, failed), h('p', { class: 'hint' }, 'Their last known state is still served, and they are retried.'));
+  return failed.length === 0
+    ? h('p', { class: 'hint' }, 'None: the last rebuild read all repositories.')
+    : h(
+        'div',
+        {},
+        h('ul', { class: 'failures' }, failed),
+        h('p', { class: 'hint' }, 'Their last known state is still served, and they are retried.'),
+      );
 }
 
 /** @param {Status} status */
@@ -310,11 +402,38 @@ function changes({ rebuilds }) {
   const entries = rebuilds.flatMap(({ finishedAt, result }) =>
     (result?.indexes ?? []).flatMap(({ index, apps }) => {
       if (apps === undefined) return [];
-      const parts = /** @type {const} */ ([['Added', apps.added], ['Updated', apps.updated], ['Removed', apps.removed]]).filter(([, { count }]) => count > 0);
-      return parts.length === 0 ? [] : [h('li', {}, h('p', { class: 'hint' }, index, ', ', moment(finishedAt)), h('dl', {}, parts.flatMap(([word, { count, ids }]) => [h('dt', {}, `${word} (${number(count)})`), h('dd', {}, idList(word, ids, index), count > ids.length && ` and ${number(count - ids.length)} more`)])))];
+      const parts = /** @type {const} */ ([
+        ['Added', apps.added],
+        ['Updated', apps.updated],
+        ['Removed', apps.removed],
+      ]).filter(([, { count }]) => count > 0);
+      return parts.length === 0
+        ? []
+        : [
+            h(
+              'li',
+              {},
+              h('p', { class: 'hint' }, index, ', ', moment(finishedAt)),
+              h(
+                'dl',
+                {},
+                parts.flatMap(([word, { count, ids }]) => [
+                  h('dt', {}, `${word} (${number(count)})`),
+                  h(
+                    'dd',
+                    {},
+                    idList(word, ids, index),
+                    count > ids.length && ` and ${number(count - ids.length)} more`,
+                  ),
+                ]),
+              ),
+            ),
+          ];
     }),
   );
-  return entries.length === 0 ? h('p', { class: 'hint' }, 'No app has changed since the service started.') : h('ul', { class: 'changes' }, entries.slice(0, LISTED));
+  return entries.length === 0
+    ? h('p', { class: 'hint' }, 'No app has changed since the service started.')
+    : h('ul', { class: 'changes' }, entries.slice(0, LISTED));
 }
 
 /**
@@ -323,25 +442,61 @@ function changes({ rebuilds }) {
  * @param {string} index
  */
 function idList(word, ids, index) {
-  return ids.flatMap((id, place) => [place > 0 ? ', ' : '', word === 'Removed' ? id : h('a', { href: addressOf({ app: id, index }) }, id)]);
+  return ids.flatMap((id, place) => [
+    place > 0 ? ', ' : '',
+    word === 'Removed' ? id : h('a', { href: addressOf({ app: id, index }) }, id),
+  ]);
 }
 
 /** @param {Status} status */
 function rebuildTable(status) {
   const ended = status.rebuilds.filter(({ finishedAt }) => finishedAt !== undefined).slice(0, LISTED);
   if (ended.length === 0) return h('p', { class: 'hint' }, 'No rebuild has ended yet.');
-  const row = (/** @type {Rebuild} */ { finishedAt, startedAt, registry, reasons, otherReasons, state, result, error }) =>
+  const row = (
+    /** @type {Rebuild} */ { finishedAt, startedAt, registry, reasons, otherReasons, state, result, error },
+  ) =>
     h(
       'tr',
       {},
       h('th', { scope: 'row' }, moment(finishedAt)),
       h('td', {}, indexesOf(registry, status)),
-      h('td', {}, state === 'done' ? (result?.indexes.some(({ changed }) => changed) ? 'Changed' : 'Nothing changed') : h('span', { class: 'danger' }, `Failed: ${error ?? ''}`)),
-      h('td', {}, startedAt === undefined ? '' : duration((Date.parse(finishedAt ?? '') - Date.parse(startedAt)) / 1000)),
+      h(
+        'td',
+        {},
+        state === 'done'
+          ? result?.indexes.some(({ changed }) => changed)
+            ? 'Changed'
+            : 'Nothing changed'
+          : h('span', { class: 'danger' }, `Failed: ${error ?? ''}`),
+      ),
+      h(
+        'td',
+        {},
+        startedAt === undefined ? '' : duration((Date.parse(finishedAt ?? '') - Date.parse(startedAt)) / 1000),
+      ),
       h('td', {}, result === undefined ? '' : number(result.requests)),
       h('td', {}, reasonsOf(reasons) + (otherReasons > 0 ? ` and ${otherReasons} more` : '')),
     );
-  return h('div', { class: 'table', role: 'region', 'aria-label': 'Rebuilds', tabindex: 0 }, h('table', {}, h('thead', {}, h('tr', {}, ['Ended', 'Indexes', 'Result', 'Took', 'Requests', 'Reason'].map((column) => h('th', { scope: 'col' }, column)))), h('tbody', {}, ended.map(row))));
+  return h(
+    'div',
+    { class: 'table', role: 'region', 'aria-label': 'Rebuilds', tabindex: 0 },
+    h(
+      'table',
+      {},
+      h(
+        'thead',
+        {},
+        h(
+          'tr',
+          {},
+          ['Ended', 'Indexes', 'Result', 'Took', 'Requests', 'Reason'].map((column) =>
+            h('th', { scope: 'col' }, column),
+          ),
+        ),
+      ),
+      h('tbody', {}, ended.map(row)),
+    ),
+  );
 }
 
 /** @param {Status['events']} counts */
@@ -354,9 +509,31 @@ function bus({ bus: state, events, version, startedAt }) {
   return h(
     'dl',
     { class: 'facts' },
-    h('div', {}, h('dt', {}, 'Message bus'), h('dd', {}, state === null ? 'Not configured' : [state.state === 'connected' ? 'Connected to ' : 'Not connected to ', h('code', {}, state.url ?? ''), ', since ', moment(state.since)])),
+    h(
+      'div',
+      {},
+      h('dt', {}, 'Message bus'),
+      h(
+        'dd',
+        {},
+        state === null
+          ? 'Not configured'
+          : [
+              state.state === 'connected' ? 'Connected to ' : 'Not connected to ',
+              h('code', {}, state.url ?? ''),
+              ', since ',
+              moment(state.since),
+            ],
+      ),
+    ),
     state !== null && h('div', {}, h('dt', {}, 'Messages'), h('dd', {}, inWords(state.messages))),
-    state?.lastError !== undefined && h('div', {}, h('dt', {}, 'Last error of the bus'), h('dd', {}, state.lastError.message, ', ', moment(state.lastError.at))),
+    state?.lastError !== undefined &&
+      h(
+        'div',
+        {},
+        h('dt', {}, 'Last error of the bus'),
+        h('dd', {}, state.lastError.message, ', ', moment(state.lastError.at)),
+      ),
     h('div', {}, h('dt', {}, 'Notifications from registries'), h('dd', {}, inWords(events))),
     h('div', {}, h('dt', {}, 'Service'), h('dd', {}, `regindexer ${version}, started `, moment(startedAt))),
   );

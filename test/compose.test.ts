@@ -50,72 +50,127 @@ async function runService(name: string, env: Readonly<Record<string, string>>): 
 }
 
 test('compose.yaml follows the schema of the Compose specification', () => {
-  const results: readonly { readonly messages: readonly { readonly type: string }[] }[] = new DCLinter({ rules: {}, quiet: false, debug: false, exclude: [] }).lintFiles([FILE], false);
+  const results: readonly { readonly messages: readonly { readonly type: string }[] }[] = new DCLinter({
+    rules: {},
+    quiet: false,
+    debug: false,
+    exclude: [],
+  }).lintFiles([FILE], false);
   assert.equal(results.length, 1);
   // What it warns of are matters of style.
-  assert.deepEqual(results[0]?.messages.filter(({ type }) => type === 'error'), []);
+  assert.deepEqual(
+    results[0]?.messages.filter(({ type }) => type === 'error'),
+    [],
+  );
 });
 
 test('its images are named without the host of a registry', () => {
   const images = Object.values(compose.services).flatMap(({ image }) => image ?? []);
-  assert.deepEqual(images.filter((image) => !/^[a-z]+:[\w.-]+$/.test(image)), []);
+  assert.deepEqual(
+    images.filter((image) => !/^[a-z]+:[\w.-]+$/.test(image)),
+    [],
+  );
 });
 
 test('nothing is to be warned of in the configuration of its server, but that it has two addresses', (t) => {
-  assert.deepEqual(configWarnings(configOf(t, config('server'))).filter((warning) => !warning.startsWith('server.base_url: is not set')), []);
+  assert.deepEqual(
+    configWarnings(configOf(t, config('server'))).filter(
+      (warning) => !warning.startsWith('server.base_url: is not set'),
+    ),
+    [],
+  );
 });
 
 test('it listens on this machine alone, where npm run dev:push and dev:trigger look', () => {
   const ports = Object.values(compose.services).flatMap((each) => each.ports ?? []);
-  assert.deepEqual(ports.filter((port) => !port.startsWith('127.0.0.1:')), []);
-  assert.deepEqual(COMPOSED, { url: `http://localhost:${publishedPort('server')}`, registry: `localhost:${publishedPort('registry')}`, broker: { host: 'localhost', port: Number(publishedPort('broker')) } });
+  assert.deepEqual(
+    ports.filter((port) => !port.startsWith('127.0.0.1:')),
+    [],
+  );
+  assert.deepEqual(COMPOSED, {
+    url: `http://localhost:${publishedPort('server')}`,
+    registry: `localhost:${publishedPort('registry')}`,
+    broker: { host: 'localhost', port: Number(publishedPort('broker')) },
+  });
 });
 
-suite('what is in its containers works with the programs of this machine', needs('docker-registry', 'skopeo', 'nginx', 'openssl'), () => {
-  test('the certificate is for localhost, and is made once', async () => {
-    await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-compose-'));
-    const made = async (): Promise<number> => {
-      await runService('certificate', { FOLDER: folder.path });
-      return (await stat(join(folder.path, 'server.crt'))).mtimeMs;
-    };
-    assert.equal(await made(), await made());
-    await runCommand('openssl', ['verify', '-x509_strict', '-CAfile', 'authority.crt', '-verify_hostname', 'localhost', 'server.crt'], { cwd: folder.path, env: bareEnvironment(folder.path) });
-    await assert.rejects(stat(join(folder.path, 'authority.key')), { code: 'ENOENT' });
-  });
-
-  test('index and registry come from one origin, over http and over https', async () => {
-    await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-compose-'));
-    const port = await freePort();
-    const at = (text: string): string => text.replaceAll('server:8080', `127.0.0.1:${port}`).replaceAll('/tls/', `${folder.path}/`);
-    const { notifications } = parse(at(config('registry'))) as { notifications: object };
-    await using registry = await startDockerRegistry({ sections: { notifications } });
-    const { bus, server: serverConfig, ...indexed } = parse(config('server').replace('http://registry:5000', registry.url)) as { bus: { url: string }; server: object };
-    // RabbitMQ's own test shows that it speaks STOMP.
-    assert.equal(new URL(bus.url).host, 'broker:61613');
-    await using server = await startRegindexer({ config: { ...indexed, state_dir: 'state', rescan_interval: 0, server: { ...serverConfig, host: '127.0.0.1', port } } });
-    await runService('certificate', { FOLDER: folder.path });
-    const tlsPort = await freePort();
-    await using _ = await startNginx({ server: '', http: at(config('tls')).replace('listen 7443', `listen 127.0.0.1:${tlsPort}`) });
-    await settled(server.url);
-
-    await runService('samples', { REGISTRY: registry.host, IMAGES: SAMPLE_IMAGES });
-    const dispatcher = new Agent({ connect: { ca: await readFile(join(folder.path, 'authority.crt')) } });
-    for (const origin of [`http://localhost:${port}`, `https://localhost:${tlsPort}`]) {
-      const get = async (path: string): Promise<string> => {
-        const { statusCode, body } = await request(`${origin}${path}`, { dispatcher, headers: { accept: 'application/vnd.oci.image.manifest.v1+json, */*' } });
-        const text = await body.text();
-        assert.equal(statusCode, 200, text);
-        return text;
+suite(
+  'what is in its containers works with the programs of this machine',
+  needs('docker-registry', 'skopeo', 'nginx', 'openssl'),
+  () => {
+    test('the certificate is for localhost, and is made once', async () => {
+      await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-compose-'));
+      const made = async (): Promise<number> => {
+        await runService('certificate', { FOLDER: folder.path });
+        return (await stat(join(folder.path, 'server.crt'))).mtimeMs;
       };
-      const index = await eventually(async () => {
-        const found = JSON.parse(await get('/index/apps.json')) as IndexJson & { readonly Registry: string };
-        assert.deepEqual(found.Results.map(({ Name }) => Name), SAMPLE_REPOSITORIES);
-        return found;
+      assert.equal(await made(), await made());
+      await runCommand(
+        'openssl',
+        ['verify', '-x509_strict', '-CAfile', 'authority.crt', '-verify_hostname', 'localhost', 'server.crt'],
+        { cwd: folder.path, env: bareEnvironment(folder.path) },
+      );
+      await assert.rejects(stat(join(folder.path, 'authority.key')), { code: 'ENOENT' });
+    });
+
+    test('index and registry come from one origin, over http and over https', async () => {
+      await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-compose-'));
+      const port = await freePort();
+      const at = (text: string): string =>
+        text.replaceAll('server:8080', `127.0.0.1:${port}`).replaceAll('/tls/', `${folder.path}/`);
+      const { notifications } = parse(at(config('registry'))) as { notifications: object };
+      await using registry = await startDockerRegistry({ sections: { notifications } });
+      const {
+        bus,
+        server: serverConfig,
+        ...indexed
+      } = parse(config('server').replace('http://registry:5000', registry.url)) as {
+        bus: { url: string };
+        server: object;
+      };
+      // RabbitMQ's own test shows that it speaks STOMP.
+      assert.equal(new URL(bus.url).host, 'broker:61613');
+      await using server = await startRegindexer({
+        config: {
+          ...indexed,
+          state_dir: 'state',
+          rescan_interval: 0,
+          server: { ...serverConfig, host: '127.0.0.1', port },
+        },
       });
-      assert.equal(index.Registry, '/');
-      await get(`/v2/apps/hello/manifests/${digestsIn(index, 'apps/hello')[0]}`);
-      assert.match(await get('/apps.flatpakrepo'), new RegExp(`^Url=oci\\+${origin}/`, 'm'));
-    }
-    await dispatcher.close();
-  });
-});
+      await runService('certificate', { FOLDER: folder.path });
+      const tlsPort = await freePort();
+      await using _ = await startNginx({
+        server: '',
+        http: at(config('tls')).replace('listen 7443', `listen 127.0.0.1:${tlsPort}`),
+      });
+      await settled(server.url);
+
+      await runService('samples', { REGISTRY: registry.host, IMAGES: SAMPLE_IMAGES });
+      const dispatcher = new Agent({ connect: { ca: await readFile(join(folder.path, 'authority.crt')) } });
+      for (const origin of [`http://localhost:${port}`, `https://localhost:${tlsPort}`]) {
+        const get = async (path: string): Promise<string> => {
+          const { statusCode, body } = await request(`${origin}${path}`, {
+            dispatcher,
+            headers: { accept: 'application/vnd.oci.image.manifest.v1+json, */*' },
+          });
+          const text = await body.text();
+          assert.equal(statusCode, 200, text);
+          return text;
+        };
+        const index = await eventually(async () => {
+          const found = JSON.parse(await get('/index/apps.json')) as IndexJson & { readonly Registry: string };
+          assert.deepEqual(
+            found.Results.map(({ Name }) => Name),
+            SAMPLE_REPOSITORIES,
+          );
+          return found;
+        });
+        assert.equal(index.Registry, '/');
+        await get(`/v2/apps/hello/manifests/${digestsIn(index, 'apps/hello')[0]}`);
+        assert.match(await get('/apps.flatpakrepo'), new RegExp(`^Url=oci\\+${origin}/`, 'm'));
+      }
+      await dispatcher.close();
+    });
+  },
+);

@@ -12,7 +12,9 @@ test('the Dockerfile is well formed', () => {
 });
 
 test('what the Dockerfile copies is all that is sent to the builder', () => {
-  const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, sources = '']) => sources.split(' '));
+  const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, sources = '']) =>
+    sources.split(' '),
+  );
   const sent = [...read('.dockerignore').matchAll(/^!(.+)$/gm)].map(([, path = '']) => path);
   assert.deepEqual(new Set(sent), new Set(copied));
 });

@@ -5,7 +5,11 @@ import { join, resolve } from 'node:path';
 
 export const ROOT: string = resolve(import.meta.dirname, '..');
 /** All pages, by their paths in the repository. */
-export const PAGES: readonly string[] = ['README.md', 'SECURITY.md', ...globSync('docs/*.md', { cwd: ROOT }).toSorted()];
+export const PAGES: readonly string[] = [
+  'README.md',
+  'SECURITY.md',
+  ...globSync('docs/*.md', { cwd: ROOT }).toSorted(),
+];
 
 /** The text of a page. */
 export function readPage(path: string): string {
@@ -14,18 +18,24 @@ export function readPage(path: string): string {
 
 /** The text between `<!-- NAME -->` and `<!-- /NAME -->`. */
 export function marked(page: string, name: string): string {
-  const [, text] = new RegExp(`<!-- ${name} -->\\n([^]*)<!-- /${name} -->`).exec(readPage(page)) ?? assert.fail(`no ${name} in ${page}`);
+  const [, text] =
+    new RegExp(`<!-- ${name} -->\\n([^]*)<!-- /${name} -->`).exec(readPage(page)) ??
+    assert.fail(`no ${name} in ${page}`);
   return text ?? '';
 }
 
 /** The blocks of code in `language`. */
 export function blocks(language: string, text: string): readonly string[] {
-  return [...text.matchAll(/^( *)```(\w+)\n([^]*?)^ *```$/gm)].flatMap(([, indent = '', its, code = '']) => (its === language ? [code.replaceAll(new RegExp(`^${indent}`, 'gm'), '')] : []));
+  return [...text.matchAll(/^( *)```(\w+)\n([^]*?)^ *```$/gm)].flatMap(([, indent = '', its, code = '']) =>
+    its === language ? [code.replaceAll(new RegExp(`^${indent}`, 'gm'), '')] : [],
+  );
 }
 
 /** The cells of each row of the tables in `text`, without their heads. */
 export function rows(text: string): readonly (readonly string[])[] {
-  return [...text.matchAll(/^\|(?! ---)(.*)\|$(?!\n\| ---)/gm)].map(([, row = '']) => row.split('|').map((cell) => cell.trim()));
+  return [...text.matchAll(/^\|(?! ---)(.*)\|$(?!\n\| ---)/gm)].map(([, row = '']) =>
+    row.split('|').map((cell) => cell.trim()),
+  );
 }
 
 /** The texts in backticks. */
@@ -36,5 +46,12 @@ export function codeIn(text: string | undefined): readonly string[] {
 /** The anchors of a page's headings, as GitHub makes them. */
 export function anchors(text: string): ReadonlySet<string> {
   const prose = text.replaceAll(/^( *)```[^]*?^ *```$/gm, '');
-  return new Set(Array.from(prose.matchAll(/^#+ (.+)$/gm), ([, title = '']) => title.toLowerCase().replaceAll(/[^\w -]/g, '').replaceAll(' ', '-')));
+  return new Set(
+    Array.from(prose.matchAll(/^#+ (.+)$/gm), ([, title = '']) =>
+      title
+        .toLowerCase()
+        .replaceAll(/[^\w -]/g, '')
+        .replaceAll(' ', '-'),
+    ),
+  );
 }

@@ -11,7 +11,8 @@ import { bareEnvironment, startPeer } from './peers/peer.ts';
 import { commandResult, runCommand } from './peers/run-command.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
-const PACKED = /^(LICENSE|README\.md|package\.json|config\.yaml|docs\/\w+\.md|public\/[\w.-]+|deploy\/\w+\/regindexer\.\w+|dist\/.+(?<!\.test)\.(js|d\.ts))$/;
+const PACKED =
+  /^(LICENSE|README\.md|package\.json|config\.yaml|docs\/\w+\.md|public\/[\w.-]+|deploy\/\w+\/regindexer\.\w+|dist\/.+(?<!\.test)\.(js|d\.ts))$/;
 
 /** The URL in the first log line of the server. */
 const URL_IN_LOG = /(?<="url":")[^"]+/;
@@ -23,11 +24,17 @@ interface Packed {
 }
 
 test('no dependency runs a script when it is installed, but those that are allowed to by name', async () => {
-  const [lock, own] = (await Promise.all(['package-lock.json', 'package.json'].map(async (name) => JSON.parse(await readFile(join(ROOT, name), 'utf8')) as unknown))) as [
+  const [lock, own] = (await Promise.all(
+    ['package-lock.json', 'package.json'].map(
+      async (name) => JSON.parse(await readFile(join(ROOT, name), 'utf8')) as unknown,
+    ),
+  )) as [
     { readonly packages: Readonly<Record<string, { readonly hasInstallScript?: boolean }>> },
     { readonly allowScripts: Readonly<Record<string, boolean>> },
   ];
-  const running = Object.entries(lock.packages).flatMap(([path, { hasInstallScript }]) => (hasInstallScript ? [path.replace(/^.*node_modules\//, '')] : []));
+  const running = Object.entries(lock.packages).flatMap(([path, { hasInstallScript }]) =>
+    hasInstallScript ? [path.replace(/^.*node_modules\//, '')] : [],
+  );
   assert.deepEqual(running, Object.keys(own.allowScripts));
 });
 
@@ -38,7 +45,11 @@ suite('the package, installed from its tarball', () => {
   const env = (): Record<string, string> => bareEnvironment(folder.path, { PATH });
   /** With the cache and the settings of who runs the tests, but not as part of what npm runs already. */
   const npm = (args: readonly string[], cwd: string): Promise<string> => {
-    const own = Object.entries(process.env).flatMap(([name, value]) => (value === undefined || /^(NODE_TEST|npm_(lifecycle|package|config_local_prefix))/.test(name) ? [] : [[name, value] as const]));
+    const own = Object.entries(process.env).flatMap(([name, value]) =>
+      value === undefined || /^(NODE_TEST|npm_(lifecycle|package|config_local_prefix))/.test(name)
+        ? []
+        : [[name, value] as const],
+    );
     return runCommand('npm', args, { cwd, env: { ...Object.fromEntries(own), PATH } });
   };
   const bin = (name: string): string => join(folder.path, 'node_modules/.bin', name);
@@ -49,23 +60,45 @@ suite('the package, installed from its tarball', () => {
     packed = only ?? assert.fail('npm packed nothing');
     await writeFile(file('package.json'), '{"name": "elsewhere", "private": true, "type": "module"}');
     await npm(['install', '--prefer-offline', '--no-audit', '--no-fund', file(packed.filename)], folder.path);
-    await writeFile(file('config.yaml'), stringify({ indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}`, extract_icons: true } }, server: { port: 0 } }));
+    await writeFile(
+      file('config.yaml'),
+      stringify({ indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}`, extract_icons: true } }, server: { port: 0 } }),
+    );
   });
   after(() => folder.remove());
 
   test('holds what is needed and nothing else', () => {
     const paths = packed.files.map(({ path }) => path);
-    assert.deepEqual(paths.filter((path) => !PACKED.test(path)), []);
-    for (const path of ['LICENSE', 'README.md', 'config.yaml', 'docs/configuration.md', 'dist/cli.js', 'dist/daemon.js', 'dist/index.d.ts', 'public/index.html', 'deploy/systemd/regindexer.service']) assert.ok(paths.includes(path), path);
+    assert.deepEqual(
+      paths.filter((path) => !PACKED.test(path)),
+      [],
+    );
+    for (const path of [
+      'LICENSE',
+      'README.md',
+      'config.yaml',
+      'docs/configuration.md',
+      'dist/cli.js',
+      'dist/daemon.js',
+      'dist/index.d.ts',
+      'public/index.html',
+      'deploy/systemd/regindexer.service',
+    ])
+      assert.ok(paths.includes(path), path);
   });
 
   test('carries the licences of the packages whose code is in its own', async () => {
     const scripts = packed.files.map(({ path }) => path).filter((path) => path.endsWith('.js'));
-    const code = (await Promise.all(scripts.map((path) => readFile(file(join('node_modules/regindexer', path)), 'utf8')))).join('\n');
+    const code = (
+      await Promise.all(scripts.map((path) => readFile(file(join('node_modules/regindexer', path)), 'utf8')))
+    ).join('\n');
     for (const name of ['commander', 'minimatch', 'p-map', 'typebox', 'yaml']) {
       assert.doesNotMatch(code, new RegExp(`from "${name}["/]`), `${name} is loaded`);
       const names = await readdir(join(ROOT, 'node_modules', name));
-      const licence = await readFile(join(ROOT, 'node_modules', name, names.find((each) => /^licen[cs]e/i.test(each)) ?? ''), 'utf8');
+      const licence = await readFile(
+        join(ROOT, 'node_modules', name, names.find((each) => /^licen[cs]e/i.test(each)) ?? ''),
+        'utf8',
+      );
       assert.ok(code.includes(licence.trim()), `the licence of ${name} is missing`);
     }
   });
@@ -73,7 +106,10 @@ suite('the package, installed from its tarball', () => {
   test('its commands run', async () => {
     assert.equal(await runCommand(bin('regindexer'), ['--version'], { env: env() }), `${version}\n`);
     assert.match(await runCommand(bin('regindexer'), ['-c', file('config.yaml'), 'check'], { env: env() }), /apps/);
-    assert.match(await runCommand(bin('regindexer'), ['-c', file('config.yaml'), 'index'], { env: env() }), /^apps: 3 images, \d+ bytes, changed/m);
+    assert.match(
+      await runCommand(bin('regindexer'), ['-c', file('config.yaml'), 'index'], { env: env() }),
+      /^apps: 3 images, \d+ bytes, changed/m,
+    );
   });
 
   for (const [name, ...args] of [['regindexer', 'serve'], ['regindexer-daemon']] as const) {
@@ -86,22 +122,51 @@ suite('the package, installed from its tarball', () => {
       }));
       const [url = ''] = URL_IN_LOG.exec(server.log) ?? [];
       const { indexes } = await settled(url);
-      assert.deepEqual(indexes.map(({ images }) => images), [3]);
-      assert.equal((await get(`${url}/index/dynamic?repository=none`)).body.toString(), '{"Registry":"/","Results":[]}');
+      assert.deepEqual(
+        indexes.map(({ images }) => images),
+        [3],
+      );
+      assert.equal(
+        (await get(`${url}/index/dynamic?repository=none`)).body.toString(),
+        '{"Registry":"/","Results":[]}',
+      );
       assert.match((await get(`${url}/`)).body.toString(), /<title>/);
       assert.deepEqual(await server.stop(), { code: 0, signal: null });
     });
   }
 
   test('its types are those of what it exports', async () => {
-    await writeFile(file('program.ts'), `import { createLogger, readConfig, startService, type Service } from 'regindexer';
+    await writeFile(
+      file('program.ts'),
+      `import { createLogger, readConfig, startService, type Service } from 'regindexer';
 const service: Service = await startService(readConfig('config.yaml', {}), await createLogger({ verbose: false, level: 'warn', terminal: false }));
 await service.started;
 console.log(service.url satisfies string);
 await service.close();
-`);
-    const { code, stdout } = await commandResult(join(ROOT, 'node_modules/.bin/tsc'), ['--noEmit', '--strict', '--skipLibCheck', '--module', 'nodenext', '--target', 'es2024', '--types', 'node', '--typeRoots', join(ROOT, 'node_modules/@types'), 'program.ts'], { cwd: folder.path, env: env() });
+`,
+    );
+    const { code, stdout } = await commandResult(
+      join(ROOT, 'node_modules/.bin/tsc'),
+      [
+        '--noEmit',
+        '--strict',
+        '--skipLibCheck',
+        '--module',
+        'nodenext',
+        '--target',
+        'es2024',
+        '--types',
+        'node',
+        '--typeRoots',
+        join(ROOT, 'node_modules/@types'),
+        'program.ts',
+      ],
+      { cwd: folder.path, env: env() },
+    );
     assert.equal(code, 0, stdout);
-    assert.match(await runCommand('node', ['program.ts'], { cwd: folder.path, env: env() }), /^http:\/\/127\.0\.0\.1:\d+\n$/);
+    assert.match(
+      await runCommand('node', ['program.ts'], { cwd: folder.path, env: env() }),
+      /^http:\/\/127\.0\.0\.1:\d+\n$/,
+    );
   });
 });

@@ -26,7 +26,12 @@ function readImports(): ReadonlyMap<string, readonly string[]> {
   return new Map(
     modules.map((module) => {
       const source = readFileSync(join(ROOT, module), 'utf8');
-      return [module, [...source.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map(([, path = '']) => join(dirname(module), path))] as const;
+      return [
+        module,
+        [...source.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map(([, path = '']) =>
+          join(dirname(module), path),
+        ),
+      ] as const;
     }),
   );
 }
@@ -41,16 +46,20 @@ const imports = readImports();
 test('no room imports one above it', () => {
   assert.ok(imports.size > 100);
   const wrong = [...imports].flatMap(([module, its]) =>
-    its.filter((other) => {
-      const [room, from] = [roomOf(module), roomOf(other)];
-      return room !== from && from !== 'system' && MAY_IMPORT[room]?.includes(from) !== true;
-    }).map((other) => `${module} imports ${other}`),
+    its
+      .filter((other) => {
+        const [room, from] = [roomOf(module), roomOf(other)];
+        return room !== from && from !== 'system' && MAY_IMPORT[room]?.includes(from) !== true;
+      })
+      .map((other) => `${module} imports ${other}`),
   );
   assert.deepEqual(wrong, []);
 });
 
 test('the page about the architecture lists the rooms, and what they may import', () => {
-  const listed = rows(marked('docs/architecture.md', 'rooms')).map(([room, , mayImport]) => [codeIn(room)[0], codeIn(mayImport)] as const);
+  const listed = rows(marked('docs/architecture.md', 'rooms')).map(
+    ([room, , mayImport]) => [codeIn(room)[0], codeIn(mayImport)] as const,
+  );
   assert.deepEqual(listed, Object.entries(MAY_IMPORT));
   assert.deepEqual(new Set(listed.map(([room]) => room)), new Set([...imports.keys()].map(roomOf)));
 });

@@ -2,7 +2,9 @@
 import type { MessagePort, Worker } from 'node:worker_threads';
 import { messageOf } from '../system/message-of.ts';
 
-/** Methods that another thread may call; their arguments must be cloneable. The signal is aborted when the caller's is. */
+/**
+ * Methods that another thread may call; their arguments must be cloneable. The signal is aborted when the caller's is.
+ */
 export type Methods = Record<string, (signal: AbortSignal, ...args: never[]) => unknown>;
 
 type Parameters<M> = M extends (signal: AbortSignal, ...args: infer A) => unknown ? A : never;
@@ -11,7 +13,15 @@ type Answer<M> = M extends (...args: never[]) => infer R ? Awaited<R> : never;
 type Call = { readonly call: number; readonly method: string; readonly args: unknown[] };
 type Abort = { readonly abort: number };
 type Reply = { readonly reply: number; readonly value: unknown } | Failure;
-type Failure = { readonly reply: number; readonly error: unknown; /** Properties of an error that cloning loses. */ readonly own: { readonly name?: string; readonly code?: unknown; readonly statusCode?: unknown } };
+type Failure = {
+  readonly reply: number;
+  readonly error: unknown;
+  /** Properties of an error that cloning loses. */ readonly own: {
+    readonly name?: string;
+    readonly code?: unknown;
+    readonly statusCode?: unknown;
+  };
+};
 type Event<E> = { readonly event: E };
 
 /** The called thread has ended before it answered. */
@@ -53,7 +63,14 @@ function post(thread: Worker | MessagePort, message: Call | Abort | Reply | Even
 
 /** Posts an error, reduced to its message if it cannot be cloned. */
 function postError(port: MessagePort, call: number, error: unknown): void {
-  const own = error instanceof Error ? { name: error.name, ...('code' in error && { code: error.code }), ...('statusCode' in error && { statusCode: error.statusCode }) } : {};
+  const own =
+    error instanceof Error
+      ? {
+          name: error.name,
+          ...('code' in error && { code: error.code }),
+          ...('statusCode' in error && { statusCode: error.statusCode }),
+        }
+      : {};
   try {
     post(port, { reply: call, error, own });
   } catch {
@@ -64,7 +81,8 @@ function postError(port: MessagePort, call: number, error: unknown): void {
 /** Restores the properties that an error lost when it was cloned. */
 function withOwn(error: unknown, own: Failure['own']): unknown {
   if (!(error instanceof Error)) return error;
-  for (const [key, value] of Object.entries(own)) if (Reflect.get(error, key) !== value) Object.defineProperty(error, key, { value });
+  for (const [key, value] of Object.entries(own))
+    if (Reflect.get(error, key) !== value) Object.defineProperty(error, key, { value });
   return error;
 }
 
@@ -85,13 +103,18 @@ export class Calls<M extends Methods, E = never> {
    * @param onEvent called with each event
    * @param onExit called when the thread has ended without {@link terminate}
    */
-  constructor(thread: Worker, { onEvent, onExit }: { onEvent?: (event: E) => void; onExit?: (error: Error) => void } = {}) {
+  constructor(
+    thread: Worker,
+    { onEvent, onExit }: { onEvent?: (event: E) => void; onExit?: (error: Error) => void } = {},
+  ) {
     this.#thread = thread;
     thread.on('message', (message: Reply | Event<E>) => {
       if ('event' in message) onEvent?.(message.event);
       else this.#settle(message);
     });
-    thread.on('error', (error: unknown) => this.#end(new ThreadEnded(`the thread ended: ${messageOf(error)}`, { cause: error })));
+    thread.on('error', (error: unknown) =>
+      this.#end(new ThreadEnded(`the thread ended: ${messageOf(error)}`, { cause: error })),
+    );
     thread.on('exit', (code: number) => {
       const ended = this.#end(new ThreadEnded(`the thread ended with status ${code}`));
       if (!this.#terminated) onExit?.(ended);

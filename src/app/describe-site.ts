@@ -11,13 +11,40 @@ export async function describeSite({ indexes, server: { baseUrl } }: Config): Pr
   return { baseUrl, indexes: await Promise.all(indexes.map(publicIndex)) };
 }
 
-async function publicIndex({ name, title = name, comment, description, homepage, icon, gpgKey, remoteName = name, collectionId, runtimeRepo, signaturesDir }: IndexConfig): Promise<IndexDescription> {
+async function publicIndex({
+  name,
+  title = name,
+  comment,
+  description,
+  homepage,
+  icon,
+  gpgKey,
+  remoteName = name,
+  collectionId,
+  runtimeRepo,
+  signaturesDir,
+}: IndexConfig): Promise<IndexDescription> {
   const key = gpgKey === undefined ? undefined : unarmored(await readFile(gpgKey));
-  return { name, title, comment, description, homepage, icon, gpgKey: key, remoteName, collectionId, runtimeRepo, signatures: signaturesDir !== undefined };
+  return {
+    name,
+    title,
+    comment,
+    description,
+    homepage,
+    icon,
+    gpgKey: key,
+    remoteName,
+    collectionId,
+    runtimeRepo,
+    signatures: signaturesDir !== undefined,
+  };
 }
 
 /** Returns a public key in base64, from a file that holds it in binary or in ASCII armor (RFC 9580, section 6.2). */
 export function unarmored(file: Buffer): string {
-  const [, body] = /^-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(?:[^\r\n]+\r?\n)*\r?\n([A-Za-z0-9+/=\r\n]+?)\r?\n(?:=[A-Za-z0-9+/]{4}\r?\n)?-----END PGP PUBLIC KEY BLOCK-----/m.exec(file.toString('latin1')) ?? [];
+  const [, body] =
+    /^-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(?:[^\r\n]+\r?\n)*\r?\n([A-Za-z0-9+/=\r\n]+?)\r?\n(?:=[A-Za-z0-9+/]{4}\r?\n)?-----END PGP PUBLIC KEY BLOCK-----/m.exec(
+      file.toString('latin1'),
+    ) ?? [];
   return body === undefined ? file.toString('base64') : Buffer.from(body, 'base64').toString('base64');
 }

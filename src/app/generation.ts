@@ -23,7 +23,9 @@ import { Notifications } from '../triggers/notifications.ts';
 import { RebuildQueue } from '../triggers/rebuild-queue.ts';
 import { Schedule } from '../triggers/schedule.ts';
 
-/** Least time between two repairs of the publications, in milliseconds: on a failing disk, each one reads everything. */
+/**
+ * Least time between two repairs of the publications, in milliseconds: on a failing disk, each one reads everything.
+ */
 const MIN_REPAIR_INTERVAL = 60_000;
 
 /** Time for pending requests and rebuilds to end, in milliseconds. */
@@ -45,7 +47,8 @@ interface Opened {
 }
 
 /**
- * A running configuration. It answers from the store once it is open, and builds after {@link begin}. Two generations may answer at the same
+ * A running configuration. It answers from the store once it is open, and builds after {@link begin}. Two generations
+ * may answer at the same
  * time, but only one may build.
  */
 export class Generation {
@@ -76,7 +79,9 @@ export class Generation {
     this.config = config;
     this.#options = options;
     const joined = new JoinedBodies();
-    this.indexes = new Map(config.indexes.map((index) => [index.name, new ServedIndex({ ...index, maxAge: config.server.maxAge, joined })]));
+    this.indexes = new Map(
+      config.indexes.map((index) => [index.name, new ServedIndex({ ...index, maxAge: config.server.maxAge, joined })]),
+    );
     this.#builder = new IndexingThread(indexingOptions(config), {
       onPublished: (index, part) => this.#load(index, part),
       onRequests: (counts) => options.figures.addRegistryRequests(counts),
@@ -84,7 +89,8 @@ export class Generation {
       onWarning: (message) => logger.warn(message),
       onStoreLost: () => {
         this.#reopen();
-        if (!this.#ending.signal.aborted) this.#queue.request({ reason: 'a part of the store was damaged', scope: { kind: 'everything' } });
+        if (!this.#ending.signal.aborted)
+          this.#queue.request({ reason: 'a part of the store was damaged', scope: { kind: 'everything' } });
       },
       onExit: (error) => {
         logger.error({ err: error }, 'the build thread has ended unexpectedly; the next rebuild starts another');
@@ -92,7 +98,12 @@ export class Generation {
         void this.loadPublished();
       },
     });
-    const registries = new Map([...config.registries.keys()].map((id) => [id, config.indexes.filter(({ registry }) => registry === id).map(({ name }) => name)]));
+    const registries = new Map(
+      [...config.registries.keys()].map((id) => [
+        id,
+        config.indexes.filter(({ registry }) => registry === id).map(({ name }) => name),
+      ]),
+    );
     this.#queue = new RebuildQueue({
       registries,
       logger,
@@ -105,10 +116,20 @@ export class Generation {
       },
     });
     this.#queue.on('finished', ({ result }) => {
-      if (result?.indexes.some(({ index, bytes, error }) => index === config.defaultIndex && bytes > 0 && error === undefined) && result.failures.every(({ repository }) => repository !== undefined)) options.onBuilt();
+      if (
+        result?.indexes.some(
+          ({ index, bytes, error }) => index === config.defaultIndex && bytes > 0 && error === undefined,
+        ) &&
+        result.failures.every(({ repository }) => repository !== undefined)
+      )
+        options.onBuilt();
     });
     this.#notifications = new Notifications(this.#queue);
-    this.#schedule = new Schedule({ queue: this.#queue, registries: registries.keys(), interval: config.rescanInterval });
+    this.#schedule = new Schedule({
+      queue: this.#queue,
+      registries: registries.keys(),
+      interval: config.rescanInterval,
+    });
     this.#bus = config.bus && this.#createBus(config.bus);
   }
 
@@ -140,7 +161,8 @@ export class Generation {
   }
 
   /**
-   * Starts the triggers, publishes the content of the catalog, and then rebuilds everything; resolves when that rebuild has ended.
+   * Starts the triggers, publishes the content of the catalog, and then rebuilds everything; resolves when that rebuild
+   * has ended.
    * @param reason of that rebuild
    */
   async begin(reason: string): Promise<void> {
@@ -150,7 +172,8 @@ export class Generation {
     this.#schedule.start();
     this.#bus?.start();
     await this.#builder.refresh(signal).catch((error: unknown) => {
-      if (!signal.aborted) this.#options.logger.error({ err: error }, 'the indexes could not be published from the catalog');
+      if (!signal.aborted)
+        this.#options.logger.error({ err: error }, 'the indexes could not be published from the catalog');
     });
     this.#refreshed.resolve();
     if (signal.aborted) return;
@@ -158,7 +181,10 @@ export class Generation {
     await this.#queue.finished(id);
   }
 
-  /** Stops the triggers, and the running rebuild after `graceMs` milliseconds or when `signal` is aborted. The generation continues to answer. */
+  /**
+   * Stops the triggers, and the running rebuild after `graceMs` milliseconds or when `signal` is aborted. The
+   * generation continues to answer.
+   */
   async endBuilding(graceMs: number, signal: AbortSignal): Promise<void> {
     this.#schedule.stop();
     this.#notifications.stop();
@@ -199,7 +225,9 @@ export class Generation {
       basePath: serverConfig.basePath,
       defaultIndex: config.defaultIndex,
       iconsUri: config.iconsUri,
-      signatures: new Map(indexes.flatMap(({ name, signaturesDir }) => (signaturesDir === undefined ? [] : [[name, signaturesDir]]))),
+      signatures: new Map(
+        indexes.flatMap(({ name, signaturesDir }) => (signaturesDir === undefined ? [] : [[name, signaturesDir]])),
+      ),
       description: texts,
       indexes: this.indexes,
       questions: new Questions({ counts: figures.queries }),
@@ -220,7 +248,15 @@ export class Generation {
       },
       status: {
         registryOf: (name) => indexes.find((index) => index.name === name)?.registry,
-        warnings: () => allIndexWarnings(config, new Map([...this.indexes].flatMap(([name, { shown }]) => (shown === undefined ? [] : [[name, contentOf(shown.chunks)]])))),
+        warnings: () =>
+          allIndexWarnings(
+            config,
+            new Map(
+              [...this.indexes].flatMap(([name, { shown }]) =>
+                shown === undefined ? [] : [[name, contentOf(shown.chunks)]],
+              ),
+            ),
+          ),
         bus: () => this.#bus?.status(),
       },
       rebuilds: this.#queue,
@@ -285,7 +321,8 @@ export class Generation {
 
   /** Loads newer publications when a served one cannot be read, and repairs the store if there are none. */
   async #reload(error: unknown): Promise<void> {
-    const versions = (): string => JSON.stringify([...this.indexes.values()].map(({ shown }) => shown?.publication.version));
+    const versions = (): string =>
+      JSON.stringify([...this.indexes.values()].map(({ shown }) => shown?.publication.version));
     const before = versions();
     await this.loadPublished();
     if (versions() === before) this.#mend(error);
@@ -305,15 +342,24 @@ export class Generation {
     const { signal } = this.#ending;
     await this.#refreshed.promise;
     try {
-      if (!signal.aborted && (await this.#builder.mend(signal))) this.#queue.request({ reason: 'a part of the store was damaged', scope: { kind: 'everything' } });
+      if (!signal.aborted && (await this.#builder.mend(signal)))
+        this.#queue.request({ reason: 'a part of the store was damaged', scope: { kind: 'everything' } });
     } catch (error) {
-      if (!signal.aborted) this.#options.logger.error({ err: error }, 'the published indexes could not be repaired; the next rebuild tries again');
+      if (!signal.aborted)
+        this.#options.logger.error(
+          { err: error },
+          'the published indexes could not be repaired; the next rebuild tries again',
+        );
     }
   }
 
   async #readIcon(digest: Digest): Promise<Buffer | undefined> {
     const png = await this.#loader?.readIcon(digest);
-    if (png === undefined && [...this.indexes.values()].some(({ shown }) => shown?.chunks.some((chunk) => chunk.hasIcon(digest)) === true)) this.#mend(new Error(`the icon ${digest} is damaged or missing`));
+    if (
+      png === undefined &&
+      [...this.indexes.values()].some(({ shown }) => shown?.chunks.some((chunk) => chunk.hasIcon(digest)) === true)
+    )
+      this.#mend(new Error(`the icon ${digest} is damaged or missing`));
     return png;
   }
 }

@@ -38,21 +38,35 @@ function readContent(chunks: readonly Chunk[]): PublishedContent {
 }
 
 /** Returns all warnings by the index's name. */
-export function allIndexWarnings(config: Config, published: ReadonlyMap<string, PublishedContent>): ReadonlyMap<string, readonly string[]> {
+export function allIndexWarnings(
+  config: Config,
+  published: ReadonlyMap<string, PublishedContent>,
+): ReadonlyMap<string, readonly string[]> {
   const content = contentWarnings(config, published);
-  return new Map(config.indexes.map((index) => [index.name, [...indexWarnings(config, index), ...(content.get(index.name) ?? [])]]));
+  return new Map(
+    config.indexes.map((index) => [index.name, [...indexWarnings(config, index), ...(content.get(index.name) ?? [])]]),
+  );
 }
 
 /** Returns the warnings about publications by the index's name. */
-export function contentWarnings({ indexes }: Config, published: ReadonlyMap<string, PublishedContent>): ReadonlyMap<string, readonly string[]> {
+export function contentWarnings(
+  { indexes }: Config,
+  published: ReadonlyMap<string, PublishedContent>,
+): ReadonlyMap<string, readonly string[]> {
   const available = new Set([...published.values()].flatMap(({ needs }) => needs.runtimes));
   return new Map(
     indexes.flatMap((index) => {
       const content = published.get(index.name);
       if (content === undefined) return [];
       const missing = new Warnings();
-      if (index.runtimeRepo === undefined) for (const warning of missingRuntimes(content.needs, available)) missing.add(warning);
-      const untagged = content.needs.flatpaks === 0 || content.needs.offered > 0 || !takesDefaultTag(index) ? [] : ['none of its Flatpaks has the tag latest, which Flatpak asks for unless the URL of its remote ends with another'];
+      if (index.runtimeRepo === undefined)
+        for (const warning of missingRuntimes(content.needs, available)) missing.add(warning);
+      const untagged =
+        content.needs.flatpaks === 0 || content.needs.offered > 0 || !takesDefaultTag(index)
+          ? []
+          : [
+              'none of its Flatpaks has the tag latest, which Flatpak asks for unless the URL of its remote ends with another',
+            ];
       return [[index.name, [...untagged, ...content.warnings, ...missing.toArray()]]];
     }),
   );
@@ -60,7 +74,9 @@ export function contentWarnings({ indexes }: Config, published: ReadonlyMap<stri
 
 /** Returns warnings about the names of image layouts in `oci:` folders. */
 export async function layoutWarnings({ registries }: Config): Promise<readonly string[]> {
-  const sources = [...registries.values()].filter(({ id }) => id.startsWith(LAYOUT_PREFIX)).map(({ id, repositories }) => new LayoutRegistrySource(id.slice(LAYOUT_PREFIX.length), { repositories }));
+  const sources = [...registries.values()]
+    .filter(({ id }) => id.startsWith(LAYOUT_PREFIX))
+    .map(({ id, repositories }) => new LayoutRegistrySource(id.slice(LAYOUT_PREFIX.length), { repositories }));
   const warnings = await Promise.all(
     sources.map(async (source) => {
       try {

@@ -18,7 +18,10 @@ export function indexingOptions(config: Config): IndexingOptions {
 }
 
 /** Returns how a registry is reached, in a form that can be cloned. */
-export function registryOptions({ username, password, authFile, ...registry }: RegistryConfig, { authFiles, proxies }: Config['access']): RegistryOptions {
+export function registryOptions(
+  { username, password, authFile, ...registry }: RegistryConfig,
+  { authFiles, proxies }: Config['access'],
+): RegistryOptions {
   return {
     ...registry,
     credentials: username === undefined || password === undefined ? undefined : { username, password },

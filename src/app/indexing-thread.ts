@@ -50,7 +50,11 @@ export class IndexingThread {
   }
 
   /** Rebuilds as `Indexer.rebuild`; call it for one registry at a time. */
-  async rebuild(registry: string, scope: RebuildScope, { onProgress, signal }: { onProgress?: (progress: RebuildProgress) => void; signal?: AbortSignal } = {}): Promise<RebuildResult> {
+  async rebuild(
+    registry: string,
+    scope: RebuildScope,
+    { onProgress, signal }: { onProgress?: (progress: RebuildProgress) => void; signal?: AbortSignal } = {},
+  ): Promise<RebuildResult> {
     if (onProgress) this.#progress.set(registry, onProgress);
     try {
       return await this.#started().call('rebuild', [registry, scope], signal);

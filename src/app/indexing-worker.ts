@@ -92,7 +92,11 @@ function lowerPriority(): void {
 
 function opened(): Promise<RecoveringIndexer> {
   if (options === undefined) throw new Error('the build thread has not been configured');
-  build ??= RecoveringIndexer.open(options, { onWarning: (message) => send({ type: 'warning', message }), onStoreLost: () => send({ type: 'storeLost' }), onRequest }).catch((error: unknown) => {
+  build ??= RecoveringIndexer.open(options, {
+    onWarning: (message) => send({ type: 'warning', message }),
+    onStoreLost: () => send({ type: 'storeLost' }),
+    onRequest,
+  }).catch((error: unknown) => {
     build = undefined;
     throw error;
   });

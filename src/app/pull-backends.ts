@@ -36,10 +36,16 @@ export interface PullBackends {
 /** Returns the options of the backends that `config` asks for. */
 export function pullBackendOptions(config: Config): PullOptions {
   const { indexes, defaultIndex, registries, access, server } = config;
-  const ids = new Set(indexes.toSorted((a, b) => Number(b.name === defaultIndex) - Number(a.name === defaultIndex)).map(({ registry }) => registry));
+  const ids = new Set(
+    indexes
+      .toSorted((a, b) => Number(b.name === defaultIndex) - Number(a.name === defaultIndex))
+      .map(({ registry }) => registry),
+  );
   const proxied = registries.get(proxiedRegistry(config) ?? '');
   return {
-    layouts: [...ids].filter((id) => id.startsWith(LAYOUT_PREFIX)).map((id) => ({ folder: id.slice(LAYOUT_PREFIX.length), repositories: registries.get(id)?.repositories ?? [] })),
+    layouts: [...ids]
+      .filter((id) => id.startsWith(LAYOUT_PREFIX))
+      .map((id) => ({ folder: id.slice(LAYOUT_PREFIX.length), repositories: registries.get(id)?.repositories ?? [] })),
     proxied: proxied && {
       registry: registryOptions(proxied, access),
       passRedirects: server.registryProxyRedirects === 'pass',
@@ -49,7 +55,10 @@ export function pullBackendOptions(config: Config): PullOptions {
 }
 
 /** Opens the backends; `onRequest` is called after each request to the proxied registry. */
-export async function openPullBackends({ layouts, proxied }: PullOptions, onRequest?: OnRequest): Promise<PullBackends> {
+export async function openPullBackends(
+  { layouts, proxied }: PullOptions,
+  onRequest?: OnRequest,
+): Promise<PullBackends> {
   const pullSources = layouts.map(({ folder, repositories }) => new LayoutRegistrySource(folder, { repositories }));
   if (proxied === undefined) return { pullSources, registryProxy: undefined, close: () => Promise.resolve() };
   const { registry, passRedirects, indexes } = proxied;
@@ -58,5 +67,9 @@ export async function openPullBackends({ layouts, proxied }: PullOptions, onRequ
   const puller = createUpstreamRegistry(registry, passRedirects, onRequest);
   const wanted = indexes.map((index) => wantedBy(index, (repository) => puller.covers(repository)));
   const shows = (repository: string, tag?: string): boolean => isWanted(wanted, repository, tag);
-  return { pullSources, registryProxy: new RegistryProxy({ puller, shows, timeout: registry.timeout }), close: () => puller.close() };
+  return {
+    pullSources,
+    registryProxy: new RegistryProxy({ puller, shows, timeout: registry.timeout }),
+    close: () => puller.close(),
+  };
 }

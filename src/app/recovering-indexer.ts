@@ -1,4 +1,6 @@
-/** Connects registry sources, store and indexer. Runs in the build thread, or in the main thread of `regindexer index`. */
+/**
+ * Connects registry sources, store and indexer. Runs in the build thread, or in the main thread of `regindexer index`.
+ */
 import { isWanted, wantedBy } from '../indexing/select/wanted.ts';
 import type { IndexDefinition } from '../indexing/index-definition.ts';
 import type { RebuildOptions } from '../indexing/indexer.ts';
@@ -28,7 +30,10 @@ export interface IndexingOptions {
 export interface RecoveringIndexerEvents {
   /** Called with warnings for administrators, such as that a damaged file of the store was set aside. */
   readonly onWarning: (message: string) => void;
-  /** A damaged file of the store was set aside: all registries must be read again, except that of the rebuild that found it. */
+  /**
+   * A damaged file of the store was set aside: all registries must be read again, except that of the rebuild that found
+   * it.
+   */
   readonly onStoreLost?: () => void;
   readonly onRequest?: OnRequest | undefined;
 }
@@ -49,7 +54,11 @@ export class RecoveringIndexer {
   /** The current store; `undefined` if it could not be opened. */
   #current: Promise<OpenStore> | undefined;
 
-  private constructor(options: IndexingOptions, events: RecoveringIndexerEvents, sources: ReadonlyMap<string, RegistrySource>) {
+  private constructor(
+    options: IndexingOptions,
+    events: RecoveringIndexerEvents,
+    sources: ReadonlyMap<string, RegistrySource>,
+  ) {
     this.#options = options;
     this.#events = events;
     this.#sources = sources;
@@ -58,7 +67,9 @@ export class RecoveringIndexer {
   /** Opens the state; the caller must hold its lock. */
   static async open(options: IndexingOptions, events: RecoveringIndexerEvents): Promise<RecoveringIndexer> {
     makeFolder(options.stateDir);
-    const sources = new Map(options.registries.map((registry) => [registry.id, createRegistrySource(registry, events.onRequest)]));
+    const sources = new Map(
+      options.registries.map((registry) => [registry.id, createRegistrySource(registry, events.onRequest)]),
+    );
     const indexer = new RecoveringIndexer(options, events, sources);
     await indexer.#opened();
     return indexer;
@@ -66,10 +77,15 @@ export class RecoveringIndexer {
 
   /** Publishes every index from the catalog, without asking a registry. */
   async refresh(options: PublishOptions = {}): Promise<void> {
-    await this.#withRecovery((indexer) => this.#refreshAll(indexer, options), (indexer) => this.#refreshAll(indexer, options));
+    await this.#withRecovery(
+      (indexer) => this.#refreshAll(indexer, options),
+      (indexer) => this.#refreshAll(indexer, options),
+    );
   }
 
-  /** Rebuilds as {@link Indexer.rebuild}. If a file of the store is damaged, sets it aside and reads the registry again. */
+  /**
+   * Rebuilds as {@link Indexer.rebuild}. If a file of the store is damaged, sets it aside and reads the registry again.
+   */
   async rebuild(registry: string, scope: RebuildScope, options: RebuildOptions = {}): Promise<RebuildResult> {
     return this.#withRecovery(
       (indexer) => indexer.rebuild(registry, scope, options),
@@ -81,7 +97,10 @@ export class RecoveringIndexer {
     );
   }
 
-  /** Checks all publications and rebuilds damaged ones from the catalog; returns whether a full rebuild is needed to restore the rest. */
+  /**
+   * Checks all publications and rebuilds damaged ones from the catalog; returns whether a full rebuild is needed to
+   * restore the rest.
+   */
   async mend(options: PublishOptions = {}): Promise<boolean> {
     return this.#withRecovery(
       async (indexer) => {
@@ -149,11 +168,20 @@ export class RecoveringIndexer {
     return current;
   }
 
-  /** Returns whether a repository that an index takes is in the catalog or its registry; `true` if a registry cannot be asked. */
+  /**
+   * Returns whether a repository that an index takes is in the catalog or its registry; `true` if a registry cannot be
+   * asked.
+   */
   async knowsRepository(name: string, signal?: AbortSignal): Promise<boolean> {
     for (const [id, source] of this.#sources) {
       const definitions = this.#options.definitions.filter(({ registry }) => registry === id);
-      if (!isWanted(definitions.map((definition) => wantedBy(definition, (repository) => source.covers(repository))), name)) continue;
+      if (
+        !isWanted(
+          definitions.map((definition) => wantedBy(definition, (repository) => source.covers(repository))),
+          name,
+        )
+      )
+        continue;
       const { repositories } = await (await this.#opened()).store.catalog.known(id, [name]);
       if ((repositories.get(name)?.tags.size ?? 0) > 0) return true;
       const known = await source.tags(name, signal).then(
@@ -174,11 +202,21 @@ export class RecoveringIndexer {
   }
 }
 
-async function openStore({ stateDir, registries, ...options }: IndexingOptions, { onWarning }: RecoveringIndexerEvents, sources: ReadonlyMap<string, RegistrySource>): Promise<OpenStore> {
+async function openStore(
+  { stateDir, registries, ...options }: IndexingOptions,
+  { onWarning }: RecoveringIndexerEvents,
+  sources: ReadonlyMap<string, RegistrySource>,
+): Promise<OpenStore> {
   const store = SqliteStore.open(stateDir, onWarning);
   const concurrency = new Map(registries.map(({ id, concurrency: atOnce }) => [id, atOnce]));
   try {
-    const indexer = await Indexer.open({ sources, concurrency: (registry) => concurrency.get(registry) ?? 1, store, ...options, onWarning });
+    const indexer = await Indexer.open({
+      sources,
+      concurrency: (registry) => concurrency.get(registry) ?? 1,
+      store,
+      ...options,
+      onWarning,
+    });
     return { store, indexer };
   } catch (error) {
     await store.close();

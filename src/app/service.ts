@@ -27,7 +27,8 @@ export interface Service {
   /** Resolves when a rebuild has made the default index for the first time. */
   readonly built: Promise<void>;
   /**
-   * Reloads configuration and certificates without interrupting requests. On an error it logs it and keeps the previous configuration.
+   * Reloads configuration and certificates without interrupting requests. On an error it logs it and keeps the previous
+   * configuration.
    * Resolves when the reload is complete; never rejects.
    */
   reload(read: () => Config): Promise<void>;
@@ -37,7 +38,8 @@ export interface Service {
 
 /**
  * Starts a service: it answers from the store at once, and then rebuilds everything.
- * @throws StateLockedError if another process uses the `state_dir`; KeyPairError if the certificate cannot be used; the system's error if the
+ * @throws StateLockedError if another process uses the `state_dir`; KeyPairError if the certificate cannot be used; the
+ * system's error if the
  * address is taken.
  */
 export async function startService(config: Config, logger: Logger): Promise<Service> {
@@ -95,7 +97,10 @@ class RunningService implements Service {
     await using opened = new AsyncDisposableStack();
     const generation = await openGeneration(config, shared);
     opened.defer(() => generation.close());
-    const server = await Server.create({ logger: serverLogger(logger), figures, version, startedAt, tls }, generation.site);
+    const server = await Server.create(
+      { logger: serverLogger(logger), figures, version, startedAt, tls },
+      generation.site,
+    );
     opened.defer(() => server.close(0));
     const address = urlOf(host, await server.listen({ host, port }), tls !== undefined);
     const service = new RunningService(shared, server, generation, address);
@@ -117,8 +122,13 @@ class RunningService implements Service {
       try {
         await this.#follow(read());
       } catch (error) {
-        if (error instanceof ConfigError) logger.error(`the configuration is not valid; the previous one stays in effect:\n${error.message}`);
-        else logger.error({ err: error }, `the configuration cannot be used; the previous one stays in effect: ${messageOf(error)}`);
+        if (error instanceof ConfigError)
+          logger.error(`the configuration is not valid; the previous one stays in effect:\n${error.message}`);
+        else
+          logger.error(
+            { err: error },
+            `the configuration cannot be used; the previous one stays in effect: ${messageOf(error)}`,
+          );
       }
     });
   }
@@ -162,7 +172,9 @@ class RunningService implements Service {
     const closed = this.#closeReplaced(before, Promise.all([ended, built]));
     this.#replaced.add(closed);
     void closed.then(() => this.#replaced.delete(closed));
-    await built.catch((error: unknown) => logger.error({ err: error }, 'the rebuilds of the previous configuration could not be stopped'));
+    await built.catch((error: unknown) =>
+      logger.error({ err: error }, 'the rebuilds of the previous configuration could not be stopped'),
+    );
     await next.loadPublished();
     if (!this.#closing.signal.aborted) void next.begin('the configuration was reloaded');
   }
@@ -185,7 +197,8 @@ class RunningService implements Service {
     this.#watch?.[Symbol.dispose]();
     const { tls } = this.#generation.config.server;
     const { logger } = this.#shared;
-    const onFault = (error: unknown): void => logger.error(`the changed certificate cannot be used; the previous one stays in use: ${messageOf(error)}`);
+    const onFault = (error: unknown): void =>
+      logger.error(`the changed certificate cannot be used; the previous one stays in use: ${messageOf(error)}`);
     this.#watch =
       tls &&
       new KeyPairWatch(tls, {
@@ -219,7 +232,8 @@ function serverLogger(logger: Logger): Logger {
 
 function logWarnings(config: Config, logger: Logger): void {
   for (const warning of configWarnings(config)) logger.warn(warning);
-  for (const [index, reference] of signedReferences(config)) logger.info({ index }, `signatures must have the docker-reference ${reference}`);
+  for (const [index, reference] of signedReferences(config))
+    logger.info({ index }, `signatures must have the docker-reference ${reference}`);
 }
 
 function urlOf(host: string, port: number, tls: boolean): string {

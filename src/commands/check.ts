@@ -1,4 +1,6 @@
-/** `regindexer check`: validates the configuration, checks that it can work on this machine, and prints what it means. */
+/**
+ * `regindexer check`: validates the configuration, checks that it can work on this machine, and prints what it means.
+ */
 import { contentWarnings, layoutWarnings, publishedContents } from '../app/index-warnings.ts';
 import { registryOptions } from '../app/indexing-options.ts';
 import type { Config, RegistryConfig } from '../config/config.ts';
@@ -52,7 +54,10 @@ async function checkRegistry(registry: RegistryConfig, { access }: Config): Prom
   const started = performance.now();
   try {
     const came = await ask(source, new CoveredRepositories(registry.repositories));
-    return { ok: true, text: `${registry.id} answered after ${((performance.now() - started) / 1000).toFixed(2)} s: ${came}` };
+    return {
+      ok: true,
+      text: `${registry.id} answered after ${((performance.now() - started) / 1000).toFixed(2)} s: ${came}`,
+    };
   } catch (error) {
     return { ok: false, text: `${registry.id} could not be read: ${messageOf(error)}` };
   } finally {
@@ -63,7 +68,8 @@ async function checkRegistry(registry: RegistryConfig, { access }: Config): Prom
 /** Asks for the tags of the first repository if all are named, else for the first page of the list of repositories. */
 async function ask(source: RegistrySource, { named, names }: CoveredRepositories): Promise<string> {
   const [repository] = names;
-  if (named && repository !== undefined) return `${repository} has ${listed(await source.tags(repository), 'tag', 'tags')}`;
+  if (named && repository !== undefined)
+    return `${repository} has ${listed(await source.tags(repository), 'tag', 'tags')}`;
   const found: string[] = [];
   for await (const page of source.repositories()) {
     // The source yields configured names first, without a request.

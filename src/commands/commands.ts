@@ -25,26 +25,58 @@ export async function run(args: readonly string[]): Promise<number> {
     .exitOverride()
     .configureHelp({ showGlobalOptions: true });
   const configure: Configure = async () => {
-    const [{ checkConfig, readConfig }, { createLogger, LOG_LEVELS }] = await Promise.all([import('../config/read-config.ts'), import('../system/logger.ts')]);
+    const [{ checkConfig, readConfig }, { createLogger, LOG_LEVELS }] = await Promise.all([
+      import('../config/read-config.ts'),
+      import('../system/logger.ts'),
+    ]);
     const { config: file, verbose } = program.opts<Options>();
     const read = (): Config => readConfig(file, process.env);
     // A container's configuration may pass on an unset variable as an empty one.
     const level = process.env['LOG_LEVEL'] || undefined;
-    if (level !== undefined && !LOG_LEVELS.includes(level)) program.error(`LOG_LEVEL: ${JSON.stringify(level)} is not a level, expected one of ${LOG_LEVELS.join(', ')}`, { exitCode: WRONG_USAGE });
-    return { config: read(), read, check: () => checkConfig(file, process.env), logger: await createLogger({ verbose, level, terminal: process.stderr.isTTY }) };
+    if (level !== undefined && !LOG_LEVELS.includes(level))
+      program.error(`LOG_LEVEL: ${JSON.stringify(level)} is not a level, expected one of ${LOG_LEVELS.join(', ')}`, {
+        exitCode: WRONG_USAGE,
+      });
+    return {
+      config: read(),
+      read,
+      check: () => checkConfig(file, process.env),
+      logger: await createLogger({ verbose, level, terminal: process.stderr.isTTY }),
+    };
   };
   // Each command loads only what it needs: a health check may run every few seconds.
-  const command = (name: string, description: string, load: () => Promise<(configure: Configure, options: CommandOptions) => Promise<number>>): Command =>
-    program.command(name).description(description).action(async (options: CommandOptions) => {
-      const action = await load();
-      status = await action(configure, options);
-    });
-  command('serve', 'serve the indexes, and build them in the background', async () => (await import('./serve.ts')).serve);
-  command('index', 'build the indexes once: exits with 0 if all are up to date, 1 if something could not be read', async () => (await import('./index.ts')).buildOnce)
-    .option('--accept-losses', 'remove at once what a registry says is gone, however much that is');
-  command('check', 'check that the configuration is valid and can work on this machine, and print what it means', async () => (await import('./check.ts')).check)
-    .option('--online', 'also send one request to each registry: exits with 1 if one could not be read');
-  command('health', 'ask the running service whether it is alive: exits with 0 if it is, 1 if not', async () => (await import('./health.ts')).health);
+  const command = (
+    name: string,
+    description: string,
+    load: () => Promise<(configure: Configure, options: CommandOptions) => Promise<number>>,
+  ): Command =>
+    program
+      .command(name)
+      .description(description)
+      .action(async (options: CommandOptions) => {
+        const action = await load();
+        status = await action(configure, options);
+      });
+  command(
+    'serve',
+    'serve the indexes, and build them in the background',
+    async () => (await import('./serve.ts')).serve,
+  );
+  command(
+    'index',
+    'build the indexes once: exits with 0 if all are up to date, 1 if something could not be read',
+    async () => (await import('./index.ts')).buildOnce,
+  ).option('--accept-losses', 'remove at once what a registry says is gone, however much that is');
+  command(
+    'check',
+    'check that the configuration is valid and can work on this machine, and print what it means',
+    async () => (await import('./check.ts')).check,
+  ).option('--online', 'also send one request to each registry: exits with 1 if one could not be read');
+  command(
+    'health',
+    'ask the running service whether it is alive: exits with 0 if it is, 1 if not',
+    async () => (await import('./health.ts')).health,
+  );
 
   try {
     await program.parseAsync(args, { from: 'user' });
@@ -78,7 +110,10 @@ function reportError(error: unknown): number {
     process.stderr.write(`${error.message}\n`);
     return WRONG_USAGE;
   }
-  const known = error instanceof Error && (error.name === 'StateLockedError' || error.name === 'StoreError' || 'code' in error);
-  process.stderr.write(`regindexer: ${known ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  const known =
+    error instanceof Error && (error.name === 'StateLockedError' || error.name === 'StoreError' || 'code' in error);
+  process.stderr.write(
+    `regindexer: ${known ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
   return FAILURE;
 }

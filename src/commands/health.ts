@@ -1,4 +1,7 @@
-/** `regindexer health`: asks the service that runs with the same configuration whether it is alive, for health checks of containers. */
+/**
+ * `regindexer health`: asks the service that runs with the same configuration whether it is alive, for health checks of
+ * containers.
+ */
 import type { IncomingMessage } from 'node:http';
 import http from 'node:http';
 import https from 'node:https';
@@ -27,7 +30,8 @@ async function checkHealth({ server: { host, port, tls } }: Config): Promise<voi
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const options = { host: LOOPBACK[host] ?? host, port, path: '/healthz', timeout: TIMEOUT, agent: false as const };
   // The certificate is for another name than that of the loopback address.
-  const request = tls === undefined ? http.get(options, resolve) : https.get({ ...options, rejectUnauthorized: false }, resolve);
+  const request =
+    tls === undefined ? http.get(options, resolve) : https.get({ ...options, rejectUnauthorized: false }, resolve);
   request.on('error', reject).on('timeout', () => request.destroy(new Error(`no answer within ${TIMEOUT / 1000} s`)));
   const { statusCode } = (await promise).resume();
   if (statusCode !== 200) throw new Error(`/healthz answered ${statusCode}`);

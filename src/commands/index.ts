@@ -35,10 +35,15 @@ export async function buildOnce(configure: Configure, { acceptLosses = false }: 
 }
 
 /**
- * Returns whether everything could be read and written; logs failures and keeps what was known. After a signal it closes the store and then
+ * Returns whether everything could be read and written; logs failures and keeps what was known. After a signal it
+ * closes the store and then
  * ends with that signal; after a second one, or {@link GRACE}, at once.
  */
-async function indexOnce(config: Config, logger: Logger, { acceptLosses }: { readonly acceptLosses: boolean }): Promise<boolean> {
+async function indexOnce(
+  config: Config,
+  logger: Logger,
+  { acceptLosses }: { readonly acceptLosses: boolean },
+): Promise<boolean> {
   const verbose = logger.isLevelEnabled('debug');
   const onRequest: OnRequest = (request) => logger.debug({ ...request }, describeSent(request));
   const lock = StateLock.acquire(config.stateDir);
@@ -48,9 +53,18 @@ async function indexOnce(config: Config, logger: Logger, { acceptLosses }: { rea
     logger.warn('stopping; nothing is lost: the next run continues from here');
   });
   try {
-    const build = await RecoveringIndexer.open(indexingOptions(config), { onWarning: (message) => logger.warn(message), ...(verbose && { onRequest }) });
+    const build = await RecoveringIndexer.open(indexingOptions(config), {
+      onWarning: (message) => logger.warn(message),
+      ...(verbose && { onRequest }),
+    });
     try {
-      const results = await rebuildAll(build, [...config.registries.keys()], { ...EVERYTHING, acceptLosses }, progress, interruption.signal);
+      const results = await rebuildAll(
+        build,
+        [...config.registries.keys()],
+        { ...EVERYTHING, acceptLosses },
+        progress,
+        interruption.signal,
+      );
       return results.map((result) => report(result, logger)).every(Boolean);
     } finally {
       await build.close();
@@ -106,12 +120,21 @@ class Interruption implements Disposable {
 }
 
 /** Rebuilds from all registries in parallel; settles when all have ended. The first error aborts the others. */
-async function rebuildAll(build: RecoveringIndexer, registries: readonly string[], scope: RebuildScope, progress: ProgressBar | ProgressLog, signal: AbortSignal): Promise<readonly RebuildResult[]> {
+async function rebuildAll(
+  build: RecoveringIndexer,
+  registries: readonly string[],
+  scope: RebuildScope,
+  progress: ProgressBar | ProgressLog,
+  signal: AbortSignal,
+): Promise<readonly RebuildResult[]> {
   const failed = new AbortController();
   const ending = AbortSignal.any([failed.signal, signal]);
   const rebuilds = registries.map(async (registry) => {
     try {
-      return await build.rebuild(registry, scope, { onProgress: (state) => progress.report(registry, state), signal: ending });
+      return await build.rebuild(registry, scope, {
+        onProgress: (state) => progress.report(registry, state),
+        signal: ending,
+      });
     } catch (error) {
       failed.abort(error);
       throw error;
@@ -125,18 +148,29 @@ async function rebuildAll(build: RecoveringIndexer, registries: readonly string[
 }
 
 /** Logs and prints the result of one registry, and returns whether everything could be read and written. */
-function report({ registry, repositories, requests, newImages, seconds, failures, indexes }: RebuildResult, logger: Logger): boolean {
+function report(
+  { registry, repositories, requests, newImages, seconds, failures, indexes }: RebuildResult,
+  logger: Logger,
+): boolean {
   for (const { repository, error, detail = error } of failures) {
-    logger.error({ registry, ...(repository !== undefined && { repository }) }, `${repository ?? registry}: not read, what was known is kept: ${detail}`);
+    logger.error(
+      { registry, ...(repository !== undefined && { repository }) },
+      `${repository ?? registry}: not read, what was known is kept: ${detail}`,
+    );
   }
   const figures = `${amount(repositories, 'repository', 'repositories')}, ${amount(newImages, 'new image')}, ${amount(requests, 'request')}, ${round(seconds)} s`;
-  logger.info({ registry, repositories, requests, newImages, seconds: round(seconds) }, `${failures.length === 0 ? 'read' : 'partly read'} ${registry}: ${figures}`);
+  logger.info(
+    { registry, repositories, requests, newImages, seconds: round(seconds) },
+    `${failures.length === 0 ? 'read' : 'partly read'} ${registry}: ${figures}`,
+  );
   for (const { index, images, bytes, changed, apps, seconds: its, error, warnings } of indexes) {
     for (const warning of warnings) logger.warn({ index }, warning);
     if (error !== undefined) logger.error({ index }, `not written, the one before is kept: ${error}`);
     // An index that exists is never empty.
     const outcome = error !== undefined ? 'failed' : bytes === 0 ? 'not made yet' : changed ? 'changed' : 'unchanged';
-    process.stdout.write(`${index}: ${amount(images, 'image')}, ${amount(bytes, 'byte')}, ${outcome}, ${round(its + seconds - total(indexes))} s\n${appLines(apps)}`);
+    process.stdout.write(
+      `${index}: ${amount(images, 'image')}, ${amount(bytes, 'byte')}, ${outcome}, ${round(its + seconds - total(indexes))} s\n${appLines(apps)}`,
+    );
   }
   return failures.length === 0 && indexes.every(({ error, held }) => error === undefined && held === undefined);
 }
@@ -144,7 +178,9 @@ function report({ registry, repositories, requests, newImages, seconds, failures
 /** Lists the apps that were added, updated and removed, one line each. */
 function appLines(apps: AppChanges | undefined): string {
   const kinds = Object.entries(apps ?? {}) as [keyof AppChanges, AppChanges[keyof AppChanges]][];
-  return kinds.flatMap(([kind, { count, ids }]) => (count === 0 ? [] : [`  ${kind}: ${joinNames(ids, count)}\n`])).join('');
+  return kinds
+    .flatMap(([kind, { count, ids }]) => (count === 0 ? [] : [`  ${kind}: ${joinNames(ids, count)}\n`]))
+    .join('');
 }
 
 /** Sums the times of the indexes; the rest of a rebuild's time is spent reading for all of them. */
@@ -170,8 +206,14 @@ class TotalProgress {
   add(registry: string, state: RebuildProgress): Counts {
     this.#states.set(registry, state);
     const states = [...this.#states.values()];
-    const sum = (number: (state: RebuildProgress) => number): number => states.reduce((result, one) => result + number(one), 0);
-    return { repositories: sum((s) => s.repositories.done), of: sum((s) => s.repositories.total), images: sum((s) => s.images.done), requests: sum((s) => s.requests) };
+    const sum = (number: (state: RebuildProgress) => number): number =>
+      states.reduce((result, one) => result + number(one), 0);
+    return {
+      repositories: sum((s) => s.repositories.done),
+      of: sum((s) => s.repositories.total),
+      images: sum((s) => s.images.done),
+      requests: sum((s) => s.requests),
+    };
   }
 }
 
@@ -195,7 +237,8 @@ class ProgressBar {
       clearOnComplete: true,
       etaBuffer: 50,
       // A string such as `NULL` while there is no estimate.
-      formatTime: (seconds: unknown, ...options) => (typeof seconds === 'number' ? `${Format.TimeFormat(seconds, ...options)} left` : 'time left unknown'),
+      formatTime: (seconds: unknown, ...options) =>
+        typeof seconds === 'number' ? `${Format.TimeFormat(seconds, ...options)} left` : 'time left unknown',
     });
     bar.start(0, 0, shownCounts({ repositories: 0, of: 0, images: 0, requests: 0 }));
     return new ProgressBar(bar);
@@ -216,8 +259,17 @@ class ProgressBar {
   }
 }
 
-function shownCounts({ repositories, of, images, requests }: Counts): Readonly<Record<'percent' | 'images' | 'requests', string>> {
-  return { percent: String(of === 0 ? 0 : Math.floor((repositories / of) * 100)), images: amount(images, 'new image'), requests: amount(requests, 'request') };
+function shownCounts({
+  repositories,
+  of,
+  images,
+  requests,
+}: Counts): Readonly<Record<'percent' | 'images' | 'requests', string>> {
+  return {
+    percent: String(of === 0 ? 0 : Math.floor((repositories / of) * 100)),
+    images: amount(images, 'new image'),
+    requests: amount(requests, 'request'),
+  };
 }
 
 class ProgressLog {

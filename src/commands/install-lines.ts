@@ -11,7 +11,8 @@ export async function installLines(service: Service, config: Config): Promise<st
   const { tag, appId } = await findApp(service, config);
   const { defaultIndex, indexes } = config;
   const remote = indexes.find(({ name }) => name === defaultIndex)?.remoteName ?? defaultIndex;
-  const file = (path: string): string => (tag === DEFAULT_TAG ? `${service.url}/${path}` : `'${service.url}/${path}?tag=${tag}'`);
+  const file = (path: string): string =>
+    tag === DEFAULT_TAG ? `${service.url}/${path}` : `'${service.url}/${path}?tag=${tag}'`;
   // The .flatpakref works even if another remote has this name.
   return [
     'To install from it:',
@@ -20,12 +21,21 @@ export async function installLines(service: Service, config: Config): Promise<st
   ].join('\n');
 }
 
-/** Finds an app for this machine's architecture, with Flatpak's default tag if possible, else with the first tag that has one. */
+/**
+ * Finds an app for this machine's architecture, with Flatpak's default tag if possible, else with the first tag that
+ * has one.
+ */
 async function findApp(service: Service, { defaultIndex }: Config): Promise<{ tag: string; appId: string }> {
   const index = service.indexes.get(defaultIndex);
   const architecture = GOARCH[process.arch] ?? process.arch;
   const chunks = index?.shown?.chunks ?? [];
-  const tags = [...new Set(chunks.flatMap(({ ready }) => ready.flatMap((question) => (question.architecture === architecture ? [question.tag] : []))))];
+  const tags = [
+    ...new Set(
+      chunks.flatMap(({ ready }) =>
+        ready.flatMap((question) => (question.architecture === architecture ? [question.tag] : [])),
+      ),
+    ),
+  ];
   for (const tag of tags.includes(DEFAULT_TAG) ? [DEFAULT_TAG] : tags) {
     for (const chunk of chunks) {
       const part = chunk.readyPart({ field: 'label', tag, architecture });

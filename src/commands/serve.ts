@@ -12,7 +12,11 @@ export async function serve(configure: Configure): Promise<number> {
   // Until the service runs: process 1 of a container receives no signal that it does not handle.
   for (const signal of TERMINATION_SIGNALS) process.on(signal, endAtOnce);
   const { config, read, logger } = await configure();
-  const [{ startService }, { default: closeWithGrace }, { installLines }] = await Promise.all([import('../app/service.ts'), import('close-with-grace'), import('./install-lines.ts')]);
+  const [{ startService }, { default: closeWithGrace }, { installLines }] = await Promise.all([
+    import('../app/service.ts'),
+    import('close-with-grace'),
+    import('./install-lines.ts'),
+  ]);
   const service = await startService(config, logger);
   const stopped = new Promise<number>((resolve) => {
     closeWithGrace({ delay: 15_000, logger, skip: ['SIGHUP'] }, async ({ err, signal }) => {
@@ -37,7 +41,9 @@ export async function serve(configure: Configure): Promise<number> {
     // The lines name an app of the index, so they wait for it.
     void service.built
       .then(async () => logger.info(await installLines(service, config)))
-      .catch((error: unknown) => logger.warn({ err: error }, 'the lines that install from the index could not be made'));
+      .catch((error: unknown) =>
+        logger.warn({ err: error }, 'the lines that install from the index could not be made'),
+      );
   }
   return stopped;
 }

@@ -9,7 +9,9 @@ const NEEDED = [24, 11] as const;
 export async function start(args: readonly string[]): Promise<void> {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
-    process.stderr.write(`regindexer: Node.js ${NEEDED.join('.')} or newer is needed, but this is ${process.versions.node}: install a newer one, and install regindexer with it\n`);
+    process.stderr.write(
+      `regindexer: Node.js ${NEEDED.join('.')} or newer is needed, but this is ${process.versions.node}: install a newer one, and install regindexer with it\n`,
+    );
     process.exitCode = 1;
     return;
   }

@@ -10,27 +10,47 @@ import { shown, type KeyPath, type Problems } from './problems.ts';
 /** Ports below it are for those whom the system lets. */
 const FIRST_FREE_PORT = 1024;
 
-/** Adds a problem for each folder that is missing or cannot be made, and for an address that cannot be listened at. Changes nothing. */
+/**
+ * Adds a problem for each folder that is missing or cannot be made, and for an address that cannot be listened at.
+ * Changes nothing.
+ */
 export async function checkMachine({ stateDir, iconsDir, indexes, server }: Config, problems: Problems): Promise<void> {
   const written = (path: KeyPath, folder: string, expected: string): void => {
     const fault = writeFault(folder);
-    if (fault !== undefined) problems.add(path, `needs the folder ${shown(folder)}, where nothing can be written: ${fault}, expected ${expected}`);
+    if (fault !== undefined)
+      problems.add(
+        path,
+        `needs the folder ${shown(folder)}, where nothing can be written: ${fault}, expected ${expected}`,
+      );
   };
   const read = (path: KeyPath, folder: string, expected: string): void => {
     const fault = readFault(folder);
-    if (fault !== undefined) problems.add(path, `needs the folder ${shown(folder)}, which ${fault}, expected ${expected}`);
+    if (fault !== undefined)
+      problems.add(path, `needs the folder ${shown(folder)}, which ${fault}, expected ${expected}`);
   };
 
   written(['state_dir'], stateDir, 'a folder that this user may make or write to');
-  if (iconsDir !== undefined && indexes.some(({ extractIcons }) => extractIcons)) written(['icons_dir'], iconsDir, 'a folder that this user may make or write to');
+  if (iconsDir !== undefined && indexes.some(({ extractIcons }) => extractIcons))
+    written(['icons_dir'], iconsDir, 'a folder that this user may make or write to');
   for (const { name, registry, output, signaturesDir } of indexes) {
-    if (registry.startsWith(LAYOUT_PREFIX)) read(['indexes', name, 'registry'], registry.slice(LAYOUT_PREFIX.length), 'a folder with OCI image layouts');
-    if (output !== undefined) written(['indexes', name, 'output'], dirname(output), 'a file in a folder that this user may make or write to');
-    if (signaturesDir !== undefined) read(['indexes', name, 'signatures_dir'], signaturesDir, 'a folder with signatures');
+    if (registry.startsWith(LAYOUT_PREFIX))
+      read(['indexes', name, 'registry'], registry.slice(LAYOUT_PREFIX.length), 'a folder with OCI image layouts');
+    if (output !== undefined)
+      written(['indexes', name, 'output'], dirname(output), 'a file in a folder that this user may make or write to');
+    if (signaturesDir !== undefined)
+      read(['indexes', name, 'signatures_dir'], signaturesDir, 'a folder with signatures');
   }
   const fault = await addressFault(server.host, server.port);
-  if (fault === 'EACCES') problems.add(['server', 'port'], `is ${server.port}, where this user may not listen, expected a port from ${FIRST_FREE_PORT} on, or the right to`);
-  else if (fault !== undefined) problems.add(['server', 'host'], `is ${shown(server.host)}, which ${fault}, expected an address of this machine, 127.0.0.1 or 0.0.0.0`);
+  if (fault === 'EACCES')
+    problems.add(
+      ['server', 'port'],
+      `is ${server.port}, where this user may not listen, expected a port from ${FIRST_FREE_PORT} on, or the right to`,
+    );
+  else if (fault !== undefined)
+    problems.add(
+      ['server', 'host'],
+      `is ${shown(server.host)}, which ${fault}, expected an address of this machine, 127.0.0.1 or 0.0.0.0`,
+    );
 }
 
 const FAULTS: Readonly<Record<string, string>> = {
@@ -41,7 +61,9 @@ const FAULTS: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full',
 };
 
-/** Returns why nothing can be written to a folder, which need not exist yet; names the folder above it that is at fault. */
+/**
+ * Returns why nothing can be written to a folder, which need not exist yet; names the folder above it that is at fault.
+ */
 function writeFault(folder: string): string | undefined {
   const above = dirname(folder);
   try {
@@ -80,7 +102,10 @@ function readFault(folder: string): string | undefined {
   }
 }
 
-/** Returns why a server cannot listen there, in words that follow the host, or `EACCES`. An address in use is not a fault. */
+/**
+ * Returns why a server cannot listen there, in words that follow the host, or `EACCES`. An address in use is not a
+ * fault.
+ */
 async function addressFault(host: string, port: number): Promise<string | undefined> {
   const server = createServer();
   try {

@@ -46,7 +46,12 @@ const RULES: readonly ((written: Written) => Iterable<Fault>)[] = [
 ];
 
 /** Keys that need another one; `section` is that of each index or registry for `indexes` and `registries`. */
-const NEEDS: readonly { readonly section: 'bus' | 'indexes' | 'registries'; readonly key: string; readonly other: string; readonly expected: string }[] = [
+const NEEDS: readonly {
+  readonly section: 'bus' | 'indexes' | 'registries';
+  readonly key: string;
+  readonly other: string;
+  readonly expected: string;
+}[] = [
   ...(['bus', 'registries'] as const).flatMap((section) => both(section, 'client_cert', 'client_key')),
   ...both('registries', 'username', 'password'),
   // Flatpak before 1.17 refuses files with a collection ID and without a key.
@@ -54,15 +59,21 @@ const NEEDS: readonly { readonly section: 'bus' | 'indexes' | 'registries'; read
 ];
 
 function both(section: 'bus' | 'registries', first: string, second: string) {
-  return [{ section, key: first, other: second, expected: 'both or neither' }, { section, key: second, other: first, expected: 'both or neither' }];
+  return [
+    { section, key: first, other: second, expected: 'both or neither' },
+    { section, key: second, other: first, expected: 'both or neither' },
+  ];
 }
 
 function* keysStandTogether({ config }: Written): Iterable<Fault> {
   for (const { section, key, other, expected } of NEEDS) {
     const sections: readonly (readonly [KeyPath, unknown])[] =
-      section === 'bus' ? [[[section], config.bus]] : Object.entries(config[section] ?? {}).map(([name, each]) => [[section, name], each]);
+      section === 'bus'
+        ? [[[section], config.bus]]
+        : Object.entries(config[section] ?? {}).map(([name, each]) => [[section, name], each]);
     for (const [path, keys = {}] of sections as readonly (readonly [KeyPath, Section | undefined])[]) {
-      if (keys[key] !== undefined && keys[other] === undefined) yield [[...path, key], `is given without ${other}, expected ${expected}`, 'key'];
+      if (keys[key] !== undefined && keys[other] === undefined)
+        yield [[...path, key], `is given without ${other}, expected ${expected}`, 'key'];
     }
   }
   for (const token of ['admin_token', 'events_token'] as const) {
@@ -81,7 +92,10 @@ function* outputsDiffer({ config, names }: Written): Iterable<Fault> {
     const sameOutput = output === undefined ? undefined : outputs.get(output);
     const sameName = fileNames.get(fileName);
     if (sameOutput !== undefined) {
-      yield [['indexes', name, 'output'], `is the file that index ${sameOutput} writes too, expected another for index ${name}`];
+      yield [
+        ['indexes', name, 'output'],
+        `is the file that index ${sameOutput} writes too, expected another for index ${name}`,
+      ];
     } else if (sameName !== undefined) {
       const message = `gives index ${name} the URL /index/${fileName}.json, which index ${sameName} has, expected another name`;
       yield output === undefined ? [['indexes', name], message, 'key'] : [['indexes', name, 'output'], message];
@@ -102,13 +116,21 @@ function* defaultIndexExists({ config: { default_index: name }, names }: Written
 }
 
 /** Clients keep app data by itself: what it names must be whole URLs. */
-function* remoteIconsHaveUrls({ config: { indexes = {}, icons_uri: iconsUri = '', server }, names }: Written): Iterable<Fault> {
+function* remoteIconsHaveUrls({
+  config: { indexes = {}, icons_uri: iconsUri = '', server },
+  names,
+}: Written): Iterable<Fault> {
   for (const name of names) {
     const path = ['indexes', name, 'remote_icons'];
     if (indexes[name]?.remote_icons !== true) continue;
-    if (indexes[name].extract_icons === false) yield [path, 'is set without extract_icons, expected both or neither', 'key'];
+    if (indexes[name].extract_icons === false)
+      yield [path, 'is set without extract_icons, expected both or neither', 'key'];
     if (server?.base_url !== undefined || URL.canParse(iconsUri)) continue;
-    yield [path, 'is set while the URL of icons is not known, expected server.base_url, or a whole URL as icons_uri', 'key'];
+    yield [
+      path,
+      'is set while the URL of icons is not known, expected server.base_url, or a whole URL as icons_uri',
+      'key',
+    ];
   }
 }
 
@@ -116,23 +138,39 @@ function* remoteIconsHaveUrls({ config: { indexes = {}, icons_uri: iconsUri = ''
 function* basePathIsFree({ config: { server }, names }: Written): Iterable<Fault> {
   const [, first = ''] = URL.parse(server?.base_url ?? '')?.pathname.split('/') ?? [];
   const path = ['server', 'base_url'];
-  if (ROUTES.has(first)) yield [path, `has a path that begins with /${first}, which is one of the server's own routes, expected another path`];
+  if (ROUTES.has(first))
+    yield [
+      path,
+      `has a path that begins with /${first}, which is one of the server's own routes, expected another path`,
+    ];
   else if (first !== '' && names.includes(first)) {
-    yield [path, `has a path that begins with /${first}, which is where index ${first} answers, expected another path, or another name for the index`];
+    yield [
+      path,
+      `has a path that begins with /${first}, which is where index ${first} answers, expected another path, or another name for the index`,
+    ];
   }
 }
 
 /** Each section of `registries` belongs to a registry that is read, and is the only one. */
 function* registriesAreRead({ config, folder }: Written): Iterable<Fault> {
   const { indexes = {} } = config;
-  const used = new Map(Object.values(indexes).flatMap(({ registry } = {}) => (registry === undefined ? [] : [[registryId(registry, folder), registry]])));
+  const used = new Map(
+    Object.values(indexes).flatMap(({ registry } = {}) =>
+      registry === undefined ? [] : [[registryId(registry, folder), registry]],
+    ),
+  );
   const seen = new Set<string>();
   for (const [url] of registriesOf(config)) {
     const id = registryId(url, folder);
-    if (seen.has(id)) yield [['registries', url], 'is a registry that has a section already, expected one for each', 'key'];
+    if (seen.has(id))
+      yield [['registries', url], 'is a registry that has a section already, expected one for each', 'key'];
     else if (!used.has(id) && used.size > 0) {
       const nearest = used.get(closest(id, [...used.keys()]));
-      yield [['registries', url], `is a registry that no index reads, expected one such as ${shown(nearest)} (the nearest)`, 'key'];
+      yield [
+        ['registries', url],
+        `is a registry that no index reads, expected one such as ${shown(nearest)} (the nearest)`,
+        'key',
+      ];
     }
     seen.add(id);
   }
@@ -142,7 +180,10 @@ function* registriesAreRead({ config, folder }: Written): Iterable<Fault> {
 function* registriesWithoutCatalogAreNamed(written: Written): Iterable<Fault> {
   for (const [name, { registry, url, patterns }] of readBy(written)) {
     if (hostWithoutCatalog(registry) === undefined || patterns.length > 0) continue;
-    yield [['indexes', name, 'registry'], `is a registry that does not list its repositories, expected their names in ${pathText(['registries', url, 'repositories'])}`];
+    yield [
+      ['indexes', name, 'registry'],
+      `is a registry that does not list its repositories, expected their names in ${pathText(['registries', url, 'repositories'])}`,
+    ];
   }
   for (const [url, { repositories = [] }] of registriesOf(written.config)) {
     const host = hostWithoutCatalog(url);
@@ -150,7 +191,10 @@ function* registriesWithoutCatalogAreNamed(written: Written): Iterable<Fault> {
     for (const [position, pattern] of Object.entries(repositories)) {
       if (host === undefined || isRepositoryName(pattern)) continue;
       const path = ['registries', url, 'repositories', Number(position)];
-      yield [path, `is ${shown(pattern)}, but ${host} has no list of repositories to compare it with, expected a name such as owner/app, without globs`];
+      yield [
+        path,
+        `is ${shown(pattern)}, but ${host} has no list of repositories to compare it with, expected a name such as owner/app, without globs`,
+      ];
     }
   }
 }
@@ -161,7 +205,9 @@ const EVERYTHING = /^(?:\*\*\/)*\*\*$|^(?:\*\*\/)+\*$/;
 /** Each index takes some repository. */
 function* someRepositoryIsTaken(written: Written): Iterable<Fault> {
   const read = new Map(readBy(written));
-  for (const [name, { repository_include: include = [], repository_exclude: exclude = [] } = {}] of Object.entries(written.config.indexes ?? {})) {
+  for (const [name, { repository_include: include = [], repository_exclude: exclude = [] } = {}] of Object.entries(
+    written.config.indexes ?? {},
+  )) {
     const all = exclude.findIndex((pattern) => EVERYTHING.test(pattern));
     if (all !== -1) {
       yield [['indexes', name, 'repository_exclude', all], 'leaves out every repository, expected globs of some'];
@@ -170,23 +216,37 @@ function* someRepositoryIsTaken(written: Written): Iterable<Fault> {
     const { url = '', patterns = [] } = read.get(name) ?? {};
     const { named, names } = new CoveredRepositories(patterns);
     const [included, excluded] = [new CoveredRepositories(include), new CoveredRepositories(exclude)];
-    if (!named || [...names].some((repository) => included.has(repository) && (exclude.length === 0 || !excluded.has(repository)))) continue;
+    if (
+      !named ||
+      [...names].some((repository) => included.has(repository) && (exclude.length === 0 || !excluded.has(repository)))
+    )
+      continue;
     const where = pathText(['registries', url, 'repositories']);
-    yield [['indexes', name], `takes none of the repositories that ${where} names, expected repository_include and repository_exclude to leave one`, 'key'];
+    yield [
+      ['indexes', name],
+      `takes none of the repositories that ${where} names, expected repository_include and repository_exclude to leave one`,
+      'key',
+    ];
   }
 }
 
 /** The registry that each index reads, with the URL and the repositories of its section. */
 function readBy({ config, folder }: Written) {
-  const sections = new Map(registriesOf(config).map(([url, { repositories: patterns = [] }]) => [registryId(url, folder), { url, patterns }]));
+  const sections = new Map(
+    registriesOf(config).map(([url, { repositories: patterns = [] }]) => [registryId(url, folder), { url, patterns }]),
+  );
   return Object.entries(config.indexes ?? {}).flatMap(([name, index]) => {
     const { registry } = index ?? {};
     if (registry === undefined) return [];
-    return [[name, { registry, ...(sections.get(registryId(registry, folder)) ?? { url: registry, patterns: [] }) }] as const];
+    return [
+      [name, { registry, ...(sections.get(registryId(registry, folder)) ?? { url: registry, patterns: [] }) }] as const,
+    ];
   });
 }
 
 /** The sections of `registries` whose URLs are right. */
 function registriesOf({ registries = {} }: Written['config']) {
-  return Object.entries(registries).flatMap(([url, section]) => (Check(registryUrl(), url) ? [[url, section ?? {}] as const] : []));
+  return Object.entries(registries).flatMap(([url, section]) =>
+    Check(registryUrl(), url) ? [[url, section ?? {}] as const] : [],
+  );
 }

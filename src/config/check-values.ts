@@ -62,16 +62,27 @@ function allErrors(schema: TSchema, values: unknown): readonly ValidationError[]
   }
 }
 
-const BOOLEANS: Readonly<Record<string, boolean>> = { true: true, yes: true, on: true, false: false, no: false, off: false };
+const BOOLEANS: Readonly<Record<string, boolean>> = {
+  true: true,
+  yes: true,
+  on: true,
+  false: false,
+  no: false,
+  off: false,
+};
 
 /** Plain text as a boolean of YAML 1.1, which regindexer reads (`yes`, `off`), or as a number. */
 function readings(text: string): readonly unknown[] {
   const word = text.toLowerCase();
-  return [...(Object.hasOwn(BOOLEANS, word) ? [BOOLEANS[word]] : []), ...(/^-?\d+(?:\.\d+)?$/.test(text) ? [Number(text)] : [])];
+  return [
+    ...(Object.hasOwn(BOOLEANS, word) ? [BOOLEANS[word]] : []),
+    ...(/^-?\d+(?:\.\d+)?$/.test(text) ? [Number(text)] : []),
+  ];
 }
 
 /**
- * Replaces a refused value by another meaning of what is written there: a section without a value is empty, plain text that variables leave
+ * Replaces a refused value by another meaning of what is written there: a section without a value is empty, plain text
+ * that variables leave
  * empty is a key left out, and other plain text may be a boolean or, by a variable, a number.
  */
 function reread(error: ValidationError, root: TSchema, values: unknown, document: Document): boolean {
@@ -98,8 +109,15 @@ const INSIDE: ReadonlySet<string> = new Set(['required', 'minItems', 'minPropert
 /** One error for each fault: of a union, those of the branch that the value's kind chooses, else the union's own. */
 function relevant(errors: readonly ValidationError[]): readonly ValidationError[] {
   const names = errors.filter(isNameError);
-  const others = errors.filter((error) => !isNameError(error) && error.keyword !== 'additionalProperties' && error.keyword !== 'propertyNames');
-  const holders = new Set(others.flatMap(({ keyword, instancePath }) => [...parentsOf(instancePath), ...(INSIDE.has(keyword) ? [instancePath] : [])]));
+  const others = errors.filter(
+    (error) => !isNameError(error) && error.keyword !== 'additionalProperties' && error.keyword !== 'propertyNames',
+  );
+  const holders = new Set(
+    others.flatMap(({ keyword, instancePath }) => [
+      ...parentsOf(instancePath),
+      ...(INSIDE.has(keyword) ? [instancePath] : []),
+    ]),
+  );
   const own = new Map<string, ValidationError>();
   for (const error of others) {
     const { keyword, instancePath, schemaPath } = error;
@@ -115,17 +133,28 @@ function parentsOf(pointer: string): readonly string[] {
 }
 
 /** Adds the problem that `error` stands for. */
-function report(error: ValidationError, root: TSchema, { path, value }: Spot, document: Document, problems: Problems): void {
+function report(
+  error: ValidationError,
+  root: TSchema,
+  { path, value }: Spot,
+  document: Document,
+  problems: Problems,
+): void {
   const schema = schemaAt(root, error.schemaPath);
   const name = String(path.at(-1));
   if (error.keyword === 'boolean') {
     const section = schemaAt(root, error.schemaPath.replace(/\/additionalProperties$/, '')) as TObject;
-    problems.add(path, annotationsOf(section).removed?.[name] ?? `is not known here, expected ${nearestKey(name, section)}`, 'key');
+    problems.add(
+      path,
+      annotationsOf(section).removed?.[name] ?? `is not known here, expected ${nearestKey(name, section)}`,
+      'key',
+    );
   } else if (error.keyword === 'required') {
     for (const key of error.params.requiredProperties) {
       const missing = (schema as TObject).properties[key] ?? {};
       // Defaults are not filled in where the branch of a union has other faults.
-      if (annotationsOf(missing).default === undefined) problems.add([...path, key], `is missing, expected ${expected(missing)}`, 'key');
+      if (annotationsOf(missing).default === undefined)
+        problems.add([...path, key], `is missing, expected ${expected(missing)}`, 'key');
     }
   } else if (isNameError(error)) {
     problems.add(path, `${scalarFault(schema, name, shown(name))}, expected ${expected(schema)}`, 'key');
@@ -162,12 +191,17 @@ function kindOf(value: unknown): string {
 
 /** Says what `schema` accepts, in words that follow "expected". */
 function expected(schema: TSchema): string {
-  return annotationsOf(schema).expected ?? (IsArray(schema) ? `a list, each element ${expected(schema.items)}` : 'a mapping of keys to values');
+  return (
+    annotationsOf(schema).expected ??
+    (IsArray(schema) ? `a list, each element ${expected(schema.items)}` : 'a mapping of keys to values')
+  );
 }
 
 /** `value` for a message; as it is written where it holds variables, whose values may be secret. */
 function displayed(value: unknown, node: { readonly source?: string } | undefined): string {
-  return typeof value !== 'string' || node === undefined || value === node.source ? shown(value) : `${shown(node.source)} with the values of the environment`;
+  return typeof value !== 'string' || node === undefined || value === node.source
+    ? shown(value)
+    : `${shown(node.source)} with the values of the environment`;
 }
 
 /** The known key that is most similar to an unknown one, and keys of its name elsewhere. */
@@ -176,7 +210,10 @@ function nearestKey(name: string, schema: TObject): string {
   const known = Object.keys(schema.properties);
   const similar = closest(name, known);
   // A key that has little in common with it was not meant.
-  const nearest = distance(name, similar) <= Math.max(name.length, similar.length) / 2 ? `"${similar}" (the nearest known key)` : `one of ${known.join(', ')}`;
+  const nearest =
+    distance(name, similar) <= Math.max(name.length, similar.length) / 2
+      ? `"${similar}" (the nearest known key)`
+      : `one of ${known.join(', ')}`;
   return namesake === undefined ? nearest : `it as ${namesake.path}, or ${nearest}`;
 }
 
@@ -199,7 +236,8 @@ function resolvePaths(schema: TSchema, values: unknown, path: KeyPath, files: Fi
     const fault = kind === 'any' ? undefined : kind === 'readable' ? fileFault(file) : outputFault(file);
     const node = files.document.getIn([...path, key], true);
     const name = isScalar(node) && value !== node.source ? displayed(value, node) : shown(file);
-    if (fault !== undefined) files.problems.add([...path, key], `is ${name}, which ${fault}, expected ${expected(inner)}`);
+    if (fault !== undefined)
+      files.problems.add([...path, key], `is ${name}, which ${fault}, expected ${expected(inner)}`);
     values[key] = file;
   }
 }
@@ -210,7 +248,10 @@ function isMapping(value: unknown): value is Container {
 
 /** The keys of a JSON pointer. */
 function keysOf(pointer: string): readonly string[] {
-  return pointer.split('/').slice(1).map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
 function schemaAt(root: TSchema, pointer: string): TSchema {
@@ -221,7 +262,11 @@ function spotOf(values: unknown, pointer: string): Spot {
   let spot: Spot = { path: [], parent: undefined, value: values };
   for (const key of keysOf(pointer)) {
     const parent = spot.value as Container;
-    spot = { path: [...spot.path, Array.isArray(parent) ? Number(key) : key], parent, value: Object.hasOwn(parent, key) ? parent[key] : undefined };
+    spot = {
+      path: [...spot.path, Array.isArray(parent) ? Number(key) : key],
+      parent,
+      value: Object.hasOwn(parent, key) ? parent[key] : undefined,
+    };
   }
   return spot;
 }

@@ -24,7 +24,8 @@ function keysUnder(schema: TSchema, path: string): readonly ConfigKey[] {
 
 function keysInside(schema: TSchema, path: string): readonly ConfigKey[] {
   const prefix = path === '' ? '' : `${path}.`;
-  if (IsObject(schema)) return Object.entries(schema.properties).flatMap(([name, value]) => keysUnder(value, prefix + name));
+  if (IsObject(schema))
+    return Object.entries(schema.properties).flatMap(([name, value]) => keysUnder(value, prefix + name));
   if (IsRecord(schema)) return keysUnder(RecordValue(schema), prefix + (annotationsOf(schema).placeholder ?? ''));
   if (IsArray(schema)) return keysInside(schema.items, `${path}[]`);
   if (IsUnion(schema)) return schema.anyOf.flatMap((branch) => keysInside(branch, path));

@@ -7,12 +7,25 @@ import type { Config, IndexConfig } from './config.ts';
 
 /** All warnings, one line each. */
 export function configWarnings(config: Config): readonly string[] {
-  return [...config.indexes.flatMap((index) => indexWarnings(config, index)), ...[...config.registries.values()].flatMap(({ id, repositories }) => globWarnings(registryKey(id, 'repositories'), repositories, IN_NO_REPOSITORY)), ...tokenWarnings(config.server), ...hostWarnings(config.server)];
+  return [
+    ...config.indexes.flatMap((index) => indexWarnings(config, index)),
+    ...[...config.registries.values()].flatMap(({ id, repositories }) =>
+      globWarnings(registryKey(id, 'repositories'), repositories, IN_NO_REPOSITORY),
+    ),
+    ...tokenWarnings(config.server),
+    ...hostWarnings(config.server),
+  ];
 }
 
 /** Warnings of one index. */
 export function indexWarnings(config: Config, index: IndexConfig): readonly string[] {
-  return [...selectionWarnings(index), ...collectionWarnings(index), ...tagWarnings(index), ...signatureWarnings(index), ...proxyWarnings(config, index)];
+  return [
+    ...selectionWarnings(index),
+    ...collectionWarnings(index),
+    ...tagWarnings(index),
+    ...signatureWarnings(index),
+    ...proxyWarnings(config, index),
+  ];
 }
 
 /** Says whether an index takes the tag that Flatpak asks for if a remote's URL names none. */
@@ -23,7 +36,9 @@ export function takesDefaultTag({ tags }: IndexConfig): boolean {
 function tagWarnings(index: IndexConfig): readonly string[] {
   if (takesDefaultTag(index) || index.skipFlatpakLabels) return [];
   const tag = index.tags.find((pattern) => isTag(pattern)) ?? 'TAG';
-  return [`indexes.${index.name}.tags: none of them can be latest, which Flatpak asks for unless the URL of its remote ends with another, such as oci+https://HOST/${index.name}#${tag}`];
+  return [
+    `indexes.${index.name}.tags: none of them can be latest, which Flatpak asks for unless the URL of its remote ends with another, such as oci+https://HOST/${index.name}#${tag}`,
+  ];
 }
 
 /** Addresses that only this machine reaches. */
@@ -31,7 +46,9 @@ const LOCAL = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/;
 
 function hostWarnings({ host, baseUrl }: Config['server']): readonly string[] {
   if (baseUrl !== undefined || LOCAL.test(host)) return [];
-  return [`server.base_url: is not set while the server listens at ${host}, so that .flatpakrepo and .flatpakref files name whatever host a request names; set it to the public URL`];
+  return [
+    `server.base_url: is not set while the server listens at ${host}, so that .flatpakrepo and .flatpakref files name whatever host a request names; set it to the public URL`,
+  ];
 }
 
 /** Characters below which a token can be found by trying. */
@@ -42,12 +59,22 @@ function tokenWarnings({ adminToken, eventsToken }: Config['server']): readonly 
   return [
     ...Object.entries(tokens)
       .filter(([, token]) => token !== undefined && token.length < SAFE_TOKEN)
-      .map(([key]) => `${key}: has fewer than ${SAFE_TOKEN} characters, so that it can be guessed; make one with "openssl rand -hex 24"`),
-    ...(adminToken !== undefined && adminToken === eventsToken ? ['server.events_token: is the same as server.admin_token, so that whatever sends notifications may also ask for rebuilds; give each its own'] : []),
+      .map(
+        ([key]) =>
+          `${key}: has fewer than ${SAFE_TOKEN} characters, so that it can be guessed; make one with "openssl rand -hex 24"`,
+      ),
+    ...(adminToken !== undefined && adminToken === eventsToken
+      ? [
+          'server.events_token: is the same as server.admin_token, so that whatever sends notifications may also ask for rebuilds; give each its own',
+        ]
+      : []),
   ];
 }
 
-/** A character that is in no tag, and in no name of a repository (OCI distribution-spec, "Pulling manifests"), nor special in a glob. */
+/**
+ * A character that is in no tag, and in no name of a repository (OCI distribution-spec, "Pulling manifests"), nor
+ * special in a glob.
+ */
 const IN_NO_TAG = /[^A-Za-z0-9._*?[\]!-]/;
 const IN_NO_REPOSITORY = /[^a-z0-9._/*?[\]!-]/;
 
@@ -55,26 +82,57 @@ function globWarnings(key: string, patterns: readonly string[], impossible: RegE
   return patterns
     .filter((pattern) => impossible.test(pattern))
     .map((pattern) => {
-      const rule = /^[A-Za-z0-9._/*?[\]!-]*$/.test(pattern) ? (impossible === IN_NO_TAG ? 'a tag has no slash' : 'repositories have lower-case names') : 'it is a glob, not a regular expression: * and ? stand for any characters';
+      const rule = /^[A-Za-z0-9._/*?[\]!-]*$/.test(pattern)
+        ? impossible === IN_NO_TAG
+          ? 'a tag has no slash'
+          : 'repositories have lower-case names'
+        : 'it is a glob, not a regular expression: * and ? stand for any characters';
       return `${key}: nothing has a name such as ${JSON.stringify(pattern)}; ${rule}`;
     });
 }
 
 /** GOARCH names by what else these architectures are called (the image-spec's `architecture`; `uname`, Debian). */
 const GO_NAMES: Readonly<Record<string, string>> = {
-  x86_64: 'amd64', aarch64: 'arm64', i386: '386', i486: '386', i586: '386', i686: '386', x86: '386', armv7l: 'arm', armhf: 'arm', ppc64el: 'ppc64le', loongarch64: 'loong64',
+  x86_64: 'amd64',
+  aarch64: 'arm64',
+  i386: '386',
+  i486: '386',
+  i586: '386',
+  i686: '386',
+  x86: '386',
+  armv7l: 'arm',
+  armhf: 'arm',
+  ppc64el: 'ppc64le',
+  loongarch64: 'loong64',
 };
 
 function collectionWarnings({ name, collectionId }: IndexConfig): readonly string[] {
-  return collectionId === undefined ? [] : [`indexes.${name}.collection_id: Flatpak before 1.17 cannot use a remote of images that has one; leave it out unless all clients are newer`];
+  return collectionId === undefined
+    ? []
+    : [
+        `indexes.${name}.collection_id: Flatpak before 1.17 cannot use a remote of images that has one; leave it out unless all clients are newer`,
+      ];
 }
 
 /** Warnings of patterns and names that match nothing. */
-function selectionWarnings({ name, tags, repositoryInclude, repositoryExclude, repositoryPriority, architectures = [] }: IndexConfig): readonly string[] {
-  const globs = { repository_include: repositoryInclude, repository_exclude: repositoryExclude, repository_priority: repositoryPriority };
+function selectionWarnings({
+  name,
+  tags,
+  repositoryInclude,
+  repositoryExclude,
+  repositoryPriority,
+  architectures = [],
+}: IndexConfig): readonly string[] {
+  const globs = {
+    repository_include: repositoryInclude,
+    repository_exclude: repositoryExclude,
+    repository_priority: repositoryPriority,
+  };
   return [
     ...globWarnings(`indexes.${name}.tags`, tags, IN_NO_TAG),
-    ...Object.entries(globs).flatMap(([key, patterns]) => globWarnings(`indexes.${name}.${key}`, patterns, IN_NO_REPOSITORY)),
+    ...Object.entries(globs).flatMap(([key, patterns]) =>
+      globWarnings(`indexes.${name}.${key}`, patterns, IN_NO_REPOSITORY),
+    ),
     ...architectures.flatMap((architecture) => {
       const goName = Object.hasOwn(GO_NAMES, architecture) ? GO_NAMES[architecture] : undefined;
       return goName === undefined ? [] : [`indexes.${name}.architectures: images call ${architecture} ${goName}`];
@@ -85,7 +143,9 @@ function selectionWarnings({ name, tags, repositoryInclude, repositoryExclude, r
 /** A warning where clients would refuse every image for the lack of a signature. */
 function signatureWarnings(index: IndexConfig): readonly string[] {
   if (index.gpgKey === undefined || index.signaturesDir !== undefined) return [];
-  return [`indexes.${index.name}.gpg_key: Flatpak from 1.17 on refuses every image that is not signed, and signatures_dir is not set; set it to a folder of signatures with the docker-reference ${signedReference(index)}, or leave gpg_key out`];
+  return [
+    `indexes.${index.name}.gpg_key: Flatpak from 1.17 on refuses every image that is not signed, and signatures_dir is not set; set it to a folder of signatures with the docker-reference ${signedReference(index)}, or leave gpg_key out`,
+  ];
 }
 
 /** Warnings where clients of the index go past the proxy, or come to it for images that it does not serve. */
@@ -95,13 +155,21 @@ function proxyWarnings(config: Config, { name, registry, registryPublic }: Index
   const here = baseUrl === undefined ? '/' : new URL(`${baseUrl}/`).href;
   const isHere = !registry.startsWith(LAYOUT_PREFIX) && registryPublic === here;
   if (proxied === undefined) {
-    return isHere ? [`indexes.${name}: clients are told to download from here, where nothing serves ${registry}; set server.registry_proxy to true, unless a proxy before this server does`] : [];
+    return isHere
+      ? [
+          `indexes.${name}: clients are told to download from here, where nothing serves ${registry}; set server.registry_proxy to true, unless a proxy before this server does`,
+        ]
+      : [];
   }
   if (registry === proxied && isRegistry(registryPublic, registry)) {
-    return [`indexes.${name}: clients are told to download from ${proxied} itself, not through server.registry_proxy; set registry_public to / to have them download from here`];
+    return [
+      `indexes.${name}: clients are told to download from ${proxied} itself, not through server.registry_proxy; set registry_public to / to have them download from here`,
+    ];
   }
   if (registry !== proxied && isHere) {
-    return [`indexes.${name}: clients are told to download from here, where server.registry_proxy serves ${proxied} and not ${registry}; leave registry_public out, or give this index a server of its own`];
+    return [
+      `indexes.${name}: clients are told to download from here, where server.registry_proxy serves ${proxied} and not ${registry}; leave registry_public out, or give this index a server of its own`,
+    ];
   }
   return [];
 }

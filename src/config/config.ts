@@ -1,8 +1,12 @@
-/** The configuration as the program uses it: names in camelCase, paths absolute, times in numbers, references resolved. */
+/**
+ * The configuration as the program uses it: names in camelCase, paths absolute, times in numbers, references resolved.
+ */
 import type { AuthFile, ProxyOptions } from '../registry/http/access/access-options.ts';
 import type { ConfigFile } from './schema.ts';
 
-type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<CamelCase<Tail>>}` : Name;
+type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : Name;
 
 /** `Section` with its own keys, which are snake_case in the file, in camelCase. */
 export type CamelKeys<Section> = {
@@ -83,7 +87,9 @@ export interface ServerConfig extends Omit<CamelKeys<ConfigFile['server']>, Reso
 }
 
 /** Brokers, and the messages on them that trigger a rebuild. */
-export interface BusConfig extends CamelKeys<Omit<ConfigFile['bus'], 'url' | 'destinations' | 'headers' | 'heartbeat'>> {
+export interface BusConfig extends CamelKeys<
+  Omit<ConfigFile['bus'], 'url' | 'destinations' | 'headers' | 'heartbeat'>
+> {
   /** Brokers to fail over between; at least one. They may hold a login. */
   readonly urls: readonly string[];
   readonly destinations: readonly BusDestination[];

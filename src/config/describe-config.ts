@@ -35,14 +35,22 @@ function describeIndex(index: IndexConfig, isDefault: boolean): readonly string[
     ...some('with annotations', index.requiredAnnotations),
     ...some('with labels', index.requiredLabels),
   ];
-  const routes = [`/index/${index.fileName}.json`, `/${index.name}/index/static`, ...(isDefault ? ['/index/static'] : [])];
+  const routes = [
+    `/index/${index.fileName}.json`,
+    `/${index.name}/index/static`,
+    ...(isDefault ? ['/index/static'] : []),
+  ];
   return [
     `Index ${index.name}${isDefault ? ' (default)' : ''}: from ${index.registry}`,
     `  takes: ${selection.join('; ')}`,
     `  tells clients to download from: ${index.registryPublic}`,
     `  served at: ${routes.join(', ')}`,
     ...(index.output === undefined ? [] : [`  written to: ${index.output}`]),
-    ...(index.signaturesDir === undefined ? [] : [`  signatures: in ${index.signaturesDir}, served at /${index.name}/signatures/; their docker-reference must be ${signedReference(index)}`]),
+    ...(index.signaturesDir === undefined
+      ? []
+      : [
+          `  signatures: in ${index.signaturesDir}, served at /${index.name}/signatures/; their docker-reference must be ${signedReference(index)}`,
+        ]),
   ];
 }
 
@@ -67,7 +75,10 @@ function describePulls(config: Config): readonly string[] {
   const layouts = config.indexes.map(({ registry }) => registry).filter((id) => id.startsWith(LAYOUT_PREFIX));
   const proxied = proxiedRegistry(config);
   const served = [...new Set([...layouts, ...(proxied === undefined ? [] : [proxied])])];
-  const redirects = proxied !== undefined && config.server.registryProxyRedirects === 'pass' ? ', and passes its redirects to other hosts on' : '';
+  const redirects =
+    proxied !== undefined && config.server.registryProxyRedirects === 'pass'
+      ? ', and passes its redirects to other hosts on'
+      : '';
   return served.length === 0 ? [] : [`Pulls: /v2/ answers for ${served.join(' and ')}${redirects}`];
 }
 

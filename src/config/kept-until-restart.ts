@@ -8,11 +8,15 @@ export interface Kept {
 }
 
 /**
- * `written` with what cannot change while the server runs as it is in `running`: the state, which is locked; where it listens, and whether
+ * `written` with what cannot change while the server runs as it is in `running`: the state, which is locked; where it
+ * listens, and whether
  * with TLS.
  */
 export function keptUntilRestart(running: Config, written: Config): Kept {
-  const { stateDir, server: { host, port, tls } } = running;
+  const {
+    stateDir,
+    server: { host, port, tls },
+  } = running;
   const { tls: writtenTls, ...writtenServer } = written.server;
   const shown = (tls === undefined) === (writtenTls === undefined) ? writtenTls : tls;
   const config: Config = {

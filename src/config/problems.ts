@@ -14,13 +14,23 @@ export interface Problem {
   readonly message: string;
 }
 
-/** All problems of a file; a line of the message for each: `FILE:LINE:COLUMN: path.to.key: what is wrong, what was expected`. */
+/**
+ * All problems of a file; a line of the message for each: `FILE:LINE:COLUMN: path.to.key: what is wrong, what was
+ * expected`.
+ */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly problems: readonly Problem[];
 
   constructor(problems: readonly Problem[], options?: ErrorOptions) {
-    super(problems.map(({ file, line, column, path, message }) => [`${file}:${line}:${column}`, ...(path === '' ? [] : [path]), message].join(': ')).join('\n'), options);
+    super(
+      problems
+        .map(({ file, line, column, path, message }) =>
+          [`${file}:${line}:${column}`, ...(path === '' ? [] : [path]), message].join(': '),
+        )
+        .join('\n'),
+      options,
+    );
     this.problems = problems;
   }
 }
@@ -40,7 +50,10 @@ export class Problems {
     this.#lines = lines;
   }
 
-  /** Adds a problem at the key or the value of `path` (its nearest parent if the file does not have it), or at an offset into the text. */
+  /**
+   * Adds a problem at the key or the value of `path` (its nearest parent if the file does not have it), or at an offset
+   * into the text.
+   */
   add(path: KeyPath, message: string, at: 'key' | 'value' | number = 'value'): void {
     const { line, col } = this.#lines.linePos(typeof at === 'number' ? at : this.#offset(path, at));
     this.#found.push({ file: this.#file, line, column: col, path: pathText(path), message });
@@ -48,7 +61,8 @@ export class Problems {
 
   /** @throws ConfigError with all problems in the order of the file, if there are any */
   throwIfAny(): void {
-    if (this.#found.length > 0) throw new ConfigError(this.#found.toSorted((a, b) => a.line - b.line || a.column - b.column));
+    if (this.#found.length > 0)
+      throw new ConfigError(this.#found.toSorted((a, b) => a.line - b.line || a.column - b.column));
   }
 
   #offset(path: KeyPath, at: 'key' | 'value'): number {
@@ -80,7 +94,10 @@ function isNull(node: Node | null | undefined): boolean {
   return node === null || (isScalar(node) && node.value === null);
 }
 
-/** `path` as a message shows it: `indexes.apps.tags[0]`. Keys that are not words are quoted, without a URL's login and query. */
+/**
+ * `path` as a message shows it: `indexes.apps.tags[0]`. Keys that are not words are quoted, without a URL's login and
+ * query.
+ */
 export function pathText(path: KeyPath): string {
   return path
     .map((key, depth) => {

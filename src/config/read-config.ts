@@ -15,7 +15,8 @@ import { TOKEN_CHARACTERS, isBearerToken } from './value-types.ts';
 import { readYamlFile } from './yaml-file.ts';
 
 /**
- * Reads the configuration in `file`, with variables, and whatever else concerns registries, from `environment`. Also reads the files that hold
+ * Reads the configuration in `file`, with variables, and whatever else concerns registries, from `environment`. Also
+ * reads the files that hold
  * tokens, and looks whether certificates and keys can be read.
  * @throws ConfigError with every problem that the file has.
  */
@@ -24,7 +25,8 @@ export function readConfig(file: string, environment: Environment): Config {
 }
 
 /**
- * Reads the configuration as {@link readConfig} does, and checks that this machine has the folders and the address that it names.
+ * Reads the configuration as {@link readConfig} does, and checks that this machine has the folders and the address that
+ * it names.
  * @throws ConfigError with every problem that was found.
  */
 export async function checkConfig(file: string, environment: Environment): Promise<Config> {
@@ -56,7 +58,11 @@ function read(file: string, environment: Environment): { readonly config: Config
 const LONGEST_TOKEN_FILE = 16 * 1024;
 
 /** The token in the file that `key` names, trimmed; adds a problem if it does not hold one. */
-function readToken(key: 'admin_token_file' | 'events_token_file', { server }: Incomplete<ConfigFile>, problems: Problems): string | undefined {
+function readToken(
+  key: 'admin_token_file' | 'events_token_file',
+  { server }: Incomplete<ConfigFile>,
+  problems: Problems,
+): string | undefined {
   const file = server?.[key];
   if (file === undefined) return undefined;
   const content = readTextFile(file, LONGEST_TOKEN_FILE);

@@ -16,7 +16,8 @@ export interface ReplacedText {
 
 const VARIABLE = /\$\$\{|\$\{(?:(?<name>[A-Za-z_]\w*)(?::(?<otherwise>(?:(?!\$\{)[^}])*))?\})?/g;
 
-const UNCLOSED = 'holds "${" that does not start a variable, expected ${NAME} or ${NAME:default} ("$${" for the characters alone)';
+const UNCLOSED =
+  'holds "${" that does not start a variable, expected ${NAME} or ${NAME:default} ("$${" for the characters alone)';
 
 /** Replaces every variable of `written`; what comes from the environment is not looked into again. */
 export function replaceVariables(written: string, environment: Environment): ReplacedText {

@@ -3,7 +3,15 @@ import { dirname, join, resolve } from 'node:path';
 import { Default } from 'typebox/value';
 import { LAYOUT_PREFIX, registryId } from '../registry/registry-id.ts';
 import { fileNameOf } from './check-rules.ts';
-import type { AccessConfig, BusConfig, CamelKeys, Config, IndexConfig, RegistryConfig, ServerConfig } from './config.ts';
+import type {
+  AccessConfig,
+  BusConfig,
+  CamelKeys,
+  Config,
+  IndexConfig,
+  RegistryConfig,
+  ServerConfig,
+} from './config.ts';
 import { parseDuration } from './duration.ts';
 import type { Environment } from './replace-variables.ts';
 import { registrySchema, type ConfigFile } from './schema.ts';
@@ -12,7 +20,13 @@ import { registrySchema, type ConfigFile } from './schema.ts';
 export type Tokens = Pick<ServerConfig, 'adminToken' | 'eventsToken'>;
 
 /** The configuration of `file` (absolute), which was found right; `names` are its indexes in the order of the file. */
-export function resolveConfig(file: string, written: ConfigFile, names: readonly string[], tokens: Tokens, environment: Environment): Config {
+export function resolveConfig(
+  file: string,
+  written: ConfigFile,
+  names: readonly string[],
+  tokens: Tokens,
+  environment: Environment,
+): Config {
   const folder = dirname(file);
   const server = resolveServer(written.server, tokens);
   const iconsUri = written.icons_uri.replace(/\/*$/, '/');
@@ -36,7 +50,13 @@ export function resolveConfig(file: string, written: ConfigFile, names: readonly
   };
 }
 
-function resolveIndex(name: string, section: ConfigFile['indexes'][string], folder: string, server: ServerConfig, iconsUri: string): IndexConfig {
+function resolveIndex(
+  name: string,
+  section: ConfigFile['indexes'][string],
+  folder: string,
+  server: ServerConfig,
+  iconsUri: string,
+): IndexConfig {
   const { registry: url, registry_public: registryPublic, remote_icons: remoteIcons, ...rest } = section;
   const registry = registryId(url, folder);
   return {
@@ -49,14 +69,22 @@ function resolveIndex(name: string, section: ConfigFile['indexes'][string], fold
   };
 }
 
-/** `reference` as it is, or, where the server's URL is known, as a whole URL: what begins with a slash is below that. */
+/**
+ * `reference` as it is, or, where the server's URL is known, as a whole URL: what begins with a slash is below that.
+ */
 function publicUrl(reference: string, index: string, { baseUrl, basePath }: ServerConfig): string {
   if (baseUrl === undefined || URL.canParse(reference)) return reference;
   return new URL(belowBasePath(reference, basePath), `${baseUrl}/${index}/index/static`).href;
 }
 
-function resolveRegistries(written: ConfigFile, indexes: readonly IndexConfig[], folder: string): ReadonlyMap<string, RegistryConfig> {
-  const sections = new Map(Object.entries(written.registries).map(([url, section]) => [registryId(url, folder), section]));
+function resolveRegistries(
+  written: ConfigFile,
+  indexes: readonly IndexConfig[],
+  folder: string,
+): ReadonlyMap<string, RegistryConfig> {
+  const sections = new Map(
+    Object.entries(written.registries).map(([url, section]) => [registryId(url, folder), section]),
+  );
   return new Map(
     indexes.map(({ registry: id }) => {
       const section = sections.get(id) ?? (Default(registrySchema, {}) as ConfigFile['registries'][string]);
@@ -112,7 +140,9 @@ function basePathOf(baseUrl: string | undefined): string {
   return baseUrl === undefined ? '' : new URL(baseUrl).pathname.replace(/\/{2,}/g, '/').replace(/\/$/, '');
 }
 
-/** `reference` as clients need it: a path of this server stands below `basePath`, also where it was written without it. */
+/**
+ * `reference` as clients need it: a path of this server stands below `basePath`, also where it was written without it.
+ */
 function belowBasePath(reference: string, basePath: string): string {
   const isPath = reference.startsWith('/') && !reference.startsWith('//');
   return isPath && !`${reference}/`.startsWith(`${basePath}/`) ? basePath + reference : reference;
@@ -120,21 +150,28 @@ function belowBasePath(reference: string, basePath: string): string {
 
 /** A section of the file, whose names are snake_case, with its own keys in camelCase. */
 function camelKeys<Section extends object>(section: Section): CamelKeys<Section> {
-  const entries = Object.entries(section).map(([key, value]) => [key.replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase()), value]);
+  const entries = Object.entries(section).map(([key, value]) => [
+    key.replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase()),
+    value,
+  ]);
   return Object.fromEntries(entries) as CamelKeys<Section>;
 }
 
 /**
- * Logins as containers-auth.json(5) and Docker look for them; proxies as most programs do, whose variables may also be in lower case.
+ * Logins as containers-auth.json(5) and Docker look for them; proxies as most programs do, whose variables may also be
+ * in lower case.
  * @param uid of the user who runs the program; `undefined` where users have none
  */
 export function resolveAccess(environment: Environment, uid = process.getuid?.()): AccessConfig {
-  const value = (...names: readonly string[]): string | undefined => names.map((name) => environment[name]).find((found) => found !== undefined && found !== '');
+  const value = (...names: readonly string[]): string | undefined =>
+    names.map((name) => environment[name]).find((found) => found !== undefined && found !== '');
   const [authFile, runtime, home] = [value('REGISTRY_AUTH_FILE'), value('XDG_RUNTIME_DIR'), value('HOME')];
   const inHome = (folder: string): string | undefined => home && join(home, folder);
   const [config, docker] = [value('XDG_CONFIG_HOME') ?? inHome('.config'), value('DOCKER_CONFIG') ?? inHome('.docker')];
   const searched = [
-    runtime === undefined ? uid !== undefined && `/run/containers/${uid}/auth.json` : join(runtime, 'containers/auth.json'),
+    runtime === undefined
+      ? uid !== undefined && `/run/containers/${uid}/auth.json`
+      : join(runtime, 'containers/auth.json'),
     config !== undefined && join(config, 'containers/auth.json'),
     docker !== undefined && join(docker, 'config.json'),
   ];

@@ -29,75 +29,125 @@ import {
 } from './value-types.ts';
 
 /** A section of `registries`. */
-export const registrySchema = section({
-  repositories: globs('Names and globs of the repositories to read. Names alone need no catalog.', { default: [], otherwise: 'all in the catalog' }),
-  username: optional(text('Login; needs `password` too.', { otherwise: 'from `auth_file`' })),
-  password: optional(secret('Password of `username`.', { otherwise: 'from `auth_file`' })),
-  auth_file: optional(readableFile('Logins as `skopeo login` and `docker login` write them.', {
-    otherwise: '`REGISTRY_AUTH_FILE`, `containers/auth.json` in `XDG_RUNTIME_DIR` (else `/run/containers/UID/auth.json`) and in `~/.config`, `config.json` in `DOCKER_CONFIG` or `~/.docker`',
-  })),
-  ca_file: optional(readableFile('Certificates to trust beside the system’s own (PEM).', {
-    otherwise: 'from `/etc/containers/certs.d` and `/etc/docker/certs.d`',
-  })),
-  client_cert: optional(readableFile('Client certificate (PEM); needs `client_key` too.', {
-    otherwise: 'from `/etc/containers/certs.d` and `/etc/docker/certs.d`',
-  })),
-  client_key: optional(readableFile('Key of `client_cert` (PEM).', { otherwise: 'as `client_cert`' })),
-  concurrency: wholeNumber('The most requests at once; how many are best is found.', 1, 1000, { default: 128 }),
-  private_redirects: optional(flag('Whether the registry may lead to private addresses: by redirects, and by the token server that it names.', {
-    otherwise: 'only if it is at one itself',
-  })),
-  timeout: duration('How long one request may take.', { default: '30s' }, 1, LONGEST_TIMER),
-}, { default: {} });
+export const registrySchema = section(
+  {
+    repositories: globs('Names and globs of the repositories to read. Names alone need no catalog.', {
+      default: [],
+      otherwise: 'all in the catalog',
+    }),
+    username: optional(text('Login; needs `password` too.', { otherwise: 'from `auth_file`' })),
+    password: optional(secret('Password of `username`.', { otherwise: 'from `auth_file`' })),
+    auth_file: optional(
+      readableFile('Logins as `skopeo login` and `docker login` write them.', {
+        otherwise:
+          '`REGISTRY_AUTH_FILE`, `containers/auth.json` in `XDG_RUNTIME_DIR` (else `/run/containers/UID/auth.json`) and in `~/.config`, `config.json` in `DOCKER_CONFIG` or `~/.docker`',
+      }),
+    ),
+    ca_file: optional(
+      readableFile('Certificates to trust beside the system’s own (PEM).', {
+        otherwise: 'from `/etc/containers/certs.d` and `/etc/docker/certs.d`',
+      }),
+    ),
+    client_cert: optional(
+      readableFile('Client certificate (PEM); needs `client_key` too.', {
+        otherwise: 'from `/etc/containers/certs.d` and `/etc/docker/certs.d`',
+      }),
+    ),
+    client_key: optional(readableFile('Key of `client_cert` (PEM).', { otherwise: 'as `client_cert`' })),
+    concurrency: wholeNumber('The most requests at once; how many are best is found.', 1, 1000, { default: 128 }),
+    private_redirects: optional(
+      flag('Whether the registry may lead to private addresses: by redirects, and by the token server that it names.', {
+        otherwise: 'only if it is at one itself',
+      }),
+    ),
+    timeout: duration('How long one request may take.', { default: '30s' }, 1, LONGEST_TIMER),
+  },
+  { default: {} },
+);
 
-const index = section({
-  registry: registryUrl('The registry to read: `http(s)://…`, or `oci:FOLDER`, where every OCI image layout is a repository.'),
-  registry_public: optional(registryReference('The registry’s URL as clients see it; may be relative to the index’s URL.', {
-    otherwise: '`registry` as written; `/` for `oci:`',
-  })),
-  output: optional(outputFile('A file to write the index to as well.')),
-  tags: globs('Globs (`*`, `?`), any of which must match a tag.', { default: ['*'], minItems: 1 }),
-  required_annotations: texts('Annotations that an image must all have.', 'an annotation’s key', { default: [] }),
-  required_labels: texts('Labels that an image must all have.', 'a label’s key', { default: [] }),
-  architectures: optional(texts('Architectures to keep, by their Go names.', 'an architecture such as amd64', { otherwise: 'all', minItems: 1 })),
-  skip_flatpak_annotations: flag('Leave out annotations that start with `org.flatpak.` or `org.freedesktop.`.', { default: false }),
-  skip_flatpak_labels: flag('Leave out labels that start with `org.flatpak.` or `org.freedesktop.`.', { default: false }),
-  extract_icons: flag('Take icons out of the index, and name them there by their URIs.', { default: false }),
-  remote_icons: flag('Also name extracted icons in the app data of images, for KDE’s Discover; needs `server.base_url`, or a whole URL as `icons_uri`.', {
-    default: false,
-  }),
-  repository_include: globs('Globs of the repositories to take.', { default: [], otherwise: 'all' }),
-  repository_exclude: globs('Globs of repositories to leave out.', { default: [], otherwise: 'none' }),
-  repository_priority: globs('Globs of repositories, the most wanted first: each Flatpak ref and architecture is then shown from one repository only.', {
-    default: [],
-    otherwise: 'none',
-  }),
-  lists: choice(
-    'Image lists stand in `Lists`, or `flatten`: their images stand in `Images` with the tags of the list, for readers that know no `Lists`.',
-    ['keep', 'flatten'],
-  ),
-  flatpak_annotations: flag('Show the Flatpak labels as annotations, for clients before Flatpak 1.6.', { default: false }),
-  force_flatpak_token: flag('Have clients ask for a token before they download.', { default: false }),
-  signatures_dir: optional(path('Signatures to serve at `/NAME/signatures/`.', { expected: 'a folder' })),
-  title: optional(text('What people call this index.', { otherwise: 'the index’s name' })),
-  comment: optional(text('What it is, in one line.')),
-  description: optional(text('What it is, in a few sentences.')),
-  homepage: optional(linkUrl('Where to read more.')),
-  icon: optional(linkUrl('A picture for it.')),
-  gpg_key: optional(readableFile('The public key that signatures are made with.')),
-  runtime_repo: optional(linkUrl('The `.flatpakrepo` that has the runtimes of its apps.', { otherwise: 'this server’s, where it has them' })),
-  remote_name: optional(text('What Flatpak is told to call its remote.', {
-    pattern: /^[A-Za-z0-9_][A-Za-z0-9._-]*$/,
-    expected: 'a name such as example-apps, of letters, digits, ".", "_" and "-"',
-    otherwise: 'the index’s name',
-  })),
-  collection_id: optional(text('Collection ID that Flatpak gives its remote, for `flatpak preinstall`; needs `gpg_key` too, and all clients from 1.17 on.', {
-    pattern: /^[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+$/,
-    maxLength: 255,
-    expected: 'a reversed domain name such as org.example.Apps',
-    otherwise: 'none',
-  })),
-}, { default: {} });
+const index = section(
+  {
+    registry: registryUrl(
+      'The registry to read: `http(s)://…`, or `oci:FOLDER`, where every OCI image layout is a repository.',
+    ),
+    registry_public: optional(
+      registryReference('The registry’s URL as clients see it; may be relative to the index’s URL.', {
+        otherwise: '`registry` as written; `/` for `oci:`',
+      }),
+    ),
+    output: optional(outputFile('A file to write the index to as well.')),
+    tags: globs('Globs (`*`, `?`), any of which must match a tag.', { default: ['*'], minItems: 1 }),
+    required_annotations: texts('Annotations that an image must all have.', 'an annotation’s key', { default: [] }),
+    required_labels: texts('Labels that an image must all have.', 'a label’s key', { default: [] }),
+    architectures: optional(
+      texts('Architectures to keep, by their Go names.', 'an architecture such as amd64', {
+        otherwise: 'all',
+        minItems: 1,
+      }),
+    ),
+    skip_flatpak_annotations: flag('Leave out annotations that start with `org.flatpak.` or `org.freedesktop.`.', {
+      default: false,
+    }),
+    skip_flatpak_labels: flag('Leave out labels that start with `org.flatpak.` or `org.freedesktop.`.', {
+      default: false,
+    }),
+    extract_icons: flag('Take icons out of the index, and name them there by their URIs.', { default: false }),
+    remote_icons: flag(
+      'Also name extracted icons in the app data of images, for KDE’s Discover; needs `server.base_url`, or a whole URL as `icons_uri`.',
+      {
+        default: false,
+      },
+    ),
+    repository_include: globs('Globs of the repositories to take.', { default: [], otherwise: 'all' }),
+    repository_exclude: globs('Globs of repositories to leave out.', { default: [], otherwise: 'none' }),
+    repository_priority: globs(
+      'Globs of repositories, the most wanted first: each Flatpak ref and architecture is then shown from one repository only.',
+      {
+        default: [],
+        otherwise: 'none',
+      },
+    ),
+    lists: choice(
+      'Image lists stand in `Lists`, or `flatten`: their images stand in `Images` with the tags of the list, for readers that know no `Lists`.',
+      ['keep', 'flatten'],
+    ),
+    flatpak_annotations: flag('Show the Flatpak labels as annotations, for clients before Flatpak 1.6.', {
+      default: false,
+    }),
+    force_flatpak_token: flag('Have clients ask for a token before they download.', { default: false }),
+    signatures_dir: optional(path('Signatures to serve at `/NAME/signatures/`.', { expected: 'a folder' })),
+    title: optional(text('What people call this index.', { otherwise: 'the index’s name' })),
+    comment: optional(text('What it is, in one line.')),
+    description: optional(text('What it is, in a few sentences.')),
+    homepage: optional(linkUrl('Where to read more.')),
+    icon: optional(linkUrl('A picture for it.')),
+    gpg_key: optional(readableFile('The public key that signatures are made with.')),
+    runtime_repo: optional(
+      linkUrl('The `.flatpakrepo` that has the runtimes of its apps.', {
+        otherwise: 'this server’s, where it has them',
+      }),
+    ),
+    remote_name: optional(
+      text('What Flatpak is told to call its remote.', {
+        pattern: /^[A-Za-z0-9_][A-Za-z0-9._-]*$/,
+        expected: 'a name such as example-apps, of letters, digits, ".", "_" and "-"',
+        otherwise: 'the index’s name',
+      }),
+    ),
+    collection_id: optional(
+      text(
+        'Collection ID that Flatpak gives its remote, for `flatpak preinstall`; needs `gpg_key` too, and all clients from 1.17 on.',
+        {
+          pattern: /^[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+$/,
+          maxLength: 255,
+          expected: 'a reversed domain name such as org.example.Apps',
+          otherwise: 'none',
+        },
+      ),
+    ),
+  },
+  { default: {} },
+);
 
 const daemon = section(
   {
@@ -113,7 +163,10 @@ const server = section(
     port: wholeNumber('The port; 0 lets the system choose.', 0, 65_535, { default: 8080 }),
     tls: optional(
       section(
-        { cert: readableFile('Certificate chain (PEM); with it the server speaks HTTPS and HTTP/2.'), key: readableFile('Key of `cert` (PEM).') },
+        {
+          cert: readableFile('Certificate chain (PEM); with it the server speaks HTTPS and HTTP/2.'),
+          key: readableFile('Key of `cert` (PEM).'),
+        },
         { otherwise: 'plain HTTP' },
       ),
     ),
@@ -128,8 +181,13 @@ const server = section(
     events_token: optional(bearerToken('Bearer token of `/events`.', { otherwise: 'none: the route answers 403' })),
     events_token_file: optional(path('A file that holds `events_token`.')),
     max_age: duration('`Cache-Control: max-age` of indexes.', { default: '60s' }),
-    registry_proxy: flag('Serve `/v2/` of the default index’s registry from here; always on for `oci:`.', { default: false }),
-    registry_proxy_redirects: choice('Where that registry redirects to another host: `follow` it here, or `pass` it on to the client.', ['follow', 'pass']),
+    registry_proxy: flag('Serve `/v2/` of the default index’s registry from here; always on for `oci:`.', {
+      default: false,
+    }),
+    registry_proxy_redirects: choice(
+      'Where that registry redirects to another host: `follow` it here, or `pass` it on to the client.',
+      ['follow', 'pass'],
+    ),
     trust_proxy: Type.Union(
       [Type.Boolean(), Type.Integer({ minimum: 1 }), proxyAddresses(), Type.Array(proxyAddresses(), { minItems: 1 })],
       {
@@ -139,7 +197,13 @@ const server = section(
       },
     ),
   },
-  { default: {}, removed: { workers: 'was removed, expected several replicas of the program with one store instead: a process answers with one thread' } },
+  {
+    default: {},
+    removed: {
+      workers:
+        'was removed, expected several replicas of the program with one store instead: a process answers with one thread',
+    },
+  },
 );
 
 const headers = (description: string) =>
@@ -169,14 +233,17 @@ const bus = section(
             word(DESTINATION),
             section({
               destination: text('What to subscribe to.', { expected: DESTINATION }),
-              headers: headers('Headers of this subscription, such as `id` and `durable`; `prefetch-count` and `activemq.prefetchSize` are 100 by themselves.'),
+              headers: headers(
+                'Headers of this subscription, such as `id` and `durable`; `prefetch-count` and `activemq.prefetchSize` are 100 by themselves.',
+              ),
             }),
           ],
           { expected: `${DESTINATION}, or {destination, headers}` },
         ),
         {
           description: 'What to subscribe to: names, or `{destination, headers}`.',
-          otherwise: '`/topic/PREFIX.ENV.bodhi.mashtask.complete` and `/topic/PREFIX.ENV.bodhi.compose.complete` from `daemon`',
+          otherwise:
+            '`/topic/PREFIX.ENV.bodhi.mashtask.complete` and `/topic/PREFIX.ENV.bodhi.compose.complete` from `daemon`',
           minItems: 1,
         },
       ),
@@ -193,7 +260,12 @@ const bus = section(
     client_cert: optional(readableFile('Client certificate (PEM); needs `client_key` too.')),
     client_key: optional(readableFile('Key of `client_cert` (PEM).')),
     headers: headers('Headers of the connection.'),
-    heartbeat: duration('How often each side must send something; 0 for no heart-beats.', { default: '10s' }, 0, LONGEST_TIMER),
+    heartbeat: duration(
+      'How often each side must send something; 0 for no heart-beats.',
+      { default: '10s' },
+      0,
+      LONGEST_TIMER,
+    ),
   },
   { default: {} },
 );
@@ -201,12 +273,33 @@ const bus = section(
 /** The whole file. */
 export const configSchema = section({
   state_dir: path('Where all that is read and published is kept.', { default: './state', expected: 'a folder' }),
-  icons_dir: optional(path('A folder that icons are written to as well, for web servers that serve files.', { expected: 'a folder' })),
-  icons_uri: servedReference('Public URI of the icons, relative to the index’s URL. A missing last `/` is added.', { default: '/icons/' }),
-  indexes: record(index, { expected: 'at least one index', placeholder: 'NAME', propertyNames: indexName(), minProperties: 1 }),
-  default_index: optional(text('The index that answers at `/index/static`.', { expected: 'the name of an index', otherwise: 'the first' })),
-  registries: record(registrySchema, { default: {}, expected: 'registries by their URL', placeholder: 'URL', propertyNames: registryUrl() }),
-  rescan_interval: duration('How long after a full rebuild everything is read again; 0 for never.', { default: '1h' }, 0, LONGEST_TIMER),
+  icons_dir: optional(
+    path('A folder that icons are written to as well, for web servers that serve files.', { expected: 'a folder' }),
+  ),
+  icons_uri: servedReference('Public URI of the icons, relative to the index’s URL. A missing last `/` is added.', {
+    default: '/icons/',
+  }),
+  indexes: record(index, {
+    expected: 'at least one index',
+    placeholder: 'NAME',
+    propertyNames: indexName(),
+    minProperties: 1,
+  }),
+  default_index: optional(
+    text('The index that answers at `/index/static`.', { expected: 'the name of an index', otherwise: 'the first' }),
+  ),
+  registries: record(registrySchema, {
+    default: {},
+    expected: 'registries by their URL',
+    placeholder: 'URL',
+    propertyNames: registryUrl(),
+  }),
+  rescan_interval: duration(
+    'How long after a full rebuild everything is read again; 0 for never.',
+    { default: '1h' },
+    0,
+    LONGEST_TIMER,
+  ),
   clean_files_after: duration('How long icons that no index names any more are kept.', { default: '1d' }),
   daemon,
   server,

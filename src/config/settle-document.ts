@@ -1,13 +1,36 @@
-/** Prepares a YAML document so that `toJS` and `getIn` give all that it says: follows aliases, makes merges, replaces variables. */
-import { Pair, Scalar, isAlias, isMap, isScalar, isSeq, type Document, type LineCounter, type Node, type YAMLMap } from 'yaml';
+/**
+ * Prepares a YAML document so that `toJS` and `getIn` give all that it says: follows aliases, makes merges, replaces
+ * variables.
+ */
+import {
+  Pair,
+  Scalar,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  type Document,
+  type LineCounter,
+  type Node,
+  type YAMLMap,
+} from 'yaml';
 import { nameOf, type KeyPath, type Problems } from './problems.ts';
 import { replaceVariables, type Environment } from './replace-variables.ts';
 
 type Mapping = YAMLMap<Node, Node | null>;
 type Entries = Map<string, Pair<Node, Node | null>>;
 
-/** Changes `document`, whose text is `text`. A scalar with a problem has the value `undefined`; others keep in `source` how they were written. */
-export function settleDocument(document: Document, text: string, lines: LineCounter, environment: Environment, problems: Problems): void {
+/**
+ * Changes `document`, whose text is `text`. A scalar with a problem has the value `undefined`; others keep in `source`
+ * how they were written.
+ */
+export function settleDocument(
+  document: Document,
+  text: string,
+  lines: LineCounter,
+  environment: Environment,
+  problems: Problems,
+): void {
   const settled = new Set<Node>();
   const open = new Set<Node>();
 
@@ -33,7 +56,8 @@ export function settleDocument(document: Document, text: string, lines: LineCoun
     }
     open.add(node);
     if (isScalar(node)) node.value = replaced(node, path);
-    else if (isSeq<Node | null>(node)) node.items = node.items.map((element, position) => settle(element, [...path, position]));
+    else if (isSeq<Node | null>(node))
+      node.items = node.items.map((element, position) => settle(element, [...path, position]));
     else if (isMap(node)) node.items = entriesOf(node as Mapping, path);
     open.delete(node);
     settled.add(node);
@@ -51,7 +75,9 @@ export function settleDocument(document: Document, text: string, lines: LineCoun
     return faults.length === 0 ? value : undefined;
   };
 
-  /** Each key once, as a text. Own keys win over merged ones, earlier merged ones over later (yaml.org/type/merge.html). */
+  /**
+   * Each key once, as a text. Own keys win over merged ones, earlier merged ones over later (yaml.org/type/merge.html).
+   */
   const entriesOf = (map: Mapping, path: KeyPath): Mapping['items'] => {
     const own: Entries = new Map();
     const merged: Entries = new Map();
@@ -70,7 +96,12 @@ export function settleDocument(document: Document, text: string, lines: LineCoun
       const { text: name, faults } = replaceVariables(given, environment);
       for (const { message } of faults) problems.add([...path, given], message, offset);
       const first = own.get(name);
-      if (first !== undefined) problems.add([...path, name], `is given twice, expected it once (the other is in line ${lines.linePos(first.key.range?.[0] ?? 0).line})`, offset);
+      if (first !== undefined)
+        problems.add(
+          [...path, name],
+          `is given twice, expected it once (the other is in line ${lines.linePos(first.key.range?.[0] ?? 0).line})`,
+          offset,
+        );
       if (faults.length > 0 || first !== undefined) continue;
       const scalar = new Scalar(name);
       if (written.range) scalar.range = written.range;
@@ -85,7 +116,8 @@ export function settleDocument(document: Document, text: string, lines: LineCoun
     else if (isMap(node) && !open.has(node)) {
       settle(node, path);
       for (const pair of (node as Mapping).items) if (!merged.has(nameOf(pair))) merged.set(nameOf(pair), pair);
-    } else if (!isScalar(node) || node.value !== undefined) problems.add([...path, '<<'], 'cannot be merged, expected the alias of another mapping', written?.range?.[0]);
+    } else if (!isScalar(node) || node.value !== undefined)
+      problems.add([...path, '<<'], 'cannot be merged, expected the alias of another mapping', written?.range?.[0]);
   };
 
   document.contents = settle(document.contents, []);

@@ -16,7 +16,10 @@ interface Annotations {
   readonly expected?: string;
   /** The value must not be shown, nor any part of it. */
   readonly secret?: true;
-  /** A path, relative to the folder of the configuration file; `readable` if it must lead to a file that can be read now, `output` to one that may be replaced. */
+  /**
+   * A path, relative to the folder of the configuration file; `readable` if it must lead to a file that can be read
+   * now, `output` to one that may be replaced.
+   */
   readonly path?: 'any' | 'readable' | 'output';
   /** Name for the keys of a record in documentation. */
   readonly placeholder?: string;
@@ -60,18 +63,34 @@ export function secret(description: string, options: Options = {}) {
 }
 
 /** One of two words, of which the first is the default. */
-export function choice<First extends string, Second extends string>(description: string, [first, second]: readonly [First, Second]) {
-  return Type.Union([Type.Literal(first), Type.Literal(second)], { description, default: first, expected: `${first} or ${second}` });
+export function choice<First extends string, Second extends string>(
+  description: string,
+  [first, second]: readonly [First, Second],
+) {
+  return Type.Union([Type.Literal(first), Type.Literal(second)], {
+    description,
+    default: first,
+    expected: `${first} or ${second}`,
+  });
 }
 
-/** `schema` with a rule: `fault` returns what is wrong with a value, empty to have the value shown; `undefined` if nothing is. */
+/**
+ * `schema` with a rule: `fault` returns what is wrong with a value, empty to have the value shown; `undefined` if
+ * nothing is.
+ */
 function faultless(schema: TString, fault: (written: string) => string | undefined) {
-  return Type.Refine(schema, (written) => fault(written) === undefined, (written) => fault(written) ?? '');
+  return Type.Refine(
+    schema,
+    (written) => fault(written) === undefined,
+    (written) => fault(written) ?? '',
+  );
 }
 
 /** A text that can be sent as a bearer token (RFC 6750, section 2.1, without insisting on its alphabet). */
 export function bearerToken(description: string, options: Options) {
-  return faultless(secret(description, { expected: TOKEN_CHARACTERS, ...options }), (token) => (isBearerToken(token) ? undefined : 'cannot be sent in a header'));
+  return faultless(secret(description, { expected: TOKEN_CHARACTERS, ...options }), (token) =>
+    isBearerToken(token) ? undefined : 'cannot be sent in a header',
+  );
 }
 
 export const TOKEN_CHARACTERS = 'visible ASCII characters without spaces';
@@ -85,7 +104,13 @@ export function flag(description: string, options: Options) {
 }
 
 export function wholeNumber(description: string, minimum: number, maximum: number, options: Options) {
-  return Type.Integer({ description, minimum, maximum, expected: `a whole number from ${minimum} to ${maximum}`, ...options });
+  return Type.Integer({
+    description,
+    minimum,
+    maximum,
+    expected: `a whole number from ${minimum} to ${maximum}`,
+    ...options,
+  });
 }
 
 /** A list of texts; `each` says what an element must be. */
@@ -102,7 +127,12 @@ export function globs(description: string, options: Options & { readonly minItem
 export const LONGEST_TIMER = 24 * 86_400_000;
 
 /** A length of time; both bounds in milliseconds. */
-export function duration(description: string, options: Options, minimum = 0, maximum: number = Number.MAX_SAFE_INTEGER) {
+export function duration(
+  description: string,
+  options: Options,
+  minimum = 0,
+  maximum: number = Number.MAX_SAFE_INTEGER,
+) {
   const bounds = [
     ...(minimum > 0 ? [`at least ${formatDuration(minimum)}`] : []),
     ...(maximum < Number.MAX_SAFE_INTEGER ? [`at most ${formatDuration(maximum)}`] : []),
@@ -112,12 +142,18 @@ export function duration(description: string, options: Options, minimum = 0, max
     const milliseconds = parseDuration(written);
     return milliseconds !== undefined && milliseconds >= minimum && milliseconds <= maximum;
   };
-  return Type.Refine(Type.Union([Type.String(), Type.Number()], { description, expected, ...options }), isWithin, () => '');
+  return Type.Refine(
+    Type.Union([Type.String(), Type.Number()], { description, expected, ...options }),
+    isWithin,
+    () => '',
+  );
 }
 
 /** A file or folder that need not exist. */
 export function path(description: string, options: Options = {}) {
-  return faultless(text(description, { expected: 'a path', path: 'any', ...options }), (written) => (written.includes('\0') ? '' : undefined));
+  return faultless(text(description, { expected: 'a path', path: 'any', ...options }), (written) =>
+    written.includes('\0') ? '' : undefined,
+  );
 }
 
 /** A file that must exist, and be readable, when the configuration is read. */
@@ -127,8 +163,13 @@ export function readableFile(description: string, options: Options = {}) {
 
 /** A file to write an index to; its name without `.json` is part of a URL. */
 export function outputFile(description: string) {
-  const schema = path(description, { expected: 'the path of a file such as /var/www/html/index/apps.json', path: 'output' });
-  return faultless(schema, (written) => (written.endsWith('/') || ['', '.', '..'].includes(outputName(written)) ? 'does not name a file' : undefined));
+  const schema = path(description, {
+    expected: 'the path of a file such as /var/www/html/index/apps.json',
+    path: 'output',
+  });
+  return faultless(schema, (written) =>
+    written.endsWith('/') || ['', '.', '..'].includes(outputName(written)) ? 'does not name a file' : undefined,
+  );
 }
 
 /** The name of an output file without its folder and `.json`. */
@@ -137,17 +178,37 @@ export function outputName(output: string): string {
 }
 
 /** First path segments of the server's own routes. */
-export const ROUTES: ReadonlySet<string> = new Set(['index', 'icons', 'healthz', 'readyz', 'status', 'metrics', 'reindex', 'events', 'v2', 'api', 'page', 'openapi.json']);
+export const ROUTES: ReadonlySet<string> = new Set([
+  'index',
+  'icons',
+  'healthz',
+  'readyz',
+  'status',
+  'metrics',
+  'reindex',
+  'events',
+  'v2',
+  'api',
+  'page',
+  'openapi.json',
+]);
 
 /** A name of an index, which is also a path segment of its URLs. */
 export function indexName() {
-  const name = Type.String({ pattern: /^[A-Za-z0-9][A-Za-z0-9._-]*$/, expected: 'a name such as apps, of letters, digits, ".", "_" and "-"' });
-  return faultless(name, (written) => (ROUTES.has(written) ? "has the name of one of the server's own routes" : undefined));
+  const name = Type.String({
+    pattern: /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
+    expected: 'a name such as apps, of letters, digits, ".", "_" and "-"',
+  });
+  return faultless(name, (written) =>
+    ROUTES.has(written) ? "has the name of one of the server's own routes" : undefined,
+  );
 }
 
 /** Addresses of proxies as in Fastify's `trustProxy`: IP addresses, networks, or names of such. */
 export function proxyAddresses() {
-  return faultless(word('an IP address, a network such as 10.0.0.0/8, or loopback'), (written) => (written.split(',').every((address) => isProxyAddress(address.trim())) ? undefined : ''));
+  return faultless(word('an IP address, a network such as 10.0.0.0/8, or loopback'), (written) =>
+    written.split(',').every((address) => isProxyAddress(address.trim())) ? undefined : '',
+  );
 }
 
 function isProxyAddress(address: string): boolean {
@@ -166,9 +227,11 @@ const CREDENTIALS = 'holds a user name or password';
 /** The address of a registry: `http(s)://…`, or `oci:FOLDER`. */
 export function registryUrl(description = '') {
   return faultless(secret(description, { expected: 'http(s)://HOST[:PORT][/PATH] or oci:FOLDER' }), (written) => {
-    if (written.startsWith(LAYOUT_PREFIX)) return written === LAYOUT_PREFIX || written.includes('\0') ? 'does not name a folder' : undefined;
+    if (written.startsWith(LAYOUT_PREFIX))
+      return written === LAYOUT_PREFIX || written.includes('\0') ? 'does not name a folder' : undefined;
     const fault = urlFault(written, HTTP);
-    if (fault === undefined && /\/v2\/?$/.test(written)) return 'ends with /v2, which is asked for below it (leave that away)';
+    if (fault === undefined && /\/v2\/?$/.test(written))
+      return 'ends with /v2, which is asked for below it (leave that away)';
     if (fault === CREDENTIALS) return `${fault} (set registries.URL.username and password instead)`;
     return fault ?? hostFault(new URL(written));
   });
@@ -210,7 +273,11 @@ function reference(description: string, options: Options, fault: (url: URL) => s
 
 /** The address of a STOMP broker; may hold a login. */
 export function brokerUrl() {
-  const schema = Type.String({ minLength: 1, expected: 'stomp://[USER:PASSWORD@]HOST[:PORT][/VHOST] or stomps://…', secret: true });
+  const schema = Type.String({
+    minLength: 1,
+    expected: 'stomp://[USER:PASSWORD@]HOST[:PORT][/VHOST] or stomps://…',
+    secret: true,
+  });
   return faultless(schema, (written) => {
     const fault = urlFault(written, ['stomp:', 'stomps:']);
     if (fault !== undefined && fault !== CREDENTIALS) return fault;
@@ -219,7 +286,11 @@ export function brokerUrl() {
 }
 
 /** Returns what is wrong with a URL, without any of its characters: it may hold a password. */
-function urlFault(written: string, protocols: readonly string[], { base, query }: { readonly base?: string; readonly query?: 'any query' | undefined } = {}): string | undefined {
+function urlFault(
+  written: string,
+  protocols: readonly string[],
+  { base, query }: { readonly base?: string; readonly query?: 'any query' | undefined } = {},
+): string | undefined {
   const scheme = protocols.find((protocol) => written.toLowerCase().startsWith(protocol));
   // The parser would take "https:icons" for a host, and a client for a path.
   if (scheme !== undefined && !written.startsWith('//', scheme.length)) return `has no // after ${scheme}`;
@@ -227,7 +298,8 @@ function urlFault(written: string, protocols: readonly string[], { base, query }
   const url = /\s/.test(written) ? null : URL.parse(written, base);
   const [, port = ''] = /:(\d+)(?:[/?#]|$)/.exec(written) ?? [];
   if (url === null && Number(port) > MAX_PORT) return `has a port over ${MAX_PORT}`;
-  if (url === null || !protocols.includes(url.protocol)) return `is not a URL with ${protocols.map((protocol) => protocol.slice(0, -1)).join(' or ')}`;
+  if (url === null || !protocols.includes(url.protocol))
+    return `is not a URL with ${protocols.map((protocol) => protocol.slice(0, -1)).join(' or ')}`;
   if (query === undefined && /[?#]/.test(written)) return 'has a query or fragment';
   return url.username === '' && url.password === '' ? undefined : CREDENTIALS;
 }
@@ -239,7 +311,8 @@ const NO_CATALOG: ReadonlySet<string> = new Set([DOCKER_HUB, 'ghcr.io']);
 /** Returns why the host of a URL is known not to be a registry. */
 function hostFault({ host, pathname }: URL): string | undefined {
   if (NOT_REGISTRIES.has(host)) return `is not a registry (the one of Docker Hub is https://${DOCKER_HUB})`;
-  if (NO_CATALOG.has(host) && pathname !== '/') return `has a path, where only https://${host} is a registry (an owner belongs into registries.URL.repositories, as OWNER/NAME)`;
+  if (NO_CATALOG.has(host) && pathname !== '/')
+    return `has a path, where only https://${host} is a registry (an owner belongs into registries.URL.repositories, as OWNER/NAME)`;
   return undefined;
 }
 
@@ -248,4 +321,3 @@ export function hostWithoutCatalog(registry: string): string | undefined {
   const host = URL.parse(registry)?.host;
   return host !== undefined && NO_CATALOG.has(host) ? host : undefined;
 }
-

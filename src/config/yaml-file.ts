@@ -17,13 +17,17 @@ const MAX_ALIASES = 1000;
 
 /**
  * Reads a YAML 1.2 file of at most 1 MiB. Keys that are given twice are not looked for.
- * @throws ConfigError with one problem for what makes the file unreadable, and one for each tag and directive that is not known.
+ * @throws ConfigError with one problem for what makes the file unreadable, and one for each tag and directive that is
+ * not known.
  */
 export function readYamlFile(file: string): YamlFile {
   const whole = (message: string) => ({ file, line: 1, column: 1, path: '', message });
   const read = readTextFile(file, LIMIT);
   if ('fault' in read) {
-    throw new ConfigError([whole(`${read.fault}, expected a configuration file (YAML): put one there, or name another with --config`)], { cause: read.cause });
+    throw new ConfigError(
+      [whole(`${read.fault}, expected a configuration file (YAML): put one there, or name another with --config`)],
+      { cause: read.cause },
+    );
   }
 
   const lines = new LineCounter();
@@ -39,7 +43,9 @@ export function readYamlFile(file: string): YamlFile {
     return { file, line, column: col, path: '', message };
   };
   // What follows the first error is most often its consequence. The library's own words may hold a password.
-  const problems = [...document.errors.slice(0, 1), ...document.warnings].map(({ pos, code }) => problem(pos[0], FAULTS[code]));
+  const problems = [...document.errors.slice(0, 1), ...document.warnings].map(({ pos, code }) =>
+    problem(pos[0], FAULTS[code]),
+  );
   const alias = problems.length === 0 ? explosion(document) : undefined;
   if (alias !== undefined) problems.push(problem(alias.range?.[0] ?? 0, FAULTS.RESOURCE_EXHAUSTION));
   if (problems.length === 0 && document.contents === null) {
@@ -77,7 +83,8 @@ const FAULTS: Readonly<Record<ErrorCode, string>> = {
   BAD_COLLECTION_TYPE: 'a tag does not fit its value, expected no tag',
   BAD_DIRECTIVE: 'a directive is not known, expected none or %YAML 1.2',
   BAD_DQ_ESCAPE: 'an escape sequence is not known, expected "\\\\" for a backslash, or single quotes',
-  BAD_INDENT: 'the indentation is wrong, expected keys that belong together to start in the same column, and each [ and { to be closed',
+  BAD_INDENT:
+    'the indentation is wrong, expected keys that belong together to start in the same column, and each [ and { to be closed',
   BAD_PROP_ORDER: 'an anchor or tag stands in the wrong place, expected it right before its value',
   BAD_SCALAR_START: 'the text starts with a character that YAML reserves, expected the text in quotes',
   BLOCK_AS_IMPLICIT_KEY: 'a key stands inside a value, expected text that holds ": " to stand in quotes',
@@ -91,7 +98,8 @@ const FAULTS: Readonly<Record<ErrorCode, string>> = {
   MULTIPLE_DOCS: 'a second document starts here, expected only one in a file',
   MULTIPLE_TAGS: 'a value has two tags, expected none',
   NON_STRING_KEY: 'a key is not text, expected a text',
-  RESOURCE_EXHAUSTION: 'anchors or brackets are nested too deeply, or anchors used too often, expected a plain configuration',
+  RESOURCE_EXHAUSTION:
+    'anchors or brackets are nested too deeply, or anchors used too often, expected a plain configuration',
   TAB_AS_INDENT: 'a tab is used for indentation, expected spaces',
   TAG_RESOLVE_FAILED: 'a tag is not known here, expected none (a text that starts with "!" needs quotes)',
   UNEXPECTED_TOKEN: `there is text where none belongs, ${QUOTES}`,

@@ -14,7 +14,10 @@ export interface IndexDefinition {
   readonly repositoryInclude: readonly string[];
   /** Globs of repositories to leave out. */
   readonly repositoryExclude: readonly string[];
-  /** Globs, the most wanted first. If there are any, one image is shown for each Flatpak ref and architecture: see {@link prefer}. */
+  /**
+   * Globs, the most wanted first. If there are any, one image is shown for each Flatpak ref and architecture: see
+   * {@link prefer}.
+   */
   readonly repositoryPriority: readonly string[];
   /** Keys, all of which an image must have. */
   readonly requiredAnnotations: readonly string[];

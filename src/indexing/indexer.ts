@@ -31,7 +31,9 @@ import { removeTemporaryFiles } from '../system/write-file.ts';
 const CHUNKS_KEPT = 3_600_000;
 /** Interval of the cleanup after rebuilds that cannot read the registry, which are retried often, in milliseconds. */
 const CLEANED = 3_600_000;
-/** Interval of removing unnamed chunks after publishing, in milliseconds: with notifications, full rebuilds may be rare. */
+/**
+ * Interval of removing unnamed chunks after publishing, in milliseconds: with notifications, full rebuilds may be rare.
+ */
 const CHUNKS_CLEANED = 600_000;
 
 /** Options of {@link Indexer.open}. */
@@ -76,7 +78,10 @@ export class Indexer {
   readonly #unlisted: Set<string>;
   /** Lists of apps by index. */
   readonly #appLists = new Map<string, { readonly list: AppList; readonly pages: AppPagesEncoder }>();
-  /** Published indexes that are not configured. They are marked as dirty, too, in case they are configured again before they are removed. */
+  /**
+   * Published indexes that are not configured. They are marked as dirty, too, in case they are configured again before
+   * they are removed.
+   */
   #unconfigured: readonly string[];
   /** Icons that are damaged and were not read again since. */
   readonly #lostIcons = new Set<Digest>();
@@ -87,7 +92,13 @@ export class Indexer {
   #rendering: Promise<void> = Promise.resolve();
   #listing: Promise<void> = Promise.resolve();
 
-  private constructor(options: IndexerOptions, publishers: ReadonlyMap<string, Publisher>, iconFiles: IconFiles | undefined, unlisted: Set<string>, unconfigured: readonly string[]) {
+  private constructor(
+    options: IndexerOptions,
+    publishers: ReadonlyMap<string, Publisher>,
+    iconFiles: IconFiles | undefined,
+    unlisted: Set<string>,
+    unconfigured: readonly string[],
+  ) {
     this.#options = options;
     this.#publishers = publishers;
     this.#unlisted = unlisted;
@@ -97,31 +108,62 @@ export class Indexer {
 
   /** Opens an indexer that continues from what is published. @throws StoreError */
   static async open(options: IndexerOptions): Promise<Indexer> {
-    const { definitions, store: { catalog, publications }, iconsDir, iconsUri, sources } = options;
-    for (const { output } of definitions) if (output !== undefined) await removeTemporaryFiles(dirname(output), basename(output));
+    const {
+      definitions,
+      store: { catalog, publications },
+      iconsDir,
+      iconsUri,
+      sources,
+    } = options;
+    for (const { output } of definitions)
+      if (output !== undefined) await removeTemporaryFiles(dirname(output), basename(output));
     const images = new ImageCache(catalog);
     const iconFiles = iconsDir === undefined ? undefined : openIconFiles(iconsDir);
     const publishers = new Map<string, Publisher>();
     for (const definition of definitions) {
-      publishers.set(definition.name, await Publisher.open({ definition, wanted: wantedIn(sources, definition), patterns: sources.get(definition.registry)?.patterns ?? [], catalog, publications, images, iconsUri, iconFiles }));
+      publishers.set(
+        definition.name,
+        await Publisher.open({
+          definition,
+          wanted: wantedIn(sources, definition),
+          patterns: sources.get(definition.registry)?.patterns ?? [],
+          catalog,
+          publications,
+          images,
+          iconsUri,
+          iconFiles,
+        }),
+      );
     }
     const unlisted = new Set<string>();
-    for (const [name, { published }] of publishers) if (published?.publication.version !== (await publications.apps(name))?.version) unlisted.add(name);
+    for (const [name, { published }] of publishers)
+      if (published?.publication.version !== (await publications.apps(name))?.version) unlisted.add(name);
     const unconfigured = (await publications.published()).filter((name) => !publishers.has(name));
     return new Indexer(options, publishers, iconFiles, unlisted, unconfigured);
   }
 
   /**
-   * Scans what `scope` names of one registry, and brings its indexes up to date. Errors of the registry are in the result; what was known
+   * Scans what `scope` names of one registry, and brings its indexes up to date. Errors of the registry are in the
+   * result; what was known
    * before is kept.
-   * @throws the signal's reason once it is aborted; StoreError; the system's error if unnamed icon files cannot be removed
+   * @throws the signal's reason once it is aborted; StoreError; the system's error if unnamed icon files cannot be
+   * removed
    */
-  async rebuild(registry: string, scope: RebuildScope, { onProgress, onPublished, signal }: RebuildOptions = {}): Promise<RebuildResult> {
+  async rebuild(
+    registry: string,
+    scope: RebuildScope,
+    { onProgress, onPublished, signal }: RebuildOptions = {},
+  ): Promise<RebuildResult> {
     const started = performance.now();
     const source = this.#options.sources.get(registry);
     if (source === undefined) throw new RangeError(`the registry ${registry} is not configured`);
     const requestsBefore = source.requests;
-    let progress: RebuildProgress = { phase: 'scanning', repositories: { done: 0, total: 0 }, images: { done: 0, total: 0 }, requests: 0 };
+    let progress: RebuildProgress = {
+      phase: 'scanning',
+      repositories: { done: 0, total: 0 },
+      images: { done: 0, total: 0 },
+      requests: 0,
+    };
     const report = (change: Partial<RebuildProgress>): void => {
       progress = { ...progress, ...change, requests: source.requests - requestsBefore };
       onProgress?.(progress);
@@ -137,16 +179,29 @@ export class Indexer {
       await this.#listing;
       await this.#alone(() => this.#clean());
     }
-    return { registry, seconds: secondsSince(started), requests: source.requests - requestsBefore, ...scanned, indexes };
+    return {
+      registry,
+      seconds: secondsSince(started),
+      requests: source.requests - requestsBefore,
+      ...scanned,
+      indexes,
+    };
   }
 
-  /** Brings the indexes of one registry up to date with the catalog, without a request. The next rebuild reports the changes. @throws as {@link rebuild} */
-  async refresh(registry: string, options: Pick<RebuildOptions, 'onPublished' | 'signal'> = {}): Promise<readonly Omit<IndexResult, 'apps'>[]> {
+  /**
+   * Brings the indexes of one registry up to date with the catalog, without a request. The next rebuild reports the
+   * changes. @throws as {@link rebuild}
+   */
+  async refresh(
+    registry: string,
+    options: Pick<RebuildOptions, 'onPublished' | 'signal'> = {},
+  ): Promise<readonly Omit<IndexResult, 'apps'>[]> {
     return this.#refresh(registry, options);
   }
 
   /**
-   * Reads everything that is published. The next refresh renders again what is missing. Returns whether icons are missing, which the next
+   * Reads everything that is published. The next refresh renders again what is missing. Returns whether icons are
+   * missing, which the next
    * full rebuild reads again.
    * @throws StoreError if something is damaged
    */
@@ -154,14 +209,19 @@ export class Indexer {
     const { publications } = this.#options.store;
     return this.#alone(async () => {
       for (const publisher of this.#publishers.values()) await publisher.verify();
-      for (const icon of this.#namedIcons()) if ((await publications.png(icon)) === undefined) this.#lostIcons.add(icon);
+      for (const icon of this.#namedIcons())
+        if ((await publications.png(icon)) === undefined) this.#lostIcons.add(icon);
       return this.#lostIcons.size > 0;
     });
   }
 
   /** Returns the icons that any index names as files. */
   #namedIcons(): ReadonlySet<Digest> {
-    return new Set([...this.#publishers.values()].flatMap(({ published }) => published?.chunks.flatMap((chunk) => chunk.icons) ?? []));
+    return new Set(
+      [...this.#publishers.values()].flatMap(
+        ({ published }) => published?.chunks.flatMap((chunk) => chunk.icons) ?? [],
+      ),
+    );
   }
 
   /** Resolves when all lists of apps are up to date. */
@@ -176,8 +236,15 @@ export class Indexer {
     return apps === undefined ? result : { ...result, changed: true, apps };
   }
 
-  async #scan(source: RegistrySource, scope: RebuildScope, report: (change: Partial<RebuildProgress>) => void, signal: AbortSignal | undefined): Promise<ScanResult> {
-    const { store: { catalog, publications } } = this.#options;
+  async #scan(
+    source: RegistrySource,
+    scope: RebuildScope,
+    report: (change: Partial<RebuildProgress>) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<ScanResult> {
+    const {
+      store: { catalog, publications },
+    } = this.#options;
     const registry = source.id;
     const definitions = this.#definitionsOf(registry);
     const checked = definitions.map((definition) => this.#checkedIndex(definition));
@@ -188,7 +255,9 @@ export class Indexer {
     let result: ScanResult;
     try {
       const known = await WorkingCopy.load({
-        catalog, publications, registry,
+        catalog,
+        publications,
+        registry,
         repositories: readsIndexes ? undefined : [...scope.repositories.keys()],
         takenBy: this.#takenBy(definitions),
         suspect: scope.indexes === 'all' ? await this.#lackingIcons(registry) : undefined,
@@ -196,8 +265,12 @@ export class Indexer {
       result = await scan({
         source,
         known,
-        wanted: new Map(definitions.map((definition) => [definition.name, wantedIn(this.#options.sources, definition)])),
-        expected: new Set(checked.flatMap(({ definition, inherited }) => (isInFull(definition, scope) ? [...inherited.keys()] : []))),
+        wanted: new Map(
+          definitions.map((definition) => [definition.name, wantedIn(this.#options.sources, definition)]),
+        ),
+        expected: new Set(
+          checked.flatMap(({ definition, inherited }) => (isInFull(definition, scope) ? [...inherited.keys()] : [])),
+        ),
         scope,
         pages,
         hold: async (gone) => tagsToHold(await known.everything(), checked, gone),
@@ -210,8 +283,10 @@ export class Indexer {
     } finally {
       this.#scans--;
     }
-    // Never while rendering, which may need images without a tag, or during another scan, whose images may have no tag yet.
-    if (scope.indexes === 'all' && !result.failures.some(isRegistryFailure)) await this.#alone(async () => void (this.#scans === 0 && (await catalog.prune())));
+    // Never while rendering, which may need images without a tag, or during another scan, whose images may have no tag
+    // yet.
+    if (scope.indexes === 'all' && !result.failures.some(isRegistryFailure))
+      await this.#alone(async () => void (this.#scans === 0 && (await catalog.prune())));
     return result;
   }
 
@@ -224,23 +299,38 @@ export class Indexer {
     return new Set([...missing].flatMap((png) => icons.get(png) ?? []));
   }
 
-  /** Returns the indexes to mark for each repository: also unpublished ones, which may be rendering from what was known before. */
+  /**
+   * Returns the indexes to mark for each repository: also unpublished ones, which may be rendering from what was known
+   * before.
+   */
   #takenBy(definitions: readonly IndexDefinition[]): TakenBy {
-    const taking = definitions.map((definition) => ({ name: definition.name, wanted: wantedIn(this.#options.sources, definition) }));
-    return (repository) => [...taking.filter(({ wanted }) => wanted.repository(repository)).map(({ name }) => name), ...this.#unconfigured];
+    const taking = definitions.map((definition) => ({
+      name: definition.name,
+      wanted: wantedIn(this.#options.sources, definition),
+    }));
+    return (repository) => [
+      ...taking.filter(({ wanted }) => wanted.repository(repository)).map(({ name }) => name),
+      ...this.#unconfigured,
+    ];
   }
 
   /** Records the selections of indexes that were scanned in full. */
-  async #recordScanned(known: WorkingCopy, definitions: readonly IndexDefinition[], scope: RebuildScope): Promise<void> {
+  async #recordScanned(
+    known: WorkingCopy,
+    definitions: readonly IndexDefinition[],
+    scope: RebuildScope,
+  ): Promise<void> {
     const now = definitions.filter((definition) => isInFull(definition, scope)).map(selectionOf);
     if (now.length === 0) return;
-    const before = scope.indexes === 'all' ? [] : await this.#options.store.catalog.scanned(definitions[0]?.registry ?? '');
+    const before =
+      scope.indexes === 'all' ? [] : await this.#options.store.catalog.scanned(definitions[0]?.registry ?? '');
     known.recordScanned([...before, ...now]);
     await known.commit();
   }
 
   /**
-   * Runs one at a time what renders indexes or removes icons, while scans run in parallel: bounds memory, and no icon is removed that is
+   * Runs one at a time what renders indexes or removes icons, while scans run in parallel: bounds memory, and no icon
+   * is removed that is
    * about to be named.
    */
   #alone<T>(run: () => Promise<T>): Promise<T> {
@@ -249,18 +339,25 @@ export class Indexer {
     return result;
   }
 
-  async #refresh(registry: string, { onPublished, signal }: Pick<RebuildOptions, 'onPublished' | 'signal'>): Promise<readonly Omit<IndexResult, 'apps'>[]> {
+  async #refresh(
+    registry: string,
+    { onPublished, signal }: Pick<RebuildOptions, 'onPublished' | 'signal'>,
+  ): Promise<readonly Omit<IndexResult, 'apps'>[]> {
     const results: Omit<IndexResult, 'apps'>[] = [];
     for (const definition of this.#definitionsOf(registry)) {
       signal?.throwIfAborted();
       results.push(await this.#alone(() => this.#refreshIndex(definition, onPublished)));
     }
     // Lists of apps come last, so that no index waits for them.
-    for (const definition of this.#definitionsOf(registry)) if (this.#unlisted.has(definition.name)) this.#listApps(definition, onPublished);
+    for (const definition of this.#definitionsOf(registry))
+      if (this.#unlisted.has(definition.name)) this.#listApps(definition, onPublished);
     return results;
   }
 
-  async #refreshIndex(definition: IndexDefinition, onPublished: OnPublished | undefined): Promise<Omit<IndexResult, 'apps'>> {
+  async #refreshIndex(
+    definition: IndexDefinition,
+    onPublished: OnPublished | undefined,
+  ): Promise<Omit<IndexResult, 'apps'>> {
     const started = performance.now();
     const publisher = this.#publisher(definition);
     const before = publisher.published?.publication.version;
@@ -276,7 +373,12 @@ export class Indexer {
           if (changed) this.#unreported.set(definition.name, result.apps);
           await this.#release(result.iconsGone);
           if (result.published) await this.#cleanChunks(CHUNKS_CLEANED);
-        } else warnings.add(publisher.published === undefined ? `the index is not built yet: ${missing}` : `the index stays as it was: ${missing}`);
+        } else
+          warnings.add(
+            publisher.published === undefined
+              ? `the index is not built yet: ${missing}`
+              : `the index stays as it was: ${missing}`,
+          );
       }
       if (definition.output !== undefined) await this.#writeOutput(definition, definition.output);
     } catch (cause) {
@@ -300,25 +402,36 @@ export class Indexer {
       seconds: secondsSince(started),
       ...(error !== undefined && { error }),
       ...(held && { held }),
-      warnings: [...publisher.warnings, ...(this.#options.sources.get(definition.registry)?.warnings ?? []), ...warnings.toArray()],
+      warnings: [
+        ...publisher.warnings,
+        ...(this.#options.sources.get(definition.registry)?.warnings ?? []),
+        ...warnings.toArray(),
+      ],
     };
   }
 
   /**
-   * Returns why the index cannot be built from the catalog; `undefined` if it can. A catalog that is new, or did not need this registry
+   * Returns why the index cannot be built from the catalog; `undefined` if it can. A catalog that is new, or did not
+   * need this registry
    * or these tags before, does not know everything, so that apps would vanish that are still there.
    */
   async #missingKnowledge(definition: IndexDefinition, publisher: Publisher): Promise<string | undefined> {
     const { catalog } = this.#options.store;
-    if (!(await catalog.scanned(definition.registry)).includes(selectionOf(definition))) return 'its repositories have not been read in full yet';
+    if (!(await catalog.scanned(definition.registry)).includes(selectionOf(definition)))
+      return 'its repositories have not been read in full yet';
     if (publisher.published === undefined) return this.#nothingRead(definition);
     const inherited = this.#inherited(definition);
     if (inherited.size === 0) return undefined;
     const { repositories } = await catalog.known(definition.registry, [...inherited.keys()]);
     const lost = [...repositories].find(([, { error }]) => error !== undefined);
-    const since = publisher.inherited === 'source' ? 'its registry, tags or repositories were configured differently' : 'the catalog that it was built from is lost';
+    const since =
+      publisher.inherited === 'source'
+        ? 'its registry, tags or repositories were configured differently'
+        : 'the catalog that it was built from is lost';
     if (lost !== undefined) return `${since}, and ${lost[0]} could not be read since then: ${lost[1].error}`;
-    const [held] = [...(await catalog.heldTags(definition.registry))].flatMap(([name, tags]) => (tags.has(WHOLE_REPOSITORY) && inherited.has(name) ? [name] : []));
+    const [held] = [...(await catalog.heldTags(definition.registry))].flatMap(([name, tags]) =>
+      tags.has(WHOLE_REPOSITORY) && inherited.has(name) ? [name] : [],
+    );
     return held && `${since}, and ${held} is gone now`;
   }
 
@@ -331,7 +444,9 @@ export class Indexer {
     const [first] = unread;
     if (first === undefined || unread.length <= taken.length / 2) return undefined;
     for (const [name] of taken) {
-      const facts = await this.#publisher(definition).facts.get(digestsOf(selectRepository(name, known, definition, wanted)));
+      const facts = await this.#publisher(definition).facts.get(
+        digestsOf(selectRepository(name, known, definition, wanted)),
+      );
       if ([...facts.values()].some(({ shown }) => shown)) return undefined;
     }
     const others = unread.length === 1 ? '' : ` (and ${unread.length - 1} more)`;
@@ -339,11 +454,17 @@ export class Indexer {
   }
 
   #checkedIndex(definition: IndexDefinition): CheckedIndex {
-    return { definition, wanted: wantedIn(this.#options.sources, definition), facts: this.#publisher(definition).facts, inherited: this.#inherited(definition) };
+    return {
+      definition,
+      wanted: wantedIn(this.#options.sources, definition),
+      facts: this.#publisher(definition).facts,
+      inherited: this.#inherited(definition),
+    };
   }
 
   /**
-   * Returns the repositories that the index takes and that its publication shows from another catalog, registry or selection, with their
+   * Returns the repositories that the index takes and that its publication shows from another catalog, registry or
+   * selection, with their
    * numbers of images: the catalog may not know that they existed.
    */
   #inherited(definition: IndexDefinition): ReadonlyMap<string, number> {
@@ -366,11 +487,20 @@ export class Indexer {
     const published = this.#publisher(definition).published;
     if (published === undefined) return;
     try {
-      await this.#outputs.write(output, joinParts(published.publication.registry, published.chunks.map(({ whole, slice }) => ({ part: whole, slice }))));
+      await this.#outputs.write(
+        output,
+        joinParts(
+          published.publication.registry,
+          published.chunks.map(({ whole, slice }) => ({ part: whole, slice })),
+        ),
+      );
     } catch (cause) {
       if (cause instanceof StoreError) throw cause;
       const message = messageOf(cause);
-      throw new Error(`indexes.${definition.name}.output: ${message.startsWith(output) ? message : `${output} could not be written: ${message}`}`, { cause });
+      throw new Error(
+        `indexes.${definition.name}.output: ${message.startsWith(output) ? message : `${output} could not be written: ${message}`}`,
+        { cause },
+      );
     }
   }
 
@@ -393,7 +523,10 @@ export class Indexer {
     this.#listing = this.#listing.catch(ignore);
   }
 
-  #appListOf({ name, repositoryPriority }: IndexDefinition): { readonly list: AppList; readonly pages: AppPagesEncoder } {
+  #appListOf({ name, repositoryPriority }: IndexDefinition): {
+    readonly list: AppList;
+    readonly pages: AppPagesEncoder;
+  } {
     let its = this.#appLists.get(name);
     if (its === undefined) {
       its = { list: new AppList(repositoryPriority), pages: new AppPagesEncoder(name) };
@@ -430,7 +563,11 @@ export class Indexer {
   async #clean(): Promise<void> {
     this.#cleaned = Date.now();
     await this.#cleanChunks(0);
-    const { definitions, cleanFilesAfter, store: { catalog, publications } } = this.#options;
+    const {
+      definitions,
+      cleanFilesAfter,
+      store: { catalog, publications },
+    } = this.#options;
     for (const name of this.#unconfigured) {
       await this.#release((await loadPublication(publications, name))?.chunks.flatMap(({ icons }) => icons) ?? []);
       await catalog.clearDirty(name, Number.MAX_SAFE_INTEGER);
@@ -446,7 +583,12 @@ export class Indexer {
     const known = new Set(named);
     for (const registry of registries) for (const icon of (await catalog.icons(registry)).keys()) known.add(icon);
     const now = Date.now();
-    await publications.clean({ named: (icon) => known.has(icon), chunksBefore: now - CHUNKS_KEPT, pngsBefore: now - cleanFilesAfter, now });
+    await publications.clean({
+      named: (icon) => known.has(icon),
+      chunksBefore: now - CHUNKS_KEPT,
+      pngsBefore: now - cleanFilesAfter,
+      now,
+    });
     await this.#iconFiles?.clean(new Set([...named].map(iconPath)), new Date(now - cleanFilesAfter));
   }
 

@@ -12,7 +12,8 @@ export class OutputFiles {
   readonly #seen = new Map<string, { readonly tag: string; readonly state: string | undefined }>();
 
   /**
-   * Writes the document to the file at `path`, unless the file has that content already. Returns whether it was written.
+   * Writes the document to the file at `path`, unless the file has that content already. Returns whether it was
+   * written.
    * @throws Error with the path and what to do
    */
   async write(path: string, document: JoinedDocument): Promise<boolean> {

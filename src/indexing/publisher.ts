@@ -12,7 +12,13 @@ import { cutRepository, hashOfName, IndexCutter, type Cut, type SizedRepository 
 import { FORMAT, joinParts, type JoinedDocument } from './chunk/part.ts';
 import { readChunks } from './chunk/read-chunks.ts';
 import { renderChunk } from './chunk/render-chunk.ts';
-import { decideRepositories, type DecidedImage, type DecidedRepository, imageCountOf, inputOf } from './select/decide.ts';
+import {
+  decideRepositories,
+  type DecidedImage,
+  type DecidedRepository,
+  imageCountOf,
+  inputOf,
+} from './select/decide.ts';
 import type { PlacedImage, ShownRepository } from './render/document.ts';
 import type { Wanted } from './select/wanted.ts';
 import type { IconFiles } from './icons/icon-files.ts';
@@ -99,8 +105,17 @@ export class Publisher {
     this.facts = new FactsCache(options.images, definition);
     this.#fingerprint = hash('sha256', JSON.stringify([definition, patterns, iconsUri]));
     const {
-      registry: _registry, registryPublic: _public, output: _output, tags: _tags, repositoryInclude: _include, repositoryExclude: _exclude, architectures: _architectures,
-      requiredAnnotations: _annotations, requiredLabels: _labels, lists: _lists, ...manner
+      registry: _registry,
+      registryPublic: _public,
+      output: _output,
+      tags: _tags,
+      repositoryInclude: _include,
+      repositoryExclude: _exclude,
+      architectures: _architectures,
+      requiredAnnotations: _annotations,
+      requiredLabels: _labels,
+      lists: _lists,
+      ...manner
     } = definition;
     this.#manner = hash('sha256', JSON.stringify([FORMAT, manner, iconsUri]));
     this.#published = published;
@@ -127,7 +142,8 @@ export class Publisher {
   /** Returns the number of images that the index shows of each repository. */
   imagesByRepository(): ReadonlyMap<string, number> {
     const counts = new Map<string, number>();
-    for (const { repositories } of this.#published?.chunks ?? []) for (const { name, images } of repositories) counts.set(name, (counts.get(name) ?? 0) + images);
+    for (const { repositories } of this.#published?.chunks ?? [])
+      for (const { name, images } of repositories) counts.set(name, (counts.get(name) ?? 0) + images);
     return counts;
   }
 
@@ -136,7 +152,10 @@ export class Publisher {
     return this.#published && (JSON.parse(this.#published.publication.origin) as Origin);
   }
 
-  /** Says whether the current publication is from another catalog, or from another registry or selection of repositories and tags. */
+  /**
+   * Says whether the current publication is from another catalog, or from another registry or selection of repositories
+   * and tags.
+   */
   get inherited(): 'catalog' | 'source' | undefined {
     const origin = this.#origin;
     if (origin === undefined) return undefined;
@@ -147,10 +166,17 @@ export class Publisher {
   /** Whether all of the index has to be rendered again. */
   get #outdated(): boolean {
     const origin = this.#origin;
-    return origin?.fingerprint !== this.#fingerprint || origin.catalog !== this.#options.catalog.id || this.#published?.publication.format !== FORMAT;
+    return (
+      origin?.fingerprint !== this.#fingerprint ||
+      origin.catalog !== this.#options.catalog.id ||
+      this.#published?.publication.format !== FORMAT
+    );
   }
 
-  /** Reads the whole publication; if some of it is missing, everything is rendered again. @throws StoreError if something is damaged */
+  /**
+   * Reads the whole publication; if some of it is missing, everything is rendered again. @throws StoreError if
+   * something is damaged
+   */
   async verify(): Promise<void> {
     const { publications, definition } = this.#options;
     const { chunks = [] } = (await loadPublication(publications, definition.name)) ?? {};
@@ -182,7 +208,8 @@ export class Publisher {
     const known = this.#outdated ? await catalog.known(registry) : undefined;
     const writer = new ChunkWriter(publications);
     const chunks = await this.#render(known, dirty.repositories, writer);
-    if (this.definition.extractIcons) await this.#options.iconFiles?.settled(chunks.flatMap(({ icons }) => icons.map(iconPath)));
+    if (this.definition.extractIcons)
+      await this.#options.iconFiles?.settled(chunks.flatMap(({ icons }) => icons.map(iconPath)));
 
     const whole = wholeOf(registryPublic, chunks);
     const changed = whole.tag !== before?.whole.tag;
@@ -203,20 +230,34 @@ export class Publisher {
       this.#published = { publication, chunks, whole };
     }
     await catalog.clearDirty(name, dirty.upTo);
-    return { published, changed, apps: await changesBetween(before?.chunks ?? [], chunks), iconsGone: this.#options.iconFiles === undefined ? [] : iconsGone(before?.chunks ?? [], chunks) };
+    return {
+      published,
+      changed,
+      apps: await changesBetween(before?.chunks ?? [], chunks),
+      iconsGone: this.#options.iconFiles === undefined ? [] : iconsGone(before?.chunks ?? [], chunks),
+    };
   }
 
-  /** Returns the chunks of the new version; new ones go to `writer`. @param known the whole registry, if everything has to be rendered */
-  async #render(known: KnownRegistry | undefined, dirty: readonly string[], writer: ChunkWriter): Promise<readonly Chunk[]> {
+  /**
+   * Returns the chunks of the new version; new ones go to `writer`. @param known the whole registry, if everything has
+   * to be rendered
+   */
+  async #render(
+    known: KnownRegistry | undefined,
+    dirty: readonly string[],
+    writer: ChunkWriter,
+  ): Promise<readonly Chunk[]> {
     const reusable = new Map((this.#published?.chunks ?? []).map((chunk) => [chunk.input, chunk]));
     const chunks: Chunk[] = [];
     const cutter = new IndexCutter<Candidate>(({ name }) => this.#hashOf(name));
     const add = async (cuts: Iterable<Cut<Candidate>>): Promise<void> => {
       for (const { repositories, large } of cuts) {
-        for (const run of await this.#plans(repositories, large, known)) chunks.push(reusable.get(run.input) ?? (await this.#renderPlan(run, writer)));
+        for (const run of await this.#plans(repositories, large, known))
+          chunks.push(reusable.get(run.input) ?? (await this.#renderPlan(run, writer)));
       }
     };
-    for await (const candidates of this.#candidates(known, dirty)) await add(candidates.values().flatMap((candidate) => cutter.add(candidate)));
+    for await (const candidates of this.#candidates(known, dirty))
+      await add(candidates.values().flatMap((candidate) => cutter.add(candidate)));
     await add(cutter.end());
     return chunks;
   }
@@ -236,11 +277,13 @@ export class Publisher {
     const { wanted } = this.#options;
     if (known !== undefined) {
       const names = [...known.repositories.keys()].filter(wanted.repository);
-      for (let start = 0; start < names.length; start += BATCH) yield this.#decide(names.slice(start, start + BATCH), known);
+      for (let start = 0; start < names.length; start += BATCH)
+        yield this.#decide(names.slice(start, start + BATCH), known);
       return;
     }
     const shown = new Map<string, number>();
-    for (const { slice, repositories } of this.#published?.chunks ?? []) for (const { name } of repositories) shown.set(name, slice === undefined ? 0 : Infinity);
+    for (const { slice, repositories } of this.#published?.chunks ?? [])
+      for (const { name } of repositories) shown.set(name, slice === undefined ? 0 : Infinity);
     const decided = new Map((await this.#decide(dirty)).map((candidate) => [candidate.name, candidate]));
     for (const name of dirty) shown.delete(name);
     const names = [...shown.keys(), ...decided.keys()].toSorted();
@@ -251,37 +294,73 @@ export class Publisher {
   async #decide(names: readonly string[], known?: KnownRegistry): Promise<Candidate[]> {
     if (names.length === 0) return [];
     const { catalog, definition, wanted } = this.#options;
-    const decided = await decideRepositories(names, known ?? (await catalog.known(definition.registry, names)), { catalog, definition, wanted, facts: this.facts });
-    return decided.map((repository) => ({ name: repository.name, images: imageCountOf(repository), decided: repository })).filter(({ images }) => images > 0);
+    const decided = await decideRepositories(names, known ?? (await catalog.known(definition.registry, names)), {
+      catalog,
+      definition,
+      wanted,
+      facts: this.facts,
+    });
+    return decided
+      .map((repository) => ({ name: repository.name, images: imageCountOf(repository), decided: repository }))
+      .filter(({ images }) => images > 0);
   }
 
   /** Plans the chunk of a cut, or the chunks of one large repository. */
-  async #plans(candidates: readonly Candidate[], large: boolean, known: KnownRegistry | undefined): Promise<readonly ChunkPlan[]> {
+  async #plans(
+    candidates: readonly Candidate[],
+    large: boolean,
+    known: KnownRegistry | undefined,
+  ): Promise<readonly ChunkPlan[]> {
     // Unchanged repositories are decided again only if others in their chunk have changed.
-    const unchanged = candidates.every(({ decided }) => decided === undefined) ? this.#unchanged(candidates, large) : undefined;
+    const unchanged = candidates.every(({ decided }) => decided === undefined)
+      ? this.#unchanged(candidates, large)
+      : undefined;
     if (unchanged !== undefined) return unchanged;
     const names = candidates.flatMap(({ name, decided }) => (decided === undefined ? [name] : []));
     const others = new Map((await this.#decide(names, known)).map(({ name, decided }) => [name, decided]));
-    const all = candidates.map(({ name, decided }) => decided ?? others.get(name)).filter((decided) => decided !== undefined);
-    if (!large) return [this.#planOf(all, false, all.flatMap(({ contests }) => contests))];
+    const all = candidates
+      .map(({ name, decided }) => decided ?? others.get(name))
+      .filter((decided) => decided !== undefined);
+    if (!large)
+      return [
+        this.#planOf(
+          all,
+          false,
+          all.flatMap(({ contests }) => contests),
+        ),
+      ];
     const [repository] = all;
     if (repository === undefined) return [];
     const slices = cutRepository<DecidedRepository['images'][number], DecidedRepository['lists'][number]>(repository);
     // Its contests are reported once, by the first slice.
-    return slices.map((slice, place) => this.#planOf([{ ...slice, contests: [] }], true, place === 0 ? repository.contests : []));
+    return slices.map((slice, place) =>
+      this.#planOf([{ ...slice, contests: [] }], true, place === 0 ? repository.contests : []),
+    );
   }
 
   #planOf(repositories: readonly DecidedRepository[], slice: boolean, contests: readonly string[]): ChunkPlan {
-    return { repositories, slice, contests, input: hash('sha256', JSON.stringify([this.#manner, slice, contests, ...repositories.map(inputOf)])) };
+    return {
+      repositories,
+      slice,
+      contests,
+      input: hash('sha256', JSON.stringify([this.#manner, slice, contests, ...repositories.map(inputOf)])),
+    };
   }
 
-  /** Returns the plans of the chunks that show exactly these unchanged repositories; `undefined` if the cuts have moved. */
+  /**
+   * Returns the plans of the chunks that show exactly these unchanged repositories; `undefined` if the cuts have moved.
+   */
   #unchanged(candidates: readonly Candidate[], large: boolean): readonly ChunkPlan[] | undefined {
     const first = candidates[0]?.name ?? '';
     const its = this.#chunksByFirst().get(first) ?? [];
     const [chunk] = its;
     if (chunk === undefined || (chunk.slice !== undefined) !== large) return undefined;
-    if (!large && (chunk.repositories.length !== candidates.length || !candidates.every(({ name }, place) => chunk.repositories[place]?.name === name))) return undefined;
+    if (
+      !large &&
+      (chunk.repositories.length !== candidates.length ||
+        !candidates.every(({ name }, place) => chunk.repositories[place]?.name === name))
+    )
+      return undefined;
     return its.map(({ input }) => ({ input, repositories: [], slice: large, contests: [] }));
   }
 
@@ -298,12 +377,21 @@ export class Publisher {
 
   async #renderPlan({ input, repositories, slice, contests }: ChunkPlan, writer: ChunkWriter): Promise<Chunk> {
     const { definition, images, iconFiles } = this.#options;
-    const texts = await images.get(definition.registry, [...new Set(repositories.flatMap((repository) => [...repository.images, ...repository.lists.flatMap((list) => list.images)].map(({ digest }) => digest)))]);
+    const texts = await images.get(definition.registry, [
+      ...new Set(
+        repositories.flatMap((repository) =>
+          [...repository.images, ...repository.lists.flatMap((list) => list.images)].map(({ digest }) => digest),
+        ),
+      ),
+    ]);
     const rendering = new Rendering(this.#options, await this.#pngsOf(texts.values()));
-    const shown = repositories.map((repository) => showRepository(repository, (placed) => rendering.show(repository.name, placed, texts)));
+    const shown = repositories.map((repository) =>
+      showRepository(repository, (placed) => rendering.show(repository.name, placed, texts)),
+    );
     const icons = [...rendering.icons].toSorted();
     await writer.putPngs(rendering.unusualPngs);
-    for (const png of icons) if (iconFiles?.lacks([iconPath(png)]) === true) iconFiles.store(png, await this.#reader(png));
+    for (const png of icons)
+      if (iconFiles?.lacks([iconPath(png)]) === true) iconFiles.store(png, await this.#reader(png));
     const content = await renderChunk(shown, slice, {
       input,
       refFields: definition.flatpakAnnotations ? ['label', 'annotation'] : ['label'],
@@ -395,7 +483,10 @@ class Rendering {
         definition: this.#options.definition,
         readPng: (png) => {
           const bytes = this.#pngs.get(png);
-          if (bytes === undefined) throw new Error(`the icon ${png} of ${repository}@${digest} is missing; the next full rebuild reads it again`);
+          if (bytes === undefined)
+            throw new Error(
+              `the icon ${png} of ${repository}@${digest} is missing; the next full rebuild reads it again`,
+            );
           return bytes;
         },
         storeIcon: (png, unusual) => {
@@ -408,35 +499,62 @@ class Rendering {
     const mismatch = image && architectureMismatch(image);
     if (mismatch !== undefined) this.warnings.add(`${repository}@${digest}: ${mismatch}`);
     // Left out, its app would vanish.
-    if (image === undefined || rendered === undefined) throw new Error(`the image ${repository}@${digest} is missing in the catalog`);
-    return { image: { digest, mediaType: image.mediaType, os: image.os, architecture: image.architecture, ...rendered }, hidden };
+    if (image === undefined || rendered === undefined)
+      throw new Error(`the image ${repository}@${digest} is missing in the catalog`);
+    return {
+      image: { digest, mediaType: image.mediaType, os: image.os, architecture: image.architecture, ...rendered },
+      hidden,
+    };
   }
 }
 
-function showRepository({ name, images, lists }: DecidedRepository, show: (image: DecidedImage) => PlacedImage): ShownRepository {
+function showRepository(
+  { name, images, lists }: DecidedRepository,
+  show: (image: DecidedImage) => PlacedImage,
+): ShownRepository {
   return {
     name,
     images: images.map((image) => ({ tags: image.tags, ...show(image) })),
-    lists: lists.map(({ tags, digest, mediaType, images: inList }) => ({ tags, digest, mediaType, images: inList.map(show) })),
+    lists: lists.map(({ tags, digest, mediaType, images: inList }) => ({
+      tags,
+      digest,
+      mediaType,
+      images: inList.map(show),
+    })),
   };
 }
 
 /** Loads an index's publication; `undefined` if there is none, or some of its chunks are missing. @throws StoreError */
-export async function loadPublication(publications: Publications, index: string): Promise<LoadedPublication | undefined> {
+export async function loadPublication(
+  publications: Publications,
+  index: string,
+): Promise<LoadedPublication | undefined> {
   const publication = await publications.publication(index);
   if (publication === undefined || publication.format !== FORMAT) return undefined;
-  const chunks = await readChunks(publications, publication.chunks, { readSegment: segmentsOf(publications), use: 'publishing' });
+  const chunks = await readChunks(publications, publication.chunks, {
+    readSegment: segmentsOf(publications),
+    use: 'publishing',
+  });
   return chunks && { publication, chunks, whole: wholeOf(publication.registry, chunks) };
 }
 
 /** Returns the document of the whole index, without its bytes. */
 function wholeOf(registry: string, chunks: readonly Chunk[]): LoadedPublication['whole'] {
-  const { images, length, tag } = joinParts(registry, chunks.map(({ whole, slice }) => ({ part: whole, slice })));
+  const { images, length, tag } = joinParts(
+    registry,
+    chunks.map(({ whole, slice }) => ({ part: whole, slice })),
+  );
   return { images, length, tag };
 }
 
 function isSame(before: Publication, now: Publication): boolean {
-  return before.registry === now.registry && before.format === now.format && before.origin === now.origin && before.chunks.length === now.chunks.length && before.chunks.every((name, place) => name === now.chunks[place]);
+  return (
+    before.registry === now.registry &&
+    before.format === now.format &&
+    before.origin === now.origin &&
+    before.chunks.length === now.chunks.length &&
+    before.chunks.every((name, place) => name === now.chunks[place])
+  );
 }
 
 function iconsGone(before: readonly Chunk[], after: readonly Chunk[]): readonly Digest[] {
@@ -450,16 +568,25 @@ function iconsGone(before: readonly Chunk[], after: readonly Chunk[]): readonly 
 /** Compares the apps of two versions. */
 async function changesBetween(before: readonly Chunk[], after: readonly Chunk[]): Promise<AppChanges> {
   const [namesBefore, namesAfter] = [new Set(before.map(({ name }) => name)), new Set(after.map(({ name }) => name))];
-  const [gone, added] = [before.filter(({ name }) => !namesAfter.has(name)), after.filter(({ name }) => !namesBefore.has(name))];
+  const [gone, added] = [
+    before.filter(({ name }) => !namesAfter.has(name)),
+    after.filter(({ name }) => !namesBefore.has(name)),
+  ];
   const concerned = new Set([...gone, ...added].flatMap(({ appIds }) => appIds));
-  const keptIds = new Set(concerned.size === 0 ? [] : before.flatMap(({ name, appIds }) => (namesAfter.has(name) ? appIds.filter((id) => concerned.has(id)) : [])));
+  const keptIds = new Set(
+    concerned.size === 0
+      ? []
+      : before.flatMap(({ name, appIds }) => (namesAfter.has(name) ? appIds.filter((id) => concerned.has(id)) : [])),
+  );
   return appChanges(await linesOf(gone), await linesOf(added), keptIds);
 }
 
 /** Describes the images of each app, by id. */
 async function linesOf(chunks: readonly Chunk[]): Promise<ReadonlyMap<string, string>> {
   const lines = new Map<string, string>();
-  for (const chunk of chunks) for (const [id, { images }] of Object.entries(await appRecordsOf(chunk))) lines.set(id, `${lines.get(id) ?? ''}${images.join('\n')}\n`);
+  for (const chunk of chunks)
+    for (const [id, { images }] of Object.entries(await appRecordsOf(chunk)))
+      lines.set(id, `${lines.get(id) ?? ''}${images.join('\n')}\n`);
   return lines;
 }
 

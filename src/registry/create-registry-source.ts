@@ -11,7 +11,9 @@ import type { RegistrySource } from './registry-source.ts';
 export interface RegistryOptions extends AccessOptions, RequestOptions {
   /** The registry's id, as `registryId` returns it. */
   readonly id: string;
-  /** Names and globs of the repositories to read; all of the catalog if absent or empty. Names alone need no catalog. */
+  /**
+   * Names and globs of the repositories to read; all of the catalog if absent or empty. Names alone need no catalog.
+   */
   readonly repositories?: readonly string[] | undefined;
 }
 
@@ -23,7 +25,8 @@ const CERTS_DIRS = ['/etc/containers/certs.d', '/etc/docker/certs.d'];
  * @throws TypeError if the id is not that of a registry.
  */
 export function createRegistrySource({ id, ...options }: RegistryOptions, onRequest?: OnRequest): RegistrySource {
-  if (id.startsWith(LAYOUT_PREFIX)) return new LayoutRegistrySource(id.slice(LAYOUT_PREFIX.length), { repositories: options.repositories });
+  if (id.startsWith(LAYOUT_PREFIX))
+    return new LayoutRegistrySource(id.slice(LAYOUT_PREFIX.length), { repositories: options.repositories });
   return new HttpRegistrySource({ url: id, certsDirs: CERTS_DIRS, onRequest, ...options });
 }
 
@@ -32,6 +35,10 @@ export function createRegistrySource({ id, ...options }: RegistryOptions, onRequ
  * @param passRedirects returns redirects to another origin as answers instead of following them
  * @throws TypeError if the id is not the URL of a registry.
  */
-export function createUpstreamRegistry({ id, pauses: _pauses, ...options }: RegistryOptions, passRedirects: boolean, onRequest?: OnRequest): UpstreamRegistry {
+export function createUpstreamRegistry(
+  { id, pauses: _pauses, ...options }: RegistryOptions,
+  passRedirects: boolean,
+  onRequest?: OnRequest,
+): UpstreamRegistry {
   return new UpstreamRegistry({ url: id, certsDirs: CERTS_DIRS, passRedirects, onRequest, ...options });
 }

@@ -26,14 +26,19 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** `value` as an object, which is empty if `value` is absent or null. @throws RegistryError `malformed` for another type. */
+/**
+ * `value` as an object, which is empty if `value` is absent or null. @throws RegistryError `malformed` for another
+ * type.
+ */
 export function optionalObject(value: unknown, path: string): JsonObject {
   if (value === undefined || value === null) return {};
   if (!isJsonObject(value)) throw malformed(path, 'an object');
   return value;
 }
 
-/** `value` as an array, which is empty if `value` is absent or null. @throws RegistryError `malformed` for another type. */
+/**
+ * `value` as an array, which is empty if `value` is absent or null. @throws RegistryError `malformed` for another type.
+ */
 export function optionalArray(value: unknown, path: string): readonly unknown[] {
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value)) throw malformed(path, 'an array');
@@ -41,7 +46,8 @@ export function optionalArray(value: unknown, path: string): readonly unknown[] 
 }
 
 /**
- * `value` as annotations or labels (OCI image-spec, annotations.md), empty if absent or null; a null in it is `''`, as in Go.
+ * `value` as annotations or labels (OCI image-spec, annotations.md), empty if absent or null; a null in it is `''`, as
+ * in Go.
  * @throws RegistryError `malformed` for another type, or text that is not plain.
  */
 export function stringRecord(value: unknown, path: string): Readonly<Record<string, string>> {

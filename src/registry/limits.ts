@@ -1,6 +1,9 @@
 /** Limits for documents of registries. */
 
-/** The most bytes of a manifest or image index; registries do not accept larger ones (OCI distribution-spec, "Pushing Manifests"). */
+/**
+ * The most bytes of a manifest or image index; registries do not accept larger ones (OCI distribution-spec, "Pushing
+ * Manifests").
+ */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 
 /** The most images and nested indexes of an image index. */

@@ -17,7 +17,10 @@ export interface ImageManifest extends Descriptor {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-/** An image index or manifest list (OCI image-spec, image-index.md): its images in their order, without children that cannot be images. */
+/**
+ * An image index or manifest list (OCI image-spec, image-index.md): its images in their order, without children that
+ * cannot be images.
+ */
 export interface ImageIndexManifest extends Descriptor {
   readonly kind: 'index';
   readonly manifests: readonly Descriptor[];

@@ -1,4 +1,7 @@
-/** The media types of manifests and image configs that an index can hold (OCI image-spec, media-types.md; Docker schema 2). */
+/**
+ * The media types of manifests and image configs that an index can hold (OCI image-spec, media-types.md; Docker schema
+ * 2).
+ */
 
 /** One image for one platform. */
 export const IMAGE_MANIFEST_TYPES: ReadonlySet<string> = new Set([

@@ -12,7 +12,8 @@ export function parseDescriptor(value: unknown, path: string): Descriptor {
   const { digest, size } = object;
   const mediaType = descriptorMediaType(object, path);
   if (!isDigest(digest)) throw malformed(`${path}.digest`, 'a sha256 or sha512 digest');
-  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) throw malformed(`${path}.size`, 'a number of bytes');
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
+    throw malformed(`${path}.size`, 'a number of bytes');
   return { mediaType, digest, size };
 }
 
@@ -22,7 +23,9 @@ export function descriptorObject(value: unknown, path: string): JsonObject {
   return value;
 }
 
-/** The media type of the descriptor at `path`, in lower case. @throws RegistryError `malformed` if it is not a string. */
+/**
+ * The media type of the descriptor at `path`, in lower case. @throws RegistryError `malformed` if it is not a string.
+ */
 export function descriptorMediaType({ mediaType }: JsonObject, path: string): string {
   if (typeof mediaType !== 'string') throw malformed(`${path}.mediaType`, 'a media type');
   return mediaType.toLowerCase();

@@ -1,9 +1,24 @@
-/** Reads manifests: OCI image manifests and image indexes, Docker schema 2 and manifest lists. All others are artifacts. */
+/**
+ * Reads manifests: OCI image manifests and image indexes, Docker schema 2 and manifest lists. All others are artifacts.
+ */
 import type { Digest } from './digest.ts';
-import { malformed, optionalArray, optionalObject, parseJsonObject, stringRecord, type JsonObject } from './json-object.ts';
+import {
+  malformed,
+  optionalArray,
+  optionalObject,
+  parseJsonObject,
+  stringRecord,
+  type JsonObject,
+} from './json-object.ts';
 import { MAX_INDEX_CHILDREN } from './limits.ts';
 import type { Descriptor, ImageIndexManifest, Manifest } from './manifest.ts';
-import { IMAGE_CONFIG_TYPES, IMAGE_INDEX_TYPES, IMAGE_MANIFEST_TYPES, OCI_IMAGE_INDEX, OCI_IMAGE_MANIFEST } from './media-types.ts';
+import {
+  IMAGE_CONFIG_TYPES,
+  IMAGE_INDEX_TYPES,
+  IMAGE_MANIFEST_TYPES,
+  OCI_IMAGE_INDEX,
+  OCI_IMAGE_MANIFEST,
+} from './media-types.ts';
 import { descriptorMediaType, descriptorObject, parseDescriptor } from './parse-descriptor.ts';
 import { RegistryError } from './registry-error.ts';
 
@@ -15,9 +30,11 @@ export interface ManifestOrigin {
 }
 
 /**
- * Parses a manifest. It is an artifact if it is of none of the four types, if its `artifactType` is not that of an image config,
+ * Parses a manifest. It is an artifact if it is of none of the four types, if its `artifactType` is not that of an
+ * image config,
  * or if it has no image config.
- * @throws RegistryError `malformed` if it is not a manifest or does not have its type's shape; `too-large` if an index has too many images.
+ * @throws RegistryError `malformed` if it is not a manifest or does not have its type's shape; `too-large` if an index
+ * has too many images.
  */
 export function parseManifest(bytes: Uint8Array, { mediaType: declared, digest }: ManifestOrigin): Manifest {
   const document = parseJsonObject(bytes);
@@ -49,7 +66,8 @@ export function manifestMediaType(bytes: Uint8Array): string | undefined {
 }
 
 /**
- * The media type; header and body must agree (OCI image-spec, manifest.md, "mediaType"). A generic type in the header, as of proxies
+ * The media type; header and body must agree (OCI image-spec, manifest.md, "mediaType"). A generic type in the header,
+ * as of proxies
  * and file servers, is ignored; without a type, the shape decides.
  */
 function mediaTypeOf(document: JsonObject, declared: string | undefined): string {
@@ -57,7 +75,8 @@ function mediaTypeOf(document: JsonObject, declared: string | undefined): string
   if (mediaType !== undefined && typeof mediaType !== 'string') throw malformed('mediaType', 'a media type');
   const own = mediaType?.toLowerCase() || undefined;
   const named = declared === undefined || isGeneric(declared) ? undefined : declared;
-  if (own !== undefined && named !== undefined && own !== named) throw malformed('mediaType', `${named}, as the manifest was announced`);
+  if (own !== undefined && named !== undefined && own !== named)
+    throw malformed('mediaType', `${named}, as the manifest was announced`);
   return own ?? named ?? shapeOf(document);
 }
 
@@ -98,7 +117,8 @@ function imagesOf(document: JsonObject): Pick<ImageIndexManifest, 'manifests' | 
       if (!(error instanceof RegistryError)) throw error;
       faults.push(error.message);
     }
-    if (images.size + faults.length > MAX_INDEX_CHILDREN) throw new RegistryError('too-large', `manifests: more than ${MAX_INDEX_CHILDREN} images in one image index`);
+    if (images.size + faults.length > MAX_INDEX_CHILDREN)
+      throw new RegistryError('too-large', `manifests: more than ${MAX_INDEX_CHILDREN} images in one image index`);
   }
   return { manifests: [...images.values()], ...(faults.length > 0 && { faults }) };
 }

@@ -1,4 +1,6 @@
-/** Makes messages of a registry's errors public: without the answers of other hosts, which may be in a private network. */
+/**
+ * Makes messages of a registry's errors public: without the answers of other hosts, which may be in a private network.
+ */
 import { messageOf } from '../system/message-of.ts';
 import { RegistryError, type RegistryErrorCode } from './registry-error.ts';
 import { LAYOUT_PREFIX } from './registry-id.ts';
@@ -17,16 +19,21 @@ const FAULTS: Readonly<Record<RegistryErrorCode, string>> = {
   malformed: 'gives an invalid answer',
 };
 
-/** The message of `error`; from the first mention of a host other than the registry's on, replaced by the kind of error. */
+/**
+ * The message of `error`; from the first mention of a host other than the registry's on, replaced by the kind of error.
+ */
 export function publicMessage(error: unknown, id: string): string {
   const message = messageOf(error);
   if (id.startsWith(LAYOUT_PREFIX)) return message;
   const { origin } = new URL(id);
   const elsewhere = message.matchAll(REQUEST).find(([, other]) => other !== origin);
-  return elsewhere === undefined ? message : `${message.slice(0, elsewhere.index)}a host that the registry refers to ${FAULTS[codeOf(error)]}; see the log for details`;
+  return elsewhere === undefined
+    ? message
+    : `${message.slice(0, elsewhere.index)}a host that the registry refers to ${FAULTS[codeOf(error)]}; see the log for details`;
 }
 
 function codeOf(error: unknown): RegistryErrorCode {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) if (cause instanceof RegistryError) return cause.code;
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if (cause instanceof RegistryError) return cause.code;
   return 'malformed';
 }

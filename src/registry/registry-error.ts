@@ -5,7 +5,8 @@
  * - `not-found`: the registry says that it does not have it (404);
  * - `no-catalog`: the registry does not list its repositories;
  * - `denied`: 401 or 403;
- * - `unavailable`: no connection, a timeout, 408, 425, 429 or 5xx after all attempts, or unreadable login or certificates;
+ * - `unavailable`: no connection, a timeout, 408, 425, 429 or 5xx after all attempts, or unreadable login or
+ * certificates;
  * - `too-large`: over a limit of `limits.ts` or of the request;
  * - `digest-mismatch`: the bytes do not match the digest;
  * - `malformed`: an answer that does not follow the specification.
@@ -22,7 +23,9 @@ export type RegistryErrorCode =
 /** The most characters of a message, in which names, URLs and reasons come from the registry. */
 const MAX_MESSAGE = 2000;
 
-/** Thrown by every {@link RegistrySource}; its message says what was read, from where, what went wrong and what to do. */
+/**
+ * Thrown by every {@link RegistrySource}; its message says what was read, from where, what went wrong and what to do.
+ */
 export class RegistryError extends Error {
   override readonly name = 'RegistryError';
   readonly code: RegistryErrorCode;
@@ -49,5 +52,7 @@ export function locateErrors<T>(where: string, read: () => T): T {
 
 /** A {@link RegistryError} with `where` added to its message; any other error unchanged. */
 export function withLocation(where: string, error: unknown): unknown {
-  return error instanceof RegistryError ? new RegistryError(error.code, `${where}: ${error.message}`, { cause: error }) : error;
+  return error instanceof RegistryError
+    ? new RegistryError(error.code, `${where}: ${error.message}`, { cause: error })
+    : error;
 }

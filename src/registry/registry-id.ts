@@ -5,7 +5,8 @@ import { resolve } from 'node:path';
 export const LAYOUT_PREFIX = 'oci:';
 
 /**
- * The id of `registry`, which is a URL, or `oci:` and a path relative to `folder`. Different spellings give the same id.
+ * The id of `registry`, which is a URL, or `oci:` and a path relative to `folder`. Different spellings give the same
+ * id.
  * @throws TypeError if it is neither. The message does not quote it, because it may hold a password.
  */
 export function registryId(registry: string, folder: string): string {
@@ -15,8 +16,10 @@ export function registryId(registry: string, folder: string): string {
     return LAYOUT_PREFIX + resolve(folder, path);
   }
   const url = URL.parse(registry);
-  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') throw new TypeError('a registry must be an http or https URL, or oci: and a folder');
-  if (url.username || url.password) throw new TypeError("a registry's URL must not hold credentials: use the keys username and password");
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
+    throw new TypeError('a registry must be an http or https URL, or oci: and a folder');
+  if (url.username || url.password)
+    throw new TypeError("a registry's URL must not hold credentials: use the keys username and password");
   if (url.search || url.hash) throw new TypeError("a registry's URL must not have a query or a fragment");
   return url.origin + url.pathname.replace(/\/+$/, '');
 }

@@ -7,7 +7,10 @@ import type { Digest } from './digest.ts';
  * All methods throw a {@link RegistryError}, or the signal's reason after it is aborted.
  */
 export interface RegistrySource {
-  /** The registry's id in the catalog and in messages: its URL without credentials, or `oci:` and the folder's absolute path. */
+  /**
+   * The registry's id in the catalog and in messages: its URL without credentials, or `oci:` and the folder's absolute
+   * path.
+   */
   readonly id: string;
 
   /** The number of requests sent so far; 0 for a folder. */
@@ -28,7 +31,9 @@ export interface RegistrySource {
    */
   repositories(signal?: AbortSignal): AsyncIterable<readonly string[]>;
 
-  /** The tags of a repository, sorted. @throws RegistryError `not-found` if the registry does not know the repository. */
+  /**
+   * The tags of a repository, sorted. @throws RegistryError `not-found` if the registry does not know the repository.
+   */
   tags(repository: string, signal?: AbortSignal): Promise<readonly string[]>;
 
   /** The descriptor that a tag points to now, by HEAD if the registry supports it. */

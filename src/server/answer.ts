@@ -5,16 +5,27 @@ import type { Static, TSchema } from 'typebox';
 export type Answer<Schema extends TSchema> = Frozen<Static<Schema>>;
 
 /** `Made`, which another room makes and `Schema` must describe; `never` if it has fields that `Schema` lacks. */
-export type Described<Schema extends TSchema, Made extends Answer<Schema>> = Made extends Only<Answer<Schema>, Made> ? Made : never;
+export type Described<Schema extends TSchema, Made extends Answer<Schema>> =
+  Made extends Only<Answer<Schema>, Made> ? Made : never;
 
 /** Returns `view`, which must have exactly the fields of `schema`. Nothing is checked while the service runs. */
-export function answer<Schema extends TSchema, View extends Answer<Schema>>(_schema: Schema, view: View & Only<Answer<Schema>, View>): View {
+export function answer<Schema extends TSchema, View extends Answer<Schema>>(
+  _schema: Schema,
+  view: View & Only<Answer<Schema>, View>,
+): View {
   return view;
 }
 
-type Frozen<T> = T extends readonly (infer Entry)[] ? readonly Frozen<Entry>[] : T extends object ? { readonly [Key in keyof T]: Frozen<T[Key]> } : T;
+type Frozen<T> = T extends readonly (infer Entry)[]
+  ? readonly Frozen<Entry>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: Frozen<T[Key]> }
+    : T;
 
-/** `Made` with `never` in the place of each field, at any depth, that `Declared` lacks. TypeScript itself lets those of a spread pass. */
+/**
+ * `Made` with `never` in the place of each field, at any depth, that `Declared` lacks. TypeScript itself lets those of
+ * a spread pass.
+ */
 type Only<Declared, Made> = Made extends readonly (infer Entry)[]
   ? readonly Only<Extract<Declared, readonly unknown[]>[number], Entry>[]
   : Made extends object

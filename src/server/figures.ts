@@ -1,4 +1,6 @@
-/** Metrics that the service counts from start to shutdown, across reloads: for `/metrics`, and in part for `/status`. */
+/**
+ * Metrics that the service counts from start to shutdown, across reloads: for `/metrics`, and in part for `/status`.
+ */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { countedAs, type RequestCount } from '../registry/http/transport/request-counts.ts';
 import type { SentRequest } from '../registry/http/transport/sent-request.ts';
@@ -27,9 +29,17 @@ export class Figures {
   readonly bus: BusCounts = { triggered: 0, ignored: 0, malformed: 0, reconnects: 0 };
   readonly #process = new Registry();
   readonly #rebuilds = new RebuildFigures();
-  readonly #registryRequests = new Counter({ name: 'regindexer_registry_requests_total', help: 'Requests to registries, by response status.', labelNames: ['registry', 'status'], registers: [] });
+  readonly #registryRequests = new Counter({
+    name: 'regindexer_registry_requests_total',
+    help: 'Requests to registries, by response status.',
+    labelNames: ['registry', 'status'],
+    registers: [],
+  });
 
-  /** Starts to measure process, memory, garbage collection and event loop delay. Call it once in a process: it cannot be stopped. */
+  /**
+   * Starts to measure process, memory, garbage collection and event loop delay. Call it once in a process: it cannot be
+   * stopped.
+   */
   collectProcess(): void {
     collectDefaultMetrics({ register: this.#process });
   }
@@ -53,7 +63,13 @@ export class Figures {
   async metrics(): Promise<string> {
     const registries = new Registry();
     registries.registerMetric(this.#registryRequests);
-    return (await Promise.all([this.#process, this.requests.registry, this.#rebuilds.registry, registries].map((registry) => registry.metrics()))).join('\n');
+    return (
+      await Promise.all(
+        [this.#process, this.requests.registry, this.#rebuilds.registry, registries].map((registry) =>
+          registry.metrics(),
+        ),
+      )
+    ).join('\n');
   }
 }
 
@@ -61,8 +77,19 @@ export class Figures {
 export class RequestFigures {
   readonly registry = new Registry();
   readonly #registers = [this.registry];
-  readonly #answers = new Counter({ name: 'regindexer_http_requests_total', help: 'Answered requests, by method, route and status.', labelNames: ['method', 'route', 'status'], registers: this.#registers });
-  readonly #durations = new Histogram({ name: 'regindexer_http_request_duration_seconds', help: 'Duration of requests.', labelNames: ['route'], buckets: REQUEST_BUCKETS, registers: this.#registers });
+  readonly #answers = new Counter({
+    name: 'regindexer_http_requests_total',
+    help: 'Answered requests, by method, route and status.',
+    labelNames: ['method', 'route', 'status'],
+    registers: this.#registers,
+  });
+  readonly #durations = new Histogram({
+    name: 'regindexer_http_request_duration_seconds',
+    help: 'Duration of requests.',
+    labelNames: ['route'],
+    buckets: REQUEST_BUCKETS,
+    registers: this.#registers,
+  });
 
   /**
    * Counts one answer.
@@ -85,12 +112,38 @@ export class RequestFigures {
 class RebuildFigures {
   readonly registry = new Registry();
   readonly #registers = [this.registry];
-  readonly #ended = new Counter({ name: 'regindexer_rebuilds_total', help: 'Finished rebuilds, by result.', labelNames: ['registry', 'result'], registers: this.#registers });
-  readonly #duration = new Histogram({ name: 'regindexer_rebuild_duration_seconds', help: 'Duration of rebuilds.', labelNames: ['registry'], buckets: REBUILD_BUCKETS, registers: this.#registers });
-  readonly #failed = new Gauge({ name: 'regindexer_failed_repositories', help: 'Repositories that the last rebuild could not read.', labelNames: ['registry'], registers: this.#registers });
-  readonly #last = new Gauge({ name: 'regindexer_last_successful_rebuild_timestamp_seconds', help: 'Time of the last successful rebuild.', labelNames: ['registry'], registers: this.#registers });
+  readonly #ended = new Counter({
+    name: 'regindexer_rebuilds_total',
+    help: 'Finished rebuilds, by result.',
+    labelNames: ['registry', 'result'],
+    registers: this.#registers,
+  });
+  readonly #duration = new Histogram({
+    name: 'regindexer_rebuild_duration_seconds',
+    help: 'Duration of rebuilds.',
+    labelNames: ['registry'],
+    buckets: REBUILD_BUCKETS,
+    registers: this.#registers,
+  });
+  readonly #failed = new Gauge({
+    name: 'regindexer_failed_repositories',
+    help: 'Repositories that the last rebuild could not read.',
+    labelNames: ['registry'],
+    registers: this.#registers,
+  });
+  readonly #last = new Gauge({
+    name: 'regindexer_last_successful_rebuild_timestamp_seconds',
+    help: 'Time of the last successful rebuild.',
+    labelNames: ['registry'],
+    registers: this.#registers,
+  });
 
-  readonly #held = new Gauge({ name: 'regindexer_index_held_images', help: 'Images that the registry reports as gone, kept until the next full scan confirms it.', labelNames: ['index'], registers: this.#registers });
+  readonly #held = new Gauge({
+    name: 'regindexer_index_held_images',
+    help: 'Images that the registry reports as gone, kept until the next full scan confirms it.',
+    labelNames: ['index'],
+    registers: this.#registers,
+  });
   /** Registries of the queue that is followed. */
   #registries: ReadonlySet<string> = new Set();
 

@@ -42,7 +42,8 @@ const WITHOUT_IPV6: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPOR
 /** Advice by error code of `listen`. */
 const LISTEN_ADVICE: Readonly<Record<string, string>> = {
   EADDRINUSE: 'another program listens there; end it, or set server.port to another port',
-  EADDRNOTAVAIL: 'this machine does not have that address; set server.host to one of its own, or to 0.0.0.0 or :: for all of them',
+  EADDRNOTAVAIL:
+    'this machine does not have that address; set server.host to one of its own, or to 0.0.0.0 or :: for all of them',
   EACCES: 'this user may not use that port; set server.port to 1024 or higher',
   ENOTFOUND: 'that name has no address; set server.host to an address, or to a name that has one',
 };
@@ -85,7 +86,8 @@ export class Server {
     this.fastify = fastify({
       loggerInstance: options.logger,
       logController: new LogController({ disableRequestLogging: true }),
-      serverFactory: (handler) => this.#connections.createServer((request, response) => this.#answer(request, response, handler)),
+      serverFactory: (handler) =>
+        this.#connections.createServer((request, response) => this.#answer(request, response, handler)),
       trustProxy: (address: string, hop: number) => this.#trusts(address, hop),
       // Requests are not logged, so they need no logger of their own.
       childLoggerFactory: (logger: unknown) => logger as never,
@@ -158,13 +160,20 @@ export class Server {
     this.#connections.secure(pair);
   }
 
-  /** Shuts down: takes no new connections, and waits up to `graceMs` milliseconds for pending requests before it cuts them off. */
+  /**
+   * Shuts down: takes no new connections, and waits up to `graceMs` milliseconds for pending requests before it cuts
+   * them off.
+   */
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
     await this.#connections.end(() => this.fastify.close(), graceMs);
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse, route: (request: IncomingMessage, response: ServerResponse) => void): void {
+  #answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    route: (request: IncomingMessage, response: ServerResponse) => void,
+  ): void {
     if (DEBUG.has(this.fastify.log.level)) logAnswer(this.fastify.log, request, response);
     // Not during shutdown: Fastify then closes the connection with each answer.
     if (!this.#closing && this.#readyAnswers.answer(request, response)) {
@@ -231,10 +240,25 @@ export class Server {
   }
 }
 
-function logAnswer(log: FastifyInstance['log'], { method, url, httpVersion, socket: { remoteAddress } }: IncomingMessage, response: ServerResponse): void {
+function logAnswer(
+  log: FastifyInstance['log'],
+  { method, url, httpVersion, socket: { remoteAddress } }: IncomingMessage,
+  response: ServerResponse,
+): void {
   const started = performance.now();
   response.once('close', () => {
     const { statusCode: status, writableFinished } = response;
-    log.debug({ request: response.getHeader(REQUEST_ID), method, url, httpVersion, address: remoteAddress, status, seconds: (performance.now() - started) / 1000 }, writableFinished ? 'answered' : 'connection closed before the answer was sent');
+    log.debug(
+      {
+        request: response.getHeader(REQUEST_ID),
+        method,
+        url,
+        httpVersion,
+        address: remoteAddress,
+        status,
+        seconds: (performance.now() - started) / 1000,
+      },
+      writableFinished ? 'answered' : 'connection closed before the answer was sent',
+    );
   });
 }

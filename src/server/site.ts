@@ -1,4 +1,7 @@
-/** The part of the server that a configuration decides. Routes are registered once and ask for the current site, which a reload replaces in one step. */
+/**
+ * The part of the server that a configuration decides. Routes are registered once and ask for the current site, which a
+ * reload replaces in one step.
+ */
 import type { Readable } from 'node:stream';
 import { compile } from '@fastify/proxy-addr';
 import { digestOfIconPath } from '../indexing/icons/icon-path.ts';
@@ -13,13 +16,22 @@ import type { ServedIndex } from './documents/served-index.ts';
 import type { Questions } from './documents/questions.ts';
 import type { RegistryProxy } from './routes/distribution/registry-proxy.ts';
 
-/** A registry that `/v2/` serves from. Where something does not exist, methods throw a RegistryError with the code `not-found`. */
+/**
+ * A registry that `/v2/` serves from. Where something does not exist, methods throw a RegistryError with the code
+ * `not-found`.
+ */
 export interface PullSource {
   repositories(): AsyncIterable<readonly string[]>;
   tags(repository: string): Promise<readonly string[]>;
-  openManifest(repository: string, reference: string): Promise<{ readonly descriptor: Descriptor; readonly bytes: Buffer }>;
+  openManifest(
+    repository: string,
+    reference: string,
+  ): Promise<{ readonly descriptor: Descriptor; readonly bytes: Buffer }>;
   /** `start` and `end` are both included. */
-  openBlob(repository: string, digest: Digest): Promise<{ readonly size: number; stream(start?: number, end?: number): Readable }>;
+  openBlob(
+    repository: string,
+    digest: Digest,
+  ): Promise<{ readonly size: number; stream(start?: number, end?: number): Readable }>;
 }
 
 /** Returns the PNG of an icon; `undefined` if there is none. */
@@ -127,16 +139,23 @@ export function trustOf({ trustProxy }: Site): (address: string, hop: number) =>
   if (typeof trustProxy === 'boolean') return () => trustProxy;
   // Given a number of hops, Fastify itself trusts nobody.
   if (typeof trustProxy === 'number') return (_address, hop) => hop < trustProxy;
-  return compile(typeof trustProxy === 'string' ? trustProxy.split(',').map((address) => address.trim()) : [...trustProxy]);
+  return compile(
+    typeof trustProxy === 'string' ? trustProxy.split(',').map((address) => address.trim()) : [...trustProxy],
+  );
 }
 
-/** Returns a function that maps a request's URL to that of a route: without the base path, and with icons below `/icons/`. */
+/**
+ * Returns a function that maps a request's URL to that of a route: without the base path, and with icons below
+ * `/icons/`.
+ */
 export function routedUrls({ basePath, iconsUri, indexes }: Site): (url: string) => string {
   const prefixes = iconPrefixes(iconsUri, indexes.keys(), basePath);
   return (asked) => {
     const url = withoutBasePath(asked, basePath);
     const path = decoded(url);
-    const prefix = prefixes.find((each) => path.startsWith(each) && digestOfIconPath(path.slice(each.length)) !== undefined);
+    const prefix = prefixes.find(
+      (each) => path.startsWith(each) && digestOfIconPath(path.slice(each.length)) !== undefined,
+    );
     return prefix === undefined ? url : `/icons/${path.slice(prefix.length)}`;
   };
 }
@@ -144,7 +163,15 @@ export function routedUrls({ basePath, iconsUri, indexes }: Site): (url: string)
 /** Resolves `iconsUri` against the documents of each index. Returns paths without `basePath`; each ends with `/`. */
 function iconPrefixes(iconsUri: string, indexes: Iterable<string>, basePath: string): readonly string[] {
   const documents = ['/index/static', ...[...indexes].map((index) => `/${index}/index/static`)];
-  return [...new Set(documents.map((document) => decodeURIComponent(withoutBasePath(new URL(iconsUri, new URL(document, 'http://localhost')).pathname, basePath))))];
+  return [
+    ...new Set(
+      documents.map((document) =>
+        decodeURIComponent(
+          withoutBasePath(new URL(iconsUri, new URL(document, 'http://localhost')).pathname, basePath),
+        ),
+      ),
+    ),
+  ];
 }
 
 /** Removes `basePath` from a URL, if a proxy in front has not stripped it, and doubled slashes from its path. */

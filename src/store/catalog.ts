@@ -22,12 +22,18 @@ export interface ImageIcon {
 }
 
 /**
- * A manifest in the catalog. An image index has its children in order, some of which may not be known (yet); `faults` describe children
+ * A manifest in the catalog. An image index has its children in order, some of which may not be known (yet); `faults`
+ * describe children
  * that are not valid.
  */
 export type KnownManifest =
   | { readonly kind: 'image'; readonly descriptor: Descriptor; readonly os: string; readonly architecture: string }
-  | { readonly kind: 'index'; readonly descriptor: Descriptor; readonly manifests: readonly Digest[]; readonly faults?: readonly string[] }
+  | {
+      readonly kind: 'index';
+      readonly descriptor: Descriptor;
+      readonly manifests: readonly Digest[];
+      readonly faults?: readonly string[];
+    }
   | { readonly kind: 'artifact'; readonly descriptor: Descriptor };
 
 /** Estimated size of a tag in the catalog, in bytes. */
@@ -38,23 +44,33 @@ const MANIFEST_BYTES = 500;
 const CHILD_BYTES = 150;
 
 /** Estimates the size of an image in the catalog, in bytes. @param pngs PNGs of its icons */
-export function imageBytes({ annotations, labels }: Pick<Image, 'annotations' | 'labels'>, pngs: ReadonlyMap<Digest, Uint8Array>): number {
+export function imageBytes(
+  { annotations, labels }: Pick<Image, 'annotations' | 'labels'>,
+  pngs: ReadonlyMap<Digest, Uint8Array>,
+): number {
   let bytes = MANIFEST_BYTES;
-  for (const texts of [annotations, labels]) for (const [key, value] of Object.entries(texts)) bytes += key.length + value.length;
+  for (const texts of [annotations, labels])
+    for (const [key, value] of Object.entries(texts)) bytes += key.length + value.length;
   for (const { length } of pngs.values()) bytes += length;
   return bytes;
 }
 
 /** Estimates the size of an image index or an artifact in the catalog, in bytes. */
 export function manifestBytes(manifest: Exclude<Manifest, { kind: 'image' }>): number {
-  return MANIFEST_BYTES + (manifest.kind === 'index' ? (manifest.manifests.length + (manifest.faults?.length ?? 0)) * CHILD_BYTES : 0);
+  return (
+    MANIFEST_BYTES +
+    (manifest.kind === 'index' ? (manifest.manifests.length + (manifest.faults?.length ?? 0)) * CHILD_BYTES : 0)
+  );
 }
 
 /** A tag and the digest it pointed to when it was last read. */
 export interface TagRecord {
   readonly tag: string;
   readonly digest: Digest;
-  /** Images that the tag led to before and that stand in for those that could not be read since; absent if there are none. */
+  /**
+   * Images that the tag led to before and that stand in for those that could not be read since; absent if there are
+   * none.
+   */
   readonly kept?: readonly Digest[];
 }
 
@@ -112,8 +128,10 @@ export interface DirtyRepositories {
 export type TakenBy = (repository: string) => readonly string[];
 
 /**
- * What each registry holds. `registry` is always the `id` of a {@link RegistrySource}. Tags are kept by registry and repository,
- * manifests by registry. Each method is one transaction that sees all earlier commits, and rejects with a {@link StoreError}.
+ * What each registry holds. `registry` is always the `id` of a {@link RegistrySource}. Tags are kept by registry and
+ * repository,
+ * manifests by registry. Each method is one transaction that sees all earlier commits, and rejects with a {@link
+ * StoreError}.
  */
 export interface Catalog {
   /** Random id of this catalog, made when it is created: a catalog that was lost and created again has another one. */
@@ -141,7 +159,8 @@ export interface Catalog {
   heldTags(registry: string): Promise<TagsByRepository>;
 
   /**
-   * Commits changes, and marks the affected repositories as dirty for each index that takes them: those whose tags changed, those
+   * Commits changes, and marks the affected repositories as dirty for each index that takes them: those whose tags
+   * changed, those
    * whose tags lead to a manifest that was read, and those that hold the same Flatpak refs.
    */
   commit(registry: string, changes: readonly CatalogChange[], takenBy: TakenBy): Promise<void>;

@@ -16,6 +16,7 @@ export class CommitMarks {
   change(repository: string, before: TagRecord | undefined, now: TagRecord | undefined): void {
     this.repositories.add(repository);
     this.stored += TAG_BYTES * (Number(now !== undefined) - Number(before !== undefined));
-    for (const record of [before, now]) if (record !== undefined) for (const digest of [record.digest, ...(record.kept ?? [])]) this.digests.add(digest);
+    for (const record of [before, now])
+      if (record !== undefined) for (const digest of [record.digest, ...(record.kept ?? [])]) this.digests.add(digest);
   }
 }

@@ -19,7 +19,9 @@ export interface Publication {
   readonly origin: string;
 }
 
-/** A content-addressed chunk in two parts: the head says what it holds and is kept in memory, the body is what is sent. */
+/**
+ * A content-addressed chunk in two parts: the head says what it holds and is kept in memory, the body is what is sent.
+ */
 export interface StoredChunk {
   /** SHA-256 of the head, in hexadecimal. The head holds the hashes of the body's segments. */
   readonly name: string;
@@ -44,7 +46,8 @@ export interface SideDocument {
 }
 
 /**
- * Reads publications. Every method rejects with a {@link StoreError} if the store is damaged or unavailable; everything that is read
+ * Reads publications. Every method rejects with a {@link StoreError} if the store is damaged or unavailable; everything
+ * that is read
  * is checked against its hash, so that nothing damaged is served.
  */
 export interface PublicationReader {
@@ -88,10 +91,16 @@ export interface Publications extends PublicationReader {
   keepIndexes(indexes: ReadonlySet<string>): Promise<void>;
 
   /**
-   * Removes chunks that no publication has named since `chunksBefore`, and PNGs for which `named` has been false since `pngsBefore`;
+   * Removes chunks that no publication has named since `chunksBefore`, and PNGs for which `named` has been false since
+   * `pngsBefore`;
    * without `named`, no PNGs. Times are milliseconds since the epoch.
    */
-  clean(options: { readonly chunksBefore: number; readonly now: number; readonly named?: (digest: Digest) => boolean; readonly pngsBefore?: number }): Promise<void>;
+  clean(options: {
+    readonly chunksBefore: number;
+    readonly now: number;
+    readonly named?: (digest: Digest) => boolean;
+    readonly pngsBefore?: number;
+  }): Promise<void>;
 
   /** Closes the publications. Safe to repeat. */
   close(): Promise<void>;

@@ -14,7 +14,8 @@ export class StateLockedError extends Error {
 const SQLITE_BUSY = 5;
 
 /**
- * Lock of a `state_dir`: the operating system's lock on a file, taken through SQLite since Node.js has no call for it, and so
+ * Lock of a `state_dir`: the operating system's lock on a file, taken through SQLite since Node.js has no call for it,
+ * and so
  * released at the end of the process, too. Keep the object: when it is garbage-collected, the lock is released.
  */
 export class StateLock {
@@ -48,7 +49,10 @@ export class StateLock {
     } catch (error) {
       database?.close();
       if (error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY) {
-        throw new StateLockedError(`${stateDir} is in use by ${holderIn(holderFile)}: stop it, or set another state_dir for this process`, { cause: error });
+        throw new StateLockedError(
+          `${stateDir} is in use by ${holderIn(holderFile)}: stop it, or set another state_dir for this process`,
+          { cause: error },
+        );
       }
       throw StoreError.fromSqlite(error, lockFile);
     }

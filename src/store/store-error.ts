@@ -5,7 +5,8 @@
  * - `full`: the disk is full;
  * - `read-only`: the file or its folder is not writable;
  * - `closed`: the file was closed, perhaps to be replaced;
- * - `unavailable`: any other error of the system, such as a missing folder, a faulty disk or a file that another program has locked.
+ * - `unavailable`: any other error of the system, such as a missing folder, a faulty disk or a file that another
+ * program has locked.
  */
 export type StoreErrorCode = 'corrupt' | 'full' | 'read-only' | 'closed' | 'unavailable';
 
@@ -71,7 +72,9 @@ const SYSTEM_CODES: Readonly<Record<string, StoreErrorCode>> = {
 const MESSAGES: Readonly<Record<StoreErrorCode, (file: string, reason: string) => string>> = {
   corrupt: (file, reason) => `${file} is damaged (${reason}): it has to be replaced by a new one`,
   full: (file) => `${file} could not be written, the disk is full: free some space; its content before that is kept`,
-  'read-only': (file, reason) => `${file} is not writable (${reason}): make it and its folder writable for this user, or set state_dir to another folder`,
+  'read-only': (file, reason) =>
+    `${file} is not writable (${reason}): make it and its folder writable for this user, or set state_dir to another folder`,
   closed: (file) => `${file} was closed`,
-  unavailable: (file, reason) => `${file} cannot be used (${reason}): check that its folder exists, that the disk has no errors, and that no other program has locked it`,
+  unavailable: (file, reason) =>
+    `${file} cannot be used (${reason}): check that its folder exists, that the disk has no errors, and that no other program has locked it`,
 };

@@ -5,7 +5,19 @@ import { plainLine } from './plain-line.ts';
 
 const STANDARD_ERROR = 2;
 /** Fields whose values are never written, as headers and the configuration spell them. */
-const SECRETS = ['authorization', 'proxy-authorization', 'cookie', 'set-cookie', 'password', 'passcode', 'token', 'admin_token', 'adminToken', 'events_token', 'eventsToken'];
+const SECRETS = [
+  'authorization',
+  'proxy-authorization',
+  'cookie',
+  'set-cookie',
+  'password',
+  'passcode',
+  'token',
+  'admin_token',
+  'adminToken',
+  'events_token',
+  'eventsToken',
+];
 /** Fields that are written without the login that may be in them. */
 const URLS = ['url', 'urls[*]'];
 /** Levels of nesting at which these fields are found. */
@@ -28,7 +40,11 @@ export interface LoggerOptions {
  * Creates the logger. On a terminal it writes plain text, with time and fields only at the level `debug` and below.
  * @throws Error if there is no such level.
  */
-export async function createLogger({ verbose = false, level = 'info', terminal = process.stderr.isTTY }: LoggerOptions = {}): Promise<Logger> {
+export async function createLogger({
+  verbose = false,
+  level = 'info',
+  terminal = process.stderr.isTTY,
+}: LoggerOptions = {}): Promise<Logger> {
   const options = {
     level: verbose ? 'debug' : level,
     base: null,
@@ -39,7 +55,10 @@ export async function createLogger({ verbose = false, level = 'info', terminal =
   if (!terminal) return pino(options, pino.destination({ dest: STANDARD_ERROR, sync: true }));
   if (options.level === 'debug' || options.level === 'trace') {
     const { default: pretty } = await import('pino-pretty');
-    return pino(options, pretty({ destination: STANDARD_ERROR, sync: true, colorize: true, singleLine: true, ignore: 'pid,hostname' }));
+    return pino(
+      options,
+      pretty({ destination: STANDARD_ERROR, sync: true, colorize: true, singleLine: true, ignore: 'pid,hostname' }),
+    );
   }
   const output = pino.destination({ dest: STANDARD_ERROR, sync: true });
   // The terminal may be gone.
@@ -49,7 +68,9 @@ export async function createLogger({ verbose = false, level = 'info', terminal =
 
 /** Paths for pino's `redact`. */
 function secretPaths(): string[] {
-  return DEPTHS.flatMap((depth) => [...SECRETS, ...URLS].map((name) => (name.includes('-') ? `${depth.slice(0, -1)}["${name}"]` : depth + name)));
+  return DEPTHS.flatMap((depth) =>
+    [...SECRETS, ...URLS].map((name) => (name.includes('-') ? `${depth.slice(0, -1)}["${name}"]` : depth + name)),
+  );
 }
 
 function censor(value: unknown, path: string[]): unknown {

@@ -3,7 +3,8 @@ import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /**
- * Creates a folder and its parents. `mkdirSync` with `recursive` reports a missing folder on a read-only disk, and never returns below `/proc`.
+ * Creates a folder and its parents. `mkdirSync` with `recursive` reports a missing folder on a read-only disk, and
+ * never returns below `/proc`.
  * @throws the system's error
  */
 export function makeFolder(path: string): void {

@@ -4,4 +4,6 @@ import { join } from 'node:path';
 import { PACKAGE_FOLDER } from './package-folder.ts';
 
 /** The version in package.json. */
-export const version: string = (JSON.parse(readFileSync(join(PACKAGE_FOLDER, 'package.json'), 'utf8')) as { version: string }).version;
+export const version: string = (
+  JSON.parse(readFileSync(join(PACKAGE_FOLDER, 'package.json'), 'utf8')) as { version: string }
+).version;

@@ -33,13 +33,18 @@ let files = 0;
  * @param content the bytes, or a function that writes them
  * @throws Error with the path, advice and the system's error as its cause; and the errors of `content`.
  */
-export async function writeFileAtomically(path: string, content: Uint8Array | ((file: FileHandle) => Promise<void>)): Promise<void> {
+export async function writeFileAtomically(
+  path: string,
+  content: Uint8Array | ((file: FileHandle) => Promise<void>),
+): Promise<void> {
   try {
     await replaceFile(path, content);
   } catch (cause) {
     if (!isSystemError(cause)) throw cause;
     const advice = ADVICE[cause.code ?? ''];
-    throw new Error(`${path} could not be written: ${cause.message}${advice === undefined ? '' : `; ${advice}`}`, { cause });
+    throw new Error(`${path} could not be written: ${cause.message}${advice === undefined ? '' : `; ${advice}`}`, {
+      cause,
+    });
   }
 }
 

@@ -3,12 +3,17 @@ import type { RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 
 /** `result` with the detailed errors of its failures, for the log. */
 export function withDetails(result: RebuildResult): RebuildResult {
-  return { ...result, failures: result.failures.map(({ detail, error, ...failure }) => ({ ...failure, error: detail ?? error })) };
+  return {
+    ...result,
+    failures: result.failures.map(({ detail, error, ...failure }) => ({ ...failure, error: detail ?? error })),
+  };
 }
 
 /** The failures of `result` in one line; `undefined` if there are none. */
 export function failureOf({ failures, indexes }: RebuildResult): string | undefined {
-  const errors = failures.map(({ repository, error }) => (repository === undefined ? error : `${repository}: ${error}`));
+  const errors = failures.map(({ repository, error }) =>
+    repository === undefined ? error : `${repository}: ${error}`,
+  );
   for (const { index, error } of indexes) if (error !== undefined) errors.push(`index ${index}: ${error}`);
   const [first, ...others] = errors;
   if (first === undefined) return undefined;
@@ -16,7 +21,8 @@ export function failureOf({ failures, indexes }: RebuildResult): string | undefi
 }
 
 /**
- * The smallest scope that retries the failures of a rebuild of `scope`: the repositories that could not be read, or all of it if the
+ * The smallest scope that retries the failures of a rebuild of `scope`: the repositories that could not be read, or all
+ * of it if the
  * registry could not. Indexes that could not be written need no scope: every rebuild writes them again.
  */
 export function scopeToRetry(scope: RebuildScope, { failures }: RebuildResult): RebuildScope {

@@ -3,7 +3,8 @@ import type { RebuildQueue } from './rebuild-queue.ts';
 import type { RebuildRequest } from './rebuild-request.ts';
 
 /**
- * When tags are read, in milliseconds after the notification: Distribution stores the manifest, notifies, and only then writes the tag
+ * When tags are read, in milliseconds after the notification: Distribution stores the manifest, notifies, and only then
+ * writes the tag
  * (`PutManifest` in its handlers). The second look is for slow storage.
  */
 const LOOKS = [

@@ -74,8 +74,10 @@ interface Combined {
 }
 
 /**
- * Runs rebuilds, and retries failures with backoff until they succeed. A rebuild fails if it throws, if a repository cannot be read, or if
- * an index cannot be made. Requests during a pause start at once and do not include the retry; one that covers its scope replaces it.
+ * Runs rebuilds, and retries failures with backoff until they succeed. A rebuild fails if it throws, if a repository
+ * cannot be read, or if
+ * an index cannot be made. Requests during a pause start at once and do not include the retry; one that covers its
+ * scope replaces it.
  */
 export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
   readonly #options: RebuildQueueOptions;
@@ -107,10 +109,17 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
   }
 
   /**
-   * Requests a rebuild. Returns the rebuild that will do it, which may be shared with other requests; a combined one for several registries.
+   * Requests a rebuild. Returns the rebuild that will do it, which may be shared with other requests; a combined one
+   * for several registries.
    * @throws RangeError for a registry or index that is not configured; Stopping after {@link close}.
    */
-  request({ reason, scope }: { readonly reason: string; readonly scope: RebuildRequest | readonly RebuildRequest[] }): Rebuild {
+  request({
+    reason,
+    scope,
+  }: {
+    readonly reason: string;
+    readonly scope: RebuildRequest | readonly RebuildRequest[];
+  }): Rebuild {
     if (this.#closing.signal.aborted) throw new Stopping();
     const scopes = new Map<string, RebuildScope[]>();
     for (const request of [scope].flat()) {
@@ -136,7 +145,11 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
   get(id: string): Rebuild | undefined {
     const combined = this.#combined.get(id);
     if (combined === undefined) return this.#rebuilds.get(id);
-    return combineRebuilds(id, combined.queuedAt, combined.rebuilds.flatMap((rebuild) => this.#rebuilds.get(rebuild) ?? []));
+    return combineRebuilds(
+      id,
+      combined.queuedAt,
+      combined.rebuilds.flatMap((rebuild) => this.#rebuilds.get(rebuild) ?? []),
+    );
   }
 
   /** Queued and running rebuilds of single registries, and the last 50 that ended; newest first. */
@@ -151,15 +164,25 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
   async finished(id: string): Promise<Rebuild> {
     const combined = this.#combined.get(id);
     if (combined === undefined) return this.#end(id);
-    return combineRebuilds(id, combined.queuedAt, await Promise.all(combined.rebuilds.map((rebuild) => this.#end(rebuild))));
+    return combineRebuilds(
+      id,
+      combined.queuedAt,
+      await Promise.all(combined.rebuilds.map((rebuild) => this.#end(rebuild))),
+    );
   }
 
-  /** Waits until no rebuild is running or queued, at most `graceMs` milliseconds or until `signal` is aborted. Does not wait for pending retries. */
+  /**
+   * Waits until no rebuild is running or queued, at most `graceMs` milliseconds or until `signal` is aborted. Does not
+   * wait for pending retries.
+   */
   async settled(graceMs: number, signal: AbortSignal): Promise<void> {
     const over = new AbortController();
     const grace = sleep(graceMs, undefined, { signal: AbortSignal.any([over.signal, signal]) }).catch(() => undefined);
     const idle = async (): Promise<void> => {
-      while (!over.signal.aborted && this.#lanes.some(({ running, next }) => running !== undefined || next !== undefined)) {
+      while (
+        !over.signal.aborted &&
+        this.#lanes.some(({ running, next }) => running !== undefined || next !== undefined)
+      ) {
         await Promise.all(this.#lanes.map(({ ended }) => ended));
       }
     };
@@ -173,7 +196,13 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     for (const lane of this.#lanes) {
       clearTimeout(lane.retry?.timer);
       for (const rebuild of [lane.retry?.rebuild, lane.next]) {
-        if (rebuild !== undefined) this.#finish({ ...rebuild, state: 'failed', finishedAt: Date.now(), error: 'the service stopped before it began' });
+        if (rebuild !== undefined)
+          this.#finish({
+            ...rebuild,
+            state: 'failed',
+            finishedAt: Date.now(),
+            error: 'the service stopped before it began',
+          });
       }
       lane.next = undefined;
       lane.retry = undefined;
@@ -186,14 +215,23 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
 
   /** Adds `scope` to the next rebuild of a registry. */
   #enqueue(lane: Lane, scope: RebuildScope, reason: string): RegistryRebuild {
-    lane.next = lane.next === undefined ? this.#queued(lane.registry, scope, reason) : this.#widened(lane.next, scope, reason);
+    lane.next =
+      lane.next === undefined ? this.#queued(lane.registry, scope, reason) : this.#widened(lane.next, scope, reason);
     return lane.next;
   }
 
   #queued(registry: string, scope: RebuildScope, reason: string, dueAt?: number): RegistryRebuild {
     const id = randomUUID();
     this.#ends.set(id, Promise.withResolvers());
-    const queued = this.#keep({ id, registry, ...addReason(NO_REASONS, reason), scope, state: 'queued', queuedAt: Date.now(), dueAt });
+    const queued = this.#keep({
+      id,
+      registry,
+      ...addReason(NO_REASONS, reason),
+      scope,
+      state: 'queued',
+      queuedAt: Date.now(),
+      dueAt,
+    });
     this.emit('queued', queued);
     return queued;
   }
@@ -219,7 +257,10 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     let running: RegistryRebuild = this.#keep({ ...queued, dueAt: undefined, state: 'running', startedAt: Date.now() });
     lane.running = running;
     this.emit('started', running);
-    this.#options.logger.debug({ rebuild: id, registry, reasons: running.reasons, scope: describeScope(scope) }, `rebuilding ${this.#indexNames(registry)}`);
+    this.#options.logger.debug(
+      { rebuild: id, registry, reasons: running.reasons, scope: describeScope(scope) },
+      `rebuilding ${this.#indexNames(registry)}`,
+    );
     const onProgress = (progress: RebuildProgress): void => {
       if (lane.running?.id !== id) return;
       running = this.#keep({ ...running, progress });
@@ -334,7 +375,14 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
       for (const warning of warnings) if (!before.includes(warning)) logger.warn({ index }, warning);
       this.#warned.set(index, warnings);
     }
-    const figures = { rebuild: id, registry, reasons, scope: describeScope(scope), seconds, ...(result && summarize(result)) };
+    const figures = {
+      rebuild: id,
+      registry,
+      reasons,
+      scope: describeScope(scope),
+      seconds,
+      ...(result && summarize(result)),
+    };
     if (error === undefined && result !== undefined) {
       // A scheduled rebuild that finds nothing new is not worth a line each time.
       const level = this.#succeeded.has(registry) && result.indexes.every(({ changed }) => !changed) ? 'debug' : 'info';
@@ -344,7 +392,10 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     else {
       this.#succeeded.delete(registry);
       const again = dueAt === undefined ? '' : `, trying again in ${Math.ceil((dueAt - finishedAt) / 1000)} s`;
-      logger.warn({ ...figures, ...(cause !== undefined && { err: cause }) }, `rebuilding ${this.#indexNames(registry)} failed${again}: ${error}`);
+      logger.warn(
+        { ...figures, ...(cause !== undefined && { err: cause }) },
+        `rebuilding ${this.#indexNames(registry)} failed${again}: ${error}`,
+      );
     }
   }
 
@@ -362,8 +413,13 @@ function covers(wide: RebuildScope, narrow: RebuildScope): boolean {
 const NO_REASONS = { reasons: [], otherReasons: 0 };
 
 /** The reasons of a rebuild and one more. */
-function addReason({ reasons, otherReasons }: Pick<Rebuild, 'reasons' | 'otherReasons'>, reason: string): Pick<Rebuild, 'reasons' | 'otherReasons'> {
+function addReason(
+  { reasons, otherReasons }: Pick<Rebuild, 'reasons' | 'otherReasons'>,
+  reason: string,
+): Pick<Rebuild, 'reasons' | 'otherReasons'> {
   const short = reason.slice(0, MAX_REASON_LENGTH);
   if (reasons.includes(short)) return { reasons, otherReasons };
-  return reasons.length < MAX_REASONS ? { reasons: [...reasons, short], otherReasons } : { reasons, otherReasons: otherReasons + 1 };
+  return reasons.length < MAX_REASONS
+    ? { reasons: [...reasons, short], otherReasons }
+    : { reasons, otherReasons: otherReasons + 1 };
 }

@@ -1,7 +1,10 @@
 /** Requests for rebuilds, and their scopes in each registry. */
 import { EVERYTHING, type RebuildScope } from '../indexing/rebuild.ts';
 
-/** A request for a rebuild. Without `registry`, a repository or tag is meant in all registries. `acceptLosses` is that of {@link RebuildScope}. */
+/**
+ * A request for a rebuild. Without `registry`, a repository or tag is meant in all registries. `acceptLosses` is that
+ * of {@link RebuildScope}.
+ */
 export type RebuildRequest = { readonly acceptLosses?: boolean } & (
   | { readonly kind: 'everything' }
   | { readonly kind: 'registry'; readonly registry: string }
@@ -15,16 +18,27 @@ export type RebuildRequest = { readonly acceptLosses?: boolean } & (
  * @param registries the ids of all registries with the names of their indexes
  * @throws RangeError for a registry or index that is not configured.
  */
-export function scopesOf(request: RebuildRequest, registries: ReadonlyMap<string, readonly string[]>): ReadonlyMap<string, RebuildScope> {
+export function scopesOf(
+  request: RebuildRequest,
+  registries: ReadonlyMap<string, readonly string[]>,
+): ReadonlyMap<string, RebuildScope> {
   const scopes = askedOf(request, registries);
-  return request.acceptLosses === true ? new Map(Array.from(scopes, ([registry, scope]) => [registry, { ...scope, acceptLosses: true }])) : scopes;
+  return request.acceptLosses === true
+    ? new Map(Array.from(scopes, ([registry, scope]) => [registry, { ...scope, acceptLosses: true }]))
+    : scopes;
 }
 
-function askedOf(request: RebuildRequest, registries: ReadonlyMap<string, readonly string[]>): ReadonlyMap<string, RebuildScope> {
+function askedOf(
+  request: RebuildRequest,
+  registries: ReadonlyMap<string, readonly string[]>,
+): ReadonlyMap<string, RebuildScope> {
   if (request.kind === 'everything') return inEach(registries.keys(), EVERYTHING);
   if (request.kind === 'registry') return inEach([known(request.registry, registries)], EVERYTHING);
   if (request.kind === 'index') {
-    return inEach([registryOf(request.index, registries)], { indexes: new Set([request.index]), repositories: new Map() });
+    return inEach([registryOf(request.index, registries)], {
+      indexes: new Set([request.index]),
+      repositories: new Map(),
+    });
   }
   const tags = request.kind === 'tag' ? new Set([request.tag]) : 'all';
   const concerned = request.registry === undefined ? registries.keys() : [known(request.registry, registries)];

@@ -17,7 +17,8 @@ export interface ScopeDescription {
 }
 
 /**
- * The union of two scopes; `a` itself if it includes `b`. Named repositories are kept beside all indexes, because a registry's list may
+ * The union of two scopes; `a` itself if it includes `b`. Named repositories are kept beside all indexes, because a
+ * registry's list may
  * lack them.
  */
 export function mergeScopes(a: RebuildScope, b: RebuildScope): RebuildScope {

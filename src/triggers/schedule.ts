@@ -2,7 +2,9 @@
 import type { RebuildQueue } from './rebuild-queue.ts';
 import type { Rebuild } from './rebuild.ts';
 
-/** The random part of the interval in each direction, so that several services do not scan a registry at the same time. */
+/**
+ * The random part of the interval in each direction, so that several services do not scan a registry at the same time.
+ */
 const JITTER = 0.1;
 /** The longest delay of a timer, in milliseconds (2^31 - 1, about 25 days). */
 const LONGEST_TIMER = 2_147_483_647;
@@ -50,9 +52,12 @@ export class Schedule {
     const { queue, interval } = this.#options;
     const pause = interval * (1 - JITTER + 2 * JITTER * Math.random());
     clearTimeout(this.#timers.get(registry));
-    const timer = setTimeout(() => {
-      queue.request({ reason: 'schedule', scope: { kind: 'registry', registry } });
-    }, Math.min(pause, LONGEST_TIMER));
+    const timer = setTimeout(
+      () => {
+        queue.request({ reason: 'schedule', scope: { kind: 'registry', registry } });
+      },
+      Math.min(pause, LONGEST_TIMER),
+    );
     this.#timers.set(registry, timer);
   }
 }

@@ -9,14 +9,20 @@ function start(t: TestContext): { calls: Calls<AnsweringMethods, number>; events
   const worker = new Worker(new URL('./programs/answering-thread.ts', import.meta.url));
   const events: number[] = [];
   const { promise: exited, resolve } = Promise.withResolvers<Error>();
-  const calls = new Calls<AnsweringMethods, number>(worker, { onEvent: (event) => events.push(event), onExit: resolve });
+  const calls = new Calls<AnsweringMethods, number>(worker, {
+    onEvent: (event) => events.push(event),
+    onExit: resolve,
+  });
   t.after(() => calls.terminate());
   return { calls, events, exited };
 }
 
 test('each call resolves to its own answer', async (t) => {
   const { calls, events } = start(t);
-  assert.deepEqual(await Promise.all(Array.from({ length: 50 }, (_, i) => calls.call('add', [i, 1]))), Array.from({ length: 50 }, (_, i) => i + 1));
+  assert.deepEqual(
+    await Promise.all(Array.from({ length: 50 }, (_, i) => calls.call('add', [i, 1]))),
+    Array.from({ length: 50 }, (_, i) => i + 1),
+  );
   const value = new Map([['a', new Set([1])]]);
   assert.deepEqual(await calls.call('echo', [value]), value);
   await calls.call('tell', [3]);
@@ -25,7 +31,11 @@ test('each call resolves to its own answer', async (t) => {
 
 test('errors come back with their message and cause, whatever they hold', async (t) => {
   const { calls } = start(t);
-  await assert.rejects(calls.call('fail', []), (error: Error) => error instanceof TypeError && error.message === 'it failed' && (error.cause as Error).message === 'the reason');
+  await assert.rejects(
+    calls.call('fail', []),
+    (error: Error) =>
+      error instanceof TypeError && error.message === 'it failed' && (error.cause as Error).message === 'the reason',
+  );
   await assert.rejects(calls.call('failUncloneably', []), { message: 'it failed' });
   await assert.rejects(calls.call('failByName', []), { name: 'DiskError', code: 'full', message: 'no room' });
   await assert.rejects(calls.call('answerUncloneably', []), /could not be cloned/);

@@ -25,7 +25,11 @@ interface Setup {
 }
 
 /** Starts a builder over a copy of the samples. */
-async function setUp(t: TestContext, repositories: readonly string[] = [], definition: Partial<IndexDefinition> = {}): Promise<Setup> {
+async function setUp(
+  t: TestContext,
+  repositories: readonly string[] = [],
+  definition: Partial<IndexDefinition> = {},
+): Promise<Setup> {
   const folder = await mkdtemp(join(tmpdir(), 'regindexer-builder-'));
   await cp(SAMPLE_IMAGES, join(folder, 'images'), { recursive: true });
   const registry = `oci:${join(folder, 'images')}`;
@@ -33,11 +37,20 @@ async function setUp(t: TestContext, repositories: readonly string[] = [], defin
   const [published, warnings, exits]: [string[], string[], Error[]] = [[], [], []];
   const builder = new IndexingThread(
     {
-      stateDir, iconsDir: join(folder, 'icons'), iconsUri: 'icons/', cleanFilesAfter: 1000,
+      stateDir,
+      iconsDir: join(folder, 'icons'),
+      iconsUri: 'icons/',
+      cleanFilesAfter: 1000,
       registries: [{ id: registry, concurrency: 4, timeout: 1000, repositories }],
       definitions: [defineIndex({ registry, ...definition })],
     },
-    { onPublished: (index, part) => published.push(`${index} ${part}`), onRequests: () => undefined, onWarning: (message) => warnings.push(message), onStoreLost: () => undefined, onExit: (error) => exits.push(error) },
+    {
+      onPublished: (index, part) => published.push(`${index} ${part}`),
+      onRequests: () => undefined,
+      onWarning: (message) => warnings.push(message),
+      onStoreLost: () => undefined,
+      onExit: (error) => exits.push(error),
+    },
   );
   t.after(async () => {
     await builder.close();
@@ -58,8 +71,14 @@ test('it builds in a thread of its own, and sends events', async (t) => {
   t.after(() => publications?.close());
   const publication = await publications?.publication('apps');
   assert.equal((await publications?.chunkHeads(publication?.chunks ?? []))?.size, publication?.chunks.length);
-  assert.deepEqual([await builder.knowsRepository('apps/hello'), await builder.knowsRepository('apps/none')], [true, false]);
-  await assert.rejects(builder.rebuild('http://other.example.org', EVERYTHING), /the registry http:\/\/other\.example\.org is not configured/);
+  assert.deepEqual(
+    [await builder.knowsRepository('apps/hello'), await builder.knowsRepository('apps/none')],
+    [true, false],
+  );
+  await assert.rejects(
+    builder.rebuild('http://other.example.org', EVERYTHING),
+    /the registry http:\/\/other\.example\.org is not configured/,
+  );
   assert.deepEqual(warnings, []);
 });
 
@@ -88,23 +107,38 @@ test('onRequest is called for each request of the thread', async (t) => {
   const told: SentRequest[] = [];
   const builder = new IndexingThread(
     {
-      stateDir: folder, iconsDir: join(folder, 'icons'), iconsUri: 'icons/', cleanFilesAfter: 1000,
+      stateDir: folder,
+      iconsDir: join(folder, 'icons'),
+      iconsUri: 'icons/',
+      cleanFilesAfter: 1000,
       registries: [{ id: url, concurrency: 4, timeout: 1000 }],
       definitions: [defineIndex({ registry: url })],
     },
-    { onPublished: () => undefined, onRequests: () => undefined, onRequest: (request) => told.push(request), onWarning: () => undefined, onStoreLost: () => undefined, onExit: () => undefined },
+    {
+      onPublished: () => undefined,
+      onRequests: () => undefined,
+      onRequest: (request) => told.push(request),
+      onWarning: () => undefined,
+      onStoreLost: () => undefined,
+      onExit: () => undefined,
+    },
   );
   t.after(async () => {
     await builder.close();
     await rm(folder, { recursive: true });
   });
   await builder.rebuild(url, EVERYTHING);
-  assert.deepEqual(told.map(({ method, url: asked, status }) => ({ method, asked, status })), [{ method: 'GET', asked: `${url}/v2/_catalog`, status: 200 }]);
+  assert.deepEqual(
+    told.map(({ method, url: asked, status }) => ({ method, asked, status })),
+    [{ method: 'GET', asked: `${url}/v2/_catalog`, status: 200 }],
+  );
 });
 
 test('it knows only repositories that the configuration takes', async (t) => {
   const { builder, registry } = await setUp(t, ['apps/*'], { repositoryExclude: ['apps/clock'] });
   assert.deepEqual((await builder.rebuild(registry, EVERYTHING)).repositories, 1);
-  const known = await Promise.all(['apps/hello', 'apps/clock', 'runtime/platform'].map((name) => builder.knowsRepository(name)));
+  const known = await Promise.all(
+    ['apps/hello', 'apps/clock', 'runtime/platform'].map((name) => builder.knowsRepository(name)),
+  );
   assert.deepEqual(known, [true, false, false]);
 });

@@ -17,7 +17,10 @@ async function openState(t: TestContext): Promise<{ options: IndexingOptions; re
   for (const name of names) await writeLayout(join(folder, name, 'app'), [{ labels: { name, filler: name + FILLER } }]);
   const registries = names.map((name) => `oci:${join(folder, name)}`);
   const options = {
-    stateDir: folder, iconsDir: join(folder, 'icons'), iconsUri: 'icons/', cleanFilesAfter: 1000,
+    stateDir: folder,
+    iconsDir: join(folder, 'icons'),
+    iconsUri: 'icons/',
+    cleanFilesAfter: 1000,
     registries: registries.map((id) => ({ id, concurrency: 4, timeout: 1000 })),
     definitions: names.map((name, i) => defineIndex({ name, registry: registries[i] ?? '' })),
   };
@@ -36,32 +39,57 @@ async function damagedState(t: TestContext): Promise<{ options: IndexingOptions;
   for (const { name } of options.definitions) bytes.write('y', bytes.indexOf(name + FILLER.slice(0, 1000)) + 100);
   await writeFile(file, bytes);
   // Makes the next rebuild read each image.
-  return { registries, options: { ...options, definitions: options.definitions.map((definition) => ({ ...definition, registryPublic: '/' })) } };
+  return {
+    registries,
+    options: {
+      ...options,
+      definitions: options.definitions.map((definition) => ({ ...definition, registryPublic: '/' })),
+    },
+  };
 }
 
 test('a damaged catalog is replaced once, even if several rebuilds find it', async (t) => {
   const { options, registries } = await damagedState(t);
   const warnings: string[] = [];
   let lost = 0;
-  const build = await RecoveringIndexer.open(options, { onWarning: (warning) => warnings.push(warning), onStoreLost: () => lost++ });
+  const build = await RecoveringIndexer.open(options, {
+    onWarning: (warning) => warnings.push(warning),
+    onStoreLost: () => lost++,
+  });
   t.after(() => build.close());
   const results = await Promise.all(registries.map((registry) => build.rebuild(registry, EVERYTHING)));
-  for (const { failures, newImages, indexes } of results) assert.deepEqual([failures, newImages, indexes[0]?.error, indexes[0]?.images, indexes[0]?.warnings], [[], 1, undefined, 1, []]);
+  for (const { failures, newImages, indexes } of results)
+    assert.deepEqual(
+      [failures, newImages, indexes[0]?.error, indexes[0]?.images, indexes[0]?.warnings],
+      [[], 1, undefined, 1, []],
+    );
   assert.equal(lost, 1);
   assert.equal(warnings.length, 1);
   assert.match(warnings[0] ?? '', /is damaged/);
 });
 
 test('onStoreLost says that other registries must be read again', async (t) => {
-  const { options: { registries: [first, second], ...options } } = await damagedState(t);
+  const {
+    options: {
+      registries: [first, second],
+      ...options
+    },
+  } = await damagedState(t);
   assert.ok(first && second);
   const lost = Promise.withResolvers<void>();
-  const build = await RecoveringIndexer.open({ ...options, registries: [first, second] }, { onWarning: () => {}, onStoreLost: lost.resolve });
+  const build = await RecoveringIndexer.open(
+    { ...options, registries: [first, second] },
+    { onWarning: () => {}, onStoreLost: lost.resolve },
+  );
   t.after(() => build.close());
-  const { indexes: [recovered] } = await build.rebuild(first.id, { indexes: new Set(), repositories: new Map([['app', 'all']]) });
+  const {
+    indexes: [recovered],
+  } = await build.rebuild(first.id, { indexes: new Set(), repositories: new Map([['app', 'all']]) });
   assert.deepEqual([recovered?.error, recovered?.warnings, recovered?.images], [undefined, [], 1]);
   await lost.promise;
-  const { indexes: [other] } = await build.rebuild(second.id, EVERYTHING);
+  const {
+    indexes: [other],
+  } = await build.rebuild(second.id, EVERYTHING);
   assert.deepEqual([other?.error, other?.warnings, other?.images], [undefined, [], 1]);
 });
 
@@ -74,7 +102,10 @@ test('publications that are damaged at the start are replaced, and rebuilt from 
   await writeFile(file, bytes);
   const warnings: string[] = [];
   let lost = 0;
-  const build = await RecoveringIndexer.open(options, { onWarning: (warning) => warnings.push(warning), onStoreLost: () => lost++ });
+  const build = await RecoveringIndexer.open(options, {
+    onWarning: (warning) => warnings.push(warning),
+    onStoreLost: () => lost++,
+  });
   t.after(() => build.close());
   await build.refresh();
   for (const registry of registries) {

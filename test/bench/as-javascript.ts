@@ -11,7 +11,11 @@ const PACKAGE = 'package.json';
 /** Writes `NAME.ts` of this folder as JavaScript; returns the path. */
 export async function asJavaScript(name: string): Promise<string> {
   const file = join(FOLDER, `${name}.js`);
-  await using program = await rolldown({ input: join(import.meta.dirname, `${name}.ts`), platform: 'node', external: /^[^./]/ });
+  await using program = await rolldown({
+    input: join(import.meta.dirname, `${name}.ts`),
+    platform: 'node',
+    external: /^[^./]/,
+  });
   await program.write({ file });
   await copyFile(join(import.meta.dirname, '../..', PACKAGE), join(FOLDER, PACKAGE));
   return file;

@@ -12,7 +12,11 @@ export interface AskerOptions {
   /** Where to ask for a case. */
   readonly urlOf: (each: Case) => string;
   /** Says whether an answer is as it should be. */
-  readonly isRight: (each: Case, answer: Pick<Dispatcher.ResponseData, 'statusCode' | 'headers'>, body: Buffer) => boolean;
+  readonly isRight: (
+    each: Case,
+    answer: Pick<Dispatcher.ResponseData, 'statusCode' | 'headers'>,
+    body: Buffer,
+  ) => boolean;
   /** Sent besides those of the case. */
   readonly headersOf?: (each: Case) => Readonly<Record<string, string>>;
 }
@@ -35,7 +39,10 @@ export class Asker {
     }
   }
 
-  /** The cells of {@link DELAY_COLUMNS}: requests, failed ones, the slowest in milliseconds, and the delays of the server's event loop. */
+  /**
+   * The cells of {@link DELAY_COLUMNS}: requests, failed ones, the slowest in milliseconds, and the delays of the
+   * server's event loop.
+   */
   row(name: string, { p99, max }: { readonly p99: number; readonly max: number }): readonly Cell[] {
     return [name, this.#requests, this.#failures, this.#slowest, p99, max];
   }
@@ -46,7 +53,12 @@ export class Asker {
     const asked = performance.now();
     this.#requests++;
     try {
-      const answer = await agent.request({ origin: url.origin, path: url.pathname + url.search, method: 'GET', headers: { ...each.headers, ...headersOf?.(each) } });
+      const answer = await agent.request({
+        origin: url.origin,
+        path: url.pathname + url.search,
+        method: 'GET',
+        headers: { ...each.headers, ...headersOf?.(each) },
+      });
       if (!isRight(each, answer, Buffer.from(await answer.body.arrayBuffer()))) this.#failures++;
     } catch {
       this.#failures++;

@@ -24,7 +24,9 @@ for (const { route, status, headers, body } of JSON.parse(readFileSync(process.a
 const RESOLUTION = 20;
 const delay = monitorEventLoopDelay({ resolution: RESOLUTION });
 delay.enable();
-app.get('/status', (_request, reply) => reply.send({ eventLoopDelay: { p99: beyondResolution(delay.percentile(99)), max: beyondResolution(delay.max) } }));
+app.get('/status', (_request, reply) =>
+  reply.send({ eventLoopDelay: { p99: beyondResolution(delay.percentile(99)), max: beyondResolution(delay.max) } }),
+);
 
 function beyondResolution(nanoseconds: number): number {
   return Math.max(0, nanoseconds / 1e6 - RESOLUTION);

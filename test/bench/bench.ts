@@ -19,7 +19,9 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = { build, large, latency,
 const USAGE = `Usage: npm run bench -- [NAME…] [--out FILE]
 
 Measures, and prints the figures as tables; without a NAME, all of these:
-${Object.entries(BENCHMARKS).map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`).join('\n')}
+${Object.entries(BENCHMARKS)
+  .map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`)
+  .join('\n')}
 
   --out FILE  write them as JSON, too
 `;
@@ -31,7 +33,10 @@ function wrongUsage(message: string): never {
 
 function readArguments() {
   try {
-    return parseArgs({ allowPositionals: true, options: { out: { type: 'string' }, help: { type: 'boolean', short: 'h' } } });
+    return parseArgs({
+      allowPositionals: true,
+      options: { out: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    });
   } catch (error) {
     return wrongUsage(error instanceof Error ? error.message : String(error));
   }
@@ -55,4 +60,5 @@ for (const [name, benchmark] of chosen) {
   results[name] = tables.map(tableObject);
 }
 process.stdout.write(`${machineLine(machine)}\n`);
-if (values.out !== undefined) writeFileSync(values.out, `${JSON.stringify({ machine, benchmarks: results }, null, 2)}\n`);
+if (values.out !== undefined)
+  writeFileSync(values.out, `${JSON.stringify({ machine, benchmarks: results }, null, 2)}\n`);

@@ -15,7 +15,9 @@ import { keepApart } from './processors.ts';
 import type { Cell, Table } from './table.ts';
 
 const ROUNDS = 3;
-/** Of a registry in which nothing changes, in each round: they are short, and the machine is not equally fast for long. */
+/**
+ * Of a registry in which nothing changes, in each round: they are short, and the machine is not equally fast for long.
+ */
 const RESCANS = 3;
 /** The app that gets a new version before each rescan after a push. */
 const PUSHED = 7;
@@ -51,7 +53,16 @@ class Comparison {
     const middle = (value: (run: Run) => number): number => median(runs.map(value));
     const ratio = median(runs.map(({ seconds }, turn) => seconds / (this.floor[turn]?.seconds ?? Number.NaN)));
     const said = runs[0]?.said;
-    return [name, middle(({ requests }) => requests), said ?? '', middle(({ seconds }) => seconds), ratio, middle(({ cpu }) => cpu), Math.max(...runs.map(({ peakMemory }) => peakMemory)) / 1e6, target];
+    return [
+      name,
+      middle(({ requests }) => requests),
+      said ?? '',
+      middle(({ seconds }) => seconds),
+      ratio,
+      middle(({ cpu }) => cpu),
+      Math.max(...runs.map(({ peakMemory }) => peakMemory)) / 1e6,
+      target,
+    ];
   }
 }
 
@@ -66,13 +77,18 @@ export const build: Benchmark = {
     const run = async (args: readonly string[]): Promise<Run> => {
       const before = await registry.requestsCounted();
       const measured = await measuredRun(args);
-      return { ...measured, requests: (await registry.requestsCounted()) - before, said: requestsSaid(measured.stderr) };
+      return {
+        ...measured,
+        requests: (await registry.requestsCounted()) - before,
+        said: requestsSaid(measured.stderr),
+      };
     };
     const floorProgram = await asJavaScript('registry-floor');
     const floor = (...args: readonly string[]): Promise<Run> => run([floorProgram, registry.url, ...args]);
     const index = async (expected: 'changed' | 'unchanged'): Promise<Run> => {
       const indexed = await run([...PROGRAM, '--config', config, 'index']);
-      if (!indexed.stdout.includes(`apps: ${IMAGES} images,`) || !indexed.stdout.includes(` ${expected},`)) throw new Error(`not ${IMAGES} images ${expected}: ${indexed.stdout}`);
+      if (!indexed.stdout.includes(`apps: ${IMAGES} images,`) || !indexed.stdout.includes(` ${expected},`))
+        throw new Error(`not ${IMAGES} images ${expected}: ${indexed.stdout}`);
       return indexed;
     };
 
@@ -83,7 +99,10 @@ export const build: Benchmark = {
     for (let round = 0; round < ROUNDS; round++) {
       process.stderr.write(`round ${round + 1} of ${ROUNDS}\n`);
       // Another folder in each: file systems are slow to make files where many were just removed.
-      await writeFile(config, `indexes: {apps: {registry: "${registry.url}", extract_icons: true}}\nstate_dir: ${join(folder.path, `state-${round}`)}\n`);
+      await writeFile(
+        config,
+        `indexes: {apps: {registry: "${registry.url}", extract_icons: true}}\nstate_dir: ${join(folder.path, `state-${round}`)}\n`,
+      );
       cold.floor.push(await floor('read'));
       cold.program.push(await index('changed'));
       for (let rescan = 0; rescan < RESCANS; rescan++) {

@@ -6,7 +6,11 @@ import { type Regindexer, type RegindexerOptions, startRegindexer } from '../pee
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 
 /** The options of Node.js with which it says that it is run, in its first line. */
-export const NODE_OPTIONS: readonly string[] = readFileSync(CLI, 'utf8').split('\n', 1)[0]?.split(' ').filter((word) => word.startsWith('--')) ?? [];
+export const NODE_OPTIONS: readonly string[] =
+  readFileSync(CLI, 'utf8')
+    .split('\n', 1)[0]
+    ?.split(' ')
+    .filter((word) => word.startsWith('--')) ?? [];
 
 /** The arguments of Node.js that run it. */
 export const PROGRAM: readonly string[] = [...NODE_OPTIONS, CLI];

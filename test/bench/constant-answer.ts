@@ -20,10 +20,19 @@ export interface ConstantAnswer {
 }
 
 /** What a server answers now. */
-export async function askOnce(origin: string, path: string, asked: Readonly<Record<string, string>>): Promise<ConstantAnswer> {
+export async function askOnce(
+  origin: string,
+  path: string,
+  asked: Readonly<Record<string, string>>,
+): Promise<ConstantAnswer> {
   const { statusCode: status, headers, body } = await request(origin + path, { headers: asked });
   const kept = Object.entries(headers).filter(([name]) => !OF_THE_CONNECTION.has(name));
-  return { path, status, headers: Object.fromEntries(kept.map(([name, value]) => [name, String(value)])), body: Buffer.from(await body.arrayBuffer()) };
+  return {
+    path,
+    status,
+    headers: Object.fromEntries(kept.map(([name, value]) => [name, String(value)])),
+    body: Buffer.from(await body.arrayBuffer()),
+  };
 }
 
 export interface BareServer extends Peer {
@@ -39,7 +48,12 @@ export interface BareServer extends Peer {
 export async function startBareServer(answers: readonly ConstantAnswer[], beside?: BareServer): Promise<BareServer> {
   const peer = await startPeer('bare-server', async (folder) => {
     const file = join(folder, 'answers.json');
-    await writeFile(file, JSON.stringify(answers.map((answer) => ({ ...answer, route: routeOf(answer), body: answer.body.toString('base64') }))));
+    await writeFile(
+      file,
+      JSON.stringify(
+        answers.map((answer) => ({ ...answer, route: routeOf(answer), body: answer.body.toString('base64') })),
+      ),
+    );
     return {
       command: process.execPath,
       args: [BARE_SERVER, file, ...(beside === undefined ? [] : [new URL(beside.url).port])],
@@ -49,7 +63,10 @@ export async function startBareServer(answers: readonly ConstantAnswer[], beside
     };
   });
   const url = peer.log.trim();
-  return Object.assign(peer, { url, urlOf: (answer: ConstantAnswer) => url + routeOf(answer) + answer.path.slice(pathOf(answer).length) });
+  return Object.assign(peer, {
+    url,
+    urlOf: (answer: ConstantAnswer) => url + routeOf(answer) + answer.path.slice(pathOf(answer).length),
+  });
 }
 
 /** One for each status, of the same length. */

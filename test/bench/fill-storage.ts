@@ -1,4 +1,7 @@
-/** Writes made-up apps as docker-registry keeps what was pushed to it (distribution, `registry/storage/paths.go`): pushing 50,000 images takes it ten times as long. */
+/**
+ * Writes made-up apps as docker-registry keeps what was pushed to it (distribution, `registry/storage/paths.go`):
+ * pushing 50,000 images takes it ten times as long.
+ */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -33,12 +36,25 @@ export function fillStorage(storage: string, apps: StoredApps): void {
   }
 }
 
-function writeVersion(files: Storage, repository: string, layer: Descriptor, number: number, version: number, { architectures, size }: RandomApps): Digest {
+function writeVersion(
+  files: Storage,
+  repository: string,
+  layer: Descriptor,
+  number: number,
+  version: number,
+  { architectures, size }: RandomApps,
+): Digest {
   const manifests = architectures.map((architecture) => {
     const { os, labels } = randomConfig(number, version, architecture, size);
     const rootfs = { type: 'layers', diff_ids: [LAYER_DIFF_ID] };
-    const config = { mediaType: 'application/vnd.oci.image.config.v1+json', ...files.layer(repository, Buffer.from(JSON.stringify({ os, architecture, rootfs, config: { Labels: labels } }))) };
-    return { ...files.manifest(repository, OCI_IMAGE_MANIFEST, { config, layers: [layer] }), platform: { os, architecture } };
+    const config = {
+      mediaType: 'application/vnd.oci.image.config.v1+json',
+      ...files.layer(repository, Buffer.from(JSON.stringify({ os, architecture, rootfs, config: { Labels: labels } }))),
+    };
+    return {
+      ...files.manifest(repository, OCI_IMAGE_MANIFEST, { config, layers: [layer] }),
+      platform: { os, architecture },
+    };
   });
   return files.manifest(repository, OCI_IMAGE_INDEX, { manifests }).digest;
 }

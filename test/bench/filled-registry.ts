@@ -22,13 +22,17 @@ export interface FilledRegistry extends DockerRegistry {
 const MEMORY = '/dev/shm';
 
 /**
- * Starts docker-registry and fills it. Its access log is off, which would cost it more than counting. Its files are in memory where
- * they can be: each push removes some, and ext4 without a journal is slow for minutes to make new ones where many were removed,
+ * Starts docker-registry and fills it. Its access log is off, which would cost it more than counting. Its files are in
+ * memory where
+ * they can be: each push removes some, and ext4 without a journal is slow for minutes to make new ones where many were
+ * removed,
  * which would be laid to what writes icons there.
  */
 export async function startFilledRegistry(): Promise<FilledRegistry> {
   await using started = new AsyncDisposableStack();
-  const storage = started.use(await mkdtempDisposable(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'regindexer-registry-')));
+  const storage = started.use(
+    await mkdtempDisposable(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'regindexer-registry-')),
+  );
   const metrics = `127.0.0.1:${await freePort()}`;
   const registry = started.use(
     await startDockerRegistry({
@@ -47,7 +51,8 @@ export async function startFilledRegistry(): Promise<FilledRegistry> {
     requestsCounted: async () => {
       const { body } = await request(`http://${metrics}/metrics`);
       let requests = 0;
-      for (const [, value] of (await body.text()).matchAll(/^registry_http_requests_total\{.*\} (\d+)$/gm)) requests += Number(value);
+      for (const [, value] of (await body.text()).matchAll(/^registry_http_requests_total\{.*\} (\d+)$/gm))
+        requests += Number(value);
       return requests;
     },
   });

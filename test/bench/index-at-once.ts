@@ -13,8 +13,13 @@ import { EVERYTHING } from '../../src/indexing/rebuild.ts';
 
 const [config = '', fixed] = process.argv.slice(2);
 const options = indexingOptions(readConfig(config, {}));
-const registries = options.registries.map((registry) => (fixed === undefined ? registry : { ...registry, concurrency: Number(fixed), fixedConcurrency: true }));
-const build = await RecoveringIndexer.open({ ...options, registries }, { onWarning: (message) => process.stderr.write(`${message}\n`) });
+const registries = options.registries.map((registry) =>
+  fixed === undefined ? registry : { ...registry, concurrency: Number(fixed), fixedConcurrency: true },
+);
+const build = await RecoveringIndexer.open(
+  { ...options, registries },
+  { onWarning: (message) => process.stderr.write(`${message}\n`) },
+);
 for (const { id } of registries) {
   const { requests, newImages, failures } = await build.rebuild(id, EVERYTHING);
   process.stdout.write(`${JSON.stringify({ requests, newImages, failures })}\n`);

@@ -37,10 +37,15 @@ export async function buildLargeState(folder: string): Promise<LargeState> {
   process.stderr.write('building 50,000 images into 4 indexes\n');
   const config = stringify({
     state_dir: join(folder, 'state'),
-    indexes: Object.fromEntries(Object.entries(LARGE_INDEXES).map(([name, index]) => [name, { registry: NO_REGISTRY, ...index }])),
+    indexes: Object.fromEntries(
+      Object.entries(LARGE_INDEXES).map(([name, index]) => [name, { registry: NO_REGISTRY, ...index }]),
+    ),
     server: { port: 0 },
   });
   const file = join(folder, 'config.yaml');
   await writeFile(file, config);
-  return { config, built: await measuredRun([...NODE_OPTIONS, INDEX_RANDOM, 'build', String(LARGE_REPOSITORIES), file]) };
+  return {
+    config,
+    built: await measuredRun([...NODE_OPTIONS, INDEX_RANDOM, 'build', String(LARGE_REPOSITORIES), file]),
+  };
 }

@@ -39,9 +39,21 @@ export const large: Benchmark = {
     return [
       {
         title: 'Large catalog: 50,000 images in 4 indexes',
-        columns: [{ name: 'what' }, { name: 'seconds', digits: 2 }, { name: 'CPU s', digits: 2 }, { name: 'peak MB' }, { name: 'to reach' }],
+        columns: [
+          { name: 'what' },
+          { name: 'seconds', digits: 2 },
+          { name: 'CPU s', digits: 2 },
+          { name: 'peak MB' },
+          { name: 'to reach' },
+        ],
         rows: [
-          [`build (${newImages.toLocaleString('en')} new images)`, built.seconds, built.cpu, built.peakMemory / 1e6, '< 600 MB'],
+          [
+            `build (${newImages.toLocaleString('en')} new images)`,
+            built.seconds,
+            built.cpu,
+            built.peakMemory / 1e6,
+            '< 600 MB',
+          ],
           ['of that, the made-up registry alone', source.seconds, source.cpu, source.peakMemory / 1e6, ''],
           ['start of the server to its first answer', first, '', '', '≤ 1.5 s'],
         ],
@@ -49,7 +61,12 @@ export const large: Benchmark = {
       {
         title: 'Its indexes',
         columns: [{ name: 'index' }, { name: 'configured as' }, { name: 'images' }, { name: 'MB', digits: 1 }],
-        rows: indexes.map(({ index, images, bytes }) => [index, JSON.stringify(LARGE_INDEXES[index as keyof typeof LARGE_INDEXES]), images, bytes / 1e6]),
+        rows: indexes.map(({ index, images, bytes }) => [
+          index,
+          JSON.stringify(LARGE_INDEXES[index as keyof typeof LARGE_INDEXES]),
+          images,
+          bytes / 1e6,
+        ]),
       },
       memory,
     ];
@@ -63,7 +80,8 @@ async function firstAnswer(url: string): Promise<void> {
     const { statusCode, body } = await request(url, { headers: { 'accept-encoding': 'gzip' } });
     const text = await body.text();
     if (statusCode === OK) return;
-    if (statusCode !== NOT_READY || performance.now() > deadline) throw new Error(`${url} was answered with ${statusCode}: ${text}`);
+    if (statusCode !== NOT_READY || performance.now() > deadline)
+      throw new Error(`${url} was answered with ${statusCode}: ${text}`);
     await pause(PAUSE);
   }
 }

@@ -1,4 +1,7 @@
-/** `latency`: what finding the number of requests at once gives, beside the best that could be set, near and far, and under a limit. */
+/**
+ * `latency`: what finding the number of requests at once gives, beside the best that could be set, near and far, and
+ * under a limit.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempDisposable, writeFile } from 'node:fs/promises';
@@ -48,16 +51,23 @@ async function nearAndFar(folder: string): Promise<Table> {
   for (const roundTrip of ROUND_TRIPS) {
     await using far = await startFarRegistry(registry.url, roundTrip);
     /** Seconds by requests at once, `undefined` for those that are found. */
-    const seconds = { cold: new Map<number | undefined, number[]>(), unchanged: new Map<number | undefined, number[]>() };
+    const seconds = {
+      cold: new Map<number | undefined, number[]>(),
+      unchanged: new Map<number | undefined, number[]>(),
+    };
     for (let round = 0; round < ROUNDS; round++) {
       process.stderr.write(`${roundTrip} ms, round ${round + 1} of ${ROUNDS}\n`);
       // Each comes first once: the machine is not equally fast for long.
       const all = [undefined, ...FIXED];
       for (const fixed of [...all.slice(round % all.length), ...all.slice(0, round % all.length)]) {
         const state = join(folder, `state-${roundTrip}-${round}-${fixed ?? 'found'}`);
-        for (const [name, newImages] of [['cold', IMAGES], ['unchanged', 0]] as const) {
+        for (const [name, newImages] of [
+          ['cold', IMAGES],
+          ['unchanged', 0],
+        ] as const) {
           const run = await index(far.url, state, fixed);
-          if (run.outcome.failures.length > 0 || run.outcome.newImages !== newImages) throw new Error(`${name}: ${JSON.stringify(run.outcome)}`);
+          if (run.outcome.failures.length > 0 || run.outcome.newImages !== newImages)
+            throw new Error(`${name}: ${JSON.stringify(run.outcome)}`);
           seconds[name].set(fixed, [...(seconds[name].get(fixed) ?? []), run.seconds]);
         }
       }
@@ -70,7 +80,13 @@ async function nearAndFar(folder: string): Promise<Table> {
   }
   return {
     title: `Seconds to read ${IMAGES.toLocaleString('en')} images by requests at once and round trip (${apart ? 'the registry has processors of its own; ' : ''}medians of ${ROUNDS} rounds)`,
-    columns: [{ name: 'round trip' }, ...FIXED.map((fixed) => ({ name: `${fixed} at once`, digits: 2 })), { name: 'found', digits: 2 }, { name: '× the best', digits: 2 }, { name: 'to reach' }],
+    columns: [
+      { name: 'round trip' },
+      ...FIXED.map((fixed) => ({ name: `${fixed} at once`, digits: 2 })),
+      { name: 'found', digits: 2 },
+      { name: '× the best', digits: 2 },
+      { name: 'to reach' },
+    ],
     rows,
   };
 }
@@ -85,11 +101,29 @@ async function underLimit(folder: string): Promise<Table> {
     const { seconds, outcome } = await index(limited.url, join(folder, `limited-${retryAfter}`));
     if (outcome.newImages !== FEW_IMAGES) throw new Error(`not ${FEW_IMAGES} images: ${JSON.stringify(outcome)}`);
     const alone = limited.accepted() / LIMIT;
-    rows.push([retryAfter === undefined ? 'no' : `${retryAfter} s`, limited.accepted(), limited.refused(), outcome.failures.length, alone, seconds, seconds / alone, '≤ 1.2, none failed']);
+    rows.push([
+      retryAfter === undefined ? 'no' : `${retryAfter} s`,
+      limited.accepted(),
+      limited.refused(),
+      outcome.failures.length,
+      alone,
+      seconds,
+      seconds / alone,
+      '≤ 1.2, none failed',
+    ]);
   }
   return {
     title: `Reading ${FEW_IMAGES} images of a registry that answers 429 to more than ${LIMIT} requests in any second`,
-    columns: [{ name: 'Retry-After' }, { name: 'accepted' }, { name: 'refused' }, { name: 'failed' }, { name: 'limit alone, s', digits: 2 }, { name: 'seconds', digits: 2 }, { name: '× the limit', digits: 2 }, { name: 'to reach' }],
+    columns: [
+      { name: 'Retry-After' },
+      { name: 'accepted' },
+      { name: 'refused' },
+      { name: 'failed' },
+      { name: 'limit alone, s', digits: 2 },
+      { name: 'seconds', digits: 2 },
+      { name: '× the limit', digits: 2 },
+      { name: 'to reach' },
+    ],
     rows,
   };
 }
@@ -100,12 +134,21 @@ async function index(registry: string, state: string, fixed?: number): Promise<{
   const config = `${state}.yaml`;
   await writeFile(config, `indexes: {apps: {registry: "${registry}", extract_icons: true}}\nstate_dir: ${state}\n`);
   program ??= asJavaScript('index-at-once');
-  const { seconds, stdout } = await measuredRun([await program, config, ...(fixed === undefined ? [] : [String(fixed)])]);
+  const { seconds, stdout } = await measuredRun([
+    await program,
+    config,
+    ...(fixed === undefined ? [] : [String(fixed)]),
+  ]);
   return { seconds, outcome: JSON.parse(stdout) as Outcome };
 }
 
-async function startFarRegistry(registry: string, roundTrip: number): Promise<AsyncDisposable & { readonly url: string }> {
-  const child = spawn(process.execPath, [await asJavaScript('far-registry'), registry, String(roundTrip)], { stdio: ['ignore', 'pipe', 'inherit'] });
+async function startFarRegistry(
+  registry: string,
+  roundTrip: number,
+): Promise<AsyncDisposable & { readonly url: string }> {
+  const child = spawn(process.execPath, [await asJavaScript('far-registry'), registry, String(roundTrip)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const [url] = (await once(child.stdout, 'data')) as [Buffer];
   if (child.pid !== undefined) await keepAway(child.pid);
   return {

@@ -11,7 +11,11 @@ export interface LimitedRegistry extends AsyncDisposable {
 }
 
 /** @param retryAfter what a 429 asks for, in seconds; nothing if `undefined` */
-export async function startLimitedRegistry(registry: string, rate: number, retryAfter: number | undefined): Promise<LimitedRegistry> {
+export async function startLimitedRegistry(
+  registry: string,
+  rate: number,
+  retryAfter: number | undefined,
+): Promise<LimitedRegistry> {
   const pool = new Pool(registry);
   const lately: number[] = [];
   let accepted = 0;

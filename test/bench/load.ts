@@ -1,4 +1,7 @@
-/** Load on a server from a process of its own: wrk where it is installed, since it takes less of the machine, else autocannon. */
+/**
+ * Load on a server from a process of its own: wrk where it is installed, since it takes less of the machine, else
+ * autocannon.
+ */
 import { writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -31,15 +34,21 @@ export interface LoadOptions {
 }
 
 /**
- * Has `measure` called with each server in so many turns, one after the other, so that what the machine does beside weighs the same on
+ * Has `measure` called with each server in so many turns, one after the other, so that what the machine does beside
+ * weighs the same on
  * all; every other time in the reverse order, so that none is always the first. Before that, each is warmed up.
  * @returns for each server, what was measured in each turn
  */
-export async function inTurns<Server, Measured>(servers: readonly Server[], turns: number, measure: (server: Server, seconds: number) => Promise<Measured>): Promise<Map<Server, Measured[]>> {
+export async function inTurns<Server, Measured>(
+  servers: readonly Server[],
+  turns: number,
+  measure: (server: Server, seconds: number) => Promise<Measured>,
+): Promise<Map<Server, Measured[]>> {
   for (const server of servers) await measure(server, SECONDS);
   const measured = new Map(servers.map((server) => [server, [] as Measured[]]));
   for (let turn = 0; turn < turns; turn++) {
-    for (const server of turn % 2 === 0 ? servers : servers.toReversed()) measured.get(server)?.push(await measure(server, SECONDS));
+    for (const server of turn % 2 === 0 ? servers : servers.toReversed())
+      measured.get(server)?.push(await measure(server, SECONDS));
   }
   return measured;
 }
@@ -67,7 +76,8 @@ async function wrk({ url, headers, seconds, rate, folder }: LoadOptions): Promis
   const script = join(folder, 'wrk.lua');
   // wrk counts in microseconds. A function for each response would make it slow: it copies each body.
   // Of its own it keeps to no rate; each connection waits for whole milliseconds.
-  const pause = rate === undefined ? '' : `function delay() return ${Math.max(1, Math.round((CONNECTIONS / rate) * 1000))} end\n`;
+  const pause =
+    rate === undefined ? '' : `function delay() return ${Math.max(1, Math.round((CONNECTIONS / rate) * 1000))} end\n`;
   await writeFile(
     script,
     `${pause}function done(summary, latency)
@@ -79,16 +89,45 @@ end
 `,
   );
   const headerArgs = Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`]);
-  const output = await run(folder, 'wrk', ['-t', '1', '-c', String(CONNECTIONS), '-d', `${seconds}s`, '--timeout', '10s', '-s', script, ...headerArgs, url]);
+  const output = await run(folder, 'wrk', [
+    '-t',
+    '1',
+    '-c',
+    String(CONNECTIONS),
+    '-d',
+    `${seconds}s`,
+    '--timeout',
+    '10s',
+    '-s',
+    script,
+    ...headerArgs,
+    url,
+  ]);
   return JSON.parse(output.slice(output.lastIndexOf('{'))) as Load & { failures: number };
 }
 
 async function autocannon({ url, headers, seconds, rate, folder }: LoadOptions): Promise<Load & { failures: number }> {
   const program = createRequire(import.meta.url).resolve('autocannon');
   const headerArgs = Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}=${value}`]);
-  const output = await run(folder, process.execPath, [program, '--json', '--no-progress', '-c', String(CONNECTIONS), '-d', String(seconds), ...(rate === undefined ? [] : ['-R', String(Math.round(rate))]), ...headerArgs, url]);
+  const output = await run(folder, process.execPath, [
+    program,
+    '--json',
+    '--no-progress',
+    '-c',
+    String(CONNECTIONS),
+    '-d',
+    String(seconds),
+    ...(rate === undefined ? [] : ['-R', String(Math.round(rate))]),
+    ...headerArgs,
+    url,
+  ]);
   const { requests, latency, errors, timeouts, '4xx': refused, '5xx': failed } = JSON.parse(output) as AutocannonResult;
-  return { requests: requests.total, requestsPerSecond: requests.average, p99: latency.p99, failures: errors + timeouts + refused + failed };
+  return {
+    requests: requests.total,
+    requestsPerSecond: requests.average,
+    p99: latency.p99,
+    failures: errors + timeouts + refused + failed,
+  };
 }
 
 interface AutocannonResult {

@@ -24,8 +24,13 @@ export async function measuredRun(args: readonly string[]): Promise<MeasuredRun>
   const report = await reportUsage;
   const started = performance.now();
   const child = spawn(process.execPath, ['--import', report, ...args], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
-  const ended = once(child, 'exit').then(([status]) => ({ status: status as number | null, seconds: (performance.now() - started) / 1000 }));
-  const [stdout = '', stderr = '', usage = ''] = await Promise.all(child.stdio.slice(1).map((stream) => text(stream as Readable)));
+  const ended = once(child, 'exit').then(([status]) => ({
+    status: status as number | null,
+    seconds: (performance.now() - started) / 1000,
+  }));
+  const [stdout = '', stderr = '', usage = ''] = await Promise.all(
+    child.stdio.slice(1).map((stream) => text(stream as Readable)),
+  );
   const { status, seconds } = await ended;
   if (status !== 0) throw new Error(`node ${args.join(' ')} ended with ${status ?? 'a signal'}:\n${stderr}${stdout}`);
   return { seconds, ...(JSON.parse(usage) as Usage), stdout, stderr };

@@ -14,13 +14,25 @@ const MEMORY = '/dev/shm';
 const IGNORED = { mediatypes: ['application/octet-stream'], actions: ['pull'] };
 
 /** Starts a registry whose files are in memory where they can be, and whose access log is off. */
-export async function startNotifyingRegistry(apps: StoredApps, notifications: NonNullable<DockerRegistryOptions['notifications']>): Promise<DockerRegistry> {
+export async function startNotifyingRegistry(
+  apps: StoredApps,
+  notifications: NonNullable<DockerRegistryOptions['notifications']>,
+): Promise<DockerRegistry> {
   await using started = new AsyncDisposableStack();
-  const storage = started.use(await mkdtempDisposable(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'regindexer-registry-')));
-  process.stderr.write(`filling a registry: ${apps.repositories.toLocaleString('en')} repositories of ${apps.tags.length} tags\n`);
+  const storage = started.use(
+    await mkdtempDisposable(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'regindexer-registry-')),
+  );
+  process.stderr.write(
+    `filling a registry: ${apps.repositories.toLocaleString('en')} repositories of ${apps.tags.length} tags\n`,
+  );
   fillStorage(storage.path, apps);
-  const sections = { log: { level: 'warn', accesslog: { disabled: true } }, storage: { filesystem: { rootdirectory: storage.path }, delete: { enabled: true } } };
-  const registry = started.use(await startDockerRegistry({ sections, notifications: { ...notifications, ignore: IGNORED } }));
+  const sections = {
+    log: { level: 'warn', accesslog: { disabled: true } },
+    storage: { filesystem: { rootdirectory: storage.path }, delete: { enabled: true } },
+  };
+  const registry = started.use(
+    await startDockerRegistry({ sections, notifications: { ...notifications, ignore: IGNORED } }),
+  );
   const owned = started.move();
   return Object.assign(registry, { [Symbol.asyncDispose]: () => owned.disposeAsync() });
 }

@@ -39,7 +39,12 @@ export const page: Benchmark = {
     return [
       {
         title: `The page with ${APPS.toLocaleString('en')} apps, as its browser measures it (${ROUNDS} rounds)`,
-        columns: [{ name: '' }, { name: 'median ms', digits: 1 }, { name: 'slowest ms', digits: 1 }, { name: 'to reach' }],
+        columns: [
+          { name: '' },
+          { name: 'median ms', digits: 1 },
+          { name: 'slowest ms', digits: 1 },
+          { name: 'to reach' },
+        ],
         rows: [
           row('navigation to first result visible', first, '< 1000 ms'),
           row('key pressed to result painted', typing, '< 50 ms'),
@@ -57,16 +62,27 @@ function row(name: string, values: readonly number[], target: string): readonly 
 async function startServer(folder: string) {
   const config = join(folder, 'config.yaml');
   const port = await freePort();
-  await writeFile(config, JSON.stringify({ indexes: { apps: { registry: NO_REGISTRY, extract_icons: true } }, state_dir: join(folder, 'state'), rescan_interval: 0, server: { port } }));
+  await writeFile(
+    config,
+    JSON.stringify({
+      indexes: { apps: { registry: NO_REGISTRY, extract_icons: true } },
+      state_dir: join(folder, 'state'),
+      rescan_interval: 0,
+      server: { port },
+    }),
+  );
   process.stderr.write(`making an index of ${APPS} apps\n`);
   await buildRandomState(config, { repositories: APPS, tags: ['latest'], architectures: ['amd64'] });
   const url = `http://127.0.0.1:${port}`;
-  const peer: Peer<{ url: string; command: string; args: string[]; answers: () => Promise<void> }> = await startPeer('regindexer', async () => ({
-    url,
-    command: process.execPath,
-    args: [CLI, '-c', config, 'serve'],
-    answers: () => answersHttp(`${url}/readyz`),
-  }));
+  const peer: Peer<{ url: string; command: string; args: string[]; answers: () => Promise<void> }> = await startPeer(
+    'regindexer',
+    async () => ({
+      url,
+      command: process.execPath,
+      args: [CLI, '-c', config, 'serve'],
+      answers: () => answersHttp(`${url}/readyz`),
+    }),
+  );
   return peer;
 }
 

@@ -3,7 +3,8 @@ import { cpus } from 'node:os';
 import { runCommand } from '../peers/run-command.ts';
 
 /**
- * Keeps `other` to one half of the processors, and this process with all that it starts from now on to the other half: what runs on a
+ * Keeps `other` to one half of the processors, and this process with all that it starts from now on to the other half:
+ * what runs on a
  * machine of its own elsewhere takes nothing from what is measured.
  * @returns whether there are processors for both, and it is done
  */
@@ -24,5 +25,7 @@ export async function keepAway(other: number): Promise<void> {
 
 /** @param processors as taskset(1) takes them; all threads that there are */
 async function confine(pid: number, processors: string): Promise<void> {
-  await runCommand('taskset', ['--all-tasks', '--cpu-list', '--pid', processors, String(pid)], { env: { PATH: process.env['PATH'] ?? '' } });
+  await runCommand('taskset', ['--all-tasks', '--cpu-list', '--pid', processors, String(pid)], {
+    env: { PATH: process.env['PATH'] ?? '' },
+  });
 }

@@ -49,18 +49,28 @@ function startClient(agent: Agent, urlOf: (each: Case) => string): Asker {
   });
 }
 
-/** Pushes to a registry of 10,000 images by its API, as fast as many builds at once would. Beside it a bare server is asked the same: its delays are those of the machine. */
+/**
+ * Pushes to a registry of 10,000 images by its API, as fast as many builds at once would. Beside it a bare server is
+ * asked the same: its delays are those of the machine.
+ */
 export async function pushDelayTable(): Promise<Table> {
   const port = await freePort();
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-push-delay-'));
   await using registry = await startNotifyingRegistry(APPS, { url: `http://127.0.0.1:${port}/events`, token: TOKEN });
-  const config = { state_dir: folder.path, indexes: { apps: { registry: registry.url, extract_icons: true } }, server: { port, events_token: TOKEN } };
+  const config = {
+    state_dir: folder.path,
+    indexes: { apps: { registry: registry.url, extract_icons: true } },
+    server: { port, events_token: TOKEN },
+  };
   const cases = await casesWith(config);
   await using server = await startProgram({ config });
   await startRebuildEnded(server.url);
   await using bare = await startBareServer(cases.map(({ answer }) => answer));
   const agent = new Agent();
-  const clients = { bare: startClient(agent, ({ answer }) => bare.urlOf(answer)), served: startClient(agent, ({ answer }) => server.url + answer.path) };
+  const clients = {
+    bare: startClient(agent, ({ answer }) => bare.urlOf(answer)),
+    served: startClient(agent, ({ answer }) => server.url + answer.path),
+  };
 
   process.stderr.write(`${PUSHES_A_SECOND} pushes a second for ${SECONDS} s\n`);
   const end = new AbortController();
@@ -90,7 +100,13 @@ export async function pushDelayTable(): Promise<Table> {
     ],
     rows: [
       [...clients.bare.row('bare Fastify beside it', bareDelay), '', '', '', ''],
-      [...clients.served.row('regindexer', eventLoopDelay), median(shown), Math.max(...shown), (await wal) / 1e6, '0 failed, each shown within 2 s, WAL < 64 MB'],
+      [
+        ...clients.served.row('regindexer', eventLoopDelay),
+        median(shown),
+        Math.max(...shown),
+        (await wal) / 1e6,
+        '0 failed, each shown within 2 s, WAL < 64 MB',
+      ],
     ],
   };
 }
@@ -110,7 +126,11 @@ async function pushShown(registry: string, url: string, number: number, agent: A
   const digest = await pushRandomVersion(registry, repository, FIRST_VERSION + number, TAG, APPS);
   const pushed = performance.now();
   for (;;) {
-    const { statusCode, body } = await agent.request({ origin: url, path: `/index/static?repository=${encodeURIComponent(randomRepository(repository))}`, method: 'GET' });
+    const { statusCode, body } = await agent.request({
+      origin: url,
+      path: `/index/static?repository=${encodeURIComponent(randomRepository(repository))}`,
+      method: 'GET',
+    });
     const text = await body.text();
     const time = performance.now() - pushed;
     if (statusCode === 200 && text.includes(digest)) return time;
@@ -123,7 +143,8 @@ async function pushShown(registry: string, url: string, number: number, agent: A
 async function largestLog(stateDir: string, end: AbortSignal): Promise<number> {
   let largest = 0;
   while (!end.aborted) {
-    for (const file of Object.values(storeFiles(stateDir))) largest = Math.max(largest, (await stat(`${file}-wal`).catch(() => ({ size: 0 }))).size);
+    for (const file of Object.values(storeFiles(stateDir)))
+      largest = Math.max(largest, (await stat(`${file}-wal`).catch(() => ({ size: 0 }))).size);
     await pause(LOOK);
   }
   return largest;

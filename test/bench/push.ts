@@ -22,7 +22,10 @@ const PUSHES = 20;
 const PAUSE = 5;
 /** Of one push to be shown, in milliseconds. */
 const LIMIT = 300_000;
-/** A server that works for less than `IDLE_CPU` seconds in so many milliseconds has done all that a push asks of it, its second look included. */
+/**
+ * A server that works for less than `IDLE_CPU` seconds in so many milliseconds has done all that a push asks of it, its
+ * second look included.
+ */
 const IDLE = 800;
 const IDLE_CPU = 0.02;
 /** From a notification to the first request, in milliseconds. */
@@ -45,8 +48,16 @@ const HOLDINGS: Readonly<Record<string, Holding>> = {
   '2000': { name: '2,000 images', apps: usualApps(500), target: '' },
   '10000': { name: '10,000 images', apps: usualApps(2_500), target: '≤ 250 ms, ≤ 0.15 CPU s' },
   '50000': { name: '50,000 images', apps: usualApps(12_500), target: '≤ 300 ms, ≤ 1.5 × that of 2,000' },
-  tags: { name: 'a repository of 2,000 tags', apps: { repositories: 1, tags: tags(2_000), architectures: ['amd64'] }, target: '' },
-  wide: { name: '1,000 repositories of 500 tags', apps: { repositories: 1_000, tags: tags(500), versions: 5, architectures: ['amd64'] }, target: '' },
+  tags: {
+    name: 'a repository of 2,000 tags',
+    apps: { repositories: 1, tags: tags(2_000), architectures: ['amd64'] },
+    target: '',
+  },
+  wide: {
+    name: '1,000 repositories of 500 tags',
+    apps: { repositories: 1_000, tags: tags(500), versions: 5, architectures: ['amd64'] },
+    target: '',
+  },
 };
 
 function tags(count: number): readonly string[] {
@@ -62,7 +73,8 @@ export const push: Benchmark = {
     const rows: (readonly Cell[])[] = [];
     for (const name of CHOSEN) {
       const holding = Object.hasOwn(HOLDINGS, name) ? HOLDINGS[name] : undefined;
-      if (holding === undefined) throw new Error(`BENCH_PUSH is ${CHOSEN.join()}; there is ${Object.keys(HOLDINGS).join(', ')}`);
+      if (holding === undefined)
+        throw new Error(`BENCH_PUSH is ${CHOSEN.join()}; there is ${Object.keys(HOLDINGS).join(', ')}`);
       rows.push(...(await measure(holding)));
     }
     return [table(rows)];
@@ -89,7 +101,12 @@ async function measure({ name, apps, target }: Holding): Promise<readonly (reado
   const port = await freePort();
   await using registry = await startNotifyingRegistry(apps, { url: `http://127.0.0.1:${port}/events`, token: TOKEN });
   await using server = await startProgram({
-    config: { indexes: Object.fromEntries(Object.entries(INDEXES).map(([index, options]) => [index, { registry: registry.url, ...options }])), server: { port, events_token: TOKEN } },
+    config: {
+      indexes: Object.fromEntries(
+        Object.entries(INDEXES).map(([index, options]) => [index, { registry: registry.url, ...options }]),
+      ),
+      server: { port, events_token: TOKEN },
+    },
   });
   process.stderr.write(`${name}: the first scan\n`);
   await startRebuildEnded(server.url);
@@ -99,7 +116,11 @@ async function measure({ name, apps, target }: Holding): Promise<readonly (reado
   const watch = await Watch.open(server.url);
   const floor: number[] = [];
   const shown: Shown[] = [];
-  const [cpuBefore, requestsBefore, started] = [await cpuSeconds(server.pid), await requestsMade(server.url), performance.now()];
+  const [cpuBefore, requestsBefore, started] = [
+    await cpuSeconds(server.pid),
+    await requestsMade(server.url),
+    performance.now(),
+  ];
   let polls = 0;
   for (let number = 0; number < PUSHES; number++) {
     const repository = (number * 7_919) % apps.repositories;
@@ -119,11 +140,22 @@ async function measure({ name, apps, target }: Holding): Promise<readonly (reado
   await watch.close();
   return [
     [`${name}: floor`, NOTIFICATION + median(floor), NOTIFICATION + Math.max(...floor), '', '', '', ''],
-    [name, median(shown.map(({ head }) => head)), Math.max(...shown.map(({ head }) => head)), median(shown.map(({ whole }) => whole)), (cpu - polling) / PUSHES, requests / PUSHES, target],
+    [
+      name,
+      median(shown.map(({ head }) => head)),
+      Math.max(...shown.map(({ head }) => head)),
+      median(shown.map(({ whole }) => whole)),
+      (cpu - polling) / PUSHES,
+      requests / PUSHES,
+      target,
+    ],
   ];
 }
 
-/** Milliseconds from the end of a push until the head of the answer that shows it, and until all of it was there; of the index that was last. */
+/**
+ * Milliseconds from the end of a push until the head of the answer that shows it, and until all of it was there; of the
+ * index that was last.
+ */
 interface Shown {
   readonly head: number;
   readonly whole: number;
@@ -136,7 +168,11 @@ class Watch {
   readonly #clients: readonly { readonly client: Client; readonly path: string; etag: string }[];
 
   private constructor(url: string) {
-    this.#clients = Object.keys(INDEXES).map((index) => ({ client: new Client(url), path: `/${index}/index/static?${flatpakQuery(TAG, 'amd64').canonical}`, etag: '' }));
+    this.#clients = Object.keys(INDEXES).map((index) => ({
+      client: new Client(url),
+      path: `/${index}/index/static?${flatpakQuery(TAG, 'amd64').canonical}`,
+      etag: '',
+    }));
   }
 
   static async open(url: string): Promise<Watch> {
@@ -161,8 +197,14 @@ class Watch {
       }),
     );
     // Looked at when all are there: what that takes would be taken from the server.
-    for (const { body } of answers) if (!gunzipSync(body).includes(digest)) throw new Error(`the answer that came after the push of ${digest} does not show it`);
-    return { head: Math.max(...answers.map(({ head }) => head)) - pushed, whole: Math.max(...answers.map(({ whole }) => whole)) - pushed, polls: Math.ceil(polls / answers.length) };
+    for (const { body } of answers)
+      if (!gunzipSync(body).includes(digest))
+        throw new Error(`the answer that came after the push of ${digest} does not show it`);
+    return {
+      head: Math.max(...answers.map(({ head }) => head)) - pushed,
+      whole: Math.max(...answers.map(({ whole }) => whole)) - pushed,
+      polls: Math.ceil(polls / answers.length),
+    };
   }
 
   /** As many questions as {@link until} asks while nothing changes. */
@@ -170,7 +212,8 @@ class Watch {
     await Promise.all(
       this.#clients.map(async (each) => {
         for (let poll = 1; poll < polls; poll++) {
-          if ((await this.#ask(each, each.etag)) !== undefined) throw new Error('the index changed although nothing was pushed');
+          if ((await this.#ask(each, each.etag)) !== undefined)
+            throw new Error('the index changed although nothing was pushed');
           await pause(PAUSE);
         }
       }),
@@ -188,8 +231,15 @@ class Watch {
   }
 
   /** When the answer's head and its end came; `undefined` if it is still that of `etag`. */
-  async #ask(each: { readonly client: Client; readonly path: string; etag: string }, etag: string | undefined): Promise<{ head: number; whole: number; body: Buffer } | undefined> {
-    const { statusCode, headers, body } = await each.client.request({ method: 'GET', path: each.path, headers: { 'accept-encoding': 'gzip', ...(etag !== undefined && { 'if-none-match': etag }) } });
+  async #ask(
+    each: { readonly client: Client; readonly path: string; etag: string },
+    etag: string | undefined,
+  ): Promise<{ head: number; whole: number; body: Buffer } | undefined> {
+    const { statusCode, headers, body } = await each.client.request({
+      method: 'GET',
+      path: each.path,
+      headers: { 'accept-encoding': 'gzip', ...(etag !== undefined && { 'if-none-match': etag }) },
+    });
     const head = performance.now();
     const bytes = Buffer.from(await body.arrayBuffer());
     const whole = performance.now();
@@ -210,7 +260,7 @@ async function cpuOfPolling(watch: Watch, pid: number, polls: number, seconds: n
 
 /** Resolves when the process has nothing to do. */
 async function idle(pid: number): Promise<void> {
-  for (let before = await cpuSeconds(pid); ; ) {
+  for (let before = await cpuSeconds(pid); ;) {
     await pause(IDLE);
     const now = await cpuSeconds(pid);
     if (now - before < IDLE_CPU) return;
@@ -222,15 +272,24 @@ async function idle(pid: number): Promise<void> {
 async function requestsMade(url: string): Promise<number> {
   const { body } = await request(`${url}/metrics`);
   let requests = 0;
-  for (const [, value] of (await body.text()).matchAll(/^regindexer_registry_requests_total\{.*\} (\d+)$/gm)) requests += Number(value);
+  for (const [, value] of (await body.text()).matchAll(/^regindexer_registry_requests_total\{.*\} (\d+)$/gm))
+    requests += Number(value);
   return requests;
 }
 
-/** How long the requests take without which a push cannot be known: where the tag leads, and all that is new. Milliseconds. */
+/**
+ * How long the requests take without which a push cannot be known: where the tag leads, and all that is new.
+ * Milliseconds.
+ */
 async function floorOf(url: string, repository: string): Promise<number> {
   await using pool = Object.assign(new Pool(url), { [Symbol.asyncDispose]: () => pool.close() });
   const ask = async (path: string, method: 'GET' | 'HEAD' = 'GET'): Promise<unknown> => {
-    const { statusCode, body } = await pool.request({ method, path: `/v2/${repository}/${path}`, headers: { accept: MANIFEST_ACCEPT }, reset: false });
+    const { statusCode, body } = await pool.request({
+      method,
+      path: `/v2/${repository}/${path}`,
+      headers: { accept: MANIFEST_ACCEPT },
+      reset: false,
+    });
     if (statusCode !== 200) throw new Error(`${method} ${path}: ${statusCode}`);
     return method === 'HEAD' ? body.dump() : body.json();
   };

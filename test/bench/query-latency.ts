@@ -33,14 +33,26 @@ export function* everyImage(): Generator<string> {
 /**
  * Asks one question after the other, as Flatpak does.
  * @param count of questions
- * @returns the row of a table: name, images, median and worst time and, since the start of the server, the 99th percentile of its event loop's delay in milliseconds, target
+ * @returns the row of a table: name, images, median and worst time and, since the start of the server, the 99th
+ * percentile of its event loop's delay in milliseconds, target
  */
-export async function latencyRow(name: string, url: string, images: number, questions: Iterator<string>, target: string, count: number = QUESTIONS): Promise<readonly Cell[]> {
+export async function latencyRow(
+  name: string,
+  url: string,
+  images: number,
+  questions: Iterator<string>,
+  target: string,
+  count: number = QUESTIONS,
+): Promise<readonly Cell[]> {
   process.stderr.write(`questions: ${name}\n`);
   const client = new Client(url);
   const ask = async (encoding: string): Promise<Buffer> => {
     const path = `/index/dynamic?${String(questions.next().value)}`;
-    const { statusCode, body } = await client.request({ method: 'GET', path, headers: { 'accept-encoding': encoding } });
+    const { statusCode, body } = await client.request({
+      method: 'GET',
+      path,
+      headers: { 'accept-encoding': encoding },
+    });
     const bytes = Buffer.from(await body.arrayBuffer());
     if (statusCode !== 200) throw new Error(`${path} was answered with ${statusCode}: ${bytes.toString()}`);
     return bytes;

@@ -28,7 +28,10 @@ export async function queryMemoryTable(url: string, pid: number): Promise<Table>
   };
 
   const ask = async (number: number): Promise<void> => {
-    const question = number % LARGE_EVERY === 0 ? String(large.next().value) : `repository=${encodeURIComponent(randomRepository(number % LARGE_REPOSITORIES))}&os=linux`;
+    const question =
+      number % LARGE_EVERY === 0
+        ? String(large.next().value)
+        : `repository=${encodeURIComponent(randomRepository(number % LARGE_REPOSITORIES))}&os=linux`;
     const path = `/${indexes[number % indexes.length]}/index/static?${question}`;
     const { statusCode, body } = await pool.request({ method: 'GET', path, headers: { 'accept-encoding': 'gzip' } });
     await body.dump();
@@ -37,7 +40,11 @@ export async function queryMemoryTable(url: string, pid: number): Promise<Table>
 
   await record(0);
   for (let asked = 0; asked < QUESTIONS; asked += STEP) {
-    await pMap(Array.from({ length: STEP }, (_, number) => asked + number), ask, { concurrency: CONCURRENCY });
+    await pMap(
+      Array.from({ length: STEP }, (_, number) => asked + number),
+      ask,
+      { concurrency: CONCURRENCY },
+    );
     await record(asked + STEP);
   }
   await pool.close();

@@ -33,17 +33,28 @@ export async function readRandomSource(apps: RandomApps): Promise<void> {
   }
 }
 
-/** A build as `regindexer index` with this configuration does it, but that what {@link NO_REGISTRY} holds is made up. */
+/**
+ * A build as `regindexer index` with this configuration does it, but that what {@link NO_REGISTRY} holds is made up.
+ */
 export async function buildRandomState(configFile: string, apps: RandomApps): Promise<RebuildResult> {
   const { stateDir, ...config } = indexingOptions(readConfig(configFile, {}));
   makeFolder(stateDir);
   const store = SqliteStore.open(stateDir, fail);
   const registry = new RandomRegistry({ ...apps, id: NO_REGISTRY });
-  const indexer = await Indexer.open({ ...config, sources: new Map([[registry.id, registry]]), concurrency: () => 16, store, onWarning: fail });
+  const indexer = await Indexer.open({
+    ...config,
+    sources: new Map([[registry.id, registry]]),
+    concurrency: () => 16,
+    store,
+    onWarning: fail,
+  });
   const result = await indexer.rebuild(registry.id, EVERYTHING);
   await indexer.settled();
   await store.close();
-  const problems = [...result.failures.map(({ error }) => error), ...result.indexes.flatMap(({ error, warnings }) => [...(error === undefined ? [] : [error]), ...warnings])];
+  const problems = [
+    ...result.failures.map(({ error }) => error),
+    ...result.indexes.flatMap(({ error, warnings }) => [...(error === undefined ? [] : [error]), ...warnings]),
+  ];
   if (problems.length > 0) throw new Error(problems.join('\n'));
   return result;
 }

@@ -11,7 +11,11 @@ import { startRebuildEnded, statusOf } from './server-status.ts';
 import type { Table } from './table.ts';
 
 function startReader(agent: Agent, urlOf: (each: Case) => string): Asker {
-  return new Asker({ agent, urlOf, isRight: ({ answer }, { statusCode }, body) => statusCode === answer.status && body.equals(answer.body) });
+  return new Asker({
+    agent,
+    urlOf,
+    isRight: ({ answer }, { statusCode }, body) => statusCode === answer.status && body.equals(answer.body),
+  });
 }
 
 /**
@@ -36,14 +40,12 @@ export async function rebuildDelayTable(config: string, stateDir: string, cases:
   end.abort();
   await reading;
   await agent.close();
-  if (!rebuilds.some(({ result }) => result?.newImages === IMAGES)) throw new Error(`not all was read again: ${JSON.stringify(rebuilds)}`);
+  if (!rebuilds.some(({ result }) => result?.newImages === IMAGES))
+    throw new Error(`not all was read again: ${JSON.stringify(rebuilds)}`);
 
   return {
     title: 'Serving while a cold full rebuild runs',
-    columns: [
-      ...DELAY_COLUMNS,
-      { name: 'to reach' },
-    ],
+    columns: [...DELAY_COLUMNS, { name: 'to reach' }],
     rows: [
       [...bareReader.row('bare Fastify beside it', bareDelay), ''],
       [...reader.row('regindexer, rebuilding', eventLoopDelay), 'p99 ≤ 15 ms, 0 failed'],

@@ -23,7 +23,10 @@ interface ChangingServer {
 }
 
 /** Pushes to the registry, and has `server` told of it, as a registry does it. */
-export async function rebuildMemoryTable(registryUrl: string, { url, pid, eventsToken }: ChangingServer): Promise<Table> {
+export async function rebuildMemoryTable(
+  registryUrl: string,
+  { url, pid, eventsToken }: ChangingServer,
+): Promise<Table> {
   process.stderr.write(`memory after ${CHANGES} changes\n`);
   const rows: Cell[][] = [];
   const record = async (changes: number): Promise<void> => {
@@ -51,8 +54,14 @@ export async function rebuildMemoryTable(registryUrl: string, { url, pid, events
 }
 
 async function notify(url: string, token: string, repository: string): Promise<void> {
-  const events = [{ action: 'push', target: { repository, tag: 'latest', mediaType: 'application/vnd.oci.image.index.v1+json' } }];
-  const { statusCode, body } = await request(`${url}/events`, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, body: JSON.stringify({ events }) });
+  const events = [
+    { action: 'push', target: { repository, tag: 'latest', mediaType: 'application/vnd.oci.image.index.v1+json' } },
+  ];
+  const { statusCode, body } = await request(`${url}/events`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ events }),
+  });
   await body.dump();
   if (statusCode !== 202) throw new Error(`a notification was answered with ${statusCode}`);
 }

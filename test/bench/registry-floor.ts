@@ -1,5 +1,6 @@
 /**
- * The floor of reading a registry: the requests without which its content, or that it is unchanged, cannot be known, and
+ * The floor of reading a registry: the requests without which its content, or that it is unchanged, cannot be known,
+ * and
  * nothing else is done with the answers than to parse them.
  *
  *     node registry-floor.ts URL read                     all of it

@@ -19,7 +19,9 @@ export interface Case {
   readonly answer: ConstantAnswer;
 }
 
-/** What Flatpak asks for, again and again: the index of one tag and architecture, whether it has changed, and an icon. */
+/**
+ * What Flatpak asks for, again and again: the index of one tag and architecture, whether it has changed, and an icon.
+ */
 export async function casesOf(url: string, question: string): Promise<readonly Case[]> {
   const gzip = { 'accept-encoding': 'gzip' };
   const index = await askOnce(url, question, gzip);
@@ -34,7 +36,9 @@ export async function casesOf(url: string, question: string): Promise<readonly C
 }
 
 const RUNS = 3;
-/** In each run. How fast a process of Node.js is, differs from one start to the next by up to a tenth, whatever it runs. */
+/**
+ * In each run. How fast a process of Node.js is, differs from one start to the next by up to a tenth, whatever it runs.
+ */
 const STARTS = 3;
 /** After each start. */
 const TURNS = 3;
@@ -46,7 +50,11 @@ interface Rates extends Pick<Load, 'requestsPerSecond' | 'p99'> {
 }
 
 /** @param startServer starts regindexer with what `cases` are about */
-export async function ratesTable(startServer: () => Promise<AsyncDisposable & { readonly url: string }>, cases: readonly Case[], folder: string): Promise<Table> {
+export async function ratesTable(
+  startServer: () => Promise<AsyncDisposable & { readonly url: string }>,
+  cases: readonly Case[],
+  folder: string,
+): Promise<Table> {
   /** Of each case by the name of the server, a figure for each run. */
   const runs = new Map(cases.map((each) => [each, new Map<string, Rates[]>()]));
   for (let run = 1; run <= RUNS; run++) {
@@ -54,7 +62,9 @@ export async function ratesTable(startServer: () => Promise<AsyncDisposable & { 
     for (let start = 1; start <= STARTS; start++) {
       await using started = await startServer();
       await using bare = await startBareServer(cases.map(({ answer }) => answer));
-      await using nginx = isInstalled('nginx') ? await startStaticNginx(cases, join(folder, `nginx-${run}-${start}`)) : undefined;
+      await using nginx = isInstalled('nginx')
+        ? await startStaticNginx(cases, join(folder, `nginx-${run}-${start}`))
+        : undefined;
       for (const [each, loadsBy] of loads) {
         process.stderr.write(`load: ${each.name}, run ${run} of ${RUNS}, start ${start} of ${STARTS}\n`);
         for (const [server, added] of await loadsOf(each, started.url, bare.urlOf(each.answer), nginx?.url, folder)) {
@@ -63,7 +73,8 @@ export async function ratesTable(startServer: () => Promise<AsyncDisposable & { 
       }
     }
     for (const [each, ratesBy] of runs) {
-      for (const [server, rates] of ratesOf(loads.get(each) ?? new Map())) ratesBy.set(server, [...(ratesBy.get(server) ?? []), rates]);
+      for (const [server, rates] of ratesOf(loads.get(each) ?? new Map()))
+        ratesBy.set(server, [...(ratesBy.get(server) ?? []), rates]);
     }
   }
   return {
@@ -82,7 +93,16 @@ export async function ratesTable(startServer: () => Promise<AsyncDisposable & { 
       [...ratesBy].map(([server, rates]): readonly Cell[] => {
         const middle = (value: (run: Rates) => number): number => median(rates.map(value));
         const target = server === REGINDEXER ? '≥ 0.95 × bare, p99 ≤ 1.2 × bare' : '';
-        return [name, answer.body.length, server, middle((run) => run.requestsPerSecond), middle(({ ratio }) => ratio.requestsPerSecond), middle((run) => run.p99), middle(({ ratio }) => ratio.p99), target];
+        return [
+          name,
+          answer.body.length,
+          server,
+          middle((run) => run.requestsPerSecond),
+          middle(({ ratio }) => ratio.requestsPerSecond),
+          middle((run) => run.p99),
+          middle(({ ratio }) => ratio.p99),
+          target,
+        ];
       }),
     ),
   };
@@ -92,14 +112,30 @@ export const BARE = 'bare Fastify';
 export const REGINDEXER = 'regindexer';
 
 /** What was measured in each turn, by the name of the server. */
-async function loadsOf({ headers, answer }: Case, url: string, bareUrl: string, nginxUrl: string | undefined, folder: string): Promise<ReadonlyMap<string, readonly Load[]>> {
+async function loadsOf(
+  { headers, answer }: Case,
+  url: string,
+  bareUrl: string,
+  nginxUrl: string | undefined,
+  folder: string,
+): Promise<ReadonlyMap<string, readonly Load[]>> {
   const { path, status } = answer;
   const servers = [
     { server: BARE, url: bareUrl, headers },
     { server: REGINDEXER, url: url + path, headers },
-    ...(nginxUrl === undefined ? [] : [{ server: 'nginx, 1 worker', url: nginxUrl + path, headers: await nginxHeaders(nginxUrl + path, headers, status) }]),
+    ...(nginxUrl === undefined
+      ? []
+      : [
+          {
+            server: 'nginx, 1 worker',
+            url: nginxUrl + path,
+            headers: await nginxHeaders(nginxUrl + path, headers, status),
+          },
+        ]),
   ];
-  const measured = await inTurns(servers, TURNS, (server, seconds) => load({ url: server.url, headers: server.headers, status, seconds, folder }));
+  const measured = await inTurns(servers, TURNS, (server, seconds) =>
+    load({ url: server.url, headers: server.headers, status, seconds, folder }),
+  );
   return new Map([...measured].map(([{ server }, loads]) => [server, loads]));
 }
 
@@ -109,14 +145,26 @@ function ratesOf(loadsBy: ReadonlyMap<string, readonly Load[]>): ReadonlyMap<str
   return new Map(
     [...loadsBy].map(([server, loads]) => {
       const middle = (key: keyof Rates['ratio']): number => median(loads.map((measured) => measured[key]));
-      const ratio = (key: keyof Rates['ratio']): number => median(loads.map((measured, turn) => measured[key] / (bare[turn] ?? measured)[key]));
-      return [server, { requestsPerSecond: middle('requestsPerSecond'), p99: middle('p99'), ratio: { requestsPerSecond: ratio('requestsPerSecond'), p99: ratio('p99') } }];
+      const ratio = (key: keyof Rates['ratio']): number =>
+        median(loads.map((measured, turn) => measured[key] / (bare[turn] ?? measured)[key]));
+      return [
+        server,
+        {
+          requestsPerSecond: middle('requestsPerSecond'),
+          p99: middle('p99'),
+          ratio: { requestsPerSecond: ratio('requestsPerSecond'), p99: ratio('p99') },
+        },
+      ];
     }),
   );
 }
 
 /** nginx makes its own entity tags. */
-async function nginxHeaders(url: string, headers: Readonly<Record<string, string>>, status: number): Promise<Readonly<Record<string, string>>> {
+async function nginxHeaders(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  status: number,
+): Promise<Readonly<Record<string, string>>> {
   if (status !== 304) return headers;
   const { 'if-none-match': _, ...others } = headers;
   const { headers: answered, body } = await request(url, { headers: others });
@@ -128,14 +176,21 @@ async function nginxHeaders(url: string, headers: Readonly<Record<string, string
 async function startStaticNginx(cases: readonly Case[], folder: string): Promise<Nginx> {
   const locations: string[] = [];
   await mkdir(folder);
-  for (const [number, { answer: { path, status, headers, body } }] of cases.entries()) {
+  for (const [
+    number,
+    {
+      answer: { path, status, headers, body },
+    },
+  ] of cases.entries()) {
     if (status !== 200) continue;
     const file = join(folder, String(number));
     const gzip = headers['content-encoding'] === 'gzip';
     await writeFile(file, body);
     if (gzip) await writeFile(`${file}.gz`, body);
     const [route = ''] = path.split('?', 1);
-    locations.push(`location = ${route} { alias ${file}; default_type ${headers['content-type']?.split(';', 1)[0]}; gzip_static ${gzip ? 'on' : 'off'}; }`);
+    locations.push(
+      `location = ${route} { alias ${file}; default_type ${headers['content-type']?.split(';', 1)[0]}; gzip_static ${gzip ? 'on' : 'off'}; }`,
+    );
   }
   return startNginx({
     http: 'sendfile on; tcp_nopush on; keepalive_requests 100000000; open_file_cache max=100; gzip_vary on;',

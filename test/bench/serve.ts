@@ -31,7 +31,14 @@ export const serve: Benchmark = {
     const pushed = await pushDelayTable();
     const queries: Table = {
       title: 'Questions whose answers are not kept (`/index/dynamic`, gzip, one after the other)',
-      columns: [{ name: 'question' }, { name: 'selects' }, { name: 'median ms', digits: 1 }, { name: 'worst ms', digits: 1 }, { name: 'event-loop delay: p99 ms', digits: 1 }, { name: 'to reach' }],
+      columns: [
+        { name: 'question' },
+        { name: 'selects' },
+        { name: 'median ms', digits: 1 },
+        { name: 'worst ms', digits: 1 },
+        { name: 'event-loop delay: p99 ms', digits: 1 },
+        { name: 'to reach' },
+      ],
       rows: [...usual.queries, ...large],
     };
     return [usual.rates, queries, usual.rebuild, pushed, usual.memory];
@@ -39,7 +46,12 @@ export const serve: Benchmark = {
 };
 
 /** Over the registry of 2,000 images. */
-async function serveUsual(): Promise<{ rates: Table; queries: readonly (readonly Cell[])[]; rebuild: Table; memory: Table }> {
+async function serveUsual(): Promise<{
+  rates: Table;
+  queries: readonly (readonly Cell[])[];
+  rebuild: Table;
+  memory: Table;
+}> {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-serve-'));
   await using registry = await startFilledRegistry();
   const stateDir = join(folder.path, 'state');

@@ -20,7 +20,9 @@ export async function statusOf(url: string): Promise<ServerStatus> {
   return (await body.json()) as ServerStatus;
 }
 
-/** Resolves when the rebuild at the server's start has ended, well or not, so that it does not disturb what is measured. */
+/**
+ * Resolves when the rebuild at the server's start has ended, well or not, so that it does not disturb what is measured.
+ */
 export async function startRebuildEnded(url: string): Promise<void> {
   while (!(await statusOf(url)).rebuilds.some(({ finishedAt }) => finishedAt !== undefined)) await pause(PAUSE);
 }

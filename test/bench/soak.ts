@@ -1,4 +1,6 @@
-/** `soak`: everything that can happen to a server at once, for a while; in the end its index is what a fresh scan gives. */
+/**
+ * `soak`: everything that can happen to a server at once, for a while; in the end its index is what a fresh scan gives.
+ */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -42,7 +44,9 @@ export const soak: Benchmark = {
   summary: `${MINUTES} minutes of pushes, deletes, bus messages, /reindex and readers at once`,
   run: async () => {
     const port = await freePort();
-    await using registry = await startDockerRegistry({ notifications: { url: `http://127.0.0.1:${port}/events`, token: TOKEN } });
+    await using registry = await startDockerRegistry({
+      notifications: { url: `http://127.0.0.1:${port}/events`, token: TOKEN },
+    });
     await using broker = await startRabbitmq();
     await pushRandom(registry.url, APPS);
     const index = { registry: registry.url, extract_icons: true };
@@ -85,7 +89,8 @@ export const soak: Benchmark = {
       ...[1, 2].map(() =>
         every(end, 5, async () => {
           counts.reads++;
-          if (!(await read(server, QUESTIONS[Math.floor(random() * QUESTIONS.length)] ?? '', agent))) counts.failedReads++;
+          if (!(await read(server, QUESTIONS[Math.floor(random() * QUESTIONS.length)] ?? '', agent)))
+            counts.failedReads++;
         }),
       ),
       every(end, 1_000, async () => {
@@ -98,7 +103,9 @@ export const soak: Benchmark = {
     await pause(3_000);
     await reindex(server);
     const served = await bytesOf(server);
-    await using fresh = await startProgram({ config: { indexes: { apps: index }, server: { port: 0, admin_token: TOKEN } } });
+    await using fresh = await startProgram({
+      config: { indexes: { apps: index }, server: { port: 0, admin_token: TOKEN } },
+    });
     await reindex(fresh);
     const scanned = await bytesOf(fresh);
     const equal = served.equals(scanned);
@@ -136,13 +143,19 @@ async function every(end: AbortSignal, milliseconds: number, run: () => Promise<
 
 /** A rebuild of everything, waited for; one that is refused for coming too soon is passed over. */
 async function reindex({ url }: Regindexer): Promise<void> {
-  const { statusCode, body } = await request(`${url}/reindex?wait=true`, { method: 'POST', headers: { authorization: `Bearer ${TOKEN}` } });
+  const { statusCode, body } = await request(`${url}/reindex?wait=true`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${TOKEN}` },
+  });
   const text = await body.text();
   if (statusCode !== 200 && statusCode !== 429) throw new Error(`/reindex answered ${statusCode}: ${text}`);
 }
 
 async function read({ url }: Regindexer, path: string, dispatcher: Agent): Promise<boolean> {
-  const { statusCode, headers, body } = await request(url + path, { dispatcher, headers: { 'accept-encoding': 'gzip' } });
+  const { statusCode, headers, body } = await request(url + path, {
+    dispatcher,
+    headers: { 'accept-encoding': 'gzip' },
+  });
   const bytes = await body.arrayBuffer();
   return statusCode === 200 && Number(headers['content-length']) === bytes.byteLength;
 }

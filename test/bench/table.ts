@@ -17,10 +17,14 @@ export interface Table {
 
 /** A Markdown table, aligned also for those who read it as it stands. */
 export function tableMarkdown({ title, columns, rows }: Table): string {
-  const texts = [columns.map(({ name }) => name), ...rows.map((row) => row.map((cell, column) => cellText(cell, columns[column]?.digits ?? 0)))];
+  const texts = [
+    columns.map(({ name }) => name),
+    ...rows.map((row) => row.map((cell, column) => cellText(cell, columns[column]?.digits ?? 0))),
+  ];
   const widths = columns.map((_, column) => Math.max(3, ...texts.map((row) => row[column]?.length ?? 0)));
   const right = columns.map((_, column) => rows.some((row) => typeof row[column] === 'number'));
-  const line = (cells: readonly string[]): string => `| ${cells.map((text, column) => (right[column] ? text.padStart(widths[column] ?? 0) : text.padEnd(widths[column] ?? 0))).join(' | ')} |`;
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((text, column) => (right[column] ? text.padStart(widths[column] ?? 0) : text.padEnd(widths[column] ?? 0))).join(' | ')} |`;
   const rule = `| ${widths.map((width, column) => (right[column] ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width))).join(' | ')} |`;
   const [head = [], ...body] = texts;
   return [`### ${title}`, '', line(head), rule, ...body.map(line), ''].join('\n');
@@ -28,9 +32,14 @@ export function tableMarkdown({ title, columns, rows }: Table): string {
 
 /** Each row as an object by the names of the columns. */
 export function tableObject({ title, columns, rows }: Table): { title: string; rows: Record<string, Cell>[] } {
-  return { title, rows: rows.map((row) => Object.fromEntries(columns.map(({ name }, column) => [name, row[column] ?? '']))) };
+  return {
+    title,
+    rows: rows.map((row) => Object.fromEntries(columns.map(({ name }, column) => [name, row[column] ?? '']))),
+  };
 }
 
 function cellText(cell: Cell, digits: number): string {
-  return typeof cell === 'string' ? cell : cell.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return typeof cell === 'string'
+    ? cell
+    : cell.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }

@@ -15,20 +15,30 @@ test('check fails with the place of what cannot work on this machine', async () 
   await writeFile(file, 'indexes: {apps: {registry: oci:nowhere}}');
   const { code, stdout, stderr } = await runRegindexer(['-c', file, 'check']);
   assert.deepEqual([code, stdout], [2, '']);
-  assert.equal(stderr, `${file}:1:28: indexes.apps.registry: needs the folder ${JSON.stringify(join(folder.path, 'nowhere'))}, which does not exist, expected a folder with OCI image layouts\n`);
+  assert.equal(
+    stderr,
+    `${file}:1:28: indexes.apps.registry: needs the folder ${JSON.stringify(join(folder.path, 'nowhere'))}, which does not exist, expected a folder with OCI image layouts\n`,
+  );
 });
 
 test('--online sends each registry one request, and prints its answer', async (t) => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-check-'));
   await cp(SAMPLE_IMAGES, join(folder.path, 'images'), { recursive: true });
-  const all = await playRegistry(t, (_, response) => sendJson(response, { repositories: ['a', 'b', 'c', 'd'] }, { link: '</v2/_catalog?last=d>; rel="next"' }));
+  const all = await playRegistry(t, (_, response) =>
+    sendJson(response, { repositories: ['a', 'b', 'c', 'd'] }, { link: '</v2/_catalog?last=d>; rel="next"' }),
+  );
   const named = await playRegistry(t, (_, response) => sendJson(response, { name: 'apps/a', tags: ['latest'] }));
   const globs = await playRegistry(t, (_, response) => sendJson(response, { repositories: ['apps/a', 'runtimes/b'] }));
-  const refusing = await playRegistry(t, (_, response) => sendJson(response, { errors: [{ code: 'DENIED' }] }, {}, 403));
+  const refusing = await playRegistry(t, (_, response) =>
+    sendJson(response, { errors: [{ code: 'DENIED' }] }, {}, 403),
+  );
   const broken = await playRegistry(t, (_, response) => sendJson(response, {}, {}, 503));
   const check = async (registries: readonly string[]) => {
     const file = join(folder.path, 'config.yaml');
-    const sections = { [named.url]: { repositories: ['apps/a', 'apps/b'] }, [globs.url]: { repositories: ['x', 'apps/*'] } };
+    const sections = {
+      [named.url]: { repositories: ['apps/a', 'apps/b'] },
+      [globs.url]: { repositories: ['x', 'apps/*'] },
+    };
     await writeFile(
       file,
       stringify({
@@ -37,7 +47,12 @@ test('--online sends each registry one request, and prints its answer', async (t
       }),
     );
     const { code, stdout } = await runRegindexer(['-c', file, 'check', '--online']);
-    return { code, online: (stdout.match(/^Online: .*$/gm) ?? []).map((line) => line.replace(/\d+\.\d+ s/, 'N s').replace(folder.path, '/etc')) };
+    return {
+      code,
+      online: (stdout.match(/^Online: .*$/gm) ?? []).map((line) =>
+        line.replace(/\d+\.\d+ s/, 'N s').replace(folder.path, '/etc'),
+      ),
+    };
   };
   assert.deepEqual(await check([all.url, named.url, globs.url, 'oci:images']), {
     code: 0,

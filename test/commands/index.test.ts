@@ -19,7 +19,14 @@ test('an error in the rebuild of one registry ends the command, on a terminal to
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
   const config = join(folder.path, 'config.yaml');
   await cp(SAMPLE_IMAGES, join(folder.path, 'other'), { recursive: true });
-  await writeFile(config, stringify({ state_dir: './state', icons_dir: './icons', indexes: { one: { registry: `oci:${SAMPLE_IMAGES}` }, two: { registry: 'oci:other' } } }));
+  await writeFile(
+    config,
+    stringify({
+      state_dir: './state',
+      icons_dir: './icons',
+      indexes: { one: { registry: `oci:${SAMPLE_IMAGES}` }, two: { registry: 'oci:other' } },
+    }),
+  );
   // A folder cannot be removed as an unused icon.
   const gone = join(folder.path, 'icons/00', `${'0'.repeat(62)}.png`);
   await mkdir(gone, { recursive: true });
@@ -35,7 +42,13 @@ test('an error in the rebuild of one registry ends the command, on a terminal to
 
 /** Describes an image of an app, with the app's id as its tag. */
 function appImage(id: string, version: string) {
-  return { tag: id, labels: { 'org.flatpak.ref': `app/org.example.${id}/x86_64/stable`, 'org.flatpak.metadata': `[Application]\nname=org.example.${id}\n# ${version}` } };
+  return {
+    tag: id,
+    labels: {
+      'org.flatpak.ref': `app/org.example.${id}/x86_64/stable`,
+      'org.flatpak.metadata': `[Application]\nname=org.example.${id}\n# ${version}`,
+    },
+  };
 }
 
 test('it prints which apps were added, updated and removed', async () => {
@@ -43,13 +56,24 @@ test('it prints which apps were added, updated and removed', async () => {
   const [config, app] = [join(folder.path, 'config.yaml'), join(folder.path, 'images/app')];
   await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' } } }));
   const run = async (): Promise<string> => {
-    const printed = await runCommand(process.execPath, [CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) });
+    const printed = await runCommand(process.execPath, [CLI, '-c', config, 'index'], {
+      env: bareEnvironment(folder.path),
+    });
     return printed.replace(/\d+ bytes/, 'B').replace(/[\d.]+ s$/m, 'S');
   };
-  await writeLayout(app, ['A', 'B', 'C', 'D', 'E'].map((id) => appImage(id, '1')));
-  assert.equal(await run(), 'apps: 5 images, B, changed, S\n  added: org.example.A, org.example.B, org.example.C and 2 more\n');
+  await writeLayout(
+    app,
+    ['A', 'B', 'C', 'D', 'E'].map((id) => appImage(id, '1')),
+  );
+  assert.equal(
+    await run(),
+    'apps: 5 images, B, changed, S\n  added: org.example.A, org.example.B, org.example.C and 2 more\n',
+  );
   await writeLayout(app, [...['A', 'B', 'C'].map((id) => appImage(id, '1')), appImage('D', '2'), appImage('F', '1')]);
-  assert.equal(await run(), 'apps: 5 images, B, changed, S\n  added: org.example.F\n  updated: org.example.D\n  removed: org.example.E\n');
+  assert.equal(
+    await run(),
+    'apps: 5 images, B, changed, S\n  added: org.example.F\n  updated: org.example.D\n  removed: org.example.E\n',
+  );
   assert.equal(await run(), 'apps: 5 images, B, unchanged, S\n');
 });
 
@@ -57,7 +81,9 @@ test('an index that could not be made yet is printed as such', async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
   const config = join(folder.path, 'config.yaml');
   await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:nowhere' } } }));
-  const { code, stdout, stderr } = await commandResult(process.execPath, [CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) });
+  const { code, stdout, stderr } = await commandResult(process.execPath, [CLI, '-c', config, 'index'], {
+    env: bareEnvironment(folder.path),
+  });
   assert.deepEqual([code, stdout.replace(/[\d.]+ s/, '')], [1, 'apps: 0 images, 0 bytes, not made yet, \n']);
   assert.match(stderr, /"partly read oci:/);
 });
@@ -67,14 +93,21 @@ test('a large loss is accepted by the second run that finds it, or at once with 
     await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
     const [config, images] = [join(folder.path, 'config.yaml'), join(folder.path, 'images')];
     await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' } } }));
-    const run = (...more: readonly string[]) => commandResult(process.execPath, [CLI, '-c', config, 'index', ...more], { env: bareEnvironment(folder.path) });
-    await writeLayout(join(images, 'app'), Array.from({ length: 30 }, (_, tag) => ({ tag: `v${tag}`, labels: { tag: String(tag) } })));
+    const run = (...more: readonly string[]) =>
+      commandResult(process.execPath, [CLI, '-c', config, 'index', ...more], { env: bareEnvironment(folder.path) });
+    await writeLayout(
+      join(images, 'app'),
+      Array.from({ length: 30 }, (_, tag) => ({ tag: `v${tag}`, labels: { tag: String(tag) } })),
+    );
     assert.match((await run()).stdout, /^apps: 30 images, /);
     await writeIndex(join(images, 'app'), []);
     for (let held = 1; held < runs; held++) {
       const { code, stdout, stderr } = await run();
       assert.deepEqual([code, /^apps: (\d+) images, /.exec(stdout)?.[1]], [1, '30'], stderr);
-      assert.match(stderr, /the registry says that 30 of its 30 images are gone, .*to remove them now, .* run regindexer index --accept-losses/);
+      assert.match(
+        stderr,
+        /the registry says that 30 of its 30 images are gone, .*to remove them now, .* run regindexer index --accept-losses/,
+      );
     }
     const { code, stdout } = await run(...args);
     assert.deepEqual([code, /^apps: (\d+) images, /.exec(stdout)?.[1]], [0, '0']);
@@ -84,12 +117,34 @@ test('a large loss is accepted by the second run that finds it, or at once with 
 test('each request is logged with -v', async (t) => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
   const config = join(folder.path, 'config.yaml');
-  const { url } = await playRegistry(t, ({ url: path }, response) => void (path.startsWith('/v2/_catalog') ? response.end('{"repositories": ["app"]}') : response.writeHead(404).end('{}')));
+  const { url } = await playRegistry(
+    t,
+    ({ url: path }, response) =>
+      void (path.startsWith('/v2/_catalog')
+        ? response.end('{"repositories": ["app"]}')
+        : response.writeHead(404).end('{}')),
+  );
   await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: url } } }));
   const requests = async (...args: string[]): Promise<readonly object[]> => {
-    const { stderr } = await commandResult(process.execPath, [CLI, '-c', config, ...args, 'index'], { env: bareEnvironment(folder.path) });
-    const lines = stderr.trim().split('\n').map((line) => JSON.parse(line) as { level: string; method?: string; url?: string; status?: number; seconds?: number });
-    return lines.filter(({ method }) => method !== undefined).map(({ level, method, url: asked, status, seconds }) => ({ level, method, asked, status, timed: seconds !== undefined }));
+    const { stderr } = await commandResult(process.execPath, [CLI, '-c', config, ...args, 'index'], {
+      env: bareEnvironment(folder.path),
+    });
+    const lines = stderr
+      .trim()
+      .split('\n')
+      .map(
+        (line) =>
+          JSON.parse(line) as { level: string; method?: string; url?: string; status?: number; seconds?: number },
+      );
+    return lines
+      .filter(({ method }) => method !== undefined)
+      .map(({ level, method, url: asked, status, seconds }) => ({
+        level,
+        method,
+        asked,
+        status,
+        timed: seconds !== undefined,
+      }));
   };
   assert.deepEqual(await requests('-v'), [
     { level: 'debug', method: 'GET', asked: `${url}/v2/_catalog`, status: 200, timed: true },
@@ -103,10 +158,17 @@ test('on a terminal it restores the cursor when it is interrupted', async (t) =>
   const [config, pid] = [join(folder.path, 'config.yaml'), join(folder.path, 'pid')];
   const { url } = await playRegistry(t, () => process.kill(Number(readFileSync(pid, 'utf8')), 'SIGINT'));
   await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: url } } }));
-  const { code, stdout } = await commandResultOnTerminal('sh', ['-c', 'echo $$ > "$0"; exec "$@"', pid, process.execPath, CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) });
+  const { code, stdout } = await commandResultOnTerminal(
+    'sh',
+    ['-c', 'echo $$ > "$0"; exec "$@"', pid, process.execPath, CLI, '-c', config, 'index'],
+    { env: bareEnvironment(folder.path) },
+  );
   assert.equal(code, 130);
   assert.match(stdout, /stopping; nothing is lost: the next run continues from here/);
-  assert.ok(stdout.lastIndexOf('\u001B[?25h') > stdout.lastIndexOf('\u001B[?25l') && stdout.includes('\u001B[?25l'), JSON.stringify(stdout.slice(-200)));
+  assert.ok(
+    stdout.lastIndexOf('\u001B[?25h') > stdout.lastIndexOf('\u001B[?25l') && stdout.includes('\u001B[?25l'),
+    JSON.stringify(stdout.slice(-200)),
+  );
 });
 
 test('after a signal its state is intact, and its status is that of the signal', async (t) => {
@@ -120,19 +182,33 @@ test('after a signal its state is intact, and its status is that of the signal',
   const child = { pid: 0 };
   // The registry never answers.
   const { url } = await playRegistry(t, () => process.kill(child.pid, 'SIGTERM'));
-  await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' }, others: { registry: url } } }));
-  const { code, signal, stderr } = await new Promise<{ code: number | null; signal: string | null; stderr: string }>((ended) => {
-    const running = spawn(process.execPath, [CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path), stdio: ['ignore', 'ignore', 'pipe'] });
-    child.pid = running.pid ?? 0;
-    let said = '';
-    running.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
-    running.on('close', (its, by) => ended({ code: its, signal: by, stderr: said }));
-  });
+  await writeFile(
+    config,
+    stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' }, others: { registry: url } } }),
+  );
+  const { code, signal, stderr } = await new Promise<{ code: number | null; signal: string | null; stderr: string }>(
+    (ended) => {
+      const running = spawn(process.execPath, [CLI, '-c', config, 'index'], {
+        env: bareEnvironment(folder.path),
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+      child.pid = running.pid ?? 0;
+      let said = '';
+      running.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+      running.on('close', (its, by) => ended({ code: its, signal: by, stderr: said }));
+    },
+  );
   assert.deepEqual([code, signal], [null, 'SIGTERM']);
   assert.match(stderr, /"level":"warn".*"stopping; nothing is lost: /);
-  assert.deepEqual(readdirSync(join(folder.path, 'state')).filter((name) => name === 'lock.holder'), []);
+  assert.deepEqual(
+    readdirSync(join(folder.path, 'state')).filter((name) => name === 'lock.holder'),
+    [],
+  );
   await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' } } }));
-  assert.match(await runCommand(process.execPath, [CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) }), /^apps: 3 images, \d+ bytes, unchanged, /m);
+  assert.match(
+    await runCommand(process.execPath, [CLI, '-c', config, 'index'], { env: bareEnvironment(folder.path) }),
+    /^apps: 3 images, \d+ bytes, unchanged, /m,
+  );
 });
 
 test('numbers of one are in the singular, and an unknown time is called unknown', async () => {
@@ -140,7 +216,9 @@ test('numbers of one are in the singular, and an unknown time is called unknown'
   const config = join(folder.path, 'config.yaml');
   await cp(join(SAMPLE_IMAGES, 'apps/clock'), join(folder.path, 'images/clock'), { recursive: true });
   await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: 'oci:images' } } }));
-  const { stdout } = await commandResultOnTerminal(process.execPath, [CLI, '-c', config, 'index'], { env: { ...bareEnvironment(folder.path), COLUMNS: '160' } });
+  const { stdout } = await commandResultOnTerminal(process.execPath, [CLI, '-c', config, 'index'], {
+    env: { ...bareEnvironment(folder.path), COLUMNS: '160' },
+  });
   assert.match(stdout, /│ 1 of 1 repositories │ 1 new image │ 0 requests │ /);
   assert.match(stdout, /-{40} 0 % │ 0 of 0 repositories │ 0 new images │ 0 requests │ time left unknown/);
   assert.doesNotMatch(stdout, /NFs|LLs|Infinity|NaN/);
@@ -151,7 +229,10 @@ test('a closed output does not end it, and other write errors are printed', asyn
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-index-'));
   const config = join(folder.path, 'config.yaml');
   await writeFile(config, stringify({ state_dir: './state', indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}` } } }));
-  const run = (line: string, command: string) => commandResult('bash', ['-c', line, 'bash', process.execPath, CLI, '-c', config, command], { env: bareEnvironment(folder.path) });
+  const run = (line: string, command: string) =>
+    commandResult('bash', ['-c', line, 'bash', process.execPath, CLI, '-c', config, command], {
+      env: bareEnvironment(folder.path),
+    });
   for (const command of ['index', 'check', '--help']) {
     const { code, stderr } = await run('"$@" > >(:)', command);
     assert.deepEqual([code, /Error|EPIPE/.test(stderr)], [0, false], `${command}: ${stderr}`);

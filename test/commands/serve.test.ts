@@ -13,11 +13,17 @@ const CONFIG = { indexes: { apps: { registry: 'oci:images' } }, server: { port: 
 
 /** Returns the lines on the terminal, with `S` in place of times. */
 function shown(server: Regindexer): readonly string[] {
-  return stripVTControlCharacters(server.log).replaceAll(/\d+\.\d\d s/g, 'S').split('\r\n').slice(0, -1);
+  return stripVTControlCharacters(server.log)
+    .replaceAll(/\d+\.\d\d s/g, 'S')
+    .split('\r\n')
+    .slice(0, -1);
 }
 
 test('on a terminal it prints plain lines, and none for a second rebuild without changes', async () => {
-  await using server = await startRegindexer({ terminal: true, config: { ...CONFIG, indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}` } } } });
+  await using server = await startRegindexer({
+    terminal: true,
+    config: { ...CONFIG, indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}` } } },
+  });
   const lines = [
     `Serving at ${server.url}`,
     'rebuilt apps in S: +3 org.example.Clock org.example.Hello org.example.Platform, 3 images (start)',
@@ -37,14 +43,21 @@ test('after a failed first build it prints the reason, and the lines to install 
   await mkdir(join(server.folder, 'images'));
   await cp(SAMPLE_IMAGES, join(server.folder, 'images'), { recursive: true });
   await reindex(server.url);
-  await eventually(() => assert.match(shown(server).join('\n'), /To install from it:\n {2}flatpak .*\n {2}flatpak .*Clock/));
+  await eventually(() =>
+    assert.match(shown(server).join('\n'), /To install from it:\n {2}flatpak .*\n {2}flatpak .*Clock/),
+  );
 });
 
 test('without a terminal it writes only JSON lines, and its address once', async () => {
-  await using server = await startRegindexer({ config: { ...CONFIG, indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}` } } } });
+  await using server = await startRegindexer({
+    config: { ...CONFIG, indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}` } } },
+  });
   await reindex(server.url);
   assert.deepEqual(await server.stop(), { code: 0, signal: null });
-  const lines = server.log.trim().split('\n').map((line) => JSON.parse(line) as { readonly msg: string });
+  const lines = server.log
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { readonly msg: string });
   assert.equal(lines.filter(({ msg }) => msg.includes(server.url)).length, 1);
   assert.match(lines[1]?.msg ?? '', /^rebuilt apps in \d\.\d\d s: \+3 /);
 });

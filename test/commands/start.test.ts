@@ -16,7 +16,12 @@ function versionIs(version: string): string {
 test('both programs say which Node.js is needed if it is too old', async () => {
   const needed = own.engines.node.replace('>=', '');
   for (const program of ['cli', 'daemon']) {
-    const run = (version: string) => commandResult(process.execPath, ['--import', versionIs(version), join(ROOT, 'src', `${program}.ts`), '--version'], { env: bareEnvironment(ROOT) });
+    const run = (version: string) =>
+      commandResult(
+        process.execPath,
+        ['--import', versionIs(version), join(ROOT, 'src', `${program}.ts`), '--version'],
+        { env: bareEnvironment(ROOT) },
+      );
     for (const version of ['20.20.2', '24.10.0']) {
       const { code, stdout, stderr } = await run(version);
       assert.deepEqual([code, stdout], [1, '']);
@@ -27,8 +32,15 @@ test('both programs say which Node.js is needed if it is too old', async () => {
 });
 
 test('the tests say which Node.js is needed if it is too old', async () => {
-  for (const [version, status, said] of [['20.20.2', 1, /^tests need Node\.js 24\.11 or newer, but this is 20\.20\.2: run them with npm test/], ['24.11.0', 0, /^$/]] as const) {
-    const { code, stderr } = await commandResult(process.execPath, ['--import', versionIs(version), join(ROOT, 'test/node-version.js')], { env: bareEnvironment(ROOT) });
+  for (const [version, status, said] of [
+    ['20.20.2', 1, /^tests need Node\.js 24\.11 or newer, but this is 20\.20\.2: run them with npm test/],
+    ['24.11.0', 0, /^$/],
+  ] as const) {
+    const { code, stderr } = await commandResult(
+      process.execPath,
+      ['--import', versionIs(version), join(ROOT, 'test/node-version.js')],
+      { env: bareEnvironment(ROOT) },
+    );
     assert.equal(code, status);
     assert.match(stderr, said);
   }

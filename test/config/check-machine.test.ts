@@ -6,8 +6,15 @@ import { ConfigError } from '../../src/config/problems.ts';
 import { checkConfig, readConfig } from '../../src/config/read-config.ts';
 import { INDEX, writeConfig } from './config-file.ts';
 
-/** What is wrong with the configuration on this machine, that is right by itself: `PLACE PATH: MESSAGE`. `/etc` stands for its folder. */
-async function faults(t: TestContext, text: string, prepare: (folder: string) => void = () => {}): Promise<readonly string[]> {
+/**
+ * What is wrong with the configuration on this machine, that is right by itself: `PLACE PATH: MESSAGE`. `/etc` stands
+ * for its folder.
+ */
+async function faults(
+  t: TestContext,
+  text: string,
+  prepare: (folder: string) => void = () => {},
+): Promise<readonly string[]> {
   const file = writeConfig(t, text, { file: '' });
   prepare(dirname(file));
   readConfig(file, {});
@@ -16,7 +23,9 @@ async function faults(t: TestContext, text: string, prepare: (folder: string) =>
     return [];
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return error.problems.map(({ line, column, path, message }) => `${line}:${column} ${path}: ${message}`.replaceAll(dirname(file), '/etc'));
+    return error.problems.map(({ line, column, path, message }) =>
+      `${line}:${column} ${path}: ${message}`.replaceAll(dirname(file), '/etc'),
+    );
   }
 }
 
@@ -29,7 +38,9 @@ test('a folder of image layouts that is not there, or is none', async (t) => {
 });
 
 test('a folder of signatures that is not there', async (t) => {
-  assert.deepEqual(await faults(t, 'indexes: {a: {registry: https://registry.example.org, signatures_dir: nowhere}}'), ['1:71 indexes.a.signatures_dir: needs the folder "/etc/nowhere", which does not exist, expected a folder with signatures']);
+  assert.deepEqual(await faults(t, 'indexes: {a: {registry: https://registry.example.org, signatures_dir: nowhere}}'), [
+    '1:71 indexes.a.signatures_dir: needs the folder "/etc/nowhere", which does not exist, expected a folder with signatures',
+  ]);
 });
 
 test('folders to write to that cannot be made', async (t) => {
@@ -49,15 +60,24 @@ indexes:
 
 test('the default folders are told at the top, and icons only if there are any', async (t) => {
   const [state, ...others] = await faults(t, INDEX, (folder) => symlinkSync('nowhere', join(folder, 'state')));
-  assert.match(state ?? '', /^1:1 state_dir: needs the folder "\/etc\/state", where nothing can be written: \/etc\/state is a link/);
+  assert.match(
+    state ?? '',
+    /^1:1 state_dir: needs the folder "\/etc\/state", where nothing can be written: \/etc\/state is a link/,
+  );
   assert.deepEqual(others, []);
 });
 
 test('a host that is not an address of this machine', async (t) => {
-  for (const [host, fault] of [['192.0.2.1', 'is not an address of this machine'], ['host.invalid', 'leads to no address']] as const) {
-    assert.deepEqual(await faults(t, `${INDEX}server: {host: ${host}}`), [`2:16 server.host: is "${host}", which ${fault}, expected an address of this machine, 127.0.0.1 or 0.0.0.0`]);
+  for (const [host, fault] of [
+    ['192.0.2.1', 'is not an address of this machine'],
+    ['host.invalid', 'leads to no address'],
+  ] as const) {
+    assert.deepEqual(await faults(t, `${INDEX}server: {host: ${host}}`), [
+      `2:16 server.host: is "${host}", which ${fault}, expected an address of this machine, 127.0.0.1 or 0.0.0.0`,
+    ]);
   }
-  for (const host of ['127.0.0.1', '0.0.0.0', 'localhost']) assert.deepEqual(await faults(t, `${INDEX}server: {host: ${host}, port: 0}`), []);
+  for (const host of ['127.0.0.1', '0.0.0.0', 'localhost'])
+    assert.deepEqual(await faults(t, `${INDEX}server: {host: ${host}, port: 0}`), []);
 });
 
 test('nothing is left behind', async (t) => {

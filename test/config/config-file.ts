@@ -17,7 +17,11 @@ export function temporaryFolder(t: TestContext): string {
 }
 
 /** The path of `config.yaml` in a folder of its own, with `content`; other files beside it. */
-export function writeConfig(t: TestContext, content: string | Uint8Array, beside: Readonly<Record<string, string>> = {}): string {
+export function writeConfig(
+  t: TestContext,
+  content: string | Uint8Array,
+  beside: Readonly<Record<string, string>> = {},
+): string {
   const folder = temporaryFolder(t);
   for (const [name, text] of Object.entries(beside)) writeFileSync(join(folder, name), text);
   const file = join(folder, 'config.yaml');
@@ -29,7 +33,10 @@ export function writeConfig(t: TestContext, content: string | Uint8Array, beside
 export function configOf(
   t: TestContext,
   text: string,
-  { environment = {}, beside = {} }: { readonly environment?: Environment; readonly beside?: Readonly<Record<string, string>> } = {},
+  {
+    environment = {},
+    beside = {},
+  }: { readonly environment?: Environment; readonly beside?: Readonly<Record<string, string>> } = {},
 ): Config {
   return readConfig(writeConfig(t, text, beside), environment);
 }

@@ -20,7 +20,14 @@ test('the repository’s configuration is right, and indexes the sample images',
   assert.deepEqual(configWarnings(config), []);
   assert.deepEqual(
     indexes.map(({ name, registry, tags, extractIcons }) => ({ name, registry, tags, extractIcons })),
-    [{ name: 'apps', registry: `oci:${fileURLToPath(new URL('../fixtures/images', import.meta.url))}`, tags: ['*'], extractIcons: true }],
+    [
+      {
+        name: 'apps',
+        registry: `oci:${fileURLToPath(new URL('../fixtures/images', import.meta.url))}`,
+        tags: ['*'],
+        extractIcons: true,
+      },
+    ],
   );
   assert.equal(stateDir, fileURLToPath(new URL('../../state', import.meta.url)));
   assert.equal(server.adminToken, undefined);
@@ -28,7 +35,12 @@ test('the repository’s configuration is right, and indexes the sample images',
 });
 
 test('it has every key of the schema, and no other', () => {
-  assert.deepEqual(paths(parse(ALL_KEYS)).toSorted(), configKeys().map(({ path }) => path).toSorted());
+  assert.deepEqual(
+    paths(parse(ALL_KEYS)).toSorted(),
+    configKeys()
+      .map(({ path }) => path)
+      .toSorted(),
+  );
 });
 
 test('what it says of defaults is so', () => {
@@ -44,7 +56,9 @@ test('what it says of defaults is so', () => {
 
 test('its examples are right, but for files that are not there', (t) => {
   const text = ALL_KEYS.replace(/^default_index/m, '  others: {registry: https://registry.example.org}\ndefault_index');
-  const { problems } = configError(writeConfig(t, text.replaceAll(/^  (?:admin|events)_token_file.*$/gm, '')), { REGISTRY_PASSWORD: 'x' });
+  const { problems } = configError(writeConfig(t, text.replaceAll(/^  (?:admin|events)_token_file.*$/gm, '')), {
+    REGISTRY_PASSWORD: 'x',
+  });
   assert.deepEqual(
     problems.filter(({ message }) => !message.includes('which does not exist')),
     [],

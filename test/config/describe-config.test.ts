@@ -75,65 +75,140 @@ test('a configuration for every message says so', (t) => {
 });
 
 test('a proxy that clients are told to go past is told, and where signatures are', (t) => {
-  const text = 'indexes: {apps: {registry: https://registry.example.org/, signatures_dir: sigs}}\nserver: {registry_proxy: true, registry_proxy_redirects: pass}';
+  const text =
+    'indexes: {apps: {registry: https://registry.example.org/, signatures_dir: sigs}}\nserver: {registry_proxy: true, registry_proxy_redirects: pass}';
   const past = configOf(t, text);
   const described = describeConfig(past).replaceAll(dirname(past.file), '/etc');
-  assert.match(described, /^  signatures: in \/etc\/sigs, served at \/apps\/signatures\/; their docker-reference must be registry\.example\.org\/REPOSITORY$/m);
-  assert.match(described, /^Pulls: \/v2\/ answers for https:\/\/registry\.example\.org, and passes its redirects to other hosts on\n[^]*\nWarning: indexes\.apps: clients are told to download from https:\/\/registry\.example\.org itself, .*; set registry_public to \/ /m);
-  const other = describeConfig(configOf(t, 'indexes: {a: {registry: https://a.example.org, registry_public: /}, b: {registry: https://b.example.org, registry_public: /}, c: {registry: oci:c}}\nserver: {registry_proxy: true}'));
-  assert.deepEqual(other.match(/^Warning: .*?, where/gm), ['Warning: indexes.b: clients are told to download from here, where']);
+  assert.match(
+    described,
+    /^  signatures: in \/etc\/sigs, served at \/apps\/signatures\/; their docker-reference must be registry\.example\.org\/REPOSITORY$/m,
+  );
+  assert.match(
+    described,
+    /^Pulls: \/v2\/ answers for https:\/\/registry\.example\.org, and passes its redirects to other hosts on\n[^]*\nWarning: indexes\.apps: clients are told to download from https:\/\/registry\.example\.org itself, .*; set registry_public to \/ /m,
+  );
+  const other = describeConfig(
+    configOf(
+      t,
+      'indexes: {a: {registry: https://a.example.org, registry_public: /}, b: {registry: https://b.example.org, registry_public: /}, c: {registry: oci:c}}\nserver: {registry_proxy: true}',
+    ),
+  );
+  assert.deepEqual(other.match(/^Warning: .*?, where/gm), [
+    'Warning: indexes.b: clients are told to download from here, where',
+  ]);
   assert.match(other, /^Pulls: \/v2\/ answers for oci:.*\/c and https:\/\/a\.example\.org$/m);
-  for (const own of ['/', 'https://apps.example.org']) assert.doesNotMatch(describeConfig(configOf(t, text.replace('sigs', `sigs, registry_public: "${own}"`))), /^Warning/m);
+  for (const own of ['/', 'https://apps.example.org'])
+    assert.doesNotMatch(
+      describeConfig(configOf(t, text.replace('sigs', `sigs, registry_public: "${own}"`))),
+      /^Warning/m,
+    );
 });
 
 test('what an index takes nothing by is told', (t) => {
-  const index = (keys: string): string => describeConfig(configOf(t, `indexes: {a: {registry: https://registry.example.org, ${keys}}}`));
-  assert.deepEqual(index('tags: ["^latest$", "v[0-9]*"], repository_include: ["apps/(x|y)", "apps/**"], architectures: [x86_64, arm64, constructor]').match(/^Warning: .*$/gm), [
-    'Warning: indexes.a.tags: nothing has a name such as "^latest$"; it is a glob, not a regular expression: * and ? stand for any characters',
-    'Warning: indexes.a.repository_include: nothing has a name such as "apps/(x|y)"; it is a glob, not a regular expression: * and ? stand for any characters',
-    'Warning: indexes.a.architectures: images call x86_64 amd64',
-    'Warning: indexes.a.tags: none of them can be latest, which Flatpak asks for unless the URL of its remote ends with another, such as oci+https://HOST/a#TAG',
-  ]);
-  const told = describeConfig(configOf(t, 'indexes: {a: {registry: https://registry.example.org, tags: [latest, a/b], repository_include: ["Apps/*"]}}\nregistries: {"https://registry.example.org": {repositories: [Apps/Hello]}}'));
+  const index = (keys: string): string =>
+    describeConfig(configOf(t, `indexes: {a: {registry: https://registry.example.org, ${keys}}}`));
+  assert.deepEqual(
+    index(
+      'tags: ["^latest$", "v[0-9]*"], repository_include: ["apps/(x|y)", "apps/**"], architectures: [x86_64, arm64, constructor]',
+    ).match(/^Warning: .*$/gm),
+    [
+      'Warning: indexes.a.tags: nothing has a name such as "^latest$"; it is a glob, not a regular expression: * and ? stand for any characters',
+      'Warning: indexes.a.repository_include: nothing has a name such as "apps/(x|y)"; it is a glob, not a regular expression: * and ? stand for any characters',
+      'Warning: indexes.a.architectures: images call x86_64 amd64',
+      'Warning: indexes.a.tags: none of them can be latest, which Flatpak asks for unless the URL of its remote ends with another, such as oci+https://HOST/a#TAG',
+    ],
+  );
+  const told = describeConfig(
+    configOf(
+      t,
+      'indexes: {a: {registry: https://registry.example.org, tags: [latest, a/b], repository_include: ["Apps/*"]}}\nregistries: {"https://registry.example.org": {repositories: [Apps/Hello]}}',
+    ),
+  );
   assert.deepEqual(told.match(/^Warning: .*$/gm), [
     'Warning: indexes.a.tags: nothing has a name such as "a/b"; a tag has no slash',
     'Warning: indexes.a.repository_include: nothing has a name such as "Apps/*"; repositories have lower-case names',
     'Warning: registries."https://registry.example.org".repositories: nothing has a name such as "Apps/Hello"; repositories have lower-case names',
   ]);
   assert.deepEqual(index('tags: [sta*, v1.0]').match(/#.*$/gm), ['#v1.0']);
-  for (const taken of ['tags: [latest]', 'tags: ["*"]', 'tags: [stable, "lat*"]', 'tags: [v1], skip_flatpak_labels: true']) assert.doesNotMatch(index(taken), /^Warning/m);
-  const here = /^Warning: indexes\.a: clients are told to download from here, where nothing serves https:\/\/registry\.example\.org; set server\.registry_proxy/m;
+  for (const taken of [
+    'tags: [latest]',
+    'tags: ["*"]',
+    'tags: [stable, "lat*"]',
+    'tags: [v1], skip_flatpak_labels: true',
+  ])
+    assert.doesNotMatch(index(taken), /^Warning/m);
+  const here =
+    /^Warning: indexes\.a: clients are told to download from here, where nothing serves https:\/\/registry\.example\.org; set server\.registry_proxy/m;
   assert.match(index('registry_public: /'), here);
-  assert.match(describeConfig(configOf(t, 'indexes: {a: {registry: https://registry.example.org, registry_public: /}}\nserver: {base_url: https://apps.example.org}')), here);
+  assert.match(
+    describeConfig(
+      configOf(
+        t,
+        'indexes: {a: {registry: https://registry.example.org, registry_public: /}}\nserver: {base_url: https://apps.example.org}',
+      ),
+    ),
+    here,
+  );
 });
 
 test('tokens that can be guessed, or that are the same, are told without showing them', (t) => {
-  const warnings = (tokens: string): readonly string[] => describeConfig(configOf(t, `${INDEX}server: {${tokens}}`, { beside: { token: 'fifteen-letters\n' } })).match(/^Warning: .*$/gm) ?? [];
-  assert.deepEqual(warnings('admin_token_file: token, events_token: sixteen--letters'), ['Warning: server.admin_token: has fewer than 16 characters, so that it can be guessed; make one with "openssl rand -hex 24"']);
-  assert.deepEqual(warnings('admin_token: sixteen--letters, events_token: sixteen--letters'), ['Warning: server.events_token: is the same as server.admin_token, so that whatever sends notifications may also ask for rebuilds; give each its own']);
+  const warnings = (tokens: string): readonly string[] =>
+    describeConfig(configOf(t, `${INDEX}server: {${tokens}}`, { beside: { token: 'fifteen-letters\n' } })).match(
+      /^Warning: .*$/gm,
+    ) ?? [];
+  assert.deepEqual(warnings('admin_token_file: token, events_token: sixteen--letters'), [
+    'Warning: server.admin_token: has fewer than 16 characters, so that it can be guessed; make one with "openssl rand -hex 24"',
+  ]);
+  assert.deepEqual(warnings('admin_token: sixteen--letters, events_token: sixteen--letters'), [
+    'Warning: server.events_token: is the same as server.admin_token, so that whatever sends notifications may also ask for rebuilds; give each its own',
+  ]);
   assert.deepEqual(warnings('admin_token: sixteen--letters, events_token: 0123456789abcdef'), []);
   assert.deepEqual(warnings(''), []);
 });
 
 test('a server that others reach is warned of files that name what a request names', (t) => {
-  const warnings = (server: string): readonly string[] => describeConfig(configOf(t, `${INDEX}server: {${server}}`)).match(/^Warning: .*$/gm) ?? [];
-  const warning = 'Warning: server.base_url: is not set while the server listens at 0.0.0.0, so that .flatpakrepo and .flatpakref files name whatever host a request names; set it to the public URL';
+  const warnings = (server: string): readonly string[] =>
+    describeConfig(configOf(t, `${INDEX}server: {${server}}`)).match(/^Warning: .*$/gm) ?? [];
+  const warning =
+    'Warning: server.base_url: is not set while the server listens at 0.0.0.0, so that .flatpakrepo and .flatpakref files name whatever host a request names; set it to the public URL';
   assert.deepEqual(warnings('host: 0.0.0.0'), [warning]);
-  for (const server of ['host: 0.0.0.0, base_url: https://apps.example.org', 'host: localhost', 'host: 127.0.0.2', 'host: "::1"']) assert.deepEqual(warnings(server), [], server);
+  for (const server of [
+    'host: 0.0.0.0, base_url: https://apps.example.org',
+    'host: localhost',
+    'host: 127.0.0.2',
+    'host: "::1"',
+  ])
+    assert.deepEqual(warnings(server), [], server);
 });
 
 test('signatures that clients look for, and the name that they must have', (t) => {
   const told = (index: string, server = ''): readonly string[] => {
-    const described = describeConfig(configOf(t, `indexes: {apps: {registry: "https://registry.example.org:5000", gpg_key: key, ${index}}}\nserver: {${server}}`, { beside: { key: '' } }));
-    return described.match(/(?<=docker-reference must be |docker-reference (?!must)).*$|(?<=Warning: indexes\.apps\.gpg_key: ).*(?=; set it)/gm) ?? [];
+    const described = describeConfig(
+      configOf(
+        t,
+        `indexes: {apps: {registry: "https://registry.example.org:5000", gpg_key: key, ${index}}}\nserver: {${server}}`,
+        { beside: { key: '' } },
+      ),
+    );
+    return (
+      described.match(
+        /(?<=docker-reference must be |docker-reference (?!must)).*$|(?<=Warning: indexes\.apps\.gpg_key: ).*(?=; set it)/gm,
+      ) ?? []
+    );
   };
   const refused = 'Flatpak from 1.17 on refuses every image that is not signed, and signatures_dir is not set';
-  const here = 'HOST[:PORT]/REPOSITORY, where HOST[:PORT] is this server as clients reach it (its name is known here once server.base_url is set)';
+  const here =
+    'HOST[:PORT]/REPOSITORY, where HOST[:PORT] is this server as clients reach it (its name is known here once server.base_url is set)';
   assert.deepEqual(told('signatures_dir: .'), ['registry.example.org:5000/REPOSITORY']);
   assert.deepEqual(told(''), [refused, 'registry.example.org:5000/REPOSITORY, or leave gpg_key out']);
   // Behind the proxy it is this server that clients pull from.
   assert.deepEqual(told('registry_public: /, signatures_dir: .', 'registry_proxy: true'), [here]);
-  assert.deepEqual(told('registry_public: /, signatures_dir: .', 'registry_proxy: true, base_url: "https://apps.example.org"'), ['apps.example.org/REPOSITORY']);
+  assert.deepEqual(
+    told('registry_public: /, signatures_dir: .', 'registry_proxy: true, base_url: "https://apps.example.org"'),
+    ['apps.example.org/REPOSITORY'],
+  );
   assert.deepEqual(told('registry_public: "http://[::1]:5000/sub", signatures_dir: .'), ['::1:5000/REPOSITORY']);
-  assert.deepEqual(told('registry_public: "https://registry.example.org:80/", signatures_dir: .'), ['registry.example.org/REPOSITORY']);
+  assert.deepEqual(told('registry_public: "https://registry.example.org:80/", signatures_dir: .'), [
+    'registry.example.org/REPOSITORY',
+  ]);
 });

@@ -15,11 +15,26 @@ const SAMPLE_WITH_ALL_KEYS = SAMPLE.replaceAll(/^( *)#(?=\w|  )/gm, '$1');
 
 const NAMES = [...new Set(configKeys().flatMap(({ path }) => path.split(/\[\]\.|\./)))];
 
-const TEXTS = ['', '1h', '*', 'any', '\0', '${HOME}', '${X:1}', '${', 'oci:x', 'https://registry.example.org', 'stomp://a:b@c'];
+const TEXTS = [
+  '',
+  '1h',
+  '*',
+  'any',
+  '\0',
+  '${HOME}',
+  '${X:1}',
+  '${',
+  'oci:x',
+  'https://registry.example.org',
+  'stomp://a:b@c',
+];
 
 /** Mappings with known and unknown keys, and values of every kind. */
 const { mapping } = fc.letrec((tie) => ({
-  mapping: fc.dictionary(fc.oneof(fc.constantFrom(...NAMES), fc.string()), tie('value'), { maxKeys: 8, noNullPrototype: true }),
+  mapping: fc.dictionary(fc.oneof(fc.constantFrom(...NAMES), fc.string()), tie('value'), {
+    maxKeys: 8,
+    noNullPrototype: true,
+  }),
   value: fc.oneof(
     { depthSize: 'medium', withCrossShrink: true },
     fc.constantFrom(null, true, 0, 8080, ...TEXTS),
@@ -64,7 +79,8 @@ for (const [name, texts] of [
           const lines = text.split('\n').length;
           assert.ok(error.problems.length > 0);
           assert.equal(error.message.split('\n').length, error.problems.length);
-          for (const { line, column } of error.problems) assert.ok(line >= 1 && line <= lines && column >= 1, error.message);
+          for (const { line, column } of error.problems)
+            assert.ok(line >= 1 && line <= lines && column >= 1, error.message);
         }
       }),
       { numRuns: 200 },

@@ -11,7 +11,11 @@ function pair(t: TestContext, before: string, after: string): [Config, Config] {
 }
 
 test('the state and the address stay as they are, and are named', (t) => {
-  const [running, written] = pair(t, 'state_dir: /one\nserver: {port: 1}', 'state_dir: /two\nrescan_interval: 5m\nserver: {port: 2, host: "::1", max_age: 5s}');
+  const [running, written] = pair(
+    t,
+    'state_dir: /one\nserver: {port: 1}',
+    'state_dir: /two\nrescan_interval: 5m\nserver: {port: 2, host: "::1", max_age: 5s}',
+  );
   const { config, keys } = keptUntilRestart(running, written);
   assert.deepEqual(keys, ['state_dir', 'server.host', 'server.port']);
   const { host, port, maxAge } = config.server;
@@ -21,7 +25,10 @@ test('the state and the address stay as they are, and are named', (t) => {
 
 test('a folder of icons may change by itself', (t) => {
   const [running, written] = pair(t, 'state_dir: /one', 'state_dir: /one\nicons_dir: /icons');
-  assert.deepEqual([keptUntilRestart(running, written).config.iconsDir, keptUntilRestart(running, written).keys], ['/icons', []]);
+  assert.deepEqual(
+    [keptUntilRestart(running, written).config.iconsDir, keptUntilRestart(running, written).keys],
+    ['/icons', []],
+  );
 });
 
 test('a certificate may be another, but not begin or cease to be', (t) => {

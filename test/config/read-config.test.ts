@@ -14,7 +14,10 @@ test('what a file leaves out has its default', (t) => {
     stateDir: join(folder, 'state'),
     iconsDir: undefined,
     iconsUri: '/icons/',
-    access: { authFiles: [{ path: `/run/containers/${process.getuid?.()}/auth.json`, required: false }], proxies: { http: undefined, https: undefined, none: undefined } },
+    access: {
+      authFiles: [{ path: `/run/containers/${process.getuid?.()}/auth.json`, required: false }],
+      proxies: { http: undefined, https: undefined, none: undefined },
+    },
     registries: new Map([
       [
         'https://registry.example.org',
@@ -142,7 +145,10 @@ bus:
     stateDir: '/srv/state',
     iconsDir: join(dirname(folder), 'icons'),
     iconsUri: 'https://apps.example.org/icons/',
-    access: { authFiles: [{ path: `/run/containers/${process.getuid?.()}/auth.json`, required: false }], proxies: { http: undefined, https: undefined, none: undefined } },
+    access: {
+      authFiles: [{ path: `/run/containers/${process.getuid?.()}/auth.json`, required: false }],
+      proxies: { http: undefined, https: undefined, none: undefined },
+    },
     defaultIndex: 'apps',
     rescanInterval: 0,
     cleanFilesAfter: 2 * 86_400_000,
@@ -226,10 +232,22 @@ bus:
 });
 
 test('paths of this server are below that of base_url, as clients see them', (t) => {
-  const { iconsUri, indexes } = configOf(t, 'indexes: {a: {registry: "https://registry.example.org", registry_public: /}, b: {registry: "oci:images"}, c: {registry: "oci:images", registry_public: /flatpak/}}\nserver: {base_url: "https://apps.example.org/flatpak/"}');
+  const { iconsUri, indexes } = configOf(
+    t,
+    'indexes: {a: {registry: "https://registry.example.org", registry_public: /}, b: {registry: "oci:images"}, c: {registry: "oci:images", registry_public: /flatpak/}}\nserver: {base_url: "https://apps.example.org/flatpak/"}',
+  );
   assert.equal(iconsUri, '/flatpak/icons/');
-  assert.deepEqual(indexes.map(({ registryPublic }) => registryPublic), ['https://apps.example.org/flatpak/', 'https://apps.example.org/flatpak/', 'https://apps.example.org/flatpak/']);
-  assert.equal(configOf(t, 'indexes: {a: {registry: "oci:images"}}\nicons_uri: /flatpak/pictures\nserver: {base_url: "https://apps.example.org/flatpak"}').iconsUri, '/flatpak/pictures/');
+  assert.deepEqual(
+    indexes.map(({ registryPublic }) => registryPublic),
+    ['https://apps.example.org/flatpak/', 'https://apps.example.org/flatpak/', 'https://apps.example.org/flatpak/'],
+  );
+  assert.equal(
+    configOf(
+      t,
+      'indexes: {a: {registry: "oci:images"}}\nicons_uri: /flatpak/pictures\nserver: {base_url: "https://apps.example.org/flatpak"}',
+    ).iconsUri,
+    '/flatpak/pictures/',
+  );
 });
 
 test('a configuration of regindexer is read as it stands', (t) => {
@@ -280,7 +298,10 @@ test('an index of a configuration is what the indexer takes', (t) => {
 });
 
 test('indexes keep the order of the file, also where their names are numbers', (t) => {
-  const { indexes, defaultIndex } = configOf(t, 'indexes:\n  40: &forty {registry: "oci:a"}\n  b: *forty\n  39: {registry: "oci:b"}\n  1.10: *forty\n');
+  const { indexes, defaultIndex } = configOf(
+    t,
+    'indexes:\n  40: &forty {registry: "oci:a"}\n  b: *forty\n  39: {registry: "oci:b"}\n  1.10: *forty\n',
+  );
   assert.deepEqual(
     indexes.map(({ name }) => name),
     ['40', 'b', '39', '1.10'],
@@ -289,7 +310,10 @@ test('indexes keep the order of the file, also where their names are numbers', (
 });
 
 test('an oci: registry is its folder, and is served from here unless the file says otherwise', (t) => {
-  const file = writeConfig(t, 'indexes:\n  a: {registry: "oci:./images/"}\n  b: {registry: "oci:images", registry_public: /mirror}\nregistries: {"oci:x/../images": {repositories: [a]}}\n');
+  const file = writeConfig(
+    t,
+    'indexes:\n  a: {registry: "oci:./images/"}\n  b: {registry: "oci:images", registry_public: /mirror}\nregistries: {"oci:x/../images": {repositories: [a]}}\n',
+  );
   const id = `oci:${join(dirname(file), 'images')}`;
   const { indexes, registries } = readConfig(file, {});
   assert.deepEqual(
@@ -303,16 +327,35 @@ test('an oci: registry is its folder, and is served from here unless the file sa
 });
 
 test('where the server’s URL is known, a relative registry_public is a whole URL', (t) => {
-  const shown = (baseUrl: string) => configOf(t, `indexes: {a: {registry: oci:images}, b: {registry: https://r.example.org, registry_public: /mirror}, c: {registry: oci:images, registry_public: ../../}, d: {registry: https://r.example.org}}\nserver: {base_url: ${baseUrl}}`).indexes.map(({ registryPublic }) => registryPublic);
-  assert.deepEqual(shown('https://apps.example.org'), ['https://apps.example.org/', 'https://apps.example.org/mirror', 'https://apps.example.org/', 'https://r.example.org']);
-  assert.deepEqual(shown('https://example.org/flatpak/'), ['https://example.org/flatpak/', 'https://example.org/flatpak/mirror', 'https://example.org/flatpak/', 'https://r.example.org']);
+  const shown = (baseUrl: string) =>
+    configOf(
+      t,
+      `indexes: {a: {registry: oci:images}, b: {registry: https://r.example.org, registry_public: /mirror}, c: {registry: oci:images, registry_public: ../../}, d: {registry: https://r.example.org}}\nserver: {base_url: ${baseUrl}}`,
+    ).indexes.map(({ registryPublic }) => registryPublic);
+  assert.deepEqual(shown('https://apps.example.org'), [
+    'https://apps.example.org/',
+    'https://apps.example.org/mirror',
+    'https://apps.example.org/',
+    'https://r.example.org',
+  ]);
+  assert.deepEqual(shown('https://example.org/flatpak/'), [
+    'https://example.org/flatpak/',
+    'https://example.org/flatpak/mirror',
+    'https://example.org/flatpak/',
+    'https://r.example.org',
+  ]);
 });
 
 test('icons that app data names have whole URLs', (t) => {
-  const uri = (more: string) => configOf(t, `indexes: {a: {registry: oci:images, extract_icons: true, remote_icons: true}}\n${more}`).indexes[0]?.remoteIconsUri;
+  const uri = (more: string) =>
+    configOf(t, `indexes: {a: {registry: oci:images, extract_icons: true, remote_icons: true}}\n${more}`).indexes[0]
+      ?.remoteIconsUri;
   assert.equal(uri('server: {base_url: https://apps.example.org}'), 'https://apps.example.org/icons/');
   assert.equal(uri('server: {base_url: https://example.org/flatpak/}'), 'https://example.org/flatpak/icons/');
-  assert.equal(uri('icons_uri: ../pictures\nserver: {base_url: https://apps.example.org}'), 'https://apps.example.org/a/pictures/');
+  assert.equal(
+    uri('icons_uri: ../pictures\nserver: {base_url: https://apps.example.org}'),
+    'https://apps.example.org/a/pictures/',
+  );
   assert.equal(uri('icons_uri: https://cdn.example.org/icons'), 'https://cdn.example.org/icons/');
 });
 
@@ -344,7 +387,10 @@ indexes:
 });
 
 test('a section whose keys are all commented out is as good as none', (t) => {
-  const { server, bus } = configOf(t, `${INDEX}server:\n#  port: 1\nbus:\ndaemon: ~\nregistries:\n  https://registry.example.org:\n`);
+  const { server, bus } = configOf(
+    t,
+    `${INDEX}server:\n#  port: 1\nbus:\ndaemon: ~\nregistries:\n  https://registry.example.org:\n`,
+  );
   assert.equal(server.port, 8080);
   assert.equal(bus, undefined);
 });
@@ -372,7 +418,15 @@ test('destinations are names, or names with headers', (t) => {
 });
 
 test('variables are replaced in every value and in names', (t) => {
-  const environment = { STATE: '/srv/state', PORT: '9000', PROXY: 'true', HOPS: '2', TOKEN: '12345', TAG: 'v*', INTERVAL: '90' };
+  const environment = {
+    STATE: '/srv/state',
+    PORT: '9000',
+    PROXY: 'true',
+    HOPS: '2',
+    TOKEN: '12345',
+    TAG: 'v*',
+    INTERVAL: '90',
+  };
   const { stateDir, server, indexes, rescanInterval, registries } = configOf(
     t,
     `

@@ -27,7 +27,13 @@ for (const [written, text] of TEXTS) {
 
 const FAULTS: readonly (readonly [string, readonly (readonly [number, RegExp])[]])[] = [
   ['${UNSET}', [[0, /environment variable UNSET, which is not set, expected it or \$\{UNSET:default\}/]]],
-  ['$${A} ${HOST} ${A} ${B}', [[2, / A,/], [3, / B,/]]],
+  [
+    '$${A} ${HOST} ${A} ${B}',
+    [
+      [2, / A,/],
+      [3, / B,/],
+    ],
+  ],
   ['${toString}', [[0, / toString,/]]],
   ['${HOST', [[0, /does not start a variable/]]],
   ['${}', [[0, /does not start a variable/]]],

@@ -22,7 +22,9 @@ interface Manifest {
 }
 
 /** The manifests, read as YAML 1.1, as the API server does. */
-const manifests = parseAllDocuments(await readFile(FILE, 'utf8'), { version: '1.1' }).map((document) => document.toJS() as Manifest);
+const manifests = parseAllDocuments(await readFile(FILE, 'utf8'), { version: '1.1' }).map(
+  (document) => document.toJS() as Manifest,
+);
 
 /** Wraps `value` so that reading a value removes its path from `unread`. */
 function recording<T>(value: T, path: string, unread: Set<string>): T {
@@ -41,23 +43,32 @@ for (const manifest of manifests) {
   test(`the ${manifest.kind} follows the schema of Kubernetes`, () => {
     // The schemas accept unknown keys: those are the ones that remain unread.
     const unread = new Set<string>();
-    const model = Object.setPrototypeOf(recording(manifest, '', unread), MODELS[manifest.kind].prototype) as { validate(): void };
+    const model = Object.setPrototypeOf(recording(manifest, '', unread), MODELS[manifest.kind].prototype) as {
+      validate(): void;
+    };
     model.validate();
     assert.deepEqual([...unread], []);
   });
 }
 
 test('the pod runs the version that is here', () => {
-  const [image] = JSON.stringify(manifests.find(({ kind }) => kind === 'StatefulSet')).match(/(?<="image":")[^"]+/) ?? [];
+  const [image] =
+    JSON.stringify(manifests.find(({ kind }) => kind === 'StatefulSet')).match(/(?<="image":")[^"]+/) ?? [];
   assert.equal(image, `regindexer:${version}`);
 });
 
 test('the configuration is valid with tokens, and not without', async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-kubernetes-'));
-  const data = manifests.find(({ kind }) => kind === 'ConfigMap')?.data?.['config.yaml'] ?? assert.fail('no configuration');
+  const data =
+    manifests.find(({ kind }) => kind === 'ConfigMap')?.data?.['config.yaml'] ?? assert.fail('no configuration');
   const tokens = manifests.find(({ kind }) => kind === 'Secret')?.stringData ?? assert.fail('no tokens');
   const file = join(folder.path, 'config.yaml');
-  await writeFile(file, data.replaceAll('/run/secrets/regindexer', folder.path).replaceAll('/var/lib/regindexer', join(folder.path, 'state')));
+  await writeFile(
+    file,
+    data
+      .replaceAll('/run/secrets/regindexer', folder.path)
+      .replaceAll('/var/lib/regindexer', join(folder.path, 'state')),
+  );
   const check = () => runRegindexer(['-c', file, 'check']);
   for (const [name, token] of Object.entries(tokens)) await writeFile(join(folder.path, name), token);
   const refused = await check();

@@ -16,7 +16,11 @@ suite('the systemd unit', () => {
   });
 
   test('exposes little: less than 2.5 of 10', needs('systemd-analyze'), async (t) => {
-    const table = await runCommand('systemd-analyze', ['security', '--offline=true', '--threshold=25', '--no-pager', UNIT], { env: bareEnvironment('/nonexistent') });
+    const table = await runCommand(
+      'systemd-analyze',
+      ['security', '--offline=true', '--threshold=25', '--no-pager', UNIT],
+      { env: bareEnvironment('/nonexistent') },
+    );
     t.diagnostic(/Overall exposure level.*/.exec(table)?.[0] ?? '');
   });
 
@@ -24,9 +28,14 @@ suite('the systemd unit', () => {
     await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-systemd-'));
     const [, needed = ''] = /needs these lines.*\n#\n((?:# {3}.*\n)+)/.exec(await readFile(UNIT, 'utf8')) ?? [];
     const config = join(folder.path, 'config.yaml');
-    await writeFile(config, `${needed.replace(/^# {3}/gm, '').replace('/var/lib', '${CREDENTIALS_DIRECTORY}/var/lib')}indexes: {apps: {registry: https://registry.example.org}}\n`);
+    await writeFile(
+      config,
+      `${needed.replace(/^# {3}/gm, '').replace('/var/lib', '${CREDENTIALS_DIRECTORY}/var/lib')}indexes: {apps: {registry: https://registry.example.org}}\n`,
+    );
     for (const name of ['admin-token', 'events-token']) await writeFile(join(folder.path, name), '0123456789abcdef\n');
-    const { code, stdout, stderr } = await runRegindexer(['-c', config, 'check'], { CREDENTIALS_DIRECTORY: folder.path });
+    const { code, stdout, stderr } = await runRegindexer(['-c', config, 'check'], {
+      CREDENTIALS_DIRECTORY: folder.path,
+    });
     assert.equal(code, 0, stderr);
     assert.match(stdout, /\/var\/lib\/regindexer/);
   });

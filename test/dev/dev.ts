@@ -32,7 +32,10 @@ async function develop(args: readonly string[]): Promise<void> {
     await using development = await startDevelopment({ args, onOutput: readable() });
     using _ = announce(development);
     say(summary(development));
-    await Promise.all([watchSources(SOURCES, stop.signal, (file) => restart(development, file)), stop.signal.aborted || once(stop.signal, 'abort')]);
+    await Promise.all([
+      watchSources(SOURCES, stop.signal, (file) => restart(development, file)),
+      stop.signal.aborted || once(stop.signal, 'abort'),
+    ]);
   }
   say('Stopped; nothing is left');
 }
@@ -52,7 +55,13 @@ async function restart({ server }: Development, file: string): Promise<void> {
 /** Returns a function that prints the service's output in readable form. */
 function readable(): (text: string) => void {
   const output = new PassThrough();
-  const log = pretty({ colorize: process.stdout.isTTY, singleLine: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss', sync: true });
+  const log = pretty({
+    colorize: process.stdout.isTTY,
+    singleLine: true,
+    ignore: 'pid,hostname',
+    translateTime: 'SYS:HH:MM:ss',
+    sync: true,
+  });
   createInterface({ input: output }).on('line', (line) => log.write(`${line}\n`));
   return (text) => output.write(text);
 }

@@ -1,4 +1,6 @@
-/** The development environment: a registry with notifications, a broker, and the service, as programs of this machine. */
+/**
+ * The development environment: a registry with notifications, a broker, and the service, as programs of this machine.
+ */
 import { randomBytes } from 'node:crypto';
 import { pushSamples } from '../fixtures/samples.ts';
 import { settled } from '../e2e/ask-server.ts';
@@ -28,7 +30,10 @@ export async function startDevelopment({ args, onOutput }: DevelopmentOptions): 
   const [adminToken, eventsToken] = [randomBytes(12).toString('hex'), randomBytes(12).toString('hex')];
   // The service and the registry need each other's address.
   const port = await freePort();
-  const starting = [startDockerRegistry({ notifications: { url: `http://127.0.0.1:${port}/events`, token: eventsToken } }), startRabbitmq()] as const;
+  const starting = [
+    startDockerRegistry({ notifications: { url: `http://127.0.0.1:${port}/events`, token: eventsToken } }),
+    startRabbitmq(),
+  ] as const;
   // If one does not start, the other must still be stopped.
   for (const peer of await Promise.allSettled(starting)) if (peer.status === 'fulfilled') resources.use(peer.value);
   const [registry, broker] = await Promise.all(starting);
@@ -36,7 +41,16 @@ export async function startDevelopment({ args, onOutput }: DevelopmentOptions): 
   const server = resources.use(
     await startRegindexer({
       config: {
-        indexes: { apps: { title: 'Development', registry: registry.url, registry_public: '/', tags: ['latest'], required_labels: ['org.flatpak.ref'], extract_icons: true } },
+        indexes: {
+          apps: {
+            title: 'Development',
+            registry: registry.url,
+            registry_public: '/',
+            tags: ['latest'],
+            required_labels: ['org.flatpak.ref'],
+            extract_icons: true,
+          },
+        },
         // Flatpak would keep an index for max_age, and not see what has just been pushed.
         server: { port, registry_proxy: true, max_age: 0, admin_token: adminToken, events_token: eventsToken },
         bus: { url: broker.url },

@@ -20,7 +20,11 @@ interface Running extends Environment {
 }
 
 /** The environment of `compose.yaml`. */
-export const COMPOSED: Environment = { url: 'http://localhost:7080', registry: 'localhost:7500', broker: { host: 'localhost', port: 7613 } };
+export const COMPOSED: Environment = {
+  url: 'http://localhost:7080',
+  registry: 'localhost:7500',
+  broker: { host: 'localhost', port: 7613 },
+};
 
 /** In milliseconds. */
 const RESTART_LIMIT = 20_000;
@@ -31,13 +35,19 @@ const FILE = join(tmpdir(), `regindexer-dev-${userInfo().uid}.json`);
 /** @throws Error if this user already runs an environment. */
 export function refuseAnother(): void {
   const other = announced();
-  if (other) throw new Error(`process ${other.pid} has an environment at ${other.url} already (see ${FILE}): stop that one first`);
+  if (other)
+    throw new Error(
+      `process ${other.pid} has an environment at ${other.url} already (see ${FILE}): stop that one first`,
+    );
 }
 
 /** Writes the addresses of `environment` to the file; disposing the result removes it. */
 export function announce(environment: Environment): Disposable {
   rmSync(FILE, { force: true });
-  writeFileSync(FILE, JSON.stringify({ ...environment, pid: process.pid } satisfies Running), { flag: 'wx', mode: 0o600 });
+  writeFileSync(FILE, JSON.stringify({ ...environment, pid: process.pid } satisfies Running), {
+    flag: 'wx',
+    mode: 0o600,
+  });
   return { [Symbol.dispose]: () => rmSync(FILE, { force: true }) };
 }
 
@@ -52,7 +62,10 @@ export async function runningEnvironment(): Promise<Environment> {
     // Its service may be restarting.
     await eventually(() => answersHttp(`${environment.url}/healthz`), running ? RESTART_LIMIT : 0);
   } catch (error) {
-    throw new Error(`no development environment answers at ${environment.url}: start one with "npm run dev" or "npm run dev:up"`, { cause: error });
+    throw new Error(
+      `no development environment answers at ${environment.url}: start one with "npm run dev" or "npm run dev:up"`,
+      { cause: error },
+    );
   }
   return environment;
 }

@@ -7,10 +7,17 @@ const PAGE = join(import.meta.dirname, '../../docs/configuration.md');
 
 /** The table of all keys, in Markdown. */
 export function keysTable(): string {
-  return ['| key | default | meaning |', '| --- | --- | --- |', ...configKeys().map(({ path, default: preset, description }) => `| \`${path}\` | ${preset} | ${description} |`)].join('\n');
+  return [
+    '| key | default | meaning |',
+    '| --- | --- | --- |',
+    ...configKeys().map(({ path, default: preset, description }) => `| \`${path}\` | ${preset} | ${description} |`),
+  ].join('\n');
 }
 
 if (import.meta.main) {
   const page = readFileSync(PAGE, 'utf8');
-  writeFileSync(PAGE, page.replace(/(?<=<!-- keys -->\n)[^]*(?=\n<!-- \/keys -->)/, () => keysTable()));
+  writeFileSync(
+    PAGE,
+    page.replace(/(?<=<!-- keys -->\n)[^]*(?=\n<!-- \/keys -->)/, () => keysTable()),
+  );
 }

@@ -1,4 +1,7 @@
-/** `node test/dev/screenshot.ts [FOLDER]`: takes the pictures of the page that the README shows, into `docs` unless told otherwise. */
+/**
+ * `node test/dev/screenshot.ts [FOLDER]`: takes the pictures of the page that the README shows, into `docs` unless told
+ * otherwise.
+ */
 import { resolve } from 'node:path';
 import { settled } from '../e2e/ask-server.ts';
 import { startChromium } from '../peers/chromium.ts';
@@ -23,8 +26,15 @@ async function takeScreenshots(folder: string): Promise<void> {
     await tab.setContent(`<style>body { margin: 0 } svg { display: block }</style>${drawing}`);
     const icon = await tab.screenshot({ omitBackground: true });
     const repository = `apps/${app.name.toLowerCase()}`;
-    for (const [architecture, machine] of [['amd64', 'x86_64'], ['arm64', 'aarch64']] as const) {
-      registry.push(repository, { tag: architecture === 'amd64' ? 'latest' : 'latest-arm64', architecture, labels: flatpakLabels({ ...app, architecture: machine, timestamp: RELEASED, icon }) });
+    for (const [architecture, machine] of [
+      ['amd64', 'x86_64'],
+      ['arm64', 'aarch64'],
+    ] as const) {
+      registry.push(repository, {
+        tag: architecture === 'amd64' ? 'latest' : 'latest-arm64',
+        architecture,
+        labels: flatpakLabels({ ...app, architecture: machine, timestamp: RELEASED, icon }),
+      });
     }
   }
   await using server = await startRegindexer({

@@ -13,7 +13,8 @@ import { commandResult } from '../peers/run-command.ts';
 const TRUST = resolve(import.meta.dirname, 'trust.ts');
 const [SYSTEM, LIST] = ['/usr/local/share/ca-certificates', '/etc/ssl/certs'];
 /**
- * Runs in a mount namespace with few authorities, since updating many takes long: trusts `$1`, prints what that changed, undoes it, and prints
+ * Runs in a mount namespace with few authorities, since updating many takes long: trusts `$1`, prints what that
+ * changed, undoes it, and prints
  * what differs from before.
  */
 const SCRIPT = `
@@ -34,17 +35,29 @@ find config
 `;
 
 function canMount(): { readonly skip: string | false } {
-  const possible = existsSync(SYSTEM) && spawnSync('unshare', ['--mount', 'mount', '--bind', SYSTEM, LIST]).status === 0;
+  const possible =
+    existsSync(SYSTEM) && spawnSync('unshare', ['--mount', 'mount', '--bind', SYSTEM, LIST]).status === 0;
   return { skip: !possible && 'this system does not let tests mount a folder over another' };
 }
 
-test('trust-local has the system and flatpak trust the authority, and untrust-local leaves no trace', { ...needs('openssl'), ...canMount() }, async () => {
-  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-trust-'));
-  const { authority, certificate } = await makeCertificates(folder.path);
-  await mkdir(join(folder.path, 'config'));
-  await writeFile(join(folder.path, 'script'), SCRIPT);
-  const env = bareEnvironment(folder.path, { NODE: process.execPath, XDG_CONFIG_HOME: join(folder.path, 'config') });
-  const { code, stdout, stderr } = await commandResult('unshare', ['--mount', 'sh', 'script', authority, certificate], { cwd: folder.path, env });
-  assert.equal(code, 0, `${stdout}${stderr}`);
-  assert.equal(stdout, `${certificate}: OK\n${certificate}: OK\nconfig/containers/certs.d/localhost:7443/ca.crt\nconfig\n`);
-});
+test(
+  'trust-local has the system and flatpak trust the authority, and untrust-local leaves no trace',
+  { ...needs('openssl'), ...canMount() },
+  async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-trust-'));
+    const { authority, certificate } = await makeCertificates(folder.path);
+    await mkdir(join(folder.path, 'config'));
+    await writeFile(join(folder.path, 'script'), SCRIPT);
+    const env = bareEnvironment(folder.path, { NODE: process.execPath, XDG_CONFIG_HOME: join(folder.path, 'config') });
+    const { code, stdout, stderr } = await commandResult(
+      'unshare',
+      ['--mount', 'sh', 'script', authority, certificate],
+      { cwd: folder.path, env },
+    );
+    assert.equal(code, 0, `${stdout}${stderr}`);
+    assert.equal(
+      stdout,
+      `${certificate}: OK\n${certificate}: OK\nconfig/containers/certs.d/localhost:7443/ca.crt\nconfig\n`,
+    );
+  },
+);

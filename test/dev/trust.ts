@@ -1,4 +1,7 @@
-/** `npm run dev:trust-local` and `dev:untrust-local`: add or remove the authority of `compose.yaml` on this machine and for its Flatpak. */
+/**
+ * `npm run dev:trust-local` and `dev:untrust-local`: add or remove the authority of `compose.yaml` on this machine and
+ * for its Flatpak.
+ */
 import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -11,7 +14,11 @@ const HOST = 'localhost:7443';
 /** Folders of authorities in Debian and Fedora and their derivatives, and the commands that apply changes in them. */
 const SYSTEMS: readonly System[] = [
   // Without --fresh, links to removed authorities would stay.
-  { folder: '/usr/local/share/ca-certificates', added: ['update-ca-certificates'], removed: ['update-ca-certificates', '--fresh'] },
+  {
+    folder: '/usr/local/share/ca-certificates',
+    added: ['update-ca-certificates'],
+    removed: ['update-ca-certificates', '--fresh'],
+  },
   { folder: '/etc/pki/ca-trust/source/anchors', added: ['update-ca-trust'], removed: ['update-ca-trust'] },
 ];
 
@@ -31,9 +38,16 @@ interface Places extends Pick<System, 'added' | 'removed'> {
 
 function places(): Places {
   const found = SYSTEMS.find(({ folder }) => existsSync(folder));
-  if (!found) throw new Error(`this system has none of the folders ${SYSTEMS.map(({ folder }) => folder).join(', ')}: make it trust ${AUTHORITY} by hand`);
+  if (!found)
+    throw new Error(
+      `this system has none of the folders ${SYSTEMS.map(({ folder }) => folder).join(', ')}: make it trust ${AUTHORITY} by hand`,
+    );
   const config = process.env['XDG_CONFIG_HOME'] ?? join(homedir(), '.config');
-  return { ...found, system: join(found.folder, 'regindexer-development.crt'), user: join(config, 'containers/certs.d', HOST, 'ca.crt') };
+  return {
+    ...found,
+    system: join(found.folder, 'regindexer-development.crt'),
+    user: join(config, 'containers/certs.d', HOST, 'ca.crt'),
+  };
 }
 
 function trust(authority: string): void {
@@ -41,7 +55,8 @@ function trust(authority: string): void {
   const { system, added, user } = places();
   const wanted = readFileSync(authority, 'utf8');
   const found = contentOf(user);
-  if (found !== undefined && found !== wanted && found !== contentOf(system)) throw new Error(`${user} has another authority already: move it away first`);
+  if (found !== undefined && found !== wanted && found !== contentOf(system))
+    throw new Error(`${user} has another authority already: move it away first`);
   asRoot('install', '-m', '644', authority, system);
   asRoot(...added);
   console.log(`write ${user}`);
@@ -85,7 +100,10 @@ function removeEmpty(folder: string): void {
   }
 }
 
-const { values, positionals } = parseArgs({ options: { undo: { type: 'boolean', default: false } }, allowPositionals: true });
+const { values, positionals } = parseArgs({
+  options: { undo: { type: 'boolean', default: false } },
+  allowPositionals: true,
+});
 await runAsCommand(async () => {
   if (values.undo) untrust();
   else trust(positionals[0] ?? AUTHORITY);

@@ -6,7 +6,11 @@ import { setTimeout as pause } from 'node:timers/promises';
 const QUIET = 200;
 
 /** Calls `onChange` after each burst of changes below `folders`, one call at a time, until `signal` aborts. */
-export async function watchSources(folders: readonly string[], signal: AbortSignal, onChange: (file: string) => Promise<void>): Promise<void> {
+export async function watchSources(
+  folders: readonly string[],
+  signal: AbortSignal,
+  onChange: (file: string) => Promise<void>,
+): Promise<void> {
   let changed: string | undefined;
   let handling: Promise<void> | undefined;
   const handle = async (): Promise<void> => {

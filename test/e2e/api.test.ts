@@ -31,7 +31,12 @@ suite('what stands behind the page', () => {
     registry = resources.use(await LabelRegistry.start());
     registry.push('app', { labels: flatpakLabels({ id: 'org.example.App', name: 'App', icon: ICON }) });
     server = resources.use(
-      await startRegindexer({ config: { indexes: { apps: { registry: registry.url }, others: { registry: registry.url, tags: ['none'] } }, server: { port: 0, admin_token: TOKEN, events_token: TOKEN } } }),
+      await startRegindexer({
+        config: {
+          indexes: { apps: { registry: registry.url }, others: { registry: registry.url, tags: ['none'] } },
+          server: { port: 0, admin_token: TOKEN, events_token: TOKEN },
+        },
+      }),
     );
     await settled(server.url);
   });
@@ -40,21 +45,43 @@ suite('what stands behind the page', () => {
   /** How often an index was sent. */
   const answered = async (): Promise<number> => {
     const { body } = await get(`${server.url}/metrics`);
-    return Number(/^regindexer_http_requests_total\{method="GET",route="\/:index\/index\/static",status="200"\} (\d+)$/m.exec(body.toString())?.[1] ?? 0);
+    return Number(
+      /^regindexer_http_requests_total\{method="GET",route="\/:index\/index\/static",status="200"\} (\d+)$/m.exec(
+        body.toString(),
+      )?.[1] ?? 0,
+    );
   };
 
   test('the apps of each index, and all about one', async () => {
     const { body } = await get(`${server.url}/api/apps`);
-    assert.deepEqual((JSON.parse(body.toString()) as { apps: { id: string }[] }).apps.map(({ id }) => id), ['org.example.App']);
+    assert.deepEqual(
+      (JSON.parse(body.toString()) as { apps: { id: string }[] }).apps.map(({ id }) => id),
+      ['org.example.App'],
+    );
     assert.deepEqual((await json(`${server.url}/api/apps?index=others`)).body, { index: 'others', apps: [] });
-    assert.equal(((await json(`${server.url}/api/apps/org.example.App?index=apps`)).body as { name: string }).name, 'App');
-    for (const path of ['/api/apps?index=none', '/api/apps/org.example.App?index=others', '/api/apps/org.example.None', '/api/apps/*', '/apps/org.example.None.flatpakref', '/apps/org.example.App']) assert.equal((await json(server.url + path)).status, 404, path);
+    assert.equal(
+      ((await json(`${server.url}/api/apps/org.example.App?index=apps`)).body as { name: string }).name,
+      'App',
+    );
+    for (const path of [
+      '/api/apps?index=none',
+      '/api/apps/org.example.App?index=others',
+      '/api/apps/org.example.None',
+      '/api/apps/*',
+      '/apps/org.example.None.flatpakref',
+      '/apps/org.example.App',
+    ])
+      assert.equal((await json(server.url + path)).status, 404, path);
     assert.equal((await json(`${server.url}/api/apps?indx=apps`)).status, 400);
   });
 
   test('the size of each part of the store is told', async () => {
     const figures = (await get(`${server.url}/metrics`)).body.toString();
-    for (const part of ['catalog', 'publications']) assert.ok(Number(new RegExp(`^regindexer_store_size_bytes\\{part="${part}"\\} (\\d+)$`, 'm').exec(figures)?.[1]) > 0, part);
+    for (const part of ['catalog', 'publications'])
+      assert.ok(
+        Number(new RegExp(`^regindexer_store_size_bytes\\{part="${part}"\\} (\\d+)$`, 'm').exec(figures)?.[1]) > 0,
+        part,
+      );
   });
 
   test('an icon that the index holds is given out by itself', async () => {
@@ -63,14 +90,22 @@ suite('what stands behind the page', () => {
     const address = new URL(path, `${server.url}/apps/index/static`);
     const icon = await request(address);
     assert.deepEqual(Buffer.from(await icon.body.arrayBuffer()), ICON);
-    assert.deepEqual([icon.headers['content-type'], icon.headers['cache-control']], ['image/png', 'public, max-age=31536000, immutable']);
+    assert.deepEqual(
+      [icon.headers['content-type'], icon.headers['cache-control']],
+      ['image/png', 'public, max-age=31536000, immutable'],
+    );
     const fresh = await request(address, { headers: { 'if-none-match': String(icon.headers.etag) } });
     await fresh.body.dump();
     assert.equal(fresh.statusCode, 304);
     const unversioned = await request(`${server.url}/api/apps/org.example.App/icon`);
     await unversioned.body.dump();
     assert.equal(unversioned.headers['cache-control'], 'no-cache');
-    for (const none of ['/api/apps/org.example.None/icon', '/api/apps/org.example.App/icon?index=others', '/api/apps/*/icon']) assert.equal((await json(server.url + none)).status, 404, none);
+    for (const none of [
+      '/api/apps/org.example.None/icon',
+      '/api/apps/org.example.App/icon?index=others',
+      '/api/apps/*/icon',
+    ])
+      assert.equal((await json(server.url + none)).status, 404, none);
   });
 
   test('they are sent compressed, cached like the index, and have the entity tag of their content, a weak one where it is compressed', async () => {
@@ -97,7 +132,12 @@ suite('what stands behind the page', () => {
       if (text.includes('"state":"done"')) break;
     }
     assert.match(text, /^retry: \d+\n\n/);
-    assert.deepEqual(Array.from(text.matchAll(/"state":"(\w+)"/g), ([, state]) => state).filter((state, index, states) => state !== states[index - 1]), ['queued', 'running', 'done']);
+    assert.deepEqual(
+      Array.from(text.matchAll(/"state":"(\w+)"/g), ([, state]) => state).filter(
+        (state, index, states) => state !== states[index - 1],
+      ),
+      ['queued', 'running', 'done'],
+    );
     abort.abort();
   });
 
@@ -116,38 +156,75 @@ suite('what stands behind the page', () => {
       /^regindexer_query_answers_total\{cache="miss"\} \d/m,
       /^regindexer_http_requests_total\{method="GET",route="[^"]+",status="200"\} \d/m,
       /^nodejs_eventloop_lag_p99_seconds /m,
-    ]) assert.match(figures, pattern);
+    ])
+      assert.match(figures, pattern);
     // Whatever path is asked for, there are only so many routes.
     assert.doesNotMatch(figures, /nowhere/);
-    for (const [, name] of figures.matchAll(/^# TYPE (regindexer_\w+) counter$/gm)) assert.match(String(name), /_total$/);
+    for (const [, name] of figures.matchAll(/^# TYPE (regindexer_\w+) counter$/gm))
+      assert.match(String(name), /_total$/);
   });
 
   test('what each thread answers is counted', async () => {
     const earlier = await answered();
     // Over a connection of its own each, so that any of the threads may answer.
     const dispatcher = new Agent({ pipelining: 0 });
-    for (let number = 0; number < 40; number++) await request(`${server.url}/apps/index/static`, { dispatcher }).then(({ body }) => body.dump());
+    for (let number = 0; number < 40; number++)
+      await request(`${server.url}/apps/index/static`, { dispatcher }).then(({ body }) => body.dump());
     await dispatcher.close();
     assert.equal((await answered()) - earlier, 40);
   });
 
   test('the routes are described by their schemas', async () => {
     const { body } = await get(`${server.url}/openapi.json`);
-    const { openapi, paths } = JSON.parse(body.toString()) as { openapi: string; paths: Record<string, Record<string, { responses: object; parameters?: { name: string }[] }>> };
+    const { openapi, paths } = JSON.parse(body.toString()) as {
+      openapi: string;
+      paths: Record<string, Record<string, { responses: object; parameters?: { name: string }[] }>>;
+    };
     assert.equal(openapi, '3.1.0');
-    for (const path of ['/api/apps', '/api/apps/{id}', '/status', '/reindex', '/events', '/healthz', '/readyz', '/metrics', '/index/static', '/{index}/index/static', '/{index}.flatpakrepo']) assert.ok(paths[path], path);
+    for (const path of [
+      '/api/apps',
+      '/api/apps/{id}',
+      '/status',
+      '/reindex',
+      '/events',
+      '/healthz',
+      '/readyz',
+      '/metrics',
+      '/index/static',
+      '/{index}/index/static',
+      '/{index}.flatpakrepo',
+    ])
+      assert.ok(paths[path], path);
     for (const [path, url, method] of [
-      ['/status', '/status', 'get'], ['/index/static', '/index/static', 'get'], ['/{index}/index/dynamic', '/others/index/dynamic?tag=none', 'get'], ['/index/{file}', '/index/apps.json', 'get'], ['/api/apps', '/api/apps', 'get'],
-      ['/api/apps/{id}', '/api/apps/org.example.App', 'get'], ['/reindex', '/reindex?wait=true', 'post'], ['/events', '/events', 'post'], ['/healthz', '/healthz', 'get'], ['/readyz', '/readyz', 'get'],
+      ['/status', '/status', 'get'],
+      ['/index/static', '/index/static', 'get'],
+      ['/{index}/index/dynamic', '/others/index/dynamic?tag=none', 'get'],
+      ['/index/{file}', '/index/apps.json', 'get'],
+      ['/api/apps', '/api/apps', 'get'],
+      ['/api/apps/{id}', '/api/apps/org.example.App', 'get'],
+      ['/reindex', '/reindex?wait=true', 'post'],
+      ['/events', '/events', 'post'],
+      ['/healthz', '/healthz', 'get'],
+      ['/readyz', '/readyz', 'get'],
     ] as const) {
-      const answer = await request(server.url + url, { method: method === 'get' ? 'GET' : 'POST', headers: { authorization: `Bearer ${TOKEN}` }, ...(path === '/events' && { body: '{"events":[]}' }) });
-      const responses = paths[path]?.[method]?.responses as Record<string, { content: Record<string, { schema: object }> }>;
+      const answer = await request(server.url + url, {
+        method: method === 'get' ? 'GET' : 'POST',
+        headers: { authorization: `Bearer ${TOKEN}` },
+        ...(path === '/events' && { body: '{"events":[]}' }),
+      });
+      const responses = paths[path]?.[method]?.responses as Record<
+        string,
+        { content: Record<string, { schema: object }> }
+      >;
       const schema = responses[answer.statusCode]?.content['application/json']?.schema;
       assert.ok(schema, `${path} ${answer.statusCode}`);
       const [fits, problems] = Schema.Compile(closed(schema) as object).Errors(await answer.body.json());
       assert.ok(fits, `${path}: ${JSON.stringify(problems)}`);
     }
     assert.deepEqual(Object.keys(paths['/reindex'] ?? {}), ['post']);
-    assert.deepEqual(paths['/api/apps/{id}']?.['get']?.parameters?.map(({ name }) => name), ['index', 'id']);
+    assert.deepEqual(
+      paths['/api/apps/{id}']?.['get']?.parameters?.map(({ name }) => name),
+      ['index', 'id'],
+    );
   });
 });

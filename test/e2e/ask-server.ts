@@ -20,10 +20,19 @@ export interface RebuildJson {
 
 /** The part of `/status` that is read here. */
 export interface StatusJson {
-  readonly indexes: readonly { readonly name: string; readonly images?: number; readonly etag?: string; readonly warnings?: readonly string[] }[];
+  readonly indexes: readonly {
+    readonly name: string;
+    readonly images?: number;
+    readonly etag?: string;
+    readonly warnings?: readonly string[];
+  }[];
   /** The newest first. */
   readonly rebuilds: readonly RebuildJson[];
-  readonly bus: { readonly state: string; readonly reconnects: number; readonly messages: { readonly triggered: number; readonly ignored: number; readonly malformed: number } } | null;
+  readonly bus: {
+    readonly state: string;
+    readonly reconnects: number;
+    readonly messages: { readonly triggered: number; readonly ignored: number; readonly malformed: number };
+  } | null;
   readonly events: { readonly triggered: number; readonly ignored: number; readonly malformed: number };
 }
 
@@ -61,14 +70,20 @@ export async function settled(url: string): Promise<StatusJson> {
   return eventually(async () => {
     await get(`${url}/readyz`);
     const status = await statusOf(url);
-    assert.ok(status.rebuilds.length > 0 && status.rebuilds.every(({ finishedAt }) => finishedAt !== undefined), 'a rebuild is under way');
+    assert.ok(
+      status.rebuilds.length > 0 && status.rebuilds.every(({ finishedAt }) => finishedAt !== undefined),
+      'a rebuild is under way',
+    );
     return status;
   });
 }
 
 /** Rebuilds everything, and waits until that is done. */
 export async function reindex(url: string): Promise<RebuildJson> {
-  const { statusCode, body } = await request(`${url}/reindex?wait=true`, { method: 'POST', headers: { authorization: `Bearer ${TOKEN}` } });
+  const { statusCode, body } = await request(`${url}/reindex?wait=true`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${TOKEN}` },
+  });
   const text = await body.text();
   assert.equal(statusCode, 200, text);
   return JSON.parse(text) as RebuildJson;

@@ -19,11 +19,16 @@ const COMPOSE = '/topic/org.fedoraproject.dev.bodhi.compose.complete';
 const MASHTASK = '/topic/org.fedoraproject.dev.bodhi.mashtask.complete';
 
 suite('RabbitMQ', needs('docker-registry', 'rabbitmq-server'), () => {
-  testWith(startRabbitmq, { destinations: [{ destination: COMPOSE, headers: { id: 'indexer', durable: true, 'auto-delete': false } }] });
+  testWith(startRabbitmq, {
+    destinations: [{ destination: COMPOSE, headers: { id: 'indexer', durable: true, 'auto-delete': false } }],
+  });
 });
 
 suite('ActiveMQ', needs('docker-registry', 'activemq'), () => {
-  testWith(startActivemq, { headers: { 'client-id': 'indexer' }, destinations: [{ destination: COMPOSE, headers: { id: 'indexer', 'activemq.subscriptionName': 'indexer' } }] });
+  testWith(startActivemq, {
+    headers: { 'client-id': 'indexer' },
+    destinations: [{ destination: COMPOSE, headers: { id: 'indexer', 'activemq.subscriptionName': 'indexer' } }],
+  });
 });
 
 /** @param durable what `bus` needs for a subscription that outlives the connection */
@@ -41,7 +46,12 @@ function testWith(startBroker: () => Promise<Broker>, durable: object): void {
   after(() => resources.disposeAsync());
 
   /** Nothing but the bus and the start says when to rebuild. */
-  const configuration = (bus: object = {}): object => ({ indexes: { apps: { registry: registry.url } }, server: { port: 0 }, rescan_interval: 0, bus: { url: broker.url, ...bus } });
+  const configuration = (bus: object = {}): object => ({
+    indexes: { apps: { registry: registry.url } },
+    server: { port: 0 },
+    rescan_interval: 0,
+    bus: { url: broker.url, ...bus },
+  });
 
   /** Waits until the server listens, and has done what its connection asks for. */
   const connected = async () => {
@@ -56,11 +66,14 @@ function testWith(startBroker: () => Promise<Broker>, durable: object): void {
 
   let version = 0;
   /** Pushes what nobody has seen before. */
-  const push = async (): Promise<string> => (await new RegistryWriter(registry.url).image(REPOSITORY, { labels: { version: String(version++) } }, 'latest')).digest;
+  const push = async (): Promise<string> =>
+    (await new RegistryWriter(registry.url).image(REPOSITORY, { labels: { version: String(version++) } }, 'latest'))
+      .digest;
 
-  const shows = async (digest: string): Promise<void> => eventually(async () => {
-    assert.deepEqual(digestsIn(await indexOf(server.url), REPOSITORY), [digest]);
-  });
+  const shows = async (digest: string): Promise<void> =>
+    eventually(async () => {
+      assert.deepEqual(digestsIn(await indexOf(server.url), REPOSITORY), [digest]);
+    });
 
   test('a message that a compose is complete has what was pushed indexed', async () => {
     const flatpak = await push();
@@ -76,7 +89,13 @@ function testWith(startBroker: () => Promise<Broker>, durable: object): void {
     await push();
     await publish(COMPOSE, { msg: { ctype: 'rpm' } });
     await publish(COMPOSE, { msg: 'no compose' });
-    await eventually(async () => assert.deepEqual((await statusOf(server.url)).bus?.messages, { triggered: bus?.messages.triggered, ignored: 1, malformed: 1 }));
+    await eventually(async () =>
+      assert.deepEqual((await statusOf(server.url)).bus?.messages, {
+        triggered: bus?.messages.triggered,
+        ignored: 1,
+        malformed: 1,
+      }),
+    );
     assert.deepEqual((await statusOf(server.url)).rebuilds, rebuilds);
   });
 

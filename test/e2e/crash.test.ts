@@ -46,7 +46,12 @@ async function killOften(t: TestContext, seed: number): Promise<void> {
   await using registry = await LabelRegistry.start();
   const file = join(folder.path, 'config.yaml');
   const definition = { registry: registry.url, extract_icons: true };
-  const indexes = Object.fromEntries(INDEXES.map((name) => [name, { ...definition, output: `out/${name}.json`, ...(name === 'stable' && { tags: ['stable'] }) }]));
+  const indexes = Object.fromEntries(
+    INDEXES.map((name) => [
+      name,
+      { ...definition, output: `out/${name}.json`, ...(name === 'stable' && { tags: ['stable'] }) },
+    ]),
+  );
   await writeFile(file, stringify({ state_dir: 'state', icons_dir: 'icons', clean_files_after: 0, indexes }));
   const disk = new Disk(folder.path);
 
@@ -55,7 +60,10 @@ async function killOften(t: TestContext, seed: number): Promise<void> {
     version++;
     for (let i = 0; i < count; i++) {
       const number = count === REPOSITORIES ? i : Math.floor(random() * REPOSITORIES);
-      registry.push(randomRepository(number), { tag: random() < 0.5 ? 'stable' : 'latest', labels: randomConfig(number, version, 'amd64', SIZE).labels });
+      registry.push(randomRepository(number), {
+        tag: random() < 0.5 ? 'stable' : 'latest',
+        labels: randomConfig(number, version, 'amd64', SIZE).labels,
+      });
     }
   };
   /** A start, and a rebuild to its end. */
@@ -69,18 +77,27 @@ async function killOften(t: TestContext, seed: number): Promise<void> {
     }
   };
   /** Runs the program; `ended` when it has, after how many milliseconds since it first asked the registry. */
-  const run = async (): Promise<{ kill: () => void; ended: Promise<{ signal: NodeJS.Signals | null; after: number }> }> => {
+  const run = async (): Promise<{
+    kill: () => void;
+    ended: Promise<{ signal: NodeJS.Signals | null; after: number }>;
+  }> => {
     const asked = registry.asked();
-    const program = spawn(process.execPath, [CLI, '-c', file, 'index'], { env: bareEnvironment(folder.path), stdio: ['ignore', 'ignore', 'pipe'] });
+    const program = spawn(process.execPath, [CLI, '-c', file, 'index'], {
+      env: bareEnvironment(folder.path),
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     let log = '';
     program.stderr.setEncoding('utf8').on('data', (text: string) => (log += text));
     const exit = once(program, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
     await Promise.race([asked, exit]);
     const began = performance.now();
-    return { kill: () => void program.kill('SIGKILL'), ended: exit.then(([code, signal]) => {
-      assert.ok(signal !== null || code === 0, `exited with ${code}: ${log}`);
-      return { signal, after: performance.now() - began };
-    }) };
+    return {
+      kill: () => void program.kill('SIGKILL'),
+      ended: exit.then(([code, signal]) => {
+        assert.ok(signal !== null || code === 0, `exited with ${code}: ${log}`);
+        return { signal, after: performance.now() - began };
+      }),
+    };
   };
 
   change(REPOSITORIES);
@@ -104,14 +121,25 @@ async function killOften(t: TestContext, seed: number): Promise<void> {
     await start();
     const now = await disk.check(`${what}, after the next start`);
     for (const [place, text] of Object.entries(left)) {
-      assert.ok(text === old[place] || text === now[place], `${what}: ${place} is neither the old index nor the new one`);
-      assert.equal(now[place], now[place.replace(/^file/, 'publication')], `${what}: the file and what is served differ`);
+      assert.ok(
+        text === old[place] || text === now[place],
+        `${what}: ${place} is neither the old index nor the new one`,
+      );
+      assert.equal(
+        now[place],
+        now[place.replace(/^file/, 'publication')],
+        `${what}: the file and what is served differ`,
+      );
     }
-    const state = Object.entries(left).map(([place, text]) => `${place.split(' ')[0]} ${text === now[place] ? 'new' : 'old'}`).join(', ');
+    const state = Object.entries(left)
+      .map(([place, text]) => `${place.split(' ')[0]} ${text === now[place] ? 'new' : 'old'}`)
+      .join(', ');
     seen.set(state, (seen.get(state) ?? 0) + 1);
     assert.deepEqual(await disk.leftovers(), [], what);
   }
-  t.diagnostic(`seed ${seed}: ${KILLS / LANES} moments within ${Math.round(duration)} ms, ${killed} of them before the end; found ${JSON.stringify(Object.fromEntries(seen))}`);
+  t.diagnostic(
+    `seed ${seed}: ${KILLS / LANES} moments within ${Math.round(duration)} ms, ${killed} of them before the end; found ${JSON.stringify(Object.fromEntries(seen))}`,
+  );
 }
 
 /** What lies in the folders of the program. */
@@ -136,14 +164,23 @@ class Disk {
   async check(what: string): Promise<Record<string, string>> {
     for (const file of Object.values(storeFiles(join(this.#folder, 'state')))) {
       using database = new DatabaseSync(file);
-      assert.deepEqual(database.prepare('PRAGMA integrity_check').all().map((row) => ({ ...row })), [{ integrity_check: 'ok' }], what);
+      assert.deepEqual(
+        database
+          .prepare('PRAGMA integrity_check')
+          .all()
+          .map((row) => ({ ...row })),
+        [{ integrity_check: 'ok' }],
+        what,
+      );
       assert.deepEqual(database.prepare('PRAGMA foreign_key_check').all(), [], what);
     }
     const indexes = await this.indexes();
     for (const [place, text] of Object.entries(indexes)) {
       JSON.parse(text);
       for (const [, path = ''] of text.matchAll(/"\/icons\/([0-9a-f]{2}\/[0-9a-f]{62}\.png)"/g)) {
-        const icon = await readFile(join(this.#folder, 'icons', path)).catch((error: unknown) => assert.fail(`${what}: ${place} names an icon that is not there: ${String(error)}`));
+        const icon = await readFile(join(this.#folder, 'icons', path)).catch((error: unknown) =>
+          assert.fail(`${what}: ${place} names an icon that is not there: ${String(error)}`),
+        );
         assert.equal(iconPath(digestOf(icon)), path, `${what}: an icon that ${place} names`);
       }
     }
@@ -153,12 +190,15 @@ class Disk {
   /** Files that nobody will ever use. */
   async leftovers(): Promise<readonly string[]> {
     const files = await readdir(this.#folder, { recursive: true, withFileTypes: true });
-    return files.filter((entry) => entry.name.endsWith(TEMPORARY_SUFFIX) || entry.name.includes('damaged')).map(({ name }) => name);
+    return files
+      .filter((entry) => entry.name.endsWith(TEMPORARY_SUFFIX) || entry.name.includes('damaged'))
+      .map(({ name }) => name);
   }
 
   /** The whole document of an index as it is served; fails unless all that it consists of can be read. */
   async #published(name: string): Promise<string> {
-    const reader = SqliteStore.openPublications(join(this.#folder, 'state')) ?? assert.fail('nothing was ever published');
+    const reader =
+      SqliteStore.openPublications(join(this.#folder, 'state')) ?? assert.fail('nothing was ever published');
     try {
       const index = new ServedIndex({ name, fileName: name, maxAge: 0, repositoryPriority: [] });
       await new PublicationLoader(reader).load(index);
@@ -169,7 +209,10 @@ class Disk {
       }
       const ready = index.question('tag=stable&os=linux&architecture=amd64&label:org.flatpak.ref:exists=1').document;
       for (const document of [index.whole(), ready]) {
-        const [plain, zipped] = await Promise.all([document?.get('identity')?.body.read(), document?.get('gzip')?.body.read()]);
+        const [plain, zipped] = await Promise.all([
+          document?.get('identity')?.body.read(),
+          document?.get('gzip')?.body.read(),
+        ]);
         assert.deepEqual(gunzipSync(zipped ?? ''), plain);
       }
       return String(await index.whole()?.get('identity')?.body.read());

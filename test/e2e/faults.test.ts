@@ -46,7 +46,10 @@ class ChangingRegistry {
   }
 
   async push(repository: string, tag: string): Promise<void> {
-    const labels = { 'org.flatpak.ref': `app/org.example.${repository.replace('/', '.')}/x86_64/${tag}`, version: String(this.#version++) };
+    const labels = {
+      'org.flatpak.ref': `app/org.example.${repository.replace('/', '.')}/x86_64/${tag}`,
+      version: String(this.#version++),
+    };
     const { digest } = await this.#writer.image(repository, { labels }, tag);
     this.content.set(`${repository}:${tag}`, digest);
     this.#proxy.forget(repository);
@@ -61,7 +64,9 @@ class ChangingRegistry {
       await this.push(repository, tag);
       return;
     }
-    const { statusCode, body } = await request(`${this.#url}/v2/${repository}/manifests/${digest}`, { method: 'DELETE' });
+    const { statusCode, body } = await request(`${this.#url}/v2/${repository}/manifests/${digest}`, {
+      method: 'DELETE',
+    });
     await body.dump();
     assert.equal(statusCode, 202);
     this.content.delete(`${repository}:${tag}`);
@@ -69,82 +74,107 @@ class ChangingRegistry {
   }
 }
 
-test(`${SEEDS} seeds of faults: no app vanishes, and afterwards one rebuild makes all exact`, needs('docker-registry'), async (t) => {
-  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-faults-'));
-  await using dockerRegistry = await startDockerRegistry();
-  await using proxy = await FaultProxy.start(dockerRegistry.url);
-  const registry = new ChangingRegistry(dockerRegistry.url, proxy);
-  await pMap(Array.from({ length: REPOSITORIES }, (_, number) => number), (number) => registry.push(repositoryName(number), TAGS[number % 2] ?? ''), { concurrency: 8 });
-
-  const indexes = [
-    { name: 'all', tags: ['*'] },
-    { name: 'stable', tags: ['stable'] },
-  ];
-  const definitions = indexes.map(({ name, tags }) => defineIndex({ name, tags, registry: proxy.url, output: join(folder.path, `${name}.json`) }));
-  const open = (timeout: number, pauses: readonly number[]): Promise<RecoveringIndexer> =>
-    RecoveringIndexer.open(
-      {
-        stateDir: folder.path,
-        iconsDir: join(folder.path, 'icons'),
-        iconsUri: '/icons/',
-        cleanFilesAfter: 0,
-        registries: [{ id: proxy.url, concurrency: 16, timeout, pauses }],
-        definitions,
-      },
-      { onWarning: assert.fail },
+test(
+  `${SEEDS} seeds of faults: no app vanishes, and afterwards one rebuild makes all exact`,
+  needs('docker-registry'),
+  async (t) => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-faults-'));
+    await using dockerRegistry = await startDockerRegistry();
+    await using proxy = await FaultProxy.start(dockerRegistry.url);
+    const registry = new ChangingRegistry(dockerRegistry.url, proxy);
+    await pMap(
+      Array.from({ length: REPOSITORIES }, (_, number) => number),
+      (number) => registry.push(repositoryName(number), TAGS[number % 2] ?? ''),
+      { concurrency: 8 },
     );
-  /** As a restart does it, so that each seed starts from what is on disk. */
-  const rebuild = async (timeout: number, pauses: readonly number[]): Promise<RebuildResult> => {
-    const build = await open(timeout, pauses);
-    try {
-      return await build.rebuild(proxy.url, EVERYTHING);
-    } finally {
-      await build.close();
-    }
-  };
-  const rebuildInPeace = async (what: string): Promise<void> => {
-    proxy.heal();
-    const { failures } = await rebuild(20_000, [50, 200]);
-    assert.deepEqual(failures, [], what);
-    for (const { name, tags } of indexes) assert.deepEqual(await shown(folder.path, name), taken(registry.content, tags), `${what}: index ${name}`);
-  };
-  await rebuildInPeace('at first');
 
-  const played = new Map<string, number>();
-  let faultyRebuilds = 0;
-  for (let seed = 1; seed <= SEEDS; seed++) {
-    const random = randomNumbers(seed);
-    /** What the registry held whenever it was read since the last good scan. */
-    const since: Content[] = [new Map(registry.content)];
-    for (let round = random() < 0.15 ? 2 : 1; round > 0; round--) {
-      for (let changes = Math.floor(random() * 3); changes > 0; changes--) await registry.change(random);
-      since.push(new Map(registry.content));
-      const rate = RATES[Math.floor(random() * RATES.length)] ?? 0;
-      proxy.play({ seed: seed * 10 + round, rate, faults: seed % SLOW_SEEDS === 0 ? Object.keys(FAULTS) : QUICK_FAULTS });
-      const { failures, seconds } = await rebuild(200, [2]);
-      faultyRebuilds++;
-      for (const { fault } of proxy.played) played.set(fault, (played.get(fault) ?? 0) + 1);
-      const what = `seed ${seed}, rate ${rate}`;
-      assert.ok(seconds < 30, `${what}: took ${seconds} s`);
-      const all = failures.length === 0 && !proxy.played.some(({ fault }) => UNNOTICED.has(fault));
-      for (const { name, tags } of indexes) {
-        const now = await shown(folder.path, name);
-        if (all) assert.deepEqual(now, taken(registry.content, tags), `${what}: nothing failed, and index ${name} is not exact`);
-        for (const key of new Set([...since, now].flatMap((content) => [...content.keys()]))) {
-          const held = isTaken(key, tags) ? since.map((content) => content.get(key)) : [undefined];
-          assert.ok(held.includes(now.get(key)), `${what}: index ${name} has ${now.get(key)} as ${key}, and not one of ${held.join(', ')}`);
-        }
+    const indexes = [
+      { name: 'all', tags: ['*'] },
+      { name: 'stable', tags: ['stable'] },
+    ];
+    const definitions = indexes.map(({ name, tags }) =>
+      defineIndex({ name, tags, registry: proxy.url, output: join(folder.path, `${name}.json`) }),
+    );
+    const open = (timeout: number, pauses: readonly number[]): Promise<RecoveringIndexer> =>
+      RecoveringIndexer.open(
+        {
+          stateDir: folder.path,
+          iconsDir: join(folder.path, 'icons'),
+          iconsUri: '/icons/',
+          cleanFilesAfter: 0,
+          registries: [{ id: proxy.url, concurrency: 16, timeout, pauses }],
+          definitions,
+        },
+        { onWarning: assert.fail },
+      );
+    /** As a restart does it, so that each seed starts from what is on disk. */
+    const rebuild = async (timeout: number, pauses: readonly number[]): Promise<RebuildResult> => {
+      const build = await open(timeout, pauses);
+      try {
+        return await build.rebuild(proxy.url, EVERYTHING);
+      } finally {
+        await build.close();
       }
-      if (all) since.splice(0, since.length, new Map(registry.content));
+    };
+    const rebuildInPeace = async (what: string): Promise<void> => {
+      proxy.heal();
+      const { failures } = await rebuild(20_000, [50, 200]);
+      assert.deepEqual(failures, [], what);
+      for (const { name, tags } of indexes)
+        assert.deepEqual(await shown(folder.path, name), taken(registry.content, tags), `${what}: index ${name}`);
+    };
+    await rebuildInPeace('at first');
+
+    const played = new Map<string, number>();
+    let faultyRebuilds = 0;
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const random = randomNumbers(seed);
+      /** What the registry held whenever it was read since the last good scan. */
+      const since: Content[] = [new Map(registry.content)];
+      for (let round = random() < 0.15 ? 2 : 1; round > 0; round--) {
+        for (let changes = Math.floor(random() * 3); changes > 0; changes--) await registry.change(random);
+        since.push(new Map(registry.content));
+        const rate = RATES[Math.floor(random() * RATES.length)] ?? 0;
+        proxy.play({
+          seed: seed * 10 + round,
+          rate,
+          faults: seed % SLOW_SEEDS === 0 ? Object.keys(FAULTS) : QUICK_FAULTS,
+        });
+        const { failures, seconds } = await rebuild(200, [2]);
+        faultyRebuilds++;
+        for (const { fault } of proxy.played) played.set(fault, (played.get(fault) ?? 0) + 1);
+        const what = `seed ${seed}, rate ${rate}`;
+        assert.ok(seconds < 30, `${what}: took ${seconds} s`);
+        const all = failures.length === 0 && !proxy.played.some(({ fault }) => UNNOTICED.has(fault));
+        for (const { name, tags } of indexes) {
+          const now = await shown(folder.path, name);
+          if (all)
+            assert.deepEqual(
+              now,
+              taken(registry.content, tags),
+              `${what}: nothing failed, and index ${name} is not exact`,
+            );
+          for (const key of new Set([...since, now].flatMap((content) => [...content.keys()]))) {
+            const held = isTaken(key, tags) ? since.map((content) => content.get(key)) : [undefined];
+            assert.ok(
+              held.includes(now.get(key)),
+              `${what}: index ${name} has ${now.get(key)} as ${key}, and not one of ${held.join(', ')}`,
+            );
+          }
+        }
+        if (all) since.splice(0, since.length, new Map(registry.content));
+      }
+      await rebuildInPeace(`after seed ${seed}`);
     }
-    await rebuildInPeace(`after seed ${seed}`);
-  }
-  const names = Object.keys(FAULTS).filter((name) => !played.has(name));
-  assert.deepEqual(names, [], 'faults that were never played');
-  const megabytes = Math.round(process.resourceUsage().maxRSS / 1024);
-  t.diagnostic(`${SEEDS} seeds, ${faultyRebuilds} rebuilds with ${[...played.values()].reduce((sum, times) => sum + times, 0)} faults of ${played.size} kinds, in ${megabytes} MiB of memory`);
-  assert.ok(megabytes < 1024);
-});
+    const names = Object.keys(FAULTS).filter((name) => !played.has(name));
+    assert.deepEqual(names, [], 'faults that were never played');
+    const megabytes = Math.round(process.resourceUsage().maxRSS / 1024);
+    t.diagnostic(
+      `${SEEDS} seeds, ${faultyRebuilds} rebuilds with ${[...played.values()].reduce((sum, times) => sum + times, 0)} faults of ${played.size} kinds, in ${megabytes} MiB of memory`,
+    );
+    assert.ok(megabytes < 1024);
+  },
+);
 
 function repositoryName(number: number): string {
   return `apps/app-${number}`;
@@ -153,7 +183,11 @@ function repositoryName(number: number): string {
 /** What an index shows. */
 async function shown(folder: string, index: string): Promise<Content> {
   const { Results } = JSON.parse(await readFile(join(folder, `${index}.json`), 'utf8')) as IndexJson;
-  return new Map(Results.flatMap(({ Name, Images }) => Images.flatMap(({ Tags = [], Digest }) => Tags.map((tag): [string, string] => [`${Name}:${tag}`, Digest]))));
+  return new Map(
+    Results.flatMap(({ Name, Images }) =>
+      Images.flatMap(({ Tags = [], Digest }) => Tags.map((tag): [string, string] => [`${Name}:${tag}`, Digest])),
+    ),
+  );
 }
 
 /** What an index with these tags takes of all there is. */

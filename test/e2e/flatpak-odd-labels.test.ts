@@ -19,20 +19,36 @@ const ODD: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'net.own.Proto': { ['__proto__']: 'x', constructor: 'y' },
   'net.own.Words': { '"\\/{}[]': '// null', "'": '/* true' },
   'net.own.Long': { long: 'x'.repeat(8 * 1024 * 1024), ['k'.repeat(1024 * 1024)]: '' },
-  'net.own.Many': Object.fromEntries(Array.from({ length: 10_000 }, (_, number) => [`label-${number}`, String(number)])),
+  'net.own.Many': Object.fromEntries(
+    Array.from({ length: 10_000 }, (_, number) => [`label-${number}`, String(number)]),
+  ),
 };
-const LEFT_OUT: ReadonlySet<string> = new Set(['net.own.LoneValue', 'net.own.LoneKey', 'net.own.NulValue', 'net.own.NulKey']);
+const LEFT_OUT: ReadonlySet<string> = new Set([
+  'net.own.LoneValue',
+  'net.own.LoneKey',
+  'net.own.NulValue',
+  'net.own.NulKey',
+]);
 
 suite('labels of one image', needs('flatpak', 'dbus-daemon'), () => {
   test('take no app away from a real flatpak', async () => {
     await using registry = await LabelRegistry.start();
-    for (const [id, labels] of Object.entries(ODD)) registry.push(id.toLowerCase(), { labels: { ...flatpakLabels({ id }), ...labels } });
-    await using server = await startRegindexer({ config: { indexes: { apps: { registry: registry.url } }, server: { port: 0 } } });
+    for (const [id, labels] of Object.entries(ODD))
+      registry.push(id.toLowerCase(), { labels: { ...flatpakLabels({ id }), ...labels } });
+    await using server = await startRegindexer({
+      config: { indexes: { apps: { registry: registry.url } }, server: { port: 0 } },
+    });
     await eventually(() => get(`${server.url}/readyz`));
     await using user = await startFlatpakClient();
     await user.flatpak('remote-add', '--user', '--no-gpg-verify', 'apps', `oci+${server.url}`);
     const listed = await user.flatpak('remote-ls', '--user', '--all', 'apps', '--columns=application');
-    assert.deepEqual(listed.trim().split('\n').toSorted(), Object.keys(ODD).filter((id) => !LEFT_OUT.has(id)).toSorted());
-    for (const id of LEFT_OUT) assert.match(server.log, new RegExp(`"repository":"${id.toLowerCase()}"[^\n]*expected Unicode text without NUL`));
+    assert.deepEqual(
+      listed.trim().split('\n').toSorted(),
+      Object.keys(ODD)
+        .filter((id) => !LEFT_OUT.has(id))
+        .toSorted(),
+    );
+    for (const id of LEFT_OUT)
+      assert.match(server.log, new RegExp(`"repository":"${id.toLowerCase()}"[^\n]*expected Unicode text without NUL`));
   });
 });

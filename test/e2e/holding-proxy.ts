@@ -23,7 +23,10 @@ export async function startHoldingProxy(registry: string): Promise<HoldingProxy>
       hold();
       return;
     }
-    void request(`${registry}${received.url}`, { method: received.method as Dispatcher.HttpMethod, headers: { accept: received.headers.accept ?? '*/*' } })
+    void request(`${registry}${received.url}`, {
+      method: received.method as Dispatcher.HttpMethod,
+      headers: { accept: received.headers.accept ?? '*/*' },
+    })
       .then(async ({ statusCode, headers, body }) => pipeline(body, answer.writeHead(statusCode, headers)))
       .catch(() => answer.destroy());
   }).listen(0, '127.0.0.1');

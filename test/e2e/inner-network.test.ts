@@ -21,8 +21,12 @@ test('what a redirect’s target answers is for the log alone', async (t) => {
     else if (kind === 'tags') sendJson(response, { tags: ['latest'] });
     else response.writeHead(307, { location: `${inner.url}/${repository}` }).end();
   });
-  await using server = await startRegindexer({ config: { indexes: { apps: { registry: registry.url } }, server: { port: 0, admin_token: TOKEN } } });
-  const answers = [await request(`${server.url}/reindex?wait=true`, { method: 'POST', headers: { authorization: `Bearer ${TOKEN}` } })];
+  await using server = await startRegindexer({
+    config: { indexes: { apps: { registry: registry.url } }, server: { port: 0, admin_token: TOKEN } },
+  });
+  const answers = [
+    await request(`${server.url}/reindex?wait=true`, { method: 'POST', headers: { authorization: `Bearer ${TOKEN}` } }),
+  ];
   for (const path of ['/status', '/readyz']) answers.push(await request(server.url + path));
   const told = (await Promise.all(answers.map(({ body }) => body.text()))).join('\n');
   const secrets = ['hunter2', new URL(inner.url).host, 'ECONNREFUSED'];
@@ -31,8 +35,10 @@ test('what a redirect’s target answers is for the log alone', async (t) => {
     '"repository":"denied","error":"tag latest: a host that the registry refers to refuses access; a login may be missing or wrong; see the log for details"',
     '"repository":"fields","error":"tag latest: a host that the registry refers to gives an invalid answer; see the log for details"',
     '"repository":"moved","error":"tag latest: a host that the registry refers to cannot be reached, or fails; see the log for details"',
-  ]) assert.ok(told.includes(said), told);
-  for (const said of [`GET ${inner.url}/denied: answered 403 (DENIED: hunter2)`, ...secrets]) assert.ok(server.logSinceStart.includes(said), said);
+  ])
+    assert.ok(told.includes(said), told);
+  for (const said of [`GET ${inner.url}/denied: answered 403 (DENIED: hunter2)`, ...secrets])
+    assert.ok(server.logSinceStart.includes(said), said);
 
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-inner-'));
   const config = join(folder.path, 'config.yaml');

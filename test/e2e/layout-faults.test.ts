@@ -20,10 +20,15 @@ suite('a folder of what build-bundle has written, some of which cannot be used',
     folder = resources.use(await mkdtempDisposable(join(tmpdir(), 'regindexer-layouts-'))).path;
     const images = join(folder, 'images');
     await cp(join(SAMPLE_IMAGES, 'apps/hello'), join(images, 'org.example.Hello'), { recursive: true });
-    await cp(join(SAMPLE_IMAGES, 'runtime/platform'), join(images, 'Runtimes/org.example.Platform'), { recursive: true });
-    for (const path of ['Clock', 'CLOCK']) await cp(join(SAMPLE_IMAGES, 'apps/clock'), join(images, path), { recursive: true });
+    await cp(join(SAMPLE_IMAGES, 'runtime/platform'), join(images, 'Runtimes/org.example.Platform'), {
+      recursive: true,
+    });
+    for (const path of ['Clock', 'CLOCK'])
+      await cp(join(SAMPLE_IMAGES, 'apps/clock'), join(images, path), { recursive: true });
     await writeLayout(join(images, 'My App'));
-    const [crossed] = await writeLayout(join(images, 'crossed'), [{ architecture: 'amd64', labels: flatpakLabels({ id: 'org.example.Crossed', architecture: 'aarch64' }) }]);
+    const [crossed] = await writeLayout(join(images, 'crossed'), [
+      { architecture: 'amd64', labels: flatpakLabels({ id: 'org.example.Crossed', architecture: 'aarch64' }) },
+    ]);
     faults.push(
       new RegExp(`${images}/My App: cannot name a repository; rename it`),
       new RegExp(`${images}/CLOCK: would be the repository clock, as would Clock: .*; rename one of them`),
@@ -40,7 +45,11 @@ suite('a folder of what build-bundle has written, some of which cannot be used',
       const { code, stdout, stderr } = await runRegindexer(['-c', config, 'index']);
       assert.equal(code, 0);
       assert.match(stdout, /^apps: 3 images, /);
-      const warnings = stderr.trim().split('\n').map((line) => JSON.parse(line) as { level: string; msg: string }).filter(({ level }) => level === 'warn');
+      const warnings = stderr
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as { level: string; msg: string })
+        .filter(({ level }) => level === 'warn');
       for (const fault of faults) assert.equal(warnings.filter(({ msg }) => fault.test(msg)).length, 1, String(fault));
     }
     const { code, stdout } = await runRegindexer(['-c', config, 'check']);
@@ -49,13 +58,27 @@ suite('a folder of what build-bundle has written, some of which cannot be used',
   });
 
   test('/status names them, and the rest is served', needs('flatpak', 'dbus-daemon'), async () => {
-    await using server = await startRegindexer({ config: { indexes: { apps: { registry: `oci:${join(folder, 'images')}` } }, server: { port: 0 } } });
+    await using server = await startRegindexer({
+      config: { indexes: { apps: { registry: `oci:${join(folder, 'images')}` } }, server: { port: 0 } },
+    });
     await settled(server.url);
-    const { indexes } = JSON.parse((await get(`${server.url}/status`)).body.toString()) as { indexes: { warnings: string[] }[] };
-    for (const fault of faults) assert.equal(indexes[0]?.warnings.filter((warning) => fault.test(warning)).length, 1, String(fault));
-    assert.deepEqual((await indexOf(server.url)).Results.map(({ Name }) => Name), ['crossed', 'org.example.hello', 'runtimes/org.example.platform']);
+    const { indexes } = JSON.parse((await get(`${server.url}/status`)).body.toString()) as {
+      indexes: { warnings: string[] }[];
+    };
+    for (const fault of faults)
+      assert.equal(indexes[0]?.warnings.filter((warning) => fault.test(warning)).length, 1, String(fault));
+    assert.deepEqual(
+      (await indexOf(server.url)).Results.map(({ Name }) => Name),
+      ['crossed', 'org.example.hello', 'runtimes/org.example.platform'],
+    );
     await using user = await startFlatpakClient();
-    await user.flatpak('install', '--user', '--assumeyes', '--noninteractive', `${server.url}/apps/org.example.Hello.flatpakref`);
+    await user.flatpak(
+      'install',
+      '--user',
+      '--assumeyes',
+      '--noninteractive',
+      `${server.url}/apps/org.example.Hello.flatpakref`,
+    );
     assert.equal(await user.flatpak('run', '--user', 'org.example.Hello'), 'Hello from org.example.Hello 1.0\n');
   });
 });

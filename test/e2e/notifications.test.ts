@@ -22,8 +22,14 @@ suite('a registry that notifies', needs('docker-registry', 'skopeo'), () => {
   before(async () => {
     // Each must know the other's address.
     const port = await freePort();
-    registry = resources.use(await startDockerRegistry({ notifications: { url: `http://127.0.0.1:${port}/events`, token: TOKEN } }));
-    const config = { indexes: { apps: { registry: registry.url } }, server: { port, events_token: TOKEN }, rescan_interval: 0 };
+    registry = resources.use(
+      await startDockerRegistry({ notifications: { url: `http://127.0.0.1:${port}/events`, token: TOKEN } }),
+    );
+    const config = {
+      indexes: { apps: { registry: registry.url } },
+      server: { port, events_token: TOKEN },
+      rescan_interval: 0,
+    };
     server = resources.use(await startRegindexer({ config }));
     await settled(server.url);
   });
@@ -39,17 +45,19 @@ suite('a registry that notifies', needs('docker-registry', 'skopeo'), () => {
     return copyImage({ from: `oci:${layout}`, to: `${registry.host}/${REPOSITORY}:latest` });
   };
 
-  const shows = async (digests: readonly string[]): Promise<void> => eventually(async () => {
-    assert.deepEqual(digestsIn(await indexOf(server.url), REPOSITORY), digests);
-  });
+  const shows = async (digests: readonly string[]): Promise<void> =>
+    eventually(async () => {
+      assert.deepEqual(digestsIn(await indexOf(server.url), REPOSITORY), digests);
+    });
 
   /** By the program's own count, for all that a push since `started` has led to. */
-  const requestsSaid = async (started: string): Promise<number> => eventually(async () => {
-    const { rebuilds } = await settled(server.url);
-    const led = rebuilds.filter(({ queuedAt }) => queuedAt >= started);
-    assert.ok(led.some(({ reasons }) => reasons.includes('notification, second look')));
-    return led.reduce((sum, { result }) => sum + (result?.requests ?? 0), 0);
-  });
+  const requestsSaid = async (started: string): Promise<number> =>
+    eventually(async () => {
+      const { rebuilds } = await settled(server.url);
+      const led = rebuilds.filter(({ queuedAt }) => queuedAt >= started);
+      assert.ok(led.some(({ reasons }) => reasons.includes('notification, second look')));
+      return led.reduce((sum, { result }) => sum + (result?.requests ?? 0), 0);
+    });
 
   test(`${PUSHES} pushes are in the index in less than a second, at few requests`, async (t) => {
     const times: number[] = [];
@@ -62,16 +70,20 @@ suite('a registry that notifies', needs('docker-registry', 'skopeo'), () => {
       await shows([digest]);
       times.push(performance.now() - pushed);
       const said = await requestsSaid(started);
-      costs.push(await eventually(() => {
-        const { length } = requestsIn(registry.log.slice(logged));
-        assert.equal(length, said);
-        return length;
-      }));
+      costs.push(
+        await eventually(() => {
+          const { length } = requestsIn(registry.log.slice(logged));
+          assert.equal(length, said);
+          return length;
+        }),
+      );
     }
     times.sort((a, b) => a - b);
     const median = times[PUSHES / 2] ?? assert.fail();
     const most = Math.max(...costs);
-    t.diagnostic(`from the end of the push to the index: median ${Math.round(median)} ms, ${Math.round(times[0] ?? 0)} to ${Math.round(times.at(-1) ?? 0)} ms; at most ${most} requests to the registry for each`);
+    t.diagnostic(
+      `from the end of the push to the index: median ${Math.round(median)} ms, ${Math.round(times[0] ?? 0)} to ${Math.round(times.at(-1) ?? 0)} ms; at most ${most} requests to the registry for each`,
+    );
     assert.ok(median < 1000);
     assert.ok(most <= 6);
   });
@@ -88,7 +100,10 @@ suite('a registry that notifies', needs('docker-registry', 'skopeo'), () => {
     await server.start();
     const { rebuilds, events } = await settled(server.url);
     await shows([digest]);
-    assert.deepEqual(rebuilds.map(({ reasons, result }) => [...reasons, result?.newImages]), [['start', 1]]);
+    assert.deepEqual(
+      rebuilds.map(({ reasons, result }) => [...reasons, result?.newImages]),
+      [['start', 1]],
+    );
     assert.equal(events.triggered, 0);
   });
 

@@ -18,7 +18,10 @@ import { eventually } from './eventually.ts';
 const PUBLIC = resolve(import.meta.dirname, '../../public');
 const MAX_COMPRESSED_BYTES = 60_000;
 /** A PNG of one pixel. */
-const PIXEL = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNg+M9QDwADgQF/mZ3x4wAAAABJRU5ErkJggg==', 'base64');
+const PIXEL = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNg+M9QDwADgQF/mZ3x4wAAAABJRU5ErkJggg==',
+  'base64',
+);
 const ATTACK = `"><img src=x onerror="window.attacked=1"><script>window.attacked=1</script><svg onload='window.attacked=1'>javascript:window.attacked=1`;
 
 suite('the page', needs('chromium'), () => {
@@ -32,7 +35,15 @@ suite('the page', needs('chromium'), () => {
     server = resources.use(
       await startRegindexer({
         config: {
-          indexes: { apps: { registry: registry.url, extract_icons: true, title: 'Test apps', comment: 'All that is tested', homepage: 'https://apps.example.org/about' } },
+          indexes: {
+            apps: {
+              registry: registry.url,
+              extract_icons: true,
+              title: 'Test apps',
+              comment: 'All that is tested',
+              homepage: 'https://apps.example.org/about',
+            },
+          },
           server: { port: 0, admin_token: TOKEN, max_age: 0 },
         },
       }),
@@ -52,13 +63,25 @@ suite('the page', needs('chromium'), () => {
     assert.match((await card.locator('.by').textContent()) ?? '', /Somebody/);
     assert.match((await card.locator('img').getAttribute('src')) ?? '', /\/icons\/[0-9a-f]{2}\/[0-9a-f]{62}\.png$/);
     assert.equal(await page.locator('.card', { hasText: 'Editor' }).locator('.letter').textContent(), 'E');
-    assert.equal(await page.getByRole('link', { name: 'More at apps.example.org' }).getAttribute('href'), 'https://apps.example.org/about');
+    assert.equal(
+      await page.getByRole('link', { name: 'More at apps.example.org' }).getAttribute('href'),
+      'https://apps.example.org/about',
+    );
   });
 
   test('search looks at name, id, developer, summary and keywords as one types, with and without accents, and the address holds it', async (t) => {
     const page = await open(t, browser, server.url);
     const search = page.getByRole('searchbox');
-    for (const [typed, expected] of [['paint', ['Painter']], ['numbers', ['Calculator']], ['example.Edit', ['Editor']], ['arithmetic', ['Calculator']], ['text e', ['Editor']], ['somebody', ['Calculator']], ['café smörgås', ['Editor']], ['CAFE smorgas', ['Editor']]] as const) {
+    for (const [typed, expected] of [
+      ['paint', ['Painter']],
+      ['numbers', ['Calculator']],
+      ['example.Edit', ['Editor']],
+      ['arithmetic', ['Calculator']],
+      ['text e', ['Editor']],
+      ['somebody', ['Calculator']],
+      ['café smörgås', ['Editor']],
+      ['CAFE smorgas', ['Editor']],
+    ] as const) {
       await search.fill(typed);
       await eventually(async () => assert.deepEqual(await names(page), expected));
       assert.equal(new URL(page.url()).searchParams.get('q'), typed);
@@ -100,16 +123,30 @@ suite('the page', needs('chromium'), () => {
     assert.equal(await page.title(), 'Painter – Test apps');
     assert.equal(await page.getByRole('heading', { level: 1 }).textContent(), 'Painter');
     assert.deepEqual(await page.locator('.description li').allTextContents(), ['Brushes', 'Colours & more']);
-    assert.match((await page.locator('.permissions li.danger').first().textContent()) ?? '', /Read and change all files/);
+    assert.match(
+      (await page.locator('.permissions li.danger').first().textContent()) ?? '',
+      /Read and change all files/,
+    );
     assert.deepEqual(await page.locator('.releases h3').allTextContents(), ['1.2Jan 1, 2025']);
     assert.match((await page.locator('.warning').textContent()) ?? '', /Use Editor instead/);
-    assert.deepEqual(await page.locator('.permissions dd').nth(await termPlace(page, 'Network')).locator('li').allTextContents(), ['Use the network']);
+    assert.deepEqual(
+      await page
+        .locator('.permissions dd')
+        .nth(await termPlace(page, 'Network'))
+        .locator('li')
+        .allTextContents(),
+      ['Use the network'],
+    );
     const facts = (await page.locator('.facts').innerText()).replaceAll('\u00a0', ' ');
-    for (const fact of ['2.1 MB', '1.0 MB', 'org.example.Platform/x86_64/stable', 'beta, latest']) assert.ok(facts.includes(fact), `${fact} is not in ${facts}`);
+    for (const fact of ['2.1 MB', '1.0 MB', 'org.example.Platform/x86_64/stable', 'beta, latest'])
+      assert.ok(facts.includes(fact), `${fact} is not in ${facts}`);
     assert.match((await page.locator('.digest').first().textContent()) ?? '', /^sha256:[0-9a-f]{64}$/);
-    assert.match((await page.locator('.images').innerText()), /graphics\/painter/);
+    assert.match(await page.locator('.images').innerText(), /graphics\/painter/);
 
-    assert.equal(await page.getByRole('link', { name: 'Install Painter', exact: true }).getAttribute('href'), '/apps/org.example.Painter.flatpakref');
+    assert.equal(
+      await page.getByRole('link', { name: 'Install Painter', exact: true }).getAttribute('href'),
+      '/apps/org.example.Painter.flatpakref',
+    );
     await get(`${server.url}/apps/org.example.Painter.flatpakref`);
     await page.goBack();
     await page.getByRole('searchbox').waitFor();
@@ -120,7 +157,9 @@ suite('the page', needs('chromium'), () => {
   test('what is at its end of life says so in the list, and leads to what replaces it', async (t) => {
     const page = await open(t, browser, server.url);
     await page.locator('.card').first().waitFor();
-    assert.deepEqual(await page.locator('.card', { hasText: 'End of life' }).locator('a').allTextContents(), ['Painter']);
+    assert.deepEqual(await page.locator('.card', { hasText: 'End of life' }).locator('a').allTextContents(), [
+      'Painter',
+    ]);
     await page.getByRole('link', { name: 'Painter' }).click();
     await page.locator('.warning').getByRole('link', { name: 'Editor' }).click();
     await page.getByRole('heading', { level: 1, name: 'Editor', exact: true }).waitFor();
@@ -128,7 +167,9 @@ suite('the page', needs('chromium'), () => {
   });
 
   test('a card that is clicked while the server is away says so, and its app is shown when the server is back', async (t) => {
-    await using other = await startRegindexer({ config: { indexes: { apps: { registry: registry.url } }, server: { port: await freePort() } } });
+    await using other = await startRegindexer({
+      config: { indexes: { apps: { registry: registry.url } }, server: { port: await freePort() } },
+    });
     await settled(other.url);
     for (const link of ['Painter', 'Status']) {
       const page = await open(t, browser, other.url);
@@ -153,10 +194,18 @@ suite('the page', needs('chromium'), () => {
     await using refusing = await LabelRegistry.start();
     refusing.push('editor', { labels: flatpakLabels({ id: 'org.example.Editor', name: 'Editor' }) });
     refusing.break('editor');
-    await using other = await startRegindexer({ config: { indexes: { apps: { registry: refusing.url, title: 'Test apps' } }, server: { port: 0, admin_token: TOKEN } } });
+    await using other = await startRegindexer({
+      config: {
+        indexes: { apps: { registry: refusing.url, title: 'Test apps' } },
+        server: { port: 0, admin_token: TOKEN },
+      },
+    });
     const page = await open(t, browser, other.url, { clock: true });
     expectedErrors(page).push(/503/);
-    await page.locator('.notice').getByText(/“Test apps” could not be built: .*403/).waitFor();
+    await page
+      .locator('.notice')
+      .getByText(/“Test apps” could not be built: .*403/)
+      .waitFor();
     await page.getByRole('link', { name: 'See the status' }).click();
     await page.locator('.index', { hasText: 'Last rebuild failed' }).getByText('It could not be built yet.').waitFor();
     await page.goBack();
@@ -181,9 +230,15 @@ suite('the page', needs('chromium'), () => {
     await page.context().grantPermissions(['clipboard-read', 'clipboard-write'], { origin: server.url });
     await page.getByRole('button', { name: 'Copy: the command that installs Editor' }).click();
     await page.getByText('Copied', { exact: true }).waitFor();
-    assert.equal(await page.evaluate(`navigator.clipboard.readText()`), `flatpak install --user ${server.url}/apps/org.example.Editor.flatpakref`);
+    assert.equal(
+      await page.evaluate(`navigator.clipboard.readText()`),
+      `flatpak install --user ${server.url}/apps/org.example.Editor.flatpakref`,
+    );
     await page.getByRole('button', { name: 'Copy: the command that adds Test apps' }).click();
-    assert.equal(await page.evaluate(`navigator.clipboard.readText()`), `flatpak remote-add --user --if-not-exists apps ${server.url}/apps.flatpakrepo`);
+    assert.equal(
+      await page.evaluate(`navigator.clipboard.readText()`),
+      `flatpak remote-add --user --if-not-exists apps ${server.url}/apps.flatpakrepo`,
+    );
   });
 
   test('a rebuild is asked for with the token, shown while it runs, and told of when it is done', async (t) => {
@@ -197,7 +252,15 @@ suite('the page', needs('chromium'), () => {
 
     const release = registry.hold();
     registry.push('new', { labels: flatpakLabels({ id: 'org.example.New', name: 'New' }) });
-    registry.push('editor', { labels: flatpakLabels({ id: 'org.example.Editor', name: 'Editor', summary: 'Edits text, better', keywords: ['text'], timestamp: 1_700_000_000 }) });
+    registry.push('editor', {
+      labels: flatpakLabels({
+        id: 'org.example.Editor',
+        name: 'Editor',
+        summary: 'Edits text, better',
+        keywords: ['text'],
+        timestamp: 1_700_000_000,
+      }),
+    });
     await page.getByLabel('Admin token').fill(TOKEN);
     await page.getByRole('button', { name: 'Use token' }).click();
     await page.getByRole('button', { name: 'Rebuild everything' }).click();
@@ -208,7 +271,10 @@ suite('the page', needs('chromium'), () => {
     const changes = page.locator('.changes li').first();
     await changes.getByText('Added (1)').waitFor();
     assert.match(await changes.innerText(), /Added \(1\)\s+org\.example\.New\s+Updated \(1\)\s+org\.example\.Editor/);
-    assert.match((await page.locator('.index .chart').getAttribute('aria-label')) ?? '', /^The last 2 rebuilds: 2 changed something, 0 failed/);
+    assert.match(
+      (await page.locator('.index .chart').getAttribute('aria-label')) ?? '',
+      /^The last 2 rebuilds: 2 changed something, 0 failed/,
+    );
 
     assert.equal(await page.evaluate(`sessionStorage.length`), 1);
     assert.equal(await page.evaluate(`localStorage.length`), 0);
@@ -225,7 +291,9 @@ suite('the page', needs('chromium'), () => {
     await using broken = await LabelRegistry.start();
     fill(broken);
     broken.break('editor');
-    await using other = await startRegindexer({ config: { indexes: { apps: { registry: broken.url } }, server: { port: 0 } } });
+    await using other = await startRegindexer({
+      config: { indexes: { apps: { registry: broken.url } }, server: { port: 0 } },
+    });
     await get(`${other.url}/healthz`);
     const page = await open(t, browser, `${other.url}/?view=status`);
     // An index is not made before all that it takes could be read once.
@@ -237,26 +305,54 @@ suite('the page', needs('chromium'), () => {
   });
 
   test('an icon that is not extracted is shown, too, in the list and on the page of its app', async (t) => {
-    await using other = await startRegindexer({ config: { indexes: { apps: { registry: registry.url } }, server: { port: 0 } } });
+    await using other = await startRegindexer({
+      config: { indexes: { apps: { registry: registry.url } }, server: { port: 0 } },
+    });
     await settled(other.url);
     const page = await open(t, browser, other.url);
     const card = page.locator('.card', { hasText: 'Painter' });
     await card.locator('img').waitFor();
-    const shown = (within: string): Promise<number> => page.evaluate<number>(`document.querySelector('${within} img').naturalWidth`);
+    const shown = (within: string): Promise<number> =>
+      page.evaluate<number>(`document.querySelector('${within} img').naturalWidth`);
     await eventually(async () => assert.equal(await shown('.card:has(a[href*=Painter])'), 1));
     await card.getByRole('link').click();
     await page.getByRole('heading', { level: 2, name: 'Permissions' }).waitFor();
     await eventually(async () => assert.equal(await shown('.hero'), 1));
-    assert.deepEqual(await page.locator('.description em, .description code').allTextContents(), ['anything', 'pixels']);
+    assert.deepEqual(await page.locator('.description em, .description code').allTextContents(), [
+      'anything',
+      'pixels',
+    ]);
     await page.close();
   });
 
   test('what an app says about itself is shown as text, whatever it is', async (t) => {
     await using hostile = await LabelRegistry.start();
-    const labels = flatpakLabels({ id: 'org.example.Attack', name: ATTACK, summary: ATTACK, developer: ATTACK, keywords: [ATTACK], description: `<p>${xml(ATTACK)}</p><ul><li>${xml(ATTACK)}</li></ul>`, metadata: `[Context]\nfilesystems=${ATTACK};\nsockets=${ATTACK};\n[Session Bus Policy]\n${ATTACK.replaceAll('=', '')}=talk`, endOfLife: ATTACK });
-    labels['org.freedesktop.appstream.appdata'] = (labels['org.freedesktop.appstream.appdata'] ?? '').replace('version="1.2"', `version="${xml(ATTACK)}"`).replace('<p>Better.</p>', `<p>${xml(ATTACK)}</p>`).replace('</name>', `</name><project_license>${xml(ATTACK)}</project_license><url type="homepage">javascript:window.attacked=1</url>`);
-    hostile.push('attack', { labels: { ...labels, 'org.freedesktop.appstream.icon-128': 'javascript:window.attacked=1' } });
-    await using attacked = await startRegindexer({ config: { indexes: { apps: { registry: hostile.url, title: ATTACK, comment: ATTACK, description: ATTACK } }, server: { port: 0 } } });
+    const labels = flatpakLabels({
+      id: 'org.example.Attack',
+      name: ATTACK,
+      summary: ATTACK,
+      developer: ATTACK,
+      keywords: [ATTACK],
+      description: `<p>${xml(ATTACK)}</p><ul><li>${xml(ATTACK)}</li></ul>`,
+      metadata: `[Context]\nfilesystems=${ATTACK};\nsockets=${ATTACK};\n[Session Bus Policy]\n${ATTACK.replaceAll('=', '')}=talk`,
+      endOfLife: ATTACK,
+    });
+    labels['org.freedesktop.appstream.appdata'] = (labels['org.freedesktop.appstream.appdata'] ?? '')
+      .replace('version="1.2"', `version="${xml(ATTACK)}"`)
+      .replace('<p>Better.</p>', `<p>${xml(ATTACK)}</p>`)
+      .replace(
+        '</name>',
+        `</name><project_license>${xml(ATTACK)}</project_license><url type="homepage">javascript:window.attacked=1</url>`,
+      );
+    hostile.push('attack', {
+      labels: { ...labels, 'org.freedesktop.appstream.icon-128': 'javascript:window.attacked=1' },
+    });
+    await using attacked = await startRegindexer({
+      config: {
+        indexes: { apps: { registry: hostile.url, title: ATTACK, comment: ATTACK, description: ATTACK } },
+        server: { port: 0 },
+      },
+    });
     await settled(attacked.url);
     const page = await open(t, browser, attacked.url);
     await page.locator('.card').waitFor();
@@ -285,9 +381,18 @@ suite('the page', needs('chromium'), () => {
     const page = await open(t, withoutScript, server.url);
     const link = page.getByRole('link', { name: 'Calculator' });
     assert.equal(await link.getAttribute('href'), '/apps/org.example.Calculator.flatpakref');
-    assert.equal(await page.getByRole('link', { name: 'Add all of it to Flatpak' }).getAttribute('href'), '/apps.flatpakrepo');
-    assert.equal(await page.getByRole('link', { name: 'More about it' }).getAttribute('href'), 'https://apps.example.org/about');
-    assert.deepEqual(await page.locator('li', { hasText: '(no longer maintained)' }).getByRole('link').allTextContents(), ['Painter']);
+    assert.equal(
+      await page.getByRole('link', { name: 'Add all of it to Flatpak' }).getAttribute('href'),
+      '/apps.flatpakrepo',
+    );
+    assert.equal(
+      await page.getByRole('link', { name: 'More about it' }).getAttribute('href'),
+      'https://apps.example.org/about',
+    );
+    assert.deepEqual(
+      await page.locator('li', { hasText: '(no longer maintained)' }).getByRole('link').allTextContents(),
+      ['Painter'],
+    );
     await page.close();
   });
 
@@ -299,13 +404,18 @@ suite('the page', needs('chromium'), () => {
     await page.keyboard.press('/');
     await page.keyboard.type('calc');
     await eventually(async () => assert.deepEqual(await names(page), ['Calculator']));
-    for (let presses = 0; presses < 10 && (await focused(page)) !== 'Calculator'; presses++) await page.keyboard.press('Tab');
+    for (let presses = 0; presses < 10 && (await focused(page)) !== 'Calculator'; presses++)
+      await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { level: 2, name: 'Install' }).waitFor();
     // Whoever listens to the page is told where it is now.
     assert.equal(await focused(page), 'Calculator');
-    for (let presses = 0; presses < 20 && (await focused(page)) !== 'Install Calculator'; presses++) await page.keyboard.press('Tab');
-    assert.equal(await page.evaluate(`document.activeElement?.getAttribute('href')`), '/apps/org.example.Calculator.flatpakref');
+    for (let presses = 0; presses < 20 && (await focused(page)) !== 'Install Calculator'; presses++)
+      await page.keyboard.press('Tab');
+    assert.equal(
+      await page.evaluate(`document.activeElement?.getAttribute('href')`),
+      '/apps/org.example.Calculator.flatpakref',
+    );
   });
 
   for (const colorScheme of ['light', 'dark'] as const) {
@@ -314,11 +424,26 @@ suite('the page', needs('chromium'), () => {
         const page = await open(t, browser, 'about:blank');
         await page.emulateMedia({ colorScheme });
         await page.setViewportSize({ width, height: 800 });
-        for (const [path, ready] of [['/', '.card'], ['/?q=nothing', '.notice p'], ['/?app=org.example.Painter', '.permissions'], ['/?view=status', '.index']] as const) {
+        for (const [path, ready] of [
+          ['/', '.card'],
+          ['/?q=nothing', '.notice p'],
+          ['/?app=org.example.Painter', '.permissions'],
+          ['/?view=status', '.index'],
+        ] as const) {
           await page.goto(server.url + path);
           await page.locator(ready).first().waitFor();
-          assert.equal(await page.evaluate(`document.documentElement.scrollWidth - document.documentElement.clientWidth`), 0, `${path} at ${width} pixels is wider than the window`);
-          assert.equal(await page.evaluate(`[...document.querySelectorAll('.card .about > *')].filter((line) => line.getBoundingClientRect().right > line.closest('.card').getBoundingClientRect().right).length`), 0, `what a card tells at ${width} pixels is wider than the card`);
+          assert.equal(
+            await page.evaluate(`document.documentElement.scrollWidth - document.documentElement.clientWidth`),
+            0,
+            `${path} at ${width} pixels is wider than the window`,
+          );
+          assert.equal(
+            await page.evaluate(
+              `[...document.querySelectorAll('.card .about > *')].filter((line) => line.getBoundingClientRect().right > line.closest('.card').getBoundingClientRect().right).length`,
+            ),
+            0,
+            `what a card tells at ${width} pixels is wider than the card`,
+          );
           assert.deepEqual(await seriousFindings(page), [], `${path} at ${width} pixels`);
         }
         const ground = await page.evaluate<string>(`getComputedStyle(document.body).backgroundColor`);
@@ -329,8 +454,13 @@ suite('the page', needs('chromium'), () => {
 
   test('of many apps, only those near what is seen are in the document, and the way back leads to the same place', async (t) => {
     await using large = await LabelRegistry.start();
-    for (let number = 0; number < 500; number++) large.push(`app-${number}`, { labels: flatpakLabels({ id: `org.example.App${number}`, name: numbered(number), icon: PIXEL }) });
-    await using other = await startRegindexer({ config: { indexes: { apps: { registry: large.url } }, server: { port: 0 } } });
+    for (let number = 0; number < 500; number++)
+      large.push(`app-${number}`, {
+        labels: flatpakLabels({ id: `org.example.App${number}`, name: numbered(number), icon: PIXEL }),
+      });
+    await using other = await startRegindexer({
+      config: { indexes: { apps: { registry: large.url } }, server: { port: 0 } },
+    });
     await settled(other.url);
     const page = await open(t, browser, other.url);
     await page.getByText('500 apps').waitFor();
@@ -342,7 +472,14 @@ suite('the page', needs('chromium'), () => {
     assert.equal(await page.locator('.card', { has: last }).getAttribute('aria-posinset'), '500');
     assert.ok((await names(page)).length < 100);
     // What was scrolled past too fast to be seen is completed when it stands still.
-    await eventually(async () => assert.equal(await page.evaluate(`[...document.querySelectorAll('.card img')].filter(({ complete, naturalWidth }) => !complete || naturalWidth === 0).length`), 0));
+    await eventually(async () =>
+      assert.equal(
+        await page.evaluate(
+          `[...document.querySelectorAll('.card img')].filter(({ complete, naturalWidth }) => !complete || naturalWidth === 0).length`,
+        ),
+        0,
+      ),
+    );
     const place = await page.evaluate(`scrollY`);
     await last.click();
     await page.getByRole('heading', { level: 2, name: 'Permissions' }).waitFor();
@@ -377,14 +514,19 @@ suite('the page', needs('chromium'), () => {
   });
 
   test('the page has one weak entity tag in all encodings', async () => {
-    const answers = await Promise.all(['identity', 'gzip', 'br'].map(async (encoding) => {
-      const { headers, body } = await request(server.url, { headers: { 'accept-encoding': encoding } });
-      await body.dump();
-      return [headers.etag, headers.vary, headers['content-encoding'] ?? 'identity'];
-    }));
+    const answers = await Promise.all(
+      ['identity', 'gzip', 'br'].map(async (encoding) => {
+        const { headers, body } = await request(server.url, { headers: { 'accept-encoding': encoding } });
+        await body.dump();
+        return [headers.etag, headers.vary, headers['content-encoding'] ?? 'identity'];
+      }),
+    );
     const [[etag] = []] = answers;
     assert.match(String(etag), /^W\/"[\w-]{43}"$/);
-    assert.deepEqual(answers, ['identity', 'gzip', 'br'].map((encoding) => [etag, 'accept-encoding', encoding]));
+    assert.deepEqual(
+      answers,
+      ['identity', 'gzip', 'br'].map((encoding) => [etag, 'accept-encoding', encoding]),
+    );
   });
 
   test('the files have entity tags, and are small', async () => {
@@ -402,15 +544,56 @@ suite('the page', needs('chromium'), () => {
 });
 
 function fill(registry: LabelRegistry): void {
-  const calculator = { id: 'org.example.Calculator', name: 'Calculator', summary: 'Adds numbers', developer: 'Somebody', keywords: ['arithmetic'], timestamp: 1_710_000_000, icon: PIXEL };
+  const calculator = {
+    id: 'org.example.Calculator',
+    name: 'Calculator',
+    summary: 'Adds numbers',
+    developer: 'Somebody',
+    keywords: ['arithmetic'],
+    timestamp: 1_710_000_000,
+    icon: PIXEL,
+  };
   registry.push('calculator', { labels: flatpakLabels(calculator) });
-  registry.push('calculator', { tag: 'arm', architecture: 'arm64', labels: flatpakLabels({ ...calculator, architecture: 'aarch64', timestamp: 1_709_000_000 }) });
-  registry.push('editor', { labels: flatpakLabels({ id: 'org.example.Editor', name: 'Editor', summary: 'Edits text', developer: 'Café Smørgås', keywords: ['text'], timestamp: 1_700_000_000 }) });
-  const painter = { id: 'org.example.Painter', name: 'Painter', summary: 'Paints pictures', description: '<p>Paint <em>anything</em> in <code>pixels</code>.</p><ul><li>Brushes</li><li>Colours &amp; more</li></ul>', metadata: '[Context]\nfilesystems=host;\nshared=network;ipc;', timestamp: 1_720_000_000, icon: PIXEL, endOfLife: 'Use Editor instead', replacedBy: 'app/org.example.Editor/x86_64/stable' };
+  registry.push('calculator', {
+    tag: 'arm',
+    architecture: 'arm64',
+    labels: flatpakLabels({ ...calculator, architecture: 'aarch64', timestamp: 1_709_000_000 }),
+  });
+  registry.push('editor', {
+    labels: flatpakLabels({
+      id: 'org.example.Editor',
+      name: 'Editor',
+      summary: 'Edits text',
+      developer: 'Café Smørgås',
+      keywords: ['text'],
+      timestamp: 1_700_000_000,
+    }),
+  });
+  const painter = {
+    id: 'org.example.Painter',
+    name: 'Painter',
+    summary: 'Paints pictures',
+    description:
+      '<p>Paint <em>anything</em> in <code>pixels</code>.</p><ul><li>Brushes</li><li>Colours &amp; more</li></ul>',
+    metadata: '[Context]\nfilesystems=host;\nshared=network;ipc;',
+    timestamp: 1_720_000_000,
+    icon: PIXEL,
+    endOfLife: 'Use Editor instead',
+    replacedBy: 'app/org.example.Editor/x86_64/stable',
+  };
   registry.push('graphics/painter', { labels: flatpakLabels(painter) });
   registry.push('graphics/painter', { tag: 'beta', labels: flatpakLabels({ ...painter, branch: 'beta' }) });
-  registry.push('runtime/platform', { labels: flatpakLabels({ id: 'org.example.Platform', name: 'Platform', type: 'runtime' }) });
-  registry.push('runtime/locale', { labels: flatpakLabels({ id: 'org.example.Platform.Locale', name: 'Locale of Platform', type: 'runtime', metadata: '[ExtensionOf]\nref=runtime/org.example.Platform/x86_64/stable' }) });
+  registry.push('runtime/platform', {
+    labels: flatpakLabels({ id: 'org.example.Platform', name: 'Platform', type: 'runtime' }),
+  });
+  registry.push('runtime/locale', {
+    labels: flatpakLabels({
+      id: 'org.example.Platform.Locale',
+      name: 'Locale of Platform',
+      type: 'runtime',
+      metadata: '[ExtensionOf]\nref=runtime/org.example.Platform/x86_64/stable',
+    }),
+  });
 }
 
 /** Names that sort as their numbers do. */
@@ -424,7 +607,10 @@ function expectedErrors(page: Page): RegExp[] {
   return expected.get(page) ?? [];
 }
 
-/** A page until the test ends, with a `clock` that can be put forward if so asked; then nothing may have gone wrong in it. */
+/**
+ * A page until the test ends, with a `clock` that can be put forward if so asked; then nothing may have gone wrong in
+ * it.
+ */
 async function open(t: TestContext, { context }: Browser, url: string, { clock = false } = {}): Promise<Page> {
   const page = await context.newPage();
   if (clock) await page.clock.install();
@@ -436,7 +622,10 @@ async function open(t: TestContext, { context }: Browser, url: string, { clock =
   });
   t.after(async () => {
     await page.close();
-    assert.deepEqual(errors.filter((error) => !expectedErrors(page).some((pattern) => pattern.test(error))), []);
+    assert.deepEqual(
+      errors.filter((error) => !expectedErrors(page).some((pattern) => pattern.test(error))),
+      [],
+    );
   });
   await page.goto(url);
   return page;
@@ -459,5 +648,7 @@ async function focused(page: Page): Promise<string | null> {
 async function seriousFindings(page: Page): Promise<readonly string[]> {
   await page.evaluate(axe.source);
   const { violations } = await page.evaluate<axe.AxeResults>('axe.run()');
-  return violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+  return violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
 }

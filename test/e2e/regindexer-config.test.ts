@@ -43,7 +43,13 @@ suite("regindexer's own configuration", needs('docker-registry', 'skopeo'), () =
   after(() => resources.disposeAsync());
 
   const configuration = (more: object = {}): string =>
-    stringify({ icons_dir: join(folder, 'icons'), icons_uri: ICONS_URI, indexes: sections, daemon: { topic_prefix: 'org.example', environment: 'prod' }, ...more });
+    stringify({
+      icons_dir: join(folder, 'icons'),
+      icons_uri: ICONS_URI,
+      indexes: sections,
+      daemon: { topic_prefix: 'org.example', environment: 'prod' },
+      ...more,
+    });
 
   const index = async (): Promise<CommandResult> => runRegindexer(['-c', config, 'index']);
 
@@ -54,10 +60,13 @@ suite("regindexer's own configuration", needs('docker-registry', 'skopeo'), () =
     }
   };
 
-  const outputStates = async () => Promise.all(Object.values(sections).map(async ({ output }) => {
-    const { ino, mtimeNs } = await stat(output, { bigint: true });
-    return { output, ino, mtimeNs, content: await readFile(output, 'utf8') };
-  }));
+  const outputStates = async () =>
+    Promise.all(
+      Object.values(sections).map(async ({ output }) => {
+        const { ino, mtimeNs } = await stat(output, { bigint: true });
+        return { output, ino, mtimeNs, content: await readFile(output, 'utf8') };
+      }),
+    );
 
   test('the first run writes what regindexer writes', async (t) => {
     const { code, stdout, stderr } = await index();
@@ -65,14 +74,22 @@ suite("regindexer's own configuration", needs('docker-registry', 'skopeo'), () =
     await assertLikeReference();
     for (const [name, section] of Object.entries(sections)) {
       const { size } = await stat(section.output);
-      assert.match(stdout, new RegExp(`^${name}: ${imagesOf(await outputOf(section)).length} images, ${size} bytes, changed, [\\d.]+ s$`, 'm'));
+      assert.match(
+        stdout,
+        new RegExp(
+          `^${name}: ${imagesOf(await outputOf(section)).length} images, ${size} bytes, changed, [\\d.]+ s$`,
+          'm',
+        ),
+      );
     }
     assert.match(stderr, /icon-128 is left out: it does not begin with the PNG signature/);
     t.diagnostic(stdout);
   });
 
   test('the icons that it names are on disk', async () => {
-    const uris = imagesOf(await outputOf(sections['all'] ?? assert.fail())).flatMap(({ Labels, Annotations }) => [...Object.values(Labels), ...Object.values(Annotations)]).filter((value) => value.startsWith(ICONS_URI));
+    const uris = imagesOf(await outputOf(sections['all'] ?? assert.fail()))
+      .flatMap(({ Labels, Annotations }) => [...Object.values(Labels), ...Object.values(Annotations)])
+      .filter((value) => value.startsWith(ICONS_URI));
     assert.ok(new Set(uris).size > 5);
     for (const uri of uris) {
       const png = await readFile(join(folder, 'icons', uri.slice(ICONS_URI.length)));
@@ -96,7 +113,9 @@ suite("regindexer's own configuration", needs('docker-registry', 'skopeo'), () =
       return requests.length;
     });
     const { repositories, tags } = await countTags(registry.url);
-    t.diagnostic(`${asked} requests by the registry's access log and by the program's own count; ${repositories} repositories, ${tags} tags`);
+    t.diagnostic(
+      `${asked} requests by the registry's access log and by the program's own count; ${repositories} repositories, ${tags} tags`,
+    );
     assert.ok(asked <= 1 + repositories + tags);
   });
 
@@ -117,13 +136,24 @@ suite("regindexer's own configuration", needs('docker-registry', 'skopeo'), () =
     const expected = await referenceIndex(sections['all'] ?? assert.fail(), `${ICONS_URI}/`);
     const image = { labels: { lost: 'yes' }, annotations: { 'org.example.kind': 'app' } };
     await writer.image('apps/odd', image, 'latest');
-    const { config: { digest } } = (await (await request(`${registry.url}/v2/apps/odd/manifests/latest`, { headers: { accept: 'application/vnd.oci.image.manifest.v1+json' } })).body.json()) as { config: { digest: string } };
+    const {
+      config: { digest },
+    } = (await (
+      await request(`${registry.url}/v2/apps/odd/manifests/latest`, {
+        headers: { accept: 'application/vnd.oci.image.manifest.v1+json' },
+      })
+    ).body.json()) as { config: { digest: string } };
     const hex = digest.slice('sha256:'.length);
-    await rm(join(registry.folder, 'storage/docker/registry/v2/blobs/sha256', hex.slice(0, 2), hex), { recursive: true });
+    await rm(join(registry.folder, 'storage/docker/registry/v2/blobs/sha256', hex.slice(0, 2), hex), {
+      recursive: true,
+    });
 
     const { code, stdout, stderr } = await index();
     assert.equal(code, 1, stdout);
-    assert.match(stderr, new RegExp(`"repository":"apps/odd".*not read, what was known is kept: tag latest: .*${digest}`));
+    assert.match(
+      stderr,
+      new RegExp(`"repository":"apps/odd".*not read, what was known is kept: tag latest: .*${digest}`),
+    );
     assert.deepEqual(await outputOf(sections['all'] ?? assert.fail()), expected);
 
     await writer.image('apps/odd', image, 'latest');
@@ -132,10 +162,15 @@ suite("regindexer's own configuration", needs('docker-registry', 'skopeo'), () =
   });
 
   test('on a terminal there is a bar', async () => {
-    const { code, stdout } = await commandResultOnTerminal(process.execPath, [CLI, '-c', config, 'index'], { env: { PATH: '/usr/bin:/bin', HOME: folder, COLUMNS: '160' } });
+    const { code, stdout } = await commandResultOnTerminal(process.execPath, [CLI, '-c', config, 'index'], {
+      env: { PATH: '/usr/bin:/bin', HOME: folder, COLUMNS: '160' },
+    });
     assert.equal(code, 0, stdout);
     const { repositories } = await countTags(registry.url);
-    assert.match(stdout, new RegExp(`[=-]{40} \\d+ % │ \\d+ of ${repositories} repositories │ \\d+ new images │ \\d+ requests │ .* left`));
+    assert.match(
+      stdout,
+      new RegExp(`[=-]{40} \\d+ % │ \\d+ of ${repositories} repositories │ \\d+ new images │ \\d+ requests │ .* left`),
+    );
     assert.match(stdout, /^all: \d+ images, \d+ bytes, unchanged, /m);
   });
 
@@ -147,19 +182,29 @@ suite("regindexer's own configuration", needs('docker-registry', 'skopeo'), () =
     await writeFile(file, stringify({ state_dir: './killed', icons_uri: ICONS_URI, indexes: { killed: section } }));
     for (const requests of [1, 15, 30, 40]) {
       const held = proxy.holdAfter(requests);
-      await using run = await startPeer('regindexer', () => ({ command: process.execPath, args: [CLI, '-c', file, 'index'], answers: () => held }));
+      await using run = await startPeer('regindexer', () => ({
+        command: process.execPath,
+        args: [CLI, '-c', file, 'index'],
+        answers: () => held,
+      }));
       await run.kill();
     }
     await assert.rejects(stat(output), { code: 'ENOENT' });
     proxy.release();
     const { code, stderr } = await runRegindexer(['-c', file, 'index']);
     assert.equal(code, 0, stderr);
-    assert.deepEqual(await outputOf(section), await referenceIndex({ ...section, registry: registry.url, registry_public: proxy.url }, `${ICONS_URI}/`));
+    assert.deepEqual(
+      await outputOf(section),
+      await referenceIndex({ ...section, registry: registry.url, registry_public: proxy.url }, `${ICONS_URI}/`),
+    );
   });
 
   test('regindexer-daemon serves the same, and a second process on its state is refused', async () => {
     const state = join(folder, 'state');
-    await using daemon = await startRegindexer({ config: configuration({ state_dir: state, server: { port: 0 } }), daemon: true });
+    await using daemon = await startRegindexer({
+      config: configuration({ state_dir: state, server: { port: 0 } }),
+      daemon: true,
+    });
     await settled(daemon.url);
     for (const [name, section] of Object.entries(sections)) {
       assert.deepEqual((await get(`${daemon.url}/index/${name}.json`)).body, await readFile(section.output));
@@ -168,7 +213,10 @@ suite("regindexer's own configuration", needs('docker-registry', 'skopeo'), () =
     const { code, stdout, stderr } = await index();
     assert.equal(code, 1);
     assert.equal(stdout, '');
-    assert.equal(stderr, `regindexer: ${state} is in use by process ${daemon.pid} on ${(await readFile('/proc/sys/kernel/hostname', 'utf8')).trim()}: stop it, or set another state_dir for this process; a running service rebuilds on POST /reindex\n`);
+    assert.equal(
+      stderr,
+      `regindexer: ${state} is in use by process ${daemon.pid} on ${(await readFile('/proc/sys/kernel/hostname', 'utf8')).trim()}: stop it, or set another state_dir for this process; a running service rebuilds on POST /reindex\n`,
+    );
     assert.equal(digestsIn(await indexOf(daemon.url, 'all'), 'apps/hello').length, 1);
     assert.deepEqual(await daemon.stop(), { code: 0, signal: null });
   });
@@ -180,7 +228,8 @@ suite("regindexer's own configuration", needs('docker-registry', 'skopeo'), () =
     await registry.start();
     assert.equal(code, 1);
     assert.match(stderr, new RegExp(`not read, what was known is kept: .*${registry.url}/v2/_catalog`));
-    for (const name of Object.keys(sections)) assert.match(stdout, new RegExp(`^${name}: [1-9]\\d* images, .*, unchanged, `, 'm'));
+    for (const name of Object.keys(sections))
+      assert.match(stdout, new RegExp(`^${name}: [1-9]\\d* images, .*, unchanged, `, 'm'));
     assert.deepEqual(await outputStates(), written);
   });
 
@@ -195,7 +244,11 @@ suite("regindexer's own configuration", needs('docker-registry', 'skopeo'), () =
 
 suite('wrong usage ends with status 2', () => {
   for (const [what, args, expected] of [
-    ['a file that is not there', ['-c', '/nonexistent/config.yaml', 'check'], /^\/nonexistent\/config\.yaml:1:1: does not exist, .+\n$/],
+    [
+      'a file that is not there',
+      ['-c', '/nonexistent/config.yaml', 'check'],
+      /^\/nonexistent\/config\.yaml:1:1: does not exist, .+\n$/,
+    ],
     ['a folder for a file', ['-c', '/tmp', 'index'], /^\/tmp:1:1: is a folder, .+\n$/],
     ['a command that is not there', ['rebuild'], /^error: unknown command 'rebuild'/],
     ['an option that is not there', ['--colour', 'check'], /^error: unknown option '--colour'/],
@@ -210,15 +263,25 @@ suite('wrong usage ends with status 2', () => {
     });
   }
 
-  test('a certificate and the key of another one, already when the configuration is checked', needs('openssl'), async () => {
-    await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-usage-'));
-    const { certificate, clientKey } = await makeCertificates(folder.path);
-    const file = join(folder.path, 'config.yaml');
-    await writeFile(file, stringify({ indexes: { apps: { registry: 'http://127.0.0.1:5000' } }, server: { tls: { cert: certificate, key: clientKey } } }));
-    const { code, stdout, stderr } = await runRegindexer(['-c', file, 'check']);
-    assert.deepEqual([code, stdout], [2, '']);
-    assert.match(stderr, /^regindexer: server\.tls: .* cannot be used: .*key values mismatch\n$/);
-  });
+  test(
+    'a certificate and the key of another one, already when the configuration is checked',
+    needs('openssl'),
+    async () => {
+      await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-usage-'));
+      const { certificate, clientKey } = await makeCertificates(folder.path);
+      const file = join(folder.path, 'config.yaml');
+      await writeFile(
+        file,
+        stringify({
+          indexes: { apps: { registry: 'http://127.0.0.1:5000' } },
+          server: { tls: { cert: certificate, key: clientKey } },
+        }),
+      );
+      const { code, stdout, stderr } = await runRegindexer(['-c', file, 'check']);
+      assert.deepEqual([code, stdout], [2, '']);
+      assert.match(stderr, /^regindexer: server\.tls: .* cannot be used: .*key values mismatch\n$/);
+    },
+  );
 
   test('every fault of a configuration, with its place', async () => {
     await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-usage-'));
@@ -227,7 +290,10 @@ suite('wrong usage ends with status 2', () => {
     const { code, stdout, stderr } = await runRegindexer(['-c', file, 'serve']);
     assert.equal(code, 2);
     assert.equal(stdout, '');
-    const faults = stderr.split('\n').slice(0, -1).map((line) => /^(.+):(\d+:\d+): ([\w.]+): ./.exec(line)?.slice(1) ?? line);
+    const faults = stderr
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => /^(.+):(\d+:\d+): ([\w.]+): ./.exec(line)?.slice(1) ?? line);
     assert.deepEqual(faults, [
       [file, '2:3', 'indexes.apps.registry'],
       [file, '3:5', 'indexes.apps.registy'],
@@ -241,9 +307,31 @@ suite('wrong usage ends with status 2', () => {
 function sectionsFor(registry: string, folder: string) {
   const output = (name: string): string => join(folder, 'index', `${name}.json`);
   return {
-    all: { output: output('all'), registry, registry_public: 'https://registry.example.org', tags: ['*'], extract_icons: true },
-    latest: { output: output('latest'), registry, tags: ['latest', 'v?.*'], required_labels: ['org.flatpak.ref'], architectures: ['amd64'], skip_flatpak_annotations: true, extract_icons: true },
-    notes: { output: output('notes'), registry, registry_public: '/', tags: ['lat*', 'nightly'], required_annotations: ['org.example.kind'], architectures: ['amd64', 'arm64'], skip_flatpak_labels: true },
+    all: {
+      output: output('all'),
+      registry,
+      registry_public: 'https://registry.example.org',
+      tags: ['*'],
+      extract_icons: true,
+    },
+    latest: {
+      output: output('latest'),
+      registry,
+      tags: ['latest', 'v?.*'],
+      required_labels: ['org.flatpak.ref'],
+      architectures: ['amd64'],
+      skip_flatpak_annotations: true,
+      extract_icons: true,
+    },
+    notes: {
+      output: output('notes'),
+      registry,
+      registry_public: '/',
+      tags: ['lat*', 'nightly'],
+      required_annotations: ['org.example.kind'],
+      architectures: ['amd64', 'arm64'],
+      skip_flatpak_labels: true,
+    },
   };
 }
 
@@ -257,14 +345,23 @@ function imagesOf({ Results }: IndexJson): readonly ImageJson[] {
 
 /** All that the registry lists. */
 async function countTags(registry: string): Promise<{ repositories: number; tags: number }> {
-  const read = async (path: string) => (await (await request(`${registry}${path}`)).body.json()) as { repositories?: string[]; tags?: string[] | null };
+  const read = async (path: string) =>
+    (await (await request(`${registry}${path}`)).body.json()) as { repositories?: string[]; tags?: string[] | null };
   const { repositories = [] } = await read('/v2/_catalog');
-  const tags = await Promise.all(repositories.map(async (name) => (await read(`/v2/${name}/tags/list`)).tags?.length ?? 0));
+  const tags = await Promise.all(
+    repositories.map(async (name) => (await read(`/v2/${name}/tags/list`)).tags?.length ?? 0),
+  );
   return { repositories: repositories.length, tags: tags.reduce((sum, count) => sum + count, 0) };
 }
 
 async function deleteManifest(registry: string, repository: string, tag: string): Promise<void> {
-  const { headers } = await request(`${registry}/v2/${repository}/manifests/${tag}`, { method: 'HEAD', headers: { accept: 'application/vnd.oci.image.manifest.v1+json' } });
-  const { statusCode } = await request(`${registry}/v2/${repository}/manifests/${String(headers['docker-content-digest'])}`, { method: 'DELETE' });
+  const { headers } = await request(`${registry}/v2/${repository}/manifests/${tag}`, {
+    method: 'HEAD',
+    headers: { accept: 'application/vnd.oci.image.manifest.v1+json' },
+  });
+  const { statusCode } = await request(
+    `${registry}/v2/${repository}/manifests/${String(headers['docker-content-digest'])}`,
+    { method: 'DELETE' },
+  );
   assert.equal(statusCode, 202);
 }

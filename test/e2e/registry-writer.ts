@@ -16,7 +16,10 @@ export interface WrittenImage {
 }
 
 /** A child of an image index. */
-export type Child = Descriptor & { readonly platform?: { readonly os: string; readonly architecture: string }; readonly annotations?: Readonly<Record<string, string>> };
+export type Child = Descriptor & {
+  readonly platform?: { readonly os: string; readonly architecture: string };
+  readonly annotations?: Readonly<Record<string, string>>;
+};
 
 export class RegistryWriter {
   readonly #url: string;
@@ -27,9 +30,22 @@ export class RegistryWriter {
   }
 
   /** Pushes an image, with a tag or by its digest alone. */
-  async image(repository: string, { os = 'linux', architecture = 'amd64', labels = {}, annotations }: WrittenImage, tag?: string): Promise<Child> {
-    const config = await this.blob(repository, OCI_CONFIG, JSON.stringify({ os, architecture, config: { Labels: labels }, rootfs: { type: 'layers', diff_ids: [] } }));
-    const descriptor = await this.manifest(repository, OCI_IMAGE_MANIFEST, { config, layers: [], ...(annotations && { annotations }) }, tag);
+  async image(
+    repository: string,
+    { os = 'linux', architecture = 'amd64', labels = {}, annotations }: WrittenImage,
+    tag?: string,
+  ): Promise<Child> {
+    const config = await this.blob(
+      repository,
+      OCI_CONFIG,
+      JSON.stringify({ os, architecture, config: { Labels: labels }, rootfs: { type: 'layers', diff_ids: [] } }),
+    );
+    const descriptor = await this.manifest(
+      repository,
+      OCI_IMAGE_MANIFEST,
+      { config, layers: [], ...(annotations && { annotations }) },
+      tag,
+    );
     return { ...descriptor, platform: { os, architecture } };
   }
 
@@ -53,10 +69,17 @@ export class RegistryWriter {
   }
 
   /** Returns the `Location` of the answer. */
-  async #send(method: 'POST' | 'PUT', url: string, expected: number, body: string | Uint8Array = '', contentType = 'application/octet-stream'): Promise<string> {
+  async #send(
+    method: 'POST' | 'PUT',
+    url: string,
+    expected: number,
+    body: string | Uint8Array = '',
+    contentType = 'application/octet-stream',
+  ): Promise<string> {
     const answer = await request(url, { method, body, headers: { 'content-type': contentType } });
     const text = await answer.body.text();
-    if (answer.statusCode !== expected) throw new Error(`${method} ${url} was answered with ${answer.statusCode}: ${text}`);
+    if (answer.statusCode !== expected)
+      throw new Error(`${method} ${url} was answered with ${answer.statusCode}: ${text}`);
     return String(answer.headers.location);
   }
 }

@@ -16,7 +16,11 @@ import { eventually } from './eventually.ts';
 const TOKEN = 'the-first-token';
 
 function config(its: object = {}, indexes: object = {}): object {
-  return { state_dir: 'state', indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}`, extract_icons: true }, ...indexes }, server: { port: 0, admin_token: TOKEN, ...its } };
+  return {
+    state_dir: 'state',
+    indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}`, extract_icons: true }, ...indexes },
+    server: { port: 0, admin_token: TOKEN, ...its },
+  };
 }
 
 suite('a server that is told to read its configuration again', needs('openssl'), () => {
@@ -56,10 +60,14 @@ suite('a server that is told to read its configuration again', needs('openssl'),
     await rename(join(server.folder, 'tls/next'), join(server.folder, 'tls/live'));
   };
 
-  const write = async (its: object, indexes: object = {}): Promise<void> => writeFile(join(server.folder, 'config.yaml'), stringify(config(its, indexes)));
+  const write = async (its: object, indexes: object = {}): Promise<void> =>
+    writeFile(join(server.folder, 'config.yaml'), stringify(config(its, indexes)));
   const tls = { tls: { cert: 'tls/live/tls.crt', key: 'tls/live/tls.key' } };
 
-  const ask = async (path: string, options: Parameters<typeof request>[1] = {}): Promise<{ status: number; text: string }> => {
+  const ask = async (
+    path: string,
+    options: Parameters<typeof request>[1] = {},
+  ): Promise<{ status: number; text: string }> => {
     const { statusCode, body } = await request(`${server.url}${path}`, { dispatcher: agent, ...options });
     return { status: statusCode, text: await body.text() };
   };
@@ -69,7 +77,10 @@ suite('a server that is told to read its configuration again', needs('openssl'),
     const { length } = server.log;
     process.kill(server.pid, 'SIGHUP');
     return eventually(() => {
-      const found = server.log.slice(length).split('\n').find((each) => line.test(each));
+      const found = server.log
+        .slice(length)
+        .split('\n')
+        .find((each) => line.test(each));
       assert.ok(found, server.log.slice(length));
       return found;
     });
@@ -78,7 +89,10 @@ suite('a server that is told to read its configuration again', needs('openssl'),
   /** Rebuilds, and requests for one. */
   const counted = async (): Promise<readonly number[]> => {
     const { text: figures } = await ask('/metrics');
-    return [/^regindexer_rebuilds_total\{[^}]*result="success"\} (\d+)$/m, /^regindexer_http_requests_total\{method="POST",route="\/reindex",status="200"\} (\d+)$/m].map((pattern) => Number(pattern.exec(figures)?.[1] ?? 0));
+    return [
+      /^regindexer_rebuilds_total\{[^}]*result="success"\} (\d+)$/m,
+      /^regindexer_http_requests_total\{method="POST",route="\/reindex",status="200"\} (\d+)$/m,
+    ].map((pattern) => Number(pattern.exec(figures)?.[1] ?? 0));
   };
 
   /** Whom a new connection is shown. */
@@ -100,7 +114,13 @@ suite('a server that is told to read its configuration again', needs('openssl'),
       // Connections that are kept, and new ones.
       const own = new Agent({ connect: { ca }, pipelining: 1 });
       while (!asked.signal.aborted) {
-        for (const [path, dispatcher] of [['/index/static?tag=latest', own], ['/index/dynamic?os=linux', own], ['/apps/index/static', agent], ['/v2/apps/hello/manifests/latest', own], ['/status', own]] as const) {
+        for (const [path, dispatcher] of [
+          ['/index/static?tag=latest', own],
+          ['/index/dynamic?os=linux', own],
+          ['/apps/index/static', agent],
+          ['/v2/apps/hello/manifests/latest', own],
+          ['/status', own],
+        ] as const) {
           assert.equal((await ask(path, { dispatcher })).status, 200, path);
           answers++;
         }
@@ -109,14 +129,18 @@ suite('a server that is told to read its configuration again', needs('openssl'),
     });
     const events = await request(`${server.url}/api/events`, { dispatcher: new Agent({ connect: { ca } }) });
     assert.equal((await ask('/more/index/static')).status, 404);
-    await write({ ...tls, admin_token: 'the-second-token', max_age: '7s' }, { more: { registry: `oci:${SAMPLE_IMAGES}`, title: 'More' } });
+    await write(
+      { ...tls, admin_token: 'the-second-token', max_age: '7s' },
+      { more: { registry: `oci:${SAMPLE_IMAGES}`, title: 'More' } },
+    );
     await reload(/"the configuration was reloaded"/);
     await eventually(async () => assert.equal((await ask('/more/index/static')).status, 200));
     assert.match((await ask('/more.flatpakrepo')).text, /^Title=More$/m);
     await text(events.body);
     const { headers } = await request(`${server.url}/index/static`, { dispatcher: agent });
     assert.equal(headers['cache-control'], 'public, max-age=7, stale-while-revalidate=7, stale-if-error=86400');
-    const post = (token: string) => ask('/reindex?wait=true', { method: 'POST', headers: { authorization: `Bearer ${token}` } });
+    const post = (token: string) =>
+      ask('/reindex?wait=true', { method: 'POST', headers: { authorization: `Bearer ${token}` } });
     assert.deepEqual([(await post(TOKEN)).status, (await post('the-second-token')).status], [401, 200]);
 
     await write(tls);
@@ -135,9 +159,16 @@ suite('a server that is told to read its configuration again', needs('openssl'),
     assert.match(line, new RegExp(`${file}:\\d+:1: nonsense: is not known here`));
     assert.equal((await ask('/index/static')).status, 200);
     await write({ tls: { ...tls.tls, key: 'config.yaml' } });
-    assert.match(await reload(/the configuration cannot be used; the previous one stays in effect/), /server\.tls: .*tls\.crt and .*config\.yaml cannot be used/);
+    assert.match(
+      await reload(/the configuration cannot be used; the previous one stays in effect/),
+      /server\.tls: .*tls\.crt and .*config\.yaml cannot be used/,
+    );
     assert.equal((await ask('/index/static')).status, 200);
-    assert.equal((await ask('/reindex?wait=true', { method: 'POST', headers: { authorization: `Bearer ${TOKEN}` } })).status, 200, 'it goes on to build');
+    assert.equal(
+      (await ask('/reindex?wait=true', { method: 'POST', headers: { authorization: `Bearer ${TOKEN}` } })).status,
+      200,
+      'it goes on to build',
+    );
   });
 
   test('what is counted goes on', async () => {
@@ -161,14 +192,18 @@ suite('a server that is told to read its configuration again', needs('openssl'),
     const session = connectHttp2(server.url, { ca });
     const get = async (): Promise<number> => {
       const stream = session.request({ ':path': '/healthz' });
-      const status = new Promise<number>((resolve, reject) => stream.once('response', (headers) => resolve(Number(headers[':status']))).once('error', reject));
+      const status = new Promise<number>((resolve, reject) =>
+        stream.once('response', (headers) => resolve(Number(headers[':status']))).once('error', reject),
+      );
       stream.resume();
       return status;
     };
     assert.equal(await get(), 200);
     const first = await serial();
     await link('half', certificates.clientCertificate, certificates.key);
-    await eventually(() => assert.match(server.log, /the changed certificate cannot be used; the previous one stays in use: server\.tls: /));
+    await eventually(() =>
+      assert.match(server.log, /the changed certificate cannot be used; the previous one stays in use: server\.tls: /),
+    );
     assert.equal(await serial(), first);
     await link('second', certificates.clientCertificate, certificates.clientKey);
     await eventually(async () => assert.notEqual(await serial(), first));

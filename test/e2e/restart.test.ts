@@ -15,7 +15,12 @@ import { get, reindex, settled, statusOf, TOKEN, type Answer } from './ask-serve
 import { eventually } from './eventually.ts';
 import { fillRegistry } from './varied-registry.ts';
 
-const PATHS = ['/index/apps.json', `/index/static?${flatpakQuery('latest', 'amd64').canonical}`, '/index/dynamic?label:org.flatpak.ref:matches=app/*', '/layouts/index/static?tag=latest'];
+const PATHS = [
+  '/index/apps.json',
+  `/index/static?${flatpakQuery('latest', 'amd64').canonical}`,
+  '/index/dynamic?label:org.flatpak.ref:matches=app/*',
+  '/layouts/index/static?tag=latest',
+];
 const ENCODINGS = ['identity', 'gzip'];
 /** More than what fits into the buffers between a server and a client that does not read. */
 const LARGE = 32 * 1024 * 1024;
@@ -31,7 +36,9 @@ suite('a server that is stopped and started', needs('docker-registry', 'skopeo')
     registry = resources.use(await startDockerRegistry());
     await fillRegistry(registry);
     const layouts = join(registry.folder, 'layouts');
-    await writeLayout(join(layouts, 'large'), [{ labels: { 'org.flatpak.ref': 'app/org.example.Large/x86_64/stable' } }]);
+    await writeLayout(join(layouts, 'large'), [
+      { labels: { 'org.flatpak.ref': 'app/org.example.Large/x86_64/stable' } },
+    ]);
     large = await writeBlob(join(layouts, 'large'), randomBytes(LARGE / 2).toString('hex'));
     config = {
       indexes: { apps: { registry: registry.url, extract_icons: true }, layouts: { registry: `oci:${layouts}` } },
@@ -54,7 +61,10 @@ suite('a server that is stopped and started', needs('docker-registry', 'skopeo')
 
     await eventually(async () => {
       const { rebuilds } = await statusOf(server.url);
-      assert.match(rebuilds.find(({ state }) => state === 'failed')?.error ?? '', new RegExp(`${registry.url}/v2/_catalog`));
+      assert.match(
+        rebuilds.find(({ state }) => state === 'failed')?.error ?? '',
+        new RegExp(`${registry.url}/v2/_catalog`),
+      );
     });
     assert.deepEqual(await answersOf(server.url), served);
     await registry.start();
@@ -70,14 +80,20 @@ suite('a server that is stopped and started', needs('docker-registry', 'skopeo')
     }
     await server.start();
     await settled(server.url);
-    assert.match(server.logSinceStart, /publications\.sqlite is damaged \(the checksum of the chunk [0-9a-f]{64} does not match\): .* it was set aside as /);
+    assert.match(
+      server.logSinceStart,
+      /publications\.sqlite is damaged \(the checksum of the chunk [0-9a-f]{64} does not match\): .* it was set aside as /,
+    );
     assert.deepEqual(await answersOf(server.url), served);
     assert.deepEqual(await server.stop(), { code: 0, signal: null });
     await server.start();
   });
 
   test('goes on when nobody reads what it prints', async () => {
-    await using unread = await startRegindexer({ config: { indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}` } }, server: { port: 0 } }, under: ['bash', '-c', 'exec "$@" > >(:)', 'bash'] });
+    await using unread = await startRegindexer({
+      config: { indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}` } }, server: { port: 0 } },
+      under: ['bash', '-c', 'exec "$@" > >(:)', 'bash'],
+    });
     await settled(unread.url);
     assert.deepEqual(await unread.stop(), { code: 0, signal: null });
   });
@@ -122,5 +138,7 @@ suite('a server that is stopped and started', needs('docker-registry', 'skopeo')
 
 /** To every question in every encoding. */
 async function answersOf(url: string): Promise<readonly Answer[]> {
-  return Promise.all(PATHS.flatMap((path) => ENCODINGS.map((encoding) => get(`${url}${path}`, { 'accept-encoding': encoding }))));
+  return Promise.all(
+    PATHS.flatMap((path) => ENCODINGS.map((encoding) => get(`${url}${path}`, { 'accept-encoding': encoding }))),
+  );
 }

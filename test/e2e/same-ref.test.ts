@@ -13,7 +13,8 @@ import { flatpakLabels } from '../sources/flatpak-labels.ts';
 import { digestsIn, get, indexOf, reindex, settled, statusOf, TOKEN } from './ask-server.ts';
 import { installHello, runHello, update } from './sample-user.ts';
 
-const TOLD = 'app/org.example.Hello/x86_64/stable (linux/amd64) is in several repositories: clients get it from apps/hello, not from zoo/hello (with the tag latest); choose with repository_priority or repository_exclude';
+const TOLD =
+  'app/org.example.Hello/x86_64/stable (linux/amd64) is in several repositories: clients get it from apps/hello, not from zoo/hello (with the tag latest); choose with repository_priority or repository_exclude';
 
 suite('the same app in two repositories', needs('flatpak', 'dbus-daemon', 'gcc', 'rsvg-convert'), () => {
   const resources = new AsyncDisposableStack();
@@ -24,15 +25,25 @@ suite('the same app in two repositories', needs('flatpak', 'dbus-daemon', 'gcc',
     user = resources.use(await startFlatpakClient());
     images = join(user.folder, 'images');
     await cp(SAMPLE_IMAGES, images, { recursive: true });
-    await cp(await makeSample('apps/hello', '2.0', join(user.folder, 'newer')), join(images, 'zoo/hello'), { recursive: true });
+    await cp(await makeSample('apps/hello', '2.0', join(user.folder, 'newer')), join(images, 'zoo/hello'), {
+      recursive: true,
+    });
     // Flatpak would keep the index for so long and not ask for another.
-    server = resources.use(await startRegindexer({ config: { indexes: { apps: { registry: `oci:${images}` } }, server: { port: 0, admin_token: TOKEN, max_age: 0 } } }));
+    server = resources.use(
+      await startRegindexer({
+        config: {
+          indexes: { apps: { registry: `oci:${images}` } },
+          server: { port: 0, admin_token: TOKEN, max_age: 0 },
+        },
+      }),
+    );
     await settled(server.url);
     await user.flatpak('remote-add', '--user', 'apps', `oci+${server.url}`);
   });
   after(() => resources.disposeAsync());
 
-  const offered = async (): Promise<string> => `sha256:${(await user.flatpak('remote-info', '--user', '--show-commit', 'apps', 'org.example.Hello')).trim()}`;
+  const offered = async (): Promise<string> =>
+    `sha256:${(await user.flatpak('remote-info', '--user', '--show-commit', 'apps', 'org.example.Hello')).trim()}`;
 
   test('clients get that of the first repository by name, however many other apps come and go', async () => {
     const index = await indexOf(server.url);
@@ -54,12 +65,23 @@ suite('the same app in two repositories', needs('flatpak', 'dbus-daemon', 'gcc',
 
   test('the page, .flatpakref and index/dynamic have the same, and the other is named in /status and the log', async () => {
     for (const route of ['static', 'dynamic']) {
-      const answer = (await get(`${server.url}/index/${route}?${flatpakQuery('latest', 'amd64').canonical}`)).body.toString();
+      const answer = (
+        await get(`${server.url}/index/${route}?${flatpakQuery('latest', 'amd64').canonical}`)
+      ).body.toString();
       assert.ok(answer.includes('"apps/hello"') && !answer.includes('"zoo/hello"'), route);
     }
-    assert.match((await get(`${server.url}/apps/org.example.Hello.flatpakref`)).body.toString(), /^Name=org\.example\.Hello$/m);
-    const app = JSON.parse((await get(`${server.url}/api/apps/org.example.Hello`)).body.toString()) as { images: { repository: string }[]; releases: { version: string }[] };
-    assert.deepEqual(app.images.map(({ repository }) => repository), ['apps/hello']);
+    assert.match(
+      (await get(`${server.url}/apps/org.example.Hello.flatpakref`)).body.toString(),
+      /^Name=org\.example\.Hello$/m,
+    );
+    const app = JSON.parse((await get(`${server.url}/api/apps/org.example.Hello`)).body.toString()) as {
+      images: { repository: string }[];
+      releases: { version: string }[];
+    };
+    assert.deepEqual(
+      app.images.map(({ repository }) => repository),
+      ['apps/hello'],
+    );
     assert.equal(app.releases[0]?.version, '1.0');
     assert.deepEqual((await statusOf(server.url)).indexes[0]?.warnings, [TOLD]);
     assert.equal(server.log.split('\n').filter((line) => line.includes(`"msg":${JSON.stringify(TOLD)}`)).length, 1);

@@ -38,12 +38,20 @@ export async function update(user: FlatpakClient): Promise<void> {
   await user.flatpak('update', '--user', ...QUIET);
 }
 
-/** Has appdata and icons of the remote brought onto the disk: the icons are, byte for byte, those that the index names. */
+/**
+ * Has appdata and icons of the remote brought onto the disk: the icons are, byte for byte, those that the index names.
+ */
 export async function updateAppstream(user: FlatpakClient, url: string): Promise<void> {
   await user.flatpak('update', '--user', '--appstream', 'apps');
   const index = await indexOf(url);
   const icons = new Map(
-    index.Results.flatMap(({ Images }) => Images.flatMap(({ Labels }) => ['64', '128'].map((size) => [iconFile(Labels, size), Labels[`org.freedesktop.appstream.icon-${size}`] ?? ''] as const))),
+    index.Results.flatMap(({ Images }) =>
+      Images.flatMap(({ Labels }) =>
+        ['64', '128'].map(
+          (size) => [iconFile(Labels, size), Labels[`org.freedesktop.appstream.icon-${size}`] ?? ''] as const,
+        ),
+      ),
+    ),
   );
   const folder = join(user.installation, 'appstream/apps/x86_64/icons');
   const onDisk = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.png'));

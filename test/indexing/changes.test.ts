@@ -25,13 +25,19 @@ function versionTag(number: number): string {
 }
 
 function push(registry: MemoryRegistry, app: number, version: string, tag = 'latest'): Digest {
-  return registry.pushImage(nameOf(app), tag, { labels: { ...flatpakLabels({ id: `org.example.App${app}`, name: `App ${app}`, summary: version }), name: `${app} ${version}` } });
+  return registry.pushImage(nameOf(app), tag, {
+    labels: {
+      ...flatpakLabels({ id: `org.example.App${app}`, name: `App ${app}`, summary: version }),
+      name: `${app} ${version}`,
+    },
+  });
 }
 
 /** Pushes a repository with that many images, and some others. */
 function pushLarge(registry: MemoryRegistry, images: number): void {
   for (const name of ['a', 'b', 'y', 'z']) registry.pushImage(name, 'latest', named(name));
-  for (let number = 0; number < images; number++) registry.pushImage('large', versionTag(number), named(String(number)));
+  for (let number = 0; number < images; number++)
+    registry.pushImage('large', versionTag(number), named(String(number)));
 }
 
 /** Opens a state of an index with enough apps for several chunks. */
@@ -43,16 +49,24 @@ async function openState(t: TestContext, definitions: readonly Partial<IndexDefi
 }
 
 /** Makes `change`; returns the repositories of the chunks that are new after it. */
-async function newChunks(state: TestState, change: () => Promise<unknown>, index?: string): Promise<readonly (readonly string[])[]> {
+async function newChunks(
+  state: TestState,
+  change: () => Promise<unknown>,
+  index?: string,
+): Promise<readonly (readonly string[])[]> {
   const before = new Set((await state.shown(index)).publication.chunks);
   await change();
-  return (await state.shown(index)).chunks.filter(({ name }) => !before.has(name)).map(({ repositories }) => repositories.map(({ name }) => name));
+  return (await state.shown(index)).chunks
+    .filter(({ name }) => !before.has(name))
+    .map(({ repositories }) => repositories.map(({ name }) => name));
 }
 
 /** Returns the digests of the store's files. */
 async function written(state: TestState): Promise<ReadonlyMap<string, string>> {
   const files = (await readdir(state.path('store'))).filter((name) => !name.endsWith('-shm')).toSorted();
-  return new Map(await Promise.all(files.map(async (name) => [name, digestOf(await readFile(state.path('store', name)))] as const)));
+  return new Map(
+    await Promise.all(files.map(async (name) => [name, digestOf(await readFile(state.path('store', name)))] as const)),
+  );
 }
 
 /** Returns the number of chunks in the store. */
@@ -70,7 +84,10 @@ suite('a rescan with nothing changed', () => {
   test('renders nothing, publishes nothing, and writes nothing to the store', async (t) => {
     const state = await openState(t, [{}, { name: 'other', extractIcons: true }]);
     await state.indexer.settled();
-    const [before, publications] = [await written(state), await Promise.all(['apps', 'other'].map((name) => state.shown(name)))];
+    const [before, publications] = [
+      await written(state),
+      await Promise.all(['apps', 'other'].map((name) => state.shown(name))),
+    ];
     const published: string[] = [];
     const onPublished = (index: string): void => void published.push(index);
     await state.rebuild(undefined, { onPublished });
@@ -82,7 +99,8 @@ suite('a rescan with nothing changed', () => {
     await state.reopen();
     await state.rebuild(undefined, { onPublished });
     assert.deepEqual(published, []);
-    for (const { publication } of publications) assert.deepEqual((await state.shown(publication.index)).publication, publication);
+    for (const { publication } of publications)
+      assert.deepEqual((await state.shown(publication.index)).publication, publication);
   });
 
   test('that fails publishes nothing', async (t) => {
@@ -105,7 +123,12 @@ suite('a push', () => {
     push(state.registry, 99, 'two');
     const published: string[] = [];
     const requests = await state.requestsOf(async () => {
-      const added = await newChunks(state, () => state.rebuild({ indexes: new Set(), repositories: new Map([[nameOf(99), new Set(['latest'])]]) }, { onPublished: (index, part) => published.push(`${index} ${part}`) }));
+      const added = await newChunks(state, () =>
+        state.rebuild(
+          { indexes: new Set(), repositories: new Map([[nameOf(99), new Set(['latest'])]]) },
+          { onPublished: (index, part) => published.push(`${index} ${part}`) },
+        ),
+      );
       assert.equal(added.length, 1);
       assert.ok(added[0]?.includes(nameOf(99)));
     });
@@ -118,10 +141,17 @@ suite('a push', () => {
   });
 
   test('is published for the indexes that take it, and for no others', async (t) => {
-    const state = await openState(t, [{}, { name: 'tens', repositoryInclude: ['app-01*'] }, { name: 'beta', tags: ['beta'] }]);
+    const state = await openState(t, [
+      {},
+      { name: 'tens', repositoryInclude: ['app-01*'] },
+      { name: 'beta', tags: ['beta'] },
+    ]);
     push(state.registry, 99, 'two');
     const published: string[] = [];
-    await state.rebuild({ indexes: new Set(), repositories: new Map([[nameOf(99), new Set(['latest'])]]) }, { onPublished: (index, part) => published.push(`${index} ${part}`) });
+    await state.rebuild(
+      { indexes: new Set(), repositories: new Map([[nameOf(99), new Set(['latest'])]]) },
+      { onPublished: (index, part) => published.push(`${index} ${part}`) },
+    );
     await state.indexer.settled();
     assert.deepEqual(published, ['apps index', 'apps apps']);
   });
@@ -158,7 +188,10 @@ suite('a push', () => {
       await state.refresh();
     });
     assert.equal(requests, 0);
-    assert.ok(added[0]?.includes(nameOf(99)) && added[0].includes(nameOf(APPS)) && added[0].length < APPS / 2, added[0]?.join());
+    assert.ok(
+      added[0]?.includes(nameOf(99)) && added[0].includes(nameOf(APPS)) && added[0].length < APPS / 2,
+      added[0]?.join(),
+    );
     for (const index of ['apps', 'other']) assert.match(await state.text(index), /"name":"99 two"[^]*"name":"200 new"/);
   });
 
@@ -194,11 +227,15 @@ suite('a push', () => {
   test('also renders the chunks of other images of the same ref that win or lose by it, and no others', async (t) => {
     const state = await openState(t);
     const { registry } = state;
-    const contested = (repository: string, name: string): void => void registry.pushImage(repository, 'latest', { labels: { ...flatpakLabels({ id: 'org.example.Contested', name }), name } });
+    const contested = (repository: string, name: string): void =>
+      void registry.pushImage(repository, 'latest', {
+        labels: { ...flatpakLabels({ id: 'org.example.Contested', name }), name },
+      });
     const first = nameOf(3);
     const [second, third] = [nameOf(100), nameOf(190)];
     const question = flatpakQuery('latest', 'amd64').canonical;
-    const winners = async (): Promise<readonly (string | undefined)[]> => namesIn(await state.answer(question)).filter((name) => name?.startsWith('of '));
+    const winners = async (): Promise<readonly (string | undefined)[]> =>
+      namesIn(await state.answer(question)).filter((name) => name?.startsWith('of '));
     for (const repository of [second, third]) {
       contested(repository, `of ${repository}`);
       await state.rebuildTags(repository, 'latest');
@@ -209,7 +246,8 @@ suite('a push', () => {
     contested(first, `of ${first}`);
     const added = await newChunks(state, () => state.rebuildTags(first, 'latest'));
     assert.deepEqual(await winners(), [`of ${first}`]);
-    for (const repository of [first, second, third]) assert.equal(added.filter((names) => names.includes(repository)).length, 1);
+    for (const repository of [first, second, third])
+      assert.equal(added.filter((names) => names.includes(repository)).length, 1);
     assert.equal(added.length, 3);
 
     push(registry, 3, 'another app again');
@@ -239,7 +277,10 @@ suite('a push', () => {
       assert.deepEqual([own.publication.chunks, own.whole.tag], [expected.publication.chunks, expected.whole.tag]);
       slices.push(own.chunks.filter(({ slice }) => slice === 'large').length);
     }
-    assert.deepEqual(slices.map((number) => number > 1), [false, true, true, false, true, false, true, false]);
+    assert.deepEqual(
+      slices.map((number) => number > 1),
+      [false, true, true, false, true, false, true, false],
+    );
   });
 });
 
@@ -247,7 +288,10 @@ suite('chunks that nothing names any more', () => {
   test('are removed an hour later, also if there are only notifications, or another index cannot be built', async (t) => {
     const other = new MemoryRegistry({ id: 'http://other.example.org' });
     other.fail({});
-    const state = await TestState.open(t, { registries: [new MemoryRegistry(), other], definitions: [{}, { name: 'other', registry: other.id }] });
+    const state = await TestState.open(t, {
+      registries: [new MemoryRegistry(), other],
+      definitions: [{}, { name: 'other', registry: other.id }],
+    });
     t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
     push(state.registry, 1, 'one');
     await state.rebuild();
@@ -269,7 +313,14 @@ suite('a changed definition', () => {
   test('renders no chunk if only Registry differs', async (t) => {
     const state = await openState(t);
     const { whole: before, publication } = await state.shown();
-    assert.deepEqual(await newChunks(state, () => state.reopen({ definitions: [{ registryPublic: 'https://elsewhere.example.org' }] }).then(() => state.refresh())), []);
+    assert.deepEqual(
+      await newChunks(state, () =>
+        state
+          .reopen({ definitions: [{ registryPublic: 'https://elsewhere.example.org' }] })
+          .then(() => state.refresh()),
+      ),
+      [],
+    );
     const { whole: after, publication: now } = await state.shown();
     assert.notEqual(after.tag, before.tag);
     assert.deepEqual([now.chunks, now.registry], [publication.chunks, 'https://elsewhere.example.org']);
@@ -280,7 +331,9 @@ suite('a changed definition', () => {
     const state = await openState(t);
     for (const app of [50, 51]) push(state.registry, app, 'beta', 'beta');
     await state.rebuild();
-    const added = await newChunks(state, () => state.reopen({ definitions: [{ tags: ['latest'] }] }).then(() => state.rebuild()));
+    const added = await newChunks(state, () =>
+      state.reopen({ definitions: [{ tags: ['latest'] }] }).then(() => state.rebuild()),
+    );
     for (const names of added) assert.ok(names.includes(nameOf(50)) || names.includes(nameOf(51)));
     assert.ok(added.length > 0);
     assert.doesNotMatch(await state.text(), /beta/);
@@ -290,8 +343,15 @@ suite('a changed definition', () => {
     const state = await openState(t);
     state.registry.pushImage(nameOf(60), 'plain', named('plain'));
     await state.rebuild();
-    assert.deepEqual(await newChunks(state, () => state.reopen({ definitions: [{ architectures: ['amd64'] }] }).then(() => state.refresh())), []);
-    const added = await newChunks(state, () => state.reopen({ definitions: [{ requiredLabels: ['org.flatpak.ref'] }] }).then(() => state.refresh()));
+    assert.deepEqual(
+      await newChunks(state, () =>
+        state.reopen({ definitions: [{ architectures: ['amd64'] }] }).then(() => state.refresh()),
+      ),
+      [],
+    );
+    const added = await newChunks(state, () =>
+      state.reopen({ definitions: [{ requiredLabels: ['org.flatpak.ref'] }] }).then(() => state.refresh()),
+    );
     assert.equal(added.length, 1);
     assert.ok(added[0]?.includes(nameOf(60)));
     assert.doesNotMatch(await state.text(), /plain/);
@@ -299,7 +359,9 @@ suite('a changed definition', () => {
 
   test('of how images are shown renders everything', async (t) => {
     const state = await openState(t);
-    const added = await newChunks(state, () => state.reopen({ definitions: [{ forceFlatpakToken: true }] }).then(() => state.refresh()));
+    const added = await newChunks(state, () =>
+      state.reopen({ definitions: [{ forceFlatpakToken: true }] }).then(() => state.refresh()),
+    );
     assert.equal(added.flat().length, APPS);
   });
 
@@ -352,7 +414,12 @@ test('the next full rebuild reads icons with a missing PNG again, and nothing el
     assert.equal(await publications.png(digestOf(png('lost'))), undefined);
     registry.calls.length = 0;
     await state.rebuild();
-    assert.deepEqual(registry.calls.filter(({ method }) => method === 'manifest' || method === 'config').map(({ repository }) => repository), ['lost', 'lost']);
+    assert.deepEqual(
+      registry.calls
+        .filter(({ method }) => method === 'manifest' || method === 'config')
+        .map(({ repository }) => repository),
+      ['lost', 'lost'],
+    );
     for (const icon of icons) assert.deepEqual(await publications.png(digestOf(png(icon))), png(icon));
     assert.equal(await state.text(), before);
   }
@@ -368,7 +435,12 @@ test('a publication is reported, also if something fails right after it', async 
   await symlink(file, file);
   state.registry.pushImage('app', 'latest', named('app'));
   const published: string[] = [];
-  const [index] = (await state.rebuild({ indexes: new Set(), repositories: new Map([['app', new Set(['latest'])]]) }, { onPublished: (name, part) => published.push(`${name} ${part}`) })).indexes;
+  const [index] = (
+    await state.rebuild(
+      { indexes: new Set(), repositories: new Map([['app', new Set(['latest'])]]) },
+      { onPublished: (name, part) => published.push(`${name} ${part}`) },
+    )
+  ).indexes;
   assert.match(index?.error ?? '', /ELOOP/);
   await state.indexer.settled();
   assert.deepEqual(published, ['apps index', 'apps apps']);

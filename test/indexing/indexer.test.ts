@@ -21,9 +21,17 @@ function fill(registry: MemoryRegistry, order: 'forwards' | 'backwards' = 'forwa
   const inOrder = <T>(all: readonly T[]): readonly T[] => (order === 'forwards' ? all : all.toReversed());
   for (const app of inOrder(['one', 'two'])) {
     for (const tag of inOrder(['latest', 'beta'])) {
-      const push = (architecture: string): Digest => registry.pushImage(app, undefined, { ...named(`${app} ${tag} ${architecture}`, { 'org.flatpak.ref': `app/${app}`, [ICON]: pngUri(app) }), architecture });
+      const push = (architecture: string): Digest =>
+        registry.pushImage(app, undefined, {
+          ...named(`${app} ${tag} ${architecture}`, { 'org.flatpak.ref': `app/${app}`, [ICON]: pngUri(app) }),
+          architecture,
+        });
       const images = new Map(inOrder(['amd64', 'arm64']).map((architecture) => [architecture, push(architecture)]));
-      registry.pushIndex(app, tag, ['amd64', 'arm64'].flatMap((architecture) => images.get(architecture) ?? []));
+      registry.pushIndex(
+        app,
+        tag,
+        ['amd64', 'arm64'].flatMap((architecture) => images.get(architecture) ?? []),
+      );
     }
   }
   registry.pushImage('runtime', 'latest', named('runtime', { 'org.flatpak.ref': 'runtime' }));
@@ -59,16 +67,27 @@ suite('the same images give the same bytes', () => {
     fill(state.registry);
     await state.rebuild();
     const index = await state.index();
-    const combinations = ['latest', 'beta'].flatMap((tag) => ['amd64', 'arm64'].map((architecture) => ({ field: 'label', tag, architecture }) as const));
-    const imagesOf = (question: (typeof combinations)[number]) => index.shown?.chunks.reduce((sum, chunk) => sum + (chunk.readyPart(question)?.images ?? NaN), 0);
+    const combinations = ['latest', 'beta'].flatMap((tag) =>
+      ['amd64', 'arm64'].map((architecture) => ({ field: 'label', tag, architecture }) as const),
+    );
+    const imagesOf = (question: (typeof combinations)[number]) =>
+      index.shown?.chunks.reduce((sum, chunk) => sum + (chunk.readyPart(question)?.images ?? NaN), 0);
     assert.deepEqual(combinations.map(imagesOf), [3, 2, 2, 2]);
-    for (const { tag, architecture } of [...combinations, { tag: 'none', architecture: 'amd64' }]) assert.ok(index.question(flatpakQuery(tag, architecture).canonical).document);
+    for (const { tag, architecture } of [...combinations, { tag: 'none', architecture: 'amd64' }])
+      assert.ok(index.question(flatpakQuery(tag, architecture).canonical).document);
 
     const single = await TestState.open(t);
-    single.registry.tag('app', '1', single.registry.pushImage('app', 'latest', named('app', { 'org.flatpak.ref': 'app' })));
+    single.registry.tag(
+      'app',
+      '1',
+      single.registry.pushImage('app', 'latest', named('app', { 'org.flatpak.ref': 'app' })),
+    );
     await single.rebuild();
     const [chunk] = (await single.shown()).chunks;
-    assert.deepEqual(chunk?.ready.map(({ tag }) => tag), ['1', 'latest']);
+    assert.deepEqual(
+      chunk?.ready.map(({ tag }) => tag),
+      ['1', 'latest'],
+    );
     for (const question of chunk?.ready ?? []) assert.equal(chunk?.readyPart(question), chunk?.whole);
   });
 
@@ -77,10 +96,14 @@ suite('the same images give the same bytes', () => {
     // All in one chunk.
     const apps = ['a', 'b', 'c', 'd', 'e'];
     for (const app of apps) state.registry.pushImage(app, 'stable', named(app, { 'org.flatpak.ref': app }));
-    for (let version = 0; version < 70; version++) state.registry.pushImage('a', `1.${version}`, named(`a ${version}`, { 'org.flatpak.ref': 'a' }));
+    for (let version = 0; version < 70; version++)
+      state.registry.pushImage('a', `1.${version}`, named(`a ${version}`, { 'org.flatpak.ref': 'a' }));
     await state.rebuild();
     const { chunks } = await state.shown();
-    assert.deepEqual(chunks.map(({ ready, repositories }) => [repositories.length, ready]), [[apps.length, [{ field: 'label', tag: 'stable', architecture: 'amd64' }]]]);
+    assert.deepEqual(
+      chunks.map(({ ready, repositories }) => [repositories.length, ready]),
+      [[apps.length, [{ field: 'label', tag: 'stable', architecture: 'amd64' }]]],
+    );
     assert.deepEqual(namesIn(await state.answer(flatpakQuery('stable', 'amd64').canonical)), apps);
     assert.deepEqual(namesIn(await state.answer(flatpakQuery('1.7', 'amd64').canonical)), ['a 7']);
   });
@@ -90,7 +113,11 @@ suite('the same images give the same bytes', () => {
     fill(state.registry);
     await state.rebuild();
     const index = await state.index();
-    const imagesOf = (field: 'label' | 'annotation') => index.shown?.chunks.reduce((sum, chunk) => sum + (chunk.readyPart({ field, tag: 'latest', architecture: 'amd64' })?.images ?? NaN), 0);
+    const imagesOf = (field: 'label' | 'annotation') =>
+      index.shown?.chunks.reduce(
+        (sum, chunk) => sum + (chunk.readyPart({ field, tag: 'latest', architecture: 'amd64' })?.images ?? NaN),
+        0,
+      );
     assert.deepEqual([imagesOf('annotation'), imagesOf('label')], [3, 0]);
   });
 });
@@ -108,9 +135,16 @@ suite('an unchanged index', () => {
     assert.deepEqual(published, ['apps index', 'apps apps']);
 
     const before = [(await state.shown()).publication, await identityOf(output)];
-    for (const again of [() => state.rebuild(undefined, { onPublished }), () => state.reopen().then(() => state.rebuild(undefined, { onPublished })), () => state.rebuildTags('one', 'latest')]) {
+    for (const again of [
+      () => state.rebuild(undefined, { onPublished }),
+      () => state.reopen().then(() => state.rebuild(undefined, { onPublished })),
+      () => state.rebuildTags('one', 'latest'),
+    ]) {
       const { indexes } = await again();
-      assert.deepEqual([indexes[0]?.changed, indexes[0]?.images, indexes[0]?.bytes], [false, first.indexes[0]?.images, first.indexes[0]?.bytes]);
+      assert.deepEqual(
+        [indexes[0]?.changed, indexes[0]?.images, indexes[0]?.bytes],
+        [false, first.indexes[0]?.images, first.indexes[0]?.bytes],
+      );
     }
     assert.deepEqual(published, ['apps index', 'apps apps']);
     assert.deepEqual([(await state.shown()).publication, await identityOf(output)], before);
@@ -140,27 +174,45 @@ suite('an unchanged index', () => {
     const state = await TestState.open(t);
     fill(state.registry);
     await state.rebuild();
-    await state.reopen({ definitions: [{ registryPublic: 'https://elsewhere.example.org', architectures: ['arm64'] }] });
+    await state.reopen({
+      definitions: [{ registryPublic: 'https://elsewhere.example.org', architectures: ['arm64'] }],
+    });
     const requests = state.registry.requests;
     const [result] = await state.refresh();
     assert.equal(result?.changed, true);
     assert.equal(state.registry.requests, requests);
     const { Registry, Results } = await state.json();
     assert.equal(Registry, 'https://elsewhere.example.org');
-    assert.deepEqual(Results.map(({ Name }) => Name), ['one', 'two']);
+    assert.deepEqual(
+      Results.map(({ Name }) => Name),
+      ['one', 'two'],
+    );
   });
 
   test('reports once, at the next rebuild, what a change of its definition changed', async (t) => {
     const state = await TestState.open(t);
-    for (const name of ['kept', 'gone']) state.registry.pushImage(name, 'latest', named(name, { 'org.flatpak.ref': `app/org.example.${name}/x86_64/stable`, 'org.flatpak.metadata': '' }));
+    for (const name of ['kept', 'gone'])
+      state.registry.pushImage(
+        name,
+        'latest',
+        named(name, { 'org.flatpak.ref': `app/org.example.${name}/x86_64/stable`, 'org.flatpak.metadata': '' }),
+      );
     await state.rebuild();
     await state.reopen({ definitions: [{ repositoryExclude: ['gone'] }] });
     await state.refresh();
     await state.refresh();
-    state.registry.pushImage('new', 'latest', named('new', { 'org.flatpak.ref': 'app/org.example.new/x86_64/stable', 'org.flatpak.metadata': '' }));
+    state.registry.pushImage(
+      'new',
+      'latest',
+      named('new', { 'org.flatpak.ref': 'app/org.example.new/x86_64/stable', 'org.flatpak.metadata': '' }),
+    );
     const [told] = (await state.rebuild()).indexes;
     assert.equal(told?.changed, true);
-    assert.deepEqual(told.apps, { added: { count: 1, ids: ['org.example.new'] }, updated: { count: 0, ids: [] }, removed: { count: 1, ids: ['org.example.gone'] } });
+    assert.deepEqual(told.apps, {
+      added: { count: 1, ids: ['org.example.new'] },
+      updated: { count: 0, ids: [] },
+      removed: { count: 1, ids: ['org.example.gone'] },
+    });
     const [again] = (await state.rebuild()).indexes;
     assert.deepEqual([again?.changed, again?.apps], [false, undefined]);
   });
@@ -187,13 +239,20 @@ suite('what is published', () => {
     state.registry.pushIndex('list', 'latest', [state.registry.pushImage('list', undefined, named('list'))]);
     await state.rebuild();
     const { Results } = await state.json();
-    assert.deepEqual(Results.map(({ Images, Lists }) => [Images.length, Lists.length]), [[1, 0], [0, 1]]);
+    assert.deepEqual(
+      Results.map(({ Images, Lists }) => [Images.length, Lists.length]),
+      [
+        [1, 0],
+        [0, 1],
+      ],
+    );
   });
 
   const losses: Readonly<Record<string, (state: TestState) => Promise<void>>> = {
     'is gone': async (state) => {
       await state.close();
-      for (const suffix of ['', '-wal', '-shm']) await rm(storeFiles(state.folder).publications + suffix, { force: true });
+      for (const suffix of ['', '-wal', '-shm'])
+        await rm(storeFiles(state.folder).publications + suffix, { force: true });
     },
     'has lost a chunk': async (state) => {
       await state.close();
@@ -203,7 +262,10 @@ suite('what is published', () => {
     },
     'is of another version of the program': async (state) => {
       const { publication } = await state.shown();
-      await state.store.publications.publish({ ...publication, version: publication.version + 1, format: 'another' }, []);
+      await state.store.publications.publish(
+        { ...publication, version: publication.version + 1, format: 'another' },
+        [],
+      );
     },
   };
   for (const [loss, lose] of Object.entries(losses)) {
@@ -275,10 +337,16 @@ suite('an index is made only from what was read in full', () => {
     await writeFile(output, 'from the program before');
     fill(state.registry);
     state.registry.fail({ method: 'repositories' });
-    const results = [await state.refresh(), (await state.rebuild()).indexes, (await state.rebuildTags('one', 'latest')).indexes];
+    const results = [
+      await state.refresh(),
+      (await state.rebuild()).indexes,
+      (await state.rebuildTags('one', 'latest')).indexes,
+    ];
     for (const [result] of results) {
       assert.deepEqual([result?.images, result?.changed, result?.error], [0, false, undefined]);
-      assert.deepEqual(result?.warnings, ['the index is not built yet: its repositories have not been read in full yet']);
+      assert.deepEqual(result?.warnings, [
+        'the index is not built yet: its repositories have not been read in full yet',
+      ]);
     }
     assert.deepEqual(await state.store.publications.published(), []);
     assert.equal(await state.outputText(output), 'from the program before');
@@ -303,16 +371,30 @@ suite('an index is made only from what was read in full', () => {
     assert.deepEqual(await state.store.publications.published(), []);
   });
 
-  for (const [what, call] of [['its repositories', { method: 'tags' }], ['their tags', { method: 'manifest' }]] as const) {
+  for (const [what, call] of [
+    ['its repositories', { method: 'tags' }],
+    ['their tags', { method: 'manifest' }],
+  ] as const) {
     test(`an index of which nothing is known is not made as an empty one while ${what} cannot be read, also after a restart`, async (t) => {
-      const state = await TestState.open(t, { definitions: [{ name: 'a', requiredLabels: ['org.flatpak.ref'] }, { name: 'b', repositoryInclude: ['two'] }] });
+      const state = await TestState.open(t, {
+        definitions: [
+          { name: 'a', requiredLabels: ['org.flatpak.ref'] },
+          { name: 'b', repositoryInclude: ['two'] },
+        ],
+      });
       fill(state.registry);
       state.registry.fail(call);
       const rebuilt = (await state.rebuild()).indexes;
       await state.reopen();
       for (const indexes of [rebuilt, await state.refresh(), (await state.rebuildTags('one', 'nightly')).indexes]) {
-        assert.match(indexes[0]?.warnings[0] ?? '', /^the index is not built yet: it would be empty, and one \(and 2 more\) could not be read$/);
-        assert.match(indexes[1]?.warnings[0] ?? '', /^the index is not built yet: it would be empty, and two could not be read$/);
+        assert.match(
+          indexes[0]?.warnings[0] ?? '',
+          /^the index is not built yet: it would be empty, and one \(and 2 more\) could not be read$/,
+        );
+        assert.match(
+          indexes[1]?.warnings[0] ?? '',
+          /^the index is not built yet: it would be empty, and two could not be read$/,
+        );
       }
       assert.deepEqual(await state.store.publications.published(), []);
 
@@ -346,16 +428,26 @@ suite('an index is made only from what was read in full', () => {
     for (const definition of [{ tags: ['beta'] }, { tags: ['latest'], repositoryInclude: ['one', 'other'] }]) {
       await state.reopen({ definitions: [definition] });
       const [result] = await state.refresh();
-      assert.deepEqual(result?.warnings, ['the index stays as it was: its repositories have not been read in full yet']);
+      assert.deepEqual(result?.warnings, [
+        'the index stays as it was: its repositories have not been read in full yet',
+      ]);
       assert.equal(await state.text(), before);
     }
     await state.reopen({ definitions: [{ tags: ['beta'] }] });
     await state.rebuild();
-    assert.deepEqual((await state.shows()).map((shown) => shown.split(' ')[0]), ['one:beta', 'two:beta']);
+    assert.deepEqual(
+      (await state.shows()).map((shown) => shown.split(' ')[0]),
+      ['one:beta', 'two:beta'],
+    );
   });
 
   test('a rebuild of one index is enough for that one', async (t) => {
-    const state = await TestState.open(t, { definitions: [{ name: 'a', tags: ['latest'] }, { name: 'b', tags: ['beta'] }] });
+    const state = await TestState.open(t, {
+      definitions: [
+        { name: 'a', tags: ['latest'] },
+        { name: 'b', tags: ['beta'] },
+      ],
+    });
     fill(state.registry);
     await state.rebuild({ indexes: new Set(['a']), repositories: new Map() });
     assert.deepEqual(await state.store.publications.published(), ['a']);
@@ -376,7 +468,9 @@ suite('an index is made only from what was read in full', () => {
       await state.rebuildRepository('two');
       state.registry.fail({ method: 'repositories' });
       const { indexes } = await state.rebuild();
-      assert.deepEqual(indexes[0]?.warnings, ['the index stays as it was: its repositories have not been read in full yet']);
+      assert.deepEqual(indexes[0]?.warnings, [
+        'the index stays as it was: its repositories have not been read in full yet',
+      ]);
       assert.deepEqual(indexes[0]?.images, 9);
       assert.deepEqual((await state.shown()).publication, publication);
 
@@ -388,7 +482,10 @@ suite('an index is made only from what was read in full', () => {
       state.registry.pushImage('three', 'latest', named('three'));
       state.registry.fail({ repository: 'two' });
       assert.equal((await state.rebuild()).indexes[0]?.changed, true);
-      assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'runtime', 'three', 'two']);
+      assert.deepEqual(
+        (await state.json()).Results.map(({ Name }) => Name),
+        ['one', 'runtime', 'three', 'two'],
+      );
     });
 
     test('and as long as a repository that it shows cannot be read; then one read of it is enough', async (t) => {
@@ -396,7 +493,9 @@ suite('an index is made only from what was read in full', () => {
       state.registry.pushImage('three', 'latest', named('three'));
       state.registry.fail({ method: 'manifest', repository: 'two', reference: 'beta' });
       const { indexes } = await state.rebuild();
-      assert.deepEqual(indexes[0]?.warnings, ['the index stays as it was: the catalog that it was built from is lost, and two could not be read since then: tag beta: http://registry.example.org manifest two beta: unavailable']);
+      assert.deepEqual(indexes[0]?.warnings, [
+        'the index stays as it was: the catalog that it was built from is lost, and two could not be read since then: tag beta: http://registry.example.org manifest two beta: unavailable',
+      ]);
       await state.reopen();
       await state.refresh();
       await state.rebuildTags('two', 'latest');
@@ -404,7 +503,10 @@ suite('an index is made only from what was read in full', () => {
 
       state.registry.heal();
       assert.equal((await state.rebuildRepository('two')).indexes[0]?.changed, true);
-      assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'runtime', 'three', 'two']);
+      assert.deepEqual(
+        (await state.json()).Results.map(({ Name }) => Name),
+        ['one', 'runtime', 'three', 'two'],
+      );
     });
 
     test('a list that is cut short does not make an app vanish, and the registry is asked for it', async (t) => {
@@ -424,7 +526,10 @@ suite('an index is made only from what was read in full', () => {
       assert.equal(await state.text(), before);
       state.registry.heal();
       await state.rebuild();
-      assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'two']);
+      assert.deepEqual(
+        (await state.json()).Results.map(({ Name }) => Name),
+        ['one', 'two'],
+      );
     });
 
     test('a repository that it never showed may fail', async (t) => {
@@ -435,13 +540,22 @@ suite('an index is made only from what was read in full', () => {
       const { indexes, failures } = await state.rebuild();
       assert.equal(failures.length, 1);
       assert.equal(indexes[0]?.changed, true);
-      assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'runtime']);
+      assert.deepEqual(
+        (await state.json()).Results.map(({ Name }) => Name),
+        ['one', 'runtime'],
+      );
 
       // From here on, what was known is in this catalog.
       state.registry.pushImage('one', 'new', named('new'));
       state.registry.fail({ repository: 'runtime' });
       await state.rebuildTags('one', 'new');
-      assert.deepEqual((await state.json()).Results.map(({ Name, Images }) => [Name, Images.length]), [['one', 1], ['runtime', 1]]);
+      assert.deepEqual(
+        (await state.json()).Results.map(({ Name, Images }) => [Name, Images.length]),
+        [
+          ['one', 1],
+          ['runtime', 1],
+        ],
+      );
     });
 
     test('its output file and its icons stay as well', async (t) => {
@@ -494,12 +608,24 @@ suite('an index that is configured anew', () => {
     await state.reopen({ definitions: [{ registry: second.id }] });
     second.fail({ repository: 'two' });
     const { indexes } = await state.indexer.rebuild(second.id, EVERYTHING);
-    assert.deepEqual(indexes[0]?.warnings, ['the index stays as it was: its registry, tags or repositories were configured differently, and two could not be read since then: http://other.example.org tags two: unavailable']);
-    assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'runtime', 'two']);
+    assert.deepEqual(indexes[0]?.warnings, [
+      'the index stays as it was: its registry, tags or repositories were configured differently, and two could not be read since then: http://other.example.org tags two: unavailable',
+    ]);
+    assert.deepEqual(
+      (await state.json()).Results.map(({ Name }) => Name),
+      ['one', 'runtime', 'two'],
+    );
     second.heal();
     await state.indexer.rebuild(second.id, EVERYTHING);
-    assert.deepEqual([await state.repositories(first.id), await state.store.catalog.scanned(first.id)], [[], []], 'data of a registry that is not read any more are removed');
-    assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'two']);
+    assert.deepEqual(
+      [await state.repositories(first.id), await state.store.catalog.scanned(first.id)],
+      [[], []],
+      'data of a registry that is not read any more are removed',
+    );
+    assert.deepEqual(
+      (await state.json()).Results.map(({ Name }) => Name),
+      ['one', 'two'],
+    );
   });
 
   test('with other tags stays as it was until everything that it shows and takes could be read', async (t) => {
@@ -509,17 +635,27 @@ suite('an index that is configured anew', () => {
     await state.reopen({ definitions: [{ tags: ['latest'] }] });
     state.registry.fail({ repository: 'two' });
     await state.rebuild();
-    assert.deepEqual((await state.json()).Results.map(({ Name, Lists }) => [Name, Lists[0]?.Tags]), [['one', ['beta']], ['two', ['beta']]]);
+    assert.deepEqual(
+      (await state.json()).Results.map(({ Name, Lists }) => [Name, Lists[0]?.Tags]),
+      [
+        ['one', ['beta']],
+        ['two', ['beta']],
+      ],
+    );
     // What the index does not take any more does not have to be read.
     await state.reopen({ definitions: [{ tags: ['latest'], repositoryExclude: ['two'] }, { name: 'other' }] });
     await state.rebuild();
-    assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['one', 'runtime']);
+    assert.deepEqual(
+      (await state.json()).Results.map(({ Name }) => Name),
+      ['one', 'runtime'],
+    );
   });
 });
 
 test('damage to the catalog found while rendering is thrown, so that the catalog can be set aside', async (t) => {
   const state = await TestState.open(t);
-  for (let number = 0; number < 20; number++) state.registry.pushImage('app', `tag-${number}`, named(`image ${number}`, { filler: 'x'.repeat(20_000) }));
+  for (let number = 0; number < 20; number++)
+    state.registry.pushImage('app', `tag-${number}`, named(`image ${number}`, { filler: 'x'.repeat(20_000) }));
   await state.rebuild();
   const text = await state.text();
   await state.close();
@@ -531,18 +667,36 @@ test('damage to the catalog found while rendering is thrown, so that the catalog
   assert.equal(await state.text(), text);
 });
 
-/** Returns everything that clients can see, except for the time: the whole index and the ready answers in each encoding, with headers. */
+/**
+ * Returns everything that clients can see, except for the time: the whole index and the ready answers in each encoding,
+ * with headers.
+ */
 async function allOf(state: TestState): Promise<unknown> {
   const index = await state.index();
-  const questions = ['latest', 'beta', 'new'].flatMap((tag) => ['amd64', 'arm64'].map((architecture) => flatpakQuery(tag, architecture).canonical));
+  const questions = ['latest', 'beta', 'new'].flatMap((tag) =>
+    ['amd64', 'arm64'].map((architecture) => flatpakQuery(tag, architecture).canonical),
+  );
   const documents = [index.whole(), index.apps(), ...questions.map((question) => index.question(question).document)];
   return Promise.all(
-    documents.flatMap((document) => [...(document ?? [])]).map(async ([encoding, { headers: { 'last-modified': _modified, ...headers }, body }]) => [encoding, headers, (await body.read()).toString('base64')]),
+    documents
+      .flatMap((document) => [...(document ?? [])])
+      .map(
+        async ([
+          encoding,
+          {
+            headers: { 'last-modified': _modified, ...headers },
+            body,
+          },
+        ]) => [encoding, headers, (await body.read()).toString('base64')],
+      ),
   );
 }
 
 /** Opens a state whose catalog was lost after an index was built from it. */
-async function loseCatalog(t: TestContext, definition: Partial<IndexDefinition> = {}): Promise<{ state: TestState; before: string }> {
+async function loseCatalog(
+  t: TestContext,
+  definition: Partial<IndexDefinition> = {},
+): Promise<{ state: TestState; before: string }> {
   const state = await TestState.open(t, { definitions: [definition] });
   fill(state.registry);
   await state.rebuild();

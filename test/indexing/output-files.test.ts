@@ -94,5 +94,9 @@ test('temporary files of a crash are removed when the state is opened; other fil
   await writeFile(`${dirname(output)}/other.json.0123456789ab.regindexer-tmp`, 'of another program');
   await writeFile(`${output}.backup`, 'mine');
   await state.reopen();
-  assert.deepEqual((await readdir(dirname(output))).toSorted(), ['apps.json', 'apps.json.backup', 'other.json.0123456789ab.regindexer-tmp']);
+  assert.deepEqual((await readdir(dirname(output))).toSorted(), [
+    'apps.json',
+    'apps.json.backup',
+    'other.json.0123456789ab.regindexer-tmp',
+  ]);
 });

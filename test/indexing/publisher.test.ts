@@ -39,8 +39,13 @@ class State {
   /** Opens a publisher as after a restart. @param publications empty ones, as if nothing was ever published */
   open(publications = this.publications, catalog = this.catalog): Promise<Publisher> {
     return Publisher.open({
-      definition: this.definition, wanted: wantedBy(this.definition, () => true), patterns: [], catalog, publications,
-      images: new ImageCache(catalog), iconsUri: '/icons/',
+      definition: this.definition,
+      wanted: wantedBy(this.definition, () => true),
+      patterns: [],
+      catalog,
+      publications,
+      images: new ImageCache(catalog),
+      iconsUri: '/icons/',
     });
   }
 
@@ -104,19 +109,38 @@ function imageOf({ app, architecture, build, flatpak }: Build): Image {
     os: 'linux',
     architecture,
     annotations: {},
-    labels: flatpak ? { 'org.flatpak.ref': `app/org.example.App${app}/${architecture}/stable`, 'org.flatpak.metadata': '[Application]\n', build: String(build) } : { build: String(build) },
+    labels: flatpak
+      ? {
+          'org.flatpak.ref': `app/org.example.App${app}/${architecture}/stable`,
+          'org.flatpak.metadata': '[Application]\n',
+          build: String(build),
+        }
+      : { build: String(build) },
     icons: [],
   };
 }
 
-const image = fc.record({ app: fc.nat({ max: 2 }), architecture: fc.constantFrom(...ARCHITECTURES), build: fc.nat({ max: 4 }), flatpak: fc.boolean() }).map(imageOf);
+const image = fc
+  .record({
+    app: fc.nat({ max: 2 }),
+    architecture: fc.constantFrom(...ARCHITECTURES),
+    build: fc.nat({ max: 4 }),
+    flatpak: fc.boolean(),
+  })
+  .map(imageOf);
 
 function putImages(images: readonly Image[]): CatalogChange[] {
   return images.map((one) => ({ kind: 'image', image: one, refs: refsOf(one), bytes: 1 }));
 }
 
 function indexOf(manifests: readonly Descriptor[]): ImageIndexManifest {
-  return { kind: 'index', mediaType: OCI_IMAGE_INDEX, digest: digestOf(manifests.map(({ digest }) => digest).join()), size: 1, manifests };
+  return {
+    kind: 'index',
+    mediaType: OCI_IMAGE_INDEX,
+    digest: digestOf(manifests.map(({ digest }) => digest).join()),
+    size: 1,
+    manifests,
+  };
 }
 
 const repository = fc.nat({ max: 60 }).map((number) => `apps/${number}`);
@@ -124,54 +148,126 @@ const images = fc.array(image, { minLength: 1, maxLength: 3 });
 const place = fc.record({ repository, tag: fc.constantFrom(...TAGS) });
 
 const changes: fc.Arbitrary<CatalogChange[]> = fc.oneof(
-  { weight: 30, arbitrary: fc.tuple(place, image).map(([its, one]): CatalogChange[] => [...putImages([one]), tagged(its, one.digest)]) },
-  { weight: 30, arbitrary: fc.tuple(place, images).map(([its, some]): CatalogChange[] => [...putImages(some), { kind: 'manifest', manifest: indexOf(some) }, tagged(its, indexOf(some).digest)]) },
+  {
+    weight: 30,
+    arbitrary: fc
+      .tuple(place, image)
+      .map(([its, one]): CatalogChange[] => [...putImages([one]), tagged(its, one.digest)]),
+  },
+  {
+    weight: 30,
+    arbitrary: fc
+      .tuple(place, images)
+      .map(([its, some]): CatalogChange[] => [
+        ...putImages(some),
+        { kind: 'manifest', manifest: indexOf(some) },
+        tagged(its, indexOf(some).digest),
+      ]),
+  },
   // A nested list.
   {
     weight: 15,
     arbitrary: fc.tuple(place, images, images).map(([its, inner, outer]): CatalogChange[] => {
       const nested = indexOf(inner);
       const list = indexOf([...outer, nested]);
-      return [...putImages([...inner, ...outer]), ...[nested, list].map((manifest) => ({ kind: 'manifest', manifest }) as const), tagged(its, list.digest)];
+      return [
+        ...putImages([...inner, ...outer]),
+        ...[nested, list].map((manifest) => ({ kind: 'manifest', manifest }) as const),
+        tagged(its, list.digest),
+      ];
     }),
   },
   // A list with an unreadable image, in whose place an earlier one is kept.
-  { weight: 10, arbitrary: fc.tuple(place, images, images).map(([its, some, kept]): CatalogChange[] => [...putImages([...some, ...kept]), { kind: 'manifest', manifest: indexOf(some) }, tagged(its, indexOf(some).digest, kept)]) },
+  {
+    weight: 10,
+    arbitrary: fc
+      .tuple(place, images, images)
+      .map(([its, some, kept]): CatalogChange[] => [
+        ...putImages([...some, ...kept]),
+        { kind: 'manifest', manifest: indexOf(some) },
+        tagged(its, indexOf(some).digest, kept),
+      ]),
+  },
   { weight: 15, arbitrary: place.map((its): CatalogChange[] => [{ kind: 'tag-gone', ...its }]) },
   { weight: 10, arbitrary: repository.map((its): CatalogChange[] => [{ kind: 'gone', repository: its }]) },
-  { weight: 5, arbitrary: repository.map((its): CatalogChange[] => [{ kind: 'failure', repository: its, error: 'it failed' }]) },
+  {
+    weight: 5,
+    arbitrary: repository.map((its): CatalogChange[] => [{ kind: 'failure', repository: its, error: 'it failed' }]),
+  },
   // A repository with about as many images as make it large.
   {
     weight: 1,
     arbitrary: fc.tuple(repository, fc.integer({ min: 195, max: 230 })).map(([its, number]): CatalogChange[] => {
-      const builds = Array.from({ length: number }, (_, build) => imageOf({ app: build % 3, architecture: ARCHITECTURES[build % 2] ?? '', build, flatpak: build % 5 > 0 }));
-      return [...putImages(builds), { kind: 'tags', repository: its, tags: builds.map(({ digest }, build) => ({ tag: TAGS[build] ?? `v${String(build).padStart(3, '0')}`, digest })).toSorted((a, b) => (a.tag < b.tag ? -1 : 1)) }];
+      const builds = Array.from({ length: number }, (_, build) =>
+        imageOf({ app: build % 3, architecture: ARCHITECTURES[build % 2] ?? '', build, flatpak: build % 5 > 0 }),
+      );
+      return [
+        ...putImages(builds),
+        {
+          kind: 'tags',
+          repository: its,
+          tags: builds
+            .map(({ digest }, build) => ({ tag: TAGS[build] ?? `v${String(build).padStart(3, '0')}`, digest }))
+            .toSorted((a, b) => (a.tag < b.tag ? -1 : 1)),
+        },
+      ];
     }),
   },
 );
 
-function tagged({ repository: its, tag: name }: { readonly repository: string; readonly tag: string }, digest: Digest, kept: readonly Image[] = []): CatalogChange {
+function tagged(
+  { repository: its, tag: name }: { readonly repository: string; readonly tag: string },
+  digest: Digest,
+  kept: readonly Image[] = [],
+): CatalogChange {
   const before = [...new Set(kept.map((one) => one.digest))];
   return { kind: 'tag', repository: its, tag: { tag: name, digest, ...(before.length > 0 && { kept: before }) } };
 }
 
-async function chunksOf(publications: SqlitePublications, index: string): Promise<{ registry: string; chunks: readonly Chunk[] }> {
+async function chunksOf(
+  publications: SqlitePublications,
+  index: string,
+): Promise<{ registry: string; chunks: readonly Chunk[] }> {
   const publication = await publications.publication(index);
   assert.ok(publication);
   const heads = await publications.chunkHeads(publication.chunks);
-  const read = async (name: string, segment: StoredSegment): Promise<Buffer> => (await publications.chunkSegment(name, segment)) as Buffer;
-  return { registry: publication.registry, chunks: publication.chunks.map((name) => new Chunk(name, heads.get(name) as Buffer, read, 'answers')) };
+  const read = async (name: string, segment: StoredSegment): Promise<Buffer> =>
+    (await publications.chunkSegment(name, segment)) as Buffer;
+  return {
+    registry: publication.registry,
+    chunks: publication.chunks.map((name) => new Chunk(name, heads.get(name) as Buffer, read, 'answers')),
+  };
 }
 
-/** Returns everything that is served: the whole index and the answers to Flatpak's questions, both ready and computed. */
-async function servedBy(publications: SqlitePublications, index: string): Promise<Map<string, { tag: string; gzip: Buffer; identity: string }>> {
+/**
+ * Returns everything that is served: the whole index and the answers to Flatpak's questions, both ready and computed.
+ */
+async function servedBy(
+  publications: SqlitePublications,
+  index: string,
+): Promise<Map<string, { tag: string; gzip: Buffer; identity: string }>> {
   const { registry, chunks } = await chunksOf(publications, index);
-  const served = new Map([['', await bytesOf(joinParts(registry, chunks.map(({ whole, slice }) => ({ part: whole, slice }))))]]);
+  const served = new Map([
+    [
+      '',
+      await bytesOf(
+        joinParts(
+          registry,
+          chunks.map(({ whole, slice }) => ({ part: whole, slice })),
+        ),
+      ),
+    ],
+  ]);
   for (const tag of TAGS) {
     for (const architecture of ARCHITECTURES) {
       const query = flatpakQuery(tag, architecture);
-      const asked = await Promise.all(chunks.map(async (chunk) => ({ part: await prepareQuery(query, new Effort())(chunk), slice: chunk.slice })));
-      const ready = chunks.map((chunk, number) => ({ part: chunk.readyPart({ field: 'label', tag, architecture }) ?? asked[number]?.part ?? EMPTY_PART, slice: chunk.slice }));
+      const asked = await Promise.all(
+        chunks.map(async (chunk) => ({ part: await prepareQuery(query, new Effort())(chunk), slice: chunk.slice })),
+      );
+      const ready = chunks.map((chunk, number) => ({
+        part: chunk.readyPart({ field: 'label', tag, architecture }) ?? asked[number]?.part ?? EMPTY_PART,
+        slice: chunk.slice,
+      }));
       const answer = await bytesOf(joinParts(registry, ready));
       served.set(`${tag} ${architecture}`, answer);
       const worked = await bytesOf(joinParts(registry, asked));
@@ -189,7 +285,11 @@ async function bytesOf({ pieces, tag }: JoinedDocument): Promise<{ tag: string; 
 }
 
 const steps = fc.array(
-  fc.record({ commits: fc.array(changes, { minLength: 1, maxLength: 30 }), restart: fc.boolean(), writes: fc.option(fc.nat({ max: 3 }), { nil: undefined, freq: 3 }) }),
+  fc.record({
+    commits: fc.array(changes, { minLength: 1, maxLength: 30 }),
+    restart: fc.boolean(),
+    writes: fc.option(fc.nat({ max: 3 }), { nil: undefined, freq: 3 }),
+  }),
   { minLength: 1, maxLength: 6 },
 );
 
@@ -213,7 +313,10 @@ suite('an index that is published again and again', () => {
             await (await state.open(fresh)).publish();
             const [served, expected] = [await servedBy(state.publications, 'apps'), await servedBy(fresh, 'apps')];
             assert.deepEqual(served, expected);
-            assert.deepEqual((await state.publications.publication('apps'))?.chunks, (await fresh.publication('apps'))?.chunks);
+            assert.deepEqual(
+              (await state.publications.publication('apps'))?.chunks,
+              (await fresh.publication('apps'))?.chunks,
+            );
             assert.deepEqual((await state.catalog.dirty('apps')).repositories, []);
             for (const [question, { tag, identity }] of served) {
               const earlier = before?.get(question);

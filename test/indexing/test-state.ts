@@ -30,7 +30,12 @@ export interface IndexJson {
 export interface RepositoryJson {
   readonly Name: string;
   readonly Images: readonly ImageJson[];
-  readonly Lists: readonly { readonly Tags: readonly string[]; readonly Digest: string; readonly MediaType: string; readonly Images: readonly ImageJson[] }[];
+  readonly Lists: readonly {
+    readonly Tags: readonly string[];
+    readonly Digest: string;
+    readonly MediaType: string;
+    readonly Images: readonly ImageJson[];
+  }[];
 }
 
 export interface ImageJson {
@@ -158,7 +163,9 @@ export class TestState {
 
   /** Returns an index as it is served; it is empty if nothing is published. */
   async index(name = 'apps'): Promise<ServedIndex> {
-    const { repositoryPriority } = defineIndex((this.#options.definitions ?? [{}]).find((definition) => (definition.name ?? 'apps') === name));
+    const { repositoryPriority } = defineIndex(
+      (this.#options.definitions ?? [{}]).find((definition) => (definition.name ?? 'apps') === name),
+    );
     const index = new ServedIndex({ name, fileName: name, maxAge: 60, repositoryPriority });
     await this.indexer.settled();
     const loader = new PublicationLoader(this.store.publications);
@@ -188,7 +195,10 @@ export class TestState {
     const { Results } = await this.json(index);
     return Results.flatMap(({ Name, Images, Lists }) => [
       ...Images.map(({ Tags, Labels }) => `${Name}:${Tags?.join(',')} ${Labels['name']}`),
-      ...Lists.map(({ Tags, Images: images }) => `${Name}:${Tags.join(',')} [${images.map(({ Labels }) => Labels['name']).join(' ')}]`),
+      ...Lists.map(
+        ({ Tags, Images: images }) =>
+          `${Name}:${Tags.join(',')} [${images.map(({ Labels }) => Labels['name']).join(' ')}]`,
+      ),
     ]);
   }
 
@@ -232,7 +242,14 @@ export class TestState {
 /** Returns an index's answer to a question, whether it is ready or has to be computed. */
 export async function answerText(index: ServedIndex, text: string): Promise<string> {
   const { query, document } = index.question(text);
-  return textOf(document ?? (await new Questions({ counts: { hits: 0, misses: 0 } }).answer(index, query, { keep: false, from: 'the test', signal: new AbortController().signal })));
+  return textOf(
+    document ??
+      (await new Questions({ counts: { hits: 0, misses: 0 } }).answer(index, query, {
+        keep: false,
+        from: 'the test',
+        signal: new AbortController().signal,
+      })),
+  );
 }
 
 async function textOf(document: ServedDocument): Promise<string> {
@@ -242,7 +259,9 @@ async function textOf(document: ServedDocument): Promise<string> {
 /** Returns the names of the images in an answer, in order. */
 export function namesIn(json: string): readonly (string | undefined)[] {
   const { Results } = JSON.parse(json) as IndexJson;
-  return Results.flatMap(({ Images, Lists }) => [...Images, ...Lists.flatMap((list) => list.Images)]).map(({ Labels }) => Labels['name']);
+  return Results.flatMap(({ Images, Lists }) => [...Images, ...Lists.flatMap((list) => list.Images)]).map(
+    ({ Labels }) => Labels['name'],
+  );
 }
 
 /** Returns labels that name an image, for {@link TestState.shows}. */

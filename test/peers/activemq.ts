@@ -13,7 +13,9 @@ log4j.appender.console.layout=org.apache.log4j.PatternLayout
 log4j.appender.console.layout.ConversionPattern=%d %p %c: %m%n
 `;
 
-/** Starts an empty broker, in about 4 s. It accepts any user and password, and loses its messages when it is stopped. */
+/**
+ * Starts an empty broker, in about 4 s. It accepts any user and password, and loses its messages when it is stopped.
+ */
 export async function startActivemq(): Promise<Broker> {
   const peer = await startPeer('activemq', async (folder) => {
     const port = await freePort();

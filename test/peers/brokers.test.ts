@@ -31,22 +31,28 @@ suite('brokers deliver a message, also after they were stopped and started again
     assert.equal(await exchange(broker, 'again'), 'again');
   });
 
-  test('RabbitMQ, which also speaks TLS to clients with a certificate', needs('rabbitmq-server', 'openssl'), async () => {
-    await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-certificates-'));
-    const certificates = await makeCertificates(folder.path);
-    await using broker = await startRabbitmq({ certificates });
-    assert.equal(await exchange(broker, '{"ctype":"flatpak"}'), '{"ctype":"flatpak"}');
-    await broker.stop();
-    await broker.start();
-    assert.equal(await exchange(broker, 'again'), 'again');
+  test(
+    'RabbitMQ, which also speaks TLS to clients with a certificate',
+    needs('rabbitmq-server', 'openssl'),
+    async () => {
+      await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-certificates-'));
+      const certificates = await makeCertificates(folder.path);
+      await using broker = await startRabbitmq({ certificates });
+      assert.equal(await exchange(broker, '{"ctype":"flatpak"}'), '{"ctype":"flatpak"}');
+      await broker.stop();
+      await broker.start();
+      assert.equal(await exchange(broker, 'again'), 'again');
 
-    const [ca, cert, key] = await Promise.all(
-      [certificates.authority, certificates.clientCertificate, certificates.clientKey].map(async (file) => readFile(file)),
-    );
-    const socket = connect({ host: '127.0.0.1', port: Number(new URL(broker.tlsUrl).port), ca, cert, key });
-    socket.write('CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0');
-    const [answer] = (await once(socket, 'data')) as [Buffer];
-    socket.destroy();
-    assert.match(answer.toString(), /^CONNECTED\n/);
-  });
+      const [ca, cert, key] = await Promise.all(
+        [certificates.authority, certificates.clientCertificate, certificates.clientKey].map(async (file) =>
+          readFile(file),
+        ),
+      );
+      const socket = connect({ host: '127.0.0.1', port: Number(new URL(broker.tlsUrl).port), ca, cert, key });
+      socket.write('CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0');
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      socket.destroy();
+      assert.match(answer.toString(), /^CONNECTED\n/);
+    },
+  );
 });

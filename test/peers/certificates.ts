@@ -18,12 +18,28 @@ export async function makeCertificates(folder: string): Promise<Certificates> {
   const file = (name: string): string => join(folder, name);
   const request = async (name: string, ...options: readonly string[]): Promise<void> => {
     const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-noenc', '-keyout', file(`${name}.key`)];
-    await runCommand('openssl', ['req', '-x509', '-days', '1', ...key, '-out', file(`${name}.crt`), ...options], { env: bareEnvironment(folder) });
+    await runCommand('openssl', ['req', '-x509', '-days', '1', ...key, '-out', file(`${name}.crt`), ...options], {
+      env: bareEnvironment(folder),
+    });
   };
-  const signed = ['-CA', file('authority.crt'), '-CAkey', file('authority.key'), '-addext', 'basicConstraints=critical,CA:FALSE'];
+  const signed = [
+    '-CA',
+    file('authority.crt'),
+    '-CAkey',
+    file('authority.key'),
+    '-addext',
+    'basicConstraints=critical,CA:FALSE',
+  ];
   await request('authority', '-subj', '/CN=regindexer test authority');
   await Promise.all([
-    request('server', '-subj', '/CN=localhost', ...signed, '-addext', 'subjectAltName=DNS:localhost,DNS:registry.test,IP:127.0.0.1'),
+    request(
+      'server',
+      '-subj',
+      '/CN=localhost',
+      ...signed,
+      '-addext',
+      'subjectAltName=DNS:localhost,DNS:registry.test,IP:127.0.0.1',
+    ),
     request('client', '-subj', '/CN=regindexer test client', ...signed, '-addext', 'extendedKeyUsage=clientAuth'),
   ]);
   return {

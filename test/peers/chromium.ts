@@ -8,13 +8,25 @@ export interface Browser extends AsyncDisposable {
   readonly context: BrowserContext;
 }
 
-const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update'];
+const FLAGS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-background-networking',
+  '--disable-component-update',
+];
 
 /** Starts the browser. */
 export async function startChromium(options: BrowserContextOptions = {}): Promise<Browser> {
   await using started = new AsyncDisposableStack();
   const profile = started.use(await mkdtempDisposable(join(tmpdir(), 'regindexer-chromium-')));
-  const context = started.use(await chromium.launchPersistentContext(profile.path, { ...options, executablePath: '/usr/bin/chromium', args: FLAGS }));
+  const context = started.use(
+    await chromium.launchPersistentContext(profile.path, {
+      ...options,
+      executablePath: '/usr/bin/chromium',
+      args: FLAGS,
+    }),
+  );
   const resources = started.move();
   return { context, [Symbol.asyncDispose]: () => resources.disposeAsync() };
 }

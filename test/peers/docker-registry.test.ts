@@ -27,20 +27,24 @@ async function getJson(url: string): Promise<unknown> {
   return body.json();
 }
 
-test('a registry holds what was pushed, also after it was stopped and started again', needs('docker-registry', 'skopeo'), async () => {
-  await using registry = await startDockerRegistry();
-  const digests = await pushSamples(registry.host);
-  await registry.stop();
-  await assert.rejects(request(registry.url), { code: 'ECONNREFUSED' });
-  await registry.start();
+test(
+  'a registry holds what was pushed, also after it was stopped and started again',
+  needs('docker-registry', 'skopeo'),
+  async () => {
+    await using registry = await startDockerRegistry();
+    const digests = await pushSamples(registry.host);
+    await registry.stop();
+    await assert.rejects(request(registry.url), { code: 'ECONNREFUSED' });
+    await registry.start();
 
-  assert.deepEqual(await getJson(`${registry.url}/v2/_catalog`), { repositories: Object.keys(digests) });
-  const { headers, body } = await request(`${registry.url}/v2/apps/hello/manifests/latest`, {
-    headers: { accept: 'application/vnd.oci.image.manifest.v1+json' },
-  });
-  await body.dump();
-  assert.equal(headers['docker-content-digest'], digests['apps/hello']);
-});
+    assert.deepEqual(await getJson(`${registry.url}/v2/_catalog`), { repositories: Object.keys(digests) });
+    const { headers, body } = await request(`${registry.url}/v2/apps/hello/manifests/latest`, {
+      headers: { accept: 'application/vnd.oci.image.manifest.v1+json' },
+    });
+    await body.dump();
+    assert.equal(headers['docker-content-digest'], digests['apps/hello']);
+  },
+);
 
 test('a deleted image takes its tags along', needs('docker-registry', 'skopeo'), async () => {
   await using registry = await startDockerRegistry();
@@ -80,12 +84,18 @@ test('it asks for a login over HTTPS', needs('docker-registry', 'openssl', 'skop
   const certificates = await makeCertificates(folder.path);
   const login = { username: 'reader', password: 'p:ss wörd' };
   await using registry = await startDockerRegistry({ tls: certificates, login });
-  await assert.rejects(copyImage({ from: HELLO, to: `${registry.host}/apps/hello:latest` }), /unauthorized|authentication required/);
+  await assert.rejects(
+    copyImage({ from: HELLO, to: `${registry.host}/apps/hello:latest` }),
+    /unauthorized|authentication required/,
+  );
   await copyImage({ from: HELLO, to: `${registry.host}/apps/hello:latest`, login });
 
   const dispatcher = new Agent({ connect: { ca: await readFile(certificates.authority) } });
   const authorization = `Basic ${Buffer.from(`${login.username}:${login.password}`).toString('base64')}`;
-  const { statusCode, body } = await request(`${registry.url}/v2/apps/hello/tags/list`, { dispatcher, headers: { authorization } });
+  const { statusCode, body } = await request(`${registry.url}/v2/apps/hello/tags/list`, {
+    dispatcher,
+    headers: { authorization },
+  });
   assert.deepEqual([statusCode, await body.json()], [200, { name: 'apps/hello', tags: ['latest'] }]);
   await dispatcher.close();
 });

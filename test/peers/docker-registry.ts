@@ -14,7 +14,10 @@ export interface DockerRegistryOptions {
   readonly login?: { readonly username: string; readonly password: string };
   /** Speaks HTTPS with this certificate and key (PEM files). */
   readonly tls?: { readonly certificate: string; readonly key: string };
-  /** Sections of its configuration that are added or replaced, such as `log`, `proxy`, `auth`; keys of `http` are merged. */
+  /**
+   * Sections of its configuration that are added or replaced, such as `log`, `proxy`, `auth`; keys of `http` are
+   * merged.
+   */
   readonly sections?: Readonly<Record<string, unknown>> & { readonly http?: object };
 }
 
@@ -50,7 +53,12 @@ export async function startDockerRegistry(options: DockerRegistryOptions = {}): 
     const file = join(folder, 'config.yml');
     // JSON is also YAML.
     await writeFile(file, JSON.stringify(configuration));
-    return { command: 'docker-registry', args: ['serve', file], port, answers: () => answersHttp(`${scheme}://127.0.0.1:${port}/v2/`) };
+    return {
+      command: 'docker-registry',
+      args: ['serve', file],
+      port,
+      answers: () => answersHttp(`${scheme}://127.0.0.1:${port}/v2/`),
+    };
   });
   const { port } = peer.program;
   return Object.assign(peer, { url: `${scheme}://127.0.0.1:${port}`, host: `127.0.0.1:${port}`, port });
@@ -61,7 +69,10 @@ function endpoint({ url, token, ignore }: NonNullable<DockerRegistryOptions['not
   return { name: 'index', url, timeout: '1s', threshold: 3, backoff: '1s', headers, ...(ignore && { ignore }) };
 }
 
-/** Hashes a password with bcrypt, the only hash that docker-registry takes; Debian's C library has it, and Perl calls that. */
+/**
+ * Hashes a password with bcrypt, the only hash that docker-registry takes; Debian's C library has it, and Perl calls
+ * that.
+ */
 async function bcrypt(password: string): Promise<string> {
   const salt = randomBytes(11).toString('hex');
   return runCommand('perl', ['-e', 'print crypt($ARGV[0], q($2b$05$) . $ARGV[1])', password, salt], { env: {} });

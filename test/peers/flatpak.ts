@@ -37,11 +37,13 @@ export function canTrust(): { readonly skip: string | false } {
 }
 
 /**
- * Starts a session without any remote or app. Commands with and without `--user` work; neither touches the machine's installations.
+ * Starts a session without any remote or app. Commands with and without `--user` work; neither touches the machine's
+ * installations.
  * @param trusted a server whose authority the client trusts beside those of the system
  */
 export async function startFlatpakClient(trusted?: TrustedServer): Promise<FlatpakClient> {
-  // One bus for the session: services on the bus of a `dbus-run-session` would outlive each command and hold its output open.
+  // One bus for the session: services on the bus of a `dbus-run-session` would outlive each command and hold its output
+  // open.
   const peer = await startPeer('flatpak', async (folder) => {
     const place = (name: string): string => join(folder, name);
     await mkdir(place('run'), { mode: 0o700 });
@@ -58,19 +60,31 @@ export async function startFlatpakClient(trusted?: TrustedServer): Promise<Flatp
       DBUS_SESSION_BUS_ADDRESS: `unix:path=${bus}`,
     };
     const run = trusted === undefined ? undefined : await trusting(trusted, folder, env.XDG_CONFIG_HOME);
-    const [command, ...args] = [...(run ?? []), 'dbus-daemon', '--session', '--nofork', '--nopidfile', `--address=unix:path=${bus}`];
+    const [command, ...args] = [
+      ...(run ?? []),
+      'dbus-daemon',
+      '--session',
+      '--nofork',
+      '--nopidfile',
+      `--address=unix:path=${bus}`,
+    ];
     return { command, args, env, run, answers: () => takesConnections({ path: bus }) };
   });
   const { env, run = [] } = peer.program;
   const [command, ...prefix] = [...run, 'flatpak'];
   return Object.assign(peer, {
     installation: join(env.XDG_DATA_HOME, 'flatpak'),
-    flatpak: (...args: readonly string[]) => runCommand(command, [...prefix, ...args], { env: bareEnvironment(env.HOME, env) }),
+    flatpak: (...args: readonly string[]) =>
+      runCommand(command, [...prefix, ...args], { env: bareEnvironment(env.HOME, env) }),
   });
 }
 
 /** Installs the server's authority for Flatpak; returns the beginning of commands that trust it. */
-async function trusting({ host, authority }: TrustedServer, folder: string, config: string): Promise<readonly string[]> {
+async function trusting(
+  { host, authority }: TrustedServer,
+  folder: string,
+  config: string,
+): Promise<readonly string[]> {
   const own = join(config, 'containers/certs.d', host);
   await mkdir(own, { recursive: true });
   const certificate = await readFile(authority, 'utf8');

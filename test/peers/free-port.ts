@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 
 /**
- * Below Linux's range for outgoing connections (32768 and up): there, a client that retries to reach a stopped peer may get the peer's port,
+ * Below Linux's range for outgoing connections (32768 and up): there, a client that retries to reach a stopped peer may
+ * get the peer's port,
  * connect to itself, and hold the port when the peer restarts.
  */
 const FIRST_PORT = 16_384;

@@ -10,8 +10,16 @@ export interface ImageOfIndex {
   readonly architecture: string;
 }
 
-/** Tags an image index of images that the repository already holds; returns its digest. `registry` is a URL without a last `/`. */
-export async function pushImageIndex(registry: string, repository: string, tag: string, images: readonly ImageOfIndex[]): Promise<string> {
+/**
+ * Tags an image index of images that the repository already holds; returns its digest. `registry` is a URL without a
+ * last `/`.
+ */
+export async function pushImageIndex(
+  registry: string,
+  repository: string,
+  tag: string,
+  images: readonly ImageOfIndex[],
+): Promise<string> {
   const manifests = await Promise.all(
     images.map(async ({ digest, architecture }) => ({
       mediaType: MANIFEST,
@@ -27,7 +35,8 @@ export async function pushImageIndex(registry: string, repository: string, tag: 
   });
   const answer = await body.text();
   const digest = headers['docker-content-digest'];
-  if (statusCode !== 201 || typeof digest !== 'string') throw new Error(`${registry} refused the index ${repository}:${tag} with ${statusCode}: ${answer}`);
+  if (statusCode !== 201 || typeof digest !== 'string')
+    throw new Error(`${registry} refused the index ${repository}:${tag} with ${statusCode}: ${answer}`);
   return digest;
 }
 

@@ -51,5 +51,7 @@ export function requirePrograms(...programs: readonly Program[]): void {
 /** Says which of `programs` are missing and how to install them; `undefined` if none is. */
 function missing(...programs: readonly Program[]): string | undefined {
   const absent = programs.filter((program) => !isInstalled(program));
-  return absent.length === 0 ? undefined : `needs ${absent.join(', ')}: apt-get install ${absent.map((program) => PROGRAMS[program].package).join(' ')}`;
+  return absent.length === 0
+    ? undefined
+    : `needs ${absent.join(', ')}: apt-get install ${absent.map((program) => PROGRAMS[program].package).join(' ')}`;
 }

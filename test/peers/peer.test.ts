@@ -11,7 +11,11 @@ import { startPeer } from './peer.ts';
 const answersAtOnce = async (): Promise<void> => undefined;
 
 test('a peer that ends instead of answering fails with its log', async () => {
-  const start = startPeer('broken', () => ({ command: 'sh', args: ['-c', 'echo no such luck; exit 3'], answers: async () => assert.fail('not yet') }));
+  const start = startPeer('broken', () => ({
+    command: 'sh',
+    args: ['-c', 'echo no such luck; exit 3'],
+    answers: async () => assert.fail('not yet'),
+  }));
   await assert.rejects(start, /broken ended with 3\. The end of its log:\nno such luck/);
 });
 
@@ -51,7 +55,11 @@ test('a peer whose port is taken gets another', async (t) => {
 });
 
 test('a peer sees nothing of the environment of the tests', async () => {
-  await using peer = await startPeer('environment', () => ({ command: 'sh', args: ['-c', 'env; echo end; sleep 600'], answers: async (log) => assert.match(log, /end/) }));
+  await using peer = await startPeer('environment', () => ({
+    command: 'sh',
+    args: ['-c', 'env; echo end; sleep 600'],
+    answers: async (log) => assert.match(log, /end/),
+  }));
   assert.match(peer.log, new RegExp(`^HOME=${peer.folder}$`, 'm'));
   assert.doesNotMatch(peer.log, /NODE_/);
 });

@@ -147,12 +147,15 @@ export class Peer<Program extends PeerProgram = PeerProgram> implements AsyncDis
     }
     const { code, signal } = await this.stop();
     const what = performance.now() < deadline ? `ended with ${code ?? signal}` : 'did not answer within two minutes';
-    throw new Error(`${this.name} ${what}. The end of its log:\n${this.logSinceStart.slice(-LOG_IN_MESSAGES)}`, { cause: reason });
+    throw new Error(`${this.name} ${what}. The end of its log:\n${this.logSinceStart.slice(-LOG_IN_MESSAGES)}`, {
+      cause: reason,
+    });
   }
 }
 
 /**
- * Starts a peer in a new folder, for which `prepare` writes the configuration and chooses free ports. Retries at most twice if another
+ * Starts a peer in a new folder, for which `prepare` writes the configuration and chooses free ports. Retries at most
+ * twice if another
  * program took one of the ports.
  * @throws Error as {@link Peer.start} does.
  */

@@ -25,7 +25,8 @@ export async function startPostgresql(settings: Readonly<Record<string, string>>
     const data = join(folder, 'data');
     mkdirSync(data);
     // The server refuses to run as root.
-    const asUser = process.getuid?.() === 0 ? ['setpriv', '--reuid', 'postgres', '--regid', 'postgres', '--clear-groups'] : [];
+    const asUser =
+      process.getuid?.() === 0 ? ['setpriv', '--reuid', 'postgres', '--regid', 'postgres', '--clear-groups'] : [];
     if (asUser.length > 0) {
       const [uid, gid] = [await idOf('-u'), await idOf('-g')];
       for (const path of [folder, data]) chownSync(path, uid, gid);
@@ -33,11 +34,33 @@ export async function startPostgresql(settings: Readonly<Record<string, string>>
     const run = async ([command = '', ...args]: readonly string[]): Promise<void> => {
       await runCommand(command, args, { env: bareEnvironment(folder), cwd: folder });
     };
-    await run([...asUser, binary('initdb'), '-D', data, '-U', 'regindexer', '-A', 'trust', '-E', 'UTF8', '--locale', 'C.UTF-8', '--no-sync']);
+    await run([
+      ...asUser,
+      binary('initdb'),
+      '-D',
+      data,
+      '-U',
+      'regindexer',
+      '-A',
+      'trust',
+      '-E',
+      'UTF8',
+      '--locale',
+      'C.UTF-8',
+      '--no-sync',
+    ]);
     const port = await freePort();
     const connection = { host: '127.0.0.1', port, user: 'regindexer', database: 'postgres' };
     const given = { fsync: 'off', listen_addresses: '127.0.0.1', unix_socket_directories: folder, ...settings };
-    const [command = '', ...args] = [...asUser, binary('postgres'), '-D', data, '-p', String(port), ...Object.entries(given).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
+    const [command = '', ...args] = [
+      ...asUser,
+      binary('postgres'),
+      '-D',
+      data,
+      '-p',
+      String(port),
+      ...Object.entries(given).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+    ];
     return { command, args, connection, answers: () => ask(connection, 'SELECT 1') };
   });
   const { connection } = peer.program;

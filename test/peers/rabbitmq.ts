@@ -23,7 +23,12 @@ export interface Rabbitmq extends Broker {
 /** Starts an empty broker, in about 7 s. Durable queues and persistent messages survive a restart. */
 export async function startRabbitmq({ certificates }: RabbitmqOptions = {}): Promise<Rabbitmq> {
   const peer = await startPeer('rabbitmq', async (folder) => {
-    const [port, tlsPort, distributionPort, epmdPort] = [await freePort(), await freePort(), await freePort(), await freePort()];
+    const [port, tlsPort, distributionPort, epmdPort] = [
+      await freePort(),
+      await freePort(),
+      await freePort(),
+      await freePort(),
+    ];
     const file = (name: string): string => join(folder, name);
     await writeFile(file('enabled_plugins'), '[rabbitmq_stomp].\n');
     const configuration = [

@@ -5,7 +5,9 @@ import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
 import { runRegindexer, startRegindexer } from './regindexer.ts';
 
 test('the program serves at the URL that it logs, and at another after a restart', async () => {
-  await using regindexer = await startRegindexer({ config: { indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}` } }, server: { port: 0 } } });
+  await using regindexer = await startRegindexer({
+    config: { indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}` } }, server: { port: 0 } },
+  });
   const first = await request(`${regindexer.url}/healthz`);
   await first.body.dump();
   await regindexer.kill();

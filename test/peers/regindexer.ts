@@ -31,7 +31,12 @@ export interface RegindexerOptions {
 }
 
 /** Command that runs the words after it on a terminal. */
-const ON_TERMINAL = ['bash', '-c', 'exec script --quiet --return --flush --command "exec $(printf "%q " "$@")" /dev/null', 'bash'];
+const ON_TERMINAL = [
+  'bash',
+  '-c',
+  'exec script --quiet --return --flush --command "exec $(printf "%q " "$@")" /dev/null',
+  'bash',
+];
 
 /** A running `regindexer serve`. */
 export interface Regindexer extends Peer {
@@ -40,7 +45,16 @@ export interface Regindexer extends Peer {
 }
 
 /** Starts the service and waits until it logs its URL. It does not inherit the environment. */
-export async function startRegindexer({ config, args = [], env = {}, daemon = false, program = [daemon ? DAEMON : CLI], terminal = false, under = terminal ? ON_TERMINAL : [], onOutput }: RegindexerOptions): Promise<Regindexer> {
+export async function startRegindexer({
+  config,
+  args = [],
+  env = {},
+  daemon = false,
+  program = [daemon ? DAEMON : CLI],
+  terminal = false,
+  under = terminal ? ON_TERMINAL : [],
+  onOutput,
+}: RegindexerOptions): Promise<Regindexer> {
   const peer = await startPeer('regindexer', async (folder) => {
     const file = join(folder, 'config.yaml');
     await writeFile(file, typeof config === 'string' ? config : stringify(config));
@@ -56,14 +70,23 @@ export async function startRegindexer({ config, args = [], env = {}, daemon = fa
       },
     };
   });
-  return Object.defineProperty(peer, 'url', { get: () => servedUrl(peer.logSinceStart), enumerable: true }) as typeof peer & { url: string };
+  return Object.defineProperty(peer, 'url', {
+    get: () => servedUrl(peer.logSinceStart),
+    enumerable: true,
+  }) as typeof peer & { url: string };
 }
 
 /** Runs a command of regindexer to its end, with a home of its own. */
-export async function runRegindexer(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<CommandResult> {
+export async function runRegindexer(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<CommandResult> {
   await using home = await mkdtempDisposable(join(tmpdir(), 'regindexer-run-'));
   // Awaited here, so that its home is removed after it has ended.
-  return await commandResult(process.execPath, [CLI, ...args], { cwd: home.path, env: bareEnvironment(home.path, env) });
+  return await commandResult(process.execPath, [CLI, ...args], {
+    cwd: home.path,
+    env: bareEnvironment(home.path, env),
+  });
 }
 
 /** Finds the URL in the log: the `url` of the first JSON line that has one, or the first line on a terminal. */

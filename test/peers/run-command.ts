@@ -20,20 +20,40 @@ const MAX_OUTPUT = 64 * 1024 * 1024;
  * Runs a program and returns its output, whatever its exit status.
  * @throws Error if it cannot be started, is ended by a signal or takes longer than two minutes.
  */
-export async function commandResult(command: string, args: readonly string[], options: CommandOptions): Promise<CommandResult> {
+export async function commandResult(
+  command: string,
+  args: readonly string[],
+  options: CommandOptions,
+): Promise<CommandResult> {
   const { promise, resolve, reject } = Promise.withResolvers<CommandResult>();
   execFile(command, args, { ...options, timeout: LIMIT, maxBuffer: MAX_OUTPUT }, (error, stdout, stderr) => {
     if (!error) resolve({ code: 0, stdout, stderr });
     else if (typeof error.code === 'number') resolve({ code: error.code, stdout, stderr });
-    else reject(new Error(`${command} ${args.join(' ')} did not end by itself (${error.signal ?? error.code}):\n${stdout}${stderr}`, { cause: error }));
+    else
+      reject(
+        new Error(
+          `${command} ${args.join(' ')} did not end by itself (${error.signal ?? error.code}):\n${stdout}${stderr}`,
+          { cause: error },
+        ),
+      );
   });
   return promise;
 }
 
-/** Runs a program as {@link commandResult}, but on a terminal: all output is in `stdout`. No word may contain a single quote. */
-export function commandResultOnTerminal(command: string, args: readonly string[], { env, ...options }: CommandOptions): Promise<CommandResult> {
+/**
+ * Runs a program as {@link commandResult}, but on a terminal: all output is in `stdout`. No word may contain a single
+ * quote.
+ */
+export function commandResultOnTerminal(
+  command: string,
+  args: readonly string[],
+  { env, ...options }: CommandOptions,
+): Promise<CommandResult> {
   const line = [command, ...args].map((word) => `'${word}'`).join(' ');
-  return commandResult('script', ['--quiet', '--return', '--command', line, '/dev/null'], { ...options, env: { TERM: 'xterm', ...env } });
+  return commandResult('script', ['--quiet', '--return', '--command', line, '/dev/null'], {
+    ...options,
+    env: { TERM: 'xterm', ...env },
+  });
 }
 
 /**

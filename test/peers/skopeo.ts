@@ -22,12 +22,23 @@ export interface ImageCopy {
   readonly login?: Login;
 }
 
-/** Copies an image into a registry, over HTTP, or over HTTPS with any certificate; returns the digest that the tag points to now. */
+/**
+ * Copies an image into a registry, over HTTP, or over HTTPS with any certificate; returns the digest that the tag
+ * points to now.
+ */
 export async function copyImage({ from, to, all = false, format, login }: ImageCopy): Promise<string> {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-skopeo-'));
   const digestFile = join(folder.path, 'digest');
   const always = ['--quiet', '--src-tls-verify=false', '--dest-tls-verify=false', '--digestfile', digestFile];
-  await skopeo('copy', ...always, ...(all ? ['--all'] : []), ...(format ? ['--format', format] : []), ...(login ? ['--dest-creds', credentials(login)] : []), from, `docker://${to}`);
+  await skopeo(
+    'copy',
+    ...always,
+    ...(all ? ['--all'] : []),
+    ...(format ? ['--format', format] : []),
+    ...(login ? ['--dest-creds', credentials(login)] : []),
+    from,
+    `docker://${to}`,
+  );
   return readFile(digestFile, 'utf8');
 }
 

@@ -19,7 +19,11 @@ export interface StompConnection extends AsyncDisposable {
   /** Sends a message, and waits for the broker's receipt. */
   publish(destination: string, body: string | Uint8Array, headers?: Readonly<Record<string, string>>): Promise<void>;
   /** Subscribes with `ack: client-individual` and these headers. */
-  subscribe(destination: string, onMessage: (message: StompMessage) => void, headers?: Readonly<Record<string, string>>): void;
+  subscribe(
+    destination: string,
+    onMessage: (message: StompMessage) => void,
+    headers?: Readonly<Record<string, string>>,
+  ): void;
 }
 
 /** Connects as `guest` to the virtual host `/`. */

@@ -37,27 +37,50 @@ export interface TokenService extends AsyncDisposable {
 }
 
 /** Starts the service. */
-export async function startTokenService({ certificates, readers = {}, passwords = {}, lifetime = 300 }: TokenServiceOptions): Promise<TokenService> {
+export async function startTokenService({
+  certificates,
+  readers = {},
+  passwords = {},
+  lifetime = 300,
+}: TokenServiceOptions): Promise<TokenService> {
   const key = createPrivateKey(await readFile(certificates.key));
   const chain = [new X509Certificate(await readFile(certificates.certificate)).raw.toString('base64')];
   const requests: TokenRequest[] = [];
 
   const server = createServer((request, response) => {
-    void answer(request).then(([status, body]) => response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body)));
+    void answer(request).then(([status, body]) =>
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body)),
+    );
   });
   const answer = async (request: IncomingMessage): Promise<[number, object]> => {
     const isForm = request.method === 'POST';
-    const parameters = isForm ? new URLSearchParams(await text(request)) : new URL(request.url ?? '', 'http://service').searchParams;
-    const user = isForm ? userOfIdentity(parameters.get('refresh_token')) : userOfLogin(request.headers.authorization, passwords);
+    const parameters = isForm
+      ? new URLSearchParams(await text(request))
+      : new URL(request.url ?? '', 'http://service').searchParams;
+    const user = isForm
+      ? userOfIdentity(parameters.get('refresh_token'))
+      : userOfLogin(request.headers.authorization, passwords);
     const scopes = parameters.getAll('scope').flatMap((scope) => scope.split(' '));
     requests.push({ method: String(request.method), scopes, user: user ?? undefined });
-    if (user === null || parameters.get('service') !== SERVICE) return [401, { errors: [{ code: 'UNAUTHORIZED', message: 'who are you?' }] }];
+    if (user === null || parameters.get('service') !== SERVICE)
+      return [401, { errors: [{ code: 'UNAUTHORIZED', message: 'who are you?' }] }];
     const access = scopes.map(accessOf).filter(({ name }) => readers[name] === undefined || readers[name] === user);
-    const token = signed({ iss: ISSUER, aud: SERVICE, sub: user ?? '', jti: randomUUID(), access, nbf: now() - 10, iat: now(), exp: now() + lifetime });
+    const token = signed({
+      iss: ISSUER,
+      aud: SERVICE,
+      sub: user ?? '',
+      jti: randomUUID(),
+      access,
+      nbf: now() - 10,
+      iat: now(),
+      exp: now() + lifetime,
+    });
     return [200, { [isForm ? 'access_token' : 'token']: token, expires_in: lifetime }];
   };
   const signed = (claims: object): string => {
-    const content = [{ typ: 'JWT', alg: 'ES256', x5c: chain }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
+    const content = [{ typ: 'JWT', alg: 'ES256', x5c: chain }, claims]
+      .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+      .join('.');
     return `${content}.${sign('sha256', Buffer.from(content), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
   };
 
@@ -67,7 +90,11 @@ export async function startTokenService({ certificates, readers = {}, passwords 
   return {
     url,
     requests,
-    registry: { sections: { auth: { token: { realm: url, service: SERVICE, issuer: ISSUER, rootcertbundle: certificates.authority } } } },
+    registry: {
+      sections: {
+        auth: { token: { realm: url, service: SERVICE, issuer: ISSUER, rootcertbundle: certificates.authority } },
+      },
+    },
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();
       server.close();
@@ -77,7 +104,10 @@ export async function startTokenService({ certificates, readers = {}, passwords 
 }
 
 /** Returns the user; `undefined` without a login, null for a wrong one. */
-function userOfLogin(authorization: string | undefined, passwords: Readonly<Record<string, string>>): string | undefined | null {
+function userOfLogin(
+  authorization: string | undefined,
+  passwords: Readonly<Record<string, string>>,
+): string | undefined | null {
   if (authorization === undefined) return undefined;
   const [user = '', password] = atob(authorization.replace('Basic ', '')).split(':');
   return passwords[user] === password ? user : null;

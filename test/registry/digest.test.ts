@@ -8,7 +8,23 @@ const EMPTY = 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b78
 test('digests that can be verified are sha256 and sha512, in lower case', () => {
   assert.ok(isDigest(EMPTY));
   assert.ok(isDigest(`sha512:${'0'.repeat(128)}`));
-  const wrong = ['', 'sha256:', EMPTY.toUpperCase(), EMPTY.slice(0, -1), `${EMPTY}0`, `${EMPTY}\n`, ` ${EMPTY}`, EMPTY.replace('sha256', 'sha512'), EMPTY.replace('sha256', 'md5'), EMPTY.slice(7), `sha256:${'g'.repeat(64)}`, 7, null, undefined, [EMPTY]];
+  const wrong = [
+    '',
+    'sha256:',
+    EMPTY.toUpperCase(),
+    EMPTY.slice(0, -1),
+    `${EMPTY}0`,
+    `${EMPTY}\n`,
+    ` ${EMPTY}`,
+    EMPTY.replace('sha256', 'sha512'),
+    EMPTY.replace('sha256', 'md5'),
+    EMPTY.slice(7),
+    `sha256:${'g'.repeat(64)}`,
+    7,
+    null,
+    undefined,
+    [EMPTY],
+  ];
   for (const digest of wrong) assert.ok(!isDigest(digest), String(digest));
 });
 
@@ -24,6 +40,16 @@ test('content has the digest that it has', () => {
 });
 
 test('whatever comes, a text is a digest or none', () => {
-  const text = fc.oneof(fc.string(), fc.anything(), fc.tuple(fc.constantFrom('sha256', 'sha512', 'SHA256', 'md5', ''), fc.constantFrom(':', '', '-'), fc.stringMatching(/^[0-9a-fA-F]{0,130}$/)).map((parts) => parts.join('')));
+  const text = fc.oneof(
+    fc.string(),
+    fc.anything(),
+    fc
+      .tuple(
+        fc.constantFrom('sha256', 'sha512', 'SHA256', 'md5', ''),
+        fc.constantFrom(':', '', '-'),
+        fc.stringMatching(/^[0-9a-fA-F]{0,130}$/),
+      )
+      .map((parts) => parts.join('')),
+  );
   fc.assert(fc.property(text, (value) => !isDigest(value) || /^sha(256:.{64}|512:.{128})$/.test(value)));
 });

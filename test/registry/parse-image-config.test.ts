@@ -36,14 +36,25 @@ test('labels survive unchanged, whatever their keys and values', () => {
 
 test('a label that is null is empty', () => {
   const text = '{"os":"linux","architecture":"amd64","config":{"Labels":{"a":null,"__proto__":null,"b":"c"}}}';
-  assert.deepEqual(Object.entries(parseImageConfig(Buffer.from(text))?.labels ?? {}), [['a', ''], ['__proto__', ''], ['b', 'c']]);
+  assert.deepEqual(Object.entries(parseImageConfig(Buffer.from(text))?.labels ?? {}), [
+    ['a', ''],
+    ['__proto__', ''],
+    ['b', 'c'],
+  ]);
 });
 
 test('a label that some clients cannot read unchanged is malformed, and named', () => {
   for (const bad of ['\ud800', 'a\udc00b', '\ud83d\ud83d', '\0', 'a\0b']) {
     const quoted = JSON.stringify(bad).replaceAll('\\', '\\\\');
-    const labels: [RegExp, object][] = [[/^config\.Labels\["k"\]: expected Unicode text without NUL$/, { k: bad }], [new RegExp(`^the key of config\\.Labels\\[${quoted}\\]: expected Unicode text without NUL$`), { [bad]: 'v' }]];
-    for (const [message, Labels] of labels) assert.throws(() => parse({ os: 'linux', architecture: 'amd64', config: { Labels } }), { code: 'malformed', message });
+    const labels: [RegExp, object][] = [
+      [/^config\.Labels\["k"\]: expected Unicode text without NUL$/, { k: bad }],
+      [new RegExp(`^the key of config\\.Labels\\[${quoted}\\]: expected Unicode text without NUL$`), { [bad]: 'v' }],
+    ];
+    for (const [message, Labels] of labels)
+      assert.throws(() => parse({ os: 'linux', architecture: 'amd64', config: { Labels } }), {
+        code: 'malformed',
+        message,
+      });
   }
 });
 
@@ -74,8 +85,14 @@ test('another shape is malformed and says where', () => {
 test('any bytes give a config, undefined or a RegistryError', () => {
   const keys = fc.constantFrom('os', 'architecture', 'config', 'Labels', '__proto__');
   const any = fc.oneof(fc.constantFrom('linux', 'unknown', '', null), fc.jsonValue({ maxDepth: 1 }));
-  const document = fc.dictionary(keys, fc.oneof(any, fc.dictionary(keys, fc.oneof(any, fc.dictionary(fc.string(), any)))));
-  const bytes = fc.oneof(document.map((value) => Buffer.from(JSON.stringify(value))), fc.uint8Array());
+  const document = fc.dictionary(
+    keys,
+    fc.oneof(any, fc.dictionary(keys, fc.oneof(any, fc.dictionary(fc.string(), any)))),
+  );
+  const bytes = fc.oneof(
+    document.map((value) => Buffer.from(JSON.stringify(value))),
+    fc.uint8Array(),
+  );
   fc.assert(
     fc.property(bytes, (input) => {
       try {

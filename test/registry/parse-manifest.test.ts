@@ -20,7 +20,13 @@ function image(changes: object = {}): object {
 }
 
 function child(name: string, changes: object = {}): object {
-  return { mediaType: OCI_MANIFEST, digest: digestOf(name), size: 3, platform: { os: 'linux', architecture: 'amd64' }, ...changes };
+  return {
+    mediaType: OCI_MANIFEST,
+    digest: digestOf(name),
+    size: 3,
+    platform: { os: 'linux', architecture: 'amd64' },
+    ...changes,
+  };
 }
 
 function index(manifests: unknown, changes: object = {}): object {
@@ -77,18 +83,30 @@ test('annotations survive unchanged, whatever their keys and values', () => {
 });
 
 test('an annotation that is not a string is malformed, and named', () => {
-  assert.throws(() => parse(image({ annotations: { good: 'a', bad: 1 } })), { code: 'malformed', message: /annotations\["bad"\]/ });
+  assert.throws(() => parse(image({ annotations: { good: 'a', bad: 1 } })), {
+    code: 'malformed',
+    message: /annotations\["bad"\]/,
+  });
 });
 
 test('an annotation that is null is empty; one that some clients cannot read unchanged is malformed, and named', () => {
   const manifest = parse(image({ annotations: { a: null, b: 'c' } }));
   assert.deepEqual(manifest.kind === 'image' && manifest.annotations, { a: '', b: 'c' });
-  assert.throws(() => parse(image({ annotations: { a: '\ud800' } })), { code: 'malformed', message: 'annotations["a"]: expected Unicode text without NUL' });
-  assert.throws(() => parse(image({ annotations: { 'a\0b': '' } })), { code: 'malformed', message: 'the key of annotations["a\\u0000b"]: expected Unicode text without NUL' });
+  assert.throws(() => parse(image({ annotations: { a: '\ud800' } })), {
+    code: 'malformed',
+    message: 'annotations["a"]: expected Unicode text without NUL',
+  });
+  assert.throws(() => parse(image({ annotations: { 'a\0b': '' } })), {
+    code: 'malformed',
+    message: 'the key of annotations["a\\u0000b"]: expected Unicode text without NUL',
+  });
 });
 
 test('Docker schema 2 has no annotations', () => {
-  const manifest = parse(image({ mediaType: DOCKER_MANIFEST, config: { ...config, mediaType: DOCKER_CONFIG }, annotations: { a: 'b' } }), DOCKER_MANIFEST);
+  const manifest = parse(
+    image({ mediaType: DOCKER_MANIFEST, config: { ...config, mediaType: DOCKER_CONFIG }, annotations: { a: 'b' } }),
+    DOCKER_MANIFEST,
+  );
   assert.deepEqual(manifest.kind === 'image' && manifest.annotations, {});
 });
 
@@ -99,7 +117,11 @@ test('a manifest that is not an image is an artifact', () => {
     ['artifactType', image({ artifactType: 'application/vnd.example.sbom' })],
     ['no config', image({ config: undefined })],
     ['index with artifactType', index([], { artifactType: 'application/vnd.example' })],
-    ['Docker schema 1', { schemaVersion: 1, name: 'a', fsLayers: [] }, 'application/vnd.docker.distribution.manifest.v1+prettyjws'],
+    [
+      'Docker schema 1',
+      { schemaVersion: 1, name: 'a', fsLayers: [] },
+      'application/vnd.docker.distribution.manifest.v1+prettyjws',
+    ],
     ['Docker schema 1, announced as JSON', { schemaVersion: 1, name: 'a', fsLayers: [] }, 'application/json'],
     ['unknown media type', { mediaType: 'application/vnd.oci.artifact.manifest.v1+json', blobs: [] }],
     ['unknown media type in the header', { blobs: [] }, 'application/vnd.example+json'],
@@ -110,9 +132,19 @@ test('a manifest that is not an image is an artifact', () => {
 test('an artifactType that is the media type of an image config means an image', () => {
   for (const artifactType of [OCI_CONFIG, DOCKER_CONFIG, 'Application/vnd.OCI.image.config.v1+JSON']) {
     assert.equal(parse(image({ artifactType })).kind, 'image', artifactType);
-    const children = [child('oci', { artifactType }), child('docker', { mediaType: DOCKER_MANIFEST, artifactType }), child('nested', { mediaType: OCI_INDEX, artifactType })];
-    assert.deepEqual(childrenOf(parse(index(children, { artifactType }))), ['oci', 'docker', 'nested'].map((name) => digestOf(name)));
-    assert.equal(parse(image({ artifactType, config: { ...config, mediaType: 'application/vnd.oci.empty.v1+json' } })).kind, 'artifact');
+    const children = [
+      child('oci', { artifactType }),
+      child('docker', { mediaType: DOCKER_MANIFEST, artifactType }),
+      child('nested', { mediaType: OCI_INDEX, artifactType }),
+    ];
+    assert.deepEqual(
+      childrenOf(parse(index(children, { artifactType }))),
+      ['oci', 'docker', 'nested'].map((name) => digestOf(name)),
+    );
+    assert.equal(
+      parse(image({ artifactType, config: { ...config, mediaType: 'application/vnd.oci.empty.v1+json' } })).kind,
+      'artifact',
+    );
   }
 });
 
@@ -135,11 +167,21 @@ test('an image index leaves out what cannot be an image', () => {
       child('capitals', { mediaType: OCI_MANIFEST.toUpperCase() }),
     ]),
   );
-  assert.deepEqual(childrenOf(manifest), ['image', 'without platform', 'nested', 'nested list', 'docker', 'capitals'].map((name) => digestOf(name)));
+  assert.deepEqual(
+    childrenOf(manifest),
+    ['image', 'without platform', 'nested', 'nested list', 'docker', 'capitals'].map((name) => digestOf(name)),
+  );
 });
 
 test('a child that is malformed or of an unknown kind is named, and does not hide others', () => {
-  const broken = ['x', {}, child('b', { digest: 'x' }), child('c', { digest: `sha384:${'0'.repeat(96)}` }), child('d', { platform: 'linux' }), child('e', { size: -1 })];
+  const broken = [
+    'x',
+    {},
+    child('b', { digest: 'x' }),
+    child('c', { digest: `sha384:${'0'.repeat(96)}` }),
+    child('d', { platform: 'linux' }),
+    child('e', { size: -1 }),
+  ];
   const manifest = parse(index([child('a'), ...broken, child('z')]));
   assert.deepEqual(childrenOf(manifest), [digestOf('a'), digestOf('z')]);
   assert.deepEqual(manifest.kind === 'index' && manifest.faults, [
@@ -154,13 +196,22 @@ test('a child that is malformed or of an unknown kind is named, and does not hid
 
 test('an index of more than 1000 images is refused; what cannot be an image does not count', () => {
   const children = Array.from({ length: 1000 }, (_, number) => child(`image ${number}`));
-  const others = Array.from({ length: 5000 }, (_, number) => child(`chart ${number}`, { mediaType: 'application/vnd.example' }));
+  const others = Array.from({ length: 5000 }, (_, number) =>
+    child(`chart ${number}`, { mediaType: 'application/vnd.example' }),
+  );
   assert.equal(childrenOf(parse(index([...others, ...children, ...children]))).length, 1000);
-  for (const more of [child('one more'), 'broken']) assert.throws(() => parse(index([...children, more])), { code: 'too-large', message: /^manifests: more than 1000 images/ });
+  for (const more of [child('one more'), 'broken'])
+    assert.throws(() => parse(index([...children, more])), {
+      code: 'too-large',
+      message: /^manifests: more than 1000 images/,
+    });
 });
 
 test('a manifest list is an index, and manifests may be null', () => {
-  assert.deepEqual(childrenOf(parse(index([child('a', { mediaType: DOCKER_MANIFEST })], { mediaType: DOCKER_LIST }), DOCKER_LIST)), [digestOf('a')]);
+  assert.deepEqual(
+    childrenOf(parse(index([child('a', { mediaType: DOCKER_MANIFEST })], { mediaType: DOCKER_LIST }), DOCKER_LIST)),
+    [digestOf('a')],
+  );
   assert.deepEqual(childrenOf(parse(index(null))), []);
 });
 
@@ -192,21 +243,51 @@ test('another shape is malformed and says where', () => {
     [/^layers: expected none/, index([], { layers: [] })],
     [/^config: expected none/, index([], { config })],
   ];
-  for (const [message, document] of cases) assert.throws(() => parse(document), { code: 'malformed', message }, String(message));
-  for (const text of ['', '{', '<html></html>', 'null']) assert.throws(() => parseText(text, OCI_MANIFEST), { code: 'malformed' });
-  assert.throws(() => parseManifest(Buffer.from([0x7b, 0xff, 0x7d]), { mediaType: OCI_MANIFEST, digest: digestOf('') }), { code: 'malformed' });
+  for (const [message, document] of cases)
+    assert.throws(() => parse(document), { code: 'malformed', message }, String(message));
+  for (const text of ['', '{', '<html></html>', 'null'])
+    assert.throws(() => parseText(text, OCI_MANIFEST), { code: 'malformed' });
+  assert.throws(
+    () => parseManifest(Buffer.from([0x7b, 0xff, 0x7d]), { mediaType: OCI_MANIFEST, digest: digestOf('') }),
+    { code: 'malformed' },
+  );
 });
 
 test('any bytes give a manifest or a RegistryError', () => {
   const value = fc.letrec((tie) => ({
-    any: fc.oneof({ maxDepth: 4 }, fc.constantFrom(null, 1, 2, -1, '', OCI_MANIFEST, OCI_INDEX, OCI_CONFIG, digestOf('x'), 'unknown'), fc.jsonValue({ maxDepth: 1 }), tie('object'), fc.array(tie('any'), { maxLength: 3 })),
+    any: fc.oneof(
+      { maxDepth: 4 },
+      fc.constantFrom(null, 1, 2, -1, '', OCI_MANIFEST, OCI_INDEX, OCI_CONFIG, digestOf('x'), 'unknown'),
+      fc.jsonValue({ maxDepth: 1 }),
+      tie('object'),
+      fc.array(tie('any'), { maxLength: 3 }),
+    ),
     object: fc.dictionary(
-      fc.constantFrom('schemaVersion', 'mediaType', 'config', 'layers', 'manifests', 'annotations', 'artifactType', 'digest', 'size', 'platform', 'os', '__proto__'),
+      fc.constantFrom(
+        'schemaVersion',
+        'mediaType',
+        'config',
+        'layers',
+        'manifests',
+        'annotations',
+        'artifactType',
+        'digest',
+        'size',
+        'platform',
+        'os',
+        '__proto__',
+      ),
       tie('any'),
     ),
   })).object;
-  const text = fc.oneof(value.map((document) => JSON.stringify(document)), fc.string({ unit: 'binary' }));
-  const mediaType = fc.option(fc.oneof(fc.constantFrom(OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, 'application/json'), fc.string()), { nil: undefined });
+  const text = fc.oneof(
+    value.map((document) => JSON.stringify(document)),
+    fc.string({ unit: 'binary' }),
+  );
+  const mediaType = fc.option(
+    fc.oneof(fc.constantFrom(OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, 'application/json'), fc.string()),
+    { nil: undefined },
+  );
   fc.assert(
     fc.property(text, mediaType, (document, type) => {
       try {

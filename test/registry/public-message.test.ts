@@ -6,17 +6,35 @@ import { RegistryError } from '../../src/registry/registry-error.ts';
 const REGISTRY = 'https://registry.example.org/mirror';
 
 test('answers of the registry itself are kept', () => {
-  for (const message of ['GET https://registry.example.org/mirror/v2/a/tags/list: answered 401 (UNAUTHORIZED: log in)', 'tag a: HEAD https://registry.example.org/v2/a/manifests/a: no complete answer within 30 s', 'image indexes nested more than 4 deep']) {
+  for (const message of [
+    'GET https://registry.example.org/mirror/v2/a/tags/list: answered 401 (UNAUTHORIZED: log in)',
+    'tag a: HEAD https://registry.example.org/v2/a/manifests/a: no complete answer within 30 s',
+    'image indexes nested more than 4 deep',
+  ]) {
     assert.equal(publicMessage(new RegistryError('denied', message), REGISTRY), message);
   }
-  assert.equal(publicMessage(new Error('GET https://store.example.org/x: is text'), 'oci:/srv/images'), 'GET https://store.example.org/x: is text');
+  assert.equal(
+    publicMessage(new Error('GET https://store.example.org/x: is text'), 'oci:/srv/images'),
+    'GET https://store.example.org/x: is text',
+  );
 });
 
 test('answers of other hosts are replaced by the kind of error', () => {
   const cause = new RegistryError('denied', 'GET https://10.0.0.1:8443/x: answered 403 (no entry)');
   const failed = new Error(`tag a: ${cause.message} (and 2 more tags)`, { cause });
-  assert.equal(publicMessage(failed, REGISTRY), 'tag a: a host that the registry refers to refuses access; a login may be missing or wrong; see the log for details');
-  for (const host of ['http://registry.example.org', 'https://registry.example.org:8443', 'https://registry.example.org.evil', 'http://[::1]:5000']) {
-    assert.equal(publicMessage(new RegistryError('unavailable', `GET ${host}/x: connect ECONNREFUSED 10.0.0.1:22`), REGISTRY), 'a host that the registry refers to cannot be reached, or fails; see the log for details');
+  assert.equal(
+    publicMessage(failed, REGISTRY),
+    'tag a: a host that the registry refers to refuses access; a login may be missing or wrong; see the log for details',
+  );
+  for (const host of [
+    'http://registry.example.org',
+    'https://registry.example.org:8443',
+    'https://registry.example.org.evil',
+    'http://[::1]:5000',
+  ]) {
+    assert.equal(
+      publicMessage(new RegistryError('unavailable', `GET ${host}/x: connect ECONNREFUSED 10.0.0.1:22`), REGISTRY),
+      'a host that the registry refers to cannot be reached, or fails; see the log for details',
+    );
   }
 });

@@ -8,11 +8,20 @@ test('the same registry has one id, however it is written', () => {
     assert.equal(registryId(text, '/'), 'https://registry.example');
   }
   assert.equal(registryId('http://registry.example:80/some/path/', '/'), 'http://registry.example/some/path');
-  for (const text of ['oci:images', 'oci:./images/', 'oci:/srv/images']) assert.equal(registryId(text, '/srv'), 'oci:/srv/images');
+  for (const text of ['oci:images', 'oci:./images/', 'oci:/srv/images'])
+    assert.equal(registryId(text, '/srv'), 'oci:/srv/images');
 });
 
 test('an invalid registry is refused, and the message does not quote it', () => {
-  const refused = ['', 'registry.example', 'ftp://registry.example', 'oci:', 'https://user:secret@registry.example', 'https://registry.example/?a=secret', 'https://registry.example/#secret'];
+  const refused = [
+    '',
+    'registry.example',
+    'ftp://registry.example',
+    'oci:',
+    'https://user:secret@registry.example',
+    'https://registry.example/?a=secret',
+    'https://registry.example/#secret',
+  ];
   for (const text of refused) {
     assert.throws(
       () => registryId(text, '/'),

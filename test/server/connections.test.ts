@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempDisposable, readFile } from 'node:fs/promises';
-import { connect as connectHttp2, type ClientHttp2Session, constants, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2';
+import {
+  connect as connectHttp2,
+  type ClientHttp2Session,
+  constants,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+} from 'node:http2';
 import { request as httpsRequest } from 'node:https';
 import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import { networkInterfaces, tmpdir } from 'node:os';
@@ -19,10 +25,20 @@ import { ADMIN_TOKEN, bearer, EVENTS_TOKEN, type TestServerOptions, TestServer }
 
 const FLATPAK_QUERY = '/index/static?label%3Aorg.flatpak.ref%3Aexists=1&architecture=amd64&os=linux&tag=latest';
 
-async function serve(t: TestContext, options: TestServerOptions = {}): Promise<{ state: TestState; server: TestServer }> {
+async function serve(
+  t: TestContext,
+  options: TestServerOptions = {},
+): Promise<{ state: TestState; server: TestServer }> {
   const state = await TestState.open(t);
-  state.registry.pushImage('apps/clock', 'latest', named('clock', { 'org.flatpak.ref': 'app/org.example.Clock/x86_64/stable' }));
-  const server = await TestServer.create(t, state, { pullSources: [new LayoutRegistrySource(SAMPLE_IMAGES)], ...options });
+  state.registry.pushImage(
+    'apps/clock',
+    'latest',
+    named('clock', { 'org.flatpak.ref': 'app/org.example.Clock/x86_64/stable' }),
+  );
+  const server = await TestServer.create(t, state, {
+    pullSources: [new LayoutRegistrySource(SAMPLE_IMAGES)],
+    ...options,
+  });
   await server.rebuild();
   return { state, server };
 }
@@ -34,7 +50,9 @@ test('sequential requests on one connection', async (t) => {
   await t.test('a request to upgrade to h2c is answered as HTTP/1.1, and the connection goes on', async () => {
     using connection = RawConnection.open(port);
     for (let i = 0; i < 2; i++) {
-      connection.send(`GET ${FLATPAK_QUERY} HTTP/1.1\nHost: 127.0.0.1\nAccept-Encoding: gzip\nConnection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\n\n`);
+      connection.send(
+        `GET ${FLATPAK_QUERY} HTTP/1.1\nHost: 127.0.0.1\nAccept-Encoding: gzip\nConnection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\n\n`,
+      );
       const { statusCode, headers, body } = await connection.answer();
       assert.equal(statusCode, 200);
       assert.equal(headers['content-encoding'], 'gzip');
@@ -45,8 +63,23 @@ test('sequential requests on one connection', async (t) => {
 
   await t.test('a HEAD has no body, so that the next answer is the next', async () => {
     using connection = RawConnection.open(port);
-    const digest = String((await server.fastify.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest']);
-    for (const path of [FLATPAK_QUERY, '/index/apps-file.json', '/index/dynamic?tag=x', '/status', '/healthz', '/v2/', '/v2/_catalog', '/v2/apps/hello/tags/list', `/v2/apps/hello/manifests/${digest}`, `/v2/apps/hello/blobs/${digest}`, '/none', '/v2/none']) {
+    const digest = String(
+      (await server.fastify.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest'],
+    );
+    for (const path of [
+      FLATPAK_QUERY,
+      '/index/apps-file.json',
+      '/index/dynamic?tag=x',
+      '/status',
+      '/healthz',
+      '/v2/',
+      '/v2/_catalog',
+      '/v2/apps/hello/tags/list',
+      `/v2/apps/hello/manifests/${digest}`,
+      `/v2/apps/hello/blobs/${digest}`,
+      '/none',
+      '/v2/none',
+    ]) {
       connection.send(`HEAD ${path} HTTP/1.1\nHost: a\n\nGET ${path} HTTP/1.1\nHost: a\n\n`);
       const head = await connection.answer(false);
       const get = await connection.answer();
@@ -62,8 +95,13 @@ test('sequential requests on one connection', async (t) => {
     old.send('GET /healthz HTTP/1.0\n\n');
     assert.match((await old.closed()).toString(), /^HTTP\/1\.1 200 OK\r\n[^]*\{"status":"ok"\}$/);
     using piped = RawConnection.open(port);
-    piped.send('GET /healthz HTTP/1.1\nHost: a\n\nGET /none HTTP/1.1\nHost: a\n\nGET /healthz HTTP/1.1\nHost: a\nConnection: close\n\n');
-    assert.deepEqual([(await piped.answer()).statusCode, (await piped.answer()).statusCode, (await piped.answer()).statusCode], [200, 404, 200]);
+    piped.send(
+      'GET /healthz HTTP/1.1\nHost: a\n\nGET /none HTTP/1.1\nHost: a\n\nGET /healthz HTTP/1.1\nHost: a\nConnection: close\n\n',
+    );
+    assert.deepEqual(
+      [(await piped.answer()).statusCode, (await piped.answer()).statusCode, (await piped.answer()).statusCode],
+      [200, 404, 200],
+    );
     await piped.closed();
   });
 
@@ -97,7 +135,9 @@ test('sequential requests on one connection', async (t) => {
 
   await t.test('a body over the limit is refused without being read', async () => {
     using connection = RawConnection.open(port);
-    connection.send(`POST /reindex HTTP/1.1\nHost: a\nAuthorization: Bearer ${ADMIN_TOKEN}\nContent-Type: application/json\nContent-Length: 10000000000\n\n{`);
+    connection.send(
+      `POST /reindex HTTP/1.1\nHost: a\nAuthorization: Bearer ${ADMIN_TOKEN}\nContent-Type: application/json\nContent-Length: 10000000000\n\n{`,
+    );
     assert.equal((await connection.answer()).statusCode, 413);
     await connection.closed();
   });
@@ -123,12 +163,18 @@ test('stalled clients are cut off', async (t) => {
   };
   await t.test('that stall in the head, in the body, or before either', async () => {
     const post = 'POST /events HTTP/1.1\nHost: a\nAuthorization: Bearer the-events-token\nContent-Length: 100000\n\n';
-    const answers = await Promise.all([closed('GET /healthz HTTP/1.1\nX: ', 'x'), closed(post, 'x'), closed(''), closed('G')]);
+    const answers = await Promise.all([
+      closed('GET /healthz HTTP/1.1\nX: ', 'x'),
+      closed(post, 'x'),
+      closed(''),
+      closed('G'),
+    ]);
     for (const { ms } of answers) assert.ok(ms >= 250 && ms < 20_000, `${ms} ms`);
     for (const { answer } of answers) assert.match(answer, /^HTTP\/1\.1 408 [^]*"statusCode":408/);
   });
   await t.test('that do not read their answer', async (t2) => {
-    for (let i = 0; i < 12; i++) state.registry.pushImage(`large/app${i}`, 'latest', named(`large${i}`, { text: 'text '.repeat(200_000) }));
+    for (let i = 0; i < 12; i++)
+      state.registry.pushImage(`large/app${i}`, 'latest', named(`large${i}`, { text: 'text '.repeat(200_000) }));
     await server.rebuild();
     const connection = RawConnection.open(port);
     t2.after(() => connection.socket.destroy());
@@ -168,7 +214,9 @@ test('stalled clients are cut off', async (t) => {
   await t.test('but not those that wait for a rebuild', async () => {
     const held = state.registry.hold({ method: 'repositories' });
     using connection = RawConnection.open(port);
-    connection.send(`POST /reindex?wait=true HTTP/1.1\nHost: a\nAuthorization: Bearer ${ADMIN_TOKEN}\nContent-Length: 0\n\n`);
+    connection.send(
+      `POST /reindex?wait=true HTTP/1.1\nHost: a\nAuthorization: Bearer ${ADMIN_TOKEN}\nContent-Length: 0\n\n`,
+    );
     await held.reached;
     await new Promise((resolve) => setTimeout(resolve, 1000));
     held.release();
@@ -184,7 +232,9 @@ test('a shutdown waits for pending requests only', async (t) => {
   idle.send('GET /healthz HTTP/1.1\nHost: a\n\n');
   await idle.answer();
   using waiting = RawConnection.open(port);
-  waiting.send(`POST /reindex?wait=true HTTP/1.1\nHost: a\nAuthorization: Bearer ${ADMIN_TOKEN}\nContent-Length: 0\n\n`);
+  waiting.send(
+    `POST /reindex?wait=true HTTP/1.1\nHost: a\nAuthorization: Bearer ${ADMIN_TOKEN}\nContent-Length: 0\n\n`,
+  );
   await held.reached;
 
   const stopped = server.server.close(60_000);
@@ -202,7 +252,9 @@ test('a request that does not end is cut off at shutdown', async (t) => {
   const port = await server.listen();
   const held = state.registry.hold({ method: 'repositories' });
   using waiting = RawConnection.open(port);
-  waiting.send(`POST /reindex?wait=true HTTP/1.1\nHost: a\nAuthorization: Bearer ${ADMIN_TOKEN}\nContent-Length: 0\n\n`);
+  waiting.send(
+    `POST /reindex?wait=true HTTP/1.1\nHost: a\nAuthorization: Bearer ${ADMIN_TOKEN}\nContent-Length: 0\n\n`,
+  );
   await held.reached;
   const started = performance.now();
   await server.server.close(200);
@@ -226,7 +278,9 @@ test('localhost means both of its addresses', async (t) => {
   const { server } = await serve(t);
   const port = await server.server.listen({ host: 'localhost', port: 0 });
   // Without IPv6, there is only the first.
-  const loopbacks = Object.values(networkInterfaces()).flatMap((addresses) => addresses?.filter(({ internal }) => internal).map(({ address }) => address) ?? []);
+  const loopbacks = Object.values(networkInterfaces()).flatMap(
+    (addresses) => addresses?.filter(({ internal }) => internal).map(({ address }) => address) ?? [],
+  );
   for (const address of loopbacks.filter((one) => one === '127.0.0.1' || one === '::1')) {
     using connection = new RawConnection(connectTcp(port, address));
     connection.send('GET /healthz HTTP/1.1\nHost: a\n\n');
@@ -245,11 +299,18 @@ test('a port in use and an unavailable address are errors that say what to do', 
     message: `cannot listen at 127.0.0.1, port ${port}: another program listens there; end it, or set server.port to another port`,
   });
   // Reserved for documentation (RFC 5737).
-  await assert.rejects(server.server.listen({ host: '192.0.2.1', port: 0 }), { code: 'EADDRNOTAVAIL', message: /^cannot listen at 192\.0\.2\.1, port 0: .* set server\.host to / });
+  await assert.rejects(server.server.listen({ host: '192.0.2.1', port: 0 }), {
+    code: 'EADDRNOTAVAIL',
+    message: /^cannot listen at 192\.0\.2\.1, port 0: .* set server\.host to /,
+  });
 });
 
 /** Makes a request over HTTP/2. */
-async function ask(session: ClientHttp2Session, headers: OutgoingHttpHeaders, body?: string): Promise<{ headers: IncomingHttpHeaders & { ':status'?: number }; body: Buffer }> {
+async function ask(
+  session: ClientHttp2Session,
+  headers: OutgoingHttpHeaders,
+  body?: string,
+): Promise<{ headers: IncomingHttpHeaders & { ':status'?: number }; body: Buffer }> {
   const stream = session.request(headers, { endStream: body === undefined });
   if (body !== undefined) stream.end(body);
   const [answered] = (await once(stream, 'response')) as [IncomingHttpHeaders];
@@ -261,31 +322,64 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
   t.after(() => folder.remove());
   const certificates = await makeCertificates(folder.path);
   const ca = await readFile(certificates.authority);
-  const { state, server } = await serve(t, { tls: { cert: await readFile(certificates.certificate), key: await readFile(certificates.key) }, patience: 1000, keptAlive: 1500 });
+  const { state, server } = await serve(t, {
+    tls: { cert: await readFile(certificates.certificate), key: await readFile(certificates.key) },
+    patience: 1000,
+    keptAlive: 1500,
+  });
   const { fastify } = server;
   const port = await server.listen();
-  for (let i = 0; i < 5; i++) state.registry.pushImage(`large/app${i}`, 'latest', named(`large${i}`, { text: `text${i} `.repeat(50_000) }));
+  for (let i = 0; i < 5; i++)
+    state.registry.pushImage(`large/app${i}`, 'latest', named(`large${i}`, { text: `text${i} `.repeat(50_000) }));
   await server.rebuild();
 
   let session = connectHttp2(`https://127.0.0.1:${port}`, { ca });
   t.after(() => session.destroy());
   await t.test('the same answers over both', async () => {
     const digest = String((await fastify.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest']);
-    for (const path of [FLATPAK_QUERY, '/index/apps-file.json', '/index/static?repository=large/app3', `/v2/apps/hello/blobs/${digest}`, '/v2/apps/hello/tags/list', '/none', '/v2/none', '/%zz']) {
+    for (const path of [
+      FLATPAK_QUERY,
+      '/index/apps-file.json',
+      '/index/static?repository=large/app3',
+      `/v2/apps/hello/blobs/${digest}`,
+      '/v2/apps/hello/tags/list',
+      '/none',
+      '/v2/none',
+      '/%zz',
+    ]) {
       const injected = await fastify.inject({ url: path, headers: { 'accept-encoding': 'gzip' } });
       const two = await ask(session, { ':path': path, 'accept-encoding': 'gzip' });
-      assert.deepEqual([two.headers[':status'], two.headers.etag, two.body], [injected.statusCode, injected.headers.etag, injected.rawPayload], path);
+      assert.deepEqual(
+        [two.headers[':status'], two.headers.etag, two.body],
+        [injected.statusCode, injected.headers.etag, injected.rawPayload],
+        path,
+      );
       const head = await ask(session, { ':path': path, ':method': 'HEAD', 'accept-encoding': 'gzip' });
-      assert.deepEqual([head.headers[':status'], head.headers['content-length'], head.body.length], [injected.statusCode, two.headers['content-length'], 0], path);
+      assert.deepEqual(
+        [head.headers[':status'], head.headers['content-length'], head.body.length],
+        [injected.statusCode, two.headers['content-length'], 0],
+        path,
+      );
 
-      const { promise: one, resolve } = Promise.withResolvers<{ statusCode: number | undefined; body: Promise<Buffer> }>();
-      httpsRequest({ host: '127.0.0.1', port, path, ca, headers: { 'accept-encoding': 'gzip' } }, (answer) => resolve({ statusCode: answer.statusCode, body: buffer(answer) })).end();
+      const { promise: one, resolve } = Promise.withResolvers<{
+        statusCode: number | undefined;
+        body: Promise<Buffer>;
+      }>();
+      httpsRequest({ host: '127.0.0.1', port, path, ca, headers: { 'accept-encoding': 'gzip' } }, (answer) =>
+        resolve({ statusCode: answer.statusCode, body: buffer(answer) }),
+      ).end();
       assert.equal((await one).statusCode, injected.statusCode);
       assert.deepEqual(await (await one).body, injected.rawPayload, path);
     }
     // HSTS.
-    assert.equal((await ask(session, { ':path': '/healthz' })).headers['strict-transport-security'], 'max-age=31536000');
-    const fresh = await ask(session, { ':path': FLATPAK_QUERY, 'if-none-match': String((await fastify.inject(FLATPAK_QUERY)).headers.etag) });
+    assert.equal(
+      (await ask(session, { ':path': '/healthz' })).headers['strict-transport-security'],
+      'max-age=31536000',
+    );
+    const fresh = await ask(session, {
+      ':path': FLATPAK_QUERY,
+      'if-none-match': String((await fastify.inject(FLATPAK_QUERY)).headers.etag),
+    });
     assert.equal(fresh.headers[':status'], 304);
     assert.equal((await ask(session, { ':path': '/index/static', ':method': 'PUT' }, '{}')).headers[':status'], 405);
   });
@@ -293,7 +387,10 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
   await t.test('bodies and tokens over HTTP/2', async () => {
     const post = { ':path': '/reindex?wait=true', ':method': 'POST', ...bearer(ADMIN_TOKEN) };
     assert.equal((await ask(session, post)).headers[':status'], 200);
-    assert.equal((await ask(session, { ...post, 'content-type': 'application/json' }, '{"index":"apps"}')).headers[':status'], 200);
+    assert.equal(
+      (await ask(session, { ...post, 'content-type': 'application/json' }, '{"index":"apps"}')).headers[':status'],
+      200,
+    );
     assert.equal((await ask(session, { ...post, 'content-type': 'application/json' })).headers[':status'], 200);
     assert.equal((await ask(session, { ...post, authorization: 'Bearer wrong' })).headers[':status'], 401);
   });
@@ -305,7 +402,8 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
   });
 
   await t.test('clients that do not read over HTTP/1.1 are cut off with TLS too', async (t2) => {
-    for (let i = 0; i < 12; i++) state.registry.pushImage(`larger/app${i}`, 'latest', named(`larger${i}`, { text: 'text '.repeat(200_000) }));
+    for (let i = 0; i < 12; i++)
+      state.registry.pushImage(`larger/app${i}`, 'latest', named(`larger${i}`, { text: 'text '.repeat(200_000) }));
     await server.rebuild();
     const accepted = once(server.fastify.server, 'secureConnection') as Promise<[NodeJS.EventEmitter]>;
     const connection = new RawConnection(connectTls({ port, host: '127.0.0.1', ca, ALPNProtocols: ['http/1.1'] }));
@@ -320,7 +418,10 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
     const other = connectHttp2(`https://127.0.0.1:${port}`, { ca, settings: { initialWindowSize: 1 } });
     t2.after(() => other.destroy());
     const ended = once(other, 'close');
-    const slow = other.request({ ':path': '/events', ':method': 'POST', ...bearer(EVENTS_TOKEN), 'content-length': '100000' }, { endStream: false });
+    const slow = other.request(
+      { ':path': '/events', ':method': 'POST', ...bearer(EVENTS_TOKEN), 'content-length': '100000' },
+      { endStream: false },
+    );
     const trickle = setInterval(() => slow.write('x'), 50);
     slow.once('close', () => clearInterval(trickle));
     const [refused] = (await once(slow, 'response')) as [IncomingHttpHeaders & { ':status'?: number }];
@@ -351,7 +452,10 @@ test('HTTPS, with HTTP/2 and HTTP/1.1', needs('openssl'), async (t) => {
     await held.reached;
     const other = connectHttp2(`https://127.0.0.1:${port}`, { ca });
     other.on('error', () => undefined);
-    const never = other.request({ ':path': '/reindex', ':method': 'POST', ...bearer(ADMIN_TOKEN), 'content-type': 'application/json' }, { endStream: false });
+    const never = other.request(
+      { ':path': '/reindex', ':method': 'POST', ...bearer(ADMIN_TOKEN), 'content-type': 'application/json' },
+      { endStream: false },
+    );
     never.on('error', () => undefined);
     await once(other, 'remoteSettings');
     never.write('{');

@@ -20,7 +20,9 @@ interface ManifestJson {
 }
 
 async function serve(t: TestContext, ...folders: readonly string[]): Promise<TestServer> {
-  return TestServer.create(t, await TestState.open(t), { pullSources: (folders.length > 0 ? folders : [SAMPLE_IMAGES]).map((folder) => new LayoutRegistrySource(folder)) });
+  return TestServer.create(t, await TestState.open(t), {
+    pullSources: (folders.length > 0 ? folders : [SAMPLE_IMAGES]).map((folder) => new LayoutRegistrySource(folder)),
+  });
 }
 
 /** Copies the samples; the copy is removed after the test. */
@@ -41,7 +43,10 @@ test('image layouts on disk can be pulled', async (t) => {
 
   await t.test('/v2/ answers, with the version of the API', async () => {
     const answer = await fastify.inject('/v2/');
-    assert.deepEqual([answer.statusCode, answer.json(), answer.headers['docker-distribution-api-version']], [200, {}, 'registry/2.0']);
+    assert.deepEqual(
+      [answer.statusCode, answer.json(), answer.headers['docker-distribution-api-version']],
+      [200, {}, 'registry/2.0'],
+    );
     assert.equal((await fastify.inject({ method: 'HEAD', url: '/v2/' })).statusCode, 200);
   });
 
@@ -57,7 +62,13 @@ test('image layouts on disk can be pulled', async (t) => {
       const url = `/v2/apps/hello/manifests/${reference}`;
       const head = await fastify.inject({ method: 'HEAD', url });
       assert.equal(head.rawPayload.length, 0);
-      for (const [name, value] of [['content-length', String(latest.rawPayload.length)], ['content-type', latest.headers['content-type']], ['docker-content-digest', digest], ['etag', `"${digest}"`]] as const) assert.equal(head.headers[name], value, name);
+      for (const [name, value] of [
+        ['content-length', String(latest.rawPayload.length)],
+        ['content-type', latest.headers['content-type']],
+        ['docker-content-digest', digest],
+        ['etag', `"${digest}"`],
+      ] as const)
+        assert.equal(head.headers[name], value, name);
       assert.equal((await fastify.inject({ url, headers: { 'if-none-match': `"${digest}"` } })).statusCode, 304);
     }
   });
@@ -69,12 +80,30 @@ test('image layouts on disk can be pulled', async (t) => {
     assert.equal(digestOf(bytes), blob.digest);
     const { headers } = whole;
     assert.deepEqual(
-      [headers['content-type'], headers['content-length'], headers['accept-ranges'], headers['docker-content-digest'], headers.etag, headers['cache-control']],
-      ['application/octet-stream', String(blob.size), 'bytes', blob.digest, `"${blob.digest}"`, 'public, max-age=31536000, immutable'],
+      [
+        headers['content-type'],
+        headers['content-length'],
+        headers['accept-ranges'],
+        headers['docker-content-digest'],
+        headers.etag,
+        headers['cache-control'],
+      ],
+      [
+        'application/octet-stream',
+        String(blob.size),
+        'bytes',
+        blob.digest,
+        `"${blob.digest}"`,
+        'public, max-age=31536000, immutable',
+      ],
     );
     assert.equal((await fastify.inject({ url, headers: { 'if-none-match': `"${blob.digest}"` } })).statusCode, 304);
     const head = await fastify.inject({ method: 'HEAD', url, headers: { range: 'bytes=0-9' } });
-    assert.deepEqual([head.statusCode, head.headers['content-length'], head.rawPayload.length], [200, String(blob.size), 0], 'a range is for GET alone');
+    assert.deepEqual(
+      [head.statusCode, head.headers['content-length'], head.rawPayload.length],
+      [200, String(blob.size), 0],
+      'a range is for GET alone',
+    );
 
     const size = bytes.length;
     for (const [range, start, end] of [
@@ -114,12 +143,22 @@ test('image layouts on disk can be pulled', async (t) => {
       assert.equal(answer.json<{ errors: { code: string }[] }>().errors[0]?.code, 'RANGE_INVALID');
       assert.deepEqual([answer.headers['cache-control'], answer.headers.etag], ['no-store', undefined]);
     }
-    assert.equal((await fastify.inject({ url, headers: { range: `bytes=${size}-`, 'if-none-match': `"${blob.digest}"` } })).statusCode, 304, 'conditions come first');
+    assert.equal(
+      (await fastify.inject({ url, headers: { range: `bytes=${size}-`, 'if-none-match': `"${blob.digest}"` } }))
+        .statusCode,
+      304,
+      'conditions come first',
+    );
   });
 
   await t.test('tags and repositories, page by page', async () => {
-    assert.deepEqual((await fastify.inject('/v2/apps/hello/tags/list')).json(), { name: 'apps/hello', tags: ['latest'] });
-    assert.deepEqual((await fastify.inject('/v2/_catalog')).json(), { repositories: ['apps/clock', 'apps/hello', 'runtime/platform'] });
+    assert.deepEqual((await fastify.inject('/v2/apps/hello/tags/list')).json(), {
+      name: 'apps/hello',
+      tags: ['latest'],
+    });
+    assert.deepEqual((await fastify.inject('/v2/_catalog')).json(), {
+      repositories: ['apps/clock', 'apps/hello', 'runtime/platform'],
+    });
     const pages: string[][] = [];
     let link: string | undefined = '/v2/_catalog?n=2';
     while (link !== undefined) {
@@ -128,7 +167,9 @@ test('image layouts on disk can be pulled', async (t) => {
       link = /^<([^>]+)>; rel="next"$/.exec(String(page.headers.link))?.[1];
     }
     assert.deepEqual(pages, [['apps/clock', 'apps/hello'], ['runtime/platform']]);
-    assert.deepEqual((await fastify.inject('/v2/_catalog?last=apps/hello')).json(), { repositories: ['runtime/platform'] });
+    assert.deepEqual((await fastify.inject('/v2/_catalog?last=apps/hello')).json(), {
+      repositories: ['runtime/platform'],
+    });
     assert.deepEqual((await fastify.inject('/v2/_catalog?n=0')).json(), { repositories: [] });
     for (const n of ['-1', 'x', '', '1.5', '1001', '1e2', '1&n=2']) {
       const answer = await fastify.inject(`/v2/_catalog?n=${n}`);
@@ -160,8 +201,17 @@ test('image layouts on disk can be pulled', async (t) => {
       ['PATCH', '', 405, 'UNSUPPORTED'],
     ] as const) {
       const answer = await fastify.inject({ method, url: `/v2/${path}` });
-      const body = answer.json<{ statusCode: number; error: string; message: string; errors: { code: string; message: string }[] }>();
-      assert.deepEqual([answer.statusCode, body.statusCode, body.errors], [status, status, [{ code, message: body.message }]], path);
+      const body = answer.json<{
+        statusCode: number;
+        error: string;
+        message: string;
+        errors: { code: string; message: string }[];
+      }>();
+      assert.deepEqual(
+        [answer.statusCode, body.statusCode, body.errors],
+        [status, status, [{ code, message: body.message }]],
+        path,
+      );
       assert.equal(typeof body.error, 'string');
       assert.equal(answer.headers['docker-distribution-api-version'], 'registry/2.0');
       if (status === 405) assert.equal(answer.headers.allow, 'GET, HEAD');
@@ -170,13 +220,23 @@ test('image layouts on disk can be pulled', async (t) => {
 
   await t.test('paths cannot leave the folder', async () => {
     using connection = RawConnection.open(await server.listen());
-    for (const path of ['../../etc/passwd', 'apps/../../manifests/latest', 'apps/hello/../../../manifests/latest', '%2e%2e/%2e%2e/manifests/latest', 'apps/hello/blobs/sha256:..%2f..%2findex.json', '/etc/manifests/latest']) {
+    for (const path of [
+      '../../etc/passwd',
+      'apps/../../manifests/latest',
+      'apps/hello/../../../manifests/latest',
+      '%2e%2e/%2e%2e/manifests/latest',
+      'apps/hello/blobs/sha256:..%2f..%2findex.json',
+      '/etc/manifests/latest',
+    ]) {
       connection.send(`GET /v2/${path} HTTP/1.1\nhost: a\n\n`);
       assert.equal((await connection.answer()).statusCode, 404, path);
     }
   });
 
-  assert.deepEqual(server.log.filter(({ level }) => level >= 40), []);
+  assert.deepEqual(
+    server.log.filter(({ level }) => level >= 40),
+    [],
+  );
 });
 
 test('the tag _deltaindex is served, but not listed', async (t) => {
@@ -184,7 +244,10 @@ test('the tag _deltaindex is served, but not listed', async (t) => {
   const layout = join(folder, 'app');
   const [image] = await writeLayout(layout);
   assert.ok(image);
-  await writeIndex(layout, [['latest', image], ['_deltaindex', image]]);
+  await writeIndex(layout, [
+    ['latest', image],
+    ['_deltaindex', image],
+  ]);
   const { fastify } = await serve(t, folder);
   assert.equal((await fastify.inject('/v2/app/manifests/_deltaindex')).statusCode, 200);
   assert.deepEqual((await fastify.inject('/v2/app/tags/list')).json(), { name: 'app', tags: ['latest'] });
@@ -195,18 +258,25 @@ test('the first folder that has a repository answers for it', async (t) => {
   await rm(join(one, 'runtime'), { recursive: true });
   await rm(join(two, 'apps/clock'), { recursive: true });
   const { fastify } = await serve(t, one, two);
-  assert.deepEqual((await fastify.inject('/v2/_catalog')).json(), { repositories: ['apps/clock', 'apps/hello', 'runtime/platform'] });
-  for (const name of ['apps/clock', 'apps/hello', 'runtime/platform']) assert.equal((await fastify.inject(`/v2/${name}/manifests/latest`)).statusCode, 200);
+  assert.deepEqual((await fastify.inject('/v2/_catalog')).json(), {
+    repositories: ['apps/clock', 'apps/hello', 'runtime/platform'],
+  });
+  for (const name of ['apps/clock', 'apps/hello', 'runtime/platform'])
+    assert.equal((await fastify.inject(`/v2/${name}/manifests/latest`)).statusCode, 200);
 });
 
 test('damaged content is not served', async (t) => {
   const folder = await copySamples(t);
   const server = await serve(t, folder);
-  const digest = String((await server.fastify.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest']);
+  const digest = String(
+    (await server.fastify.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest'],
+  );
   await truncate(join(folder, 'apps/hello/blobs', digest.replace(':', '/')), 100);
   const answer = await server.fastify.inject('/v2/apps/hello/manifests/latest');
   assert.equal(answer.statusCode, 500);
-  assert.deepEqual(answer.json<{ errors: unknown }>().errors, [{ code: 'UNKNOWN', message: 'Something went wrong; the log of this server says what.' }]);
+  assert.deepEqual(answer.json<{ errors: unknown }>().errors, [
+    { code: 'UNKNOWN', message: 'Something went wrong; the log of this server says what.' },
+  ]);
   assert.equal(answer.headers['docker-content-digest'], undefined);
   assert.equal(server.log.filter(({ level }) => level >= 50).length, 1);
 });
@@ -221,17 +291,25 @@ test('content that is unreadable or too large is 502', async (t) => {
     return [answer.statusCode, answer.json<{ errors: { message: string }[] }>().errors.map(({ message }) => message)];
   };
   const told = [502, ['This content cannot be read; the log of this server says why.']];
-  for (const url of ['/v2/apps/hello/tags/list', '/v2/apps/hello/manifests/latest', '/v2/apps/clock/tags/list']) assert.deepEqual(await ask(url), told, url);
+  for (const url of ['/v2/apps/hello/tags/list', '/v2/apps/hello/manifests/latest', '/v2/apps/clock/tags/list'])
+    assert.deepEqual(await ask(url), told, url);
   assert.equal((await server.fastify.inject('/v2/runtime/platform/tags/list')).statusCode, 200);
   await rm(folder, { recursive: true });
   assert.deepEqual(await ask('/v2/_catalog'), told);
-  assert.deepEqual(server.log.filter(({ level }) => level >= 50), []);
-  assert.match(server.log.find(({ level }) => level === 40)?.msg ?? '', /apps\/hello\/index\.json: 4194305 bytes are more than 4194304/);
+  assert.deepEqual(
+    server.log.filter(({ level }) => level >= 50),
+    [],
+  );
+  assert.match(
+    server.log.find(({ level }) => level === 40)?.msg ?? '',
+    /apps\/hello\/index\.json: 4194305 bytes are more than 4194304/,
+  );
 });
 
 test('without sources there is no /v2/', async (t) => {
   const server = await TestServer.create(t, await TestState.open(t));
-  for (const url of ['/v2/', '/v2/_catalog', '/v2/apps/hello/manifests/latest']) assert.equal((await server.fastify.inject(url)).statusCode, 404);
+  for (const url of ['/v2/', '/v2/_catalog', '/v2/apps/hello/manifests/latest'])
+    assert.equal((await server.fastify.inject(url)).statusCode, 404);
 });
 
 test('skopeo inspects and copies from it', needs('skopeo'), async (t) => {
@@ -240,10 +318,23 @@ test('skopeo inspects and copies from it', needs('skopeo'), async (t) => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-pull-'));
   const env = bareEnvironment(folder.path);
   const image = `docker://127.0.0.1:${port}/apps/hello:latest`;
-  const inspected = JSON.parse(await runCommand('skopeo', ['inspect', '--tls-verify=false', image], { env })) as { Digest: string; RepoTags: string[]; Architecture: string };
+  const inspected = JSON.parse(await runCommand('skopeo', ['inspect', '--tls-verify=false', image], { env })) as {
+    Digest: string;
+    RepoTags: string[];
+    Architecture: string;
+  };
   assert.deepEqual([inspected.RepoTags, inspected.Architecture], [['latest'], 'amd64']);
-  await runCommand('skopeo', ['--insecure-policy', 'copy', '--quiet', '--src-tls-verify=false', image, `oci:${folder.path}/copy:latest`], { env });
-  const index = JSON.parse(await readFile(join(folder.path, 'copy/index.json'), 'utf8')) as { manifests: { digest: string }[] };
+  await runCommand(
+    'skopeo',
+    ['--insecure-policy', 'copy', '--quiet', '--src-tls-verify=false', image, `oci:${folder.path}/copy:latest`],
+    { env },
+  );
+  const index = JSON.parse(await readFile(join(folder.path, 'copy/index.json'), 'utf8')) as {
+    manifests: { digest: string }[];
+  };
   assert.equal(index.manifests[0]?.digest, inspected.Digest);
-  assert.equal(inspected.Digest, (await server.fastify.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest']);
+  assert.equal(
+    inspected.Digest,
+    (await server.fastify.inject('/v2/apps/hello/manifests/latest')).headers['docker-content-digest'],
+  );
 });

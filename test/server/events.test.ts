@@ -11,12 +11,20 @@ async function serve(t: TestContext, options: TestServerOptions = {}) {
   state.registry.pushImage('apps/clock', 'latest', named('clock'));
   const server = await TestServer.create(t, state, options);
   const post = (payload: string | object | undefined, headers: Record<string, string> = { 'content-type': TYPE }) =>
-    server.fastify.inject({ method: 'POST', url: '/events', headers: { ...bearer(EVENTS_TOKEN), ...headers }, ...(payload !== undefined && { payload: typeof payload === 'string' ? payload : JSON.stringify(payload) }) });
+    server.fastify.inject({
+      method: 'POST',
+      url: '/events',
+      headers: { ...bearer(EVENTS_TOKEN), ...headers },
+      ...(payload !== undefined && { payload: typeof payload === 'string' ? payload : JSON.stringify(payload) }),
+    });
   const counts = async () => (await server.fastify.inject('/status')).json<{ events: Record<string, number> }>().events;
   return { state, server, post, counts };
 }
 
-const push = (repository: string, tag?: string) => ({ action: 'push', target: { mediaType: MANIFEST, repository, tag } });
+const push = (repository: string, tag?: string) => ({
+  action: 'push',
+  target: { mediaType: MANIFEST, repository, tag },
+});
 
 test('a push is answered at once and is in the index a moment later', async (t) => {
   const { state, server, post } = await serve(t);
@@ -36,19 +44,33 @@ test('a push is answered at once and is in the index a moment later', async (t) 
 
   state.registry.deleteRepository('apps/hello', { stays: true });
   const deleted = server.rebuilt();
-  await post({ events: [{ action: 'delete', target: { repository: 'apps/hello', digest: `sha256:${'0'.repeat(64)}` } }] });
+  await post({
+    events: [{ action: 'delete', target: { repository: 'apps/hello', digest: `sha256:${'0'.repeat(64)}` } }],
+  });
   await deleted;
   assert.doesNotMatch((await server.fastify.inject('/index/static')).payload, /"name":"hello"/);
 });
 
 test('events are counted; those that concern no index or change no tag are ignored', async (t) => {
-  const { server, post, counts } = await serve(t, { wants: (repository, tag) => repository.startsWith('apps/') && tag !== 'devel' });
+  const { server, post, counts } = await serve(t, {
+    wants: (repository, tag) => repository.startsWith('apps/') && tag !== 'devel',
+  });
   const answer = await post({
-    events: [push('apps/clock', 'latest'), push('apps/clock', 'devel'), push('other/app', 'latest'), push('apps/clock'), { action: 'pull', target: push('apps/clock', 'latest').target }, 'nonsense'],
+    events: [
+      push('apps/clock', 'latest'),
+      push('apps/clock', 'devel'),
+      push('other/app', 'latest'),
+      push('apps/clock'),
+      { action: 'pull', target: push('apps/clock', 'latest').target },
+      'nonsense',
+    ],
   });
   assert.deepEqual(answer.json(), { accepted: 1 });
   assert.deepEqual(await counts(), { triggered: 1, ignored: 4, malformed: 1 });
-  assert.deepEqual(server.queue.recent().map(({ scope }) => [...scope.repositories]), [[['apps/clock', new Set(['latest'])]]]);
+  assert.deepEqual(
+    server.queue.recent().map(({ scope }) => [...scope.repositories]),
+    [[['apps/clock', new Set(['latest'])]]],
+  );
   assert.equal(server.log.filter(({ msg }) => /^a notification could not be understood: ./.test(msg)).length, 1);
 });
 
@@ -56,8 +78,18 @@ test('any body within the limit gets a 2xx, whatever its content type', async (t
   const { post, counts, server } = await serve(t);
   let malformed = 0;
   for (const [payload, type] of [
-    ['', TYPE], [undefined, undefined], ['{', 'application/json'], ['\u0000\u0001', 'application/octet-stream'], ['<xml/>', 'text/xml'], ['[]', ''], ['{}', ';;;'], ['null', 'application'],
-    ['events', 'multipart/form-data'], ['x'.repeat(1024 * 1024), TYPE], [`{"events":${'['.repeat(100_000)}`, TYPE], ['{"__proto__":{"events":[]}}', 'application/json'],
+    ['', TYPE],
+    [undefined, undefined],
+    ['{', 'application/json'],
+    ['\u0000\u0001', 'application/octet-stream'],
+    ['<xml/>', 'text/xml'],
+    ['[]', ''],
+    ['{}', ';;;'],
+    ['null', 'application'],
+    ['events', 'multipart/form-data'],
+    ['x'.repeat(1024 * 1024), TYPE],
+    [`{"events":${'['.repeat(100_000)}`, TYPE],
+    ['{"__proto__":{"events":[]}}', 'application/json'],
   ] as const) {
     const answer = await post(payload, type === undefined ? {} : { 'content-type': type });
     assert.equal(answer.statusCode, 202, type);
@@ -85,7 +117,10 @@ test('notifications need the token', async (t) => {
   for (const token of ['wrong', ADMIN_TOKEN, '']) {
     const answer = await post({ events: [push('apps/clock', 'latest')] }, bearer(token));
     assert.equal(answer.statusCode, 401);
-    assert.equal(answer.headers['www-authenticate'], `Bearer realm="regindexer"${token === '' ? '' : ', error="invalid_token"'}`);
+    assert.equal(
+      answer.headers['www-authenticate'],
+      `Bearer realm="regindexer"${token === '' ? '' : ', error="invalid_token"'}`,
+    );
   }
   // There is no rate limit: registries send many.
   for (let i = 0; i < 30; i++) assert.equal((await post({ events: [] })).statusCode, 202);

@@ -13,7 +13,18 @@ class PlayedRebuilds extends EventEmitter<RebuildQueueEvents> {
 
   finish(registry: string, indexes: readonly IndexResult[] = []): void {
     const result = { repositories: 1, requests: 1, newImages: 0, failed: 0, failures: [], indexes };
-    this.emit('finished', { result, id: registry, registry, reasons: ['test'], otherReasons: 0, scope: { indexes: 'all', repositories: new Map() }, state: 'done', queuedAt: 1_000, startedAt: 2_000, finishedAt: 3_000 });
+    this.emit('finished', {
+      result,
+      id: registry,
+      registry,
+      reasons: ['test'],
+      otherReasons: 0,
+      scope: { indexes: 'all', repositories: new Map() },
+      state: 'done',
+      queuedAt: 1_000,
+      startedAt: 2_000,
+      finishedAt: 3_000,
+    });
   }
 }
 
@@ -24,7 +35,11 @@ test('registries that are no longer configured have no metrics that could raise 
   before.finish('http://a.example.org');
   before.finish('http://b.example.org');
   figures.follow(after, new Set(['http://b.example.org']));
-  const last = [...(await figures.metrics()).matchAll(/^regindexer_last_successful_rebuild_timestamp_seconds\{registry="(.*)"\} 3$/gm)].map(([, registry]) => registry);
+  const last = [
+    ...(await figures.metrics()).matchAll(
+      /^regindexer_last_successful_rebuild_timestamp_seconds\{registry="(.*)"\} 3$/gm,
+    ),
+  ].map(([, registry]) => registry);
   assert.deepEqual(last, ['http://b.example.org']);
 });
 
@@ -33,7 +48,8 @@ test('held images are reported until they are gone', async () => {
   const rebuilds = new PlayedRebuilds();
   figures.follow(rebuilds, new Set(['http://a.example.org']));
   const result = { index: 'apps', images: 31, bytes: 1, changed: false, seconds: 1, warnings: [] };
-  const held = async (): Promise<string | undefined> => /^regindexer_index_held_images\{index="apps"\} (\d+)$/m.exec(await figures.metrics())?.[1];
+  const held = async (): Promise<string | undefined> =>
+    /^regindexer_index_held_images\{index="apps"\} (\d+)$/m.exec(await figures.metrics())?.[1];
   rebuilds.finish('http://a.example.org', [{ ...result, held: { images: 30, of: 31 } }]);
   assert.equal(await held(), '30');
   rebuilds.finish('http://a.example.org', [result]);

@@ -11,10 +11,15 @@ const PNG = randomIcon('icon', 3000);
 const PATH = iconPath(digestOf(PNG));
 
 /** Creates a server with one icon, whose icons are at `iconsUri`. */
-async function serve(t: TestContext, iconsUri: string, indexes: readonly string[] = ['apps']): Promise<{ state: TestState; server: TestServer; readonly put: (digest: Digest, bytes: Buffer) => Promise<void> }> {
+async function serve(
+  t: TestContext,
+  iconsUri: string,
+  indexes: readonly string[] = ['apps'],
+): Promise<{ state: TestState; server: TestServer; readonly put: (digest: Digest, bytes: Buffer) => Promise<void> }> {
   const state = await TestState.open(t);
   const server = await TestServer.create(t, state, { iconsUri, indexes });
-  const put = (digest: Digest, bytes: Buffer): Promise<void> => state.store.publications.putPngs(new Map([[digest, bytes]]));
+  const put = (digest: Digest, bytes: Buffer): Promise<void> =>
+    state.store.publications.putPngs(new Map([[digest, bytes]]));
   await put(digestOf(PNG), PNG);
   return { state, server, put };
 }
@@ -31,9 +36,15 @@ test('icons are immutable', async (t) => {
   assert.match(etag, /^"[0-9a-f]{32}"$/);
 
   const fresh = await server.fastify.inject({ url: `/icons/${PATH}`, headers: { 'if-none-match': `"x", ${etag}` } });
-  assert.deepEqual([fresh.statusCode, fresh.rawPayload.length, fresh.headers.etag, fresh.headers['cache-control']], [304, 0, etag, answer.headers['cache-control']]);
+  assert.deepEqual(
+    [fresh.statusCode, fresh.rawPayload.length, fresh.headers.etag, fresh.headers['cache-control']],
+    [304, 0, etag, answer.headers['cache-control']],
+  );
   const head = await server.fastify.inject({ method: 'HEAD', url: `/icons/${PATH}` });
-  assert.deepEqual([head.statusCode, head.rawPayload.length, head.headers['content-length']], [200, 0, String(PNG.length)]);
+  assert.deepEqual(
+    [head.statusCode, head.rawPayload.length, head.headers['content-length']],
+    [200, 0, String(PNG.length)],
+  );
 
   const other = randomIcon('other', 100);
   const path = iconPath(digestOf(other));
@@ -48,8 +59,25 @@ test('only icons are served: no other file, no damaged one', async (t) => {
   await put(digestOf('another icon'), PNG);
   using connection = RawConnection.open(await server.listen());
   for (const path of [
-    'readme.txt', 'ab/readme.png', '../catalog.txt', '..%2fcatalog.txt', '%2e%2e/catalog.txt', `ab/../${PATH}`, `./${PATH}`, `${PATH}/`, `${PATH}%00`, `${PATH}%0a`,
-    '', 'ab', 'ab/', PATH.slice(0, -4), PATH.toUpperCase(), damaged, '/etc/passwd', '....//....//catalog.txt', `ab/${'0'.repeat(62)}.png`,
+    'readme.txt',
+    'ab/readme.png',
+    '../catalog.txt',
+    '..%2fcatalog.txt',
+    '%2e%2e/catalog.txt',
+    `ab/../${PATH}`,
+    `./${PATH}`,
+    `${PATH}/`,
+    `${PATH}%00`,
+    `${PATH}%0a`,
+    '',
+    'ab',
+    'ab/',
+    PATH.slice(0, -4),
+    PATH.toUpperCase(),
+    damaged,
+    '/etc/passwd',
+    '....//....//catalog.txt',
+    `ab/${'0'.repeat(62)}.png`,
   ]) {
     connection.send(`GET /icons/${path} HTTP/1.1\nhost: a\n\n`);
     const { statusCode, body } = await connection.answer();
@@ -70,8 +98,10 @@ test('icons are served where icons_uri leads from an index', async (t) => {
     ['/with%20space/a:b/', ['/with%20space/a:b/'], ['/with%20space/a/']],
   ] as const) {
     const { server } = await serve(t, uri, ['apps', 'more']);
-    for (const prefix of here) assert.equal((await server.fastify.inject(`${prefix}${PATH}`)).statusCode, 200, `${uri} ${prefix}`);
-    for (const prefix of nowhere) assert.equal((await server.fastify.inject(`${prefix}${PATH}`)).statusCode, 404, `${uri} ${prefix}`);
+    for (const prefix of here)
+      assert.equal((await server.fastify.inject(`${prefix}${PATH}`)).statusCode, 200, `${uri} ${prefix}`);
+    for (const prefix of nowhere)
+      assert.equal((await server.fastify.inject(`${prefix}${PATH}`)).statusCode, 404, `${uri} ${prefix}`);
     assert.equal((await server.fastify.inject('/healthz')).statusCode, 200, uri);
   }
 });

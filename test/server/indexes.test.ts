@@ -8,15 +8,24 @@ import { type TestServerOptions, TestServer } from './test-server.ts';
 const QUERY = 'label%3Aorg.flatpak.ref%3Aexists=1&architecture=amd64&os=linux&tag=latest';
 
 function app(name: string, architecture = 'amd64'): PushedImage {
-  return { architecture, ...named(name, { 'org.flatpak.ref': `app/org.example.${name}/x86_64/stable`, text: 'words '.repeat(500) }) };
+  return {
+    architecture,
+    ...named(name, { 'org.flatpak.ref': `app/org.example.${name}/x86_64/stable`, text: 'words '.repeat(500) }),
+  };
 }
 
 /** Serves two apps, one of them for two architectures. */
-async function serve(t: TestContext, options: TestServerOptions = {}): Promise<{ state: TestState; server: TestServer }> {
+async function serve(
+  t: TestContext,
+  options: TestServerOptions = {},
+): Promise<{ state: TestState; server: TestServer }> {
   const state = await TestState.open(t, { definitions: (options.indexes ?? ['apps']).map((name) => ({ name })) });
   const { registry } = state;
   registry.pushImage('apps/clock', 'latest', app('Clock'));
-  registry.pushIndex('apps/hello', 'latest', [registry.pushImage('apps/hello', undefined, app('Hello')), registry.pushImage('apps/hello', undefined, app('HelloArm', 'arm64'))]);
+  registry.pushIndex('apps/hello', 'latest', [
+    registry.pushImage('apps/hello', undefined, app('Hello')),
+    registry.pushImage('apps/hello', undefined, app('HelloArm', 'arm64')),
+  ]);
   const server = await TestServer.create(t, state, options);
   await server.rebuild();
   return { state, server };
@@ -55,12 +64,21 @@ test('answers of indexes', async (t) => {
   const { server, state } = await serve(t);
   const stored = await TestServer.create(t, state, { maxBodyBytes: 1 });
   await stored.publish();
-  const paths = ['/index/apps-file.json', `/index/static?${QUERY}`, '/index/static?repository=apps/hello', `/index/dynamic?${QUERY}`, '/index/dynamic?repository=apps/hello'];
+  const paths = [
+    '/index/apps-file.json',
+    `/index/static?${QUERY}`,
+    '/index/static?repository=apps/hello',
+    `/index/dynamic?${QUERY}`,
+    '/index/dynamic?repository=apps/hello',
+  ];
 
   await t.test('a query by Flatpak has all headers for caching', async () => {
     const answer = await server.fastify.inject(`/index/static?${QUERY}`);
     assert.equal(answer.statusCode, 200);
-    assert.deepEqual(answer.json<{ Results: { Name: string }[] }>().Results.map(({ Name }) => Name), ['apps/clock', 'apps/hello']);
+    assert.deepEqual(
+      answer.json<{ Results: { Name: string }[] }>().Results.map(({ Name }) => Name),
+      ['apps/clock', 'apps/hello'],
+    );
     const { headers } = answer;
     assert.equal(headers['content-type'], 'application/json; charset=utf-8');
     assert.equal(headers['content-length'], String(answer.rawPayload.length));
@@ -87,7 +105,10 @@ test('answers of indexes', async (t) => {
 
   await t.test('the encoding is negotiated', async () => {
     for (const [header, encoding] of CHOSEN) {
-      const answer = await server.fastify.inject({ url: '/index/apps-file.json', headers: header === undefined ? {} : { 'accept-encoding': header } });
+      const answer = await server.fastify.inject({
+        url: '/index/apps-file.json',
+        headers: header === undefined ? {} : { 'accept-encoding': header },
+      });
       assert.equal(answer.headers['content-encoding'] ?? 'identity', encoding, String(header));
     }
   });
@@ -99,26 +120,46 @@ test('answers of indexes', async (t) => {
         const full = await server.fastify.inject({ url, headers });
         const sent = String(full.headers.etag);
         const etag = sent.replace(/^W\//, '');
-        for (const header of [sent, etag, `W/${etag}`, `"other", ${etag}`, `${etag},"other"`, `"other",W/${etag} , "more"`, '*', ' * ']) {
+        for (const header of [
+          sent,
+          etag,
+          `W/${etag}`,
+          `"other", ${etag}`,
+          `${etag},"other"`,
+          `"other",W/${etag} , "more"`,
+          '*',
+          ' * ',
+        ]) {
           const fresh = await server.fastify.inject({ url, headers: { ...headers, 'if-none-match': header } });
           assert.equal(fresh.statusCode, 304, `${url} ${header}`);
           assert.equal(fresh.rawPayload.length, 0);
-          for (const name of ['etag', 'cache-control', 'last-modified', 'vary']) assert.equal(fresh.headers[name], full.headers[name], name);
-          for (const name of ['content-type', 'content-encoding', 'content-length']) assert.equal(fresh.headers[name], undefined, name);
+          for (const name of ['etag', 'cache-control', 'last-modified', 'vary'])
+            assert.equal(fresh.headers[name], full.headers[name], name);
+          for (const name of ['content-type', 'content-encoding', 'content-length'])
+            assert.equal(fresh.headers[name], undefined, name);
         }
         for (const header of ['"other"', etag.slice(1, -1), `"${etag}`, '', 'W/"other"', '"a", "b"']) {
-          assert.equal((await server.fastify.inject({ url, headers: { ...headers, 'if-none-match': header } })).statusCode, 200, `${url} ${header}`);
+          assert.equal(
+            (await server.fastify.inject({ url, headers: { ...headers, 'if-none-match': header } })).statusCode,
+            200,
+            `${url} ${header}`,
+          );
         }
       }
       const gzip = await server.fastify.inject({ url, headers: { 'accept-encoding': 'gzip' } });
-      assert.equal((await server.fastify.inject({ url, headers: { 'if-none-match': String(gzip.headers.etag) } })).statusCode, 304, 'the same content in other bytes');
+      assert.equal(
+        (await server.fastify.inject({ url, headers: { 'if-none-match': String(gzip.headers.etag) } })).statusCode,
+        304,
+        'the same content in other bytes',
+      );
     }
   });
 
   await t.test('If-Modified-Since counts where there is no If-None-Match', async () => {
     for (const url of paths) {
       const modified = Date.parse(String((await server.fastify.inject(url)).headers['last-modified']));
-      const status = async (headers: Record<string, string>): Promise<number> => (await server.fastify.inject({ url, headers })).statusCode;
+      const status = async (headers: Record<string, string>): Promise<number> =>
+        (await server.fastify.inject({ url, headers })).statusCode;
       assert.equal(await status({ 'if-modified-since': httpTime(modified) }), 304);
       assert.equal(await status({ 'if-modified-since': httpTime(modified + 5000) }), 304);
       assert.equal(await status({ 'if-modified-since': httpTime(modified - 1000) }), 200);
@@ -135,7 +176,16 @@ test('answers of indexes', async (t) => {
         assert.equal(head.statusCode, 200);
         assert.equal(head.rawPayload.length, 0);
         assert.deepEqual(withoutDate(head.headers), withoutDate(get.headers), url);
-        assert.equal((await its.inject({ method: 'HEAD', url, headers: { 'accept-encoding': 'gzip', 'if-none-match': String(get.headers.etag) } })).statusCode, 304);
+        assert.equal(
+          (
+            await its.inject({
+              method: 'HEAD',
+              url,
+              headers: { 'accept-encoding': 'gzip', 'if-none-match': String(get.headers.etag) },
+            })
+          ).statusCode,
+          304,
+        );
       }
     }
   });
@@ -143,7 +193,10 @@ test('answers of indexes', async (t) => {
   await t.test('what is not cached is served with the same bytes and headers', async () => {
     for (const url of paths) {
       for (const encoding of ['identity', 'gzip']) {
-        const [one, other] = await Promise.all([server.fastify.inject({ url, headers: { 'accept-encoding': encoding } }), stored.fastify.inject({ url, headers: { 'accept-encoding': encoding } })]);
+        const [one, other] = await Promise.all([
+          server.fastify.inject({ url, headers: { 'accept-encoding': encoding } }),
+          stored.fastify.inject({ url, headers: { 'accept-encoding': encoding } }),
+        ]);
         assert.deepEqual(one.rawPayload, other.rawPayload);
         assert.deepEqual(withoutDate(one.headers), withoutDate(other.headers));
       }
@@ -151,13 +204,24 @@ test('answers of indexes', async (t) => {
   });
 
   await t.test('a body that cannot be read is an error without the headers of the body', async () => {
-    const failing = await TestServer.create(t, state, { maxBodyBytes: 1, readBody: () => Promise.reject(new Error('a faulty disk')) });
+    const failing = await TestServer.create(t, state, {
+      maxBodyBytes: 1,
+      readBody: () => Promise.reject(new Error('a faulty disk')),
+    });
     await failing.publish();
-    const answer = await failing.fastify.inject({ url: '/index/apps-file.json', headers: { 'accept-encoding': 'gzip' } });
-    assert.deepEqual(answer.json(), { statusCode: 503, error: 'Service Unavailable', message: 'A part of the index cannot be read and is being rebuilt; ask again in a moment.' });
+    const answer = await failing.fastify.inject({
+      url: '/index/apps-file.json',
+      headers: { 'accept-encoding': 'gzip' },
+    });
+    assert.deepEqual(answer.json(), {
+      statusCode: 503,
+      error: 'Service Unavailable',
+      message: 'A part of the index cannot be read and is being rebuilt; ask again in a moment.',
+    });
     assert.equal(answer.headers['cache-control'], 'no-store');
     assert.equal(answer.headers['retry-after'], '1');
-    for (const name of ['etag', 'content-encoding', 'last-modified', 'vary']) assert.equal(answer.headers[name], undefined, name);
+    for (const name of ['etag', 'content-encoding', 'last-modified', 'vary'])
+      assert.equal(answer.headers[name], undefined, name);
   });
 });
 
@@ -170,23 +234,43 @@ test('chunks that vanish from the store lead to the newest publication', async (
   const now = Date.now();
   await state.store.publications.clean({ named: () => true, chunksBefore: now + 60_000, pngsBefore: 0, now });
   for (const [place, url] of urls.entries()) {
-    const { statusCode, headers, payload } = await server.fastify.inject({ url, headers: { 'accept-encoding': 'gzip, identity;q=0.5' } });
+    const { statusCode, headers, payload } = await server.fastify.inject({
+      url,
+      headers: { 'accept-encoding': 'gzip, identity;q=0.5' },
+    });
     assert.equal(statusCode, 200, payload);
     assert.notEqual(headers.etag, `W/${String(before[place]?.headers.etag)}`);
     assert.match((await server.fastify.inject(url)).payload, /"version":"2"/);
   }
-  assert.deepEqual(server.log.filter(({ level }) => level >= 40), []);
+  assert.deepEqual(
+    server.log.filter(({ level }) => level >= 40),
+    [],
+  );
 });
 
 test('the default index answers at /index/static, each at /NAME/index/static and as a file', async (t) => {
   const { server, state } = await serve(t, { indexes: ['apps', 'more'], defaultIndex: 'more' });
   const whole = await state.text('more');
-  for (const path of ['/index/static', '/index/dynamic', '/more/index/static', '/apps/index/static', '/index/more-file.json', '/index/apps-file.json']) {
+  for (const path of [
+    '/index/static',
+    '/index/dynamic',
+    '/more/index/static',
+    '/apps/index/static',
+    '/index/more-file.json',
+    '/index/apps-file.json',
+  ]) {
     const answer = await server.fastify.inject(path);
     assert.equal(answer.statusCode, 200, path);
     assert.equal(answer.payload, whole, path);
   }
-  for (const path of ['/none/index/static', '/none/index/dynamic', '/index/none.json', '/index/more.json', '/index/', '/index']) {
+  for (const path of [
+    '/none/index/static',
+    '/none/index/dynamic',
+    '/index/none.json',
+    '/index/more.json',
+    '/index/',
+    '/index',
+  ]) {
     const answer = await server.fastify.inject(path);
     assert.equal(answer.statusCode, 404, path);
     const { statusCode, error, message } = answer.json<Record<string, string>>();
@@ -213,7 +297,11 @@ test('only a rebuild that finds changes changes tags and times', async (t) => {
   await server.rebuild();
   const again = await server.fastify.inject(`/index/static?${QUERY}`);
   for (const name of ['etag', 'last-modified']) assert.equal(again.headers[name], before.headers[name]);
-  state.registry.pushImage('apps/new', 'latest', named('New', { 'org.flatpak.ref': 'app/org.example.New/x86_64/stable' }));
+  state.registry.pushImage(
+    'apps/new',
+    'latest',
+    named('New', { 'org.flatpak.ref': 'app/org.example.New/x86_64/stable' }),
+  );
   await server.rebuild();
   const after = await server.fastify.inject(`/index/static?${QUERY}`);
   assert.notEqual(after.headers.etag, before.headers.etag);
@@ -223,13 +311,19 @@ test('only a rebuild that finds changes changes tags and times', async (t) => {
 test('a large document is sent in parts, and completed if it is replaced meanwhile', async (t) => {
   const state = await TestState.open(t);
   const push = (version: string): void => {
-    for (let i = 0; i < 15; i++) state.registry.pushImage(`apps/app${i}`, 'latest', named(`${version}-${i}`, { text: `${version} `.repeat(100_000) }));
+    for (let i = 0; i < 15; i++)
+      state.registry.pushImage(
+        `apps/app${i}`,
+        'latest',
+        named(`${version}-${i}`, { text: `${version} `.repeat(100_000) }),
+      );
   };
   push('one');
   const server = await TestServer.create(t, state, { maxBodyBytes: 1 });
   await server.rebuild();
   const port = await server.listen();
-  const ask = () => fetch(`http://127.0.0.1:${port}/index/apps-file.json`, { headers: { 'accept-encoding': 'identity' } });
+  const ask = () =>
+    fetch(`http://127.0.0.1:${port}/index/apps-file.json`, { headers: { 'accept-encoding': 'identity' } });
   const before = Buffer.from(await state.text());
   assert.ok(before.length > 5_000_000);
   assert.ok(Buffer.from(await (await ask()).arrayBuffer()).equals(before));

@@ -16,9 +16,18 @@ function telling(name: string): string {
 }
 
 /** Creates a server that caches no segments: each look into a chunk is a read, which is counted and can be held. */
-async function serve(t: TestContext, questions: NonNullable<TestServerOptions['questions']> = {}, names: readonly string[] = ['clock', 'hello', 'notes']): Promise<{ state: TestState; server: TestServer; reads: () => number; readonly hold: () => () => void }> {
+async function serve(
+  t: TestContext,
+  questions: NonNullable<TestServerOptions['questions']> = {},
+  names: readonly string[] = ['clock', 'hello', 'notes'],
+): Promise<{ state: TestState; server: TestServer; reads: () => number; readonly hold: () => () => void }> {
   const state = await TestState.open(t);
-  for (const name of names) state.registry.pushImage(`apps/${name}`, 'latest', told(name, { 'org.flatpak.ref': `app/org.example.${name}/x86_64/stable` }));
+  for (const name of names)
+    state.registry.pushImage(
+      `apps/${name}`,
+      'latest',
+      told(name, { 'org.flatpak.ref': `app/org.example.${name}/x86_64/stable` }),
+    );
   let count = 0;
   let held: Promise<void> = Promise.resolve();
   const server = await TestServer.create(t, state, {
@@ -52,30 +61,50 @@ function repositories(index: string): string[] {
 test('answers are cached', async (t) => {
   const { state, server, reads, hold } = await serve(t);
   assert.equal((await state.shown()).chunks.length, 1);
-  const get = (url: string, encoding = 'identity') => server.fastify.inject({ url, headers: { 'accept-encoding': encoding } });
+  const get = (url: string, encoding = 'identity') =>
+    server.fastify.inject({ url, headers: { 'accept-encoding': encoding } });
 
   await t.test('order and spelling of a question do not matter', async () => {
     const first = await get('/index/static?repository=apps/hello&os=linux&label:name:exists=1&tag=latest&tag=none');
     assert.notEqual(reads(), 0);
     assert.deepEqual(repositories(first.payload), ['apps/hello']);
-    for (const query of ['tag=none&tag=latest&label%3Aname%3Aexists=1&os=linux&repository=apps%2fhello', 'os=linux&os=linux&&tag=latest&tag=none&repository=apps/hello&label:name:exists=1']) {
+    for (const query of [
+      'tag=none&tag=latest&label%3Aname%3Aexists=1&os=linux&repository=apps%2fhello',
+      'os=linux&os=linux&&tag=latest&tag=none&repository=apps/hello&label:name:exists=1',
+    ]) {
       const again = await get(`/index/static?${query}`);
       assert.deepEqual([again.payload, again.headers.etag], [first.payload, first.headers.etag]);
     }
-    assert.equal((await get('/apps/index/static?label:name:exists=1&tag=latest&tag=none&repository=apps/hello&os=linux')).headers.etag, first.headers.etag);
+    assert.equal(
+      (await get('/apps/index/static?label:name:exists=1&tag=latest&tag=none&repository=apps/hello&os=linux')).headers
+        .etag,
+      first.headers.etag,
+    );
     assert.equal(reads(), 0);
   });
 
   await t.test('answers to Flatpak are ready in advance', async () => {
     const { hits, misses } = server.queries;
-    assert.equal((await get('/index/static?tag=latest&os=linux&architecture=amd64&label:org.flatpak.ref:exists=1')).statusCode, 200);
+    assert.equal(
+      (await get('/index/static?tag=latest&os=linux&architecture=amd64&label:org.flatpak.ref:exists=1')).statusCode,
+      200,
+    );
     assert.deepEqual(server.queries, { hits, misses });
   });
 
   await t.test('doubled slashes count as one', async () => {
     const { payload } = await get('/apps/index/static?tag=latest');
-    for (const url of ['//apps/index/static?tag=latest', '/apps//index/static?tag=latest', '///apps//index//static?tag=latest']) assert.equal((await get(url)).payload, payload, url);
-    assert.equal((await get('//index/static?repository=apps//hello')).json<{ Results: unknown[] }>().Results.length, 0, 'those of a value stay');
+    for (const url of [
+      '//apps/index/static?tag=latest',
+      '/apps//index/static?tag=latest',
+      '///apps//index//static?tag=latest',
+    ])
+      assert.equal((await get(url)).payload, payload, url);
+    assert.equal(
+      (await get('//index/static?repository=apps//hello')).json<{ Results: unknown[] }>().Results.length,
+      0,
+      'those of a value stay',
+    );
     assert.equal((await get('//index//apps-file.json')).statusCode, 200);
   });
 
@@ -87,9 +116,16 @@ test('answers are cached', async (t) => {
     const fresh = await server.fastify.inject({ url, headers: { 'if-none-match': String(first.headers.etag) } });
     assert.deepEqual([fresh.statusCode, fresh.headers['cache-control']], [304, 'no-store']);
     assert.deepEqual(server.queries, { hits, misses: misses + 2 });
-    assert.equal((await get('/index/static?repository=apps/notes')).headers['cache-control'], 'public, max-age=60, stale-while-revalidate=60, stale-if-error=86400');
+    assert.equal(
+      (await get('/index/static?repository=apps/notes')).headers['cache-control'],
+      'public, max-age=60, stale-while-revalidate=60, stale-if-error=86400',
+    );
     assert.equal((await get(url)).headers['cache-control'], 'no-store');
-    assert.deepEqual(server.queries, { hits: hits + 1, misses: misses + 3 }, 'what static has kept is there for dynamic');
+    assert.deepEqual(
+      server.queries,
+      { hits: hits + 1, misses: misses + 3 },
+      'what static has kept is there for dynamic',
+    );
   });
 
   await t.test('concurrent equal questions are answered once', async () => {
@@ -97,25 +133,36 @@ test('answers are cached', async (t) => {
     await get('/index/dynamic?repository=apps/clock');
     const once = reads();
     const release = hold();
-    const answers = Promise.all(Array.from({ length: 20 }, (_, i) => get(`/index/${i % 2 === 0 ? 'static' : 'dynamic'}?repository=apps/clock`)));
+    const answers = Promise.all(
+      Array.from({ length: 20 }, (_, i) => get(`/index/${i % 2 === 0 ? 'static' : 'dynamic'}?repository=apps/clock`)),
+    );
     await setImmediate();
     release();
     assert.equal(new Set((await answers).map(({ payload }) => payload)).size, 1);
     assert.equal(reads(), once);
   });
 
-  await t.test('a query that matches nothing is 200 with no results, one that matches all is the whole index', async () => {
-    const nothing = await get('/index/static?repository=apps/none');
-    assert.equal(nothing.statusCode, 200);
-    assert.deepEqual(nothing.json<{ Results: unknown[] }>().Results, []);
-    const whole = await get('/index/apps-file.json', 'gzip');
-    const { hits, misses } = server.queries;
-    for (let i = 0; i < 2; i++) {
-      const all = await get('/index/static?repository=apps/clock&repository=apps/hello&repository=apps/notes', 'gzip');
-      assert.deepEqual([all.rawPayload, all.headers.etag, all.headers['content-encoding']], [whole.rawPayload, whole.headers.etag, whole.headers['content-encoding']]);
-    }
-    assert.deepEqual(server.queries, { hits: hits + 1, misses: misses + 1 });
-  });
+  await t.test(
+    'a query that matches nothing is 200 with no results, one that matches all is the whole index',
+    async () => {
+      const nothing = await get('/index/static?repository=apps/none');
+      assert.equal(nothing.statusCode, 200);
+      assert.deepEqual(nothing.json<{ Results: unknown[] }>().Results, []);
+      const whole = await get('/index/apps-file.json', 'gzip');
+      const { hits, misses } = server.queries;
+      for (let i = 0; i < 2; i++) {
+        const all = await get(
+          '/index/static?repository=apps/clock&repository=apps/hello&repository=apps/notes',
+          'gzip',
+        );
+        assert.deepEqual(
+          [all.rawPayload, all.headers.etag, all.headers['content-encoding']],
+          [whole.rawPayload, whole.headers.etag, whole.headers['content-encoding']],
+        );
+      }
+      assert.deepEqual(server.queries, { hits: hits + 1, misses: misses + 1 });
+    },
+  );
 
   await t.test('an invalid query is 400 with the parameter, one that is too long 414', async () => {
     for (const [query, status, message] of [
@@ -139,7 +186,9 @@ test('too many different questions are refused, while cached answers are still s
   const kept = await get('/index/static?repository=apps/clock');
   await get('/index/apps-file.json');
   const release = hold();
-  const waiting = Array.from({ length: 64 }, (_, i) => server.fastify.inject({ url: `/index/dynamic?${telling(`none${i}`)}`, remoteAddress: `192.0.2.${i % 4}` }));
+  const waiting = Array.from({ length: 64 }, (_, i) =>
+    server.fastify.inject({ url: `/index/dynamic?${telling(`none${i}`)}`, remoteAddress: `192.0.2.${i % 4}` }),
+  );
   await setImmediate();
   const refused = await get(`/index/static?${telling('one-too-many')}`);
   assert.equal(refused.statusCode, 503);
@@ -151,16 +200,29 @@ test('too many different questions are refused, while cached answers are still s
   release();
   for (const { statusCode } of await Promise.all(waiting)) assert.equal(statusCode, 200);
   assert.equal((await get(`/index/static?${telling('one-too-many')}`)).statusCode, 200);
-  assert.deepEqual(server.log.filter(({ level }) => level >= 40), []);
+  assert.deepEqual(
+    server.log.filter(({ level }) => level >= 40),
+    [],
+  );
 });
 
 test('one client has a quarter of the queue, and takes turns with others', async (t) => {
   const state = await TestState.open(t);
-  state.registry.pushImage('apps/clock', 'latest', told('clock', { 'org.flatpak.ref': 'app/org.example.Clock/x86_64/stable', 'org.flatpak.metadata': '[Application]\nname=org.example.Clock\nruntime=org.example.Platform/x86_64/stable\n' }));
+  state.registry.pushImage(
+    'apps/clock',
+    'latest',
+    told('clock', {
+      'org.flatpak.ref': 'app/org.example.Clock/x86_64/stable',
+      'org.flatpak.metadata': '[Application]\nname=org.example.Clock\nruntime=org.example.Platform/x86_64/stable\n',
+    }),
+  );
   /** Functions that release each read, in order. */
   const looks: (() => void)[] = [];
   const server = await TestServer.create(t, state, {
-    description: { indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }], baseUrl: undefined },
+    description: {
+      indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }],
+      baseUrl: undefined,
+    },
     maxBodyBytes: 1,
     readBody: async (read) => {
       await new Promise<void>((resolve) => looks.push(resolve));
@@ -191,32 +253,63 @@ test('one client has a quarter of the queue, and takes turns with others', async
   }
   assert.deepEqual(new Set(await Promise.all([...many, ...others])), new Set([200]));
   assert.deepEqual(answered.slice(0, 3), ['one-too-many', 'many0', 'many1']);
-  assert.deepEqual(answered.slice(3, 6).toSorted(), ['many2', 'other', 'third'], 'those that come later are not behind all of the first');
+  assert.deepEqual(
+    answered.slice(3, 6).toSorted(),
+    ['many2', 'other', 'third'],
+    'those that come later are not behind all of the first',
+  );
 });
 
 /** Patterns that are tried at each character of a label. */
 function globs(count: number, salt: string): string {
-  return Array.from({ length: count }, (_, i) => `label:text:matches=*${'a?'.repeat(20 + i)}${salt}☃*`).map(encodeURI).join('&');
+  return Array.from({ length: count }, (_, i) => `label:text:matches=*${'a?'.repeat(20 + i)}${salt}☃*`)
+    .map(encodeURI)
+    .join('&');
 }
 
 test('a question with too many steps is 400 with the parameter, and does not delay the page', async (t) => {
   const state = await TestState.open(t);
-  state.registry.pushImage('apps/long', 'latest', named('long', { text: 'a'.repeat(4 * 1024 * 1024), 'org.flatpak.ref': 'app/org.example.Long/x86_64/stable', 'org.flatpak.metadata': '[Application]\nname=org.example.Long\nruntime=org.example.Platform/x86_64/stable\n' }));
-  const server = await TestServer.create(t, state, { description: { indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }], baseUrl: undefined } });
+  state.registry.pushImage(
+    'apps/long',
+    'latest',
+    named('long', {
+      text: 'a'.repeat(4 * 1024 * 1024),
+      'org.flatpak.ref': 'app/org.example.Long/x86_64/stable',
+      'org.flatpak.metadata': '[Application]\nname=org.example.Long\nruntime=org.example.Platform/x86_64/stable\n',
+    }),
+  );
+  const server = await TestServer.create(t, state, {
+    description: {
+      indexes: [{ name: 'apps', title: 'apps', remoteName: 'apps', signatures: false }],
+      baseUrl: undefined,
+    },
+  });
   await server.rebuild();
   const refused = await server.fastify.inject(`/index/dynamic?${globs(60, '')}`);
   assert.equal(refused.statusCode, 400);
-  assert.match(refused.json<{ message: string }>().message, /^The query parameter "label:text:matches" takes more than \d+ steps over this index; /);
+  assert.match(
+    refused.json<{ message: string }>().message,
+    /^The query parameter "label:text:matches" takes more than \d+ steps over this index; /,
+  );
   assert.equal((await server.fastify.inject(`/index/dynamic?${globs(1, 'b')}`)).statusCode, 200);
 
   const over = new AbortController();
   const flood = Array.from({ length: 16 }, async (_, i) => {
-    for (let round = 0; !over.signal.aborted; round++) await server.fastify.inject({ url: `/index/dynamic?${globs(5, `${i}-${round}`)}`, remoteAddress: '192.0.2.1' });
+    for (let round = 0; !over.signal.aborted; round++)
+      await server.fastify.inject({ url: `/index/dynamic?${globs(5, `${i}-${round}`)}`, remoteAddress: '192.0.2.1' });
   });
   try {
-    for (const url of ['/', '/api/apps', '/apps/org.example.Long.flatpakref', '/api/apps/org.example.Long']) assert.ok([200, 404].includes((await server.fastify.inject({ url, remoteAddress: '192.0.2.1' })).statusCode), url);
+    for (const url of ['/', '/api/apps', '/apps/org.example.Long.flatpakref', '/api/apps/org.example.Long'])
+      assert.ok(
+        [200, 404].includes((await server.fastify.inject({ url, remoteAddress: '192.0.2.1' })).statusCode),
+        url,
+      );
     const began = performance.now();
-    assert.equal((await server.fastify.inject({ url: '/index/dynamic?repository=apps/long&tag=none', remoteAddress: '192.0.2.2' })).statusCode, 200);
+    assert.equal(
+      (await server.fastify.inject({ url: '/index/dynamic?repository=apps/long&tag=none', remoteAddress: '192.0.2.2' }))
+        .statusCode,
+      200,
+    );
     assert.ok(performance.now() - began < 10_000);
   } finally {
     over.abort();
@@ -227,12 +320,14 @@ test('a question with too many steps is 400 with the parameter, and does not del
 test('a question is aborted when nobody waits', async (t) => {
   const { server, hold, reads } = await serve(t, { maxWaiting: 1 });
   const port = await server.listen();
-  const ask = (question: string, signal?: AbortSignal) => fetch(`http://127.0.0.1:${port}/index/static?${telling(question)}`, { ...(signal && { signal }) });
+  const ask = (question: string, signal?: AbortSignal) =>
+    fetch(`http://127.0.0.1:${port}/index/static?${telling(question)}`, { ...(signal && { signal }) });
   const release = hold();
   const clients = [new AbortController(), new AbortController()];
   const answers = clients.map(({ signal }) => ask('none', signal));
   while (reads() === 0) await setImmediate();
-  const refused = async (): Promise<boolean> => (await server.fastify.inject(`/index/static?${telling('other')}`)).statusCode === 503;
+  const refused = async (): Promise<boolean> =>
+    (await server.fastify.inject(`/index/static?${telling('other')}`)).statusCode === 503;
   assert.equal(await refused(), true);
   clients[0]?.abort();
   await assert.rejects(answers[0] ?? Promise.resolve(), { name: 'AbortError' });
@@ -245,7 +340,10 @@ test('a question is aborted when nobody waits', async (t) => {
   release();
   assert.equal((await again).status, 200);
   assert.equal(await refused(), false);
-  assert.deepEqual(server.log.filter(({ level }) => level >= 40), []);
+  assert.deepEqual(
+    server.log.filter(({ level }) => level >= 40),
+    [],
+  );
 });
 
 test('an answer from a replaced publication is complete, and cached for unchanged chunks only', async (t) => {
@@ -270,9 +368,13 @@ test('an answer from a replaced publication is complete, and cached for unchange
   // The other way round: little of what it holds when it is asked, all of what it holds then.
   const releaseAgain = hold();
   reads();
-  const hello = server.fastify.inject({ url: '/index/static?repository=apps/hello', headers: { 'accept-encoding': 'gzip' } });
+  const hello = server.fastify.inject({
+    url: '/index/static?repository=apps/hello',
+    headers: { 'accept-encoding': 'gzip' },
+  });
   while (reads() === 0) await setImmediate();
-  for (const repository of ['apps/clock', 'apps/notes', 'apps/more']) state.registry.deleteRepository(repository, { stays: true });
+  for (const repository of ['apps/clock', 'apps/notes', 'apps/more'])
+    state.registry.deleteRepository(repository, { stays: true });
   await server.rebuild();
   releaseAgain();
   assert.deepEqual(repositories(gunzipSync((await hello).rawPayload).toString()), ['apps/hello']);
@@ -283,7 +385,8 @@ test('after a push only the changed chunk is asked again', async (t) => {
   const { state, server, reads } = await serve(t, {}, names);
   const before = (await state.shown()).chunks.map(({ name }) => name);
   assert.ok(before.length > 3);
-  const ask = async (question: string): Promise<string[]> => repositories((await server.fastify.inject(`/index/static?${question}`)).payload);
+  const ask = async (question: string): Promise<string[]> =>
+    repositories((await server.fastify.inject(`/index/static?${question}`)).payload);
   assert.deepEqual(await ask(telling('new')), []);
   assert.equal(reads(), before.length);
   await ask(telling('new'));
@@ -303,7 +406,11 @@ test('after a push only the changed chunk is asked again', async (t) => {
     if (i > 0) assert.deepEqual((await ask(telling('new'))).includes(`apps/${pushed}`), i % 2 === 0, pushed);
   }
   const kept = await server.fastify.inject(`/index/static?${telling('new')}`);
-  assert.equal(kept.payload, (await server.fastify.inject('/index/static?label:name=new')).payload, 'as it would be if it were asked for the first time');
+  assert.equal(
+    kept.payload,
+    (await server.fastify.inject('/index/static?label:name=new')).payload,
+    'as it would be if it were asked for the first time',
+  );
 });
 
 test('the cache is limited; the least recently used answer is removed', async (t) => {

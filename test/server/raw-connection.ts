@@ -44,7 +44,9 @@ export class RawConnection implements Disposable {
       const at = this.#received.indexOf('\r\n\r\n');
       return at === -1 ? undefined : at;
     });
-    const [status = '', ...lines] = this.#take(end + 4).toString('latin1').split('\r\n');
+    const [status = '', ...lines] = this.#take(end + 4)
+      .toString('latin1')
+      .split('\r\n');
     const headers: Record<string, string> = {};
     for (const line of lines) {
       const colon = line.indexOf(':');
@@ -71,7 +73,10 @@ export class RawConnection implements Disposable {
     for (;;) {
       const value = ready();
       if (value !== undefined) return value;
-      if (this.#ended) throw new Error(`the connection was closed after ${JSON.stringify(this.#received.toString('latin1').slice(0, 500))}`);
+      if (this.#ended)
+        throw new Error(
+          `the connection was closed after ${JSON.stringify(this.#received.toString('latin1').slice(0, 500))}`,
+        );
       await this.#woken();
     }
   }

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempDisposable, readFile } from 'node:fs/promises';
-import { connect as connectHttp2, type ClientHttp2Session, type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2';
+import {
+  connect as connectHttp2,
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  constants,
+  type IncomingHttpHeaders,
+} from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,7 +27,8 @@ const STREAM = 272 * 1024;
 
 async function serve(t: TestContext, options: TestServerOptions, bytes = LARGE): Promise<TestServer> {
   const state = await TestState.open(t);
-  for (let i = 0; i < IMAGES; i++) state.registry.pushImage(`apps/app${i}`, 'latest', named(`app${i}`, { text: `${i} `.padEnd(bytes, 'text ') }));
+  for (let i = 0; i < IMAGES; i++)
+    state.registry.pushImage(`apps/app${i}`, 'latest', named(`app${i}`, { text: `${i} `.padEnd(bytes, 'text ') }));
   state.registry.pushImage('apps/small', 'latest', named('small'));
   const server = await TestServer.create(t, state, options);
   await server.rebuild();
@@ -30,12 +37,18 @@ async function serve(t: TestContext, options: TestServerOptions, bytes = LARGE):
 
 /** Returns a question for all images but one, different from all others. */
 function question(without: number, spelling: string): string {
-  const repositories = Array.from({ length: IMAGES }, (_, i) => `repository=apps/app${i}`).filter((_, i) => i !== without);
+  const repositories = Array.from({ length: IMAGES }, (_, i) => `repository=apps/app${i}`).filter(
+    (_, i) => i !== without,
+  );
   return `/index/dynamic?${[...repositories, 'tag=latest', `tag=${spelling}`].join('&')}`;
 }
 
 /** Makes a request, and reads only the status. */
-async function askOnly(t: TestContext, port: number, path: string): Promise<{ status: number; head: string; socket: Socket }> {
+async function askOnly(
+  t: TestContext,
+  port: number,
+  path: string,
+): Promise<{ status: number; head: string; socket: Socket }> {
   const socket = connect(port, '127.0.0.1');
   t.after(() => socket.destroy());
   socket.on('error', () => undefined);
@@ -73,8 +86,18 @@ test('a body that is sent to several clients counts once', needs('openssl'), asy
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-tls-'));
   const certificates = await makeCertificates(folder.path);
   // Each body is joined once, and shared.
-  const server = await serve(t, { tls: { cert: await readFile(certificates.certificate), key: await readFile(certificates.key) }, readers: { maxUnsent: 2_500_000 } }, 80_000);
-  const session = connectHttp2(`https://127.0.0.1:${await server.listen()}`, { ca: await readFile(certificates.authority), settings: { initialWindowSize: 0 } });
+  const server = await serve(
+    t,
+    {
+      tls: { cert: await readFile(certificates.certificate), key: await readFile(certificates.key) },
+      readers: { maxUnsent: 2_500_000 },
+    },
+    80_000,
+  );
+  const session = connectHttp2(`https://127.0.0.1:${await server.listen()}`, {
+    ca: await readFile(certificates.authority),
+    settings: { initialWindowSize: 0 },
+  });
   t.after(() => session.destroy());
   const ask = async (path: string): Promise<number | undefined> => {
     const stream = session.request({ ':path': path });
@@ -146,8 +169,16 @@ test('clients that read nothing or too slowly are cut off within twice the patie
 });
 
 /** Resolves with how long an answer lasts of which so many bytes are read per tenth of a second. */
-async function lasts(session: ClientHttp2Session, path: string, bytes: number, atMost: number): Promise<{ ms: number; code: number | undefined }> {
-  const stream: ClientHttp2Stream = session.request({ ':path': path, 'accept-encoding': 'identity' }, { endStream: true });
+async function lasts(
+  session: ClientHttp2Session,
+  path: string,
+  bytes: number,
+  atMost: number,
+): Promise<{ ms: number; code: number | undefined }> {
+  const stream: ClientHttp2Stream = session.request(
+    { ':path': path, 'accept-encoding': 'identity' },
+    { endStream: true },
+  );
   stream.on('error', () => undefined);
   const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders & { ':status'?: number }];
   assert.equal(headers[':status'], 200);
@@ -165,7 +196,10 @@ test('over HTTP/2 the rate of each answer counts', needs('openssl'), async (t) =
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-tls-'));
   const certificates = await makeCertificates(folder.path);
   const ca = await readFile(certificates.authority);
-  const server = await serve(t, { tls: { cert: await readFile(certificates.certificate), key: await readFile(certificates.key) }, patience });
+  const server = await serve(t, {
+    tls: { cert: await readFile(certificates.certificate), key: await readFile(certificates.key) },
+    patience,
+  });
   const port = await server.listen();
   const open = (window: number): ClientHttp2Session => {
     const session = connectHttp2(`https://127.0.0.1:${port}`, { ca, settings: { initialWindowSize: window } });

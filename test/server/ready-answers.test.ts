@@ -22,15 +22,28 @@ interface Answer {
   readonly body: Buffer;
 }
 
-async function start(t: TestContext): Promise<{ state: TestState; server: TestServer; port: number; ask: (path: string, headers?: Record<string, string>, method?: 'GET' | 'HEAD') => Promise<Answer> }> {
+async function start(t: TestContext): Promise<{
+  state: TestState;
+  server: TestServer;
+  port: number;
+  ask: (path: string, headers?: Record<string, string>, method?: 'GET' | 'HEAD') => Promise<Answer>;
+}> {
   const state = await TestState.open(t, { definitions: [{ extractIcons: true }] });
   state.registry.pushImage('app', 'latest', named('app', { [ICON]: pngUri('icon') }));
   const server = await TestServer.create(t, state);
   await server.rebuild();
   const port = await server.listen();
   const origin = `http://127.0.0.1:${port}`;
-  const ask = async (path: string, headers: Record<string, string> = {}, method: 'GET' | 'HEAD' = 'GET'): Promise<Answer> => {
-    const { statusCode, headers: { date: _, ...answered }, body } = await request(origin + path, { method, headers });
+  const ask = async (
+    path: string,
+    headers: Record<string, string> = {},
+    method: 'GET' | 'HEAD' = 'GET',
+  ): Promise<Answer> => {
+    const {
+      statusCode,
+      headers: { date: _, ...answered },
+      body,
+    } = await request(origin + path, { method, headers });
     return { status: statusCode, headers: answered, body: Buffer.from(await body.arrayBuffer()) };
   };
   return { state, server, port, ask };
@@ -54,12 +67,16 @@ test('each request gets its own answer again, whatever came in between', async (
   ];
   const first: Answer[] = [];
   for (const question of asked) first.push(await ask(...question));
-  assert.deepEqual(first.map(({ status }) => status), [200, 200, 304, 200, 304, 200, 200, 200, 200, 200, 304]);
+  assert.deepEqual(
+    first.map(({ status }) => status),
+    [200, 200, 304, 200, 304, 200, 200, 200, 200, 200, 304],
+  );
   const [plain, zipped] = first;
   assert.deepEqual([plain?.headers['content-encoding'], zipped?.headers['content-encoding']], [undefined, 'gzip']);
   assert.deepEqual(gunzipSync(zipped?.body ?? ''), plain?.body);
   for (let round = 0; round < 2; round++) {
-    for (const [place, question] of asked.entries()) assert.deepEqual(await ask(...question), first[place], JSON.stringify(question));
+    for (const [place, question] of asked.entries())
+      assert.deepEqual(await ask(...question), first[place], JSON.stringify(question));
   }
   assert.deepEqual(first[9]?.body, png('icon'));
 });
@@ -104,8 +121,13 @@ suite('over routes that count their requests', () => {
 
   /** @param maxBytes room for one answer per 1,000 to 2,000 bytes */
   async function counting(t: TestContext, maxBytes?: number) {
-    const answers = new ReadyAnswers(new RequestFigures(), new Readers(), { ...(maxBytes !== undefined && { maxBytes }) });
-    const server = fastify({ serverFactory: (route) => createServer((message, response) => void (answers.answer(message, response) || route(message, response))) });
+    const answers = new ReadyAnswers(new RequestFigures(), new Readers(), {
+      ...(maxBytes !== undefined && { maxBytes }),
+    });
+    const server = fastify({
+      serverFactory: (route) =>
+        createServer((message, response) => void (answers.answer(message, response) || route(message, response))),
+    });
     answers.follow(server);
     let asked = 0;
     let held: Promise<void> | undefined;

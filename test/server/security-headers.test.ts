@@ -10,10 +10,17 @@ const ICON = randomIcon('icon', 300);
 
 test('security headers of answers', async (t) => {
   const state = await TestState.open(t);
-  state.registry.pushImage('apps/clock', 'latest', named('clock', { 'org.flatpak.ref': 'app/org.example.Clock/x86_64/stable' }));
+  state.registry.pushImage(
+    'apps/clock',
+    'latest',
+    named('clock', { 'org.flatpak.ref': 'app/org.example.Clock/x86_64/stable' }),
+  );
   const server = await TestServer.create(t, state, {
     iconsUri: 'https://icons.example.org/icons/',
-    description: { baseUrl: undefined, indexes: [{ name: 'apps', title: 'Apps', remoteName: 'apps', signatures: false }] },
+    description: {
+      baseUrl: undefined,
+      indexes: [{ name: 'apps', title: 'Apps', remoteName: 'apps', signatures: false }],
+    },
   });
   await server.rebuild();
   const icon = iconPath(digestOf(ICON));
@@ -27,12 +34,34 @@ test('security headers of answers', async (t) => {
         headers['content-security-policy'],
         "default-src 'none';frame-ancestors 'none';script-src 'self';style-src 'self';img-src 'self' data: https://icons.example.org;connect-src 'self';manifest-src 'self';form-action 'self';base-uri 'none';require-trusted-types-for 'script';trusted-types 'none'",
       );
-      assert.deepEqual([headers['x-content-type-options'], headers['referrer-policy'], headers['x-frame-options'], headers['cross-origin-opener-policy'], headers['cross-origin-resource-policy']], ['nosniff', 'no-referrer', 'DENY', 'same-origin', 'same-origin'], path);
+      assert.deepEqual(
+        [
+          headers['x-content-type-options'],
+          headers['referrer-policy'],
+          headers['x-frame-options'],
+          headers['cross-origin-opener-policy'],
+          headers['cross-origin-resource-policy'],
+        ],
+        ['nosniff', 'no-referrer', 'DENY', 'same-origin', 'same-origin'],
+        path,
+      );
     }
   });
 
   await t.test('other answers are not shown as a page, nor in a frame', async () => {
-    for (const path of ['/status', '/api/apps', '/api/apps/org.example.Clock', '/openapi.json', '/apps.flatpakrepo', '/apps/org.example.Clock.flatpakref', '/healthz', '/reindex', '/none', '/index/none.json', '/%zz']) {
+    for (const path of [
+      '/status',
+      '/api/apps',
+      '/api/apps/org.example.Clock',
+      '/openapi.json',
+      '/apps.flatpakrepo',
+      '/apps/org.example.Clock.flatpakref',
+      '/healthz',
+      '/reindex',
+      '/none',
+      '/index/none.json',
+      '/%zz',
+    ]) {
       const { headers } = await server.fastify.inject(path);
       assert.match(String(headers['content-security-policy']), /^default-src 'none'; ?frame-ancestors 'none'/, path);
       assert.equal(headers['x-content-type-options'], 'nosniff', path);
@@ -40,7 +69,13 @@ test('security headers of answers', async (t) => {
   });
 
   await t.test('indexes and icons are not sniffed, and other pages may show them', async () => {
-    for (const path of ['/index/static', '/index/static', '/index/static?tag=latest', '/index/apps-file.json', `/icons/${icon}`]) {
+    for (const path of [
+      '/index/static',
+      '/index/static',
+      '/index/static?tag=latest',
+      '/index/apps-file.json',
+      `/icons/${icon}`,
+    ]) {
       const { statusCode, headers } = await server.fastify.inject(path);
       assert.equal(statusCode, 200);
       assert.equal(headers['x-content-type-options'], 'nosniff', path);
@@ -49,6 +84,7 @@ test('security headers of answers', async (t) => {
   });
 
   await t.test('without TLS, there is no HSTS', async () => {
-    for (const path of ['/', '/status', '/index/static']) assert.equal((await server.fastify.inject(path)).headers['strict-transport-security'], undefined);
+    for (const path of ['/', '/status', '/index/static'])
+      assert.equal((await server.fastify.inject(path)).headers['strict-transport-security'], undefined);
   });
 });

@@ -21,7 +21,15 @@ import type { TestState } from '../indexing/test-state.ts';
 export const ADMIN_TOKEN = 'the-one-admin-token';
 export const EVENTS_TOKEN = 'the-events-token';
 
-export interface TestServerOptions extends Partial<Pick<Site, 'iconsUri' | 'pullSources' | 'registryProxy' | 'signatures' | 'trustProxy' | 'defaultIndex' | 'description'>>, ConnectionsOptions {
+export interface TestServerOptions
+  extends
+    Partial<
+      Pick<
+        Site,
+        'iconsUri' | 'pullSources' | 'registryProxy' | 'signatures' | 'trustProxy' | 'defaultIndex' | 'description'
+      >
+    >,
+    ConnectionsOptions {
   readonly readers?: ReadersOptions;
   /** The names of the state's indexes; `apps` if absent. */
   readonly indexes?: readonly string[];
@@ -52,9 +60,17 @@ export class TestServer {
   readonly queries: QueryCounts;
   readonly #options: TestServerOptions;
 
-  private constructor(
-    parts: { server: Server; site: Site; queue: RebuildQueue; log: LogLine[]; logged: MemoryLog['logged']; indexes: ReadonlyMap<string, ServedIndex>; state: TestState; queries: QueryCounts; options: TestServerOptions },
-  ) {
+  private constructor(parts: {
+    server: Server;
+    site: Site;
+    queue: RebuildQueue;
+    log: LogLine[];
+    logged: MemoryLog['logged'];
+    indexes: ReadonlyMap<string, ServedIndex>;
+    state: TestState;
+    queries: QueryCounts;
+    options: TestServerOptions;
+  }) {
     this.server = parts.server;
     this.site = parts.site;
     this.queue = parts.queue;
@@ -70,7 +86,12 @@ export class TestServer {
   static async create(t: TestContext, state: TestState, options: TestServerOptions = {}): Promise<TestServer> {
     const { indexes: names = ['apps'] } = options;
     const { log, logger, logged } = memoryLog();
-    const indexes = new Map(names.map((name) => [name, new ServedIndex({ name, fileName: `${name}-file`, maxAge: 60, repositoryPriority: [] })]));
+    const indexes = new Map(
+      names.map((name) => [
+        name,
+        new ServedIndex({ name, fileName: `${name}-file`, maxAge: 60, repositoryPriority: [] }),
+      ]),
+    );
     const queue = new RebuildQueue({
       registries: new Map([[state.registry.id, names]]),
       logger,
@@ -95,7 +116,10 @@ export class TestServer {
       signatures: options.signatures ?? new Map(),
       reindex: {
         token: 'adminToken' in options ? options.adminToken : ADMIN_TOKEN,
-        knowsRepository: options.knowsRepository ?? (async (name) => ((await state.store.catalog.known(state.registry.id, [name])).repositories.get(name)?.tags.size ?? 0) > 0),
+        knowsRepository:
+          options.knowsRepository ??
+          (async (name) =>
+            ((await state.store.catalog.known(state.registry.id, [name])).repositories.get(name)?.tags.size ?? 0) > 0),
       },
       events: {
         token: 'eventsToken' in options ? options.eventsToken : EVENTS_TOKEN,
@@ -104,11 +128,39 @@ export class TestServer {
       },
       rebuilds: queue,
       storeSizes: () => storeSizes(state.folder),
-      status: { registryOf: () => state.registry.id, warnings: () => new Map([...indexes.values()].map(({ name, shown }) => [name, contentOf(shown?.chunks ?? []).warnings])), bus: () => undefined },
+      status: {
+        registryOf: () => state.registry.id,
+        warnings: () =>
+          new Map([...indexes.values()].map(({ name, shown }) => [name, contentOf(shown?.chunks ?? []).warnings])),
+        bus: () => undefined,
+      },
     };
     const { tls, patience, keptAlive, maxConnections, readers } = options;
-    const server = await Server.create({ logger, figures, version: '1.2.3', startedAt: 0, tls, patience, keptAlive, maxConnections, readers: { patience, ...readers } }, site);
-    const testServer = new TestServer({ server, site, queue, log, logged, indexes, state, queries: figures.queries, options });
+    const server = await Server.create(
+      {
+        logger,
+        figures,
+        version: '1.2.3',
+        startedAt: 0,
+        tls,
+        patience,
+        keptAlive,
+        maxConnections,
+        readers: { patience, ...readers },
+      },
+      site,
+    );
+    const testServer = new TestServer({
+      server,
+      site,
+      queue,
+      log,
+      logged,
+      indexes,
+      state,
+      queries: figures.queries,
+      options,
+    });
     t.after(async () => {
       await queue.close({ graceMs: 1000 });
       await server.close(0);

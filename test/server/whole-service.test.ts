@@ -28,7 +28,10 @@ interface Setup extends MemoryLog {
 interface Running {
   readonly service: Service;
   /** Makes a request over a new connection. */
-  readonly ask: (path: string, options?: { method?: 'GET' | 'POST'; headers?: Record<string, string>; body?: string }) => Promise<{ statusCode: number; headers: Record<string, unknown>; text: string }>;
+  readonly ask: (
+    path: string,
+    options?: { method?: 'GET' | 'POST'; headers?: Record<string, string>; body?: string },
+  ) => Promise<{ statusCode: number; headers: Record<string, unknown>; text: string }>;
 }
 
 /** Prepares a configuration for a folder with one of the sample apps. */
@@ -47,7 +50,11 @@ async function setUp(t: TestContext, server: object = {}): Promise<Setup> {
   const file = join(folder, 'config.yaml');
   await writeFile(
     file,
-    stringify({ state_dir: 'state', indexes: { apps: { registry: 'oci:images', tags: ['*'], extract_icons: true } }, server: { port: 0, admin_token: ADMIN_TOKEN, events_token: EVENTS_TOKEN, ...server } }),
+    stringify({
+      state_dir: 'state',
+      indexes: { apps: { registry: 'oci:images', tags: ['*'], extract_icons: true } },
+      server: { port: 0, admin_token: ADMIN_TOKEN, events_token: EVENTS_TOKEN, ...server },
+    }),
   );
   const memory = memoryLog();
   const start = async (): Promise<Running> => {
@@ -61,7 +68,18 @@ async function setUp(t: TestContext, server: object = {}): Promise<Setup> {
       const { statusCode, headers, body } = await request(service.url + path, { dispatcher: agent, ...options });
       return { statusCode, headers, text: await body.text() };
     };
-    return { service: { url: service.url, address: service.address, indexes: service.indexes, started: service.started, built: service.built, reload: (read) => service.reload(read), close }, ask };
+    return {
+      service: {
+        url: service.url,
+        address: service.address,
+        indexes: service.indexes,
+        started: service.started,
+        built: service.built,
+        reload: (read) => service.reload(read),
+        close,
+      },
+      ask,
+    };
   };
   return { ...memory, images, stateDir: join(folder, 'state'), start };
 }
@@ -92,29 +110,53 @@ test('an index is built, and served at once after a restart', async (t) => {
   assert.equal((await ask('/v2/apps/hello/manifests/latest')).statusCode, 200);
   await service.close();
   await assert.rejects(ask('/healthz'), { code: 'ECONNREFUSED' });
-  assert.deepEqual((await readdir(stateDir, { recursive: true })).filter((name) => name.endsWith('.png')), [], 'icons are files only where icons_dir is set');
+  assert.deepEqual(
+    (await readdir(stateDir, { recursive: true })).filter((name) => name.endsWith('.png')),
+    [],
+    'icons are files only where icons_dir is set',
+  );
 
   await addClock(images);
   const again = await start();
   const first = await again.ask('/index/static');
-  assert.deepEqual([first.statusCode, first.headers['etag'], first.headers['last-modified']], [200, before.headers['etag'], before.headers['last-modified']], 'what was on disk');
+  assert.deepEqual(
+    [first.statusCode, first.headers['etag'], first.headers['last-modified']],
+    [200, before.headers['etag'], before.headers['last-modified']],
+    'what was on disk',
+  );
   await again.service.started;
   assert.deepEqual(names((await again.ask('/index/static')).text), ['apps/clock', 'apps/hello']);
-  assert.deepEqual(log.filter(({ level }) => level >= 40), []);
+  assert.deepEqual(
+    log.filter(({ level }) => level >= 40),
+    [],
+  );
 });
 
 test('the service is not ready while a registry with configured repositories cannot be read', async (t) => {
   const { start, stateDir } = await setUp(t);
-  const registry = createServer((incoming, response) => response.writeHead(incoming.url?.includes('/gone/') === true ? 404 : 503).end()).listen(0, '127.0.0.1');
+  const registry = createServer((incoming, response) =>
+    response.writeHead(incoming.url?.includes('/gone/') === true ? 404 : 503).end(),
+  ).listen(0, '127.0.0.1');
   t.after(() => registry.close());
   await once(registry, 'listening');
   const url = `http://127.0.0.1:${(registry.address() as AddressInfo).port}`;
-  await writeFile(join(stateDir, '..', 'config.yaml'), stringify({ state_dir: 'state', indexes: { apps: { registry: url } }, registries: { [url]: { repositories: ['apps/hello', 'gone/app'] } }, server: { port: 0 } }));
+  await writeFile(
+    join(stateDir, '..', 'config.yaml'),
+    stringify({
+      state_dir: 'state',
+      indexes: { apps: { registry: url } },
+      registries: { [url]: { repositories: ['apps/hello', 'gone/app'] } },
+      server: { port: 0 },
+    }),
+  );
   const { service, ask } = await start();
   await service.started;
   assert.equal((await ask('/readyz')).statusCode, 503);
   assert.equal((await ask('/index/static')).statusCode, 503);
-  assert.match((await ask('/status')).text, /the index is not built yet: it would be empty, and apps\/hello could not be read/);
+  assert.match(
+    (await ask('/status')).text,
+    /the index is not built yet: it would be empty, and apps\/hello could not be read/,
+  );
 });
 
 test('a requested rebuild is in the index when it ends, and the token never in the log', async (t) => {
@@ -122,15 +164,37 @@ test('a requested rebuild is in the index when it ends, and the token never in t
   const { service, ask } = await start();
   await service.started;
   await addClock(images);
-  const rebuilt = await ask('/reindex?wait=true', { method: 'POST', headers: { ...bearer(ADMIN_TOKEN), 'content-type': 'application/json' }, body: '{"repository":"apps/clock"}' });
+  const rebuilt = await ask('/reindex?wait=true', {
+    method: 'POST',
+    headers: { ...bearer(ADMIN_TOKEN), 'content-type': 'application/json' },
+    body: '{"repository":"apps/clock"}',
+  });
   assert.equal(rebuilt.statusCode, 200);
   assert.deepEqual(names((await ask('/index/static')).text), ['apps/clock', 'apps/hello']);
   assert.deepEqual(names((await ask('/index/dynamic?repository=apps/clock')).text), ['apps/clock']);
-  assert.equal((await ask('/reindex', { method: 'POST', headers: { ...bearer(ADMIN_TOKEN), 'content-type': 'application/json' }, body: '{"repository":"apps/none"}' })).statusCode, 404);
+  assert.equal(
+    (
+      await ask('/reindex', {
+        method: 'POST',
+        headers: { ...bearer(ADMIN_TOKEN), 'content-type': 'application/json' },
+        body: '{"repository":"apps/none"}',
+      })
+    ).statusCode,
+    404,
+  );
   assert.equal((await ask('/reindex', { method: 'POST', headers: bearer('a-wrong-token') })).statusCode, 401);
 
   await rm(join(images, 'apps/clock'), { recursive: true });
-  assert.equal((await ask('/events', { method: 'POST', headers: bearer(EVENTS_TOKEN), body: '{"events":[{"action":"delete","target":{"repository":"apps/clock"}}]}' })).statusCode, 202);
+  assert.equal(
+    (
+      await ask('/events', {
+        method: 'POST',
+        headers: bearer(EVENTS_TOKEN),
+        body: '{"events":[{"action":"delete","target":{"repository":"apps/clock"}}]}',
+      })
+    ).statusCode,
+    202,
+  );
   await ask('/reindex?wait=true', { method: 'POST', headers: bearer(ADMIN_TOKEN) });
   assert.deepEqual(names((await ask('/index/static')).text), ['apps/hello']);
   const status = await ask('/status');
@@ -153,7 +217,13 @@ test('the service survives the death of its threads', async (t) => {
     await worker.terminate();
     await exit;
   }
-  assert.deepEqual(log.filter(({ level }) => level >= 50).map(({ msg }) => msg).toSorted(), ['the build thread has ended unexpectedly; the next rebuild starts another']);
+  assert.deepEqual(
+    log
+      .filter(({ level }) => level >= 50)
+      .map(({ msg }) => msg)
+      .toSorted(),
+    ['the build thread has ended unexpectedly; the next rebuild starts another'],
+  );
   await addClock(images);
   assert.equal((await ask('/reindex?wait=true', { method: 'POST', headers: bearer(ADMIN_TOKEN) })).statusCode, 200);
   assert.deepEqual(names((await ask('/index/dynamic?repository=apps/clock')).text), ['apps/clock']);
@@ -168,7 +238,10 @@ function damage({ stateDir }: Setup, sql: string): void {
 
 /** Flips bits in each row of a column, without changing its length. */
 function flipped(column: string): string {
-  return `${column} = CAST(unhex(CASE WHEN substr(hex(${column}), 21, 2) = '00' THEN insert_at('FF') ELSE insert_at('00') END) AS BLOB)`.replaceAll(/insert_at\('(..)'\)/g, (_, byte: string) => `substr(hex(${column}), 1, 20) || '${byte}' || substr(hex(${column}), 23)`);
+  return `${column} = CAST(unhex(CASE WHEN substr(hex(${column}), 21, 2) = '00' THEN insert_at('FF') ELSE insert_at('00') END) AS BLOB)`.replaceAll(
+    /insert_at\('(..)'\)/g,
+    (_, byte: string) => `substr(hex(${column}), 1, 20) || '${byte}' || substr(hex(${column}), 23)`,
+  );
 }
 
 test('publications of a newer version are set aside at the start and replaced', async (t) => {
@@ -180,7 +253,9 @@ test('publications of a newer version are set aside at the start and replaced', 
   await addClock(setup.images);
   const { service, ask } = await setup.start();
   await service.started;
-  await eventually(async () => assert.deepEqual(names((await ask('/index/static')).text), ['apps/clock', 'apps/hello']));
+  await eventually(async () =>
+    assert.deepEqual(names((await ask('/index/static')).text), ['apps/clock', 'apps/hello']),
+  );
   assert.ok(setup.log.some(({ msg }) => /made by a newer version.*set aside/.test(msg)));
 });
 
@@ -200,7 +275,8 @@ test('publications in another format are not served, nor are their lists of apps
   await rename(setup.images, `${setup.images}.gone`);
   const { service, ask } = await setup.start();
   await service.started;
-  for (const path of ['/index/static', '/api/apps', '/api/apps/org.example.Hello']) assert.equal((await ask(path)).statusCode, 503, path);
+  for (const path of ['/index/static', '/api/apps', '/api/apps/org.example.Hello'])
+    assert.equal((await ask(path)).statusCode, 503, path);
 });
 
 test('damaged publications are never served, and rebuilt without the registry', async (t) => {
@@ -215,7 +291,13 @@ test('damaged publications are never served, and rebuilt without the registry', 
       const setup = await setUp(sub);
       const first = await setup.start();
       await first.service.started;
-      const paths = ['/index/static', '/index/static?tag=latest&os=linux&architecture=amd64&label:org.flatpak.ref:exists=1', '/index/dynamic?repository=apps/hello', '/api/apps', '/api/apps/org.example.Hello'];
+      const paths = [
+        '/index/static',
+        '/index/static?tag=latest&os=linux&architecture=amd64&label:org.flatpak.ref:exists=1',
+        '/index/dynamic?repository=apps/hello',
+        '/api/apps',
+        '/api/apps/org.example.Hello',
+      ];
       const right = new Map<string, string>();
       for (const path of paths) right.set(path, (await first.ask(path)).text);
       const icon = iconIn(first.service, right.get('/index/static') ?? '');
@@ -239,8 +321,13 @@ test('damaged publications are never served, and rebuilt without the registry', 
       assert.equal((await ask(icon)).statusCode, 200, 'no icon is lost');
       ended.abort();
       await asking;
-      const told = setup.log.filter(({ msg, level }) => level >= 40 && !/could not be read|failed|cannot be read: /.test(msg)).map(({ msg }) => msg);
-      assert.ok(what === 'the list of apps' || told.some((msg) => /is damaged|cannot be read, and is rebuilt/.test(msg)), JSON.stringify(setup.log.filter(({ level }) => level >= 40)));
+      const told = setup.log
+        .filter(({ msg, level }) => level >= 40 && !/could not be read|failed|cannot be read: /.test(msg))
+        .map(({ msg }) => msg);
+      assert.ok(
+        what === 'the list of apps' || told.some((msg) => /is damaged|cannot be read, and is rebuilt/.test(msg)),
+        JSON.stringify(setup.log.filter(({ level }) => level >= 40)),
+      );
       await service.close();
 
       // And it stays so.
@@ -313,7 +400,10 @@ test('the service can be stopped during its start without damage to the state', 
   const { service, ask } = await start();
   await service.started;
   assert.deepEqual(names((await ask('/index/static')).text), ['apps/hello']);
-  assert.deepEqual(log.filter(({ level }) => level >= 50), []);
+  assert.deepEqual(
+    log.filter(({ level }) => level >= 50),
+    [],
+  );
 });
 
 test('a port in use is an error, and unlocks the state', async (t) => {

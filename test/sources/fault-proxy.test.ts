@@ -4,12 +4,22 @@ import { playRegistry, readRegistry, sendJson } from '../registry/http/play-regi
 import { FaultProxy, type FaultPlan } from './fault-proxy.ts';
 import { FAULTS } from './faults.ts';
 
-/** Asks for the tags of many repositories in some order; gives what was played, sorted, and how many answers were right. */
-async function readThrough(proxy: FaultProxy, ask: (repository: string) => Promise<unknown>, plan: FaultPlan, order: 1 | -1): Promise<[string[], number]> {
+/**
+ * Asks for the tags of many repositories in some order; gives what was played, sorted, and how many answers were right.
+ */
+async function readThrough(
+  proxy: FaultProxy,
+  ask: (repository: string) => Promise<unknown>,
+  plan: FaultPlan,
+  order: 1 | -1,
+): Promise<[string[], number]> {
   proxy.play(plan);
   const repositories = Array.from({ length: 100 }, (_, number) => `a${number * order + (order > 0 ? 0 : 99)}`);
   const results = await Promise.allSettled(repositories.map(ask));
-  return [proxy.played.map(({ fault, request }) => `${fault}: ${request}`).toSorted(), results.filter(({ status }) => status === 'fulfilled').length];
+  return [
+    proxy.played.map(({ fault, request }) => `${fault}: ${request}`).toSorted(),
+    results.filter(({ status }) => status === 'fulfilled').length,
+  ];
 }
 
 test('the same seed plays the same faults, whatever the order of the requests, and another one others', async (t) => {
@@ -17,7 +27,8 @@ test('the same seed plays the same faults, whatever the order of the requests, a
   await using proxy = await FaultProxy.start(url);
   const source = readRegistry(t, proxy.url, { pauses: [1] });
   const ask = (repository: string): Promise<unknown> => source.tags(repository);
-  // What is asked would depend on the order: after a 400 all lists of a registry are asked for without `n`, and after many 429 it is left alone.
+  // What is asked would depend on the order: after a 400 all lists of a registry are asked for without `n`, and after
+  // many 429 it is left alone.
   const order = new Set(['status 400', 'status 429']);
   const faults = Object.keys(FAULTS).filter((name) => FAULTS[name]?.slow !== true && !order.has(name));
   const [played, right] = await readThrough(proxy, ask, { seed: 1, rate: 0.3, faults }, 1);

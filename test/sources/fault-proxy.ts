@@ -1,4 +1,7 @@
-/** A registry that misbehaves: it stands in front of a real one, and spoils the answers to some requests, the same ones for the same seed. */
+/**
+ * A registry that misbehaves: it stands in front of a real one, and spoils the answers to some requests, the same ones
+ * for the same seed.
+ */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -78,7 +81,10 @@ export class FaultProxy implements AsyncDisposable {
     for (const asked of this.#answers.keys()) if (asked.includes(`/v2/${repository}/`)) this.#answers.delete(asked);
   }
 
-  async #answer({ method = 'GET', url: path = '/', headers }: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #answer(
+    { method = 'GET', url: path = '/', headers }: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
     const kind = kindOf(method, path);
     const name = kind && this.#chosen(kind, method, path);
     const right = await this.#right(method, path.replace(LOOPING, ''), headers.accept ?? '*/*');

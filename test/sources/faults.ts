@@ -33,7 +33,10 @@ export const LOOPING = /[?&]loop=[ab]$/;
 
 const OTHER_DIGEST = `sha256:${'0123456789abcdef'.repeat(4)}`;
 const BOMB = gzipSync(Buffer.alloc(64 * 1024 * 1024));
-const MILLION_TAGS = JSON.stringify({ name: 'many', tags: Array.from({ length: 1_000_000 }, (_, number) => `t${number}`) });
+const MILLION_TAGS = JSON.stringify({
+  name: 'many',
+  tags: Array.from({ length: 1_000_000 }, (_, number) => `t${number}`),
+});
 
 /** By what happens. A 404 is none of them: it is the registry's word. */
 export const FAULTS: Readonly<Record<string, Fault>> = {
@@ -55,21 +58,37 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   },
   'a body that is longer than announced': {
     kinds: BODIES,
-    play: (response, { body }) => sendBytes(response, `HTTP/1.1 200 OK\r\ncontent-length: ${Math.floor(body.length / 2)}\r\n\r\n${body.toString('latin1')}`),
+    play: (response, { body }) =>
+      sendBytes(
+        response,
+        `HTTP/1.1 200 OK\r\ncontent-length: ${Math.floor(body.length / 2)}\r\n\r\n${body.toString('latin1')}`,
+      ),
   },
   'no HTTP': { kinds: ALL, play: (response) => sendBytes(response, 'SSH-2.0-OpenSSH_9.2\r\n') },
-  'no JSON': { kinds: BODIES, play: (response, { headers }) => sendBody(response, headers, '<html>Please log in</html>') },
-  'nothing': { kinds: BODIES, play: (response, { headers }) => sendBody(response, headers, '') },
-  'JSON of another shape': { kinds: BODIES, play: (response, { headers }) => sendBody(response, headers, '{"repositories": {"a": 1}, "tags": "latest", "schemaVersion": "2", "config": []}') },
-  'an error with status 200': { kinds: BODIES, play: (response, { headers }) => sendBody(response, headers, '{"errors": [{"code": "FAULT"}]}') },
+  'no JSON': {
+    kinds: BODIES,
+    play: (response, { headers }) => sendBody(response, headers, '<html>Please log in</html>'),
+  },
+  nothing: { kinds: BODIES, play: (response, { headers }) => sendBody(response, headers, '') },
+  'JSON of another shape': {
+    kinds: BODIES,
+    play: (response, { headers }) =>
+      sendBody(response, headers, '{"repositories": {"a": 1}, "tags": "latest", "schemaVersion": "2", "config": []}'),
+  },
+  'an error with status 200': {
+    kinds: BODIES,
+    play: (response, { headers }) => sendBody(response, headers, '{"errors": [{"code": "FAULT"}]}'),
+  },
   'an array': { kinds: BODIES, play: (response, { headers }) => sendBody(response, headers, '[1, 2, 3]') },
   'a wrong digest header': {
     kinds: ['manifest', 'manifest head'],
-    play: (response, { status, headers, body }) => response.writeHead(status, { ...headers, 'docker-content-digest': OTHER_DIGEST }).end(body),
+    play: (response, { status, headers, body }) =>
+      response.writeHead(status, { ...headers, 'docker-content-digest': OTHER_DIGEST }).end(body),
   },
   'a digest header that is none': {
     kinds: ['manifest', 'manifest head'],
-    play: (response, { status, headers, body }) => response.writeHead(status, { ...headers, 'docker-content-digest': 'sha256:nonsense' }).end(body),
+    play: (response, { status, headers, body }) =>
+      response.writeHead(status, { ...headers, 'docker-content-digest': 'sha256:nonsense' }).end(body),
   },
   'no digest header': {
     kinds: ['manifest', 'manifest head'],
@@ -88,23 +107,45 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   },
   'a page link that loops': {
     kinds: LISTS,
-    play: (response, { status, headers, body }, path) => response.writeHead(status, { ...headers, link: `<${path}>; rel="next"` }).end(body),
+    play: (response, { status, headers, body }, path) =>
+      response.writeHead(status, { ...headers, link: `<${path}>; rel="next"` }).end(body),
   },
   'a page link to another host': {
     kinds: LISTS,
-    play: (response, { status, headers, body }) => response.writeHead(status, { ...headers, link: '<http://127.0.0.1:1/v2/_catalog>; rel="next"' }).end(body),
+    play: (response, { status, headers, body }) =>
+      response.writeHead(status, { ...headers, link: '<http://127.0.0.1:1/v2/_catalog>; rel="next"' }).end(body),
   },
   'a redirect loop': {
     kinds: ALL,
     play: (response, _right, path) => {
       const plain = path.replace(LOOPING, '');
-      response.writeHead(307, { location: `${plain}${plain.includes('?') ? '&' : '?'}loop=${path.endsWith('loop=a') ? 'b' : 'a'}` }).end();
+      response
+        .writeHead(307, {
+          location: `${plain}${plain.includes('?') ? '&' : '?'}loop=${path.endsWith('loop=a') ? 'b' : 'a'}`,
+        })
+        .end();
     },
   },
-  'a redirect to nowhere': { kinds: ALL, play: (response) => response.writeHead(307, { location: 'http://127.0.0.1:1/blob' }).end() },
-  'a gzip bomb': { slow: true, kinds: BODIES, play: (response, { headers }) => sendBody(response, { ...headers, 'content-encoding': 'gzip' }, BOMB) },
-  'a header of a mebibyte': { slow: true, kinds: ALL, play: (response) => sendBytes(response, `HTTP/1.1 200 OK\r\nx-long: ${'x'.repeat(1024 * 1024)}\r\ncontent-length: 2\r\n\r\n{}`) },
-  'a million tags': { slow: true, kinds: ['list'], play: (response, { headers }) => sendBody(response, headers, MILLION_TAGS) },
+  'a redirect to nowhere': {
+    kinds: ALL,
+    play: (response) => response.writeHead(307, { location: 'http://127.0.0.1:1/blob' }).end(),
+  },
+  'a gzip bomb': {
+    slow: true,
+    kinds: BODIES,
+    play: (response, { headers }) => sendBody(response, { ...headers, 'content-encoding': 'gzip' }, BOMB),
+  },
+  'a header of a mebibyte': {
+    slow: true,
+    kinds: ALL,
+    play: (response) =>
+      sendBytes(response, `HTTP/1.1 200 OK\r\nx-long: ${'x'.repeat(1024 * 1024)}\r\ncontent-length: 2\r\n\r\n{}`),
+  },
+  'a million tags': {
+    slow: true,
+    kinds: ['list'],
+    play: (response, { headers }) => sendBody(response, headers, MILLION_TAGS),
+  },
   'a body without end': {
     kinds: BODIES,
     slow: true,
@@ -126,8 +167,11 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
       response.on('close', () => clearInterval(drip));
     },
   },
-  'silence': { kinds: ALL, slow: true, play: () => {} },
-  'an empty catalog': { kinds: ['catalog'], play: (response, { headers }) => sendBody(response, headers, '{"repositories": []}') },
+  silence: { kinds: ALL, slow: true, play: () => {} },
+  'an empty catalog': {
+    kinds: ['catalog'],
+    play: (response, { headers }) => sendBody(response, headers, '{"repositories": []}'),
+  },
   'a catalog cut short': {
     kinds: ['catalog'],
     play: (response, { headers, body }) => {
@@ -138,7 +182,13 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   ...Object.fromEntries(
     [400, 401, 403, 408, 425, 429, 500, 502, 503, 504].map((status) => [
       `status ${status}`,
-      { kinds: ALL, play: (response: ServerResponse) => response.writeHead(status, { 'content-type': 'application/json', 'retry-after': retryAfter(status) }).end('{"errors": [{"code": "FAULT"}]}') },
+      {
+        kinds: ALL,
+        play: (response: ServerResponse) =>
+          response
+            .writeHead(status, { 'content-type': 'application/json', 'retry-after': retryAfter(status) })
+            .end('{"errors": [{"code": "FAULT"}]}'),
+      },
     ]),
   ),
 };

@@ -24,7 +24,22 @@ export interface FlatpakApp {
   readonly replacedBy?: string;
 }
 
-export function flatpakLabels({ id, name = id, summary = '', developer = '', keywords = [], description = '', type = 'app', branch = 'stable', architecture = 'x86_64', metadata = '', timestamp = 1_735_732_800, icon, endOfLife, replacedBy }: FlatpakApp): Record<string, string> {
+export function flatpakLabels({
+  id,
+  name = id,
+  summary = '',
+  developer = '',
+  keywords = [],
+  description = '',
+  type = 'app',
+  branch = 'stable',
+  architecture = 'x86_64',
+  metadata = '',
+  timestamp = 1_735_732_800,
+  icon,
+  endOfLife,
+  replacedBy,
+}: FlatpakApp): Record<string, string> {
   const group = type === 'app' ? 'Application' : 'Runtime';
   return {
     'org.flatpak.ref': `${type}/${id}/${architecture}/${branch}`,
@@ -33,7 +48,9 @@ export function flatpakLabels({ id, name = id, summary = '', developer = '', key
     'org.flatpak.installed-size': '2097152',
     'org.flatpak.download-size': '1048576',
     'org.freedesktop.appstream.appdata': `<?xml version="1.0" encoding="UTF-8"?><components><component type="desktop-application"><id>${xml(id)}</id><name>${xml(name)}</name><summary>${xml(summary)}</summary><developer_name>${xml(developer)}</developer_name><description>${description}</description><keywords>${keywords.map((keyword) => `<keyword>${xml(keyword)}</keyword>`).join('')}</keywords><releases><release version="1.2" date="2025-01-01"><description><p>Better.</p></description></release></releases></component></components>`,
-    ...(icon !== undefined && { 'org.freedesktop.appstream.icon-128': `data:image/png;base64,${icon.toString('base64')}` }),
+    ...(icon !== undefined && {
+      'org.freedesktop.appstream.icon-128': `data:image/png;base64,${icon.toString('base64')}`,
+    }),
     ...(endOfLife !== undefined && { 'org.flatpak.commit-metadata.ostree.endoflife': variant(endOfLife) }),
     ...(replacedBy !== undefined && { 'org.flatpak.commit-metadata.ostree.endoflife-rebase': variant(replacedBy) }),
   };

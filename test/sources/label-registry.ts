@@ -45,7 +45,12 @@ export class LabelRegistry implements AsyncDisposable {
 
   push(repository: string, { tag = 'latest', architecture = 'amd64', labels }: LabelledImage): void {
     const config = this.#keep(CONFIG, { os: 'linux', architecture, config: { Labels: labels } });
-    const manifest = this.#keep(OCI_IMAGE_MANIFEST, { schemaVersion: 2, mediaType: OCI_IMAGE_MANIFEST, config, layers: [] });
+    const manifest = this.#keep(OCI_IMAGE_MANIFEST, {
+      schemaVersion: 2,
+      mediaType: OCI_IMAGE_MANIFEST,
+      config,
+      layers: [],
+    });
     const tags = this.#tags.get(repository) ?? new Map();
     this.#tags.set(repository, tags.set(tag, manifest.digest));
   }
@@ -99,12 +104,18 @@ export class LabelRegistry implements AsyncDisposable {
     if (tags === undefined) return send(response, 404, {});
     if (kind === 'tags') {
       await this.#held;
-      return this.#broken.has(repository) ? send(response, 403, { errors: [{ code: 'DENIED', message: 'not for you' }] }) : send(response, 200, { name: repository, tags: [...tags.keys()] });
+      return this.#broken.has(repository)
+        ? send(response, 403, { errors: [{ code: 'DENIED', message: 'not for you' }] })
+        : send(response, 200, { name: repository, tags: [...tags.keys()] });
     }
     const digest = tags.get(reference) ?? reference;
     const blob = this.#blobs.get(digest);
     if (blob === undefined) return send(response, 404, {});
-    response.writeHead(200, { 'content-type': blob.mediaType, 'docker-content-digest': digest, 'content-length': Buffer.byteLength(blob.body) });
+    response.writeHead(200, {
+      'content-type': blob.mediaType,
+      'docker-content-digest': digest,
+      'content-length': Buffer.byteLength(blob.body),
+    });
     response.end(blob.body);
   }
 }

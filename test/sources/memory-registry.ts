@@ -1,4 +1,6 @@
-/** A registry in memory: tests push, move and delete what it holds, and make it fail as no real registry can be made to. */
+/**
+ * A registry in memory: tests push, move and delete what it holds, and make it fail as no real registry can be made to.
+ */
 import type { Digest } from '../../src/registry/digest.ts';
 import { digestOf, isDigest } from '../../src/registry/digest.ts';
 import type { Descriptor, ImageConfig, Manifest } from '../../src/registry/manifest.ts';
@@ -61,7 +63,10 @@ export class MemoryRegistry implements RegistrySource {
   readonly #faults: Fault[] = [];
 
   /** @param pageSize repositories on one page of the list */
-  constructor({ id = 'http://registry.example.org', pageSize = 1000 }: { readonly id?: string; readonly pageSize?: number } = {}) {
+  constructor({
+    id = 'http://registry.example.org',
+    pageSize = 1000,
+  }: { readonly id?: string; readonly pageSize?: number } = {}) {
     this.id = id;
     this.#pageSize = pageSize;
   }
@@ -71,13 +76,28 @@ export class MemoryRegistry implements RegistrySource {
   }
 
   /** Pushes an image, with `tag` unless that is `undefined`; returns the digest of its manifest. */
-  pushImage(repository: string, tag: string | undefined, { architecture = 'amd64', os = 'linux', labels = {}, annotations, mediaType = OCI_IMAGE_MANIFEST }: PushedImage = {}): Digest {
+  pushImage(
+    repository: string,
+    tag: string | undefined,
+    {
+      architecture = 'amd64',
+      os = 'linux',
+      labels = {},
+      annotations,
+      mediaType = OCI_IMAGE_MANIFEST,
+    }: PushedImage = {},
+  ): Digest {
     const config = this.#pushConfig(repository, { os, architecture, config: { Labels: labels } });
     return this.pushManifest(repository, tag, { schemaVersion: 2, mediaType, config, layers: [], annotations });
   }
 
   /** Pushes an image index of `images`, which need not be there. */
-  pushIndex(repository: string, tag: string | undefined, images: readonly Digest[], mediaType: string = OCI_IMAGE_INDEX): Digest {
+  pushIndex(
+    repository: string,
+    tag: string | undefined,
+    images: readonly Digest[],
+    mediaType: string = OCI_IMAGE_INDEX,
+  ): Digest {
     const { manifests } = this.#repository(repository);
     const children = images.map((digest) => {
       const child = manifests.get(digest);
@@ -89,11 +109,22 @@ export class MemoryRegistry implements RegistrySource {
   /** Pushes what is no image, such as a signature. */
   pushArtifact(repository: string, tag: string | undefined, content: string = ''): Digest {
     const config = { mediaType: 'application/vnd.oci.empty.v1+json', digest: digestOf('{}'), size: 2 };
-    return this.pushManifest(repository, tag, { schemaVersion: 2, mediaType: OCI_IMAGE_MANIFEST, artifactType: 'application/vnd.example.signature', config, layers: [], annotations: { content } });
+    return this.pushManifest(repository, tag, {
+      schemaVersion: 2,
+      mediaType: OCI_IMAGE_MANIFEST,
+      artifactType: 'application/vnd.example.signature',
+      config,
+      layers: [],
+      annotations: { content },
+    });
   }
 
   /** Pushes any manifest. */
-  pushManifest(repository: string, tag: string | undefined, manifest: { readonly mediaType: string; readonly [member: string]: unknown }): Digest {
+  pushManifest(
+    repository: string,
+    tag: string | undefined,
+    manifest: { readonly mediaType: string; readonly [member: string]: unknown },
+  ): Digest {
     const bytes = Buffer.from(JSON.stringify(manifest));
     const digest = digestOf(bytes);
     const { manifests, tags } = this.#repository(repository);
@@ -132,7 +163,8 @@ export class MemoryRegistry implements RegistrySource {
 
   /** Deletes all that a repository holds; `stays` if the list of repositories goes on to name it. */
   deleteRepository(repository: string, { stays = false }: { readonly stays?: boolean } = {}): void {
-    if (stays) for (const content of Object.values(this.#repository(repository))) (content as Map<unknown, unknown>).clear();
+    if (stays)
+      for (const content of Object.values(this.#repository(repository))) (content as Map<unknown, unknown>).clear();
     else this.#repositories.delete(repository);
   }
 
@@ -145,7 +177,10 @@ export class MemoryRegistry implements RegistrySource {
     this.#unlisted.delete(repository);
   }
 
-  /** From now on the source is not to read this repository, as if its configuration left it out. Indexers that are opened from then on see it. */
+  /**
+   * From now on the source is not to read this repository, as if its configuration left it out. Indexers that are
+   * opened from then on see it.
+   */
   uncover(repository: string): void {
     this.#uncovered.add(repository);
   }
@@ -155,7 +190,10 @@ export class MemoryRegistry implements RegistrySource {
     this.#faults.push({
       call,
       happen: async ({ method, repository, reference }) => {
-        throw new RegistryError(code, `${[this.id, method, repository, reference].filter((part) => part !== undefined).join(' ')}: ${code}`);
+        throw new RegistryError(
+          code,
+          `${[this.id, method, repository, reference].filter((part) => part !== undefined).join(' ')}: ${code}`,
+        );
       },
     });
   }

@@ -15,7 +15,10 @@ const CONCURRENCY = 16;
 const LAYER = gzipSync(Buffer.alloc(1024));
 const LAYER_DIFF_ID = digestOf(Buffer.alloc(1024));
 
-/** Pushes all of `apps`: of each, version 0 as the first tag, version 1 as the second, and so on, as `RandomRegistry` has them. */
+/**
+ * Pushes all of `apps`: of each, version 0 as the first tag, version 1 as the second, and so on, as `RandomRegistry`
+ * has them.
+ */
 export async function pushRandom(registry: string, apps: RandomApps): Promise<void> {
   await using pool = new PushedRegistry(registry);
   await pMap(
@@ -28,7 +31,13 @@ export async function pushRandom(registry: string, apps: RandomApps): Promise<vo
 }
 
 /** Pushes one version of app `number` as `tag`, in place of what the tag was; returns the digest of its image index. */
-export async function pushRandomVersion(registry: string, number: number, version: number, tag: string, apps: Pick<RandomApps, 'architectures' | 'size'>): Promise<Digest> {
+export async function pushRandomVersion(
+  registry: string,
+  number: number,
+  version: number,
+  tag: string,
+  apps: Pick<RandomApps, 'architectures' | 'size'>,
+): Promise<Digest> {
   await using pool = new PushedRegistry(registry);
   return await pool.pushVersion(number, version, tag, apps);
 }
@@ -44,14 +53,25 @@ class PushedRegistry {
     await this.#pool.close();
   }
 
-  async pushVersion(number: number, version: number, tag: string, { architectures, size }: Pick<RandomApps, 'architectures' | 'size'>): Promise<Digest> {
+  async pushVersion(
+    number: number,
+    version: number,
+    tag: string,
+    { architectures, size }: Pick<RandomApps, 'architectures' | 'size'>,
+  ): Promise<Digest> {
     const repository = randomRepository(number);
-    const layer = { mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', ...(await this.#pushBlob(repository, LAYER)) };
+    const layer = {
+      mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+      ...(await this.#pushBlob(repository, LAYER)),
+    };
     const manifests = [];
     for (const architecture of architectures) {
       const { os, labels } = randomConfig(number, version, architecture, size);
       const rootfs = { type: 'layers', diff_ids: [LAYER_DIFF_ID] };
-      const blob = await this.#pushBlob(repository, Buffer.from(JSON.stringify({ os, architecture, rootfs, config: { Labels: labels } })));
+      const blob = await this.#pushBlob(
+        repository,
+        Buffer.from(JSON.stringify({ os, architecture, rootfs, config: { Labels: labels } })),
+      );
       const config = { mediaType: 'application/vnd.oci.image.config.v1+json', ...blob };
       const manifest = await this.#pushManifest(repository, undefined, OCI_IMAGE_MANIFEST, { config, layers: [layer] });
       manifests.push({ ...manifest, platform: { os, architecture } });
@@ -59,7 +79,12 @@ class PushedRegistry {
     return (await this.#pushManifest(repository, tag, OCI_IMAGE_INDEX, { manifests })).digest;
   }
 
-  async #pushManifest(repository: string, tag: string | undefined, mediaType: string, content: object): Promise<Descriptor> {
+  async #pushManifest(
+    repository: string,
+    tag: string | undefined,
+    mediaType: string,
+    content: object,
+  ): Promise<Descriptor> {
     const body = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, ...content }));
     const digest = digestOf(body);
     await this.#send('PUT', `/v2/${repository}/manifests/${tag ?? digest}`, 201, body, mediaType);
@@ -76,9 +101,15 @@ class PushedRegistry {
   }
 
   async #send(method: 'POST' | 'PUT', path: string, expected: number, body?: Buffer, contentType?: string) {
-    const answer = await this.#pool.request({ method, path, ...(body && { body }), headers: contentType === undefined ? {} : { 'content-type': contentType } });
+    const answer = await this.#pool.request({
+      method,
+      path,
+      ...(body && { body }),
+      headers: contentType === undefined ? {} : { 'content-type': contentType },
+    });
     const text = await answer.body.text();
-    if (answer.statusCode !== expected) throw new Error(`${method} ${path} was answered with ${answer.statusCode}: ${text}`);
+    if (answer.statusCode !== expected)
+      throw new Error(`${method} ${path} was answered with ${answer.statusCode}: ${text}`);
     return answer.headers;
   }
 }

@@ -13,7 +13,6 @@ export interface RandomRegistryOptions extends RandomApps {
   readonly id?: string;
 }
 
-
 /** Each repository holds one app, each tag an image index of one version of it for every architecture. */
 export class RandomRegistry implements RegistrySource {
   readonly id: string;

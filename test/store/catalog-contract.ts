@@ -37,7 +37,11 @@ function refOf(name: string): string {
   return `app/${name}/x86_64/stable`;
 }
 
-function indexOf(name: string, children: readonly (Image | ImageIndexManifest | ArtifactManifest)[], faults?: readonly string[]): ImageIndexManifest {
+function indexOf(
+  name: string,
+  children: readonly (Image | ImageIndexManifest | ArtifactManifest)[],
+  faults?: readonly string[],
+): ImageIndexManifest {
   return {
     kind: 'index',
     mediaType: 'application/vnd.oci.image.index.v1+json',
@@ -49,18 +53,34 @@ function indexOf(name: string, children: readonly (Image | ImageIndexManifest | 
 }
 
 function artifactOf(name: string): ArtifactManifest {
-  return { kind: 'artifact', mediaType: 'application/vnd.oci.image.manifest.v1+json', digest: digestOf(name), size: name.length };
+  return {
+    kind: 'artifact',
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    digest: digestOf(name),
+    size: name.length,
+  };
 }
 
 /** Returns the change for an image or another manifest that was read. */
 export function put(content: Image | ImageIndexManifest | ArtifactManifest): CatalogChange {
   if ('kind' in content) return { kind: 'manifest', manifest: content };
-  const refs = [content.labels, content.annotations].flatMap((texts) => (Object.hasOwn(texts, REF) ? [texts[REF] as string] : []));
+  const refs = [content.labels, content.annotations].flatMap((texts) =>
+    Object.hasOwn(texts, REF) ? [texts[REF] as string] : [],
+  );
   return { kind: 'image', image: content, refs, bytes: imageBytes(content, NO_PNGS) };
 }
 
-export function setTag(repository: string, tag: string, { digest }: { readonly digest: Digest }, ...kept: readonly { readonly digest: Digest }[]): CatalogChange {
-  return { kind: 'tag', repository, tag: { tag, digest, ...(kept.length > 0 && { kept: kept.map((image) => image.digest) }) } };
+export function setTag(
+  repository: string,
+  tag: string,
+  { digest }: { readonly digest: Digest },
+  ...kept: readonly { readonly digest: Digest }[]
+): CatalogChange {
+  return {
+    kind: 'tag',
+    repository,
+    tag: { tag, digest, ...(kept.length > 0 && { kept: kept.map((image) => image.digest) }) },
+  };
 }
 
 /** Returns what is known of an image or another manifest. */
@@ -69,7 +89,12 @@ function knownOf(content: Image | ImageIndexManifest | ArtifactManifest): KnownM
   const descriptor = { mediaType, digest, size };
   if (!('kind' in content)) return { kind: 'image', descriptor, os: content.os, architecture: content.architecture };
   if (content.kind === 'artifact') return { kind: 'artifact', descriptor };
-  return { kind: 'index', descriptor, manifests: content.manifests.map((child) => child.digest), ...(content.faults && { faults: content.faults }) };
+  return {
+    kind: 'index',
+    descriptor,
+    manifests: content.manifests.map((child) => child.digest),
+    ...(content.faults && { faults: content.faults }),
+  };
 }
 
 function nobody(): readonly string[] {
@@ -97,7 +122,11 @@ async function tagsIn(catalog: Catalog, repository: string, registry = REGISTRY)
 }
 
 /** Returns what a commit marks for an index that takes everything. */
-async function marked(catalog: Catalog, changes: readonly CatalogChange[], registry = REGISTRY): Promise<readonly string[]> {
+async function marked(
+  catalog: Catalog,
+  changes: readonly CatalogChange[],
+  registry = REGISTRY,
+): Promise<readonly string[]> {
   await catalog.clearDirty('apps', (await catalog.dirty('apps')).upTo);
   assert.deepEqual((await catalog.dirty('apps')).repositories, []);
   await catalog.commit(registry, changes, apps);
@@ -128,12 +157,21 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
     test('an image has its icons; the images of an icon are known by registry', async (t) => {
       const catalog = await openNew(t);
       const [png, other] = [digestOf('a PNG'), digestOf('another PNG')];
-      const icons: Image['icons'] = [{ place: 'label', key: '64', png }, { place: 'annotation', key: '64', png: other }];
+      const icons: Image['icons'] = [
+        { place: 'label', key: '64', png },
+        { place: 'annotation', key: '64', png: other },
+      ];
       const [both, one] = [imageOf('both', { icons }), imageOf('one', { icons: icons.slice(0, 1) })];
       await catalog.commit(REGISTRY, [put(both), put(one), setTag('a', 'latest', one)], nobody);
       assert.deepEqual(new Set((await imageIn(catalog, both.digest))?.icons), new Set(icons));
       assert.deepEqual(await imageIn(catalog, one.digest), one);
-      assert.deepEqual(await catalog.icons(REGISTRY), new Map([[png, [both, one].map((image) => image.digest).toSorted(byText)], [other, [both.digest]]]));
+      assert.deepEqual(
+        await catalog.icons(REGISTRY),
+        new Map([
+          [png, [both, one].map((image) => image.digest).toSorted(byText)],
+          [other, [both.digest]],
+        ]),
+      );
       assert.equal((await catalog.icons(OTHER_REGISTRY)).size, 0);
       assert.equal(await catalog.prune(), 1);
       assert.deepEqual(await catalog.icons(REGISTRY), new Map([[png, [one.digest]]]));
@@ -148,7 +186,10 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.deepEqual(await catalog.manifests(REGISTRY, [index.digest]), new Map([[index.digest, knownOf(index)]]));
       await catalog.commit(REGISTRY, [put(zebra), put(ant), put(mole)], nobody);
       const reached = await catalog.manifests(REGISTRY, [index.digest]);
-      assert.deepEqual(reached, new Map([index, zebra, ant, mole].map((content) => [content.digest, knownOf(content)] as const)));
+      assert.deepEqual(
+        reached,
+        new Map([index, zebra, ant, mole].map((content) => [content.digest, knownOf(content)] as const)),
+      );
       assert.equal(await imageIn(catalog, index.digest), undefined);
       await catalog.commit(REGISTRY, [setTag('app', 'latest', index)], nobody);
       assert.deepEqual((await catalog.known(REGISTRY)).manifests.size, 4);
@@ -181,7 +222,8 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.equal(await imageIn(catalog, image.digest, OTHER_REGISTRY), undefined);
       assert.deepEqual((await catalog.known(OTHER_REGISTRY)).manifests, new Map([[index.digest, knownOf(index)]]));
       await catalog.commit(OTHER_REGISTRY, [put(image)], nobody);
-      for (const registry of [REGISTRY, OTHER_REGISTRY]) assert.deepEqual(await imageIn(catalog, image.digest, registry), image);
+      for (const registry of [REGISTRY, OTHER_REGISTRY])
+        assert.deepEqual(await imageIn(catalog, image.digest, registry), image);
     });
 
     test('a digest that was never read is left out', async (t) => {
@@ -223,7 +265,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
         ['new\nline\r\n\t', 'a\nb\u2028c\u2029'],
         ['nul\0key', 'a\0b\0'],
         ['lone \ud800', '\udfff lone \ud83d'],
-        ["quote'\"\\", "'; DROP TABLE image; --"],
+        ['quote\'"\\', "'; DROP TABLE image; --"],
         ['1 MiB', 'é'.repeat(512 * 1024)],
         ['7', 'a key that looks like a number'],
         [REF, 'app/\0/ \ud800 ; DROP'],
@@ -243,7 +285,15 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       // In UTF-16 order U+1F600 would come before U+FF5E.
       const names = ['10', '9', 'A', 'Z', 'a', 'a-b', 'a/b', 'z', '\uff5e', '\u{1f600}'];
       const digest = digestOf('any');
-      await catalog.commit(REGISTRY, names.toReversed().map((repository) => ({ kind: 'tags', repository, tags: names.toReversed().map((tag) => ({ tag, digest })) })), nobody);
+      await catalog.commit(
+        REGISTRY,
+        names.toReversed().map((repository) => ({
+          kind: 'tags',
+          repository,
+          tags: names.toReversed().map((tag) => ({ tag, digest })),
+        })),
+        nobody,
+      );
       const sorted = names.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
       const { repositories } = await catalog.known(REGISTRY);
       assert.deepEqual([...repositories.keys()], sorted);
@@ -253,19 +303,65 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
     test('a tag moves, another is added and a third is removed', async (t) => {
       const catalog = await openNew(t);
       const [one, two] = [digestOf('1'), digestOf('2')];
-      await catalog.commit(REGISTRY, [{ kind: 'tags', repository: 'app', tags: [{ tag: 'latest', digest: one }, { tag: 'old', digest: one }] }], nobody);
-      await catalog.commit(REGISTRY, [{ kind: 'tags', repository: 'app', tags: [{ tag: 'latest', digest: two }, { tag: 'new', digest: one }] }], nobody);
-      assert.deepEqual(await tagsIn(catalog, 'app'), [{ tag: 'latest', digest: two }, { tag: 'new', digest: one }]);
+      await catalog.commit(
+        REGISTRY,
+        [
+          {
+            kind: 'tags',
+            repository: 'app',
+            tags: [
+              { tag: 'latest', digest: one },
+              { tag: 'old', digest: one },
+            ],
+          },
+        ],
+        nobody,
+      );
+      await catalog.commit(
+        REGISTRY,
+        [
+          {
+            kind: 'tags',
+            repository: 'app',
+            tags: [
+              { tag: 'latest', digest: two },
+              { tag: 'new', digest: one },
+            ],
+          },
+        ],
+        nobody,
+      );
+      assert.deepEqual(await tagsIn(catalog, 'app'), [
+        { tag: 'latest', digest: two },
+        { tag: 'new', digest: one },
+      ]);
 
-      await catalog.commit(REGISTRY, [setTag('app', 'latest', { digest: one }), { kind: 'tag-gone', repository: 'app', tag: 'new' }, setTag('app', 'newer', { digest: two })], nobody);
-      assert.deepEqual(await tagsIn(catalog, 'app'), [{ tag: 'latest', digest: one }, { tag: 'newer', digest: two }]);
+      await catalog.commit(
+        REGISTRY,
+        [
+          setTag('app', 'latest', { digest: one }),
+          { kind: 'tag-gone', repository: 'app', tag: 'new' },
+          setTag('app', 'newer', { digest: two }),
+        ],
+        nobody,
+      );
+      assert.deepEqual(await tagsIn(catalog, 'app'), [
+        { tag: 'latest', digest: one },
+        { tag: 'newer', digest: two },
+      ]);
     });
 
     test('images that are kept in place of others come back in their order, until the tag has others or none', async (t) => {
       const catalog = await openNew(t);
       const [broken, one, two] = [digestOf('broken'), imageOf('one'), imageOf('two')];
-      await catalog.commit(REGISTRY, [put(one), put(two), setTag('app', 'latest', { digest: broken }, two, one)], nobody);
-      assert.deepEqual(await tagsIn(catalog, 'app'), [{ tag: 'latest', digest: broken, kept: [two.digest, one.digest] }]);
+      await catalog.commit(
+        REGISTRY,
+        [put(one), put(two), setTag('app', 'latest', { digest: broken }, two, one)],
+        nobody,
+      );
+      assert.deepEqual(await tagsIn(catalog, 'app'), [
+        { tag: 'latest', digest: broken, kept: [two.digest, one.digest] },
+      ]);
       assert.equal((await catalog.known(REGISTRY)).manifests.size, 2);
       await catalog.commit(REGISTRY, [setTag('app', 'latest', { digest: broken }, one)], nobody);
       assert.deepEqual(await tagsIn(catalog, 'app'), [{ tag: 'latest', digest: broken, kept: [one.digest] }]);
@@ -275,11 +371,21 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
 
     test('a single tag makes its repository known; a removed one does not', async (t) => {
       const catalog = await openNew(t);
-      await catalog.commit(REGISTRY, [{ kind: 'tag-gone', repository: 'nowhere', tag: 'latest' }, { kind: 'gone', repository: 'nowhere' }], nobody);
+      await catalog.commit(
+        REGISTRY,
+        [
+          { kind: 'tag-gone', repository: 'nowhere', tag: 'latest' },
+          { kind: 'gone', repository: 'nowhere' },
+        ],
+        nobody,
+      );
       assert.equal((await catalog.known(REGISTRY)).repositories.size, 0);
       const tag = { tag: 'latest', digest: digestOf('1') };
       await catalog.commit(REGISTRY, [{ kind: 'tag', repository: 'app', tag }], nobody);
-      assert.deepEqual((await catalog.known(REGISTRY)).repositories, new Map([['app', { error: undefined, missedScans: 0, tags: new Map([['latest', tag]]) }]]));
+      assert.deepEqual(
+        (await catalog.known(REGISTRY)).repositories,
+        new Map([['app', { error: undefined, missedScans: 0, tags: new Map([['latest', tag]]) }]]),
+      );
     });
 
     test('registries do not see each other’s repositories', async (t) => {
@@ -295,7 +401,19 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       const catalog = await openNew(t);
       const [one, two, child] = [imageOf('one'), imageOf('two'), imageOf('child')];
       const index = indexOf('index', [child]);
-      await catalog.commit(REGISTRY, [put(one), put(two), put(child), put(index), setTag('a', 'latest', one), setTag('b', 'latest', index), setTag('c', 'latest', two)], nobody);
+      await catalog.commit(
+        REGISTRY,
+        [
+          put(one),
+          put(two),
+          put(child),
+          put(index),
+          setTag('a', 'latest', one),
+          setTag('b', 'latest', index),
+          setTag('c', 'latest', two),
+        ],
+        nobody,
+      );
       const { repositories, manifests } = await catalog.known(REGISTRY, ['c', 'b', 'nowhere']);
       assert.deepEqual([...repositories.keys()], ['b', 'c']);
       assert.deepEqual(new Set(manifests.keys()), new Set([index.digest, child.digest, two.digest]));
@@ -310,11 +428,22 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
         return [known?.error, known?.missedScans];
       };
       await catalog.commit(REGISTRY, [{ kind: 'tags', repository: 'app', tags }], nobody);
-      await catalog.commit(REGISTRY, [{ kind: 'failure', repository: 'app', error: 'no answer within 30 s' }, { kind: 'missed', repository: 'app' }], nobody);
+      await catalog.commit(
+        REGISTRY,
+        [
+          { kind: 'failure', repository: 'app', error: 'no answer within 30 s' },
+          { kind: 'missed', repository: 'app' },
+        ],
+        nobody,
+      );
       await catalog.commit(REGISTRY, [{ kind: 'missed', repository: 'app' }], nobody);
       assert.deepEqual(await faults(), ['no answer within 30 s', 2]);
       assert.deepEqual(await tagsIn(catalog, 'app'), tags);
-      await catalog.commit(REGISTRY, [{ kind: 'tag', repository: 'app', tag: { tag: 'latest', digest: digestOf('1') } }], nobody);
+      await catalog.commit(
+        REGISTRY,
+        [{ kind: 'tag', repository: 'app', tag: { tag: 'latest', digest: digestOf('1') } }],
+        nobody,
+      );
       assert.deepEqual(await faults(), ['no answer within 30 s', 2]);
 
       await catalog.commit(REGISTRY, [{ kind: 'tags', repository: 'app', tags }], nobody);
@@ -323,27 +452,59 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
 
     test('a repository whose first read failed is known by its failure; an unknown one is not counted as missed', async (t) => {
       const catalog = await openNew(t);
-      await catalog.commit(REGISTRY, [{ kind: 'failure', repository: 'app', error: 'denied' }, { kind: 'missed', repository: 'nowhere' }], nobody);
-      assert.deepEqual((await catalog.known(REGISTRY)).repositories, new Map([['app', { error: 'denied', missedScans: 0, tags: new Map() }]]));
+      await catalog.commit(
+        REGISTRY,
+        [
+          { kind: 'failure', repository: 'app', error: 'denied' },
+          { kind: 'missed', repository: 'nowhere' },
+        ],
+        nobody,
+      );
+      assert.deepEqual(
+        (await catalog.known(REGISTRY)).repositories,
+        new Map([['app', { error: 'denied', missedScans: 0, tags: new Map() }]]),
+      );
     });
 
     test('repositories are found by the Flatpak refs of what their tags lead to, in indexes and kept', async (t) => {
       const catalog = await openNew(t);
-      const [one, two, lost] = [imageOf('one'), imageOf('two', { labels: {}, annotations: { [REF]: refOf('two') } }), imageOf('lost')];
+      const [one, two, lost] = [
+        imageOf('one'),
+        imageOf('two', { labels: {}, annotations: { [REF]: refOf('two') } }),
+        imageOf('lost'),
+      ];
       const index = indexOf('index', [one]);
       const outer = indexOf('outer', [index]);
       await catalog.commit(REGISTRY, [put(one), put(two), put(lost), put(index), put(outer)], nobody);
-      await catalog.commit(REGISTRY, [setTag('a', 'latest', one), setTag('b', 'latest', outer), setTag('c', 'latest', two), setTag('d', 'latest', { digest: digestOf('broken') }, two)], nobody);
+      await catalog.commit(
+        REGISTRY,
+        [
+          setTag('a', 'latest', one),
+          setTag('b', 'latest', outer),
+          setTag('c', 'latest', two),
+          setTag('d', 'latest', { digest: digestOf('broken') }, two),
+        ],
+        nobody,
+      );
       await catalog.commit(OTHER_REGISTRY, [put(one), setTag('other', 'latest', one)], nobody);
       const found = await catalog.repositoriesWithRefs(REGISTRY, ['one', 'two', 'lost', 'nothing'].map(refOf));
-      assert.deepEqual(found, new Map([[refOf('one'), ['a', 'b']], [refOf('two'), ['c', 'd']]]));
+      assert.deepEqual(
+        found,
+        new Map([
+          [refOf('one'), ['a', 'b']],
+          [refOf('two'), ['c', 'd']],
+        ]),
+      );
       assert.equal((await catalog.repositoriesWithRefs(REGISTRY, [])).size, 0);
     });
   });
 
   test('held tags are kept by registry, until they are replaced or the registry is removed', async (t) => {
     const catalog = await openNew(t);
-    const held = new Map([['apps/one', new Set(['beta', 'latest'])], ['apps/two', new Set([''])]]);
+    const held = new Map([
+      ['apps/one', new Set(['beta', 'latest'])],
+      ['apps/two', new Set([''])],
+    ]);
     await catalog.commit(REGISTRY, [{ kind: 'held', tags: held }], nobody);
     await catalog.commit(OTHER_REGISTRY, [{ kind: 'held', tags: new Map([['app', new Set(['latest'])]]) }], nobody);
     assert.deepEqual(await catalog.heldTags(REGISTRY), held);
@@ -370,10 +531,20 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
     test('includes the texts, icons and children of manifests, and the remaining tags', async (t) => {
       const catalog = await openNew(t);
       const png = Buffer.alloc(100_000);
-      const image = imageOf('image', { labels: { long: 'x'.repeat(1_000_000) }, icons: [{ place: 'label', key: '64', png: digestOf(png) }] });
-      const index = indexOf('index', Array.from({ length: 1000 }, (_, number) => imageOf(`child ${number}`)));
+      const image = imageOf('image', {
+        labels: { long: 'x'.repeat(1_000_000) },
+        icons: [{ place: 'label', key: '64', png: digestOf(png) }],
+      });
+      const index = indexOf(
+        'index',
+        Array.from({ length: 1000 }, (_, number) => imageOf(`child ${number}`)),
+      );
       const tags = Array.from({ length: 1000 }, (_, number) => ({ tag: String(number), digest: index.digest }));
-      await catalog.commit(REGISTRY, [{ kind: 'image', image, refs: [], bytes: imageBytes(image, new Map([[digestOf(png), png]])) }], nobody);
+      await catalog.commit(
+        REGISTRY,
+        [{ kind: 'image', image, refs: [], bytes: imageBytes(image, new Map([[digestOf(png), png]])) }],
+        nobody,
+      );
       await catalog.commit(OTHER_REGISTRY, [put(index), { kind: 'tags', repository: 'app', tags }], nobody);
       const [stored, other] = [await catalog.stored(REGISTRY), await catalog.stored(OTHER_REGISTRY)];
       assert.ok(stored > 1_100_000 && stored < 1_110_000, String(stored));
@@ -391,9 +562,23 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
         await catalog.commit(REGISTRY, [put(image), setTag('app', 'latest', image)], nobody);
         assert.equal(await catalog.stored(REGISTRY), bytes + TAG_BYTES);
       }
-      await catalog.commit(REGISTRY, [{ kind: 'tags', repository: 'app', tags: [{ tag: 'latest', digest: image.digest }, { tag: 'beta', digest: image.digest }] }], nobody);
+      await catalog.commit(
+        REGISTRY,
+        [
+          {
+            kind: 'tags',
+            repository: 'app',
+            tags: [
+              { tag: 'latest', digest: image.digest },
+              { tag: 'beta', digest: image.digest },
+            ],
+          },
+        ],
+        nobody,
+      );
       assert.equal(await catalog.stored(REGISTRY), bytes + 2 * TAG_BYTES);
-      for (let time = 0; time < 2; time++) await catalog.commit(REGISTRY, [{ kind: 'tag-gone', repository: 'app', tag: 'beta' }], nobody);
+      for (let time = 0; time < 2; time++)
+        await catalog.commit(REGISTRY, [{ kind: 'tag-gone', repository: 'app', tag: 'beta' }], nobody);
       assert.equal(await catalog.stored(REGISTRY), bytes + TAG_BYTES);
       await catalog.commit(REGISTRY, [{ kind: 'gone', repository: 'app' }], nobody);
       assert.equal(await catalog.stored(REGISTRY), bytes);
@@ -404,10 +589,14 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
     test('is zero for a registry that was removed', async (t) => {
       const catalog = await openNew(t);
       const image = imageOf('image');
-      for (const registry of [REGISTRY, OTHER_REGISTRY]) await catalog.commit(registry, [put(image), setTag('app', 'latest', image)], nobody);
+      for (const registry of [REGISTRY, OTHER_REGISTRY])
+        await catalog.commit(registry, [put(image), setTag('app', 'latest', image)], nobody);
       await catalog.keepRegistries(new Set([REGISTRY]));
       await catalog.prune();
-      assert.deepEqual([await catalog.stored(REGISTRY), await catalog.stored(OTHER_REGISTRY)], [imageBytes(image, NO_PNGS) + TAG_BYTES, 0]);
+      assert.deepEqual(
+        [await catalog.stored(REGISTRY), await catalog.stored(OTHER_REGISTRY)],
+        [imageBytes(image, NO_PNGS) + TAG_BYTES, 0],
+      );
       assert.equal((await catalog.known(OTHER_REGISTRY)).repositories.size, 0);
       assert.equal(await imageIn(catalog, image.digest, OTHER_REGISTRY), undefined);
     });
@@ -420,7 +609,11 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       await catalog.commit(REGISTRY, [put(before), setTag('app', 'latest', before)], nobody);
       const stored = await catalog.stored(REGISTRY);
       const reason = new Error('stop');
-      const changes: CatalogChange[] = [put(after), { kind: 'tags', repository: 'app', tags: [{ tag: 'latest', digest: after.digest }] }, { kind: 'gone', repository: 'other' }];
+      const changes: CatalogChange[] = [
+        put(after),
+        { kind: 'tags', repository: 'app', tags: [{ tag: 'latest', digest: after.digest }] },
+        { kind: 'gone', repository: 'other' },
+      ];
       await assert.rejects(
         catalog.commit(REGISTRY, changes, () => {
           throw reason;
@@ -437,7 +630,17 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
     test('applies changes in order', async (t) => {
       const catalog = await openNew(t);
       const [one, two] = [imageOf('one'), imageOf('two')];
-      await catalog.commit(REGISTRY, [setTag('app', 'a', one), { kind: 'gone', repository: 'app' }, setTag('app', 'b', two), { kind: 'tag-gone', repository: 'app', tag: 'b' }, setTag('app', 'c', one)], nobody);
+      await catalog.commit(
+        REGISTRY,
+        [
+          setTag('app', 'a', one),
+          { kind: 'gone', repository: 'app' },
+          setTag('app', 'b', two),
+          { kind: 'tag-gone', repository: 'app', tag: 'b' },
+          setTag('app', 'c', one),
+        ],
+        nobody,
+      );
       assert.deepEqual(await tagsIn(catalog, 'app'), [{ tag: 'c', digest: one.digest }]);
       assert.equal(await catalog.stored(REGISTRY), TAG_BYTES);
     });
@@ -451,7 +654,11 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
     test('a repository is marked when one of its tags is added, moves, is removed, or keeps other images', async (t) => {
       const catalog = await openNew(t);
       const [one, two, kept] = [imageOf('one'), imageOf('two'), imageOf('kept')];
-      await catalog.commit(REGISTRY, [put(one), put(two), put(kept), setTag('other', 'latest', imageOf('other'))], nobody);
+      await catalog.commit(
+        REGISTRY,
+        [put(one), put(two), put(kept), setTag('other', 'latest', imageOf('other'))],
+        nobody,
+      );
       const marking: readonly CatalogChange[] = [
         setTag('app', 'latest', one),
         setTag('app', 'latest', two),
@@ -491,7 +698,20 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       const [image, other] = [imageOf('image', { labels: {} }), imageOf('other')];
       const index = indexOf('index', [image]);
       const outer = indexOf('outer', [other, index]);
-      await catalog.commit(REGISTRY, [put(index), put(outer), put(other), setTag('direct', 'latest', image), setTag('list', 'latest', index), setTag('nested', 'latest', outer), setTag('kept', 'latest', other, image), setTag('none', 'latest', imageOf('none'))], nobody);
+      await catalog.commit(
+        REGISTRY,
+        [
+          put(index),
+          put(outer),
+          put(other),
+          setTag('direct', 'latest', image),
+          setTag('list', 'latest', index),
+          setTag('nested', 'latest', outer),
+          setTag('kept', 'latest', other, image),
+          setTag('none', 'latest', imageOf('none')),
+        ],
+        nobody,
+      );
       await catalog.commit(OTHER_REGISTRY, [put(index), setTag('elsewhere', 'latest', index)], nobody);
       assert.deepEqual(await marked(catalog, [put(image)]), ['direct', 'kept', 'list', 'nested']);
       assert.deepEqual(await marked(catalog, [put(index)]), ['list', 'nested']);
@@ -508,14 +728,32 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
 
     test('repositories are marked that hold the same Flatpak refs as the images a tag leads to now, or led to before', async (t) => {
       const catalog = await openNew(t);
-      const [old, now, sameOld, sameNow] = [imageOf('old'), imageOf('now'), imageOf('same as old', { labels: { [REF]: refOf('old') } }), imageOf('same as now', { labels: {}, annotations: { [REF]: refOf('now') } })];
+      const [old, now, sameOld, sameNow] = [
+        imageOf('old'),
+        imageOf('now'),
+        imageOf('same as old', { labels: { [REF]: refOf('old') } }),
+        imageOf('same as now', { labels: {}, annotations: { [REF]: refOf('now') } }),
+      ];
       const list = indexOf('list', [sameNow]);
       await catalog.commit(REGISTRY, [put(old), put(now), put(sameOld), put(sameNow), put(list)], nobody);
-      await catalog.commit(REGISTRY, [setTag('app', 'latest', old), setTag('old', 'latest', sameOld), setTag('now', 'latest', list), setTag('kept', 'latest', { digest: digestOf('broken') }, sameOld), setTag('none', 'latest', imageOf('none'))], nobody);
+      await catalog.commit(
+        REGISTRY,
+        [
+          setTag('app', 'latest', old),
+          setTag('old', 'latest', sameOld),
+          setTag('now', 'latest', list),
+          setTag('kept', 'latest', { digest: digestOf('broken') }, sameOld),
+          setTag('none', 'latest', imageOf('none')),
+        ],
+        nobody,
+      );
       await catalog.commit(OTHER_REGISTRY, [put(old), setTag('elsewhere', 'latest', old)], nobody);
       assert.deepEqual(await marked(catalog, [setTag('app', 'latest', now)]), ['app', 'kept', 'now', 'old']);
       assert.deepEqual(await marked(catalog, [setTag('app', 'latest', list)]), ['app', 'now']);
-      assert.deepEqual(await marked(catalog, [{ kind: 'tag-gone', repository: 'kept', tag: 'latest' }]), ['kept', 'old']);
+      assert.deepEqual(await marked(catalog, [{ kind: 'tag-gone', repository: 'kept', tag: 'latest' }]), [
+        'kept',
+        'old',
+      ]);
       assert.deepEqual(await marked(catalog, [{ kind: 'gone', repository: 'app' }]), ['app', 'now']);
       // The refs of an image that is read count, too.
       assert.deepEqual(await marked(catalog, [put(imageOf('another', { labels: { [REF]: refOf('old') } }))]), ['old']);
@@ -523,7 +761,11 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
 
     test('each index has marks of what it takes; clearing those of one keeps the other’s', async (t) => {
       const catalog = await openNew(t);
-      await catalog.commit(REGISTRY, [setTag('a', 'latest', imageOf('a')), setTag('b', 'latest', imageOf('b'))], (repository) => (repository === 'a' ? ['apps', 'all'] : ['all']));
+      await catalog.commit(
+        REGISTRY,
+        [setTag('a', 'latest', imageOf('a')), setTag('b', 'latest', imageOf('b'))],
+        (repository) => (repository === 'a' ? ['apps', 'all'] : ['all']),
+      );
       const dirty = await catalog.dirty('apps');
       assert.deepEqual(dirty.repositories, ['a']);
       assert.deepEqual((await catalog.dirty('all')).repositories, ['a', 'b']);
@@ -564,18 +806,44 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
   suite('prune', () => {
     test('removes only what no tag leads to, through nested indexes and from every repository', async (t) => {
       const catalog = await openNew(t);
-      const [tagged, inIndex, inNested, lost, lostChild] = ['tagged', 'in index', 'in nested', 'lost', 'lost child'].map((name) => imageOf(name)) as [Image, Image, Image, Image, Image];
+      const [tagged, inIndex, inNested, lost, lostChild] = [
+        'tagged',
+        'in index',
+        'in nested',
+        'lost',
+        'lost child',
+      ].map((name) => imageOf(name)) as [Image, Image, Image, Image, Image];
       const nested = indexOf('nested', [inNested]);
       const index = indexOf('index', [inIndex, nested, imageOf('not known')]);
       const lostIndex = indexOf('lost index', [lostChild, inIndex]);
       const signature = artifactOf('signature');
-      await catalog.commit(REGISTRY, [tagged, inIndex, inNested, lost, lostChild, nested, index, lostIndex, signature, artifactOf('lost artifact')].map(put), nobody);
-      await catalog.commit(REGISTRY, [setTag('app', 'a', tagged), setTag('app', 'b', index), setTag('app', 'c', signature)], nobody);
+      await catalog.commit(
+        REGISTRY,
+        [
+          tagged,
+          inIndex,
+          inNested,
+          lost,
+          lostChild,
+          nested,
+          index,
+          lostIndex,
+          signature,
+          artifactOf('lost artifact'),
+        ].map(put),
+        nobody,
+      );
+      await catalog.commit(
+        REGISTRY,
+        [setTag('app', 'a', tagged), setTag('app', 'b', index), setTag('app', 'c', signature)],
+        nobody,
+      );
       await catalog.commit(OTHER_REGISTRY, [put(tagged), setTag('copy', 'a', tagged)], nobody);
 
       assert.equal(await catalog.prune(), 4);
       assert.equal(await catalog.prune(), 0);
-      for (const { digest } of [tagged, inIndex, inNested, nested, index, signature]) assert.notEqual(await manifestIn(catalog, digest), undefined);
+      for (const { digest } of [tagged, inIndex, inNested, nested, index, signature])
+        assert.notEqual(await manifestIn(catalog, digest), undefined);
       for (const { digest } of [lost, lostChild, lostIndex, artifactOf('lost artifact')]) {
         assert.equal(await manifestIn(catalog, digest), undefined);
         assert.equal(await imageIn(catalog, digest), undefined);
@@ -584,7 +852,10 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       // It is known of the other registry, too.
       await catalog.commit(REGISTRY, [{ kind: 'gone', repository: 'app' }], nobody);
       assert.equal(await catalog.prune(), 6);
-      assert.deepEqual([await imageIn(catalog, tagged.digest), await imageIn(catalog, tagged.digest, OTHER_REGISTRY)], [undefined, tagged]);
+      assert.deepEqual(
+        [await imageIn(catalog, tagged.digest), await imageIn(catalog, tagged.digest, OTHER_REGISTRY)],
+        [undefined, tagged],
+      );
       await catalog.commit(OTHER_REGISTRY, [{ kind: 'tag-gone', repository: 'copy', tag: 'a' }], nobody);
       assert.equal(await catalog.prune(), 1);
       assert.equal(await imageIn(catalog, tagged.digest, OTHER_REGISTRY), undefined);
@@ -598,7 +869,11 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.equal(await catalog.prune(), 1);
       assert.deepEqual(await imageIn(catalog, kept.digest), kept);
       assert.deepEqual(await tagsIn(catalog, 'app'), [{ tag: 'latest', digest: index.digest, kept: [kept.digest] }]);
-      await catalog.commit(REGISTRY, [{ kind: 'tags', repository: 'app', tags: [{ tag: 'latest', digest: index.digest }] }], nobody);
+      await catalog.commit(
+        REGISTRY,
+        [{ kind: 'tags', repository: 'app', tags: [{ tag: 'latest', digest: index.digest }] }],
+        nobody,
+      );
       assert.deepEqual(await tagsIn(catalog, 'app'), [{ tag: 'latest', digest: index.digest }]);
       assert.equal(await catalog.prune(), 1);
     });
@@ -606,24 +881,41 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
 
   test('random commits give the same result as a simple model', async (t) => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.array(step, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 12 }), async (commits) => {
-        const catalog = await openNew(t);
-        const model = new Model();
-        for (const steps of commits) {
-          const { upTo } = await catalog.dirty('apps');
-          await catalog.clearDirty('apps', upTo);
-          const expected = model.commit(steps);
-          await catalog.commit(REGISTRY, steps.map(changeOf), apps);
-          assert.deepEqual((await catalog.dirty('apps')).repositories, expected);
-          assert.deepEqual(new Map([...(await catalog.known(REGISTRY)).repositories].map(([name, { tags }]) => [name, new Map([...tags].map(([tag, { digest }]) => [tag, digest]))])), model.repositories);
-          const refs = [...CONTENT.values()].flatMap((content) => ('kind' in content ? [] : Object.values(content.labels)));
-          for (const ref of refs) assert.deepEqual((await catalog.repositoriesWithRefs(REGISTRY, [ref])).get(ref) ?? [], model.holding(new Set([ref])));
+      fc.asyncProperty(
+        fc.array(fc.array(step, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 12 }),
+        async (commits) => {
+          const catalog = await openNew(t);
+          const model = new Model();
+          for (const steps of commits) {
+            const { upTo } = await catalog.dirty('apps');
+            await catalog.clearDirty('apps', upTo);
+            const expected = model.commit(steps);
+            await catalog.commit(REGISTRY, steps.map(changeOf), apps);
+            assert.deepEqual((await catalog.dirty('apps')).repositories, expected);
+            assert.deepEqual(
+              new Map(
+                [...(await catalog.known(REGISTRY)).repositories].map(([name, { tags }]) => [
+                  name,
+                  new Map([...tags].map(([tag, { digest }]) => [tag, digest])),
+                ]),
+              ),
+              model.repositories,
+            );
+            const refs = [...CONTENT.values()].flatMap((content) =>
+              'kind' in content ? [] : Object.values(content.labels),
+            );
+            for (const ref of refs)
+              assert.deepEqual(
+                (await catalog.repositoriesWithRefs(REGISTRY, [ref])).get(ref) ?? [],
+                model.holding(new Set([ref])),
+              );
+            assert.equal(await catalog.stored(REGISTRY), model.stored());
+          }
+          assert.equal(await catalog.prune(), model.prune());
           assert.equal(await catalog.stored(REGISTRY), model.stored());
-        }
-        assert.equal(await catalog.prune(), model.prune());
-        assert.equal(await catalog.stored(REGISTRY), model.stored());
-        await catalog.close();
-      }),
+          await catalog.close();
+        },
+      ),
       { numRuns: 30 },
     );
   });
@@ -632,21 +924,41 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
 /** Two images have each ref, and indexes have images and an index. */
 const CONTENT: ReadonlyMap<Digest, Image | ImageIndexManifest> = new Map(
   (() => {
-    const images = ['a', 'b', 'c', 'd'].map((name, place) => imageOf(name, { labels: { [REF]: refOf(String(place % 2)) } }));
+    const images = ['a', 'b', 'c', 'd'].map((name, place) =>
+      imageOf(name, { labels: { [REF]: refOf(String(place % 2)) } }),
+    );
     const inner = indexOf('inner', images.slice(0, 2));
-    return [...images, inner, indexOf('outer', [inner, images[2] as Image])].map((content) => [content.digest, content] as const);
+    return [...images, inner, indexOf('outer', [inner, images[2] as Image])].map(
+      (content) => [content.digest, content] as const,
+    );
   })(),
 );
 
 /** Reads a manifest, or sets, removes or replaces tags of a repository. */
-type Step = { readonly read: Digest } | { readonly repository: string; readonly tags: ReadonlyMap<string, Digest>; readonly whole: boolean };
+type Step =
+  | { readonly read: Digest }
+  | { readonly repository: string; readonly tags: ReadonlyMap<string, Digest>; readonly whole: boolean };
 
 const digest = fc.constantFrom(...CONTENT.keys());
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ read: digest }),
-  fc.record({ repository: fc.constantFrom('one', 'two', 'three'), tags: fc.dictionary(fc.constantFrom('latest', 'beta'), digest, { minKeys: 1 }).map((tags) => new Map(Object.entries(tags))), whole: fc.constant(true) }),
-  fc.record({ repository: fc.constantFrom('one', 'two', 'three'), tags: digest.map((one) => new Map([['latest', one]])), whole: fc.constant(false) }),
-  fc.record({ repository: fc.constantFrom('one', 'two', 'three'), tags: fc.constant(new Map<string, Digest>()), whole: fc.boolean() }),
+  fc.record({
+    repository: fc.constantFrom('one', 'two', 'three'),
+    tags: fc
+      .dictionary(fc.constantFrom('latest', 'beta'), digest, { minKeys: 1 })
+      .map((tags) => new Map(Object.entries(tags))),
+    whole: fc.constant(true),
+  }),
+  fc.record({
+    repository: fc.constantFrom('one', 'two', 'three'),
+    tags: digest.map((one) => new Map([['latest', one]])),
+    whole: fc.constant(false),
+  }),
+  fc.record({
+    repository: fc.constantFrom('one', 'two', 'three'),
+    tags: fc.constant(new Map<string, Digest>()),
+    whole: fc.boolean(),
+  }),
 );
 
 /** Changes that remove a tag, or the whole repository. */
@@ -655,7 +967,9 @@ function changeOf(one: Step): CatalogChange {
   const { repository, tags, whole } = one;
   if (tags.size === 0) return whole ? { kind: 'gone', repository } : { kind: 'tag-gone', repository, tag: 'latest' };
   const records = [...tags].map(([tag, its]) => ({ tag, digest: its }));
-  return whole ? { kind: 'tags', repository, tags: records } : { kind: 'tag', repository, tag: records[0] as TagRecord };
+  return whole
+    ? { kind: 'tags', repository, tags: records }
+    : { kind: 'tag', repository, tag: records[0] as TagRecord };
 }
 
 /** A simple, slow model of {@link Catalog.commit}. */
@@ -687,7 +1001,8 @@ class Model {
         for (const its of [before.get(tag), after.get(tag)]) if (its !== undefined) digests.add(its);
       }
     }
-    for (const [name, tags] of this.repositories) if ([...this.#reached(tags.values())].some((its) => read.has(its))) dirty.add(name);
+    for (const [name, tags] of this.repositories)
+      if ([...this.#reached(tags.values())].some((its) => read.has(its))) dirty.add(name);
     const refs = new Set([...this.#reached([...digests, ...read])].flatMap((its) => this.#refs(its)));
     for (const name of this.holding(refs)) dirty.add(name);
     return [...dirty].toSorted();
@@ -695,7 +1010,11 @@ class Model {
 
   /** Returns the repositories whose tags lead to one of these refs. */
   holding(refs: ReadonlySet<string>): readonly string[] {
-    return [...this.repositories].flatMap(([name, tags]) => ([...this.#reached(tags.values())].some((its) => this.#refs(its).some((ref) => refs.has(ref))) ? [name] : [])).toSorted();
+    return [...this.repositories]
+      .flatMap(([name, tags]) =>
+        [...this.#reached(tags.values())].some((its) => this.#refs(its).some((ref) => refs.has(ref))) ? [name] : [],
+      )
+      .toSorted();
   }
 
   stored(): number {
@@ -703,7 +1022,10 @@ class Model {
       const content = CONTENT.get(its) as Image | ImageIndexManifest;
       return 'kind' in content ? manifestBytes(content) : imageBytes(content, NO_PNGS);
     });
-    return bytes.reduce((sum, its) => sum + its, 0) + TAG_BYTES * [...this.repositories.values()].reduce((sum, { size }) => sum + size, 0);
+    return (
+      bytes.reduce((sum, its) => sum + its, 0) +
+      TAG_BYTES * [...this.repositories.values()].reduce((sum, { size }) => sum + size, 0)
+    );
   }
 
   prune(): number {
@@ -725,7 +1047,8 @@ class Model {
     for (let its = waiting.pop(); its !== undefined; its = waiting.pop()) {
       reached.add(its);
       const content = CONTENT.get(its);
-      if (this.#read.has(its) && content !== undefined && 'kind' in content) waiting.push(...content.manifests.map((child) => child.digest));
+      if (this.#read.has(its) && content !== undefined && 'kind' in content)
+        waiting.push(...content.manifests.map((child) => child.digest));
     }
     return reached;
   }

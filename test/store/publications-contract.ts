@@ -4,7 +4,13 @@ import { hash } from 'node:crypto';
 import { suite, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { digestOf, type Digest } from '../../src/registry/digest.ts';
-import type { Publication, PublicationReader, Publications, StoredChunk, StoredSegment } from '../../src/store/publications.ts';
+import type {
+  Publication,
+  PublicationReader,
+  Publications,
+  StoredChunk,
+  StoredSegment,
+} from '../../src/store/publications.ts';
 
 /** A part of the publications that a test damages, with its key. */
 export type StoredPart =
@@ -37,8 +43,22 @@ export function wholeOf(body: Buffer): StoredSegment {
   return { offset: 0, length: body.length, sha256: hash('sha256', body) };
 }
 
-export function publicationOf(index: string, version: number, chunks: readonly StoredChunk[], more: Partial<Publication> = {}): Publication {
-  return { index, version, format: '1', registry: 'http://registry.example', modified: NOW + version * 1000, chunks: chunks.map(({ name }) => name), origin: '{"from":"here"}', ...more };
+export function publicationOf(
+  index: string,
+  version: number,
+  chunks: readonly StoredChunk[],
+  more: Partial<Publication> = {},
+): Publication {
+  return {
+    index,
+    version,
+    format: '1',
+    registry: 'http://registry.example',
+    modified: NOW + version * 1000,
+    chunks: chunks.map(({ name }) => name),
+    origin: '{"from":"here"}',
+    ...more,
+  };
 }
 
 /** Returns the texts of those of the given chunks that exist. */
@@ -59,7 +79,15 @@ async function cleanChunks(publications: Publications): Promise<void> {
 }
 
 /** Returns publications of which a part was changed on disk. */
-async function damaged(under: PublicationsUnderTest, part: (chunk: StoredChunk, png: Digest) => StoredPart): Promise<{ readonly publications: Publications; readonly readers: readonly PublicationReader[]; readonly chunk: StoredChunk; readonly png: Buffer }> {
+async function damaged(
+  under: PublicationsUnderTest,
+  part: (chunk: StoredChunk, png: Digest) => StoredPart,
+): Promise<{
+  readonly publications: Publications;
+  readonly readers: readonly PublicationReader[];
+  readonly chunk: StoredChunk;
+  readonly png: Buffer;
+}> {
   const [chunk, png] = [chunkOf('damaged'), Buffer.from('a PNG')];
   const publications = await under.open();
   await publications.putPngs(new Map([[digestOf(png), png]]));
@@ -75,7 +103,14 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
   suite('publications', () => {
     test('before the first one, nothing is there', async (t) => {
       const publications = await openNew(t);
-      assert.deepEqual([await publications.publication('apps'), await publications.apps('apps'), await publications.png(digestOf('any'))], [undefined, undefined, undefined]);
+      assert.deepEqual(
+        [
+          await publications.publication('apps'),
+          await publications.apps('apps'),
+          await publications.png(digestOf('any')),
+        ],
+        [undefined, undefined, undefined],
+      );
       assert.deepEqual(await publications.published(), []);
       assert.deepEqual(await there(publications, [chunkOf('a')]), []);
     });
@@ -83,7 +118,10 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
     test('one comes back as it was published, with its chunks in their order, also after closing and opening again', async (t) => {
       const under = create(t);
       const chunks = ['b', 'a', 'c'].map(chunkOf);
-      const publication = publicationOf('apps', 1, chunks, { registry: 'https://ü.example/\u{1f600}', origin: JSON.stringify({ text: '"\0\n' }) });
+      const publication = publicationOf('apps', 1, chunks, {
+        registry: 'https://ü.example/\u{1f600}',
+        origin: JSON.stringify({ text: '"\0\n' }),
+      });
       await (await under.open()).publish(publication, chunks);
       for (const reader of [await under.open(), await under.openForReading()]) {
         assert.deepEqual(await reader.publication('apps'), publication);
@@ -97,7 +135,10 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
       const [empty, twice] = [publicationOf('empty', 1, []), publicationOf('twice', 1, [chunk, chunk])];
       await publications.publish(empty, []);
       await publications.publish(twice, [chunk]);
-      assert.deepEqual([await publications.publication('empty'), await publications.publication('twice')], [empty, twice]);
+      assert.deepEqual(
+        [await publications.publication('empty'), await publications.publication('twice')],
+        [empty, twice],
+      );
       assert.deepEqual(await publications.published(), ['empty', 'twice']);
     });
 
@@ -108,7 +149,11 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
       const [a, b, c] = ['a', 'b', 'c'].map(chunkOf) as [StoredChunk, StoredChunk, StoredChunk];
       const other = publicationOf('other', 7, [c]);
       await publications.publish(other, [c]);
-      for (const [version, chunks] of [[1, [a]], [2, [a, b]], [3, [b]]] as const) {
+      for (const [version, chunks] of [
+        [1, [a]],
+        [2, [a, b]],
+        [3, [b]],
+      ] as const) {
         const publication = publicationOf('apps', version, chunks);
         await publications.publish(publication, chunks);
         for (const one of [publications, reader]) {
@@ -137,7 +182,8 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
       for (const version of [1, 2]) {
         const apps = { version, body: Buffer.from(`apps of ${version}`) };
         await publications.putApps('apps', apps);
-        for (const reader of [publications, await under.openForReading()]) assert.deepEqual(await reader.apps('apps'), apps);
+        for (const reader of [publications, await under.openForReading()])
+          assert.deepEqual(await reader.apps('apps'), apps);
       }
       assert.equal(await publications.apps('other'), undefined);
     });
@@ -191,7 +237,10 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
       await publications.putApps('gone', { version: 1, body: Buffer.from('apps') });
       await publications.keepIndexes(new Set(['apps', 'not published yet']));
       assert.deepEqual(await publications.published(), ['apps']);
-      assert.deepEqual([await publications.publication('gone'), await publications.apps('gone')], [undefined, undefined]);
+      assert.deepEqual(
+        [await publications.publication('gone'), await publications.apps('gone')],
+        [undefined, undefined],
+      );
       assert.deepEqual(await there(publications, [a, b, c]), ['a', 'b', 'c']);
       await cleanChunks(publications);
       assert.deepEqual(await there(publications, [a, b, c]), ['a', 'b']);
@@ -239,15 +288,22 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
       await publications.putPngs(new Map());
       await publications.putPngs(new Map([[oneDigest, one]]));
       await publications.putPngs(new Map([[oneDigest, one]]));
-      for (const reader of [publications, await under.openForReading()]) assert.deepEqual([await reader.png(oneDigest), await reader.png(twoDigest)], [one, undefined]);
+      for (const reader of [publications, await under.openForReading()])
+        assert.deepEqual([await reader.png(oneDigest), await reader.png(twoDigest)], [one, undefined]);
       assert.deepEqual(await publications.missingPngs([twoDigest, oneDigest]), [twoDigest]);
       assert.deepEqual(await publications.missingPngs([]), []);
     });
 
     test('an unnamed one stays until its time is over, from when that was first seen', async (t) => {
       const publications = await openNew(t);
-      await publications.putPngs(new Map([[oneDigest, one], [twoDigest, two]]));
-      const clean = (now: number): Promise<void> => publications.clean({ named: (digest) => digest === twoDigest, chunksBefore: 0, pngsBefore: now - 1000, now });
+      await publications.putPngs(
+        new Map([
+          [oneDigest, one],
+          [twoDigest, two],
+        ]),
+      );
+      const clean = (now: number): Promise<void> =>
+        publications.clean({ named: (digest) => digest === twoDigest, chunksBefore: 0, pngsBefore: now - 1000, now });
       await clean(NOW);
       await clean(NOW + 1000);
       assert.deepEqual(await publications.missingPngs(both), []);
@@ -258,8 +314,14 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
 
     test('one that is named or stored again in the meantime stays, and its time restarts when it is unnamed again', async (t) => {
       const publications = await openNew(t);
-      const clean = (now: number, named: boolean): Promise<void> => publications.clean({ named: () => named, chunksBefore: 0, pngsBefore: now - 1000, now });
-      await publications.putPngs(new Map([[oneDigest, one], [twoDigest, two]]));
+      const clean = (now: number, named: boolean): Promise<void> =>
+        publications.clean({ named: () => named, chunksBefore: 0, pngsBefore: now - 1000, now });
+      await publications.putPngs(
+        new Map([
+          [oneDigest, one],
+          [twoDigest, two],
+        ]),
+      );
       await clean(NOW, false);
       await clean(NOW + 900, true);
       await clean(NOW + 1100, false);
@@ -274,17 +336,32 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
   suite('damage on disk is never returned', () => {
     test('in a publication', async (t) => {
       const { readers } = await damaged(create(t), () => ({ kind: 'publication', index: 'apps' }));
-      for (const reader of readers) await assert.rejects(reader.publication('apps'), { name: 'StoreError', code: 'corrupt', message: /the checksum of the publication of apps does not match/ });
+      for (const reader of readers)
+        await assert.rejects(reader.publication('apps'), {
+          name: 'StoreError',
+          code: 'corrupt',
+          message: /the checksum of the publication of apps does not match/,
+        });
     });
 
     test('in the head of a chunk', async (t) => {
       const { readers, chunk } = await damaged(create(t), ({ name }) => ({ kind: 'head', chunk: name }));
-      for (const reader of readers) await assert.rejects(reader.chunkHeads([chunk.name]), { name: 'StoreError', code: 'corrupt', message: /the checksum of the chunk [0-9a-f]{64} does not match/ });
+      for (const reader of readers)
+        await assert.rejects(reader.chunkHeads([chunk.name]), {
+          name: 'StoreError',
+          code: 'corrupt',
+          message: /the checksum of the chunk [0-9a-f]{64} does not match/,
+        });
     });
 
     test('in the body of a chunk', async (t) => {
       const { readers, chunk } = await damaged(create(t), ({ name }) => ({ kind: 'body', chunk: name }));
-      for (const reader of readers) await assert.rejects(reader.chunkSegment(chunk.name, wholeOf(chunk.body)), { name: 'StoreError', code: 'corrupt', message: /the checksum of the chunk [0-9a-f]{64} does not match/ });
+      for (const reader of readers)
+        await assert.rejects(reader.chunkSegment(chunk.name, wholeOf(chunk.body)), {
+          name: 'StoreError',
+          code: 'corrupt',
+          message: /the checksum of the chunk [0-9a-f]{64} does not match/,
+        });
     });
 
     test('in an icon, which can be read again once it is stored again', async (t) => {

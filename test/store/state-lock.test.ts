@@ -25,11 +25,14 @@ async function holder(t: TestContext, folder: string): Promise<ChildProcessByStd
 }
 
 function assertHeld(folder: string, by: string): void {
-  assert.throws(() => StateLock.acquire(folder), (error) => {
-    assert.ok(error instanceof StateLockedError);
-    assert.equal(error.message, `${folder} is in use by ${by}: stop it, or set another state_dir for this process`);
-    return true;
-  });
+  assert.throws(
+    () => StateLock.acquire(folder),
+    (error) => {
+      assert.ok(error instanceof StateLockedError);
+      assert.equal(error.message, `${folder} is in use by ${by}: stop it, or set another state_dir for this process`);
+      return true;
+    },
+  );
 }
 
 test('a missing folder is created; after release only an empty file is left', (t) => {
@@ -94,19 +97,36 @@ test('a path that cannot be a state folder is refused with the reason', (t) => {
   writeFileSync(file, '');
   // Below /proc, nobody can create a folder.
   for (const path of [file, join(file, 'state'), ...(process.platform === 'linux' ? ['/proc/regindexer'] : [])]) {
-    assert.throws(() => StateLock.acquire(path), (error) => error instanceof StoreError && error.code === 'unavailable' && error.message.startsWith(`${path} cannot be used (E`));
+    assert.throws(
+      () => StateLock.acquire(path),
+      (error) =>
+        error instanceof StoreError &&
+        error.code === 'unavailable' &&
+        error.message.startsWith(`${path} cannot be used (E`),
+    );
   }
   writeFileSync(join(folder, 'lock'), 'not a lock'.repeat(1000));
-  assert.throws(() => StateLock.acquire(folder), (error) => error instanceof StoreError && error.message.startsWith(join(folder, 'lock')));
+  assert.throws(
+    () => StateLock.acquire(folder),
+    (error) => error instanceof StoreError && error.message.startsWith(join(folder, 'lock')),
+  );
 });
 
-test('a folder of another user is reported as read-only', { skip: process.getuid?.() !== 0 && 'only root can be another user' }, (t) => {
-  const folder = temporaryFolder(t);
-  chmodSync(folder, 0o755);
-  const { stdout } = spawnSync(process.execPath, [join(import.meta.dirname, 'programs', 'open-state.ts'), folder], { encoding: 'utf8', uid: 65_534, gid: 65_534 });
-  const errors = JSON.parse(stdout) as Record<string, { code: string; message: string }>;
-  assert.equal(errors['lock']?.code, 'read-only');
-  assert.match(errors['lock']?.message ?? '', /EACCES/);
-  assert.equal(errors['store']?.code, 'read-only');
-  assert.ok(!existsSync(join(folder, 'lock')));
-});
+test(
+  'a folder of another user is reported as read-only',
+  { skip: process.getuid?.() !== 0 && 'only root can be another user' },
+  (t) => {
+    const folder = temporaryFolder(t);
+    chmodSync(folder, 0o755);
+    const { stdout } = spawnSync(process.execPath, [join(import.meta.dirname, 'programs', 'open-state.ts'), folder], {
+      encoding: 'utf8',
+      uid: 65_534,
+      gid: 65_534,
+    });
+    const errors = JSON.parse(stdout) as Record<string, { code: string; message: string }>;
+    assert.equal(errors['lock']?.code, 'read-only');
+    assert.match(errors['lock']?.message ?? '', /EACCES/);
+    assert.equal(errors['store']?.code, 'read-only');
+    assert.ok(!existsSync(join(folder, 'lock')));
+  },
+);

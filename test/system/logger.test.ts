@@ -42,8 +42,14 @@ test('on a terminal, a line says its index, its level and its error, and control
   assert.equal(onTerminal({ index: 'apps' }), 'apps: said\n');
   assert.equal(onTerminal({ level: 'warn', index: 'apps', msg: 'apps is late' }), 'Warning: apps is late\n');
   assert.equal(onTerminal({ level: 'error', err: { message: 'no room', stack: 'at' } }), 'Error: said: no room\n');
-  assert.equal(onTerminal({ level: 'error', msg: 'failed: no room', err: { message: 'no room' } }), 'Error: failed: no room\n');
-  assert.equal(onTerminal({ level: 'fatal', err: { message: 'no room', stack: 'where' } }), 'Error: said: no room\nwhere\n');
+  assert.equal(
+    onTerminal({ level: 'error', msg: 'failed: no room', err: { message: 'no room' } }),
+    'Error: failed: no room\n',
+  );
+  assert.equal(
+    onTerminal({ level: 'fatal', err: { message: 'no room', stack: 'where' } }),
+    'Error: said: no room\nwhere\n',
+  );
   assert.equal(onTerminal({ msg: 'one\n\u001B[31mtwo\r' }), 'one\n\\u001b[31mtwo\\u000d\n');
 });
 
@@ -51,11 +57,31 @@ test('secrets are redacted at any depth', async () => {
   const secret = 'hunter2';
   const config = {
     server: { admin_token: secret, adminToken: secret, events_token: secret, eventsToken: secret },
-    bus: { url: `stomp://user:${secret}@bus.example.org:61613/`, urls: [`stomp://one:${secret}@bus.example.org`], headers: { passcode: secret } },
+    bus: {
+      url: `stomp://user:${secret}@bus.example.org:61613/`,
+      urls: [`stomp://one:${secret}@bus.example.org`],
+      headers: { passcode: secret },
+    },
     registries: { one: { password: secret } },
-    request: { headers: { authorization: `Bearer ${secret}`, cookie: secret, 'set-cookie': [secret], 'proxy-authorization': secret } },
+    request: {
+      headers: {
+        authorization: `Bearer ${secret}`,
+        cookie: secret,
+        'set-cookie': [secret],
+        'proxy-authorization': secret,
+      },
+    },
   };
-  for (const fields of [{ config }, config, config.bus, config.server, config.request, config.request.headers, config.registries.one, { err: { message: 'failed', ...config.request } }]) {
+  for (const fields of [
+    { config },
+    config,
+    config.bus,
+    config.server,
+    config.request,
+    config.request.headers,
+    config.registries.one,
+    { err: { message: 'failed', ...config.request } },
+  ]) {
     const text = await logged(fields);
     assert.doesNotMatch(text, /hunter2/);
     assert.match(text, /\[secret\]/);
@@ -70,7 +96,15 @@ test('-v and LOG_LEVEL choose the level', async (t) => {
   await writeFile(config, `indexes: {apps: {registry: 'oci:${SAMPLE_IMAGES}'}}`);
   const levels = async (args: readonly string[], env: Record<string, string>): Promise<readonly string[]> => {
     const { stderr } = await commandResult(process.execPath, [CLI, '--config', config, ...args, 'index'], { env });
-    return [...new Set(stderr.trim().split('\n').filter((line) => line !== '').map((line) => (JSON.parse(line) as { level: string }).level))];
+    return [
+      ...new Set(
+        stderr
+          .trim()
+          .split('\n')
+          .filter((line) => line !== '')
+          .map((line) => (JSON.parse(line) as { level: string }).level),
+      ),
+    ];
   };
   assert.deepEqual(await levels([], {}), ['info']);
   assert.deepEqual(await levels([], { LOG_LEVEL: 'error' }), []);
@@ -81,6 +115,11 @@ test('-v and LOG_LEVEL choose the level', async (t) => {
 });
 
 test('an unknown level gives an error that lists the levels', async () => {
-  const { code, stderr } = await commandResult(process.execPath, [CLI, '--config', 'config.yaml', 'check'], { env: { LOG_LEVEL: 'loud' } });
-  assert.deepEqual([code, stderr], [2, 'LOG_LEVEL: "loud" is not a level, expected one of trace, debug, info, warn, error, fatal, silent\n']);
+  const { code, stderr } = await commandResult(process.execPath, [CLI, '--config', 'config.yaml', 'check'], {
+    env: { LOG_LEVEL: 'loud' },
+  });
+  assert.deepEqual(
+    [code, stderr],
+    [2, 'LOG_LEVEL: "loud" is not a level, expected one of trace, debug, info, warn, error, fatal, silent\n'],
+  );
 });

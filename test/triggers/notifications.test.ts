@@ -31,14 +31,23 @@ test('a tag is read after the registry has written it, and once more; a reposito
     await turn();
     return asked.splice(0);
   };
-  notifications.request({ reason: 'notification', scope: [{ kind: 'tag', repository: 'hello', tag: 'latest' }, { kind: 'repository', repository: 'gone' }] });
+  notifications.request({
+    reason: 'notification',
+    scope: [
+      { kind: 'tag', repository: 'hello', tag: 'latest' },
+      { kind: 'repository', repository: 'gone' },
+    ],
+  });
   assert.deepEqual(await after(0), [['gone']]);
   assert.deepEqual(await after(99), []);
   assert.deepEqual(await after(1), [['hello:latest']]);
   assert.deepEqual(await after(399), []);
   assert.deepEqual(await after(1), [['hello:latest']]);
   assert.deepEqual(await after(60_000), []);
-  assert.deepEqual(queue.recent().map(({ reasons }) => reasons), [['notification, second look'], ['notification'], ['notification']]);
+  assert.deepEqual(
+    queue.recent().map(({ reasons }) => reasons),
+    [['notification, second look'], ['notification'], ['notification']],
+  );
 });
 
 test('after stop, no tag is requested', async (t) => {

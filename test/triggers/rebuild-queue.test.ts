@@ -35,7 +35,16 @@ function startQueue(t: TestContext, registries: ReadonlyMap<string, readonly str
       const { promise, resolve, reject } = Promise.withResolvers<RebuildResult>();
       options.signal.addEventListener('abort', () => reject(options.signal.reason as Error));
       const end = (result: Partial<RebuildResult>): void => {
-        resolve({ registry, seconds: 1, repositories: 2, requests: 3, newImages: 1, failures: [], indexes: [], ...result });
+        resolve({
+          registry,
+          seconds: 1,
+          repositories: 2,
+          requests: 3,
+          newImages: 1,
+          failures: [],
+          indexes: [],
+          ...result,
+        });
       };
       const run: Run = { ...options, registry, scope, succeed: () => end({}), end, fail: reject };
       const next = waiting.shift();
@@ -65,14 +74,23 @@ const INDEX_STABLE = { kind: 'index', index: 'stable' } as const;
 test('a rebuild is queued, runs, reports its progress and is done', async (t) => {
   const { queue, nextRun } = startQueue(t);
   const told: [string, Rebuild][] = [];
-  for (const event of ['queued', 'started', 'progress', 'finished'] as const) queue.on(event, (rebuild) => told.push([event, rebuild]));
+  for (const event of ['queued', 'started', 'progress', 'finished'] as const)
+    queue.on(event, (rebuild) => told.push([event, rebuild]));
 
   const queued = queue.request({ reason: 'test', scope: INDEX_STABLE });
-  assert.deepEqual([queued.state, queued.registry, queued.reasons, scopeOf(queued)], ['queued', 'one', ['test'], { indexes: ['stable'], repositories: [] }]);
+  assert.deepEqual(
+    [queued.state, queued.registry, queued.reasons, scopeOf(queued)],
+    ['queued', 'one', ['test'], { indexes: ['stable'], repositories: [] }],
+  );
 
   const run = await nextRun();
   assert.deepEqual([run.id, run.registry, scopeOf(run)], [queued.id, 'one', scopeOf(queued)]);
-  const progress = { phase: 'scanning', repositories: { done: 1, total: 2 }, images: { done: 0, total: 0 }, requests: 2 } as const;
+  const progress = {
+    phase: 'scanning',
+    repositories: { done: 1, total: 2 },
+    images: { done: 0, total: 0 },
+    requests: 2,
+  } as const;
   run.onProgress(progress);
   assert.deepEqual([queue.get(queued.id)?.state, queue.get(queued.id)?.progress], ['running', progress]);
 
@@ -82,12 +100,15 @@ test('a rebuild is queued, runs, reports its progress and is done', async (t) =>
   assert.deepEqual([done.state, done.result?.newImages, done.error], ['done', 7, undefined]);
   assert.ok(done.queuedAt <= (done.startedAt ?? 0) && (done.startedAt ?? 0) <= (done.finishedAt ?? 0));
   assert.deepEqual(queue.get(queued.id), done);
-  assert.deepEqual(told.map(([event, { id, state }]) => [event, id, state]), [
-    ['queued', queued.id, 'queued'],
-    ['started', queued.id, 'running'],
-    ['progress', queued.id, 'running'],
-    ['finished', queued.id, 'done'],
-  ]);
+  assert.deepEqual(
+    told.map(([event, { id, state }]) => [event, id, state]),
+    [
+      ['queued', queued.id, 'queued'],
+      ['started', queued.id, 'running'],
+      ['progress', queued.id, 'running'],
+      ['finished', queued.id, 'done'],
+    ],
+  );
   assert.equal(queued.state, 'queued', 'earlier snapshots do not change');
 });
 
@@ -95,8 +116,14 @@ test('requests during a rebuild are merged into the next one', async (t) => {
   const { queue, nextRun } = startQueue(t);
   queue.request({ reason: 'first', scope: INDEX_STABLE });
   const first = await nextRun();
-  const second = queue.request({ reason: 'a push', scope: { kind: 'tag', registry: 'one', repository: 'hello', tag: '1' } });
-  const third = queue.request({ reason: 'another push', scope: { kind: 'tag', registry: 'one', repository: 'hello', tag: '2' } });
+  const second = queue.request({
+    reason: 'a push',
+    scope: { kind: 'tag', registry: 'one', repository: 'hello', tag: '1' },
+  });
+  const third = queue.request({
+    reason: 'another push',
+    scope: { kind: 'tag', registry: 'one', repository: 'hello', tag: '2' },
+  });
   assert.equal(third.id, second.id);
   assert.deepEqual(states(queue), ['queued', 'running']);
 
@@ -123,7 +150,13 @@ test('a burst costs two rebuilds', async (t) => {
 
 test('requests of the same tick are one rebuild', async (t) => {
   const { queue, nextRun } = startQueue(t);
-  const { id } = queue.request({ reason: 'events', scope: [{ kind: 'tag', repository: 'a', tag: '1', registry: 'one' }, { kind: 'repository', repository: 'b', registry: 'one' }] });
+  const { id } = queue.request({
+    reason: 'events',
+    scope: [
+      { kind: 'tag', repository: 'a', tag: '1', registry: 'one' },
+      { kind: 'repository', repository: 'b', registry: 'one' },
+    ],
+  });
   assert.equal(queue.request({ reason: 'events', scope: INDEX_STABLE }).id, id);
   assert.deepEqual(scopeOf(await nextRun()), { indexes: ['stable'], repositories: ['a:1', 'b'] });
 });
@@ -131,7 +164,10 @@ test('requests of the same tick are one rebuild', async (t) => {
 test('each registry has its own rebuild; a rebuild of all combines them', async (t) => {
   const { queue, nextRun } = startQueue(t);
   const all = queue.request({ reason: 'start', scope: { kind: 'everything' } });
-  assert.deepEqual([all.state, all.registry, all.rebuilds?.map(({ registry }) => registry)], ['queued', undefined, ['one', 'two']]);
+  assert.deepEqual(
+    [all.state, all.registry, all.rebuilds?.map(({ registry }) => registry)],
+    ['queued', undefined, ['one', 'two']],
+  );
   assert.deepEqual(scopeOf(all), { indexes: 'all', repositories: [] });
   assert.equal(queue.request({ reason: 'again', scope: { kind: 'everything' } }).id, all.id);
 
@@ -145,7 +181,10 @@ test('each registry has its own rebuild; a rebuild of all combines them', async 
 
   const ended = await queue.finished(all.id);
   assert.deepEqual([ended.state, ended.error, ended.reasons], ['failed', 'two: no catalog', ['start', 'again']]);
-  assert.deepEqual(ended.rebuilds?.map(({ state }) => state), ['done', 'failed']);
+  assert.deepEqual(
+    ended.rebuilds?.map(({ state }) => state),
+    ['done', 'failed'],
+  );
   assert.equal(queue.get(all.id)?.state, 'failed');
   assert.notEqual(queue.request({ reason: 'later', scope: { kind: 'everything' } }).id, all.id);
 });
@@ -154,7 +193,13 @@ test('a repository is looked for in every registry unless one is named', async (
   const { queue, nextRun } = startQueue(t);
   queue.request({ reason: 'test', scope: { kind: 'repository', repository: 'hello' } });
   const [one, two] = [await nextRun(), await nextRun()];
-  assert.deepEqual([one, two].map(({ registry, scope }) => [registry, describeScope(scope).repositories]), [['one', ['hello']], ['two', ['hello']]]);
+  assert.deepEqual(
+    [one, two].map(({ registry, scope }) => [registry, describeScope(scope).repositories]),
+    [
+      ['one', ['hello']],
+      ['two', ['hello']],
+    ],
+  );
   queue.request({ reason: 'test', scope: { kind: 'registry', registry: 'two' } });
   two.succeed();
   assert.deepEqual(scopeOf(await nextRun()), { indexes: 'all', repositories: [] });
@@ -164,7 +209,10 @@ test('an index or a registry that is not configured is refused', (t) => {
   const { queue } = startQueue(t);
   assert.throws(() => queue.request({ reason: 'test', scope: { kind: 'index', index: 'none' } }), RangeError);
   assert.throws(() => queue.request({ reason: 'test', scope: { kind: 'registry', registry: 'none' } }), RangeError);
-  assert.throws(() => queue.request({ reason: 'test', scope: { kind: 'tag', registry: 'none', repository: 'a', tag: '1' } }), RangeError);
+  assert.throws(
+    () => queue.request({ reason: 'test', scope: { kind: 'tag', registry: 'none', repository: 'a', tag: '1' } }),
+    RangeError,
+  );
   assert.deepEqual(queue.recent(), []);
 });
 
@@ -178,14 +226,23 @@ test('a failed rebuild is retried with backoff until it succeeds', async (t) => 
   t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
   const { queue, nextRun } = startQueue(t);
   let { id } = queue.request({ reason: 'test', scope: INDEX_STABLE });
-  for (const [shortest, longest] of [[500, 1_000], [1_000, 2_000], [2_000, 4_000], [4_000, 8_000], [4_000, 8_000]] as const) {
+  for (const [shortest, longest] of [
+    [500, 1_000],
+    [1_000, 2_000],
+    [2_000, 4_000],
+    [4_000, 8_000],
+    [4_000, 8_000],
+  ] as const) {
     (await nextRun()).fail(new Error('no connection'));
     const failed = await queue.finished(id);
     assert.deepEqual([failed.state, failed.error], ['failed', 'no connection']);
     const [retry] = queue.recent();
     const pause = (retry?.dueAt ?? 0) - Date.now();
     assert.ok(pause >= shortest && pause <= longest, `${pause} ms`);
-    assert.deepEqual([retry?.state, retry?.reasons, retry && scopeOf(retry)], ['queued', [`rebuild ${id} failed`], { indexes: ['stable'], repositories: [] }]);
+    assert.deepEqual(
+      [retry?.state, retry?.reasons, retry && scopeOf(retry)],
+      ['queued', [`rebuild ${id} failed`], { indexes: ['stable'], repositories: [] }],
+    );
     t.mock.timers.tick(Math.floor(pause) - 1);
     assert.equal(queue.recent()[0]?.state, 'queued');
     t.mock.timers.tick(2);
@@ -218,7 +275,12 @@ test('waiting for a retry ends with the rebuild that replaces it', async (t) => 
 test('only failures are retried', async (t) => {
   const { queue, nextRun } = startQueue(t);
   const { id } = queue.request({ reason: 'test', scope: { kind: 'registry', registry: 'one' } });
-  (await nextRun()).end({ failures: [{ repository: 'a', error: 'too large' }, { repository: 'b', error: 'malformed' }] });
+  (await nextRun()).end({
+    failures: [
+      { repository: 'a', error: 'too large' },
+      { repository: 'b', error: 'malformed' },
+    ],
+  });
   const failed = await queue.finished(id);
   assert.deepEqual([failed.state, failed.error, failed.result?.failed], ['failed', 'a: too large (and 1 more)', 2]);
   assert.deepEqual(queue.recent().map(scopeOf)[0], { indexes: [], repositories: ['a', 'b'] });
@@ -235,7 +297,9 @@ test('a tag that failed is retried as a tag', async (t) => {
 test('if a registry fails as a whole, the whole scope is retried', async (t) => {
   const { queue, nextRun } = startQueue(t);
   const { id } = queue.request({ reason: 'test', scope: { kind: 'registry', registry: 'one' } });
-  (await nextRun()).end({ failures: [{ repository: 'a', error: 'malformed' }, { error: 'the list of repositories broke off' }] });
+  (await nextRun()).end({
+    failures: [{ repository: 'a', error: 'malformed' }, { error: 'the list of repositories broke off' }],
+  });
   await queue.finished(id);
   assert.deepEqual(queue.recent().map(scopeOf)[0], { indexes: 'all', repositories: [] });
 });
@@ -243,7 +307,11 @@ test('if a registry fails as a whole, the whole scope is retried', async (t) => 
 test('an index that could not be written is retried without reading anything', async (t) => {
   const { queue, nextRun } = startQueue(t);
   const { id } = queue.request({ reason: 'test', scope: { kind: 'registry', registry: 'one' } });
-  (await nextRun()).end({ indexes: [{ index: 'stable', images: 0, bytes: 0, changed: false, seconds: 0, error: 'no space left', warnings: [] }] });
+  (await nextRun()).end({
+    indexes: [
+      { index: 'stable', images: 0, bytes: 0, changed: false, seconds: 0, error: 'no space left', warnings: [] },
+    ],
+  });
   assert.equal((await queue.finished(id)).error, 'index stable: no space left');
   assert.deepEqual(queue.recent().map(scopeOf)[0], { indexes: [], repositories: [] });
 });
@@ -271,9 +339,15 @@ test('requests during the pause before a retry start at once, separately', async
 
 test('a retry is replaced by a rebuild that covers its scope', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  for (const scope of [{ kind: 'registry', registry: 'one' }, { kind: 'repository', registry: 'one', repository: 'a' }] as const) {
+  for (const scope of [
+    { kind: 'registry', registry: 'one' },
+    { kind: 'repository', registry: 'one', repository: 'a' },
+  ] as const) {
     const { queue, nextRun } = startQueue(t);
-    const { id } = queue.request({ reason: 'test', scope: { kind: 'tag', registry: 'one', repository: 'a', tag: '1' } });
+    const { id } = queue.request({
+      reason: 'test',
+      scope: { kind: 'tag', registry: 'one', repository: 'a', tag: '1' },
+    });
     (await nextRun()).end({ failures: [{ repository: 'a', error: 'malformed' }] });
     await queue.finished(id);
     const next = queue.request({ reason: 'test', scope });
@@ -306,7 +380,10 @@ test('reasons are listed once each, and are limited', async (t) => {
   }
   const [{ reasons, otherReasons }] = queue.recent() as [Rebuild];
   assert.deepEqual([reasons.length, reasons[9], otherReasons], [10, 'reason 9', 10]);
-  assert.equal(queue.request({ reason: 'x'.repeat(10_000), scope: { kind: 'index', index: 'other' } }).reasons[0]?.length, 200);
+  assert.equal(
+    queue.request({ reason: 'x'.repeat(10_000), scope: { kind: 'index', index: 'other' } }).reasons[0]?.length,
+    200,
+  );
 });
 
 test('the last 50 rebuilds are kept, the newest first', async (t) => {
@@ -323,7 +400,10 @@ test('the last 50 rebuilds are kept, the newest first', async (t) => {
   }
   const { id: queued } = queue.request({ reason: 'test', scope: INDEX_STABLE });
   const recent = queue.recent().filter(({ registry }) => registry === 'one');
-  assert.deepEqual(recent.map(({ id }) => id), [queued, ...ids.slice(0, 50)]);
+  assert.deepEqual(
+    recent.map(({ id }) => id),
+    [queued, ...ids.slice(0, 50)],
+  );
   assert.equal(new Set([queued, ...ids]).size, 61);
   assert.equal(queue.get(ids[55] ?? ''), undefined);
   assert.equal(queue.get(all.id), undefined);
@@ -336,14 +416,27 @@ test('closing aborts running rebuilds and starts no more', async (t) => {
   await nextRun();
   const queued = queue.request({ reason: 'test', scope: INDEX_STABLE });
   await queue.close({ graceMs: 10_000 });
-  assert.deepEqual(queue.recent().map(({ id, state }) => [id, state]), [[queued.id, 'failed'], [running.id, 'failed']]);
+  assert.deepEqual(
+    queue.recent().map(({ id, state }) => [id, state]),
+    [
+      [queued.id, 'failed'],
+      [running.id, 'failed'],
+    ],
+  );
   assert.equal((await queue.finished(running.id)).error, 'the service is stopping');
   assert.throws(() => queue.request({ reason: 'test', scope: INDEX_STABLE }), { statusCode: 503, message: /stopping/ });
-  assert.deepEqual(lines.map(({ level }) => level), [30]);
+  assert.deepEqual(
+    lines.map(({ level }) => level),
+    [30],
+  );
 });
 
 test('closing does not wait for ever', async () => {
-  const queue = new RebuildQueue({ registries: REGISTRIES, logger: pino({ level: 'silent' }), run: () => new Promise(() => undefined) });
+  const queue = new RebuildQueue({
+    registries: REGISTRIES,
+    logger: pino({ level: 'silent' }),
+    run: () => new Promise(() => undefined),
+  });
   queue.request({ reason: 'test', scope: INDEX_STABLE });
   await once(queue, 'started');
   await queue.close({ graceMs: 10 });
@@ -362,7 +455,16 @@ test('each rebuild is one line in the log, with its figures', async (t) => {
   const [done, failed] = lines;
   assert.equal(lines.length, 2);
   assert.partialDeepStrictEqual(done, {
-    level: 30, rebuild: id, registry: 'one', reasons: ['a push'], scope: { indexes: ['stable'] }, repositories: 2, requests: 3, newImages: 1, failed: 0, indexes,
+    level: 30,
+    rebuild: id,
+    registry: 'one',
+    reasons: ['a push'],
+    scope: { indexes: ['stable'] },
+    repositories: 2,
+    requests: 3,
+    newImages: 1,
+    failed: 0,
+    indexes,
   });
   assert.partialDeepStrictEqual(failed, { level: 40, rebuild: failing, err: { message: 'no connection' } });
   assert.match(String(failed?.msg), /^rebuilding stable, beta failed, trying again in 1 s: no connection$/);

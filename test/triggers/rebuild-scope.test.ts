@@ -5,16 +5,24 @@ import { describeScope, mergeAllScopes, mergeScopes, EMPTY_SCOPE } from '../../s
 
 const scope = (indexes: 'all' | string[], repositories: Record<string, 'all' | string[]> = {}): RebuildScope => ({
   indexes: indexes === 'all' ? 'all' : new Set(indexes),
-  repositories: new Map(Object.entries(repositories).map(([name, tags]) => [name, tags === 'all' ? 'all' : new Set(tags)])),
+  repositories: new Map(
+    Object.entries(repositories).map(([name, tags]) => [name, tags === 'all' ? 'all' : new Set(tags)]),
+  ),
 });
 
 test('merging takes the union of indexes, repositories and tags', () => {
-  const merged = mergeScopes(scope(['a'], { hello: ['1'], clock: 'all' }), scope(['b'], { hello: ['2'], clock: ['1'], new: 'all' }));
+  const merged = mergeScopes(
+    scope(['a'], { hello: ['1'], clock: 'all' }),
+    scope(['b'], { hello: ['2'], clock: ['1'], new: 'all' }),
+  );
   assert.deepEqual(merged, scope(['a', 'b'], { hello: ['1', '2'], clock: 'all', new: 'all' }));
 });
 
 test('all absorbs single indexes and tags', () => {
-  assert.deepEqual(mergeScopes(scope(['a'], { hello: ['1'] }), scope('all', { hello: 'all' })), scope('all', { hello: 'all' }));
+  assert.deepEqual(
+    mergeScopes(scope(['a'], { hello: ['1'] }), scope('all', { hello: 'all' })),
+    scope('all', { hello: 'all' }),
+  );
   assert.deepEqual(mergeScopes(EVERYTHING, scope(['a'])), EVERYTHING);
 });
 
@@ -51,14 +59,19 @@ test('a scope is described as JSON', () => {
 });
 
 test('a large scope is described in short', () => {
-  const many = scope([], Object.fromEntries(Array.from({ length: 1000 }, (_, number) => [`app-${number}`, ['1', '2']])));
+  const many = scope(
+    [],
+    Object.fromEntries(Array.from({ length: 1000 }, (_, number) => [`app-${number}`, ['1', '2']])),
+  );
   const { repositories, more } = describeScope(many);
   assert.deepEqual([repositories.length, repositories[0], more], [20, 'app-0:1', 1980]);
 });
 
 test('many scopes are merged at once', () => {
   assert.deepEqual(mergeAllScopes([]), EMPTY_SCOPE);
-  const many = Array.from({ length: 20_000 }, (_, i) => scope([`index${i % 3}`], { [`app${i % 10_000}`]: [String(i)] }));
+  const many = Array.from({ length: 20_000 }, (_, i) =>
+    scope([`index${i % 3}`], { [`app${i % 10_000}`]: [String(i)] }),
+  );
   const { indexes, repositories } = mergeAllScopes(many);
   assert.deepEqual(indexes, new Set(['index0', 'index1', 'index2']));
   assert.equal(repositories.size, 10_000);

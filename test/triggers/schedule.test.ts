@@ -14,7 +14,9 @@ function startSchedule(t: TestContext, interval: number) {
   const registries = new Map([['one', ['a']]]);
   const run = (registry: string): Promise<RebuildResult> =>
     new Promise((resolve) => {
-      ends.push(() => resolve({ registry, seconds: 0, repositories: 0, requests: 0, newImages: 0, failures: [], indexes: [] }));
+      ends.push(() =>
+        resolve({ registry, seconds: 0, repositories: 0, requests: 0, newImages: 0, failures: [], indexes: [] }),
+      );
     });
   const queue = new RebuildQueue({ registries, run, logger: pino({ level: 'silent' }) });
   const schedule = new Schedule({ queue, registries: registries.keys(), interval });

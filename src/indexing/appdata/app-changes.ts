@@ -23,11 +23,21 @@ export interface AppChanges {
  * @param added descriptions of the images in new chunks, by app id
  * @param kept ids of apps that also have images in unchanged chunks
  */
-export function appChanges(gone: ReadonlyMap<string, string>, added: ReadonlyMap<string, string>, kept: ReadonlySet<string>): AppChanges {
-  const changed = [...new Set([...gone.keys(), ...added.keys()])].filter((id) => gone.get(id) !== added.get(id)).toSorted();
+export function appChanges(
+  gone: ReadonlyMap<string, string>,
+  added: ReadonlyMap<string, string>,
+  kept: ReadonlySet<string>,
+): AppChanges {
+  const changed = [...new Set([...gone.keys(), ...added.keys()])]
+    .filter((id) => gone.get(id) !== added.get(id))
+    .toSorted();
   const isNew = (id: string): boolean => !gone.has(id) && !kept.has(id);
   const isGone = (id: string): boolean => !added.has(id) && !kept.has(id);
-  return { added: named(changed.filter(isNew)), updated: named(changed.filter((id) => !isNew(id) && !isGone(id))), removed: named(changed.filter(isGone)) };
+  return {
+    added: named(changed.filter(isNew)),
+    updated: named(changed.filter((id) => !isNew(id) && !isGone(id))),
+    removed: named(changed.filter(isGone)),
+  };
 }
 
 function named(ids: readonly string[]): ChangedApps {

@@ -40,7 +40,14 @@ export interface AppDetails extends Omit<Appdata, 'type'>, EndOfLife {
   readonly images: readonly AppImage[];
 }
 
-type JsonImage = Readonly<{ Tags?: readonly string[]; Digest: string; OS: string; Architecture: string; Labels: Readonly<Record<string, string>>; Annotations: Readonly<Record<string, string>> }>;
+type JsonImage = Readonly<{
+  Tags?: readonly string[];
+  Digest: string;
+  OS: string;
+  Architecture: string;
+  Labels: Readonly<Record<string, string>>;
+  Annotations: Readonly<Record<string, string>>;
+}>;
 /** The document of an index (flatpak-oci-specs, registry-index.md). */
 export interface IndexDocument {
   readonly Results: readonly {
@@ -58,7 +65,11 @@ interface Candidate {
 }
 
 /** Returns the details of the app `id`; `undefined` if `document` has no image of it. */
-export function appDetails(document: IndexDocument, id: string, repositoryPriority: readonly string[]): AppDetails | undefined {
+export function appDetails(
+  document: IndexDocument,
+  id: string,
+  repositoryPriority: readonly string[],
+): AppDetails | undefined {
   const winners = new Winners();
   const placeOf = placesBy(repositoryPriority);
   const candidate = (repository: string, allTags: readonly string[], image: JsonImage): Candidate[] => {
@@ -69,7 +80,14 @@ export function appDetails(document: IndexDocument, id: string, repositoryPriori
     const hidden = winners.add(repository, allTags, identity);
     const tags = allTags.filter((tag) => !hidden.includes(tag));
     if (ref === undefined || identity === undefined || tags.length === 0) return [];
-    return [{ ref, label, rank: comparableRank(rankOf(ref, tags, architecture, label), placeOf(repository)), image: appImage(repository, tags, image, ref, label) }];
+    return [
+      {
+        ref,
+        label,
+        rank: comparableRank(rankOf(ref, tags, architecture, label), placeOf(repository)),
+        image: appImage(repository, tags, image, ref, label),
+      },
+    ];
   };
   const candidates = document.Results.flatMap(({ Name, Images, Lists }) => [
     ...Images.flatMap((image) => candidate(Name, image.Tags ?? [], image)),
@@ -90,11 +108,19 @@ export function appDetails(document: IndexDocument, id: string, repositoryPriori
     runtime: runtimeOf(metadata),
     permissions: permissionsOf(metadata),
     ...endOfLifeOf(label),
-    images: candidates.toSorted((a, b) => Number(outranks(b.rank, a.rank)) - Number(outranks(a.rank, b.rank))).map(({ image }) => image),
+    images: candidates
+      .toSorted((a, b) => Number(outranks(b.rank, a.rank)) - Number(outranks(a.rank, b.rank)))
+      .map(({ image }) => image),
   };
 }
 
-function appImage(repository: string, tags: readonly string[], image: JsonImage, ref: FlatpakRef, label: LabelReader): AppImage {
+function appImage(
+  repository: string,
+  tags: readonly string[],
+  image: JsonImage,
+  ref: FlatpakRef,
+  label: LabelReader,
+): AppImage {
   return {
     repository,
     tags,
@@ -112,7 +138,14 @@ function appImage(repository: string, tags: readonly string[], image: JsonImage,
 
 function runtimeOf(metadata: KeyFile): string {
   const group = metadata.get('Application') ?? metadata.get('Runtime');
-  return metadata.get('ExtensionOf')?.get('ref')?.replace(/^(?:app|runtime)\//, '') ?? group?.get('runtime') ?? '';
+  return (
+    metadata
+      .get('ExtensionOf')
+      ?.get('ref')
+      ?.replace(/^(?:app|runtime)\//, '') ??
+    group?.get('runtime') ??
+    ''
+  );
 }
 
 function own(pairs: Readonly<Record<string, string>>, key: string): string | undefined {

@@ -20,7 +20,10 @@ const MAX_ICON_URI = 1024;
 
 /** The largest elements of appdata, of which the list shows nothing. */
 const LONG_ELEMENTS = ['description', 'releases', 'screenshots'];
-/** Recently parsed appdata, by app and hash: other indexes, tags and architectures often share it, and a chunk is rendered with all its apps. */
+/**
+ * Recently parsed appdata, by app and hash: other indexes, tags and architectures often share it, and a chunk is
+ * rendered with all its apps.
+ */
 const recentAppdata = new LRUCache<string, Appdata>({ max: 4096 });
 
 /** One app, runtime or extension in the list. Unknown texts are empty. */
@@ -32,7 +35,9 @@ export interface AppEntry extends EndOfLife {
   readonly summary: string;
   readonly developer: string;
   readonly keywords: readonly string[];
-  /** A URI relative to the index's document; empty if there is no icon. An icon inside the index is served by the API. */
+  /**
+   * A URI relative to the index's document; empty if there is no icon. An icon inside the index is served by the API.
+   */
   readonly icon: string;
   /** GOARCH names, sorted. */
   readonly architectures: readonly string[];
@@ -64,7 +69,11 @@ export type AppRecords = Readonly<Record<string, AppRecord>>;
  * @param index the index's name
  * @param priority the index's `repositoryPriority`
  */
-export function appRecords(index: string, priority: readonly string[], repositories: readonly ShownRepository[]): AppRecords {
+export function appRecords(
+  index: string,
+  priority: readonly string[],
+  repositories: readonly ShownRepository[],
+): AppRecords {
   const collector = new Collector(index, priority);
   for (const { name, images, lists } of repositories) {
     for (const { tags, ...image } of images) collector.add(name, tags, image);
@@ -110,11 +119,16 @@ export class AppList {
    */
   async update(chunks: readonly ChunkOfApps[]): Promise<readonly AppEntry[]> {
     const [before, now] = [this.#chunks, new Set(chunks)];
-    const concerned = new Set([...chunks.filter((chunk) => !before.has(chunk)), ...[...before].filter((chunk) => !now.has(chunk))].flatMap(({ appIds }) => appIds));
+    const concerned = new Set(
+      [...chunks.filter((chunk) => !before.has(chunk)), ...[...before].filter((chunk) => !now.has(chunk))].flatMap(
+        ({ appIds }) => appIds,
+      ),
+    );
     const records = new Map<string, AppRecord[]>();
     for (const chunk of chunks) {
       if (!chunk.appIds.some((id) => concerned.has(id))) continue;
-      for (const [id, record] of Object.entries(await appRecordsOf(chunk))) if (concerned.has(id)) records.set(id, [...(records.get(id) ?? []), record]);
+      for (const [id, record] of Object.entries(await appRecordsOf(chunk)))
+        if (concerned.has(id)) records.set(id, [...(records.get(id) ?? []), record]);
     }
     const kept = this.#apps.filter(({ entry }) => !concerned.has(entry.id));
     const others = new Map(this.#apps.filter(({ entry }) => concerned.has(entry.id)).map((app) => [app.entry.id, app]));
@@ -129,8 +143,16 @@ export class AppList {
     const architectures = new Set(records.flatMap((record) => record.architectures));
     const tags = new Set(records.flatMap((record) => record.tags));
     const updated = Math.max(...records.map((record) => record.updated));
-    const entry = { id, ...shown, architectures: [...architectures].toSorted(), tags: [...tags].toSorted(), updated: isoSeconds(updated) };
-    return before !== undefined && JSON.stringify(before.entry) === JSON.stringify(entry) ? before : { entry, key: sortKey(shown.name) };
+    const entry = {
+      id,
+      ...shown,
+      architectures: [...architectures].toSorted(),
+      tags: [...tags].toSorted(),
+      updated: isoSeconds(updated),
+    };
+    return before !== undefined && JSON.stringify(before.entry) === JSON.stringify(entry)
+      ? before
+      : { entry, key: sortKey(shown.name) };
   }
 
   /** Returns the record that represents the app. */
@@ -149,7 +171,16 @@ export class AppList {
 class Collector {
   readonly #index: string;
   readonly #placeOf: PlaceOf;
-  readonly #apps = new Map<string, { images: string[]; architectures: Set<string>; tags: Set<string>; best: Pick<AppRecord, 'repository' | 'rank' | 'shown'>; updated: number }>();
+  readonly #apps = new Map<
+    string,
+    {
+      images: string[];
+      architectures: Set<string>;
+      tags: Set<string>;
+      best: Pick<AppRecord, 'repository' | 'rank' | 'shown'>;
+      updated: number;
+    }
+  >();
 
   constructor(index: string, priority: readonly string[]) {
     this.#index = index;
@@ -167,19 +198,33 @@ class Collector {
     const rank = rankOf(ref, tags, image.architecture, label);
     const app = this.#apps.get(ref.id);
     if (app === undefined) {
-      this.#apps.set(ref.id, { images: [line], architectures: new Set([image.architecture]), tags: new Set(tags), updated: builtAt(label), best: { repository, rank, shown: this.#shown(ref, label) } });
+      this.#apps.set(ref.id, {
+        images: [line],
+        architectures: new Set([image.architecture]),
+        tags: new Set(tags),
+        updated: builtAt(label),
+        best: { repository, rank, shown: this.#shown(ref, label) },
+      });
       return;
     }
     app.images.push(line);
     app.architectures.add(image.architecture);
     for (const tag of tags) app.tags.add(tag);
     app.updated = Math.max(app.updated, builtAt(label));
-    const [before, now] = [comparableRank(app.best.rank, this.#placeOf(app.best.repository)), comparableRank(rank, this.#placeOf(repository))];
+    const [before, now] = [
+      comparableRank(app.best.rank, this.#placeOf(app.best.repository)),
+      comparableRank(rank, this.#placeOf(repository)),
+    ];
     if (outranks(now, before)) app.best = { repository, rank, shown: this.#shown(ref, label) };
   }
 
   records(): AppRecords {
-    return Object.fromEntries([...this.#apps].map(([id, { images, architectures, tags, updated, best }]) => [id, { images, architectures: [...architectures], tags: [...tags], updated, ...best }]));
+    return Object.fromEntries(
+      [...this.#apps].map(([id, { images, architectures, tags, updated, best }]) => [
+        id,
+        { images, architectures: [...architectures], tags: [...tags], updated, ...best },
+      ]),
+    );
   }
 
   #shown(ref: FlatpakRef, label: LabelReader): AppRecord['shown'] {
@@ -198,7 +243,8 @@ class Collector {
 
   #iconUri(id: string, label: LabelReader): string {
     const icon = iconOf(label);
-    if (isPngUri(icon)) return `../../api/apps/${id}/icon?index=${encodeURIComponent(this.#index)}&version=${versionOfIcon(icon)}`;
+    if (isPngUri(icon))
+      return `../../api/apps/${id}/icon?index=${encodeURIComponent(this.#index)}&version=${versionOfIcon(icon)}`;
     return icon.length > MAX_ICON_URI || /^\s*data:/i.test(icon) ? '' : icon;
   }
 }
@@ -210,7 +256,10 @@ export type Rank = readonly [stable: number, built: number, latest: number, amd6
 export type PlaceOf = (repository: string) => readonly [rank: number, order: number];
 
 /** Places repositories by `priority`, then in the order in which they are first asked for. */
-export function placesBy(priority: readonly string[], ranking: (repository: string) => number = rankingOf(priority)): PlaceOf {
+export function placesBy(
+  priority: readonly string[],
+  ranking: (repository: string) => number = rankingOf(priority),
+): PlaceOf {
   const places = new Map<string, readonly [rank: number, order: number]>();
   return (repository) => {
     let place = places.get(repository);
@@ -223,10 +272,17 @@ export function placesBy(priority: readonly string[], ranking: (repository: stri
 }
 
 /**
- * Ranks an image among those of its app: stable before others, then by repository, then the newest, `latest`, amd64. The time, which
- * the image itself claims, counts only within a repository: otherwise whoever may push anywhere could take over any app.
+ * Ranks an image among those of its app: stable before others, then by repository, then the newest, `latest`, amd64.
+ * The time, which
+ * the image itself claims, counts only within a repository: otherwise whoever may push anywhere could take over any
+ * app.
  */
-export function rankOf({ branch }: FlatpakRef, tags: readonly string[], architecture: string, label: LabelReader): Rank {
+export function rankOf(
+  { branch }: FlatpakRef,
+  tags: readonly string[],
+  architecture: string,
+  label: LabelReader,
+): Rank {
   const latest = tags.includes(DEFAULT_TAG);
   return [Number(branch === 'stable' || latest), builtAt(label), Number(latest), Number(architecture === 'amd64')];
 }
@@ -258,7 +314,10 @@ export function labelOf({ labels, annotations }: ShownImage): LabelReader {
 }
 
 function sortKey(name: string): string {
-  return name.normalize('NFKD').replace(/[\u0300-\u036F]/g, '').toLowerCase();
+  return name
+    .normalize('NFKD')
+    .replace(/[\u0300-\u036F]/g, '')
+    .toLowerCase();
 }
 
 function compare(a: string, b: string): number {

@@ -31,7 +31,10 @@ interface EncodedPage {
   readonly hash: Buffer;
 }
 
-/** Encodes the list of an index's apps; encodes only those pages again on which an entry is another object than the last time. */
+/**
+ * Encodes the list of an index's apps; encodes only those pages again on which an entry is another object than the last
+ * time.
+ */
 export class AppPagesEncoder {
   readonly #index: string;
   #pages: readonly EncodedPage[] = [];
@@ -52,7 +55,12 @@ export class AppPagesEncoder {
     this.#pages = pages;
     const hashed = createHash('sha256').update(JSON.stringify(this.#index));
     for (const page of pages) hashed.update(page.hash);
-    const head: Head = { index: this.#index, total: entries.length, tag: hashed.digest('base64url'), pages: pages.map(({ deflated: { size, length, crc } }) => ({ size, length, crc })) };
+    const head: Head = {
+      index: this.#index,
+      total: entries.length,
+      tag: hashed.digest('base64url'),
+      pages: pages.map(({ deflated: { size, length, crc } }) => ({ size, length, crc })),
+    };
     const json = Buffer.from(JSON.stringify(head));
     const length = Buffer.alloc(4);
     length.writeUInt32LE(json.length);
@@ -94,7 +102,11 @@ export class AppPages {
   document(): JoinedDocument {
     const { index, total, tag } = this.#head;
     const comma = stored(',');
-    const pieces = [stored(`{"index":${JSON.stringify(index)},"apps":[`), ...this.#pages.flatMap((page, place) => (place === 0 ? [page] : [comma, page])), stored(']}')];
+    const pieces = [
+      stored(`{"index":${JSON.stringify(index)},"apps":[`),
+      ...this.#pages.flatMap((page, place) => (place === 0 ? [page] : [comma, page])),
+      stored(']}'),
+    ];
     return { images: total, length: pieces.reduce((sum, { length }) => sum + length, 0), pieces, tag };
   }
 

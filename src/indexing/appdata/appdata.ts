@@ -4,7 +4,9 @@
 export type Span = string | { readonly kind: 'em' | 'code'; readonly text: string };
 
 /** A part of a description: a paragraph, or a list of texts. */
-export type Block = { readonly kind: 'paragraph'; readonly text: readonly Span[] } | { readonly kind: 'list' | 'numbered'; readonly entries: readonly (readonly Span[])[] };
+export type Block =
+  | { readonly kind: 'paragraph'; readonly text: readonly Span[] }
+  | { readonly kind: 'list' | 'numbered'; readonly entries: readonly (readonly Span[])[] };
 
 /** One release of the app. */
 export interface Release {
@@ -31,4 +33,14 @@ export interface Appdata {
 }
 
 /** Metadata in which nothing is known. */
-export const NO_APPDATA: Appdata = { name: '', summary: '', developer: '', license: '', homepage: '', type: '', keywords: [], description: [], releases: [] };
+export const NO_APPDATA: Appdata = {
+  name: '',
+  summary: '',
+  developer: '',
+  license: '',
+  homepage: '',
+  type: '',
+  keywords: [],
+  description: [],
+  releases: [],
+};

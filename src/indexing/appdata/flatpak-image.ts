@@ -18,18 +18,29 @@ export type LabelReader = (key: string) => string | undefined;
 
 /** Parses a ref; `undefined` unless its names are valid (`flatpak_is_valid_name`, `flatpak_is_valid_branch`). */
 export function parseFlatpakRef(ref: string | undefined): FlatpakRef | undefined {
-  const [, type, id, architecture, branch] = /^(app|runtime)\/([^/]+)\/([A-Za-z0-9_]+)\/([A-Za-z0-9_-][A-Za-z0-9._-]*)$/.exec(ref ?? '') ?? [];
-  if (type === undefined || id === undefined || architecture === undefined || branch === undefined || !isAppId(id)) return undefined;
+  const [, type, id, architecture, branch] =
+    /^(app|runtime)\/([^/]+)\/([A-Za-z0-9_]+)\/([A-Za-z0-9_-][A-Za-z0-9._-]*)$/.exec(ref ?? '') ?? [];
+  if (type === undefined || id === undefined || architecture === undefined || branch === undefined || !isAppId(id))
+    return undefined;
   return { type: type as FlatpakRef['type'], id, architecture, branch };
 }
 
 /** GOARCH names by Flatpak's names of architectures (`flatpak_arch_to_oci_arch`). */
-const OCI_ARCHITECTURES: ReadonlyMap<string, string> = new Map([['x86_64', 'amd64'], ['aarch64', 'arm64'], ['i386', '386']]);
+const OCI_ARCHITECTURES: ReadonlyMap<string, string> = new Map([
+  ['x86_64', 'amd64'],
+  ['aarch64', 'arm64'],
+  ['i386', '386'],
+]);
 
 /** Describes the mismatch if an image's ref and config name different architectures; `undefined` if they agree. */
-export function architectureMismatch({ architecture, labels, annotations }: Pick<Image, 'architecture' | 'labels' | 'annotations'>): string | undefined {
+export function architectureMismatch({
+  architecture,
+  labels,
+  annotations,
+}: Pick<Image, 'architecture' | 'labels' | 'annotations'>): string | undefined {
   const ref = parseFlatpakRef(labels['org.flatpak.ref'] ?? annotations['org.flatpak.ref']);
-  if (ref === undefined || architecture === (OCI_ARCHITECTURES.get(ref.architecture) ?? ref.architecture)) return undefined;
+  if (ref === undefined || architecture === (OCI_ARCHITECTURES.get(ref.architecture) ?? ref.architecture))
+    return undefined;
   return `its Flatpak ref is for ${ref.architecture}, but its image config says ${architecture}, so that no client can install it: build it again for one of them`;
 }
 
@@ -80,7 +91,8 @@ export interface EndOfLife {
 
 /** Reads the end-of-life notice of an image. */
 export function endOfLifeOf(label: LabelReader): EndOfLife {
-  const notice = (key: string): string => variantText(label(`org.flatpak.commit-metadata.ostree.${key}`)).slice(0, MAX_NOTICE);
+  const notice = (key: string): string =>
+    variantText(label(`org.flatpak.commit-metadata.ostree.${key}`)).slice(0, MAX_NOTICE);
   return { endOfLife: notice('endoflife'), replacedBy: notice('endoflife-rebase') };
 }
 

@@ -29,5 +29,8 @@ export function parseKeyFile(text: string): KeyFile {
 
 /** Splits a list, whose values are separated by semicolons. */
 export function listOf(value: string | undefined): readonly string[] {
-  return (value ?? '').split(/(?<!\\);/).map((entry) => entry.replaceAll('\\;', ';').trim()).filter((entry) => entry !== '');
+  return (value ?? '')
+    .split(/(?<!\\);/)
+    .map((entry) => entry.replaceAll('\\;', ';').trim())
+    .filter((entry) => entry !== '');
 }

@@ -26,20 +26,25 @@ export interface AppdataOptions {
 }
 
 /**
- * Parses the component of the app `id`, or else the first one. Of an invalid document, it reads what precedes the error; it skips
+ * Parses the component of the app `id`, or else the first one. Of an invalid document, it reads what precedes the
+ * error; it skips
  * translations. Never throws.
  */
 export function parseAppdata(xml: string, options: AppdataOptions = {}): Appdata {
   const reader = new AppdataReader(options);
-  const parser = xmlParser({ position: false }, {
-    onopentag: (tag: Tag | QualifiedTag) => reader.open(tag),
-    onclosetag: () => reader.close(),
-    ontext: (text: string) => reader.text(text),
-    oncdata: (text: string) => reader.text(text),
-    onerror: () => reader.stop(),
-  });
+  const parser = xmlParser(
+    { position: false },
+    {
+      onopentag: (tag: Tag | QualifiedTag) => reader.open(tag),
+      onclosetag: () => reader.close(),
+      ontext: (text: string) => reader.text(text),
+      oncdata: (text: string) => reader.text(text),
+      onerror: () => reader.stop(),
+    },
+  );
   const end = Math.min(xml.length, MAX_LENGTH);
-  for (let from = 0; from < end && reader.reading; from += CHUNK) parser.write(xml.slice(from, Math.min(end, from + CHUNK)));
+  for (let from = 0; from < end && reader.reading; from += CHUNK)
+    parser.write(xml.slice(from, Math.min(end, from + CHUNK)));
   return reader.appdata();
 }
 
@@ -219,9 +224,14 @@ class AppdataReader {
     const { releases } = component;
     if (path === 'description') this.#description = { depth: this.#path.length, blocks: component.blocks };
     if (path === 'releases/release' && releases.length <= MAX_RELEASES) {
-      releases.push({ version: textOf(attributes['version']).slice(0, MAX_NAME), date: dayOf(textOf(attributes['date']), textOf(attributes['timestamp'])), notes: new Ranked() });
+      releases.push({
+        version: textOf(attributes['version']).slice(0, MAX_NAME),
+        date: dayOf(textOf(attributes['date']), textOf(attributes['timestamp'])),
+        notes: new Ranked(),
+      });
     }
-    if (path === 'releases/release/description') this.#description = { depth: this.#path.length, blocks: releases.at(-1)?.notes ?? new Ranked() };
+    if (path === 'releases/release/description')
+      this.#description = { depth: this.#path.length, blocks: releases.at(-1)?.notes ?? new Ranked() };
     if (this.#description !== undefined) this.#running = new RunningText(MAX_TEXT);
     this.#isHomepage = path === 'url' && textOf(attributes['type']) === 'homepage';
   }
@@ -235,7 +245,8 @@ class AppdataReader {
     if (path === 'keywords/keyword') keywords.add(rank, text.slice(0, MAX_NAME), MAX_KEYWORDS);
     else if (path === 'url') {
       if (this.#isHomepage) component.homepage ||= httpUrl(text);
-    } else if (SINGLE.has(path) && rank < (single.get(path)?.rank ?? Number.POSITIVE_INFINITY)) single.set(path, { rank, text: text.slice(0, path === 'summary' ? MAX_TEXT : MAX_NAME) });
+    } else if (SINGLE.has(path) && rank < (single.get(path)?.rank ?? Number.POSITIVE_INFINITY))
+      single.set(path, { rank, text: text.slice(0, path === 'summary' ? MAX_TEXT : MAX_NAME) });
   }
 
   #openBlock(name: string): void {
@@ -251,7 +262,8 @@ class AppdataReader {
     if (name === 'li' && text.length > 0) this.#list?.add(rank, text, MAX_BLOCKS);
     if ((name === 'ul' || name === 'ol') && this.#list !== undefined) {
       const entries = this.#list.best();
-      if (entries.length > 0) blocks.add(Math.max(rank, this.#list.rank), { kind: name === 'ul' ? 'list' : 'numbered', entries }, MAX_BLOCKS);
+      if (entries.length > 0)
+        blocks.add(Math.max(rank, this.#list.rank), { kind: name === 'ul' ? 'list' : 'numbered', entries }, MAX_BLOCKS);
       this.#list = undefined;
     }
     if (this.#path.length < depth) {
@@ -268,7 +280,14 @@ class AppdataReader {
 /** Elements of a description that begin a new text. */
 const BLOCKS: ReadonlySet<string> = new Set(['p', 'li', 'ul', 'ol']);
 /** Elements that occur once, by their path in the component. */
-const SINGLE: ReadonlySet<string> = new Set(['id', 'name', 'summary', 'developer/name', 'developer_name', 'project_license']);
+const SINGLE: ReadonlySet<string> = new Set([
+  'id',
+  'name',
+  'summary',
+  'developer/name',
+  'developer_name',
+  'project_license',
+]);
 
 function textOf(attribute: (Tag | QualifiedTag)['attributes'][string] | undefined): string {
   if (attribute === undefined) return '';

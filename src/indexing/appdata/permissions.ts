@@ -73,10 +73,31 @@ const PLACES: Readonly<Record<string, string>> = {
   'xdg-data': 'the data of all apps',
 };
 /** Places with which an app can leave its sandbox, or read private data. */
-const DANGEROUS_PLACES: ReadonlySet<string> = new Set(['host', 'host-os', 'host-etc', 'home', '~', '/', 'xdg-config', 'xdg-data', 'xdg-cache']);
+const DANGEROUS_PLACES: ReadonlySet<string> = new Set([
+  'host',
+  'host-os',
+  'host-etc',
+  'home',
+  '~',
+  '/',
+  'xdg-config',
+  'xdg-data',
+  'xdg-cache',
+]);
 
 /** Bus names with which an app can leave its sandbox. */
-const DANGEROUS_NAMES: ReadonlySet<string> = new Set(['*', 'org.freedesktop.*', 'org.freedesktop.Flatpak', 'org.freedesktop.Flatpak.*', 'org.freedesktop.systemd1', 'org.freedesktop.secrets', 'org.freedesktop.DBus', 'org.gnome.Shell', 'org.kde.kwalletd5', 'org.kde.kwalletd6']);
+const DANGEROUS_NAMES: ReadonlySet<string> = new Set([
+  '*',
+  'org.freedesktop.*',
+  'org.freedesktop.Flatpak',
+  'org.freedesktop.Flatpak.*',
+  'org.freedesktop.systemd1',
+  'org.freedesktop.secrets',
+  'org.freedesktop.DBus',
+  'org.gnome.Shell',
+  'org.kde.kwalletd5',
+  'org.kde.kwalletd6',
+]);
 
 /** Lists the permissions that an app's metadata asks for, the dangerous ones first. */
 export function permissionsOf(metadata: KeyFile): readonly Permission[] {
@@ -84,21 +105,30 @@ export function permissionsOf(metadata: KeyFile): readonly Permission[] {
   const list = (key: string): readonly string[] => listOf(context?.get(key)).filter((entry) => !entry.startsWith('!'));
   const worded = (kind: Permission['kind'], words: Words, entries: readonly string[], unknown: string): Permission[] =>
     entries.map((entry) => {
-      const [text, dangerous] = (Object.hasOwn(words, entry) ? words[entry] : undefined) ?? [`${unknown} “${entry}”`, false];
+      const [text, dangerous] = (Object.hasOwn(words, entry) ? words[entry] : undefined) ?? [
+        `${unknown} “${entry}”`,
+        false,
+      ];
       return { kind, text, dangerous };
     });
   const permissions = [
     // X11 needs `ipc`; the network does not.
     ...list('shared').flatMap((entry) => worded(entry === 'network' ? 'network' : 'sockets', SHARED, [entry], 'Share')),
     ...list('filesystems').map(files),
-    ...list('persistent').map((folder): Permission => ({ kind: 'files', text: `Keep the folder ${folder} of its own`, dangerous: false })),
+    ...list('persistent').map((folder): Permission => ({
+      kind: 'files',
+      text: `Keep the folder ${folder} of its own`,
+      dangerous: false,
+    })),
     ...worded('devices', DEVICES, list('devices'), 'Use the device'),
     ...worded('sockets', SOCKETS, list('sockets'), 'Use the socket'),
     ...worded('features', FEATURES, list('features'), 'Use the feature'),
     ...names(metadata.get('Session Bus Policy'), 'session'),
     ...names(metadata.get('System Bus Policy'), 'system'),
   ];
-  const short = permissions.slice(0, MAX_PERMISSIONS).map((permission) => ({ ...permission, text: permission.text.slice(0, MAX_TEXT) }));
+  const short = permissions
+    .slice(0, MAX_PERMISSIONS)
+    .map((permission) => ({ ...permission, text: permission.text.slice(0, MAX_TEXT) }));
   return short.toSorted((a, b) => Number(b.dangerous) - Number(a.dangerous));
 }
 
@@ -108,7 +138,9 @@ function files(entry: string): Permission {
   const place = path.replace(/(?<=.)\/+$/, '');
   const words = Object.hasOwn(PLACES, place) ? PLACES[place] : undefined;
   const verb = mode === 'ro' ? 'Read' : 'Read and change';
-  const secret = /^(?:~|home)?\/?\.(?:ssh|gnupg|bashrc|profile|bash_profile|config|local)(?:\/|$)/.test(place) || /^xdg-(?:config|data)\/(?:autostart|systemd|flatpak)/.test(place);
+  const secret =
+    /^(?:~|home)?\/?\.(?:ssh|gnupg|bashrc|profile|bash_profile|config|local)(?:\/|$)/.test(place) ||
+    /^xdg-(?:config|data)\/(?:autostart|systemd|flatpak)/.test(place);
   return { kind: 'files', text: `${verb} ${words ?? place}`, dangerous: secret || DANGEROUS_PLACES.has(place) };
 }
 
@@ -116,6 +148,12 @@ function names(policy: ReadonlyMap<string, string> | undefined, bus: 'session' |
   return [...(policy ?? [])].flatMap(([name, access]): Permission[] => {
     if (access !== 'own' && access !== 'talk' && access !== 'see') return [];
     const verb = { own: 'Be', talk: 'Talk to', see: 'See' }[access];
-    return [{ kind: 'bus', text: `${verb} ${name} on the ${bus} bus`, dangerous: access !== 'see' && DANGEROUS_NAMES.has(name) }];
+    return [
+      {
+        kind: 'bus',
+        text: `${verb} ${name} on the ${bus} bus`,
+        dangerous: access !== 'see' && DANGEROUS_NAMES.has(name),
+      },
+    ];
   });
 }

@@ -1,4 +1,7 @@
-/** Adds icon URLs to an app's appdata, for software centres that do not find the icons that Flatpak stores for OCI remotes. */
+/**
+ * Adds icon URLs to an app's appdata, for software centres that do not find the icons that Flatpak stores for OCI
+ * remotes.
+ */
 import type { QualifiedTag, Tag } from 'sax';
 import { isOfApp, MAX_LENGTH } from './parse-appdata.ts';
 import { xmlParser } from './xml-parser.ts';
@@ -11,12 +14,17 @@ export interface RemoteIcon {
   readonly url: string;
 }
 
-/** Adds `icons` to the component of the app `id`; returns `xml` unchanged if there is none, it is not valid, or it has remote icons already. */
+/**
+ * Adds `icons` to the component of the app `id`; returns `xml` unchanged if there is none, it is not valid, or it has
+ * remote icons already.
+ */
 export function withRemoteIcons(xml: string, id: string, icons: readonly RemoteIcon[]): string {
   if (icons.length === 0 || xml.length > MAX_LENGTH) return xml;
   const end = endOfComponent(xml, id);
   if (end === undefined) return xml;
-  const elements = icons.map(({ size, url }) => `<icon type="remote" width="${size}" height="${size}">${escaped(url)}</icon>`);
+  const elements = icons.map(
+    ({ size, url }) => `<icon type="remote" width="${size}" height="${size}">${escaped(url)}</icon>`,
+  );
   return xml.slice(0, end) + elements.join('') + xml.slice(end);
 }
 
@@ -28,32 +36,35 @@ function endOfComponent(xml: string, id: string): number | undefined {
   let hasRemote = false;
   let end: number | undefined;
   let failed = false;
-  const parser = xmlParser({ position: true }, {
-    onopentag: ({ name, attributes }: Tag | QualifiedTag) => {
-      path.push(name);
-      if (depth === 0 && name === 'component') {
-        depth = path.length;
-        own = '';
-        hasRemote = false;
-      }
-      if (path.length === depth + 1 && name === 'icon' && attributes['type'] === 'remote') hasRemote = true;
+  const parser = xmlParser(
+    { position: true },
+    {
+      onopentag: ({ name, attributes }: Tag | QualifiedTag) => {
+        path.push(name);
+        if (depth === 0 && name === 'component') {
+          depth = path.length;
+          own = '';
+          hasRemote = false;
+        }
+        if (path.length === depth + 1 && name === 'icon' && attributes['type'] === 'remote') hasRemote = true;
+      },
+      ontext: (text: string) => {
+        if (depth > 0 && path.length === depth + 1 && path.at(-1) === 'id') own += text;
+      },
+      onclosetag: () => {
+        if (path.length === depth) {
+          // A self-closing tag has no end tag.
+          const start = parser.startTagPosition - 1;
+          if (isOfApp(own.trim(), id) && !hasRemote && xml.startsWith('</', start)) end ??= start;
+          depth = 0;
+        }
+        path.pop();
+      },
+      onerror: () => {
+        failed = true;
+      },
     },
-    ontext: (text: string) => {
-      if (depth > 0 && path.length === depth + 1 && path.at(-1) === 'id') own += text;
-    },
-    onclosetag: () => {
-      if (path.length === depth) {
-        // A self-closing tag has no end tag.
-        const start = parser.startTagPosition - 1;
-        if (isOfApp(own.trim(), id) && !hasRemote && xml.startsWith('</', start)) end ??= start;
-        depth = 0;
-      }
-      path.pop();
-    },
-    onerror: () => {
-      failed = true;
-    },
-  });
+  );
   parser.write(xml);
   if (!failed) parser.close();
   return failed ? undefined : end;

@@ -24,7 +24,10 @@ export function runtimeNeeds(repositories: readonly ShownRepository[]): RuntimeN
   let offered = 0;
   const runtimes = new Set<string>();
   const needed = new Map<string, Set<string>>();
-  const images = repositories.flatMap(({ images: own, lists }) => [...own.map(({ tags, image }) => ({ tags, image })), ...lists.flatMap((list) => list.images.map(({ image }) => ({ tags: list.tags, image })))]);
+  const images = repositories.flatMap(({ images: own, lists }) => [
+    ...own.map(({ tags, image }) => ({ tags, image })),
+    ...lists.flatMap((list) => list.images.map(({ image }) => ({ tags: list.tags, image }))),
+  ]);
   for (const { tags, image } of images) {
     const label = labelOf(image);
     const ref = parseFlatpakRef(label('org.flatpak.ref'));
@@ -37,22 +40,32 @@ export function runtimeNeeds(repositories: readonly ShownRepository[]): RuntimeN
     }
     // The image says where its runtime is.
     if (isWebUrl(label('org.flatpak.runtime-repo'))) continue;
-    const runtime = parseKeyFile(label('org.flatpak.metadata') ?? '').get('Application')?.get('runtime');
+    const runtime = parseKeyFile(label('org.flatpak.metadata') ?? '')
+      .get('Application')
+      ?.get('runtime');
     if (runtime === undefined || parseFlatpakRef(`runtime/${runtime}`) === undefined) continue;
     needed.set(runtime, (needed.get(runtime) ?? new Set()).add(ref.id));
   }
-  return { flatpaks, offered, runtimes: [...runtimes].toSorted(), needed: [...needed].map(([runtime, apps]) => [runtime, [...apps]] as const) };
+  return {
+    flatpaks,
+    offered,
+    runtimes: [...runtimes].toSorted(),
+    needed: [...needed].map(([runtime, apps]) => [runtime, [...apps]] as const),
+  };
 }
 
 /** Joins the needs of all chunks of an index. */
 export function joinNeeds(parts: readonly RuntimeNeeds[]): RuntimeNeeds {
   const needed = new Map<string, Set<string>>();
-  for (const part of parts) for (const [runtime, apps] of part.needed) needed.set(runtime, new Set([...(needed.get(runtime) ?? []), ...apps]));
+  for (const part of parts)
+    for (const [runtime, apps] of part.needed) needed.set(runtime, new Set([...(needed.get(runtime) ?? []), ...apps]));
   return {
     flatpaks: parts.reduce((sum, { flatpaks }) => sum + flatpaks, 0),
     offered: parts.reduce((sum, { offered }) => sum + offered, 0),
     runtimes: [...new Set(parts.flatMap(({ runtimes }) => runtimes))].toSorted(),
-    needed: [...needed].map(([runtime, apps]) => [runtime, [...apps]] as const).toSorted(([a], [b]) => (a < b ? -1 : 1)),
+    needed: [...needed]
+      .map(([runtime, apps]) => [runtime, [...apps]] as const)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1)),
   };
 }
 

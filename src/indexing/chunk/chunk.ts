@@ -1,4 +1,7 @@
-/** A chunk: some repositories of an index, rendered once, ready to serve, named by the hash of its bytes and never changed. */
+/**
+ * A chunk: some repositories of an index, rendered once, ready to serve, named by the hash of its bytes and never
+ * changed.
+ */
 import { hash } from 'node:crypto';
 import type { Digest } from '../../registry/digest.ts';
 import type { StoredChunk, StoredSegment } from '../../store/publications.ts';
@@ -96,30 +99,68 @@ class Bodies {
   }
 }
 
-/** Encodes a chunk. The head is `length of its JSON (uint32, little endian) │ JSON │ hashes │ icons │ apps │ columns`, the body the segments. */
-export async function encodeChunk({ input, slice, repositories, whole, ready, complete, columns, icons, apps, appIds, warnings, needs }: ChunkContent): Promise<StoredChunk> {
+/**
+ * Encodes a chunk. The head is `length of its JSON (uint32, little endian) │ JSON │ hashes │ icons │ apps │ columns`,
+ * the body the segments.
+ */
+export async function encodeChunk({
+  input,
+  slice,
+  repositories,
+  whole,
+  ready,
+  complete,
+  columns,
+  icons,
+  apps,
+  appIds,
+  warnings,
+  needs,
+}: ChunkContent): Promise<StoredChunk> {
   const body = new Bodies();
   const behindHead = new Bodies();
   const placeSegment = async (segment: Segment): Promise<SegmentPlace> => {
     const bytes = await segment.bytes();
-    return { ...body.place(bytes), sha256: hash('sha256', bytes), bytes: segment.length, crc: segment.crc, hashes: behindHead.place(segment.hashes) };
+    return {
+      ...body.place(bytes),
+      sha256: hash('sha256', bytes),
+      bytes: segment.length,
+      crc: segment.crc,
+      hashes: behindHead.place(segment.hashes),
+    };
   };
   const parts: PartPlace[] = [];
   const numbers = new Map<ChunkPart, number>();
   const numberOf = async (part: ChunkPart): Promise<number> => {
     let number = numbers.get(part);
     if (number === undefined) {
-      number = parts.push({ images: part.images, entries: await placeSegment(part.entries), lists: part.lists && (await placeSegment(part.lists)) }) - 1;
+      number =
+        parts.push({
+          images: part.images,
+          entries: await placeSegment(part.entries),
+          lists: part.lists && (await placeSegment(part.lists)),
+        }) - 1;
       numbers.set(part, number);
     }
     return number;
   };
   await numberOf(whole);
   const readyNumbers: Head['ready'][number][] = [];
-  for (const { field, tag, architecture, part } of ready) readyNumbers.push([field, tag, architecture, await numberOf(part)]);
+  for (const { field, tag, architecture, part } of ready)
+    readyNumbers.push([field, tag, architecture, await numberOf(part)]);
   const head: Head = {
-    input, slice, repositories, complete, appIds, warnings, needs, parts, ready: readyNumbers,
-    icons: behindHead.place(bytesOf(icons)), apps: behindHead.place(apps), columns: behindHead.place(columns),
+    input,
+    slice,
+    repositories,
+    complete,
+    appIds,
+    warnings,
+    needs,
+    parts,
+    ready: readyNumbers,
+    icons: behindHead.place(bytesOf(icons)),
+    apps: behindHead.place(apps),
+    columns: behindHead.place(columns),
   };
   const json = Buffer.from(JSON.stringify(head));
   const length = Buffer.alloc(WORD);
@@ -134,7 +175,10 @@ function bytesOf(pngs: readonly Digest[]): Buffer {
 }
 
 function digestsOf(bytes: Buffer): readonly Digest[] {
-  return Array.from({ length: bytes.length / HASH_BYTES }, (_, place) => `${SHA256}${bytes.toString('hex', place * HASH_BYTES, (place + 1) * HASH_BYTES)}` as Digest);
+  return Array.from(
+    { length: bytes.length / HASH_BYTES },
+    (_, place) => `${SHA256}${bytes.toString('hex', place * HASH_BYTES, (place + 1) * HASH_BYTES)}` as Digest,
+  );
 }
 
 /** Reads a segment of the body of the chunk named `chunk`. */
@@ -173,8 +217,18 @@ export class Chunk {
     const behindJson = headBytes.subarray(WORD + length);
     // A copy: closures that referred to the whole head would keep all of it in memory.
     const behindHead = copyOf(behindJson.subarray(0, head.apps.offset));
-    const segment = (place: SegmentPlace): Segment => ({ size: place.length, length: place.bytes, crc: place.crc, hashes: cutOut(behindHead, place.hashes), bytes: () => (place.length === 0 ? NO_BYTES : readSegment(name, place)) });
-    this.parts = head.parts.map(({ images, entries, lists }): ChunkPart => ({ images, entries: segment(entries), lists: lists && segment(lists) }));
+    const segment = (place: SegmentPlace): Segment => ({
+      size: place.length,
+      length: place.bytes,
+      crc: place.crc,
+      hashes: cutOut(behindHead, place.hashes),
+      bytes: () => (place.length === 0 ? NO_BYTES : readSegment(name, place)),
+    });
+    this.parts = head.parts.map(({ images, entries, lists }): ChunkPart => ({
+      images,
+      entries: segment(entries),
+      lists: lists && segment(lists),
+    }));
     this.name = name;
     this.input = head.input;
     this.slice = head.slice;
@@ -185,7 +239,8 @@ export class Chunk {
     this.needs = head.needs;
     this.#icons = cutOut(behindHead, head.icons);
     this.ready = head.ready.map(([field, tag, architecture]) => ({ field, tag, architecture }));
-    for (const [field, tag, architecture, part] of head.ready) this.#ready.set(keyOf({ field, tag, architecture }), this.parts[part] as ChunkPart);
+    for (const [field, tag, architecture, part] of head.ready)
+      this.#ready.set(keyOf({ field, tag, architecture }), this.parts[part] as ChunkPart);
     this.#apps = use === 'publishing' ? copyOf(cutOut(behindJson, head.apps)) : undefined;
     this.#columns = use === 'answers' ? copyOf(cutOut(behindJson, head.columns)) : undefined;
   }
@@ -204,7 +259,8 @@ export class Chunk {
   hasIcon(png: Digest): boolean {
     // Clients ask for icons often: decoding all digests for each request would be slow.
     const wanted = bytesOf([png]);
-    for (let place = this.#icons.indexOf(wanted); place !== -1; place = this.#icons.indexOf(wanted, place + 1)) if (place % HASH_BYTES === 0) return true;
+    for (let place = this.#icons.indexOf(wanted); place !== -1; place = this.#icons.indexOf(wanted, place + 1))
+      if (place % HASH_BYTES === 0) return true;
     return false;
   }
 

@@ -1,4 +1,7 @@
-/** Columns: everything that questions can ask about a chunk's images, in one buffer, with the place of each image's JSON in the whole part. */
+/**
+ * Columns: everything that questions can ask about a chunk's images, in one buffer, with the place of each image's JSON
+ * in the whole part.
+ */
 import { hash } from 'node:crypto';
 import type { RefField } from '../query/query.ts';
 
@@ -24,7 +27,9 @@ export interface ColumnImage {
   readonly repository: string;
   /** Its own tags, or those of its list. */
   readonly tags: readonly string[];
-  /** Tags for which Flatpak clients get another image of the same ref and architecture, by where they look for the ref. */
+  /**
+   * Tags for which Flatpak clients get another image of the same ref and architecture, by where they look for the ref.
+   */
   readonly hidden: Readonly<Record<RefField, readonly string[]>>;
   readonly os: string;
   readonly architecture: string;
@@ -74,10 +79,19 @@ export class ColumnsBuilder {
 
   /** Adds the next image. */
   add({ repository, tags, hidden, os, architecture, pairs, json }: ColumnImage): void {
-    for (const [name, value] of pairs) this.#pairs.push(this.#strings.of(name), this.#strings.of(isLong(value) ? hashOf(value) : value));
+    for (const [name, value] of pairs)
+      this.#pairs.push(this.#strings.of(name), this.#strings.of(isLong(value) ? hashOf(value) : value));
     this.#images.push(
-      this.#strings.of(repository), this.#list, this.#tagSet(tags), this.#tagSet(hidden.label), this.#tagSet(hidden.annotation), this.#strings.of(os), this.#strings.of(architecture),
-      json.start, json.end, this.#pairs.length / 2,
+      this.#strings.of(repository),
+      this.#list,
+      this.#tagSet(tags),
+      this.#tagSet(hidden.label),
+      this.#tagSet(hidden.annotation),
+      this.#strings.of(os),
+      this.#strings.of(architecture),
+      json.start,
+      json.end,
+      this.#pairs.length / 2,
     );
   }
 
@@ -91,8 +105,18 @@ export class ColumnsBuilder {
     end = 0;
     const tagSetEnds = tagSets.map((set) => (end += set.length));
     const words = Uint32Array.from([
-      strings.length, tagSets.length, tags.length, this.#lists.length / 2, this.#images.length / IMAGE_WORDS, this.#pairs.length / 2,
-      ...ends, ...tagSetEnds, ...tags, ...this.#lists, ...this.#images, ...this.#pairs,
+      strings.length,
+      tagSets.length,
+      tags.length,
+      this.#lists.length / 2,
+      this.#images.length / IMAGE_WORDS,
+      this.#pairs.length / 2,
+      ...ends,
+      ...tagSetEnds,
+      ...tags,
+      ...this.#lists,
+      ...this.#images,
+      ...this.#pairs,
     ]);
     return Buffer.concat([Buffer.from(words.buffer), ...strings]);
   }
@@ -221,7 +245,11 @@ export class Columns {
     const strings = this.#word(0);
     for (let number = 0, from = 0; number < strings; number++) {
       const to = this.#word(this.#strings + number);
-      if (to - from === wanted.length && this.#bytes.compare(wanted, 0, wanted.length, this.#text + from, this.#text + to) === 0) return number;
+      if (
+        to - from === wanted.length &&
+        this.#bytes.compare(wanted, 0, wanted.length, this.#text + from, this.#text + to) === 0
+      )
+        return number;
       from = to;
     }
     return -1;

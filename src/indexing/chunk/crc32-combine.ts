@@ -1,4 +1,6 @@
-/** Combines CRC-32 checksums as zlib's `crc32_combine` does: products of polynomials over GF(2), modulo that of CRC-32. */
+/**
+ * Combines CRC-32 checksums as zlib's `crc32_combine` does: products of polynomials over GF(2), modulo that of CRC-32.
+ */
 
 /** x³²+x²⁶+…+1 without its highest term; the coefficient of x⁰ is the highest bit. */
 const POLYNOMIAL = 0xedb88320;

@@ -1,4 +1,7 @@
-/** Cuts an index into chunks by the hashes of names (content-defined chunking), so that the cuts do not depend on history. */
+/**
+ * Cuts an index into chunks by the hashes of names (content-defined chunking), so that the cuts do not depend on
+ * history.
+ */
 import { hash } from 'node:crypto';
 
 /** Average number of entries between two cuts. */
@@ -58,8 +61,15 @@ interface CutRepository<Image, List> {
 }
 
 /** Cuts a large repository into slices. */
-export function cutRepository<Image extends { readonly digest: string }, List extends { readonly digest: string }>({ name, images, lists }: CutRepository<Image, List>): CutRepository<Image, List>[] {
-  const entries = [...images.map((image) => ({ digest: image.digest, image })), ...lists.map((list) => ({ digest: list.digest, list }))];
+export function cutRepository<Image extends { readonly digest: string }, List extends { readonly digest: string }>({
+  name,
+  images,
+  lists,
+}: CutRepository<Image, List>): CutRepository<Image, List>[] {
+  const entries = [
+    ...images.map((image) => ({ digest: image.digest, image })),
+    ...lists.map((list) => ({ digest: list.digest, list })),
+  ];
   return cut(entries, ({ digest }) => hashOfDigest(digest)).map((slice) => ({
     name,
     images: slice.flatMap((entry) => ('image' in entry ? [entry.image] : [])),
@@ -67,7 +77,10 @@ export function cutRepository<Image extends { readonly digest: string }, List ex
   }));
 }
 
-/** Cuts entries after each whose hash is a multiple of {@link AVERAGE}; after {@link LONGEST} without one, after the one with the smallest hash. */
+/**
+ * Cuts entries after each whose hash is a multiple of {@link AVERAGE}; after {@link LONGEST} without one, after the one
+ * with the smallest hash.
+ */
 function cut<Entry>(entries: readonly Entry[], hashOf: (entry: Entry) => number): Entry[][] {
   const runs: Entry[][] = [];
   let start = 0;
@@ -79,7 +92,8 @@ function cut<Entry>(entries: readonly Entry[], hashOf: (entry: Entry) => number)
     if (hashOf(entries[place] as Entry) % AVERAGE === 0) endBehind(place);
     else if (place - start + 1 === LONGEST) {
       let smallest = start;
-      for (let other = start; other <= place; other++) if (hashOf(entries[other] as Entry) < hashOf(entries[smallest] as Entry)) smallest = other;
+      for (let other = start; other <= place; other++)
+        if (hashOf(entries[other] as Entry) < hashOf(entries[smallest] as Entry)) smallest = other;
       endBehind(smallest);
       // The entries after it belong to the next run, and may end it.
       place = smallest;

@@ -33,7 +33,10 @@ const OPEN_ENDED: zlib.ZlibOptions = { finishFlush: zlib.constants.Z_SYNC_FLUSH 
 /** Compresses `bytes` off the calling thread. @param level compression level of zlib */
 export async function deflate(bytes: Buffer, level: number): Promise<Deflated> {
   // zlib returns a slice of a buffer as long as `bytes`, all of which would stay in memory.
-  const deflated = bytes.length === 0 ? bytes : copyOf(await deflateRaw(bytes, { ...OPEN_ENDED, level, chunkSize: Math.max(1024, bytes.length) }));
+  const deflated =
+    bytes.length === 0
+      ? bytes
+      : copyOf(await deflateRaw(bytes, { ...OPEN_ENDED, level, chunkSize: Math.max(1024, bytes.length) }));
   return { size: deflated.length, length: bytes.length, crc: crc32(bytes), bytes: () => deflated };
 }
 
@@ -46,7 +49,9 @@ export function copyOf(bytes: Buffer): Buffer {
 
 /** Inflates off the calling thread. @throws Error with zlib's `code` if the data are damaged */
 export async function inflate({ bytes, length }: Deflated): Promise<Buffer> {
-  return length === 0 ? Buffer.alloc(0) : inflateRaw(await bytes(), { ...OPEN_ENDED, chunkSize: Math.max(1024, length) });
+  return length === 0
+    ? Buffer.alloc(0)
+    : inflateRaw(await bytes(), { ...OPEN_ENDED, chunkSize: Math.max(1024, length) });
 }
 
 /** Inflates piece by piece, on demand, so that little memory is held for a slow reader. */

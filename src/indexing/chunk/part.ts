@@ -28,7 +28,10 @@ export interface ChunkPart {
 }
 
 /** Part of a chunk that has no matching images. */
-export const EMPTY_PART: ChunkPart = { images: 0, entries: { size: 0, length: 0, crc: 0, hashes: Buffer.alloc(0), bytes: () => Buffer.alloc(0) } };
+export const EMPTY_PART: ChunkPart = {
+  images: 0,
+  entries: { size: 0, length: 0, crc: 0, hashes: Buffer.alloc(0), bytes: () => Buffer.alloc(0) },
+};
 
 /** A part with the repository that its chunk is a slice of, if it is one. */
 export interface PlacedPart {
@@ -77,13 +80,16 @@ const COMMA = stored(',');
 /** Joins the parts of all chunks of an index, in order. @param registry its `Registry` */
 export function joinParts(registry: string, parts: readonly PlacedPart[]): JoinedDocument {
   const joined = new Joined(registry);
-  for (let place = 0; place < parts.length; ) {
+  for (let place = 0; place < parts.length;) {
     const { part, slice } = parts[place] as PlacedPart;
     let next = place + 1;
     if (slice === undefined) joined.add(part);
     else {
       while (parts[next]?.slice === slice) next++;
-      joined.addSlices(slice, parts.slice(place, next).map((placed) => placed.part));
+      joined.addSlices(
+        slice,
+        parts.slice(place, next).map((placed) => placed.part),
+      );
     }
     place = next;
   }
@@ -151,5 +157,9 @@ class Joined {
 }
 
 function hashesOf(segments: readonly Segment[]): Buffer[] {
-  return segments.flatMap(({ hashes }) => Array.from({ length: hashes.length / HASH_BYTES }, (_, place) => hashes.subarray(place * HASH_BYTES, (place + 1) * HASH_BYTES)));
+  return segments.flatMap(({ hashes }) =>
+    Array.from({ length: hashes.length / HASH_BYTES }, (_, place) =>
+      hashes.subarray(place * HASH_BYTES, (place + 1) * HASH_BYTES),
+    ),
+  );
 }

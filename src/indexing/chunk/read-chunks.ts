@@ -14,11 +14,16 @@ export interface ReadChunksOptions {
 }
 
 /** Reads the chunks with these names, in order; `undefined` if one of them was removed. @throws StoreError */
-export async function readChunks(reader: PublicationReader, names: readonly string[], { readSegment, use, known = [] }: ReadChunksOptions): Promise<readonly Chunk[] | undefined> {
+export async function readChunks(
+  reader: PublicationReader,
+  names: readonly string[],
+  { readSegment, use, known = [] }: ReadChunksOptions,
+): Promise<readonly Chunk[] | undefined> {
   const found = new Map(known.map((chunk) => [chunk.name, chunk]));
   const missing = names.filter((name) => !found.has(name));
   for (let start = 0; start < missing.length; start += BATCH) {
-    for (const [name, head] of await reader.chunkHeads(missing.slice(start, start + BATCH))) found.set(name, new Chunk(name, head, readSegment, use));
+    for (const [name, head] of await reader.chunkHeads(missing.slice(start, start + BATCH)))
+      found.set(name, new Chunk(name, head, readSegment, use));
   }
   const chunks = names.flatMap((name) => found.get(name) ?? []);
   return chunks.length < names.length ? undefined : chunks;

@@ -45,19 +45,30 @@ interface WrittenRepository {
  * Renders a chunk of `repositories`, none of which is empty.
  * @param slice whether these are a slice of one repository
  */
-export async function renderChunk(repositories: readonly ShownRepository[], slice: boolean, options: ChunkOptions): Promise<ChunkContent> {
+export async function renderChunk(
+  repositories: readonly ShownRepository[],
+  slice: boolean,
+  options: ChunkOptions,
+): Promise<ChunkContent> {
   const written = repositories.map(write);
   const answers = new Answers(written, slice);
   const { questions, complete } = readyQuestions(written, slice, options.refFields);
   const [whole, ready] = await Promise.all([
     answers.part(() => true),
-    pMap(questions, async (question) => ({ ...question, part: await answers.part((image) => answersQuestion(image, question)) }), { concurrency: PARTS_AT_ONCE }),
+    pMap(
+      questions,
+      async (question) => ({ ...question, part: await answers.part((image) => answersQuestion(image, question)) }),
+      { concurrency: PARTS_AT_ONCE },
+    ),
   ]);
   const { input, icons, apps, warnings, needs } = options;
   return {
     input,
     slice: slice ? repositories[0]?.name : undefined,
-    repositories: repositories.map(({ name, images, lists }) => ({ name, images: lists.reduce((sum, list) => sum + list.images.length, images.length) })),
+    repositories: repositories.map(({ name, images, lists }) => ({
+      name,
+      images: lists.reduce((sum, list) => sum + list.images.length, images.length),
+    })),
     whole,
     ready,
     complete: complete ? options.refFields : [],
@@ -74,7 +85,10 @@ function write({ name, images, lists }: ShownRepository): WrittenRepository {
   return {
     name,
     images: images.map((placed) => writeImage(placed, placed.tags, true)),
-    lists: lists.map((list) => ({ head: listHead(list), images: list.images.map((placed) => writeImage(placed, list.tags, false)) })),
+    lists: lists.map((list) => ({
+      head: listHead(list),
+      images: list.images.map((placed) => writeImage(placed, list.tags, false)),
+    })),
   };
 }
 
@@ -85,7 +99,13 @@ function writeImage({ image, hidden }: PlacedImage, tags: readonly string[], own
 
 /** Says whether an image belongs in the answer to a question of Flatpak. */
 function answersQuestion({ image, tags, hidden }: Written, { field, tag, architecture }: ReadyQuestion): boolean {
-  return image.architecture === architecture && image.os === 'linux' && tags.includes(tag) && !hidden[field].includes(tag) && hasRef(image, field);
+  return (
+    image.architecture === architecture &&
+    image.os === 'linux' &&
+    tags.includes(tag) &&
+    !hidden[field].includes(tag) &&
+    hasRef(image, field)
+  );
 }
 
 function hasRef({ labels, annotations }: ShownImage, field: RefField): boolean {
@@ -107,9 +127,17 @@ class Answers {
     const selected = this.#repositories.map(({ name, images, lists }) => ({
       name,
       images: images.filter(shows),
-      lists: lists.map((list) => ({ head: list.head, images: list.images.filter(shows) })).filter((list) => list.images.length > 0),
+      lists: lists
+        .map((list) => ({ head: list.head, images: list.images.filter(shows) }))
+        .filter((list) => list.images.length > 0),
     }));
-    const key = JSON.stringify(selected.map(({ images, lists }) => [images, ...lists.map((list) => list.images)].map((some) => some.map(({ entry }) => entry.hash.toString('base64')))));
+    const key = JSON.stringify(
+      selected.map(({ images, lists }) =>
+        [images, ...lists.map((list) => list.images)].map((some) =>
+          some.map(({ entry }) => entry.hash.toString('base64')),
+        ),
+      ),
+    );
     let part = this.#parts.get(key);
     if (part === undefined) {
       part = partOf(selected, this.#slice);
@@ -128,22 +156,36 @@ export interface SelectedRepository {
 
 /** Makes the part that shows these images; skips repositories without any. */
 export async function partOf(repositories: readonly SelectedRepository[], slice: boolean): Promise<ChunkPart> {
-  const images = repositories.reduce((sum, repository) => sum + repository.images.length + repository.lists.reduce((inLists, list) => inLists + list.images.length, 0), 0);
+  const images = repositories.reduce(
+    (sum, repository) =>
+      sum + repository.images.length + repository.lists.reduce((inLists, list) => inLists + list.images.length, 0),
+    0,
+  );
   const entries: Entry[] = [];
   const listEntries: Entry[] = [];
   for (const repository of repositories) {
     const own = repository.images.map(({ entry }) => entry);
-    const lists = repository.lists.map((list) => entryOf(list.head + list.images.map(({ entry }) => entry.json).join(',') + LIST_END));
+    const lists = repository.lists.map((list) =>
+      entryOf(list.head + list.images.map(({ entry }) => entry.json).join(',') + LIST_END),
+    );
     if (own.length === 0 && lists.length === 0) continue;
     if (slice) {
       entries.push(...own);
       listEntries.push(...lists);
     } else {
-      const json = repositoryHead(repository.name) + own.map((entry) => entry.json).join(',') + LISTS_HEAD + lists.map((entry) => entry.json).join(',') + REPOSITORY_END;
+      const json =
+        repositoryHead(repository.name) +
+        own.map((entry) => entry.json).join(',') +
+        LISTS_HEAD +
+        lists.map((entry) => entry.json).join(',') +
+        REPOSITORY_END;
       entries.push({ json, hash: hashOfRepository(repository.name, own.map(hashOf), lists.map(hashOf)) });
     }
   }
-  const [entrySegment, listSegment]: [Segment, Segment | undefined] = [await segmentOf(entries), slice ? await segmentOf(listEntries) : undefined];
+  const [entrySegment, listSegment]: [Segment, Segment | undefined] = [
+    await segmentOf(entries),
+    slice ? await segmentOf(listEntries) : undefined,
+  ];
   return { images, entries: entrySegment, lists: listSegment };
 }
 
@@ -152,7 +194,11 @@ function hashOf(entry: Entry): Buffer {
 }
 
 /** Chooses the combinations of tag and architecture to make ready. */
-function readyQuestions(repositories: readonly WrittenRepository[], slice: boolean, fields: readonly RefField[]): { questions: readonly ReadyQuestion[]; complete: boolean } {
+function readyQuestions(
+  repositories: readonly WrittenRepository[],
+  slice: boolean,
+  fields: readonly RefField[],
+): { questions: readonly ReadyQuestion[]; complete: boolean } {
   /** Combinations with the number of repositories (in a slice: of images) that have them. */
   const occurring = new Map<string, { tag: string; architecture: string; holders: number }>();
   let all = 0;
@@ -160,7 +206,11 @@ function readyQuestions(repositories: readonly WrittenRepository[], slice: boole
     const inIt = [...images, ...lists.flatMap((list) => list.images)];
     for (const holder of slice ? inIt.map((image) => [image]) : [inIt]) {
       all++;
-      const keys = new Map(holder.flatMap(({ image: { architecture }, tags }) => tags.map((tag) => [JSON.stringify([tag, architecture]), { tag, architecture }] as const)));
+      const keys = new Map(
+        holder.flatMap(({ image: { architecture }, tags }) =>
+          tags.map((tag) => [JSON.stringify([tag, architecture]), { tag, architecture }] as const),
+        ),
+      );
       for (const [key, combination] of keys) {
         const known = occurring.get(key);
         if (known === undefined) occurring.set(key, { ...combination, holders: 1 });
@@ -169,8 +219,13 @@ function readyQuestions(repositories: readonly WrittenRepository[], slice: boole
     }
   }
   const complete = occurring.size <= MAX_COMBINATIONS;
-  const chosen = [...occurring].filter(([, { holders }]) => complete || holders >= all * LEAST_SHARE).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  return { questions: chosen.flatMap(([, { tag, architecture }]) => fields.map((field) => ({ field, tag, architecture }))), complete };
+  const chosen = [...occurring]
+    .filter(([, { holders }]) => complete || holders >= all * LEAST_SHARE)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return {
+    questions: chosen.flatMap(([, { tag, architecture }]) => fields.map((field) => ({ field, tag, architecture }))),
+    complete,
+  };
 }
 
 /** Builds the columns, with places in the JSON of the part that shows everything. */
@@ -183,7 +238,15 @@ function columnsOf(repositories: readonly WrittenRepository[], slice: boolean): 
     return { start, end: place };
   };
   const add = (repository: string, { image, tags, hidden, json }: Written): void => {
-    columns.add({ repository, tags, hidden, os: image.os, architecture: image.architecture, pairs: pairsOf(image), json: skip(json) });
+    columns.add({
+      repository,
+      tags,
+      hidden,
+      os: image.os,
+      architecture: image.architecture,
+      pairs: pairsOf(image),
+      json: skip(json),
+    });
   };
   for (const [number, { name, images, lists }] of repositories.entries()) {
     if (!slice) skip((number > 0 ? ',' : '') + repositoryHead(name));

@@ -15,7 +15,8 @@ const BATCH = 128;
 const MAX_WAITING = 4 * BATCH;
 
 /**
- * Icons below one folder, as `ab/cdef….png`. {@link store} queues them to be written in batches; {@link settled} writes the rest, and
+ * Icons below one folder, as `ab/cdef….png`. {@link store} queues them to be written in batches; {@link settled} writes
+ * the rest, and
  * resolves when all are on disk.
  */
 export class IconFiles {
@@ -78,7 +79,8 @@ export class IconFiles {
     await this.#writeGathered();
     for (const path of paths) {
       const cause = this.#failures.get(path);
-      if (cause !== undefined) throw new Error(`an icon could not be written below ${this.#folder}: ${cause.message}`, { cause });
+      if (cause !== undefined)
+        throw new Error(`an icon could not be written below ${this.#folder}: ${cause.message}`, { cause });
     }
   }
 
@@ -129,7 +131,8 @@ export class IconFiles {
   }
 
   /**
-   * Removes icons that are not in `referenced` and were stored or released before `before`; leaves other files alone. Returns how many
+   * Removes icons that are not in `referenced` and were stored or released before `before`; leaves other files alone.
+   * Returns how many
    * were removed.
    */
   async clean(referenced: ReadonlySet<string>, before: Date): Promise<number> {
@@ -159,7 +162,8 @@ function ignoreMissing(error: NodeJS.ErrnoException): void {
 }
 
 /**
- * Lists the files in each folder of icons; none if there is no folder yet. Synchronous: up to 256 folders through the thread pool would
+ * Lists the files in each folder of icons; none if there is no folder yet. Synchronous: up to 256 folders through the
+ * thread pool would
  * take ten times as long.
  */
 function filesByFolder(folder: string): ReadonlyMap<string, readonly string[]> {

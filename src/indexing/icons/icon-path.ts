@@ -1,7 +1,9 @@
 /** Paths of icons: a pure function of their SHA-256. */
 import type { Digest } from '../../registry/digest.ts';
 
-/** Returns `ab/cdef….png` for the digest `sha256:abcdef…`: regindexer's layout, below `icons_dir` and `icons_uri` alike. */
+/**
+ * Returns `ab/cdef….png` for the digest `sha256:abcdef…`: regindexer's layout, below `icons_dir` and `icons_uri` alike.
+ */
 export function iconPath(digest: Digest): string {
   const hex = digest.slice('sha256:'.length);
   return `${hex.slice(0, 2)}/${hex.slice(2)}.png`;

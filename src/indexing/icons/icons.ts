@@ -5,7 +5,10 @@ import { digestOf, type Digest } from '../../registry/digest.ts';
 import { decodePngUri, isPngUri, pngUri } from './png-uri.ts';
 
 /** Labels and annotations that hold icons (flatpak-oci-specs; Flatpak's `flatpak-oci-registry.c`). */
-export const ICON_KEYS: ReadonlySet<string> = new Set(['org.freedesktop.appstream.icon-64', 'org.freedesktop.appstream.icon-128']);
+export const ICON_KEYS: ReadonlySet<string> = new Set([
+  'org.freedesktop.appstream.icon-64',
+  'org.freedesktop.appstream.icon-128',
+]);
 
 /** Icons in the cache. */
 const MAX_REMEMBERED = 64;
@@ -48,7 +51,10 @@ export class IconReader {
 }
 
 /** Separates the icons that `reader` can decode; others stay where they are. */
-export function detachIcons({ annotations, labels }: { readonly annotations: Texts; readonly labels: Texts }, reader: IconReader): DetachedIcons {
+export function detachIcons(
+  { annotations, labels }: { readonly annotations: Texts; readonly labels: Texts },
+  reader: IconReader,
+): DetachedIcons {
   const icons: ImageIcon[] = [];
   const pngs = new Map<Digest, Buffer>();
   const without = (place: ImageIcon['place'], texts: Texts): Texts => {

@@ -22,9 +22,12 @@ export function decodePngUri(value: string): Buffer {
   const base64 = value.slice(PREFIX.length);
   const bytes = Buffer.from(base64, 'base64');
   if (bytes.length > MAX_BYTES) throw new Error('it is larger than 1 MiB');
-  // Buffer.from skips characters that are not base64: then, and only then, there are fewer bytes than expected (white space aside).
-  if (bytes.length !== bytesIn(base64) && bytes.length !== bytesIn(base64.replaceAll(/\s+/g, ''))) throw new Error('it is not valid base64');
-  if (!bytes.subarray(0, SIGNATURE.length).equals(SIGNATURE)) throw new Error('it does not begin with the PNG signature');
+  // Buffer.from skips characters that are not base64: then, and only then, there are fewer bytes than expected (white
+  // space aside).
+  if (bytes.length !== bytesIn(base64) && bytes.length !== bytesIn(base64.replaceAll(/\s+/g, '')))
+    throw new Error('it is not valid base64');
+  if (!bytes.subarray(0, SIGNATURE.length).equals(SIGNATURE))
+    throw new Error('it does not begin with the PNG signature');
   return bytes;
 }
 

@@ -25,7 +25,9 @@ interface Asked {
 export function prepareQuery(query: Query, effort: Effort): (chunk: Chunk) => Promise<ChunkPart> {
   const refFields = asksForRefs(query);
   // Conditions that may have to read values come last.
-  const asked = query.conditions.toSorted((a, b) => costOf(a) - costOf(b)).map((condition): Asked => ({ condition, fitting: fittingValue(condition, effort) }));
+  const asked = query.conditions
+    .toSorted((a, b) => costOf(a) - costOf(b))
+    .map((condition): Asked => ({ condition, fitting: fittingValue(condition, effort) }));
   const repositories = query.conditions.find(({ field }) => field === 'repository')?.values;
   const wanted = repositories && new Set(repositories);
   return async (chunk) => {
@@ -50,7 +52,13 @@ export function prepareQuery(query: Query, effort: Effort): (chunk: Chunk) => Pr
 type Fits = (image: number) => boolean | Promise<boolean>;
 
 /** Combines all conditions; `undefined` if one of them holds for no image of the chunk. */
-async function conditionsOf(asked: readonly Asked[], columns: Columns, json: ChunkJson, refFields: readonly RefField[], effort: Effort): Promise<Fits | undefined> {
+async function conditionsOf(
+  asked: readonly Asked[],
+  columns: Columns,
+  json: ChunkJson,
+  refFields: readonly RefField[],
+  effort: Effort,
+): Promise<Fits | undefined> {
   const all: Fits[] = [];
   for (const one of asked) {
     const fits = await conditionOf(one, columns, json, refFields, effort);
@@ -74,7 +82,13 @@ async function every(first: Promise<boolean>, others: readonly Fits[], image: nu
 }
 
 /** Prepares one condition; `undefined` if it holds for no image of the chunk. */
-async function conditionOf(asked: Asked, columns: Columns, json: ChunkJson, refFields: readonly RefField[], effort: Effort): Promise<Fits | undefined> {
+async function conditionOf(
+  asked: Asked,
+  columns: Columns,
+  json: ChunkJson,
+  refFields: readonly RefField[],
+  effort: Effort,
+): Promise<Fits | undefined> {
   switch (asked.condition.field) {
     case 'repository':
       return numberCondition((image) => columns.repositoryOf(image), columns, asked.fitting);
@@ -91,7 +105,12 @@ async function conditionOf(asked: Asked, columns: Columns, json: ChunkJson, refF
 }
 
 /** Prepares a condition on tags. In a question for refs, tags for which clients get another image do not count. */
-async function tagCondition({ condition, fitting }: Asked, columns: Columns, refFields: readonly RefField[], effort: Effort): Promise<Fits | undefined> {
+async function tagCondition(
+  { condition, fitting }: Asked,
+  columns: Columns,
+  refFields: readonly RefField[],
+  effort: Effort,
+): Promise<Fits | undefined> {
   const sets: string[][] = [];
   for (let set = 0; set < columns.tagSetCount; set++) {
     const fits: string[] = [];
@@ -111,7 +130,12 @@ async function tagCondition({ condition, fitting }: Asked, columns: Columns, ref
 }
 
 /** Prepares a condition on a label or an annotation. */
-function pairCondition({ condition, fitting }: Asked, columns: Columns, json: ChunkJson, effort: Effort): Fits | undefined {
+function pairCondition(
+  { condition, fitting }: Asked,
+  columns: Columns,
+  json: ChunkJson,
+  effort: Effort,
+): Fits | undefined {
   const name = columns.find(`${condition.field}:${condition.key ?? ''}`);
   if (name === -1) return undefined;
   if (condition.operator === 'exists') return (image) => columns.valueOf(image, name) !== undefined;
@@ -140,7 +164,11 @@ function pairCondition({ condition, fitting }: Asked, columns: Columns, json: Ch
 }
 
 /** Prepares a condition on a numbered text; tests each distinct text once. */
-async function numberCondition(numberOf: (image: number) => number, columns: Columns, fitting: (value: string) => boolean | Promise<boolean>): Promise<Fits | undefined> {
+async function numberCondition(
+  numberOf: (image: number) => number,
+  columns: Columns,
+  fitting: (value: string) => boolean | Promise<boolean>,
+): Promise<Fits | undefined> {
   const decided = new Map<number, boolean>();
   for (let image = 0; image < columns.imageCount; image++) {
     const number = numberOf(image);
@@ -199,7 +227,9 @@ class ChunkJson {
   async text(range: ByteRange, inList: boolean): Promise<string> {
     const { whole, slice } = this.#chunk;
     const lists = inList && slice !== undefined ? whole.lists : undefined;
-    const json = await (lists === undefined ? (this.#entries ??= inflate(whole.entries)) : (this.#lists ??= inflate(lists)));
+    const json = await (lists === undefined
+      ? (this.#entries ??= inflate(whole.entries))
+      : (this.#lists ??= inflate(lists)));
     return json.toString('utf8', range.start, range.end);
   }
 
@@ -209,15 +239,28 @@ class ChunkJson {
 
   /** Returns a value of which columns keep only the hash. */
   async value(image: number, { field, key = '' }: Condition): Promise<string> {
-    const { Labels, Annotations } = JSON.parse(await this.image(image)) as Record<'Labels' | 'Annotations', Record<string, string>>;
+    const { Labels, Annotations } = JSON.parse(await this.image(image)) as Record<
+      'Labels' | 'Annotations',
+      Record<string, string>
+    >;
     return (field === 'label' ? Labels : Annotations)[key] ?? '';
   }
 }
 
 /** Returns the JSON of some images of a chunk, in its order. */
-async function selected(columns: Columns, slice: string | undefined, images: readonly number[], json: ChunkJson): Promise<SelectedRepository[]> {
+async function selected(
+  columns: Columns,
+  slice: string | undefined,
+  images: readonly number[],
+  json: ChunkJson,
+): Promise<SelectedRepository[]> {
   type Entries = { entry: ReturnType<typeof entryOf> }[];
-  const repositories: { name: string; number: number; images: Entries; lists: { head: string; number: number; images: Entries }[] }[] = [];
+  const repositories: {
+    name: string;
+    number: number;
+    images: Entries;
+    lists: { head: string; number: number; images: Entries }[];
+  }[] = [];
   for (const image of images) {
     const number = columns.repositoryOf(image);
     let repository = repositories.at(-1);
@@ -233,7 +276,12 @@ async function selected(columns: Columns, slice: string | undefined, images: rea
     }
     const last = repository.lists.at(-1);
     if (last?.number === list) last.images.push({ entry });
-    else repository.lists.push({ head: await json.text(columns.headOf(list), slice !== undefined), number: list, images: [{ entry }] });
+    else
+      repository.lists.push({
+        head: await json.text(columns.headOf(list), slice !== undefined),
+        number: list,
+        images: [{ entry }],
+      });
   }
   return repositories;
 }

@@ -38,7 +38,10 @@ export class Effort {
   spend(condition: Condition, steps: number): boolean {
     this.#steps += steps;
     if (this.#steps > this.#maxSteps) {
-      throw new QueryError(400, `The query parameter ${JSON.stringify(parameterName(condition))} takes more than ${this.#maxSteps} steps over this index; ask with fewer or shorter patterns, or for less at once.`);
+      throw new QueryError(
+        400,
+        `The query parameter ${JSON.stringify(parameterName(condition))} takes more than ${this.#maxSteps} steps over this index; ask with fewer or shorter patterns, or for less at once.`,
+      );
     }
     return this.#steps - this.#looked > LOOK;
   }

@@ -126,7 +126,7 @@ function holed(wanted: string): Pick<Piece, 'find' | 'steps'> {
     *find(text, from) {
       const state = new Int32Array(words);
       let turn = TURN;
-      for (let i = from; i < text.length; ) {
+      for (let i = from; i < text.length;) {
         const character = text.codePointAt(i) ?? 0;
         const mask = (character < COMMON ? common[character] : masks.get(character)) ?? anything;
         i += character > 0xffff ? 2 : 1;
@@ -172,7 +172,10 @@ function suffixStart(pattern: string, text: string): number {
   return at;
 }
 
-/** Returns the position `count` characters on, or -1 beyond the end. A character outside of the basic plane takes two positions. */
+/**
+ * Returns the position `count` characters on, or -1 beyond the end. A character outside of the basic plane takes two
+ * positions.
+ */
 function skip(text: string, from: number, count: number): number {
   let at = from;
   for (let i = 0; i < count; i++) {

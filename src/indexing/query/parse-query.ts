@@ -23,11 +23,17 @@ export class QueryError extends Error {
 /** Parses the part of a URL after its `?`. @throws QueryError */
 export function parseQuery(text: string): Query {
   if (text.length > MAX_QUERY_LENGTH) {
-    throw new QueryError(414, `The query has ${text.length} characters, more than ${MAX_QUERY_LENGTH}; ask for less at once.`);
+    throw new QueryError(
+      414,
+      `The query has ${text.length} characters, more than ${MAX_QUERY_LENGTH}; ask for less at once.`,
+    );
   }
   const parameters = text.split('&').filter((parameter) => parameter !== '');
   if (parameters.length > MAX_PARAMETERS) {
-    throw new QueryError(400, `The query has ${parameters.length} parameters, more than ${MAX_PARAMETERS}; ask for less at once.`);
+    throw new QueryError(
+      400,
+      `The query has ${parameters.length} parameters, more than ${MAX_PARAMETERS}; ask for less at once.`,
+    );
   }
 
   const byName = new Map<string, { condition: Omit<Condition, 'values'>; values: Set<string> }>();
@@ -48,9 +54,13 @@ export function parseQuery(text: string): Query {
   return { conditions, canonical: canonicalQuery(conditions) };
 }
 
-/** Parses the name of a parameter. Keys may contain colons: the field is taken from the front, the operator from the end. */
+/**
+ * Parses the name of a parameter. Keys may contain colons: the field is taken from the front, the operator from the
+ * end.
+ */
 function parseName(name: string): Omit<Condition, 'values'> {
-  if (name === 'repository' || name === 'tag' || name === 'os' || name === 'architecture') return { field: name, operator: 'is' };
+  if (name === 'repository' || name === 'tag' || name === 'os' || name === 'architecture')
+    return { field: name, operator: 'is' };
   if (name === 'tag:matches') return { field: 'tag', operator: 'matches' };
   const [, field, key, operator = 'is'] = /^(label|annotation):([^]+?)(?::(exists|matches))?$/.exec(name) ?? [];
   if (field === undefined || key === undefined || /^:(?:exists|matches)$/.test(key)) {

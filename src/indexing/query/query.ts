@@ -27,15 +27,22 @@ const REF_FIELDS = ['label', 'annotation'] as const;
 /** One of these places. */
 export type RefField = (typeof REF_FIELDS)[number];
 
-/** Returns where `query` requires a ref. Such a question is Flatpak's: an image matches only tags for which clients get it. */
+/**
+ * Returns where `query` requires a ref. Such a question is Flatpak's: an image matches only tags for which clients get
+ * it.
+ */
 export function asksForRefs({ conditions }: Query): readonly RefField[] {
-  return REF_FIELDS.filter((wanted) => conditions.some(({ field, key, operator }) => field === wanted && key === REF && operator === 'exists'));
+  return REF_FIELDS.filter((wanted) =>
+    conditions.some(({ field, key, operator }) => field === wanted && key === REF && operator === 'exists'),
+  );
 }
 
 /** Returns the canonical query string of `conditions`. */
 export function canonicalQuery(conditions: readonly Condition[]): string {
   return conditions
-    .flatMap((condition) => condition.values.map((value) => `${encodeURIComponent(parameterName(condition))}=${encodeURIComponent(value)}`))
+    .flatMap((condition) =>
+      condition.values.map((value) => `${encodeURIComponent(parameterName(condition))}=${encodeURIComponent(value)}`),
+    )
     .toSorted()
     .join('&');
 }
@@ -61,8 +68,13 @@ export function flatpakQuery(tag: string, architecture: string, field: RefField 
   return { conditions, canonical: canonicalQuery(conditions) };
 }
 
-/** Returns what a Flatpak client asks for; `undefined` if `query` is another question. Inverse of {@link flatpakQuery}. */
-export function flatpakQuestion({ conditions, canonical }: Query): { readonly field: RefField; readonly tag: string; readonly architecture: string } | undefined {
+/**
+ * Returns what a Flatpak client asks for; `undefined` if `query` is another question. Inverse of {@link flatpakQuery}.
+ */
+export function flatpakQuestion({
+  conditions,
+  canonical,
+}: Query): { readonly field: RefField; readonly tag: string; readonly architecture: string } | undefined {
   const value = (wanted: Field): string => conditions.find(({ field }) => field === wanted)?.values[0] ?? '';
   const [tag, architecture] = [value('tag'), value('architecture')];
   const field = REF_FIELDS.find((where) => flatpakQuery(tag, architecture, where).canonical === canonical);

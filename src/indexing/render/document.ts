@@ -12,7 +12,10 @@ export interface ShownImage {
   readonly labels: Pairs;
 }
 
-/** Tags of an image for which clients get another image of the same Flatpak ref and architecture, by where they look for the ref. */
+/**
+ * Tags of an image for which clients get another image of the same Flatpak ref and architecture, by where they look for
+ * the ref.
+ */
 export interface HiddenTags {
   readonly label: readonly string[];
   readonly annotation: readonly string[];
@@ -72,9 +75,15 @@ export function listHead({ tags, digest, mediaType }: Omit<ShownList, 'images'>)
 export const LIST_END = ']}';
 
 /** Returns the JSON of an image. @param tags its own tags; `undefined` in a list */
-export function imageJson(tags: readonly string[] | undefined, { digest, mediaType, os, architecture, annotations, labels }: ShownImage): string {
+export function imageJson(
+  tags: readonly string[] | undefined,
+  { digest, mediaType, os, architecture, annotations, labels }: ShownImage,
+): string {
   const head = tags === undefined ? '{' : `{"Tags":${JSON.stringify(tags)},`;
-  const fixed = JSON.stringify({ Digest: digest, MediaType: mediaType, OS: os, Architecture: architecture }).slice(1, -1);
+  const fixed = JSON.stringify({ Digest: digest, MediaType: mediaType, OS: os, Architecture: architecture }).slice(
+    1,
+    -1,
+  );
   return `${head}${fixed},"Annotations":${pairsJson(annotations)},"Labels":${pairsJson(labels)}}`;
 }
 

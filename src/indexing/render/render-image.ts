@@ -41,13 +41,24 @@ export interface RenderOptions {
 export function meetsRequirements(image: Image, { requiredAnnotations, requiredLabels }: IndexDefinition): boolean {
   const has = (place: ImageIcon['place'], texts: Image['labels'], key: string): boolean =>
     Object.hasOwn(texts, key) || image.icons.some((icon) => icon.place === place && icon.key === key);
-  return requiredAnnotations.every((key) => has('annotation', image.annotations, key)) && requiredLabels.every((key) => has('label', image.labels, key));
+  return (
+    requiredAnnotations.every((key) => has('annotation', image.annotations, key)) &&
+    requiredLabels.every((key) => has('label', image.labels, key))
+  );
 }
 
-/** Returns a label or annotation of Flatpak's own (but not an icon) as an index shows it; `undefined` if it does not. */
-export function shownFlatpakText({ labels, annotations }: Image, definition: IndexDefinition, place: ImageIcon['place'], key: string): string | undefined {
+/**
+ * Returns a label or annotation of Flatpak's own (but not an icon) as an index shows it; `undefined` if it does not.
+ */
+export function shownFlatpakText(
+  { labels, annotations }: Image,
+  definition: IndexDefinition,
+  place: ImageIcon['place'],
+  key: string,
+): string | undefined {
   const label = !definition.skipFlatpakLabels && Object.hasOwn(labels, key) ? labels[key] : undefined;
-  const annotation = !definition.skipFlatpakAnnotations && Object.hasOwn(annotations, key) ? annotations[key] : undefined;
+  const annotation =
+    !definition.skipFlatpakAnnotations && Object.hasOwn(annotations, key) ? annotations[key] : undefined;
   if (!definition.flatpakAnnotations) return place === 'label' ? label : annotation;
   return place === 'label' ? undefined : (label ?? annotation);
 }
@@ -62,7 +73,12 @@ export function renderImage(image: Image, options: RenderOptions): RenderedImage
   const icons = shownIcons(image, definition);
   const iconsOf = (place: ImageIcon['place']): readonly ImageIcon[] => icons.filter((icon) => icon.place === place);
   const labels = shown(originalLabels, iconsOf('label'), definition.skipFlatpakLabels, options);
-  const annotations = shown(new Map(Object.entries(image.annotations)), iconsOf('annotation'), definition.skipFlatpakAnnotations, options);
+  const annotations = shown(
+    new Map(Object.entries(image.annotations)),
+    iconsOf('annotation'),
+    definition.skipFlatpakAnnotations,
+    options,
+  );
   if (definition.flatpakAnnotations) {
     for (const [key, value] of labels) {
       if (!isFlatpakKey(key)) continue;
@@ -74,17 +90,31 @@ export function renderImage(image: Image, options: RenderOptions): RenderedImage
 }
 
 /** Returns the icons that are shown: they are left out with all of Flatpak's own keys. */
-function shownIcons({ icons }: Image, { skipFlatpakAnnotations, skipFlatpakLabels }: IndexDefinition): readonly ImageIcon[] {
+function shownIcons(
+  { icons }: Image,
+  { skipFlatpakAnnotations, skipFlatpakLabels }: IndexDefinition,
+): readonly ImageIcon[] {
   return icons.filter(({ place }) => !(place === 'label' ? skipFlatpakLabels : skipFlatpakAnnotations));
 }
 
-function shown(original: ReadonlyMap<string, string>, icons: readonly ImageIcon[], skipFlatpak: boolean, options: RenderOptions): Map<string, string> {
-  const { definition: { extractIcons, remoteIconsUri }, readPng, storeIcon, onWarning } = options;
+function shown(
+  original: ReadonlyMap<string, string>,
+  icons: readonly ImageIcon[],
+  skipFlatpak: boolean,
+  options: RenderOptions,
+): Map<string, string> {
+  const {
+    definition: { extractIcons, remoteIconsUri },
+    readPng,
+    storeIcon,
+    onWarning,
+  } = options;
   const kept = new Map<string, string>();
   const remote: RemoteIcon[] = [];
   const extract = (key: string, png: Digest, unusual?: Buffer): void => {
     kept.set(key, storeIcon(png, unusual));
-    if (remoteIconsUri !== undefined) remote.push({ size: Number(key.split('-').at(-1)), url: remoteIconsUri + iconPath(png) });
+    if (remoteIconsUri !== undefined)
+      remote.push({ size: Number(key.split('-').at(-1)), url: remoteIconsUri + iconPath(png) });
   };
   for (const [key, value] of original) {
     if (skipFlatpak && isFlatpakKey(key)) continue;
@@ -113,13 +143,24 @@ function shown(original: ReadonlyMap<string, string>, icons: readonly ImageIcon[
   }
   const appdata = kept.get(APPDATA);
   const id = parseFlatpakRef(kept.get('org.flatpak.ref'))?.id;
-  if (appdata !== undefined && id !== undefined) kept.set(APPDATA, withRemoteIcons(appdata, id, remote.toSorted((a, b) => a.size - b.size)));
+  if (appdata !== undefined && id !== undefined)
+    kept.set(
+      APPDATA,
+      withRemoteIcons(
+        appdata,
+        id,
+        remote.toSorted((a, b) => a.size - b.size),
+      ),
+    );
   return kept;
 }
 
 /** Says whether `text` contains, itself or by reference, a character that makes XML parsers give up. */
 function hasForbiddenCharacter(text: string): boolean {
-  return FORBIDDEN_IN_XML.test(text) || [...text.matchAll(CHARACTER_REFERENCE)].some(([, number = '']) => isForbidden(Number(number.replace(/^x/i, '0x'))));
+  return (
+    FORBIDDEN_IN_XML.test(text) ||
+    [...text.matchAll(CHARACTER_REFERENCE)].some(([, number = '']) => isForbidden(Number(number.replace(/^x/i, '0x'))))
+  );
 }
 
 function isForbidden(codePoint: number): boolean {

@@ -22,11 +22,19 @@ export interface CheckedIndex {
   readonly inherited: ReadonlyMap<string, number>;
 }
 
-/** Returns those of the gone tags to hold: the ones that indexes show which would lose most of their images. @throws StoreError */
-export async function tagsToHold(known: KnownRegistry, indexes: readonly CheckedIndex[], gone: TagsByRepository): Promise<TagsByRepository> {
+/**
+ * Returns those of the gone tags to hold: the ones that indexes show which would lose most of their images. @throws
+ * StoreError
+ */
+export async function tagsToHold(
+  known: KnownRegistry,
+  indexes: readonly CheckedIndex[],
+  gone: TagsByRepository,
+): Promise<TagsByRepository> {
   const held = new Map<string, Set<string>>();
   const hold = (repository: string, tags: Iterable<string>): void => {
-    for (const tag of tags) if (gone.get(repository)?.has(tag) === true) held.set(repository, (held.get(repository) ?? new Set()).add(tag));
+    for (const tag of tags)
+      if (gone.get(repository)?.has(tag) === true) held.set(repository, (held.get(repository) ?? new Set()).add(tag));
   };
   for (const index of indexes) {
     const { images, of } = await imagesLost(known, index, gone);
@@ -42,9 +50,20 @@ export async function tagsToHold(known: KnownRegistry, indexes: readonly Checked
   return held;
 }
 
-/** Counts the images that an index would lose with these tags. A small count may include images that it does not show. @throws StoreError */
-export async function imagesLost(known: KnownRegistry, index: CheckedIndex, gone: TagsByRepository): Promise<HeldImages> {
-  const unknown = sum(Array.from(index.inherited, ([repository, images]) => (gone.get(repository)?.has(WHOLE_REPOSITORY) === true ? images : 0)));
+/**
+ * Counts the images that an index would lose with these tags. A small count may include images that it does not show.
+ * @throws StoreError
+ */
+export async function imagesLost(
+  known: KnownRegistry,
+  index: CheckedIndex,
+  gone: TagsByRepository,
+): Promise<HeldImages> {
+  const unknown = sum(
+    Array.from(index.inherited, ([repository, images]) =>
+      gone.get(repository)?.has(WHOLE_REPOSITORY) === true ? images : 0,
+    ),
+  );
   const before = selectAll(known, index);
   const after = selectAll(without(known, gone), index);
   const lost = (shows: (digest: Digest) => boolean): HeldImages => {
@@ -64,11 +83,16 @@ export function describeHeld({ images, of }: HeldImages): string {
 }
 
 function selectAll(known: KnownRegistry, { definition, wanted }: CheckedIndex): readonly SelectedRepository[] {
-  return [...known.repositories.keys()].filter(wanted.repository).map((name) => selectRepository(name, known, definition, wanted));
+  return [...known.repositories.keys()]
+    .filter(wanted.repository)
+    .map((name) => selectRepository(name, known, definition, wanted));
 }
 
 /** Returns a test of whether the index shows a selected image. */
-async function showing(selection: readonly SelectedRepository[], { facts }: CheckedIndex): Promise<(digest: Digest) => boolean> {
+async function showing(
+  selection: readonly SelectedRepository[],
+  { facts }: CheckedIndex,
+): Promise<(digest: Digest) => boolean> {
   const found = await facts.get([...new Set(selection.flatMap(digestsOf))]);
   return (digest) => found.get(digest)?.shown === true;
 }
@@ -77,12 +101,23 @@ async function showing(selection: readonly SelectedRepository[], { facts }: Chec
 function without({ repositories, manifests }: KnownRegistry, gone: TagsByRepository): KnownRegistry {
   return {
     manifests,
-    repositories: new Map([...repositories].map(([name, repository]) => [name, { ...repository, tags: new Map([...repository.tags].filter(([tag]) => gone.get(name)?.has(tag) !== true)) }])),
+    repositories: new Map(
+      [...repositories].map(([name, repository]) => [
+        name,
+        { ...repository, tags: new Map([...repository.tags].filter(([tag]) => gone.get(name)?.has(tag) !== true)) },
+      ]),
+    ),
   };
 }
 
 function countImages(selection: readonly SelectedRepository[], shows: (digest: Digest) => boolean): number {
-  return sum(selection.map(({ images, lists }) => images.filter(({ digest }) => shows(digest)).length + sum(lists.map((list) => list.images.filter(shows).length))));
+  return sum(
+    selection.map(
+      ({ images, lists }) =>
+        images.filter(({ digest }) => shows(digest)).length +
+        sum(lists.map((list) => list.images.filter(shows).length)),
+    ),
+  );
 }
 
 function sum(numbers: readonly number[]): number {

@@ -1,7 +1,14 @@
 /** Brings the catalog up to date with a registry, with as few requests as possible. */
 import pMap from 'p-map';
 import { amount } from '../../system/amount.ts';
-import { imageBytes, manifestBytes, TAG_BYTES, type Image, type TagRecord, type TagsByRepository } from '../../store/catalog.ts';
+import {
+  imageBytes,
+  manifestBytes,
+  TAG_BYTES,
+  type Image,
+  type TagRecord,
+  type TagsByRepository,
+} from '../../store/catalog.ts';
 import { messageOf } from '../../system/message-of.ts';
 import type { Digest } from '../../registry/digest.ts';
 import { LARGE_CONFIG_BYTES, MAX_INDEX_CHILDREN, MAX_MANIFEST_BYTES } from '../../registry/limits.ts';
@@ -44,9 +51,14 @@ export interface ScanOptions {
   readonly scope: RebuildScope;
   /** The registry's list of repositories, if it was begun already; see {@link beginList}. */
   readonly pages?: AsyncIterable<readonly string[]> | undefined;
-  /** Repositories that the catalog may not know: if the registry does not list them, it is asked for each. None unless given. */
+  /**
+   * Repositories that the catalog may not know: if the registry does not list them, it is asked for each. None unless
+   * given.
+   */
   readonly expected?: ReadonlySet<string>;
-  /** Returns which of the gone tags to hold until the next scan of whole indexes confirms their loss; none unless given. */
+  /**
+   * Returns which of the gone tags to hold until the next scan of whole indexes confirms their loss; none unless given.
+   */
   readonly hold?: (gone: TagsByRepository) => Promise<TagsByRepository>;
   /** Most repositories, and most tags of all repositories together, that are read at once. */
   readonly concurrency: number;
@@ -124,7 +136,8 @@ const WHOLE: Learnt = { whole: true, faults: [], manifests: 0 };
 class TagsFailed extends Error {}
 
 /**
- * Reads what `scope` names into the working copy, and commits it. A repository that cannot be read keeps its tags, and is in `failures`:
+ * Reads what `scope` names into the working copy, and commits it. A repository that cannot be read keeps its tags, and
+ * is in `failures`:
  * only a definite answer of the registry removes anything.
  * @throws the signal's reason once it is aborted; StoreError
  */
@@ -133,11 +146,15 @@ export async function scan(options: ScanOptions): Promise<ScanResult> {
 }
 
 /**
- * Begins the registry's list of repositories; returns the failure if that is not possible. Call it before loading a working copy: a
+ * Begins the registry's list of repositories; returns the failure if that is not possible. Call it before loading a
+ * working copy: a
  * registry that is down is retried often.
  * @throws the signal's reason once it is aborted
  */
-export async function beginList(source: RegistrySource, signal?: AbortSignal): Promise<AsyncIterable<readonly string[]> | RebuildFailure> {
+export async function beginList(
+  source: RegistrySource,
+  signal?: AbortSignal,
+): Promise<AsyncIterable<readonly string[]> | RebuildFailure> {
   const pages = source.repositories(signal)[Symbol.asyncIterator]();
   try {
     const first = await pages.next();
@@ -189,13 +206,17 @@ class Scan {
     const { scope, concurrency, signal } = this.#options;
     const mapOptions = { concurrency, ...(signal ? { signal } : {}) };
     const all = [...this.#options.wanted.values()];
-    const indexes = [...this.#options.wanted].filter(([name]) => scope.indexes === 'all' || scope.indexes.has(name)).map(([, wanted]) => wanted);
+    const indexes = [...this.#options.wanted]
+      .filter(([name]) => scope.indexes === 'all' || scope.indexes.has(name))
+      .map(([, wanted]) => wanted);
     const complete = scope.indexes === 'all';
 
     const seen = new Set<string>();
     if (indexes.length > 0) {
-      for (const [name, { error, missedScans }] of this.#known.repositories) if (error === undefined && missedScans === 0) this.#sound.add(name);
-      const read = (repository: string): Promise<void> => this.#repository(repository, (tag) => isWanted(indexes, repository, tag), complete, true);
+      for (const [name, { error, missedScans }] of this.#known.repositories)
+        if (error === undefined && missedScans === 0) this.#sound.add(name);
+      const read = (repository: string): Promise<void> =>
+        this.#repository(repository, (tag) => isWanted(indexes, repository, tag), complete, true);
       await pMap(this.#listed(indexes, seen), read, mapOptions);
       if (!this.#failures.some(isRegistryFailure)) {
         const unlisted = new Set([...this.#missed(indexes, seen), ...this.#unread(seen)]);
@@ -213,7 +234,11 @@ class Scan {
         if (!isWanted(all, repository)) return;
         this.#repositories.total++;
         if (tags === 'all') await this.#repository(repository, (tag) => isWanted(all, repository, tag), true, false);
-        else await this.#tags(repository, [...tags].filter((tag) => isWanted(all, repository, tag)));
+        else
+          await this.#tags(
+            repository,
+            [...tags].filter((tag) => isWanted(all, repository, tag)),
+          );
       },
       mapOptions,
     );
@@ -224,7 +249,10 @@ class Scan {
     return { repositories: this.#repositories.done, newImages: this.#images.done, failures: this.#failures };
   }
 
-  /** Yields the listed repositories that any index wants, each once. If the list fails halfway, the repositories before that are read. */
+  /**
+   * Yields the listed repositories that any index wants, each once. If the list fails halfway, the repositories before
+   * that are read.
+   */
   async *#listed(indexes: readonly Wanted[], seen: Set<string>): AsyncGenerator<string> {
     try {
       for await (const page of this.#options.pages ?? this.#source.repositories(this.#options.signal)) {
@@ -241,8 +269,10 @@ class Scan {
   }
 
   /**
-   * Returns known repositories that several consecutive lists did not name. One list is not believed: it may be cut short, and a registry
-   * without its storage lists nothing. The registry is then asked for the repository, which is removed only if it is not found.
+   * Returns known repositories that several consecutive lists did not name. One list is not believed: it may be cut
+   * short, and a registry
+   * without its storage lists nothing. The registry is then asked for the repository, which is removed only if it is
+   * not found.
    */
   #missed(indexes: readonly Wanted[], seen: ReadonlySet<string>): string[] {
     const left = [...this.#known.repositories.keys()].filter((name) => !seen.has(name) && isWanted(indexes, name));
@@ -250,9 +280,14 @@ class Scan {
     return left.filter((name) => this.#known.recordMissed(name) >= enough || this.#held.has(name));
   }
 
-  /** Returns expected repositories that are not listed and were never read: there is nothing of them to keep until a second list. */
+  /**
+   * Returns expected repositories that are not listed and were never read: there is nothing of them to keep until a
+   * second list.
+   */
   #unread(seen: ReadonlySet<string>): string[] {
-    const read = new Set([...this.#known.repositories].flatMap(([name, { error }]) => (error === undefined ? [name] : [])));
+    const read = new Set(
+      [...this.#known.repositories].flatMap(([name, { error }]) => (error === undefined ? [name] : [])),
+    );
     return [...(this.#options.expected ?? [])].filter((name) => !seen.has(name) && !read.has(name));
   }
 
@@ -266,7 +301,8 @@ class Scan {
   }
 
   /**
-   * Reads all tags of a repository that `wants` selects. Other tags are removed if `complete`; otherwise they stay while the registry
+   * Reads all tags of a repository that `wants` selects. Other tags are removed if `complete`; otherwise they stay
+   * while the registry
    * lists them. @param full whether this is part of a scan of whole indexes
    */
   async #repository(repository: string, wants: TagSelector, complete: boolean, full: boolean): Promise<void> {
@@ -302,7 +338,10 @@ class Scan {
       for (const tag of this.#lose(repository, missing, full)) records.push(known.get(tag) as TagRecord);
       const unchanged = records.length === known.size && records.every((record) => record === known.get(record.tag));
       if (!unchanged || !sound) this.#known.replaceTags(repository, records);
-      if (error !== undefined) throw failed === 1 ? error : new TagsFailed(`${error.message} (and ${amount(failed - 1, 'more tag')})`, { cause: error });
+      if (error !== undefined)
+        throw failed === 1
+          ? error
+          : new TagsFailed(`${error.message} (and ${amount(failed - 1, 'more tag')})`, { cause: error });
     } catch (error) {
       this.#rethrowIfFatal(error);
       if (isNotFound(error)) {
@@ -313,8 +352,10 @@ class Scan {
   }
 
   /**
-   * Records `missing`, all gone tags of a repository; returns those that stay for now. A notification about a repository whose last scan
-   * succeeded is believed at once; other losses are decided at the end of the scan, and held tags by the next full scan.
+   * Records `missing`, all gone tags of a repository; returns those that stay for now. A notification about a
+   * repository whose last scan
+   * succeeded is believed at once; other losses are decided at the end of the scan, and held tags by the next full
+   * scan.
    */
   #lose(repository: string, missing: readonly string[], full: boolean): readonly string[] {
     const held = this.#held.get(repository);
@@ -322,7 +363,10 @@ class Scan {
     if (this.#options.scope.acceptLosses === true) return [];
     const stillHeld = full ? [] : missing.filter((tag) => held?.has(tag) === true);
     if (stillHeld.length > 0) this.#held.set(repository, new Set(stillHeld));
-    const doubted = missing.length > 0 && (full || this.#wasUnread(repository)) ? missing.filter((tag) => held?.has(tag) !== true) : [];
+    const doubted =
+      missing.length > 0 && (full || this.#wasUnread(repository))
+        ? missing.filter((tag) => held?.has(tag) !== true)
+        : [];
     if (doubted.length > 0) this.#gone.set(repository, new Set(doubted));
     return [...stillHeld, ...doubted];
   }
@@ -333,7 +377,11 @@ class Scan {
     const expected = known.length === 0 && this.#options.expected?.has(repository) === true;
     const staying = new Set(this.#lose(repository, expected ? [WHOLE_REPOSITORY] : known, full));
     this.#goneRepositories.add(repository);
-    this.#forget(repository, known.filter((tag) => !staying.has(tag)), staying.size === 0);
+    this.#forget(
+      repository,
+      known.filter((tag) => !staying.has(tag)),
+      staying.size === 0,
+    );
   }
 
   #wasUnread(repository: string): boolean {
@@ -342,11 +390,17 @@ class Scan {
 
   /** Removes what is gone, except for losses that are too large, which are held. */
   async #settleLosses(): Promise<void> {
-    const held = this.#gone.size === 0 ? this.#gone : ((await this.#options.hold?.(this.#gone)) ?? new Map<string, Set<string>>());
-    for (const [repository, tags] of held) this.#held.set(repository, new Set([...(this.#held.get(repository) ?? []), ...tags]));
+    const held =
+      this.#gone.size === 0 ? this.#gone : ((await this.#options.hold?.(this.#gone)) ?? new Map<string, Set<string>>());
+    for (const [repository, tags] of held)
+      this.#held.set(repository, new Set([...(this.#held.get(repository) ?? []), ...tags]));
     for (const [repository, tags] of this.#gone) {
       const its = this.#held.get(repository);
-      this.#forget(repository, [...tags].filter((tag) => its?.has(tag) !== true), its === undefined && this.#goneRepositories.has(repository));
+      this.#forget(
+        repository,
+        [...tags].filter((tag) => its?.has(tag) !== true),
+        its === undefined && this.#goneRepositories.has(repository),
+      );
     }
     this.#known.holdTags(new Map([...this.#held].filter(([, tags]) => tags.size > 0)));
   }
@@ -397,12 +451,16 @@ class Scan {
     }
     const { faults } = await this.#learn(context, digest, manifest, 0);
     const kept = faults.length === 0 ? [] : await this.#kept(digest, before, faults);
-    const record = before?.digest === digest && String(before.kept ?? []) === String(kept) ? before : { tag, digest, ...(kept.length > 0 && { kept }) };
+    const record =
+      before?.digest === digest && String(before.kept ?? []) === String(kept)
+        ? before
+        : { tag, digest, ...(kept.length > 0 && { kept }) };
     return { record, faults };
   }
 
   /**
-   * Returns the images that a tag led to before, except those that an image of `digest` replaces: one with the same platform and ref.
+   * Returns the images that a tag led to before, except those that an image of `digest` replaces: one with the same
+   * platform and ref.
    * @throws the first of `faults` if no image of `digest` could be read
    */
   async #kept(digest: Digest, before: TagRecord | undefined, faults: readonly unknown[]): Promise<readonly Digest[]> {
@@ -420,7 +478,8 @@ class Scan {
   }
 
   /**
-   * Reads a digest and all that it leads to, except for what is known. A child that the registry does not have (a sparse index) is
+   * Reads a digest and all that it leads to, except for what is known. A child that the registry does not have (a
+   * sparse index) is
    * skipped until the next scan; one that cannot be read is a fault.
    */
   async #learn(context: TagContext, digest: Digest, manifest: Manifest | undefined, depth: number): Promise<Learnt> {
@@ -439,14 +498,28 @@ class Scan {
     return learnt;
   }
 
-  async #readManifest(context: TagContext, digest: Digest, fetched: Manifest | undefined, depth: number): Promise<Learnt> {
+  async #readManifest(
+    context: TagContext,
+    digest: Digest,
+    fetched: Manifest | undefined,
+    depth: number,
+  ): Promise<Learnt> {
     const known = await this.#known.manifest(digest);
-    if (known?.kind === 'index') return this.#learnChildren(context, digest, { manifests: known.manifests, faults: known.faults ?? [] }, depth);
+    if (known?.kind === 'index')
+      return this.#learnChildren(context, digest, { manifests: known.manifests, faults: known.faults ?? [] }, depth);
     if (known !== undefined) return WHOLE;
 
     const manifest = fetched ?? (await this.#manifest(context, digest));
     if (manifest.kind !== 'image') {
-      const learnt = manifest.kind === 'artifact' ? WHOLE : await this.#learnChildren(context, digest, { manifests: manifest.manifests.map((child) => child.digest), faults: manifest.faults ?? [] }, depth);
+      const learnt =
+        manifest.kind === 'artifact'
+          ? WHOLE
+          : await this.#learnChildren(
+              context,
+              digest,
+              { manifests: manifest.manifests.map((child) => child.digest), faults: manifest.faults ?? [] },
+              depth,
+            );
       this.#store(manifestBytes(manifest));
       this.#known.putManifest(manifest);
       return learnt;
@@ -485,46 +558,71 @@ class Scan {
   /** Reads a config. A missing one makes the image invalid; it does not mean that the image is gone. */
   async #config({ repository }: TagContext, { digest, config }: ImageManifest): Promise<ImageConfig | undefined> {
     this.#charge(repository, config.size);
-    const read = (): Promise<ImageConfig | undefined> => this.#source.config(repository.name, config, this.#options.signal);
+    const read = (): Promise<ImageConfig | undefined> =>
+      this.#source.config(repository.name, config, this.#options.signal);
     try {
       if (config.size <= LARGE_CONFIG_BYTES) return await read();
       const large = this.#large.then(read);
       this.#large = large.catch(() => {});
       return await large;
     } catch (error) {
-      if (isNotFound(error)) throw new RegistryError('malformed', `${repository.name}@${digest}: ${messageOf(error)}`, { cause: error });
+      if (isNotFound(error))
+        throw new RegistryError('malformed', `${repository.name}@${digest}: ${messageOf(error)}`, { cause: error });
       throw error;
     }
   }
 
-  /** Counts a request for so many bytes. @throws RegistryError `too-large` if a limit of the repository or the catalog is reached */
+  /**
+   * Counts a request for so many bytes. @throws RegistryError `too-large` if a limit of the repository or the catalog
+   * is reached
+   */
   #charge(repository: RepositoryReading, bytes: number): void {
     this.#store(0);
     if (repository.requests >= MAX_REQUESTS || repository.bytes + bytes > MAX_BYTES) {
-      throw new RegistryError('too-large', `${repository.name}: more than ${MAX_REQUESTS} manifests and configs, or ${mebibytes(MAX_BYTES)} of them, are new; the next rebuild continues`);
+      throw new RegistryError(
+        'too-large',
+        `${repository.name}: more than ${MAX_REQUESTS} manifests and configs, or ${mebibytes(MAX_BYTES)} of them, are new; the next rebuild continues`,
+      );
     }
     repository.requests++;
     repository.bytes += bytes;
   }
 
-  /** Counts bytes that the catalog is to keep. @throws RegistryError `too-large` if its limit for the registry is reached */
+  /**
+   * Counts bytes that the catalog is to keep. @throws RegistryError `too-large` if its limit for the registry is
+   * reached
+   */
   #store(bytes: number): void {
     const { maxStored = MAX_STORED } = this.#options;
-    if (this.#stored + bytes > maxStored) throw new RegistryError('too-large', `nothing new is stored from ${this.#source.id}: its ${mebibytes(this.#stored)} in the catalog are near the limit of ${mebibytes(maxStored)}`);
+    if (this.#stored + bytes > maxStored)
+      throw new RegistryError(
+        'too-large',
+        `nothing new is stored from ${this.#source.id}: its ${mebibytes(this.#stored)} in the catalog are near the limit of ${mebibytes(maxStored)}`,
+      );
     this.#stored += bytes;
   }
 
   #warnOfStored(): void {
     const { maxStored = MAX_STORED, onWarning } = this.#options;
     if (this.#stored <= maxStored * STORED_TO_WARN) return;
-    onWarning?.(`${this.#source.id} takes ${mebibytes(this.#stored)} in the catalog: beyond ${mebibytes(maxStored)}, nothing new is stored from it. Index fewer repositories or tags, or check who pushes so much`);
+    onWarning?.(
+      `${this.#source.id} takes ${mebibytes(this.#stored)} in the catalog: beyond ${mebibytes(maxStored)}, nothing new is stored from it. Index fewer repositories or tags, or check who pushes so much`,
+    );
   }
 
-  async #learnChildren(context: TagContext, digest: Digest, { manifests, faults }: Children, depth: number): Promise<Learnt> {
+  async #learnChildren(
+    context: TagContext,
+    digest: Digest,
+    { manifests, faults }: Children,
+    depth: number,
+  ): Promise<Learnt> {
     const repository = context.repository.name;
-    if (depth >= MAX_NESTING) throw new TagsFailed(`${repository}: image indexes are nested more than ${MAX_NESTING} levels deep`);
+    if (depth >= MAX_NESTING)
+      throw new TagsFailed(`${repository}: image indexes are nested more than ${MAX_NESTING} levels deep`);
     count(context, manifests.length);
-    const learnt = await Promise.allSettled(manifests.map((child) => this.#learn(context, child, undefined, depth + 1)));
+    const learnt = await Promise.allSettled(
+      manifests.map((child) => this.#learn(context, child, undefined, depth + 1)),
+    );
     const found = learnt.flatMap((result) => {
       if (result.status === 'fulfilled') return result.value.faults;
       this.#rethrowIfFatal(result.reason);
@@ -535,7 +633,10 @@ class Scan {
     return {
       whole: faults.length === 0 && learnt.every((result) => result.status === 'fulfilled' && result.value.whole),
       faults: [...faults.map((fault) => new RegistryError('malformed', `${repository}@${digest}: ${fault}`)), ...found],
-      manifests: learnt.reduce((sum, result) => sum + 1 + (result.status === 'fulfilled' ? result.value.manifests : 0), 0),
+      manifests: learnt.reduce(
+        (sum, result) => sum + 1 + (result.status === 'fulfilled' ? result.value.manifests : 0),
+        0,
+      ),
     };
   }
 
@@ -575,7 +676,10 @@ function failureOf(error: unknown, { id }: RegistrySource): RebuildFailure {
 }
 
 function tagFailed(tag: string, [cause, ...others]: readonly unknown[]): TagsFailed {
-  return new TagsFailed(`tag ${tag}: ${messageOf(cause)}${others.length === 0 ? '' : ` (and ${others.length} more of its images)`}`, { cause });
+  return new TagsFailed(
+    `tag ${tag}: ${messageOf(cause)}${others.length === 0 ? '' : ` (and ${others.length} more of its images)`}`,
+    { cause },
+  );
 }
 
 function newReading(name: string): RepositoryReading {
@@ -591,7 +695,10 @@ function counted(context: TagContext, learnt: Learnt): Learnt {
 /** Counts manifests that a tag leads to. @throws TagsFailed if there are too many */
 function count(context: TagContext, manifests: number): void {
   context.manifests += manifests;
-  if (context.manifests > MAX_INDEX_CHILDREN) throw new TagsFailed(`${context.repository.name}: more than ${MAX_INDEX_CHILDREN} manifests in one image index and its nested ones`);
+  if (context.manifests > MAX_INDEX_CHILDREN)
+    throw new TagsFailed(
+      `${context.repository.name}: more than ${MAX_INDEX_CHILDREN} manifests in one image index and its nested ones`,
+    );
 }
 
 function mebibytes(bytes: number): string {

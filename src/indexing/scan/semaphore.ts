@@ -8,7 +8,8 @@ export class Semaphore {
   }
 
   /**
-   * Calls `run` for each value as soon as there is a permit. A list waits for one permit at a time, so that long lists do not block short
+   * Calls `run` for each value as soon as there is a permit. A list waits for one permit at a time, so that long lists
+   * do not block short
    * ones.
    * @throws the error of the first `run` that fails, after which no more are called
    */

@@ -2,7 +2,17 @@
 import type { Digest } from '../../registry/digest.ts';
 import type { Manifest } from '../../registry/manifest.ts';
 import { imageBytes } from '../../store/catalog.ts';
-import type { Catalog, CatalogChange, Image, KnownManifest, KnownRegistry, KnownRepository, TagRecord, TagsByRepository, TakenBy } from '../../store/catalog.ts';
+import type {
+  Catalog,
+  CatalogChange,
+  Image,
+  KnownManifest,
+  KnownRegistry,
+  KnownRepository,
+  TagRecord,
+  TagsByRepository,
+  TakenBy,
+} from '../../store/catalog.ts';
 import type { Publications } from '../../store/publications.ts';
 import { refsOf } from '../select/image-facts.ts';
 
@@ -42,9 +52,16 @@ export class WorkingCopy {
   #pending = 0;
   #committing: Promise<void> = Promise.resolve();
 
-  private constructor(options: WorkingCopyOptions, { repositories, manifests }: KnownRegistry, held: TagsByRepository, stored: number) {
+  private constructor(
+    options: WorkingCopyOptions,
+    { repositories, manifests }: KnownRegistry,
+    held: TagsByRepository,
+    stored: number,
+  ) {
     this.#options = options;
-    this.#repositories = new Map([...repositories].map(([name, repository]) => [name, { ...repository, tags: new Map(repository.tags) }]));
+    this.#repositories = new Map(
+      [...repositories].map(([name, repository]) => [name, { ...repository, tags: new Map(repository.tags) }]),
+    );
     this.#manifests = new Map([...manifests].filter(([digest]) => options.suspect?.has(digest) !== true));
     this.#held = held;
     this.stored = stored;
@@ -53,15 +70,24 @@ export class WorkingCopy {
   /** Loads what the catalog knows. @throws StoreError */
   static async load(options: WorkingCopyOptions): Promise<WorkingCopy> {
     const { catalog, registry, repositories } = options;
-    return new WorkingCopy(options, await catalog.known(registry, repositories), await catalog.heldTags(registry), await catalog.stored(registry));
+    return new WorkingCopy(
+      options,
+      await catalog.known(registry, repositories),
+      await catalog.heldTags(registry),
+      await catalog.stored(registry),
+    );
   }
 
-  /** Commits, and returns what is known of all repositories, including those that were not loaded. @throws StoreError */
+  /**
+   * Commits, and returns what is known of all repositories, including those that were not loaded. @throws StoreError
+   */
   async everything(): Promise<KnownRegistry> {
     const { catalog, registry, repositories } = this.#options;
     // Callers look up the texts of images in the catalog.
     await this.commit();
-    return repositories === undefined ? { repositories: this.#repositories, manifests: this.#manifests } : catalog.known(registry);
+    return repositories === undefined
+      ? { repositories: this.#repositories, manifests: this.#manifests }
+      : catalog.known(registry);
   }
 
   /** Loaded repositories, with the changes since. */
@@ -85,7 +111,8 @@ export class WorkingCopy {
     // A partial copy has only what the tags of its repositories lead to; the catalog may know more.
     if (known !== undefined || this.#options.repositories === undefined) return known;
     const { catalog, registry } = this.#options;
-    for (const [one, manifest] of await catalog.manifests(registry, [digest])) if (!this.#manifests.has(one)) this.#manifests.set(one, manifest);
+    for (const [one, manifest] of await catalog.manifests(registry, [digest]))
+      if (!this.#manifests.has(one)) this.#manifests.set(one, manifest);
     return this.#manifests.get(digest);
   }
 
@@ -128,7 +155,12 @@ export class WorkingCopy {
     if (manifest.kind === 'artifact') this.#manifests.set(digest, { kind: 'artifact', descriptor });
     else {
       const { faults = [] } = manifest;
-      this.#manifests.set(digest, { kind: 'index', descriptor, manifests: manifest.manifests.map((child) => child.digest), ...(faults.length > 0 && { faults }) });
+      this.#manifests.set(digest, {
+        kind: 'index',
+        descriptor,
+        manifests: manifest.manifests.map((child) => child.digest),
+        ...(faults.length > 0 && { faults }),
+      });
     }
     this.#changes.push({ kind: 'manifest', manifest });
     if (this.#changes.length > MAX_CHANGES) void this.commit();
@@ -136,7 +168,11 @@ export class WorkingCopy {
 
   /** Replaces the tags of a repository, all of which were read. */
   replaceTags(repository: string, tags: readonly TagRecord[]): void {
-    this.#repositories.set(repository, { error: undefined, missedScans: 0, tags: new Map(tags.map((record) => [record.tag, record])) });
+    this.#repositories.set(repository, {
+      error: undefined,
+      missedScans: 0,
+      tags: new Map(tags.map((record) => [record.tag, record])),
+    });
     this.#changes.push({ kind: 'tags', repository, tags });
   }
 
@@ -148,7 +184,8 @@ export class WorkingCopy {
 
   /** Removes one tag. */
   removeTag(repository: string, tag: string): void {
-    if (this.#repositories.get(repository)?.tags.delete(tag) === true) this.#changes.push({ kind: 'tag-gone', repository, tag });
+    if (this.#repositories.get(repository)?.tags.delete(tag) === true)
+      this.#changes.push({ kind: 'tag-gone', repository, tag });
   }
 
   /** Removes a repository with its tags. */
@@ -162,7 +199,10 @@ export class WorkingCopy {
     this.#changes.push({ kind: 'failure', repository, error });
   }
 
-  /** Records that the registry's list did not name a repository; returns in how many consecutive full scans that happened. */
+  /**
+   * Records that the registry's list did not name a repository; returns in how many consecutive full scans that
+   * happened.
+   */
   recordMissed(repository: string): number {
     const known = this.#open(repository);
     const missedScans = known.missedScans + 1;

@@ -20,7 +20,12 @@ export interface DecidedImage {
 export interface DecidedRepository {
   readonly name: string;
   readonly images: readonly (DecidedImage & { readonly tags: readonly string[] })[];
-  readonly lists: readonly { readonly tags: readonly string[]; readonly digest: Digest; readonly mediaType: string; readonly images: readonly DecidedImage[] }[];
+  readonly lists: readonly {
+    readonly tags: readonly string[];
+    readonly digest: Digest;
+    readonly mediaType: string;
+    readonly images: readonly DecidedImage[];
+  }[];
   /** Messages about images of this repository and others that compete for the same ref. */
   readonly contests: readonly string[];
 }
@@ -48,25 +53,44 @@ export function inputOf(repository: Pick<DecidedRepository, 'name' | 'images' | 
  * @param known these repositories, or the whole registry
  * @throws StoreError
  */
-export async function decideRepositories(names: readonly string[], known: KnownRegistry, options: DecideOptions): Promise<readonly DecidedRepository[]> {
+export async function decideRepositories(
+  names: readonly string[],
+  known: KnownRegistry,
+  options: DecideOptions,
+): Promise<readonly DecidedRepository[]> {
   const own = await select(names, known, options);
-  const refs = new Set(own.repositories.flatMap((repository) => digestsOf(repository).flatMap((digest) => own.facts.get(digest)?.refs ?? [])));
+  const refs = new Set(
+    own.repositories.flatMap((repository) =>
+      digestsOf(repository).flatMap((digest) => own.facts.get(digest)?.refs ?? []),
+    ),
+  );
   const rivals = await findRivals(refs, names, options);
   const facts = new Map([...own.facts, ...rivals.facts]);
   const contests = new Map<string, Set<string>>();
-  const onContest = ({ identity, message }: Contest): void => void contests.set(identity, (contests.get(identity) ?? new Set()).add(message));
+  const onContest = ({ identity, message }: Contest): void =>
+    void contests.set(identity, (contests.get(identity) ?? new Set()).add(message));
 
   const { definition } = options;
   const all = [...own.repositories, ...rivals.repositories].toSorted((a, b) => compare(a.name, b.name));
-  const preferred = definition.repositoryPriority.length === 0 ? all : prefer(all, definition, (digest) => facts.get(digest)?.identities.either, onContest);
+  const preferred =
+    definition.repositoryPriority.length === 0
+      ? all
+      : prefer(all, definition, (digest) => facts.get(digest)?.identities.either, onContest);
   const placed = definition.lists === 'flatten' ? preferred.map(flatten) : preferred;
   const hide = hiding(facts);
   const decided = new Map(placed.map((repository) => [repository.name, hide.in(repository)]));
   for (const contest of hide.contests()) onContest(contest);
   return own.repositories.map(({ name }) => {
     const { images, lists } = decided.get(name) ?? { images: [], lists: [] };
-    const its = digestsOf(own.byName.get(name) as SelectedRepository).flatMap((digest) => Object.values((facts.get(digest) as ImageFacts).identities));
-    return { name, images, lists, contests: [...new Set(its.flatMap((identity) => [...(contests.get(identity ?? '') ?? [])]))].toSorted() };
+    const its = digestsOf(own.byName.get(name) as SelectedRepository).flatMap((digest) =>
+      Object.values((facts.get(digest) as ImageFacts).identities),
+    );
+    return {
+      name,
+      images,
+      lists,
+      contests: [...new Set(its.flatMap((identity) => [...(contests.get(identity ?? '') ?? [])]))].toSorted(),
+    };
   });
 }
 
@@ -77,18 +101,39 @@ interface Selection {
 }
 
 /** Selects the images of some repositories that the index takes and that have what it requires. */
-async function select(names: readonly string[], known: KnownRegistry, { definition, wanted, facts }: DecideOptions): Promise<Selection> {
-  const selected = names.map((name) => (wanted.repository(name) ? selectRepository(name, known, definition, wanted) : { name, images: [], lists: [] }));
+async function select(
+  names: readonly string[],
+  known: KnownRegistry,
+  { definition, wanted, facts }: DecideOptions,
+): Promise<Selection> {
+  const selected = names.map((name) =>
+    wanted.repository(name) ? selectRepository(name, known, definition, wanted) : { name, images: [], lists: [] },
+  );
   const found = await facts.get([...new Set(selected.flatMap(digestsOf))]);
-  const repositories = selected.map((repository) => filterImages(repository, (digest) => found.get(digest)?.shown === true));
-  return { repositories, byName: new Map(repositories.map((repository) => [repository.name, repository])), facts: found };
+  const repositories = selected.map((repository) =>
+    filterImages(repository, (digest) => found.get(digest)?.shown === true),
+  );
+  return {
+    repositories,
+    byName: new Map(repositories.map((repository) => [repository.name, repository])),
+    facts: found,
+  };
 }
 
 /** Selects the images of all other repositories that the index takes and that hold one of `refs`. */
-async function findRivals(refs: ReadonlySet<string>, names: readonly string[], options: DecideOptions): Promise<Selection> {
-  const { catalog, definition: { registry }, wanted } = options;
+async function findRivals(
+  refs: ReadonlySet<string>,
+  names: readonly string[],
+  options: DecideOptions,
+): Promise<Selection> {
+  const {
+    catalog,
+    definition: { registry },
+    wanted,
+  } = options;
   const own = new Set(names);
-  const holders = refs.size === 0 ? new Map<string, readonly string[]>() : await catalog.repositoriesWithRefs(registry, [...refs]);
+  const holders =
+    refs.size === 0 ? new Map<string, readonly string[]>() : await catalog.repositoriesWithRefs(registry, [...refs]);
   const rivals = [...new Set([...holders.values()].flat())].filter((name) => !own.has(name) && wanted.repository(name));
   if (rivals.length === 0) return { repositories: [], byName: new Map(), facts: new Map() };
   return select(rivals, await catalog.known(registry, rivals), options);
@@ -101,13 +146,20 @@ function hiding(facts: ReadonlyMap<Digest, ImageFacts>) {
   const winners = { label: new Winners(), annotation: new Winners(), either: new Winners() };
   const hiddenOf = (repository: string, tags: readonly string[], digest: Digest): HiddenTags => {
     const { label, annotation, either } = (facts.get(digest) as ImageFacts).identities;
-    const hidden = { label: winners.label.add(repository, tags, label), annotation: winners.annotation.add(repository, tags, annotation), either: either === undefined ? undefined : winners.either.add(repository, tags, either) };
+    const hidden = {
+      label: winners.label.add(repository, tags, label),
+      annotation: winners.annotation.add(repository, tags, annotation),
+      either: either === undefined ? undefined : winners.either.add(repository, tags, either),
+    };
     return hidden.label.length + hidden.annotation.length + (hidden.either?.length ?? 1) === 0 ? NONE_HIDDEN : hidden;
   };
   return {
     in: ({ name, images, lists }: SelectedRepository): Pick<DecidedRepository, 'images' | 'lists'> => ({
       images: images.map((image) => ({ ...image, hidden: hiddenOf(name, image.tags, image.digest) })),
-      lists: lists.map((list) => ({ ...list, images: list.images.map((digest) => ({ digest, hidden: hiddenOf(name, list.tags, digest) })) })),
+      lists: lists.map((list) => ({
+        ...list,
+        images: list.images.map((digest) => ({ digest, hidden: hiddenOf(name, list.tags, digest) })),
+      })),
     }),
     /** Contests of `either` include those of `label` and `annotation`. */
     contests: (): Iterable<Contest> => winners.either.contests(),

@@ -32,7 +32,9 @@ export interface ImageFacts {
 
 /** Returns the Flatpak refs that an image claims. */
 export function refsOf({ labels, annotations }: Pick<Image, 'labels' | 'annotations'>): readonly string[] {
-  return [...new Set([labels, annotations].flatMap((texts) => (Object.hasOwn(texts, REF) ? [texts[REF] as string] : [])))];
+  return [
+    ...new Set([labels, annotations].flatMap((texts) => (Object.hasOwn(texts, REF) ? [texts[REF] as string] : []))),
+  ];
 }
 
 /** Reads images from the catalog, with a cache of the last ones. */
@@ -77,9 +79,14 @@ export class FactsCache {
     this.#definition = definition;
   }
 
-  /** Returns the facts of `digests`. @throws StoreError; Error if an image is missing: left out, its app would vanish */
+  /**
+   * Returns the facts of `digests`. @throws StoreError; Error if an image is missing: left out, its app would vanish
+   */
   async get(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, ImageFacts>> {
-    const images = await this.#images.get(this.#definition.registry, digests.filter((digest) => !this.#kept.has(digest)));
+    const images = await this.#images.get(
+      this.#definition.registry,
+      digests.filter((digest) => !this.#kept.has(digest)),
+    );
     const found = new Map<Digest, ImageFacts>();
     for (const digest of digests) {
       let facts = this.#kept.get(digest);
@@ -96,7 +103,8 @@ export class FactsCache {
 
   #factsOf(image: Image): ImageFacts {
     const shown = meetsRequirements(image, this.#definition);
-    const text = (place: 'label' | 'annotation') => (key: string) => shownFlatpakText(image, this.#definition, place, key);
+    const text = (place: 'label' | 'annotation') => (key: string) =>
+      shownFlatpakText(image, this.#definition, place, key);
     const [label, annotation] = [text('label'), text('annotation')];
     return {
       shown,

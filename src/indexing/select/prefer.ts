@@ -11,8 +11,10 @@ const VERSIONS = new Intl.Collator('en', { numeric: true });
 
 /**
  * Keeps one of the images with the same identity (ref and architecture), and all images without one. It is chosen by
- * 1. its repository: by the first pattern of `repositoryPriority` that matches it, those without a match last, then by name;
- * 2. its tags, or those of its list: `latest`, else the highest tag, compared as a version (`1.10` is higher than `1.9`).
+ * 1. its repository: by the first pattern of `repositoryPriority` that matches it, those without a match last, then by
+ * name;
+ * 2. its tags, or those of its list: `latest`, else the highest tag, compared as a version (`1.10` is higher than
+ * `1.9`).
  * @param onContest told of identities for which only the name of the repository decided
  */
 export function prefer(
@@ -21,23 +23,31 @@ export function prefer(
   refOf: (digest: Digest) => string | undefined,
   onContest: (contest: Contest) => void,
 ): readonly SelectedRepository[] {
-  const winners = new Map<string, { readonly repository: string; readonly holder: SelectedImage | SelectedList; readonly digest: Digest }>();
+  const winners = new Map<
+    string,
+    { readonly repository: string; readonly holder: SelectedImage | SelectedList; readonly digest: Digest }
+  >();
   /** Repositories that come after the winner only by their names, by ref. */
   const contests = new Map<string, Set<string>>();
   const rankOf = rankingOf(repositoryPriority);
   for (const { name, images, lists } of selection.toSorted((a, b) => rankOf(a.name) - rankOf(b.name))) {
-    const holders = [...images.map((image) => ({ holder: image, digests: [image.digest] })), ...lists.map((list) => ({ holder: list, digests: list.images }))];
+    const holders = [
+      ...images.map((image) => ({ holder: image, digests: [image.digest] })),
+      ...lists.map((list) => ({ holder: list, digests: list.images })),
+    ];
     for (const { holder, digests } of holders.toSorted((a, b) => byVersion(a.holder, b.holder))) {
       for (const digest of digests) {
         const ref = refOf(digest);
         if (ref === undefined) continue;
         const winner = winners.get(ref);
         if (winner === undefined) winners.set(ref, { repository: name, holder, digest });
-        else if (winner.repository !== name && rankOf(winner.repository) === rankOf(name)) contests.set(ref, (contests.get(ref) ?? new Set()).add(name));
+        else if (winner.repository !== name && rankOf(winner.repository) === rankOf(name))
+          contests.set(ref, (contests.get(ref) ?? new Set()).add(name));
       }
     }
   }
-  for (const [ref, losers] of contests) onContest({ identity: ref, message: contestMessage(ref, winners.get(ref)?.repository ?? '', losers) });
+  for (const [ref, losers] of contests)
+    onContest({ identity: ref, message: contestMessage(ref, winners.get(ref)?.repository ?? '', losers) });
 
   const wins = (holder: SelectedImage | SelectedList, digest: Digest): boolean => {
     const ref = refOf(digest);
@@ -47,7 +57,9 @@ export function prefer(
   return selection.map(({ name, images, lists }) => ({
     name,
     images: images.filter((image) => wins(image, image.digest)),
-    lists: lists.map((list) => ({ ...list, images: list.images.filter((digest) => wins(list, digest)) })).filter((list) => list.images.length > 0),
+    lists: lists
+      .map((list) => ({ ...list, images: list.images.filter((digest) => wins(list, digest)) }))
+      .filter((list) => list.images.length > 0),
   }));
 }
 

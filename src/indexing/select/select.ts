@@ -29,13 +29,20 @@ export interface SelectedRepository {
 }
 
 /**
- * Selects the images of a repository by tag (`wanted`) and architecture (`definition`), but not by required labels and annotations.
+ * Selects the images of a repository by tag (`wanted`) and architecture (`definition`), but not by required labels and
+ * annotations.
  * @param name a repository that the index takes; an unknown one has no images
  */
-export function selectRepository(name: string, { repositories, manifests }: KnownRegistry, definition: IndexDefinition, wanted: Wanted): SelectedRepository {
+export function selectRepository(
+  name: string,
+  { repositories, manifests }: KnownRegistry,
+  definition: IndexDefinition,
+  wanted: Wanted,
+): SelectedRepository {
   const architectures = definition.architectures && new Set(definition.architectures);
   const addImages = (manifest: KnownManifest | undefined, found: Set<Digest>): void => {
-    if (manifest?.kind === 'image' && architectures?.has(manifest.architecture) !== false) found.add(manifest.descriptor.digest);
+    if (manifest?.kind === 'image' && architectures?.has(manifest.architecture) !== false)
+      found.add(manifest.descriptor.digest);
     // Also those of nested indexes.
     if (manifest?.kind === 'index') for (const child of manifest.manifests) addImages(manifests.get(child), found);
   };
@@ -70,18 +77,24 @@ export function digestsOf({ images, lists }: SelectedRepository): readonly Diges
 }
 
 /** Filters the images of a repository; removes lists that become empty. */
-export function filterImages({ name, images, lists }: SelectedRepository, keeps: (digest: Digest) => boolean): SelectedRepository {
+export function filterImages(
+  { name, images, lists }: SelectedRepository,
+  keeps: (digest: Digest) => boolean,
+): SelectedRepository {
   return {
     name,
     images: images.filter(({ digest }) => keeps(digest)),
-    lists: lists.map((list) => ({ ...list, images: list.images.filter(keeps) })).filter((list) => list.images.length > 0),
+    lists: lists
+      .map((list) => ({ ...list, images: list.images.filter(keeps) }))
+      .filter((list) => list.images.length > 0),
   };
 }
 
 /** Turns the images of lists into images with the tags of their lists. */
 export function flatten({ name, images, lists }: SelectedRepository): SelectedRepository {
   const tagsOf = new Map<Digest, Set<string>>();
-  const add = (digest: Digest, tags: readonly string[]): void => void tagsOf.set(digest, new Set([...(tagsOf.get(digest) ?? []), ...tags]));
+  const add = (digest: Digest, tags: readonly string[]): void =>
+    void tagsOf.set(digest, new Set([...(tagsOf.get(digest) ?? []), ...tags]));
   for (const { digest, tags } of images) add(digest, tags);
   for (const list of lists) for (const digest of list.images) add(digest, list.tags);
   const flat = [...tagsOf].map(([digest, tags]) => ({ digest, tags: [...tags].toSorted() }));

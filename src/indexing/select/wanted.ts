@@ -23,7 +23,10 @@ export function wantedBy(definition: IndexDefinition, covers: (repository: strin
   const include = definition.repositoryInclude.length === 0 ? () => true : matcher(definition.repositoryInclude);
   const exclude = matcher(definition.repositoryExclude);
   const tag = matcher(definition.tags);
-  return { repository: (name) => include(name) && !exclude(name) && covers(name), tag: (name) => name !== DELTA_INDEX_TAG && tag(name) };
+  return {
+    repository: (name) => include(name) && !exclude(name) && covers(name),
+    tag: (name) => name !== DELTA_INDEX_TAG && tag(name),
+  };
 }
 
 /** Says whether any index takes the repository, or with `tag`, that tag of it. */

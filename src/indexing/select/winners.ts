@@ -7,10 +7,22 @@ const MAX_REF = 1024;
 /** Repositories, and tags, that a message names. */
 const MAX_NAMED = 5;
 
-/** Returns the identity of an image, of which clients see only one for each tag; `undefined` if clients skip the image, so that it hides no other. */
-export function identityOf({ digest, os, architecture }: { readonly digest: string; readonly os: string; readonly architecture: string }, label: LabelReader): string | undefined {
+/**
+ * Returns the identity of an image, of which clients see only one for each tag; `undefined` if clients skip the image,
+ * so that it hides no other.
+ */
+export function identityOf(
+  { digest, os, architecture }: { readonly digest: string; readonly os: string; readonly architecture: string },
+  label: LabelReader,
+): string | undefined {
   const ref = label(REF);
-  if (ref === undefined || ref.length > MAX_REF || label('org.flatpak.metadata') === undefined || !digest.startsWith('sha256:')) return undefined;
+  if (
+    ref === undefined ||
+    ref.length > MAX_REF ||
+    label('org.flatpak.metadata') === undefined ||
+    !digest.startsWith('sha256:')
+  )
+    return undefined;
   return `${ref} (${os}/${architecture})`;
 }
 
@@ -25,7 +37,10 @@ export class Winners {
   /** Repositories of the winners, by identity and tag. */
   readonly #winners = new Map<string, Map<string, string>>();
   /** Contests by identity and the winner's repository. */
-  readonly #contests = new Map<string, { readonly identity: string; readonly winner: string; readonly losers: Set<string>; readonly tags: Set<string> }>();
+  readonly #contests = new Map<
+    string,
+    { readonly identity: string; readonly winner: string; readonly losers: Set<string>; readonly tags: Set<string> }
+  >();
 
   /** Adds an image; returns its tags for which clients get an earlier one. @param identity see {@link identityOf} */
   add(repository: string, tags: readonly string[], identity: string | undefined): readonly string[] {
@@ -45,7 +60,10 @@ export class Winners {
     for (const { identity, winner, losers, tags } of this.#contests.values()) {
       const others = [...losers].filter((repository) => repository !== winner);
       const tagged = `with the tag ${listed(tags)}`;
-      const message = others.length === 0 ? `${printable(identity)} is in ${winner} more than once ${tagged}: clients get the first one` : contestMessage(identity, winner, others, tagged);
+      const message =
+        others.length === 0
+          ? `${printable(identity)} is in ${winner} more than once ${tagged}: clients get the first one`
+          : contestMessage(identity, winner, others, tagged);
       yield { identity, message };
     }
   }
@@ -74,5 +92,7 @@ function printable(identity: string): string {
 
 function listed(names: Iterable<string>): string {
   const all = [...names];
-  return all.length <= MAX_NAMED ? all.join(', ') : `${all.slice(0, MAX_NAMED).join(', ')} and ${all.length - MAX_NAMED} more`;
+  return all.length <= MAX_NAMED
+    ? all.join(', ')
+    : `${all.slice(0, MAX_NAMED).join(', ')} and ${all.length - MAX_NAMED} more`;
 }

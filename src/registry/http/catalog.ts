@@ -20,7 +20,11 @@ const MAX_REPOSITORIES = 1_000_000;
  * The names of all repositories, page by page in the registry's order, without invalid ones.
  * @throws RegistryError `no-catalog` if the registry does not list them to this client.
  */
-export async function* catalog(transport: Transport, paging: Paging, signal: AbortSignal | undefined): AsyncGenerator<readonly string[]> {
+export async function* catalog(
+  transport: Transport,
+  paging: Paging,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<readonly string[]> {
   const advice = `the registry does not list its repositories to this client: name them in ${registryKey(transport.url, 'repositories')}, or log in as a user who may list them`;
   const list = pages(transport, {
     path: `${transport.base}/_catalog`,
@@ -29,7 +33,8 @@ export async function* catalog(transport: Transport, paging: Paging, signal: Abo
     maxPageBytes: MAX_PAGE_BYTES,
     maxEntries: MAX_REPOSITORIES,
     refused: (response) => {
-      if (response.loginRefused) return answerError(response, { code: 'no-catalog', advice: loginAdvice(transport.url, true) });
+      if (response.loginRefused)
+        return answerError(response, { code: 'no-catalog', advice: loginAdvice(transport.url, true) });
       return answerError(response, NO_CATALOG.has(response.status) ? { code: 'no-catalog', advice } : {});
     },
     paging,

@@ -19,12 +19,16 @@ export async function config(
 ): Promise<ImageConfig | undefined> {
   const path = `${transport.base}/${repository}/blobs/${digest}`;
   if (size > MAX_CONFIG_BYTES) {
-    throw new RegistryError('too-large', `${transport.origin}${path}: an image config of ${size} bytes is larger than ${MAX_CONFIG_BYTES}`);
+    throw new RegistryError(
+      'too-large',
+      `${transport.origin}${path}: an image config of ${size} bytes is larger than ${MAX_CONFIG_BYTES}`,
+    );
   }
   const limit = size > LARGE_CONFIG_BYTES ? MAX_CONFIG_BYTES : LARGE_CONFIG_BYTES;
   const response = await transport.request({ path, subject: repositorySubject(repository), limit, signal });
   if (response.status !== 200) throw repositoryError(transport, response);
   const { body, where } = response;
-  if (!matchesDigest(body, digest)) throw new RegistryError('digest-mismatch', `${where}: the ${body.length} bytes received do not match the digest`);
+  if (!matchesDigest(body, digest))
+    throw new RegistryError('digest-mismatch', `${where}: the ${body.length} bytes received do not match the digest`);
   return locateErrors(where, () => parseImageConfig(body));
 }

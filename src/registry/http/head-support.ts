@@ -15,7 +15,9 @@ export class HeadSupport {
     return performance.now() >= this.#refusedUntil;
   }
 
-  /** Says whether this answer to a HEAD may be a refusal of the method, so that GET must be tried. A 404 is one, too. */
+  /**
+   * Says whether this answer to a HEAD may be a refusal of the method, so that GET must be tried. A 404 is one, too.
+   */
   isRefusal({ status, headers }: HttpResponse): boolean {
     const challenged = status === 401 && headers['www-authenticate'] !== undefined;
     return status !== 200 && !challenged && !BUSY.has(status);

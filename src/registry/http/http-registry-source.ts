@@ -16,7 +16,9 @@ import { Transport, type TransportOptions } from './transport/transport.ts';
 
 /** Settings of a registry at a URL. */
 export interface HttpRegistryOptions extends TransportOptions {
-  /** Names and globs of the repositories to read; all of the catalog if absent or empty. Names alone need no catalog. */
+  /**
+   * Names and globs of the repositories to read; all of the catalog if absent or empty. Names alone need no catalog.
+   */
   readonly repositories?: readonly string[] | undefined;
 }
 
@@ -84,9 +86,13 @@ export class HttpRegistrySource implements RegistrySource {
 
   /** Refuses invalid names, which become parts of paths, without a request. */
   #check(repository: string, reference?: string): void {
-    if (!isRepositoryName(repository)) throw new RegistryError('not-found', `${this.id}: ${JSON.stringify(repository)} cannot name a repository`);
+    if (!isRepositoryName(repository))
+      throw new RegistryError('not-found', `${this.id}: ${JSON.stringify(repository)} cannot name a repository`);
     if (reference !== undefined && !isTag(reference) && !isDigest(reference)) {
-      throw new RegistryError('not-found', `${this.id}: ${JSON.stringify(reference)} is neither a tag nor a digest of ${repository}`);
+      throw new RegistryError(
+        'not-found',
+        `${this.id}: ${JSON.stringify(reference)} is neither a tag nor a digest of ${repository}`,
+      );
     }
   }
 }

@@ -28,13 +28,16 @@ export async function manifest(
   });
   if (response.status !== 200) throw repositoryError(transport, response);
   const digest = checkedDigest(response, reference);
-  return locateErrors(response.where, () => parseManifest(response.body, { mediaType: mediaTypeOf(response.headers), digest }));
+  return locateErrors(response.where, () =>
+    parseManifest(response.body, { mediaType: mediaTypeOf(response.headers), digest }),
+  );
 }
 
 /** The digest in `reference`, or for a tag the one in the answer's header, if that is valid; computed otherwise. */
 function checkedDigest({ body, headers, where }: HttpResponse, reference: string): Digest {
   const expected = isDigest(reference) ? reference : headers['docker-content-digest'];
   if (!isDigest(expected)) return digestOf(body);
-  if (!matchesDigest(body, expected)) throw new RegistryError('digest-mismatch', `${where}: the ${body.length} bytes received do not match ${expected}`);
+  if (!matchesDigest(body, expected))
+    throw new RegistryError('digest-mismatch', `${where}: the ${body.length} bytes received do not match ${expected}`);
   return expected;
 }

@@ -13,7 +13,13 @@ import type { Transport } from './transport/transport.ts';
  * The descriptor that `tag` points to: by HEAD, or by reading the manifest if HEAD is refused or lacks headers.
  * @throws RegistryError, or the signal's reason.
  */
-export async function resolve(transport: Transport, repository: string, tag: string, heads: HeadSupport, signal: AbortSignal | undefined): Promise<Descriptor> {
+export async function resolve(
+  transport: Transport,
+  repository: string,
+  tag: string,
+  heads: HeadSupport,
+  signal: AbortSignal | undefined,
+): Promise<Descriptor> {
   if (!heads.supported) return read();
   const response = await transport.request({
     method: 'HEAD',
@@ -39,6 +45,7 @@ function descriptorOf({ headers }: HttpResponse): Descriptor | undefined {
   const digest = headers['docker-content-digest'];
   const mediaType = mediaTypeOf(headers);
   const length = headerValue(headers, 'content-length');
-  if (!isDigest(digest) || mediaType === undefined || length === undefined || !/^\d{1,15}$/.test(length)) return undefined;
+  if (!isDigest(digest) || mediaType === undefined || length === undefined || !/^\d{1,15}$/.test(length))
+    return undefined;
   return { mediaType, digest, size: Number(length) };
 }

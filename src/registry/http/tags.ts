@@ -13,7 +13,12 @@ const MAX_TAGS = 100_000;
  * The valid tags of a repository in code point order, each once.
  * @throws RegistryError, or the signal's reason.
  */
-export async function tags(transport: Transport, repository: string, paging: Paging, signal: AbortSignal | undefined): Promise<readonly string[]> {
+export async function tags(
+  transport: Transport,
+  repository: string,
+  paging: Paging,
+  signal: AbortSignal | undefined,
+): Promise<readonly string[]> {
   const list = pages(transport, {
     path: `${transport.base}/${repository}/tags/list`,
     subject: repositorySubject(repository),

@@ -90,12 +90,18 @@ export class UpstreamRegistry {
     });
   }
 
-  /** Reads a page of the catalog; returns the registry's answer if that is not a page. @param query of the page, with its `?` */
+  /**
+   * Reads a page of the catalog; returns the registry's answer if that is not a page. @param query of the page, with
+   * its `?`
+   */
   repositories(query: string, signal: AbortSignal): Promise<ListPage | HttpResponse> {
     return this.#page('/_catalog', CATALOG, 'repositories', query, signal);
   }
 
-  /** Reads a page of a repository's tags; returns the registry's answer if that is not a page. @param query of the page, with its `?` */
+  /**
+   * Reads a page of a repository's tags; returns the registry's answer if that is not a page. @param query of the page,
+   * with its `?`
+   */
   tags(repository: string, query: string, signal: AbortSignal): Promise<ListPage | HttpResponse> {
     return this.#page(`/${repository}/tags/list`, repositorySubject(repository), 'tags', query, signal);
   }
@@ -105,9 +111,16 @@ export class UpstreamRegistry {
     await this.#transport.close();
   }
 
-  async #page(list: string, subject: Subject, key: string, query: string, signal: AbortSignal): Promise<ListPage | HttpResponse> {
+  async #page(
+    list: string,
+    subject: Subject,
+    key: string,
+    query: string,
+    signal: AbortSignal,
+  ): Promise<ListPage | HttpResponse> {
     const path = `${this.#transport.base}${list}`;
-    const ask = (asked: string): Promise<HttpResponse> => this.#transport.request({ path: path + asked, subject, limit: MAX_MANIFEST_BYTES, signal });
+    const ask = (asked: string): Promise<HttpResponse> =>
+      this.#transport.request({ path: path + asked, subject, limit: MAX_MANIFEST_BYTES, signal });
     let response = await ask(query);
     const parameters = new URLSearchParams(query);
     // The page size that the client wants may be above the registry's limit.

@@ -32,6 +32,7 @@ export class CheckedBlobs {
 async function matches(digest: Digest, { handle }: ContainedFile): Promise<boolean> {
   const algorithm = digestAlgorithm(digest);
   const hash = createHash(algorithm);
-  for await (const chunk of handle.createReadStream({ start: 0, autoClose: false, highWaterMark: CHUNK_BYTES })) hash.update(chunk as Buffer);
+  for await (const chunk of handle.createReadStream({ start: 0, autoClose: false, highWaterMark: CHUNK_BYTES }))
+    hash.update(chunk as Buffer);
   return `${algorithm}:${hash.digest('hex')}` === digest;
 }

@@ -44,11 +44,17 @@ export class ContainedFolder {
     try {
       return await realpath(this.path);
     } catch (cause) {
-      throw new RegistryError('unavailable', `${this.path}: the folder cannot be read; create it, or name another one`, { cause });
+      throw new RegistryError(
+        'unavailable',
+        `${this.path}: the folder cannot be read; create it, or name another one`,
+        { cause },
+      );
     }
   }
 
-  /** The real path of `path`, which is relative to the folder; `undefined` if it is missing or outside of the folder. */
+  /**
+   * The real path of `path`, which is relative to the folder; `undefined` if it is missing or outside of the folder.
+   */
   async find(path: string): Promise<string | undefined> {
     const root = await this.root();
     try {
@@ -61,7 +67,8 @@ export class ContainedFolder {
   }
 
   /**
-   * Opens the file at `path`, relative to the folder. Checks its place after opening, because it could be replaced before.
+   * Opens the file at `path`, relative to the folder. Checks its place after opening, because it could be replaced
+   * before.
    * @throws RegistryError `not-found` if there is no file.
    */
   async open(path: string): Promise<ContainedFile> {
@@ -70,7 +77,8 @@ export class ContainedFolder {
     const handle = await this.#open(join(root, path), constants.O_NONBLOCK);
     try {
       const stats = await handle.stat({ bigint: true });
-      if (!stats.isFile() || !(await isOpenWithin(root, handle, join(root, path)))) throw new RegistryError('not-found', `${join(this.path, path)}: there is no such file`);
+      if (!stats.isFile() || !(await isOpenWithin(root, handle, join(root, path))))
+        throw new RegistryError('not-found', `${join(this.path, path)}: there is no such file`);
       return new ContainedFile(handle, stats);
     } catch (error) {
       await handle.close();
@@ -84,7 +92,8 @@ export class ContainedFolder {
    */
   async read(path: string, limit: number): Promise<Buffer> {
     await using file = await this.open(path);
-    if (file.size > limit) throw new RegistryError('too-large', `${join(this.path, path)}: ${file.size} bytes are more than ${limit}`);
+    if (file.size > limit)
+      throw new RegistryError('too-large', `${join(this.path, path)}: ${file.size} bytes are more than ${limit}`);
     try {
       const { bytesRead, buffer } = await file.handle.read({ buffer: Buffer.alloc(file.size), position: 0 });
       return buffer.subarray(0, bytesRead);
@@ -127,7 +136,10 @@ function isWithin(root: string, path: string): boolean {
   return path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
 }
 
-/** Says whether the open file is in the folder `root`: by its descriptor on Linux, elsewhere by comparing it with what is at `path` now. */
+/**
+ * Says whether the open file is in the folder `root`: by its descriptor on Linux, elsewhere by comparing it with what
+ * is at `path` now.
+ */
 async function isOpenWithin(root: string, handle: FileHandle, path: string): Promise<boolean> {
   try {
     return isWithin(root, await readlink(descriptorPath(handle)));

@@ -12,11 +12,15 @@ const BLOBS = 'blobs';
 
 /**
  * The sorted paths, relative to `folder`, of all image layouts in it at any depth; `''` is the folder itself.
- * A symbolic link to a layout is one more path of it; links to other folders are not followed, so that each is searched once.
+ * A symbolic link to a layout is one more path of it; links to other folders are not followed, so that each is searched
+ * once.
  * @param onUnreadable is called for each folder below that cannot be read, which is skipped
  * @throws RegistryError `unavailable` if the folder itself is missing.
  */
-export async function findLayouts(folder: ContainedFolder, onUnreadable: (path: string, error: unknown) => void): Promise<string[]> {
+export async function findLayouts(
+  folder: ContainedFolder,
+  onUnreadable: (path: string, error: unknown) => void,
+): Promise<string[]> {
   const found: string[] = [];
 
   async function search(path: string, real: string): Promise<void> {
@@ -37,7 +41,8 @@ export async function findLayouts(folder: ContainedFolder, onUnreadable: (path: 
       else if (entry.isSymbolicLink()) {
         const target = await folder.find(below);
         // A link to a folder above would lead in circles.
-        if (target !== undefined && target !== real && !real.startsWith(target + sep) && (await isLayoutAt(target))) found.push(below);
+        if (target !== undefined && target !== real && !real.startsWith(target + sep) && (await isLayoutAt(target)))
+          found.push(below);
       }
     }
   }
@@ -50,7 +55,13 @@ export async function findLayouts(folder: ContainedFolder, onUnreadable: (path: 
 export async function findLayoutsAlike(folder: ContainedFolder, name: string): Promise<string[]> {
   let paths = [''];
   for (const part of name.split('/')) {
-    const below = await Promise.all(paths.map(async (path) => (await namesIn(folder, path)).filter((entry) => lowerCased(entry) === part).map((entry) => (path === '' ? entry : `${path}/${entry}`))));
+    const below = await Promise.all(
+      paths.map(async (path) =>
+        (await namesIn(folder, path))
+          .filter((entry) => lowerCased(entry) === part)
+          .map((entry) => (path === '' ? entry : `${path}/${entry}`)),
+      ),
+    );
     paths = below.flat();
   }
   const layouts = await Promise.all(paths.map(async (path) => ((await hasLayout(folder, path)) ? [path] : [])));

@@ -21,7 +21,8 @@ export interface LayoutRegistryOptions {
 }
 
 /**
- * A folder as a registry: each image layout in it, at any depth, is a repository named by its path, in lower case if that is unique.
+ * A folder as a registry: each image layout in it, at any depth, is a repository named by its path, in lower case if
+ * that is unique.
  * A layout in the folder itself has the folder's name. Each call sees the current files.
  */
 export class LayoutRegistrySource implements RegistrySource {
@@ -86,7 +87,8 @@ export class LayoutRegistrySource implements RegistrySource {
 
   /**
    * A blob for a client that pulls it, checked against its digest.
-   * @throws RegistryError `not-found` if the repository's layout does not hold it, `digest-mismatch` if its file has other content.
+   * @throws RegistryError `not-found` if the repository's layout does not hold it, `digest-mismatch` if its file has
+   * other content.
    */
   async openBlob(repository: string, digest: Digest): Promise<StoredBlob> {
     return (await this.#layout(repository)).blob(digest);
@@ -108,6 +110,8 @@ export class LayoutRegistrySource implements RegistrySource {
     const name = basename(this.#folder.path);
     const isOwn = repository === lowerCased(name) && (await hasLayout(this.#folder, ''));
     if (!isOwn && (await hasLayout(this.#folder, repository))) return repository;
-    return nameLayouts([...(isOwn ? [''] : []), ...(await findLayoutsAlike(this.#folder, repository))], name).paths.get(repository);
+    return nameLayouts([...(isOwn ? [''] : []), ...(await findLayoutsAlike(this.#folder, repository))], name).paths.get(
+      repository,
+    );
   }
 }

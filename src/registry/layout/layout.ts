@@ -87,15 +87,26 @@ export class Layout {
     await using file = await this.#folder.open(join(this.#path, blobPath(digest)));
     if (!(await this.#checked.match(digest, file))) throw this.#mismatch(digest);
     const { size, identity } = file;
-    return { size, stream: (start = 0, end = size - 1) => Readable.from(this.#chunks(digest, identity, start, end), { objectMode: false }) };
+    return {
+      size,
+      stream: (start = 0, end = size - 1) =>
+        Readable.from(this.#chunks(digest, identity, start, end), { objectMode: false }),
+    };
   }
 
   /** A part of a blob; fails if its file has changed since it was checked. */
   async *#chunks(digest: Digest, identity: string, start: number, end: number): AsyncGenerator<Buffer> {
     await using file = await this.#folder.open(join(this.#path, blobPath(digest)));
-    if (file.identity !== identity) throw new RegistryError('unavailable', `${this.#where(digest)}: the file has changed since it was asked for`);
+    if (file.identity !== identity)
+      throw new RegistryError('unavailable', `${this.#where(digest)}: the file has changed since it was asked for`);
     if (end < start) return;
-    for await (const chunk of file.handle.createReadStream({ start, end, autoClose: false, highWaterMark: CHUNK_BYTES })) yield chunk as Buffer;
+    for await (const chunk of file.handle.createReadStream({
+      start,
+      end,
+      autoClose: false,
+      highWaterMark: CHUNK_BYTES,
+    }))
+      yield chunk as Buffer;
   }
 
   async #tags(): Promise<ReadonlyMap<string, readonly Descriptor[]>> {
@@ -105,7 +116,11 @@ export class Layout {
 
   async #named(tag: string): Promise<readonly Descriptor[]> {
     const named = (await this.#tags()).get(tag);
-    if (named === undefined) throw new RegistryError('not-found', `${join(this.#folder.path, this.#path)}: there is no tag ${JSON.stringify(tag)}`);
+    if (named === undefined)
+      throw new RegistryError(
+        'not-found',
+        `${join(this.#folder.path, this.#path)}: there is no tag ${JSON.stringify(tag)}`,
+      );
     return named;
   }
 
@@ -128,12 +143,17 @@ export class Layout {
     }
     const named = [...tags.values()].flat().find((descriptor) => descriptor.digest === digest);
     const mediaType = named?.mediaType ?? manifestMediaType(bytes);
-    if (mediaType === undefined) throw new RegistryError('not-found', `${this.#where(digest)}: this blob is not a manifest`);
+    if (mediaType === undefined)
+      throw new RegistryError('not-found', `${this.#where(digest)}: this blob is not a manifest`);
     return { descriptor: { mediaType, digest, size: bytes.length }, bytes };
   }
 
   /** The image index with this digest among those that are generated for tags of several manifests. */
-  async #madeIndex(tags: ReadonlyMap<string, readonly Descriptor[]>, digest: Digest, notFound: RegistryError): Promise<StoredManifest> {
+  async #madeIndex(
+    tags: ReadonlyMap<string, readonly Descriptor[]>,
+    digest: Digest,
+    notFound: RegistryError,
+  ): Promise<StoredManifest> {
     for (const named of tags.values()) {
       if (named.length < 2) continue;
       const index = await this.#indexOf(named);
@@ -143,7 +163,11 @@ export class Layout {
   }
 
   async #indexOf(named: readonly Descriptor[]): Promise<StoredManifest> {
-    return imageIndexOf(await Promise.all(named.map(async (descriptor) => ({ ...descriptor, platform: await this.#platformOf(descriptor) }))));
+    return imageIndexOf(
+      await Promise.all(
+        named.map(async (descriptor) => ({ ...descriptor, platform: await this.#platformOf(descriptor) })),
+      ),
+    );
   }
 
   /** The platform of an image; `undefined` if the descriptor is not that of an image, or it cannot be read. */
@@ -179,7 +203,8 @@ export class Layout {
 }
 
 /**
- * Reads index.json (OCI image-spec, image-layout.md, "index.json file"): the descriptors of each tag, each digest once, sorted by digest.
+ * Reads index.json (OCI image-spec, image-layout.md, "index.json file"): the descriptors of each tag, each digest once,
+ * sorted by digest.
  * @throws RegistryError `malformed` if the file does not have the specification's shape.
  */
 export function parseLayoutTags(bytes: Uint8Array): ReadonlyMap<string, readonly Descriptor[]> {
@@ -200,7 +225,10 @@ export function parseLayoutTags(bytes: Uint8Array): ReadonlyMap<string, readonly
   return tags;
 }
 
-/** An image index of `manifests` in their order (OCI image-spec, image-index.md); the same manifests give the same bytes. */
+/**
+ * An image index of `manifests` in their order (OCI image-spec, image-index.md); the same manifests give the same
+ * bytes.
+ */
 function imageIndexOf(manifests: readonly IndexedManifest[]): StoredManifest {
   const children = manifests.map(({ mediaType, digest, size, platform }) => ({
     mediaType,

@@ -20,7 +20,10 @@ const ATTEMPTS = 2;
 export interface PublicationLoaderOptions {
   /** Bytes of segments to cache; {@link MAX_BODY_BYTES} unless given. */
   readonly maxBodyBytes?: number | undefined;
-  /** Called for a chunk that is damaged or missing. The request for it fails when this resolves, and may then be retried. */
+  /**
+   * Called for a chunk that is damaged or missing. The request for it fails when this resolves, and may then be
+   * retried.
+   */
   readonly onUnreadable?: ((error: unknown) => Promise<void>) | undefined;
 }
 
@@ -32,7 +35,10 @@ export class PublicationLoader {
   /** Indexes whose publication was loaded here. */
   readonly #loaded = new WeakSet<ServedIndex>();
 
-  constructor(reader: PublicationReader, { maxBodyBytes = MAX_BODY_BYTES, onUnreadable }: PublicationLoaderOptions = {}) {
+  constructor(
+    reader: PublicationReader,
+    { maxBodyBytes = MAX_BODY_BYTES, onUnreadable }: PublicationLoaderOptions = {},
+  ) {
     this.#reader = reader;
     this.#onUnreadable = onUnreadable;
     this.#segments = new LRUCache({ maxSize: maxBodyBytes, sizeCalculation: (bytes) => bytes.length + OVERHEAD });
@@ -53,7 +59,11 @@ export class PublicationLoader {
       if (publication === undefined || publication.format !== FORMAT) return false;
       const shown = this.#loaded.has(index) ? index.shown : undefined;
       if (shown?.publication.version === publication.version) return true;
-      const chunks = await readChunks(this.#reader, publication.chunks, { readSegment: this.#readSegment, use: 'answers', known: shown?.chunks });
+      const chunks = await readChunks(this.#reader, publication.chunks, {
+        readSegment: this.#readSegment,
+        use: 'answers',
+        known: shown?.chunks,
+      });
       if (chunks === undefined) {
         if (attempt < ATTEMPTS) continue;
         throw new Error(`chunks of the publication of index ${index.name} are missing`);

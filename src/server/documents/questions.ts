@@ -1,4 +1,6 @@
-/** Answers questions whose parts are not all ready: chunk by chunk, a few at a time, and caches the answers by chunk. */
+/**
+ * Answers questions whose parts are not all ready: chunk by chunk, a few at a time, and caches the answers by chunk.
+ */
 import { LRUCache } from 'lru-cache';
 import { EMPTY_PART, joinParts, type ChunkPart } from '../../indexing/chunk/part.ts';
 import { prepareQuery } from '../../indexing/query/ask-chunk.ts';
@@ -80,11 +82,16 @@ export class Questions {
     this.#counts = counts;
     this.#maxWaiting = maxWaiting;
     this.#maxSteps = maxSteps;
-    this.#kept = new LRUCache({ maxSize: maxBytes, sizeCalculation: ({ parts }, key) => [...parts.values()].reduce((sum, part) => sum + PART_OVERHEAD + sizeOf(part), OVERHEAD + 2 * key.length) });
+    this.#kept = new LRUCache({
+      maxSize: maxBytes,
+      sizeCalculation: ({ parts }, key) =>
+        [...parts.values()].reduce((sum, part) => sum + PART_OVERHEAD + sizeOf(part), OVERHEAD + 2 * key.length),
+    });
   }
 
   /**
-   * Answers `query` from what the index shows now. Concurrent equal questions are answered once; the work is aborted when nobody waits.
+   * Answers `query` from what the index shows now. Concurrent equal questions are answered once; the work is aborted
+   * when nobody waits.
    * @throws NotBuiltYet; QueryError if it takes too many steps; TooBusy if too many others wait; the signal's reason
    */
   async answer(index: ServedIndex, query: Query, { keep, from, signal }: Asker): Promise<ServedDocument> {
@@ -150,22 +157,42 @@ export class Questions {
     }
   }
 
-  async #answer(key: string, index: ServedIndex, query: Query, keep: boolean, signal: AbortSignal): Promise<ServedDocument> {
+  async #answer(
+    key: string,
+    index: ServedIndex,
+    query: Query,
+    keep: boolean,
+    signal: AbortSignal,
+  ): Promise<ServedDocument> {
     const { shown } = index;
     if (shown === undefined) throw new NotBuiltYet(index.name);
-    const { number, publication: { registry, modified }, chunks, since } = shown;
+    const {
+      number,
+      publication: { registry, modified },
+      chunks,
+      since,
+    } = shown;
     const before = this.#kept.get(key);
     const effort = new Effort({ signal, maxSteps: this.#maxSteps });
     const ask = prepareQuery(query, effort);
     const parts = new Map<string, ChunkPart>();
     const ready = flatpakQuestion(query);
     for (const chunk of chunks) {
-      const kept = before !== undefined && (since.get(chunk.name) ?? number) <= before.number ? (before.parts.get(chunk.name) ?? EMPTY_PART) : undefined;
+      const kept =
+        before !== undefined && (since.get(chunk.name) ?? number) <= before.number
+          ? (before.parts.get(chunk.name) ?? EMPTY_PART)
+          : undefined;
       const part = (ready && chunk.readyPart(ready)) ?? kept ?? (await ask(chunk));
       if (part.images > 0) parts.set(chunk.name, part);
       await effort.turn();
     }
-    const document = index.serve(joinParts(registry, chunks.map((chunk) => ({ part: parts.get(chunk.name) ?? EMPTY_PART, slice: chunk.slice }))), modified);
+    const document = index.serve(
+      joinParts(
+        registry,
+        chunks.map((chunk) => ({ part: parts.get(chunk.name) ?? EMPTY_PART, slice: chunk.slice })),
+      ),
+      modified,
+    );
     if (keep) this.#kept.set(key, { number, parts, document });
     return document;
   }

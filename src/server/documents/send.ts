@@ -7,7 +7,12 @@ import { type Headers, MAX_JOINED, type Served, type StoredBody } from './served
  * Sends an encoded document for GET or HEAD, or 304 if the client has it.
  * @param override headers that replace those of the document
  */
-export function sendServed(request: FastifyRequest, reply: FastifyReply, served: Served, override?: Headers): FastifyReply | Promise<FastifyReply> {
+export function sendServed(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  served: Served,
+  override?: Headers,
+): FastifyReply | Promise<FastifyReply> {
   if (isFresh(request.headers, served.etag, served.modified)) {
     reply.code(304).headers(served.freshHeaders);
     if (override) reply.headers(override);

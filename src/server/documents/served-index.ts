@@ -112,7 +112,8 @@ export class JoinedBodies {
 /** Returns the index of this name. @throws NotFound */
 export function indexNamed(indexes: ReadonlyMap<string, ServedIndex>, name: string): ServedIndex {
   const index = indexes.get(name);
-  if (index === undefined) throw new NotFound(`There is no index "${name}" here. There is ${[...indexes.keys()].join(', ')}.`);
+  if (index === undefined)
+    throw new NotFound(`There is no index "${name}" here. There is ${[...indexes.keys()].join(', ')}.`);
   return index;
 }
 
@@ -128,14 +129,21 @@ export class ServedIndex {
   #listed: { readonly apps: AppPages; readonly modified: number } | undefined;
   readonly #onReplaced: (() => void)[] = [];
   /** By query string as spelled. */
-  readonly #questions = new LRUCache<string, Query>({ max: MAX_SPELLINGS, maxSize: MAX_SPELLED, sizeCalculation: (_, text) => text.length + 1 });
+  readonly #questions = new LRUCache<string, Query>({
+    max: MAX_SPELLINGS,
+    maxSize: MAX_SPELLED,
+    sizeCalculation: (_, text) => text.length + 1,
+  });
   /** By canonical question. */
   readonly #documents = new LRUCache<string, ServedDocument>({ max: MAX_DOCUMENTS });
   readonly #joined: JoinedBodies;
   #whole: ServedDocument | undefined;
   #apps: ServedDocument | undefined;
   /** By app id. */
-  readonly #details = new LRUCache<string, Promise<{ readonly details: AppDetails; readonly document: ServedDocument } | undefined>>({ max: MAX_APPS });
+  readonly #details = new LRUCache<
+    string,
+    Promise<{ readonly details: AppDetails; readonly document: ServedDocument } | undefined>
+  >({ max: MAX_APPS });
 
   constructor(options: ServedIndexOptions) {
     this.#options = options;
@@ -157,13 +165,26 @@ export class ServedIndex {
 
   /** Replaces the publication. Answers of the previous one that are being sent continue. */
   use(publication: Publication, chunks: readonly Chunk[]): void {
-    const whole = joinParts(publication.registry, chunks.map(({ whole: part, slice }) => ({ part, slice })));
+    const whole = joinParts(
+      publication.registry,
+      chunks.map(({ whole: part, slice }) => ({ part, slice })),
+    );
     const before = this.#shown;
     const number = (before?.number ?? 0) + 1;
-    // By identity: a chunk of the same name from another file counts as new, since parts of the old one refer to the old file.
+    // By identity: a chunk of the same name from another file counts as new, since parts of the old one refer to the
+    // old file.
     const known = new Set(before?.chunks);
-    const since = new Map(chunks.map((chunk) => [chunk.name, (known.has(chunk) ? before?.since.get(chunk.name) : undefined) ?? number]));
-    this.#shown = { number, publication, chunks, since, whole, warnings: [...new Set(chunks.flatMap(({ warnings }) => warnings))] };
+    const since = new Map(
+      chunks.map((chunk) => [chunk.name, (known.has(chunk) ? before?.since.get(chunk.name) : undefined) ?? number]),
+    );
+    this.#shown = {
+      number,
+      publication,
+      chunks,
+      since,
+      whole,
+      warnings: [...new Set(chunks.flatMap(({ warnings }) => warnings))],
+    };
     this.#whole = undefined;
     this.#documents.clear();
     this.#details.clear();
@@ -231,10 +252,18 @@ export class ServedIndex {
     if (shown === undefined) throw new NotBuiltYet(this.name);
     const chunks = shown.chunks.filter(({ appIds }) => appIds.includes(id));
     if (chunks.length === 0) return undefined;
-    const { pieces } = joinParts('', chunks.map(({ whole: part, slice }) => ({ part, slice })));
+    const { pieces } = joinParts(
+      '',
+      chunks.map(({ whole: part, slice }) => ({ part, slice })),
+    );
     const json = Buffer.concat(await Promise.all(pieces.map(inflate)));
     const details = appDetails(JSON.parse(json.toString()) as IndexDocument, id, this.#options.repositoryPriority);
-    return details && { details, document: this.serve(await documentOf(JSON.stringify(details)), shown.publication.modified) };
+    return (
+      details && {
+        details,
+        document: this.serve(await documentOf(JSON.stringify(details)), shown.publication.modified),
+      }
+    );
   }
 
   /** Returns the answer to `query` if all chunks have their parts ready. */
@@ -260,7 +289,12 @@ export class ServedIndex {
   #served(encoding: Encoding, { tag, length, pieces }: JoinedDocument, modified: number): Served {
     const body = encoding === 'gzip' ? gzipBody(pieces, this.#joined) : identityBody(pieces, length, this.#joined);
     const etag = encoding === 'gzip' ? `W/"${tag}"` : `"${tag}"`;
-    const freshHeaders = { etag, 'cache-control': `public, max-age=${this.maxAge}`, 'last-modified': new Date(modified).toUTCString(), vary: 'accept-encoding' };
+    const freshHeaders = {
+      etag,
+      'cache-control': `public, max-age=${this.maxAge}`,
+      'last-modified': new Date(modified).toUTCString(),
+      vary: 'accept-encoding',
+    };
     return {
       etag,
       modified,
@@ -291,14 +325,27 @@ function readyParts(chunks: readonly Chunk[], question: ReadyQuestion): PlacedPa
 /** Makes a document from JSON. */
 async function documentOf(json: string): Promise<JoinedDocument> {
   const bytes = Buffer.from(json);
-  return { images: 0, length: bytes.length, pieces: [await deflate(bytes, QUICK_LEVEL)], tag: hash('sha256', bytes, 'base64url') };
+  return {
+    images: 0,
+    length: bytes.length,
+    pieces: [await deflate(bytes, QUICK_LEVEL)],
+    tag: hash('sha256', bytes, 'base64url'),
+  };
 }
 
 function gzipBody(pieces: readonly Deflated[], joined: JoinedBodies): StoredBody {
   const parts = gzipMember(pieces);
-  return new PiecedBody(parts.reduce((sum, { size }) => sum + size, 0), parts, { whole: ({ bytes }) => bytes(), pieces: async function* ({ bytes }) {
-    yield await bytes();
-  } }, joined);
+  return new PiecedBody(
+    parts.reduce((sum, { size }) => sum + size, 0),
+    parts,
+    {
+      whole: ({ bytes }) => bytes(),
+      pieces: async function* ({ bytes }) {
+        yield await bytes();
+      },
+    },
+    joined,
+  );
 }
 
 function identityBody(pieces: readonly Deflated[], length: number, joined: JoinedBodies): StoredBody {

@@ -12,7 +12,10 @@ const ALIASES: Readonly<Record<string, string>> = { 'x-gzip': 'gzip' };
 export class AcceptEncoding {
   readonly #known = new Map<string, readonly Encoding[]>();
 
-  /** Returns the encodings that `header` accepts, the best first: by q-value, then by size. `identity` is always included, last if it was refused. */
+  /**
+   * Returns the encodings that `header` accepts, the best first: by q-value, then by size. `identity` is always
+   * included, last if it was refused.
+   */
   preferences(header: string | undefined): readonly Encoding[] {
     if (header === undefined) return ['identity'];
     let preferences = this.#known.get(header);
@@ -35,7 +38,8 @@ function parse(header: string): readonly Encoding[] {
   }
   const others = qualities.get('*') ?? 0;
   // Not mentioned, identity is acceptable, but less than any encoding that is.
-  const qualityOf = (encoding: Encoding): number => qualities.get(encoding) ?? (encoding === 'identity' ? Math.max(others, 0.001) : others);
+  const qualityOf = (encoding: Encoding): number =>
+    qualities.get(encoding) ?? (encoding === 'identity' ? Math.max(others, 0.001) : others);
   const accepted = ENCODINGS.filter((encoding) => encoding !== 'identity' && qualityOf(encoding) > 0);
   const sorted = [...accepted, 'identity' as const].toSorted((a, b) => qualityOf(b) - qualityOf(a));
   return sorted;

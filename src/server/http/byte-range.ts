@@ -6,7 +6,10 @@ export interface ByteRange {
   readonly end: number;
 }
 
-/** Parses `Range` for a body of `size` bytes. Returns `undefined` where it must be ignored: another unit, invalid, or several ranges. */
+/**
+ * Parses `Range` for a body of `size` bytes. Returns `undefined` where it must be ignored: another unit, invalid, or
+ * several ranges.
+ */
 export function byteRange(header: string, size: number): ByteRange | 'unsatisfiable' | undefined {
   const [, first = '', last = ''] = /^bytes=\s*(\d*)-(\d*)\s*$/i.exec(header) ?? [];
   if (first === '' && last === '') return undefined;

@@ -22,7 +22,8 @@ export function entityTagOf(body: string | Uint8Array): string {
 }
 
 /**
- * Says whether a GET or HEAD with these headers is answered with 304. `If-None-Match` is compared weakly, and overrides `If-Modified-Since`.
+ * Says whether a GET or HEAD with these headers is answered with 304. `If-None-Match` is compared weakly, and overrides
+ * `If-Modified-Since`.
  * @param modified milliseconds since the epoch
  */
 export function isFresh(headers: IncomingHttpHeaders, etag: string, modified?: number): boolean {

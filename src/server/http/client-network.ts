@@ -8,6 +8,10 @@ export function networkOf(address: string): string {
   if (!isIPv6(address)) return address;
   const [before = '', after] = address.split('%', 1).join('').split('::');
   const groups = before === '' ? [] : before.split(':');
-  if (after !== undefined) groups.push(...Array.from({ length: 8 - groups.length - (after === '' ? 0 : after.split(':').length) }, () => '0'));
-  return `${[...groups, ...(after ?? '').split(':')].slice(0, 4).map((group) => group.replace(/^0+(?=.)/, '').toLowerCase()).join(':')}::/64`;
+  if (after !== undefined)
+    groups.push(...Array.from({ length: 8 - groups.length - (after === '' ? 0 : after.split(':').length) }, () => '0'));
+  return `${[...groups, ...(after ?? '').split(':')]
+    .slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, '').toLowerCase())
+    .join(':')}::/64`;
 }

@@ -13,7 +13,10 @@ export function suspendTimeout({ raw }: FastifyRequest): () => void {
   return () => socket.setTimeout?.(timeout);
 }
 
-/** Returns a controller that aborts with {@link RequestAborted} when the response closes; the caller may abort it earlier. */
+/**
+ * Returns a controller that aborts with {@link RequestAborted} when the response closes; the caller may abort it
+ * earlier.
+ */
 export function abortOnClose({ raw }: FastifyReply): AbortController {
   const closed = new AbortController();
   raw.once('close', () => closed.abort(new RequestAborted()));

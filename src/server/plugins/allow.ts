@@ -3,7 +3,10 @@ import { METHODS } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import { MethodNotAllowed } from '../server-error.ts';
 
-/** Collects the routes that are registered from here on, those of scopes included. Call the returned function when all are there. */
+/**
+ * Collects the routes that are registered from here on, those of scopes included. Call the returned function when all
+ * are there.
+ */
 export function allow(server: FastifyInstance): () => void {
   const methodsByUrl = new Map<string, Set<string>>();
   server.addHook('onRoute', ({ url, method }: RouteOptions) => {

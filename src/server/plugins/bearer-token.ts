@@ -16,9 +16,18 @@ export interface BearerTokenOptions {
 }
 
 /** Requires the token for all routes of `server`, which must be a scope of its own. */
-export async function requireBearerToken(server: FastifyInstance, { token, key, wrongTokens }: BearerTokenOptions): Promise<void> {
+export async function requireBearerToken(
+  server: FastifyInstance,
+  { token, key, wrongTokens }: BearerTokenOptions,
+): Promise<void> {
   // Under rfc6749, the scheme is not case-sensitive (RFC 9110, section 11.1).
-  await server.register(bearerAuth, { keys: [], auth: (given) => equal(given, token()), addHook: false, verifyErrorLogLevel: 'debug', specCompliance: 'rfc6749' });
+  await server.register(bearerAuth, {
+    keys: [],
+    auth: (given) => equal(given, token()),
+    addHook: false,
+    verifyErrorLogLevel: 'debug',
+    specCompliance: 'rfc6749',
+  });
   const { verifyBearerAuth } = server;
   if (verifyBearerAuth === undefined) throw new Error('@fastify/bearer-auth has not added verifyBearerAuth');
   server.addHook('onRequest', async (request, reply) => {

@@ -72,7 +72,8 @@ export class Connections {
     const { patience = PATIENCE } = this.#options;
     const checking = setInterval(() => {
       this.#sessions.check(performance.now());
-      if (this.#dropped > 0) server.log.warn({ connections: this.#dropped }, 'connections were closed at once: too many are open');
+      if (this.#dropped > 0)
+        server.log.warn({ connections: this.#dropped }, 'connections were closed at once: too many are open');
       this.#dropped = 0;
     }, patience / CHECKS).unref();
     server.addHook('onClose', async () => clearInterval(checking));
@@ -98,14 +99,20 @@ export class Connections {
       for (const socket of this.#sockets) socket.destroy();
     }, graceMs);
     try {
-      await Promise.all([closing(), ...this.#servers.slice(1).map((server) => new Promise((resolve) => server.close(resolve)))]);
+      await Promise.all([
+        closing(),
+        ...this.#servers.slice(1).map((server) => new Promise((resolve) => server.close(resolve))),
+      ]);
     } finally {
       clearInterval(idle);
       clearTimeout(grace);
     }
   }
 
-  /** Closes the socket if the request stalls. Lasts until the next request: Node.js then resets the timeout to the server's, which is none. */
+  /**
+   * Closes the socket if the request stalls. Lasts until the next request: Node.js then resets the timeout to the
+   * server's, which is none.
+   */
   limitStalling(socket: Socket): void {
     const { tls, patience = PATIENCE } = this.#options;
     if (tls === undefined) socket.setTimeout(2 * patience);
@@ -127,7 +134,14 @@ export class Connections {
     const server =
       tls === undefined
         ? http.createServer(limits)
-        : http2.createSecureServer({ ...tls, ...limits, ...HTTP2_LIMITS, handshakeTimeout: patience, settings: { ...HTTP2_LIMITS.settings, maxHeaderListSize: MAX_HEAD }, allowHTTP1: true });
+        : http2.createSecureServer({
+            ...tls,
+            ...limits,
+            ...HTTP2_LIMITS,
+            handshakeTimeout: patience,
+            settings: { ...HTTP2_LIMITS.settings, maxHeaderListSize: MAX_HEAD },
+            allowHTTP1: true,
+          });
     // Twice the request timeout, so that a late request is answered 408 first. Without TLS, see `limitStalling`.
     if (tls !== undefined) server.setTimeout(2 * patience);
     server.maxConnections = maxConnections;
@@ -141,7 +155,8 @@ export class Connections {
     if (tls !== undefined) server.on('session', (session: http2.ServerHttp2Session) => this.#sessions.watch(session));
     const [first] = this.#servers;
     // Fastify listens for these on the first server only.
-    if (first !== undefined) (server as http.Server).on('clientError', (error, socket) => first.emit('clientError', error, socket));
+    if (first !== undefined)
+      (server as http.Server).on('clientError', (error, socket) => first.emit('clientError', error, socket));
     this.#servers.push(server);
     return server;
   }

@@ -19,7 +19,9 @@ export function isHost(text: string): boolean {
   return name !== '' && name.length <= MAX_NAME && (!NUMERIC.test(name) || isIPv4(name));
 }
 
-/** Answers 400 where `Host` or `:authority` is missing, ambiguous or invalid, for the routes of `server` and its scopes. */
+/**
+ * Answers 400 where `Host` or `:authority` is missing, ambiguous or invalid, for the routes of `server` and its scopes.
+ */
 export function checkHosts(server: FastifyInstance): void {
   server.addHook('onRequest', (request, reply, done) => {
     const fault = faultOf(request);
@@ -37,18 +39,28 @@ export function originOf(request: FastifyRequest): string {
   const protocol = request.protocol.toLowerCase();
   if (protocol !== 'http' && protocol !== 'https') throw new InvalidHost('X-Forwarded-Proto is neither http nor https');
   // Not checked before: HTTP/1.0 without Host, and X-Forwarded-Host.
-  if (!isHost(request.host)) throw new InvalidHost(`${request.headers['x-forwarded-host'] === undefined ? 'Host' : 'X-Forwarded-Host'} is not a host with an optional port`);
+  if (!isHost(request.host))
+    throw new InvalidHost(
+      `${request.headers['x-forwarded-host'] === undefined ? 'Host' : 'X-Forwarded-Host'} is not a host with an optional port`,
+    );
   return `${protocol}://${request.host}`;
 }
 
 function faultOf({ raw, protocol }: FastifyRequest): string | undefined {
   const headers: IncomingHttpHeaders = raw.headers;
   const { host, ':authority': authority } = headers;
-  if (raw.httpVersion === '1.1' && (host === undefined || namesHostTwice(raw.rawHeaders))) return 'a request over HTTP/1.1 needs the header Host, once';
-  if (raw.httpVersionMajor === 2 && host === undefined && authority === undefined) return 'a request over HTTP/2 needs :authority or Host';
+  if (raw.httpVersion === '1.1' && (host === undefined || namesHostTwice(raw.rawHeaders)))
+    return 'a request over HTTP/1.1 needs the header Host, once';
+  if (raw.httpVersionMajor === 2 && host === undefined && authority === undefined)
+    return 'a request over HTTP/2 needs :authority or Host';
   if (host !== undefined && !isHost(host)) return 'Host is not a host with an optional port';
   if (typeof authority === 'string' && !isHost(authority)) return ':authority is not a host with an optional port';
-  if (typeof authority === 'string' && host !== undefined && normalized(authority, protocol) !== normalized(host, protocol)) return ':authority and Host differ';
+  if (
+    typeof authority === 'string' &&
+    host !== undefined &&
+    normalized(authority, protocol) !== normalized(host, protocol)
+  )
+    return ':authority and Host differ';
   return undefined;
 }
 

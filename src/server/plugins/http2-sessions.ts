@@ -11,7 +11,11 @@ const RESET_BURST = 400;
 const RESET_RATE = 20;
 
 /** Limits that Node.js enforces. */
-export const HTTP2_LIMITS = { settings: { maxConcurrentStreams: MAX_STREAMS }, streamResetBurst: RESET_BURST, streamResetRate: RESET_RATE } as const;
+export const HTTP2_LIMITS = {
+  settings: { maxConcurrentStreams: MAX_STREAMS },
+  streamResetBurst: RESET_BURST,
+  streamResetRate: RESET_RATE,
+} as const;
 
 /** Timeouts of {@link Http2Sessions}. */
 export interface Http2SessionsOptions {

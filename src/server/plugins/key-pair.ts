@@ -44,7 +44,8 @@ export interface KeyPairEvents {
 }
 
 /**
- * Polls the files of a key pair for changes. `fs.watch` would miss some: certbot and Kubernetes rename files into place, or replace
+ * Polls the files of a key pair for changes. `fs.watch` would miss some: certbot and Kubernetes rename files into
+ * place, or replace
  * links to them or their folders.
  */
 export class KeyPairWatch implements Disposable {

@@ -47,7 +47,7 @@ export class PacedBody extends Readable {
   async #write(destination: Writable): Promise<void> {
     let size = SLOW_PIECE;
     for await (const chunk of chunksOf(this.#source)) {
-      for (let start = 0; start < chunk.length; ) {
+      for (let start = 0; start < chunk.length;) {
         const piece = chunk.subarray(start, start + size);
         const began = performance.now();
         this.#waiting = true;
@@ -77,5 +77,7 @@ async function taken(destination: Writable, piece: Buffer): Promise<void> {
 
 async function* chunksOf(source: Buffer | Readable): AsyncGenerator<Buffer> {
   if (Buffer.isBuffer(source)) yield source;
-  else for await (const chunk of source as AsyncIterable<Buffer | string>) yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+  else
+    for await (const chunk of source as AsyncIterable<Buffer | string>)
+      yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
 }

@@ -111,10 +111,14 @@ export class Readers {
     this.#checking = setInterval(() => this.#check(), patience / CHECKS).unref();
   }
 
-  /** Says whether there is room for `body`, or for a streamed one if `undefined`. There always is if nothing else is being sent. */
+  /**
+   * Says whether there is room for `body`, or for a streamed one if `undefined`. There always is if nothing else is
+   * being sent.
+   */
   admits(body: Buffer | undefined): boolean {
     const small = body !== undefined && body.length <= SMALL_BODY;
-    const admitted = this.#readings.size === 0 || this.#unsent + this.#costOf(body) <= this.#maxUnsent + (small ? RESERVE : 0);
+    const admitted =
+      this.#readings.size === 0 || this.#unsent + this.#costOf(body) <= this.#maxUnsent + (small ? RESERVE : 0);
     this.#refused ||= !admitted;
     return admitted;
   }
@@ -237,7 +241,9 @@ function cutOff(response: Response): void {
 }
 
 function isClosed(response: Response): boolean {
-  return response.destroyed || ('stream' in response ? response.stream.session === undefined : response.req.socket.destroyed);
+  return (
+    response.destroyed || ('stream' in response ? response.stream.session === undefined : response.req.socket.destroyed)
+  );
 }
 
 /** Says whether a response waits for its turn on an HTTP/1.1 connection. */

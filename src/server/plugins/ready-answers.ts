@@ -35,7 +35,9 @@ interface ReadyAnswer {
 
 declare module 'fastify' {
   interface FastifyReply {
-    /** Version up to which the answer may be cached: it depends on the URL, `Accept-Encoding` and `If-None-Match` alone. */
+    /**
+     * Version up to which the answer may be cached: it depends on the URL, `Accept-Encoding` and `If-None-Match` alone.
+     */
     readyVersion: number | undefined;
   }
 }
@@ -49,7 +51,11 @@ export class ReadyAnswers {
   readonly #readers: Readers;
 
   /** These answers never reach Fastify's hooks, so they are counted in `figures` and limited by `readers` here. */
-  constructor(figures: RequestFigures, readers: Readers, { maxBytes = MAX_BYTES }: { readonly maxBytes?: number } = {}) {
+  constructor(
+    figures: RequestFigures,
+    readers: Readers,
+    { maxBytes = MAX_BYTES }: { readonly maxBytes?: number } = {},
+  ) {
     this.#figures = figures;
     this.#readers = readers;
     this.#answers = new LRUCache({ maxSize: maxBytes, sizeCalculation: sizeOf });
@@ -59,7 +65,11 @@ export class ReadyAnswers {
   follow(server: FastifyInstance): void {
     server.decorateReply('readyVersion', undefined);
     server.addHook('onSend', (request, reply, payload, done) => {
-      if (reply.readyVersion === this.#version && request.method === 'GET' && (payload === undefined || payload === null || Buffer.isBuffer(payload))) {
+      if (
+        reply.readyVersion === this.#version &&
+        request.method === 'GET' &&
+        (payload === undefined || payload === null || Buffer.isBuffer(payload))
+      ) {
         const key = keyOf(request.raw, request.originalUrl);
         if (key !== undefined) {
           const count = this.#figures.counter(request.routeOptions.url ?? '', 'GET', reply.statusCode);
@@ -116,15 +126,25 @@ export class ReadyAnswers {
 /** Estimates the bytes that the answers to one URL take; several may share a body. */
 function sizeOf(answers: readonly ReadyAnswer[]): number {
   const bodies = new Set(answers.map(({ body }) => body));
-  const headers = answers.reduce((sum, { key: { url, acceptEncoding = '', ifNoneMatch = '' } }) => sum + OVERHEAD + 2 * (url.length + acceptEncoding.length + ifNoneMatch.length), 0);
+  const headers = answers.reduce(
+    (sum, { key: { url, acceptEncoding = '', ifNoneMatch = '' } }) =>
+      sum + OVERHEAD + 2 * (url.length + acceptEncoding.length + ifNoneMatch.length),
+    0,
+  );
   return bodies.values().reduce((sum, body) => sum + (body?.length ?? 0), headers);
 }
 
-function variant(answers: readonly ReadyAnswer[] | undefined, { acceptEncoding, ifNoneMatch }: RequestKey): ReadyAnswer | undefined {
+function variant(
+  answers: readonly ReadyAnswer[] | undefined,
+  { acceptEncoding, ifNoneMatch }: RequestKey,
+): ReadyAnswer | undefined {
   return answers?.find(({ key }) => key.acceptEncoding === acceptEncoding && key.ifNoneMatch === ifNoneMatch);
 }
 
-/** Returns the key of a request; `undefined` if its answer may depend on more. Reads raw headers, as making an object of them is slower. */
+/**
+ * Returns the key of a request; `undefined` if its answer may depend on more. Reads raw headers, as making an object of
+ * them is slower.
+ */
 function keyOf({ method, rawHeaders }: IncomingMessage, url: string | undefined): RequestKey | undefined {
   if (method !== 'GET' || url === undefined) return undefined;
   let hosts = 0;

@@ -7,11 +7,17 @@ type Directives = Readonly<Record<string, readonly (string | (() => string))[]>>
 /** For indexes and icons, which other pages may show. */
 export const NOSNIFF = { 'x-content-type-options': 'nosniff' } as const;
 /** For content that somebody has pushed, and for errors: browsers must not show it as a page of this origin. */
-export const SANDBOXED = { ...NOSNIFF, 'content-security-policy': "default-src 'none'; frame-ancestors 'none'; sandbox" } as const;
+export const SANDBOXED = {
+  ...NOSNIFF,
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'; sandbox",
+} as const;
 
 const NOTHING: Directives = { defaultSrc: ["'none'"], frameAncestors: ["'none'"] };
 
-/** Returns the policy of the page: only this server's own files, and no text as script or markup. @param iconsUri returns the configured one */
+/**
+ * Returns the policy of the page: only this server's own files, and no text as script or markup. @param iconsUri
+ * returns the configured one
+ */
 export function pageDirectives(iconsUri: () => string): Directives {
   return {
     ...NOTHING,
@@ -31,9 +37,16 @@ export function pageDirectives(iconsUri: () => string): Directives {
  * Adds the headers to all answers of `scope`.
  * @param tls whether the server speaks HTTPS, which browsers must then use from now on
  */
-export async function securityHeaders(scope: FastifyInstance, tls: boolean, directives: Directives = NOTHING): Promise<void> {
+export async function securityHeaders(
+  scope: FastifyInstance,
+  tls: boolean,
+  directives: Directives = NOTHING,
+): Promise<void> {
   await scope.register(helmet, {
-    contentSecurityPolicy: { useDefaults: false, directives: Object.fromEntries(Object.entries(directives).map(([name, values]) => [name, [...values]])) },
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: Object.fromEntries(Object.entries(directives).map(([name, values]) => [name, [...values]])),
+    },
     // Subdomains may be other servers.
     strictTransportSecurity: tls && { includeSubDomains: false },
     xFrameOptions: { action: 'deny' },

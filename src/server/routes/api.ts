@@ -57,7 +57,13 @@ const App = Type.Object({
   description: Blocks,
   releases: Type.Array(Type.Object({ version: Text, date: Text, notes: Blocks })),
   runtime: Type.String({ description: 'ID/ARCHITECTURE/BRANCH of the runtime, or of what an extension extends.' }),
-  permissions: Type.Array(Type.Object({ kind: Type.Enum(['network', 'files', 'devices', 'sockets', 'bus', 'features']), text: Text, dangerous: Type.Boolean() })),
+  permissions: Type.Array(
+    Type.Object({
+      kind: Type.Enum(['network', 'files', 'devices', 'sockets', 'bus', 'features']),
+      text: Text,
+      dangerous: Type.Boolean(),
+    }),
+  ),
   images: Type.Array(
     Type.Object({
       repository: Text,
@@ -67,7 +73,9 @@ const App = Type.Object({
       ref: Text,
       branch: Text,
       runtime: Type.String({ description: 'ID/ARCHITECTURE/BRANCH of the runtime, or of what an extension extends.' }),
-      runtimeRepo: Type.String({ description: 'URL of a .flatpakrepo that has the runtime, as the image says; empty if it does not.' }),
+      runtimeRepo: Type.String({
+        description: 'URL of a .flatpakrepo that has the runtime, as the image says; empty if it does not.',
+      }),
       installedSize: Type.Integer({ description: 'Bytes; 0 if unknown.' }),
       downloadSize: Type.Integer({ description: 'Bytes; 0 if unknown.' }),
       built: Text,
@@ -79,9 +87,20 @@ export type AppListAnswer = Described<typeof AppList, { readonly index: string; 
 /** An answer of `/api/apps/:id`. */
 export type AppAnswer = Described<typeof App, AppDetails>;
 
-const Parameters = Type.Object({ index: Type.Optional(Type.String({ description: 'Name of an index; the default index if absent.' })) }, { additionalProperties: false });
+const Parameters = Type.Object(
+  { index: Type.Optional(Type.String({ description: 'Name of an index; the default index if absent.' })) },
+  { additionalProperties: false },
+);
 type Asked = Static<typeof Parameters>;
-const IconParameters = Type.Object({ ...Parameters.properties, version: Type.Optional(Type.String({ description: 'As in the list of apps; the answer may then be cached forever.' })) }, { additionalProperties: false });
+const IconParameters = Type.Object(
+  {
+    ...Parameters.properties,
+    version: Type.Optional(
+      Type.String({ description: 'As in the list of apps; the answer may then be cached forever.' }),
+    ),
+  },
+  { additionalProperties: false },
+);
 
 /** Adds the routes that the page reads apps from. */
 export function apiRoutes(server: FastifyInstance, { site, acceptEncoding }: ApiRoutesOptions): void {
@@ -105,12 +124,20 @@ export function apiRoutes(server: FastifyInstance, { site, acceptEncoding }: Api
 
   server.get<{ Querystring: Static<typeof IconParameters>; Params: { id: string } }>(
     '/api/apps/:id/icon',
-    { schema: { summary: 'Icon of an app that is part of the index, as a PNG', params: Type.Object({ id: Text }), querystring: IconParameters, produces: ['image/png'] } },
+    {
+      schema: {
+        summary: 'Icon of an app that is part of the index, as a PNG',
+        params: Type.Object({ id: Text }),
+        querystring: IconParameters,
+        produces: ['image/png'],
+      },
+    },
     async (request, reply) => {
       const index = asked(request.query);
       const { id } = request.params;
       const details = isAppId(id) ? (await index.app(id))?.details : undefined;
-      if (details === undefined || !isPngUri(details.icon)) throw new NotFound(`The index "${index.name}" has no icon of an app "${id}".`);
+      if (details === undefined || !isPngUri(details.icon))
+        throw new NotFound(`The index "${index.name}" has no icon of an app "${id}".`);
       const version = versionOfIcon(details.icon);
       const etag = `"${version}"`;
       reply.headers({ etag, 'cache-control': request.query.version === version ? IMMUTABLE : 'no-cache' });
@@ -122,7 +149,12 @@ export function apiRoutes(server: FastifyInstance, { site, acceptEncoding }: Api
   server.route<{ Querystring: Asked; Params: { id: string } }>({
     method: ['GET', 'HEAD'],
     url: '/api/apps/:id',
-    schema: { summary: 'Details of an app', params: Type.Object({ id: Text }), querystring: Parameters, response: { 200: App } },
+    schema: {
+      summary: 'Details of an app',
+      params: Type.Object({ id: Text }),
+      querystring: Parameters,
+      response: { 200: App },
+    },
     handler: async (request, reply) => {
       const index = asked(request.query);
       const { id } = request.params;

@@ -10,19 +10,24 @@ const NotReady = Type.Object({ ...ErrorAnswer.properties, missing: Type.Array(Ty
 
 /** Adds `/healthz` and `/readyz`. */
 export function healthRoutes(server: FastifyInstance, site: CurrentSite): void {
-  server.get('/healthz', { schema: { response: { 200: Health } } }, (_request, reply) => reply.header('cache-control', 'no-store').send(answer(Health, { status: 'ok' })));
+  server.get('/healthz', { schema: { response: { 200: Health } } }, (_request, reply) =>
+    reply.header('cache-control', 'no-store').send(answer(Health, { status: 'ok' })),
+  );
 
   server.get('/readyz', { schema: { response: { 200: Health, 503: NotReady } } }, (_request, reply) => {
     reply.header('cache-control', 'no-store');
     const missing = [...site().indexes.values()].filter(({ shown }) => shown === undefined).map(({ name }) => name);
     if (missing.length === 0) return reply.send(answer(Health, { status: 'ready' }));
-    return reply.code(503).header('retry-after', '1').send(
-      answer(NotReady, {
-        statusCode: 503,
-        error: 'Service Unavailable',
-        message: `Not built yet: ${missing.join(', ')}. See /status for the reason.`,
-        missing,
-      }),
-    );
+    return reply
+      .code(503)
+      .header('retry-after', '1')
+      .send(
+        answer(NotReady, {
+          statusCode: 503,
+          error: 'Service Unavailable',
+          message: `Not built yet: ${missing.join(', ')}. See /status for the reason.`,
+          missing,
+        }),
+      );
   });
 }

@@ -27,7 +27,10 @@ export interface IconRoutesOptions {
 
 /** Adds the route of icons. */
 export function iconRoutes(server: FastifyInstance, { site, readyAnswers }: IconRoutesOptions): void {
-  const icons = new LRUCache<string, Icon>({ maxSize: MAX_BYTES_IN_MEMORY, sizeCalculation: ({ body }) => body.length + 512 });
+  const icons = new LRUCache<string, Icon>({
+    maxSize: MAX_BYTES_IN_MEMORY,
+    sizeCalculation: ({ body }) => body.length + 512,
+  });
 
   const load = async (path: string): Promise<Icon | undefined> => {
     const digest = digestOfIconPath(path);
@@ -35,19 +38,28 @@ export function iconRoutes(server: FastifyInstance, { site, readyAnswers }: Icon
     if (body === undefined) return undefined;
     const etag = `"${path.replace('/', '').slice(0, 32)}"`;
     const freshHeaders = { etag, 'cache-control': IMMUTABLE };
-    return { etag, body, freshHeaders, headers: { ...freshHeaders, ...NOSNIFF, 'content-type': 'image/png', 'content-length': String(body.length) } };
+    return {
+      etag,
+      body,
+      freshHeaders,
+      headers: { ...freshHeaders, ...NOSNIFF, 'content-type': 'image/png', 'content-length': String(body.length) },
+    };
   };
 
-  server.get<{ Params: { '*': string } }>('/icons/*', { schema: { summary: 'An icon', produces: ['image/png'] } }, async (request, reply) => {
-    const path = request.params['*'];
-    let icon = icons.get(path);
-    if (icon === undefined) {
-      icon = await load(path);
-      if (icon === undefined) throw new NotFound('There is no such icon here; it may belong to an older index.');
-      icons.set(path, icon);
-    }
-    readyAnswers.keep(reply);
-    if (isFresh(request.headers, icon.etag)) return reply.code(304).headers(icon.freshHeaders).send();
-    return reply.headers(icon.headers).send(icon.body);
-  });
+  server.get<{ Params: { '*': string } }>(
+    '/icons/*',
+    { schema: { summary: 'An icon', produces: ['image/png'] } },
+    async (request, reply) => {
+      const path = request.params['*'];
+      let icon = icons.get(path);
+      if (icon === undefined) {
+        icon = await load(path);
+        if (icon === undefined) throw new NotFound('There is no such icon here; it may belong to an older index.');
+        icons.set(path, icon);
+      }
+      readyAnswers.keep(reply);
+      if (isFresh(request.headers, icon.etag)) return reply.code(304).headers(icon.freshHeaders).send();
+      return reply.headers(icon.headers).send(icon.body);
+    },
+  );
 }

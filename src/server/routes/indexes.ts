@@ -3,7 +3,13 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { AcceptEncoding, Encoding } from '../http/accept-encoding.ts';
 import { indexCacheControl } from '../http/caching.ts';
-import { type Headers, indexNamed, type Served, type ServedDocument, type ServedIndex } from '../documents/served-index.ts';
+import {
+  type Headers,
+  indexNamed,
+  type Served,
+  type ServedDocument,
+  type ServedIndex,
+} from '../documents/served-index.ts';
 import { networkOf } from '../http/client-network.ts';
 import type { ReadyAnswers } from '../plugins/ready-answers.ts';
 import { NotBuiltYet, NotFound, retryUnreadable } from '../server-error.ts';
@@ -21,7 +27,9 @@ const IndexAnswer = Type.Object({
     Type.Object({
       Name: Text,
       Images: Type.Array(Type.Object({ Tags: Texts, ...image })),
-      Lists: Type.Array(Type.Object({ Tags: Texts, Digest: Text, MediaType: Text, Images: Type.Array(Type.Object(image)) })),
+      Lists: Type.Array(
+        Type.Object({ Tags: Texts, Digest: Text, MediaType: Text, Images: Type.Array(Type.Object(image)) }),
+      ),
     }),
   ),
 });
@@ -37,7 +45,13 @@ const NO_STORE: Headers = { 'cache-control': 'no-store' };
 
 /** Adds the routes of indexes. */
 export function indexRoutes(server: FastifyInstance, { site, acceptEncoding, readyAnswers }: IndexRoutesOptions): void {
-  const query = ({ indexes, questions }: Site, name: string, request: FastifyRequest, reply: FastifyReply, keep: boolean) => {
+  const query = (
+    { indexes, questions }: Site,
+    name: string,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    keep: boolean,
+  ) => {
     const index = indexNamed(indexes, name);
     const { url = '' } = request.raw;
     const mark = url.indexOf('?');
@@ -49,26 +63,41 @@ export function indexRoutes(server: FastifyInstance, { site, acceptEncoding, rea
       return sendServed(request, reply, best(document, preferences), override);
     }
     const { signal } = abortOnClose(reply);
-    return questions.answer(index, asked, { keep, from: networkOf(request.ip), signal }).then((answered) => sendServed(request, reply, best(answered, preferences), override));
+    return questions
+      .answer(index, asked, { keep, from: networkOf(request.ip), signal })
+      .then((answered) => sendServed(request, reply, best(answered, preferences), override));
   };
 
-  for (const [path, keep] of [['static', true], ['dynamic', false]] as const) {
+  for (const [path, keep] of [
+    ['static', true],
+    ['dynamic', false],
+  ] as const) {
     getOrHead(server, `/index/${path}`, 'Query of the default index', (request, reply) => {
       const current = site();
       return query(current, current.defaultIndex, request, reply, keep);
     });
-    getOrHead(server, `/:index/index/${path}`, 'Query of an index', (request, reply) => query(site(), param(request, 'index'), request, reply, keep));
+    getOrHead(server, `/:index/index/${path}`, 'Query of an index', (request, reply) =>
+      query(site(), param(request, 'index'), request, reply, keep),
+    );
   }
 
   getOrHead(server, '/index/:file', 'A whole index', (request, reply) => {
     const file = param(request, 'file');
     const indexes = [...site().indexes.values()];
     const index = indexes.find(({ fileName }) => file === `${fileName}.json`);
-    if (index === undefined) throw new NotFound(`There is no index file "${file}" here. There is ${indexes.map(({ fileName }) => `${fileName}.json`).join(', ')}.`);
+    if (index === undefined)
+      throw new NotFound(
+        `There is no index file "${file}" here. There is ${indexes.map(({ fileName }) => `${fileName}.json`).join(', ')}.`,
+      );
     const document = index.whole();
     if (document === undefined) throw new NotBuiltYet(index.name);
     readyAnswers.keep(reply);
-    return sendServed(request, reply, best(document, acceptEncoding.preferences(request.headers['accept-encoding'])), cacheControlOf(index));
+    return sendServed(
+      request,
+      reply,
+      best(document, acceptEncoding.preferences(request.headers['accept-encoding'])),
+      cacheControlOf(index),
+    );
   });
 }
 
@@ -77,8 +106,19 @@ function cacheControlOf({ maxAge }: ServedIndex): Headers {
 }
 
 /** Adds one route for both methods, so that HEAD has the length without reading the body. */
-function getOrHead(server: FastifyInstance, url: string, summary: string, handler: (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>): void {
-  server.route({ method: ['GET', 'HEAD'], url, schema: { summary }, config: { answers: { 200: IndexAnswer } }, handler: (request, reply) => retryUnreadable(() => handler(request, reply)) });
+function getOrHead(
+  server: FastifyInstance,
+  url: string,
+  summary: string,
+  handler: (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>,
+): void {
+  server.route({
+    method: ['GET', 'HEAD'],
+    url,
+    schema: { summary },
+    config: { answers: { 200: IndexAnswer } },
+    handler: (request, reply) => retryUnreadable(() => handler(request, reply)),
+  });
 }
 
 function param({ params }: FastifyRequest, name: string): string {

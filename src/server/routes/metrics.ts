@@ -18,22 +18,38 @@ export interface MetricsRoutesOptions {
 
 /** Adds `/metrics`. */
 export function metricsRoutes(server: FastifyInstance, { site, version, figures }: MetricsRoutesOptions): void {
-  server.get('/metrics', { schema: { summary: 'Metrics for Prometheus', produces: ['text/plain'] } }, async (_request, reply) => {
-    const { indexes, status, storeSizes } = site();
-    const registry = new Registry();
-    new Gauge({ name: 'regindexer_build_info', help: 'Version of the service as a label; always 1.', labelNames: ['version'], registers: [registry] }).set({ version }, 1);
-    indexMetrics(indexes, registry);
-    storeMetrics(storeSizes(), registry);
-    eventMetrics(figures, status.bus(), registry);
-    return reply.headers({ 'content-type': registry.contentType, 'cache-control': 'no-store' }).send(`${await figures.metrics()}\n${await registry.metrics()}`);
-  });
+  server.get(
+    '/metrics',
+    { schema: { summary: 'Metrics for Prometheus', produces: ['text/plain'] } },
+    async (_request, reply) => {
+      const { indexes, status, storeSizes } = site();
+      const registry = new Registry();
+      new Gauge({
+        name: 'regindexer_build_info',
+        help: 'Version of the service as a label; always 1.',
+        labelNames: ['version'],
+        registers: [registry],
+      }).set({ version }, 1);
+      indexMetrics(indexes, registry);
+      storeMetrics(storeSizes(), registry);
+      eventMetrics(figures, status.bus(), registry);
+      return reply
+        .headers({ 'content-type': registry.contentType, 'cache-control': 'no-store' })
+        .send(`${await figures.metrics()}\n${await registry.metrics()}`);
+    },
+  );
 }
 
 /** Counts the answers of routes that are registered from here on. */
 export function countRequests(server: FastifyInstance, figures: RequestFigures): void {
   server.addHook('onResponse', ({ routeOptions, method }, reply, done) => {
     // The pattern of the route, not the path: labels must be few.
-    figures.count(routeOptions.url ?? 'none', METHODS.has(method) ? method : 'other', reply.statusCode, reply.elapsedTime / 1000);
+    figures.count(
+      routeOptions.url ?? 'none',
+      METHODS.has(method) ? method : 'other',
+      reply.statusCode,
+      reply.elapsedTime / 1000,
+    );
     done();
   });
 }
@@ -50,13 +66,21 @@ function indexMetrics(indexes: Site['indexes'], registry: Registry): void {
   gauge('regindexer_index_images', 'Images in the index.', ({ shown }) => shown?.whole.images);
   gauge('regindexer_index_apps', 'Apps, runtimes and extensions in the index.', ({ appCount }) => appCount);
   gauge('regindexer_index_size_bytes', 'Uncompressed size of the index.', ({ shown }) => shown?.whole.length);
-  gauge('regindexer_index_last_change_timestamp_seconds', 'Time of the last change of the index.', ({ shown }) => shown && shown.publication.modified / 1000);
+  gauge(
+    'regindexer_index_last_change_timestamp_seconds',
+    'Time of the last change of the index.',
+    ({ shown }) => shown && shown.publication.modified / 1000,
+  );
 }
 
 function storeMetrics(sizes: readonly StoreSize[], registry: Registry): void {
-  const gauge = (name: string, help: string): Gauge<'part'> => new Gauge({ name, help, labelNames: ['part'] as const, registers: [registry] });
+  const gauge = (name: string, help: string): Gauge<'part'> =>
+    new Gauge({ name, help, labelNames: ['part'] as const, registers: [registry] });
   const size = gauge('regindexer_store_size_bytes', 'Size of a part of the store, without its write-ahead log.');
-  const log = gauge('regindexer_store_log_size_bytes', 'Size of the write-ahead log of a part of the store; stays below 16 MiB unless a read takes long.');
+  const log = gauge(
+    'regindexer_store_log_size_bytes',
+    'Size of the write-ahead log of a part of the store; stays below 16 MiB unless a read takes long.',
+  );
   for (const { part, ...of } of sizes) {
     if (of.size !== undefined) size.set({ part }, of.size);
     if (of.log !== undefined) log.set({ part }, of.log);
@@ -64,16 +88,42 @@ function storeMetrics(sizes: readonly StoreSize[], registry: Registry): void {
 }
 
 function eventMetrics({ queries, events }: Figures, bus: BusStatus | undefined, registry: Registry): void {
-  counter('regindexer_query_answers_total', 'Answers to queries, by cache hit or miss.', 'cache', { hit: queries.hits, miss: queries.misses }, registry);
+  counter(
+    'regindexer_query_answers_total',
+    'Answers to queries, by cache hit or miss.',
+    'cache',
+    { hit: queries.hits, miss: queries.misses },
+    registry,
+  );
   counter('regindexer_events_total', 'Notifications from registries, by result.', 'result', { ...events }, registry);
   if (bus === undefined) return;
-  new Gauge({ name: 'regindexer_bus_connected', help: '1 while the message bus is connected, else 0.', registers: [registry] }).set(Number(bus.state === 'connected'));
-  counter('regindexer_bus_messages_total', 'Messages from the bus, by result.', 'result', { ...bus.messages }, registry);
-  new Counter({ name: 'regindexer_bus_reconnects_total', help: 'Reconnections to the bus.', registers: [registry] }).inc(bus.reconnects);
+  new Gauge({
+    name: 'regindexer_bus_connected',
+    help: '1 while the message bus is connected, else 0.',
+    registers: [registry],
+  }).set(Number(bus.state === 'connected'));
+  counter(
+    'regindexer_bus_messages_total',
+    'Messages from the bus, by result.',
+    'result',
+    { ...bus.messages },
+    registry,
+  );
+  new Counter({
+    name: 'regindexer_bus_reconnects_total',
+    help: 'Reconnections to the bus.',
+    registers: [registry],
+  }).inc(bus.reconnects);
 }
 
 /** Registers a counter with counts from elsewhere. */
-function counter(name: string, help: string, labelName: string, counts: Readonly<Record<string, number>>, registry: Registry): void {
+function counter(
+  name: string,
+  help: string,
+  labelName: string,
+  counts: Readonly<Record<string, number>>,
+  registry: Registry,
+): void {
   const metric = new Counter({ name, help, labelNames: [labelName], registers: [registry] });
   for (const [label, count] of Object.entries(counts)) metric.inc({ [labelName]: label }, count);
 }

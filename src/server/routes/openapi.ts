@@ -7,7 +7,10 @@ import type { CurrentSite } from '../site.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Schemas of answers by status, for `/openapi.json` alone: unlike those in `schema.response`, they do not serialize answers. */
+    /**
+     * Schemas of answers by status, for `/openapi.json` alone: unlike those in `schema.response`, they do not serialize
+     * answers.
+     */
     readonly answers?: Readonly<Record<number, TSchema>>;
   }
 }
@@ -20,12 +23,23 @@ export async function describeRoutes(server: FastifyInstance, version: string): 
   await server.register(swagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'regindexer', version, description: 'Index of container registries for Flatpak clients, with a web page and an API for administrators.' },
+      info: {
+        title: 'regindexer',
+        version,
+        description:
+          'Index of container registries for Flatpak clients, with a web page and an API for administrators.',
+      },
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
     },
     transform: ({ schema, url, route: { method, config } }) => {
       if ([method].flat().length > METHODS_OF_A_ROUTE) return { schema: { ...schema, hide: true }, url };
-      return { schema: { ...schema, response: { ...(schema?.response as object | undefined), ...config?.answers, default: ErrorAnswer } }, url };
+      return {
+        schema: {
+          ...schema,
+          response: { ...(schema?.response as object | undefined), ...config?.answers, default: ErrorAnswer },
+        },
+        url,
+      };
     },
   });
 }
@@ -34,6 +48,8 @@ export async function describeRoutes(server: FastifyInstance, version: string): 
 export function openapiRoutes(server: FastifyInstance, site: CurrentSite): void {
   server.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => {
     const { basePath } = site();
-    return reply.header('cache-control', 'no-cache').send({ ...server.swagger(), ...(basePath !== '' && { servers: [{ url: basePath }] }) });
+    return reply
+      .header('cache-control', 'no-cache')
+      .send({ ...server.swagger(), ...(basePath !== '' && { servers: [{ url: basePath }] }) });
   });
 }

@@ -17,29 +17,48 @@ const COMPRESS_FROM = 1024;
 const MAX_PAGE = 10_000;
 
 /**
- * Adds the page and its files. `scope` must be one of its own: its answers are compressed, and have headers for browsers.
+ * Adds the page and its files. `scope` must be one of its own: its answers are compressed, and have headers for
+ * browsers.
  * @param tls whether the server speaks HTTPS
  */
 export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls: boolean): Promise<void> {
   const template = await readFile(join(FOLDER, 'index.html'), 'utf8');
-  await securityHeaders(scope, tls, pageDirectives(() => site().iconsUri));
+  await securityHeaders(
+    scope,
+    tls,
+    pageDirectives(() => site().iconsUri),
+  );
   nameRequests(scope);
   await scope.register(compress, { threshold: COMPRESS_FROM, encodings: ['br', 'gzip'] });
-  await scope.register(fastifyStatic, { root: FOLDER, prefix: '/page/', wildcard: false, index: false, cacheControl: false, globIgnore: ['index.html'], setHeaders: (reply) => void reply.header('cache-control', 'no-cache') });
-
-  scope.get<{ Querystring: { index?: unknown; page?: unknown } }>('/', { schema: { summary: 'The web page', produces: ['text/html'] } }, async (request, reply) => {
-    const { indexes, defaultIndex, description, basePath } = site();
-    const shown = description.indexes.find(({ name }) => name === request.query.index) ?? description.indexes.find(({ name }) => name === defaultIndex);
-    const published = shown && indexes.get(shown.name);
-    const page = pageNumber(request.query.page);
-    const list = await published?.appPage(page);
-    const html = fill(template, description, shown, list, page, `${basePath}/`);
-    // Weak, because the answer is compressed afterwards.
-    const etag = entityTagOf(html);
-    reply.headers({ etag: `W/${etag}`, 'cache-control': 'no-cache', vary: 'accept-encoding' });
-    if (isFresh(request.headers, etag)) return reply.code(304).send();
-    return reply.type('text/html; charset=utf-8').send(html);
+  await scope.register(fastifyStatic, {
+    root: FOLDER,
+    prefix: '/page/',
+    wildcard: false,
+    index: false,
+    cacheControl: false,
+    globIgnore: ['index.html'],
+    setHeaders: (reply) => void reply.header('cache-control', 'no-cache'),
   });
+
+  scope.get<{ Querystring: { index?: unknown; page?: unknown } }>(
+    '/',
+    { schema: { summary: 'The web page', produces: ['text/html'] } },
+    async (request, reply) => {
+      const { indexes, defaultIndex, description, basePath } = site();
+      const shown =
+        description.indexes.find(({ name }) => name === request.query.index) ??
+        description.indexes.find(({ name }) => name === defaultIndex);
+      const published = shown && indexes.get(shown.name);
+      const page = pageNumber(request.query.page);
+      const list = await published?.appPage(page);
+      const html = fill(template, description, shown, list, page, `${basePath}/`);
+      // Weak, because the answer is compressed afterwards.
+      const etag = entityTagOf(html);
+      reply.headers({ etag: `W/${etag}`, 'cache-control': 'no-cache', vary: 'accept-encoding' });
+      if (isFresh(request.headers, etag)) return reply.code(304).send();
+      return reply.type('text/html; charset=utf-8').send(html);
+    },
+  );
 }
 
 function pageNumber(text: unknown): number {
@@ -51,38 +70,86 @@ function pageNumber(text: unknown): number {
 export interface Known {
   /** The public URL, without a slash at its end; `null` if only the browser knows it. */
   readonly base: string | null;
-  readonly indexes: readonly Pick<IndexDescription, 'name' | 'title' | 'remoteName' | 'comment' | 'description' | 'homepage'>[];
+  readonly indexes: readonly Pick<
+    IndexDescription,
+    'name' | 'title' | 'remoteName' | 'comment' | 'description' | 'homepage'
+  >[];
 }
 
 /**
  * Fills the `{{places}}` of the template. The list is for browsers without JavaScript.
  * @param root path that all paths of the server begin with
  */
-function fill(template: string, { indexes, baseUrl }: SiteDescription, shown: IndexDescription | undefined, list: AppListPage | undefined, page: number, root: string): string {
-  const known: Known = { base: baseUrl ?? null, indexes: indexes.map(({ name, title, remoteName, comment, description, homepage }) => ({ name, title, remoteName, comment, description, homepage })) };
+function fill(
+  template: string,
+  { indexes, baseUrl }: SiteDescription,
+  shown: IndexDescription | undefined,
+  list: AppListPage | undefined,
+  page: number,
+  root: string,
+): string {
+  const known: Known = {
+    base: baseUrl ?? null,
+    indexes: indexes.map(({ name, title, remoteName, comment, description, homepage }) => ({
+      name,
+      title,
+      remoteName,
+      comment,
+      description,
+      homepage,
+    })),
+  };
   const places: Readonly<Record<string, string>> = {
     root: escaped(root),
     title: escaped(indexes.length === 1 ? (indexes[0]?.title ?? '') : 'Apps'),
     known: escaped(JSON.stringify(known)),
-    preload: indexes.map(({ name }) => `<link rel="preload" as="fetch" crossorigin href="${escaped(root)}api/apps?index=${encodeURIComponent(name)}">`).join('\n'),
+    preload: indexes
+      .map(
+        ({ name }) =>
+          `<link rel="preload" as="fetch" crossorigin href="${escaped(root)}api/apps?index=${encodeURIComponent(name)}">`,
+      )
+      .join('\n'),
     list: shown === undefined ? '' : listHtml(indexes, shown, list, page, escaped(root)),
   };
   return template.replace(/\{\{(\w+)\}\}/g, (_, place: string) => places[place] ?? '');
 }
 
-function listHtml(indexes: readonly IndexDescription[], shown: IndexDescription, list: AppListPage | undefined, page: number, root: string): string {
-  const others = indexes.length > 1 ? `<p>Indexes: ${indexes.map(({ name, title }) => `<a href="${root}?index=${encodeURIComponent(name)}">${escaped(title)}</a>`).join(', ')}</p>` : '';
+function listHtml(
+  indexes: readonly IndexDescription[],
+  shown: IndexDescription,
+  list: AppListPage | undefined,
+  page: number,
+  root: string,
+): string {
+  const others =
+    indexes.length > 1
+      ? `<p>Indexes: ${indexes.map(({ name, title }) => `<a href="${root}?index=${encodeURIComponent(name)}">${escaped(title)}</a>`).join(', ')}</p>`
+      : '';
   const about = shown.homepage === undefined ? '' : `<p><a href="${escaped(shown.homepage)}">More about it</a></p>`;
   const head = `<h1>${escaped(shown.title)}</h1>${about}${others}<p><a href="${root}${encodeURIComponent(shown.name)}.flatpakrepo">Add all of it to Flatpak</a></p>`;
-  if (list === undefined) return `${head}<p>This index has not been built yet. Reload the page in a moment; if it is still missing, see the <a href="${root}status">status</a>.</p>`;
+  if (list === undefined)
+    return `${head}<p>This index has not been built yet. Reload the page in a moment; if it is still missing, see the <a href="${root}status">status</a>.</p>`;
   if (list.total === 0) return `${head}<p>There are no apps in this index.</p>`;
-  const entries = list.apps.map(({ id, name, summary, endOfLife, replacedBy }) => `<li><a href="${root}${encodeURIComponent(shown.name)}/${encodeURIComponent(id)}.flatpakref">${escaped(name)}</a> ${escaped(summary)}${endOfLife === '' && replacedBy === '' ? '' : ' (no longer maintained)'}</li>`);
-  const link = (number: number, text: string): string => `<a href="${root}?index=${encodeURIComponent(shown.name)}&amp;page=${number + 1}">${text}</a>`;
-  const pages = [page > 0 ? link(page - 1, 'Previous page') : '', (page + 1) * PAGE_SIZE < list.total ? link(page + 1, 'Next page') : ''].filter((text) => text !== '');
+  const entries = list.apps.map(
+    ({ id, name, summary, endOfLife, replacedBy }) =>
+      `<li><a href="${root}${encodeURIComponent(shown.name)}/${encodeURIComponent(id)}.flatpakref">${escaped(name)}</a> ${escaped(summary)}${endOfLife === '' && replacedBy === '' ? '' : ' (no longer maintained)'}</li>`,
+  );
+  const link = (number: number, text: string): string =>
+    `<a href="${root}?index=${encodeURIComponent(shown.name)}&amp;page=${number + 1}">${text}</a>`;
+  const pages = [
+    page > 0 ? link(page - 1, 'Previous page') : '',
+    (page + 1) * PAGE_SIZE < list.total ? link(page + 1, 'Next page') : '',
+  ].filter((text) => text !== '');
   return `${head}<ul>${entries.join('\n')}</ul>${pages.length > 0 ? `<p>${pages.join(' · ')}</p>` : ''}`;
 }
 
-const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
 
 function escaped(text: string): string {
   return text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '');

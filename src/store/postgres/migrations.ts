@@ -5,8 +5,10 @@ import type { PostgresDatabase } from './postgres-database.ts';
 const LOCK = '8243108410894378360';
 
 /**
- * Applied in this order; a released one is never changed. Text is compared byte by byte, which for UTF-8 is code point order. Refs and keys of
- * icons are kept as JSON strings, since a text of PostgreSQL holds neither U+0000 nor lone surrogates. Bodies are not compressed again, so
+ * Applied in this order; a released one is never changed. Text is compared byte by byte, which for UTF-8 is code point
+ * order. Refs and keys of
+ * icons are kept as JSON strings, since a text of PostgreSQL holds neither U+0000 nor lone surrogates. Bodies are not
+ * compressed again, so
  * that a segment of one is read without the rest.
  */
 const MIGRATIONS: readonly string[] = [
@@ -105,8 +107,14 @@ export async function migrate(database: PostgresDatabase): Promise<void> {
     await query('CREATE TABLE IF NOT EXISTS schema_version (version integer NOT NULL)');
     const [row] = await query<{ version: number }>('SELECT version FROM schema_version');
     const version = row?.version ?? 0;
-    if (version > MIGRATIONS.length) throw new RangeError(`${database.name} has tables of a newer version of this program: run that version, or use another database`);
+    if (version > MIGRATIONS.length)
+      throw new RangeError(
+        `${database.name} has tables of a newer version of this program: run that version, or use another database`,
+      );
     for (const migration of MIGRATIONS.slice(version)) await query(migration);
-    await query(row === undefined ? 'INSERT INTO schema_version (version) VALUES ($1)' : 'UPDATE schema_version SET version = $1', [MIGRATIONS.length]);
+    await query(
+      row === undefined ? 'INSERT INTO schema_version (version) VALUES ($1)' : 'UPDATE schema_version SET version = $1',
+      [MIGRATIONS.length],
+    );
   });
 }

@@ -1,7 +1,19 @@
 /** The catalog in PostgreSQL. A commit of any size takes the same few statements, since each is a round trip. */
 import type { Digest } from '../../registry/digest.ts';
 import { manifestBytes, TAG_BYTES } from '../catalog.ts';
-import type { Catalog, CatalogChange, DirtyRepositories, Image, ImageIcon, KnownManifest, KnownRegistry, KnownRepository, TagRecord, TagsByRepository, TakenBy } from '../catalog.ts';
+import type {
+  Catalog,
+  CatalogChange,
+  DirtyRepositories,
+  Image,
+  ImageIcon,
+  KnownManifest,
+  KnownRegistry,
+  KnownRepository,
+  TagRecord,
+  TagsByRepository,
+  TakenBy,
+} from '../catalog.ts';
 import { CommitMarks } from '../commit-marks.ts';
 import type { PostgresDatabase, Query } from './postgres-database.ts';
 
@@ -27,13 +39,25 @@ export class PostgresCatalog implements Catalog {
     return this.#database.transaction('snapshot', async (query) => {
       const repositories = await readRepositories(query, registry, names);
       const ids = [...repositories.values()].map(({ id }) => id);
-      const known = new Map([...repositories].map(([name, { error, missedScans, tags }]) => [name, { error, missedScans, tags }]));
-      return { repositories: known, manifests: await readReached(query, registry, 'SELECT unnest(kept || digest) COLLATE "C" FROM tag WHERE repository = ANY($2)', ids) };
+      const known = new Map(
+        [...repositories].map(([name, { error, missedScans, tags }]) => [name, { error, missedScans, tags }]),
+      );
+      return {
+        repositories: known,
+        manifests: await readReached(
+          query,
+          registry,
+          'SELECT unnest(kept || digest) COLLATE "C" FROM tag WHERE repository = ANY($2)',
+          ids,
+        ),
+      };
     });
   }
 
   manifests(registry: string, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, KnownManifest>> {
-    return this.#database.transaction('snapshot', (query) => readReached(query, registry, 'SELECT unnest($2::text[]) COLLATE "C"', digests));
+    return this.#database.transaction('snapshot', (query) =>
+      readReached(query, registry, 'SELECT unnest($2::text[]) COLLATE "C"', digests),
+    );
   }
 
   async images(registry: string, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, Image>> {
@@ -43,34 +67,66 @@ export class PostgresCatalog implements Catalog {
        FROM manifest JOIN image ON image.manifest = id WHERE registry = $1 AND digest = ANY($2)`,
       [registry, digests],
     );
-    return new Map(rows.map(({ digest, media_type: mediaType, size, os, architecture, annotations, labels, icons }) => [
-      digest,
-      {
-        mediaType, digest, size: Number(size), os, architecture,
-        icons: (icons ?? []).map(([place, key, png]) => ({ place, key: JSON.parse(key) as string, png })),
-        annotations: JSON.parse(annotations) as Image['annotations'],
-        labels: JSON.parse(labels) as Image['labels'],
-      },
-    ]));
+    return new Map(
+      rows.map(({ digest, media_type: mediaType, size, os, architecture, annotations, labels, icons }) => [
+        digest,
+        {
+          mediaType,
+          digest,
+          size: Number(size),
+          os,
+          architecture,
+          icons: (icons ?? []).map(([place, key, png]) => ({ place, key: JSON.parse(key) as string, png })),
+          annotations: JSON.parse(annotations) as Image['annotations'],
+          labels: JSON.parse(labels) as Image['labels'],
+        },
+      ]),
+    );
   }
 
-  async repositoriesWithRefs(registry: string, refs: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
-    const rows = await readWithRefs(this.#database.query, registry, refs.map((ref) => JSON.stringify(ref)));
-    return new Map([...Map.groupBy(rows, ({ ref }) => ref)].map(([ref, its]) => [JSON.parse(ref) as string, its.map(({ name }) => name)]));
+  async repositoriesWithRefs(
+    registry: string,
+    refs: readonly string[],
+  ): Promise<ReadonlyMap<string, readonly string[]>> {
+    const rows = await readWithRefs(
+      this.#database.query,
+      registry,
+      refs.map((ref) => JSON.stringify(ref)),
+    );
+    return new Map(
+      [...Map.groupBy(rows, ({ ref }) => ref)].map(([ref, its]) => [
+        JSON.parse(ref) as string,
+        its.map(({ name }) => name),
+      ]),
+    );
   }
 
   async stored(registry: string): Promise<number> {
-    const [row] = await this.#database.query<{ bytes: string }>('SELECT bytes FROM stored WHERE registry = $1', [registry]);
+    const [row] = await this.#database.query<{ bytes: string }>('SELECT bytes FROM stored WHERE registry = $1', [
+      registry,
+    ]);
     return Number(row?.bytes ?? 0);
   }
 
   async scanned(registry: string): Promise<readonly string[]> {
-    return (await this.#database.query<{ taken: string }>('SELECT taken FROM scanned WHERE registry = $1 ORDER BY taken', [registry])).map(({ taken }) => taken);
+    return (
+      await this.#database.query<{ taken: string }>('SELECT taken FROM scanned WHERE registry = $1 ORDER BY taken', [
+        registry,
+      ])
+    ).map(({ taken }) => taken);
   }
 
   async heldTags(registry: string): Promise<TagsByRepository> {
-    const rows = await this.#database.query<{ repository: string; tag: string }>('SELECT repository, tag FROM held_tag WHERE registry = $1 ORDER BY repository, tag', [registry]);
-    return new Map([...Map.groupBy(rows, ({ repository }) => repository)].map(([repository, its]) => [repository, new Set(its.map(({ tag }) => tag))]));
+    const rows = await this.#database.query<{ repository: string; tag: string }>(
+      'SELECT repository, tag FROM held_tag WHERE registry = $1 ORDER BY repository, tag',
+      [registry],
+    );
+    return new Map(
+      [...Map.groupBy(rows, ({ repository }) => repository)].map(([repository, its]) => [
+        repository,
+        new Set(its.map(({ tag }) => tag)),
+      ]),
+    );
   }
 
   async commit(registry: string, changes: readonly CatalogChange[], takenBy: TakenBy): Promise<void> {
@@ -87,8 +143,14 @@ export class PostgresCatalog implements Catalog {
   }
 
   async dirty(index: string): Promise<DirtyRepositories> {
-    const rows = await this.#database.query<{ repository: string; mark: string }>('SELECT repository, mark FROM dirty WHERE "index" = $1 ORDER BY repository', [index]);
-    return { repositories: rows.map(({ repository }) => repository), upTo: rows.reduce((last, row) => Math.max(last, Number(row.mark)), 0) };
+    const rows = await this.#database.query<{ repository: string; mark: string }>(
+      'SELECT repository, mark FROM dirty WHERE "index" = $1 ORDER BY repository',
+      [index],
+    );
+    return {
+      repositories: rows.map(({ repository }) => repository),
+      upTo: rows.reduce((last, row) => Math.max(last, Number(row.mark)), 0),
+    };
   }
 
   async clearDirty(index: string, upTo: number): Promise<void> {
@@ -112,8 +174,12 @@ export class PostgresCatalog implements Catalog {
         'SELECT registry, count(*) AS tags FROM tag JOIN repository ON repository.id = tag.repository WHERE registry <> ALL($1) GROUP BY registry',
         [kept],
       );
-      await addStored(query, gone.map(({ registry, tags }) => [registry, -TAG_BYTES * Number(tags)]));
-      for (const table of ['repository', 'scanned', 'held_tag']) await query(`DELETE FROM ${table} WHERE registry <> ALL($1)`, [kept]);
+      await addStored(
+        query,
+        gone.map(({ registry, tags }) => [registry, -TAG_BYTES * Number(tags)]),
+      );
+      for (const table of ['repository', 'scanned', 'held_tag'])
+        await query(`DELETE FROM ${table} WHERE registry <> ALL($1)`, [kept]);
     });
   }
 
@@ -130,7 +196,13 @@ export class PostgresCatalog implements Catalog {
          )
          DELETE FROM manifest WHERE NOT EXISTS (SELECT FROM reached WHERE reached.registry = manifest.registry AND reached.digest = manifest.digest) RETURNING registry, stored`,
       );
-      await addStored(query, [...Map.groupBy(gone, ({ registry }) => registry)].map(([registry, its]) => [registry, -its.reduce((sum, { stored }) => sum + Number(stored), 0)]));
+      await addStored(
+        query,
+        [...Map.groupBy(gone, ({ registry }) => registry)].map(([registry, its]) => [
+          registry,
+          -its.reduce((sum, { stored }) => sum + Number(stored), 0),
+        ]),
+      );
       return gone.length;
     });
   }
@@ -150,27 +222,52 @@ type ImageRow = {
   readonly labels: string;
   readonly icons: readonly (readonly [place: ImageIcon['place'], key: string, png: Digest])[] | null;
 };
-type ManifestRow = { readonly id: string; readonly digest: Digest; readonly kind: KnownManifest['kind']; readonly media_type: string; readonly size: string; readonly os: string; readonly architecture: string };
+type ManifestRow = {
+  readonly id: string;
+  readonly digest: Digest;
+  readonly kind: KnownManifest['kind'];
+  readonly media_type: string;
+  readonly size: string;
+  readonly os: string;
+  readonly architecture: string;
+};
 
 interface StoredRepository extends KnownRepository {
   readonly id: string;
 }
 
-async function readRepositories(query: Query, registry: string, names: readonly string[] | undefined): Promise<ReadonlyMap<string, StoredRepository>> {
+async function readRepositories(
+  query: Query,
+  registry: string,
+  names: readonly string[] | undefined,
+): Promise<ReadonlyMap<string, StoredRepository>> {
   const rows = await query<{ id: string; name: string; error: string | null; missed_scans: number }>(
     `SELECT id, name, error, missed_scans FROM repository WHERE registry = $1 ${names === undefined ? '' : 'AND name = ANY($2)'} ORDER BY name`,
     names === undefined ? [registry] : [registry, names],
   );
-  const tags = await query<{ repository: string; tag: string; digest: Digest; kept: Digest[] }>('SELECT repository, tag, digest, kept FROM tag WHERE repository = ANY($1) ORDER BY repository, tag', [rows.map(({ id }) => id)]);
+  const tags = await query<{ repository: string; tag: string; digest: Digest; kept: Digest[] }>(
+    'SELECT repository, tag, digest, kept FROM tag WHERE repository = ANY($1) ORDER BY repository, tag',
+    [rows.map(({ id }) => id)],
+  );
   const byRepository = Map.groupBy(tags, ({ repository }) => repository);
-  return new Map(rows.map(({ id, name, error, missed_scans: missedScans }) => {
-    const its = (byRepository.get(id) ?? []).map(({ tag, digest, kept }): [string, TagRecord] => [tag, { tag, digest, ...(kept.length > 0 && { kept }) }]);
-    return [name, { id, error: error ?? undefined, missedScans, tags: new Map(its) }];
-  }));
+  return new Map(
+    rows.map(({ id, name, error, missed_scans: missedScans }) => {
+      const its = (byRepository.get(id) ?? []).map(({ tag, digest, kept }): [string, TagRecord] => [
+        tag,
+        { tag, digest, ...(kept.length > 0 && { kept }) },
+      ]);
+      return [name, { id, error: error ?? undefined, missedScans, tags: new Map(its) }];
+    }),
+  );
 }
 
 /** What a registry has given for the digests that `start` selects by `values`, and all that they lead to. */
-async function readReached(query: Query, registry: string, start: string, values: readonly string[]): Promise<ReadonlyMap<Digest, KnownManifest>> {
+async function readReached(
+  query: Query,
+  registry: string,
+  start: string,
+  values: readonly string[],
+): Promise<ReadonlyMap<Digest, KnownManifest>> {
   const rows = await query<ManifestRow>(
     `WITH RECURSIVE reached (digest) AS (
        ${start}
@@ -181,20 +278,40 @@ async function readReached(query: Query, registry: string, start: string, values
     [registry, values],
   );
   const indexes = rows.flatMap(({ id, kind }) => (kind === 'index' ? [id] : []));
-  const children = indexes.length === 0 ? [] : await query<{ parent: string; digest: Digest; fault: string | null }>('SELECT parent, digest, fault FROM index_child WHERE parent = ANY($1) ORDER BY parent, position', [indexes]);
+  const children =
+    indexes.length === 0
+      ? []
+      : await query<{ parent: string; digest: Digest; fault: string | null }>(
+          'SELECT parent, digest, fault FROM index_child WHERE parent = ANY($1) ORDER BY parent, position',
+          [indexes],
+        );
   const byParent = Map.groupBy(children, ({ parent }) => parent);
-  return new Map(rows.map(({ id, digest, kind, media_type: mediaType, size, os, architecture }): [Digest, KnownManifest] => {
-    const descriptor = { mediaType, digest, size: Number(size) };
-    if (kind === 'image') return [digest, { kind, descriptor, os, architecture }];
-    if (kind === 'artifact') return [digest, { kind, descriptor }];
-    const its = byParent.get(id) ?? [];
-    const faults = its.flatMap(({ fault }) => (fault === null ? [] : [JSON.parse(fault) as string]));
-    return [digest, { kind, descriptor, manifests: its.flatMap((child) => (child.fault === null ? [child.digest] : [])), ...(faults.length > 0 && { faults }) }];
-  }));
+  return new Map(
+    rows.map(({ id, digest, kind, media_type: mediaType, size, os, architecture }): [Digest, KnownManifest] => {
+      const descriptor = { mediaType, digest, size: Number(size) };
+      if (kind === 'image') return [digest, { kind, descriptor, os, architecture }];
+      if (kind === 'artifact') return [digest, { kind, descriptor }];
+      const its = byParent.get(id) ?? [];
+      const faults = its.flatMap(({ fault }) => (fault === null ? [] : [JSON.parse(fault) as string]));
+      return [
+        digest,
+        {
+          kind,
+          descriptor,
+          manifests: its.flatMap((child) => (child.fault === null ? [child.digest] : [])),
+          ...(faults.length > 0 && { faults }),
+        },
+      ];
+    }),
+  );
 }
 
 /** The repositories whose tags lead to images that claim one of these refs (as JSON). */
-function readWithRefs(query: Query, registry: string, refs: readonly string[]): Promise<readonly { readonly ref: string; readonly name: string }[]> {
+function readWithRefs(
+  query: Query,
+  registry: string,
+  refs: readonly string[],
+): Promise<readonly { readonly ref: string; readonly name: string }[]> {
   return query(
     `WITH RECURSIVE leading_to (ref, digest) AS (
        SELECT image_ref.ref, manifest.digest FROM image_ref JOIN manifest ON manifest.id = image_ref.manifest WHERE ref = ANY($2) AND registry = $1
@@ -217,7 +334,12 @@ function HOLDERS(columns: string): string {
 }
 
 /** The last of several manifests of one digest counts. */
-async function putManifests(query: Query, registry: string, changes: readonly CatalogChange[], marks: CommitMarks): Promise<void> {
+async function putManifests(
+  query: Query,
+  registry: string,
+  changes: readonly CatalogChange[],
+  marks: CommitMarks,
+): Promise<void> {
   type Put = Extract<CatalogChange, { kind: 'image' | 'manifest' }>;
   const puts = new Map<Digest, Put>();
   for (const change of changes) {
@@ -227,30 +349,65 @@ async function putManifests(query: Query, registry: string, changes: readonly Ca
   if (puts.size === 0) return;
   const digests = [...puts.keys()];
   for (const digest of digests) marks.manifests.add(digest);
-  const before = await query<{ stored: string }>('DELETE FROM manifest WHERE registry = $1 AND digest = ANY($2) RETURNING stored', [registry, digests]);
+  const before = await query<{ stored: string }>(
+    'DELETE FROM manifest WHERE registry = $1 AND digest = ANY($2) RETURNING stored',
+    [registry, digests],
+  );
   for (const { stored } of before) marks.stored -= Number(stored);
   const columns = [...puts.values()].map((put) => {
     const image = put.kind === 'image' ? put.image : undefined;
     const { digest, mediaType, size } = put.kind === 'image' ? put.image : put.manifest;
     const bytes = put.kind === 'image' ? put.bytes : manifestBytes(put.manifest);
     marks.stored += bytes;
-    return { digest, kind: put.kind === 'image' ? 'image' : put.manifest.kind, mediaType, size, os: image?.os ?? null, architecture: image?.architecture ?? null, bytes };
+    return {
+      digest,
+      kind: put.kind === 'image' ? 'image' : put.manifest.kind,
+      mediaType,
+      size,
+      os: image?.os ?? null,
+      architecture: image?.architecture ?? null,
+      bytes,
+    };
   });
   const inserted = await query<{ id: string; digest: Digest }>(
     `INSERT INTO manifest (registry, digest, kind, media_type, size, os, architecture, stored)
      SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::bigint[]) RETURNING id, digest`,
-    [registry, digests, ...(['kind', 'mediaType', 'size', 'os', 'architecture', 'bytes'] as const).map((name) => columns.map((column) => column[name]))],
+    [
+      registry,
+      digests,
+      ...(['kind', 'mediaType', 'size', 'os', 'architecture', 'bytes'] as const).map((name) =>
+        columns.map((column) => column[name]),
+      ),
+    ],
   );
   const ids = new Map(inserted.map(({ id, digest }) => [digest, id]));
   const images = [...puts].flatMap(([digest, put]) => (put.kind === 'image' ? [{ id: ids.get(digest), ...put }] : []));
-  await insert(query, 'image (manifest, annotations, labels)', ['bigint', 'text', 'text'], images.map(({ id, image }) => [id, JSON.stringify(image.annotations), JSON.stringify(image.labels)]));
-  await insert(query, 'image_ref (ref, manifest)', ['text', 'bigint'], images.flatMap(({ id, refs }) => [...new Set(refs)].map((ref) => [JSON.stringify(ref), id])));
-  await insert(query, 'image_icon (manifest, place, key, png)', ['bigint', 'text', 'text', 'text'], images.flatMap(({ id, image }) => image.icons.map(({ place, key, png }) => [id, place, JSON.stringify(key), png])));
+  await insert(
+    query,
+    'image (manifest, annotations, labels)',
+    ['bigint', 'text', 'text'],
+    images.map(({ id, image }) => [id, JSON.stringify(image.annotations), JSON.stringify(image.labels)]),
+  );
+  await insert(
+    query,
+    'image_ref (ref, manifest)',
+    ['text', 'bigint'],
+    images.flatMap(({ id, refs }) => [...new Set(refs)].map((ref) => [JSON.stringify(ref), id])),
+  );
+  await insert(
+    query,
+    'image_icon (manifest, place, key, png)',
+    ['bigint', 'text', 'text', 'text'],
+    images.flatMap(({ id, image }) => image.icons.map(({ place, key, png }) => [id, place, JSON.stringify(key), png])),
+  );
   const children = [...puts].flatMap(([digest, put]) => {
     if (put.kind === 'image' || put.manifest.kind === 'artifact') return [];
     const { manifests, faults = [] } = put.manifest;
     // A child with a fault has an empty digest, which is never known.
-    return [...manifests.map((child) => [child.digest, null] as const), ...faults.map((fault) => ['', JSON.stringify(fault)] as const)].map(([child, fault], position) => [ids.get(digest), position, child, fault]);
+    return [
+      ...manifests.map((child) => [child.digest, null] as const),
+      ...faults.map((fault) => ['', JSON.stringify(fault)] as const),
+    ].map(([child, fault], position) => [ids.get(digest), position, child, fault]);
   });
   await insert(query, 'index_child (parent, position, digest, fault)', ['bigint', 'integer', 'text', 'text'], children);
 }
@@ -264,39 +421,83 @@ interface ChangedRepository {
   now: { error: string | undefined; missedScans: number; readonly tags: Map<string, TagRecord> } | undefined;
 }
 
-async function changeRepositories(query: Query, registry: string, changes: readonly CatalogChange[], marks: CommitMarks): Promise<void> {
+async function changeRepositories(
+  query: Query,
+  registry: string,
+  changes: readonly CatalogChange[],
+  marks: CommitMarks,
+): Promise<void> {
   const names = [...new Set(changes.flatMap((change) => ('repository' in change ? [change.repository] : [])))];
   if (names.length === 0) return;
   const stored = await readRepositories(query, registry, names);
-  const repositories = new Map(names.map((name): [string, ChangedRepository] => {
-    const its = stored.get(name);
-    return [name, { stored: its, replaced: false, now: its && { error: its.error, missedScans: its.missedScans, tags: new Map(its.tags) } }];
-  }));
-  for (const change of changes) if ('repository' in change) apply(change, repositories.get(change.repository) as ChangedRepository, marks);
+  const repositories = new Map(
+    names.map((name): [string, ChangedRepository] => {
+      const its = stored.get(name);
+      return [
+        name,
+        {
+          stored: its,
+          replaced: false,
+          now: its && { error: its.error, missedScans: its.missedScans, tags: new Map(its.tags) },
+        },
+      ];
+    }),
+  );
+  for (const change of changes)
+    if ('repository' in change) apply(change, repositories.get(change.repository) as ChangedRepository, marks);
 
   const all = [...repositories];
   const gone = all.flatMap(([, { stored: its, replaced }]) => (its !== undefined && replaced ? [its.id] : []));
   if (gone.length > 0) await query('DELETE FROM repository WHERE id = ANY($1)', [gone]);
-  const fresh = all.filter(([, { stored: its, replaced, now }]) => now !== undefined && (its === undefined || replaced));
-  const ids = new Map(all.flatMap(([name, { stored: its, replaced }]) => (its === undefined || replaced ? [] : [[name, its.id] as const])));
+  const fresh = all.filter(
+    ([, { stored: its, replaced, now }]) => now !== undefined && (its === undefined || replaced),
+  );
+  const ids = new Map(
+    all.flatMap(([name, { stored: its, replaced }]) =>
+      its === undefined || replaced ? [] : [[name, its.id] as const],
+    ),
+  );
   if (fresh.length > 0) {
-    const rows = await query<{ id: string; name: string }>('INSERT INTO repository (registry, name) SELECT $1, * FROM unnest($2::text[]) RETURNING id, name', [registry, fresh.map(([name]) => name)]);
+    const rows = await query<{ id: string; name: string }>(
+      'INSERT INTO repository (registry, name) SELECT $1, * FROM unnest($2::text[]) RETURNING id, name',
+      [registry, fresh.map(([name]) => name)],
+    );
     for (const { id, name } of rows) ids.set(name, id);
   }
-  const states = all.filter(([, { stored: its, now, replaced }]) => now !== undefined && ((replaced ? undefined : its?.error) !== now.error || (replaced ? 0 : (its?.missedScans ?? 0)) !== now.missedScans));
+  const states = all.filter(
+    ([, { stored: its, now, replaced }]) =>
+      now !== undefined &&
+      ((replaced ? undefined : its?.error) !== now.error ||
+        (replaced ? 0 : (its?.missedScans ?? 0)) !== now.missedScans),
+  );
   if (states.length > 0) {
-    await query('UPDATE repository SET error = state.error, missed_scans = state.missed FROM unnest($1::bigint[], $2::text[], $3::integer[]) AS state (id, error, missed) WHERE repository.id = state.id', [
-      states.map(([name]) => ids.get(name)), states.map(([, { now }]) => now?.error?.replaceAll('\0', '') ?? null), states.map(([, { now }]) => now?.missedScans ?? 0),
-    ]);
+    await query(
+      'UPDATE repository SET error = state.error, missed_scans = state.missed FROM unnest($1::bigint[], $2::text[], $3::integer[]) AS state (id, error, missed) WHERE repository.id = state.id',
+      [
+        states.map(([name]) => ids.get(name)),
+        states.map(([, { now }]) => now?.error?.replaceAll('\0', '') ?? null),
+        states.map(([, { now }]) => now?.missedScans ?? 0),
+      ],
+    );
   }
   const differing = all.flatMap(([name, { stored: its, replaced, now }]) => {
     const before = (replaced ? undefined : its?.tags) ?? new Map<string, TagRecord>();
     const id = ids.get(name);
-    return id === undefined ? [] : [...new Set([...before.keys(), ...(now?.tags.keys() ?? [])])].flatMap((tag) => (isSame(before.get(tag), now?.tags.get(tag)) ? [] : [{ id, tag, record: now?.tags.get(tag) }]));
+    return id === undefined
+      ? []
+      : [...new Set([...before.keys(), ...(now?.tags.keys() ?? [])])].flatMap((tag) =>
+          isSame(before.get(tag), now?.tags.get(tag)) ? [] : [{ id, tag, record: now?.tags.get(tag) }],
+        );
   });
   const removed = differing.filter(({ record }) => record === undefined);
-  if (removed.length > 0) await query('DELETE FROM tag USING unnest($1::bigint[], $2::text[]) AS gone (repository, tag) WHERE tag.repository = gone.repository AND tag.tag = gone.tag', [removed.map(({ id }) => id), removed.map(({ tag }) => tag)]);
-  const set = differing.flatMap(({ id, tag, record }) => (record === undefined ? [] : [[id, tag, record.digest, JSON.stringify(record.kept ?? [])]]));
+  if (removed.length > 0)
+    await query(
+      'DELETE FROM tag USING unnest($1::bigint[], $2::text[]) AS gone (repository, tag) WHERE tag.repository = gone.repository AND tag.tag = gone.tag',
+      [removed.map(({ id }) => id), removed.map(({ tag }) => tag)],
+    );
+  const set = differing.flatMap(({ id, tag, record }) =>
+    record === undefined ? [] : [[id, tag, record.digest, JSON.stringify(record.kept ?? [])]],
+  );
   if (set.length > 0) {
     await query(
       `INSERT INTO tag (repository, tag, digest, kept)
@@ -307,9 +508,14 @@ async function changeRepositories(query: Query, registry: string, changes: reado
   }
 }
 
-function apply(change: Extract<CatalogChange, { readonly repository: string }>, repository: ChangedRepository, marks: CommitMarks): void {
+function apply(
+  change: Extract<CatalogChange, { readonly repository: string }>,
+  repository: ChangedRepository,
+  marks: CommitMarks,
+): void {
   const name = change.repository;
-  const opened = (): NonNullable<ChangedRepository['now']> => (repository.now ??= { error: undefined, missedScans: 0, tags: new Map() });
+  const opened = (): NonNullable<ChangedRepository['now']> =>
+    (repository.now ??= { error: undefined, missedScans: 0, tags: new Map() });
   const setTag = (record: TagRecord): void => {
     const { tags } = opened();
     const before = tags.get(record.tag);
@@ -364,7 +570,10 @@ async function replaceScanned(query: Query, registry: string, changes: readonly 
   if (last === undefined) return;
   const taken = [...new Set(last.taken)];
   await query('DELETE FROM scanned WHERE registry = $1 AND taken <> ALL($2)', [registry, taken]);
-  await query('INSERT INTO scanned (registry, taken) SELECT $1, * FROM unnest($2::text[]) ON CONFLICT DO NOTHING', [registry, taken]);
+  await query('INSERT INTO scanned (registry, taken) SELECT $1, * FROM unnest($2::text[]) ON CONFLICT DO NOTHING', [
+    registry,
+    taken,
+  ]);
 }
 
 async function replaceHeld(query: Query, registry: string, changes: readonly CatalogChange[]): Promise<void> {
@@ -375,13 +584,24 @@ async function replaceHeld(query: Query, registry: string, changes: readonly Cat
   await insert(query, 'held_tag (registry, repository, tag)', ['text', 'text', 'text'], held);
 }
 
-async function addStored(query: Query, amounts: readonly (readonly [registry: string, bytes: number])[]): Promise<void> {
+async function addStored(
+  query: Query,
+  amounts: readonly (readonly [registry: string, bytes: number])[],
+): Promise<void> {
   if (amounts.length === 0) return;
-  await query('INSERT INTO stored (registry, bytes) SELECT * FROM unnest($1::text[], $2::bigint[]) ON CONFLICT (registry) DO UPDATE SET bytes = stored.bytes + excluded.bytes', columnsOf(amounts, 2));
+  await query(
+    'INSERT INTO stored (registry, bytes) SELECT * FROM unnest($1::text[], $2::bigint[]) ON CONFLICT (registry) DO UPDATE SET bytes = stored.bytes + excluded.bytes',
+    columnsOf(amounts, 2),
+  );
 }
 
 /** CommitMarks what was changed as dirty for the indexes that take it. */
-async function mark(query: Query, registry: string, { repositories, digests, manifests }: CommitMarks, takenBy: TakenBy): Promise<void> {
+async function mark(
+  query: Query,
+  registry: string,
+  { repositories, digests, manifests }: CommitMarks,
+  takenBy: TakenBy,
+): Promise<void> {
   const changed = new Set(repositories);
   if (manifests.size > 0) {
     const holders = await query<{ name: string }>(
@@ -405,7 +625,13 @@ async function mark(query: Query, registry: string, { repositories, digests, man
        SELECT DISTINCT ref FROM reached JOIN manifest ON registry = $1 AND manifest.digest = reached.digest JOIN image_ref ON image_ref.manifest = manifest.id`,
       [registry, [...new Set([...digests, ...manifests])]],
     );
-    if (refs.length > 0) for (const { name } of await readWithRefs(query, registry, refs.map(({ ref }) => ref))) changed.add(name);
+    if (refs.length > 0)
+      for (const { name } of await readWithRefs(
+        query,
+        registry,
+        refs.map(({ ref }) => ref),
+      ))
+        changed.add(name);
   }
   const dirty = [...changed].flatMap((repository) => takenBy(repository).map((index) => [index, repository] as const));
   if (dirty.length === 0) return;
@@ -418,9 +644,17 @@ async function mark(query: Query, registry: string, { repositories, digests, man
 }
 
 /** Inserts rows in one statement. @param target the table with its columns, which have these types */
-async function insert(query: Query, target: string, types: readonly string[], rows: readonly (readonly unknown[])[]): Promise<void> {
+async function insert(
+  query: Query,
+  target: string,
+  types: readonly string[],
+  rows: readonly (readonly unknown[])[],
+): Promise<void> {
   if (rows.length === 0) return;
-  await query(`INSERT INTO ${target} SELECT * FROM unnest(${types.map((type, place) => `$${place + 1}::${type}[]`).join(', ')})`, columnsOf(rows, types.length));
+  await query(
+    `INSERT INTO ${target} SELECT * FROM unnest(${types.map((type, place) => `$${place + 1}::${type}[]`).join(', ')})`,
+    columnsOf(rows, types.length),
+  );
 }
 
 function columnsOf(rows: readonly (readonly unknown[])[], count: number): readonly (readonly unknown[])[] {

@@ -11,7 +11,10 @@ export type Row = Readonly<Record<string, unknown>>;
 export type Query = <R extends Row = Row>(sql: string, values?: readonly unknown[]) => Promise<readonly R[]>;
 
 export type Isolation = 'write' | 'snapshot';
-const BEGIN: Readonly<Record<Isolation, string>> = { write: 'BEGIN', snapshot: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY' };
+const BEGIN: Readonly<Record<Isolation, string>> = {
+  write: 'BEGIN',
+  snapshot: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
+};
 
 export class PostgresDatabase {
   /** Host and database, without user and password: for messages. */
@@ -20,7 +23,12 @@ export class PostgresDatabase {
   #closed = false;
 
   constructor(config: PoolConfig) {
-    this.#pool = new Pool({ connectionTimeoutMillis: CONNECT_TIMEOUT, keepAlive: true, application_name: 'regindexer', ...config });
+    this.#pool = new Pool({
+      connectionTimeoutMillis: CONNECT_TIMEOUT,
+      keepAlive: true,
+      application_name: 'regindexer',
+      ...config,
+    });
     const { host, port, database } = this.#pool.options;
     this.name = `the database ${database ?? ''} at ${host ?? 'its default host'}${port === undefined ? '' : `:${port}`}`;
     this.#pool.on('connect', (client) => void client.query(SESSION).catch(() => undefined));
@@ -29,7 +37,10 @@ export class PostgresDatabase {
   }
 
   /** Runs one statement. @throws StoreError */
-  readonly query: Query = async <R extends Row = Row>(sql: string, values: readonly unknown[] = []): Promise<readonly R[]> => {
+  readonly query: Query = async <R extends Row = Row>(
+    sql: string,
+    values: readonly unknown[] = [],
+  ): Promise<readonly R[]> => {
     try {
       return (await this.#pool.query<R>(sql, [...values])).rows;
     } catch (error) {
@@ -48,7 +59,10 @@ export class PostgresDatabase {
     let fault: Error | undefined;
     try {
       await client.query(BEGIN[isolation]);
-      const result = await work(async <R extends Row = Row>(sql: string, values: readonly unknown[] = []) => (await client.query<R>(sql, [...values])).rows);
+      const result = await work(
+        async <R extends Row = Row>(sql: string, values: readonly unknown[] = []) =>
+          (await client.query<R>(sql, [...values])).rows,
+      );
       await client.query('COMMIT');
       return result;
     } catch (error) {

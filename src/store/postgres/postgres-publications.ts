@@ -18,7 +18,10 @@ export class PostgresPublications implements Publications {
   }
 
   async publication(index: string): Promise<Publication | undefined> {
-    const [row] = await this.#database.query<PublicationRow>('SELECT version, format, registry, modified, chunks, origin, checksum FROM publication WHERE "index" = $1', [index]);
+    const [row] = await this.#database.query<PublicationRow>(
+      'SELECT version, format, registry, modified, chunks, origin, checksum FROM publication WHERE "index" = $1',
+      [index],
+    );
     if (row === undefined) return undefined;
     const { format, registry, chunks, origin } = row;
     const read = { index, version: Number(row.version), format, registry, modified: Number(row.modified), origin };
@@ -27,20 +30,30 @@ export class PostgresPublications implements Publications {
   }
 
   async published(): Promise<readonly string[]> {
-    return (await this.#database.query<{ index: string }>('SELECT "index" FROM publication ORDER BY "index"')).map(({ index }) => index);
+    return (await this.#database.query<{ index: string }>('SELECT "index" FROM publication ORDER BY "index"')).map(
+      ({ index }) => index,
+    );
   }
 
   async chunkHeads(names: readonly string[]): Promise<ReadonlyMap<string, Buffer>> {
-    const rows = await this.#database.query<{ name: Buffer; head: Buffer }>('SELECT name, head FROM chunk WHERE name = ANY($1)', [names.map(bytesOf)]);
-    return new Map(rows.map(({ name, head }) => {
-      const text = name.toString('hex');
-      if (hash('sha256', head) !== text) throw this.#changed(`the chunk ${text}`);
-      return [text, head];
-    }));
+    const rows = await this.#database.query<{ name: Buffer; head: Buffer }>(
+      'SELECT name, head FROM chunk WHERE name = ANY($1)',
+      [names.map(bytesOf)],
+    );
+    return new Map(
+      rows.map(({ name, head }) => {
+        const text = name.toString('hex');
+        if (hash('sha256', head) !== text) throw this.#changed(`the chunk ${text}`);
+        return [text, head];
+      }),
+    );
   }
 
   async chunkSegment(name: string, { offset, length, sha256 }: StoredSegment): Promise<Buffer | undefined> {
-    const [row] = await this.#database.query<{ bytes: Buffer }>('SELECT substr(body, $1::integer, $2::integer) AS bytes FROM chunk WHERE name = $3', [offset + 1, length, bytesOf(name)]);
+    const [row] = await this.#database.query<{ bytes: Buffer }>(
+      'SELECT substr(body, $1::integer, $2::integer) AS bytes FROM chunk WHERE name = $3',
+      [offset + 1, length, bytesOf(name)],
+    );
     if (row !== undefined && hash('sha256', row.bytes) !== sha256) throw this.#changed(`the chunk ${name}`);
     return row?.bytes;
   }
@@ -51,15 +64,25 @@ export class PostgresPublications implements Publications {
   }
 
   async apps(index: string): Promise<SideDocument | undefined> {
-    const [row] = await this.#database.query<{ version: string; digest: Digest; body: Buffer }>('SELECT version, digest, body FROM apps WHERE "index" = $1', [index]);
-    return row !== undefined && matchesDigest(row.body, row.digest) ? { version: Number(row.version), body: row.body } : undefined;
+    const [row] = await this.#database.query<{ version: string; digest: Digest; body: Buffer }>(
+      'SELECT version, digest, body FROM apps WHERE "index" = $1',
+      [index],
+    );
+    return row !== undefined && matchesDigest(row.body, row.digest)
+      ? { version: Number(row.version), body: row.body }
+      : undefined;
   }
 
   async putChunks(chunks: readonly StoredChunk[]): Promise<void> {
     if (chunks.length === 0) return;
     await this.#database.transaction('write', async (query) => {
       // One that was lost may have been named all the time.
-      await putChunks(query, chunks, `CASE WHEN ${NAMED('name')} THEN NULL ELSE ${Date.now()} END`, 'unnamed_since = excluded.unnamed_since WHERE chunk.unnamed_since IS NOT NULL');
+      await putChunks(
+        query,
+        chunks,
+        `CASE WHEN ${NAMED('name')} THEN NULL ELSE ${Date.now()} END`,
+        'unnamed_since = excluded.unnamed_since WHERE chunk.unnamed_since IS NOT NULL',
+      );
     });
   }
 
@@ -73,31 +96,58 @@ export class PostgresPublications implements Publications {
       await query(
         `INSERT INTO publication ("index", version, format, registry, modified, chunks, origin, checksum) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT ("index") DO UPDATE SET version = excluded.version, format = excluded.format, registry = excluded.registry, modified = excluded.modified, chunks = excluded.chunks, origin = excluded.origin, checksum = excluded.checksum`,
-        [index, version, format, registry, modified, bytesOf(chunks.join('')), origin, checksumOf(publication, bytesOf(chunks.join('')))],
+        [
+          index,
+          version,
+          format,
+          registry,
+          modified,
+          bytesOf(chunks.join('')),
+          origin,
+          checksumOf(publication, bytesOf(chunks.join(''))),
+        ],
       );
       const named = [...names].filter((name) => !namesBefore.has(name));
-      if (named.length > 0) await query('UPDATE chunk SET unnamed_since = NULL WHERE name = ANY($1) AND unnamed_since IS NOT NULL', [named.map(bytesOf)]);
-      await release(query, [...namesBefore].filter((name) => !names.has(name)));
+      if (named.length > 0)
+        await query('UPDATE chunk SET unnamed_since = NULL WHERE name = ANY($1) AND unnamed_since IS NOT NULL', [
+          named.map(bytesOf),
+        ]);
+      await release(
+        query,
+        [...namesBefore].filter((name) => !names.has(name)),
+      );
     });
   }
 
   async putApps(index: string, { version, body }: SideDocument): Promise<void> {
-    await this.#database.query('INSERT INTO apps ("index", version, digest, body) VALUES ($1, $2, $3, $4) ON CONFLICT ("index") DO UPDATE SET version = excluded.version, digest = excluded.digest, body = excluded.body', [index, version, digestOf(body), body]);
+    await this.#database.query(
+      'INSERT INTO apps ("index", version, digest, body) VALUES ($1, $2, $3, $4) ON CONFLICT ("index") DO UPDATE SET version = excluded.version, digest = excluded.digest, body = excluded.body',
+      [index, version, digestOf(body), body],
+    );
   }
 
   async putPngs(pngs: ReadonlyMap<Digest, Uint8Array>): Promise<void> {
     if (pngs.size === 0) return;
-    await this.#database.query('INSERT INTO png (digest, bytes) SELECT * FROM unnest($1::text[], $2::bytea[]) ON CONFLICT (digest) DO UPDATE SET unnamed_since = NULL, bytes = excluded.bytes', [[...pngs.keys()], [...pngs.values()].map((bytes) => Buffer.from(bytes))]);
+    await this.#database.query(
+      'INSERT INTO png (digest, bytes) SELECT * FROM unnest($1::text[], $2::bytea[]) ON CONFLICT (digest) DO UPDATE SET unnamed_since = NULL, bytes = excluded.bytes',
+      [[...pngs.keys()], [...pngs.values()].map((bytes) => Buffer.from(bytes))],
+    );
   }
 
   async missingPngs(digests: readonly Digest[]): Promise<readonly Digest[]> {
-    const rows = await this.#database.query<{ digest: Digest }>('SELECT digest FROM unnest($1::text[]) AS wanted (digest) WHERE NOT EXISTS (SELECT FROM png WHERE png.digest = wanted.digest)', [digests]);
+    const rows = await this.#database.query<{ digest: Digest }>(
+      'SELECT digest FROM unnest($1::text[]) AS wanted (digest) WHERE NOT EXISTS (SELECT FROM png WHERE png.digest = wanted.digest)',
+      [digests],
+    );
     return rows.map(({ digest }) => digest);
   }
 
   async keepIndexes(indexes: ReadonlySet<string>): Promise<void> {
     await this.#database.transaction('write', async (query) => {
-      const gone = await query<{ chunks: Buffer }>('DELETE FROM publication WHERE "index" <> ALL($1) RETURNING chunks', [[...indexes]]);
+      const gone = await query<{ chunks: Buffer }>(
+        'DELETE FROM publication WHERE "index" <> ALL($1) RETURNING chunks',
+        [[...indexes]],
+      );
       await query('DELETE FROM apps WHERE "index" <> ALL($1)', [[...indexes]]);
       await release(query, [...new Set(gone.flatMap(({ chunks }) => namesOf(chunks)))]);
     });
@@ -107,12 +157,20 @@ export class PostgresPublications implements Publications {
     await this.#database.transaction('write', async (query) => {
       await query('DELETE FROM chunk WHERE unnamed_since < $1', [chunksBefore]);
       if (named === undefined) return;
-      for (let last = ''; ; ) {
-        const rows = await query<{ digest: Digest; unnamed_since: string | null }>('SELECT digest, unnamed_since FROM png WHERE digest > $1 ORDER BY digest LIMIT $2', [last, BATCH]);
+      for (let last = ''; ;) {
+        const rows = await query<{ digest: Digest; unnamed_since: string | null }>(
+          'SELECT digest, unnamed_since FROM png WHERE digest > $1 ORDER BY digest LIMIT $2',
+          [last, BATCH],
+        );
         const used = rows.filter(({ digest, unnamed_since: since }) => since !== null && named(digest));
         const unused = rows.filter(({ digest, unnamed_since: since }) => since === null && !named(digest));
-        if (used.length > 0) await query('UPDATE png SET unnamed_since = NULL WHERE digest = ANY($1)', [used.map(({ digest }) => digest)]);
-        if (unused.length > 0) await query('UPDATE png SET unnamed_since = $2 WHERE digest = ANY($1)', [unused.map(({ digest }) => digest), now]);
+        if (used.length > 0)
+          await query('UPDATE png SET unnamed_since = NULL WHERE digest = ANY($1)', [used.map(({ digest }) => digest)]);
+        if (unused.length > 0)
+          await query('UPDATE png SET unnamed_since = $2 WHERE digest = ANY($1)', [
+            unused.map(({ digest }) => digest),
+            now,
+          ]);
         if (rows.length < BATCH) break;
         last = rows.at(-1)?.digest ?? '';
       }
@@ -129,15 +187,30 @@ export class PostgresPublications implements Publications {
   }
 }
 
-type PublicationRow = { readonly version: string; readonly format: string; readonly registry: string; readonly modified: string; readonly chunks: Buffer; readonly origin: string; readonly checksum: string };
+type PublicationRow = {
+  readonly version: string;
+  readonly format: string;
+  readonly registry: string;
+  readonly modified: string;
+  readonly chunks: Buffer;
+  readonly origin: string;
+  readonly checksum: string;
+};
 
 /** Whether a publication names the chunk in `column`: its names stand in one `bytea`, 32 bytes each. */
 function NAMED(column: string): string {
   return `EXISTS (SELECT FROM publication, generate_series(1, length(chunks), ${NAME_BYTES}) AS place WHERE substr(chunks, place, ${NAME_BYTES}) = ${column})`;
 }
 
-/** @param unnamedSince SQL; @param update what is set of one that is there already, which stays as it is unless given */
-async function putChunks(query: Query, chunks: readonly StoredChunk[], unnamedSince: string, update?: string): Promise<void> {
+/**
+ * @param unnamedSince SQL; @param update what is set of one that is there already, which stays as it is unless given
+ */
+async function putChunks(
+  query: Query,
+  chunks: readonly StoredChunk[],
+  unnamedSince: string,
+  update?: string,
+): Promise<void> {
   const unique = [...new Map(chunks.map((chunk) => [chunk.name, chunk])).values()];
   await query(
     `INSERT INTO chunk (name, head, body, unnamed_since)
@@ -149,7 +222,11 @@ async function putChunks(query: Query, chunks: readonly StoredChunk[], unnamedSi
 
 /** Starts the time after which chunks are removed that no publication names any more. */
 async function release(query: Query, names: readonly string[]): Promise<void> {
-  if (names.length > 0) await query(`UPDATE chunk SET unnamed_since = $2 WHERE name = ANY($1) AND unnamed_since IS NULL AND NOT ${NAMED('name')}`, [names.map(bytesOf), Date.now()]);
+  if (names.length > 0)
+    await query(
+      `UPDATE chunk SET unnamed_since = $2 WHERE name = ANY($1) AND unnamed_since IS NULL AND NOT ${NAMED('name')}`,
+      [names.map(bytesOf), Date.now()],
+    );
 }
 
 function bytesOf(names: string): Buffer {
@@ -158,5 +235,7 @@ function bytesOf(names: string): Buffer {
 
 function namesOf(chunks: Buffer): string[] {
   const hex = chunks.toString('hex');
-  return Array.from({ length: chunks.length / NAME_BYTES }, (_, place) => hex.slice(place * NAME_BYTES * 2, (place + 1) * NAME_BYTES * 2));
+  return Array.from({ length: chunks.length / NAME_BYTES }, (_, place) =>
+    hex.slice(place * NAME_BYTES * 2, (place + 1) * NAME_BYTES * 2),
+  );
 }

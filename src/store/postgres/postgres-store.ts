@@ -17,7 +17,10 @@ export class PostgresStore implements Store {
     this.publications = new PostgresPublications(database);
   }
 
-  /** Connects, and makes or migrates the tables. @throws StoreError; RangeError if a newer version of the program has made them */
+  /**
+   * Connects, and makes or migrates the tables. @throws StoreError; RangeError if a newer version of the program has
+   * made them
+   */
   static async open(config: PoolConfig): Promise<PostgresStore> {
     const database = new PostgresDatabase(config);
     try {

@@ -2,12 +2,16 @@
 import type { DatabaseSchema } from './database.ts';
 
 /**
- * - Text is compared byte by byte, which for UTF-8 is code point order. Digests as bytes would save 0.4 % of the file and no time.
- * - Labels and annotations, nearly all of the file, have a table of their own, so that look-ups do not read them. They have a checksum,
+ * - Text is compared byte by byte, which for UTF-8 is code point order. Digests as bytes would save 0.4 % of the file
+ * and no time.
+ * - Labels and annotations, nearly all of the file, have a table of their own, so that look-ups do not read them. They
+ * have a checksum,
  *   since SQLite does not notice text that the disk has changed.
- * - `manifest.stored` is the estimated size of a manifest, in bytes; the table `stored` has the sums by registry, with tags.
+ * - `manifest.stored` is the estimated size of a manifest, in bytes; the table `stored` has the sums by registry, with
+ * tags.
  * - A manifest belongs to the registry it was read from: that another registry names the same digest proves nothing.
- * - Tags and index children may name unknown digests, so these are not foreign keys. An invalid child has an empty digest and a fault.
+ * - Tags and index children may name unknown digests, so these are not foreign keys. An invalid child has an empty
+ * digest and a fault.
  */
 export const CATALOG_SCHEMA: DatabaseSchema = {
   // `RGIC`
@@ -117,7 +121,18 @@ export const CATALOG_SCHEMA: DatabaseSchema = {
     ) STRICT, WITHOUT ROWID;
     `,
   ],
-  checkedTables: ['repository', 'catalog', 'scanned', 'stored', 'held_tag', 'tag', 'kept', 'manifest', 'index_child', 'dirty'],
+  checkedTables: [
+    'repository',
+    'catalog',
+    'scanned',
+    'stored',
+    'held_tag',
+    'tag',
+    'kept',
+    'manifest',
+    'index_child',
+    'dirty',
+  ],
   oneRow: { table: 'catalog', what: 'its id' },
   whenLost: 'the catalog will be read again from the registries',
 };

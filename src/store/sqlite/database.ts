@@ -6,13 +6,19 @@ import { StoreError } from '../store-error.ts';
 
 /** How long to wait for another connection that writes, in milliseconds. */
 const BUSY_TIMEOUT = 5000;
-/** How long to wait for readers before the write-ahead log restarts, in milliseconds. A slower reader only costs disk space. */
+/**
+ * How long to wait for readers before the write-ahead log restarts, in milliseconds. A slower reader only costs disk
+ * space.
+ */
 const LOG_TIMEOUT = 100;
-/** Size from which the write-ahead log is restarted, in bytes: twice SQLite's own checkpoint threshold with these pages. */
+/**
+ * Size from which the write-ahead log is restarted, in bytes: twice SQLite's own checkpoint threshold with these pages.
+ */
 const LOG_LIMIT = 16_000_000;
 
 /**
- * A page of 8 kB holds most images whole. WAL with synchronous NORMAL survives kill -9; a power cut may cost the last transactions.
+ * A page of 8 kB holds most images whole. WAL with synchronous NORMAL survives kill -9; a power cut may cost the last
+ * transactions.
  * No mmap (SQLite's default): with it, a disk error would end the process by a signal.
  */
 const SETTINGS = `
@@ -65,7 +71,8 @@ export abstract class SqliteFile {
       database.exec('BEGIN IMMEDIATE');
       try {
         const result = work();
-        // SQLite rolls back by itself when the disk is full; statements after that would run outside of the transaction.
+        // SQLite rolls back by itself when the disk is full; statements after that would run outside of the
+        // transaction.
         if (!database.isTransaction) throw new Error('the transaction was already rolled back by an earlier error');
         database.exec('COMMIT');
         return result;
@@ -95,14 +102,16 @@ export interface DatabaseSchema {
 class UnusableFile extends Error {}
 
 /**
- * Opens a file of the store for writing, or creates it; its folder must exist. A file that is damaged, of another program or of a
+ * Opens a file of the store for writing, or creates it; its folder must exist. A file that is damaged, of another
+ * program or of a
  * newer version is set aside with a warning, and replaced by a new one.
  * @throws StoreError if it can be neither opened nor created
  */
 export function openDatabase(file: string, schema: DatabaseSchema, onWarning: (warning: string) => void): DatabaseSync {
   try {
     accessSync(dirname(file), constants.W_OK);
-    for (const path of FILES.map((suffix) => file + suffix)) if (existsSync(path)) accessSync(path, constants.R_OK | constants.W_OK);
+    for (const path of FILES.map((suffix) => file + suffix))
+      if (existsSync(path)) accessSync(path, constants.R_OK | constants.W_OK);
   } catch (error) {
     throw StoreError.fromSystem(error, file);
   }
@@ -121,7 +130,9 @@ export function openDatabase(file: string, schema: DatabaseSchema, onWarning: (w
   }
 }
 
-/** Opens a file of the store read-only, beside the connection that writes it. @throws StoreError if it cannot be opened */
+/**
+ * Opens a file of the store read-only, beside the connection that writes it. @throws StoreError if it cannot be opened
+ */
 export function openForReading(file: string): DatabaseSync {
   try {
     const database = new DatabaseSync(file, { readOnly: true, timeout: BUSY_TIMEOUT });
@@ -132,18 +143,25 @@ export function openForReading(file: string): DatabaseSync {
   }
 }
 
-/** Restarts the write-ahead log once it is too large: SQLite does not do so itself if there is a reader at each commit. */
+/**
+ * Restarts the write-ahead log once it is too large: SQLite does not do so itself if there is a reader at each commit.
+ */
 export function boundLog(database: DatabaseSync, file: string): void {
   const { size } = statSync(`${file}-wal`, { throwIfNoEntry: false }) ?? { size: 0 };
   if (size <= LOG_LIMIT) return;
   try {
-    database.exec(`PRAGMA busy_timeout = ${LOG_TIMEOUT}; PRAGMA wal_checkpoint(RESTART); PRAGMA busy_timeout = ${BUSY_TIMEOUT}`);
+    database.exec(
+      `PRAGMA busy_timeout = ${LOG_TIMEOUT}; PRAGMA wal_checkpoint(RESTART); PRAGMA busy_timeout = ${BUSY_TIMEOUT}`,
+    );
   } catch {
     // What was committed is safe in the log; the next commit reports a disk that is full or faulty.
   }
 }
 
-/** Renames a file of the store, which must be closed, within its folder; returns its new path. @throws StoreError if that fails */
+/**
+ * Renames a file of the store, which must be closed, within its folder; returns its new path. @throws StoreError if
+ * that fails
+ */
 export function setAside(file: string): string {
   const aside = `${file}.damaged-${new Date().toISOString().replaceAll(/[-:]/g, '')}`;
   try {
@@ -165,8 +183,10 @@ function openUsable(file: string, schema: DatabaseSchema): DatabaseSync {
       )
       .get() as { readonly application: number; readonly version: number; readonly tables: number };
     const fresh = identity.tables === 0 && identity.application === 0;
-    if (!fresh && identity.application !== schema.applicationId) throw new UnusableFile('is a database of another program');
-    if (identity.version > schema.migrations.length) throw new UnusableFile('was made by a newer version of this program');
+    if (!fresh && identity.application !== schema.applicationId)
+      throw new UnusableFile('is a database of another program');
+    if (identity.version > schema.migrations.length)
+      throw new UnusableFile('was made by a newer version of this program');
     if (!fresh && identity.version === 0) throw new UnusableFile('is damaged (its version is missing)');
     database.exec(SETTINGS);
     migrate(database, schema, fresh ? 0 : identity.version);
@@ -182,11 +202,15 @@ function openUsable(file: string, schema: DatabaseSchema): DatabaseSync {
 function migrate(database: DatabaseSync, { applicationId, migrations }: DatabaseSchema, from: number): void {
   for (const [version, migration] of migrations.entries()) {
     if (version < from) continue;
-    database.exec(`BEGIN IMMEDIATE; ${migration}; PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${version + 1}; COMMIT`);
+    database.exec(
+      `BEGIN IMMEDIATE; ${migration}; PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${version + 1}; COMMIT`,
+    );
   }
 }
 
-/** Checks all but the large tables, which would take seconds at each start; damage to those is found when they are read. */
+/**
+ * Checks all but the large tables, which would take seconds at each start; damage to those is found when they are read.
+ */
 function check(database: DatabaseSync, schema: DatabaseSchema, name: string): void {
   const model = new DatabaseSync(':memory:');
   for (const migration of schema.migrations) model.exec(migration);
@@ -197,7 +221,8 @@ function check(database: DatabaseSync, schema: DatabaseSchema, name: string): vo
     const verdict = database.prepare(`PRAGMA quick_check(${table})`).get()?.['quick_check'];
     if (verdict !== 'ok') throw new UnusableFile(`is damaged (${String(verdict)})`);
   }
-  if (schema.oneRow !== undefined && database.prepare(`SELECT 1 FROM ${schema.oneRow.table}`).get() === undefined) throw new UnusableFile(`is damaged (${schema.oneRow.what} is missing)`);
+  if (schema.oneRow !== undefined && database.prepare(`SELECT 1 FROM ${schema.oneRow.table}`).get() === undefined)
+    throw new UnusableFile(`is damaged (${schema.oneRow.what} is missing)`);
   // Writes nothing, but fails if the file's header says that it is read-only.
   database.exec(`DELETE FROM ${schema.checkedTables[0] ?? ''} WHERE FALSE`);
 }
@@ -207,13 +232,19 @@ function schemaOf(database: DatabaseSync): string {
 }
 
 /**
- * Results that the statements above never give for an intact file: SQLITE_ERROR (unreadable schema), SQLITE_READONLY (by the file's
- * header, since its permissions were checked), SQLITE_CORRUPT, SQLITE_TOOBIG (a row that claims gigabytes) and SQLITE_NOTADB.
+ * Results that the statements above never give for an intact file: SQLITE_ERROR (unreadable schema), SQLITE_READONLY
+ * (by the file's
+ * header, since its permissions were checked), SQLITE_CORRUPT, SQLITE_TOOBIG (a row that claims gigabytes) and
+ * SQLITE_NOTADB.
  */
 const SIGNS_OF_DAMAGE: ReadonlySet<number> = new Set([1, 8, 11, 18, 26]);
 
 function reasonToSetAside(error: unknown): string | undefined {
   if (error instanceof UnusableFile) return error.message;
-  const damaged = error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' && SIGNS_OF_DAMAGE.has(error.errcode & 0xff);
+  const damaged =
+    error instanceof Error &&
+    'errcode' in error &&
+    typeof error.errcode === 'number' &&
+    SIGNS_OF_DAMAGE.has(error.errcode & 0xff);
   return damaged ? `is damaged (${error.message})` : undefined;
 }

@@ -1,4 +1,7 @@
-/** Imports the one file of version 0.1, `catalog.sqlite`, so that an upgrade fetches nothing again. That file is only read, and stays for a downgrade. */
+/**
+ * Imports the one file of version 0.1, `catalog.sqlite`, so that an upgrade fetches nothing again. That file is only
+ * read, and stays for a downgrade.
+ */
 import { accessSync, constants } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
@@ -38,16 +41,22 @@ const IMPORT_CATALOG = `
 `;
 
 /** Damaged PNGs are left out: their images are read again. */
-const IMPORT_PNGS = 'INSERT INTO png (digest, bytes) SELECT digest, bytes FROM earlier.png WHERE digest = digest_of(bytes);';
+const IMPORT_PNGS =
+  'INSERT INTO png (digest, bytes) SELECT digest, bytes FROM earlier.png WHERE digest = digest_of(bytes);';
 
 /** The earlier file cannot be imported. */
 class UnusableEarlierFile extends Error {}
 
 /**
- * Creates the files of a new store from `earlier`; returns whether that succeeded. Warns if `earlier` is damaged or not of version 0.1.
+ * Creates the files of a new store from `earlier`; returns whether that succeeded. Warns if `earlier` is damaged or not
+ * of version 0.1.
  * @throws StoreError if `earlier` cannot be opened, or the new files cannot be written
  */
-export function importEarlier(earlier: string, files: { readonly catalog: string; readonly publications: string }, onWarning: (warning: string) => void): boolean {
+export function importEarlier(
+  earlier: string,
+  files: { readonly catalog: string; readonly publications: string },
+  onWarning: (warning: string) => void,
+): boolean {
   try {
     accessSync(earlier, constants.R_OK);
   } catch (error) {
@@ -59,7 +68,9 @@ export function importEarlier(earlier: string, files: { readonly catalog: string
     return true;
   } catch (error) {
     if (error instanceof StoreError && error.code !== 'corrupt') throw error;
-    onWarning(`${earlier}, which an earlier version made, cannot be imported (${messageOf(error)}): the registries will be read again`);
+    onWarning(
+      `${earlier}, which an earlier version made, cannot be imported (${messageOf(error)}): the registries will be read again`,
+    );
     return false;
   }
 }
@@ -77,7 +88,9 @@ function importInto(file: string, schema: DatabaseSchema, earlier: string, sql: 
     database.exec(`BEGIN IMMEDIATE; ${sql} COMMIT`);
   } catch (error) {
     const known = StoreError.fromSqlite(error, file);
-    throw known instanceof StoreError && known.code === 'corrupt' ? new UnusableEarlierFile(`it is damaged: ${messageOf(error)}`, { cause: error }) : known;
+    throw known instanceof StoreError && known.code === 'corrupt'
+      ? new UnusableEarlierFile(`it is damaged: ${messageOf(error)}`, { cause: error })
+      : known;
   } finally {
     database.close();
   }
@@ -87,7 +100,8 @@ function importInto(file: string, schema: DatabaseSchema, earlier: string, sql: 
 function checkEarlier(database: DatabaseSync): void {
   const first = (pragma: string): unknown => Object.values(database.prepare(`PRAGMA earlier.${pragma}`).get() ?? {})[0];
   if (first('application_id') !== APPLICATION_ID) throw new UnusableEarlierFile('it is a database of another program');
-  if (first('user_version') !== SCHEMA_VERSION) throw new UnusableEarlierFile('its tables are those of another version');
+  if (first('user_version') !== SCHEMA_VERSION)
+    throw new UnusableEarlierFile('its tables are those of another version');
   const verdict = first('quick_check(1)');
   if (verdict !== 'ok') throw new UnusableEarlierFile(`it is damaged: ${String(verdict)}`);
 }

@@ -12,7 +12,10 @@ export function* readPngs(file: string): Generator<ReadonlyMap<Digest, Uint8Arra
   try {
     using database = new DatabaseSync(file, { readOnly: true });
     // SQLite reads this from the table's index alone, so that a damaged page of the table hides no other PNGs.
-    const digests = database.prepare('SELECT digest FROM png').all().map((row) => String(row['digest']) as Digest);
+    const digests = database
+      .prepare('SELECT digest FROM png')
+      .all()
+      .map((row) => String(row['digest']) as Digest);
     const select = database.prepare('SELECT bytes FROM png WHERE digest = ?');
     for (const digest of digests) {
       const png = readOne(() => select.get(digest)?.['bytes']);

@@ -4,7 +4,19 @@ import { crc32 } from 'node:zlib';
 import type { Digest } from '../../registry/digest.ts';
 import type { Manifest } from '../../registry/manifest.ts';
 import { manifestBytes, TAG_BYTES } from '../catalog.ts';
-import type { Catalog, CatalogChange, DirtyRepositories, Image, ImageIcon, KnownManifest, KnownRegistry, KnownRepository, TagRecord, TagsByRepository, TakenBy } from '../catalog.ts';
+import type {
+  Catalog,
+  CatalogChange,
+  DirtyRepositories,
+  Image,
+  ImageIcon,
+  KnownManifest,
+  KnownRegistry,
+  KnownRepository,
+  TagRecord,
+  TagsByRepository,
+  TakenBy,
+} from '../catalog.ts';
 import { CommitMarks } from '../commit-marks.ts';
 import { StoreError } from '../store-error.ts';
 import { CATALOG_SCHEMA } from './catalog-schema.ts';
@@ -22,7 +34,10 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
     this.#prunedChanges = this.#changes();
   }
 
-  /** Opens the catalog in `file`, or creates it; see {@link openDatabase}. @throws StoreError if it can be neither opened nor created */
+  /**
+   * Opens the catalog in `file`, or creates it; see {@link openDatabase}. @throws StoreError if it can be neither
+   * opened nor created
+   */
   static open(file: string, onWarning: (warning: string) => void): SqliteCatalog {
     const database = openDatabase(file, CATALOG_SCHEMA, onWarning);
     // Only this object uses the file: SQLite need not lock it for each look-up, nor share memory for its log.
@@ -41,7 +56,9 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
   async known(registry: string, names?: readonly string[]): Promise<KnownRegistry> {
     return this.guard(() => {
       const { allRepositories, someRepositories } = this.#statements;
-      const rows = (names === undefined ? allRepositories.all(registry) : someRepositories.all(registry, JSON.stringify(names))) as RepositoryRow[];
+      const rows = (
+        names === undefined ? allRepositories.all(registry) : someRepositories.all(registry, JSON.stringify(names))
+      ) as RepositoryRow[];
       const repositories = new Map<string, KnownRepository>();
       const digests = new Set<Digest>();
       for (const { id, name, error, missed_scans: missedScans } of rows) {
@@ -68,7 +85,10 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
     });
   }
 
-  async repositoriesWithRefs(registry: string, refs: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
+  async repositoriesWithRefs(
+    registry: string,
+    refs: readonly string[],
+  ): Promise<ReadonlyMap<string, readonly string[]>> {
     return this.guard(() => {
       const rows = this.#statements.withRefs.all(JSON.stringify(refs), registry) as { ref: string; name: string }[];
       return new Map([...Map.groupBy(rows, ({ ref }) => ref)].map(([ref, its]) => [ref, its.map(({ name }) => name)]));
@@ -86,7 +106,10 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
   async heldTags(registry: string): Promise<TagsByRepository> {
     return this.guard(() => {
       const held = new Map<string, Set<string>>();
-      for (const { repository, tag } of this.#statements.heldTags.all(registry) as { repository: string; tag: string }[]) {
+      for (const { repository, tag } of this.#statements.heldTags.all(registry) as {
+        repository: string;
+        tag: string;
+      }[]) {
         const tags = held.get(repository);
         if (tags === undefined) held.set(repository, new Set([tag]));
         else tags.add(tag);
@@ -107,7 +130,10 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
   async dirty(index: string): Promise<DirtyRepositories> {
     return this.guard(() => {
       const rows = this.#statements.dirty.all(index) as { repository: string; mark: number }[];
-      return { repositories: rows.map(({ repository }) => repository), upTo: rows.reduce((last, { mark }) => Math.max(last, mark), 0) };
+      return {
+        repositories: rows.map(({ repository }) => repository),
+        upTo: rows.reduce((last, { mark }) => Math.max(last, mark), 0),
+      };
     });
   }
 
@@ -146,7 +172,8 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
     if (this.#changes() === this.#prunedChanges) return 0;
     const pruned = this.transaction(() => {
       const gone = this.#statements.prune.all() as { registry: string; stored: number }[];
-      for (const [registry, its] of Map.groupBy(gone, (row) => row.registry)) this.#statements.addStored.run(registry, -its.reduce((sum, { stored }) => sum + stored, 0));
+      for (const [registry, its] of Map.groupBy(gone, (row) => row.registry))
+        this.#statements.addStored.run(registry, -its.reduce((sum, { stored }) => sum + stored, 0));
       return gone.length;
     });
     this.#prunedChanges = this.#changes();
@@ -154,7 +181,12 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
   }
 
   #tagsOf(repository: number | bigint): Map<string, TagRecord> {
-    const tags = new Map((this.#statements.tagsOf.all(repository) as TagRow[]).map(({ tag, digest }): [string, TagRecord] => [tag, { tag, digest }]));
+    const tags = new Map(
+      (this.#statements.tagsOf.all(repository) as TagRow[]).map(({ tag, digest }): [string, TagRecord] => [
+        tag,
+        { tag, digest },
+      ]),
+    );
     for (const [tag, its] of Map.groupBy(this.#statements.keptOf.all(repository) as TagRow[], (row) => row.tag)) {
       const record = tags.get(tag);
       if (record !== undefined) tags.set(tag, { ...record, kept: its.map(({ digest }) => digest) });
@@ -190,7 +222,8 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
     const { id, media_type: mediaType, size, os, architecture, annotations, labels } = known;
     const icons = (this.#statements.icons.all(id) as IconRow[]).map(({ place, key, png }) => ({ place, key, png }));
     const described = { mediaType, digest, size, os, architecture, icons };
-    if (checksumOf(described, annotations, labels) !== known.checksum) throw StoreError.of('corrupt', this.file, `the checksum of ${digest} does not match`);
+    if (checksumOf(described, annotations, labels) !== known.checksum)
+      throw StoreError.of('corrupt', this.file, `the checksum of ${digest} does not match`);
     return { ...described, annotations: parse(annotations), labels: parse(labels) };
   }
 
@@ -251,12 +284,19 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
         return;
       case 'held':
         this.#statements.deleteHeldTags.run(registry);
-        for (const [repository, tags] of change.tags) for (const tag of tags) this.#statements.insertHeldTag.run(registry, repository, tag);
+        for (const [repository, tags] of change.tags)
+          for (const tag of tags) this.#statements.insertHeldTag.run(registry, repository, tag);
     }
   }
 
   /** Writes a tag only if it differs, so that a rescan with nothing new writes nothing. */
-  #setTag(id: number | bigint, repository: string, before: TagRecord | undefined, now: TagRecord, marks: CommitMarks): void {
+  #setTag(
+    id: number | bigint,
+    repository: string,
+    before: TagRecord | undefined,
+    now: TagRecord,
+    marks: CommitMarks,
+  ): void {
     if (before?.digest === now.digest && String(before.kept ?? []) === String(now.kept ?? [])) return;
     const { setTag, clearKept, insertKept } = this.#statements;
     setTag.run(id, now.tag, now.digest);
@@ -274,10 +314,19 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
   #mark(registry: string, { repositories, digests, manifests }: CommitMarks, takenBy: TakenBy): void {
     const { refsOf, withRefs, holders, nextMark, setDirty } = this.#statements;
     const changed = new Set(repositories);
-    if (manifests.size > 0) for (const { name } of holders.all(JSON.stringify([...manifests]), registry, registry) as { name: string }[]) changed.add(name);
-    const refs = (digests.size + manifests.size === 0 ? [] : (refsOf.all(JSON.stringify([...digests, ...manifests]), registry, registry) as { ref: string }[])).map(({ ref }) => ref);
-    if (refs.length > 0) for (const { name } of withRefs.all(JSON.stringify(refs), registry) as { name: string }[]) changed.add(name);
-    const dirty = [...changed].flatMap((repository) => takenBy(repository).map((index) => [index, repository] as const));
+    if (manifests.size > 0)
+      for (const { name } of holders.all(JSON.stringify([...manifests]), registry, registry) as { name: string }[])
+        changed.add(name);
+    const refs = (
+      digests.size + manifests.size === 0
+        ? []
+        : (refsOf.all(JSON.stringify([...digests, ...manifests]), registry, registry) as { ref: string }[])
+    ).map(({ ref }) => ref);
+    if (refs.length > 0)
+      for (const { name } of withRefs.all(JSON.stringify(refs), registry) as { name: string }[]) changed.add(name);
+    const dirty = [...changed].flatMap((repository) =>
+      takenBy(repository).map((index) => [index, repository] as const),
+    );
     if (dirty.length === 0) return;
     const { last_mark: mark } = nextMark.get() as { last_mark: number };
     for (const [index, repository] of dirty) setDirty.run(index, repository, mark);
@@ -298,8 +347,12 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
     const bytes = manifestBytes(manifest);
     const { id, before } = this.#replaceManifest(registry, manifest.kind, manifest, bytes, null, null);
     if (manifest.kind === 'artifact') return bytes - before;
-    const children = [...manifest.manifests.map(({ digest }) => [digest, null] as const), ...(manifest.faults ?? []).map((fault) => ['', fault] as const)];
-    for (const [position, [digest, fault]] of children.entries()) this.#statements.insertChild.run(id, position, digest, fault);
+    const children = [
+      ...manifest.manifests.map(({ digest }) => [digest, null] as const),
+      ...(manifest.faults ?? []).map((fault) => ['', fault] as const),
+    ];
+    for (const [position, [digest, fault]] of children.entries())
+      this.#statements.insertChild.run(id, position, digest, fault);
     return bytes - before;
   }
 
@@ -316,9 +369,20 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
     return this.guard(() => Number(this.#statements.changes.get()?.['changes']));
   }
 
-  /** Inserts the row of a manifest, in place of an earlier one of that digest; returns its id and the size of the earlier one. */
-  #replaceManifest(registry: string, kind: KnownManifest['kind'], { digest, mediaType, size }: Manifest | Image, bytes: number, os: string | null, architecture: string | null): { id: number | bigint; before: number } {
-    const insert = (): StatementResultingChanges => this.#statements.insertManifest.run(registry, digest, kind, mediaType, size, os, architecture, bytes);
+  /**
+   * Inserts the row of a manifest, in place of an earlier one of that digest; returns its id and the size of the
+   * earlier one.
+   */
+  #replaceManifest(
+    registry: string,
+    kind: KnownManifest['kind'],
+    { digest, mediaType, size }: Manifest | Image,
+    bytes: number,
+    os: string | null,
+    architecture: string | null,
+  ): { id: number | bigint; before: number } {
+    const insert = (): StatementResultingChanges =>
+      this.#statements.insertManifest.run(registry, digest, kind, mediaType, size, os, architecture, bytes);
     const inserted = insert();
     if (Number(inserted.changes) > 0) return { id: inserted.lastInsertRowid, before: 0 };
     const before = Number(this.#statements.deleteManifest.get(registry, digest)?.['stored'] ?? 0);
@@ -327,7 +391,10 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
 
   /** Returns the id of a repository; inserts it if it is not known. */
   #repositoryId(registry: string, repository: string): number | bigint {
-    return this.#knownRepositoryId(registry, repository) ?? this.#statements.insertRepository.run(registry, repository).lastInsertRowid;
+    return (
+      this.#knownRepositoryId(registry, repository) ??
+      this.#statements.insertRepository.run(registry, repository).lastInsertRowid
+    );
   }
 
   #knownRepositoryId(registry: string, repository: string): number | undefined {
@@ -336,7 +403,12 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
 }
 
 /** Rows, typed as the schema declares them. */
-type RepositoryRow = { readonly id: number; readonly name: string; readonly error: string | null; readonly missed_scans: number };
+type RepositoryRow = {
+  readonly id: number;
+  readonly name: string;
+  readonly error: string | null;
+  readonly missed_scans: number;
+};
 type TagRow = { readonly tag: string; readonly digest: Digest };
 type ChildRow = { readonly digest: Digest; readonly fault: string | null };
 type DescriptorRow = { readonly media_type: string; readonly size: number };
@@ -344,12 +416,19 @@ type PlatformRow = { readonly os: string; readonly architecture: string };
 /** `os` and `architecture` are NULL, and not read, unless it is an image. */
 type ManifestRow = DescriptorRow & PlatformRow & { readonly id: number; readonly kind: KnownManifest['kind'] };
 type IconRow = { readonly place: ImageIcon['place']; readonly key: string; readonly png: Digest };
-type ImageRow = DescriptorRow & PlatformRow & { readonly id: number; readonly annotations: string; readonly labels: string; readonly checksum: number };
+type ImageRow = DescriptorRow &
+  PlatformRow & {
+    readonly id: number;
+    readonly annotations: string;
+    readonly labels: string;
+    readonly checksum: number;
+  };
 
 type Statements = ReturnType<typeof prepareStatements>;
 
 /**
- * The repositories whose tags lead to a digest. `CROSS JOIN`, and `+` before a column, keep SQLite from scanning whole tables: its
+ * The repositories whose tags lead to a digest. `CROSS JOIN`, and `+` before a column, keep SQLite from scanning whole
+ * tables: its
  * planner does not know how few digests and refs are asked for.
  */
 const HOLDERS = `CROSS JOIN repository ON repository.id IN (
@@ -369,11 +448,17 @@ const LEADING_TO = `
 function prepareStatements(database: DatabaseSync) {
   return {
     id: database.prepare('SELECT id FROM catalog'),
-    allRepositories: database.prepare('SELECT id, name, error, missed_scans FROM repository WHERE registry = ? ORDER BY name'),
-    someRepositories: database.prepare('SELECT id, name, error, missed_scans FROM repository WHERE registry = ? AND name IN (SELECT value FROM json_each(?)) ORDER BY name'),
+    allRepositories: database.prepare(
+      'SELECT id, name, error, missed_scans FROM repository WHERE registry = ? ORDER BY name',
+    ),
+    someRepositories: database.prepare(
+      'SELECT id, name, error, missed_scans FROM repository WHERE registry = ? AND name IN (SELECT value FROM json_each(?)) ORDER BY name',
+    ),
     tagsOf: database.prepare('SELECT tag, digest FROM tag WHERE repository = ? ORDER BY tag'),
     keptOf: database.prepare('SELECT tag, digest FROM kept WHERE repository = ? ORDER BY tag, position'),
-    manifest: database.prepare('SELECT id, kind, media_type, size, os, architecture FROM manifest WHERE registry = ? AND digest = ?'),
+    manifest: database.prepare(
+      'SELECT id, kind, media_type, size, os, architecture FROM manifest WHERE registry = ? AND digest = ?',
+    ),
     children: database.prepare('SELECT digest, fault FROM index_child WHERE parent = ? ORDER BY position'),
     image: database.prepare(
       `SELECT id, media_type, size, os, architecture, annotations, labels, checksum
@@ -381,9 +466,13 @@ function prepareStatements(database: DatabaseSync) {
        WHERE registry = ? AND digest = ?`,
     ),
     icons: database.prepare('SELECT place, key, png FROM image_icon WHERE manifest = ?'),
-    allIcons: database.prepare('SELECT png, digest FROM image_icon JOIN manifest ON manifest.id = image_icon.manifest WHERE registry = ? ORDER BY png, digest'),
+    allIcons: database.prepare(
+      'SELECT png, digest FROM image_icon JOIN manifest ON manifest.id = image_icon.manifest WHERE registry = ? ORDER BY png, digest',
+    ),
 
-    holders: database.prepare(`${LEADING_TO} SELECT DISTINCT name FROM leading ${HOLDERS} WHERE +repository.registry = ?`),
+    holders: database.prepare(
+      `${LEADING_TO} SELECT DISTINCT name FROM leading ${HOLDERS} WHERE +repository.registry = ?`,
+    ),
     withRefs: database.prepare(
       `WITH RECURSIVE leading (ref, registry, digest) AS (
          SELECT image_ref.ref, manifest.registry, manifest.digest
@@ -408,7 +497,9 @@ function prepareStatements(database: DatabaseSync) {
     ),
 
     deleteManifest: database.prepare('DELETE FROM manifest WHERE registry = ? AND digest = ? RETURNING stored'),
-    insertManifest: database.prepare('INSERT INTO manifest (registry, digest, kind, media_type, size, os, architecture, stored) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING'),
+    insertManifest: database.prepare(
+      'INSERT INTO manifest (registry, digest, kind, media_type, size, os, architecture, stored) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
+    ),
     insertImage: database.prepare('INSERT INTO image (manifest, annotations, labels, checksum) VALUES (?, ?, ?, ?)'),
     insertIcon: database.prepare('INSERT INTO image_icon (manifest, place, key, png) VALUES (?, ?, ?, ?)'),
     insertRef: database.prepare('INSERT INTO image_ref (ref, manifest) VALUES (?, ?)'),
@@ -416,21 +507,33 @@ function prepareStatements(database: DatabaseSync) {
 
     repositoryId: database.prepare('SELECT id FROM repository WHERE registry = ? AND name = ?'),
     insertRepository: database.prepare('INSERT INTO repository (registry, name) VALUES (?, ?)'),
-    registries: database.prepare('SELECT DISTINCT registry FROM repository UNION SELECT registry FROM scanned UNION SELECT registry FROM held_tag'),
+    registries: database.prepare(
+      'SELECT DISTINCT registry FROM repository UNION SELECT registry FROM scanned UNION SELECT registry FROM held_tag',
+    ),
     removeRegistry: database.prepare('DELETE FROM repository WHERE registry = ?'),
     removeRepository: database.prepare('DELETE FROM repository WHERE id = ?'),
-    clearFaults: database.prepare('UPDATE repository SET error = NULL, missed_scans = 0 WHERE id = ? AND (error IS NOT NULL OR missed_scans > 0)'),
+    clearFaults: database.prepare(
+      'UPDATE repository SET error = NULL, missed_scans = 0 WHERE id = ? AND (error IS NOT NULL OR missed_scans > 0)',
+    ),
     recordFailure: database.prepare('UPDATE repository SET error = ? WHERE id = ?'),
-    recordMissed: database.prepare('UPDATE repository SET missed_scans = missed_scans + 1 WHERE registry = ? AND name = ?'),
+    recordMissed: database.prepare(
+      'UPDATE repository SET missed_scans = missed_scans + 1 WHERE registry = ? AND name = ?',
+    ),
 
-    setTag: database.prepare('INSERT INTO tag (repository, tag, digest) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET digest = excluded.digest'),
+    setTag: database.prepare(
+      'INSERT INTO tag (repository, tag, digest) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET digest = excluded.digest',
+    ),
     deleteTag: database.prepare('DELETE FROM tag WHERE repository = ? AND tag = ?'),
-    tagCount: database.prepare('SELECT count(*) AS tags FROM tag JOIN repository ON repository.id = tag.repository WHERE registry = ?'),
+    tagCount: database.prepare(
+      'SELECT count(*) AS tags FROM tag JOIN repository ON repository.id = tag.repository WHERE registry = ?',
+    ),
     clearKept: database.prepare('DELETE FROM kept WHERE repository = ? AND tag = ?'),
     insertKept: database.prepare('INSERT INTO kept (repository, tag, position, digest) VALUES (?, ?, ?, ?)'),
 
     stored: database.prepare('SELECT bytes FROM stored WHERE registry = ?'),
-    addStored: database.prepare('INSERT INTO stored (registry, bytes) VALUES (?, ?) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes'),
+    addStored: database.prepare(
+      'INSERT INTO stored (registry, bytes) VALUES (?, ?) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes',
+    ),
 
     scanned: database.prepare('SELECT taken FROM scanned WHERE registry = ? ORDER BY taken'),
     deleteScanned: database.prepare('DELETE FROM scanned WHERE registry = ?'),
@@ -441,7 +544,9 @@ function prepareStatements(database: DatabaseSync) {
     insertHeldTag: database.prepare('INSERT INTO held_tag (registry, repository, tag) VALUES (?, ?, ?)'),
 
     nextMark: database.prepare('UPDATE catalog SET last_mark = last_mark + 1 RETURNING last_mark'),
-    setDirty: database.prepare('INSERT INTO dirty ("index", repository, mark) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET mark = excluded.mark'),
+    setDirty: database.prepare(
+      'INSERT INTO dirty ("index", repository, mark) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET mark = excluded.mark',
+    ),
     dirty: database.prepare('SELECT repository, mark FROM dirty WHERE "index" = ? ORDER BY repository'),
     clearDirty: database.prepare('DELETE FROM dirty WHERE "index" = ? AND mark <= ?'),
 
@@ -458,7 +563,11 @@ function prepareStatements(database: DatabaseSync) {
   };
 }
 
-function checksumOf({ digest, mediaType, size, os, architecture, icons }: Omit<Image, 'annotations' | 'labels'>, annotations: string, labels: string): number {
+function checksumOf(
+  { digest, mediaType, size, os, architecture, icons }: Omit<Image, 'annotations' | 'labels'>,
+  annotations: string,
+  labels: string,
+): number {
   const pngs = icons.map(({ place, key, png }) => `${place} ${key} ${png}`).toSorted();
   return crc32(labels, crc32(annotations, crc32(JSON.stringify([digest, mediaType, size, os, architecture, ...pngs]))));
 }

@@ -5,7 +5,14 @@ import { statSync } from 'node:fs';
 import { messageOf } from '../../system/message-of.ts';
 import { digestOf, matchesDigest, type Digest } from '../../registry/digest.ts';
 import { checksumOf } from '../publication-checksum.ts';
-import type { Publication, PublicationReader, Publications, SideDocument, StoredChunk, StoredSegment } from '../publications.ts';
+import type {
+  Publication,
+  PublicationReader,
+  Publications,
+  SideDocument,
+  StoredChunk,
+  StoredSegment,
+} from '../publications.ts';
 import { StoreError } from '../store-error.ts';
 import { boundLog, SqliteFile, openDatabase, openForReading } from './database.ts';
 import { PUBLICATIONS_SCHEMA } from './publications-schema.ts';
@@ -44,7 +51,8 @@ export class SqlitePublicationReader extends SqliteFile implements PublicationRe
       const row = this.#statements.publication.get(index) as PublicationRow | undefined;
       if (row === undefined) return undefined;
       const { version, format, registry, modified, chunks, origin, checksum } = row;
-      if (checksumOf({ index, version, format, registry, modified, origin }, chunks) !== checksum) throw this.mismatch(`the publication of ${index}`);
+      if (checksumOf({ index, version, format, registry, modified, origin }, chunks) !== checksum)
+        throw this.mismatch(`the publication of ${index}`);
       return { index, version, format, registry, modified, chunks: namesOf(chunks), origin };
     });
   }
@@ -64,7 +72,9 @@ export class SqlitePublicationReader extends SqliteFile implements PublicationRe
 
   async chunkSegment(name: string, { offset, length, sha256 }: StoredSegment): Promise<Buffer | undefined> {
     return this.guard(() => {
-      const bytes = bufferOf(this.#statements.chunkSegment.get(offset + 1, length, Buffer.from(name, 'hex'))?.['bytes']);
+      const bytes = bufferOf(
+        this.#statements.chunkSegment.get(offset + 1, length, Buffer.from(name, 'hex'))?.['bytes'],
+      );
       if (bytes !== undefined && hash('sha256', bytes) !== sha256) throw this.mismatch(`the chunk ${name}`);
       return bytes;
     });
@@ -81,7 +91,9 @@ export class SqlitePublicationReader extends SqliteFile implements PublicationRe
     return this.guard(() => {
       const row = this.#statements.apps.get(index) as { version: number; digest: Digest; body: Uint8Array } | undefined;
       const body = bufferOf(row?.body);
-      return row !== undefined && body !== undefined && matchesDigest(body, row.digest) ? { version: row.version, body } : undefined;
+      return row !== undefined && body !== undefined && matchesDigest(body, row.digest)
+        ? { version: row.version, body }
+        : undefined;
     });
   }
 
@@ -102,10 +114,14 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
     this.#statements = prepareWriting(database);
   }
 
-  /** Opens the publications in `file`, or creates it; see {@link openDatabase}. @throws StoreError if it can be neither opened nor created */
+  /**
+   * Opens the publications in `file`, or creates it; see {@link openDatabase}. @throws StoreError if it can be neither
+   * opened nor created
+   */
   static open(file: string, onWarning: (warning: string) => void): SqlitePublications {
     const database = openDatabase(file, PUBLICATIONS_SCHEMA, onWarning);
-    // A publication must be on disk before its dirty marks are cleared in the catalog, or a power cut would lose the change.
+    // A publication must be on disk before its dirty marks are cleared in the catalog, or a power cut would lose the
+    // change.
     database.exec('PRAGMA synchronous = FULL');
     return new SqlitePublications(file, database);
   }
@@ -119,7 +135,13 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
       const now = Date.now();
       // A chunk that was lost, and is stored again, may be named already.
       const named = this.#published().map((index) => this.#namedBy(index));
-      for (const { name, head, body } of chunks) this.#statements.keepChunk.run(Buffer.from(name, 'hex'), head, body, named.some((names) => names.has(name)) ? null : now);
+      for (const { name, head, body } of chunks)
+        this.#statements.keepChunk.run(
+          Buffer.from(name, 'hex'),
+          head,
+          body,
+          named.some((names) => names.has(name)) ? null : now,
+        );
     });
   }
 
@@ -129,10 +151,14 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
     this.transaction(() => {
       const { insertChunk, nameChunk, releaseChunk, putPublication } = this.#statements;
       const before = this.#namedBy(index);
-      const others = this.#published().filter((other) => other !== index).map((other) => this.#namedBy(other));
+      const others = this.#published()
+        .filter((other) => other !== index)
+        .map((other) => this.#namedBy(other));
       for (const { name, head, body } of added) insertChunk.run(Buffer.from(name, 'hex'), head, body);
       for (const name of named) if (!before.has(name)) nameChunk.run(Buffer.from(name, 'hex'));
-      for (const name of before) if (!named.has(name) && !others.some((names) => names.has(name))) releaseChunk.run(Date.now(), Buffer.from(name, 'hex'));
+      for (const name of before)
+        if (!named.has(name) && !others.some((names) => names.has(name)))
+          releaseChunk.run(Date.now(), Buffer.from(name, 'hex'));
       const names = Buffer.from(chunks.join(''), 'hex');
       putPublication.run(index, version, format, registry, modified, names, origin, checksumOf(publication, names));
     });
@@ -162,7 +188,9 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
     this.transaction(() => {
       const others = [...indexes].map((other) => this.#namedBy(other));
       for (const index of gone) {
-        for (const name of this.#namedBy(index)) if (!others.some((names) => names.has(name))) this.#statements.releaseChunk.run(Date.now(), Buffer.from(name, 'hex'));
+        for (const name of this.#namedBy(index))
+          if (!others.some((names) => names.has(name)))
+            this.#statements.releaseChunk.run(Date.now(), Buffer.from(name, 'hex'));
         this.#statements.removePublication.run(index);
         this.#statements.removeApps.run(index);
       }
@@ -210,13 +238,23 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
   }
 }
 
-type PublicationRow = { readonly version: number; readonly format: string; readonly registry: string; readonly modified: number; readonly chunks: Uint8Array; readonly origin: string; readonly checksum: number };
+type PublicationRow = {
+  readonly version: number;
+  readonly format: string;
+  readonly registry: string;
+  readonly modified: number;
+  readonly chunks: Uint8Array;
+  readonly origin: string;
+  readonly checksum: number;
+};
 type ReadStatements = ReturnType<typeof prepareReading>;
 type WriteStatements = ReturnType<typeof prepareWriting>;
 
 function prepareReading(database: DatabaseSync) {
   return {
-    publication: database.prepare('SELECT version, format, registry, modified, chunks, origin, checksum FROM publication WHERE "index" = ?'),
+    publication: database.prepare(
+      'SELECT version, format, registry, modified, chunks, origin, checksum FROM publication WHERE "index" = ?',
+    ),
     chunkHead: database.prepare('SELECT head FROM chunk WHERE name = ?'),
     chunkSegment: database.prepare('SELECT substr(body, ?, ?) AS bytes FROM chunk WHERE name = ?'),
     png: database.prepare('SELECT bytes FROM png WHERE digest = ?'),
@@ -228,16 +266,22 @@ function prepareWriting(database: DatabaseSync) {
   return {
     published: database.prepare('SELECT "index" FROM publication ORDER BY "index"'),
     chunksOf: database.prepare('SELECT chunks FROM publication WHERE "index" = ?'),
-    putPublication: database.prepare('INSERT OR REPLACE INTO publication ("index", version, format, registry, modified, chunks, origin, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)'),
+    putPublication: database.prepare(
+      'INSERT OR REPLACE INTO publication ("index", version, format, registry, modified, chunks, origin, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+    ),
     removePublication: database.prepare('DELETE FROM publication WHERE "index" = ?'),
-    keepChunk: database.prepare('INSERT INTO chunk (name, head, body, unnamed_since) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET unnamed_since = excluded.unnamed_since WHERE unnamed_since IS NOT NULL'),
+    keepChunk: database.prepare(
+      'INSERT INTO chunk (name, head, body, unnamed_since) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET unnamed_since = excluded.unnamed_since WHERE unnamed_since IS NOT NULL',
+    ),
     insertChunk: database.prepare('INSERT INTO chunk (name, head, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING'),
     nameChunk: database.prepare('UPDATE chunk SET unnamed_since = NULL WHERE name = ? AND unnamed_since IS NOT NULL'),
     releaseChunk: database.prepare('UPDATE chunk SET unnamed_since = ? WHERE name = ?'),
     removeChunks: database.prepare('DELETE FROM chunk WHERE unnamed_since < ?'),
     putApps: database.prepare('INSERT OR REPLACE INTO apps ("index", version, digest, body) VALUES (?, ?, ?, ?)'),
     removeApps: database.prepare('DELETE FROM apps WHERE "index" = ?'),
-    putPng: database.prepare('INSERT INTO png (digest, bytes) VALUES (?, ?) ON CONFLICT DO UPDATE SET unnamed_since = NULL, bytes = excluded.bytes'),
+    putPng: database.prepare(
+      'INSERT INTO png (digest, bytes) VALUES (?, ?) ON CONFLICT DO UPDATE SET unnamed_since = NULL, bytes = excluded.bytes',
+    ),
     hasPng: database.prepare('SELECT 1 FROM png WHERE digest = ?'),
     pngs: database.prepare('SELECT digest, unnamed_since FROM png'),
     namePng: database.prepare('UPDATE png SET unnamed_since = NULL WHERE digest = ?'),
@@ -248,7 +292,9 @@ function prepareWriting(database: DatabaseSync) {
 
 function namesOf(chunks: Uint8Array): string[] {
   const hex = Buffer.from(chunks.buffer, chunks.byteOffset, chunks.byteLength).toString('hex');
-  return Array.from({ length: chunks.byteLength / NAME_BYTES }, (_, place) => hex.slice(place * NAME_BYTES * 2, (place + 1) * NAME_BYTES * 2));
+  return Array.from({ length: chunks.byteLength / NAME_BYTES }, (_, place) =>
+    hex.slice(place * NAME_BYTES * 2, (place + 1) * NAME_BYTES * 2),
+  );
 }
 
 function bufferOf(bytes: unknown): Buffer | undefined {

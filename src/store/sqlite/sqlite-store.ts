@@ -45,7 +45,10 @@ function filesIn(folder: string): StoreFiles {
   return { catalog: join(folder, 'catalog.sqlite'), publications: join(folder, 'publications.sqlite') };
 }
 
-/** Creates the folder of the store, with the data of an earlier version: whole or not at all, so that a crash does no harm. */
+/**
+ * Creates the folder of the store, with the data of an earlier version: whole or not at all, so that a crash does no
+ * harm.
+ */
 function makeStore(stateDir: string, folder: string, onWarning: OnWarning): void {
   const [earlier, unfinished] = [join(stateDir, 'catalog.sqlite'), `${folder}.unfinished`];
   const discard = (): void => rmSync(unfinished, { recursive: true, force: true });
@@ -74,7 +77,8 @@ export class SqliteStore implements Store {
   }
 
   /**
-   * Opens the store below `stateDir`, or creates it from the data of an earlier version. A file that cannot be used is set aside with a
+   * Opens the store below `stateDir`, or creates it from the data of an earlier version. A file that cannot be used is
+   * set aside with a
    * warning, and replaced by a new one.
    * @throws StoreError if it can be neither opened nor created
    */
@@ -97,14 +101,20 @@ export class SqliteStore implements Store {
     return existsSync(publications) ? SqlitePublicationReader.openForReading(publications) : undefined;
   }
 
-  /** Renames a damaged file of the store, which must be closed; returns its new path. @throws StoreError if that fails */
+  /**
+   * Renames a damaged file of the store, which must be closed; returns its new path. @throws StoreError if that fails
+   */
   static setAside(file: string): string {
     return setAside(file);
   }
 
-  /** Recovers the PNGs of publications that were set aside, as far as possible; the images of the others have to be read again. */
+  /**
+   * Recovers the PNGs of publications that were set aside, as far as possible; the images of the others have to be read
+   * again.
+   */
   async salvage(aside: string): Promise<void> {
-    if (basename(aside).startsWith(basename(storeFiles('').publications))) for (const pngs of readPngs(aside)) await this.publications.putPngs(pngs);
+    if (basename(aside).startsWith(basename(storeFiles('').publications)))
+      for (const pngs of readPngs(aside)) await this.publications.putPngs(pngs);
   }
 
   async close(): Promise<void> {

@@ -25,10 +25,14 @@ export function parseBusUrl(text: string): BusAddress {
   const port = PORTS[url?.protocol ?? ''];
   // These characters end the authority, so that a part of the passcode would be read as a port and appear in errors.
   if (/[?#]/.test(text) || (port !== undefined && url?.pathname.includes('@') === true)) {
-    throw new TypeError('"/", "?" and "#" in a login or a passcode, and "@" in a virtual host, must be written as %2F, %3F, %23 and %40');
+    throw new TypeError(
+      '"/", "?" and "#" in a login or a passcode, and "@" in a virtual host, must be written as %2F, %3F, %23 and %40',
+    );
   }
   if (url === null || port === undefined || url.hostname === '') {
-    throw new TypeError('expected stomp://HOST or stomps://HOST, with LOGIN:PASSCODE@, :PORT and /VIRTUALHOST where they are needed, percent-encoded');
+    throw new TypeError(
+      'expected stomp://HOST or stomps://HOST, with LOGIN:PASSCODE@, :PORT and /VIRTUALHOST where they are needed, percent-encoded',
+    );
   }
 
   const login = decoded('the login', url.username);
@@ -51,7 +55,9 @@ function decoded(what: string, text: string): string {
   try {
     decodedText = decodeURIComponent(text);
   } catch {
-    throw new TypeError(`${what} in a broker’s URL has a "%" that does not begin a percent-encoded character: write it as %25`);
+    throw new TypeError(
+      `${what} in a broker’s URL has a "%" that does not begin a percent-encoded character: write it as %25`,
+    );
   }
   // They would begin another header, because those of CONNECT are not escaped (STOMP 1.2, "Value Encoding").
   if (/[\r\n\0]/.test(decodedText)) throw new TypeError(`${what} in a broker’s URL has a line break or a NUL`);

@@ -7,7 +7,13 @@ import { backoff, type BackoffLimits } from '../backoff.ts';
 import { parseBusUrl, type BusAddress } from './bus-url.ts';
 import { LimitedLog } from './limited-log.ts';
 import { parseMessage, type ParsedMessage } from './parse-message.ts';
-import { StompConnection, StompError, type BusDestination, type BusTls, type StompMessage } from './stomp-connection.ts';
+import {
+  StompConnection,
+  StompError,
+  type BusDestination,
+  type BusTls,
+  type StompMessage,
+} from './stomp-connection.ts';
 
 /** Defaults, in milliseconds. */
 const HEARTBEAT = 10_000;
@@ -25,14 +31,18 @@ export interface BusOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** The interval of heart-beats in both directions, in milliseconds; 10 s by default, 0 for none. */
   readonly heartbeat?: number;
-  /** PEM files, read for each connection because certificates are renewed. Without `caFile`, the system's authorities are trusted. */
+  /**
+   * PEM files, read for each connection because certificates are renewed. Without `caFile`, the system's authorities
+   * are trusted.
+   */
   readonly caFile?: string;
   readonly certFile?: string;
   readonly keyFile?: string;
   /** Requests a rebuild. If it throws, the error is logged and the message is not acknowledged. */
   readonly onTrigger: (reason: string) => void;
   /**
-   * Whether the first connection triggers a rebuild; true by default. Not needed if a rebuild begins after it anyway. Later connections
+   * Whether the first connection triggers a rebuild; true by default. Not needed if a rebuild begins after it anyway.
+   * Later connections
    * always trigger one, because messages may have been missed.
    */
   readonly firstConnectionTriggers?: boolean;
@@ -134,7 +144,10 @@ export class Bus {
     }
   }
 
-  /** Connects, and waits until the connection is lost. Returns how long it lasted, in milliseconds; `undefined` if it failed. */
+  /**
+   * Connects, and waits until the connection is lost. Returns how long it lasted, in milliseconds; `undefined` if it
+   * failed.
+   */
   async #connect(address: BusAddress): Promise<number | undefined> {
     this.#url = address.url;
     this.#become('connecting');
@@ -188,7 +201,10 @@ export class Bus {
     if (error instanceof StompError && error.refused) {
       const who = login === undefined ? 'without a login' : `as ${login}`;
       this.#log.line('refused', (omitted) => {
-        logger.error({ omitted }, `bus: ${url} refuses the connection ${who} to the virtual host ${virtualHost}: ${message}. Check login, passcode and virtual host in bus.url`);
+        logger.error(
+          { omitted },
+          `bus: ${url} refuses the connection ${who} to the virtual host ${virtualHost}: ${message}. Check login, passcode and virtual host in bus.url`,
+        );
       });
     } else {
       this.#log.line('failed', (omitted) => {
@@ -213,7 +229,10 @@ export class Bus {
       if ('malformed' in parsed) {
         this.#counts.malformed++;
         this.#log.line('malformed', (omitted) => {
-          logger.warn({ destination, bytes: body?.length, omitted }, `bus: ignored a malformed message on ${destination}: ${parsed.malformed}`);
+          logger.warn(
+            { destination, bytes: body?.length, omitted },
+            `bus: ignored a malformed message on ${destination}: ${parsed.malformed}`,
+          );
         });
         ack();
         return;
@@ -260,7 +279,10 @@ function checkOptions({ urls, headers = {}, destinations }: BusOptions): void {
   if (urls.length === 0) throw new TypeError('the bus needs at least one URL');
   for (const [name, value] of Object.entries(headers)) {
     // The headers of CONNECT are not escaped (STOMP 1.2, "Value Encoding").
-    if (/[\r\n\0:]/.test(name) || /[\r\n\0]/.test(value)) throw new TypeError(`the header ${JSON.stringify(name)} of the bus has a line break, a NUL or a colon in its name`);
+    if (/[\r\n\0:]/.test(name) || /[\r\n\0]/.test(value))
+      throw new TypeError(
+        `the header ${JSON.stringify(name)} of the bus has a line break, a NUL or a colon in its name`,
+      );
   }
   const ids = destinations.flatMap((destination) => destination.headers?.id ?? []);
   const twice = ids.find((id, position) => ids.indexOf(id) !== position);

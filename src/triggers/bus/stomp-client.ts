@@ -1,4 +1,7 @@
-/** Wraps stompit's client, and checks frames that would crash the process or fill its memory. The only file that imports stompit. */
+/**
+ * Wraps stompit's client, and checks frames that would crash the process or fill its memory. The only file that imports
+ * stompit.
+ */
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import stompit from 'stompit';
@@ -11,7 +14,10 @@ const MAX_HEAD_LENGTH = 1024 * 1024;
 /** Headers of a message that its ACK repeats. */
 const ECHOED = ['message-id', 'ack', 'subscription'];
 const MAX_ECHOED_LENGTH = 4096;
-/** The most ACKs that wait in this process for the broker to read them. stompit’s recursion overflows the stack at 5,000. */
+/**
+ * The most ACKs that wait in this process for the broker to read them. stompit’s recursion overflows the stack at
+ * 5,000.
+ */
 const MAX_UNSENT_ACKS = 1_500;
 const COMMANDS: ReadonlySet<string> = new Set(['CONNECTED', 'MESSAGE', 'RECEIPT', 'ERROR']);
 const VERSIONS: ReadonlySet<string> = new Set(['1.0', '1.1', '1.2']);
@@ -53,9 +59,15 @@ export class StompClient {
   }
 
   /** Sends CONNECT. `onErrorFrame` handles the ERROR frames of the connection. */
-  connect(headers: Readonly<Record<string, string>>, onConnect: () => void, onErrorFrame: (frame: Frame) => void): void {
-    // stompit 1.0.0's own handler crashes the process: it destroys the frame instead of the connection, with an unhandled error.
-    const listen = (): void => this.#client.setCommandHandler('ERROR', (frame) => onErrorFrame(frame as unknown as Frame));
+  connect(
+    headers: Readonly<Record<string, string>>,
+    onConnect: () => void,
+    onErrorFrame: (frame: Frame) => void,
+  ): void {
+    // stompit 1.0.0's own handler crashes the process: it destroys the frame instead of the connection, with an
+    // unhandled error.
+    const listen = (): void =>
+      this.#client.setCommandHandler('ERROR', (frame) => onErrorFrame(frame as unknown as Frame));
     this.#client.once('connect', () => {
       // Replaces the handler that stompit has just set, before the next frame.
       listen();
@@ -66,7 +78,10 @@ export class StompClient {
   }
 
   /** Sends SUBSCRIBE, and resolves when the broker has confirmed it. */
-  subscribe(headers: Readonly<Record<string, string>> & { readonly id: string; readonly ack: 'client-individual' }, onMessage: (frame: Frame) => void): Promise<void> {
+  subscribe(
+    headers: Readonly<Record<string, string>> & { readonly id: string; readonly ack: 'client-individual' },
+    onMessage: (frame: Frame) => void,
+  ): Promise<void> {
     // Not `subscribe`, which does not report the receipt. The types want a number as id, but STOMP allows any text.
     this.#client.setImplicitSubscription(headers.id as unknown as number, headers.ack, (error, frame) => {
       if (error === null) onMessage(frame as unknown as Frame);
@@ -92,7 +107,10 @@ export class StompClient {
     this.#client.destroy(error);
   }
 
-  /** Rejects frames that name members of Object.prototype: stompit looks names up in plain objects and calls what it finds. */
+  /**
+   * Rejects frames that name members of Object.prototype: stompit looks names up in plain objects and calls what it
+   * finds.
+   */
   #checkFrames(incoming: Readable): void {
     const read = incoming.read.bind(incoming);
     incoming.read = (size) => {
@@ -113,14 +131,17 @@ export class StompClient {
     if (command === 'CONNECTED' && !VERSIONS.has(version)) return 'a version of STOMP that was not requested';
     if (command === 'CONNECTED' && !HEARTBEAT.test(heartbeat)) return 'a heart-beat that is not two numbers';
     if (command === 'RECEIPT' && !Object.hasOwn(table('_receipts'), receipt)) return 'a receipt that was not requested';
-    if (command === 'MESSAGE' && !Object.hasOwn(table('_subscriptions'), subscription)) return 'a message for an unknown subscription';
-    if (ECHOED.some((name) => (headers[name]?.length ?? 0) > MAX_ECHOED_LENGTH)) return 'a message with an id of over 4 KiB';
+    if (command === 'MESSAGE' && !Object.hasOwn(table('_subscriptions'), subscription))
+      return 'a message for an unknown subscription';
+    if (ECHOED.some((name) => (headers[name]?.length ?? 0) > MAX_ECHOED_LENGTH))
+      return 'a message with an id of over 4 KiB';
     return undefined;
   }
 }
 
 /**
- * Limits the total length of a frame's headers, and keeps a header named `hasOwnProperty` from hiding the method, which stompit calls.
+ * Limits the total length of a frame's headers, and keeps a header named `hasOwnProperty` from hiding the method, which
+ * stompit calls.
  */
 function boundHeads(incoming: Readable): void {
   let headers = Reflect.get(incoming, '_headers') as object;

@@ -11,7 +11,8 @@ const MAX_BODY_BYTES = 1024 * 1024;
 const DISCONNECT_TIMEOUT = 2_000;
 const MAX_REASON_LENGTH = 300;
 /**
- * The most unacknowledged messages, in ActiveMQ's and RabbitMQ's header; their defaults are too high or unlimited. After thousands at once
+ * The most unacknowledged messages, in ActiveMQ's and RabbitMQ's header; their defaults are too high or unlimited.
+ * After thousands at once
  * both sides can deadlock on full socket buffers: the broker writes without reading ACKs.
  */
 const PREFETCH = { 'activemq.prefetchSize': '100', 'prefetch-count': '100' };
@@ -22,7 +23,10 @@ export interface BusDestination {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Certificates and key as PEM. Without `ca`, the system's authorities are trusted; without `cert`, no client certificate is shown. */
+/**
+ * Certificates and key as PEM. Without `ca`, the system's authorities are trusted; without `cert`, no client
+ * certificate is shown.
+ */
 export interface BusTls {
   readonly ca?: string;
   readonly cert?: string;
@@ -79,7 +83,9 @@ export class StompConnection {
     const { address, tls, heartbeat } = options;
     const { host, port } = address;
     this.#options = options;
-    this.#socket = address.tls ? connectTls({ host, port, ...tls, ...(isIP(host) === 0 && { servername: host }) }) : connectTcp({ host, port });
+    this.#socket = address.tls
+      ? connectTls({ host, port, ...tls, ...(isIP(host) === 0 && { servername: host }) })
+      : connectTcp({ host, port });
     // Frames are written in several small pieces, which Nagle's algorithm would delay.
     this.#socket.setNoDelay(true);
     // Detects the loss of a broker that does not send heart-beats.
@@ -94,7 +100,10 @@ export class StompConnection {
    */
   static async open(options: StompConnectionOptions): Promise<StompConnection> {
     const connection = new StompConnection(options);
-    const timer = setTimeout(() => connection.#destroy(`no answer within ${options.timeout / 1000} s`), options.timeout);
+    const timer = setTimeout(
+      () => connection.#destroy(`no answer within ${options.timeout / 1000} s`),
+      options.timeout,
+    );
     try {
       await Promise.race([connection.#subscribeToAll(), connection.#failed()]);
     } finally {
@@ -128,7 +137,13 @@ export class StompConnection {
         this.#accepted = true;
         resolve();
       };
-      const connectHeaders = { ...headers, 'accept-version': '1.1,1.2', host, ...(login !== undefined && { login }), ...(passcode !== undefined && { passcode }) };
+      const connectHeaders = {
+        ...headers,
+        'accept-version': '1.1,1.2',
+        host,
+        ...(login !== undefined && { login }),
+        ...(passcode !== undefined && { passcode }),
+      };
       this.#client.connect(connectHeaders, onConnect, (frame) => this.#receiveError(frame));
     });
     await Promise.all(destinations.map((destination, position) => this.#subscribe(destination, position)));
@@ -202,7 +217,8 @@ function readBody(frame: Readable, onBody: (body: Buffer | undefined) => void): 
 /** The reason why the connection was closed, in one line. */
 function reasonOf(error: Error | undefined): string {
   if (error === undefined || error.message.startsWith('connection ended')) return 'the broker closed the connection';
-  if (error.message === 'unexpected end of stream') return 'the broker closed the connection within a frame; it may not speak STOMP';
+  if (error.message === 'unexpected end of stream')
+    return 'the broker closed the connection within a frame; it may not speak STOMP';
   if (error.message === 'connection timed out') return 'the broker has stopped sending heart-beats';
   // Errors of several addresses of one host.
   if (error instanceof AggregateError) return error.errors.map(String).join(', ');

@@ -5,17 +5,45 @@ import { TestState } from '../test-state.ts';
 
 test('an index lists each app once, by name, with the data of its best image', async (t) => {
   const state = await TestState.open(t);
-  const push = (repository: string, tag: string, architecture: string, app: Parameters<typeof flatpakLabels>[0]) => state.registry.pushImage(repository, tag, { architecture, labels: flatpakLabels(app) });
-  push('zebra', 'beta', 'amd64', { id: 'org.example.Zebra', name: 'Zebra (beta)', branch: 'beta', timestamp: 1_750_000_000 });
-  push('zebra', 'latest', 'arm64', { id: 'org.example.Zebra', name: 'Zebra', summary: 'Has stripes', developer: 'Somebody', keywords: ['animal'], architecture: 'aarch64', endOfLife: 'The stripes are gone', replacedBy: 'app/org.example.Horse/x86_64/stable' });
+  const push = (repository: string, tag: string, architecture: string, app: Parameters<typeof flatpakLabels>[0]) =>
+    state.registry.pushImage(repository, tag, { architecture, labels: flatpakLabels(app) });
+  push('zebra', 'beta', 'amd64', {
+    id: 'org.example.Zebra',
+    name: 'Zebra (beta)',
+    branch: 'beta',
+    timestamp: 1_750_000_000,
+  });
+  push('zebra', 'latest', 'arm64', {
+    id: 'org.example.Zebra',
+    name: 'Zebra',
+    summary: 'Has stripes',
+    developer: 'Somebody',
+    keywords: ['animal'],
+    architecture: 'aarch64',
+    endOfLife: 'The stripes are gone',
+    replacedBy: 'app/org.example.Horse/x86_64/stable',
+  });
   push('ant', 'latest', 'amd64', { id: 'org.example.Ant', name: 'ant' });
   push('platform', 'latest', 'amd64', { id: 'org.example.Platform', name: 'Platform', type: 'runtime' });
-  push('platform-locale', 'latest', 'amd64', { id: 'org.example.Platform.Locale', name: 'Platform', type: 'runtime', metadata: '[ExtensionOf]\nref=runtime/org.example.Platform/x86_64/stable' });
+  push('platform-locale', 'latest', 'amd64', {
+    id: 'org.example.Platform.Locale',
+    name: 'Platform',
+    type: 'runtime',
+    metadata: '[ExtensionOf]\nref=runtime/org.example.Platform/x86_64/stable',
+  });
   state.registry.pushImage('no-flatpak', 'latest');
   await state.rebuild();
 
   const list = await state.apps();
-  assert.deepEqual(list.map(({ name, kind }) => [name, kind]), [['ant', 'app'], ['Platform', 'runtime'], ['Platform', 'extension'], ['Zebra', 'app']]);
+  assert.deepEqual(
+    list.map(({ name, kind }) => [name, kind]),
+    [
+      ['ant', 'app'],
+      ['Platform', 'runtime'],
+      ['Platform', 'extension'],
+      ['Zebra', 'app'],
+    ],
+  );
   assert.deepEqual(list[3], {
     id: 'org.example.Zebra',
     kind: 'app',
@@ -34,16 +62,31 @@ test('an index lists each app once, by name, with the data of its best image', a
 
 test('accents do not count when apps are sorted', async (t) => {
   const state = await TestState.open(t);
-  for (const name of ['Zoo', 'Écran', 'Editor', 'Übung', 'angle']) state.registry.pushImage(`app-${name.length}-${name.codePointAt(0)}`, 'latest', { labels: flatpakLabels({ id: `org.example.App${name.codePointAt(0)}`, name }) });
+  for (const name of ['Zoo', 'Écran', 'Editor', 'Übung', 'angle'])
+    state.registry.pushImage(`app-${name.length}-${name.codePointAt(0)}`, 'latest', {
+      labels: flatpakLabels({ id: `org.example.App${name.codePointAt(0)}`, name }),
+    });
   await state.rebuild();
-  assert.deepEqual((await state.apps()).map(({ name }) => name), ['angle', 'Écran', 'Editor', 'Übung', 'Zoo']);
+  assert.deepEqual(
+    (await state.apps()).map(({ name }) => name),
+    ['angle', 'Écran', 'Editor', 'Übung', 'Zoo'],
+  );
 });
 
 test('the details of an app are from its best image, with a list of all its images', async (t) => {
   const state = await TestState.open(t);
-  const image = state.registry.pushImage('app', undefined, { labels: flatpakLabels({ id: 'org.example.App', name: 'App', metadata: '[Context]\nfilesystems=home;', endOfLife: 'Use another one' }) });
+  const image = state.registry.pushImage('app', undefined, {
+    labels: flatpakLabels({
+      id: 'org.example.App',
+      name: 'App',
+      metadata: '[Context]\nfilesystems=home;',
+      endOfLife: 'Use another one',
+    }),
+  });
   state.registry.pushIndex('app', 'latest', [image]);
-  state.registry.pushImage('app', 'beta', { labels: flatpakLabels({ id: 'org.example.App', name: 'App beta', branch: 'beta' }) });
+  state.registry.pushImage('app', 'beta', {
+    labels: flatpakLabels({ id: 'org.example.App', name: 'App beta', branch: 'beta' }),
+  });
   state.registry.pushImage('longer', 'latest', { labels: flatpakLabels({ id: 'org.example.App.Longer' }) });
   await state.rebuild();
 
@@ -51,8 +94,17 @@ test('the details of an app are from its best image, with a list of all its imag
   assert.equal(app?.name, 'App');
   assert.equal(app.endOfLife, 'Use another one');
   assert.equal(app.runtime, 'org.example.Platform/x86_64/stable');
-  assert.deepEqual(app.permissions.map(({ dangerous }) => dangerous), [true]);
-  assert.deepEqual(app.images.map(({ tags, branch, digest }) => [tags, branch, digest === image]), [[['latest'], 'stable', true], [['beta'], 'beta', false]]);
+  assert.deepEqual(
+    app.permissions.map(({ dangerous }) => dangerous),
+    [true],
+  );
+  assert.deepEqual(
+    app.images.map(({ tags, branch, digest }) => [tags, branch, digest === image]),
+    [
+      [['latest'], 'stable', true],
+      [['beta'], 'beta', false],
+    ],
+  );
   assert.equal(app.images[0]?.installedSize, 2_097_152);
   assert.equal(await state.details('org.example.Other'), undefined);
 });
@@ -67,18 +119,31 @@ test('labels that an index shows as annotations are read as labels', async (t) =
 
 test('a rebuild reports which apps were added, updated and removed', async (t) => {
   const state = await TestState.open(t);
-  const push = (id: string, summary = ''): void => void state.registry.pushImage(id.toLowerCase(), 'latest', { labels: flatpakLabels({ id: `org.example.${id}`, summary }) });
+  const push = (id: string, summary = ''): void =>
+    void state.registry.pushImage(id.toLowerCase(), 'latest', {
+      labels: flatpakLabels({ id: `org.example.${id}`, summary }),
+    });
   push('Stays');
   push('Changes');
   push('Goes');
   const changes = async () => {
     const [index] = (await state.rebuild()).indexes;
-    return index?.apps && { added: index.apps.added.ids, updated: index.apps.updated.ids, removed: index.apps.removed.ids };
+    return (
+      index?.apps && { added: index.apps.added.ids, updated: index.apps.updated.ids, removed: index.apps.removed.ids }
+    );
   };
-  assert.deepEqual(await changes(), { added: ['org.example.Changes', 'org.example.Goes', 'org.example.Stays'], updated: [], removed: [] });
+  assert.deepEqual(await changes(), {
+    added: ['org.example.Changes', 'org.example.Goes', 'org.example.Stays'],
+    updated: [],
+    removed: [],
+  });
   assert.equal(await changes(), undefined);
   push('Changes', 'Better now');
   push('Comes');
   state.registry.deleteRepository('goes', { stays: true });
-  assert.deepEqual(await changes(), { added: ['org.example.Comes'], updated: ['org.example.Changes'], removed: ['org.example.Goes'] });
+  assert.deepEqual(await changes(), {
+    added: ['org.example.Comes'],
+    updated: ['org.example.Changes'],
+    removed: ['org.example.Goes'],
+  });
 });

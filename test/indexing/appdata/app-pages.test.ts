@@ -9,26 +9,56 @@ const PRIORITY = ['wanted-*'];
 
 function record(id: string, repository: string, name: string, stable: number): AppRecord {
   return {
-    images: [`${repository} latest sha256:${name}`], architectures: ['amd64'], tags: ['latest'], updated: 0, repository, rank: [stable, 0, 1, 1],
-    shown: { kind: 'app', name, summary: `${id} of ${repository}`, developer: '', keywords: [], icon: '', endOfLife: '', replacedBy: '' },
+    images: [`${repository} latest sha256:${name}`],
+    architectures: ['amd64'],
+    tags: ['latest'],
+    updated: 0,
+    repository,
+    rank: [stable, 0, 1, 1],
+    shown: {
+      kind: 'app',
+      name,
+      summary: `${id} of ${repository}`,
+      developer: '',
+      keywords: [],
+      icon: '',
+      endOfLife: '',
+      replacedBy: '',
+    },
   };
 }
 
-const chunk: Arbitrary<ChunkOfApps> = array(tuple(nat(300), constantFrom('app', 'other', 'wanted-app'), constantFrom('Ant', 'bee', 'Zebra'), nat(1)), { maxLength: 80 }).map((apps) => Object.fromEntries(apps.map(([number, repository, name, stable]) => [`org.example.App${number}`, record(`org.example.App${number}`, repository, name, stable)]))).map((apps) => ({ appIds: Object.keys(apps), apps: gzipSync(JSON.stringify(apps)) }));
+const chunk: Arbitrary<ChunkOfApps> = array(
+  tuple(nat(300), constantFrom('app', 'other', 'wanted-app'), constantFrom('Ant', 'bee', 'Zebra'), nat(1)),
+  { maxLength: 80 },
+)
+  .map((apps) =>
+    Object.fromEntries(
+      apps.map(([number, repository, name, stable]) => [
+        `org.example.App${number}`,
+        record(`org.example.App${number}`, repository, name, stable),
+      ]),
+    ),
+  )
+  .map((apps) => ({ appIds: Object.keys(apps), apps: gzipSync(JSON.stringify(apps)) }));
 
 test('an updated list of apps is the same as a new one, byte for byte', async () => {
   await check(
-    asyncProperty(array(chunk, { minLength: 3, maxLength: 6 }), array(tuple(nat(5), chunk), { minLength: 1, maxLength: 4 }), async (chunks, changes) => {
-      const [list, pages] = [new AppList(PRIORITY), new AppPagesEncoder('apps')];
-      const now = [...chunks];
-      await pages.encode(await list.update(now));
-      for (const [place, changed] of changes) {
-        now[place % now.length] = changed;
-        const again = await pages.encode(await list.update(now));
-        const fresh = await new AppPagesEncoder('apps').encode(await new AppList(PRIORITY).update(now));
-        assert.ok(again.equals(fresh));
-      }
-    }),
+    asyncProperty(
+      array(chunk, { minLength: 3, maxLength: 6 }),
+      array(tuple(nat(5), chunk), { minLength: 1, maxLength: 4 }),
+      async (chunks, changes) => {
+        const [list, pages] = [new AppList(PRIORITY), new AppPagesEncoder('apps')];
+        const now = [...chunks];
+        await pages.encode(await list.update(now));
+        for (const [place, changed] of changes) {
+          now[place % now.length] = changed;
+          const again = await pages.encode(await list.update(now));
+          const fresh = await new AppPagesEncoder('apps').encode(await new AppList(PRIORITY).update(now));
+          assert.ok(again.equals(fresh));
+        }
+      },
+    ),
     { numRuns: 50 },
   );
 });

@@ -11,28 +11,38 @@ function component(content: string): string {
 }
 
 test('the metadata of an app are read, without translations', async () => {
-  const { name, summary, developer, license, type, keywords, description, releases } = parseAppdata(await readFile(SAMPLE, 'utf8'));
-  assert.deepEqual({ name, summary, developer, license, type, keywords }, {
-    name: 'Hello',
-    summary: 'Says hello',
-    developer: 'The Example Project',
-    license: 'MIT',
-    type: 'desktop-application',
-    keywords: ['greeting', 'sample'],
-  });
-  assert.deepEqual(description.map(({ kind }) => kind), ['paragraph', 'paragraph', 'list']);
+  const { name, summary, developer, license, type, keywords, description, releases } = parseAppdata(
+    await readFile(SAMPLE, 'utf8'),
+  );
+  assert.deepEqual(
+    { name, summary, developer, license, type, keywords },
+    {
+      name: 'Hello',
+      summary: 'Says hello',
+      developer: 'The Example Project',
+      license: 'MIT',
+      type: 'desktop-application',
+      keywords: ['greeting', 'sample'],
+    },
+  );
+  assert.deepEqual(
+    description.map(({ kind }) => kind),
+    ['paragraph', 'paragraph', 'list'],
+  );
   assert.deepEqual(description[2], { kind: 'list', entries: [['Greets politely'], ['Needs no permission at all']] });
   assert.equal(releases[1]?.version, '0.9');
   assert.deepEqual(releases[1]?.notes, [{ kind: 'paragraph', text: ['The first greeting.'] }]);
 });
 
 test('newer spellings are read too', () => {
-  const appdata = parseAppdata(component(`
+  const appdata = parseAppdata(
+    component(`
     <developer id="org.example"><name>Somebody</name><name xml:lang="de">Jemand</name></developer>
     <name xml:lang="de">Falsch</name><name>Right</name>
     <url type="bugtracker">https://example.org/bugs</url><url type="homepage">https://example.org/</url>
     <releases><release version="2" timestamp="1735732800"/></releases>
-    <description>No markup at all</description>`));
+    <description>No markup at all</description>`),
+  );
   assert.equal(appdata.developer, 'Somebody');
   assert.equal(appdata.name, 'Right');
   assert.equal(appdata.homepage, 'https://example.org/');
@@ -41,7 +51,11 @@ test('newer spellings are read too', () => {
 });
 
 test('emphasis and code are kept, other markup is reduced to its text, translated paragraphs are skipped', () => {
-  const { description } = parseAppdata(component('<description><p> Runs <em> very\n<code>  fast</code></em> <b>&lt;b&gt;</b><em> </em></p><p xml:lang="de">Schnell</p><ol><li>One</li><li xml:lang="de">Eins</li></ol></description>'));
+  const { description } = parseAppdata(
+    component(
+      '<description><p> Runs <em> very\n<code>  fast</code></em> <b>&lt;b&gt;</b><em> </em></p><p xml:lang="de">Schnell</p><ol><li>One</li><li xml:lang="de">Eins</li></ol></description>',
+    ),
+  );
   assert.deepEqual(description, [
     { kind: 'paragraph', text: ['Runs ', { kind: 'em', text: 'very ' }, { kind: 'code', text: 'fast' }, ' <b>'] },
     { kind: 'numbered', entries: [['One']] },
@@ -55,37 +69,82 @@ function one(id: string, name: string): string {
 
 /** Parses; returns the name and type of the chosen component. */
 function named(id: string | undefined, ...components: readonly string[]): readonly string[] {
-  const { name, type } = parseAppdata(`<components>${components.join('')}</components>`, { ...(id !== undefined && { id }) });
+  const { name, type } = parseAppdata(`<components>${components.join('')}</components>`, {
+    ...(id !== undefined && { id }),
+  });
   return [name, type];
 }
 
 test('of several components, that of the app counts, with or without .desktop, else the first', () => {
-  const [helper, app, other] = [one('org.example.App.Helper', 'Helper'), one('org.example.App', 'App'), one('org.example.Other', 'Other')];
+  const [helper, app, other] = [
+    one('org.example.App.Helper', 'Helper'),
+    one('org.example.App', 'App'),
+    one('org.example.Other', 'Other'),
+  ];
   assert.deepEqual(named('org.example.App', helper, app, other), ['App', 'App']);
-  assert.deepEqual(named('org.example.App', helper, one('org.example.App.desktop', 'Desktop'), other), ['Desktop', 'Desktop']);
-  assert.deepEqual(named('org.example.desktop', helper, one('org.example.desktop', 'Named so')), ['Named so', 'Named so']);
+  assert.deepEqual(named('org.example.App', helper, one('org.example.App.desktop', 'Desktop'), other), [
+    'Desktop',
+    'Desktop',
+  ]);
+  assert.deepEqual(named('org.example.desktop', helper, one('org.example.desktop', 'Named so')), [
+    'Named so',
+    'Named so',
+  ]);
   assert.deepEqual(named('org.example.None', helper, app), ['Helper', 'Helper']);
   assert.deepEqual(named(undefined, helper, app), ['Helper', 'Helper']);
-  assert.deepEqual(named('org.example.App', '<component><name>Late</name><id>org.example.App</id></component>'), ['Late', '']);
-  assert.equal(parseAppdata(`<components>${helper}<component><id>org.example.App</id><name>Kept</name><summary>lost`, { id: 'org.example.App' }).name, 'Kept', 'damaged');
-  assert.equal(parseAppdata('<components><component><name>One</name></component><component><summary>Two</summary></component></components>').summary, '', 'components are not merged');
+  assert.deepEqual(named('org.example.App', '<component><name>Late</name><id>org.example.App</id></component>'), [
+    'Late',
+    '',
+  ]);
+  assert.equal(
+    parseAppdata(`<components>${helper}<component><id>org.example.App</id><name>Kept</name><summary>lost`, {
+      id: 'org.example.App',
+    }).name,
+    'Kept',
+    'damaged',
+  );
+  assert.equal(
+    parseAppdata(
+      '<components><component><name>One</name></component><component><summary>Two</summary></component></components>',
+    ).summary,
+    '',
+    'components are not merged',
+  );
 });
 
 test('C and English stand in for missing untranslated texts', () => {
-  const read = parseAppdata(component(`
+  const read = parseAppdata(
+    component(`
     <name xml:lang="de">Falsch</name><name xml:lang="en_GB">Colour</name><name xml:lang="en">English</name><name xml:lang="C">Right</name>
     <summary xml:lang="en">English</summary><summary>Right</summary><summary xml:lang="C">C</summary>
     <developer><name xml:lang="en-US">Somebody</name></developer>
     <keywords xml:lang="de"><keyword>falsch</keyword></keywords><keywords xml:lang="en"><keyword>right</keyword><keyword>too</keyword></keywords>
     <description xml:lang="fr"><p>Faux</p></description>
     <description xml:lang="en"><p>One</p><ul><li>Two</li></ul></description>
-    <releases><release version="1"><description><p xml:lang="C">Better</p><p xml:lang="de">Besser</p><ul><li xml:lang="C">Faster</li><li xml:lang="de">Schneller</li></ul></description></release></releases>`));
-  assert.deepEqual([read.name, read.summary, read.developer, read.keywords], ['Right', 'Right', 'Somebody', ['right', 'too']]);
-  assert.deepEqual(read.description, [{ kind: 'paragraph', text: ['One'] }, { kind: 'list', entries: [['Two']] }]);
-  assert.deepEqual(read.releases[0]?.notes, [{ kind: 'paragraph', text: ['Better'] }, { kind: 'list', entries: [['Faster']] }]);
-  const both = parseAppdata(component('<description><p>One</p><p xml:lang="en">English</p><p xml:lang="C">C</p></description>'));
+    <releases><release version="1"><description><p xml:lang="C">Better</p><p xml:lang="de">Besser</p><ul><li xml:lang="C">Faster</li><li xml:lang="de">Schneller</li></ul></description></release></releases>`),
+  );
+  assert.deepEqual(
+    [read.name, read.summary, read.developer, read.keywords],
+    ['Right', 'Right', 'Somebody', ['right', 'too']],
+  );
+  assert.deepEqual(read.description, [
+    { kind: 'paragraph', text: ['One'] },
+    { kind: 'list', entries: [['Two']] },
+  ]);
+  assert.deepEqual(read.releases[0]?.notes, [
+    { kind: 'paragraph', text: ['Better'] },
+    { kind: 'list', entries: [['Faster']] },
+  ]);
+  const both = parseAppdata(
+    component('<description><p>One</p><p xml:lang="en">English</p><p xml:lang="C">C</p></description>'),
+  );
   assert.deepEqual(both.description, [{ kind: 'paragraph', text: ['One'] }]);
-  assert.equal(parseAppdata('<components xml:lang="C"><component><name>Whole</name><name xml:lang="de">Ganz</name></component></components>').name, 'Whole');
+  assert.equal(
+    parseAppdata(
+      '<components xml:lang="C"><component><name>Whole</name><name xml:lang="de">Ganz</name></component></components>',
+    ).name,
+    'Whole',
+  );
   assert.equal(parseAppdata(component('<name xml:lang="Cx">No</name><name xml:lang="enm">No</name>')).name, '');
 });
 
@@ -94,7 +153,10 @@ test('a homepage that is not a web URL is ignored', () => {
 });
 
 test('entities are not expanded', () => {
-  const levels = Array.from({ length: 30 }, (_, level) => `<!ENTITY e${level + 1} "&e${level};&e${level};&e${level};&e${level};">`).join('');
+  const levels = Array.from(
+    { length: 30 },
+    (_, level) => `<!ENTITY e${level + 1} "&e${level};&e${level};&e${level};&e${level};">`,
+  ).join('');
   const bomb = `<?xml version="1.0"?><!DOCTYPE c [<!ENTITY e0 "boom">${levels}<!ENTITY file SYSTEM "file:///etc/passwd">]><component><name>Before</name><summary>&e30;</summary><developer_name>&file;</developer_name></component>`;
   const { name, summary, developer } = parseAppdata(bomb);
   assert.deepEqual({ name, summary, developer }, { name: 'Before', summary: '', developer: '' });
@@ -104,7 +166,9 @@ test('depth, length and numbers are limited, and parsing is quick', () => {
   const started = performance.now();
   parseAppdata(component(`<description>${'<p>'.repeat(1_000_000)}`));
   const { description, keywords, releases, summary } = parseAppdata(
-    component(`<summary>${'x'.repeat(100_000)}</summary><description>${'<p>x</p>'.repeat(10_000)}</description><keywords>${'<keyword>k</keyword>'.repeat(1000)}</keywords><releases>${'<release version="1"/>'.repeat(1000)}</releases>`),
+    component(
+      `<summary>${'x'.repeat(100_000)}</summary><description>${'<p>x</p>'.repeat(10_000)}</description><keywords>${'<keyword>k</keyword>'.repeat(1000)}</keywords><releases>${'<release version="1"/>'.repeat(1000)}</releases>`,
+    ),
   );
   assert.ok(summary.length <= 8000);
   assert.equal(description.length, 200);
@@ -119,14 +183,49 @@ test('of an invalid document, what precedes the error is kept', () => {
 });
 
 test('an attribute may have any name', () => {
-  for (const name of ['hasOwnProperty', '__proto__', 'constructor', 'toString']) assert.equal(parseAppdata(`<component ${name}="x" type="font" ${name}2="y"><name ${name}="x" xml:lang="de">Nein</name><name ${name}="x" a="y">Yes</name></component>`).name, 'Yes', name);
+  for (const name of ['hasOwnProperty', '__proto__', 'constructor', 'toString'])
+    assert.equal(
+      parseAppdata(
+        `<component ${name}="x" type="font" ${name}2="y"><name ${name}="x" xml:lang="de">Nein</name><name ${name}="x" a="y">Yes</name></component>`,
+      ).name,
+      'Yes',
+      name,
+    );
 });
 
 test('random texts never throw', () => {
-  const piece = constantFrom('<component>', '</component>', '<description>', '</description>', '<p>', '</p>', '<ul>', '<li>', '</ul>', '<name>', '</name>', '<!DOCTYPE x [', ']>', '<![CDATA[', ']]>', '&amp;', '&x;', '<release version="1">', '<releases>', 'xml:lang="de"', '<name hasOwnProperty="x" ', '__proto__="x" ', '<!--', '-->', '<?x');
-  check(property(array(piece.chain((text) => string().map((other) => text + other))), (pieces) => {
-    const { name, description } = parseAppdata(pieces.join(''));
-    assert.equal(typeof name, 'string');
-    assert.ok(Array.isArray(description));
-  }));
+  const piece = constantFrom(
+    '<component>',
+    '</component>',
+    '<description>',
+    '</description>',
+    '<p>',
+    '</p>',
+    '<ul>',
+    '<li>',
+    '</ul>',
+    '<name>',
+    '</name>',
+    '<!DOCTYPE x [',
+    ']>',
+    '<![CDATA[',
+    ']]>',
+    '&amp;',
+    '&x;',
+    '<release version="1">',
+    '<releases>',
+    'xml:lang="de"',
+    '<name hasOwnProperty="x" ',
+    '__proto__="x" ',
+    '<!--',
+    '-->',
+    '<?x',
+  );
+  check(
+    property(array(piece.chain((text) => string().map((other) => text + other))), (pieces) => {
+      const { name, description } = parseAppdata(pieces.join(''));
+      assert.equal(typeof name, 'string');
+      assert.ok(Array.isArray(description));
+    }),
+  );
 });

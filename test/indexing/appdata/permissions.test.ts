@@ -25,40 +25,62 @@ org.example.None=none
 [System Bus Policy]
 org.freedesktop.UPower=talk
 `);
-  assert.deepEqual(told.filter(({ dangerous }) => dangerous).map(({ text }) => text), [
-    'Read all files',
-    'Read and change ~/.ssh',
-    'Use all devices, such as cameras and USB sticks',
-    'Show windows by X11, where it can watch and control all other windows',
-    'Talk to org.freedesktop.Flatpak on the session bus',
-  ]);
-  assert.deepEqual(told.filter(({ dangerous }) => !dangerous).map(({ text }) => text), [
-    'Use the network',
-    'Share memory with other programs, as X11 needs it',
-    'Read and change your music',
-    'Use the graphics card',
-    'Show windows',
-    'Be org.example.Other on the session bus',
-    'Talk to org.freedesktop.UPower on the system bus',
-  ]);
+  assert.deepEqual(
+    told.filter(({ dangerous }) => dangerous).map(({ text }) => text),
+    [
+      'Read all files',
+      'Read and change ~/.ssh',
+      'Use all devices, such as cameras and USB sticks',
+      'Show windows by X11, where it can watch and control all other windows',
+      'Talk to org.freedesktop.Flatpak on the session bus',
+    ],
+  );
+  assert.deepEqual(
+    told.filter(({ dangerous }) => !dangerous).map(({ text }) => text),
+    [
+      'Use the network',
+      'Share memory with other programs, as X11 needs it',
+      'Read and change your music',
+      'Use the graphics card',
+      'Show windows',
+      'Be org.example.Other on the session bus',
+      'Talk to org.freedesktop.UPower on the system bus',
+    ],
+  );
   assert.ok(told.slice(0, 5).every(({ dangerous }) => dangerous));
-  assert.deepEqual(told.filter(({ kind }) => kind === 'network').map(({ text }) => text), ['Use the network']);
+  assert.deepEqual(
+    told.filter(({ kind }) => kind === 'network').map(({ text }) => text),
+    ['Use the network'],
+  );
 });
 
 test('unknown permissions are described by their names', () => {
-  assert.deepEqual(permissions('[Context]\nsockets=warp;\ndevices=constructor;\n').map(({ text }) => text), ['Use the device “constructor”', 'Use the socket “warp”']);
+  assert.deepEqual(
+    permissions('[Context]\nsockets=warp;\ndevices=constructor;\n').map(({ text }) => text),
+    ['Use the device “constructor”', 'Use the socket “warp”'],
+  );
 });
 
 test('a key file is read as GLib reads it', () => {
-  const file = parseKeyFile('# comment\nlost=1\n[A]\n key = a = b \nname[de]=Uhr\n[B]\nlist=one;t\\;wo;;\n[A]\nmore=1\n');
-  assert.deepEqual([...(file.get('A') ?? [])], [['key', 'a = b'], ['more', '1']]);
+  const file = parseKeyFile(
+    '# comment\nlost=1\n[A]\n key = a = b \nname[de]=Uhr\n[B]\nlist=one;t\\;wo;;\n[A]\nmore=1\n',
+  );
+  assert.deepEqual(
+    [...(file.get('A') ?? [])],
+    [
+      ['key', 'a = b'],
+      ['more', '1'],
+    ],
+  );
   assert.deepEqual(listOf(file.get('B')?.get('list')), ['one', 't;wo']);
 });
 
 test('random metadata give a result of limited size', () => {
-  check(property(string({ maxLength: 2000 }), (text) => {
-    const told = permissions(`[Context]\nfilesystems=${text.repeat(20)};\n[Session Bus Policy]\n${text}=talk\n`);
-    assert.ok(told.length <= 100);
-    assert.ok(told.every((permission) => permission.text.length <= 200));
-  }));
+  check(
+    property(string({ maxLength: 2000 }), (text) => {
+      const told = permissions(`[Context]\nfilesystems=${text.repeat(20)};\n[Session Bus Policy]\n${text}=talk\n`);
+      assert.ok(told.length <= 100);
+      assert.ok(told.every((permission) => permission.text.length <= 200));
+    }),
+  );
 });

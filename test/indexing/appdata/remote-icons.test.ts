@@ -38,7 +38,8 @@ suite('an icon is named', () => {
     'there is none': '',
     'it is too long': `<component><id>${ID}</id><x>${'x'.repeat(1024 * 1024)}</x></component>`,
   };
-  for (const [reason, xml] of Object.entries(unchanged)) test(`but not if ${reason}`, () => assert.equal(add(xml), xml));
+  for (const [reason, xml] of Object.entries(unchanged))
+    test(`but not if ${reason}`, () => assert.equal(add(xml), xml));
 });
 
 suite('remote_icons', () => {
@@ -46,13 +47,24 @@ suite('remote_icons', () => {
   const labels = flatpakLabels({ id: ID, name: 'App', icon });
 
   test('names the icons that are extracted, and changes nothing else', async (t) => {
-    const state = await TestState.open(t, { definitions: [{ extractIcons: true, remoteIconsUri: 'https://cdn.example.org/icons/' }] });
+    const state = await TestState.open(t, {
+      definitions: [{ extractIcons: true, remoteIconsUri: 'https://cdn.example.org/icons/' }],
+    });
     state.registry.pushImage('app', 'latest', { labels });
     await state.rebuild();
     const [shown] = (await state.json()).Results[0]?.Images ?? [];
     const path = iconPath(digestOf(icon));
-    assert.equal(shown?.Labels[APPDATA], labels[APPDATA]?.replace('</component>', `<icon type="remote" width="128" height="128">https://cdn.example.org/icons/${path}</icon></component>`));
-    assert.deepEqual({ ...shown?.Labels, [APPDATA]: '' }, { ...labels, [APPDATA]: '', 'org.freedesktop.appstream.icon-128': `icons/${path}` });
+    assert.equal(
+      shown?.Labels[APPDATA],
+      labels[APPDATA]?.replace(
+        '</component>',
+        `<icon type="remote" width="128" height="128">https://cdn.example.org/icons/${path}</icon></component>`,
+      ),
+    );
+    assert.deepEqual(
+      { ...shown?.Labels, [APPDATA]: '' },
+      { ...labels, [APPDATA]: '', 'org.freedesktop.appstream.icon-128': `icons/${path}` },
+    );
   });
 
   test('is off unless set', async (t) => {

@@ -20,7 +20,11 @@ function answer(chunks: readonly Chunk[], question: ReadyQuestion): JoinedDocume
   return joinParts(REGISTRY, parts);
 }
 
-const whole = (chunks: readonly Chunk[]): JoinedDocument => joinParts(REGISTRY, chunks.map(({ whole: part, slice }) => ({ part, slice })));
+const whole = (chunks: readonly Chunk[]): JoinedDocument =>
+  joinParts(
+    REGISTRY,
+    chunks.map(({ whole: part, slice }) => ({ part, slice })),
+  );
 
 suite('an index in chunks', () => {
   test('its document is the one of all its repositories', async () => {
@@ -35,12 +39,25 @@ suite('an index in chunks', () => {
 
   test('what Flatpak asks for is what it would select from that document', async () => {
     await fc.assert(
-      fc.asyncProperty(shownRepositories, fc.constantFrom('latest', 'beta', 'none'), fc.constantFrom('amd64', 'arm64'), async (repositories, tag, architecture) => {
-        const document = answer(await chunksOf(repositories), { field: 'label', tag, architecture });
-        assert.ok(document);
-        const selected = documentOf(REGISTRY, repositories, (image, tags) => tags.includes(tag) && image.architecture === architecture && image.os === 'linux' && image.labels.some(([key]) => key === 'org.flatpak.ref'));
-        assert.deepEqual(JSON.parse(await textOf(document)), selected);
-      }),
+      fc.asyncProperty(
+        shownRepositories,
+        fc.constantFrom('latest', 'beta', 'none'),
+        fc.constantFrom('amd64', 'arm64'),
+        async (repositories, tag, architecture) => {
+          const document = answer(await chunksOf(repositories), { field: 'label', tag, architecture });
+          assert.ok(document);
+          const selected = documentOf(
+            REGISTRY,
+            repositories,
+            (image, tags) =>
+              tags.includes(tag) &&
+              image.architecture === architecture &&
+              image.os === 'linux' &&
+              image.labels.some(([key]) => key === 'org.flatpak.ref'),
+          );
+          assert.deepEqual(JSON.parse(await textOf(document)), selected);
+        },
+      ),
       { numRuns: 30 },
     );
   });
@@ -50,9 +67,14 @@ suite('an index in chunks', () => {
     await fc.assert(
       fc.asyncProperty(shownRepositories, shownRepositories, async (one, other) => {
         const names = new Set(one.map(({ name }) => name));
-        const merged = [...one, ...other.filter(({ name }) => !names.has(name))].toSorted((a, b) => (a.name < b.name ? -1 : 1));
+        const merged = [...one, ...other.filter(({ name }) => !names.has(name))].toSorted((a, b) =>
+          a.name < b.name ? -1 : 1,
+        );
         const [before, after] = [await chunksOf(one), await chunksOf(merged)];
-        for (const [a, b] of [[whole(before), whole(after)], [answer(before, question), answer(after, question)]] as const) {
+        for (const [a, b] of [
+          [whole(before), whole(after)],
+          [answer(before, question), answer(after, question)],
+        ] as const) {
           assert.ok(a && b);
           assert.equal(a.tag === b.tag, (await textOf(a)) === (await textOf(b)));
         }
@@ -69,13 +91,27 @@ suite('an index in chunks', () => {
     for (const icon of icons) assert.ok(chunk.hasIcon(icon));
     // Half of one digest and half of the next, as they are stored one after the other.
     const [first = '', second = ''] = icons.map((icon) => icon.slice('sha256:'.length));
-    for (const other of [digestOf('d'), `sha256:${first.slice(32)}${second.slice(0, 32)}` as Digest]) assert.equal(chunk.hasIcon(other), false);
+    for (const other of [digestOf('d'), `sha256:${first.slice(32)}${second.slice(0, 32)}` as Digest])
+      assert.equal(chunk.hasIcon(other), false);
   });
 
   test('a change makes few new chunks', async () => {
     const repositories = Array.from({ length: 2000 }, (_, number): ShownRepository => ({
       name: `apps/${String(number).padStart(4, '0')}`,
-      images: [{ tags: ['latest'], image: { digest: `sha256:${String(number).padStart(64, '0')}` as never, mediaType: 'm', os: 'linux', architecture: 'amd64', annotations: [], labels: [['org.flatpak.ref', 'app/a.b/x86_64/stable']] }, hidden: NONE_HIDDEN }],
+      images: [
+        {
+          tags: ['latest'],
+          image: {
+            digest: `sha256:${String(number).padStart(64, '0')}` as never,
+            mediaType: 'm',
+            os: 'linux',
+            architecture: 'amd64',
+            annotations: [],
+            labels: [['org.flatpak.ref', 'app/a.b/x86_64/stable']],
+          },
+          hidden: NONE_HIDDEN,
+        },
+      ],
       lists: [],
     }));
     const before = await chunksOf(repositories);

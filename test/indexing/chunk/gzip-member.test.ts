@@ -13,26 +13,44 @@ async function memberOf(parts: readonly Deflated[]): Promise<Buffer> {
 suite('one gzip member of parts', () => {
   test('it holds all of them in their order, and nothing follows it', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.tuple(fc.string({ maxLength: 300 }), fc.boolean(), fc.integer({ min: 1, max: 9 }))), async (texts) => {
-        const parts = await Promise.all(texts.map(async ([text, asItIs, level]) => (asItIs ? stored(text) : deflate(Buffer.from(text), level))));
-        const member = await memberOf(parts);
-        assert.equal(gunzipSync(member).toString(), texts.map(([text]) => text).join(''));
-        assert.equal(member.length, gzipMember(parts).reduce((sum, { size }) => sum + size, 0));
-      }),
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.string({ maxLength: 300 }), fc.boolean(), fc.integer({ min: 1, max: 9 }))),
+        async (texts) => {
+          const parts = await Promise.all(
+            texts.map(async ([text, asItIs, level]) => (asItIs ? stored(text) : deflate(Buffer.from(text), level))),
+          );
+          const member = await memberOf(parts);
+          assert.equal(gunzipSync(member).toString(), texts.map(([text]) => text).join(''));
+          assert.equal(
+            member.length,
+            gzipMember(parts).reduce((sum, { size }) => sum + size, 0),
+          );
+        },
+      ),
     );
   });
 
   test('gzip reads it, also with a text longer than a stored block', async () => {
     const long = 'é'.repeat(70_000);
-    const member = await memberOf([stored('{"a":'), await deflate(Buffer.from(`"${'x'.repeat(100_000)}"`), 6), stored(','), await deflate(Buffer.alloc(0), 6), stored(long)]);
-    const { status, stdout, stderr } = spawnSync('gzip', ['--decompress', '--stdout'], { input: member, maxBuffer: 1024 * 1024 });
+    const member = await memberOf([
+      stored('{"a":'),
+      await deflate(Buffer.from(`"${'x'.repeat(100_000)}"`), 6),
+      stored(','),
+      await deflate(Buffer.alloc(0), 6),
+      stored(long),
+    ]);
+    const { status, stdout, stderr } = spawnSync('gzip', ['--decompress', '--stdout'], {
+      input: member,
+      maxBuffer: 1024 * 1024,
+    });
     assert.equal(stderr.toString(), '');
     assert.equal(status, 0);
     assert.equal(stdout.toString(), `{"a":"${'x'.repeat(100_000)}",${long}`);
   });
 
   test('a part gives its bytes back', async () => {
-    for (const text of ['', 'a', 'text '.repeat(50_000)]) assert.equal((await inflate(await deflate(Buffer.from(text), 6))).toString(), text);
+    for (const text of ['', 'a', 'text '.repeat(50_000)])
+      assert.equal((await inflate(await deflate(Buffer.from(text), 6))).toString(), text);
   });
 
   test('no parts give an empty member', async () => {
@@ -55,7 +73,10 @@ suite('the CRC-32 of two texts', () => {
     assert.equal(combineCrc32(0, five, 5 * 2 ** 30), five);
     // In any order of combining.
     assert.equal(combineCrc32(zeros(30), zeros(32), 2 ** 32), five);
-    assert.equal(combineCrc32(zeros(10), zeros(33), 2 ** 33), combineCrc32(combineCrc32(zeros(10), zeros(32), 2 ** 32), zeros(32), 2 ** 32));
+    assert.equal(
+      combineCrc32(zeros(10), zeros(33), 2 ** 33),
+      combineCrc32(combineCrc32(zeros(10), zeros(32), 2 ** 32), zeros(32), 2 ** 32),
+    );
   });
 });
 

@@ -16,8 +16,14 @@ const ICON = 'org.freedesktop.appstream.icon-64';
 const HOUR = 3_600_000;
 
 /** Opens a state that keeps files for an hour; `wait` advances the clock. */
-async function openState(t: TestContext, definitions: readonly Partial<IndexDefinition>[] = [{}]): Promise<{ state: TestState; wait: (milliseconds: number) => void }> {
-  const state = await TestState.open(t, { definitions: definitions.map((definition) => ({ extractIcons: true, ...definition })), cleanFilesAfter: HOUR });
+async function openState(
+  t: TestContext,
+  definitions: readonly Partial<IndexDefinition>[] = [{}],
+): Promise<{ state: TestState; wait: (milliseconds: number) => void }> {
+  const state = await TestState.open(t, {
+    definitions: definitions.map((definition) => ({ extractIcons: true, ...definition })),
+    cleanFilesAfter: HOUR,
+  });
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
   return { state, wait: (milliseconds) => t.mock.timers.tick(milliseconds) };
 }
@@ -86,7 +92,10 @@ test('an icon that is named again in time stays, and its hour restarts when it i
 });
 
 test('an icon stays as long as any index names it', async (t) => {
-  const { state, wait } = await openState(t, [{ name: 'latest', tags: ['latest'] }, { name: 'beta', tags: ['beta'] }]);
+  const { state, wait } = await openState(t, [
+    { name: 'latest', tags: ['latest'] },
+    { name: 'beta', tags: ['beta'] },
+  ]);
   for (const tag of ['latest', 'beta']) push(state, 'app', 'shared', tag);
   await state.rebuild();
   push(state, 'app', 'new', 'latest');
@@ -97,7 +106,10 @@ test('an icon stays as long as any index names it', async (t) => {
 });
 
 test('the icons of an index that is not configured any more stay for an hour, too', async (t) => {
-  const { state, wait } = await openState(t, [{ name: 'stays', tags: ['latest'] }, { name: 'goes', tags: ['beta'] }]);
+  const { state, wait } = await openState(t, [
+    { name: 'stays', tags: ['latest'] },
+    { name: 'goes', tags: ['beta'] },
+  ]);
   push(state, 'app', 'stays');
   push(state, 'app', 'goes', 'beta');
   await state.rebuild();
@@ -126,7 +138,13 @@ test('other files are left alone; temporary files of a crash are removed after a
   const { state, wait } = await openState(t);
   push(state, 'app', 'icon');
   await state.rebuild();
-  const foreign = ['readme.txt', 'ab/icon.svg', `ab/${'0'.repeat(61)}.png`, `AB/${'0'.repeat(62)}.png`, `abc/${'0'.repeat(62)}.png`];
+  const foreign = [
+    'readme.txt',
+    'ab/icon.svg',
+    `ab/${'0'.repeat(61)}.png`,
+    `AB/${'0'.repeat(62)}.png`,
+    `abc/${'0'.repeat(62)}.png`,
+  ];
   const half = `${pngPath('half')}.0123456789ab.regindexer-tmp`;
   const old = new Date(0);
   for (const name of [...foreign, half]) {
@@ -136,7 +154,9 @@ test('other files are left alone; temporary files of a crash are removed after a
   }
   wait(2 * HOUR);
   await state.rebuild();
-  const names = (await readdir(state.path('icons'), { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map(({ parentPath, name }) => `${parentPath}/${name}`);
+  const names = (await readdir(state.path('icons'), { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => `${parentPath}/${name}`);
   assert.deepEqual(names.toSorted(), [...foreign, pngPath('icon')].map((name) => state.path('icons', name)).toSorted());
 });
 
@@ -144,12 +164,25 @@ test('removed icon files are written again by the next full rebuild, though noth
   const { state } = await openState(t);
   push(state, 'app', 'icon');
   push(state, 'other', 'other');
-  const { indexes: [before] } = await state.rebuild();
+  const {
+    indexes: [before],
+  } = await state.rebuild();
   await rm(state.path('icons', pngPath('icon')));
   const published: string[] = [];
-  const { indexes: [after] } = await state.rebuild({ indexes: new Set(['apps']), repositories: new Map() }, { onPublished: (index) => published.push(index) });
-  assert.deepEqual([published, existsSync(state.path('icons', pngPath('icon')))], [[], false], 'only full rebuilds look for them');
-  const { indexes: [full] } = await state.rebuild(undefined, { onPublished: (index) => published.push(index) });
+  const {
+    indexes: [after],
+  } = await state.rebuild(
+    { indexes: new Set(['apps']), repositories: new Map() },
+    { onPublished: (index) => published.push(index) },
+  );
+  assert.deepEqual(
+    [published, existsSync(state.path('icons', pngPath('icon')))],
+    [[], false],
+    'only full rebuilds look for them',
+  );
+  const {
+    indexes: [full],
+  } = await state.rebuild(undefined, { onPublished: (index) => published.push(index) });
   assert.deepEqual(await readFile(state.path('icons', pngPath('icon'))), png('icon'));
   assert.deepEqual([published, after?.changed, full?.changed, full?.bytes], [[], false, false, before?.bytes]);
   await state.rebuild(undefined, { onPublished: (index) => published.push(index) });
@@ -183,7 +216,9 @@ test('an icon that could not be written fails settled() for its path until it is
   icons.list();
   assert.equal(store('good'), good);
   await icons.settled([good]);
-  await assert.rejects(icons.settled([good, bad]), (error: Error) => error.message.startsWith(`an icon could not be written below ${folder}: `));
+  await assert.rejects(icons.settled([good, bad]), (error: Error) =>
+    error.message.startsWith(`an icon could not be written below ${folder}: `),
+  );
   await rm(`${folder}/${bad.slice(0, 2)}`);
   store('bad');
   await icons.settled([good, bad]);
@@ -202,7 +237,8 @@ test('an icon that is still being written counts as present, and is not read aga
 test('icons are written also if their folder is removed after it was listed', async (t) => {
   const folder = (await TestState.open(t)).path('icons');
   const icons = new IconFiles(folder);
-  const write = async (content: string): Promise<void> => icons.settled([icons.store(digestOf(png(content)), () => png(content))]);
+  const write = async (content: string): Promise<void> =>
+    icons.settled([icons.store(digestOf(png(content)), () => png(content))]);
   await write('icon');
   icons.list();
   await rm(`${folder}/${pngPath('icon').slice(0, 2)}`, { recursive: true });
@@ -215,12 +251,19 @@ test('icons are written also if their folder is removed after it was listed', as
 
 test('the PNGs of new images are in the store while the registry is still being read, before their images', async (t) => {
   const { state } = await openState(t);
-  const images = Array.from({ length: 300 }, (_, number) => state.registry.pushImage(`app-${number}`, 'latest', named('app', { [ICON]: pngUri(`icon ${number}`), filler: 'x'.repeat(5000) })));
+  const images = Array.from({ length: 300 }, (_, number) =>
+    state.registry.pushImage(
+      `app-${number}`,
+      'latest',
+      named('app', { [ICON]: pngUri(`icon ${number}`), filler: 'x'.repeat(5000) }),
+    ),
+  );
   const held = state.registry.hold({ method: 'tags', repository: 'app-299' });
   const rebuild = state.rebuild();
   await held.reached;
   const { catalog, publications } = state.store;
-  while ((await catalog.images(state.registry.id, images)).size === 0) await setImmediate(undefined, { signal: t.signal });
+  while ((await catalog.images(state.registry.id, images)).size === 0)
+    await setImmediate(undefined, { signal: t.signal });
   assert.deepEqual(await publications.missingPngs([...(await catalog.icons(state.registry.id)).keys()]), []);
   assert.ok(!existsSync(state.path('icons')), 'files are written when they are named');
   held.release();

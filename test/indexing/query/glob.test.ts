@@ -31,7 +31,10 @@ test('it matches what the regular expression of the same meaning matches', () =>
   const pattern = fc.string({ unit: fc.constantFrom('a', 'b', '/', '🎉', '*', '?'), maxLength: 8 });
   fc.assert(
     fc.property(pattern, text, (glob, value) => {
-      const expression = new RegExp(`^${glob.replaceAll('/', '\\/').replaceAll('*', '.*').replaceAll('?', '.')}$`, 'su');
+      const expression = new RegExp(
+        `^${glob.replaceAll('/', '\\/').replaceAll('*', '.*').replaceAll('?', '.')}$`,
+        'su',
+      );
       assert.equal(globMatches(glob, value), expression.test(value));
     }),
     { numRuns: 5000 },

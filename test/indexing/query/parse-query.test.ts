@@ -12,13 +12,21 @@ suite('is read as', () => {
     'repository=apps%2Fone': [{ field: 'repository', operator: 'is', values: ['apps/one'] }],
     'repository=apps/one': [{ field: 'repository', operator: 'is', values: ['apps/one'] }],
     'tag=b&tag=a&tag=b': [{ field: 'tag', operator: 'is', values: ['a', 'b'] }],
-    'tag:matches=v*&tag=latest': [{ field: 'tag', operator: 'is', values: ['latest'] }, { field: 'tag', operator: 'matches', values: ['v*'] }],
+    'tag:matches=v*&tag=latest': [
+      { field: 'tag', operator: 'is', values: ['latest'] },
+      { field: 'tag', operator: 'matches', values: ['v*'] },
+    ],
     'tag%3Amatches=%3F': [{ field: 'tag', operator: 'matches', values: ['?'] }],
-    'os=linux&architecture=amd64': [{ field: 'architecture', operator: 'is', values: ['amd64'] }, { field: 'os', operator: 'is', values: ['linux'] }],
+    'os=linux&architecture=amd64': [
+      { field: 'architecture', operator: 'is', values: ['amd64'] },
+      { field: 'os', operator: 'is', values: ['linux'] },
+    ],
     'tag=': [{ field: 'tag', operator: 'is', values: [''] }],
     tag: [{ field: 'tag', operator: 'is', values: [''] }],
     'label:a=b=c': [{ field: 'label', key: 'a', operator: 'is', values: ['b=c'] }],
-    'label:org.example.key=a+b%20c%2B': [{ field: 'label', key: 'org.example.key', operator: 'is', values: ['a b c+'] }],
+    'label:org.example.key=a+b%20c%2B': [
+      { field: 'label', key: 'org.example.key', operator: 'is', values: ['a b c+'] },
+    ],
     'label:key=': [{ field: 'label', key: 'key', operator: 'is', values: [''] }],
     'label:key:exists=1&label:key:exists=1': [{ field: 'label', key: 'key', operator: 'exists', values: ['1'] }],
     'annotation:key:matches=*': [{ field: 'annotation', key: 'key', operator: 'matches', values: ['*'] }],
@@ -42,7 +50,10 @@ suite('is read as', () => {
 
 suite('is refused', () => {
   const refused: Readonly<Record<string, readonly [status: 400 | 414, message: RegExp]>> = {
-    'colour=red': [400, /^The query parameter "colour" is not known\. Known are repository, tag, tag:matches, os, architecture, label:KEY, .*annotation:KEY:matches\.$/],
+    'colour=red': [
+      400,
+      /^The query parameter "colour" is not known\. Known are repository, tag, tag:matches, os, architecture, label:KEY, .*annotation:KEY:matches\.$/,
+    ],
     '=x': [400, /parameter "" is not known/],
     'Tag=x': [400, /"Tag" is not known/],
     'tag:exists=1': [400, /"tag:exists" is not known/],
@@ -74,7 +85,10 @@ suite('is refused', () => {
 
   test('but 64 parameters and 8 KiB are not too much', () => {
     const parameters = Array.from({ length: 64 }, (_, number) => `tag=${number}`).join('&&');
-    assert.equal(parseQuery(`${parameters}${'x'.repeat(8 * 1024 - parameters.length)}`).conditions[0]?.values.length, 64);
+    assert.equal(
+      parseQuery(`${parameters}${'x'.repeat(8 * 1024 - parameters.length)}`).conditions[0]?.values.length,
+      64,
+    );
   });
 });
 
@@ -95,7 +109,21 @@ suite('has one canonical spelling', () => {
   }
 
   test('different questions have different ones', () => {
-    const questions = ['', 'tag=a', 'tag=b', 'tag=a&tag=b', 'tag=a%26tag%3Db', 'tag:matches=a', 'label:tag=a', 'annotation:tag=a', 'label:a:exists=1', 'label:a=1', 'label:a%3Aexists%3A=1', 'os=a', 'tag='];
+    const questions = [
+      '',
+      'tag=a',
+      'tag=b',
+      'tag=a&tag=b',
+      'tag=a%26tag%3Db',
+      'tag:matches=a',
+      'label:tag=a',
+      'annotation:tag=a',
+      'label:a:exists=1',
+      'label:a=1',
+      'label:a%3Aexists%3A=1',
+      'os=a',
+      'tag=',
+    ];
     assert.equal(new Set(questions.map((text) => parseQuery(text).canonical)).size, questions.length);
   });
 });
@@ -104,5 +132,8 @@ test('Flatpak’s question is recognized as the one that is ready', () => {
   const asked = 'label%3Aorg.flatpak.ref%3Aexists=1&architecture=amd64&os=linux&tag=latest';
   assert.deepEqual(parseQuery(asked), flatpakQuery('latest', 'amd64'));
   assert.deepEqual(parseQuery(asked.replace('label', 'annotation')), flatpakQuery('latest', 'amd64', 'annotation'));
-  assert.deepEqual(parseQuery('label%3Aorg.flatpak.ref%3Aexists=1&architecture=a+b&os=linux&tag=v1.0_x'), flatpakQuery('v1.0_x', 'a b'));
+  assert.deepEqual(
+    parseQuery('label%3Aorg.flatpak.ref%3Aexists=1&architecture=a+b&os=linux&tag=v1.0_x'),
+    flatpakQuery('v1.0_x', 'a b'),
+  );
 });

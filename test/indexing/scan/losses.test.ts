@@ -12,7 +12,8 @@ const ACCEPTING: RebuildScope = { ...EVERYTHING, acceptLosses: true };
 /** Opens a state with an index of 30 apps in repositories of their own. */
 async function openState(t: TestContext, options: TestStateOptions = {}): Promise<TestState> {
   const state = await TestState.open(t, options);
-  for (let app = 0; app < APPS; app++) state.registry.pushImage(`app-${app}`, 'latest', named(`app ${app}`, { 'org.flatpak.ref': `app/${app}` }));
+  for (let app = 0; app < APPS; app++)
+    state.registry.pushImage(`app-${app}`, 'latest', named(`app ${app}`, { 'org.flatpak.ref': `app/${app}` }));
   await state.rebuild();
   return state;
 }
@@ -32,14 +33,24 @@ suite('a full scan that would take most of an index away', () => {
     lose(state.registry);
     state.registry.pushImage('new', 'latest', named('new'));
     const { indexes, failures } = await state.rebuild();
-    assert.deepEqual([failures, indexes[0]?.held, await shown(state)], [[], { images: 30, of: 31 }, 31], 'what is new is shown');
-    assert.match(indexes[0]?.warnings[0] ?? '', /^the registry says that 30 of its 31 images are gone, .* kept until the next full scan confirms it/);
+    assert.deepEqual(
+      [failures, indexes[0]?.held, await shown(state)],
+      [[], { images: 30, of: 31 }, 31],
+      'what is new is shown',
+    );
+    assert.match(
+      indexes[0]?.warnings[0] ?? '',
+      /^the registry says that 30 of its 31 images are gone, .* kept until the next full scan confirms it/,
+    );
 
     await state.reopen({ definitions: [{ registryPublic: '/' }] });
     await state.refresh();
     assert.equal(await shown(state), 31);
     const again = await state.rebuild();
-    assert.deepEqual([again.indexes[0]?.held, again.indexes[0]?.warnings, await state.shows()], [undefined, [], ['new:latest new']]);
+    assert.deepEqual(
+      [again.indexes[0]?.held, again.indexes[0]?.warnings, await state.shows()],
+      [undefined, [], ['new:latest new']],
+    );
     assert.deepEqual(await state.repositories(), ['new']);
   });
 
@@ -47,7 +58,8 @@ suite('a full scan that would take most of an index away', () => {
     const state = await openState(t);
     lose(state.registry);
     await state.rebuild();
-    for (let app = 0; app < APPS; app++) state.registry.pushImage(`app-${app}`, 'latest', named(`app ${app}`, { 'org.flatpak.ref': `app/${app}` }));
+    for (let app = 0; app < APPS; app++)
+      state.registry.pushImage(`app-${app}`, 'latest', named(`app ${app}`, { 'org.flatpak.ref': `app/${app}` }));
     assert.equal((await state.rebuild()).indexes[0]?.held, undefined);
     lose(state.registry);
     assert.deepEqual((await state.rebuild()).indexes[0]?.held, { images: 30, of: 30 });
@@ -92,7 +104,10 @@ suite('a full scan that would take most of an index away', () => {
     state.registry.fail({ method: 'tags' });
     await state.rebuild();
     state.registry.heal();
-    const { indexes } = await state.rebuild({ indexes: new Set(), repositories: new Map(Array.from({ length: APPS }, (_, app) => [`app-${app}`, 'all'])) });
+    const { indexes } = await state.rebuild({
+      indexes: new Set(),
+      repositories: new Map(Array.from({ length: APPS }, (_, app) => [`app-${app}`, 'all'])),
+    });
     assert.deepEqual([indexes[0]?.held, await shown(state)], [{ images: 30, of: 30 }, APPS]);
     await state.rebuild({ indexes: new Set(['apps']), repositories: new Map() });
     assert.equal(await shown(state), 0);
@@ -104,7 +119,10 @@ suite('a full scan that would take most of an index away', () => {
     const { failures } = await state.rebuild();
     state.registry.heal();
     lose(state.registry);
-    const { indexes } = await state.rebuild({ indexes: new Set(), repositories: new Map(failures.map(({ repository = '' }) => [repository, 'all'])) });
+    const { indexes } = await state.rebuild({
+      indexes: new Set(),
+      repositories: new Map(failures.map(({ repository = '' }) => [repository, 'all'])),
+    });
     assert.deepEqual([indexes[0]?.held, await shown(state)], [{ images: 30, of: 30 }, APPS]);
   });
 
@@ -119,14 +137,26 @@ suite('a full scan that would take most of an index away', () => {
   });
 
   test('is measured by what an index shows, and held for the index that loses images', async (t) => {
-    const definitions = [{ name: 'apps', requiredLabels: ['org.flatpak.ref'] }, { name: 'all' }, { name: 'few', repositoryInclude: ['app-1*'] }];
+    const definitions = [
+      { name: 'apps', requiredLabels: ['org.flatpak.ref'] },
+      { name: 'all' },
+      { name: 'few', repositoryInclude: ['app-1*'] },
+    ];
     const state = await openState(t, { definitions });
-    for (let image = 0; image < 100; image++) state.registry.pushImage(`image-${image}`, 'latest', named(`image ${image}`));
+    for (let image = 0; image < 100; image++)
+      state.registry.pushImage(`image-${image}`, 'latest', named(`image ${image}`));
     await state.rebuild();
     lose(state.registry);
     for (let image = 0; image < 10; image++) state.registry.deleteRepository(`image-${image}`, { stays: true });
     const { indexes } = await state.rebuild();
-    assert.deepEqual(indexes.map(({ held }) => held), [{ images: 30, of: 30 }, { images: 30, of: 120 }, { images: 11, of: 11 }]);
+    assert.deepEqual(
+      indexes.map(({ held }) => held),
+      [
+        { images: 30, of: 30 },
+        { images: 30, of: 120 },
+        { images: 11, of: 11 },
+      ],
+    );
     assert.deepEqual([await shown(state), await shown(state, 'all'), await shown(state, 'few')], [30, 120, 11]);
     await state.rebuild();
     assert.deepEqual([await shown(state), await shown(state, 'all'), await shown(state, 'few')], [0, 90, 0]);
@@ -168,7 +198,10 @@ test('losses that are small, at most half of an index, from notifications, or re
 
   const notified = await openState(t);
   lose(notified.registry);
-  await notified.rebuild({ indexes: new Set(), repositories: new Map(Array.from({ length: APPS }, (_, app) => [`app-${app}`, 'all'])) });
+  await notified.rebuild({
+    indexes: new Set(),
+    repositories: new Map(Array.from({ length: APPS }, (_, app) => [`app-${app}`, 'all'])),
+  });
   assert.equal(await shown(notified), 0);
 
   const renewed = await openState(t);

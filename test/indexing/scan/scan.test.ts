@@ -15,7 +15,10 @@ suite('requests', () => {
   test('a cold scan asks once for the list, and for each repository, tag, child manifest and config', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
-    registry.pushIndex('a', 'latest', [registry.pushImage('a', undefined, named('a1')), registry.pushImage('a', undefined, { ...named('a2'), architecture: 'arm64' })]);
+    registry.pushIndex('a', 'latest', [
+      registry.pushImage('a', undefined, named('a1')),
+      registry.pushImage('a', undefined, { ...named('a2'), architecture: 'arm64' }),
+    ]);
     registry.pushImage('b', '1', named('b1'));
     registry.pushImage('b', '2', named('b2'));
     const result = await state.rebuild();
@@ -92,7 +95,8 @@ suite('requests', () => {
   test('a digest in several repositories is fetched once and shown in each', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
-    for (const repository of ['a', 'b', 'c']) registry.pushIndex(repository, 'latest', [registry.pushImage(repository, undefined, named('image'))]);
+    for (const repository of ['a', 'b', 'c'])
+      registry.pushIndex(repository, 'latest', [registry.pushImage(repository, undefined, named('image'))]);
     await state.rebuild();
     assert.deepEqual(methodsOf(registry.calls), { repositories: 1, tags: 3, manifest: 3 + 1, config: 1 });
     assert.deepEqual(await state.shows(), ['a:latest [image]', 'b:latest [image]', 'c:latest [image]']);
@@ -135,14 +139,20 @@ suite('what is read', () => {
   test('image indexes in image indexes come out as one list, up to four deep', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
-    let digest = registry.pushIndex('a', 'deep', [registry.pushImage('a', undefined, named('inner')), registry.pushImage('a', undefined, { ...named('arm'), architecture: 'arm64' })]);
-    for (let depth = 2; depth <= 4; depth++) digest = registry.pushIndex('a', 'deep', [digest, registry.pushImage('a', undefined, named(`at ${depth}`))]);
+    let digest = registry.pushIndex('a', 'deep', [
+      registry.pushImage('a', undefined, named('inner')),
+      registry.pushImage('a', undefined, { ...named('arm'), architecture: 'arm64' }),
+    ]);
+    for (let depth = 2; depth <= 4; depth++)
+      digest = registry.pushIndex('a', 'deep', [digest, registry.pushImage('a', undefined, named(`at ${depth}`))]);
     await state.rebuild();
     assert.deepEqual(await state.shows(), ['a:deep [inner arm at 2 at 3 at 4]']);
 
     registry.pushIndex('a', 'deep', [digest]);
     const { failures } = await state.rebuild();
-    assert.deepEqual(failures, [{ repository: 'a', error: 'tag deep: a: image indexes are nested more than 4 levels deep' }]);
+    assert.deepEqual(failures, [
+      { repository: 'a', error: 'tag deep: a: image indexes are nested more than 4 levels deep' },
+    ]);
     assert.deepEqual(await state.shows(), ['a:deep [inner arm at 2 at 3 at 4]']);
   });
 
@@ -151,7 +161,11 @@ suite('what is read', () => {
     const { registry } = state;
     const image = registry.pushImage('a', 'latest', named('image'));
     const signature = registry.pushArtifact('a', 'sha256-1.sig');
-    const attestation = registry.pushImage('a', 'attestation', { ...named('attestation'), os: 'unknown', architecture: 'unknown' });
+    const attestation = registry.pushImage('a', 'attestation', {
+      ...named('attestation'),
+      os: 'unknown',
+      architecture: 'unknown',
+    });
     registry.pushIndex('a', 'list', [signature, image, attestation]);
     registry.pushIndex('a', 'no-images', [signature, attestation]);
     const { failures, newImages } = await state.rebuild();
@@ -180,7 +194,10 @@ suite('what is read', () => {
       const { registry } = state;
       const push = (repository: string): void => {
         const child = registry.pushImage(repository, undefined, named('child'));
-        registry.pushIndex(repository, 'latest', [registry.pushImage(repository, undefined, { ...named('other'), architecture: 'arm64' }), child]);
+        registry.pushIndex(repository, 'latest', [
+          registry.pushImage(repository, undefined, { ...named('other'), architecture: 'arm64' }),
+          child,
+        ]);
         if (repository === 'sparse') registry.deleteManifest(repository, child);
       };
       for (const repository of [first, ...['sparse', 'whole'].filter((name) => name !== first)]) push(repository);
@@ -212,9 +229,14 @@ suite('failures', () => {
     await state.rebuild();
     for (const name of ['bad', 'good']) registry.pushImage(name, 'latest', named(`${name} two`));
     registry.fail({ method: 'tags', repository: 'bad' }, 'denied');
-    assert.deepEqual((await state.rebuild()).failures, [{ repository: 'bad', error: 'http://registry.example.org tags bad: denied' }]);
+    assert.deepEqual((await state.rebuild()).failures, [
+      { repository: 'bad', error: 'http://registry.example.org tags bad: denied' },
+    ]);
     assert.deepEqual(await state.shows(), ['bad:latest bad one', 'good:latest good two']);
-    assert.deepEqual(await failing(state), [['bad', true], ['good', false]]);
+    assert.deepEqual(await failing(state), [
+      ['bad', true],
+      ['good', false],
+    ]);
 
     registry.heal();
     assert.deepEqual((await state.rebuild()).failures, []);
@@ -224,7 +246,11 @@ suite('failures', () => {
   test('a repository that can be read again has no error any more', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
-    const states = async (): Promise<unknown> => [...(await state.known()).repositories.values()].map(({ error, missedScans }) => [error !== undefined, missedScans]);
+    const states = async (): Promise<unknown> =>
+      [...(await state.known()).repositories.values()].map(({ error, missedScans }) => [
+        error !== undefined,
+        missedScans,
+      ]);
     registry.pushImage('a', 'latest', named('a'));
     await state.rebuild();
     registry.fail({ method: 'tags' });
@@ -251,11 +277,23 @@ suite('failures', () => {
       for (const tag of ['bad', 'good']) push(tag, 'one');
       await state.rebuild();
       const [child] = ['bad', 'good'].map((tag) => push(tag, 'two')) as [Digest, Digest];
-      registry.fail({ method, reference: { resolve: 'bad', manifest: child, config: registry.configOf('a', child) }[method] });
+      registry.fail({
+        method,
+        reference: { resolve: 'bad', manifest: child, config: registry.configOf('a', child) }[method],
+      });
       const { failures } = await state.rebuild();
-      assert.deepEqual(failures.map(({ repository }) => repository), ['a']);
-      assert.match(failures[0]?.error ?? '', new RegExp(`^tag bad: http://registry.example.org ${method} a .*: unavailable$`));
-      assert.deepEqual(await state.shows(), [`a:bad [bad ${method === 'resolve' ? 'one' : 'two'} bad arm one]`, 'a:good [good two good arm two]']);
+      assert.deepEqual(
+        failures.map(({ repository }) => repository),
+        ['a'],
+      );
+      assert.match(
+        failures[0]?.error ?? '',
+        new RegExp(`^tag bad: http://registry.example.org ${method} a .*: unavailable$`),
+      );
+      assert.deepEqual(await state.shows(), [
+        `a:bad [bad ${method === 'resolve' ? 'one' : 'two'} bad arm one]`,
+        'a:good [good two good arm two]',
+      ]);
 
       registry.heal();
       assert.deepEqual((await state.rebuild()).failures, []);
@@ -316,11 +354,17 @@ suite('failures', () => {
     registry.pushImage('b', 'latest', named('spoof', { 'org.flatpak.ref\0': 'app/net.own.Other/x86_64/stable' }));
     registry.pushImage('c', 'latest', { ...named('annotated'), annotations: { '\udc00': '' } });
     const { failures } = await state.rebuild();
-    assert.deepEqual(failures.toSorted((a, b) => String(a.repository).localeCompare(String(b.repository))), [
-      { repository: 'a', error: 'tag updated: config.Labels["x"]: expected Unicode text without NUL' },
-      { repository: 'b', error: 'tag latest: the key of config.Labels["org.flatpak.ref\\u0000"]: expected Unicode text without NUL' },
-      { repository: 'c', error: 'tag latest: the key of annotations["\\udc00"]: expected Unicode text without NUL' },
-    ]);
+    assert.deepEqual(
+      failures.toSorted((a, b) => String(a.repository).localeCompare(String(b.repository))),
+      [
+        { repository: 'a', error: 'tag updated: config.Labels["x"]: expected Unicode text without NUL' },
+        {
+          repository: 'b',
+          error: 'tag latest: the key of config.Labels["org.flatpak.ref\\u0000"]: expected Unicode text without NUL',
+        },
+        { repository: 'c', error: 'tag latest: the key of annotations["\\udc00"]: expected Unicode text without NUL' },
+      ],
+    );
     assert.deepEqual(await state.shows(), ['a:good good', 'a:updated one']);
   });
 
@@ -328,16 +372,22 @@ suite('failures', () => {
     const state = await TestState.open(t);
     for (const tag of ['1', '2', '3']) state.registry.pushImage('a', tag, named(tag));
     state.registry.fail({ method: 'manifest' });
-    assert.deepEqual((await state.rebuild()).failures, [{ repository: 'a', error: 'tag 1: http://registry.example.org manifest a 1: unavailable (and 2 more tags)' }]);
+    assert.deepEqual((await state.rebuild()).failures, [
+      { repository: 'a', error: 'tag 1: http://registry.example.org manifest a 1: unavailable (and 2 more tags)' },
+    ]);
   });
 
   test('what one repository cannot return is read from another one', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
-    for (const repository of ['bad', 'good']) registry.pushIndex(repository, 'latest', [registry.pushImage(repository, undefined, named('image'))]);
+    for (const repository of ['bad', 'good'])
+      registry.pushIndex(repository, 'latest', [registry.pushImage(repository, undefined, named('image'))]);
     registry.fail({ method: 'config', repository: 'bad' });
     const { failures } = await state.rebuild();
-    assert.deepEqual(failures.map(({ repository }) => repository), ['bad']);
+    assert.deepEqual(
+      failures.map(({ repository }) => repository),
+      ['bad'],
+    );
     assert.deepEqual(await state.shows(), ['good:latest [image]']);
     assert.deepEqual((await state.rebuild()).failures, []);
     assert.deepEqual(await state.shows(), ['bad:latest [image]', 'good:latest [image]']);
@@ -346,7 +396,10 @@ suite('failures', () => {
   test('a rebuild ends only after all its requests, also those beside a failure', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
-    const [bad, slow] = [registry.pushImage('a', undefined, named('bad')), registry.pushImage('a', undefined, { ...named('slow'), architecture: 'arm64' })];
+    const [bad, slow] = [
+      registry.pushImage('a', undefined, named('bad')),
+      registry.pushImage('a', undefined, { ...named('slow'), architecture: 'arm64' }),
+    ];
     registry.pushIndex('a', 'latest', [bad, slow]);
     registry.fail({ method: 'manifest', reference: bad });
     const held = registry.hold({ method: 'manifest', reference: slow });
@@ -361,7 +414,10 @@ suite('failures', () => {
     registry.heal();
     registry.calls.length = 0;
     await state.rebuild();
-    assert.deepEqual(registry.calls.filter(({ reference }) => reference === slow), []);
+    assert.deepEqual(
+      registry.calls.filter(({ reference }) => reference === slow),
+      [],
+    );
   });
 
   test('when the list fails halfway, the repositories before that are read, and none is taken for gone', async (t) => {
@@ -377,7 +433,10 @@ suite('failures', () => {
       assert.equal(repositories, 2);
     }
     assert.deepEqual(await state.shows(), ['a:latest a two', 'b:latest b two', 'c:latest c one', 'd:latest d one']);
-    assert.deepEqual([...(await state.known()).repositories.values()].map(({ missedScans }) => missedScans), [0, 0, 0, 0]);
+    assert.deepEqual(
+      [...(await state.known()).repositories.values()].map(({ missedScans }) => missedScans),
+      [0, 0, 0, 0],
+    );
   });
 
   test('a notified repository that fails is named, and keeps its content', async (t) => {
@@ -387,8 +446,12 @@ suite('failures', () => {
     await state.rebuild();
     registry.pushImage('a', 'latest', named('two'));
     registry.fail({ repository: 'a' });
-    assert.deepEqual((await state.rebuildTags('a', 'latest')).failures, [{ repository: 'a', error: 'tag latest: http://registry.example.org resolve a latest: unavailable' }]);
-    assert.deepEqual((await state.rebuildRepository('a')).failures, [{ repository: 'a', error: 'http://registry.example.org tags a: unavailable' }]);
+    assert.deepEqual((await state.rebuildTags('a', 'latest')).failures, [
+      { repository: 'a', error: 'tag latest: http://registry.example.org resolve a latest: unavailable' },
+    ]);
+    assert.deepEqual((await state.rebuildRepository('a')).failures, [
+      { repository: 'a', error: 'http://registry.example.org tags a: unavailable' },
+    ]);
     assert.deepEqual(await state.shows(), ['a:latest one']);
   });
 });
@@ -407,7 +470,10 @@ suite('a child of an index that cannot be read', () => {
     registry.fail({ method: 'config', reference: registry.configOf('a', bad) }, 'denied');
     for (let time = 0; time < 2; time++) {
       const { failures } = await state.rebuild();
-      assert.deepEqual(failures.map(({ repository }) => repository), ['a']);
+      assert.deepEqual(
+        failures.map(({ repository }) => repository),
+        ['a'],
+      );
       assert.match(failures[0]?.error ?? '', /^tag latest: http:\/\/registry.example.org config a .*: denied$/);
       assert.deepEqual(await state.shows(), ['a:latest [outer inner]']);
       assert.match((await state.known()).repositories.get('a')?.error ?? '', /denied/);
@@ -424,10 +490,15 @@ suite('a child of an index that cannot be read', () => {
     const state = await TestState.open(t);
     const { registry } = state;
     const push = (version: string, ...bad: readonly string[]): void => {
-      const images = [registry.pushImage('a', undefined, named(`amd ${version}`)), registry.pushImage('a', undefined, forArm(`arm ${version}`))] as const;
+      const images = [
+        registry.pushImage('a', undefined, named(`amd ${version}`)),
+        registry.pushImage('a', undefined, forArm(`arm ${version}`)),
+      ] as const;
       registry.pushIndex('a', 'latest', images);
       registry.heal();
-      for (const [position, digest] of images.entries()) if (bad.includes(['amd', 'arm'][position] ?? '')) registry.fail({ method: 'config', reference: registry.configOf('a', digest) });
+      for (const [position, digest] of images.entries())
+        if (bad.includes(['amd', 'arm'][position] ?? ''))
+          registry.fail({ method: 'config', reference: registry.configOf('a', digest) });
     };
     push('1');
     await state.rebuild();
@@ -452,7 +523,13 @@ suite('a child of an index that cannot be read', () => {
     const state = await TestState.open(t);
     const { registry } = state;
     const push = (version: string): Digest => {
-      const [one, two] = ['one', 'two'].map((app) => registry.pushImage('a', undefined, named(`${app} ${version}`, { 'org.flatpak.ref': `app/net.own.${app}/x86_64/stable` }))) as [Digest, Digest];
+      const [one, two] = ['one', 'two'].map((app) =>
+        registry.pushImage(
+          'a',
+          undefined,
+          named(`${app} ${version}`, { 'org.flatpak.ref': `app/net.own.${app}/x86_64/stable` }),
+        ),
+      ) as [Digest, Digest];
       registry.pushIndex('a', 'latest', [one, two]);
       return two;
     };
@@ -485,11 +562,21 @@ suite('a child of an index that cannot be read', () => {
   test('may be an invalid descriptor, which is reported at each scan', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
-    const good = { mediaType: OCI_IMAGE_MANIFEST, digest: registry.pushImage('a', undefined, named('good')), size: 100 };
-    const digest = registry.pushManifest('a', 'latest', { schemaVersion: 2, mediaType: OCI_IMAGE_INDEX, manifests: [{ ...good, digest: 'blake3:abc' }, good] });
+    const good = {
+      mediaType: OCI_IMAGE_MANIFEST,
+      digest: registry.pushImage('a', undefined, named('good')),
+      size: 100,
+    };
+    const digest = registry.pushManifest('a', 'latest', {
+      schemaVersion: 2,
+      mediaType: OCI_IMAGE_INDEX,
+      manifests: [{ ...good, digest: 'blake3:abc' }, good],
+    });
     for (let time = 0; time < 2; time++) {
       const { failures } = await state.rebuild();
-      assert.deepEqual(failures, [{ repository: 'a', error: `tag latest: a@${digest}: manifests[0].digest: expected a sha256 or sha512 digest` }]);
+      assert.deepEqual(failures, [
+        { repository: 'a', error: `tag latest: a@${digest}: manifests[0].digest: expected a sha256 or sha512 digest` },
+      ]);
       assert.deepEqual(await state.shows(), ['a:latest [good]']);
     }
   });
@@ -508,17 +595,27 @@ suite('a repository that is too expensive fails, and the others are read', () =>
     registry.pushImage('innocent', 'latest', named('innocent'));
     await state.rebuild();
     const image = registry.pushImage('hostile', undefined, named('image'));
-    const leaves = Array.from({ length: 40 }, (_, number) => registry.pushIndex('hostile', undefined, [image, ...absent(30, String(number))]));
+    const leaves = Array.from({ length: 40 }, (_, number) =>
+      registry.pushIndex('hostile', undefined, [image, ...absent(30, String(number))]),
+    );
     registry.pushIndex('hostile', 'wide', leaves);
     const few = absent(30, 'few');
-    const middle = Array.from({ length: 40 }, (_, number) => registry.pushIndex('hostile', undefined, [image, ...few, digestOf(`of ${number}`)]));
+    const middle = Array.from({ length: 40 }, (_, number) =>
+      registry.pushIndex('hostile', undefined, [image, ...few, digestOf(`of ${number}`)]),
+    );
     registry.pushIndex('hostile', 'many-ways', middle);
     registry.pushImage('innocent', 'latest', named('newer'));
 
     registry.calls.length = 0;
     const { failures } = await state.rebuild();
-    assert.deepEqual(failures.map(({ repository }) => repository), ['hostile']);
-    assert.match(failures[0]?.error ?? '', /^tag (wide|many-ways): hostile: more than 1000 manifests in one image index and its nested ones \(and 1 more tag\)$/);
+    assert.deepEqual(
+      failures.map(({ repository }) => repository),
+      ['hostile'],
+    );
+    assert.match(
+      failures[0]?.error ?? '',
+      /^tag (wide|many-ways): hostile: more than 1000 manifests in one image index and its nested ones \(and 1 more tag\)$/,
+    );
     assert.deepEqual(await state.shows(), ['hostile:wide before', 'innocent:latest newer']);
     assert.ok(registry.calls.length < 3000, String(registry.calls.length));
   });
@@ -529,13 +626,20 @@ suite('a repository that is too expensive fails, and the others are read', () =>
     const tags = Array.from({ length: 70 }, (_, number) => `t${number}`);
     for (const tag of tags) {
       const image = registry.pushImage('a', undefined, named(tag));
-      const config = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: registry.configOf('a', image), size: 16 * 1024 * 1024 };
+      const config = {
+        mediaType: 'application/vnd.oci.image.config.v1+json',
+        digest: registry.configOf('a', image),
+        size: 16 * 1024 * 1024,
+      };
       registry.pushManifest('a', tag, { schemaVersion: 2, mediaType: OCI_IMAGE_MANIFEST, config, layers: [] });
     }
     registry.pushImage('b', 'latest', named('b'));
     const { failures } = await state.rebuild();
     assert.equal(failures.length, 1);
-    assert.match(failures[0]?.error ?? '', /^tag t\d+: a: more than 50000 manifests and configs, or 1024 MiB of them, are new; the next rebuild continues \(and 6 more tags\)$/);
+    assert.match(
+      failures[0]?.error ?? '',
+      /^tag t\d+: a: more than 50000 manifests and configs, or 1024 MiB of them, are new; the next rebuild continues \(and 6 more tags\)$/,
+    );
     assert.equal((await state.shows()).length, 63 + 1);
     assert.deepEqual((await state.rebuild()).failures, []);
     assert.equal((await state.shows()).length, 70 + 1);
@@ -546,7 +650,11 @@ suite('a repository that is too expensive fails, and the others are read', () =>
     const { registry } = state;
     const configs = ['one', 'two', 'small'].map((name) => {
       const digest = registry.configOf('a', registry.pushImage('a', undefined, named(name)));
-      const config = { mediaType: 'application/vnd.oci.image.config.v1+json', digest, size: name === 'small' ? 1000 : 2 * 1024 * 1024 };
+      const config = {
+        mediaType: 'application/vnd.oci.image.config.v1+json',
+        digest,
+        size: name === 'small' ? 1000 : 2 * 1024 * 1024,
+      };
       registry.pushManifest('a', name, { schemaVersion: 2, mediaType: OCI_IMAGE_MANIFEST, config, layers: [] });
       return digest;
     });
@@ -554,7 +662,8 @@ suite('a repository that is too expensive fails, and the others are read', () =>
     const rebuild = state.rebuild();
     await held.reached;
     for (let turn = 0; turn < 20; turn++) await setImmediate();
-    const asked = (): readonly (string | undefined)[] => registry.calls.filter(({ method }) => method === 'config').map(({ reference }) => reference);
+    const asked = (): readonly (string | undefined)[] =>
+      registry.calls.filter(({ method }) => method === 'config').map(({ reference }) => reference);
     assert.deepEqual(new Set(asked()), new Set([configs[0], configs[2]]));
     held.release();
     assert.deepEqual((await rebuild).failures, []);
@@ -563,10 +672,21 @@ suite('a repository that is too expensive fails, and the others are read', () =>
 
   test('the size of one registry in the catalog is limited, with a warning before that', async (t) => {
     const state = await TestState.open(t);
-    const { registry, store: { catalog, publications } } = state;
+    const {
+      registry,
+      store: { catalog, publications },
+    } = state;
     const warnings: string[] = [];
     const run = async (): Promise<ScanResult> =>
-      runScan({ source: registry, known: await WorkingCopy.load({ catalog, publications, registry: registry.id, takenBy: () => [] }), wanted: new Map([['apps', { repository: () => true, tag: () => true }]]), scope: EVERYTHING, concurrency: 1, maxStored: 5 * 1024 ** 2, onWarning: (warning) => warnings.push(warning) });
+      runScan({
+        source: registry,
+        known: await WorkingCopy.load({ catalog, publications, registry: registry.id, takenBy: () => [] }),
+        wanted: new Map([['apps', { repository: () => true, tag: () => true }]]),
+        scope: EVERYTHING,
+        concurrency: 1,
+        maxStored: 5 * 1024 ** 2,
+        onWarning: (warning) => warnings.push(warning),
+      });
     const push = (repository: string, mebibytes: number): void => {
       registry.pushImage(repository, 'latest', named(repository, { long: 'x'.repeat(mebibytes * 1024 ** 2) }));
     };
@@ -575,12 +695,23 @@ suite('a repository that is too expensive fails, and the others are read', () =>
     assert.deepEqual(warnings, []);
     push('b', 2);
     assert.deepEqual((await run()).failures, []);
-    const warning = 'http://registry.example.org takes 4 MiB in the catalog: beyond 5 MiB, nothing new is stored from it. Index fewer repositories or tags, or check who pushes so much';
+    const warning =
+      'http://registry.example.org takes 4 MiB in the catalog: beyond 5 MiB, nothing new is stored from it. Index fewer repositories or tags, or check who pushes so much';
     assert.deepEqual(warnings.splice(0), [warning]);
     push('c', 2);
-    assert.deepEqual((await run()).failures, [{ repository: 'c', error: 'tag latest: nothing new is stored from http://registry.example.org: its 4 MiB in the catalog are near the limit of 5 MiB' }]);
+    assert.deepEqual((await run()).failures, [
+      {
+        repository: 'c',
+        error:
+          'tag latest: nothing new is stored from http://registry.example.org: its 4 MiB in the catalog are near the limit of 5 MiB',
+      },
+    ]);
     assert.deepEqual(warnings, [warning]);
-    assert.deepEqual(await failing(state), [['a', false], ['b', false], ['c', true]]);
+    assert.deepEqual(await failing(state), [
+      ['a', false],
+      ['b', false],
+      ['c', true],
+    ]);
     registry.deleteRepository('a', { stays: true });
     await run();
     await catalog.prune();
@@ -611,8 +742,17 @@ suite('a repository that is too expensive fails, and the others are read', () =>
 });
 
 test('a digest is known of a registry only if it was read from that registry', async (t) => {
-  const [own, foreign] = [new MemoryRegistry({ id: 'http://own.example.org' }), new MemoryRegistry({ id: 'http://foreign.example.org' })];
-  const state = await TestState.open(t, { registries: [own, foreign], definitions: [{ registry: own.id, skipFlatpakLabels: true }, { name: 'foreign', registry: foreign.id }] });
+  const [own, foreign] = [
+    new MemoryRegistry({ id: 'http://own.example.org' }),
+    new MemoryRegistry({ id: 'http://foreign.example.org' }),
+  ];
+  const state = await TestState.open(t, {
+    registries: [own, foreign],
+    definitions: [
+      { registry: own.id, skipFlatpakLabels: true },
+      { name: 'foreign', registry: foreign.id },
+    ],
+  });
   const secret = own.pushImage('a', 'latest', named('secret', { 'org.flatpak.secret': 'of the own registry' }));
   await state.indexer.rebuild(own.id, EVERYTHING);
   foreign.pushIndex('b', 'list', [foreign.pushImage('b', undefined, named('foreign')), secret]);
@@ -712,35 +852,61 @@ suite('scopes', () => {
   });
 
   test('a rebuild of one index reads what it takes and leaves what only others take', async (t) => {
-    const state = await TestState.open(t, { definitions: [{ name: 'stable', tags: ['stable'], repositoryInclude: ['a', 'shared'] }, { name: 'beta', tags: ['beta'] }] });
+    const state = await TestState.open(t, {
+      definitions: [
+        { name: 'stable', tags: ['stable'], repositoryInclude: ['a', 'shared'] },
+        { name: 'beta', tags: ['beta'] },
+      ],
+    });
     const { registry } = state;
     const push = (version: string): void => {
-      for (const name of ['a', 'b', 'shared']) for (const tag of ['stable', 'beta']) registry.pushImage(name, tag, named(`${name} ${tag} ${version}`));
+      for (const name of ['a', 'b', 'shared'])
+        for (const tag of ['stable', 'beta']) registry.pushImage(name, tag, named(`${name} ${tag} ${version}`));
     };
     push('one');
     await state.rebuild();
     push('two');
     registry.calls.length = 0;
     await state.rebuild({ indexes: new Set(['stable']), repositories: new Map() });
-    assert.deepEqual(registry.calls.filter(({ repository }) => repository === 'b'), []);
+    assert.deepEqual(
+      registry.calls.filter(({ repository }) => repository === 'b'),
+      [],
+    );
     assert.deepEqual(await state.shows('stable'), ['a:stable a stable two', 'shared:stable shared stable two']);
-    assert.deepEqual(await state.shows('beta'), ['a:beta a beta one', 'b:beta b beta one', 'shared:beta shared beta one']);
+    assert.deepEqual(await state.shows('beta'), [
+      'a:beta a beta one',
+      'b:beta b beta one',
+      'shared:beta shared beta one',
+    ]);
     await state.rebuild({ indexes: new Set(['beta']), repositories: new Map() });
-    assert.deepEqual(await state.shows('beta'), ['a:beta a beta two', 'b:beta b beta two', 'shared:beta shared beta two']);
+    assert.deepEqual(await state.shows('beta'), [
+      'a:beta a beta two',
+      'b:beta b beta two',
+      'shared:beta shared beta two',
+    ]);
   });
 
   test('repositories named beside everything are read once', async (t) => {
     const state = await TestState.open(t);
     state.registry.pushImage('a', 'latest', named('a'));
-    const { requests } = await state.rebuild({ indexes: 'all', repositories: new Map([['a', 'all'], ['not-there', 'all']]) });
+    const { requests } = await state.rebuild({
+      indexes: 'all',
+      repositories: new Map([
+        ['a', 'all'],
+        ['not-there', 'all'],
+      ]),
+    });
     assert.equal(requests, 1 + 1 + 1 + 1 + 1);
   });
 
   test('repositories that no index takes, or that the source excludes, cost no requests', async (t) => {
-    const state = await TestState.open(t, { definitions: [{ repositoryInclude: ['apps/*'], repositoryExclude: ['apps/secret'] }] });
+    const state = await TestState.open(t, {
+      definitions: [{ repositoryInclude: ['apps/*'], repositoryExclude: ['apps/secret'] }],
+    });
     const { registry } = state;
     registry.uncover('apps/uncovered');
-    for (const name of ['apps/one', 'apps/secret', 'apps/uncovered', 'apps/a/b', 'other']) registry.pushImage(name, 'latest', named(name));
+    for (const name of ['apps/one', 'apps/secret', 'apps/uncovered', 'apps/a/b', 'other'])
+      registry.pushImage(name, 'latest', named(name));
     assert.equal((await state.rebuild()).requests, 1 + 1 + 1 + 1);
     for (const name of ['apps/secret', 'apps/uncovered', 'apps/a/b', 'other']) {
       assert.equal((await state.rebuildRepository(name)).requests, 0);
@@ -773,10 +939,14 @@ suite('scopes', () => {
 test('what no index takes any more is removed by a full scan, and only by that', async (t) => {
   const state = await TestState.open(t);
   const { registry } = state;
-  for (const repository of ['a', 'b']) for (const tag of ['latest', 'beta']) registry.pushImage(repository, tag, named(`${repository} ${tag}`));
+  for (const repository of ['a', 'b'])
+    for (const tag of ['latest', 'beta']) registry.pushImage(repository, tag, named(`${repository} ${tag}`));
   await state.rebuild();
   await state.reopen({ definitions: [{ tags: ['latest'], repositoryExclude: ['b'] }] });
-  const known = async (): Promise<readonly string[]> => [...(await state.known()).repositories].flatMap(([name, { tags }]) => [...tags.keys()].map((tag) => `${name}:${tag}`));
+  const known = async (): Promise<readonly string[]> =>
+    [...(await state.known()).repositories].flatMap(([name, { tags }]) =>
+      [...tags.keys()].map((tag) => `${name}:${tag}`),
+    );
   await state.rebuild({ indexes: new Set(['apps']), repositories: new Map() });
   await state.rebuildTags('a', 'latest');
   assert.deepEqual(await known(), ['a:beta', 'a:latest', 'b:beta', 'b:latest']);
@@ -817,15 +987,28 @@ suite('the end of a scan', () => {
         last = progress;
       },
     });
-    assert.deepEqual(last, { phase: 'rendering', repositories: { done: 2, total: 2 }, images: { done: 2, total: 2 }, requests: result.requests });
+    assert.deepEqual(last, {
+      phase: 'rendering',
+      repositories: { done: 2, total: 2 },
+      images: { done: 2, total: 2 },
+      requests: result.requests,
+    });
     assert.deepEqual([...new Set(seen)], ['scanning', 'rendering']);
   });
 
   test('parallel scans of two registries do not remove what the other has just read', async (t) => {
-    const [slow, quick] = [new MemoryRegistry({ id: 'http://slow.example.org' }), new MemoryRegistry({ id: 'http://quick.example.org' })];
-    const state = await TestState.open(t, { registries: [slow, quick], definitions: [{ registry: slow.id }, { name: 'quick', registry: quick.id }] });
+    const [slow, quick] = [
+      new MemoryRegistry({ id: 'http://slow.example.org' }),
+      new MemoryRegistry({ id: 'http://quick.example.org' }),
+    ];
+    const state = await TestState.open(t, {
+      registries: [slow, quick],
+      definitions: [{ registry: slow.id }, { name: 'quick', registry: quick.id }],
+    });
     // So large that they are committed before their tag is read.
-    const large = Array.from({ length: 5 }, (_, number) => slow.pushImage('a', undefined, named(`large ${number}`, { value: 'x'.repeat(1_000_000) })));
+    const large = Array.from({ length: 5 }, (_, number) =>
+      slow.pushImage('a', undefined, named(`large ${number}`, { value: 'x'.repeat(1_000_000) })),
+    );
     const last = slow.pushImage('a', undefined, named('last'));
     slow.pushIndex('a', 'latest', [...large, last]);
     quick.pushImage('b', 'latest', named('b'));
@@ -833,7 +1016,8 @@ suite('the end of a scan', () => {
     const held = slow.hold({ reference: last });
     const rebuild = state.indexer.rebuild(slow.id, { indexes: 'all', repositories: new Map() });
     await held.reached;
-    while ((await state.store.catalog.manifests(slow.id, large)).size < 4) await setImmediate(undefined, { signal: t.signal });
+    while ((await state.store.catalog.manifests(slow.id, large)).size < 4)
+      await setImmediate(undefined, { signal: t.signal });
     await state.indexer.rebuild(quick.id, { indexes: 'all', repositories: new Map() });
     held.release();
     await rebuild;

@@ -19,7 +19,10 @@ test('several lists together run no more tasks than permits', async () => {
     });
     done.push(value);
   };
-  const lists = Promise.all([semaphore.forEach(['a1', 'a2', 'a3', 'a4', 'a5'], run), semaphore.forEach(['b1', 'b2'], run)]);
+  const lists = Promise.all([
+    semaphore.forEach(['a1', 'a2', 'a3', 'a4', 'a5'], run),
+    semaphore.forEach(['b1', 'b2'], run),
+  ]);
   while (done.length < 7) {
     await settle();
     running.shift()?.();

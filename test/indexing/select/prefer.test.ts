@@ -8,13 +8,24 @@ import { named, TestState } from '../test-state.ts';
 const REF = 'org.flatpak.ref';
 const METADATA = 'org.flatpak.metadata';
 
-function push(registry: MemoryRegistry, repository: string, tag: string | undefined, ref: string, more: PushedImage = {}): Digest {
-  return registry.pushImage(repository, tag, { ...more, ...named(`${repository} ${tag ?? more.architecture ?? ''}`, { [REF]: ref, [METADATA]: '', ...more.labels }) });
+function push(
+  registry: MemoryRegistry,
+  repository: string,
+  tag: string | undefined,
+  ref: string,
+  more: PushedImage = {},
+): Digest {
+  return registry.pushImage(repository, tag, {
+    ...more,
+    ...named(`${repository} ${tag ?? more.architecture ?? ''}`, { [REF]: ref, [METADATA]: '', ...more.labels }),
+  });
 }
 
 suite('between repositories', () => {
   test('the first pattern wins, then the order of names; what no pattern matches comes last', async (t) => {
-    const state = await TestState.open(t, { definitions: [{ repositoryPriority: ['stable/*', 'beta/one', 'beta/*'] }] });
+    const state = await TestState.open(t, {
+      definitions: [{ repositoryPriority: ['stable/*', 'beta/one', 'beta/*'] }],
+    });
     const { registry } = state;
     const refs: Readonly<Record<string, readonly string[]>> = {
       A: ['a-first', 'beta/one', 'stable/z', 'stable/y'],
@@ -22,22 +33,36 @@ suite('between repositories', () => {
       C: ['z-last', 'a-first'],
       D: ['only'],
     };
-    for (const [ref, repositories] of Object.entries(refs)) for (const repository of repositories) push(registry, repository, ref.toLowerCase(), ref);
+    for (const [ref, repositories] of Object.entries(refs))
+      for (const repository of repositories) push(registry, repository, ref.toLowerCase(), ref);
     await state.rebuild();
-    assert.deepEqual(await state.shows(), ['a-first:c a-first c', 'beta/one:b beta/one b', 'only:d only d', 'stable/y:a stable/y a']);
+    assert.deepEqual(await state.shows(), [
+      'a-first:c a-first c',
+      'beta/one:b beta/one b',
+      'only:d only d',
+      'stable/y:a stable/y a',
+    ]);
   });
 
   test('architectures are decided independently', async (t) => {
     const state = await TestState.open(t, { definitions: [{ repositoryPriority: ['stable', 'beta'] }] });
     const { registry } = state;
     push(registry, 'stable', 'latest', 'A');
-    registry.pushIndex('beta', 'latest', ['amd64', 'arm64'].map((architecture) => push(registry, 'beta', undefined, 'A', { architecture })));
+    registry.pushIndex(
+      'beta',
+      'latest',
+      ['amd64', 'arm64'].map((architecture) => push(registry, 'beta', undefined, 'A', { architecture })),
+    );
     await state.rebuild();
     assert.deepEqual(await state.shows(), ['beta:latest [beta arm64]', 'stable:latest stable latest']);
   });
 
   test('an image that the index does not show does not hide another one', async (t) => {
-    const state = await TestState.open(t, { definitions: [{ repositoryPriority: ['stable', 'beta'], requiredLabels: ['approved'], requiredAnnotations: ['signed'] }] });
+    const state = await TestState.open(t, {
+      definitions: [
+        { repositoryPriority: ['stable', 'beta'], requiredLabels: ['approved'], requiredAnnotations: ['signed'] },
+      ],
+    });
     const { registry } = state;
     push(registry, 'stable', 'latest', 'A', { labels: { approved: '' } });
     push(registry, 'stable', 'other', 'A', { annotations: { signed: '' } });
@@ -48,7 +73,10 @@ suite('between repositories', () => {
 
   test('a ref in an annotation counts if there is none in the labels', async (t) => {
     const state = await TestState.open(t, { definitions: [{ repositoryPriority: ['stable', 'beta'] }] });
-    state.registry.pushImage('stable', 'latest', { ...named('annotated'), annotations: { [REF]: 'A', [METADATA]: '' } });
+    state.registry.pushImage('stable', 'latest', {
+      ...named('annotated'),
+      annotations: { [REF]: 'A', [METADATA]: '' },
+    });
     push(state.registry, 'beta', 'latest', 'A');
     await state.rebuild();
     assert.deepEqual(await state.shows(), ['stable:latest annotated']);
@@ -63,7 +91,8 @@ suite('between repositories', () => {
 
   test('without a priority all are shown', async (t) => {
     const state = await TestState.open(t);
-    for (const repository of ['stable', 'beta']) for (const tag of ['1', '2']) push(state.registry, repository, tag, 'A');
+    for (const repository of ['stable', 'beta'])
+      for (const tag of ['1', '2']) push(state.registry, repository, tag, 'A');
     await state.rebuild();
     assert.equal((await state.shows()).length, 4);
   });
@@ -100,7 +129,9 @@ suite('within a repository', () => {
   test('lists and images are ranked alike by their tags, and a list keeps its other images', async (t) => {
     const state = await TestState.open(t, { definitions: [{ repositoryPriority: ['app'] }] });
     const { registry } = state;
-    const [amd64, arm64] = ['amd64', 'arm64'].map((architecture) => push(registry, 'app', undefined, 'A', { architecture }));
+    const [amd64, arm64] = ['amd64', 'arm64'].map((architecture) =>
+      push(registry, 'app', undefined, 'A', { architecture }),
+    );
     assert.ok(amd64 && arm64);
     registry.pushIndex('app', '2', [amd64, arm64]);
     registry.pushIndex('app', '1', [arm64, amd64]);
@@ -122,7 +153,13 @@ suite('within a repository', () => {
   test('of two images of one list that are the same app, the first is shown', async (t) => {
     const state = await TestState.open(t, { definitions: [{ repositoryPriority: ['app'] }] });
     const { registry } = state;
-    registry.pushIndex('app', 'latest', ['second', 'first'].map((name) => registry.pushImage('app', undefined, named(name, { [REF]: 'A', [METADATA]: '' }))));
+    registry.pushIndex(
+      'app',
+      'latest',
+      ['second', 'first'].map((name) =>
+        registry.pushImage('app', undefined, named(name, { [REF]: 'A', [METADATA]: '' })),
+      ),
+    );
     await state.rebuild();
     assert.deepEqual(await state.shows(), ['app:latest [second]']);
   });

@@ -13,7 +13,10 @@ suite('globs', () => {
     [['?'], ['_', 'a']],
     [['?atest'], ['Latest', 'latest']],
     [['*.*'], ['1.0', '1.0-rc.1']],
-    [['v?', '1*'], ['1.0', '1.0-rc.1', 'v2']],
+    [
+      ['v?', '1*'],
+      ['1.0', '1.0-rc.1', 'v2'],
+    ],
     [['lat*', 'latest', '*'], tags],
     [['**'], tags],
     // Not special in a list of tags.
@@ -25,7 +28,10 @@ suite('globs', () => {
       const state = await TestState.open(t, { definitions: [{ tags: patterns }] });
       for (const tag of tags) state.registry.pushImage('app', tag, named(tag));
       await state.rebuild();
-      assert.deepEqual(await state.shows(), taken.toSorted().map((tag) => `app:${tag} ${tag}`));
+      assert.deepEqual(
+        await state.shows(),
+        taken.toSorted().map((tag) => `app:${tag} ${tag}`),
+      );
     });
   }
 
@@ -42,7 +48,8 @@ suite('globs', () => {
     });
     for (const repository of repositories) state.registry.pushImage(repository, 'latest', named('x'));
     await state.rebuild();
-    const shown = async (index: string): Promise<readonly string[]> => (await state.json(index)).Results.map(({ Name }) => Name);
+    const shown = async (index: string): Promise<readonly string[]> =>
+      (await state.json(index)).Results.map(({ Name }) => Name);
     assert.deepEqual(await shown('star'), ['apps/one', 'apps/two']);
     assert.deepEqual(await shown('stars'), ['apps/deep/three', 'apps/one', 'apps/two']);
     assert.deepEqual(await shown('any'), ['apps', 'apps/one', 'other/one']);
@@ -53,9 +60,13 @@ suite('globs', () => {
 
 suite('architectures', () => {
   test('only those named are taken, by the config and not the index; an empty list is left out', async (t) => {
-    const state = await TestState.open(t, { definitions: [{ architectures: ['amd64', 'riscv64'] }, { name: 'none', architectures: [] }] });
+    const state = await TestState.open(t, {
+      definitions: [{ architectures: ['amd64', 'riscv64'] }, { name: 'none', architectures: [] }],
+    });
     const { registry } = state;
-    const [amd64, arm64, riscv64] = ['amd64', 'arm64', 'riscv64'].map((architecture) => registry.pushImage('app', undefined, { ...named(architecture), architecture }));
+    const [amd64, arm64, riscv64] = ['amd64', 'arm64', 'riscv64'].map((architecture) =>
+      registry.pushImage('app', undefined, { ...named(architecture), architecture }),
+    );
     assert.ok(amd64 && arm64 && riscv64);
     registry.pushIndex('app', 'three', [arm64, amd64, riscv64]);
     registry.pushIndex('app', 'one', [arm64]);
@@ -96,7 +107,10 @@ suite('requirements', () => {
     registry.pushImage('app', 'as-annotations', { ...named('as-annotations'), annotations: all });
     registry.pushImage('app', 'one-each', { ...named('one-each', { one: '1' }), annotations: { two: '2' } });
     registry.pushImage('app', 'half', { ...named('half', { one: '1' }), annotations: { one: '1' } });
-    registry.pushIndex('app', 'list', [registry.pushImage('app', undefined, named('has', all)), registry.pushImage('app', undefined, named('has-not'))]);
+    registry.pushIndex('app', 'list', [
+      registry.pushImage('app', undefined, named('has', all)),
+      registry.pushImage('app', undefined, named('has-not')),
+    ]);
     await state.rebuild();
     assert.deepEqual(await state.shows('labels'), ['app:as-labels as-labels', 'app:list [has]']);
     assert.deepEqual(await state.shows('annotations'), ['app:as-annotations as-annotations']);
@@ -105,11 +119,16 @@ suite('requirements', () => {
   });
 
   test('requirements are checked before anything is left out', async (t) => {
-    const state = await TestState.open(t, { definitions: [{ requiredLabels: ['org.flatpak.ref'], skipFlatpakLabels: true }] });
+    const state = await TestState.open(t, {
+      definitions: [{ requiredLabels: ['org.flatpak.ref'], skipFlatpakLabels: true }],
+    });
     state.registry.pushImage('app', 'latest', named('app', { 'org.flatpak.ref': 'app/x/x86_64/stable' }));
     state.registry.pushImage('other', 'latest', named('other'));
     await state.rebuild();
-    assert.deepEqual((await state.json()).Results.map(({ Images }) => Images[0]?.Labels), [{ name: 'app' }]);
+    assert.deepEqual(
+      (await state.json()).Results.map(({ Images }) => Images[0]?.Labels),
+      [{ name: 'app' }],
+    );
   });
 });
 
@@ -126,7 +145,10 @@ suite('order', () => {
       registry.tag(name, '10', list);
     }
     await state.rebuild();
-    assert.deepEqual((await state.json()).Results.map(({ Name }) => Name), ['a', 'a/z', 'b', 'c', 'c-1']);
+    assert.deepEqual(
+      (await state.json()).Results.map(({ Name }) => Name),
+      ['a', 'a/z', 'b', 'c', 'c-1'],
+    );
     assert.deepEqual((await state.shows()).slice(0, 4), ['a:B,m m', 'a:z z', 'a:10,9 [m arm]', 'a:y [m]']);
   });
 
@@ -144,7 +166,12 @@ suite('order', () => {
 test('lists that are flattened are images with their tags, in their order and once each', async (t) => {
   const state = await TestState.open(t, { definitions: [{ lists: 'flatten' }, { name: 'kept' }] });
   const { registry } = state;
-  const [z, a] = ['z', 'a'].map((name, i) => registry.pushImage('app', undefined, { ...named(name, { 'org.flatpak.ref': 'app/A', 'org.flatpak.metadata': '' }), architecture: ['arm64', 'amd64'][i] ?? '' }));
+  const [z, a] = ['z', 'a'].map((name, i) =>
+    registry.pushImage('app', undefined, {
+      ...named(name, { 'org.flatpak.ref': 'app/A', 'org.flatpak.metadata': '' }),
+      architecture: ['arm64', 'amd64'][i] ?? '',
+    }),
+  );
   assert.ok(z && a);
   registry.pushIndex('app', 'latest', [z, a]);
   registry.tag('app', 'stable', registry.pushIndex('app', 'beta', [a]));
@@ -163,7 +190,9 @@ test('a digest that is tagged and in a list is shown as both', async (t) => {
 });
 
 test('tags that an index does not take are not shown, also on what it takes', async (t) => {
-  const state = await TestState.open(t, { definitions: [{ tags: ['latest'] }, { name: 'secret', tags: ['secret-*'] }] });
+  const state = await TestState.open(t, {
+    definitions: [{ tags: ['latest'] }, { name: 'secret', tags: ['secret-*'] }],
+  });
   const digest = state.registry.pushImage('app', 'latest', named('image'));
   state.registry.tag('app', 'secret-launch', digest);
   await state.rebuild();
@@ -184,20 +213,38 @@ test('the tag of the delta index is never taken', async (t) => {
 });
 
 test('one indexer builds several indexes of several registries', async (t) => {
-  const [one, two] = [new MemoryRegistry({ id: 'http://one.example.org' }), new MemoryRegistry({ id: 'http://two.example.org' })];
+  const [one, two] = [
+    new MemoryRegistry({ id: 'http://one.example.org' }),
+    new MemoryRegistry({ id: 'http://two.example.org' }),
+  ];
   const state = await TestState.open(t, {
     registries: [one, two],
-    definitions: [{ name: 'first', registry: one.id, tags: ['latest'] }, { name: 'second', registry: two.id, registryPublic: '/' }, { name: 'third', registry: one.id }],
+    definitions: [
+      { name: 'first', registry: one.id, tags: ['latest'] },
+      { name: 'second', registry: two.id, registryPublic: '/' },
+      { name: 'third', registry: one.id },
+    ],
   });
   // The same repository and image in both.
   for (const registry of [one, two]) registry.pushImage('app', 'latest', named('app'));
   one.pushImage('app', 'beta', named('beta of one'));
   two.pushImage('app', 'beta', named('beta of two'));
-  const results = await Promise.all([one, two].map((registry) => state.indexer.rebuild(registry.id, { indexes: 'all', repositories: new Map() })));
-  assert.deepEqual(results.map(({ registry, indexes }) => [registry, indexes.map(({ index, images }) => [index, images])]), [
-    ['http://one.example.org', [['first', 1], ['third', 2]]],
-    ['http://two.example.org', [['second', 2]]],
-  ]);
+  const results = await Promise.all(
+    [one, two].map((registry) => state.indexer.rebuild(registry.id, { indexes: 'all', repositories: new Map() })),
+  );
+  assert.deepEqual(
+    results.map(({ registry, indexes }) => [registry, indexes.map(({ index, images }) => [index, images])]),
+    [
+      [
+        'http://one.example.org',
+        [
+          ['first', 1],
+          ['third', 2],
+        ],
+      ],
+      ['http://two.example.org', [['second', 2]]],
+    ],
+  );
   assert.deepEqual(await state.shows('first'), ['app:latest app']);
   assert.deepEqual(await state.shows('second'), ['app:beta beta of two', 'app:latest app']);
   assert.deepEqual(await state.shows('third'), ['app:beta beta of one', 'app:latest app']);

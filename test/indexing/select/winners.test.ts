@@ -19,8 +19,13 @@ function labels(name: string, more: Partial<FlatpakApp> = {}): Record<string, st
 
 async function open(t: TestContext, definition: Partial<IndexDefinition> = {}) {
   const state = await TestState.open(t, { definitions: [definition] });
-  const push = (repository: string, tag: string | undefined, name: string, more: Partial<FlatpakApp> = {}, image: PushedImage = {}): Digest =>
-    state.registry.pushImage(repository, tag, { ...image, labels: labels(name, more) });
+  const push = (
+    repository: string,
+    tag: string | undefined,
+    name: string,
+    more: Partial<FlatpakApp> = {},
+    image: PushedImage = {},
+  ): Digest => state.registry.pushImage(repository, tag, { ...image, labels: labels(name, more) });
   /** Returns the names of the images in the answer, in order. */
   const ask = async (query: string): Promise<readonly (string | undefined)[]> => namesIn(await state.answer(query));
   const apps = (): Promise<readonly AppEntry[]> => state.apps();
@@ -43,7 +48,10 @@ suite('of the same ref and architecture in two repositories', () => {
     for (const repository of ['m', 'g']) push(repository, 'latest', repository);
     const winners = new Set<string>();
     for (let i = 0; i < 12; i++) {
-      push(`${'amnz'[i % 4]}${i}`, 'latest', `other ${i}`, { id: `org.example.Other${i}`, timestamp: 1_700_000_000 + i });
+      push(`${'amnz'[i % 4]}${i}`, 'latest', `other ${i}`, {
+        id: `org.example.Other${i}`,
+        timestamp: 1_700_000_000 + i,
+      });
       if (i === 6) state.registry.deleteRepository('a0', { stays: true });
       await state.rebuild();
       const answered = await ask(FLATPAK);
@@ -83,7 +91,10 @@ suite('of the same ref and architecture in two repositories', () => {
     state.registry.pushImage('b', 'latest', { labels: { name: 'annotated' }, annotations: labels('annotated') });
     push('c', 'latest', 'labelled');
     await state.rebuild();
-    assert.deepEqual((await ask(FLATPAK)).filter((name) => name !== 'without metadata'), ['labelled']);
+    assert.deepEqual(
+      (await ask(FLATPAK)).filter((name) => name !== 'without metadata'),
+      ['labelled'],
+    );
     assert.deepEqual(await ask(FLATPAK.replace('label', 'annotation')), ['annotated']);
     assert.equal((await apps())[0]?.name, 'annotated');
   });
@@ -97,7 +108,8 @@ suite('of the same ref and architecture in two repositories', () => {
     assert.deepEqual(await ask('label:org.flatpak.ref:exists=1&tag=latest&tag=beta'), ['a', 'b']);
     assert.deepEqual(await ask('label:org.flatpak.ref:exists=1&tag:matches=*'), ['a', 'b']);
     assert.deepEqual(await ask('label:org.flatpak.ref:exists=1&tag=latest&repository=c'), []);
-    for (const query of ['label:org.flatpak.ref:exists=1', 'tag=latest&architecture=amd64', '']) assert.deepEqual(await ask(query), ['a', 'b', 'c'], query);
+    for (const query of ['label:org.flatpak.ref:exists=1', 'tag=latest&architecture=amd64', ''])
+      assert.deepEqual(await ask(query), ['a', 'b', 'c'], query);
   });
 });
 
@@ -108,7 +120,9 @@ test('of two images of one list, as gzip and zstd, clients get the first', async
   assert.deepEqual(await ask(FLATPAK), ['zstd']);
   assert.deepEqual(await ask(''), ['zstd', 'gzip']);
   assert.deepEqual((await details())?.images.length, 1);
-  assert.deepEqual(indexes[0]?.warnings, [`app/${ID}/x86_64/stable (linux/amd64) is in app more than once with the tag latest: clients get the first one`]);
+  assert.deepEqual(indexes[0]?.warnings, [
+    `app/${ID}/x86_64/stable (linux/amd64) is in app more than once with the tag latest: clients get the first one`,
+  ]);
 });
 
 suite('the page and the API', () => {
@@ -118,10 +132,19 @@ suite('the page and the API', () => {
     state.registry.tag('b', 'beta', push('b', 'latest', 'b', { timestamp: 4_000_000_000 }));
     push('c', 'latest', 'c', { timestamp: 4_100_000_000 });
     await state.rebuild();
-    assert.deepEqual((await apps()).map(({ name, tags }) => [name, tags]), [['a', ['beta', 'latest']]]);
+    assert.deepEqual(
+      (await apps()).map(({ name, tags }) => [name, tags]),
+      [['a', ['beta', 'latest']]],
+    );
     const app = await details();
     assert.equal(app?.name, 'a');
-    assert.deepEqual(app.images.map(({ repository, tags }) => [repository, tags]), [['a', ['latest']], ['b', ['beta']]]);
+    assert.deepEqual(
+      app.images.map(({ repository, tags }) => [repository, tags]),
+      [
+        ['a', ['latest']],
+        ['b', ['beta']],
+      ],
+    );
   });
 
   test('do not prefer another branch in another repository by a time that it claims', async (t) => {
@@ -130,7 +153,10 @@ suite('the page and the API', () => {
     push('b', 'latest', 'b', { branch: 'newer', timestamp: 4_000_000_000 });
     await state.rebuild();
     assert.equal((await apps())[0]?.name, 'a');
-    assert.deepEqual((await details())?.images.map(({ branch }) => branch), ['stable', 'newer']);
+    assert.deepEqual(
+      (await details())?.images.map(({ branch }) => branch),
+      ['stable', 'newer'],
+    );
   });
 
   test('prefer the newest image within a repository', async (t) => {
@@ -156,7 +182,8 @@ suite('hidden images are reported', () => {
 
   test('at every rebuild, and after a restart', async (t) => {
     const { state, push } = await open(t);
-    for (const repository of ['c', 'b', 'a']) state.registry.tag(repository, 'beta', push(repository, 'latest', repository));
+    for (const repository of ['c', 'b', 'a'])
+      state.registry.tag(repository, 'beta', push(repository, 'latest', repository));
     assert.deepEqual((await state.rebuild()).indexes[0]?.warnings, [told]);
     assert.deepEqual((await state.rebuild()).indexes[0]?.warnings, [told]);
     await state.reopen();
@@ -168,7 +195,10 @@ suite('hidden images are reported', () => {
 
   test('without control characters', async (t) => {
     const { state } = await open(t);
-    for (const repository of ['a', 'b']) state.registry.pushImage(repository, 'latest', { labels: { 'org.flatpak.ref': 'app/\u001B[31m/x86_64/stable', 'org.flatpak.metadata': '' } });
+    for (const repository of ['a', 'b'])
+      state.registry.pushImage(repository, 'latest', {
+        labels: { 'org.flatpak.ref': 'app/\u001B[31m/x86_64/stable', 'org.flatpak.metadata': '' },
+      });
     const [warning = ''] = (await state.rebuild()).indexes[0]?.warnings ?? [];
     assert.ok(warning.startsWith('app/?[31m/x86_64/stable (linux/amd64) is in several repositories: '), warning);
   });
@@ -178,6 +208,8 @@ suite('hidden images are reported', () => {
     for (const repository of ['wanted', 'x', 'y']) push(repository, 'latest', repository);
     for (const repository of ['x', 'y']) push(repository, 'other', repository, { id: 'org.example.Other' });
     const { indexes } = await state.rebuild();
-    assert.deepEqual(indexes[0]?.warnings, ['app/org.example.Other/x86_64/stable (linux/amd64) is in several repositories: clients get it from x, not from y; choose with repository_priority or repository_exclude']);
+    assert.deepEqual(indexes[0]?.warnings, [
+      'app/org.example.Other/x86_64/stable (linux/amd64) is in several repositories: clients get it from x, not from y; choose with repository_priority or repository_exclude',
+    ]);
   });
 });

@@ -8,7 +8,11 @@ const DESCRIPTOR = { mediaType: 'application/vnd.oci.image.config.v1+json', dige
 
 test('an image config is read from its blob', async (t) => {
   const { url, seen } = await playRegistry(t, (_request, response) => response.end(BODY));
-  assert.deepEqual(await readRegistry(t, url).config('a', DESCRIPTOR), { os: 'linux', architecture: 'amd64', labels: { a: 'b' } });
+  assert.deepEqual(await readRegistry(t, url).config('a', DESCRIPTOR), {
+    os: 'linux',
+    architecture: 'amd64',
+    labels: { a: 'b' },
+  });
   assert.deepEqual(seen, [`GET /v2/a/blobs/${digestOf(BODY)}`]);
 });
 
@@ -26,7 +30,11 @@ test('a config over 16 MiB is refused without a request where its descriptor say
 });
 
 test('a config with a small size in its descriptor is read up to 1 MiB, a large one up to 16 MiB', async (t) => {
-  const body = JSON.stringify({ os: 'linux', architecture: 'amd64', config: { Labels: { long: 'x'.repeat(2 * 1024 * 1024) } } });
+  const body = JSON.stringify({
+    os: 'linux',
+    architecture: 'amd64',
+    config: { Labels: { long: 'x'.repeat(2 * 1024 * 1024) } },
+  });
   const { url } = await playRegistry(t, (_request, response) => response.end(body));
   const source = readRegistry(t, url);
   const descriptor = { ...DESCRIPTOR, digest: digestOf(body) };

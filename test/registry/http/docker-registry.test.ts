@@ -31,7 +31,10 @@ suite('a real docker-registry', needs('docker-registry', 'skopeo', 'openssl', 'n
 
   /** Another registry with the same content. */
   function startWithSamples({ sections, ...options }: DockerRegistryOptions): Promise<DockerRegistry> {
-    return startDockerRegistry({ ...options, sections: { ...sections, storage: { filesystem: { rootdirectory: join(open.folder, 'storage') } } } });
+    return startDockerRegistry({
+      ...options,
+      sections: { ...sections, storage: { filesystem: { rootdirectory: join(open.folder, 'storage') } } },
+    });
   }
 
   /** Reads everything, down to configs. */
@@ -43,14 +46,24 @@ suite('a real docker-registry', needs('docker-registry', 'skopeo', 'openssl', 'n
       const { digest } = await source.resolve(repository, 'latest');
       assert.equal(digest, digests[repository]);
       const manifest = await source.manifest(repository, digest);
-      assert.equal(manifest.kind === 'image' && (await source.config(repository, manifest.config))?.architecture, 'amd64');
+      assert.equal(
+        manifest.kind === 'image' && (await source.config(repository, manifest.config))?.architecture,
+        'amd64',
+      );
     }
   }
 
   /** A configuration with an index of the registry at `url`, whose token server is on this machine. */
   async function configure(name: string, url: string): Promise<string> {
     const path = join(folder, `${name}.yaml`);
-    await writeFile(path, JSON.stringify({ state_dir: `./${name}-state`, indexes: { apps: { registry: url, output: `./${name}.json` } }, registries: { [url]: { private_redirects: true } } }));
+    await writeFile(
+      path,
+      JSON.stringify({
+        state_dir: `./${name}-state`,
+        indexes: { apps: { registry: url, output: `./${name}.json` } },
+        registries: { [url]: { private_redirects: true } },
+      }),
+    );
     return path;
   }
 
@@ -76,9 +89,17 @@ suite('a real docker-registry', needs('docker-registry', 'skopeo', 'openssl', 'n
     await using registry = await startWithSamples({ login });
     await readAll(t, registry.url, { credentials: login });
     const entry = { auth: Buffer.from(`${login.username}:${login.password}`).toString('base64') };
-    await readAll(t, registry.url, { authFiles: [{ path: await authFile('basic.json', { [registry.host]: entry }), required: true }] });
-    await assert.rejects(readRegistry(t, registry.url).tags('apps/hello'), { code: 'denied', message: /answered 401 \(UNAUTHORIZED/ });
-    await assert.rejects(readRegistry(t, registry.url, { credentials: { ...login, password: 'wrong' } }).tags('apps/hello'), { code: 'denied' });
+    await readAll(t, registry.url, {
+      authFiles: [{ path: await authFile('basic.json', { [registry.host]: entry }), required: true }],
+    });
+    await assert.rejects(readRegistry(t, registry.url).tags('apps/hello'), {
+      code: 'denied',
+      message: /answered 401 \(UNAUTHORIZED/,
+    });
+    await assert.rejects(
+      readRegistry(t, registry.url, { credentials: { ...login, password: 'wrong' } }).tags('apps/hello'),
+      { code: 'denied' },
+    );
     await assert.rejects(Array.fromAsync(readRegistry(t, registry.url).repositories()), { code: 'no-catalog' });
   });
 
@@ -93,11 +114,22 @@ suite('a real docker-registry', needs('docker-registry', 'skopeo', 'openssl', 'n
 
     const its = join(folder, 'certs.d', `127.0.0.1:${front.port}`);
     await mkdir(its, { recursive: true });
-    for (const [from, to] of [[authority, 'ca.crt'], [clientCertificate, 'client.cert'], [clientKey, 'client.key']] as const) await copyFile(from, join(its, to));
+    for (const [from, to] of [
+      [authority, 'ca.crt'],
+      [clientCertificate, 'client.cert'],
+      [clientKey, 'client.key'],
+    ] as const)
+      await copyFile(from, join(its, to));
     await readAll(t, front.url, { certsDirs: [join(folder, 'nowhere'), join(folder, 'certs.d')] });
 
-    await assert.rejects(readRegistry(t, front.url, { caFile: authority }).tags('apps/hello'), { code: 'malformed', message: /answered 400/ });
-    await assert.rejects(readRegistry(t, front.url, { pauses: [] }).tags('apps/hello'), { code: 'unavailable', message: /not signed by a trusted authority/ });
+    await assert.rejects(readRegistry(t, front.url, { caFile: authority }).tags('apps/hello'), {
+      code: 'malformed',
+      message: /answered 400/,
+    });
+    await assert.rejects(readRegistry(t, front.url, { pauses: [] }).tags('apps/hello'), {
+      code: 'unavailable',
+      message: /not signed by a trusted authority/,
+    });
   });
 
   test('that wants the tokens of a service, anonymously', async (t) => {
@@ -105,31 +137,54 @@ suite('a real docker-registry', needs('docker-registry', 'skopeo', 'openssl', 'n
     await using registry = await startWithSamples(service.registry);
     await readAll(t, registry.url, {});
     const scopes = ['registry:catalog:*', ...SAMPLE_REPOSITORIES.map((repository) => `repository:${repository}:pull`)];
-    assert.deepEqual(service.requests, scopes.map((scope) => ({ method: 'GET', scopes: [scope], user: undefined })));
+    assert.deepEqual(
+      service.requests,
+      scopes.map((scope) => ({ method: 'GET', scopes: [scope], user: undefined })),
+    );
   });
 
   test('that wants the tokens of a service, for several users, by password and by identity token', async (t) => {
     const readers = { catalog: 'admin', 'apps/hello': 'helen', 'apps/clock': 'admin', 'runtime/platform': 'admin' };
     await using service = await startTokenService({ certificates, readers, passwords: { admin: 'secret' } });
     await using registry = await startWithSamples(service.registry);
-    const path = await authFile('tokens.json', { [registry.host]: { auth: btoa('admin:secret') }, [`${registry.host}/apps/hello`]: { identitytoken: 'identity-of-helen' } });
+    const path = await authFile('tokens.json', {
+      [registry.host]: { auth: btoa('admin:secret') },
+      [`${registry.host}/apps/hello`]: { identitytoken: 'identity-of-helen' },
+    });
     await readAll(t, registry.url, { authFiles: [{ path, required: true }] });
     assert.deepEqual(
       service.requests.map(({ method, user }) => [method, user]),
-      [['GET', 'admin'], ['GET', 'admin'], ['POST', 'helen'], ['GET', 'admin']],
+      [
+        ['GET', 'admin'],
+        ['GET', 'admin'],
+        ['POST', 'helen'],
+        ['GET', 'admin'],
+      ],
     );
-    await assert.rejects(readRegistry(t, registry.url, { credentials: { username: 'admin', password: 'secret' } }).tags('apps/hello'), { code: 'denied' });
-    await assert.rejects(readRegistry(t, registry.url, { credentials: { username: 'admin', password: 'wrong' } }).tags('apps/hello'), {
-      code: 'denied',
-      message: /\/token: answered 401 \(UNAUTHORIZED: who are you\?\); the login is refused: check registries\./,
-    });
+    await assert.rejects(
+      readRegistry(t, registry.url, { credentials: { username: 'admin', password: 'secret' } }).tags('apps/hello'),
+      { code: 'denied' },
+    );
+    await assert.rejects(
+      readRegistry(t, registry.url, { credentials: { username: 'admin', password: 'wrong' } }).tags('apps/hello'),
+      {
+        code: 'denied',
+        message: /\/token: answered 401 \(UNAUTHORIZED: who are you\?\); the login is refused: check registries\./,
+      },
+    );
   });
 
   test('that does not know of the front with TLS before it, and redirects for tokens', async (t) => {
     const login = { username: 'helen', password: 'secret' };
-    await using service = await startTokenService({ certificates, readers: { 'apps/hello': login.username }, passwords: { [login.username]: login.password } });
+    await using service = await startTokenService({
+      certificates,
+      readers: { 'apps/hello': login.username },
+      passwords: { [login.username]: login.password },
+    });
     const { auth, ...sections } = service.registry.sections as { readonly auth: { readonly token: object } };
-    await using registry = await startWithSamples({ sections: { ...sections, auth: { token: { ...auth.token, realm: 'http://127.0.0.1/token' } } } });
+    await using registry = await startWithSamples({
+      sections: { ...sections, auth: { token: { ...auth.token, realm: 'http://127.0.0.1/token' } } },
+    });
     await using front = await startNginx({
       tls: certificates,
       server: `location = /token { return 301 http://127.0.0.1/token/$is_args$args; }
@@ -153,17 +208,27 @@ suite('a real docker-registry', needs('docker-registry', 'skopeo', 'openssl', 'n
   });
 
   test('through a forward proxy, behind a front with TLS', async (t) => {
-    await using front = await startNginx({ tls: certificates, server: `location / { proxy_pass ${open.url}; proxy_set_header Host $http_host; }` });
+    await using front = await startNginx({
+      tls: certificates,
+      server: `location / { proxy_pass ${open.url}; proxy_set_header Host $http_host; }`,
+    });
     const proxy = await startForwardProxy(t, { login: 'user:secret' });
     const address = proxy.url.replace('//', '//user:secret@');
     const proxies = { http: address, https: address };
     await readAll(t, named(front.url), { caFile: certificates.authority, proxies });
     await readAll(t, named(open.url), { proxies });
-    assert.deepEqual(new Set(proxy.seen.map(([request]) => request.split(' ')[0])), new Set(['CONNECT', 'HEAD', 'GET']));
+    assert.deepEqual(
+      new Set(proxy.seen.map(([request]) => request.split(' ')[0])),
+      new Set(['CONNECT', 'HEAD', 'GET']),
+    );
   });
 
   test('with all that the environment says, by the program itself', async (t) => {
-    await using service = await startTokenService({ certificates, readers: { 'apps/hello': 'helen' }, passwords: { helen: 'secret' } });
+    await using service = await startTokenService({
+      certificates,
+      readers: { 'apps/hello': 'helen' },
+      passwords: { helen: 'secret' },
+    });
     await using registry = await startWithSamples(service.registry);
     const proxy = await startForwardProxy(t);
     const url = named(registry.url);
@@ -172,10 +237,14 @@ suite('a real docker-registry', needs('docker-registry', 'skopeo', 'openssl', 'n
     const anonymous = await runRegindexer(['-v', '-c', await configure('direct', registry.url), 'index']);
     assert.equal(anonymous.code, 1);
     assert.match(anonymous.stderr, /apps\/hello/);
-    const proxied = await runRegindexer(['-v', '-c', await configure('proxied', url), 'index'], { REGISTRY_AUTH_FILE: path, HTTP_PROXY: proxy.url });
+    const proxied = await runRegindexer(['-v', '-c', await configure('proxied', url), 'index'], {
+      REGISTRY_AUTH_FILE: path,
+      HTTP_PROXY: proxy.url,
+    });
     assert.equal(proxied.code, 0, proxied.stderr);
     assert.match(proxied.stdout, /^apps: 3 images/);
     assert.ok(proxy.seen.some(([request]) => request === `GET ${url}/v2/_catalog?n=1000`));
-    for (const text of [anonymous, proxied].flatMap(({ stdout, stderr }) => [stdout, stderr])) assert.ok(!/secret|Bearer|Basic/.test(text), text);
+    for (const text of [anonymous, proxied].flatMap(({ stdout, stderr }) => [stdout, stderr]))
+      assert.ok(!/secret|Bearer|Basic/.test(text), text);
   });
 });

@@ -9,7 +9,11 @@ import { FAULTS, type RequestKind } from '../../sources/faults.ts';
 import { playRegistry, readRegistry, sendJson, type Answer } from './play-registry.ts';
 
 const CONFIG = JSON.stringify({ os: 'linux', architecture: 'amd64', config: { Labels: { name: 'hello' } } });
-const DESCRIPTOR = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: digestOf(CONFIG), size: CONFIG.length };
+const DESCRIPTOR = {
+  mediaType: 'application/vnd.oci.image.config.v1+json',
+  digest: digestOf(CONFIG),
+  size: CONFIG.length,
+};
 const MANIFEST = JSON.stringify({ schemaVersion: 2, mediaType: OCI_IMAGE_MANIFEST, config: DESCRIPTOR, layers: [] });
 
 /** A registry with the repository `a`, which has the tag `latest`. */
@@ -17,7 +21,14 @@ const answerRight: Answer = ({ url, method }, response) => {
   if (url.includes('_catalog')) sendJson(response, { repositories: ['a', 'b', 'c'] });
   else if (url.includes('/tags/')) sendJson(response, { tags: ['latest'] });
   else if (url.includes('/blobs/')) response.end(CONFIG);
-  else response.writeHead(200, { 'content-type': OCI_IMAGE_MANIFEST, 'docker-content-digest': digestOf(MANIFEST), 'content-length': MANIFEST.length }).end(method === 'HEAD' ? undefined : MANIFEST);
+  else
+    response
+      .writeHead(200, {
+        'content-type': OCI_IMAGE_MANIFEST,
+        'docker-content-digest': digestOf(MANIFEST),
+        'content-length': MANIFEST.length,
+      })
+      .end(method === 'HEAD' ? undefined : MANIFEST);
 };
 
 /** The request of each kind. */
@@ -31,7 +42,10 @@ const READS: Readonly<Record<RequestKind, (source: HttpRegistrySource) => Promis
 
 /** Faults that last until the timeout. */
 const WAITING: ReadonlySet<string> = new Set(['silence', 'an answer that drips']);
-/** Faults that one answer cannot show: a scan does not believe a shorter catalog at once, and reads the manifest of a tag. */
+/**
+ * Faults that one answer cannot show: a scan does not believe a shorter catalog at once, and reads the manifest of a
+ * tag.
+ */
 const UNSEEN: ReadonlySet<string> = new Set(['an empty catalog', 'a catalog cut short', 'a wrong digest header']);
 
 suite('each fault is reported in time, and ends with its answer', { concurrency: 4 }, () => {

@@ -26,7 +26,10 @@ export function named(url: string): string {
 }
 
 /** Starts a proxy until the test ends. It forwards requests for any name to this machine. */
-export async function startForwardProxy(t: TestContext, { login, tls }: ForwardProxyOptions = {}): Promise<ForwardProxy> {
+export async function startForwardProxy(
+  t: TestContext,
+  { login, tls }: ForwardProxyOptions = {},
+): Promise<ForwardProxy> {
   const seen: (readonly [string, string | undefined])[] = [];
   const sockets = new Set<Socket>();
   let connections = 0;
@@ -49,10 +52,19 @@ export async function startForwardProxy(t: TestContext, { login, tls }: ForwardP
     }
     const { 'proxy-authorization': _login, ...headers } = request.headers;
     const target = new URL(request.url ?? '');
-    const onward = send({ host: '127.0.0.1', port: target.port, path: target.pathname + target.search, method: request.method ?? 'GET', headers }, (answer) => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(response);
-    });
+    const onward = send(
+      {
+        host: '127.0.0.1',
+        port: target.port,
+        path: target.pathname + target.search,
+        method: request.method ?? 'GET',
+        headers,
+      },
+      (answer) => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(response);
+      },
+    );
     onward.on('error', () => response.writeHead(502).end());
     request.pipe(onward);
   });

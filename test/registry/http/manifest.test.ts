@@ -18,26 +18,37 @@ test('a manifest is read by tag and by digest', async (t) => {
 });
 
 test('without a digest in the answer, a tag has the digest of its bytes', async (t) => {
-  const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-type': TYPE }).end(BODY));
+  const { url } = await playRegistry(t, (_request, response) =>
+    response.writeHead(200, { 'content-type': TYPE }).end(BODY),
+  );
   assert.deepEqual(await readRegistry(t, url).manifest('a', 'latest'), MANIFEST);
 });
 
 test('a digest of sha512 is checked as such', async (t) => {
   const digest = digestOf(BODY, 'sha512');
-  const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-type': TYPE }).end(BODY));
+  const { url } = await playRegistry(t, (_request, response) =>
+    response.writeHead(200, { 'content-type': TYPE }).end(BODY),
+  );
   assert.equal((await readRegistry(t, url).manifest('a', digest)).digest, digest);
 });
 
 test('bytes that do not match the digest are refused', async (t) => {
-  const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-type': TYPE, 'docker-content-digest': digestOf('x') }).end(BODY));
+  const { url } = await playRegistry(t, (_request, response) =>
+    response.writeHead(200, { 'content-type': TYPE, 'docker-content-digest': digestOf('x') }).end(BODY),
+  );
   const source = readRegistry(t, url);
   await assert.rejects(source.manifest('a', 'latest'), { code: 'digest-mismatch' });
   await assert.rejects(source.manifest('a', digestOf('y')), { code: 'digest-mismatch' });
 });
 
 test('another shape is malformed, and the error says where it came from', async (t) => {
-  const { url } = await playRegistry(t, (_request, response) => sendJson(response, { schemaVersion: 2, mediaType: TYPE, manifests: {} }));
-  await assert.rejects(readRegistry(t, url).manifest('a', 'latest'), { code: 'malformed', message: `GET ${url}/v2/a/manifests/latest: manifests: expected an array` });
+  const { url } = await playRegistry(t, (_request, response) =>
+    sendJson(response, { schemaVersion: 2, mediaType: TYPE, manifests: {} }),
+  );
+  await assert.rejects(readRegistry(t, url).manifest('a', 'latest'), {
+    code: 'malformed',
+    message: `GET ${url}/v2/a/manifests/latest: manifests: expected an array`,
+  });
 });
 
 test('a manifest over 4 MiB is refused, whether announced or not', async (t) => {
@@ -48,6 +59,9 @@ test('a manifest over 4 MiB is refused, whether announced or not', async (t) => 
       if (announced) response.flushHeaders();
       else response.end(Buffer.alloc(size, ' '));
     });
-    await assert.rejects(readRegistry(t, url).manifest('a', 'latest'), { code: 'too-large', message: /larger than 4194304 bytes/ });
+    await assert.rejects(readRegistry(t, url).manifest('a', 'latest'), {
+      code: 'too-large',
+      message: /larger than 4194304 bytes/,
+    });
   }
 });

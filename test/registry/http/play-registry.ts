@@ -34,14 +34,30 @@ export async function playRegistry(t: TestContext, answer: Answer): Promise<Play
 }
 
 /** A source for `url` with short pauses between attempts. */
-export function readRegistry(t: TestContext, url: string, options: Partial<HttpRegistryOptions> = {}): HttpRegistrySource {
-  const source = new HttpRegistrySource({ url, concurrency: 16, timeout: 5000, userAgent: 'test', pauses: [1, 2, 3], ...options });
+export function readRegistry(
+  t: TestContext,
+  url: string,
+  options: Partial<HttpRegistryOptions> = {},
+): HttpRegistrySource {
+  const source = new HttpRegistrySource({
+    url,
+    concurrency: 16,
+    timeout: 5000,
+    userAgent: 'test',
+    pauses: [1, 2, 3],
+    ...options,
+  });
   t.after(() => source.close());
   return source;
 }
 
 /** Answers with `body` as JSON. */
-export function sendJson(response: ServerResponse, body: unknown, headers: Record<string, string> = {}, status = 200): void {
+export function sendJson(
+  response: ServerResponse,
+  body: unknown,
+  headers: Record<string, string> = {},
+  status = 200,
+): void {
   response.writeHead(status, { 'content-type': 'application/json', ...headers });
   response.end(JSON.stringify(body));
 }

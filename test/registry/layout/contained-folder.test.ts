@@ -23,12 +23,18 @@ test('a file that is exchanged for a link while it is read never leads out of th
   const swapping = swap();
   const read = new Map<string, number>();
   for (let time = 0; time < 1000; time++) {
-    const text = await folder.read('file', 100).then(String, (error: unknown) => (error instanceof RegistryError ? error.code : assert.fail(String(error))));
+    const text = await folder
+      .read('file', 100)
+      .then(String, (error: unknown) => (error instanceof RegistryError ? error.code : assert.fail(String(error))));
     read.set(text, (read.get(text) ?? 0) + 1);
   }
   over.abort();
   await swapping;
-  assert.deepEqual([...read.keys()].filter((text) => text !== 'inside' && text !== 'not-found'), [], JSON.stringify([...read]));
+  assert.deepEqual(
+    [...read.keys()].filter((text) => text !== 'inside' && text !== 'not-found'),
+    [],
+    JSON.stringify([...read]),
+  );
 });
 
 test('anything but a file is not found, without waiting for a pipe', async (t) => {
@@ -36,7 +42,8 @@ test('anything but a file is not found, without waiting for a pipe', async (t) =
   await mkdir(join(root, 'folder'));
   execFileSync('mkfifo', [join(root, 'pipe')]);
   const folder = new ContainedFolder(root);
-  for (const path of ['folder', 'pipe', 'none', 'none/at/all']) await assert.rejects(folder.read(path, 100), { code: 'not-found' }, path);
+  for (const path of ['folder', 'pipe', 'none', 'none/at/all'])
+    await assert.rejects(folder.read(path, 100), { code: 'not-found' }, path);
 });
 
 test('a file is read up to the limit', async (t) => {

@@ -66,7 +66,9 @@ test('a layout whose path is not a valid repository name gives a warning', async
   const source = new LayoutRegistrySource(folder);
   for (let time = 0; time < 2; time++) {
     assert.deepEqual(await repositoriesOf(source), ['good']);
-    assert.deepEqual(source.warnings, [`${join(folder, 'My App')}: cannot name a repository; rename it to letters, digits and single . _ - between them`]);
+    assert.deepEqual(source.warnings, [
+      `${join(folder, 'My App')}: cannot name a repository; rename it to letters, digits and single . _ - between them`,
+    ]);
   }
   await assert.rejects(source.tags('My App'), { code: 'not-found' });
   await assert.rejects(source.tags('my app'), { code: 'not-found' });
@@ -77,7 +79,8 @@ test('a layout whose path is not a valid repository name gives a warning', async
 
 test('capitals in a path are lower-cased where that is unique', async (t) => {
   const folder = await temporaryFolder(t);
-  for (const path of ['net.bar.Hi', 'Deep/net.bar.App', 'Twice', 'tWice', 'Clock', 'clock', 'A/b', 'a/B', 'a/c']) await writeLayout(join(folder, path), [{ tag: path.replace('/', '-') }]);
+  for (const path of ['net.bar.Hi', 'Deep/net.bar.App', 'Twice', 'tWice', 'Clock', 'clock', 'A/b', 'a/B', 'a/c'])
+    await writeLayout(join(folder, path), [{ tag: path.replace('/', '-') }]);
   const source = new LayoutRegistrySource(folder);
   assert.deepEqual(await repositoriesOf(source), ['a/c', 'clock', 'deep/net.bar.app', 'net.bar.hi']);
   assert.deepEqual(source.warnings?.map((warning) => warning.slice(folder.length + 1)).toSorted(), [
@@ -87,8 +90,15 @@ test('capitals in a path are lower-cased where that is unique', async (t) => {
     'a/B: would be the repository a/b, as would A/b: names of repositories are lower case; rename one of them',
     'tWice: would be the repository twice, as would Twice: names of repositories are lower case; rename one of them',
   ]);
-  for (const [repository, tag] of [['a/c', 'a-c'], ['clock', 'clock'], ['deep/net.bar.app', 'Deep-net.bar.App'], ['net.bar.hi', 'net.bar.Hi']] as const) assert.deepEqual(await source.tags(repository), [tag]);
-  for (const none of ['a/b', 'twice', 'net.bar.Hi', 'Deep/net.bar.App', 'net.bar']) await assert.rejects(source.tags(none), { code: 'not-found' }, none);
+  for (const [repository, tag] of [
+    ['a/c', 'a-c'],
+    ['clock', 'clock'],
+    ['deep/net.bar.app', 'Deep-net.bar.App'],
+    ['net.bar.hi', 'net.bar.Hi'],
+  ] as const)
+    assert.deepEqual(await source.tags(repository), [tag]);
+  for (const none of ['a/b', 'twice', 'net.bar.Hi', 'Deep/net.bar.App', 'net.bar'])
+    await assert.rejects(source.tags(none), { code: 'not-found' }, none);
 });
 
 test('capitals in the name of the folder itself follow the same rule, and links that lead out do not count', async (t) => {
@@ -117,7 +127,8 @@ test('symbolic links are followed if they stay in the folder', async (t) => {
   const source = new LayoutRegistrySource(folder);
   assert.deepEqual(await repositoriesOf(source), ['alias', 'real']);
   assert.deepEqual(await source.tags('alias'), ['one']);
-  for (const repository of ['out/secret', 'broken', 'self']) await assert.rejects(source.tags(repository), { code: 'not-found' });
+  for (const repository of ['out/secret', 'broken', 'self'])
+    await assert.rejects(source.tags(repository), { code: 'not-found' });
 });
 
 test('folders that link to each other are each searched once', async (t) => {
@@ -128,7 +139,10 @@ test('folders that link to each other are each searched once', async (t) => {
     for (const other of names) if (other !== name) await symlink(join('..', other), join(folder, name, other));
   }
   await symlink(join('f1', 'app'), join(folder, 'alias'));
-  assert.deepEqual(await repositoriesOf(new LayoutRegistrySource(folder)), ['alias', ...names.map((name) => `${name}/app`).toSorted()]);
+  assert.deepEqual(await repositoriesOf(new LayoutRegistrySource(folder)), [
+    'alias',
+    ...names.map((name) => `${name}/app`).toSorted(),
+  ]);
 });
 
 test('files that lead out of the folder count as missing', async (t) => {
@@ -150,5 +164,6 @@ test('names that climb out of the folder are not found', async (t) => {
   await writeLayout(folder);
   await mkdir(join(folder, 'inner'));
   const source = new LayoutRegistrySource(join(folder, 'inner'));
-  for (const name of ['..', '../inner', `../${basename(folder)}`, '.', '', 'a/../..', '/']) await assert.rejects(source.tags(name), { code: 'not-found' }, name);
+  for (const name of ['..', '../inner', `../${basename(folder)}`, '.', '', 'a/../..', '/'])
+    await assert.rejects(source.tags(name), { code: 'not-found' }, name);
 });

@@ -8,11 +8,23 @@ import { digestOf } from '../../../src/registry/digest.ts';
 import { LayoutRegistrySource } from '../../../src/registry/layout/layout-registry-source.ts';
 import { parseLayoutTags } from '../../../src/registry/layout/layout.ts';
 import { RegistryError } from '../../../src/registry/registry-error.ts';
-import { blobFile, CONFIG, INDEX, MANIFEST, temporaryFolder, writeBlob, writeImage, writeIndex, writeLayout } from './write-layout.ts';
+import {
+  blobFile,
+  CONFIG,
+  INDEX,
+  MANIFEST,
+  temporaryFolder,
+  writeBlob,
+  writeImage,
+  writeIndex,
+  writeLayout,
+} from './write-layout.ts';
 
 test('an image is read from tag to labels', async (t) => {
   const folder = await temporaryFolder(t);
-  const [descriptor] = await writeLayout(join(folder, 'app'), [{ tag: 'stable', labels: { 'org.flatpak.ref': 'app/a/x86_64/stable' } }]);
+  const [descriptor] = await writeLayout(join(folder, 'app'), [
+    { tag: 'stable', labels: { 'org.flatpak.ref': 'app/a/x86_64/stable' } },
+  ]);
   const source = new LayoutRegistrySource(folder);
   assert.deepEqual(await source.tags('app'), ['stable']);
   assert.deepEqual(await source.resolve('app', 'stable'), descriptor);
@@ -20,7 +32,11 @@ test('an image is read from tag to labels', async (t) => {
   assert.ok(manifest.kind === 'image');
   assert.equal(manifest.digest, descriptor?.digest);
   assert.deepEqual(await source.manifest('app', manifest.digest), manifest);
-  assert.deepEqual(await source.config('app', manifest.config), { os: 'linux', architecture: 'amd64', labels: { 'org.flatpak.ref': 'app/a/x86_64/stable' } });
+  assert.deepEqual(await source.config('app', manifest.config), {
+    os: 'linux',
+    architecture: 'amd64',
+    labels: { 'org.flatpak.ref': 'app/a/x86_64/stable' },
+  });
   assert.equal(source.requests, 0);
 });
 
@@ -45,8 +61,14 @@ test('an image without a name, or with an invalid tag as its name, is latest', a
 test('several images with one tag are an image index with their platforms', async (t) => {
   const folder = await temporaryFolder(t);
   const layout = join(folder, 'app');
-  const images = [await writeImage(layout, { architecture: 'amd64' }), await writeImage(layout, { architecture: 'arm64' })];
-  await writeIndex(layout, [...images, ...images].map((image) => ['latest', image]));
+  const images = [
+    await writeImage(layout, { architecture: 'amd64' }),
+    await writeImage(layout, { architecture: 'arm64' }),
+  ];
+  await writeIndex(
+    layout,
+    [...images, ...images].map((image) => ['latest', image]),
+  );
   const source = new LayoutRegistrySource(folder);
   const sorted = images.toSorted((a, b) => (a.digest < b.digest ? -1 : 1));
 
@@ -54,14 +76,24 @@ test('several images with one tag are an image index with their platforms', asyn
   assert.equal(descriptor.digest, digestOf(bytes));
   assert.equal(descriptor.mediaType, INDEX);
   const document: unknown = JSON.parse(bytes.toString());
-  const platform = (digest: string): object => ({ os: 'linux', architecture: digest === images[0]?.digest ? 'amd64' : 'arm64' });
-  assert.deepEqual(document, { schemaVersion: 2, mediaType: INDEX, manifests: sorted.map((image) => ({ ...image, platform: platform(image.digest) })) });
+  const platform = (digest: string): object => ({
+    os: 'linux',
+    architecture: digest === images[0]?.digest ? 'amd64' : 'arm64',
+  });
+  assert.deepEqual(document, {
+    schemaVersion: 2,
+    mediaType: INDEX,
+    manifests: sorted.map((image) => ({ ...image, platform: platform(image.digest) })),
+  });
 
   assert.deepEqual(await source.resolve('app', 'latest'), descriptor);
   assert.deepEqual(await source.manifest('app', 'latest'), { kind: 'index', ...descriptor, manifests: sorted });
   assert.deepEqual(await source.openManifest('app', descriptor.digest), { descriptor, bytes });
 
-  await writeIndex(layout, images.toReversed().map((image) => ['latest', image]));
+  await writeIndex(
+    layout,
+    images.toReversed().map((image) => ['latest', image]),
+  );
   assert.deepEqual((await source.resolve('app', 'latest')).digest, descriptor.digest);
 });
 
@@ -69,7 +101,11 @@ test('an image that is listed twice is itself', async (t) => {
   const folder = await temporaryFolder(t);
   const layout = join(folder, 'app');
   const image = await writeImage(layout);
-  await writeIndex(layout, [['latest', image], ['latest', image], ['other', image]]);
+  await writeIndex(layout, [
+    ['latest', image],
+    ['latest', image],
+    ['other', image],
+  ]);
   const source = new LayoutRegistrySource(folder);
   assert.deepEqual(await source.tags('app'), ['latest', 'other']);
   assert.deepEqual(await source.resolve('app', 'latest'), image);
@@ -78,8 +114,14 @@ test('an image that is listed twice is itself', async (t) => {
 test('an image that cannot be read does not hide the others of its tag', async (t) => {
   const folder = await temporaryFolder(t);
   const layout = join(folder, 'app');
-  const images = [await writeImage(layout, { architecture: 'amd64' }), await writeImage(layout, { architecture: 'arm64' })];
-  await writeIndex(layout, images.map((image) => ['latest', image]));
+  const images = [
+    await writeImage(layout, { architecture: 'amd64' }),
+    await writeImage(layout, { architecture: 'arm64' }),
+  ];
+  await writeIndex(
+    layout,
+    images.map((image) => ['latest', image]),
+  );
   const [gone, kept] = images;
   assert.ok(gone && kept);
   await rm(blobFile(layout, gone.digest));
@@ -95,7 +137,9 @@ test('an image index on disk and its children are read', async (t) => {
   const layout = join(folder, 'app');
   const image = await writeImage(layout);
   const index = JSON.stringify({ schemaVersion: 2, mediaType: INDEX, manifests: [image] });
-  await writeIndex(layout, [['latest', { mediaType: INDEX, digest: await writeBlob(layout, index), size: index.length }]]);
+  await writeIndex(layout, [
+    ['latest', { mediaType: INDEX, digest: await writeBlob(layout, index), size: index.length }],
+  ]);
   const source = new LayoutRegistrySource(folder);
   const manifest = await source.manifest('app', 'latest');
   assert.ok(manifest.kind === 'index');
@@ -110,7 +154,10 @@ test('a blob that does not match its name is refused', async (t) => {
   assert.ok(image);
   await writeFile(blobFile(layout, image.digest), '{}');
   const source = new LayoutRegistrySource(folder);
-  await assert.rejects(source.manifest('app', 'latest'), { code: 'digest-mismatch', message: new RegExp(blobFile(layout, image.digest)) });
+  await assert.rejects(source.manifest('app', 'latest'), {
+    code: 'digest-mismatch',
+    message: new RegExp(blobFile(layout, image.digest)),
+  });
 });
 
 test('documents that are too large are refused, and named', async (t) => {
@@ -132,7 +179,11 @@ test('an index.json of another shape is malformed and named', async (t) => {
   const layout = join(folder, 'app');
   await writeLayout(layout);
   const source = new LayoutRegistrySource(folder);
-  const manifests = [1, { mediaType: MANIFEST }, { mediaType: MANIFEST, digest: digestOf(''), size: 0, annotations: { a: 1 } }].map((entry) => JSON.stringify({ manifests: [entry] }));
+  const manifests = [
+    1,
+    { mediaType: MANIFEST },
+    { mediaType: MANIFEST, digest: digestOf(''), size: 0, annotations: { a: 1 } },
+  ].map((entry) => JSON.stringify({ manifests: [entry] }));
   for (const content of ['', '{"manifests":', '[]', '{}', '{"manifests":{}}', ...manifests]) {
     await writeFile(join(layout, 'index.json'), content);
     await assert.rejects(source.tags('app'), { code: 'malformed', message: /index\.json: / }, content);
@@ -204,9 +255,18 @@ test('an aborted signal ends each call with its reason', async (t) => {
 
 test('any index.json gives tags or a RegistryError', () => {
   const keys = fc.constantFrom('mediaType', 'digest', 'size', 'annotations', '__proto__');
-  const value = fc.oneof(fc.constantFrom('application/x', digestOf('x'), 1, null), fc.dictionary(fc.constant('org.opencontainers.image.ref.name'), fc.jsonValue()), fc.jsonValue());
-  const document = fc.record({ manifests: fc.oneof(fc.array(fc.oneof(fc.dictionary(keys, value), fc.jsonValue())), fc.jsonValue()) });
-  const bytes = fc.oneof(document.map((index) => Buffer.from(JSON.stringify(index))), fc.uint8Array());
+  const value = fc.oneof(
+    fc.constantFrom('application/x', digestOf('x'), 1, null),
+    fc.dictionary(fc.constant('org.opencontainers.image.ref.name'), fc.jsonValue()),
+    fc.jsonValue(),
+  );
+  const document = fc.record({
+    manifests: fc.oneof(fc.array(fc.oneof(fc.dictionary(keys, value), fc.jsonValue())), fc.jsonValue()),
+  });
+  const bytes = fc.oneof(
+    document.map((index) => Buffer.from(JSON.stringify(index))),
+    fc.uint8Array(),
+  );
   fc.assert(
     fc.property(bytes, (input) => {
       try {

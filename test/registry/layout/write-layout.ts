@@ -37,7 +37,10 @@ export async function writeBlob(layout: string, content: string): Promise<Digest
 }
 
 /** Writes an image's blobs and returns its descriptor. */
-export async function writeImage(layout: string, { architecture = 'amd64', labels = {} }: WrittenImage = {}): Promise<Descriptor> {
+export async function writeImage(
+  layout: string,
+  { architecture = 'amd64', labels = {} }: WrittenImage = {},
+): Promise<Descriptor> {
   const config = JSON.stringify({ os: 'linux', architecture, config: { Labels: labels } });
   const manifest = JSON.stringify({
     schemaVersion: 2,
@@ -49,10 +52,16 @@ export async function writeImage(layout: string, { architecture = 'amd64', label
 }
 
 /** Writes index.json, with the tags as `ref.name` annotations, and oci-layout. */
-export async function writeIndex(layout: string, manifests: readonly (readonly [tag: string | undefined, descriptor: object])[]): Promise<void> {
+export async function writeIndex(
+  layout: string,
+  manifests: readonly (readonly [tag: string | undefined, descriptor: object])[],
+): Promise<void> {
   await mkdir(layout, { recursive: true });
   await writeFile(join(layout, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
-  const entries = manifests.map(([tag, descriptor]) => ({ ...descriptor, ...(tag === undefined ? {} : { annotations: { 'org.opencontainers.image.ref.name': tag } }) }));
+  const entries = manifests.map(([tag, descriptor]) => ({
+    ...descriptor,
+    ...(tag === undefined ? {} : { annotations: { 'org.opencontainers.image.ref.name': tag } }),
+  }));
   await writeFile(join(layout, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: entries }));
 }
 
@@ -60,6 +69,9 @@ export async function writeIndex(layout: string, manifests: readonly (readonly [
 export async function writeLayout(layout: string, images: readonly WrittenImage[] = [{}]): Promise<Descriptor[]> {
   const descriptors: Descriptor[] = [];
   for (const image of images) descriptors.push(await writeImage(layout, image));
-  await writeIndex(layout, descriptors.map((descriptor, position) => [images[position]?.tag, descriptor]));
+  await writeIndex(
+    layout,
+    descriptors.map((descriptor, position) => [images[position]?.tag, descriptor]),
+  );
   return descriptors;
 }

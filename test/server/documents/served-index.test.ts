@@ -16,7 +16,13 @@ test('each question has one document, however it is spelled, until the next publ
   const question = 'tag=latest&os=linux&architecture=amd64&label:org.flatpak.ref:exists=1';
   const { document } = index.question(question);
   assert.ok(document);
-  for (const spelling of [question.replaceAll(':', '%3A'), question.split('&').toReversed().join('&'), question.replaceAll('&', '&&'), `${question}&os=linux`]) assert.equal(index.question(spelling).document, document, spelling);
+  for (const spelling of [
+    question.replaceAll(':', '%3A'),
+    question.split('&').toReversed().join('&'),
+    question.replaceAll('&', '&&'),
+    `${question}&os=linux`,
+  ])
+    assert.equal(index.question(spelling).document, document, spelling);
   for (const all of ['', '&', '&&']) assert.equal(index.question(all).document, index.whole());
   assert.equal(index.question('tag=latest').document, undefined, 'that has to be worked out');
 
@@ -47,7 +53,11 @@ test('a cached answer is read from the file that replaced the previous one', asy
     assert.equal(await new PublicationLoader(reader, { maxBodyBytes: 1 }).load(index), true);
   };
   const ask = async (): Promise<string> => {
-    const document = await questions.answer(index, parseQuery('os=linux'), { keep: true, from: '', signal: new AbortController().signal });
+    const document = await questions.answer(index, parseQuery('os=linux'), {
+      keep: true,
+      from: '',
+      signal: new AbortController().signal,
+    });
     return String(await document.get('identity')?.body.read());
   };
   await use('first');
@@ -59,7 +69,12 @@ test('a cached answer is read from the file that replaced the previous one', asy
 });
 
 test('the cache of joined bodies is limited; the least recently used are removed', async () => {
-  const bodies = ['a', 'b', 'c'].map((text): StoredBody & { readonly text: string } => ({ text, length: 1000, read: async () => Buffer.from(text), stream: () => Readable.from([]) }));
+  const bodies = ['a', 'b', 'c'].map((text): StoredBody & { readonly text: string } => ({
+    text,
+    length: 1000,
+    read: async () => Buffer.from(text),
+    stream: () => Readable.from([]),
+  }));
   const joined = new JoinedBodies(2500);
   let made = 0;
   const get = async (place: number): Promise<string> => {
@@ -74,5 +89,8 @@ test('the cache of joined bodies is limited; the least recently used are removed
   assert.equal(made, 3);
   assert.equal(await get(1), 'b');
   assert.equal(made, 4, 'that had gone');
-  await assert.rejects(joined.get({ ...(bodies[0] as StoredBody) }, () => Promise.reject(new Error('no'))), /no/);
+  await assert.rejects(
+    joined.get({ ...(bodies[0] as StoredBody) }, () => Promise.reject(new Error('no'))),
+    /no/,
+  );
 });

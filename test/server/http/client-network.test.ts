@@ -13,5 +13,6 @@ test('the network of a client is its IPv4 address, or its IPv6 /64 in any notati
     ['::1', '0:0:0:0::/64'],
     ['fe80::1%eth0', 'fe80:0:0:0::/64'],
     ['', ''],
-  ] as const) assert.equal(networkOf(address), network, address);
+  ] as const)
+    assert.equal(networkOf(address), network, address);
 });

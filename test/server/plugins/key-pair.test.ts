@@ -13,7 +13,11 @@ async function setUp(t: TestContext) {
   t.after(() => temporary.remove());
   const folder = temporary.path;
   const made = await makeCertificates(folder);
-  return { folder, one: { cert: made.certificate, key: made.key }, two: { cert: made.clientCertificate, key: made.clientKey } };
+  return {
+    folder,
+    one: { cert: made.certificate, key: made.key },
+    two: { cert: made.clientCertificate, key: made.clientKey },
+  };
 }
 
 /** The events of a watch, in order. */
@@ -37,7 +41,12 @@ test('a pair is read; the error of one that does not match names its files', nee
   assert.deepEqual(await readKeyPair(one), { cert: await readFile(one.cert), key: await readFile(one.key) });
   const half = join(folder, 'half.crt');
   await writeFile(half, (await readFile(one.cert)).subarray(0, 300));
-  for (const wrong of [{ cert: one.cert, key: two.key }, { cert: half, key: one.key }, { cert: join(folder, 'none'), key: one.key }, { cert: folder, key: one.key }]) {
+  for (const wrong of [
+    { cert: one.cert, key: two.key },
+    { cert: half, key: one.key },
+    { cert: join(folder, 'none'), key: one.key },
+    { cert: folder, key: one.key },
+  ]) {
     await assert.rejects(readKeyPair(wrong), (error: unknown) => {
       assert.ok(error instanceof KeyPairError);
       assert.ok(error.message.startsWith(`server.tls: ${wrong.cert} and ${wrong.key} cannot be used: `));
@@ -63,7 +72,10 @@ test('renamed files are detected; a pair that does not match yet is reported', n
 
 test('a replaced link to a folder is detected', needs('openssl'), async (t) => {
   const { folder, one, two } = await setUp(t);
-  for (const [name, pair] of [['first', one], ['second', two]] as const) {
+  for (const [name, pair] of [
+    ['first', one],
+    ['second', two],
+  ] as const) {
     await mkdir(join(folder, name));
     await copyFile(pair.cert, join(folder, name, 'tls.crt'));
     await copyFile(pair.key, join(folder, name, 'tls.key'));

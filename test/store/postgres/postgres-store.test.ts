@@ -18,7 +18,11 @@ suite('the store in PostgreSQL', needs('postgres'), () => {
   const createDatabase = (): Promise<ClientConfig> => (server ?? assert.fail()).createDatabase();
 
   /** Opens stores on one new database; each closes the one before. */
-  function opener(t: TestContext): { readonly open: () => Promise<PostgresStore>; readonly openBeside: () => Promise<PostgresStore>; readonly run: (sql: string, ...values: readonly unknown[]) => Promise<void> } {
+  function opener(t: TestContext): {
+    readonly open: () => Promise<PostgresStore>;
+    readonly openBeside: () => Promise<PostgresStore>;
+    readonly run: (sql: string, ...values: readonly unknown[]) => Promise<void>;
+  } {
     const database = createDatabase();
     let last: PostgresStore | undefined;
     const openBeside = async (): Promise<PostgresStore> => {
@@ -74,7 +78,10 @@ suite('the store in PostgreSQL', needs('postgres'), () => {
     const { openBeside, run } = opener(t);
     await openBeside();
     await run('UPDATE schema_version SET version = version + 1');
-    await assert.rejects(openBeside(), { name: 'RangeError', message: /^the database test_\d+ at 127\.0\.0\.1:\d+ has tables of a newer version of this program/ });
+    await assert.rejects(openBeside(), {
+      name: 'RangeError',
+      message: /^the database test_\d+ at 127\.0\.0\.1:\d+ has tables of a newer version of this program/,
+    });
   });
 
   test('a database that cannot be reached is unavailable, and a store that was closed is closed', async (t) => {
@@ -82,14 +89,20 @@ suite('the store in PostgreSQL', needs('postgres'), () => {
     const store = await open();
     await store.close();
     await assert.rejects(store.catalog.stored('any'), { name: 'StoreError', code: 'closed' });
-    await assert.rejects(PostgresStore.open({ host: '127.0.0.1', port: 1, user: 'nobody', database: 'none' }), { name: 'StoreError', code: 'unavailable' });
+    await assert.rejects(PostgresStore.open({ host: '127.0.0.1', port: 1, user: 'nobody', database: 'none' }), {
+      name: 'StoreError',
+      code: 'unavailable',
+    });
   });
 });
 
 function damageTo(part: StoredPart): { readonly sql: string; readonly name: string | Buffer } {
   switch (part.kind) {
     case 'publication':
-      return { sql: `UPDATE publication SET registry = replace(registry, 'registry', 'registrz') WHERE "index" = $1`, name: part.index };
+      return {
+        sql: `UPDATE publication SET registry = replace(registry, 'registry', 'registrz') WHERE "index" = $1`,
+        name: part.index,
+      };
     case 'apps':
       return { sql: `UPDATE apps SET body = 'other apps' WHERE "index" = $1`, name: part.index };
     case 'png':

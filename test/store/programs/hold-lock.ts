@@ -2,7 +2,9 @@
 import { StateLock } from '../../../src/store/state-lock.ts';
 
 const lock = StateLock.acquire(process.argv[2] ?? '');
-process.stdin.once('end', () => {
-  lock.release();
-}).resume();
+process.stdin
+  .once('end', () => {
+    lock.release();
+  })
+  .resume();
 console.log('held');

@@ -49,7 +49,9 @@ test('a kill between any two transactions loses no change: what is not published
   const folder = temporaryFolder(t);
   const lag = new Set<number>();
   for (let calls = 0; calls < TRANSACTIONS; calls++) {
-    const writer = spawn(process.execPath, [PROGRAM, folder, String(calls)], { stdio: ['ignore', 'ignore', 'inherit'] });
+    const writer = spawn(process.execPath, [PROGRAM, folder, String(calls)], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
     assert.deepEqual(await once(writer, 'close'), [null, 'SIGKILL']);
     const { catalog, published } = await generationIn(folder);
     lag.add(catalog - published);

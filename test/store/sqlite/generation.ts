@@ -1,4 +1,7 @@
-/** Content of a store by which it is easy to check that it is consistent: all repositories have the same tag, and the index shows it. */
+/**
+ * Content of a store by which it is easy to check that it is consistent: all repositories have the same tag, and the
+ * index shows it.
+ */
 import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import { digestOf, type Digest } from '../../../src/registry/digest.ts';
@@ -48,7 +51,15 @@ function appsOf(generation: number): Buffer {
 
 export function publicationOf(generation: number): Publication {
   const chunks = Array.from({ length: CHUNKS }, (_, place) => chunkOf(generation, place).name);
-  return { index: INDEX, version: generation, format: '1', registry: REGISTRY, modified: generation * 1000, chunks, origin: JSON.stringify({ generation }) };
+  return {
+    index: INDEX,
+    version: generation,
+    format: '1',
+    registry: REGISTRY,
+    modified: generation * 1000,
+    chunks,
+    origin: JSON.stringify({ generation }),
+  };
 }
 
 /** Writes `generation` to all repositories, in one transaction. */
@@ -57,7 +68,11 @@ export async function writeCatalog(catalog: Catalog, generation: number): Promis
     const image = imageOf(generation, repository);
     return [
       { kind: 'image', image, refs: [], bytes: LABEL_LENGTH },
-      { kind: 'tags', repository: `repository-${repository}`, tags: [{ tag: String(generation), digest: image.digest }] },
+      {
+        kind: 'tags',
+        repository: `repository-${repository}`,
+        tags: [{ tag: String(generation), digest: image.digest }],
+      },
     ];
   });
   await catalog.commit(REGISTRY, changes.flat(), () => [INDEX]);
@@ -82,7 +97,12 @@ export async function writeGeneration({ catalog, publications }: Store, generati
   if (generation % 5 !== 0) return;
   await catalog.prune();
   const now = Date.now();
-  await publications.clean({ named: (png) => png === digestOf(pngOf(generation)), chunksBefore: now - 50, pngsBefore: now - 50, now });
+  await publications.clean({
+    named: (png) => png === digestOf(pngOf(generation)),
+    chunksBefore: now - 50,
+    pngsBefore: now - 50,
+    now,
+  });
 }
 
 /** Returns the generation in the catalog, and checks that it is consistent; 0 if it is empty. */
@@ -128,15 +148,26 @@ export async function readApps(publications: PublicationReader): Promise<number>
 }
 
 /** Returns the generations of the catalog and the publications, and checks that no change between them is lost. */
-export async function readGeneration({ catalog, publications }: Store): Promise<{ readonly catalog: number; readonly published: number }> {
-  const [known, published, apps] = [await readCatalog(catalog), await readPublications(publications), await readApps(publications)];
+export async function readGeneration({
+  catalog,
+  publications,
+}: Store): Promise<{ readonly catalog: number; readonly published: number }> {
+  const [known, published, apps] = [
+    await readCatalog(catalog),
+    await readPublications(publications),
+    await readApps(publications),
+  ];
   const { repositories } = await catalog.dirty(INDEX);
   assert.ok(published === known || published === known - 1, `the catalog has ${known}, the index shows ${published}`);
-  assert.ok(apps === published || apps === published - 1, `the index shows ${published}, its apps are those of ${apps}`);
+  assert.ok(
+    apps === published || apps === published - 1,
+    `the index shows ${published}, its apps are those of ${apps}`,
+  );
   // Unpublished changes are marked; an extra mark does no harm.
   if (published < known) assert.equal(repositories.length, REPOSITORIES);
   else assert.ok(repositories.length === 0 || repositories.length === REPOSITORIES);
   const icons = [...(await catalog.icons(REGISTRY)).keys()];
-  if (known > 0) assert.deepEqual(await publications.missingPngs(icons.filter((png: Digest) => png === digestOf(pngOf(known)))), []);
+  if (known > 0)
+    assert.deepEqual(await publications.missingPngs(icons.filter((png: Digest) => png === digestOf(pngOf(known)))), []);
   return { catalog: known, published };
 }

@@ -49,7 +49,11 @@ for (const [name, schema] of Object.entries({ catalog: CATALOG_SCHEMA, publicati
 suite('of any file', () => {
   const SCHEMA: DatabaseSchema = {
     applicationId: 0x54455354,
-    migrations: ['CREATE TABLE note (text TEXT NOT NULL) STRICT', 'ALTER TABLE note ADD COLUMN author TEXT; UPDATE note SET author = \'somebody\'', 'CREATE INDEX note_by_author ON note (author); CREATE TABLE other (note TEXT)'],
+    migrations: [
+      'CREATE TABLE note (text TEXT NOT NULL) STRICT',
+      "ALTER TABLE note ADD COLUMN author TEXT; UPDATE note SET author = 'somebody'",
+      'CREATE INDEX note_by_author ON note (author); CREATE TABLE other (note TEXT)',
+    ],
     checkedTables: ['note'],
     whenLost: 'it is gone',
   };
@@ -61,7 +65,10 @@ suite('of any file', () => {
       earlier.exec("INSERT INTO note (text) VALUES ('kept')");
       earlier.close();
       const now = openDatabase(file, SCHEMA, failOnWarning);
-      assert.deepEqual({ ...now.prepare('SELECT text, author FROM note').get() }, { text: 'kept', author: version === 1 ? 'somebody' : null });
+      assert.deepEqual(
+        { ...now.prepare('SELECT text, author FROM note').get() },
+        { text: 'kept', author: version === 1 ? 'somebody' : null },
+      );
       assert.equal(now.prepare('PRAGMA user_version').get()?.['user_version'], 3);
       now.close();
     }
@@ -73,7 +80,13 @@ suite('of any file', () => {
     earlier.exec("INSERT INTO note (text) VALUES ('kept')");
     const tables = tablesOf(earlier);
     earlier.close();
-    const failing = { ...SCHEMA, migrations: [...SCHEMA.migrations.slice(0, 1), "ALTER TABLE note ADD COLUMN author TEXT; INSERT INTO note (text) VALUES (NULL)"] };
+    const failing = {
+      ...SCHEMA,
+      migrations: [
+        ...SCHEMA.migrations.slice(0, 1),
+        'ALTER TABLE note ADD COLUMN author TEXT; INSERT INTO note (text) VALUES (NULL)',
+      ],
+    };
     assert.throws(() => openDatabase(file, failing, failOnWarning), /NOT NULL constraint failed/);
     const again = openDatabase(file, upTo(SCHEMA, 1), failOnWarning);
     assert.deepEqual([tablesOf(again), again.prepare('SELECT text FROM note').all().length], [tables, 1]);

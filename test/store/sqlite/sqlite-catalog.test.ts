@@ -42,9 +42,23 @@ test('reading the same again writes nothing', async (t) => {
   const folder = temporaryFolder(t);
   const catalog = openIn(t, folder);
   const tags = ['a', 'b', 'c'].map((tag) => ({ tag, digest: digestOf(tag) }));
-  await catalog.commit(REGISTRY, [{ kind: 'tags', repository: 'app', tags }, { kind: 'scanned', taken: ['one', 'two'] }], () => ['apps']);
+  await catalog.commit(
+    REGISTRY,
+    [
+      { kind: 'tags', repository: 'app', tags },
+      { kind: 'scanned', taken: ['one', 'two'] },
+    ],
+    () => ['apps'],
+  );
   const log = readFileSync(join(folder, 'catalog.sqlite-wal'));
-  await catalog.commit(REGISTRY, [{ kind: 'tags', repository: 'app', tags: tags.toReversed() }, { kind: 'scanned', taken: ['two', 'one'] }], () => ['apps']);
+  await catalog.commit(
+    REGISTRY,
+    [
+      { kind: 'tags', repository: 'app', tags: tags.toReversed() },
+      { kind: 'scanned', taken: ['two', 'one'] },
+    ],
+    () => ['apps'],
+  );
   assert.deepEqual(readFileSync(join(folder, 'catalog.sqlite-wal')), log);
 });
 

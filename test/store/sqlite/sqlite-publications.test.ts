@@ -47,21 +47,30 @@ function alter(file: string, sql: string, name: string | Buffer): void {
 function damageTo(part: StoredPart): { readonly sql: string; readonly name: string | Buffer } {
   switch (part.kind) {
     case 'publication':
-      return { sql: `UPDATE publication SET registry = replace(registry, 'registry', 'registrz') WHERE "index" = ?`, name: part.index };
+      return {
+        sql: `UPDATE publication SET registry = replace(registry, 'registry', 'registrz') WHERE "index" = ?`,
+        name: part.index,
+      };
     case 'apps':
       return { sql: `UPDATE apps SET body = CAST('other apps' AS BLOB) WHERE "index" = ?`, name: part.index };
     case 'png':
       return { sql: `UPDATE png SET bytes = CAST('other PNG' AS BLOB) WHERE digest = ?`, name: part.digest };
     case 'head':
     case 'body':
-      return { sql: `UPDATE chunk SET ${part.kind} = CAST('other' AS BLOB) WHERE name = ?`, name: Buffer.from(part.chunk, 'hex') };
+      return {
+        sql: `UPDATE chunk SET ${part.kind} = CAST('other' AS BLOB) WHERE name = ?`,
+        name: Buffer.from(part.chunk, 'hex'),
+      };
   }
 }
 
 /** Number of pushes: together they write many times the log's limit. */
 const PUSHES = 400;
 const CHUNK_BYTES = 200_000;
-/** Limit of the log in bytes: SQLite restarts it after 1000 pages of 8 kB, plus what is written meanwhile while somebody reads. */
+/**
+ * Limit of the log in bytes: SQLite restarts it after 1000 pages of 8 kB, plus what is written meanwhile while somebody
+ * reads.
+ */
 const MOST_LOG_BYTES = 16_500_000;
 
 test('the log stays bounded while hundreds of pushes are published and another thread reads all the time', async (t) => {
@@ -72,7 +81,9 @@ test('the log stays bounded while hundreds of pushes are published and another t
   await publications.publish(publicationOf('apps', 1, others), others);
 
   const counts = new Int32Array(new SharedArrayBuffer(8));
-  const reader = new Worker(join(import.meta.dirname, 'programs', 'read-publications.ts'), { workerData: { file, counts } });
+  const reader = new Worker(join(import.meta.dirname, 'programs', 'read-publications.ts'), {
+    workerData: { file, counts },
+  });
   t.after(() => reader.terminate());
   const ended = once(reader, 'exit');
   await once(reader, 'message');

@@ -79,7 +79,10 @@ suite('ActiveMQ', needs('activemq'), () => {
   });
   after(() => broker[Symbol.asyncDispose]());
 
-  testBus(() => broker, { connect: { 'client-id': 'indexer' }, subscribe: { id: 'indexer', 'activemq.subscriptionName': 'indexer' } });
+  testBus(() => broker, {
+    connect: { 'client-id': 'indexer' },
+    subscribe: { id: 'indexer', 'activemq.subscriptionName': 'indexer' },
+  });
 
   test('a destination can be the queue of a virtual topic, which waits for the consumer', async (t) => {
     const destination = '/queue/Consumer.indexer.VirtualTopic.compose';
@@ -94,11 +97,25 @@ suite('ActiveMQ', needs('activemq'), () => {
 });
 
 /** Tests for every broker. `connect` and `subscribe` are the headers of its durable subscriptions. */
-function testBus(broker: () => Broker, { connect = {}, subscribe }: { readonly connect?: Readonly<Record<string, string>>; readonly subscribe: Readonly<Record<string, string>> }): void {
+function testBus(
+  broker: () => Broker,
+  {
+    connect = {},
+    subscribe,
+  }: { readonly connect?: Readonly<Record<string, string>>; readonly subscribe: Readonly<Record<string, string>> },
+): void {
   test('a message of a wanted content type triggers, others do not', async (t) => {
-    const { bus, triggers, triggered, logged } = startBus(t, { urls: [broker().url], destinations: [{ destination: COMPOSE }] });
+    const { bus, triggers, triggered, logged } = startBus(t, {
+      urls: [broker().url],
+      destinations: [{ destination: COMPOSE }],
+    });
     await logged(/connected/);
-    await publish(broker().url, COMPOSE, [message('rpm'), message('flatpak'), message('module'), JSON.stringify({ ctype: 'container' })]);
+    await publish(broker().url, COMPOSE, [
+      message('rpm'),
+      message('flatpak'),
+      message('module'),
+      JSON.stringify({ ctype: 'container' }),
+    ]);
     await triggered(2);
     assert.deepEqual(triggers, [`bus: flatpak on ${COMPOSE}`, `bus: container on ${COMPOSE}`]);
     assert.deepEqual(bus.status().messages, { triggered: 2, ignored: 2, malformed: 0 });
@@ -114,9 +131,19 @@ function testBus(broker: () => Broker, { connect = {}, subscribe }: { readonly c
   });
 
   test('a message with headers that mean something elsewhere does no harm', async (t) => {
-    const { bus, triggered, logged, lines } = startBus(t, { urls: [broker().url], destinations: [{ destination: COMPOSE }] });
+    const { bus, triggered, logged, lines } = startBus(t, {
+      urls: [broker().url],
+      destinations: [{ destination: COMPOSE }],
+    });
     await logged(/connected/);
-    const headers = { hasOwnProperty: 'x', toString: 'x', subscription: 'constructor', ack: 'x', 'receipt-id': '1', long: 'x'.repeat(10_000) };
+    const headers = {
+      hasOwnProperty: 'x',
+      toString: 'x',
+      subscription: 'constructor',
+      ack: 'x',
+      'receipt-id': '1',
+      long: 'x'.repeat(10_000),
+    };
     await publish(broker().url, COMPOSE, [message('flatpak'), message('flatpak')], headers);
     await triggered(2);
     await publish(broker().url, COMPOSE, [message('flatpak')]);
@@ -125,7 +152,11 @@ function testBus(broker: () => Broker, { connect = {}, subscribe }: { readonly c
   });
 
   test('a durable subscription receives what was sent meanwhile, once', async (t) => {
-    const options = { urls: [broker().url], headers: connect, destinations: [{ destination: COMPOSE, headers: subscribe }] };
+    const options = {
+      urls: [broker().url],
+      headers: connect,
+      destinations: [{ destination: COMPOSE, headers: subscribe }],
+    };
     const first = startBus(t, options);
     await first.logged(/connected/);
     await first.bus.close();
@@ -167,7 +198,11 @@ function testBus(broker: () => Broker, { connect = {}, subscribe }: { readonly c
       },
     });
     await logged(/connected/);
-    await publish(broker().url, COMPOSE, Array.from({ length: 1_000 }, (_, number) => message('flatpak', `${number}`)));
+    await publish(
+      broker().url,
+      COMPOSE,
+      Array.from({ length: 1_000 }, (_, number) => message('flatpak', `${number}`)),
+    );
     await all;
     endFirst(undefined);
     await Promise.all(queue.recent().map(({ id }) => queue.finished(id)));
@@ -176,11 +211,27 @@ function testBus(broker: () => Broker, { connect = {}, subscribe }: { readonly c
   });
 
   test('10,000 malformed messages leave the consumer running and its memory flat', async (t) => {
-    const { bus, triggered, logged, lines } = startBus(t, { urls: [broker().url], destinations: [{ destination: COMPOSE }] });
+    const { bus, triggered, logged, lines } = startBus(t, {
+      urls: [broker().url],
+      destinations: [{ destination: COMPOSE }],
+    });
     await logged(/connected/);
-    const bodies = ['no JSON', '', '{}', '[1,2', 'null', Buffer.from([0xff, 0x00, 0xfe, 0x0a]), 'x'.repeat(20_000), `{"msg":${'['.repeat(1_000)}`];
+    const bodies = [
+      'no JSON',
+      '',
+      '{}',
+      '[1,2',
+      'null',
+      Buffer.from([0xff, 0x00, 0xfe, 0x0a]),
+      'x'.repeat(20_000),
+      `{"msg":${'['.repeat(1_000)}`,
+    ];
     const send = async (count: number): Promise<void> => {
-      await publish(broker().url, COMPOSE, Array.from({ length: count }, (_, number) => bodies[number % bodies.length] ?? ''));
+      await publish(
+        broker().url,
+        COMPOSE,
+        Array.from({ length: count }, (_, number) => bodies[number % bodies.length] ?? ''),
+      );
       await publish(broker().url, COMPOSE, [message('flatpak')]);
     };
     await send(2_000);
@@ -189,7 +240,9 @@ function testBus(broker: () => Broker, { connect = {}, subscribe }: { readonly c
     await send(10_000);
     await triggered(2);
     const heapAfter = heapUsed();
-    t.diagnostic(`heap: ${(heapBefore / 1e6).toFixed(1)} MB, and ${(heapAfter / 1e6).toFixed(1)} MB after 10,000 malformed messages`);
+    t.diagnostic(
+      `heap: ${(heapBefore / 1e6).toFixed(1)} MB, and ${(heapAfter / 1e6).toFixed(1)} MB after 10,000 malformed messages`,
+    );
     assert.deepEqual(bus.status().messages, { triggered: 2, ignored: 0, malformed: 12_000 });
     assert.ok(heapAfter - heapBefore < 1_000_000);
     assert.equal(lines.length, 2);
@@ -198,13 +251,19 @@ function testBus(broker: () => Broker, { connect = {}, subscribe }: { readonly c
   test('a body over 1 MiB is ignored', async (t) => {
     const { bus, triggered, logged } = startBus(t, { urls: [broker().url], destinations: [{ destination: COMPOSE }] });
     await logged(/connected/);
-    await publish(broker().url, COMPOSE, [message('flatpak', 'x'.repeat(1024 * 1024)), message('flatpak', 'x'.repeat(1_000_000))]);
+    await publish(broker().url, COMPOSE, [
+      message('flatpak', 'x'.repeat(1024 * 1024)),
+      message('flatpak', 'x'.repeat(1_000_000)),
+    ]);
     await triggered(1);
     assert.deepEqual(bus.status().messages, { triggered: 1, ignored: 0, malformed: 1 });
   });
 
   test('the broker is stopped and started again, and the next message arrives', async (t) => {
-    const { bus, triggers, triggered, logged } = startBus(t, { urls: [broker().url], destinations: [{ destination: COMPOSE }] });
+    const { bus, triggers, triggered, logged } = startBus(t, {
+      urls: [broker().url],
+      destinations: [{ destination: COMPOSE }],
+    });
     await logged(/connected/);
     await broker().stop();
     await logged(/lost the connection/);

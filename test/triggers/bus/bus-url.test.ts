@@ -16,8 +16,20 @@ test('a URL says where the broker is and how to log in', () => {
 });
 
 test('parts that a URL leaves out have defaults', () => {
-  assert.deepEqual(parseBusUrl('stomp://localhost'), { tls: false, host: 'localhost', port: 61613, virtualHost: '/', url: 'stomp://localhost' });
-  assert.deepEqual(parseBusUrl('stomps://[::1]/'), { tls: true, host: '::1', port: 61614, virtualHost: '/', url: 'stomps://[::1]/' });
+  assert.deepEqual(parseBusUrl('stomp://localhost'), {
+    tls: false,
+    host: 'localhost',
+    port: 61613,
+    virtualHost: '/',
+    url: 'stomp://localhost',
+  });
+  assert.deepEqual(parseBusUrl('stomps://[::1]/'), {
+    tls: true,
+    host: '::1',
+    port: 61614,
+    virtualHost: '/',
+    url: 'stomps://[::1]/',
+  });
   assert.equal(parseBusUrl('stomp://localhost/%2F').virtualHost, '/');
 });
 
@@ -43,12 +55,16 @@ test('an invalid URL is refused without quoting the passcode', () => {
 });
 
 test('any login, passcode and virtual host can be written', () => {
-  const plain = fc.string({ unit: 'binary' }).filter((text) => text !== '' && text.isWellFormed() && !/[\r\n\0]/.test(text));
+  const plain = fc
+    .string({ unit: 'binary' })
+    .filter((text) => text !== '' && text.isWellFormed() && !/[\r\n\0]/.test(text));
   fc.assert(
     fc.property(plain, plain, plain, (login, passcode, virtualHost) => {
       // Dots in a path are removed (RFC 3986, section 5.2.4).
       fc.pre(!/^\.+$/.test(virtualHost));
-      const address = parseBusUrl(`stomp://${encodeURIComponent(login)}:${encodeURIComponent(passcode)}@host/${encodeURIComponent(virtualHost)}`);
+      const address = parseBusUrl(
+        `stomp://${encodeURIComponent(login)}:${encodeURIComponent(passcode)}@host/${encodeURIComponent(virtualHost)}`,
+      );
       assert.deepEqual([address.login, address.passcode, address.virtualHost], [login, passcode, virtualHost]);
     }),
   );
@@ -56,12 +72,18 @@ test('any login, passcode and virtual host can be written', () => {
 
 test('any text is read or refused with a TypeError', () => {
   fc.assert(
-    fc.property(fc.oneof(fc.string(), fc.string().map((text) => `stomp://${text}`)), (text) => {
-      try {
-        parseBusUrl(text);
-      } catch (error) {
-        assert.ok(error instanceof TypeError);
-      }
-    }),
+    fc.property(
+      fc.oneof(
+        fc.string(),
+        fc.string().map((text) => `stomp://${text}`),
+      ),
+      (text) => {
+        try {
+          parseBusUrl(text);
+        } catch (error) {
+          assert.ok(error instanceof TypeError);
+        }
+      },
+    ),
   );
 });

@@ -24,14 +24,25 @@ test('messages of the wanted content types trigger; all are acknowledged and cou
   const { bus, triggers, triggered, lines, logged } = startBus(t, { urls: [server.url()] });
   await logged(/connected/);
   const peer = await server.peer(0);
-  for (const [id, body] of [FLATPAK, '{"ctype":"container"}', '{"ctype":"rpm"}', 'rebuild!', '{}', Buffer.alloc(1024 * 1024 + 1, ' ')].entries()) {
+  for (const [id, body] of [
+    FLATPAK,
+    '{"ctype":"container"}',
+    '{"ctype":"rpm"}',
+    'rebuild!',
+    '{}',
+    Buffer.alloc(1024 * 1024 + 1, ' '),
+  ].entries()) {
     peer.message(String(id), body);
     await peer.acked(String(id));
   }
   await triggered(2);
   assert.deepEqual(triggers, ['bus: flatpak on /topic/x', 'bus: container on /topic/x']);
   assert.deepEqual(bus.status().messages, { triggered: 2, ignored: 1, malformed: 3 });
-  assert.deepEqual(lines.map(({ msg }) => msg), [`bus: connected to ${server.url()}`, 'bus: ignored a malformed message on /topic/x: not JSON'], 'malformed messages are logged once a minute');
+  assert.deepEqual(
+    lines.map(({ msg }) => msg),
+    [`bus: connected to ${server.url()}`, 'bus: ignored a malformed message on /topic/x: not JSON'],
+    'malformed messages are logged once a minute',
+  );
 });
 
 test('with any, every message triggers', async (t) => {
@@ -41,7 +52,10 @@ test('with any, every message triggers', async (t) => {
   const peer = await server.peer(0);
   for (const [id, body] of ['{"ctype":"rpm"}', 'rebuild!', ''].entries()) peer.message(String(id), body);
   await peer.acked('2');
-  assert.deepEqual([triggers.length, triggers[0], bus.status().messages.triggered], [3, 'bus: a message on /topic/x', 3]);
+  assert.deepEqual(
+    [triggers.length, triggers[0], bus.status().messages.triggered],
+    [3, 'bus: a message on /topic/x', 3],
+  );
 });
 
 test('a message is not acknowledged if its rebuild could not be queued', async (t) => {
@@ -73,7 +87,10 @@ test('a reconnect triggers a rebuild, the first connection only if configured', 
   (await server.peer(0)).socket.destroy();
   await triggered(1);
   assert.match(triggers[0] ?? '', /^bus: connected/);
-  assert.deepEqual([bus.status().state, bus.status().reconnects, bus.status().lastError?.message], ['connected', 1, 'the broker closed the connection']);
+  assert.deepEqual(
+    [bus.status().state, bus.status().reconnects, bus.status().lastError?.message],
+    ['connected', 1, 'the broker closed the connection'],
+  );
   await logged(/lost the connection to .*the broker closed the connection/);
 
   const first = startBus(t, { urls: [server.url()], firstConnectionTriggers: true });
@@ -100,14 +117,22 @@ test('the next broker of the list is tried at once', async (t) => {
 });
 
 test('a broker is retried for ever, and its error is logged once', async (t) => {
-  const server = await startServer(t, (peer) => peer.send('ERROR', { message: 'Bad CONNECT' }, 'Access refused for user me'));
+  const server = await startServer(t, (peer) =>
+    peer.send('ERROR', { message: 'Bad CONNECT' }, 'Access refused for user me'),
+  );
   const url = server.url({ credentials: 'me:s3cret@', path: '/fedora' });
   const { bus, lines } = startBus(t, { urls: [url], pauses: { first: 1, longest: 5 } });
   await server.peer(20);
   const status = bus.status();
-  assert.deepEqual(lines.map(({ level, msg }) => [level, msg]), [
-    [50, `bus: ${server.url({ path: '/fedora' })} refuses the connection as me to the virtual host fedora: Bad CONNECT: Access refused for user me. Check login, passcode and virtual host in bus.url`],
-  ]);
+  assert.deepEqual(
+    lines.map(({ level, msg }) => [level, msg]),
+    [
+      [
+        50,
+        `bus: ${server.url({ path: '/fedora' })} refuses the connection as me to the virtual host fedora: Bad CONNECT: Access refused for user me. Check login, passcode and virtual host in bus.url`,
+      ],
+    ],
+  );
   assert.equal(status.state, 'connecting');
   assert.doesNotMatch(JSON.stringify([status, lines]), /s3cret/);
 });
@@ -145,34 +170,54 @@ test('closing disconnects, and stops retrying', async (t) => {
 });
 
 test('wrong options are refused', () => {
-  const options: BusOptions = { urls: ['stomp://x'], destinations: [], contentTypes: [], onTrigger: () => undefined, logger: pino({ level: 'silent' }) };
+  const options: BusOptions = {
+    urls: ['stomp://x'],
+    destinations: [],
+    contentTypes: [],
+    onTrigger: () => undefined,
+    logger: pino({ level: 'silent' }),
+  };
   assert.throws(() => new Bus({ ...options, urls: [] }), TypeError);
   assert.throws(() => new Bus({ ...options, urls: ['http://x'] }), TypeError);
   assert.throws(() => new Bus({ ...options, headers: { 'client-id': 'a\nb' } }), TypeError);
   const durable = { headers: { id: 'one' } };
-  assert.throws(() => new Bus({ ...options, destinations: [{ destination: 'a', ...durable }, { destination: 'b', ...durable }] }), /two destinations .* "one"/);
+  assert.throws(
+    () =>
+      new Bus({
+        ...options,
+        destinations: [
+          { destination: 'a', ...durable },
+          { destination: 'b', ...durable },
+        ],
+      }),
+    /two destinations .* "one"/,
+  );
 });
 
-test('TLS: the broker is known by its authority, the client by its certificate, both read anew for each connection', needs('openssl'), async (t) => {
-  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-bus-'));
-  const { authority, certificate, key, clientCertificate, clientKey } = await makeCertificates(folder.path);
-  const server = await startServer(t, accepting(), {
-    ca: await readFile(authority),
-    cert: await readFile(certificate),
-    key: await readFile(key),
-    requestCert: true,
-    rejectUnauthorized: true,
-  });
-  const urls = [server.url({ host: 'localhost' })];
+test(
+  'TLS: the broker is known by its authority, the client by its certificate, both read anew for each connection',
+  needs('openssl'),
+  async (t) => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-bus-'));
+    const { authority, certificate, key, clientCertificate, clientKey } = await makeCertificates(folder.path);
+    const server = await startServer(t, accepting(), {
+      ca: await readFile(authority),
+      cert: await readFile(certificate),
+      key: await readFile(key),
+      requestCert: true,
+      rejectUnauthorized: true,
+    });
+    const urls = [server.url({ host: 'localhost' })];
 
-  const stranger = startBus(t, { urls });
-  await stranger.logged(/cannot connect to stomps:.*certificate/);
-  const nobody = startBus(t, { urls, caFile: authority });
-  await nobody.logged(/cannot connect to stomps:/);
+    const stranger = startBus(t, { urls });
+    await stranger.logged(/cannot connect to stomps:.*certificate/);
+    const nobody = startBus(t, { urls, caFile: authority });
+    await nobody.logged(/cannot connect to stomps:/);
 
-  const later = join(folder.path, 'later.crt');
-  const client = startBus(t, { urls, caFile: authority, certFile: later, keyFile: clientKey });
-  await client.logged(/cannot connect to .*ENOENT.*later\.crt/);
-  await copyFile(clientCertificate, later);
-  await client.logged(/connected to stomps:/);
-});
+    const later = join(folder.path, 'later.crt');
+    const client = startBus(t, { urls, caFile: authority, certFile: later, keyFile: clientKey });
+    await client.logged(/cannot connect to .*ENOENT.*later\.crt/);
+    await copyFile(clientCertificate, later);
+    await client.logged(/connected to stomps:/);
+  },
+);

@@ -13,7 +13,16 @@ import { accepting, StompServer, type Answer, type StompPeer } from './stomp-ser
 
 const SOURCES = join(import.meta.dirname, '../../../src');
 /** Members of every object. */
-const INHERITED = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf', 'isPrototypeOf', '__defineGetter__', '__lookupSetter__'];
+const INHERITED = [
+  '__proto__',
+  'constructor',
+  'toString',
+  'hasOwnProperty',
+  'valueOf',
+  'isPrototypeOf',
+  '__defineGetter__',
+  '__lookupSetter__',
+];
 /** The subscription that a connection makes. */
 const SUBSCRIPTION = 'regindexer-0';
 
@@ -74,17 +83,69 @@ test('unexpected and invalid frames are named', async (t) => {
     [sending('SUBSCRIBE', 'RECEIPT\nreceipt-id:1\n\n\0'), /a receipt that was not requested/],
     [sending('CONNECT', 'HTTP/1.1 400 Bad Request\r\n\r\n\0'), /something other than STOMP/],
     [sending('CONNECT', 'AMQP\0\0\x09\x01'), /closed the connection within a frame; it may not speak STOMP/],
-    ...['-1,-1', '99999999999,99999999999', 'x,y', '1', '1e3,1e3', '0x1,0x1', ',', '1,1,1'].map((beats) => [sending('CONNECT', `CONNECTED\nversion:1.2\nheart-beat:${beats}\n\n\0`), /a heart-beat that is not two numbers/] as const),
+    ...['-1,-1', '99999999999,99999999999', 'x,y', '1', '1e3,1e3', '0x1,0x1', ',', '1,1,1'].map(
+      (beats) =>
+        [
+          sending('CONNECT', `CONNECTED\nversion:1.2\nheart-beat:${beats}\n\n\0`),
+          /a heart-beat that is not two numbers/,
+        ] as const,
+    ),
   ];
   for (const [answer, reason] of cases) assert.match((await end(await startServer(t, answer))).message, reason);
 });
 
 test('ten thousand invalid frames do not end the process', { timeout: 120_000 }, async (t) => {
-  const odd = fc.oneof(fc.constantFrom(...INHERITED), fc.string({ maxLength: 20 }), fc.string({ unit: 'binary', maxLength: 5 }));
-  const name = fc.oneof({ weight: 3, arbitrary: fc.constantFrom('subscription', 'receipt-id', 'message-id', 'ack', 'content-length', 'content-type', 'version', 'heart-beat', 'message', 'receipt') }, { weight: 1, arbitrary: odd });
-  const value = fc.oneof(fc.constantFrom(SUBSCRIPTION, '1', '2', '0', '-1', '-5', '1e99', 'NaN', '99999999999', '1.2', '1.0', '0,0', '1,1', '\\c', '\\x', '\\', 'text/plain', ''), odd);
+  const odd = fc.oneof(
+    fc.constantFrom(...INHERITED),
+    fc.string({ maxLength: 20 }),
+    fc.string({ unit: 'binary', maxLength: 5 }),
+  );
+  const name = fc.oneof(
+    {
+      weight: 3,
+      arbitrary: fc.constantFrom(
+        'subscription',
+        'receipt-id',
+        'message-id',
+        'ack',
+        'content-length',
+        'content-type',
+        'version',
+        'heart-beat',
+        'message',
+        'receipt',
+      ),
+    },
+    { weight: 1, arbitrary: odd },
+  );
+  const value = fc.oneof(
+    fc.constantFrom(
+      SUBSCRIPTION,
+      '1',
+      '2',
+      '0',
+      '-1',
+      '-5',
+      '1e99',
+      'NaN',
+      '99999999999',
+      '1.2',
+      '1.0',
+      '0,0',
+      '1,1',
+      '\\c',
+      '\\x',
+      '\\',
+      'text/plain',
+      '',
+    ),
+    odd,
+  );
   const frame = fc.record({
-    command: fc.oneof({ weight: 3, arbitrary: fc.constantFrom('MESSAGE', 'RECEIPT', 'ERROR', 'CONNECTED') }, { weight: 1, arbitrary: odd }),
+    command: fc.oneof(
+      { weight: 3, arbitrary: fc.constantFrom('MESSAGE', 'RECEIPT', 'ERROR', 'CONNECTED') },
+      { weight: 1, arbitrary: odd },
+    ),
     headers: fc.array(fc.tuple(name, value), { maxLength: 6 }),
     body: fc.uint8Array({ maxLength: 30 }),
     ending: fc.constantFrom('\0', '\0\n', '\0\r\n', '', '\n\n', '\0\0', '\0MESSAGE\n'),
@@ -107,7 +168,13 @@ test('ten thousand invalid frames do not end the process', { timeout: 120_000 },
   await fc.assert(
     fc.asyncProperty(fc.array(connection, { minLength: 20, maxLength: 20 }), async (connections) => {
       for (const { after, frames } of connections) {
-        const bytes = frames.map(({ command, headers, body, ending }) => Buffer.concat([Buffer.from(`${command}\n${headers.map((pair) => `${pair.join(':')}\n`).join('')}\n`), body, Buffer.from(ending)]));
+        const bytes = frames.map(({ command, headers, body, ending }) =>
+          Buffer.concat([
+            Buffer.from(`${command}\n${headers.map((pair) => `${pair.join(':')}\n`).join('')}\n`),
+            body,
+            Buffer.from(ending),
+          ]),
+        );
         waiting.push({ after, bytes: Buffer.concat(bytes) });
         sent += bytes.length;
       }
@@ -126,13 +193,17 @@ async function gone({ socket }: StompPeer): Promise<void> {
   });
 }
 
-/** Writes `chunk` repeatedly, with backpressure, until the client closes the connection. Returns the number of bytes written. */
+/**
+ * Writes `chunk` repeatedly, with backpressure, until the client closes the connection. Returns the number of bytes
+ * written.
+ */
 async function flood(peer: StompPeer, chunk: Buffer, limit = Infinity): Promise<number> {
   let bytes = 0;
   const closed = gone(peer);
   while (!peer.socket.destroyed && bytes < limit) {
     bytes += chunk.length;
-    if (!peer.socket.write(chunk)) await Promise.race([new Promise((resolve) => peer.socket.once('drain', resolve)), closed]);
+    if (!peer.socket.write(chunk))
+      await Promise.race([new Promise((resolve) => peer.socket.once('drain', resolve)), closed]);
   }
   return bytes;
 }
@@ -144,97 +215,121 @@ function repeated(text: string, bytes: number): Buffer {
 const MEBIBYTE = 1024 * 1024;
 const message = (headers = ''): string => `MESSAGE\nsubscription:${SUBSCRIPTION}\n${headers}\n`;
 
-test('a hostile broker neither ends the process nor fills its memory, and is used again when it behaves', { timeout: 120_000 }, async (t) => {
-  /** Each resolves when the client has closed the connection. */
-  const tricks: Readonly<Record<string, (peer: StompPeer) => Promise<void>>> = {
-    'a header without end': async (peer) => {
-      peer.socket.write(message().slice(0, -1));
-      assert.ok((await flood(peer, repeated('x', 64 * 1024))) < 30 * MEBIBYTE);
-    },
-    'large headers, many of them': async (peer) => {
-      peer.socket.write(message().slice(0, -1));
-      let number = 0;
-      const many = Buffer.concat(Array.from({ length: 1_000 }, () => Buffer.from(`header-${number++}:${'x'.repeat(100_000)}\n`)));
-      assert.ok((await flood(peer, many)) < 2 * many.length);
-    },
-    'the same header for ever': async (peer) => {
-      peer.socket.write(message().slice(0, -1));
-      assert.ok((await flood(peer, repeated('a:b\n', 64 * 1024))) < 30 * MEBIBYTE);
-    },
-    'a large id': async (peer) => {
-      peer.socket.write(`${message(`message-id:${'x'.repeat(100_000)}\n`)}x\0`);
-      await gone(peer);
-    },
-    'a body without end': async (peer) => {
-      peer.socket.write(message());
-      const before = used();
-      await flood(peer, repeated('x', 64 * 1024), 50 * MEBIBYTE);
-      await noMore(before, 10 * MEBIBYTE);
-      peer.socket.end();
-    },
-    'a body that is longer than any number': async (peer) => {
-      peer.socket.write(message('content-length:999999999999999999999\n'));
-      const before = used();
-      await flood(peer, repeated('\0', 64 * 1024), 50 * MEBIBYTE);
-      await noMore(before, 10 * MEBIBYTE);
-      peer.socket.end();
-    },
-    'an ERROR without end': async (peer) => {
-      peer.socket.write('ERROR\nmessage:go away\n\n');
-      await flood(peer, repeated('x', 64 * 1024));
-    },
-    'an ERROR that does not go on': async (peer) => {
-      peer.socket.write('ERROR\nmessage:go away\n\n');
-      await gone(peer);
-    },
-    'nothing but heart-beats': async (peer) => {
-      await flood(peer, repeated('\n', 64 * 1024), 20 * MEBIBYTE);
-      peer.socket.end();
-    },
-    'messages without end, and deaf to what is answered': async (peer) => {
-      peer.socket.pause();
-      const before = used();
-      await flood(peer, repeated(`${message(`message-id:1\nack:${'1'.repeat(4_000)}\n`)}x\0\n`, 64 * 1024));
-      await noMore(before, 40 * MEBIBYTE);
-    },
-    noise: async (peer) => {
-      peer.socket.write(Buffer.from(Array.from({ length: 100_000 }, (_, place) => (place * 7919) % 256)));
-      peer.socket.end();
-    },
-  };
-  const names = Object.keys(tricks);
-  const rounds = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const honest = Promise.withResolvers<StompPeer>();
-  let plays = 0;
-  const server = await startServer(t, (peer, frame) => {
-    accepting()(peer, frame);
-    if (frame.command !== 'SUBSCRIBE') return;
-    const play = plays++;
-    const round = rounds[Math.floor(play / names.length)];
-    if (round === undefined) honest.resolve(peer);
-    else tricks[names[play % names.length] ?? '']?.(peer).then(() => play % names.length === names.length - 1 && round.resolve(), round.reject);
-  });
-  const { bus, triggers } = startBus(t, { urls: [server.url()], pauses: { first: 1, longest: 5 }, contentTypes: 'any' });
-  await rounds[0]?.promise;
-  const before = used();
-  await rounds[1]?.promise;
-  await noMore(before, 20 * MEBIBYTE);
+test(
+  'a hostile broker neither ends the process nor fills its memory, and is used again when it behaves',
+  { timeout: 120_000 },
+  async (t) => {
+    /** Each resolves when the client has closed the connection. */
+    const tricks: Readonly<Record<string, (peer: StompPeer) => Promise<void>>> = {
+      'a header without end': async (peer) => {
+        peer.socket.write(message().slice(0, -1));
+        assert.ok((await flood(peer, repeated('x', 64 * 1024))) < 30 * MEBIBYTE);
+      },
+      'large headers, many of them': async (peer) => {
+        peer.socket.write(message().slice(0, -1));
+        let number = 0;
+        const many = Buffer.concat(
+          Array.from({ length: 1_000 }, () => Buffer.from(`header-${number++}:${'x'.repeat(100_000)}\n`)),
+        );
+        assert.ok((await flood(peer, many)) < 2 * many.length);
+      },
+      'the same header for ever': async (peer) => {
+        peer.socket.write(message().slice(0, -1));
+        assert.ok((await flood(peer, repeated('a:b\n', 64 * 1024))) < 30 * MEBIBYTE);
+      },
+      'a large id': async (peer) => {
+        peer.socket.write(`${message(`message-id:${'x'.repeat(100_000)}\n`)}x\0`);
+        await gone(peer);
+      },
+      'a body without end': async (peer) => {
+        peer.socket.write(message());
+        const before = used();
+        await flood(peer, repeated('x', 64 * 1024), 50 * MEBIBYTE);
+        await noMore(before, 10 * MEBIBYTE);
+        peer.socket.end();
+      },
+      'a body that is longer than any number': async (peer) => {
+        peer.socket.write(message('content-length:999999999999999999999\n'));
+        const before = used();
+        await flood(peer, repeated('\0', 64 * 1024), 50 * MEBIBYTE);
+        await noMore(before, 10 * MEBIBYTE);
+        peer.socket.end();
+      },
+      'an ERROR without end': async (peer) => {
+        peer.socket.write('ERROR\nmessage:go away\n\n');
+        await flood(peer, repeated('x', 64 * 1024));
+      },
+      'an ERROR that does not go on': async (peer) => {
+        peer.socket.write('ERROR\nmessage:go away\n\n');
+        await gone(peer);
+      },
+      'nothing but heart-beats': async (peer) => {
+        await flood(peer, repeated('\n', 64 * 1024), 20 * MEBIBYTE);
+        peer.socket.end();
+      },
+      'messages without end, and deaf to what is answered': async (peer) => {
+        peer.socket.pause();
+        const before = used();
+        await flood(peer, repeated(`${message(`message-id:1\nack:${'1'.repeat(4_000)}\n`)}x\0\n`, 64 * 1024));
+        await noMore(before, 40 * MEBIBYTE);
+      },
+      noise: async (peer) => {
+        peer.socket.write(Buffer.from(Array.from({ length: 100_000 }, (_, place) => (place * 7919) % 256)));
+        peer.socket.end();
+      },
+    };
+    const names = Object.keys(tricks);
+    const rounds = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const honest = Promise.withResolvers<StompPeer>();
+    let plays = 0;
+    const server = await startServer(t, (peer, frame) => {
+      accepting()(peer, frame);
+      if (frame.command !== 'SUBSCRIBE') return;
+      const play = plays++;
+      const round = rounds[Math.floor(play / names.length)];
+      if (round === undefined) honest.resolve(peer);
+      else
+        tricks[names[play % names.length] ?? '']?.(peer).then(
+          () => play % names.length === names.length - 1 && round.resolve(),
+          round.reject,
+        );
+    });
+    const { bus, triggers } = startBus(t, {
+      urls: [server.url()],
+      pauses: { first: 1, longest: 5 },
+      contentTypes: 'any',
+    });
+    await rounds[0]?.promise;
+    const before = used();
+    await rounds[1]?.promise;
+    await noMore(before, 20 * MEBIBYTE);
 
-  const peer = await honest.promise;
-  peer.message('last', 'x');
-  await peer.acked('last');
-  assert.equal(triggers.at(-1), 'bus: a message on /topic/x');
-  assert.equal(bus.status().state, 'connected');
-});
+    const peer = await honest.promise;
+    peer.message('last', 'x');
+    await peer.acked('last');
+    assert.equal(triggers.at(-1), 'bus: a message on /topic/x');
+    assert.equal(bus.status().state, 'connected');
+  },
+);
 
 test('a body that comes byte by byte takes no more memory than another', async (t) => {
   const server = await startServer(t, accepting());
   const bodies: number[] = [];
-  const connection = await StompConnection.open({ address: parseBusUrl(server.url()), tls: {}, headers: {}, destinations: [{ destination: '/topic/x' }], heartbeat: 0, timeout: 10_000, onMessage: ({ body }) => bodies.push(body?.length ?? 0), signal: new AbortController().signal });
+  const connection = await StompConnection.open({
+    address: parseBusUrl(server.url()),
+    tls: {},
+    headers: {},
+    destinations: [{ destination: '/topic/x' }],
+    heartbeat: 0,
+    timeout: 10_000,
+    onMessage: ({ body }) => bodies.push(body?.length ?? 0),
+    signal: new AbortController().signal,
+  });
   const { socket } = await server.peer(0);
   socket.write(message());
   const before = used();
-  for (let place = 0; place < 20_000; place++) if (!socket.write('x') || place % 10 === 0) await new Promise(setImmediate);
+  for (let place = 0; place < 20_000; place++)
+    if (!socket.write('x') || place % 10 === 0) await new Promise(setImmediate);
   await noMore(before, 5 * MEBIBYTE);
   socket.end('\0');
   await connection.closed;
@@ -243,8 +338,13 @@ test('a body that comes byte by byte takes no more memory than another', async (
 
 test('only one file imports stompit', async () => {
   const files = (await readdir(SOURCES, { recursive: true })).filter((file) => file.endsWith('.ts'));
-  const texts = await Promise.all(files.map(async (file) => ({ file, text: await readFile(join(SOURCES, file), 'utf8') })));
-  assert.deepEqual(texts.filter(({ text }) => /from 'stompit|import\('stompit/.test(text)).map(({ file }) => file), ['triggers/bus/stomp-client.ts']);
+  const texts = await Promise.all(
+    files.map(async (file) => ({ file, text: await readFile(join(SOURCES, file), 'utf8') })),
+  );
+  assert.deepEqual(
+    texts.filter(({ text }) => /from 'stompit|import\('stompit/.test(text)).map(({ file }) => file),
+    ['triggers/bus/stomp-client.ts'],
+  );
 });
 
 /** Waits until memory in use is at most so much above the start. */

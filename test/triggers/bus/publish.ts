@@ -4,8 +4,16 @@ import { connect } from 'node:net';
 import stompit, { type Client } from 'stompit';
 import { parseBusUrl } from '../../../src/triggers/bus/bus-url.ts';
 
-/** Sends `bodies` to a destination, bytes with content-length and texts without. Resolves when the broker has received them all. */
-export async function publish(url: string, destination: string, bodies: readonly (string | Buffer)[], headers: Readonly<Record<string, string>> = {}): Promise<void> {
+/**
+ * Sends `bodies` to a destination, bytes with content-length and texts without. Resolves when the broker has received
+ * them all.
+ */
+export async function publish(
+  url: string,
+  destination: string,
+  bodies: readonly (string | Buffer)[],
+  headers: Readonly<Record<string, string>> = {},
+): Promise<void> {
   const { host, port, virtualHost, login, passcode } = parseBusUrl(url);
   const socket = connect(port, host);
   const client = new stompit.Client(socket);

@@ -9,12 +9,15 @@ export function startBus(t: TestContext, options: Partial<BusOptions> & Pick<Bus
   const happened = new EventEmitter<{ trigger: []; line: [] }>();
   const triggers: string[] = [];
   const lines: { readonly level: number; readonly msg: string; readonly omitted?: number }[] = [];
-  const logger = pino({}, {
-    write: (line) => {
-      lines.push(JSON.parse(line) as (typeof lines)[number]);
-      happened.emit('line');
+  const logger = pino(
+    {},
+    {
+      write: (line) => {
+        lines.push(JSON.parse(line) as (typeof lines)[number]);
+        happened.emit('line');
+      },
     },
-  });
+  );
   const bus = new Bus({
     destinations: [{ destination: '/topic/x' }],
     contentTypes: ['container', 'flatpak'],

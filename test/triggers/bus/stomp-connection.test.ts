@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
 import { parseBusUrl } from '../../../src/triggers/bus/bus-url.ts';
-import { StompConnection, StompError, type StompConnectionOptions, type StompMessage } from '../../../src/triggers/bus/stomp-connection.ts';
+import {
+  StompConnection,
+  StompError,
+  type StompConnectionOptions,
+  type StompMessage,
+} from '../../../src/triggers/bus/stomp-connection.ts';
 import { accepting, StompServer, type Answer } from './stomp-server.ts';
 
 /** A broker with these answers, and a function that connects to it and collects messages. */
@@ -38,16 +43,36 @@ test('CONNECT and SUBSCRIBE have the configured headers', async (t) => {
     url: server.url({ credentials: 'me:pass:word@', path: '/fedora' }),
     headers: { 'client-id': 'indexer' },
     heartbeat: 5_000,
-    destinations: [{ destination: '/topic/a.b' }, { destination: '/queue/q:1', headers: { id: 'durable-one', durable: 'true', 'auto-delete': 'false', 'prefetch-count': '7', ack: 'auto' } }],
+    destinations: [
+      { destination: '/topic/a.b' },
+      {
+        destination: '/queue/q:1',
+        headers: { id: 'durable-one', durable: 'true', 'auto-delete': 'false', 'prefetch-count': '7', ack: 'auto' },
+      },
+    ],
   });
   const [connect, first, second] = (await server.peer(0)).frames;
   assert.deepEqual(connect, {
     command: 'CONNECT',
-    headers: { 'client-id': 'indexer', 'accept-version': '1.1,1.2', host: 'fedora', login: 'me', passcode: 'pass:word', 'heart-beat': '5000,5000' },
+    headers: {
+      'client-id': 'indexer',
+      'accept-version': '1.1,1.2',
+      host: 'fedora',
+      login: 'me',
+      passcode: 'pass:word',
+      'heart-beat': '5000,5000',
+    },
   });
   assert.deepEqual(first, {
     command: 'SUBSCRIBE',
-    headers: { id: 'regindexer-0', destination: '/topic/a.b', ack: 'client-individual', 'activemq.prefetchSize': '100', 'prefetch-count': '100', receipt: '1' },
+    headers: {
+      id: 'regindexer-0',
+      destination: '/topic/a.b',
+      ack: 'client-individual',
+      'activemq.prefetchSize': '100',
+      'prefetch-count': '100',
+      receipt: '1',
+    },
   });
   assert.deepEqual(second, {
     command: 'SUBSCRIBE',
@@ -73,7 +98,15 @@ test('messages arrive in order, with and without a length, and are acknowledged'
   peer.send('MESSAGE', { subscription: 'regindexer-0', 'message-id': '3', ack: '3', destination: '/topic/x' }, 'three');
   peer.message('4', '');
   await peer.acked('4');
-  assert.deepEqual(messages.map(({ destination, body }) => [destination, body?.toString()]), [['/topic/x', 'one'], ['/topic/x', 'a\0b'], ['/topic/x', 'three'], ['/topic/x', '']]);
+  assert.deepEqual(
+    messages.map(({ destination, body }) => [destination, body?.toString()]),
+    [
+      ['/topic/x', 'one'],
+      ['/topic/x', 'a\0b'],
+      ['/topic/x', 'three'],
+      ['/topic/x', ''],
+    ],
+  );
 });
 
 test('a body over 1 MiB is discarded, and the next message arrives', async (t) => {
@@ -84,7 +117,10 @@ test('a body over 1 MiB is discarded, and the next message arrives', async (t) =
   peer.message('2', Buffer.alloc(1024 * 1024 + 1, 'x'));
   peer.message('3', 'small');
   await peer.acked('3');
-  assert.deepEqual(messages.map(({ body }) => body?.length), [1024 * 1024, undefined, 5]);
+  assert.deepEqual(
+    messages.map(({ body }) => body?.length),
+    [1024 * 1024, undefined, 5],
+  );
 });
 
 test('headers of a message can be long, many, and named like anything', async (t) => {
@@ -142,7 +178,10 @@ test('an ERROR for SUBSCRIBE or later is reported, and is not a refusal of the l
     if (frame.command === 'SUBSCRIBE') peer.send('ERROR', { message: 'access_refused' });
     else accepting()(peer, frame);
   });
-  await assert.rejects(open(), (error) => error instanceof StompError && !error.refused && error.message === 'access_refused');
+  await assert.rejects(
+    open(),
+    (error) => error instanceof StompError && !error.refused && error.message === 'access_refused',
+  );
 
   const { server, open: openOther } = await startServer(t);
   const connection = await openOther();

@@ -20,24 +20,34 @@ export class StompPeer extends EventEmitter<{ frame: [ReceivedFrame] }> {
   constructor(socket: Socket) {
     super();
     this.socket = socket;
-    socket.setEncoding('utf8').on('error', () => undefined).on('data', (text: string) => this.#read(text));
+    socket
+      .setEncoding('utf8')
+      .on('error', () => undefined)
+      .on('data', (text: string) => this.#read(text));
   }
 
   send(command: string, headers: Readonly<Record<string, string | number>>, body: string | Buffer = ''): void {
     const lines = Object.entries(headers).map(([name, value]) => `${name}:${value}\n`);
-    this.socket.write(Buffer.concat([Buffer.from(`${command}\n${lines.join('')}\n`), Buffer.from(body), Buffer.from('\0')]));
+    this.socket.write(
+      Buffer.concat([Buffer.from(`${command}\n${lines.join('')}\n`), Buffer.from(body), Buffer.from('\0')]),
+    );
   }
 
   /** Sends a message to the first subscription; its `ack` header is `id`. */
   message(id: string, body: string | Buffer, headers: Readonly<Record<string, string>> = {}): void {
     const subscription = this.frames.find(({ command }) => command === 'SUBSCRIBE')?.headers.id ?? '';
     const length = Buffer.byteLength(body);
-    this.send('MESSAGE', { subscription, 'message-id': id, ack: id, destination: '/topic/x', 'content-length': length, ...headers }, body);
+    this.send(
+      'MESSAGE',
+      { subscription, 'message-id': id, ack: id, destination: '/topic/x', 'content-length': length, ...headers },
+      body,
+    );
   }
 
   /** Waits until the client has acknowledged the message `id`. */
   async acked(id: string): Promise<void> {
-    while (!this.frames.some(({ command, headers }) => command === 'ACK' && headers.id === id)) await once(this, 'frame');
+    while (!this.frames.some(({ command, headers }) => command === 'ACK' && headers.id === id))
+      await once(this, 'frame');
   }
 
   #read(text: string): void {
@@ -53,7 +63,9 @@ export class StompPeer extends EventEmitter<{ frame: [ReceivedFrame] }> {
       const [head = ''] = this.#text.slice(beats, end).split('\n\n');
       this.#text = this.#text.slice(end + 1);
       const [command = '', ...lines] = head.split('\n');
-      const headers = Object.fromEntries(lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]));
+      const headers = Object.fromEntries(
+        lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]),
+      );
       const frame = { command, headers };
       this.frames.push(frame);
       this.emit('frame', frame);

@@ -9,7 +9,9 @@ export interface RequestOptions {
   readonly fixedConcurrency?: boolean | undefined;
   /** The time for a whole request, in milliseconds; for a streamed body until it begins, and then between its parts. */
   readonly timeout: number;
-  /** The longest pause before the second and each further attempt, in milliseconds; as many retries as there are pauses. */
+  /**
+   * The longest pause before the second and each further attempt, in milliseconds; as many retries as there are pauses.
+   */
   readonly pauses?: readonly number[] | undefined;
   /** The header `User-Agent`; `regindexer` if absent. */
   readonly userAgent?: string | undefined;
@@ -30,7 +32,10 @@ export interface AccessOptions {
   readonly certsDirs?: readonly string[] | undefined;
   /** The proxies of the environment; none if absent. */
   readonly proxies?: ProxyOptions | undefined;
-  /** Whether redirects and token servers may be at private addresses; if absent, only where the registry itself is at one. */
+  /**
+   * Whether redirects and token servers may be at private addresses; if absent, only where the registry itself is at
+   * one.
+   */
   readonly privateRedirects?: boolean | undefined;
 }
 

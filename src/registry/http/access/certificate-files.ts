@@ -29,19 +29,30 @@ export async function findCertificateFiles(certsDirs: readonly string[], origin:
 }
 
 /**
- * Sorts the files of a folder by kind: `*.crt` are authorities; `NAME.cert` and `NAME.key` a client certificate and its key, of which
+ * Sorts the files of a folder by kind: `*.crt` are authorities; `NAME.cert` and `NAME.key` a client certificate and its
+ * key, of which
  * the first pair is used.
  * @throws Error if one of a pair is missing.
  */
 export function sortCertificateFiles(folder: string, names: readonly string[]): CertificateFiles {
-  const ending = (end: string): string[] => names.filter((name) => name.endsWith(end)).map((name) => name.slice(0, -end.length)).toSorted();
+  const ending = (end: string): string[] =>
+    names
+      .filter((name) => name.endsWith(end))
+      .map((name) => name.slice(0, -end.length))
+      .toSorted();
   const [certs, keys] = [ending('.cert'), ending('.key')];
-  for (const name of certs) if (!keys.includes(name)) throw new Error(`${join(folder, name)}.cert has no key beside it (${name}.key); an authority's certificate ends in .crt`);
-  for (const name of keys) if (!certs.includes(name)) throw new Error(`${join(folder, name)}.key has no certificate beside it (${name}.cert)`);
+  for (const name of certs)
+    if (!keys.includes(name))
+      throw new Error(
+        `${join(folder, name)}.cert has no key beside it (${name}.key); an authority's certificate ends in .crt`,
+      );
+  for (const name of keys)
+    if (!certs.includes(name)) throw new Error(`${join(folder, name)}.key has no certificate beside it (${name}.cert)`);
   const [first] = certs;
   return {
     authorities: ending('.crt').map((name) => join(folder, `${name}.crt`)),
-    client: first === undefined ? undefined : { cert: join(folder, `${first}.cert`), key: join(folder, `${first}.key`) },
+    client:
+      first === undefined ? undefined : { cert: join(folder, `${first}.cert`), key: join(folder, `${first}.key`) },
   };
 }
 

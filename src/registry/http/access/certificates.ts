@@ -28,7 +28,8 @@ export class Certificates {
   }
 
   /**
-   * The TLS context for connections to `origin`. It trusts the authorities of Node.js, of the system, of the folders of `origin` and of the
+   * The TLS context for connections to `origin`. It trusts the authorities of Node.js, of the system, of the folders of
+   * `origin` and of the
    * registry, and of `caFile`.
    * @throws RegistryError `unavailable` if a file cannot be read or used.
    */
@@ -46,7 +47,9 @@ export class Certificates {
       }
       return await context;
     } catch (cause) {
-      throw new RegistryError('unavailable', `cannot load the certificates for ${origin}: ${messageOf(cause)}`, { cause });
+      throw new RegistryError('unavailable', `cannot load the certificates for ${origin}: ${messageOf(cause)}`, {
+        cause,
+      });
     }
   }
 
@@ -63,7 +66,9 @@ export class Certificates {
 }
 
 async function createContext({ authorities, client }: CertificateFiles): Promise<SecureContext> {
-  const own = await Promise.all(authorities.map((path) => named(path, async () => parseCertificates(await readFile(path, 'utf8')))));
+  const own = await Promise.all(
+    authorities.map((path) => named(path, async () => parseCertificates(await readFile(path, 'utf8')))),
+  );
   const ca = [...new Set([...getCACertificates('default'), ...getCACertificates('system'), ...own.flat()])];
   if (client === undefined) return createSecureContext({ ca });
   const { cert, key } = client;

@@ -21,24 +21,39 @@ export class NoCredentialHelper extends RegistryError {
 /**
  * The login that the helper has for `server`; `undefined` if it has none.
  * @param timeout in milliseconds
- * @throws NoCredentialHelper, or RegistryError `unavailable` if it cannot be run, fails or prints something else. Its output may be secret and is not quoted.
+ * @throws NoCredentialHelper, or RegistryError `unavailable` if it cannot be run, fails or prints something else. Its
+ * output may be secret and is not quoted.
  */
-export async function askCredentialHelper(name: string, server: string, timeout: number = TIMEOUT): Promise<Login | undefined> {
+export async function askCredentialHelper(
+  name: string,
+  server: string,
+  timeout: number = TIMEOUT,
+): Promise<Login | undefined> {
   const program = `docker-credential-${name}`;
   const { promise, resolve, reject } = Promise.withResolvers<Login | undefined>();
   const fail = (what: string, cause?: unknown): void => {
-    reject(new RegistryError('unavailable', `${program} get ${what}; see what \`echo ${server} | ${program} get\` prints`, { cause }));
+    reject(
+      new RegistryError('unavailable', `${program} get ${what}; see what \`echo ${server} | ${program} get\` prints`, {
+        cause,
+      }),
+    );
   };
-  const child = execFile(program, ['get'], { timeout, killSignal: 'SIGKILL', maxBuffer: MAX_OUTPUT, encoding: 'utf8' }, (error, stdout) => {
-    if (error === null) {
-      const login = parseAnswer(stdout);
-      if (login === undefined) fail('did not print a login');
-      else resolve(login);
-    } else if (stdout.trim() === NOT_FOUND) resolve(undefined);
-    else if (error.killed === true) fail(`did not end within ${timeout / 1000} s`);
-    else if (error.code === 'ENOENT') reject(new NoCredentialHelper(`${program} get cannot be run: there is no such program in PATH`));
-    else fail(`failed (${error.signal ?? error.code})`);
-  });
+  const child = execFile(
+    program,
+    ['get'],
+    { timeout, killSignal: 'SIGKILL', maxBuffer: MAX_OUTPUT, encoding: 'utf8' },
+    (error, stdout) => {
+      if (error === null) {
+        const login = parseAnswer(stdout);
+        if (login === undefined) fail('did not print a login');
+        else resolve(login);
+      } else if (stdout.trim() === NOT_FOUND) resolve(undefined);
+      else if (error.killed === true) fail(`did not end within ${timeout / 1000} s`);
+      else if (error.code === 'ENOENT')
+        reject(new NoCredentialHelper(`${program} get cannot be run: there is no such program in PATH`));
+      else fail(`failed (${error.signal ?? error.code})`);
+    },
+  );
   // A helper may end without reading its input; its exit status counts.
   child.stdin?.on('error', () => undefined).end(`${server}\n`);
   return promise;

@@ -1,7 +1,9 @@
 /** Detects changes of files. */
 import { stat } from 'node:fs/promises';
 
-/** A text that changes whenever the file may have changed; `undefined` if there is no file. @throws the system's error */
+/**
+ * A text that changes whenever the file may have changed; `undefined` if there is no file. @throws the system's error
+ */
 export async function fileStamp(path: string): Promise<string | undefined> {
   try {
     const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });

@@ -47,7 +47,8 @@ export class Keychain {
 
   /**
    * The login for a repository, or for the catalog if `undefined`; a promise if files must be checked first.
-   * @throws RegistryError `unavailable` if a login cannot be read: an anonymous request could be answered as if the repository were empty.
+   * @throws RegistryError `unavailable` if a login cannot be read: an anonymous request could be answered as if the
+   * repository were empty.
    */
   of(repository: string | undefined): Login | undefined | Promise<Login | undefined> {
     if (this.#files.length === 0) return this.#configured;
@@ -55,7 +56,10 @@ export class Keychain {
     return this.#check(false).then(() => this.#find(repository));
   }
 
-  /** The login for a repository after the registry refused `refused`: a new one if files have changed or helpers have another. */
+  /**
+   * The login for a repository after the registry refused `refused`: a new one if files have changed or helpers have
+   * another.
+   */
   async renew(repository: string | undefined, refused: Login | undefined): Promise<Login | undefined> {
     if (this.#files.length === 0) return this.#configured;
     await this.#checking;
@@ -133,14 +137,18 @@ class LoginFile {
     return this.#helperLogin ?? logins.get('');
   }
 
-  /** Reads the file if it has changed or the last load failed, and then, or if `askHelper`, asks its helper. Says whether logins may have changed. */
+  /**
+   * Reads the file if it has changed or the last load failed, and then, or if `askHelper`, asks its helper. Says
+   * whether logins may have changed.
+   */
   async load(askHelper: boolean): Promise<boolean> {
     try {
       const stamp = await this.#stampNow();
       const changed = !this.#loaded || stamp !== this.#stamp;
       if (!changed && this.#fault === undefined && !(askHelper && hasHelper(this.#entry))) return false;
       if (stamp === undefined && this.#required) throw new Error('it does not exist');
-      const entry = stamp === undefined ? undefined : parseAuthFile(await this.#read(), this.#registry, this.#defaultPort);
+      const entry =
+        stamp === undefined ? undefined : parseAuthFile(await this.#read(), this.#registry, this.#defaultPort);
       this.#helperLogin = await this.#loginOfHelper(entry);
       this.#entry = entry;
       this.#stamp = stamp;
@@ -148,13 +156,18 @@ class LoginFile {
     } catch (error) {
       // No cause, because it may quote the file. The logins of the last successful load stay in use.
       const reason = messageOf(error);
-      this.#fault = new RegistryError('unavailable', `the login for ${this.#registry} cannot be read from ${this.#path}: ${reason}${this.#advice}`);
+      this.#fault = new RegistryError(
+        'unavailable',
+        `the login for ${this.#registry} cannot be read from ${this.#path}: ${reason}${this.#advice}`,
+      );
     }
     this.#loaded = true;
     return true;
   }
 
-  /** The file's stamp now. A folder without permission, such as root's `/run/containers`, has no login for this user. */
+  /**
+   * The file's stamp now. A folder without permission, such as root's `/run/containers`, has no login for this user.
+   */
   async #stampNow(): Promise<string | undefined> {
     try {
       return await fileStamp(this.#path);
@@ -171,7 +184,9 @@ class LoginFile {
     return readFile(this.#path);
   }
 
-  /** The helper's login. A missing helper is ignored if the file, which may be from another machine, has a login, too. */
+  /**
+   * The helper's login. A missing helper is ignored if the file, which may be from another machine, has a login, too.
+   */
   async #loginOfHelper(entry: AuthFileEntry | undefined): Promise<Login | undefined> {
     this.#withoutHelper = false;
     try {

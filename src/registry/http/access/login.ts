@@ -33,11 +33,17 @@ export function identityLogin(token: string): Login {
 /** Says whether both logins are equal, or both missing. */
 export function isSameLogin(one: Login | undefined, other: Login | undefined): boolean {
   if (one === undefined || other === undefined) return one === other;
-  return one.kind === 'basic' ? other.kind === 'basic' && one.authorization === other.authorization : other.kind === 'identity' && one.token === other.token;
+  return one.kind === 'basic'
+    ? other.kind === 'basic' && one.authorization === other.authorization
+    : other.kind === 'identity' && one.token === other.token;
 }
 
-/** Advice for errors of a registry that refuses access. @param refused whether the request had a login, which was refused */
+/**
+ * Advice for errors of a registry that refuses access. @param refused whether the request had a login, which was
+ * refused
+ */
 export function loginAdvice(id: string, refused: boolean): string {
-  if (refused) return `the login is refused: check ${registryKey(id, 'username')} and password, or log in again with the tool that stores them`;
+  if (refused)
+    return `the login is refused: check ${registryKey(id, 'username')} and password, or log in again with the tool that stores them`;
   return `it may need ${registryKey(id, 'username')} and password, or a different login`;
 }

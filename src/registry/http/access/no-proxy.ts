@@ -5,7 +5,8 @@ import { BlockList, isIP, isIPv6 } from 'node:net';
 export type IsDirect = (hostname: string, port: number) => boolean;
 
 /**
- * Parses `NO_PROXY`: names and their subdomains (`.NAME` for the subdomains alone), addresses, networks (`10.0.0.0/8`) and `*`,
+ * Parses `NO_PROXY`: names and their subdomains (`.NAME` for the subdomains alone), addresses, networks (`10.0.0.0/8`)
+ * and `*`,
  * separated by commas or spaces. All but networks may have a port. Invalid entries match nothing.
  */
 export function parseNoProxy(text: string): IsDirect {
@@ -34,7 +35,8 @@ function ruleOf(entry: string): IsDirect {
 
   const [, host = '', digits] = isIPv6(entry) ? [entry, entry] : (/^(.*?)(?::(\d{1,5}))?$/s.exec(entry) ?? []);
   const port = digits === undefined ? undefined : Number(digits);
-  const matches = isIP(bare(host)) === 0 ? nameRule(bare(host)) : networkRule(bare(host), isIPv6(bare(host)) ? 128 : 32);
+  const matches =
+    isIP(bare(host)) === 0 ? nameRule(bare(host)) : networkRule(bare(host), isIPv6(bare(host)) ? 128 : 32);
   return (hostname, its) => (port === undefined || port === its) && matches(hostname);
 }
 

@@ -29,17 +29,33 @@ export function parseAuthFile(bytes: Uint8Array, registry: string, defaultPort: 
     // A plain name takes precedence over an old key that is a URL.
     if (login !== undefined && (!logins.has(place.path) || !/^https?:/i.test(key))) logins.set(place.path, login);
   }
-  return { logins, helper: helperOf(optionalObject(credHelpers, 'credHelpers'), registry, defaultPort), store: programName(credsStore, 'credsStore') };
+  return {
+    logins,
+    helper: helperOf(optionalObject(credHelpers, 'credHelpers'), registry, defaultPort),
+    store: programName(credsStore, 'credsStore'),
+  };
 }
 
-/** The login of an entry; `undefined` for empty ones, which tools leave behind. The user name may be empty, as with tokens. */
+/**
+ * The login of an entry; `undefined` for empty ones, which tools leave behind. The user name may be empty, as with
+ * tokens.
+ */
 function loginOf({ auth, username, password, identitytoken }: JsonObject): Login | undefined {
   if (typeof identitytoken === 'string' && identitytoken !== '') return identityLogin(identitytoken);
-  const [, name = username, secret = password] = typeof auth === 'string' ? (/^([^:]*):(.+)$/s.exec(Buffer.from(auth, 'base64').toString().replace(/\0+$/, '')) ?? []) : [];
-  return typeof name === 'string' && typeof secret === 'string' && secret !== '' ? basicLogin({ username: name, password: secret }) : undefined;
+  const [, name = username, secret = password] =
+    typeof auth === 'string'
+      ? (/^([^:]*):(.+)$/s.exec(Buffer.from(auth, 'base64').toString().replace(/\0+$/, '')) ?? [])
+      : [];
+  return typeof name === 'string' && typeof secret === 'string' && secret !== ''
+    ? basicLogin({ username: name, password: secret })
+    : undefined;
 }
 
-function helperOf(helpers: Readonly<Record<string, unknown>>, registry: string, defaultPort: string): AuthFileEntry['helper'] {
+function helperOf(
+  helpers: Readonly<Record<string, unknown>>,
+  registry: string,
+  defaultPort: string,
+): AuthFileEntry['helper'] {
   for (const [server, value] of Object.entries(helpers)) {
     if (parsePlace(server, defaultPort).registry !== registry) continue;
     const name = programName(value, 'a value of credHelpers');
@@ -51,6 +67,7 @@ function helperOf(helpers: Readonly<Record<string, unknown>>, registry: string, 
 /** The name of a credential helper, without path separators because it becomes part of a program's name. */
 function programName(value: unknown, path: string): string | undefined {
   if (value === undefined || value === null || value === '') return undefined;
-  if (typeof value !== 'string' || !/^[\w.+-]+$/.test(value)) throw malformed(path, 'NAME of a credential helper docker-credential-NAME');
+  if (typeof value !== 'string' || !/^[\w.+-]+$/.test(value))
+    throw malformed(path, 'NAME of a credential helper docker-credential-NAME');
   return value;
 }

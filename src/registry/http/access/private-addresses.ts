@@ -7,7 +7,19 @@ import { RegistryError } from '../../registry-error.ts';
 import { registryKey } from '../../registry-id.ts';
 
 /** Loopback, private and multicast networks (IANA's registries of special-purpose addresses). */
-const PRIVATE_IPV4 = ['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24', '192.168.0.0/16', '198.18.0.0/15', '224.0.0.0/4', '240.0.0.0/4'];
+const PRIVATE_IPV4 = [
+  '0.0.0.0/8',
+  '10.0.0.0/8',
+  '100.64.0.0/10',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '172.16.0.0/12',
+  '192.0.0.0/24',
+  '192.168.0.0/16',
+  '198.18.0.0/15',
+  '224.0.0.0/4',
+  '240.0.0.0/4',
+];
 const PRIVATE_IPV6 = ['::/96', '64:ff9b:1::/48', 'fc00::/7', 'fe80::/10', 'fec0::/10', 'ff00::/8'];
 
 const PRIVATE = new BlockList();
@@ -72,7 +84,10 @@ export class PrivateAddresses {
     if (inner === undefined || (await this.#mayLeadInside())) return [...addresses];
     const open = addresses.filter(({ address }) => !isPrivateAddress(address));
     if (open.length > 0) return open;
-    throw new RegistryError('malformed', `${hostname} is at the private address ${inner.address}, to which this registry may not lead; to allow it, set ${registryKey(this.#url, 'private_redirects')} to true`);
+    throw new RegistryError(
+      'malformed',
+      `${hostname} is at the private address ${inner.address}, to which this registry may not lead; to allow it, set ${registryKey(this.#url, 'private_redirects')} to true`,
+    );
   }
 
   async #mayLeadInside(): Promise<boolean> {

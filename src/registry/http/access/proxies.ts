@@ -17,16 +17,21 @@ export class Proxies {
   }
 
   /**
-   * The URL of the proxy for `origin`, which may hold a login; `undefined` for a direct connection, as always to this machine.
+   * The URL of the proxy for `origin`, which may hold a login; `undefined` for a direct connection, as always to this
+   * machine.
    * @throws RegistryError `unavailable` if the environment variable is not the URL of a supported proxy.
    */
   proxyFor(origin: string): URL | undefined {
     const { protocol, hostname, port } = new URL(origin);
     const written = protocol === 'https:' ? this.#https : this.#http;
-    if (written === '' || isLoopback(hostname) || this.#isDirect(hostname, Number(port || defaultPortOf(protocol)))) return undefined;
+    if (written === '' || isLoopback(hostname) || this.#isDirect(hostname, Number(port || defaultPortOf(protocol))))
+      return undefined;
     const url = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(written) ? written : `http://${written}`);
     if (url?.protocol === 'http:' || url?.protocol === 'https:') return url;
     // Not quoted, because it may hold a password.
-    throw new RegistryError('unavailable', `${origin}: ${protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY'} is not the URL of a proxy, expected http://HOST:PORT or https://HOST:PORT`);
+    throw new RegistryError(
+      'unavailable',
+      `${origin}: ${protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY'} is not the URL of a proxy, expected http://HOST:PORT or https://HOST:PORT`,
+    );
   }
 }

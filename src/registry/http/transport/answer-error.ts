@@ -6,9 +6,18 @@ import { isTransient } from './retry.ts';
 
 const MAX_REASON = 200;
 
-/** The error for an answer whose status is not 200. @param options.code overrides the code of the status @param options.advice says what to do */
-export function answerError(response: HttpResponse, { code = codeOf(response.status), advice = '' } = {}): RegistryError {
-  return new RegistryError(code, `${response.where}: answered ${response.status}${reasonOf(response)}${advice && `; ${advice}`}`);
+/**
+ * The error for an answer whose status is not 200. @param options.code overrides the code of the status @param
+ * options.advice says what to do
+ */
+export function answerError(
+  response: HttpResponse,
+  { code = codeOf(response.status), advice = '' } = {},
+): RegistryError {
+  return new RegistryError(
+    code,
+    `${response.where}: answered ${response.status}${reasonOf(response)}${advice && `; ${advice}`}`,
+  );
 }
 
 function codeOf(status: number): RegistryErrorCode {

@@ -1,4 +1,7 @@
-/** Authenticates requests: Basic, and Bearer with tokens of a realm (Distribution, "Token Authentication Specification"). */
+/**
+ * Authenticates requests: Basic, and Bearer with tokens of a realm (Distribution, "Token Authentication
+ * Specification").
+ */
 import { LRUCache } from 'lru-cache';
 import { untilAborted } from '../../../system/on-abort.ts';
 import { RegistryError } from '../../registry-error.ts';
@@ -48,7 +51,8 @@ interface Outcome {
 }
 
 /**
- * Adds `Authorization` to requests. Once the realm is known, a scope's token is fetched before its first request, and all
+ * Adds `Authorization` to requests. Once the realm is known, a scope's token is fetched before its first request, and
+ * all
  * requests that need it wait for the same token.
  */
 export class Authenticator {
@@ -77,14 +81,17 @@ export class Authenticator {
   }
 
   /**
-   * Sends `request`, again after a challenge, again with a new login if the login is refused and the keychain has another,
+   * Sends `request`, again after a challenge, again with a new login if the login is refused and the keychain has
+   * another,
    * and at last anonymously, so that public repositories stay readable.
-   * @throws RegistryError `denied` if the realm refuses a token, `unavailable` if the login cannot be read, and what `send` throws.
+   * @throws RegistryError `denied` if the realm refuses a token, `unavailable` if the login cannot be read, and what
+   * `send` throws.
    */
   async send(request: HttpRequest, subject: Subject): Promise<HttpResponse> {
     const { signal } = request;
     signal?.throwIfAborted();
-    if (request.origin !== this.#origin || !request.path.startsWith(`${this.#base}/`)) return this.#sendElsewhere(request, subject);
+    if (request.origin !== this.#origin || !request.path.startsWith(`${this.#base}/`))
+      return this.#sendElsewhere(request, subject);
     const found = this.#keychain.of(subject.repository);
     const login = found instanceof Promise ? await untilAborted(found, signal) : found;
     if (this.#generation !== this.#keychain.generation) {
@@ -93,7 +100,10 @@ export class Authenticator {
       this.#open.clear();
     }
     const { repository, scope } = subject;
-    const open = login !== undefined && this.#open.has(scope) ? (await this.#outcomeOf(undefined, request, scope)).result : undefined;
+    const open =
+      login !== undefined && this.#open.has(scope)
+        ? (await this.#outcomeOf(undefined, request, scope)).result
+        : undefined;
     if (open !== undefined && isSuccess(open)) return responseOf(open);
     this.#open.delete(scope);
 
@@ -108,7 +118,12 @@ export class Authenticator {
     }
     if (used !== undefined && isDenied(result)) {
       // No anonymous request for the catalog: it could silently list fewer repositories.
-      const other = repository === undefined ? await this.#sendUnasked(used, request) : sentWithout ? undefined : (await this.#outcomeOf(undefined, request, scope)).result;
+      const other =
+        repository === undefined
+          ? await this.#sendUnasked(used, request)
+          : sentWithout
+            ? undefined
+            : (await this.#outcomeOf(undefined, request, scope)).result;
       if (other !== undefined && isSuccess(other)) {
         if (repository !== undefined) this.#open.set(scope, true);
         return responseOf(other);
@@ -124,7 +139,9 @@ export class Authenticator {
   #sendElsewhere(request: HttpRequest, { scope }: Subject): Promise<HttpResponse> {
     const repository = /\/v2\/([^?]+)\/(?:blobs|manifests|tags)\//.exec(request.path)?.[1];
     const isApi = repository !== undefined && request.origin !== this.#origin;
-    return this.#answerChallenge(undefined, request, isApi ? `repository:${repository}:pull` : scope, isApi).then(({ response }) => response);
+    return this.#answerChallenge(undefined, request, isApi ? `repository:${repository}:pull` : scope, isApi).then(
+      ({ response }) => response,
+    );
   }
 
   /** Sends `request` with `login`; if the registry rejects it without a challenge, sends it only after one. */
@@ -154,7 +171,12 @@ export class Authenticator {
    * Sends `request`, and again with the authorization that a challenge asks for.
    * @param ahead sends the likely authorization at once: a token if the realm is known, else Basic credentials
    */
-  async #answerChallenge(login: Login | undefined, request: HttpRequest, scope: string, ahead: boolean): Promise<{ response: HttpResponse; challenged: boolean; unasked: boolean }> {
+  async #answerChallenge(
+    login: Login | undefined,
+    request: HttpRequest,
+    scope: string,
+    ahead: boolean,
+  ): Promise<{ response: HttpResponse; challenged: boolean; unasked: boolean }> {
     const basic = login?.kind === 'basic' ? login.authorization : undefined;
     const known = ahead ? this.#realms.get(request.origin) : undefined;
     const used = known && this.#token(login, known, request.origin, scope);
@@ -175,7 +197,8 @@ export class Authenticator {
     }
     const challenged = basic !== undefined && challenges.some(({ scheme }) => scheme === 'basic');
     if (challenged) this.#wantsBasic = true;
-    if (challenged && !isBasic) return { response: refusing(await this.#send({ ...request, authorization: basic })), challenged, unasked: false };
+    if (challenged && !isBasic)
+      return { response: refusing(await this.#send({ ...request, authorization: basic })), challenged, unasked: false };
     return { response: isBasic ? refusing(response) : response, challenged, unasked: isBasic };
   }
 

@@ -1,16 +1,23 @@
 /**
- * Congestion control: finds how many requests at once, and how many a second, a registry can take (compare TCP Vegas, and CUBIC of RFC 9438).
- * Latency is compared with the least mean latency of each kind of request: while it is flat, more requests at once give more throughput
- * (Little's law); when it has doubled, requests only queue. A 429 limits the requests a second, however many are pending.
+ * Congestion control: finds how many requests at once, and how many a second, a registry can take (compare TCP Vegas,
+ * and CUBIC of RFC 9438).
+ * Latency is compared with the least mean latency of each kind of request: while it is flat, more requests at once give
+ * more throughput
+ * (Little's law); when it has doubled, requests only queue. A 429 limits the requests a second, however many are
+ * pending.
  */
 import { LRUCache } from 'lru-cache';
 
-/** The first window, as that of TCP (RFC 6928). Latency alone does not shrink it further, because below it says little. */
+/**
+ * The first window, as that of TCP (RFC 6928). Latency alone does not shrink it further, because below it says little.
+ */
 const START = 10;
 /** Ratios of latency to the least latency: below FLAT the window grows, above QUEUED it shrinks. */
 const FLAT = 1.5;
 const QUEUED = 2;
-/** The least latency that is assumed, in milliseconds: on a fast network throughput still grows after latency has risen. */
+/**
+ * The least latency that is assumed, in milliseconds: on a fast network throughput still grows after latency has risen.
+ */
 const MIN_LATENCY = 25;
 /** The highest ratio that one answer counts as, so that a stalled one does not decide. */
 const MAX_RATIO = 4;
@@ -22,7 +29,10 @@ const MAX_KINDS = 100;
 
 /** The part of the pace that is kept after a 429. */
 const PACE_KEPT = 0.95;
-/** The time in which a pace doubles without another 429, in milliseconds; up to SLOWEST_DOUBLING while the same pace is found again. */
+/**
+ * The time in which a pace doubles without another 429, in milliseconds; up to SLOWEST_DOUBLING while the same pace is
+ * found again.
+ */
 const PACE_DOUBLES = 12_000;
 const SLOWEST_DOUBLING = 120_000;
 /** The relative difference below which two paces are the same. */
@@ -133,7 +143,8 @@ export class CongestionControl {
   /** Changes the window by the mean ratio of latency over a window of answers. */
   #judge(ratio: number, now: number): void {
     if (ratio > QUEUED) this.#shrink(Math.min(START, this.#window), Math.max(0.5, FLAT / ratio), now);
-    else if (ratio < FLAT && this.#window >= this.#threshold) this.#change(Math.min(this.#bound, this.#window + Math.max(1, this.#window / 4)), now);
+    else if (ratio < FLAT && this.#window >= this.#threshold)
+      this.#change(Math.min(this.#bound, this.#window + Math.max(1, this.#window / 4)), now);
     else this.#answers = this.#ratios = 0;
   }
 
@@ -199,7 +210,8 @@ class Pace {
     if (sentAt >= this.#refusedAt) this.#refusedInRow = 0;
     if (sentAt >= this.#foundAt) this.#acceptedSinceFound++;
     // Answers to requests that were sent together with the first one that got 429.
-    else if (this.#isFirst && this.#base !== undefined) this.#base = Math.max(this.#base, PACE_KEPT * this.#lately.count(now));
+    else if (this.#isFirst && this.#base !== undefined)
+      this.#base = Math.max(this.#base, PACE_KEPT * this.#lately.count(now));
   }
 
   refused(sentAt: number, now: number): number {
@@ -259,7 +271,8 @@ class LastSecond {
 
   #move(now: number): void {
     const slot = Math.floor((now * SLOTS) / SECOND);
-    for (let empty = Math.max(this.#slot, slot - this.#counts.length) + 1; empty <= slot; empty++) this.#counts[empty % this.#counts.length] = 0;
+    for (let empty = Math.max(this.#slot, slot - this.#counts.length) + 1; empty <= slot; empty++)
+      this.#counts[empty % this.#counts.length] = 0;
     this.#slot = slot;
   }
 }

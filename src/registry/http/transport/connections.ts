@@ -59,7 +59,10 @@ export class Connections {
       allowH2: false,
     };
     this.#pool = new Pool(options.origin, settings);
-    this.#agent = new Agent({ ...settings, connect: asConnector(createConnect(certificates, options.timeout, this.#addresses)) });
+    this.#agent = new Agent({
+      ...settings,
+      connect: asConnector(createConnect(certificates, options.timeout, this.#addresses)),
+    });
   }
 
   /** The number of requests sent so far; retries, redirects and token requests included. */
@@ -72,7 +75,8 @@ export class Connections {
    * @throws RegistryError, or the signal's reason.
    */
   async exchange(request: HttpRequest): Promise<HttpResponse> {
-    if (this.#closed) throw new RegistryError('unavailable', `${describeRequest(request)}: the connections were closed`);
+    if (this.#closed)
+      throw new RegistryError('unavailable', `${describeRequest(request)}: the connections were closed`);
     request.signal?.throwIfAborted();
     const route = this.#routeTo(request.origin);
     if (route instanceof ProxyDispatcher && request.origin !== this.#options.origin) {
@@ -91,12 +95,19 @@ export class Connections {
     return new Promise((resolve, reject) => {
       this.#requests++;
       // By default undici closes the connection after each HEAD, and a rescan is mostly HEADs.
-      route.dispatch({ method, origin, path, headers, body: form ?? null, reset: false, ...(streamed && { bodyTimeout: timeout }) }, new Exchange(request, { timeout, onOutcome: this.#tell(request), resolve, reject }));
+      route.dispatch(
+        { method, origin, path, headers, body: form ?? null, reset: false, ...(streamed && { bodyTimeout: timeout }) },
+        new Exchange(request, { timeout, onOutcome: this.#tell(request), resolve, reject }),
+      );
     });
   }
 
   /** A callback that reports the outcome of a request to `onRequest`. */
-  #tell({ method, origin, path }: HttpRequest): (outcome: { readonly status: number } | { readonly error: string }) => void {
+  #tell({
+    method,
+    origin,
+    path,
+  }: HttpRequest): (outcome: { readonly status: number } | { readonly error: string }) => void {
     const { onRequest, url } = this.#options;
     if (onRequest === undefined) return () => undefined;
     const started = performance.now();
@@ -113,7 +124,11 @@ export class Connections {
   /** Closes all connections; pending requests fail. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([this.#pool.destroy(), this.#agent.destroy(), ...[...this.#proxied.values()].map((proxied) => proxied.destroy())]);
+    await Promise.all([
+      this.#pool.destroy(),
+      this.#agent.destroy(),
+      ...[...this.#proxied.values()].map((proxied) => proxied.destroy()),
+    ]);
   }
 
   #routeTo(origin: string): Route {

@@ -71,5 +71,7 @@ function asPromise(connect: buildConnector.connector): Connect {
 function explained(error: unknown, host: string): unknown {
   if (!(error instanceof Error && 'code' in error && UNTRUSTED.has(error.code))) return error;
   const advice = `set the registry's ca_file, or put the authority's certificate into /etc/containers/certs.d/${host}/NAME.crt`;
-  return new Error(`${error.message}: the certificate of ${host} is not signed by a trusted authority; ${advice}`, { cause: error });
+  return new Error(`${error.message}: the certificate of ${host} is not signed by a trusted authority; ${advice}`, {
+    cause: error,
+  });
 }

@@ -20,7 +20,12 @@ export function isGzip(encoding: string): boolean {
 }
 
 /** Removes the headers that apply to the compressed bytes alone. */
-export function headersUnpacked({ 'content-encoding': _encoding, 'content-length': _length, 'accept-ranges': _ranges, ...headers }: HttpHeaders): HttpHeaders {
+export function headersUnpacked({
+  'content-encoding': _encoding,
+  'content-length': _length,
+  'accept-ranges': _ranges,
+  ...headers
+}: HttpHeaders): HttpHeaders {
   return headers;
 }
 
@@ -34,7 +39,8 @@ export async function unpackBody(body: Buffer, limit: number, where: string): Pr
   try {
     return await gunzipped(body, { maxOutputLength: limit });
   } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ERR_BUFFER_TOO_LARGE') throw new RegistryError('too-large', `${where}: the answer is larger than ${limit} bytes`, { cause });
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ERR_BUFFER_TOO_LARGE')
+      throw new RegistryError('too-large', `${where}: the answer is larger than ${limit} bytes`, { cause });
     throw notUnpacked(where, cause);
   }
 }
@@ -60,5 +66,9 @@ class Unpacked extends PassThrough {
 }
 
 function notUnpacked(where: string, cause: unknown): RegistryError {
-  return new RegistryError('malformed', `${where}: answered in content-encoding gzip, which was not requested, and cannot be decompressed: ${messageOf(cause)}`, { cause });
+  return new RegistryError(
+    'malformed',
+    `${where}: answered in content-encoding gzip, which was not requested, and cannot be decompressed: ${messageOf(cause)}`,
+    { cause },
+  );
 }

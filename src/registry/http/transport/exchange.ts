@@ -20,8 +20,10 @@ export interface ExchangeOptions {
 }
 
 /**
- * Receives the answer to one request from undici, and resolves with it or rejects with a RegistryError or the signal's reason.
- * The timeout covers connecting, headers and body, so that a dripping answer ends, too; a streamed body has undici's `bodyTimeout`.
+ * Receives the answer to one request from undici, and resolves with it or rejects with a RegistryError or the signal's
+ * reason.
+ * The timeout covers connecting, headers and body, so that a dripping answer ends, too; a streamed body has undici's
+ * `bodyTimeout`.
  */
 export class Exchange implements Dispatcher.DispatchHandler {
   readonly #request: HttpRequest;
@@ -49,7 +51,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#resolve = resolve;
     this.#reject = reject;
     this.#timer = setTimeout(() => {
-      this.#fail(new RegistryError('unavailable', `${describeRequest(request)}: no complete answer within ${timeout / 1000} s`, { cause: new DOMException('timed out', 'TimeoutError') }));
+      this.#fail(
+        new RegistryError('unavailable', `${describeRequest(request)}: no complete answer within ${timeout / 1000} s`, {
+          cause: new DOMException('timed out', 'TimeoutError'),
+        }),
+      );
     }, timeout);
     const { signal } = request;
     this.#forgetAbort = signal && onAbort(signal, () => this.#fail(signal.reason));
@@ -75,7 +81,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (encoding !== undefined) {
       // A range of compressed bytes cannot be decompressed.
       if (!isGzip(encoding) || status === 206) {
-        this.#fail(new RegistryError('malformed', `${describeRequest(this.#request)}: answered in content-encoding ${encoding}, which was not requested`));
+        this.#fail(
+          new RegistryError(
+            'malformed',
+            `${describeRequest(this.#request)}: answered in content-encoding ${encoding}, which was not requested`,
+          ),
+        );
         return;
       }
       this.#packed = true;
@@ -106,16 +117,30 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (!this.#settle()) return;
     const [first] = this.#chunks;
     const body = first !== undefined && this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks, this.#length);
-    const response = { where: describeRequest(this.#request), status: this.#status, headers: this.#headers, latency: this.#latency };
+    const response = {
+      where: describeRequest(this.#request),
+      status: this.#status,
+      headers: this.#headers,
+      latency: this.#latency,
+    };
     if (!this.#packed) this.#resolve({ ...response, body });
     // The body of a failure may be cut off, and cannot be decompressed then.
-    else if (this.#status >= 300) unpackBody(body, MAX_EXPLANATION, response.where).then((unpacked) => this.#resolve({ ...response, body: unpacked }), () => this.#resolve({ ...response, body }));
-    else unpackBody(body, this.#request.limit, response.where).then((unpacked) => this.#resolve({ ...response, body: unpacked }), this.#reject);
+    else if (this.#status >= 300)
+      unpackBody(body, MAX_EXPLANATION, response.where).then(
+        (unpacked) => this.#resolve({ ...response, body: unpacked }),
+        () => this.#resolve({ ...response, body }),
+      );
+    else
+      unpackBody(body, this.#request.limit, response.where).then(
+        (unpacked) => this.#resolve({ ...response, body: unpacked }),
+        this.#reject,
+      );
   }
 
   onResponseError(_controller: unknown, cause: Error): void {
     // An answer that has begun was reported already.
-    if (this.#status === 0) this.#onOutcome({ error: (this.#failure ?? cause).message.replace(`${describeRequest(this.#request)}: `, '') });
+    if (this.#status === 0)
+      this.#onOutcome({ error: (this.#failure ?? cause).message.replace(`${describeRequest(this.#request)}: `, '') });
     this.#stream?.fail(this.#explained(cause));
     if (this.#settle()) this.#reject(this.#explained(cause));
   }
@@ -125,7 +150,14 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const where = describeRequest(this.#request);
     this.#stream = new StreamedBody(controller);
     const stream = this.#packed ? unpackStream(this.#stream, where) : this.#stream;
-    this.#resolve({ where, status: this.#status, headers: this.#headers, latency: this.#latency, body: Buffer.alloc(0), stream });
+    this.#resolve({
+      where,
+      status: this.#status,
+      headers: this.#headers,
+      latency: this.#latency,
+      body: Buffer.alloc(0),
+      stream,
+    });
   }
 
   #explained(cause: Error): RegistryError {
@@ -137,7 +169,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #failTooLarge(): void {
-    this.#fail(new RegistryError('too-large', `${describeRequest(this.#request)}: the answer is larger than ${this.#request.limit} bytes`));
+    this.#fail(
+      new RegistryError(
+        'too-large',
+        `${describeRequest(this.#request)}: the answer is larger than ${this.#request.limit} bytes`,
+      ),
+    );
   }
 
   /** Rejects, and closes the connection, because the rest of the answer is not read. */
@@ -157,13 +194,19 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 }
 
-/** The message of a connection error. That of an AggregateError, for several addresses of a host, is empty in Node.js. */
+/**
+ * The message of a connection error. That of an AggregateError, for several addresses of a host, is empty in Node.js.
+ */
 function describe(error: Error): string {
-  if (error instanceof AggregateError) return error.errors.map((each: unknown) => (each instanceof Error ? describe(each) : String(each))).join('; ');
+  if (error instanceof AggregateError)
+    return error.errors.map((each: unknown) => (each instanceof Error ? describe(each) : String(each))).join('; ');
   const { code, reason } = error as NodeJS.ErrnoException & { readonly reason?: unknown };
-  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'the server does not speak TLS on this port; if it speaks plain HTTP, start the URL with http://';
-  if (code === 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL' || isHttp2(error)) return 'the server speaks only HTTP/2; enable HTTP/1.1 in the server or proxy in front of the registry';
-  if (code?.startsWith('ERR_SSL_') === true && typeof reason === 'string') return `no TLS connection could be made: ${reason}`;
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER')
+    return 'the server does not speak TLS on this port; if it speaks plain HTTP, start the URL with http://';
+  if (code === 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL' || isHttp2(error))
+    return 'the server speaks only HTTP/2; enable HTTP/1.1 in the server or proxy in front of the registry';
+  if (code?.startsWith('ERR_SSL_') === true && typeof reason === 'string')
+    return `no TLS connection could be made: ${reason}`;
   return error.message || error.name;
 }
 

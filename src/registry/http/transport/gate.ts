@@ -106,19 +106,31 @@ export class Gate {
   }
 
   #admits(now: number): boolean {
-    return this.#ended || (this.#timer === undefined && this.#underWay < this.#control.window && this.#control.wait(now) === 0);
+    return (
+      this.#ended ||
+      (this.#timer === undefined && this.#underWay < this.#control.window && this.#control.wait(now) === 0)
+    );
   }
 
   #admit(now: number): Turn {
     this.#underWay++;
     this.#control.sent(now);
-    return { at: now, full: this.#underWay >= this.#control.window || (this.#waiting.length > 0 && this.#control.wait(now) === 0) };
+    return {
+      at: now,
+      full: this.#underWay >= this.#control.window || (this.#waiting.length > 0 && this.#control.wait(now) === 0),
+    };
   }
 
   #admitNext(): void {
     const now = performance.now();
     while (this.#waiting.length > 0 && this.#admits(now)) this.#waiting.shift()?.admit(this.#admit(now));
-    if (this.#waiting.length === 0 || this.#turn !== undefined || this.#timer !== undefined || this.#underWay >= this.#control.window) return;
+    if (
+      this.#waiting.length === 0 ||
+      this.#turn !== undefined ||
+      this.#timer !== undefined ||
+      this.#underWay >= this.#control.window
+    )
+      return;
     this.#turn = setTimeout(() => {
       this.#turn = undefined;
       this.#admitNext();

@@ -38,7 +38,10 @@ export class Paging {
   refusesSize = false;
   #longest = 0;
 
-  /** Says whether a page without a link to the next may be incomplete: it has a round number of entries, the most seen so far. */
+  /**
+   * Says whether a page without a link to the next may be incomplete: it has a round number of entries, the most seen
+   * so far.
+   */
   mayBeCut(entries: number): boolean {
     this.#longest = Math.max(this.#longest, entries);
     return entries > 0 && entries === this.#longest && (entries % 10 === 0 || entries % 25 === 0);
@@ -46,12 +49,17 @@ export class Paging {
 }
 
 /**
- * The entries of a list, page by page, unchecked. If a page may be incomplete but has no link to the next, reading continues after its
+ * The entries of a list, page by page, unchecked. If a page may be incomplete but has no link to the next, reading
+ * continues after its
  * last entry until nothing new comes.
  * @throws RegistryError, or the signal's reason.
  */
-export async function* pages(transport: Transport, { path, subject, key, maxPageBytes, maxEntries, refused, paging, signal }: List): AsyncGenerator<readonly unknown[]> {
-  const ask = (query: string): Promise<HttpResponse> => transport.request({ path: path + query, subject, limit: maxPageBytes, signal });
+export async function* pages(
+  transport: Transport,
+  { path, subject, key, maxPageBytes, maxEntries, refused, paging, signal }: List,
+): AsyncGenerator<readonly unknown[]> {
+  const ask = (query: string): Promise<HttpResponse> =>
+    transport.request({ path: path + query, subject, limit: maxPageBytes, signal });
   const visited = new Set<string>();
   const known = new Set<unknown>();
   let entries = 0;
@@ -74,25 +82,32 @@ export async function* pages(transport: Transport, { path, subject, key, maxPage
     const listed = entriesOf(response, key);
     const page = how === 'guessed' ? listed.filter((entry) => !known.has(entry)) : listed;
     entries += page.length;
-    if (entries > maxEntries) throw new RegistryError('too-large', `${response.where}: lists more than ${maxEntries} ${key}`);
+    if (entries > maxEntries)
+      throw new RegistryError('too-large', `${response.where}: lists more than ${maxEntries} ${key}`);
     yield page;
 
     next = linkedQuery(transport.origin + path, response);
     const last: unknown = listed.at(-1);
     if (next !== undefined) how = 'linked';
-    else if (typeof last === 'string' && (how === 'guessed' ? page.length > 0 : how === 'first' && paging.mayBeCut(listed.length))) {
+    else if (
+      typeof last === 'string' &&
+      (how === 'guessed' ? page.length > 0 : how === 'first' && paging.mayBeCut(listed.length))
+    ) {
       how = 'guessed';
       for (const entry of page) known.add(entry);
       next = `?${new URLSearchParams({ ...(!paging.refusesSize && { n: PAGE_SIZE }), last }).toString()}`;
     }
-    if (next !== undefined && visited.has(next)) throw new RegistryError('malformed', `${response.where}: the links to the next page lead in a loop`);
-    if (visited.size >= MAX_PAGES) throw new RegistryError('too-large', `${response.where}: has more than ${MAX_PAGES} pages`);
+    if (next !== undefined && visited.has(next))
+      throw new RegistryError('malformed', `${response.where}: the links to the next page lead in a loop`);
+    if (visited.size >= MAX_PAGES)
+      throw new RegistryError('too-large', `${response.where}: has more than ${MAX_PAGES} pages`);
   }
 }
 
 /**
  * The member `key` of a page, empty if null.
- * @throws RegistryError `malformed` if it is missing: other JSON, such as an error with status 200, must not count as an empty list.
+ * @throws RegistryError `malformed` if it is missing: other JSON, such as an error with status 200, must not count as
+ * an empty list.
  */
 export function entriesOf({ body, where }: HttpResponse, key: string): readonly unknown[] {
   return locateErrors(where, () => {
@@ -103,7 +118,8 @@ export function entriesOf({ body, where }: HttpResponse, key: string): readonly 
 }
 
 /**
- * The query of the link to the next page, with its `?`; `undefined` if there is no link. The rest of the link is ignored, because a
+ * The query of the link to the next page, with its `?`; `undefined` if there is no link. The rest of the link is
+ * ignored, because a
  * registry behind a proxy may not know its own scheme, host and path.
  * @param url of the list
  */
@@ -111,11 +127,15 @@ export function linkedQuery(url: string, { headers, where }: HttpResponse): stri
   const link = nextLink(headerValue(headers, 'link'));
   if (link === undefined) return undefined;
   const query = URL.parse(link, url)?.search;
-  if (query === undefined || query === '') throw new RegistryError('malformed', `${where}: the link to the next page has no query`);
+  if (query === undefined || query === '')
+    throw new RegistryError('malformed', `${where}: the link to the next page has no query`);
   return query;
 }
 
-/** The target of the first link whose relation is `next`, else of the first link without a relation; `undefined` if there is none. Never throws. */
+/**
+ * The target of the first link whose relation is `next`, else of the first link without a relation; `undefined` if
+ * there is none. Never throws.
+ */
 export function nextLink(header: string | undefined): string | undefined {
   if (header === undefined) return undefined;
   let unrelated: string | undefined;

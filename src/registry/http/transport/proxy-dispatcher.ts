@@ -1,4 +1,7 @@
-/** Sends requests through a forward proxy: http in absolute form (RFC 9112, section 3.2.2), https through CONNECT tunnels. */
+/**
+ * Sends requests through a forward proxy: http in absolute form (RFC 9112, section 3.2.2), https through CONNECT
+ * tunnels.
+ */
 import type { Socket } from 'node:net';
 import { Agent, type buildConnector, type Dispatcher, Pool } from 'undici';
 import { messageOf } from '../../../system/message-of.ts';
@@ -38,14 +41,22 @@ export class ProxyDispatcher {
     // undici passes the request's host as `servername`, but an https proxy has a certificate for its own name.
     const connectToProxy = asConnector(({ servername: _host, ...target }) => connect(target));
     this.#proxy = new Pool(proxy.origin, { ...limits, connect: connectToProxy, headersTimeout: timeout });
-    this.#tunnels = new Agent({ ...limits, connect: asConnector((target) => this.#connectThrough(target)), headersTimeout: 0 });
+    this.#tunnels = new Agent({
+      ...limits,
+      connect: asConnector((target) => this.#connectThrough(target)),
+      headersTimeout: 0,
+    });
   }
 
   /** Sends a request as undici's `dispatch` does. */
   dispatch(request: DispatchedRequest, handler: Dispatcher.DispatchHandler): void {
     const { origin, path, headers } = request;
     if (origin.startsWith('https:')) this.#tunnels.dispatch(request, handler);
-    else this.#proxy.dispatch({ ...request, path: origin + path, headers: [...headers, 'host', new URL(origin).host, ...this.#login] }, handler);
+    else
+      this.#proxy.dispatch(
+        { ...request, path: origin + path, headers: [...headers, 'host', new URL(origin).host, ...this.#login] },
+        handler,
+      );
   }
 
   /** Closes all connections; pending requests fail. */

@@ -35,16 +35,25 @@ export interface FetchedToken {
 export function realmOf(parameters: ReadonlyMap<string, string>, { where }: HttpResponse, registry: string): Realm {
   const url = URL.parse(parameters.get('realm') ?? '');
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
-    throw new RegistryError('malformed', `${where}: asks for a Bearer token without a realm that is an http or https URL`);
+    throw new RegistryError(
+      'malformed',
+      `${where}: asks for a Bearer token without a realm that is an http or https URL`,
+    );
   }
   return { registry, url: withTls(url, registry), service: parameters.get('service') };
 }
 
 /**
- * Fetches a token for `scope`, following redirects. The login is sent over https alone, and only to the realm's own host.
+ * Fetches a token for `scope`, following redirects. The login is sent over https alone, and only to the realm's own
+ * host.
  * @throws RegistryError `denied` if the realm refuses or the login cannot be sent, and the errors of `send`.
  */
-export async function fetchToken(realm: Realm, login: Login | undefined, scope: string, send: Send): Promise<FetchedToken> {
+export async function fetchToken(
+  realm: Realm,
+  login: Login | undefined,
+  scope: string,
+  send: Send,
+): Promise<FetchedToken> {
   const { registry, service } = realm;
   let url = realm.url;
   for (let redirects = 0; ; redirects++) {
@@ -55,13 +64,23 @@ export async function fetchToken(realm: Realm, login: Login | undefined, scope: 
     const target = redirectTarget(response, request);
     if (target === undefined) {
       if (login !== undefined && !encrypted) {
-        throw new RegistryError('denied', `${new URL(registry).origin}: names the token realm ${url.origin}${url.pathname}; credentials are not sent there without https`);
+        throw new RegistryError(
+          'denied',
+          `${new URL(registry).origin}: names the token realm ${url.origin}${url.pathname}; credentials are not sent there without https`,
+        );
       }
       // A 404 of the realm does not mean that the repository does not exist.
-      if (response.status !== 200) throw answerError(response, REFUSALS.has(response.status) ? { code: 'denied', advice: loginAdvice(registry, shown !== undefined && response.status === 401) } : {});
+      if (response.status !== 200)
+        throw answerError(
+          response,
+          REFUSALS.has(response.status)
+            ? { code: 'denied', advice: loginAdvice(registry, shown !== undefined && response.status === 401) }
+            : {},
+        );
       return locateErrors(response.where, () => parseToken(response.body));
     }
-    if (redirects === MAX_REDIRECTS) throw new RegistryError('malformed', `${response.where}: redirects more than ${MAX_REDIRECTS} times`);
+    if (redirects === MAX_REDIRECTS)
+      throw new RegistryError('malformed', `${response.where}: redirects more than ${MAX_REDIRECTS} times`);
     url = target;
   }
 }
@@ -71,11 +90,20 @@ function isSameHost(one: URL, other: URL): boolean {
   return one.hostname === other.hostname && one.port === other.port;
 }
 
-/** The request for a token, with Basic credentials, an identity token (Distribution, "Oauth2 Token Authentication") or none. */
+/**
+ * The request for a token, with Basic credentials, an identity token (Distribution, "Oauth2 Token Authentication") or
+ * none.
+ */
 function tokenRequest(login: Login | undefined, url: URL, service: string | undefined, scope: string): HttpRequest {
   const place = { origin: url.origin, limit: MAX_TOKEN_BYTES };
   if (login?.kind === 'identity') {
-    const form = new URLSearchParams({ grant_type: 'refresh_token', refresh_token: login.token, client_id: CLIENT_ID, ...(service !== undefined && { service }), scope });
+    const form = new URLSearchParams({
+      grant_type: 'refresh_token',
+      refresh_token: login.token,
+      client_id: CLIENT_ID,
+      ...(service !== undefined && { service }),
+      scope,
+    });
     return { ...place, method: 'POST', path: url.pathname + url.search, form: form.toString() };
   }
   const query = new URLSearchParams(url.search);
@@ -89,7 +117,8 @@ function tokenRequest(login: Login | undefined, url: URL, service: string | unde
 function parseToken(body: Buffer): FetchedToken {
   const { token, access_token: accessToken, expires_in: expiresIn } = parseSecret(body);
   const text = token === undefined || token === null || token === '' ? accessToken : token;
-  if (typeof text !== 'string' || !/^[\x21-\x7e]+$/.test(text)) throw new RegistryError('malformed', 'expected a token');
+  if (typeof text !== 'string' || !/^[\x21-\x7e]+$/.test(text))
+    throw new RegistryError('malformed', 'expected a token');
   return { text, lifetime: typeof expiresIn === 'number' && expiresIn > 0 ? expiresIn : DEFAULT_LIFETIME };
 }
 

@@ -21,8 +21,13 @@ export async function followRedirects(request: HttpRequest, send: Send, within?:
     if (within !== undefined && url.origin !== within) return response;
     const current: HttpRequest = { ...request, origin: url.origin, path: url.pathname + url.search };
     const target = current.origin + current.path;
-    if (visited.has(target)) throw new RegistryError('malformed', `${response.where}: redirects in a loop, back to ${url.origin}${url.pathname}`);
-    if (visited.size > MAX_REDIRECTS) throw new RegistryError('malformed', `${response.where}: redirects more than ${MAX_REDIRECTS} times`);
+    if (visited.has(target))
+      throw new RegistryError(
+        'malformed',
+        `${response.where}: redirects in a loop, back to ${url.origin}${url.pathname}`,
+      );
+    if (visited.size > MAX_REDIRECTS)
+      throw new RegistryError('malformed', `${response.where}: redirects more than ${MAX_REDIRECTS} times`);
     visited.add(target);
     response = await send(current);
     url = redirectTarget(response, current);
@@ -44,7 +49,10 @@ export function redirectTarget({ status, headers, where }: HttpResponse, request
   return withTls(url, request.origin);
 }
 
-/** `url` with https instead of http if it is on the host of `from`, which has https: a registry may not know that a proxy adds TLS. */
+/**
+ * `url` with https instead of http if it is on the host of `from`, which has https: a registry may not know that a
+ * proxy adds TLS.
+ */
 export function withTls(url: URL, from: string): URL {
   const { protocol, hostname, port } = new URL(from);
   const isIts = url.hostname === hostname && (url.port === '' || url.port === (port || '443'));

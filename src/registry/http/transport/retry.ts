@@ -36,7 +36,8 @@ export function isTransient(status: number): boolean {
 }
 
 /**
- * Wraps `send` so that requests pass the gate and are retried after failures and transient statuses; returns the last answer.
+ * Wraps `send` so that requests pass the gate and are retried after failures and transient statuses; returns the last
+ * answer.
  * A 429 does not count as a failure, and pauses all requests to the registry.
  */
 export function withRetries({ send, gate, control, pauses, patience = MAX_TIME, closing }: RetryOptions): Send {
@@ -72,7 +73,11 @@ export function withRetries({ send, gate, control, pauses, patience = MAX_TIME, 
           } else {
             const now = performance.now();
             if (isOverload(outcome)) control.failed(turn.at, now);
-            else if (!(outcome instanceof RegistryError)) control.answered({ kind: kindOf(request), sentAt: turn.at, latency: outcome.latency, full: turn.full }, now);
+            else if (!(outcome instanceof RegistryError))
+              control.answered(
+                { kind: kindOf(request), sentAt: turn.at, latency: outcome.latency, full: turn.full },
+                now,
+              );
             pause = pauseAfter(outcome, pauses[failures++], now - started);
           }
         }
@@ -107,8 +112,15 @@ async function outcomeOf(send: Send, request: HttpRequest): Promise<HttpResponse
   }
 }
 
-/** The pause before the next attempt, in milliseconds; `undefined` for no retry. @param elapsed since the first attempt began, in milliseconds */
-function pauseAfter(outcome: HttpResponse | RegistryError, longest: number | undefined, elapsed: number): number | undefined {
+/**
+ * The pause before the next attempt, in milliseconds; `undefined` for no retry. @param elapsed since the first attempt
+ * began, in milliseconds
+ */
+function pauseAfter(
+  outcome: HttpResponse | RegistryError,
+  longest: number | undefined,
+  elapsed: number,
+): number | undefined {
   const failed = outcome instanceof RegistryError;
   if (longest === undefined || (!failed && !isTransient(outcome.status))) return undefined;
   const asked = failed ? 0 : askedPause(outcome);
@@ -122,7 +134,8 @@ function askedPause({ headers }: HttpResponse): number {
 }
 
 /**
- * The pause that `Retry-After` asks for (RFC 9110, section 10.2.3), in milliseconds and never negative; `undefined` if absent or invalid.
+ * The pause that `Retry-After` asks for (RFC 9110, section 10.2.3), in milliseconds and never negative; `undefined` if
+ * absent or invalid.
  * @param now in milliseconds since the epoch, for the form with a date
  */
 export function parseRetryAfter(header: string | undefined, now: number): number | undefined {
@@ -137,7 +150,14 @@ export function parseRetryAfter(header: string | undefined, now: number): number
 /** Refuses all requests for so many milliseconds. */
 function closeGate(gate: Gate, answer: HttpResponse, time: number): void {
   const end = new Date(Date.now() + time).toISOString();
-  gate.close(time, () => new RegistryError('unavailable', `the registry limits requests, and gets none until ${end}: ${answer.where}: answered ${answer.status}`));
+  gate.close(
+    time,
+    () =>
+      new RegistryError(
+        'unavailable',
+        `the registry limits requests, and gets none until ${end}: ${answer.where}: answered ${answer.status}`,
+      ),
+  );
 }
 
 async function pauseFor(milliseconds: number, signal: AbortSignal | undefined, closing: AbortSignal): Promise<void> {

@@ -56,7 +56,12 @@ export class Transport {
     const { origin, pathname } = new URL(this.url);
     this.origin = origin;
     this.base = `${pathname.replace(/\/$/, '')}/v2`;
-    this.#connections = new Connections({ ...options, url: this.url, origin, concurrency: streams ? null : concurrency });
+    this.#connections = new Connections({
+      ...options,
+      url: this.url,
+      origin,
+      concurrency: streams ? null : concurrency,
+    });
     const control = new CongestionControl({ bound: concurrency, fixed: fixedConcurrency });
     this.#gate = new Gate(control);
     const send = withRetries({
@@ -67,7 +72,12 @@ export class Transport {
       patience,
       closing: this.#closing.signal,
     });
-    this.#authenticator = new Authenticator({ url: this.url, base: this.base, keychain: new Keychain({ ...options, url: this.url }), send });
+    this.#authenticator = new Authenticator({
+      url: this.url,
+      base: this.base,
+      keychain: new Keychain({ ...options, url: this.url }),
+      send,
+    });
   }
 
   /** The number of requests sent so far, retries and token requests included. */
@@ -76,12 +86,17 @@ export class Transport {
   }
 
   /**
-   * Sends a request and reads its answer, completely unless the body is streamed. Any status is an answer, not an error.
+   * Sends a request and reads its answer, completely unless the body is streamed. Any status is an answer, not an
+   * error.
    * @throws RegistryError `unavailable`, `denied`, `too-large` or `malformed`, or the signal's reason.
    */
   request({ method = 'GET', path, subject, passRedirects = false, ...rest }: TransportRequest): Promise<HttpResponse> {
     const send: Send = (request) => this.#authenticator.send(request, subject);
-    return followRedirects({ method, origin: this.origin, path, ...rest }, send, passRedirects ? this.origin : undefined);
+    return followRedirects(
+      { method, origin: this.origin, path, ...rest },
+      send,
+      passRedirects ? this.origin : undefined,
+    );
   }
 
   /** Closes all connections and cancels pauses; pending requests fail. */

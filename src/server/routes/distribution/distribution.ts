@@ -1,4 +1,7 @@
-/** `/v2/`: the pull part of the Distribution API (OCI distribution-spec, "Pull"), from image layouts on disk and a registry behind this server. */
+/**
+ * `/v2/`: the pull part of the Distribution API (OCI distribution-spec, "Pull"), from image layouts on disk and a
+ * registry behind this server.
+ */
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Digest } from '../../../registry/digest.ts';
 import { isDigest } from '../../../registry/digest.ts';
@@ -25,12 +28,24 @@ interface PathAndPage extends Page {
   Params: { '*': string };
 }
 
-/** Adds `/v2/`. The first source of the site that has a repository answers for it; the proxy is asked where none has it. */
+/**
+ * Adds `/v2/`. The first source of the site that has a repository answers for it; the proxy is asked where none has it.
+ */
 export function distributionRoutes(server: FastifyInstance, site: CurrentSite): void {
   server.setErrorHandler((error: FastifyError | RegistryError, request, reply) =>
-    sendError(error instanceof RegistryError && error.code !== 'digest-mismatch' ? unreadable(request, error) : error, request, reply, (statusCode, message) => ({
-      errors: [{ code: error instanceof DistributionError ? error.reason : statusCode === 405 ? 'UNSUPPORTED' : 'UNKNOWN', message }],
-    })),
+    sendError(
+      error instanceof RegistryError && error.code !== 'digest-mismatch' ? unreadable(request, error) : error,
+      request,
+      reply,
+      (statusCode, message) => ({
+        errors: [
+          {
+            code: error instanceof DistributionError ? error.reason : statusCode === 405 ? 'UNSUPPORTED' : 'UNKNOWN',
+            message,
+          },
+        ],
+      }),
+    ),
   );
   const allowNoOther = allow(server);
   server.addHook('onRequest', (request, reply, done) => {
@@ -47,9 +62,11 @@ export function distributionRoutes(server: FastifyInstance, site: CurrentSite): 
 
   server.get<Page>('/v2/_catalog', async (request, reply) => {
     const { pullSources: sources, registryProxy: proxy, basePath } = site();
-    if (proxy !== undefined && proxy.names === undefined) return reply.send({ repositories: await proxy.repositories(request, reply, basePath) });
+    if (proxy !== undefined && proxy.names === undefined)
+      return reply.send({ repositories: await proxy.repositories(request, reply, basePath) });
     const names = new Set<string>(proxy?.names);
-    for (const source of sources) for await (const page of source.repositories()) for (const name of page) names.add(name);
+    for (const source of sources)
+      for await (const page of source.repositories()) for (const name of page) names.add(name);
     return reply.send({ repositories: paged(request, reply, `${basePath}/v2/_catalog`, [...names].toSorted()) });
   });
 
@@ -57,15 +74,32 @@ export function distributionRoutes(server: FastifyInstance, site: CurrentSite): 
     const { pullSources: sources, registryProxy: proxy, basePath } = site();
     const [, name, kind, reference] = /^(.+)\/(manifests|blobs|tags)\/([^/]+)$/.exec(request.params['*']) ?? [];
     if (!isRepositoryName(name) || reference === undefined) {
-      throw new DistributionError(404, 'NAME_INVALID', 'This is not a path of the Distribution API that can be read here.');
+      throw new DistributionError(
+        404,
+        'NAME_INVALID',
+        'This is not a path of the Distribution API that can be read here.',
+      );
     }
-    if (kind === 'tags' && reference !== 'list') throw new DistributionError(404, 'UNSUPPORTED', `Tags are listed at /v2/${name}/tags/list.`);
-    if (kind === 'manifests' && !isDigest(reference) && !isTag(reference)) throw new DistributionError(404, 'MANIFEST_INVALID', 'A manifest is named by a tag or a digest.');
-    if (kind === 'blobs' && !isDigest(reference)) throw new DistributionError(404, 'DIGEST_INVALID', 'A blob is named by its digest.');
+    if (kind === 'tags' && reference !== 'list')
+      throw new DistributionError(404, 'UNSUPPORTED', `Tags are listed at /v2/${name}/tags/list.`);
+    if (kind === 'manifests' && !isDigest(reference) && !isTag(reference))
+      throw new DistributionError(404, 'MANIFEST_INVALID', 'A manifest is named by a tag or a digest.');
+    if (kind === 'blobs' && !isDigest(reference))
+      throw new DistributionError(404, 'DIGEST_INVALID', 'A blob is named by its digest.');
     try {
       if (kind === 'tags') {
-        const tags = await firstOf(sources, 'NAME_UNKNOWN', `There is no repository ${name} here.`, (source) => source.tags(name));
-        return reply.send({ name, tags: paged(request, reply, `${basePath}/v2/${name}/tags/list`, tags.filter((tag) => tag !== DELTA_INDEX_TAG)) });
+        const tags = await firstOf(sources, 'NAME_UNKNOWN', `There is no repository ${name} here.`, (source) =>
+          source.tags(name),
+        );
+        return reply.send({
+          name,
+          tags: paged(
+            request,
+            reply,
+            `${basePath}/v2/${name}/tags/list`,
+            tags.filter((tag) => tag !== DELTA_INDEX_TAG),
+          ),
+        });
       }
       if (kind === 'blobs' && isDigest(reference)) return await sendBlob(request, reply, sources, name, reference);
       return await sendManifest(request, reply, sources, name, reference);
@@ -80,17 +114,40 @@ export function distributionRoutes(server: FastifyInstance, site: CurrentSite): 
   allowNoOther();
 }
 
-async function sendManifest(request: FastifyRequest, reply: FastifyReply, sources: readonly PullSource[], name: string, reference: string): Promise<FastifyReply> {
-  const { descriptor, bytes } = await firstOf(sources, 'MANIFEST_UNKNOWN', `There is no manifest ${name}:${reference} here.`, (source) => source.openManifest(name, reference));
+async function sendManifest(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  sources: readonly PullSource[],
+  name: string,
+  reference: string,
+): Promise<FastifyReply> {
+  const { descriptor, bytes } = await firstOf(
+    sources,
+    'MANIFEST_UNKNOWN',
+    `There is no manifest ${name}:${reference} here.`,
+    (source) => source.openManifest(name, reference),
+  );
   const etag = `"${descriptor.digest}"`;
-  reply.headers({ etag, 'docker-content-digest': descriptor.digest, 'cache-control': isDigest(reference) ? IMMUTABLE : 'no-cache' });
+  reply.headers({
+    etag,
+    'docker-content-digest': descriptor.digest,
+    'cache-control': isDigest(reference) ? IMMUTABLE : 'no-cache',
+  });
   if (isFresh(request.headers, etag)) return reply.code(304).send();
   reply.headers({ 'content-type': descriptor.mediaType, 'content-length': bytes.length });
   return reply.send(request.method === 'HEAD' ? undefined : bytes);
 }
 
-async function sendBlob(request: FastifyRequest, reply: FastifyReply, sources: readonly PullSource[], name: string, reference: Digest): Promise<FastifyReply> {
-  const blob = await firstOf(sources, 'BLOB_UNKNOWN', `There is no blob ${reference} in ${name} here.`, (source) => source.openBlob(name, reference));
+async function sendBlob(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  sources: readonly PullSource[],
+  name: string,
+  reference: Digest,
+): Promise<FastifyReply> {
+  const blob = await firstOf(sources, 'BLOB_UNKNOWN', `There is no blob ${reference} in ${name} here.`, (source) =>
+    source.openBlob(name, reference),
+  );
   const etag = `"${reference}"`;
   // Only a GET has ranges (RFC 9110, section 14.2).
   const { range, 'if-range': ifRange } = request.headers;
@@ -99,7 +156,11 @@ async function sendBlob(request: FastifyRequest, reply: FastifyReply, sources: r
   const fresh = isFresh(request.headers, etag);
   if (part === 'unsatisfiable' && !fresh) {
     reply.header('content-range', `bytes */${blob.size}`);
-    throw new DistributionError(416, 'RANGE_INVALID', `The blob has ${blob.size} bytes; the range asked for is not in it.`);
+    throw new DistributionError(
+      416,
+      'RANGE_INVALID',
+      `The blob has ${blob.size} bytes; the range asked for is not in it.`,
+    );
   }
   reply.headers({
     etag,
@@ -113,7 +174,10 @@ async function sendBlob(request: FastifyRequest, reply: FastifyReply, sources: r
     reply.header('content-length', blob.size);
     return reply.send(request.method === 'HEAD' ? undefined : blob.stream());
   }
-  reply.code(206).headers({ 'content-range': `bytes ${part.start}-${part.end}/${blob.size}`, 'content-length': part.end - part.start + 1 });
+  reply.code(206).headers({
+    'content-range': `bytes ${part.start}-${part.end}/${blob.size}`,
+    'content-length': part.end - part.start + 1,
+  });
   return reply.send(blob.stream(part.start, part.end));
 }
 
@@ -124,7 +188,12 @@ function unreadable(request: FastifyRequest, error: RegistryError): FastifyError
 }
 
 /** Reads from the first source that does not answer `not-found`. @throws DistributionError with `reason` if all do */
-async function firstOf<T>(sources: readonly PullSource[], reason: string, message: string, read: (source: PullSource) => Promise<T>): Promise<T> {
+async function firstOf<T>(
+  sources: readonly PullSource[],
+  reason: string,
+  message: string,
+  read: (source: PullSource) => Promise<T>,
+): Promise<T> {
   for (const source of sources) {
     try {
       return await read(source);
@@ -136,13 +205,20 @@ async function firstOf<T>(sources: readonly PullSource[], reason: string, messag
 }
 
 /** Returns one page of `names`, and sets the link to the next (distribution-spec, "Listing Tags"). */
-function paged(request: FastifyRequest<Page>, reply: FastifyReply, path: string, names: readonly string[]): readonly string[] {
+function paged(
+  request: FastifyRequest<Page>,
+  reply: FastifyReply,
+  path: string,
+  names: readonly string[],
+): readonly string[] {
   const { n, last } = request.query;
   const size = n === undefined ? MAX_PAGE : /^\d+$/.test(n) ? Number(n) : -1;
-  if (size < 0 || size > MAX_PAGE) throw new DistributionError(400, 'PAGINATION_NUMBER_INVALID', `n is a number from 0 to ${MAX_PAGE}.`);
+  if (size < 0 || size > MAX_PAGE)
+    throw new DistributionError(400, 'PAGINATION_NUMBER_INVALID', `n is a number from 0 to ${MAX_PAGE}.`);
   const rest = last === undefined ? names : names.filter((name) => name > last);
   const page = rest.slice(0, size);
   const end = page.at(-1);
-  if (end !== undefined && rest.length > size) reply.header('link', `<${path}?n=${size}&last=${encodeURIComponent(end)}>; rel="next"`);
+  if (end !== undefined && rest.length > size)
+    reply.header('link', `<${path}?n=${size}&last=${encodeURIComponent(end)}>; rel="next"`);
   return page;
 }

@@ -11,15 +11,32 @@ import { logOf } from '../../plugins/request-ids.ts';
 import { DistributionError, RegistryTooSlow, RegistryUnavailable } from '../../server-error.ts';
 
 /** Request headers to forward. All others are dropped, above all credentials. */
-const FORWARDED = ['range', 'if-range', 'if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since'] as const;
+const FORWARDED = [
+  'range',
+  'if-range',
+  'if-match',
+  'if-none-match',
+  'if-modified-since',
+  'if-unmodified-since',
+] as const;
 /** Response headers to forward. All others are dropped, above all challenges and cookies. */
-const RETURNED = ['content-type', 'content-length', 'content-range', 'accept-ranges', 'docker-content-digest', 'etag', 'last-modified'] as const;
+const RETURNED = [
+  'content-type',
+  'content-length',
+  'content-range',
+  'accept-ranges',
+  'docker-content-digest',
+  'etag',
+  'last-modified',
+] as const;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /** Options of {@link RegistryProxy}. */
 export interface RegistryProxyOptions {
   readonly puller: Pick<UpstreamRegistry, 'names' | 'open' | 'repositories' | 'tags'>;
-  /** Says whether clients may read the repository, or the tag of it: the server's credentials may give access to more. */
+  /**
+   * Says whether clients may read the repository, or the tag of it: the server's credentials may give access to more.
+   */
   readonly shows: (repository: string, tag?: string) => boolean;
   /** Time for an answer to begin, in milliseconds. */
   readonly timeout: number;
@@ -44,11 +61,16 @@ export class RegistryProxy {
   }
 
   /** Sends a manifest or a blob. */
-  async send(request: FastifyRequest, reply: FastifyReply, { repository, kind, reference }: Pick<Pull, 'repository' | 'kind' | 'reference'>): Promise<FastifyReply> {
+  async send(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { repository, kind, reference }: Pick<Pull, 'repository' | 'kind' | 'reference'>,
+  ): Promise<FastifyReply> {
     const { headers } = request;
     const byDigest = isDigest(reference);
     // Content behind a hidden tag can still be read by digest.
-    if (!byDigest && reference !== DELTA_INDEX_TAG && !this.#options.shows(repository, reference)) throw notFound(kind, repository, reference);
+    if (!byDigest && reference !== DELTA_INDEX_TAG && !this.#options.shows(repository, reference))
+      throw notFound(kind, repository, reference);
     const response = await this.#ask(request, reply, (signal) =>
       this.#options.puller.open({
         method: request.method === 'HEAD' ? 'HEAD' : 'GET',
@@ -61,7 +83,11 @@ export class RegistryProxy {
       }),
     );
     const { status } = response;
-    if (REDIRECTS.has(status)) return reply.code(307).headers({ location: locationOf(response), 'cache-control': 'no-store' }).send();
+    if (REDIRECTS.has(status))
+      return reply
+        .code(307)
+        .headers({ location: locationOf(response), 'cache-control': 'no-store' })
+        .send();
     if (status !== 200 && status !== 206 && status !== 304) {
       response.stream?.destroy();
       throw this.#refusal(request, reply, response, notFound(kind, repository, reference));
@@ -78,19 +104,43 @@ export class RegistryProxy {
 
   /** Returns a page of the repositories, and sets the link to the next, which begins with `basePath`. */
   async repositories(request: FastifyRequest, reply: FastifyReply, basePath: string): Promise<readonly string[]> {
-    const page = await this.#list(request, reply, `${basePath}/v2/_catalog`, 'The registry behind this server does not list its repositories.', (signal) => this.#options.puller.repositories(queryOf(request), signal));
+    const page = await this.#list(
+      request,
+      reply,
+      `${basePath}/v2/_catalog`,
+      'The registry behind this server does not list its repositories.',
+      (signal) => this.#options.puller.repositories(queryOf(request), signal),
+    );
     return page.filter((name) => isRepositoryName(name) && this.#options.shows(name));
   }
 
   /** Returns a page of the tags of a repository, and sets the link to the next, which begins with `basePath`. */
-  async tags(request: FastifyRequest, reply: FastifyReply, repository: string, basePath: string): Promise<readonly string[]> {
-    const page = await this.#list(request, reply, `${basePath}/v2/${repository}/tags/list`, `There is no repository ${repository} here.`, (signal) => this.#options.puller.tags(repository, queryOf(request), signal));
+  async tags(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    repository: string,
+    basePath: string,
+  ): Promise<readonly string[]> {
+    const page = await this.#list(
+      request,
+      reply,
+      `${basePath}/v2/${repository}/tags/list`,
+      `There is no repository ${repository} here.`,
+      (signal) => this.#options.puller.tags(repository, queryOf(request), signal),
+    );
     return page.filter((tag) => isTag(tag) && this.#options.shows(repository, tag));
   }
 
-  async #list(request: FastifyRequest, reply: FastifyReply, path: string, unknown: string, ask: (signal: AbortSignal) => Promise<ListPage | HttpResponse>): Promise<readonly string[]> {
+  async #list(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    path: string,
+    unknown: string,
+    ask: (signal: AbortSignal) => Promise<ListPage | HttpResponse>,
+  ): Promise<readonly string[]> {
     const page = await this.#ask(request, reply, ask);
-    if ('status' in page) throw this.#refusal(request, reply, page, new DistributionError(404, 'NAME_UNKNOWN', unknown));
+    if ('status' in page)
+      throw this.#refusal(request, reply, page, new DistributionError(404, 'NAME_UNKNOWN', unknown));
     if (page.next !== undefined) reply.header('link', `<${path}${page.next}>; rel="next"`);
     return page.names;
   }
@@ -105,7 +155,8 @@ export class RegistryProxy {
     try {
       return await ask(aborted.signal);
     } catch (error) {
-      if (error === tooSlow) logOf(request).warn({ url: request.url }, `the registry did not answer within ${timeout / 1000} s`);
+      if (error === tooSlow)
+        logOf(request).warn({ url: request.url }, `the registry did not answer within ${timeout / 1000} s`);
       if (!(error instanceof RegistryError)) throw error;
       throw this.#unavailable(request, error.message, error);
     } finally {
@@ -115,11 +166,23 @@ export class RegistryProxy {
   }
 
   /** Returns the error for an answer that is neither a success nor a redirect. */
-  #refusal(request: FastifyRequest, reply: FastifyReply, { status, headers, where }: HttpResponse, absent: DistributionError): Error {
+  #refusal(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { status, headers, where }: HttpResponse,
+    absent: DistributionError,
+  ): Error {
     if (status === 404) return absent;
     if (status === 401 || status === 403) {
-      logOf(request).warn({ url: request.url }, `${where}: answered ${status}; check registries.URL.username and password`);
-      return new DistributionError(403, 'DENIED', 'The registry behind this server denies access; the log of this server says more.');
+      logOf(request).warn(
+        { url: request.url },
+        `${where}: answered ${status}; check registries.URL.username and password`,
+      );
+      return new DistributionError(
+        403,
+        'DENIED',
+        'The registry behind this server denies access; the log of this server says more.',
+      );
     }
     if (status === 416) {
       const range = headerValue(headers, 'content-range');
@@ -128,9 +191,14 @@ export class RegistryProxy {
     }
     if (status === 429) {
       reply.header('retry-after', headerValue(headers, 'retry-after') ?? '1');
-      return new DistributionError(429, 'TOOMANYREQUESTS', 'The registry behind this server limits its requests; ask again later.');
+      return new DistributionError(
+        429,
+        'TOOMANYREQUESTS',
+        'The registry behind this server limits its requests; ask again later.',
+      );
     }
-    if (status >= 400 && status < 500) return new DistributionError(status, 'UNSUPPORTED', `The registry behind this server answered ${status}.`);
+    if (status >= 400 && status < 500)
+      return new DistributionError(status, 'UNSUPPORTED', `The registry behind this server answered ${status}.`);
     return this.#unavailable(request, `${where}: answered ${status}`);
   }
 

@@ -8,7 +8,10 @@ interface Change {
   readonly tag?: string;
 }
 
-/** Result of {@link parseEvents}: `ignored` counts events that change no tag, `malformed` has an error for each invalid event. */
+/**
+ * Result of {@link parseEvents}: `ignored` counts events that change no tag, `malformed` has an error for each invalid
+ * event.
+ */
 export interface ParsedEvents {
   readonly changes: readonly Change[];
   readonly ignored: number;
@@ -18,7 +21,10 @@ export interface ParsedEvents {
 const IGNORED: ParsedEvents = { changes: [], ignored: 1, malformed: [] };
 const INVALID_NAME = 'is not the name of a repository';
 
-/** Parses a notification: an envelope of Distribution 2 or 3, or a webhook of Harbor or Quay. Never throws: registries repeat what is refused. */
+/**
+ * Parses a notification: an envelope of Distribution 2 or 3, or a webhook of Harbor or Quay. Never throws: registries
+ * repeat what is refused.
+ */
 export function parseEvents(body: string): ParsedEvents {
   let envelope: unknown;
   try {
@@ -29,7 +35,8 @@ export function parseEvents(body: string): ParsedEvents {
   if (!isObject(envelope)) return malformed('it is not a JSON object');
   if (Array.isArray(envelope['events'])) return combine(envelope['events'].map(distributionEvent));
   if (isObject(envelope['event_data'])) return harborEvent(envelope['type'], envelope['event_data']);
-  if (typeof envelope['repository'] === 'string' && 'docker_url' in envelope) return tagsOf(envelope['repository'], envelope['updated_tags']);
+  if (typeof envelope['repository'] === 'string' && 'docker_url' in envelope)
+    return tagsOf(envelope['repository'], envelope['updated_tags']);
   return malformed('it has neither events (Distribution), event_data (Harbor), nor repository and docker_url (Quay)');
 }
 
@@ -37,9 +44,13 @@ export function parseEvents(body: string): ParsedEvents {
 function distributionEvent(event: unknown): ParsedEvents {
   if (!isObject(event) || !isObject(event['target'])) return malformed('an event has no target');
   const { repository, tag, mediaType } = event['target'];
-  if (event['action'] === 'delete') return isRepositoryName(repository) ? change(repository, tag) : malformed(`target.repository of an event ${INVALID_NAME}`);
+  if (event['action'] === 'delete')
+    return isRepositoryName(repository)
+      ? change(repository, tag)
+      : malformed(`target.repository of an event ${INVALID_NAME}`);
   if (event['action'] !== 'push') return IGNORED;
-  if (typeof mediaType !== 'string' || !(IMAGE_MANIFEST_TYPES.has(mediaType) || IMAGE_INDEX_TYPES.has(mediaType))) return IGNORED;
+  if (typeof mediaType !== 'string' || !(IMAGE_MANIFEST_TYPES.has(mediaType) || IMAGE_INDEX_TYPES.has(mediaType)))
+    return IGNORED;
   if (!isRepositoryName(repository)) return malformed(`target.repository of an event ${INVALID_NAME}`);
   // A push by digest changes no tag.
   return tag === undefined || tag === '' ? IGNORED : change(repository, tag);
@@ -48,16 +59,23 @@ function distributionEvent(event: unknown): ParsedEvents {
 /** Parses a webhook of Harbor ("Configure Webhook Notifications"). */
 function harborEvent(type: unknown, { repository, resources }: Record<string, unknown>): ParsedEvents {
   if (type !== 'PUSH_ARTIFACT' && type !== 'DELETE_ARTIFACT') return IGNORED;
-  if (!isObject(repository) || !isRepositoryName(repository['repo_full_name'])) return malformed(`event_data.repository.repo_full_name ${INVALID_NAME}`);
+  if (!isObject(repository) || !isRepositoryName(repository['repo_full_name']))
+    return malformed(`event_data.repository.repo_full_name ${INVALID_NAME}`);
   const name = repository['repo_full_name'];
-  const tags = Array.isArray(resources) ? resources.map((resource: unknown) => (isObject(resource) ? resource['tag'] : undefined)) : [];
-  return type === 'DELETE_ARTIFACT' || tags.length === 0 ? change(name, undefined) : combine(tags.map((tag) => change(name, tag)));
+  const tags = Array.isArray(resources)
+    ? resources.map((resource: unknown) => (isObject(resource) ? resource['tag'] : undefined))
+    : [];
+  return type === 'DELETE_ARTIFACT' || tags.length === 0
+    ? change(name, undefined)
+    : combine(tags.map((tag) => change(name, tag)));
 }
 
 /** Parses a webhook of Quay ("Repository push"). */
 function tagsOf(repository: string, tags: unknown): ParsedEvents {
   if (!isRepositoryName(repository)) return malformed(`repository ${INVALID_NAME}`);
-  return Array.isArray(tags) && tags.length > 0 ? combine(tags.map((tag: unknown) => change(repository, tag))) : change(repository, undefined);
+  return Array.isArray(tags) && tags.length > 0
+    ? combine(tags.map((tag: unknown) => change(repository, tag)))
+    : change(repository, undefined);
 }
 
 /** Reports a change. An invalid tag counts as none, so that the whole repository is read. */

@@ -46,19 +46,27 @@ export function rebuildEventRoutes(server: FastifyInstance, site: CurrentSite): 
     for (const stream of streams.keys()) stream.end();
   });
 
-  server.get('/api/events', { schema: { summary: 'Progress of rebuilds, as server-sent events', produces: ['text/event-stream'] } }, (request, reply) => {
-    const network = networkOf(request.ip);
-    const itsOwn = [...streams.values()].filter((other) => other === network).length;
-    if (streams.size >= MAX_STREAMS || itsOwn >= MAX_OF_ONE) throw new TooManyStreams();
-    const now = `retry: ${RETRY}\n\n${site().rebuilds.recent().filter(isLive).map(eventText).join('')}`;
-    reply.headers({ 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
-    suspendTimeout(request);
-    const stream = new PassThrough();
-    streams.set(stream, network);
-    stream.once('close', () => streams.delete(stream));
-    stream.write(now);
-    return reply.send(stream);
-  });
+  server.get(
+    '/api/events',
+    { schema: { summary: 'Progress of rebuilds, as server-sent events', produces: ['text/event-stream'] } },
+    (request, reply) => {
+      const network = networkOf(request.ip);
+      const itsOwn = [...streams.values()].filter((other) => other === network).length;
+      if (streams.size >= MAX_STREAMS || itsOwn >= MAX_OF_ONE) throw new TooManyStreams();
+      const now = `retry: ${RETRY}\n\n${site().rebuilds.recent().filter(isLive).map(eventText).join('')}`;
+      reply.headers({
+        'content-type': 'text/event-stream; charset=utf-8',
+        'cache-control': 'no-store',
+        'x-accel-buffering': 'no',
+      });
+      suspendTimeout(request);
+      const stream = new PassThrough();
+      streams.set(stream, network);
+      stream.once('close', () => streams.delete(stream));
+      stream.write(now);
+      return reply.send(stream);
+    },
+  );
 
   return (queue) => {
     for (const stream of streams.keys()) stream.end();

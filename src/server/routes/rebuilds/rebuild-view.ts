@@ -12,7 +12,12 @@ const Progress = Type.Object({ done: Count, total: Count });
 const ChangedApps = Type.Object({ count: Count, ids: Type.Array(Text, { description: 'The first of them.' }) });
 
 /** Images that are held back from removal. */
-export const Held = Type.Optional(Type.Object({ images: Count, of: Count }, { description: 'Images that the registry reports as gone, kept until the next full scan confirms it.' }));
+export const Held = Type.Optional(
+  Type.Object(
+    { images: Count, of: Count },
+    { description: 'Images that the registry reports as gone, kept until the next full scan confirms it.' },
+  ),
+);
 
 const RebuiltIndex = Type.Object({
   index: Text,
@@ -32,13 +37,25 @@ const SingleRebuild = Type.Object({
   registry: Type.Optional(Type.String({ description: 'Absent for a rebuild over several registries.' })),
   reasons: Texts,
   otherReasons: Type.Integer({ description: 'How many more reasons there were.' }),
-  scope: Type.Object({ indexes: Type.Union([Type.Literal('all'), Texts]), repositories: Texts, more: Type.Optional(Count), acceptLosses: Type.Optional(Type.Boolean()) }),
+  scope: Type.Object({
+    indexes: Type.Union([Type.Literal('all'), Texts]),
+    repositories: Texts,
+    more: Type.Optional(Count),
+    acceptLosses: Type.Optional(Type.Boolean()),
+  }),
   state: Type.Enum(['queued', 'running', 'done', 'failed']),
   queuedAt: Time,
   dueAt: Type.Optional(Time),
   startedAt: Type.Optional(Time),
   finishedAt: Type.Optional(Time),
-  progress: Type.Optional(Type.Object({ phase: Type.Enum(['scanning', 'rendering']), repositories: Progress, images: Progress, requests: Count })),
+  progress: Type.Optional(
+    Type.Object({
+      phase: Type.Enum(['scanning', 'rendering']),
+      repositories: Progress,
+      images: Progress,
+      requests: Count,
+    }),
+  ),
   result: Type.Optional(
     Type.Object({
       repositories: Count,
@@ -53,13 +70,19 @@ const SingleRebuild = Type.Object({
 });
 
 /** A rebuild; one over several registries has a rebuild for each of them in `rebuilds`. */
-export const RebuildAnswer = Type.Object({ ...SingleRebuild.properties, rebuilds: Type.Optional(Type.Array(SingleRebuild)) });
+export const RebuildAnswer = Type.Object({
+  ...SingleRebuild.properties,
+  rebuilds: Type.Optional(Type.Array(SingleRebuild)),
+});
 export type RebuildAnswer = Answer<typeof RebuildAnswer>;
 
 /** Shows a rebuild, with its times in ISO 8601. */
 export function rebuildView(rebuild: Rebuild): RebuildAnswer {
   const { rebuilds } = rebuild;
-  return answer(RebuildAnswer, { ...singleView(rebuild), ...(rebuilds !== undefined && { rebuilds: rebuilds.map(singleView) }) });
+  return answer(RebuildAnswer, {
+    ...singleView(rebuild),
+    ...(rebuilds !== undefined && { rebuilds: rebuilds.map(singleView) }),
+  });
 }
 
 function singleView(rebuild: Rebuild) {

@@ -31,7 +31,15 @@ const IndexStatus = Type.Object({
   held: Held,
   warnings: Type.Array(Text, { description: 'Warnings about its configuration and its images.' }),
   lastRebuild: Type.Optional(
-    Type.Object({ id: Text, state: Text, finishedAt: Time, seconds: Type.Number(), changed: Type.Optional(Type.Boolean()), warnings: Type.Optional(Texts), error: Type.Optional(Text) }),
+    Type.Object({
+      id: Text,
+      state: Text,
+      finishedAt: Time,
+      seconds: Type.Number(),
+      changed: Type.Optional(Type.Boolean()),
+      warnings: Type.Optional(Texts),
+      error: Type.Optional(Text),
+    }),
   ),
 });
 
@@ -53,7 +61,10 @@ export const StatusAnswer = Type.Object({
   rebuilds: Type.Array(RebuildAnswer, { description: 'The newest first.' }),
   bus: Type.Union([Type.Null(), Bus]),
   events: Messages,
-  eventLoopDelay: Type.Object({ p99: Type.Number(), max: Type.Number() }, { description: 'Delay of the thread that answers requests, in milliseconds.' }),
+  eventLoopDelay: Type.Object(
+    { p99: Type.Number(), max: Type.Number() },
+    { description: 'Delay of the thread that answers requests, in milliseconds.' },
+  ),
 });
 export type StatusAnswer = Answer<typeof StatusAnswer>;
 
@@ -77,25 +88,40 @@ export function statusRoutes(server: FastifyInstance, { site, version, startedAt
     eventLoopDelay.disable();
   });
 
-  server.get('/status', { schema: { summary: 'State of the service' }, config: { answers: { 200: StatusAnswer } } }, (_request, reply) => {
-    const { status, indexes, basePath, rebuilds: queue } = site();
-    const rebuilds = queue.recent();
-    const bus = status.bus();
-    const warnings = status.warnings();
-    const view = answer(StatusAnswer, {
-      version,
-      startedAt: isoTime(startedAt),
-      indexes: [...indexes.values()].map((index) => indexView(index, status.registryOf(index.name), warnings.get(index.name) ?? [], rebuilds, basePath)),
-      rebuilds: rebuilds.map(rebuildView),
-      bus: bus === undefined ? null : busView(bus),
-      events,
-      eventLoopDelay: { p99: beyondResolution(eventLoopDelay.percentile(99)), max: beyondResolution(eventLoopDelay.max) },
-    });
-    return reply.header('cache-control', 'no-store').send(view);
-  });
+  server.get(
+    '/status',
+    { schema: { summary: 'State of the service' }, config: { answers: { 200: StatusAnswer } } },
+    (_request, reply) => {
+      const { status, indexes, basePath, rebuilds: queue } = site();
+      const rebuilds = queue.recent();
+      const bus = status.bus();
+      const warnings = status.warnings();
+      const view = answer(StatusAnswer, {
+        version,
+        startedAt: isoTime(startedAt),
+        indexes: [...indexes.values()].map((index) =>
+          indexView(index, status.registryOf(index.name), warnings.get(index.name) ?? [], rebuilds, basePath),
+        ),
+        rebuilds: rebuilds.map(rebuildView),
+        bus: bus === undefined ? null : busView(bus),
+        events,
+        eventLoopDelay: {
+          p99: beyondResolution(eventLoopDelay.percentile(99)),
+          max: beyondResolution(eventLoopDelay.max),
+        },
+      });
+      return reply.header('cache-control', 'no-store').send(view);
+    },
+  );
 }
 
-function indexView(index: ServedIndex, registry: string | undefined, warnings: readonly string[], rebuilds: readonly Rebuild[], basePath: string) {
+function indexView(
+  index: ServedIndex,
+  registry: string | undefined,
+  warnings: readonly string[],
+  rebuilds: readonly Rebuild[],
+  basePath: string,
+) {
   const { shown } = index;
   const last = rebuilds.find((rebuild) => rebuild.registry === registry && rebuild.finishedAt !== undefined);
   const result = last?.result?.indexes.find((candidate) => candidate.index === index.name);
@@ -135,7 +161,9 @@ function busView({ since, url, lastError, ...rest }: BusStatus) {
   });
 }
 
-/** The measured time includes the interval between two measurements; in nanoseconds. Returns the delay in milliseconds. */
+/**
+ * The measured time includes the interval between two measurements; in nanoseconds. Returns the delay in milliseconds.
+ */
 function beyondResolution(nanoseconds: number): number {
   return Math.max(0, Math.round(nanoseconds / 10_000) / 100 - DELAY_RESOLUTION);
 }

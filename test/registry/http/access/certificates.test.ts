@@ -12,7 +12,11 @@ import { temporaryFolder, writeAuthFile } from './access-folder.ts';
 import { clientOf, playSecurely } from './play-securely.ts';
 
 const CONFIG = JSON.stringify({ os: 'linux', architecture: 'amd64' });
-const DESCRIPTOR = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: digestOf(CONFIG), size: CONFIG.length };
+const DESCRIPTOR = {
+  mediaType: 'application/vnd.oci.image.config.v1+json',
+  digest: digestOf(CONFIG),
+  size: CONFIG.length,
+};
 
 suite('registries with certificates of their own', needs('openssl'), () => {
   let folder: DisposableTempDir;
@@ -27,7 +31,12 @@ suite('registries with certificates of their own', needs('openssl'), () => {
     const { url, host, seen } = await playSecurely(t, certificates);
     await assert.rejects(readRegistry(t, url, { pauses: [] }).tags('a'), (error: Error & { code?: string }) => {
       assert.equal(error.code, 'unavailable');
-      assert.match(error.message, new RegExp(`GET ${url}/v2/a/tags/list: .*: the certificate of ${host} is not signed by a trusted authority; set the registry's ca_file, or put .*/etc/containers/certs.d/${host}/NAME.crt`));
+      assert.match(
+        error.message,
+        new RegExp(
+          `GET ${url}/v2/a/tags/list: .*: the certificate of ${host} is not signed by a trusted authority; set the registry's ca_file, or put .*/etc/containers/certs.d/${host}/NAME.crt`,
+        ),
+      );
       return true;
     });
     assert.deepEqual(seen, []);
@@ -36,9 +45,17 @@ suite('registries with certificates of their own', needs('openssl'), () => {
   test('the configured authority is trusted, and the configured certificate shown', async (t) => {
     const { url, connections } = await playSecurely(t, certificates);
     assert.deepEqual(await readRegistry(t, url, { caFile: certificates.authority }).tags('a'), ['nobody']);
-    const source = readRegistry(t, url, { caFile: certificates.authority, clientCert: certificates.clientCertificate, clientKey: certificates.clientKey, concurrency: 2 });
+    const source = readRegistry(t, url, {
+      caFile: certificates.authority,
+      clientCert: certificates.clientCertificate,
+      clientKey: certificates.clientKey,
+      concurrency: 2,
+    });
     const answers = await Promise.all(Array.from({ length: 20 }, () => source.tags('a')));
-    assert.deepEqual(answers, Array.from({ length: 20 }, () => ['regindexer-test-client']));
+    assert.deepEqual(
+      answers,
+      Array.from({ length: 20 }, () => ['regindexer-test-client']),
+    );
     assert.equal(connections(), 1 + 2);
   });
 
@@ -77,12 +94,23 @@ suite('registries with certificates of their own', needs('openssl'), () => {
       clients.push(clientOf(request.socket));
       response.writeHead(307, { location: `${storage.url}/blob` }).end();
     });
-    const files = { 'ca.crt': certificates.authority, 'client.cert': certificates.clientCertificate, 'client.key': certificates.clientKey };
+    const files = {
+      'ca.crt': certificates.authority,
+      'client.cert': certificates.clientCertificate,
+      'client.key': certificates.clientKey,
+    };
     const inFolder = readRegistry(t, registry.url, { certsDirs: [certsDir(t, registry.host, files)] });
     assert.equal((await inFolder.config('a', DESCRIPTOR))?.os, 'linux');
-    const configured = readRegistry(t, registry.url, { caFile: certificates.authority, clientCert: certificates.clientCertificate, clientKey: certificates.clientKey });
+    const configured = readRegistry(t, registry.url, {
+      caFile: certificates.authority,
+      clientCert: certificates.clientCertificate,
+      clientKey: certificates.clientKey,
+    });
     assert.equal((await configured.config('a', DESCRIPTOR))?.os, 'linux');
-    const ownOfStorage = readRegistry(t, registry.url, { caFile: certificates.authority, certsDirs: [certsDir(t, storage.host, files)] });
+    const ownOfStorage = readRegistry(t, registry.url, {
+      caFile: certificates.authority,
+      certsDirs: [certsDir(t, storage.host, files)],
+    });
     assert.equal((await ownOfStorage.config('a', DESCRIPTOR))?.os, 'linux');
     const [client, nobody] = ['regindexer-test-client', 'nobody'];
     assert.deepEqual(clients, [client, nobody, client, nobody, nobody, client]);
@@ -95,7 +123,8 @@ suite('registries with certificates of their own', needs('openssl'), () => {
       sendJson(response, { token: 'abc' });
     });
     const { url } = await playSecurely(t, certificates, (request, response) => {
-      if (request.headers.authorization === 'Bearer abc' && request.url.startsWith('/v2/public/')) sendJson(response, { tags: ['a'] });
+      if (request.headers.authorization === 'Bearer abc' && request.url.startsWith('/v2/public/'))
+        sendJson(response, { tags: ['a'] });
       else sendJson(response, {}, { 'www-authenticate': `Bearer realm="${realm.url}/token?secret"` }, 401);
     });
     const caFile = certificates.authority;
@@ -120,18 +149,27 @@ suite('registries with certificates of their own', needs('openssl'), () => {
     const faults: [object, RegExp][] = [
       [{ caFile: empty }, /empty\.pem: it holds no certificate/],
       [{ caFile: missing }, /missing\.pem: ENOENT/],
-      [{ caFile: authority, clientCert: clientCertificate, clientKey: key }, /client\.crt and .*server\.key: .*key values mismatch/],
+      [
+        { caFile: authority, clientCert: clientCertificate, clientKey: key },
+        /client\.crt and .*server\.key: .*key values mismatch/,
+      ],
       [{ caFile: authority, clientCert: empty, clientKey }, /empty\.pem and .*client\.key: /],
       [{ certsDirs: [certsDir(t, host, { 'client.cert': clientCertificate })] }, /client\.cert has no key beside it/],
     ];
     for (const [options, reason] of faults) {
-      await assert.rejects(readRegistry(t, url, { ...options, pauses: [] }).tags('a'), (error: Error & { code?: string }) => {
-        assert.equal(error.code, 'unavailable');
-        assert.match(error.message, reason);
-        assert.ok(error.message.startsWith(`GET ${url}/v2/a/tags/list: cannot load the certificates for ${url}: `), error.message);
-        assert.ok(!/PRIVATE|BEGIN EC/.test(error.message));
-        return true;
-      });
+      await assert.rejects(
+        readRegistry(t, url, { ...options, pauses: [] }).tags('a'),
+        (error: Error & { code?: string }) => {
+          assert.equal(error.code, 'unavailable');
+          assert.match(error.message, reason);
+          assert.ok(
+            error.message.startsWith(`GET ${url}/v2/a/tags/list: cannot load the certificates for ${url}: `),
+            error.message,
+          );
+          assert.ok(!/PRIVATE|BEGIN EC/.test(error.message));
+          return true;
+        },
+      );
     }
   });
 });

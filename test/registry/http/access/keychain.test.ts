@@ -29,9 +29,13 @@ function hostOf({ url }: Played): string {
 test('a repository has its most specific login, and the catalog that of the host', async (t) => {
   const registry = await playWhoAmI(t);
   const host = hostOf(registry);
-  const file = writeAuthFile(t, { auths: { [host]: entry('host'), [`${host}/apps`]: entry('apps'), [`${host}/apps/hello`]: entry('hello') } });
+  const file = writeAuthFile(t, {
+    auths: { [host]: entry('host'), [`${host}/apps`]: entry('apps'), [`${host}/apps/hello`]: entry('hello') },
+  });
   const source = readRegistry(t, registry.url, { authFiles: [file] });
-  const users = await Promise.all(['apps/hello', 'apps/hello/deep', 'apps/clock', 'apps2', 'other/apps'].map((repository) => source.tags(repository)));
+  const users = await Promise.all(
+    ['apps/hello', 'apps/hello/deep', 'apps/clock', 'apps2', 'other/apps'].map((repository) => source.tags(repository)),
+  );
   assert.deepEqual(users.flat(), ['hello', 'hello', 'apps', 'host', 'host']);
   assert.deepEqual(await Array.fromAsync(source.repositories()), [['host']]);
 });
@@ -46,7 +50,10 @@ test('the configuration comes first, then files in their order, each with all th
   const source = readRegistry(t, registry.url, { authFiles });
   assert.deepEqual([await source.tags('apps/hello'), await source.tags('other')], [['first'], ['second']]);
 
-  const configured = readRegistry(t, registry.url, { authFiles, credentials: { username: 'configured', password: 'x' } });
+  const configured = readRegistry(t, registry.url, {
+    authFiles,
+    credentials: { username: 'configured', password: 'x' },
+  });
   assert.deepEqual(await configured.tags('apps/hello'), ['configured']);
   assert.deepEqual(await readRegistry(t, registry.url, { authFiles: [missing] }).tags('apps/hello'), ['nobody']);
 });
@@ -55,7 +62,10 @@ test('a login that is refused, and is still the one in its file, is not tried ag
   const asked: string[] = [];
   const registry = await playWhoAmI(t, (user) => asked.push(user) === 0);
   const file = writeAuthFile(t, { auths: { [hostOf(registry)]: entry('user') } });
-  await assert.rejects(readRegistry(t, registry.url, { authFiles: [file] }).tags('a'), { code: 'denied', message: /the login is refused/ });
+  await assert.rejects(readRegistry(t, registry.url, { authFiles: [file] }).tags('a'), {
+    code: 'denied',
+    message: /the login is refused/,
+  });
   assert.deepEqual(asked, ['user', 'nobody']);
 });
 
@@ -67,7 +77,10 @@ test('many requests that are refused at once use the file’s new login', async 
   assert.deepEqual(await source.tags('a'), ['old']);
   known = 'new';
   replaceFile(file.path, { auths: { [hostOf(registry)]: entry('new') } });
-  assert.deepEqual(await Promise.all(Array.from({ length: 20 }, () => source.tags('a'))), Array.from({ length: 20 }, () => ['new']));
+  assert.deepEqual(
+    await Promise.all(Array.from({ length: 20 }, () => source.tags('a'))),
+    Array.from({ length: 20 }, () => ['new']),
+  );
 });
 
 test('a file that changes is read again without a refusal too', async (t) => {
@@ -90,22 +103,37 @@ test('a file that changes is read again without a refusal too', async (t) => {
 const unreadable: [string, (t: TestContext) => AuthFile, RegExp][] = [
   ['that is not JSON', (t) => writeAuthFile(t, 'hunter2'), /that is not JSON/],
   ['of another shape', (t) => writeAuthFile(t, { auths: ['hunter2'] }), /auths: expected an object/],
-  ['that was named and is not there', (t) => ({ path: join(temporaryFolder(t), 'auth.json'), required: true }), /it does not exist/],
+  [
+    'that was named and is not there',
+    (t) => ({ path: join(temporaryFolder(t), 'auth.json'), required: true }),
+    /it does not exist/,
+  ],
   ['that is a folder', (t) => ({ path: temporaryFolder(t), required: false }), /it is not a file/],
   ['that is too large', (t) => writeAuthFile(t, ' '.repeat(1024 * 1024 + 1)), /larger than 1048576 bytes/],
-  ['that names a program that is not there', (t) => writeAuthFile(t, { credsStore: 'nowhere' }), /docker-credential-nowhere get cannot be run: there is no such program in PATH/],
+  [
+    'that names a program that is not there',
+    (t) => writeAuthFile(t, { credsStore: 'nowhere' }),
+    /docker-credential-nowhere get cannot be run: there is no such program in PATH/,
+  ],
 ];
 for (const [what, make, reason] of unreadable) {
   test(`with a file ${what} no request is sent anonymously`, async (t) => {
     const registry = await playWhoAmI(t);
     const file = make(t);
-    await assert.rejects(readRegistry(t, registry.url, { authFiles: [file] }).tags('a'), (error: Error & { code?: string }) => {
-      assert.equal(error.code, 'unavailable');
-      assert.match(error.message, reason);
-      assert.ok(error.message.includes(file.path) && error.message.includes(`registries."${registry.url}".auth_file`), error.message);
-      for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) assert.ok(!cause.message.includes('hunter2'));
-      return true;
-    });
+    await assert.rejects(
+      readRegistry(t, registry.url, { authFiles: [file] }).tags('a'),
+      (error: Error & { code?: string }) => {
+        assert.equal(error.code, 'unavailable');
+        assert.match(error.message, reason);
+        assert.ok(
+          error.message.includes(file.path) && error.message.includes(`registries."${registry.url}".auth_file`),
+          error.message,
+        );
+        for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
+          assert.ok(!cause.message.includes('hunter2'));
+        return true;
+      },
+    );
     assert.deepEqual(registry.seen, []);
   });
 }
@@ -119,9 +147,15 @@ test('a file that cannot be read does not matter where another one has the login
 test('the login of a registry’s helper replaces that of the file', async (t) => {
   const registry = await playWhoAmI(t);
   const host = hostOf(registry);
-  installHelper(t, 'mine', `echo "{\\"ServerURL\\":\\"$SERVER\\",\\"Username\\":\\"kept-for-$SERVER\\",\\"Secret\\":\\"x\\"}"`);
+  installHelper(
+    t,
+    'mine',
+    `echo "{\\"ServerURL\\":\\"$SERVER\\",\\"Username\\":\\"kept-for-$SERVER\\",\\"Secret\\":\\"x\\"}"`,
+  );
   const file = writeAuthFile(t, { auths: { [`${host}/a`]: entry('file') }, credHelpers: { [host]: 'mine' } });
-  assert.deepEqual(await readRegistry(t, registry.url, { authFiles: [file] }).tags('a'), [`kept-for-${host}`.split(':')[0]]);
+  assert.deepEqual(await readRegistry(t, registry.url, { authFiles: [file] }).tags('a'), [
+    `kept-for-${host}`.split(':')[0],
+  ]);
 });
 
 test('a helper for all registries is asked, too; repositories in the file are more specific', async (t) => {
@@ -147,31 +181,63 @@ test('if the helper is not installed, the login of the file is used until it is'
     const file = writeAuthFile(t, { auths: { [host]: entry('file') }, ...program });
     assert.deepEqual(await readRegistry(t, registry.url, { authFiles: [file] }).tags('a'), ['file']);
   }
-  const logins = new Keychain({ url: registry.url, authFiles: [writeAuthFile(t, { auths: { [host]: entry('file') }, credsStore: 'copied' })] });
+  const logins = new Keychain({
+    url: registry.url,
+    authFiles: [writeAuthFile(t, { auths: { [host]: entry('file') }, credsStore: 'copied' })],
+  });
   const before = await logins.of('a');
   installHelper(t, 'copied', `echo '{"Username":"kept","Secret":"x"}'`);
   assert.deepEqual(await logins.renew('a', before), basicLogin({ username: 'kept', password: 'x' }));
 });
 
-test('a folder without permission has no logins', { skip: process.getuid?.() === 0 && 'root may read all folders' }, async (t) => {
-  const folder = temporaryFolder(t);
-  chmodSync(folder, 0);
-  assert.equal(await new Keychain({ url: 'https://registry.example.org', authFiles: [{ path: join(folder, 'auth.json'), required: false }] }).of('a'), undefined);
-});
+test(
+  'a folder without permission has no logins',
+  { skip: process.getuid?.() === 0 && 'root may read all folders' },
+  async (t) => {
+    const folder = temporaryFolder(t);
+    chmodSync(folder, 0);
+    assert.equal(
+      await new Keychain({
+        url: 'https://registry.example.org',
+        authFiles: [{ path: join(folder, 'auth.json'), required: false }],
+      }).of('a'),
+      undefined,
+    );
+  },
+);
 
 test('a helper is asked for every name of Docker Hub', async (t) => {
-  const folder = installHelper(t, 'hub', 'echo "$SERVER" >> "$(dirname "$0")/asked"; echo "credentials not found in native keychain"; exit 1');
-  const logins = new Keychain({ url: 'https://registry-1.docker.io', authFiles: [writeAuthFile(t, { credsStore: 'hub' })] });
+  const folder = installHelper(
+    t,
+    'hub',
+    'echo "$SERVER" >> "$(dirname "$0")/asked"; echo "credentials not found in native keychain"; exit 1',
+  );
+  const logins = new Keychain({
+    url: 'https://registry-1.docker.io',
+    authFiles: [writeAuthFile(t, { credsStore: 'hub' })],
+  });
   assert.equal(await logins.of('library/hello'), undefined);
-  assert.deepEqual(readFileSync(join(folder, 'asked'), 'utf8').trim().split('\n'), ['https://index.docker.io/v1/', 'index.docker.io', 'docker.io', 'registry-1.docker.io']);
+  assert.deepEqual(readFileSync(join(folder, 'asked'), 'utf8').trim().split('\n'), [
+    'https://index.docker.io/v1/',
+    'index.docker.io',
+    'docker.io',
+    'registry-1.docker.io',
+  ]);
 });
 
 test('a helper whose login was refused is asked again, once for many requests', async (t) => {
-  const folder = installHelper(t, 'rotating', 'cd "$(dirname "$0")"; echo asked >> asked; echo "{\\"Username\\":\\"user$(wc -l < asked)\\",\\"Secret\\":\\"x\\"}"');
+  const folder = installHelper(
+    t,
+    'rotating',
+    'cd "$(dirname "$0")"; echo asked >> asked; echo "{\\"Username\\":\\"user$(wc -l < asked)\\",\\"Secret\\":\\"x\\"}"',
+  );
   const registry = await playWhoAmI(t, (user) => user === 'user2');
   const file = writeAuthFile(t, { credHelpers: { [hostOf(registry)]: 'rotating' } });
   const source = readRegistry(t, registry.url, { authFiles: [file] });
-  assert.deepEqual(await Promise.all(Array.from({ length: 20 }, () => source.tags('a'))), Array.from({ length: 20 }, () => ['user2']));
+  assert.deepEqual(
+    await Promise.all(Array.from({ length: 20 }, () => source.tags('a'))),
+    Array.from({ length: 20 }, () => ['user2']),
+  );
   assert.equal(readFileSync(join(folder, 'asked'), 'utf8'), 'asked\nasked\n');
 });
 
@@ -194,7 +260,17 @@ test('an identity token is given to the realm alone, for tokens', async (t) => {
   const file = writeAuthFile(t, { auths: { [hostOf(registry)]: { identitytoken: 'identity' } } });
   assert.deepEqual(await readRegistry(t, registry.url, { authFiles: [file] }).tags('one'), ['a']);
   assert.deepEqual(forms, [
-    ['POST', 'application/x-www-form-urlencoded', { service: 'registry', grant_type: 'refresh_token', refresh_token: 'identity', client_id: 'regindexer', scope: 'repository:one:pull' }],
+    [
+      'POST',
+      'application/x-www-form-urlencoded',
+      {
+        service: 'registry',
+        grant_type: 'refresh_token',
+        refresh_token: 'identity',
+        client_id: 'regindexer',
+        scope: 'repository:one:pull',
+      },
+    ],
   ]);
   assert.deepEqual(realm.seen, ['POST /token']);
   assert.deepEqual(seen, [undefined, 'Bearer abc']);
@@ -253,5 +329,8 @@ test('a helper that cannot be run is named', async (t) => {
   const folder = installHelper(t, 'locked', 'true');
   chmodSync(join(folder, 'docker-credential-locked'), 0o644);
   appendFileSync(join(folder, 'docker-credential-locked'), '\n');
-  await assert.rejects(askCredentialHelper('locked', 'x'), { code: 'unavailable', message: /^docker-credential-locked get failed \(EACCES\)/ });
+  await assert.rejects(askCredentialHelper('locked', 'x'), {
+    code: 'unavailable',
+    message: /^docker-credential-locked get failed \(EACCES\)/,
+  });
 });

@@ -9,11 +9,21 @@ import type { Certificates } from '../../../peers/certificates.ts';
 import { sendJson, type Answer, type Played } from '../play-registry.ts';
 
 /** Starts it until the test ends. By default it answers with the name in the client's certificate as the only tag. */
-export async function playSecurely(t: TestContext, certificates: Certificates, answer?: Answer): Promise<Played & { readonly host: string }> {
+export async function playSecurely(
+  t: TestContext,
+  certificates: Certificates,
+  answer?: Answer,
+): Promise<Played & { readonly host: string }> {
   const seen: string[] = [];
   let connections = 0;
   const { certificate, key, authority } = certificates;
-  const tls = { cert: readFileSync(certificate), key: readFileSync(key), ca: readFileSync(authority), requestCert: true, rejectUnauthorized: false };
+  const tls = {
+    cert: readFileSync(certificate),
+    key: readFileSync(key),
+    ca: readFileSync(authority),
+    requestCert: true,
+    rejectUnauthorized: false,
+  };
   const server = createServer(tls, (request, response) => {
     seen.push(`${request.method} ${request.url}`);
     if (answer) answer(request as typeof request & { url: string }, response);

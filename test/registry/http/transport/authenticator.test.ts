@@ -7,14 +7,24 @@ const CREDENTIALS = { username: 'user', password: 'p:ä' };
 const BASIC = `Basic ${Buffer.from('user:p:ä').toString('base64')}`;
 
 /** A token service, and a registry that needs its tokens. `token` makes the answers of the service. */
-async function playWithTokens(t: TestContext, token: Answer, wanted: () => string): Promise<{ registry: Played; realm: Played }> {
+async function playWithTokens(
+  t: TestContext,
+  token: Answer,
+  wanted: () => string,
+): Promise<{ registry: Played; realm: Played }> {
   const realm = await playRegistry(t, token);
   const registry = await playRegistry(t, (request, response) => {
-    if (request.headers.authorization === `Bearer ${wanted()}`) sendJson(response, { tags: ['a'], repositories: ['a'] });
+    if (request.headers.authorization === `Bearer ${wanted()}`)
+      sendJson(response, { tags: ['a'], repositories: ['a'] });
     else {
       const repository = /^\/v2\/(.*)\/tags/.exec(request.url)?.[1];
       const scope = repository === undefined ? 'registry:catalog:*' : `repository:${repository}:pull`;
-      sendJson(response, {}, { 'www-authenticate': `Bearer realm="${realm.url}/token?kept=1",service="the registry",scope="${scope}"` }, 401);
+      sendJson(
+        response,
+        {},
+        { 'www-authenticate': `Bearer realm="${realm.url}/token?kept=1",service="the registry",scope="${scope}"` },
+        401,
+      );
     }
   });
   return { registry, realm };
@@ -25,7 +35,9 @@ function queryOf(request: IncomingMessage): Record<string, string> {
 }
 
 test('Basic credentials are sent with the first request', async (t) => {
-  const { url, seen } = await playRegistry(t, (request, response) => sendJson(response, { tags: ['a'] }, {}, request.headers.authorization === BASIC ? 200 : 401));
+  const { url, seen } = await playRegistry(t, (request, response) =>
+    sendJson(response, { tags: ['a'] }, {}, request.headers.authorization === BASIC ? 200 : 401),
+  );
   assert.deepEqual(await readRegistry(t, url, { credentials: CREDENTIALS }).tags('a'), ['a']);
   assert.equal(seen.length, 1);
 });
@@ -36,12 +48,15 @@ test('wrong Basic credentials are denied, and are not in the message', async (t)
     shown.push(request.headers.authorization);
     sendJson(response, {}, { 'www-authenticate': 'Basic realm="x"' }, 401);
   });
-  await assert.rejects(readRegistry(t, url, { credentials: CREDENTIALS }).tags('a'), (error: Error & { code?: string }) => {
-    assert.equal(error.code, 'denied');
-    assert.match(error.message, /the login is refused/);
-    assert.ok(!error.message.includes('p:ä') && !error.message.includes(BASIC));
-    return true;
-  });
+  await assert.rejects(
+    readRegistry(t, url, { credentials: CREDENTIALS }).tags('a'),
+    (error: Error & { code?: string }) => {
+      assert.equal(error.code, 'denied');
+      assert.match(error.message, /the login is refused/);
+      assert.ok(!error.message.includes('p:ä') && !error.message.includes(BASIC));
+      return true;
+    },
+  );
   assert.deepEqual(shown, [BASIC, undefined]);
 });
 
@@ -99,7 +114,11 @@ test('credentials are shown to the realm, and the token to the registry', async 
 });
 
 test('requests that wait for the same token cost one request for it', async (t) => {
-  const { registry, realm } = await playWithTokens(t, (_request, response) => sendJson(response, { token: 'abc' }), () => 'abc');
+  const { registry, realm } = await playWithTokens(
+    t,
+    (_request, response) => sendJson(response, { token: 'abc' }),
+    () => 'abc',
+  );
   const source = readRegistry(t, registry.url);
   const results = await Promise.all(Array.from({ length: 20 }, () => source.tags('one')));
   assert.ok(results.every((tags) => tags[0] === 'a'));
@@ -107,7 +126,11 @@ test('requests that wait for the same token cost one request for it', async (t) 
 });
 
 test('a token is renewed shortly before it expires', async (t) => {
-  const { registry, realm } = await playWithTokens(t, (_request, response) => sendJson(response, { token: 'abc', expires_in: 0.2 }), () => 'abc');
+  const { registry, realm } = await playWithTokens(
+    t,
+    (_request, response) => sendJson(response, { token: 'abc', expires_in: 0.2 }),
+    () => 'abc',
+  );
   const source = readRegistry(t, registry.url);
   await source.tags('one');
   const started = performance.now();
@@ -121,7 +144,11 @@ test('a token is renewed shortly before it expires', async (t) => {
 
 test('a token that the registry no longer takes is renewed once', async (t) => {
   let current = 'first';
-  const { registry, realm } = await playWithTokens(t, (_request, response) => sendJson(response, { token: current }), () => current);
+  const { registry, realm } = await playWithTokens(
+    t,
+    (_request, response) => sendJson(response, { token: current }),
+    () => current,
+  );
   const source = readRegistry(t, registry.url);
   await source.tags('one');
   current = 'second';
@@ -130,15 +157,26 @@ test('a token that the registry no longer takes is renewed once', async (t) => {
 });
 
 test('a token that is refused gives denied', async (t) => {
-  const { registry, realm } = await playWithTokens(t, (_request, response) => sendJson(response, { token: 'useless' }), () => 'other');
-  await assert.rejects(readRegistry(t, registry.url).tags('one'), { code: 'denied', message: /tags\/list: answered 401/ });
+  const { registry, realm } = await playWithTokens(
+    t,
+    (_request, response) => sendJson(response, { token: 'useless' }),
+    () => 'other',
+  );
+  await assert.rejects(readRegistry(t, registry.url).tags('one'), {
+    code: 'denied',
+    message: /tags\/list: answered 401/,
+  });
   assert.equal(registry.seen.length, 2);
   assert.equal(realm.seen.length, 1);
 });
 
 test('a refusal of the realm gives denied, and never means that the repository is gone', async (t) => {
   for (const status of [400, 401, 403, 404]) {
-    const { registry, realm } = await playWithTokens(t, (_request, response) => sendJson(response, {}, {}, status), () => 'other');
+    const { registry, realm } = await playWithTokens(
+      t,
+      (_request, response) => sendJson(response, {}, {}, status),
+      () => 'other',
+    );
     await assert.rejects(readRegistry(t, registry.url).tags('one'), {
       code: 'denied',
       message: `GET ${realm.url}/token: answered ${status}; it may need registries."${registry.url}".username and password, or a different login`,
@@ -168,7 +206,11 @@ test('a failed request for a token is not kept', async (t) => {
 
 test('an invalid token is malformed, and is not in the message', async (t) => {
   for (const body of [{}, { token: 7 }, { token: 'secret\r\nx: y' }, { token: '' }, []]) {
-    const { registry } = await playWithTokens(t, (_request, response) => sendJson(response, body), () => 'abc');
+    const { registry } = await playWithTokens(
+      t,
+      (_request, response) => sendJson(response, body),
+      () => 'abc',
+    );
     await assert.rejects(readRegistry(t, registry.url).tags('one'), (error: Error & { code?: string }) => {
       assert.equal(error.code, 'malformed');
       assert.ok(!error.message.includes('secret'));
@@ -179,7 +221,9 @@ test('an invalid token is malformed, and is not in the message', async (t) => {
 
 test('a challenge without a usable realm is malformed', async (t) => {
   for (const challenge of ['Bearer', 'Bearer realm="nowhere"', 'Bearer realm="file:///etc/passwd"']) {
-    const { url } = await playRegistry(t, (_request, response) => sendJson(response, {}, { 'www-authenticate': challenge }, 401));
+    const { url } = await playRegistry(t, (_request, response) =>
+      sendJson(response, {}, { 'www-authenticate': challenge }, 401),
+    );
     await assert.rejects(readRegistry(t, url).tags('one'), { code: 'malformed', message: /realm/ });
   }
 });

@@ -34,7 +34,11 @@ const BOUND = 128;
 const PAUSES = [300, 900, 2700];
 
 /** Simulates requests to a registry with a virtual clock. */
-function play(control: CongestionControl, { roundTrip, service, workers, accepts = () => true, retryAfter = 0, queues = true }: PlayedRegistry, requests: number): Played {
+function play(
+  control: CongestionControl,
+  { roundTrip, service, workers, accepts = () => true, retryAfter = 0, queues = true }: PlayedRegistry,
+  requests: number,
+): Played {
   const random = randomNumbers(1);
   const events: { readonly at: number; readonly run: () => void }[] = [];
   const busyUntil: number[] = [];
@@ -57,7 +61,8 @@ function play(control: CongestionControl, { roundTrip, service, workers, accepts
     if (!accepts(now)) return 'refused';
     if (workers === ALL) return now + service(random);
     const free = busyUntil.findIndex((until) => until <= now);
-    const worker = free >= 0 ? free : busyUntil.length < workers ? busyUntil.length : busyUntil.indexOf(Math.min(...busyUntil));
+    const worker =
+      free >= 0 ? free : busyUntil.length < workers ? busyUntil.length : busyUntil.indexOf(Math.min(...busyUntil));
     if (!queues && (busyUntil[worker] ?? 0) > now) return 'overloaded';
     busyUntil[worker] = Math.max(now, busyUntil[worker] ?? 0) + service(random);
     return busyUntil[worker];
@@ -168,7 +173,11 @@ suite('as fast as the best fixed number', () => {
   };
   for (const [name, registry] of Object.entries(registries)) {
     test(name, () => {
-      const best = Math.min(...[8, 16, 32, 64, 128].map((bound) => play(new CongestionControl({ bound, fixed: true }), registry, 2500).time));
+      const best = Math.min(
+        ...[8, 16, 32, 64, 128].map(
+          (bound) => play(new CongestionControl({ bound, fixed: true }), registry, 2500).time,
+        ),
+      );
       const { time } = play(new CongestionControl({ bound: BOUND }), registry, 2500);
       assert.ok(time <= 1.25 * best, `${time} ms, ${best} ms with the best fixed number`);
     });
@@ -178,17 +187,28 @@ suite('as fast as the best fixed number', () => {
 test('it begins low, and goes up to the bound where latency stays flat', () => {
   const control = new CongestionControl({ bound: BOUND });
   assert.equal(control.window, 10);
-  assert.deepEqual(play(control, { roundTrip: 80, workers: ALL, service: () => 1 }, 2000).windows, [BOUND, BOUND, BOUND, BOUND]);
+  assert.deepEqual(play(control, { roundTrip: 80, workers: ALL, service: () => 1 }, 2000).windows, [
+    BOUND,
+    BOUND,
+    BOUND,
+    BOUND,
+  ]);
 });
 
 test('no more queue at a registry than it works on', () => {
-  const { windows } = play(new CongestionControl({ bound: BOUND }), { roundTrip: 1, workers: 10, service: () => 40 }, 4000);
+  const { windows } = play(
+    new CongestionControl({ bound: BOUND }),
+    { roundTrip: 1, workers: 10, service: () => 40 },
+    4000,
+  );
   for (const window of windows) assert.ok(window >= 10 && window <= 30, windows.join(', '));
 });
 
 /** Sends windows of requests to a registry that takes the same time for each. */
 function askFor(control: CongestionControl, latency: number, from: number, until: number): void {
-  for (let now = from; now < until; now += latency) for (let request = control.window; request > 0; request--) control.answered({ kind: 'GET', sentAt: now, latency, full: true }, now + latency);
+  for (let now = from; now < until; now += latency)
+    for (let request = control.window; request > 0; request--)
+      control.answered({ kind: 'GET', sentAt: now, latency, full: true }, now + latency);
 }
 
 test('it goes down when latency rises, and up when that is over', () => {
@@ -215,7 +235,7 @@ test('kinds of requests are compared each with itself', () => {
   let now = 0;
   for (let round = 0; round < 200; round++, now += 100) {
     for (let request = 0; request < control.window; request++) {
-      const [kind, latency] = request % 2 === 0 ? ['HEAD', 2] as const : ['GET', 90] as const;
+      const [kind, latency] = request % 2 === 0 ? (['HEAD', 2] as const) : (['GET', 90] as const);
       control.answered({ kind, sentAt: now, latency, full: true }, now + latency);
     }
   }
@@ -238,8 +258,16 @@ test('an overloaded registry gets half as many, once for all that were sent toge
 });
 
 test('a registry that answers 503 to what is too much is read all the same', () => {
-  const { time, failed } = play(new CongestionControl({ bound: BOUND }), { roundTrip: 20, workers: 20, service: () => 10, queues: false }, 2000);
-  const fixed = play(new CongestionControl({ bound: 16, fixed: true }), { roundTrip: 20, workers: 20, service: () => 10, queues: false }, 2000);
+  const { time, failed } = play(
+    new CongestionControl({ bound: BOUND }),
+    { roundTrip: 20, workers: 20, service: () => 10, queues: false },
+    2000,
+  );
+  const fixed = play(
+    new CongestionControl({ bound: 16, fixed: true }),
+    { roundTrip: 20, workers: 20, service: () => 10, queues: false },
+    2000,
+  );
   assert.ok(time < 2 * fixed.time, `${time} ms, ${fixed.time} ms with 16`);
   assert.ok(failed < 400, `${failed} failed`);
 });
@@ -247,12 +275,21 @@ test('a registry that answers 503 to what is too much is read all the same', () 
 suite('a limit of requests a second is found', () => {
   const RATE = 20;
   const REQUESTS = 300;
-  const limits = { 'in each second': () => perSecond(RATE), 'in any second': () => sliding(RATE), 'with as many saved up': () => bucket(RATE, RATE), 'with many saved up': () => bucket(RATE, 100) };
+  const limits = {
+    'in each second': () => perSecond(RATE),
+    'in any second': () => sliding(RATE),
+    'with as many saved up': () => bucket(RATE, RATE),
+    'with many saved up': () => bucket(RATE, 100),
+  };
   for (const [name, limit] of Object.entries(limits)) {
     for (const retryAfter of [0, 1000]) {
       for (const roundTrip of [1, 80]) {
         test(`${name}, ${roundTrip} ms away, ${retryAfter > 0 ? 'with' : 'without'} Retry-After`, () => {
-          const { time, mostRefused } = play(new CongestionControl({ bound: BOUND }), { roundTrip, workers: ALL, service: () => 1, accepts: limit(), retryAfter }, REQUESTS);
+          const { time, mostRefused } = play(
+            new CongestionControl({ bound: BOUND }),
+            { roundTrip, workers: ALL, service: () => 1, accepts: limit(), retryAfter },
+            REQUESTS,
+          );
           assert.ok(time <= 1.2 * (REQUESTS / RATE) * 1000, `${time} ms`);
           assert.ok(mostRefused <= 3, `one was refused ${mostRefused} times`);
         });
@@ -261,13 +298,21 @@ suite('a limit of requests a second is found', () => {
   }
 
   test('and kept to: few are refused', () => {
-    const { time, refused } = play(new CongestionControl({ bound: BOUND }), { roundTrip: 10, workers: ALL, service: () => 1, accepts: sliding(RATE) }, 3000);
+    const { time, refused } = play(
+      new CongestionControl({ bound: BOUND }),
+      { roundTrip: 10, workers: ALL, service: () => 1, accepts: sliding(RATE) },
+      3000,
+    );
     assert.ok(time <= 1.1 * (3000 / RATE) * 1000, `${time} ms`);
     assert.ok(refused < 30, `${refused} were refused`);
   });
 
   test('and kept to where requests must be evenly spaced', () => {
-    const { time } = play(new CongestionControl({ bound: BOUND }), { roundTrip: 10, workers: ALL, service: () => 1, accepts: bucket(RATE, 1) }, 3000);
+    const { time } = play(
+      new CongestionControl({ bound: BOUND }),
+      { roundTrip: 10, workers: ALL, service: () => 1, accepts: bucket(RATE, 1) },
+      3000,
+    );
     assert.ok(time <= 1.3 * (3000 / RATE) * 1000, `${time} ms`);
   });
 

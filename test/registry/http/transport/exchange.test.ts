@@ -43,7 +43,10 @@ test('requests have a User-Agent, and accept only identity', async (t) => {
 
 test('a registry that does not answer is unavailable after the timeout', async (t) => {
   const { url, seen } = await playRegistry(t, () => {});
-  await assert.rejects(readRegistry(t, url, { timeout: 100, ...once1 }).tags('a'), { code: 'unavailable', message: `GET ${url}/v2/a/tags/list: no complete answer within 0.1 s` });
+  await assert.rejects(readRegistry(t, url, { timeout: 100, ...once1 }).tags('a'), {
+    code: 'unavailable',
+    message: `GET ${url}/v2/a/tags/list: no complete answer within 0.1 s`,
+  });
   assert.equal(seen.length, 1);
 });
 
@@ -55,7 +58,10 @@ test('a dripping answer ends at the timeout', async (t) => {
       clearInterval(drip);
     });
   });
-  await assert.rejects(readRegistry(t, url, { timeout: 200, ...once1 }).tags('a'), { code: 'unavailable', message: /no complete answer/ });
+  await assert.rejects(readRegistry(t, url, { timeout: 200, ...once1 }).tags('a'), {
+    code: 'unavailable',
+    message: /no complete answer/,
+  });
 });
 
 test('a host that refuses connections is unavailable', async (t) => {
@@ -63,17 +69,27 @@ test('a host that refuses connections is unavailable', async (t) => {
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   await new Promise((resolve) => server.close(resolve));
-  await assert.rejects(readRegistry(t, `http://127.0.0.1:${port}`, once1).tags('a'), { code: 'unavailable', message: /ECONNREFUSED/ });
+  await assert.rejects(readRegistry(t, `http://127.0.0.1:${port}`, once1).tags('a'), {
+    code: 'unavailable',
+    message: /ECONNREFUSED/,
+  });
 });
 
 test('plain HTTP instead of TLS is named', async (t) => {
   const { url } = await playRegistry(t, (_request, response) => sendJson(response, { tags: [] }));
-  await assert.rejects(readRegistry(t, url.replace('http:', 'https:'), once1).tags('a'), { code: 'unavailable', message: /: the server does not speak TLS on this port; .* start the URL with http:\/\/$/ });
+  await assert.rejects(readRegistry(t, url.replace('http:', 'https:'), once1).tags('a'), {
+    code: 'unavailable',
+    message: /: the server does not speak TLS on this port; .* start the URL with http:\/\/$/,
+  });
 });
 
 const broken: [string, string, boolean][] = [
   ['a body that stops half-way', 'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"tags":', true],
-  ['a chunked body that stops half-way', 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n8\r\n{"tags":\r\n', true],
+  [
+    'a chunked body that stops half-way',
+    'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n8\r\n{"tags":\r\n',
+    true,
+  ],
   ['an answer that is no HTTP', 'hello\r\n\r\n', false],
   ['an end without an answer', '', true],
 ];
@@ -91,51 +107,93 @@ test('a body that is longer than announced is cut where it should end', async (t
 });
 
 test('headers of a mebibyte are refused by name', async (t) => {
-  const url = await playBytes(t, `HTTP/1.1 200 OK\r\nx: ${'x'.repeat(1024 * 1024)}\r\ncontent-length: 0\r\n\r\n`, false);
+  const url = await playBytes(
+    t,
+    `HTTP/1.1 200 OK\r\nx: ${'x'.repeat(1024 * 1024)}\r\ncontent-length: 0\r\n\r\n`,
+    false,
+  );
   await assert.rejects(readRegistry(t, url).tags('a'), { code: 'too-large', message: /headers/ });
 });
 
 suite('an answer that is compressed although identity was requested', () => {
   const CONFIG = JSON.stringify({ os: 'linux', architecture: 'amd64' });
-  const DESCRIPTOR = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: digestOf(CONFIG), size: CONFIG.length };
+  const DESCRIPTOR = {
+    mediaType: 'application/vnd.oci.image.config.v1+json',
+    digest: digestOf(CONFIG),
+    size: CONFIG.length,
+  };
 
   test('is decompressed', async (t) => {
     for (const encoding of ['gzip', 'x-gzip', 'GZIP']) {
-      const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-encoding': encoding }).end(gzipSync(CONFIG)));
+      const { url } = await playRegistry(t, (_request, response) =>
+        response.writeHead(200, { 'content-encoding': encoding }).end(gzipSync(CONFIG)),
+      );
       assert.equal((await readRegistry(t, url).config('a', DESCRIPTOR))?.os, 'linux', encoding);
     }
   });
 
   test('explains a failure, too', async (t) => {
-    for (const [body, reason] of [[gzipSync(JSON.stringify({ errors: [{ code: 'DENIED' }] })), ' \\(DENIED\\);'], [gzipSync('x').subarray(0, 12), ';']] as const) {
-      const { url } = await playRegistry(t, (_request, response) => response.writeHead(403, { 'content-encoding': 'gzip' }).end(body));
-      await assert.rejects(readRegistry(t, url).tags('a'), { code: 'denied', message: new RegExp(`answered 403${reason}`) });
+    for (const [body, reason] of [
+      [gzipSync(JSON.stringify({ errors: [{ code: 'DENIED' }] })), ' \\(DENIED\\);'],
+      [gzipSync('x').subarray(0, 12), ';'],
+    ] as const) {
+      const { url } = await playRegistry(t, (_request, response) =>
+        response.writeHead(403, { 'content-encoding': 'gzip' }).end(body),
+      );
+      await assert.rejects(readRegistry(t, url).tags('a'), {
+        code: 'denied',
+        message: new RegExp(`answered 403${reason}`),
+      });
     }
   });
 
   test('is not decompressed if only its header says so', async (t) => {
-    const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(CONFIG));
+    const { url } = await playRegistry(t, (_request, response) =>
+      response.writeHead(200, { 'content-encoding': 'gzip' }).end(CONFIG),
+    );
     assert.equal((await readRegistry(t, url).config('a', DESCRIPTOR))?.os, 'linux');
   });
 
   test('has no length in the answer to a HEAD', async (t) => {
-    const manifest = JSON.stringify({ schemaVersion: 2, mediaType: OCI_IMAGE_MANIFEST, config: DESCRIPTOR, layers: [] });
+    const manifest = JSON.stringify({
+      schemaVersion: 2,
+      mediaType: OCI_IMAGE_MANIFEST,
+      config: DESCRIPTOR,
+      layers: [],
+    });
     const packed = gzipSync(manifest);
-    const headers = { 'content-encoding': 'gzip', 'content-length': packed.length, 'content-type': OCI_IMAGE_MANIFEST, 'docker-content-digest': digestOf(manifest) };
-    const { url } = await playRegistry(t, ({ method }, response) => response.writeHead(200, headers).end(method === 'HEAD' ? undefined : packed));
+    const headers = {
+      'content-encoding': 'gzip',
+      'content-length': packed.length,
+      'content-type': OCI_IMAGE_MANIFEST,
+      'docker-content-digest': digestOf(manifest),
+    };
+    const { url } = await playRegistry(t, ({ method }, response) =>
+      response.writeHead(200, headers).end(method === 'HEAD' ? undefined : packed),
+    );
     assert.equal((await readRegistry(t, url).resolve('a', 'latest')).size, manifest.length);
   });
 
   test('is not decompressed beyond its limit', async (t) => {
-    const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(Buffer.alloc(64 * 1024 * 1024))));
+    const { url } = await playRegistry(t, (_request, response) =>
+      response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(Buffer.alloc(64 * 1024 * 1024))),
+    );
     await assert.rejects(readRegistry(t, url).tags('a'), { code: 'too-large', message: /larger than/ });
   });
 
   test('is malformed if it cannot be decompressed', async (t) => {
     const packed = gzipSync(CONFIG);
-    for (const [encoding, body] of [['gzip', packed.subarray(0, -4)], ['br', packed]] as const) {
-      const { url } = await playRegistry(t, (_request, response) => response.writeHead(200, { 'content-encoding': encoding }).end(body));
-      await assert.rejects(readRegistry(t, url).config('a', DESCRIPTOR), { code: 'malformed', message: new RegExp(`content-encoding ${encoding}, which was not requested`) });
+    for (const [encoding, body] of [
+      ['gzip', packed.subarray(0, -4)],
+      ['br', packed],
+    ] as const) {
+      const { url } = await playRegistry(t, (_request, response) =>
+        response.writeHead(200, { 'content-encoding': encoding }).end(body),
+      );
+      await assert.rejects(readRegistry(t, url).config('a', DESCRIPTOR), {
+        code: 'malformed',
+        message: new RegExp(`content-encoding ${encoding}, which was not requested`),
+      });
     }
   });
 });
@@ -154,12 +212,18 @@ async function listen(t: TestContext, server: Server): Promise<number> {
 }
 
 suite('a server that speaks only HTTP/2', needs('openssl'), () => {
-  const advice = { code: 'unavailable', message: /\/v2\/a\/tags\/list: the server speaks only HTTP\/2; enable HTTP\/1\.1 in the server or proxy / };
+  const advice = {
+    code: 'unavailable',
+    message: /\/v2\/a\/tags\/list: the server speaks only HTTP\/2; enable HTTP\/1\.1 in the server or proxy /,
+  };
   test('is named over TLS', async (t) => {
     await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-http2-'));
     const { certificate, key, authority } = await makeCertificates(folder.path);
     const port = await listen(t, createSecureServer({ cert: readFileSync(certificate), key: readFileSync(key) }));
-    await assert.rejects(readRegistry(t, `https://127.0.0.1:${port}`, { caFile: authority, ...once1 }).tags('a'), advice);
+    await assert.rejects(
+      readRegistry(t, `https://127.0.0.1:${port}`, { caFile: authority, ...once1 }).tags('a'),
+      advice,
+    );
   });
 
   test('is named without TLS', async (t) => {

@@ -23,11 +23,17 @@ test('a header that was sent several times is one list', () => {
 });
 
 test('a request is told without its query, which may hold a signature', () => {
-  assert.equal(describeRequest({ method: 'GET', origin: 'http://a', path: '/b?signature=secret', limit: 1 }), 'GET http://a/b');
+  assert.equal(
+    describeRequest({ method: 'GET', origin: 'http://a', path: '/b?signature=secret', limit: 1 }),
+    'GET http://a/b',
+  );
 });
 
 test('whatever comes, a media type is a text without parameters, or undefined', () => {
-  const part = fc.oneof(fc.string(), fc.array(fc.constantFrom('application', '/', 'JSON', ';', ',', ' ', '=', '"', '\t')).map((parts) => parts.join('')));
+  const part = fc.oneof(
+    fc.string(),
+    fc.array(fc.constantFrom('application', '/', 'JSON', ';', ',', ' ', '=', '"', '\t')).map((parts) => parts.join('')),
+  );
   fc.assert(
     fc.property(fc.oneof(part, fc.array(part)), (header) => {
       const type = mediaTypeOf({ 'content-type': header });

@@ -25,7 +25,13 @@ function giving(shown: string[]): Answer {
 function wanting(realm: () => string): Answer {
   return ({ headers: { authorization } }, response) => {
     if (authorization?.startsWith('Bearer ') === true) sendJson(response, { tags: [authorization.slice(7)] });
-    else sendJson(response, {}, { 'www-authenticate': `Bearer realm="${realm()}",service="s",scope="repository:other:pull,push"` }, 401);
+    else
+      sendJson(
+        response,
+        {},
+        { 'www-authenticate': `Bearer realm="${realm()}",service="s",scope="repository:other:pull,push"` },
+        401,
+      );
   };
 }
 
@@ -40,8 +46,13 @@ for (const status of [301, 302, 303, 307, 308]) {
         if (request.url.startsWith('/moved')) giving(shown)(request, response);
         else response.writeHead(status, { location: `${own ? '' : elsewhere.url}/moved?kept=1` }).end();
       });
-      const registry = await playRegistry(t, wanting(() => `${realm.url}/token`));
-      assert.deepEqual(await readRegistry(t, registry.url, { credentials: CREDENTIALS }).tags('one'), [own ? 'for-user' : 'for-nobody']);
+      const registry = await playRegistry(
+        t,
+        wanting(() => `${realm.url}/token`),
+      );
+      assert.deepEqual(await readRegistry(t, registry.url, { credentials: CREDENTIALS }).tags('one'), [
+        own ? 'for-user' : 'for-nobody',
+      ]);
     }
     assert.deepEqual(shown, [`GET /moved?kept=1&${SCOPE} ${BASIC}`, `GET /moved?kept=1&${SCOPE} nobody`]);
   });
@@ -60,8 +71,13 @@ test('an identity token follows its realm to its own host alone, too', async (t)
       if (request.url === '/moved') give(request, response);
       else response.writeHead(301, { location: `${own ? '' : elsewhere.url}/moved` }).end();
     });
-    const registry = await playRegistry(t, wanting(() => `${realm.url}/token`));
-    const file = writeAuthFile(t, { auths: { [new URL(registry.url).host]: { ...entry('<token>'), identitytoken: 'identity' } } });
+    const registry = await playRegistry(
+      t,
+      wanting(() => `${realm.url}/token`),
+    );
+    const file = writeAuthFile(t, {
+      auths: { [new URL(registry.url).host]: { ...entry('<token>'), identitytoken: 'identity' } },
+    });
     assert.deepEqual(await readRegistry(t, registry.url, { authFiles: [file] }).tags('one'), ['abc']);
   }
   assert.deepEqual(methods, ['POST', 'GET']);
@@ -69,22 +85,36 @@ test('an identity token follows its realm to its own host alone, too', async (t)
 
 test('an endless redirect of a realm is an error', async (t) => {
   const realm = await playRegistry(t, (_request, response) => response.writeHead(302, { location: '/token' }).end());
-  const registry = await playRegistry(t, wanting(() => `${realm.url}/token`));
-  await assert.rejects(readRegistry(t, registry.url).tags('one'), { code: 'malformed', message: `GET ${realm.url}/token: redirects more than 5 times` });
+  const registry = await playRegistry(
+    t,
+    wanting(() => `${realm.url}/token`),
+  );
+  await assert.rejects(readRegistry(t, registry.url).tags('one'), {
+    code: 'malformed',
+    message: `GET ${realm.url}/token: redirects more than 5 times`,
+  });
 });
 
 test('a token is requested for the repository that is read, whatever scope challenge and realm name', async (t) => {
   const shown: string[] = [];
   const realm = await playRegistry(t, giving(shown));
-  const registry = await playRegistry(t, wanting(() => `${realm.url}/token?scope=repository:secret:pull,push&scope=registry:catalog:*`));
+  const registry = await playRegistry(
+    t,
+    wanting(() => `${realm.url}/token?scope=repository:secret:pull,push&scope=registry:catalog:*`),
+  );
   await readRegistry(t, registry.url, { credentials: CREDENTIALS }).tags('one');
   assert.deepEqual(shown, [`GET /token?scope=repository%3Aone%3Apull&service=s ${BASIC}`]);
 });
 
 test('a token beside an empty one is taken', async (t) => {
   for (const empty of ['', null]) {
-    const realm = await playRegistry(t, (_request, response) => sendJson(response, { token: empty, access_token: 'abc' }));
-    const registry = await playRegistry(t, wanting(() => `${realm.url}/token`));
+    const realm = await playRegistry(t, (_request, response) =>
+      sendJson(response, { token: empty, access_token: 'abc' }),
+    );
+    const registry = await playRegistry(
+      t,
+      wanting(() => `${realm.url}/token`),
+    );
     assert.deepEqual(await readRegistry(t, registry.url).tags('one'), ['abc']);
   }
 });
@@ -98,7 +128,8 @@ suite('a registry with https', needs('openssl'), () => {
   });
   after(() => folder.remove());
 
-  const read = (t: TestContext, url: string): HttpRegistrySource => readRegistry(t, url, { caFile: certificates.authority, credentials: CREDENTIALS });
+  const read = (t: TestContext, url: string): HttpRegistrySource =>
+    readRegistry(t, url, { caFile: certificates.authority, credentials: CREDENTIALS });
 
   test('that says http of its own host as the realm, means https', async (t) => {
     for (const port of [true, false]) {
@@ -132,7 +163,10 @@ suite('a registry with https', needs('openssl'), () => {
       if (request.headers.authorization === 'Bearer for-nobody') sendJson(response, {}, {}, 403);
       else wanting(() => `${realm.url}/token`)(request, response);
     });
-    await assert.rejects(read(t, registry.url).tags('one'), { code: 'denied', message: `${registry.url}: names the token realm ${realm.url}/token; credentials are not sent there without https` });
+    await assert.rejects(read(t, registry.url).tags('one'), {
+      code: 'denied',
+      message: `${registry.url}: names the token realm ${realm.url}/token; credentials are not sent there without https`,
+    });
     assert.deepEqual(new Set(shown), new Set([`GET /token?${SCOPE} nobody`]));
   });
 });

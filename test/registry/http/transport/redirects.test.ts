@@ -26,23 +26,34 @@ test('a blob at another host is read there, without credentials', async (t) => {
 });
 
 test('a challenge of another host for a login is not answered', async (t) => {
-  const storage = await playRegistry(t, (_request, response) => response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end());
-  const { url } = await playRegistry(t, (_request, response) => response.writeHead(302, { location: `${storage.url}/blob?signature=x` }).end());
-  await assert.rejects(readRegistry(t, url, { credentials: CREDENTIALS }).config('a', DESCRIPTOR), (error: Error & { code?: string }) => {
-    assert.equal(error.code, 'denied');
-    assert.ok(!/signature|secret/.test(error.message), error.message);
-    return true;
-  });
+  const storage = await playRegistry(t, (_request, response) =>
+    response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end(),
+  );
+  const { url } = await playRegistry(t, (_request, response) =>
+    response.writeHead(302, { location: `${storage.url}/blob?signature=x` }).end(),
+  );
+  await assert.rejects(
+    readRegistry(t, url, { credentials: CREDENTIALS }).config('a', DESCRIPTOR),
+    (error: Error & { code?: string }) => {
+      assert.equal(error.code, 'denied');
+      assert.ok(!/signature|secret/.test(error.message), error.message);
+      return true;
+    },
+  );
   assert.equal(storage.seen.length, 1);
 });
 
 test('a redirect within the API keeps the credentials', async (t) => {
   for (const prefix of ['', '/mirror']) {
     const { url } = await playRegistry(t, (request, response) => {
-      if (request.url !== `${prefix}/v2/elsewhere`) response.writeHead(308, { location: `${prefix}/v2/elsewhere` }).end();
+      if (request.url !== `${prefix}/v2/elsewhere`)
+        response.writeHead(308, { location: `${prefix}/v2/elsewhere` }).end();
       else response.end(request.headers.authorization === BASIC ? BODY : '');
     });
-    assert.equal((await readRegistry(t, url + prefix, { credentials: CREDENTIALS }).config('a', DESCRIPTOR))?.os, 'linux');
+    assert.equal(
+      (await readRegistry(t, url + prefix, { credentials: CREDENTIALS }).config('a', DESCRIPTOR))?.os,
+      'linux',
+    );
   }
 });
 
@@ -51,7 +62,8 @@ test('storage at the registry’s own host, outside the API, is shown neither a 
     const { url } = await playRegistry(t, ({ url: path, headers: { authorization } }, response) => {
       if (path.startsWith('/token')) sendJson(response, { token: 'abc' });
       else if (path.startsWith('/storage/')) response.writeHead(authorization === undefined ? 200 : 400).end(BODY);
-      else if (authorization === (scheme === 'Basic' ? BASIC : 'Bearer abc')) response.writeHead(302, { location: '/storage/v2/a/blobs/x' }).end();
+      else if (authorization === (scheme === 'Basic' ? BASIC : 'Bearer abc'))
+        response.writeHead(302, { location: '/storage/v2/a/blobs/x' }).end();
       else response.writeHead(401, { 'www-authenticate': `${scheme} realm="${url}/token"` }).end();
     });
     const source = readRegistry(t, url, { credentials: CREDENTIALS });
@@ -67,10 +79,16 @@ test('a second registry gets an anonymous token of its own, for the repository t
   });
   const second = await playRegistry(t, (request, response) => {
     if (request.headers.authorization === 'Bearer of-the-second') response.end(BODY);
-    else response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm.url}/token",service="second",scope="repository:secret:pull,push"` }).end();
+    else
+      response
+        .writeHead(401, {
+          'www-authenticate': `Bearer realm="${realm.url}/token",service="second",scope="repository:secret:pull,push"`,
+        })
+        .end();
   });
   const { url } = await playRegistry(t, (request, response) => {
-    if (request.headers.authorization === BASIC) response.writeHead(307, { location: `${second.url}/v2/mirror/a/blobs/${DESCRIPTOR.digest}` }).end();
+    if (request.headers.authorization === BASIC)
+      response.writeHead(307, { location: `${second.url}/v2/mirror/a/blobs/${DESCRIPTOR.digest}` }).end();
     else response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
   });
   const source = readRegistry(t, url, { credentials: CREDENTIALS });
@@ -83,7 +101,10 @@ test('a loop of redirects is named', async (t) => {
   const { url, seen } = await playRegistry(t, (request, response) => {
     response.writeHead(302, { location: request.url === '/one' ? '/two' : '/one' }).end();
   });
-  await assert.rejects(readRegistry(t, url).config('a', DESCRIPTOR), { code: 'malformed', message: /in a loop, back to .*\/one/ });
+  await assert.rejects(readRegistry(t, url).config('a', DESCRIPTOR), {
+    code: 'malformed',
+    message: /in a loop, back to .*\/one/,
+  });
   assert.equal(seen.length, 3);
 });
 
@@ -102,12 +123,19 @@ test('five redirects are followed, and no more', async (t) => {
 
 test('a redirect without a valid Location is malformed', async (t) => {
   for (const location of [undefined, 'file:///etc/passwd', 'http://']) {
-    const { url } = await playRegistry(t, (_request, response) => response.writeHead(302, location === undefined ? {} : { location }).end());
+    const { url } = await playRegistry(t, (_request, response) =>
+      response.writeHead(302, location === undefined ? {} : { location }).end(),
+    );
     await assert.rejects(readRegistry(t, url).config('a', DESCRIPTOR), { code: 'malformed', message: /Location/ });
   }
 });
 
 test('a Location of any length gives a message of limited length', async (t) => {
-  const { url } = await playRegistry(t, (request, response) => response.writeHead(302, { location: request.url.startsWith('/v2') ? `/${'x'.repeat(10_000)}` : request.url }).end());
-  await assert.rejects(readRegistry(t, url).config('a', DESCRIPTOR), (error: Error) => error.message.length <= 2001 && error.message.startsWith(`GET ${url}/xxx`));
+  const { url } = await playRegistry(t, (request, response) =>
+    response.writeHead(302, { location: request.url.startsWith('/v2') ? `/${'x'.repeat(10_000)}` : request.url }).end(),
+  );
+  await assert.rejects(
+    readRegistry(t, url).config('a', DESCRIPTOR),
+    (error: Error) => error.message.length <= 2001 && error.message.startsWith(`GET ${url}/xxx`),
+  );
 });

@@ -27,8 +27,13 @@ test('a lost connection is retried', async (t) => {
 });
 
 test('after the last attempt the registry is unavailable, and the error has the last answer', async (t) => {
-  const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, { errors: [{ code: 'UNAVAILABLE' }] }, {}, 503));
-  await assert.rejects(readRegistry(t, url).tags('a'), { code: 'unavailable', message: /answered 503 \(UNAVAILABLE\)/ });
+  const { url, seen } = await playRegistry(t, (_request, response) =>
+    sendJson(response, { errors: [{ code: 'UNAVAILABLE' }] }, {}, 503),
+  );
+  await assert.rejects(readRegistry(t, url).tags('a'), {
+    code: 'unavailable',
+    message: /answered 503 \(UNAVAILABLE\)/,
+  });
   assert.equal(seen.length, 4);
 });
 
@@ -44,9 +49,13 @@ test('a 429 does not count as one of a request’s attempts', async (t) => {
 });
 
 test('a registry that answers only 429 gets no more requests, not even those that wait', async (t) => {
-  const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, { errors: [{ code: 'TOOMANYREQUESTS' }] }, {}, 429));
+  const { url, seen } = await playRegistry(t, (_request, response) =>
+    sendJson(response, { errors: [{ code: 'TOOMANYREQUESTS' }] }, {}, 429),
+  );
   const source = readRegistry(t, url, { concurrency: 1 });
-  const [first, ...others] = await Promise.allSettled(Array.from({ length: 500 }, (_, number) => source.tags(`a${number}`)));
+  const [first, ...others] = await Promise.allSettled(
+    Array.from({ length: 500 }, (_, number) => source.tags(`a${number}`)),
+  );
   assert.match(String(first?.status === 'rejected' && first.reason), /answered 429 \(TOOMANYREQUESTS\)/);
   for (const { status } of others) assert.equal(status, 'rejected');
   assert.ok(seen.length < 100, `${seen.length} requests`);
@@ -76,8 +85,15 @@ test('permanent failures are not retried', async (t) => {
   assert.equal(seen.length, 1);
 });
 
-/** A registry that answers the first request at or below `path` with `status` and a Retry-After of a second, and the times of its requests. */
-async function playPausing(t: TestContext, status: number, path = '/v2/'): Promise<{ readonly url: string; readonly times: readonly number[] }> {
+/**
+ * A registry that answers the first request at or below `path` with `status` and a Retry-After of a second, and the
+ * times of its requests.
+ */
+async function playPausing(
+  t: TestContext,
+  status: number,
+  path = '/v2/',
+): Promise<{ readonly url: string; readonly times: readonly number[] }> {
   const times: number[] = [];
   const { url } = await playRegistry(t, (request, response) => {
     times.push(performance.now());
@@ -98,7 +114,9 @@ test('Retry-After is respected', async (t) => {
 });
 
 test('a request is not retried if Retry-After is longer than its retries may take', async (t) => {
-  const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, {}, { 'retry-after': '3600' }, 503));
+  const { url, seen } = await playRegistry(t, (_request, response) =>
+    sendJson(response, {}, { 'retry-after': '3600' }, 503),
+  );
   await assert.rejects(readRegistry(t, url).tags('a'), { code: 'unavailable', message: /answered 503/ });
   assert.equal(seen.length, 1);
 });
@@ -120,11 +138,20 @@ test('a 429 that is not retried pauses all requests for its Retry-After', async 
 });
 
 test('a registry with a long Retry-After gets no requests, not even those that wait', async (t) => {
-  const { url, seen } = await playRegistry(t, (_request, response) => sendJson(response, {}, { 'retry-after': '3600' }, 429));
+  const { url, seen } = await playRegistry(t, (_request, response) =>
+    sendJson(response, {}, { 'retry-after': '3600' }, 429),
+  );
   const source = readRegistry(t, url, { concurrency: 2 });
-  const told = await Promise.all(Array.from({ length: 20 }, (_, number) => source.tags(`a${number}`).then(String, (error: RegistryError) => `${error.code}: ${error.message}`)));
+  const told = await Promise.all(
+    Array.from({ length: 20 }, (_, number) =>
+      source.tags(`a${number}`).then(String, (error: RegistryError) => `${error.code}: ${error.message}`),
+    ),
+  );
   assert.ok(seen.length <= 2, `${seen.length} requests`);
-  assert.match(told.at(-1) ?? '', /^unavailable: the registry limits requests, and gets none until 20\d\d-\S+Z: GET http:\S+: answered 429$/);
+  assert.match(
+    told.at(-1) ?? '',
+    /^unavailable: the registry limits requests, and gets none until 20\d\d-\S+Z: GET http:\S+: answered 429$/,
+  );
   const before = seen.length;
   await assert.rejects(source.tags('later'), { code: 'unavailable', message: /gets none until/ });
   assert.equal(seen.length, before);
@@ -158,7 +185,8 @@ test('seconds and dates of Retry-After are read', () => {
 });
 
 test('an invalid Retry-After counts as absent', () => {
-  for (const header of [undefined, '', '-1', '1.5', 'soon', 'Fri, nonsense']) assert.equal(parseRetryAfter(header, NOW), undefined, header);
+  for (const header of [undefined, '', '-1', '1.5', 'soon', 'Fri, nonsense'])
+    assert.equal(parseRetryAfter(header, NOW), undefined, header);
 });
 
 test('any Retry-After gives a time or undefined', () => {

@@ -29,7 +29,8 @@ test('each request is told of once with its outcome, without its query', async (
   const elsewhere = await playRegistry(t, (_request, response) => sendJson(response, { tags: ['a'] }));
   const registry = await playRegistry(t, ({ url }, response) => {
     if (url.startsWith('/v2/broken')) response.destroy();
-    else if (url.startsWith('/v2/moved')) response.writeHead(307, { location: `${elsewhere.url}/tags?signature=secret` }).end();
+    else if (url.startsWith('/v2/moved'))
+      response.writeHead(307, { location: `${elsewhere.url}/tags?signature=secret` }).end();
     else response.writeHead(404).end();
   });
   const { onRequest, told, counts } = listener();
@@ -76,9 +77,22 @@ test('what is given up before an answer, or half-way, is told once', async (t) =
   await assert.rejects(tags, { name: 'AbortError' });
   assert.deepEqual(counts.take(), [{ registry: registry.url, status: 'error', count: 1 }]);
 
-  const puller = new UpstreamRegistry({ url: registry.url, concurrency: 1, timeout: 5000, passRedirects: false, onRequest });
+  const puller = new UpstreamRegistry({
+    url: registry.url,
+    concurrency: 1,
+    timeout: 5000,
+    passRedirects: false,
+    onRequest,
+  });
   t.after(() => puller.close());
-  const { stream } = await puller.open({ method: 'GET', repository: 'a', kind: 'blobs', reference: DIGEST, conditions: {}, signal: new AbortController().signal });
+  const { stream } = await puller.open({
+    method: 'GET',
+    repository: 'a',
+    kind: 'blobs',
+    reference: DIGEST,
+    conditions: {},
+    signal: new AbortController().signal,
+  });
   stream?.on('error', () => undefined).destroy();
   assert.deepEqual(counts.take(), [{ registry: registry.url, status: '200', count: 1 }]);
 });

@@ -6,7 +6,10 @@ const CREDENTIALS = { username: 'user', password: 'secret' };
 const BASIC = `Basic ${btoa('user:secret')}`;
 
 /** A registry that answers by the scheme of `Authorization`; `nobody` if there is none. */
-async function playBySchemes(t: TestContext, answer: (scheme: string, ...args: Parameters<Answer>) => void): Promise<Played & { readonly schemes: readonly string[] }> {
+async function playBySchemes(
+  t: TestContext,
+  answer: (scheme: string, ...args: Parameters<Answer>) => void,
+): Promise<Played & { readonly schemes: readonly string[] }> {
   const schemes: string[] = [];
   const played = await playRegistry(t, (request, response) => {
     const scheme = request.headers.authorization?.split(' ')[0] ?? 'nobody';
@@ -36,11 +39,17 @@ suite('a login that the registry did not challenge for', () => {
       });
       const source = readRegistry(t, registry.url, { credentials: CREDENTIALS });
       for (const name of ['one', 'one', 'two']) assert.deepEqual(await source.tags(name), ['a']);
-      assert.deepEqual(registry.schemes, ['Basic', 'nobody', 'Bearer', 'Bearer', 'Bearer'], 'only the first request is asked again');
+      assert.deepEqual(
+        registry.schemes,
+        ['Basic', 'nobody', 'Bearer', 'Bearer', 'Bearer'],
+        'only the first request is asked again',
+      );
     });
 
     test(`and rejects with ${status} although anonymous requests succeed, is not sent any more`, async (t) => {
-      const registry = await playBySchemes(t, (scheme, _request, response) => sendJson(response, scheme === 'nobody' ? { tags: ['a'] } : {}, {}, scheme === 'nobody' ? 200 : status));
+      const registry = await playBySchemes(t, (scheme, _request, response) =>
+        sendJson(response, scheme === 'nobody' ? { tags: ['a'] } : {}, {}, scheme === 'nobody' ? 200 : status),
+      );
       const source = readRegistry(t, registry.url, { credentials: CREDENTIALS });
       for (const _ of [1, 2, 3]) assert.deepEqual(await source.tags('one'), ['a']);
       assert.deepEqual(registry.schemes, ['Basic', 'nobody', 'nobody', 'nobody']);
@@ -71,16 +80,24 @@ suite('a login that the registry did not challenge for', () => {
   });
 
   test('and that has no access: a 404 for anonymous requests does not mean that it is gone', async (t) => {
-    const registry = await playBySchemes(t, (scheme, _request, response) => sendJson(response, {}, {}, scheme === 'Basic' ? 403 : 404));
-    await assert.rejects(readRegistry(t, registry.url, { credentials: CREDENTIALS }).tags('one'), { code: 'denied', message: /answered 403/ });
+    const registry = await playBySchemes(t, (scheme, _request, response) =>
+      sendJson(response, {}, {}, scheme === 'Basic' ? 403 : 404),
+    );
+    await assert.rejects(readRegistry(t, registry.url, { credentials: CREDENTIALS }).tags('one'), {
+      code: 'denied',
+      message: /answered 403/,
+    });
   });
 
   test('opens the catalog of a registry that challenges for tokens, but does not accept them for it', async (t) => {
     for (const refusal of ['registry', 'realm']) {
-      const realm = await playRegistry(t, (request, response) => sendJson(response, { token: 'abc' }, {}, refusal === 'realm' && request.url.includes('catalog') ? 403 : 200));
+      const realm = await playRegistry(t, (request, response) =>
+        sendJson(response, { token: 'abc' }, {}, refusal === 'realm' && request.url.includes('catalog') ? 403 : 200),
+      );
       const registry = await playBySchemes(t, (scheme, { url }, response) => {
         const isCatalog = url.includes('_catalog');
-        if (scheme === (isCatalog ? 'Basic' : 'Bearer')) sendJson(response, isCatalog ? { repositories: ['a'] } : { tags: ['a'] });
+        if (scheme === (isCatalog ? 'Basic' : 'Bearer'))
+          sendJson(response, isCatalog ? { repositories: ['a'] } : { tags: ['a'] });
         else sendJson(response, {}, { 'www-authenticate': `Bearer realm="${realm.url}/token"` }, 401);
       });
       const source = readRegistry(t, registry.url, { credentials: CREDENTIALS });
@@ -97,19 +114,34 @@ suite('a login that is refused', () => {
     for (const refusal of [401, 403]) {
       const realm = await playRealm(t, refusal);
       const registry = await playBySchemes(t, (_scheme, request, response) => {
-        if (request.headers.authorization === 'Bearer for-nobody' && request.url.includes('/public/')) sendJson(response, { tags: ['a'] });
+        if (request.headers.authorization === 'Bearer for-nobody' && request.url.includes('/public/'))
+          sendJson(response, { tags: ['a'] });
         else sendJson(response, {}, { 'www-authenticate': `Bearer realm="${realm.url}/token"` }, 401);
       });
       const source = readRegistry(t, registry.url, { credentials: CREDENTIALS });
       for (const _ of [1, 2]) assert.deepEqual(await source.tags('public'), ['a']);
-      await assert.rejects(source.tags('private'), { code: 'denied', message: new RegExp(`${realm.url}/token: answered ${refusal}; `) });
+      await assert.rejects(source.tags('private'), {
+        code: 'denied',
+        message: new RegExp(`${realm.url}/token: answered ${refusal}; `),
+      });
     }
-    const basic = await playBySchemes(t, (scheme, _request, response) => (scheme === 'nobody' ? sendJson(response, { tags: ['a'] }) : sendJson(response, {}, { 'www-authenticate': 'Basic realm="x"' }, 401)));
+    const basic = await playBySchemes(t, (scheme, _request, response) =>
+      scheme === 'nobody'
+        ? sendJson(response, { tags: ['a'] })
+        : sendJson(response, {}, { 'www-authenticate': 'Basic realm="x"' }, 401),
+    );
     assert.deepEqual(await readRegistry(t, basic.url, { credentials: CREDENTIALS }).tags('public'), ['a']);
   });
 
   test('does not make a catalog shorter', async (t) => {
-    const registry = await playBySchemes(t, (scheme, _request, response) => (scheme === 'nobody' ? sendJson(response, { repositories: ['public'] }) : sendJson(response, {}, { 'www-authenticate': 'Basic realm="x"' }, 401)));
-    await assert.rejects(Array.fromAsync(readRegistry(t, registry.url, { credentials: CREDENTIALS }).repositories()), { code: 'no-catalog', message: /the login is refused/ });
+    const registry = await playBySchemes(t, (scheme, _request, response) =>
+      scheme === 'nobody'
+        ? sendJson(response, { repositories: ['public'] })
+        : sendJson(response, {}, { 'www-authenticate': 'Basic realm="x"' }, 401),
+    );
+    await assert.rejects(Array.fromAsync(readRegistry(t, registry.url, { credentials: CREDENTIALS }).repositories()), {
+      code: 'no-catalog',
+      message: /the login is refused/,
+    });
   });
 });

@@ -1,4 +1,7 @@
-/** Uses a store on a disk of a few MB until it is full, and after that: `fill-disk.ts FOLDER`. Fails if anything is lost. */
+/**
+ * Uses a store on a disk of a few MB until it is full, and after that: `fill-disk.ts FOLDER`. Fails if anything is
+ * lost.
+ */
 import assert from 'node:assert/strict';
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -28,7 +31,9 @@ function fill(most = Infinity): void {
 }
 
 function isFull(error: unknown): boolean {
-  return error instanceof StoreError && error.code === 'full' && /could not be written, the disk is full/.test(error.message);
+  return (
+    error instanceof StoreError && error.code === 'full' && /could not be written, the disk is full/.test(error.message)
+  );
 }
 
 fill();
@@ -45,8 +50,16 @@ assert.throws(open, isFull);
 rmSync(ballast);
 
 const roles = {
-  catalog: { file: files.catalog, write: (generation: number) => writeCatalog(store.catalog, generation), read: () => readCatalog(store.catalog) },
-  publications: { file: files.publications, write: (generation: number) => writePublications(store.publications, generation), read: () => readPublications(store.publications) },
+  catalog: {
+    file: files.catalog,
+    write: (generation: number) => writeCatalog(store.catalog, generation),
+    read: () => readCatalog(store.catalog),
+  },
+  publications: {
+    file: files.publications,
+    write: (generation: number) => writePublications(store.publications, generation),
+    read: () => readPublications(store.publications),
+  },
 };
 for (const [role, { file, write, read }] of Object.entries(roles)) {
   // The others need no space.

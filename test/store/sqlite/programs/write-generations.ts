@@ -1,5 +1,6 @@
 /**
- * Writes one generation after another to the store of a folder, and prints the number of each: `write-generations.ts FOLDER [CALLS]`.
+ * Writes one generation after another to the store of a folder, and prints the number of each: `write-generations.ts
+ * FOLDER [CALLS]`.
  * With `CALLS`, it kills itself after that many transactions.
  */
 import { writeSync } from 'node:fs';
@@ -8,7 +9,9 @@ import { readGeneration, writeGeneration } from '../generation.ts';
 
 const [, , folder = '', calls = 'Infinity'] = process.argv;
 
-const store = SqliteStore.open(folder, (warning) => { throw new Error(warning); });
+const store = SqliteStore.open(folder, (warning) => {
+  throw new Error(warning);
+});
 let left = Number(calls);
 
 /** Each method of the store is one transaction. */
@@ -25,7 +28,11 @@ function counted<T extends object>(role: T): T {
 }
 
 let { catalog: generation } = await readGeneration(store);
-const roles = { catalog: counted(store.catalog), publications: counted(store.publications), close: () => store.close() };
+const roles = {
+  catalog: counted(store.catalog),
+  publications: counted(store.publications),
+  close: () => store.close(),
+};
 for (;;) {
   // An unpublished generation is published again, as after any crash.
   const { repositories } = await store.catalog.dirty('apps');
