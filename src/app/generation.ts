@@ -16,6 +16,7 @@ import { JoinedBodies, ServedIndex } from '../server/documents/served-index.ts';
 import { Questions } from '../server/documents/questions.ts';
 import type { Site } from '../server/site.ts';
 import type { SqlitePublicationReader } from '../store/sqlite/sqlite-publications.ts';
+import { timedReader } from '../store/timed-reader.ts';
 import { SqliteStore, storeSizes } from '../store/sqlite/sqlite-store.ts';
 import { IndexingThread } from './indexing-thread.ts';
 import { Bus } from '../triggers/bus/bus.ts';
@@ -293,7 +294,9 @@ export class Generation {
         if (this.#reader?.isCurrent === false) this.#leaveReader();
         this.#reader ??= SqliteStore.openPublications(this.config.stateDir);
         if (this.#reader === undefined) return;
-        this.#loader ??= new PublicationLoader(this.#reader, { onUnreadable: (error) => this.#reload(error) });
+        this.#loader ??= new PublicationLoader(timedReader(this.#reader, this.#options.figures.countStoreRead), {
+          onUnreadable: (error) => this.#reload(error),
+        });
         if (part !== 'apps' || !this.#loader.hasLoaded(index)) await this.#loader.load(index);
         if (part !== 'index' && this.#loader.hasLoaded(index)) await this.#loader.loadApps(index);
         await this.#closeReplaced(this.#loader);

@@ -4,12 +4,14 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { countedAs, type RequestCount } from '../registry/http/transport/request-counts.ts';
 import type { SentRequest } from '../registry/http/transport/sent-request.ts';
+import type { ReadOperation } from '../store/timed-reader.ts';
 import type { BusCounts } from '../triggers/bus/bus.ts';
 import type { QueryCounts } from './documents/questions.ts';
 import type { RebuildEvents } from './site.ts';
 
 /** Upper bounds in seconds. */
 const REQUEST_BUCKETS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
+const READ_BUCKETS = [0.0001, 0.001, 0.01, 0.1, 1, 10];
 const REBUILD_BUCKETS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000];
 
 /** Notifications since the start. */
@@ -36,6 +38,14 @@ export class Figures {
     registers: [],
   });
 
+  readonly #storeReads = new Histogram({
+    name: 'regindexer_store_read_duration_seconds',
+    help: 'Duration of reads from the store for answers, by operation.',
+    labelNames: ['operation'],
+    buckets: READ_BUCKETS,
+    registers: [],
+  });
+
   /**
    * Starts to measure process, memory, garbage collection and event loop delay. Call it once in a process: it cannot be
    * stopped.
@@ -59,15 +69,19 @@ export class Figures {
     for (const { registry, status, count } of requests) this.#registryRequests.inc({ registry, status }, count);
   }
 
+  /** Counts one read from the store. */
+  readonly countStoreRead = (operation: ReadOperation, seconds: number): void => {
+    this.#storeReads.observe({ operation }, seconds);
+  };
+
   /** Returns these metrics in the text format of Prometheus. */
   async metrics(): Promise<string> {
-    const registries = new Registry();
-    registries.registerMetric(this.#registryRequests);
+    const others = new Registry();
+    others.registerMetric(this.#registryRequests);
+    others.registerMetric(this.#storeReads);
     return (
       await Promise.all(
-        [this.#process, this.requests.registry, this.#rebuilds.registry, registries].map((registry) =>
-          registry.metrics(),
-        ),
+        [this.#process, this.requests.registry, this.#rebuilds.registry, others].map((registry) => registry.metrics()),
       )
     ).join('\n');
   }

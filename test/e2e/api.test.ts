@@ -75,12 +75,21 @@ suite('what stands behind the page', () => {
     assert.equal((await json(`${server.url}/api/apps?indx=apps`)).status, 400);
   });
 
-  test('the size of each part of the store is told', async () => {
+  test('the size of each part of the store is told, and how long reads from it take', async () => {
     const figures = (await get(`${server.url}/metrics`)).body.toString();
     for (const part of ['catalog', 'publications'])
       assert.ok(
         Number(new RegExp(`^regindexer_store_size_bytes\\{part="${part}"\\} (\\d+)$`, 'm').exec(figures)?.[1]) > 0,
         part,
+      );
+    for (const operation of ['publication', 'chunkHeads', 'chunkSegment', 'apps'])
+      assert.ok(
+        Number(
+          new RegExp(`^regindexer_store_read_duration_seconds_count\\{operation="${operation}"\\} (\\d+)$`, 'm').exec(
+            figures,
+          )?.[1],
+        ) > 0,
+        operation,
       );
   });
 

@@ -169,7 +169,7 @@ export class PostgresCatalog implements Catalog {
     this.#unpruned = true;
     await this.#database.transaction('write', async (query) => {
       const kept = [...registries];
-      // What the manifests take goes with them, when they are pruned.
+      // The size of the manifests is subtracted when they are pruned.
       const gone = await query<{ registry: string; tags: string }>(
         'SELECT registry, count(*) AS tags FROM tag JOIN repository ON repository.id = tag.repository WHERE registry <> ALL($1) GROUP BY registry',
         [kept],
@@ -261,7 +261,7 @@ async function readRepositories(
   );
 }
 
-/** What a registry has given for the digests that `start` selects by `values`, and all that they lead to. */
+/** Reads the manifests of the digests that the SQL `start` selects by `values`, and of all that they lead to. */
 async function readReached(
   query: Query,
   registry: string,
@@ -318,13 +318,13 @@ function readWithRefs(
        UNION
        SELECT ref, manifest.digest FROM leading_to JOIN index_child USING (digest) JOIN manifest ON manifest.id = index_child.parent AND registry = $1
      )
-     ${HOLDERS('DISTINCT ref, name')} ORDER BY ref, name`,
+     ${holdersQuery('DISTINCT ref, name')} ORDER BY ref, name`,
     [registry, refs],
   );
 }
 
-/** Selects of the repositories of the registry $1 whose tags lead to a digest of `leading_to`. */
-function HOLDERS(columns: string): string {
+/** SQL that selects from the repositories of registry $1 whose tags lead to a digest of `leading_to`. */
+function holdersQuery(columns: string): string {
   return `SELECT ${columns} FROM leading_to
     JOIN LATERAL (
       SELECT repository FROM tag WHERE tag.digest = leading_to.digest
@@ -610,7 +610,7 @@ async function mark(
          UNION
          SELECT manifest.digest FROM leading_to JOIN index_child USING (digest) JOIN manifest ON manifest.id = index_child.parent AND registry = $1
        )
-       ${HOLDERS('DISTINCT name')}`,
+       ${holdersQuery('DISTINCT name')}`,
       [registry, [...manifests]],
     );
     for (const { name } of holders) changed.add(name);

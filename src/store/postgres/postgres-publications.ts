@@ -80,7 +80,7 @@ export class PostgresPublications implements Publications {
       await putChunks(
         query,
         chunks,
-        `CASE WHEN ${NAMED('name')} THEN NULL ELSE ${Date.now()} END`,
+        `CASE WHEN ${isNamed('name')} THEN NULL ELSE ${Date.now()} END`,
         'unnamed_since = excluded.unnamed_since WHERE chunk.unnamed_since IS NOT NULL',
       );
     });
@@ -197,8 +197,8 @@ type PublicationRow = {
   readonly checksum: string;
 };
 
-/** Whether a publication names the chunk in `column`: its names stand in one `bytea`, 32 bytes each. */
-function NAMED(column: string): string {
+/** SQL that says whether a publication names the chunk in `column`: its names stand in one `bytea`, 32 bytes each. */
+function isNamed(column: string): string {
   return `EXISTS (SELECT FROM publication, generate_series(1, length(chunks), ${NAME_BYTES}) AS place WHERE substr(chunks, place, ${NAME_BYTES}) = ${column})`;
 }
 
@@ -220,11 +220,11 @@ async function putChunks(
   );
 }
 
-/** Starts the time after which chunks are removed that no publication names any more. */
+/** Starts the time after which chunks are removed that no publication names. */
 async function release(query: Query, names: readonly string[]): Promise<void> {
   if (names.length > 0)
     await query(
-      `UPDATE chunk SET unnamed_since = $2 WHERE name = ANY($1) AND unnamed_since IS NULL AND NOT ${NAMED('name')}`,
+      `UPDATE chunk SET unnamed_since = $2 WHERE name = ANY($1) AND unnamed_since IS NULL AND NOT ${isNamed('name')}`,
       [names.map(bytesOf), Date.now()],
     );
 }
