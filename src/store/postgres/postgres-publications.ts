@@ -25,7 +25,7 @@ export class PostgresPublications implements Publications {
     if (row === undefined) return undefined;
     const { format, registry, chunks, origin } = row;
     const read = { index, version: Number(row.version), format, registry, modified: Number(row.modified), origin };
-    if (checksumOf(read, chunks) !== Number(row.checksum)) throw this.#changed(`the publication of ${index}`);
+    if (checksumOf(read, chunks) !== Number(row.checksum)) throw this.#mismatch(`the publication of ${index}`);
     return { ...read, chunks: namesOf(chunks) };
   }
 
@@ -43,7 +43,7 @@ export class PostgresPublications implements Publications {
     return new Map(
       rows.map(({ name, head }) => {
         const text = name.toString('hex');
-        if (hash('sha256', head) !== text) throw this.#changed(`the chunk ${text}`);
+        if (hash('sha256', head) !== text) throw this.#mismatch(`the chunk ${text}`);
         return [text, head];
       }),
     );
@@ -54,7 +54,7 @@ export class PostgresPublications implements Publications {
       'SELECT substr(body, $1::integer, $2::integer) AS bytes FROM chunk WHERE name = $3',
       [offset + 1, length, bytesOf(name)],
     );
-    if (row !== undefined && hash('sha256', row.bytes) !== sha256) throw this.#changed(`the chunk ${name}`);
+    if (row !== undefined && hash('sha256', row.bytes) !== sha256) throw this.#mismatch(`the chunk ${name}`);
     return row?.bytes;
   }
 
@@ -182,8 +182,8 @@ export class PostgresPublications implements Publications {
     await this.#database.close();
   }
 
-  #changed(what: string): StoreError {
-    return StoreError.of('corrupt', this.#database.name, `${what} has changed`);
+  #mismatch(what: string): StoreError {
+    return StoreError.of('corrupt', this.#database.name, `the checksum of ${what} does not match`);
   }
 }
 
