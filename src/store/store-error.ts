@@ -5,10 +5,11 @@
  * - `full`: the disk is full;
  * - `read-only`: the file or its folder is not writable;
  * - `closed`: the file was closed, perhaps to be replaced;
+ * - `deposed`: another replica may write now;
  * - `unavailable`: any other error of the system, such as a missing folder, a faulty disk or a file that another
  * program has locked.
  */
-export type StoreErrorCode = 'corrupt' | 'full' | 'read-only' | 'closed' | 'unavailable';
+export type StoreErrorCode = 'corrupt' | 'full' | 'read-only' | 'closed' | 'deposed' | 'unavailable';
 
 /** Thrown by the store and the state lock; the message says which file, what is wrong and what to do. */
 export class StoreError extends Error {
@@ -75,6 +76,7 @@ const MESSAGES: Readonly<Record<StoreErrorCode, (file: string, reason: string) =
   'read-only': (file, reason) =>
     `${file} is not writable (${reason}): make it and its folder writable for this user, or set state_dir to another folder`,
   closed: (file) => `${file} was closed`,
+  deposed: (file) => `another replica writes ${file} now`,
   unavailable: (file, reason) =>
     `${file} cannot be used (${reason}): check that its folder exists, that the disk has no errors, and that no other program has locked it`,
 };

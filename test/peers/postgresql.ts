@@ -3,7 +3,7 @@ import { chownSync, globSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client, type ClientConfig } from 'pg';
 import { freePort } from './free-port.ts';
-import { bareEnvironment, type Peer, type PeerProgram, startPeer } from './peer.ts';
+import { bareEnvironment, Peer, type PeerProgram, startPeer } from './peer.ts';
 import { runCommand } from './run-command.ts';
 
 export interface Postgresql extends Peer {
@@ -66,6 +66,8 @@ export async function startPostgresql(settings: Readonly<Record<string, string>>
   const { connection } = peer.program;
   let databases = 0;
   return Object.assign(peer, {
+    // Ends connections; SIGTERM would wait for clients to do so.
+    stop: (signal: NodeJS.Signals = 'SIGINT') => Peer.prototype.stop.call(peer, signal),
     createDatabase: async () => {
       const database = `test_${++databases}`;
       await ask(connection, `CREATE DATABASE ${database}`);

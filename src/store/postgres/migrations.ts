@@ -16,6 +16,9 @@ const MIGRATIONS: readonly string[] = [
   CREATE TABLE catalog (id text NOT NULL, last_mark bigint NOT NULL DEFAULT 0);
   INSERT INTO catalog (id) VALUES (replace(gen_random_uuid()::text, '-', ''));
 
+  CREATE TABLE lease (holder text NOT NULL, term bigint NOT NULL, expires timestamptz NOT NULL);
+  INSERT INTO lease (holder, term, expires) VALUES ('', 0, '-infinity');
+
   CREATE TABLE scanned (registry text COLLATE "C", taken text COLLATE "C", PRIMARY KEY (registry, taken));
   CREATE TABLE stored (registry text COLLATE "C" PRIMARY KEY, bytes bigint NOT NULL);
   CREATE TABLE held_tag (registry text COLLATE "C", repository text COLLATE "C", tag text COLLATE "C", PRIMARY KEY (registry, repository, tag));
@@ -102,7 +105,7 @@ const MIGRATIONS: readonly string[] = [
  * @throws StoreError; RangeError if a newer version of the program has made them
  */
 export async function migrate(database: PostgresDatabase): Promise<void> {
-  await database.transaction('write', async (query) => {
+  await database.transaction('migration', async (query) => {
     await query(`SELECT pg_advisory_xact_lock(${LOCK})`);
     await query('CREATE TABLE IF NOT EXISTS schema_version (version integer NOT NULL)');
     const [row] = await query<{ version: number }>('SELECT version FROM schema_version');

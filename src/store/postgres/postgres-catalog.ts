@@ -154,7 +154,7 @@ export class PostgresCatalog implements Catalog {
   }
 
   async clearDirty(index: string, upTo: number): Promise<void> {
-    await this.#database.query('DELETE FROM dirty WHERE "index" = $1 AND mark <= $2', [index, upTo]);
+    await this.#database.write('DELETE FROM dirty WHERE "index" = $1 AND mark <= $2', [index, upTo]);
   }
 
   async icons(registry: string): Promise<ReadonlyMap<Digest, readonly Digest[]>> {

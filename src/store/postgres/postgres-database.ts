@@ -10,19 +10,26 @@ const SESSION = `SET idle_in_transaction_session_timeout = 2000; SET lock_timeou
 export type Row = Readonly<Record<string, unknown>>;
 export type Query = <R extends Row = Row>(sql: string, values?: readonly unknown[]) => Promise<readonly R[]>;
 
-export type Isolation = 'write' | 'snapshot';
+/** `write` is fenced; `snapshot` reads what is there at its start; `migration` comes before there is a lease. */
+export type Isolation = 'write' | 'snapshot' | 'migration';
 const BEGIN: Readonly<Record<Isolation, string>> = {
   write: 'BEGIN',
+  migration: 'BEGIN',
   snapshot: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
 };
+
+/** Begins every transaction that writes; throws if this process may not write. */
+export type Fence = (query: Query, database: string) => Promise<void>;
 
 export class PostgresDatabase {
   /** Host and database, without user and password: for messages. */
   readonly name: string;
   readonly #pool: Pool;
+  readonly #fence: Fence | undefined;
   #closed = false;
 
-  constructor(config: PoolConfig) {
+  constructor(config: PoolConfig, fence?: Fence) {
+    this.#fence = fence;
     this.#pool = new Pool({
       connectionTimeoutMillis: CONNECT_TIMEOUT,
       keepAlive: true,
@@ -48,6 +55,11 @@ export class PostgresDatabase {
     }
   };
 
+  /** Runs one statement that writes, fenced. @throws StoreError */
+  async write(sql: string, values: readonly unknown[]): Promise<void> {
+    await this.transaction('write', (query) => query(sql, values));
+  }
+
   /** Runs `work` in one transaction, whole or not at all. @throws StoreError; what `work` throws */
   async transaction<T>(isolation: Isolation, work: (query: Query) => Promise<T>): Promise<T> {
     let client: PoolClient;
@@ -59,10 +71,10 @@ export class PostgresDatabase {
     let fault: Error | undefined;
     try {
       await client.query(BEGIN[isolation]);
-      const result = await work(
-        async <R extends Row = Row>(sql: string, values: readonly unknown[] = []) =>
-          (await client.query<R>(sql, [...values])).rows,
-      );
+      const query: Query = async <R extends Row = Row>(sql: string, values: readonly unknown[] = []) =>
+        (await client.query<R>(sql, [...values])).rows;
+      if (isolation === 'write') await this.#fence?.(query, this.name);
+      const result = await work(query);
       await client.query('COMMIT');
       return result;
     } catch (error) {

@@ -120,7 +120,7 @@ export class PostgresPublications implements Publications {
   }
 
   async putApps(index: string, { version, body }: SideDocument): Promise<void> {
-    await this.#database.query(
+    await this.#database.write(
       'INSERT INTO apps ("index", version, digest, body) VALUES ($1, $2, $3, $4) ON CONFLICT ("index") DO UPDATE SET version = excluded.version, digest = excluded.digest, body = excluded.body',
       [index, version, digestOf(body), body],
     );
@@ -128,7 +128,7 @@ export class PostgresPublications implements Publications {
 
   async putPngs(pngs: ReadonlyMap<Digest, Uint8Array>): Promise<void> {
     if (pngs.size === 0) return;
-    await this.#database.query(
+    await this.#database.write(
       'INSERT INTO png (digest, bytes) SELECT * FROM unnest($1::text[], $2::bytea[]) ON CONFLICT (digest) DO UPDATE SET unnamed_since = NULL, bytes = excluded.bytes',
       [[...pngs.keys()], [...pngs.values()].map((bytes) => Buffer.from(bytes))],
     );

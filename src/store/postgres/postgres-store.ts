@@ -3,7 +3,7 @@ import type { PoolConfig } from 'pg';
 import type { Store } from '../store.ts';
 import { migrate } from './migrations.ts';
 import { PostgresCatalog } from './postgres-catalog.ts';
-import { PostgresDatabase } from './postgres-database.ts';
+import { type Fence, PostgresDatabase } from './postgres-database.ts';
 import { PostgresPublications } from './postgres-publications.ts';
 
 export class PostgresStore implements Store {
@@ -21,8 +21,8 @@ export class PostgresStore implements Store {
    * Connects, and makes or migrates the tables. @throws StoreError; RangeError if a newer version of the program has
    * made them
    */
-  static async open(config: PoolConfig): Promise<PostgresStore> {
-    const database = new PostgresDatabase(config);
+  static async open(config: PoolConfig, fence?: Fence): Promise<PostgresStore> {
+    const database = new PostgresDatabase(config, fence);
     try {
       await migrate(database);
       return new PostgresStore(database, await PostgresCatalog.open(database));
