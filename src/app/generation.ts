@@ -1,4 +1,4 @@
-/** Everything that one configuration runs: its served indexes, their builder, and the triggers. */
+/** Everything that one configuration runs: its served indexes, its indexing thread, and the triggers. */
 import type { Logger } from 'pino';
 import { indexingOptions } from './indexing-options.ts';
 import type { BusConfig, Config } from '../config/config.ts';
@@ -38,7 +38,7 @@ export interface GenerationOptions {
   readonly logger: Logger;
   readonly figures: Figures;
   /** Called after each rebuild that made the default index. */
-  readonly onBuilt: () => void;
+  readonly onDefaultIndexReady: () => void;
 }
 
 /** State that {@link Generation.open} sets. */
@@ -48,15 +48,14 @@ interface Opened {
 }
 
 /**
- * A running configuration. It answers from the store once it is open, and builds after {@link begin}. Two generations
- * may answer at the same
- * time, but only one may build.
+ * A running configuration. It answers from the store once it is open, and rebuilds after {@link begin}. Several generations
+ * may answer at the same time, but only one may rebuild.
  */
 export class Generation {
   readonly config: Config;
   readonly indexes: ReadonlyMap<string, ServedIndex>;
   readonly #options: GenerationOptions;
-  readonly #builder: IndexingThread;
+  readonly #indexing: IndexingThread;
   readonly #queue: RebuildQueue;
   readonly #notifications: Notifications;
   readonly #schedule: Schedule;
@@ -83,7 +82,7 @@ export class Generation {
     this.indexes = new Map(
       config.indexes.map((index) => [index.name, new ServedIndex({ ...index, maxAge: config.server.maxAge, joined })]),
     );
-    this.#builder = new IndexingThread(indexingOptions(config), {
+    this.#indexing = new IndexingThread(indexingOptions(config), {
       onPublished: (index, part) => this.#load(index, part),
       onRequests: (counts) => options.figures.addRegistryRequests(counts),
       onRequest: logger.isLevelEnabled('debug') ? (request) => logRequest(logger, request) : undefined,
@@ -94,7 +93,7 @@ export class Generation {
           this.#queue.request({ reason: 'a part of the store was damaged', scope: { kind: 'everything' } });
       },
       onExit: (error) => {
-        logger.error({ err: error }, 'the build thread has ended unexpectedly; the next rebuild starts another');
+        logger.error({ err: error }, 'the indexing thread has ended unexpectedly; the next rebuild starts another');
         // Its last publications may not have been announced.
         void this.loadPublished();
       },
@@ -111,7 +110,7 @@ export class Generation {
       run: async (registry, scope, options_) => {
         await this.#refreshed.promise;
         this.#ending.signal.throwIfAborted();
-        const result = await this.#builder.rebuild(registry, scope, options_);
+        const result = await this.#indexing.rebuild(registry, scope, options_);
         await this.#loading;
         return result;
       },
@@ -123,7 +122,7 @@ export class Generation {
         ) &&
         result.failures.every(({ repository }) => repository !== undefined)
       )
-        options.onBuilt();
+        options.onDefaultIndexReady();
     });
     this.#notifications = new Notifications(this.#queue);
     this.#schedule = new Schedule({
@@ -172,7 +171,7 @@ export class Generation {
     this.#begun.resolve();
     this.#schedule.start();
     this.#bus?.start();
-    await this.#builder.refresh(signal).catch((error: unknown) => {
+    await this.#indexing.refresh(signal).catch((error: unknown) => {
       if (!signal.aborted)
         this.#options.logger.error({ err: error }, 'the indexes could not be published from the catalog');
     });
@@ -186,7 +185,7 @@ export class Generation {
    * Stops the triggers, and the running rebuild after `graceMs` milliseconds or when `signal` is aborted. The
    * generation continues to answer.
    */
-  async endBuilding(graceMs: number, signal: AbortSignal): Promise<void> {
+  async stopRebuilding(graceMs: number, signal: AbortSignal): Promise<void> {
     this.#schedule.stop();
     this.#notifications.stop();
     await Promise.all([this.#bus?.close(), this.#queue.settled(graceMs, signal)]);
@@ -195,14 +194,14 @@ export class Generation {
     this.#begun.resolve();
     this.#refreshed.resolve();
     await this.#queue.close({ graceMs: GRACE });
-    await this.#builder.close();
+    await this.#indexing.close();
     await this.#loading;
   }
 
-  /** Closes connections, the builder and the store. Call it when no request uses the generation any more. */
+  /** Closes connections, the indexing thread and the store. Call it when no request uses the generation any more. */
   async close(): Promise<void> {
     await this.#opened?.pulls.close();
-    await this.#builder.close();
+    await this.#indexing.close();
     await this.#loading;
     for (const reader of [...this.#replaced, this.#reader]) await reader?.close();
   }
@@ -239,7 +238,7 @@ export class Generation {
         token: serverConfig.adminToken,
         knowsRepository: async (name) => {
           await this.#begun.promise;
-          return this.#builder.knowsRepository(name);
+          return this.#indexing.knowsRepository(name);
         },
       },
       events: {
@@ -290,7 +289,7 @@ export class Generation {
       const index = this.indexes.get(name);
       if (index === undefined) return;
       try {
-        // The builder may have set the file aside before its event came.
+        // The indexing thread may have set the file aside before its event came.
         if (this.#reader?.isCurrent === false) this.#leaveReader();
         this.#reader ??= SqliteStore.openPublications(this.config.stateDir);
         if (this.#reader === undefined) return;
@@ -345,7 +344,7 @@ export class Generation {
     const { signal } = this.#ending;
     await this.#refreshed.promise;
     try {
-      if (!signal.aborted && (await this.#builder.mend(signal)))
+      if (!signal.aborted && (await this.#indexing.mend(signal)))
         this.#queue.request({ reason: 'a part of the store was damaged', scope: { kind: 'everything' } });
     } catch (error) {
       if (!signal.aborted)

@@ -1,4 +1,4 @@
-/** The part of the configuration that the builder needs. */
+/** Options of the indexing thread, from the configuration. */
 import type { IndexingOptions } from './recovering-indexer.ts';
 import type { Config, RegistryConfig } from '../config/config.ts';
 import type { RegistryOptions } from '../registry/create-registry-source.ts';

@@ -1,4 +1,4 @@
-/** The build thread, as the main thread uses it. */
+/** The indexing thread, as the main thread uses it. */
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { IndexingOptions } from './recovering-indexer.ts';
@@ -12,7 +12,7 @@ import { Calls, unlessEnded } from './calls.ts';
 /** `start-worker.js` in the published package. */
 const THREAD = new URL(`./start-worker${extname(import.meta.filename)}`, import.meta.url);
 
-/** Events of the build thread. */
+/** Events of the indexing thread. */
 export interface IndexingThreadEvents {
   /** A part of the index was published. */
   onPublished(index: string, part: PublishedPart): void;
@@ -27,7 +27,7 @@ export interface IndexingThreadEvents {
   onExit(error: Error): void;
 }
 
-/** Builds in a thread of its own, which is started on first use, and restarted if it has ended. */
+/** Rebuilds in a thread of its own, which is started on first use, and restarted if it has ended. */
 export class IndexingThread {
   readonly #options: IndexingOptions;
   readonly #events: IndexingThreadEvents;
@@ -82,7 +82,7 @@ export class IndexingThread {
   }
 
   #start(): Calls<WorkerMethods, WorkerEvent> {
-    const calls = new Calls<WorkerMethods, WorkerEvent>(new Worker(THREAD, { name: 'build' }), {
+    const calls = new Calls<WorkerMethods, WorkerEvent>(new Worker(THREAD, { name: 'indexing' }), {
       onEvent: (event) => this.#receive(event),
       onExit: (error) => {
         this.#calls = undefined;

@@ -1,4 +1,4 @@
-/** The build thread: scans, renders and compresses, so that the main thread can answer meanwhile. */
+/** The indexing thread: scans, renders and compresses, so that the main thread can answer meanwhile. */
 import { constants, platform, setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import type { IndexingOptions } from './recovering-indexer.ts';
@@ -10,7 +10,7 @@ import { RequestCounts } from '../registry/http/transport/request-counts.ts';
 import type { SentRequest } from '../registry/http/transport/sent-request.ts';
 import { answerCalls } from './calls.ts';
 
-/** Messages from the build thread. */
+/** Messages from the indexing thread. */
 export type WorkerEvent =
   /** A part of the index was published. */
   | { readonly type: 'published'; readonly index: string; readonly part: PublishedPart }
@@ -27,7 +27,7 @@ export type WorkerEvent =
 const PROGRESS_INTERVAL = 100;
 
 let options: IndexingOptions | undefined;
-let build: Promise<RecoveringIndexer> | undefined;
+let indexer: Promise<RecoveringIndexer> | undefined;
 let verbose = false;
 const requests = new RequestCounts();
 
@@ -73,8 +73,8 @@ const methods = {
 
   /** Closes all connections and the store. */
   async close(): Promise<void> {
-    await (await build)?.close();
-    build = undefined;
+    await (await indexer)?.close();
+    indexer = undefined;
   },
 };
 /** Methods that the main thread calls. */
@@ -91,16 +91,16 @@ function lowerPriority(): void {
 }
 
 function opened(): Promise<RecoveringIndexer> {
-  if (options === undefined) throw new Error('the build thread has not been configured');
-  build ??= RecoveringIndexer.open(options, {
+  if (options === undefined) throw new Error('the indexing thread has not been configured');
+  indexer ??= RecoveringIndexer.open(options, {
     onWarning: (message) => send({ type: 'warning', message }),
     onStoreLost: () => send({ type: 'storeLost' }),
     onRequest,
   }).catch((error: unknown) => {
-    build = undefined;
+    indexer = undefined;
     throw error;
   });
-  return build;
+  return indexer;
 }
 
 function sendCounts(): void {

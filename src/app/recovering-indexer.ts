@@ -1,5 +1,5 @@
 /**
- * Connects registry sources, store and indexer. Runs in the build thread, or in the main thread of `regindexer index`.
+ * Connects registry sources, store and indexer, in the indexing thread or the main thread of `regindexer index`.
  */
 import { isWanted, wantedBy } from '../indexing/select/wanted.ts';
 import type { IndexDefinition } from '../indexing/index-definition.ts';

@@ -25,7 +25,7 @@ export interface Service {
   /** Resolves when the rebuild at the start has ended, successfully or not. */
   readonly started: Promise<void>;
   /** Resolves when a rebuild has made the default index for the first time. */
-  readonly built: Promise<void>;
+  readonly defaultIndexReady: Promise<void>;
   /**
    * Reloads configuration and certificates without interrupting requests. On an error it logs it and keeps the previous
    * configuration.
@@ -58,7 +58,7 @@ interface SharedObjects {
   readonly logger: Logger;
   readonly lock: StateLock;
   readonly figures: Figures;
-  readonly built: PromiseWithResolvers<void>;
+  readonly defaultIndexReady: PromiseWithResolvers<void>;
 }
 
 class RunningService implements Service {
@@ -93,7 +93,7 @@ class RunningService implements Service {
     logWarnings(config, logger);
     const figures = new Figures();
     figures.collectProcess();
-    const shared: SharedObjects = { logger, lock, figures, built: Promise.withResolvers() };
+    const shared: SharedObjects = { logger, lock, figures, defaultIndexReady: Promise.withResolvers() };
     await using opened = new AsyncDisposableStack();
     const generation = await openGeneration(config, shared);
     opened.defer(() => generation.close());
@@ -112,8 +112,8 @@ class RunningService implements Service {
     return this.#generation.indexes;
   }
 
-  get built(): Promise<void> {
-    return this.#shared.built.promise;
+  get defaultIndexReady(): Promise<void> {
+    return this.#shared.defaultIndexReady.promise;
   }
 
   reload(read: () => Config): Promise<void> {
@@ -139,7 +139,7 @@ class RunningService implements Service {
     this.#watch?.[Symbol.dispose]();
     await this.#changing;
     try {
-      await Promise.all([this.#server.close(GRACE), this.#generation.endBuilding(0, this.#closing.signal)]);
+      await Promise.all([this.#server.close(GRACE), this.#generation.stopRebuilding(0, this.#closing.signal)]);
       await this.#generation.close();
       await Promise.all(this.#replaced);
     } finally {
@@ -167,12 +167,12 @@ class RunningService implements Service {
     logWarnings(config, logger);
     logger.info({ file: config.file }, 'the configuration was reloaded');
 
-    // Only one may build at a time.
-    const built = before.endBuilding(GRACE, this.#closing.signal);
-    const closed = this.#closeReplaced(before, Promise.all([ended, built]));
+    // Only one may rebuild at a time.
+    const stopped = before.stopRebuilding(GRACE, this.#closing.signal);
+    const closed = this.#closeReplaced(before, Promise.all([ended, stopped]));
     this.#replaced.add(closed);
     void closed.then(() => this.#replaced.delete(closed));
-    await built.catch((error: unknown) =>
+    await stopped.catch((error: unknown) =>
       logger.error({ err: error }, 'the rebuilds of the previous configuration could not be stopped'),
     );
     await next.loadPublished();
@@ -221,8 +221,8 @@ class RunningService implements Service {
   }
 }
 
-function openGeneration(config: Config, { logger, figures, built }: SharedObjects): Promise<Generation> {
-  return Generation.open({ config, logger, figures, onBuilt: built.resolve });
+function openGeneration(config: Config, { logger, figures, defaultIndexReady }: SharedObjects): Promise<Generation> {
+  return Generation.open({ config, logger, figures, onDefaultIndexReady: defaultIndexReady.resolve });
 }
 
 /** Hides Fastify's own line about its address, which would repeat {@link Service.address}; keeps its warnings. */

@@ -1,4 +1,4 @@
-/** Entry point of the build thread. */
+/** Entry point of the indexing thread. */
 import { enableCompileCache } from 'node:module';
 import '../system/memory.ts';
 

@@ -59,13 +59,13 @@ export async function run(args: readonly string[]): Promise<number> {
       });
   command(
     'serve',
-    'serve the indexes, and build them in the background',
+    'serve the indexes, and rebuild them in the background',
     async () => (await import('./serve.ts')).serve,
   );
   command(
     'index',
-    'build the indexes once: exits with 0 if all are up to date, 1 if something could not be read',
-    async () => (await import('./index.ts')).buildOnce,
+    'rebuild the indexes once: exits with 0 if all are up to date, 1 if something could not be read',
+    async () => (await import('./index-command.ts')).runIndex,
   ).option('--accept-losses', 'remove at once what a registry says is gone, however much that is');
   command(
     'check',

@@ -1,4 +1,4 @@
-/** `regindexer serve`: serves the indexes, and builds them in the background. */
+/** `regindexer serve`: serves the indexes, and rebuilds them in the background. */
 import { isatty } from 'node:tty';
 import { type Configure, FAILURE, SUCCESS, TERMINATION_SIGNALS } from './command.ts';
 
@@ -39,7 +39,7 @@ export async function serve(configure: Configure): Promise<number> {
   logger.info({ url }, url === address ? `Serving at ${url}` : `Serving at ${url}, listening at ${address}`);
   if (process.stderr.isTTY) {
     // The lines name an app of the index, so they wait for it.
-    void service.built
+    void service.defaultIndexReady
       .then(async () => logger.info(await installLines(service, config)))
       .catch((error: unknown) =>
         logger.warn({ err: error }, 'the lines that install from the index could not be made'),

@@ -16,7 +16,7 @@ import { defineIndex } from '../indexing/test-state.ts';
 import { playRegistry } from '../registry/http/play-registry.ts';
 
 interface Setup {
-  readonly builder: IndexingThread;
+  readonly thread: IndexingThread;
   readonly registry: string;
   readonly stateDir: string;
   readonly published: string[];
@@ -24,18 +24,18 @@ interface Setup {
   readonly exits: Error[];
 }
 
-/** Starts a builder over a copy of the samples. */
+/** Starts an indexing thread over a copy of the samples. */
 async function setUp(
   t: TestContext,
   repositories: readonly string[] = [],
   definition: Partial<IndexDefinition> = {},
 ): Promise<Setup> {
-  const folder = await mkdtemp(join(tmpdir(), 'regindexer-builder-'));
+  const folder = await mkdtemp(join(tmpdir(), 'regindexer-indexing-'));
   await cp(SAMPLE_IMAGES, join(folder, 'images'), { recursive: true });
   const registry = `oci:${join(folder, 'images')}`;
   const stateDir = join(folder, 'state');
   const [published, warnings, exits]: [string[], string[], Error[]] = [[], [], []];
-  const builder = new IndexingThread(
+  const thread = new IndexingThread(
     {
       stateDir,
       iconsDir: join(folder, 'icons'),
@@ -53,17 +53,17 @@ async function setUp(
     },
   );
   t.after(async () => {
-    await builder.close();
+    await thread.close();
     await rm(folder, { recursive: true });
   });
-  return { builder, registry, stateDir, published, warnings, exits };
+  return { thread, registry, stateDir, published, warnings, exits };
 }
 
-test('it builds in a thread of its own, and sends events', async (t) => {
-  const { builder, registry, stateDir, published, warnings } = await setUp(t);
-  await builder.refresh();
+test('it rebuilds in a thread of its own, and sends events', async (t) => {
+  const { thread, registry, stateDir, published, warnings } = await setUp(t);
+  await thread.refresh();
   const progress: RebuildProgress[] = [];
-  const result = await builder.rebuild(registry, EVERYTHING, { onProgress: (at) => progress.push(at) });
+  const result = await thread.rebuild(registry, EVERYTHING, { onProgress: (at) => progress.push(at) });
   assert.deepEqual([result.repositories, result.newImages, result.failures], [3, 3, []]);
   assert.deepEqual(published, ['apps index', 'apps apps']);
   assert.ok(progress.length > 0);
@@ -72,40 +72,40 @@ test('it builds in a thread of its own, and sends events', async (t) => {
   const publication = await publications?.publication('apps');
   assert.equal((await publications?.chunkHeads(publication?.chunks ?? []))?.size, publication?.chunks.length);
   assert.deepEqual(
-    [await builder.knowsRepository('apps/hello'), await builder.knowsRepository('apps/none')],
+    [await thread.knowsRepository('apps/hello'), await thread.knowsRepository('apps/none')],
     [true, false],
   );
   await assert.rejects(
-    builder.rebuild('http://other.example.org', EVERYTHING),
+    thread.rebuild('http://other.example.org', EVERYTHING),
     /the registry http:\/\/other\.example\.org is not configured/,
   );
   assert.deepEqual(warnings, []);
 });
 
 test('onExit is called when the thread crashes, and the next rebuild starts another', async (t) => {
-  const { builder, registry, exits } = await setUp(t);
+  const { thread, registry, exits } = await setUp(t);
   const started = once(process, 'worker') as Promise<[Worker]>;
-  await builder.rebuild(registry, EVERYTHING);
+  await thread.rebuild(registry, EVERYTHING);
   const [worker] = await started;
-  const rebuild = assert.rejects(builder.rebuild(registry, EVERYTHING), ThreadEnded);
+  const rebuild = assert.rejects(thread.rebuild(registry, EVERYTHING), ThreadEnded);
   await worker.terminate();
   await rebuild;
   assert.equal(exits.length, 1);
-  const again = await builder.rebuild(registry, EVERYTHING);
+  const again = await thread.rebuild(registry, EVERYTHING);
   assert.deepEqual([again.newImages, again.failures], [0, []], 'what was known is known');
 });
 
 test('an abort ends a rebuild', async (t) => {
-  const { builder, registry } = await setUp(t);
-  await assert.rejects(builder.rebuild(registry, EVERYTHING, { signal: AbortSignal.abort() }), /abort/);
-  assert.equal((await builder.rebuild(registry, EVERYTHING)).newImages, 3);
+  const { thread, registry } = await setUp(t);
+  await assert.rejects(thread.rebuild(registry, EVERYTHING, { signal: AbortSignal.abort() }), /abort/);
+  assert.equal((await thread.rebuild(registry, EVERYTHING)).newImages, 3);
 });
 
 test('onRequest is called for each request of the thread', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'regindexer-builder-'));
+  const folder = await mkdtemp(join(tmpdir(), 'regindexer-indexing-'));
   const { url } = await playRegistry(t, (_request, response) => void response.end('{"repositories": []}'));
   const told: SentRequest[] = [];
-  const builder = new IndexingThread(
+  const thread = new IndexingThread(
     {
       stateDir: folder,
       iconsDir: join(folder, 'icons'),
@@ -124,10 +124,10 @@ test('onRequest is called for each request of the thread', async (t) => {
     },
   );
   t.after(async () => {
-    await builder.close();
+    await thread.close();
     await rm(folder, { recursive: true });
   });
-  await builder.rebuild(url, EVERYTHING);
+  await thread.rebuild(url, EVERYTHING);
   assert.deepEqual(
     told.map(({ method, url: asked, status }) => ({ method, asked, status })),
     [{ method: 'GET', asked: `${url}/v2/_catalog`, status: 200 }],
@@ -135,10 +135,10 @@ test('onRequest is called for each request of the thread', async (t) => {
 });
 
 test('it knows only repositories that the configuration takes', async (t) => {
-  const { builder, registry } = await setUp(t, ['apps/*'], { repositoryExclude: ['apps/clock'] });
-  assert.deepEqual((await builder.rebuild(registry, EVERYTHING)).repositories, 1);
+  const { thread, registry } = await setUp(t, ['apps/*'], { repositoryExclude: ['apps/clock'] });
+  assert.deepEqual((await thread.rebuild(registry, EVERYTHING)).repositories, 1);
   const known = await Promise.all(
-    ['apps/hello', 'apps/clock', 'runtime/platform'].map((name) => builder.knowsRepository(name)),
+    ['apps/hello', 'apps/clock', 'runtime/platform'].map((name) => thread.knowsRepository(name)),
   );
   assert.deepEqual(known, [true, false, false]);
 });

@@ -24,9 +24,9 @@ async function openState(t: TestContext): Promise<{ options: IndexingOptions; re
     registries: registries.map((id) => ({ id, concurrency: 4, timeout: 1000 })),
     definitions: names.map((name, i) => defineIndex({ name, registry: registries[i] ?? '' })),
   };
-  const build = await RecoveringIndexer.open(options, { onWarning: assert.fail });
-  for (const registry of registries) await build.rebuild(registry, EVERYTHING);
-  await build.close();
+  const indexer = await RecoveringIndexer.open(options, { onWarning: assert.fail });
+  for (const registry of registries) await indexer.rebuild(registry, EVERYTHING);
+  await indexer.close();
 
   return { options, registries };
 }
@@ -52,12 +52,12 @@ test('a damaged catalog is replaced once, even if several rebuilds find it', asy
   const { options, registries } = await damagedState(t);
   const warnings: string[] = [];
   let lost = 0;
-  const build = await RecoveringIndexer.open(options, {
+  const indexer = await RecoveringIndexer.open(options, {
     onWarning: (warning) => warnings.push(warning),
     onStoreLost: () => lost++,
   });
-  t.after(() => build.close());
-  const results = await Promise.all(registries.map((registry) => build.rebuild(registry, EVERYTHING)));
+  t.after(() => indexer.close());
+  const results = await Promise.all(registries.map((registry) => indexer.rebuild(registry, EVERYTHING)));
   for (const { failures, newImages, indexes } of results)
     assert.deepEqual(
       [failures, newImages, indexes[0]?.error, indexes[0]?.images, indexes[0]?.warnings],
@@ -77,19 +77,19 @@ test('onStoreLost says that other registries must be read again', async (t) => {
   } = await damagedState(t);
   assert.ok(first && second);
   const lost = Promise.withResolvers<void>();
-  const build = await RecoveringIndexer.open(
+  const indexer = await RecoveringIndexer.open(
     { ...options, registries: [first, second] },
     { onWarning: () => {}, onStoreLost: lost.resolve },
   );
-  t.after(() => build.close());
+  t.after(() => indexer.close());
   const {
     indexes: [recovered],
-  } = await build.rebuild(first.id, { indexes: new Set(), repositories: new Map([['app', 'all']]) });
+  } = await indexer.rebuild(first.id, { indexes: new Set(), repositories: new Map([['app', 'all']]) });
   assert.deepEqual([recovered?.error, recovered?.warnings, recovered?.images], [undefined, [], 1]);
   await lost.promise;
   const {
     indexes: [other],
-  } = await build.rebuild(second.id, EVERYTHING);
+  } = await indexer.rebuild(second.id, EVERYTHING);
   assert.deepEqual([other?.error, other?.warnings, other?.images], [undefined, [], 1]);
 });
 
@@ -102,14 +102,14 @@ test('publications that are damaged at the start are replaced, and rebuilt from 
   await writeFile(file, bytes);
   const warnings: string[] = [];
   let lost = 0;
-  const build = await RecoveringIndexer.open(options, {
+  const indexer = await RecoveringIndexer.open(options, {
     onWarning: (warning) => warnings.push(warning),
     onStoreLost: () => lost++,
   });
-  t.after(() => build.close());
-  await build.refresh();
+  t.after(() => indexer.close());
+  await indexer.refresh();
   for (const registry of registries) {
-    const { newImages, indexes } = await build.rebuild(registry, EVERYTHING);
+    const { newImages, indexes } = await indexer.rebuild(registry, EVERYTHING);
     assert.deepEqual([newImages, indexes[0]?.error, indexes[0]?.images], [0, undefined, 1]);
   }
   assert.equal(lost, 1);

@@ -16,12 +16,12 @@ const options = indexingOptions(readConfig(config, {}));
 const registries = options.registries.map((registry) =>
   fixed === undefined ? registry : { ...registry, concurrency: Number(fixed), fixedConcurrency: true },
 );
-const build = await RecoveringIndexer.open(
+const indexer = await RecoveringIndexer.open(
   { ...options, registries },
   { onWarning: (message) => process.stderr.write(`${message}\n`) },
 );
 for (const { id } of registries) {
-  const { requests, newImages, failures } = await build.rebuild(id, EVERYTHING);
+  const { requests, newImages, failures } = await indexer.rebuild(id, EVERYTHING);
   process.stdout.write(`${JSON.stringify({ requests, newImages, failures })}\n`);
 }
-await build.close();
+await indexer.close();

@@ -74,7 +74,7 @@ async function setUp(t: TestContext, server: object = {}): Promise<Setup> {
         address: service.address,
         indexes: service.indexes,
         started: service.started,
-        built: service.built,
+        defaultIndexReady: service.defaultIndexReady,
         reload: (read) => service.reload(read),
         close,
       },
@@ -211,7 +211,7 @@ test('the service survives the death of its threads', async (t) => {
   const { service, ask } = await start();
   await service.started;
   await ask('/index/dynamic?repository=apps/hello');
-  assert.equal(threads.length, 1, 'one builds');
+  assert.equal(threads.length, 1, 'one rebuilds');
   for (const worker of threads) {
     const exit = once(worker, 'exit');
     await worker.terminate();
@@ -222,7 +222,7 @@ test('the service survives the death of its threads', async (t) => {
       .filter(({ level }) => level >= 50)
       .map(({ msg }) => msg)
       .toSorted(),
-    ['the build thread has ended unexpectedly; the next rebuild starts another'],
+    ['the indexing thread has ended unexpectedly; the next rebuild starts another'],
   );
   await addClock(images);
   assert.equal((await ask('/reindex?wait=true', { method: 'POST', headers: bearer(ADMIN_TOKEN) })).statusCode, 200);

@@ -21,10 +21,10 @@ const GRACE = 2_000;
 const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 /**
- * Builds all indexes once and returns the exit status.
+ * Rebuilds all indexes once and returns the exit status.
  * @param acceptLosses removes at once what registries say is gone, however much that is
  */
-export async function buildOnce(configure: Configure, { acceptLosses = false }: CommandOptions): Promise<number> {
+export async function runIndex(configure: Configure, { acceptLosses = false }: CommandOptions): Promise<number> {
   const { config, logger } = await configure();
   try {
     return (await indexOnce(config, logger, { acceptLosses })) ? SUCCESS : FAILURE;
@@ -53,13 +53,13 @@ async function indexOnce(
     logger.warn('stopping; nothing is lost: the next run continues from here');
   });
   try {
-    const build = await RecoveringIndexer.open(indexingOptions(config), {
+    const indexer = await RecoveringIndexer.open(indexingOptions(config), {
       onWarning: (message) => logger.warn(message),
       ...(verbose && { onRequest }),
     });
     try {
       const results = await rebuildAll(
-        build,
+        indexer,
         [...config.registries.keys()],
         { ...EVERYTHING, acceptLosses },
         progress,
@@ -67,7 +67,7 @@ async function indexOnce(
       );
       return results.map((result) => report(result, logger)).every(Boolean);
     } finally {
-      await build.close();
+      await indexer.close();
     }
   } catch (error) {
     if (interruption.signal.aborted) return false;
@@ -121,7 +121,7 @@ class Interruption implements Disposable {
 
 /** Rebuilds from all registries in parallel; settles when all have ended. The first error aborts the others. */
 async function rebuildAll(
-  build: RecoveringIndexer,
+  indexer: RecoveringIndexer,
   registries: readonly string[],
   scope: RebuildScope,
   progress: ProgressBar | ProgressLog,
@@ -131,7 +131,7 @@ async function rebuildAll(
   const ending = AbortSignal.any([failed.signal, signal]);
   const rebuilds = registries.map(async (registry) => {
     try {
-      return await build.rebuild(registry, scope, {
+      return await indexer.rebuild(registry, scope, {
         onProgress: (state) => progress.report(registry, state),
         signal: ending,
       });
