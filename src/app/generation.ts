@@ -4,7 +4,7 @@ import { indexingOptions } from './indexing-options.ts';
 import type { BusConfig, Config } from '../config/config.ts';
 import { allIndexWarnings, contentOf } from './index-warnings.ts';
 import { isWanted, wantedBy } from '../indexing/select/wanted.ts';
-import type { PublishedPart } from '../indexing/indexer.ts';
+import type { PublishedDocument } from '../indexing/indexer.ts';
 import { describeSite } from './describe-site.ts';
 import { openPullBackends, pullBackendOptions, type PullBackends } from './pull-backends.ts';
 import type { Digest } from '../registry/digest.ts';
@@ -48,8 +48,8 @@ interface Opened {
 }
 
 /**
- * A running configuration. It answers from the store once it is open, and rebuilds after {@link begin}. Several generations
- * may answer at the same time, but only one may rebuild.
+ * A running configuration. It answers from the store once it is open, and rebuilds after {@link begin}. Several
+ * generations may answer at the same time, but only one may rebuild.
  */
 export class Generation {
   readonly config: Config;
@@ -83,7 +83,7 @@ export class Generation {
       config.indexes.map((index) => [index.name, new ServedIndex({ ...index, maxAge: config.server.maxAge, joined })]),
     );
     this.#indexing = new IndexingThread(indexingOptions(config), {
-      onPublished: (index, part) => this.#load(index, part),
+      onPublished: (index, document) => this.#load(index, document),
       onRequests: (counts) => options.figures.addRegistryRequests(counts),
       onRequest: logger.isLevelEnabled('debug') ? (request) => logRequest(logger, request) : undefined,
       onWarning: (message) => logger.warn(message),
@@ -284,7 +284,7 @@ export class Generation {
   }
 
   /** Serves the newest publication of an index. Loads run one after another, so that the newest one is served last. */
-  #load(name: string, part: PublishedPart | 'all'): void {
+  #load(name: string, document: PublishedDocument | 'all'): void {
     this.#loading = this.#loading.then(async () => {
       const index = this.indexes.get(name);
       if (index === undefined) return;
@@ -296,8 +296,8 @@ export class Generation {
         this.#loader ??= new PublicationLoader(timedReader(this.#reader, this.#options.figures.countStoreRead), {
           onUnreadable: (error) => this.#reload(error),
         });
-        if (part !== 'apps' || !this.#loader.hasLoaded(index)) await this.#loader.load(index);
-        if (part !== 'index' && this.#loader.hasLoaded(index)) await this.#loader.loadApps(index);
+        if (document !== 'apps' || !this.#loader.hasLoaded(index)) await this.#loader.load(index);
+        if (document !== 'index' && this.#loader.hasLoaded(index)) await this.#loader.loadApps(index);
         await this.#closeReplaced(this.#loader);
       } catch (error) {
         this.#mend(error);

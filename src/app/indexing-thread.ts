@@ -2,7 +2,7 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { IndexingOptions } from './recovering-indexer.ts';
-import type { PublishedPart } from '../indexing/indexer.ts';
+import type { PublishedDocument } from '../indexing/indexer.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
 import type { OnRequest } from '../registry/http/transport/sent-request.ts';
@@ -14,8 +14,8 @@ const THREAD = new URL(`./start-worker${extname(import.meta.filename)}`, import.
 
 /** Events of the indexing thread. */
 export interface IndexingThreadEvents {
-  /** A part of the index was published. */
-  onPublished(index: string, part: PublishedPart): void;
+  /** The index, or its list of apps, was published. */
+  onPublished(index: string, document: PublishedDocument): void;
   /** Registry requests since the last call. */
   onRequests(counts: readonly RequestCount[]): void;
   /** Called after each registry request; if absent, the thread does not send them. */
@@ -96,7 +96,7 @@ export class IndexingThread {
   #receive(event: WorkerEvent): void {
     switch (event.type) {
       case 'published':
-        this.#events.onPublished(event.index, event.part);
+        this.#events.onPublished(event.index, event.document);
         break;
       case 'progress':
         this.#progress.get(event.registry)?.(event.progress);

@@ -3,7 +3,7 @@ import { constants, platform, setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import type { IndexingOptions } from './recovering-indexer.ts';
 import { RecoveringIndexer } from './recovering-indexer.ts';
-import type { PublishedPart } from '../indexing/indexer.ts';
+import type { PublishedDocument } from '../indexing/indexer.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
 import { RequestCounts } from '../registry/http/transport/request-counts.ts';
@@ -12,8 +12,8 @@ import { answerCalls } from './calls.ts';
 
 /** Messages from the indexing thread. */
 export type WorkerEvent =
-  /** A part of the index was published. */
-  | { readonly type: 'published'; readonly index: string; readonly part: PublishedPart }
+  /** The index, or its list of apps, was published. */
+  | { readonly type: 'published'; readonly index: string; readonly document: PublishedDocument }
   | { readonly type: 'progress'; readonly registry: string; readonly progress: RebuildProgress }
   /** Registry requests since the last such event. */
   | { readonly type: 'requests'; readonly counts: readonly RequestCount[] }
@@ -113,8 +113,8 @@ function onRequest(request: SentRequest): void {
   if (verbose) send({ type: 'request', request });
 }
 
-function onPublished(index: string, part: PublishedPart): void {
-  send({ type: 'published', index, part });
+function onPublished(index: string, document: PublishedDocument): void {
+  send({ type: 'published', index, document });
 }
 
 let send: (event: WorkerEvent) => void = () => undefined;

@@ -53,14 +53,14 @@ export interface IndexerOptions {
   readonly onWarning: (message: string) => void;
 }
 
-/** Part of an index of which a new version was published. */
-export type PublishedPart = 'index' | 'apps';
+/** Document of which a new version was published: the index, or its list of apps. */
+export type PublishedDocument = 'index' | 'apps';
 
 /** Options of {@link Indexer.rebuild}. */
 export interface RebuildOptions {
   readonly onProgress?: (progress: RebuildProgress) => void;
   /** Called when a new version of an index, or of its list of apps, is published. */
-  readonly onPublished?: (index: string, part: PublishedPart) => void;
+  readonly onPublished?: (index: string, document: PublishedDocument) => void;
   readonly signal?: AbortSignal;
 }
 

@@ -127,7 +127,7 @@ export interface Site {
   readonly reindex: ReindexOptions;
   readonly events: EventRoutesOptions;
   readonly status: StatusOptions;
-  /** Measures the parts of the store. */
+  /** Measures the files of the store. */
   readonly storeSizes: () => readonly StoreSize[];
 }
 

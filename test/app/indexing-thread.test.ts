@@ -45,7 +45,7 @@ async function setUp(
       definitions: [defineIndex({ registry, ...definition })],
     },
     {
-      onPublished: (index, part) => published.push(`${index} ${part}`),
+      onPublished: (index, document) => published.push(`${index} ${document}`),
       onRequests: () => undefined,
       onWarning: (message) => warnings.push(message),
       onStoreLost: () => undefined,

@@ -126,7 +126,7 @@ suite('a push', () => {
       const added = await newChunks(state, () =>
         state.rebuild(
           { indexes: new Set(), repositories: new Map([[nameOf(99), new Set(['latest'])]]) },
-          { onPublished: (index, part) => published.push(`${index} ${part}`) },
+          { onPublished: (index, document) => published.push(`${index} ${document}`) },
         ),
       );
       assert.equal(added.length, 1);
@@ -150,7 +150,7 @@ suite('a push', () => {
     const published: string[] = [];
     await state.rebuild(
       { indexes: new Set(), repositories: new Map([[nameOf(99), new Set(['latest'])]]) },
-      { onPublished: (index, part) => published.push(`${index} ${part}`) },
+      { onPublished: (index, document) => published.push(`${index} ${document}`) },
     );
     await state.indexer.settled();
     assert.deepEqual(published, ['apps index', 'apps apps']);
@@ -438,7 +438,7 @@ test('a publication is reported, also if something fails right after it', async 
   const [index] = (
     await state.rebuild(
       { indexes: new Set(), repositories: new Map([['app', new Set(['latest'])]]) },
-      { onPublished: (name, part) => published.push(`${name} ${part}`) },
+      { onPublished: (name, document) => published.push(`${name} ${document}`) },
     )
   ).indexes;
   assert.match(index?.error ?? '', /ELOOP/);

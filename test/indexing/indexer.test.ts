@@ -129,7 +129,7 @@ suite('an unchanged index', () => {
     await state.reopen({ definitions: [{ output, extractIcons: true }] });
     fill(state.registry);
     const published: string[] = [];
-    const onPublished = (index: string, part: string): void => void published.push(`${index} ${part}`);
+    const onPublished = (index: string, document: string): void => void published.push(`${index} ${document}`);
     const first = await state.rebuild(undefined, { onPublished });
     assert.equal(first.indexes[0]?.changed, true);
     assert.deepEqual(published, ['apps index', 'apps apps']);
