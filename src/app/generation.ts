@@ -44,7 +44,7 @@ export interface GenerationOptions {
 /** State that {@link Generation.open} sets. */
 interface Opened {
   readonly site: Site;
-  readonly pulls: PullBackends;
+  readonly pullBackends: PullBackends;
 }
 
 /**
@@ -200,7 +200,7 @@ export class Generation {
 
   /** Closes connections, the indexing thread and the store. Call it when no request uses the generation any more. */
   async close(): Promise<void> {
-    await this.#opened?.pulls.close();
+    await this.#opened?.pullBackends.close();
     await this.#indexing.close();
     await this.#loading;
     for (const reader of [...this.#replaced, this.#reader]) await reader?.close();
@@ -216,7 +216,7 @@ export class Generation {
       return wantedBy(index, (repository) => covered.has(repository));
     });
     const texts = await describeSite(config);
-    const pulls = await openPullBackends(pullBackendOptions(config), (request) => {
+    const pullBackends = await openPullBackends(pullBackendOptions(config), (request) => {
       figures.countRegistryRequest(request);
       logRequest(logger, request);
     });
@@ -232,8 +232,8 @@ export class Generation {
       indexes: this.indexes,
       questions: new Questions({ counts: figures.queries }),
       readIcon: (digest) => this.#readIcon(digest),
-      pullSources: pulls.pullSources,
-      registryProxy: pulls.registryProxy,
+      pullSources: pullBackends.pullSources,
+      registryProxy: pullBackends.registryProxy,
       reindex: {
         token: serverConfig.adminToken,
         knowsRepository: async (name) => {
@@ -262,7 +262,7 @@ export class Generation {
       rebuilds: this.#queue,
       storeSizes: () => storeSizes(config.stateDir),
     };
-    this.#opened = { site, pulls };
+    this.#opened = { site, pullBackends };
   }
 
   #createBus(config: BusConfig): Bus {

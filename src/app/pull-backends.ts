@@ -12,7 +12,7 @@ import type { PullSource } from '../server/site.ts';
 import { RegistryProxy } from '../server/routes/distribution/registry-proxy.ts';
 
 /** Configuration of the backends of `/v2/`. */
-export interface PullOptions {
+export interface PullBackendOptions {
   /** Folders of image layouts and the repositories to show; that of the default index first. */
   readonly layouts: readonly { readonly folder: string; readonly repositories: readonly string[] }[];
   readonly proxied?: ProxiedRegistry | undefined;
@@ -34,7 +34,7 @@ export interface PullBackends {
 }
 
 /** Returns the options of the backends that `config` asks for. */
-export function pullBackendOptions(config: Config): PullOptions {
+export function pullBackendOptions(config: Config): PullBackendOptions {
   const { indexes, defaultIndex, registries, access, server } = config;
   const ids = new Set(
     indexes
@@ -56,7 +56,7 @@ export function pullBackendOptions(config: Config): PullOptions {
 
 /** Opens the backends; `onRequest` is called after each request to the proxied registry. */
 export async function openPullBackends(
-  { layouts, proxied }: PullOptions,
+  { layouts, proxied }: PullBackendOptions,
   onRequest?: OnRequest,
 ): Promise<PullBackends> {
   const pullSources = layouts.map(({ folder, repositories }) => new LayoutRegistrySource(folder, { repositories }));
@@ -64,12 +64,12 @@ export async function openPullBackends(
   const { registry, passRedirects, indexes } = proxied;
   // Loaded only if needed: the HTTP client is large.
   const { createUpstreamRegistry } = await import('../registry/create-registry-source.ts');
-  const puller = createUpstreamRegistry(registry, passRedirects, onRequest);
-  const wanted = indexes.map((index) => wantedBy(index, (repository) => puller.covers(repository)));
+  const upstream = createUpstreamRegistry(registry, passRedirects, onRequest);
+  const wanted = indexes.map((index) => wantedBy(index, (repository) => upstream.covers(repository)));
   const shows = (repository: string, tag?: string): boolean => isWanted(wanted, repository, tag);
   return {
     pullSources,
-    registryProxy: new RegistryProxy({ puller, shows, timeout: registry.timeout }),
-    close: () => puller.close(),
+    registryProxy: new RegistryProxy({ upstream, shows, timeout: registry.timeout }),
+    close: () => upstream.close(),
   };
 }

@@ -6,7 +6,7 @@ import { buffer } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
 import { suite, test, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { openPullBackends, type PullOptions } from '../../src/app/pull-backends.ts';
+import { openPullBackends, type PullBackendOptions } from '../../src/app/pull-backends.ts';
 import type { RegistryOptions } from '../../src/registry/create-registry-source.ts';
 import { digestOf } from '../../src/registry/digest.ts';
 import { RequestCounts } from '../../src/registry/http/transport/request-counts.ts';
@@ -37,7 +37,7 @@ interface Options {
   readonly registry?: Partial<RegistryOptions>;
   readonly passRedirects?: boolean;
   readonly indexes?: readonly Partial<IndexDefinition>[];
-  readonly layouts?: PullOptions['layouts'];
+  readonly layouts?: PullBackendOptions['layouts'];
 }
 
 /** Creates a server that forwards to a registry with this handler. */
@@ -60,7 +60,7 @@ async function serve(
     ...its,
   };
   const counts = new RequestCounts();
-  const pulls = await openPullBackends(
+  const pullBackends = await openPullBackends(
     {
       layouts,
       proxied: {
@@ -71,8 +71,8 @@ async function serve(
     },
     counts.count,
   );
-  const server = await TestServer.create(t, await TestState.open(t), { ...pulls });
-  t.after(() => pulls.close());
+  const server = await TestServer.create(t, await TestState.open(t), { ...pullBackends });
+  t.after(() => pullBackends.close());
   return { server, registry, got, counts };
 }
 

@@ -33,7 +33,7 @@ const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /** Options of {@link RegistryProxy}. */
 export interface RegistryProxyOptions {
-  readonly puller: Pick<UpstreamRegistry, 'names' | 'open' | 'repositories' | 'tags'>;
+  readonly upstream: Pick<UpstreamRegistry, 'names' | 'open' | 'repositories' | 'tags'>;
   /**
    * Says whether clients may read the repository, or the tag of it: the server's credentials may give access to more.
    */
@@ -52,7 +52,7 @@ export class RegistryProxy {
 
   /** All repositories, if they are known without a request. */
   get names(): readonly string[] | undefined {
-    return this.#options.puller.names?.filter((name) => this.#options.shows(name));
+    return this.#options.upstream.names?.filter((name) => this.#options.shows(name));
   }
 
   /** Says whether clients may read the repository. */
@@ -72,7 +72,7 @@ export class RegistryProxy {
     if (!byDigest && reference !== DELTA_INDEX_TAG && !this.#options.shows(repository, reference))
       throw notFound(kind, repository, reference);
     const response = await this.#ask(request, reply, (signal) =>
-      this.#options.puller.open({
+      this.#options.upstream.open({
         method: request.method === 'HEAD' ? 'HEAD' : 'GET',
         repository,
         kind,
@@ -109,7 +109,7 @@ export class RegistryProxy {
       reply,
       `${basePath}/v2/_catalog`,
       'The registry behind this server does not list its repositories.',
-      (signal) => this.#options.puller.repositories(queryOf(request), signal),
+      (signal) => this.#options.upstream.repositories(queryOf(request), signal),
     );
     return page.filter((name) => isRepositoryName(name) && this.#options.shows(name));
   }
@@ -126,7 +126,7 @@ export class RegistryProxy {
       reply,
       `${basePath}/v2/${repository}/tags/list`,
       `There is no repository ${repository} here.`,
-      (signal) => this.#options.puller.tags(repository, queryOf(request), signal),
+      (signal) => this.#options.upstream.tags(repository, queryOf(request), signal),
     );
     return page.filter((tag) => isTag(tag) && this.#options.shows(repository, tag));
   }
@@ -223,7 +223,7 @@ function notFound(kind: Pull['kind'], repository: string, reference: string): Di
     : new DistributionError(404, 'BLOB_UNKNOWN', `There is no blob ${reference} in ${repository} here.`);
 }
 
-/** Returns the target of a redirect, which the puller has checked to be an HTTP(S) URL of another origin. */
+/** Returns the target of a redirect, which {@link UpstreamRegistry} has checked to be an HTTP(S) URL of another origin. */
 function locationOf({ headers }: HttpResponse): string {
   return headerValue(headers, 'location') ?? '';
 }

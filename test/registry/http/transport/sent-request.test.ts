@@ -77,15 +77,15 @@ test('what is given up before an answer, or half-way, is told once', async (t) =
   await assert.rejects(tags, { name: 'AbortError' });
   assert.deepEqual(counts.take(), [{ registry: registry.url, status: 'error', count: 1 }]);
 
-  const puller = new UpstreamRegistry({
+  const upstream = new UpstreamRegistry({
     url: registry.url,
     concurrency: 1,
     timeout: 5000,
     passRedirects: false,
     onRequest,
   });
-  t.after(() => puller.close());
-  const { stream } = await puller.open({
+  t.after(() => upstream.close());
+  const { stream } = await upstream.open({
     method: 'GET',
     repository: 'a',
     kind: 'blobs',
