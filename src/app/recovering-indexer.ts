@@ -161,7 +161,7 @@ export class RecoveringIndexer {
   /** Replaces a damaged store that is closed. */
   async #replaceStore({ message, file }: StoreError): Promise<OpenStore> {
     const aside = SqliteStore.setAside(file);
-    this.#events.onWarning(`${message}; it was set aside as ${aside}, which may be removed`);
+    this.#events.onWarning(`${message}; it was set aside as ${aside}, which you can delete`);
     const current = await openStore(this.#options, this.#events, this.#sources);
     await current.store.salvage(aside);
     this.#events.onStoreLost?.();
