@@ -1,7 +1,7 @@
 /** Every key of the configuration file: its name, its type, its default and what it means. */
 import { Type, type Static } from 'typebox';
 import {
-  LONGEST_TIMER,
+  MAX_INTERVAL,
   bearerToken,
   brokerUrl,
   choice,
@@ -60,7 +60,7 @@ export const registrySchema = section(
         otherwise: 'only if it is at one itself',
       }),
     ),
-    timeout: duration('How long one request may take.', { default: '30s' }, 1, LONGEST_TIMER),
+    timeout: duration('How long one request may take.', { default: '30s' }, 1, MAX_INTERVAL),
   },
   { default: {} },
 );
@@ -264,7 +264,7 @@ const bus = section(
       'How often each side must send something; 0 for no heart-beats.',
       { default: '10s' },
       0,
-      LONGEST_TIMER,
+      MAX_INTERVAL,
     ),
   },
   { default: {} },
@@ -298,7 +298,7 @@ export const configSchema = section({
     'How long after a full rebuild everything is read again; 0 for never.',
     { default: '1h' },
     0,
-    LONGEST_TIMER,
+    MAX_INTERVAL,
   ),
   clean_files_after: duration('How long icons that no index names any more are kept.', { default: '1d' }),
   daemon,

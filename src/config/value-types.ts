@@ -123,8 +123,8 @@ export function globs(description: string, options: Options & { readonly minItem
   return texts(description, 'a glob such as stable or "v*"', options);
 }
 
-/** Longest time that one of Node's timers can wait for, in whole days. */
-export const LONGEST_TIMER = 24 * 86_400_000;
+/** Longest interval and timeout, in milliseconds: as many whole days as one of Node's timers can wait for. */
+export const MAX_INTERVAL = 24 * 86_400_000;
 
 /** A length of time; both bounds in milliseconds. */
 export function duration(

@@ -7,7 +7,7 @@ import type { Rebuild } from './rebuild.ts';
  */
 const JITTER = 0.1;
 /** The longest delay of a timer, in milliseconds (2^31 - 1, about 25 days). */
-const LONGEST_TIMER = 2_147_483_647;
+const MAX_TIMER = 2_147_483_647;
 
 /** Settings of the schedule. */
 export interface ScheduleOptions {
@@ -56,7 +56,7 @@ export class Schedule {
       () => {
         queue.request({ reason: 'schedule', scope: { kind: 'registry', registry } });
       },
-      Math.min(pause, LONGEST_TIMER),
+      Math.min(pause, MAX_TIMER),
     );
     this.#timers.set(registry, timer);
   }
