@@ -4,12 +4,11 @@ import type { RebuildRequest } from './rebuild-request.ts';
 
 /**
  * When tags are read, in milliseconds after the notification: Distribution stores the manifest, notifies, and only then
- * writes the tag
- * (`PutManifest` in its handlers). The second look is for slow storage.
+ * writes the tag (`PutManifest` in its handlers). The second read is for slow storage.
  */
-const LOOKS = [
-  { after: 100, as: '' },
-  { after: 500, as: ', second look' },
+const READS = [
+  { after: 100, suffix: '' },
+  { after: 500, suffix: ', second look' },
 ] as const;
 
 /** Delays and passes on the notifications of registries. */
@@ -28,10 +27,10 @@ export class Notifications {
     const others = scope.filter(({ kind }) => kind !== 'tag');
     if (others.length > 0) this.#queue.request({ reason, scope: others });
     if (tags.length === 0 || this.#stopped) return;
-    for (const { after, as } of LOOKS) {
+    for (const { after, suffix } of READS) {
       const timer = setTimeout(() => {
         this.#timers.delete(timer);
-        this.#queue.request({ reason: `${reason}${as}`, scope: tags });
+        this.#queue.request({ reason: `${reason}${suffix}`, scope: tags });
       }, after);
       this.#timers.add(timer);
     }

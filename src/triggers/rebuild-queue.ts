@@ -4,16 +4,15 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import createError from '@fastify/error';
 import type { Logger } from 'pino';
-import { joinNames } from '../system/join-names.ts';
 import { messageOf } from '../system/message-of.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import { combineRebuilds } from './combine-rebuilds.ts';
-import { describeRebuild } from './describe-rebuild.ts';
-import { failureOf, scopeToRetry, withDetails } from './failed-rebuild.ts';
+import { failureOf, scopeToRetry } from './failed-rebuild.ts';
 import { backoff, type BackoffLimits } from './backoff.ts';
+import { RebuildLog } from './rebuild-log.ts';
 import { scopesOf, type RebuildRequest } from './rebuild-request.ts';
-import { describeScope, mergeAllScopes, mergeScopes } from './rebuild-scope.ts';
-import { summarize, type Rebuild } from './rebuild.ts';
+import { mergeAllScopes, mergeScopes } from './rebuild-scope.ts';
+import { summarize, type Rebuild, type RegistryRebuild } from './rebuild.ts';
 
 const MAX_REASONS = 10;
 const MAX_REASON_LENGTH = 200;
@@ -50,9 +49,6 @@ export interface RebuildQueueEvents {
   finished: [rebuild: Rebuild];
 }
 
-/** A rebuild of one registry. */
-type RegistryRebuild = Rebuild & { readonly registry: string };
-
 /** Queue state of one registry. */
 interface Lane {
   readonly registry: string;
@@ -81,23 +77,21 @@ interface Combined {
  */
 export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
   readonly #options: RebuildQueueOptions;
+  readonly #log: RebuildLog;
   readonly #lanes: readonly Lane[];
   /** Queued, running and recently ended rebuilds, oldest first. */
   readonly #rebuilds = new Map<string, RegistryRebuild>();
   readonly #combined = new Map<string, Combined>();
-  /** The ends of rebuilds that are queued or running. */
-  readonly #ends = new Map<string, PromiseWithResolvers<Rebuild>>();
-  /** The warnings of each index that were logged last. */
-  readonly #warned = new Map<string, readonly string[]>();
-  /** Registries whose last rebuild succeeded. */
-  readonly #succeeded = new Set<string>();
+  /** Waiters for the end of rebuilds that are queued or running. */
+  readonly #waiters = new Map<string, PromiseWithResolvers<Rebuild>>();
   /** The ids of ended rebuilds, oldest first. */
-  readonly #ended: string[] = [];
+  readonly #endedIds: string[] = [];
   readonly #closing = new AbortController();
 
   constructor(options: RebuildQueueOptions) {
     super();
     this.#options = options;
+    this.#log = new RebuildLog(options.logger, options.registries);
     this.#lanes = Array.from(options.registries.keys(), (registry) => ({
       registry,
       running: undefined,
@@ -163,11 +157,11 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
    */
   async finished(id: string): Promise<Rebuild> {
     const combined = this.#combined.get(id);
-    if (combined === undefined) return this.#end(id);
+    if (combined === undefined) return this.#waitFor(id);
     return combineRebuilds(
       id,
       combined.queuedAt,
-      await Promise.all(combined.rebuilds.map((rebuild) => this.#end(rebuild))),
+      await Promise.all(combined.rebuilds.map((rebuild) => this.#waitFor(rebuild))),
     );
   }
 
@@ -216,13 +210,15 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
   /** Adds `scope` to the next rebuild of a registry. */
   #enqueue(lane: Lane, scope: RebuildScope, reason: string): RegistryRebuild {
     lane.next =
-      lane.next === undefined ? this.#queued(lane.registry, scope, reason) : this.#widened(lane.next, scope, reason);
+      lane.next === undefined
+        ? this.#createQueued(lane.registry, scope, reason)
+        : this.#extend(lane.next, scope, reason);
     return lane.next;
   }
 
-  #queued(registry: string, scope: RebuildScope, reason: string, dueAt?: number): RegistryRebuild {
+  #createQueued(registry: string, scope: RebuildScope, reason: string, dueAt?: number): RegistryRebuild {
     const id = randomUUID();
-    this.#ends.set(id, Promise.withResolvers());
+    this.#waiters.set(id, Promise.withResolvers());
     const queued = this.#keep({
       id,
       registry,
@@ -236,7 +232,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     return queued;
   }
 
-  #widened(rebuild: RegistryRebuild, scope: RebuildScope, reason: string): RegistryRebuild {
+  #extend(rebuild: RegistryRebuild, scope: RebuildScope, reason: string): RegistryRebuild {
     return this.#keep({ ...rebuild, ...addReason(rebuild, reason), scope: mergeScopes(rebuild.scope, scope) });
   }
 
@@ -246,7 +242,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     if (retry !== undefined && covers(next.scope, retry.rebuild.scope)) {
       clearTimeout(retry.timer);
       lane.retry = undefined;
-      this.#endsWith(retry.rebuild, next);
+      this.#replaceWith(retry.rebuild, next);
     }
     lane.next = undefined;
     lane.ended = this.#run(lane, next);
@@ -257,10 +253,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     let running: RegistryRebuild = this.#keep({ ...queued, dueAt: undefined, state: 'running', startedAt: Date.now() });
     lane.running = running;
     this.emit('started', running);
-    this.#options.logger.debug(
-      { rebuild: id, registry, reasons: running.reasons, scope: describeScope(scope) },
-      `rebuilding ${this.#indexNames(registry)}`,
-    );
+    this.#log.started(running);
     const onProgress = (progress: RebuildProgress): void => {
       if (lane.running?.id !== id) return;
       running = this.#keep({ ...running, progress });
@@ -292,7 +285,8 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     this.#finish(finished);
     if (error !== undefined) this.#retry(lane, id, result === undefined ? scope : scopeToRetry(scope, result));
     else if (lane.retry === undefined) lane.failures = 0;
-    this.#log(finished, result && withDetails(result), lane.retry?.rebuild.dueAt, cause);
+    const dueAt = lane.retry?.rebuild.dueAt;
+    this.#log.ended(finished, { result, cause, dueAt, stopping: this.#closing.signal.aborted });
     this.#start(lane);
   }
 
@@ -301,31 +295,31 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     if (this.#closing.signal.aborted) return;
     const reason = `rebuild ${id} failed`;
     if (lane.retry !== undefined) {
-      lane.retry.rebuild = this.#widened(lane.retry.rebuild, scope, reason);
+      lane.retry.rebuild = this.#extend(lane.retry.rebuild, scope, reason);
       return;
     }
     const pause = backoff(++lane.failures, this.#options.retryPauses ?? RETRY_PAUSES);
     const timer = setTimeout(() => {
       const rebuild = lane.retry?.rebuild;
       lane.retry = undefined;
-      if (rebuild !== undefined) lane.next = lane.next === undefined ? rebuild : this.#absorbed(rebuild, lane.next);
+      if (rebuild !== undefined) lane.next = lane.next === undefined ? rebuild : this.#mergeRetry(rebuild, lane.next);
       this.#start(lane);
     }, pause);
-    lane.retry = { rebuild: this.#queued(lane.registry, scope, reason, Date.now() + pause), timer };
+    lane.retry = { rebuild: this.#createQueued(lane.registry, scope, reason, Date.now() + pause), timer };
   }
 
   /** `next`, extended by the scope of `rebuild`, which it replaces. */
-  #absorbed(rebuild: RegistryRebuild, next: RegistryRebuild): RegistryRebuild {
-    this.#endsWith(rebuild, next);
-    return this.#widened(next, rebuild.scope, rebuild.reasons[0] ?? '');
+  #mergeRetry(rebuild: RegistryRebuild, next: RegistryRebuild): RegistryRebuild {
+    this.#replaceWith(rebuild, next);
+    return this.#extend(next, rebuild.scope, rebuild.reasons[0] ?? '');
   }
 
-  /** Removes `rebuild`, which `other` replaces: waiters for its end then wait for that of `other`. */
-  #endsWith(rebuild: RegistryRebuild, other: RegistryRebuild): void {
-    const waiting = this.#ends.get(rebuild.id);
+  /** Replaces `rebuild` with `other`: waiters for its end then wait for that of `other`. */
+  #replaceWith(rebuild: RegistryRebuild, other: RegistryRebuild): void {
+    const waiter = this.#waiters.get(rebuild.id);
     this.#rebuilds.delete(rebuild.id);
-    this.#ends.delete(rebuild.id);
-    if (waiting !== undefined) void this.#ends.get(other.id)?.promise.then(waiting.resolve);
+    this.#waiters.delete(rebuild.id);
+    if (waiter !== undefined) void this.#waiters.get(other.id)?.promise.then(waiter.resolve);
   }
 
   #keep(rebuild: RegistryRebuild): RegistryRebuild {
@@ -335,11 +329,11 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
 
   #finish(rebuild: RegistryRebuild): void {
     this.#keep(rebuild);
-    this.#ended.push(rebuild.id);
-    if (this.#ended.length > KEPT_REBUILDS) this.#forget(this.#ended.shift());
+    this.#endedIds.push(rebuild.id);
+    if (this.#endedIds.length > KEPT_REBUILDS) this.#forget(this.#endedIds.shift());
     this.emit('finished', rebuild);
-    this.#ends.get(rebuild.id)?.resolve(rebuild);
-    this.#ends.delete(rebuild.id);
+    this.#waiters.get(rebuild.id)?.resolve(rebuild);
+    this.#waiters.delete(rebuild.id);
   }
 
   #forget(id: string | undefined): void {
@@ -348,10 +342,10 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     for (const [combined, { rebuilds }] of this.#combined) if (rebuilds.includes(id)) this.#combined.delete(combined);
   }
 
-  async #end(id: string): Promise<Rebuild> {
+  async #waitFor(id: string): Promise<Rebuild> {
     const rebuild = this.#rebuilds.get(id);
     if (rebuild === undefined) throw new RangeError(`no rebuild ${JSON.stringify(id)} is known`);
-    return (await this.#ends.get(id)?.promise) ?? rebuild;
+    return (await this.#waiters.get(id)?.promise) ?? rebuild;
   }
 
   /** The combined rebuild of `rebuilds`; the same one for the same rebuilds. */
@@ -361,46 +355,6 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     const [id, { queuedAt }] = known ?? [randomUUID(), { queuedAt: Date.now(), rebuilds: ids }];
     this.#combined.set(id, { queuedAt, rebuilds: ids });
     return combineRebuilds(id, queuedAt, rebuilds);
-  }
-
-  /** Logs an ended rebuild in one line. @param dueAt when it is retried @param cause the error that it threw */
-  #log(rebuild: RegistryRebuild, result: RebuildResult | undefined, dueAt: number | undefined, cause: unknown): void {
-    const { logger } = this.#options;
-    const { id, registry, reasons, scope } = rebuild;
-    const error = (result && failureOf(result)) ?? rebuild.error;
-    const finishedAt = rebuild.finishedAt ?? Date.now();
-    const seconds = (finishedAt - (rebuild.startedAt ?? finishedAt)) / 1000;
-    for (const { index, warnings } of result?.indexes ?? []) {
-      const before = this.#warned.get(index) ?? [];
-      for (const warning of warnings) if (!before.includes(warning)) logger.warn({ index }, warning);
-      this.#warned.set(index, warnings);
-    }
-    const figures = {
-      rebuild: id,
-      registry,
-      reasons,
-      scope: describeScope(scope),
-      seconds,
-      ...(result && summarize(result)),
-    };
-    if (error === undefined && result !== undefined) {
-      // A scheduled rebuild that finds nothing new is not worth a line each time.
-      const level = this.#succeeded.has(registry) && result.indexes.every(({ changed }) => !changed) ? 'debug' : 'info';
-      this.#succeeded.add(registry);
-      logger[level](figures, describeRebuild(result, seconds, rebuild));
-    } else if (this.#closing.signal.aborted) logger.info(figures, `stopped rebuilding ${this.#indexNames(registry)}`);
-    else {
-      this.#succeeded.delete(registry);
-      const again = dueAt === undefined ? '' : `, trying again in ${Math.ceil((dueAt - finishedAt) / 1000)} s`;
-      logger.warn(
-        { ...figures, ...(cause !== undefined && { err: cause }) },
-        `rebuilding ${this.#indexNames(registry)} failed${again}: ${error}`,
-      );
-    }
-  }
-
-  #indexNames(registry: string): string {
-    return joinNames(this.#options.registries.get(registry) ?? []);
   }
 }
 

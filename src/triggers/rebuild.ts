@@ -30,6 +30,9 @@ export interface Rebuild {
   readonly error?: string;
 }
 
+/** A rebuild of one registry. */
+export type RegistryRebuild = Rebuild & { readonly registry: string };
+
 /** The part of a {@link RebuildResult} that is kept. */
 export interface RebuildSummary {
   readonly repositories: number;
