@@ -4,30 +4,21 @@ import { indexingOptions } from './indexing-options.ts';
 import type { BusConfig, Config } from '../config/config.ts';
 import { allIndexWarnings, contentOf } from './index-warnings.ts';
 import { isWanted, wantedBy } from '../indexing/select/wanted.ts';
-import type { PublishedDocument } from '../indexing/indexer.ts';
 import { describeSite } from './describe-site.ts';
 import { openPullBackends, pullBackendOptions, type PullBackends } from './pull-backends.ts';
-import type { Digest } from '../registry/digest.ts';
 import { CoveredRepositories } from '../registry/covered-repositories.ts';
 import { describeSent, type SentRequest } from '../registry/http/transport/sent-request.ts';
 import type { Figures } from '../server/figures.ts';
-import { PublicationLoader } from '../server/documents/publication-loader.ts';
 import { JoinedBodies, ServedIndex } from '../server/documents/served-index.ts';
 import { Questions } from '../server/documents/questions.ts';
 import type { Site } from '../server/site.ts';
-import type { SqlitePublicationReader } from '../store/sqlite/sqlite-publications.ts';
-import { timedReader } from '../store/timed-reader.ts';
-import { SqliteStore, storeSizes } from '../store/sqlite/sqlite-store.ts';
+import { storeSizes } from '../store/sqlite/sqlite-store.ts';
 import { IndexingThread } from './indexing-thread.ts';
+import { PublishedIndexes } from './published-indexes.ts';
 import { Bus } from '../triggers/bus/bus.ts';
 import { Notifications } from '../triggers/notifications.ts';
 import { RebuildQueue } from '../triggers/rebuild-queue.ts';
 import { Schedule } from '../triggers/schedule.ts';
-
-/**
- * Least time between two repairs of the publications, in milliseconds: on a failing disk, each one reads everything.
- */
-const MIN_REPAIR_INTERVAL = 60_000;
 
 /** Time for pending requests and rebuilds to end, in milliseconds. */
 export const GRACE = 10_000;
@@ -55,6 +46,7 @@ export class Generation {
   readonly config: Config;
   readonly indexes: ReadonlyMap<string, ServedIndex>;
   readonly #options: GenerationOptions;
+  readonly #published: PublishedIndexes;
   readonly #indexing: IndexingThread;
   readonly #queue: RebuildQueue;
   readonly #notifications: Notifications;
@@ -65,14 +57,6 @@ export class Generation {
   readonly #refreshed = Promise.withResolvers<void>();
   readonly #ending = new AbortController();
   #opened: Opened | undefined;
-  /** Set once there are publications. */
-  #reader: SqlitePublicationReader | undefined;
-  #loader: PublicationLoader | undefined;
-  /** Readers of replaced files from which something is still served. */
-  readonly #replaced: SqlitePublicationReader[] = [];
-  #lastRepair = -Infinity;
-  /** Settles when all publications so far are served. */
-  #loading: Promise<void> = Promise.resolve();
 
   private constructor(options: GenerationOptions) {
     const { config, logger } = options;
@@ -82,15 +66,31 @@ export class Generation {
     this.indexes = new Map(
       config.indexes.map((index) => [index.name, new ServedIndex({ ...index, maxAge: config.server.maxAge, joined })]),
     );
+    const { signal } = this.#ending;
+    const rebuildLost = (): void => {
+      if (!signal.aborted)
+        this.#queue.request({ reason: 'a part of the store was damaged', scope: { kind: 'everything' } });
+    };
+    this.#published = new PublishedIndexes({
+      stateDir: config.stateDir,
+      indexes: this.indexes,
+      logger,
+      countStoreRead: options.figures.countStoreRead,
+      repair: async () => {
+        await this.#refreshed.promise;
+        return !signal.aborted && this.#indexing.repair(signal);
+      },
+      onLost: rebuildLost,
+      signal,
+    });
     this.#indexing = new IndexingThread(indexingOptions(config), {
-      onPublished: (index, document) => this.#load(index, document),
+      onPublished: (index, document) => this.#published.load(index, document),
       onRequests: (counts) => options.figures.addRegistryRequests(counts),
       onRequest: logger.isLevelEnabled('debug') ? (request) => logRequest(logger, request) : undefined,
       onWarning: (message) => logger.warn(message),
       onStoreLost: () => {
-        this.#reopen();
-        if (!this.#ending.signal.aborted)
-          this.#queue.request({ reason: 'a part of the store was damaged', scope: { kind: 'everything' } });
+        this.#published.reopen();
+        rebuildLost();
       },
       onExit: (error) => {
         logger.error({ err: error }, 'the indexing thread has ended unexpectedly; the next rebuild starts another');
@@ -107,11 +107,11 @@ export class Generation {
     this.#queue = new RebuildQueue({
       registries,
       logger,
-      run: async (registry, scope, options_) => {
+      run: async (registry, scope, runOptions) => {
         await this.#refreshed.promise;
-        this.#ending.signal.throwIfAborted();
-        const result = await this.#indexing.rebuild(registry, scope, options_);
-        await this.#loading;
+        signal.throwIfAborted();
+        const result = await this.#indexing.rebuild(registry, scope, runOptions);
+        await this.#published.loaded;
         return result;
       },
     });
@@ -155,9 +155,8 @@ export class Generation {
   }
 
   /** Serves the newest publications in the store, whoever wrote them. */
-  async loadPublished(): Promise<void> {
-    for (const name of this.indexes.keys()) this.#load(name, 'all');
-    await this.#loading;
+  loadPublished(): Promise<void> {
+    return this.#published.loadAll();
   }
 
   /**
@@ -195,15 +194,14 @@ export class Generation {
     this.#refreshed.resolve();
     await this.#queue.close({ graceMs: GRACE });
     await this.#indexing.close();
-    await this.#loading;
+    await this.#published.loaded;
   }
 
   /** Closes connections, the indexing thread and the store. Call it when no request uses the generation any more. */
   async close(): Promise<void> {
     await this.#opened?.pullBackends.close();
     await this.#indexing.close();
-    await this.#loading;
-    for (const reader of [...this.#replaced, this.#reader]) await reader?.close();
+    await this.#published.close();
   }
 
   async #open(): Promise<void> {
@@ -231,7 +229,7 @@ export class Generation {
       description: texts,
       indexes: this.indexes,
       questions: new Questions({ counts: figures.queries }),
-      readIcon: (digest) => this.#readIcon(digest),
+      readIcon: (digest) => this.#published.readIcon(digest),
       pullSources: pullBackends.pullSources,
       registryProxy: pullBackends.registryProxy,
       reindex: {
@@ -281,88 +279,6 @@ export class Generation {
       onTrigger: (reason) => void this.#queue.request({ reason, scope: { kind: 'everything' } }),
       logger: this.#options.logger,
     });
-  }
-
-  /** Serves the newest publication of an index. Loads run one after another, so that the newest one is served last. */
-  #load(name: string, document: PublishedDocument | 'all'): void {
-    this.#loading = this.#loading.then(async () => {
-      const index = this.indexes.get(name);
-      if (index === undefined) return;
-      try {
-        // The indexing thread may have set the file aside before its event came.
-        if (this.#reader?.isCurrent === false) this.#leaveReader();
-        this.#reader ??= SqliteStore.openPublications(this.config.stateDir);
-        if (this.#reader === undefined) return;
-        this.#loader ??= new PublicationLoader(timedReader(this.#reader, this.#options.figures.countStoreRead), {
-          onUnreadable: (error) => this.#reload(error),
-        });
-        if (document !== 'apps' || !this.#loader.hasLoaded(index)) await this.#loader.load(index);
-        if (document !== 'index' && this.#loader.hasLoaded(index)) await this.#loader.loadApps(index);
-        await this.#closeReplaced(this.#loader);
-      } catch (error) {
-        this.#mend(error);
-      }
-    });
-  }
-
-  /** Reads from the file that replaced the current one. */
-  #reopen(): void {
-    this.#loading = this.#loading.then(() => this.#leaveReader());
-  }
-
-  #leaveReader(): void {
-    if (this.#reader !== undefined) this.#replaced.push(this.#reader);
-    this.#reader = undefined;
-    this.#loader = undefined;
-  }
-
-  async #closeReplaced(loader: PublicationLoader): Promise<void> {
-    if ([...this.indexes.values()].some((index) => index.shown !== undefined && !loader.hasLoaded(index))) return;
-    for (const reader of this.#replaced.splice(0)) await reader.close();
-  }
-
-  /** Loads newer publications when a served one cannot be read, and repairs the store if there are none. */
-  async #reload(error: unknown): Promise<void> {
-    const versions = (): string =>
-      JSON.stringify([...this.indexes.values()].map(({ shown }) => shown?.publication.version));
-    const before = versions();
-    await this.loadPublished();
-    if (versions() === before) this.#mend(error);
-  }
-
-  /** Checks the publications and rebuilds damaged ones, at most once a minute. */
-  #mend(error: unknown): void {
-    const { signal } = this.#ending;
-    const now = performance.now();
-    if (signal.aborted || now - this.#lastRepair < MIN_REPAIR_INTERVAL) return;
-    this.#lastRepair = now;
-    this.#options.logger.warn({ err: error }, 'a published index cannot be read, and is rebuilt from the catalog');
-    void this.#repair();
-  }
-
-  async #repair(): Promise<void> {
-    const { signal } = this.#ending;
-    await this.#refreshed.promise;
-    try {
-      if (!signal.aborted && (await this.#indexing.mend(signal)))
-        this.#queue.request({ reason: 'a part of the store was damaged', scope: { kind: 'everything' } });
-    } catch (error) {
-      if (!signal.aborted)
-        this.#options.logger.error(
-          { err: error },
-          'the published indexes could not be repaired; the next rebuild tries again',
-        );
-    }
-  }
-
-  async #readIcon(digest: Digest): Promise<Buffer | undefined> {
-    const png = await this.#loader?.readIcon(digest);
-    if (
-      png === undefined &&
-      [...this.indexes.values()].some(({ shown }) => shown?.chunks.some((chunk) => chunk.hasIcon(digest)) === true)
-    )
-      this.#mend(new Error(`the icon ${digest} is damaged or missing`));
-    return png;
   }
 }
 

@@ -45,8 +45,8 @@ export class IndexingThread {
   }
 
   /** Rebuilds damaged publications from the catalog; returns whether a full rebuild is needed to restore the rest. */
-  mend(signal?: AbortSignal): Promise<boolean> {
-    return this.#started().call('mend', [], signal);
+  repair(signal?: AbortSignal): Promise<boolean> {
+    return this.#started().call('repair', [], signal);
   }
 
   /** Rebuilds as `Indexer.rebuild`; call it for one registry at a time. */

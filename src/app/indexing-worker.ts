@@ -62,9 +62,9 @@ const methods = {
     }
   },
 
-  /** See {@link RecoveringIndexer.mend}. */
-  async mend(signal: AbortSignal): Promise<boolean> {
-    return (await opened()).mend({ onPublished, signal });
+  /** See {@link RecoveringIndexer.repair}. */
+  async repair(signal: AbortSignal): Promise<boolean> {
+    return (await opened()).repair({ onPublished, signal });
   },
 
   async knowsRepository(signal: AbortSignal, name: string): Promise<boolean> {

@@ -101,7 +101,7 @@ export class RecoveringIndexer {
    * Checks all publications and rebuilds damaged ones from the catalog; returns whether a full rebuild is needed to
    * restore the rest.
    */
-  async mend(options: PublishOptions = {}): Promise<boolean> {
+  async repair(options: PublishOptions = {}): Promise<boolean> {
     return this.#withRecovery(
       async (indexer) => {
         const lost = await indexer.verify();
