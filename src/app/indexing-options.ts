@@ -1,8 +1,19 @@
 /** Options of the indexing thread, from the configuration. */
-import type { IndexingOptions } from './recovering-indexer.ts';
-import type { Config, RegistryConfig } from '../config/config.ts';
+import type { Config, IndexConfig, RegistryConfig } from '../config/config.ts';
+import type { IndexDefinition } from '../indexing/index-definition.ts';
 import type { RegistryOptions } from '../registry/create-registry-source.ts';
 import { version } from '../system/version.ts';
+
+/** Options of a {@link RecoveringIndexer}; cloneable, so that they can be sent to a thread. */
+export interface IndexingOptions {
+  readonly stateDir: string;
+  readonly iconsDir: string | undefined;
+  readonly iconsUri: string;
+  /** Milliseconds. */
+  readonly cleanFilesAfter: number;
+  readonly registries: readonly RegistryOptions[];
+  readonly definitions: readonly IndexDefinition[];
+}
 
 /** Returns the options of the indexer, in a form that can be cloned. */
 export function indexingOptions(config: Config): IndexingOptions {
@@ -13,8 +24,37 @@ export function indexingOptions(config: Config): IndexingOptions {
     iconsUri,
     cleanFilesAfter,
     registries: [...registries.values()].map((registry) => registryOptions(registry, config.access)),
-    definitions: indexes,
+    definitions: indexes.map(definitionOf),
   };
+}
+
+/**
+ * Returns only what indexing needs of an index: the indexer hashes definitions, so that any other key, such as a title,
+ * would render the index again.
+ */
+export function definitionOf(index: IndexConfig): IndexDefinition {
+  // Lists optional fields too, so that none is forgotten.
+  const definition: { readonly [Field in keyof Required<IndexDefinition>]: IndexDefinition[Field] } = {
+    name: index.name,
+    registry: index.registry,
+    registryPublic: index.registryPublic,
+    output: index.output,
+    tags: index.tags,
+    repositoryInclude: index.repositoryInclude,
+    repositoryExclude: index.repositoryExclude,
+    repositoryPriority: index.repositoryPriority,
+    requiredAnnotations: index.requiredAnnotations,
+    requiredLabels: index.requiredLabels,
+    architectures: index.architectures,
+    skipFlatpakAnnotations: index.skipFlatpakAnnotations,
+    skipFlatpakLabels: index.skipFlatpakLabels,
+    extractIcons: index.extractIcons,
+    remoteIconsUri: index.remoteIconsUri,
+    lists: index.lists,
+    flatpakAnnotations: index.flatpakAnnotations,
+    forceFlatpakToken: index.forceFlatpakToken,
+  };
+  return definition;
 }
 
 /** Returns how a registry is reached, in a form that can be cloned. */

@@ -1,7 +1,7 @@
 /** The indexing thread, as the main thread uses it. */
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { IndexingOptions } from './recovering-indexer.ts';
+import type { IndexingOptions } from './indexing-options.ts';
 import type { PublishedDocument } from '../indexing/indexer.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';

@@ -1,7 +1,7 @@
 /** The indexing thread: scans, renders and compresses, so that the main thread can answer meanwhile. */
 import { constants, platform, setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
-import type { IndexingOptions } from './recovering-indexer.ts';
+import type { IndexingOptions } from './indexing-options.ts';
 import { RecoveringIndexer } from './recovering-indexer.ts';
 import type { PublishedDocument } from '../indexing/indexer.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';

@@ -1,30 +1,18 @@
 /**
  * Connects registry sources, store and indexer, in the indexing thread or the main thread of `regindexer index`.
  */
+import type { IndexingOptions } from './indexing-options.ts';
 import { isWanted, wantedBy } from '../indexing/select/wanted.ts';
-import type { IndexDefinition } from '../indexing/index-definition.ts';
 import type { RebuildOptions } from '../indexing/indexer.ts';
 import { Indexer } from '../indexing/indexer.ts';
 import type { RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import { makeFolder } from '../system/make-folder.ts';
-import type { RegistryOptions } from '../registry/create-registry-source.ts';
 import { createRegistrySource } from '../registry/create-registry-source.ts';
 import type { OnRequest } from '../registry/http/transport/sent-request.ts';
 import { isNotFound } from '../registry/registry-error.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
 import { SqliteStore } from '../store/sqlite/sqlite-store.ts';
 import { StoreError } from '../store/store-error.ts';
-
-/** Options of a {@link RecoveringIndexer}; cloneable, so that they can be sent to a thread. */
-export interface IndexingOptions {
-  readonly stateDir: string;
-  readonly iconsDir: string | undefined;
-  readonly iconsUri: string;
-  /** Milliseconds. */
-  readonly cleanFilesAfter: number;
-  readonly registries: readonly RegistryOptions[];
-  readonly definitions: readonly IndexDefinition[];
-}
 
 /** Events of a {@link RecoveringIndexer}. */
 export interface RecoveringIndexerEvents {

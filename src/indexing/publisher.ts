@@ -104,6 +104,7 @@ export class Publisher {
     this.#options = options;
     this.facts = new FactsCache(options.images, definition);
     this.#fingerprint = hash('sha256', JSON.stringify([definition, patterns, iconsUri]));
+    // A key that does not change how an image is rendered belongs into this list: all others render every chunk again.
     const {
       registry: _registry,
       registryPublic: _public,
