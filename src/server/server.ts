@@ -8,7 +8,7 @@ import { AcceptEncoding } from './http/accept-encoding.ts';
 import type { Figures } from './figures.ts';
 import type { KeyPair } from './plugins/key-pair.ts';
 import { allow, supportAllMethods } from './plugins/allow.ts';
-import { Connections, type ConnectionsOptions } from './plugins/connections.ts';
+import { ConnectionLimits, type ConnectionLimitsOptions } from './plugins/connection-limits.ts';
 import { errors, sendError } from './plugins/errors.ts';
 import { checkHosts } from './plugins/hosts.ts';
 import { skipReset } from './plugins/http2-sessions.ts';
@@ -49,7 +49,7 @@ const LISTEN_ADVICE: Readonly<Record<string, string>> = {
 };
 
 /** Options that a reload does not change. */
-export interface ServerOptions extends ConnectionsOptions {
+export interface ServerOptions extends ConnectionLimitsOptions {
   readonly logger: Logger;
   readonly figures: Figures;
   readonly version: string;
@@ -68,7 +68,7 @@ export interface Address {
 export class Server {
   readonly fastify: FastifyInstance;
   readonly #options: ServerOptions;
-  readonly #connections: Connections;
+  readonly #connections: ConnectionLimits;
   readonly #readers: Readers;
   readonly #readyAnswers: ReadyAnswers;
   #site: Site;
@@ -82,7 +82,7 @@ export class Server {
   private constructor(options: ServerOptions, site: Site) {
     this.#options = options;
     this.#site = site;
-    this.#connections = new Connections(options);
+    this.#connections = new ConnectionLimits(options);
     this.fastify = fastify({
       loggerInstance: options.logger,
       logController: new LogController({ disableRequestLogging: true }),

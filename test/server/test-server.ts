@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import { pino } from 'pino';
 import { contentOf } from '../../src/app/index-warnings.ts';
 import { Figures } from '../../src/server/figures.ts';
-import type { ConnectionsOptions } from '../../src/server/plugins/connections.ts';
+import type { ConnectionLimitsOptions } from '../../src/server/plugins/connection-limits.ts';
 import type { ReadersOptions } from '../../src/server/plugins/readers.ts';
 import { PublicationLoader } from '../../src/server/documents/publication-loader.ts';
 import { ServedIndex } from '../../src/server/documents/served-index.ts';
@@ -29,7 +29,7 @@ export interface TestServerOptions
         'iconsUri' | 'pullSources' | 'registryProxy' | 'signatures' | 'trustProxy' | 'defaultIndex' | 'description'
       >
     >,
-    ConnectionsOptions {
+    ConnectionLimitsOptions {
   readonly readers?: ReadersOptions;
   /** The names of the state's indexes; `apps` if absent. */
   readonly indexes?: readonly string[];

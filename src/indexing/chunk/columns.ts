@@ -17,7 +17,7 @@ const IMAGE_WORDS = 10;
 const HEADER_WORDS = 6;
 
 /** A byte range of a segment's JSON; `end` is exclusive. */
-export interface ByteRange {
+export interface JsonRange {
   readonly start: number;
   readonly end: number;
 }
@@ -36,7 +36,7 @@ export interface ColumnImage {
   /** Names (`label:KEY` or `annotation:KEY`) with their values. */
   readonly pairs: Iterable<readonly [name: string, value: string]>;
   /** Place in the JSON of the entries; in a slice, in that of the lists if it is in a list. */
-  readonly json: ByteRange;
+  readonly json: JsonRange;
 }
 
 /** Numbers distinct texts in the order in which they are added. */
@@ -68,7 +68,7 @@ export class ColumnsBuilder {
   }
 
   /** Begins a list, to which the following images belong. @param head place of its JSON up to its images */
-  beginList(head: ByteRange): void {
+  beginList(head: JsonRange): void {
     this.#list = this.#lists.push(head.start, head.end) / 2;
   }
 
@@ -199,13 +199,13 @@ export class Columns {
   }
 
   /** Returns the place of its JSON. */
-  jsonOf(image: number): ByteRange {
+  jsonOf(image: number): JsonRange {
     const place = this.#images + image * IMAGE_WORDS;
     return { start: this.#word(place + 7), end: this.#word(place + 8) };
   }
 
   /** Returns the place of a list's JSON up to its images. */
-  headOf(list: number): ByteRange {
+  headOf(list: number): JsonRange {
     return { start: this.#word(this.#lists + list * 2), end: this.#word(this.#lists + list * 2 + 1) };
   }
 

@@ -148,14 +148,14 @@ class Answers {
 }
 
 /** Selected images of a repository, as JSON. */
-export interface SelectedRepository {
+export interface SelectedEntries {
   readonly name: string;
   readonly images: readonly { readonly entry: Entry }[];
   readonly lists: readonly { readonly head: string; readonly images: readonly { readonly entry: Entry }[] }[];
 }
 
 /** Makes the part that shows these images; skips repositories without any. */
-export async function partOf(repositories: readonly SelectedRepository[], slice: boolean): Promise<ChunkPart> {
+export async function partOf(repositories: readonly SelectedEntries[], slice: boolean): Promise<ChunkPart> {
   const images = repositories.reduce(
     (sum, repository) =>
       sum + repository.images.length + repository.lists.reduce((inLists, list) => inLists + list.images.length, 0),

@@ -1,9 +1,9 @@
 /** Answers a question from one chunk: makes the chunk's part of the answer. */
 import type { Chunk } from '../chunk/chunk.ts';
-import { type Columns, hashOf, isLong, type ByteRange, type KeptValue } from '../chunk/columns.ts';
+import { type Columns, hashOf, isLong, type JsonRange, type KeptValue } from '../chunk/columns.ts';
 import { inflate } from '../chunk/gzip-member.ts';
 import { EMPTY_PART, entryOf, type ChunkPart } from '../chunk/part.ts';
-import { partOf, type SelectedRepository } from '../chunk/render-chunk.ts';
+import { partOf, type SelectedEntries } from '../chunk/render-chunk.ts';
 import type { Effort } from './effort.ts';
 import { Glob, matches } from './glob.ts';
 import { asksForRefs, type Condition, type Query, type RefField } from './query.ts';
@@ -224,7 +224,7 @@ class ChunkJson {
     this.#columns = columns;
   }
 
-  async text(range: ByteRange, inList: boolean): Promise<string> {
+  async text(range: JsonRange, inList: boolean): Promise<string> {
     const { whole, slice } = this.#chunk;
     const lists = inList && slice !== undefined ? whole.lists : undefined;
     const json = await (lists === undefined
@@ -253,7 +253,7 @@ async function selected(
   slice: string | undefined,
   images: readonly number[],
   json: ChunkJson,
-): Promise<SelectedRepository[]> {
+): Promise<SelectedEntries[]> {
   type Entries = { entry: ReturnType<typeof entryOf> }[];
   const repositories: {
     name: string;

@@ -15,7 +15,7 @@ import type {
   TakenBy,
 } from '../catalog.ts';
 import { CommitMarks } from '../commit-marks.ts';
-import type { PostgresDatabase, Query } from './postgres-database.ts';
+import type { PostgresDatabase, RunQuery } from './postgres-database.ts';
 
 export class PostgresCatalog implements Catalog {
   readonly id: string;
@@ -237,7 +237,7 @@ interface StoredRepository extends KnownRepository {
 }
 
 async function readRepositories(
-  query: Query,
+  query: RunQuery,
   registry: string,
   names: readonly string[] | undefined,
 ): Promise<ReadonlyMap<string, StoredRepository>> {
@@ -263,7 +263,7 @@ async function readRepositories(
 
 /** Reads the manifests of the digests that the SQL `start` selects by `values`, and of all that they lead to. */
 async function readReached(
-  query: Query,
+  query: RunQuery,
   registry: string,
   start: string,
   values: readonly string[],
@@ -308,7 +308,7 @@ async function readReached(
 
 /** The repositories whose tags lead to images that claim one of these refs (as JSON). */
 function readWithRefs(
-  query: Query,
+  query: RunQuery,
   registry: string,
   refs: readonly string[],
 ): Promise<readonly { readonly ref: string; readonly name: string }[]> {
@@ -335,7 +335,7 @@ function holdersQuery(columns: string): string {
 
 /** The last of several manifests of one digest counts. */
 async function putManifests(
-  query: Query,
+  query: RunQuery,
   registry: string,
   changes: readonly CatalogChange[],
   marks: CommitMarks,
@@ -422,7 +422,7 @@ interface ChangedRepository {
 }
 
 async function changeRepositories(
-  query: Query,
+  query: RunQuery,
   registry: string,
   changes: readonly CatalogChange[],
   marks: CommitMarks,
@@ -565,7 +565,7 @@ function isSame(one: TagRecord | undefined, other: TagRecord | undefined): boole
   return one?.digest === other?.digest && String(one?.kept ?? []) === String(other?.kept ?? []);
 }
 
-async function replaceScanned(query: Query, registry: string, changes: readonly CatalogChange[]): Promise<void> {
+async function replaceScanned(query: RunQuery, registry: string, changes: readonly CatalogChange[]): Promise<void> {
   const last = changes.findLast((change) => change.kind === 'scanned');
   if (last === undefined) return;
   const taken = [...new Set(last.taken)];
@@ -576,7 +576,7 @@ async function replaceScanned(query: Query, registry: string, changes: readonly 
   ]);
 }
 
-async function replaceHeld(query: Query, registry: string, changes: readonly CatalogChange[]): Promise<void> {
+async function replaceHeld(query: RunQuery, registry: string, changes: readonly CatalogChange[]): Promise<void> {
   const last = changes.findLast((change) => change.kind === 'held');
   if (last === undefined) return;
   await query('DELETE FROM held_tag WHERE registry = $1', [registry]);
@@ -585,7 +585,7 @@ async function replaceHeld(query: Query, registry: string, changes: readonly Cat
 }
 
 async function addStored(
-  query: Query,
+  query: RunQuery,
   amounts: readonly (readonly [registry: string, bytes: number])[],
 ): Promise<void> {
   if (amounts.length === 0) return;
@@ -597,7 +597,7 @@ async function addStored(
 
 /** CommitMarks what was changed as dirty for the indexes that take it. */
 async function mark(
-  query: Query,
+  query: RunQuery,
   registry: string,
   { repositories, digests, manifests }: CommitMarks,
   takenBy: TakenBy,
@@ -645,7 +645,7 @@ async function mark(
 
 /** Inserts rows in one statement. @param target the table with its columns, which have these types */
 async function insert(
-  query: Query,
+  query: RunQuery,
   target: string,
   types: readonly string[],
   rows: readonly (readonly unknown[])[],

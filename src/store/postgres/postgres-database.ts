@@ -8,7 +8,7 @@ const CONNECT_TIMEOUT = 5_000;
 const SESSION = `SET idle_in_transaction_session_timeout = 2000; SET lock_timeout = 5000; SET statement_timeout = 60000`;
 
 export type Row = Readonly<Record<string, unknown>>;
-export type Query = <R extends Row = Row>(sql: string, values?: readonly unknown[]) => Promise<readonly R[]>;
+export type RunQuery = <R extends Row = Row>(sql: string, values?: readonly unknown[]) => Promise<readonly R[]>;
 
 /** `write` is fenced; `snapshot` reads what is there at its start; `migration` comes before there is a lease. */
 export type Isolation = 'write' | 'snapshot' | 'migration';
@@ -44,7 +44,7 @@ export class PostgresDatabase {
   }
 
   /** Runs one statement. @throws StoreError */
-  readonly query: Query = async <R extends Row = Row>(
+  readonly query: RunQuery = async <R extends Row = Row>(
     sql: string,
     values: readonly unknown[] = [],
   ): Promise<readonly R[]> => {
@@ -61,7 +61,7 @@ export class PostgresDatabase {
   }
 
   /** Runs `work` in one transaction, whole or not at all. @throws StoreError; what `work` throws */
-  async transaction<T>(isolation: Isolation, work: (query: Query) => Promise<T>): Promise<T> {
+  async transaction<T>(isolation: Isolation, work: (query: RunQuery) => Promise<T>): Promise<T> {
     let client: PoolClient;
     try {
       client = await this.#pool.connect();

@@ -4,7 +4,7 @@ import { digestOf, matchesDigest, type Digest } from '../../registry/digest.ts';
 import { checksumOf } from '../publication-checksum.ts';
 import type { Publication, Publications, SideDocument, StoredChunk, StoredSegment } from '../publications.ts';
 import { StoreError } from '../store-error.ts';
-import type { PostgresDatabase, Query } from './postgres-database.ts';
+import type { PostgresDatabase, RunQuery } from './postgres-database.ts';
 
 const NAME_BYTES = 32;
 /** PNGs whose use is looked at together. */
@@ -206,7 +206,7 @@ function isNamed(column: string): string {
  * @param unnamedSince SQL; @param update what is set of one that is there already, which stays as it is unless given
  */
 async function putChunks(
-  query: Query,
+  query: RunQuery,
   chunks: readonly StoredChunk[],
   unnamedSince: string,
   update?: string,
@@ -221,7 +221,7 @@ async function putChunks(
 }
 
 /** Starts the time after which chunks are removed that no publication names. */
-async function release(query: Query, names: readonly string[]): Promise<void> {
+async function release(query: RunQuery, names: readonly string[]): Promise<void> {
   if (names.length > 0)
     await query(
       `UPDATE chunk SET unnamed_since = $2 WHERE name = ANY($1) AND unnamed_since IS NULL AND NOT ${isNamed('name')}`,

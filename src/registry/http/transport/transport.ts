@@ -4,7 +4,7 @@ import type { AccessOptions, RequestOptions } from '../access/access-options.ts'
 import { Keychain } from '../access/keychain.ts';
 import { Authenticator, type Subject } from './authenticator.ts';
 import { CongestionControl } from './congestion-control.ts';
-import { Connections } from './connections.ts';
+import { ConnectionPools } from './connection-pools.ts';
 import { Gate } from './gate.ts';
 import type { HttpRequest, HttpResponse, Send } from './http-message.ts';
 import { followRedirects } from './redirects.ts';
@@ -44,7 +44,7 @@ export class Transport {
   readonly origin: string;
   /** The path below which the Distribution API is: `/v2`, or a prefix and `/v2`. */
   readonly base: string;
-  readonly #connections: Connections;
+  readonly #connections: ConnectionPools;
   readonly #gate: Gate;
   readonly #authenticator: Authenticator;
   readonly #closing = new AbortController();
@@ -56,7 +56,7 @@ export class Transport {
     const { origin, pathname } = new URL(this.url);
     this.origin = origin;
     this.base = `${pathname.replace(/\/$/, '')}/v2`;
-    this.#connections = new Connections({
+    this.#connections = new ConnectionPools({
       ...options,
       url: this.url,
       origin,

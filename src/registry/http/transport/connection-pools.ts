@@ -11,8 +11,8 @@ import { describeRequest, type HttpRequest, type HttpResponse } from './http-mes
 import { ProxyDispatcher } from './proxy-dispatcher.ts';
 import type { OnRequest } from './sent-request.ts';
 
-/** Settings of {@link Connections}. */
-export interface ConnectionsOptions extends AccessOptions, Pick<RequestOptions, 'timeout' | 'userAgent'> {
+/** Settings of {@link ConnectionPools}. */
+export interface ConnectionPoolsOptions extends AccessOptions, Pick<RequestOptions, 'timeout' | 'userAgent'> {
   /** The registry's URL. */
   readonly url: string;
   /** The origin of `url`. */
@@ -27,8 +27,8 @@ export interface ConnectionsOptions extends AccessOptions, Pick<RequestOptions, 
 type Route = Pick<Dispatcher | ProxyDispatcher, 'dispatch'>;
 
 /** Pools of kept-alive connections, one for each origin. */
-export class Connections {
-  readonly #options: ConnectionsOptions;
+export class ConnectionPools {
+  readonly #options: ConnectionPoolsOptions;
   readonly #connect: Connect;
   readonly #pool: Pool;
   /** Connections to hosts other than the registry. */
@@ -43,7 +43,7 @@ export class Connections {
   #requests = 0;
   #closed = false;
 
-  constructor(options: ConnectionsOptions) {
+  constructor(options: ConnectionPoolsOptions) {
     this.#options = options;
     const certificates = new Certificates(options);
     this.#connect = createConnect(certificates, options.timeout);

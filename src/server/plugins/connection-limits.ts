@@ -19,8 +19,8 @@ const KEPT_ALIVE = 72_000;
 /** Interval at which idle connections are closed during shutdown, in milliseconds. */
 const IDLE_INTERVAL = 50;
 
-/** Limits of {@link Connections}. */
-export interface ConnectionsOptions {
+/** Limits of {@link ConnectionLimits}. */
+export interface ConnectionLimitsOptions {
   /** Serves HTTPS, with HTTP/2 and HTTP/1.1, if given. */
   readonly tls?: KeyPair | undefined;
   /** Time to send a request, in milliseconds; {@link PATIENCE} unless given. */
@@ -35,9 +35,9 @@ export interface ConnectionsOptions {
 export type Handler = (request: http.IncomingMessage, response: http.ServerResponse) => void;
 type Server = http.Server | http2.Http2SecureServer;
 
-/** The listening sockets of a server, and their connections. */
-export class Connections {
-  readonly #options: ConnectionsOptions;
+/** Listening sockets of a server, with limits for their connections. */
+export class ConnectionLimits {
+  readonly #options: ConnectionLimitsOptions;
   /** One for each address; the first is Fastify's. */
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
@@ -46,7 +46,7 @@ export class Connections {
   /** Connections refused since the last check. */
   #dropped = 0;
 
-  constructor(options: ConnectionsOptions = {}) {
+  constructor(options: ConnectionLimitsOptions = {}) {
     const { patience = PATIENCE, keptAlive = KEPT_ALIVE } = options;
     this.#options = options;
     this.#sessions = new Http2Sessions({ patience, keptAlive });
