@@ -8,7 +8,7 @@ import { keptUntilRestart } from '../config/kept-until-restart.ts';
 import { signedReferences } from '../config/client-references.ts';
 import { messageOf } from '../system/message-of.ts';
 import { Figures } from '../server/figures.ts';
-import { KeyPairWatch, readKeyPair } from '../server/plugins/key-pair.ts';
+import { KeyPairWatch, readKeyPair } from '../server/http/key-pair.ts';
 import type { ServedIndex } from '../server/documents/served-index.ts';
 import { Server } from '../server/server.ts';
 import { GRACE, Generation } from './generation.ts';

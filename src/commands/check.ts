@@ -8,7 +8,7 @@ import { describeConfig } from '../config/describe-config.ts';
 import { CoveredRepositories } from '../registry/covered-repositories.ts';
 import { createRegistrySource } from '../registry/create-registry-source.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
-import { readKeyPair } from '../server/plugins/key-pair.ts';
+import { readKeyPair } from '../server/http/key-pair.ts';
 import { amount } from '../system/amount.ts';
 import { messageOf } from '../system/message-of.ts';
 import { type CommandOptions, type Configure, FAILURE, SUCCESS, WRONG_USAGE } from './command.ts';

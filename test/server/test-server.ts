@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import { pino } from 'pino';
 import { contentOf } from '../../src/app/index-warnings.ts';
 import { Figures } from '../../src/server/figures.ts';
-import type { ConnectionLimitsOptions } from '../../src/server/plugins/connection-limits.ts';
+import type { ConnectionLimitsOptions } from '../../src/server/http/connection-limits.ts';
 import type { ReadersOptions } from '../../src/server/plugins/readers.ts';
 import { PublicationLoader } from '../../src/server/documents/publication-loader.ts';
 import { ServedIndex } from '../../src/server/documents/served-index.ts';

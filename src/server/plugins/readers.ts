@@ -4,7 +4,7 @@ import { constants, type Http2ServerResponse } from 'node:http2';
 import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { TooManyUnsent } from '../server-error.ts';
-import { PacedBody } from './paced-body.ts';
+import { PacedBody } from '../http/paced-body.ts';
 
 /** Unsent bytes of all clients together; a shared body counts once. */
 const MAX_UNSENT = 256 * 1024 * 1024;

@@ -3,7 +3,7 @@ import { copyFile, mkdir, mkdtempDisposable, readFile, rename, symlink, writeFil
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { type KeyPair, KeyPairError, KeyPairWatch, readKeyPair } from '../../../src/server/plugins/key-pair.ts';
+import { type KeyPair, KeyPairError, KeyPairWatch, readKeyPair } from '../../../src/server/http/key-pair.ts';
 import { makeCertificates } from '../../peers/certificates.ts';
 import { needs } from '../../peers/installed.ts';
 
