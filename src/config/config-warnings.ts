@@ -1,5 +1,5 @@
 /** Warnings of a valid configuration: likely oversights. */
-import { matcher } from '../registry/matcher.ts';
+import { matcher } from '../registry/config-glob.ts';
 import { DEFAULT_TAG, isTag } from '../registry/reference.ts';
 import { LAYOUT_PREFIX, registryId, registryKey } from '../registry/registry-id.ts';
 import { proxiedRegistry, signedReference } from './client-references.ts';

@@ -1,5 +1,5 @@
 /** Selects the repositories of a registry that are read. */
-import { matcher } from './matcher.ts';
+import { matcher } from './config-glob.ts';
 import { isRepositoryName } from './reference.ts';
 
 /** The repositories that a registry's configuration selects, by names and globs. */

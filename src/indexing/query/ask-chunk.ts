@@ -5,7 +5,7 @@ import { inflate } from '../chunk/gzip-member.ts';
 import { EMPTY_PART, entryOf, type ChunkPart } from '../chunk/part.ts';
 import { partOf, type SelectedEntries } from '../chunk/render-chunk.ts';
 import type { Effort } from './effort.ts';
-import { Glob, matches } from './glob.ts';
+import { Glob, matches } from './query-glob.ts';
 import { asksForRefs, type Condition, type Query, type RefField } from './query.ts';
 
 /** Longest value, in characters, that is compared without giving way to other work. */

@@ -1,5 +1,5 @@
 /** Repositories and tags that an index takes, by globs. */
-import { matcher } from '../../registry/matcher.ts';
+import { matcher } from '../../registry/config-glob.ts';
 import { DELTA_INDEX_TAG } from '../../registry/reference.ts';
 import type { IndexDefinition } from '../index-definition.ts';
 

@@ -1,4 +1,7 @@
-/** Matches names of repositories and tags with globs. */
+/**
+ * Globs in the configuration, for names of repositories and tags. Queries use `indexing/query/query-glob.ts`, where `*`
+ * also matches `/`.
+ */
 import { Minimatch } from 'minimatch';
 
 /**

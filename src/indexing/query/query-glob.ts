@@ -1,4 +1,7 @@
-/** Globs in questions, where `*` and `?` match any character including `/`, as in Flagstate. */
+/**
+ * Globs in queries, where `*` and `?` also match `/`, as in Flagstate. The configuration uses
+ * `registry/config-glob.ts`, where they do not.
+ */
 
 /** Characters between two yields. */
 const TURN = 32 * 1024;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { Glob, matches } from '../../../src/indexing/query/glob.ts';
+import { Glob, matches } from '../../../src/indexing/query/query-glob.ts';
 
 const globMatches = (pattern: string, text: string): boolean => matches(new Glob(pattern), text);
 
