@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { SqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
-import { readGeneration } from './generation.ts';
+import { readGeneration } from './consistent-content.ts';
 
 const PROGRAM = join(import.meta.dirname, 'programs', 'write-generations.ts');
 const KILLS = 10;

@@ -34,7 +34,7 @@ import {
   REGISTRY,
   writeCatalog,
   writePublications,
-} from './generation.ts';
+} from './consistent-content.ts';
 
 function failOnWarning(warning: string): void {
   assert.fail(warning);

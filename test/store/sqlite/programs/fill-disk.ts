@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { SqliteStore, storeFiles } from '../../../../src/store/sqlite/sqlite-store.ts';
 import { StateLock } from '../../../../src/store/state-lock.ts';
 import { StoreError } from '../../../../src/store/store-error.ts';
-import { readCatalog, readPublications, writeCatalog, writePublications } from '../generation.ts';
+import { readCatalog, readPublications, writeCatalog, writePublications } from '../consistent-content.ts';
 
 const folder = process.argv[2] ?? '';
 const files = storeFiles(folder);

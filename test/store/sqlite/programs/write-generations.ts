@@ -5,7 +5,7 @@
  */
 import { writeSync } from 'node:fs';
 import { SqliteStore } from '../../../../src/store/sqlite/sqlite-store.ts';
-import { readGeneration, writeGeneration } from '../generation.ts';
+import { readGeneration, writeGeneration } from '../consistent-content.ts';
 
 const [, , folder = '', calls = 'Infinity'] = process.argv;
 
