@@ -6,7 +6,7 @@ import { isRepositoryName } from '../registry/reference.ts';
 import { registryId } from '../registry/registry-id.ts';
 import { pathText, shown, type KeyPath, type Problems } from './problems.ts';
 import type { ConfigFile } from './schema.ts';
-import { ROUTES, hostWithoutCatalog, outputName, registryUrl } from './value-types.ts';
+import { ROUTES, fileNameOf, hostWithoutCatalog, registryUrl } from './value-types.ts';
 
 /** `T` where any part may be missing because it was wrong. */
 export type Incomplete<T> = T extends readonly (infer Element)[]
@@ -103,11 +103,6 @@ function* outputsDiffer({ config, names }: Written): Iterable<Fault> {
     if (output !== undefined && sameOutput === undefined) outputs.set(output, name);
     if (sameName === undefined) fileNames.set(fileName, name);
   }
-}
-
-/** FILE of the route `/index/FILE.json`. */
-export function fileNameOf(name: string, output: string | undefined): string {
-  return output === undefined ? name : outputName(output);
 }
 
 function* defaultIndexExists({ config: { default_index: name }, names }: Written): Iterable<Fault> {

@@ -23,7 +23,7 @@ interface Spot {
 }
 
 /**
- * Returns what a settled `document` says, with a problem for each value that `schema` refuses; those are left out.
+ * Returns what an expanded `document` says, with a problem for each value that `schema` refuses; those are left out.
  * Paths are made absolute from `folder`.
  */
 export function checkValues(schema: TSchema, document: Document, folder: string, problems: Problems): unknown {
@@ -32,9 +32,9 @@ export function checkValues(schema: TSchema, document: Document, folder: string,
   do {
     values = Default(schema, values);
     errors = allErrors(schema, values);
-  } while (errors.filter((error) => reread(error, schema, values, document)).length > 0);
+  } while (errors.filter((error) => reinterpret(error, schema, values, document)).length > 0);
 
-  const spots = relevant(errors).map((error) => {
+  const spots = oneErrorPerFault(errors).map((error) => {
     const spot = spotOf(values, error.instancePath);
     report(error, schema, spot, document, problems);
     return { ...spot, isWrong: error.keyword !== 'required' && !isNameError(error) };
@@ -85,7 +85,7 @@ function readings(text: string): readonly unknown[] {
  * that variables leave
  * empty is a key left out, and other plain text may be a boolean or, by a variable, a number.
  */
-function reread(error: ValidationError, root: TSchema, values: unknown, document: Document): boolean {
+function reinterpret(error: ValidationError, root: TSchema, values: unknown, document: Document): boolean {
   const { path, parent, value } = spotOf(values, error.instancePath);
   const schema = schemaAt(root, error.schemaPath);
   const key = path.at(-1) ?? '';
@@ -107,7 +107,7 @@ function reread(error: ValidationError, root: TSchema, values: unknown, document
 const INSIDE: ReadonlySet<string> = new Set(['required', 'minItems', 'minProperties']);
 
 /** One error for each fault: of a union, those of the branch that the value's kind chooses, else the union's own. */
-function relevant(errors: readonly ValidationError[]): readonly ValidationError[] {
+function oneErrorPerFault(errors: readonly ValidationError[]): readonly ValidationError[] {
   const names = errors.filter(isNameError);
   const others = errors.filter(
     (error) => !isNameError(error) && error.keyword !== 'additionalProperties' && error.keyword !== 'propertyNames',
@@ -159,7 +159,7 @@ function report(
   } else if (isNameError(error)) {
     problems.add(path, `${scalarFault(schema, name, shown(name))}, expected ${expected(schema)}`, 'key');
   } else if (value === undefined) {
-    // A problem of it was found before: see settleDocument.
+    // A problem of it was found before: see expandDocument.
   } else if (INSIDE.has(error.keyword)) {
     problems.add(path, `is empty, expected ${expected(schema)}`);
   } else if (typeof value === 'object' || IsObject(schema) || IsRecord(schema) || IsArray(schema)) {

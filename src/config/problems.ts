@@ -43,7 +43,7 @@ export class Problems {
   readonly #pairs = new WeakMap<Node, ReadonlyMap<string, Pair<Node, Node | null>>>();
   readonly #found: Problem[] = [];
 
-  /** @param document without aliases and merges, see `settleDocument` */
+  /** @param document without aliases and merges, see `expandDocument` */
   constructor(file: string, document: Document, lines: LineCounter) {
     this.#file = file;
     this.#document = document;

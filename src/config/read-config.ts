@@ -9,7 +9,7 @@ import { Problems, nameOf } from './problems.ts';
 import type { Environment } from './replace-variables.ts';
 import { resolveConfig, type Tokens } from './resolve-config.ts';
 import { configSchema, type ConfigFile } from './schema.ts';
-import { settleDocument } from './settle-document.ts';
+import { expandDocument } from './expand-document.ts';
 import { readTextFile } from './text-file.ts';
 import { TOKEN_CHARACTERS, isBearerToken } from './value-types.ts';
 import { readYamlFile } from './yaml-file.ts';
@@ -41,7 +41,7 @@ function read(file: string, environment: Environment): { readonly config: Config
   const folder = dirname(absolute);
   const { document, text, lines } = readYamlFile(file);
   const problems = new Problems(file, document, lines);
-  settleDocument(document, text, lines, environment, problems);
+  expandDocument(document, text, lines, environment, problems);
   const config = checkValues(configSchema, document, folder, problems) as Incomplete<ConfigFile>;
   const indexes = document.getIn(['indexes'], true);
   // JavaScript's objects do not keep the order of keys that are numbers.

@@ -2,7 +2,6 @@
 import { dirname, join, resolve } from 'node:path';
 import { Default } from 'typebox/value';
 import { LAYOUT_PREFIX, registryId } from '../registry/registry-id.ts';
-import { fileNameOf } from './check-rules.ts';
 import type {
   AccessConfig,
   BusConfig,
@@ -15,6 +14,7 @@ import type {
 import { parseDuration } from './duration.ts';
 import type { Environment } from './replace-variables.ts';
 import { registrySchema, type ConfigFile } from './schema.ts';
+import { fileNameOf } from './value-types.ts';
 
 /** Bearer tokens that protect routes; `undefined` where none is configured. */
 export type Tokens = Pick<ServerConfig, 'adminToken' | 'eventsToken'>;

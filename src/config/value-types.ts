@@ -78,7 +78,7 @@ export function choice<First extends string, Second extends string>(
  * `schema` with a rule: `fault` returns what is wrong with a value, empty to have the value shown; `undefined` if
  * nothing is.
  */
-function faultless(schema: TString, fault: (written: string) => string | undefined) {
+function withRule(schema: TString, fault: (written: string) => string | undefined) {
   return Type.Refine(
     schema,
     (written) => fault(written) === undefined,
@@ -88,7 +88,7 @@ function faultless(schema: TString, fault: (written: string) => string | undefin
 
 /** A text that can be sent as a bearer token (RFC 6750, section 2.1, without insisting on its alphabet). */
 export function bearerToken(description: string, options: Options) {
-  return faultless(secret(description, { expected: TOKEN_CHARACTERS, ...options }), (token) =>
+  return withRule(secret(description, { expected: TOKEN_CHARACTERS, ...options }), (token) =>
     isBearerToken(token) ? undefined : 'cannot be sent in a header',
   );
 }
@@ -151,7 +151,7 @@ export function duration(
 
 /** A file or folder that need not exist. */
 export function path(description: string, options: Options = {}) {
-  return faultless(text(description, { expected: 'a path', path: 'any', ...options }), (written) =>
+  return withRule(text(description, { expected: 'a path', path: 'any', ...options }), (written) =>
     written.includes('\0') ? '' : undefined,
   );
 }
@@ -167,14 +167,19 @@ export function outputFile(description: string) {
     expected: 'the path of a file such as /var/www/html/index/apps.json',
     path: 'output',
   });
-  return faultless(schema, (written) =>
+  return withRule(schema, (written) =>
     written.endsWith('/') || ['', '.', '..'].includes(outputName(written)) ? 'does not name a file' : undefined,
   );
 }
 
 /** The name of an output file without its folder and `.json`. */
-export function outputName(output: string): string {
+function outputName(output: string): string {
   return basename(output).replace(/\.json$/, '');
+}
+
+/** FILE of the route `/index/FILE.json`. */
+export function fileNameOf(name: string, output: string | undefined): string {
+  return output === undefined ? name : outputName(output);
 }
 
 /** First path segments of the server's own routes. */
@@ -199,14 +204,14 @@ export function indexName() {
     pattern: /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
     expected: 'a name such as apps, of letters, digits, ".", "_" and "-"',
   });
-  return faultless(name, (written) =>
+  return withRule(name, (written) =>
     ROUTES.has(written) ? "has the name of one of the server's own routes" : undefined,
   );
 }
 
 /** Addresses of proxies as in Fastify's `trustProxy`: IP addresses, networks, or names of such. */
 export function proxyAddresses() {
-  return faultless(word('an IP address, a network such as 10.0.0.0/8, or loopback'), (written) =>
+  return withRule(word('an IP address, a network such as 10.0.0.0/8, or loopback'), (written) =>
     written.split(',').every((address) => isProxyAddress(address.trim())) ? undefined : '',
   );
 }
@@ -226,7 +231,7 @@ const CREDENTIALS = 'holds a user name or password';
 
 /** The address of a registry: `http(s)://…`, or `oci:FOLDER`. */
 export function registryUrl(description = '') {
-  return faultless(secret(description, { expected: 'http(s)://HOST[:PORT][/PATH] or oci:FOLDER' }), (written) => {
+  return withRule(secret(description, { expected: 'http(s)://HOST[:PORT][/PATH] or oci:FOLDER' }), (written) => {
     if (written.startsWith(LAYOUT_PREFIX))
       return written === LAYOUT_PREFIX || written.includes('\0') ? 'does not name a folder' : undefined;
     const fault = urlFault(written, HTTP);
@@ -240,7 +245,7 @@ export function registryUrl(description = '') {
 /** A whole http(s) URL, without credentials, query and fragment. */
 export function httpUrl(description: string, options: Options = {}, query?: 'any query') {
   const schema = secret(description, { expected: 'a URL such as https://apps.example.org', ...options });
-  return faultless(schema, (written) => urlFault(written, HTTP, { query }));
+  return withRule(schema, (written) => urlFault(written, HTTP, { query }));
 }
 
 /** A whole http(s) URL without credentials, for clients to follow. */
@@ -268,7 +273,7 @@ export function servedReference(description: string, options: Options) {
 /** @param fault what else is wrong with it */
 function reference(description: string, options: Options, fault: (url: URL) => string | undefined) {
   const schema = secret(description, { expected: 'a URL, or a path such as /icons/', ...options });
-  return faultless(schema, (written) => urlFault(written, HTTP, { base: BASE }) ?? fault(new URL(written, BASE)));
+  return withRule(schema, (written) => urlFault(written, HTTP, { base: BASE }) ?? fault(new URL(written, BASE)));
 }
 
 /** The address of a STOMP broker; may hold a login. */
@@ -278,7 +283,7 @@ export function brokerUrl() {
     expected: 'stomp://[USER:PASSWORD@]HOST[:PORT][/VHOST] or stomps://…',
     secret: true,
   });
-  return faultless(schema, (written) => {
+  return withRule(schema, (written) => {
     const fault = urlFault(written, ['stomp:', 'stomps:']);
     if (fault !== undefined && fault !== CREDENTIALS) return fault;
     return new URL(written).hostname === '' ? 'does not name a host' : undefined;

@@ -1,7 +1,4 @@
-/**
- * Prepares a YAML document so that `toJS` and `getIn` give all that it says: follows aliases, makes merges, replaces
- * variables.
- */
+/** Expands aliases, merges and variables in a YAML document, so that `toJS` and `getIn` give all that it says. */
 import {
   Pair,
   Scalar,
@@ -21,17 +18,17 @@ type Mapping = YAMLMap<Node, Node | null>;
 type Entries = Map<string, Pair<Node, Node | null>>;
 
 /**
- * Changes `document`, whose text is `text`. A scalar with a problem has the value `undefined`; others keep in `source`
+ * Expands `document` in place, whose text is `text`. A scalar with a problem has the value `undefined`; others keep in `source`
  * how they were written.
  */
-export function settleDocument(
+export function expandDocument(
   document: Document,
   text: string,
   lines: LineCounter,
   environment: Environment,
   problems: Problems,
 ): void {
-  const settled = new Set<Node>();
+  const expanded = new Set<Node>();
   const open = new Set<Node>();
 
   /** `written`, or what it is an alias of. */
@@ -43,13 +40,13 @@ export function settleDocument(
     return new Scalar(undefined);
   };
 
-  const settle = (written: Node | null, path: KeyPath): Node | null => {
+  const expand = (written: Node | null, path: KeyPath): Node | null => {
     const node = follow(written, path);
     if (isAlias(written) && isScalar(node)) {
-      settle(node, path);
+      expand(node, path);
       return Object.assign(node.clone() as Scalar, written.range && { range: written.range });
     }
-    if (node === null || settled.has(node)) return node;
+    if (node === null || expanded.has(node)) return node;
     if (open.has(node)) {
       problems.add(path, 'is an alias of a value that it is part of, expected another anchor', written?.range?.[0]);
       return new Scalar(undefined);
@@ -57,10 +54,10 @@ export function settleDocument(
     open.add(node);
     if (isScalar(node)) node.value = replaced(node, path);
     else if (isSeq<Node | null>(node))
-      node.items = node.items.map((element, position) => settle(element, [...path, position]));
+      node.items = node.items.map((element, position) => expand(element, [...path, position]));
     else if (isMap(node)) node.items = entriesOf(node as Mapping, path);
     open.delete(node);
-    settled.add(node);
+    expanded.add(node);
     return node;
   };
 
@@ -105,7 +102,7 @@ export function settleDocument(
       if (faults.length > 0 || first !== undefined) continue;
       const scalar = new Scalar(name);
       if (written.range) scalar.range = written.range;
-      own.set(name, new Pair<Node, Node | null>(scalar, settle(value, [...path, name])));
+      own.set(name, new Pair<Node, Node | null>(scalar, expand(value, [...path, name])));
     }
     return [...new Map([...merged, ...own]).values()];
   };
@@ -114,11 +111,11 @@ export function settleDocument(
     const node = follow(written, [...path, '<<']);
     if (isSeq<Node | null>(node)) for (const element of node.items) merge(element, path, merged);
     else if (isMap(node) && !open.has(node)) {
-      settle(node, path);
+      expand(node, path);
       for (const pair of (node as Mapping).items) if (!merged.has(nameOf(pair))) merged.set(nameOf(pair), pair);
     } else if (!isScalar(node) || node.value !== undefined)
       problems.add([...path, '<<'], 'cannot be merged, expected the alias of another mapping', written?.range?.[0]);
   };
 
-  document.contents = settle(document.contents, []);
+  document.contents = expand(document.contents, []);
 }
