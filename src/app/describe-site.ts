@@ -8,10 +8,10 @@ import type { SiteDescription, IndexDescription } from '../server/site.ts';
  * @throws the system's error if a key file cannot be read.
  */
 export async function describeSite({ indexes, server: { baseUrl } }: Config): Promise<SiteDescription> {
-  return { baseUrl, indexes: await Promise.all(indexes.map(publicIndex)) };
+  return { baseUrl, indexes: await Promise.all(indexes.map(describeIndex)) };
 }
 
-async function publicIndex({
+async function describeIndex({
   name,
   title = name,
   comment,

@@ -206,7 +206,7 @@ export class Server {
     errors(server);
     const allowNoOther = allow(server);
     // Ready answers are kept before `limitReaders` wraps their bodies.
-    readyAnswers.follow(server);
+    readyAnswers.register(server);
     limitReaders(server, this.#readers);
     countRequests(server, figures.requests);
     await describeRoutes(server, version);

@@ -38,7 +38,7 @@ export interface PullSource {
 export type ReadIcon = (digest: Digest) => Promise<Buffer | undefined>;
 
 /** Settings of `/events`. */
-export interface EventRoutesOptions {
+export interface SiteEvents {
   readonly token: string | undefined;
   readonly request: (request: { readonly reason: string; readonly scope: readonly RebuildRequest[] }) => void;
   /** Says whether an index includes the repository, or the tag of it. */
@@ -60,14 +60,14 @@ export interface Rebuilds {
 }
 
 /** Settings of `/reindex`. */
-export interface ReindexOptions {
+export interface SiteReindex {
   readonly token: string | undefined;
   /** Says whether an index includes the repository, and the catalog or the registry has it. */
   readonly knowsRepository: (name: string) => Promise<boolean>;
 }
 
 /** Sources of `/status`. */
-export interface StatusOptions {
+export interface SiteStatus {
   /** Returns the registry of an index. */
   readonly registryOf: (index: string) => string | undefined;
   /** Returns warnings for the administrator, by index. */
@@ -124,9 +124,9 @@ export interface Site {
   readonly trustProxy: boolean | string | readonly string[] | number;
   readonly description: SiteDescription;
   readonly rebuilds: Rebuilds & RebuildEvents;
-  readonly reindex: ReindexOptions;
-  readonly events: EventRoutesOptions;
-  readonly status: StatusOptions;
+  readonly reindex: SiteReindex;
+  readonly events: SiteEvents;
+  readonly status: SiteStatus;
   /** Measures the files of the store. */
   readonly storeSizes: () => readonly StoreSize[];
 }

@@ -128,7 +128,7 @@ suite('over routes that count their requests', () => {
       serverFactory: (route) =>
         createServer((message, response) => void (answers.answer(message, response) || route(message, response))),
     });
-    answers.follow(server);
+    answers.register(server);
     let asked = 0;
     let held: Promise<void> | undefined;
     server.get('/*', async (_request, reply) => {

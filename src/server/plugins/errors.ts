@@ -8,7 +8,7 @@ import type {
   FastifySchemaValidationError,
 } from 'fastify';
 import { Type } from 'typebox';
-import { type Answer, answer } from '../answer.ts';
+import { checkedResponse, type ResponseOf } from '../response-schema.ts';
 import { logOf, REQUEST_ID } from './request-ids.ts';
 import { isExpected, NotFound } from '../server-error.ts';
 import { SANDBOXED } from './security-headers.ts';
@@ -106,6 +106,6 @@ export function sendError(
   );
 }
 
-function errorBody(statusCode: number, message: string): Answer<typeof ErrorAnswer> {
-  return answer(ErrorAnswer, { statusCode, error: STATUS_CODES[statusCode] ?? 'Error', message });
+function errorBody(statusCode: number, message: string): ResponseOf<typeof ErrorAnswer> {
+  return checkedResponse(ErrorAnswer, { statusCode, error: STATUS_CODES[statusCode] ?? 'Error', message });
 }

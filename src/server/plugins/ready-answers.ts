@@ -62,7 +62,7 @@ export class ReadyAnswers {
   }
 
   /** Caches answers of routes that are registered from here on and call {@link keep}. */
-  follow(server: FastifyInstance): void {
+  register(server: FastifyInstance): void {
     server.decorateReply('readyVersion', undefined);
     server.addHook('onSend', (request, reply, payload, done) => {
       if (

@@ -7,7 +7,7 @@ import { type AppEntry, versionOfIcon } from '../../indexing/appdata/app-list.ts
 import { decodePngUri, isPngUri } from '../../indexing/icons/png-uri.ts';
 import { isAppId } from '../../indexing/appdata/flatpak-image.ts';
 import { messageOf } from '../../system/message-of.ts';
-import type { Described } from '../answer.ts';
+import type { Described } from '../response-schema.ts';
 import type { AcceptEncoding } from '../http/accept-encoding.ts';
 import { IMMUTABLE, isFresh } from '../http/caching.ts';
 import { indexNamed, type ServedIndex } from '../documents/served-index.ts';

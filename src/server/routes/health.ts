@@ -1,7 +1,7 @@
 /** `/healthz` and `/readyz`: whether the service is alive, and whether it can serve every index. */
 import { Type } from 'typebox';
 import type { FastifyInstance } from 'fastify';
-import { answer } from '../answer.ts';
+import { checkedResponse } from '../response-schema.ts';
 import { ErrorAnswer } from '../plugins/errors.ts';
 import type { CurrentSite } from '../site.ts';
 
@@ -11,18 +11,18 @@ const NotReady = Type.Object({ ...ErrorAnswer.properties, missing: Type.Array(Ty
 /** Adds `/healthz` and `/readyz`. */
 export function healthRoutes(server: FastifyInstance, site: CurrentSite): void {
   server.get('/healthz', { schema: { response: { 200: Health } } }, (_request, reply) =>
-    reply.header('cache-control', 'no-store').send(answer(Health, { status: 'ok' })),
+    reply.header('cache-control', 'no-store').send(checkedResponse(Health, { status: 'ok' })),
   );
 
   server.get('/readyz', { schema: { response: { 200: Health, 503: NotReady } } }, (_request, reply) => {
     reply.header('cache-control', 'no-store');
     const missing = [...site().indexes.values()].filter(({ shown }) => shown === undefined).map(({ name }) => name);
-    if (missing.length === 0) return reply.send(answer(Health, { status: 'ready' }));
+    if (missing.length === 0) return reply.send(checkedResponse(Health, { status: 'ready' }));
     return reply
       .code(503)
       .header('retry-after', '1')
       .send(
-        answer(NotReady, {
+        checkedResponse(NotReady, {
           statusCode: 503,
           error: 'Service Unavailable',
           message: `Not built yet: ${missing.join(', ')}. See /status for the reason.`,

@@ -50,34 +50,35 @@ export function indexRoutes(server: FastifyInstance, { site, acceptEncoding, rea
     name: string,
     request: FastifyRequest,
     reply: FastifyReply,
-    keep: boolean,
+    cacheable: boolean,
   ) => {
     const index = indexNamed(indexes, name);
     const { url = '' } = request.raw;
     const mark = url.indexOf('?');
     const { query: asked, document } = index.question(mark === -1 ? '' : url.slice(mark + 1));
-    const override = keep ? cacheControlOf(index) : NO_STORE;
+    const override = cacheable ? cacheControlOf(index) : NO_STORE;
     const preferences = acceptEncoding.preferences(request.headers['accept-encoding']);
     if (document !== undefined) {
-      if (keep) readyAnswers.keep(reply);
+      if (cacheable) readyAnswers.keep(reply);
       return sendServed(request, reply, best(document, preferences), override);
     }
     const { signal } = abortOnClose(reply);
     return questions
-      .answer(index, asked, { keep, from: networkOf(request.ip), signal })
+      .answer(index, asked, { keep: cacheable, from: networkOf(request.ip), signal })
       .then((answered) => sendServed(request, reply, best(answered, preferences), override));
   };
 
-  for (const [path, keep] of [
+  // `dynamic` is for clients that want no cache.
+  for (const [path, cacheable] of [
     ['static', true],
     ['dynamic', false],
   ] as const) {
     getOrHead(server, `/index/${path}`, 'Query of the default index', (request, reply) => {
       const current = site();
-      return query(current, current.defaultIndex, request, reply, keep);
+      return query(current, current.defaultIndex, request, reply, cacheable);
     });
     getOrHead(server, `/:index/index/${path}`, 'Query of an index', (request, reply) =>
-      query(site(), param(request, 'index'), request, reply, keep),
+      query(site(), param(request, 'index'), request, reply, cacheable),
     );
   }
 

@@ -1,7 +1,7 @@
 /** `/events`: notifications from registries, which trigger rebuilds. */
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
-import { answer } from '../../answer.ts';
+import { checkedResponse } from '../../response-schema.ts';
 import { parseEvents } from './parse-events.ts';
 import { requireBearerToken } from '../../plugins/bearer-token.ts';
 import { logOf } from '../../plugins/request-ids.ts';
@@ -52,7 +52,7 @@ export async function eventRoutes(server: FastifyInstance, site: CurrentSite, co
           ),
         });
       }
-      return reply.code(202).send(answer(EventsAnswer, { accepted: wanted.length }));
+      return reply.code(202).send(checkedResponse(EventsAnswer, { accepted: wanted.length }));
     },
   );
 }

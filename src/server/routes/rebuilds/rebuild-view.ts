@@ -2,7 +2,7 @@
 import { Type } from 'typebox';
 import type { Rebuild } from '../../../triggers/rebuild.ts';
 import { describeScope } from '../../../triggers/rebuild-scope.ts';
-import { type Answer, answer } from '../../answer.ts';
+import { checkedResponse, type ResponseOf } from '../../response-schema.ts';
 
 const Text = Type.String();
 const Texts = Type.Array(Text);
@@ -74,12 +74,12 @@ export const RebuildAnswer = Type.Object({
   ...SingleRebuild.properties,
   rebuilds: Type.Optional(Type.Array(SingleRebuild)),
 });
-export type RebuildAnswer = Answer<typeof RebuildAnswer>;
+export type RebuildAnswer = ResponseOf<typeof RebuildAnswer>;
 
 /** Shows a rebuild, with its times in ISO 8601. */
 export function rebuildView(rebuild: Rebuild): RebuildAnswer {
   const { rebuilds } = rebuild;
-  return answer(RebuildAnswer, {
+  return checkedResponse(RebuildAnswer, {
     ...singleView(rebuild),
     ...(rebuilds !== undefined && { rebuilds: rebuilds.map(singleView) }),
   });
@@ -87,7 +87,7 @@ export function rebuildView(rebuild: Rebuild): RebuildAnswer {
 
 function singleView(rebuild: Rebuild) {
   const { queuedAt, dueAt, startedAt, finishedAt, scope, rebuilds: _rebuilds, ...rest } = rebuild;
-  return answer(SingleRebuild, {
+  return checkedResponse(SingleRebuild, {
     ...rest,
     scope: describeScope(scope),
     queuedAt: isoTime(queuedAt),

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { BusStatus } from '../../../triggers/bus/bus.ts';
 import type { Rebuild } from '../../../triggers/rebuild.ts';
-import { type Answer, answer } from '../../answer.ts';
+import { checkedResponse, type ResponseOf } from '../../response-schema.ts';
 import type { ServedIndex } from '../../documents/served-index.ts';
 import type { EventCounts } from '../../figures.ts';
 import type { CurrentSite } from '../../site.ts';
@@ -66,7 +66,7 @@ export const StatusAnswer = Type.Object({
     { description: 'Delay of the thread that answers requests, in milliseconds.' },
   ),
 });
-export type StatusAnswer = Answer<typeof StatusAnswer>;
+export type StatusAnswer = ResponseOf<typeof StatusAnswer>;
 
 /** Options of {@link statusRoutes}. */
 export interface StatusRoutesOptions {
@@ -96,7 +96,7 @@ export function statusRoutes(server: FastifyInstance, { site, version, startedAt
       const rebuilds = queue.recent();
       const bus = status.bus();
       const warnings = status.warnings();
-      const view = answer(StatusAnswer, {
+      const view = checkedResponse(StatusAnswer, {
         version,
         startedAt: isoTime(startedAt),
         indexes: [...indexes.values()].map((index) =>
@@ -126,7 +126,7 @@ function indexView(
   const last = rebuilds.find((rebuild) => rebuild.registry === registry && rebuild.finishedAt !== undefined);
   const result = last?.result?.indexes.find((candidate) => candidate.index === index.name);
   const error = result?.error ?? last?.error;
-  return answer(IndexStatus, {
+  return checkedResponse(IndexStatus, {
     name: index.name,
     ...(registry !== undefined && { registry }),
     file: `${basePath}/index/${index.fileName}.json`,
@@ -153,7 +153,7 @@ function indexView(
 }
 
 function busView({ since, url, lastError, ...rest }: BusStatus) {
-  return answer(Bus, {
+  return checkedResponse(Bus, {
     ...rest,
     ...(url !== undefined && { url }),
     since: isoTime(since),

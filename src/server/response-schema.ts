@@ -1,17 +1,17 @@
-/** Types of answers, made from their schemas: where a view and its schema differ, the program does not compile. */
+/** Types of responses, made from their schemas: where a view and its schema differ, the program does not compile. */
 import type { Static, TSchema } from 'typebox';
 
 /** The type that `Schema` describes, as views return it. */
-export type Answer<Schema extends TSchema> = Frozen<Static<Schema>>;
+export type ResponseOf<Schema extends TSchema> = Frozen<Static<Schema>>;
 
 /** `Made`, which another room makes and `Schema` must describe; `never` if it has fields that `Schema` lacks. */
-export type Described<Schema extends TSchema, Made extends Answer<Schema>> =
-  Made extends Only<Answer<Schema>, Made> ? Made : never;
+export type Described<Schema extends TSchema, Made extends ResponseOf<Schema>> =
+  Made extends Only<ResponseOf<Schema>, Made> ? Made : never;
 
 /** Returns `view`, which must have exactly the fields of `schema`. Nothing is checked while the service runs. */
-export function answer<Schema extends TSchema, View extends Answer<Schema>>(
+export function checkedResponse<Schema extends TSchema, View extends ResponseOf<Schema>>(
   _schema: Schema,
-  view: View & Only<Answer<Schema>, View>,
+  view: View & Only<ResponseOf<Schema>, View>,
 ): View {
   return view;
 }
