@@ -9,7 +9,8 @@ import { openPullBackends, pullBackendOptions, type PullBackends } from './pull-
 import { CoveredRepositories } from '../registry/covered-repositories.ts';
 import { describeSent, type SentRequest } from '../registry/http/transport/sent-request.ts';
 import type { Figures } from '../server/figures.ts';
-import { JoinedBodies, ServedIndex } from '../server/documents/served-index.ts';
+import { JoinedBodies } from '../server/documents/body.ts';
+import { ServedIndex } from '../server/documents/served-index.ts';
 import { Questions } from '../server/documents/questions.ts';
 import type { Site } from '../server/site.ts';
 import { storeSizes } from '../store/sqlite/sqlite-store.ts';

@@ -1,7 +1,8 @@
 /** Sends documents. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isFresh } from '../http/caching.ts';
-import { type Headers, MAX_JOINED, type Served, type StoredBody } from './served-index.ts';
+import { MAX_JOINED, type StoredBody } from './body.ts';
+import type { EncodedDocument, Headers } from './served-index.ts';
 
 /**
  * Sends an encoded document for GET or HEAD, or 304 if the client has it.
@@ -10,7 +11,7 @@ import { type Headers, MAX_JOINED, type Served, type StoredBody } from './served
 export function sendServed(
   request: FastifyRequest,
   reply: FastifyReply,
-  served: Served,
+  served: EncodedDocument,
   override?: Headers,
 ): FastifyReply | Promise<FastifyReply> {
   if (isFresh(request.headers, served.etag, served.modified)) {

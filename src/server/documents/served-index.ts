@@ -1,11 +1,10 @@
 /** An index as it is served: its newest publication, with headers and bodies that are ready to send. */
 import { hash } from 'node:crypto';
-import { Readable } from 'node:stream';
 import { LRUCache } from 'lru-cache';
 import { type AppDetails, appDetails, type IndexDocument } from '../../indexing/appdata/app-details.ts';
 import type { AppListPage, AppPages } from '../../indexing/appdata/app-pages.ts';
 import type { Chunk, ReadyQuestion } from '../../indexing/chunk/chunk.ts';
-import { type Deflated, deflate, gzipMember, inflate, inflateInPieces } from '../../indexing/chunk/gzip-member.ts';
+import { deflate, inflate } from '../../indexing/chunk/gzip-member.ts';
 import { joinParts, type JoinedDocument, type PlacedPart } from '../../indexing/chunk/part.ts';
 import { parseQuery } from '../../indexing/query/parse-query.ts';
 import { flatpakQuestion, type Query } from '../../indexing/query/query.ts';
@@ -13,18 +12,13 @@ import type { Publication } from '../../store/publications.ts';
 import { type Encoding, ENCODINGS } from '../http/accept-encoding.ts';
 import { NotBuiltYet, NotFound, retryUnreadable } from '../server-error.ts';
 import { NOSNIFF } from '../plugins/security-headers.ts';
+import { gzipBody, identityBody, JoinedBodies, type StoredBody } from './body.ts';
 
 /** Characters of cached query strings, and how many of them. */
 const MAX_SPELLED = 1024 * 1024;
 const MAX_SPELLINGS = 1024;
 /** Cached documents of questions whose parts are all ready. */
 const MAX_DOCUMENTS = 64;
-/** Bodies up to so many bytes are joined once and cached; larger ones are sent part by part. */
-export const MAX_JOINED = 1024 * 1024;
-/** Bytes of a larger body that are sent together. */
-const SENT_AT_ONCE = 64 * 1024;
-/** Bytes of cached joined bodies. */
-const MAX_JOINED_BYTES = 16 * 1024 * 1024;
 /** Apps whose details are cached. */
 const MAX_APPS = 64;
 /** Compression level of a document that is made while a client waits. */
@@ -34,7 +28,7 @@ const QUICK_LEVEL = 2;
 export type Headers = Readonly<Record<string, string>>;
 
 /** One encoding of a document, with its headers. */
-export interface Served {
+export interface EncodedDocument {
   /** A weak tag where the bytes may differ from one server to another. */
   readonly etag: string;
   /** Milliseconds since the epoch. */
@@ -46,16 +40,8 @@ export interface Served {
   readonly body: StoredBody;
 }
 
-/** A body that may have to be read from the store. */
-export interface StoredBody {
-  /** Bytes. */
-  readonly length: number;
-  read(): Promise<Buffer>;
-  stream(): Readable;
-}
-
 /** A document in both encodings. */
-export type ServedDocument = ReadonlyMap<Encoding, Served>;
+export type ServedDocument = ReadonlyMap<Encoding, EncodedDocument>;
 
 /** The current publication of an index, with its chunks. */
 export interface Shown {
@@ -87,26 +73,6 @@ export interface ServedIndexOptions {
   readonly repositoryPriority: readonly string[];
   /** Cache that indexes share; a new one unless given. */
   readonly joined?: JoinedBodies;
-}
-
-/** Cache of joined bodies; the least recently used are removed. */
-export class JoinedBodies {
-  readonly #bodies: LRUCache<StoredBody, Promise<Buffer>>;
-
-  constructor(maxBytes: number = MAX_JOINED_BYTES) {
-    this.#bodies = new LRUCache({ maxSize: maxBytes, sizeCalculation: (_, { length }) => length + 1 });
-  }
-
-  /** Returns the joined body, from the cache if it is there. */
-  get(body: StoredBody, join: () => Promise<Buffer>): Promise<Buffer> {
-    let joined = this.#bodies.get(body);
-    if (joined === undefined) {
-      joined = join();
-      joined.catch(() => this.#bodies.delete(body));
-      this.#bodies.set(body, joined);
-    }
-    return joined;
-  }
 }
 
 /** Returns the index of this name. @throws NotFound */
@@ -283,10 +249,10 @@ export class ServedIndex {
 
   /** Encodes a document for sending. @param modified when its content last changed, in milliseconds since the epoch */
   serve(document: JoinedDocument, modified = this.#shown?.publication.modified ?? 0): ServedDocument {
-    return new Map(ENCODINGS.map((encoding) => [encoding, this.#served(encoding, document, modified)]));
+    return new Map(ENCODINGS.map((encoding) => [encoding, this.#encoded(encoding, document, modified)]));
   }
 
-  #served(encoding: Encoding, { tag, length, pieces }: JoinedDocument, modified: number): Served {
+  #encoded(encoding: Encoding, { tag, length, pieces }: JoinedDocument, modified: number): EncodedDocument {
     const body = encoding === 'gzip' ? gzipBody(pieces, this.#joined) : identityBody(pieces, length, this.#joined);
     const etag = encoding === 'gzip' ? `W/"${tag}"` : `"${tag}"`;
     const freshHeaders = {
@@ -331,74 +297,4 @@ async function documentOf(json: string): Promise<JoinedDocument> {
     pieces: [await deflate(bytes, QUICK_LEVEL)],
     tag: hash('sha256', bytes, 'base64url'),
   };
-}
-
-function gzipBody(pieces: readonly Deflated[], joined: JoinedBodies): StoredBody {
-  const parts = gzipMember(pieces);
-  return new PiecedBody(
-    parts.reduce((sum, { size }) => sum + size, 0),
-    parts,
-    {
-      whole: ({ bytes }) => bytes(),
-      pieces: async function* ({ bytes }) {
-        yield await bytes();
-      },
-    },
-    joined,
-  );
-}
-
-function identityBody(pieces: readonly Deflated[], length: number, joined: JoinedBodies): StoredBody {
-  return new PiecedBody(length, pieces, { whole: inflate, pieces: inflateInPieces }, joined);
-}
-
-/** Reads one part of a body. */
-interface ReadPart<Part> {
-  readonly whole: (part: Part) => Buffer | Promise<Buffer>;
-  readonly pieces: (part: Part) => AsyncIterable<Buffer>;
-}
-
-class PiecedBody<Part> implements StoredBody {
-  readonly length: number;
-  readonly #parts: readonly Part[];
-  readonly #readPart: ReadPart<Part>;
-  readonly #joined: JoinedBodies;
-
-  constructor(length: number, parts: readonly Part[], readPart: ReadPart<Part>, joined: JoinedBodies) {
-    this.length = length;
-    this.#parts = parts;
-    this.#readPart = readPart;
-    this.#joined = joined;
-  }
-
-  read(): Promise<Buffer> {
-    return this.length > MAX_JOINED ? this.#join() : this.#joined.get(this, () => this.#join());
-  }
-
-  stream(): Readable {
-    return Readable.from(this.#pieces(), { objectMode: false });
-  }
-
-  async #join(): Promise<Buffer> {
-    const buffers: Buffer[] = [];
-    for (const part of this.#parts) buffers.push(await this.#readPart.whole(part));
-    return Buffer.concat(buffers);
-  }
-
-  /** Yields the bytes in order, small parts joined. */
-  async *#pieces(): AsyncGenerator<Buffer> {
-    let waiting: Buffer[] = [];
-    let bytes = 0;
-    for (const part of this.#parts) {
-      for await (const piece of this.#readPart.pieces(part)) {
-        waiting.push(piece);
-        bytes += piece.length;
-        if (bytes < SENT_AT_ONCE) continue;
-        yield Buffer.concat(waiting);
-        waiting = [];
-        bytes = 0;
-      }
-    }
-    yield Buffer.concat(waiting);
-  }
 }

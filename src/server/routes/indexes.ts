@@ -6,7 +6,7 @@ import { indexCacheControl } from '../http/caching.ts';
 import {
   type Headers,
   indexNamed,
-  type Served,
+  type EncodedDocument,
   type ServedDocument,
   type ServedIndex,
 } from '../documents/served-index.ts';
@@ -127,7 +127,7 @@ function param({ params }: FastifyRequest, name: string): string {
 }
 
 /** Returns the encoding that the client prefers; see {@link AcceptEncoding.preferences}. */
-export function best(document: ServedDocument, preferences: readonly Encoding[]): Served {
+export function best(document: ServedDocument, preferences: readonly Encoding[]): EncodedDocument {
   for (const encoding of preferences) {
     const served = document.get(encoding);
     if (served !== undefined) return served;
