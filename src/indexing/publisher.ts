@@ -5,27 +5,19 @@ import type { Catalog, Image, KnownRegistry } from '../store/catalog.ts';
 import type { Publication, Publications, StoredChunk } from '../store/publications.ts';
 import { appChanges, type AppChanges } from './appdata/app-changes.ts';
 import { appRecords, appRecordsOf } from './appdata/app-list.ts';
-import { architectureMismatch } from './appdata/flatpak-image.ts';
 import { runtimeNeeds } from './appdata/runtime-needs.ts';
 import { Chunk, encodeChunk, type ReadSegment } from './chunk/chunk.ts';
 import { cutRepository, hashOfName, IndexCutter, type Cut, type SizedRepository } from './chunk/cuts.ts';
 import { FORMAT, joinParts, type JoinedDocument } from './chunk/part.ts';
 import { readChunks } from './chunk/read-chunks.ts';
 import { renderChunk } from './chunk/render-chunk.ts';
-import {
-  decideRepositories,
-  type DecidedImage,
-  type DecidedRepository,
-  imageCountOf,
-  inputOf,
-} from './select/decide.ts';
-import type { PlacedImage, ShownRepository } from './render/document.ts';
+import { decideRepositories, type DecidedRepository, imageCountOf, inputOf } from './select/decide.ts';
 import type { Wanted } from './select/wanted.ts';
 import type { IconFiles } from './icons/icon-files.ts';
 import { iconPath } from './icons/icon-path.ts';
 import { FactsCache, type ImageCache } from './select/image-facts.ts';
 import type { IndexDefinition } from './index-definition.ts';
-import { renderImage } from './render/render-image.ts';
+import { Rendering, showRepository } from './render/render-repositories.ts';
 import { Warnings } from './warnings.ts';
 
 /** Repositories that are decided together. */
@@ -94,9 +86,11 @@ export class Publisher {
   /** Hash of all that decides what the index holds and how it shows it. */
   readonly #fingerprint: string;
   /** Hash of only what decides how an image is shown. */
-  readonly #manner: string;
+  readonly #renderingFingerprint: string;
   readonly #hashes = new Map<string, number>();
   #published: LoadedPublication | undefined;
+  /** Chunks of a publication by their first repository; see {@link #chunksByFirst}. */
+  #byFirst: { readonly of: LoadedPublication | undefined; readonly chunks: Map<string, Chunk[]> } | undefined;
 
   private constructor(options: PublisherOptions, published: LoadedPublication | undefined) {
     const { definition, patterns, iconsUri } = options;
@@ -118,7 +112,7 @@ export class Publisher {
       lists: _lists,
       ...manner
     } = definition;
-    this.#manner = hash('sha256', JSON.stringify([FORMAT, manner, iconsUri]));
+    this.#renderingFingerprint = hash('sha256', JSON.stringify([FORMAT, manner, iconsUri]));
     this.#published = published;
   }
 
@@ -253,7 +247,7 @@ export class Publisher {
     const cutter = new IndexCutter<Candidate>(({ name }) => this.#hashOf(name));
     const add = async (cuts: Iterable<Cut<Candidate>>): Promise<void> => {
       for (const { repositories, large } of cuts) {
-        for (const run of await this.#plans(repositories, large, known))
+        for (const run of await this.#planChunks(repositories, large, known))
           chunks.push(reusable.get(run.input) ?? (await this.#renderPlan(run, writer)));
       }
     };
@@ -307,14 +301,14 @@ export class Publisher {
   }
 
   /** Plans the chunk of a cut, or the chunks of one large repository. */
-  async #plans(
+  async #planChunks(
     candidates: readonly Candidate[],
     large: boolean,
     known: KnownRegistry | undefined,
   ): Promise<readonly ChunkPlan[]> {
     // Unchanged repositories are decided again only if others in their chunk have changed.
     const unchanged = candidates.every(({ decided }) => decided === undefined)
-      ? this.#unchanged(candidates, large)
+      ? this.#reusedPlans(candidates, large)
       : undefined;
     if (unchanged !== undefined) return unchanged;
     const names = candidates.flatMap(({ name, decided }) => (decided === undefined ? [name] : []));
@@ -324,7 +318,7 @@ export class Publisher {
       .filter((decided) => decided !== undefined);
     if (!large)
       return [
-        this.#planOf(
+        this.#plan(
           all,
           false,
           all.flatMap(({ contests }) => contests),
@@ -335,23 +329,26 @@ export class Publisher {
     const slices = cutRepository<DecidedRepository['images'][number], DecidedRepository['lists'][number]>(repository);
     // Its contests are reported once, by the first slice.
     return slices.map((slice, place) =>
-      this.#planOf([{ ...slice, contests: [] }], true, place === 0 ? repository.contests : []),
+      this.#plan([{ ...slice, contests: [] }], true, place === 0 ? repository.contests : []),
     );
   }
 
-  #planOf(repositories: readonly DecidedRepository[], slice: boolean, contests: readonly string[]): ChunkPlan {
+  #plan(repositories: readonly DecidedRepository[], isSlice: boolean, contests: readonly string[]): ChunkPlan {
     return {
       repositories,
-      slice,
+      isSlice,
       contests,
-      input: hash('sha256', JSON.stringify([this.#manner, slice, contests, ...repositories.map(inputOf)])),
+      input: hash(
+        'sha256',
+        JSON.stringify([this.#renderingFingerprint, isSlice, contests, ...repositories.map(inputOf)]),
+      ),
     };
   }
 
   /**
    * Returns the plans of the chunks that show exactly these unchanged repositories; `undefined` if the cuts have moved.
    */
-  #unchanged(candidates: readonly Candidate[], large: boolean): readonly ChunkPlan[] | undefined {
+  #reusedPlans(candidates: readonly Candidate[], large: boolean): readonly ChunkPlan[] | undefined {
     const first = candidates[0]?.name ?? '';
     const its = this.#chunksByFirst().get(first) ?? [];
     const [chunk] = its;
@@ -362,10 +359,8 @@ export class Publisher {
         !candidates.every(({ name }, place) => chunk.repositories[place]?.name === name))
     )
       return undefined;
-    return its.map(({ input }) => ({ input, repositories: [], slice: large, contests: [] }));
+    return its.map(({ input }) => ({ input, repositories: [], isSlice: large, contests: [] }));
   }
-
-  #byFirst: { readonly of: LoadedPublication | undefined; readonly chunks: Map<string, Chunk[]> } | undefined;
 
   /** Returns the current chunks by their first repository. */
   #chunksByFirst(): ReadonlyMap<string, readonly Chunk[]> {
@@ -376,7 +371,7 @@ export class Publisher {
     return this.#byFirst.chunks;
   }
 
-  async #renderPlan({ input, repositories, slice, contests }: ChunkPlan, writer: ChunkWriter): Promise<Chunk> {
+  async #renderPlan({ input, repositories, isSlice, contests }: ChunkPlan, writer: ChunkWriter): Promise<Chunk> {
     const { definition, images, iconFiles } = this.#options;
     const texts = await images.get(definition.registry, [
       ...new Set(
@@ -393,7 +388,7 @@ export class Publisher {
     await writer.putPngs(rendering.unusualPngs);
     for (const png of icons)
       if (iconFiles?.lacks([iconPath(png)]) === true) iconFiles.store(png, await this.#reader(png));
-    const content = await renderChunk(shown, slice, {
+    const content = await renderChunk(shown, isSlice, {
       input,
       refFields: definition.flatpakAnnotations ? ['label', 'annotation'] : ['label'],
       apps: appRecords(definition.name, definition.repositoryPriority, shown),
@@ -432,7 +427,8 @@ interface ChunkPlan {
   /** Hash of everything that the chunk is rendered from. */
   readonly input: string;
   readonly repositories: readonly DecidedRepository[];
-  readonly slice: boolean;
+  /** Whether it holds a slice of one repository. */
+  readonly isSlice: boolean;
   readonly contests: readonly string[];
 }
 
@@ -460,69 +456,6 @@ class ChunkWriter {
     this.#chunks = [];
     return chunks;
   }
-}
-
-/** Renders the images of one chunk, and collects their icons and warnings. */
-class Rendering {
-  readonly icons = new Set<Digest>();
-  readonly warnings = new Set<string>();
-  /** PNGs of icons in an unusual spelling, which were not separated when the image was read. */
-  readonly unusualPngs = new Map<Digest, Uint8Array>();
-  readonly #options: PublisherOptions;
-  readonly #pngs: ReadonlyMap<Digest, Buffer>;
-
-  constructor(options: PublisherOptions, pngs: ReadonlyMap<Digest, Buffer>) {
-    this.#options = options;
-    this.#pngs = pngs;
-  }
-
-  show(repository: string, { digest, hidden }: DecidedImage, texts: ReadonlyMap<Digest, Image>): PlacedImage {
-    const image = texts.get(digest);
-    const rendered =
-      image &&
-      renderImage(image, {
-        definition: this.#options.definition,
-        readPng: (png) => {
-          const bytes = this.#pngs.get(png);
-          if (bytes === undefined)
-            throw new Error(
-              `the icon ${png} of ${repository}@${digest} is missing; the next full rebuild reads it again`,
-            );
-          return bytes;
-        },
-        storeIcon: (png, unusual) => {
-          this.icons.add(png);
-          if (unusual !== undefined) this.unusualPngs.set(png, unusual);
-          return this.#options.iconsUri + iconPath(png);
-        },
-        onWarning: (warning) => void this.warnings.add(`${repository}@${digest}: ${warning}`),
-      });
-    const mismatch = image && architectureMismatch(image);
-    if (mismatch !== undefined) this.warnings.add(`${repository}@${digest}: ${mismatch}`);
-    // Left out, its app would vanish.
-    if (image === undefined || rendered === undefined)
-      throw new Error(`the image ${repository}@${digest} is missing in the catalog`);
-    return {
-      image: { digest, mediaType: image.mediaType, os: image.os, architecture: image.architecture, ...rendered },
-      hidden,
-    };
-  }
-}
-
-function showRepository(
-  { name, images, lists }: DecidedRepository,
-  show: (image: DecidedImage) => PlacedImage,
-): ShownRepository {
-  return {
-    name,
-    images: images.map((image) => ({ tags: image.tags, ...show(image) })),
-    lists: lists.map(({ tags, digest, mediaType, images: inList }) => ({
-      tags,
-      digest,
-      mediaType,
-      images: inList.map(show),
-    })),
-  };
 }
 
 /** Loads an index's publication; `undefined` if there is none, or some of its chunks are missing. @throws StoreError */
