@@ -51,13 +51,13 @@ export async function renderChunk(
   options: ChunkOptions,
 ): Promise<ChunkContent> {
   const written = repositories.map(write);
-  const answers = new Answers(written, slice);
+  const parts = new PartCache(written, slice);
   const { questions, complete } = readyQuestions(written, slice, options.refFields);
   const [whole, ready] = await Promise.all([
-    answers.part(() => true),
+    parts.part(() => true),
     pMap(
       questions,
-      async (question) => ({ ...question, part: await answers.part((image) => answersQuestion(image, question)) }),
+      async (question) => ({ ...question, part: await parts.part((image) => answersQuestion(image, question)) }),
       { concurrency: PARTS_AT_ONCE },
     ),
   ]);
@@ -112,8 +112,8 @@ function hasRef({ labels, annotations }: ShownImage, field: RefField): boolean {
   return (field === 'label' ? labels : annotations).some(([key]) => key === REF);
 }
 
-/** Makes the parts of one chunk; the same images give the same part. */
-class Answers {
+/** Makes the parts of one chunk; equal selections share one part. */
+class PartCache {
   readonly #repositories: readonly WrittenRepository[];
   readonly #slice: boolean;
   readonly #parts = new Map<string, Promise<ChunkPart>>();
