@@ -28,13 +28,13 @@ import { WorkingCopy } from './scan/working-copy.ts';
 import { removeTemporaryFiles } from '../system/write-file.ts';
 
 /** How long unnamed chunks are kept, in milliseconds. */
-const CHUNKS_KEPT = 3_600_000;
+const KEEP_CHUNKS_FOR = 3_600_000;
 /** Interval of the cleanup after rebuilds that cannot read the registry, which are retried often, in milliseconds. */
-const CLEANED = 3_600_000;
+const CLEANUP_INTERVAL = 3_600_000;
 /**
  * Interval of removing unnamed chunks after publishing, in milliseconds: with notifications, full rebuilds may be rare.
  */
-const CHUNKS_CLEANED = 600_000;
+const CHUNK_CLEANUP_INTERVAL = 600_000;
 
 /** Options of {@link Indexer.open}. */
 export interface IndexerOptions {
@@ -86,8 +86,8 @@ export class Indexer {
   /** Icons that are damaged and were not read again since. */
   readonly #lostIcons = new Set<Digest>();
   /** Times of the last cleanup, and of the last removal of chunks. */
-  #cleaned = Date.now();
-  #chunksCleaned = 0;
+  #cleanedAt = Date.now();
+  #chunksCleanedAt = 0;
   #scans = 0;
   #rendering: Promise<void> = Promise.resolve();
   #listing: Promise<void> = Promise.resolve();
@@ -172,12 +172,13 @@ export class Indexer {
     const full = scope.indexes === 'all';
     const scanned = await this.#scan(source, scope, report, signal);
     report({ phase: 'rendering' });
-    if (full && this.#iconFiles !== undefined) await this.#alone(async () => this.#writeMissingIcons(registry));
-    const refreshed = await this.#refresh(registry, { ...(onPublished && { onPublished }), ...(signal && { signal }) });
+    if (full && this.#iconFiles !== undefined)
+      await this.#renderExclusively(async () => this.#writeMissingIcons(registry));
+    const refreshed = await this.refresh(registry, { ...(onPublished && { onPublished }), ...(signal && { signal }) });
     const indexes = refreshed.map((result) => this.#withApps(result));
-    if (full && (!scanned.failures.some(isRegistryFailure) || Date.now() - this.#cleaned >= CLEANED)) {
+    if (full && (!scanned.failures.some(isRegistryFailure) || Date.now() - this.#cleanedAt >= CLEANUP_INTERVAL)) {
       await this.#listing;
-      await this.#alone(() => this.#clean());
+      await this.#renderExclusively(() => this.#clean());
     }
     return {
       registry,
@@ -194,9 +195,17 @@ export class Indexer {
    */
   async refresh(
     registry: string,
-    options: Pick<RebuildOptions, 'onPublished' | 'signal'> = {},
+    { onPublished, signal }: Pick<RebuildOptions, 'onPublished' | 'signal'> = {},
   ): Promise<readonly Omit<IndexResult, 'apps'>[]> {
-    return this.#refresh(registry, options);
+    const results: Omit<IndexResult, 'apps'>[] = [];
+    for (const definition of this.#definitionsOf(registry)) {
+      signal?.throwIfAborted();
+      results.push(await this.#renderExclusively(() => this.#refreshIndex(definition, onPublished)));
+    }
+    // Lists of apps come last, so that no index waits for them.
+    for (const definition of this.#definitionsOf(registry))
+      if (this.#unlisted.has(definition.name)) this.#listApps(definition, onPublished);
+    return results;
   }
 
   /**
@@ -207,7 +216,7 @@ export class Indexer {
    */
   async verify(): Promise<boolean> {
     const { publications } = this.#options.store;
-    return this.#alone(async () => {
+    return this.#renderExclusively(async () => {
       for (const publisher of this.#publishers.values()) await publisher.verify();
       for (const icon of this.#namedIcons())
         if ((await publications.png(icon)) === undefined) this.#lostIcons.add(icon);
@@ -286,7 +295,7 @@ export class Indexer {
     // Never while rendering, which may need images without a tag, or during another scan, whose images may have no tag
     // yet.
     if (scope.indexes === 'all' && !result.failures.some(isRegistryFailure))
-      await this.#alone(async () => void (this.#scans === 0 && (await catalog.prune())));
+      await this.#renderExclusively(async () => void (this.#scans === 0 && (await catalog.prune())));
     return result;
   }
 
@@ -333,25 +342,10 @@ export class Indexer {
    * is removed that is
    * about to be named.
    */
-  #alone<T>(run: () => Promise<T>): Promise<T> {
+  #renderExclusively<T>(run: () => Promise<T>): Promise<T> {
     const result = this.#rendering.then(run);
     this.#rendering = result.then(ignore, ignore);
     return result;
-  }
-
-  async #refresh(
-    registry: string,
-    { onPublished, signal }: Pick<RebuildOptions, 'onPublished' | 'signal'>,
-  ): Promise<readonly Omit<IndexResult, 'apps'>[]> {
-    const results: Omit<IndexResult, 'apps'>[] = [];
-    for (const definition of this.#definitionsOf(registry)) {
-      signal?.throwIfAborted();
-      results.push(await this.#alone(() => this.#refreshIndex(definition, onPublished)));
-    }
-    // Lists of apps come last, so that no index waits for them.
-    for (const definition of this.#definitionsOf(registry))
-      if (this.#unlisted.has(definition.name)) this.#listApps(definition, onPublished);
-    return results;
   }
 
   async #refreshIndex(
@@ -372,7 +366,7 @@ export class Indexer {
           changed = result.changed;
           if (changed) this.#unreported.set(definition.name, result.apps);
           await this.#release(result.iconsGone);
-          if (result.published) await this.#cleanChunks(CHUNKS_CLEANED);
+          if (result.published) await this.#cleanChunks(CHUNK_CLEANUP_INTERVAL);
         } else
           warnings.add(
             publisher.published === undefined
@@ -510,7 +504,7 @@ export class Indexer {
     this.#listing = this.#listing.then(async () => {
       const published = publisher.published;
       if (published === undefined || !this.#unlisted.has(definition.name)) return;
-      await this.#alone(async () => undefined);
+      await this.#renderExclusively(async () => undefined);
       // A later publication updates the list itself.
       if (publisher.published !== published) return;
       const { list, pages } = this.#appListOf(definition);
@@ -561,7 +555,7 @@ export class Indexer {
 
   /** Removes expired icons and chunks, and all data of indexes and registries that are not configured any more. */
   async #clean(): Promise<void> {
-    this.#cleaned = Date.now();
+    this.#cleanedAt = Date.now();
     await this.#cleanChunks(0);
     const {
       definitions,
@@ -585,7 +579,7 @@ export class Indexer {
     const now = Date.now();
     await publications.clean({
       named: (icon) => known.has(icon),
-      chunksBefore: now - CHUNKS_KEPT,
+      chunksBefore: now - KEEP_CHUNKS_FOR,
       pngsBefore: now - cleanFilesAfter,
       now,
     });
@@ -595,9 +589,9 @@ export class Indexer {
   /** Removes expired chunks. @param interval the least time since the last removal, in milliseconds */
   async #cleanChunks(interval: number): Promise<void> {
     const now = Date.now();
-    if (now - this.#chunksCleaned < interval) return;
-    this.#chunksCleaned = now;
-    await this.#options.store.publications.clean({ chunksBefore: now - CHUNKS_KEPT, now });
+    if (now - this.#chunksCleanedAt < interval) return;
+    this.#chunksCleanedAt = now;
+    await this.#options.store.publications.clean({ chunksBefore: now - KEEP_CHUNKS_FOR, now });
   }
 
   #definitionsOf(registry: string): readonly IndexDefinition[] {
