@@ -1,42 +1,22 @@
 /** Brings the catalog up to date with a registry, with as few requests as possible. */
 import pMap from 'p-map';
 import { amount } from '../../system/amount.ts';
-import {
-  imageBytes,
-  manifestBytes,
-  TAG_BYTES,
-  type Image,
-  type TagRecord,
-  type TagsByRepository,
-} from '../../store/catalog.ts';
+import { TAG_BYTES, type TagRecord, type TagsByRepository } from '../../store/catalog.ts';
 import { messageOf } from '../../system/message-of.ts';
 import type { Digest } from '../../registry/digest.ts';
-import { LARGE_CONFIG_BYTES, MAX_INDEX_CHILDREN, MAX_MANIFEST_BYTES } from '../../registry/limits.ts';
-import type { ImageConfig, ImageManifest, Manifest } from '../../registry/manifest.ts';
+import type { Manifest } from '../../registry/manifest.ts';
 import { publicMessage } from '../../registry/public-message.ts';
-import { isNotFound, RegistryError, type RegistryErrorCode } from '../../registry/registry-error.ts';
+import { isNotFound, RegistryError } from '../../registry/registry-error.ts';
 import type { RegistrySource } from '../../registry/registry-source.ts';
 import { isWanted, type Wanted } from '../select/wanted.ts';
-import { detachIcons, IconReader } from '../icons/icons.ts';
-import { WHOLE_REPOSITORY } from './losses.ts';
+import { GoneTags } from './gone-tags.ts';
+import { DigestReader, newCost, rethrowIfFatal, TagsFailed, type RepositoryCost, type TagCost } from './read-digest.ts';
 import { Semaphore } from './semaphore.ts';
 import type { RebuildFailure, RebuildScope } from '../rebuild.ts';
 import type { WorkingCopy } from './working-copy.ts';
 
 /** Consecutive scans that must not list a repository before the registry is asked whether it is gone. */
-const MISSED_SCANS_TO_BELIEVE = 2;
-/** Levels of nested image indexes; deeper ones are refused. */
-const MAX_NESTING = 4;
-/** Most requests for manifests and configs of one repository in a scan; the next scan continues. */
-const MAX_REQUESTS = 50_000;
-/** Most bytes of manifests and configs of one repository in a scan; the next scan continues. */
-const MAX_BYTES = 1024 ** 3;
-/** Most that the catalog keeps of one registry, in bytes. */
-const MAX_STORED = 2 * 1024 ** 3;
-/** Share of that from which on there is a warning. */
-const STORED_TO_WARN = 0.75;
-/** Errors of responses that were received whole, and so count with their size. */
-const RECEIVED_WHOLE: ReadonlySet<RegistryErrorCode> = new Set(['malformed', 'too-large', 'digest-mismatch']);
+const MISSED_SCANS_BEFORE_ASKING = 2;
 /** Failures of one scan that keep their own messages, which take memory and space in the catalog. */
 const MAX_EXPLAINED = 10_000;
 const UNEXPLAINED: RebuildFailure = { error: `could not be read, like ${MAX_EXPLAINED} others` };
@@ -86,54 +66,11 @@ export interface ScanResult {
 
 type TagSelector = (tag: string) => boolean;
 
-/** A repository that is being read, and its cost so far. */
-interface RepositoryReading {
-  readonly name: string;
-  requests: number;
-  bytes: number;
-  /** Digests that were read for it. */
-  readonly digests: Digest[];
-}
-
-/** A tag that is being read. */
-interface TagContext {
-  readonly repository: RepositoryReading;
-  /** Number of manifests that the tag leads to; one with several paths counts several times. */
-  manifests: number;
-}
-
-/** A digest that is being read, for a repository. */
-interface Reading {
-  readonly repository: string;
-  readonly learnt: Promise<Learnt>;
-}
-
-/** Result of reading a digest and all that it leads to. */
-interface Learnt {
-  /** Whether all of it was read, and is valid. */
-  readonly whole: boolean;
-  /** Errors of parts that could not be read. */
-  readonly faults: readonly unknown[];
-  /** Number of manifests below it; one with several paths counts several times. */
-  readonly manifests: number;
-}
-
 /** Result of reading a tag: its record, `undefined` if it is gone, and errors of parts that could not be read. */
-interface TagReading {
+interface TagResult {
   readonly record: TagRecord | undefined;
   readonly faults: readonly unknown[];
 }
-
-/** Children of an image index, and messages about invalid ones. */
-interface Children {
-  readonly manifests: readonly Digest[];
-  readonly faults: readonly string[];
-}
-
-const WHOLE: Learnt = { whole: true, faults: [], manifests: 0 };
-
-/** Thrown if some tags of a repository could not be read. */
-class TagsFailed extends Error {}
 
 /**
  * Reads what `scope` names into the working copy, and commits it. A repository that cannot be read keeps its tags, and
@@ -173,32 +110,21 @@ class Scan {
   readonly #options: ScanOptions;
   readonly #source: RegistrySource;
   readonly #known: WorkingCopy;
-  /** Digests that are being read, so that two tags that lead to one digest cost one request. */
-  readonly #reading = new Map<Digest, Reading>();
-  /** Estimated size of what the catalog keeps of the registry, including pending changes, in bytes. */
-  #stored: number;
-  /** Queue of large configs, which are read one at a time to bound memory. */
-  #large: Promise<unknown> = Promise.resolve();
   readonly #failures: RebuildFailure[] = [];
-  readonly #icons = new IconReader();
+  readonly #digests: DigestReader;
+  readonly #goneTags: GoneTags;
   readonly #tagsAtOnce: Semaphore;
   /** Repositories whose last scan succeeded, and that a scan of a whole index has not read yet. */
   readonly #sound = new Set<string>();
-  /** Tags that an earlier scan found gone, and that are held. */
-  readonly #held: Map<string, Set<string>>;
-  /** Tags that this scan finds gone, and that are removed at its end unless they are too many. */
-  readonly #gone = new Map<string, Set<string>>();
-  /** Repositories that the registry does not have any more. */
-  readonly #goneRepositories = new Set<string>();
   #repositories = { done: 0, total: 0 };
-  #images = { done: 0, total: 0 };
 
   constructor(options: ScanOptions) {
     this.#options = options;
     this.#source = options.source;
     this.#known = options.known;
-    this.#stored = options.known.stored;
-    this.#held = new Map(Array.from(this.#known.heldTags, ([repository, tags]) => [repository, new Set(tags)]));
+    const { source, known, maxStored, onWarning, signal, scope, expected, hold } = options;
+    this.#digests = new DigestReader({ source, known, maxStored, onImage: () => this.#report(), onWarning, signal });
+    this.#goneTags = new GoneTags({ known, acceptLosses: scope.acceptLosses === true, expected, hold });
     this.#tagsAtOnce = new Semaphore(options.concurrency);
   }
 
@@ -243,10 +169,10 @@ class Scan {
       mapOptions,
     );
 
-    await this.#settleLosses();
+    await this.#goneTags.settle();
     await this.#known.commit();
-    this.#warnOfStored();
-    return { repositories: this.#repositories.done, newImages: this.#images.done, failures: this.#failures };
+    this.#digests.warnOfStored();
+    return { repositories: this.#repositories.done, newImages: this.#digests.images.done, failures: this.#failures };
   }
 
   /**
@@ -263,7 +189,7 @@ class Scan {
         yield* fresh;
       }
     } catch (error) {
-      this.#rethrowIfFatal(error);
+      rethrowIfFatal(error, this.#options.signal);
       this.#failures.push(failureOf(error, this.#source));
     }
   }
@@ -276,8 +202,8 @@ class Scan {
    */
   #missed(indexes: readonly Wanted[], seen: ReadonlySet<string>): string[] {
     const left = [...this.#known.repositories.keys()].filter((name) => !seen.has(name) && isWanted(indexes, name));
-    const enough = this.#options.scope.acceptLosses === true ? 1 : MISSED_SCANS_TO_BELIEVE;
-    return left.filter((name) => this.#known.recordMissed(name) >= enough || this.#held.has(name));
+    const enough = this.#options.scope.acceptLosses === true ? 1 : MISSED_SCANS_BEFORE_ASKING;
+    return left.filter((name) => this.#known.recordMissed(name) >= enough || this.#goneTags.holds(name));
   }
 
   /**
@@ -295,7 +221,7 @@ class Scan {
   #forgetUnwanted(all: readonly Wanted[]): void {
     for (const name of this.#known.repositories.keys()) {
       if (isWanted(all, name)) continue;
-      this.#held.delete(name);
+      this.#goneTags.releaseRepository(name);
       this.#known.removeRepository(name);
     }
   }
@@ -306,7 +232,7 @@ class Scan {
    * lists them. @param full whether this is part of a scan of whole indexes
    */
   async #repository(repository: string, wants: TagSelector, complete: boolean, full: boolean): Promise<void> {
-    const reading = newReading(repository);
+    const cost = newCost(repository);
     try {
       const sound = this.#sound.delete(repository);
       const listed = await this.#source.tags(repository, this.#options.signal);
@@ -323,11 +249,11 @@ class Scan {
         let record = before;
         if (wants(tag)) {
           try {
-            const read = await this.#read(reading, tag, before);
+            const read = await this.#read(cost, tag, before);
             record = read.record;
             if (read.faults.length > 0) fail(tag, read.faults);
           } catch (cause) {
-            this.#rethrowIfFatal(cause);
+            rethrowIfFatal(cause, this.#options.signal);
             fail(tag, [cause]);
           }
         } else if (complete) return;
@@ -335,7 +261,7 @@ class Scan {
       });
       const left = new Set(records.map(({ tag }) => tag));
       const missing = [...known.keys()].filter((tag) => !left.has(tag) && (wants(tag) || !complete));
-      for (const tag of this.#lose(repository, missing, full)) records.push(known.get(tag) as TagRecord);
+      for (const tag of this.#goneTags.tagsToKeep(repository, missing, full)) records.push(known.get(tag) as TagRecord);
       const unchanged = records.length === known.size && records.every((record) => record === known.get(record.tag));
       if (!unchanged || !sound) this.#known.replaceTags(repository, records);
       if (error !== undefined)
@@ -343,96 +269,37 @@ class Scan {
           ? error
           : new TagsFailed(`${error.message} (and ${amount(failed - 1, 'more tag')})`, { cause: error });
     } catch (error) {
-      this.#rethrowIfFatal(error);
+      rethrowIfFatal(error, this.#options.signal);
       if (isNotFound(error)) {
-        this.#loseAll(repository, full);
+        this.#goneTags.removeRepository(repository, full);
       } else this.#fail(repository, error);
     }
-    this.#finishRepository(reading);
-  }
-
-  /**
-   * Records `missing`, all gone tags of a repository; returns those that stay for now. A notification about a
-   * repository whose last scan
-   * succeeded is believed at once; other losses are decided at the end of the scan, and held tags by the next full
-   * scan.
-   */
-  #lose(repository: string, missing: readonly string[], full: boolean): readonly string[] {
-    const held = this.#held.get(repository);
-    this.#held.delete(repository);
-    if (this.#options.scope.acceptLosses === true) return [];
-    const stillHeld = full ? [] : missing.filter((tag) => held?.has(tag) === true);
-    if (stillHeld.length > 0) this.#held.set(repository, new Set(stillHeld));
-    const doubted =
-      missing.length > 0 && (full || this.#wasUnread(repository))
-        ? missing.filter((tag) => held?.has(tag) !== true)
-        : [];
-    if (doubted.length > 0) this.#gone.set(repository, new Set(doubted));
-    return [...stillHeld, ...doubted];
-  }
-
-  /** Handles a repository that the registry says is gone. */
-  #loseAll(repository: string, full: boolean): void {
-    const known = [...this.#known.tags(repository).keys()];
-    const expected = known.length === 0 && this.#options.expected?.has(repository) === true;
-    const staying = new Set(this.#lose(repository, expected ? [WHOLE_REPOSITORY] : known, full));
-    this.#goneRepositories.add(repository);
-    this.#forget(
-      repository,
-      known.filter((tag) => !staying.has(tag)),
-      staying.size === 0,
-    );
-  }
-
-  #wasUnread(repository: string): boolean {
-    return this.#known.repositories.get(repository)?.error !== undefined;
-  }
-
-  /** Removes what is gone, except for losses that are too large, which are held. */
-  async #settleLosses(): Promise<void> {
-    const held =
-      this.#gone.size === 0 ? this.#gone : ((await this.#options.hold?.(this.#gone)) ?? new Map<string, Set<string>>());
-    for (const [repository, tags] of held)
-      this.#held.set(repository, new Set([...(this.#held.get(repository) ?? []), ...tags]));
-    for (const [repository, tags] of this.#gone) {
-      const its = this.#held.get(repository);
-      this.#forget(
-        repository,
-        [...tags].filter((tag) => its?.has(tag) !== true),
-        its === undefined && this.#goneRepositories.has(repository),
-      );
-    }
-    this.#known.holdTags(new Map([...this.#held].filter(([, tags]) => tags.size > 0)));
-  }
-
-  #forget(repository: string, tags: readonly string[], whole: boolean): void {
-    if (whole) this.#known.removeRepository(repository);
-    else for (const tag of tags) this.#known.removeTag(repository, tag);
+    this.#finishRepository(cost);
   }
 
   /** Reads single tags of a repository, and leaves its other tags alone. */
   async #tags(repository: string, tags: readonly string[]): Promise<void> {
-    const reading = newReading(repository);
+    const cost = newCost(repository);
     const known = this.#known.tags(repository);
     for (const tag of tags) {
       try {
-        const { record, faults } = await this.#read(reading, tag, known.get(tag));
-        this.#held.get(repository)?.delete(tag);
+        const { record, faults } = await this.#read(cost, tag, known.get(tag));
+        this.#goneTags.release(repository, tag);
         if (record === undefined) this.#known.removeTag(repository, tag);
         else if (record !== known.get(tag)) this.#known.setTag(repository, record);
         if (faults.length > 0) this.#fail(repository, tagFailed(tag, faults));
       } catch (error) {
-        this.#rethrowIfFatal(error);
+        rethrowIfFatal(error, this.#options.signal);
         this.#fail(repository, tagFailed(tag, [error]));
       }
     }
-    this.#finishRepository(reading);
+    this.#finishRepository(cost);
   }
 
   /** Reads what `tag` points to now, with all that it leads to. @param before its known record */
-  async #read(repository: RepositoryReading, tag: string, before: TagRecord | undefined): Promise<TagReading> {
-    const context: TagContext = { repository, manifests: 0 };
-    if (before === undefined) this.#store(TAG_BYTES);
+  async #read(repository: RepositoryCost, tag: string, before: TagRecord | undefined): Promise<TagResult> {
+    const cost: TagCost = { repository, manifests: 0 };
+    if (before === undefined) this.#digests.countStored(TAG_BYTES);
     let digest: Digest;
     let manifest: Manifest | undefined;
     try {
@@ -442,14 +309,14 @@ class Scan {
         ({ digest } = await this.#source.resolve(repository.name, tag, this.#options.signal));
         if (whole && digest === before.digest && before.kept === undefined) return { record: before, faults: [] };
       } else {
-        manifest = await this.#manifest(context, tag);
+        manifest = await this.#digests.manifest(cost, tag);
         digest = manifest.digest;
       }
     } catch (error) {
       if (isNotFound(error)) return { record: undefined, faults: [] };
       throw error;
     }
-    const { faults } = await this.#learn(context, digest, manifest, 0);
+    const { faults } = await this.#digests.read(cost, digest, manifest);
     const kept = faults.length === 0 ? [] : await this.#kept(digest, before, faults);
     const record =
       before?.digest === digest && String(before.kept ?? []) === String(kept)
@@ -477,190 +344,20 @@ class Scan {
     return [...shown].filter((image) => !now.has(image) && !replaced.has(identityOf(image)));
   }
 
-  /**
-   * Reads a digest and all that it leads to, except for what is known. A child that the registry does not have (a
-   * sparse index) is
-   * skipped until the next scan; one that cannot be read is a fault.
-   */
-  async #learn(context: TagContext, digest: Digest, manifest: Manifest | undefined, depth: number): Promise<Learnt> {
-    const { repository } = context;
-    const reading = this.#reading.get(digest);
-    if (reading?.repository === repository.name) return counted(context, await reading.learnt);
-    if (reading !== undefined) {
-      const learnt = await reading.learnt.catch(() => undefined);
-      if (learnt?.whole === true) return counted(context, learnt);
-      // This repository may have what the other one does not.
-      if (this.#reading.get(digest) !== reading) return this.#learn(context, digest, manifest, depth);
-    }
-    const learnt = this.#readManifest(context, digest, manifest, depth);
-    this.#reading.set(digest, { repository: repository.name, learnt });
-    repository.digests.push(digest);
-    return learnt;
-  }
-
-  async #readManifest(
-    context: TagContext,
-    digest: Digest,
-    fetched: Manifest | undefined,
-    depth: number,
-  ): Promise<Learnt> {
-    const known = await this.#known.manifest(digest);
-    if (known?.kind === 'index')
-      return this.#learnChildren(context, digest, { manifests: known.manifests, faults: known.faults ?? [] }, depth);
-    if (known !== undefined) return WHOLE;
-
-    const manifest = fetched ?? (await this.#manifest(context, digest));
-    if (manifest.kind !== 'image') {
-      const learnt =
-        manifest.kind === 'artifact'
-          ? WHOLE
-          : await this.#learnChildren(
-              context,
-              digest,
-              { manifests: manifest.manifests.map((child) => child.digest), faults: manifest.faults ?? [] },
-              depth,
-            );
-      this.#store(manifestBytes(manifest));
-      this.#known.putManifest(manifest);
-      return learnt;
-    }
-
-    this.#images.total++;
-    const config = await this.#config(context, manifest);
-    const { mediaType, size } = manifest;
-    if (config === undefined) {
-      this.#images.total--;
-      this.#known.putManifest({ kind: 'artifact', mediaType, digest, size });
-      return WHOLE;
-    }
-    const { os, architecture, labels } = config;
-    const { pngs, ...texts } = detachIcons({ annotations: manifest.annotations, labels }, this.#icons);
-    const image: Image = { mediaType, digest, size, os, architecture, ...texts };
-    this.#store(imageBytes(image, pngs));
-    await this.#known.putImage(image, pngs);
-    this.#images.done++;
-    this.#report();
-    return WHOLE;
-  }
-
-  async #manifest({ repository }: TagContext, reference: string): Promise<Manifest> {
-    this.#charge(repository, 0);
-    try {
-      const manifest = await this.#source.manifest(repository.name, reference, this.#options.signal);
-      repository.bytes += manifest.size;
-      return manifest;
-    } catch (error) {
-      if (error instanceof RegistryError && RECEIVED_WHOLE.has(error.code)) repository.bytes += MAX_MANIFEST_BYTES;
-      throw error;
-    }
-  }
-
-  /** Reads a config. A missing one makes the image invalid; it does not mean that the image is gone. */
-  async #config({ repository }: TagContext, { digest, config }: ImageManifest): Promise<ImageConfig | undefined> {
-    this.#charge(repository, config.size);
-    const read = (): Promise<ImageConfig | undefined> =>
-      this.#source.config(repository.name, config, this.#options.signal);
-    try {
-      if (config.size <= LARGE_CONFIG_BYTES) return await read();
-      const large = this.#large.then(read);
-      this.#large = large.catch(() => {});
-      return await large;
-    } catch (error) {
-      if (isNotFound(error))
-        throw new RegistryError('malformed', `${repository.name}@${digest}: ${messageOf(error)}`, { cause: error });
-      throw error;
-    }
-  }
-
-  /**
-   * Counts a request for so many bytes. @throws RegistryError `too-large` if a limit of the repository or the catalog
-   * is reached
-   */
-  #charge(repository: RepositoryReading, bytes: number): void {
-    this.#store(0);
-    if (repository.requests >= MAX_REQUESTS || repository.bytes + bytes > MAX_BYTES) {
-      throw new RegistryError(
-        'too-large',
-        `${repository.name}: more than ${MAX_REQUESTS} manifests and configs, or ${mebibytes(MAX_BYTES)} of them, are new; the next rebuild continues`,
-      );
-    }
-    repository.requests++;
-    repository.bytes += bytes;
-  }
-
-  /**
-   * Counts bytes that the catalog is to keep. @throws RegistryError `too-large` if its limit for the registry is
-   * reached
-   */
-  #store(bytes: number): void {
-    const { maxStored = MAX_STORED } = this.#options;
-    if (this.#stored + bytes > maxStored)
-      throw new RegistryError(
-        'too-large',
-        `nothing new is stored from ${this.#source.id}: its ${mebibytes(this.#stored)} in the catalog are near the limit of ${mebibytes(maxStored)}`,
-      );
-    this.#stored += bytes;
-  }
-
-  #warnOfStored(): void {
-    const { maxStored = MAX_STORED, onWarning } = this.#options;
-    if (this.#stored <= maxStored * STORED_TO_WARN) return;
-    onWarning?.(
-      `${this.#source.id} takes ${mebibytes(this.#stored)} in the catalog: beyond ${mebibytes(maxStored)}, nothing new is stored from it. Index fewer repositories or tags, or check who pushes so much`,
-    );
-  }
-
-  async #learnChildren(
-    context: TagContext,
-    digest: Digest,
-    { manifests, faults }: Children,
-    depth: number,
-  ): Promise<Learnt> {
-    const repository = context.repository.name;
-    if (depth >= MAX_NESTING)
-      throw new TagsFailed(`${repository}: image indexes are nested more than ${MAX_NESTING} levels deep`);
-    count(context, manifests.length);
-    const learnt = await Promise.allSettled(
-      manifests.map((child) => this.#learn(context, child, undefined, depth + 1)),
-    );
-    const found = learnt.flatMap((result) => {
-      if (result.status === 'fulfilled') return result.value.faults;
-      this.#rethrowIfFatal(result.reason);
-      // Nothing of an index that is nested too deeply, or too large, is stored.
-      if (result.reason instanceof TagsFailed) throw result.reason;
-      return isNotFound(result.reason) ? [] : [result.reason as unknown];
-    });
-    return {
-      whole: faults.length === 0 && learnt.every((result) => result.status === 'fulfilled' && result.value.whole),
-      faults: [...faults.map((fault) => new RegistryError('malformed', `${repository}@${digest}: ${fault}`)), ...found],
-      manifests: learnt.reduce(
-        (sum, result) => sum + 1 + (result.status === 'fulfilled' ? result.value.manifests : 0),
-        0,
-      ),
-    };
-  }
-
   #fail(repository: string, error: unknown): void {
     const failure = this.#failures.length < MAX_EXPLAINED ? failureOf(error, this.#source) : UNEXPLAINED;
     this.#failures.push({ repository, ...failure });
     this.#known.recordFailure(repository, failure.error);
   }
 
-  #finishRepository({ digests }: RepositoryReading): void {
-    // From here on, the working copy knows what was read.
-    for (const digest of digests) this.#reading.delete(digest);
+  #finishRepository(cost: RepositoryCost): void {
+    this.#digests.finish(cost);
     this.#repositories.done++;
     this.#report();
   }
 
   #report(): void {
-    this.#options.onProgress?.({ repositories: { ...this.#repositories }, images: { ...this.#images } });
-  }
-
-  /** Rethrows an abort or an error of the store, which end the scan; errors of the registry never do. */
-  #rethrowIfFatal(error: unknown): void {
-    this.#options.signal?.throwIfAborted();
-    if (!(error instanceof TagsFailed || error instanceof RegistryError)) throw error;
+    this.#options.onProgress?.({ repositories: { ...this.#repositories }, images: { ...this.#digests.images } });
   }
 }
 
@@ -680,27 +377,4 @@ function tagFailed(tag: string, [cause, ...others]: readonly unknown[]): TagsFai
     `tag ${tag}: ${messageOf(cause)}${others.length === 0 ? '' : ` (and ${others.length} more of its images)`}`,
     { cause },
   );
-}
-
-function newReading(name: string): RepositoryReading {
-  return { name, requests: 0, bytes: 0, digests: [] };
-}
-
-/** Counts manifests that were already read for another tag. */
-function counted(context: TagContext, learnt: Learnt): Learnt {
-  count(context, learnt.manifests);
-  return learnt;
-}
-
-/** Counts manifests that a tag leads to. @throws TagsFailed if there are too many */
-function count(context: TagContext, manifests: number): void {
-  context.manifests += manifests;
-  if (context.manifests > MAX_INDEX_CHILDREN)
-    throw new TagsFailed(
-      `${context.repository.name}: more than ${MAX_INDEX_CHILDREN} manifests in one image index and its nested ones`,
-    );
-}
-
-function mebibytes(bytes: number): string {
-  return `${Math.round(bytes / 1024 ** 2)} MiB`;
 }
