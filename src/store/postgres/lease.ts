@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { Client, type ClientConfig } from 'pg';
 import { messageOf } from '../../system/message-of.ts';
 import { StoreError } from '../store-error.ts';
-import type { Query } from './postgres-database.ts';
+import type { RunQuery } from './postgres-database.ts';
 
 /** Lifetime of a lease that is not renewed, and interval of its renewals, in milliseconds. */
 const LIFETIME = 6_000;
@@ -143,7 +143,7 @@ export class Leadership {
  * Locks the lease for the rest of a transaction, so that nobody takes it before that ends.
  * @throws StoreError `deposed` if it is not this holder's any more
  */
-export async function fence(query: Query, { holder, term }: HeldLease, database: string): Promise<void> {
+export async function fence(query: RunQuery, { holder, term }: HeldLease, database: string): Promise<void> {
   const rows = await query('SELECT FROM lease WHERE holder = $1 AND term = $2 FOR SHARE', [holder, term]);
   if (rows.length === 0) throw StoreError.of('deposed', database);
 }

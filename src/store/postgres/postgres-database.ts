@@ -19,7 +19,7 @@ const BEGIN: Readonly<Record<Isolation, string>> = {
 };
 
 /** Begins every transaction that writes; throws if this process may not write. */
-export type Fence = (query: Query, database: string) => Promise<void>;
+export type Fence = (query: RunQuery, database: string) => Promise<void>;
 
 export class PostgresDatabase {
   /** Host and database, without user and password: for messages. */
@@ -71,7 +71,7 @@ export class PostgresDatabase {
     let fault: Error | undefined;
     try {
       await client.query(BEGIN[isolation]);
-      const query: Query = async <R extends Row = Row>(sql: string, values: readonly unknown[] = []) =>
+      const query: RunQuery = async <R extends Row = Row>(sql: string, values: readonly unknown[] = []) =>
         (await client.query<R>(sql, [...values])).rows;
       if (isolation === 'write') await this.#fence?.(query, this.name);
       const result = await work(query);
