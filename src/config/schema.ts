@@ -108,7 +108,7 @@ const index = section(
       },
     ),
     lists: choice(
-      'Image lists stand in `Lists`, or `flatten`: their images stand in `Images` with the tags of the list, for readers that know no `Lists`.',
+      'Image lists stand in `Lists`, or `flatten`: their images stand in `Images` with the tags of the list, for readers that do not support `Lists`.',
       ['keep', 'flatten'],
     ),
     flatpak_annotations: flag('Show the Flatpak labels as annotations, for clients before Flatpak 1.6.', {
@@ -300,7 +300,10 @@ export const configSchema = section({
     0,
     MAX_INTERVAL,
   ),
-  clean_files_after: duration('How long icons that no index names any more are kept.', { default: '1d' }),
+  clean_files_after: duration(
+    'How long icons are kept after the last index that names them and the last image that has them.',
+    { default: '1d' },
+  ),
   daemon,
   server,
   bus,
