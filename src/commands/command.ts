@@ -26,5 +26,8 @@ export interface CommandOptions {
   readonly acceptLosses?: boolean;
 }
 
-/** Reads the configuration that the command line names. @throws ConfigError */
+/**
+ * Reads the configuration that the command line names.
+ * @throws ConfigError
+ */
 export type Configure = () => Promise<Configured>;

@@ -106,7 +106,10 @@ export class Indexer {
     this.#iconFiles = iconFiles;
   }
 
-  /** Opens an indexer that continues from what is published. @throws StoreError */
+  /**
+   * Opens an indexer that continues from what is published.
+   * @throws StoreError
+   */
   static async open(options: IndexerOptions): Promise<Indexer> {
     const {
       definitions,
@@ -191,7 +194,8 @@ export class Indexer {
 
   /**
    * Brings the indexes of one registry up to date with the catalog, without a request. The next rebuild reports the
-   * changes. @throws as {@link rebuild}
+   * changes.
+   * @throws as {@link rebuild}
    */
   async refresh(
     registry: string,
@@ -586,7 +590,10 @@ export class Indexer {
     await this.#iconFiles?.clean(new Set([...named].map(iconPath)), new Date(now - cleanFilesAfter));
   }
 
-  /** Removes expired chunks. @param interval the least time since the last removal, in milliseconds */
+  /**
+   * Removes expired chunks.
+   * @param interval the least time since the last removal, in milliseconds
+   */
   async #cleanChunks(interval: number): Promise<void> {
     const now = Date.now();
     if (now - this.#chunksCleanedAt < interval) return;

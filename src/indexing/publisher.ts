@@ -116,7 +116,10 @@ export class Publisher {
     this.#published = published;
   }
 
-  /** Opens a publisher that continues from the index's last publication. @throws StoreError */
+  /**
+   * Opens a publisher that continues from the index's last publication.
+   * @throws StoreError
+   */
   static async open(options: PublisherOptions): Promise<Publisher> {
     const { publications, definition } = options;
     return new Publisher(options, await loadPublication(publications, definition.name));
@@ -169,8 +172,8 @@ export class Publisher {
   }
 
   /**
-   * Reads the whole publication; if some of it is missing, everything is rendered again. @throws StoreError if
-   * something is damaged
+   * Reads the whole publication; if some of it is missing, everything is rendered again.
+   * @throws StoreError if something is damaged
    */
   async verify(): Promise<void> {
     const { publications, definition } = this.#options;
@@ -186,7 +189,10 @@ export class Publisher {
     }
   }
 
-  /** Says whether something has to be rendered. @throws StoreError */
+  /**
+   * Says whether something has to be rendered.
+   * @throws StoreError
+   */
   async isStale(): Promise<boolean> {
     return this.#outdated || (await this.#options.catalog.dirty(this.definition.name)).repositories.length > 0;
   }
@@ -234,8 +240,8 @@ export class Publisher {
   }
 
   /**
-   * Returns the chunks of the new version; new ones go to `writer`. @param known the whole registry, if everything has
-   * to be rendered
+   * Returns the chunks of the new version; new ones go to `writer`.
+   * @param known the whole registry, if everything has to be rendered
    */
   async #render(
     known: KnownRegistry | undefined,

@@ -27,8 +27,8 @@ export function isJsonObject(value: unknown): value is JsonObject {
 }
 
 /**
- * `value` as an object, which is empty if `value` is absent or null. @throws RegistryError `malformed` for another
- * type.
+ * `value` as an object, which is empty if `value` is absent or null.
+ * @throws RegistryError `malformed` for another type.
  */
 export function optionalObject(value: unknown, path: string): JsonObject {
   if (value === undefined || value === null) return {};
@@ -37,7 +37,8 @@ export function optionalObject(value: unknown, path: string): JsonObject {
 }
 
 /**
- * `value` as an array, which is empty if `value` is absent or null. @throws RegistryError `malformed` for another type.
+ * `value` as an array, which is empty if `value` is absent or null.
+ * @throws RegistryError `malformed` for another type.
  */
 export function optionalArray(value: unknown, path: string): readonly unknown[] {
   if (value === undefined || value === null) return [];

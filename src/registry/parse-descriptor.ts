@@ -17,14 +17,18 @@ export function parseDescriptor(value: unknown, path: string): Descriptor {
   return { mediaType, digest, size };
 }
 
-/** The descriptor at `path` as an unchecked object. @throws RegistryError `malformed` if it is not an object. */
+/**
+ * The descriptor at `path` as an unchecked object.
+ * @throws RegistryError `malformed` if it is not an object.
+ */
 export function descriptorObject(value: unknown, path: string): JsonObject {
   if (!isJsonObject(value)) throw malformed(path, 'a descriptor');
   return value;
 }
 
 /**
- * The media type of the descriptor at `path`, in lower case. @throws RegistryError `malformed` if it is not a string.
+ * The media type of the descriptor at `path`, in lower case.
+ * @throws RegistryError `malformed` if it is not a string.
  */
 export function descriptorMediaType({ mediaType }: JsonObject, path: string): string {
   if (typeof mediaType !== 'string') throw malformed(`${path}.mediaType`, 'a media type');

@@ -32,7 +32,8 @@ export interface RegistrySource {
   repositories(signal?: AbortSignal): AsyncIterable<readonly string[]>;
 
   /**
-   * The tags of a repository, sorted. @throws RegistryError `not-found` if the registry does not know the repository.
+   * The tags of a repository, sorted.
+   * @throws RegistryError `not-found` if the registry does not know the repository.
    */
   tags(repository: string, signal?: AbortSignal): Promise<readonly string[]>;
 

@@ -43,7 +43,10 @@ const MANIFEST_BYTES = 500;
 /** Estimated size of a child of an image index, in bytes. */
 const CHILD_BYTES = 150;
 
-/** Estimates the size of an image in the catalog, in bytes. @param pngs PNGs of its icons */
+/**
+ * Estimates the size of an image in the catalog, in bytes.
+ * @param pngs PNGs of its icons
+ */
 export function imageBytes(
   { annotations, labels }: Pick<Image, 'annotations' | 'labels'>,
   pngs: ReadonlyMap<Digest, Uint8Array>,

@@ -75,7 +75,10 @@ export interface Publications extends PublicationReader {
   /** Stores chunks of the next publication. Safe to repeat. */
   putChunks(chunks: readonly StoredChunk[]): Promise<void>;
 
-  /** Replaces an index's publication. @param chunks those of its chunks that may not be stored yet */
+  /**
+   * Replaces an index's publication.
+   * @param chunks those of its chunks that may not be stored yet
+   */
   publish(publication: Publication, chunks: readonly StoredChunk[]): Promise<void>;
 
   /** Stores the list of an index's apps. */

@@ -23,7 +23,10 @@ export class StoreError extends Error {
     this.file = file;
   }
 
-  /** Creates the error for `file`. @param reason details that `code` does not say */
+  /**
+   * Creates the error for `file`.
+   * @param reason details that `code` does not say
+   */
   static of(code: StoreErrorCode, file: string, reason = '', options?: ErrorOptions): StoreError {
     return new StoreError(code, file, MESSAGES[code](file, reason), options);
   }

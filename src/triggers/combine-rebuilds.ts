@@ -3,8 +3,8 @@ import { mergeScopes, EMPTY_SCOPE } from './rebuild-scope.ts';
 import type { Rebuild, RebuildState } from './rebuild.ts';
 
 /**
- * The combined state of `rebuilds` as a rebuild with this id. @param queuedAt when it was requested, in milliseconds
- * since the epoch
+ * The combined state of `rebuilds` as a rebuild with this id.
+ * @param queuedAt when it was requested, in milliseconds since the epoch
  */
 export function combineRebuilds(id: string, queuedAt: number, rebuilds: readonly Rebuild[]): Rebuild {
   const state = stateOf(rebuilds);

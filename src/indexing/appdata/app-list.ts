@@ -90,7 +90,10 @@ export interface ChunkOfApps {
   readonly apps: Buffer;
 }
 
-/** Decodes the records of a chunk's apps. @throws Error with zlib's `code` if they are damaged */
+/**
+ * Decodes the records of a chunk's apps.
+ * @throws Error with zlib's `code` if they are damaged
+ */
 export async function appRecordsOf({ apps }: ChunkOfApps): Promise<AppRecords> {
   return JSON.parse((await promisify(gunzip)(apps)).toString()) as AppRecords;
 }
@@ -303,7 +306,10 @@ export function iconOf(label: LabelReader): string {
   return label('org.freedesktop.appstream.icon-128') ?? label('org.freedesktop.appstream.icon-64') ?? '';
 }
 
-/** Returns a hash of an icon, for its URL. @param icon as {@link iconOf} returns it */
+/**
+ * Returns a hash of an icon, for its URL.
+ * @param icon as {@link iconOf} returns it
+ */
 export function versionOfIcon(icon: string): string {
   return createHash('sha256').update(icon).digest('base64url').slice(0, 22);
 }

@@ -110,7 +110,10 @@ export class AppPages {
     return { images: total, length: pieces.reduce((sum, { length }) => sum + length, 0), pieces, tag };
   }
 
-  /** Decodes one page. @param page counted from 0 */
+  /**
+   * Decodes one page.
+   * @param page counted from 0
+   */
   async page(page: number): Promise<AppListPage> {
     const piece = this.#pages[page];
     const apps = piece === undefined ? [] : (JSON.parse(`[${(await inflate(piece)).toString()}]`) as AppEntry[]);

@@ -49,7 +49,10 @@ export function isAppId(id: string): boolean {
   return id.length <= 255 && /^[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)+$/.test(id);
 }
 
-/** Returns the kind of a Flatpak. @param metadata its `org.flatpak.metadata` */
+/**
+ * Returns the kind of a Flatpak.
+ * @param metadata its `org.flatpak.metadata`
+ */
 export function kindOf({ type }: FlatpakRef, metadata: KeyFile): AppKind {
   if (type === 'app') return 'app';
   return metadata.has('ExtensionOf') ? 'extension' : 'runtime';

@@ -269,13 +269,19 @@ export class Chunk {
     return this.#ready.get(keyOf(question)) ?? (this.#complete.includes(question.field) ? EMPTY_PART : undefined);
   }
 
-  /** Returns the columns. @throws TypeError unless the chunk was read for answers */
+  /**
+   * Returns the columns.
+   * @throws TypeError unless the chunk was read for answers
+   */
   columns(): Columns {
     if (this.#columns === undefined) throw new TypeError('the chunk was not read for answers');
     return new Columns(this.#columns);
   }
 
-  /** Gzipped JSON of the records of its apps. @throws TypeError unless the chunk was read for publishing */
+  /**
+   * Gzipped JSON of the records of its apps.
+   * @throws TypeError unless the chunk was read for publishing
+   */
   get apps(): Buffer {
     if (this.#apps === undefined) throw new TypeError('the chunk was not read for publishing');
     return this.#apps;

@@ -216,7 +216,10 @@ export class Columns {
     return Array.from({ length: to - from }, (_, place) => this.string(this.#word(this.#tags + from + place)));
   }
 
-  /** Returns an image's value of a label or annotation. @param name its string number, see {@link find} */
+  /**
+   * Returns an image's value of a label or annotation.
+   * @param name its string number, see {@link find}
+   */
   valueOf(image: number, name: number): KeptValue | undefined {
     const from = image === 0 ? 0 : this.#word(this.#images + image * IMAGE_WORDS - 1);
     const to = this.#word(this.#images + image * IMAGE_WORDS + 9);

@@ -7,7 +7,10 @@ const POLYNOMIAL = 0xedb88320;
 /** x raised to 2⁰, 2¹, … 2³¹, after which the powers repeat. */
 const POWERS: readonly number[] = powers();
 
-/** Returns the CRC-32 of A followed by B. @param length length of B in bytes, which may be over 4 GiB */
+/**
+ * Returns the CRC-32 of A followed by B.
+ * @param length length of B in bytes, which may be over 4 GiB
+ */
 export function combineCrc32(crcA: number, crcB: number, length: number): number {
   return (multiply(powerOfX(length), crcA) ^ crcB) >>> 0;
 }

@@ -30,7 +30,10 @@ export interface Deflated {
 /** Ends streams by a sync flush, and reads such streams without an error. */
 const OPEN_ENDED: zlib.ZlibOptions = { finishFlush: zlib.constants.Z_SYNC_FLUSH };
 
-/** Compresses `bytes` off the calling thread. @param level compression level of zlib */
+/**
+ * Compresses `bytes` off the calling thread.
+ * @param level compression level of zlib
+ */
 export async function deflate(bytes: Buffer, level: number): Promise<Deflated> {
   // zlib returns a slice of a buffer as long as `bytes`, all of which would stay in memory.
   const deflated =
@@ -47,7 +50,10 @@ export function copyOf(bytes: Buffer): Buffer {
   return copy;
 }
 
-/** Inflates off the calling thread. @throws Error with zlib's `code` if the data are damaged */
+/**
+ * Inflates off the calling thread.
+ * @throws Error with zlib's `code` if the data are damaged
+ */
 export async function inflate({ bytes, length }: Deflated): Promise<Buffer> {
   return length === 0
     ? Buffer.alloc(0)

@@ -77,7 +77,10 @@ export interface JoinedDocument {
 
 const COMMA = stored(',');
 
-/** Joins the parts of all chunks of an index, in order. @param registry its `Registry` */
+/**
+ * Joins the parts of all chunks of an index, in order.
+ * @param registry its `Registry`
+ */
 export function joinParts(registry: string, parts: readonly PlacedPart[]): JoinedDocument {
   const joined = new Joined(registry);
   for (let place = 0; place < parts.length;) {

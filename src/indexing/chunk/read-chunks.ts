@@ -13,7 +13,10 @@ export interface ReadChunksOptions {
   readonly known?: readonly Chunk[] | undefined;
 }
 
-/** Reads the chunks with these names, in order; `undefined` if one of them was removed. @throws StoreError */
+/**
+ * Reads the chunks with these names, in order; `undefined` if one of them was removed.
+ * @throws StoreError
+ */
 export async function readChunks(
   reader: PublicationReader,
   names: readonly string[],

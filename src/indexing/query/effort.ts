@@ -46,7 +46,10 @@ export class Effort {
     return this.#steps - this.#looked > LOOK;
   }
 
-  /** Gives way to other work if the time of a turn is over. @throws the signal's reason once it is aborted */
+  /**
+   * Gives way to other work if the time of a turn is over.
+   * @throws the signal's reason once it is aborted
+   */
   async turn(): Promise<void> {
     this.#looked = this.#steps;
     if (performance.now() - this.#began < TURN) return;

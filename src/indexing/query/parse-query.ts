@@ -20,7 +20,10 @@ export class QueryError extends Error {
   }
 }
 
-/** Parses the part of a URL after its `?`. @throws QueryError */
+/**
+ * Parses the part of a URL after its `?`.
+ * @throws QueryError
+ */
 export function parseQuery(text: string): Query {
   if (text.length > MAX_QUERY_LENGTH) {
     throw new QueryError(

@@ -74,7 +74,10 @@ export function listHead({ tags, digest, mediaType }: Omit<ShownList, 'images'>)
 /** End of the JSON of a list. */
 export const LIST_END = ']}';
 
-/** Returns the JSON of an image. @param tags its own tags; `undefined` in a list */
+/**
+ * Returns the JSON of an image.
+ * @param tags its own tags; `undefined` in a list
+ */
 export function imageJson(
   tags: readonly string[] | undefined,
   { digest, mediaType, os, architecture, annotations, labels }: ShownImage,

@@ -31,7 +31,10 @@ export interface RenderOptions {
   readonly definition: IndexDefinition;
   /** Returns the PNG of one of the image's icons. */
   readonly readPng: (digest: Digest) => Buffer;
-  /** Returns the URI of an icon in the index. @param unusual its PNG, unless it is among the image's icons */
+  /**
+   * Returns the URI of an icon in the index.
+   * @param unusual its PNG, unless it is among the image's icons
+   */
   readonly storeIcon: (digest: Digest, unusual?: Buffer) => string;
   /** Receives a warning for each icon or appdata that is left out. */
   readonly onWarning: (message: string) => void;

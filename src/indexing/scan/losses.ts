@@ -23,8 +23,8 @@ export interface CheckedIndex {
 }
 
 /**
- * Returns those of the gone tags to hold: the ones that indexes show which would lose most of their images. @throws
- * StoreError
+ * Returns those of the gone tags to hold: the ones that indexes show which would lose most of their images.
+ * @throws StoreError
  */
 export async function tagsToHold(
   known: KnownRegistry,

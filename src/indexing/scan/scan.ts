@@ -228,8 +228,8 @@ class Scan {
 
   /**
    * Reads all tags of a repository that `wants` selects. Other tags are removed if `complete`; otherwise they stay
-   * while the registry
-   * lists them. @param full whether this is part of a scan of whole indexes
+   * while the registry lists them.
+   * @param full whether this is part of a scan of whole indexes
    */
   async #repository(repository: string, wants: TagSelector, complete: boolean, full: boolean): Promise<void> {
     const cost = newCost(repository);

@@ -67,7 +67,10 @@ export class WorkingCopy {
     this.stored = stored;
   }
 
-  /** Loads what the catalog knows. @throws StoreError */
+  /**
+   * Loads what the catalog knows.
+   * @throws StoreError
+   */
   static async load(options: WorkingCopyOptions): Promise<WorkingCopy> {
     const { catalog, registry, repositories } = options;
     return new WorkingCopy(
@@ -79,7 +82,8 @@ export class WorkingCopy {
   }
 
   /**
-   * Commits, and returns what is known of all repositories, including those that were not loaded. @throws StoreError
+   * Commits, and returns what is known of all repositories, including those that were not loaded.
+   * @throws StoreError
    */
   async everything(): Promise<KnownRegistry> {
     const { catalog, registry, repositories } = this.#options;
@@ -105,7 +109,10 @@ export class WorkingCopy {
     return this.#repositories.get(repository)?.tags ?? new Map<string, TagRecord>();
   }
 
-  /** Returns the manifest of a digest, if it is known. @throws StoreError */
+  /**
+   * Returns the manifest of a digest, if it is known.
+   * @throws StoreError
+   */
   async manifest(digest: Digest): Promise<KnownManifest | undefined> {
     const known = this.#manifests.get(digest);
     // A partial copy has only what the tags of its repositories lead to; the catalog may know more.
@@ -131,13 +138,19 @@ export class WorkingCopy {
     return found;
   }
 
-  /** Commits, and returns images with their texts. @throws StoreError */
+  /**
+   * Commits, and returns images with their texts.
+   * @throws StoreError
+   */
   async images(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, Image>> {
     await this.commit();
     return this.#options.catalog.images(this.#options.registry, digests);
   }
 
-  /** Adds an image with the PNGs of its icons; commits if many are pending. @throws StoreError */
+  /**
+   * Adds an image with the PNGs of its icons; commits if many are pending.
+   * @throws StoreError
+   */
   async putImage(image: Image, pngs: ReadonlyMap<Digest, Buffer>): Promise<void> {
     const { mediaType, digest, size, os, architecture } = image;
     this.#manifests.set(digest, { kind: 'image', descriptor: { mediaType, digest, size }, os, architecture });
@@ -221,7 +234,10 @@ export class WorkingCopy {
     this.#changes.push({ kind: 'scanned', taken });
   }
 
-  /** Commits the pending changes in order, so that a tag never leads to a missing manifest. @throws StoreError */
+  /**
+   * Commits the pending changes in order, so that a tag never leads to a missing manifest.
+   * @throws StoreError
+   */
   commit(): Promise<void> {
     const [changes, pngs] = [this.#changes, this.#pngs];
     this.#changes = [];

@@ -50,7 +50,10 @@ export class ImageCache {
     this.#catalog = catalog;
   }
 
-  /** Returns those of `digests` that are known. @throws StoreError */
+  /**
+   * Returns those of `digests` that are known.
+   * @throws StoreError
+   */
   async get(registry: string, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, Image>> {
     const found = new Map<Digest, Image>();
     const missing: Digest[] = [];
@@ -80,7 +83,8 @@ export class FactsCache {
   }
 
   /**
-   * Returns the facts of `digests`. @throws StoreError; Error if an image is missing: left out, its app would vanish
+   * Returns the facts of `digests`.
+   * @throws StoreError; Error if an image is missing: left out, its app would vanish
    */
   async get(digests: readonly Digest[]): Promise<ReadonlyMap<Digest, ImageFacts>> {
     const images = await this.#images.get(

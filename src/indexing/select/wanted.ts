@@ -18,7 +18,10 @@ export interface Wanted {
   readonly tag: (name: string) => boolean;
 }
 
-/** Returns what `definition` takes. @param covers whether a repository of its registry is read at all */
+/**
+ * Returns what `definition` takes.
+ * @param covers whether a repository of its registry is read at all
+ */
 export function wantedBy(definition: IndexDefinition, covers: (repository: string) => boolean): Wanted {
   const include = definition.repositoryInclude.length === 0 ? () => true : matcher(definition.repositoryInclude);
   const exclude = matcher(definition.repositoryExclude);

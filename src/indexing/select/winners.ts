@@ -42,7 +42,10 @@ export class Winners {
     { readonly identity: string; readonly winner: string; readonly losers: Set<string>; readonly tags: Set<string> }
   >();
 
-  /** Adds an image; returns its tags for which clients get an earlier one. @param identity see {@link identityOf} */
+  /**
+   * Adds an image; returns its tags for which clients get an earlier one.
+   * @param identity see {@link identityOf}
+   */
   add(repository: string, tags: readonly string[], identity: string | undefined): readonly string[] {
     if (identity === undefined) return [];
     let winners = this.#winners.get(identity);

@@ -91,16 +91,16 @@ export class UpstreamRegistry {
   }
 
   /**
-   * Reads a page of the catalog; returns the registry's answer if that is not a page. @param query of the page, with
-   * its `?`
+   * Reads a page of the catalog; returns the registry's answer if that is not a page.
+   * @param query of the page, with its `?`
    */
   repositories(query: string, signal: AbortSignal): Promise<ListPage | HttpResponse> {
     return this.#page('/_catalog', CATALOG, 'repositories', query, signal);
   }
 
   /**
-   * Reads a page of a repository's tags; returns the registry's answer if that is not a page. @param query of the page,
-   * with its `?`
+   * Reads a page of a repository's tags; returns the registry's answer if that is not a page.
+   * @param query of the page, with its `?`
    */
   tags(repository: string, query: string, signal: AbortSignal): Promise<ListPage | HttpResponse> {
     return this.#page(`/${repository}/tags/list`, repositorySubject(repository), 'tags', query, signal);

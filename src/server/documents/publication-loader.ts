@@ -74,13 +74,19 @@ export class PublicationLoader {
     }
   }
 
-  /** Loads the newest list of an index's apps, if there is one. @throws StoreError */
+  /**
+   * Loads the newest list of an index's apps, if there is one.
+   * @throws StoreError
+   */
   async loadApps(index: ServedIndex): Promise<void> {
     const apps = await this.#reader.apps(index.name);
     if (apps !== undefined) index.useApps(new AppPages(apps.body), apps.version);
   }
 
-  /** Returns the PNG of an icon; `undefined` if there is none. @throws StoreError */
+  /**
+   * Returns the PNG of an icon; `undefined` if there is none.
+   * @throws StoreError
+   */
   readonly readIcon = (digest: Digest): Promise<Buffer | undefined> => this.#reader.png(digest);
 
   readonly #readSegment: ReadSegment = (chunk, segment) => {

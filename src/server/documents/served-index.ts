@@ -157,7 +157,10 @@ export class ServedIndex {
     for (const replaced of this.#onReplaced) replaced();
   }
 
-  /** Replaces the list of apps. @param version the publication that the list was made from */
+  /**
+   * Replaces the list of apps.
+   * @param version the publication that the list was made from
+   */
   useApps(apps: AppPages, version: number): void {
     const shown = this.#shown?.publication;
     this.#listed = { apps, modified: shown?.version === version ? shown.modified : (this.#listed?.modified ?? 0) };
@@ -194,7 +197,10 @@ export class ServedIndex {
     return this.#apps;
   }
 
-  /** Returns a page of the list of apps; `undefined` before there is a list. @param page counted from 0 */
+  /**
+   * Returns a page of the list of apps; `undefined` before there is a list.
+   * @param page counted from 0
+   */
   async appPage(page: number): Promise<AppListPage | undefined> {
     return this.#listed?.apps.page(page);
   }
@@ -247,7 +253,10 @@ export class ServedIndex {
     return document;
   }
 
-  /** Encodes a document for sending. @param modified when its content last changed, in milliseconds since the epoch */
+  /**
+   * Encodes a document for sending.
+   * @param modified when its content last changed, in milliseconds since the epoch
+   */
   serve(document: JoinedDocument, modified = this.#shown?.publication.modified ?? 0): ServedDocument {
     return new Map(ENCODINGS.map((encoding) => [encoding, this.#encoded(encoding, document, modified)]));
   }

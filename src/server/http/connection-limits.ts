@@ -58,7 +58,10 @@ export class ConnectionLimits {
     return this.#create() as http.Server;
   };
 
-  /** Listens at one more address, with the same handler. @throws the system's error */
+  /**
+   * Listens at one more address, with the same handler.
+   * @throws the system's error
+   */
   async listenAlso(address: { readonly host: string; readonly port: number }): Promise<void> {
     const server = this.#create();
     const { promise, resolve, reject } = Promise.withResolvers<void>();

@@ -62,7 +62,10 @@ export class Http2Sessions {
     });
   }
 
-  /** Closes sessions and streams that timed out. Call it regularly. @param now as `performance.now()` has it */
+  /**
+   * Closes sessions and streams that timed out. Call it regularly.
+   * @param now as `performance.now()` has it
+   */
   check(now: number): void {
     const { patience, keptAlive } = this.#options;
     for (const [stream, began] of this.#requests) {

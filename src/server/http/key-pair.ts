@@ -25,7 +25,10 @@ export class KeyPairError extends Error {
   readonly code = 'REGINDEXER_KEY_PAIR';
 }
 
-/** Reads and validates a key pair. @throws KeyPairError if a file cannot be read, or the two do not belong together */
+/**
+ * Reads and validates a key pair.
+ * @throws KeyPairError if a file cannot be read, or the two do not belong together
+ */
 export async function readKeyPair({ cert, key }: KeyPairFiles): Promise<KeyPair> {
   try {
     const pair = { cert: await readFile(cert), key: await readFile(key) };

@@ -6,9 +6,15 @@ import { TooManyRequests } from '../server-error.ts';
 
 /** A limit with counts of its own. */
 export interface RateLimit {
-  /** Counts a request. @throws TooManyRequests if it exceeds the limit */
+  /**
+   * Counts a request.
+   * @throws TooManyRequests if it exceeds the limit
+   */
   count(request: FastifyRequest, reply: FastifyReply): Promise<void>;
-  /** Checks without counting. @throws TooManyRequests if the limit is reached */
+  /**
+   * Checks without counting.
+   * @throws TooManyRequests if the limit is reached
+   */
   check(request: FastifyRequest, reply: FastifyReply): Promise<void>;
 }
 

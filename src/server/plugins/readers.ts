@@ -123,7 +123,10 @@ export class Readers {
     return admitted;
   }
 
-  /** Returns an equal body that is already being sent, if there is one, else `body`. @param etag finds it */
+  /**
+   * Returns an equal body that is already being sent, if there is one, else `body`.
+   * @param etag finds it
+   */
   shared(body: Buffer, etag: unknown): Buffer {
     const other = typeof etag === 'string' ? this.#byTag.get(etag) : undefined;
     return other?.equals(body) === true ? other : body;

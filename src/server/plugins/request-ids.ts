@@ -9,8 +9,8 @@ export const REQUEST_ID = 'x-request-id';
 const ID = /^[\w.:/+=@-]{1,128}$/;
 
 /**
- * Returns a generator of unique ids. @param trust says whether an id from the request is kept, as a trusted proxy may
- * set it
+ * Returns a generator of unique ids.
+ * @param trust says whether an id from the request is kept, as a trusted proxy may set it
  */
 export function requestIds(trust: () => boolean): (request: Pick<IncomingMessage, 'headers'>) => string {
   const prefix = randomBytes(6).toString('base64url');

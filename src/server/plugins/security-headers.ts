@@ -15,8 +15,8 @@ export const SANDBOXED = {
 const NOTHING: Directives = { defaultSrc: ["'none'"], frameAncestors: ["'none'"] };
 
 /**
- * Returns the policy of the page: only this server's own files, and no text as script or markup. @param iconsUri
- * returns the configured one
+ * Returns the policy of the page: only this server's own files, and no text as script or markup.
+ * @param iconsUri returns the configured one
  */
 export function pageDirectives(iconsUri: () => string): Directives {
   return {

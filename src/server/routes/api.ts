@@ -165,7 +165,10 @@ export function apiRoutes(server: FastifyInstance, { site, acceptEncoding }: Api
   });
 }
 
-/** Decodes a `data:` URI of an icon. @throws NotFound if it is not a PNG */
+/**
+ * Decodes a `data:` URI of an icon.
+ * @throws NotFound if it is not a PNG
+ */
 function pngOf(icon: string): Buffer {
   try {
     return decodePngUri(icon);

@@ -28,7 +28,10 @@ export class PostgresCatalog implements Catalog {
     this.id = id;
   }
 
-  /** Opens the catalog in a database whose tables are there. @throws StoreError */
+  /**
+   * Opens the catalog in a database whose tables are there.
+   * @throws StoreError
+   */
   static async open(database: PostgresDatabase): Promise<PostgresCatalog> {
     const [row] = await database.query<{ id: string }>('SELECT id FROM catalog');
     if (row === undefined) throw new TypeError(`${database.name} has lost the id of its catalog`);
@@ -643,7 +646,10 @@ async function mark(
   );
 }
 
-/** Inserts rows in one statement. @param target the table with its columns, which have these types */
+/**
+ * Inserts rows in one statement.
+ * @param target the table with its columns, which have these types
+ */
 async function insert(
   query: RunQuery,
   target: string,

@@ -203,7 +203,8 @@ function isNamed(column: string): string {
 }
 
 /**
- * @param unnamedSince SQL; @param update what is set of one that is there already, which stays as it is unless given
+ * @param unnamedSince SQL
+ * @param update what is set of one that is there already, which stays as it is unless given
  */
 async function putChunks(
   query: RunQuery,

@@ -18,8 +18,8 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * Connects, and makes or migrates the tables. @throws StoreError; RangeError if a newer version of the program has
-   * made them
+   * Connects, and makes or migrates the tables.
+   * @throws StoreError; RangeError if a newer version of the program has made them
    */
   static async open(config: PoolConfig, fence?: Fence): Promise<PostgresStore> {
     const database = new PostgresDatabase(config, fence);

@@ -131,7 +131,8 @@ export function openDatabase(file: string, schema: DatabaseSchema, onWarning: (w
 }
 
 /**
- * Opens a file of the store read-only, beside the connection that writes it. @throws StoreError if it cannot be opened
+ * Opens a file of the store read-only, beside the connection that writes it.
+ * @throws StoreError if it cannot be opened
  */
 export function openForReading(file: string): DatabaseSync {
   try {
@@ -159,8 +160,8 @@ export function boundLog(database: DatabaseSync, file: string): void {
 }
 
 /**
- * Renames a file of the store, which must be closed, within its folder; returns its new path. @throws StoreError if
- * that fails
+ * Renames a file of the store, which must be closed, within its folder; returns its new path.
+ * @throws StoreError if that fails
  */
 export function setAside(file: string): string {
   const aside = `${file}.damaged-${new Date().toISOString().replaceAll(/[-:]/g, '')}`;

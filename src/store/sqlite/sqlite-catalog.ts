@@ -35,8 +35,8 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
   }
 
   /**
-   * Opens the catalog in `file`, or creates it; see {@link openDatabase}. @throws StoreError if it can be neither
-   * opened nor created
+   * Opens the catalog in `file`, or creates it; see {@link openDatabase}.
+   * @throws StoreError if it can be neither opened nor created
    */
   static open(file: string, onWarning: (warning: string) => void): SqliteCatalog {
     const database = openDatabase(file, CATALOG_SCHEMA, onWarning);

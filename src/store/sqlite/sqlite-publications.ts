@@ -35,7 +35,10 @@ export class SqlitePublicationReader extends SqliteFile implements PublicationRe
     return inodeOf(this.file) === this.#inode;
   }
 
-  /** Opens the publications in `file` read-only. @throws StoreError if the file is missing or cannot be read */
+  /**
+   * Opens the publications in `file` read-only.
+   * @throws StoreError if the file is missing or cannot be read
+   */
   static openForReading(file: string): SqlitePublicationReader {
     const database = openForReading(file);
     try {
@@ -115,8 +118,8 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
   }
 
   /**
-   * Opens the publications in `file`, or creates it; see {@link openDatabase}. @throws StoreError if it can be neither
-   * opened nor created
+   * Opens the publications in `file`, or creates it; see {@link openDatabase}.
+   * @throws StoreError if it can be neither opened nor created
    */
   static open(file: string, onWarning: (warning: string) => void): SqlitePublications {
     const database = openDatabase(file, PUBLICATIONS_SCHEMA, onWarning);

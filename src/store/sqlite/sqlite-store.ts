@@ -95,14 +95,18 @@ export class SqliteStore implements Store {
     }
   }
 
-  /** Opens the publications read-only, beside the writer; `undefined` if there are none yet. @throws StoreError */
+  /**
+   * Opens the publications read-only, beside the writer; `undefined` if there are none yet.
+   * @throws StoreError
+   */
   static openPublications(stateDir: string): SqlitePublicationReader | undefined {
     const { publications } = storeFiles(stateDir);
     return existsSync(publications) ? SqlitePublicationReader.openForReading(publications) : undefined;
   }
 
   /**
-   * Renames a damaged file of the store, which must be closed; returns its new path. @throws StoreError if that fails
+   * Renames a damaged file of the store, which must be closed; returns its new path.
+   * @throws StoreError if that fails
    */
   static setAside(file: string): string {
     return setAside(file);

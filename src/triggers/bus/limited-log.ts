@@ -15,8 +15,8 @@ export class LimitedLog<Kind extends string> {
   readonly #lines = new Map<Kind, Line>();
 
   /**
-   * Calls `write` unless a line of this kind was written within the last minute. @param write gets the number of lines
-   * omitted since
+   * Calls `write` unless a line of this kind was written within the last minute.
+   * @param write gets the number of lines omitted since
    */
   line(kind: Kind, write: (omitted: number) => void): void {
     const now = Date.now();

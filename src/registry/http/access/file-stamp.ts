@@ -2,7 +2,8 @@
 import { stat } from 'node:fs/promises';
 
 /**
- * A text that changes whenever the file may have changed; `undefined` if there is no file. @throws the system's error
+ * A text that changes whenever the file may have changed; `undefined` if there is no file.
+ * @throws the system's error
  */
 export async function fileStamp(path: string): Promise<string | undefined> {
   try {

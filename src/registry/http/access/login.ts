@@ -39,8 +39,8 @@ export function isSameLogin(one: Login | undefined, other: Login | undefined): b
 }
 
 /**
- * Advice for errors of a registry that refuses access. @param refused whether the request had a login, which was
- * refused
+ * Advice for errors of a registry that refuses access.
+ * @param refused whether the request had a login, which was refused
  */
 export function loginAdvice(id: string, refused: boolean): string {
   if (refused)

@@ -7,8 +7,9 @@ import { isTransient } from './retry.ts';
 const MAX_REASON = 200;
 
 /**
- * The error for an answer whose status is not 200. @param options.code overrides the code of the status @param
- * options.advice says what to do
+ * The error for an answer whose status is not 200.
+ * @param options.code overrides the code of the status
+ * @param options.advice says what to do
  */
 export function answerError(
   response: HttpResponse,

@@ -113,8 +113,8 @@ async function outcomeOf(send: Send, request: HttpRequest): Promise<HttpResponse
 }
 
 /**
- * The pause before the next attempt, in milliseconds; `undefined` for no retry. @param elapsed since the first attempt
- * began, in milliseconds
+ * The pause before the next attempt, in milliseconds; `undefined` for no retry.
+ * @param elapsed since the first attempt began, in milliseconds
  */
 function pauseAfter(
   outcome: HttpResponse | RegistryError,

@@ -187,7 +187,10 @@ function unreadable(request: FastifyRequest, error: RegistryError): FastifyError
   return new NotReadable();
 }
 
-/** Reads from the first source that does not answer `not-found`. @throws DistributionError with `reason` if all do */
+/**
+ * Reads from the first source that does not answer `not-found`.
+ * @throws DistributionError with `reason` if all do
+ */
 async function firstOf<T>(
   sources: readonly PullSource[],
   reason: string,
