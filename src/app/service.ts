@@ -28,8 +28,7 @@ export interface Service {
   readonly defaultIndexReady: Promise<void>;
   /**
    * Reloads configuration and certificates without interrupting requests. On an error it logs it and keeps the previous
-   * configuration.
-   * Resolves when the reload is complete; never rejects.
+   * configuration. Resolves when the reload is complete; never rejects.
    */
   reload(read: () => Config): Promise<void>;
   /** Stops accepting connections, gives pending requests 10 s, and closes the store. */
@@ -39,8 +38,7 @@ export interface Service {
 /**
  * Starts a service: it answers from the store at once, and then rebuilds everything.
  * @throws StateLockedError if another process uses the `state_dir`; KeyPairError if the certificate cannot be used; the
- * system's error if the
- * address is taken.
+ * system's error if the address is taken.
  */
 export async function startService(config: Config, logger: Logger): Promise<Service> {
   const startedAt = Date.now();

@@ -36,8 +36,7 @@ export async function runIndex(configure: Configure, { acceptLosses = false }: C
 
 /**
  * Returns whether everything could be read and written; logs failures and keeps what was known. After a signal it
- * closes the store and then
- * ends with that signal; after a second one, or {@link GRACE}, at once.
+ * closes the store and then ends with that signal; after a second one, or {@link GRACE}, at once.
  */
 async function indexOnce(
   config: Config,

@@ -82,8 +82,7 @@ function readings(text: string): readonly unknown[] {
 
 /**
  * Replaces a refused value by another meaning of what is written there: a section without a value is empty, plain text
- * that variables leave
- * empty is a key left out, and other plain text may be a boolean or, by a variable, a number.
+ * that variables leave empty is a key left out, and other plain text may be a boolean or, by a variable, a number.
  */
 function reinterpret(error: ValidationError, root: TSchema, values: unknown, document: Document): boolean {
   const { path, parent, value } = spotOf(values, error.instancePath);

@@ -9,8 +9,7 @@ export interface Kept {
 
 /**
  * `written` with what cannot change while the server runs as it is in `running`: the state, which is locked; where it
- * listens, and whether
- * with TLS.
+ * listens, and whether with TLS.
  */
 export function keptUntilRestart(running: Config, written: Config): Kept {
   const {

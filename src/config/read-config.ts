@@ -16,8 +16,7 @@ import { readYamlFile } from './yaml-file.ts';
 
 /**
  * Reads the configuration in `file`, with variables, and whatever else concerns registries, from `environment`. Also
- * reads the files that hold
- * tokens, and looks whether certificates and keys can be read.
+ * reads the files that hold tokens, and looks whether certificates and keys can be read.
  * @throws ConfigError with every problem that the file has.
  */
 export function readConfig(file: string, environment: Environment): Config {

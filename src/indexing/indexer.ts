@@ -147,8 +147,7 @@ export class Indexer {
 
   /**
    * Scans what `scope` names of one registry, and brings its indexes up to date. Errors of the registry are in the
-   * result; what was known
-   * before is kept.
+   * result; what was known before is kept.
    * @throws the signal's reason once it is aborted; StoreError; the system's error if unnamed icon files cannot be
    * removed
    */
@@ -214,8 +213,7 @@ export class Indexer {
 
   /**
    * Reads everything that is published. The next refresh renders again what is missing. Returns whether icons are
-   * missing, which the next
-   * full rebuild reads again.
+   * missing, which the next full rebuild reads again.
    * @throws StoreError if something is damaged
    */
   async verify(): Promise<boolean> {
@@ -343,8 +341,7 @@ export class Indexer {
 
   /**
    * Runs one at a time what renders indexes or removes icons, while scans run in parallel: bounds memory, and no icon
-   * is removed that is
-   * about to be named.
+   * is removed that is about to be named.
    */
   #renderExclusively<T>(run: () => Promise<T>): Promise<T> {
     const result = this.#rendering.then(run);
@@ -410,8 +407,7 @@ export class Indexer {
 
   /**
    * Returns why the index cannot be built from the catalog; `undefined` if it can. A catalog that is new, or did not
-   * need this registry
-   * or these tags before, does not know everything, so that apps would vanish that are still there.
+   * need this registry or these tags before, does not know everything, so that apps would vanish that are still there.
    */
   async #missingKnowledge(definition: IndexDefinition, publisher: Publisher): Promise<string | undefined> {
     const { catalog } = this.#options.store;
@@ -462,8 +458,7 @@ export class Indexer {
 
   /**
    * Returns the repositories that the index takes and that its publication shows from another catalog, registry or
-   * selection, with their
-   * numbers of images: the catalog may not know that they existed.
+   * selection, with their numbers of images: the catalog may not know that they existed.
    */
   #inherited(definition: IndexDefinition): ReadonlyMap<string, number> {
     const publisher = this.#publisher(definition);

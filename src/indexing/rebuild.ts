@@ -3,8 +3,7 @@ import type { AppChanges } from './appdata/app-changes.ts';
 
 /**
  * What to read again of one registry: everything that the named indexes take, and single repositories, each with all or
- * some of its
- * tags. All indexes of the registry are brought up to date with what was read.
+ * some of its tags. All indexes of the registry are brought up to date with what was read.
  */
 export interface RebuildScope {
   readonly indexes: 'all' | ReadonlySet<string>;

@@ -31,8 +31,7 @@ export interface ManifestOrigin {
 
 /**
  * Parses a manifest. It is an artifact if it is of none of the four types, if its `artifactType` is not that of an
- * image config,
- * or if it has no image config.
+ * image config, or if it has no image config.
  * @throws RegistryError `malformed` if it is not a manifest or does not have its type's shape; `too-large` if an index
  * has too many images.
  */
@@ -67,8 +66,7 @@ export function manifestMediaType(bytes: Uint8Array): string | undefined {
 
 /**
  * The media type; header and body must agree (OCI image-spec, manifest.md, "mediaType"). A generic type in the header,
- * as of proxies
- * and file servers, is ignored; without a type, the shape decides.
+ * as of proxies and file servers, is ignored; without a type, the shape decides.
  */
 function mediaTypeOf(document: JsonObject, declared: string | undefined): string {
   const { mediaType } = document;

@@ -23,8 +23,7 @@ export interface ImageIcon {
 
 /**
  * A manifest in the catalog. An image index has its children in order, some of which may not be known (yet); `faults`
- * describe children
- * that are not valid.
+ * describe children that are not valid.
  */
 export type KnownManifest =
   | { readonly kind: 'image'; readonly descriptor: Descriptor; readonly os: string; readonly architecture: string }
@@ -132,9 +131,8 @@ export type TakenBy = (repository: string) => readonly string[];
 
 /**
  * What each registry holds. `registry` is always the `id` of a {@link RegistrySource}. Tags are kept by registry and
- * repository,
- * manifests by registry. Each method is one transaction that sees all earlier commits, and rejects with a {@link
- * StoreError}.
+ * repository, manifests by registry. Each method is one transaction that sees all earlier commits, and rejects with a
+ * {@link StoreError}.
  */
 export interface Catalog {
   /** Random id of this catalog, made when it is created: a catalog that was lost and created again has another one. */
@@ -163,8 +161,7 @@ export interface Catalog {
 
   /**
    * Commits changes, and marks the affected repositories as dirty for each index that takes them: those whose tags
-   * changed, those
-   * whose tags lead to a manifest that was read, and those that hold the same Flatpak refs.
+   * changed, those whose tags lead to a manifest that was read, and those that hold the same Flatpak refs.
    */
   commit(registry: string, changes: readonly CatalogChange[], takenBy: TakenBy): Promise<void>;
 

@@ -47,8 +47,7 @@ export interface SideDocument {
 
 /**
  * Reads publications. Every method rejects with a {@link StoreError} if the store is damaged or unavailable; everything
- * that is read
- * is checked against its hash, so that nothing damaged is served.
+ * that is read is checked against its hash, so that nothing damaged is served.
  */
 export interface PublicationReader {
   /** Returns the newest publication of an index; `undefined` before the first one. */
@@ -95,8 +94,7 @@ export interface Publications extends PublicationReader {
 
   /**
    * Removes chunks that no publication has named since `chunksBefore`, and PNGs for which `named` has been false since
-   * `pngsBefore`;
-   * without `named`, no PNGs. Times are milliseconds since the epoch.
+   * `pngsBefore`; without `named`, no PNGs. Times are milliseconds since the epoch.
    */
   clean(options: {
     readonly chunksBefore: number;

@@ -15,8 +15,7 @@ const SQLITE_BUSY = 5;
 
 /**
  * Lock of a `state_dir`: the operating system's lock on a file, taken through SQLite since Node.js has no call for it,
- * and so
- * released at the end of the process, too. Keep the object: when it is garbage-collected, the lock is released.
+ * and so released at the end of the process, too. Keep the object: when it is garbage-collected, the lock is released.
  */
 export class StateLock {
   readonly #database: DatabaseSync;

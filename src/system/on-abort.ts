@@ -4,8 +4,7 @@ const waiting = new WeakMap<AbortSignal, Set<() => void>>();
 
 /**
  * Calls `run` when `signal` is aborted; the returned function cancels that. Callers share one listener for each signal,
- * because adding and
- * removing one for each request would cost as much as sending it.
+ * because adding and removing one for each request would cost as much as sending it.
  */
 export function onAbort(signal: AbortSignal, run: () => void): () => void {
   const runs = waiting.get(signal) ?? listen(signal);

@@ -22,8 +22,7 @@ export function failureOf({ failures, indexes }: RebuildResult): string | undefi
 
 /**
  * The smallest scope that retries the failures of a rebuild of `scope`: the repositories that could not be read, or all
- * of it if the
- * registry could not. Indexes that could not be written need no scope: every rebuild writes them again.
+ * of it if the registry could not. Indexes that could not be written need no scope: every rebuild writes them again.
  */
 export function scopeToRetry(scope: RebuildScope, { failures }: RebuildResult): RebuildScope {
   const repositories = new Map<string, 'all' | ReadonlySet<string>>();

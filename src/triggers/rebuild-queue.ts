@@ -71,9 +71,8 @@ interface Combined {
 
 /**
  * Runs rebuilds, and retries failures with backoff until they succeed. A rebuild fails if it throws, if a repository
- * cannot be read, or if
- * an index cannot be made. Requests during a pause start at once and do not include the retry; one that covers its
- * scope replaces it.
+ * cannot be read, or if an index cannot be made. Requests during a pause start at once and do not include the retry;
+ * one that covers its scope replaces it.
  */
 export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
   readonly #options: RebuildQueueOptions;

@@ -18,8 +18,7 @@ export interface ScopeDescription {
 
 /**
  * The union of two scopes; `a` itself if it includes `b`. Named repositories are kept beside all indexes, because a
- * registry's list may
- * lack them.
+ * registry's list may lack them.
  */
 export function mergeScopes(a: RebuildScope, b: RebuildScope): RebuildScope {
   const indexes = union(a.indexes, b.indexes);

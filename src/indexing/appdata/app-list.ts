@@ -276,9 +276,8 @@ export function placesBy(
 
 /**
  * Ranks an image among those of its app: stable before others, then by repository, then the newest, `latest`, amd64.
- * The time, which
- * the image itself claims, counts only within a repository: otherwise whoever may push anywhere could take over any
- * app.
+ * The time, which the image itself claims, counts only within a repository: otherwise whoever may push anywhere could
+ * take over any app.
  */
 export function rankOf(
   { branch }: FlatpakRef,

@@ -27,8 +27,7 @@ export interface AppdataOptions {
 
 /**
  * Parses the component of the app `id`, or else the first one. Of an invalid document, it reads what precedes the
- * error; it skips
- * translations. Never throws.
+ * error; it skips translations. Never throws.
  */
 export function parseAppdata(xml: string, options: AppdataOptions = {}): Appdata {
   const reader = new AppdataReader(options);

@@ -16,8 +16,7 @@ const MAX_WAITING = 4 * BATCH;
 
 /**
  * Icons below one folder, as `ab/cdef….png`. {@link store} queues them to be written in batches; {@link settled} writes
- * the rest, and
- * resolves when all are on disk.
+ * the rest, and resolves when all are on disk.
  */
 export class IconFiles {
   readonly #folder: string;
@@ -132,8 +131,7 @@ export class IconFiles {
 
   /**
    * Removes icons that are not in `referenced` and were stored or released before `before`; leaves other files alone.
-   * Returns how many
-   * were removed.
+   * Returns how many were removed.
    */
   async clean(referenced: ReadonlySet<string>, before: Date): Promise<number> {
     let removed = 0;
@@ -163,8 +161,7 @@ function ignoreMissing(error: NodeJS.ErrnoException): void {
 
 /**
  * Lists the files in each folder of icons; none if there is no folder yet. Synchronous: up to 256 folders through the
- * thread pool would
- * take ten times as long.
+ * thread pool would take ten times as long.
  */
 function filesByFolder(folder: string): ReadonlyMap<string, readonly string[]> {
   let entries: Dirent[];

@@ -74,8 +74,7 @@ interface TagResult {
 
 /**
  * Reads what `scope` names into the working copy, and commits it. A repository that cannot be read keeps its tags, and
- * is in `failures`:
- * only a definite answer of the registry removes anything.
+ * is in `failures`: only a definite answer of the registry removes anything.
  * @throws the signal's reason once it is aborted; StoreError
  */
 export async function scan(options: ScanOptions): Promise<ScanResult> {
@@ -84,8 +83,7 @@ export async function scan(options: ScanOptions): Promise<ScanResult> {
 
 /**
  * Begins the registry's list of repositories; returns the failure if that is not possible. Call it before loading a
- * working copy: a
- * registry that is down is retried often.
+ * working copy: a registry that is down is retried often.
  * @throws the signal's reason once it is aborted
  */
 export async function beginList(
@@ -196,9 +194,8 @@ class Scan {
 
   /**
    * Returns known repositories that several consecutive lists did not name. One list is not believed: it may be cut
-   * short, and a registry
-   * without its storage lists nothing. The registry is then asked for the repository, which is removed only if it is
-   * not found.
+   * short, and a registry without its storage lists nothing. The registry is then asked for the repository, which is
+   * removed only if it is not found.
    */
   #missed(indexes: readonly Wanted[], seen: ReadonlySet<string>): string[] {
     const left = [...this.#known.repositories.keys()].filter((name) => !seen.has(name) && isWanted(indexes, name));

@@ -9,8 +9,7 @@ export class Semaphore {
 
   /**
    * Calls `run` for each value as soon as there is a permit. A list waits for one permit at a time, so that long lists
-   * do not block short
-   * ones.
+   * do not block short ones.
    * @throws the error of the first `run` that fails, after which no more are called
    */
   async forEach<T>(values: Iterable<T>, run: (value: T) => Promise<void>): Promise<void> {

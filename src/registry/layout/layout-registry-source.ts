@@ -22,8 +22,7 @@ export interface LayoutRegistryOptions {
 
 /**
  * A folder as a registry: each image layout in it, at any depth, is a repository named by its path, in lower case if
- * that is unique.
- * A layout in the folder itself has the folder's name. Each call sees the current files.
+ * that is unique. A layout in the folder itself has the folder's name. Each call sees the current files.
  */
 export class LayoutRegistrySource implements RegistrySource {
   readonly id: string;

@@ -48,8 +48,7 @@ export interface KeyPairEvents {
 
 /**
  * Polls the files of a key pair for changes. `fs.watch` would miss some: certbot and Kubernetes rename files into
- * place, or replace
- * links to them or their folders.
+ * place, or replace links to them or their folders.
  */
 export class KeyPairWatch implements Disposable {
   readonly #files: KeyPairFiles;

@@ -6,10 +6,8 @@ const LOCK = '8243108410894378360';
 
 /**
  * Applied in this order; a released one is never changed. Text is compared byte by byte, which for UTF-8 is code point
- * order. Refs and keys of
- * icons are kept as JSON strings, since a text of PostgreSQL holds neither U+0000 nor lone surrogates. Bodies are not
- * compressed again, so
- * that a segment of one is read without the rest.
+ * order. Refs and keys of icons are kept as JSON strings, since a text of PostgreSQL holds neither U+0000 nor lone
+ * surrogates. Bodies are not compressed again, so that a segment of one is read without the rest.
  */
 const MIGRATIONS: readonly string[] = [
   `

@@ -18,8 +18,7 @@ const LOG_LIMIT = 16_000_000;
 
 /**
  * A page of 8 kB holds most images whole. WAL with synchronous NORMAL survives kill -9; a power cut may cost the last
- * transactions.
- * No mmap (SQLite's default): with it, a disk error would end the process by a signal.
+ * transactions. No mmap (SQLite's default): with it, a disk error would end the process by a signal.
  */
 const SETTINGS = `
   PRAGMA page_size = 8192;
@@ -103,8 +102,7 @@ class UnusableFile extends Error {}
 
 /**
  * Opens a file of the store for writing, or creates it; its folder must exist. A file that is damaged, of another
- * program or of a
- * newer version is set aside with a warning, and replaced by a new one.
+ * program or of a newer version is set aside with a warning, and replaced by a new one.
  * @throws StoreError if it can be neither opened nor created
  */
 export function openDatabase(file: string, schema: DatabaseSchema, onWarning: (warning: string) => void): DatabaseSync {
@@ -234,9 +232,8 @@ function schemaOf(database: DatabaseSync): string {
 
 /**
  * Results that the statements above never give for an intact file: SQLITE_ERROR (unreadable schema), SQLITE_READONLY
- * (by the file's
- * header, since its permissions were checked), SQLITE_CORRUPT, SQLITE_TOOBIG (a row that claims gigabytes) and
- * SQLITE_NOTADB.
+ * (by the file's header, since its permissions were checked), SQLITE_CORRUPT, SQLITE_TOOBIG (a row that claims
+ * gigabytes) and SQLITE_NOTADB.
  */
 const SIGNS_OF_DAMAGE: ReadonlySet<number> = new Set([1, 8, 11, 18, 26]);
 

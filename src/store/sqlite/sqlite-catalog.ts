@@ -428,8 +428,7 @@ type Statements = ReturnType<typeof prepareStatements>;
 
 /**
  * The repositories whose tags lead to a digest. `CROSS JOIN`, and `+` before a column, keep SQLite from scanning whole
- * tables: its
- * planner does not know how few digests and refs are asked for.
+ * tables: its planner does not know how few digests and refs are asked for.
  */
 const HOLDERS = `CROSS JOIN repository ON repository.id IN (
   SELECT repository FROM tag WHERE tag.digest = leading.digest UNION ALL SELECT repository FROM kept WHERE kept.digest = leading.digest

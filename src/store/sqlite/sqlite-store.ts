@@ -78,8 +78,7 @@ export class SqliteStore implements Store {
 
   /**
    * Opens the store below `stateDir`, or creates it from the data of an earlier version. A file that cannot be used is
-   * set aside with a
-   * warning, and replaced by a new one.
+   * set aside with a warning, and replaced by a new one.
    * @throws StoreError if it can be neither opened nor created
    */
   static open(stateDir: string, onWarning: OnWarning): SqliteStore {

@@ -42,8 +42,7 @@ export interface BusOptions {
   readonly onTrigger: (reason: string) => void;
   /**
    * Whether the first connection triggers a rebuild; true by default. Not needed if a rebuild begins after it anyway.
-   * Later connections
-   * always trigger one, because messages may have been missed.
+   * Later connections always trigger one, because messages may have been missed.
    */
   readonly firstConnectionTriggers?: boolean;
   /** Counters to increment; new ones by default. */

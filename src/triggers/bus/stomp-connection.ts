@@ -12,8 +12,7 @@ const DISCONNECT_TIMEOUT = 2_000;
 const MAX_REASON_LENGTH = 300;
 /**
  * The most unacknowledged messages, in ActiveMQ's and RabbitMQ's header; their defaults are too high or unlimited.
- * After thousands at once
- * both sides can deadlock on full socket buffers: the broker writes without reading ACKs.
+ * After thousands at once both sides can deadlock on full socket buffers: the broker writes without reading ACKs.
  */
 const PREFETCH = { 'activemq.prefetchSize': '100', 'prefetch-count': '100' };
 

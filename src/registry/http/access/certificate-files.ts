@@ -30,8 +30,7 @@ export async function findCertificateFiles(certsDirs: readonly string[], origin:
 
 /**
  * Sorts the files of a folder by kind: `*.crt` are authorities; `NAME.cert` and `NAME.key` a client certificate and its
- * key, of which
- * the first pair is used.
+ * key, of which the first pair is used.
  * @throws Error if one of a pair is missing.
  */
 export function sortCertificateFiles(folder: string, names: readonly string[]): CertificateFiles {

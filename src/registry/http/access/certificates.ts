@@ -29,8 +29,7 @@ export class Certificates {
 
   /**
    * The TLS context for connections to `origin`. It trusts the authorities of Node.js, of the system, of the folders of
-   * `origin` and of the
-   * registry, and of `caFile`.
+   * `origin` and of the registry, and of `caFile`.
    * @throws RegistryError `unavailable` if a file cannot be read or used.
    */
   async contextFor(origin: string): Promise<SecureContext> {

@@ -6,8 +6,7 @@ export type IsDirect = (hostname: string, port: number) => boolean;
 
 /**
  * Parses `NO_PROXY`: names and their subdomains (`.NAME` for the subdomains alone), addresses, networks (`10.0.0.0/8`)
- * and `*`,
- * separated by commas or spaces. All but networks may have a port. Invalid entries match nothing.
+ * and `*`, separated by commas or spaces. All but networks may have a port. Invalid entries match nothing.
  */
 export function parseNoProxy(text: string): IsDirect {
   const rules = text

@@ -52,8 +52,7 @@ interface Outcome {
 
 /**
  * Adds `Authorization` to requests. Once the realm is known, a scope's token is fetched before its first request, and
- * all
- * requests that need it wait for the same token.
+ * all requests that need it wait for the same token.
  */
 export class Authenticator {
   readonly #url: string;
@@ -82,8 +81,7 @@ export class Authenticator {
 
   /**
    * Sends `request`, again after a challenge, again with a new login if the login is refused and the keychain has
-   * another,
-   * and at last anonymously, so that public repositories stay readable.
+   * another, and at last anonymously, so that public repositories stay readable.
    * @throws RegistryError `denied` if the realm refuses a token, `unavailable` if the login cannot be read, and what
    * `send` throws.
    */

@@ -1,10 +1,8 @@
 /**
  * Congestion control: finds how many requests at once, and how many a second, a registry can take (compare TCP Vegas,
- * and CUBIC of RFC 9438).
- * Latency is compared with the least mean latency of each kind of request: while it is flat, more requests at once give
- * more throughput
- * (Little's law); when it has doubled, requests only queue. A 429 limits the requests a second, however many are
- * pending.
+ * and CUBIC of RFC 9438). Latency is compared with the least mean latency of each kind of request: while it is flat,
+ * more requests at once give more throughput (Little's law); when it has doubled, requests only queue. A 429 limits the
+ * requests a second, however many are pending.
  */
 import { LRUCache } from 'lru-cache';
 

@@ -21,9 +21,8 @@ export interface ExchangeOptions {
 
 /**
  * Receives the answer to one request from undici, and resolves with it or rejects with a RegistryError or the signal's
- * reason.
- * The timeout covers connecting, headers and body, so that a dripping answer ends, too; a streamed body has undici's
- * `bodyTimeout`.
+ * reason. The timeout covers connecting, headers and body, so that a dripping answer ends, too; a streamed body has
+ * undici's `bodyTimeout`.
  */
 export class Exchange implements Dispatcher.DispatchHandler {
   readonly #request: HttpRequest;

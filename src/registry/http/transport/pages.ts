@@ -50,8 +50,7 @@ export class Paging {
 
 /**
  * The entries of a list, page by page, unchecked. If a page may be incomplete but has no link to the next, reading
- * continues after its
- * last entry until nothing new comes.
+ * continues after its last entry until nothing new comes.
  * @throws RegistryError, or the signal's reason.
  */
 export async function* pages(
@@ -119,8 +118,7 @@ export function entriesOf({ body, where }: HttpResponse, key: string): readonly 
 
 /**
  * The query of the link to the next page, with its `?`; `undefined` if there is no link. The rest of the link is
- * ignored, because a
- * registry behind a proxy may not know its own scheme, host and path.
+ * ignored, because a registry behind a proxy may not know its own scheme, host and path.
  * @param url of the list
  */
 export function linkedQuery(url: string, { headers, where }: HttpResponse): string | undefined {

@@ -37,8 +37,7 @@ export function isTransient(status: number): boolean {
 
 /**
  * Wraps `send` so that requests pass the gate and are retried after failures and transient statuses; returns the last
- * answer.
- * A 429 does not count as a failure, and pauses all requests to the registry.
+ * answer. A 429 does not count as a failure, and pauses all requests to the registry.
  */
 export function withRetries({ send, gate, control, pauses, patience = MAX_TIME, closing }: RetryOptions): Send {
   /** Pauses the gate after a 429, and says whether to retry. */
