@@ -23,10 +23,8 @@ const MEMORY = '/dev/shm';
 
 /**
  * Starts docker-registry and fills it. Its access log is off, which would cost it more than counting. Its files are in
- * memory where
- * they can be: each push removes some, and ext4 without a journal is slow for minutes to make new ones where many were
- * removed,
- * which would be laid to what writes icons there.
+ * memory where they can be: each push removes some, and ext4 without a journal is slow for minutes to make new ones
+ * where many were removed, which would be laid to what writes icons there.
  */
 export async function startFilledRegistry(): Promise<FilledRegistry> {
   await using started = new AsyncDisposableStack();

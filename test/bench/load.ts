@@ -35,8 +35,8 @@ export interface LoadOptions {
 
 /**
  * Has `measure` called with each server in so many turns, one after the other, so that what the machine does beside
- * weighs the same on
- * all; every other time in the reverse order, so that none is always the first. Before that, each is warmed up.
+ * weighs the same on all; every other time in the reverse order, so that none is always the first. Before that, each is
+ * warmed up.
  * @returns for each server, what was measured in each turn
  */
 export async function inTurns<Server, Measured>(

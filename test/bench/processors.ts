@@ -4,8 +4,7 @@ import { runCommand } from '../peers/run-command.ts';
 
 /**
  * Keeps `other` to one half of the processors, and this process with all that it starts from now on to the other half:
- * what runs on a
- * machine of its own elsewhere takes nothing from what is measured.
+ * what runs on a machine of its own elsewhere takes nothing from what is measured.
  * @returns whether there are processors for both, and it is done
  */
 export async function keepApart(other: number): Promise<boolean> {

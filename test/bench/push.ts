@@ -181,7 +181,10 @@ class Watch {
     return watch;
   }
 
-  /** Call it at the end of a push. @param digest that was pushed */
+  /**
+   * Call it at the end of a push.
+   * @param digest that was pushed
+   */
   async until(digest: string): Promise<Shown> {
     const pushed = performance.now();
     let polls = 0;

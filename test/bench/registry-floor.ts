@@ -1,7 +1,6 @@
 /**
  * The floor of reading a registry: the requests without which its content, or that it is unchanged, cannot be known,
- * and
- * nothing else is done with the answers than to parse them.
+ * and nothing else is done with the answers than to parse them.
  *
  *     node registry-floor.ts URL read                     all of it
  *     node registry-floor.ts URL rescan [REPOSITORY TAG]  where each tag leads, and all of the one that has changed

@@ -14,8 +14,7 @@ const TRUST = resolve(import.meta.dirname, 'trust.ts');
 const [SYSTEM, LIST] = ['/usr/local/share/ca-certificates', '/etc/ssl/certs'];
 /**
  * Runs in a mount namespace with few authorities, since updating many takes long: trusts `$1`, prints what that
- * changed, undoes it, and prints
- * what differs from before.
+ * changed, undoes it, and prints what differs from before.
  */
 const SCRIPT = `
 set -e

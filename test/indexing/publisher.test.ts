@@ -36,7 +36,10 @@ class State {
     this.definition = defineIndex(definition);
   }
 
-  /** Opens a publisher as after a restart. @param publications empty ones, as if nothing was ever published */
+  /**
+   * Opens a publisher as after a restart.
+   * @param publications empty ones, as if nothing was ever published
+   */
   open(publications = this.publications, catalog = this.catalog): Promise<Publisher> {
     return Publisher.open({
       definition: this.definition,

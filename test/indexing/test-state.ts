@@ -173,7 +173,10 @@ export class TestState {
     return index;
   }
 
-  /** Returns what is published of an index. @throws Error if nothing is */
+  /**
+   * Returns what is published of an index.
+   * @throws Error if nothing is
+   */
   async shown(name = 'apps'): Promise<Shown> {
     const { shown } = await this.index(name);
     if (shown === undefined) throw new Error(`nothing is published of ${name}`);

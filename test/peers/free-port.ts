@@ -5,8 +5,7 @@ import { createServer } from 'node:net';
 
 /**
  * Below Linux's range for outgoing connections (32768 and up): there, a client that retries to reach a stopped peer may
- * get the peer's port,
- * connect to itself, and hold the port when the peer restarts.
+ * get the peer's port, connect to itself, and hold the port when the peer restarts.
  */
 const FIRST_PORT = 16_384;
 const LAST_PORT = 32_767;

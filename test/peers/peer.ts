@@ -155,8 +155,7 @@ export class Peer<Program extends PeerProgram = PeerProgram> implements AsyncDis
 
 /**
  * Starts a peer in a new folder, for which `prepare` writes the configuration and chooses free ports. Retries at most
- * twice if another
- * program took one of the ports.
+ * twice if another program took one of the ports.
  * @throws Error as {@link Peer.start} does.
  */
 export async function startPeer<Program extends PeerProgram>(

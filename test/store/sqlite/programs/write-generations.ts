@@ -1,7 +1,6 @@
 /**
  * Writes one generation after another to the store of a folder, and prints the number of each: `write-generations.ts
- * FOLDER [CALLS]`.
- * With `CALLS`, it kills itself after that many transactions.
+ * FOLDER [CALLS]`. With `CALLS`, it kills itself after that many transactions.
  */
 import { writeSync } from 'node:fs';
 import { SqliteStore } from '../../../../src/store/sqlite/sqlite-store.ts';
