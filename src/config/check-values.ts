@@ -178,7 +178,7 @@ function scalarFault(schema: TSchema, value: unknown, display: string): string {
   const rule = allErrors(schema, value).find((error) => error.keyword === '~refine' && error.params.message !== '');
   if (rule?.keyword === '~refine') return rule.params.message;
   const isSecret = annotationsOf(schema).secret === true;
-  if (typeof value === 'string') return isSecret ? 'has the wrong form' : `is ${display}`;
+  if (typeof value === 'string') return isSecret ? 'is not valid' : `is ${display}`;
   return `is ${isSecret ? `a ${typeof value}` : display}${Check(schema, String(value)) ? ' without quotes' : ''}`;
 }
 

@@ -236,7 +236,7 @@ export function registryUrl(description = '') {
       return written === LAYOUT_PREFIX || written.includes('\0') ? 'does not name a folder' : undefined;
     const fault = urlFault(written, HTTP);
     if (fault === undefined && /\/v2\/?$/.test(written))
-      return 'ends with /v2, which is asked for below it (leave that away)';
+      return 'ends with /v2, which regindexer adds itself (remove it)';
     if (fault === CREDENTIALS) return `${fault} (set registries.URL.username and password instead)`;
     return fault ?? hostFault(new URL(written));
   });
@@ -264,7 +264,7 @@ export function servedReference(description: string, options: Options) {
     try {
       decodeURIComponent(pathname);
     } catch {
-      return 'has a % that stands for nothing';
+      return 'has an invalid percent-encoding';
     }
     return /^\/v2\/*$/.test(pathname) ? 'is where pulls are served' : undefined;
   });

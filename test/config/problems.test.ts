@@ -366,7 +366,7 @@ const CASES: readonly Case[] = [
     name: 'a registry with the path that it is asked at',
     yaml: `indexes: {all: {registry: ▶"https://registry.example.org/v2/"}}`,
     path: 'indexes.all.registry',
-    message: /ends with \/v2, .*leave that away/,
+    message: /ends with \/v2, .*remove it/,
   },
   {
     name: 'a registry with a port that is none',
@@ -433,7 +433,7 @@ const CASES: readonly Case[] = [
     name: 'an icons_uri that is no path',
     yaml: `${INDEX}icons_uri: ▶/ic%zz/`,
     path: 'icons_uri',
-    message: /has a % that stands for nothing, expected a URL, or a path/,
+    message: /has an invalid percent-encoding, expected a URL, or a path/,
   },
   {
     name: 'an icons_uri that is taken',

@@ -114,7 +114,7 @@ export class ConnectionLimits {
 
   /**
    * Closes the socket if the request stalls. Lasts until the next request: Node.js then resets the timeout to the
-   * server's, which is none.
+   * server's, which has none.
    */
   limitStalling(socket: Socket): void {
     const { tls, patience = PATIENCE } = this.#options;
