@@ -1,7 +1,7 @@
 /** The details of one app, from its images in the document of an index. */
 import type { Appdata } from './appdata.ts';
 import type { AppKind, EndOfLife, FlatpakRef, LabelReader } from './flatpak-image.ts';
-import { builtAt, endOfLifeOf, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
+import { builtAt, endOfLifeOf, FLATPAK_REF, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
 import { identityOf, Winners } from '../select/winners.ts';
 import { comparableRank, iconOf, outranks, placesBy, rankOf } from './app-list.ts';
 import { type KeyFile, parseKeyFile } from './key-file.ts';
@@ -74,7 +74,7 @@ export function appDetails(
   const placeOf = placesBy(repositoryPriority);
   const candidate = (repository: string, allTags: readonly string[], image: JsonImage): Candidate[] => {
     const label: LabelReader = (key) => own(image.Labels, key) ?? own(image.Annotations, key);
-    const ref = parseFlatpakRef(label('org.flatpak.ref'));
+    const ref = parseFlatpakRef(label(FLATPAK_REF));
     const { Digest: digest, OS: os, Architecture: architecture } = image;
     const identity = identityOf({ digest, os, architecture }, label);
     const hidden = winners.add(repository, allTags, identity);

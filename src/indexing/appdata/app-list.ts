@@ -3,13 +3,14 @@ import { createHash, hash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { LRUCache } from 'lru-cache';
+import { compareTexts } from '../../system/compare-texts.ts';
 import { DEFAULT_TAG } from '../../registry/reference.ts';
 import { rankingOf } from '../select/wanted.ts';
 import { isPngUri } from '../icons/png-uri.ts';
 import type { PlacedImage, ShownImage, ShownRepository } from '../render/document.ts';
 import type { Appdata } from './appdata.ts';
 import type { AppKind, EndOfLife, FlatpakRef, LabelReader } from './flatpak-image.ts';
-import { builtAt, endOfLifeOf, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
+import { builtAt, endOfLifeOf, FLATPAK_REF, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
 import { parseKeyFile } from './key-file.ts';
 import { parseAppdata } from './parse-appdata.ts';
 
@@ -136,7 +137,9 @@ export class AppList {
     const kept = this.#apps.filter(({ entry }) => !concerned.has(entry.id));
     const others = new Map(this.#apps.filter(({ entry }) => concerned.has(entry.id)).map((app) => [app.entry.id, app]));
     const listed = Array.from(records, ([id, its]) => this.#listed(id, its, others.get(id)));
-    this.#apps = [...kept, ...listed].toSorted((a, b) => compare(a.key, b.key) || compare(a.entry.id, b.entry.id));
+    this.#apps = [...kept, ...listed].toSorted(
+      (a, b) => compareTexts(a.key, b.key) || compareTexts(a.entry.id, b.entry.id),
+    );
     this.#chunks = now;
     return this.#apps.map(({ entry }) => entry);
   }
@@ -193,7 +196,7 @@ class Collector {
   /** Skips images that are not Flatpaks, or that another image hides from clients. */
   add(repository: string, allTags: readonly string[], { image, hidden: { either } }: PlacedImage): void {
     const label = labelOf(image);
-    const ref = parseFlatpakRef(label('org.flatpak.ref'));
+    const ref = parseFlatpakRef(label(FLATPAK_REF));
     if (ref === undefined || either === undefined) return;
     const tags = allTags.filter((tag) => !either.includes(tag));
     if (tags.length === 0) return;
@@ -323,11 +326,6 @@ function sortKey(name: string): string {
     .normalize('NFKD')
     .replace(/[\u0300-\u036F]/g, '')
     .toLowerCase();
-}
-
-function compare(a: string, b: string): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
 }
 
 function appdataOf(id: string, xml: string): Appdata {

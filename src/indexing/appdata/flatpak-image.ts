@@ -2,6 +2,9 @@
 import type { Image } from '../../store/catalog.ts';
 import type { KeyFile } from './key-file.ts';
 
+/** Key of the label or annotation with the ref of a Flatpak. */
+export const FLATPAK_REF = 'org.flatpak.ref';
+
 /** Kind of a Flatpak. */
 export type AppKind = 'app' | 'runtime' | 'extension';
 
@@ -38,7 +41,7 @@ export function architectureMismatch({
   labels,
   annotations,
 }: Pick<Image, 'architecture' | 'labels' | 'annotations'>): string | undefined {
-  const ref = parseFlatpakRef(labels['org.flatpak.ref'] ?? annotations['org.flatpak.ref']);
+  const ref = parseFlatpakRef(labels[FLATPAK_REF] ?? annotations[FLATPAK_REF]);
   if (ref === undefined || architecture === (OCI_ARCHITECTURES.get(ref.architecture) ?? ref.architecture))
     return undefined;
   return `its Flatpak ref is for ${ref.architecture}, but its image config says ${architecture}, so that no client can install it: build it again for one of them`;

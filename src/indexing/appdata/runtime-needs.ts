@@ -3,7 +3,7 @@ import { amount } from '../../system/amount.ts';
 import { DEFAULT_TAG } from '../../registry/reference.ts';
 import type { ShownRepository } from '../render/document.ts';
 import { labelOf } from './app-list.ts';
-import { isWebUrl, parseFlatpakRef } from './flatpak-image.ts';
+import { FLATPAK_REF, isWebUrl, parseFlatpakRef } from './flatpak-image.ts';
 import { parseKeyFile } from './key-file.ts';
 
 /** Flatpaks among some images, and the runtimes that they are or need. */
@@ -30,7 +30,7 @@ export function runtimeNeeds(repositories: readonly ShownRepository[]): RuntimeN
   ]);
   for (const { tags, image } of images) {
     const label = labelOf(image);
-    const ref = parseFlatpakRef(label('org.flatpak.ref'));
+    const ref = parseFlatpakRef(label(FLATPAK_REF));
     if (ref === undefined) continue;
     flatpaks++;
     if (tags.includes(DEFAULT_TAG)) offered++;

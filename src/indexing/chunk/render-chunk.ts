@@ -4,13 +4,13 @@ import { gzip } from 'node:zlib';
 import pMap from 'p-map';
 import type { HiddenTags, PlacedImage, ShownImage, ShownRepository } from '../render/document.ts';
 import { imageJson, LIST_END, listHead, LISTS_HEAD, REPOSITORY_END, repositoryHead } from '../render/document.ts';
+import { FLATPAK_REF } from '../appdata/flatpak-image.ts';
 import type { RefField } from '../query/query.ts';
 import type { ChunkContent, ReadyQuestion } from './chunk.ts';
 import { ColumnsBuilder } from './columns.ts';
 import type { ChunkPart, Entry, Segment } from './part.ts';
 import { entryOf, hashOfRepository, segmentOf } from './part.ts';
 
-const REF = 'org.flatpak.ref';
 /** Combinations of tag and architecture up to which all are made ready. */
 const MAX_COMBINATIONS = 64;
 /** In a chunk with more combinations, share of repositories from which a combination is made ready. */
@@ -109,7 +109,7 @@ function answersQuestion({ image, tags, hidden }: Written, { field, tag, archite
 }
 
 function hasRef({ labels, annotations }: ShownImage, field: RefField): boolean {
-  return (field === 'label' ? labels : annotations).some(([key]) => key === REF);
+  return (field === 'label' ? labels : annotations).some(([key]) => key === FLATPAK_REF);
 }
 
 /** Makes the parts of one chunk; equal selections share one part. */

@@ -1,6 +1,5 @@
 /** Questions to an index (flatpak-oci-specs, registry-index.md, "Requests"; `:matches` is Flagstate's). */
-
-const REF = 'org.flatpak.ref';
+import { FLATPAK_REF } from '../appdata/flatpak-image.ts';
 
 /** Property of an image that a condition is about. */
 export type Field = 'repository' | 'tag' | 'os' | 'architecture' | 'label' | 'annotation';
@@ -33,7 +32,7 @@ export type RefField = (typeof REF_FIELDS)[number];
  */
 export function asksForRefs({ conditions }: Query): readonly RefField[] {
   return REF_FIELDS.filter((wanted) =>
-    conditions.some(({ field, key, operator }) => field === wanted && key === REF && operator === 'exists'),
+    conditions.some(({ field, key, operator }) => field === wanted && key === FLATPAK_REF && operator === 'exists'),
   );
 }
 
@@ -57,7 +56,7 @@ export function parameterName({ field, key, operator }: Condition): string {
  * @param field `annotation` for clients before Flatpak 1.6
  */
 export function flatpakQuery(tag: string, architecture: string, field: RefField = 'label'): Query {
-  const ref: Condition = { field, key: REF, operator: 'exists', values: ['1'] };
+  const ref: Condition = { field, key: FLATPAK_REF, operator: 'exists', values: ['1'] };
   const conditions: readonly Condition[] = [
     ...(field === 'annotation' ? [ref] : []),
     { field: 'architecture', operator: 'is', values: [architecture] },

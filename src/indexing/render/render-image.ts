@@ -2,7 +2,7 @@
 import type { Image, ImageIcon } from '../../store/catalog.ts';
 import { messageOf } from '../../system/message-of.ts';
 import { digestOf, type Digest } from '../../registry/digest.ts';
-import { parseFlatpakRef } from '../appdata/flatpak-image.ts';
+import { FLATPAK_REF, parseFlatpakRef } from '../appdata/flatpak-image.ts';
 import { type RemoteIcon, withRemoteIcons } from '../appdata/remote-icons.ts';
 import { iconPath } from '../icons/icon-path.ts';
 import { ICON_KEYS } from '../icons/icons.ts';
@@ -145,7 +145,7 @@ function shown(
     else kept.set(key, pngUri(readPng(png)));
   }
   const appdata = kept.get(APPDATA);
-  const id = parseFlatpakRef(kept.get('org.flatpak.ref'))?.id;
+  const id = parseFlatpakRef(kept.get(FLATPAK_REF))?.id;
   if (appdata !== undefined && id !== undefined)
     kept.set(
       APPDATA,

@@ -8,6 +8,7 @@ import type { Manifest } from '../../registry/manifest.ts';
 import { publicMessage } from '../../registry/public-message.ts';
 import { isNotFound, RegistryError } from '../../registry/registry-error.ts';
 import type { RegistrySource } from '../../registry/registry-source.ts';
+import { FLATPAK_REF } from '../appdata/flatpak-image.ts';
 import { isWanted, type Wanted } from '../select/wanted.ts';
 import { GoneTags } from './gone-tags.ts';
 import { DigestReader, newCost, rethrowIfFatal, TagsFailed, type RepositoryCost, type TagCost } from './read-digest.ts';
@@ -335,7 +336,7 @@ class Scan {
     const images = await this.#known.images([...now, ...shown]);
     const identityOf = (one: Digest): string => {
       const image = images.get(one);
-      return JSON.stringify([image?.os, image?.architecture, image?.labels['org.flatpak.ref']]);
+      return JSON.stringify([image?.os, image?.architecture, image?.labels[FLATPAK_REF]]);
     };
     const replaced = new Set([...now].map(identityOf));
     return [...shown].filter((image) => !now.has(image) && !replaced.has(identityOf(image)));

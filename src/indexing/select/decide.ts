@@ -1,5 +1,6 @@
 /** Decides which images of some repositories an index shows, and which of several with the same ref clients get. */
 import { hash } from 'node:crypto';
+import { compareTexts } from '../../system/compare-texts.ts';
 import type { Digest } from '../../registry/digest.ts';
 import type { Catalog, KnownRegistry } from '../../store/catalog.ts';
 import type { HiddenTags } from '../render/document.ts';
@@ -71,7 +72,7 @@ export async function decideRepositories(
     void contests.set(identity, (contests.get(identity) ?? new Set()).add(message));
 
   const { definition } = options;
-  const all = [...own.repositories, ...rivals.repositories].toSorted((a, b) => compare(a.name, b.name));
+  const all = [...own.repositories, ...rivals.repositories].toSorted((a, b) => compareTexts(a.name, b.name));
   const preferred =
     definition.repositoryPriority.length === 0
       ? all
@@ -164,9 +165,4 @@ function hiding(facts: ReadonlyMap<Digest, ImageFacts>) {
     /** Contests of `either` include those of `label` and `annotation`. */
     contests: (): Iterable<Contest> => winners.either.contests(),
   };
-}
-
-function compare(a: string, b: string): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
 }

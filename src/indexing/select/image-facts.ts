@@ -2,11 +2,11 @@
 import { LRUCache } from 'lru-cache';
 import type { Digest } from '../../registry/digest.ts';
 import type { Catalog, Image } from '../../store/catalog.ts';
+import { FLATPAK_REF } from '../appdata/flatpak-image.ts';
 import type { IndexDefinition } from '../index-definition.ts';
 import { meetsRequirements, shownFlatpakText } from '../render/render-image.ts';
 import { identityOf } from './winners.ts';
 
-const REF = 'org.flatpak.ref';
 /** Size of the image cache, in characters: images that were just read are rendered next, often for several indexes. */
 const MAX_TEXTS = 12_000_000;
 /** Size of an image in the cache without its texts, in characters. */
@@ -33,7 +33,11 @@ export interface ImageFacts {
 /** Returns the Flatpak refs that an image claims. */
 export function refsOf({ labels, annotations }: Pick<Image, 'labels' | 'annotations'>): readonly string[] {
   return [
-    ...new Set([labels, annotations].flatMap((texts) => (Object.hasOwn(texts, REF) ? [texts[REF] as string] : []))),
+    ...new Set(
+      [labels, annotations].flatMap((texts) =>
+        Object.hasOwn(texts, FLATPAK_REF) ? [texts[FLATPAK_REF] as string] : [],
+      ),
+    ),
   ];
 }
 

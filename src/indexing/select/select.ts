@@ -1,5 +1,6 @@
 /** Selects the images that an index takes, by digest. */
 import type { KnownManifest, KnownRegistry } from '../../store/catalog.ts';
+import { compareTexts } from '../../system/compare-texts.ts';
 import type { Digest } from '../../registry/digest.ts';
 import type { Wanted } from './wanted.ts';
 import type { IndexDefinition } from '../index-definition.ts';
@@ -99,10 +100,5 @@ export function flatten({ name, images, lists }: SelectedRepository): SelectedRe
   for (const list of lists) for (const digest of list.images) add(digest, list.tags);
   const flat = [...tagsOf].map(([digest, tags]) => ({ digest, tags: [...tags].toSorted() }));
   // The sort is stable: images of one list stay in its order.
-  return { name, images: flat.toSorted((a, b) => compare(a.tags[0] ?? '', b.tags[0] ?? '')), lists: [] };
-}
-
-function compare(a: string, b: string): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
+  return { name, images: flat.toSorted((a, b) => compareTexts(a.tags[0] ?? '', b.tags[0] ?? '')), lists: [] };
 }

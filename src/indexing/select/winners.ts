@@ -1,7 +1,6 @@
 /** Decides which image clients get for a Flatpak ref, architecture and tag, if there are several. */
-import type { LabelReader } from '../appdata/flatpak-image.ts';
+import { FLATPAK_REF, type LabelReader } from '../appdata/flatpak-image.ts';
 
-const REF = 'org.flatpak.ref';
 /** Longest ref, in characters: Flatpak's names have at most 255. */
 const MAX_REF = 1024;
 /** Repositories, and tags, that a message names. */
@@ -15,7 +14,7 @@ export function identityOf(
   { digest, os, architecture }: { readonly digest: string; readonly os: string; readonly architecture: string },
   label: LabelReader,
 ): string | undefined {
-  const ref = label(REF);
+  const ref = label(FLATPAK_REF);
   if (
     ref === undefined ||
     ref.length > MAX_REF ||
