@@ -2,9 +2,11 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 
-/** Exit statuses. */
+/** Exit status of a command that did all it was asked for. */
 export const SUCCESS = 0;
+/** Exit status of a command that could not do something. */
 export const FAILURE = 1;
+/** Exit status for an invalid command line or configuration. */
 export const WRONG_USAGE = 2;
 
 /** Signals that end the process. */

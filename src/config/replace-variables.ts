@@ -9,6 +9,7 @@ interface VariableFault {
   readonly message: string;
 }
 
+/** Result of {@link replaceVariables}. */
 export interface ReplacedText {
   readonly text: string;
   readonly faults: readonly VariableFault[];

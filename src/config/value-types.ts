@@ -30,6 +30,7 @@ interface Annotations {
 /** Annotations and any other keyword. */
 type Options = Annotations & TSchemaOptions;
 
+/** Returns the annotations of a schema. */
 export function annotationsOf(schema: TSchema): Annotations {
   return schema;
 }
@@ -93,16 +94,20 @@ export function bearerToken(description: string, options: Options) {
   );
 }
 
+/** What a bearer token consists of, for messages. */
 export const TOKEN_CHARACTERS = 'visible ASCII characters without spaces';
 
+/** Says whether a text consists of {@link TOKEN_CHARACTERS}. */
 export function isBearerToken(token: string): boolean {
   return /^[\x21-\x7e]+$/.test(token);
 }
 
+/** True or false. */
 export function flag(description: string, options: Options) {
   return Type.Boolean({ description, expected: 'true or false', ...options });
 }
 
+/** A whole number within two bounds, both included. */
 export function wholeNumber(description: string, minimum: number, maximum: number, options: Options) {
   return Type.Integer({
     description,

@@ -2,6 +2,7 @@
 
 /** Content codings (RFC 9110, section 8.4.1), the most compact first. */
 export const ENCODINGS = ['gzip', 'identity'] as const;
+/** One of {@link ENCODINGS}. */
 export type Encoding = (typeof ENCODINGS)[number];
 
 /** Number of distinct headers to remember; clients send few. */

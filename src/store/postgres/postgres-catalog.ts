@@ -17,6 +17,7 @@ import type {
 import { CommitMarks } from '../commit-marks.ts';
 import type { PostgresDatabase, RunQuery } from './postgres-database.ts';
 
+/** {@link Catalog} in a PostgreSQL database. */
 export class PostgresCatalog implements Catalog {
   readonly id: string;
   readonly #database: PostgresDatabase;

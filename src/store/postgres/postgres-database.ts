@@ -7,7 +7,9 @@ const CONNECT_TIMEOUT = 5_000;
 /** Limits of a session, so that a writer that hangs cannot hold up the others, in milliseconds. */
 const SESSION = `SET idle_in_transaction_session_timeout = 2000; SET lock_timeout = 5000; SET statement_timeout = 60000`;
 
+/** A row, by column. */
 export type Row = Readonly<Record<string, unknown>>;
+/** Runs a statement with its parameters (`$1`, `$2`, …), and returns the rows. */
 export type RunQuery = <R extends Row = Row>(sql: string, values?: readonly unknown[]) => Promise<readonly R[]>;
 
 /** `write` is fenced; `snapshot` reads what is there at its start; `migration` comes before there is a lease. */
@@ -21,6 +23,7 @@ const BEGIN: Readonly<Record<Isolation, string>> = {
 /** Begins every transaction that writes; throws if this process may not write. */
 export type Fence = (query: RunQuery, database: string) => Promise<void>;
 
+/** A pool of connections to one database. */
 export class PostgresDatabase {
   /** Host and database, without user and password: for messages. */
   readonly name: string;

@@ -10,6 +10,7 @@ const NAME_BYTES = 32;
 /** PNGs whose use is looked at together. */
 const BATCH = 10_000;
 
+/** {@link Publications} in a PostgreSQL database. */
 export class PostgresPublications implements Publications {
   readonly #database: PostgresDatabase;
 

@@ -6,6 +6,7 @@ import { PostgresCatalog } from './postgres-catalog.ts';
 import { type Fence, PostgresDatabase } from './postgres-database.ts';
 import { PostgresPublications } from './postgres-publications.ts';
 
+/** {@link Store} in a PostgreSQL database. Not used by the service yet; kept to the store's contracts by tests. */
 export class PostgresStore implements Store {
   readonly catalog: PostgresCatalog;
   readonly publications: PostgresPublications;

@@ -74,6 +74,7 @@ export const RebuildAnswer = Type.Object({
   ...SingleRebuild.properties,
   rebuilds: Type.Optional(Type.Array(SingleRebuild)),
 });
+/** A rebuild as it is shown. */
 export type RebuildAnswer = ResponseOf<typeof RebuildAnswer>;
 
 /** Shows a rebuild, with its times in ISO 8601. */

@@ -66,6 +66,7 @@ export const StatusAnswer = Type.Object({
     { description: 'Delay of the thread that answers requests, in milliseconds.' },
   ),
 });
+/** The state as `/status` shows it. */
 export type StatusAnswer = ResponseOf<typeof StatusAnswer>;
 
 /** Options of {@link statusRoutes}. */
