@@ -29,7 +29,7 @@ async function faults(
   }
 }
 
-test('a folder of image layouts that is not there, or is none', async (t) => {
+test('a layout folder that is missing, or is not a folder', async (t) => {
   const text = 'indexes:\n  a: {registry: oci:nowhere}\n  b: {registry: oci:file}\n  c: {registry: oci:images}\n';
   assert.deepEqual(await faults(t, text, (folder) => mkdirSync(join(folder, 'images'))), [
     '2:17 indexes.a.registry: needs the folder "/etc/nowhere", which does not exist, expected a folder with OCI image layouts',

@@ -252,7 +252,7 @@ const CASES: readonly Case[] = [
     message: /does not name a file, expected the path of a file/,
   })),
   {
-    name: 'a default index that is none',
+    name: 'a default index that does not exist',
     yaml: `${INDEX}default_index: ▶al`,
     path: 'default_index',
     message: /does not name an index, expected "all"/,
@@ -369,7 +369,7 @@ const CASES: readonly Case[] = [
     message: /ends with \/v2, .*remove it/,
   },
   {
-    name: 'a registry with a port that is none',
+    name: 'a registry with an invalid port',
     yaml: `indexes: {all: {registry: ▶"https://registry.example.org:70000/x"}}`,
     path: 'indexes.all.registry',
     message: /has a port over 65535/,
@@ -430,7 +430,7 @@ const CASES: readonly Case[] = [
 
   // Other rules
   {
-    name: 'an icons_uri that is no path',
+    name: 'an icons_uri that is not a path',
     yaml: `${INDEX}icons_uri: ▶/ic%zz/`,
     path: 'icons_uri',
     message: /has an invalid percent-encoding, expected a URL, or a path/,
@@ -655,7 +655,7 @@ const CASES: readonly Case[] = [
     message: /^is "80800", expected a whole number from 0 to 65535$/,
   },
   {
-    name: 'a variable that is no number',
+    name: 'a variable that is not a number',
     yaml: `${INDEX}server: {port: ▶"\${HOME_PORT}"}`,
     path: 'server.port',
     message: /is "\$\{HOME_PORT\}" with the values of the environment, expected a whole number/,

@@ -72,7 +72,7 @@ suite('a server that is stopped and started', needs('docker-registry', 'skopeo')
     assert.deepEqual(await answersOf(server.url), served);
   });
 
-  test('makes anew what a fault of the disk has changed', async () => {
+  test('rebuilds what a disk fault has changed', async () => {
     await server.stop();
     {
       using database = new DatabaseSync(storeFiles(join(server.folder, 'state')).publications);

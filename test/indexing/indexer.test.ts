@@ -597,7 +597,7 @@ test('an output that cannot be written is named with its key', async (t) => {
   assert.match(indexes[0]?.error ?? '', /^indexes\.apps\.output: .*file\/apps\.json could not be written: E/);
 });
 
-suite('an index that is configured anew', () => {
+suite('a changed index configuration', () => {
   test('with another registry stays as it was until everything that it shows could be read there', async (t) => {
     const [first, second] = [new MemoryRegistry(), new MemoryRegistry({ id: 'http://other.example.org' })];
     const state = await TestState.open(t, { registries: [first, second] });

@@ -85,7 +85,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     play: (response, { status, headers, body }) =>
       response.writeHead(status, { ...headers, 'docker-content-digest': OTHER_DIGEST }).end(body),
   },
-  'a digest header that is none': {
+  'an invalid digest header': {
     kinds: ['manifest', 'manifest head'],
     play: (response, { status, headers, body }) =>
       response.writeHead(status, { ...headers, 'docker-content-digest': 'sha256:nonsense' }).end(body),

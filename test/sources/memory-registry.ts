@@ -106,7 +106,7 @@ export class MemoryRegistry implements RegistrySource {
     return this.pushManifest(repository, tag, { schemaVersion: 2, mediaType, manifests: children });
   }
 
-  /** Pushes what is no image, such as a signature. */
+  /** Pushes an artifact, such as a signature. */
   pushArtifact(repository: string, tag: string | undefined, content: string = ''): Digest {
     const config = { mediaType: 'application/vnd.oci.empty.v1+json', digest: digestOf('{}'), size: 2 };
     return this.pushManifest(repository, tag, {
@@ -136,7 +136,7 @@ export class MemoryRegistry implements RegistrySource {
   /** The digest of an image's config. */
   configOf(repository: string, image: Digest): Digest {
     const manifest = this.#manifest(repository, image);
-    if (manifest.kind !== 'image') throw new TypeError(`${image} is no image`);
+    if (manifest.kind !== 'image') throw new TypeError(`${image} is not an image`);
     return manifest.config.digest;
   }
 

@@ -34,7 +34,7 @@ suite('an icon is named', () => {
     'it is damaged': `<component><id>${ID}</id></x></component>`,
     'it names remote icons itself': `<component><id>${ID}</id><icon type="remote">https://b.example.org/icon.png</icon></component>`,
     'it has nothing in it': '<component/>',
-    'it is no XML': 'no XML',
+    'it is not XML': 'not XML',
     'there is none': '',
     'it is too long': `<component><id>${ID}</id><x>${'x'.repeat(1024 * 1024)}</x></component>`,
   };

@@ -222,7 +222,7 @@ suite('extract_icons', () => {
   });
 
   const faults: Readonly<Record<string, readonly [value: string, reason: string]>> = {
-    'that are no base64': [`${pngUri('icon')}*`, 'it is not valid base64'],
+    'that are not base64': [`${pngUri('icon')}*`, 'it is not valid base64'],
     'with something behind their end': [`${pngUri('icon!')}=AAAA`, 'it is not valid base64'],
     'that are cut off': [pngUri('icons').slice(0, -3), 'it is not valid base64'],
     'that are empty': ['data:image/png;base64,', 'it does not begin with the PNG signature'],

@@ -102,9 +102,9 @@ suite('the data of version 0.1', () => {
       assert.deepEqual(await state.json(name), JSON.parse(readFileSync(join(FIXTURE, `${name}.json`), 'utf8')), name);
     for (const registry of registries) assert.deepEqual(registry.calls, []);
 
-    const anew = contents();
-    const fresh = await TestState.open(t, { registries: anew.registries, definitions: DEFINITIONS });
-    anew.steps[0]?.();
+    const again = contents();
+    const fresh = await TestState.open(t, { registries: again.registries, definitions: DEFINITIONS });
+    again.steps[0]?.();
     await fresh.rebuild();
     for (const name of ['apps', 'stable']) {
       assert.equal(await state.text(name), await fresh.text(name));

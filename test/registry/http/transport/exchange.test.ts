@@ -90,7 +90,7 @@ const broken: [string, string, boolean][] = [
     'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n8\r\n{"tags":\r\n',
     true,
   ],
-  ['an answer that is no HTTP', 'hello\r\n\r\n', false],
+  ['an answer that is not HTTP', 'hello\r\n\r\n', false],
   ['an end without an answer', '', true],
 ];
 for (const [name, text, end] of broken) {

@@ -32,7 +32,7 @@ test('several challenges are told apart', () => {
   ]);
 });
 
-test('what is no challenge ends the list', () => {
+test('an invalid challenge ends the list', () => {
   for (const header of ['', ',', '"', '=', 'realm="x"', '\u0000']) assert.deepEqual(parse(header), [], header);
   assert.deepEqual(parse('Basic realm="x" "y" Bearer'), [['basic', { realm: 'x' }]]);
 });
