@@ -83,7 +83,10 @@ export class PublishedIndexes {
     this.#loading = this.#loading.then(() => this.#leaveReader());
   }
 
-  /** Returns the PNG of an icon, and repairs the store if an index names it but there is none. @throws StoreError */
+  /**
+   * Returns the PNG of an icon, and repairs the store if an index names it but there is none.
+   * @throws StoreError
+   */
   async readIcon(digest: Digest): Promise<Buffer | undefined> {
     const png = await this.#loader?.readIcon(digest);
     if (

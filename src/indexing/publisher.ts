@@ -464,7 +464,10 @@ class ChunkWriter {
   }
 }
 
-/** Loads an index's publication; `undefined` if there is none, or some of its chunks are missing. @throws StoreError */
+/**
+ * Loads an index's publication; `undefined` if there is none, or some of its chunks are missing.
+ * @throws StoreError
+ */
 export async function loadPublication(
   publications: Publications,
   index: string,

@@ -67,7 +67,10 @@ export class ColumnsBuilder {
     this.#tagSets.of('[]');
   }
 
-  /** Begins a list, to which the following images belong. @param head place of its JSON up to its images */
+  /**
+   * Begins a list, to which the following images belong.
+   * @param head place of its JSON up to its images
+   */
   beginList(head: JsonRange): void {
     this.#list = this.#lists.push(head.start, head.end) / 2;
   }

@@ -285,7 +285,10 @@ function counted(cost: TagCost, result: DigestResult): DigestResult {
   return result;
 }
 
-/** Counts manifests that a tag leads to. @throws TagsFailed if there are too many */
+/**
+ * Counts manifests that a tag leads to.
+ * @throws TagsFailed if there are too many
+ */
 function count(cost: TagCost, manifests: number): void {
   cost.manifests += manifests;
   if (cost.manifests > MAX_INDEX_CHILDREN)

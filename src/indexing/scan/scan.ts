@@ -294,7 +294,10 @@ class Scan {
     this.#finishRepository(cost);
   }
 
-  /** Reads what `tag` points to now, with all that it leads to. @param before its known record */
+  /**
+   * Reads what `tag` points to now, with all that it leads to.
+   * @param before its known record
+   */
   async #read(repository: RepositoryCost, tag: string, before: TagRecord | undefined): Promise<TagResult> {
     const cost: TagCost = { repository, manifests: 0 };
     if (before === undefined) this.#digests.countStored(TAG_BYTES);

@@ -75,7 +75,10 @@ export interface ServedIndexOptions {
   readonly joined?: JoinedBodies;
 }
 
-/** Returns the index of this name. @throws NotFound */
+/**
+ * Returns the index of this name.
+ * @throws NotFound
+ */
 export function indexNamed(indexes: ReadonlyMap<string, ServedIndex>, name: string): ServedIndex {
   const index = indexes.get(name);
   if (index === undefined)

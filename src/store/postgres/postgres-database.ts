@@ -46,7 +46,10 @@ export class PostgresDatabase {
     this.#pool.on('error', () => undefined);
   }
 
-  /** Runs one statement. @throws StoreError */
+  /**
+   * Runs one statement.
+   * @throws StoreError
+   */
   readonly query: RunQuery = async <R extends Row = Row>(
     sql: string,
     values: readonly unknown[] = [],
@@ -58,12 +61,18 @@ export class PostgresDatabase {
     }
   };
 
-  /** Runs one statement that writes, fenced. @throws StoreError */
+  /**
+   * Runs one statement that writes, fenced.
+   * @throws StoreError
+   */
   async write(sql: string, values: readonly unknown[]): Promise<void> {
     await this.transaction('write', (query) => query(sql, values));
   }
 
-  /** Runs `work` in one transaction, whole or not at all. @throws StoreError; what `work` throws */
+  /**
+   * Runs `work` in one transaction, whole or not at all.
+   * @throws StoreError; what `work` throws
+   */
   async transaction<T>(isolation: Isolation, work: (query: RunQuery) => Promise<T>): Promise<T> {
     let client: PoolClient;
     try {
