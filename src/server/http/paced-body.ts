@@ -1,9 +1,11 @@
 /** A body that is written to one client in pieces, each after the system has accepted the previous one. */
 import { Readable, type Writable } from 'node:stream';
 
-/** Bytes of a piece for a slow or new client, and for a fast one. */
+/** Bytes of a piece for a slow or new client; while pieces are taken fast, each is so many times larger, up to a limit. */
 const SLOW_PIECE = 4 * 1024;
-const FAST_PIECE = 16 * 1024;
+const GROWTH = 4;
+/** A client that slows down to the least rate takes it well within the time that it has. */
+const FAST_PIECE = 64 * 1024;
 /** A client that takes a piece within FAST milliseconds is fast, and one that needs more than SLOW is slow. */
 const FAST = 100;
 const SLOW = 1_000;
@@ -57,7 +59,7 @@ export class PacedBody extends Readable {
         start += piece.length;
         this.#onTaken(piece.length);
         const took = performance.now() - began;
-        if (took < FAST) size = FAST_PIECE;
+        if (took < FAST) size = Math.min(size * GROWTH, FAST_PIECE);
         else if (took > SLOW) size = SLOW_PIECE;
       }
     }
