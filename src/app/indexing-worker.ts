@@ -1,5 +1,4 @@
 /** The indexing thread: scans, renders and compresses, so that the main thread can answer meanwhile. */
-import { constants, platform, setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import type { IndexingOptions } from './indexing-options.ts';
 import { RecoveringIndexer } from './recovering-indexer.ts';
@@ -80,16 +79,6 @@ const methods = {
 /** Methods that the main thread calls. */
 export type WorkerMethods = typeof methods;
 
-/** Lowers the priority of this thread below that of the main thread. Only Linux has priorities of threads. */
-function lowerPriority(): void {
-  if (platform() !== 'linux') return;
-  try {
-    setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
-  } catch {
-    // Best effort: a sandbox may forbid it.
-  }
-}
-
 function opened(): Promise<RecoveringIndexer> {
   if (options === undefined) throw new Error('the indexing thread has not been configured');
   indexer ??= RecoveringIndexer.open(options, {
@@ -118,7 +107,4 @@ function onPublished(index: string, document: PublishedDocument): void {
 }
 
 let send: (event: WorkerEvent) => void = () => undefined;
-if (parentPort) {
-  lowerPriority();
-  send = answerCalls(parentPort, methods);
-}
+if (parentPort) send = answerCalls(parentPort, methods);
