@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { Client, type ClientConfig } from 'pg';
 import { messageOf } from '../../system/message-of.ts';
 import { StoreError } from '../store-error.ts';
-import type { RunQuery } from './postgres-database.ts';
+import type { Row, RunQuery } from './postgres-database.ts';
 
 /** Lifetime of a lease that is not renewed, and interval of its renewals, in milliseconds. */
 const LIFETIME = 6_000;
@@ -32,14 +32,40 @@ export interface LeadershipOptions {
   readonly onLost: (reason: string) => void;
 }
 
-/** Takes the lease if it is free or expired, or renews the holder's own; one statement, by the database's clock. */
-export const TAKE = `
-  UPDATE lease SET
-    holder = $1,
-    term = CASE WHEN holder = $1 AND term = $2 THEN term ELSE term + 1 END,
-    expires = clock_timestamp() + $3 * interval '1 millisecond'
-  WHERE (holder = $1 AND term = $2) OR expires < clock_timestamp()
+/** Key of the advisory lock that writes share, and that who takes the lease from another has alone. */
+const WRITES = 8_243_108_410_894_378_361n;
+
+/** Renews the holder's own lease, by the database's clock. Waits for no write. */
+const RENEW = `
+  UPDATE lease SET expires = clock_timestamp() + $3 * interval '1 millisecond'
+  WHERE holder = $1 AND term = $2
   RETURNING term`;
+
+/** Takes a lease that is over, once the last write under it has ended. */
+const TAKE = `
+  WITH writes AS MATERIALIZED (SELECT pg_advisory_xact_lock(${WRITES}))
+  UPDATE lease SET holder = $1, term = term + 1, expires = clock_timestamp() + $2 * interval '1 millisecond'
+  FROM writes
+  WHERE expires < clock_timestamp()
+  RETURNING term`;
+
+/**
+ * Renews the lease, or takes it if it is over; returns its term, or `undefined` if another one holds it.
+ * @param lifetime milliseconds
+ */
+export async function takeLease(
+  query: RunQuery,
+  { holder, term }: HeldLease,
+  lifetime: number,
+): Promise<number | undefined> {
+  const [renewed] = await query<{ term: string }>(RENEW, [holder, term, lifetime]);
+  if (renewed !== undefined) return Number(renewed.term);
+  // The lock keeps writes of the holder waiting: asked for only where its lease is over.
+  const [over] = await query('SELECT FROM lease WHERE expires < clock_timestamp()');
+  if (over === undefined) return undefined;
+  const [taken] = await query<{ term: string }>(TAKE, [holder, lifetime]);
+  return taken && Number(taken.term);
+}
 
 /** Tries to lead, for as long as it runs, on a connection of its own. */
 export class Leadership {
@@ -102,14 +128,12 @@ export class Leadership {
       this.#client ??= await connect(connection, this.#lifetime, (client) => {
         if (this.#client === client) this.#client = undefined;
       });
-      const { rows } = await this.#client.query<{ term: string }>(TAKE, [
-        holder,
-        this.#lease?.term ?? 0,
-        this.#lifetime,
-      ]);
-      const [row] = rows;
-      if (row === undefined) this.#lose('another replica leads');
-      else this.#hold({ holder, term: Number(row.term) }, asked);
+      const client = this.#client;
+      const query: RunQuery = async <R extends Row = Row>(sql: string, values: readonly unknown[] = []) =>
+        (await client.query<R>(sql, [...values])).rows;
+      const term = await takeLease(query, { holder, term: this.#lease?.term ?? 0 }, this.#lifetime);
+      if (term === undefined) this.#lose('another replica leads');
+      else this.#hold({ holder, term }, asked);
     } catch (error) {
       const client = this.#client;
       this.#client = undefined;
@@ -140,11 +164,13 @@ export class Leadership {
 }
 
 /**
- * Locks the lease for the rest of a transaction, so that nobody takes it before that ends.
- * @throws StoreError `deposed` if it is not this holder's any more
+ * Keeps others from taking the lease until the transaction ends.
+ * @throws StoreError `deposed` if this holder does not have it any more
  */
 export async function fence(query: RunQuery, { holder, term }: HeldLease, database: string): Promise<void> {
-  const rows = await query('SELECT FROM lease WHERE holder = $1 AND term = $2 FOR SHARE', [holder, term]);
+  // A statement of its own: the next one sees what was committed while this one waited.
+  await query(`SELECT pg_advisory_xact_lock_shared(${WRITES})`);
+  const rows = await query('SELECT FROM lease WHERE holder = $1 AND term = $2', [holder, term]);
   if (rows.length === 0) throw StoreError.of('deposed', database);
 }
 

@@ -190,25 +190,30 @@ export class PostgresCatalog implements Catalog {
   async prune(): Promise<number> {
     if (!this.#unpruned) return 0;
     this.#unpruned = false;
-    return this.#database.transaction('write', async (query) => {
-      const gone = await query<{ registry: string; stored: string }>(
-        `WITH RECURSIVE reached (registry, digest) AS (
-           SELECT registry, unnest(kept || digest) COLLATE "C" FROM tag JOIN repository ON repository.id = tag.repository
-           UNION
-           SELECT reached.registry, child.digest
-           FROM reached JOIN manifest USING (registry, digest) JOIN index_child AS child ON child.parent = manifest.id
-         )
-         DELETE FROM manifest WHERE NOT EXISTS (SELECT FROM reached WHERE reached.registry = manifest.registry AND reached.digest = manifest.digest) RETURNING registry, stored`,
-      );
-      await addStored(
-        query,
-        [...Map.groupBy(gone, ({ registry }) => registry)].map(([registry, its]) => [
-          registry,
-          -its.reduce((sum, { stored }) => sum + Number(stored), 0),
-        ]),
-      );
-      return gone.length;
-    });
+    try {
+      return await this.#database.transaction('write', async (query) => {
+        const gone = await query<{ registry: string; stored: string }>(
+          `WITH RECURSIVE reached (registry, digest) AS (
+             SELECT registry, unnest(kept || digest) COLLATE "C" FROM tag JOIN repository ON repository.id = tag.repository
+             UNION
+             SELECT reached.registry, child.digest
+             FROM reached JOIN manifest USING (registry, digest) JOIN index_child AS child ON child.parent = manifest.id
+           )
+           DELETE FROM manifest WHERE NOT EXISTS (SELECT FROM reached WHERE reached.registry = manifest.registry AND reached.digest = manifest.digest) RETURNING registry, stored`,
+        );
+        await addStored(
+          query,
+          [...Map.groupBy(gone, ({ registry }) => registry)].map(([registry, its]) => [
+            registry,
+            -its.reduce((sum, { stored }) => sum + Number(stored), 0),
+          ]),
+        );
+        return gone.length;
+      });
+    } catch (error) {
+      this.#unpruned = true;
+      throw error;
+    }
   }
 
   async close(): Promise<void> {

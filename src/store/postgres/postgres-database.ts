@@ -4,6 +4,11 @@ import { StoreError, type StoreErrorCode } from '../store-error.ts';
 
 /** Time until a connection is given up, in milliseconds. */
 const CONNECT_TIMEOUT = 5_000;
+/**
+ * Time that the client gives a statement, in milliseconds: the database's own limit ends it before, unless the network
+ * drops what it says.
+ */
+const QUERY_TIMEOUT = 65_000;
 /** Limits of a session, so that a writer that hangs cannot hold up the others, in milliseconds. */
 const SESSION = `SET idle_in_transaction_session_timeout = 2000; SET lock_timeout = 5000; SET statement_timeout = 60000`;
 
@@ -16,7 +21,8 @@ export type RunQuery = <R extends Row = Row>(sql: string, values?: readonly unkn
 export type Isolation = 'write' | 'snapshot' | 'migration';
 const BEGIN: Readonly<Record<Isolation, string>> = {
   write: 'BEGIN',
-  migration: 'BEGIN',
+  // Another replica may be migrating, and a table may be large.
+  migration: 'BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0',
   snapshot: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
 };
 
@@ -35,6 +41,7 @@ export class PostgresDatabase {
     this.#fence = fence;
     this.#pool = new Pool({
       connectionTimeoutMillis: CONNECT_TIMEOUT,
+      query_timeout: QUERY_TIMEOUT,
       keepAlive: true,
       application_name: 'regindexer',
       ...config,
@@ -81,6 +88,11 @@ export class PostgresDatabase {
       throw this.#explained(error);
     }
     let fault: Error | undefined;
+    // The pool does not listen while a connection is in use, and an error that nobody hears ends the process.
+    const onError = (error: Error): void => {
+      fault ??= error;
+    };
+    client.on('error', onError);
     try {
       await client.query(BEGIN[isolation]);
       const query: RunQuery = async <R extends Row = Row>(sql: string, values: readonly unknown[] = []) =>
@@ -97,6 +109,7 @@ export class PostgresDatabase {
     } finally {
       // A connection that could not roll back is closed.
       client.release(fault);
+      client.off('error', onError);
     }
   }
 
@@ -125,14 +138,15 @@ const CLASSES: Readonly<Record<string, StoreErrorCode>> = {
   '55': 'unavailable', // lock timeout
   '57': 'unavailable', // shutdown, statement timeout
   '58': 'unavailable', // system error
-  XX: 'corrupt', // damaged data or index
+  XX: 'unavailable', // internal error
 };
 
 function codeOf(error: Error): StoreErrorCode | undefined {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   if (code === '53100') return 'full';
+  if (code === 'XX001' || code === 'XX002') return 'corrupt';
   if (code === '42501') return 'read-only';
   if (/^[0-9A-Z]{5}$/.test(code) && !code.startsWith('E')) return CLASSES[code.slice(0, 2)];
-  // Errors of the system under the connection, and those of `pg` itself, which have no code.
-  return code.startsWith('E') || /connection|timeout|terminated/i.test(error.message) ? 'unavailable' : undefined;
+  // Errors of the system and of TLS under the connection, and those of `pg` itself, which have no code.
+  return /^(E|.*_)/.test(code) || /connection|timeout|terminated/i.test(error.message) ? 'unavailable' : undefined;
 }

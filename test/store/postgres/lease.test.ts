@@ -6,7 +6,8 @@ import { after, before, suite, test, type TestContext } from 'node:test';
 import * as fc from 'fast-check';
 import { Client, type ClientConfig } from 'pg';
 import { digestOf } from '../../../src/registry/digest.ts';
-import { fence, type HeldLease, Leadership, TAKE } from '../../../src/store/postgres/lease.ts';
+import { fence, type HeldLease, Leadership, takeLease } from '../../../src/store/postgres/lease.ts';
+import type { Row, RunQuery } from '../../../src/store/postgres/postgres-database.ts';
 import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
 import { isInstalled, needs } from '../../peers/installed.ts';
 import { type Postgresql, startPostgresql } from '../../peers/postgresql.ts';
@@ -227,11 +228,13 @@ class Writer {
 
   async #run(): Promise<void> {
     const [client, lease] = [this.#client, { holder: this.#holder, term: this.#term }];
+    const query: RunQuery = async <R extends Row = Row>(sql: string, values: readonly unknown[] = []) =>
+      (await client.query<R>(sql, [...values])).rows;
     switch (this.#next) {
       case 'take': {
-        const { rows } = await client.query<{ term: string }>(TAKE, [lease.holder, lease.term, 60_000]);
-        if (rows[0] === undefined) return;
-        this.#term = Number(rows[0].term);
+        const term = await takeLease(query, lease, 60_000);
+        if (term === undefined) return;
+        this.#term = term;
         this.#next = 'begin';
         return;
       }
@@ -241,7 +244,7 @@ class Writer {
         return;
       case 'fence':
         try {
-          await fence(async (sql, values = []) => (await client.query(sql, [...values])).rows as never, lease, 'it');
+          await fence(query, lease, 'it');
           this.#next = 'write';
         } catch {
           this.refused++;

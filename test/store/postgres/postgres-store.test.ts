@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test, type TestContext } from 'node:test';
 import { Client, type ClientConfig } from 'pg';
+import { PostgresDatabase } from '../../../src/store/postgres/postgres-database.ts';
 import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
 import { isInstalled, needs } from '../../peers/installed.ts';
 import { type Postgresql, startPostgresql } from '../../peers/postgresql.ts';
@@ -82,6 +83,22 @@ suite('the store in PostgreSQL', needs('postgres'), () => {
       name: 'RangeError',
       message: /^the database test_\d+ at 127\.0\.0\.1:\d+ has tables of a newer version of this program/,
     });
+  });
+
+  test('a connection that is lost in a transaction fails it, and nothing else', async (t) => {
+    const connection = await createDatabase();
+    const database = new PostgresDatabase(connection);
+    t.after(() => database.close());
+    const observer = new Client(connection);
+    await observer.connect();
+    t.after(() => observer.end());
+    const lost = database.transaction('write', async (query) => {
+      const [own] = await query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+      await observer.query('SELECT pg_terminate_backend($1)', [own?.pid]);
+      await query('SELECT 1');
+    });
+    await assert.rejects(lost, { name: 'StoreError', code: 'unavailable' });
+    assert.deepEqual(await database.query('SELECT 1 AS one'), [{ one: 1 }]);
   });
 
   test('a database that cannot be reached is unavailable, and a store that was closed is closed', async (t) => {
