@@ -7,7 +7,7 @@ import { deflate, stored } from './gzip-member.ts';
 /** Length of a SHA-256, in bytes. */
 export const HASH_BYTES = 32;
 /** Version of the output; changes whenever the same images are written in another way. */
-export const FORMAT = 'regindexer 2';
+export const FORMAT = 'regindexer 3';
 /** Compression level of zlib: 6 takes about twice as long and saves one to ten percent. */
 const LEVEL = 5;
 
