@@ -2,6 +2,8 @@
  * Answers questions whose parts are not all ready: chunk by chunk, a few at a time, and caches the answers by chunk.
  */
 import { LRUCache } from 'lru-cache';
+import pMap from 'p-map';
+import type { Chunk } from '../../indexing/chunk/chunk.ts';
 import { EMPTY_PART, joinParts, type ChunkPart } from '../../indexing/chunk/part.ts';
 import { prepareQuery } from '../../indexing/query/ask-chunk.ts';
 import { Effort, MAX_STEPS } from '../../indexing/query/effort.ts';
@@ -12,6 +14,8 @@ import { NotBuiltYet, TooBusy } from '../server-error.ts';
 
 /** Questions that are answered concurrently. */
 const AT_ONCE = 2;
+/** Chunks of a question that are asked at the same time: while zlib works on one, another one is looked through. */
+const CHUNKS_AT_ONCE = 4;
 /** Size of the cache, in bytes. */
 const MAX_BYTES = 8 * 1024 * 1024;
 /** Different pending questions; more are refused. */
@@ -177,7 +181,7 @@ export class Questions {
     const ask = prepareQuery(query, effort);
     const parts = new Map<string, ChunkPart>();
     const ready = flatpakQuestion(query);
-    for (const chunk of chunks) {
+    const partOf = async (chunk: Chunk): Promise<void> => {
       const kept =
         before !== undefined && (since.get(chunk.name) ?? number) <= before.number
           ? (before.parts.get(chunk.name) ?? EMPTY_PART)
@@ -185,7 +189,8 @@ export class Questions {
       const part = (ready && chunk.readyPart(ready)) ?? kept ?? (await ask(chunk));
       if (part.images > 0) parts.set(chunk.name, part);
       await effort.turn();
-    }
+    };
+    await pMap(chunks, partOf, { concurrency: CHUNKS_AT_ONCE });
     const document = index.serve(
       joinParts(
         registry,
