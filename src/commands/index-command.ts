@@ -1,4 +1,5 @@
 /** `regindexer index`: one rebuild of everything, with its progress. */
+import { constants } from 'node:os';
 import type { SingleBar } from 'cli-progress';
 import type { Logger } from 'pino';
 import { amount } from '../system/amount.ts';
@@ -111,6 +112,8 @@ class Interruption implements Disposable {
     if (this.#received === undefined) return;
     this[Symbol.dispose]();
     process.kill(process.pid, this.#received);
+    // The first process of a container is not ended by a signal.
+    setImmediate(() => process.exit(128 + constants.signals[this.#received ?? 'SIGTERM']));
   }
 
   [Symbol.dispose](): void {

@@ -34,8 +34,12 @@ export function fileFault(file: string): string | undefined {
 
 /** Returns why `file` cannot be replaced; `undefined` if it can, or does not exist. */
 export function outputFault(file: string): string | undefined {
-  const stats = statSync(file, { throwIfNoEntry: false });
-  return stats && kindFault(stats);
+  try {
+    const stats = statSync(file, { throwIfNoEntry: false });
+    return stats && kindFault(stats);
+  } catch (error) {
+    return systemFault(error);
+  }
 }
 
 /** Returns the first `limit` bytes of a file, or what is wrong with it. Never waits: a pipe may never be written to. */

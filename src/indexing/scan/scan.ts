@@ -95,7 +95,11 @@ export async function beginList(
   try {
     const first = await pages.next();
     return (async function* () {
-      for (let page = first; page.done !== true; page = await pages.next()) yield page.value;
+      try {
+        for (let page = first; page.done !== true; page = await pages.next()) yield page.value;
+      } finally {
+        await pages.return?.();
+      }
     })();
   } catch (error) {
     signal?.throwIfAborted();
