@@ -109,11 +109,12 @@ class Interruption implements Disposable {
 
   /** Ends the process with the received signal, if any, so that its parent sees that. */
   end(): void {
-    if (this.#received === undefined) return;
+    const received = this.#received;
+    if (received === undefined) return;
     this[Symbol.dispose]();
-    process.kill(process.pid, this.#received);
+    process.kill(process.pid, received);
     // The first process of a container is not ended by a signal.
-    setImmediate(() => process.exit(128 + constants.signals[this.#received ?? 'SIGTERM']));
+    setImmediate(() => process.exit(128 + constants.signals[received]));
   }
 
   [Symbol.dispose](): void {

@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { Client, type ClientConfig } from 'pg';
 import { messageOf } from '../../system/message-of.ts';
 import { StoreError } from '../store-error.ts';
-import type { Row, RunQuery } from './postgres-database.ts';
+import { queryOn, type RunQuery } from './postgres-database.ts';
 
 /** Lifetime of a lease that is not renewed, and interval of its renewals, in milliseconds. */
 const LIFETIME = 6_000;
@@ -128,10 +128,7 @@ export class Leadership {
       this.#client ??= await connect(connection, this.#lifetime, (client) => {
         if (this.#client === client) this.#client = undefined;
       });
-      const client = this.#client;
-      const query: RunQuery = async <R extends Row = Row>(sql: string, values: readonly unknown[] = []) =>
-        (await client.query<R>(sql, [...values])).rows;
-      const term = await takeLease(query, { holder, term: this.#lease?.term ?? 0 }, this.#lifetime);
+      const term = await takeLease(queryOn(this.#client), { holder, term: this.#lease?.term ?? 0 }, this.#lifetime);
       if (term === undefined) this.#lose('another replica leads');
       else this.#hold({ holder, term }, asked);
     } catch (error) {

@@ -1,5 +1,5 @@
 /** Connections to PostgreSQL: one statement, or one transaction; what fails there is a {@link StoreError}. */
-import { Pool, type PoolClient, type PoolConfig } from 'pg';
+import { type ClientBase, Pool, type PoolClient, type PoolConfig } from 'pg';
 import { StoreError, type StoreErrorCode } from '../store-error.ts';
 
 /** Time until a connection is given up, in milliseconds. */
@@ -16,6 +16,12 @@ const SESSION = `SET idle_in_transaction_session_timeout = 2000; SET lock_timeou
 export type Row = Readonly<Record<string, unknown>>;
 /** Runs a statement with its parameters (`$1`, `$2`, …), and returns the rows. */
 export type RunQuery = <R extends Row = Row>(sql: string, values?: readonly unknown[]) => Promise<readonly R[]>;
+
+/** Runs statements on one connection. */
+export function queryOn(client: ClientBase): RunQuery {
+  return async <R extends Row = Row>(sql: string, values: readonly unknown[] = []) =>
+    (await client.query<R>(sql, [...values])).rows;
+}
 
 /** `write` is fenced; `snapshot` reads what is there at its start; `migration` comes before there is a lease. */
 export type Isolation = 'write' | 'snapshot' | 'migration';
@@ -95,8 +101,7 @@ export class PostgresDatabase {
     client.on('error', onError);
     try {
       await client.query(BEGIN[isolation]);
-      const query: RunQuery = async <R extends Row = Row>(sql: string, values: readonly unknown[] = []) =>
-        (await client.query<R>(sql, [...values])).rows;
+      const query = queryOn(client);
       if (isolation === 'write') await this.#fence?.(query, this.name);
       const result = await work(query);
       await client.query('COMMIT');
@@ -128,25 +133,26 @@ export class PostgresDatabase {
 }
 
 /** SQLSTATE classes that tell of the database, not of the program (PostgreSQL, appendix A). */
-const CLASSES: Readonly<Record<string, StoreErrorCode>> = {
-  '08': 'unavailable', // connection exception
-  '25': 'unavailable', // read-only transaction, idle for too long
-  '28': 'unavailable', // invalid authorization
-  '3D': 'unavailable', // no such database
-  '40': 'unavailable', // rollback: serialization, deadlock
-  '53': 'unavailable', // insufficient resources
-  '55': 'unavailable', // lock timeout
-  '57': 'unavailable', // shutdown, statement timeout
-  '58': 'unavailable', // system error
-  XX: 'unavailable', // internal error
-};
+const UNAVAILABLE: ReadonlySet<string> = new Set([
+  '08', // connection exception
+  '25', // read-only transaction, idle for too long
+  '28', // invalid authorization
+  '3D', // no such database
+  '40', // rollback: serialization, deadlock
+  '53', // insufficient resources
+  '55', // lock timeout
+  '57', // shutdown, statement timeout
+  '58', // system error
+  'XX', // internal error
+]);
 
 function codeOf(error: Error): StoreErrorCode | undefined {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   if (code === '53100') return 'full';
   if (code === 'XX001' || code === 'XX002') return 'corrupt';
   if (code === '42501') return 'read-only';
-  if (/^[0-9A-Z]{5}$/.test(code) && !code.startsWith('E')) return CLASSES[code.slice(0, 2)];
+  if (/^[0-9A-Z]{5}$/.test(code) && !code.startsWith('E'))
+    return UNAVAILABLE.has(code.slice(0, 2)) ? 'unavailable' : undefined;
   // Errors of the system and of TLS under the connection, and those of `pg` itself, which have no code.
   return /^(E|.*_)/.test(code) || /connection|timeout|terminated/i.test(error.message) ? 'unavailable' : undefined;
 }

@@ -1,12 +1,11 @@
 /** The publications in PostgreSQL. */
 import { hash } from 'node:crypto';
 import { digestOf, matchesDigest, type Digest } from '../../registry/digest.ts';
-import { checksumOf } from '../publication-checksum.ts';
+import { checksumOf, NAME_BYTES, nameBytes, namesIn } from '../publication-row.ts';
 import type { Publication, Publications, SideDocument, StoredChunk, StoredSegment } from '../publications.ts';
 import { StoreError } from '../store-error.ts';
 import type { PostgresDatabase, RunQuery } from './postgres-database.ts';
 
-const NAME_BYTES = 32;
 /** PNGs whose use is looked at together. */
 const BATCH = 10_000;
 
@@ -27,7 +26,7 @@ export class PostgresPublications implements Publications {
     const { format, registry, chunks, origin } = row;
     const read = { index, version: Number(row.version), format, registry, modified: Number(row.modified), origin };
     if (checksumOf(read, chunks) !== Number(row.checksum)) throw this.#mismatch(`the publication of ${index}`);
-    return { ...read, chunks: namesOf(chunks) };
+    return { ...read, chunks: namesIn(chunks) };
   }
 
   async published(): Promise<readonly string[]> {
@@ -39,7 +38,7 @@ export class PostgresPublications implements Publications {
   async chunkHeads(names: readonly string[]): Promise<ReadonlyMap<string, Buffer>> {
     const rows = await this.#database.query<{ name: Buffer; head: Buffer }>(
       'SELECT name, head FROM chunk WHERE name = ANY($1)',
-      [names.map(bytesOf)],
+      [names.map((name) => nameBytes([name]))],
     );
     return new Map(
       rows.map(({ name, head }) => {
@@ -53,7 +52,7 @@ export class PostgresPublications implements Publications {
   async chunkSegment(name: string, { offset, length, sha256 }: StoredSegment): Promise<Buffer | undefined> {
     const [row] = await this.#database.query<{ bytes: Buffer }>(
       'SELECT substr(body, $1::integer, $2::integer) AS bytes FROM chunk WHERE name = $3',
-      [offset + 1, length, bytesOf(name)],
+      [offset + 1, length, nameBytes([name])],
     );
     if (row !== undefined && hash('sha256', row.bytes) !== sha256) throw this.#mismatch(`the chunk ${name}`);
     return row?.bytes;
@@ -89,29 +88,21 @@ export class PostgresPublications implements Publications {
 
   async publish({ chunks, ...publication }: Publication, added: readonly StoredChunk[]): Promise<void> {
     const { index, version, format, registry, modified, origin } = publication;
+    const chunkNames = nameBytes(chunks);
     await this.#database.transaction('write', async (query) => {
       const [before] = await query<{ chunks: Buffer }>('SELECT chunks FROM publication WHERE "index" = $1', [index]);
-      const namesBefore = new Set(before === undefined ? [] : namesOf(before.chunks));
+      const namesBefore = new Set(before === undefined ? [] : namesIn(before.chunks));
       const names = new Set(chunks);
       if (added.length > 0) await putChunks(query, added, 'NULL');
       await query(
         `INSERT INTO publication ("index", version, format, registry, modified, chunks, origin, checksum) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT ("index") DO UPDATE SET version = excluded.version, format = excluded.format, registry = excluded.registry, modified = excluded.modified, chunks = excluded.chunks, origin = excluded.origin, checksum = excluded.checksum`,
-        [
-          index,
-          version,
-          format,
-          registry,
-          modified,
-          bytesOf(chunks.join('')),
-          origin,
-          checksumOf(publication, bytesOf(chunks.join(''))),
-        ],
+        [index, version, format, registry, modified, chunkNames, origin, checksumOf(publication, chunkNames)],
       );
       const named = [...names].filter((name) => !namesBefore.has(name));
       if (named.length > 0)
         await query('UPDATE chunk SET unnamed_since = NULL WHERE name = ANY($1) AND unnamed_since IS NOT NULL', [
-          named.map(bytesOf),
+          named.map((name) => nameBytes([name])),
         ]);
       await release(
         query,
@@ -150,7 +141,7 @@ export class PostgresPublications implements Publications {
         [[...indexes]],
       );
       await query('DELETE FROM apps WHERE "index" <> ALL($1)', [[...indexes]]);
-      await release(query, [...new Set(gone.flatMap(({ chunks }) => namesOf(chunks)))]);
+      await release(query, [...new Set(gone.flatMap(({ chunks }) => namesIn(chunks)))]);
     });
   }
 
@@ -218,7 +209,7 @@ async function putChunks(
     `INSERT INTO chunk (name, head, body, unnamed_since)
      SELECT name, head, body, ${unnamedSince} FROM unnest($1::bytea[], $2::bytea[], $3::bytea[]) AS now (name, head, body)
      ON CONFLICT (name) DO ${update === undefined ? 'NOTHING' : `UPDATE SET ${update}`}`,
-    [unique.map(({ name }) => bytesOf(name)), unique.map(({ head }) => head), unique.map(({ body }) => body)],
+    [unique.map(({ name }) => nameBytes([name])), unique.map(({ head }) => head), unique.map(({ body }) => body)],
   );
 }
 
@@ -227,17 +218,6 @@ async function release(query: RunQuery, names: readonly string[]): Promise<void>
   if (names.length > 0)
     await query(
       `UPDATE chunk SET unnamed_since = $2 WHERE name = ANY($1) AND unnamed_since IS NULL AND NOT ${isNamed('name')}`,
-      [names.map(bytesOf), Date.now()],
+      [names.map((name) => nameBytes([name])), Date.now()],
     );
-}
-
-function bytesOf(names: string): Buffer {
-  return Buffer.from(names, 'hex');
-}
-
-function namesOf(chunks: Buffer): string[] {
-  const hex = chunks.toString('hex');
-  return Array.from({ length: chunks.length / NAME_BYTES }, (_, place) =>
-    hex.slice(place * NAME_BYTES * 2, (place + 1) * NAME_BYTES * 2),
-  );
 }

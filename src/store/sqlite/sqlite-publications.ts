@@ -4,7 +4,7 @@ import { hash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { messageOf } from '../../system/message-of.ts';
 import { digestOf, matchesDigest, type Digest } from '../../registry/digest.ts';
-import { checksumOf } from '../publication-checksum.ts';
+import { checksumOf, nameBytes, namesIn } from '../publication-row.ts';
 import type {
   Publication,
   PublicationReader,
@@ -16,8 +16,6 @@ import type {
 import { StoreError } from '../store-error.ts';
 import { boundLog, SqliteFile, openDatabase, openForReading } from './database.ts';
 import { PUBLICATIONS_SCHEMA } from './publications-schema.ts';
-
-const NAME_BYTES = 32;
 
 /** Reads publications beside the writing connection, one statement at a time. */
 export class SqlitePublicationReader extends SqliteFile implements PublicationReader {
@@ -56,7 +54,7 @@ export class SqlitePublicationReader extends SqliteFile implements PublicationRe
       const { version, format, registry, modified, chunks, origin, checksum } = row;
       if (checksumOf({ index, version, format, registry, modified, origin }, chunks) !== checksum)
         throw this.mismatch(`the publication of ${index}`);
-      return { index, version, format, registry, modified, chunks: namesOf(chunks), origin };
+      return { index, version, format, registry, modified, chunks: namesIn(chunks), origin };
     });
   }
 
@@ -64,7 +62,7 @@ export class SqlitePublicationReader extends SqliteFile implements PublicationRe
     return this.guard(() => {
       const found = new Map<string, Buffer>();
       for (const name of names) {
-        const head = bufferOf(this.#statements.chunkHead.get(Buffer.from(name, 'hex'))?.['head']);
+        const head = bufferOf(this.#statements.chunkHead.get(nameBytes([name]))?.['head']);
         if (head === undefined) continue;
         if (hash('sha256', head) !== name) throw this.mismatch(`the chunk ${name}`);
         found.set(name, head);
@@ -75,9 +73,7 @@ export class SqlitePublicationReader extends SqliteFile implements PublicationRe
 
   async chunkSegment(name: string, { offset, length, sha256 }: StoredSegment): Promise<Buffer | undefined> {
     return this.guard(() => {
-      const bytes = bufferOf(
-        this.#statements.chunkSegment.get(offset + 1, length, Buffer.from(name, 'hex'))?.['bytes'],
-      );
+      const bytes = bufferOf(this.#statements.chunkSegment.get(offset + 1, length, nameBytes([name]))?.['bytes']);
       if (bytes !== undefined && hash('sha256', bytes) !== sha256) throw this.mismatch(`the chunk ${name}`);
       return bytes;
     });
@@ -140,7 +136,7 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
       const named = this.#published().map((index) => this.#namedBy(index));
       for (const { name, head, body } of chunks)
         this.#statements.keepChunk.run(
-          Buffer.from(name, 'hex'),
+          nameBytes([name]),
           head,
           body,
           named.some((names) => names.has(name)) ? null : now,
@@ -157,12 +153,12 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
       const others = this.#published()
         .filter((other) => other !== index)
         .map((other) => this.#namedBy(other));
-      for (const { name, head, body } of added) insertChunk.run(Buffer.from(name, 'hex'), head, body);
-      for (const name of named) if (!before.has(name)) nameChunk.run(Buffer.from(name, 'hex'));
+      for (const { name, head, body } of added) insertChunk.run(nameBytes([name]), head, body);
+      for (const name of named) if (!before.has(name)) nameChunk.run(nameBytes([name]));
       for (const name of before)
         if (!named.has(name) && !others.some((names) => names.has(name)))
-          releaseChunk.run(Date.now(), Buffer.from(name, 'hex'));
-      const names = Buffer.from(chunks.join(''), 'hex');
+          releaseChunk.run(Date.now(), nameBytes([name]));
+      const names = nameBytes(chunks);
       putPublication.run(index, version, format, registry, modified, names, origin, checksumOf(publication, names));
     });
     this.#named.set(index, named);
@@ -193,7 +189,7 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
       for (const index of gone) {
         for (const name of this.#namedBy(index))
           if (!others.some((names) => names.has(name)))
-            this.#statements.releaseChunk.run(Date.now(), Buffer.from(name, 'hex'));
+            this.#statements.releaseChunk.run(Date.now(), nameBytes([name]));
         this.#statements.removePublication.run(index);
         this.#statements.removeApps.run(index);
       }
@@ -223,7 +219,7 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
     let named = this.#named.get(index);
     if (named === undefined) {
       const row = this.#statements.chunksOf.get(index) as { chunks: Uint8Array } | undefined;
-      named = new Set(row === undefined ? [] : namesOf(row.chunks));
+      named = new Set(row === undefined ? [] : namesIn(row.chunks));
       if (row !== undefined) this.#named.set(index, named);
     }
     return named;
@@ -291,13 +287,6 @@ function prepareWriting(database: DatabaseSync) {
     releasePng: database.prepare('UPDATE png SET unnamed_since = ? WHERE digest = ?'),
     removePngs: database.prepare('DELETE FROM png WHERE unnamed_since < ?'),
   };
-}
-
-function namesOf(chunks: Uint8Array): string[] {
-  const hex = Buffer.from(chunks.buffer, chunks.byteOffset, chunks.byteLength).toString('hex');
-  return Array.from({ length: chunks.byteLength / NAME_BYTES }, (_, place) =>
-    hex.slice(place * NAME_BYTES * 2, (place + 1) * NAME_BYTES * 2),
-  );
 }
 
 function bufferOf(bytes: unknown): Buffer | undefined {

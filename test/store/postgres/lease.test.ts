@@ -7,7 +7,7 @@ import * as fc from 'fast-check';
 import { Client, type ClientConfig } from 'pg';
 import { digestOf } from '../../../src/registry/digest.ts';
 import { fence, type HeldLease, Leadership, takeLease } from '../../../src/store/postgres/lease.ts';
-import type { Row, RunQuery } from '../../../src/store/postgres/postgres-database.ts';
+import { queryOn } from '../../../src/store/postgres/postgres-database.ts';
 import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
 import { isInstalled, needs } from '../../peers/installed.ts';
 import { type Postgresql, startPostgresql } from '../../peers/postgresql.ts';
@@ -228,8 +228,7 @@ class Writer {
 
   async #run(): Promise<void> {
     const [client, lease] = [this.#client, { holder: this.#holder, term: this.#term }];
-    const query: RunQuery = async <R extends Row = Row>(sql: string, values: readonly unknown[] = []) =>
-      (await client.query<R>(sql, [...values])).rows;
+    const query = queryOn(client);
     switch (this.#next) {
       case 'take': {
         const term = await takeLease(query, lease, 60_000);
