@@ -1,7 +1,7 @@
 /** Details of one app, and three ways to install it. */
 import { base, fetchApp, known, Refusal } from './api.js';
 import { command } from './copy.js';
-import { breakable, h } from './dom.js';
+import { breakable, h, table } from './dom.js';
 import { day, number, size } from './format.js';
 import { appIcon } from './icon.js';
 import { ROOT } from './root.js';
@@ -339,22 +339,5 @@ function images({ id, name, images: all }, index) {
     );
   };
   const columns = ['Tags', 'Architecture', 'Branch', 'Built', 'Download', 'Repository', 'Digest', 'Install'];
-  return h(
-    'div',
-    { class: 'table', role: 'region', 'aria-labelledby': 'h-images', tabindex: 0 },
-    h(
-      'table',
-      {},
-      h(
-        'thead',
-        {},
-        h(
-          'tr',
-          {},
-          columns.map((column) => h('th', { scope: 'col' }, column)),
-        ),
-      ),
-      h('tbody', {}, all.map(row)),
-    ),
-  );
+  return table({ 'aria-labelledby': 'h-images' }, columns, all.map(row));
 }

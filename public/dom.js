@@ -31,6 +31,21 @@ export function s(tag, attributes = {}, ...children) {
 }
 
 /**
+ * Creates a table in a region that scrolls by itself.
+ * @param {Attributes} label names the region: `aria-label` or `aria-labelledby`
+ * @param {readonly string[]} columns
+ * @param {readonly Child[]} rows
+ */
+export function table(label, columns, rows) {
+  const heads = columns.map((column) => h('th', { scope: 'col' }, column));
+  return h(
+    'div',
+    { class: 'table', role: 'region', ...label, tabindex: 0 },
+    h('table', {}, h('thead', {}, h('tr', {}, heads)), h('tbody', {}, rows)),
+  );
+}
+
+/**
  * @template {Element} E
  * @param {E} element
  * @param {Attributes} attributes

@@ -1,7 +1,7 @@
 /** State of the service: indexes, running rebuilds, failures and changes. */
 import { fetchStatus, known, Refusal, requestRebuild } from './api.js';
 import { rebuildChart } from './chart.js';
-import { announce, h } from './dom.js';
+import { announce, h, table } from './dom.js';
 import { ago, counted, duration, number, size, time } from './format.js';
 import { ROOT } from './root.js';
 import { addressOf } from './state.js';
@@ -477,26 +477,8 @@ function rebuildTable(status) {
       h('td', {}, result === undefined ? '' : number(result.requests)),
       h('td', {}, reasonsOf(reasons) + (otherReasons > 0 ? ` and ${otherReasons} more` : '')),
     );
-  return h(
-    'div',
-    { class: 'table', role: 'region', 'aria-label': 'Rebuilds', tabindex: 0 },
-    h(
-      'table',
-      {},
-      h(
-        'thead',
-        {},
-        h(
-          'tr',
-          {},
-          ['Ended', 'Indexes', 'Result', 'Took', 'Requests', 'Reason'].map((column) =>
-            h('th', { scope: 'col' }, column),
-          ),
-        ),
-      ),
-      h('tbody', {}, ended.map(row)),
-    ),
-  );
+  const columns = ['Ended', 'Indexes', 'Result', 'Took', 'Requests', 'Reason'];
+  return table({ 'aria-label': 'Rebuilds' }, columns, ended.map(row));
 }
 
 /** @param {Status['events']} counts */
