@@ -94,7 +94,7 @@ export function bearerToken(description: string, options: Options) {
   );
 }
 
-/** What a bearer token consists of, for messages. */
+/** Characters of a bearer token, for messages. */
 export const TOKEN_CHARACTERS = 'visible ASCII characters without spaces';
 
 /** Says whether a text consists of {@link TOKEN_CHARACTERS}. */

@@ -25,17 +25,17 @@ export interface IndexDefinition {
   /** GOARCH names; `undefined` means all. */
   readonly architectures?: readonly string[] | undefined;
 
-  /** Whether to leave out keys that start with `org.flatpak.` or `org.freedesktop.`. */
+  /** Leaves out keys that start with `org.flatpak.` or `org.freedesktop.`. */
   readonly skipFlatpakAnnotations: boolean;
   readonly skipFlatpakLabels: boolean;
-  /** Whether to write icons to files, and to show their URIs instead. */
+  /** Writes icons to files, and shows their URIs instead. */
   readonly extractIcons: boolean;
   /** Base URL of the icons, ends with `/`: adds their URLs to the appdata. */
   readonly remoteIconsUri?: string | undefined;
   /** `flatten` shows the images of lists as images with the list's tags. */
   readonly lists: 'keep' | 'flatten';
-  /** Whether to show Flatpak's labels as annotations, for clients before Flatpak 1.6. */
+  /** Shows Flatpak's labels as annotations, for clients before Flatpak 1.6. */
   readonly flatpakAnnotations: boolean;
-  /** Whether clients must ask for a token before they download. */
+  /** Makes clients ask for a token before they download. */
   readonly forceFlatpakToken: boolean;
 }

@@ -73,7 +73,7 @@ interface Origin {
 
 /** A repository that may have to be rendered. */
 interface Candidate extends SizedRepository {
-  /** What it shows; `undefined` unless that was decided again. */
+  /** Content that it shows; `undefined` unless that was decided again. */
   readonly decided: DecidedRepository | undefined;
 }
 

@@ -2,13 +2,13 @@
 import type { AppChanges } from './appdata/app-changes.ts';
 
 /**
- * What to read again of one registry: everything that the named indexes take, and single repositories, each with all or
+ * Part of one registry to read again: everything that the named indexes take, and single repositories, each with all or
  * some of its tags. All indexes of the registry are brought up to date with what was read.
  */
 export interface RebuildScope {
   readonly indexes: 'all' | ReadonlySet<string>;
   readonly repositories: ReadonlyMap<string, 'all' | ReadonlySet<string>>;
-  /** Whether to believe losses at once, however large. */
+  /** Believes losses at once, however large. */
   readonly acceptLosses?: boolean;
 }
 

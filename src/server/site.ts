@@ -92,7 +92,7 @@ export interface IndexDescription {
   readonly collectionId?: string | undefined;
   /** The URL of a `.flatpakrepo` that has the runtimes. */
   readonly runtimeRepo?: string | undefined;
-  /** Whether signatures are served at `/NAME/signatures/`. */
+  /** Set if signatures are served at `/NAME/signatures/`. */
   readonly signatures: boolean;
 }
 

@@ -130,7 +130,7 @@ export interface DirtyRepositories {
 export type TakenBy = (repository: string) => readonly string[];
 
 /**
- * What each registry holds. `registry` is always the `id` of a {@link RegistrySource}. Tags are kept by registry and
+ * Content of each registry. `registry` is always the `id` of a {@link RegistrySource}. Tags are kept by registry and
  * repository, manifests by registry. Each method is one transaction that sees all earlier commits, and rejects with a
  * {@link StoreError}.
  */

@@ -2,7 +2,7 @@
 import type { Digest } from '../registry/digest.ts';
 import { TAG_BYTES, type TagRecord } from './catalog.ts';
 
-/** What one commit changes, from which the dirty repositories follow. */
+/** Changes of one commit, from which the dirty repositories follow. */
 export class CommitMarks {
   /** Repositories of which a tag was added, removed or moved. */
   readonly repositories = new Set<string>();

@@ -1,4 +1,4 @@
-/** What is served: the publications of the indexes, the chunks that they consist of, and the icons. */
+/** Served content: the publications of the indexes, the chunks that they consist of, and the icons. */
 import type { Digest } from '../registry/digest.ts';
 
 /** One version of an index. */

@@ -28,11 +28,11 @@ export const LOG_LEVELS: readonly string[] = [...Object.keys(pino.levels.values)
 
 /** Settings of the logger. */
 export interface LoggerOptions {
-  /** Whether to log debug messages too; false by default. */
+  /** Logs debug messages too; false by default. */
   readonly verbose?: boolean;
   /** One of {@link LOG_LEVELS}; `info` by default. */
   readonly level?: string | undefined;
-  /** Whether people read it; by default, whether the standard error is a terminal. */
+  /** Writes for people; by default if the standard error is a terminal. */
   readonly terminal?: boolean;
 }
 

@@ -48,7 +48,7 @@ export interface AppEntry extends EndOfLife {
   readonly updated: string;
 }
 
-/** What one chunk of an index knows about an app. */
+/** Facts about an app in one chunk of an index. */
 export interface AppRecord {
   /** Repository, tags and digest of each of its images, in one text. */
   readonly images: readonly string[];

@@ -139,7 +139,7 @@ class AppdataReader {
   /** Open elements within one that is skipped, including itself. */
   #passing = 0;
   #text = '';
-  /** Whether the open element is the URL of the homepage. */
+  /** Set while the open element is the URL of the homepage. */
   #isHomepage = false;
   #description: Description | undefined;
   #list: Ranked<readonly Span[]> | undefined;

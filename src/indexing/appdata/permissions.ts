@@ -7,7 +7,7 @@ export interface Permission {
   readonly kind: 'network' | 'files' | 'devices' | 'sockets' | 'bus' | 'features';
   /** A whole phrase, such as "Use the network". */
   readonly text: string;
-  /** Whether the app could use it to read private data or to leave its sandbox. */
+  /** Set if the app could use it to read private data or to leave its sandbox. */
   readonly dangerous: boolean;
 }
 

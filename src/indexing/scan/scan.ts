@@ -25,9 +25,9 @@ const UNEXPLAINED: RebuildFailure = { error: `could not be read, like ${MAX_EXPL
 /** Options of {@link scan}. */
 export interface ScanOptions {
   readonly source: RegistrySource;
-  /** What is known of the registry, or only of the repositories that `scope` names. */
+  /** Knowledge of the registry, or only of the repositories that `scope` names. */
   readonly known: WorkingCopy;
-  /** What each index of this registry takes, by the index's name. */
+  /** Repositories and tags that each index of this registry takes, by the index's name. */
   readonly wanted: ReadonlyMap<string, Wanted>;
   readonly scope: RebuildScope;
   /** The registry's list of repositories, if it was begun already; see {@link beginList}. */

@@ -1,4 +1,4 @@
-/** What is known of a registry during a scan: loaded once, changed in memory, committed in batches. */
+/** Knowledge of a registry during a scan: loaded once, changed in memory, committed in batches. */
 import type { Digest } from '../../registry/digest.ts';
 import type { Manifest } from '../../registry/manifest.ts';
 import { imageBytes } from '../../store/catalog.ts';

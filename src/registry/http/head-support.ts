@@ -10,7 +10,7 @@ const BUSY: ReadonlySet<number> = new Set([429, 502, 503, 504]);
 export class HeadSupport {
   #refusedUntil = Number.NEGATIVE_INFINITY;
 
-  /** Whether to send HEAD; otherwise GET. */
+  /** Sends HEAD if true, otherwise GET. */
   get supported(): boolean {
     return performance.now() >= this.#refusedUntil;
   }

@@ -46,7 +46,7 @@ export interface QuestionsOptions {
 
 /** The client that asks a question. */
 export interface Asker {
-  /** Whether to cache the answer. */
+  /** Caches the answer. */
   readonly keep: boolean;
   /** Network of the client. */
   readonly from: string;
