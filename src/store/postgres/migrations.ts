@@ -7,7 +7,8 @@ const LOCK = '8243108410894378360';
 /**
  * Applied in this order; a released one is never changed. Text is compared byte by byte, which for UTF-8 is code point
  * order. Refs and keys of icons are kept as JSON strings, since a text of PostgreSQL holds neither U+0000 nor lone
- * surrogates. Bodies are not compressed again, so that a segment of one is read without the rest.
+ * surrogates; `json` holds both, escaped, and `jsonb` would not. Bodies are not compressed again, so that a segment of
+ * one is read without the rest.
  */
 const MIGRATIONS: readonly string[] = [
   `
@@ -16,6 +17,18 @@ const MIGRATIONS: readonly string[] = [
 
   CREATE TABLE lease (holder text NOT NULL, term bigint NOT NULL, expires timestamptz NOT NULL);
   INSERT INTO lease (holder, term, expires) VALUES ('', 0, '-infinity');
+
+  CREATE TABLE replica (
+    id text COLLATE "C" PRIMARY KEY,
+    name text NOT NULL,
+    version text NOT NULL,
+    format integer NOT NULL,
+    configuration text NOT NULL,
+    configured timestamptz NOT NULL,
+    started timestamptz NOT NULL,
+    seen timestamptz NOT NULL,
+    shown json NOT NULL
+  );
 
   CREATE TABLE scanned (registry text COLLATE "C", taken text COLLATE "C", PRIMARY KEY (registry, taken));
   CREATE TABLE stored (registry text COLLATE "C" PRIMARY KEY, bytes bigint NOT NULL);
