@@ -10,9 +10,9 @@ export interface Store {
   close(): Promise<void>;
 }
 
-/** Size of one file of the store, in bytes; `undefined` if it cannot be measured. */
+/** Size of one part of the store, in bytes; `undefined` if it cannot be measured. */
 export interface StoreSize {
-  readonly file: string;
+  readonly part: string;
   readonly size: number | undefined;
   /** Size of its write-ahead log. */
   readonly log: number | undefined;

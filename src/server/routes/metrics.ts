@@ -81,7 +81,7 @@ function storeMetrics(sizes: readonly StoreSize[], registry: Registry): void {
     'regindexer_store_log_size_bytes',
     'Size of the write-ahead log of a part of the store; stays below 16 MiB unless a read takes long.',
   );
-  for (const { file: part, ...of } of sizes) {
+  for (const { part, ...of } of sizes) {
     if (of.size !== undefined) size.set({ part }, of.size);
     if (of.log !== undefined) log.set({ part }, of.log);
   }

@@ -23,8 +23,8 @@ export interface StoreFiles {
 export function storeSizes(stateDir: string): readonly StoreSize[] {
   const { catalog, publications } = storeFiles(stateDir);
   return [
-    { file: 'catalog', size: sizeOf(catalog), log: sizeOf(`${catalog}-wal`) },
-    { file: 'publications', size: sizeOf(publications), log: sizeOf(`${publications}-wal`) },
+    { part: 'catalog', size: sizeOf(catalog), log: sizeOf(`${catalog}-wal`) },
+    { part: 'publications', size: sizeOf(publications), log: sizeOf(`${publications}-wal`) },
   ];
 }
 
