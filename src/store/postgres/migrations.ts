@@ -9,6 +9,9 @@ const LOCK = '8243108410894378360';
  * order. Refs and keys of icons are kept as JSON strings, since a text of PostgreSQL holds neither U+0000 nor lone
  * surrogates; `json` holds both, escaped, and `jsonb` would not. Bodies are not compressed again, so that a segment of
  * one is read without the rest.
+ *
+ * Publications and lists of apps are kept by index and format: versions of the program with different formats share a
+ * database, and each reads its own. `unread_since` is when no replica read the format any more.
  */
 const MIGRATIONS: readonly string[] = [
   `
@@ -91,20 +94,30 @@ const MIGRATIONS: readonly string[] = [
   CREATE TABLE dirty ("index" text COLLATE "C", repository text COLLATE "C", mark bigint NOT NULL, PRIMARY KEY ("index", repository));
 
   CREATE TABLE publication (
-    "index" text COLLATE "C" PRIMARY KEY,
+    "index" text COLLATE "C",
+    format text COLLATE "C",
     version bigint NOT NULL,
-    format text NOT NULL,
     registry text NOT NULL,
     modified bigint NOT NULL,
     chunks bytea NOT NULL,
     origin text NOT NULL,
-    checksum bigint NOT NULL
+    checksum bigint NOT NULL,
+    unread_since bigint,
+    PRIMARY KEY ("index", format)
   );
+  ALTER TABLE publication ALTER chunks SET STORAGE EXTERNAL;
 
   CREATE TABLE chunk (name bytea PRIMARY KEY, unnamed_since bigint, head bytea NOT NULL, body bytea NOT NULL);
   ALTER TABLE chunk ALTER head SET STORAGE EXTERNAL, ALTER body SET STORAGE EXTERNAL;
 
-  CREATE TABLE apps ("index" text COLLATE "C" PRIMARY KEY, version bigint NOT NULL, digest text NOT NULL, body bytea NOT NULL);
+  CREATE TABLE apps (
+    "index" text COLLATE "C",
+    format text COLLATE "C",
+    version bigint NOT NULL,
+    digest text NOT NULL,
+    body bytea NOT NULL,
+    PRIMARY KEY ("index", format)
+  );
 
   CREATE TABLE png (digest text COLLATE "C" PRIMARY KEY, unnamed_since bigint, bytes bytea NOT NULL);
   ALTER TABLE png ALTER bytes SET STORAGE EXTERNAL;

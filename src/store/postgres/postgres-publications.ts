@@ -9,29 +9,54 @@ import type { PostgresDatabase, RunQuery } from './postgres-database.ts';
 /** PNGs whose use is looked at together. */
 const BATCH = 10_000;
 
-/** {@link Publications} in a PostgreSQL database. */
+/** How long publications of a format stay that no replica reads any more, in milliseconds. */
+const KEEP_UNREAD_FOR = 86_400_000;
+
+/** {@link Publications} of one format in a PostgreSQL database, which may hold those of other formats, too. */
 export class PostgresPublications implements Publications {
   readonly #database: PostgresDatabase;
+  readonly #format: string;
 
-  constructor(database: PostgresDatabase) {
+  constructor(database: PostgresDatabase, format: string) {
     this.#database = database;
+    this.#format = format;
   }
 
   async publication(index: string): Promise<Publication | undefined> {
     const [row] = await this.#database.query<PublicationRow>(
-      'SELECT version, format, registry, modified, chunks, origin, checksum FROM publication WHERE "index" = $1',
-      [index],
+      'SELECT version, registry, modified, chunks, origin, checksum FROM publication WHERE "index" = $1 AND format = $2',
+      [index, this.#format],
     );
     if (row === undefined) return undefined;
-    const { format, registry, chunks, origin } = row;
-    const read = { index, version: Number(row.version), format, registry, modified: Number(row.modified), origin };
+    const { registry, chunks, origin } = row;
+    const read = {
+      index,
+      version: Number(row.version),
+      format: this.#format,
+      registry,
+      modified: Number(row.modified),
+      origin,
+    };
     if (checksumOf(read, chunks) !== Number(row.checksum)) throw this.#mismatch(`the publication of ${index}`);
     return { ...read, chunks: namesIn(chunks) };
   }
 
   async published(): Promise<readonly string[]> {
-    return (await this.#database.query<{ index: string }>('SELECT "index" FROM publication ORDER BY "index"')).map(
-      ({ index }) => index,
+    return [...(await this.versions()).keys()];
+  }
+
+  /** Returns the versions of all publications and of their lists of apps, by index. */
+  async versions(): Promise<ReadonlyMap<string, PublishedVersion>> {
+    const rows = await this.#database.query<{ index: string; version: string; apps: string | null }>(
+      `SELECT "index", publication.version, apps.version AS apps FROM publication LEFT JOIN apps USING ("index", format)
+       WHERE format = $1 ORDER BY "index"`,
+      [this.#format],
+    );
+    return new Map(
+      rows.map(({ index, version, apps }) => [
+        index,
+        { version: Number(version), apps: apps === null ? undefined : Number(apps) },
+      ]),
     );
   }
 
@@ -65,8 +90,8 @@ export class PostgresPublications implements Publications {
 
   async apps(index: string): Promise<SideDocument | undefined> {
     const [row] = await this.#database.query<{ version: string; digest: Digest; body: Buffer }>(
-      'SELECT version, digest, body FROM apps WHERE "index" = $1',
-      [index],
+      'SELECT version, digest, body FROM apps WHERE "index" = $1 AND format = $2',
+      [index, this.#format],
     );
     return row !== undefined && matchesDigest(row.body, row.digest)
       ? { version: Number(row.version), body: row.body }
@@ -90,13 +115,16 @@ export class PostgresPublications implements Publications {
     const { index, version, format, registry, modified, origin } = publication;
     const chunkNames = nameBytes(chunks);
     await this.#database.transaction('write', async (query) => {
-      const [before] = await query<{ chunks: Buffer }>('SELECT chunks FROM publication WHERE "index" = $1', [index]);
+      const [before] = await query<{ chunks: Buffer }>(
+        'SELECT chunks FROM publication WHERE "index" = $1 AND format = $2',
+        [index, format],
+      );
       const namesBefore = new Set(before === undefined ? [] : namesIn(before.chunks));
       const names = new Set(chunks);
       if (added.length > 0) await putChunks(query, added, 'NULL');
       await query(
         `INSERT INTO publication ("index", version, format, registry, modified, chunks, origin, checksum) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT ("index") DO UPDATE SET version = excluded.version, format = excluded.format, registry = excluded.registry, modified = excluded.modified, chunks = excluded.chunks, origin = excluded.origin, checksum = excluded.checksum`,
+         ON CONFLICT ("index", format) DO UPDATE SET version = excluded.version, registry = excluded.registry, modified = excluded.modified, chunks = excluded.chunks, origin = excluded.origin, checksum = excluded.checksum`,
         [index, version, format, registry, modified, chunkNames, origin, checksumOf(publication, chunkNames)],
       );
       const named = [...names].filter((name) => !namesBefore.has(name));
@@ -104,17 +132,14 @@ export class PostgresPublications implements Publications {
         await query('UPDATE chunk SET unnamed_since = NULL WHERE name = ANY($1) AND unnamed_since IS NOT NULL', [
           named.map((name) => nameBytes([name])),
         ]);
-      await release(
-        query,
-        [...namesBefore].filter((name) => !names.has(name)),
-      );
+      await release(query, before === undefined ? [] : [before], names);
     });
   }
 
   async putApps(index: string, { version, body }: SideDocument): Promise<void> {
     await this.#database.write(
-      'INSERT INTO apps ("index", version, digest, body) VALUES ($1, $2, $3, $4) ON CONFLICT ("index") DO UPDATE SET version = excluded.version, digest = excluded.digest, body = excluded.body',
-      [index, version, digestOf(body), body],
+      'INSERT INTO apps ("index", format, version, digest, body) VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("index", format) DO UPDATE SET version = excluded.version, digest = excluded.digest, body = excluded.body',
+      [index, this.#format, version, digestOf(body), body],
     );
   }
 
@@ -137,11 +162,35 @@ export class PostgresPublications implements Publications {
   async keepIndexes(indexes: ReadonlySet<string>): Promise<void> {
     await this.#database.transaction('write', async (query) => {
       const gone = await query<{ chunks: Buffer }>(
-        'DELETE FROM publication WHERE "index" <> ALL($1) RETURNING chunks',
-        [[...indexes]],
+        'DELETE FROM publication WHERE format = $1 AND "index" <> ALL($2) RETURNING chunks',
+        [this.#format, [...indexes]],
       );
-      await query('DELETE FROM apps WHERE "index" <> ALL($1)', [[...indexes]]);
-      await release(query, [...new Set(gone.flatMap(({ chunks }) => namesIn(chunks)))]);
+      await query('DELETE FROM apps WHERE format = $1 AND "index" <> ALL($2)', [this.#format, [...indexes]]);
+      await release(query, gone);
+    });
+  }
+
+  /**
+   * Removes the publications of formats that no replica has read for a day.
+   * @param read formats that living replicas read, besides this one's
+   * @param now milliseconds since the epoch
+   */
+  async keepFormats(read: ReadonlySet<string>, now: number): Promise<void> {
+    const kept = [...read, this.#format];
+    await this.#database.transaction('write', async (query) => {
+      await query(
+        `UPDATE publication SET unread_since = CASE WHEN format = ANY($1) THEN NULL ELSE $2::bigint END
+         WHERE (unread_since IS NULL) <> (format = ANY($1))`,
+        [kept, now],
+      );
+      const gone = await query<{ chunks: Buffer }>('DELETE FROM publication WHERE unread_since < $1 RETURNING chunks', [
+        now - KEEP_UNREAD_FOR,
+      ]);
+      await query(
+        'DELETE FROM apps WHERE format <> ALL($1) AND NOT EXISTS (SELECT FROM publication WHERE publication.format = apps.format)',
+        [kept],
+      );
+      await release(query, gone);
     });
   }
 
@@ -179,9 +228,15 @@ export class PostgresPublications implements Publications {
   }
 }
 
+/** Versions of what is published of an index. */
+export interface PublishedVersion {
+  readonly version: number;
+  /** Version of the publication that the list of its apps was made from; `undefined` before the first list. */
+  readonly apps: number | undefined;
+}
+
 type PublicationRow = {
   readonly version: string;
-  readonly format: string;
   readonly registry: string;
   readonly modified: string;
   readonly chunks: Buffer;
@@ -213,8 +268,17 @@ async function putChunks(
   );
 }
 
-/** Starts the time after which chunks are removed that no publication names. */
-async function release(query: RunQuery, names: readonly string[]): Promise<void> {
+/**
+ * Starts the time after which chunks are removed that no publication names.
+ * @param gone publications that were replaced or removed
+ * @param kept names of the next one's chunks
+ */
+async function release(
+  query: RunQuery,
+  gone: readonly { readonly chunks: Uint8Array }[],
+  kept: ReadonlySet<string> = new Set(),
+): Promise<void> {
+  const names = [...new Set(gone.flatMap(({ chunks }) => namesIn(chunks)))].filter((name) => !kept.has(name));
   if (names.length > 0)
     await query(
       `UPDATE chunk SET unnamed_since = $2 WHERE name = ANY($1) AND unnamed_since IS NULL AND NOT ${isNamed('name')}`,

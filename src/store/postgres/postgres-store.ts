@@ -6,27 +6,34 @@ import { PostgresCatalog } from './postgres-catalog.ts';
 import { type Fence, PostgresDatabase } from './postgres-database.ts';
 import { PostgresPublications } from './postgres-publications.ts';
 
+/** Options of {@link PostgresStore.open}. */
+export interface PostgresStoreOptions {
+  /** Format of the publications that this version of the program reads and writes. */
+  readonly format: string;
+  readonly fence?: Fence | undefined;
+}
+
 /** {@link Store} in a PostgreSQL database. Not used by the service yet; kept to the store's contracts by tests. */
 export class PostgresStore implements Store {
   readonly catalog: PostgresCatalog;
   readonly publications: PostgresPublications;
   readonly #database: PostgresDatabase;
 
-  private constructor(database: PostgresDatabase, catalog: PostgresCatalog) {
+  private constructor(database: PostgresDatabase, catalog: PostgresCatalog, format: string) {
     this.#database = database;
     this.catalog = catalog;
-    this.publications = new PostgresPublications(database);
+    this.publications = new PostgresPublications(database, format);
   }
 
   /**
    * Connects, and makes or migrates the tables.
    * @throws StoreError; RangeError if a newer version of the program has made them
    */
-  static async open(config: PoolConfig, fence?: Fence): Promise<PostgresStore> {
+  static async open(config: PoolConfig, { format, fence }: PostgresStoreOptions): Promise<PostgresStore> {
     const database = new PostgresDatabase(config, fence);
     try {
       await migrate(database);
-      return new PostgresStore(database, await PostgresCatalog.open(database));
+      return new PostgresStore(database, await PostgresCatalog.open(database), format);
     } catch (error) {
       await database.close();
       throw error;

@@ -21,7 +21,7 @@ export function databases(): () => Promise<ClientConfig> {
 /** Makes a database with the tables of the store. */
 export async function createDatabase(server: Postgresql): Promise<ClientConfig> {
   const connection = await server.createDatabase();
-  await (await PostgresStore.open(connection)).close();
+  await (await PostgresStore.open(connection, { format: '' })).close();
   return connection;
 }
 

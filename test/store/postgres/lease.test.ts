@@ -25,7 +25,7 @@ suite('leadership', needs('postgres'), () => {
   /** A database with the tables of the store. */
   async function createDatabase(): Promise<ClientConfig> {
     const connection = await (server ?? assert.fail()).createDatabase();
-    await (await PostgresStore.open(connection)).close();
+    await (await PostgresStore.open(connection, { format: '' })).close();
     return connection;
   }
 
@@ -92,7 +92,7 @@ suite('leadership', needs('postgres'), () => {
     const own = await startPostgresql();
     t.after(() => own[Symbol.asyncDispose]());
     const connection = await own.createDatabase();
-    await (await PostgresStore.open(connection)).close();
+    await (await PostgresStore.open(connection, { format: '' })).close();
     const replica = new Replica(t, 'one', connection);
     replica.leadership.start();
     await once(replica, 'acquired');
@@ -109,7 +109,10 @@ suite('leadership', needs('postgres'), () => {
     const connection = await createDatabase();
     const held: HeldLease = { holder: 'deposed', term: 1 };
     await take(connection, held.holder);
-    const store = await PostgresStore.open(connection, (query, database) => fence(query, held, database));
+    const store = await PostgresStore.open(connection, {
+      format: '',
+      fence: (query, database) => fence(query, held, database),
+    });
     t.after(() => store.close());
     const commit = (taken: string): Promise<void> =>
       store.catalog.commit('registry', [{ kind: 'scanned', taken: [taken] }], () => []);
@@ -126,6 +129,7 @@ suite('leadership', needs('postgres'), () => {
       () => store.publications.putPngs(new Map([[digestOf('png'), Buffer.from('png')]])),
       () => store.publications.putApps('apps', { version: 1, body: Buffer.from('apps') }),
       () => store.publications.keepIndexes(new Set()),
+      () => store.publications.keepFormats(new Set(), 0),
       () => store.publications.clean({ chunksBefore: 0, now: 0 }),
       () =>
         store.publications.publish(

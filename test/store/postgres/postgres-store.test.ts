@@ -27,7 +27,7 @@ suite('the store in PostgreSQL', needs('postgres'), () => {
     const database = createDatabase();
     let last: PostgresStore | undefined;
     const openBeside = async (): Promise<PostgresStore> => {
-      const store = await PostgresStore.open(await database);
+      const store = await PostgresStore.open(await database, { format: '1' });
       t.after(() => store.close());
       return store;
     };
@@ -106,7 +106,8 @@ suite('the store in PostgreSQL', needs('postgres'), () => {
     const store = await open();
     await store.close();
     await assert.rejects(store.catalog.stored('any'), { name: 'StoreError', code: 'closed' });
-    await assert.rejects(PostgresStore.open({ host: '127.0.0.1', port: 1, user: 'nobody', database: 'none' }), {
+    const nowhere = { host: '127.0.0.1', port: 1, user: 'nobody', database: 'none' };
+    await assert.rejects(PostgresStore.open(nowhere, { format: '1' }), {
       name: 'StoreError',
       code: 'unavailable',
     });

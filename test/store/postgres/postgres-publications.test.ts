@@ -1,0 +1,112 @@
+/** What is specific to the publications in PostgreSQL. */
+import assert from 'node:assert/strict';
+import { after, before, suite, test, type TestContext } from 'node:test';
+import type { ClientConfig } from 'pg';
+import type { PostgresPublications } from '../../../src/store/postgres/postgres-publications.ts';
+import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
+import type { StoredChunk } from '../../../src/store/publications.ts';
+import { isInstalled, needs } from '../../peers/installed.ts';
+import { type Postgresql, startPostgresql } from '../../peers/postgresql.ts';
+import { chunkOf, publicationOf } from '../publications-contract.ts';
+
+const DAY = 86_400_000;
+const NOW = Date.UTC(2026, 0, 1);
+
+suite('publications in PostgreSQL', needs('postgres'), () => {
+  let server: Postgresql | undefined;
+  before(async () => {
+    if (isInstalled('postgres')) server = await startPostgresql();
+  });
+  after(() => server?.[Symbol.asyncDispose]());
+
+  const createDatabase = (): Promise<ClientConfig> => (server ?? assert.fail()).createDatabase();
+
+  suite('two formats in one database', () => {
+    const [a, b, c] = ['a', 'b', 'c'].map(chunkOf) as [StoredChunk, StoredChunk, StoredChunk];
+
+    /** Publishes `apps` in both formats, with chunk b in both. */
+    async function publishBoth(t: TestContext): Promise<readonly [PostgresPublications, PostgresPublications]> {
+      const connection = await createDatabase();
+      const [old, next] = [await open(t, connection, 'old'), await open(t, connection, 'next')];
+      await old.publish(publicationOf('apps', 1, [a, b], { format: 'old' }), [a, b]);
+      await old.putApps('apps', { version: 1, body: Buffer.from('old apps') });
+      await next.publish(publicationOf('apps', 2, [b, c], { format: 'next' }), [b, c]);
+      return [old, next];
+    }
+
+    /** Names of those that are left once all unnamed ones are removed. */
+    async function chunksLeft(publications: PostgresPublications): Promise<readonly string[]> {
+      await publications.clean({ chunksBefore: Date.now() + 1, now: Date.now() });
+      const heads = await publications.chunkHeads([a, b, c].map(({ name }) => name));
+      return [...heads.values()].map((head) => head.toString().replace('head of ', '')).toSorted();
+    }
+
+    test('each reads its own, and its own list of apps', async (t) => {
+      const [old, next] = await publishBoth(t);
+      assert.deepEqual(await old.publication('apps'), publicationOf('apps', 1, [a, b], { format: 'old' }));
+      assert.deepEqual(await next.publication('apps'), publicationOf('apps', 2, [b, c], { format: 'next' }));
+      assert.equal(await next.apps('apps'), undefined);
+      await next.putApps('apps', { version: 2, body: Buffer.from('next apps') });
+      assert.equal((await old.apps('apps'))?.body.toString(), 'old apps');
+      assert.equal((await next.apps('apps'))?.body.toString(), 'next apps');
+      await old.publish(publicationOf('more', 7, [], { format: 'old' }), []);
+      assert.deepEqual(
+        await old.versions(),
+        new Map([
+          ['apps', { version: 1, apps: 1 }],
+          ['more', { version: 7, apps: undefined }],
+        ]),
+      );
+      assert.deepEqual(await old.published(), ['apps', 'more']);
+      assert.deepEqual(await next.versions(), new Map([['apps', { version: 2, apps: 2 }]]));
+    });
+
+    test('a chunk stays while a publication of either names it', async (t) => {
+      const [old, next] = await publishBoth(t);
+      await next.publish(publicationOf('apps', 3, [c], { format: 'next' }), []);
+      assert.deepEqual(await chunksLeft(next), ['a', 'b', 'c']);
+      await old.publish(publicationOf('apps', 4, [a], { format: 'old' }), []);
+      assert.deepEqual(await chunksLeft(next), ['a', 'c']);
+    });
+
+    test('one that removes indexes leaves those of the other', async (t) => {
+      const [old, next] = await publishBoth(t);
+      await next.keepIndexes(new Set());
+      assert.deepEqual([await old.published(), await next.published()], [['apps'], []]);
+      assert.equal((await old.apps('apps'))?.version, 1);
+      assert.deepEqual(await chunksLeft(next), ['a', 'b']);
+    });
+
+    test('one that no replica reads is removed after a day, with its lists of apps and chunks', async (t) => {
+      const [old, next] = await publishBoth(t);
+      const keep = (now: number, ...read: readonly string[]): Promise<void> => next.keepFormats(new Set(read), now);
+      await keep(NOW, 'old', 'next');
+      await keep(NOW + 2 * DAY);
+      assert.deepEqual(await old.published(), ['apps']);
+      // One that reads it comes back in time.
+      await keep(NOW + 3 * DAY, 'old');
+      await keep(NOW + 4 * DAY);
+      await keep(NOW + 5 * DAY);
+      assert.deepEqual(await old.published(), ['apps']);
+      assert.deepEqual(await chunksLeft(next), ['a', 'b', 'c']);
+      await keep(NOW + 5 * DAY + 1);
+      assert.deepEqual([await old.published(), await old.apps('apps')], [[], undefined]);
+      assert.deepEqual(await next.published(), ['apps']);
+      assert.deepEqual(await chunksLeft(next), ['b', 'c']);
+    });
+
+    test('a newer one is removed like an older one, and the own one never', async (t) => {
+      const [old, next] = await publishBoth(t);
+      await old.keepFormats(new Set(), NOW);
+      await old.keepFormats(new Set(), NOW + DAY + 1);
+      assert.deepEqual([await old.published(), await next.published()], [['apps'], []]);
+      assert.deepEqual(await chunksLeft(old), ['a', 'b']);
+    });
+  });
+});
+
+async function open(t: TestContext, connection: ClientConfig, format: string): Promise<PostgresPublications> {
+  const store = await PostgresStore.open(connection, { format });
+  t.after(() => store.close());
+  return store.publications;
+}
