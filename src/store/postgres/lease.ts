@@ -1,9 +1,10 @@
 /** Leadership of one of several replicas: a row with a term, which its holder renews. */
 import { performance } from 'node:perf_hooks';
-import { Client, type ClientConfig } from 'pg';
+import type { Client, ClientConfig } from 'pg';
 import { messageOf } from '../../system/message-of.ts';
 import { StoreError } from '../store-error.ts';
-import { queryOn, type RunQuery } from './postgres-database.ts';
+import { connectAlone, disconnect } from './own-connection.ts';
+import { queryOn, type Row, type RunQuery } from './postgres-database.ts';
 
 /** Lifetime of a lease that is not renewed, and interval of its renewals, in milliseconds. */
 const LIFETIME = 6_000;
@@ -18,6 +19,15 @@ export interface HeldLease {
   readonly term: number;
 }
 
+/** Who holds the lease, or was the last to. */
+export interface Leader {
+  readonly holder: string;
+  /** When it took the lease, by the database's clock, in milliseconds since the epoch. */
+  readonly since: number;
+  /** Whether its lease is not over. */
+  readonly living: boolean;
+}
+
 /** Settings of a {@link Leadership}. */
 export interface LeadershipOptions {
   readonly connection: ClientConfig;
@@ -26,7 +36,9 @@ export interface LeadershipOptions {
   /** Milliseconds; 6 s and 2 s by default. */
   readonly lifetime?: number;
   readonly interval?: number;
-  /** Called when this replica begins to lead. */
+  /** Asked at each attempt: one that may not lead frees the lease, and takes none. Always by default. */
+  readonly mayLead?: () => boolean;
+  /** Called when this replica begins to lead, each time. */
   readonly onAcquired: (lease: HeldLease) => void;
   /** Called when it must not write any more. */
   readonly onLost: (reason: string) => void;
@@ -44,7 +56,8 @@ const RENEW = `
 /** Takes a lease that is over, once the last write under it has ended. */
 const TAKE = `
   WITH writes AS MATERIALIZED (SELECT pg_advisory_xact_lock(${WRITES}))
-  UPDATE lease SET holder = $1, term = term + 1, expires = clock_timestamp() + $2 * interval '1 millisecond'
+  UPDATE lease SET holder = $1, term = term + 1, since = clock_timestamp(),
+    expires = clock_timestamp() + $2 * interval '1 millisecond'
   FROM writes
   WHERE expires < clock_timestamp()
   RETURNING term`;
@@ -65,6 +78,15 @@ export async function takeLease(
   if (over === undefined) return undefined;
   const [taken] = await query<{ term: string }>(TAKE, [holder, lifetime]);
   return taken && Number(taken.term);
+}
+
+/** Returns who leads; `undefined` if nobody ever did. */
+export async function leader(query: RunQuery): Promise<Leader | undefined> {
+  const [row] = await query<Leader & Row>(
+    `SELECT holder, floor(extract(epoch FROM since) * 1000)::float8 AS since, expires > clock_timestamp() AS living
+     FROM lease WHERE term > 0`,
+  );
+  return row;
 }
 
 /** Tries to lead, for as long as it runs, on a connection of its own. */
@@ -107,26 +129,23 @@ export class Leadership {
     this.#stopped = true;
     clearTimeout(this.#timer);
     await this.#ticking;
-    const lease = this.#lease;
-    this.#lose('this replica stops');
-    const client = this.#client;
-    this.#client = undefined;
-    if (lease !== undefined) {
-      // Best effort: without it, the lease expires.
-      await client
-        ?.query(`UPDATE lease SET expires = '-infinity' WHERE holder = $1 AND term = $2`, [lease.holder, lease.term])
-        .catch(() => undefined);
-    }
-    await client?.end().catch(() => undefined);
+    await this.#free('this replica stops');
+    await disconnect(this.#client);
   }
 
   async #tick(): Promise<void> {
-    const { connection, holder } = this.#options;
+    const { connection, holder, mayLead = () => true } = this.#options;
+    if (!mayLead()) return this.#free('a replica of a newer version or configuration is to lead');
     // From before the question: the database counts from after it.
     const asked = performance.now();
     try {
-      this.#client ??= await connect(connection, this.#lifetime, (client) => {
-        if (this.#client === client) this.#client = undefined;
+      this.#client ??= await connectAlone(connection, {
+        name: 'regindexer leadership',
+        // A connection that hangs must not outlive the lease.
+        timeout: SAFE * this.#lifetime,
+        onEnd: (client) => {
+          if (this.#client === client) this.#client = undefined;
+        },
       });
       const term = await takeLease(queryOn(this.#client), { holder, term: this.#lease?.term ?? 0 }, this.#lifetime);
       if (term === undefined) this.#lose('another replica leads');
@@ -134,10 +153,21 @@ export class Leadership {
     } catch (error) {
       const client = this.#client;
       this.#client = undefined;
-      void client?.end().catch(() => undefined);
+      void disconnect(client);
       // It goes on until its time is over: the database may be back before.
       if (this.#lease !== undefined && performance.now() >= asked + SAFE * this.#lifetime) this.#lose(messageOf(error));
     }
+  }
+
+  /** Ends leading before the lease is over, so that another replica leads at once. */
+  async #free(reason: string): Promise<void> {
+    const lease = this.#lease;
+    this.#lose(reason);
+    if (lease === undefined) return;
+    // Best effort: without it, the lease expires.
+    await this.#client
+      ?.query(`UPDATE lease SET expires = '-infinity' WHERE holder = $1 AND term = $2`, [lease.holder, lease.term])
+      .catch(() => undefined);
   }
 
   #hold(lease: HeldLease, asked: number): void {
@@ -169,19 +199,4 @@ export async function fence(query: RunQuery, { holder, term }: HeldLease, databa
   await query(`SELECT pg_advisory_xact_lock_shared(${WRITES})`);
   const rows = await query('SELECT FROM lease WHERE holder = $1 AND term = $2', [holder, term]);
   if (rows.length === 0) throw StoreError.of('deposed', database);
-}
-
-async function connect(connection: ClientConfig, timeout: number, onEnd: (client: Client) => void): Promise<Client> {
-  const client = new Client({
-    application_name: 'regindexer leadership',
-    ...connection,
-    connectionTimeoutMillis: timeout,
-    // A connection that hangs must not outlive the lease.
-    query_timeout: timeout * SAFE,
-    keepAlive: true,
-  });
-  client.on('error', () => onEnd(client));
-  client.on('end', () => onEnd(client));
-  await client.connect();
-  return client;
 }

@@ -18,8 +18,8 @@ const MIGRATIONS: readonly string[] = [
   CREATE TABLE catalog (id text NOT NULL, last_mark bigint NOT NULL DEFAULT 0);
   INSERT INTO catalog (id) VALUES (replace(gen_random_uuid()::text, '-', ''));
 
-  CREATE TABLE lease (holder text NOT NULL, term bigint NOT NULL, expires timestamptz NOT NULL);
-  INSERT INTO lease (holder, term, expires) VALUES ('', 0, '-infinity');
+  CREATE TABLE lease (holder text NOT NULL, term bigint NOT NULL, since timestamptz NOT NULL, expires timestamptz NOT NULL);
+  INSERT INTO lease (holder, term, since, expires) VALUES ('', 0, '-infinity', '-infinity');
 
   CREATE TABLE replica (
     id text COLLATE "C" PRIMARY KEY,

@@ -48,7 +48,7 @@ export async function connected(t: TestContext, connection: ClientConfig): Promi
 export async function takeFor(connection: ClientConfig, holder: string): Promise<HeldLease> {
   const [row] = await run<{ term: string }>(
     connection,
-    `UPDATE lease SET holder = $1, term = term + 1, expires = clock_timestamp() + interval '1 minute'
+    `UPDATE lease SET holder = $1, term = term + 1, since = clock_timestamp(), expires = clock_timestamp() + interval '1 minute'
      RETURNING term`,
     [holder],
   );

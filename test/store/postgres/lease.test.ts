@@ -1,36 +1,27 @@
 /** One of several replicas leads; what another one writes is refused. */
 import assert from 'node:assert/strict';
 import { once, EventEmitter } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { after, before, suite, test, type TestContext } from 'node:test';
+import { suite, test, type TestContext } from 'node:test';
 import * as fc from 'fast-check';
-import { Client, type ClientConfig } from 'pg';
+import type { Client, ClientConfig } from 'pg';
 import { digestOf } from '../../../src/registry/digest.ts';
-import { fence, type HeldLease, Leadership, takeLease } from '../../../src/store/postgres/lease.ts';
+import { fence, leader, Leadership, takeLease } from '../../../src/store/postgres/lease.ts';
 import { queryOn } from '../../../src/store/postgres/postgres-database.ts';
 import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
-import { isInstalled, needs } from '../../peers/installed.ts';
-import { type Postgresql, startPostgresql } from '../../peers/postgresql.ts';
+import { needs } from '../../peers/installed.ts';
+import { startPostgresql } from '../../peers/postgresql.ts';
+import { connected, createDatabase as createDatabaseOn, databases, opened, takeFor } from './database.ts';
+import { FaultyProxy } from './faulty-proxy.ts';
 
 /** Shorter than in use, so that the tests are. */
 const TIMES = { lifetime: 1500, interval: 300 };
 
 suite('leadership', needs('postgres'), () => {
-  let server: Postgresql | undefined;
-  before(async () => {
-    if (isInstalled('postgres')) server = await startPostgresql();
-  });
-  after(() => server?.[Symbol.asyncDispose]());
-
-  /** A database with the tables of the store. */
-  async function createDatabase(): Promise<ClientConfig> {
-    const connection = await (server ?? assert.fail()).createDatabase();
-    await (await PostgresStore.open(connection, { format: '' })).close();
-    return connection;
-  }
+  const createDatabase = databases();
 
   class Replica extends EventEmitter<{ acquired: []; lost: [reason: string] }> {
     readonly leadership: Leadership;
+    mayLead = true;
 
     constructor(t: TestContext, holder: string, connection: ClientConfig) {
       super();
@@ -38,6 +29,7 @@ suite('leadership', needs('postgres'), () => {
         connection,
         holder,
         ...TIMES,
+        mayLead: () => this.mayLead,
         onAcquired: () => this.emit('acquired'),
         onLost: (reason) => this.emit('lost', reason),
       });
@@ -70,9 +62,38 @@ suite('leadership', needs('postgres'), () => {
     assert.ok(((await next).leadership.lease?.term ?? 0) > term);
   });
 
+  test('one that may not lead any more frees the lease at once, and leads again when it may', async (t) => {
+    const connection = await createDatabase();
+    const { query } = opened(t, connection);
+    assert.equal(await leader(query), undefined);
+    const [one, two] = [new Replica(t, 'one', connection), new Replica(t, 'two', connection)];
+    two.mayLead = false;
+    const before = Date.now();
+    await firstToLead([one, two]);
+    for (const [leads, next] of [
+      [one, two],
+      [two, one],
+      [one, two],
+    ] as const) {
+      const { holder } = leads.leadership.lease ?? assert.fail('it does not lead');
+      const { since, ...rest } = (await leader(query)) ?? assert.fail('nobody leads');
+      assert.deepEqual(rest, { holder, living: true });
+      assert.ok(since >= before - 1 && since <= Date.now() + 1);
+      const lost = once(leads, 'lost');
+      const acquired = once(next, 'acquired');
+      leads.mayLead = false;
+      next.mayLead = true;
+      assert.deepEqual(await lost, ['a replica of a newer version or configuration is to lead']);
+      await acquired;
+      assert.equal(leads.leadership.lease, undefined);
+    }
+    await Promise.all([one.leadership.stop(), two.leadership.stop()]);
+    assert.equal((await leader(query))?.living, false);
+  });
+
   test('one whose connection hangs stops leading before another one does', async (t) => {
     const connection = await createDatabase();
-    const proxy = await HangingProxy.start(t, Number(connection.port));
+    const proxy = await FaultyProxy.start(t, connection.port);
     const hanging = new Replica(t, 'hanging', { ...connection, port: proxy.port });
     hanging.leadership.start();
     await once(hanging, 'acquired');
@@ -88,11 +109,19 @@ suite('leadership', needs('postgres'), () => {
     assert.equal(hanging.leadership.lease, undefined);
   });
 
+  test('one whose connection hangs stops all the same', async (t) => {
+    const connection = await createDatabase();
+    const proxy = await FaultyProxy.start(t, connection.port);
+    const replicas = ['leads', 'waits'].map((holder) => new Replica(t, holder, { ...connection, port: proxy.port }));
+    await firstToLead(replicas);
+    proxy.hang();
+    await Promise.all(replicas.map(({ leadership }) => leadership.stop()));
+  });
+
   test('a database that is away for less than the lease lives is nothing to the leader; for longer, it leads again after', async (t) => {
     const own = await startPostgresql();
     t.after(() => own[Symbol.asyncDispose]());
-    const connection = await own.createDatabase();
-    await (await PostgresStore.open(connection, { format: '' })).close();
+    const connection = await createDatabaseOn(own);
     const replica = new Replica(t, 'one', connection);
     replica.leadership.start();
     await once(replica, 'acquired');
@@ -107,8 +136,7 @@ suite('leadership', needs('postgres'), () => {
 
   test('what a deposed one writes is refused, and nothing of it is there', async (t) => {
     const connection = await createDatabase();
-    const held: HeldLease = { holder: 'deposed', term: 1 };
-    await take(connection, held.holder);
+    const held = await takeFor(connection, 'deposed');
     const store = await PostgresStore.open(connection, {
       format: '',
       fence: (query, database) => fence(query, held, database),
@@ -117,8 +145,7 @@ suite('leadership', needs('postgres'), () => {
     const commit = (taken: string): Promise<void> =>
       store.catalog.commit('registry', [{ kind: 'scanned', taken: [taken] }], () => []);
     await commit('before');
-    await expire(connection);
-    await take(connection, 'next');
+    await takeFor(connection, 'next');
     const writes = [
       () => commit('after'),
       () => store.catalog.clearDirty('apps', 1),
@@ -129,7 +156,6 @@ suite('leadership', needs('postgres'), () => {
       () => store.publications.putPngs(new Map([[digestOf('png'), Buffer.from('png')]])),
       () => store.publications.putApps('apps', { version: 1, body: Buffer.from('apps') }),
       () => store.publications.keepIndexes(new Set()),
-      () => store.publications.keepFormats(new Set(), 0),
       () => store.publications.clean({ chunksBefore: 0, now: 0 }),
       () =>
         store.publications.publish(
@@ -264,63 +290,4 @@ class Writer {
         this.#next = 'begin';
     }
   }
-}
-
-/** Passes bytes on, until it hangs. */
-class HangingProxy {
-  readonly port: number;
-  readonly #sockets: readonly Socket[];
-
-  private constructor(port: number, sockets: readonly Socket[]) {
-    this.port = port;
-    this.#sockets = sockets;
-  }
-
-  static async start(t: TestContext, to: number): Promise<HangingProxy> {
-    const sockets: Socket[] = [];
-    const proxy: Server = createServer((socket) => {
-      const other = connect(to, '127.0.0.1');
-      sockets.push(socket, other);
-      socket.pipe(other).pipe(socket);
-      for (const each of [socket, other]) each.on('error', () => undefined);
-    });
-    await once(proxy.listen(0, '127.0.0.1'), 'listening');
-    t.after(() => {
-      for (const socket of sockets) socket.destroy();
-      proxy.close();
-    });
-    return new HangingProxy((proxy.address() as { port: number }).port, sockets);
-  }
-
-  /** Passes nothing on any more, and closes nothing. */
-  hang(): void {
-    for (const socket of this.#sockets) socket.unpipe().pause();
-  }
-}
-
-async function connected(t: TestContext, connection: ClientConfig): Promise<Client> {
-  const client = new Client(connection);
-  client.on('error', () => undefined);
-  await client.connect();
-  t.after(() => client.end());
-  return client;
-}
-
-async function take(connection: ClientConfig, holder: string): Promise<void> {
-  await run(
-    connection,
-    `UPDATE lease SET holder = $1, term = term + 1, expires = clock_timestamp() + interval '1 minute'`,
-    [holder],
-  );
-}
-
-async function expire(connection: ClientConfig): Promise<void> {
-  await run(connection, `UPDATE lease SET expires = '-infinity'`, []);
-}
-
-async function run(connection: ClientConfig, sql: string, values: readonly unknown[]): Promise<void> {
-  const client = new Client(connection);
-  await client.connect();
-  await client.query(sql, [...values]);
-  await client.end();
 }
