@@ -14,6 +14,7 @@ const PROGRAMS = {
   gpg: { package: 'gpg' },
   nginx: { package: 'nginx-light' },
   openssl: { package: 'openssl' },
+  pgbouncer: { package: 'pgbouncer' },
   postgres: { package: 'postgresql', file: '/usr/lib/postgresql' },
   'rabbitmq-server': { package: 'rabbitmq-server' },
   'rsvg-convert': { package: 'librsvg2-bin' },
