@@ -4,9 +4,10 @@ import { Check } from 'typebox/schema';
 import { CoveredRepositories } from '../registry/covered-repositories.ts';
 import { isRepositoryName } from '../registry/reference.ts';
 import { registryId } from '../registry/registry-id.ts';
+import { databaseParts } from './database-url.ts';
 import { pathText, shown, type KeyPath, type Problems } from './problems.ts';
 import type { ConfigFile } from './schema.ts';
-import { ROUTES, fileNameOf, hostWithoutCatalog, registryUrl } from './value-types.ts';
+import { IN_STATE_DIR, ROUTES, fileNameOf, hostWithoutCatalog, registryUrl } from './value-types.ts';
 
 /** `T` where any part may be missing because it was wrong. */
 export type Incomplete<T> = T extends readonly (infer Element)[]
@@ -43,6 +44,7 @@ const RULES: readonly ((written: Written) => Iterable<Fault>)[] = [
   registriesWithoutCatalogAreNamed,
   someRepositoryIsTaken,
   keysStandTogether,
+  passwordIsGivenOnce,
 ];
 
 /** Keys that need another one; `section` is that of each index or registry for `indexes` and `registries`. */
@@ -80,6 +82,15 @@ function* keysStandTogether({ config }: Written): Iterable<Fault> {
     if (config.server?.[token] === undefined || config.server[`${token}_file`] === undefined) continue;
     yield [['server', `${token}_file`], `is given beside ${token}, expected only one of them`, 'key'];
   }
+}
+
+function* passwordIsGivenOnce({ config: { store, store_password_file: file } }: Written): Iterable<Fault> {
+  if (store === undefined || file === undefined) return;
+  const path = ['store_password_file'];
+  if (store === IN_STATE_DIR)
+    yield [path, `is given while store is ${IN_STATE_DIR}, expected it beside the URL of a database alone`, 'key'];
+  else if (databaseParts(store).password !== undefined)
+    yield [path, 'is given beside a password in store, expected only one of them', 'key'];
 }
 
 /** No two indexes write the same file or answer at the same URL. */

@@ -4,6 +4,7 @@ import { DEFAULT_TAG, isTag } from '../registry/reference.ts';
 import { LAYOUT_PREFIX, registryId, registryKey } from '../registry/registry-id.ts';
 import { proxiedRegistry, signedReference } from './client-references.ts';
 import type { Config, IndexConfig } from './config.ts';
+import { databaseParts } from './database-url.ts';
 
 /** All warnings, one line each. */
 export function configWarnings(config: Config): readonly string[] {
@@ -12,6 +13,7 @@ export function configWarnings(config: Config): readonly string[] {
     ...[...config.registries.values()].flatMap(({ id, repositories }) =>
       globWarnings(registryKey(id, 'repositories'), repositories, IN_NO_REPOSITORY),
     ),
+    ...storeWarnings(config),
     ...tokenWarnings(config.server),
     ...hostWarnings(config.server),
   ];
@@ -48,6 +50,14 @@ function hostWarnings({ host, baseUrl }: Config['server']): readonly string[] {
   if (baseUrl !== undefined || LOCAL.test(host)) return [];
   return [
     `server.base_url: is not set while the server listens at ${host}, so that .flatpakrepo and .flatpakref files name whatever host a request names; set it to the public URL`,
+  ];
+}
+
+function storeWarnings({ store }: Config): readonly string[] {
+  const { host = '', sslmode } = store === undefined ? {} : databaseParts(store.url);
+  if (store === undefined || sslmode !== undefined || host.startsWith('/') || LOCAL.test(host)) return [];
+  return [
+    'store: reaches a database on another machine without TLS; add ?sslmode=verify-full, or ?sslmode=disable if the network is safe',
   ];
 }
 

@@ -18,6 +18,8 @@ export interface Config {
   /** The configuration file; absolute. */
   readonly file: string;
   readonly stateDir: string;
+  /** `undefined` if all is kept in `stateDir`. */
+  readonly store: StoreConfig | undefined;
   readonly iconsDir: string | undefined;
   /** A URL, or relative to the index's URL as clients see it; ends with `/`. */
   readonly iconsUri: string;
@@ -36,6 +38,17 @@ export interface Config {
   readonly server: ServerConfig;
   /** `undefined` if no broker is given. */
   readonly bus: BusConfig | undefined;
+}
+
+/** A PostgreSQL database that the store is in. */
+export interface StoreConfig {
+  /**
+   * `postgres://USER@HOST:PORT/DATABASE`, all of them; a folder with a Unix socket as HOST is percent-encoded. Of the
+   * parameters `sslmode`, `sslrootcert`, `sslcert` and `sslkey` those that are given, with absolute paths.
+   */
+  readonly url: string;
+  /** `undefined` if none is configured. */
+  readonly password: string | undefined;
 }
 
 /** Access to registries, from the environment. */

@@ -2,6 +2,7 @@
 import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
 import { configWarnings } from './config-warnings.ts';
 import type { BusConfig, Config, IndexConfig, RegistryConfig, ServerConfig } from './config.ts';
+import { databaseParts } from './database-url.ts';
 import { formatDuration } from './duration.ts';
 import { proxiedRegistry, signedReference } from './client-references.ts';
 
@@ -13,7 +14,7 @@ export function describeConfig(config: Config): string {
     ...indexes.flatMap((index) => describeIndex(index, index.name === defaultIndex)),
     ...[...registries.values()].map(describeRegistry),
     `Icons: served at ${config.iconsUri}${config.iconsDir === undefined ? '' : `, written to ${config.iconsDir}`}, kept for ${formatDuration(config.cleanFilesAfter)} when unused`,
-    `State: in ${config.stateDir}`,
+    describeState(config),
     `Listening: ${describeListening(server)}`,
     ...describePulls(config),
     `Rebuilds: ${describeTriggers(config)}`,
@@ -63,6 +64,14 @@ function describeRegistry({ id, repositories, username, concurrency, timeout }: 
   if (id.startsWith(LAYOUT_PREFIX)) return `Registry ${id}: ${read}`;
   const login = username === undefined ? '' : `, as ${username}`;
   return `Registry ${id}: ${read}${login}, at most ${concurrency} requests at once, ${formatDuration(timeout)} for each`;
+}
+
+function describeState({ stateDir, store }: Config): string {
+  if (store === undefined) return `State: in ${stateDir}`;
+  const { host = '', port, database, sslmode } = databaseParts(store.url);
+  const server = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const tls = sslmode === undefined ? 'without TLS' : `sslmode ${sslmode}`;
+  return `State: in the PostgreSQL database ${database} at ${server}, ${tls}; copies in ${stateDir}`;
 }
 
 function describeListening({ host, port, tls, baseUrl }: ServerConfig): string {

@@ -8,12 +8,13 @@ export interface Kept {
 }
 
 /**
- * `written` with what cannot change while the server runs as it is in `running`: the state, which is locked; where it
- * listens, and whether with TLS.
+ * `written` with what cannot change while the server runs as it is in `running`: the state, which is locked; the
+ * database; where it listens, and whether with TLS.
  */
 export function keptUntilRestart(running: Config, written: Config): Kept {
   const {
     stateDir,
+    store,
     server: { host, port, tls },
   } = running;
   const { tls: writtenTls, ...writtenServer } = written.server;
@@ -21,10 +22,12 @@ export function keptUntilRestart(running: Config, written: Config): Kept {
   const config: Config = {
     ...written,
     stateDir,
+    store,
     server: { ...writtenServer, host, port, ...(shown && { tls: shown }) },
   };
   const values: Readonly<Record<string, readonly [kept: unknown, written: unknown]>> = {
     state_dir: [stateDir, written.stateDir],
+    store: [JSON.stringify(store), JSON.stringify(written.store)],
     'server.host': [host, written.server.host],
     'server.port': [port, written.server.port],
     'server.tls': [shown, writtenTls],

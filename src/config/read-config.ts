@@ -10,13 +10,15 @@ import type { Environment } from './replace-variables.ts';
 import { resolveConfig, type Tokens } from './resolve-config.ts';
 import { configSchema, type ConfigFile } from './schema.ts';
 import { expandDocument } from './expand-document.ts';
+import { readStore } from './read-store.ts';
 import { readTextFile } from './text-file.ts';
 import { TOKEN_CHARACTERS, isBearerToken } from './value-types.ts';
 import { readYamlFile } from './yaml-file.ts';
 
 /**
- * Reads the configuration in `file`, with variables, and whatever else concerns registries, from `environment`. Also
- * reads the files that hold tokens, and looks whether certificates and keys can be read.
+ * Reads the configuration in `file`, with variables, and whatever else concerns registries and the database, from
+ * `environment`. Also reads the files that hold tokens and a password, and looks whether certificates and keys can be
+ * read.
  * @throws ConfigError with every problem that the file has.
  */
 export function readConfig(file: string, environment: Environment): Config {
@@ -50,8 +52,9 @@ function read(file: string, environment: Environment): { readonly config: Config
     adminToken: config.server?.admin_token ?? readToken('admin_token_file', config, problems),
     eventsToken: config.server?.events_token ?? readToken('events_token_file', config, problems),
   };
+  const store = readStore(config, { folder, environment, problems });
   problems.throwIfAny();
-  return { config: resolveConfig(absolute, config as ConfigFile, names, tokens, environment), problems };
+  return { config: resolveConfig(absolute, config as ConfigFile, names, { tokens, store }, environment), problems };
 }
 
 const LONGEST_TOKEN_FILE = 16 * 1024;

@@ -10,6 +10,7 @@ import type {
   IndexConfig,
   RegistryConfig,
   ServerConfig,
+  StoreConfig,
 } from './config.ts';
 import { parseDuration } from './duration.ts';
 import type { Environment } from './replace-variables.ts';
@@ -19,12 +20,18 @@ import { fileNameOf } from './value-types.ts';
 /** Bearer tokens that protect routes; `undefined` where none is configured. */
 export type Tokens = Pick<ServerConfig, 'adminToken' | 'eventsToken'>;
 
+/** What was read besides the file. */
+export interface ReadValues {
+  readonly tokens: Tokens;
+  readonly store: StoreConfig | undefined;
+}
+
 /** The configuration of `file` (absolute), which was found right; `names` are its indexes in the order of the file. */
 export function resolveConfig(
   file: string,
   written: ConfigFile,
   names: readonly string[],
-  tokens: Tokens,
+  { tokens, store }: ReadValues,
   environment: Environment,
 ): Config {
   const folder = dirname(file);
@@ -37,6 +44,7 @@ export function resolveConfig(
   return {
     file,
     stateDir: written.state_dir,
+    store,
     iconsDir: written.icons_dir,
     iconsUri: belowBasePath(iconsUri, server.basePath),
     access: resolveAccess(environment),

@@ -5,6 +5,7 @@ import {
   bearerToken,
   brokerUrl,
   choice,
+  databaseUrl,
   duration,
   flag,
   globs,
@@ -201,7 +202,7 @@ const server = section(
     default: {},
     removed: {
       workers:
-        'was removed, expected several replicas of the program with one store instead: a process answers with one thread',
+        'was removed, expected several replicas that share one database (see store) instead: a process answers with one thread',
     },
   },
 );
@@ -273,6 +274,10 @@ const bus = section(
 /** The whole file. */
 export const configSchema = section({
   state_dir: path('Where all that is read and published is kept.', { default: './state', expected: 'a folder' }),
+  store: databaseUrl(
+    'Where it is kept instead: in a PostgreSQL database, which several replicas share: see [below](#a-database-as-the-store).',
+  ),
+  store_password_file: optional(path('A file that holds the password of `store`.')),
   icons_dir: optional(
     path('A folder that icons are written to as well, for web servers that serve files.', { expected: 'a folder' }),
   ),

@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { basename } from 'node:path';
 import { Type, type TProperties, type TSchema, type TSchemaOptions, type TString } from 'typebox';
 import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
+import { databaseFault, loginFault, withHost } from './database-url.ts';
 import { formatDuration, parseDuration } from './duration.ts';
 
 /** Annotations of a key beyond JSON Schema's own keywords. */
@@ -292,6 +293,23 @@ export function brokerUrl() {
     const fault = urlFault(written, ['stomp:', 'stomps:']);
     if (fault !== undefined && fault !== CREDENTIALS) return fault;
     return new URL(written).hostname === '' ? 'does not name a host' : undefined;
+  });
+}
+
+/** Value of the key `store` for a store in files. */
+export const IN_STATE_DIR = 'state_dir';
+
+/** The address of a PostgreSQL database, which may hold a login; or {@link IN_STATE_DIR}. */
+export function databaseUrl(description: string) {
+  const schema = secret(description, {
+    default: IN_STATE_DIR,
+    expected: `${IN_STATE_DIR} or postgres://[USER[:PASSWORD]@][HOST][:PORT][/DATABASE][?sslmode=…]`,
+  });
+  return withRule(schema, (written) => {
+    if (written === IN_STATE_DIR) return undefined;
+    const fault =
+      loginFault(written) ?? urlFault(withHost(written), ['postgres:', 'postgresql:'], { query: 'any query' });
+    return fault === undefined || fault === CREDENTIALS ? databaseFault(written) : fault;
   });
 }
 

@@ -31,6 +31,11 @@ export class StoreError extends Error {
     return new StoreError(code, file, MESSAGES[code](file, reason), options);
   }
 
+  /** Creates the error for `file` with a message of its own. */
+  static saying(code: StoreErrorCode, file: string, message: string, options?: ErrorOptions): StoreError {
+    return new StoreError(code, file, message, options);
+  }
+
   /** Converts SQLite's error about `file` to a StoreError; returns any other error as it is. */
   static fromSqlite(cause: unknown, file: string): unknown {
     if (!(cause instanceof Error && 'errcode' in cause && typeof cause.errcode === 'number')) return cause;

@@ -56,9 +56,12 @@ test('what it says of defaults is so', () => {
 
 test('its examples are right, but for files that are not there', (t) => {
   const text = ALL_KEYS.replace(/^default_index/m, '  others: {registry: https://registry.example.org}\ndefault_index');
-  const { problems } = configError(writeConfig(t, text.replaceAll(/^  (?:admin|events)_token_file.*$/gm, '')), {
-    REGISTRY_PASSWORD: 'x',
-  });
+  const { problems } = configError(
+    writeConfig(t, text.replaceAll(/^(?:  (?:admin|events)_token|store_password)_file.*$/gm, '')),
+    {
+      REGISTRY_PASSWORD: 'x',
+    },
+  );
   assert.deepEqual(
     problems.filter(({ message }) => !message.includes('which does not exist')),
     [],

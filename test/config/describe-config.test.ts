@@ -69,6 +69,20 @@ Bus: stomp://a.example.org:61613 or stomps://b.example.org, /topic/a and /topic/
   );
 });
 
+test('a database is told without its login', (t) => {
+  const state = (url: string): string | undefined =>
+    describeConfig(configOf(t, `${INDEX}state_dir: /srv/state\nstore: "${url}"`)).match(/^State: .*$/m)?.[0];
+  assert.equal(
+    state('postgres://me:secret@db.example.org/apps?sslmode=verify-full'),
+    'State: in the PostgreSQL database apps at db.example.org:5432, sslmode verify-full; copies in /srv/state',
+  );
+  assert.equal(
+    state('postgres://me:secret@/apps?host=/run/postgresql'),
+    'State: in the PostgreSQL database apps at /run/postgresql:5432, without TLS; copies in /srv/state',
+  );
+  assert.match(state('postgres://me@[::1]/apps') ?? '', / at \[::1\]:5432,/);
+});
+
 test('a configuration for every message says so', (t) => {
   const config = configOf(t, `${INDEX}bus: {url: stomp://bus.example.org, content_types: any}`);
   assert.match(describeConfig(config), /^Bus: stomp:\/\/bus\.example\.org, .*, any content type$/m);

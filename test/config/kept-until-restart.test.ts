@@ -23,6 +23,16 @@ test('the state and the address stay as they are, and are named', (t) => {
   assert.deepEqual([maxAge, config.rescanInterval], [5, 300_000], 'all else is as it is written');
 });
 
+test('the database stays as it is, and so does its password', (t) => {
+  const first = 'state_dir: /one\nstore: postgres://me:a@db.example.org/apps';
+  for (const other of ['state_dir: /one', first.replace('apps', 'others'), first.replace(':a@', ':b@')]) {
+    const [running, written] = pair(t, first, other);
+    const { config, keys } = keptUntilRestart(running, written);
+    assert.deepEqual([config.store, keys], [running.store, ['store']], other);
+  }
+  assert.deepEqual(keptUntilRestart(...pair(t, first, first)).keys, []);
+});
+
 test('a folder of icons may change by itself', (t) => {
   const [running, written] = pair(t, 'state_dir: /one', 'state_dir: /one\nicons_dir: /icons');
   assert.deepEqual(

@@ -136,7 +136,7 @@ const CASES: readonly Case[] = [
     name: 'a key that was removed',
     yaml: `${INDEX}server: {▶workers: 2}`,
     path: 'server.workers',
-    message: /^was removed, expected several replicas of the program with one store instead/,
+    message: /^was removed, expected several replicas that share one database \(see store\) instead/,
   },
   {
     name: 'no boolean',

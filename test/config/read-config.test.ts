@@ -12,6 +12,7 @@ test('what a file leaves out has its default', (t) => {
   assert.deepEqual(readConfig(file, {}), {
     file,
     stateDir: join(folder, 'state'),
+    store: undefined,
     iconsDir: undefined,
     iconsUri: '/icons/',
     access: {
@@ -64,11 +65,20 @@ test('what a file leaves out has its default', (t) => {
 });
 
 test('every key is read', (t) => {
-  const beside = { 'admin-token': ' from-a-file\n', 'a.pem': '', 'a.key': '', 'auth.json': '{}', 'apps.gpg': '' };
+  const beside = {
+    'admin-token': ' from-a-file\n',
+    'store-password': 'hunter2\n',
+    'a.pem': '',
+    'a.key': '',
+    'auth.json': '{}',
+    'apps.gpg': '',
+  };
   const file = writeConfig(
     t,
     `
 state_dir: /srv/state
+store: postgres://indexer@db.example.org/apps?sslmode=verify-full
+store_password_file: store-password
 icons_dir: ../icons
 icons_uri: https://apps.example.org/icons
 clean_files_after: 2d
@@ -143,6 +153,7 @@ bus:
   assert.deepEqual(rest, {
     file,
     stateDir: '/srv/state',
+    store: { url: 'postgres://indexer@db.example.org:5432/apps?sslmode=verify-full', password: 'hunter2' },
     iconsDir: join(dirname(folder), 'icons'),
     iconsUri: 'https://apps.example.org/icons/',
     access: {

@@ -22,6 +22,18 @@ const WRONG: readonly string[] = [
   `${INDEX}server: {admin_token: \${TOKEN} \${NOWHERE}}`,
   `${INDEX}server: {events_token_file: secret}`,
   `${INDEX}server: {events_token_file: \${TOKEN}}`,
+  `${INDEX}store: hunter2`,
+  `${INDEX}store: [hunter2]`,
+  `${INDEX}store: "postgres://user:hunter2@db example.org"`,
+  `${INDEX}store: "postgres://user:hunter2/@db.example.org"`,
+  `${INDEX}store: "postgres://user:1?hunter2@db.example.org"`,
+  `${INDEX}store: "postgres://user:1#hunter2@db.example.org"`,
+  `${INDEX}store: "postgres://user:hunter2%@db.example.org"`,
+  `${INDEX}store: "postgres://user:hunter2@db.example.org?hunter2=1&sslmode=hunter2"`,
+  `${INDEX}store: "postgres://user:hunter2@a,hunter2/hunter2?sslmode=\${TOKEN}&port=hunter2&sslrootcert=hunter2"`,
+  `${INDEX}store: "postgres://user:hunter2@db.example.org"\nstore_password_file: hunter2`,
+  `${INDEX}store: "postgres://user@db.example.org"\nstore_password_file: secret`,
+  `${INDEX}store: "postgres://user@db.example.org"\nstore_password_file: hunter2`,
   `${INDEX}server: {port: \${TOKEN}}`,
   `${INDEX}server: {tls: {cert: \${TOKEN}, key: \${TOKEN}}}`,
   `${INDEX}default_index: \${URL}`,
@@ -51,6 +63,7 @@ test('no secret in the description', (t) => {
   const config = configOf(
     t,
     `${INDEX}registries: {"https://registry.example.org": {username: user, password: hunter2}}
+store: "postgres://hunter2:hunter2@db.example.org/apps?sslmode=require"
 server: {admin_token: hunter2, events_token: hunter2}
 bus: {url: "stomp://user:hunter2@bus.example.org:61613/hunter2", headers: {passcode: hunter2}, destinations: [{destination: /topic/a, headers: {x: hunter2}}]}`,
   );
