@@ -19,9 +19,10 @@ suite('through PgBouncer in transaction mode', needs('postgres', 'pgbouncer'), (
     const connection = pgbouncer.through(direct);
 
     const events = new EventEmitter();
-    const store = await PostgresStore.open(connection, (query, name) =>
-      fence(query, leadership.lease ?? assert.fail('it does not lead'), name),
-    );
+    const store = await PostgresStore.open(connection, {
+      format: '',
+      fence: (query, name) => fence(query, leadership.lease ?? assert.fail('it does not lead'), name),
+    });
     t.after(() => store.close());
     const leadership = new Leadership({
       connection,
@@ -50,7 +51,10 @@ suite('through PgBouncer in transaction mode', needs('postgres', 'pgbouncer'), (
     const { lease } = leadership;
     const lost = once(events, 'lost');
     await takeFor(direct, 'two');
-    const deposed = await PostgresStore.open(connection, (query, name) => fence(query, lease ?? assert.fail(), name));
+    const deposed = await PostgresStore.open(connection, {
+      format: '',
+      fence: (query, name) => fence(query, lease ?? assert.fail(), name),
+    });
     t.after(() => deposed.close());
     await assert.rejects(deposed.catalog.clearDirty('apps', 1), { name: 'StoreError', code: 'deposed' });
     await lost;
