@@ -55,9 +55,13 @@ const chosen = (positionals.length > 0 ? positionals : Object.keys(BENCHMARKS)).
 const machine = thisMachine();
 const results: Record<string, unknown> = {};
 for (const [name, benchmark] of chosen) {
-  const tables = await benchmark.run();
-  for (const table of tables) process.stdout.write(`${tableMarkdown(table)}\n`);
-  results[name] = tables.map(tableObject);
+  const tables: object[] = [];
+  results[name] = tables;
+  // Each is printed once it is measured: a benchmark may take long, and fail.
+  for await (const table of await benchmark.run()) {
+    process.stdout.write(`${tableMarkdown(table)}\n`);
+    tables.push(tableObject(table));
+  }
 }
 process.stdout.write(`${machineLine(machine)}\n`);
 if (values.out !== undefined)

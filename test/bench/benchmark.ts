@@ -5,5 +5,5 @@ export interface Benchmark {
   /** One line for the usage. */
   readonly summary: string;
   /** Measures, and says on stderr what it is at. Whatever it starts and writes is gone when it ends. */
-  readonly run: () => Promise<readonly Table[]>;
+  readonly run: () => Promise<readonly Table[]> | AsyncIterable<Table>;
 }

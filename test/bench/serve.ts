@@ -25,33 +25,30 @@ const QUESTION = `/index/static?${flatpakQuery('latest', 'amd64').canonical}`;
 
 export const serve: Benchmark = {
   summary: 'rates, query times, delays while rebuilding and while much is pushed, and memory of the server',
-  run: async () => {
-    const usual = await serveUsual();
-    const large = await largeQueries();
-    const pushed = await pushDelayTable();
-    const queries: Table = {
-      title: 'Questions whose answers are not kept (`/index/dynamic`, gzip, one after the other)',
-      columns: [
-        { name: 'question' },
-        { name: 'selects' },
-        { name: 'median ms', digits: 1 },
-        { name: 'worst ms', digits: 1 },
-        { name: 'event-loop delay: p99 ms', digits: 1 },
-        { name: 'to reach' },
-      ],
-      rows: [...usual.queries, ...large],
-    };
-    return [usual.rates, queries, usual.rebuild, pushed, usual.memory];
+  run: async function* () {
+    yield* serveUsual();
+    yield queriesTable(await largeQueries());
+    yield await pushDelayTable();
   },
 };
 
+function queriesTable(rows: readonly (readonly Cell[])[]): Table {
+  return {
+    title: 'Questions whose answers are not kept (`/index/dynamic`, gzip, one after the other)',
+    columns: [
+      { name: 'question' },
+      { name: 'selects' },
+      { name: 'median ms', digits: 1 },
+      { name: 'worst ms', digits: 1 },
+      { name: 'event-loop delay: p99 ms', digits: 1 },
+      { name: 'to reach' },
+    ],
+    rows,
+  };
+}
+
 /** Over the registry of 2,000 images. */
-async function serveUsual(): Promise<{
-  rates: Table;
-  queries: readonly (readonly Cell[])[];
-  rebuild: Table;
-  memory: Table;
-}> {
+async function* serveUsual(): AsyncGenerator<Table> {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-serve-'));
   await using registry = await startFilledRegistry();
   const stateDir = join(folder.path, 'state');
@@ -68,10 +65,10 @@ async function serveUsual(): Promise<{
   await measuredRun([...PROGRAM, '--config', configFile, 'index']);
 
   const cases = await casesWith(configOf());
-  const rates = await ratesTable(() => startSettled(configOf()), cases, folder.path);
-  const queries = await usualQueries(configOf());
-  const rebuild = await rebuildDelayTable(configOf(), stateDir, cases);
-  return { rates, queries, rebuild, memory: await usualMemory(registry.url, configOf({ events_token: EVENTS_TOKEN })) };
+  yield await ratesTable(() => startSettled(configOf()), cases, folder.path);
+  yield queriesTable(await usualQueries(configOf()));
+  yield await rebuildDelayTable(configOf(), stateDir, cases);
+  yield await usualMemory(registry.url, configOf({ events_token: EVENTS_TOKEN }));
 }
 
 /** Starts a server on what was built for it before, and waits until it has seen that nothing has changed. */
