@@ -5,12 +5,20 @@ import { StoreError, type StoreErrorCode } from '../store-error.ts';
 /** Time until a connection is given up, in milliseconds. */
 const CONNECT_TIMEOUT = 5_000;
 /**
- * Time that the client gives a statement, in milliseconds: the database's own limit ends it before, unless the network
- * drops what it says.
+ * Time that the client gives a statement, in milliseconds: in a transaction the database's own limit ends it before,
+ * unless the network drops what it says.
  */
 const QUERY_TIMEOUT = 65_000;
-/** Limits of a session, so that a writer that hangs cannot hold up the others, in milliseconds. */
-const SESSION = `SET idle_in_transaction_session_timeout = 2000; SET lock_timeout = 5000; SET statement_timeout = 60000`;
+/**
+ * Limits of a transaction, in milliseconds, so that one that hangs cannot hold up the others. Not of the session, which
+ * PgBouncer gives to another client after each transaction.
+ */
+const LIMITS = setLocal({
+  idle_in_transaction_session_timeout: 2_000,
+  tcp_user_timeout: 5_000,
+  lock_timeout: 5_000,
+  statement_timeout: 60_000,
+});
 
 /** A row, by column. */
 export type Row = Readonly<Record<string, unknown>>;
@@ -26,11 +34,17 @@ export function queryOn(client: ClientBase): RunQuery {
 /** `write` is fenced; `snapshot` reads what is there at its start; `migration` comes before there is a lease. */
 export type Isolation = 'write' | 'snapshot' | 'migration';
 const BEGIN: Readonly<Record<Isolation, string>> = {
-  write: 'BEGIN',
+  write: `BEGIN; ${LIMITS}`,
   // Another replica may be migrating, and a table may be large.
-  migration: 'BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0',
-  snapshot: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
+  migration: `BEGIN; ${LIMITS}; ${setLocal({ lock_timeout: 0, statement_timeout: 0 })}`,
+  snapshot: `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${LIMITS}`,
 };
+
+function setLocal(parameters: Readonly<Record<string, number>>): string {
+  return Object.entries(parameters)
+    .map(([name, value]) => `SET LOCAL ${name} = ${value}`)
+    .join('; ');
+}
 
 /** Begins every transaction that writes; throws if this process may not write. */
 export type Fence = (query: RunQuery, database: string) => Promise<void>;
@@ -54,7 +68,6 @@ export class PostgresDatabase {
     });
     const { host, port, database } = this.#pool.options;
     this.name = `the database ${database ?? ''} at ${host ?? 'its default host'}${port === undefined ? '' : `:${port}`}`;
-    this.#pool.on('connect', (client) => void client.query(SESSION).catch(() => undefined));
     // Idle connections that break are replaced when they are needed.
     this.#pool.on('error', () => undefined);
   }
