@@ -33,6 +33,27 @@ const MIGRATIONS: readonly string[] = [
     shown json NOT NULL
   );
 
+  CREATE TABLE request (
+    id text COLLATE "C" PRIMARY KEY,
+    place bigint GENERATED ALWAYS AS IDENTITY,
+    kind text NOT NULL CHECK (kind IN ('request', 'notification')),
+    reason json NOT NULL,
+    scope json NOT NULL,
+    asked timestamptz NOT NULL DEFAULT clock_timestamp(),
+    rebuild json,
+    ended timestamptz
+  );
+
+  CREATE TABLE rebuild (
+    id text COLLATE "C" PRIMARY KEY,
+    place bigint GENERATED ALWAYS AS IDENTITY,
+    change bigint NOT NULL,
+    live boolean NOT NULL,
+    rebuild json NOT NULL
+  );
+  CREATE TABLE rebuild_change (change bigint NOT NULL);
+  INSERT INTO rebuild_change (change) VALUES (0);
+
   CREATE TABLE scanned (registry text COLLATE "C", taken text COLLATE "C", PRIMARY KEY (registry, taken));
   CREATE TABLE stored (registry text COLLATE "C" PRIMARY KEY, bytes bigint NOT NULL);
   CREATE TABLE held_tag (registry text COLLATE "C", repository text COLLATE "C", tag text COLLATE "C", PRIMARY KEY (registry, repository, tag));
