@@ -66,7 +66,7 @@ export interface PublicationReader {
   apps(index: string): Promise<SideDocument | undefined>;
 }
 
-/** Reads and writes publications. There is one writer at a time; each method is one transaction. */
+/** Reads and writes publications. There is one writer at a time; each method but `clean` is one transaction. */
 export interface Publications extends PublicationReader {
   /** Returns the names of all indexes that have a publication. */
   published(): Promise<readonly string[]>;
@@ -94,7 +94,8 @@ export interface Publications extends PublicationReader {
 
   /**
    * Removes chunks that no publication has named since `chunksBefore`, and PNGs for which `named` has been false since
-   * `pngsBefore`; without `named`, no PNGs. Times are milliseconds since the epoch.
+   * `pngsBefore`, as far as earlier calls have seen; without `named`, no PNGs. Times are milliseconds since the epoch.
+   * Takes many short transactions.
    */
   clean(options: {
     readonly chunksBefore: number;

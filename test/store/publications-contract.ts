@@ -75,7 +75,13 @@ async function there(reader: PublicationReader, chunks: readonly StoredChunk[]):
 
 /** Removes all chunks that are not named now. */
 async function cleanChunks(publications: Publications): Promise<void> {
-  await publications.clean({ named: () => true, chunksBefore: Date.now() + 1, pngsBefore: 0, now: Date.now() });
+  const now = Date.now();
+  await publications.clean({ named: () => true, chunksBefore: now + 1, pngsBefore: 0, now });
+}
+
+/** Removes chunks that have not been named for a second. */
+function cleanAt(publications: Publications, now: number): Promise<void> {
+  return publications.clean({ chunksBefore: now - 1000, now });
 }
 
 /** Returns publications of which a part was changed on disk. */
@@ -192,15 +198,14 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
   suite('unnamed chunks', () => {
     const [a, b, c] = ['a', 'b', 'c'].map(chunkOf) as [StoredChunk, StoredChunk, StoredChunk];
 
-    test('one that no publication names any more stays until its time is over', async (t) => {
+    test('one that no publication names any more stays until its time is over, from when that was first seen', async (t) => {
       const publications = await openNew(t);
       await publications.publish(publicationOf('apps', 1, [a, b]), [a, b]);
-      const before = Date.now();
       await publications.publish(publicationOf('apps', 2, [b]), []);
+      await cleanAt(publications, NOW);
+      await cleanAt(publications, NOW + 1000);
       assert.deepEqual(await there(publications, [a, b]), ['a', 'b']);
-      await publications.clean({ named: () => true, chunksBefore: before, pngsBefore: 0, now: before });
-      assert.deepEqual(await there(publications, [a, b]), ['a', 'b']);
-      await cleanChunks(publications);
+      await cleanAt(publications, NOW + 1001);
       assert.deepEqual(await there(publications, [a, b]), ['b']);
     });
 
@@ -208,13 +213,15 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
       const publications = await openNew(t);
       await publications.publish(publicationOf('apps', 1, [a]), [a]);
       await publications.publish(publicationOf('apps', 2, [b]), [b]);
+      await cleanAt(publications, NOW);
       await publications.publish(publicationOf('apps', 3, [a]), []);
-      await cleanChunks(publications);
-      assert.deepEqual(await there(publications, [a, b]), ['a']);
-      const before = Date.now();
+      await cleanAt(publications, NOW + 900);
       await publications.publish(publicationOf('apps', 4, []), []);
-      await publications.clean({ named: () => true, chunksBefore: before, pngsBefore: 0, now: before });
-      assert.deepEqual(await there(publications, [a]), ['a']);
+      await cleanAt(publications, NOW + 1100);
+      await cleanAt(publications, NOW + 2100);
+      assert.deepEqual(await there(publications, [a, b]), ['a']);
+      await cleanAt(publications, NOW + 2101);
+      assert.deepEqual(await there(publications, [a, b]), []);
     });
 
     test('one that two indexes name stays as long as one of them does', async (t) => {
@@ -264,12 +271,9 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
       const publications = await openNew(t);
       await publications.putChunks([a]);
       await publications.putChunks([b]);
-      const before = Date.now();
-      await publications.clean({ named: () => true, chunksBefore: before - 60_000, pngsBefore: 0, now: before });
-      assert.deepEqual(await there(publications, [a, b]), ['a', 'b']);
-      while (Date.now() === before) await new Promise(setImmediate);
+      await cleanAt(publications, NOW);
       await publications.putChunks([a]);
-      await publications.clean({ named: () => true, chunksBefore: before + 1, pngsBefore: 0, now: before });
+      await cleanAt(publications, NOW + 1001);
       assert.deepEqual(await there(publications, [a, b]), ['a']);
       await publications.publish(publicationOf('apps', 1, [a]), []);
       await cleanChunks(publications);

@@ -6,8 +6,9 @@ import type { Publication, Publications, SideDocument, StoredChunk, StoredSegmen
 import { StoreError } from '../store-error.ts';
 import type { PostgresDatabase, RunQuery } from './postgres-database.ts';
 
-/** PNGs whose use is looked at together. */
-const BATCH = 10_000;
+/** Chunks that are removed in one transaction, and PNGs that are looked at or removed in one. */
+const CHUNKS_AT_ONCE = 100;
+const PNGS_AT_ONCE = 1_000;
 
 /** How long publications of a format stay that no replica reads any more, in milliseconds. */
 const KEEP_UNREAD_FOR = 86_400_000;
@@ -99,40 +100,19 @@ export class PostgresPublications implements Publications {
   }
 
   async putChunks(chunks: readonly StoredChunk[]): Promise<void> {
-    if (chunks.length === 0) return;
-    await this.#database.transaction('write', async (query) => {
-      // One that was lost may have been named all the time.
-      await putChunks(
-        query,
-        chunks,
-        `CASE WHEN ${isNamed('name')} THEN NULL ELSE ${Date.now()} END`,
-        'unnamed_since = excluded.unnamed_since WHERE chunk.unnamed_since IS NOT NULL',
-      );
-    });
+    if (chunks.length > 0) await this.#database.transaction('write', (query) => putChunks(query, chunks));
   }
 
   async publish({ chunks, ...publication }: Publication, added: readonly StoredChunk[]): Promise<void> {
     const { index, version, format, registry, modified, origin } = publication;
-    const chunkNames = nameBytes(chunks);
+    const names = nameBytes(chunks);
     await this.#database.transaction('write', async (query) => {
-      const [before] = await query<{ chunks: Buffer }>(
-        'SELECT chunks FROM publication WHERE "index" = $1 AND format = $2',
-        [index, format],
-      );
-      const namesBefore = new Set(before === undefined ? [] : namesIn(before.chunks));
-      const names = new Set(chunks);
-      if (added.length > 0) await putChunks(query, added, 'NULL');
+      if (added.length > 0) await putChunks(query, added);
       await query(
         `INSERT INTO publication ("index", version, format, registry, modified, chunks, origin, checksum) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT ("index", format) DO UPDATE SET version = excluded.version, registry = excluded.registry, modified = excluded.modified, chunks = excluded.chunks, origin = excluded.origin, checksum = excluded.checksum`,
-        [index, version, format, registry, modified, chunkNames, origin, checksumOf(publication, chunkNames)],
+        [index, version, format, registry, modified, names, origin, checksumOf(publication, names)],
       );
-      const named = [...names].filter((name) => !namesBefore.has(name));
-      if (named.length > 0)
-        await query('UPDATE chunk SET unnamed_since = NULL WHERE name = ANY($1) AND unnamed_since IS NOT NULL', [
-          named.map((name) => nameBytes([name])),
-        ]);
-      await release(query, before === undefined ? [] : [before], names);
     });
   }
 
@@ -160,13 +140,10 @@ export class PostgresPublications implements Publications {
   }
 
   async keepIndexes(indexes: ReadonlySet<string>): Promise<void> {
+    const kept = [...indexes];
     await this.#database.transaction('write', async (query) => {
-      const gone = await query<{ chunks: Buffer }>(
-        'DELETE FROM publication WHERE format = $1 AND "index" <> ALL($2) RETURNING chunks',
-        [this.#format, [...indexes]],
-      );
-      await query('DELETE FROM apps WHERE format = $1 AND "index" <> ALL($2)', [this.#format, [...indexes]]);
-      await release(query, gone);
+      await query('DELETE FROM publication WHERE format = $1 AND "index" <> ALL($2)', [this.#format, kept]);
+      await query('DELETE FROM apps WHERE format = $1 AND "index" <> ALL($2)', [this.#format, kept]);
     });
   }
 
@@ -183,40 +160,61 @@ export class PostgresPublications implements Publications {
          WHERE (unread_since IS NULL) <> (format = ANY($1))`,
         [kept, now],
       );
-      const gone = await query<{ chunks: Buffer }>('DELETE FROM publication WHERE unread_since < $1 RETURNING chunks', [
-        now - KEEP_UNREAD_FOR,
-      ]);
+      await query('DELETE FROM publication WHERE unread_since < $1', [now - KEEP_UNREAD_FOR]);
       await query(
         'DELETE FROM apps WHERE format <> ALL($1) AND NOT EXISTS (SELECT FROM publication WHERE publication.format = apps.format)',
         [kept],
       );
-      await release(query, gone);
     });
   }
 
   async clean({ named, chunksBefore, pngsBefore = 0, now }: Parameters<Publications['clean']>[0]): Promise<void> {
-    await this.#database.transaction('write', async (query) => {
-      await query('DELETE FROM chunk WHERE unnamed_since < $1', [chunksBefore]);
-      if (named === undefined) return;
-      for (let last = ''; ;) {
-        const rows = await query<{ digest: Digest; unnamed_since: string | null }>(
-          'SELECT digest, unnamed_since FROM png WHERE digest > $1 ORDER BY digest LIMIT $2',
-          [last, BATCH],
-        );
-        const used = rows.filter(({ digest, unnamed_since: since }) => since !== null && named(digest));
-        const unused = rows.filter(({ digest, unnamed_since: since }) => since === null && !named(digest));
-        if (used.length > 0)
-          await query('UPDATE png SET unnamed_since = NULL WHERE digest = ANY($1)', [used.map(({ digest }) => digest)]);
-        if (unused.length > 0)
-          await query('UPDATE png SET unnamed_since = $2 WHERE digest = ANY($1)', [
-            unused.map(({ digest }) => digest),
-            now,
-          ]);
-        if (rows.length < BATCH) break;
-        last = rows.at(-1)?.digest ?? '';
-      }
-      await query('DELETE FROM png WHERE unnamed_since < $1', [pngsBefore]);
+    await this.#database.write(
+      `WITH named AS (
+         SELECT DISTINCT substr(chunks, place, ${NAME_BYTES}) AS name FROM publication, generate_series(1, length(chunks), ${NAME_BYTES}) AS place
+       ), changed AS (
+         SELECT chunk.name, CASE WHEN named.name IS NULL THEN $1::bigint END AS since FROM chunk LEFT JOIN named USING (name)
+         WHERE (unnamed_since IS NULL) <> (named.name IS NOT NULL)
+       )
+       UPDATE chunk SET unnamed_since = since FROM changed WHERE chunk.name = changed.name`,
+      [now],
+    );
+    await this.#inBatches(CHUNKS_AT_ONCE, (query) =>
+      query(
+        'DELETE FROM chunk WHERE unnamed_since < $1 AND name IN (SELECT name FROM chunk WHERE unnamed_since < $1 LIMIT $2) RETURNING 1',
+        [chunksBefore, CHUNKS_AT_ONCE],
+      ),
+    );
+    if (named === undefined) return;
+    let last = '';
+    await this.#inBatches(PNGS_AT_ONCE, async (query) => {
+      const pngs = await query<{ digest: Digest; unnamed_since: string | null }>(
+        'SELECT digest, unnamed_since FROM png WHERE digest > $1 ORDER BY digest LIMIT $2',
+        [last, PNGS_AT_ONCE],
+      );
+      const used = pngs.filter(({ digest, unnamed_since: since }) => since !== null && named(digest));
+      const unused = pngs.filter(({ digest, unnamed_since: since }) => since === null && !named(digest));
+      if (used.length > 0)
+        await query('UPDATE png SET unnamed_since = NULL WHERE digest = ANY($1)', [used.map(({ digest }) => digest)]);
+      if (unused.length > 0)
+        await query('UPDATE png SET unnamed_since = $2 WHERE digest = ANY($1)', [
+          unused.map(({ digest }) => digest),
+          now,
+        ]);
+      last = pngs.at(-1)?.digest ?? last;
+      return pngs;
     });
+    await this.#inBatches(PNGS_AT_ONCE, (query) =>
+      query(
+        'DELETE FROM png WHERE unnamed_since < $1 AND digest IN (SELECT digest FROM png WHERE unnamed_since < $1 LIMIT $2) RETURNING 1',
+        [pngsBefore, PNGS_AT_ONCE],
+      ),
+    );
+  }
+
+  /** Repeats a transaction until it returns fewer than `size` rows: a long one would delay the next leader. */
+  async #inBatches(size: number, run: (query: RunQuery) => Promise<readonly unknown[]>): Promise<void> {
+    while ((await this.#database.transaction('write', run)).length === size);
   }
 
   async close(): Promise<void> {
@@ -244,44 +242,11 @@ type PublicationRow = {
   readonly checksum: string;
 };
 
-/** SQL that says whether a publication names the chunk in `column`: its names stand in one `bytea`, 32 bytes each. */
-function isNamed(column: string): string {
-  return `EXISTS (SELECT FROM publication, generate_series(1, length(chunks), ${NAME_BYTES}) AS place WHERE substr(chunks, place, ${NAME_BYTES}) = ${column})`;
-}
-
-/**
- * @param unnamedSince SQL
- * @param update what is set of one that is there already, which stays as it is unless given
- */
-async function putChunks(
-  query: RunQuery,
-  chunks: readonly StoredChunk[],
-  unnamedSince: string,
-  update?: string,
-): Promise<void> {
+async function putChunks(query: RunQuery, chunks: readonly StoredChunk[]): Promise<void> {
   const unique = [...new Map(chunks.map((chunk) => [chunk.name, chunk])).values()];
   await query(
-    `INSERT INTO chunk (name, head, body, unnamed_since)
-     SELECT name, head, body, ${unnamedSince} FROM unnest($1::bytea[], $2::bytea[], $3::bytea[]) AS now (name, head, body)
-     ON CONFLICT (name) DO ${update === undefined ? 'NOTHING' : `UPDATE SET ${update}`}`,
+    `INSERT INTO chunk (name, head, body) SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[])
+     ON CONFLICT (name) DO UPDATE SET unnamed_since = NULL WHERE chunk.unnamed_since IS NOT NULL`,
     [unique.map(({ name }) => nameBytes([name])), unique.map(({ head }) => head), unique.map(({ body }) => body)],
   );
-}
-
-/**
- * Starts the time after which chunks are removed that no publication names.
- * @param gone publications that were replaced or removed
- * @param kept names of the next one's chunks
- */
-async function release(
-  query: RunQuery,
-  gone: readonly { readonly chunks: Uint8Array }[],
-  kept: ReadonlySet<string> = new Set(),
-): Promise<void> {
-  const names = [...new Set(gone.flatMap(({ chunks }) => namesIn(chunks)))].filter((name) => !kept.has(name));
-  if (names.length > 0)
-    await query(
-      `UPDATE chunk SET unnamed_since = $2 WHERE name = ANY($1) AND unnamed_since IS NULL AND NOT ${isNamed('name')}`,
-      [names.map((name) => nameBytes([name])), Date.now()],
-    );
 }

@@ -5,7 +5,7 @@ import type { DatabaseSchema } from './database.ts';
  * - A publication names its chunks in one blob, 32 bytes each, so that a push replaces one row, not thousands. It has a
  * checksum, since
  *   it is not content-addressed.
- * - `unnamed_since` is when the last publication that named the chunk was replaced, or the PNG was last in use; NULL
+ * - `unnamed_since` is when it was first seen that no publication names the chunk, or that the PNG is not in use; NULL
  * while it is in use.
  */
 export const PUBLICATIONS_SCHEMA: DatabaseSchema = {

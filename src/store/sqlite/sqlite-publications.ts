@@ -2,6 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { hash } from 'node:crypto';
 import { statSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { messageOf } from '../../system/message-of.ts';
 import { digestOf, matchesDigest, type Digest } from '../../registry/digest.ts';
 import { checksumOf, nameBytes, namesIn } from '../publication-row.ts';
@@ -16,6 +17,10 @@ import type {
 import { StoreError } from '../store-error.ts';
 import { boundLog, SqliteFile, openDatabase, openForReading } from './database.ts';
 import { PUBLICATIONS_SCHEMA } from './publications-schema.ts';
+
+/** Chunks that are marked or removed in one transaction, which rewrites about 200 kB of each, and PNGs. */
+const CHUNKS_AT_ONCE = 16;
+const PNGS_AT_ONCE = 500;
 
 /** Reads publications beside the writing connection, one statement at a time. */
 export class SqlitePublicationReader extends SqliteFile implements PublicationReader {
@@ -105,8 +110,6 @@ export class SqlitePublicationReader extends SqliteFile implements PublicationRe
 /** {@link Publications} with one writer: this object. */
 export class SqlitePublications extends SqlitePublicationReader implements Publications {
   readonly #statements: WriteStatements;
-  /** Cache of the chunks that each index's publication names; nobody else writes them. */
-  readonly #named = new Map<string, ReadonlySet<string>>();
 
   private constructor(file: string, database: DatabaseSync) {
     super(file, database);
@@ -126,42 +129,21 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
   }
 
   async published(): Promise<readonly string[]> {
-    return this.guard(() => this.#published());
+    return this.guard(() => this.#statements.published.all().map((row) => String(row['index'])));
   }
 
   async putChunks(chunks: readonly StoredChunk[]): Promise<void> {
-    this.transaction(() => {
-      const now = Date.now();
-      // A chunk that was lost, and is stored again, may be named already.
-      const named = this.#published().map((index) => this.#namedBy(index));
-      for (const { name, head, body } of chunks)
-        this.#statements.keepChunk.run(
-          nameBytes([name]),
-          head,
-          body,
-          named.some((names) => names.has(name)) ? null : now,
-        );
-    });
+    this.transaction(() => this.#putChunks(chunks));
   }
 
   async publish({ chunks, ...publication }: Publication, added: readonly StoredChunk[]): Promise<void> {
     const { index, version, format, registry, modified, origin } = publication;
-    const named = new Set(chunks);
+    const names = nameBytes(chunks);
     this.transaction(() => {
-      const { insertChunk, nameChunk, releaseChunk, putPublication } = this.#statements;
-      const before = this.#namedBy(index);
-      const others = this.#published()
-        .filter((other) => other !== index)
-        .map((other) => this.#namedBy(other));
-      for (const { name, head, body } of added) insertChunk.run(nameBytes([name]), head, body);
-      for (const name of named) if (!before.has(name)) nameChunk.run(nameBytes([name]));
-      for (const name of before)
-        if (!named.has(name) && !others.some((names) => names.has(name)))
-          releaseChunk.run(Date.now(), nameBytes([name]));
-      const names = nameBytes(chunks);
-      putPublication.run(index, version, format, registry, modified, names, origin, checksumOf(publication, names));
+      this.#putChunks(added);
+      const checksum = checksumOf(publication, names);
+      this.#statements.putPublication.run(index, version, format, registry, modified, names, origin, checksum);
     });
-    this.#named.set(index, named);
   }
 
   async putApps(index: string, { version, body }: SideDocument): Promise<void> {
@@ -182,58 +164,71 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
   }
 
   async keepIndexes(indexes: ReadonlySet<string>): Promise<void> {
-    const gone = this.guard(() => this.#published().filter((index) => !indexes.has(index)));
+    const gone = (await this.published()).filter((index) => !indexes.has(index));
     if (gone.length === 0) return;
     this.transaction(() => {
-      const others = [...indexes].map((other) => this.#namedBy(other));
       for (const index of gone) {
-        for (const name of this.#namedBy(index))
-          if (!others.some((names) => names.has(name)))
-            this.#statements.releaseChunk.run(Date.now(), nameBytes([name]));
         this.#statements.removePublication.run(index);
         this.#statements.removeApps.run(index);
       }
     });
-    for (const index of gone) this.#named.delete(index);
   }
 
   async clean({ named, chunksBefore, pngsBefore = 0, now }: Parameters<Publications['clean']>[0]): Promise<void> {
-    this.transaction(() => {
-      const { removeChunks, pngs, namePng, releasePng, removePngs } = this.#statements;
-      removeChunks.run(chunksBefore);
-      if (named === undefined) return;
-      for (const { digest, unnamed_since: since } of pngs.all() as { digest: Digest; unnamed_since: number | null }[]) {
-        if (named(digest)) {
-          if (since !== null) namePng.run(digest);
-        } else if (since === null) releasePng.run(now, digest);
-      }
-      removePngs.run(pngsBefore);
-    });
-  }
-
-  #published(): readonly string[] {
-    return this.#statements.published.all().map((row) => String(row['index']));
-  }
-
-  #namedBy(index: string): ReadonlySet<string> {
-    let named = this.#named.get(index);
-    if (named === undefined) {
-      const row = this.#statements.chunksOf.get(index) as { chunks: Uint8Array } | undefined;
-      named = new Set(row === undefined ? [] : namesIn(row.chunks));
-      if (row !== undefined) this.#named.set(index, named);
+    const { chunks, nameChunk, releaseChunk, removeChunk, pngsAfter, namePng, releasePng, removePng } =
+      this.#statements;
+    const published = this.#publishedChunks();
+    const changing = (this.guard(() => chunks.all()) as ChunkRow[]).filter(
+      ({ name, unnamed_since: since }) =>
+        published.has(hexOf(name)) !== (since === null) || (since !== null && since < chunksBefore),
+    );
+    for (let start = 0; start < changing.length; start += CHUNKS_AT_ONCE) {
+      // Between two batches, publications may be replaced, and chunks stored again.
+      const publishedNow = this.#publishedChunks();
+      this.transaction(() => {
+        for (const { id, name } of changing.slice(start, start + CHUNKS_AT_ONCE)) {
+          if (publishedNow.has(hexOf(name))) nameChunk.run(id);
+          else {
+            releaseChunk.run(now, id);
+            removeChunk.run(id, chunksBefore);
+          }
+        }
+      });
+      await setImmediate();
     }
-    return named;
+    if (named === undefined) return;
+    for (let last = ''; ;) {
+      const pngs = this.guard(() => pngsAfter.all(last, PNGS_AT_ONCE)) as PngRow[];
+      this.transaction(() => {
+        for (const { digest, unnamed_since: since } of pngs) {
+          if (named(digest)) {
+            if (since !== null) namePng.run(digest);
+          } else {
+            if (since === null) releasePng.run(now, digest);
+            removePng.run(digest, pngsBefore);
+          }
+        }
+      });
+      if (pngs.length < PNGS_AT_ONCE) return;
+      last = pngs.at(-1)?.digest ?? '';
+      await setImmediate();
+    }
+  }
+
+  #putChunks(chunks: readonly StoredChunk[]): void {
+    for (const { name, head, body } of chunks) this.#statements.putChunk.run(nameBytes([name]), head, body);
+  }
+
+  /** Returns the names of all chunks that a publication names. */
+  #publishedChunks(): ReadonlySet<string> {
+    const rows = this.guard(() => this.#statements.chunksOfAll.all()) as Pick<PublicationRow, 'chunks'>[];
+    return new Set(rows.flatMap(({ chunks }) => namesIn(chunks)));
   }
 
   protected override transaction<T>(work: () => T): T {
-    try {
-      const result = super.transaction(work);
-      this.guard(() => boundLog(this.database, this.file));
-      return result;
-    } catch (error) {
-      this.#named.clear();
-      throw error;
-    }
+    const result = super.transaction(work);
+    this.guard(() => boundLog(this.database, this.file));
+    return result;
   }
 }
 
@@ -246,6 +241,8 @@ type PublicationRow = {
   readonly origin: string;
   readonly checksum: number;
 };
+type ChunkRow = { readonly id: number; readonly name: Uint8Array; readonly unnamed_since: number | null };
+type PngRow = { readonly digest: Digest; readonly unnamed_since: number | null };
 type ReadStatements = ReturnType<typeof prepareReading>;
 type WriteStatements = ReturnType<typeof prepareWriting>;
 
@@ -264,33 +261,37 @@ function prepareReading(database: DatabaseSync) {
 function prepareWriting(database: DatabaseSync) {
   return {
     published: database.prepare('SELECT "index" FROM publication ORDER BY "index"'),
-    chunksOf: database.prepare('SELECT chunks FROM publication WHERE "index" = ?'),
+    chunksOfAll: database.prepare('SELECT chunks FROM publication'),
     putPublication: database.prepare(
       'INSERT OR REPLACE INTO publication ("index", version, format, registry, modified, chunks, origin, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
     ),
     removePublication: database.prepare('DELETE FROM publication WHERE "index" = ?'),
-    keepChunk: database.prepare(
-      'INSERT INTO chunk (name, head, body, unnamed_since) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET unnamed_since = excluded.unnamed_since WHERE unnamed_since IS NOT NULL',
+    putChunk: database.prepare(
+      'INSERT INTO chunk (name, head, body) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET unnamed_since = NULL WHERE unnamed_since IS NOT NULL',
     ),
-    insertChunk: database.prepare('INSERT INTO chunk (name, head, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING'),
-    nameChunk: database.prepare('UPDATE chunk SET unnamed_since = NULL WHERE name = ? AND unnamed_since IS NOT NULL'),
-    releaseChunk: database.prepare('UPDATE chunk SET unnamed_since = ? WHERE name = ?'),
-    removeChunks: database.prepare('DELETE FROM chunk WHERE unnamed_since < ?'),
+    chunks: database.prepare('SELECT id, name, unnamed_since FROM chunk'),
+    nameChunk: database.prepare('UPDATE chunk SET unnamed_since = NULL WHERE id = ?'),
+    releaseChunk: database.prepare('UPDATE chunk SET unnamed_since = ? WHERE id = ? AND unnamed_since IS NULL'),
+    removeChunk: database.prepare('DELETE FROM chunk WHERE id = ? AND unnamed_since < ?'),
     putApps: database.prepare('INSERT OR REPLACE INTO apps ("index", version, digest, body) VALUES (?, ?, ?, ?)'),
     removeApps: database.prepare('DELETE FROM apps WHERE "index" = ?'),
     putPng: database.prepare(
       'INSERT INTO png (digest, bytes) VALUES (?, ?) ON CONFLICT DO UPDATE SET unnamed_since = NULL, bytes = excluded.bytes',
     ),
     hasPng: database.prepare('SELECT 1 FROM png WHERE digest = ?'),
-    pngs: database.prepare('SELECT digest, unnamed_since FROM png'),
+    pngsAfter: database.prepare('SELECT digest, unnamed_since FROM png WHERE digest > ? ORDER BY digest LIMIT ?'),
     namePng: database.prepare('UPDATE png SET unnamed_since = NULL WHERE digest = ?'),
     releasePng: database.prepare('UPDATE png SET unnamed_since = ? WHERE digest = ?'),
-    removePngs: database.prepare('DELETE FROM png WHERE unnamed_since < ?'),
+    removePng: database.prepare('DELETE FROM png WHERE digest = ? AND unnamed_since < ?'),
   };
 }
 
 function bufferOf(bytes: unknown): Buffer | undefined {
   return bytes instanceof Uint8Array ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) : undefined;
+}
+
+function hexOf(name: Uint8Array): string {
+  return Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString('hex');
 }
 
 function inodeOf(file: string): number | undefined {
