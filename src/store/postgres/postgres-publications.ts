@@ -4,6 +4,7 @@ import { digestOf, matchesDigest, type Digest } from '../../registry/digest.ts';
 import { checksumOf, NAME_BYTES, nameBytes, namesIn } from '../publication-row.ts';
 import type { Publication, Publications, SideDocument, StoredChunk, StoredSegment } from '../publications.ts';
 import { StoreError } from '../store-error.ts';
+import { CHANNEL } from './channel.ts';
 import type { PostgresDatabase, RunQuery } from './postgres-database.ts';
 
 /** Chunks that are removed in one transaction, and PNGs that are looked at or removed in one. */
@@ -23,13 +24,16 @@ export class PostgresPublications implements Publications {
     this.#format = format;
   }
 
-  async publication(index: string): Promise<Publication | undefined> {
+  /** @param known returned if it is still the newest: then no names of chunks are transferred */
+  async publication(index: string, known?: Publication): Promise<Publication | undefined> {
     const [row] = await this.#database.query<PublicationRow>(
-      'SELECT version, registry, modified, chunks, origin, checksum FROM publication WHERE "index" = $1 AND format = $2',
-      [index, this.#format],
+      `SELECT version, registry, modified, CASE WHEN version IS DISTINCT FROM $3 THEN chunks END AS chunks, origin, checksum
+       FROM publication WHERE "index" = $1 AND format = $2`,
+      [index, this.#format, known?.version],
     );
     if (row === undefined) return undefined;
     const { registry, chunks, origin } = row;
+    if (chunks === null) return known;
     const read = {
       index,
       version: Number(row.version),
@@ -66,13 +70,16 @@ export class PostgresPublications implements Publications {
       'SELECT name, head FROM chunk WHERE name = ANY($1)',
       [names.map((name) => nameBytes([name]))],
     );
-    return new Map(
-      rows.map(({ name, head }) => {
-        const text = name.toString('hex');
-        if (hash('sha256', head) !== text) throw this.#mismatch(`the chunk ${text}`);
-        return [text, head];
-      }),
+    return new Map(rows.map(({ name, head }) => [this.#checkedName(name, head), head]));
+  }
+
+  /** Returns whole chunks, of which only the heads are checked; removed ones are left out. */
+  async chunks(names: readonly string[]): Promise<readonly StoredChunk[]> {
+    const rows = await this.#database.query<{ name: Buffer; head: Buffer; body: Buffer }>(
+      'SELECT name, head, body FROM chunk WHERE name = ANY($1)',
+      [names.map((name) => nameBytes([name]))],
     );
+    return rows.map(({ name, head, body }) => ({ name: this.#checkedName(name, head), head, body }));
   }
 
   async chunkSegment(name: string, { offset, length, sha256 }: StoredSegment): Promise<Buffer | undefined> {
@@ -89,14 +96,16 @@ export class PostgresPublications implements Publications {
     return row !== undefined && matchesDigest(row.bytes, digest) ? row.bytes : undefined;
   }
 
-  async apps(index: string): Promise<SideDocument | undefined> {
-    const [row] = await this.#database.query<{ version: string; digest: Digest; body: Buffer }>(
-      'SELECT version, digest, body FROM apps WHERE "index" = $1 AND format = $2',
-      [index, this.#format],
+  /** @param known returned if it is still the newest; the same body is not transferred again */
+  async apps(index: string, known?: SideDocument): Promise<SideDocument | undefined> {
+    const [row] = await this.#database.query<{ version: string; digest: Digest; body: Buffer | null }>(
+      'SELECT version, digest, CASE WHEN digest IS DISTINCT FROM $3 THEN body END AS body FROM apps WHERE "index" = $1 AND format = $2',
+      [index, this.#format, known && digestOf(known.body)],
     );
-    return row !== undefined && matchesDigest(row.body, row.digest)
-      ? { version: Number(row.version), body: row.body }
-      : undefined;
+    if (row === undefined) return undefined;
+    const version = Number(row.version);
+    if (row.body === null) return known?.version === version ? known : known && { ...known, version };
+    return matchesDigest(row.body, row.digest) ? { version, body: row.body } : undefined;
   }
 
   async putChunks(chunks: readonly StoredChunk[]): Promise<void> {
@@ -109,17 +118,43 @@ export class PostgresPublications implements Publications {
     await this.#database.transaction('write', async (query) => {
       if (added.length > 0) await putChunks(query, added);
       await query(
-        `INSERT INTO publication ("index", version, format, registry, modified, chunks, origin, checksum) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT ("index", format) DO UPDATE SET version = excluded.version, registry = excluded.registry, modified = excluded.modified, chunks = excluded.chunks, origin = excluded.origin, checksum = excluded.checksum`,
-        [index, version, format, registry, modified, names, origin, checksumOf(publication, names)],
+        `WITH put AS (
+           INSERT INTO publication ("index", version, format, registry, modified, chunks, origin, checksum) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+           ON CONFLICT ("index", format) DO UPDATE SET version = excluded.version, registry = excluded.registry, modified = excluded.modified, chunks = excluded.chunks, origin = excluded.origin, checksum = excluded.checksum
+           RETURNING 1
+         )
+         SELECT pg_notify('${CHANNEL}', $9) FROM put`,
+        [
+          index,
+          version,
+          format,
+          registry,
+          modified,
+          names,
+          origin,
+          checksumOf(publication, names),
+          notificationOf({ published: index, document: 'index', format, version }),
+        ],
       );
     });
   }
 
   async putApps(index: string, { version, body }: SideDocument): Promise<void> {
     await this.#database.write(
-      'INSERT INTO apps ("index", format, version, digest, body) VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("index", format) DO UPDATE SET version = excluded.version, digest = excluded.digest, body = excluded.body',
-      [index, this.#format, version, digestOf(body), body],
+      `WITH put AS (
+         INSERT INTO apps ("index", format, version, digest, body) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT ("index", format) DO UPDATE SET version = excluded.version, digest = excluded.digest, body = excluded.body
+         RETURNING 1
+       )
+       SELECT pg_notify('${CHANNEL}', $6) FROM put`,
+      [
+        index,
+        this.#format,
+        version,
+        digestOf(body),
+        body,
+        notificationOf({ published: index, document: 'apps', format: this.#format, version }),
+      ],
     );
   }
 
@@ -221,6 +256,12 @@ export class PostgresPublications implements Publications {
     await this.#database.close();
   }
 
+  #checkedName(name: Uint8Array, head: Buffer): string {
+    const [text = ''] = namesIn(name);
+    if (hash('sha256', head) !== text) throw this.#mismatch(`the chunk ${text}`);
+    return text;
+  }
+
   #mismatch(what: string): StoreError {
     return StoreError.of('corrupt', this.#database.name, `the checksum of ${what} does not match`);
   }
@@ -233,11 +274,22 @@ export interface PublishedVersion {
   readonly apps: number | undefined;
 }
 
+/** Payload of the notification on {@link CHANNEL} that something was published. */
+export interface PublishedNotification extends Pick<Publication, 'format' | 'version'> {
+  /** Name of the index. */
+  readonly published: string;
+  readonly document: 'index' | 'apps';
+}
+
+function notificationOf(notification: PublishedNotification): string {
+  return JSON.stringify(notification);
+}
+
 type PublicationRow = {
   readonly version: string;
   readonly registry: string;
   readonly modified: string;
-  readonly chunks: Buffer;
+  readonly chunks: Buffer | null;
   readonly origin: string;
   readonly checksum: string;
 };

@@ -1,7 +1,9 @@
 /** What is specific to the publications in PostgreSQL. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, before, suite, test, type TestContext } from 'node:test';
-import type { ClientConfig } from 'pg';
+import { Client, type ClientConfig } from 'pg';
+import { CHANNEL } from '../../../src/store/postgres/channel.ts';
 import type { PostgresPublications } from '../../../src/store/postgres/postgres-publications.ts';
 import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
 import type { StoredChunk } from '../../../src/store/publications.ts';
@@ -103,7 +105,67 @@ suite('publications in PostgreSQL', needs('postgres'), () => {
       assert.deepEqual(await chunksLeft(old), ['a', 'b']);
     });
   });
+
+  test('whole chunks are read at once; one that was removed is left out, and a damaged head is found', async (t) => {
+    const connection = await createDatabase();
+    const publications = await open(t, connection, '1');
+    const [a, b, gone] = ['a', 'b', 'gone'].map(chunkOf) as [StoredChunk, StoredChunk, StoredChunk];
+    await publications.putChunks([a, b]);
+    const read = await publications.chunks([b, gone, a].map(({ name }) => name));
+    assert.deepEqual(
+      read.toSorted((one, other) => Buffer.compare(one.body, other.body)),
+      [a, b],
+    );
+    await run(connection, `UPDATE chunk SET head = 'other' WHERE body = 'body of a'`);
+    await assert.rejects(publications.chunks([a.name]), { code: 'corrupt', message: /the checksum of the chunk/ });
+  });
+
+  test('what is known already is not transferred again', async (t) => {
+    const connection = await createDatabase();
+    const publications = await open(t, connection, '1');
+    const chunk = chunkOf('a');
+    await publications.publish(publicationOf('apps', 1, [chunk]), [chunk]);
+    await publications.putApps('apps', { version: 1, body: Buffer.from('apps') });
+    const [known, apps] = [await publications.publication('apps'), await publications.apps('apps')];
+    assert.equal(await publications.publication('apps', known), known);
+    assert.equal(await publications.apps('apps', apps), apps);
+
+    await publications.publish(publicationOf('apps', 2, [chunk]), []);
+    assert.deepEqual(await publications.publication('apps', known), publicationOf('apps', 2, [chunk]));
+    await publications.putApps('apps', { version: 2, body: Buffer.from('apps') });
+    assert.deepEqual(await publications.apps('apps', apps), { version: 2, body: Buffer.from('apps') });
+    await publications.putApps('apps', { version: 3, body: Buffer.from('more apps') });
+    assert.deepEqual(await publications.apps('apps', apps), { version: 3, body: Buffer.from('more apps') });
+    assert.equal(await publications.publication('other', known), undefined);
+    assert.equal(await publications.apps('other', apps), undefined);
+  });
+
+  test('publishing an index and a list of apps notifies other replicas', async (t) => {
+    const connection = await createDatabase();
+    const publications = await open(t, connection, '1');
+    const listener = new Client(connection);
+    await listener.connect();
+    t.after(() => listener.end());
+    await listener.query(`LISTEN ${CHANNEL}`);
+    const next = async (): Promise<unknown> => {
+      const [{ payload }] = (await once(listener, 'notification')) as [{ payload: string }];
+      return JSON.parse(payload);
+    };
+    const published = next();
+    await publications.publish(publicationOf('apps', 7, []), []);
+    assert.deepEqual(await published, { published: 'apps', document: 'index', format: '1', version: 7 });
+    const listed = next();
+    await publications.putApps('apps', { version: 7, body: Buffer.from('apps') });
+    assert.deepEqual(await listed, { published: 'apps', document: 'apps', format: '1', version: 7 });
+  });
 });
+
+async function run(connection: ClientConfig, sql: string): Promise<void> {
+  const client = new Client(connection);
+  await client.connect();
+  await client.query(sql);
+  await client.end();
+}
 
 async function open(t: TestContext, connection: ClientConfig, format: string): Promise<PostgresPublications> {
   const store = await PostgresStore.open(connection, { format });
