@@ -14,6 +14,12 @@ const PNGS_AT_ONCE = 1_000;
 /** How long publications of a format stay that no replica reads any more, in milliseconds. */
 const KEEP_UNREAD_FOR = 86_400_000;
 
+/** SQL for `WITH`: the names of all chunks that a publication of any format names, in one pass. */
+const NAMED = `named AS MATERIALIZED (
+  SELECT DISTINCT substr(chunks, place, ${NAME_BYTES}) AS name
+  FROM publication, generate_series(1, length(chunks), ${NAME_BYTES}) AS place
+)`;
+
 /** {@link Publications} of one format in a PostgreSQL database, which may hold those of other formats, too. */
 export class PostgresPublications implements Publications {
   readonly #database: PostgresDatabase;
@@ -205,9 +211,7 @@ export class PostgresPublications implements Publications {
 
   async clean({ named, chunksBefore, pngsBefore = 0, now }: Parameters<Publications['clean']>[0]): Promise<void> {
     await this.#database.write(
-      `WITH named AS (
-         SELECT DISTINCT substr(chunks, place, ${NAME_BYTES}) AS name FROM publication, generate_series(1, length(chunks), ${NAME_BYTES}) AS place
-       ), changed AS (
+      `WITH ${NAMED}, changed AS (
          SELECT chunk.name, CASE WHEN named.name IS NULL THEN $1::bigint END AS since FROM chunk LEFT JOIN named USING (name)
          WHERE (unnamed_since IS NULL) <> (named.name IS NOT NULL)
        )
@@ -245,6 +249,30 @@ export class PostgresPublications implements Publications {
         [pngsBefore, PNGS_AT_ONCE],
       ),
     );
+  }
+
+  /**
+   * Removes what may be damaged: the publications and lists of apps of this format with their chunks, which have to be
+   * rendered again, and PNGs that do not match their digests, whose images have to be read again.
+   */
+  async discard(): Promise<void> {
+    await this.#database.transaction('write', async (query) => {
+      await query('DELETE FROM publication WHERE format = $1', [this.#format]);
+      await query('DELETE FROM apps WHERE format = $1', [this.#format]);
+      await query(`WITH ${NAMED} DELETE FROM chunk WHERE NOT EXISTS (SELECT FROM named WHERE named.name = chunk.name)`);
+    });
+    let last = '';
+    await this.#inBatches(PNGS_AT_ONCE, async (query) => {
+      const pngs = await query<{ digest: Digest }>(
+        'SELECT digest FROM png WHERE digest > $1 ORDER BY digest LIMIT $2',
+        [last, PNGS_AT_ONCE],
+      );
+      await query(`DELETE FROM png WHERE digest = ANY($1) AND digest <> 'sha256:' || encode(sha256(bytes), 'hex')`, [
+        pngs.map(({ digest }) => digest),
+      ]);
+      last = pngs.at(-1)?.digest ?? last;
+      return pngs;
+    });
   }
 
   /** Repeats a transaction until it returns fewer than `size` rows: a long one would delay the next leader. */
@@ -298,7 +326,8 @@ async function putChunks(query: RunQuery, chunks: readonly StoredChunk[]): Promi
   const unique = [...new Map(chunks.map((chunk) => [chunk.name, chunk])).values()];
   await query(
     `INSERT INTO chunk (name, head, body) SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[])
-     ON CONFLICT (name) DO UPDATE SET unnamed_since = NULL WHERE chunk.unnamed_since IS NOT NULL`,
+     ON CONFLICT (name) DO UPDATE SET unnamed_since = NULL, head = excluded.head, body = excluded.body
+     WHERE chunk.unnamed_since IS NOT NULL OR chunk.head <> excluded.head OR chunk.body <> excluded.body`,
     [unique.map(({ name }) => nameBytes([name])), unique.map(({ head }) => head), unique.map(({ body }) => body)],
   );
 }

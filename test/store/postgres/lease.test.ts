@@ -156,6 +156,8 @@ suite('leadership', needs('postgres'), () => {
       () => store.publications.putPngs(new Map([[digestOf('png'), Buffer.from('png')]])),
       () => store.publications.putApps('apps', { version: 1, body: Buffer.from('apps') }),
       () => store.publications.keepIndexes(new Set()),
+      () => store.publications.keepFormats(new Set(), 0),
+      () => store.publications.discard(),
       () => store.publications.clean({ chunksBefore: 0, now: 0 }),
       () =>
         store.publications.publish(

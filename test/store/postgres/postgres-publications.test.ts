@@ -3,13 +3,14 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, suite, test, type TestContext } from 'node:test';
 import { Client, type ClientConfig } from 'pg';
+import { digestOf } from '../../../src/registry/digest.ts';
 import { CHANNEL } from '../../../src/store/postgres/channel.ts';
 import type { PostgresPublications } from '../../../src/store/postgres/postgres-publications.ts';
 import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
 import type { StoredChunk } from '../../../src/store/publications.ts';
 import { isInstalled, needs } from '../../peers/installed.ts';
 import { type Postgresql, startPostgresql } from '../../peers/postgresql.ts';
-import { chunkOf, publicationOf } from '../publications-contract.ts';
+import { chunkOf, publicationOf, wholeOf } from '../publications-contract.ts';
 
 const DAY = 86_400_000;
 const NOW = Date.UTC(2026, 0, 1);
@@ -138,6 +139,34 @@ suite('publications in PostgreSQL', needs('postgres'), () => {
     assert.deepEqual(await publications.apps('apps', apps), { version: 3, body: Buffer.from('more apps') });
     assert.equal(await publications.publication('other', known), undefined);
     assert.equal(await publications.apps('other', apps), undefined);
+  });
+
+  test('discarding removes what may be damaged, and leaves what another format names', async (t) => {
+    const connection = await createDatabase();
+    const [own, other] = [await open(t, connection, '1'), await open(t, connection, 'other')];
+    const [a, both, unnamed] = ['a', 'both', 'unnamed'].map(chunkOf) as [StoredChunk, StoredChunk, StoredChunk];
+    await own.publish(publicationOf('apps', 1, [a, both]), [a, both]);
+    await own.putApps('apps', { version: 1, body: Buffer.from('apps') });
+    await own.putChunks([unnamed]);
+    const kept = publicationOf('apps', 1, [both], { format: 'other' });
+    await other.publish(kept, []);
+    const pngs = ['intact', 'damaged'].map((text) => Buffer.from(text));
+    await own.putPngs(new Map(pngs.map((png) => [digestOf(png), png])));
+    await run(connection, `UPDATE png SET bytes = 'changed' WHERE bytes = 'damaged'`);
+    await run(connection, `UPDATE chunk SET body = 'changed' WHERE body = 'body of both'`);
+
+    await own.discard();
+    assert.deepEqual([await own.published(), await own.apps('apps')], [[], undefined]);
+    assert.deepEqual(await other.publication('apps'), kept);
+    const names = [a, both, unnamed].map(({ name }) => name);
+    assert.deepEqual([...(await own.chunkHeads(names)).keys()], [both.name]);
+    assert.deepEqual(
+      await own.missingPngs(pngs.map((png) => digestOf(png))),
+      pngs.slice(1).map((png) => digestOf(png)),
+    );
+    // Rendering it again mends the chunk of both.
+    await own.publish(publicationOf('apps', 2, [a, both]), [a, both]);
+    assert.deepEqual(await other.chunkSegment(both.name, wholeOf(both.body)), both.body);
   });
 
   test('publishing an index and a list of apps notifies other replicas', async (t) => {
