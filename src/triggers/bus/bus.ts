@@ -2,10 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { LimitedLog } from '../../system/limited-log.ts';
 import { messageOf } from '../../system/message-of.ts';
 import { backoff, type BackoffLimits } from '../backoff.ts';
 import { parseBusUrl, type BusAddress } from './bus-url.ts';
-import { LimitedLog } from './limited-log.ts';
 import { parseMessage, type ParsedMessage } from './parse-message.ts';
 import {
   StompConnection,

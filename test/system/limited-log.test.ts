@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LimitedLog } from '../../../src/triggers/bus/limited-log.ts';
+import { LimitedLog } from '../../src/system/limited-log.ts';
 
 test('one line of each kind is written a minute, with the number of omitted lines', (t) => {
   t.mock.timers.enable({ apis: ['Date'] });
