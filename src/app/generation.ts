@@ -242,7 +242,7 @@ export class Generation {
       },
       events: {
         token: serverConfig.eventsToken,
-        request: (request) => this.#notifications.request(request),
+        request: async (request) => this.#notifications.request(request),
         wants: (repository, tag) => isWanted(wanted, repository, tag),
       },
       status: {

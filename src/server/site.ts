@@ -40,7 +40,7 @@ export type ReadIcon = (digest: Digest) => Promise<Buffer | undefined>;
 /** Settings of `/events`. */
 export interface SiteEvents {
   readonly token: string | undefined;
-  readonly request: (request: { readonly reason: string; readonly scope: readonly RebuildRequest[] }) => void;
+  readonly request: (request: { readonly reason: string; readonly scope: readonly RebuildRequest[] }) => Promise<void>;
   /** Says whether an index includes the repository, or the tag of it. */
   readonly wants: (repository: string, tag?: string) => boolean;
 }

@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import {
+  asyncProperty,
+  assert as assertProperty,
+  constantFrom,
+  dictionary,
+  json,
+  oneof,
+  string,
+  uint8Array,
+} from 'fast-check';
+import { PartUnreadable } from '../../src/server/server-error.ts';
 import { named, TestState } from '../indexing/test-state.ts';
 import { ADMIN_TOKEN, bearer, EVENTS_TOKEN, type TestServerOptions, TestServer } from './test-server.ts';
 
@@ -17,14 +28,18 @@ async function serve(t: TestContext, options: TestServerOptions = {}) {
       headers: { ...bearer(EVENTS_TOKEN), ...headers },
       ...(payload !== undefined && { payload: typeof payload === 'string' ? payload : JSON.stringify(payload) }),
     });
+  /** Posts any body with these headers. */
+  const postAs = (headers: Record<string, string>, payload: Buffer) =>
+    server.fastify.inject({ method: 'POST', url: '/events', headers, payload });
   const counts = async () => (await server.fastify.inject('/status')).json<{ events: Record<string, number> }>().events;
-  return { state, server, post, counts };
+  return { state, server, post, postAs, counts };
 }
 
 const push = (repository: string, tag?: string) => ({
   action: 'push',
   target: { mediaType: MANIFEST, repository, tag },
 });
+const PUSH = JSON.stringify({ events: [push('apps/clock', 'latest')] });
 
 test('a push is answered at once and is in the index a moment later', async (t) => {
   const { state, server, post } = await serve(t);
@@ -78,12 +93,10 @@ test('any body within the limit gets a 2xx, whatever its content type', async (t
   const { post, counts, server } = await serve(t);
   let malformed = 0;
   for (const [payload, type] of [
-    ['', TYPE],
-    [undefined, undefined],
     ['{', 'application/json'],
     ['\u0000\u0001', 'application/octet-stream'],
     ['<xml/>', 'text/xml'],
-    ['[]', ''],
+    ['[[]]', ''],
     ['{}', ';;;'],
     ['null', 'application'],
     ['events', 'multipart/form-data'],
@@ -91,7 +104,7 @@ test('any body within the limit gets a 2xx, whatever its content type', async (t
     [`{"events":${'['.repeat(100_000)}`, TYPE],
     ['{"__proto__":{"events":[]}}', 'application/json'],
   ] as const) {
-    const answer = await post(payload, type === undefined ? {} : { 'content-type': type });
+    const answer = await post(payload, { 'content-type': type });
     assert.equal(answer.statusCode, 202, type);
     assert.deepEqual(await counts(), { triggered: 0, ignored: 0, malformed: ++malformed });
   }
@@ -99,6 +112,89 @@ test('any body within the limit gets a 2xx, whatever its content type', async (t
   assert.equal(tooLarge.statusCode, 413);
   assert.equal(tooLarge.json<{ statusCode: number }>().statusCode, 413);
   assert.deepEqual(server.queue.recent(), []);
+});
+
+test('no request leads to an error of the server', async (t) => {
+  const { postAs } = await serve(t);
+  const text = oneof(string({ unit: 'binary-ascii' }), constantFrom('package', 'ping', 'zotregistry.image.x'));
+  await assertProperty(
+    asyncProperty(
+      dictionary(
+        constantFrom('x-github-event', 'x-gitea-event', 'ce-type', 'content-type'),
+        text.map((value) => value.replaceAll(/[^ -~]/g, '')),
+      ),
+      oneof(
+        json().map((its) => Buffer.from(its)),
+        uint8Array().map((its) => Buffer.from(its)),
+      ),
+      async (headers, body) => {
+        assert.equal((await postAs({ ...headers, ...bearer(EVENTS_TOKEN) }, body)).statusCode, 202);
+      },
+    ),
+    { numRuns: 200 },
+  );
+});
+
+test('a test of the sender is answered, and is one line in the log', async (t) => {
+  const { server, post, counts } = await serve(t);
+  for (const [payload, headers] of [
+    [{ zen: 'Keep it simple.', hook_id: 1 }, { 'x-github-event': 'ping' }],
+    [{ id: '1', timestamp: '2026-01-01T00:00:00Z', action: 'ping' }, {}],
+    ['', {}],
+    [undefined, {}],
+  ] as const) {
+    const lines = server.log.length;
+    const answer = await post(payload, headers);
+    assert.deepEqual(
+      [answer.statusCode, answer.json()],
+      [202, { accepted: 0, message: 'The test has arrived, and so will notifications.' }],
+    );
+    const logged = server.log.slice(lines).filter(({ level }) => level >= 30);
+    assert.deepEqual(
+      logged.map(({ level, msg, address }) => [level, msg, address]),
+      [[30, 'a test of the notifications has arrived', '127.0.0.1']],
+    );
+  }
+  assert.deepEqual(await counts(), { triggered: 0, ignored: 4, malformed: 0 });
+  assert.deepEqual(server.queue.recent(), []);
+});
+
+test('what is not understood is one warning of each kind a minute', async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  const { server, post, counts } = await serve(t);
+  for (let i = 0; i < 5; i++) {
+    await post({ build: i });
+    await post([{ build: i }, 'nonsense']);
+  }
+  await post('{');
+  t.mock.timers.tick(60_000);
+  await post({ build: 6 });
+  assert.deepEqual(
+    server.log.filter(({ level }) => level === 40).map(({ msg, malformed, omitted }) => [msg, malformed, omitted]),
+    [
+      [
+        'a notification could not be understood: it is from none of Distribution, Azure Container Registry, Harbor, Zot, Quay, Docker Hub, Artifactory, Gitea or Forgejo, GitHub',
+        1,
+        0,
+      ],
+      ['a notification could not be understood: it is not JSON', 1, 0],
+      [
+        'a notification could not be understood: it is from none of Distribution, Azure Container Registry, Harbor, Zot, Quay, Docker Hub, Artifactory, Gitea or Forgejo, GitHub',
+        1,
+        9,
+      ],
+    ],
+  );
+  assert.deepEqual(await counts(), { triggered: 0, ignored: 0, malformed: 17 });
+});
+
+test('a notification that cannot be taken now is refused, so that it is repeated', async (t) => {
+  const { server, post, counts } = await serve(t);
+  const events = { ...server.site.events, request: () => Promise.reject(new PartUnreadable()) };
+  await server.server.use({ ...server.site, events });
+  const answer = await post(PUSH);
+  assert.deepEqual([answer.statusCode, answer.headers['retry-after']], [503, '1']);
+  assert.deepEqual(await counts(), { triggered: 0, ignored: 0, malformed: 0 });
 });
 
 test('a large envelope does not block the thread', async (t) => {

@@ -123,7 +123,7 @@ export class TestServer {
       },
       events: {
         token: 'eventsToken' in options ? options.eventsToken : EVENTS_TOKEN,
-        request: (request) => queue.request(request),
+        request: async (request) => void queue.request(request),
         wants: options.wants ?? (() => true),
       },
       rebuilds: queue,
