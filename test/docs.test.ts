@@ -7,6 +7,7 @@ import { parse } from 'yaml';
 import { configKeys } from '../src/config/config-keys.ts';
 import { configWarnings } from '../src/config/config-warnings.ts';
 import { readConfig } from '../src/config/read-config.ts';
+import { SENDERS } from '../src/server/routes/events/senders.ts';
 import { CATALOG_SCHEMA } from '../src/store/sqlite/catalog-schema.ts';
 import { PUBLICATIONS_SCHEMA } from '../src/store/sqlite/publications-schema.ts';
 import { temporaryFolder } from './config/config-file.ts';
@@ -110,6 +111,13 @@ test('the configurations are right, and nothing is to be warned of in them', (t)
     writeFileSync(file, configuration.replaceAll('/etc/regindexer/', `${folder}/etc/`));
     assert.deepEqual(configWarnings(readConfig(file, {})), []);
   }
+});
+
+test('every sender of notifications is listed', () => {
+  assert.deepEqual(
+    rows(marked('docs/notifications.md', 'senders')).map(([sender]) => sender),
+    SENDERS.map(({ name }) => name),
+  );
 });
 
 test('keys of others lead to keys that there are', () => {

@@ -53,6 +53,12 @@ export const Unauthorized = createError(
   'This route needs a token: send "Authorization: Bearer TOKEN" with the value of %s in the configuration.',
   401,
 );
+/** The body of the request is signed with another secret. */
+export const WrongSignature = createError(
+  'REGINDEXER_WRONG_SIGNATURE',
+  'The signature is wrong: the secret of the sender must be the value of %s in the configuration.',
+  401,
+);
 /** The client asks too often. */
 export const TooManyRequests = createError(
   'REGINDEXER_TOO_MANY_REQUESTS',

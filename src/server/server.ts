@@ -9,9 +9,10 @@ import type { Figures } from './figures.ts';
 import type { KeyPair } from './http/key-pair.ts';
 import { allow, supportAllMethods } from './plugins/allow.ts';
 import { ConnectionLimits, type ConnectionLimitsOptions } from './http/connection-limits.ts';
-import { errors, sendError } from './plugins/errors.ts';
+import { errors, notFoundAt, sendError } from './plugins/errors.ts';
 import { checkHosts } from './plugins/hosts.ts';
 import { skipReset } from './http/http2-sessions.ts';
+import { shownUrl } from './http/shown-url.ts';
 import { limitReaders, Readers, type ReadersOptions } from './plugins/readers.ts';
 import { ReadyAnswers } from './plugins/ready-answers.ts';
 import { securityHeaders } from './plugins/security-headers.ts';
@@ -100,7 +101,10 @@ export class Server {
       ajv: { customOptions: { removeAdditional: false, coerceTypes: false, verbose: true } },
       // Errors of URLs that cannot be decoded.
       frameworkErrors: (error: FastifyError, request: unknown, reply: unknown) => {
-        sendError(error, request as FastifyRequest, reply as FastifyReply);
+        const asked = request as FastifyRequest;
+        // Fastify's messages hold the path.
+        const showable = shownUrl(asked.originalUrl) === asked.originalUrl;
+        sendError(showable ? error : notFoundAt(asked), asked, reply as FastifyReply);
       },
     }) as unknown as FastifyInstance;
     this.#readers = new Readers(options.readers);
@@ -242,7 +246,7 @@ export class Server {
 
 function logAnswer(
   log: FastifyInstance['log'],
-  { method, url, httpVersion, socket: { remoteAddress } }: IncomingMessage,
+  { method, url = '', httpVersion, socket: { remoteAddress } }: IncomingMessage,
   response: ServerResponse,
 ): void {
   const started = performance.now();
@@ -252,7 +256,7 @@ function logAnswer(
       {
         request: response.getHeader(REQUEST_ID),
         method,
-        url,
+        url: shownUrl(url),
         httpVersion,
         address: remoteAddress,
         status,

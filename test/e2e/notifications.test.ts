@@ -38,11 +38,11 @@ suite('a registry that notifies', needs('docker-registry', 'skopeo'), () => {
   const file = (): string => join(server.folder, 'config.yaml');
 
   /** Pushes what nobody has seen before; resolves with its digest as soon as skopeo says that it is there. */
-  const push = async (version: number | string): Promise<string> => {
+  const push = async (version: number | string, to: DockerRegistry = registry): Promise<string> => {
     const layout = join(server.folder, `layout-${version}`);
     const labels = { 'org.flatpak.ref': 'app/org.example.Pushed/x86_64/stable', version: String(version) };
     await writeLayout(layout, [{ labels }]);
-    return copyImage({ from: `oci:${layout}`, to: `${registry.host}/${REPOSITORY}:latest` });
+    return copyImage({ from: `oci:${layout}`, to: `${to.host}/${REPOSITORY}:latest` });
   };
 
   const shows = async (digests: readonly string[]): Promise<void> =>
@@ -86,6 +86,18 @@ suite('a registry that notifies', needs('docker-registry', 'skopeo'), () => {
     );
     assert.ok(median < 1000);
     assert.ok(most <= 6);
+  });
+
+  test('a registry that can be given nothing but a URL is heard', async () => {
+    const { host } = new URL(server.url);
+    for (const url of [`http://registry:${TOKEN}@${host}/events`, `http://${host}/events/${TOKEN}`]) {
+      await using other = await startDockerRegistry({ notifications: { url } });
+      const { triggered } = (await statusOf(server.url)).events;
+      await push('elsewhere', other);
+      await eventually(async () => assert.equal((await statusOf(server.url)).events.triggered, triggered + 1));
+    }
+    await settled(server.url);
+    assert.doesNotMatch(server.log, new RegExp(TOKEN));
   });
 
   test('what is deleted goes', async () => {

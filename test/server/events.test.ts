@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
 import {
   asyncProperty,
@@ -10,6 +11,7 @@ import {
   string,
   uint8Array,
 } from 'fast-check';
+import { request } from 'undici';
 import { PartUnreadable } from '../../src/server/server-error.ts';
 import { named, TestState } from '../indexing/test-state.ts';
 import { ADMIN_TOKEN, bearer, EVENTS_TOKEN, type TestServerOptions, TestServer } from './test-server.ts';
@@ -28,9 +30,9 @@ async function serve(t: TestContext, options: TestServerOptions = {}) {
       headers: { ...bearer(EVENTS_TOKEN), ...headers },
       ...(payload !== undefined && { payload: typeof payload === 'string' ? payload : JSON.stringify(payload) }),
     });
-  /** Posts any body with these headers. */
-  const postAs = (headers: Record<string, string>, payload: Buffer) =>
-    server.fastify.inject({ method: 'POST', url: '/events', headers, payload });
+  /** Posts without a token. */
+  const postAs = (headers: Record<string, string>, payload: string | Buffer = PUSH, url = '/events') =>
+    server.fastify.inject({ method: 'POST', url, headers, payload });
   const counts = async () => (await server.fastify.inject('/status')).json<{ events: Record<string, number> }>().events;
   return { state, server, post, postAs, counts };
 }
@@ -40,6 +42,9 @@ const push = (repository: string, tag?: string) => ({
   target: { mediaType: MANIFEST, repository, tag },
 });
 const PUSH = JSON.stringify({ events: [push('apps/clock', 'latest')] });
+const basic = (text: string) => ({ authorization: `Basic ${Buffer.from(text).toString('base64')}` });
+const github = (signature: string) => ({ 'x-hub-signature-256': signature });
+const hmac = (content: string | Buffer, key = EVENTS_TOKEN) => createHmac('sha256', key).update(content).digest('hex');
 
 test('a push is answered at once and is in the index a moment later', async (t) => {
   const { state, server, post } = await serve(t);
@@ -116,19 +121,31 @@ test('any body within the limit gets a 2xx, whatever its content type', async (t
 
 test('no request leads to an error of the server', async (t) => {
   const { postAs } = await serve(t);
-  const text = oneof(string({ unit: 'binary-ascii' }), constantFrom('package', 'ping', 'zotregistry.image.x'));
+  const text = oneof(
+    string({ unit: 'binary-ascii' }),
+    constantFrom('package', 'ping', 'sha256=', 'zotregistry.image.x'),
+  );
   await assertProperty(
     asyncProperty(
       dictionary(
-        constantFrom('x-github-event', 'x-gitea-event', 'ce-type', 'content-type'),
+        constantFrom(
+          'authorization',
+          'x-hub-signature-256',
+          'x-github-event',
+          'x-gitea-event',
+          'ce-type',
+          'content-type',
+        ),
         text.map((value) => value.replaceAll(/[^ -~]/g, '')),
       ),
       oneof(
         json().map((its) => Buffer.from(its)),
         uint8Array().map((its) => Buffer.from(its)),
       ),
-      async (headers, body) => {
-        assert.equal((await postAs({ ...headers, ...bearer(EVENTS_TOKEN) }, body)).statusCode, 202);
+      constantFrom('/events', `/events/${EVENTS_TOKEN}`),
+      async (headers, body, url) => {
+        const { statusCode } = await postAs(headers, body, url);
+        assert.equal(statusCode, url === '/events' ? 401 : 202);
       },
     ),
     { numRuns: 200 },
@@ -209,20 +226,134 @@ test('a large envelope does not block the thread', async (t) => {
 });
 
 test('notifications need the token', async (t) => {
-  const { server, post } = await serve(t);
-  for (const token of ['wrong', ADMIN_TOKEN, '']) {
-    const answer = await post({ events: [push('apps/clock', 'latest')] }, bearer(token));
-    assert.equal(answer.statusCode, 401);
+  const { server, post, postAs } = await serve(t);
+  for (const [headers, status, challenge] of [
+    [{}, 401, ''],
+    [bearer(EVENTS_TOKEN), 202],
+    [{ authorization: `bearer  ${EVENTS_TOKEN} ` }, 202],
+    [bearer('wrong'), 401, ', error="invalid_token"'],
+    [bearer(ADMIN_TOKEN), 401, ', error="invalid_token"'],
+    [bearer(''), 401, ''],
+    [{ authorization: EVENTS_TOKEN }, 401, ''],
+    [basic(`regindexer:${EVENTS_TOKEN}`), 202],
+    [basic(`:${EVENTS_TOKEN}`), 202],
+    [{ authorization: basic(`:${EVENTS_TOKEN}`).authorization.replace('Basic', 'BASIC') }, 202],
+    [basic(`${EVENTS_TOKEN}:`), 401, ''],
+    [basic(EVENTS_TOKEN), 401, ''],
+    [basic(`regindexer:${EVENTS_TOKEN}:`), 401, ', error="invalid_token"'],
+    [basic('regindexer:wrong'), 401, ', error="invalid_token"'],
+    [{ authorization: 'Basic %%%' }, 401, ''],
+  ] as const) {
+    const answer = await postAs(headers);
+    assert.equal(answer.statusCode, status, JSON.stringify(headers));
+    if (challenge === undefined) continue;
+    assert.equal(answer.headers['www-authenticate'], `Bearer realm="regindexer"${challenge}`, JSON.stringify(headers));
+  }
+  // There is no rate limit: registries send many, and others may share the address of one.
+  for (let i = 0; i < 30; i++) assert.equal((await post({ events: [] })).statusCode, 202);
+  for (let i = 0; i < 30; i++) assert.equal((await postAs(bearer('wrong'))).statusCode, 401);
+  assert.equal((await post({ events: [] })).statusCode, 202);
+
+  const { post: closed, postAs: closedAs } = await serve(t, { eventsToken: undefined });
+  for (const answer of [
+    await closed({ events: [] }),
+    await closedAs({}),
+    await closedAs({ 'x-hub-signature-256': `sha256=${hmac(PUSH, '')}` }),
+    await closedAs({}, PUSH, '/events/undefined'),
+  ]) {
+    assert.equal(answer.statusCode, 403);
+    assert.match(answer.json<{ message: string }>().message, /server\.events_token/);
+  }
+  assert.doesNotMatch(JSON.stringify(server.log), new RegExp(EVENTS_TOKEN));
+});
+
+test('a token of any characters is taken', async (t) => {
+  const eventsToken = `!"#$%&'()*+,-./:;<=>?@[\\]^_\`{|}~aZ0`;
+  const { postAs } = await serve(t, { eventsToken });
+  assert.equal((await postAs(bearer(eventsToken))).statusCode, 202);
+  assert.equal((await postAs(basic(`x:${eventsToken}`))).statusCode, 202);
+  assert.equal((await postAs({ 'x-gitea-signature': hmac(PUSH, eventsToken) })).statusCode, 202);
+  assert.equal((await postAs({}, PUSH, `/events/${encodeURIComponent(eventsToken)}`)).statusCode, 202);
+});
+
+test('a body may be signed with the token', async (t) => {
+  const { server, postAs, counts } = await serve(t);
+  const latin1 = Buffer.from(PUSH.replace('"action"', '"actor":"J\u00f6","action"'), 'latin1');
+  const form = `payload=${encodeURIComponent(PUSH)}`;
+  let triggered = 0;
+  for (const [headers, payload] of [
+    [github(`sha256=${hmac(PUSH)}`), PUSH],
+    [{ 'x-gitea-signature': hmac(PUSH), ...github(`sha256=${hmac(PUSH)}`) }, PUSH],
+    [{ 'x-forgejo-signature': hmac(PUSH) }, PUSH],
+    [{ 'x-jfrog-event-auth': hmac(PUSH) }, PUSH],
+    [{ 'x-jfrog-event-auth': EVENTS_TOKEN }, PUSH],
+    [{ ...github(`sha256=${hmac(latin1)}`), 'content-type': 'application/json; charset=iso-8859-1' }, latin1],
+    [{ ...github(`sha256=${hmac(form)}`), 'content-type': 'application/x-www-form-urlencoded' }, form],
+    [{ 'x-gitea-signature': hmac(PUSH), 'content-type': 'application/x-www-form-urlencoded' }, form],
+    // A proxy may have a login of its own.
+    [{ ...github(`sha256=${hmac(PUSH)}`), ...basic('proxy:login') }, PUSH],
+  ] as const) {
+    const answer = await postAs(headers, payload);
+    assert.deepEqual([answer.statusCode, answer.json()], [202, { accepted: 1 }], JSON.stringify(headers));
+    triggered++;
+  }
+  assert.deepEqual(await counts(), { triggered, ignored: 0, malformed: 0 });
+
+  for (const [headers, payload] of [
+    [github(`sha256=${hmac(PUSH, ADMIN_TOKEN)}`), PUSH],
+    [github(`sha256=${hmac('{}')}`), PUSH],
+    [github(`sha256=${hmac(latin1.toString())}`), latin1],
+    [github(`sha256=${hmac(PUSH)}0`), PUSH],
+    [github('sha256='), PUSH],
+    [github(EVENTS_TOKEN), PUSH],
+    [
+      { 'x-hub-signature': `sha1=${createHmac('sha1', EVENTS_TOKEN).update(PUSH).digest('hex')}`, ...github('x') },
+      PUSH,
+    ],
+    [{ 'x-gitea-signature': hmac(PUSH).slice(0, 32) }, PUSH],
+    [{ 'x-jfrog-event-auth': 'wrong' }, PUSH],
+    [github(`sha256=${hmac('')}`), PUSH],
+  ] as const) {
+    const answer = await postAs(headers, payload);
+    assert.equal(answer.statusCode, 401, JSON.stringify(headers));
     assert.equal(
-      answer.headers['www-authenticate'],
-      `Bearer realm="regindexer"${token === '' ? '' : ', error="invalid_token"'}`,
+      answer.json<{ message: string }>().message,
+      'The signature is wrong: the secret of the sender must be the value of server.events_token in the configuration.',
     );
   }
-  // There is no rate limit: registries send many.
-  for (let i = 0; i < 30; i++) assert.equal((await post({ events: [] })).statusCode, 202);
-  assert.deepEqual(server.queue.recent(), []);
-  const { post: closed } = await serve(t, { eventsToken: undefined });
-  const answer = await closed({ events: [] });
-  assert.equal(answer.statusCode, 403);
-  assert.match(answer.json<{ message: string }>().message, /server\.events_token/);
+  for (const headers of [{ 'x-hub-signature-256': '' }, { 'x-gitea-signature': '' }])
+    assert.match((await postAs(headers)).json<{ message: string }>().message, /^This route needs a token: /);
+  assert.deepEqual(await counts(), { triggered, ignored: 0, malformed: 0 });
+  assert.equal((await postAs(github('x'), 'x'.repeat(1024 * 1024 + 1))).statusCode, 413);
+  assert.doesNotMatch(JSON.stringify(server.log), new RegExp(EVENTS_TOKEN));
+});
+
+test('the token may stand in the path, and is shown nowhere', async (t) => {
+  const { server } = await serve(t);
+  const origin = `http://127.0.0.1:${await server.listen()}`;
+  const secret = /events-token|another-secret/;
+  for (const [method, path, status] of [
+    ['POST', `/events/${EVENTS_TOKEN}`, 202],
+    ['POST', `//events//${EVENTS_TOKEN}?x=1`, 202],
+    ['POST', `/%65vents/${EVENTS_TOKEN}`, 202],
+    ['POST', '/events/another-secret', 401],
+    ['POST', `/events/${EVENTS_TOKEN}/`, 404],
+    ['POST', `/events/${EVENTS_TOKEN}/more`, 404],
+    ['POST', `/apps/events/${EVENTS_TOKEN}`, 404],
+    ['POST', `/events/${EVENTS_TOKEN}%zz`, 404],
+    ['POST', `/events/another-secret${'x'.repeat(600)}`, 404],
+    ['GET', `/events/${EVENTS_TOKEN}`, 405],
+  ] as const) {
+    const answered = server.logged(/^answered$/);
+    const { statusCode, body } = await request(`${origin}${path}`, {
+      method,
+      ...(method === 'POST' && { body: PUSH }),
+    });
+    assert.equal(statusCode, status, path);
+    assert.doesNotMatch(await body.text(), secret, path);
+    assert.match(String((await answered).url), /\/events\/+\[secret\](?:\?x=1)?$/, path);
+  }
+  assert.doesNotMatch(JSON.stringify(server.log), secret);
+  assert.doesNotMatch((await server.fastify.inject('/metrics')).payload, secret);
+  assert.doesNotMatch((await server.fastify.inject('/status')).payload, secret);
 });

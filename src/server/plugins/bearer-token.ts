@@ -12,7 +12,7 @@ export interface BearerTokenOptions {
   /** The key of the configuration that has the token, for messages. */
   readonly key: string;
   /** Limits wrong tokens by address; beyond it, the right one is refused too. */
-  readonly wrongTokens?: RateLimit;
+  readonly wrongTokens: RateLimit;
 }
 
 /** Requires the token for all routes of `server`, which must be a scope of its own. */
@@ -23,7 +23,7 @@ export async function requireBearerToken(
   // Under rfc6749, the scheme is not case-sensitive (RFC 9110, section 11.1).
   await server.register(bearerAuth, {
     keys: [],
-    auth: (given) => equal(given, token()),
+    auth: (given) => sameSecret(given, token()),
     addHook: false,
     verifyErrorLogLevel: 'debug',
     specCompliance: 'rfc6749',
@@ -35,7 +35,7 @@ export async function requireBearerToken(
     const { promise: wrong, resolve } = Promise.withResolvers<boolean>();
     verifyBearerAuth(request, reply, (error) => resolve(error !== undefined));
     // Counts in order of arrival, in one packet too: a right token behind too many wrong ones is refused.
-    await ((await wrong) ? wrongTokens?.count(request, reply) : wrongTokens?.check(request, reply));
+    await ((await wrong) ? wrongTokens.count(request, reply) : wrongTokens.check(request, reply));
     if (!(await wrong)) return;
     const given = /^bearer +\S/i.test(request.headers.authorization ?? '');
     reply.header('www-authenticate', `Bearer realm="regindexer"${given ? ', error="invalid_token"' : ''}`);
@@ -44,6 +44,6 @@ export async function requireBearerToken(
 }
 
 /** Compares in constant time. */
-function equal(given: string, right: string | undefined): boolean {
+export function sameSecret(given: string, right: string | undefined): boolean {
   return right !== undefined && timingSafeEqual(hash('sha256', given, 'buffer'), hash('sha256', right, 'buffer'));
 }

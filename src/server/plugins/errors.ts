@@ -8,6 +8,7 @@ import type {
   FastifySchemaValidationError,
 } from 'fastify';
 import { Type } from 'typebox';
+import { shownUrl } from '../http/shown-url.ts';
 import { checkedResponse, type ResponseOf } from '../response-schema.ts';
 import { logOf, REQUEST_ID } from './request-ids.ts';
 import { isExpected, NotFound } from '../server-error.ts';
@@ -40,7 +41,7 @@ export function errors(server: FastifyInstance): void {
 
 /** Creates the error for a path that nothing is served at. */
 export function notFoundAt({ originalUrl }: FastifyRequest): FastifyError {
-  return new NotFound(`Nothing is served at ${originalUrl.split('?', 1)[0] ?? '/'}.`);
+  return new NotFound(`Nothing is served at ${shownUrl(originalUrl).split('?', 1)[0] ?? '/'}.`);
 }
 
 /**

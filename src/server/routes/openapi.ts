@@ -29,7 +29,9 @@ export async function describeRoutes(server: FastifyInstance, version: string): 
         description:
           'Index of container registries for Flatpak clients, with a web page and an API for administrators.',
       },
-      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+      components: {
+        securitySchemes: { token: { type: 'http', scheme: 'bearer' }, basic: { type: 'http', scheme: 'basic' } },
+      },
     },
     transform: ({ schema, url, route: { method, config } }) => {
       if ([method].flat().length > METHODS_OF_A_ROUTE) return { schema: { ...schema, hide: true }, url };

@@ -27,12 +27,12 @@ export function parseEvents(headers: IncomingHttpHeaders, body: Uint8Array): Par
 }
 
 /** Says whether a body is a form with a field `payload`, which has the notification. */
-function isForm(body: Uint8Array): boolean {
+export function isForm(body: Uint8Array): boolean {
   return UTF8.decode(body.subarray(0, FORM.length)) === FORM;
 }
 
 /** Returns the JSON text of a body. */
-function payloadOf(body: Uint8Array): string {
+export function payloadOf(body: Uint8Array): string {
   const text = UTF8.decode(body);
   return isForm(body) ? (new URLSearchParams(text).get('payload') ?? '') : text;
 }
