@@ -1,7 +1,8 @@
 /** A PostgreSQL server with databases for tests. */
-import { chownSync, globSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, chownSync, copyFileSync, globSync, mkdirSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { Client, type ClientConfig } from 'pg';
+import type { Certificates } from './certificates.ts';
 import { freePort } from './free-port.ts';
 import { bareEnvironment, Peer, type PeerProgram, startPeer } from './peer.ts';
 import { runCommand } from './run-command.ts';
@@ -15,21 +16,34 @@ interface Program extends PeerProgram {
   readonly connection: ClientConfig;
 }
 
+/** How clients are let in, who all may otherwise come without a password. */
+interface PostgresqlAccess {
+  /** Enables TLS too, with client certificates. */
+  readonly certificates?: Certificates;
+  /** Lines of `pg_hba.conf` for other users than `regindexer`. */
+  readonly rules?: readonly string[];
+}
+
 /** Debian keeps the programs of each major version apart. */
 function binary(name: string): string {
   return globSync(`/usr/lib/postgresql/*/bin/${name}`).toSorted().at(-1) ?? name;
 }
 
-export async function startPostgresql(settings: Readonly<Record<string, string>> = {}): Promise<Postgresql> {
+/** Starts a server with `settings` of `postgresql.conf`; its socket is in its folder. */
+export async function startPostgresql(
+  settings: Readonly<Record<string, string>> = {},
+  { certificates, rules }: PostgresqlAccess = {},
+): Promise<Postgresql> {
   const peer = await startPeer('postgresql', async (folder): Promise<Program> => {
     const data = join(folder, 'data');
     mkdirSync(data);
+    const tls = certificates === undefined ? {} : copyCertificates(certificates, folder);
     // The server refuses to run as root.
     const asUser =
       process.getuid?.() === 0 ? ['setpriv', '--reuid', 'postgres', '--regid', 'postgres', '--clear-groups'] : [];
     if (asUser.length > 0) {
       const [uid, gid] = [await idOf('-u'), await idOf('-g')];
-      for (const path of [folder, data]) chownSync(path, uid, gid);
+      for (const path of [folder, data, ...Object.values(tls)]) chownSync(path, uid, gid);
     }
     const run = async ([command = '', ...args]: readonly string[]): Promise<void> => {
       await runCommand(command, args, { env: bareEnvironment(folder), cwd: folder });
@@ -51,7 +65,15 @@ export async function startPostgresql(settings: Readonly<Record<string, string>>
     ]);
     const port = await freePort();
     const connection = { host: '127.0.0.1', port, user: 'regindexer', database: 'postgres' };
-    const given = { fsync: 'off', listen_addresses: '127.0.0.1', unix_socket_directories: folder, ...settings };
+    if (rules !== undefined)
+      writeFileSync(join(data, 'pg_hba.conf'), ['host all regindexer all trust', ...rules, ''].join('\n'));
+    const given = {
+      fsync: 'off',
+      listen_addresses: '127.0.0.1',
+      unix_socket_directories: folder,
+      ...(certificates && { ssl: 'on', ...tls }),
+      ...settings,
+    };
     const [command = '', ...args] = [
       ...asUser,
       binary('postgres'),
@@ -74,6 +96,22 @@ export async function startPostgresql(settings: Readonly<Record<string, string>>
       return { ...connection, database };
     },
   });
+}
+
+/** Copies them to where the server's user may read them, as settings. */
+function copyCertificates(
+  { authority, certificate, key }: Certificates,
+  folder: string,
+): Readonly<Record<string, string>> {
+  const copies = { ssl_ca_file: authority, ssl_cert_file: certificate, ssl_key_file: key };
+  return Object.fromEntries(
+    Object.entries(copies).map(([setting, file]) => {
+      const copy = join(folder, basename(file));
+      copyFileSync(file, copy);
+      chmodSync(copy, 0o600);
+      return [setting, copy];
+    }),
+  );
 }
 
 async function ask(connection: ClientConfig, sql: string): Promise<void> {

@@ -1,4 +1,5 @@
 /** The tables of the store in PostgreSQL. */
+import { StoreError } from '../store-error.ts';
 import type { PostgresDatabase } from './postgres-database.ts';
 
 /** Key of the advisory lock that one migration at a time holds: `regindex` as a number. */
@@ -147,7 +148,7 @@ const MIGRATIONS: readonly string[] = [
 
 /**
  * Brings the tables up to what this version of the program works with; one process at a time.
- * @throws StoreError; RangeError if a newer version of the program has made them
+ * @throws StoreError, also if a newer version of the program has made them
  */
 export async function migrate(database: PostgresDatabase): Promise<void> {
   await database.transaction('migration', async (query) => {
@@ -156,7 +157,9 @@ export async function migrate(database: PostgresDatabase): Promise<void> {
     const [row] = await query<{ version: number }>('SELECT version FROM schema_version');
     const version = row?.version ?? 0;
     if (version > MIGRATIONS.length)
-      throw new RangeError(
+      throw StoreError.saying(
+        'unavailable',
+        database.name,
         `${database.name} has tables of a newer version of this program: run that version, or use another database`,
       );
     for (const migration of MIGRATIONS.slice(version)) await query(migration);

@@ -1,6 +1,8 @@
 /** Connections to PostgreSQL: one statement, or one transaction; what fails there is a {@link StoreError}. */
 import { type ClientBase, Pool, type PoolClient, type PoolConfig } from 'pg';
-import { StoreError, type StoreErrorCode } from '../store-error.ts';
+import { StoreError } from '../store-error.ts';
+import { databaseName } from './connection.ts';
+import { explainFault } from './database-fault.ts';
 
 /** Time until a connection is given up, in milliseconds. */
 const CONNECT_TIMEOUT = 5_000;
@@ -53,11 +55,14 @@ export type Fence = (query: RunQuery, database: string) => Promise<void>;
 export class PostgresDatabase {
   /** Host and database, without user and password: for messages. */
   readonly name: string;
+  readonly #config: PoolConfig;
   readonly #pool: Pool;
   readonly #fence: Fence | undefined;
   #closed = false;
 
   constructor(config: PoolConfig, fence?: Fence) {
+    this.#config = config;
+    this.name = databaseName(config);
     this.#fence = fence;
     this.#pool = new Pool({
       connectionTimeoutMillis: CONNECT_TIMEOUT,
@@ -66,8 +71,6 @@ export class PostgresDatabase {
       application_name: 'regindexer',
       ...config,
     });
-    const { host, port, database } = this.#pool.options;
-    this.name = `the database ${database ?? ''} at ${host ?? 'its default host'}${port === undefined ? '' : `:${port}`}`;
     // Idle connections that break are replaced when they are needed.
     this.#pool.on('error', () => undefined);
   }
@@ -138,34 +141,8 @@ export class PostgresDatabase {
   }
 
   #explained(error: unknown): unknown {
-    if (!(error instanceof Error) || error instanceof StoreError) return error;
-    if (this.#closed) return StoreError.of('closed', this.name, undefined, { cause: error });
-    const code = codeOf(error);
-    return code === undefined ? error : StoreError.of(code, this.name, error.message, { cause: error });
+    return this.#closed && error instanceof Error && !(error instanceof StoreError)
+      ? StoreError.of('closed', this.name, undefined, { cause: error })
+      : explainFault(error, this.#config);
   }
-}
-
-/** SQLSTATE classes that tell of the database, not of the program (PostgreSQL, appendix A). */
-const UNAVAILABLE: ReadonlySet<string> = new Set([
-  '08', // connection exception
-  '25', // read-only transaction, idle for too long
-  '28', // invalid authorization
-  '3D', // no such database
-  '40', // rollback: serialization, deadlock
-  '53', // insufficient resources
-  '55', // lock timeout
-  '57', // shutdown, statement timeout
-  '58', // system error
-  'XX', // internal error
-]);
-
-function codeOf(error: Error): StoreErrorCode | undefined {
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
-  if (code === '53100') return 'full';
-  if (code === 'XX001' || code === 'XX002') return 'corrupt';
-  if (code === '42501') return 'read-only';
-  if (/^[0-9A-Z]{5}$/.test(code) && !code.startsWith('E'))
-    return UNAVAILABLE.has(code.slice(0, 2)) ? 'unavailable' : undefined;
-  // Errors of the system and of TLS under the connection, and those of `pg` itself, which have no code.
-  return /^(E|.*_)/.test(code) || /connection|timeout|terminated/i.test(error.message) ? 'unavailable' : undefined;
 }

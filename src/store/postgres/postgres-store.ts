@@ -1,6 +1,7 @@
 /** The store in a PostgreSQL database, which several replicas may share. */
 import type { PoolConfig } from 'pg';
 import type { Store } from '../store.ts';
+import { checkDatabase } from './check-database.ts';
 import { migrate } from './migrations.ts';
 import { PostgresCatalog } from './postgres-catalog.ts';
 import { type Fence, PostgresDatabase } from './postgres-database.ts';
@@ -27,11 +28,12 @@ export class PostgresStore implements Store {
 
   /**
    * Connects, and makes or migrates the tables.
-   * @throws StoreError; RangeError if a newer version of the program has made them
+   * @throws StoreError that says what to do
    */
   static async open(config: PoolConfig, { format, fence }: PostgresStoreOptions): Promise<PostgresStore> {
     const database = new PostgresDatabase(config, fence);
     try {
+      await checkDatabase(database);
       await migrate(database);
       return new PostgresStore(database, await PostgresCatalog.open(database), format);
     } catch (error) {

@@ -80,7 +80,7 @@ suite('the store in PostgreSQL', needs('postgres'), () => {
     await openBeside();
     await run('UPDATE schema_version SET version = version + 1');
     await assert.rejects(openBeside(), {
-      name: 'RangeError',
+      name: 'StoreError',
       message: /^the database test_\d+ at 127\.0\.0\.1:\d+ has tables of a newer version of this program/,
     });
   });
