@@ -3,12 +3,15 @@
  */
 import { contentWarnings, layoutWarnings, publishedContents } from '../app/index-warnings.ts';
 import { registryOptions } from '../app/indexing-options.ts';
-import type { Config, RegistryConfig } from '../config/config.ts';
+import type { Config, RegistryConfig, StoreConfig } from '../config/config.ts';
 import { describeConfig } from '../config/describe-config.ts';
 import { CoveredRepositories } from '../registry/covered-repositories.ts';
 import { createRegistrySource } from '../registry/create-registry-source.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
 import { readKeyPair } from '../server/http/key-pair.ts';
+import { checkDatabase } from '../store/postgres/check-database.ts';
+import { connectionOf } from '../store/postgres/connection.ts';
+import { PostgresDatabase } from '../store/postgres/postgres-database.ts';
 import { amount } from '../system/amount.ts';
 import { messageOf } from '../system/message-of.ts';
 import { type CommandOptions, type Configure, FAILURE, SUCCESS, WRONG_USAGE } from './command.ts';
@@ -16,13 +19,13 @@ import { type CommandOptions, type Configure, FAILURE, SUCCESS, WRONG_USAGE } fr
 /** Most names that are shown of a list. */
 const SHOWN = 3;
 
-interface RegistryAnswer {
+interface Answer {
   readonly ok: boolean;
   /** One line, without secrets. */
   readonly text: string;
 }
 
-/** Prints what the configuration means, with warnings; with `online`, also asks each registry. */
+/** Prints what the configuration means, with warnings; with `online`, also asks each registry and the database. */
 export async function check(configure: Configure, { online = false }: CommandOptions): Promise<number> {
   const { check: checked } = await configure();
   const config = await checked();
@@ -39,30 +42,46 @@ export async function check(configure: Configure, { online = false }: CommandOpt
     for (const warning of warnings) process.stdout.write(`Warning: index ${name} as it was built last: ${warning}\n`);
   }
   if (!online) return SUCCESS;
-  const answers = await checkRegistries(config);
+  const answers = await Promise.all([
+    ...(config.store === undefined ? [] : [askDatabase(config.store)]),
+    ...[...config.registries.values()].map((registry) => askRegistry(registry, config)),
+  ]);
   for (const { text } of answers) process.stdout.write(`Online: ${text}\n`);
   return answers.every(({ ok }) => ok) ? SUCCESS : FAILURE;
 }
 
-/** Asks all registries in parallel, each with the first request of a rebuild. Does not retry. */
-function checkRegistries(config: Config): Promise<readonly RegistryAnswer[]> {
-  return Promise.all([...config.registries.values()].map((registry) => checkRegistry(registry, config)));
+/** Connects, and finds out whether the store can be there. Makes no tables. */
+async function askDatabase(store: StoreConfig): Promise<Answer> {
+  const started = performance.now();
+  try {
+    const database = new PostgresDatabase(connectionOf(store));
+    try {
+      const came = await checkDatabase(database);
+      return { ok: true, text: `${database.name} answered ${after(started)}: ${came}` };
+    } finally {
+      await database.close();
+    }
+  } catch (error) {
+    return { ok: false, text: messageOf(error) };
+  }
 }
 
-async function checkRegistry(registry: RegistryConfig, { access }: Config): Promise<RegistryAnswer> {
+/** Asks with the first request of a rebuild. Does not retry. */
+async function askRegistry(registry: RegistryConfig, { access }: Config): Promise<Answer> {
   const source = createRegistrySource({ ...registryOptions(registry, access), pauses: [] });
   const started = performance.now();
   try {
     const came = await ask(source, new CoveredRepositories(registry.repositories));
-    return {
-      ok: true,
-      text: `${registry.id} answered after ${((performance.now() - started) / 1000).toFixed(2)} s: ${came}`,
-    };
+    return { ok: true, text: `${registry.id} answered ${after(started)}: ${came}` };
   } catch (error) {
     return { ok: false, text: `${registry.id} could not be read: ${messageOf(error)}` };
   } finally {
     await source.close();
   }
+}
+
+function after(started: number): string {
+  return `after ${((performance.now() - started) / 1000).toFixed(2)} s`;
 }
 
 /** Asks for the tags of the first repository if all are named, else for the first page of the list of repositories. */

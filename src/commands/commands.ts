@@ -71,7 +71,7 @@ export async function run(args: readonly string[]): Promise<number> {
     'check',
     'check that the configuration is valid and can work on this machine, and print what it means',
     async () => (await import('./check.ts')).check,
-  ).option('--online', 'also send one request to each registry: exits with 1 if one could not be read');
+  ).option('--online', 'also ask each registry and the database of the store: exits with 1 if one could not be read');
   command(
     'health',
     'ask the running service whether it is alive: exits with 0 if it is, 1 if not',

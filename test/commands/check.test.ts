@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { stringify } from 'yaml';
 import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
+import { needs } from '../peers/installed.ts';
+import { startPostgresql } from '../peers/postgresql.ts';
 import { runRegindexer } from '../peers/regindexer.ts';
 import { playRegistry, sendJson } from '../registry/http/play-registry.ts';
 
@@ -72,4 +74,41 @@ test('--online sends each registry one request, and prints its answer', async (t
   assert.match(online[2] ?? '', /could not be read: .*answered 503/);
   assert.match(online[3] ?? '', /^Online: http:\/\/127\.0\.0\.1:1 could not be read: .*ECONNREFUSED/);
   assert.deepEqual(refusing.seen.length + broken.seen.length, 2);
+});
+
+test('--online asks the database of the store, and only then', needs('postgres'), async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-check-'));
+  await using server = await startPostgresql();
+  const { port, database } = await server.createDatabase();
+  await cp(SAMPLE_IMAGES, join(folder.path, 'images'), { recursive: true });
+  const check = async (name: string, ...options: readonly string[]) => {
+    const file = join(folder.path, 'config.yaml');
+    const store = `postgres://regindexer:hunter2@127.0.0.1:${port}/${name}`;
+    await writeFile(file, stringify({ indexes: { apps: { registry: 'oci:images' } }, store }));
+    const { code, stdout, stderr } = await runRegindexer(['-c', file, 'check', ...options]);
+    assert.ok(!`${stdout}${stderr}`.includes('hunter2'));
+    assert.equal(stderr, '');
+    assert.ok(
+      stdout.includes(`State: in the PostgreSQL database ${name} at 127.0.0.1:${port}, without TLS; copies in `),
+    );
+    return { code, online: stdout.match(/^Online: the .*$/gm) };
+  };
+  const found = await check(database ?? '', '--online');
+  assert.equal(found.code, 0);
+  assert.match(
+    found.online?.join() ?? '',
+    /^Online: the database test_1 at 127\.0\.0\.1:\d+ answered after \d\.\d\d s: PostgreSQL \d+\.\d+/,
+  );
+  const missing = await check('nowhere', '--online');
+  assert.equal(missing.code, 1);
+  assert.match(
+    missing.online?.join() ?? '',
+    /^Online: the database nowhere at .+ does not exist \(.+\): make it with CREATE/,
+  );
+  await server.stop();
+  assert.deepEqual(await check(database ?? ''), { code: 0, online: null });
+  assert.match(
+    (await check(database ?? '', '--online')).online?.join() ?? '',
+    /cannot be reached .*: check host and port/,
+  );
 });
