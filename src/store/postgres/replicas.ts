@@ -76,6 +76,7 @@ export class Replicas {
   #configured = this.#started;
   #configuration: string | undefined;
 
+  /** @param database one with a short `query_timeout`: a connection that hangs for longer takes the replica for dead */
   constructor(database: PostgresDatabase, own: ReplicaIdentity) {
     this.#database = database;
     this.#own = own;

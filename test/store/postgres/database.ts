@@ -1,7 +1,7 @@
 /** A PostgreSQL server for the tests of one suite, and its databases. */
 import assert from 'node:assert/strict';
 import { after, before, type TestContext } from 'node:test';
-import { Client, type ClientConfig } from 'pg';
+import { Client, type ClientConfig, type PoolConfig } from 'pg';
 import { fence, type HeldLease } from '../../../src/store/postgres/lease.ts';
 import { PostgresDatabase } from '../../../src/store/postgres/postgres-database.ts';
 import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
@@ -26,7 +26,7 @@ export async function createDatabase(server: Postgresql): Promise<ClientConfig> 
 }
 
 /** Opens a pool until the test ends. */
-export function opened(t: TestContext, connection: ClientConfig, lease?: HeldLease): PostgresDatabase {
+export function opened(t: TestContext, connection: PoolConfig, lease?: HeldLease): PostgresDatabase {
   const database = new PostgresDatabase(
     connection,
     lease && ((query, name): Promise<void> => fence(query, lease, name)),

@@ -4,10 +4,12 @@ import { once, EventEmitter } from 'node:events';
 import { suite, test } from 'node:test';
 import { fence, Leadership } from '../../../src/store/postgres/lease.ts';
 import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
+import { RebuildRows } from '../../../src/store/postgres/rebuild-rows.ts';
+import { Replicas } from '../../../src/store/postgres/replicas.ts';
 import { needs } from '../../peers/installed.ts';
 import { startPgbouncer } from '../../peers/pgbouncer.ts';
 import { startPostgresql } from '../../peers/postgresql.ts';
-import { takeFor } from './database.ts';
+import { opened, takeFor } from './database.ts';
 
 suite('through PgBouncer in transaction mode', needs('postgres', 'pgbouncer'), () => {
   test('one leads, what it commits is read, and what it writes when deposed is refused', async (t) => {
@@ -47,6 +49,16 @@ suite('through PgBouncer in transaction mode', needs('postgres', 'pgbouncer'), (
       registries.map((registry) => [registry]),
     );
     assert.deepEqual([...(await store.catalog.known('registry 1')).repositories], []);
+
+    const database = opened(t, connection, leadership.lease);
+    const replicas = new Replicas(database, { id: 'one', name: 'host', version: '1.2.3', format: 1 });
+    assert.equal((await replicas.beat({ configuration: 'c', shown: {} })).length, 1);
+    const rows = new RebuildRows(database);
+    await rows.ask({ id: 'request', kind: 'request', reason: 'test', scope: {} });
+    await rows.put('rebuild', { state: 'done' }, false);
+    await rows.end((await rows.waiting()).map(({ id }) => id));
+    assert.deepEqual(await rows.recent(50), [{ state: 'done' }]);
+    assert.equal((await rows.get('request'))?.ended, true);
 
     const { lease } = leadership;
     const lost = once(events, 'lost');

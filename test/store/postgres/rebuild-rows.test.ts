@@ -222,7 +222,7 @@ suite('rows of rebuilds', needs('postgres'), () => {
       let cuts = 0;
       for (let statement = 1; ; statement++) {
         await run(connection, 'TRUNCATE request, rebuild');
-        const asked = ['one', 'two', 'three'].map((id) => `${id} ${statement}`);
+        const asked = ['one', 'two'].map((id) => `${id} ${statement}`);
         for (const [place, id] of asked.entries()) await ask(observer, id, place === 1 ? 'notification' : 'request');
         const wasCut = await leadUntilCut(t, connection, await takeFor(connection, 'first'), statement, moment);
         // What it had not ended is there, and nothing else.
@@ -235,7 +235,7 @@ suite('rows of rebuilds', needs('postgres'), () => {
         const found = await Promise.all(asked.map((id) => observer.get(id)));
         assert.deepEqual(
           found.map((row) => row && [row.ended, row.rebuild?.state]),
-          [[true, 'done'], undefined, [true, 'done']],
+          [[true, 'done'], undefined],
         );
         const rebuilds = await observer.recent(50);
         assert.ok(rebuilds.every(({ state }) => state !== 'running'));
@@ -245,7 +245,7 @@ suite('rows of rebuilds', needs('postgres'), () => {
         if (!wasCut) break;
         cuts++;
       }
-      assert.ok(cuts > 40, `${cuts} cuts`);
+      assert.ok(cuts > 30, `${cuts} cuts`);
     });
 
   for (const moment of ['before', 'after'] as const)

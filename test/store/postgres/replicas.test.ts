@@ -6,6 +6,7 @@ import type { ClientConfig } from 'pg';
 import { mayLead, type Replica, Replicas } from '../../../src/store/postgres/replicas.ts';
 import { needs } from '../../peers/installed.ts';
 import { databases, opened, run } from './database.ts';
+import { FaultyProxy } from './faulty-proxy.ts';
 
 const ids = (replicas: readonly Replica[]): readonly string[] => replicas.map(({ id }) => id);
 const leaders = (replicas: readonly Replica[]): readonly string[] =>
@@ -75,6 +76,18 @@ suite('replicas', needs('postgres'), () => {
     assert.deepEqual([again.started, again.configured], [started, configured]);
     await two.leave();
     assert.deepEqual(ids(await one.beat({ configuration: 'c1', shown: {} })), ['one']);
+  });
+
+  test('a connection that hangs costs one sign of life', async (t) => {
+    const connection = await createDatabase();
+    const proxy = await FaultyProxy.start(t, connection.port);
+    const database = opened(t, { ...connection, port: proxy.port, max: 1, query_timeout: 1000 });
+    const replicas = new Replicas(database, { id: 'one', name: 'host-1', version: '1.2.3', format: 1 });
+    const state = { configuration: 'c1', shown: {} };
+    await replicas.beat(state);
+    proxy.hang();
+    await assert.rejects(replicas.beat(state), { name: 'StoreError', code: 'unavailable' });
+    assert.deepEqual(ids(await replicas.beat(state)), ['one']);
   });
 
   test('one that was not seen for 6 s is taken for dead, and after an hour it is forgotten', async (t) => {
