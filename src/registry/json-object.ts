@@ -11,14 +11,37 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true });
  * @throws RegistryError `malformed` if it is not.
  */
 export function parseJsonObject(bytes: Uint8Array): JsonObject {
-  let value: unknown;
-  try {
-    value = JSON.parse(UTF8.decode(bytes));
-  } catch (cause) {
-    throw new RegistryError('malformed', 'expected a JSON object, found text that is not JSON', { cause });
-  }
+  const value = parseJson(bytes, 'a JSON object');
   if (!isJsonObject(value)) throw malformed('the document', 'a JSON object');
   return value;
+}
+
+/**
+ * Parses UTF-8 JSON whose root is an array.
+ * @throws RegistryError `malformed` if it is not.
+ */
+export function parseJsonArray(bytes: Uint8Array): readonly unknown[] {
+  return requiredArray(parseJson(bytes, 'a JSON array'), 'the document');
+}
+
+/**
+ * Parses a JSON object that is secret. The error has no cause, which would quote the text.
+ * @throws RegistryError `malformed` if it is not one.
+ */
+export function parseSecretObject(bytes: Uint8Array): JsonObject {
+  try {
+    return parseJsonObject(bytes);
+  } catch {
+    throw new RegistryError('malformed', 'expected a JSON object with a token');
+  }
+}
+
+function parseJson(bytes: Uint8Array, expected: string): unknown {
+  try {
+    return JSON.parse(UTF8.decode(bytes));
+  } catch (cause) {
+    throw new RegistryError('malformed', `expected ${expected}, found text that is not JSON`, { cause });
+  }
 }
 
 /** Says whether `value` is a JSON object: neither an array nor null. */
@@ -41,7 +64,14 @@ export function optionalObject(value: unknown, path: string): JsonObject {
  * @throws RegistryError `malformed` for another type.
  */
 export function optionalArray(value: unknown, path: string): readonly unknown[] {
-  if (value === undefined || value === null) return [];
+  return value === undefined || value === null ? [] : requiredArray(value, path);
+}
+
+/**
+ * `value` as an array.
+ * @throws RegistryError `malformed` for another type.
+ */
+export function requiredArray(value: unknown, path: string): readonly unknown[] {
   if (!Array.isArray(value)) throw malformed(path, 'an array');
   return value;
 }

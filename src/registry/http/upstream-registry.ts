@@ -28,7 +28,7 @@ export interface Pull {
   /** A tag or a digest. */
   readonly reference: string;
   readonly accept?: string | undefined;
-  /** Headers of conditions and ranges; see `HttpRequest`. */
+  /** Headers of conditions and ranges. */
   readonly conditions: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
 }
@@ -79,9 +79,10 @@ export class UpstreamRegistry {
     return response;
   }
 
-  #open({ repository, kind, reference, ...pull }: Pull): Promise<HttpResponse> {
+  #open({ repository, kind, reference, conditions, ...pull }: Pull): Promise<HttpResponse> {
     return this.#transport.request({
       ...pull,
+      fields: conditions,
       path: `${this.#transport.base}/${repository}/${kind}/${reference}`,
       subject: repositorySubject(repository),
       limit: MAX_MANIFEST_BYTES,

@@ -1,4 +1,4 @@
-/** The connections to a registry and to the hosts that its redirects and token realms name. */
+/** The connections to a registry, or to an API beside it, and to the hosts that these lead to. */
 import { Agent, type Dispatcher, Pool } from 'undici';
 import { RegistryError, withLocation } from '../../registry-error.ts';
 import type { AccessOptions, RequestOptions } from '../access/access-options.ts';
@@ -13,9 +13,9 @@ import type { OnRequest } from './sent-request.ts';
 
 /** Settings of {@link ConnectionPools}. */
 export interface ConnectionPoolsOptions extends AccessOptions, Pick<RequestOptions, 'timeout' | 'userAgent'> {
-  /** The registry's URL. */
+  /** The URL of the registry, for which requests are counted. */
   readonly url: string;
-  /** The origin of `url`. */
+  /** The origin that is asked: that of `url`, or of an API beside the registry. */
   readonly origin: string;
   /** The most connections to one host; null for no limit. */
   readonly concurrency: number | null;
@@ -31,21 +31,21 @@ export class ConnectionPools {
   readonly #options: ConnectionPoolsOptions;
   readonly #connect: Connect;
   readonly #pool: Pool;
-  /** Connections to hosts other than the registry. */
+  /** Connections to hosts other than `origin`. */
   readonly #agent: Agent;
   /** Checks the hosts that the registry names. */
   readonly #addresses: PrivateAddresses;
   readonly #proxies: Proxies;
   /** Dispatchers by the URL of their proxy. */
   readonly #proxied = new Map<string, ProxyDispatcher>();
-  /** The route to the registry, kept because most requests take it. */
+  /** The route to `origin`, kept because most requests take it. */
   #route: Route | undefined;
   #requests = 0;
   #closed = false;
 
   constructor(options: ConnectionPoolsOptions) {
     this.#options = options;
-    const certificates = new Certificates(options);
+    const certificates = new Certificates({ ...options, origin: new URL(options.url).origin });
     this.#connect = createConnect(certificates, options.timeout);
     this.#addresses = new PrivateAddresses({ url: options.url, allowed: options.privateRedirects });
     this.#proxies = new Proxies(options.proxies ?? {});
@@ -86,17 +86,25 @@ export class ConnectionPools {
       request.signal?.throwIfAborted();
     }
     const { timeout, userAgent = 'regindexer' } = this.#options;
-    const { method, origin, path, accept, authorization, conditions = {}, form, streamed = false } = request;
+    const { method, origin, path, accept, authorization, fields = {}, content, streamed = false } = request;
     const headers = ['user-agent', userAgent, 'accept-encoding', 'identity'];
     if (accept !== undefined) headers.push('accept', accept);
     if (authorization !== undefined) headers.push('authorization', authorization);
-    for (const [name, value] of Object.entries(conditions)) headers.push(name, value);
-    if (form !== undefined) headers.push('content-type', 'application/x-www-form-urlencoded');
+    for (const [name, value] of Object.entries(fields)) headers.push(name, value);
+    if (content !== undefined) headers.push('content-type', content.mediaType);
     return new Promise((resolve, reject) => {
       this.#requests++;
       // By default undici closes the connection after each HEAD, and a rescan is mostly HEADs.
       route.dispatch(
-        { method, origin, path, headers, body: form ?? null, reset: false, ...(streamed && { bodyTimeout: timeout }) },
+        {
+          method,
+          origin,
+          path,
+          headers,
+          body: content?.text ?? null,
+          reset: false,
+          ...(streamed && { bodyTimeout: timeout }),
+        },
         new Exchange(request, { timeout, onOutcome: this.#tell(request), resolve, reject }),
       );
     });

@@ -9,10 +9,10 @@ export interface HttpRequest {
   readonly path: string;
   readonly accept?: string | undefined;
   readonly authorization?: string | undefined;
-  /** Headers of conditional and range requests (RFC 9110, sections 13.1 and 14.2). */
-  readonly conditions?: Readonly<Record<string, string>> | undefined;
-  /** The body of a POST, as `application/x-www-form-urlencoded`. */
-  readonly form?: string;
+  /** Further headers, such as those of conditional and range requests (RFC 9110, sections 13.1 and 14.2). */
+  readonly fields?: Readonly<Record<string, string>> | undefined;
+  /** The body of a POST. */
+  readonly content?: { readonly mediaType: string; readonly text: string };
   /** The most bytes of a successful answer's body; ignored if it is `streamed`. */
   readonly limit: number;
   /** Returns a successful answer when its head has arrived, and its body as a stream. */

@@ -1,5 +1,5 @@
 /** Fetches tokens from a realm (Distribution, "Token Authentication Specification"). */
-import { parseJsonObject, type JsonObject } from '../../json-object.ts';
+import { parseSecretObject } from '../../json-object.ts';
 import { locateErrors, RegistryError } from '../../registry-error.ts';
 import { loginAdvice, type Login } from '../access/login.ts';
 import { answerError } from './answer-error.ts';
@@ -104,7 +104,12 @@ function tokenRequest(login: Login | undefined, url: URL, service: string | unde
       ...(service !== undefined && { service }),
       scope,
     });
-    return { ...place, method: 'POST', path: url.pathname + url.search, form: form.toString() };
+    return {
+      ...place,
+      method: 'POST',
+      path: url.pathname + url.search,
+      content: { mediaType: 'application/x-www-form-urlencoded', text: form.toString() },
+    };
   }
   const query = new URLSearchParams(url.search);
   if (service !== undefined) query.set('service', service);
@@ -115,18 +120,9 @@ function tokenRequest(login: Login | undefined, url: URL, service: string | unde
 
 /** Parses the answer of a realm. It is secret: no error quotes it. */
 function parseToken(body: Buffer): FetchedToken {
-  const { token, access_token: accessToken, expires_in: expiresIn } = parseSecret(body);
+  const { token, access_token: accessToken, expires_in: expiresIn } = parseSecretObject(body);
   const text = token === undefined || token === null || token === '' ? accessToken : token;
   if (typeof text !== 'string' || !/^[\x21-\x7e]+$/.test(text))
     throw new RegistryError('malformed', 'expected a token');
   return { text, lifetime: typeof expiresIn === 'number' && expiresIn > 0 ? expiresIn : DEFAULT_LIFETIME };
-}
-
-/** Parses JSON like `parseJsonObject`, but without the cause of an error, which quotes the text. */
-function parseSecret(body: Buffer): JsonObject {
-  try {
-    return parseJsonObject(body);
-  } catch {
-    throw new RegistryError('malformed', 'expected a JSON object with a token');
-  }
 }

@@ -26,6 +26,11 @@ export interface RetryOptions {
   readonly pauses: readonly number[];
   /** How long a request is retried after answers 429, in milliseconds; two minutes if absent. */
   readonly patience?: number | undefined;
+  /**
+   * The pause that an answer asks for because too many requests were sent, in milliseconds; `undefined` if it does not
+   * say so. By default that is a 429 with its Retry-After.
+   */
+  readonly askedPause?: ((answer: HttpResponse) => number | undefined) | undefined;
   /** Cancels pauses and retries at shutdown. */
   readonly closing: AbortSignal;
 }
@@ -39,19 +44,26 @@ export function isTransient(status: number): boolean {
  * Wraps `send` so that requests pass the gate and are retried after failures and transient statuses; returns the last
  * answer. A 429 does not count as a failure, and pauses all requests to the registry.
  */
-export function withRetries({ send, gate, control, pauses, patience = MAX_TIME, closing }: RetryOptions): Send {
+export function withRetries({
+  send,
+  gate,
+  control,
+  pauses,
+  patience = MAX_TIME,
+  askedPause = pauseOfRefusal,
+  closing,
+}: RetryOptions): Send {
   /** Pauses the gate after a 429, and says whether to retry. */
-  const limited = (answer: HttpResponse, turn: Turn, started: number, refusals: number): boolean => {
+  const limited = (answer: HttpResponse, asked: number, turn: Turn, started: number, refusals: number): boolean => {
     const now = performance.now();
     const inRow = control.limited(turn.at, now);
-    const asked = askedPause(answer);
     const longest = pauses[inRow - 1] ?? LONG_PAUSE * (pauses.at(-1) ?? 0);
     const pause = Math.max(asked, longest * (1 - Math.random() / 2));
     const again = refusals <= MORE_REFUSALS * pauses.length && now - started + pause <= patience;
     // Before the gate admits another request.
     if (again) gate.pause(pause);
     else if (pause <= MAX_TIME && inRow <= Math.max(1, 2 * pauses.length)) gate.pause(asked);
-    else closeGate(gate, answer, Math.min(pause, MAX_CLOSED));
+    else closeGate(gate, answer, pause);
     return again;
   };
 
@@ -67,8 +79,9 @@ export function withRetries({ send, gate, control, pauses, patience = MAX_TIME, 
         started ??= turn.at;
         outcome = await outcomeOf(send, request);
         if (!closing.aborted) {
-          if (!(outcome instanceof RegistryError) && outcome.status === 429) {
-            if (limited(outcome, turn, started, ++refusals)) continue;
+          const asked = outcome instanceof RegistryError ? undefined : askedPause(outcome);
+          if (!(outcome instanceof RegistryError) && asked !== undefined) {
+            if (limited(outcome, asked, turn, started, ++refusals)) continue;
           } else {
             const now = performance.now();
             if (isOverload(outcome)) control.failed(turn.at, now);
@@ -122,13 +135,18 @@ function pauseAfter(
 ): number | undefined {
   const failed = outcome instanceof RegistryError;
   if (longest === undefined || (!failed && !isTransient(outcome.status))) return undefined;
-  const asked = failed ? 0 : askedPause(outcome);
+  const asked = failed ? 0 : retryAfter(outcome);
   if (elapsed + asked > MAX_TIME) return undefined;
   return Math.max(asked, longest * (1 - Math.random() / 2));
 }
 
+/** The default of `RetryOptions.askedPause`. */
+function pauseOfRefusal(answer: HttpResponse): number | undefined {
+  return answer.status === 429 ? retryAfter(answer) : undefined;
+}
+
 /** The pause that Retry-After asks for, in milliseconds; 0 if absent. */
-function askedPause({ headers }: HttpResponse): number {
+function retryAfter({ headers }: HttpResponse): number {
   return parseRetryAfter(headerValue(headers, 'retry-after'), Date.now()) ?? 0;
 }
 
@@ -146,8 +164,17 @@ export function parseRetryAfter(header: string | undefined, now: number): number
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
-/** Refuses all requests for so many milliseconds. */
-function closeGate(gate: Gate, answer: HttpResponse, time: number): void {
+/**
+ * Admits no request for so many milliseconds after `answer`. Requests wait if that is short, and are refused otherwise.
+ */
+export function holdRequests(gate: Gate, answer: HttpResponse, time: number): void {
+  if (time <= MAX_TIME) gate.pause(time);
+  else closeGate(gate, answer, time);
+}
+
+/** Refuses all requests for so many milliseconds, at most an hour. */
+function closeGate(gate: Gate, answer: HttpResponse, pause: number): void {
+  const time = Math.min(pause, MAX_CLOSED);
   const end = new Date(Date.now() + time).toISOString();
   gate.close(
     time,

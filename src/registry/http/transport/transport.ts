@@ -1,33 +1,24 @@
-/** Sends requests to a registry through layers: redirects, authentication, retries, connections. */
+/** Sends requests to a registry through layers: redirects, authentication, and those of the HTTP client. */
 import { registryId } from '../../registry-id.ts';
 import type { AccessOptions, RequestOptions } from '../access/access-options.ts';
 import { Keychain } from '../access/keychain.ts';
 import { Authenticator, type Subject } from './authenticator.ts';
-import { CongestionControl } from './congestion-control.ts';
-import { ConnectionPools } from './connection-pools.ts';
-import { Gate } from './gate.ts';
+import { HttpClient, type HttpClientOptions } from './http-client.ts';
 import type { HttpRequest, HttpResponse, Send } from './http-message.ts';
 import { followRedirects } from './redirects.ts';
-import { withRetries } from './retry.ts';
 import type { OnRequest } from './sent-request.ts';
 
-/** The default of `RequestOptions.pauses`, in milliseconds. */
-const PAUSES: readonly number[] = [300, 900, 2700];
-
 /** Settings of the transport to one registry. */
-export interface TransportOptions extends AccessOptions, RequestOptions {
+export interface TransportOptions
+  extends AccessOptions, RequestOptions, Pick<HttpClientOptions, 'streams' | 'patience'> {
   /** The registry's http or https URL, without credentials; it may have a path. */
   readonly url: string;
-  /** Answers are streamed to slow clients: `concurrency` then bounds only requests whose answer has not begun. */
-  readonly streams?: boolean | undefined;
-  /** How long a request is retried after answers 429, in milliseconds; two minutes if absent. */
-  readonly patience?: number | undefined;
   /** Called once for each request. */
   readonly onRequest?: OnRequest | undefined;
 }
 
 /** A request to the registry, before authentication. */
-export interface TransportRequest extends Pick<HttpRequest, 'accept' | 'conditions' | 'limit' | 'streamed' | 'signal'> {
+export interface TransportRequest extends Pick<HttpRequest, 'accept' | 'fields' | 'limit' | 'streamed' | 'signal'> {
   /** `GET` if absent. */
   readonly method?: 'GET' | 'HEAD';
   /** The path at the registry's origin, with the query. */
@@ -44,45 +35,27 @@ export class Transport {
   readonly origin: string;
   /** The path below which the Distribution API is: `/v2`, or a prefix and `/v2`. */
   readonly base: string;
-  readonly #connections: ConnectionPools;
-  readonly #gate: Gate;
+  readonly #client: HttpClient;
   readonly #authenticator: Authenticator;
-  readonly #closing = new AbortController();
 
   /** @throws TypeError if `url` is not valid for a registry. */
   constructor(options: TransportOptions) {
-    const { concurrency, fixedConcurrency, streams = false, pauses = PAUSES, patience } = options;
     this.url = registryId(options.url, '/');
     const { origin, pathname } = new URL(this.url);
     this.origin = origin;
     this.base = `${pathname.replace(/\/$/, '')}/v2`;
-    this.#connections = new ConnectionPools({
-      ...options,
-      url: this.url,
-      origin,
-      concurrency: streams ? null : concurrency,
-    });
-    const control = new CongestionControl({ bound: concurrency, fixed: fixedConcurrency });
-    this.#gate = new Gate(control);
-    const send = withRetries({
-      send: (request) => this.#connections.exchange(request),
-      gate: this.#gate,
-      control,
-      pauses,
-      patience,
-      closing: this.#closing.signal,
-    });
+    this.#client = new HttpClient({ ...options, url: this.url, origin });
     this.#authenticator = new Authenticator({
       url: this.url,
       base: this.base,
       keychain: new Keychain({ ...options, url: this.url }),
-      send,
+      send: this.#client.send,
     });
   }
 
   /** The number of requests sent so far, retries and token requests included. */
   get requests(): number {
-    return this.#connections.requests;
+    return this.#client.requests;
   }
 
   /**
@@ -101,8 +74,6 @@ export class Transport {
 
   /** Closes all connections and cancels pauses; pending requests fail. */
   async close(): Promise<void> {
-    this.#closing.abort();
-    this.#gate.end();
-    await this.#connections.close();
+    await this.#client.close();
   }
 }
