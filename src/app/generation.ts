@@ -211,7 +211,8 @@ export class Generation {
     await this.loadPublished();
 
     const wanted = indexes.map((index) => {
-      const covered = new CoveredRepositories(config.registries.get(index.registry)?.repositories ?? []);
+      const registry = config.registries.get(index.registry);
+      const covered = new CoveredRepositories(registry?.repositories ?? [], registry?.listing);
       return wantedBy(index, (repository) => covered.has(repository));
     });
     const texts = await describeSite(config);

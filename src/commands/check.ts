@@ -71,7 +71,7 @@ async function askRegistry(registry: RegistryConfig, { access }: Config): Promis
   const source = createRegistrySource({ ...registryOptions(registry, access), pauses: [] });
   const started = performance.now();
   try {
-    const came = await ask(source, new CoveredRepositories(registry.repositories));
+    const came = await ask(source, new CoveredRepositories(registry.repositories, registry.listing));
     return { ok: true, text: `${registry.id} answered ${after(started)}: ${came}` };
   } catch (error) {
     return { ok: false, text: `${registry.id} could not be read: ${messageOf(error)}` };
@@ -84,18 +84,25 @@ function after(started: number): string {
   return `after ${((performance.now() - started) / 1000).toFixed(2)} s`;
 }
 
-/** Asks for the tags of the first repository if all are named, else for the first page of the list of repositories. */
+/**
+ * Asks for the tags of the first repository if all are named, else for the first page of the list of repositories; if
+ * that is elsewhere, also for the tags of its first repository.
+ */
 async function ask(source: RegistrySource, { named, names }: CoveredRepositories): Promise<string> {
+  const tagsOf = async (repository: string): Promise<string> =>
+    `${repository} has ${listed(await source.tags(repository), 'tag', 'tags')}`;
   const [repository] = names;
-  if (named && repository !== undefined)
-    return `${repository} has ${listed(await source.tags(repository), 'tag', 'tags')}`;
+  if (named && repository !== undefined) return tagsOf(repository);
   const found: string[] = [];
   for await (const page of source.repositories()) {
     // The source yields configured names first, without a request.
     found.push(...page.filter((name) => !names.has(name)));
     if (source.requests > 0) break;
   }
-  return `it lists ${listed(found, 'repository', 'repositories')}`;
+  const { listedAt = 'it' } = source;
+  const list = `${listedAt} lists ${listed(found, 'repository', 'repositories')}`;
+  const [first] = found;
+  return listedAt === 'it' || first === undefined ? list : `${list}, of which ${await tagsOf(first)}`;
 }
 
 function listed(names: readonly string[], one: string, several: string): string {

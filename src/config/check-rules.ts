@@ -2,10 +2,12 @@
 import { closest } from 'fastest-levenshtein';
 import { Check } from 'typebox/schema';
 import { CoveredRepositories } from '../registry/covered-repositories.ts';
+import { listingKindOf } from '../registry/listing/listing-apis.ts';
 import { isRepositoryName } from '../registry/reference.ts';
-import { registryId } from '../registry/registry-id.ts';
+import { LAYOUT_PREFIX, registryId } from '../registry/registry-id.ts';
 import { databaseParts } from './database-url.ts';
-import { pathText, shown, type KeyPath, type Problems } from './problems.ts';
+import { listingFaults } from './listing-faults.ts';
+import { pathText, shown, type Fault, type KeyPath, type Problems } from './problems.ts';
 import type { ConfigFile } from './schema.ts';
 import { IN_STATE_DIR, ROUTES, fileNameOf, hostWithoutCatalog, registryUrl } from './value-types.ts';
 
@@ -25,9 +27,6 @@ interface Written {
   readonly folder: string;
 }
 
-/** A broken rule: where, what is wrong and what was expected, and whether it is shown at the key. */
-type Fault = readonly [path: KeyPath, message: string, at?: 'key'];
-
 type Section = Readonly<Record<string, unknown>>;
 
 /** Adds a problem for each rule of {@link RULES} that is broken. */
@@ -41,7 +40,8 @@ const RULES: readonly ((written: Written) => Iterable<Fault>)[] = [
   remoteIconsHaveUrls,
   basePathIsFree,
   registriesAreRead,
-  registriesWithoutCatalogAreNamed,
+  registriesWithoutCatalogAreListed,
+  listingsAreWhole,
   someRepositoryIsTaken,
   keysStandTogether,
   passwordIsGivenOnce,
@@ -182,26 +182,42 @@ function* registriesAreRead({ config, folder }: Written): Iterable<Fault> {
   }
 }
 
-/** A registry that does not list its repositories needs their names. */
-function* registriesWithoutCatalogAreNamed(written: Written): Iterable<Fault> {
-  for (const [name, { registry, url, patterns }] of readBy(written)) {
-    if (hostWithoutCatalog(registry) === undefined || patterns.length > 0) continue;
+/** A registry that does not list its repositories needs their names, or another list. */
+function* registriesWithoutCatalogAreListed(written: Written): Iterable<Fault> {
+  for (const [name, { registry, url, patterns, listing }] of readBy(written)) {
+    const host = hostWithoutCatalog(registry);
+    if (host === undefined || patterns.length > 0 || listing !== undefined) continue;
     yield [
       ['indexes', name, 'registry'],
-      `is a registry that does not list its repositories, expected their names in ${pathText(['registries', url, 'repositories'])}`,
+      `is a registry that does not list its repositories, expected ${listingText(url, host)}, or their names in ${pathText(['registries', url, 'repositories'])}`,
     ];
   }
-  for (const [url, { repositories = [] }] of registriesOf(written.config)) {
+  for (const [url, { repositories = [], listing }] of registriesOf(written.config)) {
     const host = hostWithoutCatalog(url);
+    if (listing !== undefined) continue;
     // Object.entries passes over those that were wrong.
     for (const [position, pattern] of Object.entries(repositories)) {
       if (host === undefined || isRepositoryName(pattern)) continue;
       const path = ['registries', url, 'repositories', Number(position)];
       yield [
         path,
-        `is ${shown(pattern)}, but ${host} has no list of repositories to compare it with, expected a name such as owner/app, without globs`,
+        `is ${shown(pattern)}, but ${host} has no list of repositories to compare it with, expected a name such as owner/app, without globs, or ${listingText(url, host)}`,
       ];
     }
+  }
+}
+
+function listingText(url: string, host: string): string {
+  return `${pathText(['registries', url, 'listing'])} with the kind ${listingKindOf(host)}`;
+}
+
+/** A list says whose repositories it has, where, and with which token, by the keys of its kind. */
+function* listingsAreWhole({ config }: Written): Iterable<Fault> {
+  for (const [url, { listing }] of registriesOf(config)) {
+    const path = ['registries', url, 'listing'];
+    if (listing !== undefined && url.startsWith(LAYOUT_PREFIX))
+      yield [path, 'is given for a folder, which lists its repositories itself, expected it to be left out', 'key'];
+    else if (listing?.kind !== undefined) yield* listingFaults(path, url, { ...listing, kind: listing.kind });
   }
 }
 
@@ -236,16 +252,25 @@ function* someRepositoryIsTaken(written: Written): Iterable<Fault> {
   }
 }
 
-/** The registry that each index reads, with the URL and the repositories of its section. */
+/** The registry that each index reads, with the URL, the repositories and the list of its section. */
 function readBy({ config, folder }: Written) {
   const sections = new Map(
-    registriesOf(config).map(([url, { repositories: patterns = [] }]) => [registryId(url, folder), { url, patterns }]),
+    registriesOf(config).map(([url, { repositories: patterns = [], listing }]) => [
+      registryId(url, folder),
+      { url, patterns, listing },
+    ]),
   );
   return Object.entries(config.indexes ?? {}).flatMap(([name, index]) => {
     const { registry } = index ?? {};
     if (registry === undefined) return [];
     return [
-      [name, { registry, ...(sections.get(registryId(registry, folder)) ?? { url: registry, patterns: [] }) }] as const,
+      [
+        name,
+        {
+          registry,
+          ...(sections.get(registryId(registry, folder)) ?? { url: registry, patterns: [], listing: undefined }),
+        },
+      ] as const,
     ];
   });
 }

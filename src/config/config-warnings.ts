@@ -1,5 +1,6 @@
 /** Warnings of a valid configuration: likely oversights. */
 import { matcher } from '../registry/config-glob.ts';
+import { CoveredRepositories } from '../registry/covered-repositories.ts';
 import { DEFAULT_TAG, isTag } from '../registry/reference.ts';
 import { LAYOUT_PREFIX, registryId, registryKey } from '../registry/registry-id.ts';
 import { proxiedRegistry, signedReference } from './client-references.ts';
@@ -10,9 +11,14 @@ import { databaseParts } from './database-url.ts';
 export function configWarnings(config: Config): readonly string[] {
   return [
     ...config.indexes.flatMap((index) => indexWarnings(config, index)),
-    ...[...config.registries.values()].flatMap(({ id, repositories }) =>
-      globWarnings(registryKey(id, 'repositories'), repositories, IN_NO_REPOSITORY),
-    ),
+    ...[...config.registries.values()].flatMap(({ id, repositories, listing }) => [
+      ...globWarnings(registryKey(id, 'repositories'), repositories, IN_NO_REPOSITORY),
+      ...(listing !== undefined && new CoveredRepositories(repositories).named
+        ? [
+            `${registryKey(id, 'listing')}: is never asked, because repositories has names alone; leave one of them out, or add a glob`,
+          ]
+        : []),
+    ]),
     ...storeWarnings(config),
     ...tokenWarnings(config.server),
     ...hostWarnings(config.server),

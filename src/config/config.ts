@@ -2,6 +2,7 @@
  * The configuration as the program uses it: names in camelCase, paths absolute, times in numbers, references resolved.
  */
 import type { AuthFile, ProxyOptions } from '../registry/http/access/access-options.ts';
+import type { ListingOptions } from '../registry/listing/listing-apis.ts';
 import type { ConfigFile } from './schema.ts';
 
 type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
@@ -61,10 +62,12 @@ export interface AccessConfig {
 type RegistrySection = ConfigFile['registries'][string];
 type IndexSection = ConfigFile['indexes'][string];
 
-/** Access to one registry. `repositories` is empty for all that its catalog lists. */
-export interface RegistryConfig extends CamelKeys<Omit<RegistrySection, 'timeout'>> {
+/** Access to one registry. `repositories` is empty for all that are listed. */
+export interface RegistryConfig extends CamelKeys<Omit<RegistrySection, 'listing' | 'timeout'>> {
   /** The registry's URL without a slash at its end, or `oci:` and the absolute path of a folder. */
   readonly id: string;
+  /** `undefined` for the registry's own catalog. */
+  readonly listing?: ListingOptions;
   /** Milliseconds for one request. */
   readonly timeout: number;
 }

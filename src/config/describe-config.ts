@@ -1,4 +1,5 @@
 /** Says in a few lines what a configuration means. */
+import { LISTING_APIS, ownerOf, type ListingOptions } from '../registry/listing/listing-apis.ts';
 import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
 import { configWarnings } from './config-warnings.ts';
 import type { BusConfig, Config, IndexConfig, RegistryConfig, ServerConfig } from './config.ts';
@@ -59,11 +60,17 @@ function some(what: string, names: readonly string[]): readonly string[] {
   return names.length === 0 ? [] : [`${what} ${names.join(', ')}`];
 }
 
-function describeRegistry({ id, repositories, username, concurrency, timeout }: RegistryConfig): string {
+function describeRegistry({ id, repositories, listing, username, concurrency, timeout }: RegistryConfig): string {
   const read = repositories.length === 0 ? 'all repositories' : `repositories ${repositories.join(', ')}`;
   if (id.startsWith(LAYOUT_PREFIX)) return `Registry ${id}: ${read}`;
   const login = username === undefined ? '' : `, as ${username}`;
-  return `Registry ${id}: ${read}${login}, at most ${concurrency} requests at once, ${formatDuration(timeout)} for each`;
+  return `Registry ${id}: ${read}${listing === undefined ? '' : describeListing(listing)}${login}, at most ${concurrency} requests at once, ${formatDuration(timeout)} for each`;
+}
+
+function describeListing(listing: ListingOptions): string {
+  const { key, name } = ownerOf(listing);
+  const token = listing.token === undefined && listing.tokenFile === undefined ? 'without a token' : 'with a token';
+  return ` that ${LISTING_APIS[listing.kind].name} lists at ${listing.url} for the ${key} ${name}, ${token}`;
 }
 
 function describeState({ stateDir, store }: Config): string {

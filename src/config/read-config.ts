@@ -5,7 +5,7 @@ import { checkMachine } from './check-machine.ts';
 import { checkRules, type Incomplete } from './check-rules.ts';
 import { checkValues } from './check-values.ts';
 import type { Config } from './config.ts';
-import { Problems, nameOf } from './problems.ts';
+import { Problems, nameOf, type KeyPath } from './problems.ts';
 import type { Environment } from './replace-variables.ts';
 import { resolveConfig, type Tokens } from './resolve-config.ts';
 import { configSchema, type ConfigFile } from './schema.ts';
@@ -49,9 +49,12 @@ function read(file: string, environment: Environment): { readonly config: Config
   const names = isMap<Node>(indexes) ? indexes.items.map(nameOf) : [];
   checkRules({ config, names, folder }, problems);
   const tokens: Tokens = {
-    adminToken: config.server?.admin_token ?? readToken('admin_token_file', config, problems),
-    eventsToken: config.server?.events_token ?? readToken('events_token_file', config, problems),
+    adminToken: config.server?.admin_token ?? readToken(['server', 'admin_token_file'], config, problems),
+    eventsToken: config.server?.events_token ?? readToken(['server', 'events_token_file'], config, problems),
   };
+  // These are read again when they are needed.
+  for (const url of Object.keys(config.registries ?? {}))
+    readToken(['registries', url, 'listing', 'token_file'], config, problems);
   const store = readStore(config, { folder, environment, problems });
   problems.throwIfAny();
   return { config: resolveConfig(absolute, config as ConfigFile, names, { tokens, store }, environment), problems };
@@ -59,18 +62,18 @@ function read(file: string, environment: Environment): { readonly config: Config
 
 const LONGEST_TOKEN_FILE = 16 * 1024;
 
-/** The token in the file that `key` names, trimmed; adds a problem if it does not hold one. */
-function readToken(
-  key: 'admin_token_file' | 'events_token_file',
-  { server }: Incomplete<ConfigFile>,
-  problems: Problems,
-): string | undefined {
-  const file = server?.[key];
-  if (file === undefined) return undefined;
+/** The token in the file that the key at `path` names, trimmed; adds a problem if it does not hold one. */
+function readToken(path: KeyPath, config: Incomplete<ConfigFile>, problems: Problems): string | undefined {
+  const file = valueAt(config, path);
+  if (typeof file !== 'string') return undefined;
   const content = readTextFile(file, LONGEST_TOKEN_FILE);
   const token = 'text' in content ? content.text.trim() : undefined;
   if (token !== undefined && isBearerToken(token)) return token;
   const fault = 'fault' in content ? content.fault : token === '' ? 'is empty' : 'does not hold a token';
-  problems.add(['server', key], `names a file that ${fault}, expected a token of ${TOKEN_CHARACTERS}`);
+  problems.add(path, `names a file that ${fault}, expected a token of ${TOKEN_CHARACTERS}`);
   return undefined;
+}
+
+function valueAt(config: unknown, path: KeyPath): unknown {
+  return path.reduce<unknown>((value, key) => (value as Readonly<Record<string, unknown>> | undefined)?.[key], config);
 }

@@ -1,6 +1,7 @@
 /** Works out the configuration from what the file says. */
 import { dirname, join, resolve } from 'node:path';
 import { Default } from 'typebox/value';
+import { listingUrl, type ListingOptions } from '../registry/listing/listing-apis.ts';
 import { LAYOUT_PREFIX, registryId } from '../registry/registry-id.ts';
 import type {
   AccessConfig,
@@ -96,9 +97,26 @@ function resolveRegistries(
   return new Map(
     indexes.map(({ registry: id }) => {
       const section = sections.get(id) ?? (Default(registrySchema, {}) as ConfigFile['registries'][string]);
-      return [id, { ...camelKeys(section), id, timeout: milliseconds(section.timeout) }];
+      const { listing, ...rest } = section;
+      return [
+        id,
+        {
+          ...camelKeys(rest),
+          id,
+          ...(listing && { listing: resolveListing(listing, id) }),
+          timeout: milliseconds(section.timeout),
+        },
+      ];
     }),
   );
+}
+
+function resolveListing(
+  section: NonNullable<ConfigFile['registries'][string]['listing']>,
+  registry: string,
+): ListingOptions {
+  const url = section.url ?? listingUrl(section.kind, registry) ?? '';
+  return { ...camelKeys(section), url: url.replace(/\/+$/, '') };
 }
 
 function resolveServer(section: ConfigFile['server'], tokens: Tokens): ServerConfig {

@@ -1,5 +1,6 @@
 /** Every key of the configuration file: its name, its type, its default and what it means. */
 import { Type, type Static } from 'typebox';
+import { LISTING_KINDS } from '../registry/listing/listing-apis.ts';
 import {
   MAX_INTERVAL,
   bearerToken,
@@ -12,6 +13,7 @@ import {
   httpUrl,
   indexName,
   linkUrl,
+  oneOf,
   optional,
   outputFile,
   path,
@@ -20,6 +22,7 @@ import {
   record,
   registryReference,
   registryUrl,
+  repositoryOwner,
   secret,
   section,
   servedReference,
@@ -29,13 +32,65 @@ import {
   word,
 } from './value-types.ts';
 
+const listing = section(
+  {
+    kind: oneOf('The API that lists repositories.', LISTING_KINDS),
+    owner: optional(
+      repositoryOwner(
+        'For `ghcr`, `forgejo` and `gitea`: the organisation or user.',
+        'the name of an organisation or user',
+        'name',
+      ),
+    ),
+    namespace: optional(
+      repositoryOwner('For `docker-hub` and `quay`: the namespace.', 'the name of a namespace', 'name'),
+    ),
+    group: optional(
+      repositoryOwner(
+        'For `gitlab`: the path of a group, whose subgroups are included.',
+        'a path such as group/subgroup',
+        'path',
+      ),
+    ),
+    project: optional(
+      repositoryOwner(
+        'For `harbor`: the name of a project; for `gitlab`: its path.',
+        'a project such as apps, or for gitlab a path such as group/project',
+        'path',
+      ),
+    ),
+    url: optional(
+      httpUrl('The URL of the API.', {
+        expected: 'a URL such as https://gitlab.example.org',
+        otherwise:
+          '`https://api.github.com`, `https://hub.docker.com`, `https://gitlab.com`; the registry’s own for the other kinds',
+      }),
+    ),
+    username: optional(
+      text('The user of the token, for `harbor` and `docker-hub`.', { otherwise: 'the namespace for `docker-hub`' }),
+    ),
+    token: optional(
+      bearerToken('A token that may list repositories; `ghcr` needs one.', {
+        otherwise: 'the login for the registry for `harbor`, `forgejo` and `gitea`; else none',
+      }),
+    ),
+    token_file: optional(path('A file that holds `token`, read again for each list.')),
+  },
+  {
+    description:
+      'How to list repositories where the registry has no catalog: `{kind, owner}`, `namespace`, `group` or `project`, and a token.',
+    otherwise: 'by the registry’s catalog',
+  },
+);
+
 /** A section of `registries`. */
 export const registrySchema = section(
   {
-    repositories: globs('Names and globs of the repositories to read. Names alone need no catalog.', {
+    repositories: globs('Names and globs of the repositories to read. Names alone need no list.', {
       default: [],
-      otherwise: 'all in the catalog',
+      otherwise: 'all in the registry’s catalog, or that `listing` finds',
     }),
+    listing: optional(listing),
     username: optional(text('Login; needs `password` too.', { otherwise: 'from `auth_file`' })),
     password: optional(secret('Password of `username`.', { otherwise: 'from `auth_file`' })),
     auth_file: optional(

@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import { basename } from 'node:path';
 import { Type, type TProperties, type TSchema, type TSchemaOptions, type TString } from 'typebox';
+import { isRepositoryName } from '../registry/reference.ts';
 import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
 import { databaseFault, loginFault, withHost } from './database-url.ts';
 import { formatDuration, parseDuration } from './duration.ts';
@@ -76,6 +77,12 @@ export function choice<First extends string, Second extends string>(
   });
 }
 
+/** One of several words. */
+export function oneOf<Word extends string>(description: string, words: readonly Word[]) {
+  const expected = `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
+  return Type.Enum([...words], { description, expected });
+}
+
 /**
  * `schema` with a rule: `fault` returns what is wrong with a value, empty to have the value shown; `undefined` if
  * nothing is.
@@ -92,6 +99,13 @@ function withRule(schema: TString, fault: (written: string) => string | undefine
 export function bearerToken(description: string, options: Options) {
   return withRule(secret(description, { expected: TOKEN_CHARACTERS, ...options }), (token) =>
     isBearerToken(token) ? undefined : 'cannot be sent in a header',
+  );
+}
+
+/** Whose repositories are listed: the path that their names begin with, in any case. */
+export function repositoryOwner(description: string, expected: string, isPath: 'path' | 'name') {
+  return withRule(text(description, { expected }), (written) =>
+    isRepositoryName(written.toLowerCase()) && (isPath === 'path' || !written.includes('/')) ? undefined : '',
   );
 }
 
@@ -340,7 +354,7 @@ const NO_CATALOG: ReadonlySet<string> = new Set([DOCKER_HUB, 'ghcr.io']);
 function hostFault({ host, pathname }: URL): string | undefined {
   if (NOT_REGISTRIES.has(host)) return `is not a registry (the one of Docker Hub is https://${DOCKER_HUB})`;
   if (NO_CATALOG.has(host) && pathname !== '/')
-    return `has a path, where only https://${host} is a registry (an owner belongs into registries.URL.repositories, as OWNER/NAME)`;
+    return `has a path, where only https://${host} is a registry (an owner belongs into registries.URL.listing, or into registries.URL.repositories as OWNER/NAME)`;
   return undefined;
 }
 

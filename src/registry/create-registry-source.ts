@@ -4,6 +4,7 @@ import { UpstreamRegistry } from './http/upstream-registry.ts';
 import type { AccessOptions, RequestOptions } from './http/access/access-options.ts';
 import type { OnRequest } from './http/transport/sent-request.ts';
 import { LayoutRegistrySource } from './layout/layout-registry-source.ts';
+import type { ListingOptions } from './listing/listing-apis.ts';
 import { LAYOUT_PREFIX } from './registry-id.ts';
 import type { RegistrySource } from './registry-source.ts';
 
@@ -11,10 +12,10 @@ import type { RegistrySource } from './registry-source.ts';
 export interface RegistryOptions extends AccessOptions, RequestOptions {
   /** The registry's id, as `registryId` returns it. */
   readonly id: string;
-  /**
-   * Names and globs of the repositories to read; all of the catalog if absent or empty. Names alone need no catalog.
-   */
+  /** Names and globs of the repositories to read; all that are listed if absent or empty. Names alone need no list. */
   readonly repositories?: readonly string[] | undefined;
+  /** How repositories are listed; by the registry's catalog if absent. */
+  readonly listing?: ListingOptions | undefined;
 }
 
 /** Where Podman and Docker look for certificates (containers-certs.d(5)). */

@@ -21,12 +21,13 @@ const FAULTS: Readonly<Record<RegistryErrorCode, string>> = {
 
 /**
  * The message of `error`; from the first mention of a host other than the registry's on, replaced by the kind of error.
+ * @param listedAt the origin of the API that lists the registry's repositories, which is configured as the registry is
  */
-export function publicMessage(error: unknown, id: string): string {
+export function publicMessage(error: unknown, id: string, listedAt?: string): string {
   const message = messageOf(error);
   if (id.startsWith(LAYOUT_PREFIX)) return message;
   const { origin } = new URL(id);
-  const elsewhere = message.matchAll(REQUEST).find(([, other]) => other !== origin);
+  const elsewhere = message.matchAll(REQUEST).find(([, other]) => other !== origin && other !== listedAt);
   return elsewhere === undefined
     ? message
     : `${message.slice(0, elsewhere.index)}a host that the registry refers to ${FAULTS[codeOf(error)]}; see the log for details`;

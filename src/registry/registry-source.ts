@@ -19,8 +19,11 @@ export interface RegistrySource {
   /** Warnings of the last listing, for administrators: folders that look like repositories and are not shown. */
   readonly warnings?: readonly string[];
 
-  /** The names and globs of the configuration; empty for all repositories. */
+  /** What decides by the configuration which repositories are selected; empty for all. */
   readonly patterns?: readonly string[];
+
+  /** The origin of the API that lists repositories, if that is configured and not the registry itself. */
+  readonly listedAt?: string | undefined;
 
   /** Says whether the configuration selects the repository; sends no request. */
   covers(repository: string): boolean;

@@ -10,6 +10,8 @@ import { needs } from '../peers/installed.ts';
 import { startPostgresql } from '../peers/postgresql.ts';
 import { runRegindexer } from '../peers/regindexer.ts';
 import { playRegistry, sendJson } from '../registry/http/play-registry.ts';
+import { MADE_UP_APIS, playApi } from '../registry/listing/made-up/made-up-apis.ts';
+import { TOKEN as API_TOKEN } from '../registry/listing/made-up/made-up-api.ts';
 
 test('check fails with the place of what cannot work on this machine', async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-check-'));
@@ -110,5 +112,33 @@ test('--online asks the database of the store, and only then', needs('postgres')
   assert.match(
     (await check(database ?? '', '--online')).online?.join() ?? '',
     /cannot be reached .*: check host and port/,
+  );
+});
+
+test('--online asks the API that lists repositories, and the registry for one of them', async (t) => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-check-'));
+  const registry = await playRegistry(t, (_, response) => sendJson(response, { tags: ['latest'] }));
+  const api = await playApi(t, 'ghcr', { names: ['App', 'tool'] });
+  const check = async (token: string) => {
+    const file = join(folder.path, 'config.yaml');
+    const listing = { ...MADE_UP_APIS.ghcr.listing, url: api.url, token };
+    const config = { indexes: { apps: { registry: registry.url } }, registries: { [registry.url]: { listing } } };
+    await writeFile(file, stringify(config));
+    const { code, stdout } = await runRegindexer(['-c', file, 'check', '--online']);
+    return { code, online: /^Online: .*$/m.exec(stdout)?.[0].replace(/\d+\.\d+ s/, 'N s') };
+  };
+  assert.deepEqual(await check(API_TOKEN), {
+    code: 0,
+    online: `Online: ${registry.url} answered after N s: ${api.url} lists 2 repositories (acme/app, acme/tool), of which acme/app has 1 tag (latest)`,
+  });
+  assert.deepEqual(
+    [...api.seen, ...registry.seen],
+    ['GET /orgs/Acme/packages?package_type=container&per_page=100', 'GET /v2/acme/app/tags/list?n=1000'],
+  );
+  const { code, online = '' } = await check('an-old-token');
+  assert.equal(code, 1);
+  assert.match(
+    online,
+    /could not be read: registries\..*\.listing: .*answered 401 \(Bad credentials\); GitHub refuses/,
   );
 });

@@ -314,7 +314,7 @@ const CASES: readonly Case[] = [
     yaml: `indexes: {all: {registry: ▶"${url}"}}`,
     path: 'indexes.all.registry',
     message:
-      /^has a path, where only https:\/\/(?:ghcr\.io|registry-1\.docker\.io) is a registry \(an owner belongs into registries\.URL\.repositories, as OWNER\/NAME\), expected/,
+      /^has a path, where only https:\/\/(?:ghcr\.io|registry-1\.docker\.io) is a registry \(an owner belongs into registries\.URL\.listing, or into registries\.URL\.repositories as OWNER\/NAME\), expected/,
   })),
   ...['https://ghcr.io', 'https://registry-1.docker.io/'].flatMap((url) => [
     {
@@ -322,7 +322,7 @@ const CASES: readonly Case[] = [
       yaml: `indexes: {all: {registry: ▶"${url}"}}`,
       path: 'indexes.all.registry',
       message: new RegExp(
-        `^is a registry that does not list its repositories, expected their names in registries\\."${url}"\\.repositories$`,
+        `^is a registry that does not list its repositories, expected registries\\."${url}"\\.listing with the kind ${url.includes('ghcr') ? 'ghcr' : 'docker-hub'}, or their names in registries\\."${url}"\\.repositories$`,
       ),
     },
     {
@@ -336,7 +336,7 @@ const CASES: readonly Case[] = [
       yaml: `indexes: {all: {registry: "${url}"}}\nregistries: {"${url}": {repositories: [owner/app, ▶"owner/*"]}}`,
       path: `registries."${url}".repositories[1]`,
       message:
-        /^is "owner\/\*", but (?:ghcr|registry-1\.docker)\.io has no list of repositories to compare it with, expected a name such as owner\/app, without globs$/,
+        /^is "owner\/\*", but (?:ghcr|registry-1\.docker)\.io has no list of repositories to compare it with, expected a name such as owner\/app, without globs, or registries\.".*"\.listing with the kind (?:ghcr|docker-hub)$/,
     },
   ]),
   ...['**', '**/*', '**/**'].map((glob) => ({

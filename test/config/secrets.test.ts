@@ -35,6 +35,18 @@ const WRONG: readonly string[] = [
   `${INDEX}store: "postgres://user@db.example.org"\nstore_password_file: secret`,
   `${INDEX}store: "postgres://user@db.example.org"\nstore_password_file: hunter2`,
   `${INDEX}server: {port: \${TOKEN}}`,
+  ...[
+    'token: [hunter2]',
+    'token: "hunter2 hunter2"',
+    'token: hunter2, token_file: secret',
+    'token_file: secret',
+    'token_file: ${TOKEN}',
+    'token: hunter2, username: jane',
+    'url: "https://hunter2@api.example.org", token: hunter2',
+    'namespace: x, token: hunter2',
+  ].map(
+    (keys) => `${INDEX}registries: {"https://registry.example.org": {listing: {kind: ghcr, owner: acme, ${keys}}}}`,
+  ),
   `${INDEX}server: {tls: {cert: \${TOKEN}, key: \${TOKEN}}}`,
   `${INDEX}default_index: \${URL}`,
   `${INDEX}bus: {url: "stomp://user:hunter2@bus example.org"}`,
@@ -62,7 +74,7 @@ for (const yaml of WRONG) {
 test('no secret in the description', (t) => {
   const config = configOf(
     t,
-    `${INDEX}registries: {"https://registry.example.org": {username: user, password: hunter2}}
+    `${INDEX}registries: {"https://registry.example.org": {username: user, password: hunter2, listing: {kind: quay, namespace: acme, token: hunter2}}}
 store: "postgres://hunter2:hunter2@db.example.org/apps?sslmode=require"
 server: {admin_token: hunter2, events_token: hunter2}
 bus: {url: "stomp://user:hunter2@bus.example.org:61613/hunter2", headers: {passcode: hunter2}, destinations: [{destination: /topic/a, headers: {x: hunter2}}]}`,

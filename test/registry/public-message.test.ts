@@ -19,6 +19,13 @@ test('answers of the registry itself are kept', () => {
   );
 });
 
+test('so are those of the API that lists its repositories', () => {
+  const message = 'GET https://api.example.org/orgs/acme/packages: answered 401 (Bad credentials)';
+  const error = new RegistryError('denied', message);
+  assert.equal(publicMessage(error, REGISTRY, 'https://api.example.org'), message);
+  assert.match(publicMessage(error, REGISTRY, 'https://other.example.org'), /^a host that the registry refers to/);
+});
+
 test('answers of other hosts are replaced by the kind of error', () => {
   const cause = new RegistryError('denied', 'GET https://10.0.0.1:8443/x: answered 403 (no entry)');
   const failed = new Error(`tag a: ${cause.message} (and 2 more tags)`, { cause });

@@ -371,8 +371,8 @@ export function isRegistryFailure({ repository }: RebuildFailure): boolean {
   return repository === undefined;
 }
 
-function failureOf(error: unknown, { id }: RegistrySource): RebuildFailure {
-  const words = publicMessage(error, id);
+function failureOf(error: unknown, { id, listedAt }: RegistrySource): RebuildFailure {
+  const words = publicMessage(error, id, listedAt);
   const detail = messageOf(error);
   return { error: words, ...(detail !== words && { detail }) };
 }

@@ -25,7 +25,7 @@ export async function* catalog(
   paging: Paging,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<readonly string[]> {
-  const advice = `the registry does not list its repositories to this client: name them in ${registryKey(transport.url, 'repositories')}, or log in as a user who may list them`;
+  const advice = `the registry does not list its repositories to this client: name them in ${registryKey(transport.url, 'repositories')}, set ${registryKey(transport.url, 'listing')}, or log in as a user who may list them`;
   const list = pages(transport, {
     path: `${transport.base}/_catalog`,
     subject: CATALOG,

@@ -1,6 +1,8 @@
 /** Reads a registry through the OCI distribution API. */
 import { CoveredRepositories } from '../covered-repositories.ts';
 import { isDigest, type Digest } from '../digest.ts';
+import { ownerOf, type ListingOptions } from '../listing/listing-apis.ts';
+import { RepositoryList } from '../listing/repository-list.ts';
 import type { Descriptor, ImageConfig, Manifest } from '../manifest.ts';
 import { isRepositoryName, isTag } from '../reference.ts';
 import { RegistryError } from '../registry-error.ts';
@@ -16,10 +18,10 @@ import { Transport, type TransportOptions } from './transport/transport.ts';
 
 /** Settings of a registry at a URL. */
 export interface HttpRegistryOptions extends TransportOptions {
-  /**
-   * Names and globs of the repositories to read; all of the catalog if absent or empty. Names alone need no catalog.
-   */
+  /** Names and globs of the repositories to read; all that are listed if absent or empty. Names alone need no list. */
   readonly repositories?: readonly string[] | undefined;
+  /** How repositories are listed; by the registry's catalog if absent. */
+  readonly listing?: ListingOptions | undefined;
 }
 
 /** A registry at an `http` or `https` URL. */
@@ -27,20 +29,26 @@ export class HttpRegistrySource implements RegistrySource {
   readonly id: string;
   readonly patterns: readonly string[];
   readonly #transport: Transport;
+  readonly #listing: RepositoryList | undefined;
   readonly #covered: CoveredRepositories;
   readonly #heads = new HeadSupport();
   readonly #paging = { repositories: new Paging(), tags: new Paging() };
 
   /** @throws TypeError if the URL is not valid for a registry. */
-  constructor({ repositories = [], ...options }: HttpRegistryOptions) {
+  constructor({ repositories = [], listing, ...options }: HttpRegistryOptions) {
     this.#transport = new Transport(options);
+    this.#listing = listing && new RepositoryList({ ...options, listing });
     this.id = this.#transport.url;
-    this.patterns = repositories;
-    this.#covered = new CoveredRepositories(repositories);
+    this.patterns = listing === undefined ? repositories : [...repositories, `${ownerOf(listing).name}/**`];
+    this.#covered = new CoveredRepositories(repositories, listing);
   }
 
   get requests(): number {
-    return this.#transport.requests;
+    return this.#transport.requests + (this.#listing?.requests ?? 0);
+  }
+
+  get listedAt(): string | undefined {
+    return this.#listing?.origin;
   }
 
   covers(repository: string): boolean {
@@ -49,15 +57,13 @@ export class HttpRegistrySource implements RegistrySource {
 
   async *repositories(signal?: AbortSignal): AsyncGenerator<readonly string[]> {
     const { all, named, names } = this.#covered;
-    if (all) {
-      yield* catalog(this.#transport, this.#paging.repositories, signal);
-      return;
-    }
-    yield [...names];
+    if (!all) yield [...names];
     if (named) return;
-    for await (const page of catalog(this.#transport, this.#paging.repositories, signal)) {
-      yield page.filter((name) => !names.has(name) && this.covers(name));
-    }
+    const list =
+      this.#listing === undefined
+        ? catalog(this.#transport, this.#paging.repositories, signal)
+        : this.#listing.pages(signal);
+    for await (const page of list) yield page.filter((name) => !names.has(name) && this.covers(name));
   }
 
   async tags(repository: string, signal?: AbortSignal): Promise<readonly string[]> {
@@ -81,7 +87,7 @@ export class HttpRegistrySource implements RegistrySource {
   }
 
   async close(): Promise<void> {
-    await this.#transport.close();
+    await Promise.all([this.#transport.close(), this.#listing?.close()]);
   }
 
   /** Refuses invalid names, which become parts of paths, without a request. */

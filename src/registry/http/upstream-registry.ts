@@ -48,13 +48,13 @@ export class UpstreamRegistry {
   readonly #heads = new HeadSupport();
 
   /** @throws TypeError if the URL is not valid for a registry. */
-  constructor({ repositories = [], passRedirects, ...options }: UpstreamOptions) {
+  constructor({ repositories = [], listing, passRedirects, ...options }: UpstreamOptions) {
     this.#transport = new Transport({ ...options, streams: true, pauses: PAUSES, patience: PATIENCE });
-    this.#covered = new CoveredRepositories(repositories);
+    this.#covered = new CoveredRepositories(repositories, listing);
     this.#passRedirects = passRedirects;
   }
 
-  /** The configured repositories if all are named; `undefined` if the catalog is needed to know them. */
+  /** The configured repositories if all are named; `undefined` if a list is needed to know them. */
   get names(): readonly string[] | undefined {
     return this.#covered.named ? [...this.#covered.names] : undefined;
   }

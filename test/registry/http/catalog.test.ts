@@ -47,7 +47,9 @@ for (const status of [401, 403, 404, 405]) {
         new RegExp(`GET ${url}/v2/_catalog: answered ${status} \\(UNAUTHORIZED: not for you\\)`),
       );
       assert.ok(
-        error.message.includes(`name them in registries."${url}".repositories, or log in as a user who may list them`),
+        error.message.includes(
+          `name them in registries."${url}".repositories, set registries."${url}".listing, or log in as a user who may list them`,
+        ),
         error.message,
       );
       return true;

@@ -21,7 +21,7 @@ export type Login =
     };
 
 /** A login for the Basic scheme. */
-export function basicLogin({ username, password }: Credentials): Login {
+export function basicLogin({ username, password }: Credentials): Extract<Login, { readonly kind: 'basic' }> {
   return { kind: 'basic', authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` };
 }
 

@@ -27,14 +27,19 @@ function codeOf(status: number): RegistryErrorCode {
   return isTransient(status) ? 'unavailable' : 'malformed';
 }
 
-/** The registry's own reason (OCI distribution-spec, "Error Codes"), in printable characters. */
+/**
+ * The registry's own reason (OCI distribution-spec, "Error Codes"), or that of an API beside it, in printable
+ * characters.
+ */
 function reasonOf({ body }: HttpResponse): string {
   if (body.length === 0) return '';
   try {
-    const { errors } = parseJsonObject(body);
+    const { errors, ...others } = parseJsonObject(body);
     const first: unknown = Array.isArray(errors) ? errors[0] : undefined;
-    if (!isJsonObject(first)) return '';
-    const words = [first.code, first.message].filter((word) => typeof word === 'string').join(': ');
+    const { code, message, error, error_description: description, detail } = isJsonObject(first) ? first : others;
+    const words = [code ?? error, message ?? description ?? detail]
+      .filter((word) => typeof word === 'string')
+      .join(': ');
     return words && ` (${words.replaceAll(/[^\p{L}\p{N}\p{P}\p{S}]+/gu, ' ').slice(0, MAX_REASON)})`;
   } catch {
     // Best effort: errors may have bodies of any kind.
