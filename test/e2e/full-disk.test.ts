@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
-import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
-import { mkdir, mkdtempDisposable, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtempDisposable, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { request } from 'undici';
 import { TEMPORARY_SUFFIX } from '../../src/system/write-file.ts';
 import { runRegindexer, startRegindexer, type Regindexer } from '../peers/regindexer.ts';
+import { cannotMount, SmallDisk } from '../peers/small-disk.ts';
 import { LabelRegistry } from '../sources/label-registry.ts';
 import { randomConfig, randomRepository } from '../sources/random-images.ts';
 import { get, indexOf, reindex, settled, TOKEN } from './ask-server.ts';
@@ -17,53 +16,6 @@ import { get, indexOf, reindex, settled, TOKEN } from './ask-server.ts';
  * left.
  */
 const LARGE = { icons: 400_000, appdata: 4_000 };
-const SIZE = '6m';
-
-/** A disk of a few MB. */
-class SmallDisk {
-  readonly path: string;
-  readonly #ballast: string;
-
-  private constructor(path: string) {
-    this.path = path;
-    this.#ballast = join(path, 'ballast');
-  }
-
-  static async mount(path: string): Promise<SmallDisk> {
-    await mkdir(path);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE}`, 'none', path]);
-    return new SmallDisk(path);
-  }
-
-  /** Takes all that is left of it. */
-  fill(): void {
-    const file = openSync(this.#ballast, 'a');
-    try {
-      for (;;) writeSync(file, Buffer.alloc(4096));
-    } catch (error) {
-      assert.equal((error as NodeJS.ErrnoException).code, 'ENOSPC');
-    } finally {
-      closeSync(file);
-    }
-  }
-
-  free(): void {
-    rmSync(this.#ballast);
-  }
-
-  remount(how: 'ro' | 'rw'): void {
-    execFileSync('mount', ['-o', `remount,${how}`, this.path]);
-  }
-
-  unmount(): void {
-    execFileSync('umount', ['--lazy', this.path]);
-  }
-}
-
-function cannotMount(): string | false {
-  const { status } = spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', tmpdir()]);
-  return (process.getuid?.() !== 0 || status !== 0) && 'this system does not let tests mount a disk';
-}
 
 suite('a server whose disks are full, may not be written, or lose their files', { skip: cannotMount() }, () => {
   const resources = new AsyncDisposableStack();
