@@ -1,5 +1,5 @@
 /** Opens, migrates and checks the SQLite files of the store, and sets aside those that cannot be used. */
-import { accessSync, constants, existsSync, renameSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../store-error.ts';
@@ -106,6 +106,38 @@ class UnusableFile extends Error {}
  * @throws StoreError if it can be neither opened nor created
  */
 export function openDatabase(file: string, schema: DatabaseSchema, onWarning: (warning: string) => void): DatabaseSync {
+  return openOrReplace(
+    file,
+    () => openUsable(file, schema),
+    (reason) => {
+      const aside = setAside(file);
+      onWarning(`${file} ${reason}: it was set aside as ${aside}, which you can delete, and ${schema.whenLost}`);
+    },
+  );
+}
+
+/**
+ * Opens a copy of what another store has, or creates it, for this connection alone; its folder must exist. A file that
+ * cannot be used is removed with a warning, and replaced by a new one. Nothing is synced, so that no write waits for
+ * the disk: what a power cut damages is copied again.
+ * @throws StoreError if it can be neither opened nor created
+ */
+export function openCopy(file: string, schema: DatabaseSchema, onWarning: (warning: string) => void): DatabaseSync {
+  const database = openOrReplace(
+    file,
+    // Keeps the index of the log in memory: if it were a file that somebody truncates, the process would be killed.
+    () => openUsable(file, schema, 'PRAGMA locking_mode = EXCLUSIVE'),
+    (reason) => {
+      removeDatabase(file);
+      onWarning(`${file} ${reason}: it was removed, and will be filled again`);
+    },
+  );
+  database.exec('PRAGMA synchronous = OFF');
+  return database;
+}
+
+/** @param replace moves a file away that cannot be used for this reason */
+function openOrReplace(file: string, open: () => DatabaseSync, replace: (reason: string) => void): DatabaseSync {
   try {
     accessSync(dirname(file), constants.W_OK);
     for (const path of FILES.map((suffix) => file + suffix))
@@ -114,15 +146,14 @@ export function openDatabase(file: string, schema: DatabaseSchema, onWarning: (w
     throw StoreError.fromSystem(error, file);
   }
   try {
-    return openUsable(file, schema);
+    return open();
   } catch (error) {
-    const reason = reasonToSetAside(error);
+    const reason = reasonToReplace(error);
     if (reason === undefined) throw StoreError.fromSqlite(error, file);
-    const aside = setAside(file);
-    onWarning(`${file} ${reason}: it was set aside as ${aside}, which you can delete, and ${schema.whenLost}`);
+    replace(reason);
   }
   try {
-    return openUsable(file, schema);
+    return open();
   } catch (error) {
     throw StoreError.fromSqlite(error, file);
   }
@@ -172,9 +203,23 @@ export function setAside(file: string): string {
   return aside;
 }
 
-function openUsable(file: string, schema: DatabaseSchema): DatabaseSync {
+/**
+ * Removes a file of the store, which must be closed.
+ * @throws StoreError if that fails
+ */
+export function removeDatabase(file: string): void {
+  try {
+    for (const suffix of FILES) rmSync(file + suffix, { force: true });
+  } catch (error) {
+    throw StoreError.fromSystem(error, file);
+  }
+}
+
+/** @param first SQL that runs before anything is read */
+function openUsable(file: string, schema: DatabaseSchema, first = ''): DatabaseSync {
   const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT });
   try {
+    database.exec(first);
     const identity = database
       .prepare(
         `SELECT application_id AS application, user_version AS version, (SELECT count(*) FROM sqlite_schema) AS tables
@@ -237,7 +282,7 @@ function schemaOf(database: DatabaseSync): string {
  */
 const SIGNS_OF_DAMAGE: ReadonlySet<number> = new Set([1, 8, 11, 18, 26]);
 
-function reasonToSetAside(error: unknown): string | undefined {
+function reasonToReplace(error: unknown): string | undefined {
   if (error instanceof UnusableFile) return error.message;
   const damaged =
     error instanceof Error &&

@@ -15,11 +15,11 @@ import type {
   StoredSegment,
 } from '../publications.ts';
 import { StoreError } from '../store-error.ts';
-import { boundLog, SqliteFile, openDatabase, openForReading } from './database.ts';
+import { boundLog, openCopy, openDatabase, openForReading, SqliteFile } from './database.ts';
 import { PUBLICATIONS_SCHEMA } from './publications-schema.ts';
 
 /** Chunks that are marked or removed in one transaction, which rewrites about 200 kB of each, and PNGs. */
-const CHUNKS_AT_ONCE = 16;
+const CHUNKS_AT_ONCE = 8;
 const PNGS_AT_ONCE = 500;
 
 /** Reads publications beside the writing connection, one statement at a time. */
@@ -128,8 +128,30 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
     return new SqlitePublications(file, database);
   }
 
+  /**
+   * Opens a copy of publications of one format, or creates it; see {@link openCopy}. Publications of another format,
+   * which another version of the program left, are removed.
+   * @throws StoreError if it can be neither opened nor created
+   */
+  static openCopy(file: string, format: string, onWarning: (warning: string) => void): SqlitePublications {
+    const database = openCopy(file, PUBLICATIONS_SCHEMA, onWarning);
+    try {
+      const publications = new SqlitePublications(file, database);
+      if (publications.#statements.otherFormat.get(format) !== undefined) publications.#keepIndexes(new Set());
+      return publications;
+    } catch (error) {
+      database.close();
+      throw StoreError.fromSqlite(error, file);
+    }
+  }
+
   async published(): Promise<readonly string[]> {
-    return this.guard(() => this.#statements.published.all().map((row) => String(row['index'])));
+    return this.#published();
+  }
+
+  /** Returns those of these chunks that are not stored, or may be removed soon. */
+  async missingChunks(names: readonly string[]): Promise<readonly string[]> {
+    return this.guard(() => names.filter((name) => this.#statements.hasChunk.get(nameBytes([name])) === undefined));
   }
 
   async putChunks(chunks: readonly StoredChunk[]): Promise<void> {
@@ -164,7 +186,11 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
   }
 
   async keepIndexes(indexes: ReadonlySet<string>): Promise<void> {
-    const gone = (await this.published()).filter((index) => !indexes.has(index));
+    this.#keepIndexes(indexes);
+  }
+
+  #keepIndexes(indexes: ReadonlySet<string>): void {
+    const gone = this.#published().filter((index) => !indexes.has(index));
     if (gone.length === 0) return;
     this.transaction(() => {
       for (const index of gone) {
@@ -215,6 +241,10 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
     }
   }
 
+  #published(): readonly string[] {
+    return this.guard(() => this.#statements.published.all().map((row) => String(row['index'])));
+  }
+
   #putChunks(chunks: readonly StoredChunk[]): void {
     for (const { name, head, body } of chunks) this.#statements.putChunk.run(nameBytes([name]), head, body);
   }
@@ -260,6 +290,7 @@ function prepareReading(database: DatabaseSync) {
 
 function prepareWriting(database: DatabaseSync) {
   return {
+    otherFormat: database.prepare('SELECT 1 FROM publication WHERE format <> ?'),
     published: database.prepare('SELECT "index" FROM publication ORDER BY "index"'),
     chunksOfAll: database.prepare('SELECT chunks FROM publication'),
     putPublication: database.prepare(
@@ -269,6 +300,7 @@ function prepareWriting(database: DatabaseSync) {
     putChunk: database.prepare(
       'INSERT INTO chunk (name, head, body) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET unnamed_since = NULL WHERE unnamed_since IS NOT NULL',
     ),
+    hasChunk: database.prepare('SELECT 1 FROM chunk WHERE name = ? AND unnamed_since IS NULL'),
     chunks: database.prepare('SELECT id, name, unnamed_since FROM chunk'),
     nameChunk: database.prepare('UPDATE chunk SET unnamed_since = NULL WHERE id = ?'),
     releaseChunk: database.prepare('UPDATE chunk SET unnamed_since = ? WHERE id = ? AND unnamed_since IS NULL'),

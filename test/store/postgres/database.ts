@@ -7,6 +7,7 @@ import { PostgresDatabase } from '../../../src/store/postgres/postgres-database.
 import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
 import { isInstalled } from '../../peers/installed.ts';
 import { type Postgresql, startPostgresql } from '../../peers/postgresql.ts';
+import type { StoredPart } from '../publications-contract.ts';
 
 /** Starts a server for the suite that calls it; returns what makes databases with the tables of the store. */
 export function databases(): () => Promise<ClientConfig> {
@@ -67,5 +68,23 @@ export async function run<R extends Readonly<Record<string, unknown>>>(
     return (await client.query<R>(sql, [...values])).rows;
   } finally {
     await client.end();
+  }
+}
+
+/** Returns the statement that damages a part of the publications, with its parameter. */
+export function damageTo(part: StoredPart): { readonly sql: string; readonly name: string | Buffer } {
+  switch (part.kind) {
+    case 'publication':
+      return {
+        sql: `UPDATE publication SET registry = replace(registry, 'registry', 'registrz') WHERE "index" = $1`,
+        name: part.index,
+      };
+    case 'apps':
+      return { sql: `UPDATE apps SET body = 'other apps' WHERE "index" = $1`, name: part.index };
+    case 'png':
+      return { sql: `UPDATE png SET bytes = 'other PNG' WHERE digest = $1`, name: part.digest };
+    case 'head':
+    case 'body':
+      return { sql: `UPDATE chunk SET ${part.kind} = 'other' WHERE name = $1`, name: Buffer.from(part.chunk, 'hex') };
   }
 }

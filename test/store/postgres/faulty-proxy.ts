@@ -8,13 +8,15 @@ export type CutMoment = 'before' | 'after';
 
 /** Passes bytes on until it is told to hang or to cut. */
 export class FaultyProxy {
-  /** The statements that passed. */
+  /** The statements that passed, and the bytes of their answers. */
   statements = 0;
+  bytes = 0;
   readonly #to: number;
   readonly #server = createServer((socket) => this.#accept(socket));
   readonly #sockets = new Set<Socket>();
   #cut: { readonly statement: number; readonly moment: CutMoment } | undefined;
   #isCut = false;
+  #hangs = false;
 
   private constructor(to: number) {
     this.#to = to;
@@ -40,9 +42,15 @@ export class FaultyProxy {
     return this.#isCut;
   }
 
-  /** Passes nothing on any more, and closes nothing. New connections are not affected. */
-  hang(): void {
+  /** Passes nothing on any more, and closes nothing. New connections are affected only if `all` are. */
+  hang({ all = false } = {}): void {
+    this.#hangs = all;
     for (const socket of this.#sockets) socket.removeAllListeners('data').pause();
+  }
+
+  /** Passes on what new connections send. */
+  release(): void {
+    this.#hangs = false;
   }
 
   /** Cuts all connections at a statement, counted from 1. */
@@ -53,6 +61,11 @@ export class FaultyProxy {
   #accept(client: Socket): void {
     if (this.#isCut) {
       client.destroy();
+      return;
+    }
+    if (this.#hangs) {
+      this.#sockets.add(client.pause());
+      client.on('error', () => undefined);
       return;
     }
     const server = connect(this.#to, '127.0.0.1');
@@ -81,6 +94,7 @@ export class FaultyProxy {
       server.write(chunk);
     });
     server.on('data', (chunk) => {
+      this.bytes += chunk.length;
       if (answerIsLost) this.#end();
       else client.write(chunk);
     });

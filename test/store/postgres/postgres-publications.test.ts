@@ -1,28 +1,22 @@
 /** What is specific to the publications in PostgreSQL. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { after, before, suite, test, type TestContext } from 'node:test';
-import { Client, type ClientConfig } from 'pg';
+import { suite, test, type TestContext } from 'node:test';
+import type { ClientConfig } from 'pg';
 import { digestOf } from '../../../src/registry/digest.ts';
 import { CHANNEL } from '../../../src/store/postgres/channel.ts';
 import type { PostgresPublications } from '../../../src/store/postgres/postgres-publications.ts';
 import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
 import type { StoredChunk } from '../../../src/store/publications.ts';
-import { isInstalled, needs } from '../../peers/installed.ts';
-import { type Postgresql, startPostgresql } from '../../peers/postgresql.ts';
+import { needs } from '../../peers/installed.ts';
 import { chunkOf, publicationOf, wholeOf } from '../publications-contract.ts';
+import { connected, databases, run } from './database.ts';
 
 const DAY = 86_400_000;
 const NOW = Date.UTC(2026, 0, 1);
 
 suite('publications in PostgreSQL', needs('postgres'), () => {
-  let server: Postgresql | undefined;
-  before(async () => {
-    if (isInstalled('postgres')) server = await startPostgresql();
-  });
-  after(() => server?.[Symbol.asyncDispose]());
-
-  const createDatabase = (): Promise<ClientConfig> => (server ?? assert.fail()).createDatabase();
+  const createDatabase = databases();
 
   suite('two formats in one database', () => {
     const [a, b, c] = ['a', 'b', 'c'].map(chunkOf) as [StoredChunk, StoredChunk, StoredChunk];
@@ -172,9 +166,7 @@ suite('publications in PostgreSQL', needs('postgres'), () => {
   test('publishing an index and a list of apps notifies other replicas', async (t) => {
     const connection = await createDatabase();
     const publications = await open(t, connection, '1');
-    const listener = new Client(connection);
-    await listener.connect();
-    t.after(() => listener.end());
+    const listener = await connected(t, connection);
     await listener.query(`LISTEN ${CHANNEL}`);
     const next = async (): Promise<unknown> => {
       const [{ payload }] = (await once(listener, 'notification')) as [{ payload: string }];
@@ -188,13 +180,6 @@ suite('publications in PostgreSQL', needs('postgres'), () => {
     assert.deepEqual(await listed, { published: 'apps', document: 'apps', format: '1', version: 7 });
   });
 });
-
-async function run(connection: ClientConfig, sql: string): Promise<void> {
-  const client = new Client(connection);
-  await client.connect();
-  await client.query(sql);
-  await client.end();
-}
 
 async function open(t: TestContext, connection: ClientConfig, format: string): Promise<PostgresPublications> {
   const store = await PostgresStore.open(connection, { format });

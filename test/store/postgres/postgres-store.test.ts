@@ -7,7 +7,8 @@ import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
 import { isInstalled, needs } from '../../peers/installed.ts';
 import { type Postgresql, startPostgresql } from '../../peers/postgresql.ts';
 import { catalogContract } from '../catalog-contract.ts';
-import { publicationsContract, type StoredPart } from '../publications-contract.ts';
+import { publicationsContract } from '../publications-contract.ts';
+import { damageTo } from './database.ts';
 
 suite('the store in PostgreSQL', needs('postgres'), () => {
   let server: Postgresql | undefined;
@@ -113,20 +114,3 @@ suite('the store in PostgreSQL', needs('postgres'), () => {
     });
   });
 });
-
-function damageTo(part: StoredPart): { readonly sql: string; readonly name: string | Buffer } {
-  switch (part.kind) {
-    case 'publication':
-      return {
-        sql: `UPDATE publication SET registry = replace(registry, 'registry', 'registrz') WHERE "index" = $1`,
-        name: part.index,
-      };
-    case 'apps':
-      return { sql: `UPDATE apps SET body = 'other apps' WHERE "index" = $1`, name: part.index };
-    case 'png':
-      return { sql: `UPDATE png SET bytes = 'other PNG' WHERE digest = $1`, name: part.digest };
-    case 'head':
-    case 'body':
-      return { sql: `UPDATE chunk SET ${part.kind} = 'other' WHERE name = $1`, name: Buffer.from(part.chunk, 'hex') };
-  }
-}
