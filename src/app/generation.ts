@@ -1,36 +1,36 @@
-/** Everything that one configuration runs: its served indexes, its indexing thread, and the triggers. */
+/** Everything that one configuration runs: its served indexes, the site, and what rebuilds. */
 import type { Logger } from 'pino';
 import { indexingOptions } from './indexing-options.ts';
-import type { BusConfig, Config } from '../config/config.ts';
+import type { Config } from '../config/config.ts';
+import type { PublishedDocument } from '../indexing/indexer.ts';
+import type { HeldLease } from '../store/postgres/lease.ts';
 import { allIndexWarnings, contentOf } from './index-warnings.ts';
 import { isWanted, wantedBy } from '../indexing/select/wanted.ts';
 import { describeSite } from './describe-site.ts';
 import { openPullBackends, pullBackendOptions, type PullBackends } from './pull-backends.ts';
 import { CoveredRepositories } from '../registry/covered-repositories.ts';
-import { describeSent, type SentRequest } from '../registry/http/transport/sent-request.ts';
 import type { Figures } from '../server/figures.ts';
 import { JoinedBodies } from '../server/documents/body.ts';
 import { ServedIndex } from '../server/documents/served-index.ts';
 import { Questions } from '../server/documents/questions.ts';
 import type { Site } from '../server/site.ts';
-import { storeSizes } from '../store/sqlite/sqlite-store.ts';
-import { IndexingThread } from './indexing-thread.ts';
+import { SqliteStore, storeSizes } from '../store/sqlite/sqlite-store.ts';
+import { configurationHash } from './configuration-hash.ts';
+import { knowsRepository } from './knows-repository.ts';
+import { Leader, logRequest } from './leader.ts';
+import type { Replica, Replicated } from './replica.ts';
+import type { SharedRebuilds } from './shared-rebuilds.ts';
 import { PublishedIndexes } from './published-indexes.ts';
-import { Bus } from '../triggers/bus/bus.ts';
-import { Notifications } from '../triggers/notifications.ts';
-import { RebuildQueue } from '../triggers/rebuild-queue.ts';
-import { Schedule } from '../triggers/schedule.ts';
-
-/** Time for pending requests and rebuilds to end, in milliseconds. */
-export const GRACE = 10_000;
 
 /** Objects that a {@link Generation} needs. */
 export interface GenerationOptions {
   readonly config: Config;
   readonly logger: Logger;
   readonly figures: Figures;
-  /** Called after each rebuild that made the default index. */
+  /** Called after each rebuild that made the default index, and when another replica's is served. */
   readonly onDefaultIndexReady: () => void;
+  /** Set if several replicas share the store. */
+  readonly replica: Replica | undefined;
 }
 
 /** State that {@link Generation.open} sets. */
@@ -43,95 +43,47 @@ interface Opened {
  * A running configuration. It answers from the store once it is open, and rebuilds after {@link begin}. Several
  * generations may answer at the same time, but only one may rebuild.
  */
-export class Generation {
+export class Generation implements Replicated {
   readonly config: Config;
   readonly indexes: ReadonlyMap<string, ServedIndex>;
   readonly #options: GenerationOptions;
   readonly #published: PublishedIndexes;
-  readonly #indexing: IndexingThread;
-  readonly #queue: RebuildQueue;
-  readonly #notifications: Notifications;
-  readonly #schedule: Schedule;
-  readonly #bus: Bus | undefined;
-  readonly #begun = Promise.withResolvers<void>();
-  /** Resolves when the content of the catalog has been published. */
-  readonly #refreshed = Promise.withResolvers<void>();
+  readonly registries: ReadonlyMap<string, readonly string[]>;
+  readonly #rebuilds: SharedRebuilds | undefined;
+  /** Absent on a replica that does not lead. */
+  #leader: Leader | undefined;
   readonly #ending = new AbortController();
   #opened: Opened | undefined;
 
   private constructor(options: GenerationOptions) {
-    const { config, logger } = options;
+    const { config, logger, figures, replica } = options;
     this.config = config;
     this.#options = options;
     const joined = new JoinedBodies();
     this.indexes = new Map(
       config.indexes.map((index) => [index.name, new ServedIndex({ ...index, maxAge: config.server.maxAge, joined })]),
     );
-    const { signal } = this.#ending;
-    const rebuildLost = (): void => {
-      if (!signal.aborted)
-        this.#queue.request({ reason: 'a part of the store was damaged', scope: { kind: 'everything' } });
-    };
-    this.#published = new PublishedIndexes({
-      stateDir: config.stateDir,
-      indexes: this.indexes,
-      logger,
-      countStoreRead: options.figures.countStoreRead,
-      repair: async () => {
-        await this.#refreshed.promise;
-        return !signal.aborted && this.#indexing.repair(signal);
-      },
-      onLost: rebuildLost,
-      signal,
-    });
-    this.#indexing = new IndexingThread(indexingOptions(config), {
-      onPublished: (index, document) => this.#published.load(index, document),
-      onRequests: (counts) => options.figures.addRegistryRequests(counts),
-      onRequest: logger.isLevelEnabled('debug') ? (request) => logRequest(logger, request) : undefined,
-      onWarning: (message) => logger.warn(message),
-      onStoreLost: () => {
-        this.#published.reopen();
-        rebuildLost();
-      },
-      onExit: (error) => {
-        logger.error({ err: error }, 'the indexing thread has ended unexpectedly; the next rebuild starts another');
-        // Its last publications may not have been announced.
-        void this.loadPublished();
-      },
-    });
-    const registries = new Map(
+    this.registries = new Map(
       [...config.registries.keys()].map((id) => [
         id,
         config.indexes.filter(({ registry }) => registry === id).map(({ name }) => name),
       ]),
     );
-    this.#queue = new RebuildQueue({
-      registries,
+    this.#published = new PublishedIndexes({
+      open: () =>
+        replica === undefined
+          ? SqliteStore.openPublications(config.stateDir)
+          : { ...replica.reader, isCurrent: true, close: async () => undefined },
+      indexes: this.indexes,
       logger,
-      run: async (registry, scope, runOptions) => {
-        await this.#refreshed.promise;
-        signal.throwIfAborted();
-        const result = await this.#indexing.rebuild(registry, scope, runOptions);
-        await this.#published.loaded;
-        return result;
-      },
+      countStoreRead: figures.countStoreRead,
+      onAway: replica && (() => figures.databaseUnavailable.inc()),
+      repair: async () => (await this.#leader?.repair()) ?? false,
+      onLost: () => this.#leader?.rebuildLost(),
+      signal: this.#ending.signal,
     });
-    this.#queue.on('finished', ({ result }) => {
-      if (
-        result?.indexes.some(
-          ({ index, bytes, error }) => index === config.defaultIndex && bytes > 0 && error === undefined,
-        ) &&
-        result.failures.every(({ repository }) => repository !== undefined)
-      )
-        options.onDefaultIndexReady();
-    });
-    this.#notifications = new Notifications(this.#queue);
-    this.#schedule = new Schedule({
-      queue: this.#queue,
-      registries: registries.keys(),
-      interval: config.rescanInterval,
-    });
-    this.#bus = config.bus && this.#createBus(config.bus);
+    this.#rebuilds = replica?.createRebuilds(this.registries);
+    if (replica === undefined) this.#leader = this.#createLeader();
   }
 
   /**
@@ -160,25 +112,44 @@ export class Generation {
     return this.#published.loadAll();
   }
 
+  /** Hash of all that changes what is published. */
+  get configuration(): string {
+    return configurationHash(this.config);
+  }
+
+  /** Serves the newest publication of an index, or of its list of apps. */
+  async load(index: string, document: PublishedDocument | 'all'): Promise<void> {
+    this.#published.load(index, document);
+    await this.#published.loaded;
+    if (index === this.config.defaultIndex && this.indexes.get(index)?.shown !== undefined)
+      this.#options.onDefaultIndexReady();
+  }
+
   /**
-   * Starts the triggers, publishes the content of the catalog, and then rebuilds everything; resolves when that rebuild
-   * has ended.
+   * Begins to rebuild, as {@link Leader.begin}; resolves when the first rebuild has ended. Where several replicas share
+   * the store, only begins to follow them.
    * @param reason of that rebuild
    */
   async begin(reason: string): Promise<void> {
-    const { signal } = this.#ending;
-    if (signal.aborted) return;
-    this.#begun.resolve();
-    this.#schedule.start();
-    this.#bus?.start();
-    await this.#indexing.refresh(signal).catch((error: unknown) => {
-      if (!signal.aborted)
-        this.#options.logger.error({ err: error }, 'the indexes could not be published from the catalog');
-    });
-    this.#refreshed.resolve();
-    if (signal.aborted) return;
-    const { id } = this.#queue.request({ reason, scope: { kind: 'everything' } });
-    await this.#queue.finished(id);
+    await (this.#options.replica?.use(this) ?? this.#leader?.begin(reason));
+  }
+
+  /** The rebuilds of all replicas that share the store. */
+  get rebuilds(): SharedRebuilds {
+    if (this.#rebuilds === undefined) throw new TypeError('the store is not shared');
+    return this.#rebuilds;
+  }
+
+  /** Begins to rebuild for all replicas. */
+  lead(lease: HeldLease): void {
+    this.#leader = this.#createLeader(lease);
+    this.#rebuilds?.lead(this.#leader);
+    void this.#leader.begin('this replica leads now');
+  }
+
+  /** Stops rebuilding at once, because another replica leads. */
+  async retire(): Promise<void> {
+    await this.#stopLeading(0, AbortSignal.abort());
   }
 
   /**
@@ -186,27 +157,54 @@ export class Generation {
    * generation continues to answer.
    */
   async stopRebuilding(graceMs: number, signal: AbortSignal): Promise<void> {
-    this.#schedule.stop();
-    this.#notifications.stop();
-    await Promise.all([this.#bus?.close(), this.#queue.settled(graceMs, signal)]);
     this.#ending.abort(new Error('the service is stopping'));
-    // Releases waiting calls, which then see the aborted signal.
-    this.#begun.resolve();
-    this.#refreshed.resolve();
-    await this.#queue.close({ graceMs: GRACE });
-    await this.#indexing.close();
-    await this.#published.loaded;
+    await this.#stopLeading(graceMs, signal);
   }
 
   /** Closes connections, the indexing thread and the store. Call it when no request uses the generation any more. */
   async close(): Promise<void> {
     await this.#opened?.pullBackends.close();
-    await this.#indexing.close();
+    await this.#leader?.close();
     await this.#published.close();
   }
 
+  #createLeader(lease?: HeldLease): Leader {
+    const { config, logger, figures, onDefaultIndexReady } = this.#options;
+    return new Leader({
+      config,
+      registries: this.registries,
+      indexing: { ...indexingOptions(config), database: config.store && lease && { store: config.store, lease } },
+      logger,
+      figures,
+      published: this.#published,
+      onDefaultIndexReady,
+    });
+  }
+
+  /** Says whether a registry has a repository that an index takes; only the leader has the catalog open. */
+  async #asksForRepository(name: string): Promise<boolean> {
+    const { registries, definitions } = indexingOptions(this.config);
+    // Loaded only if needed: the HTTP client is large.
+    const { createRegistrySource } = await import('../registry/create-registry-source.ts');
+    const sources = new Map(registries.map((registry) => [registry.id, createRegistrySource(registry)]));
+    try {
+      return await knowsRepository(name, { sources, definitions, isKnown: async () => false });
+    } finally {
+      await Promise.all([...sources.values()].map((source) => source.close()));
+    }
+  }
+
+  async #stopLeading(graceMs: number, signal: AbortSignal): Promise<void> {
+    const leader = this.#leader;
+    if (this.#rebuilds !== undefined) {
+      this.#rebuilds.release();
+      this.#leader = undefined;
+    }
+    await leader?.stop(graceMs, signal);
+  }
+
   async #open(): Promise<void> {
-    const { config, logger, figures } = this.#options;
+    const { config, logger, figures, replica } = this.#options;
     const { indexes, server: serverConfig } = config;
     await this.loadPublished();
 
@@ -220,6 +218,8 @@ export class Generation {
       figures.countRegistryRequest(request);
       logRequest(logger, request);
     });
+    const rebuilds = this.#rebuilds ?? this.#leader?.queue;
+    if (rebuilds === undefined) throw new TypeError('without replicas, this process leads');
     const site: Site = {
       trustProxy: serverConfig.trustProxy,
       basePath: serverConfig.basePath,
@@ -236,14 +236,14 @@ export class Generation {
       registryProxy: pullBackends.registryProxy,
       reindex: {
         token: serverConfig.adminToken,
-        knowsRepository: async (name) => {
-          await this.#begun.promise;
-          return this.#indexing.knowsRepository(name);
-        },
+        knowsRepository: (name) => this.#leader?.knowsRepository(name) ?? this.#asksForRepository(name),
       },
       events: {
         token: serverConfig.eventsToken,
-        request: async (request) => this.#notifications.request(request),
+        request: async (request) => {
+          if (this.#rebuilds !== undefined) await this.#rebuilds.notify(request);
+          else void this.#leader?.notifications.request(request);
+        },
         wants: (repository, tag) => isWanted(wanted, repository, tag),
       },
       status: {
@@ -257,33 +257,12 @@ export class Generation {
               ),
             ),
           ),
-        bus: () => this.#bus?.status(),
+        bus: () => this.#leader?.busStatus,
       },
-      rebuilds: this.#queue,
-      storeSizes: () => storeSizes(config.stateDir),
+      rebuilds,
+      storeSizes: () => replica?.sizes() ?? storeSizes(config.stateDir),
+      sharing: replica && { catchUp: () => replica.catchUp(), state: () => replica.state() },
     };
     this.#opened = { site, pullBackends };
   }
-
-  #createBus(config: BusConfig): Bus {
-    const { urls, destinations, contentTypes, headers, heartbeat, caFile, clientCert, clientKey } = config;
-    return new Bus({
-      urls,
-      destinations,
-      contentTypes,
-      headers,
-      heartbeat,
-      ...(caFile !== undefined && { caFile }),
-      ...(clientCert !== undefined && { certFile: clientCert }),
-      ...(clientKey !== undefined && { keyFile: clientKey }),
-      firstConnectionTriggers: true,
-      counts: this.#options.figures.bus,
-      onTrigger: (reason) => void this.#queue.request({ reason, scope: { kind: 'everything' } }),
-      logger: this.#options.logger,
-    });
-  }
-}
-
-function logRequest(logger: Logger, request: SentRequest): void {
-  logger.debug({ ...request }, describeSent(request));
 }

@@ -2,6 +2,8 @@
 import type { Config, IndexConfig, RegistryConfig } from '../config/config.ts';
 import type { IndexDefinition } from '../indexing/index-definition.ts';
 import type { RegistryOptions } from '../registry/create-registry-source.ts';
+import type { DatabaseAddress } from '../store/postgres/connection.ts';
+import type { HeldLease } from '../store/postgres/lease.ts';
 import { version } from '../system/version.ts';
 
 /** Options of a {@link RecoveringIndexer}; cloneable, so that they can be sent to a thread. */
@@ -13,6 +15,8 @@ export interface IndexingOptions {
   readonly cleanFilesAfter: number;
   readonly registries: readonly RegistryOptions[];
   readonly definitions: readonly IndexDefinition[];
+  /** A database instead of files in `stateDir`, and the lease under which it is written. */
+  readonly database?: { readonly store: DatabaseAddress; readonly lease: HeldLease } | undefined;
 }
 
 /** Returns the options of the indexer, in a form that can be cloned. */

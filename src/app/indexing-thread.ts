@@ -1,5 +1,6 @@
 /** The indexing thread, as the main thread uses it. */
 import { extname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { IndexingOptions } from './indexing-options.ts';
 import type { PublishedDocument } from '../indexing/indexer.ts';
@@ -11,6 +12,9 @@ import { Calls, unlessEnded } from './calls.ts';
 
 /** `start-worker.js` in the published package. */
 const THREAD = new URL(`./start-worker${extname(import.meta.filename)}`, import.meta.url);
+
+/** Time to close the store, in milliseconds; then the thread is ended, as by a crash. */
+const CLOSE_LIMIT = 5_000;
 
 /** Events of the indexing thread. */
 export interface IndexingThreadEvents {
@@ -72,7 +76,13 @@ export class IndexingThread {
   async close(): Promise<void> {
     const calls = this.#calls;
     if (calls === undefined) return;
-    await calls.call('close', []).catch(unlessEnded);
+    const over = new AbortController();
+    await Promise.race([
+      calls.call('close', []).catch(unlessEnded),
+      // A database that hangs does not let it close.
+      sleep(CLOSE_LIMIT, undefined, { signal: over.signal }).catch(() => undefined),
+    ]);
+    over.abort();
     await calls.terminate();
   }
 

@@ -4,8 +4,9 @@ import type { PublishedDocument } from '../indexing/indexer.ts';
 import type { Digest } from '../registry/digest.ts';
 import { PublicationLoader } from '../server/documents/publication-loader.ts';
 import type { ServedIndex } from '../server/documents/served-index.ts';
-import type { SqlitePublicationReader } from '../store/sqlite/sqlite-publications.ts';
-import { SqliteStore } from '../store/sqlite/sqlite-store.ts';
+import { DatabaseUnavailable } from '../server/server-error.ts';
+import type { PublicationReader } from '../store/publications.ts';
+import { StoreError } from '../store/store-error.ts';
 import { timedReader } from '../store/timed-reader.ts';
 
 /**
@@ -13,13 +14,26 @@ import { timedReader } from '../store/timed-reader.ts';
  */
 const MIN_REPAIR_INTERVAL = 60_000;
 
+/** An open reader of publications. */
+export interface OpenReader extends PublicationReader {
+  /** False once another file has replaced the one that is open. */
+  readonly isCurrent: boolean;
+  close(): Promise<void>;
+}
+
 /** Objects that {@link PublishedIndexes} needs. */
 export interface PublishedIndexesOptions {
-  readonly stateDir: string;
+  /**
+   * Opens a reader; `undefined` while there is nothing to read.
+   * @throws StoreError
+   */
+  readonly open: () => OpenReader | undefined;
   /** By their names. */
   readonly indexes: ReadonlyMap<string, ServedIndex>;
   readonly logger: Logger;
   readonly countStoreRead: Parameters<typeof timedReader>[1];
+  /** Called for each answer that fails because the database is away; absent where the store is in files. */
+  readonly onAway?: (() => void) | undefined;
   /** Rebuilds damaged publications from the catalog; returns whether a full rebuild is needed to restore the rest. */
   readonly repair: () => Promise<boolean>;
   /** Called when a repair has left something that only a full rebuild restores. */
@@ -32,10 +46,10 @@ export interface PublishedIndexesOptions {
 export class PublishedIndexes {
   readonly #options: PublishedIndexesOptions;
   /** Set once there are publications. */
-  #reader: SqlitePublicationReader | undefined;
+  #reader: OpenReader | undefined;
   #loader: PublicationLoader | undefined;
   /** Readers of replaced files from which something is still served. */
-  readonly #replaced: SqlitePublicationReader[] = [];
+  readonly #replaced: OpenReader[] = [];
   #lastRepair = -Infinity;
   /** Settles when all publications so far are served. */
   #loading: Promise<void> = Promise.resolve();
@@ -58,16 +72,16 @@ export class PublishedIndexes {
   /** Serves the newest publication of an index. Loads run one after another, so that the newest one is served last. */
   load(name: string, document: PublishedDocument | 'all'): void {
     this.#loading = this.#loading.then(async () => {
-      const { indexes, stateDir, countStoreRead } = this.#options;
+      const { indexes, open, countStoreRead } = this.#options;
       const index = indexes.get(name);
       if (index === undefined) return;
       try {
         // The indexing thread may have set the file aside before its event came.
         if (this.#reader?.isCurrent === false) this.#leaveReader();
-        this.#reader ??= SqliteStore.openPublications(stateDir);
+        this.#reader ??= open();
         if (this.#reader === undefined) return;
         this.#loader ??= new PublicationLoader(timedReader(this.#reader, countStoreRead), {
-          onUnreadable: (error) => this.#loadNewer(error),
+          onUnreadable: (error) => this.#onUnreadable(error),
         });
         if (document !== 'apps' || !this.#loader.hasLoaded(index)) await this.#loader.load(index);
         if (document !== 'index' && this.#loader.hasLoaded(index)) await this.#loader.loadApps(index);
@@ -85,10 +99,12 @@ export class PublishedIndexes {
 
   /**
    * Returns the PNG of an icon, and repairs the store if an index names it but there is none.
-   * @throws StoreError
+   * @throws StoreError; DatabaseUnavailable
    */
   async readIcon(digest: Digest): Promise<Buffer | undefined> {
-    const png = await this.#loader?.readIcon(digest);
+    const png = await this.#loader?.readIcon(digest).catch((error: unknown) => {
+      throw this.#awayError(error) ?? error;
+    });
     if (
       png === undefined &&
       [...this.#options.indexes.values()].some(
@@ -117,20 +133,34 @@ export class PublishedIndexes {
     for (const reader of this.#replaced.splice(0)) await reader.close();
   }
 
+  /** Returns the error for clients if the database is away, which no repair would help. */
+  #awayError(error: unknown): Error | undefined {
+    if (!this.#isAway(error)) return undefined;
+    this.#options.onAway?.();
+    return new DatabaseUnavailable();
+  }
+
+  #isAway(error: unknown): boolean {
+    return this.#options.onAway !== undefined && error instanceof StoreError && error.code === 'unavailable';
+  }
+
   /** Loads newer publications when a served one cannot be read, and repairs the store if there are none. */
-  async #loadNewer(error: unknown): Promise<void> {
+  async #onUnreadable(error: unknown): Promise<Error | undefined> {
+    const away = this.#awayError(error);
+    if (away !== undefined) return away;
     const versions = (): string =>
       JSON.stringify([...this.#options.indexes.values()].map(({ shown }) => shown?.publication.version));
     const before = versions();
     await this.loadAll();
     if (versions() === before) this.#repairSoon(error);
+    return undefined;
   }
 
   /** Starts a repair, at most once a minute. */
   #repairSoon(error: unknown): void {
     const { logger, signal } = this.#options;
     const now = performance.now();
-    if (signal.aborted || now - this.#lastRepair < MIN_REPAIR_INTERVAL) return;
+    if (signal.aborted || this.#isAway(error) || now - this.#lastRepair < MIN_REPAIR_INTERVAL) return;
     this.#lastRepair = now;
     logger.warn({ err: error }, 'a published index cannot be read, and is rebuilt from the catalog');
     void this.#repair();

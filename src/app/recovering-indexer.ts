@@ -2,17 +2,16 @@
  * Connects registry sources, store and indexer, in the indexing thread or the main thread of `regindexer index`.
  */
 import type { IndexingOptions } from './indexing-options.ts';
-import { isWanted, wantedBy } from '../indexing/select/wanted.ts';
 import type { RebuildOptions } from '../indexing/indexer.ts';
 import { Indexer } from '../indexing/indexer.ts';
 import type { RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
-import { makeFolder } from '../system/make-folder.ts';
 import { createRegistrySource } from '../registry/create-registry-source.ts';
 import type { OnRequest } from '../registry/http/transport/sent-request.ts';
-import { isNotFound } from '../registry/registry-error.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
-import { SqliteStore } from '../store/sqlite/sqlite-store.ts';
+import type { Store } from '../store/store.ts';
 import { StoreError } from '../store/store-error.ts';
+import { knowsRepository } from './knows-repository.ts';
+import { postgresEngine, sqliteEngine, type StoreEngine } from './store-engine.ts';
 
 /** Events of a {@link RecoveringIndexer}. */
 export interface RecoveringIndexerEvents {
@@ -30,7 +29,7 @@ type PublishOptions = Pick<RebuildOptions, 'onPublished' | 'signal'>;
 
 /** A store and the indexer over it. */
 interface OpenStore {
-  readonly store: SqliteStore;
+  readonly store: Store;
   readonly indexer: Indexer;
 }
 
@@ -39,6 +38,7 @@ export class RecoveringIndexer {
   readonly #options: IndexingOptions;
   readonly #events: RecoveringIndexerEvents;
   readonly #sources: ReadonlyMap<string, RegistrySource>;
+  readonly #engine: StoreEngine;
   /** The current store; `undefined` if it could not be opened. */
   #current: Promise<OpenStore> | undefined;
 
@@ -47,14 +47,15 @@ export class RecoveringIndexer {
     events: RecoveringIndexerEvents,
     sources: ReadonlyMap<string, RegistrySource>,
   ) {
+    const { stateDir, database } = options;
+    this.#engine = database === undefined ? sqliteEngine(stateDir) : postgresEngine(database.store, database.lease);
     this.#options = options;
     this.#events = events;
     this.#sources = sources;
   }
 
-  /** Opens the state; the caller must hold its lock. */
+  /** Opens the store; the caller must hold the lock of `stateDir`, or the lease. */
   static async open(options: IndexingOptions, events: RecoveringIndexerEvents): Promise<RecoveringIndexer> {
-    makeFolder(options.stateDir);
     const sources = new Map(
       options.registries.map((registry) => [registry.id, createRegistrySource(registry, events.onRequest)]),
     );
@@ -128,7 +129,7 @@ export class RecoveringIndexer {
     return (
       this.#current ??
       this.#use(
-        openStore(this.#options, this.#events, this.#sources).catch((error: unknown) => {
+        this.#open().catch((error: unknown) => {
           if (error instanceof StoreError && error.code === 'corrupt') return this.#replaceStore(error);
           throw error;
         }),
@@ -146,13 +147,15 @@ export class RecoveringIndexer {
     return current;
   }
 
-  /** Replaces a damaged store that is closed. */
-  async #replaceStore({ message, file }: StoreError): Promise<OpenStore> {
-    const aside = SqliteStore.setAside(file);
-    this.#events.onWarning(`${message}; it was set aside as ${aside}, which you can delete`);
-    const current = await openStore(this.#options, this.#events, this.#sources);
-    await current.store.salvage(aside);
-    this.#events.onStoreLost?.();
+  /** Replaces the damaged part of a store that is closed. */
+  async #replaceStore(error: StoreError): Promise<OpenStore> {
+    const { warning, restore } = await this.#engine.replace(error);
+    this.#events.onWarning(warning);
+    const current = await this.#open();
+    if (restore !== undefined) {
+      await restore();
+      this.#events.onStoreLost?.();
+    }
     return current;
   }
 
@@ -160,25 +163,33 @@ export class RecoveringIndexer {
    * Returns whether a repository that an index takes is in the catalog or its registry; `true` if a registry cannot be
    * asked.
    */
-  async knowsRepository(name: string, signal?: AbortSignal): Promise<boolean> {
-    for (const [id, source] of this.#sources) {
-      const definitions = this.#options.definitions.filter(({ registry }) => registry === id);
-      if (
-        !isWanted(
-          definitions.map((definition) => wantedBy(definition, (repository) => source.covers(repository))),
-          name,
-        )
-      )
-        continue;
-      const { repositories } = await (await this.#opened()).store.catalog.known(id, [name]);
-      if ((repositories.get(name)?.tags.size ?? 0) > 0) return true;
-      const known = await source.tags(name, signal).then(
-        () => true,
-        (error: unknown) => !isNotFound(error),
-      );
-      if (known) return true;
+  knowsRepository(name: string, signal?: AbortSignal): Promise<boolean> {
+    const { definitions } = this.#options;
+    const isKnown = async (registry: string): Promise<boolean> => {
+      const { repositories } = await (await this.#opened()).store.catalog.known(registry, [name]);
+      return (repositories.get(name)?.tags.size ?? 0) > 0;
+    };
+    return knowsRepository(name, { sources: this.#sources, definitions, isKnown }, signal);
+  }
+
+  async #open(): Promise<OpenStore> {
+    const { registries, ...options } = this.#options;
+    const { onWarning } = this.#events;
+    const store = await this.#engine.open(onWarning);
+    const concurrency = new Map(registries.map(({ id, concurrency: atOnce }) => [id, atOnce]));
+    try {
+      const indexer = await Indexer.open({
+        sources: this.#sources,
+        concurrency: (registry) => concurrency.get(registry) ?? 1,
+        store,
+        ...options,
+        onWarning,
+      });
+      return { store, indexer };
+    } catch (error) {
+      await store.close();
+      throw error;
     }
-    return false;
   }
 
   /** Closes all connections and the store. */
@@ -187,27 +198,5 @@ export class RecoveringIndexer {
     const current = await this.#current?.catch(() => undefined);
     await current?.indexer.settled();
     await current?.store.close();
-  }
-}
-
-async function openStore(
-  { stateDir, registries, ...options }: IndexingOptions,
-  { onWarning }: RecoveringIndexerEvents,
-  sources: ReadonlyMap<string, RegistrySource>,
-): Promise<OpenStore> {
-  const store = SqliteStore.open(stateDir, onWarning);
-  const concurrency = new Map(registries.map(({ id, concurrency: atOnce }) => [id, atOnce]));
-  try {
-    const indexer = await Indexer.open({
-      sources,
-      concurrency: (registry) => concurrency.get(registry) ?? 1,
-      store,
-      ...options,
-      onWarning,
-    });
-    return { store, indexer };
-  } catch (error) {
-    await store.close();
-    throw error;
   }
 }

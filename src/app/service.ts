@@ -1,4 +1,5 @@
 /** The running service: it locks the state, listens, and follows changes of its configuration and certificates. */
+import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { StateLock } from '../store/state-lock.ts';
 import { configWarnings } from '../config/config-warnings.ts';
@@ -11,7 +12,9 @@ import { Figures } from '../server/figures.ts';
 import { KeyPairWatch, readKeyPair } from '../server/http/key-pair.ts';
 import type { ServedIndex } from '../server/documents/served-index.ts';
 import { Server } from '../server/server.ts';
-import { GRACE, Generation } from './generation.ts';
+import { Generation } from './generation.ts';
+import { GRACE } from './leader.ts';
+import { Replica } from './replica.ts';
 import { version } from '../system/version.ts';
 
 /** A running service. */
@@ -57,6 +60,8 @@ interface SharedObjects {
   readonly lock: StateLock;
   readonly figures: Figures;
   readonly defaultIndexReady: PromiseWithResolvers<void>;
+  /** Set if several replicas share the store. */
+  readonly replica: Replica | undefined;
 }
 
 class RunningService implements Service {
@@ -91,8 +96,17 @@ class RunningService implements Service {
     logWarnings(config, logger);
     const figures = new Figures();
     figures.collectProcess();
-    const shared: SharedObjects = { logger, lock, figures, defaultIndexReady: Promise.withResolvers() };
     await using opened = new AsyncDisposableStack();
+    const replica =
+      config.store &&
+      (await Replica.open({
+        store: config.store,
+        stateDir: config.stateDir,
+        name: port === 0 ? hostname() : `${hostname()}:${port}`,
+        logger,
+      }));
+    opened.defer(() => replica?.stop());
+    const shared: SharedObjects = { logger, lock, figures, defaultIndexReady: Promise.withResolvers(), replica };
     const generation = await openGeneration(config, shared);
     opened.defer(() => generation.close());
     const server = await Server.create(
@@ -132,7 +146,7 @@ class RunningService implements Service {
   }
 
   async close(): Promise<void> {
-    const { lock } = this.#shared;
+    const { lock, replica } = this.#shared;
     this.#closing.abort();
     this.#watch?.[Symbol.dispose]();
     await this.#changing;
@@ -140,6 +154,7 @@ class RunningService implements Service {
       await Promise.all([this.#server.close(GRACE), this.#generation.stopRebuilding(0, this.#closing.signal)]);
       await this.#generation.close();
       await Promise.all(this.#replaced);
+      await replica?.stop();
     } finally {
       lock.release();
     }
@@ -219,8 +234,11 @@ class RunningService implements Service {
   }
 }
 
-function openGeneration(config: Config, { logger, figures, defaultIndexReady }: SharedObjects): Promise<Generation> {
-  return Generation.open({ config, logger, figures, onDefaultIndexReady: defaultIndexReady.resolve });
+function openGeneration(
+  config: Config,
+  { logger, figures, defaultIndexReady, replica }: SharedObjects,
+): Promise<Generation> {
+  return Generation.open({ config, logger, figures, onDefaultIndexReady: defaultIndexReady.resolve, replica });
 }
 
 /** Hides Fastify's own line about its address, which would repeat {@link Service.address}; keeps its warnings. */

@@ -46,6 +46,13 @@ export class Figures {
     registers: [],
   });
 
+  /** Answers that failed because the database that replicas share could not be reached. */
+  readonly databaseUnavailable = new Counter({
+    name: 'regindexer_database_unavailable_answers_total',
+    help: 'Answers that failed because the database could not be reached.',
+    registers: [],
+  });
+
   /**
    * Starts to measure process, memory, garbage collection and event loop delay. Call it once in a process: it cannot be
    * stopped.
@@ -79,6 +86,7 @@ export class Figures {
     const others = new Registry();
     others.registerMetric(this.#registryRequests);
     others.registerMetric(this.#storeReads);
+    others.registerMetric(this.databaseUnavailable);
     return (
       await Promise.all(
         [this.#process, this.requests.registry, this.#rebuilds.registry, others].map((registry) => registry.metrics()),

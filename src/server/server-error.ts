@@ -15,6 +15,12 @@ export const PartUnreadable = createError(
   'A part of the index cannot be read and is being rebuilt; ask again in a moment.',
   503,
 );
+/** The database that replicas share cannot be reached, and what it is asked for is not in the cache. */
+export const DatabaseUnavailable = createError(
+  'REGINDEXER_DATABASE_UNAVAILABLE',
+  'The database of this server cannot be reached now; ask again in a moment.',
+  503,
+);
 /** The queue of pending questions is full. */
 export const TooBusy = createError(
   'REGINDEXER_TOO_BUSY',

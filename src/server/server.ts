@@ -232,10 +232,7 @@ export class Server {
       nameRequests(scope);
       healthRoutes(scope, site);
       const followEvents = rebuildEventRoutes(scope, site);
-      this.#followRebuilds = ({ rebuilds, indexes, status }) => {
-        figures.follow(rebuilds, new Set([...indexes.keys()].flatMap((name) => status.registryOf(name) ?? [])));
-        followEvents(rebuilds);
-      };
+      this.#followRebuilds = ({ rebuilds }) => followEvents(rebuilds);
       apiRoutes(scope, { site, acceptEncoding });
       flatpakFileRoutes(scope, site);
     });

@@ -52,11 +52,50 @@ export interface RebuildEvents {
   on(event: keyof RebuildQueueEvents, listener: (rebuild: Rebuild) => void): unknown;
 }
 
-/** The part of the rebuild queue that takes requests. */
+/** Takes requests for rebuilds: the queue, or the store where another replica may rebuild. */
 export interface Rebuilds {
-  request(request: { readonly reason: string; readonly scope: RebuildRequest }): Rebuild;
-  get(id: string): Rebuild | undefined;
+  request(request: { readonly reason: string; readonly scope: RebuildRequest }): Rebuild | Promise<Rebuild>;
+  get(id: string): Rebuild | undefined | Promise<Rebuild | undefined>;
+  /** Waits until a rebuild has ended, and its result is served. */
   finished(id: string): Promise<Rebuild>;
+}
+
+/** One of the replicas that share a store. */
+export interface ReplicaView {
+  /** Its host. */
+  readonly name: string;
+  readonly version: string;
+  /** Hash of all that changes what is published. */
+  readonly configuration: string;
+  /** When it came to this configuration, when it started, and its last sign of life, in milliseconds since the epoch. */
+  readonly configuredAt: number;
+  readonly startedAt: number;
+  readonly seenAt: number;
+  readonly leads: boolean;
+  /** Whether it is the one that answers. */
+  readonly self: boolean;
+}
+
+/** State of a replica, beside the others that share its store. */
+export interface SharedState {
+  /** Whether the store can be reached, and since when it can or cannot, in milliseconds since the epoch. */
+  readonly store: { readonly available: boolean; readonly since: number };
+  /** When the leading replica began to lead, in milliseconds since the epoch; `undefined` if none leads. */
+  readonly ledSince: number | undefined;
+  /** Whether this one leads. */
+  readonly leads: boolean;
+  /** For how long the store has had something that this replica does not serve yet, in seconds. */
+  readonly lag: number;
+  readonly replicas: readonly ReplicaView[];
+  /** Why this replica is not ready, although it may serve every index. */
+  readonly notReady: string | undefined;
+}
+
+/** A store that several replicas share. */
+export interface SiteSharing {
+  /** Loads what the store has and this replica does not serve yet; asks the store at most once in 100 ms. */
+  readonly catchUp: () => Promise<void>;
+  readonly state: () => SharedState;
 }
 
 /** Settings of `/reindex`. */
@@ -127,8 +166,10 @@ export interface Site {
   readonly reindex: SiteReindex;
   readonly events: SiteEvents;
   readonly status: SiteStatus;
-  /** Measures the files of the store. */
-  readonly storeSizes: () => readonly StoreSize[];
+  /** Measures the parts of the store. */
+  readonly storeSizes: () => readonly StoreSize[] | Promise<readonly StoreSize[]>;
+  /** Set if several replicas share the store. */
+  readonly sharing: SiteSharing | undefined;
 }
 
 /** Returns the current site. Call it once for each request, so that a reload does not mix two sites. */

@@ -13,27 +13,46 @@ const READS = [
 
 /** Delays and passes on the notifications of registries. */
 export class Notifications {
-  readonly #queue: Pick<RebuildQueue, 'request'>;
+  readonly #queue: Pick<RebuildQueue, 'request' | 'finished'>;
   readonly #timers = new Set<NodeJS.Timeout>();
   #stopped = false;
 
-  constructor(queue: Pick<RebuildQueue, 'request'>) {
+  constructor(queue: Pick<RebuildQueue, 'request' | 'finished'>) {
     this.#queue = queue;
   }
 
-  /** Requests `scope`: tags twice, a moment later; all else at once. Ignores tags after {@link stop}. */
-  request({ reason, scope }: { readonly reason: string; readonly scope: readonly RebuildRequest[] }): void {
+  /**
+   * Requests `scope`: tags twice, a moment later; all else at once. Ignores tags after {@link stop}. Resolves when the
+   * rebuilds have ended, never if they are cancelled.
+   */
+  async request({
+    reason,
+    scope,
+  }: {
+    readonly reason: string;
+    readonly scope: readonly RebuildRequest[];
+  }): Promise<void> {
     const tags = scope.filter(({ kind }) => kind === 'tag');
     const others = scope.filter(({ kind }) => kind !== 'tag');
-    if (others.length > 0) this.#queue.request({ reason, scope: others });
-    if (tags.length === 0 || this.#stopped) return;
-    for (const { after, suffix } of READS) {
+    const rebuilds: Promise<unknown>[] = [];
+    if (others.length > 0) rebuilds.push(this.#rebuild(reason, others));
+    if (tags.length > 0 && !this.#stopped)
+      for (const { after, suffix } of READS) rebuilds.push(this.#rebuildAfter(after, `${reason}${suffix}`, tags));
+    await Promise.all(rebuilds);
+  }
+
+  #rebuild(reason: string, scope: readonly RebuildRequest[]): Promise<unknown> {
+    return this.#queue.finished(this.#queue.request({ reason, scope }).id);
+  }
+
+  #rebuildAfter(pause: number, reason: string, scope: readonly RebuildRequest[]): Promise<unknown> {
+    return new Promise((resolve) => {
       const timer = setTimeout(() => {
         this.#timers.delete(timer);
-        this.#queue.request({ reason: `${reason}${suffix}`, scope: tags });
-      }, after);
+        resolve(this.#rebuild(reason, scope));
+      }, pause);
       this.#timers.add(timer);
-    }
+    });
   }
 
   /** Cancels pending requests for tags. Call it before the queue is closed. */

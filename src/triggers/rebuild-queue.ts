@@ -47,6 +47,8 @@ export interface RebuildQueueEvents {
   started: [rebuild: Rebuild];
   progress: [rebuild: Rebuild];
   finished: [rebuild: Rebuild];
+  /** It never begins: another one does what it would have done. */
+  replaced: [rebuild: Rebuild];
 }
 
 /** Queue state of one registry. */
@@ -319,6 +321,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
     this.#rebuilds.delete(rebuild.id);
     this.#waiters.delete(rebuild.id);
     if (waiter !== undefined) void this.#waiters.get(other.id)?.promise.then(waiter.resolve);
+    this.emit('replaced', rebuild);
   }
 
   #keep(rebuild: RegistryRebuild): RegistryRebuild {

@@ -13,6 +13,8 @@ export interface NginxOptions {
   /** Serves HTTPS with this certificate and key (PEM files). */
   readonly tls?: { readonly certificate: string; readonly key: string };
   readonly workers?: number;
+  /** A free one unless given. */
+  readonly port?: number;
 }
 
 export interface Nginx extends Peer {
@@ -22,9 +24,9 @@ export interface Nginx extends Peer {
 }
 
 /** Starts nginx; relative paths of its configuration are in {@link Peer.folder}. */
-export async function startNginx({ server, http = '', tls, workers = 1 }: NginxOptions): Promise<Nginx> {
+export async function startNginx({ server, http = '', tls, workers = 1, port: given }: NginxOptions): Promise<Nginx> {
   const peer = await startPeer('nginx', async (folder) => {
-    const port = await freePort();
+    const port = given ?? (await freePort());
     const configuration = join(folder, 'nginx.conf');
     await writeFile(
       configuration,

@@ -128,6 +128,7 @@ export class TestServer {
       },
       rebuilds: queue,
       storeSizes: () => storeSizes(state.folder),
+      sharing: undefined,
       status: {
         registryOf: () => state.registry.id,
         warnings: () =>
@@ -184,7 +185,13 @@ export class TestServer {
       png: (digest) => publications().png(digest),
       apps: (index) => publications().apps(index),
     };
-    this.#loader ??= new PublicationLoader(reader, { maxBodyBytes, onUnreadable: () => this.publish() });
+    this.#loader ??= new PublicationLoader(reader, {
+      maxBodyBytes,
+      onUnreadable: async () => {
+        await this.publish();
+        return undefined;
+      },
+    });
     const loader = this.#loader;
     for (const index of this.#indexes.values()) if (await loader.load(index)) await loader.loadApps(index);
   }

@@ -6,8 +6,10 @@ import { deflate, stored } from './gzip-member.ts';
 
 /** Length of a SHA-256, in bytes. */
 export const HASH_BYTES = 32;
-/** Version of the output; changes whenever the same images are written in another way. */
-export const FORMAT = 'regindexer 3';
+/** Version of the output; raised whenever the same images are written in another way. */
+export const FORMAT_NUMBER = 3;
+/** {@link FORMAT_NUMBER} as publications name it. */
+export const FORMAT = `regindexer ${FORMAT_NUMBER}`;
 /** Compression level of zlib: 6 takes about twice as long and saves one to ten percent. */
 const LEVEL = 5;
 

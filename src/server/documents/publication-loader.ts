@@ -21,10 +21,10 @@ export interface PublicationLoaderOptions {
   /** Bytes of segments to cache; {@link MAX_BODY_BYTES} unless given. */
   readonly maxBodyBytes?: number | undefined;
   /**
-   * Called for a chunk that is damaged or missing. The request for it fails when this resolves, and may then be
-   * retried.
+   * Called for a chunk that is damaged or missing. The request for it fails when this resolves, with this error if there
+   * is one; otherwise it may then be retried.
    */
-  readonly onUnreadable?: ((error: unknown) => Promise<void>) | undefined;
+  readonly onUnreadable?: ((error: unknown) => Promise<Error | undefined>) | undefined;
 }
 
 /** Reads publications, chunks and icons for the server. */
@@ -103,7 +103,6 @@ export class PublicationLoader {
   };
 
   async #unreadable(error: unknown): Promise<never> {
-    await this.#onUnreadable?.(error);
-    throw new PartUnreadable();
+    throw (await this.#onUnreadable?.(error)) ?? new PartUnreadable();
   }
 }

@@ -11,6 +11,7 @@ import type { Described } from '../response-schema.ts';
 import type { AcceptEncoding } from '../http/accept-encoding.ts';
 import { IMMUTABLE, isFresh } from '../http/caching.ts';
 import { indexNamed, type ServedIndex } from '../documents/served-index.ts';
+import { catchUpFirst } from '../plugins/catch-up.ts';
 import { sendServed } from '../documents/send.ts';
 import { NotBuiltYet, NotFound } from '../server-error.ts';
 import type { CurrentSite } from '../site.ts';
@@ -108,12 +109,14 @@ export function apiRoutes(server: FastifyInstance, { site, acceptEncoding }: Api
     const { indexes, defaultIndex } = site();
     return indexNamed(indexes, index ?? defaultIndex);
   };
+  const preHandler = catchUpFirst(site);
   const preferences = (request: FastifyRequest) => acceptEncoding.preferences(request.headers['accept-encoding']);
 
   server.route<{ Querystring: Asked }>({
     method: ['GET', 'HEAD'],
     url: '/api/apps',
     schema: { summary: 'Apps of an index', querystring: Parameters, response: { 200: AppList } },
+    preHandler,
     handler: (request, reply) => {
       const index = asked(request.query);
       const apps = index.apps();
@@ -155,6 +158,7 @@ export function apiRoutes(server: FastifyInstance, { site, acceptEncoding }: Api
       querystring: Parameters,
       response: { 200: App },
     },
+    preHandler,
     handler: async (request, reply) => {
       const index = asked(request.query);
       const { id } = request.params;

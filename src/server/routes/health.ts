@@ -16,8 +16,10 @@ export function healthRoutes(server: FastifyInstance, site: CurrentSite): void {
 
   server.get('/readyz', { schema: { response: { 200: Health, 503: NotReady } } }, (_request, reply) => {
     reply.header('cache-control', 'no-store');
-    const missing = [...site().indexes.values()].filter(({ shown }) => shown === undefined).map(({ name }) => name);
-    if (missing.length === 0) return reply.send(checkedResponse(Health, { status: 'ready' }));
+    const { indexes, sharing } = site();
+    const missing = [...indexes.values()].filter(({ shown }) => shown === undefined).map(({ name }) => name);
+    const reason = sharing?.state().notReady;
+    if (missing.length === 0 && reason === undefined) return reply.send(checkedResponse(Health, { status: 'ready' }));
     return reply
       .code(503)
       .header('retry-after', '1')
@@ -25,7 +27,10 @@ export function healthRoutes(server: FastifyInstance, site: CurrentSite): void {
         checkedResponse(NotReady, {
           statusCode: 503,
           error: 'Service Unavailable',
-          message: `Not built yet: ${missing.join(', ')}. See /status for the reason.`,
+          message: [
+            ...(missing.length > 0 ? [`Not built yet: ${missing.join(', ')}. See /status for the reason.`] : []),
+            ...(reason === undefined ? [] : [reason]),
+          ].join(' '),
           missing,
         }),
       );

@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { AcceptEncoding, Encoding } from '../http/accept-encoding.ts';
-import { indexCacheControl } from '../http/caching.ts';
+import { indexCacheControl, isFresh } from '../http/caching.ts';
 import {
   type Headers,
   indexNamed,
@@ -11,6 +11,7 @@ import {
   type ServedIndex,
 } from '../documents/served-index.ts';
 import { networkOf } from '../http/client-network.ts';
+import { catchUpFirst } from '../plugins/catch-up.ts';
 import type { ReadyAnswers } from '../plugins/ready-answers.ts';
 import { NotBuiltYet, NotFound, retryUnreadable } from '../server-error.ts';
 import { sendServed } from '../documents/send.ts';
@@ -45,13 +46,33 @@ const NO_STORE: Headers = { 'cache-control': 'no-store' };
 
 /** Adds the routes of indexes. */
 export function indexRoutes(server: FastifyInstance, { site, acceptEncoding, readyAnswers }: IndexRoutesOptions): void {
-  const query = (
-    { indexes, questions }: Site,
-    name: string,
+  /** Adds one route for both methods, so that HEAD has the length without reading the body. */
+  const getOrHead = (
+    url: string,
+    summary: string,
+    handler: (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>,
+  ): void => {
+    server.route({
+      method: ['GET', 'HEAD'],
+      url,
+      schema: { summary },
+      config: { answers: { 200: IndexAnswer } },
+      preHandler: catchUpFirst(site),
+      handler: (request, reply) => retryUnreadable(() => handler(request, reply)),
+    });
+  };
+  /** Caches the answer, unless another replica may have a newer one that the client has seen. */
+  const keepReady = (
+    { sharing }: Site,
     request: FastifyRequest,
     reply: FastifyReply,
-    cacheable: boolean,
-  ) => {
+    { etag }: EncodedDocument,
+  ): void => {
+    if (sharing === undefined || request.headers['if-none-match'] === undefined || isFresh(request.headers, etag))
+      readyAnswers.keep(reply);
+  };
+  const query = (current: Site, name: string, request: FastifyRequest, reply: FastifyReply, cacheable: boolean) => {
+    const { indexes, questions } = current;
     const index = indexNamed(indexes, name);
     const { url = '' } = request.raw;
     const mark = url.indexOf('?');
@@ -59,8 +80,9 @@ export function indexRoutes(server: FastifyInstance, { site, acceptEncoding, rea
     const override = cacheable ? cacheControlOf(index) : NO_STORE;
     const preferences = acceptEncoding.preferences(request.headers['accept-encoding']);
     if (document !== undefined) {
-      if (cacheable) readyAnswers.keep(reply);
-      return sendServed(request, reply, best(document, preferences), override);
+      const served = best(document, preferences);
+      if (cacheable) keepReady(current, request, reply, served);
+      return sendServed(request, reply, served, override);
     }
     const { signal } = abortOnClose(reply);
     return questions
@@ -73,18 +95,19 @@ export function indexRoutes(server: FastifyInstance, { site, acceptEncoding, rea
     ['static', true],
     ['dynamic', false],
   ] as const) {
-    getOrHead(server, `/index/${path}`, 'Query of the default index', (request, reply) => {
+    getOrHead(`/index/${path}`, 'Query of the default index', (request, reply) => {
       const current = site();
       return query(current, current.defaultIndex, request, reply, cacheable);
     });
-    getOrHead(server, `/:index/index/${path}`, 'Query of an index', (request, reply) =>
+    getOrHead(`/:index/index/${path}`, 'Query of an index', (request, reply) =>
       query(site(), param(request, 'index'), request, reply, cacheable),
     );
   }
 
-  getOrHead(server, '/index/:file', 'A whole index', (request, reply) => {
+  getOrHead('/index/:file', 'A whole index', (request, reply) => {
     const file = param(request, 'file');
-    const indexes = [...site().indexes.values()];
+    const current = site();
+    const indexes = [...current.indexes.values()];
     const index = indexes.find(({ fileName }) => file === `${fileName}.json`);
     if (index === undefined)
       throw new NotFound(
@@ -92,34 +115,14 @@ export function indexRoutes(server: FastifyInstance, { site, acceptEncoding, rea
       );
     const document = index.whole();
     if (document === undefined) throw new NotBuiltYet(index.name);
-    readyAnswers.keep(reply);
-    return sendServed(
-      request,
-      reply,
-      best(document, acceptEncoding.preferences(request.headers['accept-encoding'])),
-      cacheControlOf(index),
-    );
+    const served = best(document, acceptEncoding.preferences(request.headers['accept-encoding']));
+    keepReady(current, request, reply, served);
+    return sendServed(request, reply, served, cacheControlOf(index));
   });
 }
 
 function cacheControlOf({ maxAge }: ServedIndex): Headers {
   return { 'cache-control': indexCacheControl(maxAge) };
-}
-
-/** Adds one route for both methods, so that HEAD has the length without reading the body. */
-function getOrHead(
-  server: FastifyInstance,
-  url: string,
-  summary: string,
-  handler: (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>,
-): void {
-  server.route({
-    method: ['GET', 'HEAD'],
-    url,
-    schema: { summary },
-    config: { answers: { 200: IndexAnswer } },
-    handler: (request, reply) => retryUnreadable(() => handler(request, reply)),
-  });
 }
 
 function param({ params }: FastifyRequest, name: string): string {

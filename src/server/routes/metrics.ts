@@ -4,7 +4,7 @@ import { Counter, Gauge, Registry } from 'prom-client';
 import type { StoreSize } from '../../store/store.ts';
 import type { BusStatus } from '../../triggers/bus/bus.ts';
 import type { ServedIndex } from '../documents/served-index.ts';
-import type { CurrentSite, Site } from '../site.ts';
+import type { CurrentSite, SharedState, Site } from '../site.ts';
 import type { Figures, RequestFigures } from '../figures.ts';
 
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST']);
@@ -22,7 +22,7 @@ export function metricsRoutes(server: FastifyInstance, { site, version, figures 
     '/metrics',
     { schema: { summary: 'Metrics for Prometheus', produces: ['text/plain'] } },
     async (_request, reply) => {
-      const { indexes, status, storeSizes } = site();
+      const { indexes, status, storeSizes, sharing } = site();
       const registry = new Registry();
       new Gauge({
         name: 'regindexer_build_info',
@@ -31,7 +31,8 @@ export function metricsRoutes(server: FastifyInstance, { site, version, figures 
         registers: [registry],
       }).set({ version }, 1);
       indexMetrics(indexes, registry);
-      storeMetrics(storeSizes(), registry);
+      storeMetrics(await storeSizes(), registry);
+      if (sharing) sharingMetrics(sharing.state(), registry);
       eventMetrics(figures, status.bus(), registry);
       return reply
         .headers({ 'content-type': registry.contentType, 'cache-control': 'no-store' })
@@ -85,6 +86,19 @@ function storeMetrics(sizes: readonly StoreSize[], registry: Registry): void {
     if (of.size !== undefined) size.set({ part }, of.size);
     if (of.log !== undefined) log.set({ part }, of.log);
   }
+}
+
+function sharingMetrics({ store, leads, lag, replicas }: SharedState, registry: Registry): void {
+  const gauge = (name: string, help: string, value: number): void =>
+    new Gauge({ name, help, registers: [registry] }).set(value);
+  gauge('regindexer_store_available', '1 while the database can be reached, else 0.', Number(store.available));
+  gauge('regindexer_leader', '1 if this replica leads, else 0.', Number(leads));
+  gauge('regindexer_replicas', 'Replicas that have shown a sign of life lately.', replicas.length);
+  gauge(
+    'regindexer_replica_lag_seconds',
+    'For how long the database has had something that this replica does not serve yet.',
+    lag,
+  );
 }
 
 function eventMetrics({ queries, events }: Figures, bus: BusStatus | undefined, registry: Registry): void {

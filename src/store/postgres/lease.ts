@@ -9,6 +9,8 @@ import { queryOn, type Row, type RunQuery } from './postgres-database.ts';
 /** Lifetime of a lease that is not renewed, and interval of its renewals, in milliseconds. */
 const LIFETIME = 6_000;
 const INTERVAL = 2_000;
+/** Time after the end of another's lease in which it is tried to take it, in milliseconds. */
+const MARGIN = 20;
 /** Share of the lifetime that the holder counts on: its clock may run slower than the database's. */
 const SAFE = 0.8;
 
@@ -26,6 +28,8 @@ export interface Leader {
   readonly since: number;
   /** Whether its lease is not over. */
   readonly living: boolean;
+  /** Time until it is over, unless it is renewed, in milliseconds. */
+  readonly left: number;
 }
 
 /** Settings of a {@link Leadership}. */
@@ -83,8 +87,10 @@ export async function takeLease(
 /** Returns who leads; `undefined` if nobody ever did. */
 export async function leader(query: RunQuery): Promise<Leader | undefined> {
   const [row] = await query<Leader & Row>(
-    `SELECT holder, floor(extract(epoch FROM since) * 1000)::float8 AS since, expires > clock_timestamp() AS living
-     FROM lease WHERE term > 0`,
+    `SELECT holder, floor(extract(epoch FROM since) * 1000)::float8 AS since, time.remaining > 0 AS living,
+       greatest(time.remaining, 0) AS "left"
+     FROM lease, LATERAL (SELECT (extract(epoch FROM expires - clock_timestamp()) * 1000)::float8 AS remaining) AS time
+     WHERE term > 0`,
   );
   return row;
 }
@@ -115,13 +121,14 @@ export class Leadership {
   start(): void {
     if (this.#started) return;
     this.#started = true;
-    const { interval = INTERVAL } = this.#options;
-    const tick = (): void => {
-      this.#ticking = this.#tick().finally(() => {
-        if (!this.#stopped) this.#timer = setTimeout(tick, interval);
-      });
+    const tick = async (): Promise<void> => {
+      const pause = await this.#tick();
+      if (!this.#stopped) this.#timer = setTimeout(next, pause);
     };
-    tick();
+    const next = (): void => {
+      this.#ticking = tick();
+    };
+    next();
   }
 
   /** Ends, and frees the lease, so that another replica leads at once. */
@@ -133,9 +140,13 @@ export class Leadership {
     await disconnect(this.#client);
   }
 
-  async #tick(): Promise<void> {
-    const { connection, holder, mayLead = () => true } = this.#options;
-    if (!mayLead()) return this.#free('a replica of a newer version or configuration is to lead');
+  /** Renews the lease, or tries to take it; returns the time until the next attempt, in milliseconds. */
+  async #tick(): Promise<number> {
+    const { connection, holder, interval = INTERVAL, mayLead = () => true } = this.#options;
+    if (!mayLead()) {
+      await this.#free('a replica of a newer version or configuration is to lead');
+      return interval;
+    }
     // From before the question: the database counts from after it.
     const asked = performance.now();
     try {
@@ -147,9 +158,15 @@ export class Leadership {
           if (this.#client === client) this.#client = undefined;
         },
       });
-      const term = await takeLease(queryOn(this.#client), { holder, term: this.#lease?.term ?? 0 }, this.#lifetime);
-      if (term === undefined) this.#lose('another replica leads');
-      else this.#hold({ holder, term }, asked);
+      const query = queryOn(this.#client);
+      const term = await takeLease(query, { holder, term: this.#lease?.term ?? 0 }, this.#lifetime);
+      if (term === undefined) {
+        this.#lose('another replica leads');
+        // The next leader begins when the lease of the last one is over, not some time later.
+        const { left = interval } = (await leader(query)) ?? {};
+        return Math.min(interval, left + MARGIN);
+      }
+      this.#hold({ holder, term }, asked);
     } catch (error) {
       const client = this.#client;
       this.#client = undefined;
@@ -157,6 +174,7 @@ export class Leadership {
       // It goes on until its time is over: the database may be back before.
       if (this.#lease !== undefined && performance.now() >= asked + SAFE * this.#lifetime) this.#lose(messageOf(error));
     }
+    return interval;
   }
 
   /** Ends leading before the lease is over, so that another replica leads at once. */

@@ -76,8 +76,9 @@ suite('leadership', needs('postgres'), () => {
       [one, two],
     ] as const) {
       const { holder } = leads.leadership.lease ?? assert.fail('it does not lead');
-      const { since, ...rest } = (await leader(query)) ?? assert.fail('nobody leads');
+      const { since, left, ...rest } = (await leader(query)) ?? assert.fail('nobody leads');
       assert.deepEqual(rest, { holder, living: true });
+      assert.ok(left > 0 && left <= TIMES.lifetime);
       assert.ok(since >= before - 1 && since <= Date.now() + 1);
       const lost = once(leads, 'lost');
       const acquired = once(next, 'acquired');

@@ -51,7 +51,7 @@ export async function reindexRoutes(scope: FastifyInstance, site: CurrentSite): 
     async (request, reply) => {
       const current = site();
       const { rebuilds, basePath } = current;
-      const rebuild = rebuilds.request({
+      const rebuild = await rebuilds.request({
         reason: `POST /reindex from ${request.ip}`,
         scope: await rebuildRequest(request.body ?? {}, current),
       });
@@ -70,8 +70,8 @@ export async function reindexRoutes(scope: FastifyInstance, site: CurrentSite): 
       schema: { summary: 'State of a rebuild', params: Type.Object({ id: Type.String() }), security: TOKEN },
       config: { answers: { 200: RebuildAnswer } },
     },
-    (request, reply) => {
-      const rebuild = site().rebuilds.get(request.params.id);
+    async (request, reply) => {
+      const rebuild = await site().rebuilds.get(request.params.id);
       if (rebuild === undefined)
         throw new NotFound('There is no such rebuild; only the last 50 are remembered, see /status.');
       return reply.header('cache-control', 'no-store').send(rebuildView(rebuild));

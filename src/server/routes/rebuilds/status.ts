@@ -7,7 +7,7 @@ import type { Rebuild } from '../../../triggers/rebuild.ts';
 import { checkedResponse, type ResponseOf } from '../../response-schema.ts';
 import type { ServedIndex } from '../../documents/served-index.ts';
 import type { EventCounts } from '../../figures.ts';
-import type { CurrentSite } from '../../site.ts';
+import type { CurrentSite, SharedState } from '../../site.ts';
 import { Held, isoTime, RebuildAnswer, rebuildView } from './rebuild-view.ts';
 
 /** How often the delay of the event loop is measured, in milliseconds. */
@@ -18,6 +18,27 @@ const Texts = Type.Array(Text);
 const Count = Type.Integer({ minimum: 0 });
 const Time = Type.String({ description: 'ISO 8601' });
 const Messages = Type.Object({ triggered: Count, ignored: Count, malformed: Count });
+
+const Replica = Type.Object({
+  name: Type.String({ description: 'Its host.' }),
+  version: Text,
+  configuration: Type.String({ description: 'Differs where the configurations would publish something else.' }),
+  configuredAt: Time,
+  startedAt: Time,
+  seenAt: Type.String({ description: 'Its last sign of life, ISO 8601.' }),
+  leads: Type.Boolean(),
+  self: Type.Boolean({ description: 'Whether it gave this answer.' }),
+});
+const Sharing = Type.Object(
+  {
+    database: Type.Object({ available: Type.Boolean(), since: Time }),
+    ledSince: Type.Optional(Time),
+    lag: Type.Number({ description: 'For how long this replica has not served what the database has, in seconds.' }),
+    notReady: Type.Optional(Text),
+    replicas: Type.Array(Replica),
+  },
+  { description: 'The replicas that share a database.' },
+);
 
 const IndexStatus = Type.Object({
   name: Text,
@@ -61,6 +82,7 @@ export const StatusAnswer = Type.Object({
   rebuilds: Type.Array(RebuildAnswer, { description: 'The newest first.' }),
   bus: Type.Union([Type.Null(), Bus]),
   events: Messages,
+  sharing: Type.Optional(Sharing),
   eventLoopDelay: Type.Object(
     { p99: Type.Number(), max: Type.Number() },
     { description: 'Delay of the thread that answers requests, in milliseconds.' },
@@ -93,7 +115,7 @@ export function statusRoutes(server: FastifyInstance, { site, version, startedAt
     '/status',
     { schema: { summary: 'State of the service' }, config: { answers: { 200: StatusAnswer } } },
     (_request, reply) => {
-      const { status, indexes, basePath, rebuilds: queue } = site();
+      const { status, indexes, basePath, rebuilds: queue, sharing } = site();
       const rebuilds = queue.recent();
       const bus = status.bus();
       const warnings = status.warnings();
@@ -106,6 +128,7 @@ export function statusRoutes(server: FastifyInstance, { site, version, startedAt
         rebuilds: rebuilds.map(rebuildView),
         bus: bus === undefined ? null : busView(bus),
         events,
+        ...(sharing && { sharing: sharingView(sharing.state()) }),
         eventLoopDelay: {
           p99: beyondResolution(eventLoopDelay.percentile(99)),
           max: beyondResolution(eventLoopDelay.max),
@@ -150,6 +173,21 @@ function indexView(
         ...(error !== undefined && { error }),
       },
     }),
+  });
+}
+
+function sharingView({ store, ledSince, lag, notReady, replicas }: SharedState) {
+  return checkedResponse(Sharing, {
+    database: { available: store.available, since: isoTime(store.since) },
+    ...(ledSince !== undefined && { ledSince: isoTime(ledSince) }),
+    lag,
+    ...(notReady !== undefined && { notReady }),
+    replicas: replicas.map(({ configuredAt, startedAt, seenAt, ...replica }) => ({
+      ...replica,
+      configuredAt: isoTime(configuredAt),
+      startedAt: isoTime(startedAt),
+      seenAt: isoTime(seenAt),
+    })),
   });
 }
 

@@ -1,0 +1,174 @@
+/** What the replica that leads does with the requests in a shared store, from the begin of its term to the end. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { messageOf } from '../system/message-of.ts';
+import type { RebuildRows, RequestRow } from '../store/postgres/rebuild-rows.ts';
+import { StoreError } from '../store/store-error.ts';
+import { rebuildToJson, type RebuildJson } from '../triggers/rebuild-json.ts';
+import type { RebuildRequest } from '../triggers/rebuild-request.ts';
+import { mergeAllScopes } from '../triggers/rebuild-scope.ts';
+import { isLive, type Rebuild } from '../triggers/rebuild.ts';
+import type { Leader } from './leader.ts';
+
+/** Time between two attempts to write while the store is away, in milliseconds. */
+const RETRY = 1_000;
+/** Least time between two writes of progress, in milliseconds. */
+const PROGRESS_INTERVAL = 300;
+
+/** Requests and rebuilds in the store. */
+export type SharedRows = RebuildRows<readonly RebuildRequest[], RebuildJson>;
+
+/** Objects that a {@link RebuildTerm} needs. */
+export interface RebuildTermOptions {
+  readonly rows: SharedRows;
+  readonly logger: Logger;
+}
+
+/** Takes the requests in the store for the queue of the leading replica, and tells the others of its rebuilds. */
+export class RebuildTerm {
+  readonly #options: RebuildTermOptions;
+  readonly #leader: Leader;
+  /** Requests that were taken. */
+  readonly #taken = new Set<string>();
+  /** Rebuilds whose state has to be written. */
+  readonly #unwritten = new Map<string, Rebuild>();
+  readonly #ended = new AbortController();
+  #writing = false;
+  #progressTimer: NodeJS.Timeout | undefined;
+  #takeAgain = false;
+  #taking = false;
+  #begun: Promise<void>;
+
+  constructor(options: RebuildTermOptions, leader: Leader) {
+    this.#options = options;
+    this.#leader = leader;
+    leader.queue
+      .on('queued', this.#onChange)
+      .on('started', this.#onChange)
+      .on('finished', this.#onChange)
+      .on('progress', this.#onProgress)
+      .on('replaced', this.#onReplaced);
+    this.#begun = this.#untilWritten(() =>
+      options.rows.abandon((rebuild) => ({
+        ...rebuild,
+        state: 'failed',
+        finishedAt: Date.now(),
+        error: 'the replica that ran it does not lead any more; what was asked for is done again',
+      })),
+    );
+    this.take();
+  }
+
+  end(): void {
+    this.#ended.abort();
+    clearTimeout(this.#progressTimer);
+    this.#leader.queue
+      .off('queued', this.#onChange)
+      .off('started', this.#onChange)
+      .off('finished', this.#onChange)
+      .off('progress', this.#onProgress)
+      .off('replaced', this.#onReplaced);
+  }
+
+  take(): void {
+    this.#takeAgain = true;
+    if (this.#taking) return;
+    this.#taking = true;
+    void this.#untilWritten(async () => {
+      await this.#begun;
+      while (this.#takeAgain && !this.#ended.signal.aborted) {
+        this.#takeAgain = false;
+        for (const asked of await this.#options.rows.waiting()) {
+          if (this.#taken.has(asked.id)) continue;
+          this.#taken.add(asked.id);
+          void this.#run(asked);
+        }
+      }
+    }).finally(() => (this.#taking = false));
+  }
+
+  async #run({ id, kind, reason, scope }: RequestRow<readonly RebuildRequest[]>): Promise<void> {
+    const { rows } = this.#options;
+    const { queue, notifications } = this.#leader;
+    const write = (rebuild: Rebuild, ended: boolean): Promise<void> =>
+      this.#untilWritten(() => rows[ended ? 'end' : 'begin'](id, rebuildToJson({ ...rebuild, id })));
+    let ended: Rebuild | undefined;
+    try {
+      if (kind === 'notification') await notifications.request({ reason, scope });
+      else {
+        const rebuild = queue.request({ reason, scope });
+        await write(rebuild, false);
+        ended = await queue.finished(rebuild.id);
+      }
+    } catch (error) {
+      // Another configuration may have asked for an index that this one does not have.
+      ended = { ...failed(reason, messageOf(error)), id };
+    }
+    // A rebuild that ended because this replica leads no more is not what was asked for.
+    if (this.#ended.signal.aborted) return;
+    if (ended === undefined || kind === 'notification') await this.#untilWritten(() => rows.end(id));
+    else await write(ended, true);
+    this.#taken.delete(id);
+  }
+
+  readonly #onChange = (rebuild: Rebuild): void => {
+    this.#unwritten.set(rebuild.id, rebuild);
+    void this.#write();
+  };
+
+  readonly #onProgress = (rebuild: Rebuild): void => {
+    this.#unwritten.set(rebuild.id, rebuild);
+    this.#progressTimer ??= setTimeout(() => {
+      this.#progressTimer = undefined;
+      void this.#write();
+    }, PROGRESS_INTERVAL);
+  };
+
+  readonly #onReplaced = (rebuild: Rebuild): void =>
+    this.#onChange({ ...rebuild, state: 'failed', finishedAt: Date.now(), error: 'another rebuild replaced it' });
+
+  /** Writes the state of rebuilds, one after another, each as it is then. */
+  async #write(): Promise<void> {
+    if (this.#writing) return;
+    this.#writing = true;
+    await this.#begun;
+    // What is added meanwhile is visited, too.
+    for (const [id, rebuild] of this.#unwritten) {
+      this.#unwritten.delete(id);
+      await this.#untilWritten(() => this.#options.rows.put(id, rebuildToJson(rebuild), isLive(rebuild)));
+    }
+    this.#writing = false;
+  }
+
+  /** Repeats a write until it succeeds, or the term has ended. */
+  async #untilWritten(write: () => Promise<unknown>): Promise<void> {
+    const { signal } = this.#ended;
+    while (!signal.aborted) {
+      try {
+        await write();
+        return;
+      } catch (error) {
+        if (!(error instanceof StoreError)) {
+          this.#options.logger.error({ err: error }, 'the state of a rebuild could not be written');
+          return;
+        }
+        if (error.code === 'deposed' || error.code === 'closed') return;
+      }
+      await sleep(RETRY, undefined, { signal }).catch(() => undefined);
+    }
+  }
+}
+
+/** A rebuild that could not begin. */
+function failed(reason: string, error: string): Rebuild {
+  return {
+    id: '',
+    reasons: [reason],
+    otherReasons: 0,
+    scope: mergeAllScopes([]),
+    state: 'failed',
+    queuedAt: Date.now(),
+    finishedAt: Date.now(),
+    error,
+  };
+}

@@ -1,0 +1,366 @@
+/** One of several replicas that share a store in PostgreSQL: it follows what is published, and leads when it may. */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { FORMAT, FORMAT_NUMBER } from '../indexing/chunk/part.ts';
+import type { Digest } from '../registry/digest.ts';
+import type { SharedState } from '../server/site.ts';
+import { CachedPublications } from '../store/postgres/cached-publications.ts';
+import { type Payload, StoreChanges } from '../store/postgres/changes.ts';
+import { connectionOf, type DatabaseAddress } from '../store/postgres/connection.ts';
+import { fence, type HeldLease, leader, type Leader as LeaderRow, Leadership } from '../store/postgres/lease.ts';
+import { migrate } from '../store/postgres/migrations.ts';
+import { PostgresDatabase } from '../store/postgres/postgres-database.ts';
+import { postgresSizes } from '../store/postgres/postgres-sizes.ts';
+import { RebuildRows } from '../store/postgres/rebuild-rows.ts';
+import { mayLead, Replicas, type Replica as ReplicaRow } from '../store/postgres/replicas.ts';
+import type { PublicationReader } from '../store/publications.ts';
+import { StoreError } from '../store/store-error.ts';
+import type { StoreSize } from '../store/store.ts';
+import { messageOf } from '../system/message-of.ts';
+import { version } from '../system/version.ts';
+import { type FollowedIndexes, PublicationFollower } from './publication-follower.ts';
+import { SharedRebuilds } from './shared-rebuilds.ts';
+
+/** Interval of the signs of life, in milliseconds. */
+const BEAT = 2_000;
+/** Longest time of a statement, in milliseconds. */
+const TIMEOUT = 10_000;
+/** Interval of cleaning the cache, in milliseconds. */
+const CLEANUP = 600_000;
+/** Lag from which a replica is not ready, in seconds. */
+const MAX_LAG = 30;
+/** Interval, and longest time, of waiting until the other replicas serve something, in milliseconds. */
+const SERVED_INTERVAL = 50;
+const SERVED_WAIT = 30_000;
+
+/** What a replica runs; a reload replaces it. */
+export interface Replicated extends FollowedIndexes {
+  /** Hash of all that changes what is published. */
+  readonly configuration: string;
+  readonly rebuilds: SharedRebuilds;
+  /** Begins to rebuild for all replicas. */
+  lead(lease: HeldLease): void;
+  /** Stops rebuilding at once. */
+  retire(): Promise<void>;
+}
+
+/** Objects that a {@link Replica} needs. */
+export interface ReplicaOptions {
+  readonly store: DatabaseAddress;
+  readonly stateDir: string;
+  /** Names this replica for people; other replicas may have the same name. */
+  readonly name: string;
+  readonly logger: Logger;
+}
+
+/** A replica, from start to shutdown, across reloads. */
+export class Replica {
+  readonly #logger: Logger;
+  readonly #database: PostgresDatabase;
+  readonly #cache: CachedPublications;
+  readonly #follower: PublicationFollower;
+  readonly #changes: StoreChanges;
+  readonly #replicas: Replicas;
+  readonly #leadership: Leadership;
+  readonly #id = randomUUID();
+  readonly #stopping = new AbortController();
+  #running: Replicated | undefined;
+  #leader: LeaderRow | undefined;
+  /** All replicas, as they were seen last. */
+  #known: readonly ReplicaRow[] = [];
+  #configurations = '';
+  #prepared = false;
+  #started = false;
+  #away: unknown;
+  #beating: Promise<void> = Promise.resolve();
+  /** Settles when what leads has begun or ended as the lease says. */
+  #turn: Promise<void> = Promise.resolve();
+
+  private constructor({ store, stateDir, name: own, logger }: ReplicaOptions) {
+    this.#logger = logger;
+    const connection = connectionOf(store);
+    this.#database = new PostgresDatabase({ ...connection, query_timeout: TIMEOUT }, async (query, name) => {
+      const { lease } = this.#leadership;
+      if (lease === undefined) throw StoreError.of('deposed', name);
+      await fence(query, lease, name);
+    });
+    this.#cache = new CachedPublications(connection, {
+      format: FORMAT,
+      stateDir,
+      onWarning: (warning) => logger.warn(warning),
+    });
+    this.#replicas = new Replicas(this.#database, { id: this.#id, name: own, version, format: FORMAT_NUMBER });
+    this.#follower = new PublicationFollower({
+      versions: () => this.#cache.versions(),
+      onShown: (shown) => this.#replicas.show(shown).catch(ignore),
+    });
+    this.#changes = new StoreChanges({ connection, database: this.#database, poll: () => this.#poll() });
+    this.#changes
+      .on('change', (change) => this.#onChange(change))
+      .on('lost', (error) => {
+        this.#away = error;
+        logger.error(
+          { err: error },
+          `the database cannot be reached; this replica serves what it has, and tries again every second: ${messageOf(error)}`,
+        );
+      })
+      .on('back', () => {
+        this.#away = undefined;
+        logger.info('the database can be reached again');
+      })
+      .on('polling', () =>
+        logger.warn(
+          'the database passes no notifications on (as PgBouncer in transaction mode); this replica asks it every second instead',
+        ),
+      );
+    this.#leadership = new Leadership({
+      connection,
+      holder: this.#id,
+      mayLead: () => mayLead(this.#known, this.#id),
+      onAcquired: (lease) => this.#lead(lease),
+      onLost: (reason) => this.#retire(reason),
+    });
+  }
+
+  /**
+   * Opens a replica, from its cache if the database is away.
+   * @throws StoreError if the database refuses this configuration, or the cache's folder cannot be used
+   */
+  static async open(options: ReplicaOptions): Promise<Replica> {
+    const replica = new Replica(options);
+    try {
+      await replica.#prepare();
+    } catch (error) {
+      if (!(error instanceof StoreError && error.code === 'unavailable')) {
+        await replica.stop();
+        throw error;
+      }
+    }
+    return replica;
+  }
+
+  /**
+   * Creates the rebuilds of what this replica is to run.
+   * @param registries names of the indexes of each registry, by the registry's id
+   */
+  createRebuilds(registries: ReadonlyMap<string, readonly string[]>): SharedRebuilds {
+    return new SharedRebuilds({
+      rows: new RebuildRows(this.#database),
+      registries,
+      served: (indexes) => this.#served(indexes),
+      logger: this.#logger,
+    });
+  }
+
+  /** Reads publications: from the cache, else from the store. */
+  get reader(): PublicationReader {
+    const cache = this.#cache;
+    return {
+      publication: (index) => cache.publication(index),
+      chunkHeads: (names) => cache.chunkHeads(names),
+      chunkSegment: (name, segment) => cache.chunkSegment(name, segment),
+      png: (digest) => cache.png(digest),
+      apps: (index) => cache.apps(index),
+    };
+  }
+
+  /** Runs `next` instead of what it ran before; leads with it if this replica may lead. */
+  async use(next: Replicated): Promise<void> {
+    this.#running = next;
+    this.#follower.follow(next);
+    const { lease } = this.#leadership;
+    if (lease !== undefined) this.#lead(lease);
+    await this.#beat();
+    if (this.#started || this.#stopping.signal.aborted) return;
+    this.#started = true;
+    this.#changes.start();
+    this.#leadership.start();
+    void this.#keepBeating();
+    void this.#keepCleaning();
+  }
+
+  /** Stops what leads, and tells the others. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#leadership.stop();
+    await this.#turn;
+    await this.#changes.stop();
+    await this.#beating;
+    await this.#replicas.leave();
+    await this.#cache.close();
+    await this.#database.close();
+  }
+
+  /** Loads what the store has and this replica does not serve yet; asks the store at most once in 100 ms. */
+  catchUp(): Promise<void> {
+    return this.#changes.available ? this.#follower.catchUp() : Promise.resolve();
+  }
+
+  /** Returns how this replica stands to the others. */
+  state(): SharedState {
+    const holder = this.#leader?.living === true ? this.#leader : undefined;
+    return {
+      store: { available: this.#changes.available, since: this.#changes.since },
+      ledSince: holder?.since,
+      leads: this.#leadership.lease !== undefined,
+      lag: this.#follower.lag,
+      replicas: this.#known.map(({ id, name, version: its, configuration, configured, started, seen }) => ({
+        name,
+        version: its,
+        configuration,
+        configuredAt: configured,
+        startedAt: started,
+        seenAt: seen,
+        leads: id === this.#id ? this.#leadership.lease !== undefined : holder?.holder === id,
+        self: id === this.#id,
+      })),
+      notReady: this.#notReady(),
+    };
+  }
+
+  /** Measures the store. */
+  sizes(): Promise<readonly StoreSize[]> {
+    return postgresSizes(this.#database.query).catch(() => []);
+  }
+
+  #notReady(): string | undefined {
+    const { caughtUp, lag } = this.#follower;
+    if (this.#away !== undefined)
+      return caughtUp
+        ? undefined
+        : `The database cannot be reached, so that only what was cached before the start is served: ${messageOf(this.#away)}.`;
+    if (!caughtUp) return 'The newest publications are not loaded yet.';
+    return lag > MAX_LAG ? `What is served is ${Math.round(lag)} s older than what is published.` : undefined;
+  }
+
+  async #prepare(): Promise<void> {
+    if (this.#prepared) return;
+    await migrate(this.#database);
+    this.#prepared = true;
+  }
+
+  #onChange({ published, document, format, version: its, rebuilds, request }: Payload): void {
+    if (typeof published === 'string' && format === FORMAT)
+      void this.#follower.load(
+        published,
+        document === 'apps' ? 'apps' : 'index',
+        typeof its === 'number' ? its : undefined,
+      );
+    if (rebuilds === true) void this.#running?.rebuilds.follow().catch(ignore);
+    if (request === true) this.#running?.rebuilds.take();
+  }
+
+  async #poll(): Promise<void> {
+    await this.#prepare();
+    await this.#follower.loadNewer();
+    await this.#running?.rebuilds.follow();
+    this.#running?.rebuilds.take();
+  }
+
+  /** Cleans the cache now and then. */
+  async #keepCleaning(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await sleep(CLEANUP, undefined, { signal }).catch(ignore);
+      if (signal.aborted) return;
+      const indexes = [...(this.#running?.indexes.values() ?? [])];
+      const named = (icon: Digest): boolean =>
+        indexes.some(({ shown }) => shown?.chunks.some((chunk) => chunk.hasIcon(icon)) === true);
+      await this.#cache.clean({ named, now: Date.now() }).catch((error: unknown) => {
+        this.#logger.warn({ err: error }, 'the cache could not be cleaned');
+      });
+    }
+  }
+
+  /** Resolves when all living replicas serve what the store has of these indexes now. */
+  async #served(indexes: readonly string[]): Promise<void> {
+    const signal = AbortSignal.any([AbortSignal.timeout(SERVED_WAIT), this.#stopping.signal]);
+    const { configuration = '' } = this.#running ?? {};
+    try {
+      const versions = await this.#cache.versions();
+      await this.#follower.loadNewer();
+      while (!signal.aborted) {
+        const replicas = await this.#replicas.beat({ configuration, shown: this.#follower.shown });
+        // One that does not serve an index yet, or has another configuration without it, is not asked for it.
+        const late = replicas.some(
+          ({ living, shown }) =>
+            living && indexes.some((name) => (shown[name] ?? Infinity) < (versions.get(name)?.version ?? 0)),
+        );
+        if (!late) return;
+        await sleep(SERVED_INTERVAL, undefined, { signal });
+      }
+    } catch (error) {
+      // The database is away, or the time is over: the rebuild itself has succeeded.
+      this.#logger.debug({ err: error }, 'not all replicas are known to serve a rebuild');
+    }
+  }
+
+  async #keepBeating(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await sleep(BEAT, undefined, { signal }).catch(ignore);
+      if (signal.aborted) return;
+      this.#beating = this.#beat();
+      await this.#beating;
+    }
+  }
+
+  /** Gives a sign of life, and reads those of the others. */
+  async #beat(): Promise<void> {
+    const configuration = this.#running?.configuration;
+    if (configuration === undefined) return;
+    try {
+      await this.#prepare();
+      this.#known = await this.#replicas.beat({ configuration, shown: this.#follower.shown });
+      this.#leader = await leader(this.#database.query);
+      this.#tellConfigurations();
+    } catch {
+      // The changes tell that the database is away.
+    }
+  }
+
+  /** Logs which replicas have other configurations, when that changes. */
+  #tellConfigurations(): void {
+    const living = this.#known.filter((replica) => replica.living);
+    const described = living.map(
+      ({ name, version: its, configuration }) => `${name} (${its}) ${configuration.slice(0, 8)}`,
+    );
+    const configurations = new Set(living.map(({ configuration, format }) => `${configuration} ${format}`));
+    const text = configurations.size > 1 ? described.toSorted().join(', ') : '';
+    if (text === this.#configurations) return;
+    this.#configurations = text;
+    if (text === '') this.#logger.info('all replicas have the same configuration');
+    else
+      this.#logger.warn(
+        `the replicas have different configurations, of which the newest is published: ${text}; ` +
+          `this replica ${mayLead(this.#known, this.#id) ? 'may lead' : 'may not lead'}`,
+      );
+  }
+
+  #lead(lease: HeldLease): void {
+    this.#inTurn(async () => {
+      if (this.#leadership.lease?.term !== lease.term) return;
+      if (this.#running === undefined) return;
+      this.#logger.info({ term: lease.term }, 'this replica leads: it rebuilds from now on');
+      this.#running.lead(lease);
+    });
+  }
+
+  #retire(reason: string): void {
+    const running = this.#running;
+    this.#inTurn(async () => {
+      if (!this.#stopping.signal.aborted)
+        this.#logger.warn(`this replica does not lead any more and stops rebuilding: ${reason}`);
+      await running?.retire();
+    });
+  }
+
+  #inTurn(change: () => Promise<void>): void {
+    this.#turn = this.#turn.then(change).catch((error: unknown) => {
+      this.#logger.error({ err: error }, 'leading could not begin or end');
+    });
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,127 @@
+/** Replicas of the service that share a database, behind nginx. */
+import assert from 'node:assert/strict';
+import { request } from 'undici';
+import { freePort } from '../peers/free-port.ts';
+import { startNginx } from '../peers/nginx.ts';
+import { type Postgresql, startPostgresql } from '../peers/postgresql.ts';
+import { type Regindexer, startRegindexer } from '../peers/regindexer.ts';
+import { type HangingProxy, startHangingProxy } from '../peers/hanging-proxy.ts';
+import { TOKEN } from './ask-server.ts';
+import { eventually } from './eventually.ts';
+
+/** One replica; it reaches the database through a proxy of its own. */
+export interface TestReplica {
+  readonly service: Regindexer;
+  readonly url: string;
+  readonly proxy: HangingProxy;
+}
+
+export interface TestReplicas extends AsyncDisposable {
+  /** URL of nginx. */
+  readonly url: string;
+  readonly all: readonly TestReplica[];
+  readonly database: Postgresql;
+  /** Waits until exactly one replica leads, which is none of `others`; returns it. */
+  leader(...others: readonly TestReplica[]): Promise<TestReplica>;
+}
+
+/** State of a replica, as its `/status` says. */
+export interface SharingJson {
+  readonly database: { readonly available: boolean };
+  readonly lag: number;
+  readonly notReady?: string;
+  readonly replicas: readonly {
+    readonly name: string;
+    readonly version: string;
+    readonly configuration: string;
+    readonly leads: boolean;
+    readonly self: boolean;
+  }[];
+}
+
+export interface TestReplicasOptions {
+  readonly count: number;
+  /** The configuration of replica `number`, without `store` and `server.port`. */
+  readonly config: (number: number) => { readonly server?: object; readonly [section: string]: unknown };
+  /** The port of nginx; a free one unless given. */
+  readonly port?: number;
+}
+
+/** Starts replicas, and waits until all are ready. */
+export async function startReplicas({ count, config, port }: TestReplicasOptions): Promise<TestReplicas> {
+  await using started = new AsyncDisposableStack();
+  const database = started.use(await startPostgresql());
+  const { port: databasePort = 0, user = '', database: name = '' } = await database.createDatabase();
+  const ports = await Promise.all(Array.from({ length: count }, () => freePort()));
+  const all = await Promise.all(
+    ports.map(async (own, number): Promise<TestReplica> => {
+      const proxy = started.use(await startHangingProxy(databasePort));
+      const { server, ...rest } = config(number);
+      const service = started.use(
+        await startRegindexer({
+          config: {
+            ...rest,
+            store: `postgres://${user}@127.0.0.1:${proxy.port}/${name}`,
+            server: { admin_token: TOKEN, events_token: TOKEN, ...server, port: own },
+          },
+        }),
+      );
+      return { service, url: `http://127.0.0.1:${own}`, proxy };
+    }),
+  );
+  const nginx = started.use(
+    await startNginx({
+      ...(port !== undefined && { port }),
+      http: `upstream replicas {
+        ${ports.map((own) => `server 127.0.0.1:${own} max_fails=1 fail_timeout=1s;`).join('\n')}
+      }`,
+      server: `location / {
+        proxy_pass http://replicas;
+        proxy_http_version 1.1;
+        proxy_set_header Host $http_host;
+        proxy_set_header Connection "";
+        proxy_next_upstream error timeout http_503;
+        proxy_connect_timeout 1s;
+        proxy_read_timeout 3s;
+      }`,
+    }),
+  );
+  const replicas: TestReplicas = {
+    url: nginx.url,
+    all,
+    database,
+    leader: (...others) =>
+      eventually(async () => {
+        const asked = all.filter((replica) => !others.includes(replica));
+        const leading = await Promise.all(asked.map(async (replica) => ((await leads(replica)) ? [replica] : [])));
+        const [found, ...more] = leading.flat();
+        assert.ok(found !== undefined && more.length === 0, 'no other replica leads');
+        return found;
+      }),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+  await Promise.all(all.map((replica) => eventually(() => isReady(replica))));
+  const stack = started.move();
+  return replicas;
+}
+
+/** Reads how a replica stands to the others. */
+export async function sharingOf({ url }: TestReplica): Promise<SharingJson> {
+  const { body } = await request(`${url}/status`, { headersTimeout: 1_000, bodyTimeout: 1_000 });
+  return ((await body.json()) as { sharing: SharingJson }).sharing;
+}
+
+/** @throws AssertionError unless the server is ready */
+export async function isReady({ url }: Pick<TestReplica, 'url'>): Promise<void> {
+  const { statusCode, body } = await request(`${url}/readyz`);
+  const text = await body.text();
+  assert.equal(statusCode, 200, text);
+}
+
+async function leads(replica: TestReplica): Promise<boolean> {
+  try {
+    return (await sharingOf(replica)).replicas.some(({ self, leads: its }) => self && its);
+  } catch {
+    return false;
+  }
+}
