@@ -222,7 +222,8 @@ export const ROUTES: ReadonlySet<string> = new Set([
 export function indexName() {
   const name = Type.String({
     pattern: /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
-    expected: 'a name such as apps, of letters, digits, ".", "_" and "-"',
+    maxLength: 255,
+    expected: 'a name such as apps, of at most 255 letters, digits, ".", "_" and "-"',
   });
   return withRule(name, (written) =>
     ROUTES.has(written) ? "has the name of one of the server's own routes" : undefined,

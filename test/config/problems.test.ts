@@ -213,11 +213,11 @@ const CASES: readonly Case[] = [
     path: 'indexes',
     message: /is empty, expected at least one index/,
   },
-  ...['a b', '.hidden', '-x', 'a/b', '__proto__', 'ä', ''].map((name) => ({
+  ...['a b', '.hidden', '-x', 'a/b', '__proto__', 'ä', '', 'a'.repeat(256)].map((name) => ({
     name: `an index named ${JSON.stringify(name)}`,
     yaml: `indexes:\n  ▶${JSON.stringify(name)}: {${REGISTRY}}`,
-    path: name === '__proto__' || name === '-x' ? `indexes.${name}` : `indexes.${JSON.stringify(name)}`,
-    message: /expected a name such as apps, of letters, digits/,
+    path: /^[\w-]+$/.test(name) ? `indexes.${name}` : `indexes.${JSON.stringify(name)}`,
+    message: /expected a name such as apps, of at most 255 letters, digits/,
   })),
   ...['index', 'icons', 'healthz', 'readyz', 'status', 'metrics', 'reindex', 'events', 'v2', 'api', 'openapi.json'].map(
     (name) => ({
@@ -728,7 +728,7 @@ test('all problems are found at once, in the order of the file, each on a line o
       `${file}:1:18: rescan_interval: is "soon", expected a duration such as 500ms, 30s, 5m, 1h or 1d, at most 24d`,
       `${file}:2:16: server.port: is "x", expected a whole number from 0 to 65535`,
       `${file}:2:19: server.hots: is not known here, expected "host" (the nearest known key)`,
-      `${file}:4:3: indexes.status: has the name of one of the server's own routes, expected a name such as apps, of letters, digits, ".", "_" and "-"`,
+      `${file}:4:3: indexes.status: has the name of one of the server's own routes, expected a name such as apps, of at most 255 letters, digits, ".", "_" and "-"`,
       `${file}:4:3: indexes.status.registry: is missing, expected http(s)://HOST[:PORT][/PATH] or oci:FOLDER`,
       `${file}:5:11: indexes.status.tags: is a text, expected a list, each element a glob such as stable or "v*"`,
     ].join('\n'),

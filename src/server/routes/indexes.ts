@@ -16,6 +16,7 @@ import type { ReadyAnswers } from '../plugins/ready-answers.ts';
 import { NotBuiltYet, NotFound, retryUnreadable } from '../server-error.ts';
 import { sendServed } from '../documents/send.ts';
 import type { CurrentSite, Site } from '../site.ts';
+import type {} from './openapi.ts';
 import { abortOnClose } from '../http/long-requests.ts';
 
 const Text = Type.String();
