@@ -22,7 +22,8 @@ RUN groupadd --gid 10001 regindexer \
  && install --directory --owner=10001 --group=10001 --mode=750 /var/lib/regindexer \
  && install --directory /etc/regindexer \
  && ln -s /opt/regindexer/dist/cli.js /usr/local/bin/regindexer
-ENV NODE_ENV=production
+# What a configuration need not say here: where the state is, and that clients are outside of the container.
+ENV NODE_ENV=production REGINDEXER_STATE_DIR=/var/lib/regindexer REGINDEXER_HOST=0.0.0.0
 WORKDIR /opt/regindexer
 # Layers that change least come first.
 COPY --from=dependencies /build/node_modules node_modules

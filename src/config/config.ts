@@ -86,10 +86,11 @@ export interface IndexConfig extends CamelKeys<Omit<IndexSection, 'registry' | '
 }
 
 /** Keys of the server's section that are worked out. */
-type Resolved = 'adminToken' | 'adminTokenFile' | 'eventsToken' | 'eventsTokenFile' | 'baseUrl' | 'maxAge';
+type Resolved = 'host' | 'adminToken' | 'adminTokenFile' | 'eventsToken' | 'eventsTokenFile' | 'baseUrl' | 'maxAge';
 
 /** Configuration of the HTTP server. */
 export interface ServerConfig extends Omit<CamelKeys<ConfigFile['server']>, Resolved> {
+  readonly host: string;
   /** Bearer token of `/reindex`; without one the route answers 403. */
   readonly adminToken: string | undefined;
   /** Bearer token of `/events`; without one the route answers 403. */

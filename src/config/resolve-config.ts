@@ -36,7 +36,7 @@ export function resolveConfig(
   environment: Environment,
 ): Config {
   const folder = dirname(file);
-  const server = resolveServer(written.server, tokens);
+  const server = resolveServer(written.server, tokens, environment);
   const iconsUri = written.icons_uri.replace(/\/*$/, '/');
   const indexes = names.flatMap((name) => {
     const section = written.indexes[name];
@@ -44,7 +44,7 @@ export function resolveConfig(
   });
   return {
     file,
-    stateDir: written.state_dir,
+    stateDir: written.state_dir ?? resolve(folder, variable(environment, 'REGINDEXER_STATE_DIR') ?? 'state'),
     store,
     iconsDir: written.icons_dir,
     iconsUri: belowBasePath(iconsUri, server.basePath),
@@ -119,11 +119,12 @@ function resolveListing(
   return { ...camelKeys(section), url: url.replace(/\/+$/, '') };
 }
 
-function resolveServer(section: ConfigFile['server'], tokens: Tokens): ServerConfig {
+function resolveServer(section: ConfigFile['server'], tokens: Tokens, environment: Environment): ServerConfig {
   const { admin_token_file: _admin, events_token_file: _events, base_url: baseUrl, max_age: maxAge, ...rest } = section;
   return {
     ...camelKeys(rest),
     ...tokens,
+    host: section.host ?? variable(environment, 'REGINDEXER_HOST') ?? '127.0.0.1',
     baseUrl: baseUrl?.replace(/\/+$/, ''),
     basePath: basePathOf(baseUrl),
     maxAge: Math.floor(milliseconds(maxAge) / 1000),
@@ -183,14 +184,18 @@ function camelKeys<Section extends object>(section: Section): CamelKeys<Section>
   return Object.fromEntries(entries) as CamelKeys<Section>;
 }
 
+/** The value of the first of these variables that is set and not empty. */
+function variable(environment: Environment, ...names: readonly string[]): string | undefined {
+  return names.map((name) => environment[name]).find((found) => found !== undefined && found !== '');
+}
+
 /**
  * Logins as containers-auth.json(5) and Docker look for them; proxies as most programs do, whose variables may also be
  * in lower case.
  * @param uid of the user who runs the program; `undefined` where users have none
  */
 export function resolveAccess(environment: Environment, uid = process.getuid?.()): AccessConfig {
-  const value = (...names: readonly string[]): string | undefined =>
-    names.map((name) => environment[name]).find((found) => found !== undefined && found !== '');
+  const value = (...names: readonly string[]): string | undefined => variable(environment, ...names);
   const [authFile, runtime, home] = [value('REGISTRY_AUTH_FILE'), value('XDG_RUNTIME_DIR'), value('HOME')];
   const inHome = (folder: string): string | undefined => home && join(home, folder);
   const [config, docker] = [value('XDG_CONFIG_HOME') ?? inHome('.config'), value('DOCKER_CONFIG') ?? inHome('.docker')];

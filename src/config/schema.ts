@@ -215,7 +215,7 @@ const daemon = section(
 
 const server = section(
   {
-    host: text('The address to listen on.', { default: '127.0.0.1' }),
+    host: optional(text('The address to listen on.', { otherwise: '`REGINDEXER_HOST`, or `127.0.0.1`' })),
     port: wholeNumber('The port; 0 lets the system choose.', 0, 65_535, { default: 8080 }),
     tls: optional(
       section(
@@ -328,7 +328,12 @@ const bus = section(
 
 /** The whole file. */
 export const configSchema = section({
-  state_dir: path('Where all that is read and published is kept.', { default: './state', expected: 'a folder' }),
+  state_dir: optional(
+    path('Where all that is read and published is kept.', {
+      expected: 'a folder',
+      otherwise: '`REGINDEXER_STATE_DIR`, or `./state`',
+    }),
+  ),
   store: databaseUrl(
     'Where it is kept instead: in a PostgreSQL database, which several replicas share: see [below](#a-database-as-the-store).',
   ),

@@ -15,7 +15,7 @@ test('every key has a path of its own, a default and a description', () => {
 test('defaults are as YAML writes them, or in words', () => {
   const defaults = new Map(configKeys().map((key) => [key.path, key.default]));
   for (const [path, text] of [
-    ['state_dir', '`./state`'],
+    ['state_dir', '`REGINDEXER_STATE_DIR`, or `./state`'],
     ['icons_dir', 'none'],
     ['indexes.NAME.registry', 'required'],
     ['indexes.NAME.tags', '`["*"]`'],

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { test } from 'node:test';
 import type { IndexConfig } from '../../src/config/config.ts';
 import { readConfig } from '../../src/config/read-config.ts';
+import type { Environment } from '../../src/config/replace-variables.ts';
 import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
 import { INDEX, configOf, writeConfig } from './config-file.ts';
 
@@ -62,6 +63,18 @@ test('what a file leaves out has its default', (t) => {
     },
     bus: undefined,
   });
+});
+
+test('the environment has defaults for the folder of the state and the address, relative to the file', (t) => {
+  const placed = (text: string, environment: Environment) => {
+    const { file, stateDir, server } = configOf(t, INDEX + text, { environment });
+    return [relative(dirname(file), stateDir), server.host];
+  };
+  const environment = { REGINDEXER_STATE_DIR: 'kept', REGINDEXER_HOST: '::' };
+  assert.deepEqual(placed('', environment), ['kept', '::']);
+  assert.deepEqual(placed('', { REGINDEXER_STATE_DIR: '', REGINDEXER_HOST: '' }), ['state', '127.0.0.1']);
+  assert.deepEqual(placed('state_dir: own\nserver: {host: localhost}', environment), ['own', 'localhost']);
+  assert.deepEqual(placed('state_dir: ${OWN:}\nserver:\n  host: ${OWN:}', environment), ['kept', '::']);
 });
 
 test('every key is read', (t) => {
