@@ -4,14 +4,15 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { StatefulSet } from 'kubernetes-models/apps/v1';
+import { Ingress, type IIngress } from 'kubernetes-models/networking.k8s.io/v1';
 import { PodDisruptionBudget } from 'kubernetes-models/policy/v1';
-import { ConfigMap, Secret, Service } from 'kubernetes-models/v1';
-import { parseAllDocuments } from 'yaml';
+import { ConfigMap, Secret, Service, type IService } from 'kubernetes-models/v1';
+import { parse, parseAllDocuments } from 'yaml';
 import { version } from '../../src/system/version.ts';
 import { runRegindexer } from '../peers/regindexer.ts';
 
 const FILE = resolve(import.meta.dirname, '../../deploy/kubernetes/regindexer.yaml');
-const MODELS = { ConfigMap, PodDisruptionBudget, Secret, Service, StatefulSet };
+const MODELS = { ConfigMap, Ingress, PodDisruptionBudget, Secret, Service, StatefulSet };
 
 interface Manifest {
   readonly apiVersion: string;
@@ -25,6 +26,11 @@ interface Manifest {
 const manifests = parseAllDocuments(await readFile(FILE, 'utf8'), { version: '1.1' }).map(
   (document) => document.toJS() as Manifest,
 );
+
+/** The manifest of a kind. */
+function manifestOf(kind: Manifest['kind']): Manifest {
+  return manifests.find((manifest) => manifest.kind === kind) ?? assert.fail(`no ${kind}`);
+}
 
 /** Wraps `value` so that reading a value removes its path from `unread`. */
 function recording<T>(value: T, path: string, unread: Set<string>): T {
@@ -52,16 +58,29 @@ for (const manifest of manifests) {
 }
 
 test('the pod runs the version that is here', () => {
-  const [image] =
-    JSON.stringify(manifests.find(({ kind }) => kind === 'StatefulSet')).match(/(?<="image":")[^"]+/) ?? [];
+  const [image] = JSON.stringify(manifestOf('StatefulSet')).match(/(?<="image":")[^"]+/) ?? [];
   assert.equal(image, `regindexer:${version}`);
+});
+
+test('the ingress leads from the host of base_url to the service', () => {
+  const config = parse(manifestOf('ConfigMap').data?.['config.yaml'] ?? '') as {
+    readonly server: { base_url: string };
+  };
+  const ingress = manifestOf('Ingress') as IIngress;
+  const service = manifestOf('Service') as IService;
+  const { host } = new URL(config.server.base_url);
+  assert.deepEqual(ingress.spec?.tls?.[0]?.hosts, [host]);
+  assert.equal(ingress.spec?.rules?.[0]?.host, host);
+  assert.deepEqual(ingress.spec?.rules?.[0]?.http?.paths[0]?.backend.service, {
+    name: service.metadata?.name,
+    port: { name: service.spec?.ports?.[0]?.name },
+  });
 });
 
 test('the configuration is valid with tokens, and not without', async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-kubernetes-'));
-  const data =
-    manifests.find(({ kind }) => kind === 'ConfigMap')?.data?.['config.yaml'] ?? assert.fail('no configuration');
-  const tokens = manifests.find(({ kind }) => kind === 'Secret')?.stringData ?? assert.fail('no tokens');
+  const data = manifestOf('ConfigMap').data?.['config.yaml'] ?? assert.fail('no configuration');
+  const tokens = manifestOf('Secret').stringData ?? assert.fail('no tokens');
   const file = join(folder.path, 'config.yaml');
   await writeFile(
     file,
