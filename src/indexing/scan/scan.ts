@@ -6,7 +6,7 @@ import { messageOf } from '../../system/message-of.ts';
 import type { Digest } from '../../registry/digest.ts';
 import type { Manifest } from '../../registry/manifest.ts';
 import { publicMessage } from '../../registry/public-message.ts';
-import { isNotFound, RegistryError } from '../../registry/registry-error.ts';
+import { isNotFound, RegistryError, withLocation } from '../../registry/registry-error.ts';
 import type { RegistrySource } from '../../registry/registry-source.ts';
 import { FLATPAK_REF } from '../appdata/flatpak-image.ts';
 import { isWanted, type Wanted } from '../select/wanted.ts';
@@ -18,6 +18,8 @@ import type { WorkingCopy } from './working-copy.ts';
 
 /** Consecutive scans that must not list a repository before the registry is asked whether it is gone. */
 const MISSED_SCANS_BEFORE_ASKING = 2;
+/** Stands before what the registry answers for a repository that it refuses, and that no list names. */
+const UNLISTED = 'not listed any more (if it was deleted, leave it out with repository_exclude)';
 /** Failures of one scan that keep their own messages, which take memory and space in the catalog. */
 const MAX_EXPLAINED = 10_000;
 const UNEXPLAINED: RebuildFailure = { error: `could not be read, like ${MAX_EXPLAINED} others` };
@@ -119,6 +121,8 @@ class Scan {
   readonly #tagsAtOnce: Semaphore;
   /** Repositories whose last scan succeeded, and that a scan of a whole index has not read yet. */
   readonly #sound = new Set<string>();
+  /** Repositories that enough consecutive lists did not name. */
+  readonly #unlisted = new Set<string>();
   #repositories = { done: 0, total: 0 };
 
   constructor(options: ScanOptions) {
@@ -200,12 +204,13 @@ class Scan {
   /**
    * Returns known repositories that several consecutive lists did not name. One list is not believed: it may be cut
    * short, and a registry without its storage lists nothing. The registry is then asked for the repository, which is
-   * removed only if it is not found.
+   * removed only if it is not found, or withdrawn.
    */
   #missed(indexes: readonly Wanted[], seen: ReadonlySet<string>): string[] {
     const left = [...this.#known.repositories.keys()].filter((name) => !seen.has(name) && isWanted(indexes, name));
     const enough = this.#options.scope.acceptLosses === true ? 1 : MISSED_SCANS_BEFORE_ASKING;
-    return left.filter((name) => this.#known.recordMissed(name) >= enough || this.#goneTags.holds(name));
+    for (const name of left) if (this.#known.recordMissed(name) >= enough) this.#unlisted.add(name);
+    return left.filter((name) => this.#unlisted.has(name) || this.#goneTags.holds(name));
   }
 
   /**
@@ -272,11 +277,21 @@ class Scan {
           : new TagsFailed(`${error.message} (and ${amount(failed - 1, 'more tag')})`, { cause: error });
     } catch (error) {
       rethrowIfFatal(error, this.#options.signal);
-      if (isNotFound(error)) {
+      if (this.#isGone(repository, error)) {
         this.#goneTags.removeRepository(repository, full);
-      } else this.#fail(repository, error);
+      } else this.#fail(repository, this.#unlisted.has(repository) ? withLocation(UNLISTED, error) : error);
     }
     this.#finishRepository(cost);
+  }
+
+  /**
+   * Says whether `error` of a repository's tags means that it is gone. Hosted registries refuse access to what is
+   * deleted, as they do to what is private. That is believed of a repository that anybody could read before, and that
+   * no list names: it is no lost login that keeps the registry from showing it.
+   */
+  #isGone(repository: string, error: unknown): boolean {
+    if (isNotFound(error)) return true;
+    return error instanceof RegistryError && error.code === 'withdrawn' && this.#unlisted.has(repository);
   }
 
   /** Reads single tags of a repository, and leaves its other tags alone. */

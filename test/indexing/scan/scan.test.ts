@@ -832,6 +832,33 @@ suite('a list that leaves repositories out', () => {
     await state.rebuild();
     assert.deepEqual(await state.shows(), []);
   });
+
+  test('removes one that the registry refuses, and that anybody could read before', async (t) => {
+    const state = await TestState.open(t);
+    const { registry } = state;
+    for (const name of ['a', 'b', 'c']) registry.pushImage(name, 'latest', named(name));
+    await state.rebuild();
+    for (const [repository, code] of [
+      ['a', 'withdrawn'],
+      ['b', 'withdrawn'],
+      ['c', 'denied'],
+    ] as const)
+      registry.fail({ method: 'tags', repository }, code);
+    for (const name of ['a', 'c']) registry.unlist(name);
+    assert.deepEqual(
+      (await state.rebuild()).failures.map(({ repository }) => repository),
+      ['b'],
+    );
+    assert.deepEqual(await state.shows(), ['a:latest a', 'b:latest b', 'c:latest c']);
+    assert.deepEqual((await state.rebuild()).failures, [
+      { repository: 'b', error: `${registry.id} tags b: withdrawn` },
+      {
+        repository: 'c',
+        error: `not listed any more (if it was deleted, leave it out with repository_exclude): ${registry.id} tags c: denied`,
+      },
+    ]);
+    assert.deepEqual(await state.shows(), ['b:latest b', 'c:latest c']);
+  });
 });
 
 suite('scopes', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
-import test, { type TestContext } from 'node:test';
+import { suite, test, type TestContext } from 'node:test';
 import { playRegistry, readRegistry, sendJson, type Answer, type Played } from '../play-registry.ts';
 
 const CREDENTIALS = { username: 'user', password: 'p:ä' };
@@ -182,6 +182,43 @@ test('a refusal of the realm gives denied, and never means that the repository i
       message: `GET ${realm.url}/token: answered ${status}; it may need registries."${registry.url}".username and password, or a different login`,
     });
   }
+});
+
+suite('a refusal of what was read before', () => {
+  const REFUSALS = [
+    ['by the registry', 'other', 200],
+    ['by the realm', 'abc', 403],
+  ] as const;
+  for (const [by, later, status] of REFUSALS) {
+    test(`${by} means that it was withdrawn, if that needed no login`, async (t) => {
+      for (const credentials of [undefined, CREDENTIALS]) {
+        let isThere = true;
+        const { registry } = await playWithTokens(
+          t,
+          // Tokens of no use for long.
+          (_request, response) => sendJson(response, { token: 'abc', expires_in: 0.001 }, {}, isThere ? 200 : status),
+          () => (isThere ? 'abc' : later),
+        );
+        const source = readRegistry(t, registry.url, credentials && { credentials });
+        await source.tags('one');
+        isThere = false;
+        await assert.rejects(source.tags('one'), { code: credentials === undefined ? 'withdrawn' : 'denied' });
+        await assert.rejects(source.tags('two'), { code: 'denied' });
+      }
+    });
+  }
+
+  test('means that it was withdrawn also where the login was of no use', async (t) => {
+    let isThere = true;
+    const registry = await playRegistry(t, ({ headers: { authorization } }, response) => {
+      if (isThere && authorization === undefined) sendJson(response, { tags: ['a'] });
+      else sendJson(response, {}, {}, 403);
+    });
+    const source = readRegistry(t, registry.url, { credentials: CREDENTIALS });
+    assert.deepEqual(await source.tags('one'), ['a']);
+    isThere = false;
+    await assert.rejects(source.tags('one'), { code: 'withdrawn' });
+  });
 });
 
 test('a temporary failure of the realm is retried', async (t) => {
