@@ -7,6 +7,7 @@ import { parse } from 'yaml';
 import { configKeys } from '../src/config/config-keys.ts';
 import { configWarnings } from '../src/config/config-warnings.ts';
 import { readConfig } from '../src/config/read-config.ts';
+import { LISTING_KINDS } from '../src/registry/listing/listing-apis.ts';
 import { SENDERS } from '../src/server/routes/events/senders.ts';
 import { CATALOG_SCHEMA } from '../src/store/sqlite/catalog-schema.ts';
 import { PUBLICATIONS_SCHEMA } from '../src/store/sqlite/publications-schema.ts';
@@ -28,6 +29,7 @@ import { runCommand } from './peers/run-command.ts';
 
 const README = 'README.md';
 const OPERATIONS = 'docs/operations.md';
+const HOSTED = 'docs/hosted.md';
 
 test('the README is short, and opens with the two commands', () => {
   const readme = readPage(README);
@@ -105,12 +107,37 @@ test('the configurations are right, and nothing is to be warned of in them', (t)
   const configurations = PAGES.flatMap((page) => blocks('yaml', readPage(page))).filter((block) =>
     block.startsWith('indexes:'),
   );
-  assert.equal(configurations.length, 2);
+  assert.equal(configurations.length, 7);
   for (const configuration of configurations) {
     const file = join(folder, 'config.yaml');
     writeFileSync(file, configuration.replaceAll('/etc/regindexer/', `${folder}/etc/`));
-    assert.deepEqual(configWarnings(readConfig(file, {})), []);
+    const variables = Array.from(configuration.matchAll(/\$\{(\w+)\}/g), ([, name = '']) => [name, `one-long-${name}`]);
+    assert.deepEqual(configWarnings(readConfig(file, Object.fromEntries(variables))), []);
   }
+});
+
+test('each configuration for a hosted registry has ten lines, and a kind of list of its own', () => {
+  const configurations = blocks('yaml', readPage(HOSTED)).filter((block) => block.startsWith('indexes:'));
+  assert.deepEqual(
+    configurations.map((block) => block.trimEnd().split('\n').length),
+    configurations.map(() => 10),
+  );
+  assert.deepEqual(
+    configurations.map((block) => /kind: ([\w-]+)/.exec(block)?.[1]),
+    ['ghcr', 'docker-hub', 'quay', 'gitlab', 'harbor'],
+  );
+});
+
+test('the table of registries has every kind of list and every sender of notifications', () => {
+  const table = rows(marked(HOSTED, 'registries'));
+  assert.deepEqual(
+    table.flatMap(([, , list]) => codeIn(list)),
+    LISTING_KINDS,
+  );
+  assert.deepEqual(
+    new Set(table.map(([, , , notification = '']) => notification.split(',', 1)[0])),
+    new Set(SENDERS.map(({ name }) => name)),
+  );
 });
 
 test('every sender of notifications is listed', () => {
