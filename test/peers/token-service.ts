@@ -20,6 +20,8 @@ export interface TokenServiceOptions {
   readonly passwords?: Readonly<Record<string, string>>;
   /** Lifetime of a token in seconds. */
   readonly lifetime?: number;
+  /** The URL that registries name, if it is not the service's own. */
+  readonly realm?: string;
 }
 
 /** One request for a token. */
@@ -42,6 +44,7 @@ export async function startTokenService({
   readers = {},
   passwords = {},
   lifetime = 300,
+  realm,
 }: TokenServiceOptions): Promise<TokenService> {
   const key = createPrivateKey(await readFile(certificates.key));
   const chain = [new X509Certificate(await readFile(certificates.certificate)).raw.toString('base64')];
@@ -92,7 +95,9 @@ export async function startTokenService({
     requests,
     registry: {
       sections: {
-        auth: { token: { realm: url, service: SERVICE, issuer: ISSUER, rootcertbundle: certificates.authority } },
+        auth: {
+          token: { realm: realm ?? url, service: SERVICE, issuer: ISSUER, rootcertbundle: certificates.authority },
+        },
       },
     },
     [Symbol.asyncDispose]: async () => {
