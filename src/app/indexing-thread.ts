@@ -72,6 +72,11 @@ export class IndexingThread {
     return this.#started().call('knowsRepository', [name]);
   }
 
+  /** Returns the setting `key` of the store; if there is none, it is `value` from now on. */
+  setting(key: string, value: string): Promise<string> {
+    return this.#started().call('setting', [key, value]);
+  }
+
   /** Closes the store and ends the thread. */
   async close(): Promise<void> {
     const calls = this.#calls;

@@ -70,6 +70,11 @@ const methods = {
     return (await opened()).knowsRepository(name, signal);
   },
 
+  /** See {@link RecoveringIndexer.setting}. */
+  async setting(_signal: AbortSignal, key: string, value: string): Promise<string> {
+    return (await opened()).setting(key, value);
+  },
+
   /** Closes all connections and the store. */
   async close(): Promise<void> {
     await (await indexer)?.close();

@@ -192,6 +192,14 @@ export class RecoveringIndexer {
     }
   }
 
+  /** Returns the setting `key`; if there is none, it is `value` from now on. */
+  async setting(key: string, value: string): Promise<string> {
+    const { settings } = (await this.#opened()).store;
+    const kept = await settings.get(key);
+    if (kept === undefined) await settings.set(key, value);
+    return kept ?? value;
+  }
+
   /** Closes all connections and the store. */
   async close(): Promise<void> {
     await Promise.all([...this.#sources.values()].map((source) => source.close()));

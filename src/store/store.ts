@@ -6,8 +6,16 @@ import type { Publications } from './publications.ts';
 export interface Store {
   readonly catalog: Catalog;
   readonly publications: Publications;
+  readonly settings: Settings;
   /** Closes all roles. */
   close(): Promise<void>;
+}
+
+/** Values that the program chose once and keeps. All may be lost: whoever reads one can choose another. */
+export interface Settings {
+  /** Returns a value; `undefined` if it was never set, or was lost. */
+  get(key: string): Promise<string | undefined>;
+  set(key: string, value: string): Promise<void>;
 }
 
 /** Size of one part of the store, in bytes; `undefined` if it cannot be measured. */

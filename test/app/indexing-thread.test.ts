@@ -95,6 +95,16 @@ test('onExit is called when the thread crashes, and the next rebuild starts anot
   assert.deepEqual([again.newImages, again.failures], [0, []], 'what was known is known');
 });
 
+test('a setting is what it was set to first, also in another thread', async (t) => {
+  const { thread, stateDir } = await setUp(t);
+  assert.equal(await thread.setting('queue', 'one'), 'one');
+  assert.equal(await thread.setting('queue', 'two'), 'one');
+  await thread.close();
+  const store = SqliteStore.open(stateDir, assert.fail);
+  assert.equal(await store.settings.get('queue'), 'one');
+  await store.close();
+});
+
 test('an abort ends a rebuild', async (t) => {
   const { thread, registry } = await setUp(t);
   await assert.rejects(thread.rebuild(registry, EVERYTHING, { signal: AbortSignal.abort() }), /abort/);

@@ -143,6 +143,8 @@ const MIGRATIONS: readonly string[] = [
 
   CREATE TABLE png (digest text COLLATE "C" PRIMARY KEY, unnamed_since bigint, bytes bytea NOT NULL);
   ALTER TABLE png ALTER bytes SET STORAGE EXTERNAL;
+
+  CREATE TABLE setting (key text COLLATE "C" PRIMARY KEY, value text NOT NULL);
   `,
 ];
 

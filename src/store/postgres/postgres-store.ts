@@ -1,6 +1,6 @@
 /** The store in a PostgreSQL database, which several replicas may share. */
 import type { PoolConfig } from 'pg';
-import type { Store } from '../store.ts';
+import type { Settings, Store } from '../store.ts';
 import { checkDatabase } from './check-database.ts';
 import { migrate } from './migrations.ts';
 import { PostgresCatalog } from './postgres-catalog.ts';
@@ -18,12 +18,22 @@ export interface PostgresStoreOptions {
 export class PostgresStore implements Store {
   readonly catalog: PostgresCatalog;
   readonly publications: PostgresPublications;
+  readonly settings: Settings;
   readonly #database: PostgresDatabase;
 
   private constructor(database: PostgresDatabase, catalog: PostgresCatalog, format: string) {
     this.#database = database;
     this.catalog = catalog;
     this.publications = new PostgresPublications(database, format);
+    this.settings = {
+      get: async (key) =>
+        (await database.query<{ value: string }>('SELECT value FROM setting WHERE key = $1', [key]))[0]?.value,
+      set: (key, value) =>
+        database.write(
+          'INSERT INTO setting (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
+          [key, value],
+        ),
+    };
   }
 
   /**

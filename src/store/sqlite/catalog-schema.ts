@@ -1,4 +1,4 @@
-/** The tables of the catalog. */
+/** The tables of the catalog, and that of the settings. */
 import type { DatabaseSchema } from './database.ts';
 
 /**
@@ -120,6 +120,7 @@ export const CATALOG_SCHEMA: DatabaseSchema = {
       PRIMARY KEY ("index", repository)
     ) STRICT, WITHOUT ROWID;
     `,
+    'CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID',
   ],
   checkedTables: [
     'repository',
@@ -132,6 +133,7 @@ export const CATALOG_SCHEMA: DatabaseSchema = {
     'manifest',
     'index_child',
     'dirty',
+    'setting',
   ],
   oneRow: { table: 'catalog', what: 'its id' },
   whenLost: 'the catalog will be read again from the registries',

@@ -18,12 +18,20 @@ import type {
   TakenBy,
 } from '../catalog.ts';
 import { CommitMarks } from '../commit-marks.ts';
+import type { Settings } from '../store.ts';
 import { StoreError } from '../store-error.ts';
 import { CATALOG_SCHEMA } from './catalog-schema.ts';
 import { SqliteFile, openDatabase } from './database.ts';
 
 /** A {@link Catalog} with one user at a time; between processes, the {@link StateLock} of its folder ensures that. */
 export class SqliteCatalog extends SqliteFile implements Catalog {
+  /** The settings, which are in the same file. */
+  readonly settings: Settings = {
+    get: async (key) => this.guard(() => this.#statements.setting.get(key)?.['value'] as string | undefined),
+    set: async (key, value) => {
+      this.guard(() => this.#statements.setSetting.run(key, value));
+    },
+  };
   readonly #statements: Statements;
   /** {@link #changes} at the last prune. */
   #prunedChanges: number;
@@ -558,6 +566,11 @@ function prepareStatements(database: DatabaseSync) {
        )
        DELETE FROM manifest WHERE (registry, digest) NOT IN (SELECT registry, digest FROM reached) RETURNING registry, stored`,
     ),
+    setting: database.prepare('SELECT value FROM setting WHERE key = ?'),
+    setSetting: database.prepare(
+      'INSERT INTO setting (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
+    ),
+
     changes: database.prepare('SELECT total_changes() AS changes'),
   };
 }

@@ -2,7 +2,7 @@
 import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { makeFolder } from '../../system/make-folder.ts';
-import type { Store, StoreSize } from '../store.ts';
+import type { Settings, Store, StoreSize } from '../store.ts';
 import { StoreError } from '../store-error.ts';
 import { setAside } from './database.ts';
 import { importEarlier } from './import-earlier.ts';
@@ -74,6 +74,10 @@ export class SqliteStore implements Store {
   private constructor(catalog: SqliteCatalog, publications: SqlitePublications) {
     this.catalog = catalog;
     this.publications = publications;
+  }
+
+  get settings(): Settings {
+    return this.catalog.settings;
   }
 
   /**

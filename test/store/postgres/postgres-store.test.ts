@@ -1,4 +1,4 @@
-/** The store in PostgreSQL keeps the contracts of the catalog and of the publications. */
+/** The store in PostgreSQL keeps the contracts of all roles. */
 import assert from 'node:assert/strict';
 import { after, before, suite, test, type TestContext } from 'node:test';
 import { Client, type ClientConfig } from 'pg';
@@ -9,6 +9,7 @@ import { type Postgresql, startPostgresql } from '../../peers/postgresql.ts';
 import { catalogContract } from '../catalog-contract.ts';
 import { publicationsContract } from '../publications-contract.ts';
 import { damageTo } from './database.ts';
+import { settingsContract } from '../settings-contract.ts';
 
 suite('the store in PostgreSQL', needs('postgres'), () => {
   let server: Postgresql | undefined;
@@ -52,6 +53,13 @@ suite('the store in PostgreSQL', needs('postgres'), () => {
     catalogContract((t) => {
       const { open } = opener(t);
       return { open: async () => (await open()).catalog };
+    });
+  });
+
+  suite('settings', () => {
+    settingsContract((t) => {
+      const { open } = opener(t);
+      return { open: async () => (await open()).settings };
     });
   });
 

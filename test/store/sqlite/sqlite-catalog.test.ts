@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { suite, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { digestOf } from '../../../src/registry/digest.ts';
 import { setAside } from '../../../src/store/sqlite/database.ts';
 import { SqliteCatalog } from '../../../src/store/sqlite/sqlite-catalog.ts';
 import { catalogContract, imageOf, put, REGISTRY, setTag } from '../catalog-contract.ts';
+import { settingsContract } from '../settings-contract.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 
 /** Opens the catalog in `folder`; it is closed when the test ends. */
@@ -17,16 +18,24 @@ function openIn(t: TestContext, folder: string): SqliteCatalog {
   return catalog;
 }
 
-catalogContract((t) => {
+/** Opens catalogs in one new folder; each closes the one before. */
+function opener(t: TestContext): () => Promise<SqliteCatalog> {
   const folder = temporaryFolder(t);
-  let open: SqliteCatalog | undefined;
-  return {
-    open: async () => {
-      await open?.close();
-      open = openIn(t, folder);
-      return open;
-    },
+  let last: SqliteCatalog | undefined;
+  return async () => {
+    await last?.close();
+    last = openIn(t, folder);
+    return last;
   };
+}
+
+catalogContract((t) => ({ open: opener(t) }));
+
+suite('settings', () => {
+  settingsContract((t) => {
+    const open = opener(t);
+    return { open: async () => (await open()).settings };
+  });
 });
 
 test('a catalog that was set aside is replaced by one with another id', async (t) => {
