@@ -6,14 +6,15 @@ import { LimitedLog } from '../../system/limited-log.ts';
 import { messageOf } from '../../system/message-of.ts';
 import { backoff, type BackoffLimits } from '../backoff.ts';
 import { parseBusUrl, type BusAddress } from './bus-url.ts';
-import { parseMessage, type ParsedMessage } from './parse-message.ts';
 import {
-  StompConnection,
-  StompError,
+  BusError,
+  type BrokerConnection,
   type BusDestination,
+  type BusMessage,
   type BusTls,
-  type StompMessage,
-} from './stomp-connection.ts';
+} from './broker-connection.ts';
+import { parseMessage, type ParsedMessage } from './parse-message.ts';
+import { StompConnection } from './stomp-connection.ts';
 
 /** Defaults, in milliseconds. */
 const HEARTBEAT = 10_000;
@@ -151,7 +152,7 @@ export class Bus {
     this.#url = address.url;
     this.#become('connecting');
     const { destinations, headers = {}, heartbeat = HEARTBEAT } = this.#options;
-    let connection: StompConnection;
+    let connection: BrokerConnection;
     try {
       connection = await StompConnection.open({
         address,
@@ -197,7 +198,7 @@ export class Bus {
     if (this.#closing.signal.aborted) return;
     const { message } = this.#remember(error);
     const { logger } = this.#options;
-    if (error instanceof StompError && error.refused) {
+    if (error instanceof BusError && error.refused) {
       const who = login === undefined ? 'without a login' : `as ${login}`;
       this.#log.line('refused', (omitted) => {
         logger.error(
@@ -212,7 +213,7 @@ export class Bus {
     }
   }
 
-  #lost({ url }: BusAddress, error: StompError): void {
+  #lost({ url }: BusAddress, error: BusError): void {
     if (this.#closing.signal.aborted) return;
     const { message } = this.#remember(error);
     this.#log.line('lost', (omitted) => {
@@ -220,7 +221,7 @@ export class Bus {
     });
   }
 
-  #receive({ destination, body, ack }: StompMessage): void {
+  #receive({ destination, body, ack }: BusMessage): void {
     const { contentTypes, logger } = this.#options;
     let what = 'a message';
     if (contentTypes !== 'any') {

@@ -2,81 +2,38 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
-import type { BusAddress } from './bus-url.ts';
+import { BoundedBody } from './bounded-body.ts';
+import {
+  BusError,
+  firstLine,
+  shortMessage,
+  type BrokerConnection,
+  type BusDestination,
+  type ConnectionOptions,
+} from './broker-connection.ts';
 import { StompClient, type Frame } from './stomp-client.ts';
 
-/** Longer bodies are discarded. */
-const MAX_BODY_BYTES = 1024 * 1024;
 /** The time for the broker to confirm DISCONNECT, or to send the body of an ERROR, in milliseconds. */
 const DISCONNECT_TIMEOUT = 2_000;
-const MAX_REASON_LENGTH = 300;
 /**
  * The most unacknowledged messages, in ActiveMQ's and RabbitMQ's header; their defaults are too high or unlimited.
  * After thousands at once both sides can deadlock on full socket buffers: the broker writes without reading ACKs.
  */
 const PREFETCH = { 'activemq.prefetchSize': '100', 'prefetch-count': '100' };
 
-/** A destination, and headers for its SUBSCRIBE, such as those of a durable subscription. */
-export interface BusDestination {
-  readonly destination: string;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
-/**
- * Certificates and key as PEM. Without `ca`, the system's authorities are trusted; without `cert`, no client
- * certificate is shown.
- */
-export interface BusTls {
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
-}
-
-/** A received message, to be acknowledged. */
-export interface StompMessage {
-  /** The destination of the subscription. */
-  readonly destination: string;
-  /** The body; `undefined` if it is over 1 MiB. */
-  readonly body: Uint8Array | undefined;
-  readonly ack: () => void;
-}
-
 /** Settings of one connection. */
-export interface StompConnectionOptions {
-  readonly address: BusAddress;
-  readonly tls: BusTls;
+export interface StompConnectionOptions extends ConnectionOptions {
   /** Headers for CONNECT. */
   readonly headers: Readonly<Record<string, string>>;
-  readonly destinations: readonly BusDestination[];
-  /** The interval of heart-beats in both directions, in milliseconds; 0 for none. */
-  readonly heartbeat: number;
-  /** The time for connecting and subscribing, in milliseconds. */
-  readonly timeout: number;
-  readonly onMessage: (message: StompMessage) => void;
-  /** Disconnects when aborted. The broker keeps the unacknowledged messages of durable subscriptions. */
-  readonly signal: AbortSignal;
-}
-
-/** The reason why a connection failed or was lost. Its message holds no passcode. */
-export class StompError extends Error {
-  override readonly name = 'StompError';
-  /** The broker answered CONNECT with ERROR: the login, passcode or virtual host is wrong. */
-  readonly refused: boolean;
-
-  constructor(message: string, { refused = false, ...options }: ErrorOptions & { readonly refused?: boolean } = {}) {
-    super(message, options);
-    this.refused = refused;
-  }
 }
 
 /** A connection to one broker with its subscriptions. */
-export class StompConnection {
+export class StompConnection implements BrokerConnection {
   readonly #options: StompConnectionOptions;
   readonly #socket: Socket;
   readonly #client: StompClient;
   #accepted = false;
-  /** Resolves with the reason when the connection is closed. */
-  readonly closed: Promise<StompError>;
+  readonly closed: Promise<BusError>;
 
   private constructor(options: StompConnectionOptions) {
     const { address, tls, heartbeat } = options;
@@ -95,7 +52,7 @@ export class StompConnection {
 
   /**
    * Connects and subscribes, and resolves when the broker has confirmed both.
-   * @throws StompError, also if the signal is aborted.
+   * @throws BusError, also if the signal is aborted.
    */
   static async open(options: StompConnectionOptions): Promise<StompConnection> {
     const connection = new StompConnection(options);
@@ -157,10 +114,12 @@ export class StompConnection {
 
   #receiveError(frame: Frame): void {
     const report = (body: Uint8Array = Buffer.of()): void => {
+      const passcode = this.#options.address.passcode ?? this.#options.headers.passcode;
       // ActiveMQ repeats the header in the body.
-      const lines = new Set([frame.headers.message ?? 'ERROR', Buffer.from(body).toString()].map(firstLine));
+      const texts = [frame.headers.message ?? 'ERROR', Buffer.from(body).toString()];
+      const lines = new Set(texts.map((text) => firstLine(text, passcode)));
       lines.delete('');
-      this.#client.destroy(new ErrorFrame(this.#withoutPasscode([...lines].join(': '))));
+      this.#client.destroy(new ErrorFrame([...lines].join(': ')));
     };
     const timer = setTimeout(report, DISCONNECT_TIMEOUT);
     this.#socket.once('close', () => clearTimeout(timer));
@@ -171,7 +130,7 @@ export class StompConnection {
     throw await this.closed;
   }
 
-  async #gone(): Promise<StompError> {
+  async #gone(): Promise<BusError> {
     let cause: Error | undefined;
     this.#client.onError((error) => {
       cause ??= error;
@@ -184,13 +143,7 @@ export class StompConnection {
       this.#socket.once('close', resolve);
     });
     signal.removeEventListener('abort', onAbort);
-    return new StompError(reasonOf(cause), { cause, refused: cause instanceof ErrorFrame && !this.#accepted });
-  }
-
-  /** Removes the passcode, which brokers may quote in errors. */
-  #withoutPasscode(text: string): string {
-    const passcode = this.#options.address.passcode ?? this.#options.headers.passcode;
-    return passcode === undefined || passcode === '' ? text : text.replaceAll(passcode, '***');
+    return new BusError(reasonOf(cause), { cause, refused: cause instanceof ErrorFrame && !this.#accepted });
   }
 }
 
@@ -198,19 +151,10 @@ export class StompConnection {
 class ErrorFrame extends Error {}
 
 /** Reads the body of a frame to its end; `onBody` gets `undefined` for one over 1 MiB. */
-function readBody(frame: Readable, onBody: (body: Buffer | undefined) => void): void {
-  // One growing buffer, because a body may come byte by byte.
-  let body: Buffer = Buffer.of();
-  let length = 0;
-  frame.on('data', (chunk: Buffer) => {
-    const end = length + chunk.length;
-    if (end <= MAX_BODY_BYTES) {
-      if (end > body.length) body = Buffer.concat([body], Math.max(end, 2 * body.length));
-      chunk.copy(body, length);
-    } else body = Buffer.of();
-    length = end;
-  });
-  frame.on('end', () => onBody(length <= MAX_BODY_BYTES ? body.subarray(0, length) : undefined));
+function readBody(frame: Readable, onBody: (bytes: Buffer | undefined) => void): void {
+  const body = new BoundedBody();
+  frame.on('data', (piece: Buffer) => body.append(piece));
+  frame.on('end', () => onBody(body.bytes));
 }
 
 /** The reason why the connection was closed, in one line. */
@@ -219,12 +163,5 @@ function reasonOf(error: Error | undefined): string {
   if (error.message === 'unexpected end of stream')
     return 'the broker closed the connection within a frame; it may not speak STOMP';
   if (error.message === 'connection timed out') return 'the broker has stopped sending heart-beats';
-  // Errors of several addresses of one host.
-  if (error instanceof AggregateError) return error.errors.map(String).join(', ');
-  return error.message.slice(0, MAX_REASON_LENGTH);
-}
-
-/** The first line of a text, without its full stop, so that a sentence can go on. */
-function firstLine(text: string): string {
-  return (/^.*/.exec(text.trim())?.[0] ?? '').replace(/\.$/, '');
+  return shortMessage(error);
 }

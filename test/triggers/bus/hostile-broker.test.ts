@@ -2,12 +2,11 @@ import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import * as fc from 'fast-check';
+import { BusError } from '../../../src/triggers/bus/broker-connection.ts';
 import { parseBusUrl } from '../../../src/triggers/bus/bus-url.ts';
-import { StompConnection, StompError } from '../../../src/triggers/bus/stomp-connection.ts';
-import { eventually } from '../../e2e/eventually.ts';
+import { StompConnection } from '../../../src/triggers/bus/stomp-connection.ts';
+import { flood, gone, MEBIBYTE, noMore, repeated, used } from './flood.ts';
 import { startBus } from './start-bus.ts';
 import { accepting, StompServer, type Answer, type StompPeer } from './stomp-server.ts';
 
@@ -33,7 +32,7 @@ async function startServer(t: TestContext, answer: Answer): Promise<StompServer>
 }
 
 /** The reason why a connection is refused or closed. */
-async function end(server: StompServer): Promise<StompError> {
+async function end(server: StompServer): Promise<BusError> {
   try {
     const connection = await StompConnection.open({
       address: parseBusUrl(server.url()),
@@ -47,7 +46,7 @@ async function end(server: StompServer): Promise<StompError> {
     });
     return await connection.closed;
   } catch (error) {
-    if (error instanceof StompError) return error;
+    if (error instanceof BusError) return error;
     throw error;
   }
 }
@@ -178,7 +177,7 @@ test('ten thousand invalid frames do not end the process', { timeout: 120_000 },
         waiting.push({ after, bytes: Buffer.concat(bytes) });
         sent += bytes.length;
       }
-      await Promise.all(connections.map(async () => assert.ok((await end(server)) instanceof StompError)));
+      await Promise.all(connections.map(async () => assert.ok((await end(server)) instanceof BusError)));
     }),
     { numRuns: 100 },
   );
@@ -186,33 +185,6 @@ test('ten thousand invalid frames do not end the process', { timeout: 120_000 },
   assert.ok(sent >= 10_000);
 });
 
-async function gone({ socket }: StompPeer): Promise<void> {
-  // Not `once` of node:events, which rejects on an error.
-  await new Promise((resolve) => {
-    socket.once('close', resolve);
-  });
-}
-
-/**
- * Writes `chunk` repeatedly, with backpressure, until the client closes the connection. Returns the number of bytes
- * written.
- */
-async function flood(peer: StompPeer, chunk: Buffer, limit = Infinity): Promise<number> {
-  let bytes = 0;
-  const closed = gone(peer);
-  while (!peer.socket.destroyed && bytes < limit) {
-    bytes += chunk.length;
-    if (!peer.socket.write(chunk))
-      await Promise.race([new Promise((resolve) => peer.socket.once('drain', resolve)), closed]);
-  }
-  return bytes;
-}
-
-function repeated(text: string, bytes: number): Buffer {
-  return Buffer.from(text.repeat(Math.ceil(bytes / text.length)));
-}
-
-const MEBIBYTE = 1024 * 1024;
 const message = (headers = ''): string => `MESSAGE\nsubscription:${SUBSCRIPTION}\n${headers}\n`;
 
 test(
@@ -346,22 +318,3 @@ test('only one file imports stompit', async () => {
     ['triggers/bus/stomp-client.ts'],
   );
 });
-
-/** Waits until memory in use is at most so much above the start. */
-async function noMore(before: number, bytes: number): Promise<void> {
-  await eventually(() => {
-    const grown = used() - before;
-    assert.ok(grown < bytes, `${(grown / MEBIBYTE).toFixed(1)} MiB more in use`);
-  });
-}
-
-/** Bytes in use after garbage collection. */
-function used(): number {
-  setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as () => void;
-  collect();
-  // Buffers are freed by another thread, for which the second collection waits.
-  collect();
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return heapUsed + arrayBuffers;
-}

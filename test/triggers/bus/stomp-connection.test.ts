@@ -1,13 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
+import { BusError, type BusMessage } from '../../../src/triggers/bus/broker-connection.ts';
 import { parseBusUrl } from '../../../src/triggers/bus/bus-url.ts';
-import {
-  StompConnection,
-  StompError,
-  type StompConnectionOptions,
-  type StompMessage,
-} from '../../../src/triggers/bus/stomp-connection.ts';
+import { StompConnection, type StompConnectionOptions } from '../../../src/triggers/bus/stomp-connection.ts';
 import { accepting, StompServer, type Answer } from './stomp-server.ts';
 
 /** A broker with these answers, and a function that connects to it and collects messages. */
@@ -18,7 +14,7 @@ async function startServer(t: TestContext, answer: Answer = accepting()) {
     leaving.abort();
     await server[Symbol.asyncDispose]();
   });
-  const messages: StompMessage[] = [];
+  const messages: BusMessage[] = [];
   const open = (options: Partial<StompConnectionOptions> & { readonly url?: string } = {}): Promise<StompConnection> =>
     StompConnection.open({
       address: parseBusUrl(options.url ?? server.url()),
@@ -167,7 +163,7 @@ test('a refusal of the broker is reported, without the passcode', async (t) => {
     peer.send('ERROR', { message: 'Bad CONNECT', 'content-type': 'text/plain', 'content-length': body.length }, body);
   });
   await assert.rejects(open({ url: server.url({ credentials: 'me:s3cret@' }) }), (error) => {
-    assert.ok(error instanceof StompError && error.refused);
+    assert.ok(error instanceof BusError && error.refused);
     assert.equal(error.message, 'Bad CONNECT: cannot log in me with ***');
     return true;
   });
@@ -180,7 +176,7 @@ test('an ERROR for SUBSCRIBE or later is reported, and is not a refusal of the l
   });
   await assert.rejects(
     open(),
-    (error) => error instanceof StompError && !error.refused && error.message === 'access_refused',
+    (error) => error instanceof BusError && !error.refused && error.message === 'access_refused',
   );
 
   const { server, open: openOther } = await startServer(t);
@@ -202,11 +198,11 @@ test('a connection that the broker closes is reported', async (t) => {
 
 test('anything but STOMP ends the connection', async (t) => {
   const { server, open } = await startServer(t, (peer) => peer.socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'));
-  await assert.rejects(open(), StompError);
+  await assert.rejects(open(), BusError);
   const later = await startServer(t);
   const connection = await later.open();
   (await later.server.peer(0)).socket.write('\0\0\0garbage\n\n');
-  assert.ok((await connection.closed) instanceof StompError);
+  assert.ok((await connection.closed) instanceof BusError);
   assert.equal(server.connections, 1);
 });
 
