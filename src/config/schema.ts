@@ -307,7 +307,7 @@ const bus = section(
     content_types: Type.Union(
       [Type.Literal('any'), Type.Array(word('a content type such as flatpak'), { minItems: 1 })],
       {
-        description: 'Values of `ctype` that trigger a rebuild; `any` for every message.',
+        description: 'Values of `ctype`, or of `update.content_type`, that trigger a rebuild; `any` for every message.',
         default: ['container', 'flatpak'],
         expected: '"any", or a list such as [container, flatpak]',
       },

@@ -1,4 +1,7 @@
-/** Parses messages of the bus: `{"ctype": …}`, or the same as `msg` in fedmsg's envelope `{"topic": …, "msg": …}`. */
+/**
+ * Parses messages of the bus: `{"ctype": …}`, or `{"update": {"content_type": …}}` as Bodhi tells of updates; or either
+ * as `msg` in fedmsg's envelope `{"topic": …, "msg": …}`.
+ */
 
 /** The type of the content that a message announces, or a short reason why it cannot be parsed. */
 export type ParsedMessage = { readonly ctype: string } | { readonly malformed: string };
@@ -15,9 +18,15 @@ export function parseMessage(body: Uint8Array): ParsedMessage {
     return { malformed: 'not JSON' };
   }
   if (!isObject(document)) return { malformed: 'not a JSON object' };
-  const { msg } = document;
-  const ctype = isObject(msg) && typeof msg.ctype === 'string' ? msg.ctype : document.ctype;
-  return typeof ctype === 'string' ? { ctype } : { malformed: 'without a ctype' };
+  const ctype = contentTypeIn(document.msg) ?? contentTypeIn(document);
+  return ctype === undefined ? { malformed: 'without ctype and update.content_type' } : { ctype };
+}
+
+function contentTypeIn(message: unknown): string | undefined {
+  if (!isObject(message)) return undefined;
+  const { ctype, update } = message;
+  const types = [ctype, isObject(update) ? update.content_type : undefined];
+  return types.find((type) => typeof type === 'string');
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
