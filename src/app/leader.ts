@@ -164,11 +164,15 @@ export class Leader {
   }
 
   #createBus(config: BusConfig): Bus {
-    const { urls, destinations, contentTypes, headers, heartbeat, caFile, clientCert, clientKey } = config;
+    const { urls, destinations, contentTypes, exchange, queue, headers, heartbeat, caFile, clientCert, clientKey } =
+      config;
     return new Bus({
       urls,
       destinations,
       contentTypes,
+      exchange,
+      ...(queue !== undefined && { queue }),
+      keepSetting: (key, value) => this.#indexing.setting(key, value),
       headers,
       heartbeat,
       ...(caFile !== undefined && { caFile }),

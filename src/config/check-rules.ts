@@ -9,7 +9,7 @@ import { databaseParts } from './database-url.ts';
 import { listingFaults } from './listing-faults.ts';
 import { pathText, shown, type Fault, type KeyPath, type Problems } from './problems.ts';
 import type { ConfigFile } from './schema.ts';
-import { IN_STATE_DIR, ROUTES, fileNameOf, hostWithoutCatalog, registryUrl } from './value-types.ts';
+import { IN_STATE_DIR, ROUTES, fileNameOf, hostWithoutCatalog, isAmqp, registryUrl } from './value-types.ts';
 
 /** `T` where any part may be missing because it was wrong. */
 export type Incomplete<T> = T extends readonly (infer Element)[]
@@ -45,6 +45,7 @@ const RULES: readonly ((written: Written) => Iterable<Fault>)[] = [
   someRepositoryIsTaken,
   keysStandTogether,
   passwordIsGivenOnce,
+  busKeysFitProtocol,
 ];
 
 /** Keys that need another one; `section` is that of each index or registry for `indexes` and `registries`. */
@@ -91,6 +92,28 @@ function* passwordIsGivenOnce({ config: { store, store_password_file: file } }: 
     yield [path, `is given while store is ${IN_STATE_DIR}, expected it beside the URL of a database alone`, 'key'];
   else if (databaseParts(store).password !== undefined)
     yield [path, 'is given beside a password in store, expected only one of them', 'key'];
+}
+
+/** All brokers speak one protocol, and no key is for the other one. */
+function* busKeysFitProtocol({ config: { bus = {} } }: Written): Iterable<Fault> {
+  const urls = typeof bus.url === 'string' ? [bus.url] : (bus.url ?? []);
+  const first = urls.find((url) => url !== undefined);
+  if (first === undefined) return;
+  const amqp = isAmqp(first);
+  for (const [position, url] of urls.entries())
+    if (url !== undefined && isAmqp(url) !== amqp)
+      yield [['bus', 'url', position], 'is of another protocol than the first, expected only brokers of one protocol'];
+  if (!amqp) {
+    for (const key of ['exchange', 'queue'] as const)
+      if (bus[key] !== undefined)
+        yield [['bus', key], 'is given for a broker that speaks STOMP, expected only with amqp:// or amqps://', 'key'];
+    return;
+  }
+  const expected = 'is given for a broker that speaks AMQP, expected only with stomp:// or stomps://';
+  if (Object.keys(bus.headers ?? {}).length > 0) yield [['bus', 'headers'], expected, 'key'];
+  for (const [position, destination] of Object.entries(bus.destinations ?? []))
+    if (typeof destination === 'object' && Object.keys(destination.headers ?? {}).length > 0)
+      yield [['bus', 'destinations', Number(position), 'headers'], expected, 'key'];
 }
 
 /** No two indexes write the same file or answer at the same URL. */

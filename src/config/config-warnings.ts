@@ -6,6 +6,7 @@ import { LAYOUT_PREFIX, registryId, registryKey } from '../registry/registry-id.
 import { proxiedRegistry, signedReference } from './client-references.ts';
 import type { Config, IndexConfig } from './config.ts';
 import { databaseParts } from './database-url.ts';
+import { isAmqp } from './value-types.ts';
 
 /** All warnings, one line each. */
 export function configWarnings(config: Config): readonly string[] {
@@ -22,6 +23,7 @@ export function configWarnings(config: Config): readonly string[] {
     ...storeWarnings(config),
     ...tokenWarnings(config.server),
     ...hostWarnings(config.server),
+    ...busWarnings(config.bus),
   ];
 }
 
@@ -65,6 +67,23 @@ function storeWarnings({ store }: Config): readonly string[] {
   return [
     'store: reaches a database on another machine without TLS; add ?sslmode=verify-full, or ?sslmode=disable if the network is safe',
   ];
+}
+
+/** A warning for each broker at another machine that is logged in to as `guest`, as clients of AMQP do. */
+function busWarnings(bus: Config['bus']): readonly string[] {
+  const strange = (bus?.urls ?? [])
+    .filter(isAmqp)
+    .map((url) => new URL(url))
+    .filter(
+      ({ protocol, username, hostname }) =>
+        username === '' &&
+        !(protocol === 'amqps:' && bus?.clientCert !== undefined) &&
+        !LOCAL.test(hostname.replace(/^\[(.*)\]$/, '$1')),
+    );
+  return strange.map(
+    ({ host }) =>
+      `bus.url: names no user of ${host}, so that the login is guest, which RabbitMQ accepts only from its own machine; give a user and a password, or amqps:// and client_cert`,
+  );
 }
 
 /** Characters below which a token can be found by trying. */

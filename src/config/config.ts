@@ -105,12 +105,14 @@ export interface ServerConfig extends Omit<CamelKeys<ConfigFile['server']>, Reso
 
 /** Brokers, and the messages on them that trigger a rebuild. */
 export interface BusConfig extends CamelKeys<
-  Omit<ConfigFile['bus'], 'url' | 'destinations' | 'headers' | 'heartbeat'>
+  Omit<ConfigFile['bus'], 'url' | 'destinations' | 'exchange' | 'headers' | 'heartbeat'>
 > {
   /** Brokers to fail over between; at least one. They may hold a login. */
   readonly urls: readonly string[];
   readonly destinations: readonly BusDestination[];
-  /** Headers of the connection. */
+  /** With AMQP, the exchange that the queue is bound to. */
+  readonly exchange: string;
+  /** With STOMP, headers of the connection. */
   readonly headers: Readonly<Record<string, string>>;
   /** Milliseconds; 0 for no heart-beats. */
   readonly heartbeat: number;

@@ -6,6 +6,7 @@ import type { BusConfig, Config, IndexConfig, RegistryConfig, ServerConfig } fro
 import { databaseParts } from './database-url.ts';
 import { formatDuration } from './duration.ts';
 import { proxiedRegistry, signedReference } from './client-references.ts';
+import { isAmqp } from './value-types.ts';
 
 /** Plain text, one fact a line, without secrets. */
 export function describeConfig(config: Config): string {
@@ -108,8 +109,12 @@ function describeTriggers({ rescanInterval, bus, server }: Config): string {
   ].join(', ');
 }
 
-function describeBus({ urls, destinations, contentTypes }: BusConfig): string {
+function describeBus({ urls, destinations, exchange, queue, contentTypes }: BusConfig): string {
   const brokers = urls.map((url) => new URL(url)).map(({ protocol, host }) => `${protocol}//${host}`);
   const types = contentTypes === 'any' ? 'any content type' : `content types ${contentTypes.join(', ')}`;
-  return `Bus: ${brokers.join(' or ')}, ${destinations.map(({ destination }) => destination).join(' and ')}, ${types}`;
+  const what = destinations.map(({ destination }) => destination).join(' and ');
+  const where = urls.every(isAmqp)
+    ? ` of the exchange ${exchange}, in ${queue === undefined ? 'a queue named by a UUID' : `the queue ${queue}`}`
+    : '';
+  return `Bus: ${brokers.join(' or ')}, ${what}${where}, ${types}`;
 }

@@ -16,7 +16,7 @@ import type {
 import { parseDuration } from './duration.ts';
 import type { Environment } from './replace-variables.ts';
 import { registrySchema, type ConfigFile } from './schema.ts';
-import { fileNameOf } from './value-types.ts';
+import { fileNameOf, isAmqp } from './value-types.ts';
 
 /** Bearer tokens that protect routes; `undefined` where none is configured. */
 export type Tokens = Pick<ServerConfig, 'adminToken' | 'eventsToken'>;
@@ -132,24 +132,30 @@ function resolveServer(section: ConfigFile['server'], tokens: Tokens, environmen
 }
 
 function resolveBus(section: ConfigFile['bus'], daemon: ConfigFile['daemon']): BusConfig | undefined {
-  const { url, destinations = defaultDestinations(daemon), headers, heartbeat, ...rest } = section;
+  const { url, destinations, exchange = 'amq.topic', headers, heartbeat, ...rest } = section;
   if (url === undefined) return undefined;
+  const urls = typeof url === 'string' ? [url] : url;
   return {
     ...camelKeys(rest),
-    urls: typeof url === 'string' ? [url] : url,
-    destinations: destinations.map((destination) =>
+    urls,
+    destinations: (destinations ?? defaultDestinations(daemon, urls)).map((destination) =>
       typeof destination === 'string'
         ? { destination, headers: {} }
         : { destination: destination.destination, headers: headerTexts(destination.headers) },
     ),
+    exchange,
     headers: headerTexts(headers),
     heartbeat: milliseconds(heartbeat),
   };
 }
 
 /** Topics on which Bodhi announces that a compose is complete, by its older and its newer name. */
-function defaultDestinations({ topic_prefix: prefix, environment }: ConfigFile['daemon']): readonly string[] {
-  return ['mashtask', 'compose'].map((topic) => `/topic/${prefix}.${environment}.bodhi.${topic}.complete`);
+function defaultDestinations(
+  { topic_prefix: prefix, environment }: ConfigFile['daemon'],
+  urls: readonly string[],
+): readonly string[] {
+  const start = urls.every(isAmqp) ? prefix : `/topic/${prefix}`;
+  return ['mashtask', 'compose'].map((topic) => `${start}.${environment}.bodhi.${topic}.complete`);
 }
 
 function headerTexts(headers: Readonly<Record<string, string | number | boolean>>): Readonly<Record<string, string>> {

@@ -270,15 +270,16 @@ const headers = (description: string) =>
     expected: 'headers and their values',
   });
 
-const DESTINATION = 'a destination such as /topic/org.example.compose';
+const DESTINATION = 'a destination such as /topic/org.example.compose, or a routing key such as org.example.#';
 
 const bus = section(
   {
     url: optional(
       Type.Union([brokerUrl(), Type.Array(brokerUrl(), { minItems: 1, expected: 'a list of at least one broker' })], {
-        description: 'The broker, `stomp://USER:PASSWORD@HOST:61613/VHOST` or `stomps://…`, or a list to fail over.',
+        description:
+          'The broker, `stomp://USER:PASSWORD@HOST:61613/VHOST`, `amqp://USER:PASSWORD@HOST:5672/VHOST`, or with TLS `stomps://…` or `amqps://…`; or a list to fail over.',
         otherwise: 'none',
-        expected: 'the URL of a STOMP broker, or a list of such',
+        expected: 'the URL of a STOMP or AMQP broker, or a list of such',
         secret: true,
       }),
     ),
@@ -290,19 +291,29 @@ const bus = section(
             section({
               destination: text('What to subscribe to.', { expected: DESTINATION }),
               headers: headers(
-                'Headers of this subscription, such as `id` and `durable`; `prefetch-count` and `activemq.prefetchSize` are 100 by themselves.',
+                'STOMP alone: headers of this subscription, such as `id` and `durable`; `prefetch-count` and `activemq.prefetchSize` are 100 by themselves.',
               ),
             }),
           ],
           { expected: `${DESTINATION}, or {destination, headers}` },
         ),
         {
-          description: 'What to subscribe to: names, or `{destination, headers}`.',
+          description:
+            'What to subscribe to: names, or `{destination, headers}`; with AMQP, routing keys, where `*` stands for a word and `#` for any number.',
           otherwise:
-            '`/topic/PREFIX.ENV.bodhi.mashtask.complete` and `/topic/PREFIX.ENV.bodhi.compose.complete` from `daemon`',
+            '`/topic/PREFIX.ENV.bodhi.mashtask.complete` and `/topic/PREFIX.ENV.bodhi.compose.complete` from `daemon`; with AMQP the same without `/topic/`',
           minItems: 1,
         },
       ),
+    ),
+    exchange: optional(
+      text('AMQP alone: the exchange that the queue is bound to.', { maxLength: 255, otherwise: '`amq.topic`' }),
+    ),
+    queue: optional(
+      text('AMQP alone: the name of the queue, which is declared if it is missing.', {
+        maxLength: 255,
+        otherwise: 'a UUID that is kept in the store',
+      }),
     ),
     content_types: Type.Union(
       [Type.Literal('any'), Type.Array(word('a content type such as flatpak'), { minItems: 1 })],
@@ -313,11 +324,15 @@ const bus = section(
       },
     ),
     ca_file: optional(readableFile('Certificates to trust (PEM).', { otherwise: 'the system’s own' })),
-    client_cert: optional(readableFile('Client certificate (PEM); needs `client_key` too.')),
+    client_cert: optional(
+      readableFile(
+        'Client certificate (PEM); needs `client_key` too. With AMQP it is the login, unless `url` has a password.',
+      ),
+    ),
     client_key: optional(readableFile('Key of `client_cert` (PEM).')),
-    headers: headers('Headers of the connection.'),
+    headers: headers('STOMP alone: headers of the connection.'),
     heartbeat: duration(
-      'How often each side must send something; 0 for no heart-beats.',
+      'How often each side must send something, with AMQP in whole seconds; 0 for no heart-beats.',
       { default: '10s' },
       0,
       MAX_INTERVAL,

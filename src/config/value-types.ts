@@ -297,15 +297,15 @@ function reference(description: string, options: Options, fault: (url: URL) => s
   return withRule(schema, (written) => urlFault(written, HTTP, { base: BASE }) ?? fault(new URL(written, BASE)));
 }
 
-/** The address of a STOMP broker; may hold a login. */
+/** The address of a STOMP or AMQP broker; may hold a login. */
 export function brokerUrl() {
   const schema = Type.String({
     minLength: 1,
-    expected: 'stomp://[USER:PASSWORD@]HOST[:PORT][/VHOST] or stomps://…',
+    expected: 'stomp://[USER:PASSWORD@]HOST[:PORT][/VHOST], stomps://…, amqp://… or amqps://…',
     secret: true,
   });
   return withRule(schema, (written) => {
-    const fault = urlFault(written, ['stomp:', 'stomps:']);
+    const fault = urlFault(written, ['stomp:', 'stomps:', 'amqp:', 'amqps:']);
     if (fault !== undefined && fault !== CREDENTIALS) return fault;
     return new URL(written).hostname === '' ? 'does not name a host' : undefined;
   });
@@ -326,6 +326,11 @@ export function databaseUrl(description: string) {
       loginFault(written) ?? urlFault(withHost(written), ['postgres:', 'postgresql:'], { query: 'any query' });
     return fault === undefined || fault === CREDENTIALS ? databaseFault(written) : fault;
   });
+}
+
+/** Says whether a broker's URL is one of AMQP. */
+export function isAmqp(url: string): boolean {
+  return /^amqps?:/i.test(url);
 }
 
 /** Returns what is wrong with a URL, without any of its characters: it may hold a password. */

@@ -54,11 +54,11 @@ test('what it says of defaults is so', () => {
   }
 });
 
-test('its examples are right, but for files that are not there', (t) => {
+test('its examples are right, but for files that are not there, and for keys that exclude each other', (t) => {
   const text = ALL_KEYS.replace(/^default_index/m, '  others: {registry: https://registry.example.org}\ndefault_index');
   // Keys that exclude others, which stand beside them to be explained.
   const others =
-    /^(?:  (?:admin|events)_token_file|store_password_file|      (?:namespace|group|project|username|token_file)):.*$/gm;
+    /^(?:  (?:(?:admin|events)_token_file|exchange|queue)|store_password_file|      (?:namespace|group|project|username|token_file)):.*$/gm;
   const { problems } = configError(writeConfig(t, text.replaceAll(others, '')), {
     REGISTRY_PASSWORD: 'x',
     LISTING_TOKEN: 'x',

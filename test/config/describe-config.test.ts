@@ -88,6 +88,33 @@ test('a configuration for every message says so', (t) => {
   assert.match(describeConfig(config), /^Bus: stomp:\/\/bus\.example\.org, .*, any content type$/m);
 });
 
+test('what is received over AMQP, and from which queue', (t) => {
+  const describe = (bus: string): readonly string[] =>
+    describeConfig(configOf(t, `${INDEX}bus: {${bus}, content_types: any}`)).match(/^(?:Bus|Warning): .*$/gm) ?? [];
+  assert.deepEqual(
+    describe(
+      'url: "amqps://fedora:@bus.example.org/%2Fv", client_cert: config.yaml, client_key: config.yaml, destinations: ["a.#", b]',
+    ),
+    ['Bus: amqps://bus.example.org, a.# and b of the exchange amq.topic, in a queue named by a UUID, any content type'],
+  );
+  assert.deepEqual(describe('url: "amqp://localhost", exchange: x, queue: mine, destinations: [a]'), [
+    'Bus: amqp://localhost, a of the exchange x, in the queue mine, any content type',
+  ]);
+});
+
+test('a login as guest at another machine is warned about', (t) => {
+  const certificate = 'client_cert: config.yaml, client_key: config.yaml';
+  const warnings = (bus: string): readonly string[] =>
+    describeConfig(configOf(t, `${INDEX}bus: {${bus}}`)).match(/^Warning: .*$/gm) ?? [];
+  const warning =
+    'Warning: bus.url: names no user of bus.example.org:5672, so that the login is guest, which RabbitMQ accepts only from its own machine; give a user and a password, or amqps:// and client_cert';
+  assert.deepEqual(warnings('url: [amqp://localhost, "amqp://bus.example.org:5672/v"]'), [warning]);
+  assert.deepEqual(warnings(`url: "amqp://bus.example.org:5672", ${certificate}`), [warning]);
+  for (const url of ['amqp://u:p@bus.example.org', 'amqp://[::1]', 'stomp://bus.example.org'])
+    assert.deepEqual(warnings(`url: "${url}"`), []);
+  assert.deepEqual(warnings(`url: amqps://bus.example.org, ${certificate}`), []);
+});
+
 test('a proxy that clients are told to go past is told, and where signatures are', (t) => {
   const text =
     'indexes: {apps: {registry: https://registry.example.org/, signatures_dir: sigs}}\nserver: {registry_proxy: true, registry_proxy_redirects: pass}';

@@ -27,6 +27,7 @@ const TEXTS = [
   'oci:x',
   'https://registry.example.org',
   'stomp://a:b@c',
+  'amqps://a:b@c',
 ];
 
 /** Mappings with known and unknown keys, and values of every kind. */

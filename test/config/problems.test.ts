@@ -511,7 +511,31 @@ const CASES: readonly Case[] = [
     name: 'a broker over http',
     yaml: `${INDEX}bus: {url: ▶"http://bus.example.org"}`,
     path: 'bus.url',
-    message: /is not a URL with stomp or stomps/,
+    message: /is not a URL with stomp or stomps or amqp or amqps/,
+  },
+  {
+    name: 'brokers of two protocols',
+    yaml: `${INDEX}bus: {url: [amqps://a.example.org, amqp://b.example.org, ▶stomp://c.example.org]}`,
+    path: 'bus.url[2]',
+    message: /is of another protocol than the first, expected only brokers of one protocol/,
+  },
+  ...['exchange', 'queue'].map((key) => ({
+    name: `the ${key} of a broker that speaks STOMP`,
+    yaml: `${INDEX}bus: {url: stomp://bus.example.org, ▶${key}: events}`,
+    path: `bus.${key}`,
+    message: /is given for a broker that speaks STOMP, expected only with amqp:\/\/ or amqps:\/\//,
+  })),
+  {
+    name: 'headers of a connection over AMQP',
+    yaml: `${INDEX}bus: {url: amqp://bus.example.org, ▶headers: {client-id: indexer}}`,
+    path: 'bus.headers',
+    message: /is given for a broker that speaks AMQP, expected only with stomp:\/\/ or stomps:\/\//,
+  },
+  {
+    name: 'headers of a routing key',
+    yaml: `${INDEX}bus: {url: amqp://bus.example.org, destinations: [a.b, {destination: "a.#", ▶headers: {durable: true}}]}`,
+    path: 'bus.destinations[1].headers',
+    message: /is given for a broker that speaks AMQP/,
   },
   {
     name: 'a broker without a host',

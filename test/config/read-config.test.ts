@@ -247,6 +247,7 @@ bus:
       { destination: '/topic/com.example.prod.bodhi.compose.complete', headers: {} },
     ],
     contentTypes: 'any',
+    exchange: 'amq.topic',
     caFile: at('a.pem'),
     clientCert: at('a.pem'),
     clientKey: at('a.key'),
@@ -439,6 +440,23 @@ test('destinations are names, or names with headers', (t) => {
     { destination: '/queue/b', headers: {} },
     { destination: '/topic/c', headers: { id: '1', durable: 'true', 'auto-delete': 'false', 'prefetch-count': '10' } },
   ]);
+});
+
+test('with AMQP, destinations are routing keys', (t) => {
+  const { bus } = configOf(t, `${INDEX}bus: {url: [amqps://a.example.org, amqp://b.example.org/%2Fv]}`);
+  assert.deepEqual(bus?.destinations, [
+    { destination: 'org.fedoraproject.dev.bodhi.mashtask.complete', headers: {} },
+    { destination: 'org.fedoraproject.dev.bodhi.compose.complete', headers: {} },
+  ]);
+  assert.deepEqual([bus.exchange, bus.queue], ['amq.topic', undefined]);
+  const { bus: chosen } = configOf(
+    t,
+    `${INDEX}bus: {url: AMQP://a.example.org, exchange: events, queue: mine, destinations: ["a.#"]}`,
+  );
+  assert.deepEqual(
+    [chosen?.exchange, chosen?.queue, chosen?.destinations],
+    ['events', 'mine', [{ destination: 'a.#', headers: {} }]],
+  );
 });
 
 test('variables are replaced in every value and in names', (t) => {

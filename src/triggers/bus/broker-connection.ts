@@ -3,7 +3,10 @@ import type { BusAddress } from './bus-url.ts';
 
 const MAX_REASON_LENGTH = 300;
 
-/** A destination, and headers for its SUBSCRIBE, such as those of a durable subscription. */
+/**
+ * What to receive: with STOMP a destination, and headers for its SUBSCRIBE such as those of a durable subscription;
+ * with AMQP a routing key, which may have wildcards.
+ */
 export interface BusDestination {
   readonly destination: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -21,7 +24,7 @@ export interface BusTls {
 
 /** A received message, to be acknowledged. */
 export interface BusMessage {
-  /** The destination of the subscription. */
+  /** The destination of the subscription; with AMQP, the routing key of the message. */
   readonly destination: string;
   /** The body; `undefined` if it is over 1 MiB. */
   readonly body: Uint8Array | undefined;
@@ -46,6 +49,8 @@ export interface ConnectionOptions {
 export interface BrokerConnection {
   /** Resolves with the reason when the connection is closed. */
   readonly closed: Promise<BusError>;
+  /** With AMQP, the name of its queue. */
+  readonly queue?: string | undefined;
 }
 
 /** The reason why a connection failed or was lost. Its message holds no passcode. */
@@ -63,6 +68,8 @@ export class BusError extends Error {
 /** The message of an error in at most 300 characters; those of all addresses of a host. */
 export function shortMessage(error: Error): string {
   if (error instanceof AggregateError) return error.errors.map(String).join(', ');
+  // The message of an error of OpenSSL names its sources.
+  if ('library' in error && 'reason' in error) return `TLS: ${String(error.reason)}`;
   return error.message.slice(0, MAX_REASON_LENGTH);
 }
 

@@ -1,10 +1,22 @@
-/** Parses the URLs of brokers: `stomp://LOGIN:PASSCODE@HOST:PORT/VIRTUALHOST`, or `stomps://…` for TLS. */
+/**
+ * Parses the URLs of brokers: `stomp://LOGIN:PASSCODE@HOST:PORT/VIRTUALHOST` and `amqp://…`, or `stomps://…` and
+ * `amqps://…` for TLS.
+ */
 
-/** The default ports of brokers. */
-const PORTS: Readonly<Record<string, number>> = { 'stomp:': 61613, 'stomps:': 61614 };
+type Protocol = 'stomp' | 'amqp';
+
+/** The protocols of URLs with their default ports. */
+const SCHEMES: Readonly<Record<string, { readonly protocol: Protocol; readonly tls: boolean; readonly port: number }>> =
+  {
+    'stomp:': { protocol: 'stomp', tls: false, port: 61613 },
+    'stomps:': { protocol: 'stomp', tls: true, port: 61614 },
+    'amqp:': { protocol: 'amqp', tls: false, port: 5672 },
+    'amqps:': { protocol: 'amqp', tls: true, port: 5671 },
+  };
 
 /** The address and login of a broker. */
 export interface BusAddress {
+  readonly protocol: Protocol;
   readonly tls: boolean;
   readonly host: string;
   readonly port: number;
@@ -22,16 +34,16 @@ export interface BusAddress {
  */
 export function parseBusUrl(text: string): BusAddress {
   const url = URL.parse(text);
-  const port = PORTS[url?.protocol ?? ''];
+  const scheme = SCHEMES[url?.protocol ?? ''];
   // These characters end the authority, so that a part of the passcode would be read as a port and appear in errors.
-  if (/[?#]/.test(text) || (port !== undefined && url?.pathname.includes('@') === true)) {
+  if (/[?#]/.test(text) || (scheme !== undefined && url?.pathname.includes('@') === true)) {
     throw new TypeError(
       '"/", "?" and "#" in a login or a passcode, and "@" in a virtual host, must be written as %2F, %3F, %23 and %40',
     );
   }
-  if (url === null || port === undefined || url.hostname === '') {
+  if (url === null || scheme === undefined || url.hostname === '') {
     throw new TypeError(
-      'expected stomp://HOST or stomps://HOST, with LOGIN:PASSCODE@, :PORT and /VIRTUALHOST where they are needed, percent-encoded',
+      'expected stomp://HOST, stomps://HOST, amqp://HOST or amqps://HOST, with LOGIN:PASSCODE@, :PORT and /VIRTUALHOST where they are needed, percent-encoded',
     );
   }
 
@@ -39,10 +51,10 @@ export function parseBusUrl(text: string): BusAddress {
   const passcode = decoded('the passcode', url.password);
   const virtualHost = decoded('the virtual host', url.pathname.slice(1)) || '/';
   return {
-    tls: url.protocol === 'stomps:',
+    ...scheme,
     // Brackets belong to the URL, not to the IPv6 address.
     host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: url.port === '' ? port : Number(url.port),
+    ...(url.port !== '' && { port: Number(url.port) }),
     virtualHost,
     ...(login !== '' && { login }),
     ...(passcode !== '' && { passcode }),

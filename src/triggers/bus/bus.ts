@@ -1,4 +1,5 @@
 /** Listens on the message bus for messages that trigger rebuilds, and reconnects when the connection is lost. */
+import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
@@ -6,12 +7,15 @@ import { LimitedLog } from '../../system/limited-log.ts';
 import { messageOf } from '../../system/message-of.ts';
 import { backoff, type BackoffLimits } from '../backoff.ts';
 import { parseBusUrl, type BusAddress } from './bus-url.ts';
+import { usesCertificate } from './amqp-client.ts';
+import { AmqpConnection } from './amqp-connection.ts';
 import {
   BusError,
   type BrokerConnection,
   type BusDestination,
   type BusMessage,
   type BusTls,
+  type ConnectionOptions,
 } from './broker-connection.ts';
 import { parseMessage, type ParsedMessage } from './parse-message.ts';
 import { StompConnection } from './stomp-connection.ts';
@@ -26,9 +30,15 @@ export interface BusOptions {
   /** URLs of brokers for {@link parseBusUrl}, tried in turn. */
   readonly urls: readonly string[];
   readonly destinations: readonly BusDestination[];
-  /** The values of `ctype` that trigger a rebuild; with `any`, all messages do. */
+  /** The content types that trigger a rebuild; with `any`, all messages do. */
   readonly contentTypes: 'any' | readonly string[];
-  /** Headers for CONNECT, such as `client-id`. */
+  /** With AMQP, the exchange that the queue is bound to. */
+  readonly exchange: string;
+  /** With AMQP, the name of the queue; a UUID that is kept by default. */
+  readonly queue?: string;
+  /** Returns the setting `key`; if there is none, it is `value` from now on. */
+  readonly keepSetting: (key: string, value: string) => Promise<string>;
+  /** With STOMP, headers for CONNECT, such as `client-id`. */
   readonly headers?: Readonly<Record<string, string>>;
   /** The interval of heart-beats in both directions, in milliseconds; 10 s by default, 0 for none. */
   readonly heartbeat?: number;
@@ -151,13 +161,12 @@ export class Bus {
   async #connect(address: BusAddress): Promise<number | undefined> {
     this.#url = address.url;
     this.#become('connecting');
-    const { destinations, headers = {}, heartbeat = HEARTBEAT } = this.#options;
+    const { destinations, heartbeat = HEARTBEAT } = this.#options;
     let connection: BrokerConnection;
     try {
-      connection = await StompConnection.open({
+      connection = await this.#open({
         address,
         tls: address.tls ? await this.#readTls() : {},
-        headers,
         destinations,
         heartbeat,
         timeout: CONNECT_TIMEOUT,
@@ -169,10 +178,24 @@ export class Bus {
       return undefined;
     }
     const connectedAt = performance.now();
-    this.#connected(address);
+    this.#connected(address, connection);
     const reason = await connection.closed;
     this.#lost(address, reason);
     return performance.now() - connectedAt;
+  }
+
+  #open(options: ConnectionOptions): Promise<BrokerConnection> {
+    const { headers = {}, exchange } = this.#options;
+    return options.address.protocol === 'stomp'
+      ? StompConnection.open({ ...options, headers })
+      : AmqpConnection.open({ ...options, exchange, queue: () => this.#queueName() });
+  }
+
+  /** Another exchange, or other routing keys, have another queue, since none is unbound from those of before. */
+  async #queueName(): Promise<string> {
+    const { queue, exchange, destinations, keepSetting } = this.#options;
+    const keys = destinations.map(({ destination }) => destination);
+    return queue ?? keepSetting(`queue of ${[exchange, ...keys].join(' ')}`, randomUUID());
   }
 
   async #readTls(): Promise<BusTls> {
@@ -184,26 +207,27 @@ export class Bus {
     };
   }
 
-  #connected({ url }: BusAddress): void {
+  #connected({ url }: BusAddress, { queue }: BrokerConnection): void {
     const { logger, firstConnectionTriggers = true } = this.#options;
     this.#become('connected');
     const again = this.#wasConnected;
     this.#wasConnected = true;
     if (again) this.#counts.reconnects++;
-    logger.info({ url, destinations: this.status().destinations }, `bus: connected to ${url}`);
+    logger.info({ url, destinations: this.status().destinations, queue }, `bus: connected to ${url}`);
     if (again || firstConnectionTriggers) this.#trigger('bus: connected, messages may have been missed');
   }
 
-  #failed({ url, login, virtualHost }: BusAddress, error: unknown): void {
+  #failed(address: BusAddress, error: unknown): void {
     if (this.#closing.signal.aborted) return;
     const { message } = this.#remember(error);
+    const { url, virtualHost } = address;
     const { logger } = this.#options;
     if (error instanceof BusError && error.refused) {
-      const who = login === undefined ? 'without a login' : `as ${login}`;
+      const [who, what] = this.#loginOf(address);
       this.#log.line('refused', (omitted) => {
         logger.error(
           { omitted },
-          `bus: ${url} refuses the connection ${who} to the virtual host ${virtualHost}: ${message}. Check login, passcode and virtual host in bus.url`,
+          `bus: ${url} refuses the connection ${who} to the virtual host ${virtualHost}: ${message}. Check ${what}`,
         );
       });
     } else {
@@ -211,6 +235,15 @@ export class Bus {
         logger.warn({ omitted }, `bus: cannot connect to ${url}: ${message}. Retrying until it succeeds`);
       });
     }
+  }
+
+  /** Says as whom a connection logs in, and what may be wrong with that. */
+  #loginOf(address: BusAddress): readonly [who: string, what: string] {
+    if (usesCertificate(address, this.#options.certFile !== undefined))
+      return ['with the client certificate', 'bus.client_cert, and the virtual host in bus.url'];
+    const { protocol, login } = address;
+    const who = login === undefined ? (protocol === 'amqp' ? 'as guest' : 'without a login') : `as ${login}`;
+    return [who, 'login, passcode and virtual host in bus.url'];
   }
 
   #lost({ url }: BusAddress, error: BusError): void {

@@ -5,6 +5,7 @@ import { parseBusUrl } from '../../../src/triggers/bus/bus-url.ts';
 
 test('a URL says where the broker is and how to log in', () => {
   assert.deepEqual(parseBusUrl('stomp://guest:gu%40est@bus.example:1234/fedora%2Fdev'), {
+    protocol: 'stomp',
     tls: false,
     host: 'bus.example',
     port: 1234,
@@ -17,6 +18,7 @@ test('a URL says where the broker is and how to log in', () => {
 
 test('parts that a URL leaves out have defaults', () => {
   assert.deepEqual(parseBusUrl('stomp://localhost'), {
+    protocol: 'stomp',
     tls: false,
     host: 'localhost',
     port: 61613,
@@ -24,6 +26,7 @@ test('parts that a URL leaves out have defaults', () => {
     url: 'stomp://localhost',
   });
   assert.deepEqual(parseBusUrl('stomps://[::1]/'), {
+    protocol: 'stomp',
     tls: true,
     host: '::1',
     port: 61614,
@@ -31,6 +34,24 @@ test('parts that a URL leaves out have defaults', () => {
     url: 'stomps://[::1]/',
   });
   assert.equal(parseBusUrl('stomp://localhost/%2F').virtualHost, '/');
+  assert.deepEqual(parseBusUrl('amqp://localhost'), {
+    protocol: 'amqp',
+    tls: false,
+    host: 'localhost',
+    port: 5672,
+    virtualHost: '/',
+    url: 'amqp://localhost',
+  });
+  // As Fedora gives it.
+  assert.deepEqual(parseBusUrl('amqps://fedora:@rabbitmq.example/%2Fpublic_pubsub'), {
+    protocol: 'amqp',
+    tls: true,
+    host: 'rabbitmq.example',
+    port: 5671,
+    virtualHost: '/public_pubsub',
+    login: 'fedora',
+    url: 'amqps://rabbitmq.example/%2Fpublic_pubsub',
+  });
 });
 
 test('an invalid URL is refused without quoting the passcode', () => {

@@ -174,6 +174,8 @@ test('wrong options are refused', () => {
     urls: ['stomp://x'],
     destinations: [],
     contentTypes: [],
+    exchange: 'amq.topic',
+    keepSetting: async (_key, value) => value,
     onTrigger: () => undefined,
     logger: pino({ level: 'silent' }),
   };

@@ -308,13 +308,19 @@ test('a body that comes byte by byte takes no more memory than another', async (
   assert.deepEqual(bodies, [20_000]);
 });
 
-test('only one file imports stompit', async () => {
+test('only one file imports stompit, and one amqplib', async () => {
   const files = (await readdir(SOURCES, { recursive: true })).filter((file) => file.endsWith('.ts'));
   const texts = await Promise.all(
     files.map(async (file) => ({ file, text: await readFile(join(SOURCES, file), 'utf8') })),
   );
-  assert.deepEqual(
-    texts.filter(({ text }) => /from 'stompit|import\('stompit/.test(text)).map(({ file }) => file),
-    ['triggers/bus/stomp-client.ts'],
-  );
+  for (const [library, its] of Object.entries({
+    stompit: 'triggers/bus/stomp-client.ts',
+    amqplib: 'triggers/bus/amqp-client.ts',
+  })) {
+    const imported = new RegExp(`(?:from |import\\()'${library}`);
+    assert.deepEqual(
+      texts.filter(({ text }) => imported.test(text)).map(({ file }) => file),
+      [its],
+    );
+  }
 });

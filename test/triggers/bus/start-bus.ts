@@ -8,7 +8,12 @@ import { Bus, type BusOptions } from '../../../src/triggers/bus/bus.ts';
 export function startBus(t: TestContext, options: Partial<BusOptions> & Pick<BusOptions, 'urls'>) {
   const happened = new EventEmitter<{ trigger: []; line: [] }>();
   const triggers: string[] = [];
-  const lines: { readonly level: number; readonly msg: string; readonly omitted?: number }[] = [];
+  const lines: {
+    readonly level: number;
+    readonly msg: string;
+    readonly omitted?: number;
+    readonly queue?: string;
+  }[] = [];
   const logger = pino(
     {},
     {
@@ -18,8 +23,16 @@ export function startBus(t: TestContext, options: Partial<BusOptions> & Pick<Bus
       },
     },
   );
+  const settings = new Map<string, string>();
+  const keepSetting = async (key: string, value: string): Promise<string> => {
+    const kept = settings.get(key) ?? value;
+    settings.set(key, kept);
+    return kept;
+  };
   const bus = new Bus({
     destinations: [{ destination: '/topic/x' }],
+    exchange: 'amq.topic',
+    keepSetting,
     contentTypes: ['container', 'flatpak'],
     firstConnectionTriggers: false,
     pauses: { first: 20, longest: 500 },
