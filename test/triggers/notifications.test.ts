@@ -31,7 +31,7 @@ test('a tag is read after the registry has written it, and once more; a reposito
     await turn();
     return asked.splice(0);
   };
-  notifications.request({
+  void notifications.request({
     reason: 'notification',
     scope: [
       { kind: 'tag', repository: 'hello', tag: 'latest' },
@@ -53,9 +53,9 @@ test('a tag is read after the registry has written it, and once more; a reposito
 test('after stop, no tag is requested', async (t) => {
   const { notifications, queue, asked } = start(t);
   const scope = [{ kind: 'tag', repository: 'hello', tag: 'latest' }] as const;
-  notifications.request({ reason: 'notification', scope });
+  void notifications.request({ reason: 'notification', scope });
   notifications.stop();
-  notifications.request({ reason: 'notification', scope });
+  void notifications.request({ reason: 'notification', scope });
   await turn();
   await queue.close({ graceMs: 0 });
   t.mock.timers.tick(1000);

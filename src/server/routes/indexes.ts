@@ -16,7 +16,7 @@ import type { ReadyAnswers } from '../plugins/ready-answers.ts';
 import { NotBuiltYet, NotFound, retryUnreadable } from '../server-error.ts';
 import { sendServed } from '../documents/send.ts';
 import type { CurrentSite, Site } from '../site.ts';
-import type {} from './openapi.ts';
+import type { AnswerSchemas } from './openapi.ts';
 import { abortOnClose } from '../http/long-requests.ts';
 
 const Text = Type.String();
@@ -35,6 +35,8 @@ const IndexAnswer = Type.Object({
     }),
   ),
 });
+
+const ANSWERS: AnswerSchemas = { 200: IndexAnswer };
 
 /** Options of {@link indexRoutes}. */
 export interface IndexRoutesOptions {
@@ -57,7 +59,7 @@ export function indexRoutes(server: FastifyInstance, { site, acceptEncoding, rea
       method: ['GET', 'HEAD'],
       url,
       schema: { summary },
-      config: { answers: { 200: IndexAnswer } },
+      config: { answers: ANSWERS },
       preHandler: catchUpFirst(site),
       handler: (request, reply) => retryUnreadable(() => handler(request, reply)),
     });

@@ -5,13 +5,13 @@ import type { TSchema } from 'typebox';
 import { ErrorAnswer } from '../plugins/errors.ts';
 import type { CurrentSite } from '../site.ts';
 
+/** Schemas of a route's answers, by status. */
+export type AnswerSchemas = Readonly<Record<number, TSchema>>;
+
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /**
-     * Schemas of answers by status, for `/openapi.json` alone: unlike those in `schema.response`, they do not serialize
-     * answers.
-     */
-    readonly answers?: Readonly<Record<number, TSchema>>;
+    /** For `/openapi.json` alone: unlike those in `schema.response`, they do not serialize answers. */
+    readonly answers?: AnswerSchemas;
   }
 }
 
