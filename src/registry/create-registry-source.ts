@@ -6,7 +6,7 @@ import type { OnRequest } from './http/transport/sent-request.ts';
 import { LayoutRegistrySource } from './layout/layout-registry-source.ts';
 import type { ListingOptions } from './listing/listing-apis.ts';
 import { LAYOUT_PREFIX } from './registry-id.ts';
-import type { RegistrySource } from './registry-source.ts';
+import type { ImageSource, RegistrySource } from './registry-source.ts';
 
 /** Settings of one registry. Plain values, so that they can be sent to a thread. */
 export interface RegistryOptions extends AccessOptions, RequestOptions {
@@ -25,7 +25,10 @@ const CERTS_DIRS = ['/etc/containers/certs.d', '/etc/docker/certs.d'];
  * Creates the source of a registry at a URL or in a folder of image layouts.
  * @throws TypeError if the id is not that of a registry.
  */
-export function createRegistrySource({ id, ...options }: RegistryOptions, onRequest?: OnRequest): RegistrySource {
+export function createRegistrySource(
+  { id, ...options }: RegistryOptions,
+  onRequest?: OnRequest,
+): RegistrySource & ImageSource {
   if (id.startsWith(LAYOUT_PREFIX))
     return new LayoutRegistrySource(id.slice(LAYOUT_PREFIX.length), { repositories: options.repositories });
   return new HttpRegistrySource({ url: id, certsDirs: CERTS_DIRS, onRequest, ...options });

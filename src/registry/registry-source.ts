@@ -1,4 +1,5 @@
 /** The interface through which all kinds of registries are read. */
+import type { Readable } from 'node:stream';
 import type { Descriptor, ImageConfig, Manifest } from './manifest.ts';
 import type { Digest } from './digest.ts';
 
@@ -54,4 +55,17 @@ export interface RegistrySource {
 
   /** Closes all connections; pending requests fail. */
   close(): Promise<void>;
+}
+
+/** Reads whole images, to copy them. All methods throw as those of {@link RegistrySource} do. */
+export interface ImageSource {
+  /** A manifest's bytes, at most 4 MiB, checked against the digest. */
+  openManifest(
+    repository: string,
+    digest: Digest,
+    signal?: AbortSignal,
+  ): Promise<{ readonly descriptor: Descriptor; readonly bytes: Buffer }>;
+
+  /** A blob's bytes; the reader checks them against the digest. The stream must be read to its end or destroyed. */
+  readBlob(repository: string, digest: Digest, signal?: AbortSignal): Promise<Readable>;
 }

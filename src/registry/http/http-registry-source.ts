@@ -1,4 +1,5 @@
 /** Reads a registry through the OCI distribution API. */
+import type { Readable } from 'node:stream';
 import { CoveredRepositories } from '../covered-repositories.ts';
 import { isDigest, type Digest } from '../digest.ts';
 import { ownerOf, type ListingOptions } from '../listing/listing-apis.ts';
@@ -6,11 +7,12 @@ import { RepositoryList } from '../listing/repository-list.ts';
 import type { Descriptor, ImageConfig, Manifest } from '../manifest.ts';
 import { isRepositoryName, isTag } from '../reference.ts';
 import { RegistryError } from '../registry-error.ts';
-import type { RegistrySource } from '../registry-source.ts';
+import type { ImageSource, RegistrySource } from '../registry-source.ts';
+import { blob } from './blob.ts';
 import { catalog } from './catalog.ts';
 import { config } from './config.ts';
 import { HeadSupport } from './head-support.ts';
-import { manifest } from './manifest.ts';
+import { manifest, openManifest } from './manifest.ts';
 import { resolve } from './resolve.ts';
 import { tags } from './tags.ts';
 import { Paging } from './transport/pages.ts';
@@ -25,7 +27,7 @@ export interface HttpRegistryOptions extends TransportOptions {
 }
 
 /** A registry at an `http` or `https` URL. */
-export class HttpRegistrySource implements RegistrySource {
+export class HttpRegistrySource implements RegistrySource, ImageSource {
   readonly id: string;
   readonly patterns: readonly string[];
   readonly #transport: Transport;
@@ -84,6 +86,20 @@ export class HttpRegistrySource implements RegistrySource {
   async config(repository: string, descriptor: Descriptor, signal?: AbortSignal): Promise<ImageConfig | undefined> {
     this.#check(repository);
     return config(this.#transport, repository, descriptor, signal);
+  }
+
+  async openManifest(
+    repository: string,
+    digest: Digest,
+    signal?: AbortSignal,
+  ): Promise<{ readonly descriptor: Descriptor; readonly bytes: Buffer }> {
+    this.#check(repository, digest);
+    return openManifest(this.#transport, repository, digest, signal);
+  }
+
+  async readBlob(repository: string, digest: Digest, signal?: AbortSignal): Promise<Readable> {
+    this.#check(repository, digest);
+    return blob(this.#transport, repository, digest, signal);
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,7 @@
-/** Reads a manifest (OCI distribution-spec, "Pulling manifests"). */
+/** Reads manifests (OCI distribution-spec, "Pulling manifests"). */
 import { digestOf, isDigest, matchesDigest, type Digest } from '../digest.ts';
 import { MAX_MANIFEST_BYTES } from '../limits.ts';
-import type { Manifest } from '../manifest.ts';
+import type { Descriptor, Manifest } from '../manifest.ts';
 import { MANIFEST_ACCEPT } from '../media-types.ts';
 import { parseManifest } from '../parse-manifest.ts';
 import { locateErrors, RegistryError } from '../registry-error.ts';
@@ -19,6 +19,32 @@ export async function manifest(
   reference: string,
   signal: AbortSignal | undefined,
 ): Promise<Manifest> {
+  const response = await request(transport, repository, reference, signal);
+  const digest = checkedDigest(response, reference);
+  return parsed(response, digest);
+}
+
+/**
+ * The bytes of the manifest with this digest, and their descriptor.
+ * @throws RegistryError, or the signal's reason.
+ */
+export async function openManifest(
+  transport: Transport,
+  repository: string,
+  digest: Digest,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly descriptor: Descriptor; readonly bytes: Buffer }> {
+  const response = await request(transport, repository, digest, signal);
+  const { mediaType, size } = parsed(response, checkedDigest(response, digest));
+  return { descriptor: { mediaType, digest, size }, bytes: response.body };
+}
+
+async function request(
+  transport: Transport,
+  repository: string,
+  reference: string,
+  signal: AbortSignal | undefined,
+): Promise<HttpResponse> {
   const response = await transport.request({
     path: `${transport.base}/${repository}/manifests/${reference}`,
     subject: repositorySubject(repository),
@@ -27,10 +53,11 @@ export async function manifest(
     signal,
   });
   if (response.status !== 200) throw repositoryError(transport, response);
-  const digest = checkedDigest(response, reference);
-  return locateErrors(response.where, () =>
-    parseManifest(response.body, { mediaType: mediaTypeOf(response.headers), digest }),
-  );
+  return response;
+}
+
+function parsed({ where, body, headers }: HttpResponse, digest: Digest): Manifest {
+  return locateErrors(where, () => parseManifest(body, { mediaType: mediaTypeOf(headers), digest }));
 }
 
 /** The digest in `reference`, or for a tag the one in the answer's header, if that is valid; computed otherwise. */

@@ -1,5 +1,6 @@
 /** Reads the OCI image layouts in a folder as the repositories of a registry. */
 import { basename, resolve } from 'node:path';
+import type { Readable } from 'node:stream';
 import { messageOf } from '../../system/message-of.ts';
 import { CoveredRepositories } from '../covered-repositories.ts';
 import type { Digest } from '../digest.ts';
@@ -7,7 +8,7 @@ import type { Descriptor, ImageConfig, Manifest } from '../manifest.ts';
 import { isRepositoryName } from '../reference.ts';
 import { RegistryError } from '../registry-error.ts';
 import { LAYOUT_PREFIX } from '../registry-id.ts';
-import type { RegistrySource } from '../registry-source.ts';
+import type { ImageSource, RegistrySource } from '../registry-source.ts';
 import { CheckedBlobs } from './checked-blobs.ts';
 import { ContainedFolder } from './contained-folder.ts';
 import { findLayouts, findLayoutsAlike, hasLayout } from './find-layouts.ts';
@@ -24,7 +25,7 @@ export interface LayoutRegistryOptions {
  * A folder as a registry: each image layout in it, at any depth, is a repository named by its path, in lower case if
  * that is unique. A layout in the folder itself has the folder's name. Each call sees the current files.
  */
-export class LayoutRegistrySource implements RegistrySource {
+export class LayoutRegistrySource implements RegistrySource, ImageSource {
   readonly id: string;
   readonly requests = 0;
   readonly patterns: readonly string[];
@@ -91,6 +92,10 @@ export class LayoutRegistrySource implements RegistrySource {
    */
   async openBlob(repository: string, digest: Digest): Promise<StoredBlob> {
     return (await this.#layout(repository)).blob(digest);
+  }
+
+  async readBlob(repository: string, digest: Digest): Promise<Readable> {
+    return (await this.openBlob(repository, digest)).stream();
   }
 
   async close(): Promise<void> {}

@@ -17,6 +17,17 @@ test('a manifest is read by tag and by digest', async (t) => {
   assert.deepEqual(seen, ['GET /v2/a/b/manifests/latest', `GET /v2/a/b/manifests/${digestOf(BODY)}`]);
 });
 
+test('the bytes of a manifest are read by digest', async (t) => {
+  const { url } = await playRegistry(t, (_request, response) =>
+    response.writeHead(200, { 'content-type': TYPE }).end(BODY),
+  );
+  const source = readRegistry(t, url);
+  const { descriptor, bytes } = await source.openManifest('a/b', digestOf(BODY));
+  assert.deepEqual(descriptor, { mediaType: TYPE, digest: digestOf(BODY), size: BODY.length });
+  assert.equal(bytes.toString(), BODY);
+  await assert.rejects(source.openManifest('a/b', digestOf('y')), { code: 'digest-mismatch' });
+});
+
 test('without a digest in the answer, a tag has the digest of its bytes', async (t) => {
   const { url } = await playRegistry(t, (_request, response) =>
     response.writeHead(200, { 'content-type': TYPE }).end(BODY),
