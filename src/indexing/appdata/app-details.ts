@@ -79,7 +79,7 @@ export function appDetails(
     const identity = identityOf({ digest, os, architecture }, label);
     const hidden = winners.add(repository, allTags, identity);
     const tags = allTags.filter((tag) => !hidden.includes(tag));
-    if (ref === undefined || identity === undefined || tags.length === 0) return [];
+    if (ref?.id !== id || identity === undefined || tags.length === 0) return [];
     return [
       {
         ref,
@@ -92,7 +92,7 @@ export function appDetails(
   const candidates = document.Results.flatMap(({ Name, Images, Lists }) => [
     ...Images.flatMap((image) => candidate(Name, image.Tags ?? [], image)),
     ...Lists.flatMap(({ Tags, Images: images }) => images.flatMap((image) => candidate(Name, Tags, image))),
-  ]).filter(({ ref }) => ref.id === id);
+  ]);
   const [first, ...others] = candidates;
   if (first === undefined) return undefined;
   const { ref, label } = others.reduce((best, other) => (outranks(other.rank, best.rank) ? other : best), first);

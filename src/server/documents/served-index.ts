@@ -21,6 +21,8 @@ const MAX_SPELLINGS = 1024;
 const MAX_DOCUMENTS = 64;
 /** Apps whose details are cached. */
 const MAX_APPS = 64;
+/** Characters of JSON whose parsed form is cached: apps of one chunk are often asked for one after another. */
+const MAX_PARSED = 1024 * 1024;
 /** Compression level of a document that is made while a client waits. */
 const QUICK_LEVEL = 2;
 
@@ -60,6 +62,13 @@ export interface AskedFor {
   readonly query: Query;
   /** The answer, if all parts of it are ready. */
   readonly document: ServedDocument | undefined;
+}
+
+/** An app as it is served. */
+export interface ServedApp {
+  readonly details: AppDetails;
+  /** Returns the details as a document, which is made when it is first asked for. */
+  readonly document: () => Promise<ServedDocument>;
 }
 
 /** Options of {@link ServedIndex}. */
@@ -109,10 +118,13 @@ export class ServedIndex {
   #whole: ServedDocument | undefined;
   #apps: ServedDocument | undefined;
   /** By app id. */
-  readonly #details = new LRUCache<
-    string,
-    Promise<{ readonly details: AppDetails; readonly document: ServedDocument } | undefined>
-  >({ max: MAX_APPS });
+  readonly #details = new LRUCache<string, Promise<ServedApp | undefined>>({ max: MAX_APPS });
+
+  /** Parsed parts of chunks, by their names. */
+  readonly #parsed = new LRUCache<string, { readonly length: number; readonly document: Promise<IndexDocument> }>({
+    maxSize: MAX_PARSED,
+    sizeCalculation: ({ length }) => length,
+  });
 
   constructor(options: ServedIndexOptions) {
     this.#options = options;
@@ -157,6 +169,7 @@ export class ServedIndex {
     this.#whole = undefined;
     this.#documents.clear();
     this.#details.clear();
+    this.#parsed.clear();
     for (const replaced of this.#onReplaced) replaced();
   }
 
@@ -209,10 +222,10 @@ export class ServedIndex {
   }
 
   /**
-   * Returns the details of an app, and their document; `undefined` if the index does not have it.
+   * Returns the details of an app; `undefined` if the index does not have it.
    * @throws NotBuiltYet
    */
-  app(id: string): Promise<{ readonly details: AppDetails; readonly document: ServedDocument } | undefined> {
+  app(id: string): Promise<ServedApp | undefined> {
     let details = this.#details.get(id);
     if (details === undefined) {
       details = retryUnreadable(() => this.#readApp(id));
@@ -222,23 +235,38 @@ export class ServedIndex {
     return details;
   }
 
-  async #readApp(id: string): Promise<{ readonly details: AppDetails; readonly document: ServedDocument } | undefined> {
+  async #readApp(id: string): Promise<ServedApp | undefined> {
     const shown = this.#shown;
     if (shown === undefined) throw new NotBuiltYet(this.name);
     const chunks = shown.chunks.filter(({ appIds }) => appIds.includes(id));
     if (chunks.length === 0) return undefined;
-    const { pieces } = joinParts(
-      '',
-      chunks.map(({ whole: part, slice }) => ({ part, slice })),
-    );
-    const json = Buffer.concat(await Promise.all(pieces.map(inflate)));
-    const details = appDetails(JSON.parse(json.toString()) as IndexDocument, id, this.#options.repositoryPriority);
-    return (
-      details && {
-        details,
-        document: this.serve(await documentOf(JSON.stringify(details)), shown.publication.modified),
-      }
-    );
+    const details = appDetails(await this.#parse(chunks), id, this.#options.repositoryPriority);
+    if (details === undefined) return undefined;
+    let document: Promise<ServedDocument> | undefined;
+    return {
+      details,
+      document: () =>
+        (document ??= documentOf(JSON.stringify(details)).then((made) => this.serve(made, shown.publication.modified))),
+    };
+  }
+
+  /** Parses the document that these chunks make. */
+  #parse(chunks: readonly Chunk[]): Promise<IndexDocument> {
+    const key = chunks.map(({ name }) => name).join(' ');
+    let parsed = this.#parsed.get(key);
+    if (parsed === undefined) {
+      const { pieces, length } = joinParts(
+        '',
+        chunks.map(({ whole: part, slice }) => ({ part, slice })),
+      );
+      const document = Promise.all(pieces.map(inflate)).then(
+        (buffers) => JSON.parse(Buffer.concat(buffers).toString()) as IndexDocument,
+      );
+      document.catch(() => this.#parsed.delete(key));
+      parsed = { length, document };
+      this.#parsed.set(key, parsed);
+    }
+    return parsed.document;
   }
 
   /** Returns the answer to `query` if all chunks have their parts ready. */

@@ -164,7 +164,7 @@ export function apiRoutes(server: FastifyInstance, { site, acceptEncoding }: Api
       const { id } = request.params;
       const found = isAppId(id) ? await index.app(id) : undefined;
       if (found === undefined) throw new NotFound(`The index "${index.name}" has no app "${id}".`);
-      return sendServed(request, reply, best(found.document, preferences(request)));
+      return sendServed(request, reply, best(await found.document(), preferences(request)));
     },
   });
 }
