@@ -58,7 +58,9 @@ async function ask(path, options) {
  */
 export async function fetchApps(index) {
   /** @type {AppList} */
-  const { apps } = await ask(`api/apps?index=${encodeURIComponent(index)}`);
+  const { apps } = await ask(
+    known().exported ? `api/${encodeURIComponent(index)}/apps.json` : `api/apps?index=${encodeURIComponent(index)}`,
+  );
   return apps.map((app) => ({ ...app, index }));
 }
 
@@ -69,7 +71,11 @@ export async function fetchApps(index) {
  * @returns {Promise<App>}
  */
 export function fetchApp(id, index) {
-  return ask(`api/apps/${encodeURIComponent(id)}?index=${encodeURIComponent(index)}`);
+  return ask(
+    known().exported
+      ? `api/${encodeURIComponent(index)}/apps/${encodeURIComponent(id)}.json`
+      : `api/apps/${encodeURIComponent(id)}?index=${encodeURIComponent(index)}`,
+  );
 }
 
 /**

@@ -107,7 +107,7 @@ test('the configurations are right, and nothing is to be warned of in them', (t)
   const configurations = PAGES.flatMap((page) => blocks('yaml', readPage(page))).filter((block) =>
     block.startsWith('indexes:'),
   );
-  assert.equal(configurations.length, 7);
+  assert.equal(configurations.length, 8);
   for (const configuration of configurations) {
     const file = join(folder, 'config.yaml');
     writeFileSync(file, configuration.replaceAll('/etc/regindexer/', `${folder}/etc/`));

@@ -14,7 +14,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   indexing: ['registry', 'store'],
   triggers: ['registry', 'indexing'],
   server: ['registry', 'store', 'indexing', 'triggers'],
-  app: ['registry', 'store', 'config', 'indexing', 'triggers', 'server'],
+  export: ['registry', 'indexing', 'server'],
+  app: ['registry', 'store', 'config', 'indexing', 'triggers', 'server', 'export'],
   commands: ['registry', 'store', 'config', 'indexing', 'server', 'app'],
   // The programs, and what the package exports.
   '.': ['config', 'app', 'commands'],

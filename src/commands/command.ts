@@ -26,7 +26,12 @@ export interface Configured {
 export interface CommandOptions {
   readonly online?: boolean;
   readonly acceptLosses?: boolean;
+  readonly tag?: string;
+  readonly images?: boolean;
 }
+
+/** Runs a command with its options and arguments; returns the exit status. */
+export type Run = (configure: Configure, options: CommandOptions, ...args: readonly string[]) => Promise<number>;
 
 /**
  * Reads the configuration that the command line names.

@@ -1,12 +1,16 @@
 /** The command line: options, commands and their help texts. */
 import { setImmediate } from 'node:timers/promises';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/problems.ts';
+import { DEFAULT_TAG, isTag } from '../registry/reference.ts';
 import { version } from '../system/version.ts';
-import { type CommandOptions, type Configure, FAILURE, SUCCESS, WRONG_USAGE } from './command.ts';
+import { type CommandOptions, type Configure, FAILURE, type Run, SUCCESS, WRONG_USAGE } from './command.ts';
 
 const DEFAULT_CONFIG = '/etc/regindexer/config.yaml';
+
+/** Names of errors whose message says all. */
+const EXPECTED: ReadonlySet<string> = new Set(['StateLockedError', 'StoreError', 'ExportError']);
 
 interface Options {
   readonly config: string;
@@ -45,18 +49,13 @@ export async function run(args: readonly string[]): Promise<number> {
     };
   };
   // Each command loads only what it needs: a health check may run every few seconds.
-  const command = (
-    name: string,
-    description: string,
-    load: () => Promise<(configure: Configure, options: CommandOptions) => Promise<number>>,
-  ): Command =>
-    program
-      .command(name)
-      .description(description)
-      .action(async (options: CommandOptions) => {
-        const action = await load();
-        status = await action(configure, options);
-      });
+  const command = (usage: string, description: string, load: () => Promise<Run>): Command => {
+    const added = program.command(usage).description(description);
+    return added.action(async () => {
+      const runCommand = await load();
+      status = await runCommand(configure, added.opts<CommandOptions>(), ...added.args);
+    });
+  };
   command(
     'serve',
     'serve the indexes, and rebuild them in the background',
@@ -67,6 +66,14 @@ export async function run(args: readonly string[]): Promise<number> {
     'rebuild the indexes once: exits with 0 if all are up to date, 1 if something could not be read',
     async () => (await import('./index-command.ts')).runIndex,
   ).option('--accept-losses', 'remove at once what a registry says is gone, however much that is');
+  command(
+    'export <folder>',
+    'rebuild the indexes once, and write them with icons, page and files that install, for hosts of plain files',
+    async () => (await import('./export.ts')).runExport,
+  )
+    .option('--tag <tag>', 'export the images with this tag', parseTag, DEFAULT_TAG)
+    .option('--images', 'also copy the images, so that clients need no registry')
+    .option('--accept-losses', 'remove at once what a registry says is gone, however much that is');
   command(
     'check',
     'check that the configuration is valid and can work on this machine, and print what it means',
@@ -103,6 +110,12 @@ function watchOutput(): () => Promise<Error | undefined> {
   };
 }
 
+/** @throws InvalidArgumentError */
+function parseTag(text: string): string {
+  if (!isTag(text)) throw new InvalidArgumentError('Expected a tag such as latest.');
+  return text;
+}
+
 /** Prints the message of an expected error, or the stack of any other, and returns the exit status. */
 function reportError(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? SUCCESS : WRONG_USAGE;
@@ -111,7 +124,8 @@ function reportError(error: unknown): number {
     return WRONG_USAGE;
   }
   const known =
-    error instanceof Error && (error.name === 'StateLockedError' || error.name === 'StoreError' || 'code' in error);
+    error instanceof Error &&
+    (EXPECTED.has(error.name) || 'code' in error || (error.cause instanceof Error && 'code' in error.cause));
   process.stderr.write(
     `regindexer: ${known ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
   );

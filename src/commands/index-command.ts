@@ -15,7 +15,7 @@ import { describeSent, type OnRequest } from '../registry/http/transport/sent-re
 import { type CommandOptions, type Configure, FAILURE, SUCCESS } from './command.ts';
 
 /** Time between progress lines without a terminal, in milliseconds. */
-const LOG_INTERVAL = 10_000;
+export const LOG_INTERVAL = 10_000;
 /** Time for pending reads and writes to end after a signal, in milliseconds. */
 const GRACE = 2_000;
 /** Signals that interrupt the command. */
@@ -35,14 +35,21 @@ export async function runIndex(configure: Configure, { acceptLosses = false }: C
   }
 }
 
+/** Options of {@link indexOnce}. */
+interface IndexOptions {
+  readonly acceptLosses: boolean;
+  /** Runs after the rebuild, while the state is still locked. */
+  readonly afterwards?: (signal: AbortSignal) => Promise<void>;
+}
+
 /**
  * Returns whether everything could be read and written; logs failures and keeps what was known. After a signal it
  * closes the store and then ends with that signal; after a second one, or {@link GRACE}, at once.
  */
-async function indexOnce(
+export async function indexOnce(
   config: Config,
   logger: Logger,
-  { acceptLosses }: { readonly acceptLosses: boolean },
+  { acceptLosses, afterwards }: IndexOptions,
 ): Promise<boolean> {
   const verbose = logger.isLevelEnabled('debug');
   const onRequest: OnRequest = (request) => logger.debug({ ...request }, describeSent(request));
@@ -57,6 +64,7 @@ async function indexOnce(
       onWarning: (message) => logger.warn(message),
       ...(verbose && { onRequest }),
     });
+    let complete: boolean;
     try {
       const results = await rebuildAll(
         indexer,
@@ -65,10 +73,12 @@ async function indexOnce(
         progress,
         interruption.signal,
       );
-      return results.map((result) => report(result, logger)).every(Boolean);
+      complete = results.map((result) => report(result, logger)).every(Boolean);
     } finally {
       await indexer.close();
     }
+    await afterwards?.(interruption.signal);
+    return complete;
   } catch (error) {
     if (interruption.signal.aborted) return false;
     throw error;

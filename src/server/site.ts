@@ -162,6 +162,8 @@ export interface Site {
   /** Proxies whose `X-Forwarded-*` headers are trusted: all, a number of hops, or addresses. */
   readonly trustProxy: boolean | string | readonly string[] | number;
   readonly description: SiteDescription;
+  /** Set if the answers are written to files: nothing then depends on the query of a URL. */
+  readonly exported?: true;
   readonly rebuilds: Rebuilds & RebuildEvents;
   readonly reindex: SiteReindex;
   readonly events: SiteEvents;

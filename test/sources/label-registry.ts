@@ -19,6 +19,8 @@ export interface LabelledImage {
 export class LabelRegistry implements AsyncDisposable {
   /** Without a last `/`. */
   readonly url: string;
+  /** `METHOD PATH` of each request. */
+  readonly requests: string[] = [];
   readonly #tags = new Map<string, Map<string, Digest>>();
   readonly #blobs = new Map<string, { readonly mediaType: string; readonly body: string }>();
   readonly #broken = new Set<string>();
@@ -32,7 +34,10 @@ export class LabelRegistry implements AsyncDisposable {
   }
 
   static async start(): Promise<LabelRegistry> {
-    const server = createServer((request, response) => void registry.#answer(request.url ?? '', response));
+    const server = createServer((request, response) => {
+      registry.requests.push(`${request.method} ${request.url}`);
+      void registry.#answer(request.url ?? '', response);
+    });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const registry = new LabelRegistry(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, async () => {
@@ -58,6 +63,11 @@ export class LabelRegistry implements AsyncDisposable {
   /** Deletes all tags of a repository, which stays in the list. */
   delete(repository: string): void {
     this.#tags.set(repository, new Map());
+  }
+
+  /** Loses all manifests and configs so far; the tags stay. */
+  lose(): void {
+    this.#blobs.clear();
   }
 
   /** From now on, this repository's tags cannot be read. */

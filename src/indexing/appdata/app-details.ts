@@ -3,7 +3,17 @@ import type { Appdata } from './appdata.ts';
 import type { AppKind, EndOfLife, FlatpakRef, LabelReader } from './flatpak-image.ts';
 import { builtAt, endOfLifeOf, FLATPAK_REF, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
 import { identityOf, Winners } from '../select/winners.ts';
-import { comparableRank, iconOf, outranks, placesBy, rankOf } from './app-list.ts';
+import {
+  type AppEntry,
+  comparableRank,
+  iconOf,
+  listedIcon,
+  MAX_KEYWORDS,
+  MAX_SUMMARY,
+  outranks,
+  placesBy,
+  rankOf,
+} from './app-list.ts';
 import { type KeyFile, parseKeyFile } from './key-file.ts';
 import { parseAppdata } from './parse-appdata.ts';
 import type { Permission } from './permissions.ts';
@@ -111,6 +121,30 @@ export function appDetails(
     images: candidates
       .toSorted((a, b) => Number(outranks(b.rank, a.rank)) - Number(outranks(a.rank, b.rank)))
       .map(({ image }) => image),
+  };
+}
+
+/**
+ * Returns the entry of an app in the list of its index, from its details.
+ * @param iconServedAt see {@link listedIcon}
+ */
+export function entryOf(
+  { id, kind, name, summary, developer, keywords, icon, endOfLife, replacedBy, images }: AppDetails,
+  iconServedAt: (version: string) => string,
+): AppEntry {
+  return {
+    id,
+    kind,
+    name,
+    summary: summary.slice(0, MAX_SUMMARY),
+    developer,
+    keywords: keywords.slice(0, MAX_KEYWORDS),
+    icon: listedIcon(icon, iconServedAt),
+    endOfLife,
+    replacedBy,
+    architectures: [...new Set(images.map(({ architecture }) => architecture))].toSorted(),
+    tags: [...new Set(images.flatMap(({ tags }) => tags))].toSorted(),
+    updated: images.reduce((newest, { built }) => (built > newest ? built : newest), ''),
   };
 }
 

@@ -14,8 +14,9 @@ import { builtAt, endOfLifeOf, FLATPAK_REF, isoSeconds, kindOf, parseFlatpakRef 
 import { parseKeyFile } from './key-file.ts';
 import { parseAppdata } from './parse-appdata.ts';
 
-const MAX_SUMMARY = 300;
-const MAX_KEYWORDS = 20;
+/** Characters of a summary, and number of keywords, in the list. */
+export const MAX_SUMMARY = 300;
+export const MAX_KEYWORDS = 20;
 /** Longer values are not taken for URIs. */
 const MAX_ICON_URI = 1024;
 
@@ -105,6 +106,15 @@ interface ListedApp {
   readonly key: string;
 }
 
+/** Sorts entries by name (without case and accents), then by id. */
+export function sortEntries(entries: readonly AppEntry[]): readonly AppEntry[] {
+  return sorted(entries.map((entry) => ({ entry, key: sortKey(entry.name) }))).map(({ entry }) => entry);
+}
+
+function sorted(apps: readonly ListedApp[]): readonly ListedApp[] {
+  return apps.toSorted((a, b) => compareTexts(a.key, b.key) || compareTexts(a.entry.id, b.entry.id));
+}
+
 /** The list of an index's apps, updated incrementally: unchanged entries stay the same objects. */
 export class AppList {
   readonly #ranking: (repository: string) => number;
@@ -118,7 +128,7 @@ export class AppList {
   }
 
   /**
-   * Returns all apps, sorted by name (without case and accents), then by id. One call at a time.
+   * Returns all apps, sorted as {@link sortEntries} does. One call at a time.
    * @param chunks in the order of the document; unchanged chunks must be the same objects
    */
   async update(chunks: readonly ChunkOfApps[]): Promise<readonly AppEntry[]> {
@@ -137,9 +147,7 @@ export class AppList {
     const kept = this.#apps.filter(({ entry }) => !concerned.has(entry.id));
     const others = new Map(this.#apps.filter(({ entry }) => concerned.has(entry.id)).map((app) => [app.entry.id, app]));
     const listed = Array.from(records, ([id, its]) => this.#listed(id, its, others.get(id)));
-    this.#apps = [...kept, ...listed].toSorted(
-      (a, b) => compareTexts(a.key, b.key) || compareTexts(a.entry.id, b.entry.id),
-    );
+    this.#apps = sorted([...kept, ...listed]);
     this.#chunks = now;
     return this.#apps.map(({ entry }) => entry);
   }
@@ -242,17 +250,23 @@ class Collector {
       summary: summary.slice(0, MAX_SUMMARY),
       developer,
       keywords: keywords.slice(0, MAX_KEYWORDS),
-      icon: this.#iconUri(ref.id, label),
+      icon: listedIcon(
+        iconOf(label),
+        (version) => `../../api/apps/${ref.id}/icon?index=${encodeURIComponent(this.#index)}&version=${version}`,
+      ),
       ...endOfLifeOf(label),
     };
   }
+}
 
-  #iconUri(id: string, label: LabelReader): string {
-    const icon = iconOf(label);
-    if (isPngUri(icon))
-      return `../../api/apps/${id}/icon?index=${encodeURIComponent(this.#index)}&version=${versionOfIcon(icon)}`;
-    return icon.length > MAX_ICON_URI || /^\s*data:/i.test(icon) ? '' : icon;
-  }
+/**
+ * Returns the URI of an icon in the list; empty if there is none.
+ * @param icon as {@link iconOf} returns it
+ * @param servedAt returns the URI of an icon that is inside the index
+ */
+export function listedIcon(icon: string, servedAt: (version: string) => string): string {
+  if (isPngUri(icon)) return servedAt(versionOfIcon(icon));
+  return icon.length > MAX_ICON_URI || /^\s*data:/i.test(icon) ? '' : icon;
 }
 
 /** Rank of an image apart from its repository's place, which counts after `stable` and before the other numbers. */

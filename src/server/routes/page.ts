@@ -1,5 +1,5 @@
 /** The page that shows the indexes to people. Its files are in `public/`. */
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import compress from '@fastify/compress';
 import fastifyStatic from '@fastify/static';
@@ -8,13 +8,20 @@ import { type AppListPage, PAGE_SIZE } from '../../indexing/appdata/app-pages.ts
 import { PACKAGE_FOLDER } from '../../system/package-folder.ts';
 import { entityTagOf, isFresh } from '../http/caching.ts';
 import { pageDirectives, securityHeaders } from '../plugins/security-headers.ts';
-import type { CurrentSite, IndexDescription, SiteDescription } from '../site.ts';
+import { appListPath, listPagePath } from '../exported-paths.ts';
+import type { CurrentSite, IndexDescription, Site } from '../site.ts';
 import { nameRequests } from '../plugins/request-ids.ts';
 
 const FOLDER = join(PACKAGE_FOLDER, 'public');
+const TEMPLATE = 'index.html';
 /** Bytes from which answers are compressed. */
 const COMPRESS_FROM = 1024;
 const MAX_PAGE = 10_000;
+
+/** Lists the files of the page, which are served below `/page/`. */
+export async function pageFiles(): Promise<readonly string[]> {
+  return (await readdir(FOLDER)).filter((name) => name !== TEMPLATE);
+}
 
 /**
  * Adds the page and its files. `scope` must be one of its own: its answers are compressed, and have headers for
@@ -22,7 +29,7 @@ const MAX_PAGE = 10_000;
  * @param tls whether the server speaks HTTPS
  */
 export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls: boolean): Promise<void> {
-  const template = await readFile(join(FOLDER, 'index.html'), 'utf8');
+  const template = await readFile(join(FOLDER, TEMPLATE), 'utf8');
   await securityHeaders(
     scope,
     tls,
@@ -36,7 +43,7 @@ export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls:
     wildcard: false,
     index: false,
     cacheControl: false,
-    globIgnore: ['index.html'],
+    globIgnore: [TEMPLATE],
     setHeaders: (reply) => void reply.header('cache-control', 'no-cache'),
   });
 
@@ -44,14 +51,15 @@ export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls:
     '/',
     { schema: { summary: 'The web page', produces: ['text/html'] } },
     async (request, reply) => {
-      const { indexes, defaultIndex, description, basePath } = site();
+      const current = site();
+      const { indexes, defaultIndex, description } = current;
       const shown =
         description.indexes.find(({ name }) => name === request.query.index) ??
         description.indexes.find(({ name }) => name === defaultIndex);
       const published = shown && indexes.get(shown.name);
       const page = pageNumber(request.query.page);
       const list = await published?.appPage(page);
-      const html = fill(template, description, shown, list, page, `${basePath}/`);
+      const html = fill(template, current, shown, list, page);
       // Weak, because the answer is compressed afterwards.
       const etag = entityTagOf(html);
       reply.headers({ etag: `W/${etag}`, 'cache-control': 'no-cache', vary: 'accept-encoding' });
@@ -70,26 +78,26 @@ function pageNumber(text: unknown): number {
 export interface Known {
   /** The public URL, without a slash at its end; `null` if only the browser knows it. */
   readonly base: string | null;
+  /** See {@link Site.exported}. */
+  readonly exported?: true;
   readonly indexes: readonly Pick<
     IndexDescription,
     'name' | 'title' | 'remoteName' | 'comment' | 'description' | 'homepage'
   >[];
 }
 
-/**
- * Fills the `{{places}}` of the template. The list is for browsers without JavaScript.
- * @param root path that all paths of the server begin with
- */
+/** Fills the `{{places}}` of the template. The list is for browsers without JavaScript. */
 function fill(
   template: string,
-  { indexes, baseUrl }: SiteDescription,
+  { description: { indexes, baseUrl }, basePath, exported }: Site,
   shown: IndexDescription | undefined,
   list: AppListPage | undefined,
   page: number,
-  root: string,
 ): string {
+  const root = `${basePath}/`;
   const known: Known = {
     base: baseUrl ?? null,
+    ...(exported && { exported }),
     indexes: indexes.map(({ name, title, remoteName, comment, description, homepage }) => ({
       name,
       title,
@@ -106,10 +114,11 @@ function fill(
     preload: indexes
       .map(
         ({ name }) =>
-          `<link rel="preload" as="fetch" crossorigin href="${escaped(root)}api/apps?index=${encodeURIComponent(name)}">`,
+          `<link rel="preload" as="fetch" crossorigin href="${escaped(root)}${exported ? appListPath(name) : `api/apps?index=${encodeURIComponent(name)}`}">`,
       )
       .join('\n'),
-    list: shown === undefined ? '' : listHtml(indexes, shown, list, page, escaped(root)),
+    status: exported ? '' : `<a href="${escaped(root)}?view=status">Status</a>`,
+    list: shown === undefined ? '' : listHtml(indexes, shown, list, page, exported, escaped(root)),
   };
   return template.replace(/\{\{(\w+)\}\}/g, (_, place: string) => places[place] ?? '');
 }
@@ -119,11 +128,16 @@ function listHtml(
   shown: IndexDescription,
   list: AppListPage | undefined,
   page: number,
+  exported: true | undefined,
   root: string,
 ): string {
+  const link = (index: string, number: number, text: string): string => {
+    const query = `?index=${encodeURIComponent(index)}${number === 0 ? '' : `&amp;page=${number + 1}`}`;
+    return `<a href="${root}${exported ? listPagePath(index, number + 1) : query}">${text}</a>`;
+  };
   const others =
     indexes.length > 1
-      ? `<p>Indexes: ${indexes.map(({ name, title }) => `<a href="${root}?index=${encodeURIComponent(name)}">${escaped(title)}</a>`).join(', ')}</p>`
+      ? `<p>Indexes: ${indexes.map(({ name, title }) => link(name, 0, escaped(title))).join(', ')}</p>`
       : '';
   const about = shown.homepage === undefined ? '' : `<p><a href="${escaped(shown.homepage)}">More about it</a></p>`;
   const head = `<h1>${escaped(shown.title)}</h1>${about}${others}<p><a href="${root}${encodeURIComponent(shown.name)}.flatpakrepo">Add all of it to Flatpak</a></p>`;
@@ -134,11 +148,9 @@ function listHtml(
     ({ id, name, summary, endOfLife, replacedBy }) =>
       `<li><a href="${root}${encodeURIComponent(shown.name)}/${encodeURIComponent(id)}.flatpakref">${escaped(name)}</a> ${escaped(summary)}${endOfLife === '' && replacedBy === '' ? '' : ' (no longer maintained)'}</li>`,
   );
-  const link = (number: number, text: string): string =>
-    `<a href="${root}?index=${encodeURIComponent(shown.name)}&amp;page=${number + 1}">${text}</a>`;
   const pages = [
-    page > 0 ? link(page - 1, 'Previous page') : '',
-    (page + 1) * PAGE_SIZE < list.total ? link(page + 1, 'Next page') : '',
+    page > 0 ? link(shown.name, page - 1, 'Previous page') : '',
+    (page + 1) * PAGE_SIZE < list.total ? link(shown.name, page + 1, 'Next page') : '',
   ].filter((text) => text !== '');
   return `${head}<ul>${entries.join('\n')}</ul>${pages.length > 0 ? `<p>${pages.join(' · ')}</p>` : ''}`;
 }

@@ -1,0 +1,288 @@
+/**
+ * Writes a site as plain files: what its server answers, and its images, for hosts that ignore the query of a URL.
+ * Content comes first and the indexes last, so that what an index names is always there.
+ */
+import pMap from 'p-map';
+import { entryOf } from '../indexing/appdata/app-details.ts';
+import { type AppEntry, sortEntries } from '../indexing/appdata/app-list.ts';
+import { AppPages, AppPagesEncoder, PAGE_SIZE } from '../indexing/appdata/app-pages.ts';
+import { iconPath } from '../indexing/icons/icon-path.ts';
+import { isPngUri } from '../indexing/icons/png-uri.ts';
+import { OCI_IMAGE_MANIFEST } from '../registry/media-types.ts';
+import type { ImageSource } from '../registry/registry-source.ts';
+import {
+  type Headers,
+  indexNamed,
+  type ServedIndex,
+  type ServedIndexOptions,
+} from '../server/documents/served-index.ts';
+import { appIconPath, appListPath, appPath, listPagePath } from '../server/exported-paths.ts';
+import { IMMUTABLE, indexCacheControl } from '../server/http/caching.ts';
+import { pageFiles } from '../server/routes/page.ts';
+import type { Server } from '../server/server.ts';
+import type { Site } from '../server/site.ts';
+import { ExportFolder, type FileCounts } from './export-folder.ts';
+import { headersFile } from './headers-file.ts';
+import { copyImages, type CopyOptions } from './image-files.ts';
+import { tagIndex, type TaggedIndex } from './tagged-index.ts';
+
+/** Files that are written at the same time. */
+const FILES_AT_ONCE = 16;
+/** Headers of an answer that its file is to be sent with. */
+const TYPE = 'content-type';
+const COPIED = ['cache-control', 'content-security-policy', TYPE] as const;
+const JSON_TYPE = 'application/json; charset=utf-8';
+
+/** Thrown if something cannot be exported. */
+export class ExportError extends Error {
+  override readonly name = 'ExportError';
+}
+
+/** An index to export. */
+export interface ExportedIndex extends ServedIndexOptions {
+  /** `Registry` of its document; that of the service if `undefined`. */
+  readonly registry: string | undefined;
+  /** Where its images are read, to copy them; `undefined` if they are not exported. */
+  readonly images: ImageSource | undefined;
+}
+
+/** Options of {@link exportSite}. */
+export interface ExportOptions extends CopyOptions {
+  /** The site as it is served; all its indexes are built. */
+  readonly site: Site;
+  readonly baseUrl: string;
+  readonly indexes: readonly ExportedIndex[];
+  /** The images with this tag are exported. */
+  readonly tag: string;
+  /** Path of the folder. */
+  readonly folder: string;
+  /** How long files that no export names any more are kept, in milliseconds. */
+  readonly cleanFilesAfter: number;
+  readonly createServer: (site: Site) => Promise<Server>;
+}
+
+/** What was exported. */
+export interface ExportResult extends FileCounts {
+  /** Repositories whose manifests the host must send with the media type of OCI's image manifests. */
+  readonly untyped: readonly string[];
+  /** Names of indexes that have no Flatpak with the tag. */
+  readonly empty: readonly string[];
+}
+
+/**
+ * Writes a site as files.
+ * @throws RegistryError if an image could not be copied; Error with the path if a file could not be written
+ */
+export async function exportSite(options: ExportOptions): Promise<ExportResult> {
+  const { site, indexes, tag, folder: path, cleanFilesAfter, createServer, signal } = options;
+  const tagged: TaggedIndex[] = [];
+  for (const { registry, images: _images, ...index } of indexes) {
+    const { shown } = indexNamed(site.indexes, index.name);
+    if (shown === undefined)
+      throw new ExportError(
+        `the index ${index.name} could not be built yet, so nothing was exported; the messages above say why`,
+      );
+    tagged.push(await tagIndex(shown, tag, { ...index, registry: registry ?? shown.publication.registry, signal }));
+  }
+  const server = await createServer({
+    ...site,
+    indexes: new Map(tagged.map(({ index }) => [index.name, index])),
+    exported: true,
+  });
+  try {
+    const folder = await ExportFolder.open(path);
+    try {
+      const untyped = await new Exporter(options, folder, server, tagged).write();
+      const empty = tagged.filter(({ images }) => images.length === 0).map(({ index }) => index.name);
+      return { ...(await folder.end(cleanFilesAfter)), untyped, empty };
+    } catch (error) {
+      // Best effort: so that the next export knows what this one has written.
+      await folder.end(undefined).catch(() => undefined);
+      throw error;
+    }
+  } finally {
+    await server.close(0);
+  }
+}
+
+type Answer = Awaited<ReturnType<Server['fastify']['inject']>>;
+
+/** One export. */
+class Exporter {
+  readonly #options: ExportOptions;
+  readonly #folder: ExportFolder;
+  readonly #server: Server;
+  readonly #tagged: readonly TaggedIndex[];
+
+  constructor(options: ExportOptions, folder: ExportFolder, server: Server, tagged: readonly TaggedIndex[]) {
+    this.#options = options;
+    this.#folder = folder;
+    this.#server = server;
+    this.#tagged = tagged;
+  }
+
+  /** Writes all files; returns repositories as {@link copyImages} does. */
+  async write(): Promise<readonly string[]> {
+    for (const index of this.#tagged) {
+      await this.#writeIcons(index);
+      await this.#writeSignatures(index);
+    }
+    const untyped = await this.#writeImages();
+    for (const index of this.#tagged) await this.#writeApps(index);
+    await this.#writePage();
+    await this.#writeHeaders(untyped);
+    await this.#writeIndexes();
+    return untyped;
+  }
+
+  /** Writes the icons that the documents name, unless they are elsewhere. */
+  async #writeIcons({ index: { name }, icons }: TaggedIndex): Promise<void> {
+    for (const path of this.#iconFolders(name)) {
+      await this.#each(icons, async (icon) => {
+        await this.#folder.writeOnce(
+          decodeURIComponent(path) + iconPath(icon),
+          undefined,
+          async () => (await this.#get(`/icons/${iconPath(icon)}`)).rawPayload,
+        );
+      });
+    }
+  }
+
+  /** Returns the folders that `icons_uri` leads to from the documents of an index, as in URLs, with a last `/`. */
+  #iconFolders(name: string): ReadonlySet<string> {
+    const { site, baseUrl } = this.#options;
+    const root = new URL(`${site.basePath}/`, baseUrl).href;
+    const documents = [`${name}/index/static`, ...(name === site.defaultIndex ? ['index/static'] : [])];
+    const folders = documents.map((document) => new URL(site.iconsUri, root + document).href);
+    return new Set(folders.filter((folder) => folder.startsWith(root)).map((folder) => folder.slice(root.length)));
+  }
+
+  /** Copies all signatures of the images. */
+  async #writeSignatures({ index: { name }, images }: TaggedIndex): Promise<void> {
+    if (!this.#options.site.signatures.has(name)) return;
+    await this.#each(images, async ({ repository, digest }) => {
+      for (let number = 1; ; number++) {
+        const path = `${name}/signatures/${repository}@${digest.replace(':', '=')}/signature-${number}`;
+        const signature = await this.#find(`/${path}`);
+        if (signature === undefined) return;
+        await this.#folder.write(path, signature.rawPayload);
+      }
+    });
+  }
+
+  async #writeImages(): Promise<readonly string[]> {
+    const images = this.#tagged.flatMap((tagged, place) => {
+      const source = this.#options.indexes[place]?.images;
+      return source === undefined ? [] : tagged.images.map((image) => ({ ...image, source }));
+    });
+    return copyImages(this.#folder, images, this.#options);
+  }
+
+  /** Writes the details, icon and `.flatpakref` of each app, then the list of all. */
+  async #writeApps({ index, appIds }: TaggedIndex): Promise<void> {
+    const { tag } = this.#options;
+    const { name } = index;
+    const entries: AppEntry[] = [];
+    await this.#each(appIds, async (id) => {
+      const details = (await index.app(id))?.details;
+      // Clients skip its images.
+      if (details === undefined) return;
+      if (isPngUri(details.icon)) await this.#writeIcon(name, id);
+      // As the server answers it.
+      await this.#folder.write(appPath(name, id), JSON.stringify(details));
+      await this.#write(`${name}/${id}.flatpakref`, `/${name}/${id}.flatpakref?tag=${tag}`);
+      entries.push(entryOf(details, (version) => `../../${appIconPath(name, id)}?version=${version}`));
+    });
+    const list = await new AppPagesEncoder(name).encode(sortEntries(entries));
+    index.useApps(new AppPages(list), index.shown?.publication.version ?? 0);
+    await this.#write(appListPath(name), `/api/apps?index=${name}`);
+    await this.#write(`${name}.flatpakrepo`, `/${name}.flatpakrepo?tag=${tag}`);
+  }
+
+  /** Writes an icon that is inside the index, unless it is damaged. */
+  async #writeIcon(name: string, id: string): Promise<void> {
+    const icon = await this.#find(`/api/apps/${id}/icon?index=${name}`);
+    if (icon !== undefined) await this.#folder.write(appIconPath(name, id), icon.rawPayload);
+  }
+
+  /** Writes the page and its files. */
+  async #writePage(): Promise<void> {
+    for (const file of await pageFiles()) await this.#write(`page/${file}`, `/page/${file}`);
+    for (const { index } of this.#tagged) {
+      const pages = Math.max(1, Math.ceil((index.appCount ?? 0) / PAGE_SIZE));
+      for (let page = 1; page <= pages; page++)
+        await this.#write(listPagePath(index.name, page), `/?index=${index.name}&page=${page}`);
+    }
+    await this.#write('index.html', '/');
+  }
+
+  /** Writes the files that hosts read. */
+  async #writeHeaders(untyped: readonly string[]): Promise<void> {
+    const { site, indexes } = this.#options;
+    const rules = new Map<string, Headers>();
+    const copy = async (path: string, url: string): Promise<void> => {
+      const { headers } = await this.#get(url);
+      const copied = COPIED.filter((name) => headers[name] !== undefined && !(name === TYPE && path.endsWith('*')));
+      rules.set(path, Object.fromEntries(copied.map((name) => [name, String(headers[name])])));
+    };
+    await copy('/', '/');
+    await copy('/page/*', '/page/main.js');
+    for (const { name, fileName, maxAge } of indexes) {
+      const cached = { 'cache-control': indexCacheControl(maxAge) };
+      const documents = [`/${name}/index/static`, `/index/${fileName}.json`];
+      for (const document of [...documents, ...(name === site.defaultIndex ? ['/index/static'] : [])])
+        rules.set(document, { ...cached, [TYPE]: JSON_TYPE });
+      await copy(`/api/${name}/*`, `/api/apps?index=${name}`);
+      await copy(`/${name}.flatpakrepo`, `/${name}.flatpakrepo`);
+      for (const folder of this.#iconFolders(name)) rules.set(`/${folder}*`, { 'cache-control': IMMUTABLE });
+    }
+    rules.set('/v2/*', { 'cache-control': IMMUTABLE });
+    for (const repository of untyped) rules.set(`/v2/${repository}/manifests/*`, { [TYPE]: OCI_IMAGE_MANIFEST });
+    await this.#folder.write('_headers', headersFile(rules, site.basePath));
+    // GitHub Pages would leave out files whose names begin with `_`.
+    await this.#folder.write('.nojekyll', '');
+  }
+
+  /** Writes the documents of all indexes, that of the default index last. */
+  async #writeIndexes(): Promise<void> {
+    const { site, signal } = this.#options;
+    const write = async (path: string, { shown }: ServedIndex): Promise<void> => {
+      signal.throwIfAborted();
+      if (shown !== undefined) await this.#folder.writeDocument(path, shown.whole);
+    };
+    for (const { name, fileName } of this.#options.indexes)
+      await write(`index/${fileName}.json`, indexNamed(site.indexes, name));
+    for (const { index } of this.#tagged) await write(`${index.name}/index/static`, index);
+    for (const { index } of this.#tagged) if (index.name === site.defaultIndex) await write('index/static', index);
+  }
+
+  /** Writes what the server answers. */
+  async #write(path: string, url: string): Promise<void> {
+    await this.#folder.write(path, (await this.#get(url)).rawPayload);
+  }
+
+  /** @throws ExportError unless the answer is a success */
+  async #get(url: string): Promise<Answer> {
+    const answer = await this.#find(url);
+    if (answer === undefined) throw new ExportError(`there is no ${url}, so the indexes were left as they were`);
+    return answer;
+  }
+
+  /**
+   * Returns an answer; `undefined` if it is a 404.
+   * @throws ExportError if it is another error
+   */
+  async #find(url: string): Promise<Answer | undefined> {
+    const answer = await this.#server.fastify.inject(url);
+    const { statusCode, body } = answer;
+    if (statusCode === 404) return undefined;
+    if (statusCode !== 200)
+      throw new ExportError(`${url} was answered with ${statusCode}, so the indexes were left as they were: ${body}`);
+    return answer;
+  }
+
+  /** Runs `work` for several at the same time. */
+  async #each<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
+    await pMap(all, work, { concurrency: FILES_AT_ONCE, signal: this.#options.signal });
+  }
+}
