@@ -1,0 +1,75 @@
+/** Tests of the workflow for GitHub. */
+import assert from 'node:assert/strict';
+import { mkdtempDisposable, readFile, stat, writeFile } from 'node:fs/promises';
+import { registerHooks } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { test } from 'node:test';
+import { parse, stringify } from 'yaml';
+import { version } from '../../src/system/version.ts';
+import { readPage } from '../markdown.ts';
+import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
+import { bareEnvironment } from '../peers/peer.ts';
+import { CLI } from '../peers/regindexer.ts';
+import { runCommand } from '../peers/run-command.ts';
+
+const FILE = resolve(import.meta.dirname, '../../deploy/ci/regindexer.yml');
+
+interface WorkflowJson {
+  readonly on: {
+    readonly workflow_call: { readonly inputs: Readonly<Record<string, { readonly default: string }>> };
+  };
+  readonly jobs: Readonly<
+    Record<string, { readonly steps: readonly { readonly name?: string; readonly run?: string }[] }>
+  >;
+}
+
+/** GitHub's parser is for bundlers: it imports JSON without saying so. */
+async function loadParser() {
+  const hooks = registerHooks({
+    load: (url, context, nextLoad) =>
+      nextLoad(url, url.endsWith('.json') ? { ...context, importAttributes: { type: 'json' } } : context),
+  });
+  try {
+    return await import('@actions/workflow-parser');
+  } finally {
+    hooks.deregister();
+  }
+}
+
+test('the workflow is one that GitHub accepts', async () => {
+  const { convertWorkflowTemplate, NoOperationTraceWriter, parseWorkflow } = await loadParser();
+  const content = await readFile(FILE, 'utf8');
+  const { context, value } = parseWorkflow({ name: FILE, content }, new NoOperationTraceWriter());
+  assert.ok(value !== undefined);
+  await convertWorkflowTemplate(context, value);
+  assert.deepEqual(
+    context.errors.getErrors().map(({ message }) => message),
+    [],
+  );
+});
+
+test('it runs this version, and its command exports into the folder that is published', async () => {
+  const { on, jobs } = parse(await readFile(FILE, 'utf8')) as WorkflowJson;
+  const { run = '' } = jobs['export']?.steps.find(({ name }) => name === 'Export') ?? {};
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-workflow-'));
+  const config = on.workflow_call.inputs['config']?.default ?? '';
+  await writeFile(
+    join(folder.path, config),
+    stringify({
+      indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}` } },
+      state_dir: '.regindexer',
+      server: { base_url: 'https://owner.github.io/repo' },
+    }),
+  );
+  const program = `npx --yes regindexer@${version} `;
+  assert.ok(run.startsWith(program));
+  const [, gitlab = ''] = /script: \[(.*)\]/.exec(readPage('docs/export.md')) ?? [];
+  assert.ok(gitlab.startsWith(program));
+  await runCommand('sh', ['-c', run.replace(program, `'${process.execPath}' '${CLI}' `)], {
+    cwd: folder.path,
+    env: { ...bareEnvironment(folder.path), CONFIG: config, ARGUMENTS: '--images --tag latest' },
+  });
+  for (const path of ['site/index/static', 'site/v2/apps/hello', '.regindexer/store'])
+    await stat(join(folder.path, path));
+});
