@@ -74,8 +74,9 @@ export async function startFlatpakClient(trusted?: TrustedServer): Promise<Flatp
   const [command, ...prefix] = [...run, 'flatpak'];
   return Object.assign(peer, {
     installation: join(env.XDG_DATA_HOME, 'flatpak'),
+    // It leaves the registry's token in the folder that it runs in.
     flatpak: (...args: readonly string[]) =>
-      runCommand(command, [...prefix, ...args], { env: bareEnvironment(env.HOME, env) }),
+      runCommand(command, [...prefix, ...args], { cwd: peer.folder, env: bareEnvironment(env.HOME, env) }),
   });
 }
 
