@@ -5,6 +5,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 export class CutOffProxy implements AsyncDisposable {
   readonly #server = createServer((client) => this.#pass(client));
   readonly #sockets = new Set<Socket>();
+  readonly #silent = new WeakSet<Socket>();
   readonly #target: number;
 
   private constructor(target: number) {
@@ -22,9 +23,9 @@ export class CutOffProxy implements AsyncDisposable {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Passes on nothing more of the connections that there are, and does not close them. */
+  /** Passes on nothing more of the connections that there are, not even that one side closes them. */
   silence(): void {
-    for (const socket of this.#sockets) socket.pause();
+    for (const socket of this.#sockets) this.#silent.add(socket.pause());
   }
 
   /** Closes the connections that there are. */
@@ -49,7 +50,7 @@ export class CutOffProxy implements AsyncDisposable {
       one.on('error', () => undefined);
       one.on('close', () => {
         this.#sockets.delete(one);
-        other.destroy();
+        if (!this.#silent.has(one)) other.destroy();
       });
     }
   }
