@@ -154,6 +154,7 @@ export class Leader {
     this.#begun.resolve();
     this.#refreshed.resolve();
     await this.queue.close({ graceMs: GRACE });
+    this.#options.figures.forgetRebuilds();
     await this.close();
     await this.#options.published.loaded;
   }

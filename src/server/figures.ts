@@ -66,6 +66,11 @@ export class Figures {
     this.#rebuilds.follow(rebuilds, registries);
   }
 
+  /** Forgets what only the last rebuild knows: from now on, another replica rebuilds. */
+  forgetRebuilds(): void {
+    this.#rebuilds.forget();
+  }
+
   /** Counts a request to a registry. */
   countRegistryRequest(request: SentRequest): void {
     this.#registryRequests.inc(countedAs(request));
@@ -171,8 +176,7 @@ class RebuildFigures {
 
   follow(rebuilds: RebuildEvents, registries: ReadonlySet<string>): void {
     // Stale values of removed registries would raise alerts; the others are soon read again.
-    this.#failed.reset();
-    this.#held.reset();
+    this.forget();
     for (const registry of this.#registries) if (!registries.has(registry)) this.#last.remove({ registry });
     this.#registries = registries;
     rebuilds.on('finished', ({ registry = '', state, startedAt, finishedAt = 0, result }) => {
@@ -182,5 +186,10 @@ class RebuildFigures {
       for (const { index, held } of result?.indexes ?? []) this.#held.set({ index }, held?.images ?? 0);
       if (state === 'done') this.#last.set({ registry }, finishedAt / 1000);
     });
+  }
+
+  forget(): void {
+    this.#failed.reset();
+    this.#held.reset();
   }
 }

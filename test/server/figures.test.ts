@@ -57,3 +57,20 @@ test('held images are reported until they are gone', async () => {
   figures.follow(new PlayedRebuilds(), new Set());
   assert.equal(await held(), undefined, 'of an index that is not configured any more');
 });
+
+test('a replica that rebuilds no more reports nothing that another one may have found to be otherwise', async () => {
+  const figures = new Figures();
+  const rebuilds = new PlayedRebuilds();
+  figures.follow(rebuilds, new Set(['http://a.example.org']));
+  const result = { index: 'apps', images: 31, bytes: 1, changed: false, seconds: 1, warnings: [] };
+  rebuilds.finish('http://a.example.org', [{ ...result, held: { images: 30, of: 31 } }]);
+  const values = async (): Promise<readonly string[]> =>
+    Array.from(
+      (await figures.metrics()).matchAll(/^(regindexer_(?:index_held|failed|last)_\w+)\{/gm),
+      ([, name = '']) => name,
+    ).toSorted();
+  const last = 'regindexer_last_successful_rebuild_timestamp_seconds';
+  assert.deepEqual(await values(), ['regindexer_failed_repositories', 'regindexer_index_held_images', last]);
+  figures.forgetRebuilds();
+  assert.deepEqual(await values(), [last]);
+});
