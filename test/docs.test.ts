@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
-import { after, before, suite, test } from 'node:test';
+import { after, before, suite, test, type TestContext } from 'node:test';
+import { Client, type ClientConfig } from 'pg';
 import { Agent, request } from 'undici';
 import { parse } from 'yaml';
 import { configKeys } from '../src/config/config-keys.ts';
@@ -24,6 +25,7 @@ import { freePort } from './peers/free-port.ts';
 import { needs } from './peers/installed.ts';
 import { startNginx } from './peers/nginx.ts';
 import { bareEnvironment } from './peers/peer.ts';
+import { startPostgresql } from './peers/postgresql.ts';
 import { startRegindexer, type Regindexer } from './peers/regindexer.ts';
 import { runCommand } from './peers/run-command.ts';
 
@@ -48,15 +50,19 @@ test('every key of the configuration is listed as the schema has it', () => {
   assert.equal(marked('docs/configuration.md', 'keys').trim(), keysTable(), 'run node test/dev/keys-table.ts');
 });
 
+/** Names of the tables that statements make. */
+function tablesIn(sql: string): readonly string[] {
+  return Array.from(sql.matchAll(/CREATE TABLE (?:IF NOT EXISTS )?(\w+)/g), ([, name = '']) => name);
+}
+
 test('every table of the store is listed', () => {
   for (const [file, schema] of [
     ['catalog', CATALOG_SCHEMA],
     ['publications', PUBLICATIONS_SCHEMA],
   ] as const) {
-    const tables = Array.from(schema.migrations.join('\n').matchAll(/CREATE TABLE (\w+)/g), ([, name = '']) => name);
     assert.deepEqual(
       rows(marked('docs/architecture.md', `${file} tables`)).map(([table]) => codeIn(table)[0]),
-      tables,
+      tablesIn(schema.migrations.join('\n')),
     );
   }
 });
@@ -100,14 +106,25 @@ test(
   },
 );
 
+test('every table that only a database has is listed', () => {
+  const inFiles = tablesIn([CATALOG_SCHEMA, PUBLICATIONS_SCHEMA].flatMap(({ migrations }) => migrations).join('\n'));
+  const inDatabase = tablesIn(readFileSync(join(ROOT, 'src/store/postgres/migrations.ts'), 'utf8'));
+  assert.deepEqual(
+    rows(marked('docs/architecture.md', 'database tables')).map(([table]) => codeIn(table)[0]),
+    inDatabase.filter((table) => !inFiles.includes(table)),
+  );
+});
+
 test('the configurations are right, and nothing is to be warned of in them', (t) => {
   const folder = temporaryFolder(t);
   mkdirSync(join(folder, 'etc'));
-  for (const name of ['admin-token', 'events-token']) writeFileSync(join(folder, 'etc', name), `one-long-${name}`);
-  const configurations = PAGES.flatMap((page) => blocks('yaml', readPage(page))).filter((block) =>
-    block.startsWith('indexes:'),
+  for (const name of ['admin-token', 'events-token', 'store-password'])
+    writeFileSync(join(folder, 'etc', name), `one-long-${name}`);
+  const [whole, stores] = ['indexes:', 'store:'].map((first) =>
+    PAGES.flatMap((page) => blocks('yaml', readPage(page))).filter((block) => block.startsWith(first)),
   );
-  assert.equal(configurations.length, 8);
+  assert.deepEqual([whole?.length, stores?.length], [8, 1]);
+  const configurations = [...(whole ?? []), ...(stores ?? []).map((store) => `${whole?.[0]}${store}`)];
   for (const configuration of configurations) {
     const file = join(folder, 'config.yaml');
     writeFileSync(file, configuration.replaceAll('/etc/regindexer/', `${folder}/etc/`));
@@ -157,6 +174,23 @@ test('keys of others lead to keys that there are', () => {
   );
 });
 
+test('every key that a page names is there', () => {
+  const known = new Set(configKeys().flatMap(({ path }) => withSections(path)));
+  const named = PAGES.filter((page) => !/changelog|migration/.test(page)).flatMap((page) =>
+    codeIn(readPage(page).replaceAll(/^( *)```[^]*?^ *```$/gm, ''))
+      .flatMap((code) => /^[\w.[\]]+(?=$|: )/.exec(code) ?? [])
+      .filter((code) =>
+        /^(server|registries|indexes|bus|daemon)\.\w|^(store|state|icons|clean|rescan|default)_/.test(code),
+      )
+      .map((key) => ({ page, key })),
+  );
+  assert.ok(named.length > 100);
+  assert.deepEqual(
+    named.filter(({ key }) => !known.has(key)),
+    [],
+  );
+});
+
 test('every message is in the sources', () => {
   const sources = globSync('src/**/*.ts', { cwd: ROOT })
     .map((path) => readFileSync(join(ROOT, path), 'utf8'))
@@ -170,6 +204,32 @@ test('every message is in the sources', () => {
     [],
   );
 });
+
+/** A key, and the sections that it is in. */
+function withSections(path: string): readonly string[] {
+  const parts = path.split('.');
+  return parts.map((_, index) => parts.slice(0, index + 1).join('.'));
+}
+
+/** Metrics by their names in `# TYPE`, each with the labels that it has. */
+async function metricsOf(url: string): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
+  const found = (await get(`${url}/metrics`)).body.toString();
+  return new Map(
+    Array.from(found.matchAll(/^# TYPE (regindexer_\w+) /gm), ([, name = '']) => {
+      const labels = [...found.matchAll(new RegExp(`^${name}(?:_bucket)?\\{([^}]*)\\}`, 'gm'))].flatMap(
+        ([, its = '']) => Array.from(its.matchAll(/(\w+)="/g), ([, label = '']) => label),
+      );
+      return [name, new Set(labels)] as const;
+    }),
+  );
+}
+
+/** The metrics in a table, each with its labels. */
+function metricsIn(table: string): readonly (readonly [name: string, labels: readonly string[]])[] {
+  return rows(marked(OPERATIONS, table)).map(
+    ([metric, its = '']) => [codeIn(metric)[0] ?? '', its.split(', ').filter(Boolean)] as const,
+  );
+}
 
 suite('what the pages say of a service that runs', () => {
   const resources = new AsyncDisposableStack();
@@ -188,18 +248,6 @@ suite('what the pages say of a service that runs', () => {
   after(() => resources.disposeAsync());
 
   const text = async (path: string): Promise<string> => (await get(`${server.url}${path}`)).body.toString();
-  /** Metrics by their names in `# TYPE`, each with the labels that it has. */
-  const metrics = async (): Promise<ReadonlyMap<string, ReadonlySet<string>>> => {
-    const found = await text('/metrics');
-    return new Map(
-      Array.from(found.matchAll(/^# TYPE (regindexer_\w+) /gm), ([, name = '']) => {
-        const labels = [...found.matchAll(new RegExp(`^${name}(?:_bucket)?\\{([^}]*)\\}`, 'gm'))].flatMap(
-          ([, its = '']) => Array.from(its.matchAll(/(\w+)="/g), ([, label = '']) => label),
-        );
-        return [name, new Set(labels)] as const;
-      }),
-    );
-  };
 
   test('its routes are those that there are', async () => {
     const { paths } = JSON.parse(await text('/openapi.json')) as {
@@ -254,56 +302,142 @@ suite('what the pages say of a service that runs', () => {
   });
 
   test('its metrics are those that there are', async () => {
-    const labels = new Map(Array.from(await metrics(), ([name, its]) => [name, its] as const));
-    const listed = rows(marked(OPERATIONS, 'metrics')).map(
-      ([metric, its = '']) => [codeIn(metric)[0] ?? '', its.split(', ').filter(Boolean)] as const,
-    );
+    const labels = await metricsOf(server.url);
+    const listed = metricsIn('metrics');
     assert.deepEqual(listed.map(([name]) => name).toSorted(), [...labels.keys()].toSorted());
     // A counter that has counted nothing shows no labels.
     for (const [name, its] of listed)
       for (const label of labels.get(name) ?? []) assert.ok([...its, 'le'].includes(label), `${name} has ${label}`);
   });
 
-  test('its alerts ask for metrics and labels that there are', async () => {
-    const known = await metrics();
+  test('its alerts ask for metrics and labels that there are', () => {
     const { groups } = parse(blocks('yaml', marked(OPERATIONS, 'alerts'))[0] ?? '') as {
       readonly groups: readonly { readonly rules: readonly { readonly alert: string; readonly expr: string }[] }[];
     };
     const selectors = groups
       .flatMap(({ rules }) => rules)
-      .flatMap(({ expr }) => [...expr.matchAll(/(regindexer_\w+)(?:\{(\w+))?/g)]);
-    assert.ok(selectors.length >= 8);
-    const documented = new Map(
-      rows(marked(OPERATIONS, 'metrics')).map(([metric, its = '']) => [codeIn(metric)[0], its.split(', ')]),
-    );
+      .flatMap(({ expr }) => [...expr.matchAll(/(regindexer_\w+?)(?:_bucket)?\b(?:\{(\w+))?/g)]);
+    assert.ok(selectors.length >= 16);
+    const documented = new Map(['metrics', 'metrics of replicas'].flatMap(metricsIn));
     for (const [, name = '', label] of selectors) {
-      assert.ok(known.has(name), name);
+      assert.ok(documented.has(name), name);
       if (label !== undefined) assert.ok(documented.get(name)?.includes(label), `${name} has no ${label}`);
     }
   });
 
   test('its nginx stands in front of the server', needs('nginx', 'openssl'), async (t) => {
-    const folder = temporaryFolder(t);
-    const { authority, certificate, key } = await makeCertificates(folder);
-    const [block = ''] = blocks('nginx', readPage(OPERATIONS));
-    const port = await freePort();
-    const http = block
-      .replace('listen 443', `listen 127.0.0.1:${port}`)
-      .replace('http://127.0.0.1:8080', server.url)
-      .replace(/ssl_certificate [^;]+/, `ssl_certificate ${certificate}`)
-      .replace(/ssl_certificate_key [^;]+/, `ssl_certificate_key ${key}`);
-    await using _ = await startNginx({ server: '', http });
-    const dispatcher = new Agent({ connect: { ca: readFileSync(authority) } });
-    t.after(() => dispatcher.close());
-    const ask = async (path: string): Promise<{ readonly status: number; readonly text: string }> => {
-      const { statusCode, body } = await request(`https://localhost:${port}${path}`, { dispatcher });
-      return { status: statusCode, text: await body.text() };
-    };
+    const [http = ''] = blocks('nginx', readPage(OPERATIONS));
+    const ask = await throughNginx(t, (port) => http.replace('http://127.0.0.1:8080', server.url).replace('443', port));
     assert.equal((await ask('/index/static')).text, await text('/index/static'));
-    assert.match((await ask('/apps.flatpakrepo')).text, new RegExp(`^Url=oci\\+https://localhost:${port}/apps$`, 'm'));
+    assert.match((await ask('/apps.flatpakrepo')).text, /^Url=oci\+https:\/\/localhost:\d+\/apps$/m);
     assert.equal((await ask('/metrics')).status, 403);
   });
+
+  test(
+    'its nginx stands in front of replicas, some of them down or not ready',
+    needs('nginx', 'openssl'),
+    async (t) => {
+      const [single = '', http = ''] = blocks('nginx', readPage(OPERATIONS));
+      const common = single.slice(single.indexOf('{') + 1, single.indexOf('location'));
+      await using unready = await startRegindexer({
+        config: { indexes: { apps: { registry: 'http://127.0.0.1:1' } }, server: { port: 0 } },
+      });
+      const down = `http://127.0.0.1:${await freePort()}`;
+      const inFrontOf = (...replicas: readonly string[]) =>
+        throughNginx(t, (port) =>
+          replicas
+            .reduce((all, url, index) => all.replace(`10.0.0.1${index + 1}:8080`, new URL(url).host), http)
+            .replace(/# As for one service.*\n/, common)
+            .replace('443', port),
+        );
+      const ask = await inFrontOf(down, unready.url, server.url);
+      for (let times = 0; times < 6; times++) {
+        assert.equal((await ask('/index/static')).text, await text('/index/static'));
+        assert.equal((await ask('/reindex', 'POST')).status, 403);
+      }
+      assert.equal((await ask('/metrics')).status, 403);
+      // What none of them has does not take them out.
+      const askUnready = await inFrontOf(down, unready.url, unready.url);
+      for (let times = 0; times < 3; times++) {
+        assert.match(String((await askUnready('/index/static')).status), /^50[23]$/);
+        assert.equal((await askUnready('/')).status, 200);
+      }
+    },
+  );
 });
+
+suite('what the pages say of replicas', needs('postgres'), () => {
+  const resources = new AsyncDisposableStack();
+  let database: ClientConfig;
+  let replica: Regindexer;
+  before(async () => {
+    const postgresql = resources.use(await startPostgresql());
+    database = await postgresql.createDatabase();
+    const { user, host, port, database: name } = database;
+    replica = resources.use(
+      await startRegindexer({
+        config: {
+          store: `postgres://${user}@${host}:${port}/${name}`,
+          indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}`, extract_icons: true } },
+          server: { port: 0 },
+          bus: { url: 'stomp://127.0.0.1:1' },
+        },
+      }),
+    );
+    await settled(replica.url);
+  });
+  after(() => resources.disposeAsync());
+
+  test('their metrics are those that there are', async () => {
+    const labels = await metricsOf(replica.url);
+    const listed = ['metrics', 'metrics of replicas'].flatMap(metricsIn);
+    assert.deepEqual(listed.map(([name]) => name).toSorted(), [...labels.keys()].toSorted());
+    const parts = /`regindexer_store_size_bytes`.*/.exec(marked(OPERATIONS, 'metrics'))?.[0].split('; or of ')[1];
+    assert.deepEqual(
+      codeIn(parts),
+      Array.from(
+        (await get(`${replica.url}/metrics`)).body.toString().matchAll(/^regindexer_store_size_bytes\{part="(\w+)"/gm),
+        ([, part]) => part,
+      ),
+    );
+  });
+
+  test('the SQL for their database works', async () => {
+    const statements = blocks('sql', readPage(OPERATIONS));
+    assert.ok(statements.length > 0);
+    const client = new Client(database);
+    await client.connect();
+    try {
+      for (const sql of statements) await client.query(sql);
+    } finally {
+      await client.end();
+    }
+  });
+});
+
+/** Starts nginx with what `http` returns for a port, which is its own; returns what asks it. */
+async function throughNginx(
+  t: TestContext,
+  http: (port: string) => string,
+): Promise<(path: string, method?: 'GET' | 'POST') => Promise<{ readonly status: number; readonly text: string }>> {
+  const { authority, certificate, key } = await makeCertificates(temporaryFolder(t));
+  const port = await freePort();
+  const nginx = await startNginx({
+    server: '',
+    http: http(`127.0.0.1:${port}`)
+      .replace(/ssl_certificate [^;]+/, `ssl_certificate ${certificate}`)
+      .replace(/ssl_certificate_key [^;]+/, `ssl_certificate_key ${key}`),
+  });
+  const dispatcher = new Agent({ connect: { ca: readFileSync(authority) } });
+  t.after(async () => {
+    await dispatcher.close();
+    await nginx[Symbol.asyncDispose]();
+  });
+  return async (path, method = 'GET') => {
+    const { statusCode, body } = await request(`https://localhost:${port}${path}`, { method, dispatcher });
+    return { status: statusCode, text: await body.text() };
+  };
+}
 
 test('all links between pages lead somewhere', () => {
   const targets = PAGES.flatMap((page) => {

@@ -14,7 +14,7 @@ export interface PostgresStoreOptions {
   readonly fence?: Fence | undefined;
 }
 
-/** {@link Store} in a PostgreSQL database. Not used by the service yet; kept to the store's contracts by tests. */
+/** {@link Store} in a PostgreSQL database, which the replica that leads opens. */
 export class PostgresStore implements Store {
   readonly catalog: PostgresCatalog;
   readonly publications: PostgresPublications;
