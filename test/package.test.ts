@@ -12,7 +12,7 @@ import { commandResult, runCommand } from './peers/run-command.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const PACKED =
-  /^(LICENSE|README\.md|package\.json|config\.yaml|docs\/\w+\.md|public\/[\w.-]+|deploy\/\w+\/regindexer\.\w+|dist\/.+(?<!\.test)\.(js|d\.ts))$/;
+  /^(LICENSE|README\.md|package\.json|config\.yaml|docs\/\w+\.md|public\/[\w.-]+|deploy\/\w+\/(regindexer|replicas)\.\w+|dist\/.+(?<!\.test)\.(js|d\.ts))$/;
 
 /** The URL in the first log line of the server. */
 const URL_IN_LOG = /(?<="url":")[^"]+/;
