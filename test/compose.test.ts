@@ -9,7 +9,7 @@ import { parse } from 'yaml';
 import { configWarnings } from '../src/config/config-warnings.ts';
 import { configOf } from './config/config-file.ts';
 import { COMPOSED } from './dev/environment.ts';
-import { digestsIn, settled } from './e2e/ask-server.ts';
+import { digestsIn, indexOf, settled } from './e2e/ask-server.ts';
 import { eventually } from './e2e/eventually.ts';
 import { SAMPLE_IMAGES, SAMPLE_REPOSITORIES } from './fixtures/samples.ts';
 import type { IndexJson } from './indexing/test-state.ts';
@@ -18,6 +18,7 @@ import { freePort } from './peers/free-port.ts';
 import { needs } from './peers/installed.ts';
 import { startNginx } from './peers/nginx.ts';
 import { bareEnvironment } from './peers/peer.ts';
+import { startPostgresql } from './peers/postgresql.ts';
 import { startRegindexer } from './peers/regindexer.ts';
 import { runCommand } from './peers/run-command.ts';
 
@@ -25,6 +26,9 @@ const FILE = resolve(import.meta.dirname, '../compose.yaml');
 
 interface Service {
   readonly image?: string;
+  readonly profiles?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly networks?: { readonly default?: { readonly aliases?: readonly string[] } };
   readonly ports?: readonly string[];
   readonly command?: readonly string[];
 }
@@ -43,6 +47,14 @@ const service = (name: string): Service => compose.services[name] ?? assert.fail
 /** The port of this machine that leads to a service. */
 const publishedPort = (name: string): string | undefined => service(name).ports?.[0]?.split(':')[1];
 
+/** @throws AssertionError unless the index at `url` has the samples */
+async function hasSamples(url: string): Promise<void> {
+  assert.deepEqual(
+    (await indexOf(url)).Results.map(({ Name }) => Name),
+    SAMPLE_REPOSITORIES,
+  );
+}
+
 /** Runs what a service runs to its end, here. */
 async function runService(name: string, env: Readonly<Record<string, string>>): Promise<void> {
   const [command = '', ...args] = service(name).command ?? [];
@@ -50,16 +62,19 @@ async function runService(name: string, env: Readonly<Record<string, string>>): 
 }
 
 test('compose.yaml follows the schema of the Compose specification', () => {
-  const results: readonly { readonly messages: readonly { readonly type: string }[] }[] = new DCLinter({
-    rules: {},
-    quiet: false,
-    debug: false,
-    exclude: [],
-  }).lintFiles([FILE], false);
+  const results: readonly { readonly messages: readonly { readonly type: string; readonly message: string }[] }[] =
+    new DCLinter({
+      rules: {},
+      quiet: false,
+      debug: false,
+      exclude: [],
+    }).lintFiles([FILE], false);
   assert.equal(results.length, 1);
-  // What it warns of are matters of style.
+  // What it warns of are matters of style. The replicas have the port of the server, so that both never run.
   assert.deepEqual(
-    results[0]?.messages.filter(({ type }) => type === 'error'),
+    results[0]?.messages.filter(
+      ({ type, message }) => type === 'error' && !message.startsWith('Service "replicas" is exporting port "7080"'),
+    ),
     [],
   );
 });
@@ -92,6 +107,16 @@ test('it listens on this machine alone, where npm run dev:push and dev:trigger l
     registry: `localhost:${publishedPort('registry')}`,
     broker: { host: 'localhost', port: Number(publishedPort('broker')) },
   });
+});
+
+test('the replicas start only when they are asked for, in the place of the server', () => {
+  const optional = Object.entries(compose.services).filter(([, { profiles }]) => profiles !== undefined);
+  assert.deepEqual(
+    optional.map(([name, { profiles }]) => [name, profiles]),
+    ['replicas', 'replica-1', 'replica-2', 'database'].map((name) => [name, ['replicas']]),
+  );
+  assert.equal(publishedPort('replicas'), publishedPort('server'));
+  assert.deepEqual(service('replicas').networks?.default?.aliases, ['server']);
 });
 
 suite(
@@ -171,6 +196,48 @@ suite(
         assert.match(await get('/apps.flatpakrepo'), new RegExp(`^Url=oci\\+${origin}/`, 'm'));
       }
       await dispatcher.close();
+    });
+
+    test('two replicas behind nginx share the database, and one of them may go', needs('postgres'), async () => {
+      const port = await freePort();
+      const { notifications } = parse(config('registry').replace('server:8080', `127.0.0.1:${port}`)) as {
+        notifications: object;
+      };
+      await using registry = await startDockerRegistry({ sections: { notifications } });
+      await using postgresql = await startPostgresql();
+      const { user = '', port: databasePort, database = '' } = await postgresql.createDatabase();
+      const STORE = String(service('replica-1').environment?.['STORE']).replace(
+        'regindexer:development@database/regindexer',
+        `${user}@127.0.0.1:${databasePort}/${database}`,
+      );
+      const start = async (number: number) => {
+        const own = await freePort();
+        const { bus: _, ...rest } = parse(config('server').replace('http://registry:5000', registry.url)) as {
+          bus: object;
+          server: object;
+        };
+        const server = { ...rest.server, host: '127.0.0.1', port: own };
+        return {
+          name: `replica-${number}:8080`,
+          own: `127.0.0.1:${own}`,
+          service: await startRegindexer({ config: { ...rest, state_dir: 'state', server }, env: { STORE } }),
+        };
+      };
+      const replicas = await Promise.all([start(1), start(2)]);
+      await using stack = new AsyncDisposableStack();
+      for (const replica of replicas) stack.use(replica.service);
+      const http = replicas.reduce((text, { name, own }) => text.replace(name, own), config('replicas'));
+      await using _ = await startNginx({
+        server: '',
+        http: http.replace('listen 8080', `listen 127.0.0.1:${port}`),
+      });
+      const url = `http://127.0.0.1:${port}`;
+      await settled(url);
+
+      await runService('samples', { REGISTRY: registry.host, IMAGES: SAMPLE_IMAGES });
+      for (const replica of replicas) await eventually(() => hasSamples(replica.service.url));
+      await replicas[0]?.service.kill();
+      for (let times = 0; times < 4; times++) await hasSamples(url);
     });
   },
 );
