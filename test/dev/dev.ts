@@ -1,4 +1,7 @@
-/** `npm run dev`: runs the development environment until Ctrl-C; restarts the service when its sources change. */
+/**
+ * `npm run dev [-- --replicas COUNT]`: runs the development environment until Ctrl-C; restarts the service, or one replica
+ * after another, when its sources change.
+ */
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -15,8 +18,9 @@ const SOURCES = ['src', 'public'].map((folder) => join(import.meta.dirname, '../
 
 const say = (text: string): unknown => process.stdout.write(`${text}\n`);
 
-async function develop(args: readonly string[]): Promise<void> {
+async function develop(args: readonly string[], replicas: number | undefined): Promise<void> {
   requirePrograms('docker-registry', 'skopeo', 'rabbitmq-server');
+  if (replicas !== undefined) requirePrograms('postgres', 'nginx');
   refuseAnother();
   const stop = new AbortController();
   const onSignal = (): void => {
@@ -27,9 +31,20 @@ async function develop(args: readonly string[]): Promise<void> {
   // Both npm and the terminal may send a signal.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
 
-  say('Starting a registry, a broker and the service');
+  say(
+    replicas === undefined
+      ? 'Starting a registry, a broker and the service'
+      : `Starting a registry, a broker, a database, ${replicas} replicas and nginx`,
+  );
   {
-    await using development = await startDevelopment({ args, onOutput: readable() });
+    const outputs = Array.from({ length: replicas ?? 1 }, (_, number) =>
+      readable(replicas === undefined ? '' : `replica ${number + 1}: `),
+    );
+    await using development = await startDevelopment({
+      args,
+      replicas,
+      onOutput: (text, number) => outputs[number]?.(text),
+    });
     using _ = announce(development);
     say(summary(development));
     await Promise.all([
@@ -40,24 +55,30 @@ async function develop(args: readonly string[]): Promise<void> {
   say('Stopped; nothing is left');
 }
 
-/** Restarts the service; if it fails, as with a mistake in the sources, the next change tries again. */
-async function restart({ server }: Development, file: string): Promise<void> {
+/**
+ * Restarts each service; if one fails, as with a mistake in the sources, the others go on, and the next change tries
+ * again.
+ */
+async function restart({ servers }: Development, file: string): Promise<void> {
   say(`${file} has changed: restarting the service`);
   try {
-    if (server.isStarted) await server.stop();
-    await server.start();
-    say(`Serving again at ${server.url}`);
+    for (const server of servers) {
+      if (server.isStarted) await server.stop();
+      await server.start();
+      say(`Serving again at ${server.url}`);
+    }
   } catch (error) {
     say(error instanceof Error ? error.message : String(error));
   }
 }
 
-/** Returns a function that prints the service's output in readable form. */
-function readable(): (text: string) => void {
+/** Returns a function that prints the output of a service in readable form, with `prefix` before each message. */
+function readable(prefix: string): (text: string) => void {
   const output = new PassThrough();
   const log = pretty({
     colorize: process.stdout.isTTY,
     singleLine: true,
+    messageFormat: `${prefix}{msg}`,
     ignore: 'pid,hostname',
     translateTime: 'SYS:HH:MM:ss',
     sync: true,
@@ -66,15 +87,23 @@ function readable(): (text: string) => void {
   return (text) => output.write(text);
 }
 
-function summary({ url, registry, brokerUrl, adminToken, eventsToken, server }: Development): string {
+function summary(development: Development): string {
+  const { url, registry, brokerUrl, adminToken, eventsToken, servers, database } = development;
+  const replicas =
+    database === undefined
+      ? ''
+      : `The replicas   ${servers.map((server) => server.url).join(', ')}, behind nginx (${url}/status says which one leads)
+The database   ${database}
+`;
   return `
 The page       ${url}/
 The index      ${url}/index/apps.json
+${replicas}\
 The registry   ${registry} (what it holds can be pulled from ${url}/v2/ too)
 The broker     ${brokerUrl}
 admin_token    ${adminToken}
 events_token   ${eventsToken}
-The state      ${server.folder}
+The state      ${servers.map(({ folder }) => folder).join(', ')}
 
 To install from it:
   flatpak remote-add --user dev oci+${url}
@@ -88,5 +117,16 @@ Ctrl-C stops all of it and removes the state.
 `;
 }
 
-const { values } = parseArgs({ options: { verbose: { type: 'boolean', short: 'v', default: false } } });
-await runAsCommand(() => develop(values.verbose ? ['-v'] : []));
+/** @throws Error if `text` is no number of replicas */
+function countOf(text: string | undefined): number | undefined {
+  if (text !== undefined && !/^[1-9]$/.test(text))
+    throw new Error(`--replicas ${text} is not a whole number from 1 to 9`);
+  return text === undefined ? undefined : Number(text);
+}
+
+await runAsCommand(async () => {
+  const { values } = parseArgs({
+    options: { verbose: { type: 'boolean', short: 'v', default: false }, replicas: { type: 'string' } },
+  });
+  await develop(values.verbose ? ['-v'] : [], countOf(values.replicas));
+});
