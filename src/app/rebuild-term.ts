@@ -91,7 +91,7 @@ export class RebuildTerm {
     const { rows } = this.#options;
     const { queue, notifications } = this.#leader;
     const write = (rebuild: Rebuild, ended: boolean): Promise<void> =>
-      this.#untilWritten(() => rows[ended ? 'end' : 'begin'](id, rebuildToJson({ ...rebuild, id })));
+      this.#untilWritten(() => rows[ended ? 'end' : 'begin'](id, rebuildToJson(rebuild)));
     let ended: Rebuild | undefined;
     try {
       if (kind === 'notification') await notifications.request({ reason, scope });
@@ -102,7 +102,7 @@ export class RebuildTerm {
       }
     } catch (error) {
       // Another configuration may have asked for an index that this one does not have.
-      ended = { ...failed(reason, messageOf(error)), id };
+      ended = failed(reason, messageOf(error));
     }
     // A rebuild that ended because this replica leads no more is not what was asked for.
     if (this.#ended.signal.aborted) return;

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import type { Logger } from 'pino';
 import { DatabaseUnavailable } from '../server/server-error.ts';
+import type { RebuildScope } from '../indexing/rebuild.ts';
 import type { RequestRow } from '../store/postgres/rebuild-rows.ts';
 import { StoreError } from '../store/store-error.ts';
 import { combineRebuilds } from '../triggers/combine-rebuilds.ts';
@@ -56,6 +57,7 @@ export class SharedRebuilds extends EventEmitter<SharedRebuildEvents> {
    * @throws RangeError for a registry or index that is not configured; DatabaseUnavailable
    */
   async request({ reason, scope }: { readonly reason: string; readonly scope: RebuildRequest }): Promise<Rebuild> {
+    scopesOf(scope, this.#options.registries);
     const request = { id: randomUUID(), kind: 'request', reason, scope: [scope] } as const;
     const rebuild = this.#queued({ ...request, asked: Date.now() });
     await this.#ask(request);
@@ -86,11 +88,15 @@ export class SharedRebuilds extends EventEmitter<SharedRebuildEvents> {
     });
     if (row === undefined) return this.#recent.get(id);
     if (row.rebuild === undefined) return row.request && this.#queued(row.request);
-    const rebuild = rebuildFromJson(row.rebuild);
-    if (row.ended || rebuild.rebuilds === undefined) return rebuild;
+    const begun = rebuildFromJson(row.rebuild);
     // Each registry's rebuild has its state in a row of its own.
-    const rebuilds = rebuild.rebuilds.map((each) => this.#recent.get(each.id) ?? each);
-    return combineRebuilds(id, rebuild.queuedAt, rebuilds);
+    const current = (each: Rebuild): Rebuild => (row.ended ? each : (this.#recent.get(each.id) ?? each));
+    const rebuild =
+      begun.rebuilds === undefined
+        ? { ...current(begun), id }
+        : combineRebuilds(id, begun.queuedAt, begun.rebuilds.map(current));
+    // The leader that began it may be gone; then the next one begins it again.
+    return rebuild.state === 'failed' && !row.ended && row.request !== undefined ? this.#queued(row.request) : rebuild;
   }
 
   /**
@@ -147,7 +153,7 @@ export class SharedRebuilds extends EventEmitter<SharedRebuildEvents> {
 
   /** Returns a request that no leader has taken yet as a rebuild. */
   #queued({ id, reason, scope, asked }: RequestRow<readonly RebuildRequest[]>): Rebuild {
-    const scopes = scope.flatMap((request) => [...scopesOf(request, this.#options.registries)]);
+    const scopes = scope.flatMap((request) => this.#scopesOf(request));
     const registries = new Set(scopes.map(([registry]) => registry));
     const [only] = registries;
     return {
@@ -159,6 +165,16 @@ export class SharedRebuilds extends EventEmitter<SharedRebuildEvents> {
       state: 'queued',
       queuedAt: asked,
     };
+  }
+
+  /** Returns the scopes of a request; none if a replica with another configuration asked for an index of its own. */
+  #scopesOf(request: RebuildRequest): readonly (readonly [registry: string, scope: RebuildScope])[] {
+    try {
+      return [...scopesOf(request, this.#options.registries)];
+    } catch (error) {
+      if (error instanceof RangeError) return [];
+      throw error;
+    }
   }
 
   async #ask(request: Parameters<SharedRebuildsOptions['rows']['ask']>[0]): Promise<void> {

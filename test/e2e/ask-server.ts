@@ -1,11 +1,15 @@
 /** What a running server is asked over HTTP, by clients and by its administrator. */
 import assert from 'node:assert/strict';
 import { request } from 'undici';
+import { OCI_IMAGE_INDEX } from '../../src/registry/media-types.ts';
 import type { IndexJson } from '../indexing/test-state.ts';
 import { eventually } from './eventually.ts';
 
 /** The `server.admin_token` and `server.events_token` of the servers that are asked. */
 export const TOKEN = 'token-of-the-tests';
+
+/** Headers of requests that need it. */
+export const AUTHORIZED = { authorization: `Bearer ${TOKEN}` };
 
 /** A rebuild as `/status` and `/reindex` tell of it; times in ISO 8601. */
 export interface RebuildJson {
@@ -82,9 +86,40 @@ export async function settled(url: string): Promise<StatusJson> {
 export async function reindex(url: string): Promise<RebuildJson> {
   const { statusCode, body } = await request(`${url}/reindex?wait=true`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${TOKEN}` },
+    headers: AUTHORIZED,
   });
   const text = await body.text();
   assert.equal(statusCode, 200, text);
   return JSON.parse(text) as RebuildJson;
+}
+
+/** Asks for a rebuild; does not wait for it. */
+export async function requestRebuild(
+  url: string,
+  asked: { readonly index?: string; readonly repository?: string } = {},
+): Promise<{ readonly statusCode: number; readonly id: string; readonly message: string }> {
+  const { statusCode, body } = await request(`${url}/reindex`, {
+    method: 'POST',
+    headers: { ...AUTHORIZED, 'content-type': 'application/json' },
+    body: JSON.stringify(asked),
+  });
+  const { id = '', message = '' } = (await body.json()) as { readonly id?: string; readonly message?: string };
+  return { statusCode, id, message };
+}
+
+/** The state of a rebuild that was asked for. */
+export async function rebuildOf(url: string, id: string): Promise<RebuildJson> {
+  return JSON.parse((await get(`${url}/reindex/${id}`, AUTHORIZED)).body.toString()) as RebuildJson;
+}
+
+/** Says what Distribution says after a push; returns the status of the answer. */
+export async function notify(url: string, repository: string, tag = 'latest'): Promise<number> {
+  const target = { mediaType: OCI_IMAGE_INDEX, repository, tag };
+  const { statusCode, body } = await request(`${url}/events`, {
+    method: 'POST',
+    headers: AUTHORIZED,
+    body: JSON.stringify({ events: [{ action: 'push', target }] }),
+  });
+  await body.dump();
+  return statusCode;
 }
