@@ -77,7 +77,7 @@ export class Generation implements Replicated {
       indexes: this.indexes,
       logger,
       countStoreRead: figures.countStoreRead,
-      onAway: replica && (() => figures.databaseUnavailable.inc()),
+      isShared: replica !== undefined,
       repair: async () => (await this.#leader?.repair()) ?? false,
       onLost: () => this.#leader?.rebuildLost(),
       signal: this.#ending.signal,

@@ -6,7 +6,7 @@ import { PublicationLoader } from '../server/documents/publication-loader.ts';
 import type { ServedIndex } from '../server/documents/served-index.ts';
 import { DatabaseUnavailable } from '../server/server-error.ts';
 import type { PublicationReader } from '../store/publications.ts';
-import { StoreError } from '../store/store-error.ts';
+import { isAway } from '../store/store-error.ts';
 import { timedReader } from '../store/timed-reader.ts';
 
 /**
@@ -32,8 +32,8 @@ export interface PublishedIndexesOptions {
   readonly indexes: ReadonlyMap<string, ServedIndex>;
   readonly logger: Logger;
   readonly countStoreRead: Parameters<typeof timedReader>[1];
-  /** Called for each answer that fails because the database is away; absent where the store is in files. */
-  readonly onAway?: (() => void) | undefined;
+  /** Whether the store is a database, which may be away. */
+  readonly isShared: boolean;
   /** Rebuilds damaged publications from the catalog; returns whether a full rebuild is needed to restore the rest. */
   readonly repair: () => Promise<boolean>;
   /** Called when a repair has left something that only a full rebuild restores. */
@@ -135,13 +135,11 @@ export class PublishedIndexes {
 
   /** Returns the error for clients if the database is away, which no repair would help. */
   #awayError(error: unknown): Error | undefined {
-    if (!this.#isAway(error)) return undefined;
-    this.#options.onAway?.();
-    return new DatabaseUnavailable();
+    return this.#isAway(error) ? new DatabaseUnavailable() : undefined;
   }
 
   #isAway(error: unknown): boolean {
-    return this.#options.onAway !== undefined && error instanceof StoreError && error.code === 'unavailable';
+    return this.#options.isShared && isAway(error);
   }
 
   /** Loads newer publications when a served one cannot be read, and repairs the store if there are none. */

@@ -7,6 +7,7 @@ import type { Digest } from '../registry/digest.ts';
 import type { SharedState } from '../server/site.ts';
 import { CachedPublications } from '../store/postgres/cached-publications.ts';
 import { type Payload, StoreChanges } from '../store/postgres/changes.ts';
+import { checkDatabase } from '../store/postgres/check-database.ts';
 import { connectionOf, type DatabaseAddress } from '../store/postgres/connection.ts';
 import { fence, type HeldLease, leader, type Leader as LeaderRow, Leadership } from '../store/postgres/lease.ts';
 import { migrate } from '../store/postgres/migrations.ts';
@@ -15,7 +16,7 @@ import { postgresSizes } from '../store/postgres/postgres-sizes.ts';
 import { RebuildRows } from '../store/postgres/rebuild-rows.ts';
 import { mayLead, Replicas, type Replica as ReplicaRow } from '../store/postgres/replicas.ts';
 import type { PublicationReader } from '../store/publications.ts';
-import { StoreError } from '../store/store-error.ts';
+import { isAway, isRefused, StoreError } from '../store/store-error.ts';
 import type { StoreSize } from '../store/store.ts';
 import { messageOf } from '../system/message-of.ts';
 import { version } from '../system/version.ts';
@@ -72,7 +73,6 @@ export class Replica {
   #configurations = '';
   #prepared = false;
   #started = false;
-  #away: unknown;
   #beating: Promise<void> = Promise.resolve();
   /** Settles when what leads has begun or ended as the lease says. */
   #turn: Promise<void> = Promise.resolve();
@@ -99,16 +99,12 @@ export class Replica {
     this.#changes
       .on('change', (change) => this.#onChange(change))
       .on('lost', (error) => {
-        this.#away = error;
         logger.error(
           { err: error },
-          `the database cannot be reached; this replica serves what it has, and tries again every second: ${messageOf(error)}`,
+          `without the database, this replica serves what it has, and tries again every second: ${messageOf(error)}`,
         );
       })
-      .on('back', () => {
-        this.#away = undefined;
-        logger.info('the database can be reached again');
-      })
+      .on('back', () => logger.info('the database can be reached again'))
       .on('polling', () =>
         logger.warn(
           'the database passes no notifications on (as PgBouncer in transaction mode); this replica asks it every second instead',
@@ -132,7 +128,7 @@ export class Replica {
     try {
       await replica.#prepare();
     } catch (error) {
-      if (!(error instanceof StoreError && error.code === 'unavailable')) {
+      if (!isAway(error) || isRefused(error)) {
         await replica.stop();
         throw error;
       }
@@ -156,12 +152,14 @@ export class Replica {
   /** Reads publications: from the cache, else from the store. */
   get reader(): PublicationReader {
     const cache = this.#cache;
+    // A database that hangs would delay the start for each index.
+    const copyOnly = (): boolean => !this.#prepared && !this.#started;
     return {
-      publication: (index) => cache.publication(index),
+      publication: (index) => (copyOnly() ? cache.copied(index) : cache.publication(index)),
       chunkHeads: (names) => cache.chunkHeads(names),
       chunkSegment: (name, segment) => cache.chunkSegment(name, segment),
       png: (digest) => cache.png(digest),
-      apps: (index) => cache.apps(index),
+      apps: (index) => (copyOnly() ? cache.copiedApps(index) : cache.apps(index)),
     };
   }
 
@@ -225,17 +223,19 @@ export class Replica {
   }
 
   #notReady(): string | undefined {
+    const { fault } = this.#changes;
     const { caughtUp, lag } = this.#follower;
-    if (this.#away !== undefined)
-      return caughtUp
-        ? undefined
-        : `The database cannot be reached, so that only what was cached before the start is served: ${messageOf(this.#away)}.`;
-    if (!caughtUp) return 'The newest publications are not loaded yet.';
+    if (!caughtUp)
+      return fault === undefined
+        ? 'The newest publications are not loaded yet.'
+        : `Only what was cached before the start is served, since the database cannot be used: ${messageOf(fault)}.`;
+    if (fault !== undefined) return undefined;
     return lag > MAX_LAG ? `What is served is ${Math.round(lag)} s older than what is published.` : undefined;
   }
 
   async #prepare(): Promise<void> {
     if (this.#prepared) return;
+    await checkDatabase(this.#database);
     await migrate(this.#database);
     this.#prepared = true;
   }

@@ -207,7 +207,7 @@ export class Server {
     supportAllMethods(server);
     skipReset(server);
     checkHosts(server);
-    errors(server);
+    errors(server, this.#options.figures);
     const allowNoOther = allow(server);
     // Ready answers are kept before `limitReaders` wraps their bodies.
     readyAnswers.register(server);

@@ -6,10 +6,11 @@
  * - `read-only`: the file or its folder is not writable;
  * - `closed`: the file was closed, perhaps to be replaced;
  * - `deposed`: another replica may write now;
+ * - `refused`: the database answers, and does not accept what the configuration says of it;
  * - `unavailable`: any other error of the system, such as a missing folder, a faulty disk or a file that another
  * program has locked.
  */
-export type StoreErrorCode = 'corrupt' | 'full' | 'read-only' | 'closed' | 'deposed' | 'unavailable';
+export type StoreErrorCode = 'corrupt' | 'full' | 'read-only' | 'closed' | 'deposed' | 'refused' | 'unavailable';
 
 /** Thrown by the store and the state lock; the message says which file, what is wrong and what to do. */
 export class StoreError extends Error {
@@ -85,6 +86,20 @@ const MESSAGES: Readonly<Record<StoreErrorCode, (file: string, reason: string) =
     `${file} is not writable (${reason}): make it and its folder writable for this user, or set state_dir to another folder`,
   closed: (file) => `${file} was closed`,
   deposed: (file) => `another replica writes ${file} now`,
+  refused: (file, reason) => `${file} does not accept this configuration (${reason})`,
   unavailable: (file, reason) =>
     `${file} cannot be used (${reason}): check that its folder exists, that the disk has no errors, and that no other program has locked it`,
 };
+
+/** Codes of a store of which nothing can be read now, and in which nothing is damaged. */
+const AWAY: ReadonlySet<StoreErrorCode> = new Set(['full', 'read-only', 'refused', 'unavailable']);
+
+/** Says whether the store cannot be read now, so that what was read of it before has to do. */
+export function isAway(error: unknown): error is StoreError {
+  return error instanceof StoreError && AWAY.has(error.code);
+}
+
+/** Says whether an administrator has to change something before the store can be used. */
+export function isRefused(error: unknown): boolean {
+  return error instanceof StoreError && (error.code === 'refused' || error.code === 'read-only');
+}

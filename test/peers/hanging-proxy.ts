@@ -4,6 +4,8 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
 export interface HangingProxy extends AsyncDisposable {
   readonly port: number;
+  /** How many connections have come. */
+  readonly connections: number;
   /** Passes nothing on, on any connection, and closes none. */
   hang(): void;
   /** Passes everything on again. */
@@ -14,7 +16,9 @@ export interface HangingProxy extends AsyncDisposable {
 export async function startHangingProxy(to: number): Promise<HangingProxy> {
   const sockets = new Set<Socket>();
   let hangs = false;
+  let connections = 0;
   const server = createServer((client) => {
+    connections++;
     const upstream = connect(to, '127.0.0.1');
     for (const [socket, other] of [
       [client, upstream],
@@ -29,6 +33,9 @@ export async function startHangingProxy(to: number): Promise<HangingProxy> {
   await once(server, 'listening');
   return {
     port: (server.address() as AddressInfo).port,
+    get connections() {
+      return connections;
+    },
     hang: () => {
       hangs = true;
       for (const socket of sockets) socket.unpipe().pause();

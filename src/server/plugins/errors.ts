@@ -8,10 +8,11 @@ import type {
   FastifySchemaValidationError,
 } from 'fastify';
 import { Type } from 'typebox';
+import type { Figures } from '../figures.ts';
 import { shownUrl } from '../http/shown-url.ts';
 import { checkedResponse, type ResponseOf } from '../response-schema.ts';
 import { logOf, REQUEST_ID } from './request-ids.ts';
-import { isExpected, NotFound } from '../server-error.ts';
+import { DatabaseUnavailable, isExpected, NotFound } from '../server-error.ts';
 import { SANDBOXED } from './security-headers.ts';
 
 /** The shape of every error; some answers have more fields beside these. */
@@ -28,9 +29,15 @@ const RETRY_AFTER_SECONDS = '1';
 /** Headers of a successful answer that an error must not keep. */
 const CONTENT_HEADERS = ['etag', 'last-modified', 'vary', 'content-encoding', 'accept-ranges', 'docker-content-digest'];
 
-/** Answers all errors of `server` as JSON. */
-export function errors(server: FastifyInstance): void {
-  server.setErrorHandler((error: FastifyError, request, reply) => sendError(error, request, reply));
+/**
+ * Answers all errors of `server` as JSON.
+ * @param figures counts those that the database is the reason of
+ */
+export function errors(server: FastifyInstance, { databaseUnavailable }: Pick<Figures, 'databaseUnavailable'>): void {
+  server.setErrorHandler((error: FastifyError, request, reply) => {
+    if (error instanceof DatabaseUnavailable) databaseUnavailable.inc();
+    return sendError(error, request, reply);
+  });
   server.setSchemaErrorFormatter(
     ([fault], part) => new Error(fault === undefined ? `${part} is invalid` : schemaFault(fault, part)),
   );

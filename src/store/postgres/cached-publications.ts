@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { PoolConfig } from 'pg';
 import type { Digest } from '../../registry/digest.ts';
 import type { Publication, PublicationReader, SideDocument, StoredSegment } from '../publications.ts';
-import { StoreError } from '../store-error.ts';
+import { isAway, type StoreError } from '../store-error.ts';
 import { PostgresDatabase } from './postgres-database.ts';
 import { PostgresPublications, type PublishedVersion } from './postgres-publications.ts';
 import { PublicationsCopy } from './publications-copy.ts';
@@ -35,7 +35,7 @@ export interface CachedPublicationsOptions {
 
 /**
  * Reads publications from a database, and keeps a copy of what is published. What is in neither while the database is
- * away fails with a {@link StoreError} `unavailable`. All that fails with the copy alone is a warning.
+ * away fails with a {@link StoreError} for which {@link isAway} is true. All that fails with the copy alone is a warning.
  */
 export class CachedPublications implements PublicationReader {
   readonly #source: PostgresPublications;
@@ -121,7 +121,7 @@ export class CachedPublications implements PublicationReader {
     try {
       apps = await this.#read(() => this.#source.apps(index, copied));
     } catch (error) {
-      if (copied === undefined || !isUnavailable(error)) throw error;
+      if (copied === undefined || !isAway(error)) throw error;
       return copied;
     }
     await replace?.();
@@ -131,8 +131,21 @@ export class CachedPublications implements PublicationReader {
 
   /** Says whether the copy has the publications of all these indexes, each with all its chunks. */
   async isWhole(indexes: Iterable<string>): Promise<boolean> {
-    for (const index of indexes) if ((await this.#publicationInCopy(index)) === undefined) return false;
+    for (const index of indexes) if ((await this.copied(index)) === undefined) return false;
     return true;
+  }
+
+  /** Returns the publication of an index that the copy has, if it has all its chunks. */
+  async copied(index: string): Promise<Publication | undefined> {
+    const { value: publication } = await this.#copy.read((copy) => copy.publication(index));
+    if (publication === undefined) return undefined;
+    const { value: missing } = await this.#copy.read((copy) => copy.missingChunks(publication.chunks));
+    return missing?.length === 0 ? publication : undefined;
+  }
+
+  /** Returns the list of an index's apps that the copy has. */
+  async copiedApps(index: string): Promise<SideDocument | undefined> {
+    return (await this.#copy.read((copy) => copy.apps(index))).value;
   }
 
   /**
@@ -144,7 +157,7 @@ export class CachedPublications implements PublicationReader {
    */
   async clean({ named, now }: { readonly named: (digest: Digest) => boolean; readonly now: number }): Promise<void> {
     const versions = await this.versions().catch((error: unknown) => {
-      if (!isUnavailable(error)) throw error;
+      if (!isAway(error)) throw error;
     });
     if (versions !== undefined) {
       await this.#copy.write((copy) => copy.keepIndexes(new Set(versions.keys())));
@@ -167,8 +180,8 @@ export class CachedPublications implements PublicationReader {
     try {
       return await this.#newestPublication(index);
     } catch (error) {
-      if (!isUnavailable(error)) throw error;
-      const publication = this.#newest.get(index) ?? (await this.#publicationInCopy(index));
+      if (!isAway(error)) throw error;
+      const publication = this.#newest.get(index) ?? (await this.copied(index));
       if (publication === undefined) throw error;
       this.#newest.set(index, publication);
       return publication;
@@ -217,14 +230,6 @@ export class CachedPublications implements PublicationReader {
     return true;
   }
 
-  /** Returns the publication of an index that the copy has, if it has all its chunks. */
-  async #publicationInCopy(index: string): Promise<Publication | undefined> {
-    const { value: publication } = await this.#copy.read((copy) => copy.publication(index));
-    if (publication === undefined) return undefined;
-    const { value: missing } = await this.#copy.read((copy) => copy.missingChunks(publication.chunks));
-    return missing?.length === 0 ? publication : undefined;
-  }
-
   #forget(index: string): void {
     this.#newest.delete(index);
     this.#copied.delete(index);
@@ -237,7 +242,10 @@ export class CachedPublications implements PublicationReader {
       this.#away = undefined;
       return result;
     } catch (error) {
-      if (isUnavailable(error)) this.#away = error;
+      if (isAway(error)) {
+        this.#away = error;
+        this.#retryAt = performance.now() + RETRY_INTERVAL;
+      }
       throw error;
     }
   }
@@ -249,8 +257,4 @@ export class CachedPublications implements PublicationReader {
     this.#retryAt = now + RETRY_INTERVAL;
     return this.#read(read);
   }
-}
-
-function isUnavailable(error: unknown): error is StoreError {
-  return error instanceof StoreError && error.code === 'unavailable';
 }

@@ -4,7 +4,9 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, ClientConfig } from 'pg';
 import { onAbort } from '../../system/on-abort.ts';
+import { isRefused } from '../store-error.ts';
 import { CHANNEL } from './channel.ts';
+import { explainFault } from './database-fault.ts';
 import { connectAlone, disconnect } from './own-connection.ts';
 import type { PostgresDatabase } from './postgres-database.ts';
 
@@ -42,7 +44,10 @@ export type Payload = Readonly<Record<string, unknown>>;
 export interface StoreChangesEvents {
   /** Another replica, or this one, tells of a change. */
   change: [payload: Payload];
-  /** The database does not answer; it is tried again every second. */
+  /**
+   * The database does not answer, or refuses; it is tried again every second. Again only if it begins to refuse, or does
+   * not refuse any more.
+   */
   lost: [error: Error];
   /** It answers again, and was polled. */
   back: [];
@@ -58,6 +63,7 @@ export class StoreChanges extends EventEmitter<StoreChangesEvents> {
   #running: Promise<void> | undefined;
   /** `undefined` before the first attempt. */
   #answers: boolean | undefined;
+  #fault: Error | undefined;
   #since = Date.now();
   #saidPolling = false;
 
@@ -70,6 +76,11 @@ export class StoreChanges extends EventEmitter<StoreChangesEvents> {
   /** Whether the database answers. */
   get available(): boolean {
     return this.#answers === true;
+  }
+
+  /** Why it did not answer the last time; `undefined` if it did, or has not been tried. */
+  get fault(): Error | undefined {
+    return this.#fault;
   }
 
   /** Since when that is so, in milliseconds since the epoch. */
@@ -177,16 +188,20 @@ export class StoreChanges extends EventEmitter<StoreChangesEvents> {
     this.emit('polling');
   }
 
-  #lost(error: Error): void {
-    if (this.#answers === false) return;
+  #lost(thrown: Error): void {
+    const error = explainFault(thrown, this.#options.connection) as Error;
+    const before = this.#fault;
+    this.#fault = error;
+    if (this.#answers === false && isRefused(before) === isRefused(error)) return;
+    if (this.#answers !== false) this.#since = Date.now();
     this.#answers = false;
-    this.#since = Date.now();
     this.emit('lost', error);
   }
 
   #back(): void {
     if (this.#answers === true) return;
     const wasLost = this.#answers === false;
+    this.#fault = undefined;
     this.#answers = true;
     this.#since = Date.now();
     if (wasLost) this.emit('back');

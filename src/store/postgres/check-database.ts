@@ -1,5 +1,5 @@
 /** Checks that a database can hold the store. */
-import { StoreError } from '../store-error.ts';
+import { StoreError, type StoreErrorCode } from '../store-error.ts';
 import type { PostgresDatabase, Row } from './postgres-database.ts';
 
 /** Oldest version, as `server_version_num`: the first that has `gen_random_uuid`. */
@@ -31,13 +31,15 @@ export async function checkDatabase({ query, name }: PostgresDatabase): Promise<
   const [found] = await query<Found & Row>(FIND);
   if (found === undefined) throw new Error('a SELECT without FROM gave no row');
   const { number, version, encoding, standby, may, role, database, schema } = found;
-  const fault = (message: string): StoreError => StoreError.saying('unavailable', name, `${name} ${message}`);
+  const fault = (message: string, code: StoreErrorCode = 'refused'): StoreError =>
+    StoreError.saying(code, name, `${name} ${message}`);
   if (number < OLDEST) throw fault(`is PostgreSQL ${version}: version 13 or newer is needed`);
   if (encoding !== 'UTF8')
     throw fault(
       `has the encoding ${encoding}: name one in store that was made with CREATE DATABASE … OWNER ${role} ENCODING 'UTF8' TEMPLATE template0`,
     );
-  if (standby) throw fault('is a standby, which takes no writes: name the primary in store');
+  // It may become the primary.
+  if (standby) throw fault('is a standby, which takes no writes: name the primary in store', 'unavailable');
   if (!may)
     throw StoreError.saying(
       'read-only',

@@ -24,7 +24,7 @@ const PROBED_AFTER = 10_000;
 
 /**
  * Returns how `pg` connects there. Reads the files that the URL names.
- * @throws StoreError `unavailable` if one of them cannot be used
+ * @throws StoreError `refused` if one of them cannot be used
  */
 export function connectionOf({ url, password }: DatabaseAddress): ClientConfig {
   const { username, hostname, port, pathname, searchParams } = new URL(url);
@@ -77,7 +77,7 @@ function readFiles<T>(files: readonly string[], database: string, use: (texts: r
     return use(files.map((file) => readFileSync(file, 'utf8')));
   } catch (cause) {
     const message = `store: ${files.join(' and ')} cannot be used for the connection to ${database}: ${messageOf(cause)}`;
-    throw StoreError.saying('unavailable', database, message, { cause });
+    throw StoreError.saying('refused', database, message, { cause });
   }
 }
 

@@ -7,7 +7,7 @@ import { databaseName } from './connection.ts';
 interface Kind {
   /** The code of such an error, its start, or the message. */
   readonly of: RegExp;
-  /** `unavailable` unless given. */
+  /** `unavailable` unless given: it may pass by itself. */
   readonly code?: StoreErrorCode;
   /** What is wrong, in words that follow the name of the database. */
   readonly what: string;
@@ -21,18 +21,26 @@ const CLIENT_CERTIFICATE = 'set sslcert and sslkey in store to a client certific
 const REPORTED: readonly Kind[] = [
   {
     of: /^28P01/,
+    code: 'refused',
     what: 'refuses the login',
     todo: 'check the user in store, and the password there, in store_password_file or in PGPASSWORD',
   },
   {
     of: /^28000 no pg_hba\.conf entry.*(?:no encryption|SSL off)$/,
+    code: 'refused',
     what: 'refuses the connection',
     todo: 'set sslmode=verify-full in store if it wants TLS, or add a line for this connection to pg_hba.conf',
   },
-  { of: /^28000 .*certificate/, what: 'refuses the login', todo: CLIENT_CERTIFICATE },
-  { of: /^28/, what: 'refuses the login', todo: 'check the user in store, and pg_hba.conf of the server' },
+  { of: /^28000 .*certificate/, code: 'refused', what: 'refuses the login', todo: CLIENT_CERTIFICATE },
+  {
+    of: /^28/,
+    code: 'refused',
+    what: 'refuses the login',
+    todo: 'check the user in store, and pg_hba.conf of the server',
+  },
   {
     of: /^3D/,
+    code: 'refused',
     what: 'does not exist',
     todo: ({ database = '', user = '' }) =>
       `make it with CREATE DATABASE ${escapeIdentifier(database)} OWNER ${escapeIdentifier(user)} ENCODING 'UTF8' TEMPLATE template0, or name another one in store`,
@@ -64,26 +72,35 @@ const REPORTED: readonly Kind[] = [
 const CONNECTION: readonly Kind[] = [
   {
     of: /server does not support SSL/,
+    code: 'refused',
     what: 'offers no TLS',
     todo: 'turn ssl on in postgresql.conf of the server, or set sslmode=disable in store if the network is safe',
   },
   {
     of: /^ERR_TLS_CERT_ALTNAME_INVALID/,
+    code: 'refused',
     what: 'has a certificate for another host',
     todo: 'name the host in store as its certificate does',
   },
   {
     of: /^(?:DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_(?:GET_ISSUER|VERIFY_LEAF)\w+)/,
+    code: 'refused',
     what: 'has a certificate that no trusted authority has signed',
     todo: 'set sslrootcert in store to a file with the certificate of its authority',
   },
   {
     of: /^CERT_(?:HAS_EXPIRED|NOT_YET_VALID)/,
+    code: 'refused',
     what: 'has a certificate that is not valid now',
     todo: 'renew it, or correct the clock of this machine',
   },
-  { of: /^ERR_SSL_\w*ALERT/, what: 'refuses the TLS connection', todo: CLIENT_CERTIFICATE },
-  { of: /client password must be/, what: 'asks for a password', todo: 'set store_password_file, or PGPASSWORD' },
+  { of: /^ERR_SSL_\w*ALERT/, code: 'refused', what: 'refuses the TLS connection', todo: CLIENT_CERTIFICATE },
+  {
+    of: /client password must be/,
+    code: 'refused',
+    what: 'asks for a password',
+    todo: 'set store_password_file, or PGPASSWORD',
+  },
   {
     of: /timeout exceeded when trying to connect/,
     what: 'keeps all connections of this program busy',

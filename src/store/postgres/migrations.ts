@@ -160,7 +160,7 @@ export async function migrate(database: PostgresDatabase): Promise<void> {
     const version = row?.version ?? 0;
     if (version > MIGRATIONS.length)
       throw StoreError.saying(
-        'unavailable',
+        'refused',
         database.name,
         `${database.name} has tables of a newer version of this program: run that version, or use another database`,
       );

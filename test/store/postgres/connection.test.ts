@@ -209,5 +209,5 @@ async function connect(t: TestContext, url: string, password?: string): Promise<
 }
 
 function refused(message: RegExp) {
-  return { name: 'StoreError', code: 'unavailable', message };
+  return { name: 'StoreError', code: 'refused', message };
 }

@@ -53,6 +53,7 @@ suite('faults of a database', needs('postgres'), () => {
     await refuses(
       { ...connection, user: 'many' },
       / has no connection left \(too many connections for role "many"\): raise max_connections of the server, or let fewer/,
+      'unavailable',
     );
   });
 
@@ -63,19 +64,23 @@ suite('faults of a database', needs('postgres'), () => {
     await refuses(
       { ...elsewhere, host: '127.0.0.1', port },
       `the database apps at HOST cannot be reached (connect ECONNREFUSED HOST): ${ADVICE}`,
+      'unavailable',
     );
     // Two addresses, as most machines have it.
     await refuses(
       { ...elsewhere, host: 'localhost', port },
       / cannot be reached \(connect ECONNREFUSED .+\): check host/,
+      'unavailable',
     );
     await refuses(
       { ...elsewhere, host: 'db.invalid', port: 5432 },
       `the database apps at HOST cannot be reached (getaddrinfo ENOTFOUND db.invalid): ${ADVICE}`,
+      'unavailable',
     );
     await refuses(
       { ...elsewhere, host: join(server.folder, 'nowhere'), port: 5432 },
       / cannot be reached \(connect ENOENT .+nowhere\/\.s\.PGSQL\.5432\): check host/,
+      'unavailable',
     );
   });
 
@@ -141,6 +146,7 @@ suite('faults of a database', needs('postgres'), () => {
     await refuses(
       { ...connection, user: 'reader' },
       / is read-only \(cannot execute CREATE TABLE in a read-only transaction\): name the primary in store/,
+      'unavailable',
     );
   });
 
@@ -190,7 +196,7 @@ async function silence(t: TestContext): Promise<ClientConfig> {
 async function refuses(
   connection: ClientConfig,
   message: string | RegExp,
-  code: StoreErrorCode = 'unavailable',
+  code: StoreErrorCode = 'refused',
 ): Promise<void> {
   const { host, port } = connection;
   await assert.rejects(PostgresStore.open(connection, { format: '' }), (error: Error & { code?: string }) => {
