@@ -192,7 +192,7 @@ export class Replica {
 
   /** Loads what the store has and this replica does not serve yet; asks the store at most once in 100 ms. */
   catchUp(): Promise<void> {
-    return this.#away === undefined ? this.#follower.catchUp() : Promise.resolve();
+    return this.#changes.fault === undefined ? this.#follower.catchUp() : Promise.resolve();
   }
 
   /** Returns how this replica stands to the others. */
