@@ -12,6 +12,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   store: ['registry'],
   config: ['registry'],
   indexing: ['registry', 'store'],
+  deltas: ['registry'],
   triggers: ['registry', 'indexing'],
   server: ['registry', 'store', 'indexing', 'triggers'],
   export: ['registry', 'indexing', 'server'],
