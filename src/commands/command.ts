@@ -28,6 +28,7 @@ export interface CommandOptions {
   readonly acceptLosses?: boolean;
   readonly tag?: string;
   readonly images?: boolean;
+  readonly apply?: boolean;
 }
 
 /** Runs a command with its options and arguments; returns the exit status. */

@@ -84,6 +84,11 @@ export async function run(args: readonly string[]): Promise<number> {
     'ask the running service whether it is alive: exits with 0 if it is, 1 if not',
     async () => (await import('./health.ts')).health,
   );
+  command(
+    'deltas <old> <new> <out>',
+    'make the delta by which Flatpak updates from one layer to another: of two files, or of two images as oci:FOLDER:TAG',
+    async () => (await import('./deltas.ts')).runDeltas,
+  ).option('--apply', 'apply a delta, which is named instead of the new layer, and write that layer');
 
   try {
     await program.parseAsync(args, { from: 'user' });
