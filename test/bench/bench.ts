@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { Benchmark } from './benchmark.ts';
 import { build } from './build.ts';
+import { deltas } from './deltas.ts';
 import { large } from './large.ts';
 import { latency } from './latency.ts';
 import { machineLine, thisMachine } from './machine.ts';
@@ -14,7 +15,7 @@ import { tableMarkdown, tableObject } from './table.ts';
 
 const WRONG_USAGE = 2;
 
-const BENCHMARKS: Readonly<Record<string, Benchmark>> = { build, large, latency, page, push, serve, soak };
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = { build, deltas, large, latency, page, push, serve, soak };
 
 const USAGE = `Usage: npm run bench -- [NAME…] [--out FILE]
 
