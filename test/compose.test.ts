@@ -210,22 +210,18 @@ suite(
         'regindexer:development@database/regindexer',
         `${user}@127.0.0.1:${databasePort}/${database}`,
       );
+      await using stack = new AsyncDisposableStack();
       const start = async (number: number) => {
         const own = await freePort();
         const { bus: _, ...rest } = parse(config('server').replace('http://registry:5000', registry.url)) as {
           bus: object;
           server: object;
         };
-        const server = { ...rest.server, host: '127.0.0.1', port: own };
-        return {
-          name: `replica-${number}:8080`,
-          own: `127.0.0.1:${own}`,
-          service: await startRegindexer({ config: { ...rest, state_dir: 'state', server }, env: { STORE } }),
-        };
+        const here = { state_dir: 'state', server: { ...rest.server, host: '127.0.0.1', port: own } };
+        const server = stack.use(await startRegindexer({ config: { ...rest, ...here }, env: { STORE } }));
+        return { name: `replica-${number}:8080`, own: `127.0.0.1:${own}`, server };
       };
       const replicas = await Promise.all([start(1), start(2)]);
-      await using stack = new AsyncDisposableStack();
-      for (const replica of replicas) stack.use(replica.service);
       const http = replicas.reduce((text, { name, own }) => text.replace(name, own), config('replicas'));
       await using _ = await startNginx({
         server: '',
@@ -235,8 +231,8 @@ suite(
       await settled(url);
 
       await runService('samples', { REGISTRY: registry.host, IMAGES: SAMPLE_IMAGES });
-      for (const replica of replicas) await eventually(() => hasSamples(replica.service.url));
-      await replicas[0]?.service.kill();
+      for (const replica of replicas) await eventually(() => hasSamples(replica.server.url));
+      await replicas[0]?.server.kill();
       for (let times = 0; times < 4; times++) await hasSamples(url);
     });
   },
