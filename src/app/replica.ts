@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { FORMAT, FORMAT_NUMBER } from '../indexing/chunk/part.ts';
+import { FORMAT, FORMAT_NUMBER, formatOf } from '../indexing/chunk/part.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { SharedState } from '../server/site.ts';
 import { CachedPublications } from '../store/postgres/cached-publications.ts';
@@ -12,6 +12,7 @@ import { connectionOf, type DatabaseAddress } from '../store/postgres/connection
 import { fence, type HeldLease, leader, type Leader as LeaderRow, Leadership } from '../store/postgres/lease.ts';
 import { migrate } from '../store/postgres/migrations.ts';
 import { PostgresDatabase } from '../store/postgres/postgres-database.ts';
+import { PostgresPublications } from '../store/postgres/postgres-publications.ts';
 import { postgresSizes } from '../store/postgres/postgres-sizes.ts';
 import { RebuildRows } from '../store/postgres/rebuild-rows.ts';
 import { mayLead, Replicas, type Replica as ReplicaRow } from '../store/postgres/replicas.ts';
@@ -59,6 +60,8 @@ export interface ReplicaOptions {
 export class Replica {
   readonly #logger: Logger;
   readonly #database: PostgresDatabase;
+  /** Written by the leader alone. */
+  readonly #publications: PostgresPublications;
   readonly #cache: CachedPublications;
   readonly #follower: PublicationFollower;
   readonly #changes: StoreChanges;
@@ -85,6 +88,7 @@ export class Replica {
       if (lease === undefined) throw StoreError.of('deposed', name);
       await fence(query, lease, name);
     });
+    this.#publications = new PostgresPublications(this.#database, FORMAT);
     this.#cache = new CachedPublications(connection, {
       format: FORMAT,
       stateDir,
@@ -270,7 +274,16 @@ export class Replica {
       await this.#cache.clean({ named, now: Date.now() }).catch((error: unknown) => {
         this.#logger.warn({ err: error }, 'the cache could not be cleaned');
       });
+      if (this.#leadership.lease !== undefined) await this.#keepFormats();
     }
+  }
+
+  /** Removes what other versions of the program have published, a day after the last replica of theirs. */
+  async #keepFormats(): Promise<void> {
+    const read = this.#known.filter(({ living }) => living).map(({ format }) => formatOf(format));
+    await this.#publications.keepFormats(new Set(read), Date.now()).catch((error: unknown) => {
+      this.#logger.warn({ err: error }, 'the publications of other versions could not be cleaned');
+    });
   }
 
   /** Resolves when all living replicas serve what the store has of these indexes now. */

@@ -89,10 +89,12 @@ export class Publisher {
   readonly #renderingFingerprint: string;
   readonly #hashes = new Map<string, number>();
   #published: LoadedPublication | undefined;
+  /** Whether changes since the publication were marked for another version of the program alone. */
+  #isOvertaken: boolean;
   /** Chunks of a publication by their first repository; see {@link #chunksByFirst}. */
   #byFirst: { readonly of: LoadedPublication | undefined; readonly chunks: Map<string, Chunk[]> } | undefined;
 
-  private constructor(options: PublisherOptions, published: LoadedPublication | undefined) {
+  private constructor(options: PublisherOptions, published: LoadedPublication | undefined, isOvertaken: boolean) {
     const { definition, patterns, iconsUri } = options;
     this.definition = definition;
     this.#options = options;
@@ -114,6 +116,7 @@ export class Publisher {
     } = definition;
     this.#renderingFingerprint = hash('sha256', JSON.stringify([FORMAT, manner, iconsUri]));
     this.#published = published;
+    this.#isOvertaken = isOvertaken;
   }
 
   /**
@@ -122,7 +125,8 @@ export class Publisher {
    */
   static async open(options: PublisherOptions): Promise<Publisher> {
     const { publications, definition } = options;
-    return new Publisher(options, await loadPublication(publications, definition.name));
+    const published = await loadPublication(publications, definition.name);
+    return new Publisher(options, published, await publications.isOvertaken(definition.name));
   }
 
   /** The current publication; `undefined` before the first one. */
@@ -165,6 +169,7 @@ export class Publisher {
   get #outdated(): boolean {
     const origin = this.#origin;
     return (
+      this.#isOvertaken ||
       origin?.fingerprint !== this.#fingerprint ||
       origin.catalog !== this.#options.catalog.id ||
       this.#published?.publication.format !== FORMAT
@@ -230,6 +235,7 @@ export class Publisher {
       await publications.publish(publication, writer.take());
       this.#published = { publication, chunks, whole };
     }
+    this.#isOvertaken = false;
     await catalog.clearDirty(name, dirty.upTo);
     return {
       published,

@@ -71,6 +71,12 @@ export interface Publications extends PublicationReader {
   /** Returns the names of all indexes that have a publication. */
   published(): Promise<readonly string[]>;
 
+  /**
+   * Says whether a version of the program with another format has published the index since: what changed meanwhile is
+   * not marked for this one.
+   */
+  isOvertaken(index: string): Promise<boolean>;
+
   /** Stores chunks of the next publication. Safe to repeat. */
   putChunks(chunks: readonly StoredChunk[]): Promise<void>;
 

@@ -77,7 +77,7 @@ export async function startReplicas({ count, config, port }: TestReplicasOptions
     await startNginx({
       ...(port !== undefined && { port }),
       http: `upstream replicas {
-        ${ports.map((own) => `server 127.0.0.1:${own} max_fails=1 fail_timeout=1s;`).join('\n')}
+        ${ports.map((own) => `server 127.0.0.1:${own} max_fails=0;`).join('\n')}
       }`,
       server: `location / {
         proxy_pass http://replicas;

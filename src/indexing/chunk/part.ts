@@ -9,7 +9,12 @@ export const HASH_BYTES = 32;
 /** Version of the output; raised whenever the same images are written in another way. */
 export const FORMAT_NUMBER = 3;
 /** {@link FORMAT_NUMBER} as publications name it. */
-export const FORMAT = `regindexer ${FORMAT_NUMBER}`;
+export const FORMAT: string = formatOf(FORMAT_NUMBER);
+
+/** Returns the name of a format in publications. */
+export function formatOf(number: number): string {
+  return `regindexer ${number}`;
+}
 /** Compression level of zlib: 6 takes about twice as long and saves one to ten percent. */
 const LEVEL = 5;
 

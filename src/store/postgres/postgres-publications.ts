@@ -188,6 +188,15 @@ export class PostgresPublications implements Publications {
     });
   }
 
+  async isOvertaken(index: string): Promise<boolean> {
+    const rows = await this.#database.query(
+      `SELECT FROM publication AS own JOIN publication AS other USING ("index")
+       WHERE "index" = $1 AND own.format = $2 AND other.version > own.version`,
+      [index, this.#format],
+    );
+    return rows.length > 0;
+  }
+
   /**
    * Removes the publications of formats that no replica has read for a day.
    * @param read formats that living replicas read, besides this one's

@@ -154,6 +154,11 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
     return this.guard(() => names.filter((name) => this.#statements.hasChunk.get(nameBytes([name])) === undefined));
   }
 
+  /** An index has one publication here, whatever its format. */
+  async isOvertaken(): Promise<boolean> {
+    return false;
+  }
+
   async putChunks(chunks: readonly StoredChunk[]): Promise<void> {
     this.transaction(() => this.#putChunks(chunks));
   }
