@@ -20,7 +20,18 @@ interface WorkflowJson {
     readonly workflow_call: { readonly inputs: Readonly<Record<string, { readonly default: string }>> };
   };
   readonly jobs: Readonly<
-    Record<string, { readonly steps: readonly { readonly name?: string; readonly run?: string }[] }>
+    Record<
+      string,
+      {
+        readonly steps: readonly {
+          readonly name?: string;
+          readonly uses?: string;
+          readonly if?: string;
+          readonly run?: string;
+          readonly with?: Readonly<Record<string, string>>;
+        }[];
+      }
+    >
   >;
 }
 
@@ -51,4 +62,24 @@ test('it runs this version, and its command exports into the folder that is publ
   });
   for (const path of ['site/index/static', 'site/v2/apps/hello', '.regindexer/store'])
     await stat(join(folder.path, path));
+});
+
+test('what was read is kept for the next run, also if the export fails', async () => {
+  const { jobs } = parse(await readFile(FILE, 'utf8')) as WorkflowJson;
+  const steps = jobs['export']?.steps ?? [];
+  const placeOf = (action: string): number => steps.findIndex(({ uses }) => uses?.startsWith(`${action}@`));
+  const [restored, exported, saved] = [
+    placeOf('actions/cache/restore'),
+    steps.findIndex(({ name }) => name === 'Export'),
+    placeOf('actions/cache/save'),
+  ];
+  assert.ok(restored >= 0 && restored < exported && exported < saved, 'the cache is restored before, and saved after');
+  // actions/cache alone saves nothing after a failure.
+  assert.equal(placeOf('actions/cache'), -1);
+  assert.equal(steps[saved]?.if, 'always()');
+  assert.equal(steps[saved]?.with?.['path'], steps[restored]?.with?.['path']);
+  const { cache } = parse(/```yaml\npages:\n([^]*?)```/.exec(readPage('docs/export.md'))?.[1] ?? '') as {
+    readonly cache: { readonly when?: string };
+  };
+  assert.equal(cache.when, 'always');
 });
