@@ -1,6 +1,6 @@
 /** Tests of the workflow that publishes a release. */
 import assert from 'node:assert/strict';
-import { mkdtempDisposable, readFile } from 'node:fs/promises';
+import { mkdir, mkdtempDisposable, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
@@ -98,4 +98,27 @@ test('an image has its version as a tag, and latest unless it is a preview', asy
   const image = 'ghcr.io/example/regindexer';
   assert.equal(await runStep('Names', 'v1.2.3'), `image=${image}\ntags=${image}:1.2.3,${image}:latest\n`);
   assert.equal(await runStep('Names', 'v1.2.3-rc.1'), `image=${image}\ntags=${image}:1.2.3-rc.1\n`);
+});
+
+test('the package is the latest unless it is a preview, which npm refuses without a tag', async () => {
+  const { run = assert.fail('no step Publish') } = steps.find(({ name }) => name === 'Publish') ?? {};
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-release-'));
+  const programs = join(folder.path, 'programs');
+  await mkdir(programs);
+  await writeFile(join(folder.path, 'regindexer-1.2.3.tgz'), '');
+  await writeFile(join(programs, 'npm'), '#!/bin/sh\necho "$@" > arguments\n', { mode: 0o755 });
+  for (const [ref, tag] of [
+    ['v1.2.3', 'latest'],
+    ['v1.2.3-rc.1', 'next'],
+  ] as const) {
+    const env = bareEnvironment(folder.path, { GITHUB_REF_NAME: ref });
+    await runCommand('bash', ['-e', '-o', 'pipefail', '-c', run], {
+      cwd: folder.path,
+      env: { ...env, PATH: `${programs}:${env['PATH'] ?? ''}` },
+    });
+    assert.equal(
+      await readFile(join(folder.path, 'arguments'), 'utf8'),
+      `publish --provenance --access public --tag ${tag} ./regindexer-1.2.3.tgz\n`,
+    );
+  }
 });
