@@ -1,5 +1,5 @@
 /** `regindexer deltas`: makes a delta between two layers by hand, or applies one. */
-import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { applyDelta } from '../deltas/apply-delta.ts';
 import { RunningDigest } from '../deltas/running-digest.ts';
@@ -46,14 +46,16 @@ async function makeFrom(old: string, other: string, out: string): Promise<void> 
 /** Writes the layer that a delta leads to, uncompressed, and prints its DiffID. */
 async function applyTo(old: string, delta: string, out: string): Promise<void> {
   const started = performance.now();
+  // Opened before the file that is written, so that an error names the right one.
+  await using file = await open(delta);
   await using layer = await readLayer(await namedLayer(old), { folder: tmpdir(), maxBytes: MAX_BYTES });
   const made = new RunningDigest();
-  await writeFileAtomically(out, async (file) => {
-    const chunks = applyDelta(oldLayer(layer.archive), createReadStream(delta), {
+  await writeFileAtomically(out, async (written) => {
+    const chunks = applyDelta(oldLayer(layer.archive), file.createReadStream({ autoClose: false }), {
       name: delta,
       maxBytes: MAX_BYTES,
     });
-    for await (const chunk of made.pass(chunks)) await file.writeFile(chunk);
+    for await (const chunk of made.pass(chunks)) await written.writeFile(chunk);
   });
   process.stdout.write(`${out}: ${amount(made.bytes, 'byte')}, ${made.digest}, ${seconds(started)}\n`);
 }

@@ -103,10 +103,12 @@ test('it says what is wrong, and leaves the file as it was', async () => {
       /^regindexer: \S+empty: has 0 layers, and deltas are for images with one$/m,
     ],
     [['--apply', place('layer'), place('text')], /^regindexer: \S+text: is not a delta$/m],
+    [['--apply', place('layer'), 'nowhere'], /^regindexer: [^\n]*no such file[^\n]*'nowhere'$/m],
   ] as const) {
     const { code, stdout, stderr } = await runRegindexer(['deltas', ...args, place('out')]);
     assert.deepEqual([code, stdout], [1, ''], args.join(' '));
     assert.match(stderr, message);
+    assert.doesNotMatch(stderr, /out could not be written/);
   }
   assert.equal(await readFile(place('out'), 'utf8'), 'unchanged');
   assert.equal((await runRegindexer(['deltas', place('layer')])).code, 2);
