@@ -7,9 +7,12 @@ import { OutputFiles } from '../indexing/output-files.ts';
 import { compareTexts } from '../system/compare-texts.ts';
 import { makeFolder } from '../system/make-folder.ts';
 import { TEMPORARY_SUFFIX, writeFileAtomically } from '../system/write-file.ts';
+import { ExportError } from './export-error.ts';
 
 /** File that lists the files of the last export, so that nothing else in the folder is ever removed. */
 const LIST = '.regindexer.json';
+/** Files of every export that people write by hand, too. */
+const WRITTEN_BY_HAND = ['index.html', '_headers'];
 
 /** Content of {@link LIST}: each file, and since when no export names it, in milliseconds since the epoch. */
 type Listed = Readonly<Record<string, number | null>>;
@@ -37,13 +40,19 @@ export class ExportFolder {
 
   /**
    * Opens a folder, which is created if it is missing; removes the temporary files that a crash left.
-   * @throws the system's error
+   * @throws ExportError if the first export would replace the pages of another site; the system's error
    */
   static async open(path: string): Promise<ExportFolder> {
     makeFolder(path);
+    const list = await readFile(join(path, LIST), 'utf8').catch(ignoreMissing);
+    if (list === undefined) {
+      await requireUnused(path);
+      // What is written from now on is an export's, also if this one is killed.
+      await writeFileAtomically(join(path, LIST), Buffer.from('{}\n'));
+    }
     for (const name of await readdir(path, { recursive: true }))
       if (name.endsWith(TEMPORARY_SUFFIX)) await rm(join(path, name), { force: true });
-    return new ExportFolder(path, parseList(await readFile(join(path, LIST), 'utf8').catch(ignoreMissing)));
+    return new ExportFolder(path, parseList(list));
   }
 
   /** Returns the bytes of a file; `undefined` if it does not exist. */
@@ -124,6 +133,15 @@ export class ExportFolder {
       if (!isGone) return;
     }
   }
+}
+
+/** @throws ExportError if the folder has a file that the first export would replace */
+async function requireUnused(path: string): Promise<void> {
+  for (const name of WRITTEN_BY_HAND)
+    if ((await stat(join(path, name)).catch(ignoreMissing)) !== undefined)
+      throw new ExportError(
+        `${join(path, name)} was not written by an export, and would be replaced; move it, or name another folder`,
+      );
 }
 
 /** Parses the list of the last export; empty if there is none, or somebody changed it. */

@@ -21,6 +21,7 @@ import { IMMUTABLE, indexCacheControl } from '../server/http/caching.ts';
 import { pageFiles } from '../server/routes/page.ts';
 import type { Server } from '../server/server.ts';
 import type { Site } from '../server/site.ts';
+import { ExportError } from './export-error.ts';
 import { ExportFolder, type FileCounts } from './export-folder.ts';
 import { headersFile } from './headers-file.ts';
 import { copyImages, type CopyOptions } from './image-files.ts';
@@ -32,11 +33,6 @@ const FILES_AT_ONCE = 16;
 const TYPE = 'content-type';
 const COPIED = ['cache-control', 'content-security-policy', TYPE] as const;
 const JSON_TYPE = 'application/json; charset=utf-8';
-
-/** Thrown if something cannot be exported. */
-export class ExportError extends Error {
-  override readonly name = 'ExportError';
-}
 
 /** An index to export. */
 export interface ExportedIndex extends ServedIndexOptions {

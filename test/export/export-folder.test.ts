@@ -76,3 +76,22 @@ test('a list that somebody has changed does no harm', async (t) => {
     assert.equal(await readFile(join(path, 'outside'), 'utf8'), 'kept', text);
   }
 });
+
+test('the first export does not replace the pages of another site', async (t) => {
+  const path = await temporaryFolder(t);
+  await writeFile(join(path, 'CNAME'), 'apps.example.org');
+  await writeFile(join(path, 'index.html'), 'by hand');
+  for (const _attempt of [1, 2])
+    await assert.rejects(exportFiles(path, ['index.html']), {
+      name: 'ExportError',
+      message: `${join(path, 'index.html')} was not written by an export, and would be replaced; move it, or name another folder`,
+    });
+  assert.equal(await readFile(join(path, 'index.html'), 'utf8'), 'by hand');
+  assert.deepEqual((await readdir(path)).toSorted(), ['CNAME', 'index.html']);
+
+  await rm(join(path, 'index.html'));
+  // As if the first export were killed.
+  await (await ExportFolder.open(path)).write('index.html', 'exported');
+  assert.deepEqual(await exportFiles(path, ['index.html']), { named: 1, written: 1, removed: 0 });
+  assert.equal(await readFile(join(path, 'CNAME'), 'utf8'), 'apps.example.org');
+});
