@@ -10,6 +10,9 @@ const CHUNK_BYTES = 64 * 1024;
 const MAX_PATH_BYTES = 4096;
 /** The most bytes of a number, each of which holds seven of its bits. */
 const MAX_NUMBER_BYTES = 8;
+/** The most operations: for each byte that they make, and beside that. Opening and seeking make none. */
+const MAX_OPERATIONS_PER_BYTE = 4;
+const MAX_MORE_OPERATIONS = 1_000_000;
 
 /**
  * Yields the new archive.
@@ -29,6 +32,7 @@ export async function* applyDelta(
   let file: TarEntry | undefined;
   let position = 0;
   let made = 0;
+  let operations = 0;
 
   /** Reads the next bytes of the old file; they are valid until the next call. */
   const readOld = (length: number): Buffer => {
@@ -51,6 +55,8 @@ export async function* applyDelta(
     }
     if (code === OPERATION.data || code === OPERATION.copy || code === OPERATION.add) made += number;
     if (made > maxBytes) throw new DeltaError('too-large', `${name}: makes more than ${maxBytes} bytes`);
+    if (++operations > made * MAX_OPERATIONS_PER_BYTE + MAX_MORE_OPERATIONS)
+      throw damaged('has too many operations that make nothing');
     switch (code) {
       case OPERATION.data:
       case OPERATION.add:

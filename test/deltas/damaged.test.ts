@@ -165,6 +165,16 @@ test('a small delta that makes very much is an error', async () => {
   });
 });
 
+test('a small delta that makes nothing in very many operations is an error', async () => {
+  // Each two bytes seek to the place 4.
+  const bomb = deltaOf('\u0004'.repeat(4_000_000));
+  await assert.rejects(apply(BEFORE, bomb), {
+    name: 'DeltaError',
+    code: 'damaged',
+    message: /^a delta: has too many operations that make nothing$/,
+  });
+});
+
 test('paths of a delta are relative to the root of the layer', async () => {
   for (const path of ['a', './a', '/a', '../a', 'long/../a'])
     assert.equal((await apply(BEFORE, deltaOf(open(path), [OPERATION.copy, 9]))).toString(), 'some text');

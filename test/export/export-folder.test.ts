@@ -81,7 +81,7 @@ test('the first export does not replace the pages of another site', async (t) =>
   const path = await temporaryFolder(t);
   await writeFile(join(path, 'CNAME'), 'apps.example.org');
   await writeFile(join(path, 'index.html'), 'by hand');
-  for (const _attempt of [1, 2])
+  for (let attempt = 1; attempt <= 2; attempt++)
     await assert.rejects(exportFiles(path, ['index.html']), {
       name: 'ExportError',
       message: `${join(path, 'index.html')} was not written by an export, and would be replaced; move it, or name another folder`,
