@@ -76,14 +76,16 @@ export class RebuildTerm {
     this.#taking = true;
     void this.#untilWritten(async () => {
       await this.#begun;
-      while (this.#takeAgain && !this.#ended.signal.aborted) {
+      // At least once: what is repeated because it failed has not looked yet.
+      do {
         this.#takeAgain = false;
         for (const asked of await this.#options.rows.waiting()) {
+          if (this.#ended.signal.aborted) return;
           if (this.#taken.has(asked.id)) continue;
           this.#taken.add(asked.id);
           void this.#run(asked);
         }
-      }
+      } while (this.#takeAgain);
     }).finally(() => (this.#taking = false));
   }
 
