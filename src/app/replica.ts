@@ -221,8 +221,9 @@ export class Replica {
     };
   }
 
-  /** Measures the store. */
-  sizes(): Promise<readonly StoreSize[]> {
+  /** Measures the store; nothing while the database is away, since a metric must not wait for one that hangs. */
+  async sizes(): Promise<readonly StoreSize[]> {
+    if (!this.#changes.available) return [];
     return postgresSizes(this.#database.query).catch(() => []);
   }
 

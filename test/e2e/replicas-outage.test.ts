@@ -112,6 +112,9 @@ suite('replicas without their database', needs('postgres', 'docker-registry', 'n
     cutOff.proxy.hang();
     await eventually(() => isAvailable(cutOff, false));
     const served = await answersOf(cutOff.url);
+    // Prometheus waits for 10 s, which is as long as a question to a database that hangs may take.
+    const metrics = await request(`${cutOff.url}/metrics`, { headersTimeout: 3_000, bodyTimeout: 3_000 });
+    assert.match(await metrics.body.text(), /^regindexer_store_available 0$/m);
     const digest = await push(1);
     await reindex(leader.url);
     assert.deepEqual(await answersOf(cutOff.url), served);
