@@ -140,8 +140,9 @@ export class Generation implements Replicated {
     return this.#rebuilds;
   }
 
-  /** Begins to rebuild for all replicas. */
+  /** Begins to rebuild for all replicas, unless it does already, or a reload has replaced it. */
   lead(lease: HeldLease): void {
+    if (this.#ending.signal.aborted || this.#leader !== undefined) return;
     this.#leader = this.#createLeader(lease);
     this.#rebuilds?.lead(this.#leader);
     void this.#leader.begin('this replica leads now');

@@ -70,6 +70,8 @@ export class Replica {
   readonly #id = randomUUID();
   readonly #stopping = new AbortController();
   #running: Replicated | undefined;
+  /** Whether what runs may rebuild: what ran before has stopped. */
+  #mayRebuild = false;
   #leader: LeaderRow | undefined;
   /** All replicas, as they were seen last. */
   #known: readonly ReplicaRow[] = [];
@@ -167,10 +169,17 @@ export class Replica {
     };
   }
 
-  /** Runs `next` instead of what it ran before; leads with it if this replica may lead. */
-  async use(next: Replicated): Promise<void> {
+  /** Keeps `next` up to date, which answers from now on; it does not lead before {@link use}. */
+  follow(next: Replicated): void {
     this.#running = next;
+    this.#mayRebuild = false;
     this.#follower.follow(next);
+  }
+
+  /** Runs `next` instead of what it ran before, which must have stopped; leads with it if this replica may lead. */
+  async use(next: Replicated): Promise<void> {
+    if (this.#running !== next) this.follow(next);
+    this.#mayRebuild = true;
     const { lease } = this.#leadership;
     if (lease !== undefined) this.#lead(lease);
     await this.#beat();
@@ -290,11 +299,12 @@ export class Replica {
   /** Resolves when all living replicas serve what the store has of these indexes now. */
   async #served(indexes: readonly string[]): Promise<void> {
     const signal = AbortSignal.any([AbortSignal.timeout(SERVED_WAIT), this.#stopping.signal]);
-    const { configuration = '' } = this.#running ?? {};
     try {
       const versions = await this.#cache.versions();
       await this.#follower.loadNewer();
       while (!signal.aborted) {
+        // As it is now: a reload may have come meanwhile.
+        const { configuration = '' } = this.#running ?? {};
         const replicas = await this.#replicas.beat({ configuration, shown: this.#follower.shown });
         // One that does not serve an index yet, or has another configuration without it, is not asked for it.
         const late = replicas.some(
@@ -355,7 +365,7 @@ export class Replica {
   #lead(lease: HeldLease): void {
     this.#inTurn(async () => {
       if (this.#leadership.lease?.term !== lease.term) return;
-      if (this.#running === undefined) return;
+      if (this.#running === undefined || !this.#mayRebuild) return;
       this.#logger.info({ term: lease.term }, 'this replica leads: it rebuilds from now on');
       this.#running.lead(lease);
     });

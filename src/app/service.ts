@@ -175,6 +175,7 @@ class RunningService implements Service {
     // From here on, nothing can fail.
     this.#generation = next;
     const ended = this.#server.use(next.site);
+    this.#shared.replica?.follow(next);
     this.#watchKeyPair();
     for (const key of keys) logger.warn(`${key} has changed; the new value takes effect at the next start`);
     logWarnings(config, logger);

@@ -7,6 +7,7 @@ import { startDockerRegistry, type DockerRegistry } from '../peers/docker-regist
 import { needs } from '../peers/installed.ts';
 import { pushRandom, pushRandomVersion } from '../sources/push-random.ts';
 import { randomRepository } from '../sources/random-images.ts';
+import { run } from '../store/postgres/database.ts';
 import {
   digestsIn,
   get,
@@ -20,7 +21,17 @@ import {
 } from './ask-server.ts';
 import { eventually } from './eventually.ts';
 import { startHoldingProxy, type HoldingProxy } from './holding-proxy.ts';
-import { isReady, nameOf, sharingOf, startReplicas, type TestReplica, type TestReplicas } from './replicas.ts';
+import {
+  isReady,
+  leaderOf,
+  nameOf,
+  type ReplicaConfig,
+  sharingOf,
+  startReplica,
+  startReplicas,
+  type TestReplica,
+  type TestReplicas,
+} from './replicas.ts';
 
 const APPS = { repositories: 6, tags: ['latest'], architectures: ['amd64'] };
 
@@ -152,6 +163,40 @@ suite('replicas that share a database', needs('postgres', 'docker-registry', 'ng
     await leader.service.start();
     await eventually(() => isReady(leader));
     assert.deepEqual(await shows(leader.url, 3), [next]);
+  });
+
+  test('after a reload one queue rebuilds, though the lease was lost and taken again meanwhile', async () => {
+    const connection = await replicas.database.createDatabase();
+    const config = (name: string): ReplicaConfig => ({ indexes: { [name]: { registry: held.url } }, rescan_interval: 0 });
+    await using replica = await startReplica(connection, config('before'));
+    await eventually(() => isReady(replica));
+    await leaderOf([replica]);
+    // The reload waits for this rebuild.
+    const isHeld = held.holdAfter(0);
+    await requestRebuild(replica.url);
+    await isHeld;
+    await replica.configure(config('after'));
+    process.kill(replica.service.pid, 'SIGHUP');
+    await eventually(() => assert.match(replica.service.log, /the configuration was reloaded/));
+    await run(
+      connection,
+      `UPDATE lease SET holder = 'other', term = term + 1, expires = clock_timestamp() + interval '1 second'`,
+    );
+    await eventually(async () =>
+      assert.deepEqual(await run(connection, `SELECT FROM lease WHERE holder = 'other'`), [], 'it leads again'),
+    );
+    held.release();
+    await eventually(() => isReady(replica), 20_000);
+    // At the start, and after the reload.
+    await eventually(async () =>
+      assert.deepEqual(
+        await run(
+          connection,
+          `SELECT count(*)::integer, bool_or(live) AS live FROM rebuild WHERE rebuild::text LIKE '%this replica leads now%'`,
+        ),
+        [{ count: 2, live: false }],
+      ),
+    );
   });
 
   test('a follower knows which repositories there are', async () => {
