@@ -69,6 +69,8 @@ export class Replica {
   readonly #leadership: Leadership;
   readonly #id = randomUUID();
   readonly #stopping = new AbortController();
+  /** Aborted when this replica is to lead no more, and the others are not to wait for it. */
+  readonly #leaving = new AbortController();
   #running: Replicated | undefined;
   /** Whether what runs may rebuild: what ran before has stopped. */
   #mayRebuild = false;
@@ -183,7 +185,7 @@ export class Replica {
     const { lease } = this.#leadership;
     if (lease !== undefined) this.#lead(lease);
     await this.#beat();
-    if (this.#started || this.#stopping.signal.aborted) return;
+    if (this.#started || this.#leaving.signal.aborted) return;
     this.#started = true;
     this.#changes.start();
     this.#leadership.start();
@@ -191,14 +193,21 @@ export class Replica {
     void this.#keepCleaning();
   }
 
-  /** Stops what leads, and tells the others. */
-  async stop(): Promise<void> {
-    this.#stopping.abort();
+  /** Lets another replica lead at once, and tells the others; goes on following until {@link stop}. */
+  async leave(): Promise<void> {
+    this.#leaving.abort();
     await this.#leadership.stop();
     await this.#turn;
-    await this.#changes.stop();
     await this.#beating;
     await this.#replicas.leave();
+  }
+
+  /** Leaves, and ends everything. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#changes.stop();
+    // Also again: a client that waited for the others has told them of this replica.
+    await this.leave();
     await this.#cache.close();
     await this.#database.close();
   }
@@ -321,7 +330,7 @@ export class Replica {
   }
 
   async #keepBeating(): Promise<void> {
-    const { signal } = this.#stopping;
+    const { signal } = this.#leaving;
     while (!signal.aborted) {
       await sleep(BEAT, undefined, { signal }).catch(ignore);
       if (signal.aborted) return;
@@ -374,7 +383,7 @@ export class Replica {
   #retire(reason: string): void {
     const running = this.#running;
     this.#inTurn(async () => {
-      if (!this.#stopping.signal.aborted)
+      if (!this.#leaving.signal.aborted)
         this.#logger.warn(`this replica does not lead any more and stops rebuilding: ${reason}`);
       await running?.retire();
     });

@@ -151,7 +151,12 @@ class RunningService implements Service {
     this.#watch?.[Symbol.dispose]();
     await this.#changing;
     try {
-      await Promise.all([this.#server.close(GRACE), this.#generation.stopRebuilding(0, this.#closing.signal)]);
+      await Promise.all([
+        this.#server.close(GRACE),
+        this.#generation.stopRebuilding(0, this.#closing.signal),
+        // Not after the pending requests: what they wait for may be up to the next leader.
+        replica?.leave(),
+      ]);
       await this.#generation.close();
       await Promise.all(this.#replaced);
       await replica?.stop();

@@ -165,6 +165,23 @@ suite('replicas that share a database', needs('postgres', 'docker-registry', 'ng
     assert.deepEqual(await shows(leader.url, 3), [next]);
   });
 
+  test('the next leader does what a client waits for at the one that stops', async () => {
+    const [leader] = await followers();
+    const digest = await push(2);
+    const isHeld = held.holdAfter(0);
+    const answered = reindex(leader.url);
+    await isHeld;
+    const stopped = leader.service.stop();
+    await replicas.leader(leader);
+    held.release();
+    await answered;
+    for (const replica of replicas.all.filter((each) => each !== leader))
+      assert.deepEqual(await shows(replica.url, 2), [digest]);
+    await stopped;
+    await leader.service.start();
+    await eventually(() => isReady(leader));
+  });
+
   test('after a reload one queue rebuilds, though the lease was lost and taken again meanwhile', async () => {
     const connection = await replicas.database.createDatabase();
     const config = (name: string): ReplicaConfig => ({ indexes: { [name]: { registry: held.url } }, rescan_interval: 0 });
