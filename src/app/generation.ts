@@ -78,7 +78,7 @@ export class Generation implements Replicated {
       logger,
       countStoreRead: figures.countStoreRead,
       isShared: replica !== undefined,
-      repair: async () => (await this.#leader?.repair()) ?? false,
+      repair: () => this.#repair(),
       onLost: () => this.#leader?.rebuildLost(),
       signal: this.#ending.signal,
     });
@@ -180,6 +180,13 @@ export class Generation implements Replicated {
       published: this.#published,
       onDefaultIndexReady,
     });
+  }
+
+  /** Repairs the store, as {@link Leader.repair}; on a replica that does not lead, only asks the leading one to. */
+  async #repair(): Promise<boolean> {
+    if (this.#leader !== undefined) return this.#leader.repair();
+    await this.#rebuilds?.askRepair();
+    return false;
   }
 
   /** Says whether a registry has a repository that an index takes; only the leader has the catalog open. */

@@ -38,6 +38,7 @@ export class RebuildTerm {
   #takeAgain = false;
   #taking = false;
   #begun: Promise<void>;
+  #repairing: Promise<void> | undefined;
 
   constructor(options: RebuildTermOptions, leader: Leader) {
     this.#options = options;
@@ -96,7 +97,8 @@ export class RebuildTerm {
       this.#untilWritten(() => rows[ended ? 'end' : 'begin'](id, rebuildToJson(rebuild)));
     let ended: Rebuild | undefined;
     try {
-      if (kind === 'notification') await notifications.request({ reason, scope });
+      if (kind === 'notification' && scope.length === 0) await this.#repair();
+      else if (kind === 'notification') await notifications.request({ reason, scope });
       else {
         const rebuild = queue.request({ reason, scope });
         await write(rebuild, false);
@@ -111,6 +113,21 @@ export class RebuildTerm {
     if (ended === undefined || kind === 'notification') await this.#untilWritten(() => rows.end(id));
     else await write(ended, true);
     this.#taken.delete(id);
+  }
+
+  /** Repairs what is published, once for all replicas that ask meanwhile. */
+  #repair(): Promise<void> {
+    this.#repairing ??= this.#leader
+      .repair()
+      .then((lost) => {
+        if (lost) this.#leader.rebuildLost();
+      })
+      .catch((error: unknown) => {
+        if (!this.#ended.signal.aborted)
+          this.#options.logger.error({ err: error }, 'the published indexes could not be repaired');
+      })
+      .finally(() => (this.#repairing = undefined));
+    return this.#repairing;
   }
 
   readonly #onChange = (rebuild: Rebuild): void => {

@@ -79,6 +79,14 @@ export class SharedRebuilds extends EventEmitter<SharedRebuildEvents> {
   }
 
   /**
+   * Asks the leading replica to repair what is published: a notification that names nothing.
+   * @throws DatabaseUnavailable
+   */
+  async askRepair(): Promise<void> {
+    await this.notify({ reason: 'a part of the store was damaged', scope: [] });
+  }
+
+  /**
    * Returns a request's rebuild, or one of {@link recent}.
    * @throws DatabaseUnavailable
    */

@@ -216,6 +216,14 @@ suite('replicas that share a database', needs('postgres', 'docker-registry', 'ng
     );
   });
 
+  test('what a follower finds to be lost in the database is read again', async () => {
+    const [, follower] = await followers();
+    const whole = (await get(`${follower.url}/index/apps.json`)).body.toString();
+    const [, icon = assert.fail()] = /"(\/[^"]+\.png)"/.exec(whole) ?? [];
+    await run(replicas.connection, 'DELETE FROM png');
+    await eventually(() => get(`${follower.url}${icon}`), 20_000);
+  });
+
   test('a follower knows which repositories there are', async () => {
     const [leader, follower] = await followers();
     for (const { url } of [leader, follower]) {
