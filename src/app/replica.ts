@@ -199,7 +199,8 @@ export class Replica {
     await this.#leadership.stop();
     await this.#turn;
     await this.#beating;
-    await this.#replicas.leave();
+    // One that hangs would delay the end.
+    if (this.#changes.fault === undefined) await this.#replicas.leave();
   }
 
   /** Leaves, and ends everything. */
