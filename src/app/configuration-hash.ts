@@ -8,7 +8,11 @@ export function configurationHash({ indexes, registries, iconsUri }: Config): st
   const published = {
     // Where a replica writes its own copy does not matter to the others.
     indexes: indexes.map((index) => ({ ...definitionOf(index), output: undefined })),
-    registries: [...registries.values()].map(({ id, repositories }) => ({ id, repositories })),
+    registries: [...registries.values()].map(({ id, repositories, listing }) => ({
+      id,
+      repositories,
+      listing: listing && { ...listing, token: undefined, tokenFile: undefined, username: undefined },
+    })),
     iconsUri,
   };
   return hash('sha256', JSON.stringify(published));

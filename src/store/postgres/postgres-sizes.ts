@@ -15,6 +15,7 @@ const TABLES: Readonly<Record<string, readonly string[]>> = {
     'manifest',
     'repository',
     'scanned',
+    'setting',
     'stored',
     'tag',
   ],
