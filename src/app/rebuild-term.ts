@@ -105,8 +105,11 @@ export class RebuildTerm {
         ended = await queue.finished(rebuild.id);
       }
     } catch (error) {
-      // Another configuration may have asked for an index that this one does not have.
-      ended = failed(reason, messageOf(error));
+      const message = messageOf(error);
+      ended = failed(
+        reason,
+        error instanceof RangeError ? `the replica that leads has another configuration: ${message}` : message,
+      );
     }
     // A rebuild that ended because this replica leads no more is not what was asked for.
     if (this.#ended.signal.aborted) return;
