@@ -28,6 +28,8 @@ import { SharedRebuilds } from './shared-rebuilds.ts';
 const BEAT = 2_000;
 /** Longest time of a statement, in milliseconds. */
 const TIMEOUT = 10_000;
+/** Longest time for each step of stopping, in milliseconds. */
+const STOP_LIMIT = 3_000;
 /** Interval of cleaning the cache, in milliseconds. */
 const CLEANUP = 600_000;
 /** Lag from which a replica is not ready, in seconds. */
@@ -196,21 +198,19 @@ export class Replica {
   /** Lets another replica lead at once, and tells the others; goes on following until {@link stop}. */
   async leave(): Promise<void> {
     this.#leaving.abort();
-    await this.#leadership.stop();
+    await withinLimit(this.#leadership.stop());
     await this.#turn;
-    await this.#beating;
-    // One that hangs would delay the end.
-    if (this.#changes.fault === undefined) await this.#replicas.leave();
+    // A database that hangs would delay the end.
+    await withinLimit(this.#beating.then(() => this.#replicas.leave()));
   }
 
   /** Leaves, and ends everything. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await this.#changes.stop();
+    await withinLimit(this.#changes.stop());
     // Also again: a client that waited for the others has told them of this replica.
     await this.leave();
-    await this.#cache.close();
-    await this.#database.close();
+    await withinLimit(Promise.all([this.#cache.close(), this.#database.close()]));
   }
 
   /** Loads what the store has and this replica does not serve yet; asks the store at most once in 100 ms. */
@@ -395,6 +395,13 @@ export class Replica {
       this.#logger.error({ err: error }, 'leading could not begin or end');
     });
   }
+}
+
+/** Waits for what the database may never answer: then it finds out by itself that this replica is gone. */
+async function withinLimit(ended: Promise<unknown>): Promise<void> {
+  const over = new AbortController();
+  await Promise.race([ended, sleep(STOP_LIMIT, undefined, { signal: over.signal }).catch(ignore)]);
+  over.abort();
 }
 
 function ignore(): void {}

@@ -125,6 +125,17 @@ suite('replicas without their database', needs('postgres', 'docker-registry', 'n
     assert.deepEqual(await answersOf(cutOff.url), await answersOf(leader.url));
   });
 
+  test('stop while it hangs', async (t) => {
+    const leader = await replicas.leader();
+    leader.proxy.hang();
+    const started = performance.now();
+    assert.deepEqual(await leader.service.stop(), { code: 0, signal: null });
+    t.diagnostic(`stopped after ${Math.round(performance.now() - started)} ms`);
+    leader.proxy.resume();
+    await leader.service.start();
+    await eventually(() => isReady(leader));
+  });
+
   test('start from their caches, say why they are not ready, and become ready by themselves', async () => {
     const served = await answersOf(replicas.url);
     const [restarted = assert.fail(), hanging = assert.fail()] = replicas.all;
