@@ -186,6 +186,7 @@ export class Replica {
     this.#mayRebuild = true;
     const { lease } = this.#leadership;
     if (lease !== undefined) this.#lead(lease);
+    void next.rebuilds.follow().catch(ignore);
     await this.#beat();
     if (this.#started || this.#leaving.signal.aborted) return;
     this.#started = true;
@@ -220,19 +221,21 @@ export class Replica {
 
   /** Returns how this replica stands to the others. */
   state(): SharedState {
-    const holder = this.#leader?.living === true ? this.#leader : undefined;
+    const { available, since } = this.#changes;
+    const holder = available && this.#leader?.living === true ? this.#leader : undefined;
     return {
-      store: { available: this.#changes.available, since: this.#changes.since },
+      store: { available, since },
       ledSince: holder?.since,
       leads: this.#leadership.lease !== undefined,
       lag: this.#follower.lag,
-      replicas: this.#known.map(({ id, name, version: its, configuration, configured, started, seen }) => ({
+      replicas: this.#known.map(({ id, name, version: its, configuration, configured, started, seen, living }) => ({
         name,
         version: its,
         configuration,
         configuredAt: configured,
         startedAt: started,
         seenAt: seen,
+        living,
         leads: id === this.#id ? this.#leadership.lease !== undefined : holder?.holder === id,
         self: id === this.#id,
       })),

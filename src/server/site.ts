@@ -71,6 +71,8 @@ export interface ReplicaView {
   readonly configuredAt: number;
   readonly startedAt: number;
   readonly seenAt: number;
+  /** Whether that was lately. */
+  readonly living: boolean;
   readonly leads: boolean;
   /** Whether it is the one that answers. */
   readonly self: boolean;

@@ -93,7 +93,11 @@ function sharingMetrics({ store, leads, lag, replicas }: SharedState, registry: 
     new Gauge({ name, help, registers: [registry] }).set(value);
   gauge('regindexer_store_available', '1 while the database can be reached, else 0.', Number(store.available));
   gauge('regindexer_leader', '1 if this replica leads, else 0.', Number(leads));
-  gauge('regindexer_replicas', 'Replicas that have shown a sign of life lately.', replicas.length);
+  gauge(
+    'regindexer_replicas',
+    'Replicas that have shown a sign of life lately.',
+    replicas.filter(({ living }) => living).length,
+  );
   gauge(
     'regindexer_replica_lag_seconds',
     'For how long the database has had something that this replica does not serve yet.',

@@ -26,6 +26,7 @@ const Replica = Type.Object({
   configuredAt: Time,
   startedAt: Time,
   seenAt: Type.String({ description: 'Its last sign of life, ISO 8601.' }),
+  living: Type.Boolean({ description: 'Whether that was within the last seconds.' }),
   leads: Type.Boolean(),
   self: Type.Boolean({ description: 'Whether it gave this answer.' }),
 });
