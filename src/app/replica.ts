@@ -10,7 +10,7 @@ import { type Payload, StoreChanges } from '../store/postgres/changes.ts';
 import { checkDatabase } from '../store/postgres/check-database.ts';
 import { connectionOf, type DatabaseAddress } from '../store/postgres/connection.ts';
 import { fence, type HeldLease, leader, type Leader as LeaderRow, Leadership } from '../store/postgres/lease.ts';
-import { migrate } from '../store/postgres/migrations.ts';
+import { hasNewerTables, migrate } from '../store/postgres/migrations.ts';
 import { PostgresDatabase } from '../store/postgres/postgres-database.ts';
 import { PostgresPublications } from '../store/postgres/postgres-publications.ts';
 import { postgresSizes } from '../store/postgres/postgres-sizes.ts';
@@ -79,8 +79,13 @@ export class Replica {
   #leader: LeaderRow | undefined;
   /** All replicas, as they were seen last. */
   #known: readonly ReplicaRow[] = [];
-  #configurations = '';
+  /** The last line of the log about them. */
+  #told = '';
+  /** Whether a newer version of the program has changed the tables since the start. */
+  #outdated = false;
   #prepared = false;
+  /** Formats that living replicas read, as the store was told last. */
+  #formats = '';
   #started = false;
   #beating: Promise<void> = Promise.resolve();
   /** Settles when what leads has begun or ended as the lease says. */
@@ -123,7 +128,7 @@ export class Replica {
     this.#leadership = new Leadership({
       connection,
       holder: this.#id,
-      mayLead: () => mayLead(this.#known, this.#id),
+      mayLead: () => this.#mayLead(),
       onAcquired: (lease) => this.#lead(lease),
       onLost: (reason) => this.#retire(reason),
     });
@@ -291,22 +296,15 @@ export class Replica {
     while (!signal.aborted) {
       await sleep(CLEANUP, undefined, { signal }).catch(ignore);
       if (signal.aborted) return;
+      // With the next sign of life, those that nobody has read for a day are removed.
+      this.#formats = '';
       const indexes = [...(this.#running?.indexes.values() ?? [])];
       const named = (icon: Digest): boolean =>
         indexes.some(({ shown }) => shown?.chunks.some((chunk) => chunk.hasIcon(icon)) === true);
       await this.#cache.clean({ named, now: Date.now() }).catch((error: unknown) => {
         this.#logger.warn({ err: error }, 'the cache could not be cleaned');
       });
-      if (this.#leadership.lease !== undefined) await this.#keepFormats();
     }
-  }
-
-  /** Removes what other versions of the program have published, a day after the last replica of theirs. */
-  async #keepFormats(): Promise<void> {
-    const read = this.#known.filter(({ living }) => living).map(({ format }) => formatOf(format));
-    await this.#publications.keepFormats(new Set(read), Date.now()).catch((error: unknown) => {
-      this.#logger.warn({ err: error }, 'the publications of other versions could not be cleaned');
-    });
   }
 
   /** Resolves when all living replicas serve what the store has of these indexes now. */
@@ -351,28 +349,50 @@ export class Replica {
       await this.#prepare();
       this.#known = await this.#replicas.beat({ configuration, shown: this.#follower.shown });
       this.#leader = await leader(this.#database.query);
-      this.#tellConfigurations();
+      this.#outdated = await hasNewerTables(this.#database.query);
+      this.#tellDifferences();
+      await this.#keepFormats();
     } catch {
       // The changes tell that the database is away.
     }
   }
 
-  /** Logs which replicas have other configurations, when that changes. */
-  #tellConfigurations(): void {
+  #mayLead(): boolean {
+    return !this.#outdated && mayLead(this.#known, this.#id);
+  }
+
+  /** Logs which replicas have other versions and configurations, when that changes. */
+  #tellDifferences(): void {
     const living = this.#known.filter((replica) => replica.living);
-    const described = living.map(
-      ({ name, version: its, configuration }) => `${name} (${its}) ${configuration.slice(0, 8)}`,
-    );
-    const configurations = new Set(living.map(({ configuration, format }) => `${configuration} ${format}`));
-    const text = configurations.size > 1 ? described.toSorted().join(', ') : '';
-    if (text === this.#configurations) return;
-    this.#configurations = text;
-    if (text === '') this.#logger.info('all replicas have the same configuration');
-    else
-      this.#logger.warn(
-        `the replicas have different configurations, of which the newest is published: ${text}; ` +
-          `this replica ${mayLead(this.#known, this.#id) ? 'may lead' : 'may not lead'}`,
-      );
+    const kinds = living.map(({ version: its, configuration }) => `${its}, configuration ${configuration.slice(0, 8)}`);
+    const differences =
+      new Set(kinds).size > 1 ? living.map(({ name }, place) => `${name} (${kinds[place]})`).toSorted() : [];
+    const text = [
+      ...(differences.length === 0
+        ? []
+        : [
+            `the replicas have different versions or configurations, of which the newest leads: ${differences.join(', ')}`,
+          ]),
+      ...(this.#outdated ? ['a newer version of this program has changed the tables of the database'] : []),
+    ].join('; ');
+    if (text === this.#told) return;
+    this.#told = text;
+    if (text === '') this.#logger.info('all replicas have the same version and configuration');
+    else this.#logger.warn(`${text}; this replica ${this.#mayLead() ? 'may' : 'may not'} lead`);
+  }
+
+  /** Tells the store which formats are read, if this replica leads and they have changed. */
+  async #keepFormats(): Promise<void> {
+    if (this.#leadership.lease === undefined) {
+      this.#formats = '';
+      return;
+    }
+    const living = this.#known.filter((replica) => replica.living);
+    const formats = new Set(living.map(({ format }) => formatOf(format)));
+    const text = [...formats].toSorted().join();
+    if (text === this.#formats) return;
+    await this.#publications.keepFormats(formats, Date.now());
+    this.#formats = text;
   }
 
   #lead(lease: HeldLease): void {

@@ -184,7 +184,10 @@ suite('replicas that share a database', needs('postgres', 'docker-registry', 'ng
 
   test('after a reload one queue rebuilds, though the lease was lost and taken again meanwhile', async () => {
     const connection = await replicas.database.createDatabase();
-    const config = (name: string): ReplicaConfig => ({ indexes: { [name]: { registry: held.url } }, rescan_interval: 0 });
+    const config = (name: string): ReplicaConfig => ({
+      indexes: { [name]: { registry: held.url } },
+      rescan_interval: 0,
+    });
     await using replica = await startReplica(connection, config('before'));
     await eventually(() => isReady(replica));
     await leaderOf([replica]);

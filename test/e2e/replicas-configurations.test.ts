@@ -67,11 +67,16 @@ suite('replicas with different configurations', needs('postgres', 'nginx'), () =
       await eventually(() => tell(replicas.all, others.length === 0 ? 1 : 2));
       if (others.length === 0) return;
       for (const { service } of replicas.all)
-        assert.match(service.logSinceStart, /the replicas have different .+, of which the newest is published/);
+        assert.match(
+          service.logSinceStart,
+          /the replicas have different versions or configurations, of which the newest leads: /,
+        );
     });
     // The last one has never seen another.
     for (const { service } of replicas.all.slice(0, -1))
-      await eventually(() => assert.match(service.logSinceStart, /all replicas have the same configuration/));
+      await eventually(() =>
+        assert.match(service.logSinceStart, /all replicas have the same version and configuration/),
+      );
   });
 
   test('one that leads without an index says so to those who ask another replica for it', async () => {

@@ -1,6 +1,6 @@
 /** The tables of the store in PostgreSQL. */
 import { StoreError } from '../store-error.ts';
-import type { PostgresDatabase } from './postgres-database.ts';
+import type { PostgresDatabase, RunQuery } from './postgres-database.ts';
 
 /** Key of the advisory lock that one migration at a time holds: `regindex` as a number. */
 const LOCK = '8243108410894378360';
@@ -147,6 +147,15 @@ const MIGRATIONS: readonly string[] = [
   CREATE TABLE setting (key text COLLATE "C" PRIMARY KEY, value text NOT NULL);
   `,
 ];
+
+/**
+ * Says whether a newer version of the program has changed the tables.
+ * @throws StoreError
+ */
+export async function hasNewerTables(query: RunQuery): Promise<boolean> {
+  const [row] = await query<{ version: number }>('SELECT version FROM schema_version');
+  return row !== undefined && row.version > MIGRATIONS.length;
+}
 
 /**
  * Brings the tables up to what this version of the program works with; one process at a time.
