@@ -90,9 +90,15 @@ export async function layoutWarnings({ registries }: Config): Promise<readonly s
   return warnings.flat();
 }
 
-/** Reads the publication of each index; leaves out indexes that cannot be read. */
-export async function publishedContents({ stateDir, indexes }: Config): Promise<ReadonlyMap<string, PublishedContent>> {
+/** Reads the publication of each index in `stateDir`; leaves out indexes that cannot be read. */
+export async function publishedContents({
+  stateDir,
+  store,
+  indexes,
+}: Config): Promise<ReadonlyMap<string, PublishedContent>> {
   const published = new Map<string, PublishedContent>();
+  // What is there is from before the store was a database.
+  if (store !== undefined) return published;
   let reader: SqlitePublicationReader | undefined;
   try {
     reader = SqliteStore.openPublications(stateDir);

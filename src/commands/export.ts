@@ -21,7 +21,9 @@ export async function runExport(
   { acceptLosses = false, tag = DEFAULT_TAG, images = false }: CommandOptions,
   path = '.',
 ): Promise<number> {
-  const { config, logger } = await configure();
+  const { config: configured, logger } = await configure();
+  // One process writes the files, so that a database for several would be of no use.
+  const config: Config = { ...configured, store: undefined };
   const clients = forClients(config, images);
   for (const warning of warningsOf(clients, images)) logger.warn(warning);
   for (const [index, reference] of signedReferences(clients))

@@ -4,7 +4,9 @@ import type { SingleBar } from 'cli-progress';
 import type { Logger } from 'pino';
 import { amount } from '../system/amount.ts';
 import { RecoveringIndexer } from '../app/recovering-indexer.ts';
-import { indexingOptions } from '../app/indexing-options.ts';
+import { indexingOptions, type IndexingOptions } from '../app/indexing-options.ts';
+import { connectionOf } from '../store/postgres/connection.ts';
+import { SoleLead } from '../store/postgres/sole-lead.ts';
 import { StateLock, StateLockedError } from '../store/state-lock.ts';
 import type { Config } from '../config/config.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
@@ -53,17 +55,17 @@ export async function indexOnce(
 ): Promise<boolean> {
   const verbose = logger.isLevelEnabled('debug');
   const onRequest: OnRequest = (request) => logger.debug({ ...request }, describeSent(request));
-  const lock = StateLock.acquire(config.stateDir);
+  const lock = await lockStore(config);
   const progress = process.stderr.isTTY && !verbose ? await ProgressBar.start() : new ProgressLog(logger);
   using interruption = new Interruption(() => {
     progress.stop();
     logger.warn('stopping; nothing is lost: the next run continues from here');
   });
   try {
-    const indexer = await RecoveringIndexer.open(indexingOptions(config), {
-      onWarning: (message) => logger.warn(message),
-      ...(verbose && { onRequest }),
-    });
+    const indexer = await RecoveringIndexer.open(
+      { ...indexingOptions(config), database: lock.database },
+      { onWarning: (message) => logger.warn(message), ...(verbose && { onRequest }) },
+    );
     let complete: boolean;
     try {
       const results = await rebuildAll(
@@ -71,7 +73,7 @@ export async function indexOnce(
         [...config.registries.keys()],
         { ...EVERYTHING, acceptLosses },
         progress,
-        interruption.signal,
+        AbortSignal.any([interruption.signal, ...(lock.lost === undefined ? [] : [lock.lost])]),
       );
       complete = results.map((result) => report(result, logger)).every(Boolean);
     } finally {
@@ -84,9 +86,23 @@ export async function indexOnce(
     throw error;
   } finally {
     progress.stop();
-    lock.release();
+    await lock.release();
     interruption.end();
   }
+}
+
+/** The right to write the store. */
+interface StoreLock {
+  readonly database?: IndexingOptions['database'];
+  /** Aborted once it is lost. */
+  readonly lost?: AbortSignal;
+  release(): void | Promise<void>;
+}
+
+async function lockStore({ stateDir, store }: Config): Promise<StoreLock> {
+  if (store === undefined) return StateLock.acquire(stateDir);
+  const lead = await SoleLead.acquire(connectionOf(store));
+  return { database: { store, lease: lead.lease }, lost: lead.lost, release: () => lead.release() };
 }
 
 /** Handler of Ctrl-C and other signals: the first one aborts the rebuild, and gives it {@link GRACE} to end. */

@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { makeFolder } from '../system/make-folder.ts';
 import { StoreError } from './store-error.ts';
 
-/** Thrown when another process, or another part of this one, holds the lock of the folder. */
+/** Thrown when another process, or another part of this one, has the lock of the folder or leads in the database. */
 export class StateLockedError extends Error {
   override readonly name = 'StateLockedError';
 }
