@@ -41,6 +41,8 @@ export interface IndexerOptions {
   readonly sources: ReadonlyMap<string, RegistrySource>;
   /** Returns the most requests at once to a registry. */
   readonly concurrency: (registry: string) => number;
+  /** Most that the catalog keeps of one registry, in bytes; 2 GiB if absent. */
+  readonly maxStored?: number;
   readonly store: Store;
   readonly definitions: readonly IndexDefinition[];
   /** Folder that icons are written to as well. */
@@ -255,6 +257,7 @@ export class Indexer {
   ): Promise<ScanResult> {
     const {
       store: { catalog, publications },
+      maxStored,
     } = this.#options;
     const registry = source.id;
     const definitions = this.#definitionsOf(registry);
@@ -286,6 +289,7 @@ export class Indexer {
         pages,
         hold: async (gone) => tagsToHold(await known.everything(), checked, gone),
         concurrency: this.#options.concurrency(registry),
+        ...(maxStored !== undefined && { maxStored }),
         onProgress: report,
         onWarning: this.#options.onWarning,
         signal,

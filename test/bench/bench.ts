@@ -9,6 +9,7 @@ import { latency } from './latency.ts';
 import { machineLine, thisMachine } from './machine.ts';
 import { page } from './page.ts';
 import { push } from './push.ts';
+import { replicas } from './replicas.ts';
 import { soak } from './soak.ts';
 import { serve } from './serve.ts';
 import { tableMarkdown, tableObject } from './table.ts';
@@ -16,6 +17,7 @@ import { tableMarkdown, tableObject } from './table.ts';
 const WRONG_USAGE = 2;
 
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = { build, deltas, large, latency, page, push, serve, soak };
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = { build, large, latency, page, push, replicas, serve, soak };
 
 const USAGE = `Usage: npm run bench -- [NAME…] [--out FILE]
 

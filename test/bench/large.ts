@@ -2,21 +2,13 @@
 import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
-import { request } from 'undici';
 import { flatpakQuery } from '../../src/indexing/query/query.ts';
 import type { RebuildResult } from '../../src/indexing/rebuild.ts';
 import { startProgram } from './cli.ts';
 import type { Benchmark } from './benchmark.ts';
 import { buildLargeState, LARGE_INDEXES, largeSource } from './large-state.ts';
 import { queryMemoryTable } from './query-memory.ts';
-import { startRebuildEnded } from './server-status.ts';
-
-const OK = 200;
-const NOT_READY = 503;
-/** How long a server may say that it is not ready, and the time between two questions, in milliseconds. */
-const LIMIT = 60_000;
-const PAUSE = 5;
+import { firstAnswer, startRebuildEnded } from './server-status.ts';
 
 export const large: Benchmark = {
   summary: '50,000 images in 4 indexes: what building them takes, the first answer after a restart, and memory',
@@ -72,16 +64,3 @@ export const large: Benchmark = {
     ];
   },
 };
-
-/** Asks until the answer is there. */
-async function firstAnswer(url: string): Promise<void> {
-  const deadline = performance.now() + LIMIT;
-  for (;;) {
-    const { statusCode, body } = await request(url, { headers: { 'accept-encoding': 'gzip' } });
-    const text = await body.text();
-    if (statusCode === OK) return;
-    if (statusCode !== NOT_READY || performance.now() > deadline)
-      throw new Error(`${url} was answered with ${statusCode}: ${text}`);
-    await pause(PAUSE);
-  }
-}

@@ -3,6 +3,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { request } from 'undici';
 
 const PAUSE = 100;
+/** How long a server may say that it is not ready, and the time between two questions, in milliseconds. */
+const LIMIT = 600_000;
+const SHORT_PAUSE = 5;
 
 /** The part of `/status` that is read here. */
 export interface ServerStatus {
@@ -25,4 +28,17 @@ export async function statusOf(url: string): Promise<ServerStatus> {
  */
 export async function startRebuildEnded(url: string): Promise<void> {
   while (!(await statusOf(url)).rebuilds.some(({ finishedAt }) => finishedAt !== undefined)) await pause(PAUSE);
+}
+
+/** Asks until the answer is there. */
+export async function firstAnswer(url: string): Promise<void> {
+  const deadline = performance.now() + LIMIT;
+  for (;;) {
+    const { statusCode, body } = await request(url, { headers: { 'accept-encoding': 'gzip' } });
+    const text = await body.text();
+    if (statusCode === 200) return;
+    if (statusCode !== 503 || performance.now() > deadline)
+      throw new Error(`${url} was answered with ${statusCode}: ${text}`);
+    await pause(SHORT_PAUSE);
+  }
 }
