@@ -364,10 +364,11 @@ export class Indexer {
     let changed = false;
     let error: string | undefined;
     try {
-      if (await publisher.isStale()) {
+      const stale = await publisher.stale();
+      if (stale !== undefined) {
         const missing = await this.#missingKnowledge(definition, publisher);
         if (missing === undefined) {
-          const result = await publisher.publish();
+          const result = await publisher.publish(stale);
           changed = result.changed;
           if (changed) this.#unreported.set(definition.name, result.apps);
           await this.#release(result.iconsGone);

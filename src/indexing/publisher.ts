@@ -1,7 +1,7 @@
 /** Publishes one index: renders the chunks that have changed, and publishes a new version. */
 import { hash } from 'node:crypto';
 import type { Digest } from '../registry/digest.ts';
-import type { Catalog, Image, KnownRegistry } from '../store/catalog.ts';
+import type { Catalog, DirtyRepositories, Image, KnownRegistry } from '../store/catalog.ts';
 import type { Publication, Publications, StoredChunk } from '../store/publications.ts';
 import { appChanges, type AppChanges } from './appdata/app-changes.ts';
 import { appRecords, appRecordsOf } from './appdata/app-list.ts';
@@ -195,21 +195,23 @@ export class Publisher {
   }
 
   /**
-   * Says whether something has to be rendered.
+   * Returns the repositories to render; `undefined` if nothing has to be.
    * @throws StoreError
    */
-  async isStale(): Promise<boolean> {
-    return this.#outdated || (await this.#options.catalog.dirty(this.definition.name)).repositories.length > 0;
+  async stale(): Promise<DirtyRepositories | undefined> {
+    const dirty = await this.#options.catalog.dirty(this.definition.name);
+    return this.#outdated || dirty.repositories.length > 0 ? dirty : undefined;
   }
 
   /**
    * Brings the index up to date with the catalog, and publishes it if it has changed.
+   * @param stale as {@link stale} returned it; read unless given
    * @throws StoreError; Error if icons are missing or cannot be written
    */
-  async publish(): Promise<PublishResult> {
+  async publish(stale?: DirtyRepositories): Promise<PublishResult> {
     const { catalog, publications } = this.#options;
     const { name, registry, registryPublic } = this.definition;
-    const dirty = await catalog.dirty(name);
+    const dirty = stale ?? (await catalog.dirty(name));
     const before = this.#published;
     const known = this.#outdated ? await catalog.known(registry) : undefined;
     const writer = new ChunkWriter(publications);

@@ -73,12 +73,12 @@ export class WorkingCopy {
    */
   static async load(options: WorkingCopyOptions): Promise<WorkingCopy> {
     const { catalog, registry, repositories } = options;
-    return new WorkingCopy(
-      options,
-      await catalog.known(registry, repositories),
-      await catalog.heldTags(registry),
-      await catalog.stored(registry),
-    );
+    const [known, held, stored] = await Promise.all([
+      catalog.known(registry, repositories),
+      catalog.heldTags(registry),
+      catalog.stored(registry),
+    ]);
+    return new WorkingCopy(options, known, held, stored);
   }
 
   /**

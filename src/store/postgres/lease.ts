@@ -213,8 +213,10 @@ export class Leadership {
  * @throws StoreError `deposed` if this holder does not have it any more
  */
 export async function fence(query: RunQuery, { holder, term }: HeldLease, database: string): Promise<void> {
-  // A statement of its own: the next one sees what was committed while this one waited.
-  await query(`SELECT pg_advisory_xact_lock_shared(${WRITES})`);
-  const rows = await query('SELECT FROM lease WHERE holder = $1 AND term = $2', [holder, term]);
+  const [, rows] = await Promise.all([
+    query(`SELECT pg_advisory_xact_lock_shared(${WRITES})`),
+    // A statement of its own sees what was committed while the one before waited.
+    query('SELECT FROM lease WHERE holder = $1 AND term = $2', [holder, term]),
+  ]);
   if (rows.length === 0) throw StoreError.of('deposed', database);
 }

@@ -39,28 +39,35 @@ export class PostgresCatalog implements Catalog {
     return new PostgresCatalog(database, row.id);
   }
 
-  known(registry: string, names?: readonly string[]): Promise<KnownRegistry> {
-    return this.#database.transaction('snapshot', async (query) => {
-      const repositories = await readRepositories(query, registry, names);
-      const ids = [...repositories.values()].map(({ id }) => id);
-      const known = new Map(
+  async known(registry: string, names?: readonly string[]): Promise<KnownRegistry> {
+    const [repositories, manifests] = await this.#database.atOnce('snapshot', (query) =>
+      Promise.all([
+        readRepositories(query, registry, names),
+        names === undefined
+          ? readReached(
+              query,
+              `SELECT unnest(kept || digest) COLLATE "C" FROM ${TAGS} WHERE registry = $1`,
+              [registry],
+              '',
+            )
+          : readReached(
+              query,
+              `SELECT unnest(kept || digest) COLLATE "C" FROM ${TAGS} WHERE registry = $1 AND name = ANY($2)`,
+              [registry, names],
+            ),
+      ]),
+    );
+    return {
+      repositories: new Map(
         [...repositories].map(([name, { error, missedScans, tags }]) => [name, { error, missedScans, tags }]),
-      );
-      return {
-        repositories: known,
-        manifests: await readReached(
-          query,
-          registry,
-          'SELECT unnest(kept || digest) COLLATE "C" FROM tag WHERE repository = ANY($2)',
-          ids,
-        ),
-      };
-    });
+      ),
+      manifests,
+    };
   }
 
   manifests(registry: string, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, KnownManifest>> {
-    return this.#database.transaction('snapshot', (query) =>
-      readReached(query, registry, 'SELECT unnest($2::text[]) COLLATE "C"', digests),
+    return this.#database.atOnce('snapshot', (query) =>
+      readReached(query, 'SELECT unnest($2::text[]) COLLATE "C"', [registry, digests]),
     );
   }
 
@@ -92,10 +99,12 @@ export class PostgresCatalog implements Catalog {
     registry: string,
     refs: readonly string[],
   ): Promise<ReadonlyMap<string, readonly string[]>> {
-    const rows = await readWithRefs(
-      this.#database.query,
-      registry,
-      refs.map((ref) => JSON.stringify(ref)),
+    const rows = await this.#database.atOnce('snapshot', (query) =>
+      readWithRefs(
+        query,
+        registry,
+        refs.map((ref) => JSON.stringify(ref)),
+      ),
     );
     return new Map(
       [...Map.groupBy(rows, ({ ref }) => ref)].map(([ref, its]) => [
@@ -137,12 +146,16 @@ export class PostgresCatalog implements Catalog {
     this.#unpruned = true;
     await this.#database.transaction('write', async (query) => {
       const marks = new CommitMarks();
-      await putManifests(query, registry, changes, marks);
-      await changeRepositories(query, registry, changes, marks);
-      await replaceScanned(query, registry, changes);
-      await replaceHeld(query, registry, changes);
-      if (marks.stored !== 0) await addStored(query, [[registry, marks.stored]]);
-      await mark(query, registry, marks, takenBy);
+      await Promise.all([
+        putManifests(query, registry, changes, marks),
+        changeRepositories(query, registry, changes, marks),
+      ]);
+      await Promise.all([
+        replaceScanned(query, registry, changes),
+        replaceHeld(query, registry, changes),
+        marks.stored !== 0 && addStored(query, [[registry, marks.stored]]),
+        mark(query, registry, marks, takenBy),
+      ]);
     });
   }
 
@@ -182,8 +195,11 @@ export class PostgresCatalog implements Catalog {
         query,
         gone.map(({ registry, tags }) => [registry, -TAG_BYTES * Number(tags)]),
       );
-      for (const table of ['repository', 'scanned', 'held_tag'])
-        await query(`DELETE FROM ${table} WHERE registry <> ALL($1)`, [kept]);
+      await Promise.all(
+        ['repository', 'scanned', 'held_tag'].map((table) =>
+          query(`DELETE FROM ${table} WHERE registry <> ALL($1)`, [kept]),
+        ),
+      );
     });
   }
 
@@ -232,14 +248,23 @@ type ImageRow = {
   readonly icons: readonly (readonly [place: ImageIcon['place'], key: string, png: Digest])[] | null;
 };
 type ManifestRow = {
-  readonly id: string;
   readonly digest: Digest;
   readonly kind: KnownManifest['kind'];
   readonly media_type: string;
   readonly size: string;
   readonly os: string;
   readonly architecture: string;
+  readonly children: readonly (readonly [digest: Digest, fault: string | null])[] | null;
 };
+
+/** SQL: the tags with the names of their repositories. */
+const TAGS = 'tag JOIN repository ON repository.id = tag.repository';
+
+/**
+ * SQL that ends a subquery which looks one row up by an index. The planner does not know how few digests a recursion
+ * finds: left alone, it would go through whole tables for them.
+ */
+const LOOKED_UP = 'OFFSET 0';
 
 interface StoredRepository extends KnownRepository {
   readonly id: string;
@@ -250,14 +275,18 @@ async function readRepositories(
   registry: string,
   names: readonly string[] | undefined,
 ): Promise<ReadonlyMap<string, StoredRepository>> {
-  const rows = await query<{ id: string; name: string; error: string | null; missed_scans: number }>(
-    `SELECT id, name, error, missed_scans FROM repository WHERE registry = $1 ${names === undefined ? '' : 'AND name = ANY($2)'} ORDER BY name`,
-    names === undefined ? [registry] : [registry, names],
-  );
-  const tags = await query<{ repository: string; tag: string; digest: Digest; kept: Digest[] }>(
-    'SELECT repository, tag, digest, kept FROM tag WHERE repository = ANY($1) ORDER BY repository, tag',
-    [rows.map(({ id }) => id)],
-  );
+  const chosen = `registry = $1 ${names === undefined ? '' : 'AND name = ANY($2)'}`;
+  const values = names === undefined ? [registry] : [registry, names];
+  const [rows, tags] = await Promise.all([
+    query<{ id: string; name: string; error: string | null; missed_scans: number }>(
+      `SELECT id, name, error, missed_scans FROM repository WHERE ${chosen} ORDER BY name`,
+      values,
+    ),
+    query<{ repository: string; tag: string; digest: Digest; kept: Digest[] }>(
+      `SELECT repository, tag, digest, kept FROM ${TAGS} WHERE ${chosen} ORDER BY repository, tag`,
+      values,
+    ),
+  ]);
   const byRepository = Map.groupBy(tags, ({ repository }) => repository);
   return new Map(
     rows.map(({ id, name, error, missed_scans: missedScans }) => {
@@ -270,44 +299,54 @@ async function readRepositories(
   );
 }
 
-/** Reads the manifests of the digests that the SQL `start` selects by `values`, and of all that they lead to. */
+/**
+ * SQL for `WITH RECURSIVE`: `reached`, the digests that `start` selects and all that they lead to, in registry $1.
+ * @param lookedUp {@link LOOKED_UP}; empty where they are most of all that there are
+ */
+function reachedFrom(start: string, lookedUp: string): string {
+  return `reached (digest) AS (
+    ${start}
+    UNION
+    SELECT below.digest FROM reached,
+      LATERAL (SELECT id FROM manifest WHERE registry = $1 AND manifest.digest = reached.digest ${lookedUp}) AS its,
+      LATERAL (SELECT digest FROM index_child WHERE parent = its.id ${lookedUp}) AS below
+  )`;
+}
+
+/**
+ * Reads the manifests of registry $1 whose digests the SQL `start` selects by `values`, and all that they lead to.
+ * @param lookedUp as for {@link reachedFrom}
+ */
 async function readReached(
   query: RunQuery,
-  registry: string,
   start: string,
-  values: readonly string[],
+  values: readonly unknown[],
+  lookedUp: string = LOOKED_UP,
 ): Promise<ReadonlyMap<Digest, KnownManifest>> {
   const rows = await query<ManifestRow>(
-    `WITH RECURSIVE reached (digest) AS (
-       ${start}
-       UNION
-       SELECT child.digest FROM reached JOIN manifest ON registry = $1 AND manifest.digest = reached.digest JOIN index_child AS child ON child.parent = manifest.id
-     )
-     SELECT id, digest, kind, media_type, size, os, architecture FROM manifest WHERE registry = $1 AND digest IN (SELECT digest FROM reached)`,
-    [registry, values],
+    `WITH RECURSIVE ${reachedFrom(start, lookedUp)}
+     SELECT its.*, CASE kind WHEN 'index' THEN (
+       SELECT json_agg(json_build_array(digest, fault) ORDER BY position) FROM index_child WHERE parent = its.id
+     ) END AS children
+     FROM reached, LATERAL (
+       SELECT id, digest, kind, media_type, size, os, architecture FROM manifest
+       WHERE registry = $1 AND manifest.digest = reached.digest ${lookedUp}
+     ) AS its`,
+    values,
   );
-  const indexes = rows.flatMap(({ id, kind }) => (kind === 'index' ? [id] : []));
-  const children =
-    indexes.length === 0
-      ? []
-      : await query<{ parent: string; digest: Digest; fault: string | null }>(
-          'SELECT parent, digest, fault FROM index_child WHERE parent = ANY($1) ORDER BY parent, position',
-          [indexes],
-        );
-  const byParent = Map.groupBy(children, ({ parent }) => parent);
   return new Map(
-    rows.map(({ id, digest, kind, media_type: mediaType, size, os, architecture }): [Digest, KnownManifest] => {
+    rows.map(({ digest, kind, media_type: mediaType, size, os, architecture, children }): [Digest, KnownManifest] => {
       const descriptor = { mediaType, digest, size: Number(size) };
       if (kind === 'image') return [digest, { kind, descriptor, os, architecture }];
       if (kind === 'artifact') return [digest, { kind, descriptor }];
-      const its = byParent.get(id) ?? [];
-      const faults = its.flatMap(({ fault }) => (fault === null ? [] : [JSON.parse(fault) as string]));
+      const its = children ?? [];
+      const faults = its.flatMap(([, fault]) => (fault === null ? [] : [JSON.parse(fault) as string]));
       return [
         digest,
         {
           kind,
           descriptor,
-          manifests: its.flatMap((child) => (child.fault === null ? [child.digest] : [])),
+          manifests: its.flatMap(([child, fault]) => (fault === null ? [child] : [])),
           ...(faults.length > 0 && { faults }),
         },
       ];
@@ -322,25 +361,36 @@ function readWithRefs(
   refs: readonly string[],
 ): Promise<readonly { readonly ref: string; readonly name: string }[]> {
   return query(
-    `WITH RECURSIVE leading_to (ref, digest) AS (
-       SELECT image_ref.ref, manifest.digest FROM image_ref JOIN manifest ON manifest.id = image_ref.manifest WHERE ref = ANY($2) AND registry = $1
-       UNION
-       SELECT ref, manifest.digest FROM leading_to JOIN index_child USING (digest) JOIN manifest ON manifest.id = index_child.parent AND registry = $1
-     )
-     ${holdersQuery('DISTINCT ref, name')} ORDER BY ref, name`,
+    `WITH RECURSIVE ${leadingTo(
+      `SELECT claimed.ref COLLATE "C", its.digest FROM unnest($2::text[]) AS claimed (ref),
+         LATERAL (SELECT manifest FROM image_ref WHERE image_ref.ref = claimed.ref ${LOOKED_UP}) AS claim,
+         LATERAL (SELECT digest FROM manifest WHERE id = claim.manifest AND registry = $1 ${LOOKED_UP}) AS its`,
+    )}
+     SELECT DISTINCT ref, name FROM ${HOLDERS} ORDER BY ref, name`,
     [registry, refs],
   );
 }
 
-/** SQL that selects from the repositories of registry $1 whose tags lead to a digest of `leading_to`. */
-function holdersQuery(columns: string): string {
-  return `SELECT ${columns} FROM leading_to
-    JOIN LATERAL (
-      SELECT repository FROM tag WHERE tag.digest = leading_to.digest
-      UNION ALL SELECT repository FROM tag WHERE kept <> '{}' AND kept @> ARRAY[leading_to.digest]
-    ) AS holder ON true
-    JOIN repository ON repository.id = holder.repository AND repository.registry = $1`;
+/** SQL for `WITH RECURSIVE`: `leading_to`, pairs of a ref and a digest that `start` selects, and what leads to these. */
+function leadingTo(start: string): string {
+  return `leading_to (ref, digest) AS (
+    ${start}
+    UNION
+    SELECT ref, above.digest FROM leading_to,
+      LATERAL (SELECT parent FROM index_child WHERE index_child.digest = leading_to.digest ${LOOKED_UP}) AS child,
+      LATERAL (SELECT digest FROM manifest WHERE id = child.parent AND registry = $1 ${LOOKED_UP}) AS above
+  )`;
 }
+
+/** SQL: pairs of a ref and the name of a repository of registry $1 whose tags lead to a digest of `leading_to`. */
+const HOLDERS = `(
+  SELECT ref, repository FROM leading_to,
+    LATERAL (SELECT repository FROM tag WHERE tag.digest = leading_to.digest ${LOOKED_UP}) AS by_digest
+  UNION ALL
+  SELECT ref, repository FROM tag JOIN leading_to ON leading_to.digest = ANY(kept)
+  WHERE kept <> '{}' AND kept && ARRAY(SELECT digest FROM leading_to)
+) AS holder,
+LATERAL (SELECT name FROM repository WHERE id = holder.repository AND registry = $1 ${LOOKED_UP}) AS named`;
 
 /** The last of several manifests of one digest counts. */
 async function putManifests(
@@ -358,11 +408,6 @@ async function putManifests(
   if (puts.size === 0) return;
   const digests = [...puts.keys()];
   for (const digest of digests) marks.manifests.add(digest);
-  const before = await query<{ stored: string }>(
-    'DELETE FROM manifest WHERE registry = $1 AND digest = ANY($2) RETURNING stored',
-    [registry, digests],
-  );
-  for (const { stored } of before) marks.stored -= Number(stored);
   const columns = [...puts.values()].map((put) => {
     const image = put.kind === 'image' ? put.image : undefined;
     const { digest, mediaType, size } = put.kind === 'image' ? put.image : put.manifest;
@@ -378,37 +423,26 @@ async function putManifests(
       bytes,
     };
   });
-  const inserted = await query<{ id: string; digest: Digest }>(
-    `INSERT INTO manifest (registry, digest, kind, media_type, size, os, architecture, stored)
-     SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::bigint[]) RETURNING id, digest`,
-    [
+  const [before, inserted] = await Promise.all([
+    query<{ stored: string }>('DELETE FROM manifest WHERE registry = $1 AND digest = ANY($2) RETURNING stored', [
       registry,
       digests,
-      ...(['kind', 'mediaType', 'size', 'os', 'architecture', 'bytes'] as const).map((name) =>
-        columns.map((column) => column[name]),
-      ),
-    ],
-  );
+    ]),
+    query<{ id: string; digest: Digest }>(
+      `INSERT INTO manifest (registry, digest, kind, media_type, size, os, architecture, stored)
+       SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::bigint[]) RETURNING id, digest`,
+      [
+        registry,
+        digests,
+        ...(['kind', 'mediaType', 'size', 'os', 'architecture', 'bytes'] as const).map((name) =>
+          columns.map((column) => column[name]),
+        ),
+      ],
+    ),
+  ]);
+  for (const { stored } of before) marks.stored -= Number(stored);
   const ids = new Map(inserted.map(({ id, digest }) => [digest, id]));
   const images = [...puts].flatMap(([digest, put]) => (put.kind === 'image' ? [{ id: ids.get(digest), ...put }] : []));
-  await insert(
-    query,
-    'image (manifest, annotations, labels)',
-    ['bigint', 'text', 'text'],
-    images.map(({ id, image }) => [id, JSON.stringify(image.annotations), JSON.stringify(image.labels)]),
-  );
-  await insert(
-    query,
-    'image_ref (ref, manifest)',
-    ['text', 'bigint'],
-    images.flatMap(({ id, refs }) => [...new Set(refs)].map((ref) => [JSON.stringify(ref), id])),
-  );
-  await insert(
-    query,
-    'image_icon (manifest, place, key, png)',
-    ['bigint', 'text', 'text', 'text'],
-    images.flatMap(({ id, image }) => image.icons.map(({ place, key, png }) => [id, place, JSON.stringify(key), png])),
-  );
   const children = [...puts].flatMap(([digest, put]) => {
     if (put.kind === 'image' || put.manifest.kind === 'artifact') return [];
     const { manifests, faults = [] } = put.manifest;
@@ -418,7 +452,29 @@ async function putManifests(
       ...faults.map((fault) => ['', JSON.stringify(fault)] as const),
     ].map(([child, fault], position) => [ids.get(digest), position, child, fault]);
   });
-  await insert(query, 'index_child (parent, position, digest, fault)', ['bigint', 'integer', 'text', 'text'], children);
+  await Promise.all([
+    insert(
+      query,
+      'image (manifest, annotations, labels)',
+      ['bigint', 'text', 'text'],
+      images.map(({ id, image }) => [id, JSON.stringify(image.annotations), JSON.stringify(image.labels)]),
+    ),
+    insert(
+      query,
+      'image_ref (ref, manifest)',
+      ['text', 'bigint'],
+      images.flatMap(({ id, refs }) => [...new Set(refs)].map((ref) => [JSON.stringify(ref), id])),
+    ),
+    insert(
+      query,
+      'image_icon (manifest, place, key, png)',
+      ['bigint', 'text', 'text', 'text'],
+      images.flatMap(({ id, image }) =>
+        image.icons.map(({ place, key, png }) => [id, place, JSON.stringify(key), png]),
+      ),
+    ),
+    insert(query, 'index_child (parent, position, digest, fault)', ['bigint', 'integer', 'text', 'text'], children),
+  ]);
 }
 
 /** A repository as changes leave it, beside what is stored of it. */
@@ -457,7 +513,6 @@ async function changeRepositories(
 
   const all = [...repositories];
   const gone = all.flatMap(([, { stored: its, replaced }]) => (its !== undefined && replaced ? [its.id] : []));
-  if (gone.length > 0) await query('DELETE FROM repository WHERE id = ANY($1)', [gone]);
   const fresh = all.filter(
     ([, { stored: its, replaced, now }]) => now !== undefined && (its === undefined || replaced),
   );
@@ -466,29 +521,23 @@ async function changeRepositories(
       its === undefined || replaced ? [] : [[name, its.id] as const],
     ),
   );
-  if (fresh.length > 0) {
-    const rows = await query<{ id: string; name: string }>(
-      'INSERT INTO repository (registry, name) SELECT $1, * FROM unnest($2::text[]) RETURNING id, name',
-      [registry, fresh.map(([name]) => name)],
-    );
-    for (const { id, name } of rows) ids.set(name, id);
-  }
+  // In this order: a repository that was replaced has the name of the one that goes.
+  const [, added] = await Promise.all([
+    gone.length > 0 && query('DELETE FROM repository WHERE id = ANY($1)', [gone]),
+    fresh.length === 0
+      ? []
+      : query<{ id: string; name: string }>(
+          'INSERT INTO repository (registry, name) SELECT $1, * FROM unnest($2::text[]) RETURNING id, name',
+          [registry, fresh.map(([name]) => name)],
+        ),
+  ]);
+  for (const { id, name } of added) ids.set(name, id);
   const states = all.filter(
     ([, { stored: its, now, replaced }]) =>
       now !== undefined &&
       ((replaced ? undefined : its?.error) !== now.error ||
         (replaced ? 0 : (its?.missedScans ?? 0)) !== now.missedScans),
   );
-  if (states.length > 0) {
-    await query(
-      'UPDATE repository SET error = state.error, missed_scans = state.missed FROM unnest($1::bigint[], $2::text[], $3::integer[]) AS state (id, error, missed) WHERE repository.id = state.id',
-      [
-        states.map(([name]) => ids.get(name)),
-        states.map(([, { now }]) => now?.error?.replaceAll('\0', '') ?? null),
-        states.map(([, { now }]) => now?.missedScans ?? 0),
-      ],
-    );
-  }
   const differing = all.flatMap(([name, { stored: its, replaced, now }]) => {
     const before = (replaced ? undefined : its?.tags) ?? new Map<string, TagRecord>();
     const id = ids.get(name);
@@ -499,22 +548,32 @@ async function changeRepositories(
         );
   });
   const removed = differing.filter(({ record }) => record === undefined);
-  if (removed.length > 0)
-    await query(
-      'DELETE FROM tag USING unnest($1::bigint[], $2::text[]) AS gone (repository, tag) WHERE tag.repository = gone.repository AND tag.tag = gone.tag',
-      [removed.map(({ id }) => id), removed.map(({ tag }) => tag)],
-    );
   const set = differing.flatMap(({ id, tag, record }) =>
     record === undefined ? [] : [[id, tag, record.digest, JSON.stringify(record.kept ?? [])]],
   );
-  if (set.length > 0) {
-    await query(
-      `INSERT INTO tag (repository, tag, digest, kept)
-       SELECT repository, tag, digest, ARRAY(SELECT json_array_elements_text(kept::json)) FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS now (repository, tag, digest, kept)
-       ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest, kept = excluded.kept`,
-      columnsOf(set, 4),
-    );
-  }
+  await Promise.all([
+    states.length > 0 &&
+      query(
+        'UPDATE repository SET error = state.error, missed_scans = state.missed FROM unnest($1::bigint[], $2::text[], $3::integer[]) AS state (id, error, missed) WHERE repository.id = state.id',
+        [
+          states.map(([name]) => ids.get(name)),
+          states.map(([, { now }]) => now?.error?.replaceAll('\0', '') ?? null),
+          states.map(([, { now }]) => now?.missedScans ?? 0),
+        ],
+      ),
+    removed.length > 0 &&
+      query(
+        'DELETE FROM tag USING unnest($1::bigint[], $2::text[]) AS gone (repository, tag) WHERE tag.repository = gone.repository AND tag.tag = gone.tag',
+        [removed.map(({ id }) => id), removed.map(({ tag }) => tag)],
+      ),
+    set.length > 0 &&
+      query(
+        `INSERT INTO tag (repository, tag, digest, kept)
+         SELECT repository, tag, digest, ARRAY(SELECT json_array_elements_text(kept::json)) FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS now (repository, tag, digest, kept)
+         ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest, kept = excluded.kept`,
+        columnsOf(set, 4),
+      ),
+  ]);
 }
 
 function apply(
@@ -578,19 +637,23 @@ async function replaceScanned(query: RunQuery, registry: string, changes: readon
   const last = changes.findLast((change) => change.kind === 'scanned');
   if (last === undefined) return;
   const taken = [...new Set(last.taken)];
-  await query('DELETE FROM scanned WHERE registry = $1 AND taken <> ALL($2)', [registry, taken]);
-  await query('INSERT INTO scanned (registry, taken) SELECT $1, * FROM unnest($2::text[]) ON CONFLICT DO NOTHING', [
-    registry,
-    taken,
+  await Promise.all([
+    query('DELETE FROM scanned WHERE registry = $1 AND taken <> ALL($2)', [registry, taken]),
+    query('INSERT INTO scanned (registry, taken) SELECT $1, * FROM unnest($2::text[]) ON CONFLICT DO NOTHING', [
+      registry,
+      taken,
+    ]),
   ]);
 }
 
 async function replaceHeld(query: RunQuery, registry: string, changes: readonly CatalogChange[]): Promise<void> {
   const last = changes.findLast((change) => change.kind === 'held');
   if (last === undefined) return;
-  await query('DELETE FROM held_tag WHERE registry = $1', [registry]);
   const held = [...last.tags].flatMap(([repository, tags]) => [...tags].map((tag) => [registry, repository, tag]));
-  await insert(query, 'held_tag (registry, repository, tag)', ['text', 'text', 'text'], held);
+  await Promise.all([
+    query('DELETE FROM held_tag WHERE registry = $1', [registry]),
+    insert(query, 'held_tag (registry, repository, tag)', ['text', 'text', 'text'], held),
+  ]);
 }
 
 async function addStored(
@@ -611,37 +674,33 @@ async function mark(
   { repositories, digests, manifests }: CommitMarks,
   takenBy: TakenBy,
 ): Promise<void> {
-  const changed = new Set(repositories);
-  if (manifests.size > 0) {
-    const holders = await query<{ name: string }>(
-      `WITH RECURSIVE leading_to (digest) AS (
-         SELECT unnest($2::text[]) COLLATE "C"
-         UNION
-         SELECT manifest.digest FROM leading_to JOIN index_child USING (digest) JOIN manifest ON manifest.id = index_child.parent AND registry = $1
-       )
-       ${holdersQuery('DISTINCT name')}`,
-      [registry, [...manifests]],
-    );
-    for (const { name } of holders) changed.add(name);
-  }
-  if (digests.size + manifests.size > 0) {
-    const refs = await query<{ ref: string }>(
-      `WITH RECURSIVE reached (digest) AS (
-         SELECT unnest($2::text[]) COLLATE "C"
-         UNION
-         SELECT child.digest FROM reached JOIN manifest ON registry = $1 AND manifest.digest = reached.digest JOIN index_child AS child ON child.parent = manifest.id
-       )
-       SELECT DISTINCT ref FROM reached JOIN manifest ON registry = $1 AND manifest.digest = reached.digest JOIN image_ref ON image_ref.manifest = manifest.id`,
-      [registry, [...new Set([...digests, ...manifests])]],
-    );
-    if (refs.length > 0)
-      for (const { name } of await readWithRefs(
-        query,
-        registry,
-        refs.map(({ ref }) => ref),
-      ))
-        changed.add(name);
-  }
+  const [holders, refs] = await Promise.all([
+    manifests.size === 0
+      ? []
+      : query<{ name: string }>(
+          `WITH RECURSIVE ${leadingTo(`SELECT ''::text COLLATE "C", unnest($2::text[]) COLLATE "C"`)}
+           SELECT DISTINCT name FROM ${HOLDERS}`,
+          [registry, [...manifests]],
+        ),
+    digests.size + manifests.size === 0
+      ? []
+      : query<{ ref: string }>(
+          `WITH RECURSIVE ${reachedFrom('SELECT unnest($2::text[]) COLLATE "C"', LOOKED_UP)}
+           SELECT DISTINCT ref FROM reached,
+             LATERAL (SELECT id FROM manifest WHERE registry = $1 AND manifest.digest = reached.digest ${LOOKED_UP}) AS its,
+             LATERAL (SELECT ref FROM image_ref WHERE manifest = its.id ${LOOKED_UP}) AS claim`,
+          [registry, [...new Set([...digests, ...manifests])]],
+        ),
+  ]);
+  const rivals =
+    refs.length === 0
+      ? []
+      : await readWithRefs(
+          query,
+          registry,
+          refs.map(({ ref }) => ref),
+        );
+  const changed = new Set([...repositories, ...[...holders, ...rivals].map(({ name }) => name)]);
   const dirty = [...changed].flatMap((repository) => takenBy(repository).map((index) => [index, repository] as const));
   if (dirty.length === 0) return;
   await query(

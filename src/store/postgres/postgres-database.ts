@@ -12,14 +12,16 @@ const CONNECT_TIMEOUT = 5_000;
  */
 const QUERY_TIMEOUT = 65_000;
 /**
- * Limits of a transaction, in milliseconds, so that one that hangs cannot hold up the others. Not of the session, which
- * PgBouncer gives to another client after each transaction.
+ * Settings of a transaction: limits, in milliseconds, so that one that hangs cannot hold up the others; and statements
+ * are not compiled, which takes longer than to run them. Not of the session, which PgBouncer gives to another client
+ * after each transaction.
  */
-const LIMITS = setLocal({
+const SETTINGS = setLocal({
   idle_in_transaction_session_timeout: 2_000,
   tcp_user_timeout: 5_000,
   lock_timeout: 5_000,
   statement_timeout: 60_000,
+  jit: 'off',
 });
 
 /** A row, by column. */
@@ -36,13 +38,13 @@ export function queryOn(client: ClientBase): RunQuery {
 /** `write` is fenced; `snapshot` reads what is there at its start; `migration` comes before there is a lease. */
 export type Isolation = 'write' | 'snapshot' | 'migration';
 const BEGIN: Readonly<Record<Isolation, string>> = {
-  write: `BEGIN; ${LIMITS}`,
+  write: `BEGIN; ${SETTINGS}`,
   // Another replica may be migrating, and a table may be large.
-  migration: `BEGIN; ${LIMITS}; ${setLocal({ lock_timeout: 0, statement_timeout: 0 })}`,
-  snapshot: `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${LIMITS}`,
+  migration: `BEGIN; ${SETTINGS}; ${setLocal({ lock_timeout: 0, statement_timeout: 0 })}`,
+  snapshot: `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${SETTINGS}`,
 };
 
-function setLocal(parameters: Readonly<Record<string, number>>): string {
+function setLocal(parameters: Readonly<Record<string, number | string>>): string {
   return Object.entries(parameters)
     .map(([name, value]) => `SET LOCAL ${name} = ${value}`)
     .join('; ');
@@ -69,6 +71,8 @@ export class PostgresDatabase {
       query_timeout: QUERY_TIMEOUT,
       keepAlive: true,
       application_name: 'regindexer',
+      // Statements are sent without waiting for the answers to those before.
+      pipeline: true,
       ...config,
     });
     // Idle connections that break are replaced when they are needed.
@@ -95,14 +99,51 @@ export class PostgresDatabase {
    * @throws StoreError
    */
   async write(sql: string, values: readonly unknown[]): Promise<void> {
-    await this.transaction('write', (query) => query(sql, values));
+    await this.atOnce('write', (query) => query(sql, values));
   }
 
   /**
    * Runs `work` in one transaction, whole or not at all.
    * @throws StoreError; what `work` throws
    */
-  async transaction<T>(isolation: Isolation, work: (query: RunQuery) => Promise<T>): Promise<T> {
+  transaction<T>(isolation: Isolation, work: (query: RunQuery) => Promise<T>): Promise<T> {
+    return this.#onClient(async (client, query) => {
+      await this.#begin(client, isolation, query);
+      const result = await work(query);
+      await client.query('COMMIT');
+      return result;
+    });
+  }
+
+  /**
+   * Runs `work` in one transaction; it must send all its statements before it waits for any of them. They take one round
+   * trip, and one more to commit what they write.
+   * @throws StoreError; what `work` throws
+   */
+  atOnce<T>(isolation: Exclude<Isolation, 'migration'>, work: (query: RunQuery) => Promise<T>): Promise<T> {
+    return this.#onClient(async (client, query) => {
+      const [begun, worked, read] = await Promise.allSettled([
+        this.#begin(client, isolation, query),
+        work(query),
+        isolation === 'snapshot' && client.query('COMMIT'),
+      ]);
+      for (const each of [begun, worked, read]) if (each.status === 'rejected') throw each.reason;
+      // What is written is committed only once the fence has let it through.
+      if (isolation === 'write') await client.query('COMMIT');
+      return (worked as PromiseFulfilledResult<T>).value;
+    });
+  }
+
+  /** Begins a transaction; all its statements are sent before anything is waited for. */
+  async #begin(client: PoolClient, isolation: Isolation, query: RunQuery): Promise<void> {
+    await Promise.all([client.query(BEGIN[isolation]), isolation === 'write' && this.#fence?.(query, this.name)]);
+  }
+
+  /**
+   * Runs `work` on one connection, and rolls back what it did not commit.
+   * @throws StoreError; what `work` throws
+   */
+  async #onClient<T>(work: (client: PoolClient, query: RunQuery) => Promise<T>): Promise<T> {
     let client: PoolClient;
     try {
       client = await this.#pool.connect();
@@ -115,19 +156,23 @@ export class PostgresDatabase {
       fault ??= error;
     };
     client.on('error', onError);
+    let ended = false;
+    const run = queryOn(client);
+    const query: RunQuery = async (sql, values) => {
+      // Of several statements at once, one may have failed: another would be committed by itself.
+      if (ended) throw new TypeError('the transaction has ended');
+      return run(sql, values);
+    };
     try {
-      await client.query(BEGIN[isolation]);
-      const query = queryOn(client);
-      if (isolation === 'write') await this.#fence?.(query, this.name);
-      const result = await work(query);
-      await client.query('COMMIT');
-      return result;
+      return await work(client, query);
     } catch (error) {
+      ended = true;
       await client.query('ROLLBACK').catch((failed: Error) => {
         fault = failed;
       });
       throw this.#explained(error);
     } finally {
+      ended = true;
       // A connection that could not roll back is closed.
       client.release(fault);
       client.off('error', onError);

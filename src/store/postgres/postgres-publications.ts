@@ -33,13 +33,14 @@ export class PostgresPublications implements Publications {
   /** @param known returned if it is still the newest: then no names of chunks are transferred */
   async publication(index: string, known?: Publication): Promise<Publication | undefined> {
     const [row] = await this.#database.query<PublicationRow>(
-      `SELECT version, registry, modified, CASE WHEN version IS DISTINCT FROM $3 THEN chunks END AS chunks, origin, checksum
+      `SELECT version, registry, modified, CASE WHEN version IS DISTINCT FROM $3 THEN encode(chunks, 'base64') END AS chunks, origin, checksum
        FROM publication WHERE "index" = $1 AND format = $2`,
       [index, this.#format, known?.version],
     );
     if (row === undefined) return undefined;
-    const { registry, chunks, origin } = row;
-    if (chunks === null) return known;
+    const { registry, origin } = row;
+    if (row.chunks === null) return known;
+    const chunks = decoded(row.chunks);
     const read = {
       index,
       version: Number(row.version),
@@ -72,20 +73,28 @@ export class PostgresPublications implements Publications {
   }
 
   async chunkHeads(names: readonly string[]): Promise<ReadonlyMap<string, Buffer>> {
-    const rows = await this.#database.query<{ name: Buffer; head: Buffer }>(
-      'SELECT name, head FROM chunk WHERE name = ANY($1)',
+    const rows = await this.#database.query<{ name: Buffer; head: string }>(
+      `SELECT name, ${encoded('head')} FROM chunk WHERE name = ANY($1)`,
       [names.map((name) => nameBytes([name]))],
     );
-    return new Map(rows.map(({ name, head }) => [this.#checkedName(name, head), head]));
+    return new Map(
+      rows.map((row) => {
+        const head = decoded(row.head);
+        return [this.#checkedName(row.name, head), head];
+      }),
+    );
   }
 
   /** Returns whole chunks, of which only the heads are checked; removed ones are left out. */
   async chunks(names: readonly string[]): Promise<readonly StoredChunk[]> {
-    const rows = await this.#database.query<{ name: Buffer; head: Buffer; body: Buffer }>(
-      'SELECT name, head, body FROM chunk WHERE name = ANY($1)',
+    const rows = await this.#database.query<{ name: Buffer; head: string; body: string }>(
+      `SELECT name, ${encoded('head')}, ${encoded('body')} FROM chunk WHERE name = ANY($1)`,
       [names.map((name) => nameBytes([name]))],
     );
-    return rows.map(({ name, head, body }) => ({ name: this.#checkedName(name, head), head, body }));
+    return rows.map(({ name, ...its }) => {
+      const [head, body] = [decoded(its.head), decoded(its.body)];
+      return { name: this.#checkedName(name, head), head, body };
+    });
   }
 
   async chunkSegment(name: string, { offset, length, sha256 }: StoredSegment): Promise<Buffer | undefined> {
@@ -98,51 +107,58 @@ export class PostgresPublications implements Publications {
   }
 
   async png(digest: Digest): Promise<Buffer | undefined> {
-    const [row] = await this.#database.query<{ bytes: Buffer }>('SELECT bytes FROM png WHERE digest = $1', [digest]);
-    return row !== undefined && matchesDigest(row.bytes, digest) ? row.bytes : undefined;
+    const [row] = await this.#database.query<{ bytes: string }>(
+      `SELECT ${encoded('bytes')} FROM png WHERE digest = $1`,
+      [digest],
+    );
+    const bytes = row && decoded(row.bytes);
+    return bytes !== undefined && matchesDigest(bytes, digest) ? bytes : undefined;
   }
 
   /** @param known returned if it is still the newest; the same body is not transferred again */
   async apps(index: string, known?: SideDocument): Promise<SideDocument | undefined> {
-    const [row] = await this.#database.query<{ version: string; digest: Digest; body: Buffer | null }>(
-      'SELECT version, digest, CASE WHEN digest IS DISTINCT FROM $3 THEN body END AS body FROM apps WHERE "index" = $1 AND format = $2',
+    const [row] = await this.#database.query<{ version: string; digest: Digest; body: string | null }>(
+      `SELECT version, digest, CASE WHEN digest IS DISTINCT FROM $3 THEN encode(body, 'base64') END AS body FROM apps WHERE "index" = $1 AND format = $2`,
       [index, this.#format, known && digestOf(known.body)],
     );
     if (row === undefined) return undefined;
     const version = Number(row.version);
     if (row.body === null) return known?.version === version ? known : known && { ...known, version };
-    return matchesDigest(row.body, row.digest) ? { version, body: row.body } : undefined;
+    const body = decoded(row.body);
+    return matchesDigest(body, row.digest) ? { version, body } : undefined;
   }
 
   async putChunks(chunks: readonly StoredChunk[]): Promise<void> {
-    if (chunks.length > 0) await this.#database.transaction('write', (query) => putChunks(query, chunks));
+    if (chunks.length > 0) await this.#database.atOnce('write', (query) => putChunks(query, chunks));
   }
 
   async publish({ chunks, ...publication }: Publication, added: readonly StoredChunk[]): Promise<void> {
     const { index, version, format, registry, modified, origin } = publication;
     const names = nameBytes(chunks);
-    await this.#database.transaction('write', async (query) => {
-      if (added.length > 0) await putChunks(query, added);
-      await query(
-        `WITH put AS (
-           INSERT INTO publication ("index", version, format, registry, modified, chunks, origin, checksum) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-           ON CONFLICT ("index", format) DO UPDATE SET version = excluded.version, registry = excluded.registry, modified = excluded.modified, chunks = excluded.chunks, origin = excluded.origin, checksum = excluded.checksum
-           RETURNING 1
-         )
-         SELECT pg_notify('${CHANNEL}', $9) FROM put`,
-        [
-          index,
-          version,
-          format,
-          registry,
-          modified,
-          names,
-          origin,
-          checksumOf(publication, names),
-          notificationOf({ published: index, document: 'index', format, version }),
-        ],
-      );
-    });
+    await this.#database.atOnce('write', (query) =>
+      Promise.all([
+        added.length > 0 && putChunks(query, added),
+        query(
+          `WITH put AS (
+             INSERT INTO publication ("index", version, format, registry, modified, chunks, origin, checksum) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             ON CONFLICT ("index", format) DO UPDATE SET version = excluded.version, registry = excluded.registry, modified = excluded.modified, chunks = excluded.chunks, origin = excluded.origin, checksum = excluded.checksum
+             RETURNING 1
+           )
+           SELECT pg_notify('${CHANNEL}', $9) FROM put`,
+          [
+            index,
+            version,
+            format,
+            registry,
+            modified,
+            names,
+            origin,
+            checksumOf(publication, names),
+            notificationOf({ published: index, document: 'index', format, version }),
+          ],
+        ),
+      ]),
+    );
   }
 
   async putApps(index: string, { version, body }: SideDocument): Promise<void> {
@@ -182,10 +198,12 @@ export class PostgresPublications implements Publications {
 
   async keepIndexes(indexes: ReadonlySet<string>): Promise<void> {
     const kept = [...indexes];
-    await this.#database.transaction('write', async (query) => {
-      await query('DELETE FROM publication WHERE format = $1 AND "index" <> ALL($2)', [this.#format, kept]);
-      await query('DELETE FROM apps WHERE format = $1 AND "index" <> ALL($2)', [this.#format, kept]);
-    });
+    await this.#database.atOnce('write', (query) =>
+      Promise.all([
+        query('DELETE FROM publication WHERE format = $1 AND "index" <> ALL($2)', [this.#format, kept]),
+        query('DELETE FROM apps WHERE format = $1 AND "index" <> ALL($2)', [this.#format, kept]),
+      ]),
+    );
   }
 
   async isOvertaken(index: string): Promise<boolean> {
@@ -326,17 +344,28 @@ type PublicationRow = {
   readonly version: string;
   readonly registry: string;
   readonly modified: string;
-  readonly chunks: Buffer | null;
+  readonly chunks: string | null;
   readonly origin: string;
   readonly checksum: string;
 };
 
+/** SQL: a column of bytes, as {@link decoded} takes it. By default, bytes are sent as text that is twice as long. */
+function encoded(column: string): string {
+  return `encode(${column}, 'base64') AS ${column}`;
+}
+
+function decoded(base64: string): Buffer {
+  return Buffer.from(base64, 'base64');
+}
+
 async function putChunks(query: RunQuery, chunks: readonly StoredChunk[]): Promise<void> {
   const unique = [...new Map(chunks.map((chunk) => [chunk.name, chunk])).values()];
+  // Each in a parameter of its own: bytes in an array are sent as text, twice as long.
+  const rows = unique.map((_, row) => `($${3 * row + 1}, $${3 * row + 2}, $${3 * row + 3})`);
   await query(
-    `INSERT INTO chunk (name, head, body) SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[])
+    `INSERT INTO chunk (name, head, body) VALUES ${rows.join()}
      ON CONFLICT (name) DO UPDATE SET unnamed_since = NULL, head = excluded.head, body = excluded.body
      WHERE chunk.unnamed_since IS NOT NULL OR chunk.head <> excluded.head OR chunk.body <> excluded.body`,
-    [unique.map(({ name }) => nameBytes([name])), unique.map(({ head }) => head), unique.map(({ body }) => body)],
+    unique.flatMap(({ name, head, body }) => [nameBytes([name]), head, body]),
   );
 }
