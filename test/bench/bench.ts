@@ -16,8 +16,17 @@ import { tableMarkdown, tableObject } from './table.ts';
 
 const WRONG_USAGE = 2;
 
-const BENCHMARKS: Readonly<Record<string, Benchmark>> = { build, deltas, large, latency, page, push, serve, soak };
-const BENCHMARKS: Readonly<Record<string, Benchmark>> = { build, large, latency, page, push, replicas, serve, soak };
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
+  build,
+  deltas,
+  large,
+  latency,
+  page,
+  push,
+  replicas,
+  serve,
+  soak,
+};
 
 const USAGE = `Usage: npm run bench -- [NAME…] [--out FILE]
 

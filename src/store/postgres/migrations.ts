@@ -12,7 +12,8 @@ const LOCK = '8243108410894378360';
  * one is read without the rest.
  *
  * Publications and lists of apps are kept by index and format: versions of the program with different formats share a
- * database, and each reads its own. `unread_since` is when no replica read the format any more.
+ * database, and each reads its own. `unread_since` is when no replica read the format any more. `change` leads from the
+ * chunks of the version `changed_from` to those of this one.
  */
 const MIGRATIONS: readonly string[] = [
   `
@@ -125,6 +126,8 @@ const MIGRATIONS: readonly string[] = [
     origin text NOT NULL,
     checksum bigint NOT NULL,
     unread_since bigint,
+    changed_from bigint,
+    change json,
     PRIMARY KEY ("index", format)
   );
   ALTER TABLE publication ALTER chunks SET STORAGE EXTERNAL;
@@ -137,9 +140,20 @@ const MIGRATIONS: readonly string[] = [
     format text COLLATE "C",
     version bigint NOT NULL,
     digest text NOT NULL,
-    body bytea NOT NULL,
+    parts bytea NOT NULL,
     PRIMARY KEY ("index", format)
   );
+  ALTER TABLE apps ALTER parts SET STORAGE EXTERNAL;
+
+  CREATE TABLE apps_part (
+    "index" text COLLATE "C",
+    format text COLLATE "C",
+    name bytea,
+    bytes bytea NOT NULL,
+    PRIMARY KEY ("index", format, name),
+    FOREIGN KEY ("index", format) REFERENCES apps ON DELETE CASCADE
+  );
+  ALTER TABLE apps_part ALTER bytes SET STORAGE EXTERNAL;
 
   CREATE TABLE png (digest text COLLATE "C" PRIMARY KEY, unnamed_since bigint, bytes bytea NOT NULL);
   ALTER TABLE png ALTER bytes SET STORAGE EXTERNAL;

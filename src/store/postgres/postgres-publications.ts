@@ -5,6 +5,8 @@ import { checksumOf, NAME_BYTES, nameBytes, namesIn } from '../publication-row.t
 import type { Publication, Publications, SideDocument, StoredChunk, StoredSegment } from '../publications.ts';
 import { StoreError } from '../store-error.ts';
 import { CHANNEL } from './channel.ts';
+import { applyChange, changeBetween, type ChunkChange } from './chunk-change.ts';
+import { namesOf, partsOf } from './document-parts.ts';
 import type { PostgresDatabase, RunQuery } from './postgres-database.ts';
 
 /** Chunks that are removed in one transaction, and PNGs that are looked at or removed in one. */
@@ -24,33 +26,40 @@ const NAMED = `named AS MATERIALIZED (
 export class PostgresPublications implements Publications {
   readonly #database: PostgresDatabase;
   readonly #format: string;
+  /** What was published last, by index. */
+  readonly #published = new Map<string, Pick<Publication, 'version' | 'chunks'>>();
 
   constructor(database: PostgresDatabase, format: string) {
     this.#database = database;
     this.#format = format;
   }
 
-  /** @param known returned if it is still the newest: then no names of chunks are transferred */
+  /** @param known returned if it is still the newest; from the one before, only the change is transferred */
   async publication(index: string, known?: Publication): Promise<Publication | undefined> {
     const [row] = await this.#database.query<PublicationRow>(
-      `SELECT version, registry, modified, CASE WHEN version IS DISTINCT FROM $3 THEN encode(chunks, 'base64') END AS chunks, origin, checksum
+      `SELECT version, registry, modified, origin, checksum,
+         CASE WHEN version <> $3 AND changed_from = $3 THEN change END AS change,
+         CASE WHEN (version = $3 OR changed_from = $3) IS NOT TRUE THEN encode(chunks, 'base64') END AS chunks
        FROM publication WHERE "index" = $1 AND format = $2`,
       [index, this.#format, known?.version],
     );
     if (row === undefined) return undefined;
-    const { registry, origin } = row;
-    if (row.chunks === null) return known;
-    const chunks = decoded(row.chunks);
     const read = {
       index,
       version: Number(row.version),
       format: this.#format,
-      registry,
+      registry: row.registry,
       modified: Number(row.modified),
-      origin,
+      origin: row.origin,
     };
-    if (checksumOf(read, chunks) !== Number(row.checksum)) throw this.#mismatch(`the publication of ${index}`);
-    return { ...read, chunks: namesIn(chunks) };
+    if (known?.version === read.version) return known;
+    const chunks =
+      row.chunks === null
+        ? applyChange(known?.chunks ?? [], row.change ?? { start: 0, removed: 0, added: [] })
+        : namesIn(decoded(row.chunks));
+    if (checksumOf(read, nameBytes(chunks)) === Number(row.checksum)) return { ...read, chunks };
+    if (row.chunks === null) return this.publication(index);
+    throw this.#mismatch(`the publication of ${index}`);
   }
 
   async published(): Promise<readonly string[]> {
@@ -115,16 +124,27 @@ export class PostgresPublications implements Publications {
     return bytes !== undefined && matchesDigest(bytes, digest) ? bytes : undefined;
   }
 
-  /** @param known returned if it is still the newest; the same body is not transferred again */
+  /** @param known returned if it is still the newest; parts that it has are not transferred again */
   async apps(index: string, known?: SideDocument): Promise<SideDocument | undefined> {
-    const [row] = await this.#database.query<{ version: string; digest: Digest; body: string | null }>(
-      `SELECT version, digest, CASE WHEN digest IS DISTINCT FROM $3 THEN encode(body, 'base64') END AS body FROM apps WHERE "index" = $1 AND format = $2`,
-      [index, this.#format, known && digestOf(known.body)],
+    const parts = new Map(known && partsOf(known.body).map(({ name, bytes }) => [name, bytes]));
+    const [[row], added] = await this.#database.atOnce('snapshot', (query) =>
+      Promise.all([
+        query<{ version: string; digest: Digest; parts: string | null }>(
+          `SELECT version, digest, CASE WHEN digest IS DISTINCT FROM $3 THEN encode(parts, 'base64') END AS parts
+           FROM apps WHERE "index" = $1 AND format = $2`,
+          [index, this.#format, known && digestOf(known.body)],
+        ),
+        query<{ name: Buffer; bytes: string }>(
+          `SELECT name, ${encoded('bytes')} FROM apps_part WHERE "index" = $1 AND format = $2 AND name NOT IN (${namesOf('$3')})`,
+          [index, this.#format, nameBytes([...parts.keys()])],
+        ),
+      ]),
     );
     if (row === undefined) return undefined;
     const version = Number(row.version);
-    if (row.body === null) return known?.version === version ? known : known && { ...known, version };
-    const body = decoded(row.body);
+    if (row.parts === null) return known?.version === version ? known : known && { ...known, version };
+    for (const { name, bytes } of added) parts.set(name.toString('hex'), decoded(bytes));
+    const body = Buffer.concat(namesIn(decoded(row.parts)).flatMap((name) => parts.get(name) ?? []));
     return matchesDigest(body, row.digest) ? { version, body } : undefined;
   }
 
@@ -135,13 +155,17 @@ export class PostgresPublications implements Publications {
   async publish({ chunks, ...publication }: Publication, added: readonly StoredChunk[]): Promise<void> {
     const { index, version, format, registry, modified, origin } = publication;
     const names = nameBytes(chunks);
+    const before = this.#published.get(index);
+    const change = before && JSON.stringify(changeBetween(before.chunks, chunks));
+    const isShort = change !== undefined && change.length < names.length;
     await this.#database.atOnce('write', (query) =>
       Promise.all([
         added.length > 0 && putChunks(query, added),
         query(
           `WITH put AS (
              INSERT INTO publication ("index", version, format, registry, modified, chunks, origin, checksum) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-             ON CONFLICT ("index", format) DO UPDATE SET version = excluded.version, registry = excluded.registry, modified = excluded.modified, chunks = excluded.chunks, origin = excluded.origin, checksum = excluded.checksum
+             ON CONFLICT ("index", format) DO UPDATE SET version = excluded.version, registry = excluded.registry, modified = excluded.modified, chunks = excluded.chunks, origin = excluded.origin, checksum = excluded.checksum,
+               changed_from = CASE WHEN publication.version = $10 THEN $10 END, change = CASE WHEN publication.version = $10 THEN $11::json END
              RETURNING 1
            )
            SELECT pg_notify('${CHANNEL}', $9) FROM put`,
@@ -155,29 +179,57 @@ export class PostgresPublications implements Publications {
             origin,
             checksumOf(publication, names),
             notificationOf({ published: index, document: 'index', format, version }),
+            isShort ? before?.version : null,
+            isShort ? change : null,
           ],
         ),
       ]),
     );
+    this.#published.set(index, { version, chunks });
   }
 
   async putApps(index: string, { version, body }: SideDocument): Promise<void> {
-    await this.#database.write(
-      `WITH put AS (
-         INSERT INTO apps ("index", format, version, digest, body) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT ("index", format) DO UPDATE SET version = excluded.version, digest = excluded.digest, body = excluded.body
-         RETURNING 1
-       )
-       SELECT pg_notify('${CHANNEL}', $6) FROM put`,
-      [
-        index,
-        this.#format,
-        version,
-        digestOf(body),
-        body,
-        notificationOf({ published: index, document: 'apps', format: this.#format, version }),
-      ],
-    );
+    const parts = partsOf(body);
+    await this.#database.transaction('write', async (query) => {
+      const stored = await query<{ name: Buffer; sound: boolean }>(
+        'SELECT name, name = sha256(bytes) AS sound FROM apps_part WHERE "index" = $1 AND format = $2',
+        [index, this.#format],
+      );
+      const before = new Map(stored.map(({ name, sound }) => [name.toString('hex'), sound]));
+      const added = new Map(
+        parts.filter(({ name }) => before.get(name) !== true).map(({ name, bytes }) => [name, bytes]),
+      );
+      const kept = new Set(parts.map(({ name }) => name));
+      const gone = [...before.keys()].filter((name) => !kept.has(name));
+      await Promise.all([
+        query(
+          `WITH put AS (
+             INSERT INTO apps ("index", format, version, digest, parts) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT ("index", format) DO UPDATE SET version = excluded.version, digest = excluded.digest, parts = excluded.parts
+             RETURNING 1
+           )
+           SELECT pg_notify('${CHANNEL}', $6) FROM put`,
+          [
+            index,
+            this.#format,
+            version,
+            digestOf(body),
+            nameBytes(parts.map(({ name }) => name)),
+            notificationOf({ published: index, document: 'apps', format: this.#format, version }),
+          ],
+        ),
+        query(
+          `INSERT INTO apps_part ("index", format, name, bytes) SELECT $1, $2, * FROM unnest($3::bytea[], $4::bytea[])
+           ON CONFLICT ("index", format, name) DO UPDATE SET bytes = excluded.bytes`,
+          [index, this.#format, [...added.keys()].map((name) => nameBytes([name])), [...added.values()]],
+        ),
+        query(`DELETE FROM apps_part WHERE "index" = $1 AND format = $2 AND name IN (${namesOf('$3')})`, [
+          index,
+          this.#format,
+          nameBytes(gone),
+        ]),
+      ]);
+    });
   }
 
   async putPngs(pngs: ReadonlyMap<Digest, Uint8Array>): Promise<void> {
@@ -345,6 +397,7 @@ type PublicationRow = {
   readonly registry: string;
   readonly modified: string;
   readonly chunks: string | null;
+  readonly change: ChunkChange | null;
   readonly origin: string;
   readonly checksum: string;
 };

@@ -19,7 +19,7 @@ const TABLES: Readonly<Record<string, readonly string[]>> = {
     'stored',
     'tag',
   ],
-  publications: ['apps', 'publication'],
+  publications: ['apps', 'apps_part', 'publication'],
   chunks: ['chunk'],
   icons: ['png'],
   replicas: ['lease', 'rebuild', 'rebuild_change', 'replica', 'request', 'schema_version'],

@@ -80,7 +80,7 @@ export function damageTo(part: StoredPart): { readonly sql: string; readonly nam
         name: part.index,
       };
     case 'apps':
-      return { sql: `UPDATE apps SET body = 'other apps' WHERE "index" = $1`, name: part.index };
+      return { sql: `UPDATE apps_part SET bytes = 'other apps' WHERE "index" = $1`, name: part.index };
     case 'png':
       return { sql: `UPDATE png SET bytes = 'other PNG' WHERE digest = $1`, name: part.digest };
     case 'head':

@@ -50,8 +50,6 @@ suite('transactions', needs('postgres'), () => {
     const database = opened(t, await createDatabase());
     const bytes = (registry: string): Promise<readonly unknown[]> =>
       database.query('SELECT bytes FROM stored WHERE registry = $1', [registry]);
-    const put = (query: RunQuery, registry: string): Promise<unknown> =>
-      query('INSERT INTO stored (registry, bytes) VALUES ($1, 1)', [registry]);
     await database.atOnce('write', (query) => Promise.all([put(query, 'one'), put(query, 'two')]));
     assert.deepEqual([...(await bytes('one')), ...(await bytes('two'))], [{ bytes: '1' }, { bytes: '1' }]);
     await assert.rejects(
@@ -68,6 +66,10 @@ suite('transactions', needs('postgres'), () => {
     assert.deepEqual(times[2], [{ jit: 'off' }]);
   });
 });
+
+function put(query: RunQuery, registry: string): Promise<unknown> {
+  return query('INSERT INTO stored (registry, bytes) VALUES ($1, 1)', [registry]);
+}
 
 async function assertLimits(t: TestContext, connection: ClientConfig): Promise<void> {
   const database = opened(t, connection);

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { suite, test, type TestContext } from 'node:test';
+import { constants, deflateRawSync } from 'node:zlib';
 import type { ClientConfig } from 'pg';
 import { digestOf } from '../../../src/registry/digest.ts';
 import { CHANNEL } from '../../../src/store/postgres/channel.ts';
@@ -142,6 +143,68 @@ suite('publications in PostgreSQL', needs('postgres'), () => {
     assert.equal(await publications.apps('other', apps), undefined);
   });
 
+  test('from the version before, only the change is read; from any other one, or a damaged change, everything', async (t) => {
+    const connection = await createDatabase();
+    const [writer, reader] = [await open(t, connection, '1'), await open(t, connection, '1')];
+    const [a, b, c, d] = ['a', 'b', 'c', 'd'].map(chunkOf) as [StoredChunk, StoredChunk, StoredChunk, StoredChunk];
+    const others = Array.from({ length: 20 }, (_, number) => chunkOf(`other ${number}`));
+    await writer.putChunks([a, b, c, d, ...others]);
+    const versions = [
+      [a, b, ...others, c],
+      [a, d, ...others, c],
+      [a, d, b, ...others],
+      [],
+      [b],
+      [...others, b],
+      others,
+    ].map((chunks, number) => publicationOf('apps', number + 1, chunks));
+    const changes: unknown[] = [];
+    for (const [place, publication] of versions.entries()) {
+      await writer.publish(publication, []);
+      for (const known of [undefined, ...versions.slice(0, place + 1)])
+        assert.deepEqual(await reader.publication('apps', known), publication);
+      const [row] = await run<{ changed_from: string | null }>(connection, 'SELECT changed_from FROM publication');
+      changes.push(row?.changed_from);
+    }
+    // A change that is longer than the names of all is not kept.
+    assert.deepEqual(changes, [null, '1', null, null, null, null, '6']);
+    await run(connection, `UPDATE publication SET changed_from = 2, change = '{"start":0,"removed":1,"added":[]}'`);
+    assert.deepEqual(await reader.publication('apps', versions[1]), versions.at(-1));
+  });
+
+  test('of a list of apps, only the pages are stored and read that changed', async (t) => {
+    const connection = await createDatabase();
+    const [writer, reader] = [await open(t, connection, '1'), await open(t, connection, '1')];
+    const stored = async (): Promise<ReadonlyMap<string, string>> =>
+      new Map(
+        (
+          await run<{ name: string; written: string }>(
+            connection,
+            `SELECT encode(name, 'hex') AS name, xmin::text AS written FROM apps_part`,
+          )
+        ).map(({ name, written }) => [name, written]),
+      );
+    const first = { version: 1, body: Buffer.concat([page('one'), page('two'), page('two'), Buffer.from('rest')]) };
+    await writer.putApps('apps', first);
+    assert.deepEqual(await reader.apps('apps'), first);
+    const pages = await stored();
+    assert.equal(pages.size, 3);
+    const second = { version: 2, body: Buffer.concat([page('one'), page('two'), page('three'), Buffer.from('rest')]) };
+    await writer.putApps('apps', second);
+    for (const known of [undefined, first, second]) assert.deepEqual(await reader.apps('apps', known), second);
+    const now = await stored();
+    assert.equal(now.size, 4);
+    for (const [name, written] of pages) assert.equal(now.get(name), written);
+    await writer.putApps('apps', { ...first, version: 3 });
+    assert.deepEqual([...(await stored()).keys()].toSorted(), [...pages.keys()].toSorted());
+    await run(connection, `UPDATE apps_part SET bytes = 'damaged'`);
+    assert.equal(await reader.apps('apps'), undefined);
+    await writer.putApps('apps', second);
+    assert.deepEqual(await reader.apps('apps', first), second);
+    await writer.putApps('apps', { version: 5, body: Buffer.alloc(0) });
+    assert.deepEqual(await reader.apps('apps', second), { version: 5, body: Buffer.alloc(0) });
+  });
+
   test('discarding removes what may be damaged, and leaves what another format names', async (t) => {
     const connection = await createDatabase();
     const [own, other] = [await open(t, connection, '1'), await open(t, connection, 'other')];
@@ -192,4 +255,9 @@ async function open(t: TestContext, connection: ClientConfig, format: string): P
   const store = await PostgresStore.open(connection, { format });
   t.after(() => store.close());
   return store.publications;
+}
+
+/** A page as lists of apps have them. */
+function page(text: string): Buffer {
+  return deflateRawSync(text.repeat(100), { finishFlush: constants.Z_SYNC_FLUSH });
 }
