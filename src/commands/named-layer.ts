@@ -14,7 +14,7 @@ import { parseManifest } from '../registry/parse-manifest.ts';
 import { DEFAULT_TAG, isTag } from '../registry/reference.ts';
 import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
 
-const CHUNK_BYTES = 256 * 1024;
+const CHUNK_BYTES = 64 * 1024;
 /** `FOLDER`, `FOLDER:TAG` or `FOLDER@DIGEST`. */
 const LAYOUT_REFERENCE = /^(?<folder>.+?)(?:@(?<digest>[a-z0-9]+:[0-9a-f]+)|:(?<tag>[^:/]+))?$/;
 

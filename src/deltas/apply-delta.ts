@@ -45,11 +45,11 @@ export async function* applyDelta(
 
   await using input = new Input(uncompressZstd(rest, name), name);
   while (!input.isEmpty || (await input.fill())) {
-    const code = input.take(1)[0] as number;
+    const code = input.byte();
     let number = 0;
     for (let place = 0, byte = 0x80; byte >= 0x80; place++) {
       if (input.isEmpty) await input.more();
-      byte = input.take(1)[0] as number;
+      byte = input.byte();
       number += (byte % 0x80) * 0x80 ** place;
       if (place === MAX_NUMBER_BYTES || !Number.isSafeInteger(number)) throw damaged('has a number that is too large');
     }
@@ -135,6 +135,11 @@ class Input implements AsyncDisposable {
    */
   async more(): Promise<void> {
     if (!(await this.fill())) throw new DeltaError('damaged', `${this.#name}: ends early`);
+  }
+
+  /** Takes the next byte of the chunk, which is not empty. */
+  byte(): number {
+    return this.#chunk[this.#place++] as number;
   }
 
   /** Takes up to `length` bytes of the chunk. */

@@ -4,7 +4,7 @@ import { equalBytes } from './compare-bytes.ts';
 /** Bytes of a seed. */
 export const SEED_BYTES = 12;
 /** The least distance between two seeds of the old file. */
-const MIN_STRIDE = 4;
+const MIN_STRIDE = 8;
 /** Bits of an entry that number a seed, from 1 on; the others hold a part of its hash. */
 const NUMBER_BITS = 21;
 const NUMBER_MASK = 2 ** NUMBER_BITS - 1;

@@ -8,7 +8,7 @@ import { DeltaError } from './delta-error.ts';
 import { RandomAccess } from './random-access.ts';
 
 const MODE = 0o600;
-const CHUNK_BYTES = 256 * 1024;
+const CHUNK_BYTES = 64 * 1024;
 
 /** A file that is gone once it is closed. */
 export class TemporaryFile implements AsyncDisposable {

@@ -5,7 +5,7 @@ import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { DeltaError } from './delta-error.ts';
 import { splitFrames } from './zstd-frames.ts';
 
-const CHUNK_BYTES = 256 * 1024;
+const CHUNK_BYTES = 64 * 1024;
 /** The first bytes of gzip, of zstd, and of a skippable zstd frame from its second byte on (RFC 1952, RFC 8878). */
 const GZIP = Buffer.from([0x1f, 0x8b]);
 const ZSTD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
