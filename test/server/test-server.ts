@@ -26,7 +26,14 @@ export interface TestServerOptions
     Partial<
       Pick<
         Site,
-        'iconsUri' | 'pullSources' | 'registryProxy' | 'signatures' | 'trustProxy' | 'defaultIndex' | 'description'
+        | 'iconsUri'
+        | 'pullSources'
+        | 'registryProxy'
+        | 'signatures'
+        | 'trustProxy'
+        | 'defaultIndex'
+        | 'description'
+        | 'sharing'
       >
     >,
     ConnectionLimitsOptions {
@@ -128,7 +135,7 @@ export class TestServer {
       },
       rebuilds: queue,
       storeSizes: () => storeSizes(state.folder),
-      sharing: undefined,
+      sharing: options.sharing,
       status: {
         registryOf: () => state.registry.id,
         warnings: () =>

@@ -134,6 +134,7 @@ export function apiRoutes(server: FastifyInstance, { site, acceptEncoding }: Api
         querystring: IconParameters,
         produces: ['image/png'],
       },
+      preHandler,
     },
     async (request, reply) => {
       const index = asked(request.query);

@@ -6,6 +6,7 @@ import fastifyStatic from '@fastify/static';
 import type { FastifyInstance } from 'fastify';
 import { type AppListPage, PAGE_SIZE } from '../../indexing/appdata/app-pages.ts';
 import { PACKAGE_FOLDER } from '../../system/package-folder.ts';
+import { catchUpFirst } from '../plugins/catch-up.ts';
 import { entityTagOf, isFresh } from '../http/caching.ts';
 import { pageDirectives, securityHeaders } from '../plugins/security-headers.ts';
 import { appListPath, listPagePath } from '../exported-paths.ts';
@@ -49,7 +50,7 @@ export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls:
 
   scope.get<{ Querystring: { index?: unknown; page?: unknown } }>(
     '/',
-    { schema: { summary: 'The web page', produces: ['text/html'] } },
+    { schema: { summary: 'The web page', produces: ['text/html'] }, preHandler: catchUpFirst(site) },
     async (request, reply) => {
       const current = site();
       const { indexes, defaultIndex, description } = current;

@@ -7,6 +7,7 @@ import type { AppDetails, AppImage } from '../../../indexing/appdata/app-details
 import { isAppId, isWebUrl } from '../../../indexing/appdata/flatpak-image.ts';
 import { DEFAULT_TAG, TAG } from '../../../registry/reference.ts';
 import { entityTagOf, isFresh } from '../../http/caching.ts';
+import { catchUpFirst } from '../../plugins/catch-up.ts';
 import { notFoundAt } from '../../plugins/errors.ts';
 import { originOf } from '../../plugins/hosts.ts';
 import type { CurrentSite, IndexDescription, Site, SiteDescription } from '../../site.ts';
@@ -69,7 +70,7 @@ export function flatpakFileRoutes(server: FastifyInstance, site: CurrentSite): v
   };
   server.get<{ Params: { index: string; id: string }; Querystring: { tag?: string; arch?: string } }>(
     `/:index/:id${REF}`,
-    { schema: ref },
+    { schema: ref, preHandler: catchUpFirst(site) },
     async (request, reply) => {
       const { description, indexes } = site();
       const { id } = request.params;
