@@ -137,6 +137,13 @@ suite('replicas that share a database', needs('postgres', 'docker-registry', 'ng
         }
       }
     });
+    // Only the leader asks the registry.
+    for (const replica of replicas.all) {
+      const metrics = (await get(`${replica.url}/metrics`)).body.toString();
+      const leads = replica === leader;
+      assert.match(metrics, new RegExp(`^regindexer_leader ${Number(leads)}$`, 'm'));
+      assert.equal(/^regindexer_registry_requests_total\{/m.test(metrics), leads);
+    }
     await eventually(async () => {
       const rebuilds = await Promise.all(replicas.all.map(async ({ url }) => (await statusOf(url)).rebuilds));
       assert.ok((rebuilds[0]?.length ?? 0) > 0);
