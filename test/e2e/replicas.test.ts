@@ -20,7 +20,7 @@ import { eventually } from './eventually.ts';
 import { isReady, sharingOf, startReplicas, type TestReplica, type TestReplicas } from './replicas.ts';
 
 /** More of them by hand: `REPLICA_EVENTS=60`. */
-const EVENTS = Number(process.env['REPLICA_EVENTS'] ?? 12);
+const EVENTS = Number(process.env['REPLICA_EVENTS'] ?? 6);
 /** Where to write what the replicas logged, if something is to be found out: `REPLICA_LOGS=/tmp/replica`. */
 const LOGS = process.env['REPLICA_LOGS'];
 const APPS = { repositories: 12, tags: ['latest', 'stable'], architectures: ['amd64', 'arm64'] };
