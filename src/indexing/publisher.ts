@@ -89,12 +89,17 @@ export class Publisher {
   readonly #renderingFingerprint: string;
   readonly #hashes = new Map<string, number>();
   #published: LoadedPublication | undefined;
-  /** Whether changes since the publication were marked for another version of the program alone. */
+  /** The highest version of the index in the store, in whichever format. */
+  #newest: number;
+  /**
+   * Whether a version of the program with another format has published the index since: what changed meanwhile is not
+   * marked for this one.
+   */
   #isOvertaken: boolean;
   /** Chunks of a publication by their first repository; see {@link #chunksByFirst}. */
   #byFirst: { readonly of: LoadedPublication | undefined; readonly chunks: Map<string, Chunk[]> } | undefined;
 
-  private constructor(options: PublisherOptions, published: LoadedPublication | undefined, isOvertaken: boolean) {
+  private constructor(options: PublisherOptions, published: LoadedPublication | undefined, newest: number) {
     const { definition, patterns, iconsUri } = options;
     this.definition = definition;
     this.#options = options;
@@ -116,7 +121,8 @@ export class Publisher {
     } = definition;
     this.#renderingFingerprint = hash('sha256', JSON.stringify([FORMAT, manner, iconsUri]));
     this.#published = published;
-    this.#isOvertaken = isOvertaken;
+    this.#newest = newest;
+    this.#isOvertaken = published !== undefined && newest > published.publication.version;
   }
 
   /**
@@ -126,7 +132,7 @@ export class Publisher {
   static async open(options: PublisherOptions): Promise<Publisher> {
     const { publications, definition } = options;
     const published = await loadPublication(publications, definition.name);
-    return new Publisher(options, published, await publications.isOvertaken(definition.name));
+    return new Publisher(options, published, await publications.newestVersion(definition.name));
   }
 
   /** The current publication; `undefined` before the first one. */
@@ -224,8 +230,8 @@ export class Publisher {
     const origin: Origin = { catalog: catalog.id, source: sourceOf(this.definition), fingerprint: this.#fingerprint };
     const publication: Publication = {
       index: name,
-      // Higher than all earlier ones, even if these are lost.
-      version: Math.max((before?.publication.version ?? 0) + 1, Date.now()),
+      // Higher than all earlier ones, even if these are lost, and whatever the clocks of other replicas say.
+      version: Math.max(this.#newest + 1, Date.now()),
       format: FORMAT,
       registry: registryPublic,
       modified: changed ? Math.floor(Date.now() / 1000) * 1000 : (before?.publication.modified ?? 0),
@@ -236,6 +242,7 @@ export class Publisher {
     if (published) {
       await publications.publish(publication, writer.take());
       this.#published = { publication, chunks, whole };
+      this.#newest = publication.version;
     }
     this.#isOvertaken = false;
     await catalog.clearDirty(name, dirty.upTo);

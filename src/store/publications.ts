@@ -71,11 +71,8 @@ export interface Publications extends PublicationReader {
   /** Returns the names of all indexes that have a publication. */
   published(): Promise<readonly string[]>;
 
-  /**
-   * Says whether a version of the program with another format has published the index since: what changed meanwhile is
-   * not marked for this one.
-   */
-  isOvertaken(index: string): Promise<boolean>;
+  /** Returns the highest version of an index, in whichever format; 0 before the first. */
+  newestVersion(index: string): Promise<number>;
 
   /** Stores chunks of the next publication. Safe to repeat. */
   putChunks(chunks: readonly StoredChunk[]): Promise<void>;

@@ -118,6 +118,7 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
         [undefined, undefined, undefined],
       );
       assert.deepEqual(await publications.published(), []);
+      assert.equal(await publications.newestVersion('apps'), 0);
       assert.deepEqual(await there(publications, [chunkOf('a')]), []);
     });
 
@@ -162,6 +163,7 @@ export function publicationsContract(create: (t: TestContext) => PublicationsUnd
       ] as const) {
         const publication = publicationOf('apps', version, chunks);
         await publications.publish(publication, chunks);
+        assert.equal(await publications.newestVersion('apps'), version);
         for (const one of [publications, reader]) {
           assert.deepEqual(await one.publication('apps'), publication);
           assert.deepEqual(await one.publication('other'), other);

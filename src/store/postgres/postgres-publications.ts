@@ -258,13 +258,12 @@ export class PostgresPublications implements Publications {
     );
   }
 
-  async isOvertaken(index: string): Promise<boolean> {
-    const rows = await this.#database.query(
-      `SELECT FROM publication AS own JOIN publication AS other USING ("index")
-       WHERE "index" = $1 AND own.format = $2 AND other.version > own.version`,
-      [index, this.#format],
+  async newestVersion(index: string): Promise<number> {
+    const [row] = await this.#database.query<{ version: string | null }>(
+      'SELECT max(version) AS version FROM publication WHERE "index" = $1',
+      [index],
     );
-    return rows.length > 0;
+    return Number(row?.version ?? 0);
   }
 
   /**

@@ -154,9 +154,8 @@ export class SqlitePublications extends SqlitePublicationReader implements Publi
     return this.guard(() => names.filter((name) => this.#statements.hasChunk.get(nameBytes([name])) === undefined));
   }
 
-  /** An index has one publication here, whatever its format. */
-  async isOvertaken(): Promise<boolean> {
-    return false;
+  async newestVersion(index: string): Promise<number> {
+    return this.guard(() => Number(this.#statements.newestVersion.get(index)?.['version'] ?? 0));
   }
 
   async putChunks(chunks: readonly StoredChunk[]): Promise<void> {
@@ -297,6 +296,7 @@ function prepareWriting(database: DatabaseSync) {
   return {
     otherFormat: database.prepare('SELECT 1 FROM publication WHERE format <> ?'),
     published: database.prepare('SELECT "index" FROM publication ORDER BY "index"'),
+    newestVersion: database.prepare('SELECT version FROM publication WHERE "index" = ?'),
     chunksOfAll: database.prepare('SELECT chunks FROM publication'),
     putPublication: database.prepare(
       'INSERT OR REPLACE INTO publication ("index", version, format, registry, modified, chunks, origin, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',

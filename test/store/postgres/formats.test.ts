@@ -13,9 +13,9 @@ import { databases, opened } from './database.ts';
 suite('formats', needs('postgres'), () => {
   const createDatabase = databases();
 
-  test('who leads again after a newer version shows what has changed meanwhile', async (t) => {
+  /** Makes a database, and what leads there for a moment; that returns the names of the chunks that are published. */
+  const leading = async () => {
     const connection = await createDatabase();
-    const { query } = opened(t, connection);
     const registry = new MemoryRegistry();
     registry.pushImage('apps/one', 'latest', { labels: { version: '1' } });
     const lead = async (work: (indexer: Indexer) => Promise<unknown>): Promise<readonly string[]> => {
@@ -37,6 +37,26 @@ suite('formats', needs('postgres'), () => {
         await store.close();
       }
     };
+    return { connection, registry, lead };
+  };
+
+  test('a version is higher than those of another format, by whichever clock', async (t) => {
+    const { connection, registry, lead } = await leading();
+    const { query } = opened(t, connection);
+    await lead((indexer) => indexer.rebuild(registry.id, EVERYTHING));
+    // Published by a machine whose clock is an hour ahead.
+    await query('UPDATE publication SET format = $1, version = version + 3600000', [formatOf(FORMAT_NUMBER - 1)]);
+    await lead((indexer) => indexer.refresh(registry.id));
+    const rows = await query('SELECT format FROM publication ORDER BY version');
+    assert.deepEqual(
+      rows.map(({ format }) => format),
+      [formatOf(FORMAT_NUMBER - 1), FORMAT],
+    );
+  });
+
+  test('who leads again after a newer version shows what has changed meanwhile', async (t) => {
+    const { connection, registry, lead } = await leading();
+    const { query } = opened(t, connection);
     const before = await lead((indexer) => indexer.rebuild(registry.id, EVERYTHING));
     await query('CREATE TABLE saved AS SELECT * FROM publication');
     registry.pushImage('apps/one', 'latest', { labels: { version: '2' } });
