@@ -204,19 +204,18 @@ export class Replica {
   /** Lets another replica lead at once, and tells the others; goes on following until {@link stop}. */
   async leave(): Promise<void> {
     this.#leaving.abort();
-    await withinLimit(this.#leadership.stop());
+    await withinLimit(this.#remove());
     await this.#turn;
-    // A database that hangs would delay the end.
-    await withinLimit(this.#beating.then(() => this.#replicas.leave()));
   }
 
   /** Leaves, and ends everything. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await withinLimit(this.#changes.stop());
-    // Also again: a client that waited for the others has told them of this replica.
-    await this.leave();
-    await withinLimit(Promise.all([this.#cache.close(), this.#database.close()]));
+    this.#leaving.abort();
+    // It may have left before; but a client that waited for the others has told them of this replica again.
+    const left = Promise.all([this.#changes.stop(), this.#remove()]);
+    await withinLimit(left.then(() => Promise.all([this.#cache.close(), this.#database.close()])));
+    await this.#turn;
   }
 
   /** Loads what the store has and this replica does not serve yet; asks the store at most once in 100 ms. */
@@ -252,6 +251,12 @@ export class Replica {
   async sizes(): Promise<readonly StoreSize[]> {
     if (!this.#changes.available) return [];
     return postgresSizes(this.#database.query).catch(() => []);
+  }
+
+  /** Frees the lease, and removes this replica from those that live. */
+  async #remove(): Promise<void> {
+    await Promise.all([this.#leadership.stop(), this.#beating]);
+    await this.#replicas.leave();
   }
 
   #notReady(): string | undefined {
