@@ -1,6 +1,6 @@
 /** What replicas do without their database, and once it is back. */
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import type { ClientConfig } from 'pg';
@@ -191,16 +191,16 @@ suite('a database that refuses', needs('postgres'), () => {
   after(() => resources.disposeAsync());
 
   const serve = async (store: string): Promise<{ code: number; stderr: string }> => {
-    const file = join(server.folder, 'config.yaml');
-    const folder = join(server.folder, 'state');
-    await writeFile(file, stringify({ ...config, state_dir: folder, store, server: { port: 0 } }));
+    const folder = await mkdtemp(join(server.folder, 'serve-'));
+    const file = join(folder, 'config.yaml');
+    await writeFile(file, stringify({ ...config, state_dir: 'state', store, server: { port: 0 } }));
     return runRegindexer(['-c', file, 'serve']);
   };
   const url = (login: string, database = connection.database): string =>
     `postgres://${login}@127.0.0.1:${connection.port}/${database}`;
 
   test('ends the start with what to do', async () => {
-    for (const [store, message] of [
+    const refusals = [
       [
         url('locked:wrong'),
         /^regindexer: the database test_1 at 127\.0\.0\.1:\d+ refuses the login \(password .+\): check the user/,
@@ -213,13 +213,16 @@ suite('a database that refuses', needs('postgres'), () => {
         url('plain'),
         /^regindexer: the database test_1 at .+ does not let the role plain make tables: run GRANT CREATE, USAGE/,
       ],
-    ] as const) {
-      const { code, stderr } = await serve(store);
-      assert.match(stderr, message);
-      assert.equal(stderr.trim().split('\n').length, 1, stderr);
-      assert.equal(code, 1);
-      assert.doesNotMatch(stderr, /wrong/);
-    }
+    ] as const;
+    await Promise.all(
+      refusals.map(async ([store, message]) => {
+        const { code, stderr } = await serve(store);
+        assert.match(stderr, message);
+        assert.equal(stderr.trim().split('\n').length, 1, stderr);
+        assert.equal(code, 1);
+        assert.doesNotMatch(stderr, /wrong/);
+      }),
+    );
   });
 
   test('does not end what runs already, which says why it has nothing new', async () => {

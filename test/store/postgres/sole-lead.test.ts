@@ -6,7 +6,7 @@ import { StateLockedError } from '../../../src/store/state-lock.ts';
 import { needs } from '../../peers/installed.ts';
 import { databases, run, takeFor } from './database.ts';
 
-suite('leadership for one command', needs('postgres'), () => {
+suite('leadership for one command', { ...needs('postgres'), concurrency: true }, () => {
   const createDatabase = databases();
 
   test('it ends when it is released, and when another takes the lease', async () => {
@@ -23,7 +23,7 @@ suite('leadership for one command', needs('postgres'), () => {
     await lost;
     assert.match(
       String(second.lost.reason),
-      /^StoreError: this command may not write the database test_1 at .+ any more: /,
+      /^StoreError: this command may not write the database test_\d at .+ any more: /,
     );
     await second.release();
   });
@@ -35,7 +35,7 @@ suite('leadership for one command', needs('postgres'), () => {
       assert.ok(error instanceof StateLockedError);
       assert.match(
         error.message,
-        /^the database test_2 at .+ is in use by another process: stop all replicas, or name /,
+        /^the database test_\d at .+ is in use by another process: stop all replicas, or name /,
       );
       return true;
     });
