@@ -89,7 +89,7 @@ export async function leader(query: RunQuery): Promise<Leader | undefined> {
   const [row] = await query<Leader & Row>(
     `SELECT holder, floor(extract(epoch FROM since) * 1000)::float8 AS since, time.remaining > 0 AS living,
        greatest(time.remaining, 0) AS "left"
-     FROM lease, LATERAL (SELECT (extract(epoch FROM expires - clock_timestamp()) * 1000)::float8 AS remaining) AS time
+     FROM lease, LATERAL (SELECT CASE WHEN isfinite(expires) THEN extract(epoch FROM expires - clock_timestamp()) * 1000 ELSE 0 END::float8 AS remaining) AS time
      WHERE term > 0`,
   );
   return row;
