@@ -13,7 +13,7 @@ import { SENDERS } from '../src/server/routes/events/senders.ts';
 import { CATALOG_SCHEMA } from '../src/store/sqlite/catalog-schema.ts';
 import { PUBLICATIONS_SCHEMA } from '../src/store/sqlite/publications-schema.ts';
 import { temporaryFolder } from './config/config-file.ts';
-import { keysTable } from './dev/keys-table.ts';
+import { keysTable } from './dev/docs.ts';
 import { get, indexOf, settled } from './e2e/ask-server.ts';
 import { eventually } from './e2e/eventually.ts';
 import { SAMPLE_IMAGES } from './fixtures/samples.ts';
@@ -47,7 +47,7 @@ test('every page says in the beginning what it is for', () => {
 });
 
 test('every key of the configuration is listed as the schema has it', () => {
-  assert.equal(marked('docs/configuration.md', 'keys').trim(), keysTable(), 'run node test/dev/keys-table.ts');
+  assert.equal(marked('docs/configuration.md', 'keys').trim(), keysTable(), 'run npm run docs');
 });
 
 /** Names of the tables that statements make. */

@@ -17,8 +17,10 @@ export function configKeys(): readonly ConfigKey[] {
 }
 
 function keysUnder(schema: TSchema, path: string): readonly ConfigKey[] {
-  const { description } = annotationsOf(schema);
-  const own = description === undefined ? [] : [{ path, default: defaultText(schema), description }];
+  const { description, default: preset, otherwise } = annotationsOf(schema);
+  // A section that may be left out means nothing but its keys.
+  const isGroup = (IsObject(schema) || IsRecord(schema)) && preset !== undefined && otherwise === undefined;
+  const own = description === undefined || isGroup ? [] : [{ path, default: defaultText(schema), description }];
   return [...own, ...keysInside(schema, path)];
 }
 
@@ -32,7 +34,8 @@ function keysInside(schema: TSchema, path: string): readonly ConfigKey[] {
   return [];
 }
 
-function defaultText(schema: TSchema): string {
+/** What a key means that is left out. */
+export function defaultText(schema: TSchema): string {
   const { default: preset, otherwise } = annotationsOf(schema);
   if (otherwise !== undefined) return otherwise;
   if (preset !== undefined) return `\`${typeof preset === 'string' ? preset : JSON.stringify(preset)}\``;

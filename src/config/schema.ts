@@ -1,4 +1,7 @@
-/** Every key of the configuration file: its name, its type, its default and what it means. */
+/**
+ * Every key of the configuration file: its name, type, default and an example, and what it means. `npm run docs` writes
+ * config.yaml and the table in docs/configuration.md from it.
+ */
 import { Type, type Static } from 'typebox';
 import { LISTING_KINDS } from '../registry/listing/listing-apis.ts';
 import {
@@ -34,54 +37,61 @@ import {
 
 const listing = section(
   {
-    kind: oneOf('The API that lists repositories.', LISTING_KINDS),
+    kind: oneOf('The API that lists repositories', LISTING_KINDS, { example: 'ghcr' }),
     owner: optional(
-      repositoryOwner(
-        'For `ghcr`, `forgejo` and `gitea`: the organisation or user.',
-        'the name of an organisation or user',
-        'name',
-      ),
+      repositoryOwner('For `ghcr`, `forgejo` and `gitea`: the organisation or user.', 'name', {
+        example: 'example-apps',
+        expected: 'the name of an organisation or user',
+      }),
     ),
     namespace: optional(
-      repositoryOwner('For `docker-hub` and `quay`: the namespace.', 'the name of a namespace', 'name'),
+      repositoryOwner('For `docker-hub` and `quay`: the namespace.', 'name', {
+        example: 'example-apps',
+        expected: 'the name of a namespace',
+      }),
     ),
     group: optional(
-      repositoryOwner(
-        'For `gitlab`: the path of a group, whose subgroups are included.',
-        'a path such as group/subgroup',
-        'path',
-      ),
+      repositoryOwner('For `gitlab`: the path of a group, whose subgroups are included.', 'path', {
+        example: 'example/apps',
+        expected: 'a path such as group/subgroup',
+      }),
     ),
     project: optional(
-      repositoryOwner(
-        'For `harbor`: the name of a project; for `gitlab`: its path.',
-        'a project such as apps, or for gitlab a path such as group/project',
-        'path',
-      ),
+      repositoryOwner('For `harbor`: the name of a project; for `gitlab`: its path.', 'path', {
+        example: 'example-apps',
+        expected: 'a project such as apps, or for gitlab a path such as group/project',
+      }),
     ),
     url: optional(
-      httpUrl('The URL of the API.', {
+      httpUrl('The URL of the API, where that is not at the usual place.', {
+        example: 'https://github.example.org/api/v3',
         expected: 'a URL such as https://gitlab.example.org',
         otherwise:
           '`https://api.github.com`, `https://hub.docker.com`, `https://gitlab.com`; the registry’s own for the other kinds',
       }),
     ),
     username: optional(
-      text('The user of the token, for `harbor` and `docker-hub`.', { otherwise: 'the namespace for `docker-hub`' }),
+      text('The user of the token, for `harbor` and `docker-hub`.', {
+        example: 'indexer',
+        otherwise: 'the namespace for `docker-hub`',
+      }),
     ),
     token: optional(
       bearerToken('A token that may list repositories; `ghcr` needs one.', {
+        example: '${LISTING_TOKEN:}',
         otherwise: 'the login for the registry for `harbor`, `forgejo` and `gitea`; else none',
       }),
     ),
-    token_file: optional(path('A file that holds `token`, read again for each list.')),
+    token_file: optional(path('A file that holds `token`, read again for each list.', { example: './listing-token' })),
   },
   {
     description:
-      'How to list repositories where the registry has no catalog: `{kind, owner}`, `namespace`, `group` or `project`, and a token.',
+      'How to list repositories where the registry has no catalog: `kind` is the API, one of `owner`, `namespace`, `group` and `project` says whose they are, and a token may be needed.',
     otherwise: 'by the registry’s catalog',
   },
 );
+
+const CERTS_D = 'from `/etc/containers/certs.d` and `/etc/docker/certs.d`';
 
 /** A section of `registries`. */
 export const registrySchema = section(
@@ -91,28 +101,36 @@ export const registrySchema = section(
       otherwise: 'all in the registry’s catalog, or that `listing` finds',
     }),
     listing: optional(listing),
-    username: optional(text('Login; needs `password` too.', { otherwise: 'from `auth_file`' })),
-    password: optional(secret('Password of `username`.', { otherwise: 'from `auth_file`' })),
+    username: optional(text('Login; needs `password` too.', { example: 'indexer', otherwise: 'from `auth_file`' })),
+    password: optional(
+      secret('Password of `username`.', { example: '${REGISTRY_PASSWORD}', otherwise: 'from `auth_file`' }),
+    ),
     auth_file: optional(
       readableFile('Logins as `skopeo login` and `docker login` write them.', {
+        example: './auth.json',
         otherwise:
           '`REGISTRY_AUTH_FILE`, `containers/auth.json` in `XDG_RUNTIME_DIR` (else `/run/containers/UID/auth.json`) and in `~/.config`, `config.json` in `DOCKER_CONFIG` or `~/.docker`',
       }),
     ),
     ca_file: optional(
       readableFile('Certificates to trust beside the system’s own (PEM).', {
-        otherwise: 'from `/etc/containers/certs.d` and `/etc/docker/certs.d`',
+        example: './registry-ca.pem',
+        otherwise: CERTS_D,
       }),
     ),
     client_cert: optional(
       readableFile('Client certificate (PEM); needs `client_key` too.', {
-        otherwise: 'from `/etc/containers/certs.d` and `/etc/docker/certs.d`',
+        example: './client.pem',
+        otherwise: CERTS_D,
       }),
     ),
-    client_key: optional(readableFile('Key of `client_cert` (PEM).', { otherwise: 'as `client_cert`' })),
+    client_key: optional(
+      readableFile('Key of `client_cert` (PEM).', { example: './client.key', otherwise: 'as `client_cert`' }),
+    ),
     concurrency: wholeNumber('The most requests at once; how many are best is found.', 1, 1000, { default: 128 }),
     private_redirects: optional(
       flag('Whether the registry may lead to private addresses: by redirects, and by the token server that it names.', {
+        example: false,
         otherwise: 'only if it is at one itself',
       }),
     ),
@@ -128,15 +146,21 @@ const index = section(
     ),
     registry_public: optional(
       registryReference('The registry’s URL as clients see it; may be relative to the index’s URL.', {
-        otherwise: '`registry` as written; `/` for `oci:`',
+        example: 'https://registry.example.org',
+        otherwise: '`registry` as written; `/` for `oci:`, which is served from here',
       }),
     ),
-    output: optional(outputFile('A file to write the index to as well.')),
+    output: optional(
+      outputFile('A file to write the index to as well. Its name is also that of the URL `/index/FILE.json`.', {
+        example: '/var/www/html/index/apps.json',
+      }),
+    ),
     tags: globs('Globs (`*`, `?`), any of which must match a tag.', { default: ['*'], minItems: 1 }),
     required_annotations: texts('Annotations that an image must all have.', 'an annotation’s key', { default: [] }),
     required_labels: texts('Labels that an image must all have.', 'a label’s key', { default: [] }),
     architectures: optional(
       texts('Architectures to keep, by their Go names.', 'an architecture such as amd64', {
+        example: ['amd64', 'arm64'],
         otherwise: 'all',
         minItems: 1,
       }),
@@ -149,42 +173,45 @@ const index = section(
     }),
     extract_icons: flag('Take icons out of the index, and name them there by their URIs.', { default: false }),
     remote_icons: flag(
-      'Also name extracted icons in the app data of images, for KDE’s Discover; needs `server.base_url`, or a whole URL as `icons_uri`.',
-      {
-        default: false,
-      },
+      'Also name extracted icons in the app data of images, a label that it rewrites, for KDE’s Discover; needs `server.base_url`, or a whole URL as `icons_uri`.',
+      { default: false },
     ),
     repository_include: globs('Globs of the repositories to take.', { default: [], otherwise: 'all' }),
     repository_exclude: globs('Globs of repositories to leave out.', { default: [], otherwise: 'none' }),
     repository_priority: globs(
       'Globs of repositories, the most wanted first: each Flatpak ref and architecture is then shown from one repository only.',
-      {
-        default: [],
-        otherwise: 'none',
-      },
+      { default: [], otherwise: 'none' },
     ),
     lists: choice(
-      'Image lists stand in `Lists`, or `flatten`: their images stand in `Images` with the tags of the list, for readers that do not support `Lists`.',
+      'Image lists stand in `Lists`, or `flatten`: their images stand in `Images` with the tags of the list, for readers that do not support `Lists`, such as Katello, image-builder and Anaconda.',
       ['keep', 'flatten'],
     ),
     flatpak_annotations: flag('Show the Flatpak labels as annotations, for clients before Flatpak 1.6.', {
       default: false,
     }),
     force_flatpak_token: flag('Have clients ask for a token before they download.', { default: false }),
-    signatures_dir: optional(path('Signatures to serve at `/NAME/signatures/`.', { expected: 'a folder' })),
-    title: optional(text('What people call this index.', { otherwise: 'the index’s name' })),
-    comment: optional(text('What it is, in one line.')),
-    description: optional(text('What it is, in a few sentences.')),
-    homepage: optional(linkUrl('Where to read more.')),
-    icon: optional(linkUrl('A picture for it.')),
-    gpg_key: optional(readableFile('The public key that signatures are made with.')),
+    signatures_dir: optional(
+      path('Signatures to serve at `/NAME/signatures/`.', { example: './signatures', expected: 'a folder' }),
+    ),
+    title: optional(text('What people call this index.', { example: 'Apps', otherwise: 'the index’s name' })),
+    comment: optional(text('What it is, in one line.', { example: 'Apps of the example organisation' })),
+    description: optional(
+      text('What it is, in a few sentences.', {
+        example: 'Everything that is built from our sources, for testing and for use.',
+      }),
+    ),
+    homepage: optional(linkUrl('Where to read more.', { example: 'https://apps.example.org/about' })),
+    icon: optional(linkUrl('A picture for it.', { example: 'https://apps.example.org/logo.png' })),
+    gpg_key: optional(readableFile('The public key that signatures are made with.', { example: './apps.gpg' })),
     runtime_repo: optional(
       linkUrl('The `.flatpakrepo` that has the runtimes of its apps.', {
+        example: 'https://apps.example.org/runtimes.flatpakrepo',
         otherwise: 'this server’s, where it has them',
       }),
     ),
     remote_name: optional(
       text('What Flatpak is told to call its remote.', {
+        example: 'example-apps',
         pattern: /^[A-Za-z0-9_][A-Za-z0-9._-]*$/,
         expected: 'a name such as example-apps, of letters, digits, ".", "_" and "-"',
         otherwise: 'the index’s name',
@@ -194,10 +221,10 @@ const index = section(
       text(
         'Collection ID that Flatpak gives its remote, for `flatpak preinstall`; needs `gpg_key` too, and all clients from 1.17 on.',
         {
+          example: 'org.example.Apps',
           pattern: /^[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+$/,
           maxLength: 255,
           expected: 'a reversed domain name such as org.example.Apps',
-          otherwise: 'none',
         },
       ),
     ),
@@ -210,38 +237,53 @@ const daemon = section(
     topic_prefix: text('How the topics on the bus start.', { default: 'org.fedoraproject' }),
     environment: text('What follows the prefix.', { default: 'dev' }),
   },
-  { default: {} },
+  { description: 'The topics on the bus, as regindexer has them.', default: {} },
 );
 
 const server = section(
   {
-    host: optional(text('The address to listen on.', { otherwise: '`REGINDEXER_HOST`, or `127.0.0.1`' })),
+    host: optional(
+      text('The address to listen on.', { example: '127.0.0.1', otherwise: '`REGINDEXER_HOST`, or `127.0.0.1`' }),
+    ),
     port: wholeNumber('The port; 0 lets the system choose.', 0, 65_535, { default: 8080 }),
     tls: optional(
       section(
         {
-          cert: readableFile('Certificate chain (PEM); with it the server speaks HTTPS and HTTP/2.'),
-          key: readableFile('Key of `cert` (PEM).'),
+          cert: readableFile('Certificate chain (PEM); with it the server speaks HTTPS and HTTP/2.', {
+            example: './server.pem',
+          }),
+          key: readableFile('Key of `cert` (PEM).', { example: './server.key' }),
         },
         { otherwise: 'plain HTTP' },
       ),
     ),
     base_url: optional(
       httpUrl(
-        'The server’s public URL, written into `.flatpakrepo` and `.flatpakref` files, and before a relative `registry_public`. If it has a path, all is answered below that, too.',
-        { otherwise: 'from the request' },
+        'The server’s public URL, written into `.flatpakrepo` and `.flatpakref` files, and before a relative `registry_public`. If it has a path, all is answered below that, too: a proxy may strip it or not.',
+        { example: 'https://apps.example.org', otherwise: 'from the request' },
       ),
     ),
-    admin_token: optional(bearerToken('Bearer token of `/reindex`.', { otherwise: 'none: the route answers 403' })),
-    admin_token_file: optional(path('A file that holds `admin_token`.')),
-    events_token: optional(bearerToken('Bearer token of `/events`.', { otherwise: 'none: the route answers 403' })),
-    events_token_file: optional(path('A file that holds `events_token`.')),
+    admin_token: optional(
+      bearerToken('Bearer token of `/reindex`.', {
+        example: '${ADMIN_TOKEN:}',
+        otherwise: 'none: the route answers 403',
+      }),
+    ),
+    admin_token_file: optional(path('A file that holds `admin_token`.', { example: './admin-token' })),
+    events_token: optional(
+      bearerToken('Bearer token of `/events`.', {
+        example: '${EVENTS_TOKEN:}',
+        otherwise: 'none: the route answers 403',
+      }),
+    ),
+    events_token_file: optional(path('A file that holds `events_token`.', { example: './events-token' })),
     max_age: duration('`Cache-Control: max-age` of indexes.', { default: '60s' }),
-    registry_proxy: flag('Serve `/v2/` of the default index’s registry from here; always on for `oci:`.', {
-      default: false,
-    }),
+    registry_proxy: flag(
+      'Serve `/v2/` of the default index’s registry from here, for a `registry_public` of `/`; always on for `oci:`.',
+      { default: false },
+    ),
     registry_proxy_redirects: choice(
-      'Where that registry redirects to another host: `follow` it here, or `pass` it on to the client.',
+      'Where that registry redirects to another host, as for blobs in object storage: `follow` it here, or `pass` it on to the client.',
       ['follow', 'pass'],
     ),
     trust_proxy: Type.Union(
@@ -254,6 +296,7 @@ const server = section(
     ),
   },
   {
+    description: 'How the server listens, what it is called, and who may do what.',
     default: {},
     removed: {
       workers:
@@ -278,7 +321,8 @@ const bus = section(
       Type.Union([brokerUrl(), Type.Array(brokerUrl(), { minItems: 1, expected: 'a list of at least one broker' })], {
         description:
           'The broker, `stomp://USER:PASSWORD@HOST:61613/VHOST`, `amqp://USER:PASSWORD@HOST:5672/VHOST`, or with TLS `stomps://…` or `amqps://…`; or a list to fail over.',
-        otherwise: 'none',
+        example: 'stomps://indexer:${BUS_PASSWORD:}@bus.example.org:61614/',
+        otherwise: 'none, and no messages are received',
         expected: 'the URL of a STOMP or AMQP broker, or a list of such',
         secret: true,
       }),
@@ -300,6 +344,13 @@ const bus = section(
         {
           description:
             'What to subscribe to: names, or `{destination, headers}`; with AMQP, routing keys, where `*` stands for a word and `#` for any number.',
+          example: [
+            '/topic/org.example.bodhi.compose.complete',
+            {
+              destination: 'Consumer.indexer.VirtualTopic.compose',
+              headers: { id: 'regindexer', durable: true, 'auto-delete': false },
+            },
+          ],
           otherwise:
             '`/topic/PREFIX.ENV.bodhi.mashtask.complete` and `/topic/PREFIX.ENV.bodhi.compose.complete` from `daemon`; with AMQP the same without `/topic/`',
           minItems: 1,
@@ -307,10 +358,15 @@ const bus = section(
       ),
     ),
     exchange: optional(
-      text('AMQP alone: the exchange that the queue is bound to.', { maxLength: 255, otherwise: '`amq.topic`' }),
+      text('AMQP alone: the exchange that the queue is bound to.', {
+        example: 'amq.topic',
+        maxLength: 255,
+        otherwise: '`amq.topic`',
+      }),
     ),
     queue: optional(
       text('AMQP alone: the name of the queue, which is declared if it is missing.', {
+        example: 'regindexer',
         maxLength: 255,
         otherwise: 'a UUID that is kept in the store',
       }),
@@ -323,13 +379,16 @@ const bus = section(
         expected: '"any", or a list such as [container, flatpak]',
       },
     ),
-    ca_file: optional(readableFile('Certificates to trust (PEM).', { otherwise: 'the system’s own' })),
+    ca_file: optional(
+      readableFile('Certificates to trust (PEM).', { example: './bus-ca.pem', otherwise: 'the system’s own' }),
+    ),
     client_cert: optional(
       readableFile(
         'Client certificate (PEM); needs `client_key` too. With AMQP it is the login, unless `url` has a password.',
+        { example: './bus-client.pem' },
       ),
     ),
-    client_key: optional(readableFile('Key of `client_cert` (PEM).')),
+    client_key: optional(readableFile('Key of `client_cert` (PEM).', { example: './bus-client.key' })),
     headers: headers('STOMP alone: headers of the connection.'),
     heartbeat: duration(
       'How often each side must send something, with AMQP in whole seconds; 0 for no heart-beats.',
@@ -338,50 +397,64 @@ const bus = section(
       MAX_INTERVAL,
     ),
   },
-  { default: {} },
+  { description: 'Messages that trigger a rebuild.', default: {} },
 );
 
 /** The whole file. */
 export const configSchema = section({
   state_dir: optional(
     path('Where all that is read and published is kept.', {
+      example: './state',
       expected: 'a folder',
       otherwise: '`REGINDEXER_STATE_DIR`, or `./state`',
     }),
   ),
   store: databaseUrl(
-    'Where it is kept instead: in a PostgreSQL database, which several replicas share: see [below](#a-database-as-the-store).',
+    'Where it is kept instead, for several replicas that share it: in a PostgreSQL database, `postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full`; `state_dir` then has copies. What is left out comes from `PGUSER`, `PGHOST`, `PGPORT` and so on.',
   ),
-  store_password_file: optional(path('A file that holds the password of `store`.')),
+  store_password_file: optional(
+    path('A file that holds the password of `store`.', { example: '/run/secrets/regindexer/store-password' }),
+  ),
   icons_dir: optional(
-    path('A folder that icons are written to as well, for web servers that serve files.', { expected: 'a folder' }),
+    path('A folder that icons are written to as well, for web servers that serve files.', {
+      example: '/var/www/html/icons',
+      expected: 'a folder',
+    }),
   ),
   icons_uri: servedReference('Public URI of the icons, relative to the index’s URL. A missing last `/` is added.', {
     default: '/icons/',
   }),
   indexes: record(index, {
+    description:
+      'The indexes, at least one. A name is part of URLs: letters, digits, `.`, `_` and `-`. Clients add one with `flatpak remote-add NAME oci+https://HOST/NAME`.',
     expected: 'at least one index',
     placeholder: 'NAME',
     propertyNames: indexName(),
     minProperties: 1,
   }),
   default_index: optional(
-    text('The index that answers at `/index/static`.', { expected: 'the name of an index', otherwise: 'the first' }),
+    text('The index that answers at `/index/static`.', {
+      example: 'apps',
+      expected: 'the name of an index',
+      otherwise: 'the first',
+    }),
   ),
   registries: record(registrySchema, {
+    description:
+      'How registries are read, by the URL that an index gives. One that anybody may read needs nothing here; one that no index reads is an error.',
     default: {},
     expected: 'registries by their URL',
     placeholder: 'URL',
     propertyNames: registryUrl(),
   }),
   rescan_interval: duration(
-    'How long after a full rebuild everything is read again; 0 for never.',
+    'How long after a full rebuild everything is read again, to repair what notifications missed; 0 for never.',
     { default: '1h' },
     0,
     MAX_INTERVAL,
   ),
   clean_files_after: duration(
-    'How long icons are kept after the last index that names them and the last image that has them.',
+    'How long icons are kept after the last index that names them and the last image that has them: clients may still hold such an index.',
     { default: '1d' },
   ),
   daemon,

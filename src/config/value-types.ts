@@ -14,6 +14,8 @@ interface Annotations {
   readonly default?: unknown;
   /** Meaning of a key that is left out, where it is not a constant. */
   readonly otherwise?: string;
+  /** Value to show where there is no `default`. */
+  readonly example?: unknown;
   /** Words that follow "expected". */
   readonly expected?: string;
   /** The value must not be shown, nor any part of it. */
@@ -77,10 +79,11 @@ export function choice<First extends string, Second extends string>(
   });
 }
 
-/** One of several words. */
-export function oneOf<Word extends string>(description: string, words: readonly Word[]) {
+/** One of several words, which end the description. */
+export function oneOf<Word extends string>(description: string, words: readonly Word[], options: Options) {
   const expected = `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
-  return Type.Enum([...words], { description, expected });
+  const marked = expected.replaceAll(/(?!or )[a-z][a-z-]*/g, '`$&`');
+  return Type.Enum([...words], { description: `${description}: ${marked}.`, expected, ...options });
 }
 
 /**
@@ -103,9 +106,9 @@ export function bearerToken(description: string, options: Options) {
 }
 
 /** Whose repositories are listed: the path that their names begin with, in any case. */
-export function repositoryOwner(description: string, expected: string, isPath: 'path' | 'name') {
-  return withRule(text(description, { expected }), (written) =>
-    isRepositoryName(written.toLowerCase()) && (isPath === 'path' || !written.includes('/')) ? undefined : '',
+export function repositoryOwner(description: string, kind: 'path' | 'name', options: Options) {
+  return withRule(text(description, options), (written) =>
+    isRepositoryName(written.toLowerCase()) && (kind === 'path' || !written.includes('/')) ? undefined : '',
   );
 }
 
@@ -182,10 +185,11 @@ export function readableFile(description: string, options: Options = {}) {
 }
 
 /** A file to write an index to; its name without `.json` is part of a URL. */
-export function outputFile(description: string) {
+export function outputFile(description: string, options: Options) {
   const schema = path(description, {
     expected: 'the path of a file such as /var/www/html/index/apps.json',
     path: 'output',
+    ...options,
   });
   return withRule(schema, (written) =>
     written.endsWith('/') || ['', '.', '..'].includes(outputName(written)) ? 'does not name a file' : undefined,

@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { parse } from 'yaml';
-import { configKeys } from '../../src/config/config-keys.ts';
 import { configWarnings } from '../../src/config/config-warnings.ts';
 import { readConfig } from '../../src/config/read-config.ts';
+import { configYaml } from '../dev/docs.ts';
 import { configError, writeConfig } from './config-file.ts';
 
 const FILE = fileURLToPath(new URL('../../config.yaml', import.meta.url));
@@ -34,24 +33,8 @@ test('the repository’s configuration is right, and indexes the sample images',
   assert.equal(bus, undefined);
 });
 
-test('it has every key of the schema, and no other', () => {
-  assert.deepEqual(
-    paths(parse(ALL_KEYS)).toSorted(),
-    configKeys()
-      .map(({ path }) => path)
-      .toSorted(),
-  );
-});
-
-test('what it says of defaults is so', () => {
-  const values = new Map(leaves(parse(ALL_KEYS)));
-  // The sample needs these; destinations show what can be given.
-  const differs = new Set(['indexes.NAME.extract_icons']);
-  for (const { path, default: preset } of configKeys()) {
-    const constant = /^`(.*)`$/.exec(preset)?.[1];
-    if (constant === undefined || constant.includes('`') || differs.has(path)) continue;
-    assert.deepEqual(values.get(path), parse(constant), path);
-  }
+test('it is what the schema says', () => {
+  assert.equal(TEXT, configYaml(), 'run npm run docs');
 });
 
 test('its examples are right, but for files that are not there, and for keys that exclude each other', (t) => {
@@ -68,27 +51,3 @@ test('its examples are right, but for files that are not there, and for keys tha
     [],
   );
 });
-
-/** Paths as `configKeys` writes them, with what stands there. */
-function leaves(value: unknown, path = ''): readonly (readonly [path: string, value: unknown])[] {
-  const isLeaf = configKeys().some((key) => key.path === path);
-  const inside = Array.isArray(value)
-    ? value.flatMap((element) => (isMapping(element) ? leaves(element, `${path}[]`) : []))
-    : isMapping(value) && !path.endsWith('headers')
-      ? Object.entries(value).flatMap(([key, child]) => leaves(child, join(path, key)))
-      : [];
-  return isLeaf || inside.length === 0 ? [[path, value], ...inside] : inside;
-}
-
-function paths(value: unknown): readonly string[] {
-  return leaves(value).map(([path]) => path);
-}
-
-function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function join(path: string, key: string): string {
-  const placeholder = { indexes: 'NAME', registries: 'URL' }[path];
-  return path === '' ? key : `${path}.${placeholder ?? key}`;
-}
