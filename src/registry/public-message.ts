@@ -13,7 +13,6 @@ const FAULTS: Readonly<Record<RegistryErrorCode, string>> = {
   'not-found': 'does not have it',
   'no-catalog': 'refuses access; a login may be missing or wrong',
   denied: 'refuses access; a login may be missing or wrong',
-  withdrawn: 'refuses access, which needed no login before',
   unavailable: 'cannot be reached, or fails',
   'too-large': 'gives an answer that is too large',
   'digest-mismatch': 'gives bytes that do not match the digest',

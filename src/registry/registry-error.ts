@@ -5,7 +5,6 @@
  * - `not-found`: the registry says that it does not have it (404);
  * - `no-catalog`: the registry does not list its repositories;
  * - `denied`: 401 or 403;
- * - `withdrawn`: 401 or 403 for a repository that was read without a login before;
  * - `unavailable`: no connection, a timeout, 408, 425, 429 or 5xx after all attempts, or unreadable login or
  * certificates;
  * - `too-large`: over a limit of `limits.ts` or of the request;
@@ -16,7 +15,6 @@ export type RegistryErrorCode =
   | 'not-found'
   | 'no-catalog'
   | 'denied'
-  | 'withdrawn'
   | 'unavailable'
   | 'too-large'
   | 'digest-mismatch'

@@ -41,6 +41,11 @@ export interface RegistrySource {
    */
   tags(repository: string, signal?: AbortSignal): Promise<readonly string[]>;
 
+  /**
+   * Says whether {@link tags}, which were just read, needed no login. Absent where nothing refuses access.
+   */
+  isPublic?(repository: string): boolean;
+
   /** The descriptor that a tag points to now, by HEAD if the registry supports it. */
   resolve(repository: string, tag: string, signal?: AbortSignal): Promise<Descriptor>;
 

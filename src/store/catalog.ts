@@ -82,6 +82,8 @@ export interface KnownRepository {
   readonly error: string | undefined;
   /** Consecutive full scans whose list of repositories did not name it. */
   readonly missedScans: number;
+  /** Whether its tags were last read without a login. */
+  readonly isPublic: boolean;
   /** By tag, in code point order. */
   readonly tags: ReadonlyMap<string, TagRecord>;
 }
@@ -104,6 +106,8 @@ export type CatalogChange =
   | { readonly kind: 'manifest'; readonly manifest: Exclude<Manifest, { kind: 'image' }> }
   /** All tags of a repository were read: replaces them, and clears its error and missed scans. */
   | { readonly kind: 'tags'; readonly repository: string; readonly tags: readonly TagRecord[] }
+  /** The tags of a repository were read without a login, or with one. */
+  | { readonly kind: 'access'; readonly repository: string; readonly isPublic: boolean }
   /** One tag was read. Leaves the repository's other tags alone. */
   | { readonly kind: 'tag'; readonly repository: string; readonly tag: TagRecord }
   /** One tag is gone. Leaves the repository's other tags alone. */

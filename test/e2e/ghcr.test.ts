@@ -1,5 +1,6 @@
 /** From the ten lines of configuration for GHCR to a Flatpak that is installed and updated. */
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { request } from 'undici';
@@ -12,6 +13,7 @@ import { startRegindexer } from '../peers/regindexer.ts';
 import { OWNER, TOKEN as API_TOKEN } from '../registry/listing/made-up/made-up-api.ts';
 import { digestsIn, get, indexOf, reindex, settled, statusOf, TOKEN } from './ask-server.ts';
 import { eventually } from './eventually.ts';
+import { startExportedSite } from './exported-site.ts';
 import { packagePublished, playGhcr, webhook, type Answered, type MadeUpGhcr } from './made-up-ghcr.ts';
 
 const EVENTS_TOKEN = 'one-long-events-token';
@@ -187,5 +189,31 @@ test(
         );
       },
     );
+  },
+);
+
+test(
+  'what is deleted on a made-up GHCR leaves an export with the second list that lacks it, which is no failure',
+  needs('docker-registry', 'skopeo', 'openssl'),
+  async (t) => {
+    const ghcr = await playGhcr(t);
+    await ghcr.push('Hello', join(SAMPLE_IMAGES, 'apps/hello'));
+    await ghcr.push('tools/clock', join(SAMPLE_IMAGES, 'apps/clock'));
+    await using site = await startExportedSite({
+      indexes: { apps: { registry: ghcr.url } },
+      registries: { [ghcr.url]: { listing: { kind: 'ghcr', owner: OWNER, url: ghcr.api, token: API_TOKEN } } },
+    });
+    const exported = async (): Promise<readonly string[]> => {
+      await site.export();
+      const { Results } = JSON.parse(await readFile(join(site.folder, 'index/static'), 'utf8')) as {
+        readonly Results: readonly { readonly Name: string }[];
+      };
+      return Results.map(({ Name }) => Name);
+    };
+    assert.deepEqual(await exported(), ['acme/hello', 'acme/tools/clock']);
+    ghcr.delete('tools/clock');
+    assert.deepEqual(await exported(), ['acme/hello', 'acme/tools/clock']);
+    assert.deepEqual(await exported(), ['acme/hello']);
+    assert.deepEqual(await exported(), ['acme/hello']);
   },
 );

@@ -60,6 +60,7 @@ export class MemoryRegistry implements RegistrySource {
   readonly #repositories = new Map<string, Repository>();
   readonly #unlisted = new Set<string>();
   readonly #uncovered = new Set<string>();
+  readonly #public = new Set<string>();
   readonly #faults: Fault[] = [];
 
   /** @param pageSize repositories on one page of the list */
@@ -185,6 +186,12 @@ export class MemoryRegistry implements RegistrySource {
     this.#uncovered.add(repository);
   }
 
+  /** From now on the repository is read without a login, or again with one. */
+  publish(repository: string, isPublic: boolean): void {
+    if (isPublic) this.#public.add(repository);
+    else this.#public.delete(repository);
+  }
+
   /** Calls like `call` fail, until {@link heal}. */
   fail(call: Partial<RegistryCall>, code: RegistryErrorCode = 'unavailable'): void {
     this.#faults.push({
@@ -249,6 +256,10 @@ export class MemoryRegistry implements RegistrySource {
     // As registries do once the last tag is deleted.
     if (tags.size === 0) throw notFound(repository);
     return [...tags.keys()].toSorted();
+  }
+
+  isPublic(repository: string): boolean {
+    return this.#public.has(repository);
   }
 
   async resolve(repository: string, tag: string, signal?: AbortSignal): Promise<Descriptor> {

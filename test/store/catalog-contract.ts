@@ -83,6 +83,10 @@ export function setTag(
   };
 }
 
+function accessOf(repository: string, isPublic: boolean): CatalogChange {
+  return { kind: 'access', repository, isPublic };
+}
+
 /** Returns what is known of an image or another manifest. */
 function knownOf(content: Image | ImageIndexManifest | ArtifactManifest): KnownManifest {
   const { mediaType, digest, size } = content;
@@ -384,7 +388,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       await catalog.commit(REGISTRY, [{ kind: 'tag', repository: 'app', tag }], nobody);
       assert.deepEqual(
         (await catalog.known(REGISTRY)).repositories,
-        new Map([['app', { error: undefined, missedScans: 0, tags: new Map([['latest', tag]]) }]]),
+        new Map([['app', { error: undefined, missedScans: 0, isPublic: false, tags: new Map([['latest', tag]]) }]]),
       );
     });
 
@@ -450,6 +454,25 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       assert.deepEqual(await faults(), [undefined, 0]);
     });
 
+    test('whether a repository needs a login is kept, also when it cannot be read, until it is gone', async (t) => {
+      const under = create(t);
+      const tags: CatalogChange = { kind: 'tags', repository: 'app', tags: [{ tag: 'latest', digest: digestOf('1') }] };
+      const isPublic = async (): Promise<unknown> =>
+        (await (await under.open()).known(REGISTRY)).repositories.get('app')?.isPublic;
+      const commit = async (...changes: readonly CatalogChange[]): Promise<void> =>
+        (await under.open()).commit(REGISTRY, changes, nobody);
+      await commit(tags, accessOf('app', true));
+      assert.equal(await isPublic(), true);
+      await commit({ kind: 'failure', repository: 'app', error: 'denied' }, { kind: 'missed', repository: 'app' });
+      assert.equal(await isPublic(), true);
+      await commit(tags, accessOf('app', false));
+      assert.equal(await isPublic(), false);
+      await commit(accessOf('app', true));
+      assert.deepEqual(await marked(await under.open(), [accessOf('app', false), accessOf('app', true)]), []);
+      await commit({ kind: 'gone', repository: 'app' }, tags);
+      assert.equal(await isPublic(), false);
+    });
+
     test('a repository whose first read failed is known by its failure; an unknown one is not counted as missed', async (t) => {
       const catalog = await openNew(t);
       await catalog.commit(
@@ -462,7 +485,7 @@ export function catalogContract(create: (t: TestContext) => CatalogUnderTest): v
       );
       assert.deepEqual(
         (await catalog.known(REGISTRY)).repositories,
-        new Map([['app', { error: 'denied', missedScans: 0, tags: new Map() }]]),
+        new Map([['app', { error: 'denied', missedScans: 0, isPublic: false, tags: new Map() }]]),
       );
     });
 

@@ -204,7 +204,7 @@ class Scan {
   /**
    * Returns known repositories that several consecutive lists did not name. One list is not believed: it may be cut
    * short, and a registry without its storage lists nothing. The registry is then asked for the repository, which is
-   * removed only if it is not found, or withdrawn.
+   * removed only if it is not found, or is refused although anybody could read it before.
    */
   #missed(indexes: readonly Wanted[], seen: ReadonlySet<string>): string[] {
     const left = [...this.#known.repositories.keys()].filter((name) => !seen.has(name) && isWanted(indexes, name));
@@ -243,6 +243,7 @@ class Scan {
     try {
       const sound = this.#sound.delete(repository);
       const listed = await this.#source.tags(repository, this.#options.signal);
+      const isPublic = this.#source.isPublic?.(repository) === true;
       const known = this.#known.tags(repository);
       let error: Error | undefined;
       let failed = 0;
@@ -271,6 +272,7 @@ class Scan {
       for (const tag of this.#goneTags.tagsToKeep(repository, missing, full)) records.push(known.get(tag) as TagRecord);
       const unchanged = records.length === known.size && records.every((record) => record === known.get(record.tag));
       if (!unchanged || !sound) this.#known.replaceTags(repository, records);
+      this.#known.recordAccess(repository, isPublic);
       if (error !== undefined)
         throw failed === 1
           ? error
@@ -291,7 +293,12 @@ class Scan {
    */
   #isGone(repository: string, error: unknown): boolean {
     if (isNotFound(error)) return true;
-    return error instanceof RegistryError && error.code === 'withdrawn' && this.#unlisted.has(repository);
+    return (
+      error instanceof RegistryError &&
+      error.code === 'denied' &&
+      this.#known.repositories.get(repository)?.isPublic === true &&
+      this.#unlisted.has(repository)
+    );
   }
 
   /** Reads single tags of a repository, and leaves its other tags alone. */

@@ -36,6 +36,7 @@ export interface WorkingCopyOptions {
 interface OpenRepository {
   readonly error: string | undefined;
   readonly missedScans: number;
+  readonly isPublic: boolean;
   readonly tags: Map<string, TagRecord>;
 }
 
@@ -182,11 +183,20 @@ export class WorkingCopy {
   /** Replaces the tags of a repository, all of which were read. */
   replaceTags(repository: string, tags: readonly TagRecord[]): void {
     this.#repositories.set(repository, {
+      ...this.#open(repository),
       error: undefined,
       missedScans: 0,
       tags: new Map(tags.map((record) => [record.tag, record])),
     });
     this.#changes.push({ kind: 'tags', repository, tags });
+  }
+
+  /** Records whether the tags of a repository, which were read, needed no login. */
+  recordAccess(repository: string, isPublic: boolean): void {
+    const known = this.#open(repository);
+    if (known.isPublic === isPublic) return;
+    this.#repositories.set(repository, { ...known, isPublic });
+    this.#changes.push({ kind: 'access', repository, isPublic });
   }
 
   /** Adds or moves one tag. */
@@ -259,7 +269,7 @@ export class WorkingCopy {
   #open(repository: string): OpenRepository {
     let known = this.#repositories.get(repository);
     if (known === undefined) {
-      known = { error: undefined, missedScans: 0, tags: new Map() };
+      known = { error: undefined, missedScans: 0, isPublic: false, tags: new Map() };
       this.#repositories.set(repository, known);
     }
     return known;

@@ -13,6 +13,7 @@ import { catalog } from './catalog.ts';
 import { config } from './config.ts';
 import { HeadSupport } from './head-support.ts';
 import { manifest, openManifest } from './manifest.ts';
+import { repositorySubject } from './repository.ts';
 import { resolve } from './resolve.ts';
 import { tags } from './tags.ts';
 import { Paging } from './transport/pages.ts';
@@ -71,6 +72,10 @@ export class HttpRegistrySource implements RegistrySource, ImageSource {
   async tags(repository: string, signal?: AbortSignal): Promise<readonly string[]> {
     this.#check(repository);
     return tags(this.#transport, repository, this.#paging.tags, signal);
+  }
+
+  isPublic(repository: string): boolean {
+    return this.#transport.isPublic(repositorySubject(repository));
   }
 
   async resolve(repository: string, tag: string, signal?: AbortSignal): Promise<Descriptor> {

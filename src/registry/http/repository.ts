@@ -14,6 +14,5 @@ export function repositorySubject(repository: string): Subject {
 /** The error for an answer about a repository whose status is not 200. */
 export function repositoryError(transport: Transport, response: HttpResponse): RegistryError {
   if (response.status !== 401 && response.status !== 403) return answerError(response);
-  const code = response.withdrawn === true ? 'withdrawn' : 'denied';
-  return answerError(response, { code, advice: loginAdvice(transport.url, response.loginRefused === true) });
+  return answerError(response, { advice: loginAdvice(transport.url, response.loginRefused === true) });
 }

@@ -15,7 +15,7 @@ const LOCK = '8243108410894378360';
  * database, and each reads its own. `unread_since` is when no replica read the format any more. `change` leads from the
  * chunks of the version `changed_from` to those of this one.
  */
-const MIGRATIONS: readonly string[] = [
+export const MIGRATIONS: readonly string[] = [
   `
   CREATE TABLE catalog (id text NOT NULL, last_mark bigint NOT NULL DEFAULT 0);
   INSERT INTO catalog (id) VALUES (replace(gen_random_uuid()::text, '-', ''));
@@ -160,6 +160,7 @@ const MIGRATIONS: readonly string[] = [
 
   CREATE TABLE setting (key text COLLATE "C" PRIMARY KEY, value text NOT NULL);
   `,
+  'ALTER TABLE repository ADD is_public boolean NOT NULL DEFAULT false',
 ];
 
 /**
@@ -175,22 +176,22 @@ export async function hasNewerTables(query: RunQuery): Promise<boolean> {
  * Brings the tables up to what this version of the program works with; one process at a time.
  * @throws StoreError, also if a newer version of the program has made them
  */
-export async function migrate(database: PostgresDatabase): Promise<void> {
+export async function migrate(database: PostgresDatabase, migrations: readonly string[] = MIGRATIONS): Promise<void> {
   await database.transaction('migration', async (query) => {
     await query(`SELECT pg_advisory_xact_lock(${LOCK})`);
     await query('CREATE TABLE IF NOT EXISTS schema_version (version integer NOT NULL)');
     const [row] = await query<{ version: number }>('SELECT version FROM schema_version');
     const version = row?.version ?? 0;
-    if (version > MIGRATIONS.length)
+    if (version > migrations.length)
       throw StoreError.saying(
         'refused',
         database.name,
         `${database.name} has tables of a newer version of this program: run that version, or use another database`,
       );
-    for (const migration of MIGRATIONS.slice(version)) await query(migration);
+    for (const migration of migrations.slice(version)) await query(migration);
     await query(
       row === undefined ? 'INSERT INTO schema_version (version) VALUES ($1)' : 'UPDATE schema_version SET version = $1',
-      [MIGRATIONS.length],
+      [migrations.length],
     );
   });
 }

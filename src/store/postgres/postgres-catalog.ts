@@ -59,7 +59,10 @@ export class PostgresCatalog implements Catalog {
     );
     return {
       repositories: new Map(
-        [...repositories].map(([name, { error, missedScans, tags }]) => [name, { error, missedScans, tags }]),
+        [...repositories].map(([name, { error, missedScans, isPublic, tags }]) => [
+          name,
+          { error, missedScans, isPublic, tags },
+        ]),
       ),
       manifests,
     };
@@ -278,8 +281,8 @@ async function readRepositories(
   const chosen = `registry = $1 ${names === undefined ? '' : 'AND name = ANY($2)'}`;
   const values = names === undefined ? [registry] : [registry, names];
   const [rows, tags] = await Promise.all([
-    query<{ id: string; name: string; error: string | null; missed_scans: number }>(
-      `SELECT id, name, error, missed_scans FROM repository WHERE ${chosen} ORDER BY name`,
+    query<{ id: string; name: string; error: string | null; missed_scans: number; is_public: boolean }>(
+      `SELECT id, name, error, missed_scans, is_public FROM repository WHERE ${chosen} ORDER BY name`,
       values,
     ),
     query<{ repository: string; tag: string; digest: Digest; kept: Digest[] }>(
@@ -289,12 +292,12 @@ async function readRepositories(
   ]);
   const byRepository = Map.groupBy(tags, ({ repository }) => repository);
   return new Map(
-    rows.map(({ id, name, error, missed_scans: missedScans }) => {
+    rows.map(({ id, name, error, missed_scans: missedScans, is_public: isPublic }) => {
       const its = (byRepository.get(id) ?? []).map(({ tag, digest, kept }): [string, TagRecord] => [
         tag,
         { tag, digest, ...(kept.length > 0 && { kept }) },
       ]);
-      return [name, { id, error: error ?? undefined, missedScans, tags: new Map(its) }];
+      return [name, { id, error: error ?? undefined, missedScans, isPublic, tags: new Map(its) }];
     }),
   );
 }
@@ -477,13 +480,18 @@ async function putManifests(
   ]);
 }
 
+/** A repository that was not read yet. */
+const UNREAD = { error: undefined, missedScans: 0, isPublic: false } as const;
+
 /** A repository as changes leave it, beside what is stored of it. */
 interface ChangedRepository {
   readonly stored: StoredRepository | undefined;
   /** Whether the stored row goes. */
   replaced: boolean;
   /** `undefined` while it is not known. */
-  now: { error: string | undefined; missedScans: number; readonly tags: Map<string, TagRecord> } | undefined;
+  now:
+    | { error: string | undefined; missedScans: number; isPublic: boolean; readonly tags: Map<string, TagRecord> }
+    | undefined;
 }
 
 async function changeRepositories(
@@ -503,7 +511,7 @@ async function changeRepositories(
         {
           stored: its,
           replaced: false,
-          now: its && { error: its.error, missedScans: its.missedScans, tags: new Map(its.tags) },
+          now: its && { ...its, tags: new Map(its.tags) },
         },
       ];
     }),
@@ -532,12 +540,13 @@ async function changeRepositories(
         ),
   ]);
   for (const { id, name } of added) ids.set(name, id);
-  const states = all.filter(
-    ([, { stored: its, now, replaced }]) =>
+  const states = all.filter(([, { stored: its, now, replaced }]) => {
+    const before = (replaced ? undefined : its) ?? UNREAD;
+    return (
       now !== undefined &&
-      ((replaced ? undefined : its?.error) !== now.error ||
-        (replaced ? 0 : (its?.missedScans ?? 0)) !== now.missedScans),
-  );
+      (before.error !== now.error || before.missedScans !== now.missedScans || before.isPublic !== now.isPublic)
+    );
+  });
   const differing = all.flatMap(([name, { stored: its, replaced, now }]) => {
     const before = (replaced ? undefined : its?.tags) ?? new Map<string, TagRecord>();
     const id = ids.get(name);
@@ -554,11 +563,12 @@ async function changeRepositories(
   await Promise.all([
     states.length > 0 &&
       query(
-        'UPDATE repository SET error = state.error, missed_scans = state.missed FROM unnest($1::bigint[], $2::text[], $3::integer[]) AS state (id, error, missed) WHERE repository.id = state.id',
+        'UPDATE repository SET error = state.error, missed_scans = state.missed, is_public = state.is_public FROM unnest($1::bigint[], $2::text[], $3::integer[], $4::boolean[]) AS state (id, error, missed, is_public) WHERE repository.id = state.id',
         [
           states.map(([name]) => ids.get(name)),
           states.map(([, { now }]) => now?.error?.replaceAll('\0', '') ?? null),
           states.map(([, { now }]) => now?.missedScans ?? 0),
+          states.map(([, { now }]) => now?.isPublic ?? false),
         ],
       ),
     removed.length > 0 &&
@@ -582,8 +592,7 @@ function apply(
   marks: CommitMarks,
 ): void {
   const name = change.repository;
-  const opened = (): NonNullable<ChangedRepository['now']> =>
-    (repository.now ??= { error: undefined, missedScans: 0, tags: new Map() });
+  const opened = (): NonNullable<ChangedRepository['now']> => (repository.now ??= { ...UNREAD, tags: new Map() });
   const setTag = (record: TagRecord): void => {
     const { tags } = opened();
     const before = tags.get(record.tag);
@@ -607,6 +616,9 @@ function apply(
       for (const tag of now.tags.keys()) if (!left.has(tag)) removeTag(tag);
       return;
     }
+    case 'access':
+      opened().isPublic = change.isPublic;
+      return;
     case 'tag':
       setTag(change.tag);
       return;

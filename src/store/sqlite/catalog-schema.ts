@@ -121,6 +121,7 @@ export const CATALOG_SCHEMA: DatabaseSchema = {
     ) STRICT, WITHOUT ROWID;
     `,
     'CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID',
+    'ALTER TABLE repository ADD COLUMN is_public INTEGER NOT NULL DEFAULT 0 CHECK (is_public IN (0, 1))',
   ],
   checkedTables: [
     'repository',

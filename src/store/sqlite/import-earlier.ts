@@ -21,7 +21,7 @@ const IMPORT_CATALOG = `
   UPDATE catalog SET id = (SELECT id FROM earlier.catalog);
   INSERT INTO scanned SELECT registry, taken FROM earlier.scanned;
   INSERT INTO held_tag SELECT registry, repository, tag FROM earlier.held_tag;
-  INSERT INTO repository SELECT id, registry, name, error, missed_scans FROM earlier.repository;
+  INSERT INTO repository (id, registry, name, error, missed_scans) SELECT id, registry, name, error, missed_scans FROM earlier.repository;
   INSERT INTO tag SELECT repository, tag, digest FROM earlier.tag;
   INSERT INTO kept SELECT repository, tag, position, digest FROM earlier.kept;
   INSERT INTO manifest SELECT id, registry, digest, kind, media_type, size, os, architecture, stored FROM earlier.manifest;

@@ -69,10 +69,10 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
       ) as RepositoryRow[];
       const repositories = new Map<string, KnownRepository>();
       const digests = new Set<Digest>();
-      for (const { id, name, error, missed_scans: missedScans } of rows) {
+      for (const { id, name, error, missed_scans: missedScans, is_public: isPublic } of rows) {
         const tags = this.#tagsOf(id);
         for (const { digest, kept = [] } of tags.values()) for (const one of [digest, ...kept]) digests.add(one);
-        repositories.set(name, { error: error ?? undefined, missedScans, tags });
+        repositories.set(name, { error: error ?? undefined, missedScans, isPublic: isPublic === 1, tags });
       }
       return { repositories, manifests: this.#reached(registry, digests) };
     });
@@ -240,7 +240,7 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
   }
 
   #apply(registry: string, change: CatalogChange, marks: CommitMarks): void {
-    const { clearFaults, recordFailure, recordMissed, removeRepository } = this.#statements;
+    const { clearFaults, recordAccess, recordFailure, recordMissed, removeRepository } = this.#statements;
     switch (change.kind) {
       case 'image':
         marks.stored += this.#putImage(registry, change);
@@ -262,6 +262,9 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
         for (const record of gone.values()) this.#removeTag(id, change.repository, record, marks);
         return;
       }
+      case 'access':
+        recordAccess.run(Number(change.isPublic), this.#repositoryId(registry, change.repository));
+        return;
       case 'tag': {
         const id = this.#repositoryId(registry, change.repository);
         this.#setTag(id, change.repository, this.#tagsOf(id).get(change.tag.tag), change.tag, marks);
@@ -416,6 +419,7 @@ type RepositoryRow = {
   readonly name: string;
   readonly error: string | null;
   readonly missed_scans: number;
+  readonly is_public: 0 | 1;
 };
 type TagRow = { readonly tag: string; readonly digest: Digest };
 type ChildRow = { readonly digest: Digest; readonly fault: string | null };
@@ -456,10 +460,10 @@ function prepareStatements(database: DatabaseSync) {
   return {
     id: database.prepare('SELECT id FROM catalog'),
     allRepositories: database.prepare(
-      'SELECT id, name, error, missed_scans FROM repository WHERE registry = ? ORDER BY name',
+      'SELECT id, name, error, missed_scans, is_public FROM repository WHERE registry = ? ORDER BY name',
     ),
     someRepositories: database.prepare(
-      'SELECT id, name, error, missed_scans FROM repository WHERE registry = ? AND name IN (SELECT value FROM json_each(?)) ORDER BY name',
+      'SELECT id, name, error, missed_scans, is_public FROM repository WHERE registry = ? AND name IN (SELECT value FROM json_each(?)) ORDER BY name',
     ),
     tagsOf: database.prepare('SELECT tag, digest FROM tag WHERE repository = ? ORDER BY tag'),
     keptOf: database.prepare('SELECT tag, digest FROM kept WHERE repository = ? ORDER BY tag, position'),
@@ -522,6 +526,7 @@ function prepareStatements(database: DatabaseSync) {
     clearFaults: database.prepare(
       'UPDATE repository SET error = NULL, missed_scans = 0 WHERE id = ? AND (error IS NOT NULL OR missed_scans > 0)',
     ),
+    recordAccess: database.prepare('UPDATE repository SET is_public = ? WHERE id = ?'),
     recordFailure: database.prepare('UPDATE repository SET error = ? WHERE id = ?'),
     recordMissed: database.prepare(
       'UPDATE repository SET missed_scans = missed_scans + 1 WHERE registry = ? AND name = ?',

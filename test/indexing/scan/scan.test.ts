@@ -836,28 +836,28 @@ suite('a list that leaves repositories out', () => {
   test('removes one that the registry refuses, and that anybody could read before', async (t) => {
     const state = await TestState.open(t);
     const { registry } = state;
-    for (const name of ['a', 'b', 'c']) registry.pushImage(name, 'latest', named(name));
+    const names = ['a', 'b', 'c', 'd'];
+    for (const name of names) registry.pushImage(name, 'latest', named(name));
+    for (const name of ['a', 'b', 'd']) registry.publish(name, true);
     await state.rebuild();
-    for (const [repository, code] of [
-      ['a', 'withdrawn'],
-      ['b', 'withdrawn'],
-      ['c', 'denied'],
-    ] as const)
-      registry.fail({ method: 'tags', repository }, code);
-    for (const name of ['a', 'c']) registry.unlist(name);
+    registry.publish('d', false);
+    await state.rebuild();
+    for (const repository of names) registry.fail({ method: 'tags', repository }, 'denied');
+    for (const name of ['a', 'c', 'd']) registry.unlist(name);
+    // It is remembered over a restart.
+    await state.reopen();
     assert.deepEqual(
       (await state.rebuild()).failures.map(({ repository }) => repository),
       ['b'],
     );
-    assert.deepEqual(await state.shows(), ['a:latest a', 'b:latest b', 'c:latest c']);
+    assert.equal((await state.shows()).length, 4);
+    const unlisted = 'not listed any more (if it was deleted, leave it out with repository_exclude)';
     assert.deepEqual((await state.rebuild()).failures, [
-      { repository: 'b', error: `${registry.id} tags b: withdrawn` },
-      {
-        repository: 'c',
-        error: `not listed any more (if it was deleted, leave it out with repository_exclude): ${registry.id} tags c: denied`,
-      },
+      { repository: 'b', error: `${registry.id} tags b: denied` },
+      { repository: 'c', error: `${unlisted}: ${registry.id} tags c: denied` },
+      { repository: 'd', error: `${unlisted}: ${registry.id} tags d: denied` },
     ]);
-    assert.deepEqual(await state.shows(), ['b:latest b', 'c:latest c']);
+    assert.deepEqual(await state.shows(), ['b:latest b', 'c:latest c', 'd:latest d']);
   });
 });
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test, type TestContext } from 'node:test';
 import { Client, type ClientConfig } from 'pg';
+import { migrate, MIGRATIONS } from '../../../src/store/postgres/migrations.ts';
 import { PostgresDatabase } from '../../../src/store/postgres/postgres-database.ts';
 import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
 import { isInstalled, needs } from '../../peers/installed.ts';
@@ -10,6 +11,14 @@ import { catalogContract } from '../catalog-contract.ts';
 import { publicationsContract } from '../publications-contract.ts';
 import { damageTo } from './database.ts';
 import { settingsContract } from '../settings-contract.ts';
+
+/** Returns the columns of all tables. */
+async function columnsOf(database: PostgresDatabase): Promise<unknown> {
+  return database.query(
+    `SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
+     WHERE table_schema = current_schema() ORDER BY table_name, column_name`,
+  );
+}
 
 suite('the store in PostgreSQL', needs('postgres'), () => {
   let server: Postgresql | undefined;
@@ -82,6 +91,23 @@ suite('the store in PostgreSQL', needs('postgres'), () => {
     const { openBeside } = opener(t);
     const stores = await Promise.all([1, 2, 3].map(openBeside));
     assert.equal(new Set(stores.map(({ catalog }) => catalog.id)).size, 1);
+  });
+
+  test('tables of every earlier version become those of this one, with their rows', async (t) => {
+    const fresh = new PostgresDatabase(await createDatabase());
+    t.after(() => fresh.close());
+    await migrate(fresh);
+    for (const from of MIGRATIONS.keys()) {
+      const database = new PostgresDatabase(await createDatabase());
+      t.after(() => database.close());
+      await migrate(database, MIGRATIONS.slice(0, from + 1));
+      await database.query("INSERT INTO repository (registry, name) VALUES ('https://registry.example', 'app')");
+      for (let time = 0; time < 2; time++) {
+        await migrate(database);
+        assert.deepEqual(await columnsOf(database), await columnsOf(fresh));
+      }
+      assert.deepEqual(await database.query('SELECT name FROM repository'), [{ name: 'app' }]);
+    }
   });
 
   test('tables of a newer version are left alone, and told', async (t) => {

@@ -13,7 +13,6 @@ import { parseChallenges } from './www-authenticate.ts';
 
 const MAX_TOKENS = 1000;
 const MAX_REALMS = 100;
-const MAX_PUBLIC = 50_000;
 /** The part of a token's lifetime after which it is renewed, so that it is still valid when it arrives. */
 const USED_LIFETIME = 0.9;
 /** Answers of registries that reject a login that they did not challenge for. */
@@ -67,8 +66,8 @@ export class Authenticator {
   readonly #realms = new LRUCache<string, Realm>({ max: MAX_REALMS });
   /** Scopes for which the registry rejects the login, but answers anonymous requests. */
   readonly #open = new LRUCache<string, true>({ max: MAX_TOKENS });
-  /** Scopes for which requests were answered without a login. */
-  readonly #public = new LRUCache<string, true>({ max: MAX_PUBLIC });
+  /** Scopes for which the last request that succeeded needed no login. */
+  readonly #public = new LRUCache<string, true>({ max: MAX_TOKENS });
   /** The keychain's generation for which the tokens were fetched. */
   #generation = 0;
   /** The registry has challenged for Basic credentials. */
@@ -85,8 +84,8 @@ export class Authenticator {
   /**
    * Sends `request`, again after a challenge, again with a new login if the login is refused and the keychain has
    * another, and at last anonymously, so that public repositories stay readable.
-   * @throws RegistryError `denied` or `withdrawn` if the realm refuses a token, `unavailable` if the login cannot be
-   * read, and what `send` throws.
+   * @throws RegistryError `denied` if the realm refuses a token, `unavailable` if the login cannot be read, and what
+   * `send` throws.
    */
   async send(request: HttpRequest, subject: Subject): Promise<HttpResponse> {
     const { signal } = request;
@@ -130,11 +129,15 @@ export class Authenticator {
         return responseOf(other);
       }
     }
-    if (open === undefined || statusOf(open) !== 404 || isSuccess(result))
-      return responseOf(repository !== undefined && this.#public.has(scope) ? withdrawn(result) : result);
+    if (open === undefined || statusOf(open) !== 404 || isSuccess(result)) return responseOf(result);
     // Anonymous requests were answered before, and the login does not help: the 404 is the registry's answer.
     this.#open.set(scope, true);
     return responseOf(open);
+  }
+
+  /** Says whether the last request for a scope that succeeded, a short while ago, needed no login. */
+  isPublic(scope: string): boolean {
+    return this.#public.has(scope);
   }
 
   /** Follows a redirect out of the API. If another registry challenges, an anonymous token is used. */
@@ -151,18 +154,26 @@ export class Authenticator {
     try {
       const first = await this.#answerChallenge(login, request, scope, true);
       const { response } = first;
-      if (login === undefined && isSuccess(response)) this.#public.set(scope, true);
+      if (isSuccess(response)) this.#noteAccess(scope, login === undefined);
       if (!first.unasked || this.#wantsBasic || !UNASKED.has(response.status)) return { result: response };
       const second = await this.#answerChallenge(login, request, scope, false);
-      if (second.challenged) return { result: second.response };
+      if (second.challenged) {
+        if (isSuccess(second.response)) this.#noteAccess(scope, false);
+        return { result: second.response };
+      }
       if (!isSuccess(second.response)) return { result: response, sentWithout: true };
       this.#open.set(scope, true);
-      this.#public.set(scope, true);
+      this.#noteAccess(scope, true);
       return { result: second.response };
     } catch (error) {
       if (error instanceof RegistryError && error.code === 'denied') return { result: error };
       throw error;
     }
+  }
+
+  #noteAccess(scope: string, isPublic: boolean): void {
+    if (isPublic) this.#public.set(scope, true);
+    else this.#public.delete(scope);
   }
 
   /** Sends Basic credentials in spite of a Bearer realm: Harbor's catalog needs them, and never challenges. */
@@ -257,14 +268,6 @@ function isDenied(result: HttpResponse | RegistryError): boolean {
 /** The status of an answer; 401 for an error of the realm. */
 function statusOf(result: HttpResponse | RegistryError): number {
   return result instanceof RegistryError ? 401 : result.status;
-}
-
-/** Marks a refusal as one of what was answered without a login before. */
-function withdrawn(result: HttpResponse | RegistryError): HttpResponse | RegistryError {
-  if (!isDenied(result)) return result;
-  return result instanceof RegistryError
-    ? new RegistryError('withdrawn', result.message, { cause: result })
-    : { ...result, withdrawn: true };
 }
 
 /** Marks a 401 to Basic credentials as a refused login. */

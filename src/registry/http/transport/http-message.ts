@@ -27,8 +27,6 @@ export interface HttpResponse {
   readonly status: number;
   /** The registry refused the login of the request. */
   readonly loginRefused?: boolean;
-  /** The registry refuses what it answered without a login before. */
-  readonly withdrawn?: boolean;
   readonly headers: HttpHeaders;
   /** The time from sending the request, without connecting, to the head of the answer, in milliseconds. */
   readonly latency: number;

@@ -72,6 +72,11 @@ export class Transport {
     );
   }
 
+  /** Says whether the last request about `subject` that succeeded, a short while ago, needed no login. */
+  isPublic({ scope }: Subject): boolean {
+    return this.#authenticator.isPublic(scope);
+  }
+
   /** Closes all connections and cancels pauses; pending requests fail. */
   async close(): Promise<void> {
     await this.#client.close();

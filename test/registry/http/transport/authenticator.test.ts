@@ -184,40 +184,48 @@ test('a refusal of the realm gives denied, and never means that the repository i
   }
 });
 
-suite('a refusal of what was read before', () => {
-  const REFUSALS = [
-    ['by the registry', 'other', 200],
-    ['by the realm', 'abc', 403],
-  ] as const;
-  for (const [by, later, status] of REFUSALS) {
-    test(`${by} means that it was withdrawn, if that needed no login`, async (t) => {
-      for (const credentials of [undefined, CREDENTIALS]) {
-        let isThere = true;
-        const { registry } = await playWithTokens(
-          t,
-          // Tokens of no use for long.
-          (_request, response) => sendJson(response, { token: 'abc', expires_in: 0.001 }, {}, isThere ? 200 : status),
-          () => (isThere ? 'abc' : later),
-        );
-        const source = readRegistry(t, registry.url, credentials && { credentials });
-        await source.tags('one');
-        isThere = false;
-        await assert.rejects(source.tags('one'), { code: credentials === undefined ? 'withdrawn' : 'denied' });
-        await assert.rejects(source.tags('two'), { code: 'denied' });
-      }
-    });
-  }
+suite('whether a repository is public', () => {
+  test('is known once it was read, with a token or without', async (t) => {
+    for (const credentials of [undefined, CREDENTIALS]) {
+      const { registry } = await playWithTokens(
+        t,
+        (_request, response) => sendJson(response, { token: 'abc' }),
+        () => 'abc',
+      );
+      const source = readRegistry(t, registry.url, credentials && { credentials });
+      assert.equal(source.isPublic('one'), false);
+      await source.tags('one');
+      assert.deepEqual([source.isPublic('one'), source.isPublic('two')], [credentials === undefined, false]);
+    }
+  });
 
-  test('means that it was withdrawn also where the login was of no use', async (t) => {
+  test('is not decided by a refusal', async (t) => {
     let isThere = true;
+    const { registry } = await playWithTokens(
+      t,
+      // Tokens of no use for long.
+      (_request, response) => sendJson(response, { token: 'abc', expires_in: 0.001 }, {}, isThere ? 200 : 403),
+      () => 'abc',
+    );
+    const source = readRegistry(t, registry.url);
+    await source.tags('one');
+    isThere = false;
+    await assert.rejects(source.tags('one'), { code: 'denied' });
+    assert.equal(source.isPublic('one'), true);
+  });
+
+  test('is true where the login is refused, and false again where only it is answered', async (t) => {
+    let isOpen = true;
     const registry = await playRegistry(t, ({ headers: { authorization } }, response) => {
-      if (isThere && authorization === undefined) sendJson(response, { tags: ['a'] });
-      else sendJson(response, {}, {}, 403);
+      if (isOpen === (authorization === undefined)) sendJson(response, { tags: ['a'] });
+      else sendJson(response, {}, { 'www-authenticate': 'Basic realm="x"' }, 401);
     });
     const source = readRegistry(t, registry.url, { credentials: CREDENTIALS });
-    assert.deepEqual(await source.tags('one'), ['a']);
-    isThere = false;
-    await assert.rejects(source.tags('one'), { code: 'withdrawn' });
+    for (const now of [true, false, true]) {
+      isOpen = now;
+      assert.deepEqual(await source.tags('one'), ['a']);
+      assert.equal(source.isPublic('one'), now);
+    }
   });
 });
 
