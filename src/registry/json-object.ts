@@ -1,8 +1,6 @@
 /** Reads JSON documents of registries and checks the types of their members. */
+import { isJsonObject, type JsonObject } from '../system/is-json-object.ts';
 import { RegistryError } from './registry-error.ts';
-
-/** A JSON object of unknown shape. Keys may be any text, even `__proto__`: never assign them to a plain object. */
-export type JsonObject = Readonly<Record<string, unknown>>;
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -42,11 +40,6 @@ function parseJson(bytes: Uint8Array, expected: string): unknown {
   } catch (cause) {
     throw new RegistryError('malformed', `expected ${expected}, found text that is not JSON`, { cause });
   }
-}
-
-/** Says whether `value` is a JSON object: neither an array nor null. */
-export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Reads descriptors (OCI image-spec, descriptor.md). */
 import { isDigest } from './digest.ts';
-import { isJsonObject, malformed, type JsonObject } from './json-object.ts';
+import { isJsonObject, type JsonObject } from '../system/is-json-object.ts';
+import { malformed } from './json-object.ts';
 import type { Descriptor } from './manifest.ts';
 
 /**

@@ -2,14 +2,8 @@
  * Reads manifests: OCI image manifests and image indexes, Docker schema 2 and manifest lists. All others are artifacts.
  */
 import type { Digest } from './digest.ts';
-import {
-  malformed,
-  optionalArray,
-  optionalObject,
-  parseJsonObject,
-  stringRecord,
-  type JsonObject,
-} from './json-object.ts';
+import type { JsonObject } from '../system/is-json-object.ts';
+import { malformed, optionalArray, optionalObject, parseJsonObject, stringRecord } from './json-object.ts';
 import { MAX_INDEX_CHILDREN } from './limits.ts';
 import type { Descriptor, ImageIndexManifest, Manifest } from './manifest.ts';
 import {

@@ -1,5 +1,5 @@
 /** The interface to the APIs, beside that of the registry, which list repositories. */
-import type { JsonObject } from '../json-object.ts';
+import type { JsonObject } from '../../system/is-json-object.ts';
 import type { HttpResponse } from '../http/transport/http-message.ts';
 
 /** The keys of the configuration that say whose repositories are listed. */

@@ -1,7 +1,8 @@
 /** Reads pages that are arrays, with links to the next one or by their numbers. */
 import { headerValue } from '../http/transport/http-message.ts';
 import { linkedQuery } from '../http/transport/pages.ts';
-import { isJsonObject, malformed, parseJsonArray } from '../json-object.ts';
+import { isJsonObject } from '../../system/is-json-object.ts';
+import { malformed, parseJsonArray } from '../json-object.ts';
 import type { AnsweredPage, ListPage } from './listing-api.ts';
 
 /** The parameter for the number of a page, from 1. */

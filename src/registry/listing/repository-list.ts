@@ -1,5 +1,6 @@
 /** Lists repositories through an API beside the registry's own, where there is no catalog. */
 import { readFile } from 'node:fs/promises';
+import type { JsonObject } from '../../system/is-json-object.ts';
 import { messageOf } from '../../system/message-of.ts';
 import { untilAborted } from '../../system/on-abort.ts';
 import { Keychain } from '../http/access/keychain.ts';
@@ -7,7 +8,7 @@ import { HttpClient } from '../http/transport/http-client.ts';
 import type { HttpRequest, HttpResponse } from '../http/transport/http-message.ts';
 import { followRedirects } from '../http/transport/redirects.ts';
 import type { TransportOptions } from '../http/transport/transport.ts';
-import { parseSecretObject, type JsonObject } from '../json-object.ts';
+import { parseSecretObject } from '../json-object.ts';
 import { isRepositoryName } from '../reference.ts';
 import { locateErrors, RegistryError, withLocation } from '../registry-error.ts';
 import { registryId, registryKey } from '../registry-id.ts';

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, ClientConfig } from 'pg';
+import { isJsonObject } from '../../system/is-json-object.ts';
 import { onAbort } from '../../system/on-abort.ts';
 import { isRefused } from '../store-error.ts';
 import { CHANNEL } from './channel.ts';
@@ -219,7 +220,7 @@ async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
 function parse(payload = ''): Payload | undefined {
   try {
     const value: unknown = JSON.parse(payload);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Payload) : undefined;
+    return isJsonObject(value) ? value : undefined;
   } catch {
     return undefined;
   }

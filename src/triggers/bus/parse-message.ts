@@ -2,6 +2,7 @@
  * Parses messages of the bus: `{"ctype": …}`, or `{"update": {"content_type": …}}` as Bodhi tells of updates; or either
  * as `msg` in fedmsg's envelope `{"topic": …, "msg": …}`.
  */
+import { isJsonObject } from '../../system/is-json-object.ts';
 
 /** The type of the content that a message announces, or a short reason why it cannot be parsed. */
 export type ParsedMessage = { readonly ctype: string } | { readonly malformed: string };
@@ -17,18 +18,14 @@ export function parseMessage(body: Uint8Array): ParsedMessage {
   } catch {
     return { malformed: 'not JSON' };
   }
-  if (!isObject(document)) return { malformed: 'not a JSON object' };
+  if (!isJsonObject(document)) return { malformed: 'not a JSON object' };
   const ctype = contentTypeIn(document.msg) ?? contentTypeIn(document);
   return ctype === undefined ? { malformed: 'without ctype and update.content_type' } : { ctype };
 }
 
 function contentTypeIn(message: unknown): string | undefined {
-  if (!isObject(message)) return undefined;
+  if (!isJsonObject(message)) return undefined;
   const { ctype, update } = message;
-  const types = [ctype, isObject(update) ? update.content_type : undefined];
+  const types = [ctype, isJsonObject(update) ? update.content_type : undefined];
   return types.find((type) => typeof type === 'string');
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,6 +1,6 @@
 /** Asks a program `docker-credential-NAME` for a login (docker-credential-helpers, "Development"). */
 import { execFile } from 'node:child_process';
-import { isJsonObject } from '../../json-object.ts';
+import { isJsonObject } from '../../../system/is-json-object.ts';
 import { RegistryError } from '../../registry-error.ts';
 import { basicLogin, identityLogin, type Login } from './login.ts';
 

@@ -1,5 +1,6 @@
 /** Reads auth files, as `skopeo login` and `docker login` write them (containers-auth.json(5)). */
-import { isJsonObject, malformed, optionalObject, parseJsonObject, type JsonObject } from '../../json-object.ts';
+import { isJsonObject, type JsonObject } from '../../../system/is-json-object.ts';
+import { malformed, optionalObject, parseJsonObject } from '../../json-object.ts';
 import { basicLogin, identityLogin, type Login } from './login.ts';
 import { parsePlace } from './registry-names.ts';
 

@@ -1,6 +1,7 @@
 /** Makes errors of answers with an unexpected status. */
 import { RegistryError, type RegistryErrorCode } from '../../registry-error.ts';
-import { isJsonObject, parseJsonObject } from '../../json-object.ts';
+import { isJsonObject } from '../../../system/is-json-object.ts';
+import { parseJsonObject } from '../../json-object.ts';
 import type { HttpResponse } from './http-message.ts';
 import { isTransient } from './retry.ts';
 

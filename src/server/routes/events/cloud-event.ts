@@ -1,5 +1,6 @@
 /** CloudEvents over HTTP, in structured and binary mode (CloudEvents 1.0, HTTP Protocol Binding). */
-import { type JsonObject, type Notification, objectIn } from './notification.ts';
+import type { JsonObject } from '../../../system/is-json-object.ts';
+import { type Notification, objectIn } from './notification.ts';
 
 /** The parts of a CloudEvent that say what happened. */
 interface CloudEvent {

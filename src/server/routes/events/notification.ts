@@ -2,15 +2,13 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { isDigest } from '../../../registry/digest.ts';
 import { isRepositoryName, isTag } from '../../../registry/reference.ts';
+import { isJsonObject, type JsonObject } from '../../../system/is-json-object.ts';
 
 /** One notification: a JSON object, with the headers of its request. */
 export interface Notification {
   readonly headers: IncomingHttpHeaders;
   readonly body: JsonObject;
 }
-
-/** A JSON object of which nothing is known. */
-export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** A repository, or one tag of it, that changed. */
 export interface Change {
@@ -81,10 +79,5 @@ export function ownedRepository(owner: unknown, name: unknown): string | undefin
 /** Returns a member that is a JSON object; an empty one if it is not. */
 export function objectIn(parent: JsonObject, name: string): JsonObject {
   const member = parent[name];
-  return isObject(member) ? member : {};
-}
-
-/** Says whether `value` is a JSON object. */
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isJsonObject(member) ? member : {};
 }

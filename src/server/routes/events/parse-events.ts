@@ -1,6 +1,7 @@
 /** Parses notifications from registries. Only names of repositories and tags are taken from them. */
 import type { IncomingHttpHeaders } from 'node:http';
-import { combine, isObject, malformed, type ParsedEvents, PING } from './notification.ts';
+import { isJsonObject } from '../../../system/is-json-object.ts';
+import { combine, malformed, type ParsedEvents, PING } from './notification.ts';
 import { SENDERS } from './senders.ts';
 
 const UTF8 = new TextDecoder('utf-8');
@@ -38,7 +39,7 @@ export function payloadOf(body: Uint8Array): string {
 }
 
 function parseEvent(headers: IncomingHttpHeaders, body: unknown): ParsedEvents {
-  if (!isObject(body)) return malformed('it is not a JSON object');
+  if (!isJsonObject(body)) return malformed('it is not a JSON object');
   for (const { parse } of SENDERS) {
     const parsed = parse({ headers, body });
     if (parsed !== undefined) return parsed;

@@ -1,6 +1,7 @@
 /** Webhooks of Artifactory for Docker repositories ("Domain: docker"). */
 import { isRepositoryName } from '../../../../registry/reference.ts';
-import { changed, combine, IGNORED, isObject, ownedRepository, type Sender } from '../notification.ts';
+import { isJsonObject } from '../../../../system/is-json-object.ts';
+import { changed, combine, IGNORED, ownedRepository, type Sender } from '../notification.ts';
 
 const EVENTS: ReadonlySet<unknown> = new Set(['pushed', 'deleted', 'promoted']);
 
@@ -8,7 +9,7 @@ const EVENTS: ReadonlySet<unknown> = new Set(['pushed', 'deleted', 'promoted']);
 export const artifactory: Sender = {
   name: 'Artifactory',
   parse({ body: { domain, event_type: event, data } }) {
-    if (typeof domain !== 'string' || typeof event !== 'string' || !isObject(data)) return undefined;
+    if (typeof domain !== 'string' || typeof event !== 'string' || !isJsonObject(data)) return undefined;
     if (domain !== 'docker' || !EVENTS.has(event)) return IGNORED;
     const { repo_key: key, image_name: image, tag } = data;
     // Whether clients name Artifactory's own repository too depends on how it is reached; the other name leads nowhere.

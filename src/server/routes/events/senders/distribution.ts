@@ -1,15 +1,7 @@
 /** Notifications of Distribution 2 and 3, and of registries made from it, such as GitLab's (docs/notifications.md). */
 import { IMAGE_INDEX_TYPES, IMAGE_MANIFEST_TYPES } from '../../../../registry/media-types.ts';
-import {
-  changed,
-  combine,
-  IGNORED,
-  isObject,
-  malformed,
-  type ParsedEvents,
-  pushed,
-  type Sender,
-} from '../notification.ts';
+import { isJsonObject } from '../../../../system/is-json-object.ts';
+import { changed, combine, IGNORED, malformed, type ParsedEvents, pushed, type Sender } from '../notification.ts';
 
 const REPOSITORY = 'target.repository of an event';
 
@@ -23,7 +15,7 @@ export const distribution: Sender = {
 
 /** Parses one event. */
 export function distributionEvent(event: unknown): ParsedEvents {
-  if (!isObject(event) || !isObject(event['target'])) return malformed('an event has no target');
+  if (!isJsonObject(event) || !isJsonObject(event['target'])) return malformed('an event has no target');
   const { repository, tag, mediaType } = event['target'];
   if (event['action'] === 'delete') return changed(repository, tag, REPOSITORY);
   return event['action'] === 'push' && isImageType(mediaType) ? pushed(repository, tag ?? '', REPOSITORY) : IGNORED;

@@ -1,17 +1,7 @@
 /** Webhooks of Harbor, in its default format and as CloudEvents ("Configure Webhook Notifications"). */
 import { cloudEventIn } from '../cloud-event.ts';
-import {
-  changed,
-  combine,
-  IGNORED,
-  isObject,
-  type JsonObject,
-  objectIn,
-  type ParsedEvents,
-  PING,
-  pushed,
-  type Sender,
-} from '../notification.ts';
+import { isJsonObject, type JsonObject } from '../../../../system/is-json-object.ts';
+import { changed, combine, IGNORED, objectIn, type ParsedEvents, PING, pushed, type Sender } from '../notification.ts';
 
 /**
  * Bodies `{"type": "PUSH_ARTIFACT", "event_data": {"repository": {"repo_full_name"}, "resources": [{"tag"}]}}`, or
@@ -23,7 +13,7 @@ export const harbor: Sender = {
     const { type, event_data: content } = notification.body;
     // Sent by "Test Endpoint", which newer versions do not have.
     if (type === 'testEndpoint') return PING;
-    if (isObject(content)) return artifactEvent(content, 'event_data', actionOf(type));
+    if (isJsonObject(content)) return artifactEvent(content, 'event_data', actionOf(type));
     const event = cloudEventIn(notification);
     return event?.type.startsWith('harbor.') === true
       ? artifactEvent(event.data, 'data', actionOf(event.type))
@@ -46,5 +36,5 @@ function artifactEvent(content: JsonObject, place: string, action: Action): Pars
   const { resources } = content;
   return action === 'delete' || !Array.isArray(resources) || resources.length === 0
     ? changed(name, undefined, field)
-    : combine(resources.map((resource) => pushed(name, isObject(resource) ? resource['tag'] : undefined, field)));
+    : combine(resources.map((resource) => pushed(name, isJsonObject(resource) ? resource['tag'] : undefined, field)));
 }
