@@ -1,10 +1,13 @@
 /**
- * Makes messages of a registry's errors public: without the answers of other hosts, which may be in a private network.
+ * Makes messages of a registry's errors public: without the answers of other hosts, which may be in a private network,
+ * and without the paths of this machine's files.
  */
 import { messageOf } from '../system/message-of.ts';
 import { RegistryError, type RegistryErrorCode } from './registry-error.ts';
 import { LAYOUT_PREFIX } from './registry-id.ts';
 
+/** Stands in place of what is not public. */
+const SEE_LOG = '; see the log for details';
 /** The request that a message names. */
 const REQUEST = /\b(?:GET|HEAD|POST) (https?:\/\/[^\s/?#]+)/g;
 
@@ -20,21 +23,25 @@ const FAULTS: Readonly<Record<RegistryErrorCode, string>> = {
 };
 
 /**
- * The message of `error`; from the first mention of a host other than the registry's on, replaced by the kind of error.
+ * The message of `error`, without its {@link RegistryError.local} part; from the first mention of a host other than the
+ * registry's on, replaced by the kind of error.
  * @param listedAt the origin of the API that lists the registry's repositories, which is configured as the registry is
  */
 export function publicMessage(error: unknown, id: string, listedAt?: string): string {
-  const message = messageOf(error);
+  const local = causesOf(error).find((cause) => cause.local !== undefined)?.local;
+  const message = local === undefined ? messageOf(error) : messageOf(error).replace(local, () => SEE_LOG);
   if (id.startsWith(LAYOUT_PREFIX)) return message;
   const { origin } = new URL(id);
   const elsewhere = message.matchAll(REQUEST).find(([, other]) => other !== origin && other !== listedAt);
   return elsewhere === undefined
     ? message
-    : `${message.slice(0, elsewhere.index)}a host that the registry refers to ${FAULTS[codeOf(error)]}; see the log for details`;
+    : `${message.slice(0, elsewhere.index)}a host that the registry refers to ${FAULTS[causesOf(error)[0]?.code ?? 'malformed']}${SEE_LOG}`;
 }
 
-function codeOf(error: unknown): RegistryErrorCode {
+/** Returns the registry's errors among `error` and its causes. */
+function causesOf(error: unknown): readonly RegistryError[] {
+  const found: RegistryError[] = [];
   for (let cause = error; cause instanceof Error; cause = cause.cause)
-    if (cause instanceof RegistryError) return cause.code;
-  return 'malformed';
+    if (cause instanceof RegistryError) found.push(cause);
+  return found;
 }

@@ -29,10 +29,17 @@ const MAX_MESSAGE = 2000;
 export class RegistryError extends Error {
   override readonly name = 'RegistryError';
   readonly code: RegistryErrorCode;
+  /** The part of the message about files of this machine, for administrators alone. */
+  readonly local: string | undefined;
 
-  constructor(code: RegistryErrorCode, message: string, options?: ErrorOptions) {
+  constructor(
+    code: RegistryErrorCode,
+    message: string,
+    { local, ...options }: ErrorOptions & { readonly local?: string } = {},
+  ) {
     super(message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}…` : message, options);
     this.code = code;
+    this.local = local;
   }
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { publicMessage } from '../../src/registry/public-message.ts';
-import { RegistryError } from '../../src/registry/registry-error.ts';
+import { RegistryError, withLocation } from '../../src/registry/registry-error.ts';
 
 const REGISTRY = 'https://registry.example.org/mirror';
 
@@ -24,6 +24,22 @@ test('so are those of the API that lists its repositories', () => {
   const error = new RegistryError('denied', message);
   assert.equal(publicMessage(error, REGISTRY, 'https://api.example.org'), message);
   assert.match(publicMessage(error, REGISTRY, 'https://other.example.org'), /^a host that the registry refers to/);
+});
+
+test('paths of files of this machine are left out', () => {
+  const local = ": ENOENT: no such file or directory, open '/etc/regindexer/$&.pem'";
+  const cause = new RegistryError(
+    'unavailable',
+    `cannot load the certificates for https://registry.example.org${local}`,
+    {
+      local,
+    },
+  );
+  const where = withLocation('GET https://registry.example.org/mirror/v2/a/tags/list', cause) as Error;
+  assert.equal(
+    publicMessage(new Error(`tag a: ${where.message} (and 2 more tags)`, { cause: where }), REGISTRY),
+    'tag a: GET https://registry.example.org/mirror/v2/a/tags/list: cannot load the certificates for https://registry.example.org; see the log for details (and 2 more tags)',
+  );
 });
 
 test('answers of other hosts are replaced by the kind of error', () => {

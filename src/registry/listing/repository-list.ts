@@ -1,6 +1,5 @@
 /** Lists repositories through an API beside the registry's own, where there is no catalog. */
 import { readFile } from 'node:fs/promises';
-import type { JsonObject } from '../../system/is-json-object.ts';
 import { messageOf } from '../../system/message-of.ts';
 import { untilAborted } from '../../system/on-abort.ts';
 import { Keychain } from '../http/access/keychain.ts';
@@ -8,6 +7,7 @@ import { HttpClient } from '../http/transport/http-client.ts';
 import type { HttpRequest, HttpResponse } from '../http/transport/http-message.ts';
 import { followRedirects } from '../http/transport/redirects.ts';
 import type { TransportOptions } from '../http/transport/transport.ts';
+import type { JsonObject } from '../../system/is-json-object.ts';
 import { parseSecretObject } from '../json-object.ts';
 import { isRepositoryName } from '../reference.ts';
 import { locateErrors, RegistryError, withLocation } from '../registry-error.ts';
@@ -188,10 +188,12 @@ export class RepositoryList {
     try {
       text = (await readFile(tokenFile, 'utf8')).trim();
     } catch (cause) {
-      throw new RegistryError('unavailable', `token_file cannot be read: ${messageOf(cause)}`, { cause });
+      const local = `: ${messageOf(cause)}`;
+      throw new RegistryError('unavailable', `token_file cannot be read${local}`, { cause, local });
     }
     if (/^[\x21-\x7e]+$/.test(text)) return text;
-    throw new RegistryError('unavailable', `token_file: ${tokenFile} does not hold a token`);
+    const local = `: ${tokenFile}`;
+    throw new RegistryError('unavailable', `token_file does not hold a token${local}`, { local });
   }
 
   async #exchange(path: string, content: JsonObject, signal: AbortSignal | undefined): Promise<JsonObject> {

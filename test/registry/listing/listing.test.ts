@@ -1,8 +1,9 @@
 /** What holds for the lists of all kinds of APIs. */
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite, test, type TestContext } from 'node:test';
+import { publicMessage } from '../../../src/registry/public-message.ts';
 import type { RegistryError } from '../../../src/registry/registry-error.ts';
 import { LISTING_APIS, LISTING_KINDS, type ListingKind } from '../../../src/registry/listing/listing-apis.ts';
 import { temporaryFolder } from '../../config/config-file.ts';
@@ -224,9 +225,15 @@ for (const kind of LISTING_KINDS) {
       assert.deepEqual((await allPages(source.repositories())).flat(), [`${prefixOf(kind)}app`]);
       await writeFile(file, 'expired');
       assert.match((await errorOf(allPages(source.repositories()))).message, /refuses the token/);
-      await writeFile(file, 'two words');
-      const { message } = await errorOf(allPages(source.repositories()));
-      assert.ok(message.endsWith(`.listing: token_file: ${file} does not hold a token`), message);
+      for (const [make, said] of [
+        [() => writeFile(file, 'two words'), 'token_file does not hold a token'],
+        [() => rm(file), 'token_file cannot be read'],
+      ] as const) {
+        await make();
+        const error = await errorOf(allPages(source.repositories()));
+        assert.ok(error.message.includes(`.listing: ${said}: `) && error.message.includes(file), error.message);
+        assert.ok(publicMessage(error, source.id).endsWith(`.listing: ${said}; see the log for details`));
+      }
       await writeFile(file, TOKEN);
       assert.deepEqual((await allPages(source.repositories())).flat(), [`${prefixOf(kind)}app`]);
     });

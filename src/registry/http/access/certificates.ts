@@ -46,9 +46,8 @@ export class Certificates {
       }
       return await context;
     } catch (cause) {
-      throw new RegistryError('unavailable', `cannot load the certificates for ${origin}: ${messageOf(cause)}`, {
-        cause,
-      });
+      const local = `: ${messageOf(cause)}`;
+      throw new RegistryError('unavailable', `cannot load the certificates for ${origin}${local}`, { cause, local });
     }
   }
 

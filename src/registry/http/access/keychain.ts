@@ -155,10 +155,11 @@ class LoginFile {
       this.#fault = undefined;
     } catch (error) {
       // No cause, because it may quote the file. The logins of the last successful load stay in use.
-      const reason = messageOf(error);
+      const local = ` from ${this.#path}: ${messageOf(error)}`;
       this.#fault = new RegistryError(
         'unavailable',
-        `the login for ${this.#registry} cannot be read from ${this.#path}: ${reason}${this.#advice}`,
+        `the login for ${this.#registry} cannot be read${local}${this.#advice}`,
+        { local },
       );
     }
     this.#loaded = true;
