@@ -7,6 +7,7 @@ import { createRegistrySource } from '../registry/create-registry-source.ts';
 import { describeSent } from '../registry/http/transport/sent-request.ts';
 import { Figures } from '../server/figures.ts';
 import { Server } from '../server/server.ts';
+import { programHash } from '../system/program-hash.ts';
 import { version } from '../system/version.ts';
 import { Generation } from './generation.ts';
 import { registryOptions } from './indexing-options.ts';
@@ -67,6 +68,7 @@ export async function exportFiles(
       images: sources.get(index.registry),
     })),
     cleanFilesAfter,
+    program: await programHash(),
     createServer: (site) =>
       Server.create(
         { logger: logger.child({}, { level: 'warn' }), figures, version, startedAt: Date.now(), tls: undefined },

@@ -22,7 +22,9 @@ export async function runExport(
   path = '.',
 ): Promise<number> {
   const { config: configured, logger } = await configure();
-  // One process writes the files, so that a database for several would be of no use.
+  // Only one process can write the files, so that a database for several would be of no use.
+  if (configured.store !== undefined)
+    logger.warn('an export does not use the database of store: it keeps its state in state_dir');
   const config: Config = { ...configured, store: undefined };
   const clients = forClients(config, images);
   for (const warning of warningsOf(clients, images)) logger.warn(warning);

@@ -1,16 +1,20 @@
 /** The folder that an export writes: files by rename, unchanged ones left alone, others removed after a while. */
-import { readdir, readFile, rm, rmdir, stat } from 'node:fs/promises';
+import { readFile, rm, rmdir, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { JoinedDocument } from '../indexing/chunk/part.ts';
-import { OutputFiles } from '../indexing/output-files.ts';
+import { hasDocument, writeDocument } from '../indexing/output-files.ts';
 import { compareTexts } from '../system/compare-texts.ts';
 import { makeFolder } from '../system/make-folder.ts';
-import { TEMPORARY_SUFFIX, writeFileAtomically } from '../system/write-file.ts';
+import { removeTemporaryFiles, writeFileAtomically } from '../system/write-file.ts';
 import { ExportError } from './export-error.ts';
+import { Journal } from './journal.ts';
 
 /** File that lists the files of the last export, so that nothing else in the folder is ever removed. */
 const LIST = '.regindexer.json';
+/** File for what the next export need not ask again. */
+export const APPS = '.regindexer-apps.json';
+const JOURNAL = '.regindexer-journal';
 /** Files of every export that people write by hand, too. */
 const WRITTEN_BY_HAND = ['index.html', '_headers'];
 
@@ -29,17 +33,18 @@ export interface FileCounts {
 export class ExportFolder {
   readonly #path: string;
   readonly #listed: Listed;
+  readonly #journal: Journal;
   readonly #named = new Set<string>();
-  readonly #documents = new OutputFiles();
   #written = 0;
 
-  private constructor(path: string, listed: Listed) {
+  private constructor(path: string, listed: Listed, journal: Journal) {
     this.#path = path;
     this.#listed = listed;
+    this.#journal = journal;
   }
 
   /**
-   * Opens a folder, which is created if it is missing; removes the temporary files that a crash left.
+   * Opens a folder, which is created if it is missing; removes temporary files of exports that were killed.
    * @throws ExportError if the first export would replace the pages of another site; the system's error
    */
   static async open(path: string): Promise<ExportFolder> {
@@ -50,9 +55,20 @@ export class ExportFolder {
       // What is written from now on is an export's, also if this one is killed.
       await writeFileAtomically(join(path, LIST), Buffer.from('{}\n'));
     }
-    for (const name of await readdir(path, { recursive: true }))
-      if (name.endsWith(TEMPORARY_SUFFIX)) await rm(join(path, name), { force: true });
-    return new ExportFolder(path, parseList(list));
+    const journal = await Journal.open(join(path, JOURNAL));
+    const left = [...journal.left].filter(isInside);
+    for (const [folder, paths] of Map.groupBy([LIST, APPS, ...left], dirname))
+      await removeTemporaryFiles(join(path, folder), new Set(paths.map((one) => basename(one))));
+    return new ExportFolder(
+      path,
+      { ...parseList(list), ...Object.fromEntries(left.map((one) => [one, null])) },
+      journal,
+    );
+  }
+
+  /** Files that exports wrote that did not end: they may be newer than what else is there. */
+  get leftBehind(): ReadonlySet<string> {
+    return this.#journal.left;
   }
 
   /** Returns the bytes of a file; `undefined` if it does not exist. */
@@ -60,18 +76,29 @@ export class ExportFolder {
     return readFile(join(this.#path, path)).catch(ignoreMissing);
   }
 
+  /** Returns the size of a file in bytes; `undefined` if it does not exist. */
+  async sizeOf(path: string): Promise<number | undefined> {
+    return (await stat(join(this.#path, path)).catch(ignoreMissing))?.size;
+  }
+
+  /** Names a file that is there. */
+  keep(path: string): void {
+    this.#named.add(path);
+  }
+
   /** Writes a file, unless it has this content. */
   async write(path: string, content: string | Uint8Array): Promise<void> {
     const bytes = typeof content === 'string' ? Buffer.from(content) : content;
     const before = await this.read(path);
-    if (before?.equals(bytes) === true) this.#named.add(path);
-    else await this.#replace(path, bytes);
+    if (before?.equals(bytes) === true) this.keep(path);
+    else await this.#replace(path, () => writeFileAtomically(join(this.#path, path), bytes));
   }
 
   /** Writes a document, unless the file has this content. */
   async writeDocument(path: string, document: JoinedDocument): Promise<void> {
-    this.#named.add(path);
-    if (await this.#documents.write(join(this.#path, path), document)) this.#written++;
+    const file = join(this.#path, path);
+    if (await hasDocument(file, document)) this.keep(path);
+    else await this.#replace(path, () => writeDocument(file, document));
   }
 
   /**
@@ -84,41 +111,49 @@ export class ExportFolder {
     size: number | undefined,
     content: () => Promise<Uint8Array> | ((file: FileHandle) => Promise<void>),
   ): Promise<void> {
-    const stats = await stat(join(this.#path, path)).catch(ignoreMissing);
-    if (stats !== undefined && (size === undefined || stats.size === size)) {
-      this.#named.add(path);
+    const there = await this.sizeOf(path);
+    if (there !== undefined && (size === undefined || there === size)) {
+      this.keep(path);
       return;
     }
     const its = content();
-    await this.#replace(path, typeof its === 'function' ? its : await its);
+    const bytes = typeof its === 'function' ? its : await its;
+    await this.#replace(path, () => writeFileAtomically(join(this.#path, path), bytes));
+  }
+
+  /** Writes a file that is the export's own, and not part of the site, unless it has this content. */
+  async writeOwn(path: string, content: string): Promise<void> {
+    const bytes = Buffer.from(content);
+    if ((await this.read(path))?.equals(bytes) !== true) await writeFileAtomically(join(this.#path, path), bytes);
   }
 
   /**
-   * Ends an export.
+   * Ends an export that has written everything. One that fails does not end: the next one knows what it wrote.
    * @param keep how long files that were exported before are kept after the last export that named them, in
-   * milliseconds; `undefined` after a failure, which removes nothing
+   * milliseconds
    */
-  async end(keep: number | undefined): Promise<FileCounts> {
+  async end(keep: number): Promise<FileCounts> {
     const now = Date.now();
-    const counts = { named: this.#named.size, written: this.#written };
     const listed = new Map<string, number | null>([...this.#named].map((path) => [path, null]));
     const old: string[] = [];
     for (const [path, since] of Object.entries(this.#listed)) {
       if (this.#named.has(path)) continue;
-      const released = since ?? (keep === undefined ? null : now);
-      if (keep !== undefined && released !== null && now - released >= keep) old.push(path);
+      const released = since ?? now;
+      if (now - released >= keep) old.push(path);
       else listed.set(path, released);
     }
     for (const path of old) await this.#remove(path);
     const sorted = [...listed].toSorted(([one], [other]) => compareTexts(one, other));
-    await this.write(LIST, `${JSON.stringify(Object.fromEntries(sorted), undefined, 1)}\n`);
-    return { ...counts, removed: old.length };
+    await this.writeOwn(LIST, `${JSON.stringify(Object.fromEntries(sorted), undefined, 1)}\n`);
+    await this.#journal.end();
+    return { named: this.#named.size, written: this.#written, removed: old.length };
   }
 
-  async #replace(path: string, content: Uint8Array | ((file: FileHandle) => Promise<void>)): Promise<void> {
+  async #replace(path: string, write: () => Promise<void>): Promise<void> {
     makeFolder(dirname(join(this.#path, path)));
-    await writeFileAtomically(join(this.#path, path), content);
-    this.#named.add(path);
+    await this.#journal.record(path);
+    await write();
+    this.keep(path);
     this.#written++;
   }
 
@@ -159,7 +194,7 @@ function parseList(text: string | undefined): Listed {
 }
 
 /** Says whether a path stays within the folder. */
-function isInside(path: string): boolean {
+export function isInside(path: string): boolean {
   return path.split('/').every((name) => name !== '' && name !== '.' && name !== '..');
 }
 

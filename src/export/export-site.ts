@@ -2,6 +2,7 @@
  * Writes a site as plain files: what its server answers, and its images, for hosts that ignore the query of a URL.
  * Content comes first and the indexes last, so that what an index names is always there.
  */
+import { hash } from 'node:crypto';
 import pMap from 'p-map';
 import { entryOf } from '../indexing/appdata/app-details.ts';
 import { type AppEntry, sortEntries } from '../indexing/appdata/app-list.ts';
@@ -25,6 +26,7 @@ import { ExportError } from './export-error.ts';
 import { ExportFolder, type FileCounts } from './export-folder.ts';
 import { headersFile } from './headers-file.ts';
 import { copyImages, type CopyOptions } from './image-files.ts';
+import { type RememberedApp, RememberedApps } from './remembered-apps.ts';
 import { tagIndex, type TaggedIndex } from './tagged-index.ts';
 
 /** Files that are written at the same time. */
@@ -54,6 +56,8 @@ export interface ExportOptions extends CopyOptions {
   readonly folder: string;
   /** How long files that no export names any more are kept, in milliseconds. */
   readonly cleanFilesAfter: number;
+  /** Identifies the program: another one may answer something else. */
+  readonly program: string;
   readonly createServer: (site: Site) => Promise<Server>;
 }
 
@@ -87,18 +91,39 @@ export async function exportSite(options: ExportOptions): Promise<ExportResult> 
   });
   try {
     const folder = await ExportFolder.open(path);
-    try {
-      const untyped = await new Exporter(options, folder, server, tagged).write();
-      const empty = tagged.filter(({ images }) => images.length === 0).map(({ index }) => index.name);
-      return { ...(await folder.end(cleanFilesAfter)), untyped, empty };
-    } catch (error) {
-      // Best effort: so that the next export knows what this one has written.
-      await folder.end(undefined).catch(() => undefined);
-      throw error;
-    }
+    const remembered = await RememberedApps.load(folder);
+    const untyped = await new Exporter(options, folder, remembered, server, tagged).write();
+    await remembered.save();
+    const empty = tagged.filter(({ images }) => images.length === 0).map(({ index }) => index.name);
+    return { ...(await folder.end(cleanFilesAfter)), untyped, empty };
   } finally {
     await server.close(0);
   }
+}
+
+/** Returns a hash of all that the server's answers about an app depend on, beside the app's images. */
+function surroundingsOf({ site, baseUrl, indexes, tag, program }: ExportOptions): string {
+  // What is added to a site counts, unless it is left out here.
+  const {
+    indexes: _indexes,
+    questions: _questions,
+    readIcon: _readIcon,
+    pullSources: _pullSources,
+    registryProxy: _registryProxy,
+    rebuilds: _rebuilds,
+    reindex: _reindex,
+    events: _events,
+    status: _status,
+    storeSizes: _storeSizes,
+    sharing: _sharing,
+    ...texts
+  } = site;
+  const options = indexes.map(({ images: _images, joined: _joined, ...index }) => index);
+  return hash(
+    'sha256',
+    JSON.stringify([program, tag, baseUrl, options, { ...texts, signatures: [...texts.signatures] }]),
+    'base64url',
+  );
 }
 
 type Answer = Awaited<ReturnType<Server['fastify']['inject']>>;
@@ -107,12 +132,23 @@ type Answer = Awaited<ReturnType<Server['fastify']['inject']>>;
 class Exporter {
   readonly #options: ExportOptions;
   readonly #folder: ExportFolder;
+  readonly #remembered: RememberedApps;
   readonly #server: Server;
   readonly #tagged: readonly TaggedIndex[];
+  /** Identifies all that the files of an app are made from, beside its images. */
+  readonly #surroundings: string;
 
-  constructor(options: ExportOptions, folder: ExportFolder, server: Server, tagged: readonly TaggedIndex[]) {
+  constructor(
+    options: ExportOptions,
+    folder: ExportFolder,
+    remembered: RememberedApps,
+    server: Server,
+    tagged: readonly TaggedIndex[],
+  ) {
     this.#options = options;
     this.#folder = folder;
+    this.#remembered = remembered;
+    this.#surroundings = surroundingsOf(options);
     this.#server = server;
     this.#tagged = tagged;
   }
@@ -174,20 +210,15 @@ class Exporter {
     return copyImages(this.#folder, images, this.#options);
   }
 
-  /** Writes the details, icon and `.flatpakref` of each app, then the list of all. */
-  async #writeApps({ index, appIds }: TaggedIndex): Promise<void> {
+  /** Writes the files of each app that has changed, then the list of all. */
+  async #writeApps({ index, apps }: TaggedIndex): Promise<void> {
     const { tag } = this.#options;
     const { name } = index;
     const entries: AppEntry[] = [];
-    await this.#each(appIds, async (id) => {
-      const details = (await index.app(id))?.details;
-      // Clients skip its images.
-      if (details === undefined) return;
-      if (isPngUri(details.icon)) await this.#writeIcon(name, id);
-      // As the server answers it.
-      await this.#folder.write(appPath(name, id), JSON.stringify(details));
-      await this.#write(`${name}/${id}.flatpakref`, `/${name}/${id}.flatpakref?tag=${tag}`);
-      entries.push(entryOf(details, (version) => `../../${appIconPath(name, id)}?version=${version}`));
+    await this.#each([...apps], async ([id, chunks]) => {
+      const source = hash('sha256', [this.#surroundings, ...chunks].join(' '), 'base64url');
+      const { entry } = (await this.#remembered.recall(name, id, source)) ?? (await this.#writeApp(index, id, source));
+      if (entry !== undefined) entries.push(entry);
     });
     const list = await new AppPagesEncoder(name).encode(sortEntries(entries));
     index.useApps(new AppPages(list), index.shown?.publication.version ?? 0);
@@ -195,10 +226,33 @@ class Exporter {
     await this.#write(`${name}.flatpakrepo`, `/${name}.flatpakrepo?tag=${tag}`);
   }
 
-  /** Writes an icon that is inside the index, unless it is damaged. */
-  async #writeIcon(name: string, id: string): Promise<void> {
-    const icon = await this.#find(`/api/apps/${id}/icon?index=${name}`);
-    if (icon !== undefined) await this.#folder.write(appIconPath(name, id), icon.rawPayload);
+  /**
+   * Writes all files of an app: its details, icon and `.flatpakref`. They must not depend on other apps, since they stay
+   * as they are while this one does not change.
+   */
+  async #writeApp(index: ServedIndex, id: string, source: string): Promise<RememberedApp> {
+    const { name } = index;
+    const files: Record<string, number> = {};
+    const write = async (path: string, content: Buffer): Promise<void> => {
+      await this.#folder.write(path, content);
+      files[path] = content.length;
+    };
+    let entry: AppEntry | undefined;
+    const details = (await index.app(id))?.details;
+    // Otherwise clients skip its images.
+    if (details !== undefined) {
+      const icon = isPngUri(details.icon) ? await this.#find(`/api/apps/${id}/icon?index=${name}`) : undefined;
+      // Unless it is damaged.
+      if (icon !== undefined) await write(appIconPath(name, id), icon.rawPayload);
+      // As the server answers it.
+      await write(appPath(name, id), Buffer.from(JSON.stringify(details)));
+      const ref = `${name}/${id}.flatpakref`;
+      await write(ref, (await this.#get(`/${ref}?tag=${this.#options.tag}`)).rawPayload);
+      entry = entryOf(details, (version) => `../../${appIconPath(name, id)}?version=${version}`);
+    }
+    const app = { source, files, entry };
+    this.#remembered.remember(name, id, app);
+    return app;
   }
 
   /** Writes the page and its files. */

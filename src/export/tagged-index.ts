@@ -29,14 +29,16 @@ export interface TaggedIndex {
   readonly index: ServedIndex;
   /** In the order of the document. */
   readonly images: readonly TaggedImage[];
-  readonly appIds: readonly string[];
+  /** Ids of its apps, with the names of the chunks that each was made from. */
+  readonly apps: ReadonlyMap<string, readonly string[]>;
   /** PNGs that it names as files. */
   readonly icons: readonly Digest[];
 }
 
 /** Content of one chunk for one tag. */
-interface TaggedChunk extends Omit<TaggedIndex, 'index'> {
+interface TaggedChunk extends Omit<TaggedIndex, 'index' | 'apps'> {
   readonly chunk: Chunk;
+  readonly appIds: readonly string[];
 }
 
 /**
@@ -57,10 +59,14 @@ export async function tagIndex(
     { ...publication, registry },
     tagged.map(({ chunk }) => chunk),
   );
+  const apps = Map.groupBy(
+    tagged.flatMap(({ chunk, appIds }) => appIds.map((id) => ({ id, chunk: chunk.name }))),
+    ({ id }) => id,
+  );
   return {
     index,
     images: tagged.flatMap(({ images }) => images),
-    appIds: [...new Set(tagged.flatMap(({ appIds }) => appIds))],
+    apps: new Map([...apps].map(([id, its]) => [id, its.map(({ chunk }) => chunk)])),
     icons: [...new Set(tagged.flatMap(({ icons }) => icons))],
   };
 }
@@ -91,19 +97,19 @@ async function tagChunk(chunk: Chunk, part: ChunkPart): Promise<TaggedChunk | un
   };
 }
 
-/** Returns a chunk in memory with only this content of `chunk`. */
+/** Returns a chunk in memory with only this content of `chunk`. What has another tag does not change its name. */
 async function narrowed(
   chunk: Chunk,
   content: Pick<Parameters<typeof encodeChunk>[0], 'whole' | 'appIds' | 'icons'>,
 ): Promise<Chunk> {
-  const { input, slice, repositories, warnings, needs } = chunk;
+  const { slice, needs } = chunk;
   const nothing = Buffer.alloc(0);
   const { name, head, body } = await encodeChunk({
     ...content,
-    input,
+    input: '',
     slice,
-    repositories,
-    warnings,
+    repositories: [],
+    warnings: [],
     needs,
     ready: [],
     complete: [],

@@ -121,7 +121,7 @@ export class Indexer {
       sources,
     } = options;
     for (const { output } of definitions)
-      if (output !== undefined) await removeTemporaryFiles(dirname(output), basename(output));
+      if (output !== undefined) await removeTemporaryFiles(dirname(output), new Set([basename(output)]));
     const images = new ImageCache(catalog);
     const iconFiles = iconsDir === undefined ? undefined : openIconFiles(iconsDir);
     const publishers = new Map<string, Publisher>();

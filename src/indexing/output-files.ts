@@ -22,16 +22,24 @@ export class OutputFiles {
     const seen = this.#seen.get(path);
     if (state !== undefined && seen?.tag === tag && seen.state === state) return false;
 
-    const same = await holds(path, document);
+    const same = await hasDocument(path, document);
     if (!same) {
       makeFolder(dirname(path));
-      await writeFileAtomically(path, async (file) => {
-        for (const piece of document.pieces) await file.writeFile(await inflate(piece));
-      });
+      await writeDocument(path, document);
     }
     this.#seen.set(path, { tag, state: await stateOf(path) });
     return !same;
   }
+}
+
+/**
+ * Writes a document to a file, whose folder must exist.
+ * @throws Error with the path and what to do
+ */
+export async function writeDocument(path: string, document: JoinedDocument): Promise<void> {
+  await writeFileAtomically(path, async (file) => {
+    for (const piece of document.pieces) await file.writeFile(await inflate(piece));
+  });
 }
 
 /** Returns a text that changes with every write; `undefined` if there is no file. */
@@ -45,7 +53,7 @@ async function stateOf(path: string): Promise<string | undefined> {
 }
 
 /** Says whether the file at `path` has the content of the document. */
-async function holds(path: string, { length, pieces }: JoinedDocument): Promise<boolean> {
+export async function hasDocument(path: string, { length, pieces }: JoinedDocument): Promise<boolean> {
   const file = await open(path).catch(ignoreMissing);
   if (file === undefined) return false;
   try {

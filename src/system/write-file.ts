@@ -8,6 +8,8 @@ import { promisify } from 'node:util';
 
 /** The suffix of temporary files, which may be removed after a crash. */
 export const TEMPORARY_SUFFIX = '.regindexer-tmp';
+/** The end of their names, after the name of the file that they become. */
+const TEMPORARY_END = /\.[0-9a-f]+\.regindexer-tmp$/;
 
 const MODE = 0o644;
 /** Flags for a new file whose writes are synced, which is faster than syncing afterwards. */
@@ -84,9 +86,10 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'syscall' in error;
 }
 
-/** Removes the temporary files that a crash left in `folder`, of files whose names start with `prefix`. */
-export async function removeTemporaryFiles(folder: string, prefix: string): Promise<void> {
+/** Removes the temporary files that a crash left in `folder` of the files with these names. */
+export async function removeTemporaryFiles(folder: string, names: ReadonlySet<string>): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
-    if (name.startsWith(prefix) && name.endsWith(TEMPORARY_SUFFIX)) await rm(join(folder, name), { force: true });
+    const file = name.replace(TEMPORARY_END, '');
+    if (file !== name && names.has(file)) await rm(join(folder, name), { force: true });
   }
 }

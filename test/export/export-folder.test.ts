@@ -2,11 +2,13 @@
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { ExportFolder } from '../../src/export/export-folder.ts';
+import { eventually } from '../e2e/eventually.ts';
 
 const LIST = '.regindexer.json';
+const JOURNAL = '.regindexer-journal';
 const HOUR = 3_600_000;
 
 async function temporaryFolder(t: TestContext): Promise<string> {
@@ -16,10 +18,15 @@ async function temporaryFolder(t: TestContext): Promise<string> {
 }
 
 /** Exports files with their paths as content. */
-async function exportFiles(path: string, files: readonly string[], keep: number | 'failed' = HOUR) {
+async function exportFiles(path: string, files: readonly string[], keep: number = HOUR) {
+  return (await beginExport(path, files)).end(keep);
+}
+
+/** Exports files as {@link exportFiles} does, up to the end: as if it failed, or were killed. */
+async function beginExport(path: string, files: readonly string[]): Promise<ExportFolder> {
   const folder = await ExportFolder.open(path);
   for (const file of files) await folder.write(file, file);
-  return folder.end(keep === 'failed' ? undefined : keep);
+  return folder;
 }
 
 async function listed(path: string): Promise<Record<string, number | null>> {
@@ -52,12 +59,44 @@ test('a file that is named again stays', async (t) => {
   assert.equal((await stat(join(path, 'one'))).mtimeMs, mtimeMs);
 });
 
-test('an export that failed removes nothing, and what it wrote is known', async (t) => {
+test('an export that did not end removes nothing, and what it wrote is known', async (t) => {
+  const path = await temporaryFolder(t);
+  await exportFiles(path, ['one', 'three']);
+  await exportFiles(path, ['one']);
+  for (const files of [['two', 'a/b/four'], ['five'], ['three']]) await beginExport(path, files);
+  assert.deepEqual((await readdir(path)).toSorted(), [LIST, JOURNAL, 'a', 'five', 'one', 'three', 'two'].toSorted());
+  const { named, written, removed } = await exportFiles(path, ['two'], 0);
+  assert.deepEqual([named, written, removed], [1, 0, 4]);
+  assert.deepEqual((await readdir(path)).toSorted(), [LIST, 'two']);
+  assert.deepEqual(await listed(path), { two: null });
+});
+
+test('a path is recorded before its file is written, so that a file that is cut off is removed', async (t) => {
   const path = await temporaryFolder(t);
   await exportFiles(path, ['one']);
-  await exportFiles(path, ['two'], 'failed');
-  assert.deepEqual(await listed(path), { one: null, two: null });
-  assert.deepEqual(await exportFiles(path, ['two'], 0), { named: 1, written: 0, removed: 1 });
+  const writing = Promise.withResolvers<void>();
+  const folder = await ExportFolder.open(path);
+  const written = folder.writeOnce('v2/blob', undefined, () => () => writing.promise);
+  await eventually(async () => assert.equal((await readdir(join(path, 'v2'))).length, 1));
+  // Whatever else is named alike is not the export's.
+  const others = ['v2/other.0123456789ab1.regindexer-tmp', 'v2/blob.regindexer-tmp', 'mine.regindexer-tmp'];
+  for (const other of others) await writeFile(join(path, other), 'kept');
+  await ExportFolder.open(path);
+  assert.deepEqual((await readdir(join(path, 'v2'))).toSorted(), ['blob.regindexer-tmp', basename(others[0] ?? '')]);
+  writing.reject(new Error('killed'));
+  await assert.rejects(written, /killed/);
+  assert.deepEqual(await exportFiles(path, ['one'], 0), { named: 1, written: 0, removed: 1 });
+  for (const other of others) assert.equal(await readFile(join(path, other), 'utf8'), 'kept');
+});
+
+test('a journal that was cut off, or that somebody has changed, does no harm', async (t) => {
+  const path = await temporaryFolder(t);
+  await mkdir(join(path, 'site'));
+  await writeFile(join(path, 'outside'), 'kept');
+  await exportFiles(join(path, 'site'), ['one', 'two']);
+  await writeFile(join(path, 'site', JOURNAL), '"two"\n"../outside"\n7\nnot JSON\n"on');
+  assert.deepEqual(await exportFiles(join(path, 'site'), [], 0), { named: 0, written: 0, removed: 2 });
+  assert.equal(await readFile(join(path, 'outside'), 'utf8'), 'kept');
 });
 
 test('a list that somebody has changed does no harm', async (t) => {
