@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdtempDisposable, readFile, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { test } from 'node:test';
 import { parse, stringify } from 'yaml';
 import { version } from '../../src/system/version.ts';
@@ -13,11 +13,12 @@ import { bareEnvironment } from '../peers/peer.ts';
 import { CLI } from '../peers/regindexer.ts';
 import { runCommand } from '../peers/run-command.ts';
 
-const FILE = resolve(import.meta.dirname, '../../deploy/ci/regindexer.yml');
+const ROOT = resolve(import.meta.dirname, '../..');
+const FILE = resolve(ROOT, 'deploy/ci/regindexer.yml');
 
 interface WorkflowJson {
   readonly on: {
-    readonly workflow_call: { readonly inputs: Readonly<Record<string, { readonly default: string }>> };
+    readonly workflow_call: { readonly inputs: Readonly<Record<string, { readonly default: string | boolean }>> };
   };
   readonly jobs: Readonly<
     Record<
@@ -43,7 +44,7 @@ test('it runs this version, and its command exports into the folder that is publ
   const { on, jobs } = parse(await readFile(FILE, 'utf8')) as WorkflowJson;
   const { run = '' } = jobs['export']?.steps.find(({ name }) => name === 'Export') ?? {};
   await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-workflow-'));
-  const config = on.workflow_call.inputs['config']?.default ?? '';
+  const config = String(on.workflow_call.inputs['config']?.default);
   await writeFile(
     join(folder.path, config),
     stringify({
@@ -62,6 +63,26 @@ test('it runs this version, and its command exports into the folder that is publ
   });
   for (const path of ['site/index/static', 'site/v2/apps/hello', '.regindexer/store'])
     await stat(join(folder.path, path));
+});
+
+test('it logs in only if that is asked for', async () => {
+  const { on, jobs } = parse(await readFile(FILE, 'utf8')) as WorkflowJson;
+  assert.equal(on.workflow_call.inputs['login']?.default, false);
+  const logins = jobs['export']?.steps.filter(({ run }) => run?.includes('docker login'));
+  assert.deepEqual(
+    logins?.map((step) => step.if),
+    ['inputs.login'],
+  );
+});
+
+test('Dependabot updates the actions of all workflows', async () => {
+  const { version: format, updates } = parse(await readFile(resolve(ROOT, '.github/dependabot.yml'), 'utf8')) as {
+    readonly version: number;
+    readonly updates: readonly { readonly 'package-ecosystem': string; readonly directories: readonly string[] }[];
+  };
+  assert.equal(format, 2);
+  const actions = updates.find((update) => update['package-ecosystem'] === 'github-actions');
+  assert.deepEqual(actions?.directories, ['/', `/${dirname(relative(ROOT, FILE))}`]);
 });
 
 test('what was read is kept for the next run, also if the export fails', async () => {
