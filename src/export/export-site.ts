@@ -17,7 +17,7 @@ import {
   type ServedIndex,
   type ServedIndexOptions,
 } from '../server/documents/served-index.ts';
-import { appIconPath, appListPath, appPath, listPagePath } from '../server/exported-paths.ts';
+import { appIconPath, appListPath, appPath, listPagePath, translationsPath } from '../server/exported-paths.ts';
 import { IMMUTABLE, indexCacheControl } from '../server/http/caching.ts';
 import { pageFiles } from '../server/routes/page.ts';
 import type { Server } from '../server/server.ts';
@@ -215,13 +215,15 @@ class Exporter {
     const { tag } = this.#options;
     const { name } = index;
     const entries: AppEntry[] = [];
+    const listed = await listedApps(indexNamed(this.#options.site.indexes, name));
     await this.#each([...apps], async ([id, chunks]) => {
       const source = hash('sha256', [this.#surroundings, ...chunks].join(' '), 'base64url');
       const { entry } = (await this.#remembered.recall(name, id, source)) ?? (await this.#writeApp(index, id, source));
-      if (entry !== undefined) entries.push(entry);
+      const { added, changed } = listed.get(id) ?? { added: '', changed: '' };
+      if (entry !== undefined) entries.push({ ...entry, added, changed });
     });
-    const list = await new AppPagesEncoder(name).encode(sortEntries(entries));
-    index.useApps(new AppPages(list), index.shown?.publication.version ?? 0);
+    const list = AppPages.read(await new AppPagesEncoder(name).encode(sortEntries(entries), {}));
+    if (list !== undefined) index.useApps(list, index.shown?.publication.version ?? 0);
     await this.#write(appListPath(name), `/api/apps?index=${name}`);
     await this.#write(`${name}.flatpakrepo`, `/${name}.flatpakrepo?tag=${tag}`);
   }
@@ -237,7 +239,7 @@ class Exporter {
       await this.#folder.write(path, content);
       files[path] = content.length;
     };
-    let entry: AppEntry | undefined;
+    let entry: RememberedApp['entry'];
     const details = (await index.app(id))?.details;
     // Otherwise clients skip its images.
     if (details !== undefined) {
@@ -246,6 +248,10 @@ class Exporter {
       if (icon !== undefined) await write(appIconPath(name, id), icon.rawPayload);
       // As the server answers it.
       await write(appPath(name, id), Buffer.from(JSON.stringify(details)));
+      if (details.languages.length > 0) {
+        const translations = await this.#get(`/api/apps/${id}/translations?index=${name}`);
+        await write(translationsPath(name, id), translations.rawPayload);
+      }
       const ref = `${name}/${id}.flatpakref`;
       await write(ref, (await this.#get(`/${ref}?tag=${this.#options.tag}`)).rawPayload);
       entry = entryOf(details, (version) => `../../${appIconPath(name, id)}?version=${version}`);
@@ -335,4 +341,12 @@ class Exporter {
   async #each<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
     await pMap(all, work, { concurrency: FILES_AT_ONCE, signal: this.#options.signal });
   }
+}
+
+/** Returns the apps that the server lists of an index, by id. */
+async function listedApps(index: ServedIndex): Promise<ReadonlyMap<string, AppEntry>> {
+  const listed = new Map<string, AppEntry>();
+  for (let page = 0; page * PAGE_SIZE < (index.appCount ?? 0); page++)
+    for (const app of (await index.appPage(page))?.apps ?? []) listed.set(app.id, app);
+  return listed;
 }

@@ -8,8 +8,8 @@ export interface RememberedApp {
   readonly source: string;
   /** Sizes of its files by path, in bytes. */
   readonly files: Readonly<Record<string, number>>;
-  /** Its entry in the list of apps; absent if it is not shown. */
-  readonly entry?: AppEntry | undefined;
+  /** Its entry in the list of apps, but for the times of the list; absent if it is not shown. */
+  readonly entry?: Omit<AppEntry, 'added' | 'changed'> | undefined;
 }
 
 /** Apps by index and id. */

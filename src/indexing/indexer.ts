@@ -7,7 +7,7 @@ import type { TakenBy } from '../store/catalog.ts';
 import { StoreError } from '../store/store-error.ts';
 import type { Store } from '../store/store.ts';
 import type { AppChanges } from './appdata/app-changes.ts';
-import { AppPagesEncoder } from './appdata/app-pages.ts';
+import { AppPages, AppPagesEncoder } from './appdata/app-pages.ts';
 import { AppList } from './appdata/app-list.ts';
 import { joinParts } from './chunk/part.ts';
 import type { Wanted } from './select/wanted.ts';
@@ -511,8 +511,9 @@ export class Indexer {
       await this.#renderExclusively(async () => undefined);
       // A later publication updates the list itself.
       if (publisher.published !== published) return;
-      const { list, pages } = this.#appListOf(definition);
-      const body = await pages.encode(await list.update(published.chunks));
+      const { list, pages } = await this.#appListOf(definition);
+      const entries = await list.update(published.chunks, published.publication.modified);
+      const body = await pages.encode(entries, list.seen);
       await this.#options.store.publications.putApps(definition.name, { version: published.publication.version, body });
       this.#unlisted.delete(definition.name);
       onPublished?.(definition.name, 'apps');
@@ -521,13 +522,15 @@ export class Indexer {
     this.#listing = this.#listing.catch(ignore);
   }
 
-  #appListOf({ name, repositoryPriority }: IndexDefinition): {
+  async #appListOf({ name, repositoryPriority }: IndexDefinition): Promise<{
     readonly list: AppList;
     readonly pages: AppPagesEncoder;
-  } {
+  }> {
     let its = this.#appLists.get(name);
     if (its === undefined) {
-      its = { list: new AppList(repositoryPriority), pages: new AppPagesEncoder(name) };
+      const before = await this.#options.store.publications.apps(name);
+      const seen = await (before && AppPages.read(before.body))?.seen();
+      its = { list: new AppList(repositoryPriority, seen), pages: new AppPagesEncoder(name) };
       this.#appLists.set(name, its);
     }
     return its;

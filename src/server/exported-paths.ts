@@ -13,6 +13,11 @@ export function appPath(index: string, id: string): string {
   return `api/${index}/apps/${id}.json`;
 }
 
+/** Path of `/api/apps/ID/translations?index=INDEX`. */
+export function translationsPath(index: string, id: string): string {
+  return `api/${index}/apps/${id}.translations.json`;
+}
+
 /** Path of `/api/apps/ID/icon?index=INDEX`. */
 export function appIconPath(index: string, id: string): string {
   return `api/${index}/apps/${id}.png`;

@@ -29,7 +29,14 @@ suite('what stands behind the page', () => {
   let server: Regindexer;
   before(async () => {
     registry = resources.use(await LabelRegistry.start());
-    registry.push('app', { labels: flatpakLabels({ id: 'org.example.App', name: 'App', icon: ICON }) });
+    registry.push('app', {
+      labels: flatpakLabels({
+        id: 'org.example.App',
+        name: 'App',
+        icon: ICON,
+        appdata: '<name xml:lang="pt_BR">Aplicativo</name><content_rating type="oars-1.1"/>',
+      }),
+    });
     server = resources.use(
       await startRegindexer({
         config: {
@@ -63,8 +70,12 @@ suite('what stands behind the page', () => {
       ((await json(`${server.url}/api/apps/org.example.App?index=apps`)).body as { name: string }).name,
       'App',
     );
+    assert.deepEqual((await json(`${server.url}/api/apps/org.example.App/translations?index=apps`)).body, {
+      'pt-BR': { name: 'Aplicativo' },
+    });
     for (const path of [
       '/api/apps?index=none',
+      '/api/apps/org.example.None/translations',
       '/api/apps/org.example.App?index=others',
       '/api/apps/org.example.None',
       '/api/apps/*',

@@ -66,8 +66,9 @@ async function indexIn(site: ExportedSite, path = 'index/static'): Promise<Expor
 
 test('what is exported is, byte for byte, what a server answers', async () => {
   await using registry = await LabelRegistry.start();
-  push(registry, 'apps/one', { id: 'org.example.One', timestamp: 1 });
-  push(registry, 'apps/one-arm', { id: 'org.example.One', architecture: 'aarch64' });
+  const translated = { id: 'org.example.One', appdata: '<name xml:lang="de">Eins</name>' };
+  push(registry, 'apps/one', { ...translated, timestamp: 1 });
+  push(registry, 'apps/one-arm', { ...translated, architecture: 'aarch64' });
   push(registry, 'apps/other', { id: 'org.example.One', name: 'The same ref again' });
   push(registry, 'apps/two', { id: 'org.example.Two' });
   push(registry, 'apps/two', { id: 'org.example.Two', name: 'Two in the making' }, 'beta');
@@ -111,6 +112,7 @@ test('what is exported is, byte for byte, what a server answers', async () => {
     // An app that has this tag alone.
     const [id] = tag === 'beta' ? ['org.example.Beta'] : ['org.example.One'];
     await same(`api/apps/apps/${id}.json`, `api/apps/${id}?index=apps`);
+    if (tag === 'latest') await same(`api/apps/apps/${id}.translations.json`, `api/apps/${id}/translations?index=apps`);
     assert.deepEqual(
       await readFile(join(site.folder, `api/inline/apps/${id}.png`)),
       (await get(`${url}/api/apps/${id}/icon?index=inline`)).body,

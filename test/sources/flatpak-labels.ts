@@ -6,6 +6,9 @@ export interface FlatpakApp {
   readonly summary?: string;
   readonly developer?: string;
   readonly keywords?: readonly string[];
+  readonly categories?: readonly string[];
+  /** Further elements of the app data, such as `<url>`. */
+  readonly appdata?: string;
   /** Markup of the description. */
   readonly description?: string;
   /** `app` if absent. */
@@ -30,6 +33,8 @@ export function flatpakLabels({
   summary = '',
   developer = '',
   keywords = [],
+  categories = [],
+  appdata = '',
   description = '',
   type = 'app',
   branch = 'stable',
@@ -47,7 +52,7 @@ export function flatpakLabels({
     'org.flatpak.timestamp': String(timestamp),
     'org.flatpak.installed-size': '2097152',
     'org.flatpak.download-size': '1048576',
-    'org.freedesktop.appstream.appdata': `<?xml version="1.0" encoding="UTF-8"?><components><component type="desktop-application"><id>${xml(id)}</id><name>${xml(name)}</name><summary>${xml(summary)}</summary><developer_name>${xml(developer)}</developer_name><description>${description}</description><keywords>${keywords.map((keyword) => `<keyword>${xml(keyword)}</keyword>`).join('')}</keywords><releases><release version="1.2" date="2025-01-01"><description><p>Better.</p></description></release></releases></component></components>`,
+    'org.freedesktop.appstream.appdata': `<?xml version="1.0" encoding="UTF-8"?><components><component type="desktop-application"><id>${xml(id)}</id><name>${xml(name)}</name><summary>${xml(summary)}</summary><developer_name>${xml(developer)}</developer_name><description>${description}</description><keywords>${keywords.map((keyword) => `<keyword>${xml(keyword)}</keyword>`).join('')}</keywords><categories>${categories.map((category) => `<category>${xml(category)}</category>`).join('')}</categories>${appdata}<releases><release version="1.2" date="2025-01-01"><description><p>Better.</p></description></release></releases></component></components>`,
     ...(icon !== undefined && {
       'org.freedesktop.appstream.icon-128': `data:image/png;base64,${icon.toString('base64')}`,
     }),

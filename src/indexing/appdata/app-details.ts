@@ -1,5 +1,7 @@
 /** The details of one app, from its images in the document of an index. */
-import type { Appdata } from './appdata.ts';
+import { type AgeRating, ageRatingOf } from './age-rating.ts';
+import type { Appdata, Translations } from './appdata.ts';
+import { mainCategories } from './categories.ts';
 import type { AppKind, EndOfLife, FlatpakRef, LabelReader } from './flatpak-image.ts';
 import { builtAt, endOfLifeOf, FLATPAK_REF, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
 import { identityOf, Winners } from '../select/winners.ts';
@@ -16,8 +18,26 @@ import {
 } from './app-list.ts';
 import { type KeyFile, parseKeyFile } from './key-file.ts';
 import { parseAppdata } from './parse-appdata.ts';
-import type { Permission } from './permissions.ts';
-import { permissionsOf } from './permissions.ts';
+import { licenseName } from './license-name.ts';
+import type { Permission, Safety } from './permissions.ts';
+import { permissionsOf, safetyOf } from './permissions.ts';
+
+/** A screenshot of an app. */
+export interface Screenshot {
+  readonly caption: string;
+  /** The smallest first. */
+  readonly images: readonly ScreenshotImage[];
+}
+
+/** One size of a screenshot. */
+export interface ScreenshotImage {
+  readonly kind: 'source' | 'thumbnail';
+  /** A URI relative to the index's document. */
+  readonly src: string;
+  /** In pixels; 0 if unknown. */
+  readonly width: number;
+  readonly height: number;
+}
 
 /** One build of the app. Sizes are in bytes, 0 if unknown. */
 export interface AppImage {
@@ -39,11 +59,26 @@ export interface AppImage {
 }
 
 /** Details of one app, for its page and the API. Unknown texts are empty. */
-export interface AppDetails extends Omit<Appdata, 'type'>, EndOfLife {
+export interface AppDetails
+  extends Omit<Appdata, 'type' | 'screenshots' | 'contentRating' | 'translations'>, EndOfLife {
   readonly id: string;
   readonly kind: AppKind;
   /** A URI relative to the index's document, or a `data:` URI of a PNG. */
   readonly icon: string;
+  /** The license in words. */
+  readonly licenseName: string;
+  /** The first of {@link links} that is a homepage. */
+  readonly homepage: string;
+  /** See {@link mainCategories}. */
+  readonly categories: readonly string[];
+  readonly screenshots: readonly Screenshot[];
+  /** `null` if its author has not answered the questions of OARS. */
+  readonly ageRating: AgeRating | null;
+  readonly safety: Safety;
+  /** BCP 47 tags of the languages that its texts are translated to, sorted. */
+  readonly languages: readonly string[];
+  /** When the newest of its images was built, in ISO 8601; empty if unknown. */
+  readonly updated: string;
   /** `ID/ARCHITECTURE/BRANCH` of its runtime, or of what it extends; empty if unknown. */
   readonly runtime: string;
   readonly permissions: readonly Permission[];
@@ -74,12 +109,18 @@ interface Candidate {
   readonly rank: readonly number[];
 }
 
-/** Returns the details of the app `id`; `undefined` if `document` has no image of it. */
-export function appDetails(
+/** An app with its texts in all languages. */
+export interface DescribedApp {
+  readonly details: AppDetails;
+  readonly translations: Translations;
+}
+
+/** Describes the app `id`; `undefined` if `document` has no image of it. */
+export function describeApp(
   document: IndexDocument,
   id: string,
   repositoryPriority: readonly string[],
-): AppDetails | undefined {
+): DescribedApp | undefined {
   const winners = new Winners();
   const placeOf = placesBy(repositoryPriority);
   const candidate = (repository: string, allTags: readonly string[], image: JsonImage): Candidate[] => {
@@ -108,30 +149,59 @@ export function appDetails(
   const { ref, label } = others.reduce((best, other) => (outranks(other.rank, best.rank) ? other : best), first);
 
   const metadata = parseKeyFile(label('org.flatpak.metadata') ?? '');
-  const { type: _type, ...appdata } = parseAppdata(label('org.freedesktop.appstream.appdata') ?? '', { id });
-  return {
+  const {
+    type: _type,
+    screenshots: _screenshots,
+    contentRating,
+    translations,
+    ...appdata
+  } = parseAppdata(label('org.freedesktop.appstream.appdata') ?? '', { id, translations: true });
+  const images = candidates
+    .toSorted((a, b) => Number(outranks(b.rank, a.rank)) - Number(outranks(a.rank, b.rank)))
+    .map(({ image }) => image);
+  const details = {
     id,
     kind: kindOf(ref, metadata),
     ...appdata,
     name: appdata.name || id,
     icon: iconOf(label),
+    licenseName: licenseName(appdata.license),
+    homepage: appdata.links.find(({ kind }) => kind === 'homepage')?.url ?? '',
+    categories: mainCategories(appdata.categories),
+    screenshots: [],
+    ageRating: ageRatingOf(contentRating) ?? null,
     runtime: runtimeOf(metadata),
+    safety: safetyOf(metadata),
     permissions: permissionsOf(metadata),
     ...endOfLifeOf(label),
-    images: candidates
-      .toSorted((a, b) => Number(outranks(b.rank, a.rank)) - Number(outranks(a.rank, b.rank)))
-      .map(({ image }) => image),
+    languages: Object.keys(translations),
+    updated: images.reduce((newest, { built }) => (built > newest ? built : newest), ''),
+    images,
   };
+  return { details, translations };
 }
 
 /**
- * Returns the entry of an app in the list of its index, from its details.
+ * Returns the entry of an app in the list of its index, from its details, which do not have the times of the list.
  * @param iconServedAt see {@link listedIcon}
  */
 export function entryOf(
-  { id, kind, name, summary, developer, keywords, icon, endOfLife, replacedBy, images }: AppDetails,
+  {
+    id,
+    kind,
+    name,
+    summary,
+    developer,
+    keywords,
+    categories,
+    icon,
+    endOfLife,
+    replacedBy,
+    images,
+    updated,
+  }: AppDetails,
   iconServedAt: (version: string) => string,
-): AppEntry {
+): Omit<AppEntry, 'added' | 'changed'> {
   return {
     id,
     kind,
@@ -139,12 +209,13 @@ export function entryOf(
     summary: summary.slice(0, MAX_SUMMARY),
     developer,
     keywords: keywords.slice(0, MAX_KEYWORDS),
+    categories,
     icon: listedIcon(icon, iconServedAt),
     endOfLife,
     replacedBy,
     architectures: [...new Set(images.map(({ architecture }) => architecture))].toSorted(),
     tags: [...new Set(images.flatMap(({ tags }) => tags))].toSorted(),
-    updated: images.reduce((newest, { built }) => (built > newest ? built : newest), ''),
+    updated,
   };
 }
 

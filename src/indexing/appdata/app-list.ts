@@ -9,6 +9,7 @@ import { rankingOf } from '../select/wanted.ts';
 import { isPngUri } from '../icons/png-uri.ts';
 import type { PlacedImage, ShownImage, ShownRepository } from '../render/document.ts';
 import type { Appdata } from './appdata.ts';
+import { mainCategories } from './categories.ts';
 import type { AppKind, EndOfLife, FlatpakRef, LabelReader } from './flatpak-image.ts';
 import { builtAt, endOfLifeOf, FLATPAK_REF, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
 import { parseKeyFile } from './key-file.ts';
@@ -37,6 +38,8 @@ export interface AppEntry extends EndOfLife {
   readonly summary: string;
   readonly developer: string;
   readonly keywords: readonly string[];
+  /** See {@link mainCategories}. */
+  readonly categories: readonly string[];
   /**
    * A URI relative to the index's document; empty if there is no icon. An icon inside the index is served by the API.
    */
@@ -47,6 +50,10 @@ export interface AppEntry extends EndOfLife {
   readonly tags: readonly string[];
   /** When the newest of its images was built, in ISO 8601; empty if unknown. */
   readonly updated: string;
+  /** When the index first had the app, in ISO 8601; empty if it did from its first list of apps on. */
+  readonly added: string;
+  /** When its images or their tags last changed in the index, in ISO 8601; empty if they have not since its first list. */
+  readonly changed: string;
 }
 
 /** Facts about an app in one chunk of an index. */
@@ -60,7 +67,10 @@ export interface AppRecord {
   /** Repository and rank of the image that represents the app in this chunk; see {@link rankOf}. */
   readonly repository: string;
   readonly rank: Rank;
-  readonly shown: Pick<AppEntry, 'kind' | 'name' | 'summary' | 'developer' | 'keywords' | 'icon' | keyof EndOfLife>;
+  readonly shown: Pick<
+    AppEntry,
+    'kind' | 'name' | 'summary' | 'developer' | 'keywords' | 'categories' | 'icon' | keyof EndOfLife
+  >;
 }
 
 /** Records by app id. */
@@ -100,10 +110,20 @@ export async function appRecordsOf({ apps }: ChunkOfApps): Promise<AppRecords> {
   return JSON.parse((await promisify(gunzip)(apps)).toString()) as AppRecords;
 }
 
+/** The images of one app, and when they changed, to tell that they have changed again. */
+export interface SeenApp extends Pick<AppEntry, 'added' | 'changed'> {
+  /** Hash of its images and their tags. */
+  readonly images: string;
+}
+
+/** Apps that a list has shown, by id. */
+export type SeenApps = Readonly<Record<string, SeenApp>>;
+
 /** An app of the list with its sort key. */
 interface ListedApp {
   readonly entry: AppEntry;
   readonly key: string;
+  readonly images: string;
 }
 
 /** Sorts entries by name (without case and accents), then by id. */
@@ -111,27 +131,40 @@ export function sortEntries(entries: readonly AppEntry[]): readonly AppEntry[] {
   return sorted(entries.map((entry) => ({ entry, key: sortKey(entry.name) }))).map(({ entry }) => entry);
 }
 
-function sorted(apps: readonly ListedApp[]): readonly ListedApp[] {
+function sorted<App extends Pick<ListedApp, 'entry' | 'key'>>(apps: readonly App[]): readonly App[] {
   return apps.toSorted((a, b) => compareTexts(a.key, b.key) || compareTexts(a.entry.id, b.entry.id));
 }
 
 /** The list of an index's apps, updated incrementally: unchanged entries stay the same objects. */
 export class AppList {
   readonly #ranking: (repository: string) => number;
+  #seen: ReadonlyMap<string, SeenApp> | undefined;
   #chunks: ReadonlySet<ChunkOfApps> = new Set();
   /** Sorted. */
   #apps: readonly ListedApp[] = [];
 
-  /** @param priority the index's `repositoryPriority` */
-  constructor(priority: readonly string[]) {
+  /**
+   * @param priority the index's `repositoryPriority`
+   * @param seen apps of the list that this one continues; `undefined` if it is the first
+   */
+  constructor(priority: readonly string[], seen: SeenApps | undefined) {
     this.#ranking = rankingOf(priority);
+    this.#seen = seen && new Map(Object.entries(seen));
+  }
+
+  /** The apps as they were last listed, for the list that continues this one. */
+  get seen(): SeenApps {
+    return Object.fromEntries(
+      this.#apps.map(({ entry: { id, added, changed }, images }) => [id, { added, changed, images }]),
+    );
   }
 
   /**
    * Returns all apps, sorted as {@link sortEntries} does. One call at a time.
    * @param chunks in the order of the document; unchanged chunks must be the same objects
+   * @param modified when the chunks last changed, in milliseconds since the epoch
    */
-  async update(chunks: readonly ChunkOfApps[]): Promise<readonly AppEntry[]> {
+  async update(chunks: readonly ChunkOfApps[], modified: number): Promise<readonly AppEntry[]> {
     const [before, now] = [this.#chunks, new Set(chunks)];
     const concerned = new Set(
       [...chunks.filter((chunk) => !before.has(chunk)), ...[...before].filter((chunk) => !now.has(chunk))].flatMap(
@@ -146,14 +179,17 @@ export class AppList {
     }
     const kept = this.#apps.filter(({ entry }) => !concerned.has(entry.id));
     const others = new Map(this.#apps.filter(({ entry }) => concerned.has(entry.id)).map((app) => [app.entry.id, app]));
-    const listed = Array.from(records, ([id, its]) => this.#listed(id, its, others.get(id)));
+    const at = isoSeconds(modified / 1000);
+    const listed = Array.from(records, ([id, its]) => this.#listed(id, its, others.get(id), at));
     this.#apps = sorted([...kept, ...listed]);
     this.#chunks = now;
+    this.#seen = new Map(Object.entries(this.seen));
     return this.#apps.map(({ entry }) => entry);
   }
 
-  #listed(id: string, records: readonly AppRecord[], before: ListedApp | undefined): ListedApp {
+  #listed(id: string, records: readonly AppRecord[], before: ListedApp | undefined, at: string): ListedApp {
     const shown = this.#best(records).shown;
+    const images = hash('sha256', records.flatMap((record) => record.images).join('\n'), 'base64url').slice(0, 16);
     const architectures = new Set(records.flatMap((record) => record.architectures));
     const tags = new Set(records.flatMap((record) => record.tags));
     const updated = Math.max(...records.map((record) => record.updated));
@@ -163,10 +199,18 @@ export class AppList {
       architectures: [...architectures].toSorted(),
       tags: [...tags].toSorted(),
       updated: isoSeconds(updated),
+      ...this.#timesOf(id, images, at),
     };
-    return before !== undefined && JSON.stringify(before.entry) === JSON.stringify(entry)
+    return before !== undefined && before.images === images && JSON.stringify(before.entry) === JSON.stringify(entry)
       ? before
-      : { entry, key: sortKey(shown.name) };
+      : { entry, images, key: sortKey(shown.name) };
+  }
+
+  #timesOf(id: string, images: string, at: string): Pick<AppEntry, 'added' | 'changed'> {
+    if (this.#seen === undefined) return { added: '', changed: '' };
+    const seen = this.#seen.get(id);
+    if (seen === undefined) return { added: at, changed: at };
+    return { added: seen.added, changed: seen.images === images ? seen.changed : at };
   }
 
   /** Returns the record that represents the app. */
@@ -243,13 +287,14 @@ class Collector {
 
   #shown(ref: FlatpakRef, label: LabelReader): AppRecord['shown'] {
     const xml = label('org.freedesktop.appstream.appdata') ?? '';
-    const { name, summary, developer, keywords } = appdataOf(ref.id, xml);
+    const { name, summary, developer, keywords, categories } = appdataOf(ref.id, xml);
     return {
       kind: kindOf(ref, parseKeyFile(label('org.flatpak.metadata') ?? '')),
       name: name || ref.id,
       summary: summary.slice(0, MAX_SUMMARY),
       developer,
       keywords: keywords.slice(0, MAX_KEYWORDS),
+      categories: mainCategories(categories),
       icon: listedIcon(
         iconOf(label),
         (version) => `../../api/apps/${ref.id}/icon?index=${encodeURIComponent(this.#index)}&version=${version}`,

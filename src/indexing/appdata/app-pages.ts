@@ -1,13 +1,16 @@
 /** The encoded list of an index's apps, in pages that are compressed one by one. */
 import { createHash } from 'node:crypto';
+import { compareTexts } from '../../system/compare-texts.ts';
 import { type Deflated, deflate, inflate, stored } from '../chunk/gzip-member.ts';
 import type { JoinedDocument } from '../chunk/part.ts';
-import type { AppEntry } from './app-list.ts';
+import type { AppEntry, SeenApps } from './app-list.ts';
 
 /** Entries on a page. */
 export const PAGE_SIZE = 100;
 /** Compression level of zlib. */
 const LEVEL = 6;
+/** Apps in a {@link AppListSummary}. */
+const MAX_RECENT = 50;
 
 /** One page of the list of apps. */
 export interface AppListPage {
@@ -16,18 +19,39 @@ export interface AppListPage {
   readonly apps: readonly AppEntry[];
 }
 
+/** What the list says as a whole. */
+export interface AppListSummary {
+  /** Number of apps, runtimes and extensions. */
+  readonly kinds: Readonly<Record<AppEntry['kind'], number>>;
+  /** Number of apps in each category; neither runtimes nor extensions. */
+  readonly categories: Readonly<Record<string, number>>;
+  /** The apps, and no runtimes or extensions, that changed last, and those that were added last; the newest first. */
+  readonly changed: readonly AppEntry[];
+  readonly added: readonly AppEntry[];
+}
+
+interface PieceHead {
+  readonly size: number;
+  readonly length: number;
+  readonly crc: number;
+}
+
 interface Head {
   readonly index: string;
   readonly total: number;
   /** Hash of the content, in base64url. */
   readonly tag: string;
-  readonly pages: readonly { readonly size: number; readonly length: number; readonly crc: number }[];
+  readonly pages: readonly PieceHead[];
+  /** {@link SeenApps} of each page. Lists of earlier versions have neither these nor a summary. */
+  readonly seen?: readonly PieceHead[];
+  readonly summary?: PieceHead;
 }
 
 /** A page as it was last encoded. */
 interface EncodedPage {
   readonly entries: readonly AppEntry[];
   readonly deflated: Deflated;
+  readonly seen: Deflated;
   readonly hash: Buffer;
 }
 
@@ -44,33 +68,78 @@ export class AppPagesEncoder {
     this.#index = index;
   }
 
-  /** Returns `length of the head (uint32, little endian) │ head (JSON) │ pages`. */
-  async encode(entries: readonly AppEntry[]): Promise<Buffer> {
+  /**
+   * Returns `length of the head (uint32, little endian) │ head (JSON) │ pages │ seen │ summary`.
+   * @param seen of the list that has these entries
+   */
+  async encode(entries: readonly AppEntry[], seen: SeenApps): Promise<Buffer> {
     const pages: EncodedPage[] = [];
     for (let start = 0; start < entries.length; start += PAGE_SIZE) {
       const its = entries.slice(start, start + PAGE_SIZE);
       const before = this.#pages[pages.length];
-      pages.push(before !== undefined && isSame(before.entries, its) ? before : await encodePage(its));
+      pages.push(before !== undefined && isSame(before.entries, its) ? before : await encodePage(its, seen));
     }
     this.#pages = pages;
     const hashed = createHash('sha256').update(JSON.stringify(this.#index));
     for (const page of pages) hashed.update(page.hash);
+    const summary = await deflateJson(summaryOf(entries));
     const head: Head = {
       index: this.#index,
       total: entries.length,
       tag: hashed.digest('base64url'),
-      pages: pages.map(({ deflated: { size, length, crc } }) => ({ size, length, crc })),
+      pages: pages.map(({ deflated }) => headOf(deflated)),
+      seen: pages.map((page) => headOf(page.seen)),
+      summary: headOf(summary),
     };
     const json = Buffer.from(JSON.stringify(head));
     const length = Buffer.alloc(4);
     length.writeUInt32LE(json.length);
-    return Buffer.concat([length, json, ...(await Promise.all(pages.map(async ({ deflated }) => deflated.bytes())))]);
+    const pieces = [...pages.map(({ deflated }) => deflated), ...pages.map((page) => page.seen), summary];
+    return Buffer.concat([length, json, ...(await Promise.all(pieces.map(async (piece) => piece.bytes())))]);
   }
 }
 
-async function encodePage(entries: readonly AppEntry[]): Promise<EncodedPage> {
+function headOf({ size, length, crc }: Deflated): PieceHead {
+  return { size, length, crc };
+}
+
+function deflateJson(value: unknown): Promise<Deflated> {
+  return deflate(Buffer.from(JSON.stringify(value)), LEVEL);
+}
+
+function summaryOf(entries: readonly AppEntry[]): AppListSummary {
+  const count = (kind: AppEntry['kind']): number => entries.filter((entry) => entry.kind === kind).length;
+  const apps = entries.filter(({ kind }) => kind === 'app');
+  const categories: Record<string, number> = {};
+  for (const category of apps.flatMap((app) => app.categories)) categories[category] = (categories[category] ?? 0) + 1;
+  return {
+    kinds: { app: apps.length, runtime: count('runtime'), extension: count('extension') },
+    categories,
+    changed: newest(apps, changedAt),
+    added: newest(apps, ({ added }) => added),
+  };
+}
+
+/** Returns when an app was last changed, in ISO 8601: in the index, or else when it was built; empty if unknown. */
+export function changedAt({ changed, updated }: AppEntry): string {
+  return changed || updated;
+}
+
+function newest(apps: readonly AppEntry[], timeOf: (app: AppEntry) => string): readonly AppEntry[] {
+  return apps
+    .filter((app) => timeOf(app) !== '')
+    .toSorted((a, b) => compareTexts(timeOf(b), timeOf(a)))
+    .slice(0, MAX_RECENT);
+}
+
+async function encodePage(entries: readonly AppEntry[], seen: SeenApps): Promise<EncodedPage> {
   const json = Buffer.from(entries.map((entry) => JSON.stringify(entry)).join(','));
-  return { entries, deflated: await deflate(json, LEVEL), hash: createHash('sha256').update(json).digest() };
+  return {
+    entries,
+    deflated: await deflate(json, LEVEL),
+    seen: await deflateJson(Object.fromEntries(entries.map(({ id }) => [id, seen[id]]))),
+    hash: createHash('sha256').update(json).digest(),
+  };
 }
 
 function isSame(before: readonly AppEntry[], now: readonly AppEntry[]): boolean {
@@ -81,16 +150,30 @@ function isSame(before: readonly AppEntry[], now: readonly AppEntry[]): boolean 
 export class AppPages {
   readonly #head: Head;
   readonly #pages: readonly Deflated[];
+  readonly #seen: readonly Deflated[];
+  readonly #summary: Deflated;
+  #summarized: Promise<AppListSummary> | undefined;
 
-  /** @param bytes as {@link AppPagesEncoder.encode} returns them */
-  constructor(bytes: Buffer) {
+  private constructor(head: Head, body: Buffer) {
+    let end = 0;
+    const next = ({ size, ...page }: PieceHead): Deflated => {
+      const bytes = body.subarray(end, (end += size));
+      return { ...page, size, bytes: () => bytes };
+    };
+    this.#head = head;
+    this.#pages = head.pages.map(next);
+    this.#seen = (head.seen ?? []).map(next);
+    this.#summary = next(head.summary ?? { size: 0, length: 0, crc: 0 });
+  }
+
+  /**
+   * Reads a list; returns `undefined` if an earlier version wrote it, whose entries say less.
+   * @param bytes as {@link AppPagesEncoder.encode} returns them
+   */
+  static read(bytes: Buffer): AppPages | undefined {
     const length = bytes.readUInt32LE(0);
-    this.#head = JSON.parse(bytes.toString('utf8', 4, 4 + length)) as Head;
-    let end = 4 + length;
-    this.#pages = this.#head.pages.map(({ size, ...page }) => {
-      const body = bytes.subarray(end, (end += size));
-      return { ...page, size, bytes: () => body };
-    });
+    const head = JSON.parse(bytes.toString('utf8', 4, 4 + length)) as Head;
+    return head.summary === undefined ? undefined : new AppPages(head, bytes.subarray(4 + length));
   }
 
   /** Number of apps on all pages. */
@@ -110,6 +193,17 @@ export class AppPages {
     return { images: total, length: pieces.reduce((sum, { length }) => sum + length, 0), pieces, tag };
   }
 
+  /** Decodes the summary. */
+  summary(): Promise<AppListSummary> {
+    return (this.#summarized ??= parsed<AppListSummary>(this.#summary));
+  }
+
+  /** Decodes what the next list has to know of this one. */
+  async seen(): Promise<SeenApps> {
+    const pages = await Promise.all(this.#seen.map((page) => parsed<SeenApps>(page)));
+    return Object.assign({}, ...pages) as SeenApps;
+  }
+
   /**
    * Decodes one page.
    * @param page counted from 0
@@ -119,4 +213,8 @@ export class AppPages {
     const apps = piece === undefined ? [] : (JSON.parse(`[${(await inflate(piece)).toString()}]`) as AppEntry[]);
     return { total: this.#head.total, apps };
   }
+}
+
+async function parsed<T>(piece: Deflated): Promise<T> {
+  return JSON.parse((await inflate(piece)).toString()) as T;
 }

@@ -1,8 +1,10 @@
 /** Parses appdata: untrusted XML, so nothing in it is expanded, followed or recursed into. */
 import type { QualifiedTag, Tag } from 'sax';
-import type { Appdata, Block, Release, Span } from './appdata.ts';
+import type { Appdata, Block, NamedImage, Span } from './appdata.ts';
 import { NO_APPDATA } from './appdata.ts';
+import { Component, type Description, MAX_BLOCKS, MAX_NAME, MAX_TEXT } from './component.ts';
 import { RunningText } from './running-text.ts';
+import { baseRank, isTranslation, languageOf, TranslatedSequence, UNTRANSLATED } from './translated.ts';
 import { xmlParser } from './xml-parser.ts';
 
 /** Characters that are read; real appdata has a few thousand. The rest is ignored. */
@@ -11,11 +13,6 @@ export const MAX_LENGTH = 1024 * 1024;
 const MAX_DEPTH = 32;
 /** Characters that are parsed at once: few, so that parsing stops soon after there is a reason to. */
 const CHUNK = 16 * 1024;
-const MAX_TEXT = 8_000;
-const MAX_NAME = 200;
-const MAX_BLOCKS = 200;
-const MAX_RELEASES = 20;
-const MAX_KEYWORDS = 50;
 
 /** Options of {@link parseAppdata}. */
 export interface AppdataOptions {
@@ -23,11 +20,13 @@ export interface AppdataOptions {
   readonly id?: string;
   /** Elements to skip. */
   readonly passedOver?: readonly string[];
+  /** Whether to read translations too. */
+  readonly translations?: boolean;
 }
 
 /**
  * Parses the component of the app `id`, or else the first one. Of an invalid document, it reads what precedes the
- * error; it skips translations. Never throws.
+ * error. Never throws.
  */
 export function parseAppdata(xml: string, options: AppdataOptions = {}): Appdata {
   const reader = new AppdataReader(options);
@@ -52,85 +51,24 @@ export function isOfApp(component: string, app: string): boolean {
   return component === app || component === `${app}.desktop`;
 }
 
-/** Ranks a language: `C` first, then English, which stands in for untranslated texts; `undefined` for translations. */
-function languageRank(language: string): number | undefined {
-  if (/^C(?:\.|$)/.test(language)) return 1;
-  if (/^en$/i.test(language)) return 2;
-  return /^en[_-]/i.test(language) ? 3 : undefined;
-}
+type Attributes = (Tag | QualifiedTag)['attributes'];
 
-/** Values in several languages; those of the lowest rank count. */
-class Ranked<T> {
-  readonly #byRank = new Map<number, T[]>();
-
-  add(rank: number, value: T, limit: number): void {
-    const values = this.#byRank.get(rank) ?? [];
-    if (values.length < limit) values.push(value);
-    this.#byRank.set(rank, values);
-  }
-
-  /** The lowest rank that has values. */
-  get rank(): number {
-    return Math.min(...this.#byRank.keys());
-  }
-
-  /** Returns the values of one rank. */
-  of(rank: number): readonly T[] {
-    return this.#byRank.get(rank) ?? [];
-  }
-
-  best(): readonly T[] {
-    return this.of(this.rank);
-  }
-}
-
-/** One component while it is read. */
-class Component {
-  readonly type: string;
-  homepage = '';
-  readonly single = new Map<string, { readonly rank: number; readonly text: string }>();
-  readonly keywords = new Ranked<string>();
-  readonly blocks = new Ranked<Block>();
-  readonly releases: (Omit<Release, 'notes'> & { readonly notes: Ranked<Block> })[] = [];
-
-  constructor(type: string) {
-    this.type = type;
-  }
-
-  field(path: string): string {
-    return this.single.get(path)?.text ?? '';
-  }
-
-  appdata(): Appdata {
-    return {
-      ...NO_APPDATA,
-      name: this.field('name'),
-      summary: this.field('summary'),
-      developer: this.field('developer/name') || this.field('developer_name'),
-      license: this.field('project_license'),
-      homepage: this.homepage,
-      type: this.type,
-      keywords: this.keywords.best(),
-      description: this.blocks.best(),
-      releases: this.releases.map((release) => ({ ...release, notes: release.notes.best() })),
-    };
-  }
-}
-
-/** A description while it is read. */
-interface Description {
-  readonly depth: number;
-  readonly blocks: Ranked<Block>;
+interface OpenElement {
+  readonly name: string;
+  /** Its own language, or that of what it is in. */
+  readonly language: string;
+  readonly attributes: Attributes;
 }
 
 /** Reads a document tag by tag. A path is the names of the open elements from the component on. */
 class AppdataReader {
   readonly #id: string | undefined;
   readonly #passedOver: readonly string[];
-  readonly #path: string[] = [];
-  /** Language ranks of the open elements. */
-  readonly #ranks: number[] = [];
+  readonly #translations: boolean;
+  readonly #open: OpenElement[] = [];
   #reading = true;
+  /** What relative URLs of images begin with. */
+  #mediaBase = '';
   /** The component of the app, or else the first one. */
   #chosen: Component | undefined;
   #current: Component | undefined;
@@ -139,16 +77,15 @@ class AppdataReader {
   /** Open elements within one that is skipped, including itself. */
   #passing = 0;
   #text = '';
-  /** Set while the open element is the URL of the homepage. */
-  #isHomepage = false;
-  #description: Description | undefined;
-  #list: Ranked<readonly Span[]> | undefined;
+  #description: { readonly depth: number; readonly blocks: TranslatedSequence<Block> } | undefined;
+  #list: TranslatedSequence<readonly Span[]> | undefined;
   /** Text of the open paragraph or list entry. */
   #running = new RunningText(MAX_TEXT);
 
-  constructor({ id, passedOver = [] }: AppdataOptions) {
+  constructor({ id, passedOver = [], translations = false }: AppdataOptions) {
     this.#id = id;
     this.#passedOver = passedOver;
+    this.#translations = translations;
   }
 
   get reading(): boolean {
@@ -162,27 +99,27 @@ class AppdataReader {
   }
 
   open({ name, attributes }: Tag | QualifiedTag): void {
-    if (this.#path.length >= MAX_DEPTH) this.stop();
+    if (this.#open.length >= MAX_DEPTH) this.stop();
     if (!this.#reading) return;
-    const language = attributes['xml:lang'];
-    const rank = language === undefined ? (this.#ranks.at(-1) ?? 0) : languageRank(textOf(language));
-    this.#path.push(name);
-    this.#ranks.push(rank ?? 0);
-    if (this.#passing > 0 || rank === undefined || this.#passedOver.includes(name)) this.#passing++;
+    const own = attributes['xml:lang'];
+    const language = own === undefined ? (this.#open.at(-1)?.language ?? UNTRANSLATED) : languageOf(textOf(own));
+    this.#open.push({ name, language: language ?? UNTRANSLATED, attributes });
+    if (this.#passing > 0 || !this.#reads(language) || this.#passedOver.includes(name)) this.#passing++;
     else if (this.#current === undefined) this.#openOutside(name, attributes);
     else if (this.#description !== undefined) this.#openBlock(name);
-    else this.#openField(this.#current, attributes);
+    else if (!this.#openField(this.#current, attributes)) this.#passing++;
   }
 
   close(): void {
     if (!this.#reading) return;
-    const name = this.#path.pop() ?? '';
-    const rank = this.#ranks.pop() ?? 0;
+    const path = this.#path();
+    const element = this.#open.pop();
+    if (element === undefined) return;
     if (this.#passing > 0) this.#passing--;
     else if (this.#current === undefined) return;
-    else if (this.#path.length < this.#depth) this.#closeComponent(this.#current);
-    else if (this.#description !== undefined) this.#closeBlock(this.#description, name, rank);
-    else this.#closeField(this.#current, [...this.#path.slice(this.#depth), name].join('/'), rank);
+    else if (this.#open.length < this.#depth) this.#closeComponent(this.#current);
+    else if (this.#description !== undefined) this.#closeBlock(element);
+    else this.#closeField(this.#current, path, element);
   }
 
   text(text: string): void {
@@ -197,6 +134,17 @@ class AppdataReader {
     return this.#chosen?.appdata() ?? NO_APPDATA;
   }
 
+  #reads(language: string | undefined): boolean {
+    return language !== undefined && (this.#translations || baseRank(language) !== undefined);
+  }
+
+  #path(): string {
+    return this.#open
+      .slice(this.#depth)
+      .map(({ name }) => name)
+      .join('/');
+  }
+
   #choose(component: Component): void {
     if (this.#chosen === undefined || this.#isOfApp(component)) this.#chosen = component;
   }
@@ -205,9 +153,10 @@ class AppdataReader {
     return this.#id === undefined || isOfApp(component.field('id'), this.#id);
   }
 
-  #openOutside(name: string, attributes: (Tag | QualifiedTag)['attributes']): void {
+  #openOutside(name: string, attributes: Attributes): void {
+    if (name === 'components') this.#mediaBase = textOf(attributes['media_baseurl']);
     if (name !== 'component' && name !== 'application') return;
-    this.#depth = this.#path.length;
+    this.#depth = this.#open.length;
     this.#current = new Component(textOf(attributes['type']).slice(0, MAX_NAME));
   }
 
@@ -217,57 +166,104 @@ class AppdataReader {
     this.#current = undefined;
   }
 
-  #openField(component: Component, attributes: (Tag | QualifiedTag)['attributes']): void {
+  /** Returns false if the element has to be skipped. */
+  #openField(component: Component, attributes: Attributes): boolean {
     this.#text = '';
-    const path = this.#path.slice(this.#depth).join('/');
-    const { releases } = component;
-    if (path === 'description') this.#description = { depth: this.#path.length, blocks: component.blocks };
-    if (path === 'releases/release' && releases.length <= MAX_RELEASES) {
-      releases.push({
-        version: textOf(attributes['version']).slice(0, MAX_NAME),
-        date: dayOf(textOf(attributes['date']), textOf(attributes['timestamp'])),
-        notes: new Ranked(),
-      });
+    switch (this.#path()) {
+      case 'description':
+        this.#beginDescription(component.description);
+        return true;
+      case 'releases/release':
+        return component.beginRelease(
+          textOf(attributes['version']),
+          dayOf(textOf(attributes['date']), textOf(attributes['timestamp'])),
+        );
+      case 'releases/release/description': {
+        const notes = component.releases.at(-1)?.notes;
+        if (notes !== undefined) this.#beginDescription(notes);
+        return notes !== undefined;
+      }
+      case 'screenshots/screenshot':
+        return component.beginScreenshot(textOf(attributes['type']) === 'default');
+      case 'content_rating':
+        if (textOf(attributes['type']).startsWith('oars-')) component.beginRating();
+        return true;
+      default:
+        return true;
     }
-    if (path === 'releases/release/description')
-      this.#description = { depth: this.#path.length, blocks: releases.at(-1)?.notes ?? new Ranked() };
-    if (this.#description !== undefined) this.#running = new RunningText(MAX_TEXT);
-    this.#isHomepage = path === 'url' && textOf(attributes['type']) === 'homepage';
   }
 
-  #closeField(component: Component, path: string, rank: number): void {
-    const { releases, keywords, single } = component;
-    if (path === 'releases/release' && releases.length > MAX_RELEASES) releases.pop();
+  #closeField(component: Component, path: string, { language, attributes }: OpenElement): void {
     const text = collapsed(this.#text);
     this.#text = '';
     if (text === '') return;
-    if (path === 'keywords/keyword') keywords.add(rank, text.slice(0, MAX_NAME), MAX_KEYWORDS);
-    else if (path === 'url') {
-      if (this.#isHomepage) component.homepage ||= httpUrl(text);
-    } else if (SINGLE.has(path) && rank < (single.get(path)?.rank ?? Number.POSITIVE_INFINITY))
-      single.set(path, { rank, text: text.slice(0, path === 'summary' ? MAX_TEXT : MAX_NAME) });
+    switch (path) {
+      case 'keywords/keyword':
+        component.addKeyword(language, text);
+        break;
+      case 'categories/category':
+        component.addCategory(text);
+        break;
+      case 'url':
+        component.addLink(textOf(attributes['type']), text);
+        break;
+      case 'releases/release/url':
+        component.linkRelease(text);
+        break;
+      case 'screenshots/screenshot/caption':
+        component.screenshots.at(-1)?.caption.add(language, text.slice(0, MAX_NAME));
+        break;
+      case 'screenshots/screenshot/image':
+        if (baseRank(language) !== undefined) component.addImage(imageOf(this.#resolved(text), attributes));
+        break;
+      case 'screenshots/screenshot':
+        // Older spelling: the URL itself.
+        component.addImage(imageOf(text, {}));
+        break;
+      case 'content_rating/content_attribute':
+        component.addRating(textOf(attributes['id']), text);
+        break;
+      default:
+        if (FIELDS.has(path))
+          component.addField(path, language, text.slice(0, path === 'summary' ? MAX_TEXT : MAX_NAME));
+    }
+  }
+
+  #resolved(url: string): string {
+    return this.#mediaBase === '' || URL.canParse(url) ? url : `${this.#mediaBase.replace(/\/+$/, '')}/${url}`;
+  }
+
+  #beginDescription(description: Description): void {
+    const { length: depth } = this.#open;
+    const language = this.#open.at(-1)?.language ?? UNTRANSLATED;
+    this.#description = {
+      depth,
+      blocks: description.getOrAdd(language, () => new TranslatedSequence<Block>(MAX_BLOCKS)),
+    };
+    this.#running = new RunningText(MAX_TEXT);
   }
 
   #openBlock(name: string): void {
     if (name === 'em' || name === 'code') this.#running.open(name);
-    if (name === 'ul' || name === 'ol') this.#list = new Ranked();
+    if (name === 'ul' || name === 'ol') this.#list = new TranslatedSequence(MAX_BLOCKS);
     if (BLOCKS.has(name)) this.#running = new RunningText(MAX_TEXT);
   }
 
-  #closeBlock({ depth, blocks }: Description, name: string, rank: number): void {
+  #closeBlock({ name, language }: OpenElement): void {
+    const { depth, blocks } = this.#description ?? {};
+    if (depth === undefined || blocks === undefined) return;
     if (name === 'em' || name === 'code') this.#running.close();
     const text = this.#running.spans();
-    if (name === 'p' && text.length > 0) blocks.add(rank, { kind: 'paragraph', text }, MAX_BLOCKS);
-    if (name === 'li' && text.length > 0) this.#list?.add(rank, text, MAX_BLOCKS);
+    const addParagraph = (): void => blocks.add('paragraph', new Map([[language, { kind: 'paragraph', text }]]));
+    if (name === 'p' && text.length > 0) addParagraph();
+    if (name === 'li' && text.length > 0) this.#list?.add(name, new Map([[language, text]]));
     if ((name === 'ul' || name === 'ol') && this.#list !== undefined) {
-      const entries = this.#list.best();
-      if (entries.length > 0)
-        blocks.add(Math.max(rank, this.#list.rank), { kind: name === 'ul' ? 'list' : 'numbered', entries }, MAX_BLOCKS);
+      blocks.add(name, listBlocks(name === 'ul' ? 'list' : 'numbered', this.#list));
       this.#list = undefined;
     }
-    if (this.#path.length < depth) {
+    if (this.#open.length < depth) {
       // Some descriptions are plain text without markup.
-      if (blocks.of(rank).length === 0 && text.length > 0) blocks.add(rank, { kind: 'paragraph', text }, MAX_BLOCKS);
+      if (blocks.isEmpty && text.length > 0) addParagraph();
       this.#description = undefined;
       this.#list = undefined;
     }
@@ -278,8 +274,8 @@ class AppdataReader {
 
 /** Elements of a description that begin a new text. */
 const BLOCKS: ReadonlySet<string> = new Set(['p', 'li', 'ul', 'ol']);
-/** Elements that occur once, by their path in the component. */
-const SINGLE: ReadonlySet<string> = new Set([
+/** Elements that are a text, by their path in the component. */
+const FIELDS: ReadonlySet<string> = new Set([
   'id',
   'name',
   'summary',
@@ -288,17 +284,37 @@ const SINGLE: ReadonlySet<string> = new Set([
   'project_license',
 ]);
 
-function textOf(attribute: (Tag | QualifiedTag)['attributes'][string] | undefined): string {
+/** Returns a list in each of its languages. */
+function listBlocks(kind: 'list' | 'numbered', list: TranslatedSequence<readonly Span[]>): ReadonlyMap<string, Block> {
+  const { base, languages } = list;
+  const blocks = new Map<string, Block>();
+  for (const language of languages)
+    if (isTranslation(language)) blocks.set(language, { kind, entries: list.in(language) });
+  if (base.length > 0) blocks.set(UNTRANSLATED, { kind, entries: base });
+  return blocks;
+}
+
+function imageOf(url: string, attributes: Attributes): NamedImage {
+  return {
+    kind: textOf(attributes['type']) === 'thumbnail' ? 'thumbnail' : 'source',
+    url,
+    width: pixelsOf(textOf(attributes['width'])),
+    height: pixelsOf(textOf(attributes['height'])),
+  };
+}
+
+function pixelsOf(text: string): number {
+  const pixels = Number(text);
+  return Number.isInteger(pixels) && pixels > 0 && pixels < 100_000 ? pixels : 0;
+}
+
+function textOf(attribute: Attributes[string] | undefined): string {
   if (attribute === undefined) return '';
   return typeof attribute === 'string' ? attribute : attribute.value;
 }
 
 function collapsed(text: string): string {
   return text.slice(0, MAX_TEXT).replace(/\s+/g, ' ').trim();
-}
-
-function httpUrl(text: string): string {
-  return text.length <= MAX_TEXT && /^https?:\/\//i.test(text) && URL.canParse(text) ? text : '';
 }
 
 /** Returns a day in ISO 8601, from `date` or from seconds since the epoch. */

@@ -7,7 +7,7 @@ import { deflate, stored } from './gzip-member.ts';
 /** Length of a SHA-256, in bytes. */
 export const HASH_BYTES = 32;
 /** Version of the output; raised whenever the same images are written in another way. */
-export const FORMAT_NUMBER = 3;
+export const FORMAT_NUMBER = 4;
 /** {@link FORMAT_NUMBER} as publications name it. */
 export const FORMAT: string = formatOf(FORMAT_NUMBER);
 

@@ -80,7 +80,8 @@ export class PublicationLoader {
    */
   async loadApps(index: ServedIndex): Promise<void> {
     const apps = await this.#reader.apps(index.name);
-    if (apps !== undefined) index.useApps(new AppPages(apps.body), apps.version);
+    const pages = apps && AppPages.read(apps.body);
+    if (pages !== undefined) index.useApps(pages, apps?.version ?? 0);
   }
 
   /**

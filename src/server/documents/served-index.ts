@@ -1,8 +1,8 @@
 /** An index as it is served: its newest publication, with headers and bodies that are ready to send. */
 import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { type AppDetails, appDetails, type IndexDocument } from '../../indexing/appdata/app-details.ts';
-import type { AppListPage, AppPages } from '../../indexing/appdata/app-pages.ts';
+import { describeApp, type DescribedApp, type IndexDocument } from '../../indexing/appdata/app-details.ts';
+import type { AppListPage, AppListSummary, AppPages } from '../../indexing/appdata/app-pages.ts';
 import type { Chunk, ReadyQuestion } from '../../indexing/chunk/chunk.ts';
 import { deflate, inflate } from '../../indexing/chunk/gzip-member.ts';
 import { joinParts, type JoinedDocument, type PlacedPart } from '../../indexing/chunk/part.ts';
@@ -64,11 +64,12 @@ export interface AskedFor {
   readonly document: ServedDocument | undefined;
 }
 
-/** An app as it is served. */
-export interface ServedApp {
-  readonly details: AppDetails;
-  /** Returns the details as a document, which is made when it is first asked for. */
+/** An app as it is served. Its documents are made when they are first asked for. */
+export interface ServedApp extends DescribedApp {
+  /** Returns the details as a document. */
   readonly document: () => Promise<ServedDocument>;
+  /** Returns the translations as a document. */
+  readonly translationsDocument: () => Promise<ServedDocument>;
 }
 
 /** Options of {@link ServedIndex}. */
@@ -213,6 +214,11 @@ export class ServedIndex {
     return this.#apps;
   }
 
+  /** Returns what the list of apps says as a whole; `undefined` before there is a list. */
+  async appSummary(): Promise<AppListSummary | undefined> {
+    return this.#listed?.apps.summary();
+  }
+
   /**
    * Returns a page of the list of apps; `undefined` before there is a list.
    * @param page counted from 0
@@ -240,13 +246,18 @@ export class ServedIndex {
     if (shown === undefined) throw new NotBuiltYet(this.name);
     const chunks = shown.chunks.filter(({ appIds }) => appIds.includes(id));
     if (chunks.length === 0) return undefined;
-    const details = appDetails(await this.#parse(chunks), id, this.#options.repositoryPriority);
-    if (details === undefined) return undefined;
-    let document: Promise<ServedDocument> | undefined;
+    const described = describeApp(await this.#parse(chunks), id, this.#options.repositoryPriority);
+    if (described === undefined) return undefined;
+    const documentOnce = (content: object): (() => Promise<ServedDocument>) => {
+      let document: Promise<ServedDocument> | undefined;
+      return () =>
+        (document ??= documentOf(JSON.stringify(content)).then((made) => this.serve(made, shown.publication.modified)));
+    };
+    const { details, translations } = described;
     return {
-      details,
-      document: () =>
-        (document ??= documentOf(JSON.stringify(details)).then((made) => this.serve(made, shown.publication.modified))),
+      ...described,
+      document: documentOnce(details),
+      translationsDocument: documentOnce(translations),
     };
   }
 

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
 import { Type } from 'typebox';
 import type { AppDetails } from '../../indexing/appdata/app-details.ts';
+import { LINK_KINDS, type Translations } from '../../indexing/appdata/appdata.ts';
 import { type AppEntry, versionOfIcon } from '../../indexing/appdata/app-list.ts';
 import { decodePngUri, isPngUri } from '../../indexing/icons/png-uri.ts';
 import { isAppId } from '../../indexing/appdata/flatpak-image.ts';
@@ -10,7 +11,7 @@ import { messageOf } from '../../system/message-of.ts';
 import type { Described } from '../response-schema.ts';
 import type { AcceptEncoding } from '../http/accept-encoding.ts';
 import { IMMUTABLE, isFresh } from '../http/caching.ts';
-import { indexNamed, type ServedIndex } from '../documents/served-index.ts';
+import { indexNamed, type ServedApp, type ServedIndex } from '../documents/served-index.ts';
 import { catchUpFirst } from '../plugins/catch-up.ts';
 import { sendServed } from '../documents/send.ts';
 import { NotBuiltYet, NotFound } from '../server-error.ts';
@@ -33,6 +34,7 @@ const About = {
   summary: Text,
   developer: Text,
   keywords: Texts,
+  categories: Type.Array(Text, { description: 'Main categories of the desktop menu specification.' }),
   icon: Type.String({ description: 'Relative to /INDEX/index/static; empty if there is none.' }),
   endOfLife: Type.String({ description: 'Why the app gets no more updates; empty if it is maintained.' }),
   replacedBy: Type.String({ description: 'The ref that replaces it; empty if there is none.' }),
@@ -44,19 +46,54 @@ const Blocks = Type.Array(
     Type.Object({ kind: Type.Enum(['list', 'numbered']), entries: Type.Array(Spans) }),
   ]),
 );
+const Updated = Type.String({ description: 'ISO 8601: when the newest image was built; empty if unknown.' });
+const Pixels = Type.Integer({ description: 'Pixels; 0 if unknown.' });
 const AppSummary = Type.Object({
   ...About,
   architectures: Texts,
   tags: Texts,
-  updated: Type.String({ description: 'ISO 8601: when the newest image was built; empty if unknown.' }),
+  updated: Updated,
+  added: Type.String({
+    description: 'ISO 8601: when the index first had it; empty if it did from its first list of apps on.',
+  }),
+  changed: Type.String({
+    description: 'ISO 8601: when its images or tags last changed in the index; empty if not since its first list.',
+  }),
 });
 const AppList = Type.Object({ index: Text, apps: Type.Array(AppSummary) });
 const App = Type.Object({
   ...About,
-  license: Text,
+  license: Type.String({ description: 'An SPDX license expression.' }),
+  licenseName: Type.String({ description: 'The license in words.' }),
   homepage: Text,
+  links: Type.Array(Type.Object({ kind: Type.Enum([...LINK_KINDS]), url: Text })),
   description: Blocks,
-  releases: Type.Array(Type.Object({ version: Text, date: Text, notes: Blocks })),
+  releases: Type.Array(Type.Object({ version: Text, date: Text, notes: Blocks, url: Text })),
+  screenshots: Type.Array(
+    Type.Object({
+      caption: Text,
+      images: Type.Array(
+        Type.Object({
+          kind: Type.Enum(['source', 'thumbnail']),
+          src: Type.String({ description: 'Relative to /INDEX/index/static.' }),
+          width: Pixels,
+          height: Pixels,
+        }),
+        { description: 'The smallest first.' },
+      ),
+    }),
+    { description: 'The default one first.' },
+  ),
+  ageRating: Type.Union([
+    Type.Null(),
+    Type.Object({
+      age: Type.Integer({ description: 'The lowest age in years; 0 for everybody.' }),
+      reasons: Type.Array(Type.Object({ id: Text, level: Type.Enum(['mild', 'moderate', 'intense']), text: Text })),
+    }),
+  ]),
+  languages: Type.Array(Text, { description: 'BCP 47 tags of the translations.' }),
+  updated: Updated,
+  safety: Type.Enum(['safe', 'probably-safe', 'potentially-unsafe']),
   runtime: Type.String({ description: 'ID/ARCHITECTURE/BRANCH of the runtime, or of what an extension extends.' }),
   permissions: Type.Array(
     Type.Object({
@@ -83,16 +120,32 @@ const App = Type.Object({
     }),
   ),
 });
+const AppTranslations = Type.Record(
+  Text,
+  Type.Object({
+    name: Type.Optional(Text),
+    summary: Type.Optional(Text),
+    developer: Type.Optional(Text),
+    keywords: Type.Optional(Texts),
+    description: Type.Optional(Blocks),
+    notes: Type.Optional(Type.Array(Blocks.items, { description: 'Notes of the newest release.' })),
+    captions: Type.Optional(Type.Array(Text, { description: 'Of the screenshots, in their order.' })),
+  }),
+  { description: 'Texts by BCP 47 tag; without those that are not translated.' },
+);
 /** An answer of `/api/apps`. */
 export type AppListAnswer = Described<typeof AppList, { readonly index: string; readonly apps: readonly AppEntry[] }>;
 /** An answer of `/api/apps/:id`. */
 export type AppAnswer = Described<typeof App, AppDetails>;
+/** An answer of `/api/apps/:id/translations`. */
+export type TranslationsAnswer = Described<typeof AppTranslations, Translations>;
 
 const Parameters = Type.Object(
   { index: Type.Optional(Type.String({ description: 'Name of an index; the default index if absent.' })) },
   { additionalProperties: false },
 );
 type Asked = Static<typeof Parameters>;
+type AppRequest = { Querystring: Asked; Params: { id: string } };
 const IconParameters = Type.Object(
   {
     ...Parameters.properties,
@@ -150,7 +203,14 @@ export function apiRoutes(server: FastifyInstance, { site, acceptEncoding }: Api
     },
   );
 
-  server.route<{ Querystring: Asked; Params: { id: string } }>({
+  const found = async ({ params: { id }, query }: FastifyRequest<AppRequest>): Promise<ServedApp> => {
+    const index = asked(query);
+    const app = isAppId(id) ? await index.app(id) : undefined;
+    if (app === undefined) throw new NotFound(`The index "${index.name}" has no app "${id}".`);
+    return app;
+  };
+
+  server.route<AppRequest>({
     method: ['GET', 'HEAD'],
     url: '/api/apps/:id',
     schema: {
@@ -160,13 +220,22 @@ export function apiRoutes(server: FastifyInstance, { site, acceptEncoding }: Api
       response: { 200: App },
     },
     preHandler,
-    handler: async (request, reply) => {
-      const index = asked(request.query);
-      const { id } = request.params;
-      const found = isAppId(id) ? await index.app(id) : undefined;
-      if (found === undefined) throw new NotFound(`The index "${index.name}" has no app "${id}".`);
-      return sendServed(request, reply, best(await found.document(), preferences(request)));
+    handler: async (request, reply) =>
+      sendServed(request, reply, best(await (await found(request)).document(), preferences(request))),
+  });
+
+  server.route<AppRequest>({
+    method: ['GET', 'HEAD'],
+    url: '/api/apps/:id/translations',
+    schema: {
+      summary: 'Texts of an app in other languages',
+      params: Type.Object({ id: Text }),
+      querystring: Parameters,
+      response: { 200: AppTranslations },
     },
+    preHandler,
+    handler: async (request, reply) =>
+      sendServed(request, reply, best(await (await found(request)).translationsDocument(), preferences(request))),
   });
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { flatpakLabels } from '../../sources/flatpak-labels.ts';
+import { isoSeconds } from '../../../src/indexing/appdata/flatpak-image.ts';
 import { TestState } from '../test-state.ts';
 
 test('an index lists each app once, by name, with the data of its best image', async (t) => {
@@ -19,6 +20,7 @@ test('an index lists each app once, by name, with the data of its best image', a
     summary: 'Has stripes',
     developer: 'Somebody',
     keywords: ['animal'],
+    categories: ['Education', 'Simulation', 'Game'],
     architecture: 'aarch64',
     endOfLife: 'The stripes are gone',
     replacedBy: 'app/org.example.Horse/x86_64/stable',
@@ -51,13 +53,46 @@ test('an index lists each app once, by name, with the data of its best image', a
     summary: 'Has stripes',
     developer: 'Somebody',
     keywords: ['animal'],
+    categories: ['Education', 'Game'],
     icon: '',
     endOfLife: 'The stripes are gone',
     replacedBy: 'app/org.example.Horse/x86_64/stable',
     architectures: ['amd64', 'arm64'],
     tags: ['beta', 'latest'],
     updated: '2025-06-15T15:06:40Z',
+    added: '',
+    changed: '',
   });
+});
+
+test('apps that come later, and those that change, have the time of it, also after a restart', async (t) => {
+  const state = await TestState.open(t);
+  const push = (id: string, summary = ''): void =>
+    void state.registry.pushImage(id.toLowerCase(), 'latest', {
+      labels: flatpakLabels({ id: `org.example.${id}`, summary }),
+    });
+  const times = async () => (await state.apps()).map(({ name, added, changed }) => [name.slice(12), added, changed]);
+  push('Changes');
+  push('Stays');
+  await state.rebuild();
+  assert.deepEqual(await times(), [
+    ['Changes', '', ''],
+    ['Stays', '', ''],
+  ]);
+  await state.reopen();
+  push('Changes', 'Better now');
+  push('Comes');
+  await state.rebuild();
+  const at = isoSeconds((await state.shown()).publication.modified / 1000);
+  const expected = [
+    ['Changes', '', at],
+    ['Comes', at, at],
+    ['Stays', '', ''],
+  ];
+  assert.deepEqual(await times(), expected);
+  await state.reopen({ definitions: [{ extractIcons: true }] });
+  await state.rebuild();
+  assert.deepEqual(await times(), expected, 'shown in another way, they are the same');
 });
 
 test('accents do not count when apps are sorted', async (t) => {
@@ -107,6 +142,80 @@ test('the details of an app are from its best image, with a list of all its imag
   );
   assert.equal(app.images[0]?.installedSize, 2_097_152);
   assert.equal(await state.details('org.example.Other'), undefined);
+});
+
+test('the details of an app say all that its app data do', async (t) => {
+  const state = await TestState.open(t);
+  state.registry.pushImage('app', 'latest', {
+    labels: flatpakLabels({
+      id: 'org.example.App',
+      categories: ['Video', 'Audio', 'Player', 'Utility'],
+      metadata: '[Context]\nshared=network;',
+      timestamp: 1_750_000_000,
+      appdata: `<project_license>GPL-3.0-or-later</project_license><name xml:lang="de">Anwendung</name>
+        <url type="homepage">https://example.org/</url><url type="bugtracker">https://example.org/bugs</url>
+        <content_rating type="oars-1.1"><content_attribute id="social-chat">mild</content_attribute></content_rating>`,
+    }),
+  });
+  state.registry.pushImage('damaged', 'latest', {
+    labels: { ...flatpakLabels({ id: 'org.example.Damaged' }), 'org.freedesktop.appstream.appdata': '<component><<<' },
+  });
+  await state.rebuild();
+  const app = await state.details('org.example.App');
+  assert.ok(app);
+  const { categories, license, licenseName, homepage, links, ageRating, safety, languages, updated } = app;
+  assert.deepEqual(
+    { categories, license, licenseName, homepage, links, ageRating, safety, languages, updated },
+    {
+      categories: ['AudioVideo', 'Utility'],
+      license: 'GPL-3.0-or-later',
+      licenseName: 'GNU General Public License v3.0 or later',
+      homepage: 'https://example.org/',
+      links: [
+        { kind: 'homepage', url: 'https://example.org/' },
+        { kind: 'bugtracker', url: 'https://example.org/bugs' },
+      ],
+      ageRating: { age: 4, reasons: [{ id: 'social-chat', level: 'mild', text: 'Chat with other users' }] },
+      safety: 'probably-safe',
+      languages: ['de'],
+      updated: '2025-06-15T15:06:40Z',
+    },
+  );
+  const damaged = await state.details('org.example.Damaged');
+  assert.deepEqual([damaged?.name, damaged?.ageRating, damaged?.links], ['org.example.Damaged', null, []]);
+  assert.deepEqual(
+    (await state.apps()).map(({ id }) => id),
+    ['org.example.App', 'org.example.Damaged'],
+  );
+});
+
+function idsOf(apps: readonly { readonly id: string }[] = []): readonly string[] {
+  return apps.map(({ id }) => id.slice(12));
+}
+
+test('the list of apps is summed up: kinds, categories, and what is new', async (t) => {
+  const state = await TestState.open(t);
+  const push = (id: string, app: Partial<Parameters<typeof flatpakLabels>[0]> = {}): void =>
+    void state.registry.pushImage(id.toLowerCase(), 'latest', {
+      labels: flatpakLabels({ id: `org.example.${id}`, ...app }),
+    });
+  push('Old', { categories: ['Game', 'Audio', 'Video'], timestamp: 1_600_000_000 });
+  push('Older', { categories: ['Game'], timestamp: 1_500_000_000 });
+  push('Platform', { type: 'runtime', categories: ['Game'] });
+  await state.rebuild();
+  push('New', { timestamp: 1_400_000_000 });
+  push('Sdk', { type: 'runtime' });
+  await state.rebuild();
+  const summary = await (await state.index()).appSummary();
+  assert.deepEqual(
+    { ...summary, changed: idsOf(summary?.changed), added: idsOf(summary?.added) },
+    {
+      kinds: { app: 3, runtime: 2, extension: 0 },
+      categories: { Game: 2, AudioVideo: 1 },
+      changed: ['New', 'Old', 'Older'],
+      added: ['New'],
+    },
+  );
 });
 
 test('labels that an index shows as annotations are read as labels', async (t) => {

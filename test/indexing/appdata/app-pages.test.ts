@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { array, assert as check, asyncProperty, constantFrom, nat, tuple, type Arbitrary } from 'fast-check';
 import { AppList, type AppRecord, type ChunkOfApps } from '../../../src/indexing/appdata/app-list.ts';
-import { AppPagesEncoder } from '../../../src/indexing/appdata/app-pages.ts';
+import { AppPages, AppPagesEncoder } from '../../../src/indexing/appdata/app-pages.ts';
 
 const PRIORITY = ['wanted-*'];
 
@@ -21,6 +21,7 @@ function record(id: string, repository: string, name: string, stable: number): A
       summary: `${id} of ${repository}`,
       developer: '',
       keywords: [],
+      categories: ['Game'],
       icon: '',
       endOfLife: '',
       replacedBy: '',
@@ -48,14 +49,19 @@ test('an updated list of apps is the same as a new one, byte for byte', async ()
       array(chunk, { minLength: 3, maxLength: 6 }),
       array(tuple(nat(5), chunk), { minLength: 1, maxLength: 4 }),
       async (chunks, changes) => {
-        const [list, pages] = [new AppList(PRIORITY), new AppPagesEncoder('apps')];
+        const [list, pages] = [new AppList(PRIORITY, undefined), new AppPagesEncoder('apps')];
+        const encode = async (some: AppList, encoder: AppPagesEncoder): Promise<Buffer> =>
+          encoder.encode(await some.update(now, time), some.seen);
         const now = [...chunks];
-        await pages.encode(await list.update(now));
+        let time = 1_700_000_000_000;
+        let before = await encode(list, pages);
         for (const [place, changed] of changes) {
           now[place % now.length] = changed;
-          const again = await pages.encode(await list.update(now));
-          const fresh = await new AppPagesEncoder('apps').encode(await new AppList(PRIORITY).update(now));
-          assert.ok(again.equals(fresh));
+          time += 1000;
+          const again = await encode(list, pages);
+          const restored = new AppList(PRIORITY, await AppPages.read(before)?.seen());
+          assert.ok(again.equals(await encode(restored, new AppPagesEncoder('apps'))));
+          before = again;
         }
       },
     ),

@@ -45,7 +45,10 @@ test('newer spellings are read too', () => {
   );
   assert.equal(appdata.developer, 'Somebody');
   assert.equal(appdata.name, 'Right');
-  assert.equal(appdata.homepage, 'https://example.org/');
+  assert.deepEqual(appdata.links, [
+    { kind: 'homepage', url: 'https://example.org/' },
+    { kind: 'bugtracker', url: 'https://example.org/bugs' },
+  ]);
   assert.equal(appdata.releases[0]?.date, '2025-01-01');
   assert.deepEqual(appdata.description, [{ kind: 'paragraph', text: ['No markup at all'] }]);
 });
@@ -148,8 +151,116 @@ test('C and English stand in for missing untranslated texts', () => {
   assert.equal(parseAppdata(component('<name xml:lang="Cx">No</name><name xml:lang="enm">No</name>')).name, '');
 });
 
-test('a homepage that is not a web URL is ignored', () => {
-  assert.equal(parseAppdata(component('<url type="homepage">javascript:alert(1)</url>')).homepage, '');
+test('links are read by their kind; only web URLs of known kinds count, and the first of each', () => {
+  const { links } = parseAppdata(
+    component(`<url type="donation">https://example.org/give</url><url type="donation">https://example.org/more</url>
+    <url type="homepage">javascript:alert(1)</url><url type="contact">mailto:me@example.org</url>
+    <url type="vcs-browser">https://example.org/code</url><url type="constructor">https://example.org/</url><url>https://example.org/</url>`),
+  );
+  assert.deepEqual(links, [
+    { kind: 'donation', url: 'https://example.org/give' },
+    { kind: 'vcs-browser', url: 'https://example.org/code' },
+  ]);
+});
+
+test('screenshots are read with sizes and captions, the default one first', () => {
+  const { screenshots } = parseAppdata(
+    `<components media_baseurl="https://media.example.org/all/"><component><id>org.example.App</id><screenshots>
+      <screenshot><caption>Second</caption><caption xml:lang="de">Zweites</caption>
+        <image type="source" width="1600" height="900">one/image.png</image>
+        <image type="thumbnail" width="752" height="-1">one/752.png</image>
+        <image type="source" xml:lang="de">https://example.org/de.png</image>
+        <video>https://example.org/video.webm</video></screenshot>
+      <screenshot type="default"><image>https://example.org/first.png</image></screenshot>
+      <screenshot>https://example.org/older-spelling.png</screenshot>
+      <screenshot><caption>Nothing</caption><image>javascript:alert(1)</image><image>file:///etc/passwd</image></screenshot>
+    </screenshots></component></components>`.replace('javascript:alert(1)', 'ftp://example.org/no.png'),
+  );
+  assert.deepEqual(screenshots, [
+    { caption: '', images: [{ kind: 'source', url: 'https://example.org/first.png', width: 0, height: 0 }] },
+    {
+      caption: 'Second',
+      images: [
+        { kind: 'source', url: 'https://media.example.org/all/one/image.png', width: 1600, height: 900 },
+        { kind: 'thumbnail', url: 'https://media.example.org/all/one/752.png', width: 752, height: 0 },
+      ],
+    },
+    { caption: '', images: [{ kind: 'source', url: 'https://example.org/older-spelling.png', width: 0, height: 0 }] },
+  ]);
+});
+
+test('categories, content rating and links of releases are read', () => {
+  const { categories, contentRating, releases } = parseAppdata(
+    component(`<categories><category>Audio</category><category>Player</category></categories>
+    <content_rating type="oars-1.1"><content_attribute id="social-chat">intense</content_attribute><content_attribute id="__proto__">mild</content_attribute></content_rating>
+    <releases><release version="1"><url type="details">https://example.org/1</url></release><release version="0"><url>no</url></release></releases>`),
+  );
+  assert.deepEqual(categories, ['Audio', 'Player']);
+  assert.equal(contentRating?.['social-chat'], 'intense');
+  assert.deepEqual(
+    releases.map(({ url }) => url),
+    ['https://example.org/1', ''],
+  );
+  assert.deepEqual(parseAppdata(component('<content_rating type="oars-1.1"/>')).contentRating, {});
+  assert.equal(parseAppdata(component('<content_rating type="mine"/>')).contentRating, undefined);
+  assert.equal(parseAppdata(component('')).contentRating, undefined);
+});
+
+test('translations are read by language, paragraph by paragraph, with what is not translated behind', () => {
+  const { name, description, translations } = parseAppdata(
+    component(`<name>Clock</name><name xml:lang="de">Uhr</name><name xml:lang="en_GB">Clock</name><name xml:lang="sr@latin">Sat</name>
+    <name xml:lang="x-test">xxClockxx</name><name xml:lang="not a language">No</name>
+    <summary>Shows time</summary><summary xml:lang="pt_BR">Mostra as horas</summary>
+    <developer><name>Somebody</name><name xml:lang="de">Jemand</name></developer>
+    <keywords><keyword>time</keyword><keyword xml:lang="de">Zeit</keyword></keywords>
+    <description><p>One</p><p xml:lang="de">Eins</p><p>Two</p><ul><li>Three</li><li xml:lang="de">Drei</li><li>Four</li></ul><p>Five</p><p xml:lang="de">Fünf</p></description>
+    <screenshots><screenshot><caption>Before</caption><image>https://example.org/1.png</image></screenshot>
+      <screenshot type="default"><caption>Main</caption><caption xml:lang="de">Haupt</caption><image>https://example.org/2.png</image></screenshot></screenshots>
+    <releases><release version="2"><description><p>New</p><p xml:lang="de">Neu</p></description></release>
+      <release version="1"><description><p>Old</p><p xml:lang="fr">Vieux</p></description></release></releases>`),
+    { translations: true },
+  );
+  assert.equal(name, 'Clock');
+  assert.equal(description.length, 4);
+  assert.deepEqual(translations, {
+    de: {
+      name: 'Uhr',
+      developer: 'Jemand',
+      keywords: ['Zeit'],
+      description: [
+        { kind: 'paragraph', text: ['Eins'] },
+        { kind: 'paragraph', text: ['Two'] },
+        { kind: 'list', entries: [['Drei'], ['Four']] },
+        { kind: 'paragraph', text: ['Fünf'] },
+      ],
+      notes: [{ kind: 'paragraph', text: ['Neu'] }],
+      captions: ['Haupt', 'Before'],
+    },
+    'pt-BR': { summary: 'Mostra as horas' },
+    'sr-Latn': { name: 'Sat' },
+  });
+});
+
+test('whole descriptions in other languages, as in catalogs, replace the untranslated one', () => {
+  const { description, translations } = parseAppdata(
+    component(
+      '<description><p>One</p><p>Two</p></description><description xml:lang="fr"><p>Un</p><ul><li>Deux</li></ul></description><description xml:lang="nl">Zonder opmaak</description>',
+    ),
+    { translations: true },
+  );
+  assert.deepEqual(description, [
+    { kind: 'paragraph', text: ['One'] },
+    { kind: 'paragraph', text: ['Two'] },
+  ]);
+  assert.deepEqual(translations, {
+    fr: {
+      description: [
+        { kind: 'paragraph', text: ['Un'] },
+        { kind: 'list', entries: [['Deux']] },
+      ],
+    },
+    nl: { description: [{ kind: 'paragraph', text: ['Zonder opmaak'] }] },
+  });
 });
 
 test('entities are not expanded', () => {
@@ -174,6 +285,17 @@ test('depth, length and numbers are limited, and parsing is quick', () => {
   assert.equal(description.length, 200);
   assert.equal(keywords.length, 50);
   assert.equal(releases.length, 20);
+  const letters = 'abcdefghijklmnopqrstuvwxyz'.split('');
+  const languages = letters.flatMap((first) => letters.map((second) => first + second));
+  const { screenshots, translations } = parseAppdata(
+    component(
+      `<screenshots>${`<screenshot>${'<image>https://example.org/</image>'.repeat(100)}</screenshot>`.repeat(100)}</screenshots>${languages.map((language) => `<name xml:lang="${language}">${language}</name>`).join('')}`,
+    ),
+    { translations: true },
+  );
+  assert.equal(screenshots.length, 20);
+  assert.ok(screenshots.every(({ images }) => images.length <= 20));
+  assert.equal(Object.keys(translations).length, 200);
   assert.ok(performance.now() - started < 5000);
 });
 
@@ -214,7 +336,9 @@ test('random texts never throw', () => {
     '&x;',
     '<release version="1">',
     '<releases>',
-    'xml:lang="de"',
+    '<p xml:lang="de">',
+    '<screenshots><screenshot>',
+    '<image>https://example.org',
     '<name hasOwnProperty="x" ',
     '__proto__="x" ',
     '<!--',
@@ -223,7 +347,7 @@ test('random texts never throw', () => {
   );
   check(
     property(array(piece.chain((text) => string().map((other) => text + other))), (pieces) => {
-      const { name, description } = parseAppdata(pieces.join(''));
+      const { name, description } = parseAppdata(pieces.join(''), { translations: true });
       assert.equal(typeof name, 'string');
       assert.ok(Array.isArray(description));
     }),

@@ -2,10 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assert as check, property, string } from 'fast-check';
 import { listOf, parseKeyFile } from '../../../src/indexing/appdata/key-file.ts';
-import { permissionsOf } from '../../../src/indexing/appdata/permissions.ts';
+import { permissionsOf, safetyOf } from '../../../src/indexing/appdata/permissions.ts';
 
 function permissions(metadata: string) {
   return permissionsOf(parseKeyFile(metadata));
+}
+
+function safety(context: string) {
+  return safetyOf(parseKeyFile(`[Context]\n${context}\n`));
 }
 
 test('an app without a context has no permissions', () => {
@@ -58,6 +62,31 @@ test('unknown permissions are described by their names', () => {
   assert.deepEqual(
     permissions('[Context]\nsockets=warp;\ndevices=constructor;\n').map(({ text }) => text),
     ['Use the device “constructor”', 'Use the socket “warp”'],
+  );
+});
+
+test('one word says how far users have to trust an app', () => {
+  assert.equal(safetyOf(parseKeyFile('[Application]\nname=org.example.App\n')), 'safe');
+  assert.equal(safety('shared=ipc;\nsockets=wayland;fallback-x11;x11;\ndevices=dri;'), 'safe');
+  assert.equal(safety('shared=network;'), 'probably-safe');
+  assert.equal(safety('sockets=pulseaudio;\nfilesystems=xdg-music:ro;'), 'probably-safe');
+  assert.equal(safety('sockets=warp;'), 'probably-safe');
+  assert.equal(safety('shared=network;\nfilesystems=home;'), 'potentially-unsafe');
+  assert.equal(safety('sockets=x11;'), 'potentially-unsafe');
+});
+
+test('X11 only where there is no Wayland is no danger, though old Flatpaks are told of X11 too', () => {
+  assert.deepEqual(permissions('[Context]\nsockets=x11;wayland;fallback-x11;\n'), [
+    { kind: 'sockets', text: 'Show windows', dangerous: false },
+    { kind: 'sockets', text: 'Show windows by X11 where there is no Wayland', dangerous: false },
+  ]);
+});
+
+test('a dangerous permission is listed, however many others come first', () => {
+  const folders = Array.from({ length: 200 }, (_, number) => `xdg-music/${number};`).join('');
+  assert.equal(
+    permissions(`[Context]\nfilesystems=${folders}home;\n`)[0]?.text,
+    'Read and change all files in your home folder',
   );
 });
 
