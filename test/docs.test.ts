@@ -10,6 +10,7 @@ import { configWarnings } from '../src/config/config-warnings.ts';
 import { readConfig } from '../src/config/read-config.ts';
 import { LISTING_KINDS } from '../src/registry/listing/listing-apis.ts';
 import { SENDERS } from '../src/server/routes/events/senders.ts';
+import { BLOBS_SCHEMA } from '../src/store/sqlite/blobs-schema.ts';
 import { CATALOG_SCHEMA } from '../src/store/sqlite/catalog-schema.ts';
 import { PUBLICATIONS_SCHEMA } from '../src/store/sqlite/publications-schema.ts';
 import { temporaryFolder } from './config/config-file.ts';
@@ -59,6 +60,7 @@ test('every table of the store is listed', () => {
   for (const [file, schema] of [
     ['catalog', CATALOG_SCHEMA],
     ['publications', PUBLICATIONS_SCHEMA],
+    ['blobs', BLOBS_SCHEMA],
   ] as const) {
     assert.deepEqual(
       rows(marked('docs/architecture.md', `${file} tables`)).map(([table]) => codeIn(table)[0]),
@@ -107,7 +109,9 @@ test(
 );
 
 test('every table that only a database has is listed', () => {
-  const inFiles = tablesIn([CATALOG_SCHEMA, PUBLICATIONS_SCHEMA].flatMap(({ migrations }) => migrations).join('\n'));
+  const inFiles = tablesIn(
+    [CATALOG_SCHEMA, PUBLICATIONS_SCHEMA, BLOBS_SCHEMA].flatMap(({ migrations }) => migrations).join('\n'),
+  );
   const inDatabase = tablesIn(readFileSync(join(ROOT, 'src/store/postgres/migrations.ts'), 'utf8'));
   assert.deepEqual(
     rows(marked('docs/architecture.md', 'database tables')).map(([table]) => codeIn(table)[0]),

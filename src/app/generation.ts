@@ -1,5 +1,6 @@
 /** Everything that one configuration runs: its served indexes, the site, and what rebuilds. */
 import type { Logger } from 'pino';
+import { BlobFiles } from './blob-files.ts';
 import { indexingOptions } from './indexing-options.ts';
 import type { Config } from '../config/config.ts';
 import type { PublishedDocument } from '../indexing/indexer.ts';
@@ -48,6 +49,7 @@ export class Generation implements Replicated {
   readonly indexes: ReadonlyMap<string, ServedIndex>;
   readonly #options: GenerationOptions;
   readonly #published: PublishedIndexes;
+  readonly #blobFiles: BlobFiles;
   readonly registries: ReadonlyMap<string, readonly string[]>;
   readonly #rebuilds: SharedRebuilds | undefined;
   /** Absent on a replica that does not lead. */
@@ -82,6 +84,7 @@ export class Generation implements Replicated {
       onLost: () => this.#leader?.rebuildLost(),
       signal: this.#ending.signal,
     });
+    this.#blobFiles = new BlobFiles(config.stateDir);
     this.#rebuilds = replica?.createRebuilds(this.registries);
     if (replica === undefined) this.#leader = this.#createLeader();
   }
@@ -167,6 +170,7 @@ export class Generation implements Replicated {
     await this.#opened?.pullBackends.close();
     await this.#leader?.close();
     await this.#published.close();
+    await this.#blobFiles.close();
   }
 
   #createLeader(lease?: HeldLease): Leader {
@@ -233,6 +237,7 @@ export class Generation implements Replicated {
       basePath: serverConfig.basePath,
       defaultIndex: config.defaultIndex,
       iconsUri: config.iconsUri,
+      blobs: replica?.blobs ?? this.#blobFiles,
       signatures: new Map(
         indexes.flatMap(({ name, signaturesDir }) => (signaturesDir === undefined ? [] : [[name, signaturesDir]])),
       ),

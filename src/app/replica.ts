@@ -5,12 +5,14 @@ import type { Logger } from 'pino';
 import { FORMAT, FORMAT_NUMBER, formatOf } from '../indexing/chunk/part.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { SharedState } from '../server/site.ts';
+import type { BlobReader } from '../store/blobs.ts';
 import { CachedPublications } from '../store/postgres/cached-publications.ts';
 import { type Payload, StoreChanges } from '../store/postgres/changes.ts';
 import { checkDatabase } from '../store/postgres/check-database.ts';
 import { connectionOf, type DatabaseAddress } from '../store/postgres/connection.ts';
 import { fence, type HeldLease, leader, type Leader as LeaderRow, Leadership } from '../store/postgres/lease.ts';
 import { hasNewerTables, migrate } from '../store/postgres/migrations.ts';
+import { PostgresBlobs } from '../store/postgres/postgres-blobs.ts';
 import { PostgresDatabase } from '../store/postgres/postgres-database.ts';
 import { PostgresPublications } from '../store/postgres/postgres-publications.ts';
 import { postgresSizes } from '../store/postgres/postgres-sizes.ts';
@@ -176,6 +178,11 @@ export class Replica {
       png: (digest) => cache.png(digest),
       apps: (index) => (copyOnly() ? cache.copiedApps(index) : cache.apps(index)),
     };
+  }
+
+  /** Reads blobs from the store. */
+  get blobs(): BlobReader {
+    return new PostgresBlobs(this.#database);
   }
 
   /** Keeps `next` up to date, which answers from now on; it does not lead before {@link use}. */

@@ -7,6 +7,7 @@ import { compile } from '@fastify/proxy-addr';
 import { digestOfIconPath } from '../indexing/icons/icon-path.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { Descriptor } from '../registry/manifest.ts';
+import type { BlobReader } from '../store/blobs.ts';
 import type { StoreSize } from '../store/store.ts';
 import type { BusStatus } from '../triggers/bus/bus.ts';
 import type { RebuildQueueEvents } from '../triggers/rebuild-queue.ts';
@@ -153,6 +154,7 @@ export interface Site {
   readonly questions: Questions;
   readonly readIcon: ReadIcon;
   readonly iconsUri: string;
+  readonly blobs: BlobReader;
   /** Sources of `/v2/`, which serves nothing if there are none, and no proxy. */
   readonly pullSources: readonly PullSource[];
   /** A registry that `/v2/` forwards to where none of the sources has what is requested. */

@@ -1,11 +1,13 @@
 /** Everything that outlives a request, by role. */
+import type { Blobs } from './blobs.ts';
 import type { Catalog } from './catalog.ts';
 import type { Publications } from './publications.ts';
 
-/** The store as its one writer opens it; readers use a {@link PublicationReader}. */
+/** The store as its one writer opens it; readers use a {@link PublicationReader} and a {@link BlobReader}. */
 export interface Store {
   readonly catalog: Catalog;
   readonly publications: Publications;
+  readonly blobs: Blobs;
   readonly settings: Settings;
   /** Closes all roles. */
   close(): Promise<void>;

@@ -118,6 +118,7 @@ export class TestServer {
       questions: new Questions({ ...options.questions, counts: figures.queries }),
       readIcon: (digest) => state.store.publications.png(digest),
       iconsUri: options.iconsUri ?? 'icons/',
+      blobs: state.store.blobs,
       pullSources: options.pullSources ?? [],
       registryProxy: options.registryProxy,
       signatures: options.signatures ?? new Map(),

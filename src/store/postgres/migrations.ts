@@ -161,6 +161,25 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TABLE setting (key text COLLATE "C" PRIMARY KEY, value text NOT NULL);
   `,
   'ALTER TABLE repository ADD is_public boolean NOT NULL DEFAULT false',
+  `
+  CREATE TABLE blob (
+    kind text COLLATE "C",
+    digest text COLLATE "C",
+    size bigint,
+    unnamed_since bigint,
+    PRIMARY KEY (kind, digest)
+  );
+  CREATE TABLE blob_piece (
+    kind text COLLATE "C",
+    digest text COLLATE "C",
+    position integer,
+    checksum bigint NOT NULL,
+    bytes bytea NOT NULL,
+    PRIMARY KEY (kind, digest, position),
+    FOREIGN KEY (kind, digest) REFERENCES blob ON DELETE CASCADE
+  );
+  ALTER TABLE blob_piece ALTER bytes SET STORAGE EXTERNAL;
+  `,
 ];
 
 /**

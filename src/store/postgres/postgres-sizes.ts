@@ -22,6 +22,7 @@ const TABLES: Readonly<Record<string, readonly string[]>> = {
   publications: ['apps', 'apps_part', 'publication'],
   chunks: ['chunk'],
   icons: ['png'],
+  blobs: ['blob', 'blob_piece'],
   replicas: ['lease', 'rebuild', 'rebuild_change', 'replica', 'request', 'schema_version'],
 };
 

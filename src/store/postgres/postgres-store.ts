@@ -3,6 +3,7 @@ import type { PoolConfig } from 'pg';
 import type { Settings, Store } from '../store.ts';
 import { checkDatabase } from './check-database.ts';
 import { migrate } from './migrations.ts';
+import { PostgresBlobs } from './postgres-blobs.ts';
 import { PostgresCatalog } from './postgres-catalog.ts';
 import { type Fence, PostgresDatabase } from './postgres-database.ts';
 import { PostgresPublications } from './postgres-publications.ts';
@@ -18,6 +19,7 @@ export interface PostgresStoreOptions {
 export class PostgresStore implements Store {
   readonly catalog: PostgresCatalog;
   readonly publications: PostgresPublications;
+  readonly blobs: PostgresBlobs;
   readonly settings: Settings;
   readonly #database: PostgresDatabase;
 
@@ -25,6 +27,7 @@ export class PostgresStore implements Store {
     this.#database = database;
     this.catalog = catalog;
     this.publications = new PostgresPublications(database, format);
+    this.blobs = new PostgresBlobs(database);
     this.settings = {
       get: async (key) =>
         (await database.query<{ value: string }>('SELECT value FROM setting WHERE key = $1', [key]))[0]?.value,

@@ -37,11 +37,18 @@ const FILES = ['', '-wal', '-shm'] as const;
 export abstract class SqliteFile {
   protected readonly file: string;
   protected readonly database: DatabaseSync;
+  readonly #inode: number | undefined;
   #closed = false;
 
   protected constructor(file: string, database: DatabaseSync) {
     this.file = file;
     this.database = database;
+    this.#inode = inodeOf(file);
+  }
+
+  /** False once another file has replaced the one that is open. */
+  get isCurrent(): boolean {
+    return inodeOf(this.file) === this.#inode;
   }
 
   /** Closes the file. Safe to repeat. */
@@ -83,10 +90,16 @@ export abstract class SqliteFile {
   }
 }
 
+function inodeOf(file: string): number | undefined {
+  return statSync(file, { throwIfNoEntry: false })?.ino;
+}
+
 /** Tables of one file of the store. */
 export interface DatabaseSchema {
   /** Marks the file (`PRAGMA application_id`). */
   readonly applicationId: number;
+  /** SQL that must run before a new file is written. */
+  readonly settings?: string;
   /** SQL, applied in this order: all to a new file, the missing ones to an older file. Never changed once released. */
   readonly migrations: readonly string[];
   /** Tables that are small enough to check at each start. */
@@ -232,7 +245,7 @@ function openUsable(file: string, schema: DatabaseSchema, first = ''): DatabaseS
     if (identity.version > schema.migrations.length)
       throw new UnusableFile('was made by a newer version of this program');
     if (!fresh && identity.version === 0) throw new UnusableFile('is damaged (its version is missing)');
-    database.exec(SETTINGS);
+    database.exec(`${schema.settings ?? ''}; ${SETTINGS}`);
     migrate(database, schema, fresh ? 0 : identity.version);
     if (!fresh) check(database, schema, basename(file));
     return database;

@@ -1,7 +1,6 @@
 /** The publications in one SQLite file. */
 import type { DatabaseSync } from 'node:sqlite';
 import { hash } from 'node:crypto';
-import { statSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { messageOf } from '../../system/message-of.ts';
 import { digestOf, matchesDigest, type Digest } from '../../registry/digest.ts';
@@ -25,17 +24,10 @@ const PNGS_AT_ONCE = 500;
 /** Reads publications beside the writing connection, one statement at a time. */
 export class SqlitePublicationReader extends SqliteFile implements PublicationReader {
   readonly #statements: ReadStatements;
-  readonly #inode: number | undefined;
 
   protected constructor(file: string, database: DatabaseSync) {
     super(file, database);
     this.#statements = prepareReading(database);
-    this.#inode = inodeOf(file);
-  }
-
-  /** False once another file has replaced the one that is open. */
-  get isCurrent(): boolean {
-    return inodeOf(this.file) === this.#inode;
   }
 
   /**
@@ -329,8 +321,4 @@ function bufferOf(bytes: unknown): Buffer | undefined {
 
 function hexOf(name: Uint8Array): string {
   return Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString('hex');
-}
-
-function inodeOf(file: string): number | undefined {
-  return statSync(file, { throwIfNoEntry: false })?.ino;
 }

@@ -7,6 +7,7 @@ import { StoreError } from '../store-error.ts';
 import { setAside } from './database.ts';
 import { importEarlier } from './import-earlier.ts';
 import { readPngs } from './read-pngs.ts';
+import { SqliteBlobReader, SqliteBlobs } from './sqlite-blobs.ts';
 import { SqliteCatalog } from './sqlite-catalog.ts';
 import { SqlitePublicationReader, SqlitePublications } from './sqlite-publications.ts';
 
@@ -17,15 +18,16 @@ export type OnWarning = (warning: string) => void;
 export interface StoreFiles {
   readonly catalog: string;
   readonly publications: string;
+  readonly blobs: string;
 }
 
 /** Returns the sizes of the store's files below `stateDir`. */
 export function storeSizes(stateDir: string): readonly StoreSize[] {
-  const { catalog, publications } = storeFiles(stateDir);
-  return [
-    { part: 'catalog', size: sizeOf(catalog), log: sizeOf(`${catalog}-wal`) },
-    { part: 'publications', size: sizeOf(publications), log: sizeOf(`${publications}-wal`) },
-  ];
+  return Object.entries(storeFiles(stateDir)).map(([part, file]) => ({
+    part,
+    size: sizeOf(file),
+    log: sizeOf(`${file}-wal`),
+  }));
 }
 
 function sizeOf(file: string): number | undefined {
@@ -42,7 +44,11 @@ export function storeFiles(stateDir: string): StoreFiles {
 }
 
 function filesIn(folder: string): StoreFiles {
-  return { catalog: join(folder, 'catalog.sqlite'), publications: join(folder, 'publications.sqlite') };
+  return {
+    catalog: join(folder, 'catalog.sqlite'),
+    publications: join(folder, 'publications.sqlite'),
+    blobs: join(folder, 'blobs.sqlite'),
+  };
 }
 
 /**
@@ -70,10 +76,12 @@ function makeStore(stateDir: string, folder: string, onWarning: OnWarning): void
 export class SqliteStore implements Store {
   readonly catalog: SqliteCatalog;
   readonly publications: SqlitePublications;
+  readonly blobs: SqliteBlobs;
 
-  private constructor(catalog: SqliteCatalog, publications: SqlitePublications) {
+  private constructor(catalog: SqliteCatalog, publications: SqlitePublications, blobs: SqliteBlobs) {
     this.catalog = catalog;
     this.publications = publications;
+    this.blobs = blobs;
   }
 
   get settings(): Settings {
@@ -89,11 +97,17 @@ export class SqliteStore implements Store {
     const files = storeFiles(stateDir);
     const folder = dirname(files.catalog);
     if (!existsSync(folder)) makeStore(stateDir, folder, onWarning);
-    const publications = SqlitePublications.open(files.publications, onWarning);
+    const opened: { close(): Promise<void> }[] = [];
+    const keep = <T extends { close(): Promise<void> }>(part: T): T => {
+      opened.push(part);
+      return part;
+    };
     try {
-      return new SqliteStore(SqliteCatalog.open(files.catalog, onWarning), publications);
+      const publications = keep(SqlitePublications.open(files.publications, onWarning));
+      const blobs = keep(SqliteBlobs.open(files.blobs, onWarning));
+      return new SqliteStore(SqliteCatalog.open(files.catalog, onWarning), publications, blobs);
     } catch (error) {
-      void publications.close();
+      for (const part of opened) void part.close();
       throw error;
     }
   }
@@ -105,6 +119,15 @@ export class SqliteStore implements Store {
   static openPublications(stateDir: string): SqlitePublicationReader | undefined {
     const { publications } = storeFiles(stateDir);
     return existsSync(publications) ? SqlitePublicationReader.openForReading(publications) : undefined;
+  }
+
+  /**
+   * Opens the blobs read-only, beside the writer; `undefined` if there are none yet.
+   * @throws StoreError
+   */
+  static openBlobs(stateDir: string): SqliteBlobReader | undefined {
+    const { blobs } = storeFiles(stateDir);
+    return existsSync(blobs) ? SqliteBlobReader.openForReading(blobs) : undefined;
   }
 
   /**
@@ -127,5 +150,6 @@ export class SqliteStore implements Store {
   async close(): Promise<void> {
     await this.catalog.close();
     await this.publications.close();
+    await this.blobs.close();
   }
 }

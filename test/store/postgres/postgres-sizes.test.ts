@@ -21,7 +21,7 @@ test('each table of the store counts, in one part', needs('postgres'), async (t)
   const before = await postgresSizes(database.query);
   assert.deepEqual(
     before.map(({ part }) => part),
-    ['catalog', 'publications', 'chunks', 'icons', 'replicas'],
+    ['catalog', 'publications', 'chunks', 'icons', 'blobs', 'replicas'],
   );
   const [all] = await database.query<{ size: string }>(
     'SELECT sum(pg_total_relation_size(relid)) AS size FROM pg_stat_user_tables',

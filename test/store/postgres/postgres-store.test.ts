@@ -7,6 +7,7 @@ import { PostgresDatabase } from '../../../src/store/postgres/postgres-database.
 import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
 import { isInstalled, needs } from '../../peers/installed.ts';
 import { type Postgresql, startPostgresql } from '../../peers/postgresql.ts';
+import { blobsContract } from '../blobs-contract.ts';
 import { catalogContract } from '../catalog-contract.ts';
 import { publicationsContract } from '../publications-contract.ts';
 import { damageTo } from './database.ts';
@@ -83,6 +84,23 @@ suite('the store in PostgreSQL', needs('postgres'), () => {
           await run(sql, name);
         },
         lose: (chunk) => run('DELETE FROM chunk WHERE name = $1', Buffer.from(chunk, 'hex')),
+      };
+    });
+  });
+
+  suite('blobs', () => {
+    blobsContract((t) => {
+      const { open, openBeside, run } = opener(t);
+      return {
+        open: async () => (await open()).blobs,
+        openForReading: async () => (await openBeside()).blobs,
+        damage: ({ kind, digest }, position) =>
+          run(
+            `UPDATE blob_piece SET bytes = 'other' WHERE kind = $1 AND digest = $2 AND position = $3`,
+            kind,
+            digest,
+            position,
+          ),
       };
     });
   });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { suite, test } from 'node:test';
+import { BLOBS_SCHEMA } from '../../../src/store/sqlite/blobs-schema.ts';
 import { CATALOG_SCHEMA } from '../../../src/store/sqlite/catalog-schema.ts';
 import { type DatabaseSchema, openDatabase } from '../../../src/store/sqlite/database.ts';
 import { PUBLICATIONS_SCHEMA } from '../../../src/store/sqlite/publications-schema.ts';
@@ -27,7 +28,11 @@ function tablesOf(database: DatabaseSync): unknown {
   ];
 }
 
-for (const [name, schema] of Object.entries({ catalog: CATALOG_SCHEMA, publications: PUBLICATIONS_SCHEMA })) {
+for (const [name, schema] of Object.entries({
+  catalog: CATALOG_SCHEMA,
+  publications: PUBLICATIONS_SCHEMA,
+  blobs: BLOBS_SCHEMA,
+})) {
   suite(`of the ${name}`, () => {
     for (const from of schema.migrations.keys()) {
       test(`one of version ${from + 1} gets the tables of a new one`, (t) => {

@@ -505,7 +505,7 @@ test(
     assert.match(full ?? '', /"code":"full","message":"[^"]*catalog.sqlite could not be written, the disk is full/);
     assert.deepEqual(
       rest.filter((line) => !/^(lock|lock\.holder|catalog\.sqlite-\w+)$/.test(line)),
-      ['catalog.sqlite', '{}', 'catalog.sqlite', 'publications.sqlite'],
+      ['catalog.sqlite', '{}', 'blobs.sqlite', 'catalog.sqlite', 'publications.sqlite'],
     );
   },
 );

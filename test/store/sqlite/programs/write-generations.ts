@@ -30,6 +30,7 @@ let { catalog: generation } = await readGeneration(store);
 const roles = {
   catalog: counted(store.catalog),
   publications: counted(store.publications),
+  blobs: store.blobs,
   settings: store.settings,
   close: () => store.close(),
 };
