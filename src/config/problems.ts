@@ -93,7 +93,7 @@ export function nameOf({ key }: Pair<Node>): string {
   return isScalar(key) ? String(key.value) : '';
 }
 
-function isNull(node: Node | null | undefined): boolean {
+export function isNull(node: Node | null | undefined): boolean {
   return node === null || (isScalar(node) && node.value === null);
 }
 

@@ -7,8 +7,11 @@ import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
 import { databaseFault, loginFault, withHost } from './database-url.ts';
 import { formatDuration, parseDuration } from './duration.ts';
 
-/** Annotations of a key beyond JSON Schema's own keywords. */
+/** Annotations of a key, and the keywords of JSON Schema that are read here. */
 interface Annotations {
+  readonly minItems?: number;
+  readonly minProperties?: number;
+  readonly propertyNames?: TSchema;
   readonly description?: string;
   /** Value of a key that is left out. */
   readonly default?: unknown;
@@ -82,7 +85,7 @@ export function choice<First extends string, Second extends string>(
 /** One of several words, which end the description. */
 export function oneOf<Word extends string>(description: string, words: readonly Word[], options: Options) {
   const expected = `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
-  const marked = expected.replaceAll(/(?!or )[a-z][a-z-]*/g, '`$&`');
+  const marked = expected.replaceAll(/\b(?!or )[a-z-]+/g, '`$&`');
   return Type.Enum([...words], { description: `${description}: ${marked}.`, expected, ...options });
 }
 
