@@ -271,6 +271,8 @@ export class Generation implements Replicated {
             ),
           ),
         bus: () => this.#leader?.busStatus,
+        explain: async (subject) =>
+          (await this.#leader?.explain(subject)) ?? (await replica?.explain(subject, indexingOptions(config))) ?? [],
       },
       rebuilds,
       storeSizes: () => replica?.sizes() ?? storeSizes(config.stateDir),

@@ -3,6 +3,7 @@ import { extname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { IndexingOptions } from './indexing-options.ts';
+import type { Explanation, Subject } from '../indexing/explain.ts';
 import type { PublishedDocument } from '../indexing/indexer.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
@@ -70,6 +71,11 @@ export class IndexingThread {
   /** Returns whether the catalog or a registry has the repository; `true` if a registry cannot be asked. */
   knowsRepository(name: string): Promise<boolean> {
     return this.#started().call('knowsRepository', [name]);
+  }
+
+  /** Explains what each index shows of a repository, from the catalog. */
+  explain(subject: Subject): Promise<readonly Explanation[]> {
+    return this.#started().call('explain', [subject]);
   }
 
   /** Returns the setting `key` of the store; if there is none, it is `value` from now on. */

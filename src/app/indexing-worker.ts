@@ -2,6 +2,7 @@
 import { parentPort } from 'node:worker_threads';
 import type { IndexingOptions } from './indexing-options.ts';
 import { RecoveringIndexer } from './recovering-indexer.ts';
+import type { Explanation, Subject } from '../indexing/explain.ts';
 import type { PublishedDocument } from '../indexing/indexer.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
@@ -68,6 +69,10 @@ const methods = {
 
   async knowsRepository(signal: AbortSignal, name: string): Promise<boolean> {
     return (await opened()).knowsRepository(name, signal);
+  },
+
+  async explain(_signal: AbortSignal, subject: Subject): Promise<readonly Explanation[]> {
+    return (await opened()).explain(subject);
   },
 
   /** See {@link RecoveringIndexer.setting}. */

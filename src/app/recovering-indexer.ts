@@ -2,6 +2,7 @@
  * Connects registry sources, store and indexer, in the indexing thread or the main thread of `regindexer index`.
  */
 import type { IndexingOptions } from './indexing-options.ts';
+import type { Explanation, Subject } from '../indexing/explain.ts';
 import type { RebuildOptions } from '../indexing/indexer.ts';
 import { Indexer } from '../indexing/indexer.ts';
 import type { RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
@@ -10,6 +11,7 @@ import type { OnRequest } from '../registry/http/transport/sent-request.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
 import type { Store } from '../store/store.ts';
 import { StoreError } from '../store/store-error.ts';
+import { explainAll } from './explain-all.ts';
 import { knowsRepository } from './knows-repository.ts';
 import { postgresEngine, sqliteEngine, type StoreEngine } from './store-engine.ts';
 
@@ -190,6 +192,11 @@ export class RecoveringIndexer {
       await store.close();
       throw error;
     }
+  }
+
+  /** Explains what each index shows of a repository, from the catalog. */
+  async explain(subject: Subject): Promise<readonly Explanation[]> {
+    return explainAll(subject, this.#options, (await this.#opened()).store);
   }
 
   /** Returns the setting `key`; if there is none, it is `value` from now on. */

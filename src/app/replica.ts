@@ -3,7 +3,9 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { FORMAT, FORMAT_NUMBER, formatOf } from '../indexing/chunk/part.ts';
+import type { Explanation, Subject } from '../indexing/explain.ts';
 import type { Digest } from '../registry/digest.ts';
+import { DatabaseUnavailable } from '../server/server-error.ts';
 import type { SharedState } from '../server/site.ts';
 import type { BlobReader } from '../store/blobs.ts';
 import { CachedPublications } from '../store/postgres/cached-publications.ts';
@@ -13,6 +15,7 @@ import { connectionOf, type DatabaseAddress } from '../store/postgres/connection
 import { fence, type HeldLease, leader, type Leader as LeaderRow, Leadership } from '../store/postgres/lease.ts';
 import { hasNewerTables, migrate } from '../store/postgres/migrations.ts';
 import { PostgresBlobs } from '../store/postgres/postgres-blobs.ts';
+import { PostgresCatalog } from '../store/postgres/postgres-catalog.ts';
 import { PostgresDatabase } from '../store/postgres/postgres-database.ts';
 import { PostgresPublications } from '../store/postgres/postgres-publications.ts';
 import { postgresSizes } from '../store/postgres/postgres-sizes.ts';
@@ -23,6 +26,7 @@ import { isAway, isRefused, StoreError } from '../store/store-error.ts';
 import type { StoreSize } from '../store/store.ts';
 import { messageOf } from '../system/message-of.ts';
 import { version } from '../system/version.ts';
+import { explainAll } from './explain-all.ts';
 import { type FollowedIndexes, PublicationFollower } from './publication-follower.ts';
 import { SharedRebuilds } from './shared-rebuilds.ts';
 
@@ -252,6 +256,19 @@ export class Replica {
       })),
       notReady: this.#notReady(),
     };
+  }
+
+  /**
+   * Explains what each index shows of a repository, from the catalog.
+   * @throws StoreError; DatabaseUnavailable
+   */
+  async explain(subject: Subject, options: Parameters<typeof explainAll>[1]): Promise<readonly Explanation[]> {
+    try {
+      const catalog = await PostgresCatalog.open(this.#database);
+      return await explainAll(subject, options, { catalog, publications: this.#publications });
+    } catch (error) {
+      throw isAway(error) ? new DatabaseUnavailable() : error;
+    }
   }
 
   /** Measures the store; nothing while the database is away, since a metric must not wait for one that hangs. */

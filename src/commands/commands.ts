@@ -80,6 +80,11 @@ export async function run(args: readonly string[]): Promise<number> {
     async () => (await import('./check.ts')).check,
   ).option('--online', 'also ask each registry and the database of the store: exits with 1 if one could not be read');
   command(
+    'explain <reference>',
+    'say why each index shows the images of REPOSITORY[:TAG], or does not; asks the running service if there is one',
+    async () => (await import('./explain.ts')).runExplain,
+  );
+  command(
     'health',
     'ask the running service whether it is alive: exits with 0 if it is, 1 if not',
     async () => (await import('./health.ts')).health,

@@ -18,3 +18,11 @@ export function isRepositoryName(text: unknown): text is string {
 export function isTag(text: unknown): text is string {
   return typeof text === 'string' && TAG.test(text);
 }
+
+/** Parses `REPOSITORY[:TAG]`; `undefined` if it is not valid. */
+export function parseReference(
+  text: string,
+): { readonly repository: string; readonly tag: string | undefined } | undefined {
+  const [, repository = '', tag] = /^([^:]*)(?::(.*))?$/s.exec(text) ?? [];
+  return isRepositoryName(repository) && (tag === undefined || isTag(tag)) ? { repository, tag } : undefined;
+}

@@ -99,6 +99,12 @@ export const NotReadable = createError(
   'This content cannot be read; the log of this server says why.',
   502,
 );
+/** The reference of a repository or tag is invalid. */
+export const BadReference = createError(
+  'REGINDEXER_BAD_REFERENCE',
+  '%s is not the name of a repository, expected REPOSITORY or REPOSITORY:TAG, such as apps/hello:latest.',
+  400,
+);
 /** The body of the request is invalid. */
 export const BadBody = createError('REGINDEXER_BAD_BODY', '%s', 400);
 /** The body of the request is not JSON. */

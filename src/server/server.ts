@@ -27,6 +27,7 @@ import { indexRoutes } from './routes/indexes.ts';
 import { countRequests, metricsRoutes } from './routes/metrics.ts';
 import { describeRoutes, openapiRoutes } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
+import { explainRoutes } from './routes/rebuilds/explain.ts';
 import { rebuildEventRoutes } from './routes/rebuilds/rebuild-events.ts';
 import { reindexRoutes } from './routes/rebuilds/reindex.ts';
 import { signatureRoutes } from './routes/flatpak/signatures.ts';
@@ -223,6 +224,7 @@ export class Server {
       openapiRoutes(scope, site);
       metricsRoutes(scope, { site, version, figures });
       await scope.register(async (own) => reindexRoutes(own, site));
+      await scope.register(async (own) => explainRoutes(own, site));
       await scope.register(async (own) => eventRoutes(own, site, figures.events));
       statusRoutes(scope, { site, version, startedAt, events: figures.events });
     });

@@ -25,6 +25,6 @@ function label(level: string): string {
 }
 
 /** Escapes control characters: a registry's names and answers must not control the terminal. */
-function visible(text: string): string {
+export function visible(text: string): string {
   return text.replace(/(?!\n)\p{Cc}/gu, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

@@ -142,6 +142,7 @@ export class TestServer {
         warnings: () =>
           new Map([...indexes.values()].map(({ name, shown }) => [name, contentOf(shown?.chunks ?? []).warnings])),
         bus: () => undefined,
+        explain: async () => [],
       },
     };
     const { tls, patience, keptAlive, maxConnections, readers } = options;
