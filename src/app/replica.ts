@@ -20,7 +20,7 @@ import { PostgresDatabase } from '../store/postgres/postgres-database.ts';
 import { PostgresPublications } from '../store/postgres/postgres-publications.ts';
 import { postgresSizes } from '../store/postgres/postgres-sizes.ts';
 import { RebuildRows } from '../store/postgres/rebuild-rows.ts';
-import { mayLead, Replicas, type Replica as ReplicaRow } from '../store/postgres/replicas.ts';
+import { mayLead, type ReplicaRow, Replicas } from '../store/postgres/replicas.ts';
 import type { PublicationReader } from '../store/publications.ts';
 import { isAway, isRefused, StoreError } from '../store/store-error.ts';
 import type { StoreSize } from '../store/store.ts';

@@ -129,12 +129,6 @@ export class CachedPublications implements PublicationReader {
     return apps;
   }
 
-  /** Says whether the copy has the publications of all these indexes, each with all its chunks. */
-  async isWhole(indexes: Iterable<string>): Promise<boolean> {
-    for (const index of indexes) if ((await this.copied(index)) === undefined) return false;
-    return true;
-  }
-
   /** Returns the publication of an index that the copy has, if it has all its chunks. */
   async copied(index: string): Promise<Publication | undefined> {
     const { value: publication } = await this.#copy.read((copy) => copy.publication(index));

@@ -173,18 +173,6 @@ export class RebuildRows<Scope = unknown, Rebuild = unknown> {
     );
     return { change: Number(rows.at(-1)?.change ?? change), rebuilds: rows.map(({ rebuild }) => rebuild) };
   }
-
-  /**
-   * The last rebuilds, newest first.
-   * @throws StoreError
-   */
-  async recent(limit: number): Promise<readonly Rebuild[]> {
-    const rows = await this.#database.query<{ rebuild: Rebuild }>(
-      'SELECT rebuild FROM rebuild ORDER BY place DESC LIMIT $1',
-      [limit],
-    );
-    return rows.map(({ rebuild }) => rebuild);
-  }
 }
 
 type Ended<Rebuild> = Row & { readonly ended: boolean; readonly rebuild: Rebuild | null };

@@ -23,7 +23,7 @@ export interface ReplicaState {
 }
 
 /** A replica as all see it. Times are the database's, in milliseconds since the epoch. */
-export interface Replica extends ReplicaIdentity, ReplicaState {
+export interface ReplicaRow extends ReplicaIdentity, ReplicaState {
   /** Since when it has its configuration. */
   readonly configured: number;
   readonly started: number;
@@ -86,11 +86,11 @@ export class Replicas {
    * Gives a sign of life; returns all replicas, oldest first, this one included.
    * @throws StoreError
    */
-  async beat({ configuration, shown }: ReplicaState): Promise<readonly Replica[]> {
+  async beat({ configuration, shown }: ReplicaState): Promise<readonly ReplicaRow[]> {
     const { id, name, version, format } = this.#own;
     if (configuration !== this.#configuration) this.#configured = performance.now();
     this.#configuration = configuration;
-    return this.#database.query<Replica & Readonly<Record<string, unknown>>>(BEAT, [
+    return this.#database.query<ReplicaRow & Readonly<Record<string, unknown>>>(BEAT, [
       id,
       name,
       version,
@@ -120,7 +120,7 @@ export class Replicas {
  * Says whether a replica may lead: of those that live, the newest format does, and of these the configuration that came
  * last to one of them. So at least one may, and the newest never waits for another.
  */
-export function mayLead(replicas: readonly Replica[], id: string): boolean {
+export function mayLead(replicas: readonly ReplicaRow[], id: string): boolean {
   const living = replicas.filter((replica) => replica.living);
   const format = Math.max(...living.map((replica) => replica.format));
   const able = living.filter((replica) => replica.format === format);

@@ -57,7 +57,7 @@ suite('through PgBouncer in transaction mode', needs('postgres', 'pgbouncer'), (
     await rows.ask({ id: 'request', kind: 'request', reason: 'test', scope: {} });
     await rows.put('rebuild', { state: 'done' }, false);
     await rows.end((await rows.waiting()).map(({ id }) => id));
-    assert.deepEqual(await rows.recent(50), [{ state: 'done' }]);
+    assert.deepEqual((await rows.changedSince(0)).rebuilds, [{ state: 'done' }]);
     assert.equal((await rows.get('request'))?.ended, true);
 
     const { lease } = leadership;

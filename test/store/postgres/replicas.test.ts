@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
 import * as fc from 'fast-check';
 import type { ClientConfig } from 'pg';
-import { mayLead, type Replica, Replicas } from '../../../src/store/postgres/replicas.ts';
+import { mayLead, type ReplicaRow, Replicas } from '../../../src/store/postgres/replicas.ts';
 import { needs } from '../../peers/installed.ts';
 import { databases, opened, run } from './database.ts';
 import { FaultyProxy } from './faulty-proxy.ts';
 
-const ids = (replicas: readonly Replica[]): readonly string[] => replicas.map(({ id }) => id);
-const leaders = (replicas: readonly Replica[]): readonly string[] =>
+const ids = (replicas: readonly ReplicaRow[]): readonly string[] => replicas.map(({ id }) => id);
+const leaders = (replicas: readonly ReplicaRow[]): readonly string[] =>
   ids(replicas).filter((id) => mayLead(replicas, id));
 
 suite('replicas', needs('postgres'), () => {
@@ -28,7 +28,7 @@ suite('replicas', needs('postgres'), () => {
   /** A replica, and the configuration that it has. */
   interface Started {
     readonly replicas: Replicas;
-    beat(configuration?: string): Promise<readonly Replica[]>;
+    beat(configuration?: string): Promise<readonly ReplicaRow[]>;
   }
 
   async function fleet(t: TestContext): Promise<Fleet> {
@@ -177,7 +177,7 @@ test('whatever starts, crashes and changes, the newest may lead, and nobody who 
   });
   fc.assert(
     fc.property(fc.array(event, { maxLength: 30 }), (events) => {
-      const rows = new Map<number, Replica>();
+      const rows = new Map<number, ReplicaRow>();
       for (const [time, { replica, kind, configuration, format }] of events.entries()) {
         const row = rows.get(replica);
         if (kind === 'crash') {

@@ -19,7 +19,7 @@ const Count = Type.Integer({ minimum: 0 });
 const Time = Type.String({ description: 'ISO 8601' });
 const Messages = Type.Object({ triggered: Count, ignored: Count, malformed: Count });
 
-const Replica = Type.Object({
+const ReplicaStatus = Type.Object({
   name: Type.String({ description: 'Its host.' }),
   version: Text,
   configuration: Type.String({ description: 'Differs where the configurations would publish something else.' }),
@@ -36,7 +36,7 @@ const Sharing = Type.Object(
     ledSince: Type.Optional(Time),
     lag: Type.Number({ description: 'For how long this replica has not served what the database has, in seconds.' }),
     notReady: Type.Optional(Text),
-    replicas: Type.Array(Replica),
+    replicas: Type.Array(ReplicaStatus),
   },
   { description: 'The replicas that share a database.' },
 );
