@@ -11,6 +11,7 @@ import { Bus, type BusStatus } from '../triggers/bus/bus.ts';
 import { Notifications } from '../triggers/notifications.ts';
 import { RebuildQueue } from '../triggers/rebuild-queue.ts';
 import { Schedule } from '../triggers/schedule.ts';
+import { messageOf } from '../system/message-of.ts';
 import type { IndexingOptions } from './indexing-options.ts';
 import { IndexingThread } from './indexing-thread.ts';
 import type { PublishedIndexes } from './published-indexes.ts';
@@ -67,6 +68,7 @@ export class Leader {
     this.queue = new RebuildQueue({
       registries,
       logger,
+      publicMessage: (error) => this.#publicMessage(error),
       run: async (registry, scope, runOptions) => {
         await this.#refreshed.promise;
         signal.throwIfAborted();
@@ -171,6 +173,13 @@ export class Leader {
     await this.#indexing.close();
   }
 
+  /** Returns the message of an error for `/status`: those of a shared store name the database's host and user. */
+  #publicMessage(error: unknown): string {
+    return this.#options.indexing.database !== undefined && error instanceof Error && error.name === 'StoreError'
+      ? 'the database cannot be used; the log of the replica that leads says why'
+      : messageOf(error);
+  }
+
   #createBus(config: BusConfig): Bus {
     const { urls, destinations, contentTypes, exchange, queue, headers, heartbeat, caFile, clientCert, clientKey } =
       config;
@@ -180,7 +189,10 @@ export class Leader {
       contentTypes,
       exchange,
       ...(queue !== undefined && { queue }),
-      keepSetting: (key, value) => this.#indexing.setting(key, value),
+      keepSetting: (key, value) =>
+        this.#indexing.setting(key, value).catch((cause: unknown) => {
+          throw new Error(this.#publicMessage(cause), { cause });
+        }),
       headers,
       heartbeat,
       ...(caFile !== undefined && { caFile }),

@@ -289,7 +289,8 @@ export class Replica {
     if (!caughtUp)
       return fault === undefined
         ? 'The newest publications are not loaded yet.'
-        : `Only what was cached before the start is served, since the database cannot be used: ${messageOf(fault)}.`;
+        : // Its message names the database's host and user, which are for the log alone.
+          'Only what was cached before the start is served, since the database cannot be used; the log of this server says why.';
     if (fault !== undefined) return undefined;
     return lag > MAX_LAG ? `What is served is ${Math.round(lag)} s older than what is published.` : undefined;
   }

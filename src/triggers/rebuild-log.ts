@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { RebuildResult } from '../indexing/rebuild.ts';
 import { joinNames } from '../system/join-names.ts';
+import { messageOf } from '../system/message-of.ts';
 import { describeRebuild } from './describe-rebuild.ts';
 import { failureOf, withDetails } from './failed-rebuild.ts';
 import { describeScope } from './rebuild-scope.ts';
@@ -46,7 +47,7 @@ export class RebuildLog {
   ended(rebuild: RegistryRebuild, { result, cause, dueAt, stopping }: Outcome): void {
     const { id, registry, reasons, scope } = rebuild;
     const detailed = result && withDetails(result);
-    const error = (detailed && failureOf(detailed)) ?? rebuild.error;
+    const error = (detailed && failureOf(detailed)) ?? (cause === undefined ? rebuild.error : messageOf(cause));
     const finishedAt = rebuild.finishedAt ?? Date.now();
     const seconds = (finishedAt - (rebuild.startedAt ?? finishedAt)) / 1000;
     if (result !== undefined) this.#warn(result);

@@ -37,6 +37,8 @@ export interface RebuildQueueOptions {
   /** Runs a rebuild. */
   readonly run: (registry: string, scope: RebuildScope, options: RunOptions) => Promise<RebuildResult>;
   readonly logger: Logger;
+  /** Returns the message of an error for everybody; its own unless given. The log has the error itself. */
+  readonly publicMessage?: (error: unknown) => string;
   /** Pauses before retries; from 5 s, doubling up to 10 min, by default. */
   readonly retryPauses?: BackoffLimits;
 }
@@ -269,7 +271,7 @@ export class RebuildQueue extends EventEmitter<RebuildQueueEvents> {
       error = failureOf(result);
     } catch (thrown) {
       cause = thrown;
-      error = messageOf(thrown);
+      error = (this.#options.publicMessage ?? messageOf)(thrown);
     }
 
     lane.running = undefined;

@@ -153,10 +153,17 @@ suite('replicas without their database', needs('postgres', 'docker-registry', 'n
         assert.equal(statusCode, 503);
         assert.match(
           message,
-          /Only what was cached before the start is served, since the database cannot be used: the database test_1 at 127\.0\.0\.1:\d+ (does not answer|cannot be reached) \(/,
+          /Only what was cached before the start is served, since the database cannot be used; the log of this server says why\.$/,
         );
       });
       assert.match((await sharingOf(replica)).notReady ?? '', /the database cannot be used/);
+      // Where it is stands in the log alone.
+      const { body } = await get(`${replica.url}/status`);
+      assert.doesNotMatch(body.toString(), /test_1/);
+      assert.match(
+        replica.service.logSinceStart,
+        /the database test_1 at 127\.0\.0\.1:\d+ (?:does not answer|cannot be reached) \(/,
+      );
     }
     for (const { url } of [restarted, hanging]) assert.deepEqual(await answersOf(url), served);
     const missing = await answerOf(`${fresh.url}/index/static`);

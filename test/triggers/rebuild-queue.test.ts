@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
 import { pino } from 'pino';
 import type { RebuildResult, RebuildScope } from '../../src/indexing/rebuild.ts';
-import { RebuildQueue, type RunOptions } from '../../src/triggers/rebuild-queue.ts';
+import { RebuildQueue, type RebuildQueueOptions, type RunOptions } from '../../src/triggers/rebuild-queue.ts';
 import { describeScope } from '../../src/triggers/rebuild-scope.ts';
 import type { Rebuild } from '../../src/triggers/rebuild.ts';
 
@@ -22,12 +22,17 @@ interface Run extends RunOptions {
 }
 
 /** A queue for REGISTRIES, and the rebuilds that it runs, in order. */
-function startQueue(t: TestContext, registries: ReadonlyMap<string, readonly string[]> = REGISTRIES) {
+function startQueue(
+  t: TestContext,
+  registries: ReadonlyMap<string, readonly string[]> = REGISTRIES,
+  more: Pick<RebuildQueueOptions, 'publicMessage'> = {},
+) {
   const lines: Record<string, unknown>[] = [];
   const logger = pino({ level: 'info' }, { write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) });
   const started: Run[] = [];
   const waiting: ((run: Run) => void)[] = [];
   const queue = new RebuildQueue({
+    ...more,
     registries,
     logger,
     retryPauses: { first: 1_000, longest: 8_000 },
@@ -468,4 +473,12 @@ test('each rebuild is one line in the log, with its figures', async (t) => {
   });
   assert.partialDeepStrictEqual(failed, { level: 40, rebuild: failing, err: { message: 'no connection' } });
   assert.match(String(failed?.msg), /^rebuilding stable, beta failed, trying again in 1 s: no connection$/);
+});
+
+test('what the public may not see of an error is in the log alone', async (t) => {
+  const { queue, nextRun, lines } = startQueue(t, REGISTRIES, { publicMessage: () => 'it failed' });
+  const { id } = queue.request({ reason: 'test', scope: INDEX_STABLE });
+  (await nextRun()).fail(new Error('no connection to 10.0.0.1'));
+  assert.equal((await queue.finished(id)).error, 'it failed');
+  assert.match(String(lines[0]?.msg), /^rebuilding stable, beta failed, .*: no connection to 10\.0\.0\.1$/);
 });
