@@ -20,7 +20,7 @@ import { PostgresDatabase } from '../store/postgres/postgres-database.ts';
 import { PostgresPublications } from '../store/postgres/postgres-publications.ts';
 import { postgresSizes } from '../store/postgres/postgres-sizes.ts';
 import { RebuildRows } from '../store/postgres/rebuild-rows.ts';
-import { mayLead, type ReplicaRow, Replicas } from '../store/postgres/replicas.ts';
+import { allServe, mayLead, type ReplicaRow, Replicas } from '../store/postgres/replicas.ts';
 import type { PublicationReader } from '../store/publications.ts';
 import { isAway, isRefused, StoreError } from '../store/store-error.ts';
 import type { StoreSize } from '../store/store.ts';
@@ -341,18 +341,14 @@ export class Replica {
   async #served(indexes: readonly string[]): Promise<void> {
     const signal = AbortSignal.any([AbortSignal.timeout(SERVED_WAIT), this.#stopping.signal]);
     try {
-      const versions = await this.#cache.versions();
+      const published = await this.#cache.versions();
+      const versions = new Map(indexes.map((name) => [name, published.get(name)?.version ?? 0]));
       await this.#follower.loadNewer();
       while (!signal.aborted) {
         // As it is now: a reload may have come meanwhile.
         const { configuration = '' } = this.#running ?? {};
         const replicas = await this.#replicas.beat({ configuration, shown: this.#follower.shown });
-        // One that does not serve an index yet, or has another configuration without it, is not asked for it.
-        const late = replicas.some(
-          ({ living, shown }) =>
-            living && indexes.some((name) => (shown[name] ?? Infinity) < (versions.get(name)?.version ?? 0)),
-        );
-        if (!late) return;
+        if (allServe(replicas, versions, FORMAT_NUMBER)) return;
         await sleep(SERVED_INTERVAL, undefined, { signal });
       }
     } catch (error) {

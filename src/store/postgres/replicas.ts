@@ -117,6 +117,21 @@ export class Replicas {
 }
 
 /**
+ * Says whether all living replicas serve these versions of indexes, as far as they read publications of this format: to
+ * others, the versions mean nothing. One that does not serve an index yet, or has another configuration without it, is
+ * not waited for.
+ */
+export function allServe(
+  replicas: readonly ReplicaRow[],
+  versions: ReadonlyMap<string, number>,
+  format: number,
+): boolean {
+  return replicas
+    .filter((replica) => replica.living && replica.format === format)
+    .every(({ shown }) => versions.entries().every(([index, version]) => (shown[index] ?? Infinity) >= version));
+}
+
+/**
  * Says whether a replica may lead: of those that live, the newest format does, and of these the configuration that came
  * last to one of them. So at least one may, and the newest never waits for another.
  */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
 import * as fc from 'fast-check';
 import type { ClientConfig } from 'pg';
-import { mayLead, type ReplicaRow, Replicas } from '../../../src/store/postgres/replicas.ts';
+import { allServe, mayLead, type ReplicaRow, Replicas } from '../../../src/store/postgres/replicas.ts';
 import { needs } from '../../peers/installed.ts';
 import { databases, opened, run } from './database.ts';
 import { FaultyProxy } from './faulty-proxy.ts';
@@ -11,6 +11,22 @@ import { FaultyProxy } from './faulty-proxy.ts';
 const ids = (replicas: readonly ReplicaRow[]): readonly string[] => replicas.map(({ id }) => id);
 const leaders = (replicas: readonly ReplicaRow[]): readonly string[] =>
   ids(replicas).filter((id) => mayLead(replicas, id));
+
+function rowOf(shown: ReplicaRow['shown'], changes: Partial<ReplicaRow> = {}): ReplicaRow {
+  return {
+    id: '',
+    name: '',
+    version: '',
+    format: 2,
+    configuration: '',
+    configured: 0,
+    started: 0,
+    seen: 0,
+    living: true,
+    shown,
+    ...changes,
+  };
+}
 
 suite('replicas', needs('postgres'), () => {
   const createDatabase = databases();
@@ -166,6 +182,23 @@ suite('replicas', needs('postgres'), () => {
     assert.deepEqual(ids(await newer.beat()), ['new']);
     assert.deepEqual(leaders(await old.beat()), ['new']);
   });
+});
+
+test('a result is served once all do that live, read its format and have the index', () => {
+  const versions = new Map([
+    ['apps', 5],
+    ['more', 7],
+  ]);
+  const current = rowOf({ apps: 5, more: 8 });
+  assert.equal(allServe([current], versions, 2), true);
+  assert.equal(allServe([current, rowOf({ apps: 5, more: 6 })], versions, 2), false);
+  const others = [
+    rowOf({ apps: 5 }),
+    rowOf({}),
+    rowOf({ apps: 4 }, { living: false }),
+    rowOf({ apps: 4 }, { format: 1 }),
+  ];
+  assert.equal(allServe([current, ...others], versions, 2), true);
 });
 
 test('whatever starts, crashes and changes, the newest may lead, and nobody who may waits for another', () => {
