@@ -4,7 +4,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { FORMAT, FORMAT_NUMBER, formatOf } from '../indexing/chunk/part.ts';
 import type { Explanation, Subject } from '../indexing/explain.ts';
-import type { Digest } from '../registry/digest.ts';
 import { DatabaseUnavailable } from '../server/server-error.ts';
 import type { SharedState } from '../server/site.ts';
 import type { BlobReader } from '../store/blobs.ts';
@@ -328,10 +327,9 @@ export class Replica {
       if (signal.aborted) return;
       // With the next sign of life, those that nobody has read for a day are removed.
       this.#formats = '';
-      const indexes = [...(this.#running?.indexes.values() ?? [])];
-      const named = (icon: Digest): boolean =>
-        indexes.some(({ shown }) => shown?.chunks.some((chunk) => chunk.hasIcon(icon)) === true);
-      await this.#cache.clean({ named, now: Date.now() }).catch((error: unknown) => {
+      const served = [...(this.#running?.indexes.values() ?? [])];
+      const icons = new Set(served.flatMap(({ shown }) => shown?.chunks.flatMap((chunk) => chunk.icons) ?? []));
+      await this.#cache.clean({ named: (icon) => icons.has(icon), now: Date.now() }).catch((error: unknown) => {
         this.#logger.warn({ err: error }, 'the cache could not be cleaned');
       });
     }
