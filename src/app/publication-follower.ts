@@ -29,9 +29,7 @@ type Newer = readonly [index: string, document: PublishedDocument | 'all'];
 export class PublicationFollower {
   readonly #options: PublicationFollowerOptions;
   #followed: FollowedIndexes | undefined;
-  /** Versions of the lists of apps that are served. */
-  readonly #apps = new Map<string, number>();
-  /** Time since which the store has something newer, of `performance.now()`. */
+  /** Time since which the store has a newer publication, of `performance.now()`. */
   #behindSince: number | undefined;
   #caughtUp = false;
   #nextCheck: Promise<void> | undefined;
@@ -63,14 +61,11 @@ export class PublicationFollower {
   /** Keeps these indexes up to date from now on. */
   follow(followed: FollowedIndexes): void {
     this.#followed = followed;
-    this.#apps.clear();
   }
 
-  /** Loads a document of which the store tells that there is this version. */
-  async load(index: string, document: PublishedDocument, version: number | undefined): Promise<void> {
-    if (this.#followed?.indexes.has(index) !== true) return;
-    if (document === 'apps' && version !== undefined) this.#apps.set(index, version);
-    await this.#load(index, document);
+  /** Loads a document of which the store tells that there is a new version. */
+  async load(index: string, document: PublishedDocument): Promise<void> {
+    if (this.#followed?.indexes.has(index) === true) await this.#load(index, document);
   }
 
   /**
@@ -81,14 +76,9 @@ export class PublicationFollower {
     const followed = this.#followed;
     if (followed === undefined) return;
     const versions = await this.#options.versions();
-    const newer = this.#newerThanShown(followed, versions);
-    if (newer.length > 0) this.#behindSince ??= performance.now();
-    for (const [name, document] of newer) {
-      await this.#load(name, document);
-      const { apps } = versions.get(name) ?? {};
-      if (apps !== undefined) this.#apps.set(name, apps);
-    }
-    if (this.#newerThanShown(followed, versions).length > 0) return;
+    if (isBehind(followed, versions)) this.#behindSince ??= performance.now();
+    for (const [name, document] of newerThanShown(followed, versions)) await this.#load(name, document);
+    if (isBehind(followed, versions)) return;
     this.#behindSince = undefined;
     this.#caughtUp = true;
   }
@@ -108,16 +98,25 @@ export class PublicationFollower {
     await this.loadNewer().catch(() => undefined);
   }
 
-  #newerThanShown({ indexes }: FollowedIndexes, versions: ReadonlyMap<string, PublishedVersion>): readonly Newer[] {
-    return [...indexes].flatMap(([name, { shown }]): readonly Newer[] => {
-      const { version, apps } = versions.get(name) ?? {};
-      if (version !== undefined && version > (shown?.publication.version ?? 0)) return [[name, 'all']];
-      return apps !== undefined && apps !== this.#apps.get(name) ? [[name, 'apps']] : [];
-    });
-  }
-
   async #load(name: string, document: PublishedDocument | 'all'): Promise<void> {
     await this.#followed?.load(name, document);
     if (document !== 'apps') await this.#options.onShown(this.shown);
   }
+}
+
+/** Documents that the store has in another version; one that could not be loaded is tried again each time. */
+function newerThanShown(
+  { indexes }: FollowedIndexes,
+  versions: ReadonlyMap<string, PublishedVersion>,
+): readonly Newer[] {
+  return [...indexes].flatMap(([name, { shown, appsVersion }]): readonly Newer[] => {
+    const { version, apps } = versions.get(name) ?? {};
+    if (version !== undefined && version > (shown?.publication.version ?? 0)) return [[name, 'all']];
+    return apps !== undefined && apps !== appsVersion ? [[name, 'apps']] : [];
+  });
+}
+
+/** Says whether a publication is not served yet. A list of apps that is late, or damaged, makes no replica unready. */
+function isBehind(followed: FollowedIndexes, versions: ReadonlyMap<string, PublishedVersion>): boolean {
+  return newerThanShown(followed, versions).some(([, document]) => document === 'all');
 }

@@ -301,13 +301,9 @@ export class Replica {
     this.#prepared = true;
   }
 
-  #onChange({ published, document, format, version: its, rebuilds, request }: Payload): void {
+  #onChange({ published, document, format, rebuilds, request }: Payload): void {
     if (typeof published === 'string' && format === FORMAT)
-      void this.#follower.load(
-        published,
-        document === 'apps' ? 'apps' : 'index',
-        typeof its === 'number' ? its : undefined,
-      );
+      void this.#follower.load(published, document === 'apps' ? 'apps' : 'index');
     if (rebuilds === true) void this.#running?.rebuilds.follow().catch(ignore);
     if (request === true) this.#running?.rebuilds.take();
   }

@@ -1,29 +1,40 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PublicationFollower } from '../../src/app/publication-follower.ts';
+import { AppPages, AppPagesEncoder } from '../../src/indexing/appdata/app-pages.ts';
 import { ServedIndex } from '../../src/server/documents/served-index.ts';
 
 /** A store in which `apps` has `version`, and an index that follows it. */
 function follow() {
   const index = new ServedIndex({ name: 'apps', fileName: 'apps', maxAge: 0, repositoryPriority: [] });
-  const store = { version: 1, questions: 0, loads: 0, isWhole: true, shown: [] as object[] };
+  const store = {
+    version: 1,
+    apps: undefined as number | undefined,
+    questions: 0,
+    loads: 0,
+    isWhole: true,
+    hasApps: true,
+    shown: [] as object[],
+  };
   const follower = new PublicationFollower({
     versions: async () => {
       store.questions++;
-      return new Map([['apps', { version: store.version, apps: undefined }]]);
+      return new Map([['apps', { version: store.version, apps: store.apps }]]);
     },
     onShown: async (shown) => void store.shown.push(shown),
   });
   follower.follow({
     indexes: new Map([['apps', index]]),
-    load: async () => {
+    load: async (_, document) => {
       store.loads++;
-      const { version } = store;
-      if (store.isWhole)
+      const { version, apps } = store;
+      if (apps !== undefined && store.hasApps && document !== 'index')
+        index.useApps(AppPages.read(await new AppPagesEncoder('apps').encode([], {})) ?? assert.fail(), apps);
+      if (store.isWhole && document !== 'apps')
         index.use({ index: 'apps', version, format: '', registry: '', modified: 0, chunks: [], origin: '' }, []);
     },
   });
-  return { follower, store };
+  return { follower, store, index };
 }
 
 test('what cannot be loaded is lag, until it can', async () => {
@@ -54,4 +65,17 @@ test('clients that ask at the same time lead to one question, which begins after
   store.version = 3;
   await follower.catchUp();
   assert.deepEqual([store.questions, follower.shown], [3, { apps: 3 }]);
+});
+
+test('a list of apps that cannot be loaded is tried again, and is no lag', async () => {
+  const { follower, store, index } = follow();
+  store.apps = 1;
+  store.hasApps = false;
+  await follower.loadNewer();
+  await follower.load('apps', 'apps');
+  assert.deepEqual([store.loads, index.appsVersion, follower.caughtUp, follower.lag], [2, undefined, true, 0]);
+  store.hasApps = true;
+  await follower.loadNewer();
+  await follower.loadNewer();
+  assert.deepEqual([store.loads, index.appsVersion, follower.lag], [3, 1, 0]);
 });

@@ -104,8 +104,8 @@ export class ServedIndex {
   readonly maxAge: number;
   readonly #options: ServedIndexOptions;
   #shown: Shown | undefined;
-  /** The list of its apps, and when its content last changed. */
-  #listed: { readonly apps: AppPages; readonly modified: number } | undefined;
+  /** The list of its apps, the publication that it was made from, and when its content last changed. */
+  #listed: { readonly apps: AppPages; readonly version: number; readonly modified: number } | undefined;
   readonly #onReplaced: (() => void)[] = [];
   /** By query string as spelled. */
   readonly #questions = new LRUCache<string, Query>({
@@ -138,6 +138,11 @@ export class ServedIndex {
   /** The current publication; `undefined` before the first. */
   get shown(): Shown | undefined {
     return this.#shown;
+  }
+
+  /** Version of the publication that the list of its apps was made from; `undefined` before they are listed. */
+  get appsVersion(): number | undefined {
+    return this.#listed?.version;
   }
 
   /** Number of apps; `undefined` before they are listed. */
@@ -180,7 +185,8 @@ export class ServedIndex {
    */
   useApps(apps: AppPages, version: number): void {
     const shown = this.#shown?.publication;
-    this.#listed = { apps, modified: shown?.version === version ? shown.modified : (this.#listed?.modified ?? 0) };
+    const modified = shown?.version === version ? shown.modified : (this.#listed?.modified ?? 0);
+    this.#listed = { apps, version, modified };
     this.#apps = undefined;
   }
 
