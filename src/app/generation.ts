@@ -193,14 +193,18 @@ export class Generation implements Replicated {
     return false;
   }
 
-  /** Says whether a registry has a repository that an index takes; only the leader has the catalog open. */
-  async #asksForRepository(name: string): Promise<boolean> {
+  /** Says as {@link Leader.knowsRepository} whether there is a repository, on a replica that does not lead. */
+  async #knowsRepository(name: string): Promise<boolean> {
     const { registries, definitions } = indexingOptions(this.config);
     // Loaded only if needed: the HTTP client is large.
     const { createRegistrySource } = await import('../registry/create-registry-source.ts');
     const sources = new Map(registries.map((registry) => [registry.id, createRegistrySource(registry)]));
     try {
-      return await knowsRepository(name, { sources, definitions, isKnown: async () => false });
+      return await knowsRepository(name, {
+        sources,
+        definitions,
+        isKnown: async (registry) => (await this.#options.replica?.hasRepository(registry, name)) === true,
+      });
     } finally {
       await Promise.all([...sources.values()].map((source) => source.close()));
     }
@@ -249,7 +253,7 @@ export class Generation implements Replicated {
       registryProxy: pullBackends.registryProxy,
       reindex: {
         token: serverConfig.adminToken,
-        knowsRepository: (name) => this.#leader?.knowsRepository(name) ?? this.#asksForRepository(name),
+        knowsRepository: (name) => this.#leader?.knowsRepository(name) ?? this.#knowsRepository(name),
       },
       events: {
         token: serverConfig.eventsToken,

@@ -270,6 +270,19 @@ export class Replica {
     }
   }
 
+  /**
+   * Says whether the catalog has tags of a repository.
+   * @throws DatabaseUnavailable
+   */
+  async hasRepository(registry: string, name: string): Promise<boolean> {
+    try {
+      const { repositories } = await (await PostgresCatalog.open(this.#database)).known(registry, [name]);
+      return (repositories.get(name)?.tags.size ?? 0) > 0;
+    } catch (error) {
+      throw error instanceof StoreError ? new DatabaseUnavailable() : error;
+    }
+  }
+
   /** Measures the store; nothing while the database is away, since a metric must not wait for one that hangs. */
   async sizes(): Promise<readonly StoreSize[]> {
     if (!this.#changes.available) return [];

@@ -236,12 +236,20 @@ suite('replicas that share a database', needs('postgres', 'docker-registry', 'ng
 
   test('a follower knows which repositories there are', async () => {
     const [leader, follower] = await followers();
-    for (const { url } of [leader, follower]) {
+    for (const [name, { url }] of Object.entries({ leader, follower })) {
       const unknown = await requestRebuild(url, { repository: 'apps/missing' });
       assert.equal(unknown.statusCode, 404);
       assert.match(unknown.message, /There is no repository "apps\/missing"/);
       assert.equal((await requestRebuild(url, { repository: randomRepository(0) })).statusCode, 202);
       assert.equal((await requestRebuild(url, { index: 'missing' })).statusCode, 404);
+      // One that the registry has lost, and that an index may show still.
+      await run(
+        replicas.connection,
+        `WITH lost AS (INSERT INTO repository (registry, name) VALUES ($1, $2) RETURNING id)
+         INSERT INTO tag (repository, tag, digest) SELECT id, 'latest', 'sha256:' || repeat('0', 64) FROM lost`,
+        [held.url, `apps/lost-${name}`],
+      );
+      assert.equal((await requestRebuild(url, { repository: `apps/lost-${name}` })).statusCode, 202);
     }
   });
 
