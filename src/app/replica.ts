@@ -89,6 +89,7 @@ export class Replica {
   /** Whether a newer version of the program has changed the tables since the start. */
   #outdated = false;
   #prepared = false;
+  #preparing: Promise<void> | undefined;
   /** Formats that living replicas read, as the store was told last. */
   #formats = '';
   #started = false;
@@ -146,7 +147,8 @@ export class Replica {
   static async open(options: ReplicaOptions): Promise<Replica> {
     const replica = new Replica(options);
     try {
-      await replica.#prepare();
+      // It serves what it has while it, or another one, migrates large tables.
+      await withinLimit(replica.#prepare(), TIMEOUT);
     } catch (error) {
       if (!isAway(error) || isRefused(error)) {
         await replica.stop();
@@ -202,7 +204,7 @@ export class Replica {
     const { lease } = this.#leadership;
     if (lease !== undefined) this.#lead(lease);
     void next.rebuilds.follow().catch(ignore);
-    await this.#beat();
+    await withinLimit(this.#beat(), TIMEOUT);
     if (this.#started || this.#leaving.signal.aborted) return;
     this.#started = true;
     this.#changes.start();
@@ -214,7 +216,7 @@ export class Replica {
   /** Lets another replica lead at once, and tells the others; goes on following until {@link stop}. */
   async leave(): Promise<void> {
     this.#leaving.abort();
-    await withinLimit(this.#remove());
+    await withinLimit(this.#remove(), STOP_LIMIT);
     await this.#turn;
   }
 
@@ -224,7 +226,7 @@ export class Replica {
     this.#leaving.abort();
     // It may have left before; but a client that waited for the others has told them of this replica again.
     const left = Promise.all([this.#changes.stop(), this.#remove()]);
-    await withinLimit(left.then(() => Promise.all([this.#cache.close(), this.#database.close()])));
+    await withinLimit(left.then(() => Promise.all([this.#cache.close(), this.#database.close()])), STOP_LIMIT);
     await this.#turn;
   }
 
@@ -307,11 +309,17 @@ export class Replica {
     return lag > MAX_LAG ? `What is served is ${Math.round(lag)} s older than what is published.` : undefined;
   }
 
-  async #prepare(): Promise<void> {
-    if (this.#prepared) return;
-    await checkDatabase(this.#database);
-    await migrate(this.#database);
-    this.#prepared = true;
+  /** Makes or migrates the tables, once. */
+  #prepare(): Promise<void> {
+    this.#preparing ??= (async () => {
+      await checkDatabase(this.#database);
+      await migrate(this.#database);
+      this.#prepared = true;
+    })().catch((error: unknown) => {
+      this.#preparing = undefined;
+      throw error;
+    });
+    return this.#preparing;
   }
 
   #onChange({ published, document, format, rebuilds, request }: Payload): void {
@@ -453,11 +461,14 @@ export class Replica {
   }
 }
 
-/** Waits for what the database may never answer: then it finds out by itself that this replica is gone. */
-async function withinLimit(ended: Promise<unknown>): Promise<void> {
+/** Waits for what the database may never answer, or only after long; at most so many milliseconds. */
+async function withinLimit(ended: Promise<unknown>, limit: number): Promise<void> {
   const over = new AbortController();
-  await Promise.race([ended, sleep(STOP_LIMIT, undefined, { signal: over.signal }).catch(ignore)]);
-  over.abort();
+  try {
+    await Promise.race([ended, sleep(limit, undefined, { signal: over.signal }).catch(ignore)]);
+  } finally {
+    over.abort();
+  }
 }
 
 function ignore(): void {}

@@ -3,7 +3,7 @@ import { StoreError } from '../store-error.ts';
 import type { PostgresDatabase, RunQuery } from './postgres-database.ts';
 
 /** Key of the advisory lock that one migration at a time holds: `regindex` as a number. */
-const LOCK = '8243108410894378360';
+export const MIGRATION_LOCK = '8243108410894378360';
 
 /**
  * Applied in this order; a released one is never changed. Text is compared byte by byte, which for UTF-8 is code point
@@ -187,20 +187,33 @@ export const MIGRATIONS: readonly string[] = [
  * @throws StoreError
  */
 export async function hasNewerTables(query: RunQuery): Promise<boolean> {
+  return ((await versionOf(query)) ?? 0) > MIGRATIONS.length;
+}
+
+/** Returns the number of migrations that the tables have had; `undefined` before the first. */
+async function versionOf(query: RunQuery): Promise<number | undefined> {
   const [row] = await query<{ version: number }>('SELECT version FROM schema_version');
-  return row !== undefined && row.version > MIGRATIONS.length;
+  return row?.version;
+}
+
+/** Says whether the tables have had so many migrations. */
+async function isMigrated(query: RunQuery, count: number): Promise<boolean> {
+  const [made] = await query(`SELECT WHERE to_regclass('schema_version') IS NOT NULL`);
+  return made !== undefined && (await versionOf(query)) === count;
 }
 
 /**
- * Brings the tables up to what this version of the program works with; one process at a time.
+ * Brings the tables up to what this version of the program works with; one process at a time, for as long as it takes.
  * @throws StoreError, also if a newer version of the program has made them
  */
 export async function migrate(database: PostgresDatabase, migrations: readonly string[] = MIGRATIONS): Promise<void> {
+  // Without the lock: a start must not wait for a connection that hangs, as long as for a migration.
+  if (await isMigrated(database.query, migrations.length)) return;
   await database.transaction('migration', async (query) => {
-    await query(`SELECT pg_advisory_xact_lock(${LOCK})`);
+    await query(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`);
     await query('CREATE TABLE IF NOT EXISTS schema_version (version integer NOT NULL)');
-    const [row] = await query<{ version: number }>('SELECT version FROM schema_version');
-    const version = row?.version ?? 0;
+    const before = await versionOf(query);
+    const version = before ?? 0;
     if (version > migrations.length)
       throw StoreError.saying(
         'refused',
@@ -209,7 +222,9 @@ export async function migrate(database: PostgresDatabase, migrations: readonly s
       );
     for (const migration of migrations.slice(version)) await query(migration);
     await query(
-      row === undefined ? 'INSERT INTO schema_version (version) VALUES ($1)' : 'UPDATE schema_version SET version = $1',
+      before === undefined
+        ? 'INSERT INTO schema_version (version) VALUES ($1)'
+        : 'UPDATE schema_version SET version = $1',
       [migrations.length],
     );
   });

@@ -1,5 +1,5 @@
 /** Connections to PostgreSQL: one statement, or one transaction; what fails there is a {@link StoreError}. */
-import { type ClientBase, Pool, type PoolClient, type PoolConfig } from 'pg';
+import { type ClientBase, Pool, type PoolClient, type PoolConfig, type QueryConfig } from 'pg';
 import { StoreError } from '../store-error.ts';
 import { databaseName } from './connection.ts';
 import { explainFault } from './database-fault.ts';
@@ -11,6 +11,8 @@ const CONNECT_TIMEOUT = 5_000;
  * unless the network drops what it says.
  */
 const QUERY_TIMEOUT = 65_000;
+/** The same for a migration, which changes large tables, or waits for another replica that does. */
+const MIGRATION_TIMEOUT = 3_600_000;
 /**
  * Settings of a transaction: limits, in milliseconds, so that one that hangs cannot hold up the others; and statements
  * are not compiled, which takes longer than to run them. Not of the session, which PgBouncer gives to another client
@@ -29,10 +31,19 @@ export type Row = Readonly<Record<string, unknown>>;
 /** Runs a statement with its parameters (`$1`, `$2`, …), and returns the rows. */
 export type RunQuery = <R extends Row = Row>(sql: string, values?: readonly unknown[]) => Promise<readonly R[]>;
 
-/** Runs statements on one connection. */
-export function queryOn(client: ClientBase): RunQuery {
-  return async <R extends Row = Row>(sql: string, values: readonly unknown[] = []) =>
-    (await client.query<R>(sql, [...values])).rows;
+/**
+ * Runs statements on one connection.
+ * @param timeout limit of each statement, in milliseconds; that of the connection unless given
+ */
+export function queryOn(client: ClientBase, timeout?: number): RunQuery {
+  return async <R extends Row = Row>(text: string, values: readonly unknown[] = []) => {
+    const config: QueryConfig & { readonly query_timeout: number | undefined } = {
+      text,
+      values: [...values],
+      query_timeout: timeout,
+    };
+    return (await client.query<R>(config)).rows;
+  };
 }
 
 /** `write` is fenced; `snapshot` reads what is there at its start; `migration` comes before there is a lease. */
@@ -107,12 +118,15 @@ export class PostgresDatabase {
    * @throws StoreError; what `work` throws
    */
   transaction<T>(isolation: Isolation, work: (query: RunQuery) => Promise<T>): Promise<T> {
-    return this.#onClient(async (client, query) => {
-      await this.#begin(client, isolation, query);
-      const result = await work(query);
-      await client.query('COMMIT');
-      return result;
-    });
+    return this.#onClient(
+      async (client, query) => {
+        await this.#begin(client, isolation, query);
+        const result = await work(query);
+        await query('COMMIT');
+        return result;
+      },
+      isolation === 'migration' ? MIGRATION_TIMEOUT : undefined,
+    );
   }
 
   /**
@@ -141,9 +155,10 @@ export class PostgresDatabase {
 
   /**
    * Runs `work` on one connection, and rolls back what it did not commit.
+   * @param timeout as for {@link queryOn}
    * @throws StoreError; what `work` throws
    */
-  async #onClient<T>(work: (client: PoolClient, query: RunQuery) => Promise<T>): Promise<T> {
+  async #onClient<T>(work: (client: PoolClient, query: RunQuery) => Promise<T>, timeout?: number): Promise<T> {
     let client: PoolClient;
     try {
       client = await this.#pool.connect();
@@ -157,7 +172,7 @@ export class PostgresDatabase {
     };
     client.on('error', onError);
     let ended = false;
-    const run = queryOn(client);
+    const run = queryOn(client, timeout);
     const query: RunQuery = async (sql, values) => {
       // Of several statements at once, one may have failed: another would be committed by itself.
       if (ended) throw new TypeError('the transaction has ended');

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test, type TestContext } from 'node:test';
 import { Client, type ClientConfig } from 'pg';
-import { migrate, MIGRATIONS } from '../../../src/store/postgres/migrations.ts';
+import { migrate, MIGRATION_LOCK, MIGRATIONS } from '../../../src/store/postgres/migrations.ts';
 import { PostgresDatabase } from '../../../src/store/postgres/postgres-database.ts';
 import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
+import { eventually } from '../../e2e/eventually.ts';
 import { isInstalled, needs } from '../../peers/installed.ts';
 import { type Postgresql, startPostgresql } from '../../peers/postgresql.ts';
 import { blobsContract } from '../blobs-contract.ts';
@@ -126,6 +127,24 @@ suite('the store in PostgreSQL', needs('postgres'), () => {
       }
       assert.deepEqual(await database.query('SELECT name FROM repository'), [{ name: 'app' }]);
     }
+  });
+
+  test('a migration may take longer than any other statement', async (t) => {
+    const connection = await createDatabase();
+    const other = new Client(connection);
+    await other.connect();
+    t.after(() => other.end());
+    await other.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    const opening = PostgresStore.open({ ...connection, query_timeout: 1_000 }, { format: '1' });
+    t.after(async () => (await opening).close());
+    await eventually(async () => {
+      const { rows } = await other.query(
+        `SELECT FROM pg_stat_activity WHERE wait_event = 'advisory' AND query_start < clock_timestamp() - interval '1500 ms'`,
+      );
+      assert.equal(rows.length, 1);
+    });
+    await other.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]);
+    assert.ok((await opening).catalog.id);
   });
 
   test('tables of a newer version are left alone, and told', async (t) => {
