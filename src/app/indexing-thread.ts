@@ -14,7 +14,7 @@ import { Calls, unlessEnded } from './calls.ts';
 /** `start-worker.js` in the published package. */
 const THREAD = new URL(`./start-worker${extname(import.meta.filename)}`, import.meta.url);
 
-/** Time to close the store, in milliseconds; then the thread is ended, as by a crash. */
+/** Time to close the store, in milliseconds. */
 const CLOSE_LIMIT = 5_000;
 
 /** Events of the indexing thread. */
@@ -83,15 +83,18 @@ export class IndexingThread {
     return this.#started().call('setting', [key, value]);
   }
 
-  /** Closes the store and ends the thread. */
-  async close(): Promise<void> {
+  /**
+   * Closes the store and ends the thread.
+   * @param limit milliseconds for that; then the thread is ended as by a crash
+   */
+  async close(limit = CLOSE_LIMIT): Promise<void> {
     const calls = this.#calls;
     if (calls === undefined) return;
     const over = new AbortController();
     await Promise.race([
       calls.call('close', []).catch(unlessEnded),
       // A database that hangs does not let it close.
-      sleep(CLOSE_LIMIT, undefined, { signal: over.signal }).catch(() => undefined),
+      sleep(limit, undefined, { signal: over.signal }).catch(() => undefined),
     ]);
     over.abort();
     await calls.terminate();

@@ -18,6 +18,11 @@ import type { PublishedIndexes } from './published-indexes.ts';
 
 /** Time for running rebuilds to end, in milliseconds. */
 export const GRACE = 10_000;
+/**
+ * The same where a database rejects what is written under a lease that is over, and time to close that store: another
+ * replica leads already, and this one may have to lead again.
+ */
+const SHARED_GRACE = 1_000;
 
 /** Objects that a {@link Leader} needs. */
 export interface LeaderOptions {
@@ -162,10 +167,11 @@ export class Leader {
     // Releases waiting calls, which then see the aborted signal.
     this.#begun.resolve();
     this.#refreshed.resolve();
-    await this.queue.close({ graceMs: GRACE });
+    const isShared = this.#options.indexing.database !== undefined;
+    await this.queue.close({ graceMs: isShared ? SHARED_GRACE : GRACE });
     this.#options.figures.forgetRebuilds();
-    await this.close();
-    await this.#options.published.loaded;
+    await this.#indexing.close(isShared ? SHARED_GRACE : undefined);
+    if (!isShared) await this.#options.published.loaded;
   }
 
   /** Ends the indexing thread. */

@@ -19,7 +19,7 @@ import { PostgresDatabase } from '../store/postgres/postgres-database.ts';
 import { PostgresPublications } from '../store/postgres/postgres-publications.ts';
 import { postgresSizes } from '../store/postgres/postgres-sizes.ts';
 import { RebuildRows } from '../store/postgres/rebuild-rows.ts';
-import { allServe, mayLead, type ReplicaRow, Replicas } from '../store/postgres/replicas.ts';
+import { allServe, mayLead, nextDeath, type ReplicaRow, Replicas } from '../store/postgres/replicas.ts';
 import type { PublicationReader } from '../store/publications.ts';
 import { isAway, isRefused, StoreError } from '../store/store-error.ts';
 import type { StoreSize } from '../store/store.ts';
@@ -31,7 +31,9 @@ import { SharedRebuilds } from './shared-rebuilds.ts';
 
 /** Interval of the signs of life, in milliseconds. */
 const BEAT = 2_000;
-/** Longest time of a statement, in milliseconds. */
+/** Longest time of a sign of life, in milliseconds: one on a connection that hangs is repeated before it is missed. */
+const BEAT_TIMEOUT = 3_000;
+/** Longest time of any other statement, in milliseconds. */
 const TIMEOUT = 10_000;
 /** Longest time for each step of stopping, in milliseconds. */
 const STOP_LIMIT = 3_000;
@@ -67,6 +69,8 @@ export interface ReplicaOptions {
 export class Replica {
   readonly #logger: Logger;
   readonly #database: PostgresDatabase;
+  /** One connection, so that a sign of life waits for nothing else. */
+  readonly #beats: PostgresDatabase;
   /** Written by the leader alone. */
   readonly #publications: PostgresPublications;
   readonly #cache: CachedPublications;
@@ -93,7 +97,7 @@ export class Replica {
   /** Formats that living replicas read, as the store was told last. */
   #formats = '';
   #started = false;
-  #beating: Promise<void> = Promise.resolve();
+  #beating: Promise<number> = Promise.resolve(BEAT);
   /** Settles when what leads has begun or ended as the lease says. */
   #turn: Promise<void> = Promise.resolve();
 
@@ -111,7 +115,13 @@ export class Replica {
       stateDir,
       onWarning: (warning) => logger.warn(warning),
     });
-    this.#replicas = new Replicas(this.#database, { id: this.#id, name: own, version, format: FORMAT_NUMBER });
+    this.#beats = new PostgresDatabase({
+      ...connection,
+      query_timeout: BEAT_TIMEOUT,
+      connectionTimeoutMillis: BEAT_TIMEOUT,
+      max: 1,
+    });
+    this.#replicas = new Replicas(this.#beats, { id: this.#id, name: own, version, format: FORMAT_NUMBER });
     this.#follower = new PublicationFollower({
       versions: () => this.#cache.versions(),
       onShown: (shown) => this.#replicas.show(shown).catch(ignore),
@@ -226,7 +236,10 @@ export class Replica {
     this.#leaving.abort();
     // It may have left before; but a client that waited for the others has told them of this replica again.
     const left = Promise.all([this.#changes.stop(), this.#remove()]);
-    await withinLimit(left.then(() => Promise.all([this.#cache.close(), this.#database.close()])), STOP_LIMIT);
+    await withinLimit(
+      left.then(() => Promise.all([this.#cache, this.#database, this.#beats].map((each) => each.close()))),
+      STOP_LIMIT,
+    );
     await this.#turn;
   }
 
@@ -374,27 +387,34 @@ export class Replica {
 
   async #keepBeating(): Promise<void> {
     const { signal } = this.#leaving;
-    while (!signal.aborted) {
-      await sleep(BEAT, undefined, { signal }).catch(ignore);
+    for (let [began, pause] = [performance.now(), BEAT]; ;) {
+      await sleep(Math.max(0, began + pause - performance.now()), undefined, { signal }).catch(ignore);
       if (signal.aborted) return;
+      began = performance.now();
       this.#beating = this.#beat();
-      await this.#beating;
+      pause = await this.#beating;
     }
   }
 
-  /** Gives a sign of life, and reads those of the others. */
-  async #beat(): Promise<void> {
+  /** Gives a sign of life, and reads those of the others; returns the time until the next one, in milliseconds. */
+  async #beat(): Promise<number> {
     const configuration = this.#running?.configuration;
-    if (configuration === undefined) return;
+    if (configuration === undefined) return BEAT;
+    const { query } = this.#beats;
+    const before = this.#mayLead();
     try {
       await this.#prepare();
       this.#known = await this.#replicas.beat({ configuration, shown: this.#follower.shown });
-      this.#leader = await leader(this.#database.query);
-      this.#outdated = await hasNewerTables(this.#database.query);
+      this.#leader = await leader(query);
+      this.#outdated = await hasNewerTables(query);
+      if (this.#mayLead() !== before) this.#leadership.wake();
       this.#tellDifferences();
-      await this.#keepFormats();
+      // Not a part of it: it may take long.
+      void this.#keepFormats();
+      return Math.min(BEAT, nextDeath(this.#known, this.#id));
     } catch {
       // The changes tell that the database is away.
+      return BEAT;
     }
   }
 
@@ -432,8 +452,10 @@ export class Replica {
     const formats = new Set(living.map(({ format }) => formatOf(format)));
     const text = [...formats].toSorted().join();
     if (text === this.#formats) return;
-    await this.#publications.keepFormats(formats, Date.now());
     this.#formats = text;
+    await this.#publications.keepFormats(formats, Date.now()).catch(() => {
+      this.#formats = '';
+    });
   }
 
   #lead(lease: HeldLease): void {

@@ -101,7 +101,10 @@ export class Leadership {
   readonly #lifetime: number;
   #client: Client | undefined;
   #lease: HeldLease | undefined;
+  /** Of the next attempt; `undefined` during one. */
   #timer: NodeJS.Timeout | undefined;
+  /** Whether the next attempt is to follow the one that runs at once. */
+  #isWoken = false;
   #expiry: NodeJS.Timeout | undefined;
   #ticking: Promise<void> = Promise.resolve();
   #started = false;
@@ -121,14 +124,14 @@ export class Leadership {
   start(): void {
     if (this.#started) return;
     this.#started = true;
-    const tick = async (): Promise<void> => {
-      const pause = await this.#tick();
-      if (!this.#stopped) this.#timer = setTimeout(next, pause);
-    };
-    const next = (): void => {
-      this.#ticking = tick();
-    };
-    next();
+    this.#next();
+  }
+
+  /** Tries at once, because {@link LeadershipOptions.mayLead} has changed. */
+  wake(): void {
+    if (!this.#started || this.#stopped) return;
+    if (this.#timer === undefined) this.#isWoken = true;
+    else this.#next();
   }
 
   /** Ends, and frees the lease, so that another replica leads at once. */
@@ -138,6 +141,15 @@ export class Leadership {
     await this.#ticking;
     await this.#free('this replica stops');
     await disconnect(this.#client);
+  }
+
+  #next(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#isWoken = false;
+    this.#ticking = this.#tick().then((pause) => {
+      if (!this.#stopped) this.#timer = setTimeout(() => this.#next(), this.#isWoken ? 0 : pause);
+    });
   }
 
   /** Renews the lease, or tries to take it; returns the time until the next attempt, in milliseconds. */

@@ -33,7 +33,10 @@ export interface ReplicaRow extends ReplicaIdentity, ReplicaState {
   readonly living: boolean;
 }
 
-const LIFETIME = `interval '6 seconds'`;
+/** How long a replica is taken to live after a sign of life, in milliseconds; and time after it to look again. */
+const LIFETIME_MS = 6_000;
+const MARGIN = 20;
+const LIFETIME = `interval '${LIFETIME_MS} milliseconds'`;
 
 /**
  * Writes the own row and reads all. `now()` is the same in the whole statement. A replica that crashed is removed after
@@ -114,6 +117,17 @@ export class Replicas {
   async leave(): Promise<void> {
     await this.#database.query('DELETE FROM replica WHERE id = $1', [this.#own.id]).catch(() => undefined);
   }
+}
+
+/**
+ * Returns the time until the first of the others that live is taken for dead, unless it gives another sign of life, in
+ * milliseconds.
+ * @param replicas as {@link Replicas.beat} of the replica `id` has just returned them
+ */
+export function nextDeath(replicas: readonly ReplicaRow[], id: string): number {
+  const now = replicas.find((replica) => replica.id === id)?.seen ?? 0;
+  const others = replicas.filter((replica) => replica.living && replica.id !== id);
+  return Math.min(...others.map(({ seen }) => seen + LIFETIME_MS + MARGIN - now));
 }
 
 /**

@@ -23,12 +23,13 @@ suite('leadership', needs('postgres'), () => {
     readonly leadership: Leadership;
     mayLead = true;
 
-    constructor(t: TestContext, holder: string, connection: ClientConfig) {
+    constructor(t: TestContext, holder: string, connection: ClientConfig, times: Partial<typeof TIMES> = {}) {
       super();
       this.leadership = new Leadership({
         connection,
         holder,
         ...TIMES,
+        ...times,
         mayLead: () => this.mayLead,
         onAcquired: () => this.emit('acquired'),
         onLost: (reason) => this.emit('lost', reason),
@@ -90,6 +91,25 @@ suite('leadership', needs('postgres'), () => {
     }
     await Promise.all([one.leadership.stop(), two.leadership.stop()]);
     assert.equal((await leader(query))?.living, false);
+  });
+
+  test('one that is told that this has changed does not wait for its next attempt', async (t) => {
+    const connection = await createDatabase();
+    const times = { lifetime: 120_000, interval: 60_000 };
+    const [one, two] = ['one', 'two'].map((holder) => new Replica(t, holder, connection, times)) as [Replica, Replica];
+    await firstToLead([one]);
+    two.mayLead = false;
+    two.leadership.start();
+    const lost = once(one, 'lost');
+    one.mayLead = false;
+    one.leadership.wake();
+    await lost;
+    // Until the lease is free.
+    await one.leadership.stop();
+    const acquired = once(two, 'acquired');
+    two.mayLead = true;
+    two.leadership.wake();
+    await acquired;
   });
 
   test('one whose connection hangs stops leading before another one does', async (t) => {

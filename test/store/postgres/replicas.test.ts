@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
 import * as fc from 'fast-check';
 import type { ClientConfig } from 'pg';
-import { allServe, mayLead, type ReplicaRow, Replicas } from '../../../src/store/postgres/replicas.ts';
+import { allServe, mayLead, nextDeath, type ReplicaRow, Replicas } from '../../../src/store/postgres/replicas.ts';
 import { needs } from '../../peers/installed.ts';
 import { databases, opened, run } from './database.ts';
 import { FaultyProxy } from './faulty-proxy.ts';
@@ -110,11 +110,14 @@ suite('replicas', needs('postgres'), () => {
     const { start, age } = await fleet(t);
     const one = await start('one', 'c1');
     const two = await start('two', 'c1');
+    assert.ok(nextDeath(await two.beat(), 'two') > 5_000);
     await age('one', 5);
+    const late = await two.beat();
     assert.deepEqual(
-      (await two.beat()).map(({ living }) => living),
+      late.map(({ living }) => living),
       [true, true],
     );
+    assert.ok(nextDeath(late, 'two') <= 1_020);
     await age('one', 2);
     assert.deepEqual(
       (await two.beat()).map(({ living }) => living),
