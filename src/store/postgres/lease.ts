@@ -11,6 +11,10 @@ const LIFETIME = 6_000;
 const INTERVAL = 2_000;
 /** Time after the end of another's lease in which it is tried to take it, in milliseconds. */
 const MARGIN = 20;
+/** Time between two attempts to take a lease that is over, while a write under it ends, in milliseconds. */
+const RETRY = 100;
+/** For how long that write is left alone, in milliseconds: most take a few. */
+const WRITE_TIME = 1_000;
 /** Share of the lifetime that the holder counts on: its clock may run slower than the database's. */
 const SAFE = 0.8;
 
@@ -51,23 +55,38 @@ export interface LeadershipOptions {
 /** Key of the advisory lock that writes share, and that who takes the lease from another has alone. */
 const WRITES = 8_243_108_410_894_378_361n;
 
-/** Renews the holder's own lease, by the database's clock. Waits for no write. */
+/** Renews the holder's own lease, by the database's clock. */
 const RENEW = `
   UPDATE lease SET expires = clock_timestamp() + $3 * interval '1 millisecond'
   WHERE holder = $1 AND term = $2
   RETURNING term`;
 
-/** Takes a lease that is over, once the last write under it has ended. */
+/**
+ * Takes a lease that is over, unless a write under it has not ended. Waits for none: a statement that waits would go on
+ * when its client has given it up.
+ */
 const TAKE = `
-  WITH writes AS MATERIALIZED (SELECT pg_advisory_xact_lock(${WRITES}))
+  WITH writes AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(${WRITES}) AS ended)
   UPDATE lease SET holder = $1, term = term + 1, since = clock_timestamp(),
     expires = clock_timestamp() + $2 * interval '1 millisecond'
   FROM writes
-  WHERE expires < clock_timestamp()
+  WHERE ended AND expires < clock_timestamp()
   RETURNING term`;
 
 /**
- * Renews the lease, or takes it if it is over; returns its term, or `undefined` if another one holds it.
+ * Ends the connections of writes under a lease that is over and that last for too long: their client may hang, or be
+ * gone. What they have not committed would be rejected. Other roles' connections must not be ended.
+ */
+const END_WRITES = `
+  SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+  WHERE locktype = 'advisory' AND database = datid AND granted AND mode = 'ShareLock'
+    AND classid = ${WRITES >> 32n} AND objid = ${WRITES & 0xffff_ffffn} AND objsubid = 1
+    AND usename = current_user AND xact_start < clock_timestamp() - $1 * interval '1 millisecond'
+    AND EXISTS (SELECT FROM lease WHERE expires < clock_timestamp())`;
+
+/**
+ * Renews the lease, or takes it if it is over; returns its term, or `undefined` if another one holds it, or still
+ * writes.
  * @param lifetime milliseconds
  */
 export async function takeLease(
@@ -81,7 +100,9 @@ export async function takeLease(
   const [over] = await query('SELECT FROM lease WHERE expires < clock_timestamp()');
   if (over === undefined) return undefined;
   const [taken] = await query<{ term: string }>(TAKE, [holder, lifetime]);
-  return taken && Number(taken.term);
+  if (taken !== undefined) return Number(taken.term);
+  await query(END_WRITES, [WRITE_TIME]);
+  return undefined;
 }
 
 /** Returns who leads; `undefined` if nobody ever did. */
@@ -176,7 +197,7 @@ export class Leadership {
         this.#lose('another replica leads');
         // The next leader begins when the lease of the last one is over, not some time later.
         const { left = interval } = (await leader(query)) ?? {};
-        return Math.min(interval, left + MARGIN);
+        return left === 0 ? RETRY : Math.min(interval, left + MARGIN);
       }
       this.#hold({ holder, term }, asked);
     } catch (error) {

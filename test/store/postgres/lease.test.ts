@@ -10,7 +10,7 @@ import { queryOn } from '../../../src/store/postgres/postgres-database.ts';
 import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
 import { needs } from '../../peers/installed.ts';
 import { startPostgresql } from '../../peers/postgresql.ts';
-import { connected, createDatabase as createDatabaseOn, databases, opened, takeFor } from './database.ts';
+import { connected, createDatabase as createDatabaseOn, databases, opened, run, takeFor } from './database.ts';
 import { FaultyProxy } from './faulty-proxy.ts';
 
 /** Shorter than in use, so that the tests are. */
@@ -137,6 +137,27 @@ suite('leadership', needs('postgres'), () => {
     await firstToLead(replicas);
     proxy.hang();
     await Promise.all(replicas.map(({ leadership }) => leadership.stop()));
+  });
+
+  test('a write that goes on for long does not delay the next leader, and nothing of it is there', async (t) => {
+    const connection = await createDatabase();
+    const proxy = await FaultyProxy.start(t, connection.port);
+    const first = new Replica(t, 'first', { ...connection, port: proxy.port });
+    await firstToLead([first]);
+    const database = opened(t, connection, first.leadership.lease);
+    const sleeping = Promise.withResolvers<void>();
+    const write = database.transaction('write', async (query) => {
+      await query(`INSERT INTO stored (registry, bytes) VALUES ('slow', 1)`);
+      sleeping.resolve();
+      await query('SELECT pg_sleep(50)');
+    });
+    const refused = assert.rejects(write, { name: 'StoreError', code: 'unavailable' });
+    await sleeping.promise;
+    // It renews its lease no more.
+    proxy.hang();
+    await firstToLead([new Replica(t, 'next', connection)]);
+    await refused;
+    assert.deepEqual(await run(connection, 'SELECT FROM stored'), []);
   });
 
   test('a database that is away for less than the lease lives is nothing to the leader; for longer, it leads again after', async (t) => {
