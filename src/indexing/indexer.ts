@@ -81,8 +81,8 @@ export class Indexer {
   /** Lists of apps by index. */
   readonly #appLists = new Map<string, { readonly list: AppList; readonly pages: AppPagesEncoder }>();
   /**
-   * Published indexes that are not configured. They are marked as dirty, too, in case they are configured again before
-   * they are removed.
+   * Published indexes that are not configured here; other replicas may serve them. They are marked as dirty, too, in case
+   * they are configured again before they are removed.
    */
   #unconfigured: readonly string[];
   /** Icons that are damaged and were not read again since. */
@@ -560,6 +560,12 @@ export class Indexer {
     }
   }
 
+  /** Returns the icons that an index names as files, where they are written as files. */
+  async #iconFilesOf(name: string): Promise<readonly Digest[]> {
+    if (this.#iconFiles === undefined) return [];
+    return (await loadPublication(this.#options.store.publications, name))?.chunks.flatMap(({ icons }) => icons) ?? [];
+  }
+
   /** Removes expired icons and chunks, and all data of indexes and registries that are not configured any more. */
   async #clean(): Promise<void> {
     this.#cleanedAt = Date.now();
@@ -569,15 +575,18 @@ export class Indexer {
       cleanFilesAfter,
       store: { catalog, publications },
     } = this.#options;
-    for (const name of this.#unconfigured) {
-      await this.#release((await loadPublication(publications, name))?.chunks.flatMap(({ icons }) => icons) ?? []);
+    const going = new Map<string, readonly Digest[]>();
+    for (const name of this.#unconfigured) going.set(name, await this.#iconFilesOf(name));
+    await publications.keepIndexes(new Set(definitions.map(({ name }) => name)));
+    this.#unconfigured = (await publications.published()).filter((name) => !this.#publishers.has(name));
+    for (const [name, icons] of going) {
+      if (this.#unconfigured.includes(name)) continue;
+      await this.#release(icons);
       await catalog.clearDirty(name, Number.MAX_SAFE_INTEGER);
     }
-    this.#unconfigured = [];
-    await publications.keepIndexes(new Set(definitions.map(({ name }) => name)));
     const published = [...this.#publishers.values()].map((publisher) => publisher.published);
-    // An index that is not built yet may name any icon.
-    if (published.includes(undefined)) return;
+    // An index that is not built yet may name any icon; what one that another replica serves needs is not known here.
+    if (published.includes(undefined) || this.#unconfigured.length > 0) return;
     const registries = new Set(definitions.map(({ registry }) => registry));
     await catalog.keepRegistries(registries);
     const named = new Set(published.flatMap((one) => one?.chunks.flatMap(({ icons }) => icons) ?? []));

@@ -92,7 +92,7 @@ export interface Publications extends PublicationReader {
   /** Returns those of these PNGs that are not stored. */
   missingPngs(digests: readonly Digest[]): Promise<readonly Digest[]>;
 
-  /** Removes all indexes but these. */
+  /** Removes all indexes but these. Where replicas share the store, one that others have served in the last day stays. */
   keepIndexes(indexes: ReadonlySet<string>): Promise<void>;
 
   /**

@@ -1,10 +1,13 @@
 /** Replicas whose configurations differ for a while: a rolling change, forwards and back, and a reload. */
 import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { request } from 'undici';
 import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
 import { needs } from '../peers/installed.ts';
+import { run } from '../store/postgres/database.ts';
 import { AUTHORIZED, get, indexOf, reindex, requestRebuild } from './ask-server.ts';
 import { eventually } from './eventually.ts';
 import {
@@ -92,6 +95,14 @@ suite('replicas with different configurations', needs('postgres', 'nginx'), () =
       const { statusCode, message } = await reindexOf(asked.url, 'more');
       assert.equal(statusCode, 502);
       assert.match(message, /the replica that leads has another configuration: no index "more" is configured/);
+      // The leader has cleaned, and one that restarts without its cache needs what it does not publish any more.
+      assert.equal((await run(replicas.connection, `SELECT FROM publication WHERE "index" = 'more'`)).length, 1);
+      if (others.length > 1) return;
+      await asked.service.stop();
+      await rm(join(asked.service.folder, 'state', 'cache'), { recursive: true });
+      await asked.service.start();
+      await eventually(() => isReady(asked));
+      await get(`${asked.url}/index/more.json`);
     });
     for (const { url } of replicas.all) {
       const { statusCode, body } = await request(`${url}/index/more.json`);

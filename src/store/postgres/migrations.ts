@@ -12,7 +12,7 @@ export const MIGRATION_LOCK = '8243108410894378360';
  * one is read without the rest.
  *
  * Publications and lists of apps are kept by index and format: versions of the program with different formats share a
- * database, and each reads its own. `unread_since` is when no replica read the format any more. `change` leads from the
+ * database, and each reads its own. `unread_since` is when no replica read the format, or the index, any more. `change` leads from the
  * chunks of the version `changed_from` to those of this one.
  */
 export const MIGRATIONS: readonly string[] = [

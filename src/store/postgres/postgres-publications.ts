@@ -8,12 +8,13 @@ import { CHANNEL } from './channel.ts';
 import { applyChange, changeBetween, type ChunkChange } from './chunk-change.ts';
 import { namesOf, partsOf } from './document-parts.ts';
 import type { PostgresDatabase, RunQuery } from './postgres-database.ts';
+import { LIVES } from './replicas.ts';
 
 /** Chunks that are removed in one transaction, and PNGs that are looked at or removed in one. */
 const CHUNKS_AT_ONCE = 100;
 const PNGS_AT_ONCE = 1_000;
 
-/** How long publications of a format stay that no replica reads any more, in milliseconds. */
+/** How long publications stay that no replica reads any more, in milliseconds. */
 const KEEP_UNREAD_FOR = 86_400_000;
 
 /** SQL for `WITH`: the names of all chunks that a publication of any format names, in one pass. */
@@ -26,12 +27,15 @@ const NAMED = `named AS MATERIALIZED (
 export class PostgresPublications implements Publications {
   readonly #database: PostgresDatabase;
   readonly #format: string;
+  readonly #keepUnreadFor: number;
   /** What was published last, by index. */
   readonly #published = new Map<string, Pick<Publication, 'version' | 'chunks'>>();
 
-  constructor(database: PostgresDatabase, format: string) {
+  /** @param keepUnreadFor how long publications stay that no replica reads any more, in milliseconds; a day by default */
+  constructor(database: PostgresDatabase, format: string, keepUnreadFor = KEEP_UNREAD_FOR) {
     this.#database = database;
     this.#format = format;
+    this.#keepUnreadFor = keepUnreadFor;
   }
 
   /** @param known returned if it is still the newest; from the one before, only the change is transferred */
@@ -248,12 +252,30 @@ export class PostgresPublications implements Publications {
     return rows.map(({ digest }) => digest);
   }
 
-  async keepIndexes(indexes: ReadonlySet<string>): Promise<void> {
-    const kept = [...indexes];
+  /**
+   * Removes the indexes that are not among these, and that no living replica has served for a day: one with another
+   * configuration may restart, and needs them then.
+   * @param now milliseconds since the epoch
+   */
+  async keepIndexes(indexes: ReadonlySet<string>, now: number = Date.now()): Promise<void> {
     await this.#database.atOnce('write', (query) =>
       Promise.all([
-        query('DELETE FROM publication WHERE format = $1 AND "index" <> ALL($2)', [this.#format, kept]),
-        query('DELETE FROM apps WHERE format = $1 AND "index" <> ALL($2)', [this.#format, kept]),
+        query(
+          `WITH read AS (
+             SELECT unnest($2::text[]) COLLATE "C" AS name UNION SELECT json_object_keys(shown) COLLATE "C" FROM replica WHERE ${LIVES}
+           )
+           UPDATE publication SET unread_since = CASE WHEN "index" IN (SELECT name FROM read) THEN NULL ELSE $3::bigint END
+           WHERE format = $1 AND (unread_since IS NULL) <> ("index" IN (SELECT name FROM read))`,
+          [this.#format, [...indexes], now],
+        ),
+        query('DELETE FROM publication WHERE format = $1 AND unread_since <= $2', [
+          this.#format,
+          now - this.#keepUnreadFor,
+        ]),
+        query(
+          'DELETE FROM apps WHERE format = $1 AND "index" NOT IN (SELECT "index" FROM publication WHERE format = $1)',
+          [this.#format],
+        ),
       ]),
     );
   }
@@ -267,24 +289,29 @@ export class PostgresPublications implements Publications {
   }
 
   /**
-   * Removes the publications of formats that no replica has read for a day.
-   * @param read formats that living replicas read, besides this one's
+   * Removes the publications of other formats that no replica has read for a day.
+   * @param read formats that living replicas read
    * @param now milliseconds since the epoch
    */
   async keepFormats(read: ReadonlySet<string>, now: number): Promise<void> {
     const kept = [...read, this.#format];
-    await this.#database.transaction('write', async (query) => {
-      await query(
-        `UPDATE publication SET unread_since = CASE WHEN format = ANY($1) THEN NULL ELSE $2::bigint END
-         WHERE (unread_since IS NULL) <> (format = ANY($1))`,
-        [kept, now],
-      );
-      await query('DELETE FROM publication WHERE unread_since < $1', [now - KEEP_UNREAD_FOR]);
-      await query(
-        'DELETE FROM apps WHERE format <> ALL($1) AND NOT EXISTS (SELECT FROM publication WHERE publication.format = apps.format)',
-        [kept],
-      );
-    });
+    await this.#database.atOnce('write', (query) =>
+      Promise.all([
+        query(
+          `UPDATE publication SET unread_since = CASE WHEN format = ANY($1) THEN NULL ELSE $2::bigint END
+           WHERE format <> $3 AND (unread_since IS NULL) <> (format = ANY($1))`,
+          [kept, now, this.#format],
+        ),
+        query('DELETE FROM publication WHERE format <> $1 AND unread_since <= $2', [
+          this.#format,
+          now - this.#keepUnreadFor,
+        ]),
+        query(
+          'DELETE FROM apps WHERE format <> ALL($1) AND NOT EXISTS (SELECT FROM publication WHERE publication.format = apps.format)',
+          [kept],
+        ),
+      ]),
+    );
   }
 
   async clean({ named, chunksBefore, pngsBefore = 0, now }: Parameters<Publications['clean']>[0]): Promise<void> {

@@ -13,6 +13,8 @@ export interface PostgresStoreOptions {
   /** Format of the publications that this version of the program reads and writes. */
   readonly format: string;
   readonly fence?: Fence | undefined;
+  /** As for {@link PostgresPublications}. */
+  readonly keepUnreadFor?: number | undefined;
 }
 
 /** {@link Store} in a PostgreSQL database, which the replica that leads opens. */
@@ -23,10 +25,10 @@ export class PostgresStore implements Store {
   readonly settings: Settings;
   readonly #database: PostgresDatabase;
 
-  private constructor(database: PostgresDatabase, catalog: PostgresCatalog, format: string) {
+  private constructor(database: PostgresDatabase, catalog: PostgresCatalog, publications: PostgresPublications) {
     this.#database = database;
     this.catalog = catalog;
-    this.publications = new PostgresPublications(database, format);
+    this.publications = publications;
     this.blobs = new PostgresBlobs(database);
     this.settings = {
       get: async (key) =>
@@ -43,12 +45,16 @@ export class PostgresStore implements Store {
    * Connects, and makes or migrates the tables.
    * @throws StoreError that says what to do
    */
-  static async open(config: PoolConfig, { format, fence }: PostgresStoreOptions): Promise<PostgresStore> {
+  static async open(
+    config: PoolConfig,
+    { format, fence, keepUnreadFor }: PostgresStoreOptions,
+  ): Promise<PostgresStore> {
     const database = new PostgresDatabase(config, fence);
     try {
       await checkDatabase(database);
       await migrate(database);
-      return new PostgresStore(database, await PostgresCatalog.open(database), format);
+      const publications = new PostgresPublications(database, format, keepUnreadFor);
+      return new PostgresStore(database, await PostgresCatalog.open(database), publications);
     } catch (error) {
       await database.close();
       throw error;

@@ -37,6 +37,8 @@ export interface ReplicaRow extends ReplicaIdentity, ReplicaState {
 const LIFETIME_MS = 6_000;
 const MARGIN = 20;
 const LIFETIME = `interval '${LIFETIME_MS} milliseconds'`;
+/** SQL: whether a row of `replica` is that of one that lives. */
+export const LIVES = `seen >= now() - ${LIFETIME}`;
 
 /**
  * Writes the own row and reads all. `now()` is the same in the whole statement. A replica that crashed is removed after
@@ -62,7 +64,7 @@ const BEAT = `
         THEN least(before.configured, (SELECT configured FROM inherited)) ELSE excluded.configured END
     RETURNING *
   )
-  SELECT id, name, version, format, configuration, shown, seen >= now() - ${LIFETIME} AS living,
+  SELECT id, name, version, format, configuration, shown, ${LIVES} AS living,
     ${['configured', 'started', 'seen'].map((time) => `round(extract(epoch FROM ${time}) * 1000)::float8 AS ${time}`).join()}
   FROM (
     SELECT * FROM own

@@ -444,7 +444,7 @@ suite('cached publications', needs('postgres'), () => {
 });
 
 async function openStore(t: TestContext, connection: ClientConfig, format = '1'): Promise<PostgresPublications> {
-  const store = await PostgresStore.open(connection, { format });
+  const store = await PostgresStore.open(connection, { format, keepUnreadFor: 0 });
   t.after(() => store.close());
   return store.publications;
 }

@@ -8,10 +8,11 @@ import { digestOf } from '../../../src/registry/digest.ts';
 import { CHANNEL } from '../../../src/store/postgres/channel.ts';
 import type { PostgresPublications } from '../../../src/store/postgres/postgres-publications.ts';
 import { PostgresStore } from '../../../src/store/postgres/postgres-store.ts';
+import { Replicas } from '../../../src/store/postgres/replicas.ts';
 import type { StoredChunk } from '../../../src/store/publications.ts';
 import { needs } from '../../peers/installed.ts';
 import { chunkOf, publicationOf, wholeOf } from '../publications-contract.ts';
-import { connected, databases, run } from './database.ts';
+import { connected, databases, opened, run } from './database.ts';
 
 const DAY = 86_400_000;
 const NOW = Date.UTC(2026, 0, 1);
@@ -76,7 +77,8 @@ suite('publications in PostgreSQL', needs('postgres'), () => {
 
     test('one that removes indexes leaves those of the other', async (t) => {
       const [old, next] = await publishBoth(t);
-      await next.keepIndexes(new Set());
+      await next.keepIndexes(new Set(), NOW);
+      await next.keepIndexes(new Set(), NOW + DAY);
       assert.deepEqual([await old.published(), await next.published()], [['apps'], []]);
       assert.equal((await old.apps('apps'))?.version, 1);
       assert.deepEqual(await chunksLeft(next), ['a', 'b']);
@@ -91,10 +93,10 @@ suite('publications in PostgreSQL', needs('postgres'), () => {
       // One that reads it comes back in time.
       await keep(NOW + 3 * DAY, 'old');
       await keep(NOW + 4 * DAY);
-      await keep(NOW + 5 * DAY);
+      await keep(NOW + 5 * DAY - 1);
       assert.deepEqual(await old.published(), ['apps']);
       assert.deepEqual(await chunksLeft(next), ['a', 'b', 'c']);
-      await keep(NOW + 5 * DAY + 1);
+      await keep(NOW + 5 * DAY);
       assert.deepEqual([await old.published(), await old.apps('apps')], [[], undefined]);
       assert.deepEqual(await next.published(), ['apps']);
       assert.deepEqual(await chunksLeft(next), ['b', 'c']);
@@ -103,10 +105,40 @@ suite('publications in PostgreSQL', needs('postgres'), () => {
     test('a newer one is removed like an older one, and the own one never', async (t) => {
       const [old, next] = await publishBoth(t);
       await old.keepFormats(new Set(), NOW);
-      await old.keepFormats(new Set(), NOW + DAY + 1);
+      await old.keepFormats(new Set(), NOW + DAY);
       assert.deepEqual([await old.published(), await next.published()], [['apps'], []]);
       assert.deepEqual(await chunksLeft(old), ['a', 'b']);
     });
+  });
+
+  test('an index that is not configured any more goes a day after the last living replica that serves it', async (t) => {
+    const connection = await createDatabase();
+    const publications = await open(t, connection, '1');
+    const replicas = new Replicas(opened(t, connection), { id: 'one', name: 'host', version: '1.2.3', format: 1 });
+    for (const name of ['apps', 'more', 'gone']) {
+      await publications.publish(publicationOf(name, 1, []), []);
+      await publications.putApps(name, { version: 1, body: Buffer.from(name) });
+    }
+    const keep = (now: number): Promise<void> => publications.keepIndexes(new Set(['apps', 'not built yet']), now);
+    await replicas.beat({ configuration: 'before', shown: { apps: 1, more: 1 } });
+    await keep(NOW);
+    assert.deepEqual(await publications.published(), ['apps', 'gone', 'more']);
+    await keep(NOW + DAY);
+    assert.deepEqual(await publications.published(), ['apps', 'more']);
+    assert.equal(await publications.apps('gone'), undefined);
+
+    await replicas.leave();
+    await keep(NOW + 2 * DAY);
+    // It restarts.
+    await replicas.beat({ configuration: 'before', shown: { apps: 1, more: 1 } });
+    await keep(NOW + 4 * DAY);
+    await run(connection, `UPDATE replica SET seen = seen - interval '7 seconds'`);
+    await keep(NOW + 5 * DAY);
+    await keep(NOW + 6 * DAY - 1);
+    assert.deepEqual(await publications.published(), ['apps', 'more']);
+    assert.equal((await publications.apps('more'))?.version, 1);
+    await keep(NOW + 6 * DAY);
+    assert.deepEqual(await publications.published(), ['apps']);
   });
 
   test('whole chunks are read at once; one that was removed is left out, and a damaged head is found', async (t) => {

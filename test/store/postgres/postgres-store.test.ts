@@ -40,7 +40,7 @@ suite('the store in PostgreSQL', needs('postgres'), () => {
     const database = createDatabase();
     let last: PostgresStore | undefined;
     const openBeside = async (): Promise<PostgresStore> => {
-      const store = await PostgresStore.open(await database, { format: '1' });
+      const store = await PostgresStore.open(await database, { format: '1', keepUnreadFor: 0 });
       t.after(() => store.close());
       return store;
     };
