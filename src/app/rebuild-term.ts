@@ -1,8 +1,8 @@
 /** What the replica that leads does with the requests in a shared store, from the begin of its term to the end. */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { messageOf } from '../system/message-of.ts';
-import type { RebuildRows, RequestRow } from '../store/postgres/rebuild-rows.ts';
+import type { RebuildRows, RequestRow, RowChange } from '../store/postgres/rebuild-rows.ts';
 import { StoreError } from '../store/store-error.ts';
 import { rebuildToJson, type RebuildJson } from '../triggers/rebuild-json.ts';
 import type { RebuildRequest } from '../triggers/rebuild-request.ts';
@@ -30,8 +30,10 @@ export class RebuildTerm {
   readonly #leader: Leader;
   /** Requests that were taken. */
   readonly #taken = new Set<string>();
-  /** Rebuilds whose state has to be written. */
+  /** Rebuilds whose state has to be written; each as it is when it is written. */
   readonly #unwritten = new Map<string, Rebuild>();
+  /** What else has to be written, in order. */
+  readonly #changes: { readonly change: RowChange<RebuildJson>; readonly done: () => void }[] = [];
   readonly #ended = new AbortController();
   #writing = false;
   #progressTimer: NodeJS.Timeout | undefined;
@@ -91,17 +93,14 @@ export class RebuildTerm {
   }
 
   async #run({ id, kind, reason, scope }: RequestRow<readonly RebuildRequest[]>): Promise<void> {
-    const { rows } = this.#options;
     const { queue, notifications } = this.#leader;
-    const write = (rebuild: Rebuild, ended: boolean): Promise<void> =>
-      this.#untilWritten(() => rows[ended ? 'end' : 'begin'](id, rebuildToJson(rebuild)));
     let ended: Rebuild | undefined;
     try {
       if (kind === 'notification' && scope.length === 0) await this.#repair();
       else if (kind === 'notification') await notifications.request({ reason, scope });
       else {
         const rebuild = queue.request({ reason, scope });
-        await write(rebuild, false);
+        await this.#add({ kind: 'begun', request: id, rebuild: rebuildToJson(rebuild) });
         ended = await queue.finished(rebuild.id);
       }
     } catch (error) {
@@ -113,8 +112,11 @@ export class RebuildTerm {
     }
     // A rebuild that ended because this replica leads no more is not what was asked for.
     if (this.#ended.signal.aborted) return;
-    if (ended === undefined || kind === 'notification') await this.#untilWritten(() => rows.end(id));
-    else await write(ended, true);
+    await this.#add({
+      kind: 'ended',
+      request: id,
+      rebuild: ended === undefined || kind === 'notification' ? undefined : rebuildToJson(ended),
+    });
     this.#taken.delete(id);
   }
 
@@ -149,15 +151,29 @@ export class RebuildTerm {
   readonly #onReplaced = (rebuild: Rebuild): void =>
     this.#onChange({ ...rebuild, state: 'failed', finishedAt: Date.now(), error: 'another rebuild replaced it' });
 
-  /** Writes the state of rebuilds, one after another, each as it is then. */
+  /** Writes a change; resolves when it is written, or the term has ended. */
+  #add(change: RowChange<RebuildJson>): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#changes.push({ change, done: resolve });
+    void this.#write();
+    return promise;
+  }
+
+  /** Writes all that there is to write, in one transaction; and again while something is added meanwhile. */
   async #write(): Promise<void> {
     if (this.#writing) return;
     this.#writing = true;
     await this.#begun;
-    // What is added meanwhile is visited, too.
-    for (const [id, rebuild] of this.#unwritten) {
-      this.#unwritten.delete(id);
-      await this.#untilWritten(() => this.#options.rows.put(id, rebuildToJson(rebuild), isLive(rebuild)));
+    // What begins at once, or ends with its request, is told in one.
+    await setImmediate();
+    while (this.#unwritten.size + this.#changes.length > 0) {
+      const states = [...this.#unwritten].map(
+        ([id, rebuild]) => ({ kind: 'state', id, rebuild: rebuildToJson(rebuild), isLive: isLive(rebuild) }) as const,
+      );
+      this.#unwritten.clear();
+      const changes = this.#changes.splice(0);
+      await this.#untilWritten(() => this.#options.rows.write(...states, ...changes.map(({ change }) => change)));
+      for (const { done } of changes) done();
     }
     this.#writing = false;
   }

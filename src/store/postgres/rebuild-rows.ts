@@ -32,6 +32,18 @@ export interface ChangedRebuilds<Rebuild> {
   readonly rebuilds: readonly Rebuild[];
 }
 
+/** What the leader writes. */
+export type RowChange<Rebuild> =
+  /** What a request leads to, again and again as that changes. */
+  | { readonly kind: 'begun'; readonly request: string; readonly rebuild: Rebuild }
+  /**
+   * A request has ended, in the state of its rebuild if it was given one. The last 100 are kept; a notification is
+   * removed at once.
+   */
+  | { readonly kind: 'ended'; readonly request: string; readonly rebuild?: Rebuild | undefined }
+  /** The state of a rebuild, for all replicas; live while it is queued or running. The last 50 of the others are kept. */
+  | { readonly kind: 'state'; readonly id: string; readonly rebuild: Rebuild; readonly isLive: boolean };
+
 const ASKED = 'floor(extract(epoch FROM asked) * 1000)::float8 AS asked';
 const NOTIFY_REBUILDS = `pg_notify('${CHANNEL}', '{"rebuilds": true}')`;
 
@@ -46,10 +58,10 @@ const BEGIN = `
 
 const END = `
   WITH gone AS (
-    DELETE FROM request WHERE id = ANY($1) AND kind = 'notification'
+    DELETE FROM request WHERE id = $1 AND kind = 'notification'
   ), done AS (
     UPDATE request SET ended = clock_timestamp(), rebuild = coalesce($2, rebuild)
-    WHERE id = ANY($1) AND kind = 'request' AND ended IS NULL
+    WHERE id = $1 AND kind = 'request' AND ended IS NULL
     RETURNING id
   ), forgotten AS (
     DELETE FROM request WHERE ended IS NOT NULL AND id NOT IN (
@@ -73,6 +85,13 @@ const PUT = `
     )
   )
   SELECT ${NOTIFY_REBUILDS}`;
+
+const SQL: Readonly<Record<RowChange<unknown>['kind'], string>> = { begun: BEGIN, ended: END, state: PUT };
+
+function valuesOf(change: RowChange<unknown>): readonly unknown[] {
+  const rebuild = change.rebuild === undefined ? null : JSON.stringify(change.rebuild);
+  return change.kind === 'state' ? [change.id, change.isLive, rebuild] : [change.request, rebuild];
+}
 
 /**
  * Rows of requests and rebuilds. The store does not look into scopes and rebuilds: they are JSON, of the types that the
@@ -105,29 +124,13 @@ export class RebuildRows<Scope = unknown, Rebuild = unknown> {
   }
 
   /**
-   * Says what a request leads to, for the leader alone; may be called again as that changes.
+   * Writes in one transaction, for the leader alone; may be called again with the same.
    * @throws StoreError
    */
-  async begin(id: string, rebuild: Rebuild): Promise<void> {
-    await this.#database.write(BEGIN, [id, JSON.stringify(rebuild)]);
-  }
-
-  /**
-   * Ends requests, for the leader alone. The last 100 are kept; a notification is removed at once.
-   * @param rebuild its final state, where a request was given a rebuild
-   * @throws StoreError
-   */
-  async end(ids: string | readonly string[], rebuild?: Rebuild): Promise<void> {
-    await this.#database.write(END, [[ids].flat(), rebuild === undefined ? null : JSON.stringify(rebuild)]);
-  }
-
-  /**
-   * Shows the state of a rebuild to all replicas, for the leader alone. The last 50 that are not live are kept.
-   * @param live whether it is queued or running
-   * @throws StoreError
-   */
-  async put(id: string, rebuild: Rebuild, live: boolean): Promise<void> {
-    await this.#database.write(PUT, [id, live, JSON.stringify(rebuild)]);
+  async write(...changes: readonly RowChange<Rebuild>[]): Promise<void> {
+    await this.#database.atOnce('write', (query) =>
+      Promise.all(changes.map((change) => query(SQL[change.kind], valuesOf(change)))),
+    );
   }
 
   /**
@@ -138,7 +141,11 @@ export class RebuildRows<Scope = unknown, Rebuild = unknown> {
   async abandon(failed: (rebuild: Rebuild) => Rebuild): Promise<void> {
     await this.#database.transaction('write', async (query) => {
       const rows = await query<{ id: string; rebuild: Rebuild }>('SELECT id, rebuild FROM rebuild WHERE live');
-      for (const { id, rebuild } of rows) await query(PUT, [id, false, JSON.stringify(failed(rebuild))]);
+      await Promise.all(
+        rows.map(({ id, rebuild }) =>
+          query(PUT, valuesOf({ kind: 'state', id, rebuild: failed(rebuild), isLive: false })),
+        ),
+      );
     });
   }
 

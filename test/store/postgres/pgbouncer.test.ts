@@ -55,8 +55,11 @@ suite('through PgBouncer in transaction mode', needs('postgres', 'pgbouncer'), (
     assert.equal((await replicas.beat({ configuration: 'c', shown: {} })).length, 1);
     const rows = new RebuildRows(database);
     await rows.ask({ id: 'request', kind: 'request', reason: 'test', scope: {} });
-    await rows.put('rebuild', { state: 'done' }, false);
-    await rows.end((await rows.waiting()).map(({ id }) => id));
+    const asked = await rows.waiting();
+    await rows.write(
+      { kind: 'state', id: 'rebuild', rebuild: { state: 'done' }, isLive: false },
+      ...asked.map(({ id }) => ({ kind: 'ended', request: id }) as const),
+    );
     assert.deepEqual((await rows.changedSince(0)).rebuilds, [{ state: 'done' }]);
     assert.equal((await rows.get('request'))?.ended, true);
 

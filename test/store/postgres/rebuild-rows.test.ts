@@ -34,11 +34,11 @@ async function lead(rows: Rows, name: string): Promise<readonly string[]> {
   const served: string[] = [];
   for (const { id } of await rows.waiting()) {
     const rebuild = { id: `${id} by ${name}`, state: 'running' } as const;
-    await rows.begin(id, rebuild);
-    await rows.put(rebuild.id, rebuild, true);
+    await rows.write({ kind: 'begun', request: id, rebuild });
+    await rows.write({ kind: 'state', id: rebuild.id, rebuild, isLive: true });
     served.push(id);
-    await rows.put(rebuild.id, { ...rebuild, state: 'done' }, false);
-    await rows.end(id, { ...rebuild, state: 'done' });
+    await rows.write({ kind: 'state', id: rebuild.id, rebuild: { ...rebuild, state: 'done' }, isLive: false });
+    await rows.write({ kind: 'ended', request: id, rebuild: { ...rebuild, state: 'done' } });
   }
   return served;
 }
@@ -103,16 +103,16 @@ suite('rows of rebuilds', needs('postgres'), () => {
     assert.deepEqual(await other.get('first'), { ended: false, rebuild: undefined, request: first });
     const running = { id: 'r', state: 'running' } as const;
     const begun = heard();
-    await leader.begin('first', running);
+    await leader.write({ kind: 'begun', request: 'first', rebuild: running });
     assert.equal(await begun, '{"rebuilds": true}');
     assert.deepEqual(await other.get('first'), { ended: false, rebuild: running, request: first });
     assert.deepEqual(await idsWaiting(leader), ['first', 'second', 'third']);
     const done = { id: 'r', state: 'done' } as const;
     const ended = heard();
-    await leader.end('first', done);
+    await leader.write({ kind: 'ended', request: 'first', rebuild: done });
     assert.equal(await ended, '{"rebuilds": true}');
     assert.deepEqual(await other.get('first'), { ended: true, rebuild: done, request: first });
-    await leader.end(['second', 'third']);
+    await leader.write({ kind: 'ended', request: 'second' }, { kind: 'ended', request: 'third' });
     assert.equal(await other.get('second'), undefined);
     assert.deepEqual(await leader.waiting(), []);
   });
@@ -120,9 +120,9 @@ suite('rows of rebuilds', needs('postgres'), () => {
   test('a request that has ended stays as it is', async (t) => {
     const { leader, other } = await replicas(t);
     await ask(other, 'it');
-    await leader.end('it', { id: 'r', state: 'done' });
-    await leader.begin('it', { id: 'r', state: 'running' });
-    await leader.end('it', { id: 'r', state: 'failed' });
+    await leader.write({ kind: 'ended', request: 'it', rebuild: { id: 'r', state: 'done' } });
+    await leader.write({ kind: 'begun', request: 'it', rebuild: { id: 'r', state: 'running' } });
+    await leader.write({ kind: 'ended', request: 'it', rebuild: { id: 'r', state: 'failed' } });
     await ask(other, 'it');
     assert.deepEqual((await other.get('it'))?.rebuild, { id: 'r', state: 'done' });
     assert.deepEqual(await leader.waiting(), []);
@@ -132,15 +132,15 @@ suite('rows of rebuilds', needs('postgres'), () => {
     const { leader, other, heard } = await replicas(t);
     assert.deepEqual(await other.changedSince(0), { change: 0, rebuilds: [] });
     const notified = heard();
-    await leader.put('r1', { id: 'r1', state: 'running' }, true);
+    await leader.write({ kind: 'state', id: 'r1', rebuild: { id: 'r1', state: 'running' }, isLive: true });
     assert.equal(await notified, '{"rebuilds": true}');
-    await leader.put('r2', { id: 'r2', state: 'running' }, true);
+    await leader.write({ kind: 'state', id: 'r2', rebuild: { id: 'r2', state: 'running' }, isLive: true });
     const all = await other.changedSince(0);
     assert.deepEqual(
       all.rebuilds.map(({ id }) => id),
       ['r1', 'r2'],
     );
-    await leader.put('r1', { id: 'r1', state: 'done' }, false);
+    await leader.write({ kind: 'state', id: 'r1', rebuild: { id: 'r1', state: 'done' }, isLive: false });
     const changed = await other.changedSince(all.change);
     assert.deepEqual(changed.rebuilds, [{ id: 'r1', state: 'done' }]);
     assert.ok(changed.change > all.change);
@@ -161,7 +161,9 @@ suite('rows of rebuilds', needs('postgres'), () => {
     const { leader, other } = await replicas(t);
     const ids = Array.from({ length: 200 }, (_, place) => `r${place}`);
     let isPut = false;
-    const put = Promise.all(ids.map((id) => leader.put(id, { id, state: 'running' }, true))).then(() => {
+    const put = Promise.all(
+      ids.map((id) => leader.write({ kind: 'state', id, rebuild: { id, state: 'running' }, isLive: true })),
+    ).then(() => {
       isPut = true;
     });
     const seen: string[] = [];
@@ -177,12 +179,13 @@ suite('rows of rebuilds', needs('postgres'), () => {
 
   test('of what has ended the last 100 requests and 50 rebuilds are kept, and all that is live', async (t) => {
     const { leader, other } = await replicas(t);
-    await leader.put('live', { id: 'live', state: 'running' }, true);
+    await leader.write({ kind: 'state', id: 'live', rebuild: { id: 'live', state: 'running' }, isLive: true });
     await ask(other, 'waiting');
     for (let i = 0; i < 102; i++) {
       await ask(other, `request ${i}`);
-      await leader.end(`request ${i}`, { id: '', state: 'done' });
-      if (i >= 50) await leader.put(`rebuild ${i}`, { id: '', state: 'done' }, false);
+      await leader.write({ kind: 'ended', request: `request ${i}`, rebuild: { id: '', state: 'done' } });
+      if (i >= 50)
+        await leader.write({ kind: 'state', id: `rebuild ${i}`, rebuild: { id: '', state: 'done' }, isLive: false });
     }
     const isKept = async (id: string): Promise<boolean> => (await other.get(id)) !== undefined;
     assert.deepEqual(await Promise.all(['request 1', 'request 2', 'waiting'].map(isKept)), [false, true, true]);
@@ -194,9 +197,9 @@ suite('rows of rebuilds', needs('postgres'), () => {
     const connection = await createDatabase();
     const leader = rowsOf(opened(t, connection, await takeFor(connection, 'first')));
     await ask(leader, 'request');
-    await leader.begin('request', { id: 'r1', state: 'running' });
-    await leader.put('r1', { id: 'r1', state: 'running' }, true);
-    await leader.put('r0', { id: 'r0', state: 'done' }, false);
+    await leader.write({ kind: 'begun', request: 'request', rebuild: { id: 'r1', state: 'running' } });
+    await leader.write({ kind: 'state', id: 'r1', rebuild: { id: 'r1', state: 'running' }, isLive: true });
+    await leader.write({ kind: 'state', id: 'r0', rebuild: { id: 'r0', state: 'done' }, isLive: false });
     const next = rowsOf(opened(t, connection, await takeFor(connection, 'second')));
     const { change } = await next.changedSince(0);
     await next.abandon((rebuild) => ({ ...rebuild, state: 'failed' }));
@@ -204,9 +207,9 @@ suite('rows of rebuilds', needs('postgres'), () => {
     assert.equal((await next.get('r1'))?.ended, true);
     assert.deepEqual(await idsWaiting(next), ['request']);
     for (const write of [
-      () => leader.begin('request', { id: 'r2', state: 'running' }),
-      () => leader.end('request'),
-      () => leader.put('r2', { id: 'r2', state: 'running' }, true),
+      () => leader.write({ kind: 'begun', request: 'request', rebuild: { id: 'r2', state: 'running' } }),
+      () => leader.write({ kind: 'ended', request: 'request' }),
+      () => leader.write({ kind: 'state', id: 'r2', rebuild: { id: 'r2', state: 'running' }, isLive: true }),
       () => leader.abandon((rebuild) => rebuild),
     ])
       await assert.rejects(write(), { name: 'StoreError', code: 'deposed' });
