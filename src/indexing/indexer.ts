@@ -491,6 +491,8 @@ export class Indexer {
           published.publication.registry,
           published.chunks.map(({ whole, slice }) => ({ part: whole, slice })),
         ),
+        // Another replica may have written something newer there.
+        async () => this.#options.store.checkLease?.(),
       );
     } catch (cause) {
       if (cause instanceof StoreError) throw cause;
@@ -547,6 +549,7 @@ export class Indexer {
   async #writeMissingIcons(registry: string): Promise<void> {
     const files = this.#iconFiles;
     if (files === undefined) return;
+    await this.#options.store.checkLease?.();
     files.list();
     for (const definition of this.#definitionsOf(registry)) {
       const icons = new Set(this.#publisher(definition).published?.chunks.flatMap((chunk) => chunk.icons));

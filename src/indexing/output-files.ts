@@ -14,9 +14,10 @@ export class OutputFiles {
   /**
    * Writes the document to the file at `path`, unless the file has that content already. Returns whether it was
    * written.
+   * @param check called before it is written; what it throws prevents that
    * @throws Error with the path and what to do
    */
-  async write(path: string, document: JoinedDocument): Promise<boolean> {
+  async write(path: string, document: JoinedDocument, check?: () => Promise<void>): Promise<boolean> {
     const { tag } = document;
     const state = await stateOf(path);
     const seen = this.#seen.get(path);
@@ -24,6 +25,7 @@ export class OutputFiles {
 
     const same = await hasDocument(path, document);
     if (!same) {
+      await check?.();
       makeFolder(dirname(path));
       await writeDocument(path, document);
     }

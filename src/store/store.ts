@@ -9,6 +9,11 @@ export interface Store {
   readonly publications: Publications;
   readonly blobs: Blobs;
   readonly settings: Settings;
+  /**
+   * Checks that this process may still write, before it writes elsewhere for all replicas; absent if nobody else may.
+   * @throws StoreError `deposed` if another replica may write now
+   */
+  checkLease?(): Promise<void>;
   /** Closes all roles. */
   close(): Promise<void>;
 }

@@ -61,6 +61,10 @@ export class PostgresStore implements Store {
     }
   }
 
+  async checkLease(): Promise<void> {
+    await this.#database.atOnce('write', async () => undefined);
+  }
+
   async close(): Promise<void> {
     await this.#database.close();
   }
