@@ -1,29 +1,16 @@
-/**
- * The configuration as the program uses it: names in camelCase, paths absolute, times in numbers, references resolved.
- */
+/** The configuration as the program uses it: as the schema decodes it, with what is worked out from several keys. */
 import type { AuthFile, ProxyOptions } from '../registry/http/access/access-options.ts';
 import type { ListingOptions } from '../registry/listing/listing-apis.ts';
-import type { ConfigFile } from './schema.ts';
-
-type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
-  ? `${Head}${Capitalize<CamelCase<Tail>>}`
-  : Name;
-
-/** `Section` with its own keys, which are snake_case in the file, in camelCase. */
-export type CamelKeys<Section> = {
-  readonly [Key in keyof Section as Key extends string ? CamelCase<Key> : never]: Section[Key];
-};
+import type { Settings } from './schema.ts';
 
 /** Plain keys come from the schema, which says what they mean; those that were worked out are named here. */
-export interface Config {
+export interface Config extends Pick<Settings, 'iconsUri' | 'rescanInterval' | 'cleanFilesAfter'> {
   /** The configuration file; absolute. */
   readonly file: string;
   readonly stateDir: string;
   /** `undefined` if all is kept in `stateDir`. */
   readonly store: StoreConfig | undefined;
   readonly iconsDir: string | undefined;
-  /** A URL, or relative to the index's URL as clients see it; ends with `/`. */
-  readonly iconsUri: string;
   /** Access to registries that do not configure their own. */
   readonly access: AccessConfig;
   /** By `id`; one for each registry that an index reads. */
@@ -32,10 +19,6 @@ export interface Config {
   readonly indexes: readonly IndexConfig[];
   /** The name of one of `indexes`. */
   readonly defaultIndex: string;
-  /** Milliseconds; 0 for never. */
-  readonly rescanInterval: number;
-  /** Milliseconds. */
-  readonly cleanFilesAfter: number;
   readonly server: ServerConfig;
   /** `undefined` if no broker is given. */
   readonly bus: BusConfig | undefined;
@@ -59,21 +42,16 @@ export interface AccessConfig {
   readonly proxies: ProxyOptions;
 }
 
-type RegistrySection = ConfigFile['registries'][string];
-type IndexSection = ConfigFile['indexes'][string];
-
 /** Access to one registry. `repositories` is empty for all that are listed. */
-export interface RegistryConfig extends CamelKeys<Omit<RegistrySection, 'listing' | 'timeout'>> {
+export interface RegistryConfig extends Omit<Settings['registries'][string], 'listing'> {
   /** The registry's URL without a slash at its end, or `oci:` and the absolute path of a folder. */
   readonly id: string;
   /** `undefined` for the registry's own catalog. */
   readonly listing?: ListingOptions;
-  /** Milliseconds for one request. */
-  readonly timeout: number;
 }
 
 /** One index. */
-export interface IndexConfig extends CamelKeys<Omit<IndexSection, 'registry' | 'registry_public' | 'remote_icons'>> {
+export interface IndexConfig extends Omit<Settings['indexes'][string], 'registryPublic' | 'remoteIcons'> {
   readonly name: string;
   /** FILE of the route `/index/FILE.json`. */
   readonly fileName: string;
@@ -86,10 +64,10 @@ export interface IndexConfig extends CamelKeys<Omit<IndexSection, 'registry' | '
 }
 
 /** Keys of the server's section that are worked out. */
-type Resolved = 'host' | 'adminToken' | 'adminTokenFile' | 'eventsToken' | 'eventsTokenFile' | 'baseUrl' | 'maxAge';
+type Resolved = 'host' | 'adminToken' | 'adminTokenFile' | 'eventsToken' | 'eventsTokenFile' | 'baseUrl';
 
 /** Configuration of the HTTP server. */
-export interface ServerConfig extends Omit<CamelKeys<ConfigFile['server']>, Resolved> {
+export interface ServerConfig extends Omit<Settings['server'], Resolved> {
   readonly host: string;
   /** Bearer token of `/reindex`; without one the route answers 403. */
   readonly adminToken: string | undefined;
@@ -104,22 +82,10 @@ export interface ServerConfig extends Omit<CamelKeys<ConfigFile['server']>, Reso
 }
 
 /** Brokers, and the messages on them that trigger a rebuild. */
-export interface BusConfig extends CamelKeys<
-  Omit<ConfigFile['bus'], 'url' | 'destinations' | 'exchange' | 'headers' | 'heartbeat'>
-> {
+export interface BusConfig extends Omit<Settings['bus'], 'url' | 'destinations'> {
   /** Brokers to fail over between; at least one. They may hold a login. */
   readonly urls: readonly string[];
-  readonly destinations: readonly BusDestination[];
+  readonly destinations: NonNullable<Settings['bus']['destinations']>;
   /** With AMQP, the exchange that the queue is bound to. */
   readonly exchange: string;
-  /** With STOMP, headers of the connection. */
-  readonly headers: Readonly<Record<string, string>>;
-  /** Milliseconds; 0 for no heart-beats. */
-  readonly heartbeat: number;
-}
-
-/** One subscription. */
-interface BusDestination {
-  readonly destination: string;
-  readonly headers: Readonly<Record<string, string>>;
 }

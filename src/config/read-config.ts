@@ -7,7 +7,7 @@ import { checkValues } from './check-values.ts';
 import type { Config } from './config.ts';
 import { Problems, nameOf, type KeyPath } from './problems.ts';
 import type { Environment } from './replace-variables.ts';
-import { resolveConfig, type Tokens } from './resolve-config.ts';
+import { resolveConfig } from './resolve-config.ts';
 import { configSchema, type ConfigFile } from './schema.ts';
 import { expandDocument } from './expand-document.ts';
 import { readStore } from './read-store.ts';
@@ -48,16 +48,16 @@ function read(file: string, environment: Environment): { readonly config: Config
   // JavaScript's objects do not keep the order of keys that are numbers.
   const names = isMap<Node>(indexes) ? indexes.items.map(nameOf) : [];
   checkRules({ config, names, folder }, problems);
-  const tokens: Tokens = {
-    adminToken: config.server?.admin_token ?? readToken(['server', 'admin_token_file'], config, problems),
-    eventsToken: config.server?.events_token ?? readToken(['server', 'events_token_file'], config, problems),
-  };
   // These are read again when they are needed.
   for (const url of Object.keys(config.registries ?? {}))
     readToken(['registries', url, 'listing', 'token_file'], config, problems);
-  const store = readStore(config, { folder, environment, problems });
+  const values = {
+    adminToken: config.server?.admin_token ?? readToken(['server', 'admin_token_file'], config, problems),
+    eventsToken: config.server?.events_token ?? readToken(['server', 'events_token_file'], config, problems),
+    store: readStore(config, { folder, environment, problems }),
+  };
   problems.throwIfAny();
-  return { config: resolveConfig(absolute, config as ConfigFile, names, { tokens, store }, environment), problems };
+  return { config: resolveConfig(absolute, config as ConfigFile, names, values, environment), problems };
 }
 
 const LONGEST_TOKEN_FILE = 16 * 1024;

@@ -1,29 +1,23 @@
 /** Works out the configuration from what the file says. */
 import { dirname, join, resolve } from 'node:path';
-import { Default } from 'typebox/value';
-import { listingUrl, type ListingOptions } from '../registry/listing/listing-apis.ts';
+import { DecodeUnsafe, Default } from 'typebox/value';
+import { listingUrl } from '../registry/listing/listing-apis.ts';
 import { LAYOUT_PREFIX, registryId } from '../registry/registry-id.ts';
 import type {
   AccessConfig,
   BusConfig,
-  CamelKeys,
   Config,
   IndexConfig,
   RegistryConfig,
   ServerConfig,
   StoreConfig,
 } from './config.ts';
-import { parseDuration } from './duration.ts';
 import type { Environment } from './replace-variables.ts';
-import { registrySchema, type ConfigFile } from './schema.ts';
+import { configSchema, registrySchema, type ConfigFile, type Settings } from './schema.ts';
 import { fileNameOf, isAmqp } from './value-types.ts';
 
-/** Bearer tokens that protect routes; `undefined` where none is configured. */
-export type Tokens = Pick<ServerConfig, 'adminToken' | 'eventsToken'>;
-
-/** What was read besides the file. */
-export interface ReadValues {
-  readonly tokens: Tokens;
+/** What was read besides the file: the bearer tokens that protect routes, and the database of the store. */
+export interface ReadValues extends Pick<ServerConfig, 'adminToken' | 'eventsToken'> {
   readonly store: StoreConfig | undefined;
 }
 
@@ -32,44 +26,44 @@ export function resolveConfig(
   file: string,
   written: ConfigFile,
   names: readonly string[],
-  { tokens, store }: ReadValues,
+  { store, ...tokens }: ReadValues,
   environment: Environment,
 ): Config {
   const folder = dirname(file);
-  const server = resolveServer(written.server, tokens, environment);
-  const iconsUri = written.icons_uri.replace(/\/*$/, '/');
+  const settings = DecodeUnsafe({}, configSchema, written) as Settings;
+  const server = resolveServer(settings.server, tokens, environment);
   const indexes = names.flatMap((name) => {
-    const section = written.indexes[name];
-    return section === undefined ? [] : [resolveIndex(name, section, folder, server, iconsUri)];
+    const section = settings.indexes[name];
+    return section === undefined ? [] : [resolveIndex(name, section, folder, server, settings.iconsUri)];
   });
+  const { rescanInterval, cleanFilesAfter, iconsDir, bus, daemon } = settings;
   return {
     file,
-    stateDir: written.state_dir ?? resolve(folder, variable(environment, 'REGINDEXER_STATE_DIR') ?? 'state'),
+    stateDir: settings.stateDir ?? resolve(folder, variable(environment, 'REGINDEXER_STATE_DIR') ?? 'state'),
     store,
-    iconsDir: written.icons_dir,
-    iconsUri: belowBasePath(iconsUri, server.basePath),
+    iconsDir,
+    iconsUri: belowBasePath(settings.iconsUri, server.basePath),
     access: resolveAccess(environment),
-    registries: resolveRegistries(written, indexes, folder),
+    registries: resolveRegistries(settings, indexes, folder),
     indexes,
-    defaultIndex: written.default_index ?? String(names[0]),
-    rescanInterval: milliseconds(written.rescan_interval),
-    cleanFilesAfter: milliseconds(written.clean_files_after),
+    defaultIndex: settings.defaultIndex ?? String(names[0]),
+    rescanInterval,
+    cleanFilesAfter,
     server,
-    bus: resolveBus(written.bus, written.daemon),
+    bus: bus.url && resolveBus(bus, bus.url, daemon),
   };
 }
 
 function resolveIndex(
   name: string,
-  section: ConfigFile['indexes'][string],
+  { registry: url, registryPublic, remoteIcons, ...rest }: Settings['indexes'][string],
   folder: string,
   server: ServerConfig,
   iconsUri: string,
 ): IndexConfig {
-  const { registry: url, registry_public: registryPublic, remote_icons: remoteIcons, ...rest } = section;
   const registry = registryId(url, folder);
   return {
-    ...camelKeys(rest),
+    ...rest,
     name,
     fileName: fileNameOf(name, rest.output),
     registry,
@@ -87,85 +81,48 @@ function publicUrl(reference: string, index: string, { baseUrl, basePath }: Serv
 }
 
 function resolveRegistries(
-  written: ConfigFile,
+  { registries }: Settings,
   indexes: readonly IndexConfig[],
   folder: string,
 ): ReadonlyMap<string, RegistryConfig> {
-  const sections = new Map(
-    Object.entries(written.registries).map(([url, section]) => [registryId(url, folder), section]),
-  );
+  const sections = new Map(Object.entries(registries).map(([url, section]) => [registryId(url, folder), section]));
+  const other = DecodeUnsafe({}, registrySchema, Default(registrySchema, {})) as Settings['registries'][string];
   return new Map(
     indexes.map(({ registry: id }) => {
-      const section = sections.get(id) ?? (Default(registrySchema, {}) as ConfigFile['registries'][string]);
-      const { listing, ...rest } = section;
-      return [
-        id,
-        {
-          ...camelKeys(rest),
-          id,
-          ...(listing && { listing: resolveListing(listing, id) }),
-          timeout: milliseconds(section.timeout),
-        },
-      ];
+      const { listing, ...rest } = sections.get(id) ?? other;
+      const api = listing && { ...listing, url: listing.url ?? listingUrl(listing.kind, id) ?? '' };
+      return [id, { ...rest, id, ...(api && { listing: api }) }];
     }),
   );
 }
 
-function resolveListing(
-  section: NonNullable<ConfigFile['registries'][string]['listing']>,
-  registry: string,
-): ListingOptions {
-  const url = section.url ?? listingUrl(section.kind, registry) ?? '';
-  return { ...camelKeys(section), url: url.replace(/\/+$/, '') };
-}
-
-function resolveServer(section: ConfigFile['server'], tokens: Tokens, environment: Environment): ServerConfig {
-  const { admin_token_file: _admin, events_token_file: _events, base_url: baseUrl, max_age: maxAge, ...rest } = section;
+function resolveServer(
+  { adminTokenFile: _admin, eventsTokenFile: _events, host, baseUrl, maxAge, ...rest }: Settings['server'],
+  tokens: Pick<ServerConfig, 'adminToken' | 'eventsToken'>,
+  environment: Environment,
+): ServerConfig {
   return {
-    ...camelKeys(rest),
+    ...rest,
     ...tokens,
-    host: section.host ?? variable(environment, 'REGINDEXER_HOST') ?? '127.0.0.1',
-    baseUrl: baseUrl?.replace(/\/+$/, ''),
+    host: host ?? variable(environment, 'REGINDEXER_HOST') ?? '127.0.0.1',
+    baseUrl,
     basePath: basePathOf(baseUrl),
-    maxAge: Math.floor(milliseconds(maxAge) / 1000),
+    maxAge: Math.floor(maxAge / 1000),
   };
 }
 
-function resolveBus(section: ConfigFile['bus'], daemon: ConfigFile['daemon']): BusConfig | undefined {
-  const { url, destinations, exchange = 'amq.topic', headers, heartbeat, ...rest } = section;
-  if (url === undefined) return undefined;
-  const urls = typeof url === 'string' ? [url] : url;
-  return {
-    ...camelKeys(rest),
-    urls,
-    destinations: (destinations ?? defaultDestinations(daemon, urls)).map((destination) =>
-      typeof destination === 'string'
-        ? { destination, headers: {} }
-        : { destination: destination.destination, headers: headerTexts(destination.headers) },
-    ),
-    exchange,
-    headers: headerTexts(headers),
-    heartbeat: milliseconds(heartbeat),
-  };
-}
-
-/** Topics on which Bodhi announces that a compose is complete, by its older and its newer name. */
-function defaultDestinations(
-  { topic_prefix: prefix, environment }: ConfigFile['daemon'],
+function resolveBus(
+  { url: _url, exchange = 'amq.topic', destinations, ...rest }: Settings['bus'],
   urls: readonly string[],
-): readonly string[] {
-  const start = urls.every(isAmqp) ? prefix : `/topic/${prefix}`;
-  return ['mashtask', 'compose'].map((topic) => `${start}.${environment}.bodhi.${topic}.complete`);
-}
-
-function headerTexts(headers: Readonly<Record<string, string | number | boolean>>): Readonly<Record<string, string>> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
-}
-
-function milliseconds(duration: string | number): number {
-  const parsed = parseDuration(duration);
-  if (parsed === undefined) throw new TypeError(`Not a duration: ${duration}`);
-  return parsed;
+  { topicPrefix, environment }: Settings['daemon'],
+): BusConfig {
+  // Topics on which Bodhi announces that a compose is complete, by its older and its newer name.
+  const start = urls.every(isAmqp) ? topicPrefix : `/topic/${topicPrefix}`;
+  const topics = ['mashtask', 'compose'].map((topic) => ({
+    destination: `${start}.${environment}.bodhi.${topic}.complete`,
+    headers: {},
+  }));
+  return { ...rest, urls, destinations: destinations ?? topics, exchange };
 }
 
 /** The path of `baseUrl`, without a slash at its end. */
@@ -179,15 +136,6 @@ function basePathOf(baseUrl: string | undefined): string {
 function belowBasePath(reference: string, basePath: string): string {
   const isPath = reference.startsWith('/') && !reference.startsWith('//');
   return isPath && !`${reference}/`.startsWith(`${basePath}/`) ? basePath + reference : reference;
-}
-
-/** A section of the file, whose names are snake_case, with its own keys in camelCase. */
-function camelKeys<Section extends object>(section: Section): CamelKeys<Section> {
-  const entries = Object.entries(section).map(([key, value]) => [
-    key.replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase()),
-    value,
-  ]);
-  return Object.fromEntries(entries) as CamelKeys<Section>;
 }
 
 /** The value of the first of these variables that is set and not empty. */

@@ -2,7 +2,7 @@
  * Every key of the configuration file: its name, type, default and an example, and what it means. `npm run docs` writes
  * config.yaml and the table in docs/configuration.md from it.
  */
-import { Type, type Static } from 'typebox';
+import { Type, type Static, type StaticDecode } from 'typebox';
 import { LISTING_KINDS } from '../registry/listing/listing-apis.ts';
 import {
   MAX_INTERVAL,
@@ -17,7 +17,6 @@ import {
   indexName,
   linkUrl,
   oneOf,
-  optional,
   outputFile,
   path,
   proxyAddresses,
@@ -38,51 +37,37 @@ import {
 const listing = section(
   {
     kind: oneOf('The API that lists repositories', LISTING_KINDS, { example: 'ghcr' }),
-    owner: optional(
-      repositoryOwner('For `ghcr`, `forgejo` and `gitea`: the organisation or user.', 'name', {
-        example: 'example-apps',
-        expected: 'the name of an organisation or user',
-      }),
-    ),
-    namespace: optional(
-      repositoryOwner('For `docker-hub` and `quay`: the namespace.', 'name', {
-        example: 'example-apps',
-        expected: 'the name of a namespace',
-      }),
-    ),
-    group: optional(
-      repositoryOwner('For `gitlab`: the path of a group, whose subgroups are included.', 'path', {
-        example: 'example/apps',
-        expected: 'a path such as group/subgroup',
-      }),
-    ),
-    project: optional(
-      repositoryOwner('For `harbor`: the name of a project; for `gitlab`: its path.', 'path', {
-        example: 'example-apps',
-        expected: 'a project such as apps, or for gitlab a path such as group/project',
-      }),
-    ),
-    url: optional(
-      httpUrl('The URL of the API, where that is not at the usual place.', {
-        example: 'https://github.example.org/api/v3',
-        expected: 'a URL such as https://gitlab.example.org',
-        otherwise:
-          '`https://api.github.com`, `https://hub.docker.com`, `https://gitlab.com`; the registry’s own for the other kinds',
-      }),
-    ),
-    username: optional(
-      text('The user of the token, for `harbor` and `docker-hub`.', {
-        example: 'indexer',
-        otherwise: 'the namespace for `docker-hub`',
-      }),
-    ),
-    token: optional(
-      bearerToken('A token that may list repositories; `ghcr` needs one.', {
-        example: '${LISTING_TOKEN:}',
-        otherwise: 'the login for the registry for `harbor`, `forgejo` and `gitea`; else none',
-      }),
-    ),
-    token_file: optional(path('A file that holds `token`, read again for each list.', { example: './listing-token' })),
+    'owner?': repositoryOwner('For `ghcr`, `forgejo` and `gitea`: the organisation or user.', 'name', {
+      example: 'example-apps',
+      expected: 'the name of an organisation or user',
+    }),
+    'namespace?': repositoryOwner('For `docker-hub` and `quay`: the namespace.', 'name', {
+      example: 'example-apps',
+      expected: 'the name of a namespace',
+    }),
+    'group?': repositoryOwner('For `gitlab`: the path of a group, whose subgroups are included.', 'path', {
+      example: 'example/apps',
+      expected: 'a path such as group/subgroup',
+    }),
+    'project?': repositoryOwner('For `harbor`: the name of a project; for `gitlab`: its path.', 'path', {
+      example: 'example-apps',
+      expected: 'a project such as apps, or for gitlab a path such as group/project',
+    }),
+    'url?': httpUrl('The URL of the API, where that is not at the usual place.', {
+      example: 'https://github.example.org/api/v3',
+      expected: 'a URL such as https://gitlab.example.org',
+      otherwise:
+        '`https://api.github.com`, `https://hub.docker.com`, `https://gitlab.com`; the registry’s own for the other kinds',
+    }),
+    'username?': text('The user of the token, for `harbor` and `docker-hub`.', {
+      example: 'indexer',
+      otherwise: 'the namespace for `docker-hub`',
+    }),
+    'token?': bearerToken('A token that may list repositories; `ghcr` needs one.', {
+      example: '${LISTING_TOKEN:}',
+      otherwise: 'the login for the registry for `harbor`, `forgejo` and `gitea`; else none',
+    }),
+    'token_file?': path('A file that holds `token`, read again for each list.', { example: './listing-token' }),
   },
   {
     description:
@@ -100,41 +85,35 @@ export const registrySchema = section(
       default: [],
       otherwise: 'all in the registry’s catalog, or that `listing` finds',
     }),
-    listing: optional(listing),
-    username: optional(text('Login; needs `password` too.', { example: 'indexer', otherwise: 'from `auth_file`' })),
-    password: optional(
-      secret('Password of `username`.', { example: '${REGISTRY_PASSWORD}', otherwise: 'from `auth_file`' }),
-    ),
-    auth_file: optional(
-      readableFile('Logins as `skopeo login` and `docker login` write them.', {
-        example: './auth.json',
-        otherwise:
-          '`REGISTRY_AUTH_FILE`, `containers/auth.json` in `XDG_RUNTIME_DIR` (else `/run/containers/UID/auth.json`) and in `~/.config`, `config.json` in `DOCKER_CONFIG` or `~/.docker`',
-      }),
-    ),
-    ca_file: optional(
-      readableFile('Certificates to trust beside the system’s own (PEM).', {
-        example: './registry-ca.pem',
-        otherwise: CERTS_D,
-      }),
-    ),
-    client_cert: optional(
-      readableFile('Client certificate (PEM); needs `client_key` too.', {
-        example: './client.pem',
-        otherwise: CERTS_D,
-      }),
-    ),
-    client_key: optional(
-      readableFile('Key of `client_cert` (PEM).', { example: './client.key', otherwise: 'as `client_cert`' }),
-    ),
+    'listing?': listing,
+    'username?': text('Login; needs `password` too.', { example: 'indexer', otherwise: 'from `auth_file`' }),
+    'password?': secret('Password of `username`.', { example: '${REGISTRY_PASSWORD}', otherwise: 'from `auth_file`' }),
+    'auth_file?': readableFile('Logins as `skopeo login` and `docker login` write them.', {
+      example: './auth.json',
+      otherwise:
+        '`REGISTRY_AUTH_FILE`, `containers/auth.json` in `XDG_RUNTIME_DIR` (else `/run/containers/UID/auth.json`) and in `~/.config`, `config.json` in `DOCKER_CONFIG` or `~/.docker`',
+    }),
+    'ca_file?': readableFile('Certificates to trust beside the system’s own (PEM).', {
+      example: './registry-ca.pem',
+      otherwise: CERTS_D,
+    }),
+    'client_cert?': readableFile('Client certificate (PEM); needs `client_key` too.', {
+      example: './client.pem',
+      otherwise: CERTS_D,
+    }),
+    'client_key?': readableFile('Key of `client_cert` (PEM).', {
+      example: './client.key',
+      otherwise: 'as `client_cert`',
+    }),
     concurrency: wholeNumber('The most requests at once; how many are best is found.', 1, 1000, { default: 128 }),
-    private_redirects: optional(
-      flag('Whether the registry may lead to private addresses: by redirects, and by the token server that it names.', {
+    'private_redirects?': flag(
+      'Whether the registry may lead to private addresses: by redirects, and by the token server that it names.',
+      {
         example: false,
         otherwise: 'only if it is at one itself',
-      }),
+      },
     ),
-    timeout: duration('How long one request may take.', { default: '30s' }, 1, MAX_INTERVAL),
+    timeout: duration('How long one request may take.', { default: '30s', minimum: 1, maximum: MAX_INTERVAL }),
   },
   { default: {} },
 );
@@ -144,27 +123,24 @@ const index = section(
     registry: registryUrl(
       'The registry to read: `http(s)://…`, or `oci:FOLDER`, where every OCI image layout is a repository.',
     ),
-    registry_public: optional(
-      registryReference('The registry’s URL as clients see it; may be relative to the index’s URL.', {
-        example: 'https://registry.example.org',
-        otherwise: '`registry` as written; `/` for `oci:`, which is served from here',
-      }),
-    ),
-    output: optional(
-      outputFile('A file to write the index to as well. Its name is also that of the URL `/index/FILE.json`.', {
+    'registry_public?': registryReference('The registry’s URL as clients see it; may be relative to the index’s URL.', {
+      example: 'https://registry.example.org',
+      otherwise: '`registry` as written; `/` for `oci:`, which is served from here',
+    }),
+    'output?': outputFile(
+      'A file to write the index to as well. Its name is also that of the URL `/index/FILE.json`.',
+      {
         example: '/var/www/html/index/apps.json',
-      }),
+      },
     ),
     tags: globs('Globs (`*`, `?`), any of which must match a tag.', { default: ['*'], minItems: 1 }),
     required_annotations: texts('Annotations that an image must all have.', 'an annotation’s key', { default: [] }),
     required_labels: texts('Labels that an image must all have.', 'a label’s key', { default: [] }),
-    architectures: optional(
-      texts('Architectures to keep, by their Go names.', 'an architecture such as amd64', {
-        example: ['amd64', 'arm64'],
-        otherwise: 'all',
-        minItems: 1,
-      }),
-    ),
+    'architectures?': texts('Architectures to keep, by their Go names.', 'an architecture such as amd64', {
+      example: ['amd64', 'arm64'],
+      otherwise: 'all',
+      minItems: 1,
+    }),
     skip_flatpak_annotations: flag('Leave out annotations that start with `org.flatpak.` or `org.freedesktop.`.', {
       default: false,
     }),
@@ -190,43 +166,36 @@ const index = section(
       default: false,
     }),
     force_flatpak_token: flag('Have clients ask for a token before they download.', { default: false }),
-    signatures_dir: optional(
-      path('Signatures to serve at `/NAME/signatures/`.', { example: './signatures', expected: 'a folder' }),
-    ),
-    title: optional(text('What people call this index.', { example: 'Apps', otherwise: 'the index’s name' })),
-    comment: optional(text('What it is, in one line.', { example: 'Apps of the example organisation' })),
-    description: optional(
-      text('What it is, in a few sentences.', {
-        example: 'Everything that is built from our sources, for testing and for use.',
-      }),
-    ),
-    homepage: optional(linkUrl('Where to read more.', { example: 'https://apps.example.org/about' })),
-    icon: optional(linkUrl('A picture for it.', { example: 'https://apps.example.org/logo.png' })),
-    gpg_key: optional(readableFile('The public key that signatures are made with.', { example: './apps.gpg' })),
-    runtime_repo: optional(
-      linkUrl('The `.flatpakrepo` that has the runtimes of its apps.', {
-        example: 'https://apps.example.org/runtimes.flatpakrepo',
-        otherwise: 'this server’s, where it has them',
-      }),
-    ),
-    remote_name: optional(
-      text('What Flatpak is told to call its remote.', {
-        example: 'example-apps',
-        pattern: /^[A-Za-z0-9_][A-Za-z0-9._-]*$/,
-        expected: 'a name such as example-apps, of letters, digits, ".", "_" and "-"',
-        otherwise: 'the index’s name',
-      }),
-    ),
-    collection_id: optional(
-      text(
-        'Collection ID that Flatpak gives its remote, for `flatpak preinstall`; needs `gpg_key` too, and all clients from 1.17 on.',
-        {
-          example: 'org.example.Apps',
-          pattern: /^[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+$/,
-          maxLength: 255,
-          expected: 'a reversed domain name such as org.example.Apps',
-        },
-      ),
+    'signatures_dir?': path('Signatures to serve at `/NAME/signatures/`.', {
+      example: './signatures',
+      expected: 'a folder',
+    }),
+    'title?': text('What people call this index.', { example: 'Apps', otherwise: 'the index’s name' }),
+    'comment?': text('What it is, in one line.', { example: 'Apps of the example organisation' }),
+    'description?': text('What it is, in a few sentences.', {
+      example: 'Everything that is built from our sources, for testing and for use.',
+    }),
+    'homepage?': linkUrl('Where to read more.', { example: 'https://apps.example.org/about' }),
+    'icon?': linkUrl('A picture for it.', { example: 'https://apps.example.org/logo.png' }),
+    'gpg_key?': readableFile('The public key that signatures are made with.', { example: './apps.gpg' }),
+    'runtime_repo?': linkUrl('The `.flatpakrepo` that has the runtimes of its apps.', {
+      example: 'https://apps.example.org/runtimes.flatpakrepo',
+      otherwise: 'this server’s, where it has them',
+    }),
+    'remote_name?': text('What Flatpak is told to call its remote.', {
+      example: 'example-apps',
+      pattern: /^[A-Za-z0-9_][A-Za-z0-9._-]*$/,
+      expected: 'a name such as example-apps, of letters, digits, ".", "_" and "-"',
+      otherwise: 'the index’s name',
+    }),
+    'collection_id?': text(
+      'Collection ID that Flatpak gives its remote, for `flatpak preinstall`; needs `gpg_key` too, and all clients from 1.17 on.',
+      {
+        example: 'org.example.Apps',
+        pattern: /^[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+$/,
+        maxLength: 255,
+        expected: 'a reversed domain name such as org.example.Apps',
+      },
     ),
   },
   { default: {} },
@@ -242,41 +211,34 @@ const daemon = section(
 
 const server = section(
   {
-    host: optional(
-      text('The address to listen on.', { example: '127.0.0.1', otherwise: '`REGINDEXER_HOST`, or `127.0.0.1`' }),
-    ),
+    'host?': text('The address to listen on.', {
+      example: '127.0.0.1',
+      otherwise: '`REGINDEXER_HOST`, or `127.0.0.1`',
+    }),
     port: wholeNumber('The port; 0 lets the system choose.', 0, 65_535, { default: 8080 }),
-    tls: optional(
-      section(
-        {
-          cert: readableFile('Certificate chain (PEM); with it the server speaks HTTPS and HTTP/2.', {
-            example: './server.pem',
-          }),
-          key: readableFile('Key of `cert` (PEM).', { example: './server.key' }),
-        },
-        { otherwise: 'plain HTTP' },
-      ),
+    'tls?': section(
+      {
+        cert: readableFile('Certificate chain (PEM); with it the server speaks HTTPS and HTTP/2.', {
+          example: './server.pem',
+        }),
+        key: readableFile('Key of `cert` (PEM).', { example: './server.key' }),
+      },
+      { otherwise: 'plain HTTP' },
     ),
-    base_url: optional(
-      httpUrl(
-        'The server’s public URL, written into `.flatpakrepo` and `.flatpakref` files, and before a relative `registry_public`. If it has a path, all is answered below that, too: a proxy may strip it or not.',
-        { example: 'https://apps.example.org', otherwise: 'from the request' },
-      ),
+    'base_url?': httpUrl(
+      'The server’s public URL, written into `.flatpakrepo` and `.flatpakref` files, and before a relative `registry_public`. If it has a path, all is answered below that, too: a proxy may strip it or not.',
+      { example: 'https://apps.example.org', otherwise: 'from the request' },
     ),
-    admin_token: optional(
-      bearerToken('Bearer token of `/reindex`.', {
-        example: '${ADMIN_TOKEN:}',
-        otherwise: 'none: the route answers 403',
-      }),
-    ),
-    admin_token_file: optional(path('A file that holds `admin_token`.', { example: './admin-token' })),
-    events_token: optional(
-      bearerToken('Bearer token of `/events`.', {
-        example: '${EVENTS_TOKEN:}',
-        otherwise: 'none: the route answers 403',
-      }),
-    ),
-    events_token_file: optional(path('A file that holds `events_token`.', { example: './events-token' })),
+    'admin_token?': bearerToken('Bearer token of `/reindex`.', {
+      example: '${ADMIN_TOKEN:}',
+      otherwise: 'none: the route answers 403',
+    }),
+    'admin_token_file?': path('A file that holds `admin_token`.', { example: './admin-token' }),
+    'events_token?': bearerToken('Bearer token of `/events`.', {
+      example: '${EVENTS_TOKEN:}',
+      otherwise: 'none: the route answers 403',
+    }),
+    'events_token_file?': path('A file that holds `events_token`.', { example: './events-token' }),
     max_age: duration('`Cache-Control: max-age` of indexes.', { default: '60s' }),
     registry_proxy: flag(
       'Serve `/v2/` of the default index’s registry from here, for a `registry_public` of `/`; always on for `oci:`.',
@@ -306,18 +268,19 @@ const server = section(
 );
 
 const headers = (description: string) =>
-  record(Type.Union([Type.String(), Type.Boolean(), Type.Number()], { expected: 'a text', secret: true }), {
-    description,
-    default: {},
-    otherwise: 'none',
-    expected: 'headers and their values',
-  });
+  record(
+    Type.Decode(
+      Type.Union([Type.String(), Type.Boolean(), Type.Number()], { expected: 'a text', secret: true }),
+      String,
+    ),
+    { description, default: {}, otherwise: 'none', expected: 'headers and their values' },
+  );
 
 const DESTINATION = 'a destination such as /topic/org.example.compose, or a routing key such as org.example.#';
 
 const bus = section(
   {
-    url: optional(
+    'url?': Type.Decode(
       Type.Union([brokerUrl(), Type.Array(brokerUrl(), { minItems: 1, expected: 'a list of at least one broker' })], {
         description:
           'The broker, `stomp://USER:PASSWORD@HOST:61613/VHOST`, `amqp://USER:PASSWORD@HOST:5672/VHOST`, or with TLS `stomps://…` or `amqps://…`; or a list to fail over.',
@@ -326,51 +289,49 @@ const bus = section(
         expected: 'the URL of a STOMP or AMQP broker, or a list of such',
         secret: true,
       }),
+      (url) => (typeof url === 'string' ? [url] : url),
     ),
-    destinations: optional(
-      Type.Array(
-        Type.Union(
-          [
-            word(DESTINATION),
-            section({
-              destination: text('What to subscribe to.', { expected: DESTINATION }),
-              headers: headers(
-                'STOMP alone: headers of this subscription, such as `id` and `durable`; `prefetch-count` and `activemq.prefetchSize` are 100 by themselves.',
-              ),
-            }),
-          ],
-          { expected: `${DESTINATION}, or {destination, headers}` },
-        ),
-        {
-          description:
-            'What to subscribe to: names, or `{destination, headers}`; with AMQP, routing keys, where `*` stands for a word and `#` for any number.',
-          example: [
-            '/topic/org.example.bodhi.compose.complete',
-            {
-              destination: 'Consumer.indexer.VirtualTopic.compose',
-              headers: { id: 'regindexer', durable: true, 'auto-delete': false },
-            },
-          ],
-          otherwise:
-            '`/topic/PREFIX.ENV.bodhi.mashtask.complete` and `/topic/PREFIX.ENV.bodhi.compose.complete` from `daemon`; with AMQP the same without `/topic/`',
-          minItems: 1,
-        },
+    'destinations?': Type.Array(
+      Type.Union(
+        [
+          Type.Decode(word(DESTINATION), (destination) => ({
+            destination,
+            headers: {} as Readonly<Record<string, string>>,
+          })),
+          section({
+            destination: text('What to subscribe to.', { expected: DESTINATION }),
+            headers: headers(
+              'STOMP alone: headers of this subscription, such as `id` and `durable`; `prefetch-count` and `activemq.prefetchSize` are 100 by themselves.',
+            ),
+          }),
+        ],
+        { expected: `${DESTINATION}, or {destination, headers}` },
       ),
+      {
+        description:
+          'What to subscribe to: names, or `{destination, headers}`; with AMQP, routing keys, where `*` stands for a word and `#` for any number.',
+        example: [
+          '/topic/org.example.bodhi.compose.complete',
+          {
+            destination: 'Consumer.indexer.VirtualTopic.compose',
+            headers: { id: 'regindexer', durable: true, 'auto-delete': false },
+          },
+        ],
+        otherwise:
+          '`/topic/PREFIX.ENV.bodhi.mashtask.complete` and `/topic/PREFIX.ENV.bodhi.compose.complete` from `daemon`; with AMQP the same without `/topic/`',
+        minItems: 1,
+      },
     ),
-    exchange: optional(
-      text('AMQP alone: the exchange that the queue is bound to.', {
-        example: 'amq.topic',
-        maxLength: 255,
-        otherwise: '`amq.topic`',
-      }),
-    ),
-    queue: optional(
-      text('AMQP alone: the name of the queue, which is declared if it is missing.', {
-        example: 'regindexer',
-        maxLength: 255,
-        otherwise: 'a UUID that is kept in the store',
-      }),
-    ),
+    'exchange?': text('AMQP alone: the exchange that the queue is bound to.', {
+      example: 'amq.topic',
+      maxLength: 255,
+      otherwise: '`amq.topic`',
+    }),
+    'queue?': text('AMQP alone: the name of the queue, which is declared if it is missing.', {
+      example: 'regindexer',
+      maxLength: 255,
+      otherwise: 'a UUID that is kept in the store',
+    }),
     content_types: Type.Union(
       [Type.Literal('any'), Type.Array(word('a content type such as flatpak'), { minItems: 1 })],
       {
@@ -379,48 +340,41 @@ const bus = section(
         expected: '"any", or a list such as [container, flatpak]',
       },
     ),
-    ca_file: optional(
-      readableFile('Certificates to trust (PEM).', { example: './bus-ca.pem', otherwise: 'the system’s own' }),
+    'ca_file?': readableFile('Certificates to trust (PEM).', {
+      example: './bus-ca.pem',
+      otherwise: 'the system’s own',
+    }),
+    'client_cert?': readableFile(
+      'Client certificate (PEM); needs `client_key` too. With AMQP it is the login, unless `url` has a password.',
+      { example: './bus-client.pem' },
     ),
-    client_cert: optional(
-      readableFile(
-        'Client certificate (PEM); needs `client_key` too. With AMQP it is the login, unless `url` has a password.',
-        { example: './bus-client.pem' },
-      ),
-    ),
-    client_key: optional(readableFile('Key of `client_cert` (PEM).', { example: './bus-client.key' })),
+    'client_key?': readableFile('Key of `client_cert` (PEM).', { example: './bus-client.key' }),
     headers: headers('STOMP alone: headers of the connection.'),
-    heartbeat: duration(
-      'How often each side must send something, with AMQP in whole seconds; 0 for no heart-beats.',
-      { default: '10s' },
-      0,
-      MAX_INTERVAL,
-    ),
+    heartbeat: duration('How often each side must send something, with AMQP in whole seconds; 0 for no heart-beats.', {
+      default: '10s',
+      maximum: MAX_INTERVAL,
+    }),
   },
   { description: 'Messages that trigger a rebuild.', default: {} },
 );
 
 /** The whole file. */
 export const configSchema = section({
-  state_dir: optional(
-    path('Where all that is read and published is kept.', {
-      example: './state',
-      expected: 'a folder',
-      otherwise: '`REGINDEXER_STATE_DIR`, or `./state`',
-    }),
-  ),
+  'state_dir?': path('Where all that is read and published is kept.', {
+    example: './state',
+    expected: 'a folder',
+    otherwise: '`REGINDEXER_STATE_DIR`, or `./state`',
+  }),
   store: databaseUrl(
     'Where it is kept instead, for several replicas that share it: in a PostgreSQL database, `postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full`; `state_dir` then has copies. What is left out comes from `PGUSER`, `PGHOST`, `PGPORT` and so on.',
   ),
-  store_password_file: optional(
-    path('A file that holds the password of `store`.', { example: '/run/secrets/regindexer/store-password' }),
-  ),
-  icons_dir: optional(
-    path('A folder that icons are written to as well, for web servers that serve files.', {
-      example: '/var/www/html/icons',
-      expected: 'a folder',
-    }),
-  ),
+  'store_password_file?': path('A file that holds the password of `store`.', {
+    example: '/run/secrets/regindexer/store-password',
+  }),
+  'icons_dir?': path('A folder that icons are written to as well, for web servers that serve files.', {
+    example: '/var/www/html/icons',
+    expected: 'a folder',
+  }),
   icons_uri: servedReference('Public URI of the icons, relative to the index’s URL. A missing last `/` is added.', {
     default: '/icons/',
   }),
@@ -432,13 +386,11 @@ export const configSchema = section({
     propertyNames: indexName(),
     minProperties: 1,
   }),
-  default_index: optional(
-    text('The index that answers at `/index/static`.', {
-      example: 'apps',
-      expected: 'the name of an index',
-      otherwise: 'the first',
-    }),
-  ),
+  'default_index?': text('The index that answers at `/index/static`.', {
+    example: 'apps',
+    expected: 'the name of an index',
+    otherwise: 'the first',
+  }),
   registries: record(registrySchema, {
     description:
       'How registries are read, by the URL that an index gives. One that anybody may read needs nothing here; one that no index reads is an error.',
@@ -449,9 +401,7 @@ export const configSchema = section({
   }),
   rescan_interval: duration(
     'How long after a full rebuild everything is read again, to repair what notifications missed; 0 for never.',
-    { default: '1h' },
-    0,
-    MAX_INTERVAL,
+    { default: '1h', maximum: MAX_INTERVAL },
   ),
   clean_files_after: duration(
     'How long icons are kept after the last index that names them and the last image that has them: clients may still hold such an index.',
@@ -462,5 +412,8 @@ export const configSchema = section({
   bus,
 });
 
-/** Values of a configuration file, with defaults in place. */
+/** What a configuration file says, with defaults in place. */
 export type ConfigFile = Static<typeof configSchema>;
+
+/** The same as the program uses it: names in camelCase, paths absolute, times in milliseconds. */
+export type Settings = StaticDecode<typeof configSchema>;

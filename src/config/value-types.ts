@@ -1,7 +1,16 @@
 /** Types of single values in the configuration file, with the rule of each. */
 import { isIP } from 'node:net';
 import { basename } from 'node:path';
-import { Type, type TProperties, type TSchema, type TSchemaOptions, type TString } from 'typebox';
+import {
+  Type,
+  type StaticDecode,
+  type TObject,
+  type TOptional,
+  type TProperties,
+  type TSchema,
+  type TSchemaOptions,
+  type TString,
+} from 'typebox';
 import { isRepositoryName } from '../registry/reference.ts';
 import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
 import { databaseFault, loginFault, withHost } from './database-url.ts';
@@ -42,18 +51,43 @@ export function annotationsOf(schema: TSchema): Annotations {
   return schema;
 }
 
-/** A mapping of known keys. */
-export function section<Properties extends TProperties>(properties: Properties, options: Options = {}) {
-  return Type.Object(properties, { additionalProperties: false, ...options });
+/** `Section` with its own keys, which are snake_case in the file, in camelCase. */
+type CamelKeys<Section> = {
+  readonly [Key in keyof Section as Key extends string ? CamelCase<Key> : never]: Section[Key];
+};
+type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : Name;
+
+/** `Keys` without the question mark of those that may be left out. */
+type Properties<Keys extends TProperties> = {
+  [Key in keyof Keys as Key extends `${infer Name}?` ? Name : Key]: Key extends `${string}?`
+    ? TOptional<Keys[Key]>
+    : Keys[Key];
+};
+
+/** A mapping of known keys; those that end with a question mark may be left out. */
+export function section<Keys extends TProperties>(keys: Keys, options: Options = {}) {
+  type Section = StaticDecode<TObject<Properties<Keys>>>;
+  const properties = Object.fromEntries(
+    Object.entries(keys).map(([key, schema]) =>
+      key.endsWith('?') ? [key.slice(0, -1), Type.Optional(schema)] : [key, schema],
+    ),
+  ) as Properties<Keys>;
+  return Type.Decode(Type.Object(properties, options), (written) => {
+    const entries = Object.entries(written).map(([key, value]) => [camelCase(key), value]);
+    return Object.fromEntries(entries) as CamelKeys<Section>;
+  });
+}
+
+function camelCase(key: string): string {
+  return key.replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase());
 }
 
 /** A mapping of keys that the user chooses, line breaks in them included. */
 export function record<Value extends TSchema>(value: Value, options: Options) {
   return Type.Record(Type.String({ pattern: '^[^]*$' }), value, options);
 }
-
-/** A key that may be left out. */
-export const optional = Type.Optional;
 
 /** An element of a list: a text that is not empty. */
 export function word(expected: string) {
@@ -152,26 +186,25 @@ export function globs(description: string, options: Options & { readonly minItem
 /** Longest interval and timeout, in milliseconds: as many whole days as one of Node's timers can wait for. */
 export const MAX_INTERVAL = 24 * 86_400_000;
 
-/** A length of time; both bounds in milliseconds. */
+/** A length of time, in milliseconds as its bounds are. */
 export function duration(
   description: string,
-  options: Options,
-  minimum = 0,
-  maximum: number = Number.MAX_SAFE_INTEGER,
+  options: Options & { readonly minimum?: number; readonly maximum?: number },
 ) {
-  const bounds = [
+  const { minimum = 0, maximum = Number.MAX_SAFE_INTEGER, ...others } = options;
+  const expected = [
+    'a duration such as 500ms, 30s, 5m, 1h or 1d',
     ...(minimum > 0 ? [`at least ${formatDuration(minimum)}`] : []),
     ...(maximum < Number.MAX_SAFE_INTEGER ? [`at most ${formatDuration(maximum)}`] : []),
-  ];
-  const expected = ['a duration such as 500ms, 30s, 5m, 1h or 1d', ...bounds].join(', ');
+  ].join(', ');
   const isWithin = (written: string | number): boolean => {
-    const milliseconds = parseDuration(written);
-    return milliseconds !== undefined && milliseconds >= minimum && milliseconds <= maximum;
+    const milliseconds = parseDuration(written) ?? Number.NaN;
+    return milliseconds >= minimum && milliseconds <= maximum;
   };
-  return Type.Refine(
-    Type.Union([Type.String(), Type.Number()], { description, expected, ...options }),
-    isWithin,
-    () => '',
+  const schema = Type.Union([Type.String(), Type.Number()], { description, expected, ...others });
+  return Type.Decode(
+    Type.Refine(schema, isWithin, () => ''),
+    (written) => parseDuration(written) ?? Number.NaN,
   );
 }
 
@@ -270,15 +303,21 @@ export function registryUrl(description = '') {
   });
 }
 
-/** A whole http(s) URL, without credentials, query and fragment. */
-export function httpUrl(description: string, options: Options = {}, query?: 'any query') {
-  const schema = secret(description, { expected: 'a URL such as https://apps.example.org', ...options });
-  return withRule(schema, (written) => urlFault(written, HTTP, { query }));
+const EXPECTED_URL = 'a URL such as https://apps.example.org';
+
+/** A whole http(s) URL, without credentials, query and fragment; without slashes at its end when it is decoded. */
+export function httpUrl(description: string, options: Options) {
+  const schema = secret(description, { expected: EXPECTED_URL, ...options });
+  return Type.Decode(
+    withRule(schema, (written) => urlFault(written, HTTP)),
+    (url) => url.replace(/\/+$/, ''),
+  );
 }
 
 /** A whole http(s) URL without credentials, for clients to follow. */
-export function linkUrl(description: string, options: Options = {}) {
-  return httpUrl(description, options, 'any query');
+export function linkUrl(description: string, options: Options) {
+  const schema = secret(description, { expected: EXPECTED_URL, ...options });
+  return withRule(schema, (written) => urlFault(written, HTTP, { query: 'any query' }));
 }
 
 /** The address of a registry as clients see it: an http(s) URL, or one relative to the URL of the index. */
@@ -286,9 +325,9 @@ export function registryReference(description: string, options: Options) {
   return reference(description, options, hostFault);
 }
 
-/** An http(s) URL, or one relative to the URL of the index, whose path is served here. */
+/** An http(s) URL, or one relative to the URL of the index, whose path is served here; decoded, it ends with a slash. */
 export function servedReference(description: string, options: Options) {
-  return reference(description, options, ({ pathname }) => {
+  const schema = reference(description, options, ({ pathname }) => {
     try {
       decodeURIComponent(pathname);
     } catch {
@@ -296,6 +335,7 @@ export function servedReference(description: string, options: Options) {
     }
     return /^\/v2\/*$/.test(pathname) ? 'is where pulls are served' : undefined;
   });
+  return Type.Decode(schema, (url) => url.replace(/\/*$/, '/'));
 }
 
 /** @param fault what else is wrong with it */
