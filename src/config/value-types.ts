@@ -256,6 +256,9 @@ export const ROUTES: ReadonlySet<string> = new Set([
   'api',
   'page',
   'openapi.json',
+  'sitemap.xml',
+  'robots.txt',
+  'screenshots',
 ]);
 
 /** A name of an index, which is also a path segment of its URLs. */

@@ -17,7 +17,14 @@ import {
   type ServedIndex,
   type ServedIndexOptions,
 } from '../server/documents/served-index.ts';
-import { appIconPath, appListPath, appPath, listPagePath, translationsPath } from '../server/exported-paths.ts';
+import {
+  appIconPath,
+  appListPath,
+  appPath,
+  feedPath,
+  listPagePath,
+  translationsPath,
+} from '../server/exported-paths.ts';
 import { IMMUTABLE, indexCacheControl } from '../server/http/caching.ts';
 import { pageFiles } from '../server/routes/page.ts';
 import type { Server } from '../server/server.ts';
@@ -270,6 +277,8 @@ class Exporter {
         await this.#write(listPagePath(index.name, page), `/?index=${index.name}&page=${page}`);
     }
     await this.#write('index.html', '/');
+    for (const { index } of this.#tagged) await this.#write(feedPath(index.name), `/${feedPath(index.name)}`);
+    for (const file of ['sitemap.xml', 'robots.txt']) await this.#write(file, `/${file}`);
   }
 
   /** Writes the files that hosts read. */
@@ -290,6 +299,7 @@ class Exporter {
         rules.set(document, { ...cached, [TYPE]: JSON_TYPE });
       await copy(`/api/${name}/*`, `/api/apps?index=${name}`);
       await copy(`/${name}.flatpakrepo`, `/${name}.flatpakrepo`);
+      await copy(`/${feedPath(name)}`, `/${feedPath(name)}`);
       for (const folder of this.#iconFolders(name)) rules.set(`/${folder}*`, { 'cache-control': IMMUTABLE });
     }
     rules.set('/v2/*', { 'cache-control': IMMUTABLE });

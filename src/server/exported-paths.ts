@@ -18,6 +18,11 @@ export function translationsPath(index: string, id: string): string {
   return `api/${index}/apps/${id}.translations.json`;
 }
 
+/** Path of the feed of an index. */
+export function feedPath(index: string): string {
+  return `${index}/updates.atom`;
+}
+
 /** Path of `/api/apps/ID/icon?index=INDEX`. */
 export function appIconPath(index: string, id: string): string {
   return `api/${index}/apps/${id}.png`;

@@ -20,6 +20,7 @@ import { nameRequests, REQUEST_ID, requestIds } from './plugins/request-ids.ts';
 import { apiRoutes } from './routes/api.ts';
 import { distributionRoutes } from './routes/distribution/distribution.ts';
 import { eventRoutes } from './routes/events/events.ts';
+import { feedRoutes } from './routes/feeds/feeds.ts';
 import { flatpakFileRoutes } from './routes/flatpak/flatpak-files.ts';
 import { healthRoutes } from './routes/health.ts';
 import { iconRoutes } from './routes/icons.ts';
@@ -237,6 +238,7 @@ export class Server {
       this.#followRebuilds = ({ rebuilds }) => followEvents(rebuilds);
       apiRoutes(scope, { site, acceptEncoding });
       flatpakFileRoutes(scope, site);
+      feedRoutes(scope, site);
     });
     await server.register(async (scope) => pageRoutes(scope, site, tls));
     allowNoOther();

@@ -109,6 +109,12 @@ test('what is exported is, byte for byte, what a server answers', async () => {
         assert.match(await text(site, `${name}/org.example.Two.flatpakref`), /^Title=Two in the making$/m);
     }
     for (const path of await files(site)) if (/^(?:icons|page)\//.test(path)) await same(path, path);
+    assert.match(
+      await text(site, 'apps/updates.atom'),
+      new RegExp(`<link rel="alternate" type="text/html" href="${site.host.url}/apps/org\\.example\\.Two\\.html"/>`),
+    );
+    assert.ok((await text(site, 'sitemap.xml')).includes(`<loc>${site.host.url}/apps/org.example.Two.html</loc>`));
+    assert.ok((await text(site, 'robots.txt')).endsWith(`\nSitemap: ${site.host.url}/sitemap.xml\n`));
     // An app that has this tag alone.
     const [id] = tag === 'beta' ? ['org.example.Beta'] : ['org.example.One'];
     await same(`api/apps/apps/${id}.json`, `api/apps/${id}?index=apps`);
@@ -149,9 +155,11 @@ test('nothing is read or written again, but what a push changes', async () => {
       'apps/index/static',
       'apps/org.example.two.flatpakref',
       'apps/page-1.html',
+      'apps/updates.atom',
       'index.html',
       'index/apps.json',
       'index/static',
+      'sitemap.xml',
       'v2/apps/two/blobs/DIGEST',
       'v2/apps/two/manifests/DIGEST',
     ],
