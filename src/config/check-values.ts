@@ -63,10 +63,13 @@ class ValueReader {
       const fault = annotationsOf(schema).removed?.[name] ?? `is not known here, expected ${nearestKey(name, schema)}`;
       this.#problems.add([...path, name], fault, 'key');
     }
-    return fromEntries(Object.entries(schema.properties), ([name, key]) => [
+    const values = fromEntries(Object.entries(schema.properties), ([name, key]) => [
       name,
       given.has(name) ? this.read(key, given.get(name), [...path, name]) : this.#leftOut(key, [...path, name]),
     ]);
+    for (const [name, message] of combinationFaults(schema, values))
+      this.#problems.add([...path, name], message, 'key');
+    return values;
   }
 
   #readRecord(schema: TRecord, pairs: Pairs, path: KeyPath): unknown {
@@ -136,8 +139,23 @@ class ValueReader {
 }
 
 /** An object of what `entry` makes of each item, without values that are `undefined`. */
-function fromEntries<Item>(items: readonly Item[], entry: (item: Item) => readonly [string, unknown]): unknown {
+function fromEntries<Item>(items: readonly Item[], entry: (item: Item) => readonly [string, unknown]): object {
   return Object.fromEntries(items.map(entry).filter(([, value]) => value !== undefined));
+}
+
+/** Keys of a section that need another, or that stand beside the one whose value their file has. */
+function* combinationFaults(schema: TSchema, values: object): Iterable<readonly [key: string, message: string]> {
+  const { dependentRequired: needs = {} } = annotationsOf(schema);
+  for (const key of Object.keys(values)) {
+    for (const other of needs[key] ?? [])
+      if (!Object.hasOwn(values, other))
+        yield [
+          key,
+          `is given without ${other}, expected both${needs[other]?.includes(key) === true ? ' or neither' : ''}`,
+        ];
+    const [, direct = ''] = /^(.*)_file$/.exec(key) ?? [];
+    if (Object.hasOwn(values, direct)) yield [key, `is given beside ${direct}, expected only one of them`];
+  }
 }
 
 const BOOLEANS: Readonly<Record<string, boolean>> = {

@@ -14,9 +14,6 @@ export interface Problem {
   readonly message: string;
 }
 
-/** A broken rule: where, what is wrong and what was expected, and whether it is shown at the key. */
-export type Fault = readonly [path: KeyPath, message: string, at?: 'key'];
-
 /**
  * All problems of a file; a line of the message for each: `FILE:LINE:COLUMN: path.to.key: what is wrong, what was
  * expected`.

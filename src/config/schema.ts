@@ -78,6 +78,9 @@ const listing = section(
 
 const CERTS_D = 'from `/etc/containers/certs.d` and `/etc/docker/certs.d`';
 
+/** A certificate and its key are given together. */
+const CERTIFICATE = { client_cert: ['client_key'], client_key: ['client_cert'] };
+
 /** A section of `registries`. */
 export const registrySchema = section(
   {
@@ -115,7 +118,7 @@ export const registrySchema = section(
     ),
     timeout: duration('How long one request may take.', { default: '30s', minimum: 1, maximum: MAX_INTERVAL }),
   },
-  { default: {} },
+  { default: {}, dependentRequired: { ...CERTIFICATE, username: ['password'], password: ['username'] } },
 );
 
 const index = section(
@@ -198,7 +201,8 @@ const index = section(
       },
     ),
   },
-  { default: {} },
+  // Flatpak before 1.17 refuses files with a collection ID and without a key.
+  { default: {}, dependentRequired: { collection_id: ['gpg_key'] } },
 );
 
 const daemon = section(
@@ -355,7 +359,7 @@ const bus = section(
       maximum: MAX_INTERVAL,
     }),
   },
-  { description: 'Messages that trigger a rebuild.', default: {} },
+  { description: 'Messages that trigger a rebuild.', default: {}, dependentRequired: CERTIFICATE },
 );
 
 /** The whole file. */

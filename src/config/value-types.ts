@@ -21,6 +21,7 @@ interface Annotations {
   readonly minItems?: number;
   readonly minProperties?: number;
   readonly propertyNames?: TSchema;
+  readonly dependentRequired?: Record<string, string[]>;
   readonly description?: string;
   /** Value of a key that is left out. */
   readonly default?: unknown;
