@@ -155,13 +155,25 @@ export class CachedPublications implements PublicationReader {
     });
     if (versions !== undefined) {
       await this.#copy.write((copy) => copy.keepIndexes(new Set(versions.keys())));
-      for (const index of this.#newest.keys()) {
-        if (!versions.has(index)) this.#forget(index);
-        else if (this.#copied.get(index) !== this.#newest.get(index)) await this.publication(index);
-      }
+      for (const index of this.#newest.keys()) if (!versions.has(index)) this.#forget(index);
+      await this.#complete();
     }
     const before = now - KEEP_FOR;
     await this.#copy.write((copy) => copy.clean({ named, chunksBefore: before, pngsBefore: before, now }));
+    if (versions === undefined) return;
+    // Damage to an index of the file hides rows without an error.
+    for (const index of this.#copied.keys()) {
+      if ((await this.copied(index)) !== undefined) continue;
+      await this.#copy.discard(new Error('it lacks chunks that were written to it'));
+      break;
+    }
+    await this.#complete();
+  }
+
+  /** Brings the newest publications into the copy. */
+  async #complete(): Promise<void> {
+    for (const [index, publication] of this.#newest)
+      if (this.#copied.get(index) !== publication) await this.publication(index);
   }
 
   /** Closes the connections and the copy. */

@@ -82,6 +82,11 @@ export class PublicationsCopy {
     }
   }
 
+  /** Replaces the file by an empty one, because it is damaged. */
+  async discard(damage: Error): Promise<void> {
+    if (this.#publications !== undefined) await this.#replace(this.#publications, damage);
+  }
+
   /** Says that everything works again: the next failure is warned of. */
   recovered(): void {
     this.#warned = false;
