@@ -8,7 +8,6 @@ import {
   MAX_INTERVAL,
   bearerToken,
   brokerUrl,
-  choice,
   databaseUrl,
   duration,
   flag,
@@ -36,7 +35,11 @@ import {
 
 const listing = section(
   {
-    kind: oneOf('The API that lists repositories', LISTING_KINDS, { example: 'ghcr' }),
+    kind: oneOf(
+      `The API that lists repositories: ${LISTING_KINDS.map((kind) => `\`${kind}\``).join(', ')}.`,
+      LISTING_KINDS,
+      { example: 'ghcr' },
+    ),
     'owner?': repositoryOwner('For `ghcr`, `forgejo` and `gitea`: the organisation or user.', 'name', {
       example: 'example-apps',
       expected: 'the name of an organisation or user',
@@ -161,9 +164,10 @@ const index = section(
       'Globs of repositories, the most wanted first: each Flatpak ref and architecture is then shown from one repository only.',
       { default: [], otherwise: 'none' },
     ),
-    lists: choice(
+    lists: oneOf(
       'Image lists stand in `Lists`, or `flatten`: their images stand in `Images` with the tags of the list, for readers that do not support `Lists`, such as Katello, image-builder and Anaconda.',
       ['keep', 'flatten'],
+      { default: 'keep' },
     ),
     flatpak_annotations: flag('Show the Flatpak labels as annotations, for clients before Flatpak 1.6.', {
       default: false,
@@ -248,9 +252,10 @@ const server = section(
       'Serve `/v2/` of the default index’s registry from here, for a `registry_public` of `/`; always on for `oci:`.',
       { default: false },
     ),
-    registry_proxy_redirects: choice(
+    registry_proxy_redirects: oneOf(
       'Where that registry redirects to another host, as for blobs in object storage: `follow` it here, or `pass` it on to the client.',
       ['follow', 'pass'],
+      { default: 'follow' },
     ),
     trust_proxy: Type.Union(
       [Type.Boolean(), Type.Integer({ minimum: 1 }), proxyAddresses(), Type.Array(proxyAddresses(), { minItems: 1 })],

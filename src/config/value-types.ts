@@ -105,23 +105,10 @@ export function secret(description: string, options: Options = {}) {
   return text(description, { secret: true, ...options });
 }
 
-/** One of two words, of which the first is the default. */
-export function choice<First extends string, Second extends string>(
-  description: string,
-  [first, second]: readonly [First, Second],
-) {
-  return Type.Union([Type.Literal(first), Type.Literal(second)], {
-    description,
-    default: first,
-    expected: `${first} or ${second}`,
-  });
-}
-
-/** One of several words, which end the description. */
+/** One of several words. */
 export function oneOf<Word extends string>(description: string, words: readonly Word[], options: Options) {
   const expected = `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
-  const marked = expected.replaceAll(/\b(?!or )[a-z-]+/g, '`$&`');
-  return Type.Enum([...words], { description: `${description}: ${marked}.`, expected, ...options });
+  return Type.Enum([...words], { description, expected, ...options });
 }
 
 /**
