@@ -1,6 +1,7 @@
 /** The catalog: what each registry holds, kept so that nothing immutable is fetched twice. */
 import type { Descriptor, Manifest } from '../registry/manifest.ts';
 import type { Digest } from '../registry/digest.ts';
+import type { Deltas, ReplacedImage } from './deltas.ts';
 
 /** An image in the catalog: its manifest and its config in one. */
 export interface Image extends Descriptor {
@@ -112,6 +113,8 @@ export type CatalogChange =
   | { readonly kind: 'tag'; readonly repository: string; readonly tag: TagRecord }
   /** One tag is gone. Leaves the repository's other tags alone. */
   | { readonly kind: 'tag-gone'; readonly repository: string; readonly tag: string }
+  /** Images to which a tag of a repository does not lead any more. */
+  | { readonly kind: 'replaced'; readonly images: readonly ReplacedImage[] }
   /** A repository could not be read: its tags stay. */
   | { readonly kind: 'failure'; readonly repository: string; readonly error: string }
   /** The registry's list did not name this repository: counts one more missed scan, if the repository is known. */
@@ -141,6 +144,9 @@ export type TakenBy = (repository: string) => readonly string[];
 export interface Catalog {
   /** Random id of this catalog, made when it is created: a catalog that was lost and created again has another one. */
   readonly id: string;
+
+  /** Records of deltas. */
+  readonly deltas: Deltas;
 
   /** Returns what is known of a registry, or only of some of its repositories. */
   known(registry: string, repositories?: readonly string[]): Promise<KnownRegistry>;

@@ -180,6 +180,46 @@ export const MIGRATIONS: readonly string[] = [
   );
   ALTER TABLE blob_piece ALTER bytes SET STORAGE EXTERNAL;
   `,
+  `
+  CREATE TABLE replaced (
+    registry text COLLATE "C",
+    repository text COLLATE "C",
+    tag text COLLATE "C",
+    os text COLLATE "C",
+    architecture text COLLATE "C",
+    digest text COLLATE "C",
+    at bigint NOT NULL,
+    PRIMARY KEY (registry, repository, tag, os, architecture, digest)
+  );
+  CREATE INDEX replaced_by_time ON replaced (registry, at);
+
+  CREATE TABLE wanted_delta (
+    "index" text COLLATE "C",
+    repository text COLLATE "C",
+    target text COLLATE "C",
+    source text COLLATE "C",
+    registry text COLLATE "C" NOT NULL,
+    rank integer NOT NULL,
+    PRIMARY KEY ("index", repository, target, source)
+  );
+  CREATE INDEX wanted_delta_by_images ON wanted_delta (registry, target, source);
+
+  CREATE TABLE delta (
+    registry text COLLATE "C",
+    target text COLLATE "C",
+    source text COLLATE "C",
+    kind text NOT NULL CHECK (kind IN ('made', 'unsuitable', 'failed')),
+    manner text NOT NULL,
+    reason text,
+    digest text COLLATE "C",
+    size bigint,
+    layer_size bigint,
+    from_layer text,
+    to_layer text,
+    version text,
+    PRIMARY KEY (registry, target, source)
+  );
+  `,
 ];
 
 /**

@@ -16,10 +16,12 @@ import type {
 } from '../catalog.ts';
 import { CommitMarks } from '../commit-marks.ts';
 import type { PostgresDatabase, RunQuery } from './postgres-database.ts';
+import { addReplaced, PostgresDeltas } from './postgres-deltas.ts';
 
 /** {@link Catalog} in a PostgreSQL database. */
 export class PostgresCatalog implements Catalog {
   readonly id: string;
+  readonly deltas: PostgresDeltas;
   readonly #database: PostgresDatabase;
   /** Whether something was committed since it was last pruned. */
   #unpruned = true;
@@ -27,6 +29,7 @@ export class PostgresCatalog implements Catalog {
   private constructor(database: PostgresDatabase, id: string) {
     this.#database = database;
     this.id = id;
+    this.deltas = new PostgresDeltas(database);
   }
 
   /**
@@ -156,6 +159,7 @@ export class PostgresCatalog implements Catalog {
       await Promise.all([
         replaceScanned(query, registry, changes),
         replaceHeld(query, registry, changes),
+        addReplaced(query, registry, changes),
         marks.stored !== 0 && addStored(query, [[registry, marks.stored]]),
         mark(query, registry, marks, takenBy),
       ]);
@@ -199,7 +203,7 @@ export class PostgresCatalog implements Catalog {
         gone.map(({ registry, tags }) => [registry, -TAG_BYTES * Number(tags)]),
       );
       await Promise.all(
-        ['repository', 'scanned', 'held_tag'].map((table) =>
+        ['repository', 'scanned', 'held_tag', 'replaced'].map((table) =>
           query(`DELETE FROM ${table} WHERE registry <> ALL($1)`, [kept]),
         ),
       );

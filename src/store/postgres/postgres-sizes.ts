@@ -6,6 +6,7 @@ import type { RunQuery } from './postgres-database.ts';
 const TABLES: Readonly<Record<string, readonly string[]>> = {
   catalog: [
     'catalog',
+    'delta',
     'dirty',
     'held_tag',
     'image',
@@ -13,11 +14,13 @@ const TABLES: Readonly<Record<string, readonly string[]>> = {
     'image_ref',
     'index_child',
     'manifest',
+    'replaced',
     'repository',
     'scanned',
     'setting',
     'stored',
     'tag',
+    'wanted_delta',
   ],
   publications: ['apps', 'apps_part', 'publication'],
   chunks: ['chunk'],

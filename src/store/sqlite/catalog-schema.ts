@@ -122,6 +122,46 @@ export const CATALOG_SCHEMA: DatabaseSchema = {
     `,
     'CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID',
     'ALTER TABLE repository ADD COLUMN is_public INTEGER NOT NULL DEFAULT 0 CHECK (is_public IN (0, 1))',
+    `
+    CREATE TABLE replaced (
+      registry TEXT NOT NULL,
+      repository TEXT NOT NULL,
+      tag TEXT NOT NULL,
+      os TEXT NOT NULL,
+      architecture TEXT NOT NULL,
+      digest TEXT NOT NULL,
+      at INTEGER NOT NULL,
+      PRIMARY KEY (registry, repository, tag, os, architecture, digest)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX replaced_by_time ON replaced (registry, at);
+
+    CREATE TABLE wanted_delta (
+      "index" TEXT NOT NULL,
+      repository TEXT NOT NULL,
+      target TEXT NOT NULL,
+      source TEXT NOT NULL,
+      registry TEXT NOT NULL,
+      rank INTEGER NOT NULL,
+      PRIMARY KEY ("index", repository, target, source)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX wanted_delta_by_images ON wanted_delta (registry, target, source);
+
+    CREATE TABLE delta (
+      registry TEXT NOT NULL,
+      target TEXT NOT NULL,
+      source TEXT NOT NULL,
+      kind TEXT NOT NULL CHECK (kind IN ('made', 'unsuitable', 'failed')),
+      manner TEXT NOT NULL,
+      reason TEXT,
+      digest TEXT,
+      size INTEGER,
+      layer_size INTEGER,
+      from_layer TEXT,
+      to_layer TEXT,
+      version TEXT,
+      PRIMARY KEY (registry, target, source)
+    ) STRICT, WITHOUT ROWID;
+    `,
   ],
   checkedTables: [
     'repository',
@@ -135,6 +175,9 @@ export const CATALOG_SCHEMA: DatabaseSchema = {
     'index_child',
     'dirty',
     'setting',
+    'replaced',
+    'wanted_delta',
+    'delta',
   ],
   oneRow: { table: 'catalog', what: 'its id' },
   whenLost: 'the catalog will be read again from the registries',

@@ -56,7 +56,8 @@ export abstract class SqliteFile {
     if (this.#closed) return;
     this.#closed = true;
     this.guard(() => {
-      this.database.close();
+      // Another object may share the connection.
+      if (this.database.isOpen) this.database.close();
     });
   }
 

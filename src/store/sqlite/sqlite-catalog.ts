@@ -22,6 +22,7 @@ import type { Settings } from '../store.ts';
 import { StoreError } from '../store-error.ts';
 import { CATALOG_SCHEMA } from './catalog-schema.ts';
 import { SqliteFile, openDatabase } from './database.ts';
+import { SqliteDeltas } from './sqlite-deltas.ts';
 
 /** A {@link Catalog} with one user at a time; between processes, the {@link StateLock} of its folder ensures that. */
 export class SqliteCatalog extends SqliteFile implements Catalog {
@@ -32,6 +33,8 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
       this.guard(() => this.#statements.setSetting.run(key, value));
     },
   };
+  /** The records of deltas, which are in the same file. */
+  readonly deltas: SqliteDeltas;
   readonly #statements: Statements;
   /** {@link #changes} at the last prune. */
   #prunedChanges: number;
@@ -39,6 +42,7 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
   private constructor(file: string, database: DatabaseSync) {
     super(file, database);
     this.#statements = prepareStatements(database);
+    this.deltas = new SqliteDeltas(file, database);
     this.#prunedChanges = this.#changes();
   }
 
@@ -51,6 +55,11 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
     // Only this object uses the file: SQLite need not lock it for each look-up, nor share memory for its log.
     database.exec('PRAGMA locking_mode = EXCLUSIVE');
     return new SqliteCatalog(file, database);
+  }
+
+  override async close(): Promise<void> {
+    await this.deltas.close();
+    await super.close();
   }
 
   get id(): string {
@@ -171,6 +180,7 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
         // The size of its manifests is subtracted when they are pruned.
         addStored.run(registry, -TAG_BYTES * Number(tagCount.get(registry)?.['tags']));
         for (const statement of [removeRegistry, deleteScanned, deleteHeldTags]) statement.run(registry);
+        this.deltas.removeRegistry(registry);
       }
     });
   }
@@ -276,6 +286,9 @@ export class SqliteCatalog extends SqliteFile implements Catalog {
         if (id !== undefined && record !== undefined) this.#removeTag(id, change.repository, record, marks);
         return;
       }
+      case 'replaced':
+        this.deltas.addReplaced(registry, change.images);
+        return;
       case 'failure':
         recordFailure.run(change.error, this.#repositoryId(registry, change.repository));
         return;

@@ -12,6 +12,7 @@ import { blobsContract } from '../blobs-contract.ts';
 import { catalogContract } from '../catalog-contract.ts';
 import { publicationsContract } from '../publications-contract.ts';
 import { damageTo } from './database.ts';
+import { deltasContract } from '../deltas-contract.ts';
 import { settingsContract } from '../settings-contract.ts';
 
 /** Returns the columns of all tables. */
@@ -62,6 +63,13 @@ suite('the store in PostgreSQL', needs('postgres'), () => {
 
   suite('catalog', () => {
     catalogContract((t) => {
+      const { open } = opener(t);
+      return { open: async () => (await open()).catalog };
+    });
+  });
+
+  suite('deltas', () => {
+    deltasContract((t) => {
       const { open } = opener(t);
       return { open: async () => (await open()).catalog };
     });

@@ -8,6 +8,7 @@ import { digestOf } from '../../../src/registry/digest.ts';
 import { setAside } from '../../../src/store/sqlite/database.ts';
 import { SqliteCatalog } from '../../../src/store/sqlite/sqlite-catalog.ts';
 import { catalogContract, imageOf, put, REGISTRY, setTag } from '../catalog-contract.ts';
+import { deltasContract } from '../deltas-contract.ts';
 import { settingsContract } from '../settings-contract.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 
@@ -30,6 +31,10 @@ function opener(t: TestContext): () => Promise<SqliteCatalog> {
 }
 
 catalogContract((t) => ({ open: opener(t) }));
+
+suite('deltas', () => {
+  deltasContract((t) => ({ open: opener(t) }));
+});
 
 suite('settings', () => {
   settingsContract((t) => {
