@@ -57,6 +57,7 @@ export function definitionOf(index: IndexConfig): IndexDefinition {
     lists: index.lists,
     flatpakAnnotations: index.flatpakAnnotations,
     forceFlatpakToken: index.forceFlatpakToken,
+    deltas: undefined,
   };
   return definition;
 }

@@ -109,6 +109,7 @@ async function narrowed(
     input: '',
     slice,
     repositories: [],
+    deltaManifests: [],
     warnings: [],
     needs,
     ready: [],

@@ -36,6 +36,27 @@ export interface IndexDefinition {
   readonly lists: 'keep' | 'flatten';
   /** Shows Flatpak's labels as annotations, for clients before Flatpak 1.6. */
   readonly flatpakAnnotations: boolean;
+  /** Deltas to the images that are shown, from those that they replaced; `undefined` for none. */
+  readonly deltas?: DeltaDefinition | undefined;
   /** Makes clients ask for a token before they download. */
   readonly forceFlatpakToken: boolean;
+}
+
+/** Which deltas an index has, and how it names them. Sizes are in bytes. */
+export interface DeltaDefinition {
+  /** URL of the deltas, ends with `/`; `undefined` where clients pull from this server, which is then enough. */
+  readonly url: string | undefined;
+  /** How long after an image was replaced there is a delta from it, in milliseconds. */
+  readonly keep: number;
+  /** From how many replaced images there are deltas to one that is shown. */
+  readonly max: number;
+  /** Largest size of a delta, as a share of the layer that it leads to. */
+  readonly maxRatio: number;
+  /** Sizes of layers between which deltas are made. */
+  readonly minSize: number;
+  readonly maxLayer: number;
+  /** Largest size of all deltas together. */
+  readonly maxStore: number;
+  /** Media type by which a delta is named. */
+  readonly mediaType: string;
 }

@@ -10,6 +10,7 @@ import type { AppChanges } from './appdata/app-changes.ts';
 import { AppPages, AppPagesEncoder } from './appdata/app-pages.ts';
 import { AppList } from './appdata/app-list.ts';
 import { joinParts } from './chunk/part.ts';
+import { DeltaQueue } from './deltas/delta-queue.ts';
 import type { Wanted } from './select/wanted.ts';
 import { wantedBy } from './select/wanted.ts';
 import { iconPath } from './icons/icon-path.ts';
@@ -51,6 +52,11 @@ export interface IndexerOptions {
   readonly iconsUri: string;
   /** How long unnamed icons are kept, in milliseconds. */
   readonly cleanFilesAfter: number;
+  /**
+   * How long a delta is kept that no index wants any more, in milliseconds: clients may have its manifest. As long as
+   * icons if absent.
+   */
+  readonly keepDeltasFor?: number | undefined;
   /** Receives warnings about a registry that fills the catalog. */
   readonly onWarning: (message: string) => void;
 }
@@ -74,6 +80,7 @@ export class Indexer {
   readonly #publishers: ReadonlyMap<string, Publisher>;
   readonly #iconFiles: IconFiles | undefined;
   readonly #outputs = new OutputFiles();
+  readonly #deltas: DeltaQueue;
   /** App changes that no rebuild has reported yet, by index. */
   readonly #unreported = new Map<string, AppChanges>();
   /** Indexes whose list of apps is older than their publication. */
@@ -106,6 +113,7 @@ export class Indexer {
     this.#unlisted = unlisted;
     this.#unconfigured = unconfigured;
     this.#iconFiles = iconFiles;
+    this.#deltas = new DeltaQueue(options.store, options.definitions);
   }
 
   /**
@@ -115,7 +123,7 @@ export class Indexer {
   static async open(options: IndexerOptions): Promise<Indexer> {
     const {
       definitions,
-      store: { catalog, publications },
+      store: { catalog, publications, blobs },
       iconsDir,
       iconsUri,
       sources,
@@ -134,6 +142,7 @@ export class Indexer {
           patterns: sources.get(definition.registry)?.patterns ?? [],
           catalog,
           publications,
+          blobs,
           images,
           iconsUri,
           iconFiles,
@@ -176,6 +185,7 @@ export class Indexer {
     const full = scope.indexes === 'all';
     const scanned = await this.#scan(source, scope, report, signal);
     report({ phase: 'rendering' });
+    if (full) await this.#forgetReplaced(registry);
     if (full && this.#iconFiles !== undefined)
       await this.#renderExclusively(async () => this.#writeMissingIcons(registry));
     const refreshed = await this.refresh(registry, { ...(onPublished && { onPublished }), ...(signal && { signal }) });
@@ -237,6 +247,20 @@ export class Indexer {
     );
   }
 
+  /** The deltas that the indexes want. */
+  get deltas(): DeltaQueue {
+    return this.#deltas;
+  }
+
+  /** Forgets images that were replaced too long ago for deltas. */
+  async #forgetReplaced(registry: string): Promise<void> {
+    const keep = Math.max(0, ...this.#definitionsOf(registry).map(({ deltas }) => deltas?.keep ?? 0));
+    await this.#options.store.catalog.deltas.forgetReplaced(
+      registry,
+      keep === 0 ? Number.MAX_SAFE_INTEGER : Date.now() - keep,
+    );
+  }
+
   /** Resolves when all lists of apps are up to date. */
   async settled(): Promise<void> {
     await this.#listing;
@@ -274,6 +298,7 @@ export class Indexer {
         registry,
         repositories: readsIndexes ? undefined : [...scope.repositories.keys()],
         takenBy: this.#takenBy(definitions),
+        remembersReplaced: definitions.some(({ deltas }) => deltas !== undefined),
         suspect: scope.indexes === 'all' ? await this.#lackingIcons(registry) : undefined,
       });
       result = await scan({
@@ -603,6 +628,29 @@ export class Indexer {
       now,
     });
     await this.#iconFiles?.clean(new Set([...named].map(iconPath)), new Date(now - cleanFilesAfter));
+    await this.#cleanDeltas(now);
+  }
+
+  /**
+   * Removes manifests of deltas as soon as no index names them: without one, clients take the whole layer. A delta goes
+   * later, since clients that have its manifest fail without it.
+   */
+  async #cleanDeltas(now: number): Promise<void> {
+    const {
+      definitions,
+      cleanFilesAfter,
+      keepDeltasFor = cleanFilesAfter,
+      store: { catalog, blobs },
+    } = this.#options;
+    const wanted = await catalog.deltas.clean(new Set(definitions.map(({ name }) => name)));
+    const manifests = new Set(
+      [...this.#publishers.values()].flatMap(
+        ({ published }) => published?.chunks.flatMap(({ deltaManifests }) => deltaManifests) ?? [],
+      ),
+    );
+    await blobs.clean({ kind: 'delta-manifest', named: (manifest) => manifests.has(manifest), before: now + 1, now });
+    if (!this.#deltas.isWriting)
+      await blobs.clean({ kind: 'delta', named: (delta) => wanted.has(delta), before: now - keepDeltasFor, now });
   }
 
   /**

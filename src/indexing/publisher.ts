@@ -1,6 +1,7 @@
 /** Publishes one index: renders the chunks that have changed, and publishes a new version. */
 import { hash } from 'node:crypto';
 import type { Digest } from '../registry/digest.ts';
+import { type Blobs, putBlob } from '../store/blobs.ts';
 import type { Catalog, DirtyRepositories, Image, KnownRegistry } from '../store/catalog.ts';
 import type { Publication, Publications, StoredChunk } from '../store/publications.ts';
 import { appChanges, type AppChanges } from './appdata/app-changes.ts';
@@ -11,6 +12,7 @@ import { cutRepository, hashOfName, IndexCutter, type Cut, type SizedRepository 
 import { FORMAT, joinParts, type JoinedDocument } from './chunk/part.ts';
 import { readChunks } from './chunk/read-chunks.ts';
 import { renderChunk } from './chunk/render-chunk.ts';
+import { IndexDeltas } from './deltas/index-deltas.ts';
 import { decideRepositories, type DecidedRepository, imageCountOf, inputOf } from './select/decide.ts';
 import type { Wanted } from './select/wanted.ts';
 import type { IconFiles } from './icons/icon-files.ts';
@@ -35,6 +37,7 @@ export interface PublisherOptions {
   readonly patterns: readonly string[];
   readonly catalog: Catalog;
   readonly publications: Publications;
+  readonly blobs: Blobs;
   readonly images: ImageCache;
   /** Base URI of icons in an index; ends with `/`. */
   readonly iconsUri: string;
@@ -83,6 +86,8 @@ export class Publisher {
   readonly #options: PublisherOptions;
   /** Facts about images, as this index sees them. */
   readonly facts: FactsCache;
+  /** Absent if the index has no deltas. */
+  readonly #deltas: IndexDeltas | undefined;
   /** Hash of all that decides what the index holds and how it shows it. */
   readonly #fingerprint: string;
   /** Hash of only what decides how an image is shown. */
@@ -104,6 +109,10 @@ export class Publisher {
     this.definition = definition;
     this.#options = options;
     this.facts = new FactsCache(options.images, definition);
+    const { registry: from, deltas } = definition;
+    this.#deltas =
+      deltas &&
+      new IndexDeltas({ deltas: options.catalog.deltas, registry: from, definition: deltas, facts: this.facts });
     this.#fingerprint = hash('sha256', JSON.stringify([definition, patterns, iconsUri]));
     // A key that does not change how an image is rendered belongs into this list: all others render every chunk again.
     const {
@@ -245,6 +254,13 @@ export class Publisher {
       this.#newest = publication.version;
     }
     this.#isOvertaken = false;
+    if (this.#deltas !== undefined || known !== undefined)
+      await catalog.deltas.want(
+        name,
+        registry,
+        this.#deltas?.take() ?? new Map(),
+        known === undefined ? 'keep' : 'remove',
+      );
     await catalog.clearDirty(name, dirty.upTo);
     return {
       published,
@@ -316,7 +332,8 @@ export class Publisher {
       wanted,
       facts: this.facts,
     });
-    return decided
+    const shown = (await this.#deltas?.addTo(decided)) ?? decided;
+    return shown
       .map((repository) => ({ name: repository.name, images: imageCountOf(repository), decided: repository }))
       .filter(({ images }) => images > 0);
   }
@@ -407,6 +424,8 @@ export class Publisher {
     );
     const icons = [...rendering.icons].toSorted();
     await writer.putPngs(rendering.unusualPngs);
+    for (const [digest, manifest] of rendering.deltaManifests)
+      await putBlob(this.#options.blobs, { kind: 'delta-manifest', digest }, [manifest]);
     for (const png of icons)
       if (iconFiles?.lacks([iconPath(png)]) === true) iconFiles.store(png, await this.#reader(png));
     const content = await renderChunk(shown, isSlice, {
@@ -414,6 +433,7 @@ export class Publisher {
       refFields: definition.flatpakAnnotations ? ['label', 'annotation'] : ['label'],
       apps: appRecords(definition.name, definition.repositoryPriority, shown),
       icons,
+      deltaManifests: [...rendering.deltaManifests.keys()].toSorted(),
       warnings: [...new Set([...contests, ...rendering.warnings])],
       needs: runtimeNeeds(shown),
     });

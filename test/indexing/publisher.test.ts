@@ -16,6 +16,7 @@ import { digestOf, type Digest } from '../../src/registry/digest.ts';
 import type { Descriptor, ImageIndexManifest } from '../../src/registry/manifest.ts';
 import { OCI_IMAGE_INDEX, OCI_IMAGE_MANIFEST } from '../../src/registry/media-types.ts';
 import type { CatalogChange, Image } from '../../src/store/catalog.ts';
+import { SqliteBlobs } from '../../src/store/sqlite/sqlite-blobs.ts';
 import { SqliteCatalog } from '../../src/store/sqlite/sqlite-catalog.ts';
 import { SqlitePublications } from '../../src/store/sqlite/sqlite-publications.ts';
 import type { StoredSegment } from '../../src/store/publications.ts';
@@ -29,6 +30,7 @@ const ARCHITECTURES = ['amd64', 'arm64'];
 class State {
   readonly catalog = SqliteCatalog.open(':memory:', assert.fail);
   readonly publications = SqlitePublications.open(':memory:', assert.fail);
+  readonly blobs = SqliteBlobs.open(':memory:', assert.fail);
   readonly definition: IndexDefinition;
   #publisher: Publisher | undefined;
 
@@ -47,6 +49,7 @@ class State {
       patterns: [],
       catalog,
       publications,
+      blobs: this.blobs,
       images: new ImageCache(catalog),
       iconsUri: '/icons/',
     });

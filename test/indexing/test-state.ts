@@ -53,6 +53,8 @@ export interface TestStateOptions {
   readonly definitions?: readonly Partial<IndexDefinition>[];
   /** In milliseconds; a day if absent. */
   readonly cleanFilesAfter?: number;
+  /** In milliseconds; as `cleanFilesAfter` if absent. */
+  readonly keepDeltasFor?: number;
 }
 
 export class TestState {
@@ -100,6 +102,7 @@ export class TestState {
       iconsDir: this.path('icons'),
       iconsUri: 'icons/',
       cleanFilesAfter: this.#options.cleanFilesAfter ?? 86_400_000,
+      keepDeltasFor: this.#options.keepDeltasFor,
       onWarning: (warning) => this.warnings.push(warning),
     });
   }

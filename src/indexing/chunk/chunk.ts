@@ -43,6 +43,8 @@ export interface ChunkContent {
   readonly columns: Buffer;
   /** PNGs that it names as files, sorted. */
   readonly icons: readonly Digest[];
+  /** Manifests of deltas that it names, sorted. */
+  readonly deltaManifests: readonly Digest[];
   /** Gzipped JSON of the records of its apps, by id. */
   readonly apps: Buffer;
   /** Ids of these apps, sorted. */
@@ -74,6 +76,8 @@ interface PartPlace {
 
 interface Head extends Pick<ChunkContent, 'input' | 'repositories' | 'complete' | 'appIds' | 'warnings' | 'needs'> {
   readonly slice?: string | undefined;
+  /** Absent if there are none. */
+  readonly deltaManifests?: readonly Digest[] | undefined;
   readonly parts: readonly PartPlace[];
   /** Questions with the number of their part; part 0 is the whole. */
   readonly ready: readonly (readonly [field: RefField, tag: string, architecture: string, part: number])[];
@@ -112,6 +116,7 @@ export async function encodeChunk({
   complete,
   columns,
   icons,
+  deltaManifests,
   apps,
   appIds,
   warnings,
@@ -151,6 +156,7 @@ export async function encodeChunk({
   const head: Head = {
     input,
     slice,
+    deltaManifests: deltaManifests.length === 0 ? undefined : deltaManifests,
     repositories,
     complete,
     appIds,
@@ -193,6 +199,7 @@ export class Chunk {
   /** See {@link ChunkContent}, also for the properties below. */
   readonly input: string;
   readonly slice: string | undefined;
+  readonly deltaManifests: readonly Digest[];
   readonly repositories: readonly SizedRepository[];
   /** The part of the whole index, followed by those of the ready answers. */
   readonly parts: readonly ChunkPart[];
@@ -232,6 +239,7 @@ export class Chunk {
     this.name = name;
     this.input = head.input;
     this.slice = head.slice;
+    this.deltaManifests = head.deltaManifests ?? [];
     this.repositories = head.repositories;
     this.#complete = head.complete;
     this.appIds = head.appIds;

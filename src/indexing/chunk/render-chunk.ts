@@ -19,7 +19,7 @@ const LEAST_SHARE = 1 / 4;
 const PARTS_AT_ONCE = 2;
 
 /** Options of {@link renderChunk}. */
-export interface ChunkOptions extends Pick<ChunkContent, 'input' | 'icons' | 'warnings' | 'needs'> {
+export interface ChunkOptions extends Pick<ChunkContent, 'input' | 'icons' | 'deltaManifests' | 'warnings' | 'needs'> {
   /** Where Flatpak clients look for the ref, to make their questions ready. */
   readonly refFields: readonly RefField[];
   /** Records of the chunk's apps, by id. */
@@ -61,7 +61,7 @@ export async function renderChunk(
       { concurrency: PARTS_AT_ONCE },
     ),
   ]);
-  const { input, icons, apps, warnings, needs } = options;
+  const { input, icons, deltaManifests, apps, warnings, needs } = options;
   return {
     input,
     slice: slice ? repositories[0]?.name : undefined,
@@ -74,6 +74,7 @@ export async function renderChunk(
     complete: complete ? options.refFields : [],
     columns: columnsOf(written, slice),
     icons,
+    deltaManifests,
     apps: await promisify(gzip)(JSON.stringify(apps)),
     appIds: Object.keys(apps).toSorted(),
     warnings,

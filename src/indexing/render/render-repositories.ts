@@ -1,12 +1,14 @@
 /** Renders the repositories of a chunk. */
-import type { Digest } from '../../registry/digest.ts';
+import { digestOf, type Digest } from '../../registry/digest.ts';
 import type { Image } from '../../store/catalog.ts';
+import type { MadeDelta } from '../../store/deltas.ts';
 import { architectureMismatch } from '../appdata/flatpak-image.ts';
+import { DELTA_URL, deltaManifest, deltaManifestPath, DELTAS_PATH } from '../deltas/delta-manifest.ts';
 import { iconPath } from '../icons/icon-path.ts';
 import type { IndexDefinition } from '../index-definition.ts';
 import type { DecidedImage, DecidedRepository } from '../select/decide.ts';
 import type { PlacedImage, ShownRepository } from './document.ts';
-import { renderImage } from './render-image.ts';
+import { type Pairs, renderImage } from './render-image.ts';
 
 /** Options of {@link Rendering}. */
 export interface RenderingOptions {
@@ -21,6 +23,8 @@ export class Rendering {
   readonly warnings = new Set<string>();
   /** PNGs of icons in an unusual spelling, which were not separated when the image was read. */
   readonly unusualPngs = new Map<Digest, Uint8Array>();
+  /** Manifests of the deltas of its images. */
+  readonly deltaManifests = new Map<Digest, Buffer>();
   readonly #options: RenderingOptions;
   readonly #pngs: ReadonlyMap<Digest, Buffer>;
 
@@ -29,7 +33,7 @@ export class Rendering {
     this.#pngs = pngs;
   }
 
-  show(repository: string, { digest, hidden }: DecidedImage, texts: ReadonlyMap<Digest, Image>): PlacedImage {
+  show(repository: string, { digest, hidden, deltas }: DecidedImage, texts: ReadonlyMap<Digest, Image>): PlacedImage {
     const image = texts.get(digest);
     const rendered =
       image &&
@@ -55,10 +59,20 @@ export class Rendering {
     // Left out, its app would vanish.
     if (image === undefined || rendered === undefined)
       throw new Error(`the image ${repository}@${digest} is missing in the catalog`);
-    return {
-      image: { digest, mediaType: image.mediaType, os: image.os, architecture: image.architecture, ...rendered },
-      hidden,
-    };
+    const { mediaType, os, architecture } = image;
+    const labels = deltas === undefined ? rendered.labels : this.#withDeltas(rendered.labels, digest, deltas);
+    return { image: { digest, mediaType, os, architecture, annotations: rendered.annotations, labels }, hidden };
+  }
+
+  /** Adds the label that leads to the manifest of an image's deltas. */
+  #withDeltas(labels: Pairs, image: Digest, deltas: readonly MadeDelta[]): Pairs {
+    const { deltas: definition } = this.#options.definition;
+    if (definition === undefined) return labels;
+    const manifest = deltaManifest(image, deltas, definition);
+    const digest = digestOf(manifest);
+    this.deltaManifests.set(digest, manifest);
+    const url = (definition.url ?? DELTAS_PATH) + deltaManifestPath(digest);
+    return [...labels, [DELTA_URL, url] as const].toSorted(([a], [b]) => (a < b ? -1 : 1));
   }
 }
 

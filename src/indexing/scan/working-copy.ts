@@ -13,6 +13,7 @@ import type {
   TagsByRepository,
   TakenBy,
 } from '../../store/catalog.ts';
+import type { ReplacedImage } from '../../store/deltas.ts';
 import type { Publications } from '../../store/publications.ts';
 import { refsOf } from '../select/image-facts.ts';
 
@@ -29,6 +30,8 @@ export interface WorkingCopyOptions {
   /** Repositories to load; all if absent. */
   readonly repositories?: readonly string[] | undefined;
   readonly takenBy: TakenBy;
+  /** Whether images are remembered that are replaced, for deltas. */
+  readonly remembersReplaced?: boolean | undefined;
   /** Digests to read again, as if they were not known. */
   readonly suspect?: ReadonlySet<Digest> | undefined;
 }
@@ -182,6 +185,8 @@ export class WorkingCopy {
 
   /** Replaces the tags of a repository, all of which were read. */
   replaceTags(repository: string, tags: readonly TagRecord[]): void {
+    const before = this.tags(repository);
+    for (const record of tags) this.#remember(repository, before.get(record.tag), record);
     this.#repositories.set(repository, {
       ...this.#open(repository),
       error: undefined,
@@ -201,6 +206,7 @@ export class WorkingCopy {
 
   /** Adds or moves one tag. */
   setTag(repository: string, tag: TagRecord): void {
+    this.#remember(repository, this.tags(repository).get(tag.tag), tag);
     this.#open(repository).tags.set(tag.tag, tag);
     this.#changes.push({ kind: 'tag', repository, tag });
   }
@@ -264,6 +270,25 @@ export class WorkingCopy {
       this.#committing.catch(() => undefined);
     }
     return this.#committing;
+  }
+
+  /** Remembers the images that a tag does not lead to any more. */
+  #remember(repository: string, before: TagRecord | undefined, now: TagRecord): void {
+    if (this.#options.remembersReplaced !== true || before === undefined || before === now) return;
+    const left = this.#imagesOf(now);
+    const at = Date.now();
+    const images = [...this.#imagesOf(before)].flatMap((digest): readonly ReplacedImage[] => {
+      const image = this.#manifests.get(digest);
+      if (left.has(digest) || image?.kind !== 'image') return [];
+      return [{ repository, tag: now.tag, os: image.os, architecture: image.architecture, digest, at }];
+    });
+    if (images.length > 0) this.#changes.push({ kind: 'replaced', images });
+  }
+
+  #imagesOf({ digest, kept = [] }: TagRecord): ReadonlySet<Digest> {
+    const found = new Set<Digest>();
+    for (const one of [digest, ...kept]) this.imagesIn(one, found);
+    return found;
   }
 
   #open(repository: string): OpenRepository {

@@ -3,6 +3,7 @@ import { hash } from 'node:crypto';
 import { compareTexts } from '../../system/compare-texts.ts';
 import type { Digest } from '../../registry/digest.ts';
 import type { Catalog, KnownRegistry } from '../../store/catalog.ts';
+import type { MadeDelta } from '../../store/deltas.ts';
 import type { HiddenTags } from '../render/document.ts';
 import type { Wanted } from './wanted.ts';
 import type { FactsCache, ImageFacts } from './image-facts.ts';
@@ -15,6 +16,8 @@ import { type Contest, Winners } from './winners.ts';
 export interface DecidedImage {
   readonly digest: Digest;
   readonly hidden: HiddenTags;
+  /** Deltas that lead to it; absent if there are none. */
+  readonly deltas?: readonly MadeDelta[];
 }
 
 /** A repository as an index shows it, by digest; images and lists are sorted by their tags. */

@@ -5,6 +5,7 @@ import type { Catalog, Image } from '../../store/catalog.ts';
 import { FLATPAK_REF } from '../appdata/flatpak-image.ts';
 import type { IndexDefinition } from '../index-definition.ts';
 import { meetsRequirements, shownFlatpakText } from '../render/render-image.ts';
+import { DELTA_URL } from '../deltas/delta-manifest.ts';
 import { identityOf } from './winners.ts';
 
 /** Size of the image cache, in characters: images that were just read are rendered next, often for several indexes. */
@@ -27,6 +28,8 @@ export interface ImageFacts {
   readonly shown: boolean;
   /** See {@link refsOf}. */
   readonly refs: readonly string[];
+  /** `os/architecture`, if clients may look for a delta that leads to it, and it names none itself. */
+  readonly deltaPlatform: string | undefined;
   readonly identities: Identities;
 }
 
@@ -117,6 +120,10 @@ export class FactsCache {
     return {
       shown,
       refs: shown ? refsOf(image) : [],
+      deltaPlatform:
+        shown && Object.hasOwn(image.labels, FLATPAK_REF) && !Object.hasOwn(image.labels, DELTA_URL)
+          ? `${image.os}/${image.architecture}`
+          : undefined,
       identities: {
         label: identityOf(image, label),
         annotation: identityOf(image, annotation),

@@ -33,6 +33,7 @@ export async function chunksOf(
           refFields: ['label'],
           apps: {},
           icons: [],
+          deltaManifests: [],
           warnings: [],
           needs,
           ...options,
