@@ -112,6 +112,25 @@ suite('the package, installed from its tarball', () => {
     );
   });
 
+  test('it exports, the second time only what has changed', async () => {
+    await writeFile(
+      file('export.yaml'),
+      stringify({
+        indexes: { apps: { registry: `oci:${SAMPLE_IMAGES}` } },
+        state_dir: './export-state',
+        server: { base_url: 'https://owner.github.io/repo' },
+      }),
+    );
+    const run = (): Promise<string> =>
+      runCommand(bin('regindexer'), ['-c', file('export.yaml'), 'export', file('site'), '--images'], { env: env() });
+    assert.match(await run(), /^\S+: (\d+) files, \1 written, 0 removed$/m);
+    assert.match(await run(), / 0 written, 0 removed$/m);
+    assert.match(
+      await readFile(file('site/index/static'), 'utf8'),
+      /^\{"Registry":"https:\/\/owner\.github\.io\/repo\/"/,
+    );
+  });
+
   for (const [name, ...args] of [['regindexer', 'serve'], ['regindexer-daemon']] as const) {
     test(`${name} serves the index, answers to queries, and the page`, async () => {
       await using server = await startPeer(name, () => ({
