@@ -23,6 +23,7 @@ import {
   record,
   registryReference,
   registryUrl,
+  repoUrl,
   repositoryOwner,
   secret,
   section,
@@ -185,8 +186,8 @@ const index = section(
     'homepage?': linkUrl('Where to read more.', { example: 'https://apps.example.org/about' }),
     'icon?': linkUrl('A picture for it.', { example: 'https://apps.example.org/logo.png' }),
     'gpg_key?': readableFile('The public key that signatures are made with.', { example: './apps.gpg' }),
-    'runtime_repo?': linkUrl('The `.flatpakrepo` that has the runtimes of its apps.', {
-      example: 'https://apps.example.org/runtimes.flatpakrepo',
+    'runtime_repo?': repoUrl('The `.flatpakrepo` that has the runtimes of its apps; `flathub` for that of Flathub.', {
+      example: 'flathub',
       otherwise: 'this server’s, where it has them',
     }),
     'remote_name?': text('What Flatpak is told to call its remote.', {

@@ -311,6 +311,22 @@ export function linkUrl(description: string, options: Options) {
   return withRule(schema, (written) => urlFault(written, HTTP, { query: 'any query' }));
 }
 
+/** URLs of `.flatpakrepo` files that a word stands for. */
+const KNOWN_REPOS: Readonly<Record<string, string>> = {
+  flathub: 'https://dl.flathub.org/repo/flathub.flatpakrepo',
+};
+
+/** The URL of a `.flatpakrepo`, or one of the words of {@link KNOWN_REPOS}; the URL when it is decoded. */
+export function repoUrl(description: string, options: Options) {
+  const schema = secret(description, { expected: 'flathub, or the URL of a .flatpakrepo', ...options });
+  return Type.Decode(
+    withRule(schema, (written) =>
+      Object.hasOwn(KNOWN_REPOS, written) ? undefined : urlFault(written, HTTP, { query: 'any query' }),
+    ),
+    (written) => KNOWN_REPOS[written] ?? written,
+  );
+}
+
 /** The address of a registry as clients see it: an http(s) URL, or one relative to the URL of the index. */
 export function registryReference(description: string, options: Options) {
   return reference(description, options, hostFault);

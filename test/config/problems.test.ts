@@ -79,6 +79,13 @@ const CASES: readonly Case[] = [
   },
   { name: 'a key that is a list', yaml: `${INDEX}▶[a, b]: c`, path: '', message: /a key that is not text/ },
 
+  {
+    name: 'a word for a .flatpakrepo that is not known',
+    yaml: `indexes: {all: {${REGISTRY}, runtime_repo: ▶fedora}}`,
+    path: 'indexes.all.runtime_repo',
+    message: /expected flathub, or the URL of a \.flatpakrepo$/,
+  },
+
   // Types
   {
     name: 'a text for a list',

@@ -371,6 +371,14 @@ test('where the server’s URL is known, a relative registry_public is a whole U
   ]);
 });
 
+test('a word stands for the repository of Flathub', (t) => {
+  const [index] = configOf(
+    t,
+    `indexes: {apps: {registry: https://registry.example.org, runtime_repo: flathub}}`,
+  ).indexes;
+  assert.equal(index?.runtimeRepo, 'https://dl.flathub.org/repo/flathub.flatpakrepo');
+});
+
 test('icons that app data names have whole URLs', (t) => {
   const uri = (more: string) =>
     configOf(t, `indexes: {a: {registry: oci:images, extract_icons: true, remote_icons: true}}\n${more}`).indexes[0]
