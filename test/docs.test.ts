@@ -9,7 +9,7 @@ import { configKeys } from '../src/config/config-keys.ts';
 import { configWarnings } from '../src/config/config-warnings.ts';
 import { readConfig } from '../src/config/read-config.ts';
 import { LISTING_KINDS } from '../src/registry/listing/listing-apis.ts';
-import { SENDERS } from '../src/server/routes/events/senders.ts';
+import { SENDERS } from '../src/server/routes/events/parse-events.ts';
 import { BLOBS_SCHEMA } from '../src/store/sqlite/blobs-schema.ts';
 import { CATALOG_SCHEMA } from '../src/store/sqlite/catalog-schema.ts';
 import { PUBLICATIONS_SCHEMA } from '../src/store/sqlite/publications-schema.ts';

@@ -229,7 +229,7 @@ export class Generation implements Replicated {
       const covered = new CoveredRepositories(registry?.repositories ?? [], registry?.listing);
       return wantedBy(index, (repository) => covered.has(repository));
     });
-    const texts = await describeSite(config);
+    const description = await describeSite(config);
     const pullBackends = await openPullBackends(pullBackendOptions(config), (request) => {
       figures.countRegistryRequest(request);
       logRequest(logger, request);
@@ -245,7 +245,7 @@ export class Generation implements Replicated {
       signatures: new Map(
         indexes.flatMap(({ name, signaturesDir }) => (signaturesDir === undefined ? [] : [[name, signaturesDir]])),
       ),
-      description: texts,
+      description,
       indexes: this.indexes,
       questions: new Questions({ counts: figures.queries }),
       readIcon: (digest) => this.#published.readIcon(digest),

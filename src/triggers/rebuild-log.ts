@@ -4,9 +4,8 @@ import type { RebuildResult } from '../indexing/rebuild.ts';
 import { joinNames } from '../system/join-names.ts';
 import { messageOf } from '../system/message-of.ts';
 import { describeRebuild } from './describe-rebuild.ts';
-import { failureOf, withDetails } from './failed-rebuild.ts';
 import { describeScope } from './rebuild-scope.ts';
-import { summarize, type RegistryRebuild } from './rebuild.ts';
+import { failureOf, summarize, withDetails, type RegistryRebuild } from './rebuild.ts';
 
 /** How a rebuild ended, besides its state. */
 interface Outcome {

@@ -7,12 +7,11 @@ import type { Logger } from 'pino';
 import { messageOf } from '../system/message-of.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import { combineRebuilds } from './combine-rebuilds.ts';
-import { failureOf, scopeToRetry } from './failed-rebuild.ts';
 import { backoff, type BackoffLimits } from './backoff.ts';
 import { RebuildLog } from './rebuild-log.ts';
 import { scopesOf, type RebuildRequest } from './rebuild-request.ts';
-import { mergeAllScopes, mergeScopes } from './rebuild-scope.ts';
-import { summarize, type Rebuild, type RegistryRebuild } from './rebuild.ts';
+import { mergeAllScopes, mergeScopes, scopeToRetry } from './rebuild-scope.ts';
+import { failureOf, summarize, type Rebuild, type RegistryRebuild } from './rebuild.ts';
 
 const MAX_REASONS = 10;
 const MAX_REASON_LENGTH = 200;

@@ -1,5 +1,5 @@
-/** Merges and describes the scopes of rebuilds. */
-import type { RebuildScope } from '../indexing/rebuild.ts';
+/** Merges and describes the scopes of rebuilds, and finds those of retries. */
+import type { RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 
 /** The empty scope. */
 export const EMPTY_SCOPE: RebuildScope = { indexes: new Set(), repositories: new Map() };
@@ -63,4 +63,19 @@ export function describeScope({ indexes, repositories, acceptLosses }: RebuildSc
     ...(count > shown.length && { more: count - shown.length }),
     ...(acceptLosses === true && { acceptLosses }),
   };
+}
+
+/**
+ * The smallest scope that retries the failures of a rebuild of `scope`: the repositories that could not be read, or all
+ * of it if the registry could not. Indexes that could not be written need no scope: every rebuild writes them again.
+ */
+export function scopeToRetry(scope: RebuildScope, { failures }: RebuildResult): RebuildScope {
+  const repositories = new Map<string, 'all' | ReadonlySet<string>>();
+  for (const { repository } of failures) {
+    if (repository === undefined) return scope;
+    // Retries single tags only if nothing else in the scope can have included the repository.
+    const onlyNamed = scope.indexes !== 'all' && scope.indexes.size === 0;
+    repositories.set(repository, (onlyNamed ? scope.repositories.get(repository) : undefined) ?? 'all');
+  }
+  return { indexes: new Set(), repositories, ...(scope.acceptLosses === true && { acceptLosses: true }) };
 }

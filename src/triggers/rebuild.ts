@@ -63,3 +63,22 @@ export function summarize({ repositories, requests, newImages, failures, indexes
     indexes: indexes.map((index) => ({ ...index, seconds: Math.round(index.seconds * 1000) / 1000 })),
   };
 }
+
+/** `result` with the detailed errors of its failures, for the log. */
+export function withDetails(result: RebuildResult): RebuildResult {
+  return {
+    ...result,
+    failures: result.failures.map(({ detail, error, ...failure }) => ({ ...failure, error: detail ?? error })),
+  };
+}
+
+/** The failures of `result` in one line; `undefined` if there are none. */
+export function failureOf({ failures, indexes }: RebuildResult): string | undefined {
+  const errors = failures.map(({ repository, error }) =>
+    repository === undefined ? error : `${repository}: ${error}`,
+  );
+  for (const { index, error } of indexes) if (error !== undefined) errors.push(`index ${index}: ${error}`);
+  const [first, ...others] = errors;
+  if (first === undefined) return undefined;
+  return others.length === 0 ? first : `${first} (and ${others.length} more)`;
+}

@@ -2,7 +2,7 @@
 import { CoveredRepositories } from '../covered-repositories.ts';
 import { MAX_MANIFEST_BYTES } from '../limits.ts';
 import { CATALOG } from './catalog.ts';
-import { HeadSupport } from './head-support.ts';
+import { HeadSupport } from './resolve.ts';
 import type { HttpRegistryOptions } from './http-registry-source.ts';
 import { repositorySubject } from './repository.ts';
 import type { Subject } from './transport/authenticator.ts';
