@@ -1,5 +1,5 @@
 /** Explains what each index shows of a repository. */
-import { explain, type Explanation, type Subject } from '../indexing/explain.ts';
+import { explain, type Explanation, type ExplainSubject } from '../indexing/explain.ts';
 import { CoveredRepositories } from '../registry/covered-repositories.ts';
 import type { Store } from '../store/store.ts';
 import type { IndexingOptions } from './indexing-options.ts';
@@ -9,7 +9,7 @@ import type { IndexingOptions } from './indexing-options.ts';
  * @throws StoreError
  */
 export async function explainAll(
-  subject: Subject,
+  subject: ExplainSubject,
   { registries, definitions }: Pick<IndexingOptions, 'registries' | 'definitions'>,
   { catalog, publications }: Pick<Store, 'catalog' | 'publications'>,
 ): Promise<readonly Explanation[]> {

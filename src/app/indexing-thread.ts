@@ -3,7 +3,7 @@ import { extname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { IndexingOptions } from './indexing-options.ts';
-import type { Explanation, Subject } from '../indexing/explain.ts';
+import type { Explanation, ExplainSubject } from '../indexing/explain.ts';
 import type { PublishedDocument } from '../indexing/indexer.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
@@ -74,7 +74,7 @@ export class IndexingThread {
   }
 
   /** Explains what each index shows of a repository, from the catalog. */
-  explain(subject: Subject): Promise<readonly Explanation[]> {
+  explain(subject: ExplainSubject): Promise<readonly Explanation[]> {
     return this.#started().call('explain', [subject]);
   }
 

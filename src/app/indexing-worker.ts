@@ -2,7 +2,7 @@
 import { parentPort } from 'node:worker_threads';
 import type { IndexingOptions } from './indexing-options.ts';
 import { RecoveringIndexer } from './recovering-indexer.ts';
-import type { Explanation, Subject } from '../indexing/explain.ts';
+import type { Explanation, ExplainSubject } from '../indexing/explain.ts';
 import type { PublishedDocument } from '../indexing/indexer.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
@@ -71,7 +71,7 @@ const methods = {
     return (await opened()).knowsRepository(name, signal);
   },
 
-  async explain(_signal: AbortSignal, subject: Subject): Promise<readonly Explanation[]> {
+  async explain(_signal: AbortSignal, subject: ExplainSubject): Promise<readonly Explanation[]> {
     return (await opened()).explain(subject);
   },
 

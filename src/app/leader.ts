@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino';
 import type { BusConfig, Config } from '../config/config.ts';
-import type { Explanation, Subject } from '../indexing/explain.ts';
+import type { Explanation, ExplainSubject } from '../indexing/explain.ts';
 import { describeSent, type SentRequest } from '../registry/http/transport/sent-request.ts';
 import type { Figures } from '../server/figures.ts';
 import { Bus, type BusStatus } from '../triggers/bus/bus.ts';
@@ -150,7 +150,7 @@ export class Leader {
   }
 
   /** Explains what each index shows of a repository, from the catalog. */
-  async explain(subject: Subject): Promise<readonly Explanation[]> {
+  async explain(subject: ExplainSubject): Promise<readonly Explanation[]> {
     await this.#begun.promise;
     return this.#indexing.explain(subject);
   }

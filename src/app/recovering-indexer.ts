@@ -2,7 +2,7 @@
  * Connects registry sources, store and indexer, in the indexing thread or the main thread of `regindexer index`.
  */
 import type { IndexingOptions } from './indexing-options.ts';
-import type { Explanation, Subject } from '../indexing/explain.ts';
+import type { Explanation, ExplainSubject } from '../indexing/explain.ts';
 import type { RebuildOptions } from '../indexing/indexer.ts';
 import { Indexer } from '../indexing/indexer.ts';
 import type { RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
@@ -195,7 +195,7 @@ export class RecoveringIndexer {
   }
 
   /** Explains what each index shows of a repository, from the catalog. */
-  async explain(subject: Subject): Promise<readonly Explanation[]> {
+  async explain(subject: ExplainSubject): Promise<readonly Explanation[]> {
     return explainAll(subject, this.#options, (await this.#opened()).store);
   }
 

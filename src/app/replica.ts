@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { FORMAT, FORMAT_NUMBER, formatOf } from '../indexing/chunk/part.ts';
-import type { Explanation, Subject } from '../indexing/explain.ts';
+import type { Explanation, ExplainSubject } from '../indexing/explain.ts';
 import { DatabaseUnavailable } from '../server/server-error.ts';
 import type { SharedState } from '../server/site.ts';
 import type { BlobReader } from '../store/blobs.ts';
@@ -11,7 +11,7 @@ import { CachedPublications } from '../store/postgres/cached-publications.ts';
 import { type Payload, StoreChanges } from '../store/postgres/changes.ts';
 import { checkDatabase } from '../store/postgres/check-database.ts';
 import { connectionOf, type DatabaseAddress } from '../store/postgres/connection.ts';
-import { fence, type HeldLease, leader, type Leader as LeaderRow, Leadership } from '../store/postgres/lease.ts';
+import { fence, type HeldLease, leader, Leadership, type LeaseHolder } from '../store/postgres/lease.ts';
 import { hasNewerTables, migrate } from '../store/postgres/migrations.ts';
 import { PostgresBlobs } from '../store/postgres/postgres-blobs.ts';
 import { PostgresCatalog } from '../store/postgres/postgres-catalog.ts';
@@ -85,7 +85,7 @@ export class Replica {
   #running: Replicated | undefined;
   /** Whether what runs may rebuild: what ran before has stopped. */
   #mayRebuild = false;
-  #leader: LeaderRow | undefined;
+  #leader: LeaseHolder | undefined;
   /** All replicas, as they were seen last. */
   #known: readonly ReplicaRow[] = [];
   /** The last line of the log about them. */
@@ -276,7 +276,7 @@ export class Replica {
    * Explains what each index shows of a repository, from the catalog.
    * @throws StoreError; DatabaseUnavailable
    */
-  async explain(subject: Subject, options: Parameters<typeof explainAll>[1]): Promise<readonly Explanation[]> {
+  async explain(subject: ExplainSubject, options: Parameters<typeof explainAll>[1]): Promise<readonly Explanation[]> {
     try {
       const catalog = await PostgresCatalog.open(this.#database);
       return await explainAll(subject, options, { catalog, publications: this.#publications });

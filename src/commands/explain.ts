@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers';
 import { explainAll } from '../app/explain-all.ts';
 import { indexingOptions } from '../app/indexing-options.ts';
 import type { Config } from '../config/config.ts';
-import type { Explanation, Subject } from '../indexing/explain.ts';
+import type { Explanation, ExplainSubject } from '../indexing/explain.ts';
 import { FORMAT } from '../indexing/chunk/part.ts';
 import { parseReference } from '../registry/reference.ts';
 import { connectionOf } from '../store/postgres/connection.ts';
@@ -42,7 +42,7 @@ export async function runExplain(configure: Configure, _: CommandOptions, refere
 class NoAnswer extends Error {}
 
 async function explanationsOf(
-  subject: Subject,
+  subject: ExplainSubject,
   reference: string,
   config: Config,
   onWarning: (warning: string) => void,

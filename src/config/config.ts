@@ -1,10 +1,10 @@
 /** The configuration as the program uses it: as the schema decodes it, with what is worked out from several keys. */
 import type { AuthFile, ProxyOptions } from '../registry/http/access/access-options.ts';
 import type { ListingOptions } from '../registry/listing/listing-apis.ts';
-import type { Settings } from './schema.ts';
+import type { ConfigValues } from './schema.ts';
 
 /** Plain keys come from the schema, which says what they mean; those that were worked out are named here. */
-export interface Config extends Pick<Settings, 'iconsUri' | 'rescanInterval' | 'cleanFilesAfter'> {
+export interface Config extends Pick<ConfigValues, 'iconsUri' | 'rescanInterval' | 'cleanFilesAfter'> {
   /** The configuration file; absolute. */
   readonly file: string;
   readonly stateDir: string;
@@ -43,7 +43,7 @@ export interface AccessConfig {
 }
 
 /** Access to one registry. `repositories` is empty for all that are listed. */
-export interface RegistryConfig extends Omit<Settings['registries'][string], 'listing'> {
+export interface RegistryConfig extends Omit<ConfigValues['registries'][string], 'listing'> {
   /** The registry's URL without a slash at its end, or `oci:` and the absolute path of a folder. */
   readonly id: string;
   /** `undefined` for the registry's own catalog. */
@@ -51,7 +51,7 @@ export interface RegistryConfig extends Omit<Settings['registries'][string], 'li
 }
 
 /** One index. */
-export interface IndexConfig extends Omit<Settings['indexes'][string], 'registryPublic' | 'remoteIcons'> {
+export interface IndexConfig extends Omit<ConfigValues['indexes'][string], 'registryPublic' | 'remoteIcons'> {
   readonly name: string;
   /** FILE of the route `/index/FILE.json`. */
   readonly fileName: string;
@@ -67,7 +67,7 @@ export interface IndexConfig extends Omit<Settings['indexes'][string], 'registry
 type Resolved = 'host' | 'adminToken' | 'adminTokenFile' | 'eventsToken' | 'eventsTokenFile' | 'baseUrl';
 
 /** Configuration of the HTTP server. */
-export interface ServerConfig extends Omit<Settings['server'], Resolved> {
+export interface ServerConfig extends Omit<ConfigValues['server'], Resolved> {
   readonly host: string;
   /** Bearer token of `/reindex`; without one the route answers 403. */
   readonly adminToken: string | undefined;
@@ -82,10 +82,10 @@ export interface ServerConfig extends Omit<Settings['server'], Resolved> {
 }
 
 /** Brokers, and the messages on them that trigger a rebuild. */
-export interface BusConfig extends Omit<Settings['bus'], 'url' | 'destinations'> {
+export interface BusConfig extends Omit<ConfigValues['bus'], 'url' | 'destinations'> {
   /** Brokers to fail over between; at least one. They may hold a login. */
   readonly urls: readonly string[];
-  readonly destinations: NonNullable<Settings['bus']['destinations']>;
+  readonly destinations: NonNullable<ConfigValues['bus']['destinations']>;
   /** With AMQP, the exchange that the queue is bound to. */
   readonly exchange: string;
 }

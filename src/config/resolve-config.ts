@@ -13,7 +13,7 @@ import type {
   StoreConfig,
 } from './config.ts';
 import type { Environment } from './replace-variables.ts';
-import { configSchema, registrySchema, type ConfigFile, type Settings } from './schema.ts';
+import { configSchema, registrySchema, type ConfigFile, type ConfigValues } from './schema.ts';
 import { fileNameOf, isAmqp } from './value-types.ts';
 
 /** What was read besides the file: the bearer tokens that protect routes, and the database of the store. */
@@ -30,7 +30,7 @@ export function resolveConfig(
   environment: Environment,
 ): Config {
   const folder = dirname(file);
-  const settings = DecodeUnsafe({}, configSchema, written) as Settings;
+  const settings = DecodeUnsafe({}, configSchema, written) as ConfigValues;
   const server = resolveServer(settings.server, tokens, environment);
   const indexes = names.flatMap((name) => {
     const section = settings.indexes[name];
@@ -56,7 +56,7 @@ export function resolveConfig(
 
 function resolveIndex(
   name: string,
-  { registry: url, registryPublic, remoteIcons, ...rest }: Settings['indexes'][string],
+  { registry: url, registryPublic, remoteIcons, ...rest }: ConfigValues['indexes'][string],
   folder: string,
   server: ServerConfig,
   iconsUri: string,
@@ -81,12 +81,12 @@ function publicUrl(reference: string, index: string, { baseUrl, basePath }: Serv
 }
 
 function resolveRegistries(
-  { registries }: Settings,
+  { registries }: ConfigValues,
   indexes: readonly IndexConfig[],
   folder: string,
 ): ReadonlyMap<string, RegistryConfig> {
   const sections = new Map(Object.entries(registries).map(([url, section]) => [registryId(url, folder), section]));
-  const other = DecodeUnsafe({}, registrySchema, Default(registrySchema, {})) as Settings['registries'][string];
+  const other = DecodeUnsafe({}, registrySchema, Default(registrySchema, {})) as ConfigValues['registries'][string];
   return new Map(
     indexes.map(({ registry: id }) => {
       const { listing, ...rest } = sections.get(id) ?? other;
@@ -97,7 +97,7 @@ function resolveRegistries(
 }
 
 function resolveServer(
-  { adminTokenFile: _admin, eventsTokenFile: _events, host, baseUrl, maxAge, ...rest }: Settings['server'],
+  { adminTokenFile: _admin, eventsTokenFile: _events, host, baseUrl, maxAge, ...rest }: ConfigValues['server'],
   tokens: Pick<ServerConfig, 'adminToken' | 'eventsToken'>,
   environment: Environment,
 ): ServerConfig {
@@ -112,9 +112,9 @@ function resolveServer(
 }
 
 function resolveBus(
-  { url: _url, exchange = 'amq.topic', destinations, ...rest }: Settings['bus'],
+  { url: _url, exchange = 'amq.topic', destinations, ...rest }: ConfigValues['bus'],
   urls: readonly string[],
-  { topicPrefix, environment }: Settings['daemon'],
+  { topicPrefix, environment }: ConfigValues['daemon'],
 ): BusConfig {
   // Topics on which Bodhi announces that a compose is complete, by its older and its newer name.
   const start = urls.every(isAmqp) ? topicPrefix : `/topic/${topicPrefix}`;

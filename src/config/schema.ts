@@ -426,4 +426,4 @@ export const configSchema = section({
 export type ConfigFile = Static<typeof configSchema>;
 
 /** The same as the program uses it: names in camelCase, paths absolute, times in milliseconds. */
-export type Settings = StaticDecode<typeof configSchema>;
+export type ConfigValues = StaticDecode<typeof configSchema>;

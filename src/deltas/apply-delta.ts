@@ -10,7 +10,7 @@ const CHUNK_BYTES = 64 * 1024;
 const MAX_PATH_BYTES = 4096;
 /** The most bytes of a number, each of which holds seven of its bits. */
 const MAX_NUMBER_BYTES = 8;
-/** The most operations: for each byte that they make, and beside that. Opening and seeking make none. */
+/** The most operations: for each byte that they make, and in addition. Opening and seeking make none. */
 const MAX_OPERATIONS_PER_BYTE = 4;
 const MAX_MORE_OPERATIONS = 1_000_000;
 
@@ -37,7 +37,7 @@ export async function* applyDelta(
   /** Reads the next bytes of the old file; they are valid until the next call. */
   const readOld = (length: number): Buffer => {
     if (file === undefined) throw damaged('reads an old file before it opens one');
-    if (length > file.size - position) throw damaged(`reads ${quote(file.path)} behind its end`);
+    if (length > file.size - position) throw damaged(`reads ${quote(file.path)} beyond its end`);
     const bytes = archive.read(file.position + position, length);
     position += length;
     return bytes;

@@ -15,7 +15,7 @@ export function equalBytes(before: Uint8Array, from: number, after: Uint8Array, 
   return length;
 }
 
-/** Counts the places at which both have the same byte, of `length`; there are none behind the end of the old file. */
+/** Counts the places at which both have the same byte, of `length`; there are none beyond the end of the old file. */
 export function agreeingBytes(before: Uint8Array, from: number, after: Uint8Array, at: number, length: number): number {
   const end = Math.min(length, before.length - from, after.length - at);
   let count = 0;

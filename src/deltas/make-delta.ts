@@ -15,7 +15,7 @@ import { writeOperations } from './write-operations.ts';
 
 /**
  * Operations are short, and repeat little: matches from 3 bytes on save 5 % against level 12, in twice its time, on
- * another processor than that which makes them. More searches would save up to 5 % more, in twice the time again;
+ * another core than that which makes them. More searches would save up to 5 % more, in twice the time again;
  * smaller tables cost 0.1 %, and save 20 MB.
  */
 const COMPRESSION = {

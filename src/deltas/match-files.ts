@@ -66,7 +66,7 @@ function nameOf({ path }: TarEntry): string {
   return posix.basename(path);
 }
 
-/** The name up to its first dot, behind which a version or a hash may stand, as in `libx.so.1`. */
+/** The name up to its first dot, after which a version or a hash may stand, as in `libx.so.1`. */
 function stemOf(file: TarEntry): string {
   return nameOf(file).split('.', 1)[0] ?? '';
 }

@@ -28,7 +28,7 @@ export function oldLayer(archive: RandomAccess): OldLayer {
   return { archive, files };
 }
 
-/** The paths that occur twice, and both of two of which one leads through the other, unless that is a folder. */
+/** Paths that occur twice, and pairs of paths of which one leads through the other, unless that is a folder. */
 function blockedPaths(entries: readonly TarEntry[]): ReadonlySet<string> {
   // With the separator as the least character, what is below a path follows it.
   const sorted = entries

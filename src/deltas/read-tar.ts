@@ -14,7 +14,7 @@ const MAX_ENTRIES = 500_000;
 const MAX_PATHS_BYTES = 128 * 1024 * 1024;
 /** The most bytes of a path that Linux opens; longer ones are not valid. */
 const MAX_PATH_BYTES = 4095;
-/** Fields of a header that are read: their first byte and the one behind their last. */
+/** Fields of a header that are read: their first byte and the one after their last. */
 const FIELDS = {
   name: [0, 100],
   mode: [100, 108],

@@ -33,7 +33,7 @@ export function uncompressZstd(chunks: AsyncIterable<Buffer>, name: string): Asy
   return through(splitFrames(chunks, name), createZstdDecompress({ chunkSize: CHUNK_BYTES }), name);
 }
 
-/** The first `length` bytes, fewer if there are no more, and the bytes behind them. */
+/** The first `length` bytes, fewer if there are no more, and the bytes after them. */
 export async function peek(
   chunks: AsyncIterable<Buffer>,
   length: number,

@@ -19,7 +19,7 @@ import { wantedBy, type Wanted } from './select/wanted.ts';
 const MAX_IMAGES = 200;
 
 /** What is explained: a repository, or one tag of it. */
-export interface Subject {
+export interface ExplainSubject {
   readonly repository: string;
   readonly tag?: string | undefined;
 }
@@ -62,7 +62,7 @@ export interface ExplainOptions {
  * Explains what an index shows of a repository, from the catalog: no registry is asked.
  * @throws StoreError
  */
-export async function explain(subject: Subject, options: ExplainOptions): Promise<Explanation> {
+export async function explain(subject: ExplainSubject, options: ExplainOptions): Promise<Explanation> {
   const { definition, catalog, publications } = options;
   const { repository } = subject;
   const { name: index, registry } = definition;
@@ -85,7 +85,7 @@ export async function explain(subject: Subject, options: ExplainOptions): Promis
 }
 
 /** Says why the index does not take the repository or the tag at all; nothing if it does. */
-function refusal({ repository, tag }: Subject, { definition, covers }: ExplainOptions): readonly string[] {
+function refusal({ repository, tag }: ExplainSubject, { definition, covers }: ExplainOptions): readonly string[] {
   const { name, registry, repositoryInclude, repositoryExclude, tags } = definition;
   const excluding = repositoryExclude.find((glob) => matcher([glob])(repository));
   const isIncluded = repositoryInclude.length === 0 || matcher(repositoryInclude)(repository);
@@ -104,14 +104,14 @@ function refusal({ repository, tag }: Subject, { definition, covers }: ExplainOp
   ];
 }
 
-function wantedOf({ tag }: Subject, { definition, covers }: ExplainOptions): Wanted {
+function wantedOf({ tag }: ExplainSubject, { definition, covers }: ExplainOptions): Wanted {
   const wanted = wantedBy(definition, covers);
   return { ...wanted, tag: (name) => (tag === undefined || name === tag) && wanted.tag(name) };
 }
 
 /** Says what is known of the repository, and how well. */
 async function knowledge(
-  { repository, tag }: Subject,
+  { repository, tag }: ExplainSubject,
   { repositories }: KnownRegistry,
   { definition, catalog }: ExplainOptions,
 ): Promise<string[]> {
@@ -141,7 +141,7 @@ async function knowledge(
 
 /** Says what the tags lead to that is no image. */
 function tagReasons(
-  { repository, tag }: Subject,
+  { repository, tag }: ExplainSubject,
   { repositories, manifests }: KnownRegistry,
   wanted: Wanted,
 ): readonly string[] {
@@ -172,7 +172,7 @@ function tagReasons(
 }
 
 async function explainImages(
-  subject: Subject,
+  subject: ExplainSubject,
   known: KnownRegistry,
   options: ExplainOptions,
 ): Promise<readonly ExplainedImage[]> {

@@ -4,7 +4,7 @@
  */
 import type { Readable } from 'node:stream';
 import { compile } from '@fastify/proxy-addr';
-import type { Explanation, Subject } from '../indexing/explain.ts';
+import type { Explanation, ExplainSubject } from '../indexing/explain.ts';
 import { digestOfIconPath } from '../indexing/icons/icon-path.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { Descriptor } from '../registry/manifest.ts';
@@ -117,7 +117,7 @@ export interface SiteStatus {
   readonly warnings: () => ReadonlyMap<string, readonly string[]>;
   readonly bus: () => BusStatus | undefined;
   /** Explains what each index shows of a repository. */
-  readonly explain: (subject: Subject) => Promise<readonly Explanation[]>;
+  readonly explain: (subject: ExplainSubject) => Promise<readonly Explanation[]>;
 }
 
 /** Texts of an index for people: for the page, and for files that add it to Flatpak. */

@@ -146,11 +146,11 @@ for (const [name, delta, message] of [
   ['that opens what is not there', deltaOf(open('x')), /^a delta: needs "x", which is not a file of the old layer$/],
   ['that opens a folder', deltaOf(open('long')), /which is not a file of the old layer$/],
   ['that leads out', deltaOf(open('../../etc/passwd')), /which is not a file of the old layer$/],
-  ['that reads too far', deltaOf(open('a'), [OPERATION.copy, 10]), /^a delta: reads "a" behind its end$/],
+  ['that reads too far', deltaOf(open('a'), [OPERATION.copy, 10]), /^a delta: reads "a" beyond its end$/],
   [
     'that seeks too far',
     deltaOf(open('a'), [OPERATION.seek, 9, OPERATION.add, 1, 1]),
-    /^a delta: reads "a" behind its end$/,
+    /^a delta: reads "a" beyond its end$/,
   ],
 ] as const)
   test(`a delta ${name} is an error`, () =>

@@ -34,7 +34,7 @@ export interface Pull {
 }
 
 /** A page of a list of repositories or tags. */
-export interface ListPage {
+export interface UpstreamPage {
   readonly names: readonly string[];
   /** The query of the next page, with its `?`; `undefined` after the last page. */
   readonly next: string | undefined;
@@ -95,7 +95,7 @@ export class UpstreamRegistry {
    * Reads a page of the catalog; returns the registry's answer if that is not a page.
    * @param query of the page, with its `?`
    */
-  repositories(query: string, signal: AbortSignal): Promise<ListPage | HttpResponse> {
+  repositories(query: string, signal: AbortSignal): Promise<UpstreamPage | HttpResponse> {
     return this.#page('/_catalog', CATALOG, 'repositories', query, signal);
   }
 
@@ -103,7 +103,7 @@ export class UpstreamRegistry {
    * Reads a page of a repository's tags; returns the registry's answer if that is not a page.
    * @param query of the page, with its `?`
    */
-  tags(repository: string, query: string, signal: AbortSignal): Promise<ListPage | HttpResponse> {
+  tags(repository: string, query: string, signal: AbortSignal): Promise<UpstreamPage | HttpResponse> {
     return this.#page(`/${repository}/tags/list`, repositorySubject(repository), 'tags', query, signal);
   }
 
@@ -118,7 +118,7 @@ export class UpstreamRegistry {
     key: string,
     query: string,
     signal: AbortSignal,
-  ): Promise<ListPage | HttpResponse> {
+  ): Promise<UpstreamPage | HttpResponse> {
     const path = `${this.#transport.base}${list}`;
     const ask = (asked: string): Promise<HttpResponse> =>
       this.#transport.request({ path: path + asked, subject, limit: MAX_MANIFEST_BYTES, signal });

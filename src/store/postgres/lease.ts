@@ -9,7 +9,7 @@ import { queryOn, type Row, type RunQuery } from './postgres-database.ts';
 /** Lifetime of a lease that is not renewed, and interval of its renewals, in milliseconds. */
 const LIFETIME = 6_000;
 const INTERVAL = 2_000;
-/** Time after the end of another's lease in which it is tried to take it, in milliseconds. */
+/** Delay after the end of another's lease before it is taken, in milliseconds. */
 const MARGIN = 20;
 /** Time between two attempts to take a lease that is over, while a write under it ends, in milliseconds. */
 const RETRY = 100;
@@ -26,7 +26,7 @@ export interface HeldLease {
 }
 
 /** Who holds the lease, or was the last to. */
-export interface Leader {
+export interface LeaseHolder {
   readonly holder: string;
   /** When it took the lease, by the database's clock, in milliseconds since the epoch. */
   readonly since: number;
@@ -106,8 +106,8 @@ export async function takeLease(
 }
 
 /** Returns who leads; `undefined` if nobody ever did. */
-export async function leader(query: RunQuery): Promise<Leader | undefined> {
-  const [row] = await query<Leader & Row>(
+export async function leader(query: RunQuery): Promise<LeaseHolder | undefined> {
+  const [row] = await query<LeaseHolder & Row>(
     `SELECT holder, floor(extract(epoch FROM since) * 1000)::float8 AS since, time.remaining > 0 AS living,
        greatest(time.remaining, 0) AS "left"
      FROM lease, LATERAL (SELECT CASE WHEN isfinite(expires) THEN extract(epoch FROM expires - clock_timestamp()) * 1000 ELSE 0 END::float8 AS remaining) AS time
@@ -122,9 +122,9 @@ export class Leadership {
   readonly #lifetime: number;
   #client: Client | undefined;
   #lease: HeldLease | undefined;
-  /** Of the next attempt; `undefined` during one. */
+  /** Timer of the next attempt; `undefined` during one. */
   #timer: NodeJS.Timeout | undefined;
-  /** Whether the next attempt is to follow the one that runs at once. */
+  /** Whether another attempt follows the running one at once. */
   #isWoken = false;
   #expiry: NodeJS.Timeout | undefined;
   #ticking: Promise<void> = Promise.resolve();
@@ -180,7 +180,7 @@ export class Leadership {
       await this.#free('a replica of a newer version or configuration is to lead');
       return interval;
     }
-    // From before the question: the database counts from after it.
+    // Measured from before the query, because the database counts from after it.
     const asked = performance.now();
     try {
       this.#client ??= await connectAlone(connection, {

@@ -683,7 +683,7 @@ async function addStored(
   );
 }
 
-/** CommitMarks what was changed as dirty for the indexes that take it. */
+/** Marks what was changed as dirty for the indexes that take it. */
 async function mark(
   query: RunQuery,
   registry: string,

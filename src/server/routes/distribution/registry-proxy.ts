@@ -1,6 +1,6 @@
 /** Forwards pulls to a registry behind this server, with the server's credentials. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { UpstreamRegistry, ListPage, Pull } from '../../../registry/http/upstream-registry.ts';
+import type { UpstreamRegistry, UpstreamPage, Pull } from '../../../registry/http/upstream-registry.ts';
 import { headerValue, type HttpResponse } from '../../../registry/http/transport/http-message.ts';
 import { isDigest } from '../../../registry/digest.ts';
 import { DELTA_INDEX_TAG, isRepositoryName, isTag } from '../../../registry/reference.ts';
@@ -136,7 +136,7 @@ export class RegistryProxy {
     reply: FastifyReply,
     path: string,
     unknown: string,
-    ask: (signal: AbortSignal) => Promise<ListPage | HttpResponse>,
+    ask: (signal: AbortSignal) => Promise<UpstreamPage | HttpResponse>,
   ): Promise<readonly string[]> {
     const page = await this.#ask(request, reply, ask);
     if ('status' in page)
