@@ -105,12 +105,11 @@ function* registriesAreRead(written: Written): Iterable<Fault> {
   const used = new Map(indexesOf(written).flatMap(({ id, registry }) => (registry === '' ? [] : [[id, registry]])));
   const seen = new Set<string>();
   for (const { url, id } of registriesOf(written)) {
-    const nearest = used.get(closest(id, [...used.keys()]));
-    const expected = `expected one such as ${shown(nearest)} (the nearest)`;
-    if (seen.has(id))
-      yield [['registries', url], 'is a registry that has a section already, expected one for each', 'key'];
+    const path = ['registries', url];
+    const nearest = shown(used.get(closest(id, [...used.keys()])));
+    if (seen.has(id)) yield [path, 'is a registry that has a section already, expected one for each', 'key'];
     else if (!used.has(id) && used.size > 0)
-      yield [['registries', url], `is a registry that no index reads, ${expected}`, 'key'];
+      yield [path, `is a registry that no index reads, expected one such as ${nearest} (the nearest)`, 'key'];
     seen.add(id);
   }
 }
