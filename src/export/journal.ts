@@ -1,5 +1,6 @@
 /** Records which files an export is about to write, so that the next one knows them even if this one is killed. */
 import { appendFile, readFile, rm } from 'node:fs/promises';
+import { writing } from '../system/write-file.ts';
 
 /** A file with one path in each line, as JSON. There is none after an export that has ended. */
 export class Journal {
@@ -21,9 +22,12 @@ export class Journal {
     return new Journal(file, new Set(text.split('\n').flatMap(parsePath)));
   }
 
-  /** Records a path, which may be written once this resolves. */
+  /**
+   * Records a path, which may be written once this resolves.
+   * @throws Error with the journal's path and what to do
+   */
   async record(path: string): Promise<void> {
-    await appendFile(this.#file, `${JSON.stringify(path)}\n`);
+    await writing(this.#file, () => appendFile(this.#file, `${JSON.stringify(path)}\n`));
   }
 
   /** Ends the journal: the list of files has all that it has. */

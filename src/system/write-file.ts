@@ -39,8 +39,16 @@ export async function writeFileAtomically(
   path: string,
   content: Uint8Array | ((file: FileHandle) => Promise<void>),
 ): Promise<void> {
+  await writing(path, () => replaceFile(path, content));
+}
+
+/**
+ * Runs `write`, which writes the file at `path`.
+ * @throws as {@link writeFileAtomically} does
+ */
+export async function writing(path: string, write: () => Promise<void>): Promise<void> {
   try {
-    await replaceFile(path, content);
+    await write();
   } catch (cause) {
     if (!isSystemError(cause)) throw cause;
     const advice = ADVICE[cause.code ?? ''];

@@ -6,6 +6,7 @@ import { basename, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { ExportFolder } from '../../src/export/export-folder.ts';
 import { eventually } from '../e2e/eventually.ts';
+import { cannotMount, SmallDisk } from '../peers/small-disk.ts';
 
 const LIST = '.regindexer.json';
 const JOURNAL = '.regindexer-journal';
@@ -133,4 +134,18 @@ test('the first export does not replace the pages of another site', async (t) =>
   await (await ExportFolder.open(path)).write('index.html', 'exported');
   assert.deepEqual(await exportFiles(path, ['index.html']), { named: 1, written: 1, removed: 0 });
   assert.equal(await readFile(join(path, 'CNAME'), 'utf8'), 'apps.example.org');
+});
+
+test('a full disk is told with what to do, and leaves what is there', { skip: cannotMount() }, async (t) => {
+  const disk = await SmallDisk.mount(join(await temporaryFolder(t), 'disk'));
+  try {
+    const site = join(disk.path, 'site');
+    await exportFiles(site, ['one']);
+    disk.fill();
+    await assert.rejects(exportFiles(site, ['two']), /could not be written: ENOSPC: .*; make room on that disk$/);
+    disk.free();
+    assert.deepEqual(await exportFiles(site, ['one', 'two']), { named: 2, written: 1, removed: 0 });
+  } finally {
+    disk.unmount();
+  }
 });
