@@ -4,6 +4,9 @@ import { BlobFiles } from './blob-files.ts';
 import { indexingOptions } from './indexing-options.ts';
 import type { Config } from '../config/config.ts';
 import type { PublishedDocument } from '../indexing/indexer.ts';
+import { readKeptPictures } from '../indexing/screenshots/picture-keeper.ts';
+import type { KeptPictures } from '../indexing/screenshots/screenshots.ts';
+import type { Digest } from '../registry/digest.ts';
 import type { HeldLease } from '../store/postgres/lease.ts';
 import { allIndexWarnings, contentOf } from './index-warnings.ts';
 import { isWanted, wantedBy } from '../indexing/select/wanted.ts';
@@ -62,8 +65,14 @@ export class Generation implements Replicated {
     this.config = config;
     this.#options = options;
     const joined = new JoinedBodies();
+    this.#blobFiles = new BlobFiles(config.stateDir);
+    const blobs = replica?.blobs ?? this.#blobFiles;
+    const readPictures = (list: Digest | undefined): Promise<KeptPictures> => readKeptPictures(blobs, list);
     this.indexes = new Map(
-      config.indexes.map((index) => [index.name, new ServedIndex({ ...index, maxAge: config.server.maxAge, joined })]),
+      config.indexes.map((index) => [
+        index.name,
+        new ServedIndex({ ...index, maxAge: config.server.maxAge, joined, readPictures }),
+      ]),
     );
     this.registries = new Map(
       [...config.registries.keys()].map((id) => [
@@ -84,7 +93,6 @@ export class Generation implements Replicated {
       onLost: () => this.#leader?.rebuildLost(),
       signal: this.#ending.signal,
     });
-    this.#blobFiles = new BlobFiles(config.stateDir);
     this.#rebuilds = replica?.createRebuilds(this.registries);
     if (replica === undefined) this.#leader = this.#createLeader();
   }

@@ -55,6 +55,8 @@ export function definitionOf(index: IndexConfig): IndexDefinition {
     extractIcons: index.extractIcons,
     remoteIconsUri: index.remoteIconsUri,
     lists: index.lists,
+    screenshots: index.screenshots,
+    icon: index.icon,
     flatpakAnnotations: index.flatpakAnnotations,
     forceFlatpakToken: index.forceFlatpakToken,
     deltas: undefined,

@@ -6,6 +6,7 @@ import type { Explanation, ExplainSubject } from '../indexing/explain.ts';
 import type { RebuildOptions } from '../indexing/indexer.ts';
 import { Indexer } from '../indexing/indexer.ts';
 import type { RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
+import { FileClient } from '../registry/http/file-client.ts';
 import { createRegistrySource } from '../registry/create-registry-source.ts';
 import type { OnRequest } from '../registry/http/transport/sent-request.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
@@ -40,6 +41,8 @@ export class RecoveringIndexer {
   readonly #options: IndexingOptions;
   readonly #events: RecoveringIndexerEvents;
   readonly #sources: ReadonlyMap<string, RegistrySource>;
+  /** Clients for files by the registry whose images name them. */
+  readonly #files = new Map<string, FileClient>();
   readonly #engine: StoreEngine;
   /** The current store; `undefined` if it could not be opened. */
   #current: Promise<OpenStore> | undefined;
@@ -120,8 +123,9 @@ export class RecoveringIndexer {
       // A parallel call may have replaced it already.
       if (this.#current === current) {
         if (error.code !== 'corrupt') throw error;
-        const { store } = await current;
-        void this.#use(store.close().then(() => this.#replaceStore(error)));
+        const { store, indexer } = await current;
+        const closed = indexer.stop().then(() => store.close());
+        void this.#use(closed.then(() => this.#replaceStore(error)));
       } else if (error.code !== 'corrupt' && error.code !== 'closed') throw error;
     }
     return again((await this.#opened()).indexer);
@@ -185,6 +189,7 @@ export class RecoveringIndexer {
         concurrency: (registry) => concurrency.get(registry) ?? 1,
         store,
         ...options,
+        fetchFile: (registry, ...request) => this.#fileClient(registry).fetch(...request),
         onWarning,
       });
       return { store, indexer };
@@ -192,6 +197,23 @@ export class RecoveringIndexer {
       await store.close();
       throw error;
     }
+  }
+
+  /** Resolves when all screenshots were fetched that can be had now. */
+  async picturesSettled(): Promise<void> {
+    await (await this.#opened()).indexer.picturesSettled();
+  }
+
+  /** Returns the client for files that a registry's images name. */
+  #fileClient(registry: string): FileClient {
+    let client = this.#files.get(registry);
+    if (client === undefined) {
+      const options = this.#options.registries.find(({ id }) => id === registry);
+      if (options === undefined) throw new RangeError(`the registry ${registry} is not configured`);
+      client = new FileClient(options);
+      this.#files.set(registry, client);
+    }
+    return client;
   }
 
   /** Explains what each index shows of a repository, from the catalog. */
@@ -209,9 +231,9 @@ export class RecoveringIndexer {
 
   /** Closes all connections and the store. */
   async close(): Promise<void> {
-    await Promise.all([...this.#sources.values()].map((source) => source.close()));
+    await Promise.all([...this.#sources.values(), ...this.#files.values()].map((open) => open.close()));
     const current = await this.#current?.catch(() => undefined);
-    await current?.indexer.settled();
+    await current?.indexer.stop();
     await current?.store.close();
   }
 }

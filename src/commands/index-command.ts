@@ -12,6 +12,7 @@ import type { Config } from '../config/config.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import { EVERYTHING } from '../indexing/rebuild.ts';
 import type { AppChanges } from '../indexing/appdata/app-changes.ts';
+import { untilAborted } from '../system/on-abort.ts';
 import { joinNames } from '../system/join-names.ts';
 import { describeSent, type OnRequest } from '../registry/http/transport/sent-request.ts';
 import { type CommandOptions, type Configure, FAILURE, SUCCESS } from './command.ts';
@@ -76,6 +77,7 @@ export async function indexOnce(
         AbortSignal.any([interruption.signal, ...(lock.lost === undefined ? [] : [lock.lost])]),
       );
       complete = results.map((result) => report(result, logger)).every(Boolean);
+      await untilAborted(indexer.picturesSettled(), interruption.signal);
     } finally {
       await indexer.close();
     }

@@ -114,7 +114,7 @@ export const registrySchema = section(
     }),
     concurrency: wholeNumber('The most requests at once; how many are best is found.', 1, 1000, { default: 128 }),
     'private_redirects?': flag(
-      'Whether the registry may lead to private addresses: by redirects, and by the token server that it names.',
+      'Whether the registry may lead to private addresses: by redirects, by the token server that it names, and by screenshots that its images name.',
       {
         example: false,
         otherwise: 'only if it is at one itself',
@@ -169,6 +169,11 @@ const index = section(
       'Image lists stand in `Lists`, or `flatten`: their images stand in `Images` with the tags of the list, for readers that do not support `Lists`, such as Katello, image-builder and Anaconda.',
       ['keep', 'flatten'],
       { default: 'keep' },
+    ),
+    screenshots: oneOf(
+      'Screenshots that the app data of images name are fetched once and served from here, or linked to where they are, which tells those servers of each visitor, or not shown',
+      ['proxy', 'link', 'off'],
+      { default: 'proxy' },
     ),
     flatpak_annotations: flag('Show the Flatpak labels as annotations, for clients before Flatpak 1.6.', {
       default: false,

@@ -9,6 +9,7 @@ import { type AppEntry, sortEntries } from '../indexing/appdata/app-list.ts';
 import { AppPages, AppPagesEncoder, PAGE_SIZE } from '../indexing/appdata/app-pages.ts';
 import { iconPath } from '../indexing/icons/icon-path.ts';
 import { isPngUri } from '../indexing/icons/png-uri.ts';
+import { type KeptPictures, SCREENSHOTS } from '../indexing/screenshots/screenshots.ts';
 import { OCI_IMAGE_MANIFEST } from '../registry/media-types.ts';
 import type { ImageSource } from '../registry/registry-source.ts';
 import {
@@ -84,12 +85,15 @@ export async function exportSite(options: ExportOptions): Promise<ExportResult> 
   const { site, indexes, tag, folder: path, cleanFilesAfter, createServer, signal } = options;
   const tagged: TaggedIndex[] = [];
   for (const { registry, images: _images, ...index } of indexes) {
-    const { shown } = indexNamed(site.indexes, index.name);
+    const served = indexNamed(site.indexes, index.name);
+    const { shown } = served;
     if (shown === undefined)
       throw new ExportError(
         `the index ${index.name} could not be built yet, so nothing was exported; the messages above say why`,
       );
-    tagged.push(await tagIndex(shown, tag, { ...index, registry: registry ?? shown.publication.registry, signal }));
+    const readPictures = (): Promise<KeptPictures> => served.pictures();
+    const narrowing = { ...index, registry: registry ?? shown.publication.registry, readPictures, signal };
+    tagged.push(await tagIndex(shown, tag, narrowing));
   }
   const server = await createServer({
     ...site,
@@ -222,9 +226,11 @@ class Exporter {
     const { tag } = this.#options;
     const { name } = index;
     const entries: AppEntry[] = [];
-    const listed = await listedApps(indexNamed(this.#options.site.indexes, name));
+    const served = indexNamed(this.#options.site.indexes, name);
+    const listed = await listedApps(served);
+    const pictures = served.pictureList ?? '';
     await this.#each([...apps], async ([id, chunks]) => {
-      const source = hash('sha256', [this.#surroundings, ...chunks].join(' '), 'base64url');
+      const source = hash('sha256', [this.#surroundings, pictures, ...chunks].join(' '), 'base64url');
       const { entry } = (await this.#remembered.recall(name, id, source)) ?? (await this.#writeApp(index, id, source));
       const { added, changed } = listed.get(id) ?? { added: '', changed: '' };
       if (entry !== undefined) entries.push({ ...entry, added, changed });
@@ -258,6 +264,10 @@ class Exporter {
       if (details.languages.length > 0) {
         const translations = await this.#get(`/api/apps/${id}/translations?index=${name}`);
         await write(translationsPath(name, id), translations.rawPayload);
+      }
+      for (const { src } of details.screenshots.flatMap(({ images }) => images)) {
+        const path = exportedPicture(src);
+        if (path !== undefined) await write(path, (await this.#get(`/${path}`)).rawPayload);
       }
       const ref = `${name}/${id}.flatpakref`;
       await write(ref, (await this.#get(`/${ref}?tag=${this.#options.tag}`)).rawPayload);
@@ -302,6 +312,7 @@ class Exporter {
       await copy(`/${feedPath(name)}`, `/${feedPath(name)}`);
       for (const folder of this.#iconFolders(name)) rules.set(`/${folder}*`, { 'cache-control': IMMUTABLE });
     }
+    rules.set(`/${SCREENSHOTS}/*`, { 'cache-control': IMMUTABLE });
     rules.set('/v2/*', { 'cache-control': IMMUTABLE });
     for (const repository of untyped) rules.set(`/v2/${repository}/manifests/*`, { [TYPE]: OCI_IMAGE_MANIFEST });
     await this.#folder.write('_headers', headersFile(rules, site.basePath));
@@ -351,6 +362,11 @@ class Exporter {
   async #each<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
     await pMap(all, work, { concurrency: FILES_AT_ONCE, signal: this.#options.signal });
   }
+}
+
+/** Returns the path of a screenshot that is served from here; `undefined` if it is elsewhere. */
+function exportedPicture(src: string): string | undefined {
+  return src.startsWith('../../') ? src.slice('../../'.length) : undefined;
 }
 
 /** Returns the apps that the server lists of an index, by id. */

@@ -1,3 +1,6 @@
+/** What an index is to be. */
+import type { ScreenshotMode } from './screenshots/screenshots.ts';
+
 /** Definition of one index: what it takes from its registry, and how it shows it. */
 export interface IndexDefinition {
   readonly name: string;
@@ -32,6 +35,10 @@ export interface IndexDefinition {
   readonly extractIcons: boolean;
   /** Base URL of the icons, ends with `/`: adds their URLs to the appdata. */
   readonly remoteIconsUri?: string | undefined;
+  /** `proxy` fetches the screenshots of apps, and serves them from here. */
+  readonly screenshots: ScreenshotMode;
+  /** URL of the index's own picture, which is fetched with the screenshots. */
+  readonly icon?: string | undefined;
   /** `flatten` shows the images of lists as images with the list's tags. */
   readonly lists: 'keep' | 'flatten';
   /** Shows Flatpak's labels as annotations, for clients before Flatpak 1.6. */

@@ -23,6 +23,8 @@ import { loadPublication, Publisher, selectionOf } from './publisher.ts';
 import type { HeldImages, IndexResult, RebuildProgress, RebuildResult, RebuildScope } from './rebuild.ts';
 import type { ScanResult } from './scan/scan.ts';
 import { beginList, isRegistryFailure, scan } from './scan/scan.ts';
+import type { FetchFile } from './screenshots/picture-keeper.ts';
+import { Pictures } from './screenshots/pictures.ts';
 import { digestsOf, selectRepository } from './select/select.ts';
 import { Warnings } from './warnings.ts';
 import { WorkingCopy } from './scan/working-copy.ts';
@@ -57,7 +59,9 @@ export interface IndexerOptions {
    * icons if absent.
    */
   readonly keepDeltasFor?: number | undefined;
-  /** Receives warnings about a registry that fills the catalog. */
+  /** Fetches the screenshots that a registry's images name; none are fetched if absent. */
+  readonly fetchFile?: ((registry: string, ...request: Parameters<FetchFile>) => ReturnType<FetchFile>) | undefined;
+  /** Receives warnings about a registry that fills the catalog, and about screenshots that cannot be had. */
   readonly onWarning: (message: string) => void;
 }
 
@@ -87,6 +91,10 @@ export class Indexer {
   readonly #unlisted: Set<string>;
   /** Lists of apps by index. */
   readonly #appLists = new Map<string, { readonly list: AppList; readonly pages: AppPagesEncoder }>();
+  /** Versions of the publications that the lists of apps were made from. */
+  readonly #listed = new Map<string, number>();
+  /** Screenshots by registry, which says whence they may be fetched. */
+  readonly #pictures: ReadonlyMap<string, Pictures>;
   /**
    * Published indexes that are not configured here; other replicas may serve them. They are marked as dirty, too, in case
    * they are configured again before they are removed.
@@ -114,6 +122,7 @@ export class Indexer {
     this.#unconfigured = unconfigured;
     this.#iconFiles = iconFiles;
     this.#deltas = new DeltaQueue(options.store, options.definitions);
+    this.#pictures = picturesOf(options);
   }
 
   /**
@@ -151,7 +160,12 @@ export class Indexer {
     }
     const unlisted = new Set<string>();
     for (const [name, { published }] of publishers)
-      if (published?.publication.version !== (await publications.apps(name))?.version) unlisted.add(name);
+      if (
+        published?.publication.version !== (await publications.apps(name))?.version ||
+        // Screenshots may be missing, or not wanted any more.
+        options.fetchFile !== undefined
+      )
+        unlisted.add(name);
     const unconfigured = (await publications.published()).filter((name) => !publishers.has(name));
     return new Indexer(options, publishers, iconFiles, unlisted, unconfigured);
   }
@@ -263,6 +277,19 @@ export class Indexer {
 
   /** Resolves when all lists of apps are up to date. */
   async settled(): Promise<void> {
+    await this.#listing;
+  }
+
+  /** Resolves when all screenshots were fetched that can be had now. */
+  async picturesSettled(): Promise<void> {
+    await this.#listing;
+    for (const pictures of this.#pictures.values()) await pictures.settled();
+    await this.#listing;
+  }
+
+  /** Stops fetching screenshots, and waits for the lists of apps. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.#pictures.values()].map((pictures) => pictures.stop()));
     await this.#listing;
   }
 
@@ -538,15 +565,44 @@ export class Indexer {
       await this.#renderExclusively(async () => undefined);
       // A later publication updates the list itself.
       if (publisher.published !== published) return;
-      const { list, pages } = await this.#appListOf(definition);
-      const entries = await list.update(published.chunks, published.publication.modified);
-      const body = await pages.encode(entries, list.seen);
-      await this.#options.store.publications.putApps(definition.name, { version: published.publication.version, body });
+      const { list } = await this.#appListOf(definition);
+      await list.update(published.chunks, published.publication.modified);
+      await this.#putApps(definition, published.publication.version, onPublished);
       this.#unlisted.delete(definition.name);
-      onPublished?.(definition.name, 'apps');
+      this.#listed.set(definition.name, published.publication.version);
+      this.#keepPictures(definition, list, onPublished);
     });
     // After an error, the earlier list stays until the next update.
     this.#listing = this.#listing.catch(ignore);
+  }
+
+  async #putApps(definition: IndexDefinition, version: number, onPublished: OnPublished | undefined): Promise<void> {
+    const { name } = definition;
+    const { list, pages } = await this.#appListOf(definition);
+    const body = await pages.encode(list.entries, list.seen, await this.#picturesOf(definition)?.list(name));
+    await this.#options.store.publications.putApps(name, { version, body });
+    onPublished?.(name, 'apps');
+  }
+
+  /** Fetches the screenshots that the apps of an index name, in the background; then puts the list again. */
+  #keepPictures(definition: IndexDefinition, list: AppList, onPublished: OnPublished | undefined): void {
+    const { name, icon } = definition;
+    const wanted = new Set([...list.pictures, ...(icon === undefined ? [] : [icon])]);
+    this.#picturesOf(definition)?.request(name, wanted, () => {
+      this.#listing = this.#listing
+        .then(async () => {
+          const version = this.#listed.get(name);
+          // Otherwise a newer list is about to be put, which names them, too.
+          if (version !== undefined && version === this.#publisher(definition).published?.publication.version)
+            await this.#putApps(definition, version, onPublished);
+        })
+        .catch(ignore);
+    });
+  }
+
+  /** Returns the pictures of an index whose screenshots are served from here. */
+  #picturesOf({ registry, screenshots }: IndexDefinition): Pictures | undefined {
+    return screenshots === 'proxy' ? this.#pictures.get(registry) : undefined;
   }
 
   async #appListOf({ name, repositoryPriority }: IndexDefinition): Promise<{
@@ -627,6 +683,7 @@ export class Indexer {
       pngsBefore: now - cleanFilesAfter,
       now,
     });
+    await this.#cleanPictures(now - cleanFilesAfter, now);
     await this.#iconFiles?.clean(new Set([...named].map(iconPath)), new Date(now - cleanFilesAfter));
     await this.#cleanDeltas(now);
   }
@@ -653,6 +710,16 @@ export class Indexer {
       await blobs.clean({ kind: 'delta', named: (delta) => wanted.has(delta), before: now - keepDeltasFor, now });
   }
 
+  /** Removes screenshots that no index has named since `before`. */
+  async #cleanPictures(before: number, now: number): Promise<void> {
+    if (this.#pictures.size === 0) return;
+    const named = new Set<Digest>();
+    for (const definition of this.#options.definitions)
+      for (const digest of (await this.#picturesOf(definition)?.digests([definition.name])) ?? []) named.add(digest);
+    const { blobs } = this.#options.store;
+    await blobs.clean({ kind: 'screenshot', named: (digest) => named.has(digest), before, now });
+  }
+
   /**
    * Removes expired chunks.
    * @param interval the least time since the last removal, in milliseconds
@@ -671,6 +738,25 @@ export class Indexer {
   #publisher({ name }: IndexDefinition): Publisher {
     return this.#publishers.get(name) as Publisher;
   }
+}
+
+function picturesOf({ definitions, store, fetchFile, onWarning }: IndexerOptions): ReadonlyMap<string, Pictures> {
+  if (fetchFile === undefined) return new Map();
+  const { blobs, publications } = store;
+  return new Map(
+    [...new Set(definitions.map(({ registry }) => registry))].map((registry) => [
+      registry,
+      new Pictures({
+        blobs,
+        fetch: (...request) => fetchFile(registry, ...request),
+        onWarning,
+        storedList: async (index) => {
+          const apps = await publications.apps(index);
+          return (apps && AppPages.read(apps.body))?.pictures;
+        },
+      }),
+    ]),
+  );
 }
 
 /** Opens the folder of icons. Errors are ignored here: publishing reports them. */

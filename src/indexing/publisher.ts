@@ -126,6 +126,8 @@ export class Publisher {
       requiredAnnotations: _annotations,
       requiredLabels: _labels,
       lists: _lists,
+      screenshots: _screenshots,
+      icon: _icon,
       ...manner
     } = definition;
     this.#renderingFingerprint = hash('sha256', JSON.stringify([FORMAT, manner, iconsUri]));

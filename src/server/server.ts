@@ -31,6 +31,7 @@ import { pageRoutes } from './routes/page.ts';
 import { explainRoutes } from './routes/rebuilds/explain.ts';
 import { rebuildEventRoutes } from './routes/rebuilds/rebuild-events.ts';
 import { reindexRoutes } from './routes/rebuilds/reindex.ts';
+import { screenshotRoutes } from './routes/screenshots.ts';
 import { signatureRoutes } from './routes/flatpak/signatures.ts';
 import { statusRoutes } from './routes/rebuilds/status.ts';
 import { routedUrls, type Site, trustOf } from './site.ts';
@@ -218,6 +219,7 @@ export class Server {
     await describeRoutes(server, version);
     indexRoutes(server, { site, acceptEncoding, readyAnswers });
     iconRoutes(server, { site, readyAnswers });
+    screenshotRoutes(server, site);
     signatureRoutes(server, site);
     await server.register(async (scope) => {
       await securityHeaders(scope, tls);

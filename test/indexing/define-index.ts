@@ -19,6 +19,7 @@ export function defineIndex(definition: Partial<IndexDefinition> = {}): IndexDef
     skipFlatpakLabels: false,
     extractIcons: false,
     lists: 'keep',
+    screenshots: 'proxy',
     flatpakAnnotations: false,
     forceFlatpakToken: false,
     ...definition,

@@ -1,6 +1,6 @@
 /** The details of one app, from its images in the document of an index. */
 import { type AgeRating, ageRatingOf } from './age-rating.ts';
-import type { Appdata, Translations } from './appdata.ts';
+import type { Appdata, AppTexts, NamedScreenshot, Translations } from './appdata.ts';
 import { mainCategories } from './categories.ts';
 import type { AppKind, EndOfLife, FlatpakRef, LabelReader } from './flatpak-image.ts';
 import { builtAt, endOfLifeOf, FLATPAK_REF, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
@@ -21,23 +21,7 @@ import { parseAppdata } from './parse-appdata.ts';
 import { licenseName } from './license-name.ts';
 import type { Permission, Safety } from './permissions.ts';
 import { permissionsOf, safetyOf } from './permissions.ts';
-
-/** A screenshot of an app. */
-export interface Screenshot {
-  readonly caption: string;
-  /** The smallest first. */
-  readonly images: readonly ScreenshotImage[];
-}
-
-/** One size of a screenshot. */
-export interface ScreenshotImage {
-  readonly kind: 'source' | 'thumbnail';
-  /** A URI relative to the index's document. */
-  readonly src: string;
-  /** In pixels; 0 if unknown. */
-  readonly width: number;
-  readonly height: number;
-}
+import type { Screenshot } from '../screenshots/screenshots.ts';
 
 /** One build of the app. Sizes are in bytes, 0 if unknown. */
 export interface AppImage {
@@ -115,11 +99,18 @@ export interface DescribedApp {
   readonly translations: Translations;
 }
 
+/** Options of {@link describeApp}. */
+export interface DescribeOptions {
+  readonly repositoryPriority: readonly string[];
+  /** Returns screenshots as they are shown, as {@link shownScreenshots} does. */
+  readonly show: (screenshots: readonly NamedScreenshot[]) => readonly (Screenshot | undefined)[];
+}
+
 /** Describes the app `id`; `undefined` if `document` has no image of it. */
 export function describeApp(
   document: IndexDocument,
   id: string,
-  repositoryPriority: readonly string[],
+  { repositoryPriority, show }: DescribeOptions,
 ): DescribedApp | undefined {
   const winners = new Winners();
   const placeOf = placesBy(repositoryPriority);
@@ -151,14 +142,22 @@ export function describeApp(
   const metadata = parseKeyFile(label('org.flatpak.metadata') ?? '');
   const {
     type: _type,
-    screenshots: _screenshots,
+    screenshots: named,
     contentRating,
-    translations,
+    translations: texts,
     ...appdata
   } = parseAppdata(label('org.freedesktop.appstream.appdata') ?? '', { id, translations: true });
   const images = candidates
     .toSorted((a, b) => Number(outranks(b.rank, a.rank)) - Number(outranks(a.rank, b.rank)))
     .map(({ image }) => image);
+  const screenshots = show(named);
+  // Captions are in the order of the screenshots that are shown.
+  const translations = Object.fromEntries(
+    Object.entries(texts).map(([language, { captions, ...its }]): [string, AppTexts] => {
+      const shown = captions?.filter((_, place) => screenshots[place] !== undefined);
+      return [language, shown === undefined || shown.length === 0 ? its : { ...its, captions: shown }];
+    }),
+  );
   const details = {
     id,
     kind: kindOf(ref, metadata),
@@ -168,7 +167,7 @@ export function describeApp(
     licenseName: licenseName(appdata.license),
     homepage: appdata.links.find(({ kind }) => kind === 'homepage')?.url ?? '',
     categories: mainCategories(appdata.categories),
-    screenshots: [],
+    screenshots: screenshots.filter((screenshot) => screenshot !== undefined),
     ageRating: ageRatingOf(contentRating) ?? null,
     runtime: runtimeOf(metadata),
     safety: safetyOf(metadata),

@@ -14,6 +14,7 @@ import type { AppKind, EndOfLife, FlatpakRef, LabelReader } from './flatpak-imag
 import { builtAt, endOfLifeOf, FLATPAK_REF, isoSeconds, kindOf, parseFlatpakRef } from './flatpak-image.ts';
 import { parseKeyFile } from './key-file.ts';
 import { parseAppdata } from './parse-appdata.ts';
+import { urlsOf } from '../screenshots/screenshots.ts';
 
 /** Characters of a summary, and number of keywords, in the list. */
 export const MAX_SUMMARY = 300;
@@ -22,12 +23,17 @@ export const MAX_KEYWORDS = 20;
 const MAX_ICON_URI = 1024;
 
 /** The largest elements of appdata, of which the list shows nothing. */
-const LONG_ELEMENTS = ['description', 'releases', 'screenshots'];
+const LONG_ELEMENTS = ['description', 'releases'];
 /**
  * Recently parsed appdata, by app and hash: other indexes, tags and architectures often share it, and a chunk is
  * rendered with all its apps.
  */
-const recentAppdata = new LRUCache<string, Appdata>({ max: 4096 });
+const recentAppdata = new LRUCache<string, ListedAppdata>({ max: 4096 });
+
+/** What the list takes from the app data. */
+interface ListedAppdata extends Pick<Appdata, 'name' | 'summary' | 'developer' | 'keywords' | 'categories'> {
+  readonly pictures: readonly string[];
+}
 
 /** One app, runtime or extension in the list. Unknown texts are empty. */
 export interface AppEntry extends EndOfLife {
@@ -71,6 +77,8 @@ export interface AppRecord {
     AppEntry,
     'kind' | 'name' | 'summary' | 'developer' | 'keywords' | 'categories' | 'icon' | keyof EndOfLife
   >;
+  /** URLs of the screenshots that are shown. */
+  readonly pictures: readonly string[];
 }
 
 /** Records by app id. */
@@ -124,6 +132,7 @@ interface ListedApp {
   readonly entry: AppEntry;
   readonly key: string;
   readonly images: string;
+  readonly pictures: readonly string[];
 }
 
 /** Sorts entries by name (without case and accents), then by id. */
@@ -152,6 +161,16 @@ export class AppList {
     this.#seen = seen && new Map(Object.entries(seen));
   }
 
+  /** All entries, sorted as {@link sortEntries} does. */
+  get entries(): readonly AppEntry[] {
+    return this.#apps.map(({ entry }) => entry);
+  }
+
+  /** URLs of the screenshots of all apps. */
+  get pictures(): ReadonlySet<string> {
+    return new Set(this.#apps.flatMap(({ pictures }) => pictures));
+  }
+
   /** The apps as they were last listed, for the list that continues this one. */
   get seen(): SeenApps {
     return Object.fromEntries(
@@ -160,7 +179,7 @@ export class AppList {
   }
 
   /**
-   * Returns all apps, sorted as {@link sortEntries} does. One call at a time.
+   * Updates the list, and returns its {@link entries}. One call at a time.
    * @param chunks in the order of the document; unchanged chunks must be the same objects
    * @param modified when the chunks last changed, in milliseconds since the epoch
    */
@@ -184,11 +203,11 @@ export class AppList {
     this.#apps = sorted([...kept, ...listed]);
     this.#chunks = now;
     this.#seen = new Map(Object.entries(this.seen));
-    return this.#apps.map(({ entry }) => entry);
+    return this.entries;
   }
 
   #listed(id: string, records: readonly AppRecord[], before: ListedApp | undefined, at: string): ListedApp {
-    const shown = this.#best(records).shown;
+    const { shown, pictures } = this.#best(records);
     const images = hash('sha256', records.flatMap((record) => record.images).join('\n'), 'base64url').slice(0, 16);
     const architectures = new Set(records.flatMap((record) => record.architectures));
     const tags = new Set(records.flatMap((record) => record.tags));
@@ -203,7 +222,7 @@ export class AppList {
     };
     return before !== undefined && before.images === images && JSON.stringify(before.entry) === JSON.stringify(entry)
       ? before
-      : { entry, images, key: sortKey(shown.name) };
+      : { entry, images, pictures, key: sortKey(shown.name) };
   }
 
   #timesOf(id: string, images: string, at: string): Pick<AppEntry, 'added' | 'changed'> {
@@ -235,7 +254,7 @@ class Collector {
       images: string[];
       architectures: Set<string>;
       tags: Set<string>;
-      best: Pick<AppRecord, 'repository' | 'rank' | 'shown'>;
+      best: Pick<AppRecord, 'repository' | 'rank' | 'shown' | 'pictures'>;
       updated: number;
     }
   >();
@@ -261,7 +280,7 @@ class Collector {
         architectures: new Set([image.architecture]),
         tags: new Set(tags),
         updated: builtAt(label),
-        best: { repository, rank, shown: this.#shown(ref, label) },
+        best: { repository, rank, ...this.#shown(ref, label) },
       });
       return;
     }
@@ -273,7 +292,7 @@ class Collector {
       comparableRank(app.best.rank, this.#placeOf(app.best.repository)),
       comparableRank(rank, this.#placeOf(repository)),
     ];
-    if (outranks(now, before)) app.best = { repository, rank, shown: this.#shown(ref, label) };
+    if (outranks(now, before)) app.best = { repository, rank, ...this.#shown(ref, label) };
   }
 
   records(): AppRecords {
@@ -285,22 +304,23 @@ class Collector {
     );
   }
 
-  #shown(ref: FlatpakRef, label: LabelReader): AppRecord['shown'] {
+  #shown(ref: FlatpakRef, label: LabelReader): Pick<AppRecord, 'shown' | 'pictures'> {
     const xml = label('org.freedesktop.appstream.appdata') ?? '';
-    const { name, summary, developer, keywords, categories } = appdataOf(ref.id, xml);
-    return {
+    const { name, summary, developer, keywords, categories, pictures } = appdataOf(ref.id, xml);
+    const shown = {
       kind: kindOf(ref, parseKeyFile(label('org.flatpak.metadata') ?? '')),
       name: name || ref.id,
-      summary: summary.slice(0, MAX_SUMMARY),
+      summary,
       developer,
-      keywords: keywords.slice(0, MAX_KEYWORDS),
-      categories: mainCategories(categories),
+      keywords,
+      categories,
       icon: listedIcon(
         iconOf(label),
         (version) => `../../api/apps/${ref.id}/icon?index=${encodeURIComponent(this.#index)}&version=${version}`,
       ),
       ...endOfLifeOf(label),
     };
+    return { shown, pictures };
   }
 }
 
@@ -387,12 +407,21 @@ function sortKey(name: string): string {
     .toLowerCase();
 }
 
-function appdataOf(id: string, xml: string): Appdata {
+function appdataOf(id: string, xml: string): ListedAppdata {
   const key = `${id} ${hash('sha256', xml, 'base64')}`;
-  let appdata = recentAppdata.get(key);
-  if (appdata === undefined) {
-    appdata = parseAppdata(xml, { id, passedOver: LONG_ELEMENTS });
-    recentAppdata.set(key, appdata);
+  let listed = recentAppdata.get(key);
+  if (listed === undefined) {
+    const appdata = parseAppdata(xml, { id, passedOver: LONG_ELEMENTS });
+    const { name, summary, developer, keywords, categories, screenshots } = appdata;
+    listed = {
+      name,
+      developer,
+      summary: summary.slice(0, MAX_SUMMARY),
+      keywords: keywords.slice(0, MAX_KEYWORDS),
+      categories: mainCategories(categories),
+      pictures: urlsOf(screenshots),
+    };
+    recentAppdata.set(key, listed);
   }
-  return appdata;
+  return listed;
 }

@@ -1,5 +1,6 @@
 /** The encoded list of an index's apps, in pages that are compressed one by one. */
 import { createHash } from 'node:crypto';
+import type { Digest } from '../../registry/digest.ts';
 import { compareTexts } from '../../system/compare-texts.ts';
 import { type Deflated, deflate, inflate, stored } from '../chunk/gzip-member.ts';
 import type { JoinedDocument } from '../chunk/part.ts';
@@ -45,6 +46,8 @@ interface Head {
   /** {@link SeenApps} of each page. Lists of earlier versions have neither these nor a summary. */
   readonly seen?: readonly PieceHead[];
   readonly summary?: PieceHead;
+  /** Digest of the list of pictures that are kept of the apps; absent if there are none. */
+  readonly pictures?: Digest | undefined;
 }
 
 /** A page as it was last encoded. */
@@ -71,8 +74,9 @@ export class AppPagesEncoder {
   /**
    * Returns `length of the head (uint32, little endian) │ head (JSON) │ pages │ seen │ summary`.
    * @param seen of the list that has these entries
+   * @param pictures digest of the list of pictures that are kept of these apps
    */
-  async encode(entries: readonly AppEntry[], seen: SeenApps): Promise<Buffer> {
+  async encode(entries: readonly AppEntry[], seen: SeenApps, pictures?: Digest): Promise<Buffer> {
     const pages: EncodedPage[] = [];
     for (let start = 0; start < entries.length; start += PAGE_SIZE) {
       const its = entries.slice(start, start + PAGE_SIZE);
@@ -90,6 +94,7 @@ export class AppPagesEncoder {
       pages: pages.map(({ deflated }) => headOf(deflated)),
       seen: pages.map((page) => headOf(page.seen)),
       summary: headOf(summary),
+      pictures,
     };
     const json = Buffer.from(JSON.stringify(head));
     const length = Buffer.alloc(4);
@@ -179,6 +184,11 @@ export class AppPages {
   /** Number of apps on all pages. */
   get total(): number {
     return this.#head.total;
+  }
+
+  /** Digest of the list of pictures that are kept of the apps; `undefined` if there are none. */
+  get pictures(): Digest | undefined {
+    return this.#head.pictures;
   }
 
   /** Returns the whole list as a JSON document: `{"index","apps":[AppEntry]}`. */

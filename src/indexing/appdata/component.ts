@@ -6,7 +6,7 @@ import { isTranslation, Translated, type TranslatedSequence } from './translated
 /** Characters of a text, and of a name. */
 export const MAX_TEXT = 8_000;
 export const MAX_NAME = 200;
-const MAX_URL = 2048;
+const MAX_URL = 1024;
 /** Blocks of a description, and entries of a list. */
 export const MAX_BLOCKS = 200;
 export const MAX_RELEASES = 20;

@@ -8,6 +8,14 @@ import { deflate, inflate } from '../../indexing/chunk/gzip-member.ts';
 import { joinParts, type JoinedDocument, type PlacedPart } from '../../indexing/chunk/part.ts';
 import { parseQuery } from '../../indexing/query/parse-query.ts';
 import { flatpakQuestion, type Query } from '../../indexing/query/query.ts';
+import { picturePath } from '../../indexing/screenshots/picture.ts';
+import {
+  type KeptPictures,
+  SCREENSHOTS,
+  type ScreenshotMode,
+  shownScreenshots,
+} from '../../indexing/screenshots/screenshots.ts';
+import type { Digest } from '../../registry/digest.ts';
 import type { Publication } from '../../store/publications.ts';
 import { type Encoding, ENCODINGS } from '../http/accept-encoding.ts';
 import { NotBuiltYet, NotFound, retryUnreadable } from '../server-error.ts';
@@ -83,6 +91,12 @@ export interface ServedIndexOptions {
   readonly repositoryPriority: readonly string[];
   /** Cache that indexes share; a new one unless given. */
   readonly joined?: JoinedBodies;
+  /** How the screenshots of apps are shown; `off` unless given. */
+  readonly screenshots?: ScreenshotMode;
+  /** URL of its own picture. */
+  readonly icon?: string | undefined;
+  /** Reads the list of its pictures, by the digest of the list. */
+  readonly readPictures?: (list: Digest | undefined) => Promise<KeptPictures>;
 }
 
 /**
@@ -118,6 +132,7 @@ export class ServedIndex {
   readonly #joined: JoinedBodies;
   #whole: ServedDocument | undefined;
   #apps: ServedDocument | undefined;
+  #pictures: { readonly list: Digest | undefined; readonly pictures: Promise<KeptPictures> } | undefined;
   /** By app id. */
   readonly #details = new LRUCache<string, Promise<ServedApp | undefined>>({ max: MAX_APPS });
 
@@ -143,6 +158,43 @@ export class ServedIndex {
   /** Version of the publication that the list of its apps was made from; `undefined` before they are listed. */
   get appsVersion(): number | undefined {
     return this.#listed?.version;
+  }
+
+  /** How the screenshots of apps are shown. */
+  get screenshots(): ScreenshotMode {
+    return this.#options.screenshots ?? 'off';
+  }
+
+  /** Digest of the list of its pictures; `undefined` if there are none. */
+  get pictureList(): Digest | undefined {
+    return this.screenshots === 'proxy' ? this.#listed?.apps.pictures : undefined;
+  }
+
+  /**
+   * Returns the pictures that are served from here.
+   * @throws StoreError
+   */
+  async pictures(): Promise<KeptPictures> {
+    const { readPictures } = this.#options;
+    if (this.screenshots !== 'proxy' || readPictures === undefined) return {};
+    const list = this.pictureList;
+    if (this.#pictures?.list !== list || this.#pictures === undefined) {
+      const pictures = readPictures(list);
+      pictures.catch(() => (this.#pictures = undefined));
+      this.#pictures = { list, pictures };
+    }
+    return this.#pictures.pictures;
+  }
+
+  /**
+   * Returns the path of the index's own picture, below the root of the site; `undefined` if it has none here.
+   * @throws StoreError
+   */
+  async logo(): Promise<string | undefined> {
+    const { icon } = this.#options;
+    const pictures = icon === undefined ? {} : await this.pictures();
+    const picture = icon !== undefined && Object.hasOwn(pictures, icon) ? pictures[icon] : undefined;
+    return picture && `${SCREENSHOTS}/${picturePath(picture.digest, picture.type)}`;
   }
 
   /** Number of apps; `undefined` before they are listed. */
@@ -186,6 +238,7 @@ export class ServedIndex {
   useApps(apps: AppPages, version: number): void {
     const shown = this.#shown?.publication;
     const modified = shown?.version === version ? shown.modified : (this.#listed?.modified ?? 0);
+    if (apps.pictures !== this.#listed?.apps.pictures) this.#details.clear();
     this.#listed = { apps, version, modified };
     this.#apps = undefined;
   }
@@ -252,7 +305,12 @@ export class ServedIndex {
     if (shown === undefined) throw new NotBuiltYet(this.name);
     const chunks = shown.chunks.filter(({ appIds }) => appIds.includes(id));
     if (chunks.length === 0) return undefined;
-    const described = describeApp(await this.#parse(chunks), id, this.#options.repositoryPriority);
+    const { repositoryPriority } = this.#options;
+    const pictures = await this.pictures();
+    const described = describeApp(await this.#parse(chunks), id, {
+      repositoryPriority,
+      show: (named) => shownScreenshots(named, this.screenshots, pictures),
+    });
     if (described === undefined) return undefined;
     const documentOnce = (content: object): (() => Promise<ServedDocument>) => {
       let document: Promise<ServedDocument> | undefined;

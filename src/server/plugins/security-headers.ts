@@ -17,13 +17,22 @@ const NOTHING: Directives = { defaultSrc: ["'none'"], frameAncestors: ["'none'"]
 /**
  * Returns the policy of the page: only this server's own files, and no text as script or markup.
  * @param iconsUri returns the configured one
+ * @param linksScreenshots says whether an index leads browsers to screenshots elsewhere
  */
-export function pageDirectives(iconsUri: () => string): Directives {
+export function pageDirectives(iconsUri: () => string, linksScreenshots: () => boolean): Directives {
   return {
     ...NOTHING,
     scriptSrc: ["'self'"],
     styleSrc: ["'self'"],
-    imgSrc: [() => ["'self'", 'data:', ...(URL.canParse(iconsUri()) ? [new URL(iconsUri()).origin] : [])].join(' ')],
+    imgSrc: [
+      () =>
+        [
+          "'self'",
+          'data:',
+          ...(URL.canParse(iconsUri()) ? [new URL(iconsUri()).origin] : []),
+          ...(linksScreenshots() ? ['https:', 'http:'] : []),
+        ].join(' '),
+    ],
     connectSrc: ["'self'"],
     manifestSrc: ["'self'"],
     formAction: ["'self'"],

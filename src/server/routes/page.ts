@@ -34,7 +34,10 @@ export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls:
   await securityHeaders(
     scope,
     tls,
-    pageDirectives(() => site().iconsUri),
+    pageDirectives(
+      () => site().iconsUri,
+      () => [...site().indexes.values()].some(({ screenshots }) => screenshots === 'link'),
+    ),
   );
   nameRequests(scope);
   await scope.register(compress, { threshold: COMPRESS_FROM, encodings: ['br', 'gzip'] });

@@ -15,6 +15,7 @@ function record(id: string, repository: string, name: string, stable: number): A
     updated: 0,
     repository,
     rank: [stable, 0, 1, 1],
+    pictures: [],
     shown: {
       kind: 'app',
       name,
