@@ -20,6 +20,7 @@ export default defineConfig({
     daemon: 'src/daemon.ts',
     index: 'src/index.ts',
     'start-worker': 'src/app/start-worker.ts',
+    'start-delta-worker': 'src/app/start-delta-worker.ts',
   },
   external: (id) => external.some((name) => id === name || id.startsWith(`${name}/`)),
   output: {

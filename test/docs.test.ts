@@ -127,7 +127,7 @@ test('the configurations are right, and nothing is to be warned of in them', (t)
   const [whole, stores] = ['indexes:', 'store:'].map((first) =>
     PAGES.flatMap((page) => blocks('yaml', readPage(page))).filter((block) => block.startsWith(first)),
   );
-  assert.deepEqual([whole?.length, stores?.length], [8, 1]);
+  assert.deepEqual([whole?.length, stores?.length], [9, 1]);
   const configurations = [...(whole ?? []), ...(stores ?? []).map((store) => `${whole?.[0]}${store}`)];
   for (const configuration of configurations) {
     const file = join(folder, 'config.yaml');

@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   triggers: ['registry', 'indexing'],
   server: ['registry', 'store', 'indexing', 'triggers'],
   export: ['registry', 'indexing', 'server'],
-  app: ['registry', 'store', 'config', 'indexing', 'triggers', 'server', 'export'],
+  app: ['registry', 'store', 'config', 'indexing', 'deltas', 'triggers', 'server', 'export'],
   commands: ['registry', 'store', 'config', 'indexing', 'deltas', 'server', 'app'],
   // The programs, and what the package exports.
   '.': ['config', 'app', 'commands'],

@@ -18,6 +18,7 @@ import { JoinedBodies } from '../server/documents/body.ts';
 import { ServedIndex } from '../server/documents/served-index.ts';
 import { Questions } from '../server/documents/questions.ts';
 import type { Site } from '../server/site.ts';
+import { BlobMissing, type BlobName } from '../store/blobs.ts';
 import { SqliteStore, storeSizes } from '../store/sqlite/sqlite-store.ts';
 import { configurationHash } from './configuration-hash.ts';
 import { knowsRepository } from './knows-repository.ts';
@@ -201,6 +202,17 @@ export class Generation implements Replicated {
     return false;
   }
 
+  /** Has a delta made again that is damaged or missing; only the leader can. */
+  #onBlobLost(blob: BlobName, error: unknown): void {
+    if (!(error instanceof BlobMissing) || this.#ending.signal.aborted) return;
+    const { logger } = this.#options;
+    logger.warn({ err: error }, error.message);
+    if (blob.kind === 'delta')
+      this.#leader?.loseDelta(blob.digest).catch((cause: unknown) => {
+        logger.error({ err: cause }, `the delta ${blob.digest} could not be withdrawn`);
+      });
+  }
+
   /** Says as {@link Leader.knowsRepository} whether there is a repository, on a replica that does not lead. */
   async #knowsRepository(name: string): Promise<boolean> {
     const { registries, definitions } = indexingOptions(this.config);
@@ -250,6 +262,8 @@ export class Generation implements Replicated {
       defaultIndex: config.defaultIndex,
       iconsUri: config.iconsUri,
       blobs: replica?.blobs ?? this.#blobFiles,
+      onBlobLost: (blob, error) => this.#onBlobLost(blob, error),
+      servesDeltas: indexes.some(({ deltas }) => deltas !== undefined),
       signatures: new Map(
         indexes.flatMap(({ name, signaturesDir }) => (signaturesDir === undefined ? [] : [[name, signaturesDir]])),
       ),
@@ -285,6 +299,7 @@ export class Generation implements Replicated {
         bus: () => this.#leader?.busStatus,
         explain: async (subject) =>
           (await this.#leader?.explain(subject)) ?? (await replica?.explain(subject, indexingOptions(config))) ?? [],
+        deltas: () => this.#leader?.deltaStatus,
       },
       rebuilds,
       storeSizes: () => replica?.sizes() ?? storeSizes(config.stateDir),

@@ -13,6 +13,8 @@ export interface IndexingOptions {
   readonly iconsUri: string;
   /** Milliseconds. */
   readonly cleanFilesAfter: number;
+  /** See {@link IndexerOptions.keepDeltasFor}; milliseconds. */
+  readonly keepDeltasFor?: number | undefined;
   readonly registries: readonly RegistryOptions[];
   readonly definitions: readonly IndexDefinition[];
   /** A database instead of files in `stateDir`, and the lease under which it is written. */
@@ -21,12 +23,13 @@ export interface IndexingOptions {
 
 /** Returns the options of the indexer, in a form that can be cloned. */
 export function indexingOptions(config: Config): IndexingOptions {
-  const { stateDir, iconsDir, iconsUri, cleanFilesAfter, registries, indexes } = config;
+  const { stateDir, iconsDir, iconsUri, cleanFilesAfter, registries, indexes, server } = config;
   return {
     stateDir,
     iconsDir,
     iconsUri,
     cleanFilesAfter,
+    keepDeltasFor: cleanFilesAfter + server.maxAge * 1000,
     registries: [...registries.values()].map((registry) => registryOptions(registry, config.access)),
     definitions: indexes.map(definitionOf),
   };
@@ -59,7 +62,7 @@ export function definitionOf(index: IndexConfig): IndexDefinition {
     icon: index.icon,
     flatpakAnnotations: index.flatpakAnnotations,
     forceFlatpakToken: index.forceFlatpakToken,
-    deltas: undefined,
+    deltas: index.deltas,
   };
   return definition;
 }

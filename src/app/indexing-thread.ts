@@ -3,11 +3,14 @@ import { extname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { IndexingOptions } from './indexing-options.ts';
+import type { DeltaQueueState } from '../indexing/deltas/delta-queue.ts';
 import type { Explanation, ExplainSubject } from '../indexing/explain.ts';
 import type { PublishedDocument } from '../indexing/indexer.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
+import type { Digest } from '../registry/digest.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
 import type { OnRequest } from '../registry/http/transport/sent-request.ts';
+import type { DeltaOutcome, PendingDelta } from '../store/deltas.ts';
 import type { WorkerEvent, WorkerMethods } from './indexing-worker.ts';
 import { Calls, unlessEnded } from './calls.ts';
 
@@ -81,6 +84,34 @@ export class IndexingThread {
   /** Returns the setting `key` of the store; if there is none, it is `value` from now on. */
   setting(key: string, value: string): Promise<string> {
     return this.#started().call('setting', [key, value]);
+  }
+
+  /**
+   * Returns the state of the queue of deltas.
+   * @param except registries whose deltas are not made now
+   */
+  deltas(except: readonly string[]): Promise<DeltaQueueState> {
+    return this.#started().call('deltas', [except]);
+  }
+
+  /** Begins to write a delta; returns whether there is room for it. */
+  beginDelta(digest: Digest, size: number): Promise<boolean> {
+    return this.#started().call('beginDelta', [digest, size]);
+  }
+
+  /** Writes the next bytes of the delta. */
+  writeDelta(bytes: Uint8Array): Promise<void> {
+    return this.#started().call('writeDelta', [bytes]);
+  }
+
+  /** Records what came of making a delta, and publishes the indexes that show it. */
+  endDelta(delta: PendingDelta, outcome: DeltaOutcome): Promise<void> {
+    return this.#started().call('endDelta', [delta, outcome]);
+  }
+
+  /** Forgets a delta whose blob is lost, and publishes the indexes without it. */
+  loseDelta(digest: Digest): Promise<void> {
+    return this.#started().call('loseDelta', [digest]);
   }
 
   /**

@@ -2,12 +2,15 @@
 import { parentPort } from 'node:worker_threads';
 import type { IndexingOptions } from './indexing-options.ts';
 import { RecoveringIndexer } from './recovering-indexer.ts';
+import type { DeltaQueueState } from '../indexing/deltas/delta-queue.ts';
 import type { Explanation, ExplainSubject } from '../indexing/explain.ts';
 import type { PublishedDocument } from '../indexing/indexer.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
+import type { Digest } from '../registry/digest.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
 import { RequestCounts } from '../registry/http/transport/request-counts.ts';
 import type { SentRequest } from '../registry/http/transport/sent-request.ts';
+import type { DeltaOutcome, PendingDelta } from '../store/deltas.ts';
 import { answerCalls } from './calls.ts';
 
 /** Messages from the indexing thread. */
@@ -78,6 +81,31 @@ const methods = {
   /** See {@link RecoveringIndexer.setting}. */
   async setting(_signal: AbortSignal, key: string, value: string): Promise<string> {
     return (await opened()).setting(key, value);
+  },
+
+  /** See {@link RecoveringIndexer.deltas}. */
+  async deltas(_signal: AbortSignal, except: readonly string[]): Promise<DeltaQueueState> {
+    return (await opened()).deltas(except);
+  },
+
+  /** See {@link RecoveringIndexer.beginDelta}. */
+  async beginDelta(_signal: AbortSignal, digest: Digest, size: number): Promise<boolean> {
+    return (await opened()).beginDelta(digest, size);
+  },
+
+  /** See {@link RecoveringIndexer.writeDelta}. */
+  async writeDelta(_signal: AbortSignal, bytes: Uint8Array): Promise<void> {
+    await (await opened()).writeDelta(bytes);
+  },
+
+  /** See {@link RecoveringIndexer.endDelta}. */
+  async endDelta(signal: AbortSignal, delta: PendingDelta, outcome: DeltaOutcome): Promise<void> {
+    await (await opened()).endDelta(delta, outcome, { onPublished, signal });
+  },
+
+  /** See {@link RecoveringIndexer.loseDelta}. */
+  async loseDelta(signal: AbortSignal, digest: Digest): Promise<void> {
+    await (await opened()).loseDelta(digest, { onPublished, signal });
   },
 
   /** Closes all connections and the store. */

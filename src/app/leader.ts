@@ -6,13 +6,16 @@ import type { Logger } from 'pino';
 import type { BusConfig, Config } from '../config/config.ts';
 import type { Explanation, ExplainSubject } from '../indexing/explain.ts';
 import { describeSent, type SentRequest } from '../registry/http/transport/sent-request.ts';
+import type { Digest } from '../registry/digest.ts';
 import type { Figures } from '../server/figures.ts';
+import type { DeltaStatus } from '../server/site.ts';
 import { Bus, type BusStatus } from '../triggers/bus/bus.ts';
 import { Notifications } from '../triggers/notifications.ts';
 import { RebuildQueue } from '../triggers/rebuild-queue.ts';
 import { Schedule } from '../triggers/schedule.ts';
 import { messageOf } from '../system/message-of.ts';
 import type { IndexingOptions } from './indexing-options.ts';
+import { DeltaMaker } from './delta-maker.ts';
 import { IndexingThread } from './indexing-thread.ts';
 import type { PublishedIndexes } from './published-indexes.ts';
 
@@ -44,6 +47,8 @@ export class Leader {
   readonly notifications: Notifications;
   readonly #options: LeaderOptions;
   readonly #indexing: IndexingThread;
+  /** Absent if no index has deltas. */
+  readonly #deltas: DeltaMaker | undefined;
   readonly #schedule: Schedule;
   readonly #bus: Bus | undefined;
   readonly #begun = Promise.withResolvers<void>();
@@ -56,7 +61,10 @@ export class Leader {
     this.#options = options;
     const { signal } = this.#ending;
     this.#indexing = new IndexingThread(options.indexing, {
-      onPublished: (index, document) => published.load(index, document),
+      onPublished: (index, document) => {
+        published.load(index, document);
+        if (document === 'index') this.#deltas?.wake();
+      },
       onRequests: (counts) => figures.addRegistryRequests(counts),
       onRequest: logger.isLevelEnabled('debug') ? (request) => logRequest(logger, request) : undefined,
       onWarning: (message) => logger.warn(message),
@@ -70,6 +78,13 @@ export class Leader {
         void published.loadAll();
       },
     });
+    if (config.indexes.some(({ deltas }) => deltas !== undefined))
+      this.#deltas = new DeltaMaker({
+        store: this.#indexing,
+        worker: { folder: config.stateDir, registries: options.indexing.registries },
+        logger,
+        figures: figures.deltas,
+      });
     this.queue = new RebuildQueue({
       registries,
       logger,
@@ -100,6 +115,18 @@ export class Leader {
     this.#bus = config.bus && this.#createBus(config.bus);
   }
 
+  /** State of the queue of deltas; `undefined` if no index has deltas, or it is not known yet. */
+  get deltaStatus(): DeltaStatus | undefined {
+    return this.#deltas?.status;
+  }
+
+  /** Forgets a delta that is damaged or missing in the store; it is made again. */
+  async loseDelta(digest: Digest): Promise<void> {
+    if (this.#ending.signal.aborted) return;
+    await this.#indexing.loseDelta(digest);
+    this.#deltas?.wake();
+  }
+
   /** State of the bus; `undefined` if none is configured. */
   get busStatus(): BusStatus | undefined {
     return this.#bus?.status();
@@ -123,6 +150,7 @@ export class Leader {
     });
     this.#refreshed.resolve();
     if (signal.aborted) return;
+    this.#deltas?.wake();
     const { id } = this.queue.request({ reason, scope: { kind: 'everything' } });
     await this.queue.finished(id);
   }
@@ -162,7 +190,7 @@ export class Leader {
   async stop(graceMs: number, signal: AbortSignal): Promise<void> {
     this.#schedule.stop();
     this.notifications.stop();
-    await Promise.all([this.#bus?.close(), this.queue.settled(graceMs, signal)]);
+    await Promise.all([this.#bus?.close(), this.#deltas?.stop(), this.queue.settled(graceMs, signal)]);
     this.#ending.abort(new Error('the service is stopping'));
     // Releases waiting calls, which then see the aborted signal.
     this.#begun.resolve();
@@ -174,8 +202,9 @@ export class Leader {
     if (!isShared) await this.#options.published.loaded;
   }
 
-  /** Ends the indexing thread. */
+  /** Ends the threads. */
   async close(): Promise<void> {
+    await this.#deltas?.stop();
     await this.#indexing.close();
   }
 

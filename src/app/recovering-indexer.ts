@@ -5,11 +5,14 @@ import type { IndexingOptions } from './indexing-options.ts';
 import type { Explanation, ExplainSubject } from '../indexing/explain.ts';
 import type { RebuildOptions } from '../indexing/indexer.ts';
 import { Indexer } from '../indexing/indexer.ts';
+import type { DeltaQueueState } from '../indexing/deltas/delta-queue.ts';
 import type { RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import { FileClient } from '../registry/http/file-client.ts';
 import { createRegistrySource } from '../registry/create-registry-source.ts';
+import type { Digest } from '../registry/digest.ts';
 import type { OnRequest } from '../registry/http/transport/sent-request.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
+import type { DeltaOutcome, PendingDelta } from '../store/deltas.ts';
 import type { Store } from '../store/store.ts';
 import { StoreError } from '../store/store-error.ts';
 import { explainAll } from './explain-all.ts';
@@ -227,6 +230,41 @@ export class RecoveringIndexer {
     const kept = await settings.get(key);
     if (kept === undefined) await settings.set(key, value);
     return kept ?? value;
+  }
+
+  /** Returns the state of the queue of deltas; see {@link DeltaQueue.state}. */
+  async deltas(except: readonly string[]): Promise<DeltaQueueState> {
+    const work = (indexer: Indexer): Promise<DeltaQueueState> => indexer.deltas.state(except);
+    return this.#withRecovery(work, work);
+  }
+
+  /** See {@link DeltaQueue.begin}. */
+  async beginDelta(digest: Digest, size: number): Promise<boolean> {
+    const work = (indexer: Indexer): Promise<boolean> => indexer.deltas.begin(digest, size);
+    return this.#withRecovery(work, work);
+  }
+
+  /** See {@link DeltaQueue.write}. */
+  async writeDelta(bytes: Uint8Array): Promise<void> {
+    await (await this.#opened()).indexer.deltas.write(bytes);
+  }
+
+  /** Records what came of making a delta, and publishes the indexes that show it. */
+  async endDelta(delta: PendingDelta, outcome: DeltaOutcome, options: PublishOptions = {}): Promise<void> {
+    const work = async (indexer: Indexer): Promise<void> => {
+      await indexer.deltas.end(delta, outcome);
+      await indexer.refresh(delta.registry, options);
+    };
+    await this.#withRecovery(work, async () => undefined);
+  }
+
+  /** Forgets a delta whose blob is lost, and publishes the indexes without it. */
+  async loseDelta(digest: Digest, options: PublishOptions = {}): Promise<void> {
+    const work = async (indexer: Indexer): Promise<void> => {
+      await indexer.deltas.lose(digest);
+      await this.#refreshAll(indexer, options);
+    };
+    await this.#withRecovery(work, work);
   }
 
   /** Closes all connections and the store. */

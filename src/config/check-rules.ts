@@ -39,6 +39,7 @@ const RULES: readonly ((written: Written) => Iterable<Fault>)[] = [
   outputsDiffer,
   defaultIndexExists,
   remoteIconsHaveUrls,
+  deltasHaveUrls,
   basePathIsFree,
   registriesAreRead,
   registriesWithoutCatalogAreListed,
@@ -86,6 +87,21 @@ function* remoteIconsHaveUrls({
         'is set while the URL of icons is not known, expected server.base_url, or a whole URL as icons_uri',
         'key',
       ];
+  }
+}
+
+/** Deltas are named by whole URLs, or pulled from this server as what else is in a repository. */
+function* deltasHaveUrls({ config: { indexes = {}, server } }: Written): Iterable<Fault> {
+  if (server?.base_url !== undefined) return;
+  for (const [name, index] of Object.entries(indexes)) {
+    const { deltas, registry = '', registry_public: registryPublic } = index ?? {};
+    if (deltas === undefined || deltas === false) continue;
+    if ((registryPublic ?? (registry.startsWith(LAYOUT_PREFIX) ? '/' : registry)) === '/') continue;
+    yield [
+      ['indexes', name, 'deltas'],
+      'is set while the URL of deltas is not known, expected server.base_url, or / as registry_public where clients pull from this server',
+      'key',
+    ];
   }
 }
 

@@ -1,7 +1,7 @@
 /** The configuration as the program uses it: as the schema decodes it, with what is worked out from several keys. */
 import type { AuthFile, ProxyOptions } from '../registry/http/access/access-options.ts';
 import type { ListingOptions } from '../registry/listing/listing-apis.ts';
-import type { ConfigValues } from './schema.ts';
+import type { DeltaValues, ConfigValues } from './schema.ts';
 
 /** Plain keys come from the schema, which says what they mean; those that were worked out are named here. */
 export interface Config extends Pick<ConfigValues, 'iconsUri' | 'rescanInterval' | 'cleanFilesAfter'> {
@@ -51,7 +51,10 @@ export interface RegistryConfig extends Omit<ConfigValues['registries'][string],
 }
 
 /** One index. */
-export interface IndexConfig extends Omit<ConfigValues['indexes'][string], 'registryPublic' | 'remoteIcons'> {
+export interface IndexConfig extends Omit<
+  ConfigValues['indexes'][string],
+  'registryPublic' | 'remoteIcons' | 'deltas'
+> {
   readonly name: string;
   /** FILE of the route `/index/FILE.json`. */
   readonly fileName: string;
@@ -59,8 +62,16 @@ export interface IndexConfig extends Omit<ConfigValues['indexes'][string], 'regi
   readonly registry: string;
   /** The `Registry` that clients see: a whole URL where the server's own is known. */
   readonly registryPublic: string;
+  /** `undefined` for none. */
+  readonly deltas?: DeltaConfig;
   /** Base of the icons that app data also names: a whole URL that ends with `/`. */
   readonly remoteIconsUri?: string;
+}
+
+/** Deltas of an index. */
+export interface DeltaConfig extends DeltaValues {
+  /** URL that they are named by, ends with `/`; `undefined` where clients pull from this server. */
+  readonly url: string | undefined;
 }
 
 /** Keys of the server's section that are worked out. */

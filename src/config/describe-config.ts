@@ -48,6 +48,11 @@ function describeIndex(index: IndexConfig, isDefault: boolean): readonly string[
     `  takes: ${selection.join('; ')}`,
     `  tells clients to download from: ${index.registryPublic}`,
     `  served at: ${routes.join(', ')}`,
+    ...(index.deltas === undefined
+      ? []
+      : [
+          `  deltas: from at most ${index.deltas.max} images that were replaced within ${formatDuration(index.deltas.keep)}, named at ${index.deltas.url ?? '/deltas/, and pulled from /v2/'}`,
+        ]),
     ...(index.output === undefined ? [] : [`  written to: ${index.output}`]),
     ...(index.signaturesDir === undefined
       ? []

@@ -7,13 +7,21 @@ import type {
   AccessConfig,
   BusConfig,
   Config,
+  DeltaConfig,
   IndexConfig,
   RegistryConfig,
   ServerConfig,
   StoreConfig,
 } from './config.ts';
 import type { Environment } from './replace-variables.ts';
-import { configSchema, registrySchema, type ConfigFile, type ConfigValues } from './schema.ts';
+import {
+  configSchema,
+  deltaSchema,
+  registrySchema,
+  type ConfigFile,
+  type DeltaValues,
+  type ConfigValues,
+} from './schema.ts';
 import { fileNameOf, isAmqp } from './value-types.ts';
 
 /** What was read besides the file: the bearer tokens that protect routes, and the database of the store. */
@@ -56,7 +64,7 @@ export function resolveConfig(
 
 function resolveIndex(
   name: string,
-  { registry: url, registryPublic, remoteIcons, ...rest }: ConfigValues['indexes'][string],
+  { registry: url, registryPublic, remoteIcons, deltas, ...rest }: ConfigValues['indexes'][string],
   folder: string,
   server: ServerConfig,
   iconsUri: string,
@@ -68,8 +76,14 @@ function resolveIndex(
     fileName: fileNameOf(name, rest.output),
     registry,
     registryPublic: publicUrl(registryPublic ?? (registry.startsWith(LAYOUT_PREFIX) ? '/' : url), name, server),
+    ...(deltas !== false && { deltas: resolveDeltas(deltas, server) }),
     ...(remoteIcons && { remoteIconsUri: publicUrl(iconsUri, name, server) }),
   };
+}
+
+function resolveDeltas(deltas: true | DeltaValues, { baseUrl }: ServerConfig): DeltaConfig {
+  const settings = deltas === true ? (DecodeUnsafe({}, deltaSchema, Default(deltaSchema, {})) as DeltaValues) : deltas;
+  return { ...settings, url: baseUrl === undefined ? undefined : `${baseUrl}/deltas/` };
 }
 
 /**

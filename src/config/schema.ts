@@ -8,6 +8,7 @@ import {
   MAX_INTERVAL,
   bearerToken,
   brokerUrl,
+  byteSize,
   databaseUrl,
   duration,
   flag,
@@ -125,6 +126,43 @@ export const registrySchema = section(
   { default: {}, dependentRequired: { ...CERTIFICATE, username: ['password'], password: ['username'] } },
 );
 
+/** `deltas` of an index. */
+export const deltaSchema = section({
+  keep: duration('How long after an image was replaced there are deltas from it.', { default: '30d' }),
+  max: wholeNumber('From how many replaced images, at most, there are deltas to one.', 1, 100, { default: 5 }),
+  max_ratio: Type.Number({
+    description: 'The largest delta that is kept, as a share of the layer that it saves.',
+    minimum: 0.01,
+    maximum: 1,
+    default: 0.7,
+    expected: 'a number from 0.01 to 1',
+  }),
+  min_size: byteSize('The smallest layer that there are deltas to.', { default: '100kB' }),
+  max_layer: byteSize('The largest layer, also uncompressed, that there are deltas to and from.', { default: '1GiB' }),
+  max_store: byteSize('How much the deltas of all indexes may take, together; the largest value counts.', {
+    default: '10GiB',
+  }),
+  media_type: text('The media type that deltas are named by, which Flatpak does not look at.', {
+    default: 'application/vnd.tar-diff',
+  }),
+});
+
+const deltas = Type.Union([Type.Boolean(), deltaSchema], {
+  description:
+    'Make deltas, by which clients update with far less to download: `true`, or some of these keys; needs `server.base_url`, or `/` as `registry_public`.',
+  default: false,
+  example: {
+    keep: '30d',
+    max: 5,
+    max_ratio: 0.7,
+    min_size: '100kB',
+    max_layer: '1GiB',
+    max_store: '10GiB',
+    media_type: 'application/vnd.tar-diff',
+  },
+  expected: 'true, false, or {keep, max, max_ratio, min_size, max_layer, max_store, media_type}',
+});
+
 const index = section(
   {
     registry: registryUrl(
@@ -178,6 +216,7 @@ const index = section(
     flatpak_annotations: flag('Show the Flatpak labels as annotations, for clients before Flatpak 1.6.', {
       default: false,
     }),
+    deltas,
     force_flatpak_token: flag('Have clients ask for a token before they download.', { default: false }),
     'signatures_dir?': path('Signatures to serve at `/NAME/signatures/`.', {
       example: './signatures',
@@ -432,3 +471,5 @@ export type ConfigFile = Static<typeof configSchema>;
 
 /** The same as the program uses it: names in camelCase, paths absolute, times in milliseconds. */
 export type ConfigValues = StaticDecode<typeof configSchema>;
+/** `deltas` of an index, decoded. */
+export type DeltaValues = StaticDecode<typeof deltaSchema>;

@@ -13,6 +13,7 @@ import {
 } from 'typebox';
 import { isRepositoryName } from '../registry/reference.ts';
 import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
+import { parseByteSize } from './byte-size.ts';
 import { databaseFault, loginFault, withHost } from './database-url.ts';
 import { formatDuration, parseDuration } from './duration.ts';
 
@@ -196,6 +197,20 @@ export function duration(
   );
 }
 
+/** A number of bytes. */
+export function byteSize(description: string, options: Options) {
+  const expected = 'a size such as 500kB, 100MB or 1GiB';
+  const schema = Type.Union([Type.String(), Type.Number()], { description, expected, ...options });
+  return Type.Decode(
+    Type.Refine(
+      schema,
+      (written) => parseByteSize(written) !== undefined,
+      () => '',
+    ),
+    (written) => parseByteSize(written) ?? Number.NaN,
+  );
+}
+
 /** A file or folder that need not exist. */
 export function path(description: string, options: Options = {}) {
   return withRule(text(description, { expected: 'a path', path: 'any', ...options }), (written) =>
@@ -234,6 +249,7 @@ export function fileNameOf(name: string, output: string | undefined): string {
 export const ROUTES: ReadonlySet<string> = new Set([
   'index',
   'icons',
+  'deltas',
   'healthz',
   'readyz',
   'status',

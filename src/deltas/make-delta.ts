@@ -43,6 +43,8 @@ export interface Delta extends AsyncDisposable {
   readonly layerSize: number;
   /** Streams the delta. */
   readonly stream: () => Readable;
+  /** Returns up to `length` bytes from `start`. */
+  readonly read: (start: number, length: number) => Buffer;
 }
 
 /**
@@ -65,6 +67,8 @@ export async function makeDelta(from: Layer, to: Layer, options: ReadLayerOption
       to: after.diffId,
       layerSize: after.size,
       stream: () => delta.stream(),
+      read: (start, length) =>
+        Buffer.from(delta.randomAccess('the delta').read(start, Math.max(0, Math.min(length, delta.size - start)))),
       [Symbol.asyncDispose]: () => delta[Symbol.asyncDispose](),
     };
   } catch (error) {

@@ -4,10 +4,11 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { countedAs, type RequestCount } from '../registry/http/transport/request-counts.ts';
 import type { SentRequest } from '../registry/http/transport/sent-request.ts';
+import type { DeltaOutcome } from '../store/deltas.ts';
 import type { ReadOperation } from '../store/timed-reader.ts';
 import type { BusCounts } from '../triggers/bus/bus.ts';
 import type { QueryCounts } from './documents/questions.ts';
-import type { RebuildEvents } from './site.ts';
+import type { DeltaStatus, RebuildEvents } from './site.ts';
 
 /** Upper bounds in seconds. */
 const REQUEST_BUCKETS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
@@ -29,6 +30,7 @@ export class Figures {
   readonly events: EventCounts = { triggered: 0, ignored: 0, malformed: 0 };
   readonly queries: QueryCounts = { hits: 0, misses: 0 };
   readonly bus: BusCounts = { triggered: 0, ignored: 0, malformed: 0, reconnects: 0 };
+  readonly deltas = new DeltaFigures();
   readonly #process = new Registry();
   readonly #rebuilds = new RebuildFigures();
   readonly #registryRequests = new Counter({
@@ -69,6 +71,7 @@ export class Figures {
   /** Forgets what only the last rebuild knows: from now on, another replica rebuilds. */
   forgetRebuilds(): void {
     this.#rebuilds.forget();
+    this.deltas.forget();
   }
 
   /** Counts a request to a registry. */
@@ -94,9 +97,59 @@ export class Figures {
     others.registerMetric(this.databaseUnavailable);
     return (
       await Promise.all(
-        [this.#process, this.requests.registry, this.#rebuilds.registry, others].map((registry) => registry.metrics()),
+        [this.#process, this.requests.registry, this.#rebuilds.registry, this.deltas.registry, others].map((registry) =>
+          registry.metrics(),
+        ),
       )
     ).join('\n');
+  }
+}
+
+/** Deltas that were made, and those that there are. */
+export class DeltaFigures {
+  readonly registry = new Registry();
+  readonly #registers = [this.registry];
+  readonly #ended = new Counter({
+    name: 'regindexer_deltas_total',
+    help: 'Deltas that were tried to make, by result.',
+    labelNames: ['result'],
+    registers: this.#registers,
+  });
+  readonly #duration = new Histogram({
+    name: 'regindexer_delta_duration_seconds',
+    help: 'Duration of making a delta, whatever came of it.',
+    buckets: REBUILD_BUCKETS,
+    registers: this.#registers,
+  });
+  readonly #kept = this.#gauge('regindexer_deltas_kept', 'Deltas that clients can use.');
+  readonly #pending = this.#gauge('regindexer_deltas_pending', 'Deltas that are still to be made.');
+  readonly #stored = this.#gauge('regindexer_delta_store_bytes', 'Size of all deltas in the store.');
+  readonly #saved = this.#gauge(
+    'regindexer_delta_saved_bytes',
+    'Bytes that one download of each kept delta saves, beside the layers.',
+  );
+
+  /** Counts one that was made, or failed. */
+  count(result: DeltaOutcome['kind'], seconds: number): void {
+    this.#ended.inc({ result });
+    this.#duration.observe(seconds);
+  }
+
+  /** Shows what there is now. */
+  show({ made, pending, saved, stored }: Pick<DeltaStatus, 'made' | 'pending' | 'saved' | 'stored'>): void {
+    this.#kept.set(made);
+    this.#pending.set(pending);
+    this.#stored.set(stored);
+    this.#saved.set(saved);
+  }
+
+  /** Forgets what only the replica knows that leads. */
+  forget(): void {
+    for (const gauge of [this.#kept, this.#pending, this.#stored, this.#saved]) gauge.reset();
+  }
+
+  #gauge(name: string, help: string): Gauge {
+    return new Gauge({ name, help, registers: this.#registers });
   }
 }
 

@@ -39,6 +39,8 @@ export const TooManyStreams = createError(
   'Too many clients follow the rebuilds; ask /status instead, or again in a moment.',
   503,
 );
+/** The range that is asked for is not in the content. */
+export const RangeNotSatisfiable = createError('REGINDEXER_RANGE_NOT_SATISFIABLE', '%s', 416);
 /** The path exists, but not for this method. */
 export const MethodNotAllowed = createError('REGINDEXER_METHOD_NOT_ALLOWED', '%s is not allowed here; use %s.', 405);
 /** The route needs a token, but none is configured. */

@@ -23,6 +23,7 @@ import { eventRoutes } from './routes/events/events.ts';
 import { feedRoutes } from './routes/feeds/feeds.ts';
 import { flatpakFileRoutes } from './routes/flatpak/flatpak-files.ts';
 import { healthRoutes } from './routes/health.ts';
+import { deltaRoutes } from './routes/deltas.ts';
 import { iconRoutes } from './routes/icons.ts';
 import { indexRoutes } from './routes/indexes.ts';
 import { countRequests, metricsRoutes } from './routes/metrics.ts';
@@ -220,6 +221,7 @@ export class Server {
     indexRoutes(server, { site, acceptEncoding, readyAnswers });
     iconRoutes(server, { site, readyAnswers });
     screenshotRoutes(server, site);
+    deltaRoutes(server, site);
     signatureRoutes(server, site);
     await server.register(async (scope) => {
       await securityHeaders(scope, tls);

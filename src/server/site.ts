@@ -8,7 +8,8 @@ import type { Explanation, ExplainSubject } from '../indexing/explain.ts';
 import { digestOfIconPath } from '../indexing/icons/icon-path.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { Descriptor } from '../registry/manifest.ts';
-import type { BlobReader } from '../store/blobs.ts';
+import type { BlobName, BlobReader } from '../store/blobs.ts';
+import type { DeltaCounts } from '../store/deltas.ts';
 import type { StoreSize } from '../store/store.ts';
 import type { BusStatus } from '../triggers/bus/bus.ts';
 import type { RebuildQueueEvents } from '../triggers/rebuild-queue.ts';
@@ -118,6 +119,20 @@ export interface SiteStatus {
   readonly bus: () => BusStatus | undefined;
   /** Explains what each index shows of a repository. */
   readonly explain: (subject: ExplainSubject) => Promise<readonly Explanation[]>;
+  /** `undefined` on a replica that does not lead, or if no index has deltas. */
+  readonly deltas: () => DeltaStatus | undefined;
+}
+
+/** State of the queue of deltas. */
+export interface DeltaStatus extends DeltaCounts {
+  /** Size of all deltas in the store, in bytes; withdrawn ones stay for a while. */
+  readonly stored: number;
+  /** Whether deltas wait until there is room for them. */
+  readonly full: boolean;
+  /** The image to which one is being made. */
+  readonly making?: { readonly repository: string; readonly target: string } | undefined;
+  /** `at` is in milliseconds since the epoch. */
+  readonly lastError?: { readonly message: string; readonly at: number };
 }
 
 /** Texts of an index for people: for the page, and for files that add it to Flatpak. */
@@ -158,6 +173,10 @@ export interface Site {
   readonly readIcon: ReadIcon;
   readonly iconsUri: string;
   readonly blobs: BlobReader;
+  /** Called with a blob that could not be read. */
+  readonly onBlobLost: (blob: BlobName, error: unknown) => void;
+  /** Whether any index has deltas. */
+  readonly servesDeltas: boolean;
   /** Sources of `/v2/`, which serves nothing if there are none, and no proxy. */
   readonly pullSources: readonly PullSource[];
   /** A registry that `/v2/` forwards to where none of the sources has what is requested. */

@@ -479,6 +479,30 @@ const CASES: readonly Case[] = [
     message: /is set without extract_icons, expected both or neither/,
   },
   {
+    name: 'deltas without a URL',
+    yaml: `indexes:\n  all:\n    ${REGISTRY}\n    ▶deltas: true`,
+    path: 'indexes.all.deltas',
+    message: /is set while the URL of deltas is not known, expected server\.base_url, or \/ as registry_public/,
+  },
+  {
+    name: 'a size of a delta without a number',
+    yaml: `indexes: {all: {registry: oci:images, deltas: {min_size: ▶small}}}`,
+    path: 'indexes.all.deltas.min_size',
+    message: /is "small", expected a size such as 500kB, 100MB or 1GiB/,
+  },
+  {
+    name: 'a delta of more than the layer',
+    yaml: `indexes: {all: {registry: oci:images, deltas: {max_ratio: ▶1.5}}}`,
+    path: 'indexes.all.deltas.max_ratio',
+    message: /is 1\.5, expected a number from 0\.01 to 1/,
+  },
+  {
+    name: 'deltas that are a text',
+    yaml: `indexes: {all: {registry: oci:images, deltas: ▶often}}`,
+    path: 'indexes.all.deltas',
+    message: /expected true, false, or \{keep/,
+  },
+  {
     name: 'a base_url that is a path',
     yaml: `${INDEX}server: {base_url: ▶/apps}`,
     path: 'server.base_url',

@@ -392,6 +392,36 @@ test('icons that app data names have whole URLs', (t) => {
   assert.equal(uri('icons_uri: https://cdn.example.org/icons'), 'https://cdn.example.org/icons/');
 });
 
+test('deltas have defaults, sizes and a URL', (t) => {
+  const deltas = (written: string, more = '') =>
+    configOf(t, `indexes: {a: {registry: oci:images, deltas: ${written}}}\n${more}`).indexes[0]?.deltas;
+  assert.equal(deltas('false'), undefined);
+  const defaults = {
+    url: undefined,
+    keep: 30 * 86_400_000,
+    max: 5,
+    maxRatio: 0.7,
+    minSize: 100_000,
+    maxLayer: 2 ** 30,
+    maxStore: 10 * 2 ** 30,
+    mediaType: 'application/vnd.tar-diff',
+  };
+  assert.deepEqual(deltas('true'), defaults);
+  assert.deepEqual(deltas('{}'), defaults);
+  assert.deepEqual(deltas('{keep: 1h, min_size: 5, max_layer: 1.5MB, max_store: 2 KiB}'), {
+    ...defaults,
+    keep: 3_600_000,
+    minSize: 5,
+    maxLayer: 1_500_000,
+    maxStore: 2048,
+  });
+  for (const [base, url] of [
+    ['https://apps.example.org', 'https://apps.example.org/deltas/'],
+    ['https://example.org/flatpak/', 'https://example.org/flatpak/deltas/'],
+  ])
+    assert.equal(deltas('true', `server: {base_url: '${base}'}`)?.url, url);
+});
+
 test('indexes can share keys by merging', (t) => {
   const { indexes } = configOf(
     t,

@@ -59,7 +59,7 @@ function entry(name: string, schema: TSchema, path: string, all: boolean): reado
   const isShort =
     typeof value === 'object' && Object.values(value as object).every((element) => typeof element !== 'object');
   const text = isShort
-    ? `${name}: ${stringify(value, { collectionStyle: 'flow', flowCollectionPadding: false })}`
+    ? `${name}: ${stringify(value, { collectionStyle: 'flow', flowCollectionPadding: false, lineWidth: 0 })}`
     : stringify({ [name]: value }, { lineWidth: 0 });
   return text.trim().split('\n');
 }

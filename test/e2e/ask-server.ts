@@ -38,6 +38,15 @@ export interface StatusJson {
     readonly messages: { readonly triggered: number; readonly ignored: number; readonly malformed: number };
   } | null;
   readonly events: { readonly triggered: number; readonly ignored: number; readonly malformed: number };
+  readonly deltas?: {
+    readonly pending: number;
+    readonly made: number;
+    readonly unsuitable: number;
+    readonly failed: number;
+    readonly saved: number;
+    readonly making?: { readonly repository: string };
+    readonly lastError?: { readonly message: string };
+  };
 }
 
 /** An answer with its body as it came. */

@@ -119,6 +119,8 @@ export class TestServer {
       readIcon: (digest) => state.store.publications.png(digest),
       iconsUri: options.iconsUri ?? 'icons/',
       blobs: state.store.blobs,
+      onBlobLost: ({ digest }) => void state.indexer.deltas.lose(digest),
+      servesDeltas: true,
       pullSources: options.pullSources ?? [],
       registryProxy: options.registryProxy,
       signatures: options.signatures ?? new Map(),
@@ -143,6 +145,7 @@ export class TestServer {
           new Map([...indexes.values()].map(({ name, shown }) => [name, contentOf(shown?.chunks ?? []).warnings])),
         bus: () => undefined,
         explain: async () => [],
+        deltas: () => undefined,
       },
     };
     const { tls, patience, keptAlive, maxConnections, readers } = options;

@@ -7,17 +7,19 @@ import type { Digest } from '../../../registry/digest.ts';
 import { isDigest } from '../../../registry/digest.ts';
 import { DELTA_INDEX_TAG, isRepositoryName, isTag } from '../../../registry/reference.ts';
 import { isNotFound, RegistryError } from '../../../registry/registry-error.ts';
-import { byteRange } from '../../http/byte-range.ts';
 import { IMMUTABLE, isFresh } from '../../http/caching.ts';
+import { type Content, sendContent } from '../../http/send-content.ts';
 import { allow } from '../../plugins/allow.ts';
 import { notFoundAt, sendError } from '../../plugins/errors.ts';
 import { SANDBOXED } from '../../plugins/security-headers.ts';
 import { logOf } from '../../plugins/request-ids.ts';
 import { DistributionError, NotReadable } from '../../server-error.ts';
-import type { CurrentSite, PullSource } from '../../site.ts';
+import type { CurrentSite, PullSource, Site } from '../../site.ts';
+import { blobContent } from '../deltas.ts';
 
 /** Names on a page of a list. */
 const MAX_PAGE = 1000;
+const BLOB_TYPE = 'application/octet-stream';
 const HEADERS = { 'docker-distribution-api-version': 'registry/2.0', ...SANDBOXED };
 
 interface Page {
@@ -71,7 +73,8 @@ export function distributionRoutes(server: FastifyInstance, site: CurrentSite): 
   });
 
   const read = async (request: FastifyRequest<PathAndPage>, reply: FastifyReply): Promise<FastifyReply> => {
-    const { pullSources: sources, registryProxy: proxy, basePath } = site();
+    const current = site();
+    const { pullSources: sources, registryProxy: proxy, basePath } = current;
     const [, name, kind, reference] = /^(.+)\/(manifests|blobs|tags)\/([^/]+)$/.exec(request.params['*']) ?? [];
     if (!isRepositoryName(name) || reference === undefined) {
       throw new DistributionError(
@@ -86,6 +89,10 @@ export function distributionRoutes(server: FastifyInstance, site: CurrentSite): 
       throw new DistributionError(404, 'MANIFEST_INVALID', 'A manifest is named by a tag or a digest.');
     if (kind === 'blobs' && !isDigest(reference))
       throw new DistributionError(404, 'DIGEST_INVALID', 'A blob is named by its digest.');
+    if (kind === 'blobs' && isDigest(reference)) {
+      const delta = await deltaNamed(reference, current);
+      if (delta !== undefined) return sendBlobContent(request, reply, reference, delta);
+    }
     try {
       if (kind === 'tags') {
         const tags = await firstOf(sources, 'NAME_UNKNOWN', `There is no repository ${name} here.`, (source) =>
@@ -148,37 +155,28 @@ async function sendBlob(
   const blob = await firstOf(sources, 'BLOB_UNKNOWN', `There is no blob ${reference} in ${name} here.`, (source) =>
     source.openBlob(name, reference),
   );
-  const etag = `"${reference}"`;
-  // Only a GET has ranges (RFC 9110, section 14.2).
-  const { range, 'if-range': ifRange } = request.headers;
-  const ranged = range !== undefined && request.method === 'GET' && (ifRange === undefined || ifRange === etag);
-  const part = ranged ? byteRange(range, blob.size) : undefined;
-  const fresh = isFresh(request.headers, etag);
-  if (part === 'unsatisfiable' && !fresh) {
-    reply.header('content-range', `bytes */${blob.size}`);
-    throw new DistributionError(
-      416,
-      'RANGE_INVALID',
-      `The blob has ${blob.size} bytes; the range asked for is not in it.`,
-    );
-  }
-  reply.headers({
-    etag,
-    'docker-content-digest': reference,
-    'accept-ranges': 'bytes',
-    'cache-control': IMMUTABLE,
+  return sendBlobContent(request, reply, reference, {
+    etag: `"${reference}"`,
+    type: BLOB_TYPE,
+    size: blob.size,
+    stream: (start, end) => blob.stream(start, end),
   });
-  if (fresh) return reply.code(304).send();
-  reply.header('content-type', 'application/octet-stream');
-  if (part === undefined || part === 'unsatisfiable') {
-    reply.header('content-length', blob.size);
-    return reply.send(request.method === 'HEAD' ? undefined : blob.stream());
-  }
-  reply.code(206).headers({
-    'content-range': `bytes ${part.start}-${part.end}/${blob.size}`,
-    'content-length': part.end - part.start + 1,
-  });
-  return reply.send(blob.stream(part.start, part.end));
+}
+
+/** Returns a delta, which clients ask for as a blob of any repository; `undefined` if there is none. */
+async function deltaNamed(digest: Digest, site: Site): Promise<Content | undefined> {
+  if (!site.servesDeltas) return undefined;
+  // Where the store is away, clients can pull all the same.
+  return blobContent(site, { kind: 'delta', digest }, BLOB_TYPE).catch(() => undefined);
+}
+
+function sendBlobContent(request: FastifyRequest, reply: FastifyReply, digest: Digest, content: Content): FastifyReply {
+  return sendContent(
+    request,
+    reply.header('docker-content-digest', digest),
+    content,
+    (message) => new DistributionError(416, 'RANGE_INVALID', message),
+  );
 }
 
 /** Logs why content cannot be read; the client does not see the path. */

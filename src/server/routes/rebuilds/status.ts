@@ -7,7 +7,7 @@ import type { Rebuild } from '../../../triggers/rebuild.ts';
 import { checkedResponse, type ResponseOf } from '../../response-schema.ts';
 import type { ServedIndex } from '../../documents/served-index.ts';
 import type { EventCounts } from '../../figures.ts';
-import type { CurrentSite, SharedState } from '../../site.ts';
+import type { CurrentSite, DeltaStatus, SharedState } from '../../site.ts';
 import { Held, isoTime, RebuildAnswer, rebuildView } from './rebuild-view.ts';
 
 /** How often the delay of the event loop is measured, in milliseconds. */
@@ -75,6 +75,19 @@ const Bus = Type.Object({
   lastError: Type.Optional(Type.Object({ message: Text, at: Time })),
 });
 
+const Deltas = Type.Object({
+  pending: Type.Integer({ minimum: 0, description: 'Deltas that are still to be made.' }),
+  made: Type.Integer({ minimum: 0, description: 'Deltas that clients can use.' }),
+  unsuitable: Type.Integer({ minimum: 0, description: 'Pairs of images for which a delta is of no use.' }),
+  failed: Type.Integer({ minimum: 0, description: 'Deltas that are not tried again until the program changes.' }),
+  bytes: Type.Integer({ minimum: 0, description: 'Size of those that were made.' }),
+  saved: Type.Integer({ description: 'By how many bytes these are smaller than their layers.' }),
+  stored: Type.Integer({ minimum: 0, description: 'Bytes in the store; withdrawn deltas stay for a while.' }),
+  full: Type.Boolean({ description: 'Whether deltas wait until there is room for them.' }),
+  making: Type.Optional(Type.Object({ repository: Text, target: Text })),
+  lastError: Type.Optional(Type.Object({ message: Text, at: Time })),
+});
+
 /** The state of the service. */
 export const StatusAnswer = Type.Object({
   version: Text,
@@ -83,6 +96,7 @@ export const StatusAnswer = Type.Object({
   rebuilds: Type.Array(RebuildAnswer, { description: 'The newest first.' }),
   bus: Type.Union([Type.Null(), Bus]),
   events: Messages,
+  deltas: Type.Optional(Deltas),
   sharing: Type.Optional(Sharing),
   eventLoopDelay: Type.Object(
     { p99: Type.Number(), max: Type.Number() },
@@ -119,6 +133,7 @@ export function statusRoutes(server: FastifyInstance, { site, version, startedAt
       const { status, indexes, basePath, rebuilds: queue, sharing } = site();
       const rebuilds = queue.recent();
       const bus = status.bus();
+      const deltas = status.deltas();
       const warnings = status.warnings();
       const view = checkedResponse(StatusAnswer, {
         version,
@@ -129,6 +144,7 @@ export function statusRoutes(server: FastifyInstance, { site, version, startedAt
         rebuilds: rebuilds.map(rebuildView),
         bus: bus === undefined ? null : busView(bus),
         events,
+        ...(deltas && { deltas: deltasView(deltas) }),
         ...(sharing && { sharing: sharingView(sharing.state()) }),
         eventLoopDelay: {
           p99: beyondResolution(eventLoopDelay.percentile(99)),
@@ -189,6 +205,14 @@ function sharingView({ store, ledSince, lag, notReady, replicas }: SharedState) 
       startedAt: isoTime(startedAt),
       seenAt: isoTime(seenAt),
     })),
+  });
+}
+
+function deltasView({ lastError, making, ...rest }: DeltaStatus) {
+  return checkedResponse(Deltas, {
+    ...rest,
+    ...(making && { making }),
+    ...(lastError && { lastError: { ...lastError, at: isoTime(lastError.at) } }),
   });
 }
 

@@ -1,0 +1,182 @@
+/** Makes the deltas that the indexes want, one after another, and hands them to the indexing thread. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { DeltaQueueState } from '../indexing/deltas/delta-queue.ts';
+import type { DeltaFigures } from '../server/figures.ts';
+import type { DeltaStatus } from '../server/site.ts';
+import { PIECE_BYTES } from '../store/blobs.ts';
+import type { DeltaOutcome, PendingDelta } from '../store/deltas.ts';
+import { messageOf } from '../system/message-of.ts';
+import { DeltaThread } from './delta-thread.ts';
+import type { DeltaWorkerOptions } from './delta-worker.ts';
+import type { IndexingThread } from './indexing-thread.ts';
+
+/** Time until a delta is tried again that may succeed later, in milliseconds: doubled each time, up to an hour. */
+const FIRST_PAUSE = 10_000;
+const LAST_PAUSE = 3_600_000;
+
+/** The queue of deltas, as the indexing thread has it. */
+export type DeltaStore = Pick<IndexingThread, 'deltas' | 'beginDelta' | 'writeDelta' | 'endDelta'>;
+
+/** Objects that a {@link DeltaMaker} needs. */
+export interface DeltaMakerOptions {
+  readonly store: DeltaStore;
+  readonly worker: DeltaWorkerOptions;
+  readonly logger: Logger;
+  readonly figures: DeltaFigures;
+}
+
+/** When deltas of a registry are tried again, and the pause after the next failure, in milliseconds. */
+interface Postponed {
+  readonly until: number;
+  readonly pause: number;
+}
+
+/** Makes deltas from {@link wake} on, while there are any to make. */
+export class DeltaMaker {
+  readonly #options: DeltaMakerOptions;
+  readonly #thread: DeltaThread;
+  readonly #stopping = new AbortController();
+  /** By registry. */
+  readonly #postponed = new Map<string, Postponed>();
+  #status: DeltaStatus | undefined;
+  #running: Promise<void> | undefined;
+  /** Whether there may be more to make than the current run has seen. */
+  #woken = false;
+  #timer: NodeJS.Timeout | undefined;
+  #wasFull = false;
+
+  constructor(options: DeltaMakerOptions) {
+    this.#options = options;
+    this.#thread = new DeltaThread(options.worker);
+  }
+
+  /** State of the queue; `undefined` before it is known. */
+  get status(): DeltaStatus | undefined {
+    return this.#status;
+  }
+
+  /** Makes what there is to make. */
+  wake(): void {
+    if (this.#stopping.signal.aborted) return;
+    this.#woken = true;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+      if (this.#woken) this.wake();
+    });
+  }
+
+  /** Stops at once: what is being made is lost, and made again after the next start. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    clearTimeout(this.#timer);
+    await this.#thread.close();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { logger, store } = this.#options;
+    const { signal } = this.#stopping;
+    clearTimeout(this.#timer);
+    while (!signal.aborted) {
+      this.#woken = false;
+      try {
+        const state = await store.deltas(
+          [...this.#postponed].flatMap(([id, { until }]) => (until > Date.now() ? [id] : [])),
+        );
+        this.#note(state);
+        if (state.next === undefined) break;
+        await this.#make(state.next, state.next.limits);
+      } catch (error) {
+        if (signal.aborted) return;
+        logger.error({ err: error }, `deltas cannot be made now: ${messageOf(error)}`);
+        this.#postpone('', error);
+        await sleep(this.#postponed.get('')?.pause ?? FIRST_PAUSE, undefined, { signal }).catch(() => undefined);
+      }
+    }
+    // An idle thread would keep its memory.
+    await this.#thread.close();
+    const next = Math.min(...[...this.#postponed.values()].map(({ until }) => until));
+    if (!signal.aborted && Number.isFinite(next))
+      this.#timer = setTimeout(() => this.wake(), Math.max(0, next - Date.now()));
+  }
+
+  async #make(delta: PendingDelta, limits: NonNullable<DeltaQueueState['next']>['limits']): Promise<void> {
+    const { figures, store } = this.#options;
+    const started = performance.now();
+    let outcome: DeltaOutcome;
+    try {
+      this.#show({ making: { repository: delta.repository, target: delta.target } });
+      outcome = await this.#thread.make(delta, limits);
+      if (outcome.kind === 'made' && !(await this.#hand(outcome))) return;
+    } catch (error) {
+      if (!this.#stopping.signal.aborted) this.#postpone(delta.registry, error);
+      return;
+    } finally {
+      this.#show({ making: undefined });
+    }
+    const seconds = (performance.now() - started) / 1000;
+    await store.endDelta(delta, outcome);
+    this.#postponed.delete(delta.registry);
+    figures.count(outcome.kind, seconds);
+    this.#log(delta, outcome, seconds);
+  }
+
+  /** Hands the delta that was made to the store; returns whether there is room for it. */
+  async #hand({ digest, size }: DeltaOutcome & { readonly kind: 'made' }): Promise<boolean> {
+    const { store } = this.#options;
+    if (!(await store.beginDelta(digest, size))) return false;
+    for (let position = 0; position * PIECE_BYTES < size; position++)
+      await store.writeDelta(await this.#thread.piece(position));
+    return true;
+  }
+
+  #postpone(registry: string, error: unknown): void {
+    const pause = Math.min(LAST_PAUSE, (this.#postponed.get(registry)?.pause ?? FIRST_PAUSE / 2) * 2);
+    this.#postponed.set(registry, { until: Date.now() + pause, pause });
+    this.#show({ lastError: { message: messageOf(error), at: Date.now() } });
+    this.#options.logger.warn(
+      { registry, err: error },
+      `a delta could not be made, and is tried again in ${Math.round(pause / 1000)} s: ${messageOf(error)}`,
+    );
+  }
+
+  #log({ registry, repository, source, target }: PendingDelta, outcome: DeltaOutcome, seconds: number): void {
+    const { logger } = this.#options;
+    const about = { registry, repository, source, target, seconds: Math.round(seconds * 1000) / 1000 };
+    if (outcome.kind === 'made') {
+      const { size, layerSize } = outcome;
+      logger.info(
+        { ...about, size, layerSize },
+        `made a delta for ${repository}: ${size} bytes instead of ${layerSize}`,
+      );
+    } else if (outcome.kind === 'unsuitable') logger.info(about, `no delta for ${repository}: ${outcome.reason}`);
+    else logger.error(about, `the delta for ${repository} failed, and is not tried again: ${outcome.reason}`);
+  }
+
+  #note(state: DeltaQueueState): void {
+    const { next: _next, ...counts } = state;
+    this.#show(counts);
+    this.#options.figures.show(counts);
+    if (state.full && !this.#wasFull)
+      this.#options.logger.warn(
+        `${state.pending} deltas wait until others are removed: raise indexes.NAME.deltas.max_store, which ${state.stored} bytes fill`,
+      );
+    this.#wasFull = state.full;
+  }
+
+  #show(change: Partial<DeltaStatus>): void {
+    this.#status = { ...EMPTY, ...this.#status, ...change };
+  }
+}
+
+const EMPTY: DeltaStatus = {
+  pending: 0,
+  made: 0,
+  unsuitable: 0,
+  failed: 0,
+  bytes: 0,
+  saved: 0,
+  stored: 0,
+  full: false,
+};

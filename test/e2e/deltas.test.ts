@@ -1,0 +1,203 @@
+/** Deltas that the server makes, for a real Flatpak. */
+import assert from 'node:assert/strict';
+import { cp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { suite, test } from 'node:test';
+import { request } from 'undici';
+import { digestOf } from '../../src/registry/digest.ts';
+import { storeFiles } from '../../src/store/sqlite/sqlite-store.ts';
+import { makeSample, pushSamples, SAMPLE_IMAGES } from '../fixtures/samples.ts';
+import { startDockerRegistry, type DockerRegistry } from '../peers/docker-registry.ts';
+import { startFlatpakClient, type FlatpakClient } from '../peers/flatpak.ts';
+import { freePort } from '../peers/free-port.ts';
+import { needs } from '../peers/installed.ts';
+import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
+import { get, indexOf, reindex, settled, statusOf, type StatusJson, TOKEN } from './ask-server.ts';
+import { eventually } from './eventually.ts';
+import {
+  FILES_AFTER,
+  FILES_BEFORE,
+  type ImageWriter,
+  LayoutWriter,
+  pushImage,
+  type PushedImage,
+  REPOSITORY,
+  requireFilesAfter,
+} from './pushed-app.ts';
+import { RegistryWriter } from './registry-writer.ts';
+import { installHello, runHello, update } from './sample-user.ts';
+
+const PEERS = needs('docker-registry', 'skopeo', 'flatpak', 'dbus-daemon', 'gcc', 'rsvg-convert');
+const DELTA_URL = 'io.github.containers.DeltaUrl';
+
+interface DeltaManifest {
+  readonly layers: readonly { readonly digest: string; readonly size: number; readonly urls?: readonly string[] }[];
+}
+
+/** Waits until all deltas are made, or have failed. */
+async function deltasEnded(url: string): Promise<NonNullable<StatusJson['deltas']>> {
+  return eventually(async () => {
+    const { deltas } = await statusOf(url);
+    assert.ok(deltas !== undefined && deltas.pending === 0 && deltas.making === undefined, JSON.stringify(deltas));
+    return deltas;
+  });
+}
+
+/** The label of the app that leads to its deltas. */
+async function deltaLabel(url: string): Promise<string | undefined> {
+  const { Results } = await indexOf(url);
+  return Results.find(({ Name }) => Name === REPOSITORY)?.Images[0]?.Labels[DELTA_URL];
+}
+
+/** Requires that all that the index names is there and whole; returns how many deltas it names. */
+async function requireWhole(url: string): Promise<number> {
+  const label = await deltaLabel(url);
+  if (label === undefined) return 0;
+  const { layers } = JSON.parse((await get(new URL(label, url).href)).body.toString()) as DeltaManifest;
+  for (const { digest, size, urls: [its] = [] } of layers) {
+    const { body } = await get(its ?? `${url}/v2/${REPOSITORY}/blobs/${digest}`);
+    assert.deepEqual([body.length, digestOf(body)], [size, digest]);
+  }
+  return layers.length;
+}
+
+/** The paths that Flatpak asked a server for since `start` of its log. */
+function pathsAsked({ log }: Regindexer, start: number): readonly string[] {
+  return Array.from(log.slice(start).matchAll(/"method":"GET","url":"([^"]+)"/g), ([, path = '']) => path);
+}
+
+/** A user who has version 1 of an app, and a server whose index has version 2. */
+interface Setting extends AsyncDisposable {
+  readonly user: FlatpakClient;
+  readonly server: Regindexer;
+  readonly before: PushedImage;
+  readonly after: PushedImage;
+}
+
+async function setUp(
+  writer: ImageWriter,
+  index: object,
+  server: { readonly port: number; readonly [key: string]: unknown },
+  /** Runs before version 2 is read. */
+  between?: (before: PushedImage) => Promise<void>,
+): Promise<Setting> {
+  await using resources = new AsyncDisposableStack();
+  const user = resources.use(await startFlatpakClient());
+  const before = await pushImage(writer, join(SAMPLE_IMAGES, REPOSITORY), FILES_BEFORE);
+  const running = resources.use(
+    await startRegindexer({
+      config: {
+        indexes: { apps: { ...index, deltas: { min_size: '1kB' } } },
+        // Flatpak would keep the index for so long and not ask for another.
+        server: { admin_token: TOKEN, max_age: 0, ...server },
+      },
+      args: ['-v'],
+    }),
+  );
+  await settled(running.url);
+  await user.flatpak('remote-add', '--user', 'apps', `oci+${running.url}`);
+  await installHello(user);
+  const after = await pushImage(writer, await makeSample(REPOSITORY, '2.0', join(user.folder, 'images')), FILES_AFTER);
+  await between?.(before);
+  await reindex(running.url);
+  const kept = resources.move();
+  return { user, server: running, before, after, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+function behindProxy(registry: DockerRegistry, between?: (before: PushedImage) => Promise<void>): Promise<Setting> {
+  return setUp(
+    new RegistryWriter(registry.url),
+    { registry: registry.url, registry_public: '/' },
+    { port: 0, registry_proxy: true },
+    between,
+  );
+}
+
+suite('flatpak and the deltas of this server', PEERS, () => {
+  test('it updates by the delta alone, from a registry behind the proxy', async () => {
+    await using registry = await startDockerRegistry();
+    await pushSamples(registry.host);
+    await using setting = await behindProxy(registry);
+    const { user, server, after } = setting;
+    assert.partialDeepStrictEqual(await deltasEnded(server.url), { made: 1, failed: 0, unsuitable: 0 });
+    const label = (await deltaLabel(server.url)) ?? '';
+    const { layers } = JSON.parse((await get(server.url + label)).body.toString()) as DeltaManifest;
+    const [delta] = layers;
+    assert.equal(await requireWhole(server.url), 1);
+    assert.ok((delta?.size ?? Infinity) < 20_000, JSON.stringify(delta));
+    assert.equal(delta?.urls, undefined);
+
+    const start = server.log.length;
+    await update(user);
+    await runHello(user, '2.0');
+    await requireFilesAfter(user.installation);
+    const asked = pathsAsked(server, start);
+    assert.ok(asked.includes(label), asked.join('\n'));
+    assert.ok(asked.includes(`/v2/${REPOSITORY}/blobs/${delta?.digest}`), asked.join('\n'));
+    assert.ok(!asked.some((path) => path.includes(after.layer)), asked.join('\n'));
+    assert.match((await get(`${server.url}/metrics`)).body.toString(), /^regindexer_deltas_total\{result="made"\} 1$/m);
+  });
+
+  test('it updates by the delta alone, from a folder of layouts, where base_url is known', async () => {
+    await using folder = await startFlatpakClient();
+    const images = join(folder.folder, 'layouts');
+    await cp(SAMPLE_IMAGES, images, { recursive: true });
+    const port = await freePort();
+    const url = `http://127.0.0.1:${port}`;
+    await using setting = await setUp(new LayoutWriter(images), { registry: `oci:${images}` }, { port, base_url: url });
+    const { user, server, after } = setting;
+    assert.partialDeepStrictEqual(await deltasEnded(url), { made: 1, failed: 0, unsuitable: 0 });
+    const label = (await deltaLabel(url)) ?? '';
+    assert.ok(label.startsWith(`${url}/deltas/`));
+    assert.equal(await requireWhole(url), 1);
+    const start = server.log.length;
+    await update(user);
+    await runHello(user, '2.0');
+    await requireFilesAfter(user.installation);
+    const asked = pathsAsked(server, start);
+    assert.ok(
+      asked.some((path) => /^\/deltas\/.*\.tardiff$/.test(path)),
+      asked.join('\n'),
+    );
+    assert.ok(!asked.some((path) => path.includes(after.layer)), asked.join('\n'));
+  });
+
+  test('without the manifest it takes the whole layer; without the delta that the manifest names it fails', async () => {
+    await using registry = await startDockerRegistry();
+    await pushSamples(registry.host);
+    await using setting = await behindProxy(registry);
+    const { user, server, after } = setting;
+    await deltasEnded(server.url);
+    const { blobs } = storeFiles(join(server.folder, 'state'));
+    const lose = (kind: string): void => {
+      using database = new DatabaseSync(blobs, { timeout: 5000 });
+      assert.equal(database.prepare('UPDATE blob SET size = NULL WHERE kind = ?').run(kind).changes, 1);
+    };
+    lose('delta');
+    await assert.rejects(update(user));
+    await runHello(user, '1.0');
+    lose('delta-manifest');
+    const start = server.log.length;
+    await update(user);
+    await runHello(user, '2.0');
+    await requireFilesAfter(user.installation);
+    assert.ok(pathsAsked(server, start).some((path) => path.includes(after.layer)));
+  });
+
+  test('where the registry has lost the old image, it takes the whole layer', async () => {
+    await using registry = await startDockerRegistry();
+    await pushSamples(registry.host);
+    await using setting = await behindProxy(registry, async ({ digest }) => {
+      const { statusCode } = await request(`${registry.url}/v2/${REPOSITORY}/manifests/${digest}`, {
+        method: 'DELETE',
+      });
+      assert.equal(statusCode, 202);
+    });
+    const { user, server } = setting;
+    assert.partialDeepStrictEqual(await deltasEnded(server.url), { made: 0, failed: 1 });
+    assert.equal(await deltaLabel(server.url), undefined);
+    await update(user);
+    await runHello(user, '2.0');
+  });
+});
