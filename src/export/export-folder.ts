@@ -116,9 +116,9 @@ export class ExportFolder {
       this.keep(path);
       return;
     }
-    const its = content();
-    const bytes = typeof its === 'function' ? its : await its;
-    await this.#replace(path, () => writeFileAtomically(join(this.#path, path), bytes));
+    const made = content();
+    const bytesOrWriter = typeof made === 'function' ? made : await made;
+    await this.#replace(path, () => writeFileAtomically(join(this.#path, path), bytesOrWriter));
   }
 
   /** Writes a file that is the export's own, and not part of the site, unless it has this content. */

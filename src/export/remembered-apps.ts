@@ -61,7 +61,7 @@ export class RememberedApps {
 function parse(text: string | undefined): Remembered {
   try {
     const remembered = JSON.parse(text ?? '{}') as Remembered;
-    const apps = Object.values(remembered).flatMap((its) => Object.values(its));
+    const apps = Object.values(remembered).flatMap((index) => Object.values(index));
     return apps.every(({ files }) => Object.keys(files).every(isInside)) ? remembered : {};
   } catch {
     return {};

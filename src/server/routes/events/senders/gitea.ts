@@ -10,12 +10,12 @@ export const gitea: Sender = {
   parse({ headers, body }) {
     const event = headers['x-gitea-event'] ?? headers['x-forgejo-event'];
     if (event === undefined) return undefined;
-    const its = objectIn(body, 'package');
-    if (event !== 'package' || its['type'] !== 'container') return IGNORED;
+    const published = objectIn(body, 'package');
+    if (event !== 'package' || published['type'] !== 'container') return IGNORED;
     const report = body['action'] === 'deleted' ? changed : pushed;
     return report(
-      ownedRepository(objectIn(its, 'owner')['login'], its['name']),
-      its['version'],
+      ownedRepository(objectIn(published, 'owner')['login'], published['name']),
+      published['version'],
       'package.owner.login/name',
     );
   },

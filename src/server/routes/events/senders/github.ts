@@ -16,10 +16,13 @@ export const github: Sender = {
     if (typeof event !== 'string') return undefined;
     if (event === 'ping') return PING;
     if (!PACKAGE_EVENTS.has(event)) return IGNORED;
-    const its = objectIn(body, event);
-    if (!IMAGE_PACKAGES.has(its['package_type'])) return IGNORED;
-    const repository = ownedRepository(objectIn(its, 'owner')['login'] ?? its['namespace'], its['name']);
-    const { name: tag } = objectIn(objectIn(objectIn(its, 'package_version'), 'container_metadata'), 'tag');
+    const published = objectIn(body, event);
+    if (!IMAGE_PACKAGES.has(published['package_type'])) return IGNORED;
+    const repository = ownedRepository(
+      objectIn(published, 'owner')['login'] ?? published['namespace'],
+      published['name'],
+    );
+    const { name: tag } = objectIn(objectIn(objectIn(published, 'package_version'), 'container_metadata'), 'tag');
     return pushed(repository, tag, `${event}.owner.login/name`);
   },
 };
