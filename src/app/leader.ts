@@ -216,23 +216,12 @@ export class Leader {
   }
 
   #createBus(config: BusConfig): Bus {
-    const { urls, destinations, contentTypes, exchange, queue, headers, heartbeat, caFile, clientCert, clientKey } =
-      config;
     return new Bus({
-      urls,
-      destinations,
-      contentTypes,
-      exchange,
-      ...(queue !== undefined && { queue }),
+      ...config,
       keepSetting: (key, value) =>
         this.#indexing.setting(key, value).catch((cause: unknown) => {
           throw new Error(this.#publicMessage(cause), { cause });
         }),
-      headers,
-      heartbeat,
-      ...(caFile !== undefined && { caFile }),
-      ...(clientCert !== undefined && { certFile: clientCert }),
-      ...(clientKey !== undefined && { keyFile: clientKey }),
       firstConnectionTriggers: true,
       counts: this.#options.figures.bus,
       onTrigger: (reason) => void this.queue.request({ reason, scope: { kind: 'everything' } }),

@@ -17,7 +17,7 @@ import { Check, Errors } from 'typebox/schema';
 import { isMap, isScalar, isSeq, type Document, type Node, type Pair, type Scalar } from 'yaml';
 import { configKeys } from './config-keys.ts';
 import { isNull, nameOf, shown, type KeyPath, type Problems } from './problems.ts';
-import { fileFault, outputFault } from './text-file.ts';
+import { fileFault } from './text-file.ts';
 import { annotationsOf } from './value-types.ts';
 
 type Value = Node | null | undefined;
@@ -127,7 +127,7 @@ class ValueReader {
     const { path: kind } = annotationsOf(schema);
     if (kind === undefined) return value;
     const file = resolve(this.#folder, value);
-    const fault = kind === 'any' ? undefined : kind === 'readable' ? fileFault(file) : outputFault(file);
+    const fault = kind === 'any' ? undefined : fileFault(file, kind);
     const name = value === node.source ? shown(file) : displayed(value, node);
     if (fault !== undefined) this.#refuse(path, `is ${name}, which ${fault}`, schema);
     return file;

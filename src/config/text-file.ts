@@ -22,19 +22,10 @@ export function readTextFile(file: string, limit: number): TextFile {
   }
 }
 
-/** Returns why `file` cannot be read; `undefined` if it can. */
-export function fileFault(file: string): string | undefined {
+/** Returns why `file` cannot be read, or as an `output` be replaced or made; `undefined` if it can. */
+export function fileFault(file: string, use: 'readable' | 'output' = 'readable'): string | undefined {
   try {
-    accessSync(file, constants.R_OK);
-    return kindFault(statSync(file));
-  } catch (error) {
-    return systemFault(error);
-  }
-}
-
-/** Returns why `file` cannot be replaced; `undefined` if it can, or does not exist. */
-export function outputFault(file: string): string | undefined {
-  try {
+    if (use === 'readable') accessSync(file, constants.R_OK);
     const stats = statSync(file, { throwIfNoEntry: false });
     return stats && kindFault(stats);
   } catch (error) {

@@ -47,8 +47,8 @@ export interface BusOptions {
    * are trusted.
    */
   readonly caFile?: string;
-  readonly certFile?: string;
-  readonly keyFile?: string;
+  readonly clientCert?: string;
+  readonly clientKey?: string;
   /** Requests a rebuild. If it throws, the error is logged and the message is not acknowledged. */
   readonly onTrigger: (reason: string) => void;
   /**
@@ -199,11 +199,11 @@ export class Bus {
   }
 
   async #readTls(): Promise<BusTls> {
-    const { caFile, certFile, keyFile } = this.#options;
+    const { caFile, clientCert, clientKey } = this.#options;
     return {
       ...(caFile !== undefined && { ca: await readFile(caFile, 'utf8') }),
-      ...(certFile !== undefined && { cert: await readFile(certFile, 'utf8') }),
-      ...(keyFile !== undefined && { key: await readFile(keyFile, 'utf8') }),
+      ...(clientCert !== undefined && { cert: await readFile(clientCert, 'utf8') }),
+      ...(clientKey !== undefined && { key: await readFile(clientKey, 'utf8') }),
     };
   }
 
@@ -239,7 +239,7 @@ export class Bus {
 
   /** Says as whom a connection logs in, and what may be wrong with that. */
   #loginOf(address: BusAddress): readonly [who: string, what: string] {
-    if (usesCertificate(address, this.#options.certFile !== undefined))
+    if (usesCertificate(address, this.#options.clientCert !== undefined))
       return ['with the client certificate', 'bus.client_cert, and the virtual host in bus.url'];
     const { protocol, login } = address;
     const who = login === undefined ? (protocol === 'amqp' ? 'as guest' : 'without a login') : `as ${login}`;

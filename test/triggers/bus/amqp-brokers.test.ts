@@ -118,8 +118,8 @@ suite('RabbitMQ as Fedora has it', needs('rabbitmq-server', 'openssl'), () => {
   const options = (): Options => ({
     urls: [broker.amqpUrl],
     caFile: certificates.authority,
-    certFile: certificates.clientCertificate,
-    keyFile: certificates.clientKey,
+    clientCert: certificates.clientCertificate,
+    clientKey: certificates.clientKey,
   });
 
   testBroker(() => broker, options);
@@ -191,7 +191,7 @@ suite('RabbitMQ as Fedora has it', needs('rabbitmq-server', 'openssl'), () => {
 
   test('what is wrong with a login is told', async (t) => {
     const url = new URL(broker.amqpUrl);
-    const { certFile: _cert, keyFile: _key, ...nobody } = options();
+    const { clientCert: _cert, clientKey: _key, ...nobody } = options();
     const cases: readonly (readonly [Options, RegExp])[] = [
       [nobody, /cannot connect to amqps:.*: TLS: tlsv13 alert certificate required\. Retrying/],
       [{ urls: [broker.amqpUrl] }, /cannot connect to amqps:.*: .*certificate/],

@@ -62,8 +62,8 @@ suite('RabbitMQ', needs('rabbitmq-server', 'openssl'), () => {
     const { triggered, logged } = startBus(t, {
       urls: [broker.tlsUrl],
       caFile: certificates.authority,
-      certFile: certificates.clientCertificate,
-      keyFile: certificates.clientKey,
+      clientCert: certificates.clientCertificate,
+      clientKey: certificates.clientKey,
       destinations: [{ destination: COMPOSE }],
     });
     await logged(/connected to stomps:/);

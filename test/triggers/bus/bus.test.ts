@@ -217,7 +217,7 @@ test(
     await nobody.logged(/cannot connect to stomps:/);
 
     const later = join(folder.path, 'later.crt');
-    const client = startBus(t, { urls, caFile: authority, certFile: later, keyFile: clientKey });
+    const client = startBus(t, { urls, caFile: authority, clientCert: later, clientKey });
     await client.logged(/cannot connect to .*ENOENT.*later\.crt/);
     await copyFile(clientCertificate, later);
     await client.logged(/connected to stomps:/);
