@@ -1,9 +1,6 @@
 /** Requests to the server. */
-import { ROOT } from './root.js';
-
 /** @typedef {import('../src/server/routes/api.ts').AppListAnswer} AppList */
-/** @typedef {import('../src/server/routes/api.ts').AppAnswer} App */
-/** @typedef {import('../src/server/routes/page.ts').Known} Known */
+/** @typedef {import('../src/server/pages/page.ts').Known} Known */
 /** @typedef {import('../src/server/routes/rebuilds/rebuild-view.ts').RebuildAnswer} Rebuild */
 /** @typedef {import('../src/server/routes/rebuilds/status.ts').StatusAnswer} Status */
 /** @typedef {AppList['apps'][number] & { index: string }} ListedApp */
@@ -20,27 +17,32 @@ export class Refusal extends Error {
   }
 }
 
-/** Returns the data in the HTML: the indexes and their texts. */
+/** Returns the data in the HTML. */
 export function known() {
   return /** @type {Known} */ (JSON.parse(document.body.dataset['known'] ?? ''));
 }
 
-/** Returns the public URL of the server, without a slash at its end. */
-export function base() {
-  return known().base ?? location.origin + ROOT.slice(0, -1);
+/**
+ * Returns the path of an app's page.
+ * @param {string} index
+ * @param {string} id
+ */
+export function appAddress(index, id) {
+  const { root, exported } = known();
+  return `${root}${index}/${id}${exported ? '.html' : ''}`;
 }
 
 /**
  * Requests JSON. Throws a Refusal with a message for people.
  * @template T
- * @param {string} path relative to ROOT
+ * @param {string} path
  * @param {RequestInit} [options]
  * @returns {Promise<T>}
  */
 async function ask(path, options) {
   let response;
   try {
-    response = await fetch(ROOT + path, options);
+    response = await fetch(path, options);
   } catch {
     throw new Refusal(0, 'The server does not answer. It may be restarting, or the network may be down.');
   }
@@ -53,29 +55,13 @@ async function ask(path, options) {
 
 /**
  * Requests the apps of an index. Each gets the name of the index.
- * @param {string} index
+ * @param {Known['indexes'][number]} index
  * @returns {Promise<ListedApp[]>}
  */
-export async function fetchApps(index) {
+export async function fetchApps({ name, apps: path }) {
   /** @type {AppList} */
-  const { apps } = await ask(
-    known().exported ? `api/${encodeURIComponent(index)}/apps.json` : `api/apps?index=${encodeURIComponent(index)}`,
-  );
-  return apps.map((app) => ({ ...app, index }));
-}
-
-/**
- * Requests the details of an app.
- * @param {string} id
- * @param {string} index
- * @returns {Promise<App>}
- */
-export function fetchApp(id, index) {
-  return ask(
-    known().exported
-      ? `api/${encodeURIComponent(index)}/apps/${encodeURIComponent(id)}.json`
-      : `api/apps/${encodeURIComponent(id)}?index=${encodeURIComponent(index)}`,
-  );
+  const { apps } = await ask(path);
+  return apps.map((app) => ({ ...app, index: name }));
 }
 
 /**
@@ -83,7 +69,7 @@ export function fetchApp(id, index) {
  * @returns {Promise<Status>}
  */
 export function fetchStatus() {
-  return ask('status');
+  return ask(`${known().root}status`);
 }
 
 /**
@@ -93,7 +79,7 @@ export function fetchStatus() {
  * @returns {Promise<Rebuild>}
  */
 export function requestRebuild(token, index) {
-  return ask('reindex', {
+  return ask(`${known().root}reindex`, {
     method: 'POST',
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
     body: JSON.stringify(index === undefined ? {} : { index }),
@@ -107,7 +93,7 @@ export function requestRebuild(token, index) {
  */
 export function iconAddress(icon, index) {
   if (icon === '') return undefined;
-  const url = URL.parse(icon, `${location.origin}${ROOT}${encodeURIComponent(index)}/index/static`);
+  const url = URL.parse(icon, `${location.origin}${known().root}${index}/index/static`);
   return url !== null && (url.protocol === 'http:' || url.protocol === 'https:' || icon.startsWith('data:image/png;'))
     ? url.href
     : undefined;

@@ -64,23 +64,6 @@ function fill(element, attributes, children) {
 }
 
 /**
- * Makes a command or URL break at readable places: never within an option, and after a slash rather than within a word.
- * @param {string} text
- * @returns {Child[]}
- */
-export function breakable(text) {
-  return text
-    .split(/( )/)
-    .flatMap((word) =>
-      word.startsWith('-')
-        ? [h('span', { class: 'option' }, word)]
-        : word
-            .split(/(?<=[^/]\/)(?!\/)|(?=\.flatpak)/)
-            .flatMap((part, place) => (place === 0 ? [part] : [h('wbr'), part])),
-    );
-}
-
-/**
  * Returns the element with this id.
  * @param {string} id
  */

@@ -1,7 +1,6 @@
 /** Formats numbers, sizes and times. */
 
 const NUMBER = new Intl.NumberFormat('en');
-const DAY = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeZone: 'UTC' });
 const TIME = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'medium' });
 const AGO = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
 
@@ -38,12 +37,6 @@ export function duration(seconds) {
   if (seconds < 1) return `${Math.round(seconds * 1000)}\u00a0ms`;
   if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)}\u00a0s`;
   return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
-}
-
-/** Formats a date; empty if it is invalid. @param {string} iso */
-export function day(iso) {
-  const date = new Date(iso);
-  return Number.isNaN(date.getTime()) ? '' : DAY.format(date);
 }
 
 /** Formats a date and time. @param {string} iso */

@@ -1,110 +1,92 @@
-/** Entry of the page: shows the view that the URL names, and keeps the URL up to date. */
-import { AppsView } from './apps-view.js';
-import { byId } from './dom.js';
-import { NotLoaded } from './not-loaded.js';
-import { ROOT } from './root.js';
-import { addressOf, parseState } from './state.js';
+/** What all pages do: colours, copying, icons that are missing, panels, and the search key. */
+import { announce, byId } from './dom.js';
 
-/** @typedef {import('./state.js').State} State */
+/** How long a button confirms a copy, in milliseconds. */
+const SAID = 2_000;
+/** When to load a page again that waits for an index, in milliseconds. */
+const RETRY = 5_000;
+const THEMES = /** @type {const} */ (['', 'dark', 'light']);
+const THEME_WORDS = { '': 'as the system', dark: 'dark', light: 'light' };
 
-const TITLE = document.title;
-const main = byId('main');
+const theme = /** @type {HTMLButtonElement} */ (byId('theme'));
+const root = document.documentElement;
 
-/** Address of the list as it was last shown. */
-let listAddress = addressOf({ ...parseState(location.search), app: '', view: 'apps' });
-const apps = new AppsView((state) => {
-  listAddress = addressOf({ ...state, app: '' });
-  history.replaceState({ scroll: 0 }, '', listAddress);
+/** @returns {'' | 'dark' | 'light'} */
+function chosenTheme() {
+  return THEMES.find((each) => each === root.dataset['theme']) ?? '';
+}
+
+function nameTheme() {
+  theme.ariaLabel = theme.title = `Colours: ${THEME_WORDS[chosenTheme()]}`;
+}
+
+theme.addEventListener('click', () => {
+  const next = THEMES[(THEMES.indexOf(chosenTheme()) + 1) % THEMES.length] ?? '';
+  if (next === '') {
+    localStorage.removeItem('theme');
+    delete root.dataset['theme'];
+  } else {
+    localStorage.setItem('theme', next);
+    root.dataset['theme'] = next;
+  }
+  nameTheme();
+  announce(theme.title);
 });
-/** Views that are loaded when first shown. @type {import('./app-view.js').AppView | undefined} */
-let app;
-/** @type {import('./status-view.js').StatusView | undefined} */
-let status;
-/** Incremented with each navigation, to ignore what loads late. */
-let renders = 0;
-
-async function loadApp() {
-  const { AppView } = await import('./app-view.js');
-  return (app ??= new AppView((id, index) => apps.find(id, index)));
-}
-
-async function loadStatus() {
-  const { StatusView } = await import('./status-view.js');
-  return (status ??= new StatusView());
-}
+nameTheme();
 
 /**
- * Shows the view that the URL names.
- * @param {boolean} focus whether to move the focus to its heading
- * @param {number} scroll position to scroll to
+ * Copies a command. Without HTTPS there is no clipboard: then selects the text.
+ * @param {HTMLElement} button
  */
-async function render(focus, scroll) {
-  const state = parseState(location.search);
-  const current = ++renders;
-  if (state.view !== 'status') status?.hide();
-  /** @type {AppsView | NotLoaded | import('./app-view.js').AppView | import('./status-view.js').StatusView} */
-  let view = apps;
-  if (state.view !== 'apps') {
-    view = await (state.view === 'app' ? loadApp() : loadStatus()).catch(() => new NotLoaded(listAddress));
-    if (current !== renders) return;
+async function copy(button) {
+  let said = 'Copied';
+  try {
+    await navigator.clipboard.writeText(button.dataset['copy'] ?? '');
+    announce('Copied to the clipboard');
+  } catch {
+    said = 'Press Ctrl+C';
+    const code = button.parentElement?.querySelector('code');
+    if (code) getSelection()?.selectAllChildren(code);
+    announce('Press Ctrl+C to copy the command');
   }
-  if (view === app && app !== undefined) {
-    const shown = app;
-    const entitle = () => {
-      if (current === renders) document.title = `${shown.heading.textContent ?? state.app} – ${TITLE}`;
-    };
-    void shown.show(state.app, state.index, apps.find(state.app, state.index), listAddress).then(entitle);
-    entitle();
-  } else if (view === apps) {
-    listAddress = addressOf(state);
-    apps.show(state);
-    document.title = TITLE;
-  } else {
-    if (view === status) status?.show();
-    document.title = `${view.heading.textContent ?? ''} – ${TITLE}`;
-  }
-  if (view.element.parentElement !== main) main.replaceChildren(view.element);
-  for (const link of document.querySelectorAll('nav a')) {
-    if ((state.view === 'status') === link.getAttribute('href')?.includes('view=status'))
-      link.setAttribute('aria-current', 'page');
-    else link.removeAttribute('aria-current');
-  }
-  if (focus) view.heading.focus({ preventScroll: true });
-  scrollTo(0, scroll);
+  button.textContent = said;
+  setTimeout(() => (button.textContent = 'Copy'), SAID);
 }
 
-/** Navigates within the page. @param {string} address */
-function go(address) {
-  history.replaceState({ scroll: scrollY }, '');
-  history.pushState({ scroll: 0 }, '', address);
-  void render(true, 0);
-}
-
-document.addEventListener('click', (event) => {
-  const link = event.target instanceof Element ? event.target.closest('a') : null;
-  if (
-    link === null ||
-    event.button !== 0 ||
-    event.ctrlKey ||
-    event.metaKey ||
-    event.shiftKey ||
-    event.altKey ||
-    event.defaultPrevented
-  )
-    return;
-  if (link.origin !== location.origin || link.pathname !== ROOT || link.hash !== '') return;
-  event.preventDefault();
-  go(link.href);
+document.addEventListener('click', ({ target }) => {
+  if (!(target instanceof Element)) return;
+  const button = target.closest('[data-copy]');
+  if (button instanceof HTMLElement) void copy(button);
+  closePanels(target);
 });
+
+/** Closes open panels, except one that contains `inside`. @param {Node | null} inside */
+function closePanels(inside) {
+  for (const panel of document.querySelectorAll('details[open]:has(> .panel)'))
+    if (!panel.contains(inside)) panel.removeAttribute('open');
+}
 
 document.addEventListener('keydown', (event) => {
-  const typing = event.target instanceof HTMLElement && event.target.matches('input, select, textarea');
-  if (event.key !== '/' || typing || event.ctrlKey || event.metaKey || event.altKey || !apps.element.isConnected)
-    return;
+  const { key, target } = event;
+  if (key === 'Escape') {
+    const panel = target instanceof Element ? target.closest('details[open]:has(> .panel)') : null;
+    panel?.querySelector('summary')?.focus();
+    closePanels(null);
+  }
+  const typing = target instanceof HTMLElement && target.matches('input, select, textarea');
+  if (key !== '/' || typing || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
-  apps.focusSearch();
+  const search = /** @type {HTMLInputElement} */ (byId('q'));
+  search.focus();
+  search.select();
 });
 
-history.scrollRestoration = 'manual';
-addEventListener('popstate', (event) => void render(true, event.state?.scroll ?? 0));
-void render(false, history.state?.scroll ?? 0);
+/** Removes icons that cannot be loaded, which uncovers the letter. @param {EventTarget | null} image */
+function dropBroken(image) {
+  if (image instanceof HTMLImageElement && image.parentElement?.classList.contains('icon')) image.remove();
+}
+document.addEventListener('error', ({ target }) => dropBroken(target), true);
+for (const image of document.querySelectorAll('.icon img'))
+  if (image instanceof HTMLImageElement && image.complete && image.naturalWidth === 0) dropBroken(image);
+
+if (document.querySelector('[data-reload]') !== null) setTimeout(() => location.reload(), RETRY);

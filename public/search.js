@@ -1,7 +1,14 @@
 /** Searches and filters a list of apps. */
 
 /** @typedef {import('./api.js').ListedApp} ListedApp */
-/** @typedef {import('./state.js').State} State */
+/**
+ * @typedef {object} Search
+ * @property {string} q
+ * @property {boolean} all also runtimes and extensions
+ * @property {string} arch
+ * @property {string} tag
+ * @property {string} sort `newest`, or empty for the order by name
+ */
 
 /**
  * Normalized texts by app: each key press searches all of them. @type {WeakMap<ListedApp, { name: string, text: string
@@ -40,21 +47,20 @@ function textsOf(app) {
 /**
  * Returns the apps that match, those whose names match first, then in the order of `sort`.
  * @param {readonly ListedApp[]} apps sorted by name
- * @param {State} state
+ * @param {Search} search
  */
-export function findApps(apps, state) {
-  const words = plain(state.q)
+export function findApps(apps, search) {
+  const words = plain(search.q)
     .split(/\s+/)
     .filter((word) => word !== '');
   const found = apps.filter(
     (app) =>
-      (state.kind === '' || app.kind === state.kind) &&
-      (state.arch === '' || app.architectures.includes(state.arch)) &&
-      (state.tag === '' || app.tags.includes(state.tag)) &&
-      (state.index === '' || app.index === state.index) &&
+      (search.all || app.kind === 'app') &&
+      (search.arch === '' || app.architectures.includes(search.arch)) &&
+      (search.tag === '' || app.tags.includes(search.tag)) &&
       words.every((word) => textsOf(app).text.includes(word)),
   );
-  if (state.sort === 'newest') found.sort((a, b) => (a.updated < b.updated ? 1 : a.updated > b.updated ? -1 : 0));
+  if (search.sort === 'newest') found.sort((a, b) => (a.updated < b.updated ? 1 : a.updated > b.updated ? -1 : 0));
   const [first] = words;
   if (first === undefined) return found;
   const rank = (/** @type {ListedApp} */ app) =>

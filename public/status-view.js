@@ -1,10 +1,8 @@
 /** State of the service: indexes, running rebuilds, failures and changes. */
-import { fetchStatus, known, Refusal, requestRebuild } from './api.js';
+import { appAddress, fetchStatus, known, Refusal, requestRebuild } from './api.js';
 import { rebuildChart } from './chart.js';
-import { announce, h, table } from './dom.js';
+import { announce, byId, h, table } from './dom.js';
 import { ago, counted, duration, number, size, time } from './format.js';
-import { ROOT } from './root.js';
-import { addressOf } from './state.js';
 
 /** @typedef {import('./api.js').Status} Status */
 /** @typedef {import('./api.js').Rebuild} Rebuild */
@@ -18,9 +16,8 @@ const LISTED = 15;
 /** Interval at which relative times are updated, in milliseconds. */
 const TICK = 10_000;
 
-/** Shows the status, and follows rebuilds while it is visible. */
-export class StatusView {
-  #heading = h('h1', { tabindex: -1 }, 'Status');
+/** Shows the status, and follows rebuilds. */
+class StatusView {
   #connection = h('span', { class: 'connection' });
   #message = h('div', { class: 'notice', hidden: true });
   #running = h('div', { class: 'running' });
@@ -33,7 +30,7 @@ export class StatusView {
   element = h(
     'section',
     { class: 'status' },
-    h('header', { class: 'bar' }, this.#heading, this.#connection),
+    h('header', { class: 'bar' }, h('h1', {}, 'Status'), this.#connection),
     this.#message,
     this.#running,
     titled('Indexes', this.#indexes),
@@ -54,28 +51,13 @@ export class StatusView {
   #bars = new Map();
   /** @type {EventSource | undefined} */
   #events;
-  /** @type {ReturnType<typeof setInterval> | undefined} */
-  #ticking;
-
-  /** The heading, which gets the focus. */
-  get heading() {
-    return this.#heading;
-  }
 
   /** Loads the status, and starts to follow rebuilds. */
   show() {
     this.#fillAdmin();
     void this.#load();
     this.#connect();
-    clearInterval(this.#ticking);
-    this.#ticking = setInterval(() => this.#fill(), TICK);
-  }
-
-  /** Stops to follow rebuilds. */
-  hide() {
-    this.#events?.close();
-    this.#events = undefined;
-    clearInterval(this.#ticking);
+    setInterval(() => this.#fill(), TICK);
   }
 
   async #load() {
@@ -95,7 +77,7 @@ export class StatusView {
   /** Follows rebuilds. The browser reconnects by itself, except after an error status. */
   #connect() {
     this.#events?.close();
-    const events = new EventSource(`${ROOT}api/events`);
+    const events = new EventSource(`${known().root}api/events`);
     this.#events = events;
     let lost = false;
     events.addEventListener('open', () => {
@@ -337,7 +319,7 @@ function indexCard({ name, registry, ready, images = 0, bytes = 0, modified, war
   return h(
     'article',
     { class: 'index', 'aria-label': texts?.title ?? name },
-    h('h3', {}, h('a', { href: addressOf({ index: name }) }, texts?.title ?? name), badge),
+    h('h3', {}, h('a', { href: texts?.home ?? known().root }, texts?.title ?? name), badge),
     h(
       'p',
       {},
@@ -444,7 +426,7 @@ function changes({ rebuilds }) {
 function idList(word, ids, index) {
   return ids.flatMap((id, place) => [
     place > 0 ? ', ' : '',
-    word === 'Removed' ? id : h('a', { href: addressOf({ app: id, index }) }, id),
+    word === 'Removed' ? id : h('a', { href: appAddress(index, id) }, id),
   ]);
 }
 
@@ -520,3 +502,7 @@ function bus({ bus: state, events, version, startedAt }) {
     h('div', {}, h('dt', {}, 'Service'), h('dd', {}, `regindexer ${version}, started `, moment(startedAt))),
   );
 }
+
+const view = new StatusView();
+byId('main').replaceChildren(view.element);
+view.show();

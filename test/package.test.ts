@@ -81,7 +81,7 @@ suite('the package, installed from its tarball', () => {
       'dist/cli.js',
       'dist/daemon.js',
       'dist/index.d.ts',
-      'public/index.html',
+      'public/page.css',
       'deploy/systemd/regindexer.service',
     ])
       assert.ok(paths.includes(path), path);

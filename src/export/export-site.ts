@@ -6,7 +6,7 @@ import { hash } from 'node:crypto';
 import pMap from 'p-map';
 import { entryOf } from '../indexing/appdata/app-details.ts';
 import { type AppEntry, sortEntries } from '../indexing/appdata/app-list.ts';
-import { AppPages, AppPagesEncoder, PAGE_SIZE } from '../indexing/appdata/app-pages.ts';
+import { AppPages, AppPagesEncoder } from '../indexing/appdata/app-pages.ts';
 import { iconPath } from '../indexing/icons/icon-path.ts';
 import { isPngUri } from '../indexing/icons/png-uri.ts';
 import { type KeptPictures, SCREENSHOTS } from '../indexing/screenshots/screenshots.ts';
@@ -21,12 +21,16 @@ import {
 import {
   appIconPath,
   appListPath,
+  appPagePath,
   appPath,
   feedPath,
-  listPagePath,
+  listingPath,
   translationsPath,
 } from '../server/exported-paths.ts';
 import { IMMUTABLE, indexCacheControl } from '../server/http/caching.ts';
+import { othersOf } from '../server/pages/app.ts';
+import { pagesOf } from '../server/pages/listing.ts';
+import { LISTINGS } from '../server/pages/listings.ts';
 import { pageFiles } from '../server/routes/page.ts';
 import type { Server } from '../server/server.ts';
 import type { Site } from '../server/site.ts';
@@ -222,17 +226,20 @@ class Exporter {
   }
 
   /** Writes the files of each app that has changed, then the list of all. */
-  async #writeApps({ index, apps }: TaggedIndex): Promise<void> {
+  async #writeApps(tagged: TaggedIndex): Promise<void> {
+    const { index, apps } = tagged;
     const { tag } = this.#options;
     const { name } = index;
     const entries: AppEntry[] = [];
     const served = indexNamed(this.#options.site.indexes, name);
-    const listed = await listedApps(served);
+    const listed = (await served.appPages?.seen()) ?? {};
     const pictures = served.pictureList ?? '';
     await this.#each([...apps], async ([id, chunks]) => {
       const source = hash('sha256', [this.#surroundings, pictures, ...chunks].join(' '), 'base64url');
-      const { entry } = (await this.#remembered.recall(name, id, source)) ?? (await this.#writeApp(index, id, source));
-      const { added, changed } = listed.get(id) ?? { added: '', changed: '' };
+      const { entry } =
+        (await this.#remembered.recall(name, id, source, (other) => apps.has(other))) ??
+        (await this.#writeApp(tagged, id, source));
+      const { added, changed } = listed[id] ?? { added: '', changed: '' };
       if (entry !== undefined) entries.push({ ...entry, added, changed });
     });
     const list = AppPages.read(await new AppPagesEncoder(name).encode(sortEntries(entries), {}));
@@ -242,12 +249,13 @@ class Exporter {
   }
 
   /**
-   * Writes all files of an app: its details, icon and `.flatpakref`. They must not depend on other apps, since they stay
-   * as they are while this one does not change.
+   * Writes all files of an app: its details, icon, page and `.flatpakref`. Of other apps, they must depend on nothing but
+   * whether those that it names are there, since they stay as they are while this one does not change.
    */
-  async #writeApp(index: ServedIndex, id: string, source: string): Promise<RememberedApp> {
+  async #writeApp({ index, apps }: TaggedIndex, id: string, source: string): Promise<RememberedApp> {
     const { name } = index;
     const files: Record<string, number> = {};
+    const others: Record<string, boolean> = {};
     const write = async (path: string, content: Buffer): Promise<void> => {
       await this.#folder.write(path, content);
       files[path] = content.length;
@@ -271,24 +279,32 @@ class Exporter {
       }
       const ref = `${name}/${id}.flatpakref`;
       await write(ref, (await this.#get(`/${ref}?tag=${this.#options.tag}`)).rawPayload);
+      await write(appPagePath(name, id), (await this.#get(`/${name}/${id}`)).rawPayload);
+      for (const other of othersOf(details)) others[other] = apps.has(other);
       entry = entryOf(details, (version) => `../../${appIconPath(name, id)}?version=${version}`);
     }
-    const app = { source, files, entry };
+    const app = { source, files, others, entry };
     this.#remembered.remember(name, id, app);
     return app;
   }
 
-  /** Writes the page and its files. */
+  /** Writes the files of the pages, then the lists of apps, and the first pages last. */
   async #writePage(): Promise<void> {
     for (const file of await pageFiles()) await this.#write(`page/${file}`, `/page/${file}`);
-    for (const { index } of this.#tagged) {
-      const pages = Math.max(1, Math.ceil((index.appCount ?? 0) / PAGE_SIZE));
-      for (let page = 1; page <= pages; page++)
-        await this.#write(listPagePath(index.name, page), `/?index=${index.name}&page=${page}`);
-    }
+    for (const { index } of this.#tagged) await this.#writeListings(index);
+    for (const { index } of this.#tagged) await this.#write(`${index.name}/index.html`, `/${index.name}/`);
     await this.#write('index.html', '/');
     for (const { index } of this.#tagged) await this.#write(feedPath(index.name), `/${feedPath(index.name)}`);
     for (const file of ['sitemap.xml', 'robots.txt']) await this.#write(file, `/${file}`);
+  }
+
+  async #writeListings({ name, appPages: apps }: ServedIndex): Promise<void> {
+    if (apps === undefined) return;
+    for (const listing of LISTINGS) {
+      if (apps.count(listing.name) === 0) continue;
+      for (let page = 1; page <= pagesOf(apps, listing); page++)
+        await this.#write(listingPath(name, listing.slug, page), `/${name}/${listing.slug}?page=${page}`);
+    }
   }
 
   /** Writes the files that hosts read. */
@@ -367,12 +383,4 @@ class Exporter {
 /** Returns the path of a screenshot that is served from here; `undefined` if it is elsewhere. */
 function exportedPicture(src: string): string | undefined {
   return src.startsWith('../../') ? src.slice('../../'.length) : undefined;
-}
-
-/** Returns the apps that the server lists of an index, by id. */
-async function listedApps(index: ServedIndex): Promise<ReadonlyMap<string, AppEntry>> {
-  const listed = new Map<string, AppEntry>();
-  for (let page = 0; page * PAGE_SIZE < (index.appCount ?? 0); page++)
-    for (const app of (await index.appPage(page))?.apps ?? []) listed.set(app.id, app);
-  return listed;
 }

@@ -8,6 +8,8 @@ export interface RememberedApp {
   readonly source: string;
   /** Sizes of its files by path, in bytes. */
   readonly files: Readonly<Record<string, number>>;
+  /** Whether each app that its page names was in the index, by id. */
+  readonly others: Readonly<Record<string, boolean>>;
   /** Its entry in the list of apps, but for the times of the list; absent if it is not shown. */
   readonly entry?: Omit<AppEntry, 'added' | 'changed'> | undefined;
 }
@@ -31,10 +33,19 @@ export class RememberedApps {
     return new RememberedApps(folder, parse((await folder.read(APPS))?.toString()));
   }
 
-  /** Returns an app that was made from the same `source`, and names its files; `undefined` if it must be asked for. */
-  async recall(index: string, id: string, source: string): Promise<RememberedApp | undefined> {
+  /**
+   * Returns an app that was made from the same `source`, and names its files; `undefined` if it must be asked for.
+   * @param has says whether the index has an app
+   */
+  async recall(
+    index: string,
+    id: string,
+    source: string,
+    has: (id: string) => boolean,
+  ): Promise<RememberedApp | undefined> {
     const app = own(own(this.#before, index) ?? {}, id);
     if (app?.source !== source) return undefined;
+    if (Object.entries(app.others).some(([other, wasThere]) => has(other) !== wasThere)) return undefined;
     const files = Object.entries(app.files);
     for (const [path, size] of files)
       if (this.#folder.leftBehind.has(path) || (await this.#folder.sizeOf(path)) !== size) return undefined;

@@ -1,7 +1,4 @@
-/**
- * Paths of exported answers that depend on the query of their URL, which a file server ignores. `public/api.js` asks
- * for some of them.
- */
+/** Paths of exported answers whose URL on a server has a query, which a file host ignores, or no ending. */
 
 /** Path of `/api/apps?index=INDEX`. */
 export function appListPath(index: string): string {
@@ -28,10 +25,15 @@ export function appIconPath(index: string, id: string): string {
   return `api/${index}/apps/${id}.png`;
 }
 
+/** Path of `/INDEX/ID`: file hosts guess types by endings. */
+export function appPagePath(index: string, id: string): string {
+  return `${index}/${id}.html`;
+}
+
 /**
- * Path of `/?index=INDEX&page=NUMBER`.
+ * Path of `/INDEX/SLUG?page=PAGE`.
  * @param page counted from 1
  */
-export function listPagePath(index: string, page: number): string {
-  return `${index}/page-${page}.html`;
+export function listingPath(index: string, slug: string, page: number): string {
+  return `${index}/${slug}${page === 1 ? '' : `-${page}`}.html`;
 }

@@ -1,13 +1,12 @@
-/** The made-up apps of the screenshots, each with an icon drawn as SVG. */
+/** The made-up apps of the screenshots: as varied as real ones. */
+import { type FlatpakApp, xml } from '../sources/flatpak-labels.ts';
 
-export interface ScreenshotApp {
-  readonly id: string;
+export interface ScreenshotApp extends Omit<FlatpakApp, 'icon'> {
   readonly name: string;
-  readonly summary: string;
-  readonly developer: string;
-  readonly keywords: readonly string[];
-  /** Of 128 × 128. */
-  readonly icon: string;
+  /** SVG of 128 × 128; `undefined` if the app has no icon. */
+  readonly icon: string | undefined;
+  /** Captions of its screenshots. */
+  readonly screenshots: readonly string[];
 }
 
 type Outline = 'tile' | 'disc';
@@ -25,7 +24,8 @@ ${shape} fill="${to}" transform="translate(0 3)" opacity=".45"/>${shape} fill="u
 const solid = 'fill="#fff" stroke="none"';
 const soft = 'fill="#fff" fill-opacity=".55" stroke="none"';
 
-export const SCREENSHOT_APPS: readonly ScreenshotApp[] = [
+/** Apps with drawn icons. */
+const DRAWN: readonly Drawn[] = [
   app(
     'Atlas',
     'Maps that work without a network',
@@ -292,6 +292,216 @@ export const SCREENSHOT_APPS: readonly ScreenshotApp[] = [
   ),
 ];
 
-function app(name: string, summary: string, developer: string, keyword: string, drawn: string): ScreenshotApp {
-  return { id: `org.example.${name}`, name, summary, developer, keywords: [keyword], icon: drawn };
+interface Drawn {
+  readonly name: string;
+  readonly summary: string;
+  readonly developer: string;
+  readonly keyword: string;
+  readonly icon: string;
+}
+
+function app(name: string, summary: string, developer: string, keyword: string, drawn: string): Drawn {
+  return { name, summary, developer, keyword, icon: drawn };
+}
+
+/** Categories of freedesktop.org by keyword. */
+const CATEGORIES: Readonly<Record<string, string>> = {
+  navigation: 'Utility',
+  network: 'Network',
+  music: 'AudioVideo',
+  development: 'Development',
+  sports: 'Utility',
+  photography: 'Graphics',
+  chat: 'Network',
+  graphics: 'Graphics',
+  news: 'Network',
+  system: 'System',
+  fonts: 'Graphics',
+  garden: 'Education',
+  writing: 'Office',
+  productivity: 'Office',
+  security: 'Utility',
+  display: 'Settings',
+  finance: 'Office',
+  game: 'Game',
+  weather: 'Utility',
+  astronomy: 'Science',
+  office: 'Office',
+  video: 'AudioVideo',
+  electronics: 'Science',
+  clock: 'Utility',
+  travel: 'Network',
+};
+const LICENSES = [
+  'GPL-3.0-or-later',
+  'MIT',
+  'Apache-2.0 AND CC-BY-4.0',
+  'LicenseRef-proprietary',
+  'LGPL-2.1-or-later',
+  'MPL-2.0',
+];
+const METADATA = [
+  '[Context]\nshared=network;ipc;\nsockets=wayland;fallback-x11;pulseaudio;\ndevices=dri;\nfilesystems=xdg-pictures;',
+  '[Context]\nsockets=wayland;\ndevices=dri;',
+  '',
+  '[Context]\nshared=network;ipc;\nsockets=x11;pulseaudio;\ndevices=all;\nfilesystems=host;\n[Session Bus Policy]\norg.freedesktop.Flatpak=talk',
+];
+const OARS = [
+  '<content_rating type="oars-1.1"/>',
+  '<content_rating type="oars-1.1"><content_attribute id="social-chat">intense</content_attribute></content_rating>',
+  '<content_rating type="oars-1.1"><content_attribute id="violence-fantasy">moderate</content_attribute></content_rating>',
+  '',
+];
+/** Captions of screenshots; their number is that of the pictures an app has at most. */
+const CAPTIONS = ['The main window', 'All that you have, at a glance', 'Settings, few and plain', '', 'In the dark'];
+
+/** When the oldest of them was built, in seconds since the epoch, and how much later each next one. */
+const BUILT = Date.UTC(2026, 6, 1) / 1000;
+const APART = 40 * 3600;
+
+/** Apps without drawings: names that are long, in other scripts, or empty of meaning. */
+const OTHERS: readonly Partial<ScreenshotApp & { keyword: string }>[] = [
+  { name: 'خط', summary: 'اكتب الرسائل والتقارير بخطوط عربية جميلة', developer: 'جمعية الحروف', keyword: 'office' },
+  {
+    name: 'מפות',
+    summary: 'מפות שעובדות גם בלי רשת, עם מסלולי הליכה ורכיבה',
+    developer: 'קרטוגרפים פתוחים',
+    keyword: 'navigation',
+  },
+  { name: 'دفتر یادداشت', summary: 'یادداشت‌های روزانه، فقط برای شما', keyword: 'writing' },
+  { name: '将棋の部屋', summary: '詰将棋と対局、棋譜の保存', developer: '雨の日ゲーム', keyword: 'game' },
+  {
+    name: 'Interactive Differential Equation Solver and Plotter for Students',
+    summary:
+      'Solve ordinary and partial differential equations step by step, plot the solutions in two and three dimensions, and export them for papers, slides and posters',
+    developer: 'The Consortium for Free Mathematical Software in Higher Education and Research',
+    keyword: 'garden',
+  },
+  {
+    name: 'Donaudampfschifffahrtsgesellschaftskapitän',
+    summary: 'Steer a steamer down the river',
+    developer: 'Rainy Day Games',
+    keyword: 'game',
+  },
+  { name: 'org.example.Unnamed', summary: '', developer: '', keyword: 'security' },
+  { name: 'x', summary: 'A calculator', developer: 'Nobody in particular', keyword: 'security' },
+  {
+    name: 'Étude',
+    summary: 'Practise scales at the speed that suits you',
+    developer: 'Pluck & Strum',
+    keyword: 'music',
+  },
+  { name: 'Zażółć', summary: 'Pisownia i gramatyka', developer: 'Gęśla Jaźń', keyword: 'writing' },
+  {
+    name: 'Gramophone',
+    summary: 'Play records that you own',
+    developer: 'Pluck & Strum',
+    keyword: 'music',
+    endOfLife: 'Chord plays records as well now',
+    replacedBy: 'app/org.example.Chord/x86_64/stable',
+  },
+  {
+    name: 'Notepad One',
+    summary: 'The first editor of the Plain Text Society',
+    developer: 'Plain Text Society',
+    keyword: 'development',
+    endOfLife: 'It is not maintained any more',
+  },
+  { name: 'Tangram', summary: 'Seven pieces, a thousand figures', developer: 'Rainy Day Games', keyword: 'game' },
+  { name: 'Solitaire Garden', summary: 'Patience, with flowers', developer: 'Rainy Day Games', keyword: 'game' },
+  { name: 'Kiln', summary: 'Build, test and sign packages', developer: 'Workshop Tools', keyword: 'development' },
+  {
+    name: 'Query',
+    summary: 'Look into databases and draw what you find',
+    developer: 'Workshop Tools',
+    keyword: 'development',
+  },
+  { name: 'Telescope', summary: 'Stack and sharpen photos of the sky', developer: 'Night Watch', keyword: 'astronomy' },
+  { name: 'Broadcast', summary: 'Radio stations from everywhere', developer: 'Silver Grain', keyword: 'music' },
+  {
+    name: 'Spanner',
+    summary: 'Settings that have no place of their own',
+    developer: 'Small Steps',
+    keyword: 'display',
+  },
+];
+
+const PLATFORMS: readonly Partial<ScreenshotApp>[] = [
+  { id: 'org.example.Platform', name: 'Example Platform', summary: 'What apps of Example run on', type: 'runtime' },
+  { id: 'org.example.Sdk', name: 'Example SDK', summary: 'What apps of Example are built with', type: 'runtime' },
+  { id: 'org.example.Platform.Mini', name: 'org.example.Platform.Mini', summary: '', type: 'runtime' },
+  ...[
+    ['org.example.Platform.Locale', 'Translations of the Example Platform', 'org.example.Platform'],
+    ['org.example.Platform.GL.default', 'Graphics drivers', 'org.example.Platform'],
+    ['org.example.Easel.Plugin.Watercolour', 'Watercolour for Easel', 'org.example.Easel'],
+    ['org.example.Easel.Plugin.Charcoal', 'Charcoal for Easel', 'org.example.Easel'],
+    ['org.example.Sdk.Extension.typescript', 'TypeScript for the Example SDK', 'org.example.Sdk'],
+  ].map(([id = '', name = '', extended = '']): Partial<ScreenshotApp> => ({
+    id,
+    name,
+    type: 'runtime',
+    metadata: `[ExtensionOf]\nref=runtime/${extended}/x86_64/stable`,
+  })),
+];
+
+export const SCREENSHOT_APPS: readonly ScreenshotApp[] = [
+  ...DRAWN.map(({ keyword, icon: drawing, ...drawn }) => ({ ...drawn, keyword, icon: drawing })),
+  ...OTHERS.map((other, place) => ({ ...other, icon: place % 4 === 2 || place > 15 ? undefined : plainIcon(place) })),
+  ...PLATFORMS,
+].map(fill);
+
+/** Adds what a real app has besides. */
+function fill(known: Partial<ScreenshotApp & { keyword: string }>, place: number): ScreenshotApp {
+  const { name = '', keyword = '', type = 'app' } = known;
+  const id =
+    known.id ?? `org.example.${/^[A-Za-z. -]+$/.test(name) ? name.replaceAll(/[^A-Za-z]/g, '') : `App${place}`}`;
+  const site = `https://${name.length < 12 && /^[A-Za-z]+$/.test(name) ? name.toLowerCase() : 'apps'}.example.org`;
+  const category = CATEGORIES[keyword];
+  const built = BUILT + place * APART;
+  return {
+    summary: '',
+    developer: '',
+    screenshots: type === 'app' && place % 5 !== 4 ? CAPTIONS.slice(0, 1 + ((place + 4) % 5)) : [],
+    icon: undefined,
+    keywords: keyword === '' ? [] : [keyword],
+    timestamp: built,
+    metadata: METADATA[place % METADATA.length] ?? '',
+    description:
+      '<p>It does one thing, and does it well: it opens what you have, shows it as it is, and keeps out of your way. Everything that it stores stays on your machine, in <em>open formats</em> that other programs read as well.</p><p>You can:</p><ul><li>begin at once, without an account</li><li>undo and redo, as far back as you like</li><li>export to <code>PDF</code>, <code>SVG</code> and <code>PNG</code></li></ul>',
+    releases: [0, 1, 2]
+      .map(
+        (back) =>
+          `<release version="${4 - back}.${place % 10}.${(place * 3) % 7}" timestamp="${built - back * 60 * 86_400}"><description><p>${back === 0 ? 'A faster start, and two mistakes less:' : 'Small improvements:'}</p><ul><li>large files open in half the time</li><li>the window remembers its size</li></ul></description></release>`,
+      )
+      .join(''),
+    categories: category === undefined ? [] : [category],
+    appdata: [
+      `<project_license>${LICENSES[place % LICENSES.length]}</project_license>`,
+      OARS[place % OARS.length],
+      ...[
+        ['homepage', ''],
+        ['bugtracker', '/issues'],
+        ['donation', '/donate'],
+        ['vcs-browser', '/source'],
+        ['translate', '/translate'],
+        ['help', '/help'],
+        ['contact', '/contact'],
+      ]
+        .slice(0, 1 + ((place * 5) % 7))
+        .map(([kind, path]) => `<url type="${kind}">${xml(site)}${path}</url>`),
+    ].join(''),
+    ...known,
+    id,
+    name,
+  };
+}
+
+function plainIcon(place: number): string {
+  const hue = (place * 67) % 360;
+  return icon(
+    place % 2 === 0 ? 'tile' : 'disc',
+    `hsl(${hue} 70% 62%)`,
+    `hsl(${(hue + 25) % 360} 65% 38%)`,
+    `<circle ${solid} cx="${44 + (place % 3) * 8}" cy="56" r="14"/><path d="M40 ${84 + (place % 2) * 6}c10-14 36-14 48 0"/><path d="M${76 + (place % 3) * 4} 40l12 12"/>`,
+  );
 }

@@ -80,7 +80,6 @@ suite('what stands behind the page', () => {
       '/api/apps/org.example.None',
       '/api/apps/*',
       '/apps/org.example.None.flatpakref',
-      '/apps/org.example.App',
     ])
       assert.equal((await json(server.url + path)).status, 404, path);
     assert.equal((await json(`${server.url}/api/apps?indx=apps`)).status, 400);

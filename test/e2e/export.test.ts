@@ -152,9 +152,11 @@ test('nothing is read or written again, but what a push changes', async () => {
       LIST,
       'api/apps/apps.json',
       'api/apps/apps/org.example.two.json',
+      'apps/all.html',
+      'apps/index.html',
       'apps/index/static',
       'apps/org.example.two.flatpakref',
-      'apps/page-1.html',
+      'apps/org.example.two.html',
       'apps/updates.atom',
       'index.html',
       'index/apps.json',
@@ -188,7 +190,7 @@ test('files that no export names any more go after clean_files_after, and no oth
 
   const config = await readFile(site.config, 'utf8');
   await writeFile(site.config, `${config}clean_files_after: 0\n`);
-  assert.match((await site.export('--images')).stdout, / 5 removed$/m);
+  assert.match((await site.export('--images')).stdout, / 6 removed$/m);
   assert.deepEqual(
     await files(site),
     all.filter((path) => !/two/i.test(path)),
@@ -271,7 +273,7 @@ test('content is written before what names it, the indexes last', async () => {
         /^(icons|v2)\//,
         /\/apps\/.*\.json$/,
         /^api\/.*\/apps\.json$/,
-        /^index\.html$/,
+        /^(.*\/)?index\.html$/,
         /^(.*\/)?index\/static$/,
       ].findIndex((pattern) => pattern.test(path)),
     })),

@@ -47,7 +47,7 @@ test('a feed has an entry for the last update of each app, the newest first', as
     first.links?.map(({ rel, href }) => [rel, href]),
     [
       ['self', `${BASE}/apps/updates.atom`],
-      ['alternate', `${BASE}/apps/`],
+      ['alternate', `${BASE}/`],
     ],
   );
   assert.deepEqual(
@@ -78,7 +78,6 @@ test('a sitemap has all apps, and robots are led to it', async (t) => {
     urlset: {
       url: [
         { loc: `${BASE}/` },
-        { loc: `${BASE}/apps/` },
         { loc: `${BASE}/apps/org.example.Hostile`, lastmod: '2023-11-14T22:13:20Z' },
         { loc: `${BASE}/apps/org.example.Old`, lastmod: '2020-09-13T12:26:40Z' },
       ],
@@ -86,7 +85,7 @@ test('a sitemap has all apps, and robots are led to it', async (t) => {
   });
   const robots = await server.fastify.inject('/robots.txt');
   assert.equal(robots.headers['content-type'], 'text/plain; charset=utf-8');
-  assert.match(robots.payload, /^User-agent: \*\nDisallow: \/v2\n/);
+  assert.match(robots.payload, /^User-agent: \*\nDisallow: \/flatpaks\/v2\n/);
   assert.ok(robots.payload.endsWith(`\nSitemap: ${BASE}/sitemap.xml\n`));
 });
 
@@ -113,5 +112,5 @@ test('there is no feed of an unknown index, nor of one that is not built yet', a
   });
   assert.equal((await server.fastify.inject('/none/updates.atom')).statusCode, 404);
   assert.equal((await server.fastify.inject('/apps/updates.atom')).statusCode, 503);
-  assert.match((await server.fastify.inject('/sitemap.xml')).payload, /<loc>[^<]*\/apps\/<\/loc>/);
+  assert.match((await server.fastify.inject('/sitemap.xml')).payload, /<loc>[^<]*\/<\/loc>/);
 });

@@ -32,5 +32,5 @@ test('an index may have the name of an inherited property, and others do not exi
     }
   }
   for (const name of [...THERE, ...NOT_THERE])
-    for (const url of [`/${name}`, `/icons/${name}`]) assert.equal(await statusOf(url), 404, url);
+    for (const url of [`/${name}`, `/${name}/${name}`, `/icons/${name}`]) assert.equal(await statusOf(url), 404, url);
 });

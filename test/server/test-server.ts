@@ -111,7 +111,7 @@ export class TestServer {
     const figures = new Figures();
     const site: Site = {
       trustProxy: options.trustProxy ?? false,
-      basePath: '',
+      basePath: URL.parse(options.description?.baseUrl ?? '')?.pathname.replace(/\/$/, '') ?? '',
       description: options.description ?? { baseUrl: undefined, indexes: [] },
       indexes,
       defaultIndex: options.defaultIndex ?? names[0] ?? '',

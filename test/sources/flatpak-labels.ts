@@ -11,6 +11,8 @@ export interface FlatpakApp {
   readonly appdata?: string;
   /** Markup of the description. */
   readonly description?: string;
+  /** Elements of its releases, the newest first; one release if absent. */
+  readonly releases?: string;
   /** `app` if absent. */
   readonly type?: 'app' | 'runtime';
   readonly branch?: string;
@@ -20,11 +22,11 @@ export interface FlatpakApp {
   readonly metadata?: string;
   /** Seconds since the epoch. */
   readonly timestamp?: number;
-  readonly icon?: Buffer;
+  readonly icon?: Buffer | undefined;
   /** Why it is at its end of life. */
-  readonly endOfLife?: string;
+  readonly endOfLife?: string | undefined;
   /** The ref that takes its place. */
-  readonly replacedBy?: string;
+  readonly replacedBy?: string | undefined;
 }
 
 export function flatpakLabels({
@@ -36,6 +38,7 @@ export function flatpakLabels({
   categories = [],
   appdata = '',
   description = '',
+  releases = '<release version="1.2" date="2025-01-01"><description><p>Better.</p></description></release>',
   type = 'app',
   branch = 'stable',
   architecture = 'x86_64',
@@ -52,7 +55,7 @@ export function flatpakLabels({
     'org.flatpak.timestamp': String(timestamp),
     'org.flatpak.installed-size': '2097152',
     'org.flatpak.download-size': '1048576',
-    'org.freedesktop.appstream.appdata': `<?xml version="1.0" encoding="UTF-8"?><components><component type="desktop-application"><id>${xml(id)}</id><name>${xml(name)}</name><summary>${xml(summary)}</summary><developer_name>${xml(developer)}</developer_name><description>${description}</description><keywords>${keywords.map((keyword) => `<keyword>${xml(keyword)}</keyword>`).join('')}</keywords><categories>${categories.map((category) => `<category>${xml(category)}</category>`).join('')}</categories>${appdata}<releases><release version="1.2" date="2025-01-01"><description><p>Better.</p></description></release></releases></component></components>`,
+    'org.freedesktop.appstream.appdata': `<?xml version="1.0" encoding="UTF-8"?><components><component type="desktop-application"><id>${xml(id)}</id><name>${xml(name)}</name><summary>${xml(summary)}</summary><developer_name>${xml(developer)}</developer_name><description>${description}</description><keywords>${keywords.map((keyword) => `<keyword>${xml(keyword)}</keyword>`).join('')}</keywords><categories>${categories.map((category) => `<category>${xml(category)}</category>`).join('')}</categories>${appdata}<releases>${releases}</releases></component></components>`,
     ...(icon !== undefined && {
       'org.freedesktop.appstream.icon-128': `data:image/png;base64,${icon.toString('base64')}`,
     }),

@@ -7,18 +7,14 @@ import type { JoinedDocument } from '../chunk/part.ts';
 import type { AppEntry, SeenApps } from './app-list.ts';
 
 /** Entries on a page. */
-export const PAGE_SIZE = 100;
+const PAGE_SIZE = 100;
 /** Compression level of zlib. */
 const LEVEL = 6;
 /** Apps in a {@link AppListSummary}. */
 const MAX_RECENT = 50;
 
-/** One page of the list of apps. */
-export interface AppListPage {
-  /** Number of apps on all pages. */
-  readonly total: number;
-  readonly apps: readonly AppEntry[];
-}
+/** Numbers of apps by listing; see {@link listingsOf}. */
+export type ListingCounts = Readonly<Record<string, number>>;
 
 /** What the list says as a whole. */
 export interface AppListSummary {
@@ -42,7 +38,7 @@ interface Head {
   readonly total: number;
   /** Hash of the content, in base64url. */
   readonly tag: string;
-  readonly pages: readonly PieceHead[];
+  readonly pages: readonly (PieceHead & { readonly counts: ListingCounts })[];
   /** {@link SeenApps} of each page. Lists of earlier versions have neither these nor a summary. */
   readonly seen?: readonly PieceHead[];
   readonly summary?: PieceHead;
@@ -56,6 +52,12 @@ interface EncodedPage {
   readonly deflated: Deflated;
   readonly seen: Deflated;
   readonly hash: Buffer;
+  readonly counts: ListingCounts;
+}
+
+/** Returns the names of the listings that an app is in: its kind and, if it is an app, its categories. */
+export function listingsOf({ kind, categories }: AppEntry): readonly string[] {
+  return kind === 'app' ? [kind, ...categories] : [kind];
 }
 
 /**
@@ -91,7 +93,7 @@ export class AppPagesEncoder {
       index: this.#index,
       total: entries.length,
       tag: hashed.digest('base64url'),
-      pages: pages.map(({ deflated }) => headOf(deflated)),
+      pages: pages.map(({ deflated, counts }) => ({ ...headOf(deflated), counts })),
       seen: pages.map((page) => headOf(page.seen)),
       summary: headOf(summary),
       pictures,
@@ -139,8 +141,11 @@ function newest(apps: readonly AppEntry[], timeOf: (app: AppEntry) => string): r
 
 async function encodePage(entries: readonly AppEntry[], seen: SeenApps): Promise<EncodedPage> {
   const json = Buffer.from(entries.map((entry) => JSON.stringify(entry)).join(','));
+  const counts: Record<string, number> = {};
+  for (const listing of entries.flatMap(listingsOf)) counts[listing] = (counts[listing] ?? 0) + 1;
   return {
     entries,
+    counts,
     deflated: await deflate(json, LEVEL),
     seen: await deflateJson(Object.fromEntries(entries.map(({ id }) => [id, seen[id]]))),
     hash: createHash('sha256').update(json).digest(),
@@ -154,7 +159,7 @@ function isSame(before: readonly AppEntry[], now: readonly AppEntry[]): boolean 
 /** Reads an encoded list of apps. */
 export class AppPages {
   readonly #head: Head;
-  readonly #pages: readonly Deflated[];
+  readonly #pages: readonly (Deflated & { readonly counts: ListingCounts })[];
   readonly #seen: readonly Deflated[];
   readonly #summary: Deflated;
   #summarized: Promise<AppListSummary> | undefined;
@@ -166,7 +171,7 @@ export class AppPages {
       return { ...page, size, bytes: () => bytes };
     };
     this.#head = head;
-    this.#pages = head.pages.map(next);
+    this.#pages = head.pages.map(({ counts, ...page }) => ({ ...next(page), counts }));
     this.#seen = (head.seen ?? []).map(next);
     this.#summary = next(head.summary ?? { size: 0, length: 0, crc: 0 });
   }
@@ -178,7 +183,9 @@ export class AppPages {
   static read(bytes: Buffer): AppPages | undefined {
     const length = bytes.readUInt32LE(0);
     const head = JSON.parse(bytes.toString('utf8', 4, 4 + length)) as Head;
-    return head.summary === undefined ? undefined : new AppPages(head, bytes.subarray(4 + length));
+    return head.pages.some(({ counts }) => counts === undefined) || head.summary === undefined
+      ? undefined
+      : new AppPages(head, bytes.subarray(4 + length));
   }
 
   /** Number of apps on all pages. */
@@ -189,6 +196,11 @@ export class AppPages {
   /** Digest of the list of pictures that are kept of the apps; `undefined` if there are none. */
   get pictures(): Digest | undefined {
     return this.#head.pictures;
+  }
+
+  /** Returns the number of apps in a listing. */
+  count(listing: string): number {
+    return this.#pages.reduce((sum, { counts }) => sum + (counts[listing] ?? 0), 0);
   }
 
   /** Returns the whole list as a JSON document: `{"index","apps":[AppEntry]}`. */
@@ -214,15 +226,32 @@ export class AppPages {
     return Object.assign({}, ...pages) as SeenApps;
   }
 
-  /**
-   * Decodes one page.
-   * @param page counted from 0
-   */
-  async page(page: number): Promise<AppListPage> {
-    const piece = this.#pages[page];
-    const apps = piece === undefined ? [] : (JSON.parse(`[${(await inflate(piece)).toString()}]`) as AppEntry[]);
-    return { total: this.#head.total, apps };
+  /** Decodes all apps, page by page. */
+  async *entries(): AsyncGenerator<AppEntry> {
+    for (const page of this.#pages) yield* await decoded(page);
   }
+
+  /**
+   * Decodes some apps of a listing, in the order of the list.
+   * @param start counted from 0
+   */
+  async listing(listing: string, start: number, length: number): Promise<readonly AppEntry[]> {
+    const apps: AppEntry[] = [];
+    let place = 0;
+    for (const page of this.#pages) {
+      const first = place;
+      place += page.counts[listing] ?? 0;
+      if (place <= start) continue;
+      const its = (await decoded(page)).filter((app) => listingsOf(app).includes(listing));
+      apps.push(...its.slice(Math.max(0, start - first)));
+      if (apps.length >= length) break;
+    }
+    return apps.slice(0, length);
+  }
+}
+
+async function decoded(page: Deflated): Promise<readonly AppEntry[]> {
+  return JSON.parse(`[${(await inflate(page)).toString()}]`) as AppEntry[];
 }
 
 async function parsed<T>(piece: Deflated): Promise<T> {

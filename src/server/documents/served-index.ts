@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { describeApp, type DescribedApp, type IndexDocument } from '../../indexing/appdata/app-details.ts';
-import type { AppListPage, AppListSummary, AppPages } from '../../indexing/appdata/app-pages.ts';
+import type { AppListSummary, AppPages } from '../../indexing/appdata/app-pages.ts';
 import type { Chunk, ReadyQuestion } from '../../indexing/chunk/chunk.ts';
 import { deflate, inflate } from '../../indexing/chunk/gzip-member.ts';
 import { joinParts, type JoinedDocument, type PlacedPart } from '../../indexing/chunk/part.ts';
@@ -197,11 +197,6 @@ export class ServedIndex {
     return picture && `${SCREENSHOTS}/${picturePath(picture.digest, picture.type)}`;
   }
 
-  /** Number of apps; `undefined` before they are listed. */
-  get appCount(): number | undefined {
-    return this.#listed?.apps.total;
-  }
-
   /** Replaces the publication. Answers of the previous one that are being sent continue. */
   use(publication: Publication, chunks: readonly Chunk[]): void {
     const whole = joinParts(
@@ -278,12 +273,9 @@ export class ServedIndex {
     return this.#listed?.apps.summary();
   }
 
-  /**
-   * Returns a page of the list of apps; `undefined` before there is a list.
-   * @param page counted from 0
-   */
-  async appPage(page: number): Promise<AppListPage | undefined> {
-    return this.#listed?.apps.page(page);
+  /** The list of apps; `undefined` before there is one. */
+  get appPages(): AppPages | undefined {
+    return this.#listed?.apps;
   }
 
   /**

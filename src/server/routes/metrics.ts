@@ -65,7 +65,7 @@ function indexMetrics(indexes: Site['indexes'], registry: Registry): void {
   };
   gauge('regindexer_index_ready', '1 if the index can be served, else 0.', ({ shown }) => Number(shown !== undefined));
   gauge('regindexer_index_images', 'Images in the index.', ({ shown }) => shown?.whole.images);
-  gauge('regindexer_index_apps', 'Apps, runtimes and extensions in the index.', ({ appCount }) => appCount);
+  gauge('regindexer_index_apps', 'Apps, runtimes and extensions in the index.', ({ appPages }) => appPages?.total);
   gauge('regindexer_index_size_bytes', 'Uncompressed size of the index.', ({ shown }) => shown?.whole.length);
   gauge(
     'regindexer_index_last_change_timestamp_seconds',

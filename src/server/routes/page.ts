@@ -1,36 +1,52 @@
-/** The page that shows the indexes to people. Its files are in `public/`. */
-import { readdir, readFile } from 'node:fs/promises';
+/** Pages for people, written by the server. Their files are in `public/`. */
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import compress from '@fastify/compress';
 import fastifyStatic from '@fastify/static';
-import type { FastifyInstance } from 'fastify';
-import { type AppListPage, PAGE_SIZE } from '../../indexing/appdata/app-pages.ts';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { isAppId } from '../../indexing/appdata/flatpak-image.ts';
+import { translatedDetails } from '../../indexing/appdata/translated-details.ts';
 import { PACKAGE_FOLDER } from '../../system/package-folder.ts';
-import { catchUpFirst } from '../plugins/catch-up.ts';
+import { indexNamed } from '../documents/served-index.ts';
+import { acceptedLanguages } from '../http/accept-language.ts';
 import { entityTagOf, isFresh } from '../http/caching.ts';
-import { pageDirectives, securityHeaders } from '../plugins/security-headers.ts';
-import { appListPath, listPagePath } from '../exported-paths.ts';
-import type { CurrentSite, IndexDescription, Site } from '../site.ts';
+import { appPage } from '../pages/app.ts';
+import { indexHome, siteHome } from '../pages/home.ts';
+import { Links } from '../pages/links.ts';
+import { listingPage } from '../pages/listing.ts';
+import { LISTINGS } from '../pages/listings.ts';
+import { errorPage, statusPage } from '../pages/other-pages.ts';
+import { type Page, type PageContext, writePage } from '../pages/page.ts';
+import { catchUpFirst } from '../plugins/catch-up.ts';
+import { notFoundAt, sendError } from '../plugins/errors.ts';
+import { originOf } from '../plugins/hosts.ts';
 import { nameRequests } from '../plugins/request-ids.ts';
+import { pageDirectives, securityHeaders } from '../plugins/security-headers.ts';
+import { NotBuiltYet, NotFound } from '../server-error.ts';
+import type { CurrentSite, IndexDescription, Site } from '../site.ts';
 
 const FOLDER = join(PACKAGE_FOLDER, 'public');
-const TEMPLATE = 'index.html';
 /** Bytes from which answers are compressed. */
 const COMPRESS_FROM = 1024;
 const MAX_PAGE = 10_000;
+/** Parameters that ask for a search, which a script does. */
+const SEARCH = ['q', 'all', 'arch', 'tag', 'sort'];
+/** Titles of pages for errors, by status. */
+const ERRORS: Readonly<Record<number, string>> = { 404: 'Not found', 503: 'Not ready yet' };
+
+type Query = Readonly<Record<string, unknown>>;
 
 /** Lists the files of the page, which are served below `/page/`. */
 export async function pageFiles(): Promise<readonly string[]> {
-  return (await readdir(FOLDER)).filter((name) => name !== TEMPLATE);
+  return readdir(FOLDER);
 }
 
 /**
- * Adds the page and its files. `scope` must be one of its own: its answers are compressed, and have headers for
+ * Adds the pages and their files. `scope` must be one of its own: its answers are compressed, and have headers for
  * browsers.
  * @param tls whether the server speaks HTTPS
  */
 export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls: boolean): Promise<void> {
-  const template = await readFile(join(FOLDER, TEMPLATE), 'utf8');
   await securityHeaders(
     scope,
     tls,
@@ -47,126 +63,137 @@ export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls:
     wildcard: false,
     index: false,
     cacheControl: false,
-    globIgnore: [TEMPLATE],
     setHeaders: (reply) => void reply.header('cache-control', 'no-cache'),
   });
+  scope.setErrorHandler((error: FastifyError, request, reply) => sendErrorPage(site, error, request, reply));
+  const preHandler = catchUpFirst(site);
 
-  scope.get<{ Querystring: { index?: unknown; page?: unknown } }>(
+  scope.get<{ Querystring: Query }>(
     '/',
-    { schema: { summary: 'The web page', produces: ['text/html'] }, preHandler: catchUpFirst(site) },
+    { schema: pageSchema('The first page'), preHandler },
     async (request, reply) => {
-      const current = site();
-      const { indexes, defaultIndex, description } = current;
-      const shown =
-        description.indexes.find(({ name }) => name === request.query.index) ??
-        description.indexes.find(({ name }) => name === defaultIndex);
-      const published = shown && indexes.get(shown.name);
-      const page = pageNumber(request.query.page);
-      const list = await published?.appPage(page);
-      const html = fill(template, current, shown, list, page);
-      // Weak, because the answer is compressed afterwards.
-      const etag = entityTagOf(html);
-      reply.headers({ etag: `W/${etag}`, 'cache-control': 'no-cache', vary: 'accept-encoding' });
-      if (isFresh(request.headers, etag)) return reply.code(304).send();
-      return reply.type('text/html; charset=utf-8').send(html);
+      const context = contextOf(site, request);
+      return send(request, reply, context, await home(context, request.query));
+    },
+  );
+
+  scope.get<{ Params: { index: string } }>(
+    '/:index',
+    { schema: pageSchema('The first page of an index') },
+    (request, reply) => {
+      const { links, site: current } = contextOf(site, request);
+      const { name } = described(current, request.params.index, request);
+      return reply.redirect(`${links.root}${name}/`, 308);
+    },
+  );
+
+  scope.get<{ Params: { index: string }; Querystring: Query }>(
+    '/:index/',
+    { schema: pageSchema('The first page of an index'), preHandler },
+    async (request, reply) => {
+      const context = contextOf(site, request);
+      const index = described(context.site, request.params.index, request);
+      return send(request, reply, context, await indexHome(context, index, isSearch(request.query)));
+    },
+  );
+
+  scope.get<{ Params: { index: string; page: string }; Querystring: Query }>(
+    '/:index/:page',
+    { schema: pageSchema('The page of an app, or of a category'), preHandler },
+    async (request, reply) => {
+      const context = contextOf(site, request);
+      const index = described(context.site, request.params.index, request);
+      const { page: name } = request.params;
+      const page = isAppId(name)
+        ? await appOf(context, index, name, acceptedLanguages(request.headers['accept-language']))
+        : await listingOf(context, index, name, request.query['page']);
+      if (page === undefined) throw notFoundAt(request);
+      return send(request, reply, context, page);
     },
   );
 }
 
-function pageNumber(text: unknown): number {
-  const number = Number(text);
-  return Number.isInteger(number) && number >= 1 && number <= MAX_PAGE ? number - 1 : 0;
+function pageSchema(summary: string) {
+  return { summary, produces: ['text/html'] };
 }
 
-/** Data that the page finds in its HTML: the indexes and their texts. */
-export interface Known {
-  /** The public URL, without a slash at its end; `null` if only the browser knows it. */
-  readonly base: string | null;
-  /** See {@link Site.exported}. */
-  readonly exported?: true;
-  readonly indexes: readonly Pick<
-    IndexDescription,
-    'name' | 'title' | 'remoteName' | 'comment' | 'description' | 'homepage'
-  >[];
+function contextOf(site: CurrentSite, request: FastifyRequest): PageContext {
+  const current = site();
+  return { site: current, links: new Links(current), base: current.description.baseUrl ?? originOf(request) };
 }
 
-/** Fills the `{{places}}` of the template. The list is for browsers without JavaScript. */
-function fill(
-  template: string,
-  { description: { indexes, baseUrl }, basePath, exported }: Site,
-  shown: IndexDescription | undefined,
-  list: AppListPage | undefined,
-  page: number,
-): string {
-  const root = `${basePath}/`;
-  const known: Known = {
-    base: baseUrl ?? null,
-    ...(exported && { exported }),
-    indexes: indexes.map(({ name, title, remoteName, comment, description, homepage }) => ({
-      name,
-      title,
-      remoteName,
-      comment,
-      description,
-      homepage,
-    })),
-  };
-  const places: Readonly<Record<string, string>> = {
-    root: escaped(root),
-    title: escaped(indexes.length === 1 ? (indexes[0]?.title ?? '') : 'Apps'),
-    known: escaped(JSON.stringify(known)),
-    preload: indexes
-      .map(
-        ({ name }) =>
-          `<link rel="preload" as="fetch" crossorigin href="${escaped(root)}${exported ? appListPath(name) : `api/apps?index=${encodeURIComponent(name)}`}">`,
-      )
-      .join('\n'),
-    status: exported ? '' : `<a href="${escaped(root)}?view=status">Status</a>`,
-    list: shown === undefined ? '' : listHtml(indexes, shown, list, page, exported, escaped(root)),
-  };
-  return template.replace(/\{\{(\w+)\}\}/g, (_, place: string) => places[place] ?? '');
+/** @throws NotFound */
+function described({ description }: Site, name: string, request: FastifyRequest): IndexDescription {
+  const index = description.indexes.find((each) => each.name === name);
+  if (index === undefined) throw notFoundAt(request);
+  return index;
 }
 
-function listHtml(
-  indexes: readonly IndexDescription[],
-  shown: IndexDescription,
-  list: AppListPage | undefined,
-  page: number,
-  exported: true | undefined,
-  root: string,
-): string {
-  const link = (index: string, number: number, text: string): string => {
-    const query = `?index=${encodeURIComponent(index)}${number === 0 ? '' : `&amp;page=${number + 1}`}`;
-    return `<a href="${root}${exported ? listPagePath(index, number + 1) : query}">${text}</a>`;
-  };
-  const others =
-    indexes.length > 1
-      ? `<p>Indexes: ${indexes.map(({ name, title }) => link(name, 0, escaped(title))).join(', ')}</p>`
-      : '';
-  const about = shown.homepage === undefined ? '' : `<p><a href="${escaped(shown.homepage)}">More about it</a></p>`;
-  const head = `<h1>${escaped(shown.title)}</h1>${about}${others}<p><a href="${root}${encodeURIComponent(shown.name)}.flatpakrepo">Add all of it to Flatpak</a></p>`;
-  if (list === undefined)
-    return `${head}<p>This index has not been built yet. Reload the page in a moment; if it is still missing, see the <a href="${root}status">status</a>.</p>`;
-  if (list.total === 0) return `${head}<p>There are no apps in this index.</p>`;
-  const entries = list.apps.map(
-    ({ id, name, summary, endOfLife, replacedBy }) =>
-      `<li><a href="${root}${encodeURIComponent(shown.name)}/${encodeURIComponent(id)}.flatpakref">${escaped(name)}</a> ${escaped(summary)}${endOfLife === '' && replacedBy === '' ? '' : ' (no longer maintained)'}</li>`,
-  );
-  const pages = [
-    page > 0 ? link(shown.name, page - 1, 'Previous page') : '',
-    (page + 1) * PAGE_SIZE < list.total ? link(shown.name, page + 1, 'Next page') : '',
-  ].filter((text) => text !== '');
-  return `${head}<ul>${entries.join('\n')}</ul>${pages.length > 0 ? `<p>${pages.join(' · ')}</p>` : ''}`;
+function home(context: PageContext, query: Query): Page | Promise<Page> {
+  const [first, ...others] = context.site.description.indexes;
+  if (query['view'] === 'status') return statusPage();
+  return first === undefined || others.length > 0
+    ? siteHome(context, isSearch(query))
+    : indexHome(context, first, isSearch(query));
 }
 
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
+function isSearch(query: Query): boolean {
+  return SEARCH.some((name) => query[name] !== undefined && query[name] !== '');
+}
 
-function escaped(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '');
+/** @throws NotFound */
+async function appOf(
+  context: PageContext,
+  index: IndexDescription,
+  id: string,
+  languages: readonly string[],
+): Promise<Page> {
+  const found = await indexNamed(context.site.indexes, index.name).app(id);
+  if (found === undefined) throw new NotFound(`${index.title} has no app “${id}”. It may have been removed.`);
+  return appPage(context, index, translatedDetails(found, languages));
+}
+
+/** @throws NotBuiltYet */
+async function listingOf(
+  context: PageContext,
+  index: IndexDescription,
+  slug: string,
+  page: unknown,
+): Promise<Page | undefined> {
+  const listing = LISTINGS.find((each) => each.slug === slug);
+  const number = page === undefined ? 1 : Number(page);
+  if (listing === undefined || !Number.isInteger(number) || number < 1 || number > MAX_PAGE) return undefined;
+  const apps = indexNamed(context.site.indexes, index.name).appPages;
+  if (apps === undefined) throw new NotBuiltYet(index.name);
+  return listingPage(context, index, { listing, apps, page: number });
+}
+
+function send(request: FastifyRequest, reply: FastifyReply, context: PageContext, page: Page): FastifyReply {
+  const text = writePage(context, page);
+  // Weak, because the answer is compressed afterwards.
+  const etag = entityTagOf(text);
+  reply.headers({ etag: `W/${etag}`, 'cache-control': 'no-cache', vary: 'accept-encoding, accept-language' });
+  if (isFresh(request.headers, etag)) return reply.code(304).send();
+  return reply.type('text/html; charset=utf-8').send(text);
+}
+
+/** Answers an error with a page, if the client takes one. */
+function sendErrorPage(
+  site: CurrentSite,
+  error: FastifyError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  const title = ERRORS[error.statusCode ?? 500];
+  if (title === undefined || !/\btext\/html\b/.test(request.headers.accept ?? ''))
+    return sendError(error, request, reply);
+  const context = contextOf(site, request);
+  const { index: name } = request.params as { readonly index?: string };
+  const index = context.site.description.indexes.find((each) => each.name === name);
+  for (const header of ['etag', 'vary']) reply.removeHeader(header);
+  return reply
+    .code(error.statusCode ?? 500)
+    .headers({ 'cache-control': 'no-store' })
+    .type('text/html; charset=utf-8')
+    .send(writePage(context, errorPage(context.links, index, title, error.message)));
 }

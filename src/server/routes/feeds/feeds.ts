@@ -2,10 +2,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { AppEntry } from '../../../indexing/appdata/app-list.ts';
-import { changedAt, PAGE_SIZE } from '../../../indexing/appdata/app-pages.ts';
+import { changedAt } from '../../../indexing/appdata/app-pages.ts';
 import type { ServedIndex } from '../../documents/served-index.ts';
 import { entityTagOf, isFresh } from '../../http/caching.ts';
 import { catchUpFirst } from '../../plugins/catch-up.ts';
+import { Links } from '../../pages/links.ts';
 import { notFoundAt } from '../../plugins/errors.ts';
 import { originOf } from '../../plugins/hosts.ts';
 import { NotBuiltYet } from '../../server-error.ts';
@@ -70,12 +71,12 @@ function baseOf({ description }: Site, request: FastifyRequest): string {
   return description.baseUrl ?? originOf(request);
 }
 
-function homeOf(base: string, { name }: IndexDescription): string {
-  return `${base}/${name}/`;
+function homeOf(site: Site, base: string, { name }: IndexDescription): string {
+  return new URL(new Links(site).index(name), base).href;
 }
 
-function appUrl(base: string, { name }: IndexDescription, { id }: AppEntry, { exported }: Site): string {
-  return `${base}/${name}/${id}${exported === true ? '.html' : ''}`;
+function appUrl(site: Site, base: string, { name }: IndexDescription, { id }: AppEntry): string {
+  return new URL(new Links(site).app(name, id), base).href;
 }
 
 /** Writes a feed (RFC 4287) with an entry for the last update of each app, so that readers show each update once. */
@@ -85,7 +86,7 @@ async function feedOf(site: Site, base: string, description: IndexDescription, i
   if (summary === undefined || modified === undefined) throw new NotBuiltYet(index.name);
   const self = `${base}/${description.name}/updates.atom`;
   const entries = summary.changed.map((app) => {
-    const url = xmlText(appUrl(base, description, app, site));
+    const url = xmlText(appUrl(site, base, description, app));
     const time = changedAt(app);
     return `<entry>
 <id>${url}#${time}</id>
@@ -105,19 +106,20 @@ async function feedOf(site: Site, base: string, description: IndexDescription, i
 <updated>${updated}</updated>
 <author><name>${xmlText(description.title)}</name></author>
 <link rel="self" type="${ATOM}" href="${xmlText(self)}"/>
-<link rel="alternate" type="text/html" href="${xmlText(homeOf(base, description))}"/>
+<link rel="alternate" type="text/html" href="${xmlText(homeOf(site, base, description))}"/>
 ${entries.join('')}</feed>
 `;
 }
 
 /** Writes a sitemap (sitemaps.org) of the homes and the apps. */
 async function sitemapOf(site: Site, base: string): Promise<string> {
-  const urls = [{ url: `${base}/`, time: '' }];
-  for (const description of site.description.indexes) {
-    urls.push({ url: homeOf(base, description), time: '' });
-    for await (const app of appsOf(site.indexes.get(description.name)))
-      urls.push({ url: appUrl(base, description, app, site), time: changedAt(app) });
-  }
+  const { indexes } = site.description;
+  // That of the only index is the first page.
+  const homes = new Set([`${base}/`, ...indexes.map((description) => homeOf(site, base, description))]);
+  const urls = [...homes].map((url) => ({ url, time: '' }));
+  for (const description of indexes)
+    for await (const app of site.indexes.get(description.name)?.appPages?.entries() ?? [])
+      if (app.kind === 'app') urls.push({ url: appUrl(site, base, description, app), time: changedAt(app) });
   const lines = urls
     .slice(0, MAX_URLS)
     .map(
@@ -127,11 +129,6 @@ async function sitemapOf(site: Site, base: string): Promise<string> {
 <urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">
 ${lines.join('')}</urlset>
 `;
-}
-
-async function* appsOf(index: ServedIndex | undefined): AsyncGenerator<AppEntry> {
-  for (let page = 0; page * PAGE_SIZE < (index?.appCount ?? 0); page++)
-    for (const app of (await index?.appPage(page))?.apps ?? []) if (app.kind === 'app') yield app;
 }
 
 /** Writes the rules (RFC 9309): what only programs of Flatpak and administrators ask for is nothing to search. */

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { startChromium, type Browser } from '../peers/chromium.ts';
+import { needs } from '../peers/installed.ts';
+import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
+import { flatpakLabels } from '../sources/flatpak-labels.ts';
+import { LabelRegistry } from '../sources/label-registry.ts';
+import { get, settled, TOKEN } from './ask-server.ts';
+import { expectedErrors, open, pushApps } from './page-visit.ts';
+
+suite('the status on the page', needs('chromium'), () => {
+  const resources = new AsyncDisposableStack();
+  let registry: LabelRegistry;
+  let server: Regindexer;
+  let browser: Browser;
+  before(async () => {
+    registry = resources.use(await LabelRegistry.start());
+    pushApps(registry);
+    server = resources.use(
+      await startRegindexer({
+        config: { indexes: { apps: { registry: registry.url } }, server: { port: 0, admin_token: TOKEN } },
+      }),
+    );
+    await settled(server.url);
+    browser = resources.use(await startChromium());
+  });
+  after(() => resources.disposeAsync());
+
+  test('a rebuild is asked for with the token, shown while it runs, and told of when it is done', async (t) => {
+    const page = await open(t, browser, `${server.url}/?view=status`);
+    await page.getByText('Live', { exact: true }).waitFor();
+    await page.getByLabel('Admin token').fill('not the token');
+    await page.getByRole('button', { name: 'Use token' }).click();
+    await page.getByRole('button', { name: 'Rebuild everything' }).click();
+    await page.getByText('The token is wrong.').waitFor();
+    expectedErrors(page).push(/401/);
+
+    const release = registry.hold();
+    registry.push('new', { labels: flatpakLabels({ id: 'org.example.New', name: 'New' }) });
+    registry.push('editor', {
+      labels: flatpakLabels({
+        id: 'org.example.Editor',
+        name: 'Editor',
+        summary: 'Edits text, better',
+        keywords: ['text'],
+        timestamp: 1_700_000_000,
+      }),
+    });
+    await page.getByLabel('Admin token').fill(TOKEN);
+    await page.getByRole('button', { name: 'Use token' }).click();
+    await page.getByRole('button', { name: 'Rebuild everything' }).click();
+    await page.getByRole('progressbar').waitFor();
+    await page.getByText(/0 of 6 repositories read/).waitFor();
+    release();
+    await page.getByRole('progressbar').waitFor({ state: 'detached' });
+    const changes = page.locator('.changes li').first();
+    await changes.getByText('Added (1)').waitFor();
+    assert.match(await changes.innerText(), /Added \(1\)\s+org\.example\.New\s+Updated \(1\)\s+org\.example\.Editor/);
+    assert.match(
+      (await page.locator('.index .chart').getAttribute('aria-label')) ?? '',
+      /^The last 2 rebuilds: 2 changed something, 0 failed/,
+    );
+
+    assert.equal(await page.evaluate(`sessionStorage.length`), 1);
+    assert.equal(await page.evaluate(`localStorage.length`), 0);
+    const other = await page.context().newPage();
+    await other.goto(`${server.url}/?view=status`);
+    await other.getByLabel('Admin token').waitFor();
+
+    registry.delete('new');
+    await page.getByRole('button', { name: 'Rebuild everything' }).click();
+    await page.locator('.changes li').first().getByText('Removed (1)').waitFor();
+  });
+
+  test('the status says what could not be read, and why', async (t) => {
+    await using broken = await LabelRegistry.start();
+    pushApps(broken);
+    broken.break('editor');
+    await using other = await startRegindexer({
+      config: { indexes: { apps: { registry: broken.url } }, server: { port: 0 } },
+    });
+    await get(`${other.url}/healthz`);
+    const page = await open(t, browser, `${other.url}/?view=status`);
+    // An index is not made before all that it takes could be read once.
+    expectedErrors(page).push(/503/);
+    await page.locator('.failures').waitFor();
+    assert.match(await page.locator('.failures').innerText(), /editor .*(?:403|DENIED|not for you)/);
+    await page.getByText('Last rebuild failed').waitFor();
+    await page.close();
+  });
+});
