@@ -24,6 +24,8 @@ export interface DeltaMakerOptions {
   readonly worker: DeltaWorkerOptions;
   readonly logger: Logger;
   readonly figures: DeltaFigures;
+  /** Returns the message of an error for everybody; the log has the error itself. */
+  readonly publicMessage: (error: unknown) => string;
 }
 
 /** When deltas of a registry are tried again, and the pause after the next failure, in milliseconds. */
@@ -134,7 +136,7 @@ export class DeltaMaker {
   #postpone(registry: string, error: unknown): void {
     const pause = Math.min(LAST_PAUSE, (this.#postponed.get(registry)?.pause ?? FIRST_PAUSE / 2) * 2);
     this.#postponed.set(registry, { until: Date.now() + pause, pause });
-    this.#show({ lastError: { message: messageOf(error), at: Date.now() } });
+    this.#show({ lastError: { message: this.#options.publicMessage(error), at: Date.now() } });
     this.#options.logger.warn(
       { registry, err: error },
       `a delta could not be made, and is tried again in ${Math.round(pause / 1000)} s: ${messageOf(error)}`,

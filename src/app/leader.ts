@@ -84,6 +84,7 @@ export class Leader {
         worker: { folder: config.stateDir, registries: options.indexing.registries },
         logger,
         figures: figures.deltas,
+        publicMessage: (error) => this.#publicMessage(error),
       });
     this.queue = new RebuildQueue({
       registries,
@@ -190,7 +191,8 @@ export class Leader {
   async stop(graceMs: number, signal: AbortSignal): Promise<void> {
     this.#schedule.stop();
     this.notifications.stop();
-    await Promise.all([this.#bus?.close(), this.#deltas?.stop(), this.queue.settled(graceMs, signal)]);
+    const deltasStopped = this.#deltas?.stop();
+    await Promise.all([this.#bus?.close(), this.queue.settled(graceMs, signal)]);
     this.#ending.abort(new Error('the service is stopping'));
     // Releases waiting calls, which then see the aborted signal.
     this.#begun.resolve();
@@ -199,6 +201,8 @@ export class Leader {
     await this.queue.close({ graceMs: isShared ? SHARED_GRACE : GRACE });
     this.#options.figures.forgetRebuilds();
     await this.#indexing.close(isShared ? SHARED_GRACE : undefined);
+    // They may have waited for the indexing thread, and that for a database that hangs.
+    await deltasStopped;
     if (!isShared) await this.#options.published.loaded;
   }
 
