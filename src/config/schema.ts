@@ -209,7 +209,7 @@ const index = section(
       { default: 'keep' },
     ),
     screenshots: oneOf(
-      'Screenshots that the app data of images name are fetched once and served from here, or linked to where they are, which tells those servers of each visitor, or not shown',
+      'Screenshots that the app data of images name. `proxy`: they are fetched once and served from here. `link`: browsers fetch them from where they are, which tells those servers of each visitor. `off`: none are shown.',
       ['proxy', 'link', 'off'],
       { default: 'proxy' },
     ),

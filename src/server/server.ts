@@ -231,7 +231,7 @@ export class Server {
       await scope.register(async (own) => reindexRoutes(own, site));
       await scope.register(async (own) => explainRoutes(own, site));
       await scope.register(async (own) => eventRoutes(own, site, figures.events));
-      statusRoutes(scope, { site, version, startedAt, events: figures.events });
+      await scope.register(async (own) => statusRoutes(own, { site, version, startedAt, events: figures.events }));
     });
     await server.register(async (scope) => distributionRoutes(scope, site));
     await server.register(async (scope) => {

@@ -15,24 +15,24 @@ const DESTINATION = `/topic/${TOPIC}`;
 async function trigger(): Promise<void> {
   const { url, broker } = await runningEnvironment();
   await eventually(async () =>
-    assert.equal((await statusOf(url)).bus?.state, 'connected', `${url} does not listen on its bus`),
+    assert.equal((await statusOf(url, {})).bus?.state, 'connected', `${url} does not listen on its bus`),
   );
   // A queued rebuild would include the message.
-  const known = new Set((await settled(url)).rebuilds.map(({ id }) => id));
+  const known = new Set((await settled(url, {})).rebuilds.map(({ id }) => id));
   {
     await using connection = await connectStomp(broker);
     await connection.publish(DESTINATION, JSON.stringify({ topic: TOPIC, msg: { ctype: 'flatpak' } }));
   }
   console.log(`Published ${DESTINATION}`);
   const { id } = await eventually(async (): Promise<RebuildJson> => {
-    const { rebuilds } = await statusOf(url);
+    const { rebuilds } = await statusOf(url, {});
     return (
       rebuilds.find(
         (rebuild) => !known.has(rebuild.id) && rebuild.reasons.some((reason) => reason.startsWith('bus:')),
       ) ?? assert.fail(`${url} has not begun to rebuild`)
     );
   });
-  const { rebuilds } = await settled(url);
+  const { rebuilds } = await settled(url, {});
   const { state, error } =
     rebuilds.find((rebuild) => rebuild.id === id) ?? assert.fail(`${url} has forgotten the rebuild ${id}`);
   if (state !== 'done') throw new Error(`the rebuild ${id} is ${state}: ${error}`);

@@ -74,15 +74,19 @@ export function digestsIn(index: IndexJson, repository: string): readonly string
   return [...(found?.Images ?? []), ...(found?.Lists ?? [])].map(({ Digest }) => Digest);
 }
 
-export async function statusOf(url: string): Promise<StatusJson> {
-  return JSON.parse((await get(`${url}/status`)).body.toString()) as StatusJson;
+/** The state as administrators see it; as anybody does without their headers, or if the server has no token. */
+export async function statusOf(
+  url: string,
+  headers: Readonly<Record<string, string>> = AUTHORIZED,
+): Promise<StatusJson> {
+  return JSON.parse((await get(`${url}/status`, headers)).body.toString()) as StatusJson;
 }
 
 /** Waits until all indexes can be served and nothing is being rebuilt. */
-export async function settled(url: string): Promise<StatusJson> {
+export async function settled(url: string, headers?: Readonly<Record<string, string>>): Promise<StatusJson> {
   return eventually(async () => {
     await get(`${url}/readyz`);
-    const status = await statusOf(url);
+    const status = await statusOf(url, headers);
     assert.ok(
       status.rebuilds.length > 0 && status.rebuilds.every(({ finishedAt }) => finishedAt !== undefined),
       'a rebuild is under way',

@@ -7,7 +7,7 @@ import { request } from 'undici';
 import { OCI_IMAGE_MANIFEST } from '../../src/registry/media-types.ts';
 import { runRegindexer, startRegindexer } from '../peers/regindexer.ts';
 import { playRegistry, sendJson } from '../registry/http/play-registry.ts';
-import { TOKEN } from './ask-server.ts';
+import { AUTHORIZED, TOKEN } from './ask-server.ts';
 
 test('what a redirect’s target answers is for the log alone', async (t) => {
   const inner = await playRegistry(t, ({ url }, response) => {
@@ -27,7 +27,7 @@ test('what a redirect’s target answers is for the log alone', async (t) => {
   const answers = [
     await request(`${server.url}/reindex?wait=true`, { method: 'POST', headers: { authorization: `Bearer ${TOKEN}` } }),
   ];
-  for (const path of ['/status', '/readyz']) answers.push(await request(server.url + path));
+  for (const path of ['/status', '/readyz']) answers.push(await request(server.url + path, { headers: AUTHORIZED }));
   const told = (await Promise.all(answers.map(({ body }) => body.text()))).join('\n');
   const secrets = ['hunter2', new URL(inner.url).host, 'ECONNREFUSED'];
   for (const secret of secrets) assert.ok(!told.includes(secret), told);

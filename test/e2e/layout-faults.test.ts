@@ -10,7 +10,7 @@ import { needs } from '../peers/installed.ts';
 import { runRegindexer, startRegindexer } from '../peers/regindexer.ts';
 import { writeLayout } from '../registry/layout/write-layout.ts';
 import { flatpakLabels } from '../sources/flatpak-labels.ts';
-import { get, indexOf, settled } from './ask-server.ts';
+import { indexOf, settled, statusOf, TOKEN } from './ask-server.ts';
 
 suite('a folder of what build-bundle has written, some of which cannot be used', () => {
   const resources = new AsyncDisposableStack();
@@ -59,14 +59,15 @@ suite('a folder of what build-bundle has written, some of which cannot be used',
 
   test('/status names them, and the rest is served', needs('flatpak', 'dbus-daemon'), async () => {
     await using server = await startRegindexer({
-      config: { indexes: { apps: { registry: `oci:${join(folder, 'images')}` } }, server: { port: 0 } },
+      config: {
+        indexes: { apps: { registry: `oci:${join(folder, 'images')}` } },
+        server: { port: 0, admin_token: TOKEN },
+      },
     });
     await settled(server.url);
-    const { indexes } = JSON.parse((await get(`${server.url}/status`)).body.toString()) as {
-      indexes: { warnings: string[] }[];
-    };
+    const { indexes } = await statusOf(server.url);
     for (const fault of faults)
-      assert.equal(indexes[0]?.warnings.filter((warning) => fault.test(warning)).length, 1, String(fault));
+      assert.equal(indexes[0]?.warnings?.filter((warning) => fault.test(warning)).length, 1, String(fault));
     assert.deepEqual(
       (await indexOf(server.url)).Results.map(({ Name }) => Name),
       ['crossed', 'org.example.hello', 'runtimes/org.example.platform'],

@@ -11,7 +11,7 @@ import { startNginx } from '../peers/nginx.ts';
 import { type Postgresql, startPostgresql } from '../peers/postgresql.ts';
 import { type Regindexer, startRegindexer } from '../peers/regindexer.ts';
 import { type HangingProxy, startHangingProxy } from '../peers/hanging-proxy.ts';
-import { TOKEN } from './ask-server.ts';
+import { AUTHORIZED, TOKEN } from './ask-server.ts';
 import { eventually } from './eventually.ts';
 
 /** A configuration without `store` and `server.port`. */
@@ -145,7 +145,7 @@ export function nameOf({ url }: TestReplica): string {
 
 /** Reads how a replica stands to the others. */
 export async function sharingOf({ url }: TestReplica): Promise<SharingJson> {
-  const { body } = await request(`${url}/status`, { headersTimeout: 1_000, bodyTimeout: 1_000 });
+  const { body } = await request(`${url}/status`, { headersTimeout: 1_000, bodyTimeout: 1_000, headers: AUTHORIZED });
   return ((await body.json()) as { sharing: SharingJson }).sharing;
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MemoryRegistry } from '../sources/memory-registry.ts';
 import { named, TestState } from '../indexing/test-state.ts';
 import { ADMIN_TOKEN, bearer, TestServer } from './test-server.ts';
 
@@ -28,7 +29,7 @@ test('the status has each index, the rebuilds and the events', async (t) => {
   const state = await TestState.open(t);
   const server = await TestServer.create(t, state);
   const status = async () =>
-    (await server.fastify.inject('/status')).json<
+    (await server.fastify.inject({ url: '/status', headers: bearer(ADMIN_TOKEN) })).json<
       Record<string, unknown> & { indexes: Record<string, unknown>[]; rebuilds: Record<string, unknown>[] }
     >();
   const empty = await status();
@@ -73,4 +74,90 @@ test('the status has each index, the rebuilds and the events', async (t) => {
     'and it is tried again',
   );
   assert.doesNotMatch(JSON.stringify(failed), new RegExp(ADMIN_TOKEN));
+});
+
+test('whoever has no admin token sees no hosts: neither those of the registry nor of errors, brokers and replicas', async (t) => {
+  const registryPublic = 'https://registry.example.org/';
+  const registry = 'http://inner.example.net:5000';
+  const state = await TestState.open(t, {
+    registries: [new MemoryRegistry({ id: registry })],
+    definitions: [{ registry, registryPublic }],
+  });
+  const server = await TestServer.create(t, state, {
+    bus: {
+      state: 'connecting',
+      url: 'amqps://broker.inner.example.net',
+      since: 0,
+      destinations: ['updates'],
+      messages: { triggered: 0, ignored: 0, malformed: 0 },
+      reconnects: 1,
+      lastError: { message: 'broker.inner.example.net refused the login', at: 0 },
+    },
+    warnings: ['inner.example.net:5000 lists nothing', 'org.example.App needs a runtime'],
+    sharing: {
+      catchUp: async () => undefined,
+      state: () => ({
+        store: { available: true, since: 0 },
+        ledSince: 0,
+        leads: true,
+        lag: 0,
+        notReady: undefined,
+        replicas: [
+          {
+            name: 'host.inner.example.net:8080',
+            version: '1.2.3',
+            configuration: 'c',
+            configuredAt: 0,
+            startedAt: 0,
+            seenAt: 0,
+            living: true,
+            leads: true,
+            self: true,
+          },
+        ],
+      }),
+    },
+  });
+  state.registry.pushImage('apps/clock', 'latest', named('clock'));
+  const reindex = () =>
+    server.fastify.inject({ method: 'POST', url: '/reindex?wait=true', headers: bearer(ADMIN_TOKEN) });
+  await reindex();
+  state.registry.fail({ repository: 'apps/clock' });
+  await reindex();
+  const ask = (headers = {}) => server.fastify.inject({ url: '/status', headers });
+  const open = await ask();
+  assert.doesNotMatch(open.payload, /inner|127\.0\.0\.1/);
+  const { indexes, rebuilds, bus, sharing } = open.json<{
+    indexes: { registry: string; warnings: string[]; lastRebuild: { error: string } }[];
+    rebuilds: { registry: string; reasons: string[]; error?: string; state: string }[];
+    bus: { lastError: { message: string } };
+    sharing: { replicas: { name: string }[] };
+  }>();
+  assert.deepEqual([indexes[0]?.registry, indexes[0]?.warnings], [registryPublic, ['org.example.App needs a runtime']]);
+  const hidden = 'It failed. The reason is for administrators: ask with the admin token, or see the log.';
+  assert.equal(indexes[0]?.lastRebuild.error, hidden);
+  const failed = rebuilds.find(({ state: its }) => its === 'failed');
+  assert.deepEqual([failed?.registry, failed?.reasons, failed?.error], [registryPublic, ['POST /reindex'], hidden]);
+  assert.equal(bus.lastError.message, hidden);
+  assert.deepEqual(
+    sharing.replicas.map(({ name }) => name),
+    ['replica 1'],
+  );
+
+  const all = await ask(bearer(ADMIN_TOKEN));
+  for (const said of [
+    'http://inner.example.net:5000',
+    'broker.inner',
+    'host.inner',
+    'apps/clock',
+    '127.0.0.1',
+    'lists nothing',
+  ])
+    assert.ok(all.payload.includes(said), said);
+  assert.equal((await ask(bearer('wrong'))).statusCode, 401);
+});
+
+test('without an admin token in the configuration, everybody sees the same', async (t) => {
+  const server = await TestServer.create(t, await TestState.open(t), { adminToken: undefined });
+  assert.equal((await server.fastify.inject({ url: '/status', headers: bearer('any') })).statusCode, 200);
 });

@@ -101,7 +101,7 @@ test('a sudden loss is reported, and accepted at once with accept_losses', async
   for (let app = 0; app < 30; app++) state.registry.deleteRepository(`apps/app-${app}`, { stays: true });
   const wait = { url: '/reindex?wait=true' };
   const held = async (): Promise<readonly unknown[]> => {
-    const { indexes } = (await server.fastify.inject('/status')).json<{
+    const { indexes } = (await server.fastify.inject({ url: '/status', headers: bearer(ADMIN_TOKEN) })).json<{
       indexes: { images: number; held?: object; lastRebuild: { state: string; warnings: string[] } }[];
     }>();
     return [

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { SharedState } from '../../src/server/site.ts';
 import { TestState } from '../indexing/test-state.ts';
-import { TestServer } from './test-server.ts';
+import { ADMIN_TOKEN, bearer, TestServer } from './test-server.ts';
 
 const SECOND = Date.UTC(2026, 0, 1);
 const REPLICA = {
@@ -73,7 +73,8 @@ test('a replica that is behind is not ready, says why, and is measured', async (
     ],
     [31, 0, 0],
   );
-  const { sharing } = (await fastify.inject('/status')).json<{ sharing: object }>();
+  const status = { url: '/status', headers: bearer(ADMIN_TOKEN) };
+  const { sharing } = (await fastify.inject(status)).json<{ sharing: object }>();
   const time = '2026-01-01T00:00:00.000Z';
   const shown = { ...REPLICA, configuredAt: time, startedAt: time, seenAt: time };
   assert.deepEqual(sharing, {

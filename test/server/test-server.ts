@@ -15,6 +15,7 @@ import { Server } from '../../src/server/server.ts';
 import type { Site } from '../../src/server/site.ts';
 import type { PublicationReader } from '../../src/store/publications.ts';
 import { storeSizes } from '../../src/store/sqlite/sqlite-store.ts';
+import type { BusStatus } from '../../src/triggers/bus/bus.ts';
 import { RebuildQueue } from '../../src/triggers/rebuild-queue.ts';
 import type { TestState } from '../indexing/test-state.ts';
 
@@ -47,6 +48,9 @@ export interface TestServerOptions
   /** `undefined` for none. */
   readonly adminToken?: string | undefined;
   readonly eventsToken?: string | undefined;
+  readonly bus?: BusStatus;
+  /** Warnings beside those about images. */
+  readonly warnings?: readonly string[];
   readonly wants?: Site['events']['wants'];
   readonly knowsRepository?: Site['reindex']['knowsRepository'];
   readonly questions?: Omit<QuestionsOptions, 'counts'>;
@@ -142,8 +146,13 @@ export class TestServer {
       status: {
         registryOf: () => state.registry.id,
         warnings: () =>
-          new Map([...indexes.values()].map(({ name, shown }) => [name, contentOf(shown?.chunks ?? []).warnings])),
-        bus: () => undefined,
+          new Map(
+            [...indexes.values()].map(({ name, shown }) => [
+              name,
+              [...(options.warnings ?? []), ...contentOf(shown?.chunks ?? []).warnings],
+            ]),
+          ),
+        bus: () => options.bus,
         explain: async () => [],
         deltas: () => undefined,
       },

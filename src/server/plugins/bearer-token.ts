@@ -1,7 +1,7 @@
 /** Authentication by bearer token (RFC 6750). */
 import { hash, timingSafeEqual } from 'node:crypto';
 import bearerAuth from '@fastify/bearer-auth';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { NoTokenConfigured, Unauthorized, WrongToken } from '../server-error.ts';
 import type { RateLimit } from './rate-limit.ts';
 
@@ -16,10 +16,34 @@ export interface BearerTokenOptions {
 }
 
 /** Requires the token for all routes of `server`, which must be a scope of its own. */
-export async function requireBearerToken(
+export async function requireBearerToken(server: FastifyInstance, options: BearerTokenOptions): Promise<void> {
+  const check = await checkTokens(server, options);
+  server.addHook('onRequest', check);
+}
+
+/**
+ * Lets requests of `server`, which must be a scope of its own, bring the token or none; a wrong one is refused. Returns
+ * a function that says whether a request has brought it.
+ */
+export async function allowBearerToken(
+  server: FastifyInstance,
+  options: BearerTokenOptions,
+): Promise<(request: FastifyRequest) => boolean> {
+  const check = await checkTokens(server, options);
+  const allowed = new WeakSet<FastifyRequest>();
+  server.addHook('onRequest', async (request, reply) => {
+    if (request.headers.authorization === undefined || options.token() === undefined) return;
+    await check(request, reply);
+    allowed.add(request);
+  });
+  return (request) => allowed.has(request);
+}
+
+/** Returns a check of one request, which throws unless it has the token. */
+async function checkTokens(
   server: FastifyInstance,
   { token, key, wrongTokens }: BearerTokenOptions,
-): Promise<void> {
+): Promise<(request: FastifyRequest, reply: FastifyReply) => Promise<void>> {
   // Under rfc6749, the scheme is not case-sensitive (RFC 9110, section 11.1).
   await server.register(bearerAuth, {
     keys: [],
@@ -30,7 +54,7 @@ export async function requireBearerToken(
   });
   const { verifyBearerAuth } = server;
   if (verifyBearerAuth === undefined) throw new Error('@fastify/bearer-auth has not added verifyBearerAuth');
-  server.addHook('onRequest', async (request, reply) => {
+  return async (request, reply) => {
     if (token() === undefined) throw new NoTokenConfigured(key);
     const { promise: wrong, resolve } = Promise.withResolvers<boolean>();
     verifyBearerAuth(request, reply, (error) => resolve(error !== undefined));
@@ -40,7 +64,7 @@ export async function requireBearerToken(
     const given = /^bearer +\S/i.test(request.headers.authorization ?? '');
     reply.header('www-authenticate', `Bearer realm="regindexer"${given ? ', error="invalid_token"' : ''}`);
     throw given ? new WrongToken(key) : new Unauthorized(key);
-  });
+  };
 }
 
 /** Compares in constant time. */

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { isLive, type Rebuild } from '../../../triggers/rebuild.ts';
 import { networkOf } from '../../http/client-network.ts';
 import { suspendTimeout } from '../../http/long-requests.ts';
+import { PublicView } from './public-view.ts';
 import { rebuildView } from './rebuild-view.ts';
 import { TooManyStreams } from '../../server-error.ts';
 import type { CurrentSite, RebuildEvents } from '../../site.ts';
@@ -26,7 +27,7 @@ export function rebuildEventRoutes(server: FastifyInstance, site: CurrentSite): 
   const streams = new Map<PassThrough, string>();
   const send = (rebuild: Rebuild, always: boolean): void => {
     if (streams.size === 0) return;
-    const event = eventText(rebuild);
+    const event = eventText(new PublicView(site()).rebuild(rebuild));
     // Slow clients miss steps of progress.
     for (const stream of streams.keys()) if (always || !stream.writableNeedDrain) stream.write(event);
   };
@@ -53,7 +54,9 @@ export function rebuildEventRoutes(server: FastifyInstance, site: CurrentSite): 
       const network = networkOf(request.ip);
       const itsOwn = [...streams.values()].filter((other) => other === network).length;
       if (streams.size >= MAX_STREAMS || itsOwn >= MAX_OF_ONE) throw new TooManyStreams();
-      const now = `retry: ${RETRY}\n\n${site().rebuilds.recent().filter(isLive).map(eventText).join('')}`;
+      const view = new PublicView(site());
+      const live = site().rebuilds.recent().filter(isLive);
+      const now = `retry: ${RETRY}\n\n${live.map((rebuild) => eventText(view.rebuild(rebuild))).join('')}`;
       reply.headers({
         'content-type': 'text/event-stream; charset=utf-8',
         'cache-control': 'no-store',

@@ -8,10 +8,14 @@ import { checkedResponse, type ResponseOf } from '../../response-schema.ts';
 import type { ServedIndex } from '../../documents/served-index.ts';
 import type { EventCounts } from '../../figures.ts';
 import type { CurrentSite, DeltaStatus, SharedState } from '../../site.ts';
+import { allowBearerToken } from '../../plugins/bearer-token.ts';
+import { rateLimits } from '../../plugins/rate-limit.ts';
+import { PublicView } from './public-view.ts';
 import { Held, isoTime, RebuildAnswer, rebuildView } from './rebuild-view.ts';
 
 /** How often the delay of the event loop is measured, in milliseconds. */
 const DELAY_RESOLUTION = 20;
+const WRONG_TOKENS_A_MINUTE = 10;
 
 const Text = Type.String();
 const Texts = Type.Array(Text);
@@ -43,7 +47,7 @@ const Sharing = Type.Object(
 
 const IndexStatus = Type.Object({
   name: Text,
-  registry: Type.Optional(Text),
+  registry: Type.Optional(Type.String({ description: 'As clients know it; its address for administrators.' })),
   file: Type.String({ description: 'The path of the whole index.' }),
   ready: Type.Boolean(),
   images: Type.Optional(Count),
@@ -115,8 +119,16 @@ export interface StatusRoutesOptions {
   readonly events: EventCounts;
 }
 
-/** Adds `/status`. */
-export function statusRoutes(server: FastifyInstance, { site, version, startedAt, events }: StatusRoutesOptions): void {
+/** Adds `/status`; anybody may see the state, and administrators where everything is. `server` must be a scope of its own. */
+export async function statusRoutes(
+  server: FastifyInstance,
+  { site, version, startedAt, events }: StatusRoutesOptions,
+): Promise<void> {
+  const isAdministrator = await allowBearerToken(server, {
+    token: () => site().reindex.token,
+    key: 'server.admin_token',
+    wrongTokens: (await rateLimits(server, WRONG_TOKENS_A_MINUTE))(),
+  });
   const eventLoopDelay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION });
   // Not earlier: the delay while the server starts does not matter to anybody.
   server.addHook('onReady', async () => {
@@ -128,9 +140,17 @@ export function statusRoutes(server: FastifyInstance, { site, version, startedAt
 
   server.get(
     '/status',
-    { schema: { summary: 'State of the service' }, config: { answers: { 200: StatusAnswer } } },
-    (_request, reply) => {
-      const { status, indexes, basePath, rebuilds: queue, sharing } = site();
+    {
+      schema: {
+        summary: 'State of the service; with the admin token, also its hosts and errors',
+        security: [{}, { token: [] }],
+      },
+      config: { answers: { 200: StatusAnswer } },
+    },
+    (request, reply) => {
+      const current = site();
+      const { status, indexes, basePath, rebuilds: queue, sharing } = current;
+      const hiding = isAdministrator(request) ? undefined : new PublicView(current);
       const rebuilds = queue.recent();
       const bus = status.bus();
       const deltas = status.deltas();
@@ -139,13 +159,19 @@ export function statusRoutes(server: FastifyInstance, { site, version, startedAt
         version,
         startedAt: isoTime(startedAt),
         indexes: [...indexes.values()].map((index) =>
-          indexView(index, status.registryOf(index.name), warnings.get(index.name) ?? [], rebuilds, basePath),
+          indexView(index, {
+            registry: status.registryOf(index.name),
+            warnings: warnings.get(index.name) ?? [],
+            rebuilds,
+            basePath,
+            hiding,
+          }),
         ),
-        rebuilds: rebuilds.map(rebuildView),
-        bus: bus === undefined ? null : busView(bus),
+        rebuilds: rebuilds.map((rebuild) => rebuildView(hiding?.rebuild(rebuild) ?? rebuild)),
+        bus: bus === undefined ? null : busView(hiding?.bus(bus) ?? bus),
         events,
-        ...(deltas && { deltas: deltasView(deltas) }),
-        ...(sharing && { sharing: sharingView(sharing.state()) }),
+        ...(deltas && { deltas: deltasView(hiding?.deltas(deltas) ?? deltas) }),
+        ...(sharing && { sharing: sharingView(hiding?.sharing(sharing.state()) ?? sharing.state()) }),
         eventLoopDelay: {
           p99: beyondResolution(eventLoopDelay.percentile(99)),
           max: beyondResolution(eventLoopDelay.max),
@@ -156,15 +182,22 @@ export function statusRoutes(server: FastifyInstance, { site, version, startedAt
   );
 }
 
-function indexView(
-  index: ServedIndex,
-  registry: string | undefined,
-  warnings: readonly string[],
-  rebuilds: readonly Rebuild[],
-  basePath: string,
-) {
+interface IndexViewOptions {
+  /** The id of its registry. */
+  readonly registry: string | undefined;
+  readonly warnings: readonly string[];
+  /** As administrators see them. */
+  readonly rebuilds: readonly Rebuild[];
+  readonly basePath: string;
+  /** `undefined` for administrators. */
+  readonly hiding: PublicView | undefined;
+}
+
+function indexView(index: ServedIndex, { registry: id, warnings, rebuilds, basePath, hiding }: IndexViewOptions) {
   const { shown } = index;
-  const last = rebuilds.find((rebuild) => rebuild.registry === registry && rebuild.finishedAt !== undefined);
+  const found = rebuilds.find((rebuild) => rebuild.registry === id && rebuild.finishedAt !== undefined);
+  const last = found && (hiding?.rebuild(found) ?? found);
+  const registry = hiding === undefined ? id : hiding.registry(id);
   const result = last?.result?.indexes.find((candidate) => candidate.index === index.name);
   const error = result?.error ?? last?.error;
   return checkedResponse(IndexStatus, {
@@ -172,7 +205,7 @@ function indexView(
     ...(registry !== undefined && { registry }),
     file: `${basePath}/index/${index.fileName}.json`,
     ready: shown !== undefined,
-    warnings: [...new Set([...warnings, ...(result?.warnings ?? [])])],
+    warnings: [...new Set([...(hiding?.warnings(warnings) ?? warnings), ...(result?.warnings ?? [])])],
     ...(shown !== undefined && {
       images: shown.whole.images,
       bytes: shown.whole.length,
