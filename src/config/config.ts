@@ -1,7 +1,7 @@
 /** The configuration as the program uses it: as the schema decodes it, with what is worked out from several keys. */
 import type { AuthFile, ProxyOptions } from '../registry/http/access/access-options.ts';
 import type { ListingOptions } from '../registry/listing/listing-apis.ts';
-import type { DeltaValues, ConfigValues } from './schema.ts';
+import type { ConfigValues } from './schema.ts';
 
 /** Plain keys come from the schema, which says what they mean; those that were worked out are named here. */
 export interface Config extends Pick<ConfigValues, 'iconsUri' | 'rescanInterval' | 'cleanFilesAfter'> {
@@ -69,7 +69,7 @@ export interface IndexConfig extends Omit<
 }
 
 /** Deltas of an index. */
-export interface DeltaConfig extends DeltaValues {
+export interface DeltaConfig extends NonNullable<ConfigValues['indexes'][string]['deltas']> {
   /** URL that they are named by, ends with `/`; `undefined` where clients pull from this server. */
   readonly url: string | undefined;
 }

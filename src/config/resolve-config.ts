@@ -1,28 +1,20 @@
 /** Works out the configuration from what the file says. */
 import { dirname, join, resolve } from 'node:path';
-import { DecodeUnsafe, Default } from 'typebox/value';
+import { DecodeUnsafe } from 'typebox/value';
 import { listingUrl } from '../registry/listing/listing-apis.ts';
 import { LAYOUT_PREFIX, registryId } from '../registry/registry-id.ts';
 import type {
   AccessConfig,
   BusConfig,
   Config,
-  DeltaConfig,
   IndexConfig,
   RegistryConfig,
   ServerConfig,
   StoreConfig,
 } from './config.ts';
 import type { Environment } from './replace-variables.ts';
-import {
-  configSchema,
-  deltaSchema,
-  registrySchema,
-  type ConfigFile,
-  type DeltaValues,
-  type ConfigValues,
-} from './schema.ts';
-import { fileNameOf, isAmqp } from './value-types.ts';
+import { configSchema, registrySchema, type ConfigFile, type ConfigValues } from './schema.ts';
+import { emptySection, fileNameOf, isAmqp } from './value-types.ts';
 
 /** What was read besides the file: the bearer tokens that protect routes, and the database of the store. */
 export interface ReadValues extends Pick<ServerConfig, 'adminToken' | 'eventsToken'> {
@@ -76,14 +68,9 @@ function resolveIndex(
     fileName: fileNameOf(name, rest.output),
     registry,
     registryPublic: publicUrl(registryPublic ?? (registry.startsWith(LAYOUT_PREFIX) ? '/' : url), name, server),
-    ...(deltas !== false && { deltas: resolveDeltas(deltas, server) }),
+    ...(deltas && { deltas: { ...deltas, url: server.baseUrl && `${server.baseUrl}/deltas/` } }),
     ...(remoteIcons && { remoteIconsUri: publicUrl(iconsUri, name, server) }),
   };
-}
-
-function resolveDeltas(deltas: true | DeltaValues, { baseUrl }: ServerConfig): DeltaConfig {
-  const settings = deltas === true ? (DecodeUnsafe({}, deltaSchema, Default(deltaSchema, {})) as DeltaValues) : deltas;
-  return { ...settings, url: baseUrl === undefined ? undefined : `${baseUrl}/deltas/` };
 }
 
 /**
@@ -100,10 +87,9 @@ function resolveRegistries(
   folder: string,
 ): ReadonlyMap<string, RegistryConfig> {
   const sections = new Map(Object.entries(registries).map(([url, section]) => [registryId(url, folder), section]));
-  const other = DecodeUnsafe({}, registrySchema, Default(registrySchema, {})) as ConfigValues['registries'][string];
   return new Map(
     indexes.map(({ registry: id }) => {
-      const { listing, ...rest } = sections.get(id) ?? other;
+      const { listing, ...rest } = sections.get(id) ?? emptySection(registrySchema);
       const api = listing && { ...listing, url: listing.url ?? listingUrl(listing.kind, id) ?? '' };
       return [id, { ...rest, id, ...(api && { listing: api }) }];
     }),

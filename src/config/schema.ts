@@ -11,6 +11,7 @@ import {
   byteSize,
   databaseUrl,
   duration,
+  emptySection,
   flag,
   globs,
   httpUrl,
@@ -126,8 +127,7 @@ export const registrySchema = section(
   { default: {}, dependentRequired: { ...CERTIFICATE, username: ['password'], password: ['username'] } },
 );
 
-/** `deltas` of an index. */
-export const deltaSchema = section({
+const deltaSection = section({
   keep: duration('How long after an image was replaced there are deltas from it.', { default: '30d' }),
   max: wholeNumber('From how many replaced images, at most, there are deltas to one.', 1, 100, { default: 5 }),
   max_ratio: Type.Number({
@@ -147,21 +147,15 @@ export const deltaSchema = section({
   }),
 });
 
-const deltas = Type.Union([Type.Boolean(), deltaSchema], {
-  description:
-    'Make deltas, by which clients update with far less to download: `true`, or some of these keys; needs `server.base_url`, or `/` as `registry_public`.',
-  default: false,
-  example: {
-    keep: '30d',
-    max: 5,
-    max_ratio: 0.7,
-    min_size: '100kB',
-    max_layer: '1GiB',
-    max_store: '10GiB',
-    media_type: 'application/vnd.tar-diff',
-  },
-  expected: 'true, false, or {keep, max, max_ratio, min_size, max_layer, max_store, media_type}',
-});
+const deltas = Type.Decode(
+  Type.Union([Type.Boolean(), deltaSection], {
+    description:
+      'Make deltas, by which clients update with far less to download: `true`, or some of these keys; needs `server.base_url`, or `/` as `registry_public`.',
+    default: false,
+    expected: 'true, false, or {keep, max, max_ratio, min_size, max_layer, max_store, media_type}',
+  }),
+  (written) => (written === true ? emptySection(deltaSection) : written === false ? undefined : written),
+);
 
 const index = section(
   {
@@ -471,5 +465,3 @@ export type ConfigFile = Static<typeof configSchema>;
 
 /** The same as the program uses it: names in camelCase, paths absolute, times in milliseconds. */
 export type ConfigValues = StaticDecode<typeof configSchema>;
-/** `deltas` of an index, decoded. */
-export type DeltaValues = StaticDecode<typeof deltaSchema>;

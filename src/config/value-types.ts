@@ -11,6 +11,7 @@ import {
   type TSchemaOptions,
   type TString,
 } from 'typebox';
+import { DecodeUnsafe, Default } from 'typebox/value';
 import { isRepositoryName } from '../registry/reference.ts';
 import { LAYOUT_PREFIX } from '../registry/registry-id.ts';
 import { parseByteSize } from './byte-size.ts';
@@ -80,6 +81,11 @@ export function section<Keys extends TProperties>(keys: Keys, options: Options =
     const entries = Object.entries(written).map(([key, value]) => [camelCase(key), value]);
     return Object.fromEntries(entries) as CamelKeys<Section>;
   });
+}
+
+/** What a section says of which all keys are left out. */
+export function emptySection<Section extends TSchema>(schema: Section): StaticDecode<Section> {
+  return DecodeUnsafe({}, schema, Default(schema, {})) as StaticDecode<Section>;
 }
 
 function camelCase(key: string): string {

@@ -1,7 +1,7 @@
 /** `npm run docs`: writes config.yaml and the table of keys in docs/configuration.md, both from the schema. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { IsObject, IsOptional, IsRecord, RecordValue, type TSchema } from 'typebox';
+import { IsObject, IsOptional, IsRecord, IsUnion, RecordValue, type TObject, type TSchema } from 'typebox';
 import { stringify } from 'yaml';
 import { configKeys, defaultText } from '../../src/config/config-keys.ts';
 import { configSchema } from '../../src/config/schema.ts';
@@ -51,7 +51,8 @@ function entries(schemas: Readonly<Record<string, TSchema>>, path: string, all =
 }
 
 function entry(name: string, schema: TSchema, path: string, all: boolean): readonly string[] {
-  const inside = IsObject(schema) ? schema.properties : namedByUser(schema);
+  const section = sectionIn(schema);
+  const inside = section?.properties ?? namedByUser(schema);
   if (inside !== undefined) return [`${name}:`, ...entries(inside, path, all).map((line) => line && `  ${line}`)];
   const { default: preset, example = preset } = annotationsOf(schema);
   const { [path]: value = example } = SAMPLE;
@@ -64,6 +65,11 @@ function entry(name: string, schema: TSchema, path: string, all: boolean): reado
   return text.trim().split('\n');
 }
 
+/** A section, also one in place of which a word may stand. */
+function sectionIn(schema: TSchema): TObject | undefined {
+  return IsUnion(schema) ? schema.anyOf.find(IsObject) : IsObject(schema) ? schema : undefined;
+}
+
 /** The one section of a record of sections. */
 function namedByUser(schema: TSchema): Readonly<Record<string, TSchema>> | undefined {
   const { placeholder } = annotationsOf(schema);
@@ -73,7 +79,9 @@ function namedByUser(schema: TSchema): Readonly<Record<string, TSchema>> | undef
 function comment(schema: TSchema, width: number): readonly string[] {
   const { description, otherwise } = annotationsOf(schema);
   if (description === undefined) return [];
-  const hasDefault = otherwise !== undefined || IsOptional(schema);
+  // That of other keys stands there.
+  const hasDefault =
+    otherwise !== undefined || IsOptional(schema) || (IsUnion(schema) && sectionIn(schema) !== undefined);
   const words = `${description}${hasDefault ? ` Default: ${defaultText(schema)}.` : ''}`.split(' ');
   const lines: string[] = [];
   for (const word of words) {
