@@ -9,7 +9,8 @@ import { LAYOUT_PREFIX, registryId } from '../registry/registry-id.ts';
 import { databaseParts } from './database-url.ts';
 import { pathText, shown, type KeyPath, type Problems } from './problems.ts';
 import type { ConfigFile } from './schema.ts';
-import { IN_STATE_DIR, ROUTES, fileNameOf, hostWithoutCatalog, isAmqp, registryUrl } from './value-types.ts';
+import { IN_STATE_DIR, hostWithoutCatalog, isAmqp, registryUrl } from './url-types.ts';
+import { ROUTES, fileNameOf } from './value-types.ts';
 
 /** `T` where any part may be missing because it was wrong. */
 export type Incomplete<T> = T extends readonly (infer Element)[]

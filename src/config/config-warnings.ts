@@ -6,7 +6,7 @@ import { LAYOUT_PREFIX, registryId, registryKey } from '../registry/registry-id.
 import { proxiedRegistry, signedReference } from './client-references.ts';
 import type { Config, IndexConfig, RegistryConfig } from './config.ts';
 import { databaseParts } from './database-url.ts';
-import { isAmqp } from './value-types.ts';
+import { isAmqp } from './url-types.ts';
 
 /** All warnings, one line each. */
 export function configWarnings(config: Config): readonly string[] {

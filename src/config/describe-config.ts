@@ -6,7 +6,7 @@ import type { BusConfig, Config, IndexConfig, RegistryConfig, ServerConfig } fro
 import { databaseParts } from './database-url.ts';
 import { formatDuration } from './duration.ts';
 import { proxiedRegistry, signedReference } from './client-references.ts';
-import { isAmqp } from './value-types.ts';
+import { isAmqp } from './url-types.ts';
 
 /** Plain text, one fact a line, without secrets. */
 export function describeConfig(config: Config): string {

@@ -7,7 +7,7 @@ import type { Problems } from './problems.ts';
 import type { Environment } from './replace-variables.ts';
 import type { ConfigFile } from './schema.ts';
 import { fileFault, readTextFile } from './text-file.ts';
-import { IN_STATE_DIR } from './value-types.ts';
+import { IN_STATE_DIR } from './url-types.ts';
 
 /** What the store is read with. */
 interface Surroundings {

@@ -14,7 +14,8 @@ import type {
 } from './config.ts';
 import type { Environment } from './replace-variables.ts';
 import { configSchema, registrySchema, type ConfigFile, type ConfigValues } from './schema.ts';
-import { emptySection, fileNameOf, isAmqp } from './value-types.ts';
+import { isAmqp } from './url-types.ts';
+import { emptySection, fileNameOf } from './value-types.ts';
 
 /** What was read besides the file: the bearer tokens that protect routes, and the database of the store. */
 export interface ReadValues extends Pick<ServerConfig, 'adminToken' | 'eventsToken'> {
