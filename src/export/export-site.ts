@@ -242,7 +242,7 @@ class Exporter {
       const { added, changed } = listed[id] ?? { added: '', changed: '' };
       if (entry !== undefined) entries.push({ ...entry, added, changed });
     });
-    const list = AppPages.read(await new AppPagesEncoder(name).encode(sortEntries(entries), {}));
+    const list = AppPages.read(await new AppPagesEncoder(name).encode(sortEntries(entries), () => undefined));
     if (list !== undefined) index.useApps(list, index.shown?.publication.version ?? 0);
     await this.#write(appListPath(name), `/api/apps?index=${name}`);
     await this.#write(`${name}.flatpakrepo`, `/${name}.flatpakrepo?tag=${tag}`);

@@ -29,7 +29,10 @@ function follow() {
       store.loads++;
       const { version, apps } = store;
       if (apps !== undefined && store.hasApps && document !== 'index')
-        index.useApps(AppPages.read(await new AppPagesEncoder('apps').encode([], {})) ?? assert.fail(), apps);
+        index.useApps(
+          AppPages.read(await new AppPagesEncoder('apps').encode([], () => undefined)) ?? assert.fail(),
+          apps,
+        );
       if (store.isWhole && document !== 'apps')
         index.use({ index: 'apps', version, format: '', registry: '', modified: 0, chunks: [], origin: '' }, []);
     },

@@ -147,10 +147,12 @@ function sorted<App extends Pick<ListedApp, 'entry' | 'key'>>(apps: readonly App
 /** The list of an index's apps, updated incrementally: unchanged entries stay the same objects. */
 export class AppList {
   readonly #ranking: (repository: string) => number;
-  #seen: ReadonlyMap<string, SeenApp> | undefined;
+  /** Apps of the list that this one continues; none after the first update. */
+  #continued: ReadonlyMap<string, SeenApp> | undefined;
   #chunks: ReadonlySet<ChunkOfApps> = new Set();
   /** Sorted. */
   #apps: readonly ListedApp[] = [];
+  readonly #byId = new Map<string, ListedApp>();
 
   /**
    * @param priority the index's `repositoryPriority`
@@ -158,7 +160,7 @@ export class AppList {
    */
   constructor(priority: readonly string[], seen: SeenApps | undefined) {
     this.#ranking = rankingOf(priority);
-    this.#seen = seen && new Map(Object.entries(seen));
+    this.#continued = seen && new Map(Object.entries(seen));
   }
 
   /** All entries, sorted as {@link sortEntries} does. */
@@ -171,12 +173,11 @@ export class AppList {
     return new Set(this.#apps.flatMap(({ pictures }) => pictures));
   }
 
-  /** The apps as they were last listed, for the list that continues this one. */
-  get seen(): SeenApps {
-    return Object.fromEntries(
-      this.#apps.map(({ entry: { id, added, changed }, images }) => [id, { added, changed, images }]),
-    );
-  }
+  /** Returns an app as it was last listed, for the list that continues this one; `undefined` if it was not. */
+  readonly seen = (id: string): SeenApp | undefined => {
+    const app = this.#byId.get(id);
+    return app && { added: app.entry.added, changed: app.entry.changed, images: app.images };
+  };
 
   /**
    * Updates the list, and returns its {@link entries}. One call at a time.
@@ -197,16 +198,18 @@ export class AppList {
         if (concerned.has(id)) records.set(id, [...(records.get(id) ?? []), record]);
     }
     const kept = this.#apps.filter(({ entry }) => !concerned.has(entry.id));
-    const others = new Map(this.#apps.filter(({ entry }) => concerned.has(entry.id)).map((app) => [app.entry.id, app]));
     const at = isoSeconds(modified / 1000);
-    const listed = Array.from(records, ([id, its]) => this.#listed(id, its, others.get(id), at));
+    const listed = Array.from(records, ([id, its]) => this.#listed(id, its, at));
+    for (const id of concerned) this.#byId.delete(id);
+    for (const app of listed) this.#byId.set(app.entry.id, app);
     this.#apps = sorted([...kept, ...listed]);
     this.#chunks = now;
-    this.#seen = new Map(Object.entries(this.seen));
+    this.#continued = new Map();
     return this.entries;
   }
 
-  #listed(id: string, records: readonly AppRecord[], before: ListedApp | undefined, at: string): ListedApp {
+  #listed(id: string, records: readonly AppRecord[], at: string): ListedApp {
+    const before = this.#byId.get(id);
     const { shown, pictures } = this.#best(records);
     const images = hash('sha256', records.flatMap((record) => record.images).join('\n'), 'base64url').slice(0, 16);
     const architectures = new Set(records.flatMap((record) => record.architectures));
@@ -226,10 +229,9 @@ export class AppList {
   }
 
   #timesOf(id: string, images: string, at: string): Pick<AppEntry, 'added' | 'changed'> {
-    if (this.#seen === undefined) return { added: '', changed: '' };
-    const seen = this.#seen.get(id);
-    if (seen === undefined) return { added: at, changed: at };
-    return { added: seen.added, changed: seen.images === images ? seen.changed : at };
+    const seen = this.seen(id) ?? this.#continued?.get(id);
+    if (seen !== undefined) return { added: seen.added, changed: seen.images === images ? seen.changed : at };
+    return this.#continued === undefined ? { added: '', changed: '' } : { added: at, changed: at };
   }
 
   /** Returns the record that represents the app. */

@@ -4,7 +4,7 @@ import type { Digest } from '../../registry/digest.ts';
 import { compareTexts } from '../../system/compare-texts.ts';
 import { type Deflated, deflate, inflate, stored } from '../chunk/gzip-member.ts';
 import type { JoinedDocument } from '../chunk/part.ts';
-import type { AppEntry, SeenApps } from './app-list.ts';
+import type { AppEntry, AppList, SeenApps } from './app-list.ts';
 
 /** Entries on a page. */
 const PAGE_SIZE = 100;
@@ -75,10 +75,10 @@ export class AppPagesEncoder {
 
   /**
    * Returns `length of the head (uint32, little endian) │ head (JSON) │ pages │ seen │ summary`.
-   * @param seen of the list that has these entries
+   * @param seen {@link AppList.seen} of the list that has these entries
    * @param pictures digest of the list of pictures that are kept of these apps
    */
-  async encode(entries: readonly AppEntry[], seen: SeenApps, pictures?: Digest): Promise<Buffer> {
+  async encode(entries: readonly AppEntry[], seen: AppList['seen'], pictures?: Digest): Promise<Buffer> {
     const pages: EncodedPage[] = [];
     for (let start = 0; start < entries.length; start += PAGE_SIZE) {
       const its = entries.slice(start, start + PAGE_SIZE);
@@ -139,7 +139,7 @@ function newest(apps: readonly AppEntry[], timeOf: (app: AppEntry) => string): r
     .slice(0, MAX_RECENT);
 }
 
-async function encodePage(entries: readonly AppEntry[], seen: SeenApps): Promise<EncodedPage> {
+async function encodePage(entries: readonly AppEntry[], seen: AppList['seen']): Promise<EncodedPage> {
   const json = Buffer.from(entries.map((entry) => JSON.stringify(entry)).join(','));
   const counts: Record<string, number> = {};
   for (const listing of entries.flatMap(listingsOf)) counts[listing] = (counts[listing] ?? 0) + 1;
@@ -147,7 +147,7 @@ async function encodePage(entries: readonly AppEntry[], seen: SeenApps): Promise
     entries,
     counts,
     deflated: await deflate(json, LEVEL),
-    seen: await deflateJson(Object.fromEntries(entries.map(({ id }) => [id, seen[id]]))),
+    seen: await deflateJson(Object.fromEntries(entries.map(({ id }) => [id, seen(id)]))),
     hash: createHash('sha256').update(json).digest(),
   };
 }

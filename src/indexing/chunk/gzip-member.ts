@@ -55,9 +55,10 @@ export function copyOf(bytes: Buffer): Buffer {
  * @throws Error with zlib's `code` if the data are damaged
  */
 export async function inflate({ bytes, length }: Deflated): Promise<Buffer> {
+  // With one byte less, zlib would begin another buffer of that size.
   return length === 0
     ? Buffer.alloc(0)
-    : inflateRaw(await bytes(), { ...OPEN_ENDED, chunkSize: Math.max(1024, length) });
+    : inflateRaw(await bytes(), { ...OPEN_ENDED, chunkSize: Math.max(1024, length + 1) });
 }
 
 /** Inflates piece by piece, on demand, so that little memory is held for a slow reader. */
