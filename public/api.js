@@ -3,6 +3,7 @@
 /** @typedef {import('../src/server/pages/page.ts').Known} Known */
 /** @typedef {import('../src/server/routes/rebuilds/rebuild-view.ts').RebuildAnswer} Rebuild */
 /** @typedef {import('../src/server/routes/rebuilds/status.ts').StatusAnswer} Status */
+/** @typedef {import('../src/server/routes/rebuilds/explain.ts').ExplainAnswer} Explanation */
 /** @typedef {AppList['apps'][number] & { index: string }} ListedApp */
 
 /** An error answer of the server, with a message for people. */
@@ -83,6 +84,18 @@ export function requestRebuild(token, index) {
     method: 'POST',
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
     body: JSON.stringify(index === undefined ? {} : { index }),
+  });
+}
+
+/**
+ * Requests why the indexes show the images of a repository, or do not.
+ * @param {string} token
+ * @param {string} reference REPOSITORY[:TAG]
+ * @returns {Promise<Explanation>}
+ */
+export function requestExplanation(token, reference) {
+  return ask(`${known().root}status/explain?${new URLSearchParams({ reference }).toString()}`, {
+    headers: { authorization: `Bearer ${token}` },
   });
 }
 

@@ -2,6 +2,7 @@
 import { appAddress, fetchStatus, known, Refusal, requestRebuild } from './api.js';
 import { rebuildChart } from './chart.js';
 import { announce, byId, h, table } from './dom.js';
+import { explainForm } from './explain.js';
 import { ago, counted, duration, number, size, time } from './format.js';
 
 /** @typedef {import('./api.js').Status} Status */
@@ -26,6 +27,8 @@ class StatusView {
   #changes = h('div');
   #rebuilds = h('div');
   #bus = h('div');
+  #deltas = h('section', { hidden: true, 'aria-labelledby': 'h-deltas' });
+  #replicas = h('section', { hidden: true, 'aria-labelledby': 'h-replicas' });
   #admin = h('div');
   element = h(
     'section',
@@ -37,6 +40,8 @@ class StatusView {
     titled('Repositories that could not be read', this.#failures),
     titled('What changed', this.#changes),
     titled('Rebuilds', this.#rebuilds),
+    this.#deltas,
+    this.#replicas,
     titled('Messages and notifications', this.#bus),
     titled('Administration', this.#admin),
   );
@@ -130,6 +135,14 @@ class StatusView {
     this.#changes.replaceChildren(changes(status));
     this.#rebuilds.replaceChildren(rebuildTable(status));
     this.#bus.replaceChildren(bus(status));
+    if (status.deltas !== undefined) {
+      this.#deltas.replaceChildren(h('h2', { id: 'h-deltas' }, 'Deltas'), deltas(status.deltas));
+      this.#deltas.hidden = false;
+    }
+    if (status.sharing !== undefined) {
+      this.#replicas.replaceChildren(h('h2', { id: 'h-replicas' }, 'Replicas'), replicas(status.sharing));
+      this.#replicas.hidden = false;
+    }
   }
 
   /** Updates progress bars in place. */
@@ -194,19 +207,11 @@ class StatusView {
         await requestRebuild(token, index);
         result.textContent = 'Rebuild requested.';
       } catch (error) {
-        if (!(error instanceof Refusal && (error.status === 401 || error.status === 403))) {
-          result.textContent = error instanceof Error ? error.message : String(error);
-          return;
-        }
-        sessionStorage.removeItem(TOKEN);
-        this.#admin.replaceChildren(
-          this.#tokenForm(error.status === 401 ? 'The token is wrong. Type it again.' : error.message),
-        );
-        this.#admin.querySelector('input')?.focus();
+        result.textContent = this.#refused(error);
       }
     };
     const { indexes } = known();
-    return h(
+    const buttons = h(
       'div',
       { class: 'buttons' },
       h('button', { type: 'button', class: 'button', onclick: () => void rebuild(undefined) }, 'Rebuild everything'),
@@ -228,6 +233,25 @@ class StatusView {
       ),
       result,
     );
+    return h(
+      'div',
+      {},
+      buttons,
+      explainForm(token, (error) => this.#refused(error)),
+    );
+  }
+
+  /** Returns what an error says; if the token was refused, asks for another one. @param {unknown} error */
+  #refused(error) {
+    const message = error instanceof Error ? error.message : String(error);
+    if (error instanceof Refusal && (error.status === 401 || error.status === 403)) {
+      sessionStorage.removeItem(TOKEN);
+      this.#admin.replaceChildren(
+        this.#tokenForm(error.status === 401 ? 'The token is wrong. Type it again.' : message),
+      );
+      this.#admin.querySelector('input')?.focus();
+    }
+    return message;
   }
 }
 
@@ -461,6 +485,59 @@ function rebuildTable(status) {
     );
   const columns = ['Ended', 'Indexes', 'Result', 'Took', 'Requests', 'Reason'];
   return table({ 'aria-label': 'Rebuilds' }, columns, ended.map(row));
+}
+
+/**
+ * Lists facts; those that are empty are left out.
+ * @param {readonly (readonly [word: string, value: string | readonly (Node | string)[]])[]} all
+ */
+function factList(all) {
+  return h(
+    'dl',
+    { class: 'facts' },
+    all.flatMap(([word, value]) => (value === '' ? [] : [h('div', {}, h('dt', {}, word), h('dd', {}, value))])),
+  );
+}
+
+/** @param {NonNullable<Status['deltas']>} counts */
+function deltas({ pending, made, unsuitable, failed, bytes, saved, stored, full, making, lastError }) {
+  return factList([
+    ['Made', `${number(made)}, ${size(bytes)} in place of ${size(bytes + saved)}`],
+    ['Waiting', full ? `${number(pending)}, until there is room for them` : number(pending)],
+    ['Being made', making === undefined ? '' : making.repository],
+    ['Of no use', number(unsuitable)],
+    ['Failed', number(failed)],
+    ['In the store', size(stored)],
+    ['Last error', lastError === undefined ? '' : [lastError.message, ', ', moment(lastError.at)]],
+  ]);
+}
+
+/** @param {NonNullable<Status['sharing']>} sharing */
+function replicas({ database, lag, notReady, replicas: all }) {
+  const row = (/** @type {typeof all[number]} */ replica) => {
+    const { name, version, configuration, startedAt, seenAt, living, leads, self } = replica;
+    return h(
+      'tr',
+      {},
+      h('th', { scope: 'row' }, self ? `${name} (this one)` : name),
+      h('td', {}, living ? (leads ? 'Leads' : 'Answers') : h('span', { class: 'danger' }, 'Gone')),
+      h('td', {}, version),
+      h('td', {}, h('code', {}, configuration.slice(0, 8))),
+      h('td', {}, moment(startedAt)),
+      h('td', {}, moment(seenAt)),
+    );
+  };
+  const columns = ['Replica', 'State', 'Version', 'Configuration', 'Started', 'Last sign of life'];
+  return h(
+    'div',
+    {},
+    factList([
+      ['Database', [database.available ? 'Answers since ' : 'Away since ', moment(database.since)]],
+      ['This replica is behind by', duration(lag)],
+      ['Not ready', notReady ?? ''],
+    ]),
+    table({ 'aria-label': 'Replicas' }, columns, all.map(row)),
+  );
 }
 
 /** @param {Status['events']} counts */

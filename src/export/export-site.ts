@@ -291,7 +291,11 @@ class Exporter {
   /** Writes the files of the pages, then the lists of apps, and the first pages last. */
   async #writePage(): Promise<void> {
     for (const file of await pageFiles()) await this.#write(`page/${file}`, `/page/${file}`);
-    for (const { index } of this.#tagged) await this.#writeListings(index);
+    for (const { index } of this.#tagged) {
+      const logo = await index.logo();
+      if (logo !== undefined) await this.#write(logo, `/${logo}`);
+      await this.#writeListings(index);
+    }
     for (const { index } of this.#tagged) await this.#write(`${index.name}/index.html`, `/${index.name}/`);
     await this.#write('index.html', '/');
     for (const { index } of this.#tagged) await this.#write(feedPath(index.name), `/${feedPath(index.name)}`);

@@ -24,6 +24,14 @@ ${shape} fill="${to}" transform="translate(0 3)" opacity=".45"/>${shape} fill="u
 const solid = 'fill="#fff" stroke="none"';
 const soft = 'fill="#fff" fill-opacity=".55" stroke="none"';
 
+/** The picture of the index. */
+export const LOGO = icon(
+  'tile',
+  '#2fb7a8',
+  '#0b5f6e',
+  `<path ${solid} d="M36 54h56l-6 40H42z"/><path d="M50 54a14 18 0 0128 0"/>`,
+);
+
 /** Apps with drawn icons. */
 const DRAWN: readonly Drawn[] = [
   app(
@@ -457,7 +465,8 @@ function fill(known: Partial<ScreenshotApp & { keyword: string }>, place: number
     known.id ?? `org.example.${/^[A-Za-z. -]+$/.test(name) ? name.replaceAll(/[^A-Za-z]/g, '') : `App${place}`}`;
   const site = `https://${name.length < 12 && /^[A-Za-z]+$/.test(name) ? name.toLowerCase() : 'apps'}.example.org`;
   const category = CATEGORIES[keyword];
-  const built = BUILT + place * APART;
+  // In another order than that of the list.
+  const built = BUILT + ((place * 37 + 50) % 60) * APART;
   return {
     summary: '',
     developer: '',

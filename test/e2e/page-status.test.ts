@@ -6,7 +6,7 @@ import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
 import { flatpakLabels } from '../sources/flatpak-labels.ts';
 import { LabelRegistry } from '../sources/label-registry.ts';
 import { get, settled, TOKEN } from './ask-server.ts';
-import { expectedErrors, open, pushApps } from './page-visit.ts';
+import { expectedErrors, open, pushApps, seriousFindings } from './page-visit.ts';
 
 suite('the status on the page', needs('chromium'), () => {
   const resources = new AsyncDisposableStack();
@@ -70,6 +70,21 @@ suite('the status on the page', needs('chromium'), () => {
     registry.delete('new');
     await page.getByRole('button', { name: 'Rebuild everything' }).click();
     await page.locator('.changes li').first().getByText('Removed (1)').waitFor();
+  });
+
+  test('an administrator is told why an image is in an index, or not', async (t) => {
+    const page = await open(t, browser, `${server.url}/?view=status`);
+    await page.getByLabel('Admin token').fill(TOKEN);
+    await page.getByRole('button', { name: 'Use token' }).click();
+    const reference = page.getByLabel('Why is it in an index, or not?');
+    await reference.fill('editor:latest');
+    await page.getByRole('button', { name: 'Explain' }).click();
+    await page.locator('.explain h3', { hasText: 'apps Shown' }).waitFor();
+    await page.locator('.explain .image').getByText('app/org.example.Editor/x86_64/stable').waitFor();
+    await reference.fill('none');
+    await page.getByRole('button', { name: 'Explain' }).click();
+    await page.locator('.explain h3', { hasText: 'apps Not shown' }).waitFor();
+    assert.deepEqual(await seriousFindings(page), []);
   });
 
   test('the status says what could not be read, and why', async (t) => {

@@ -1,27 +1,23 @@
 /** The page of one app. */
-import type { AppDetails, AppImage } from '../../indexing/appdata/app-details.ts';
+import type { AppDetails } from '../../indexing/appdata/app-details.ts';
 import type { Release } from '../../indexing/appdata/appdata.ts';
-import type { Permission, Safety } from '../../indexing/appdata/permissions.ts';
 import type { DetailsInLanguage } from '../../indexing/appdata/translated-details.ts';
 import type { IndexDescription } from '../site.ts';
 import { appIcon, KINDS } from './app-card.ts';
+import { applicationData } from './app-data.ts';
+import { imageTable } from './app-images.ts';
+import { permissionList, SAFETY } from './app-permissions.ts';
+import { whatIsNew } from './app-releases.ts';
 import { blocks, firstParagraph } from './blocks.ts';
 import { breakable, command } from './command.ts';
 import { html, type Html, type Value } from './html.ts';
 import { CATEGORIES } from './listings.ts';
 import type { Page, PageContext } from './page.ts';
-import { screenshots, sourceOf } from './screenshots.ts';
+import { screenshots } from './screenshots.ts';
+import { section } from './section.ts';
 import { addCommand } from './set-up.ts';
-import { day, number, size } from './words.ts';
+import { ageWords, day, size } from './words.ts';
 
-const GROUPS = {
-  network: 'Network',
-  files: 'Files',
-  devices: 'Devices',
-  sockets: 'Display, sound and more',
-  bus: 'Other programs',
-  features: 'Features',
-} as const;
 const LINKS = {
   homepage: 'Website',
   help: 'Help',
@@ -33,11 +29,6 @@ const LINKS = {
   contribute: 'Contribute',
   'vcs-browser': 'Source code',
 } as const;
-const SAFETY: Readonly<Record<Safety, string>> = {
-  safe: 'Safe',
-  'probably-safe': 'Probably safe',
-  'potentially-unsafe': 'Potentially unsafe',
-};
 /** Characters of the description that other sites show. */
 const MAX_DESCRIPTION = 300;
 
@@ -126,7 +117,7 @@ export async function appPage(
         </div>
         <details class="images">
           <summary>Other versions</summary>
-          ${images(context, index, app)}
+          ${imageTable(context, index, app)}
         </details>
       </article>`,
   };
@@ -149,45 +140,6 @@ function badges(index: IndexDescription, kind: AppDetails['kind'], [newest]: rea
       ${shown}
     </ul>`
   );
-}
-
-function applicationData(
-  { links, base }: PageContext,
-  { name: index }: IndexDescription,
-  app: AppDetails,
-  icon: string | undefined,
-): object {
-  const { id, name, summary, developer, license, categories, ageRating, homepage } = app;
-  const [newest] = app.releases;
-  const [best] = app.images;
-  const pictures = app.screenshots.flatMap((screenshot) => sourceOf(links, index, screenshot) ?? []);
-  const whole = (path: string): string => new URL(path, base).href;
-  return {
-    '@type': 'SoftwareApplication',
-    name,
-    description: summary || undefined,
-    identifier: id,
-    url: whole(links.app(index, id)),
-    image: icon && whole(icon),
-    screenshot: pictures.length > 0 ? pictures.map(whole) : undefined,
-    operatingSystem: 'Linux',
-    applicationCategory: CATEGORIES.find((category) => category.name === categories[0])?.title,
-    softwareVersion: newest?.version || undefined,
-    author: developer === '' ? undefined : { '@type': 'Organization', name: developer },
-    license: license || undefined,
-    sameAs: homepage || undefined,
-    contentRating: ageRating === null ? undefined : ageWords(ageRating.age),
-    downloadUrl: whole(links.ref(index, id)),
-    fileSize: best === undefined || best.downloadSize === 0 ? undefined : size(best.downloadSize),
-    dateModified: app.updated || undefined,
-  };
-}
-
-function section(id: string, title: string, content: Value): Html {
-  return html`<section class="${id}" aria-labelledby="h-${id}">
-    <h2 id="h-${id}">${title}</h2>
-    ${content}
-  </section>`;
 }
 
 function endOfLife(
@@ -231,67 +183,6 @@ function tiles(app: AppDetails): Html {
         </div>`,
     )}
   </dl>`;
-}
-
-function ageWords(age: number): string {
-  return age === 0 ? 'All ages' : `${age}+`;
-}
-
-function whatIsNew([newest, ...others]: readonly Release[], lang: Html | false): Html {
-  return section(
-    'releases',
-    'What is new',
-    html`${newest && release(newest, lang)}
-    ${
-      others.length > 0 &&
-      html`<details>
-        <summary>Earlier versions</summary>
-        ${others.map((other) => release(other, false))}
-      </details>`
-    }`,
-  );
-}
-
-function release({ version, date, notes, url }: Release, lang: Html | false): Html {
-  return html`<div class="release">
-    <h3>${version || 'Unnamed version'}${date !== '' && html` <time datetime="${date}">${day(date)}</time>`}</h3>
-    ${notes.length > 0 && html`<div dir="auto" ${lang}>${blocks(notes)}</div>`}
-    ${notes.length === 0 && url === '' && html`<p class="hint">There are no notes for this version.</p>`}
-    ${
-      url !== '' &&
-      html`<p>
-        <a href="${url}" rel="noopener noreferrer">More about <span class="unseen">version ${version}</span></a>
-      </p>`
-    }
-  </div>`;
-}
-
-function permissionList(all: readonly Permission[]): Html {
-  if (all.length === 0) return html`<p>It asks for no permissions, and stays within its sandbox.</p>`;
-  const dangerous = all.filter((permission) => permission.dangerous).length;
-  const groups = Object.entries(GROUPS).map(([kind, words]) => {
-    const own = all.filter((permission) => permission.kind === kind);
-    return (
-      own.length > 0 &&
-      html`<div>
-        <dt>${words}</dt>
-        <dd>
-          <ul>
-            ${own.map(permissionEntry)}
-          </ul>
-        </dd>
-      </div>`
-    );
-  });
-  return html`${
-      dangerous > 0 &&
-      html`<p class="danger">${number(dangerous)} of these permissions can reach beyond the sandbox.</p>`
-    }
-    <dl>${groups}</dl>`;
-}
-
-function permissionEntry({ text, dangerous }: Permission): Html {
-  return dangerous ? html`<li class="danger">${text} <span class="badge">Careful</span></li>` : html`<li>${text}</li>`;
 }
 
 function linkList({ links }: AppDetails): Html {
@@ -354,39 +245,4 @@ function topics({ links }: PageContext, { name: index }: IndexDescription, app: 
       )}
     </ul>`,
   );
-}
-
-function images(
-  { links }: PageContext,
-  { name: index }: IndexDescription,
-  { id, name, images: all }: AppDetails,
-): Html {
-  const row = ({ tags, architecture, branch, built, downloadSize, repository, digest }: AppImage): Html => {
-    const [tag] = tags;
-    const query = new URLSearchParams({ ...(tag !== undefined && { tag }), arch: architecture });
-    const label = `Install ${name}, ${tag ?? 'no tag'}, ${architecture}`;
-    return html`<tr>
-      <th scope="row">${tags.join(', ') || 'none'}</th>
-      <td>${architecture}</td>
-      <td>${branch}</td>
-      <td>${built !== '' && html`<time datetime="${built}">${day(built)}</time>`}</td>
-      <td>${downloadSize > 0 && size(downloadSize)}</td>
-      <td><code>${repository}</code></td>
-      <td><code class="digest" title="${digest}">${digest}</code></td>
-      <td><a href="${links.ref(index, id, `?${query.toString()}`)}" aria-label="${label}">Install</a></td>
-    </tr>`;
-  };
-  const columns = ['Tags', 'Architecture', 'Branch', 'Built', 'Download', 'Repository', 'Digest', 'Install'];
-  return html`<div class="table" role="region" aria-label="Other versions" tabindex="0">
-    <table>
-      <thead>
-        <tr>
-          ${columns.map((column) => html`<th scope="col">${column}</th>`)}
-        </tr>
-      </thead>
-      <tbody>
-        ${all.map(row)}
-      </tbody>
-    </table>
-  </div>`;
 }

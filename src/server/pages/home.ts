@@ -30,6 +30,7 @@ export async function indexHome(context: PageContext, index: IndexDescription, s
     searching,
     data: { '@type': 'WebSite', name: title, description: description || comment || undefined },
     content: html`<header class="intro">
+        ${logoOf(context, index)}
         <div>
           <h1 dir="auto">${title}</h1>
           ${comment !== '' && html`<p class="lead" dir="auto">${comment}</p>`}
@@ -78,6 +79,11 @@ async function shelves(context: PageContext, index: IndexDescription, apps: AppP
         )}
       </p>`
     }`;
+}
+
+function logoOf({ logos }: PageContext, { name }: IndexDescription): Html | false {
+  const logo = logos.get(name);
+  return logo !== undefined && html`<img class="logo" src="${logo}" alt="" width="64" height="64" />`;
 }
 
 function isMaintained({ endOfLife, replacedBy }: AppEntry): boolean {
@@ -129,6 +135,7 @@ async function indexShelf(context: PageContext, index: IndexDescription, eager: 
   const entries = (await apps?.listing(ALL_APPS.name, 0, SHELF)) ?? [];
   return html`<section class="shelf">
     <header class="intro">
+      ${logoOf(context, index)}
       <div>
         <h2 dir="auto"><a href="${links.index(name)}">${title}</a></h2>
         ${comment !== '' && html`<p class="lead" dir="auto">${comment}</p>`}

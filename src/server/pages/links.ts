@@ -1,6 +1,6 @@
 /** Paths of pages and files, as links to them are written: on a server, and among exported files. */
 import { listedIcon } from '../../indexing/appdata/app-list.ts';
-import { appIconPath, appListPath, appPagePath, listingPath } from '../exported-paths.ts';
+import { appIconPath, appListPath, appPagePath, feedPath, listingPath } from '../exported-paths.ts';
 import type { Site } from '../site.ts';
 import type { Listing } from './listings.ts';
 
@@ -51,6 +51,11 @@ export class Links {
   /** Path of the file that adds an index. */
   repo(index: string): string {
     return `${this.root}${index}.flatpakrepo`;
+  }
+
+  /** Path of the feed of an index's updates. */
+  feed(index: string): string {
+    return this.root + feedPath(index);
   }
 
   /** Path of the JSON list of an index's apps. */

@@ -10,6 +10,8 @@ export interface PageContext {
   readonly links: Links;
   /** The public URL, without a slash at its end. */
   readonly base: string;
+  /** Paths of the pictures of indexes, by name. */
+  readonly logos: ReadonlyMap<string, string>;
 }
 
 /** A page without what all pages have around their content. */
@@ -57,12 +59,14 @@ export interface Known {
 
 /** Writes a page. */
 export function writePage(context: PageContext, page: Page): string {
-  const { site, links, base } = context;
+  const { site, links, base, logos } = context;
   const { description, index } = page;
+  const logo = index && logos.get(index.name);
   const siteTitle = index?.title ?? titleOf(site);
   const title = page.title === '' ? siteTitle : `${page.title} – ${siteTitle}`;
   const canonical = page.path === undefined ? undefined : new URL(page.path, base).href;
-  const image = page.image === undefined ? undefined : new URL(page.image, base).href;
+  const image =
+    page.image === undefined && logo === undefined ? undefined : new URL(page.image ?? logo ?? '', base).href;
   const home = index === undefined ? links.root : links.index(index.name);
   const known: Known = {
     base,
@@ -95,6 +99,10 @@ export function writePage(context: PageContext, page: Page): string {
         <meta name="twitter:card" content="summary" />
         <link rel="icon" type="image/svg+xml" href="${links.file('icon.svg')}" />
         <link rel="stylesheet" href="${links.file('page.css')}" />
+        ${
+          index !== undefined &&
+          html`<link rel="alternate" type="application/atom+xml" title="Updates" href="${links.feed(index.name)}" />`
+        }
         <script src="${links.file('theme.js')}"></script>
         ${scripts.map((name) => html`<script type="module" src="${links.file(name)}"></script>`)}
         ${page.data !== undefined && dataScript('application/ld+json', { '@context': 'https://schema.org', ...page.data })}
@@ -103,7 +111,7 @@ export function writePage(context: PageContext, page: Page): string {
         <a class="skip" href="#main">Skip to the content</a>
         <header class="top">
           <a class="brand" href="${home}"
-            ><img src="${links.file('icon.svg')}" alt="" width="32" height="32" /><span dir="auto"
+            ><img src="${logo ?? links.file('icon.svg')}" alt="" width="32" height="32" /><span dir="auto"
               >${siteTitle}</span
             ></a
           >

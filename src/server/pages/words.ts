@@ -27,3 +27,8 @@ export function day(iso: string): string {
   const date = new Date(iso);
   return Number.isNaN(date.getTime()) ? '' : DAY.format(date);
 }
+
+/** Words for the lowest age of people whom an app is for. */
+export function ageWords(age: number): string {
+  return age === 0 ? 'All ages' : `${age}+`;
+}

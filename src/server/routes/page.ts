@@ -72,7 +72,7 @@ export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls:
     '/',
     { schema: pageSchema('The first page'), preHandler },
     async (request, reply) => {
-      const context = contextOf(site, request);
+      const context = await contextOf(site, request);
       return send(request, reply, context, await home(context, request.query));
     },
   );
@@ -81,9 +81,8 @@ export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls:
     '/:index',
     { schema: pageSchema('The first page of an index') },
     (request, reply) => {
-      const { links, site: current } = contextOf(site, request);
-      const { name } = described(current, request.params.index, request);
-      return reply.redirect(`${links.root}${name}/`, 308);
+      const { name } = described(site(), request.params.index, request);
+      return reply.redirect(`${site().basePath}/${name}/`, 308);
     },
   );
 
@@ -91,7 +90,7 @@ export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls:
     '/:index/',
     { schema: pageSchema('The first page of an index'), preHandler },
     async (request, reply) => {
-      const context = contextOf(site, request);
+      const context = await contextOf(site, request);
       const index = described(context.site, request.params.index, request);
       return send(request, reply, context, await indexHome(context, index, isSearch(request.query)));
     },
@@ -101,7 +100,7 @@ export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls:
     '/:index/:page',
     { schema: pageSchema('The page of an app, or of a category'), preHandler },
     async (request, reply) => {
-      const context = contextOf(site, request);
+      const context = await contextOf(site, request);
       const index = described(context.site, request.params.index, request);
       const { page: name } = request.params;
       const page = isAppId(name)
@@ -117,9 +116,16 @@ function pageSchema(summary: string) {
   return { summary, produces: ['text/html'] };
 }
 
-function contextOf(site: CurrentSite, request: FastifyRequest): PageContext {
+async function contextOf(site: CurrentSite, request: FastifyRequest): Promise<PageContext> {
   const current = site();
-  return { site: current, links: new Links(current), base: current.description.baseUrl ?? originOf(request) };
+  const links = new Links(current);
+  const logos = new Map<string, string>();
+  for (const index of current.indexes.values()) {
+    // Best effort: a picture that cannot be read now must not keep the page away.
+    const path = await index.logo().catch(() => undefined);
+    if (path !== undefined) logos.set(index.name, links.root + path);
+  }
+  return { site: current, links, base: current.description.baseUrl ?? originOf(request), logos };
 }
 
 /** @throws NotFound */
@@ -178,16 +184,16 @@ function send(request: FastifyRequest, reply: FastifyReply, context: PageContext
 }
 
 /** Answers an error with a page, if the client takes one. */
-function sendErrorPage(
+async function sendErrorPage(
   site: CurrentSite,
   error: FastifyError,
   request: FastifyRequest,
   reply: FastifyReply,
-): FastifyReply {
+): Promise<FastifyReply> {
   const title = ERRORS[error.statusCode ?? 500];
   if (title === undefined || !/\btext\/html\b/.test(request.headers.accept ?? ''))
     return sendError(error, request, reply);
-  const context = contextOf(site, request);
+  const context = await contextOf(site, request);
   const { index: name } = request.params as { readonly index?: string };
   const index = context.site.description.indexes.find((each) => each.name === name);
   for (const header of ['etag', 'vary']) reply.removeHeader(header);
