@@ -182,16 +182,11 @@ const index = section(
       otherwise: 'all',
       minItems: 1,
     }),
-    skip_flatpak_annotations: flag('Leave out annotations that start with `org.flatpak.` or `org.freedesktop.`.', {
-      default: false,
-    }),
-    skip_flatpak_labels: flag('Leave out labels that start with `org.flatpak.` or `org.freedesktop.`.', {
-      default: false,
-    }),
-    extract_icons: flag('Take icons out of the index, and name them there by their URIs.', { default: false }),
+    skip_flatpak_annotations: flag('Leave out annotations that start with `org.flatpak.` or `org.freedesktop.`.'),
+    skip_flatpak_labels: flag('Leave out labels that start with `org.flatpak.` or `org.freedesktop.`.'),
+    extract_icons: flag('Take icons out of the index, and name them there by their URIs.'),
     remote_icons: flag(
       'Also name extracted icons in the app data of images, a label that it rewrites, for KDE’s Discover; needs `server.base_url`, or a whole URL as `icons_uri`.',
-      { default: false },
     ),
     repository_include: globs('Globs of the repositories to take.', { default: [], otherwise: 'all' }),
     repository_exclude: globs('Globs of repositories to leave out.', { default: [], otherwise: 'none' }),
@@ -202,18 +197,14 @@ const index = section(
     lists: oneOf(
       'Image lists stand in `Lists`, or `flatten`: their images stand in `Images` with the tags of the list, for readers that do not support `Lists`, such as Katello, image-builder and Anaconda.',
       ['keep', 'flatten'],
-      { default: 'keep' },
     ),
     screenshots: oneOf(
       'Screenshots that the app data of images name. `proxy`: they are fetched once and served from here. `link`: browsers fetch them from where they are, which tells those servers of each visitor. `off`: none are shown.',
       ['proxy', 'link', 'off'],
-      { default: 'proxy' },
     ),
-    flatpak_annotations: flag('Show the Flatpak labels as annotations, for clients before Flatpak 1.6.', {
-      default: false,
-    }),
+    flatpak_annotations: flag('Show the Flatpak labels as annotations, for clients before Flatpak 1.6.'),
     deltas,
-    force_flatpak_token: flag('Have clients ask for a token before they download.', { default: false }),
+    force_flatpak_token: flag('Have clients ask for a token before they download.'),
     'signatures_dir?': path('Signatures to serve at `/NAME/signatures/`.', {
       example: './signatures',
       expected: 'a folder',
@@ -291,12 +282,10 @@ const server = section(
     max_age: duration('`Cache-Control: max-age` of indexes.', { default: '60s' }),
     registry_proxy: flag(
       'Serve `/v2/` of the default index’s registry from here, for a `registry_public` of `/`; always on for `oci:`.',
-      { default: false },
     ),
     registry_proxy_redirects: oneOf(
       'Where that registry redirects to another host, as for blobs in object storage: `follow` it here, or `pass` it on to the client.',
       ['follow', 'pass'],
-      { default: 'follow' },
     ),
     trust_proxy: Type.Union(
       [Type.Boolean(), Type.Integer({ minimum: 1 }), proxyAddresses(), Type.Array(proxyAddresses(), { minItems: 1 })],

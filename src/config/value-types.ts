@@ -110,8 +110,12 @@ export function secret(description: string, options: Options = {}) {
   return text(description, { secret: true, ...options });
 }
 
-/** One of several words. */
-export function oneOf<Word extends string>(description: string, words: readonly Word[], options: Options) {
+/** One of several words; by default the first. */
+export function oneOf<Word extends string>(
+  description: string,
+  words: readonly Word[],
+  options: Options = { default: words[0] },
+) {
   const expected = `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
   return Type.Enum([...words], { description, expected, ...options });
 }
@@ -150,8 +154,8 @@ export function isBearerToken(token: string): boolean {
   return /^[\x21-\x7e]+$/.test(token);
 }
 
-/** True or false. */
-export function flag(description: string, options: Options) {
+/** True or false; by default false. */
+export function flag(description: string, options: Options = { default: false }) {
   return Type.Boolean({ description, expected: 'true or false', ...options });
 }
 
