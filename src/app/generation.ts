@@ -4,6 +4,8 @@ import { BlobFiles } from './blob-files.ts';
 import { indexingOptions } from './indexing-options.ts';
 import type { Config } from '../config/config.ts';
 import type { PublishedDocument } from '../indexing/indexer.ts';
+import type { AppUpdate } from '../indexing/appdata/app-details.ts';
+import { readAppUpdates } from '../indexing/deltas/app-updates.ts';
 import { readKeptPictures } from '../indexing/screenshots/picture-keeper.ts';
 import type { KeptPictures } from '../indexing/screenshots/screenshots.ts';
 import type { Digest } from '../registry/digest.ts';
@@ -69,10 +71,11 @@ export class Generation implements Replicated {
     this.#blobFiles = new BlobFiles(config.stateDir);
     const blobs = replica?.blobs ?? this.#blobFiles;
     const readPictures = (list: Digest | undefined): Promise<KeptPictures> => readKeptPictures(blobs, list);
+    const readUpdates = (manifest: Digest): Promise<readonly AppUpdate[]> => readAppUpdates(blobs, manifest);
     this.indexes = new Map(
       config.indexes.map((index) => [
         index.name,
-        new ServedIndex({ ...index, maxAge: config.server.maxAge, joined, readPictures }),
+        new ServedIndex({ ...index, maxAge: config.server.maxAge, joined, readPictures, readUpdates }),
       ]),
     );
     this.registries = new Map(

@@ -148,3 +148,20 @@ export async function* readBlob(blobs: BlobReader, blob: BlobName, start: number
     yield part;
   }
 }
+
+/**
+ * Reads a blob that is small enough for memory; `undefined` if it is damaged or missing.
+ * @throws StoreError
+ */
+export async function readWholeBlob(blobs: BlobReader, blob: BlobName): Promise<Buffer | undefined> {
+  const size = await blobs.size(blob);
+  if (size === undefined) return undefined;
+  const pieces: Buffer[] = [];
+  try {
+    for await (const piece of readBlob(blobs, blob, 0, size - 1)) pieces.push(piece);
+    return Buffer.concat(pieces, size);
+  } catch (error) {
+    if (error instanceof BlobMissing) return undefined;
+    throw error;
+  }
+}

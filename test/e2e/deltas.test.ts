@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { suite, test } from 'node:test';
 import { request } from 'undici';
 import { digestOf } from '../../src/registry/digest.ts';
+import type { AppAnswer } from '../../src/server/routes/api.ts';
 import { storeFiles } from '../../src/store/sqlite/sqlite-store.ts';
 import { makeSample, pushSamples, SAMPLE_IMAGES } from '../fixtures/samples.ts';
 import { startDockerRegistry, type DockerRegistry } from '../peers/docker-registry.ts';
@@ -125,6 +126,11 @@ suite('flatpak and the deltas of this server', PEERS, () => {
     const { layers } = JSON.parse((await get(server.url + label)).body.toString()) as DeltaManifest;
     const [delta] = layers;
     assert.equal(await requireWhole(server.url), 1);
+    const { images } = JSON.parse((await get(`${server.url}/api/apps/org.example.Hello`)).body.toString()) as AppAnswer;
+    assert.deepEqual(
+      images[0]?.updates.map(({ size }) => size),
+      [delta?.size],
+    );
     assert.ok((delta?.size ?? Infinity) < 20_000, JSON.stringify(delta));
     assert.equal(delta?.urls, undefined);
 

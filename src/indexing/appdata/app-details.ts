@@ -1,4 +1,6 @@
 /** The details of one app, from its images in the document of an index. */
+import type { Digest } from '../../registry/digest.ts';
+import { DELTA_URL, deltaManifestAt } from '../deltas/delta-manifest.ts';
 import { type AgeRating, ageRatingOf } from './age-rating.ts';
 import type { Appdata, AppTexts, NamedScreenshot, Translations } from './appdata.ts';
 import { mainCategories } from './categories.ts';
@@ -40,6 +42,16 @@ export interface AppImage {
   readonly downloadSize: number;
   /** ISO 8601. */
   readonly built: string;
+  /** Deltas that clients download instead of all of it, if they have the version that one leads from. */
+  readonly updates: readonly AppUpdate[];
+}
+
+/** A delta that leads to an image. */
+export interface AppUpdate {
+  /** The version that it leads from; empty if unknown. */
+  readonly from: string;
+  /** In bytes. */
+  readonly size: number;
 }
 
 /** Details of one app, for its page and the API. Unknown texts are empty. */
@@ -89,7 +101,7 @@ export interface IndexDocument {
 interface Candidate {
   readonly ref: FlatpakRef;
   readonly label: LabelReader;
-  readonly image: AppImage;
+  readonly image: Omit<AppImage, 'updates'>;
   readonly rank: readonly number[];
 }
 
@@ -104,14 +116,16 @@ export interface DescribeOptions {
   readonly repositoryPriority: readonly string[];
   /** Returns screenshots as they are shown, as {@link shownScreenshots} does. */
   readonly show: (screenshots: readonly NamedScreenshot[]) => readonly (Screenshot | undefined)[];
+  /** Reads the deltas that a manifest of them names; none if it is missing. */
+  readonly updatesIn: (deltaManifest: Digest) => Promise<readonly AppUpdate[]>;
 }
 
 /** Describes the app `id`; `undefined` if `document` has no image of it. */
-export function describeApp(
+export async function describeApp(
   document: IndexDocument,
   id: string,
-  { repositoryPriority, show }: DescribeOptions,
-): DescribedApp | undefined {
+  { repositoryPriority, show, updatesIn }: DescribeOptions,
+): Promise<DescribedApp | undefined> {
   const winners = new Winners();
   const placeOf = placesBy(repositoryPriority);
   const candidate = (repository: string, allTags: readonly string[], image: JsonImage): Candidate[] => {
@@ -147,9 +161,14 @@ export function describeApp(
     translations: texts,
     ...appdata
   } = parseAppdata(label('org.freedesktop.appstream.appdata') ?? '', { id, translations: true });
-  const images = candidates
-    .toSorted((a, b) => Number(outranks(b.rank, a.rank)) - Number(outranks(a.rank, b.rank)))
-    .map(({ image }) => image);
+  const images = await Promise.all(
+    candidates
+      .toSorted((a, b) => Number(outranks(b.rank, a.rank)) - Number(outranks(a.rank, b.rank)))
+      .map(async ({ image, label: its }): Promise<AppImage> => {
+        const manifest = deltaManifestAt(its(DELTA_URL));
+        return { ...image, updates: manifest === undefined ? [] : await updatesIn(manifest) };
+      }),
+  );
   const screenshots = show(named);
   // Captions are in the order of the screenshots that are shown.
   const translations = Object.fromEntries(
@@ -224,7 +243,7 @@ function appImage(
   image: JsonImage,
   ref: FlatpakRef,
   label: LabelReader,
-): AppImage {
+): Candidate['image'] {
   return {
     repository,
     tags,

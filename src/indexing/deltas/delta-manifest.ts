@@ -2,7 +2,7 @@
 import { digestOf, type Digest } from '../../registry/digest.ts';
 import { OCI_IMAGE_MANIFEST } from '../../registry/media-types.ts';
 import type { MadeDelta } from '../../store/deltas.ts';
-import { contentPath } from '../content-path.ts';
+import { contentPath, digestOfContentPath } from '../content-path.ts';
 import type { DeltaDefinition } from '../index-definition.ts';
 
 /** Label of an image that leads to the manifest of its deltas. */
@@ -24,6 +24,11 @@ export const DELTAS_PATH = '/deltas/';
 /** Returns the path of the manifest of deltas, below that of the deltas. */
 export function deltaManifestPath(manifest: Digest): string {
   return contentPath(manifest, 'json');
+}
+
+/** Returns the digest of the manifest of deltas that {@link DELTA_URL} leads to; `undefined` if it leads elsewhere. */
+export function deltaManifestAt(url: string | undefined): Digest | undefined {
+  return url === undefined ? undefined : digestOfContentPath(url.split('/').slice(-2).join('/'), 'json');
 }
 
 /** Returns the path of a delta, below that of the deltas. */

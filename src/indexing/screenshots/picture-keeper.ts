@@ -1,7 +1,7 @@
 /** Keeps the pictures that an index names: fetches each once, and remembers which is where. */
 import pMap from 'p-map';
 import { type Digest, digestOf, isDigest } from '../../registry/digest.ts';
-import { type BlobName, type BlobReader, type Blobs, putBlob, readBlob } from '../../store/blobs.ts';
+import { type BlobName, type BlobReader, type Blobs, putBlob, readWholeBlob } from '../../store/blobs.ts';
 import { StoreError } from '../../store/store-error.ts';
 import { amount } from '../../system/amount.ts';
 import { messageOf } from '../../system/message-of.ts';
@@ -32,18 +32,13 @@ export interface PictureKeeperOptions {
   readonly onWarning: (message: string) => void;
 }
 
-/** Reads the list of an index's pictures; an empty one if it is damaged or missing. */
+/**
+ * Reads the list of an index's pictures; an empty one if it is damaged or missing.
+ * @throws StoreError
+ */
 export async function readKeptPictures(blobs: BlobReader, list: Digest | undefined): Promise<KeptPictures> {
-  const blob = list && blobOf(list);
-  const size = blob && (await blobs.size(blob));
-  if (blob === undefined || size === undefined) return {};
-  try {
-    const bytes = await Array.fromAsync(readBlob(blobs, blob, 0, size - 1));
-    return JSON.parse(Buffer.concat(bytes).toString()) as KeptPictures;
-  } catch (error) {
-    if (error instanceof StoreError) throw error;
-    return {};
-  }
+  const bytes = list && (await readWholeBlob(blobs, blobOf(list)));
+  return bytes === undefined ? {} : (JSON.parse(bytes.toString()) as KeptPictures);
 }
 
 /** Keeps the pictures of one index. */

@@ -2,7 +2,8 @@
 import { JPG } from 'image-size/types/jpg';
 import { PNG } from 'image-size/types/png';
 import { WEBP } from 'image-size/types/webp';
-import { type Digest, isDigest } from '../../registry/digest.ts';
+import type { Digest } from '../../registry/digest.ts';
+import { contentPath, digestOfContentPath } from '../content-path.ts';
 
 /** The most bytes of a picture. */
 export const MAX_PICTURE_BYTES = 4 * 1024 * 1024;
@@ -17,6 +18,7 @@ const READERS = { png: PNG, jpg: JPG, webp: WEBP } as const;
 
 /** Kind of a picture, as the ending of its file. */
 export type PictureType = keyof typeof READERS;
+const TYPES = Object.keys(READERS) as readonly PictureType[];
 
 /** Media types of pictures. */
 export const MEDIA_TYPES: Readonly<Record<PictureType, string>> = {
@@ -35,7 +37,7 @@ export interface Picture {
 
 /** Returns the type of a picture by its first bytes; `undefined` if it is none of those that are kept. */
 export function pictureTypeOf(bytes: Uint8Array): PictureType | undefined {
-  return (Object.keys(READERS) as PictureType[]).find((type) => {
+  return TYPES.find((type) => {
     try {
       return READERS[type].validate(bytes);
     } catch {
@@ -68,13 +70,14 @@ export function readPicture(bytes: Uint8Array): Picture {
 
 /** Returns the path of a picture below `/screenshots/`, such as `ab/cd….png`. */
 export function picturePath(digest: Digest, type: PictureType): string {
-  const hex = digest.slice(digest.indexOf(':') + 1);
-  return `${hex.slice(0, 2)}/${hex.slice(2)}.${type}`;
+  return contentPath(digest, type);
 }
 
 /** Parses a path that {@link picturePath} may have returned. */
 export function parsePicturePath(path: string): { readonly digest: Digest; readonly type: PictureType } | undefined {
-  const [, folder = '', name = '', type = ''] = /^([0-9a-f]{2})\/([0-9a-f]{62})\.(\w+)$/.exec(path) ?? [];
-  const digest = `sha256:${folder}${name}`;
-  return isDigest(digest) && Object.hasOwn(READERS, type) ? { digest, type: type as PictureType } : undefined;
+  for (const type of TYPES) {
+    const digest = digestOfContentPath(path, type);
+    if (digest !== undefined) return { digest, type };
+  }
+  return undefined;
 }

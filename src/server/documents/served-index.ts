@@ -1,7 +1,12 @@
 /** An index as it is served: its newest publication, with headers and bodies that are ready to send. */
 import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { describeApp, type DescribedApp, type IndexDocument } from '../../indexing/appdata/app-details.ts';
+import {
+  type AppUpdate,
+  describeApp,
+  type DescribedApp,
+  type IndexDocument,
+} from '../../indexing/appdata/app-details.ts';
 import type { AppListSummary, AppPages } from '../../indexing/appdata/app-pages.ts';
 import type { Chunk, ReadyQuestion } from '../../indexing/chunk/chunk.ts';
 import { deflate, inflate } from '../../indexing/chunk/gzip-member.ts';
@@ -97,6 +102,8 @@ export interface ServedIndexOptions {
   readonly icon?: string | undefined;
   /** Reads the list of its pictures, by the digest of the list. */
   readonly readPictures?: (list: Digest | undefined) => Promise<KeptPictures>;
+  /** Reads the deltas that a manifest of them names; none if it is missing. */
+  readonly readUpdates?: (deltaManifest: Digest) => Promise<readonly AppUpdate[]>;
 }
 
 /**
@@ -297,10 +304,11 @@ export class ServedIndex {
     if (shown === undefined) throw new NotBuiltYet(this.name);
     const chunks = shown.chunks.filter(({ appIds }) => appIds.includes(id));
     if (chunks.length === 0) return undefined;
-    const { repositoryPriority } = this.#options;
+    const { repositoryPriority, readUpdates } = this.#options;
     const pictures = await this.pictures();
-    const described = describeApp(await this.#parse(chunks), id, {
+    const described = await describeApp(await this.#parse(chunks), id, {
       repositoryPriority,
+      updatesIn: async (manifest) => (await readUpdates?.(manifest)) ?? [],
       show: (named) => shownScreenshots(named, this.screenshots, pictures),
     });
     if (described === undefined) return undefined;

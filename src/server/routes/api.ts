@@ -117,6 +117,13 @@ const App = Type.Object({
       installedSize: Type.Integer({ description: 'Bytes; 0 if unknown.' }),
       downloadSize: Type.Integer({ description: 'Bytes; 0 if unknown.' }),
       built: Text,
+      updates: Type.Array(
+        Type.Object({
+          from: Type.String({ description: 'The version that it leads from; empty if unknown.' }),
+          size: Type.Integer({ description: 'Bytes.' }),
+        }),
+        { description: 'Deltas, which clients download instead of all of it.' },
+      ),
     }),
   ),
 });

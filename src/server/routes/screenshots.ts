@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import { MAX_PICTURE_BYTES, MEDIA_TYPES, parsePicturePath, pictureTypeOf } from '../../indexing/screenshots/picture.ts';
-import { type BlobReader, readBlob } from '../../store/blobs.ts';
+import { type BlobReader, readWholeBlob } from '../../store/blobs.ts';
 import { isAway } from '../../store/store-error.ts';
 import { IMMUTABLE, isFresh } from '../http/caching.ts';
 import { SANDBOXED } from '../plugins/security-headers.ts';
@@ -44,9 +44,9 @@ async function pictureAt(path: string, blobs: BlobReader): Promise<Buffer | unde
   const blob = { kind: 'screenshot', digest: named.digest } as const;
   try {
     const size = await blobs.size(blob);
-    if (size === undefined || size > MAX_PICTURE_BYTES) return undefined;
-    const bytes = Buffer.concat(await Array.fromAsync(readBlob(blobs, blob, 0, size - 1)));
-    return pictureTypeOf(bytes) === named.type ? bytes : undefined;
+    // A list of pictures may be larger.
+    const bytes = size === undefined || size > MAX_PICTURE_BYTES ? undefined : await readWholeBlob(blobs, blob);
+    return bytes !== undefined && pictureTypeOf(bytes) === named.type ? bytes : undefined;
   } catch (error) {
     throw isAway(error) ? new DatabaseUnavailable() : error;
   }
