@@ -38,7 +38,7 @@ import { ExportError } from './export-error.ts';
 import { ExportFolder, type FileCounts } from './export-folder.ts';
 import { headersFile } from './headers-file.ts';
 import { copyImages, type CopyOptions } from './image-files.ts';
-import { type RememberedApp, RememberedApps } from './remembered-apps.ts';
+import { type RememberedApp, RememberedApps, type Surroundings } from './remembered-apps.ts';
 import { tagIndex, type TaggedIndex } from './tagged-index.ts';
 
 /** Files that are written at the same time. */
@@ -116,13 +116,15 @@ export async function exportSite(options: ExportOptions): Promise<ExportResult> 
   }
 }
 
-/** Returns a hash of all that the server's answers about an app depend on, beside the app's images. */
-function surroundingsOf({ site, baseUrl, indexes, tag, program }: ExportOptions): string {
+/** Returns a hash of all that the server's answers about all apps depend on. */
+function everywhereOf({ site, baseUrl, indexes, tag, program }: ExportOptions): string {
   // What is added to a site counts, unless it is left out here.
   const {
     indexes: _indexes,
     questions: _questions,
     readIcon: _readIcon,
+    blobs: _blobs,
+    onBlobLost: _onBlobLost,
     pullSources: _pullSources,
     registryProxy: _registryProxy,
     rebuilds: _rebuilds,
@@ -150,8 +152,8 @@ class Exporter {
   readonly #remembered: RememberedApps;
   readonly #server: Server;
   readonly #tagged: readonly TaggedIndex[];
-  /** Identifies all that the files of an app are made from, beside its images. */
-  readonly #surroundings: string;
+  /** Identifies what the files of all apps depend on. */
+  readonly #everywhere: string;
 
   constructor(
     options: ExportOptions,
@@ -163,7 +165,7 @@ class Exporter {
     this.#options = options;
     this.#folder = folder;
     this.#remembered = remembered;
-    this.#surroundings = surroundingsOf(options);
+    this.#everywhere = everywhereOf(options);
     this.#server = server;
     this.#tagged = tagged;
   }
@@ -233,12 +235,17 @@ class Exporter {
     const entries: AppEntry[] = [];
     const served = indexNamed(this.#options.site.indexes, name);
     const listed = (await served.appPages?.seen()) ?? {};
-    const pictures = served.pictureList ?? '';
+    const logo = (await served.logo()) ?? '';
+    const pictures = await served.pictures();
+    const surroundings: Surroundings = {
+      has: (id) => apps.has(id),
+      pictureAt: (url) => (Object.hasOwn(pictures, url) ? pictures[url]?.digest : undefined) ?? '',
+    };
     await this.#each([...apps], async ([id, chunks]) => {
-      const source = hash('sha256', [this.#surroundings, pictures, ...chunks].join(' '), 'base64url');
+      const source = hash('sha256', [this.#everywhere, logo, ...chunks].join(' '), 'base64url');
       const { entry } =
-        (await this.#remembered.recall(name, id, source, (other) => apps.has(other))) ??
-        (await this.#writeApp(tagged, id, source));
+        (await this.#remembered.recall(name, id, source, surroundings)) ??
+        (await this.#writeApp(tagged, id, source, surroundings));
       const { added, changed } = listed[id] ?? { added: '', changed: '' };
       if (entry !== undefined) entries.push({ ...entry, added, changed });
     });
@@ -252,16 +259,20 @@ class Exporter {
    * Writes all files of an app: its details, icon, page and `.flatpakref`. Of other apps, they must depend on nothing but
    * whether those that it names are there, since they stay as they are while this one does not change.
    */
-  async #writeApp({ index, apps }: TaggedIndex, id: string, source: string): Promise<RememberedApp> {
+  async #writeApp(
+    { index }: TaggedIndex,
+    id: string,
+    source: string,
+    { has, pictureAt }: Surroundings,
+  ): Promise<RememberedApp> {
     const { name } = index;
     const files: Record<string, number> = {};
-    const others: Record<string, boolean> = {};
     const write = async (path: string, content: Buffer): Promise<void> => {
       await this.#folder.write(path, content);
       files[path] = content.length;
     };
     let entry: RememberedApp['entry'];
-    const details = (await index.app(id))?.details;
+    const { details, pictureUrls = [] } = (await index.app(id)) ?? {};
     // Otherwise clients skip its images.
     if (details !== undefined) {
       const icon = isPngUri(details.icon) ? await this.#find(`/api/apps/${id}/icon?index=${name}`) : undefined;
@@ -280,10 +291,13 @@ class Exporter {
       const ref = `${name}/${id}.flatpakref`;
       await write(ref, (await this.#get(`/${ref}?tag=${this.#options.tag}`)).rawPayload);
       await write(appPagePath(name, id), (await this.#get(`/${name}/${id}`)).rawPayload);
-      for (const other of othersOf(details)) others[other] = apps.has(other);
       entry = entryOf(details, (version) => `../../${appIconPath(name, id)}?version=${version}`);
     }
-    const app = { source, files, others, entry };
+    const others = Object.fromEntries(
+      (details === undefined ? [] : othersOf(details)).map((other) => [other, has(other)]),
+    );
+    const pictures = Object.fromEntries(pictureUrls.map((url) => [url, pictureAt(url)]));
+    const app = { source, files, others, pictures, entry };
     this.#remembered.remember(name, id, app);
     return app;
   }

@@ -10,8 +10,18 @@ export interface RememberedApp {
   readonly files: Readonly<Record<string, number>>;
   /** Whether each app that its page names was in the index, by id. */
   readonly others: Readonly<Record<string, boolean>>;
+  /** Digests of its pictures that were served, by their URLs; empty for those that were not. */
+  readonly pictures: Readonly<Record<string, string>>;
   /** Its entry in the list of apps, but for the times of the list; absent if it is not shown. */
   readonly entry?: Omit<AppEntry, 'added' | 'changed'> | undefined;
+}
+
+/** What the files of an app depend on beside its images. */
+export interface Surroundings {
+  /** Says whether the index has an app. */
+  readonly has: (id: string) => boolean;
+  /** Returns the digest of a picture that is served; empty if it is not. */
+  readonly pictureAt: (url: string) => string;
 }
 
 /** Apps by index and id. */
@@ -35,17 +45,13 @@ export class RememberedApps {
 
   /**
    * Returns an app that was made from the same `source`, and names its files; `undefined` if it must be asked for.
-   * @param has says whether the index has an app
+   * @param now is where its page looks things up
    */
-  async recall(
-    index: string,
-    id: string,
-    source: string,
-    has: (id: string) => boolean,
-  ): Promise<RememberedApp | undefined> {
+  async recall(index: string, id: string, source: string, now: Surroundings): Promise<RememberedApp | undefined> {
     const app = own(own(this.#before, index) ?? {}, id);
     if (app?.source !== source) return undefined;
-    if (Object.entries(app.others).some(([other, wasThere]) => has(other) !== wasThere)) return undefined;
+    if (Object.entries(app.others).some(([other, wasThere]) => now.has(other) !== wasThere)) return undefined;
+    if (Object.entries(app.pictures).some(([url, digest]) => now.pictureAt(url) !== digest)) return undefined;
     const files = Object.entries(app.files);
     for (const [path, size] of files)
       if (this.#folder.leftBehind.has(path) || (await this.#folder.sizeOf(path)) !== size) return undefined;

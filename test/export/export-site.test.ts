@@ -5,6 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { exportSite, type ExportOptions } from '../../src/export/export-site.ts';
+import type { KeptPicture } from '../../src/indexing/screenshots/screenshots.ts';
+import { digestOf } from '../../src/registry/digest.ts';
+import { PublicationLoader } from '../../src/server/documents/publication-loader.ts';
+import { ServedIndex } from '../../src/server/documents/served-index.ts';
 import { Figures } from '../../src/server/figures.ts';
 import { Server } from '../../src/server/server.ts';
 import { TestState } from '../indexing/test-state.ts';
@@ -15,12 +19,29 @@ const BASE_URL = 'https://owner.github.io/repo';
 const APPS = '.regindexer-apps.json';
 /** Enough for several chunks. */
 const COUNT = 120;
+/** The header of a picture of one pixel. */
+const PNG = Buffer.from('89504e470d0a1a0a0000000d4948445200000001000000010806000000', 'hex').toString('latin1');
+const INDEX = { name: 'apps', fileName: 'apps', maxAge: 60, repositoryPriority: [] } as const;
 
 /** A site of {@link COUNT} apps, that is exported into a folder. */
 async function openSite(t: TestContext) {
   const state = await TestState.open(t);
-  const push = (number: number, summary = '', tag = 'latest'): void =>
-    void state.registry.pushImage(`apps/${number}`, tag, { labels: flatpakLabels({ id: idOf(number), summary }) });
+  const push = (number: number, summary = '', tag = 'latest'): void => {
+    const appdata = `<screenshots><screenshot><image>${pictureOf(number)}</image></screenshot></screenshots>`;
+    const labels = flatpakLabels({ id: idOf(number), summary, appdata });
+    state.registry.pushImage(`apps/${number}`, tag, { labels });
+  };
+  /** Pictures that are served. */
+  const pictures: Record<string, KeptPicture> = {};
+  /** Serves a picture of an app from now on, in place of the one before. */
+  const keepPicture = async (number: number, name: string): Promise<void> => {
+    const content = `${PNG}${name}`;
+    const digest = digestOf(Buffer.from(content, 'latin1'));
+    const blob = { kind: 'screenshot', digest } as const;
+    await state.store.blobs.putPiece(blob, 0, Buffer.from(content, 'latin1'), Date.now());
+    await state.store.blobs.complete(blob, content.length);
+    pictures[pictureOf(number)] = { digest, type: 'png', width: 1, height: 1 };
+  };
   for (let number = 0; number < COUNT; number++) push(number);
   const { site } = await TestServer.create(t, state);
   const folder = await mkdtemp(join(tmpdir(), 'regindexer-site-'));
@@ -28,7 +49,15 @@ async function openSite(t: TestContext) {
   /** Rebuilds and exports; returns the apps whose `.flatpakref` was asked for, and how many files were written. */
   const exported = async (options: Partial<ExportOptions> = {}) => {
     await state.rebuild();
-    const index = await state.index();
+    const index = new ServedIndex({
+      ...INDEX,
+      screenshots: 'proxy',
+      // Another object each time, since it is kept while the list of pictures has the same digest.
+      readPictures: async () => ({ ...pictures }),
+    });
+    const loader = new PublicationLoader(state.store.publications);
+    await state.indexer.settled();
+    if (await loader.load(index)) await loader.loadApps(index);
     const asked: string[] = [];
     const { written } = await exportSite({
       site: {
@@ -41,9 +70,7 @@ async function openSite(t: TestContext) {
         },
       },
       baseUrl: BASE_URL,
-      indexes: [
-        { name: 'apps', fileName: 'apps', maxAge: 60, repositoryPriority: [], registry: undefined, images: undefined },
-      ],
+      indexes: [{ ...INDEX, screenshots: 'proxy', registry: undefined, images: undefined }],
       tag: 'latest',
       folder,
       cleanFilesAfter: 86_400_000,
@@ -72,7 +99,11 @@ async function openSite(t: TestContext) {
     const { chunks } = await state.shown();
     return chunks.find(({ appIds }) => appIds.includes(idOf(number)))?.appIds ?? [];
   };
-  return { state, push, exported, besides, folder };
+  return { state, push, keepPicture, exported, besides, folder };
+}
+
+function pictureOf(number: number): string {
+  return `https://pictures.example.org/${number}.png`;
 }
 
 function idOf(number: number): string {
@@ -90,9 +121,10 @@ test('an export after one push asks for the apps of one chunk, however many ther
   assert.ok(its.length < COUNT / 2);
   const { apps, asked, written } = await exported();
   assert.deepEqual(apps, its);
-  assert.equal(asked, again.asked + its.length);
-  // Its details and its file that installs; the list of apps, a page of it, the home page, and three documents.
-  assert.equal(written, 2 + 1 + 1 + 1 + 3);
+  // Its page, and its file that installs.
+  assert.equal(asked, again.asked + 2 * its.length);
+  // Its own, the lists and the documents.
+  assert.ok(written < COUNT / 4, String(written));
   assert.match(await readFile(join(folder, 'api/apps/apps.json'), 'utf8'), /"summary":"New"/);
   assert.match(await readFile(join(folder, `api/apps/apps/${idOf(7)}.json`), 'utf8'), /"summary":"New"/);
 
@@ -129,6 +161,20 @@ test('all apps are asked for where what is remembered may not be so any more', a
     await writeFile(join(folder, APPS), text);
     assert.equal((await exported()).apps.length, COUNT, text);
   }
+});
+
+test('an app is asked for when another picture of it is served', async (t) => {
+  const { keepPicture, exported, folder } = await openSite(t);
+  await exported();
+  await keepPicture(5, 'one');
+  assert.deepEqual((await exported()).apps, [idOf(5)]);
+  await keepPicture(5, 'two');
+  await keepPicture(6, 'two');
+  assert.deepEqual((await exported()).apps, [5, 6].map(idOf));
+  const [, path = ''] =
+    /"src":"\.\.\/\.\.\/([^"]+)"/.exec(await readFile(join(folder, `api/apps/apps/${idOf(6)}.json`), 'utf8')) ?? [];
+  assert.equal(await readFile(join(folder, path), 'latin1'), `${PNG}two`);
+  assert.deepEqual((await exported()).apps, []);
 });
 
 test('an app is asked for if one of its files is missing, damaged, or left behind by an export that did not end', async (t) => {

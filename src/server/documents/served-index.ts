@@ -19,6 +19,7 @@ import {
   SCREENSHOTS,
   type ScreenshotMode,
   shownScreenshots,
+  urlsOf,
 } from '../../indexing/screenshots/screenshots.ts';
 import type { Digest } from '../../registry/digest.ts';
 import type { Publication } from '../../store/publications.ts';
@@ -79,6 +80,8 @@ export interface AskedFor {
 
 /** An app as it is served. Its documents are made when they are first asked for. */
 export interface ServedApp extends DescribedApp {
+  /** URLs of its pictures, whether they are served from here or not. */
+  readonly pictureUrls: readonly string[];
   /** Returns the details as a document. */
   readonly document: () => Promise<ServedDocument>;
   /** Returns the translations as a document. */
@@ -306,10 +309,14 @@ export class ServedIndex {
     if (chunks.length === 0) return undefined;
     const { repositoryPriority, readUpdates } = this.#options;
     const pictures = await this.pictures();
+    let pictureUrls: readonly string[] = [];
     const described = await describeApp(await this.#parse(chunks), id, {
       repositoryPriority,
       updatesIn: async (manifest) => (await readUpdates?.(manifest)) ?? [],
-      show: (named) => shownScreenshots(named, this.screenshots, pictures),
+      show: (named) => {
+        pictureUrls = urlsOf(named);
+        return shownScreenshots(named, this.screenshots, pictures);
+      },
     });
     if (described === undefined) return undefined;
     const documentOnce = (content: object): (() => Promise<ServedDocument>) => {
@@ -320,6 +327,7 @@ export class ServedIndex {
     const { details, translations } = described;
     return {
       ...described,
+      pictureUrls,
       document: documentOnce(details),
       translationsDocument: documentOnce(translations),
     };
