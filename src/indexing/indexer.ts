@@ -203,6 +203,10 @@ export class Indexer {
     if (full && this.#iconFiles !== undefined)
       await this.#renderExclusively(async () => this.#writeMissingIcons(registry));
     const refreshed = await this.refresh(registry, { ...(onPublished && { onPublished }), ...(signal && { signal }) });
+    // Asks again for those that could not be had.
+    if (full)
+      for (const definition of this.#definitionsOf(registry))
+        if (!this.#unlisted.has(definition.name)) await this.#keepPictures(definition, onPublished);
     const indexes = refreshed.map((result) => this.#withApps(result));
     if (full && (!scanned.failures.some(isRegistryFailure) || Date.now() - this.#cleanedAt >= CLEANUP_INTERVAL)) {
       await this.#listing;
@@ -570,7 +574,7 @@ export class Indexer {
       await this.#putApps(definition, published.publication.version, onPublished);
       this.#unlisted.delete(definition.name);
       this.#listed.set(definition.name, published.publication.version);
-      this.#keepPictures(definition, list, onPublished);
+      await this.#keepPictures(definition, onPublished);
     });
     // After an error, the earlier list stays until the next update.
     this.#listing = this.#listing.catch(ignore);
@@ -584,11 +588,14 @@ export class Indexer {
     onPublished?.(name, 'apps');
   }
 
-  /** Fetches the screenshots that the apps of an index name, in the background; then puts the list again. */
-  #keepPictures(definition: IndexDefinition, list: AppList, onPublished: OnPublished | undefined): void {
+  /** Fetches the screenshots that the listed apps name, in the background; then puts the list again. */
+  async #keepPictures(definition: IndexDefinition, onPublished: OnPublished | undefined): Promise<void> {
     const { name, icon } = definition;
+    const pictures = this.#picturesOf(definition);
+    if (pictures === undefined || !this.#listed.has(name)) return;
+    const { list } = await this.#appListOf(definition);
     const wanted = new Set([...list.pictures, ...(icon === undefined ? [] : [icon])]);
-    this.#picturesOf(definition)?.request(name, wanted, () => {
+    pictures.request(name, wanted, () => {
       this.#listing = this.#listing
         .then(async () => {
           const version = this.#listed.get(name);

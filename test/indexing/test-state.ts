@@ -8,7 +8,7 @@ import type { AppEntry } from '../../src/indexing/appdata/app-list.ts';
 import { inflate } from '../../src/indexing/chunk/gzip-member.ts';
 import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
 import { Indexer } from '../../src/indexing/indexer.ts';
-import type { RebuildOptions } from '../../src/indexing/indexer.ts';
+import type { IndexerOptions, RebuildOptions } from '../../src/indexing/indexer.ts';
 import type { IndexResult, RebuildResult, RebuildScope } from '../../src/indexing/rebuild.ts';
 import { EVERYTHING } from '../../src/indexing/rebuild.ts';
 import type { Digest } from '../../src/registry/digest.ts';
@@ -53,6 +53,7 @@ export interface TestStateOptions {
   readonly definitions?: readonly Partial<IndexDefinition>[];
   /** In milliseconds; a day if absent. */
   readonly cleanFilesAfter?: number;
+  readonly fetchFile?: IndexerOptions['fetchFile'];
   /** In milliseconds; as `cleanFilesAfter` if absent. */
   readonly keepDeltasFor?: number;
 }
@@ -103,6 +104,7 @@ export class TestState {
       iconsUri: 'icons/',
       cleanFilesAfter: this.#options.cleanFilesAfter ?? 86_400_000,
       keepDeltasFor: this.#options.keepDeltasFor,
+      fetchFile: this.#options.fetchFile,
       onWarning: (warning) => this.warnings.push(warning),
     });
   }

@@ -89,9 +89,11 @@ export class PictureKeeper {
     wanted: ReadonlySet<string>,
     { signal, onChanged }: { readonly signal: AbortSignal; readonly onChanged: () => void },
   ): Promise<void> {
+    const before = this.#kept.size;
     for (const url of this.#kept.keys()) if (!wanted.has(url)) this.#kept.delete(url);
     for (const url of this.#retryAt.keys()) if (!wanted.has(url)) this.#retryAt.delete(url);
     const missing = [...wanted].filter((url) => !this.#kept.has(url) && (this.#retryAt.get(url) ?? 0) <= Date.now());
+    if (missing.length === 0 && this.#kept.size === before) return;
     const failures: string[] = [];
     for (let start = 0; start < missing.length; start += BATCH) {
       if ((await this.#options.blobs.stored('screenshot')) >= MAX_TOTAL) {
