@@ -98,9 +98,10 @@ export class DeltaMaker {
     }
     // An idle thread would keep its memory.
     await this.#thread.close();
-    const next = Math.min(...[...this.#postponed.values()].map(({ until }) => until));
-    if (!signal.aborted && Number.isFinite(next))
-      this.#timer = setTimeout(() => this.wake(), Math.max(0, next - Date.now()));
+    const now = Date.now();
+    // Those whose time has come were looked at in this run: nothing of theirs is pending, or there is no room.
+    const next = Math.min(...[...this.#postponed.values()].map(({ until }) => until).filter((until) => until > now));
+    if (!signal.aborted && Number.isFinite(next)) this.#timer = setTimeout(() => this.wake(), next - now);
   }
 
   async #make(delta: PendingDelta, limits: NonNullable<DeltaQueueState['next']>['limits']): Promise<void> {
@@ -119,7 +120,7 @@ export class DeltaMaker {
     }
     const seconds = (performance.now() - started) / 1000;
     await store.endDelta(delta, outcome);
-    this.#postponed.delete(delta.registry);
+    for (const id of [delta.registry, '']) this.#postponed.delete(id);
     figures.count(outcome.kind, seconds);
     this.#log(delta, outcome, seconds);
   }
