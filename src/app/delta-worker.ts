@@ -82,7 +82,7 @@ async function release(): Promise<void> {
 async function makeBetween(
   source: ImageSource,
   { repository, source: before, target }: PendingDelta,
-  { maxRatio, minSize, maxLayer }: DeltaLimits,
+  { maxRatio, minSize, maxLayer, maxStore }: DeltaLimits,
   folder: string,
   signal: AbortSignal,
 ): Promise<DeltaOutcome> {
@@ -102,6 +102,10 @@ async function makeBetween(
   if (delta.size > maxRatio * delta.layerSize) {
     await delta[Symbol.asyncDispose]();
     return unsuitable(`the delta has ${delta.size} bytes, more than max_ratio of the layer’s ${delta.layerSize}`);
+  }
+  if (delta.size > maxStore) {
+    await delta[Symbol.asyncDispose]();
+    return unsuitable(`the delta has ${delta.size} bytes, more than max_store`);
   }
   made = delta;
   const { digest, size, layerSize, from: fromLayer, to: toLayer } = delta;

@@ -7,7 +7,7 @@ import { version } from '../../system/version.ts';
 import type { DeltaDefinition, IndexDefinition } from '../index-definition.ts';
 
 /** Bounds for making a delta: the widest of all indexes of its registry. */
-export type DeltaLimits = Pick<DeltaDefinition, 'maxRatio' | 'minSize' | 'maxLayer'>;
+export type DeltaLimits = Pick<DeltaDefinition, 'maxRatio' | 'minSize' | 'maxLayer' | 'maxStore'>;
 
 /** State of the queue. */
 export interface DeltaQueueState extends DeltaCounts {
@@ -40,6 +40,7 @@ export class DeltaQueue {
           maxRatio: Math.max(...its.map(({ deltas }) => deltas.maxRatio)),
           minSize: Math.min(...its.map(({ deltas }) => deltas.minSize)),
           maxLayer: Math.max(...its.map(({ deltas }) => deltas.maxLayer)),
+          maxStore: Math.max(...wanting.map(({ deltas }) => deltas.maxStore)),
         },
       ]),
     );
@@ -80,9 +81,11 @@ export class DeltaQueue {
     const { blobs } = this.#store;
     const blob: BlobName = { kind: 'delta', digest };
     this.#writer = undefined;
+    // Clients may have one that is whole, which also leads between other images: it is only written again, and in use.
+    const isStored = (await blobs.size(blob)) !== undefined;
     // What an earlier attempt left may be damaged.
-    await blobs.remove(blob);
-    if ((await blobs.stored('delta')) + size > this.#maxStore) {
+    if (!isStored) await blobs.remove(blob);
+    if (!isStored && (await blobs.stored('delta')) + size > this.#maxStore) {
       this.#needed = size;
       return false;
     }

@@ -29,7 +29,7 @@ export function blobFile(layout: string, digest: Digest): string {
   return join(layout, 'blobs', ...digest.split(':'));
 }
 
-export async function writeBlob(layout: string, content: string): Promise<Digest> {
+export async function writeBlob(layout: string, content: string | Buffer): Promise<Digest> {
   const digest = digestOf(content);
   await mkdir(dirname(blobFile(layout, digest)), { recursive: true });
   await writeFile(blobFile(layout, digest), content);
