@@ -145,6 +145,10 @@ suite('the exported page', needs('chromium'), () => {
     await page.goto(`${site.host.url}/`);
     await eventually(async () => assert.equal(await page.evaluate(LOADED_ICONS), 4));
     assert.equal(await page.getByRole('link', { name: 'Status' }).count(), 0);
+    assert.match(
+      (await page.locator('meta[http-equiv=Content-Security-Policy]').getAttribute('content')) ?? '',
+      /^default-src 'none';script-src 'self';style-src 'self';img-src 'self' data:;connect-src 'self';/,
+    );
     await page.getByRole('searchbox').fill('paint');
     await page.getByText('2 apps', { exact: true }).waitFor();
     assert.deepEqual(await page.locator('.results .card a').allTextContents(), ['Painter', 'Painter']);

@@ -12,6 +12,8 @@ export interface PageContext {
   readonly base: string;
   /** Paths of the pictures of indexes, by name. */
   readonly logos: ReadonlyMap<string, string>;
+  /** Content security policy, if the page has to say it itself. */
+  readonly policy?: string;
 }
 
 /** A page without what all pages have around their content. */
@@ -85,6 +87,7 @@ export function writePage(context: PageContext, page: Page): string {
     <html lang="en">
       <head>
         <meta charset="utf-8" />
+        ${context.policy !== undefined && html`<meta http-equiv="Content-Security-Policy" content="${context.policy}" />`}
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
         <title>${title}</title>

@@ -42,6 +42,17 @@ export function pageDirectives(iconsUri: () => string, linksScreenshots: () => b
   };
 }
 
+/** Writes directives for the `<meta>` of a page that a host of plain files sends, which cannot forbid frames. */
+export function policyText(directives: Directives): string {
+  return Object.entries(directives)
+    .filter(([name]) => name !== 'frameAncestors')
+    .map(([name, values]) => {
+      const words = values.map((value) => (typeof value === 'function' ? value() : value));
+      return [name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`), ...words].join(' ');
+    })
+    .join(';');
+}
+
 /**
  * Adds the headers to all answers of `scope`.
  * @param tls whether the server speaks HTTPS, which browsers must then use from now on

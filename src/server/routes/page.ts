@@ -21,7 +21,7 @@ import { catchUpFirst } from '../plugins/catch-up.ts';
 import { notFoundAt, sendError } from '../plugins/errors.ts';
 import { originOf } from '../plugins/hosts.ts';
 import { nameRequests } from '../plugins/request-ids.ts';
-import { pageDirectives, securityHeaders } from '../plugins/security-headers.ts';
+import { pageDirectives, policyText, securityHeaders } from '../plugins/security-headers.ts';
 import { NotBuiltYet, NotFound } from '../server-error.ts';
 import type { CurrentSite, IndexDescription, Site } from '../site.ts';
 
@@ -47,14 +47,7 @@ export async function pageFiles(): Promise<readonly string[]> {
  * @param tls whether the server speaks HTTPS
  */
 export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls: boolean): Promise<void> {
-  await securityHeaders(
-    scope,
-    tls,
-    pageDirectives(
-      () => site().iconsUri,
-      () => [...site().indexes.values()].some(({ screenshots }) => screenshots === 'link'),
-    ),
-  );
+  await securityHeaders(scope, tls, directivesOf(site));
   nameRequests(scope);
   await scope.register(compress, { threshold: COMPRESS_FROM, encodings: ['br', 'gzip'] });
   await scope.register(fastifyStatic, {
@@ -116,6 +109,14 @@ function pageSchema(summary: string) {
   return { summary, produces: ['text/html'] };
 }
 
+/** Returns the policy of the pages. */
+function directivesOf(site: CurrentSite): ReturnType<typeof pageDirectives> {
+  return pageDirectives(
+    () => site().iconsUri,
+    () => [...site().indexes.values()].some(({ screenshots }) => screenshots === 'link'),
+  );
+}
+
 async function contextOf(site: CurrentSite, request: FastifyRequest): Promise<PageContext> {
   const current = site();
   const links = new Links(current);
@@ -125,7 +126,13 @@ async function contextOf(site: CurrentSite, request: FastifyRequest): Promise<Pa
     const path = await index.logo().catch(() => undefined);
     if (path !== undefined) logos.set(index.name, links.root + path);
   }
-  return { site: current, links, base: current.description.baseUrl ?? originOf(request), logos };
+  return {
+    site: current,
+    links,
+    base: current.description.baseUrl ?? originOf(request),
+    logos,
+    ...(current.exported && { policy: policyText(directivesOf(() => current)) }),
+  };
 }
 
 /** @throws NotFound */
