@@ -131,6 +131,8 @@ suite('flatpak and the deltas of this server', PEERS, () => {
       images[0]?.updates.map(({ size }) => size),
       [delta?.size],
     );
+    const page = (await get(`${server.url}/apps/org.example.Hello`)).body.toString();
+    assert.match(page, /<dt>Update[^<]*<\/dt>\s*<dd>\d[^<]*<\/dd>/);
     assert.ok((delta?.size ?? Infinity) < 20_000, JSON.stringify(delta));
     assert.equal(delta?.urls, undefined);
 

@@ -164,8 +164,10 @@ function endOfLife(
 function tiles(app: AppDetails): Html {
   const { licenseName, ageRating, safety, updated } = app;
   const [best] = app.images;
+  const [update] = best?.updates.toSorted((a, b) => a.size - b.size) ?? [];
   const shown: readonly (readonly [name: string, value: Value])[] = [
     ['Download', best !== undefined && best.downloadSize > 0 && size(best.downloadSize)],
+    [update?.from ? `Update from ${update.from}` : 'Update', update !== undefined && size(update.size)],
     ['Installed size', best !== undefined && best.installedSize > 0 && size(best.installedSize)],
     ['Last update', updated !== '' && html`<time datetime="${updated}">${day(updated)}</time>`],
     ['License', licenseName],
