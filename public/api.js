@@ -18,9 +18,12 @@ export class Refusal extends Error {
   }
 }
 
+/** @type {Known} */
+const KNOWN = JSON.parse(document.body.dataset['known'] ?? '');
+
 /** Returns the data in the HTML. */
 export function known() {
-  return /** @type {Known} */ (JSON.parse(document.body.dataset['known'] ?? ''));
+  return KNOWN;
 }
 
 /**

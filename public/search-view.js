@@ -2,13 +2,15 @@
 import { appAddress, fetchApps, iconAddress, known, Refusal } from './api.js';
 import { announce, byId, h } from './dom.js';
 import { counted } from './format.js';
-import { findApps, valuesOf } from './search.js';
+import { findApps, prepareSearch, valuesOf } from './search.js';
 
 /** @typedef {import('./api.js').ListedApp} ListedApp */
 /** @typedef {import('./search.js').Search} Search */
 
 /** Results that are shown at first, and with each press of the button. */
 const SHOWN = 60;
+/** Results that are painted before the others: more than fill a window. */
+const FIRST = 18;
 /** Time until a note says that loading is slow, in milliseconds. */
 const SLOW = 700;
 /** Time after the last key until the number of results is announced, in milliseconds. */
@@ -70,6 +72,7 @@ async function loadAll() {
   // Each list is sorted already.
   const apps = lists.flat();
   if (lists.length > 1) apps.sort((a, b) => a.name.localeCompare(b.name, 'en', { sensitivity: 'base' }));
+  prepareSearch(apps);
   options(arch, valuesOf(apps, 'architectures'));
   options(tag, valuesOf(apps, 'tags'));
   return apps;
@@ -107,7 +110,12 @@ async function render() {
 function fill(apps, search, limit) {
   const found = findApps(apps, search);
   count.textContent = counted(found.length, search.all ? 'result' : 'app');
-  grid.replaceChildren(...found.slice(0, limit).map(cardOf));
+  const change = changes;
+  const rest = found.slice(FIRST, limit);
+  grid.replaceChildren(...found.slice(0, FIRST).map(cardOf));
+  if (limit > SHOWN) grid.append(...rest.map(cardOf));
+  else if (rest.length > 0)
+    requestAnimationFrame(() => setTimeout(() => change === changes && grid.append(...rest.map(cardOf))));
   more.hidden = found.length <= limit;
   showMore = () => fill(apps, search, limit + SHOWN);
   notice.hidden = true;

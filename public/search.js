@@ -45,6 +45,14 @@ function textsOf(app) {
 }
 
 /**
+ * Normalizes the texts of apps, so that the first search need not.
+ * @param {readonly ListedApp[]} apps
+ */
+export function prepareSearch(apps) {
+  for (const app of apps) textsOf(app);
+}
+
+/**
  * Returns the apps that match, those whose names match first, then in the order of `sort`.
  * @param {readonly ListedApp[]} apps sorted by name
  * @param {Search} search

@@ -158,6 +158,8 @@ async function tracedLoad(tab: Page, url: string): Promise<PageLoad> {
   const session = await tab.context().newCDPSession(tab);
   const events: TraceEvent[] = [];
   session.on('Tracing.dataCollected', ({ value }) => events.push(...(value as unknown as TraceEvent[])));
+  await session.send('Network.enable');
+  await session.send('Network.setCacheDisabled', { cacheDisabled: true });
   await session.send('Tracing.start', {
     transferMode: 'ReportEvents',
     traceConfig: { includedCategories: CATEGORIES },
@@ -168,7 +170,8 @@ async function tracedLoad(tab: Page, url: string): Promise<PageLoad> {
   await complete;
   const paint = events.findLast(({ name }) => name === 'firstContentfulPaint');
   const start = events.findLast(
-    ({ name, pid, ts }) => name === 'navigationStart' && pid === paint?.pid && ts < (paint?.ts ?? 0),
+    ({ name, pid, args }) =>
+      name === 'navigationStart' && pid === paint?.pid && String(args.data?.['documentLoaderURL']).startsWith(url),
   );
   if (paint === undefined || start === undefined) throw new Error('nothing was painted');
   const own = events.filter(({ pid, ts }) => pid === paint.pid && ts >= start.ts);

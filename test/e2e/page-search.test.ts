@@ -133,7 +133,7 @@ suite('search on the page', needs('chromium'), () => {
     const page = await open(t, browser, other.url);
     await page.getByRole('searchbox').fill('app');
     await page.getByText('150 apps', { exact: true }).waitFor();
-    assert.equal((await names(page)).length, 60);
+    await eventually(async () => assert.equal((await names(page)).length, 60));
     await page.getByRole('button', { name: 'Show more' }).click();
     assert.equal((await names(page)).length, 120);
     assert.equal(await focused(page), numbered(60));
