@@ -68,6 +68,12 @@ export class DeltaMaker {
     });
   }
 
+  /** Makes what there is to make, and resolves when there is no more, or what is left has to wait. */
+  async finished(): Promise<void> {
+    this.wake();
+    while (this.#running !== undefined) await this.#running;
+  }
+
   /** Stops at once: what is being made is lost, and made again after the next start. */
   async stop(): Promise<void> {
     this.#stopping.abort();

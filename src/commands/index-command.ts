@@ -3,16 +3,19 @@ import { constants } from 'node:os';
 import type { SingleBar } from 'cli-progress';
 import type { Logger } from 'pino';
 import { amount } from '../system/amount.ts';
+import { DeltaMaker } from '../app/delta-maker.ts';
 import { RecoveringIndexer } from '../app/recovering-indexer.ts';
 import { indexingOptions, type IndexingOptions } from '../app/indexing-options.ts';
 import { connectionOf } from '../store/postgres/connection.ts';
 import { SoleLead } from '../store/postgres/sole-lead.ts';
+import { DeltaFigures } from '../server/figures.ts';
 import { StateLock, StateLockedError } from '../store/state-lock.ts';
 import type { Config } from '../config/config.ts';
 import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/rebuild.ts';
 import { EVERYTHING } from '../indexing/rebuild.ts';
 import type { AppChanges } from '../indexing/appdata/app-changes.ts';
 import { untilAborted } from '../system/on-abort.ts';
+import { messageOf } from '../system/message-of.ts';
 import { joinNames } from '../system/join-names.ts';
 import { describeSent, type OnRequest } from '../registry/http/transport/sent-request.ts';
 import { type CommandOptions, type Configure, FAILURE, SUCCESS } from './command.ts';
@@ -78,6 +81,7 @@ export async function indexOnce(
       );
       complete = results.map((result) => report(result, logger)).every(Boolean);
       await untilAborted(indexer.picturesSettled(), interruption.signal);
+      await makeDeltas(config, indexer, logger, interruption.signal);
     } finally {
       await indexer.close();
     }
@@ -90,6 +94,28 @@ export async function indexOnce(
     progress.stop();
     await lock.release();
     interruption.end();
+  }
+}
+
+/** Makes the deltas that the indexes want. */
+async function makeDeltas(
+  config: Config,
+  indexer: RecoveringIndexer,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  if (config.indexes.every(({ deltas }) => deltas === undefined)) return;
+  const maker = new DeltaMaker({
+    store: indexer,
+    worker: { folder: config.stateDir, registries: indexingOptions(config).registries },
+    logger,
+    figures: new DeltaFigures(),
+    publicMessage: messageOf,
+  });
+  try {
+    await untilAborted(maker.finished(), signal);
+  } finally {
+    await maker.stop();
   }
 }
 

@@ -4,12 +4,21 @@
  */
 import { hash } from 'node:crypto';
 import pMap from 'p-map';
-import { entryOf } from '../indexing/appdata/app-details.ts';
+import { type AppUpdate, entryOf } from '../indexing/appdata/app-details.ts';
 import { type AppEntry, sortEntries } from '../indexing/appdata/app-list.ts';
 import { AppPages, AppPagesEncoder } from '../indexing/appdata/app-pages.ts';
+import { readAppUpdates } from '../indexing/deltas/app-updates.ts';
+import {
+  deltaManifestPath,
+  deltaPath,
+  DELTAS_PATH,
+  readNamedDeltas,
+  streamDelta,
+} from '../indexing/deltas/delta-manifest.ts';
 import { iconPath } from '../indexing/icons/icon-path.ts';
 import { isPngUri } from '../indexing/icons/png-uri.ts';
 import { type KeptPictures, SCREENSHOTS } from '../indexing/screenshots/screenshots.ts';
+import type { Digest } from '../registry/digest.ts';
 import { OCI_IMAGE_MANIFEST } from '../registry/media-types.ts';
 import type { ImageSource } from '../registry/registry-source.ts';
 import {
@@ -96,7 +105,8 @@ export async function exportSite(options: ExportOptions): Promise<ExportResult> 
         `the index ${index.name} could not be built yet, so nothing was exported; the messages above say why`,
       );
     const readPictures = (): Promise<KeptPictures> => served.pictures();
-    const narrowing = { ...index, registry: registry ?? shown.publication.registry, readPictures, signal };
+    const readUpdates = (manifest: Digest): Promise<readonly AppUpdate[]> => readAppUpdates(site.blobs, manifest);
+    const narrowing = { ...index, registry: registry ?? shown.publication.registry, readPictures, readUpdates, signal };
     tagged.push(await tagIndex(shown, tag, narrowing));
   }
   const server = await createServer({
@@ -175,6 +185,7 @@ class Exporter {
     for (const index of this.#tagged) {
       await this.#writeIcons(index);
       await this.#writeSignatures(index);
+      await this.#writeDeltas(index);
     }
     const untyped = await this.#writeImages();
     for (const index of this.#tagged) await this.#writeApps(index);
@@ -194,6 +205,19 @@ class Exporter {
           async () => (await this.#get(`/icons/${iconPath(icon)}`)).rawPayload,
         );
       });
+    }
+  }
+
+  /** Writes the deltas that the documents name, and then their manifests. */
+  async #writeDeltas({ deltaManifests }: TaggedIndex): Promise<void> {
+    const { blobs } = this.#options.site;
+    for (const manifest of deltaManifests) {
+      for (const delta of await readNamedDeltas(blobs, manifest))
+        await this.#folder.writeOnce(DELTAS_PATH.slice(1) + deltaPath(delta.digest), delta.size, () => async (file) => {
+          await file.writeFile(streamDelta(blobs, delta));
+        });
+      const path = DELTAS_PATH + deltaManifestPath(manifest);
+      await this.#folder.writeOnce(path.slice(1), undefined, async () => (await this.#get(path)).rawPayload);
     }
   }
 

@@ -6,6 +6,7 @@ import { Chunk, encodeChunk } from '../indexing/chunk/chunk.ts';
 import { inflate } from '../indexing/chunk/gzip-member.ts';
 import { joinParts, type ChunkPart } from '../indexing/chunk/part.ts';
 import { iconPath } from '../indexing/icons/icon-path.ts';
+import { DELTA_URL, deltaManifestAt } from '../indexing/deltas/delta-manifest.ts';
 import { prepareQuery } from '../indexing/query/ask-chunk.ts';
 import { Effort } from '../indexing/query/effort.ts';
 import { canonicalQuery, flatpakQuery, type Query } from '../indexing/query/query.ts';
@@ -33,6 +34,8 @@ export interface TaggedIndex {
   readonly apps: ReadonlyMap<string, readonly string[]>;
   /** PNGs that it names as files. */
   readonly icons: readonly Digest[];
+  /** Manifests of deltas that it names. */
+  readonly deltaManifests: readonly Digest[];
 }
 
 /** Content of one chunk for one tag. */
@@ -68,6 +71,7 @@ export async function tagIndex(
     images: tagged.flatMap(({ images }) => images),
     apps: new Map([...apps].map(([id, its]) => [id, its.map(({ chunk }) => chunk)])),
     icons: [...new Set(tagged.flatMap(({ icons }) => icons))],
+    deltaManifests: [...new Set(tagged.flatMap(({ deltaManifests }) => deltaManifests))],
   };
 }
 
@@ -94,6 +98,10 @@ async function tagChunk(chunk: Chunk, part: ChunkPart): Promise<TaggedChunk | un
     images: images.map(({ repository, image }) => ({ repository, digest: image.Digest as Digest })),
     appIds,
     icons,
+    deltaManifests: images.flatMap(({ image }) => {
+      const manifest = deltaManifestAt(image.Labels[DELTA_URL] ?? '');
+      return manifest !== undefined && chunk.deltaManifests.includes(manifest) ? [manifest] : [];
+    }),
   };
 }
 

@@ -167,7 +167,9 @@ export class Indexer {
       )
         unlisted.add(name);
     const unconfigured = (await publications.published()).filter((name) => !publishers.has(name));
-    return new Indexer(options, publishers, iconFiles, unlisted, unconfigured);
+    const indexer = new Indexer(options, publishers, iconFiles, unlisted, unconfigured);
+    if (indexer.deltas.isUsed) await indexer.deltas.clean(new Set(publishers.keys()));
+    return indexer;
   }
 
   /**
@@ -704,9 +706,9 @@ export class Indexer {
       definitions,
       cleanFilesAfter,
       keepDeltasFor = cleanFilesAfter,
-      store: { catalog, blobs },
+      store: { blobs },
     } = this.#options;
-    const wanted = await catalog.deltas.clean(new Set(definitions.map(({ name }) => name)));
+    const wanted = await this.#deltas.clean(new Set(definitions.map(({ name }) => name)));
     const manifests = new Set(
       [...this.#publishers.values()].flatMap(
         ({ published }) => published?.chunks.flatMap(({ deltaManifests }) => deltaManifests) ?? [],

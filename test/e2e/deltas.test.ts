@@ -1,19 +1,24 @@
 /** Deltas that the server makes, for a real Flatpak. */
 import assert from 'node:assert/strict';
-import { cp } from 'node:fs/promises';
+import { cp, mkdtempDisposable, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { suite, test } from 'node:test';
+import { suite, test, type TestContext } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { request } from 'undici';
+import { stringify } from 'yaml';
 import { digestOf } from '../../src/registry/digest.ts';
 import type { AppAnswer } from '../../src/server/routes/api.ts';
 import { storeFiles } from '../../src/store/sqlite/sqlite-store.ts';
 import { makeSample, pushSamples, SAMPLE_IMAGES } from '../fixtures/samples.ts';
+import type { IndexJson } from '../indexing/test-state.ts';
 import { startDockerRegistry, type DockerRegistry } from '../peers/docker-registry.ts';
 import { startFlatpakClient, type FlatpakClient } from '../peers/flatpak.ts';
 import { freePort } from '../peers/free-port.ts';
 import { needs } from '../peers/installed.ts';
-import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
+import { runRegindexer, startRegindexer, type Regindexer } from '../peers/regindexer.ts';
+import { cannotMount, SmallDisk } from '../peers/small-disk.ts';
 import { get, indexOf, reindex, settled, statusOf, type StatusJson, TOKEN } from './ask-server.ts';
 import { eventually } from './eventually.ts';
 import {
@@ -27,6 +32,7 @@ import {
   requireFilesAfter,
 } from './pushed-app.ts';
 import { RegistryWriter } from './registry-writer.ts';
+import { startReplicas } from './replicas.ts';
 import { installHello, runHello, update } from './sample-user.ts';
 
 const PEERS = needs('docker-registry', 'skopeo', 'flatpak', 'dbus-daemon', 'gcc', 'rsvg-convert');
@@ -209,3 +215,161 @@ suite('flatpak and the deltas of this server', PEERS, () => {
     await runHello(user, '2.0');
   });
 });
+
+/** Pushes two versions, and starts a server that makes the delta between them; it may then be killed. */
+async function pushed(t: TestContext, more: object = {}) {
+  const resources = new AsyncDisposableStack();
+  t.after(() => resources.disposeAsync());
+  const registry = resources.use(await startDockerRegistry());
+  await pushSamples(registry.host);
+  const writer = new RegistryWriter(registry.url);
+  await pushImage(writer, join(SAMPLE_IMAGES, REPOSITORY), FILES_BEFORE);
+  const server = resources.use(
+    await startRegindexer({
+      config: {
+        indexes: { apps: { registry: registry.url, registry_public: '/', deltas: { min_size: '1kB' } } },
+        server: { port: 0, registry_proxy: true, admin_token: TOKEN, max_age: 0 },
+        clean_files_after: 0,
+        ...more,
+      },
+    }),
+  );
+  await settled(server.url);
+  const folder = resources.use(await mkdtempDisposable(join(tmpdir(), 'regindexer-deltas-'))).path;
+  const after = await pushImage(writer, await makeSample(REPOSITORY, '2.0', folder), FILES_AFTER);
+  return { registry, writer, server, after, folder };
+}
+
+suite('deltas that the server makes', PEERS, () => {
+  test('are whole whenever one is shown, also if it is killed at any moment', async (t) => {
+    const { server } = await pushed(t);
+    const moments: readonly (() => Promise<unknown>)[] = [
+      () => reindex(server.url),
+      () => eventually(async () => assert.notEqual((await statusOf(server.url)).deltas, undefined)),
+      ...[0, 20, 60, 150, 300, 450, 600].map((delay) => async () => {
+        await eventually(async () => {
+          const { deltas } = await statusOf(server.url);
+          assert.ok(deltas?.making !== undefined || deltas?.made === 1);
+        });
+        await setTimeout(delay);
+      }),
+    ];
+    for (const reached of moments) {
+      await reached();
+      await server.kill();
+      await server.start();
+      await eventually(() => get(`${server.url}/readyz`));
+      await requireWhole(server.url);
+    }
+    await settled(server.url);
+    assert.partialDeepStrictEqual(await deltasEnded(server.url), { made: 1, failed: 0 });
+    assert.equal(await eventually(() => requireWhole(server.url)), 1);
+  });
+
+  test(
+    'wait while the disk has no room for the layers, and are made when it has',
+    { skip: cannotMount() },
+    async (t) => {
+      await using disks = await mkdtempDisposable(join(tmpdir(), 'regindexer-disks-'));
+      using mounted = new DisposableStack();
+      const disk = mounted.adopt(await SmallDisk.mount(join(disks.path, 'state')), (one) => one.unmount());
+      const { server } = await pushed(t, { state_dir: disk.path });
+      // The rebuild has room for what it writes, but the layers have not.
+      disk.fill();
+      disk.leave(700_000);
+      await reindex(server.url);
+      await eventually(async () => {
+        const { deltas } = await statusOf(server.url);
+        assert.match(deltas?.lastError?.message ?? '', /make room/);
+        assert.partialDeepStrictEqual(deltas, { made: 0, failed: 0, pending: 1 });
+      });
+      assert.equal(await deltaLabel(server.url), undefined);
+      disk.free();
+      assert.partialDeepStrictEqual(await deltasEnded(server.url), { made: 1, failed: 0 });
+      assert.equal(await eventually(() => requireWhole(server.url)), 1);
+    },
+  );
+
+  test('are told of at the API: from which version, and how large they are', async (t) => {
+    const { server } = await pushed(t);
+    await reindex(server.url);
+    await deltasEnded(server.url);
+    await eventually(async () => {
+      const { images } = JSON.parse((await get(`${server.url}/api/apps/org.example.Hello`)).body.toString()) as {
+        images: readonly { updates: readonly { from: string; size: number }[] }[];
+      };
+      const [{ from, size } = assert.fail()] = images[0]?.updates ?? [];
+      assert.equal(from, '1.0');
+      assert.ok(size < 20_000, String(size));
+    });
+  });
+
+  test('are exported with the index that names them', async (t) => {
+    const { registry, folder, after } = await pushed(t);
+    // The images as they were before, and then as they are.
+    const writer = new RegistryWriter(registry.url);
+    const file = join(folder, 'config.yaml');
+    const site = join(folder, 'site');
+    await writeFile(
+      file,
+      stringify({
+        state_dir: join(folder, 'state'),
+        indexes: { apps: { registry: registry.url, deltas: { min_size: '1kB' } } },
+        server: { base_url: 'https://apps.example.org' },
+      }),
+    );
+    await pushImage(writer, join(SAMPLE_IMAGES, REPOSITORY), FILES_BEFORE);
+    const run = async (): Promise<void> => {
+      const { code, stderr } = await runRegindexer(['-c', file, 'export', site]);
+      assert.equal(code, 0, stderr);
+    };
+    await run();
+    await pushImage(writer, join(folder, REPOSITORY), FILES_AFTER);
+    await run();
+    const index = JSON.parse(await readFile(join(site, 'index/static'), 'utf8')) as IndexJson;
+    const image = index.Results.find(({ Name }) => Name === REPOSITORY)?.Images[0];
+    assert.equal(image?.Digest, after.digest);
+    const label = image?.Labels[DELTA_URL] ?? '';
+    const exported = (url: string): Promise<Buffer> =>
+      readFile(join(site, url.replace('https://apps.example.org/', '')));
+    const { layers } = JSON.parse((await exported(label)).toString()) as DeltaManifest;
+    assert.equal(layers.length, 1);
+    for (const { digest, urls: [url = ''] = [] } of layers) assert.equal(digestOf(await exported(url)), digest);
+  });
+});
+
+test(
+  'of several replicas the leading one makes deltas, and all serve them',
+  needs('docker-registry', 'skopeo', 'postgres', 'nginx', 'gcc', 'rsvg-convert'),
+  async () => {
+    await using registry = await startDockerRegistry();
+    await pushSamples(registry.host);
+    const writer = new RegistryWriter(registry.url);
+    await pushImage(writer, join(SAMPLE_IMAGES, REPOSITORY), FILES_BEFORE);
+    await using replicas = await startReplicas({
+      count: 2,
+      config: () => ({
+        indexes: { apps: { registry: registry.url, registry_public: '/', deltas: { min_size: '1kB' } } },
+        server: { registry_proxy: true, max_age: 0 },
+      }),
+    });
+    const leader = await replicas.leader();
+    await settled(leader.url);
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-deltas-'));
+    await pushImage(writer, await makeSample(REPOSITORY, '2.0', folder.path), FILES_AFTER);
+    await reindex(leader.url);
+    // What is made when its leader dies is made by the next one.
+    await leader.service.kill();
+    const next = await replicas.leader(leader);
+    assert.partialDeepStrictEqual(await deltasEnded(next.url), { made: 1, failed: 0 });
+    await leader.service.start();
+    for (const { url } of replicas.all) assert.equal(await eventually(() => requireOne(url)), 1);
+  },
+);
+
+/** Requires that a delta is shown, and whole. */
+async function requireOne(url: string): Promise<number> {
+  const count = await requireWhole(url);
+  assert.equal(count, 1);
+  return count;
+}

@@ -291,6 +291,18 @@ suite('a delta that was made', () => {
     assert.notEqual(await label(state), undefined);
   });
 
+  test('whose blob is gone after a restart is not shown, and made again', async (t) => {
+    const { state } = await replacedOnce(t);
+    await make(state, Buffer.from('a delta'));
+    await state.close();
+    for (const suffix of ['', '-wal', '-shm']) await rm(state.path('store', `blobs.sqlite${suffix}`), { force: true });
+    await state.reopen();
+    await state.refresh();
+    assert.equal(await label(state), undefined);
+    await make(state, Buffer.from('a delta'));
+    assert.notEqual(await stored(state, (await label(state)) ?? ''), undefined);
+  });
+
   test('that has no room is not kept; it waits until there is room', async (t) => {
     const { state } = await replacedOnce(t, { maxStore: 10 });
     const { next } = await state.indexer.deltas.state();

@@ -1,7 +1,7 @@
 /** A disk that is easy to fill. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, openSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,6 +34,11 @@ export class SmallDisk {
     } finally {
       closeSync(file);
     }
+  }
+
+  /** Leaves so many bytes of it, after it was filled. */
+  leave(bytes: number): void {
+    truncateSync(this.#ballast, statSync(this.#ballast).size - bytes);
   }
 
   free(): void {

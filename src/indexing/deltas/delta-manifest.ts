@@ -1,6 +1,7 @@
 /** The manifest of an image's deltas, where Flatpak looks for one (flatpak-oci-specs, image-deltas.md). */
 import { digestOf, type Digest } from '../../registry/digest.ts';
 import { OCI_IMAGE_MANIFEST } from '../../registry/media-types.ts';
+import { type BlobReader, readBlob, readWholeBlob } from '../../store/blobs.ts';
 import type { MadeDelta } from '../../store/deltas.ts';
 import { contentPath, digestOfContentPath } from '../content-path.ts';
 import type { DeltaDefinition } from '../index-definition.ts';
@@ -75,6 +76,26 @@ export interface NamedDelta {
   readonly layerSize: number;
   /** Version that it leads from; empty if unknown. */
   readonly version: string;
+}
+
+/**
+ * Reads the deltas that a manifest names; none if it is missing or damaged.
+ * @throws StoreError
+ */
+export async function readNamedDeltas(blobs: BlobReader, digest: Digest): Promise<readonly NamedDelta[]> {
+  const manifest = await readWholeBlob(blobs, { kind: 'delta-manifest', digest });
+  return manifest === undefined ? [] : namedDeltas(manifest);
+}
+
+/**
+ * Streams a delta.
+ * @throws StoreError; BlobMissing
+ */
+export function streamDelta(
+  blobs: BlobReader,
+  { digest, size }: Pick<NamedDelta, 'digest' | 'size'>,
+): AsyncIterable<Buffer> {
+  return readBlob(blobs, { kind: 'delta', digest }, 0, size - 1);
 }
 
 /** Returns the deltas that a manifest made by {@link deltaManifest} names. */

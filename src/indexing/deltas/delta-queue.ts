@@ -104,6 +104,21 @@ export class DeltaQueue {
   }
 
   /**
+   * Forgets what no index of these names wants, and deltas whose blobs are missing, as after a file of the store was
+   * replaced; returns the blobs of all others.
+   * @throws StoreError
+   */
+  async clean(indexes: ReadonlySet<string>): Promise<ReadonlySet<Digest>> {
+    const { catalog, blobs } = this.#store;
+    const kept = new Set<Digest>();
+    for (const digest of await catalog.deltas.clean(indexes)) {
+      if ((await blobs.size({ kind: 'delta', digest })) === undefined) await this.lose(digest);
+      else kept.add(digest);
+    }
+    return kept;
+  }
+
+  /**
    * Forgets a delta whose blob is damaged or missing: it is not shown any more, and made again.
    * @throws StoreError
    */
