@@ -90,7 +90,7 @@ test(
         .filter((line) => line.startsWith(`${program} `))
         .map((line) => line.split(' ').slice(1));
     await using server = await startRegindexer({ config: here(config) });
-    await settled(server.url, {});
+    await settled(server.url);
     await using user = await startFlatpakClient();
     const [add = [], install = [], run = []] = commands('flatpak');
     await user.flatpak(...add);

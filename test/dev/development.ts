@@ -81,7 +81,7 @@ export async function startDevelopment({ args, replicas, onOutput }: Development
   }
   if (replicas !== undefined) resources.use(await startLoadBalancer(port, ports));
   const url = `http://127.0.0.1:${port}`;
-  await settled(url, {});
+  await settled(url);
   const all = resources.move();
   return {
     servers,

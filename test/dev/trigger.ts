@@ -18,7 +18,7 @@ async function trigger(): Promise<void> {
     assert.equal((await statusOf(url, {})).bus?.state, 'connected', `${url} does not listen on its bus`),
   );
   // A queued rebuild would include the message.
-  const known = new Set((await settled(url, {})).rebuilds.map(({ id }) => id));
+  const known = new Set((await settled(url)).rebuilds.map(({ id }) => id));
   {
     await using connection = await connectStomp(broker);
     await connection.publish(DESTINATION, JSON.stringify({ topic: TOPIC, msg: { ctype: 'flatpak' } }));
@@ -32,7 +32,7 @@ async function trigger(): Promise<void> {
       ) ?? assert.fail(`${url} has not begun to rebuild`)
     );
   });
-  const { rebuilds } = await settled(url, {});
+  const { rebuilds } = await settled(url);
   const { state, error } =
     rebuilds.find((rebuild) => rebuild.id === id) ?? assert.fail(`${url} has forgotten the rebuild ${id}`);
   if (state !== 'done') throw new Error(`the rebuild ${id} is ${state}: ${error}`);
