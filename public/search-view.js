@@ -68,7 +68,14 @@ function load() {
 }
 
 async function loadAll() {
-  const lists = await Promise.all(known().indexes.map((index) => fetchApps(index)));
+  const answers = await Promise.allSettled(known().indexes.map((index) => fetchApps(index)));
+  const lists = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+  const failed = answers.find((answer) => answer.status === 'rejected');
+  if (failed !== undefined) {
+    if (lists.length === 0) throw failed.reason;
+    // The others are found meanwhile.
+    loading = undefined;
+  }
   // Each list is sorted already.
   const apps = lists.flat();
   if (lists.length > 1) apps.sort((a, b) => a.name.localeCompare(b.name, 'en', { sensitivity: 'base' }));

@@ -210,6 +210,25 @@ suite('the page', needs('chromium'), () => {
     await page.close();
   });
 
+  test('an index that is not built does not keep the others away', async (t) => {
+    await using refusing = await LabelRegistry.start();
+    refusing.push('editor', { labels: flatpakLabels({ id: 'org.example.Editor', name: 'Editor' }) });
+    refusing.break('editor');
+    await using other = await startRegindexer({
+      config: {
+        indexes: { apps: { registry: registry.url }, broken: { registry: refusing.url, title: 'Broken' } },
+        server: { port: 0 },
+      },
+    });
+    await eventually(async () => assert.match((await get(`${other.url}/`)).body.toString(), /Calculator/));
+    const page = await open(t, browser, other.url);
+    expectedErrors(page).push(/503/);
+    await page.getByText('This index is being built for the first time.').waitFor();
+    await page.getByRole('searchbox').fill('editor');
+    await eventually(async () => assert.deepEqual(await names(page), ['Editor']));
+    await page.close();
+  });
+
   test('an index that is not built says so until it is', async (t) => {
     await using refusing = await LabelRegistry.start();
     refusing.push('editor', { labels: flatpakLabels({ id: 'org.example.Editor', name: 'Editor' }) });

@@ -41,8 +41,6 @@ export interface Page {
 
 /** Data that scripts find in the page. */
 export interface Known {
-  /** The public URL, without a slash at its end. */
-  readonly base: string;
   /** Path that all others begin with; ends with `/`. */
   readonly root: string;
   /** Where results of a search are shown: the first page of the index, or of all. */
@@ -71,7 +69,6 @@ export function writePage(context: PageContext, page: Page): string {
     page.image === undefined && logo === undefined ? undefined : new URL(page.image ?? logo ?? '', base).href;
   const home = index === undefined ? links.root : links.index(index.name);
   const known: Known = {
-    base,
     root: links.root,
     home,
     ...(site.exported && { exported: site.exported }),
