@@ -17,6 +17,8 @@ const MAX_KEYWORDS = 50;
 const MAX_CATEGORIES = 50;
 const MAX_RATINGS = 100;
 const MAX_LANGUAGES = 200;
+/** Characters of all translations in JSON: each has the untranslated paragraphs between its own, too. */
+const MAX_TRANSLATED = 4 * 1024 * 1024;
 
 /** A description in several languages: those of its paragraphs, by the language of the whole. */
 export type Description = Translated<TranslatedSequence<Block>>;
@@ -166,14 +168,18 @@ export class Component {
         ),
       );
     };
-    return Object.fromEntries(
-      [...this.#languages(captions, notes)]
-        .filter(isTranslation)
-        .toSorted()
-        .slice(0, MAX_LANGUAGES)
-        .map((language) => [language, textsIn(language)] as const)
-        .filter(([, texts]) => Object.keys(texts).length > 0),
-    );
+    const translations: Record<string, AppTexts> = {};
+    let room = MAX_TRANSLATED;
+    for (const language of [...this.#languages(captions, notes)]
+      .filter(isTranslation)
+      .toSorted()
+      .slice(0, MAX_LANGUAGES)) {
+      const texts = textsIn(language);
+      room -= JSON.stringify(texts).length;
+      if (room < 0) break;
+      if (Object.keys(texts).length > 0) translations[language] = texts;
+    }
+    return translations;
   }
 
   #languages(captions: readonly Translated<string>[], notes: Description): ReadonlySet<string> {
@@ -192,7 +198,7 @@ function baseOf(description: Description): readonly Block[] {
 /** Returns a description in one language; `undefined` if nothing of it is translated. */
 function blocksIn(description: Description, language: string): readonly Block[] | undefined {
   const whole = description.in(language) ?? description.base;
-  return whole?.languages.has(language) === true ? whole.in(language) : undefined;
+  return whole?.has(language) === true ? whole.in(language) : undefined;
 }
 
 function isWebUrl(text: string): boolean {

@@ -253,6 +253,8 @@ class AppdataReader {
     const { depth, blocks } = this.#description ?? {};
     if (depth === undefined || blocks === undefined) return;
     if (name === 'em' || name === 'code') this.#running.close();
+    // Not after each of its spans, of which a text may have thousands.
+    if (!BLOCKS.has(name) && this.#open.length >= depth) return;
     const text = this.#running.spans();
     const addParagraph = (): void => blocks.add('paragraph', new Map([[language, { kind: 'paragraph', text }]]));
     if (name === 'p' && text.length > 0) addParagraph();

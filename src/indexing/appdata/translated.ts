@@ -53,6 +53,10 @@ export class Translated<T> {
     if (!this.#values.has(language)) this.#values.set(language, value);
   }
 
+  has(language: string): boolean {
+    return this.#values.has(language);
+  }
+
   /** Returns the value in one language. */
   in(language: string): T | undefined {
     return this.#values.get(language);
@@ -100,8 +104,8 @@ export class TranslatedSequence<T> {
    */
   add(kind: string, values: ReadonlyMap<string, T>): void {
     let place = this.#places.at(-1);
-    const taken = new Set(place?.values.languages);
-    if (place === undefined || place.kind !== kind || values.keys().some((language) => taken.has(language))) {
+    const before = place?.values;
+    if (place === undefined || place.kind !== kind || values.keys().some((language) => before?.has(language))) {
       if (this.#places.length >= this.#limit) return;
       place = { kind, values: new Translated() };
       this.#places.push(place);
@@ -120,6 +124,11 @@ export class TranslatedSequence<T> {
       const value = values.in(language) ?? values.base;
       return value === undefined ? [] : [value];
     });
+  }
+
+  /** Says whether any of the values is in this language. */
+  has(language: string): boolean {
+    return this.#places.some(({ values }) => values.has(language));
   }
 
   get languages(): ReadonlySet<string> {

@@ -353,3 +353,29 @@ test('random texts never throw', () => {
     }),
   );
 });
+
+/** Languages that have names of three letters. */
+const LETTERS = Array.from('abcdefghijklmnopqrstuvwxyz');
+const LANGUAGES = LETTERS.flatMap((a) => LETTERS.flatMap((b) => LETTERS.map((c) => a + b + c)));
+
+test('translations take no more than a few times the app data, whatever is not translated in between', () => {
+  const translated = LANGUAGES.slice(0, 200).map((language) => `<p xml:lang="${language}">x</p>`);
+  const xml = component(
+    `<description><p>y</p>${translated.join('')}${`<p>${'t'.repeat(5_000)}</p>`.repeat(150)}</description>`,
+  );
+  const { description, translations } = parseAppdata(xml, { translations: true });
+  assert.equal(description.length, 151);
+  assert.ok(Object.keys(translations).length > 1);
+  assert.ok(JSON.stringify(translations).length < 8 * xml.length);
+});
+
+test('thousands of languages or spans take a time that grows with their number alone', () => {
+  const translated = LANGUAGES.map((language) => `<p xml:lang="${language}">x</p>`);
+  const { translations } = parseAppdata(component(`<description><p>y</p>${translated.join('')}</description>`), {
+    translations: true,
+  });
+  assert.equal(Object.keys(translations).length, 200);
+  const spans = `<p>${'<em>a</em>b'.repeat(4_000)}</p>`;
+  const { description } = parseAppdata(component(`<description>${spans.repeat(20)}</description>`));
+  assert.equal(description.length, 20);
+});
