@@ -70,10 +70,11 @@ export async function fetchApps({ name, apps: path }) {
 
 /**
  * Requests the state of the service.
+ * @param {string | null} token the administrator's, who is told of hosts and errors as well
  * @returns {Promise<Status>}
  */
-export function fetchStatus() {
-  return ask(`${known().root}status`);
+export function fetchStatus(token) {
+  return ask(`${known().root}status`, token === null ? {} : { headers: { authorization: `Bearer ${token}` } });
 }
 
 /**

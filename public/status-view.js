@@ -67,13 +67,17 @@ class StatusView {
 
   async #load() {
     const slow = setTimeout(() => this.#tell('Still loading. The server is slow to answer.'), SLOW);
+    const token = sessionStorage.getItem(TOKEN);
     try {
-      this.#status = await fetchStatus();
+      this.#status = await fetchStatus(token);
       this.#message.hidden = true;
       this.#live = new Map(this.#status.rebuilds.filter(isLive).map((rebuild) => [rebuild.id, rebuild]));
       this.#fill();
     } catch (error) {
-      this.#tell(error instanceof Error ? error.message : String(error), () => void this.#load());
+      if (token !== null && isRefused(error)) {
+        this.#refused(error);
+        void this.#load();
+      } else this.#tell(error instanceof Error ? error.message : String(error), () => void this.#load());
     } finally {
       clearTimeout(slow);
     }
@@ -182,6 +186,7 @@ class StatusView {
       event.preventDefault();
       sessionStorage.setItem(TOKEN, input.value.trim());
       this.#fillAdmin();
+      void this.#load();
       this.#admin.querySelector('button')?.focus();
     };
     return h(
@@ -227,6 +232,7 @@ class StatusView {
           onclick: () => {
             sessionStorage.removeItem(TOKEN);
             this.#fillAdmin();
+            void this.#load();
           },
         },
         'Forget the token',
@@ -244,7 +250,7 @@ class StatusView {
   /** Returns what an error says; if the token was refused, asks for another one. @param {unknown} error */
   #refused(error) {
     const message = error instanceof Error ? error.message : String(error);
-    if (error instanceof Refusal && (error.status === 401 || error.status === 403)) {
+    if (isRefused(error)) {
       sessionStorage.removeItem(TOKEN);
       this.#admin.replaceChildren(
         this.#tokenForm(error.status === 401 ? 'The token is wrong. Type it again.' : message),
@@ -253,6 +259,15 @@ class StatusView {
     }
     return message;
   }
+}
+
+/**
+ * Says whether the token was refused.
+ * @param {unknown} error
+ * @returns {error is Refusal}
+ */
+function isRefused(error) {
+  return error instanceof Refusal && (error.status === 401 || error.status === 403);
 }
 
 /** @param {Rebuild} rebuild */
