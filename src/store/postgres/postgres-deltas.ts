@@ -102,9 +102,9 @@ export class PostgresDeltas implements Deltas {
 
   async next(manner: string, except: readonly string[] = []): Promise<PendingDelta | undefined> {
     const [row] = await this.#database.query<{ registry: string; repository: string; target: Digest; source: Digest }>(
-      `SELECT wanted.registry, wanted.repository, wanted.target, wanted.source FROM ${WANTED}
-       WHERE delta.kind IS NULL AND wanted.registry <> ALL($2)
-       ORDER BY rank, wanted.repository, wanted.target, wanted.source LIMIT 1`,
+      `SELECT registry, repository, target, source FROM wanted_delta AS wanted
+       WHERE NOT EXISTS (SELECT FROM delta WHERE ${ENDED}) AND registry <> ALL($2)
+       ORDER BY rank, repository, target, source LIMIT 1`,
       [manner, except],
     );
     return row;
@@ -166,7 +166,8 @@ export class PostgresDeltas implements Deltas {
     const [row] = await this.#database.query<Record<keyof DeltaCounts, string>>(
       `SELECT count(*) FILTER (WHERE kind IS NULL) AS pending, count(*) FILTER (WHERE kind = 'made') AS made,
          count(*) FILTER (WHERE kind = 'unsuitable') AS unsuitable, count(*) FILTER (WHERE kind = 'failed') AS failed,
-         coalesce(sum(size), 0) AS bytes, coalesce(sum(layer_size - size), 0) AS saved FROM ${WANTED}`,
+         coalesce(sum(size), 0) AS bytes, coalesce(sum(layer_size - size), 0) AS saved
+       FROM (SELECT DISTINCT registry, target, source FROM wanted_delta) AS wanted LEFT JOIN delta ON ${ENDED}`,
       [manner],
     );
     const number = (key: keyof DeltaCounts): number => Number(row?.[key] ?? 0);
@@ -195,12 +196,10 @@ export class PostgresDeltas implements Deltas {
   }
 }
 
-/** SQL: the deltas that indexes want, each once, with what came of it in the manner $1. */
-const WANTED = `
-  (SELECT registry, target, source, min(repository) AS repository, min(rank) AS rank FROM wanted_delta
-   GROUP BY registry, target, source) AS wanted
-  LEFT JOIN delta ON delta.registry = wanted.registry AND delta.target = wanted.target AND delta.source = wanted.source
-    AND (delta.kind = 'made' OR delta.manner = $1)`;
+/** SQL: what came of making a delta that is `wanted`, in the manner $1. */
+const ENDED = `
+  delta.registry = wanted.registry AND delta.target = wanted.target AND delta.source = wanted.source
+  AND (delta.kind = 'made' OR delta.manner = $1)`;
 
 /** Adds replaced images, in the transaction of a commit. */
 export async function addReplaced(query: RunQuery, registry: string, changes: readonly CatalogChange[]): Promise<void> {

@@ -148,12 +148,10 @@ function keyOf(wanted: readonly WantedDelta[]): string {
 
 type Statements = ReturnType<typeof prepareStatements>;
 
-/** The deltas that indexes want, each once, with what came of it in the manner `?`. */
-const WANTED = `
-  (SELECT registry, target, source, min(repository) AS repository, min(rank) AS rank FROM wanted_delta
-   GROUP BY registry, target, source) AS wanted
-  LEFT JOIN delta ON delta.registry = wanted.registry AND delta.target = wanted.target AND delta.source = wanted.source
-    AND (delta.kind = 'made' OR delta.manner = ?)`;
+/** What came of making a delta that is `wanted`, in the manner `?`. */
+const ENDED = `
+  delta.registry = wanted.registry AND delta.target = wanted.target AND delta.source = wanted.source
+  AND (delta.kind = 'made' OR delta.manner = ?)`;
 
 function prepareStatements(database: DatabaseSync) {
   return {
@@ -183,14 +181,16 @@ function prepareStatements(database: DatabaseSync) {
       'INSERT INTO wanted_delta ("index", repository, target, source, registry, rank) VALUES (?, ?, ?, ?, ?, ?)',
     ),
     next: database.prepare(
-      `SELECT wanted.registry, wanted.repository, wanted.target, wanted.source FROM ${WANTED}
-       WHERE delta.kind IS NULL AND wanted.registry NOT IN (SELECT value FROM json_each(?))
-       ORDER BY rank, wanted.repository, wanted.target, wanted.source LIMIT 1`,
+      `SELECT registry, repository, target, source FROM wanted_delta AS wanted
+       WHERE NOT EXISTS (SELECT 1 FROM delta WHERE ${ENDED}) AND registry NOT IN (SELECT value FROM json_each(?))
+       ORDER BY rank, repository, target, source LIMIT 1`,
     ),
+    // Without sorting: an index of the table has the pairs in order.
     count: database.prepare(
       `SELECT count(*) FILTER (WHERE kind IS NULL) AS pending, count(*) FILTER (WHERE kind = 'made') AS made,
          count(*) FILTER (WHERE kind = 'unsuitable') AS unsuitable, count(*) FILTER (WHERE kind = 'failed') AS failed,
-         coalesce(sum(size), 0) AS bytes, coalesce(sum(layer_size - size), 0) AS saved FROM ${WANTED}`,
+         coalesce(sum(size), 0) AS bytes, coalesce(sum(layer_size - size), 0) AS saved
+       FROM (SELECT DISTINCT registry, target, source FROM wanted_delta) AS wanted LEFT JOIN delta ON ${ENDED}`,
     ),
     record: database.prepare(
       `INSERT OR REPLACE INTO delta (registry, target, source, kind, manner, reason, digest, size, layer_size, from_layer, to_layer, version)
