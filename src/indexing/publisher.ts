@@ -104,6 +104,9 @@ export class Publisher {
   /** Chunks of a publication by their first repository; see {@link #chunksByFirst}. */
   #byFirst: { readonly of: LoadedPublication | undefined; readonly chunks: Map<string, Chunk[]> } | undefined;
 
+  /** See {@link #publishedManifests}. */
+  #manifests: { readonly of: LoadedPublication | undefined; readonly names: ReadonlySet<Digest> } | undefined;
+
   private constructor(options: PublisherOptions, published: LoadedPublication | undefined, newest: number) {
     const { definition, patterns, iconsUri } = options;
     this.definition = definition;
@@ -426,8 +429,11 @@ export class Publisher {
     );
     const icons = [...rendering.icons].toSorted();
     await writer.putPngs(rendering.unusualPngs);
+    // Each takes a transaction, and those that are published already are stored.
+    const stored = rendering.deltaManifests.size === 0 ? undefined : this.#publishedManifests();
     for (const [digest, manifest] of rendering.deltaManifests)
-      await putBlob(this.#options.blobs, { kind: 'delta-manifest', digest }, [manifest]);
+      if (stored?.has(digest) !== true)
+        await putBlob(this.#options.blobs, { kind: 'delta-manifest', digest }, [manifest]);
     for (const png of icons)
       if (iconFiles?.lacks([iconPath(png)]) === true) iconFiles.store(png, await this.#reader(png));
     const content = await renderChunk(shown, isSlice, {
@@ -442,6 +448,15 @@ export class Publisher {
     const encoded = await encodeChunk(content);
     await writer.add(encoded);
     return new Chunk(encoded.name, encoded.head, segmentsOf(this.#options.publications), 'publishing');
+  }
+
+  /** Returns the manifests of deltas that the current publication names. */
+  #publishedManifests(): ReadonlySet<Digest> {
+    if (this.#manifests?.of !== this.#published || this.#manifests === undefined) {
+      const names = new Set((this.#published?.chunks ?? []).flatMap(({ deltaManifests }) => deltaManifests));
+      this.#manifests = { of: this.#published, names };
+    }
+    return this.#manifests.names;
   }
 
   /** Reads the PNGs of images whose icons are shown in the index itself. */

@@ -281,6 +281,22 @@ suite('a delta that was made', () => {
     assert.equal(await stored(state, deltaUrl), undefined);
   });
 
+  test('costs no push of another app a transaction', async (t) => {
+    const { state } = await replacedOnce(t);
+    await make(state, Buffer.from('a delta'));
+    const { blobs } = state.store;
+    const complete = blobs.complete.bind(blobs);
+    let completed = 0;
+    blobs.complete = (...blob) => {
+      completed++;
+      return complete(...blob);
+    };
+    state.registry.pushImage('other', 'latest', { labels: flatpakLabels({ id: 'org.example.Other' }) });
+    await state.rebuildTags('other', 'latest');
+    assert.equal((await images(state)).length, 2);
+    assert.equal(completed, 0);
+  });
+
   test('that is lost is not shown, and made again', async (t) => {
     const { state } = await replacedOnce(t);
     await make(state, Buffer.from('a delta'));
