@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
 import { digestOf, type Digest } from '../../src/registry/digest.ts';
 import { PIECE_BYTES, putBlob } from '../../src/store/blobs.ts';
+import { StoreError } from '../../src/store/store-error.ts';
 import { TestState } from '../indexing/test-state.ts';
 import { TestServer } from './test-server.ts';
 
@@ -94,4 +95,15 @@ test('a delta that is damaged is not sent to its end, and is made again', async 
   const answer = await server.fastify.inject(delta).catch(() => undefined);
   assert.notEqual(answer?.rawPayload.length, CONTENT.length);
   assert.equal(await lost.promise, digestOf(CONTENT));
+});
+
+test('deltas are unavailable while the store is', async (t) => {
+  const { server, state, delta, manifest } = await setUp(t);
+  state.store.blobs.size = async () => {
+    throw StoreError.of('unavailable', 'the database');
+  };
+  for (const path of [delta, manifest]) {
+    const { statusCode, headers } = await server.fastify.inject(path);
+    assert.deepEqual([statusCode, headers['retry-after']], [503, '1']);
+  }
 });

@@ -5,9 +5,10 @@ import { digestOfContentPath } from '../../indexing/content-path.ts';
 import { DELTAS_PATH } from '../../indexing/deltas/delta-manifest.ts';
 import { OCI_IMAGE_MANIFEST } from '../../registry/media-types.ts';
 import { type BlobName, readBlob } from '../../store/blobs.ts';
+import { isAway } from '../../store/store-error.ts';
 import { type Content, sendContent } from '../http/send-content.ts';
 import { NOSNIFF } from '../plugins/security-headers.ts';
-import { NotFound, RangeNotSatisfiable } from '../server-error.ts';
+import { DatabaseUnavailable, NotFound, RangeNotSatisfiable } from '../server-error.ts';
 import type { CurrentSite, Site } from '../site.ts';
 
 /** Blobs, by the extensions of their paths. */
@@ -28,13 +29,21 @@ export function deltaRoutes(server: FastifyInstance, site: CurrentSite): void {
     handler: async (request, reply) => {
       for (const [extension, { kind, type }] of Object.entries(KINDS)) {
         const digest = digestOfContentPath(request.params['*'], extension);
-        const content = digest && (await blobContent(site(), { kind, digest }, type));
+        const content = digest && (await contentOf(site(), { kind, digest }, type));
         if (content !== undefined)
           return sendContent(request, reply.headers(NOSNIFF), content, (message) => new RangeNotSatisfiable(message));
       }
       throw new NotFound('There is no such delta here; it may belong to an older index.');
     },
   });
+}
+
+async function contentOf(site: Site, blob: BlobName, type: string): Promise<Content | undefined> {
+  try {
+    return await blobContent(site, blob, type);
+  } catch (error) {
+    throw isAway(error) ? new DatabaseUnavailable() : error;
+  }
 }
 
 /** Returns a blob to send; `undefined` if it is not there. */
