@@ -23,6 +23,7 @@ import {
 } from '../../indexing/screenshots/screenshots.ts';
 import type { Digest } from '../../registry/digest.ts';
 import type { Publication } from '../../store/publications.ts';
+import { isAway } from '../../store/store-error.ts';
 import { type Encoding, ENCODINGS } from '../http/accept-encoding.ts';
 import { NotBuiltYet, NotFound, retryUnreadable } from '../server-error.ts';
 import { NOSNIFF } from '../plugins/security-headers.ts';
@@ -308,11 +309,16 @@ export class ServedIndex {
     const chunks = shown.chunks.filter(({ appIds }) => appIds.includes(id));
     if (chunks.length === 0) return undefined;
     const { repositoryPriority, readUpdates } = this.#options;
-    const pictures = await this.pictures();
+    // Best effort: without the store, everything else is known.
+    const withoutStore = (error: unknown): undefined => {
+      if (!isAway(error)) throw error;
+      this.#details.delete(id);
+    };
+    const pictures = (await this.pictures().catch(withoutStore)) ?? {};
     let pictureUrls: readonly string[] = [];
     const described = await describeApp(await this.#parse(chunks), id, {
       repositoryPriority,
-      updatesIn: async (manifest) => (await readUpdates?.(manifest)) ?? [],
+      updatesIn: async (manifest) => (await readUpdates?.(manifest).catch(withoutStore)) ?? [],
       show: (named) => {
         pictureUrls = urlsOf(named);
         return shownScreenshots(named, this.screenshots, pictures);
