@@ -40,6 +40,9 @@ export interface Blobs extends BlobReader {
   /** Returns the size of all blobs of a kind that are stored whole, in bytes. */
   stored(kind: BlobKind): Promise<number>;
 
+  /** Returns the digests of all blobs of a kind that are stored whole. */
+  whole(kind: BlobKind): Promise<ReadonlySet<Digest>>;
+
   /** Removes a blob, whole or not. */
   remove(blob: BlobName): Promise<void>;
 

@@ -319,6 +319,13 @@ suite('a delta that was made', () => {
     assert.notEqual(await stored(state, (await label(state)) ?? ''), undefined);
   });
 
+  test('is looked up together with all others at the start', async (t) => {
+    const { state } = await replacedOnce(t);
+    await make(state, Buffer.from('a delta'));
+    state.store.blobs.size = () => assert.fail('one by one');
+    assert.deepEqual(await state.indexer.deltas.clean(new Set(['apps'])), new Set([digestOf('a delta')]));
+  });
+
   test('that has no room is not kept; it waits until there is room', async (t) => {
     const { state } = await replacedOnce(t, { maxStore: 10 });
     const { next } = await state.indexer.deltas.state();

@@ -110,6 +110,7 @@ export function blobsContract(create: (t: TestContext) => BlobsUnderTest): void 
     await blobs.remove(nameOf(two));
     assert.deepEqual([await blobs.size(nameOf(two)), await blobs.size(other)], [undefined, 500]);
     assert.equal(await blobs.stored('delta'), 1000);
+    assert.equal((await blobs.whole('delta')).size, 1);
   });
 
   test('one that is stored again is not read again', async (t) => {

@@ -111,8 +111,11 @@ export class DeltaQueue {
   async clean(indexes: ReadonlySet<string>): Promise<ReadonlySet<Digest>> {
     const { catalog, blobs } = this.#store;
     const kept = new Set<Digest>();
-    for (const digest of await catalog.deltas.clean(indexes)) {
-      if ((await blobs.size({ kind: 'delta', digest })) === undefined) await this.lose(digest);
+    const made = await catalog.deltas.clean(indexes);
+    // Read after what was made, which is recorded once it is stored; at once, since the next leader waits for this.
+    const whole = await blobs.whole('delta');
+    for (const digest of made) {
+      if (!whole.has(digest)) await this.lose(digest);
       else kept.add(digest);
     }
     return kept;

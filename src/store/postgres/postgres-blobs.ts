@@ -74,6 +74,14 @@ export class PostgresBlobs implements Blobs {
     return Number(row?.bytes);
   }
 
+  async whole(kind: BlobKind): Promise<ReadonlySet<Digest>> {
+    const rows = await this.#database.query<{ digest: Digest }>(
+      'SELECT digest FROM blob WHERE kind = $1 AND size IS NOT NULL',
+      [kind],
+    );
+    return new Set(digestsOf(rows));
+  }
+
   async remove({ kind, digest }: BlobName): Promise<void> {
     await this.#database.write('UPDATE blob SET size = NULL WHERE kind = $1 AND digest = $2', [kind, digest]);
     // In short transactions: a long one would delay the next leader.

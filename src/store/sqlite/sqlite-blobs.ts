@@ -93,6 +93,12 @@ export class SqliteBlobs extends SqliteBlobReader implements Blobs {
     return this.guard(() => Number(this.#statements.stored.get(kind)?.['bytes']));
   }
 
+  async whole(kind: BlobKind): Promise<ReadonlySet<Digest>> {
+    return this.guard(
+      () => new Set((this.#statements.whole.all(kind) as { digest: Digest }[]).map(({ digest }) => digest)),
+    );
+  }
+
   async remove({ kind, digest }: BlobName): Promise<void> {
     const { release, pieces, removePiece, removeBlob } = this.#statements;
     this.guard(() => release.run(kind, digest));
@@ -155,6 +161,7 @@ function prepareWriting(database: DatabaseSync) {
       'SELECT coalesce(sum(length(bytes)), 0) AS bytes FROM blob_piece WHERE kind = ? AND digest = ?',
     ),
     stored: database.prepare('SELECT coalesce(sum(size), 0) AS bytes FROM blob WHERE kind = ?'),
+    whole: database.prepare('SELECT digest FROM blob WHERE kind = ? AND size IS NOT NULL'),
     release: database.prepare('UPDATE blob SET size = NULL WHERE kind = ? AND digest = ?'),
     pieces: database.prepare('SELECT id FROM blob_piece WHERE kind = ? AND digest = ?'),
     removePiece: database.prepare('DELETE FROM blob_piece WHERE id = ?'),
