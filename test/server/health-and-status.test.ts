@@ -93,7 +93,11 @@ test('whoever has no admin token sees no hosts: neither those of the registry no
       reconnects: 1,
       lastError: { message: 'broker.inner.example.net refused the login', at: 0 },
     },
-    warnings: ['inner.example.net:5000 lists nothing', 'org.example.App needs a runtime'],
+    warnings: [
+      'inner.example.net:5000 lists nothing',
+      'the index stays as it was: apps/clock could not be read: GET https://login.inner.example.net/token: timed out',
+      'org.example.App needs a runtime',
+    ],
     sharing: {
       catchUp: async () => undefined,
       state: () => ({

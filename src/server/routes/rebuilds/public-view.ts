@@ -7,6 +7,9 @@ import type { DeltaStatus, SharedState, Site } from '../../site.ts';
 /** Stands in the place of errors, which may name hosts. */
 const HIDDEN = 'It failed. The reason is for administrators: ask with the admin token, or see the log.';
 
+/** A request in the text of an error. */
+const REQUEST = /\b(?:GET|HEAD|POST) https?:/;
+
 /** Turns internal names into those that clients see, or leaves them out. */
 export class PublicView {
   readonly #names: ReadonlyMap<string, string>;
@@ -31,9 +34,11 @@ export class PublicView {
     return id === undefined ? undefined : this.#names.get(id);
   }
 
-  /** Returns the warnings that name no internal host. */
+  /** Returns the warnings that name no internal host, such as that of a token server or of a registry's storage. */
   warnings(warnings: readonly string[]): readonly string[] {
-    return warnings.filter((warning) => !this.#hidden.some((place) => warning.includes(place)));
+    return warnings.filter(
+      (warning) => !REQUEST.test(warning) && !this.#hidden.some((place) => warning.includes(place)),
+    );
   }
 
   rebuild(rebuild: Rebuild): Rebuild {
