@@ -195,9 +195,26 @@ export class Replica {
     };
   }
 
-  /** Reads blobs from the store. */
+  /**
+   * Reads blobs from the store. Fails at once while the database is away: clients that pull, or ask for a delta, must
+   * not wait for one that hangs.
+   */
   get blobs(): BlobReader {
-    return new PostgresBlobs(this.#database);
+    const blobs = new PostgresBlobs(this.#database);
+    const check = (): void => {
+      const { available, fault } = this.#changes;
+      if (!available && fault !== undefined) throw fault;
+    };
+    return {
+      size: async (blob) => {
+        check();
+        return blobs.size(blob);
+      },
+      piece: async (blob, position) => {
+        check();
+        return blobs.piece(blob, position);
+      },
+    };
   }
 
   /** Keeps `next` up to date, which answers from now on; it does not lead before {@link use}. */

@@ -115,6 +115,9 @@ suite('replicas without their database', needs('postgres', 'docker-registry', 'n
     // Prometheus waits for 10 s, which is as long as a question to a database that hangs may take.
     const metrics = await request(`${cutOff.url}/metrics`, { headersTimeout: 3_000, bodyTimeout: 3_000 });
     assert.match(await metrics.body.text(), /^regindexer_store_available 0$/m);
+    const delta = await request(`${cutOff.url}/deltas/00/${'0'.repeat(62)}.json`, { headersTimeout: 3_000 });
+    assert.equal(delta.statusCode, 503);
+    await delta.body.dump();
     const digest = await push(1);
     await reindex(leader.url);
     assert.deepEqual(await answersOf(cutOff.url), served);
