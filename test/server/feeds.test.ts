@@ -85,7 +85,14 @@ test('a sitemap has all apps, and robots are led to it', async (t) => {
   });
   const robots = await server.fastify.inject('/robots.txt');
   assert.equal(robots.headers['content-type'], 'text/plain; charset=utf-8');
-  assert.match(robots.payload, /^User-agent: \*\nDisallow: \/flatpaks\/v2\n/);
+  assert.match(robots.payload, /^User-agent: \*\nDisallow: \/flatpaks\/v2\/\n/);
+  const rules = [...robots.payload.matchAll(/^Disallow: (.*)$/gm)].map(([, rule = '']) => rule);
+  const isRefused = (path: string): boolean =>
+    rules.some((rule) => (rule.endsWith('$') ? `${path}$` === rule : path.startsWith(rule)));
+  for (const path of ['/index/static', '/v2/', '/status', '/status/explain', '/metrics'])
+    assert.ok(isRefused(`/flatpaks${path}`), path);
+  for (const path of ['/index.html', '/status-apps/', '/v2-apps/', '/indexes/all'])
+    assert.ok(!isRefused(`/flatpaks${path}`), path);
   assert.ok(robots.payload.endsWith(`\nSitemap: ${BASE}/sitemap.xml\n`));
 });
 

@@ -133,7 +133,8 @@ ${lines.join('')}</urlset>
 
 /** Writes the rules (RFC 9309): what only programs of Flatpak and administrators ask for is nothing to search. */
 function robotsOf({ basePath }: Site, base: string): string {
-  const paths = ['v2', 'index', 'status', 'metrics'].map((path) => `Disallow: ${basePath}/${path}\n`);
+  // A path stands for all that begin with it, as do `index.html` and the names of some indexes, unless `$` ends it.
+  const paths = ['v2/', 'index/', 'status$', 'status/', 'metrics$'].map((path) => `Disallow: ${basePath}/${path}\n`);
   return `User-agent: *\n${paths.join('')}\nSitemap: ${base}/sitemap.xml\n`;
 }
 
