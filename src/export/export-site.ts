@@ -267,10 +267,11 @@ class Exporter {
     };
     await this.#each([...apps], async ([id, chunks]) => {
       const source = hash('sha256', [this.#everywhere, logo, ...chunks].join(' '), 'base64url');
-      const { entry } =
+      const times = listed[id] ?? { added: '', changed: '' };
+      const { entry, seen = times } =
         (await this.#remembered.recall(name, id, source, surroundings)) ??
-        (await this.#writeApp(tagged, id, source, surroundings));
-      const { added, changed } = listed[id] ?? { added: '', changed: '' };
+        (await this.#writeApp(tagged, id, source, { ...surroundings, times }));
+      const { added, changed } = seen;
       if (entry !== undefined) entries.push({ ...entry, added, changed });
     });
     const list = AppPages.read(await new AppPagesEncoder(name).encode(sortEntries(entries), () => undefined));
@@ -287,7 +288,7 @@ class Exporter {
     { index }: TaggedIndex,
     id: string,
     source: string,
-    { has, pictureAt }: Surroundings,
+    { has, pictureAt, times }: Surroundings & { readonly times: Pick<AppEntry, 'added' | 'changed'> },
   ): Promise<RememberedApp> {
     const { name } = index;
     const files: Record<string, number> = {};
@@ -296,6 +297,7 @@ class Exporter {
       files[path] = content.length;
     };
     let entry: RememberedApp['entry'];
+    let seen: RememberedApp['seen'];
     const { details, pictureUrls = [] } = (await index.app(id)) ?? {};
     // Otherwise clients skip its images.
     if (details !== undefined) {
@@ -316,12 +318,20 @@ class Exporter {
       await write(ref, (await this.#get(`/${ref}?tag=${this.#options.tag}`)).rawPayload);
       await write(appPagePath(name, id), (await this.#get(`/${name}/${id}`)).rawPayload);
       entry = entryOf(details, (version) => `../../${appIconPath(name, id)}?version=${version}`);
+      // The list's times are of all tags.
+      const images = hash(
+        'sha256',
+        JSON.stringify(details.images.map(({ repository, tags, digest }) => [repository, tags, digest])),
+        'base64url',
+      ).slice(0, 16);
+      const before = this.#remembered.seen(name, id);
+      seen = before?.images === images ? before : { images, added: times.added, changed: times.changed };
     }
     const others = Object.fromEntries(
       (details === undefined ? [] : othersOf(details)).map((other) => [other, has(other)]),
     );
     const pictures = Object.fromEntries(pictureUrls.map((url) => [url, pictureAt(url)]));
-    const app = { source, files, others, pictures, entry };
+    const app = { source, files, others, pictures, entry, seen };
     this.#remembered.remember(name, id, app);
     return app;
   }

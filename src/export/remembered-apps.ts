@@ -1,5 +1,5 @@
 /** Remembers what an export wrote of each app, so that the next one asks only for apps that have changed since. */
-import type { AppEntry } from '../indexing/appdata/app-list.ts';
+import type { AppEntry, SeenApp } from '../indexing/appdata/app-list.ts';
 import { APPS, isInside, type ExportFolder } from './export-folder.ts';
 
 /** What an export wrote of one app. */
@@ -14,6 +14,8 @@ export interface RememberedApp {
   readonly pictures: Readonly<Record<string, string>>;
   /** Its entry in the list of apps, but for the times of the list; absent if it is not shown. */
   readonly entry?: Omit<AppEntry, 'added' | 'changed'> | undefined;
+  /** Its images with the exported tag, and the times of the list when these last changed. */
+  readonly seen?: SeenApp | undefined;
 }
 
 /** What the files of an app depend on beside its images. */
@@ -58,6 +60,11 @@ export class RememberedApps {
     for (const [path] of files) this.#folder.keep(path);
     this.remember(index, id, app);
     return app;
+  }
+
+  /** Returns what the last export had seen of an app; `undefined` if it did not have it. */
+  seen(index: string, id: string): SeenApp | undefined {
+    return own(own(this.#before, index) ?? {}, id)?.seen;
   }
 
   /** Remembers an app whose files are written. */

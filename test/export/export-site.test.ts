@@ -128,11 +128,15 @@ test('an export after one push asks for the apps of one chunk, however many ther
   assert.match(await readFile(join(folder, 'api/apps/apps.json'), 'utf8'), /"summary":"New"/);
   assert.match(await readFile(join(folder, `api/apps/apps/${idOf(7)}.json`), 'utf8'), /"summary":"New"/);
 
-  // What has another tag alone changes no app, from the second time on.
+  // What has another tag alone changes no app, from the second time on, nor says that one has changed.
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
   push(8, 'Not yet', 'beta');
   await exported();
+  const list = await readFile(join(folder, 'api/apps/apps.json'), 'utf8');
+  t.mock.timers.tick(60_000);
   push(8, 'Nearly', 'beta');
   assert.deepEqual((await exported()).apps, []);
+  assert.equal(await readFile(join(folder, 'api/apps/apps.json'), 'utf8'), list);
 });
 
 test('a new app is asked for, and one that is gone is forgotten', async (t) => {
