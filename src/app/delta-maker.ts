@@ -14,11 +14,6 @@ import type { IndexingThread } from './indexing-thread.ts';
 /** Time until a delta is tried again that may succeed later, in milliseconds: doubled each time, up to an hour. */
 const FIRST_PAUSE = 10_000;
 const LAST_PAUSE = 3_600_000;
-/**
- * Least time between two runs, in milliseconds: reading the queue goes through all that is wanted, and many pushes in a
- * row would wait for it in the indexing thread.
- */
-const RUN_INTERVAL = 1000;
 
 /** The queue of deltas, as the indexing thread has it. */
 export type DeltaStore = Pick<IndexingThread, 'deltas' | 'beginDelta' | 'writeDelta' | 'endDelta'>;
@@ -50,8 +45,6 @@ export class DeltaMaker {
   #running: Promise<void> | undefined;
   /** Whether there may be more to make than the current run has seen. */
   #woken = false;
-  /** When the queue was read last, in milliseconds since the epoch. */
-  #readAt = 0;
   #timer: NodeJS.Timeout | undefined;
   #wasFull = false;
 
@@ -71,11 +64,6 @@ export class DeltaMaker {
     this.#woken = true;
     if (this.#running !== undefined) return;
     clearTimeout(this.#timer);
-    const wait = this.#readAt + RUN_INTERVAL - Date.now();
-    if (wait > 0) {
-      this.#timer = setTimeout(() => this.wake(), wait);
-      return;
-    }
     this.#running = this.#run().finally(() => {
       this.#running = undefined;
       if (this.#woken) this.wake();
@@ -105,7 +93,6 @@ export class DeltaMaker {
         const state = await store.deltas(
           [...this.#postponed].flatMap(([id, { until }]) => (until > Date.now() ? [id] : [])),
         );
-        this.#readAt = Date.now();
         this.#note(state);
         if (state.next === undefined) break;
         await this.#make(state.next, state.next.limits);

@@ -69,16 +69,3 @@ suite('a delta that may succeed later', () => {
     assert.ok(asked() - before <= 2, `the queue was read ${asked() - before} times`);
   });
 });
-
-test('many pushes in a row read the queue once in a second', async (t) => {
-  const { state, maker, asked } = await failing(t);
-  state.registry.untag('app', 'latest');
-  await state.rebuildTags('app', 'latest');
-  t.mock.timers.enable({ apis: ['setTimeout', 'Date'], now: Date.now() });
-  for (let turn = 0; turn < 500; turn++) {
-    maker.wake();
-    await setImmediate();
-    t.mock.timers.tick(4);
-  }
-  assert.ok(asked() >= 2 && asked() <= 3, `the queue was read ${asked()} times`);
-});
