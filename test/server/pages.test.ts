@@ -90,6 +90,12 @@ suite('pages', () => {
     }
   });
 
+  test('the path of an index without its slash leads to its first page, with the search', async (t) => {
+    const { server } = await serve(t, []);
+    const answer = await server.fastify.inject('/apps?q=clock&tag=beta');
+    assert.deepEqual([answer.statusCode, answer.headers.location], [308, '/apps/?q=clock&tag=beta']);
+  });
+
   test('the first page has what is new and what was updated, and the categories with their numbers', async (t) => {
     const { server, page, push } = await serve(
       t,

@@ -75,7 +75,8 @@ export async function pageRoutes(scope: FastifyInstance, site: CurrentSite, tls:
     { schema: pageSchema('The first page of an index') },
     (request, reply) => {
       const { name } = described(site(), request.params.index, request);
-      return reply.redirect(`${site().basePath}/${name}/`, 308);
+      const query = request.url.replace(/^[^?]*/, '');
+      return reply.redirect(`${site().basePath}/${name}/${query}`, 308);
     },
   );
 
