@@ -453,7 +453,7 @@ function changes({ rebuilds }) {
     }),
   );
   return entries.length === 0
-    ? h('p', { class: 'hint' }, 'No app has changed since the service started.')
+    ? h('p', { class: 'hint' }, 'No app has changed since the service started or read its configuration.')
     : h('ul', { class: 'changes' }, entries.slice(0, LISTED));
 }
 
