@@ -26,6 +26,7 @@ class StatusView {
   #failures = h('div');
   #changes = h('div');
   #rebuilds = h('div');
+  #registries = h('div');
   #bus = h('div');
   #deltas = h('section', { hidden: true, 'aria-labelledby': 'h-deltas' });
   #replicas = h('section', { hidden: true, 'aria-labelledby': 'h-replicas' });
@@ -40,6 +41,7 @@ class StatusView {
     titled('Repositories that could not be read', this.#failures),
     titled('What changed', this.#changes),
     titled('Rebuilds', this.#rebuilds),
+    titled('Registries', this.#registries),
     this.#deltas,
     this.#replicas,
     titled('Messages and notifications', this.#bus),
@@ -138,6 +140,7 @@ class StatusView {
     this.#failures.replaceChildren(failures(status));
     this.#changes.replaceChildren(changes(status));
     this.#rebuilds.replaceChildren(rebuildTable(status));
+    this.#registries.replaceChildren(registryTable(status));
     this.#bus.replaceChildren(bus(status));
     if (status.deltas !== undefined) {
       this.#deltas.replaceChildren(h('h2', { id: 'h-deltas' }, 'Deltas'), deltas(status.deltas));
@@ -500,6 +503,28 @@ function rebuildTable(status) {
     );
   const columns = ['Ended', 'Indexes', 'Result', 'Took', 'Requests', 'Reason'];
   return table({ 'aria-label': 'Rebuilds' }, columns, ended.map(row));
+}
+
+/** Ways to find repositories, in words; others are APIs. @type {Readonly<Record<string, string>>} */
+const LISTED_BY = { catalog: 'Its catalog', names: 'Names in the configuration', folder: 'Its folder' };
+
+/** @param {Status} status */
+function registryTable({ registries }) {
+  const columns = ['Registry', 'Indexes', 'Repositories from', 'Last notification', 'Changes'];
+  return table({ 'aria-label': 'Registries' }, columns, registries.map(registryRow));
+}
+
+/** @param {Status['registries'][number]} registry */
+function registryRow({ registry = 'Not known yet', indexes, listedBy, notifications: { triggered, last } }) {
+  return h(
+    'tr',
+    {},
+    h('th', { scope: 'row' }, registry),
+    h('td', {}, indexes.join(', ')),
+    h('td', {}, LISTED_BY[listedBy] ?? `The API of ${listedBy}`),
+    h('td', {}, last === undefined ? 'None since the start' : moment(last)),
+    h('td', {}, number(triggered)),
+  );
 }
 
 /**

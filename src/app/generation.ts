@@ -15,6 +15,7 @@ import { isWanted, wantedBy } from '../indexing/select/wanted.ts';
 import { describeSite } from './describe-site.ts';
 import { openPullBackends, pullBackendOptions, type PullBackends } from './pull-backends.ts';
 import { CoveredRepositories } from '../registry/covered-repositories.ts';
+import { listedBy } from '../registry/listed-by.ts';
 import type { Figures } from '../server/figures.ts';
 import { JoinedBodies } from '../server/documents/body.ts';
 import { ServedIndex } from '../server/documents/served-index.ts';
@@ -250,7 +251,7 @@ export class Generation implements Replicated {
     const wanted = indexes.map((index) => {
       const registry = config.registries.get(index.registry);
       const covered = new CoveredRepositories(registry?.repositories ?? [], registry?.listing);
-      return wantedBy(index, (repository) => covered.has(repository));
+      return { ...wantedBy(index, (repository) => covered.has(repository)), registry: index.registry };
     });
     const description = await describeSite(config);
     const pullBackends = await openPullBackends(pullBackendOptions(config), (request) => {
@@ -286,9 +287,16 @@ export class Generation implements Replicated {
           if (this.#rebuilds !== undefined) await this.#rebuilds.notify(request);
           else void this.#leader?.notifications.request(request);
         },
-        wants: (repository, tag) => isWanted(wanted, repository, tag),
+        registriesWith: (repository, tag) => [
+          ...new Set(wanted.filter((index) => isWanted([index], repository, tag)).map(({ registry }) => registry)),
+        ],
       },
       status: {
+        registries: [...config.registries.values()].map((registry) => ({
+          id: registry.id,
+          indexes: this.registries.get(registry.id) ?? [],
+          listedBy: listedBy(registry),
+        })),
         registryOf: (name) => indexes.find((index) => index.name === name)?.registry,
         warnings: () =>
           allIndexWarnings(

@@ -24,10 +24,20 @@ export interface EventCounts {
   malformed: number;
 }
 
+/** Notifications for one registry since the start. */
+export interface RegistryNotifications {
+  /** Changes that led to a rebuild. */
+  readonly triggered: number;
+  /** When the last of them came, in milliseconds since the epoch. */
+  readonly last: number;
+}
+
 /** The metrics of one service. */
 export class Figures {
   readonly requests = new RequestFigures();
   readonly events: EventCounts = { triggered: 0, ignored: 0, malformed: 0 };
+  /** By the id of the registry; those without a notification are absent. */
+  readonly notifications = new Map<string, RegistryNotifications>();
   readonly queries: QueryCounts = { hits: 0, misses: 0 };
   readonly bus: BusCounts = { triggered: 0, ignored: 0, malformed: 0, reconnects: 0 };
   readonly deltas = new DeltaFigures();
@@ -72,6 +82,12 @@ export class Figures {
   forgetRebuilds(): void {
     this.#rebuilds.forget();
     this.deltas.forget();
+  }
+
+  /** Counts a change that a notification tells of, for its registry. */
+  countNotification(registry: string): void {
+    const triggered = (this.notifications.get(registry)?.triggered ?? 0) + 1;
+    this.notifications.set(registry, { triggered, last: Date.now() });
   }
 
   /** Counts a request to a registry. */

@@ -230,8 +230,8 @@ export class Server {
       metricsRoutes(scope, { site, version, figures });
       await scope.register(async (own) => reindexRoutes(own, site));
       await scope.register(async (own) => explainRoutes(own, site));
-      await scope.register(async (own) => eventRoutes(own, site, figures.events));
-      await scope.register(async (own) => statusRoutes(own, { site, version, startedAt, events: figures.events }));
+      await scope.register(async (own) => eventRoutes(own, site, figures));
+      await scope.register(async (own) => statusRoutes(own, { site, version, startedAt, figures }));
     });
     await server.register(async (scope) => distributionRoutes(scope, site));
     await server.register(async (scope) => {

@@ -7,6 +7,7 @@ import { compile } from '@fastify/proxy-addr';
 import type { Explanation, ExplainSubject } from '../indexing/explain.ts';
 import { digestOfIconPath } from '../indexing/icons/icon-path.ts';
 import type { Digest } from '../registry/digest.ts';
+import type { ListedBy } from '../registry/listed-by.ts';
 import type { Descriptor } from '../registry/manifest.ts';
 import type { BlobName, BlobReader } from '../store/blobs.ts';
 import type { DeltaCounts } from '../store/deltas.ts';
@@ -44,8 +45,8 @@ export type ReadIcon = (digest: Digest) => Promise<Buffer | undefined>;
 export interface SiteEvents {
   readonly token: string | undefined;
   readonly request: (request: { readonly reason: string; readonly scope: readonly RebuildRequest[] }) => Promise<void>;
-  /** Says whether an index includes the repository, or the tag of it. */
-  readonly wants: (repository: string, tag?: string) => boolean;
+  /** Returns the ids of the registries of which an index includes the repository, or the tag of it. */
+  readonly registriesWith: (repository: string, tag?: string) => readonly string[];
 }
 
 /** The part of the rebuild queue that lists rebuilds and reports their progress. */
@@ -110,8 +111,17 @@ export interface SiteReindex {
   readonly knowsRepository: (name: string) => Promise<boolean>;
 }
 
+/** A registry that indexes are made from. */
+export interface SiteRegistry {
+  readonly id: string;
+  /** The names of its indexes. */
+  readonly indexes: readonly string[];
+  readonly listedBy: ListedBy;
+}
+
 /** Sources of `/status`. */
 export interface SiteStatus {
+  readonly registries: readonly SiteRegistry[];
   /** Returns the registry of an index. */
   readonly registryOf: (index: string) => string | undefined;
   /** Returns warnings for the administrator, by index. */

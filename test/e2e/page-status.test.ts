@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
+import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
 import { startChromium, type Browser } from '../peers/chromium.ts';
 import { needs } from '../peers/installed.ts';
 import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
 import { flatpakLabels } from '../sources/flatpak-labels.ts';
 import { LabelRegistry } from '../sources/label-registry.ts';
-import { get, settled, TOKEN } from './ask-server.ts';
+import { get, notify, settled, TOKEN } from './ask-server.ts';
 import { eventually } from './eventually.ts';
 import { expectedErrors, open, pushApps, seriousFindings } from './page-visit.ts';
 
@@ -85,6 +86,36 @@ suite('the status on the page', needs('chromium'), () => {
     await page.getByRole('button', { name: 'Explain' }).click();
     await page.locator('.explain h3', { hasText: 'apps Not shown' }).waitFor();
     assert.deepEqual(await seriousFindings(page), []);
+  });
+
+  test('the status says how the repositories of each registry are found, and when it last notified', async (t) => {
+    await using named = await LabelRegistry.start();
+    pushApps(named);
+    await using other = await startRegindexer({
+      config: {
+        indexes: {
+          listed: { registry: registry.url, repository_include: ['editor'] },
+          named: { registry: named.url },
+          built: { registry: `oci:${SAMPLE_IMAGES}` },
+        },
+        registries: { [named.url]: { repositories: ['calculator'] } },
+        server: { port: 0, admin_token: TOKEN, events_token: TOKEN },
+      },
+    });
+    await settled(other.url);
+    assert.equal(await notify(other.url, 'calculator'), 202);
+    const page = await open(t, browser, `${other.url}/?view=status`);
+    await page.getByLabel('Admin token').fill(TOKEN);
+    await page.getByRole('button', { name: 'Use token' }).click();
+    const row = (index: string) => page.getByLabel('Registries').getByRole('row').filter({ hasText: index });
+    await row('built').getByText('Its folder').waitFor();
+    await row(registry.url).getByText('Its catalog').waitFor();
+    await row(registry.url).getByText('None since the start').waitFor();
+    await row(named.url).getByText('Names in the configuration').waitFor();
+    const cells = await row(named.url).getByRole('cell').allInnerTexts();
+    assert.match(cells.join(), /^named,Names in the configuration,.*(?:now|ago).*,1$/);
+    assert.deepEqual(await seriousFindings(page), []);
+    await page.close();
   });
 
   test('the status says what could not be read, and to administrators why', async (t) => {

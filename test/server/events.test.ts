@@ -94,6 +94,23 @@ test('events are counted; those that concern no index or change no tag are ignor
   assert.equal(server.log.filter(({ msg }) => /^a notification could not be understood: ./.test(msg)).length, 1);
 });
 
+test('the status says when the last notification for a registry came, of those that concern an index', async (t) => {
+  const { server, post } = await serve(t, { wants: (repository) => repository.startsWith('apps/') });
+  const notifications = async () =>
+    (await server.fastify.inject('/status')).json<{ registries: { notifications: Record<string, unknown> }[] }>()
+      .registries[0]?.notifications;
+  await post({ events: [push('other/app', 'latest')] });
+  await post('nonsense');
+  await post(undefined);
+  assert.deepEqual(await notifications(), { triggered: 0 });
+  const before = Date.now();
+  await post({ events: [push('apps/clock', 'latest'), push('apps/hello', 'latest')] });
+  const { triggered, last } = (await notifications()) ?? {};
+  assert.equal(triggered, 2);
+  const came = Date.parse(String(last));
+  assert.ok(came >= before && came <= Date.now(), String(last));
+});
+
 test('any body within the limit gets a 2xx, whatever its content type', async (t) => {
   const { post, counts, server } = await serve(t);
   let malformed = 0;

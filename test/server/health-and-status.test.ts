@@ -42,6 +42,8 @@ test('the status has each index, the rebuilds and the events', async (t) => {
     [empty['rebuilds'], empty['bus'], empty['events']],
     [[], null, { triggered: 0, ignored: 0, malformed: 0 }],
   );
+  const registry = { registry: state.registry.id, indexes: ['apps'], listedBy: 'catalog' };
+  assert.deepEqual(empty['registries'], [{ ...registry, notifications: { triggered: 0 } }], 'no notification came');
   const { p99, max } = empty['eventLoopDelay'] as { p99: number; max: number };
   assert.ok(p99 >= 0 && max >= p99 && max < 60_000);
 
@@ -131,13 +133,15 @@ test('whoever has no admin token sees no hosts: neither those of the registry no
   const ask = (headers = {}) => server.fastify.inject({ url: '/status', headers });
   const open = await ask();
   assert.doesNotMatch(open.payload, /inner|127\.0\.0\.1/);
-  const { indexes, rebuilds, bus, sharing } = open.json<{
+  const { indexes, registries, rebuilds, bus, sharing } = open.json<{
+    registries: { registry: string }[];
     indexes: { registry: string; warnings: string[]; lastRebuild: { error: string } }[];
     rebuilds: { registry: string; reasons: string[]; error?: string; state: string }[];
     bus: { lastError: { message: string } };
     sharing: { replicas: { name: string }[] };
   }>();
   assert.deepEqual([indexes[0]?.registry, indexes[0]?.warnings], [registryPublic, ['org.example.App needs a runtime']]);
+  assert.equal(registries[0]?.registry, registryPublic);
   const hidden = 'It failed. The reason is for administrators: ask with the admin token, or see the log.';
   assert.equal(indexes[0]?.lastRebuild.error, hidden);
   const failed = rebuilds.find(({ state: its }) => its === 'failed');

@@ -51,7 +51,8 @@ export interface TestServerOptions
   readonly bus?: BusStatus;
   /** Warnings beside those about images. */
   readonly warnings?: readonly string[];
-  readonly wants?: Site['events']['wants'];
+  /** Says whether the index includes a repository, or a tag of it; all if absent. */
+  readonly wants?: (repository: string, tag?: string) => boolean;
   readonly knowsRepository?: Site['reindex']['knowsRepository'];
   readonly questions?: Omit<QuestionsOptions, 'counts'>;
 }
@@ -138,12 +139,13 @@ export class TestServer {
       events: {
         token: 'eventsToken' in options ? options.eventsToken : EVENTS_TOKEN,
         request: async (request) => void queue.request(request),
-        wants: options.wants ?? (() => true),
+        registriesWith: (repository, tag) => (options.wants?.(repository, tag) === false ? [] : [state.registry.id]),
       },
       rebuilds: queue,
       storeSizes: () => storeSizes(state.folder),
       sharing: options.sharing,
       status: {
+        registries: [{ id: state.registry.id, indexes: names, listedBy: 'catalog' }],
         registryOf: () => state.registry.id,
         warnings: () =>
           new Map(

@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { LimitedLog } from '../../../system/limited-log.ts';
-import type { EventCounts } from '../../figures.ts';
+import type { Figures } from '../../figures.ts';
 import { logOf } from '../../plugins/request-ids.ts';
 import { checkedResponse } from '../../response-schema.ts';
 import type { CurrentSite } from '../../site.ts';
@@ -16,9 +16,9 @@ const EventsAnswer = Type.Object({
 
 /**
  * Adds `/events`. `server` must be a scope of its own: it accepts bodies of any type.
- * @param counts incremented with each notification
+ * @param figures count each notification
  */
-export async function eventRoutes(server: FastifyInstance, site: CurrentSite, counts: EventCounts): Promise<void> {
+export async function eventRoutes(server: FastifyInstance, site: CurrentSite, figures: Figures): Promise<void> {
   const warnings = new LimitedLog<string>();
   requireEventsToken(server, () => site().events.token);
   // Any content type: registries repeat what is refused, forever.
@@ -31,7 +31,9 @@ export async function eventRoutes(server: FastifyInstance, site: CurrentSite, co
   const take = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const { events } = site();
     const parsed = parseEvents(request.headers, bodyOf(request));
-    const wanted = parsed.changes.filter(({ repository, tag }) => events.wants(repository, tag));
+    const wanted = parsed.changes
+      .map((change) => ({ ...change, registries: events.registriesWith(change.repository, change.tag) }))
+      .filter(({ registries }) => registries.length > 0);
     if (wanted.length > 0)
       await events.request({
         reason: 'notification',
@@ -39,6 +41,8 @@ export async function eventRoutes(server: FastifyInstance, site: CurrentSite, co
           tag === undefined ? { kind: 'repository', repository } : { kind: 'tag', repository, tag },
         ),
       });
+    for (const registry of wanted.flatMap(({ registries }) => registries)) figures.countNotification(registry);
+    const { events: counts } = figures;
     counts.triggered += wanted.length;
     counts.ignored += parsed.ignored + parsed.pings + parsed.changes.length - wanted.length;
     counts.malformed += parsed.malformed.length;

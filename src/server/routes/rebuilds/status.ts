@@ -4,10 +4,11 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { BusStatus } from '../../../triggers/bus/bus.ts';
 import type { Rebuild } from '../../../triggers/rebuild.ts';
+import { LISTED_BY } from '../../../registry/listed-by.ts';
 import { checkedResponse, type ResponseOf } from '../../response-schema.ts';
 import type { ServedIndex } from '../../documents/served-index.ts';
-import type { EventCounts } from '../../figures.ts';
-import type { CurrentSite, DeltaStatus, SharedState } from '../../site.ts';
+import type { Figures, RegistryNotifications } from '../../figures.ts';
+import type { CurrentSite, DeltaStatus, SharedState, SiteRegistry } from '../../site.ts';
 import { allowBearerToken } from '../../plugins/bearer-token.ts';
 import { rateLimits } from '../../plugins/rate-limit.ts';
 import { PublicView } from './public-view.ts';
@@ -45,9 +46,13 @@ const Sharing = Type.Object(
   { description: 'The replicas that share a database.' },
 );
 
+const ShownRegistry = Type.Optional(
+  Type.String({ description: 'As clients know it; its address for administrators.' }),
+);
+
 const IndexStatus = Type.Object({
   name: Text,
-  registry: Type.Optional(Type.String({ description: 'As clients know it; its address for administrators.' })),
+  registry: ShownRegistry,
   file: Type.String({ description: 'The path of the whole index.' }),
   ready: Type.Boolean(),
   images: Type.Optional(Count),
@@ -66,6 +71,19 @@ const IndexStatus = Type.Object({
       warnings: Type.Optional(Texts),
       error: Type.Optional(Text),
     }),
+  ),
+});
+
+const RegistryStatus = Type.Object({
+  registry: ShownRegistry,
+  indexes: Type.Array(Text, { description: 'Those that are made from it.' }),
+  listedBy: Type.Enum(LISTED_BY, {
+    description:
+      'How its repositories are found: by its catalog, names in the configuration, in a folder, or an API of this kind.',
+  }),
+  notifications: Type.Object(
+    { triggered: Count, last: Type.Optional(Time) },
+    { description: 'Those to this replica since its start, for repositories that an index of the registry includes.' },
   ),
 });
 
@@ -97,6 +115,7 @@ export const StatusAnswer = Type.Object({
   version: Text,
   startedAt: Time,
   indexes: Type.Array(IndexStatus),
+  registries: Type.Array(RegistryStatus),
   rebuilds: Type.Array(RebuildAnswer, { description: 'The newest first.' }),
   bus: Type.Union([Type.Null(), Bus]),
   events: Messages,
@@ -116,13 +135,13 @@ export interface StatusRoutesOptions {
   readonly version: string;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
-  readonly events: EventCounts;
+  readonly figures: Figures;
 }
 
 /** Adds `/status`; anybody may see the state, and administrators where everything is. `server` must be a scope of its own. */
 export async function statusRoutes(
   server: FastifyInstance,
-  { site, version, startedAt, events }: StatusRoutesOptions,
+  { site, version, startedAt, figures }: StatusRoutesOptions,
 ): Promise<void> {
   const isAdministrator = await allowBearerToken(server, {
     token: () => site().reindex.token,
@@ -167,9 +186,12 @@ export async function statusRoutes(
             hiding,
           }),
         ),
+        registries: status.registries.map((registry) =>
+          registryView(registry, figures.notifications.get(registry.id), hiding),
+        ),
         rebuilds: rebuilds.map((rebuild) => rebuildView(hiding?.rebuild(rebuild) ?? rebuild)),
         bus: bus === undefined ? null : busView(hiding?.bus(bus) ?? bus),
-        events,
+        events: figures.events,
         ...(deltas && { deltas: deltasView(hiding?.deltas(deltas) ?? deltas) }),
         ...(sharing && { sharing: sharingView(hiding?.sharing(sharing.state()) ?? sharing.state()) }),
         eventLoopDelay: {
@@ -223,6 +245,23 @@ function indexView(index: ServedIndex, { registry: id, warnings, rebuilds, baseP
         ...(error !== undefined && { error }),
       },
     }),
+  });
+}
+
+function registryView(
+  { id, indexes, listedBy }: SiteRegistry,
+  notified: RegistryNotifications | undefined,
+  hiding: PublicView | undefined,
+) {
+  const registry = hiding === undefined ? id : hiding.registry(id);
+  return checkedResponse(RegistryStatus, {
+    ...(registry !== undefined && { registry }),
+    indexes,
+    listedBy,
+    notifications: {
+      triggered: notified?.triggered ?? 0,
+      ...(notified && { last: isoTime(notified.last) }),
+    },
   });
 }
 
