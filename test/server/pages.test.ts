@@ -21,7 +21,7 @@ const validator = new HtmlValidate({
 });
 
 /** Serves apps, with a title that has markup in it. */
-async function serve(t: TestContext, apps: readonly FlatpakApp[], title = 'Our apps') {
+async function serve(t: TestContext, apps: readonly FlatpakApp[], title = 'Our apps', gpgKey?: string) {
   const state = await TestState.open(t);
   const push = (app: FlatpakApp): void =>
     void state.registry.pushImage(app.id.toLowerCase(), 'latest', { labels: flatpakLabels(app) });
@@ -29,7 +29,17 @@ async function serve(t: TestContext, apps: readonly FlatpakApp[], title = 'Our a
   const server = await TestServer.create(t, state, {
     description: {
       baseUrl: 'https://apps.example.org',
-      indexes: [{ name: 'apps', title, comment: title, description: title, remoteName: 'apps', signatures: false }],
+      indexes: [
+        {
+          name: 'apps',
+          title,
+          comment: title,
+          description: title,
+          remoteName: 'apps',
+          gpgKey,
+          signatures: gpgKey !== undefined,
+        },
+      ],
     },
   });
   await server.rebuild();
@@ -147,6 +157,16 @@ suite('pages', () => {
         await page('/apps/org.example.Clock', { 'accept-language': language }),
         /<h1 dir="auto" ?>Clock<\/h1>/,
       );
+  });
+
+  test('an app of an index with a key and signatures is called signed, never verified', async (t) => {
+    const app = { id: 'org.example.Clock', name: 'Clock' };
+    const signed = await serve(t, [app], 'Our apps', Buffer.from('a key').toString('base64'));
+    const html = await signed.page('/apps/org.example.Clock');
+    assert.match(html, /<li class="badge good">Signed<\/li>/);
+    assert.doesNotMatch(html, /verified/i);
+    const unsigned = await serve(t, [app]);
+    assert.doesNotMatch(await unsigned.page('/apps/org.example.Clock'), /signed|verified/i);
   });
 
   test('an app has tiles, links, categories and keywords', async (t) => {
