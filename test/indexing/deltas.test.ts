@@ -336,6 +336,26 @@ suite('a delta that was made', () => {
     assert.equal((await state.indexer.deltas.state()).next?.target, next?.target);
   });
 
+  test('is cleaned in its time also after another one could not be written to its end', async (t) => {
+    const { state } = await replacedOnce(t, { max: 1 }, { keepDeltasFor: 0 });
+    await make(state, Buffer.from('a delta'));
+    push(state, '3');
+    await state.rebuild();
+    await state.indexer.deltas.begin(digestOf('another'), 7);
+    const blob = { kind: 'delta', digest: digestOf('a delta') } as const;
+    for (let round = 0; round < 2; round++) {
+      await setTimeout(5);
+      await state.rebuild();
+    }
+    assert.notEqual(await state.store.blobs.size(blob), undefined, 'removed while one is written');
+    assert.notEqual((await state.indexer.deltas.state()).next, undefined);
+    for (let round = 0; round < 2; round++) {
+      await setTimeout(5);
+      await state.rebuild();
+    }
+    assert.equal(await state.store.blobs.size(blob), undefined);
+  });
+
   test('stays whole while the same delta is written for other images', async (t) => {
     const { state } = await replacedOnce(t, { max: 1, maxStore: 10 });
     const delta = Buffer.from('a delta');

@@ -59,12 +59,14 @@ export class DeltaQueue {
   }
 
   /**
-   * Returns the state of the queue.
+   * Returns the state of the queue. Gives up a delta that is still being written: only whoever failed to hand it over
+   * asks for the next one before it has ended.
    * @param except registries whose deltas are not made now
    * @throws StoreError
    */
   async state(except: readonly string[] = []): Promise<DeltaQueueState> {
     const { catalog, blobs } = this.#store;
+    this.#writer = undefined;
     const [counts, stored] = [await catalog.deltas.count(this.#manner), await blobs.stored('delta')];
     const full = counts.pending > 0 && stored + Math.max(1, this.#needed) > this.#maxStore;
     const next = full || counts.pending === 0 ? undefined : await catalog.deltas.next(this.#manner, except);
