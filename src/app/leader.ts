@@ -99,6 +99,8 @@ export class Leader {
       },
     });
     this.queue.on('finished', ({ result }) => {
+      // Cleaning, which is the last of a rebuild, may have made room.
+      if (this.deltaStatus?.full) this.#deltas?.wake();
       if (
         result?.indexes.some(
           ({ index, bytes, error }) => index === config.defaultIndex && bytes > 0 && error === undefined,

@@ -217,7 +217,7 @@ suite('flatpak and the deltas of this server', PEERS, () => {
 });
 
 /** Pushes two versions, and starts a server that makes the delta between them; it may then be killed. */
-async function pushed(t: TestContext, more: object = {}) {
+async function pushed(t: TestContext, more: (registry: string) => object = () => ({})) {
   const resources = new AsyncDisposableStack();
   t.after(() => resources.disposeAsync());
   const registry = resources.use(await startDockerRegistry());
@@ -230,7 +230,7 @@ async function pushed(t: TestContext, more: object = {}) {
         indexes: { apps: { registry: registry.url, registry_public: '/', deltas: { min_size: '1kB' } } },
         server: { port: 0, registry_proxy: true, admin_token: TOKEN, max_age: 0 },
         clean_files_after: 0,
-        ...more,
+        ...more(registry.url),
       },
     }),
   );
@@ -273,7 +273,7 @@ suite('deltas that the server makes', PEERS, () => {
       await using disks = await mkdtempDisposable(join(tmpdir(), 'regindexer-disks-'));
       using mounted = new DisposableStack();
       const disk = mounted.adopt(await SmallDisk.mount(join(disks.path, 'state')), (one) => one.unmount());
-      const { server } = await pushed(t, { state_dir: disk.path });
+      const { server } = await pushed(t, () => ({ state_dir: disk.path }));
       // The rebuild has room for what it writes, but the layers have not.
       disk.fill();
       disk.leave(700_000);
@@ -289,6 +289,24 @@ suite('deltas that the server makes', PEERS, () => {
       assert.equal(await eventually(() => requireWhole(server.url)), 1);
     },
   );
+
+  test('wait while the store has no room for them, and are made once it was cleaned', async (t) => {
+    const index = { registry_public: '/', deltas: { min_size: '1kB', max_store: '1MB' } };
+    const { server } = await pushed(t, (registry) => ({ indexes: { apps: { registry, ...index } } }));
+    const { blobs } = storeFiles(join(server.folder, 'state'));
+    {
+      using database = new DatabaseSync(blobs, { timeout: 5000 });
+      database.exec(`INSERT INTO blob (kind, digest, size) VALUES ('delta', '${digestOf('withdrawn')}', 1000000)`);
+    }
+    await reindex(server.url);
+    await eventually(async () => {
+      const { deltas } = await statusOf(server.url);
+      assert.partialDeepStrictEqual(deltas, { pending: 1, full: true });
+    });
+    // The one before noted that it is not in use; this one removes it, and publishes nothing.
+    await reindex(server.url);
+    assert.partialDeepStrictEqual(await deltasEnded(server.url), { made: 1, failed: 0 });
+  });
 
   test('are told of at the API: from which version, and how large they are', async (t) => {
     const { server } = await pushed(t);
