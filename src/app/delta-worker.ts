@@ -45,7 +45,7 @@ const methods = {
 
   /**
    * Makes a delta.
-   * @throws RegistryError `unavailable`, or DeltaError `disk`: it may succeed later
+   * @throws RegistryError `unavailable` or `denied`, or DeltaError `disk`: it may succeed later
    */
   async make(signal: AbortSignal, pending: PendingDelta, limits: DeltaLimits): Promise<DeltaOutcome> {
     await release();
@@ -184,7 +184,9 @@ function outcomeOf(error: unknown): DeltaOutcome | undefined {
     return error.code === 'unsupported' || error.code === 'too-large'
       ? unsuitable(error.message)
       : { kind: 'failed', reason: error.message };
-  if (error instanceof RegistryError && error.code !== 'unavailable') return { kind: 'failed', reason: error.message };
+  // A login may be mended or renewed.
+  if (error instanceof RegistryError && error.code !== 'unavailable' && error.code !== 'denied')
+    return { kind: 'failed', reason: error.message };
   return undefined;
 }
 

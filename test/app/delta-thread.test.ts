@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempDisposable } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -53,4 +56,23 @@ test('a delta that alone is larger than max_store is not waited for', async () =
   } finally {
     await thread.close();
   }
+});
+
+test('a delta of a registry that refuses access may be made later', async (t) => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'regindexer-delta-thread-'));
+  let status = 403;
+  const server = createServer((_request, response) => void response.writeHead(status).end('{}')).listen(0, '127.0.0.1');
+  t.after(() => server.close());
+  await once(server, 'listening');
+  const registry = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const thread = new DeltaThread({
+    folder: folder.path,
+    registries: [{ id: registry, concurrency: 1, timeout: 1000, repositories: [] }],
+  });
+  t.after(() => thread.close());
+  const pair = { registry, repository: 'app', source: digestOf('source'), target: digestOf('target') };
+  const limits = { maxRatio: 1, minSize: 0, maxLayer: 1_000_000, maxStore: 1_000_000 };
+  await assert.rejects(thread.make(pair, limits), /403/);
+  status = 404;
+  assert.equal((await thread.make(pair, limits)).kind, 'failed');
 });
