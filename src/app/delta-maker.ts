@@ -10,10 +10,7 @@ import { messageOf } from '../system/message-of.ts';
 import { DeltaThread } from './delta-thread.ts';
 import type { DeltaWorkerOptions } from './delta-worker.ts';
 import type { IndexingThread } from './indexing-thread.ts';
-
-/** Time until a delta is tried again that may succeed later, in milliseconds: doubled each time, up to an hour. */
-const FIRST_PAUSE = 10_000;
-const LAST_PAUSE = 3_600_000;
+import { FIRST_PAUSE, LAST_PAUSE, PostponedDeltas } from './postponed-deltas.ts';
 
 /** The queue of deltas, as the indexing thread has it. */
 export type DeltaStore = Pick<IndexingThread, 'deltas' | 'beginDelta' | 'writeDelta' | 'endDelta'>;
@@ -28,19 +25,16 @@ export interface DeltaMakerOptions {
   readonly publicMessage: (error: unknown) => string;
 }
 
-/** When deltas of a registry are tried again, and the pause after the next failure, in milliseconds. */
-interface Postponed {
-  readonly until: number;
-  readonly pause: number;
-}
-
 /** Makes deltas from {@link wake} on, while there are any to make. */
 export class DeltaMaker {
   readonly #options: DeltaMakerOptions;
   readonly #thread: DeltaThread;
   readonly #stopping = new AbortController();
-  /** By registry. */
-  readonly #postponed = new Map<string, Postponed>();
+  readonly #postponed = new PostponedDeltas();
+  /** Pause after the next failure of the queue itself, in milliseconds. */
+  #pause = FIRST_PAUSE;
+  /** When the queue was read last, in milliseconds since the epoch. */
+  #readAt = 0;
   #status: DeltaStatus | undefined;
   #running: Promise<void> | undefined;
   /** Whether there may be more to make than the current run has seen. */
@@ -85,30 +79,41 @@ export class DeltaMaker {
   }
 
   async #run(): Promise<void> {
-    const { logger, store } = this.#options;
+    const { logger } = this.#options;
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       this.#woken = false;
       try {
-        const state = await store.deltas(
-          [...this.#postponed].flatMap(([id, { until }]) => (until > Date.now() ? [id] : [])),
-        );
+        const state = await this.#read();
         this.#note(state);
         if (state.next === undefined) break;
         await this.#make(state.next, state.next.limits);
       } catch (error) {
         if (signal.aborted) return;
+        this.#showError(error);
         logger.error({ err: error }, `deltas cannot be made now: ${messageOf(error)}`);
-        this.#postpone('', error);
-        await sleep(this.#postponed.get('')?.pause ?? FIRST_PAUSE, undefined, { signal }).catch(() => undefined);
+        await sleep(this.#pause, undefined, { signal }).catch(() => undefined);
+        this.#pause = Math.min(LAST_PAUSE, this.#pause * 2);
       }
     }
     // An idle thread would keep its memory.
     await this.#thread.close();
+    // Those whose time has come were looked at in this run: they are not wanted any more, or there is no room.
+    const next = this.#postponed.next(this.#readAt);
+    if (!signal.aborted && Number.isFinite(next))
+      this.#timer = setTimeout(() => this.wake(), Math.max(0, next - Date.now()));
+  }
+
+  /** Reads the queue; those that failed before come last, so that they hold up no others. */
+  async #read(): Promise<DeltaQueueState> {
+    const { store } = this.#options;
     const now = Date.now();
-    // Those whose time has come were looked at in this run: nothing of theirs is pending, or there is no room.
-    const next = Math.min(...[...this.#postponed.values()].map(({ until }) => until).filter((until) => until > now));
-    if (!signal.aborted && Number.isFinite(next)) this.#timer = setTimeout(() => this.wake(), next - now);
+    this.#readAt = now;
+    const state = await store.deltas(this.#postponed.passedOver('failed', now));
+    if (state.next !== undefined || state.full || !this.#postponed.isAnyDue(now)) return state;
+    const again = await store.deltas(this.#postponed.passedOver('waiting', now));
+    if (again.next === undefined && !again.full) this.#postponed.deleteDue(now);
+    return again;
   }
 
   async #make(delta: PendingDelta, limits: NonNullable<DeltaQueueState['next']>['limits']): Promise<void> {
@@ -120,14 +125,15 @@ export class DeltaMaker {
       outcome = await this.#thread.make(delta, limits);
       if (outcome.kind === 'made' && !(await this.#hand(outcome))) return;
     } catch (error) {
-      if (!this.#stopping.signal.aborted) this.#postpone(delta.registry, error);
+      if (!this.#stopping.signal.aborted) this.#postpone(delta, error);
       return;
     } finally {
       this.#show({ making: undefined });
     }
     const seconds = (performance.now() - started) / 1000;
     await store.endDelta(delta, outcome);
-    for (const id of [delta.registry, '']) this.#postponed.delete(id);
+    this.#postponed.delete(delta);
+    this.#pause = FIRST_PAUSE;
     figures.count(outcome.kind, seconds);
     this.#log(delta, outcome, seconds);
   }
@@ -141,13 +147,13 @@ export class DeltaMaker {
     return true;
   }
 
-  #postpone(registry: string, error: unknown): void {
-    const pause = Math.min(LAST_PAUSE, (this.#postponed.get(registry)?.pause ?? FIRST_PAUSE / 2) * 2);
-    this.#postponed.set(registry, { until: Date.now() + pause, pause });
-    this.#show({ lastError: { message: this.#options.publicMessage(error), at: Date.now() } });
+  #postpone(delta: PendingDelta, error: unknown): void {
+    const { registry, repository, source, target } = delta;
+    const pause = this.#postponed.add(delta);
+    this.#showError(error);
     this.#options.logger.warn(
-      { registry, err: error },
-      `a delta could not be made, and is tried again in ${Math.round(pause / 1000)} s: ${messageOf(error)}`,
+      { registry, repository, source, target, err: error },
+      `the delta for ${repository} could not be made, and is tried again in ${Math.round(pause / 1000)} s: ${messageOf(error)}`,
     );
   }
 
@@ -173,6 +179,10 @@ export class DeltaMaker {
         `${state.pending} deltas wait until others are removed: raise indexes.NAME.deltas.max_store, which ${state.stored} bytes fill`,
       );
     this.#wasFull = state.full;
+  }
+
+  #showError(error: unknown): void {
+    this.#show({ lastError: { message: this.#options.publicMessage(error), at: Date.now() } });
   }
 
   #show(change: Partial<DeltaStatus>): void {

@@ -10,7 +10,7 @@ import type { RebuildProgress, RebuildResult, RebuildScope } from '../indexing/r
 import type { Digest } from '../registry/digest.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
 import type { OnRequest } from '../registry/http/transport/sent-request.ts';
-import type { DeltaOutcome, PendingDelta } from '../store/deltas.ts';
+import type { DeltaOutcome, PassedOver, PendingDelta } from '../store/deltas.ts';
 import type { WorkerEvent, WorkerMethods } from './indexing-worker.ts';
 import { Calls, unlessEnded } from './calls.ts';
 
@@ -86,11 +86,8 @@ export class IndexingThread {
     return this.#started().call('setting', [key, value]);
   }
 
-  /**
-   * Returns the state of the queue of deltas.
-   * @param except registries whose deltas are not made now
-   */
-  deltas(except: readonly string[]): Promise<DeltaQueueState> {
+  /** Returns the state of the queue of deltas. */
+  deltas(except: PassedOver): Promise<DeltaQueueState> {
     return this.#started().call('deltas', [except]);
   }
 

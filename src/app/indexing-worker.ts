@@ -10,7 +10,7 @@ import type { Digest } from '../registry/digest.ts';
 import type { RequestCount } from '../registry/http/transport/request-counts.ts';
 import { RequestCounts } from '../registry/http/transport/request-counts.ts';
 import type { SentRequest } from '../registry/http/transport/sent-request.ts';
-import type { DeltaOutcome, PendingDelta } from '../store/deltas.ts';
+import type { DeltaOutcome, PassedOver, PendingDelta } from '../store/deltas.ts';
 import { answerCalls } from './calls.ts';
 
 /** Messages from the indexing thread. */
@@ -84,7 +84,7 @@ const methods = {
   },
 
   /** See {@link RecoveringIndexer.deltas}. */
-  async deltas(_signal: AbortSignal, except: readonly string[]): Promise<DeltaQueueState> {
+  async deltas(_signal: AbortSignal, except: PassedOver): Promise<DeltaQueueState> {
     return (await opened()).deltas(except);
   },
 

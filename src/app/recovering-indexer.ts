@@ -12,7 +12,7 @@ import { createRegistrySource } from '../registry/create-registry-source.ts';
 import type { Digest } from '../registry/digest.ts';
 import type { OnRequest } from '../registry/http/transport/sent-request.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
-import type { DeltaOutcome, PendingDelta } from '../store/deltas.ts';
+import type { DeltaOutcome, PassedOver, PendingDelta } from '../store/deltas.ts';
 import type { Store } from '../store/store.ts';
 import { StoreError } from '../store/store-error.ts';
 import { explainAll } from './explain-all.ts';
@@ -233,7 +233,7 @@ export class RecoveringIndexer {
   }
 
   /** Returns the state of the queue of deltas; see {@link DeltaQueue.state}. */
-  async deltas(except: readonly string[]): Promise<DeltaQueueState> {
+  async deltas(except: PassedOver): Promise<DeltaQueueState> {
     const work = (indexer: Indexer): Promise<DeltaQueueState> => indexer.deltas.state(except);
     return this.#withRecovery(work, work);
   }

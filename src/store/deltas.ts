@@ -27,9 +27,25 @@ export interface WantedDelta extends ImagePair {
   readonly rank: number;
 }
 
-/** A delta that is to be made. */
-export interface PendingDelta extends ImagePair {
+/** Two images of one registry. */
+export interface DeltaPair extends ImagePair {
   readonly registry: string;
+}
+
+/** Returns a text that differs for each pair; the engines compose the same one in SQL. */
+export function pairKey({ registry, target, source }: DeltaPair): string {
+  return [registry, target, source].join(' ');
+}
+
+/** What is not made for now. */
+export interface PassedOver {
+  /** Registries of which no delta is made. */
+  readonly registries: readonly string[];
+  readonly pairs: readonly DeltaPair[];
+}
+
+/** A delta that is to be made. */
+export interface PendingDelta extends DeltaPair {
   /** A repository that has both images. */
   readonly repository: string;
 }
@@ -95,14 +111,11 @@ export interface Deltas {
     others: 'keep' | 'remove',
   ): Promise<void>;
 
-  /**
-   * Returns the delta to make next; not one of which something else than a delta came in the same manner.
-   * @param except registries whose deltas are passed over
-   */
-  next(manner: string, except?: readonly string[]): Promise<PendingDelta | undefined>;
+  /** Returns the delta to make next; not one of which something else than a delta came in the same manner. */
+  next(manner: string, except?: PassedOver): Promise<PendingDelta | undefined>;
 
   /** Records what came of making a delta, and marks its repositories as dirty for the indexes that want it. */
-  record(pair: ImagePair & { readonly registry: string }, outcome: DeltaOutcome, manner: string): Promise<void>;
+  record(pair: DeltaPair, outcome: DeltaOutcome, manner: string): Promise<void>;
 
   /** Forgets what was made of a blob that was lost, and marks its repositories as dirty. */
   lose(blob: Digest): Promise<void>;

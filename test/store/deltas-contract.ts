@@ -91,7 +91,9 @@ export function deltasContract(create: (t: TestContext) => CatalogUnderTest): vo
     ];
     for (const [place, expected] of order.entries()) {
       assert.deepEqual(await deltas.next('manner'), expected);
-      assert.deepEqual(await deltas.next('manner', [OTHER]), order[Math.max(place, 1)]);
+      const pairs = [pair('b2', 'b3', OTHER), pair('b2', 'b3')];
+      assert.deepEqual(await deltas.next('manner', { registries: [OTHER], pairs: [] }), order[Math.max(place, 1)]);
+      assert.deepEqual(await deltas.next('manner', { registries: [], pairs }), order[place === 1 ? 2 : place]);
       await deltas.record(expected, outcomes[place] as DeltaOutcome, 'manner');
     }
     assert.equal(await deltas.next('manner'), undefined);

@@ -1,7 +1,7 @@
 /** The queue of deltas that indexes want, and keeping those that were made. */
 import type { Digest } from '../../registry/digest.ts';
 import { type BlobName, BlobWriter } from '../../store/blobs.ts';
-import type { DeltaCounts, DeltaOutcome, PendingDelta } from '../../store/deltas.ts';
+import type { DeltaCounts, DeltaOutcome, PassedOver, PendingDelta } from '../../store/deltas.ts';
 import type { Store } from '../../store/store.ts';
 import { version } from '../../system/version.ts';
 import type { DeltaDefinition, IndexDefinition } from '../index-definition.ts';
@@ -61,10 +61,9 @@ export class DeltaQueue {
   /**
    * Returns the state of the queue. Gives up a delta that is still being written: only whoever failed to hand it over
    * asks for the next one before it has ended.
-   * @param except registries whose deltas are not made now
    * @throws StoreError
    */
-  async state(except: readonly string[] = []): Promise<DeltaQueueState> {
+  async state(except?: PassedOver): Promise<DeltaQueueState> {
     const { catalog, blobs } = this.#store;
     this.#writer = undefined;
     const [counts, stored] = [await catalog.deltas.count(this.#manner), await blobs.stored('delta')];

@@ -1,15 +1,17 @@
 /** Records of deltas in PostgreSQL. */
 import type { Digest } from '../../registry/digest.ts';
 import type { CatalogChange } from '../catalog.ts';
-import type {
-  DeltaCounts,
-  DeltaOutcome,
-  Deltas,
-  ImagePair,
-  MadeDelta,
-  PendingDelta,
-  ReplacedImage,
-  WantedDelta,
+import {
+  type DeltaCounts,
+  type DeltaOutcome,
+  type DeltaPair,
+  type Deltas,
+  type MadeDelta,
+  pairKey,
+  type PassedOver,
+  type PendingDelta,
+  type ReplacedImage,
+  type WantedDelta,
 } from '../deltas.ts';
 import type { PostgresDatabase, RunQuery } from './postgres-database.ts';
 
@@ -100,21 +102,18 @@ export class PostgresDeltas implements Deltas {
     );
   }
 
-  async next(manner: string, except: readonly string[] = []): Promise<PendingDelta | undefined> {
+  async next(manner: string, except?: PassedOver): Promise<PendingDelta | undefined> {
     const [row] = await this.#database.query<{ registry: string; repository: string; target: Digest; source: Digest }>(
       `SELECT registry, repository, target, source FROM wanted_delta AS wanted
        WHERE NOT EXISTS (SELECT FROM delta WHERE ${ENDED}) AND registry <> ALL($2)
+         AND registry || ' ' || target || ' ' || source <> ALL($3)
        ORDER BY rank, repository, target, source LIMIT 1`,
-      [manner, except],
+      [manner, except?.registries ?? [], except?.pairs.map(pairKey) ?? []],
     );
     return row;
   }
 
-  async record(
-    { registry, source, target }: ImagePair & { readonly registry: string },
-    outcome: DeltaOutcome,
-    manner: string,
-  ): Promise<void> {
+  async record({ registry, source, target }: DeltaPair, outcome: DeltaOutcome, manner: string): Promise<void> {
     const made = outcome.kind === 'made' ? outcome : undefined;
     await this.#database.transaction('write', async (query) => {
       await query(

@@ -1,15 +1,17 @@
 /** Records of deltas in the SQLite file of the catalog. */
 import type { DatabaseSync } from 'node:sqlite';
 import type { Digest } from '../../registry/digest.ts';
-import type {
-  DeltaCounts,
-  DeltaOutcome,
-  Deltas,
-  ImagePair,
-  MadeDelta,
-  PendingDelta,
-  ReplacedImage,
-  WantedDelta,
+import {
+  type DeltaCounts,
+  type DeltaOutcome,
+  type DeltaPair,
+  type Deltas,
+  type MadeDelta,
+  pairKey,
+  type PassedOver,
+  type PendingDelta,
+  type ReplacedImage,
+  type WantedDelta,
 } from '../deltas.ts';
 import { SqliteFile } from './database.ts';
 
@@ -91,18 +93,16 @@ export class SqliteDeltas extends SqliteFile implements Deltas {
     });
   }
 
-  async next(manner: string, except: readonly string[] = []): Promise<PendingDelta | undefined> {
+  async next(manner: string, except?: PassedOver): Promise<PendingDelta | undefined> {
     return this.guard(() => {
-      const row = this.#statements.next.get(manner, JSON.stringify(except)) as PendingDelta | undefined;
+      const registries = JSON.stringify(except?.registries ?? []);
+      const pairs = JSON.stringify(except?.pairs.map(pairKey) ?? []);
+      const row = this.#statements.next.get(manner, registries, pairs) as PendingDelta | undefined;
       return row && { ...row };
     });
   }
 
-  async record(
-    { registry, source, target }: ImagePair & { readonly registry: string },
-    outcome: DeltaOutcome,
-    manner: string,
-  ): Promise<void> {
+  async record({ registry, source, target }: DeltaPair, outcome: DeltaOutcome, manner: string): Promise<void> {
     this.transaction(() => {
       const { record, markPair } = this.#statements;
       if (outcome.kind === 'made') {
@@ -183,6 +183,7 @@ function prepareStatements(database: DatabaseSync) {
     next: database.prepare(
       `SELECT registry, repository, target, source FROM wanted_delta AS wanted
        WHERE NOT EXISTS (SELECT 1 FROM delta WHERE ${ENDED}) AND registry NOT IN (SELECT value FROM json_each(?))
+         AND registry || ' ' || target || ' ' || source NOT IN (SELECT value FROM json_each(?))
        ORDER BY rank, repository, target, source LIMIT 1`,
     ),
     // Without sorting: an index of the table has the pairs in order.
