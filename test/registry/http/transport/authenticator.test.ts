@@ -203,9 +203,9 @@ suite('whether a repository is public', () => {
     let isThere = true;
     const { registry } = await playWithTokens(
       t,
-      // Tokens of no use for long.
-      (_request, response) => sendJson(response, { token: 'abc', expires_in: 0.001 }, {}, isThere ? 200 : 403),
-      () => 'abc',
+      (_request, response) => sendJson(response, { token: 'abc' }, {}, isThere ? 200 : 403),
+      // Later the token that it has is of no use, and the realm refuses another one.
+      () => (isThere ? 'abc' : 'other'),
     );
     const source = readRegistry(t, registry.url);
     await source.tags('one');
