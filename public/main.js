@@ -1,4 +1,4 @@
-/** What all pages do: colours, copying, icons that are missing, panels, and the search key. */
+/** Behaviour of all pages: colours, copying, icons that are missing, panels, and the search key. */
 import { announce, byId } from './dom.js';
 
 /** How long a button confirms a copy, in milliseconds. */

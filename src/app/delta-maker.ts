@@ -37,7 +37,7 @@ export class DeltaMaker {
   #readAt = 0;
   #status: DeltaStatus | undefined;
   #running: Promise<void> | undefined;
-  /** Whether there may be more to make than the current run has seen. */
+  /** True if there may be more to make than the current run has seen. */
   #woken = false;
   #timer: NodeJS.Timeout | undefined;
   #wasFull = false;

@@ -24,7 +24,7 @@ import { PIECE_BYTES } from '../store/blobs.ts';
 import type { DeltaOutcome, PendingDelta } from '../store/deltas.ts';
 import { answerCalls } from './calls.ts';
 
-/** What the thread needs; cloneable. */
+/** Options of the thread; cloneable. */
 export interface DeltaWorkerOptions {
   /** Folder of temporary files. */
   readonly folder: string;
@@ -39,7 +39,7 @@ const methods = {
   /** Must be called before all others. */
   configure(_signal: AbortSignal, configured: DeltaWorkerOptions): void {
     options = configured;
-    // Of this thread alone: Linux takes a thread for a process there. Elsewhere it would slow the whole service down.
+    // On Linux this sets the priority of the thread alone; elsewhere it would slow the whole service down.
     if (process.platform === 'linux') setPriority(0, constants.priority.PRIORITY_LOW);
   },
 

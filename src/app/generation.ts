@@ -206,7 +206,7 @@ export class Generation implements Replicated {
     return false;
   }
 
-  /** Has a delta made again that is damaged or missing; only the leader can. */
+  /** Asks for a damaged or missing delta to be made again; only the leader can. */
   #onBlobLost(blob: BlobName, error: unknown): void {
     if (!(error instanceof BlobMissing) || this.#ending.signal.aborted) return;
     const { logger } = this.#options;

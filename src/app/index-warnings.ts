@@ -97,7 +97,7 @@ export async function publishedContents({
   indexes,
 }: Config): Promise<ReadonlyMap<string, PublishedContent>> {
   const published = new Map<string, PublishedContent>();
-  // What is there is from before the store was a database.
+  // The files there are from before the store was a database.
   if (store !== undefined) return published;
   let reader: SqlitePublicationReader | undefined;
   try {

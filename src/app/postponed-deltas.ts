@@ -63,7 +63,7 @@ export class PostponedDeltas {
     return { registries, pairs: pairs.map(({ pair }) => pair) };
   }
 
-  /** Whether one that failed may be tried at this time. */
+  /** Says whether a pair that failed may be tried at this time. */
   isAnyDue(now: number): boolean {
     return this.#due(now).length > 0;
   }

@@ -1,4 +1,4 @@
-/** What the replica that leads does with the requests in a shared store, from the begin of its term to the end. */
+/** Work of the leading replica on the requests in a shared store, from the begin of its term to the end. */
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { messageOf } from '../system/message-of.ts';
@@ -32,7 +32,7 @@ export class RebuildTerm {
   readonly #taken = new Set<string>();
   /** Rebuilds whose state has to be written; each as it is when it is written. */
   readonly #unwritten = new Map<string, Rebuild>();
-  /** What else has to be written, in order. */
+  /** Other changes to write, in order. */
   readonly #changes: { readonly change: RowChange<RebuildJson>; readonly done: () => void }[] = [];
   readonly #ended = new AbortController();
   #writing = false;
@@ -164,7 +164,7 @@ export class RebuildTerm {
     if (this.#writing) return;
     this.#writing = true;
     await this.#begun;
-    // What begins at once, or ends with its request, is told in one.
+    // Rebuilds that begin at once, or end with their request, are told in one transaction.
     await setImmediate();
     while (this.#unwritten.size + this.#changes.length > 0) {
       const states = [...this.#unwritten].map(

@@ -45,7 +45,7 @@ const MAX_LAG = 30;
 const SERVED_INTERVAL = 50;
 const SERVED_WAIT = 30_000;
 
-/** What a replica runs; a reload replaces it. */
+/** Objects that a replica runs; a reload replaces them. */
 export interface Replicated extends FollowedIndexes {
   /** Hash of all that changes what is published. */
   readonly configuration: string;

@@ -8,7 +8,7 @@ import type { Store } from '../store/store.ts';
 import type { StoreError } from '../store/store-error.ts';
 import { makeFolder } from '../system/make-folder.ts';
 
-/** What became of the damaged part of a store. */
+/** Outcome for the damaged part of a store. */
 export interface Replaced {
   /** For the administrator. */
   readonly warning: string;

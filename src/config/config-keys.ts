@@ -34,7 +34,7 @@ function keysInside(schema: TSchema, path: string): readonly ConfigKey[] {
   return [];
 }
 
-/** What a key means that is left out. */
+/** Meaning of a key that is left out. */
 export function defaultText(schema: TSchema): string {
   const { default: preset, otherwise } = annotationsOf(schema);
   if (otherwise !== undefined) return otherwise;

@@ -5,7 +5,7 @@ import { closest } from 'fastest-levenshtein';
 export const TLS_PARAMETERS = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey'] as const;
 const PARAMETERS = ['host', 'port', ...TLS_PARAMETERS] as const;
 
-/** What a URL says. `host` may be the folder of a Unix socket. */
+/** Parts of a URL. `host` may be the folder of a Unix socket. */
 export type DatabaseParts = Readonly<
   Partial<Record<'user' | 'password' | 'database' | (typeof PARAMETERS)[number], string>>
 >;

@@ -9,7 +9,7 @@ import type { ConfigFile } from './schema.ts';
 import { fileFault, readTextFile } from './text-file.ts';
 import { IN_STATE_DIR } from './url-types.ts';
 
-/** What the store is read with. */
+/** Objects that the store is read with. */
 interface Surroundings {
   /** The folder of the configuration file. */
   readonly folder: string;

@@ -17,7 +17,7 @@ import { configSchema, registrySchema, type ConfigFile, type ConfigValues } from
 import { isAmqp } from './url-types.ts';
 import { emptySection, fileNameOf } from './value-types.ts';
 
-/** What was read besides the file: the bearer tokens that protect routes, and the database of the store. */
+/** Values that were read besides the file: the bearer tokens that protect routes, and the database of the store. */
 export interface ReadValues extends Pick<ServerConfig, 'adminToken' | 'eventsToken'> {
   readonly store: StoreConfig | undefined;
 }

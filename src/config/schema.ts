@@ -451,7 +451,7 @@ export const configSchema = section({
   bus,
 });
 
-/** What a configuration file says, with defaults in place. */
+/** Content of a configuration file, with defaults in place. */
 export type ConfigFile = Static<typeof configSchema>;
 
 /** The same as the program uses it: names in camelCase, paths absolute, times in milliseconds. */

@@ -81,7 +81,7 @@ export function section<Keys extends TProperties>(keys: Keys, options: Options =
   });
 }
 
-/** What a section says of which all keys are left out. */
+/** Value of a section of which all keys are left out. */
 export function emptySection<Section extends TSchema>(schema: Section): StaticDecode<Section> {
   return DecodeUnsafe({}, schema, Default(schema, {})) as StaticDecode<Section>;
 }

@@ -50,7 +50,7 @@ export interface TarEntry {
   readonly readable: boolean;
 }
 
-/** What extended headers say of the entry that follows them. */
+/** Fields of extended headers for the entry that follows them. */
 interface Extension {
   path?: string;
   target?: string;

@@ -53,7 +53,7 @@ export class ExportFolder {
     const list = await readFile(join(path, LIST), 'utf8').catch(ignoreMissing);
     if (list === undefined) {
       await requireUnused(path);
-      // What is written from now on is an export's, also if this one is killed.
+      // Files that are written from now on are an export's, also if this one is killed.
       await writeFileAtomically(join(path, LIST), Buffer.from('{}\n'));
     }
     const journal = await Journal.open(join(path, JOURNAL));

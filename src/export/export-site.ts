@@ -82,7 +82,7 @@ export interface ExportOptions extends CopyOptions {
   readonly createServer: (site: Site) => Promise<Server>;
 }
 
-/** What was exported. */
+/** Summary of an export. */
 export interface ExportResult extends FileCounts {
   /** Repositories whose manifests the host must send with the media type of OCI's image manifests. */
   readonly untyped: readonly string[];
@@ -128,7 +128,7 @@ export async function exportSite(options: ExportOptions): Promise<ExportResult> 
 
 /** Returns a hash of all that the server's answers about all apps depend on. */
 function everywhereOf({ site, baseUrl, indexes, tag, program }: ExportOptions): string {
-  // What is added to a site counts, unless it is left out here.
+  // Whatever is added to a site counts, unless it is left out here.
   const {
     indexes: _indexes,
     questions: _questions,

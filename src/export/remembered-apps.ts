@@ -2,7 +2,7 @@
 import type { AppEntry, SeenApp } from '../indexing/appdata/app-list.ts';
 import { APPS, isInside, type ExportFolder } from './export-folder.ts';
 
-/** What an export wrote of one app. */
+/** Record of the files that an export wrote of one app. */
 export interface RememberedApp {
   /** Identifies all that its files were made from. */
   readonly source: string;
@@ -18,7 +18,7 @@ export interface RememberedApp {
   readonly seen?: SeenApp | undefined;
 }
 
-/** What the files of an app depend on beside its images. */
+/** Everything that the files of an app depend on beside its images. */
 export interface Surroundings {
   /** Says whether the index has an app. */
   readonly has: (id: string) => boolean;

@@ -1,4 +1,4 @@
-/** What Flatpak clients get of an index for one tag: the answers for all architectures, as an index of its own. */
+/** Part of an index that Flatpak clients get for one tag: the answers for all architectures, as an index of its own. */
 import pMap from 'p-map';
 import type { IndexDocument } from '../indexing/appdata/app-details.ts';
 import { FLATPAK_REF, parseFlatpakRef } from '../indexing/appdata/flatpak-image.ts';

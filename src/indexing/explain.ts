@@ -18,7 +18,7 @@ import { wantedBy, type Wanted } from './select/wanted.ts';
 /** Images of one repository that are explained. */
 const MAX_IMAGES = 200;
 
-/** What is explained: a repository, or one tag of it. */
+/** Subject of an explanation: a repository, or one tag of it. */
 export interface ExplainSubject {
   readonly repository: string;
   readonly tag?: string | undefined;
@@ -39,7 +39,7 @@ export interface ExplainedImage {
   readonly reasons: readonly string[];
 }
 
-/** What one index shows of the repository. */
+/** Explanation of what one index shows of the repository. */
 export interface Explanation {
   readonly index: string;
   /** Whether Flatpak clients get one of the images at least. */
@@ -228,7 +228,7 @@ function missingReasons(
   ];
 }
 
-/** What the index decides between a repository and all others that hold the same Flatpak refs. */
+/** Decision of the index between a repository and all others that hold the same Flatpak refs. */
 interface Outcome {
   /** @param tags those of the image */
   of(digest: Digest, tags: readonly string[]): Pick<ExplainedImage, 'shown' | 'reasons'>;

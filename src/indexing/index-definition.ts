@@ -1,4 +1,4 @@
-/** What an index is to be. */
+/** Definition of an index. */
 import type { ScreenshotMode } from './screenshots/screenshots.ts';
 
 /** Definition of one index: what it takes from its registry, and how it shows it. */

@@ -20,7 +20,7 @@ export interface RegistrySource {
   /** Warnings of the last listing, for administrators: folders that look like repositories and are not shown. */
   readonly warnings?: readonly string[];
 
-  /** What decides by the configuration which repositories are selected; empty for all. */
+  /** Part of the configuration that decides which repositories are selected; empty for all. */
   readonly patterns?: readonly string[];
 
   /** The origin of the API that lists repositories, if that is configured and not the registry itself. */

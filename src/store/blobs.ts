@@ -5,7 +5,7 @@ import { digestAlgorithm, type Digest } from '../registry/digest.ts';
 /** Size of each piece of a blob but the last, in bytes. */
 export const PIECE_BYTES = 1024 * 1024;
 
-/** What blobs are for. */
+/** Purposes of blobs. */
 export type BlobKind = 'delta' | 'delta-manifest' | 'screenshot';
 
 /** Names a blob. */

@@ -37,7 +37,7 @@ export function pairKey({ registry, target, source }: DeltaPair): string {
   return [registry, target, source].join(' ');
 }
 
-/** What is not made for now. */
+/** Registries and pairs that are passed over for now. */
 export interface PassedOver {
   /** Registries of which no delta is made. */
   readonly registries: readonly string[];
@@ -64,7 +64,7 @@ export interface MadeDelta extends ImagePair {
   readonly version: string;
 }
 
-/** What came of making a delta. */
+/** Outcome of making a delta. */
 export type DeltaOutcome =
   | (Omit<MadeDelta, keyof ImagePair> & { readonly kind: 'made' })
   /** `unsuitable`: it would save too little, or its images are not of the kind that deltas are for. */

@@ -16,7 +16,7 @@ export interface AgeReason {
 export interface AgeRating {
   /** The lowest age in years; 0 for everybody. */
   readonly age: number;
-  /** What is in it, from the one with the highest age on. */
+  /** Reasons, from the one with the highest age on. */
   readonly reasons: readonly AgeReason[];
 }
 

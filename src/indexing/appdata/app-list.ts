@@ -30,7 +30,7 @@ const LONG_ELEMENTS = ['description', 'releases'];
  */
 const recentAppdata = new LRUCache<string, ListedAppdata>({ max: 4096 });
 
-/** What the list takes from the app data. */
+/** Part of the app data that the list takes. */
 interface ListedAppdata extends Pick<Appdata, 'name' | 'summary' | 'developer' | 'keywords' | 'categories'> {
   readonly pictures: readonly string[];
 }

@@ -16,7 +16,7 @@ const MAX_RECENT = 50;
 /** Numbers of apps by listing; see {@link listingsOf}. */
 export type ListingCounts = Readonly<Record<string, number>>;
 
-/** What the list says as a whole. */
+/** Summary of the whole list. */
 export interface AppListSummary {
   /** Number of apps, runtimes and extensions. */
   readonly kinds: Readonly<Record<AppEntry['kind'], number>>;

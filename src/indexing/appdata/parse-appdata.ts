@@ -67,7 +67,7 @@ class AppdataReader {
   readonly #translations: boolean;
   readonly #open: OpenElement[] = [];
   #reading = true;
-  /** What relative URLs of images begin with. */
+  /** Base of relative URLs of images. */
   #mediaBase = '';
   /** The component of the app, or else the first one. */
   #chosen: Component | undefined;

@@ -84,7 +84,7 @@ export class DeltaQueue {
     this.#writer = undefined;
     // Clients may have one that is whole, which also leads between other images: it is only written again, and in use.
     const isStored = (await blobs.size(blob)) !== undefined;
-    // What an earlier attempt left may be damaged.
+    // Pieces that an earlier attempt left may be damaged.
     if (!isStored) await blobs.remove(blob);
     if (!isStored && (await blobs.stored('delta')) + size > this.#maxStore) {
       this.#needed = size;

@@ -27,7 +27,7 @@ export const MEDIA_TYPES: Readonly<Record<PictureType, string>> = {
   webp: 'image/webp',
 };
 
-/** What the header of a picture says. */
+/** Type and size of a picture, from its header. */
 export interface Picture {
   readonly type: PictureType;
   /** In pixels. */

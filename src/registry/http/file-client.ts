@@ -16,7 +16,7 @@ export interface FileClientOptions extends AccessOptions, Pick<RequestOptions, '
   readonly id: string;
 }
 
-/** What is fetched. */
+/** Request for a file. */
 export interface FileRequest {
   readonly accept: string;
   /** The most bytes. */

@@ -47,7 +47,7 @@ export interface ListPage {
 
 /** One kind of API. */
 export interface ListingApi {
-  /** What people call it, for messages. */
+  /** Its name among people, for messages. */
   readonly name: string;
   /** The keys of the configuration, one of which must be given. */
   readonly ownerKeys: readonly OwnerKey[];
@@ -59,7 +59,7 @@ export interface ListingApi {
   readonly takesRegistryLogin?: boolean;
   /** The API answers nothing without a token. */
   readonly needsToken?: boolean;
-  /** What the token must be, in words that follow "expected". */
+  /** Description of the token, in words that follow "expected". */
   readonly expectedToken: string;
   /** The media type to ask for; `application/json` if absent. */
   readonly accept?: string;

@@ -5,7 +5,7 @@ import type { RegistryError } from '../registry-error.ts';
 import type { ListingApi, Owner } from './listing-api.ts';
 import { refusalPause } from './rate-limit.ts';
 
-/** What was asked, for messages. */
+/** The request, for messages. */
 export interface Asked {
   readonly api: ListingApi;
   readonly owner: Owner;

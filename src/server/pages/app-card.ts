@@ -6,7 +6,7 @@ import type { Links } from './links.ts';
 /** Number of colours for apps without an icon; `public/page.css` has them, `public/results.js` chooses as here. */
 const HUES = 12;
 
-/** What a card shows of an app. */
+/** Texts and marks that a card shows of an app. */
 interface Shown extends Pick<AppEntry, 'id' | 'kind' | 'name' | 'summary' | 'developer' | 'endOfLife' | 'replacedBy'> {
   readonly href: string;
   readonly icon: string | undefined;

@@ -1,4 +1,4 @@
-/** What an app may do. */
+/** Section of an app's page about its permissions. */
 import type { Permission, Safety } from '../../indexing/appdata/permissions.ts';
 import { html, type Html } from './html.ts';
 import { number } from './words.ts';

@@ -1,4 +1,4 @@
-/** What is new in an app. */
+/** Section of an app's page about its releases. */
 import type { Release } from '../../indexing/appdata/appdata.ts';
 import { blocks } from './blocks.ts';
 import { html, type Html } from './html.ts';

@@ -11,7 +11,7 @@ export interface Listing {
 
 /** All apps. */
 export const ALL_APPS: Listing = { name: 'app', slug: 'all', title: 'All apps' };
-/** What is not an app. */
+/** Listings of runtimes and extensions. */
 export const OTHER_KINDS: readonly Listing[] = [
   { name: 'runtime', slug: 'runtimes', title: 'Runtimes' },
   { name: 'extension', slug: 'extensions', title: 'Extensions' },

@@ -4,7 +4,7 @@ import { dataScript, html, type Html } from './html.ts';
 import type { Links } from './links.ts';
 import { searchForm, searchResults } from './search-form.ts';
 
-/** What pages are written from. */
+/** Objects that pages are written from. */
 export interface PageContext {
   readonly site: Site;
   readonly links: Links;
@@ -28,7 +28,7 @@ export interface Page {
   readonly index: IndexDescription | undefined;
   /** Path or URL of a picture of what it shows. */
   readonly image?: string | undefined;
-  /** What it shows, in the words of schema.org. */
+  /** Description of its content, in the words of schema.org. */
   readonly data?: object;
   /** Scripts that it needs besides those of all pages: file names. */
   readonly scripts?: readonly string[];

@@ -9,7 +9,7 @@ interface Kind {
   readonly of: RegExp;
   /** `unavailable` unless given: it may pass by itself. */
   readonly code?: StoreErrorCode;
-  /** What is wrong, in words that follow the name of the database. */
+  /** The fault, in words that follow the name of the database. */
   readonly what: string;
   readonly todo: string | ((config: ClientConfig) => string);
 }

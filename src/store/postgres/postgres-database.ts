@@ -142,7 +142,7 @@ export class PostgresDatabase {
         isolation === 'snapshot' && client.query('COMMIT'),
       ]);
       for (const each of [begun, worked, read]) if (each.status === 'rejected') throw each.reason;
-      // What is written is committed only once the fence has let it through.
+      // Writes are committed only once the fence has let it through.
       if (isolation === 'write') await client.query('COMMIT');
       return (worked as PromiseFulfilledResult<T>).value;
     });
@@ -174,7 +174,7 @@ export class PostgresDatabase {
     let ended = false;
     const run = queryOn(client, timeout);
     const query: RunQuery = async (sql, values) => {
-      // Of several statements at once, one may have failed: another would be committed by itself.
+      // One of several statements at once may have failed: another would be committed by itself.
       if (ended) throw new TypeError('the transaction has ended');
       return run(sql, values);
     };

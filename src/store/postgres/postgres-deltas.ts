@@ -195,7 +195,7 @@ export class PostgresDeltas implements Deltas {
   }
 }
 
-/** SQL: what came of making a delta that is `wanted`, in the manner $1. */
+/** SQL: the outcome of making a delta that is `wanted`, in the manner $1. */
 const ENDED = `
   delta.registry = wanted.registry AND delta.target = wanted.target AND delta.source = wanted.source
   AND (delta.kind = 'made' OR delta.manner = $1)`;

@@ -28,7 +28,7 @@ export class PostgresPublications implements Publications {
   readonly #database: PostgresDatabase;
   readonly #format: string;
   readonly #keepUnreadFor: number;
-  /** What was published last, by index. */
+  /** Last publications, by index. */
   readonly #published = new Map<string, Pick<Publication, 'version' | 'chunks'>>();
 
   /** @param keepUnreadFor how long publications stay that no replica reads any more, in milliseconds; a day by default */

@@ -32,9 +32,9 @@ export interface ChangedRebuilds<Rebuild> {
   readonly rebuilds: readonly Rebuild[];
 }
 
-/** What the leader writes. */
+/** Changes that the leader writes. */
 export type RowChange<Rebuild> =
-  /** What a request leads to, again and again as that changes. */
+  /** Rebuild that a request leads to, again and again as that changes. */
   | { readonly kind: 'begun'; readonly request: string; readonly rebuild: Rebuild }
   /**
    * A request has ended, in the state of its rebuild if it was given one. The last 100 are kept; a notification is
@@ -170,7 +170,7 @@ export class RebuildRows<Scope = unknown, Rebuild = unknown> {
   }
 
   /**
-   * What has changed since the change of this number; 0 for all.
+   * Returns what has changed since the change of this number; 0 for all.
    * @throws StoreError
    */
   async changedSince(change: number): Promise<ChangedRebuilds<Rebuild>> {

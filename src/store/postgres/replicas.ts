@@ -14,7 +14,7 @@ export interface ReplicaIdentity {
   readonly format: number;
 }
 
-/** What a replica works with. */
+/** Configuration and publications of a replica. */
 export interface ReplicaState {
   /** Hash of all in its configuration that changes what is published. */
   readonly configuration: string;

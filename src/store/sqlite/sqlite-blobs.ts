@@ -77,7 +77,7 @@ export class SqliteBlobs extends SqliteBlobReader implements Blobs {
 
   async complete(blob: BlobName, size: number): Promise<void> {
     const { kind, digest } = blob;
-    // What names a blob may be on disk before it otherwise, and then survive a power cut alone.
+    // Otherwise the name of a blob might be on disk before it, and survive a power cut alone.
     this.guard(() => this.database.exec('PRAGMA synchronous = FULL'));
     try {
       this.transaction(() => {

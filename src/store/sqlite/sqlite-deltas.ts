@@ -148,7 +148,7 @@ function keyOf(wanted: readonly WantedDelta[]): string {
 
 type Statements = ReturnType<typeof prepareStatements>;
 
-/** What came of making a delta that is `wanted`, in the manner `?`. */
+/** SQL: the outcome of making a delta that is `wanted`, in the manner `?`. */
 const ENDED = `
   delta.registry = wanted.registry AND delta.target = wanted.target AND delta.source = wanted.source
   AND (delta.kind = 'made' OR delta.manner = ?)`;

@@ -109,13 +109,13 @@ export class AmqpConnection implements BrokerConnection {
   }
 }
 
-/** What amqplib says of frames that are not AMQP 0.9.1, or that it cannot decode. */
+/** Errors of amqplib for frames that are not AMQP 0.9.1, or that it cannot decode. */
 const STRANGE =
   /^(?:Frame size|Invalid frame|Unknown frame type|Unknown class|Unexpected type tag|Frame on channel|Attempt to access memory|The value of "offset")/;
 
 const ANOTHER = 'it may speak another protocol, or require TLS';
 
-/** What amqplib says of connections that are lost or refused, in the words of this program. */
+/** Errors of amqplib for connections that are lost or refused, in the words of this program. */
 const REASONS: readonly (readonly [error: RegExp, reason: string, refused?: true])[] = [
   [/^Heartbeat timeout/, 'the broker has stopped sending heart-beats'],
   [/^Unexpected close/, 'the broker closed the connection'],

@@ -1,10 +1,10 @@
-/** What the bus needs of a connection to a broker, whatever its protocol. */
+/** Connection to a broker as the bus needs it, whatever the protocol. */
 import type { BusAddress } from './bus-url.ts';
 
 const MAX_REASON_LENGTH = 300;
 
 /**
- * What to receive: with STOMP a destination, and headers for its SUBSCRIBE such as those of a durable subscription;
+ * Messages to receive: with STOMP a destination, and headers for its SUBSCRIBE such as those of a durable subscription;
  * with AMQP a routing key, which may have wildcards.
  */
 export interface BusDestination {

@@ -67,7 +67,7 @@ function signaturesOf({ headers }: FastifyRequest): readonly string[] {
 
 function isSigned(request: FastifyRequest, token: string): boolean {
   const body = bodyOf(request);
-  // Of a form, GitHub signs all, and Gitea the notification in it.
+  // GitHub signs all of a form, Gitea only the notification in it.
   const signed = isForm(body) ? [body, payloadOf(body)] : [body];
   const right = signed.map((content) => createHmac('sha256', token).update(content).digest('hex'));
   return signaturesOf(request).some((given) =>

@@ -1,4 +1,4 @@
-/** What programs follow a site by: an Atom feed of each index's updates, a sitemap, and rules for robots. */
+/** Files by which programs follow a site: an Atom feed of each index's updates, a sitemap, and rules for robots. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { AppEntry } from '../../../indexing/appdata/app-list.ts';

@@ -13,7 +13,7 @@ const REQUESTS_A_MINUTE = 60;
 
 const Text = Type.String();
 const Texts = Type.Array(Text);
-/** What the indexes show of a repository, or of one tag of it. */
+/** Explanation of what the indexes show of a repository, or of one tag of it. */
 export const ExplainAnswer = Type.Object({
   reference: Type.String({ description: 'REPOSITORY[:TAG], as asked for.' }),
   indexes: Type.Array(

@@ -1,4 +1,4 @@
-/** What anybody may see of the state: without addresses of registries, brokers, replicas and administrators. */
+/** Public view of the state: without addresses of registries, brokers, replicas and administrators. */
 import { LAYOUT_PREFIX } from '../../../registry/registry-id.ts';
 import type { BusStatus } from '../../../triggers/bus/bus.ts';
 import type { Rebuild } from '../../../triggers/rebuild.ts';
