@@ -5,6 +5,7 @@ import type { Digest } from '../registry/digest.ts';
 import type { RegistrySource } from '../registry/registry-source.ts';
 import type { TakenBy } from '../store/catalog.ts';
 import { StoreError } from '../store/store-error.ts';
+import type { SideDocument } from '../store/publications.ts';
 import type { Store } from '../store/store.ts';
 import type { AppChanges } from './appdata/app-changes.ts';
 import { AppPages, AppPagesEncoder } from './appdata/app-pages.ts';
@@ -78,6 +79,14 @@ export interface RebuildOptions {
 
 type OnPublished = NonNullable<RebuildOptions['onPublished']>;
 
+/** The list of an index's apps, with what encodes it. */
+interface MadeAppList {
+  readonly list: AppList;
+  readonly pages: AppPagesEncoder;
+  /** The list that was stored before the start, until the first one is made: an equal one is not stored again. */
+  stored: SideDocument | undefined;
+}
+
 /** Keeps the configured indexes up to date. */
 export class Indexer {
   readonly #options: IndexerOptions;
@@ -90,7 +99,7 @@ export class Indexer {
   /** Indexes whose list of apps is older than their publication. */
   readonly #unlisted: Set<string>;
   /** Lists of apps by index. */
-  readonly #appLists = new Map<string, { readonly list: AppList; readonly pages: AppPagesEncoder }>();
+  readonly #appLists = new Map<string, MadeAppList>();
   /** Versions of the publications that the lists of apps were made from. */
   readonly #listed = new Map<string, number>();
   /** Screenshots by registry, which says whence they may be fetched. */
@@ -584,8 +593,11 @@ export class Indexer {
 
   async #putApps(definition: IndexDefinition, version: number, onPublished: OnPublished | undefined): Promise<void> {
     const { name } = definition;
-    const { list, pages } = await this.#appListOf(definition);
+    const its = await this.#appListOf(definition);
+    const { list, pages, stored } = its;
     const body = await pages.encode(list.entries, list.seen, await this.#picturesOf(definition)?.list(name));
+    its.stored = undefined;
+    if (stored?.version === version && stored.body.equals(body)) return;
     await this.#options.store.publications.putApps(name, { version, body });
     onPublished?.(name, 'apps');
   }
@@ -614,15 +626,12 @@ export class Indexer {
     return screenshots === 'proxy' ? this.#pictures.get(registry) : undefined;
   }
 
-  async #appListOf({ name, repositoryPriority }: IndexDefinition): Promise<{
-    readonly list: AppList;
-    readonly pages: AppPagesEncoder;
-  }> {
+  async #appListOf({ name, repositoryPriority }: IndexDefinition): Promise<MadeAppList> {
     let its = this.#appLists.get(name);
     if (its === undefined) {
-      const before = await this.#options.store.publications.apps(name);
-      const seen = await (before && AppPages.read(before.body))?.seen();
-      its = { list: new AppList(repositoryPriority, seen), pages: new AppPagesEncoder(name) };
+      const stored = await this.#options.store.publications.apps(name);
+      const seen = await (stored && AppPages.read(stored.body))?.seen();
+      its = { list: new AppList(repositoryPriority, seen), pages: new AppPagesEncoder(name), stored };
       this.#appLists.set(name, its);
     }
     return its;

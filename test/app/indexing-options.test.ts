@@ -38,8 +38,7 @@ test('only a key that changes an index publishes it again', async (t) => {
   const first = await rebuildWith({ title: 'Apps' });
   assert.deepEqual(first.published, ['index', 'apps']);
   const texts = { title: 'Other apps', comment: 'Some', homepage: 'https://example.org' };
-  // The list of apps is made at each start, to look for screenshots that are missing.
-  assert.deepEqual(await rebuildWith(texts), { published: ['apps'], version: first.version });
+  assert.deepEqual(await rebuildWith(texts), { published: [], version: first.version });
   const others = await rebuildWith({ ...texts, skip_flatpak_labels: true });
   assert.deepEqual(others.published, ['index', 'apps']);
   assert.ok((others.version ?? 0) > (first.version ?? 0));
