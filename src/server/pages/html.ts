@@ -38,7 +38,7 @@ export function dataScript(type: string, data: unknown): Html {
 }
 
 function written(value: Value): string {
-  if (typeof value === 'string') return escaped(value);
+  if (typeof value === 'string') return escapeText(value);
   if (Array.isArray(value)) return value.map(written).join('');
   return value === false || value === null || value === undefined ? '' : String(value);
 }
@@ -51,6 +51,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-function escaped(text: string): string {
+/** Escapes a text for an element or an attribute of HTML or XML. */
+export function escapeText(text: string): string {
   return text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '');
 }
