@@ -15,6 +15,7 @@ import type {
   TakenBy,
 } from '../catalog.ts';
 import { CommitMarks } from '../commit-marks.ts';
+import { markDirty } from './dirty-marks.ts';
 import type { PostgresDatabase, RunQuery } from './postgres-database.ts';
 import { addReplaced, PostgresDeltas } from './postgres-deltas.ts';
 
@@ -720,9 +721,7 @@ async function mark(
   const dirty = [...changed].flatMap((repository) => takenBy(repository).map((index) => [index, repository] as const));
   if (dirty.length === 0) return;
   await query(
-    `WITH next AS (UPDATE catalog SET last_mark = last_mark + 1 RETURNING last_mark)
-     INSERT INTO dirty ("index", repository, mark) SELECT now.*, last_mark FROM unnest($1::text[], $2::text[]) AS now ("index", repository), next
-     ON CONFLICT ("index", repository) DO UPDATE SET mark = excluded.mark`,
+    markDirty('SELECT * FROM unnest($1::text[], $2::text[]) AS now ("index", repository)'),
     columnsOf(dirty, 2),
   );
 }

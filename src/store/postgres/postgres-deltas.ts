@@ -13,12 +13,8 @@ import {
   type ReplacedImage,
   type WantedDelta,
 } from '../deltas.ts';
+import { markDirty } from './dirty-marks.ts';
 import type { PostgresDatabase, RunQuery } from './postgres-database.ts';
-
-/** SQL for `WITH`: the next mark of dirty repositories. */
-const NEXT_MARK = 'next AS (UPDATE catalog SET last_mark = last_mark + 1 RETURNING last_mark)';
-/** SQL: what happens to a mark that is there. */
-const MARK_AGAIN = 'ON CONFLICT ("index", repository) DO UPDATE SET mark = excluded.mark';
 
 /** {@link Deltas} in a PostgreSQL database. */
 export class PostgresDeltas implements Deltas {
@@ -55,10 +51,10 @@ export class PostgresDeltas implements Deltas {
       const gone = await query('SELECT FROM replaced WHERE registry = $1 AND at < $2 LIMIT 1', [registry, before]);
       if (gone.length === 0) return;
       await query(
-        `WITH ${NEXT_MARK}
-         INSERT INTO dirty ("index", repository, mark)
-         SELECT DISTINCT wanted_delta."index", repository, last_mark FROM next, replaced JOIN wanted_delta USING (registry, repository)
-         WHERE registry = $1 AND at < $2 AND source = digest ${MARK_AGAIN}`,
+        markDirty(
+          `SELECT DISTINCT wanted_delta."index", repository FROM replaced JOIN wanted_delta USING (registry, repository)
+           WHERE registry = $1 AND at < $2 AND source = digest`,
+        ),
         [registry, before],
       );
       await query('DELETE FROM replaced WHERE registry = $1 AND at < $2', [registry, before]);
@@ -139,10 +135,7 @@ export class PostgresDeltas implements Deltas {
       );
       if (made !== undefined)
         await query(
-          `WITH ${NEXT_MARK}
-           INSERT INTO dirty ("index", repository, mark)
-           SELECT "index", repository, last_mark FROM next, wanted_delta WHERE registry = $1 AND target = $2 AND source = $3
-           ${MARK_AGAIN}`,
+          markDirty('SELECT "index", repository FROM wanted_delta WHERE registry = $1 AND target = $2 AND source = $3'),
           [registry, target, source],
         );
     });
@@ -151,10 +144,10 @@ export class PostgresDeltas implements Deltas {
   async lose(blob: Digest): Promise<void> {
     await this.#database.transaction('write', async (query) => {
       await query(
-        `WITH ${NEXT_MARK}
-         INSERT INTO dirty ("index", repository, mark)
-         SELECT DISTINCT wanted_delta."index", repository, last_mark FROM next, delta JOIN wanted_delta USING (registry, target, source)
-         WHERE digest = $1 ${MARK_AGAIN}`,
+        markDirty(
+          `SELECT DISTINCT wanted_delta."index", repository FROM delta JOIN wanted_delta USING (registry, target, source)
+           WHERE digest = $1`,
+        ),
         [blob],
       );
       await query('DELETE FROM delta WHERE digest = $1', [blob]);
