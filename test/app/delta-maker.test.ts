@@ -10,18 +10,8 @@ import { DeltaMaker } from '../../src/app/delta-maker.ts';
 import { Figures } from '../../src/server/figures.ts';
 import { flatpakLabels } from '../sources/flatpak-labels.ts';
 import { MemoryRegistry } from '../sources/memory-registry.ts';
+import { DELTAS } from '../indexing/define-index.ts';
 import { TestState } from '../indexing/test-state.ts';
-
-const DELTAS = {
-  url: 'https://apps.example.org/deltas/',
-  keep: 86_400_000,
-  max: 5,
-  maxRatio: 0.7,
-  minSize: 100,
-  maxLayer: 1_000_000,
-  maxStore: 1_000_000,
-  mediaType: 'application/vnd.tar-diff',
-};
 
 /**
  * A state with a pending delta for each of these repositories, and a maker to whose thread the registry answers 404 for

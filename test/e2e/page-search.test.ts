@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { startChromium, type Browser } from '../peers/chromium.ts';
+import type { Browser } from '../peers/chromium.ts';
 import { freePort } from '../peers/free-port.ts';
 import { needs } from '../peers/installed.ts';
 import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
@@ -8,7 +8,7 @@ import { flatpakLabels } from '../sources/flatpak-labels.ts';
 import { LabelRegistry } from '../sources/label-registry.ts';
 import { settled } from './ask-server.ts';
 import { eventually } from './eventually.ts';
-import { expectedErrors, focused, names, open, PIXEL, pushApps } from './page-visit.ts';
+import { expectedErrors, focused, names, open, PIXEL, startVisitedSite } from './page-visit.ts';
 
 suite('search on the page', needs('chromium'), () => {
   const resources = new AsyncDisposableStack();
@@ -16,13 +16,10 @@ suite('search on the page', needs('chromium'), () => {
   let server: Regindexer;
   let browser: Browser;
   before(async () => {
-    registry = resources.use(await LabelRegistry.start());
-    pushApps(registry);
-    server = resources.use(
-      await startRegindexer({ config: { indexes: { apps: { registry: registry.url } }, server: { port: 0 } } }),
-    );
-    await settled(server.url);
-    browser = resources.use(await startChromium());
+    ({ registry, server, browser } = await startVisitedSite(resources, (url) => ({
+      indexes: { apps: { registry: url } },
+      server: { port: 0 },
+    })));
   });
   after(() => resources.disposeAsync());
 

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { SAMPLE_IMAGES } from '../fixtures/samples.ts';
-import { startChromium, type Browser } from '../peers/chromium.ts';
+import type { Browser } from '../peers/chromium.ts';
 import { needs } from '../peers/installed.ts';
 import { startRegindexer, type Regindexer } from '../peers/regindexer.ts';
 import { flatpakLabels } from '../sources/flatpak-labels.ts';
 import { LabelRegistry } from '../sources/label-registry.ts';
 import { get, notify, settled, TOKEN } from './ask-server.ts';
 import { eventually } from './eventually.ts';
-import { expectedErrors, open, pushApps, seriousFindings } from './page-visit.ts';
+import { expectedErrors, open, pushApps, seriousFindings, startVisitedSite } from './page-visit.ts';
 
 suite('the status on the page', needs('chromium'), () => {
   const resources = new AsyncDisposableStack();
@@ -16,15 +16,10 @@ suite('the status on the page', needs('chromium'), () => {
   let server: Regindexer;
   let browser: Browser;
   before(async () => {
-    registry = resources.use(await LabelRegistry.start());
-    pushApps(registry);
-    server = resources.use(
-      await startRegindexer({
-        config: { indexes: { apps: { registry: registry.url } }, server: { port: 0, admin_token: TOKEN } },
-      }),
-    );
-    await settled(server.url);
-    browser = resources.use(await startChromium());
+    ({ registry, server, browser } = await startVisitedSite(resources, (url) => ({
+      indexes: { apps: { registry: url } },
+      server: { port: 0, admin_token: TOKEN },
+    })));
   });
   after(() => resources.disposeAsync());
 

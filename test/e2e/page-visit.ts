@@ -3,9 +3,11 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import axe from 'axe-core';
 import type { Page } from 'playwright-core';
-import type { Browser } from '../peers/chromium.ts';
+import { type Browser, startChromium } from '../peers/chromium.ts';
+import { type Regindexer, startRegindexer } from '../peers/regindexer.ts';
 import { flatpakLabels } from '../sources/flatpak-labels.ts';
-import type { LabelRegistry } from '../sources/label-registry.ts';
+import { LabelRegistry } from '../sources/label-registry.ts';
+import { settled } from './ask-server.ts';
 
 /** A PNG of one pixel. */
 export const PIXEL = Buffer.from(
@@ -66,6 +68,28 @@ export function pushApps(registry: LabelRegistry): void {
       metadata: '[ExtensionOf]\nref=runtime/org.example.Platform/x86_64/stable',
     }),
   });
+}
+
+/** A service over the made-up apps, and a browser to visit its pages. */
+export interface VisitedSite {
+  readonly registry: LabelRegistry;
+  readonly server: Regindexer;
+  readonly browser: Browser;
+}
+
+/**
+ * Starts a registry of the made-up apps, a service over it, and a browser.
+ * @param configOf returns the configuration for the registry's URL
+ */
+export async function startVisitedSite(
+  resources: AsyncDisposableStack,
+  configOf: (registry: string) => object,
+): Promise<VisitedSite> {
+  const registry = resources.use(await LabelRegistry.start());
+  pushApps(registry);
+  const server = resources.use(await startRegindexer({ config: configOf(registry.url) }));
+  await settled(server.url);
+  return { registry, server, browser: resources.use(await startChromium()) };
 }
 
 /** What the console of a page may hold. */

@@ -9,7 +9,16 @@ import { flatpakLabels, xml } from '../sources/flatpak-labels.ts';
 import { LabelRegistry } from '../sources/label-registry.ts';
 import { get, reindex, settled, TOKEN } from './ask-server.ts';
 import { eventually } from './eventually.ts';
-import { ATTACK, expectedErrors, focused, names, open, overflow, pushApps, seriousFindings } from './page-visit.ts';
+import {
+  ATTACK,
+  expectedErrors,
+  focused,
+  names,
+  open,
+  overflow,
+  seriousFindings,
+  startVisitedSite,
+} from './page-visit.ts';
 
 const MAX_COMPRESSED_BYTES = 90_000;
 
@@ -19,27 +28,19 @@ suite('the page', needs('chromium'), () => {
   let server: Regindexer;
   let browser: Browser;
   before(async () => {
-    registry = resources.use(await LabelRegistry.start());
-    pushApps(registry);
-    server = resources.use(
-      await startRegindexer({
-        config: {
-          indexes: {
-            apps: {
-              registry: registry.url,
-              extract_icons: true,
-              title: 'Test apps',
-              comment: 'All that is tested',
-              description: 'Three apps, and what they need.',
-              homepage: 'https://apps.example.org/about',
-            },
-          },
-          server: { port: 0, admin_token: TOKEN, max_age: 0 },
+    ({ registry, server, browser } = await startVisitedSite(resources, (url) => ({
+      indexes: {
+        apps: {
+          registry: url,
+          extract_icons: true,
+          title: 'Test apps',
+          comment: 'All that is tested',
+          description: 'Three apps, and what they need.',
+          homepage: 'https://apps.example.org/about',
         },
-      }),
-    );
-    await settled(server.url);
-    browser = resources.use(await startChromium());
+      },
+      server: { port: 0, admin_token: TOKEN, max_age: 0 },
+    })));
   });
   after(() => resources.disposeAsync());
 

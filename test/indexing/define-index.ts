@@ -1,4 +1,4 @@
-import type { IndexDefinition } from '../../src/indexing/index-definition.ts';
+import type { DeltaDefinition, IndexDefinition } from '../../src/indexing/index-definition.ts';
 
 /**
  * Returns the definition of an index that takes all tags and shows images unchanged, except for what `definition` sets.
@@ -25,3 +25,15 @@ export function defineIndex(definition: Partial<IndexDefinition> = {}): IndexDef
     ...definition,
   };
 }
+
+/** Deltas of an index, with bounds that small images keep. */
+export const DELTAS: DeltaDefinition = {
+  url: 'https://apps.example.org/deltas/',
+  keep: 86_400_000,
+  max: 5,
+  maxRatio: 0.7,
+  minSize: 100,
+  maxLayer: 1_000_000,
+  maxStore: 1_000_000,
+  mediaType: 'application/vnd.tar-diff',
+};

@@ -8,19 +8,10 @@ import { digestOf, type Digest } from '../../src/registry/digest.ts';
 import { readBlob } from '../../src/store/blobs.ts';
 import type { PendingDelta } from '../../src/store/deltas.ts';
 import { flatpakLabels } from '../sources/flatpak-labels.ts';
+import { DELTAS } from './define-index.ts';
 import { TestState, type ImageJson, type TestStateOptions } from './test-state.ts';
 
 const DELTA_URL = 'io.github.containers.DeltaUrl';
-const DELTAS: DeltaDefinition = {
-  url: 'https://apps.example.org/deltas/',
-  keep: 86_400_000,
-  max: 5,
-  maxRatio: 0.7,
-  minSize: 100,
-  maxLayer: 1_000_000,
-  maxStore: 1_000_000,
-  mediaType: 'application/vnd.tar-diff',
-};
 
 function open(t: TestContext, deltas: Partial<DeltaDefinition> = {}, more: TestStateOptions = {}): Promise<TestState> {
   return TestState.open(t, { definitions: [{ deltas: { ...DELTAS, ...deltas } }], ...more });
